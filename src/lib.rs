@@ -1,0 +1,1 @@
+//! blobcp: a mount of Azure Blob Storage that runs file copies inside the storage service.
