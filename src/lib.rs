@@ -1,1 +1,5 @@
 //! blobcp: a mount of Azure Blob Storage that runs file copies inside the storage service.
+
+pub mod error;
+pub mod path;
+pub mod store;

@@ -1,0 +1,506 @@
+//! One error type, one errno table.
+//!
+//! Everything below the command line fails with [`Error`], which says what was asked of whom and why it did not happen;
+//! [`Error::errno`] is the only place where that becomes a number for a caller of a system call. The table follows
+//! specification §4.2 and §4.3 row by row, and `tests` below has a case for every row.
+//!
+//! Three errnos must never leave through `copy_file_range` for a real failure, because cp takes them as an invitation to move
+//! the data itself (EOPNOTSUPP, EXDEV, EINVAL, EPERM, ETXTBSY) or spins on them (EINTR); [`Error::errno_of_copy`] maps
+//! them away.
+
+use std::fmt;
+
+use crate::path::NameError;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the service answered to a request that it refused.
+#[derive(Debug, Clone)]
+pub struct ServiceError {
+    /// REST operation, as in the reference: `CopyBlob`.
+    pub operation: &'static str,
+    /// `account/container/blob`, never a URL with a query.
+    pub target: String,
+    /// HTTP status.
+    pub status: u16,
+    /// `x-ms-error-code` or the body's `<Code>`; empty when the service gave none.
+    pub code: String,
+    /// First line of the body's `<Message>`.
+    pub message: String,
+    /// `x-ms-request-id`.
+    pub request_id: String,
+    /// Status and code of the copy source's own answer, on operations that read one.
+    pub copy_source: Option<(u16, String)>,
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.operation, self.target, self.status)?;
+        for part in [&self.code, &self.message] {
+            if !part.is_empty() {
+                write!(f, " {part}")?;
+            }
+        }
+        if let Some((status, code)) = &self.copy_source {
+            write!(f, " (copy source: {status} {code})")?;
+        }
+        if !self.request_id.is_empty() {
+            write!(f, " [request id {}]", self.request_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a server-side copy ended when it did not end well.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CopyFailure {
+    /// Status `failed`; the service's description, as in §13.5.
+    #[error("copy {id} failed: {description}")]
+    Failed { id: String, description: String },
+    /// Status `aborted`.
+    #[error("copy {id} was aborted")]
+    Aborted { id: String },
+    /// The destination shows another copy id, or none (X16): what became of ours is unknown.
+    #[error("copy {id} was replaced by another writer")]
+    Replaced { id: String },
+}
+
+/// Any failure of blobcp, from a bad name to a refused request.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The service answered and refused.
+    #[error("{0}")]
+    Service(Box<ServiceError>),
+    /// No usable answer came, after all retries: connect, reset, time-out, damaged body.
+    #[error("{operation} {target}: {detail}")]
+    Transport { operation: &'static str, target: String, detail: String, timed_out: bool },
+    #[error("{target}: {failure}")]
+    Copy { target: String, failure: CopyFailure },
+    #[error("{0}")]
+    Name(#[from] NameError),
+    /// A condition of the filesystem, not of the service: the errno and what it is about.
+    #[error("{what}")]
+    Fs { errno: i32, what: String },
+}
+
+impl Error {
+    /// A filesystem condition with its errno (a `libc::E*` constant).
+    pub fn fs(errno: i32, what: impl Into<String>) -> Self {
+        Self::Fs { errno, what: what.into() }
+    }
+
+    /// The service's error code, or "" when this is not a service error.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Service(e) => &e.code,
+            _ => "",
+        }
+    }
+
+    /// The HTTP status of a refusal, or 0.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Service(e) => e.status,
+            _ => 0,
+        }
+    }
+
+    /// The blob or container is not there (not: the copy source is not there).
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Service(e) => e.status == 404 && e.code != "CannotVerifyCopySource",
+            Self::Fs { errno, .. } => *errno == libc::ENOENT,
+            _ => false,
+        }
+    }
+
+    /// A precondition sent with the request did not hold: 412 without a lease in its code, 304, or "already exists".
+    pub fn is_precondition_failed(&self) -> bool {
+        matches!(
+            self.code(),
+            "ConditionNotMet" | "TargetConditionNotMet" | "SourceConditionNotMet" | "BlobAlreadyExists"
+        ) || self.status() == 412 && self.code().is_empty()
+            || self.status() == 304
+    }
+
+    /// The errno for a caller of a system call (§4.2).
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Service(e) => errno_of_service(e),
+            Self::Transport { timed_out: true, .. } => libc::ETIMEDOUT,
+            Self::Transport { .. } => libc::EIO,
+            Self::Copy { failure, .. } => match failure {
+                CopyFailure::Aborted { .. } => libc::ECANCELED,
+                CopyFailure::Failed { description, .. } => errno_of_description(description),
+                CopyFailure::Replaced { .. } => libc::ESTALE,
+            },
+            Self::Name(NameError::TooLong) => libc::ENAMETOOLONG,
+            Self::Name(_) => libc::EINVAL,
+            Self::Fs { errno, .. } => *errno,
+        }
+    }
+
+    /// The errno for `copy_file_range`, where some numbers would make the kernel or cp move the data through this machine
+    /// although the copy was refused (or may even have happened).
+    pub fn errno_of_copy(&self) -> i32 {
+        match self.errno() {
+            libc::EOPNOTSUPP | libc::EXDEV | libc::EINVAL | libc::EPERM | libc::ETXTBSY | libc::ENOSYS => libc::EIO,
+            errno => errno,
+        }
+    }
+}
+
+/// The rows of §4.2: codes that share an errno, whatever the status.
+const BY_CODE: &[(i32, &[&str])] = &[
+    (libc::EINVAL, &["InvalidResourceName", "InvalidUri", "OutOfRangeInput", "InvalidMetadata", "EmptyMetadataKey"]),
+    (libc::ENOSPC, &["MetadataTooLarge"]),
+    (libc::EROFS, &["InvalidOperation"]),
+    (libc::EXDEV, &["CopyAcrossAccountsNotSupported"]),
+    (libc::EINVAL, &["BothUserTagsAndSourceTagsCopyPresentException", "TagsTooLarge", "InvalidTag"]),
+    (libc::EFBIG, &["BlockListTooLong", "BlockCountExceedsLimit", "RequestBodyTooLarge", "RequestEntityTooLarge"]),
+    (libc::EFBIG, &["MaxBlobSizeConditionNotMet"]),
+    (
+        libc::EACCES,
+        &[
+            "NoAuthenticationInformation",
+            "InvalidAuthenticationInfo",
+            "AuthenticationFailed",
+            "AuthorizationFailure",
+            "AuthorizationPermissionMismatch",
+            "AuthorizationSourceIPMismatch",
+            "AuthorizationProtocolMismatch",
+            "AuthorizationServiceMismatch",
+            "AuthorizationResourceTypeMismatch",
+            "InsufficientAccountPermissions",
+            "AccountIsDisabled",
+            "KeyBasedAuthenticationNotPermitted",
+            "UnauthorizedBlobOverwrite",
+            "FeatureVersionMismatch",
+            "PublicAccessNotPermitted",
+        ],
+    ),
+    (libc::EOPNOTSUPP, &["BlobUsesCustomerSpecifiedEncryption", "FeatureNotSupported"]),
+    (
+        libc::ENOENT,
+        &[
+            "BlobNotFound",
+            "ContainerNotFound",
+            "FilesystemNotFound",
+            "ResourceNotFound",
+            "PathNotFound",
+            "SourcePathNotFound",
+            "RenameDestinationParentPathNotFound",
+        ],
+    ),
+    (libc::ENOSYS, &["UnsupportedHttpVerb"]),
+    (libc::EEXIST, &["BlobAlreadyExists", "PathAlreadyExists", "ContainerAlreadyExists", "ResourceAlreadyExists"]),
+    (
+        libc::EBUSY,
+        &[
+            "PendingCopyOperation",
+            "SnapshotsPresent",
+            "LeaseAlreadyPresent",
+            "LeaseIsBreakingAndCannotBeAcquired",
+            "LeaseIsBreakingAndCannotBeChanged",
+            "LeaseIdMismatchWithLeaseOperation",
+            "BlobBeingRehydrated",
+            "ContainerBeingDeleted",
+            "ContainerDisabled",
+            "FilesystemBeingDeleted",
+            "AccountBeingCreated",
+            "SystemInUse",
+            "SourcePathIsBeingDeleted",
+            "DestinationPathIsBeingDeleted",
+            "LeaseIdMissing",
+            "LeaseIdMismatchWithBlobOperation",
+            "LeaseIdMismatchWithContainerOperation",
+            "InfiniteLeaseDurationRequired",
+        ],
+    ),
+    (libc::ENODATA, &["NoPendingCopyOperation", "BlobArchived"]),
+    (
+        libc::ESTALE,
+        &[
+            "CopyIdMismatch",
+            "SourceConditionNotMet",
+            "ConditionNotMet",
+            "TargetConditionNotMet",
+            "AppendPositionConditionNotMet",
+            "SequenceNumberConditionNotMet",
+        ],
+    ),
+    (libc::EOPNOTSUPP, &["InvalidBlobType", "InvalidSourceBlobType", "APINotImplemented", "NotImplemented"]),
+    (libc::EAGAIN, &["SnapshotCountExceeded", "SnapshotOperationRateExceeded"]),
+    (
+        libc::ENOLCK,
+        &[
+            "LeaseNotPresentWithLeaseOperation",
+            "LeaseIsBrokenAndCannotBeRenewed",
+            "LeaseAlreadyBroken",
+            "LeaseLost",
+            "LeaseNotPresentWithBlobOperation",
+        ],
+    ),
+    (
+        libc::EINVAL,
+        &[
+            "BlobNotArchived",
+            "CannotChangeToLowerTier",
+            "BlobTierInadequateForContentLength",
+            "ContentLengthLargerThanTierLimit",
+            "BlobAccessTierNotSupportedForAccountType",
+            "InvalidBlobTier",
+            "AccessTierNotSupportedForBlobType",
+            "InvalidRenameSourcePath",
+            "InvalidPageRange",
+        ],
+    ),
+    (
+        libc::EPERM,
+        &["BlobImmutableDueToPolicy", "BlobIsSealed", "BlobOverwritten", "OperationNotAllowedOnIncrementalCopyBlob"],
+    ),
+    (libc::ENOTEMPTY, &["DirectoryNotEmpty"]),
+    (
+        libc::ENOTDIR,
+        &["PathConflict", "InvalidDestinationPath", "ResourceTypeMismatch", "InvalidSourceOrDestinationResourceType"],
+    ),
+    (libc::ETIMEDOUT, &["OperationTimedOut"]),
+];
+
+fn errno_of_service(e: &ServiceError) -> i32 {
+    // The source's answer is the cause, and the outer status repeats it (§4.1).
+    if e.code == "CannotVerifyCopySource" {
+        let status = e.copy_source.as_ref().map_or(e.status, |(status, _)| *status);
+        return match status {
+            401 | 403 => libc::EACCES,
+            404 => libc::ENOENT,
+            412 => libc::ESTALE,
+            // Copy Blob From URL says so of a source that is too large for it (§13.7).
+            409 => libc::EOPNOTSUPP,
+            _ => libc::EIO,
+        };
+    }
+    if let Some((errno, _)) = BY_CODE.iter().find(|(_, codes)| codes.contains(&e.code.as_str())) {
+        return *errno;
+    }
+    match e.status {
+        401 | 403 => libc::EACCES,
+        404 => libc::ENOENT,
+        405 => libc::ENOSYS,
+        408 => libc::ETIMEDOUT,
+        412 => libc::ESTALE,
+        413 => libc::EFBIG,
+        501 => libc::EOPNOTSUPP,
+        _ => libc::EIO,
+    }
+}
+
+/// A failed copy's description begins with the HTTP status of what went wrong (§13.5); the text after it may change.
+fn errno_of_description(description: &str) -> i32 {
+    match description.split_whitespace().next() {
+        Some("401" | "403") => libc::EACCES,
+        Some("404") => libc::ENOENT,
+        Some("412") => libc::ESTALE,
+        _ => libc::EIO,
+    }
+}
+
+impl From<ServiceError> for Error {
+    fn from(e: ServiceError) -> Self {
+        Self::Service(Box::new(e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn service(status: u16, code: &str) -> Error {
+        ServiceError {
+            operation: "GetBlob",
+            target: "acct/c/b".into(),
+            status,
+            code: code.into(),
+            message: String::new(),
+            request_id: String::new(),
+            copy_source: None,
+        }
+        .into()
+    }
+
+    /// Every row of §4.2. A code that stands in the table but not here fails `every_code_has_a_row`.
+    const ROWS: &[(u16, &str, i32)] = &[
+        (400, "InvalidResourceName", libc::EINVAL),
+        (400, "InvalidUri", libc::EINVAL),
+        (400, "OutOfRangeInput", libc::EINVAL),
+        (400, "InvalidMetadata", libc::EINVAL),
+        (400, "EmptyMetadataKey", libc::EINVAL),
+        (400, "MetadataTooLarge", libc::ENOSPC),
+        (400, "Md5Mismatch", libc::EIO),
+        (400, "Crc64Mismatch", libc::EIO),
+        (400, "InvalidMd5", libc::EIO),
+        (400, "BothCrc64AndMd5HeaderPresent", libc::EIO),
+        (400, "InvalidHeaderValue", libc::EIO),
+        (400, "InvalidQueryParameterValue", libc::EIO),
+        (400, "MissingRequiredHeader", libc::EIO),
+        (400, "UnsupportedHeader", libc::EIO),
+        (400, "InvalidInput", libc::EIO),
+        (400, "InvalidXmlDocument", libc::EIO),
+        (400, "OutOfRangeQueryParameterValue", libc::EIO),
+        (400, "MultipleConditionHeadersNotSupported", libc::EIO),
+        (400, "UnsatisfiableCondition", libc::EIO),
+        (400, "ConditionHeadersNotSupported", libc::EIO),
+        (400, "InvalidBlockId", libc::EIO),
+        (400, "InvalidBlobOrBlock", libc::EIO),
+        (400, "InvalidBlockList", libc::EIO),
+        (400, "BlockListTooLong", libc::EFBIG),
+        (400, "InvalidOperation", libc::EROFS),
+        (400, "CopyAcrossAccountsNotSupported", libc::EXDEV),
+        (400, "BothUserTagsAndSourceTagsCopyPresentException", libc::EINVAL),
+        (400, "TagsTooLarge", libc::EINVAL),
+        (400, "InvalidTag", libc::EINVAL),
+        (401, "NoAuthenticationInformation", libc::EACCES),
+        (401, "InvalidAuthenticationInfo", libc::EACCES),
+        (403, "AuthenticationFailed", libc::EACCES),
+        (403, "AuthorizationFailure", libc::EACCES),
+        (403, "AuthorizationPermissionMismatch", libc::EACCES),
+        (403, "AuthorizationSourceIPMismatch", libc::EACCES),
+        (403, "AuthorizationProtocolMismatch", libc::EACCES),
+        (403, "AuthorizationServiceMismatch", libc::EACCES),
+        (403, "AuthorizationResourceTypeMismatch", libc::EACCES),
+        (403, "InsufficientAccountPermissions", libc::EACCES),
+        (403, "AccountIsDisabled", libc::EACCES),
+        (403, "KeyBasedAuthenticationNotPermitted", libc::EACCES),
+        (403, "UnauthorizedBlobOverwrite", libc::EACCES),
+        (404, "BlobNotFound", libc::ENOENT),
+        (404, "ContainerNotFound", libc::ENOENT),
+        (404, "FilesystemNotFound", libc::ENOENT),
+        (404, "ResourceNotFound", libc::ENOENT),
+        (404, "PathNotFound", libc::ENOENT),
+        (404, "SourcePathNotFound", libc::ENOENT),
+        (404, "RenameDestinationParentPathNotFound", libc::ENOENT),
+        (405, "UnsupportedHttpVerb", libc::ENOSYS),
+        (408, "", libc::ETIMEDOUT),
+        (409, "BlobAlreadyExists", libc::EEXIST),
+        (409, "PathAlreadyExists", libc::EEXIST),
+        (409, "ContainerAlreadyExists", libc::EEXIST),
+        (409, "ResourceAlreadyExists", libc::EEXIST),
+        (409, "PendingCopyOperation", libc::EBUSY),
+        (409, "NoPendingCopyOperation", libc::ENODATA),
+        (409, "CopyIdMismatch", libc::ESTALE),
+        (409, "InvalidBlobType", libc::EOPNOTSUPP),
+        (409, "InvalidSourceBlobType", libc::EOPNOTSUPP),
+        (409, "SnapshotsPresent", libc::EBUSY),
+        (409, "SnapshotCountExceeded", libc::EAGAIN),
+        (409, "SnapshotOperationRateExceeded", libc::EAGAIN),
+        (409, "LeaseAlreadyPresent", libc::EBUSY),
+        (409, "LeaseIsBreakingAndCannotBeAcquired", libc::EBUSY),
+        (409, "LeaseIsBreakingAndCannotBeChanged", libc::EBUSY),
+        (409, "LeaseIdMismatchWithLeaseOperation", libc::EBUSY),
+        (409, "LeaseNotPresentWithLeaseOperation", libc::ENOLCK),
+        (409, "LeaseIsBrokenAndCannotBeRenewed", libc::ENOLCK),
+        (409, "LeaseAlreadyBroken", libc::ENOLCK),
+        (409, "BlobArchived", libc::ENODATA),
+        (409, "BlobBeingRehydrated", libc::EBUSY),
+        (409, "BlobNotArchived", libc::EINVAL),
+        (409, "CannotChangeToLowerTier", libc::EINVAL),
+        (409, "BlobTierInadequateForContentLength", libc::EINVAL),
+        (409, "ContentLengthLargerThanTierLimit", libc::EINVAL),
+        (409, "BlobAccessTierNotSupportedForAccountType", libc::EINVAL),
+        (400, "InvalidBlobTier", libc::EINVAL),
+        (400, "AccessTierNotSupportedForBlobType", libc::EINVAL),
+        (409, "BlockCountExceedsLimit", libc::EFBIG),
+        (409, "BlobImmutableDueToPolicy", libc::EPERM),
+        (409, "BlobIsSealed", libc::EPERM),
+        (409, "BlobOverwritten", libc::EPERM),
+        (409, "OperationNotAllowedOnIncrementalCopyBlob", libc::EPERM),
+        (409, "ContainerBeingDeleted", libc::EBUSY),
+        (409, "ContainerDisabled", libc::EBUSY),
+        (409, "FilesystemBeingDeleted", libc::EBUSY),
+        (409, "AccountBeingCreated", libc::EBUSY),
+        (409, "SystemInUse", libc::EBUSY),
+        (409, "SourcePathIsBeingDeleted", libc::EBUSY),
+        (409, "DestinationPathIsBeingDeleted", libc::EBUSY),
+        (409, "DirectoryNotEmpty", libc::ENOTEMPTY),
+        (409, "PathConflict", libc::ENOTDIR),
+        (409, "InvalidDestinationPath", libc::ENOTDIR),
+        (409, "ResourceTypeMismatch", libc::ENOTDIR),
+        (409, "InvalidSourceOrDestinationResourceType", libc::ENOTDIR),
+        (409, "InvalidRenameSourcePath", libc::EINVAL),
+        (409, "FeatureVersionMismatch", libc::EACCES),
+        (409, "BlobUsesCustomerSpecifiedEncryption", libc::EOPNOTSUPP),
+        (409, "PublicAccessNotPermitted", libc::EACCES),
+        (411, "MissingContentLengthHeader", libc::EIO),
+        (412, "ConditionNotMet", libc::ESTALE),
+        (412, "TargetConditionNotMet", libc::ESTALE),
+        (412, "SourceConditionNotMet", libc::ESTALE),
+        (412, "LeaseIdMissing", libc::EBUSY),
+        (412, "LeaseIdMismatchWithBlobOperation", libc::EBUSY),
+        (412, "LeaseIdMismatchWithContainerOperation", libc::EBUSY),
+        (412, "LeaseLost", libc::ENOLCK),
+        (412, "LeaseNotPresentWithBlobOperation", libc::ENOLCK),
+        (412, "InfiniteLeaseDurationRequired", libc::EBUSY),
+        (412, "AppendPositionConditionNotMet", libc::ESTALE),
+        (412, "MaxBlobSizeConditionNotMet", libc::EFBIG),
+        (412, "SequenceNumberConditionNotMet", libc::ESTALE),
+        (413, "RequestBodyTooLarge", libc::EFBIG),
+        (413, "RequestEntityTooLarge", libc::EFBIG),
+        (416, "InvalidPageRange", libc::EINVAL),
+        (500, "InternalError", libc::EIO),
+        (500, "OperationTimedOut", libc::ETIMEDOUT),
+        (501, "APINotImplemented", libc::EOPNOTSUPP),
+        (501, "NotImplemented", libc::EOPNOTSUPP),
+        (503, "ServerBusy", libc::EIO),
+        (500, "FeatureNotSupported", libc::EOPNOTSUPP),
+        (403, "", libc::EACCES),
+        (404, "", libc::ENOENT),
+        (412, "", libc::ESTALE),
+        (400, "SomethingNew", libc::EIO),
+    ];
+
+    #[test]
+    fn every_row_of_the_table() {
+        for (status, code, errno) in ROWS {
+            assert_eq!(service(*status, code).errno(), *errno, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_row() {
+        for code in BY_CODE.iter().flat_map(|(_, codes)| codes.iter()) {
+            assert!(ROWS.iter().any(|(_, c, _)| c == code), "{code} is mapped but no row checks it");
+        }
+    }
+
+    #[rstest]
+    #[case(403, libc::EACCES)]
+    #[case(401, libc::EACCES)]
+    #[case(404, libc::ENOENT)]
+    #[case(409, libc::EOPNOTSUPP)]
+    #[case(412, libc::ESTALE)]
+    #[case(500, libc::EIO)]
+    fn a_copy_source_that_cannot_be_verified_answers_by_its_status(#[case] status: u16, #[case] errno: i32) {
+        assert_eq!(service(status, "CannotVerifyCopySource").errno(), errno);
+    }
+
+    #[rstest]
+    #[case(CopyFailure::Failed { id: "i".into(), description: "500 OperationCancelled \"…\"".into() }, libc::EIO)]
+    #[case(CopyFailure::Failed { id: "i".into(), description: "403 AuthenticationFailed \"…\"".into() }, libc::EACCES)]
+    #[case(CopyFailure::Failed { id: "i".into(), description: "404 ResourceNotFound \"…\"".into() }, libc::ENOENT)]
+    #[case(CopyFailure::Failed { id: "i".into(), description: "412 ConditionNotMet \"…\"".into() }, libc::ESTALE)]
+    #[case(CopyFailure::Failed { id: "i".into(), description: String::new() }, libc::EIO)]
+    #[case(CopyFailure::Aborted { id: "i".into() }, libc::ECANCELED)]
+    #[case(CopyFailure::Replaced { id: "i".into() }, libc::ESTALE)]
+    fn ends_of_a_copy(#[case] failure: CopyFailure, #[case] errno: i32) {
+        assert_eq!(Error::Copy { target: "b".into(), failure }.errno(), errno);
+    }
+
+    #[test]
+    fn a_refused_copy_never_invites_the_caller_to_move_the_data() {
+        for errno in [libc::EOPNOTSUPP, libc::EXDEV, libc::EINVAL, libc::EPERM, libc::ETXTBSY, libc::ENOSYS] {
+            assert_eq!(Error::fs(errno, "x").errno_of_copy(), libc::EIO);
+        }
+        assert_eq!(Error::fs(libc::EBUSY, "x").errno_of_copy(), libc::EBUSY);
+    }
+}

@@ -1,0 +1,7 @@
+//! Client of the Blob service.
+
+mod client;
+mod types;
+
+pub use client::Client;
+pub use types::*;

@@ -1,0 +1,414 @@
+//! What the Blob service says of a blob, and what it can be told, as owned types.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::path::{BlobName, ContainerName};
+
+/// An entity tag without its quotes; headers quote it and listings do not (§2).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ETag(Arc<str>);
+
+impl ETag {
+    /// From a header or a listing: surrounding quotes are dropped.
+    pub fn new(raw: &str) -> Self {
+        Self(raw.trim_matches('"').into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As `If-Match` and its relatives want it.
+    pub fn quoted(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+}
+
+/// `x-ms-copy-id`: names one attempt to copy onto a destination.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct CopyId(Arc<str>);
+
+impl CopyId {
+    pub fn new(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `x-ms-lease-id`. Whoever knows it can write to the leased blob.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LeaseId(Arc<str>);
+
+impl LeaseId {
+    pub fn new(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! shown_as_text {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+shown_as_text!(ETag, CopyId, LeaseId);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlobType {
+    Block,
+    Page,
+    Append,
+}
+
+impl BlobType {
+    /// The service's spelling: `BlockBlob`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "BlockBlob",
+            Self::Page => "PageBlob",
+            Self::Append => "AppendBlob",
+        }
+    }
+}
+
+/// Metadata of a blob: names are case-insensitive and held in lower case, as HTTP/1.1 clients see them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata(BTreeMap<String, String>);
+
+impl Metadata {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_ascii_lowercase(), value.into());
+    }
+
+    /// The removed value, if there was one.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        self.0.remove(&name.to_ascii_lowercase())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `name=true`, however it is spelled: the convention of directory markers and symlinks (§19).
+    pub fn flag(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+}
+
+impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for Metadata {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
+        Self(entries.into_iter().map(|(name, value)| (name.as_ref().to_ascii_lowercase(), value.into())).collect())
+    }
+}
+
+/// The properties that a client sets and a copy carries along (C14). A write that sends none of them clears them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContentHeaders {
+    pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
+    pub content_language: Option<String>,
+    pub content_disposition: Option<String>,
+    pub cache_control: Option<String>,
+    /// Base64 of the whole blob's MD5, as its writer stated it.
+    pub content_md5: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CopyStatus {
+    Pending,
+    Success,
+    Aborted,
+    Failed,
+}
+
+impl CopyStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Success => "success",
+            Self::Aborted => "aborted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// State of the last copy onto a blob (§13.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyState {
+    pub id: CopyId,
+    pub status: CopyStatus,
+    /// Source URL without `sig` (X24).
+    pub source: Option<String>,
+    /// Bytes; both 0 when the service omits the progress of an empty blob.
+    pub bytes_copied: u64,
+    pub total_bytes: u64,
+    /// `None` while pending (C36).
+    pub completion_time: Option<SystemTime>,
+    pub description: Option<String>,
+}
+
+/// Lease of a blob as its properties tell it (§12), in the service's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeaseProperties {
+    /// `available`, `leased`, `expired`, `breaking`, `broken`.
+    pub state: Option<String>,
+    /// `locked`, `unlocked`.
+    pub status: Option<String>,
+    /// `infinite`, `fixed`; only while leased.
+    pub duration: Option<String>,
+}
+
+/// Everything that Get Blob Properties or a listing says of a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobProperties {
+    /// Bytes.
+    pub size: u64,
+    pub etag: ETag,
+    pub last_modified: SystemTime,
+    pub creation_time: Option<SystemTime>,
+    pub blob_type: BlobType,
+    pub headers: ContentHeaders,
+    pub metadata: Metadata,
+    pub tier: Option<String>,
+    /// `rehydrate-pending-to-hot` and the like.
+    pub archive_status: Option<String>,
+    pub lease: LeaseProperties,
+    pub copy: Option<CopyState>,
+    pub tag_count: u32,
+    /// Page blobs.
+    pub sequence_number: Option<u64>,
+    /// Append blobs.
+    pub committed_block_count: Option<u32>,
+    pub sealed: bool,
+    pub version_id: Option<String>,
+}
+
+/// A row of List Containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerItem {
+    pub name: ContainerName,
+    pub last_modified: SystemTime,
+    pub etag: ETag,
+    pub metadata: Metadata,
+}
+
+/// A row of List Blobs. Names that [`BlobName`] cannot hold are left out by the parser, which says so in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobItem {
+    pub name: BlobName,
+    /// Set on the snapshots that `include=snapshots` lists.
+    pub snapshot: Option<String>,
+    pub properties: BlobProperties,
+}
+
+/// One page of a listing. `next` is empty only at the very end: a page may hold nothing and yet have a successor (§7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// `BlobPrefix` names, each ending in the delimiter. Always empty for containers and flat listings.
+    pub prefixes: Vec<String>,
+    pub next: Option<String>,
+}
+
+/// What to list (§7). `copy` and `metadata` are always included.
+#[derive(Debug, Clone, Default)]
+pub struct ListBlobs<'a> {
+    pub prefix: &'a str,
+    /// `/` as delimiter: one level, with prefixes. Otherwise flat.
+    pub hierarchical: bool,
+    pub marker: Option<&'a str>,
+    /// At most this many rows; the service's own maximum (5000) when `None`.
+    pub max_results: Option<u32>,
+    pub snapshots: bool,
+    pub uncommitted: bool,
+}
+
+/// A condition on the blob that a request writes to (§5).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Precondition {
+    #[default]
+    None,
+    /// `If-Match`: only this version.
+    IfMatch(ETag),
+    /// `If-None-Match: *`: only if nothing is there.
+    IfAbsent,
+}
+
+/// What a write that sets the whole blob sends along with the content. Whatever is not here is cleared (§9).
+#[derive(Debug, Clone, Default)]
+pub struct BlobSettings {
+    pub headers: ContentHeaders,
+    pub metadata: Metadata,
+    /// Access tier to write to; the account's or blob's own when `None`.
+    pub tier: Option<String>,
+    pub lease: Option<LeaseId>,
+}
+
+/// The answer to a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    pub etag: ETag,
+    pub last_modified: SystemTime,
+}
+
+/// An entry of a block list: Base64 id as sent, size in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    pub id: BlockId,
+    pub size: u64,
+}
+
+/// A block id in its Base64 form. All ids of a blob have the same length (§1.3).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct BlockId(Arc<str>);
+
+impl BlockId {
+    pub fn new(base64: &str) -> Self {
+        Self(base64.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+shown_as_text!(BlockId);
+
+/// Where Put Block List finds a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockRef {
+    Committed(BlockId),
+    Uncommitted(BlockId),
+}
+
+/// A URL that the service reads from. It may carry a SAS, so it shows itself without `sig` (X24).
+#[derive(Clone, PartialEq, Eq)]
+pub struct CopySource(String);
+
+impl CopySource {
+    /// A complete, percent-encoded `http(s)` URL, with SAS where the source needs one.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL as the request header wants it, signature and all. Not for logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CopySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.0))
+    }
+}
+
+impl fmt::Debug for CopySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// `url` without its `sig` parameter (X24): what logs, attributes and errors show.
+pub fn redact(url: &str) -> String {
+    let Some((path, query)) = url.split_once('?') else {
+        return url.to_owned();
+    };
+    let kept: Vec<&str> =
+        query.split('&').filter(|pair| !pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("sig="))).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
+/// A Copy Blob request (§13.2) apart from its destination.
+#[derive(Debug, Clone)]
+pub struct CopyRequest {
+    pub source: CopySource,
+    /// `x-ms-source-if-match`: the version that the caller saw. Guards against a source that changed meanwhile.
+    pub source_if_match: Option<ETag>,
+    /// On the destination.
+    pub precondition: Precondition,
+    /// `None`: the source's metadata come along. `Some`: exactly these, none of the source's (X3).
+    pub metadata: Option<Metadata>,
+    pub tier: Option<String>,
+    pub lease: Option<LeaseId>,
+}
+
+/// The answer to Copy Blob (C24).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyStarted {
+    pub id: CopyId,
+    pub status: CopyStatus,
+    pub etag: ETag,
+    pub last_modified: SystemTime,
+}
+
+/// Content of a blob with the properties that came in the same answer.
+#[derive(Debug, Clone)]
+pub struct Download {
+    pub bytes: Bytes,
+    pub properties: BlobProperties,
+}
+
+/// Which of a blob's snapshots a delete takes along (§11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeleteSnapshots {
+    /// Refuse if there are any: 409 SnapshotsPresent.
+    #[default]
+    Refuse,
+    Include,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_etag_is_the_same_with_and_without_quotes() {
+        assert_eq!(ETag::new("\"0x8D\""), ETag::new("0x8D"));
+        assert_eq!(ETag::new("0x8D").quoted(), "\"0x8D\"");
+    }
+
+    #[test]
+    fn a_signature_is_never_shown() {
+        let source = CopySource::new("https://a.blob.core.windows.net/c/b?sv=1&SIG=abc%3D&sp=r");
+        assert_eq!(format!("{source}"), "https://a.blob.core.windows.net/c/b?sv=1&sp=r");
+        assert_eq!(format!("{source:?}"), "https://a.blob.core.windows.net/c/b?sv=1&sp=r");
+        assert_eq!(redact("http://h/c/b?sig=x"), "http://h/c/b");
+        assert_eq!(redact("http://h/c/b"), "http://h/c/b");
+    }
+
+    #[test]
+    fn metadata_names_ignore_case() {
+        let mut metadata: Metadata = [("Color", "blue")].into_iter().collect();
+        metadata.set("COLOR", "red");
+        assert_eq!(metadata.iter().collect::<Vec<_>>(), [("color", "red")]);
+        assert!(!metadata.flag("color"));
+    }
+}
