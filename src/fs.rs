@@ -1,0 +1,224 @@
+//! The filesystem: containers are directories, blobs are files, and what the service can do itself is left to it.
+//!
+//! Nothing here knows FUSE. An operation is an async method of [`Fs`] that takes owned types (inode numbers, names, byte
+//! offsets) and answers with owned types or an [`Error`]; the adapter in `fuse.rs` decodes, calls and replies.
+//!
+//! The rooms, from the name to the bytes:
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `tree` | inodes: identities with a parent and a name, and what was last heard of their blobs |
+//! | `dir` | lookup, listing, making and removing names |
+//! | `attr` | what `stat` says and how it is kept in metadata |
+//! | `handle` | open files and directories |
+//! | `file` | open, read, write, truncate, flush, release |
+//! | `rope`, `commit` | new content as segments, and the requests that store it |
+//! | `read` | committed content, fetched ahead of sequential readers |
+//! | `copy` | whole copies run by the service, in slices |
+//! | `rename` | copy, proof, delete |
+//! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
+//! | `control` | what the ioctls ask for: copy by path or URL, status, abort |
+//! | `caller` | what `/proc` tells about the process behind a request |
+//!
+//! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file), then the inode
+//! table (a mutex, never held across a request).
+
+pub mod attr;
+pub mod caller;
+mod commit;
+pub mod control;
+mod copy;
+mod dir;
+mod file;
+pub mod handle;
+mod read;
+mod rename;
+mod rope;
+pub mod tree;
+mod xattr;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Semaphore;
+
+pub use dir::DirEntry;
+pub use rename::RenameMode;
+
+use crate::error::{Error, Result};
+use crate::fs::attr::{Attr, AttrChange, Defaults, FileKind, Ino, Permissions};
+use crate::fs::handle::Handles;
+use crate::fs::tree::{AccountId, Heard, NodeView, Place, Tree};
+use crate::path::ContainerName;
+use crate::store::Client;
+
+/// An account of the mount.
+pub struct Account {
+    pub client: Client,
+    /// Only these containers are shown; all when `None`.
+    pub only: Option<Vec<ContainerName>>,
+}
+
+/// What a filesystem is made of.
+pub struct Config {
+    pub accounts: Vec<Account>,
+    /// What the root of the mount stands for.
+    pub root: Place,
+    /// How long what was heard of a blob is believed.
+    pub attr_ttl: Duration,
+    pub permissions: Permissions,
+    pub defaults: Defaults,
+    /// Callers of a copy wait for its end; otherwise they are done when it is accepted.
+    pub copy_wait: bool,
+    /// Deleting or renaming a blob takes its snapshots along instead of being refused.
+    pub delete_snapshots: bool,
+}
+
+/// A mounted filesystem. Shared by all requests as an `Arc`.
+pub struct Fs {
+    config: Config,
+    tree: Tree,
+    handles: Handles,
+    upload_slots: Arc<Semaphore>,
+    said_moving_data: AtomicBool,
+    xattr_reads: xattr::Reads,
+    /// The time of everything that has none of its own.
+    started: SystemTime,
+}
+
+/// What `statfs` says, in units of `block_size` bytes. The service has no limit that a file could meet.
+pub struct Statistics {
+    pub block_size: u32,
+    pub blocks: u64,
+    pub files: u64,
+    /// Bytes.
+    pub longest_name: u32,
+}
+
+impl Fs {
+    pub fn new(config: Config) -> Arc<Self> {
+        let tree = Tree::new(config.root.clone(), config.attr_ttl);
+        Arc::new(Self {
+            tree,
+            config,
+            handles: Handles::default(),
+            upload_slots: Arc::new(Semaphore::new(commit::UPLOADS)),
+            said_moving_data: AtomicBool::new(false),
+            xattr_reads: xattr::Reads::default(),
+            started: SystemTime::now(),
+        })
+    }
+
+    fn client(&self, account: AccountId) -> &Client {
+        // An AccountId is only ever made from an index into this vector.
+        &self.config.accounts[account.0].client
+    }
+
+    /// The errno for a caller. A mount of one container that is gone is a device that is gone (§4.2).
+    pub fn errno(&self, error: &Error) -> i32 {
+        match error.code() {
+            "ContainerNotFound" | "FilesystemNotFound" if matches!(self.config.root, Place::Directory(_)) => libc::ENODEV,
+            _ => error.errno(),
+        }
+    }
+
+    /// What `stat` says of a node, from what is known of it: no request is sent.
+    fn attr_of(&self, view: &NodeView) -> Attr {
+        let defaults = &self.config.defaults;
+        let mut attr = match &view.known.heard {
+            Heard::Blob(properties) => attr::of_blob(view.ino, view.kind, properties, defaults),
+            Heard::Nothing => attr::of_nothing(view.ino, view.kind, 0, self.started, defaults),
+        };
+        if let Some(file) = self.handles.of_ino(view.ino) {
+            file.overlay(&mut attr);
+        }
+        attr
+    }
+
+    /// How long the kernel may believe what it is told now of a node: as long as we would.
+    pub fn ttl(&self, ino: Ino) -> Duration {
+        let Ok(view) = self.tree.view(ino) else { return Duration::ZERO };
+        self.trust(view.kind).saturating_sub(view.known.age()).min(self.config.attr_ttl)
+    }
+
+    /// How long what was heard is believed. That a directory is there is believed longer: nothing is read from the memory of it but
+    /// that names can be looked up in it, and every path walks through several.
+    fn trust(&self, kind: FileKind) -> Duration {
+        match kind {
+            FileKind::Directory => self.config.attr_ttl * 30,
+            FileKind::File | FileKind::Symlink => self.config.attr_ttl,
+        }
+    }
+
+    pub async fn getattr(&self, ino: Ino) -> Result<Attr> {
+        let view = self.fresh(ino).await?;
+        Ok(self.attr_of(&view))
+    }
+
+    /// What is known of a node, asked anew if that is too old. A node without a name keeps what was last known.
+    async fn fresh(&self, ino: Ino) -> Result<NodeView> {
+        let view = self.tree.view(ino)?;
+        let open_here = self.handles.of_ino(ino).is_some_and(|file| file.is_dirty());
+        if view.kind == FileKind::Directory
+            || !view.linked
+            || open_here
+            || view.known.age() < self.trust(view.kind)
+        {
+            return Ok(view);
+        }
+        let Ok(blob) = self.tree.blob(ino) else { return Ok(view) };
+        match self.client(blob.account).blob_properties(&blob.path, None).await {
+            Ok(properties) => {
+                self.tree.learn(ino, Heard::Blob(Arc::new(properties)));
+                self.tree.view(ino)
+            }
+            Err(error) => {
+                if error.is_not_found() && !self.is_new(ino) {
+                    self.tree.unlink(view.parent, &view.name);
+                    return Err(error);
+                }
+                if error.is_not_found() { Ok(view) } else { Err(error) }
+            }
+        }
+    }
+
+    /// The file exists here only so far.
+    fn is_new(&self, ino: Ino) -> bool {
+        self.handles.of_ino(ino).is_some()
+            && self.tree.view(ino).is_ok_and(|view| matches!(view.known.heard, Heard::Nothing))
+    }
+
+    /// chmod, chown, utimens and truncate; `size` in bytes. `writer` is the open file that the change came through, if any: then
+    /// it is stored with the next commit, otherwise at once.
+    pub async fn setattr(
+        &self,
+        ino: Ino,
+        size: Option<u64>,
+        change: AttrChange,
+        writer: Option<handle::Fh>,
+        caller: caller::Caller,
+    ) -> Result<Attr> {
+        if let Some(size) = size {
+            self.truncate(ino, size, writer, caller).await?;
+        }
+        if !change.is_empty() {
+            let view = self.fresh(ino).await?;
+            let change = change.admit(&self.attr_of(&view), self.config.permissions)?;
+            if !change.is_empty() {
+                self.change_attributes(&view, change, writer).await?;
+            }
+        }
+        Ok(self.attr_of(&self.tree.view(ino)?))
+    }
+
+    pub fn forget(&self, ino: Ino, count: u64) {
+        self.tree.forget(ino, count);
+    }
+
+    pub fn statfs(&self) -> Statistics {
+        const TIB: u64 = 1 << 40;
+        // A pebibyte free: df shows something sensible and no program believes that it does not fit.
+        Statistics { block_size: 4096, blocks: 1024 * TIB / 4096, files: 1 << 40, longest_name: 255 }
+    }
+}

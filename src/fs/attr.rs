@@ -1,0 +1,373 @@
+//! What `stat` says, and how it is kept in a blob.
+//!
+//! A blob has a size, a Last-Modified time and metadata; everything else that a file has lives in metadata, under names that
+//! other tools read: `mtime` as rclone writes it, `permissions` (octal), `owner` and `group` as Azure Managed Lustre and
+//! AzCopy write them. A value equal to the mount's default is not stored, so an ordinary file carries no extra metadata.
+//!
+//! [`AttrChange`] is what chmod, chown and utimens ask for. It travels with an open file until the commit, so that it costs no
+//! request of its own there.
+
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, Result};
+use crate::store::{BlobProperties, BlobSettings, BlobType, LeaseProperties, Metadata, Written};
+
+/// RFC 3339, rclone's convention.
+const MTIME: &str = "mtime";
+const PERMISSIONS: &str = "permissions";
+const OWNER: &str = "owner";
+const GROUP: &str = "group";
+/// The names of this module: a copy onto another name does not take them along, they belong to the name (M1).
+const OWN_NAMES: [&str; 4] = [MTIME, PERMISSIONS, OWNER, GROUP];
+
+const FOLDER: &str = "hdi_isfolder";
+const SYMLINK: &str = "is_symlink";
+
+/// Permission bits, setuid, setgid and sticky.
+const MODE_BITS: u32 = 0o7777;
+
+/// Inode number. 1 is the root of the mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ino(pub u64);
+
+impl Ino {
+    pub const ROOT: Self = Self(1);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    Directory,
+    File,
+    Symlink,
+}
+
+/// The answer to `stat`. Sizes in bytes, `blocks` in units of 512 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attr {
+    pub ino: Ino,
+    pub kind: FileKind,
+    pub size: u64,
+    pub blocks: u64,
+    pub mtime: SystemTime,
+    pub ctime: SystemTime,
+    pub crtime: SystemTime,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Attr {
+    /// GNU cp asks for `copy_file_range` only if the blocks cover the size, so this is never less (design, kernel fact 1).
+    pub fn blocks(size: u64) -> u64 {
+        size.div_ceil(512)
+    }
+}
+
+/// What chmod and chown do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Permissions {
+    /// Keep mode, owner and group in the blob's metadata.
+    #[default]
+    Keep,
+    /// Refuse changes with EPERM: every file has the mount's mode and owner.
+    Fixed,
+    /// Accept changes and forget them.
+    Ignore,
+}
+
+/// Modes and owner of everything that states none itself.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    pub file_mode: u32,
+    pub dir_mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Defaults {
+    fn mode(&self, kind: FileKind) -> u32 {
+        match kind {
+            FileKind::Directory => self.dir_mode,
+            FileKind::File => self.file_mode,
+            FileKind::Symlink => 0o777,
+        }
+    }
+}
+
+/// A time to set: the clock's, at the moment of the commit, or a given one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetTime {
+    Now,
+    At(SystemTime),
+}
+
+/// Mode, owner, group and time that were asked for and are not in the service yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttrChange {
+    pub mode: Option<u32>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub mtime: Option<SetTime>,
+}
+
+impl AttrChange {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// `later` wins where both say something.
+    pub fn merge(&mut self, later: Self) {
+        self.mode = later.mode.or(self.mode);
+        self.uid = later.uid.or(self.uid);
+        self.gid = later.gid.or(self.gid);
+        self.mtime = later.mtime.or(self.mtime);
+    }
+
+    /// Reduced to what differs from `now` and allowed by `permissions`; EPERM where it is not.
+    pub fn admit(mut self, now: &Attr, permissions: Permissions) -> Result<Self> {
+        let differs = |asked: Option<u32>, is: u32| asked.filter(|asked| *asked != is);
+        self.mode = differs(self.mode.map(|mode| mode & MODE_BITS), now.mode);
+        self.uid = differs(self.uid, now.uid);
+        self.gid = differs(self.gid, now.gid);
+        if self.mtime == Some(SetTime::At(now.mtime)) {
+            self.mtime = None;
+        }
+        if (self.mode, self.uid, self.gid) != (None, None, None) {
+            match permissions {
+                Permissions::Keep => {}
+                Permissions::Fixed => {
+                    return Err(Error::fs(libc::EPERM, "mode and owner are fixed on this mount (--permissions fixed)"));
+                }
+                Permissions::Ignore => (self.mode, self.uid, self.gid) = (None, None, None),
+            }
+        }
+        Ok(self)
+    }
+
+    /// Writes the change into `metadata` of a file of that kind.
+    pub fn apply(&self, kind: FileKind, metadata: &mut Metadata, defaults: &Defaults) {
+        let mut keep = |name: &str, value: Option<u32>, default: u32, text: String| match value {
+            Some(value) if value == default => {
+                metadata.remove(name);
+            }
+            Some(_) => metadata.set(name, text),
+            None => {}
+        };
+        keep(PERMISSIONS, self.mode, defaults.mode(kind), format!("{:04o}", self.mode.unwrap_or(0)));
+        keep(OWNER, self.uid, defaults.uid, self.uid.unwrap_or(0).to_string());
+        keep(GROUP, self.gid, defaults.gid, self.gid.unwrap_or(0).to_string());
+        match self.mtime {
+            // Last-Modified says it.
+            Some(SetTime::Now) => {
+                metadata.remove(MTIME);
+            }
+            Some(SetTime::At(time)) => metadata.set(MTIME, format_time(time)),
+            None => {}
+        }
+    }
+
+    /// What `attr` looks like once this is stored.
+    pub fn preview(&self, attr: &mut Attr) {
+        attr.mode = self.mode.unwrap_or(attr.mode);
+        attr.uid = self.uid.unwrap_or(attr.uid);
+        attr.gid = self.gid.unwrap_or(attr.gid);
+        match self.mtime {
+            Some(SetTime::Now) => attr.mtime = SystemTime::now(),
+            Some(SetTime::At(time)) => attr.mtime = time,
+            None => {}
+        }
+    }
+}
+
+/// The attributes of a blob, or of the marker of a directory.
+pub fn of_blob(ino: Ino, kind: FileKind, blob: &BlobProperties, defaults: &Defaults) -> Attr {
+    let number = |name: &str, default: u32| blob.metadata.get(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let size = if kind == FileKind::Directory { 0 } else { blob.size };
+    Attr {
+        ino,
+        kind,
+        size,
+        blocks: Attr::blocks(size),
+        mtime: blob.metadata.get(MTIME).and_then(parse_time).unwrap_or(blob.last_modified),
+        ctime: blob.last_modified,
+        crtime: blob.creation_time.unwrap_or(blob.last_modified),
+        mode: blob.metadata.get(PERMISSIONS).and_then(parse_mode).unwrap_or_else(|| defaults.mode(kind)),
+        uid: number(OWNER, defaults.uid),
+        gid: number(GROUP, defaults.gid),
+    }
+}
+
+/// The attributes of something that no blob describes: an implicit directory, a file not yet committed.
+pub fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, defaults: &Defaults) -> Attr {
+    Attr {
+        ino,
+        kind,
+        size,
+        blocks: Attr::blocks(size),
+        mtime: time,
+        ctime: time,
+        crtime: time,
+        mode: defaults.mode(kind),
+        uid: defaults.uid,
+        gid: defaults.gid,
+    }
+}
+
+/// What kind of file a blob is (§19).
+pub fn kind_of(metadata: &Metadata) -> FileKind {
+    if metadata.flag(FOLDER) {
+        FileKind::Directory
+    } else if metadata.flag(SYMLINK) {
+        FileKind::Symlink
+    } else {
+        FileKind::File
+    }
+}
+
+/// Metadata that make a blob a directory marker or a symlink; none for a file.
+pub fn kind_metadata(kind: FileKind) -> Metadata {
+    match kind {
+        FileKind::Directory => [(FOLDER, "true")].into_iter().collect(),
+        FileKind::Symlink => [(SYMLINK, "true")].into_iter().collect(),
+        FileKind::File => Metadata::default(),
+    }
+}
+
+/// New content has a new time: the stored one would be a lie.
+pub fn forget_time(metadata: &mut Metadata) {
+    metadata.remove(MTIME);
+}
+
+/// The metadata that a copy of a blob with `source` gets under a name whose own attributes are those of `own` (M1):
+/// everything of the source except mode, owner and time, and of those what `own` has.
+pub fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
+    let mut metadata = source.clone();
+    for name in OWN_NAMES {
+        metadata.remove(name);
+        if name != MTIME
+            && let Some(value) = own.get(name)
+        {
+            metadata.set(name, value);
+        }
+    }
+    metadata
+}
+
+/// What the service would say of a block blob that was just written: no request is needed to know it.
+pub fn just_written(size: u64, settings: BlobSettings, written: Written) -> BlobProperties {
+    BlobProperties {
+        size,
+        etag: written.etag,
+        last_modified: written.last_modified,
+        creation_time: Some(written.last_modified),
+        blob_type: BlobType::Block,
+        headers: settings.headers,
+        metadata: settings.metadata,
+        tier: settings.tier,
+        archive_status: None,
+        lease: LeaseProperties::default(),
+        copy: None,
+        tag_count: 0,
+        sequence_number: None,
+        committed_block_count: None,
+        sealed: false,
+        version_id: None,
+    }
+}
+
+fn parse_time(text: &str) -> Option<SystemTime> {
+    // rclone writes the offset of its own time zone, others write seconds since the epoch.
+    if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
+        return Some(stamp.into());
+    }
+    text.parse::<u64>().ok().map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+fn format_time(time: SystemTime) -> String {
+    // A time that jiff cannot hold (beyond the year 9999) has no RFC 3339 form; the epoch says "unknown".
+    let stamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{stamp:.9}")
+}
+
+/// Octal with a leading zero (Managed Lustre), or the whole `st_mode` in decimal (AzCopy).
+fn parse_mode(text: &str) -> Option<u32> {
+    let mode =
+        if text.starts_with('0') { u32::from_str_radix(text, 8).ok() } else { text.parse::<u32>().ok() };
+    mode.map(|mode| mode & MODE_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ETag;
+
+    const DEFAULTS: Defaults = Defaults { file_mode: 0o644, dir_mode: 0o755, uid: 7, gid: 8 };
+
+    fn blob(metadata: Metadata) -> BlobProperties {
+        let last_modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let settings = BlobSettings { metadata, ..Default::default() };
+        just_written(1025, settings, Written { etag: ETag::new("e"), last_modified })
+    }
+
+    #[test]
+    fn blocks_cover_the_size() {
+        assert_eq!([0, 1, 512, 513].map(Attr::blocks), [0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_change_survives_the_way_through_metadata() {
+        let time = SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000, 123_456_789);
+        let change = AttrChange { mode: Some(0o4750), uid: Some(1), gid: Some(8), mtime: Some(SetTime::At(time)) };
+        let mut metadata = Metadata::default();
+        change.apply(FileKind::File, &mut metadata, &DEFAULTS);
+        // The group is the default and so not stored.
+        assert_eq!(
+            metadata.iter().collect::<Vec<_>>(),
+            [("mtime", "2020-09-13T12:26:40.123456789Z"), ("owner", "1"), ("permissions", "4750")]
+        );
+        let attr = of_blob(Ino(5), FileKind::File, &blob(metadata), &DEFAULTS);
+        assert_eq!((attr.mode, attr.uid, attr.gid, attr.mtime), (0o4750, 1, 8, time));
+    }
+
+    #[test]
+    fn modes_of_other_tools_are_understood() {
+        assert_eq!(parse_mode("0755"), Some(0o755));
+        assert_eq!(parse_mode("33261"), Some(0o755));
+        assert_eq!(parse_mode("rwx"), None);
+    }
+
+    #[test]
+    fn times_of_other_tools_are_understood() {
+        let time = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000));
+        assert_eq!(parse_time("2020-09-13T14:26:40.000000000+02:00"), time);
+        assert_eq!(parse_time("1600000000"), time);
+        assert_eq!(parse_time("yesterday"), None);
+    }
+
+    #[test]
+    fn changes_that_change_nothing_are_admitted_everywhere() {
+        let attr = of_blob(Ino(5), FileKind::File, &blob(Metadata::default()), &DEFAULTS);
+        let same = AttrChange { mode: Some(0o100644), uid: Some(7), gid: Some(8), mtime: Some(SetTime::At(attr.mtime)) };
+        assert!(same.admit(&attr, Permissions::Fixed).unwrap().is_empty());
+        let other = AttrChange { mode: Some(0o600), ..Default::default() };
+        assert_eq!(other.clone().admit(&attr, Permissions::Fixed).unwrap_err().errno(), libc::EPERM);
+        assert!(other.clone().admit(&attr, Permissions::Ignore).unwrap().is_empty());
+        assert_eq!(other.clone().admit(&attr, Permissions::Keep).unwrap(), other);
+    }
+
+    #[test]
+    fn a_copy_takes_all_but_the_attributes_of_the_name() {
+        let source: Metadata =
+            [("color", "blue"), ("mtime", "2020-01-01T00:00:00Z"), ("permissions", "0700")].into_iter().collect();
+        let own: Metadata = [("color", "red"), ("permissions", "0600")].into_iter().collect();
+        let copy = for_copy(&source, &own);
+        assert_eq!(copy.iter().collect::<Vec<_>>(), [("color", "blue"), ("permissions", "0600")]);
+    }
+
+    #[test]
+    fn kinds_are_told_by_metadata() {
+        for kind in [FileKind::Directory, FileKind::Symlink, FileKind::File] {
+            assert_eq!(kind_of(&kind_metadata(kind)), kind);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What `/proc` tells about the process behind a request.
+//!
+//! A process inside a FUSE request cannot be killed before we reply (fuser answers FUSE_INTERRUPT with ENOSYS), so a handler
+//! that has to wait looks at the pending signals itself. The other question asked here is whether a FLUSH is the last one:
+//! shells duplicate descriptors and close the original at once, and the flush of that says nothing about the file being done.
+//!
+//! Where the process cannot be seen (another PID namespace) the answers are the harmless ones: not interrupted, no other
+//! descriptor.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::fs::attr::Ino;
+
+/// The thread that made a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    pub pid: u32,
+}
+
+impl Caller {
+    /// A signal is pending that ends the process or that it has a handler for: only then may EINTR be answered.
+    pub fn interrupted(self) -> bool {
+        let Ok(status) = fs::read_to_string(self.proc("status")) else {
+            return false;
+        };
+        let set = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .unwrap_or(0)
+        };
+        let pending = (set("SigPnd") | set("ShdPnd")) & !set("SigBlk") & !set("SigIgn");
+        // These do nothing by default, and whoever handles them does not want a copy to end.
+        let harmless =
+            [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH].iter().fold(0, |mask, s| mask | 1 << (s - 1));
+        pending & !harmless != 0
+    }
+
+    /// Both threads belong to one process.
+    pub fn same_process(self, other: Self) -> bool {
+        self == other || self.process().is_some_and(|process| other.process() == Some(process))
+    }
+
+    /// The process has another descriptor open on that inode (`ino:` in fdinfo, Linux 5.14).
+    pub fn holds_open(self, ino: Ino) -> bool {
+        let Ok(entries) = fs::read_dir(self.proc("fdinfo")) else {
+            return false;
+        };
+        let wanted = format!("ino:\t{}", ino.0);
+        entries
+            .flatten()
+            .any(|entry| fs::read_to_string(entry.path()).is_ok_and(|info| info.lines().any(|line| line == wanted)))
+    }
+
+    fn process(self) -> Option<u32> {
+        let status = fs::read_to_string(self.proc("status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+    }
+
+    fn proc(self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    fn me() -> Caller {
+        Caller { pid: std::process::id() }
+    }
+
+    #[test]
+    fn an_open_file_is_seen_among_the_descriptors() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let ino = Ino(file.as_file().metadata().unwrap().ino());
+        assert!(me().holds_open(ino));
+        drop(file);
+        assert!(!me().holds_open(ino));
+    }
+
+    #[test]
+    fn threads_of_one_process_are_the_same_caller() {
+        let tid = std::thread::spawn(|| unsafe { libc::gettid() } as u32).join().unwrap();
+        // The thread has ended: nothing is known of it any more.
+        assert!(!me().same_process(Caller { pid: tid }));
+        assert!(me().same_process(me()));
+        assert!(!me().same_process(Caller { pid: 1 }));
+    }
+
+    #[test]
+    fn a_pending_signal_is_an_interrupt_unless_blocked() {
+        // Blocked in this thread and sent to it: pending, but not deliverable.
+        let blocked = std::thread::spawn(|| unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGUSR1);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+            libc::pthread_kill(libc::pthread_self(), libc::SIGUSR1);
+            Caller { pid: libc::gettid() as u32 }.interrupted()
+        });
+        assert!(!blocked.join().unwrap());
+        assert!(!Caller { pid: u32::MAX }.interrupted());
+    }
+}

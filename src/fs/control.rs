@@ -1,0 +1,148 @@
+//! What the ioctls and the commands built on them ask for: a copy by path or URL, its state, its abort.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{FileKind, Ino};
+use crate::fs::caller::Caller;
+use crate::fs::copy::{Progress, Start};
+use crate::fs::file::is_pending;
+use crate::fs::handle::Content;
+use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView};
+use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Precondition};
+
+/// A copy to start by the control interface (M5).
+pub struct CopyOrder<'a> {
+    /// Path from the root of the mount, or URL.
+    pub source: &'a str,
+    /// The directory of the destination, or the destination itself if `name` is empty.
+    pub at: Ino,
+    pub name: &'a str,
+    pub no_replace: bool,
+    pub no_wait: bool,
+}
+
+impl Fs {
+    /// Starts a copy and, unless told not to, waits for its end. Its id, and `pending` or `success`.
+    pub async fn order_copy(self: &Arc<Self>, order: CopyOrder<'_>, caller: Caller) -> Result<(CopyId, CopyStatus)> {
+        let at = self.tree.view(order.at)?;
+        let (parent, name) = match (at.kind, order.name) {
+            (FileKind::Directory, "") => return Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
+            (FileKind::Directory, name) => (order.at, name.to_owned()),
+            (_, "") => (at.parent, at.name.to_string()),
+            (_, _) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
+        };
+        let destination = self.tree.directory(parent)?.blob(&name)?;
+        let (source, version) = self.source_of(order.source, &destination).await?;
+        let target = match self.resolve(parent, &name).await {
+            Ok(target) => Some(target),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        self.refuse_target(target.as_ref(), order.no_replace).await?;
+        let precondition = if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
+        let start = Start { source, version, destination: destination.clone(), precondition, metadata: None };
+        let job = self.start_copy(start).await?;
+        let progress = if order.no_wait {
+            job.progress()
+        } else {
+            Progress::Success(self.wait_for_copy(&job, caller).await?)
+        };
+        let (heard, status) = match progress {
+            Progress::Success(properties) => (properties, CopyStatus::Success),
+            Progress::Failed(error) => return Err(error),
+            Progress::Pending(_) => {
+                let now = self.client(destination.account).blob_properties(&destination.path, None).await?;
+                (Arc::new(now), CopyStatus::Pending)
+            }
+        };
+        let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
+        let view = self.tree.enter(parent, &name, FileKind::File, known, None)?;
+        self.tree.collect(view.ino);
+        Ok((job.id.clone(), status))
+    }
+
+    async fn refuse_target(&self, target: Option<&NodeView>, no_replace: bool) -> Result<()> {
+        let Some(target) = target else { return Ok(()) };
+        if no_replace {
+            return Err(Error::fs(libc::EEXIST, format!("{} exists", target.name)));
+        }
+        if target.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EISDIR, format!("{} is a directory", target.name)));
+        }
+        if is_pending(target) {
+            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", target.name)));
+        }
+        if let Some(file) = self.handles.of_ino(target.ino)
+            && !matches!(file.state.lock().await.content, Content::Clean)
+        {
+            return Err(Error::fs(libc::EBUSY, format!("{} is open for writing", target.name)));
+        }
+        Ok(())
+    }
+
+    /// The URL of a source, and what is known of it if it is in the mount.
+    async fn source_of(&self, source: &str, destination: &Blob) -> Result<(CopySource, Option<Arc<BlobProperties>>)> {
+        if source.starts_with("http://") || source.starts_with("https://") {
+            return match self.located(source) {
+                // A blob of one of our accounts: we know how to let the service read it.
+                Some(blob) => {
+                    let properties = self.client(blob.account).blob_properties(&blob.path, None).await?;
+                    Ok((self.source_url(&blob, destination)?, Some(Arc::new(properties))))
+                }
+                None => Ok((CopySource::new(source), None)),
+            };
+        }
+        let node = self.walk(source).await?;
+        let done = async {
+            if node.kind == FileKind::Directory {
+                return Err(Error::fs(libc::EISDIR, format!("{source} is a directory")));
+            }
+            if let Some(file) = self.handles.of_ino(node.ino) {
+                let mut state = file.state.lock().await;
+                self.commit(&file, &mut state).await?;
+            }
+            let node = self.fresh(node.ino).await?;
+            if is_pending(&node) {
+                return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
+            }
+            let blob = self.tree.blob(node.ino)?;
+            Ok((self.source_url(&blob, destination)?, node.properties().cloned()))
+        }
+        .await;
+        self.tree.collect(node.ino);
+        done
+    }
+
+    /// The blob of one of the mount's accounts that a URL names, if it does and brings no credential of its own.
+    fn located(&self, url: &str) -> Option<Blob> {
+        self.config.accounts.iter().enumerate().find_map(|(index, account)| {
+            Some(Blob { account: AccountId(index), path: account.client.blob_at(url)? })
+        })
+    }
+
+    /// The node at a path from the root of the mount.
+    async fn walk(&self, path: &str) -> Result<NodeView> {
+        let mut node = self.tree.view(Ino::ROOT)?;
+        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+            node = self.resolve(node.ino, name).await?;
+        }
+        Ok(node)
+    }
+
+    /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
+    pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
+        let blob = self.tree.blob(ino)?;
+        let properties = self.client(blob.account).blob_properties(&blob.path, None).await?;
+        properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
+    }
+
+    /// Aborts the pending copy onto a file (M7); only `id` if given.
+    pub async fn abort(&self, ino: Ino, id: Option<&CopyId>) -> Result<()> {
+        let blob = self.tree.blob(ino)?;
+        self.abort_copy(&blob, id).await?;
+        self.tree.doubt(ino);
+        Ok(())
+    }
+}

@@ -1,0 +1,449 @@
+//! Whole copies, run by the service.
+//!
+//! A copy is started by Copy Blob and is done when the destination shows *our* copy id with status `success` (X16); nothing else
+//! counts as done. Usually the service answers `success` at once. Otherwise a [`CopyJob`] exists: one task polls the destination and
+//! everybody who waits looks at what it last saw.
+//!
+//! `copy_file_range` is how cp asks for a copy. A process inside that call cannot be killed and the destination's inode is
+//! locked, so a pending copy is answered in slices: each call waits at most [`SLICE`] and grants the bytes that the service
+//! reports as copied. So Ctrl-C works between slices, other processes get at the file, and progress tools, which watch the file
+//! position, tell the truth. The last byte is granted before the copy is known to have succeeded; the wait for that is in flush,
+//! which locks nothing and can report a failure.
+//!
+//! What is not a whole copy is refused with EOPNOTSUPP, and the caller moves the bytes itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::error::{CopyFailure, Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{self, AttrChange, FileKind};
+use crate::fs::caller::Caller;
+use crate::fs::handle::{Content, Copying, Fh, OpenFile, State};
+use crate::fs::read::Version;
+use crate::fs::tree::Blob;
+use crate::store::{
+    BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyStatus, LeaseProperties, Metadata, Precondition,
+};
+
+/// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
+pub const SLICE: Duration = Duration::from_millis(200);
+/// The kernel shortens `copy_file_range` to this many bytes (`MAX_RW_COUNT` rounded for 4 KiB pages).
+const KERNEL_CLAMP: u64 = 0xffff_f000;
+/// Polls of a pending copy: from the first wait to the longest, doubling.
+const FIRST_POLL: Duration = Duration::from_millis(100);
+const LONGEST_POLL: Duration = Duration::from_secs(2);
+/// Between polls when nobody has waited for a while.
+const IDLE_POLL: Duration = Duration::from_secs(10);
+/// A job that cannot be polled for this long is given up: its end is unknown, which is not success.
+const BLIND: Duration = Duration::from_secs(60);
+/// How long the service may read another account's source: a pending copy reads it to its end.
+const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What a poll saw last.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// Bytes copied.
+    Pending(u64),
+    Success(Arc<BlobProperties>),
+    Failed(Error),
+}
+
+/// A copy that the service runs, started by this mount.
+pub struct CopyJob {
+    pub destination: Blob,
+    pub id: CopyId,
+    /// Size of the source, bytes.
+    pub total: u64,
+    progress: watch::Sender<Progress>,
+    /// Somebody waited at this moment.
+    waited: Mutex<Instant>,
+}
+
+impl CopyJob {
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Waits for news, at most one slice.
+    async fn slice(&self) -> Progress {
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let mut progress = self.progress.subscribe();
+        if matches!(*progress.borrow_and_update(), Progress::Pending(_)) {
+            let _ = tokio::time::timeout(SLICE, progress.changed()).await;
+        }
+        let now = progress.borrow().clone();
+        now
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LONGEST_POLL
+    }
+}
+
+/// A copy to start.
+pub struct Start {
+    pub source: CopySource,
+    /// The version of the source that the caller saw; unknown for a URL outside the mount.
+    pub version: Option<Arc<BlobProperties>>,
+    pub destination: Blob,
+    pub precondition: Precondition,
+    /// `None`: the source's.
+    pub metadata: Option<Metadata>,
+}
+
+impl Fs {
+    /// A URL by which `destination`'s account can read `source`.
+    pub(super) fn source_url(&self, source: &Blob, destination: &Blob) -> Result<CopySource> {
+        let reader = self.client(destination.account).account();
+        self.client(source.account).copy_source(&source.path, None, reader, SOURCE_SAS)
+    }
+
+    /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
+    pub(super) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
+        let Start { source, version, destination, precondition, metadata } = start;
+        let client = self.client(destination.account);
+        let request = CopyRequest {
+            source,
+            source_if_match: version.as_ref().map(|version| version.etag.clone()),
+            precondition,
+            metadata,
+            tier: None,
+            lease: None,
+        };
+        let started = client.copy_blob(&destination.path, &request).await?;
+        info!(destination = %destination.path, source = %request.source, id = %started.id,
+              status = started.status.as_str(), "copy started");
+        let progress = match (&version, started.status) {
+            (Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request.metadata)),
+            // All else is seen at the destination, also how long a source outside the mount is.
+            (None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
+            (Some(_), _) => Progress::Pending(0),
+        };
+        let total = match (&version, &progress) {
+            (Some(source), _) => source.size,
+            (None, Progress::Success(properties)) => properties.size,
+            (None, _) => 0,
+        };
+        let pending = matches!(progress, Progress::Pending(_));
+        let job = Arc::new(CopyJob {
+            destination,
+            id: started.id,
+            total,
+            progress: watch::Sender::new(progress),
+            waited: Mutex::new(Instant::now()),
+        });
+        if pending {
+            tokio::spawn(self.clone().poll(job.clone()));
+        }
+        Ok(job)
+    }
+
+    /// Looks at the destination until our copy has ended, for all who wait.
+    async fn poll(self: Arc<Self>, job: Arc<CopyJob>) {
+        let client = self.client(job.destination.account);
+        let mut pause = FIRST_POLL;
+        let mut blind_since = None;
+        loop {
+            tokio::time::sleep(if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) }).await;
+            pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
+            let progress = match client.blob_properties(&job.destination.path, None).await {
+                Ok(properties) => {
+                    blind_since = None;
+                    look(&job.destination, &job.id, properties)
+                }
+                Err(error) if error.is_not_found() => {
+                    Progress::Failed(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }))
+                }
+                Err(error) => {
+                    let since = *blind_since.get_or_insert_with(Instant::now);
+                    warn!(destination = %job.destination.path, id = %job.id, %error, "cannot see how a copy is doing");
+                    if since.elapsed() < BLIND { job.progress() } else { Progress::Failed(error) }
+                }
+            };
+            let ended = match &progress {
+                Progress::Pending(_) => false,
+                Progress::Success(_) => {
+                    info!(destination = %job.destination.path, id = %job.id, "copy done");
+                    true
+                }
+                Progress::Failed(error) => {
+                    warn!(%error, "copy ended without success");
+                    true
+                }
+            };
+            job.progress.send_replace(progress);
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the job's end. A caller with a pending signal is let go with EINTR; the copy goes on.
+    pub(super) async fn wait_for_copy(&self, job: &CopyJob, caller: Caller) -> Result<Arc<BlobProperties>> {
+        loop {
+            match job.slice().await {
+                Progress::Success(properties) => return Ok(properties),
+                Progress::Failed(error) => return Err(error),
+                Progress::Pending(_) if caller.interrupted() => {
+                    return Err(Error::fs(libc::EINTR, "interrupted while a copy was pending"));
+                }
+                Progress::Pending(_) => {}
+            }
+        }
+    }
+
+    /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE when it is
+    /// another one.
+    pub(super) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
+        let client = self.client(blob.account);
+        // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
+        let state = client.blob_properties(&blob.path, None).await?.copy;
+        let none = || Error::fs(libc::ENODATA, format!("{}: no copy is pending", blob.path));
+        let Some(state) = state.filter(|state| state.status == CopyStatus::Pending) else { return Err(none()) };
+        if id.is_some_and(|id| *id != state.id) {
+            return Err(Error::fs(libc::ESTALE, format!("{}: another copy is pending: {}", blob.path, state.id)));
+        }
+        match client.abort_copy(&blob.path, &state.id, None).await {
+            Ok(()) => {
+                info!(destination = %blob.path, id = %state.id, "copy has been aborted");
+                Ok(())
+            }
+            // X12: it ended while we asked.
+            Err(error) if error.code() == "NoPendingCopyOperation" => {
+                let now = client.blob_properties(&blob.path, None).await?.copy;
+                match now {
+                    Some(now) if now.id == state.id && now.status == CopyStatus::Aborted => Ok(()),
+                    _ => Err(none()),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `copy_file_range`: bytes copied, or to be copied by the time that flush returns.
+    pub async fn copy_file_range(
+        self: &Arc<Self>,
+        (fh_in, offset_in): (Fh, u64),
+        (fh_out, offset_out): (Fh, u64),
+        len: u64,
+        caller: Caller,
+    ) -> Result<u64> {
+        let input = self.handles.get(fh_in)?;
+        let output = self.handles.get(fh_out)?;
+        if Arc::ptr_eq(&input.file, &output.file) {
+            return Err(ranged("copying within one file"));
+        }
+        let mut state = output.file.state.lock().await;
+        if let Content::Copying(copying) = &state.content {
+            if copying.granted == offset_out && offset_in == offset_out && !copying.complete() {
+                return self.grant(&output.file, &mut state, len, caller).await;
+            }
+            self.settle_copy(&output.file, &mut state, caller).await?;
+        }
+        let source = self.clean_version(&input.file, input.version.as_ref()).await?;
+        let size = source.properties.size;
+        if offset_in >= size {
+            return Ok(0);
+        }
+        let reaches_end = len >= size || len >= KERNEL_CLAMP;
+        let blank = matches!(&state.content, Content::Draft(draft) if draft.is_blank());
+        if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
+            return Err(ranged("copying a range"));
+        }
+        let job = self.copy_onto(&input.file, &source, &output.file, &state).await?;
+        // Mode and owner went along with the copy.
+        state.change = AttrChange::default();
+        state.content = Content::Copying(Copying { job, granted: 0, caller });
+        output.file.show(&state);
+        self.grant(&output.file, &mut state, len, caller).await
+    }
+
+    /// The version that a copy reads: what was written here is committed first.
+    async fn clean_version(&self, file: &OpenFile, seen: Option<&Arc<Version>>) -> Result<Arc<Version>> {
+        let mut state = file.state.lock().await;
+        self.commit(file, &mut state).await?;
+        let version = seen.map(|seen| seen.newest()).or_else(|| state.version.clone());
+        let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
+        version.refuse_pending()?;
+        Ok(version)
+    }
+
+    async fn copy_onto(
+        self: &Arc<Self>,
+        input: &OpenFile,
+        source: &Version,
+        output: &OpenFile,
+        state: &State,
+    ) -> Result<Arc<CopyJob>> {
+        let from = self.tree.blob(input.ino)?;
+        let to = self.tree.blob(output.ino)?;
+        let mut own = state.version.as_ref().map_or_else(Metadata::default, |v| v.properties.metadata.clone());
+        state.change.apply(FileKind::File, &mut own, &self.config.defaults);
+        let metadata = attr::for_copy(&source.properties.metadata, &own);
+        let precondition = match &state.version {
+            Some(version) => Precondition::IfMatch(version.properties.etag.clone()),
+            None => Precondition::IfAbsent,
+        };
+        let start = Start {
+            source: self.source_url(&from, &to)?,
+            version: Some(source.properties.clone()),
+            destination: to,
+            precondition,
+            // X3: none sent takes the source's, which are these; any sent must be all.
+            metadata: (metadata != source.properties.metadata).then_some(metadata),
+        };
+        self.start_copy(start).await.map_err(|error| match error.code() {
+            "BlobAlreadyExists" => Error::fs(libc::ESTALE, format!("{error} (it was created meanwhile)")),
+            _ => error,
+        })
+    }
+
+    /// One slice of a copy: the bytes to report, at least 1.
+    async fn grant(&self, file: &OpenFile, state: &mut State, len: u64, caller: Caller) -> Result<u64> {
+        let Content::Copying(copying) = &mut state.content else { return Ok(0) };
+        copying.caller = caller;
+        let progress = if self.config.copy_wait { copying.job.slice().await } else { copying.job.progress() };
+        let (granted, total) = (copying.granted, copying.job.total);
+        let may = match progress {
+            Progress::Success(properties) => {
+                copying.granted = granted + len.min(total - granted);
+                let reply = copying.granted - granted;
+                if copying.complete() {
+                    state.content = Content::Clean;
+                    self.settle(file, state, properties);
+                }
+                return Ok(reply);
+            }
+            Progress::Failed(error) => {
+                self.give_up_copy(file, state);
+                return Err(error);
+            }
+            Progress::Pending(_) if !self.config.copy_wait => total,
+            // The last byte stays until it is the only one left: then flush waits, outside the inode lock.
+            Progress::Pending(copied) => copied.min(total - 1).max(granted + 1),
+        };
+        copying.granted = may.min(granted + len).max(granted + 1);
+        Ok(copying.granted - granted)
+    }
+
+    /// Waits for a copy onto the file, as flush does, so that the file can be written, read or copied on.
+    pub(super) async fn settle_copy(&self, file: &OpenFile, state: &mut State, caller: Caller) -> Result<()> {
+        let Content::Copying(copying) = &state.content else { return Ok(()) };
+        let job = copying.job.clone();
+        match self.wait_for_copy(&job, caller).await {
+            Ok(properties) => {
+                state.content = Content::Clean;
+                self.settle(file, state, properties);
+                Ok(())
+            }
+            Err(error) => {
+                if error.errno() != libc::EINTR {
+                    self.give_up_copy(file, state);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The copy ended otherwise than well: what the destination is now has to be asked for.
+    pub(super) fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
+        state.content = Content::Clean;
+        state.version = None;
+        file.show(state);
+        self.tree.doubt(file.ino);
+    }
+
+    /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
+    pub(super) async fn flush_copy(&self, file: &OpenFile, caller: Caller) -> Result<bool> {
+        let (job, complete, copier) = {
+            let state = file.state.lock().await;
+            let Content::Copying(copying) = &state.content else { return Ok(true) };
+            (copying.job.clone(), copying.complete(), copying.caller)
+        };
+        if !complete {
+            if !caller.same_process(copier) {
+                // Another process closes its duplicate of the descriptor; the copier is still at work.
+                return Ok(false);
+            }
+            // Closed before everything was granted.
+            self.abandon(file).await;
+            return Err(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() }));
+        }
+        if !self.config.copy_wait {
+            let mut state = file.state.lock().await;
+            self.give_up_copy(file, &mut state);
+            return Ok(true);
+        }
+        // The lock is not held while waiting: others may look, abort, read the state.
+        let ended = self.wait_for_copy(&job, caller).await;
+        if ended.as_ref().is_err_and(|error| error.errno() == libc::EINTR) {
+            self.abandon(file).await;
+            return ended.map(|_| true);
+        }
+        let mut state = file.state.lock().await;
+        self.settle_copy(file, &mut state, caller).await?;
+        Ok(true)
+    }
+
+    /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.
+    pub(super) async fn abandon(&self, file: &OpenFile) {
+        let mut state = file.state.lock().await;
+        let Content::Copying(copying) = &state.content else { return };
+        let job = copying.job.clone();
+        match self.abort_copy(&job.destination, Some(&job.id)).await {
+            Ok(()) => {}
+            // It ended before we came.
+            Err(error) if error.errno() == libc::ENODATA => {}
+            Err(error) => warn!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy"),
+        }
+        self.give_up_copy(file, &mut state);
+    }
+}
+
+/// What the destination's properties say of our copy (X16).
+fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
+    match &properties.copy {
+        Some(state) if state.id == *id => match state.status {
+            CopyStatus::Pending => Progress::Pending(state.bytes_copied),
+            CopyStatus::Success => Progress::Success(Arc::new(properties)),
+            CopyStatus::Aborted => Progress::Failed(failure(destination, CopyFailure::Aborted { id: id.to_string() })),
+            CopyStatus::Failed => {
+                let description = state.description.clone().unwrap_or_default();
+                Progress::Failed(failure(destination, CopyFailure::Failed { id: id.to_string(), description }))
+            }
+        },
+        _ => Progress::Failed(failure(destination, CopyFailure::Replaced { id: id.to_string() })),
+    }
+}
+
+fn failure(destination: &Blob, failure: CopyFailure) -> Error {
+    Error::Copy { target: destination.path.to_string(), failure }
+}
+
+/// What the service would say of a finished copy of `source`: no request is needed to know it.
+fn copied(source: &BlobProperties, started: &CopyStarted, metadata: Option<Metadata>) -> Arc<BlobProperties> {
+    Arc::new(BlobProperties {
+        etag: started.etag.clone(),
+        last_modified: started.last_modified,
+        creation_time: Some(started.last_modified),
+        metadata: metadata.unwrap_or_else(|| source.metadata.clone()),
+        // None of these comes along (§13.2.4).
+        tier: None,
+        archive_status: None,
+        lease: LeaseProperties::default(),
+        copy: None,
+        tag_count: 0,
+        sealed: false,
+        version_id: None,
+        ..source.clone()
+    })
+}
+
+fn ranged(what: &str) -> Error {
+    warn!("{what} is not run by the service yet: the caller moves the data itself");
+    Error::fs(libc::EOPNOTSUPP, format!("{what} is not supported yet"))
+}

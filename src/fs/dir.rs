@@ -1,0 +1,552 @@
+//! Names: looking them up, listing them, making and removing them.
+//!
+//! A directory exists because a blob's name goes through it (implicit), because a marker blob says so (`hdi_isfolder=true`, written
+//! by mkdir here, by blobfuse2 and by Hadoop), or both; a blob `dir/` with a slash at its end is a marker of other tools. Where a
+//! plain blob has the name of a directory, the directory wins and the blob cannot be reached through the mount.
+//!
+//! An unknown name costs a HEAD and a one-entry LIST, side by side. A listing in hand answers for all its names, also for those that
+//! are not in it, as long as it is fresh.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tracing::{debug, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{self, Attr, AttrChange, FileKind, Ino};
+use crate::fs::handle::{DirHandle, Fh};
+use crate::fs::tree::{Blob, BlobDir, Entry, Heard, Known, Listed, NodeView, Place};
+use crate::path::ContainerName;
+use crate::store::{
+    BlobProperties, BlobSettings, BlobType, ContentHeaders, DeleteSnapshots, LeaseProperties, ListBlobs, Page, Precondition,
+    Written,
+};
+
+/// Entries of a directory as far as they are listed.
+#[derive(Default)]
+pub struct DirStream {
+    entries: Vec<Entry>,
+    seen: HashSet<Arc<str>>,
+    next: Next,
+    /// When the listing began, and how often names had been removed from the directory by then.
+    began: Option<(Instant, u64)>,
+}
+
+#[derive(Default)]
+enum Next {
+    #[default]
+    Start,
+    Marker(String),
+    Done,
+}
+
+/// An entry for readdir; `offset` is where the next one is found.
+pub struct DirEntry {
+    pub ino: Ino,
+    pub kind: FileKind,
+    pub name: Arc<str>,
+    pub offset: u64,
+}
+
+impl Fs {
+    /// Looks up a name and gives the kernel a reference to it.
+    pub async fn lookup(&self, parent: Ino, name: &str) -> Result<Attr> {
+        let view = self.resolve(parent, name).await?;
+        self.tree.looked_up(view.ino);
+        Ok(self.attr_of(&view))
+    }
+
+    /// The node of a name, as fresh as a lookup has to be. ENOENT if there is none.
+    pub(super) async fn resolve(&self, parent: Ino, name: &str) -> Result<NodeView> {
+        let known = self.tree.child(parent, name);
+        if let Some(view) = &known
+            && (self.is_new(view.ino) || view.known.age() < self.trust(view.kind))
+        {
+            return Ok(view.clone());
+        }
+        match self.tree.listed(parent, name) {
+            Listed::Present(entry, at) => {
+                let anchor = self.anchor_of(parent, name)?;
+                return self.tree.enter_listed(parent, &entry, at, anchor);
+            }
+            Listed::Absent => {
+                self.tree.unlink(parent, name);
+                return Err(no_such(name));
+            }
+            Listed::Unknown => {}
+        }
+        let asked = Instant::now();
+        let answer = match self.tree.place(parent)? {
+            Place::Accounts => self.account_named(name).map(|_| (FileKind::Directory, Heard::Nothing)),
+            Place::Account(id) => {
+                let container = self.container_named(id, name)?;
+                match self.client(id).container_properties(&container).await {
+                    Ok(_) => Some((FileKind::Directory, Heard::Nothing)),
+                    Err(error) if error.is_not_found() => None,
+                    Err(error) => return Err(error),
+                }
+            }
+            Place::Directory(dir) => self.ask(&dir, name, known.as_ref()).await?,
+            Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
+        };
+        match answer {
+            Some((kind, heard)) => {
+                let anchor = self.anchor_of(parent, name)?;
+                self.tree.enter(parent, name, kind, Known { heard, at: asked }, anchor)
+            }
+            None => {
+                self.tree.remember_absence(parent, name, asked);
+                Err(no_such(name))
+            }
+        }
+    }
+
+    fn account_named(&self, name: &str) -> Option<crate::fs::tree::AccountId> {
+        let accounts = &self.config.accounts;
+        accounts.iter().position(|a| a.client.account().as_str() == name).map(crate::fs::tree::AccountId)
+    }
+
+    fn container_named(&self, id: crate::fs::tree::AccountId, name: &str) -> Result<ContainerName> {
+        // A name that no container can have is simply not there.
+        let container = ContainerName::parse(name).map_err(|_| no_such(name))?;
+        match &self.config.accounts[id.0].only {
+            Some(only) if !only.contains(&container) => Err(no_such(name)),
+            _ => Ok(container),
+        }
+    }
+
+    /// The place of an account or container; everything else follows from its parent's.
+    fn anchor_of(&self, parent: Ino, name: &str) -> Result<Option<Place>> {
+        Ok(match self.tree.place(parent)? {
+            Place::Accounts => self.account_named(name).map(Place::Account),
+            Place::Account(account) => {
+                let container = self.container_named(account, name)?;
+                Some(Place::Directory(BlobDir { account, container, prefix: String::new() }))
+            }
+            _ => None,
+        })
+    }
+
+    /// Asks the service what a name in a directory is.
+    async fn ask(&self, dir: &BlobDir, name: &str, known: Option<&NodeView>) -> Result<Option<(FileKind, Heard)>> {
+        let blob = dir.blob(name).map_err(|error| match error {
+            Error::Name(crate::path::NameError::TooLong) => error,
+            _ => no_such(name),
+        })?;
+        let client = self.client(dir.account);
+        let head = async {
+            match client.blob_properties(&blob.path, None).await {
+                Ok(properties) => Ok(Some(properties)),
+                Err(error) if error.code() == "ContainerNotFound" => Err(error),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let below = async { Ok::<_, Error>(!self.first_below(&dir.subdirectory(name), 1).await?.is_empty()) };
+        if known.is_some_and(|view| view.kind != FileKind::Directory) {
+            // It was a file a moment ago, and almost always is one still.
+            if let Some(properties) = head.await? {
+                return Ok(Some((attr::kind_of(&properties.metadata), Heard::Blob(Arc::new(properties)))));
+            }
+            return Ok(below.await?.then_some((FileKind::Directory, Heard::Nothing)));
+        }
+        let (head, below) = tokio::try_join!(head, below)?;
+        Ok(match (head, below) {
+            (Some(properties), below) => {
+                let kind = attr::kind_of(&properties.metadata);
+                if below && kind != FileKind::Directory {
+                    warn!(blob = %blob.path, "a blob has the name of a directory: it is hidden by the directory");
+                    Some((FileKind::Directory, Heard::Nothing))
+                } else {
+                    Some((kind, Heard::Blob(Arc::new(properties))))
+                }
+            }
+            (None, true) => Some((FileKind::Directory, Heard::Nothing)),
+            (None, false) => None,
+        })
+    }
+
+    /// The first `count` blobs below a directory.
+    async fn first_below(&self, dir: &BlobDir, count: u32) -> Result<Vec<String>> {
+        let client = self.client(dir.account);
+        let mut marker: Option<String> = None;
+        let mut names = Vec::new();
+        loop {
+            let list = ListBlobs {
+                prefix: &dir.prefix,
+                marker: marker.as_deref(),
+                max_results: Some(count),
+                ..Default::default()
+            };
+            let page = client.list_blobs(&dir.container, &list).await?;
+            names.extend(page.items.into_iter().map(|item| item.name.as_str().to_owned()));
+            marker = page.next;
+            if names.len() as u32 >= count || marker.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+
+    pub fn open_dir(&self, ino: Ino) -> Result<Fh> {
+        self.tree.view(ino)?;
+        self.tree.opened(ino);
+        Ok(self.handles.insert_dir(DirHandle { ino, stream: Default::default() }))
+    }
+
+    pub fn release_dir(&self, fh: Fh) {
+        if let Some(handle) = self.handles.remove_dir(fh) {
+            self.tree.closed(handle.ino);
+        }
+    }
+
+    /// Entries from `offset` on: what is listed of them, at least one unless the directory ends there. Offset 0 lists anew.
+    pub async fn read_dir(&self, fh: Fh, offset: u64) -> Result<Vec<DirEntry>> {
+        let handle = self.handles.dir(fh)?;
+        let mut stream = handle.stream.lock().await;
+        if offset == 0 && !matches!(stream.next, Next::Start) {
+            *stream = DirStream::default();
+        }
+        // Offsets 1 and 2 are the two dots.
+        let index = offset.saturating_sub(2) as usize;
+        while stream.entries.len() <= index && !matches!(stream.next, Next::Done) {
+            self.list_more(handle.ino, &mut stream).await?;
+        }
+        let dots = [(handle.ino, "."), (self.tree.view(handle.ino)?.parent, "..")];
+        let dots = dots.into_iter().zip(1..).map(|((ino, name), offset)| DirEntry {
+            ino,
+            kind: FileKind::Directory,
+            name: name.into(),
+            offset,
+        });
+        let listed = stream.entries.iter().skip(index).zip(index as u64 + 3..).map(|(entry, offset)| DirEntry {
+            ino: entry.ino,
+            kind: entry.kind,
+            name: entry.name.clone(),
+            offset,
+        });
+        Ok(dots.skip(offset as usize).chain(listed).collect())
+    }
+
+    /// Attributes of an entry that [`Fs::read_dir`] returned; the kernel gets a reference with [`Fs::entry_sent`].
+    pub async fn entry_attr(&self, fh: Fh, entry: &DirEntry) -> Result<Attr> {
+        let handle = self.handles.dir(fh)?;
+        if entry.offset <= 2 {
+            return Ok(self.attr_of(&self.tree.view(entry.ino)?));
+        }
+        let stream = handle.stream.lock().await;
+        let listed = stream.entries.get(entry.offset as usize - 3);
+        let (Some(listed), Some((at, _))) = (listed, stream.began) else {
+            return Err(Error::fs(libc::EIO, "no such entry"));
+        };
+        let anchor = self.anchor_of(handle.ino, &listed.name)?;
+        let view = self.tree.enter_listed(handle.ino, listed, at, anchor)?;
+        Ok(self.attr_of(&view))
+    }
+
+    /// The kernel has the entry, or (`false`) it did not fit any more.
+    pub fn entry_sent(&self, ino: Ino, sent: bool) {
+        if sent {
+            self.tree.looked_up(ino);
+        } else {
+            self.tree.collect(ino);
+        }
+    }
+
+    async fn list_more(&self, ino: Ino, stream: &mut DirStream) -> Result<()> {
+        let marker = match &stream.next {
+            Next::Start => None,
+            Next::Marker(marker) => Some(marker.clone()),
+            Next::Done => return Ok(()),
+        };
+        if stream.began.is_none() {
+            stream.began = Some((Instant::now(), self.tree.removals(ino)));
+        }
+        let next = match self.tree.place(ino)? {
+            Place::Accounts => {
+                for account in &self.config.accounts {
+                    self.add(ino, stream, account.client.account().as_str(), FileKind::Directory, Heard::Nothing);
+                }
+                None
+            }
+            Place::Account(id) => {
+                let page = self.client(id).list_containers(marker.as_deref()).await?;
+                for item in page.items {
+                    if self.container_named(id, item.name.as_str()).is_ok() {
+                        self.add(ino, stream, item.name.as_str(), FileKind::Directory, Heard::Nothing);
+                    }
+                }
+                page.next
+            }
+            Place::Directory(dir) => self.list_blobs_of(ino, &dir, marker.as_deref(), stream).await?,
+            Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
+        };
+        stream.next = match next {
+            Some(marker) => Next::Marker(marker),
+            None => {
+                self.end_listing(ino, stream);
+                Next::Done
+            }
+        };
+        Ok(())
+    }
+
+    async fn list_blobs_of(
+        &self,
+        ino: Ino,
+        dir: &BlobDir,
+        marker: Option<&str>,
+        stream: &mut DirStream,
+    ) -> Result<Option<String>> {
+        let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
+        let Page { items, prefixes, next } = self.client(dir.account).list_blobs(&dir.container, &list).await?;
+        let below = |name: &str| name.strip_prefix(&dir.prefix).map(str::to_owned);
+        let directories: HashSet<String> =
+            prefixes.iter().filter_map(|prefix| below(prefix.strip_suffix('/')?)).collect();
+        for item in items {
+            // The directory's own `dir/` marker has no name here.
+            let Some(name) = below(item.name.as_str()).filter(|name| !name.is_empty()) else { continue };
+            let kind = attr::kind_of(&item.properties.metadata);
+            if kind != FileKind::Directory && directories.contains(&name) {
+                warn!(blob = %item.name, "a blob has the name of a directory: it is hidden by the directory");
+                continue;
+            }
+            self.add(ino, stream, &name, kind, Heard::Blob(Arc::new(item.properties)));
+        }
+        for name in directories {
+            if name.is_empty() {
+                debug!(directory = %dir.prefix, "names with an empty segment cannot be shown");
+                continue;
+            }
+            self.add(ino, stream, &name, FileKind::Directory, Heard::Nothing);
+        }
+        Ok(next)
+    }
+
+    fn add(&self, dir: Ino, stream: &mut DirStream, name: &str, kind: FileKind, heard: Heard) {
+        // `dir` and `dir/` are one entry, and may be pages apart.
+        if name.contains('/') || !stream.seen.insert(name.into()) {
+            return;
+        }
+        let ino = self.tree.reserve(dir, name, kind);
+        stream.entries.push(Entry { ino, name: name.into(), kind, heard });
+    }
+
+    /// Adds what exists only here so far, and remembers the listing.
+    fn end_listing(&self, ino: Ino, stream: &mut DirStream) {
+        for child in self.tree.children(ino) {
+            if self.is_new(child.ino) {
+                self.add(ino, stream, &child.name, child.kind, child.known.heard);
+            }
+        }
+        if let Some((taken, removals)) = stream.began
+            && removals == self.tree.removals(ino)
+        {
+            self.tree.remember_listing(ino, &stream.entries, taken);
+        }
+    }
+
+    /// mkdir(2): a marker blob, or at an account's root a container.
+    pub async fn make_dir(&self, parent: Ino, name: &str, mode: u32) -> Result<Attr> {
+        let (heard, anchor) = match self.tree.place(parent)? {
+            Place::Accounts => return Err(Error::fs(libc::EPERM, "accounts cannot be made here")),
+            Place::Account(account) => {
+                let container = ContainerName::parse(name)?;
+                self.client(account).create_container(&container).await?;
+                let place = Place::Directory(BlobDir { account, container, prefix: String::new() });
+                (Heard::Nothing, Some(place))
+            }
+            Place::Directory(dir) => {
+                let mut change = AttrChange { mode: Some(mode & 0o7777), ..Default::default() };
+                if self.config.permissions != attr::Permissions::Keep {
+                    change.mode = None;
+                }
+                let marker = self.put_marker(&dir.blob(name)?, &change, &Precondition::IfAbsent).await?;
+                (Heard::Blob(marker), None)
+            }
+            Place::Blob(_) => return Err(Error::fs(libc::ENOTDIR, "not a directory")),
+        };
+        let view = self.tree.enter(parent, name, FileKind::Directory, known(heard), anchor)?;
+        self.tree.looked_up(view.ino);
+        Ok(self.attr_of(&view))
+    }
+
+    async fn put_marker(
+        &self,
+        marker: &Blob,
+        change: &AttrChange,
+        precondition: &Precondition,
+    ) -> Result<Arc<BlobProperties>> {
+        let mut metadata = attr::kind_metadata(FileKind::Directory);
+        change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
+        let settings = BlobSettings { metadata, ..Default::default() };
+        let written = self.client(marker.account).put_blob(&marker.path, Default::default(), &settings, precondition).await?;
+        Ok(Arc::new(attr::just_written(0, settings, written)))
+    }
+
+    /// chmod, chown and utimens of a directory without a marker: it gets one to keep them.
+    pub(super) async fn attribute_directory(&self, view: &NodeView, change: AttrChange) -> Result<()> {
+        let Place::Directory(dir) = self.tree.place(view.ino)? else {
+            return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set"));
+        };
+        let Some(marker) = dir.marker() else {
+            return Err(Error::fs(libc::EPERM, "containers have no mode, owner or time to set"));
+        };
+        let properties = self.put_marker(&marker?, &change, &Precondition::IfAbsent).await?;
+        self.tree.learn(view.ino, Heard::Blob(properties));
+        Ok(())
+    }
+
+    /// rmdir(2) of an empty directory, or of an empty container.
+    pub async fn remove_dir(&self, parent: Ino, name: &str) -> Result<()> {
+        let view = self.resolve(parent, name).await?;
+        if view.kind != FileKind::Directory {
+            return Err(Error::fs(libc::ENOTDIR, format!("{name} is not a directory")));
+        }
+        let Place::Directory(dir) = self.tree.place(view.ino)? else {
+            return Err(Error::fs(libc::EPERM, "accounts cannot be removed here"));
+        };
+        self.refuse_unless_empty(&view, &dir).await?;
+        let client = self.client(dir.account);
+        match dir.marker() {
+            None => client.delete_container(&dir.container).await?,
+            Some(marker) => {
+                self.delete_marker(&marker?, &view).await?;
+                // A marker of the other kind, with a slash at its end.
+                let slash = dir.blob("").ok();
+                if let Some(slash) = slash {
+                    self.delete_if_there(&slash).await?;
+                }
+            }
+        }
+        self.tree.unlink(parent, name);
+        self.keep_alive(parent, name).await
+    }
+
+    /// ENOTEMPTY unless nothing but a marker is in the directory.
+    pub(super) async fn refuse_unless_empty(&self, view: &NodeView, dir: &BlobDir) -> Result<()> {
+        let not_empty = || Error::fs(libc::ENOTEMPTY, format!("{} is not empty", dir.prefix));
+        if self.tree.children(view.ino).iter().any(|child| self.is_new(child.ino)) {
+            return Err(not_empty());
+        }
+        let below = self.first_below(dir, 2).await?;
+        // A marker with a slash at its end is all that may be there.
+        if below.iter().all(|name| *name == dir.prefix) { Ok(()) } else { Err(not_empty()) }
+    }
+
+    async fn delete_marker(&self, marker: &Blob, view: &NodeView) -> Result<()> {
+        // Only what is known to be a marker: a plain blob of that name is hidden by the directory and must not be lost.
+        let known = match view.properties() {
+            Some(properties) => Some(properties.clone()),
+            None => match self.client(marker.account).blob_properties(&marker.path, None).await {
+                Ok(properties) if attr::kind_of(&properties.metadata) == FileKind::Directory => Some(Arc::new(properties)),
+                Ok(_) => None,
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(known) = known else { return Ok(()) };
+        let precondition = Precondition::IfMatch(known.etag.clone());
+        let snapshots = DeleteSnapshots::default();
+        let deleted = self.client(marker.account).delete_blob(&marker.path, None, snapshots, &precondition, None).await;
+        match deleted {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn delete_if_there(&self, blob: &Blob) -> Result<()> {
+        let (snapshots, always) = (DeleteSnapshots::default(), Precondition::None);
+        match self.client(blob.account).delete_blob(&blob.path, None, snapshots, &always, None).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// A directory that only its entries made does not vanish with the last of them: it gets a marker.
+    pub(super) async fn keep_alive(&self, dir: Ino, without: &str) -> Result<()> {
+        let Ok(Place::Directory(place)) = self.tree.place(dir) else { return Ok(()) };
+        let implicit = matches!(self.tree.view(dir)?.known.heard, Heard::Nothing);
+        let Some(marker) = place.marker() else { return Ok(()) };
+        // The root of a mount of a prefix is there because it is mounted.
+        if dir == Ino::ROOT || !implicit || self.tree.has_sibling(dir, without) {
+            return Ok(());
+        }
+        if !self.first_below(&place, 1).await?.is_empty() {
+            return Ok(());
+        }
+        match self.put_marker(&marker?, &AttrChange::default(), &Precondition::IfAbsent).await {
+            Ok(properties) => {
+                self.tree.learn(dir, Heard::Blob(properties));
+                Ok(())
+            }
+            Err(error) if error.is_precondition_failed() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// unlink(2): Delete Blob. EBUSY for a blob with snapshots, unless the mount was told to take them along.
+    pub async fn unlink(&self, parent: Ino, name: &str) -> Result<()> {
+        let view = self.resolve(parent, name).await?;
+        if view.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EISDIR, format!("{name} is a directory")));
+        }
+        if self.is_new(view.ino) {
+            self.tree.unlink(parent, name);
+            return Ok(());
+        }
+        let blob = self.tree.blob(view.ino)?;
+        let deleted = self
+            .client(blob.account)
+            .delete_blob(&blob.path, None, self.snapshots_on_delete(), &Precondition::None, None)
+            .await;
+        match deleted {
+            Ok(()) => {}
+            Err(error) if error.is_not_found() => {
+                self.tree.unlink(parent, name);
+                return Err(error);
+            }
+            Err(error) => {
+                if error.code() == "SnapshotsPresent" {
+                    warn!(blob = %blob.path, "it has snapshots, which would be lost with it: mount with --delete-snapshots to allow that");
+                }
+                return Err(error);
+            }
+        }
+        self.tree.unlink(parent, name);
+        self.keep_alive(parent, name).await
+    }
+
+    pub(super) fn snapshots_on_delete(&self) -> DeleteSnapshots {
+        if self.config.delete_snapshots { DeleteSnapshots::Include } else { DeleteSnapshots::Refuse }
+    }
+
+    /// symlink(2): a blob whose content is the target (§19).
+    pub async fn symlink(&self, parent: Ino, name: &str, target: &str) -> Result<Attr> {
+        let blob = self.tree.directory(parent)?.blob(name)?;
+        let settings = BlobSettings { metadata: attr::kind_metadata(FileKind::Symlink), ..Default::default() };
+        let body = bytes::Bytes::copy_from_slice(target.as_bytes());
+        let size = body.len() as u64;
+        let client = self.client(blob.account);
+        let written = client.put_blob(&blob.path, body, &settings, &Precondition::IfAbsent).await?;
+        let heard = Heard::Blob(Arc::new(attr::just_written(size, settings, written)));
+        let view = self.tree.enter(parent, name, FileKind::Symlink, known(heard), None)?;
+        self.tree.looked_up(view.ino);
+        Ok(self.attr_of(&view))
+    }
+
+    /// readlink(2).
+    pub async fn read_link(&self, ino: Ino) -> Result<bytes::Bytes> {
+        let blob = self.tree.blob(ino)?;
+        Ok(self.client(blob.account).get_blob(&blob.path, None, None, None).await?.bytes)
+    }
+}
+
+fn known(heard: Heard) -> Known {
+    Known { heard, at: Instant::now() }
+}
+
+fn no_such(name: &str) -> Error {
+    Error::fs(libc::ENOENT, format!("{name} does not exist"))
+}

@@ -1,0 +1,370 @@
+//! Open, read, write, truncate, flush and release.
+//!
+//! A file that is written to is a [`Draft`] on top of the version that was opened. `flush` commits it, so that `close` can report what
+//! went wrong; `fsync` does the same. Shells open a file for redirection, duplicate the descriptor and close the first: the flush
+//! of that comes before anything was written. A draft that is only empty is therefore not committed while the same process holds
+//! another descriptor of it; what comes next may be a whole copy, which replaces it, or the last close.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use tracing::{error, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
+use crate::fs::caller::Caller;
+use crate::fs::commit::Draft;
+use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
+use crate::fs::read::{Fetcher, Stream, Version};
+use crate::fs::rope::{Piece, Rope};
+use crate::fs::tree::{Blob, Heard, Known, NodeView};
+use crate::store::{BlobType, CopyStatus};
+
+/// An opened file.
+pub struct Opened {
+    pub fh: Fh,
+    /// What the kernel has cached of it is still true.
+    pub keep_cache: bool,
+    /// Reads must come here whatever size the kernel believes in: the content is still being copied.
+    pub direct: bool,
+}
+
+impl Fs {
+    /// open(2) of a file that exists. `flags` are those of the call.
+    pub async fn open(&self, ino: Ino, flags: i32) -> Result<Opened> {
+        let access = Access::of_flags(flags);
+        let before = self.tree.view(ino)?;
+        let mut view = self.fresh(ino).await?;
+        if is_pending(&view) {
+            // It may have ended since.
+            self.tree.doubt(ino);
+            view = self.fresh(ino).await?;
+        }
+        if access.write {
+            self.refuse_writing(&view)?;
+        }
+        let file = self.acquire(&view).await;
+        if access.write && flags & libc::O_TRUNC != 0 {
+            let mut state = file.state.lock().await;
+            if let Err(error) = truncate_draft(&mut state, 0) {
+                drop(state);
+                self.let_go(&file).await;
+                return Err(error);
+            }
+            file.show(&state);
+        }
+        let version = file.state.lock().await.version.clone();
+        let keep_cache = match (before.properties(), view.properties()) {
+            (Some(before), Some(now)) => before.etag == now.etag,
+            _ => false,
+        };
+        let fh = self.handles.insert(Handle { file, access, version, stream: Stream::default() });
+        Ok(Opened { fh, keep_cache, direct: is_pending(&view) })
+    }
+
+    fn refuse_writing(&self, view: &NodeView) -> Result<()> {
+        let Some(properties) = view.properties() else { return Ok(()) };
+        if is_pending(view) {
+            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", view.name)));
+        }
+        if properties.blob_type != BlobType::Block {
+            let kind = properties.blob_type.as_str();
+            return Err(Error::fs(libc::EOPNOTSUPP, format!("{}: writing to a {kind} is not supported yet", view.name)));
+        }
+        Ok(())
+    }
+
+    /// The shared state of a file, which learns the version that is current now.
+    async fn acquire(&self, view: &NodeView) -> Arc<OpenFile> {
+        let file = self.handles.acquire(view.ino);
+        self.tree.opened(view.ino);
+        let mut state = file.state.lock().await;
+        if let (Content::Clean, Some(properties)) = (&state.content, view.properties()) {
+            let current = state.version.as_ref().is_some_and(|version| version.properties.etag == properties.etag);
+            if !current {
+                // Handles that are open on the old version keep it, and end with ESTALE.
+                state.version = Some(Version::new(properties.clone()));
+            }
+        }
+        drop(state);
+        file
+    }
+
+    /// Gives back what [`Fs::acquire`] took.
+    async fn let_go(&self, file: &OpenFile) {
+        self.handles.done(file.ino);
+        self.tree.closed(file.ino);
+    }
+
+    /// Creates and opens a file. It comes into being with its first commit.
+    pub async fn create(&self, parent: Ino, name: &str, mode: u32, flags: i32) -> Result<(Attr, Opened)> {
+        let dir = self.tree.directory(parent)?;
+        dir.blob(name)?;
+        if let Some(view) = self.tree.child(parent, name) {
+            if flags & libc::O_EXCL != 0 {
+                return Err(Error::fs(libc::EEXIST, format!("{name} exists")));
+            }
+            if view.kind == FileKind::Directory {
+                return Err(Error::fs(libc::EISDIR, format!("{name} is a directory")));
+            }
+            let opened = self.open(view.ino, flags).await?;
+            self.tree.looked_up(view.ino);
+            return Ok((self.attr_of(&self.tree.view(view.ino)?), opened));
+        }
+        let known = Known { heard: Heard::Nothing, at: std::time::Instant::now() };
+        let view = self.tree.enter(parent, name, FileKind::File, known, None)?;
+        let file = self.acquire(&view).await;
+        let asked = AttrChange { mode: Some(mode), ..Default::default() };
+        let mut state = file.state.lock().await;
+        state.content = Content::Draft(Draft::empty());
+        // A mode that cannot be kept is no reason to refuse a file.
+        state.change = asked.admit(&self.attr_of(&view), self.config.permissions).unwrap_or_default();
+        file.show(&state);
+        drop(state);
+        self.tree.looked_up(view.ino);
+        let attr = self.attr_of(&view);
+        let access = Access::of_flags(flags);
+        let fh = self.handles.insert(Handle { file, access, version: None, stream: Stream::default() });
+        Ok((attr, Opened { fh, keep_cache: false, direct: false }))
+    }
+
+    /// mknod(2) of a regular file: created and committed.
+    pub async fn make_file(&self, parent: Ino, name: &str, mode: u32, caller: Caller) -> Result<Attr> {
+        let (attr, opened) = self.create(parent, name, mode, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY).await?;
+        let done = self.fsync(opened.fh, caller).await;
+        self.release(opened.fh).await;
+        match done {
+            Ok(()) => Ok(Attr { ino: attr.ino, ..self.attr_of(&self.tree.view(attr.ino)?) }),
+            Err(error) => {
+                self.tree.unlink(parent, name);
+                Err(error)
+            }
+        }
+    }
+
+    /// Up to `size` bytes from `offset`; fewer only at the end.
+    pub async fn read(&self, fh: Fh, offset: u64, size: u32) -> Result<Bytes> {
+        let handle = self.handles.get(fh)?;
+        let range = offset..offset.saturating_add(u64::from(size));
+        let file = &handle.file;
+        // Only a draft is read under the lock; committed content is read by as many as like.
+        let version = {
+            let mut state = file.state.lock().await;
+            if let Content::Copying(_) = state.content {
+                return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
+            }
+            if let Content::Draft(draft) = &state.content {
+                if draft.rope.read(range.clone()).contains(&Piece::Staged) {
+                    self.commit(file, &mut state).await?;
+                }
+                return self.read_draft(&handle, &state, range).await;
+            }
+            handle.version.as_ref().map(Version::newest).or_else(|| state.version.clone())
+        };
+        let Some(version) = version else { return Ok(Bytes::new()) };
+        let fetcher = self.fetcher(self.tree.blob(file.ino)?, &version);
+        version.read(range, &handle.stream, &*fetcher).await
+    }
+
+    async fn read_draft(&self, handle: &Handle, state: &State, range: std::ops::Range<u64>) -> Result<Bytes> {
+        let Content::Draft(draft) = &state.content else { return Ok(Bytes::new()) };
+        let mut joined = BytesMut::new();
+        for piece in draft.rope.read(range) {
+            match piece {
+                Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
+                Piece::Base(range) => {
+                    let Some(version) = &state.version else { return Err(Error::fs(libc::EIO, "no base to read")) };
+                    let fetcher = self.fetcher(self.tree.blob(handle.file.ino)?, version);
+                    joined.extend_from_slice(&version.read(range, &handle.stream, &*fetcher).await?);
+                }
+                Piece::Staged => return Err(Error::fs(libc::EIO, "a block was staged while it was read")),
+            }
+        }
+        Ok(joined.freeze())
+    }
+
+    /// Ranged GETs of that version of a blob; ESTALE once it is another one.
+    fn fetcher(&self, blob: Blob, version: &Version) -> Box<Fetcher> {
+        let client = self.client(blob.account).clone();
+        let etag = version.properties.etag.clone();
+        Box::new(move |range| {
+            let (client, blob, etag) = (client.clone(), blob.clone(), etag.clone());
+            async move {
+                let length = range.end - range.start;
+                let download = client.get_blob(&blob.path, None, Some(range), Some(&etag)).await.map_err(|error| {
+                    if error.is_precondition_failed() || error.is_not_found() {
+                        Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
+                    } else {
+                        error
+                    }
+                })?;
+                if download.bytes.len() as u64 != length {
+                    return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", blob.path)));
+                }
+                Ok(download.bytes)
+            }
+            .boxed()
+        })
+    }
+
+    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND.
+    pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], caller: Caller) -> Result<()> {
+        let handle = self.handles.get(fh)?;
+        let file = &handle.file;
+        let mut state = file.state.lock().await;
+        self.settle_copy(file, &mut state, caller).await?;
+        let draft = draft_of(&mut state)?;
+        let offset = if handle.access.append { draft.rope.len() } else { offset };
+        draft.write(offset, data)?;
+        let staged = self.stage_full_blocks(file, &mut state).await;
+        file.show(&state);
+        staged
+    }
+
+    /// truncate(2) and ftruncate(2).
+    pub(super) async fn truncate(&self, ino: Ino, size: u64, writer: Option<Fh>, caller: Caller) -> Result<()> {
+        if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
+            let mut state = handle.file.state.lock().await;
+            self.settle_copy(&handle.file, &mut state, caller).await?;
+            let done = truncate_draft(&mut state, size);
+            handle.file.show(&state);
+            return done;
+        }
+        let view = self.fresh(ino).await?;
+        if view.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EISDIR, "is a directory"));
+        }
+        self.refuse_writing(&view)?;
+        let file = self.acquire(&view).await;
+        let done = async {
+            let mut state = file.state.lock().await;
+            self.settle_copy(&file, &mut state, caller).await?;
+            truncate_draft(&mut state, size)?;
+            self.commit(&file, &mut state).await
+        }
+        .await;
+        self.let_go(&file).await;
+        done
+    }
+
+    /// chmod, chown and utimens that change something.
+    pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, writer: Option<Fh>) -> Result<()> {
+        let through_writer = writer.and_then(|fh| self.handles.get(fh).ok()).is_some_and(|handle| handle.access.write);
+        if let Some(file) = self.handles.of_ino(view.ino) {
+            let mut state = file.state.lock().await;
+            if through_writer || !matches!(state.content, Content::Clean) {
+                state.change.merge(change);
+                file.show(&state);
+                return Ok(());
+            }
+        }
+        let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
+        let properties = self.store_attributes(view.ino, properties, &change).await?;
+        self.heard_anew(view.ino, properties).await;
+        Ok(())
+    }
+
+    /// The blob has other properties now because this mount made it so; open handles follow.
+    pub(super) async fn heard_anew(&self, ino: Ino, properties: Arc<crate::store::BlobProperties>) {
+        match self.handles.of_ino(ino) {
+            Some(file) => {
+                let mut state = file.state.lock().await;
+                self.settle(&file, &mut state, properties);
+            }
+            None => self.tree.learn(ino, Heard::Blob(properties)),
+        }
+    }
+
+    /// Called for every close(2) of a descriptor; what it returns is what close returns.
+    pub async fn flush(&self, fh: Fh, caller: Caller) -> Result<()> {
+        let handle = self.handles.get(fh)?;
+        if !handle.access.write {
+            return Ok(());
+        }
+        let file = &handle.file;
+        if !self.flush_copy(file, caller).await? {
+            return Ok(());
+        }
+        let mut state = file.state.lock().await;
+        if let Content::Draft(draft) = &state.content
+            && draft.dirty
+            && draft.is_blank()
+            && caller.holds_open(file.ino)
+        {
+            return Ok(());
+        }
+        self.commit(file, &mut state).await
+    }
+
+    /// fsync(2): what was written is in the service.
+    pub async fn fsync(&self, fh: Fh, caller: Caller) -> Result<()> {
+        let handle = self.handles.get(fh)?;
+        let file = &handle.file;
+        let mut state = file.state.lock().await;
+        self.settle_copy(file, &mut state, caller).await?;
+        self.commit(file, &mut state).await
+    }
+
+    /// The last descriptor is gone. Nobody hears of errors any more: they go to the log.
+    pub async fn release(&self, fh: Fh) {
+        let Some(handle) = self.handles.remove(fh) else { return };
+        let file = &handle.file;
+        if handle.access.write {
+            let incomplete = match &file.state.lock().await.content {
+                Content::Copying(copying) => !copying.complete(),
+                _ => false,
+            };
+            if incomplete {
+                warn!("a copy's caller went away before the end: aborting the copy");
+                self.abandon(file).await;
+            }
+            let mut state = file.state.lock().await;
+            if let Content::Copying(_) = state.content {
+                // The process died between its last call and close: the service goes on without it.
+                self.give_up_copy(file, &mut state);
+            }
+            if self.handles.is_last(file.ino)
+                && let Err(error) = self.commit(file, &mut state).await
+            {
+                error!(%error, "what was written last is lost: it could not be stored, as close reported");
+            }
+        }
+        self.let_go(file).await;
+    }
+
+    /// Everything that is not in the service yet is stored, for unmounting. The number of files for which that failed.
+    pub async fn flush_all(&self) -> usize {
+        let mut failed = 0;
+        for file in self.handles.open_files() {
+            let mut state = file.state.lock().await;
+            if let Err(error) = self.commit(&file, &mut state).await {
+                error!(%error, "cannot store a file that is open for writing");
+                failed += 1;
+            }
+        }
+        failed
+    }
+}
+
+pub(super) fn is_pending(view: &NodeView) -> bool {
+    let copy = view.properties().and_then(|properties| properties.copy.as_ref());
+    copy.is_some_and(|copy| copy.status == CopyStatus::Pending)
+}
+
+/// The draft of a file, begun if there is none yet.
+fn draft_of(state: &mut State) -> Result<&mut Draft> {
+    if let Content::Clean = state.content {
+        let size = state.version.as_ref().map_or(0, |version| version.properties.size);
+        state.content = Content::Draft(Draft::new(Rope::of_base(size)));
+    }
+    match &mut state.content {
+        Content::Draft(draft) => Ok(draft),
+        _ => Err(Error::fs(libc::EBUSY, "a copy onto it is pending")),
+    }
+}
+
+fn truncate_draft(state: &mut State, size: u64) -> Result<()> {
+    draft_of(state)?.truncate(size)
+}

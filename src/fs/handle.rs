@@ -1,0 +1,219 @@
+//! Open files.
+//!
+//! All handles of one inode share an [`OpenFile`]: what one writes the other reads, whatever names the file had in between. Its
+//! [`State`] is behind an async lock that serializes writes, commits and copies onto the file; what `stat` needs is kept beside
+//! it as a [`Face`], so that looking at a file never waits for a request in flight.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::error::{Error, Result};
+use crate::fs::attr::{Attr, AttrChange, Ino};
+use crate::fs::caller::Caller;
+use crate::fs::commit::Draft;
+use crate::fs::copy::CopyJob;
+use crate::fs::dir::DirStream;
+use crate::fs::read::{Stream, Version};
+
+/// Names an open file or directory for the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fh(pub u64);
+
+/// What an open file holds that the service does not have yet.
+pub enum Content {
+    /// Nothing: the service has it all.
+    Clean,
+    /// Written to, truncated or created here.
+    Draft(Draft),
+    /// The destination of a whole copy that is not yet settled.
+    Copying(Copying),
+}
+
+/// A Copy Blob onto the file, as its caller sees it.
+pub struct Copying {
+    pub job: Arc<CopyJob>,
+    /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one.
+    pub granted: u64,
+    pub caller: Caller,
+}
+
+impl Copying {
+    pub fn complete(&self) -> bool {
+        self.granted >= self.job.total
+    }
+}
+
+pub struct State {
+    pub content: Content,
+    /// Mode, owner and time to store with the next commit.
+    pub change: AttrChange,
+    /// The newest version in the service that this mount knows of; `None` before a new file's first commit.
+    pub version: Option<Arc<Version>>,
+}
+
+/// What `stat` shows of a file that differs from what the service has.
+#[derive(Debug, Clone, Default)]
+struct Face {
+    /// Size in bytes and time of the last write, while there is a draft.
+    content: Option<(u64, SystemTime)>,
+    change: AttrChange,
+}
+
+pub struct OpenFile {
+    pub ino: Ino,
+    pub state: tokio::sync::Mutex<State>,
+    face: Mutex<Face>,
+}
+
+impl OpenFile {
+    fn new(ino: Ino) -> Self {
+        let state = State { content: Content::Clean, change: AttrChange::default(), version: None };
+        Self { ino, state: tokio::sync::Mutex::new(state), face: Mutex::default() }
+    }
+
+    fn face(&self) -> MutexGuard<'_, Face> {
+        self.face.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes `stat` show what `state` holds. To be called after every change of it.
+    pub fn show(&self, state: &State) {
+        let content = match &state.content {
+            Content::Draft(draft) if draft.dirty => Some((draft.rope.len(), draft.written)),
+            _ => None,
+        };
+        *self.face() = Face { content, change: state.change.clone() };
+    }
+
+    /// `attr` as the service has it becomes what a program here should see.
+    pub fn overlay(&self, attr: &mut Attr) {
+        let face = self.face();
+        if let Some((size, written)) = face.content {
+            attr.size = size;
+            attr.blocks = Attr::blocks(size);
+            attr.mtime = written;
+            attr.ctime = written;
+        }
+        face.change.preview(attr);
+    }
+
+    /// There is something here that the service does not have.
+    pub fn is_dirty(&self) -> bool {
+        self.face().content.is_some()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    pub read: bool,
+    pub write: bool,
+    pub append: bool,
+}
+
+impl Access {
+    /// From the flags of open(2).
+    pub fn of_flags(flags: i32) -> Self {
+        let mode = flags & libc::O_ACCMODE;
+        Self {
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY,
+            append: flags & libc::O_APPEND != 0,
+        }
+    }
+}
+
+pub struct Handle {
+    pub file: Arc<OpenFile>,
+    pub access: Access,
+    /// The version seen at open; `None` for a file that had none.
+    pub version: Option<Arc<Version>>,
+    pub stream: Stream,
+}
+
+pub struct DirHandle {
+    pub ino: Ino,
+    pub stream: tokio::sync::Mutex<DirStream>,
+}
+
+/// The registry of what is open.
+#[derive(Default)]
+pub struct Handles {
+    next: AtomicU64,
+    files: Mutex<HashMap<Fh, Arc<Handle>>>,
+    dirs: Mutex<HashMap<Fh, Arc<DirHandle>>>,
+    /// One per inode, with the number of its handles.
+    open: Mutex<HashMap<Ino, (Arc<OpenFile>, usize)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Handles {
+    fn fh(&self) -> Fh {
+        Fh(self.next.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The shared state of an inode, with one more user. Every call is answered by one of [`Handles::done`].
+    pub fn acquire(&self, ino: Ino) -> Arc<OpenFile> {
+        let mut open = lock(&self.open);
+        let (file, users) = open.entry(ino).or_insert_with(|| (Arc::new(OpenFile::new(ino)), 0));
+        *users += 1;
+        file.clone()
+    }
+
+    /// One user less; true if that was the last.
+    pub fn done(&self, ino: Ino) -> bool {
+        let mut open = lock(&self.open);
+        let Some((_, users)) = open.get_mut(&ino) else { return true };
+        *users -= 1;
+        let last = *users == 0;
+        if last {
+            open.remove(&ino);
+        }
+        last
+    }
+
+    /// The shared state of an inode, if it is open.
+    pub fn of_ino(&self, ino: Ino) -> Option<Arc<OpenFile>> {
+        lock(&self.open).get(&ino).map(|(file, _)| file.clone())
+    }
+
+    /// The only user of that inode is the one asking.
+    pub fn is_last(&self, ino: Ino) -> bool {
+        lock(&self.open).get(&ino).is_none_or(|(_, users)| *users <= 1)
+    }
+
+    pub fn open_files(&self) -> Vec<Arc<OpenFile>> {
+        lock(&self.open).values().map(|(file, _)| file.clone()).collect()
+    }
+
+    pub fn insert(&self, handle: Handle) -> Fh {
+        let fh = self.fh();
+        lock(&self.files).insert(fh, Arc::new(handle));
+        fh
+    }
+
+    pub fn get(&self, fh: Fh) -> Result<Arc<Handle>> {
+        lock(&self.files).get(&fh).cloned().ok_or_else(|| Error::fs(libc::EBADF, "no such open file"))
+    }
+
+    pub fn remove(&self, fh: Fh) -> Option<Arc<Handle>> {
+        lock(&self.files).remove(&fh)
+    }
+
+    pub fn insert_dir(&self, handle: DirHandle) -> Fh {
+        let fh = self.fh();
+        lock(&self.dirs).insert(fh, Arc::new(handle));
+        fh
+    }
+
+    pub fn dir(&self, fh: Fh) -> Result<Arc<DirHandle>> {
+        lock(&self.dirs).get(&fh).cloned().ok_or_else(|| Error::fs(libc::EBADF, "no such open directory"))
+    }
+
+    pub fn remove_dir(&self, fh: Fh) -> Option<Arc<DirHandle>> {
+        lock(&self.dirs).remove(&fh)
+    }
+}

@@ -1,0 +1,245 @@
+//! Reading a committed version of a blob.
+//!
+//! A [`Version`] is one ETag's worth of a blob. Every GET carries `If-Match`, so a handle never sees a mix of two versions: once
+//! the blob has changed, reads end with ESTALE. When this mount itself commits a newer version, the old one points to it and
+//! open handles go over.
+//!
+//! Sequential readers are served from *parts* on a fixed grid, fetched ahead of the reader by parallel ranged GETs. The window of
+//! parts doubles as long as the reading stays sequential, and parts that the reader has left behind are dropped. A reader
+//! that jumps is answered with exactly the bytes that it asked for, so random access wastes nothing.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+
+use crate::error::{Error, Result};
+use crate::store::{BlobProperties, CopyStatus};
+
+/// Size of a part, bytes: large enough that the per-request latency disappears in its transfer time, small enough that a reader
+/// of the beginning of a file does not wait for what it never looks at.
+pub const PART: u64 = 4 * 1024 * 1024;
+/// Most parts that are fetched ahead of one reader.
+const LARGEST_WINDOW: u64 = 8;
+/// The kernel sends the requests of its own read-ahead in parallel and they arrive in any order: this far off is still sequential.
+const JITTER: u64 = 1024 * 1024;
+
+type Fetch = Shared<BoxFuture<'static, Result<Bytes>>>;
+
+/// Fetches a byte range of the version; the caller binds blob, client and ETag.
+pub type Fetcher = dyn Fn(Range<u64>) -> BoxFuture<'static, Result<Bytes>> + Send + Sync;
+
+/// A version of a blob, shared by all handles that have it open.
+pub struct Version {
+    pub properties: Arc<BlobProperties>,
+    /// The version that this mount wrote after this one.
+    successor: OnceLock<Arc<Version>>,
+    parts: Mutex<BTreeMap<u64, Fetch>>,
+}
+
+impl Version {
+    pub fn new(properties: Arc<BlobProperties>) -> Arc<Self> {
+        Arc::new(Self { properties, successor: OnceLock::new(), parts: Mutex::new(BTreeMap::new()) })
+    }
+
+    /// This version, or the newest that this mount made of it.
+    pub fn newest(self: &Arc<Self>) -> Arc<Self> {
+        let mut version = self;
+        while let Some(next) = version.successor.get() {
+            version = next;
+        }
+        version.clone()
+    }
+
+    /// Handles that have this version open go over to `next`.
+    pub fn succeed(&self, next: Arc<Self>) {
+        // Two successors cannot arise: commits of one file are serialized by its state lock, and always extend the newest.
+        let _ = self.successor.set(next);
+    }
+
+    /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about
+    /// the content to come.
+    pub fn refuse_pending(&self) -> Result<()> {
+        if self.properties.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
+            return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<u64, Fetch>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads `range`, clipped at the end of the blob. `stream` is the memory of the handle that reads.
+    pub async fn read(&self, range: Range<u64>, stream: &Stream, fetcher: &Fetcher) -> Result<Bytes> {
+        self.refuse_pending()?;
+        let size = self.properties.size;
+        let range = range.start.min(size)..range.end.min(size);
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let Some(window) = stream.advance(&range) else {
+            return fetcher(range).await;
+        };
+        let wanted = self.fetch_parts(&range, window, fetcher);
+        let mut pieces = Vec::with_capacity(wanted.len());
+        for (part, fetch) in wanted {
+            let bytes = match fetch.await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    // The next read asks again.
+                    self.parts().remove(&part);
+                    return Err(error);
+                }
+            };
+            let start = part * PART;
+            let from = range.start.saturating_sub(start) as usize;
+            let to = (range.end - start).min(PART) as usize;
+            pieces.push(bytes.slice(from..to));
+        }
+        Ok(join(pieces))
+    }
+
+    /// Starts what is missing of the parts of `range` and of `window` parts from there on; the fetches of `range` itself.
+    fn fetch_parts(&self, range: &Range<u64>, window: u64, fetcher: &Fetcher) -> Vec<(u64, Fetch)> {
+        let size = self.properties.size;
+        let first = range.start / PART;
+        let last = (range.end - 1) / PART;
+        let ahead = (first + window).min((size - 1) / PART);
+        let mut parts = self.parts();
+        for part in first..=last.max(ahead) {
+            parts.entry(part).or_insert_with(|| {
+                let fetch = fetcher(part * PART..((part + 1) * PART).min(size)).shared();
+                // A shared future runs only while somebody polls it: this one is polled whether or not the reader is waiting.
+                tokio::spawn(fetch.clone().map(drop));
+                fetch
+            });
+        }
+        let wanted = (first..=last).filter_map(|part| Some((part, parts.get(&part)?.clone()))).collect();
+        // Another handle may be reading farther back, but not far: keep one window behind.
+        let keep_from = first.saturating_sub(1);
+        *parts = parts.split_off(&keep_from);
+        let keep_to = first + 2 * LARGEST_WINDOW;
+        parts.retain(|part, _| *part <= keep_to);
+        wanted
+    }
+}
+
+/// What a handle remembers of its reading: where a sequential reader would go on, and how far ahead to fetch.
+#[derive(Default)]
+pub struct Stream(Mutex<Position>);
+
+#[derive(Default)]
+struct Position {
+    next: u64,
+    window: u64,
+}
+
+impl Stream {
+    /// Notes a read; the parts to fetch ahead if it is sequential, `None` if it is a jump.
+    fn advance(&self, range: &Range<u64>) -> Option<u64> {
+        let mut position = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sequential = range.start <= position.next + JITTER && range.start + JITTER >= position.next;
+        if !sequential {
+            *position = Position { next: range.end, window: 0 };
+            return None;
+        }
+        if range.end / PART > position.next / PART || position.window == 0 {
+            position.window = if position.next == 0 { 0 } else { (position.window * 2).clamp(1, LARGEST_WINDOW) };
+        }
+        position.next = position.next.max(range.end);
+        Some(position.window)
+    }
+}
+
+fn join(mut pieces: Vec<Bytes>) -> Bytes {
+    if pieces.len() == 1 {
+        return pieces.swap_remove(0);
+    }
+    let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    for piece in pieces {
+        joined.extend_from_slice(&piece);
+    }
+    joined.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::attr;
+    use crate::store::{BlobSettings, ETag, Written};
+    use std::time::SystemTime;
+
+    fn version(size: u64) -> Arc<Version> {
+        let written = Written { etag: ETag::new("e"), last_modified: SystemTime::UNIX_EPOCH };
+        Version::new(Arc::new(attr::just_written(size, BlobSettings::default(), written)))
+    }
+
+    fn byte_at(offset: u64) -> u8 {
+        (offset % 251) as u8
+    }
+
+    /// A fetcher that notes what it was asked for.
+    fn source() -> (Arc<Mutex<Vec<Range<u64>>>>, Box<Fetcher>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        let fetcher: Box<Fetcher> = Box::new(move |range: Range<u64>| {
+            log.lock().unwrap().push(range.clone());
+            async move { Ok(range.map(byte_at).collect::<Vec<_>>().into()) }.boxed()
+        });
+        (asked, fetcher)
+    }
+
+    #[tokio::test]
+    async fn a_sequential_reader_gets_every_part_once() {
+        let size = 10 * PART + 77;
+        let (asked, fetcher) = source();
+        let version = version(size);
+        let stream = Stream::default();
+        let step = 1024 * 1024 - 13;
+        let mut offset = 0;
+        while offset < size {
+            let bytes = version.read(offset..offset + step, &stream, &*fetcher).await.unwrap();
+            assert!(bytes.iter().enumerate().all(|(i, b)| *b == byte_at(offset + i as u64)), "at {offset}");
+            assert_eq!(bytes.len() as u64, step.min(size - offset));
+            offset += step;
+        }
+        let mut asked = asked.lock().unwrap().clone();
+        asked.sort_by_key(|range| range.start);
+        let grid: Vec<_> = (0..=10).map(|part| part * PART..((part + 1) * PART).min(size)).collect();
+        assert_eq!(asked, grid);
+    }
+
+    #[tokio::test]
+    async fn a_jumping_reader_gets_what_it_asked_for_and_no_more() {
+        let (asked, fetcher) = source();
+        let version = version(100 * PART);
+        let stream = Stream::default();
+        for offset in [50 * PART + 3, 7 * PART, 90 * PART] {
+            let bytes = version.read(offset..offset + 4096, &stream, &*fetcher).await.unwrap();
+            assert_eq!(bytes.len(), 4096);
+        }
+        let total: u64 = asked.lock().unwrap().iter().map(|range| range.end - range.start).sum();
+        assert_eq!(total, 3 * 4096);
+    }
+
+    #[tokio::test]
+    async fn reading_past_the_end_asks_nothing() {
+        let (asked, fetcher) = source();
+        let bytes = version(10).read(10..20, &Stream::default(), &*fetcher).await.unwrap();
+        assert!(bytes.is_empty() && asked.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_could_not_be_fetched_is_asked_for_again() {
+        let version = version(PART);
+        let failing: Box<Fetcher> = Box::new(|_| async { Err(Error::fs(libc::EIO, "down")) }.boxed());
+        let stream = Stream::default();
+        assert_eq!(version.read(0..10, &stream, &*failing).await.unwrap_err().errno(), libc::EIO);
+        let (_, fetcher) = source();
+        assert_eq!(version.read(0..10, &stream, &*fetcher).await.unwrap().len(), 10);
+    }
+}

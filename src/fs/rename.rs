@@ -1,0 +1,448 @@
+//! Rename: copy, proof, delete (M3, §13.14).
+//!
+//! A flat account has no rename. A file is copied by the service, the copy is proven (our id, status `success`, the source's ETag as
+//! the condition on both requests), and only then is the source deleted. Whatever ends otherwise leaves the source in place, takes the
+//! copy away again where it did not replace anything, and is reported.
+//!
+//! A directory is every blob below it and its markers: all are copied, many at a time, and all copies are proven before the first
+//! source is deleted, so that a failure on the way leaves the tree whole. It is not atomic for onlookers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{StreamExt, stream};
+use tracing::{error, warn};
+
+use crate::error::{CopyFailure, Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{FileKind, Ino};
+use crate::fs::caller::Caller;
+use crate::fs::copy::Start;
+use crate::fs::file::is_pending;
+use crate::fs::handle::Content;
+use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
+use crate::path::BlobName;
+use crate::store::{BlobItem, BlobProperties, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
+
+/// Copies and deletes at once in the rename of a directory.
+const AT_ONCE: usize = 32;
+
+/// What renameat2(2) was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenameMode {
+    Replace,
+    /// EEXIST if the new name exists.
+    NoReplace,
+}
+
+/// A name in a directory.
+pub type Name<'a> = (Ino, &'a str);
+
+impl Fs {
+    /// rename(2). EXDEV between accounts, so that mv copies and removes.
+    pub async fn rename(self: &Arc<Self>, from: Name<'_>, to: Name<'_>, mode: RenameMode, caller: Caller) -> Result<()> {
+        let source = self.resolve(from.0, from.1).await?;
+        let target = match self.resolve(to.0, to.1).await {
+            Ok(target) if mode == RenameMode::NoReplace && target.ino != source.ino => {
+                return Err(Error::fs(libc::EEXIST, format!("{} exists", to.1)));
+            }
+            Ok(target) => Some(target),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        if target.as_ref().is_some_and(|target| target.ino == source.ino) {
+            return Ok(());
+        }
+        let across = |what: &str| Error::fs(libc::EXDEV, format!("{what} cannot be renamed, only copied"));
+        let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) = (self.tree.place(from.0)?, self.tree.place(to.0))
+        else {
+            return Err(across("containers and accounts"));
+        };
+        if old_dir.account != new_dir.account {
+            return Err(across("files between accounts"));
+        }
+        let target_kind = target.as_ref().map(|target| target.kind);
+        match (source.kind, target_kind) {
+            (FileKind::Directory, None | Some(FileKind::Directory)) => {
+                self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await?;
+            }
+            (FileKind::Directory, Some(_)) => return Err(Error::fs(libc::ENOTDIR, format!("{} is a file", to.1))),
+            (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
+            _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await?,
+        }
+        self.keep_alive(from.0, from.1).await
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn rename_file(
+        self: &Arc<Self>,
+        from: Name<'_>,
+        source: &NodeView,
+        to: Name<'_>,
+        new_dir: &BlobDir,
+        target: Option<NodeView>,
+        mode: RenameMode,
+        caller: Caller,
+    ) -> Result<()> {
+        self.commit_before_moving(source.ino).await?;
+        let mut target = target;
+        // Once more if somebody was faster: names have no handle that could be stale.
+        for last_try in [false, true] {
+            let source = self.resolve(from.0, from.1).await?;
+            match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), caller).await {
+                Ok(properties) => {
+                    self.tree.rename(from.0, from.1, to.0, to.1);
+                    self.heard_anew(source.ino, properties).await;
+                    return Ok(());
+                }
+                Err(error) if error.code() == "BlobAlreadyExists" && mode == RenameMode::NoReplace => {
+                    return Err(Error::fs(libc::EEXIST, format!("{} exists", to.1)));
+                }
+                Err(error) if error.is_precondition_failed() && !last_try => {
+                    self.tree.doubt(source.ino);
+                    target = match self.resolve(to.0, to.1).await {
+                        Ok(target) => {
+                            self.tree.doubt(target.ino);
+                            Some(self.resolve(to.0, to.1).await?)
+                        }
+                        Err(error) if error.is_not_found() => None,
+                        Err(error) => return Err(error),
+                    };
+                }
+                Err(error) if error.is_precondition_failed() => {
+                    return Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed: {error}", from.1)));
+                }
+                Err(error) if error.code() == "InvalidBlobType" => {
+                    return Err(Error::fs(libc::EXDEV, format!("{error}: the new name is a blob of another type")));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed", from.1)))
+    }
+
+    /// What was written to an open file goes to its present name before it gets another.
+    async fn commit_before_moving(&self, ino: Ino) -> Result<()> {
+        let Some(file) = self.handles.of_ino(ino) else { return Ok(()) };
+        let mut state = file.state.lock().await;
+        if let Content::Copying(_) = state.content {
+            return Err(Error::fs(libc::EBUSY, "a copy onto it is pending"));
+        }
+        self.commit(&file, &mut state).await
+    }
+
+    /// Copies a blob to its new name, proves the copy, deletes the source.
+    async fn move_blob(
+        self: &Arc<Self>,
+        source: &NodeView,
+        destination: Blob,
+        target: Option<&NodeView>,
+        caller: Caller,
+    ) -> Result<Arc<BlobProperties>> {
+        let Some(properties) = source.properties().cloned() else {
+            return Err(Error::fs(libc::EBUSY, format!("{} is not in the service yet", source.name)));
+        };
+        if is_pending(source) || target.is_some_and(is_pending) {
+            return Err(Error::fs(libc::EBUSY, format!("{}: a copy is pending", source.name)));
+        }
+        let blob = self.tree.blob(source.ino)?;
+        let replaces = target.and_then(NodeView::properties);
+        if replaces.is_some() {
+            // What is replaced cannot be brought back, so a delete that would be refused must be known before.
+            self.refuse_snapshots(&blob).await?;
+        }
+        let precondition = match replaces {
+            Some(replaced) => Precondition::IfMatch(replaced.etag.clone()),
+            None => Precondition::IfAbsent,
+        };
+        let undo = replaces.is_none();
+        let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, undo, caller).await?;
+        let Err(error) = self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await else {
+            return Ok(copy);
+        };
+        if undo {
+            self.take_back(&destination, &copy.etag).await;
+        } else {
+            error!(source = %blob.path, destination = %destination.path, %error,
+                   "renamed onto an existing blob, but the source could not be deleted: both have the content");
+        }
+        if error.code() == "SnapshotsPresent" {
+            warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
+        }
+        if error.is_precondition_failed() {
+            return Err(Error::fs(libc::EBUSY, format!("{} was changed while it was renamed", blob.path)));
+        }
+        Err(error)
+    }
+
+    async fn refuse_snapshots(&self, blob: &Blob) -> Result<()> {
+        if self.config.delete_snapshots {
+            return Ok(());
+        }
+        let name = blob.path.name.as_str();
+        let list = ListBlobs { prefix: name, snapshots: true, max_results: Some(2), ..Default::default() };
+        let page = self.client(blob.account).list_blobs(&blob.path.container, &list).await?;
+        if page.items.iter().any(|item| item.name == blob.path.name && item.snapshot.is_some()) {
+            warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
+            return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", blob.path)));
+        }
+        Ok(())
+    }
+
+    /// The proven copy. When it ends otherwise and had `undo`, nothing of it is left.
+    async fn copy_and_prove(
+        self: &Arc<Self>,
+        source: &Blob,
+        version: &Arc<BlobProperties>,
+        destination: &Blob,
+        precondition: Precondition,
+        undo: bool,
+        caller: Caller,
+    ) -> Result<Arc<BlobProperties>> {
+        let start = Start {
+            source: self.source_url(source, destination)?,
+            version: Some(version.clone()),
+            destination: destination.clone(),
+            precondition,
+            metadata: None,
+        };
+        let job = self.start_copy(start).await?;
+        let ended = self.wait_for_copy(&job, caller).await;
+        let failed = match ended {
+            Ok(copy) if copy.size == version.size => return Ok(copy),
+            Ok(copy) => Error::fs(
+                libc::EIO,
+                format!("{}: the copy has {} bytes, the source {}", destination.path, copy.size, version.size),
+            ),
+            Err(error) => error,
+        };
+        if failed.errno() == libc::EINTR {
+            self.abort_copy(destination, Some(&job.id)).await?;
+        }
+        // A destination that shows another id is somebody else's now.
+        let replaced = matches!(&failed, Error::Copy { failure: CopyFailure::Replaced { .. }, .. });
+        if undo && !replaced {
+            match self.client(destination.account).blob_properties(&destination.path, None).await {
+                Ok(now) if now.copy.as_ref().is_some_and(|c| c.id == job.id && c.status != CopyStatus::Pending) => {
+                    self.take_back(destination, &now.etag).await;
+                }
+                Ok(_) => warn!(destination = %destination.path, id = %job.id, "left as it is after a failed rename"),
+                Err(error) => warn!(destination = %destination.path, %error, "cannot look at it after a failed rename"),
+            }
+        }
+        Err(failed)
+    }
+
+    /// Deletes a copy that is of no use any more.
+    async fn take_back(&self, copy: &Blob, etag: &ETag) {
+        let precondition = Precondition::IfMatch(etag.clone());
+        let client = self.client(copy.account);
+        if let Err(error) = client.delete_blob(&copy.path, None, DeleteSnapshots::Refuse, &precondition, None).await {
+            warn!(blob = %copy.path, %error, "a copy made for a failed rename could not be removed");
+        }
+    }
+
+    /// Deletes the source of a proven copy.
+    async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Result<()> {
+        let client = self.client(source.account);
+        let precondition = Precondition::IfMatch(etag.clone());
+        match client.delete_blob(&source.path, None, snapshots, &precondition, None).await {
+            Ok(()) => Ok(()),
+            // Somebody else deleted it, which is what was wanted.
+            Err(error) if error.is_not_found() => Ok(()),
+            // No answer: it may be gone all the same.
+            Err(error @ Error::Transport { .. }) => match client.blob_properties(&source.path, None).await {
+                Err(look) if look.is_not_found() => Ok(()),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn rename_dir(
+        self: &Arc<Self>,
+        from: Name<'_>,
+        source: &NodeView,
+        to: Name<'_>,
+        new_parent: &BlobDir,
+        target: Option<&NodeView>,
+        caller: Caller,
+    ) -> Result<()> {
+        let old = match self.tree.place(source.ino)? {
+            Place::Directory(dir) => dir,
+            _ => return Err(Error::fs(libc::EXDEV, "accounts cannot be renamed")),
+        };
+        let new = new_parent.subdirectory(to.1);
+        if new.container == old.container && new.prefix.starts_with(&old.prefix) {
+            return Err(Error::fs(libc::EINVAL, format!("{} is below {}", new.prefix, old.prefix)));
+        }
+        if let Some(target) = target {
+            self.refuse_unless_empty(target, &new).await?;
+        }
+        for node in self.tree.descendants(source.ino) {
+            self.commit_before_moving(node.ino).await?;
+        }
+        let moves = self.moves(&old, source, &new, target).await?;
+        let copies = self.copy_all(&moves, caller).await?;
+        self.delete_all(&moves).await?;
+        self.tree.rename(from.0, from.1, to.0, to.1);
+        self.learn_moved(source.ino, copies).await;
+        Ok(())
+    }
+
+    /// Every blob of a directory with its new name. Refused as a whole if one of them cannot be moved.
+    async fn moves(&self, old: &BlobDir, node: &NodeView, new: &BlobDir, target: Option<&NodeView>) -> Result<Vec<Move>> {
+        let client = self.client(old.account);
+        let mut moves = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let list = ListBlobs { prefix: &old.prefix, marker: marker.as_deref(), snapshots: true, ..Default::default() };
+            let page = client.list_blobs(&old.container, &list).await?;
+            for item in page.items {
+                moves.extend(self.move_of(item, old, new)?);
+            }
+            marker = page.next;
+            if marker.is_none() {
+                break;
+            }
+        }
+        if let (Some(properties), Some(from), Some(to)) = (node.properties(), old.marker(), new.marker()) {
+            // The target is an empty directory: its marker is replaced by the source's.
+            let precondition = match target.and_then(NodeView::properties) {
+                Some(marker) => Precondition::IfMatch(marker.etag.clone()),
+                None => Precondition::IfAbsent,
+            };
+            moves.push(Move { from: from?, to: to?, properties: properties.clone(), precondition });
+        }
+        Ok(moves)
+    }
+
+    fn move_of(&self, item: BlobItem, old: &BlobDir, new: &BlobDir) -> Result<Option<Move>> {
+        let blob = |dir: &BlobDir, name: BlobName| Blob {
+            account: dir.account,
+            path: crate::path::BlobPath::new(dir.container.clone(), name),
+        };
+        if item.snapshot.is_some() {
+            if self.config.delete_snapshots {
+                return Ok(None);
+            }
+            warn!(blob = %item.name, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
+            return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", item.name)));
+        }
+        if item.properties.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
+            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", item.name)));
+        }
+        let Some(rest) = item.name.as_str().strip_prefix(&old.prefix) else { return Ok(None) };
+        let name = BlobName::parse(&format!("{}{rest}", new.prefix))?;
+        Ok(Some(Move {
+            from: blob(old, item.name.clone()),
+            to: blob(new, name),
+            properties: Arc::new(item.properties),
+            precondition: Precondition::IfAbsent,
+        }))
+    }
+
+    /// All copies, proven; or none, and the reason.
+    async fn copy_all(self: &Arc<Self>, moves: &[Move], caller: Caller) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
+        // After the first failure nothing new is begun; what is under way comes to its end.
+        let stop = AtomicBool::new(false);
+        let results: Vec<_> = stream::iter(moves)
+            .take_while(|_| std::future::ready(!stop.load(Ordering::Relaxed)))
+            .map(|step| async {
+                let undo = step.precondition == Precondition::IfAbsent;
+                let precondition = step.precondition.clone();
+                let copy =
+                    self.copy_and_prove(&step.from, &step.properties, &step.to, precondition, undo, caller).await;
+                if copy.is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                (step, copy)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut copies = HashMap::new();
+        let mut failed = None;
+        for (step, copy) in results {
+            match copy {
+                Ok(copy) => {
+                    copies.insert(step.to.path.name.clone(), (step, copy));
+                }
+                Err(error) => {
+                    warn!(source = %step.from.path, destination = %step.to.path, %error, "cannot move a blob of a directory");
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        let Some(error) = failed else {
+            return Ok(copies.into_iter().map(|(name, (_, copy))| (name, copy)).collect());
+        };
+        stream::iter(copies.values())
+            .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
+                if step.precondition == Precondition::IfAbsent {
+                    self.take_back(&step.to, &copy.etag).await;
+                }
+            })
+            .await;
+        Err(match error {
+            error if error.is_precondition_failed() => Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}")),
+            error => error,
+        })
+    }
+
+    /// Deletes all sources. What cannot be deleted stays beside its copy, and is reported.
+    async fn delete_all(&self, moves: &[Move]) -> Result<()> {
+        let snapshots = self.snapshots_on_delete();
+        let failures: Vec<Error> = stream::iter(moves)
+            .map(|step| async move {
+                let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
+                if let Err(error) = &deleted {
+                    error!(source = %step.from.path, copy = %step.to.path, %error, "copied, but the source could not be deleted");
+                }
+                deleted.err()
+            })
+            .buffer_unordered(AT_ONCE)
+            .filter_map(async |failure| failure)
+            .collect()
+            .await;
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some(error) if error.is_precondition_failed() => {
+                Err(Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}")))
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Everything below a renamed directory has new blobs, whose properties are known.
+    async fn learn_moved(&self, dir: Ino, copies: HashMap<BlobName, Arc<BlobProperties>>) {
+        let marker = match self.tree.place(dir) {
+            Ok(Place::Directory(place)) => place.marker().and_then(Result::ok),
+            _ => None,
+        };
+        if let Some(copy) = marker.and_then(|marker| copies.get(&marker.path.name)) {
+            self.tree.learn(dir, Heard::Blob(copy.clone()));
+        }
+        for node in self.tree.descendants(dir) {
+            let name = match self.tree.place(node.ino) {
+                Ok(Place::Blob(blob)) => Some(blob.path.name),
+                Ok(Place::Directory(place)) => place.marker().and_then(Result::ok).map(|marker| marker.path.name),
+                _ => None,
+            };
+            match name.and_then(|name| copies.get(&name)) {
+                Some(copy) => self.heard_anew(node.ino, copy.clone()).await,
+                None if node.kind != FileKind::Directory => self.tree.doubt(node.ino),
+                None => {}
+            }
+        }
+    }
+}
+
+/// A blob of a directory that is renamed.
+struct Move {
+    from: Blob,
+    to: Blob,
+    properties: Arc<BlobProperties>,
+    precondition: Precondition,
+}

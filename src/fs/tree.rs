@@ -1,0 +1,695 @@
+//! The inode table: what the kernel holds references to, and what is remembered of the service.
+//!
+//! An inode is an identity, not a path. A node knows its parent and its own name; where its blob is follows from the chain of
+//! parents, so that renaming a directory moves everything below it, open files included, by changing one node. A node that
+//! lost its name (unlinked, replaced) stays until the kernel forgets it, but has no place in the service any more.
+//!
+//! Each node remembers what was last heard of its blob and when ([`Known`]); a directory may also remember a complete
+//! listing ([`Listing`]), which answers lookups of its names, also of those that do not exist, for as long as it is fresh. What
+//! this mount itself creates, deletes and renames is entered in both at once, so that a program sees its own doings.
+//!
+//! One mutex guards the table. It is held for a few map operations at a time and never across a request.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::fs::attr::{FileKind, Ino};
+use crate::path::{BlobName, BlobPath, ContainerName};
+use crate::store::BlobProperties;
+
+/// A complete listing is not kept beyond this many entries: a node's worth of memory for each would outlive its use.
+const LARGEST_KEPT_LISTING: usize = 200_000;
+
+/// Names remembered as absent in one directory.
+const MOST_ABSENT: usize = 4096;
+
+/// Index into the mount's accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AccountId(pub usize);
+
+/// A container or a directory in it: the names below it start with `prefix`, which is empty or ends with `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobDir {
+    pub account: AccountId,
+    pub container: ContainerName,
+    pub prefix: String,
+}
+
+impl BlobDir {
+    /// The blob of that name in this directory.
+    pub fn blob(&self, name: &str) -> Result<Blob> {
+        let name = BlobName::parse(&format!("{}{name}", self.prefix))?;
+        Ok(Blob { account: self.account, path: BlobPath::new(self.container.clone(), name) })
+    }
+
+    pub fn subdirectory(&self, name: &str) -> Self {
+        Self { prefix: format!("{}{name}/", self.prefix), ..self.clone() }
+    }
+
+    /// The blob that marks this directory; none marks a container.
+    pub fn marker(&self) -> Option<Result<Blob>> {
+        let name = self.prefix.strip_suffix('/')?;
+        Some(BlobName::parse(name).map_err(Error::from).map(|name| Blob {
+            account: self.account,
+            path: BlobPath::new(self.container.clone(), name),
+        }))
+    }
+}
+
+/// A blob of one of the mount's accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Blob {
+    pub account: AccountId,
+    pub path: BlobPath,
+}
+
+/// What a node stands for in the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The root of a mount of several accounts.
+    Accounts,
+    /// An account: its containers are the entries.
+    Account(AccountId),
+    /// A container or a directory of blobs.
+    Directory(BlobDir),
+    /// A file or symlink.
+    Blob(Blob),
+}
+
+/// What was last heard of the blob of a node.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    Blob(Arc<BlobProperties>),
+    /// There is none: an implicit directory, a container, a file not yet committed.
+    Nothing,
+}
+
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub heard: Heard,
+    pub at: Instant,
+}
+
+impl Known {
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+}
+
+/// A copy of what the table holds of a node.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    pub ino: Ino,
+    pub parent: Ino,
+    pub name: Arc<str>,
+    pub kind: FileKind,
+    pub known: Known,
+    pub linked: bool,
+}
+
+impl NodeView {
+    pub fn properties(&self) -> Option<&Arc<BlobProperties>> {
+        match &self.known.heard {
+            Heard::Blob(properties) => Some(properties),
+            Heard::Nothing => None,
+        }
+    }
+}
+
+/// An entry of a listed directory. The inode number is reserved when the entry is listed.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub ino: Ino,
+    pub name: Arc<str>,
+    pub kind: FileKind,
+    pub heard: Heard,
+}
+
+/// What a remembered listing says of a name.
+#[derive(Debug, Clone)]
+pub enum Listed {
+    Present(Entry, Instant),
+    Absent,
+    /// There is no fresh listing.
+    Unknown,
+}
+
+/// A complete listing of a directory.
+struct Listing {
+    taken: Instant,
+    entries: HashMap<Arc<str>, Entry>,
+}
+
+struct Node {
+    parent: Ino,
+    name: Arc<str>,
+    kind: FileKind,
+    /// The place of a node that does not follow from its parent's: the root, an account, a container.
+    anchor: Option<Place>,
+    known: Known,
+    listing: Option<Listing>,
+    children: HashMap<Arc<str>, Ino>,
+    /// Names that were asked for and not there, and when.
+    absent: HashMap<Arc<str>, Instant>,
+    /// How often a name was removed from this directory here: a listing that was being taken meanwhile is not remembered.
+    removals: u64,
+    /// References of the kernel: entries replied and not yet forgotten.
+    lookups: u64,
+    /// Open handles.
+    opens: u32,
+    linked: bool,
+}
+
+struct Table {
+    nodes: HashMap<Ino, Node>,
+    next: u64,
+    /// Directories with a listing, oldest first.
+    listed: VecDeque<Ino>,
+}
+
+pub struct Tree {
+    table: Mutex<Table>,
+    ttl: Duration,
+}
+
+impl Tree {
+    /// `ttl`: how long a listing answers for the service.
+    pub fn new(root: Place, ttl: Duration) -> Self {
+        let node = Node {
+            parent: Ino::ROOT,
+            name: "".into(),
+            kind: FileKind::Directory,
+            anchor: Some(root),
+            known: Known { heard: Heard::Nothing, at: Instant::now() },
+            listing: None,
+            children: HashMap::new(),
+            absent: HashMap::new(),
+            removals: 0,
+            lookups: 1,
+            opens: 0,
+            linked: true,
+        };
+        let table = Table { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, listed: VecDeque::new() };
+        Self { table: Mutex::new(table), ttl }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // No operation below leaves the table half changed when it panics.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn view(&self, ino: Ino) -> Result<NodeView> {
+        let table = self.lock();
+        let node = table.node(ino)?;
+        Ok(node.view(ino))
+    }
+
+    /// Where the node's content is. ENOENT once it has lost its name.
+    pub fn place(&self, ino: Ino) -> Result<Place> {
+        self.lock().place(ino)
+    }
+
+    /// The place of a directory of blobs; anything else cannot hold files.
+    pub fn directory(&self, ino: Ino) -> Result<BlobDir> {
+        match self.place(ino)? {
+            Place::Directory(dir) => Ok(dir),
+            Place::Blob(blob) => Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
+            Place::Accounts | Place::Account(_) => {
+                Err(Error::fs(libc::EPERM, "only containers can be made here, not files"))
+            }
+        }
+    }
+
+    /// The blob of a file or symlink.
+    pub fn blob(&self, ino: Ino) -> Result<Blob> {
+        match self.place(ino)? {
+            Place::Blob(blob) => Ok(blob),
+            _ => Err(Error::fs(libc::EISDIR, "is a directory")),
+        }
+    }
+
+    pub fn child(&self, parent: Ino, name: &str) -> Option<NodeView> {
+        let table = self.lock();
+        let ino = *table.nodes.get(&parent)?.children.get(name)?;
+        Some(table.nodes.get(&ino)?.view(ino))
+    }
+
+    /// What the directory's listing says of a name, if it is fresh.
+    pub fn listed(&self, parent: Ino, name: &str) -> Listed {
+        let table = self.lock();
+        let listing = table.nodes.get(&parent).and_then(|node| node.listing.as_ref());
+        match listing {
+            Some(listing) if listing.taken.elapsed() < self.ttl => match listing.entries.get(name) {
+                Some(entry) => Listed::Present(entry.clone(), listing.taken),
+                None => Listed::Absent,
+            },
+            _ => match table.nodes.get(&parent).and_then(|node| node.absent.get(name)) {
+                Some(asked) if asked.elapsed() < self.ttl => Listed::Absent,
+                _ => Listed::Unknown,
+            },
+        }
+    }
+
+    /// The service was asked for the name and has nothing under it.
+    pub fn remember_absence(&self, parent: Ino, name: &str, asked: Instant) {
+        let mut table = self.lock();
+        table.unlink(parent, name);
+        let Some(node) = table.nodes.get_mut(&parent) else { return };
+        if node.absent.len() >= MOST_ABSENT {
+            node.absent.retain(|_, asked| asked.elapsed() < self.ttl);
+        }
+        if node.absent.len() < MOST_ABSENT {
+            node.absent.insert(name.into(), asked);
+        }
+    }
+
+    /// How often names were removed from the directory.
+    pub fn removals(&self, dir: Ino) -> u64 {
+        self.lock().nodes.get(&dir).map_or(0, |node| node.removals)
+    }
+
+    /// Every node below a directory, parents first.
+    pub fn descendants(&self, dir: Ino) -> Vec<NodeView> {
+        let table = self.lock();
+        let mut found: Vec<NodeView> = Vec::new();
+        let mut next = 0;
+        let mut within = dir;
+        loop {
+            let children = table.nodes.get(&within).map(|node| node.children.values().copied()).into_iter().flatten();
+            found.extend(children.filter_map(|ino| Some(table.nodes.get(&ino)?.view(ino))));
+            match found.get(next) {
+                Some(node) => within = node.ino,
+                None => return found,
+            }
+            next += 1;
+        }
+    }
+
+    /// Enters what was heard of a name; the node keeps its identity unless its kind changed. `anchor` is for accounts and
+    /// containers, whose place does not follow from their parent's.
+    pub fn enter(&self, parent: Ino, name: &str, kind: FileKind, known: Known, anchor: Option<Place>) -> Result<NodeView> {
+        let mut table = self.lock();
+        table.node(parent)?;
+        let ino = table.reserve(parent, name, kind);
+        Ok(table.enter(ino, parent, name.into(), kind, known, anchor))
+    }
+
+    /// Enters a listed entry under the inode number that was reserved for it.
+    pub fn enter_listed(&self, parent: Ino, entry: &Entry, at: Instant, anchor: Option<Place>) -> Result<NodeView> {
+        let mut table = self.lock();
+        table.node(parent)?;
+        let known = Known { heard: entry.heard.clone(), at };
+        let ino = match table.nodes[&parent].children.get(&entry.name) {
+            Some(ino) if table.nodes.get(ino).is_some_and(|node| node.kind == entry.kind) => *ino,
+            _ => entry.ino,
+        };
+        Ok(table.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor))
+    }
+
+    /// The inode number that a name has or would get.
+    pub fn reserve(&self, parent: Ino, name: &str, kind: FileKind) -> Ino {
+        self.lock().reserve(parent, name, kind)
+    }
+
+    /// What was just heard of the node's blob, by an operation on the node itself.
+    pub fn learn(&self, ino: Ino, heard: Heard) {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get_mut(&ino) else { return };
+        node.known = Known { heard: heard.clone(), at: Instant::now() };
+        let (parent, name, kind, linked) = (node.parent, node.name.clone(), node.kind, node.linked);
+        if linked && let Some(listing) = table.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
+            listing.entries.insert(name.clone(), Entry { ino, name, kind, heard });
+        }
+    }
+
+    /// What is known of the node may be wrong: ask again next time.
+    pub fn doubt(&self, ino: Ino) {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get_mut(&ino) else { return };
+        // A moment that is older than any TTL; a machine that booted less than that ago has none, and asks all the same.
+        node.known.at = Instant::now().checked_sub(Duration::from_secs(86_400)).unwrap_or(node.known.at);
+        let (parent, name) = (node.parent, node.name.clone());
+        if let Some(listing) = table.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
+            listing.entries.remove(&name);
+        }
+        if let Some(node) = table.nodes.get_mut(&parent) {
+            node.listing = None;
+        }
+    }
+
+    /// The name is gone: from the directory, its listing, and from the node that had it.
+    pub fn unlink(&self, parent: Ino, name: &str) {
+        self.lock().unlink(parent, name);
+    }
+
+    /// The node at the old name gets the new one; a node that had the new name loses it.
+    pub fn rename(&self, parent: Ino, name: &str, new_parent: Ino, new_name: &str) {
+        let mut table = self.lock();
+        if (parent, name) == (new_parent, new_name) {
+            return;
+        }
+        table.unlink(new_parent, new_name);
+        let entry = table
+            .nodes
+            .get_mut(&parent)
+            .and_then(|node| node.listing.as_mut())
+            .and_then(|listing| listing.entries.remove(name));
+        let Some(ino) = table.nodes.get_mut(&parent).and_then(|node| node.children.remove(name)) else { return };
+        let new_name: Arc<str> = new_name.into();
+        if let Some(node) = table.nodes.get_mut(&parent) {
+            node.removals += 1;
+        }
+        if let Some(node) = table.nodes.get_mut(&new_parent) {
+            node.absent.remove(&new_name);
+            node.children.insert(new_name.clone(), ino);
+            if let (Some(listing), Some(entry)) = (node.listing.as_mut(), entry) {
+                listing.entries.insert(new_name.clone(), Entry { name: new_name.clone(), ..entry });
+            } else {
+                node.listing = None;
+            }
+        }
+        if let Some(node) = table.nodes.get_mut(&ino) {
+            node.parent = new_parent;
+            node.name = new_name;
+        }
+        table.collect(parent);
+    }
+
+    /// Remembers a complete listing that began to be taken at `taken`.
+    pub fn remember_listing(&self, dir: Ino, entries: &[Entry], taken: Instant) {
+        if entries.len() > LARGEST_KEPT_LISTING {
+            return;
+        }
+        let mut table = self.lock();
+        while let Some(oldest) = table.listed.front().copied() {
+            let expired = table
+                .nodes
+                .get(&oldest)
+                .is_none_or(|node| node.listing.as_ref().is_none_or(|listing| listing.taken.elapsed() >= self.ttl));
+            if !expired {
+                break;
+            }
+            table.listed.pop_front();
+            if let Some(node) = table.nodes.get_mut(&oldest) {
+                node.listing = None;
+            }
+        }
+        if let Some(node) = table.nodes.get_mut(&dir) {
+            let entries = entries.iter().map(|entry| (entry.name.clone(), entry.clone())).collect();
+            node.listing = Some(Listing { taken, entries });
+            table.listed.push_back(dir);
+        }
+    }
+
+    /// Another entry than `name` is known to be, or to have been, in the directory.
+    pub fn has_sibling(&self, dir: Ino, name: &str) -> bool {
+        let table = self.lock();
+        table.nodes.get(&dir).is_some_and(|node| {
+            node.children.keys().any(|child| &**child != name)
+                || node.listing.as_ref().is_some_and(|listing| listing.entries.keys().any(|entry| &**entry != name))
+        })
+    }
+
+    /// Nodes of the directory that are entered and have a name.
+    pub fn children(&self, dir: Ino) -> Vec<NodeView> {
+        let table = self.lock();
+        let Some(node) = table.nodes.get(&dir) else { return Vec::new() };
+        node.children.values().filter_map(|ino| Some(table.nodes.get(ino)?.view(*ino))).collect()
+    }
+
+    /// The kernel got an entry for the node.
+    pub fn looked_up(&self, ino: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&ino) {
+            node.lookups += 1;
+        }
+    }
+
+    /// The kernel gave `count` references back.
+    pub fn forget(&self, ino: Ino, count: u64) {
+        let mut table = self.lock();
+        if let Some(node) = table.nodes.get_mut(&ino) {
+            node.lookups = node.lookups.saturating_sub(count);
+            table.collect(ino);
+        }
+    }
+
+    pub fn opened(&self, ino: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&ino) {
+            node.opens += 1;
+        }
+    }
+
+    pub fn closed(&self, ino: Ino) {
+        let mut table = self.lock();
+        if let Some(node) = table.nodes.get_mut(&ino) {
+            node.opens = node.opens.saturating_sub(1);
+            table.collect(ino);
+        }
+    }
+
+    /// Drops a node that was entered for an answer that did not go out.
+    pub fn collect(&self, ino: Ino) {
+        self.lock().collect(ino);
+    }
+}
+
+impl Node {
+    fn view(&self, ino: Ino) -> NodeView {
+        NodeView {
+            ino,
+            parent: self.parent,
+            name: self.name.clone(),
+            kind: self.kind,
+            known: self.known.clone(),
+            linked: self.linked,
+        }
+    }
+}
+
+impl Table {
+    fn node(&self, ino: Ino) -> Result<&Node> {
+        self.nodes.get(&ino).ok_or_else(|| Error::fs(libc::ESTALE, format!("inode {} is forgotten", ino.0)))
+    }
+
+    fn place(&self, ino: Ino) -> Result<Place> {
+        let mut names = Vec::new();
+        let mut node = self.node(ino)?;
+        let kind = node.kind;
+        let anchor = loop {
+            if !node.linked {
+                return Err(Error::fs(libc::ENOENT, format!("{:?} was deleted or replaced", node.name)));
+            }
+            if let Some(place) = &node.anchor {
+                break place.clone();
+            }
+            names.push(node.name.clone());
+            node = self.node(node.parent)?;
+        };
+        let Place::Directory(mut dir) = anchor else { return Ok(anchor) };
+        let Some(last) = names.first().cloned() else { return Ok(Place::Directory(dir)) };
+        for name in names.iter().skip(1).rev() {
+            dir = dir.subdirectory(name);
+        }
+        match kind {
+            FileKind::Directory => Ok(Place::Directory(dir.subdirectory(&last))),
+            FileKind::File | FileKind::Symlink => Ok(Place::Blob(dir.blob(&last)?)),
+        }
+    }
+
+    fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind) -> Ino {
+        let existing = self.nodes.get(&parent).and_then(|node| node.children.get(name)).copied();
+        if let Some(ino) = existing
+            && self.nodes.get(&ino).is_some_and(|node| node.kind == kind)
+        {
+            return ino;
+        }
+        let listed = self.nodes.get(&parent).and_then(|node| node.listing.as_ref()?.entries.get(name));
+        if existing.is_none()
+            && let Some(entry) = listed
+            && entry.kind == kind
+        {
+            return entry.ino;
+        }
+        let ino = Ino(self.next);
+        self.next += 1;
+        ino
+    }
+
+    fn enter(
+        &mut self,
+        ino: Ino,
+        parent: Ino,
+        name: Arc<str>,
+        kind: FileKind,
+        known: Known,
+        anchor: Option<Place>,
+    ) -> NodeView {
+        let current = self.nodes.get(&parent).and_then(|node| node.children.get(&name)).copied();
+        if current.is_some_and(|current| current != ino) {
+            self.unlink(parent, &name);
+        }
+        if let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
+            let entry = Entry { ino, name: name.clone(), kind, heard: known.heard.clone() };
+            listing.entries.insert(name.clone(), entry);
+        }
+        if let Some(node) = self.nodes.get_mut(&parent) {
+            node.absent.remove(&name);
+            node.children.insert(name.clone(), ino);
+        }
+        let node = self.nodes.entry(ino).or_insert_with(|| Node {
+            parent,
+            name,
+            kind,
+            anchor,
+            known: known.clone(),
+            listing: None,
+            children: HashMap::new(),
+            absent: HashMap::new(),
+            removals: 0,
+            lookups: 0,
+            opens: 0,
+            linked: true,
+        });
+        // A listing that was taken before something newer was heard does not turn the clock back.
+        if known.at >= node.known.at {
+            node.known = known;
+        }
+        node.view(ino)
+    }
+
+    fn unlink(&mut self, parent: Ino, name: &str) {
+        let Some(node) = self.nodes.get_mut(&parent) else { return };
+        node.removals += 1;
+        if let Some(listing) = node.listing.as_mut() {
+            listing.entries.remove(name);
+        }
+        if let Some(ino) = node.children.remove(name) {
+            if let Some(child) = self.nodes.get_mut(&ino) {
+                child.linked = false;
+            }
+            self.collect(ino);
+        }
+    }
+
+    /// Drops a node that nobody refers to any more, and then its parent if that was the last reason to keep it.
+    fn collect(&mut self, ino: Ino) {
+        let mut ino = ino;
+        while ino != Ino::ROOT {
+            let Some(node) = self.nodes.get(&ino) else { return };
+            if node.lookups > 0 || node.opens > 0 || !node.children.is_empty() {
+                return;
+            }
+            let (parent, name, linked) = (node.parent, node.name.clone(), node.linked);
+            self.nodes.remove(&ino);
+            if linked
+                && let Some(node) = self.nodes.get_mut(&parent)
+                && node.children.get(&name) == Some(&ino)
+            {
+                node.children.remove(&name);
+            }
+            ino = parent;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> Tree {
+        let root = BlobDir {
+            account: AccountId(0),
+            container: ContainerName::parse("box").unwrap(),
+            prefix: String::new(),
+        };
+        Tree::new(Place::Directory(root), Duration::from_secs(60))
+    }
+
+    fn enter(tree: &Tree, parent: Ino, name: &str, kind: FileKind) -> Ino {
+        let known = Known { heard: Heard::Nothing, at: Instant::now() };
+        let ino = tree.enter(parent, name, kind, known, None).unwrap().ino;
+        tree.looked_up(ino);
+        ino
+    }
+
+    fn name_of(tree: &Tree, ino: Ino) -> String {
+        match tree.place(ino).unwrap() {
+            Place::Blob(blob) => blob.path.name.to_string(),
+            Place::Directory(dir) => dir.prefix,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn places_follow_the_chain_of_parents() {
+        let tree = tree();
+        let a = enter(&tree, Ino::ROOT, "a", FileKind::Directory);
+        let b = enter(&tree, a, "b", FileKind::Directory);
+        let file = enter(&tree, b, "f", FileKind::File);
+        assert_eq!(name_of(&tree, file), "a/b/f");
+        assert_eq!(name_of(&tree, b), "a/b/");
+        tree.rename(a, "b", Ino::ROOT, "moved");
+        assert_eq!(name_of(&tree, file), "moved/f");
+    }
+
+    #[test]
+    fn an_inode_is_an_identity_that_survives_a_rename_but_not_an_unlink() {
+        let tree = tree();
+        let a = enter(&tree, Ino::ROOT, "a", FileKind::File);
+        let b = enter(&tree, Ino::ROOT, "b", FileKind::File);
+        tree.rename(Ino::ROOT, "a", Ino::ROOT, "b");
+        assert_eq!(name_of(&tree, a), "b");
+        assert_eq!(tree.place(b).unwrap_err().errno(), libc::ENOENT);
+        assert!(tree.child(Ino::ROOT, "a").is_none());
+        tree.unlink(Ino::ROOT, "b");
+        assert_eq!(tree.place(a).unwrap_err().errno(), libc::ENOENT);
+        // A new file of the same name is another file.
+        assert_ne!(enter(&tree, Ino::ROOT, "b", FileKind::File), a);
+    }
+
+    #[test]
+    fn nodes_go_when_nobody_refers_to_them() {
+        let tree = tree();
+        let dir = enter(&tree, Ino::ROOT, "d", FileKind::Directory);
+        let file = enter(&tree, dir, "f", FileKind::File);
+        tree.opened(file);
+        tree.forget(dir, 1);
+        tree.forget(file, 1);
+        assert_eq!(name_of(&tree, file), "d/f");
+        tree.closed(file);
+        assert!(tree.view(file).is_err());
+        assert!(tree.view(dir).is_err());
+    }
+
+    #[test]
+    fn a_listing_answers_for_names_that_do_not_exist_and_learns_what_happens_here() {
+        let tree = tree();
+        let ino = tree.reserve(Ino::ROOT, "a", FileKind::File);
+        let entry = Entry { ino, name: "a".into(), kind: FileKind::File, heard: Heard::Nothing };
+        assert!(matches!(tree.listed(Ino::ROOT, "a"), Listed::Unknown));
+        tree.remember_listing(Ino::ROOT, &[entry], Instant::now());
+        assert!(matches!(tree.listed(Ino::ROOT, "a"), Listed::Present(..)));
+        assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Absent));
+        let b = enter(&tree, Ino::ROOT, "b", FileKind::File);
+        assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Present(entry, _) if entry.ino == b));
+        tree.rename(Ino::ROOT, "b", Ino::ROOT, "c");
+        assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Absent));
+        assert!(matches!(tree.listed(Ino::ROOT, "c"), Listed::Present(..)));
+        tree.unlink(Ino::ROOT, "c");
+        assert!(matches!(tree.listed(Ino::ROOT, "c"), Listed::Absent));
+        assert!(tree.has_sibling(Ino::ROOT, "c"));
+        assert!(!tree.has_sibling(Ino::ROOT, "a"));
+    }
+
+    #[test]
+    fn a_name_whose_kind_changed_is_another_file() {
+        let tree = tree();
+        let file = enter(&tree, Ino::ROOT, "x", FileKind::File);
+        let dir = enter(&tree, Ino::ROOT, "x", FileKind::Directory);
+        assert_ne!(file, dir);
+        assert!(tree.place(file).is_err());
+        assert_eq!(name_of(&tree, dir), "x/");
+    }
+}

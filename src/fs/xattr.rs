@@ -1,0 +1,479 @@
+//! Extended attributes: what the service keeps about a blob besides its content (design §2).
+//!
+//! | name | value | to write |
+//! |---|---|---|
+//! | `user.blob.copy.*` | state of the last copy (C33–C38) | `status`: `abort` or `abort:ID` (M7) |
+//! | `user.blob.type`, `.etag`, `.url`, … | what the service says | ignored |
+//! | `user.blob.content_type`, … `.tier` | properties | set |
+//! | `user.blob.meta.NAME`, `user.blob.tag.NAME` | metadata and tags | set, remove |
+//!
+//! `cp -a`, `rsync -X` and `tar --xattrs` read all names of one file and write them to another. So writing a value that the blob has
+//! already sends nothing, a copy state may be written back, and what only the service can set is accepted and ignored.
+//!
+//! Copy attributes are never served from a cache: they are a HEAD. A program that lists a file's attributes and reads each of them
+//! asks one question in many calls, so one HEAD answers each name once ([`Reads`]); asking the same name again asks the service again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::OnceCell;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{FileKind, Ino};
+use crate::fs::caller::Caller;
+use crate::fs::tree::Blob;
+use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition};
+
+const PREFIX: &str = "user.blob.";
+/// One question is asked in calls that follow each other at once.
+const ONE_QUESTION: Duration = Duration::from_millis(100);
+/// Questions remembered at a time.
+const MOST_READS: usize = 256;
+
+/// Answers in progress: what a HEAD said, and which names it has answered.
+#[derive(Default)]
+pub struct Reads(Mutex<HashMap<(Ino, u32), Read>>);
+
+struct Read {
+    blob: Arc<Seen>,
+    at: Instant,
+    answered: HashSet<String>,
+}
+
+/// A blob at one moment. Its tags are asked for when the first of them is.
+struct Seen {
+    properties: BlobProperties,
+    tags: OnceCell<Vec<(String, String)>>,
+}
+
+impl Reads {
+    /// What was seen a moment ago, unless it has answered `name` before. `probe`: only the size is asked, the value follows.
+    fn recall(&self, ino: Ino, caller: Caller, name: &str, probe: bool) -> Option<Arc<Seen>> {
+        let mut reads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = reads.get_mut(&(ino, caller.pid))?;
+        if read.at.elapsed() > ONE_QUESTION || read.answered.contains(name) {
+            return None;
+        }
+        if !probe {
+            read.answered.insert(name.to_owned());
+        }
+        Some(read.blob.clone())
+    }
+
+    fn remember(&self, ino: Ino, caller: Caller, blob: Arc<Seen>) {
+        let mut reads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reads.len() >= MOST_READS {
+            reads.retain(|_, read| read.at.elapsed() <= ONE_QUESTION);
+        }
+        reads.insert((ino, caller.pid), Read { blob, at: Instant::now(), answered: HashSet::new() });
+    }
+
+    fn forget(&self, ino: Ino) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| *of != ino);
+    }
+}
+
+/// A name after `user.blob.`, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name<'a> {
+    Copy(&'a str),
+    Header(Header),
+    Tier,
+    Meta(&'a str),
+    Tag(&'a str),
+    /// What only the service sets.
+    System(&'a str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Header {
+    ContentType,
+    CacheControl,
+    ContentEncoding,
+    ContentLanguage,
+    ContentDisposition,
+}
+
+impl Header {
+    const ALL: [(&'static str, Self); 5] = [
+        ("content_type", Self::ContentType),
+        ("cache_control", Self::CacheControl),
+        ("content_encoding", Self::ContentEncoding),
+        ("content_language", Self::ContentLanguage),
+        ("content_disposition", Self::ContentDisposition),
+    ];
+
+    fn of(self, headers: &mut ContentHeaders) -> &mut Option<String> {
+        match self {
+            Self::ContentType => &mut headers.content_type,
+            Self::CacheControl => &mut headers.cache_control,
+            Self::ContentEncoding => &mut headers.content_encoding,
+            Self::ContentLanguage => &mut headers.content_language,
+            Self::ContentDisposition => &mut headers.content_disposition,
+        }
+    }
+}
+
+const COPY_NAMES: [&str; 8] = [
+    "status",
+    "id",
+    "source",
+    "progress",
+    "bytes_copied",
+    "total_bytes",
+    "completion_time",
+    "status_description",
+];
+const SYSTEM_NAMES: [&str; 14] = [
+    "type",
+    "etag",
+    "url",
+    "last_modified",
+    "creation_time",
+    "content_md5",
+    "lease_state",
+    "lease_status",
+    "lease_duration",
+    "archive_status",
+    "sequence_number",
+    "committed_block_count",
+    "sealed",
+    "version_id",
+];
+
+impl<'a> Name<'a> {
+    /// EOPNOTSUPP for names that are not this filesystem's.
+    fn parse(name: &'a str) -> Result<Self> {
+        let unknown = || Error::fs(libc::EOPNOTSUPP, format!("{name}: no such attribute is kept here"));
+        let short = name.strip_prefix(PREFIX).ok_or_else(unknown)?;
+        if let Some((_, header)) = Header::ALL.iter().find(|(known, _)| *known == short) {
+            return Ok(Self::Header(*header));
+        }
+        match short.split_once('.') {
+            None if short == "tier" => Ok(Self::Tier),
+            None if SYSTEM_NAMES.contains(&short) => Ok(Self::System(short)),
+            Some(("copy", name)) if COPY_NAMES.contains(&name) => Ok(Self::Copy(name)),
+            Some(("meta", name)) if !name.is_empty() => Ok(Self::Meta(name)),
+            Some(("tag", name)) if !name.is_empty() => Ok(Self::Tag(name)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl Fs {
+    /// getxattr(2). `probe`: only the size of the value is asked for. ENODATA if the blob has no such value.
+    pub async fn getxattr(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
+        let parsed = Name::parse(name)?;
+        let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
+        if self.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(none());
+        }
+        let value = match parsed {
+            Name::Copy(_) | Name::Tag(_) => {
+                let blob = self.tree.blob(ino)?;
+                let seen = self.look(ino, &blob, name, probe, caller).await?;
+                match parsed {
+                    Name::Tag(tag) => {
+                        let tags = self.tags_of(&blob, &seen).await?;
+                        tags.iter().find(|(key, _)| key == tag).map(|(_, value)| value.clone())
+                    }
+                    _ => value_of(&parsed, &seen.properties, ""),
+                }
+            }
+            _ => {
+                self.commit_before_attributes(ino).await?;
+                let view = self.fresh(ino).await?;
+                let blob = self.tree.blob(ino)?;
+                let url = self.client(blob.account).url(&blob.path);
+                view.properties().and_then(|properties| value_of(&parsed, properties, &url))
+            }
+        };
+        value.map(String::into_bytes).ok_or_else(none)
+    }
+
+    /// listxattr(2): the names that have a value.
+    pub async fn listxattr(&self, ino: Ino, probe: bool, caller: Caller) -> Result<Vec<String>> {
+        if self.tree.view(ino)?.kind != FileKind::File || self.is_new(ino) {
+            return Ok(Vec::new());
+        }
+        let blob = self.tree.blob(ino)?;
+        let seen = self.look(ino, &blob, "", probe, caller).await?;
+        let properties = &seen.properties;
+        let mut names = Vec::new();
+        let copy = COPY_NAMES.map(|name| (format!("copy.{name}"), Name::Copy(name)));
+        let headers = Header::ALL.map(|(name, header)| (name.to_owned(), Name::Header(header)));
+        let system = SYSTEM_NAMES.map(|name| (name.to_owned(), Name::System(name)));
+        let tier = [("tier".to_owned(), Name::Tier)];
+        for (name, parsed) in copy.into_iter().chain(system).chain(headers).chain(tier) {
+            if value_of(&parsed, properties, "-").is_some() {
+                names.push(format!("{PREFIX}{name}"));
+            }
+        }
+        names.extend(properties.metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
+        if properties.tag_count > 0 {
+            let tags = self.tags_of(&blob, &seen).await?;
+            names.extend(tags.iter().map(|(name, _)| format!("{PREFIX}tag.{name}")));
+        }
+        Ok(names)
+    }
+
+    /// The blob as it is now, or as it was a moment ago for the same question.
+    async fn look(&self, ino: Ino, blob: &Blob, name: &str, probe: bool, caller: Caller) -> Result<Arc<Seen>> {
+        if let Some(seen) = self.xattr_reads.recall(ino, caller, name, probe) {
+            return Ok(seen);
+        }
+        let properties = match self.client(blob.account).blob_properties(&blob.path, None).await {
+            Err(error) if error.is_not_found() && self.is_new(ino) => {
+                return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
+            }
+            other => other?,
+        };
+        let seen = Arc::new(Seen { properties, tags: OnceCell::new() });
+        self.xattr_reads.remember(ino, caller, seen.clone());
+        // Notes that this name has its answer.
+        self.xattr_reads.recall(ino, caller, name, probe);
+        Ok(seen)
+    }
+
+    async fn tags_of<'a>(&self, blob: &Blob, seen: &'a Seen) -> Result<&'a Vec<(String, String)>> {
+        seen.tags.get_or_try_init(|| self.client(blob.account).tags(&blob.path)).await
+    }
+
+    /// A file that was just written has no properties before its commit.
+    async fn commit_before_attributes(&self, ino: Ino) -> Result<()> {
+        let Some(file) = self.handles.of_ino(ino) else { return Ok(()) };
+        let mut state = file.state.lock().await;
+        self.commit(&file, &mut state).await
+    }
+
+    /// setxattr(2) with its flags.
+    pub async fn setxattr(&self, ino: Ino, name: &str, value: &[u8], flags: i32) -> Result<()> {
+        let parsed = Name::parse(name)?;
+        let invalid = |why: &str| Error::fs(libc::EINVAL, format!("{name}: {why}"));
+        if self.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EOPNOTSUPP, "directories and containers have no attributes of the service"));
+        }
+        let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
+        match parsed {
+            Name::Copy("status") => return self.set_copy_status(ino, value.trim_end_matches(['\n', '\0']), invalid).await,
+            Name::Copy(_) | Name::System(_) => return Ok(()),
+            Name::Meta(key) if !is_metadata_name(key) => return Err(invalid("a metadata name is a C# identifier")),
+            Name::Meta(_) | Name::Header(_) if !is_header_value(value) => {
+                return Err(invalid("the value must be printable ASCII"));
+            }
+            _ => {}
+        }
+        self.commit_before_attributes(ino).await?;
+        let (blob, properties) = self.properties_to_change(ino).await?;
+        let present = match parsed {
+            Name::Tag(tag) => self.client(blob.account).tags(&blob.path).await?.iter().any(|(key, _)| key == tag),
+            _ => value_of(&parsed, &properties, "").is_some(),
+        };
+        if flags & libc::XATTR_CREATE != 0 && present {
+            return Err(Error::fs(libc::EEXIST, format!("{name} has a value")));
+        }
+        if flags & libc::XATTR_REPLACE != 0 && !present {
+            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
+        }
+        self.xattr_reads.forget(ino);
+        self.change(ino, &blob, properties, &parsed, Some(value)).await
+    }
+
+    /// removexattr(2): metadata, tags and the properties that can be empty.
+    pub async fn removexattr(&self, ino: Ino, name: &str) -> Result<()> {
+        let parsed = Name::parse(name)?;
+        if self.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
+        }
+        if matches!(parsed, Name::Copy(_) | Name::System(_) | Name::Tier) {
+            return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
+        }
+        self.commit_before_attributes(ino).await?;
+        let (blob, properties) = self.properties_to_change(ino).await?;
+        if !matches!(parsed, Name::Tag(_)) && value_of(&parsed, &properties, "").is_none() {
+            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
+        }
+        self.xattr_reads.forget(ino);
+        self.change(ino, &blob, properties, &parsed, None).await
+    }
+
+    async fn set_copy_status(&self, ino: Ino, value: &str, invalid: impl Fn(&str) -> Error) -> Result<()> {
+        match value.split_once(':') {
+            _ if value == "abort" => self.abort(ino, None).await,
+            Some(("abort", id)) if !id.is_empty() => self.abort(ino, Some(&CopyId::new(id))).await,
+            _ if ["pending", "success", "aborted", "failed"].contains(&value) => Ok(()),
+            _ => Err(invalid("only `abort` or `abort:ID` can be written")),
+        }
+    }
+
+    async fn properties_to_change(&self, ino: Ino) -> Result<(Blob, Arc<BlobProperties>)> {
+        let view = self.fresh(ino).await?;
+        let blob = self.tree.blob(ino)?;
+        let properties = view.properties().cloned();
+        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
+        Ok((blob.clone(), properties.ok_or_else(missing)?))
+    }
+
+    /// Sets or, without a value, removes. A value that is there already sends nothing.
+    async fn change(
+        &self,
+        ino: Ino,
+        blob: &Blob,
+        properties: Arc<BlobProperties>,
+        name: &Name<'_>,
+        value: Option<&str>,
+    ) -> Result<()> {
+        let client = self.client(blob.account);
+        let condition = Precondition::IfMatch(properties.etag.clone());
+        let mut changed = (*properties).clone();
+        let written = match name {
+            Name::Header(header) => {
+                *header.of(&mut changed.headers) = value.map(str::to_owned);
+                if changed == *properties {
+                    return Ok(());
+                }
+                client.set_properties(&blob.path, &changed.headers, &condition, None).await?
+            }
+            Name::Meta(key) => {
+                match value {
+                    Some(value) => changed.metadata.set(key, value),
+                    None => drop(changed.metadata.remove(key)),
+                }
+                if changed == *properties {
+                    return Ok(());
+                }
+                client.set_metadata(&blob.path, &changed.metadata, &condition, None).await?
+            }
+            Name::Tier => {
+                let Some(value) = value.filter(|value| properties.tier.as_deref() != Some(value)) else { return Ok(()) };
+                client.set_tier(&blob.path, value, None).await?;
+                self.tree.doubt(ino);
+                return Ok(());
+            }
+            Name::Tag(key) => return self.change_tag(ino, blob, key, value).await,
+            Name::Copy(_) | Name::System(_) => return Ok(()),
+        };
+        (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
+        self.heard_anew(ino, Arc::new(changed)).await;
+        Ok(())
+    }
+
+    async fn change_tag(&self, ino: Ino, blob: &Blob, key: &str, value: Option<&str>) -> Result<()> {
+        let client = self.client(blob.account);
+        let before = client.tags(&blob.path).await?;
+        let mut tags = before.clone();
+        match (tags.iter_mut().find(|(name, _)| name == key), value) {
+            (Some(tag), Some(value)) => tag.1 = value.to_owned(),
+            (None, Some(value)) => tags.push((key.to_owned(), value.to_owned())),
+            (Some(_), None) => tags.retain(|(name, _)| name != key),
+            (None, None) => return Err(Error::fs(libc::ENODATA, format!("{PREFIX}tag.{key} has no value"))),
+        }
+        if tags != before {
+            client.set_tags(&blob.path, &tags).await?;
+            self.tree.doubt(ino);
+        }
+        Ok(())
+    }
+}
+
+/// The value of an attribute that the properties of a blob have, if they have it. Tags are not among them.
+fn value_of(name: &Name<'_>, blob: &BlobProperties, url: &str) -> Option<String> {
+    let date = httpdate::fmt_http_date;
+    match name {
+        Name::Copy(name) => {
+            let copy = blob.copy.as_ref()?;
+            match *name {
+                "status" => Some(copy.status.as_str().to_owned()),
+                "id" => Some(copy.id.to_string()),
+                "source" => copy.source.clone(),
+                "progress" => Some(format!("{}/{}", copy.bytes_copied, copy.total_bytes)),
+                "bytes_copied" => Some(copy.bytes_copied.to_string()),
+                "total_bytes" => Some(copy.total_bytes.to_string()),
+                "completion_time" => copy.completion_time.map(date),
+                "status_description" => copy.description.clone(),
+                _ => None,
+            }
+        }
+        Name::Header(header) => header.of(&mut blob.headers.clone()).clone(),
+        Name::Tier => blob.tier.clone(),
+        Name::Meta(name) => blob.metadata.get(name).map(str::to_owned),
+        Name::Tag(_) => None,
+        Name::System(name) => match *name {
+            "type" => Some(blob.blob_type.as_str().to_owned()),
+            "etag" => Some(blob.etag.to_string()),
+            "url" => Some(url.to_owned()),
+            "last_modified" => Some(date(blob.last_modified)),
+            "creation_time" => blob.creation_time.map(date),
+            "content_md5" => blob.headers.content_md5.clone(),
+            "lease_state" => blob.lease.state.clone(),
+            "lease_status" => blob.lease.status.clone(),
+            "lease_duration" => blob.lease.duration.clone(),
+            "archive_status" => blob.archive_status.clone(),
+            "sequence_number" => blob.sequence_number.map(|number| number.to_string()),
+            "committed_block_count" => blob.committed_block_count.map(|count| count.to_string()),
+            "sealed" => blob.sealed.then(|| "true".to_owned()),
+            "version_id" => blob.version_id.clone(),
+            _ => None,
+        },
+    }
+}
+
+/// A C# identifier (§1.3), as far as a header can carry it.
+fn is_metadata_name(name: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
+}
+
+fn is_header_value(value: &str) -> bool {
+    value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::attr;
+    use crate::store::{BlobSettings, ETag, Written};
+    use std::time::SystemTime;
+
+    fn seen() -> Arc<Seen> {
+        let written = Written { etag: ETag::new("e"), last_modified: SystemTime::UNIX_EPOCH };
+        let properties = attr::just_written(5, BlobSettings::default(), written);
+        Arc::new(Seen { properties, tags: OnceCell::new() })
+    }
+
+    #[test]
+    fn names_are_parsed_or_refused() {
+        assert_eq!(Name::parse("user.blob.copy.status").unwrap(), Name::Copy("status"));
+        assert_eq!(Name::parse("user.blob.meta.a.b").unwrap(), Name::Meta("a.b"));
+        assert_eq!(Name::parse("user.blob.content_type").unwrap(), Name::Header(Header::ContentType));
+        assert_eq!(Name::parse("user.blob.etag").unwrap(), Name::System("etag"));
+        for other in
+            ["security.capability", "system.posix_acl_access", "user.other", "user.blob.copy.x", "user.blob.meta.", "user.blob.nothing"]
+        {
+            assert_eq!(Name::parse(other).unwrap_err().errno(), libc::EOPNOTSUPP, "{other}");
+        }
+    }
+
+    #[test]
+    fn one_look_answers_each_name_once() {
+        let reads = Reads::default();
+        let (ino, caller) = (Ino(5), Caller { pid: 1 });
+        assert!(reads.recall(ino, caller, "a", false).is_none());
+        reads.remember(ino, caller, seen());
+        assert!(reads.recall(ino, caller, "a", true).is_some());
+        assert!(reads.recall(ino, caller, "a", false).is_some());
+        assert!(reads.recall(ino, caller, "a", true).is_none());
+        assert!(reads.recall(ino, caller, "b", false).is_some());
+        assert!(reads.recall(ino, Caller { pid: 2 }, "c", false).is_none());
+        std::thread::sleep(ONE_QUESTION + Duration::from_millis(20));
+        assert!(reads.recall(ino, caller, "c", false).is_none());
+    }
+
+    #[test]
+    fn metadata_names_are_identifiers() {
+        assert!(["a", "_1", "Ab_9"].iter().all(|name| is_metadata_name(name)));
+        assert!(["", "1a", "a-b", "a.b", "ü"].iter().all(|name| !is_metadata_name(name)));
+    }
+}
