@@ -35,8 +35,12 @@ mod request;
 mod resolve;
 mod retry;
 pub mod sas;
+#[cfg(test)]
+mod scripted;
 mod sign;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod types;
 mod xml;
 

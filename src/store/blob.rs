@@ -213,12 +213,14 @@ impl Client {
             Ok(response) => return response.required(request, "ETag", headers::written(&response.headers)),
             Err(error) => error,
         };
-        if sent.lost && guarded && may_be_ours(&error) {
-            if let Ok((response, found)) = self.head_blob(blob, None, None).await {
-                if is_ours(&found) && modified_since(sent.began, response.date(), found.last_modified) {
-                    return Ok(Written { etag: found.etag, last_modified: found.last_modified });
-                }
-            }
+        if sent.lost
+            && guarded
+            && may_be_ours(&error)
+            && let Ok((response, found)) = self.head_blob(blob, None, None).await
+            && is_ours(&found)
+            && modified_since(sent.began, response.date(), found.last_modified)
+        {
+            return Ok(Written { etag: found.etag, last_modified: found.last_modified });
         }
         Err(error)
     }

@@ -72,15 +72,14 @@ impl Client {
             Err(error) => error,
         };
         // Without a precondition too: blocks named as uncommitted are committed now, and so unknown to a second try.
-        if sent.lost && may_be_ours(&error) {
-            if let Ok((response, committed)) = self.committed_blocks(blob).await {
-                let ours = blocks.iter().map(BlockRef::id).eq(committed.iter().map(|block| &block.id));
-                if let Some(found) = headers::written(&response.headers).filter(|_| ours) {
-                    if modified_since(sent.began, response.date(), found.last_modified) {
-                        return Ok(found);
-                    }
-                }
-            }
+        if sent.lost
+            && may_be_ours(&error)
+            && let Ok((response, committed)) = self.committed_blocks(blob).await
+            && blocks.iter().map(BlockRef::id).eq(committed.iter().map(|block| &block.id))
+            && let Some(found) = headers::written(&response.headers)
+            && modified_since(sent.began, response.date(), found.last_modified)
+        {
+            return Ok(found);
         }
         Err(error)
     }

@@ -51,10 +51,10 @@ impl Client {
             let refused_again =
                 lost && matches!(&failure, Failure::Refused { error, .. } if [409, 412].contains(&error.status));
             lost |= unclear;
-            if unclear || (refused_again && delay.is_none()) {
-                if let Some(started) = self.adopted(destination, &copy.source, began).await {
-                    return Ok(started);
-                }
+            if (unclear || (refused_again && delay.is_none()))
+                && let Some(started) = self.adopted(destination, &copy.source, began).await
+            {
+                return Ok(started);
             }
             if delay.is_none() {
                 return Err(request.fail(failure));

@@ -72,7 +72,8 @@ impl Request {
     /// A header. A name or value that HTTP cannot carry fails the request when it is sent.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
-            (Ok(name), Ok(value)) => {
+            // Bytes above ASCII would travel, but no two sides agree on what they mean.
+            (Ok(name), Ok(value)) if value.to_str().is_ok() => {
                 self.headers.insert(name, value);
             }
             _ => {
