@@ -118,7 +118,9 @@ impl Fs {
     /// The errno for a caller. A mount of one container that is gone is a device that is gone (§4.2).
     pub fn errno(&self, error: &Error) -> i32 {
         match error.code() {
-            "ContainerNotFound" | "FilesystemNotFound" if matches!(self.config.root, Place::Directory(_)) => libc::ENODEV,
+            "ContainerNotFound" | "FilesystemNotFound" if matches!(self.config.root, Place::Directory(_)) => {
+                libc::ENODEV
+            }
             _ => error.errno(),
         }
     }
@@ -160,11 +162,7 @@ impl Fs {
     async fn fresh(&self, ino: Ino) -> Result<NodeView> {
         let view = self.tree.view(ino)?;
         let open_here = self.handles.of_ino(ino).is_some_and(|file| file.is_dirty());
-        if view.kind == FileKind::Directory
-            || !view.linked
-            || open_here
-            || view.known.age() < self.trust(view.kind)
-        {
+        if view.kind == FileKind::Directory || !view.linked || open_here || view.known.age() < self.trust(view.kind) {
             return Ok(view);
         }
         let Ok(blob) = self.tree.blob(ino) else { return Ok(view) };

@@ -1,5 +1,7 @@
 //! blobcp: a mount of Azure Blob Storage that runs file copies inside the storage service.
 
 pub mod error;
+pub mod fs;
+pub mod ioctl;
 pub mod path;
 pub mod store;

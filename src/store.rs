@@ -1,7 +1,52 @@
 //! Client of the Blob service.
+//!
+//! A [`Client`] speaks for one account. It is made from an [`Account`], which [`AccountConfig::resolve`] puts together and
+//! validates out of names, keys, tokens and connection strings, and from an [`Http`], the connection pool that all
+//! clients of the process share.
+//!
+//! Each operation of the REST reference is one method, in the file of its theme: [`container`], [`blob`], [`block`], [`copy`],
+//! [`lease`], [`tags`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
+//! by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`]. Between the two stands one path through which
+//! every request goes: [`endpoint`] turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends
+//! it, [`retry`] judges a failure and sets the next date.
+//!
+//! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`] describes how
+//! the client finds out what happened, so that callers see one of two things: the operation took place, or an error.
+//!
+//! Errors carry the operation, `account/container/blob`, the service's code and its request id. No key, signature or SAS is
+//! ever in an error, a log line or a `Debug` output: secrets are [`Secret`]s, and URLs are shown without `sig`.
+//!
+//! Section numbers (§) in this room point into the REST specification that the project is built against.
 
+mod account;
+mod blob;
+mod block;
 mod client;
+mod connection_string;
+mod container;
+mod copy;
+mod credential;
+mod endpoint;
+mod headers;
+mod http;
+mod lease;
+mod listing;
+mod request;
+mod resolve;
+mod retry;
+pub mod sas;
+#[cfg(test)]
+mod scripted;
+mod sign;
+mod tags;
+#[cfg(test)]
+mod tests;
 mod types;
+mod xml;
 
+pub use account::{Account, AccountConfig, DEFAULT_API_VERSION};
 pub use client::Client;
+pub use credential::{AccountKey, Credential, Secret};
+pub use endpoint::Endpoint;
+pub use http::{Http, Options};
 pub use types::*;

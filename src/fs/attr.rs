@@ -291,8 +291,7 @@ fn format_time(time: SystemTime) -> String {
 
 /// Octal with a leading zero (Managed Lustre), or the whole `st_mode` in decimal (AzCopy).
 fn parse_mode(text: &str) -> Option<u32> {
-    let mode =
-        if text.starts_with('0') { u32::from_str_radix(text, 8).ok() } else { text.parse::<u32>().ok() };
+    let mode = if text.starts_with('0') { u32::from_str_radix(text, 8).ok() } else { text.parse::<u32>().ok() };
     mode.map(|mode| mode & MODE_BITS)
 }
 
@@ -347,7 +346,8 @@ mod tests {
     #[test]
     fn changes_that_change_nothing_are_admitted_everywhere() {
         let attr = of_blob(Ino(5), FileKind::File, &blob(Metadata::default()), &DEFAULTS);
-        let same = AttrChange { mode: Some(0o100644), uid: Some(7), gid: Some(8), mtime: Some(SetTime::At(attr.mtime)) };
+        let same =
+            AttrChange { mode: Some(0o100644), uid: Some(7), gid: Some(8), mtime: Some(SetTime::At(attr.mtime)) };
         assert!(same.admit(&attr, Permissions::Fixed).unwrap().is_empty());
         let other = AttrChange { mode: Some(0o600), ..Default::default() };
         assert_eq!(other.clone().admit(&attr, Permissions::Fixed).unwrap_err().errno(), libc::EPERM);

@@ -30,8 +30,7 @@ use crate::fs::read::Version;
 use crate::fs::rope::{Part, Rope};
 use crate::fs::tree::{Blob, Heard};
 use crate::store::{
-    BlobProperties, BlobSettings, BlobType, Block, BlockId, BlockRef, ContentHeaders, LeaseProperties, Metadata,
-    Precondition, Written,
+    BlobProperties, BlobSettings, Block, BlockId, BlockRef, ContentHeaders, Metadata, Precondition, Written,
 };
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
@@ -118,7 +117,8 @@ struct BlockIds {
 
 impl BlockIds {
     fn beside(existing: &[Block]) -> Self {
-        let len = existing.first().and_then(|block| BASE64.decode(block.id.as_str()).ok()).map_or(ID_LEN, |id| id.len());
+        let len =
+            existing.first().and_then(|block| BASE64.decode(block.id.as_str()).ok()).map_or(ID_LEN, |id| id.len());
         Self {
             prefix: uuid::Uuid::new_v4().into_bytes(),
             len,
@@ -156,7 +156,8 @@ impl Fs {
         let len = bytes.len() as u64;
         let id = self.block_ids(blob, draft, base).await?.next();
         draft.rope.staged(id.clone(), len);
-        let slot = self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))?;
+        let slot =
+            self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))?;
         let client = self.client(blob.account).clone();
         let path = blob.path.clone();
         draft.uploads.push(tokio::spawn(async move {
@@ -168,7 +169,12 @@ impl Fs {
     }
 
     /// The id maker of the draft. A blob that exists is asked for its blocks first: our ids must have their length.
-    async fn block_ids<'a>(&self, blob: &Blob, draft: &'a mut Draft, base: Option<&Version>) -> Result<&'a mut BlockIds> {
+    async fn block_ids<'a>(
+        &self,
+        blob: &Blob,
+        draft: &'a mut Draft,
+        base: Option<&Version>,
+    ) -> Result<&'a mut BlockIds> {
         if draft.base_blocks.is_none() {
             draft.base_blocks = Some(match base {
                 Some(base) => {
@@ -216,7 +222,9 @@ impl Fs {
         };
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         let size = draft.rope.len();
-        let written = if size <= BLOCK && let Some(bytes) = draft.rope.bytes() {
+        let written = if size <= BLOCK
+            && let Some(bytes) = draft.rope.bytes()
+        {
             self.client(blob.account).put_blob(&blob.path, bytes, &settings, &precondition).await
         } else {
             self.commit_blocks(&blob, draft, base.as_deref(), &settings, &precondition).await
@@ -255,19 +263,19 @@ impl Fs {
             self.stage(blob, draft, base, tail).await?;
         }
         let mut blocks = Vec::new();
-        let mut sizes = Vec::new();
         // A Base segment is always whole so far, and first.
-        if let Some(Part::Base(range)) = draft.rope.parts().next() {
+        let base_range = match draft.rope.parts().next() {
+            Some(Part::Base(range)) => Some(range),
+            _ => None,
+        };
+        if let Some(range) = base_range {
             self.block_ids(blob, draft, base).await?;
             let existing = draft.base_blocks.clone().unwrap_or_default();
             if existing.is_empty() {
-                for (id, size) in self.blocks_of_itself(blob, draft, base, range).await? {
-                    blocks.push(BlockRef::Uncommitted(id.clone()));
-                    sizes.push(Block { id, size });
-                }
+                let made = self.blocks_of_itself(blob, draft, base, range).await?;
+                blocks.extend(made.into_iter().map(BlockRef::Uncommitted));
             } else {
-                blocks.extend(existing.iter().map(|block| BlockRef::Committed(block.id.clone())));
-                sizes.extend(existing);
+                blocks.extend(existing.into_iter().map(|block| BlockRef::Committed(block.id)));
             }
         }
         for upload in draft.uploads.drain(..) {
@@ -294,7 +302,7 @@ impl Fs {
         draft: &mut Draft,
         base: Option<&Version>,
         range: std::ops::Range<u64>,
-    ) -> Result<Vec<(BlockId, u64)>> {
+    ) -> Result<Vec<BlockId>> {
         let Some(base) = base else { return Ok(Vec::new()) };
         let client = self.client(blob.account);
         let etag = &base.properties.etag;
@@ -307,7 +315,7 @@ impl Fs {
             let done = client.put_block_from_url(&blob.path, &id, &source, start..end, Some(etag), None).await;
             match done {
                 Ok(()) => {
-                    made.push((id, end - start));
+                    made.push(id);
                     start = end;
                 }
                 Err(error) if error.errno() == libc::EOPNOTSUPP && error.status() >= 500 => {
@@ -315,7 +323,7 @@ impl Fs {
                     let end = end.min(start + BLOCK);
                     let bytes = client.get_blob(&blob.path, None, Some(start..end), Some(etag)).await?.bytes;
                     client.put_block(&blob.path, &id, bytes, None).await?;
-                    made.push((id, end - start));
+                    made.push(id);
                     start = end;
                 }
                 Err(error) => return Err(error),

@@ -41,14 +41,12 @@ impl Fs {
             Err(error) => return Err(error),
         };
         self.refuse_target(target.as_ref(), order.no_replace).await?;
-        let precondition = if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
+        let precondition =
+            if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
         let start = Start { source, version, destination: destination.clone(), precondition, metadata: None };
         let job = self.start_copy(start).await?;
-        let progress = if order.no_wait {
-            job.progress()
-        } else {
-            Progress::Success(self.wait_for_copy(&job, caller).await?)
-        };
+        let progress =
+            if order.no_wait { job.progress() } else { Progress::Success(self.wait_for_copy(&job, caller).await?) };
         let (heard, status) = match progress {
             Progress::Success(properties) => (properties, CopyStatus::Success),
             Progress::Failed(error) => return Err(error),
@@ -117,9 +115,11 @@ impl Fs {
 
     /// The blob of one of the mount's accounts that a URL names, if it does and brings no credential of its own.
     fn located(&self, url: &str) -> Option<Blob> {
-        self.config.accounts.iter().enumerate().find_map(|(index, account)| {
-            Some(Blob { account: AccountId(index), path: account.client.blob_at(url)? })
-        })
+        self.config
+            .accounts
+            .iter()
+            .enumerate()
+            .find_map(|(index, account)| Some(Blob { account: AccountId(index), path: account.client.blob_at(url)? }))
     }
 
     /// The node at a path from the root of the mount.

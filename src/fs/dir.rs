@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use tracing::{debug, warn};
 
@@ -19,10 +19,7 @@ use crate::fs::attr::{self, Attr, AttrChange, FileKind, Ino};
 use crate::fs::handle::{DirHandle, Fh};
 use crate::fs::tree::{Blob, BlobDir, Entry, Heard, Known, Listed, NodeView, Place};
 use crate::path::ContainerName;
-use crate::store::{
-    BlobProperties, BlobSettings, BlobType, ContentHeaders, DeleteSnapshots, LeaseProperties, ListBlobs, Page, Precondition,
-    Written,
-};
+use crate::store::{BlobProperties, BlobSettings, DeleteSnapshots, ListBlobs, Page, Precondition};
 
 /// Entries of a directory as far as they are listed.
 #[derive(Default)]
@@ -381,7 +378,8 @@ impl Fs {
         let mut metadata = attr::kind_metadata(FileKind::Directory);
         change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
         let settings = BlobSettings { metadata, ..Default::default() };
-        let written = self.client(marker.account).put_blob(&marker.path, Default::default(), &settings, precondition).await?;
+        let written =
+            self.client(marker.account).put_blob(&marker.path, Default::default(), &settings, precondition).await?;
         Ok(Arc::new(attr::just_written(0, settings, written)))
     }
 
@@ -440,7 +438,9 @@ impl Fs {
         let known = match view.properties() {
             Some(properties) => Some(properties.clone()),
             None => match self.client(marker.account).blob_properties(&marker.path, None).await {
-                Ok(properties) if attr::kind_of(&properties.metadata) == FileKind::Directory => Some(Arc::new(properties)),
+                Ok(properties) if attr::kind_of(&properties.metadata) == FileKind::Directory => {
+                    Some(Arc::new(properties))
+                }
                 Ok(_) => None,
                 Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error),

@@ -71,7 +71,10 @@ impl Fs {
         }
         if properties.blob_type != BlobType::Block {
             let kind = properties.blob_type.as_str();
-            return Err(Error::fs(libc::EOPNOTSUPP, format!("{}: writing to a {kind} is not supported yet", view.name)));
+            return Err(Error::fs(
+                libc::EOPNOTSUPP,
+                format!("{}: writing to a {kind} is not supported yet", view.name),
+            ));
         }
         Ok(())
     }
@@ -250,7 +253,12 @@ impl Fs {
     }
 
     /// chmod, chown and utimens that change something.
-    pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, writer: Option<Fh>) -> Result<()> {
+    pub(super) async fn change_attributes(
+        &self,
+        view: &NodeView,
+        change: AttrChange,
+        writer: Option<Fh>,
+    ) -> Result<()> {
         let through_writer = writer.and_then(|fh| self.handles.get(fh).ok()).is_some_and(|handle| handle.access.write);
         if let Some(file) = self.handles.of_ino(view.ino) {
             let mut state = file.state.lock().await;

@@ -41,7 +41,13 @@ pub type Name<'a> = (Ino, &'a str);
 
 impl Fs {
     /// rename(2). EXDEV between accounts, so that mv copies and removes.
-    pub async fn rename(self: &Arc<Self>, from: Name<'_>, to: Name<'_>, mode: RenameMode, caller: Caller) -> Result<()> {
+    pub async fn rename(
+        self: &Arc<Self>,
+        from: Name<'_>,
+        to: Name<'_>,
+        mode: RenameMode,
+        caller: Caller,
+    ) -> Result<()> {
         let source = self.resolve(from.0, from.1).await?;
         let target = match self.resolve(to.0, to.1).await {
             Ok(target) if mode == RenameMode::NoReplace && target.ino != source.ino => {
@@ -55,7 +61,8 @@ impl Fs {
             return Ok(());
         }
         let across = |what: &str| Error::fs(libc::EXDEV, format!("{what} cannot be renamed, only copied"));
-        let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) = (self.tree.place(from.0)?, self.tree.place(to.0))
+        let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) =
+            (self.tree.place(from.0)?, self.tree.place(to.0))
         else {
             return Err(across("containers and accounts"));
         };
@@ -292,12 +299,19 @@ impl Fs {
     }
 
     /// Every blob of a directory with its new name. Refused as a whole if one of them cannot be moved.
-    async fn moves(&self, old: &BlobDir, node: &NodeView, new: &BlobDir, target: Option<&NodeView>) -> Result<Vec<Move>> {
+    async fn moves(
+        &self,
+        old: &BlobDir,
+        node: &NodeView,
+        new: &BlobDir,
+        target: Option<&NodeView>,
+    ) -> Result<Vec<Move>> {
         let client = self.client(old.account);
         let mut moves = Vec::new();
         let mut marker: Option<String> = None;
         loop {
-            let list = ListBlobs { prefix: &old.prefix, marker: marker.as_deref(), snapshots: true, ..Default::default() };
+            let list =
+                ListBlobs { prefix: &old.prefix, marker: marker.as_deref(), snapshots: true, ..Default::default() };
             let page = client.list_blobs(&old.container, &list).await?;
             for item in page.items {
                 moves.extend(self.move_of(item, old, new)?);
@@ -344,12 +358,16 @@ impl Fs {
     }
 
     /// All copies, proven; or none, and the reason.
-    async fn copy_all(self: &Arc<Self>, moves: &[Move], caller: Caller) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
+    async fn copy_all(
+        self: &Arc<Self>,
+        moves: &[Move],
+        caller: Caller,
+    ) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
         // After the first failure nothing new is begun; what is under way comes to its end.
-        let stop = AtomicBool::new(false);
+        let stop = &AtomicBool::new(false);
         let results: Vec<_> = stream::iter(moves)
             .take_while(|_| std::future::ready(!stop.load(Ordering::Relaxed)))
-            .map(|step| async {
+            .map(|step| async move {
                 let undo = step.precondition == Precondition::IfAbsent;
                 let precondition = step.precondition.clone();
                 let copy =
@@ -386,7 +404,9 @@ impl Fs {
             })
             .await;
         Err(match error {
-            error if error.is_precondition_failed() => Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}")),
+            error if error.is_precondition_failed() => {
+                Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}"))
+            }
             error => error,
         })
     }

@@ -51,10 +51,11 @@ impl BlobDir {
     /// The blob that marks this directory; none marks a container.
     pub fn marker(&self) -> Option<Result<Blob>> {
         let name = self.prefix.strip_suffix('/')?;
-        Some(BlobName::parse(name).map_err(Error::from).map(|name| Blob {
-            account: self.account,
-            path: BlobPath::new(self.container.clone(), name),
-        }))
+        Some(
+            BlobName::parse(name)
+                .map_err(Error::from)
+                .map(|name| Blob { account: self.account, path: BlobPath::new(self.container.clone(), name) }),
+        )
     }
 }
 
@@ -289,7 +290,14 @@ impl Tree {
 
     /// Enters what was heard of a name; the node keeps its identity unless its kind changed. `anchor` is for accounts and
     /// containers, whose place does not follow from their parent's.
-    pub fn enter(&self, parent: Ino, name: &str, kind: FileKind, known: Known, anchor: Option<Place>) -> Result<NodeView> {
+    pub fn enter(
+        &self,
+        parent: Ino,
+        name: &str,
+        kind: FileKind,
+        known: Known,
+        anchor: Option<Place>,
+    ) -> Result<NodeView> {
         let mut table = self.lock();
         table.node(parent)?;
         let ino = table.reserve(parent, name, kind);
@@ -599,11 +607,8 @@ mod tests {
     use super::*;
 
     fn tree() -> Tree {
-        let root = BlobDir {
-            account: AccountId(0),
-            container: ContainerName::parse("box").unwrap(),
-            prefix: String::new(),
-        };
+        let root =
+            BlobDir { account: AccountId(0), container: ContainerName::parse("box").unwrap(), prefix: String::new() };
         Tree::new(Place::Directory(root), Duration::from_secs(60))
     }
 

@@ -116,16 +116,8 @@ impl Header {
     }
 }
 
-const COPY_NAMES: [&str; 8] = [
-    "status",
-    "id",
-    "source",
-    "progress",
-    "bytes_copied",
-    "total_bytes",
-    "completion_time",
-    "status_description",
-];
+const COPY_NAMES: [&str; 8] =
+    ["status", "id", "source", "progress", "bytes_copied", "total_bytes", "completion_time", "status_description"];
 const SYSTEM_NAMES: [&str; 14] = [
     "type",
     "etag",
@@ -257,7 +249,9 @@ impl Fs {
         }
         let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
         match parsed {
-            Name::Copy("status") => return self.set_copy_status(ino, value.trim_end_matches(['\n', '\0']), invalid).await,
+            Name::Copy("status") => {
+                return self.set_copy_status(ino, value.trim_end_matches(['\n', '\0']), invalid).await;
+            }
             Name::Copy(_) | Name::System(_) => return Ok(()),
             Name::Meta(key) if !is_metadata_name(key) => return Err(invalid("a metadata name is a C# identifier")),
             Name::Meta(_) | Name::Header(_) if !is_header_value(value) => {
@@ -347,7 +341,9 @@ impl Fs {
                 client.set_metadata(&blob.path, &changed.metadata, &condition, None).await?
             }
             Name::Tier => {
-                let Some(value) = value.filter(|value| properties.tier.as_deref() != Some(value)) else { return Ok(()) };
+                let Some(value) = value.filter(|value| properties.tier.as_deref() != Some(value)) else {
+                    return Ok(());
+                };
                 client.set_tier(&blob.path, value, None).await?;
                 self.tree.doubt(ino);
                 return Ok(());
@@ -449,9 +445,14 @@ mod tests {
         assert_eq!(Name::parse("user.blob.meta.a.b").unwrap(), Name::Meta("a.b"));
         assert_eq!(Name::parse("user.blob.content_type").unwrap(), Name::Header(Header::ContentType));
         assert_eq!(Name::parse("user.blob.etag").unwrap(), Name::System("etag"));
-        for other in
-            ["security.capability", "system.posix_acl_access", "user.other", "user.blob.copy.x", "user.blob.meta.", "user.blob.nothing"]
-        {
+        for other in [
+            "security.capability",
+            "system.posix_acl_access",
+            "user.other",
+            "user.blob.copy.x",
+            "user.blob.meta.",
+            "user.blob.nothing",
+        ] {
             assert_eq!(Name::parse(other).unwrap_err().errno(), libc::EOPNOTSUPP, "{other}");
         }
     }

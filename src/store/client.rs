@@ -1,173 +1,90 @@
-//! Requests to one account.
+//! The client of one account, as the operations see it.
 
-use std::ops::Range;
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-
-use crate::error::Result;
 use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
+use crate::store::account::Account;
+use crate::store::credential::Credential;
+use crate::store::endpoint::{Endpoint, Place};
+use crate::store::http::Http;
 use crate::store::types::*;
 
-/// Client of one account. Cheap to clone; all clients of a process share one HTTP connection pool.
-#[derive(Clone)]
-pub struct Client {}
+/// How many copies are remembered as started: more than run at once, and each only matters for the seconds in which
+/// `Last-Modified` cannot tell two of them apart.
+const REMEMBERED_COPIES: usize = 256;
 
-#[allow(unused_variables, missing_docs)]
+/// Client of one account. Cheap to clone; all clients of a process share one HTTP connection pool.
+///
+/// The operations are in the files named after them; each method names its REST operation in its errors.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    account: Account,
+    http: Http,
+    /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
+    known_copies: Mutex<VecDeque<CopyId>>,
+}
+
 impl Client {
-    pub fn account(&self) -> &AccountName {
-        todo!()
+    pub fn new(account: Account, http: Http) -> Self {
+        Self(Arc::new(Inner { account, http, known_copies: Mutex::default() }))
     }
+
+    pub fn account(&self) -> &AccountName {
+        &self.0.account.name
+    }
+
     /// Display form of the blob's URL: no SAS.
     pub fn url(&self, blob: &BlobPath) -> String {
-        todo!()
+        let endpoint = self.endpoint();
+        endpoint.url(&endpoint.path(Place::Blob(blob)))
     }
-    pub async fn list_containers(&self, marker: Option<&str>) -> Result<Page<ContainerItem>> {
-        todo!()
+
+    /// The blob of this account that `url` names; `None` if it names something else, or carries a query: then it has a credential,
+    /// a snapshot or a version of its own.
+    pub fn blob_at(&self, url: &str) -> Option<BlobPath> {
+        let path = url.strip_prefix(&format!("{}/", self.endpoint()))?;
+        if path.contains(['?', '#']) {
+            return None;
+        }
+        let (container, name) = path.split_once('/')?;
+        let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
+        Some(BlobPath::new(ContainerName::parse(container).ok()?, BlobName::parse(&name).ok()?))
     }
-    pub async fn container_properties(&self, container: &ContainerName) -> Result<ContainerItem> {
-        todo!()
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.0.account.endpoint
     }
-    pub async fn create_container(&self, container: &ContainerName) -> Result<()> {
-        todo!()
+
+    pub(super) fn credential(&self) -> &Credential {
+        &self.0.account.credential
     }
-    pub async fn delete_container(&self, container: &ContainerName) -> Result<()> {
-        todo!()
+
+    pub(super) fn api_version(&self) -> &str {
+        &self.0.account.api_version
     }
-    pub async fn set_container_metadata(&self, container: &ContainerName, metadata: &Metadata) -> Result<()> {
-        todo!()
+
+    pub(super) fn http(&self) -> &Http {
+        &self.0.http
     }
-    pub async fn list_blobs(&self, container: &ContainerName, list: &ListBlobs<'_>) -> Result<Page<BlobItem>> {
-        todo!()
+
+    pub(super) fn knows_copy(&self, id: &CopyId) -> bool {
+        self.0.known_copies.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
-    /// HEAD. `snapshot` addresses a snapshot of the blob.
-    pub async fn blob_properties(&self, blob: &BlobPath, snapshot: Option<&str>) -> Result<BlobProperties> {
-        todo!()
+
+    pub(super) fn remember_copy(&self, id: &CopyId) {
+        let mut known = self.0.known_copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() == REMEMBERED_COPIES {
+            known.pop_front();
+        }
+        known.push_back(id.clone());
     }
-    /// GET of a byte range (`None`: all of it); the range is clipped at the end of the blob by the service.
-    pub async fn get_blob(
-        &self,
-        blob: &BlobPath,
-        snapshot: Option<&str>,
-        range: Option<Range<u64>>,
-        if_match: Option<&ETag>,
-    ) -> Result<Download> {
-        todo!()
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.account())
     }
-    pub async fn put_blob(
-        &self,
-        blob: &BlobPath,
-        body: Bytes,
-        settings: &BlobSettings,
-        precondition: &Precondition,
-    ) -> Result<Written> {
-        todo!()
-    }
-    pub async fn put_block(&self, blob: &BlobPath, id: &BlockId, body: Bytes, lease: Option<&LeaseId>) -> Result<()> {
-        todo!()
-    }
-    /// Put Block From URL (§13.9).
-    pub async fn put_block_from_url(
-        &self,
-        blob: &BlobPath,
-        id: &BlockId,
-        source: &CopySource,
-        range: Range<u64>,
-        source_if_match: Option<&ETag>,
-        lease: Option<&LeaseId>,
-    ) -> Result<()> {
-        todo!()
-    }
-    pub async fn put_block_list(
-        &self,
-        blob: &BlobPath,
-        blocks: &[BlockRef],
-        settings: &BlobSettings,
-        precondition: &Precondition,
-    ) -> Result<Written> {
-        todo!()
-    }
-    /// Committed blocks in order, with the ETag of the blob they belong to.
-    pub async fn block_list(&self, blob: &BlobPath) -> Result<(Vec<Block>, Option<ETag>)> {
-        todo!()
-    }
-    pub async fn delete_blob(
-        &self,
-        blob: &BlobPath,
-        snapshot: Option<&str>,
-        snapshots: DeleteSnapshots,
-        precondition: &Precondition,
-        lease: Option<&LeaseId>,
-    ) -> Result<()> {
-        todo!()
-    }
-    pub async fn set_metadata(
-        &self,
-        blob: &BlobPath,
-        metadata: &Metadata,
-        precondition: &Precondition,
-        lease: Option<&LeaseId>,
-    ) -> Result<Written> {
-        todo!()
-    }
-    pub async fn set_properties(
-        &self,
-        blob: &BlobPath,
-        headers: &ContentHeaders,
-        precondition: &Precondition,
-        lease: Option<&LeaseId>,
-    ) -> Result<Written> {
-        todo!()
-    }
-    pub async fn set_tier(&self, blob: &BlobPath, tier: &str, lease: Option<&LeaseId>) -> Result<()> {
-        todo!()
-    }
-    pub async fn tags(&self, blob: &BlobPath) -> Result<Vec<(String, String)>> {
-        todo!()
-    }
-    pub async fn set_tags(&self, blob: &BlobPath, tags: &[(String, String)]) -> Result<()> {
-        todo!()
-    }
-    /// Snapshot Blob; the snapshot's id.
-    pub async fn snapshot_blob(&self, blob: &BlobPath) -> Result<String> {
-        todo!()
-    }
-    /// Copy Blob. A lost response is resolved here (§13.14): the copy is adopted or asked for again.
-    pub async fn copy_blob(&self, destination: &BlobPath, request: &CopyRequest) -> Result<CopyStarted> {
-        todo!()
-    }
-    pub async fn abort_copy(&self, destination: &BlobPath, id: &CopyId, lease: Option<&LeaseId>) -> Result<()> {
-        todo!()
-    }
-    /// `duration`: 15 to 60 seconds, `None`: infinite.
-    pub async fn acquire_lease(&self, blob: &BlobPath, duration: Option<Duration>) -> Result<LeaseId> {
-        todo!()
-    }
-    pub async fn renew_lease(&self, blob: &BlobPath, id: &LeaseId) -> Result<()> {
-        todo!()
-    }
-    pub async fn release_lease(&self, blob: &BlobPath, id: &LeaseId) -> Result<()> {
-        todo!()
-    }
-    /// Breaks any lease at once; the seconds that remain.
-    pub async fn break_lease(&self, blob: &BlobPath) -> Result<u64> {
-        todo!()
-    }
-    /// A source URL for Copy Blob onto `reader`'s account: plain within one account under Shared Key, otherwise with a SAS
-    /// that lives for `lifetime`. Fails with EACCES when this client has nothing to grant access with.
-    pub fn copy_source(
-        &self,
-        blob: &BlobPath,
-        snapshot: Option<&str>,
-        reader: &AccountName,
-        lifetime: Duration,
-    ) -> Result<CopySource> {
-        todo!()
-    }
-    /// A source URL for the From-URL operations, which need a SAS even within one account (§13.13).
-    pub fn block_source(&self, blob: &BlobPath, snapshot: Option<&str>, lifetime: Duration) -> Result<CopySource> {
-        todo!()
-    }
-    #[doc(hidden)]
-    pub fn _names(_: &BlobName) {}
 }

@@ -1,0 +1,189 @@
+//! From loose settings to one validated account.
+
+use crate::error::{Error, Result};
+use crate::path::AccountName;
+use crate::store::connection_string;
+use crate::store::credential::{AccountKey, Credential, Secret};
+use crate::store::endpoint::Endpoint;
+
+/// The newest version that all known servers accept and that has every feature used here (§16).
+pub const DEFAULT_API_VERSION: &str = "2025-11-05";
+
+/// What may be said about an account, by flags, environment, a file or a connection string. What is given beside a
+/// connection string wins over what the string says.
+#[derive(Debug, Clone, Default)]
+pub struct AccountConfig {
+    pub name: Option<AccountName>,
+    /// URL of the Blob service; it may carry a SAS. The public cloud's when absent.
+    pub endpoint: Option<String>,
+    /// Base64 of the shared key.
+    pub key: Option<Secret>,
+    /// With or without a leading `?`. Used instead of the key when both are given.
+    pub sas: Option<Secret>,
+    pub connection_string: Option<Secret>,
+    /// No credential, and that is meant so.
+    pub anonymous: bool,
+    /// `x-ms-version`; [`DEFAULT_API_VERSION`] when absent.
+    pub api_version: Option<String>,
+}
+
+/// An account that requests can be sent to.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub name: AccountName,
+    pub endpoint: Endpoint,
+    pub credential: Credential,
+    /// `x-ms-version` of every request.
+    pub api_version: String,
+}
+
+impl AccountConfig {
+    /// One account out of these settings. Errors (EINVAL) say in one line what is wrong with which field and show no secret.
+    pub fn resolve(self) -> Result<Account> {
+        let label = self.name.as_ref().map_or_else(|| "account".to_owned(), |name| format!("account {name}"));
+        self.resolve_inner().map_err(|what| Error::fs(libc::EINVAL, format!("{label}: {what}")))
+    }
+
+    fn resolve_inner(mut self) -> std::result::Result<Account, String> {
+        if let Some(text) = self.connection_string.take() {
+            self.absorb(text.expose()).map_err(|e| format!("connection string: {e}"))?;
+        }
+        let endpoint = match (self.endpoint.take(), &self.name) {
+            (Some(endpoint), _) => endpoint,
+            (None, Some(name)) => format!("https://{name}.blob.core.windows.net"),
+            (None, None) => return Err("neither a name nor an endpoint is given".into()),
+        };
+        let parsed = Endpoint::parse(&endpoint, self.name.as_ref()).map_err(|e| format!("endpoint: {e}"))?;
+        let sas = self.sas.or(parsed.sas);
+        let credential = match (&sas, &self.key) {
+            (None, None) if self.anonymous => Credential::Anonymous,
+            (None, None) => {
+                return Err("no key, SAS or connection string is given; say so if access is anonymous".into());
+            }
+            _ if self.anonymous => return Err("anonymous access and a credential exclude each other".into()),
+            (Some(token), _) => Credential::sas(token).ok_or("SAS: there is no sig= in it")?,
+            (None, Some(key)) => {
+                Credential::SharedKey(AccountKey::parse(key.expose()).ok_or("key: it is not valid Base64")?)
+            }
+        };
+        let api_version = self.api_version.unwrap_or_else(|| DEFAULT_API_VERSION.to_owned());
+        if !is_date(&api_version) {
+            return Err(format!("API version: {api_version:?} is not of the form YYYY-MM-DD"));
+        }
+        Ok(Account { name: parsed.account, endpoint: parsed.endpoint, credential, api_version })
+    }
+
+    /// Takes from a connection string what is not set yet.
+    fn absorb(&mut self, text: &str) -> std::result::Result<(), String> {
+        let parts = connection_string::parse(text)?;
+        if let Some(name) = parts.name {
+            let name = AccountName::parse(&name).map_err(|e| e.to_string())?;
+            match &self.name {
+                Some(given) if *given != name => return Err(format!("it is for account {name}")),
+                _ => self.name = Some(name),
+            }
+        }
+        self.endpoint = self.endpoint.take().or(parts.endpoint);
+        if self.key.is_none() && self.sas.is_none() {
+            (self.key, self.sas) = (parts.key, parts.sas);
+        }
+        Ok(())
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 10
+        && text.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn name(name: &str) -> Option<AccountName> {
+        Some(AccountName::parse(name).unwrap())
+    }
+
+    fn connected(text: &str) -> AccountConfig {
+        AccountConfig { connection_string: Some(text.into()), ..Default::default() }
+    }
+
+    #[test]
+    fn a_name_and_a_key_are_enough() {
+        let account =
+            AccountConfig { name: name("acct"), key: Some("a2V5".into()), ..Default::default() }.resolve().unwrap();
+        assert_eq!(account.endpoint.to_string(), "https://acct.blob.core.windows.net");
+        assert_eq!(account.api_version, DEFAULT_API_VERSION);
+        assert!(matches!(account.credential, Credential::SharedKey(_)));
+    }
+
+    #[test]
+    fn development_storage_is_an_account() {
+        let account = connected("UseDevelopmentStorage=true").resolve().unwrap();
+        assert_eq!(account.name.as_str(), "devstoreaccount1");
+        assert_eq!(account.endpoint.to_string(), "http://127.0.0.1:10000/devstoreaccount1");
+        assert!(account.endpoint.is_loopback());
+    }
+
+    #[test]
+    fn an_endpoint_may_carry_the_sas() {
+        let account = connected("BlobEndpoint=https://acct.blob.core.windows.net?sv=1&sig=x%3D").resolve().unwrap();
+        assert_eq!(account.name.as_str(), "acct");
+        assert!(matches!(account.credential, Credential::Sas(sas) if sas.expose() == "sv=1&sig=x%3D"));
+    }
+
+    #[test]
+    fn what_is_given_beside_a_connection_string_wins() {
+        let config = AccountConfig {
+            sas: Some("?sig=mine".into()),
+            endpoint: Some("http://127.0.0.1:1/acct".into()),
+            ..connected("AccountName=acct;AccountKey=a2V5")
+        };
+        let account = config.resolve().unwrap();
+        assert!(matches!(account.credential, Credential::Sas(sas) if sas.expose() == "sig=mine"));
+        assert_eq!(account.endpoint.to_string(), "http://127.0.0.1:1/acct");
+    }
+
+    #[test]
+    fn anonymous_access_must_be_meant() {
+        let config = AccountConfig { name: name("acct"), ..Default::default() };
+        assert!(config.clone().resolve().is_err());
+        let anonymous = AccountConfig { anonymous: true, ..config }.resolve().unwrap();
+        assert!(matches!(anonymous.credential, Credential::Anonymous));
+    }
+
+    #[rstest]
+    #[case(AccountConfig::default(), "account: neither a name nor an endpoint is given")]
+    #[case(
+        AccountConfig { name: name("acct"), key: Some("SeCrEt!".into()), ..Default::default() },
+        "account acct: key: it is not valid Base64"
+    )]
+    #[case(
+        AccountConfig { name: name("acct"), sas: Some("sv=SeCrEt".into()), ..Default::default() },
+        "account acct: SAS: there is no sig= in it"
+    )]
+    #[case(
+        AccountConfig { name: name("acct"), endpoint: Some("SeCrEt".into()), ..Default::default() },
+        "account acct: endpoint: not a URL: relative URL without a base"
+    )]
+    #[case(
+        AccountConfig { name: name("other"), ..connected("AccountName=acct;AccountKey=SeCrEt") },
+        "account other: connection string: it is for account acct"
+    )]
+    #[case(connected("AccountName=acct;SeCrEt"), "account: connection string: part 2 has no '='")]
+    #[case(
+        AccountConfig { name: name("acct"), key: Some("a2V5".into()), anonymous: true, ..Default::default() },
+        "account acct: anonymous access and a credential exclude each other"
+    )]
+    #[case(
+        AccountConfig { name: name("acct"), key: Some("a2V5".into()), api_version: Some("latest".into()), ..Default::default() },
+        "account acct: API version: \"latest\" is not of the form YYYY-MM-DD"
+    )]
+    fn errors_name_the_field_and_no_secret(#[case] config: AccountConfig, #[case] expected: &str) {
+        let error = config.resolve().unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(!error.to_string().contains("SeCrEt"));
+        assert_eq!(error.errno(), libc::EINVAL);
+    }
+}

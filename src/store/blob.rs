@@ -1,0 +1,237 @@
+//! Whole blobs: read, write, describe, delete, snapshot (§8 to §11).
+
+use std::ops::Range;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use reqwest::Method;
+
+use crate::error::{Error, Result};
+use crate::path::BlobPath;
+use crate::store::client::Client;
+use crate::store::endpoint::Place;
+use crate::store::headers;
+use crate::store::request::{Request, Response, Sent};
+use crate::store::resolve::modified_since;
+use crate::store::types::*;
+
+impl Client {
+    /// Get Blob Properties. `snapshot` addresses a snapshot of the blob.
+    pub async fn blob_properties(&self, blob: &BlobPath, snapshot: Option<&str>) -> Result<BlobProperties> {
+        Ok(self.head_blob(blob, snapshot, None).await?.1)
+    }
+
+    pub(super) async fn head_blob(
+        &self,
+        blob: &BlobPath,
+        snapshot: Option<&str>,
+        if_match: Option<&ETag>,
+    ) -> Result<(Response, BlobProperties)> {
+        let request = self
+            .request("GetBlobProperties", Method::HEAD, Place::Blob(blob))
+            .snapshot(snapshot)
+            .optional("if-match", if_match.map(ETag::quoted).as_deref());
+        let response = self.send(&request).await?;
+        let properties = headers::blob_properties(&response.headers);
+        let properties = response.required(&request, "the properties of a blob", properties)?;
+        Ok((response, properties))
+    }
+
+    /// Get Blob: a byte range (`None`: all of it), clipped at the end of the blob.
+    ///
+    /// A range at or past the end gives no bytes and the blob's properties, by a HEAD with the same condition: the service's
+    /// 416 is the end of a file, not an error. A range that is empty by itself is never sent either.
+    pub async fn get_blob(
+        &self,
+        blob: &BlobPath,
+        snapshot: Option<&str>,
+        range: Option<Range<u64>>,
+        if_match: Option<&ETag>,
+    ) -> Result<Download> {
+        if range.as_ref().is_some_and(Range::is_empty) {
+            return self.nothing_of(blob, snapshot, if_match).await;
+        }
+        let mut request = self
+            .request("GetBlob", Method::GET, Place::Blob(blob))
+            .snapshot(snapshot)
+            .optional("if-match", if_match.map(ETag::quoted).as_deref());
+        if let Some(range) = &range {
+            request = request.header("x-ms-range", &format!("bytes={}-{}", range.start, range.end - 1));
+        }
+        let response = match self.send(&request).await {
+            Err(error) if error.status() == 416 && range.is_some() => {
+                return self.nothing_of(blob, snapshot, if_match).await;
+            }
+            other => other?,
+        };
+        let properties = headers::blob_properties(&response.headers);
+        let properties = response.required(&request, "the properties of a blob", properties)?;
+        let wanted =
+            range.map_or(0..properties.size, |range| range.start.min(properties.size)..range.end.min(properties.size));
+        let bytes = match response.status {
+            206 => response.body,
+            // A server that does not know ranges sends everything.
+            _ => response.body.slice(clip(&wanted, response.body.len())),
+        };
+        if bytes.len() as u64 != wanted.end - wanted.start {
+            return Err(request.misunderstood(format!("{} bytes came for {wanted:?}", bytes.len())));
+        }
+        Ok(Download { bytes, properties })
+    }
+
+    async fn nothing_of(&self, blob: &BlobPath, snapshot: Option<&str>, if_match: Option<&ETag>) -> Result<Download> {
+        let (_, properties) = self.head_blob(blob, snapshot, if_match).await?;
+        Ok(Download { bytes: Bytes::new(), properties })
+    }
+
+    /// Put Blob: a block blob with this content, these properties and metadata and no others.
+    pub async fn put_blob(
+        &self,
+        blob: &BlobPath,
+        body: Bytes,
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<Written> {
+        let mut request = self
+            .request("PutBlob", Method::PUT, Place::Blob(blob))
+            .header("x-ms-blob-type", BlobType::Block.as_str())
+            .settings(settings)
+            .precondition(precondition)
+            .body(body.clone());
+        let guarded = *precondition != Precondition::None;
+        // Only a guarded write has to recognise itself, so only there is the hash worth its time.
+        let md5 = guarded.then(|| BASE64_STANDARD.encode(Md5::digest(&body)));
+        if let Some(md5) = &md5 {
+            request = request.header("content-md5", md5);
+        }
+        let stored_md5 = settings.headers.content_md5.as_ref().or(md5.as_ref());
+        let sent = self.persist(&request).await;
+        self.written_or_recognised(blob, &request, sent, guarded, |found| {
+            found.size == body.len() as u64 && found.headers.content_md5.as_ref() == stored_md5
+        })
+        .await
+    }
+
+    /// Delete Blob, or one snapshot of it.
+    pub async fn delete_blob(
+        &self,
+        blob: &BlobPath,
+        snapshot: Option<&str>,
+        snapshots: DeleteSnapshots,
+        precondition: &Precondition,
+        lease: Option<&LeaseId>,
+    ) -> Result<()> {
+        let include = matches!((snapshot, snapshots), (None, DeleteSnapshots::Include)).then_some("include");
+        let request = self
+            .request("DeleteBlob", Method::DELETE, Place::Blob(blob))
+            .snapshot(snapshot)
+            .optional("x-ms-delete-snapshots", include)
+            .precondition(precondition)
+            .lease(lease);
+        let sent = self.persist(&request).await;
+        match sent.result {
+            Err(error) if sent.lost && error.is_not_found() => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// Set Blob Metadata: exactly these.
+    pub async fn set_metadata(
+        &self,
+        blob: &BlobPath,
+        metadata: &Metadata,
+        precondition: &Precondition,
+        lease: Option<&LeaseId>,
+    ) -> Result<Written> {
+        let request = self
+            .request("SetBlobMetadata", Method::PUT, Place::Blob(blob))
+            .query("comp", "metadata")
+            .metadata(metadata)
+            .precondition(precondition)
+            .lease(lease);
+        let sent = self.persist(&request).await;
+        let guarded = *precondition != Precondition::None;
+        self.written_or_recognised(blob, &request, sent, guarded, |found| found.metadata == *metadata).await
+    }
+
+    /// Set Blob Properties: the HTTP headers; those not given are cleared.
+    pub async fn set_properties(
+        &self,
+        blob: &BlobPath,
+        headers: &ContentHeaders,
+        precondition: &Precondition,
+        lease: Option<&LeaseId>,
+    ) -> Result<Written> {
+        let request = self
+            .request("SetBlobProperties", Method::PUT, Place::Blob(blob))
+            .query("comp", "properties")
+            // Without any of these headers the service would leave all as they are.
+            .header("x-ms-blob-content-type", "")
+            .content_headers(headers)
+            .precondition(precondition)
+            .lease(lease);
+        let sent = self.persist(&request).await;
+        let guarded = *precondition != Precondition::None;
+        self.written_or_recognised(blob, &request, sent, guarded, |found| {
+            // The service has its own idea of an absent content type.
+            ContentHeaders { content_type: None, ..found.headers.clone() }
+                == ContentHeaders { content_type: None, ..headers.clone() }
+                && (headers.content_type.is_none() || found.headers.content_type == headers.content_type)
+        })
+        .await
+    }
+
+    /// Set Blob Tier. From the archive this only starts the rehydration.
+    pub async fn set_tier(&self, blob: &BlobPath, tier: &str, lease: Option<&LeaseId>) -> Result<()> {
+        let request = self
+            .request("SetBlobTier", Method::PUT, Place::Blob(blob))
+            .query("comp", "tier")
+            .header("x-ms-access-tier", tier)
+            .lease(lease);
+        self.send(&request).await.map(drop)
+    }
+
+    /// Snapshot Blob; the snapshot's id.
+    pub async fn snapshot_blob(&self, blob: &BlobPath) -> Result<String> {
+        let request = self.request("SnapshotBlob", Method::PUT, Place::Blob(blob)).query("comp", "snapshot");
+        let response = self.send(&request).await?;
+        let id = headers::text(&response.headers, "x-ms-snapshot").map(str::to_owned);
+        response.required(&request, "x-ms-snapshot", id)
+    }
+
+    /// The answer to a write; or, when a guarded one failed after a try was lost, the blob if `is_ours` recognises it.
+    async fn written_or_recognised(
+        &self,
+        blob: &BlobPath,
+        request: &Request,
+        sent: Sent,
+        guarded: bool,
+        is_ours: impl Fn(&BlobProperties) -> bool,
+    ) -> Result<Written> {
+        let error = match sent.result {
+            Ok(response) => return response.required(request, "ETag", headers::written(&response.headers)),
+            Err(error) => error,
+        };
+        if sent.lost
+            && guarded
+            && may_be_ours(&error)
+            && let Ok((response, found)) = self.head_blob(blob, None, None).await
+            && is_ours(&found)
+            && modified_since(sent.began, response.date(), found.last_modified)
+        {
+            return Ok(Written { etag: found.etag, last_modified: found.last_modified });
+        }
+        Err(error)
+    }
+}
+
+/// What a repeated write meets when its first try was executed: a condition that no longer holds, or silence once more.
+pub(super) fn may_be_ours(error: &Error) -> bool {
+    matches!(error, Error::Transport { .. }) || matches!(error.status(), 400 | 409 | 412 | 500..)
+}
+
+fn clip(range: &Range<u64>, len: usize) -> Range<usize> {
+    let clip = |at: u64| usize::try_from(at).unwrap_or(len).min(len);
+    clip(range.start)..clip(range.end)
+}

@@ -1,0 +1,109 @@
+//! What a client proves itself with.
+
+use std::fmt;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use sha2::Sha256;
+
+/// Text that grants access: a key, a SAS, a connection string. It shows itself as `***` everywhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Not for logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A shared key of an account, decoded once.
+#[derive(Clone)]
+pub struct AccountKey(Vec<u8>);
+
+impl AccountKey {
+    /// From its Base64 form; `None` when it is not Base64 or empty.
+    pub fn parse(base64: &str) -> Option<Self> {
+        BASE64_STANDARD.decode(base64.trim()).ok().filter(|key| !key.is_empty()).map(Self)
+    }
+
+    /// Base64 of HMAC-SHA256 over `text`: the signature of §3.1 and §3.3.
+    pub fn sign(&self, text: &str) -> String {
+        #[expect(clippy::expect_used, reason = "HMAC pads or hashes its key, so every length is one")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(text.as_bytes());
+        BASE64_STANDARD.encode(mac.finalize().into_bytes())
+    }
+}
+
+impl fmt::Debug for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// How the requests of an account are authorized (§3). A bearer token would be a fourth way.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// Each request is signed with the account's key.
+    SharedKey(AccountKey),
+    /// Each URL carries this token, without a leading `?`.
+    Sas(Secret),
+    /// Containers with public access.
+    Anonymous,
+}
+
+impl Credential {
+    /// A SAS as users paste it: with or without `?`.
+    pub(super) fn sas(token: &Secret) -> Option<Self> {
+        let token = token.expose().trim().trim_start_matches('?').trim_end_matches('&');
+        let signed = token.split('&').any(|pair| pair.starts_with("sig=") && pair.len() > 4);
+        signed.then(|| Self::Sas(Secret::new(token)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_show() {
+        let key = AccountKey::parse("c2VjcmV0").unwrap();
+        let sas = Credential::sas(&"?sv=1&sig=abc".into()).unwrap();
+        let shown = format!("{:?} {} {key:?} {sas:?}", Secret::new("abc"), Secret::new("abc"));
+        assert_eq!(shown, "*** *** *** Sas(***)");
+    }
+
+    #[test]
+    fn a_sas_needs_a_signature() {
+        assert!(
+            matches!(Credential::sas(&"?sv=1&sig=a%3D&".into()), Some(Credential::Sas(s)) if s.expose() == "sv=1&sig=a%3D")
+        );
+        assert!(Credential::sas(&"sv=1&sp=r".into()).is_none());
+        assert!(Credential::sas(&"sig=".into()).is_none());
+    }
+}

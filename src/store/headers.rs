@@ -1,0 +1,243 @@
+//! Blob properties, metadata and conditions as headers: read from answers, written to requests.
+
+use std::time::SystemTime;
+
+use reqwest::header::HeaderMap;
+
+use crate::store::request::Request;
+use crate::store::types::*;
+
+/// A header's value as text; absent and empty are the same.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())
+}
+
+fn owned(headers: &HeaderMap, name: &str) -> Option<String> {
+    text(headers, name).map(str::to_owned)
+}
+
+fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
+    text(headers, name)?.trim().parse().ok()
+}
+
+pub(super) fn date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
+    text(headers, name).and_then(http_date)
+}
+
+/// RFC 1123, as in headers and listings.
+pub(super) fn http_date(value: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.trim()).ok()
+}
+
+/// `ETag` and `Last-Modified`, which every answer about a blob or container has.
+pub(super) fn written(headers: &HeaderMap) -> Option<Written> {
+    Some(Written { etag: ETag::new(text(headers, "etag")?), last_modified: date(headers, "last-modified")? })
+}
+
+/// All `x-ms-meta-*`.
+pub(super) fn metadata(headers: &HeaderMap) -> Metadata {
+    headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = name.as_str().strip_prefix("x-ms-meta-")?;
+            Some((name, String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        })
+        .collect()
+}
+
+/// `bytes 0-4/11`: the total.
+fn total_of_range(headers: &HeaderMap) -> Option<u64> {
+    text(headers, "content-range")?.rsplit_once('/')?.1.parse().ok()
+}
+
+pub(super) fn blob_type(name: &str) -> Option<BlobType> {
+    [BlobType::Block, BlobType::Page, BlobType::Append].into_iter().find(|kind| kind.as_str() == name)
+}
+
+pub(super) fn copy_status(name: &str) -> Option<CopyStatus> {
+    [CopyStatus::Pending, CopyStatus::Success, CopyStatus::Aborted, CopyStatus::Failed]
+        .into_iter()
+        .find(|status| status.as_str() == name)
+}
+
+/// `COPIED/TOTAL`. Some servers omit it for empty blobs (§13.4).
+pub(super) fn copy_progress(progress: Option<&str>) -> (u64, u64) {
+    let numbers = progress.and_then(|text| text.split_once('/'));
+    numbers.map_or((0, 0), |(copied, total)| (copied.parse().unwrap_or(0), total.parse().unwrap_or(0)))
+}
+
+fn copy_state(headers: &HeaderMap) -> Option<CopyState> {
+    let (bytes_copied, total_bytes) = copy_progress(text(headers, "x-ms-copy-progress"));
+    Some(CopyState {
+        id: CopyId::new(text(headers, "x-ms-copy-id")?),
+        status: copy_status(text(headers, "x-ms-copy-status")?)?,
+        source: text(headers, "x-ms-copy-source").map(redact),
+        bytes_copied,
+        total_bytes,
+        completion_time: date(headers, "x-ms-copy-completion-time"),
+        description: owned(headers, "x-ms-copy-status-description"),
+    })
+}
+
+/// The properties in the answer to Get Blob or Get Blob Properties; `None` when the headers that every blob has are missing.
+pub(super) fn blob_properties(headers: &HeaderMap) -> Option<BlobProperties> {
+    let Written { etag, last_modified } = written(headers)?;
+    // On a partial answer, `Content-Length` and `Content-MD5` are the part's.
+    let partial = total_of_range(headers);
+    let md5 = if partial.is_some() { "x-ms-blob-content-md5" } else { "content-md5" };
+    Some(BlobProperties {
+        size: partial.or_else(|| parsed(headers, "content-length"))?,
+        etag,
+        last_modified,
+        creation_time: date(headers, "x-ms-creation-time"),
+        blob_type: text(headers, "x-ms-blob-type").and_then(blob_type)?,
+        headers: ContentHeaders {
+            content_type: owned(headers, "content-type"),
+            content_encoding: owned(headers, "content-encoding"),
+            content_language: owned(headers, "content-language"),
+            content_disposition: owned(headers, "content-disposition"),
+            cache_control: owned(headers, "cache-control"),
+            content_md5: owned(headers, md5),
+        },
+        metadata: metadata(headers),
+        tier: owned(headers, "x-ms-access-tier"),
+        archive_status: owned(headers, "x-ms-archive-status"),
+        lease: LeaseProperties {
+            state: owned(headers, "x-ms-lease-state"),
+            status: owned(headers, "x-ms-lease-status"),
+            duration: owned(headers, "x-ms-lease-duration"),
+        },
+        copy: copy_state(headers),
+        tag_count: parsed(headers, "x-ms-tag-count").unwrap_or(0),
+        sequence_number: parsed(headers, "x-ms-blob-sequence-number"),
+        committed_block_count: parsed(headers, "x-ms-blob-committed-block-count"),
+        sealed: text(headers, "x-ms-blob-sealed") == Some("true"),
+        version_id: owned(headers, "x-ms-version-id"),
+    })
+}
+
+/// The groups of headers that several operations send.
+impl Request {
+    pub fn metadata(mut self, metadata: &Metadata) -> Self {
+        for (name, value) in metadata.iter() {
+            self = self.header(&format!("x-ms-meta-{name}"), value);
+        }
+        self
+    }
+
+    pub fn content_headers(self, headers: &ContentHeaders) -> Self {
+        self.optional("x-ms-blob-content-type", headers.content_type.as_deref())
+            .optional("x-ms-blob-content-encoding", headers.content_encoding.as_deref())
+            .optional("x-ms-blob-content-language", headers.content_language.as_deref())
+            .optional("x-ms-blob-content-disposition", headers.content_disposition.as_deref())
+            .optional("x-ms-blob-cache-control", headers.cache_control.as_deref())
+            .optional("x-ms-blob-content-md5", headers.content_md5.as_deref())
+    }
+
+    pub fn settings(self, settings: &BlobSettings) -> Self {
+        self.content_headers(&settings.headers)
+            .metadata(&settings.metadata)
+            .optional("x-ms-access-tier", settings.tier.as_deref())
+            .lease(settings.lease.as_ref())
+    }
+
+    pub fn precondition(self, precondition: &Precondition) -> Self {
+        match precondition {
+            Precondition::None => self,
+            Precondition::IfMatch(etag) => self.header("if-match", &etag.quoted()),
+            Precondition::IfAbsent => self.header("if-none-match", "*"),
+        }
+    }
+
+    pub fn lease(self, lease: Option<&LeaseId>) -> Self {
+        self.optional("x-ms-lease-id", lease.map(LeaseId::as_str))
+    }
+
+    pub fn snapshot(self, snapshot: Option<&str>) -> Self {
+        match snapshot {
+            Some(id) => self.query("snapshot", id),
+            None => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        pairs.collect()
+    }
+
+    const COMMON: &[(&str, &str)] = &[
+        ("etag", "\"0x8D\""),
+        ("last-modified", "Mon, 01 Jan 2024 00:00:00 GMT"),
+        ("x-ms-blob-type", "BlockBlob"),
+        ("content-length", "11"),
+    ];
+
+    fn properties(pairs: &[(&'static str, &'static str)]) -> BlobProperties {
+        let mut all = headers(COMMON);
+        all.extend(headers(pairs));
+        blob_properties(&all).unwrap()
+    }
+
+    #[test]
+    fn properties_of_a_whole_blob() {
+        let properties =
+            properties(&[("content-md5", "bWQ1"), ("x-ms-meta-color", "blue"), ("x-ms-lease-state", "available")]);
+        assert_eq!(properties.size, 11);
+        assert_eq!(properties.etag.as_str(), "0x8D");
+        assert_eq!(properties.headers.content_md5.as_deref(), Some("bWQ1"));
+        assert_eq!(properties.metadata.get("Color"), Some("blue"));
+        assert_eq!(properties.lease.state.as_deref(), Some("available"));
+        assert_eq!(properties.copy, None);
+    }
+
+    #[test]
+    fn size_and_md5_of_a_part_are_the_blobs() {
+        let properties = properties(&[
+            ("content-range", "bytes 3-13/4711"),
+            ("content-md5", "b2YgdGhlIHBhcnQ="),
+            ("x-ms-blob-content-md5", "bWQ1"),
+        ]);
+        assert_eq!(properties.size, 4711);
+        assert_eq!(properties.headers.content_md5.as_deref(), Some("bWQ1"));
+    }
+
+    #[test]
+    fn copy_state_hides_the_signature_and_survives_missing_progress() {
+        let copy = properties(&[
+            ("x-ms-copy-id", "id"),
+            ("x-ms-copy-status", "success"),
+            ("x-ms-copy-source", "http://h/a/c/b?sv=1&sig=SeCrEt"),
+            ("x-ms-copy-completion-time", "Mon, 01 Jan 2024 00:00:00 GMT"),
+        ])
+        .copy
+        .unwrap();
+        assert_eq!(copy.source.as_deref(), Some("http://h/a/c/b?sv=1"));
+        assert_eq!((copy.status, copy.bytes_copied, copy.total_bytes), (CopyStatus::Success, 0, 0));
+        assert!(copy.completion_time.is_some());
+    }
+
+    #[test]
+    fn pending_copies_tell_their_progress() {
+        let copy = properties(&[
+            ("x-ms-copy-id", "id"),
+            ("x-ms-copy-status", "pending"),
+            ("x-ms-copy-progress", "3/11"),
+            ("x-ms-copy-status-description", "502 BadGateway \"gone\""),
+        ])
+        .copy
+        .unwrap();
+        assert_eq!(copy.description.as_deref(), Some("502 BadGateway \"gone\""));
+        assert_eq!((copy.bytes_copied, copy.total_bytes, copy.completion_time), (3, 11, None));
+    }
+
+    #[test]
+    fn an_answer_without_the_common_headers_is_none() {
+        assert!(blob_properties(&headers(&COMMON[1..])).is_none());
+    }
+}

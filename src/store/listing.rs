@@ -1,0 +1,256 @@
+//! Pages of List Containers and List Blobs, read from their XML.
+//!
+//! Servers differ in what they send and in which order (§7): rows are taken as they come, prefixes may stand between blobs,
+//! and rows that say little (blobs never committed) have defaults. A row whose name this program cannot hold is left out with
+//! a line in the log, because one odd name must not make a directory unreadable.
+
+use std::time::SystemTime;
+
+use tracing::warn;
+
+use crate::path::{BlobName, ContainerName};
+use crate::store::headers::{blob_type, copy_progress, copy_status, http_date};
+use crate::store::types::*;
+use crate::store::xml::Element;
+
+pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, String> {
+    let mut items = Vec::new();
+    for row in expect(root)?.children_of("Containers") {
+        let name = row.value("Name").unwrap_or_default();
+        let Ok(name) = ContainerName::parse(&name) else {
+            warn!(name = name.as_ref(), "container left out of a listing: its name is not one this program can use");
+            continue;
+        };
+        let empty = Element::default();
+        let properties = row.child("Properties").unwrap_or(&empty);
+        items.push(ContainerItem {
+            name,
+            last_modified: date(properties, "Last-Modified").unwrap_or(SystemTime::UNIX_EPOCH),
+            etag: ETag::new(&properties.value("Etag").unwrap_or_default()),
+            metadata: metadata(row),
+        });
+    }
+    Ok(Page { items, prefixes: Vec::new(), next: owned(root, "NextMarker") })
+}
+
+pub(super) fn blobs(root: &Element<'_>) -> Result<Page<BlobItem>, String> {
+    let mut page = Page { items: Vec::new(), prefixes: Vec::new(), next: owned(root, "NextMarker") };
+    for row in expect(root)?.children_of("Blobs") {
+        let name = row.value("Name").unwrap_or_default();
+        let parsed = BlobName::parse(&name);
+        match (row.name.as_ref(), parsed) {
+            ("Blob" | "BlobPrefix", Err(error)) => {
+                warn!(name = name.as_ref(), "left out of a listing: {error}");
+            }
+            ("BlobPrefix", Ok(_)) => page.prefixes.push(name.into_owned()),
+            // Rows that are only listed on request; a server that sends them unasked must not confuse anyone.
+            ("Blob", Ok(_))
+                if is_true(row, "Deleted") || row.value("IsCurrentVersion").is_some_and(|v| v == "false") => {}
+            ("Blob", Ok(name)) => {
+                page.items.push(BlobItem { name, snapshot: owned(row, "Snapshot"), properties: properties(row) });
+            }
+            _ => {}
+        }
+    }
+    Ok(page)
+}
+
+fn expect<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, String> {
+    (root.name == "EnumerationResults").then_some(root).ok_or_else(|| format!("a listing begins with {:?}", root.name))
+}
+
+fn properties(row: &Element<'_>) -> BlobProperties {
+    let empty = Element::default();
+    let from = row.child("Properties").unwrap_or(&empty);
+    BlobProperties {
+        size: from.parsed("Content-Length").unwrap_or(0),
+        etag: ETag::new(&from.value("Etag").unwrap_or_default()),
+        last_modified: date(from, "Last-Modified").unwrap_or(SystemTime::UNIX_EPOCH),
+        creation_time: date(from, "Creation-Time"),
+        blob_type: from.value("BlobType").and_then(|name| blob_type(&name)).unwrap_or(BlobType::Block),
+        headers: ContentHeaders {
+            content_type: owned(from, "Content-Type"),
+            content_encoding: owned(from, "Content-Encoding"),
+            content_language: owned(from, "Content-Language"),
+            content_disposition: owned(from, "Content-Disposition"),
+            cache_control: owned(from, "Cache-Control"),
+            content_md5: owned(from, "Content-MD5"),
+        },
+        metadata: metadata(row),
+        tier: owned(from, "AccessTier"),
+        archive_status: owned(from, "ArchiveStatus"),
+        lease: LeaseProperties {
+            state: owned(from, "LeaseState"),
+            status: owned(from, "LeaseStatus"),
+            duration: owned(from, "LeaseDuration"),
+        },
+        copy: copy_state(from),
+        tag_count: from.parsed("TagCount").unwrap_or(0),
+        sequence_number: from.parsed("x-ms-blob-sequence-number"),
+        committed_block_count: None,
+        sealed: is_true(from, "Sealed"),
+        version_id: owned(row, "VersionId"),
+    }
+}
+
+fn copy_state(from: &Element<'_>) -> Option<CopyState> {
+    let (bytes_copied, total_bytes) = copy_progress(from.value("CopyProgress").as_deref());
+    Some(CopyState {
+        id: CopyId::new(&from.value("CopyId")?),
+        status: copy_status(&from.value("CopyStatus")?)?,
+        source: from.value("CopySource").map(|url| redact(&url)),
+        bytes_copied,
+        total_bytes,
+        completion_time: date(from, "CopyCompletionTime"),
+        description: owned(from, "CopyStatusDescription"),
+    })
+}
+
+/// Names are element names, except those that XML cannot hold, which come as `<x-ms-invalid-name>name</x-ms-invalid-name>` and
+/// without a value.
+fn metadata(row: &Element<'_>) -> Metadata {
+    let entries = row.children_of("Metadata").iter().map(|entry| match entry.name.as_ref() {
+        "x-ms-invalid-name" => (entry.text.as_ref(), String::new()),
+        name => (name, entry.text.as_ref().to_owned()),
+    });
+    entries.collect()
+}
+
+fn owned(from: &Element<'_>, name: &str) -> Option<String> {
+    from.value(name).map(|value| value.into_owned())
+}
+
+fn date(from: &Element<'_>, name: &str) -> Option<SystemTime> {
+    http_date(&from.value(name)?)
+}
+
+fn is_true(from: &Element<'_>, name: &str) -> bool {
+    from.value(name).is_some_and(|value| value == "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blobs_of(document: &str) -> Page<BlobItem> {
+        blobs(&Element::parse(document.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_container_listing() {
+        let document = r#"<?xml version="1.0" encoding="utf-8"?>
+            <EnumerationResults ServiceEndpoint="http://127.0.0.1:10000/devstoreaccount1">
+              <Prefix>p</Prefix><MaxResults>5000</MaxResults>
+              <Containers>
+                <Container><Name>spec</Name><Properties><Last-Modified>Mon, 01 Jan 2024 00:00:00 GMT</Last-Modified><Etag>"0x8D"</Etag>
+                  <LeaseStatus>unlocked</LeaseStatus></Properties><Metadata><K>v</K></Metadata></Container>
+                <Container><Name>$blobchangefeed</Name></Container>
+              </Containers>
+              <NextMarker>/acct/more</NextMarker>
+            </EnumerationResults>"#;
+        let page = containers(&Element::parse(document.as_bytes()).unwrap()).unwrap();
+        assert_eq!(page.items.len(), 1);
+        assert_eq!(page.items[0].name.as_str(), "spec");
+        assert_eq!(page.items[0].etag.as_str(), "0x8D");
+        assert_eq!(page.items[0].metadata.get("k"), Some("v"));
+        assert_eq!(page.next.as_deref(), Some("/acct/more"));
+    }
+
+    #[test]
+    fn blobs_and_prefixes_interleave_in_any_order() {
+        let page = blobs_of(
+            r#"<EnumerationResults ContainerName="c"><NextMarker/>
+              <Blobs>
+                <BlobPrefix><Name>dir/a/</Name></BlobPrefix>
+                <Blob><Properties><BlobType>PageBlob</BlobType><Content-Length>512</Content-Length><Etag>0x8D</Etag>
+                    <x-ms-blob-sequence-number>7</x-ms-blob-sequence-number><New><Deep/></New></Properties><Name>dir/b &amp; c</Name></Blob>
+                <BlobPrefix><Properties><Etag>1</Etag></Properties><Name>dir/d/</Name></BlobPrefix>
+                <Unknown/>
+                <Blob><Name>dir/e</Name><Properties><BlobType>AppendBlob</BlobType><Sealed>true</Sealed></Properties></Blob>
+              </Blobs></EnumerationResults>"#,
+        );
+        assert_eq!(page.prefixes, ["dir/a/", "dir/d/"]);
+        assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["dir/b & c", "dir/e"]);
+        let properties = &page.items[0].properties;
+        assert_eq!((properties.blob_type, properties.size, properties.sequence_number), (BlobType::Page, 512, Some(7)));
+        assert!(page.items[1].properties.sealed);
+        assert_eq!(page.next, None);
+    }
+
+    #[test]
+    fn every_property_of_a_row() {
+        let page = blobs_of(
+            r#"<EnumerationResults><Blobs><Blob>
+                <Name>a</Name><Snapshot>2026-11-22T10:26:38.5720000Z</Snapshot><VersionId>v1</VersionId>
+                <Properties>
+                  <Creation-Time>Mon, 01 Jan 2024 00:00:00 GMT</Creation-Time><Last-Modified>Mon, 01 Jan 2024 00:00:01 GMT</Last-Modified>
+                  <Etag>0x8D</Etag><Content-Length>11</Content-Length><Content-Type>text/plain</Content-Type><Content-Encoding>gzip</Content-Encoding>
+                  <Content-Language>en</Content-Language><Content-CRC64/><Content-MD5>bWQ1</Content-MD5><Cache-Control>no-cache</Cache-Control>
+                  <Content-Disposition>inline</Content-Disposition><BlobType>BlockBlob</BlobType><AccessTier>Hot</AccessTier>
+                  <ArchiveStatus>rehydrate-pending-to-hot</ArchiveStatus><LeaseStatus>locked</LeaseStatus><LeaseState>leased</LeaseState>
+                  <LeaseDuration>infinite</LeaseDuration><CopyId>id</CopyId><CopyStatus>failed</CopyStatus>
+                  <CopySource>http://h/a/c/s?sv=1&amp;sig=SeCrEt</CopySource><CopyProgress>3/11</CopyProgress>
+                  <CopyCompletionTime>Mon, 01 Jan 2024 00:00:02 GMT</CopyCompletionTime>
+                  <CopyStatusDescription>404 ResourceNotFound "gone"</CopyStatusDescription><TagCount>2</TagCount>
+                </Properties>
+                <Metadata><Color>blue</Color><x-ms-invalid-name>a-b</x-ms-invalid-name></Metadata><OrMetadata/>
+              </Blob></Blobs><NextMarker></NextMarker></EnumerationResults>"#,
+        );
+        let item = &page.items[0];
+        assert_eq!(item.snapshot.as_deref(), Some("2026-11-22T10:26:38.5720000Z"));
+        let found = &item.properties;
+        assert_eq!(found.last_modified.duration_since(found.creation_time.unwrap()).unwrap().as_secs(), 1);
+        let headers = &found.headers;
+        assert_eq!(headers.content_type.as_deref(), Some("text/plain"));
+        assert_eq!(headers.content_encoding.as_deref(), Some("gzip"));
+        assert_eq!(headers.content_language.as_deref(), Some("en"));
+        assert_eq!(headers.content_md5.as_deref(), Some("bWQ1"));
+        assert_eq!(headers.cache_control.as_deref(), Some("no-cache"));
+        assert_eq!(headers.content_disposition.as_deref(), Some("inline"));
+        assert_eq!(found.metadata.iter().collect::<Vec<_>>(), [("a-b", ""), ("color", "blue")]);
+        assert_eq!((found.tier.as_deref(), found.tag_count), (Some("Hot"), 2));
+        assert_eq!(found.archive_status.as_deref(), Some("rehydrate-pending-to-hot"));
+        assert_eq!(found.lease.duration.as_deref(), Some("infinite"));
+        assert_eq!(found.version_id.as_deref(), Some("v1"));
+        let copy = found.copy.as_ref().unwrap();
+        assert_eq!((copy.status, copy.bytes_copied, copy.total_bytes), (CopyStatus::Failed, 3, 11));
+        assert_eq!(copy.source.as_deref(), Some("http://h/a/c/s?sv=1"));
+        assert_eq!(copy.description.as_deref(), Some("404 ResourceNotFound \"gone\""));
+    }
+
+    #[test]
+    fn an_empty_page_can_have_a_successor() {
+        let page = blobs_of("<EnumerationResults><Blobs/><NextMarker>2!68!MDAw</NextMarker></EnumerationResults>");
+        assert!(page.items.is_empty());
+        assert_eq!(page.next.as_deref(), Some("2!68!MDAw"));
+    }
+
+    #[test]
+    fn encoded_names_are_decoded_and_impossible_ones_left_out() {
+        let page = blobs_of(
+            r#"<EnumerationResults><Blobs>
+                <Blob><Name Encoded="true">a%20b%25</Name></Blob>
+                <Blob><Name Encoded="true">a%EF%BF%BEb</Name></Blob>
+                <Blob><Name>a/../b</Name></Blob>
+                <BlobPrefix><Name Encoded="true">d%20/</Name></BlobPrefix>
+            </Blobs></EnumerationResults>"#,
+        );
+        assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["a b%"]);
+        assert_eq!(page.prefixes, ["d /"]);
+    }
+
+    #[test]
+    fn a_blob_that_was_never_committed_says_little() {
+        let page = blobs_of(
+            "<EnumerationResults><Blobs><Blob><Name>a</Name><Properties><Content-Length>0</Content-Length></Properties></Blob></Blobs></EnumerationResults>",
+        );
+        let properties = &page.items[0].properties;
+        assert_eq!((properties.size, properties.etag.as_str()), (0, ""));
+        assert_eq!(properties.last_modified, SystemTime::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn another_document_is_no_listing() {
+        assert!(blobs(&Element::parse(b"<html/>").unwrap()).is_err());
+    }
+}

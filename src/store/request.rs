@@ -1,0 +1,411 @@
+//! From an operation to an answer: building, authorizing, sending, trying again.
+//!
+//! An operation fills a [`Request`], which stays the same through all tries; each try adds what belongs to it alone: date,
+//! request id, signature. [`Client::send`] is the ordinary way. [`Client::persist`] also tells whether an answer
+//! was lost on the way, for operations whose repetition is not the same as one execution ([`crate::store::resolve`]).
+
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::error::{Error, Result, ServiceError};
+use crate::store::client::Client;
+use crate::store::credential::Credential;
+use crate::store::endpoint::{Place, encode_query};
+use crate::store::headers;
+use crate::store::http::describe;
+use crate::store::retry::{Failure, Tries, retry_after};
+use crate::store::sign::string_to_sign;
+use crate::store::xml::Element;
+
+/// The slowest upload that is waited for, in bytes per second; it stretches the wait for an answer by the size of the body.
+const SLOWEST_UPLOAD: u64 = 64 << 10;
+/// The slowest server-side copy of a range within one call, in bytes per second.
+const SLOWEST_SERVER_COPY: u64 = 10 << 20;
+
+/// One operation, ready to be sent any number of times.
+#[derive(Debug)]
+pub(super) struct Request {
+    operation: &'static str,
+    method: Method,
+    /// For errors and the log: `account/container/blob`.
+    target: String,
+    /// Encoded, as sent and signed.
+    path: String,
+    /// Decoded.
+    query: Vec<(&'static str, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+    /// Bytes that the service moves before it answers.
+    work: u64,
+    /// The first thing that no header can carry.
+    invalid: Option<Error>,
+}
+
+/// A 2xx answer with its whole body.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What all tries together came to.
+pub(super) struct Sent {
+    pub result: Result<Response>,
+    /// A try without a good answer may have taken effect.
+    pub lost: bool,
+    /// When the first try began.
+    pub began: Instant,
+}
+
+impl Request {
+    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    /// A header. A name or value that HTTP cannot carry fails the request when it is sent.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            // Bytes above ASCII would travel, but no two sides agree on what they mean.
+            (Ok(name), Ok(value)) if value.to_str().is_ok() => {
+                self.headers.insert(name, value);
+            }
+            _ => {
+                let what = format!("{} {}: header {name} cannot hold this value", self.operation, self.target);
+                self.invalid.get_or_insert_with(|| Error::fs(libc::EINVAL, what));
+            }
+        }
+        self
+    }
+
+    pub fn optional(self, name: &str, value: Option<&str>) -> Self {
+        match value {
+            Some(value) => self.header(name, value),
+            None => self,
+        }
+    }
+
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The service moves this many bytes before it answers, which may take longer than an answer may take otherwise.
+    pub fn work(mut self, bytes: u64) -> Self {
+        self.work = bytes;
+        self
+    }
+
+    /// The error of an answer that succeeded but does not say what it must.
+    pub fn misunderstood(&self, detail: impl Into<String>) -> Error {
+        Error::Transport {
+            operation: self.operation,
+            target: self.target.clone(),
+            detail: detail.into(),
+            timed_out: false,
+        }
+    }
+
+    pub fn fail(&self, failure: Failure) -> Error {
+        failure.into_error(self.operation, &self.target)
+    }
+
+    /// How long an answer may take to begin.
+    fn patience(&self, read_timeout: Duration) -> Duration {
+        read_timeout
+            + Duration::from_secs(self.body.len() as u64 / SLOWEST_UPLOAD)
+            + Duration::from_secs(self.work / SLOWEST_SERVER_COPY)
+    }
+}
+
+impl Client {
+    pub(super) fn request(&self, operation: &'static str, method: Method, place: Place<'_>) -> Request {
+        let account = self.account();
+        let target = match place {
+            Place::Account => account.to_string(),
+            Place::Container(container) => format!("{account}/{container}"),
+            Place::Blob(blob) => format!("{account}/{blob}"),
+        };
+        Request {
+            operation,
+            method,
+            target,
+            path: self.endpoint().path(place),
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            work: 0,
+            invalid: None,
+        }
+    }
+
+    /// Sends until there is an answer or no reason to go on.
+    pub(super) async fn send(&self, request: &Request) -> Result<Response> {
+        self.persist(request).await.result
+    }
+
+    pub(super) async fn persist(&self, request: &Request) -> Sent {
+        let began = Instant::now();
+        let mut tries = Tries::new(self.http().policy());
+        let mut lost = false;
+        loop {
+            let failure = match self.once(request).await {
+                Ok(response) => return Sent { result: Ok(response), lost, began },
+                Err(failure) => failure,
+            };
+            lost |= failure.may_have_happened();
+            let Some(delay) = tries.after(&failure) else {
+                return Sent { result: Err(request.fail(failure)), lost, began };
+            };
+            self.pause(request, &failure, &tries, delay).await;
+        }
+    }
+
+    /// Says why a request is repeated, and waits.
+    pub(super) async fn pause(&self, request: &Request, failure: &Failure, tries: &Tries, delay: Duration) {
+        warn!(
+            operation = request.operation,
+            on = request.target,
+            tries = tries.made(),
+            ms = delay.as_millis() as u64,
+            "trying again after: {}",
+            failure.reason()
+        );
+        tokio::time::sleep(delay).await;
+    }
+
+    /// One try.
+    pub(super) async fn once(&self, request: &Request) -> std::result::Result<Response, Failure> {
+        if let Some(error) = &request.invalid {
+            return Err(Failure::Invalid(error.clone()));
+        }
+        let began = Instant::now();
+        let result = self.exchange(request).await;
+        let (status, request_id) = match &result {
+            Ok(response) => (response.status, headers::text(&response.headers, "x-ms-request-id").unwrap_or_default()),
+            Err(Failure::Refused { error, .. }) => (error.status, error.request_id.as_str()),
+            Err(_) => (0, ""),
+        };
+        let ms = began.elapsed().as_millis() as u64;
+        debug!(operation = request.operation, on = request.target, status, ms, request_id, "request");
+        result
+    }
+
+    async fn exchange(&self, request: &Request) -> std::result::Result<Response, Failure> {
+        let unsent = |detail| Failure::Unsent { detail, timed_out: false };
+        let read_timeout = self.http().read_timeout();
+        let http = self.http().client(self.endpoint().is_loopback()).map_err(unsent)?;
+        let headers = self.authorized_headers(request);
+        let sending =
+            http.request(request.method.clone(), self.request_url(request)).headers(headers).body(request.body.clone());
+        let mut answer = match timeout(request.patience(read_timeout), sending.send()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(e)) => {
+                let timed_out = e.is_timeout();
+                let connected = !e.is_connect() && !e.is_builder();
+                let detail = describe(e);
+                return Err(match connected {
+                    true => Failure::Lost { detail, timed_out },
+                    false => Failure::Unsent { detail, timed_out },
+                });
+            }
+            Err(_) => return Err(Failure::Lost { detail: "no answer in time".into(), timed_out: true }),
+        };
+        let status = answer.status().as_u16();
+        let headers = std::mem::take(answer.headers_mut());
+        let promised = match request.method {
+            Method::HEAD => None,
+            _ => headers::text(&headers, "content-length").and_then(|length| length.parse::<usize>().ok()),
+        };
+        // A length is believed for the memory it claims only as far as a block can be long.
+        let mut body = BytesMut::with_capacity(promised.unwrap_or(0).min(64 << 20));
+        loop {
+            match timeout(read_timeout, answer.chunk()).await {
+                Ok(Ok(Some(part))) => body.extend_from_slice(&part),
+                Ok(Ok(None)) => break,
+                Ok(Err(e)) => return Err(Failure::Lost { timed_out: e.is_timeout(), detail: describe(e) }),
+                Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
+            }
+        }
+        if promised.is_some_and(|promised| promised != body.len()) {
+            let detail = format!("the answer has {} of {} bytes", body.len(), promised.unwrap_or(0));
+            return Err(Failure::Lost { detail, timed_out: false });
+        }
+        let body = body.freeze();
+        if (200..300).contains(&status) {
+            return Ok(Response { status, headers, body });
+        }
+        let retry_after = retry_after(&headers, SystemTime::now());
+        let error = service_error(request.operation, &request.target, status, &headers, &body);
+        Err(Failure::Refused { error: Box::new(error), retry_after })
+    }
+
+    fn request_url(&self, request: &Request) -> String {
+        let mut url = self.endpoint().url(&request.path);
+        let mut separator = '?';
+        let query = encode_query(&request.query);
+        let sas = match self.credential() {
+            Credential::Sas(token) => token.expose(),
+            _ => "",
+        };
+        for part in [query.as_str(), sas].into_iter().filter(|part| !part.is_empty()) {
+            url.push(separator);
+            url.push_str(part);
+            separator = '&';
+        }
+        url
+    }
+
+    /// The request's headers with those that are new on each try.
+    fn authorized_headers(&self, request: &Request) -> HeaderMap {
+        let mut headers = request.headers.clone();
+        let mut set = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        set("x-ms-version", self.api_version());
+        set("x-ms-date", &httpdate::fmt_http_date(SystemTime::now()));
+        set("x-ms-client-request-id", &uuid::Uuid::new_v4().to_string());
+        if request.method == Method::PUT || !request.body.is_empty() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
+        }
+        if let Credential::SharedKey(key) = self.credential() {
+            let account = self.account().as_str();
+            let text = string_to_sign(account, &request.method, &request.path, &request.query, &headers);
+            if let Ok(mut value) = HeaderValue::from_str(&format!("SharedKey {account}:{}", key.sign(&text))) {
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+        }
+        headers
+    }
+}
+
+impl Response {
+    /// A header that must be there.
+    pub fn required<T>(&self, request: &Request, what: &str, value: Option<T>) -> Result<T> {
+        value.ok_or_else(|| request.misunderstood(format!("the answer ({}) lacks {what}", self.status)))
+    }
+
+    /// The service's clock when it answered.
+    pub fn date(&self) -> Option<SystemTime> {
+        headers::date(&self.headers, "date")
+    }
+
+    /// The body as XML.
+    pub fn xml(&self, request: &Request) -> Result<Element<'_>> {
+        Element::parse(&self.body).map_err(|detail| request.misunderstood(detail))
+    }
+}
+
+/// Error body and headers (§4.1): XML of the Blob service, JSON of its hierarchical sibling, or nothing at all.
+fn service_error(operation: &'static str, target: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> ServiceError {
+    let mut fields = ErrorBody::parse(body);
+    let from_header = |name: &str| headers::text(headers, name).map(str::to_owned);
+    if let Some(code) = from_header("x-ms-error-code") {
+        fields.code = code;
+    }
+    let source_status = from_header("x-ms-copy-source-status-code").or(fields.source_status);
+    let source_code = from_header("x-ms-copy-source-error-code").or(fields.source_code);
+    let copy_source = (source_status.is_some() || source_code.is_some()).then(|| {
+        (source_status.and_then(|status| status.trim().parse().ok()).unwrap_or(status), source_code.unwrap_or_default())
+    });
+    ServiceError {
+        operation,
+        target: target.to_owned(),
+        status,
+        code: fields.code,
+        message: fields.message.lines().next().unwrap_or_default().trim().to_owned(),
+        request_id: from_header("x-ms-request-id").unwrap_or_default(),
+        copy_source,
+    }
+}
+
+#[derive(Default)]
+struct ErrorBody {
+    code: String,
+    message: String,
+    source_status: Option<String>,
+    source_code: Option<String>,
+}
+
+impl ErrorBody {
+    fn parse(body: &[u8]) -> Self {
+        if body.first() == Some(&b'{') {
+            let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+            let text = |name: &str| json["error"][name].as_str().unwrap_or_default().to_owned();
+            return Self { code: text("code"), message: text("message"), ..Self::default() };
+        }
+        match Element::parse(body) {
+            Ok(root) if root.name == "Error" => {
+                let text = |name: &str| root.value(name).map(|value| value.into_owned());
+                Self {
+                    code: text("Code").unwrap_or_default(),
+                    message: text("Message").unwrap_or_default(),
+                    source_status: text("CopySourceStatusCode"),
+                    source_code: text("CopySourceErrorCode"),
+                }
+            }
+            _ => Self::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(headers: &[(&'static str, &'static str)], body: &str) -> ServiceError {
+        let headers =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        service_error("CopyBlob", "acct/c/b", 409, &headers.collect(), body.as_bytes())
+    }
+
+    #[test]
+    fn an_xml_body_gives_code_and_first_line() {
+        let error = refusal(
+            &[("x-ms-request-id", "r-1")],
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<Error>\n  <Code>PendingCopyOperation</Code>\n  <Message>There is currently a pending copy operation.\nRequestId:r-1\nTime:now</Message>\n</Error>",
+        );
+        assert_eq!(
+            error.to_string(),
+            "CopyBlob acct/c/b: 409 PendingCopyOperation There is currently a pending copy operation. [request id r-1]"
+        );
+    }
+
+    #[test]
+    fn without_a_body_the_header_tells_the_code() {
+        let error = refusal(&[("x-ms-error-code", "BlobNotFound")], "");
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("BlobNotFound", ""));
+        assert_eq!(refusal(&[], "").code, "");
+        assert_eq!(refusal(&[], "<html>Bad Gateway</html>").code, "");
+    }
+
+    #[test]
+    fn a_json_body_is_understood() {
+        let error = refusal(
+            &[],
+            r#"{"error":{"code":"PathNotFound","message":"The specified path does not exist.\nRequestId:x"}}"#,
+        );
+        assert_eq!(
+            (error.code.as_str(), error.message.as_str()),
+            ("PathNotFound", "The specified path does not exist.")
+        );
+    }
+
+    #[test]
+    fn the_source_of_a_copy_is_told_by_headers_or_body() {
+        let body = "<Error><Code>CannotVerifyCopySource</Code><CopySourceStatusCode>404</CopySourceStatusCode><CopySourceErrorCode>BlobNotFound</CopySourceErrorCode></Error>";
+        assert_eq!(refusal(&[], body).copy_source, Some((404, "BlobNotFound".into())));
+        let headers = [("x-ms-copy-source-status-code", "503"), ("x-ms-copy-source-error-code", "ServerBusy")];
+        assert_eq!(refusal(&headers, body).copy_source, Some((503, "ServerBusy".into())));
+        assert_eq!(refusal(&[], "").copy_source, None);
+    }
+}

@@ -1,0 +1,292 @@
+//! What a failed try means and when the next one is due (§4.4). Nothing here sends anything.
+//!
+//! The question that decides most is whether the request may have taken effect. A connection that was never made did
+//! nothing, and neither did a throttled request; a connection that broke, a time-out or a 500 leave it open. Reads and
+//! whole overwrites are simply sent again. The operations for which a second time is not the same as the first ask
+//! [`Failure::may_have_happened`] and look at the service before they decide ([`crate::store::resolve`]).
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::error::{Error, ServiceError};
+
+/// How one try failed.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// No connection: the request was never sent.
+    Unsent { detail: String, timed_out: bool },
+    /// Sent, and no whole answer came.
+    Lost { detail: String, timed_out: bool },
+    /// The request cannot be put into HTTP; no try was made.
+    Invalid(Error),
+    /// The service refused.
+    Refused { error: Box<ServiceError>, retry_after: Option<Duration> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// The same request would fail again.
+    Final,
+    /// Later, it may succeed.
+    Transient,
+    /// The body arrived damaged. Twice is bad luck, more is a broken sender.
+    Damaged,
+}
+
+/// How often and how long.
+#[derive(Debug, Clone)]
+pub(super) struct Policy {
+    /// Tries in all, at least 1.
+    pub tries: u32,
+    /// Before the second try; doubles from there.
+    pub first_delay: Duration,
+    /// Bound of every delay, also of what the service asks for: no request waits without end.
+    pub max_delay: Duration,
+}
+
+/// The tries of one request.
+#[derive(Debug)]
+pub(super) struct Tries {
+    policy: Policy,
+    made: u32,
+    damaged: u32,
+}
+
+/// Most repetitions after a damaged body.
+const MAX_DAMAGED: u32 = 2;
+
+impl Failure {
+    /// Whether the request may have taken effect although no good answer came.
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Unsent { .. } | Self::Invalid(_) => false,
+            Self::Lost { .. } => true,
+            // Throttling happens before execution.
+            Self::Refused { error, .. } => {
+                matches!(error.status, 408 | 500..=599) && !matches!(error.status, 501 | 503 | 505)
+            }
+        }
+    }
+
+    pub fn class(&self) -> Class {
+        let error = match self {
+            Self::Unsent { .. } | Self::Lost { .. } => return Class::Transient,
+            Self::Invalid(_) => return Class::Final,
+            Self::Refused { error, .. } => error,
+        };
+        let source_trouble = error
+            .copy_source
+            .as_ref()
+            .is_some_and(|(_, code)| ["OperationTimedOut", "InternalError", "ServerBusy"].contains(&code.as_str()));
+        match (error.status, error.code.as_str()) {
+            (_, "FeatureNotSupported") | (501 | 505, _) => Class::Final,
+            (408 | 429 | 500..=599, _) => Class::Transient,
+            (400, "Md5Mismatch" | "Crc64Mismatch") => Class::Damaged,
+            (400..=499, _) if source_trouble => Class::Transient,
+            _ => Class::Final,
+        }
+    }
+
+    /// One line for the log: the reason of a repetition.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unsent { detail, .. } | Self::Lost { detail, .. } => detail.clone(),
+            Self::Invalid(error) => error.to_string(),
+            Self::Refused { error, .. } => error.to_string(),
+        }
+    }
+
+    pub fn into_error(self, operation: &'static str, target: &str) -> Error {
+        match self {
+            Self::Unsent { detail, timed_out } | Self::Lost { detail, timed_out } => {
+                Error::Transport { operation, target: target.to_owned(), detail, timed_out }
+            }
+            Self::Invalid(error) => error,
+            Self::Refused { error, .. } => Error::Service(error),
+        }
+    }
+}
+
+impl Tries {
+    pub fn new(policy: &Policy) -> Self {
+        Self { policy: policy.clone(), made: 0, damaged: 0 }
+    }
+
+    /// How many tries have failed.
+    pub fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// Counts a failed try. The delay before the next one, or `None` when there is none.
+    pub fn after(&mut self, failure: &Failure) -> Option<Duration> {
+        self.made += 1;
+        let class = failure.class();
+        self.damaged += u32::from(class == Class::Damaged);
+        if class == Class::Final || self.made >= self.policy.tries || self.damaged > MAX_DAMAGED {
+            return None;
+        }
+        match failure {
+            Failure::Refused { retry_after: Some(asked), .. } => Some((*asked).min(self.policy.max_delay)),
+            // Most often a kept connection that the other side had just closed: a fresh one will do.
+            Failure::Lost { timed_out: false, .. } if self.made == 1 => Some(Duration::ZERO),
+            _ => Some(backoff(&self.policy, self.made, rand::random_range(0.8..=1.2))),
+        }
+    }
+}
+
+/// The delay after `made` tries; `jitter` is a factor around 1 that keeps clients from coming back in step.
+fn backoff(policy: &Policy, made: u32, jitter: f64) -> Duration {
+    let doubled = policy.first_delay.saturating_mul(2_u32.saturating_pow(made.saturating_sub(1)));
+    doubled.min(policy.max_delay).mul_f64(jitter).min(policy.max_delay)
+}
+
+/// What the service asks for: `Retry-After` in seconds or as a date, or the finer headers in milliseconds.
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    for name in ["x-ms-retry-after-ms", "retry-after-ms"] {
+        if let Some(ms) = text(name).and_then(|value| value.parse().ok()) {
+            return Some(Duration::from_millis(ms));
+        }
+    }
+    let value = text(RETRY_AFTER.as_str())?;
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(value).ok().map(|at| at.duration_since(now).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn policy() -> Policy {
+        Policy { tries: 5, first_delay: Duration::from_millis(800), max_delay: Duration::from_secs(60) }
+    }
+
+    fn refused(status: u16, code: &str, source: Option<&str>) -> Failure {
+        let error = ServiceError {
+            operation: "CopyBlob",
+            target: "acct/c/b".into(),
+            status,
+            code: code.into(),
+            message: String::new(),
+            request_id: String::new(),
+            copy_source: source.map(|code| (status, code.to_owned())),
+        };
+        Failure::Refused { error: Box::new(error), retry_after: None }
+    }
+
+    fn lost(timed_out: bool) -> Failure {
+        Failure::Lost { detail: "reset".into(), timed_out }
+    }
+
+    /// §4.4: status, code, code of the copy source; class; may the request have taken effect.
+    #[rstest]
+    #[case(408, "", None, Class::Transient, true)]
+    #[case(429, "", None, Class::Transient, false)]
+    #[case(500, "InternalError", None, Class::Transient, true)]
+    #[case(500, "OperationTimedOut", None, Class::Transient, true)]
+    #[case(500, "FeatureNotSupported", None, Class::Final, true)]
+    #[case(501, "APINotImplemented", None, Class::Final, false)]
+    #[case(502, "", None, Class::Transient, true)]
+    #[case(503, "ServerBusy", None, Class::Transient, false)]
+    #[case(504, "", None, Class::Transient, true)]
+    #[case(505, "", None, Class::Final, false)]
+    #[case(507, "", None, Class::Transient, true)]
+    #[case(400, "Md5Mismatch", None, Class::Damaged, false)]
+    #[case(400, "Crc64Mismatch", None, Class::Damaged, false)]
+    #[case(400, "InvalidHeaderValue", None, Class::Final, false)]
+    #[case(403, "CannotVerifyCopySource", Some("ServerBusy"), Class::Transient, false)]
+    #[case(400, "CannotVerifyCopySource", Some("InternalError"), Class::Transient, false)]
+    #[case(409, "CannotVerifyCopySource", Some("OperationTimedOut"), Class::Transient, false)]
+    #[case(404, "CannotVerifyCopySource", Some("BlobNotFound"), Class::Final, false)]
+    #[case(404, "BlobNotFound", None, Class::Final, false)]
+    #[case(409, "PendingCopyOperation", None, Class::Final, false)]
+    #[case(412, "ConditionNotMet", None, Class::Final, false)]
+    #[case(304, "ConditionNotMet", None, Class::Final, false)]
+    fn classes(
+        #[case] status: u16,
+        #[case] code: &str,
+        #[case] source: Option<&str>,
+        #[case] class: Class,
+        #[case] may_have_happened: bool,
+    ) {
+        let failure = refused(status, code, source);
+        assert_eq!((failure.class(), failure.may_have_happened()), (class, may_have_happened));
+    }
+
+    #[test]
+    fn broken_connections_are_transient() {
+        assert_eq!(lost(false).class(), Class::Transient);
+        assert!(lost(true).may_have_happened());
+        let unsent = Failure::Unsent { detail: "refused".into(), timed_out: false };
+        assert_eq!(unsent.class(), Class::Transient);
+        assert!(!unsent.may_have_happened());
+    }
+
+    #[test]
+    fn delays_double_within_the_jitter_and_stay_below_the_bound() {
+        for (made, expected) in [(1, 800), (2, 1_600), (3, 3_200), (4, 6_400), (7, 51_200), (8, 60_000), (40, 60_000)] {
+            assert_eq!(backoff(&policy(), made, 1.0), Duration::from_millis(expected), "{made}");
+        }
+        assert_eq!(backoff(&policy(), 1, 0.8), Duration::from_millis(640));
+        assert_eq!(backoff(&policy(), 1, 1.2), Duration::from_millis(960));
+        assert_eq!(backoff(&policy(), 40, 1.2), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn tries_are_counted() {
+        let mut tries = Tries::new(&policy());
+        for _ in 0..4 {
+            assert!(tries.after(&refused(503, "ServerBusy", None)).is_some());
+        }
+        assert_eq!(tries.after(&refused(503, "ServerBusy", None)), None);
+        assert_eq!(tries.made(), 5);
+        assert_eq!(Tries::new(&policy()).after(&refused(404, "BlobNotFound", None)), None);
+    }
+
+    #[test]
+    fn a_damaged_body_is_sent_again_twice() {
+        let mut tries = Tries::new(&policy());
+        let damaged = refused(400, "Md5Mismatch", None);
+        assert!(tries.after(&damaged).is_some());
+        assert!(tries.after(&damaged).is_some());
+        assert_eq!(tries.after(&damaged), None);
+    }
+
+    #[test]
+    fn only_the_first_reset_is_retried_at_once() {
+        let mut tries = Tries::new(&policy());
+        assert_eq!(tries.after(&lost(false)), Some(Duration::ZERO));
+        assert!(tries.after(&lost(false)) > Some(Duration::from_secs(1)));
+        assert!(Tries::new(&policy()).after(&lost(true)) > Some(Duration::from_millis(600)));
+    }
+
+    #[rstest]
+    #[case("retry-after", "7", Some(7_000))]
+    #[case("retry-after", "Mon, 01 Jan 2024 00:00:30 GMT", Some(30_000))]
+    #[case("retry-after", "Sun, 31 Dec 2023 00:00:00 GMT", Some(0))]
+    #[case("retry-after-ms", "250", Some(250))]
+    #[case("x-ms-retry-after-ms", "250", Some(250))]
+    #[case("retry-after", "soon", None)]
+    #[case("date", "7", None)]
+    fn the_service_says_when(#[case] name: &'static str, #[case] value: &str, #[case] ms: Option<u64>) {
+        let headers = HeaderMap::from_iter([(reqwest::header::HeaderName::from_static(name), value.parse().unwrap())]);
+        let now = httpdate::parse_http_date("Mon, 01 Jan 2024 00:00:00 GMT").unwrap();
+        assert_eq!(retry_after(&headers, now), ms.map(Duration::from_millis));
+    }
+
+    #[test]
+    fn what_the_service_asks_for_is_honoured_up_to_the_bound() {
+        let asked = |seconds| {
+            let Failure::Refused { error, .. } = refused(503, "ServerBusy", None) else { unreachable!() };
+            let failure = Failure::Refused { error, retry_after: Some(Duration::from_secs(seconds)) };
+            Tries::new(&policy()).after(&failure)
+        };
+        assert_eq!(asked(0), Some(Duration::ZERO));
+        assert_eq!(asked(7), Some(Duration::from_secs(7)));
+        assert_eq!(asked(3_600), Some(Duration::from_secs(60)));
+    }
+}

@@ -1,0 +1,147 @@
+//! A server for tests that answers by a script and remembers what it was asked.
+//!
+//! What happens when an answer is lost depends on the exact order of requests and answers, which no real service can be made
+//! to repeat; here it is written down.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{AccountConfig, Client, Http, Options};
+
+/// One step of a script.
+pub enum Step {
+    /// Status, headers, body. `Date` and `Content-Length` are added.
+    Answer(u16, Vec<(&'static str, String)>, &'static str),
+    /// The connection breaks after the request was read.
+    HangUp,
+    /// Promises more bytes than it sends.
+    Truncated,
+    /// Never answers.
+    Silence,
+}
+
+/// A refusal with this code.
+pub fn refuse(status: u16, code: &'static str) -> Step {
+    Step::Answer(status, vec![("x-ms-error-code", code.to_owned())], "")
+}
+
+/// An answer without a body, about something modified now.
+pub fn done(status: u16, headers: &[(&'static str, &str)]) -> Step {
+    modified(status, Duration::ZERO, headers)
+}
+
+/// An answer without a body, about something modified `ago`.
+pub fn modified(status: u16, ago: Duration, headers: &[(&'static str, &str)]) -> Step {
+    let last_modified = httpdate::fmt_http_date(SystemTime::now() - ago);
+    let common = [("etag", "\"0x8D\"".to_owned()), ("last-modified", last_modified)];
+    let given = headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
+    Step::Answer(status, common.into_iter().chain(given).collect(), "")
+}
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// `PUT /acct/c/b?comp=copy`.
+    pub line: String,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+pub struct Scripted {
+    pub client: Client,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Scripted {
+    /// A server that follows `script` and then refuses connections, and a client of it with account `acct` that tries three
+    /// times without long delays.
+    pub async fn play(script: Vec<Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let log = asked.clone();
+        tokio::spawn(async move {
+            for step in script {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = stream;
+                let request = read_request(&mut stream).await;
+                log.lock().unwrap().push(request);
+                follow(step, stream).await;
+            }
+        });
+        let account = AccountConfig { endpoint: Some(endpoint), key: Some("a2V5".into()), ..Default::default() };
+        let options = Options {
+            tries: 3,
+            first_delay: Duration::from_millis(1),
+            read_timeout: Duration::from_millis(300),
+            ..Default::default()
+        };
+        Self { client: Client::new(account.resolve().unwrap(), Http::new(options)), asked }
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Method and target of all requests.
+    pub fn lines(&self) -> Vec<String> {
+        self.asked().into_iter().map(|asked| asked.line).collect()
+    }
+}
+
+async fn follow(step: Step, mut stream: TcpStream) {
+    let answer = match step {
+        Step::Answer(status, headers, body) => {
+            let mut answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
+            let fixed =
+                [("date", httpdate::fmt_http_date(SystemTime::now())), ("content-length", body.len().to_string())];
+            let has = |name| headers.iter().any(|(given, _)| *given == name);
+            for (name, value) in fixed.iter().filter(|(name, _)| !has(*name)).chain(&headers) {
+                answer.push_str(&format!("{name}: {value}\r\n"));
+            }
+            answer + "\r\n" + body
+        }
+        Step::HangUp => String::new(),
+        Step::Truncated => "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello".to_owned(),
+        Step::Silence => {
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                drop(stream);
+            });
+            return;
+        }
+    };
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream.shutdown().await.ok();
+}
+
+async fn read_request(stream: &mut TcpStream) -> Asked {
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "the client hung up");
+    };
+    let head = String::from_utf8(bytes[..head_end].to_vec()).unwrap();
+    let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+    let mut asked = Asked { line, head, body: Vec::new() };
+    let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
+    while bytes.len() < head_end + length {
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "the client hung up");
+    }
+    asked.body = bytes.split_off(head_end);
+    asked
+}

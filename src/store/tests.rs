@@ -1,0 +1,345 @@
+//! The client against scripted answers: lost ones, damaged ones, slow ones.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::scripted::{Scripted, Step, done, modified, refuse};
+use super::*;
+use crate::error::Error;
+use crate::path::{BlobName, BlobPath, ContainerName};
+
+const LONG_AGO: Duration = Duration::from_secs(3_600);
+const SOURCE: &str = "http://127.0.0.1/acct/c/source?sv=1&sig=SeCrEt";
+
+fn container() -> ContainerName {
+    ContainerName::parse("con").unwrap()
+}
+
+fn blob() -> BlobPath {
+    BlobPath::new(container(), BlobName::parse("b").unwrap())
+}
+
+fn if_absent() -> CopyRequest {
+    CopyRequest {
+        source: CopySource::new(SOURCE),
+        source_if_match: Some(ETag::new("0x8C")),
+        precondition: Precondition::IfAbsent,
+        metadata: None,
+        tier: None,
+        lease: None,
+    }
+}
+
+fn started(id: &str) -> Step {
+    done(202, &[("x-ms-copy-id", id), ("x-ms-copy-status", "success")])
+}
+
+/// HEAD of a copy's destination.
+fn destination(ago: Duration, id: &str, status: &str, source: &str) -> Step {
+    let copy = [("x-ms-copy-id", id), ("x-ms-copy-status", status), ("x-ms-copy-source", source)];
+    modified(200, ago, &[&copy[..], &[("x-ms-blob-type", "BlockBlob"), ("content-length", "0")]].concat())
+}
+
+fn found(ago: Duration, headers: &[(&'static str, &str)]) -> Step {
+    modified(200, ago, &[headers, &[("x-ms-blob-type", "BlockBlob"), ("content-length", "5")]].concat())
+}
+
+#[tokio::test]
+async fn each_try_is_dated_and_signed_anew_and_a_retry_after_is_honoured() {
+    let busy = Step::Answer(503, vec![("retry-after", "1".into()), ("x-ms-error-code", "ServerBusy".into())], "");
+    let server = Scripted::play(vec![busy, done(200, &[("x-ms-blob-type", "BlockBlob")])]).await;
+    let began = std::time::Instant::now();
+    server.client.blob_properties(&blob(), None).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let asked = server.asked();
+    assert_eq!(server.lines(), ["HEAD /acct/con/b", "HEAD /acct/con/b"]);
+    for name in ["x-ms-date", "authorization", "x-ms-client-request-id"] {
+        assert_ne!(asked[0].header(name).unwrap(), asked[1].header(name).unwrap(), "{name}");
+    }
+    assert_eq!(asked[0].header("user-agent"), Some(concat!("blobcp/", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(asked[0].header("x-ms-version"), Some("2025-11-05"));
+    assert_eq!(asked[0].header("accept-encoding"), None);
+}
+
+#[tokio::test]
+async fn a_truncated_body_is_fetched_again_and_then_given_up() {
+    let ranged = [("content-range", "bytes 0-4/5"), ("x-ms-blob-type", "BlockBlob")];
+    let Step::Answer(_, headers, _) = done(206, &ranged) else { unreachable!() };
+    let server = Scripted::play(vec![Step::Truncated, Step::Answer(206, headers, "hello")]).await;
+    let download = server.client.get_blob(&blob(), None, Some(0..5), None).await.unwrap();
+    assert_eq!(download.bytes, "hello");
+
+    let server = Scripted::play(vec![Step::Truncated, Step::Truncated, Step::Truncated]).await;
+    let error = server.client.get_blob(&blob(), None, None, None).await.unwrap_err();
+    assert!(matches!(error, Error::Transport { operation: "GetBlob", timed_out: false, .. }), "{error}");
+    assert_eq!(server.lines().len(), 3);
+}
+
+#[tokio::test]
+async fn silence_is_a_time_out() {
+    let server = Scripted::play(vec![Step::Silence, Step::Silence, Step::Silence]).await;
+    let error = server.client.blob_properties(&blob(), None).await.unwrap_err();
+    assert_eq!(error.errno(), libc::ETIMEDOUT);
+}
+
+#[tokio::test]
+async fn nobody_listening_is_said_without_a_url() {
+    let server = Scripted::play(vec![]).await;
+    let error = server.client.blob_properties(&blob(), None).await.unwrap_err();
+    assert_eq!(error.errno(), libc::EIO);
+    assert!(error.to_string().starts_with("GetBlobProperties acct/con/b: "), "{error}");
+    assert!(!error.to_string().contains("http://"), "{error}");
+}
+
+#[tokio::test]
+async fn past_the_end_there_is_nothing_and_no_error() {
+    let server = Scripted::play(vec![refuse(416, "InvalidRange"), found(LONG_AGO, &[])]).await;
+    let download = server.client.get_blob(&blob(), None, Some(5..9), Some(&ETag::new("0x8D"))).await.unwrap();
+    assert!(download.bytes.is_empty());
+    assert_eq!(download.properties.size, 5);
+    assert_eq!(server.asked()[1].header("if-match"), Some("\"0x8D\""));
+}
+
+#[tokio::test]
+async fn an_empty_range_is_not_sent() {
+    let server = Scripted::play(vec![found(LONG_AGO, &[])]).await;
+    let download = server.client.get_blob(&blob(), None, Some(3..3), None).await.unwrap();
+    assert!(download.bytes.is_empty());
+    assert_eq!(server.lines(), ["HEAD /acct/con/b"]);
+}
+
+#[tokio::test]
+async fn what_no_header_can_carry_is_refused_before_it_is_sent() {
+    let server = Scripted::play(vec![]).await;
+    let metadata: Metadata = [("color", "bl\u{e4}u")].into_iter().collect();
+    let error = server.client.set_metadata(&blob(), &metadata, &Precondition::None, None).await.unwrap_err();
+    assert_eq!(error.errno(), libc::EINVAL);
+    assert!(server.lines().is_empty());
+}
+
+#[tokio::test]
+async fn a_copy_whose_answer_was_lost_is_adopted() {
+    for status in ["pending", "success"] {
+        let shown = "http://127.0.0.1/acct/c/source?sv=1";
+        let server = Scripted::play(vec![Step::HangUp, destination(Duration::ZERO, "new", status, shown)]).await;
+        let copy = server.client.copy_blob(&blob(), &if_absent()).await.unwrap();
+        assert_eq!((copy.id.as_str(), copy.status.as_str()), ("new", status));
+        assert_eq!(server.lines(), ["PUT /acct/con/b", "HEAD /acct/con/b"]);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_never_started_is_asked_for_again() {
+    let server = Scripted::play(vec![Step::HangUp, refuse(404, "BlobNotFound"), started("new")]).await;
+    assert_eq!(server.client.copy_blob(&blob(), &if_absent()).await.unwrap().id.as_str(), "new");
+    assert_eq!(server.lines(), ["PUT /acct/con/b", "HEAD /acct/con/b", "PUT /acct/con/b"]);
+}
+
+#[tokio::test]
+async fn another_copy_is_not_taken_for_ours() {
+    for other in [
+        destination(LONG_AGO, "old", "success", SOURCE),
+        destination(Duration::ZERO, "other", "success", "http://127.0.0.1/acct/c/else"),
+        found(Duration::ZERO, &[]),
+    ] {
+        let server = Scripted::play(vec![Step::HangUp, other, started("new")]).await;
+        assert_eq!(server.client.copy_blob(&blob(), &if_absent()).await.unwrap().id.as_str(), "new");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_this_client_knows_already_is_not_taken_for_a_new_one() {
+    let known = destination(Duration::ZERO, "first", "success", SOURCE);
+    let server = Scripted::play(vec![started("first"), Step::HangUp, known, started("second")]).await;
+    assert_eq!(server.client.copy_blob(&blob(), &if_absent()).await.unwrap().id.as_str(), "first");
+    assert_eq!(server.client.copy_blob(&blob(), &if_absent()).await.unwrap().id.as_str(), "second");
+}
+
+#[tokio::test]
+async fn a_repeated_copy_that_meets_itself_is_adopted() {
+    for (status, code) in [(409, "PendingCopyOperation"), (409, "BlobAlreadyExists"), (412, "ConditionNotMet")] {
+        let ours = destination(Duration::ZERO, "new", "pending", SOURCE);
+        let server = Scripted::play(vec![Step::HangUp, refuse(404, "BlobNotFound"), refuse(status, code), ours]).await;
+        assert_eq!(server.client.copy_blob(&blob(), &if_absent()).await.unwrap().id.as_str(), "new", "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_pending_copy_of_someone_else_stays_an_error() {
+    let server = Scripted::play(vec![refuse(409, "PendingCopyOperation")]).await;
+    let error = server.client.copy_blob(&blob(), &if_absent()).await.unwrap_err();
+    assert_eq!(error.errno(), libc::EBUSY);
+    assert_eq!(server.lines().len(), 1);
+
+    let other = || destination(Duration::ZERO, "x", "pending", "http://127.0.0.1/acct/c/else");
+    let server = Scripted::play(vec![Step::HangUp, other(), refuse(409, "PendingCopyOperation"), other()]).await;
+    assert_eq!(server.client.copy_blob(&blob(), &if_absent()).await.unwrap_err().errno(), libc::EBUSY);
+}
+
+#[tokio::test]
+async fn a_throttled_copy_is_repeated_without_a_look() {
+    let server = Scripted::play(vec![refuse(503, "ServerBusy"), started("new")]).await;
+    server.client.copy_blob(&blob(), &if_absent()).await.unwrap();
+    assert_eq!(server.lines(), ["PUT /acct/con/b", "PUT /acct/con/b"]);
+}
+
+#[tokio::test]
+async fn a_copy_of_which_nothing_is_known_is_an_error() {
+    let lost = || vec![Step::HangUp, refuse(404, "BlobNotFound")];
+    let server = Scripted::play([lost(), lost(), lost()].into_iter().flatten().collect()).await;
+    let error = server.client.copy_blob(&blob(), &if_absent()).await.unwrap_err();
+    assert!(matches!(error, Error::Transport { operation: "CopyBlob", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn no_error_shows_a_signature() {
+    let shows = Step::Answer(403, vec![], "<Error><Code>CannotVerifyCopySource</Code><Message>no</Message></Error>");
+    let server = Scripted::play(vec![shows]).await;
+    let error = server.client.copy_blob(&blob(), &if_absent()).await.unwrap_err();
+    assert_eq!(error.to_string(), "CopyBlob acct/con/b: 403 CannotVerifyCopySource no");
+    assert!(!format!("{error:?} {:?}", if_absent()).contains("SeCrEt"));
+}
+
+async fn put_guarded(server: &Scripted) -> crate::error::Result<Written> {
+    let body = Bytes::from_static(b"hello");
+    server.client.put_blob(&blob(), body, &BlobSettings::default(), &Precondition::IfAbsent).await
+}
+
+const MD5_OF_HELLO: &str = "XUFAKrxLKna5cZ2REBfFkg==";
+
+#[tokio::test]
+async fn a_guarded_put_recognises_its_own_blob() {
+    for (status, code) in [(409, "BlobAlreadyExists"), (412, "ConditionNotMet")] {
+        let ours = found(Duration::ZERO, &[("content-md5", MD5_OF_HELLO)]);
+        let server = Scripted::play(vec![Step::HangUp, refuse(status, code), ours]).await;
+        assert_eq!(put_guarded(&server).await.unwrap().etag.as_str(), "0x8D");
+        assert_eq!(server.asked()[0].header("content-md5"), Some(MD5_OF_HELLO));
+        assert_eq!(server.lines(), ["PUT /acct/con/b", "PUT /acct/con/b", "HEAD /acct/con/b"]);
+    }
+}
+
+#[tokio::test]
+async fn a_guarded_put_does_not_claim_another_writers_blob() {
+    for theirs in [
+        found(Duration::ZERO, &[("content-md5", "b3RoZXI=")]),
+        found(LONG_AGO, &[("content-md5", MD5_OF_HELLO)]),
+        found(Duration::ZERO, &[]),
+        refuse(404, "BlobNotFound"),
+    ] {
+        let server = Scripted::play(vec![Step::HangUp, refuse(409, "BlobAlreadyExists"), theirs]).await;
+        assert_eq!(put_guarded(&server).await.unwrap_err().errno(), libc::EEXIST);
+    }
+    // The first try was refused, so nothing was lost and nothing is looked at.
+    let server = Scripted::play(vec![refuse(409, "BlobAlreadyExists")]).await;
+    assert_eq!(put_guarded(&server).await.unwrap_err().errno(), libc::EEXIST);
+    assert_eq!(server.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn guarded_metadata_recognise_themselves() {
+    let metadata: Metadata = [("color", "blue")].into_iter().collect();
+    let guard = Precondition::IfMatch(ETag::new("0x8C"));
+    for (shown, ours) in [("blue", true), ("red", false)] {
+        let now = found(Duration::ZERO, &[("x-ms-meta-color", shown)]);
+        let server = Scripted::play(vec![Step::HangUp, refuse(412, "ConditionNotMet"), now]).await;
+        let result = server.client.set_metadata(&blob(), &metadata, &guard, None).await;
+        assert_eq!(
+            result.map_err(|e| e.errno()).map(|w| w.etag),
+            if ours { Ok(ETag::new("0x8D")) } else { Err(libc::ESTALE) }
+        );
+    }
+}
+
+fn committed(ago: Duration, document: &'static str) -> Step {
+    let Step::Answer(status, headers, _) = modified(200, ago, &[]) else { unreachable!() };
+    Step::Answer(status, headers, document)
+}
+
+#[tokio::test]
+async fn a_block_list_recognises_its_own_blocks() {
+    const OURS: &str =
+        "<BlockList><CommittedBlocks><Block><Name>MQ==</Name><Size>5</Size></Block></CommittedBlocks></BlockList>";
+    const THEIRS: &str =
+        "<BlockList><CommittedBlocks><Block><Name>Mg==</Name><Size>5</Size></Block></CommittedBlocks></BlockList>";
+    let blocks = [BlockRef::Uncommitted(BlockId::new("MQ=="))];
+    for (again, ago, document, errno) in [
+        (refuse(412, "ConditionNotMet"), Duration::ZERO, OURS, 0),
+        (refuse(400, "InvalidBlockList"), Duration::ZERO, OURS, 0),
+        (refuse(412, "ConditionNotMet"), Duration::ZERO, THEIRS, libc::ESTALE),
+        (refuse(412, "ConditionNotMet"), LONG_AGO, OURS, libc::ESTALE),
+    ] {
+        let server = Scripted::play(vec![Step::HangUp, again, committed(ago, document)]).await;
+        let guard = Precondition::IfMatch(ETag::new("0x8C"));
+        let result = server.client.put_block_list(&blob(), &blocks, &BlobSettings::default(), &guard).await;
+        assert_eq!(result.map_or_else(|e| e.errno(), |_| 0), errno);
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_delete_that_finds_nothing_is_done() {
+    let delete = async |server: &Scripted| {
+        server.client.delete_blob(&blob(), None, DeleteSnapshots::Refuse, &Precondition::None, None).await
+    };
+    let server = Scripted::play(vec![Step::HangUp, refuse(404, "BlobNotFound")]).await;
+    delete(&server).await.unwrap();
+    let server = Scripted::play(vec![refuse(404, "BlobNotFound")]).await;
+    assert_eq!(delete(&server).await.unwrap_err().errno(), libc::ENOENT);
+    let server = Scripted::play(vec![refuse(503, "ServerBusy"), refuse(404, "BlobNotFound")]).await;
+    assert_eq!(delete(&server).await.unwrap_err().errno(), libc::ENOENT);
+}
+
+#[tokio::test]
+async fn a_repeated_abort_is_done_if_the_copy_is_aborted() {
+    let id = CopyId::new("mine");
+    for (shown, status, errno) in
+        [("mine", "aborted", 0), ("mine", "success", libc::ENODATA), ("other", "aborted", libc::ENODATA)]
+    {
+        let after = destination(Duration::ZERO, shown, status, SOURCE);
+        let server = Scripted::play(vec![Step::HangUp, refuse(409, "NoPendingCopyOperation"), after]).await;
+        let result = server.client.abort_copy(&blob(), &id, None).await;
+        assert_eq!(result.map_or_else(|e| e.errno(), |()| 0), errno, "{shown} {status}");
+    }
+    let server = Scripted::play(vec![refuse(409, "NoPendingCopyOperation")]).await;
+    assert_eq!(server.client.abort_copy(&blob(), &id, None).await.unwrap_err().errno(), libc::ENODATA);
+}
+
+#[tokio::test]
+async fn a_repeated_create_container_is_done_if_the_container_is_new() {
+    for (ago, errno) in [(Duration::ZERO, 0), (LONG_AGO, libc::EEXIST)] {
+        let server =
+            Scripted::play(vec![Step::HangUp, refuse(409, "ContainerAlreadyExists"), modified(200, ago, &[])]).await;
+        let result = server.client.create_container(&container()).await;
+        assert_eq!(result.map_or_else(|e| e.errno(), |()| 0), errno);
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_release_that_finds_no_lease_is_done() {
+    let id = LeaseId::new("6c2d4c7e-0000-4000-8000-000000000000");
+    let server = Scripted::play(vec![Step::HangUp, refuse(409, "LeaseIdMismatchWithLeaseOperation")]).await;
+    server.client.release_lease(&blob(), &id).await.unwrap();
+    let server = Scripted::play(vec![refuse(409, "LeaseIdMismatchWithLeaseOperation")]).await;
+    assert_eq!(server.client.release_lease(&blob(), &id).await.unwrap_err().errno(), libc::EBUSY);
+}
+
+#[tokio::test]
+async fn a_lease_is_acquired_twice_under_one_id() {
+    let server = Scripted::play(vec![Step::HangUp, done(201, &[("x-ms-lease-id", "id")])]).await;
+    server.client.acquire_lease(&blob(), None).await.unwrap();
+    let asked = server.asked();
+    assert_eq!(asked[0].header("x-ms-proposed-lease-id"), asked[1].header("x-ms-proposed-lease-id"));
+    assert_eq!(asked[0].header("x-ms-lease-duration"), Some("-1"));
+}
+
+#[tokio::test]
+async fn a_sas_is_part_of_the_url_and_replaces_the_signature() {
+    let server = Scripted::play(vec![found(LONG_AGO, &[])]).await;
+    let endpoint = Some(server.client.endpoint().to_string());
+    let account =
+        AccountConfig { endpoint, sas: Some("sv=1&sig=a%3D".into()), ..Default::default() }.resolve().unwrap();
+    let client = Client::new(account, server.client.http().clone());
+    client.blob_properties(&blob(), Some("2026-11-22T10:26")).await.unwrap();
+    assert_eq!(server.lines(), ["HEAD /acct/con/b?snapshot=2026-11-22T10%3A26&sv=1&sig=a%3D"]);
+    assert_eq!(server.asked()[0].header("authorization"), None);
+}

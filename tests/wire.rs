@@ -1,0 +1,814 @@
+//! The client against servers: one body per promise, run on every backend.
+//!
+//! Backends are Azurite, the devstore and, when `BLOBCP_TEST_CONNECTION_STRING` is set, a real account (a second one for
+//! copies between accounts in `BLOBCP_TEST_CONNECTION_STRING_2`). Where a backend cannot keep a promise, [`DIFFERENCES`] says so
+//! and why. Rules in comments (C1, X2, …) are those of the checklist of copy semantics.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blobcp::error::Error;
+use blobcp::path::{BlobName, BlobPath, ContainerName};
+use blobcp::store::sas::{self, Validity};
+use blobcp::store::*;
+use bytes::Bytes;
+
+#[path = "common/azurite.rs"]
+mod azurite;
+use azurite::Azurite;
+
+const AZURITE: &str = "azurite";
+const DEVSTORE: &str = "devstore";
+const ACCOUNT: &str = "account";
+
+/// Promises that a backend does not keep: backend, test, why.
+const DIFFERENCES: &[(&str, &str, &str)] = &[
+    (AZURITE, "a_copy_onto_another_type_is_refused", "it replaces the blob and its type with 202"),
+    (AZURITE, "a_source_that_changed_is_told_from_a_destination_that_did", "it says ConditionNotMet for both"),
+];
+
+/// An account to test against, with a container of the test's own.
+struct Backend {
+    client: Client,
+    /// For copies between accounts.
+    other: Option<Client>,
+    key: AccountKey,
+    account: Account,
+    container: ContainerName,
+    _server: Option<Arc<dyn std::any::Any + Send + Sync>>,
+}
+
+impl Backend {
+    async fn azurite() -> Self {
+        let server = Azurite::shared();
+        let config = |name: &str| AccountConfig {
+            endpoint: Some(server.endpoint(name)),
+            key: Some(azurite::KEY.into()),
+            ..Default::default()
+        };
+        let (first, second) = (config(azurite::ACCOUNT), config(azurite::OTHER_ACCOUNT));
+        Self::open(first, Some(second), Some(server)).await
+    }
+
+    async fn account() -> Option<Self> {
+        let config = |variable| {
+            let text = std::env::var(variable).ok()?;
+            Some(AccountConfig { connection_string: Some(Secret::new(text)), ..Default::default() })
+        };
+        let Some(first) = config("BLOBCP_TEST_CONNECTION_STRING") else {
+            println!("not run: BLOBCP_TEST_CONNECTION_STRING is not set");
+            return None;
+        };
+        Some(Self::open(first, config("BLOBCP_TEST_CONNECTION_STRING_2"), None).await)
+    }
+
+    async fn open(
+        first: AccountConfig,
+        second: Option<AccountConfig>,
+        server: Option<Arc<dyn std::any::Any + Send + Sync>>,
+    ) -> Self {
+        let account = first.resolve().unwrap();
+        let Credential::SharedKey(key) = account.credential.clone() else { panic!("the tests need an account key") };
+        let http = Http::new(Options { first_delay: Duration::from_millis(50), ..Default::default() });
+        let client = Client::new(account.clone(), http.clone());
+        let other = second.map(|config| Client::new(config.resolve().unwrap(), http));
+        let container = unique_container();
+        for client in [Some(&client), other.as_ref()].into_iter().flatten() {
+            client.create_container(&container).await.unwrap();
+        }
+        Self { client, other, key, account, container, _server: server }
+    }
+
+    async fn close(self) {
+        for client in [Some(&self.client), self.other.as_ref()].into_iter().flatten() {
+            client.delete_container(&self.container).await.unwrap();
+        }
+    }
+
+    fn blob(&self, name: &str) -> BlobPath {
+        BlobPath::new(self.container.clone(), BlobName::parse(name).unwrap())
+    }
+
+    async fn put(&self, name: &str, content: &'static str) -> BlobPath {
+        let blob = self.blob(name);
+        let body = Bytes::from_static(content.as_bytes());
+        self.client.put_blob(&blob, body, &BlobSettings::default(), &Precondition::None).await.unwrap();
+        blob
+    }
+
+    async fn read(&self, blob: &BlobPath) -> Bytes {
+        self.client.get_blob(blob, None, None, None).await.unwrap().bytes
+    }
+
+    async fn names(&self, list: &ListBlobs<'_>) -> Vec<String> {
+        let page = self.client.list_blobs(&self.container, list).await.unwrap();
+        page.items.iter().map(|item| item.name.to_string()).collect()
+    }
+
+    /// A Copy Blob of `source`, of this account.
+    async fn copy(&self, source: &BlobPath, destination: &BlobPath) -> blobcp::error::Result<CopyStarted> {
+        self.client.copy_blob(destination, &self.copy_of(source, None)).await
+    }
+
+    fn copy_of(&self, source: &BlobPath, snapshot: Option<&str>) -> CopyRequest {
+        request(self.client.copy_source(source, snapshot, self.client.account(), Duration::from_secs(600)).unwrap())
+    }
+
+    /// Requests that the client does not make, by another hand: PUT with an account SAS.
+    async fn raw_put(&self, blob: &BlobPath, query: &str, headers: &[(&str, &str)], body: &'static str) {
+        let validity = Validity::for_the_next(Duration::from_secs(600));
+        let token = sas::account(&self.key, self.client.account(), "racwl", "co", &validity, DEFAULT_API_VERSION);
+        let url = format!("{}?{query}{}", self.client.url(blob), token.expose());
+        let mut request = reqwest::Client::new().put(url).body(body).header("content-length", body.len());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+    }
+
+    async fn put_append_blob(&self, name: &str, content: &'static str) -> BlobPath {
+        let blob = self.blob(name);
+        self.raw_put(&blob, "", &[("x-ms-blob-type", "AppendBlob")], "").await;
+        self.raw_put(&blob, "comp=appendblock&", &[], content).await;
+        blob
+    }
+}
+
+fn unique_container() -> ContainerName {
+    ContainerName::parse(&format!("wire-{}", uuid::Uuid::new_v4())).unwrap()
+}
+
+fn request(source: CopySource) -> CopyRequest {
+    CopyRequest {
+        source,
+        source_if_match: None,
+        precondition: Precondition::None,
+        metadata: None,
+        tier: None,
+        lease: None,
+    }
+}
+
+fn metadata(entries: &[(&str, &str)]) -> Metadata {
+    entries.iter().copied().collect()
+}
+
+fn service(error: &Error) -> &blobcp::error::ServiceError {
+    match error {
+        Error::Service(error) => error,
+        other => panic!("no answer of the service: {other}"),
+    }
+}
+
+/// Whether a promise is to be tested on a backend; says why not.
+fn holds(backend: &str, test: &str) -> bool {
+    let difference = DIFFERENCES.iter().find(|(b, t, _)| (*b, *t) == (backend, test));
+    if let Some((_, _, why)) = difference {
+        println!("{test} does not hold on {backend}: {why}");
+    }
+    difference.is_none()
+}
+
+macro_rules! on_every_backend {
+    ($($name:ident),* $(,)?) => {
+        const TESTS: &[&str] = &[$(stringify!($name)),*];
+        $(mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn azurite() {
+                if holds(AZURITE, stringify!($name)) {
+                    let backend = Backend::azurite().await;
+                    super::$name(&backend).await;
+                    backend.close().await;
+                }
+            }
+
+            #[tokio::test]
+            async fn account() {
+                if holds(ACCOUNT, stringify!($name)) && let Some(backend) = Backend::account().await {
+                    super::$name(&backend).await;
+                    backend.close().await;
+                }
+            }
+        })*
+    };
+}
+
+on_every_backend! {
+    containers_are_created_listed_described_and_deleted,
+    a_put_blob_is_read_back_with_all_its_settings,
+    a_write_clears_what_it_does_not_send,
+    ranges_are_clipped_at_the_end,
+    a_read_of_another_version_is_refused,
+    odd_names_survive_every_way,
+    metadata_are_signed_in_the_services_order,
+    a_guarded_put_is_refused,
+    listings_come_in_pages_and_levels,
+    a_listing_tells_what_a_head_tells,
+    snapshots_and_uncommitted_blobs_are_listed_when_asked_for,
+    blocks_make_a_blob_in_the_order_of_the_list,
+    an_unknown_block_is_refused,
+    properties_and_metadata_are_replaced_as_a_whole,
+    a_delete_minds_conditions_and_snapshots,
+    a_copy_within_an_account_is_complete_on_return,
+    a_copy_carries_properties_and_metadata,
+    a_copy_may_set_its_own_metadata,
+    a_copy_can_refuse_to_overwrite,
+    a_source_that_changed_is_told_from_a_destination_that_did,
+    a_missing_source_starts_no_copy,
+    an_append_blob_is_copied_as_one,
+    a_page_blob_is_copied_as_one,
+    a_copy_onto_another_type_is_refused,
+    a_snapshot_is_promoted_and_copied_elsewhere,
+    a_copy_from_another_account_needs_a_sas,
+    a_concluded_copy_cannot_be_aborted,
+    a_range_is_copied_as_a_block,
+    a_lease_keeps_writers_out_until_it_ends,
+    a_lease_can_be_broken_without_its_id,
+    tags_are_replaced_as_a_whole,
+    a_tier_is_set,
+    a_sas_is_enough,
+    a_wrong_key_is_refused,
+    errors_name_what_was_asked_and_answered,
+}
+
+#[test]
+fn every_difference_is_about_a_test() {
+    let tests: BTreeSet<&str> = TESTS.iter().copied().collect();
+    for (backend, test, _) in DIFFERENCES {
+        assert!(tests.contains(test), "{test}");
+        assert!([AZURITE, DEVSTORE, ACCOUNT].contains(backend), "{backend}");
+    }
+}
+
+async fn containers_are_created_listed_described_and_deleted(b: &Backend) {
+    let mut marker = None;
+    let mut found = None;
+    while found.is_none() {
+        let page = b.client.list_containers(marker.as_deref()).await.unwrap();
+        found = page.items.into_iter().find(|item| item.name == b.container);
+        marker = page.next;
+        assert!(found.is_some() || marker.is_some(), "the container is not listed");
+    }
+    b.client.set_container_metadata(&b.container, &metadata(&[("owner", "us")])).await.unwrap();
+    let described = b.client.container_properties(&b.container).await.unwrap();
+    assert_eq!(described.metadata.get("owner"), Some("us"));
+    assert_eq!(described.name, b.container);
+
+    let error = b.client.create_container(&b.container).await.unwrap_err();
+    assert_eq!((error.code(), error.errno()), ("ContainerAlreadyExists", libc::EEXIST));
+
+    let second = unique_container();
+    b.client.create_container(&second).await.unwrap();
+    b.client.delete_container(&second).await.unwrap();
+    assert!(b.client.container_properties(&second).await.unwrap_err().is_not_found());
+    let error = b.client.list_blobs(&second, &ListBlobs::default()).await.unwrap_err();
+    assert!(error.is_not_found() || error.code() == "ContainerBeingDeleted", "{error}");
+}
+
+fn settings() -> BlobSettings {
+    BlobSettings {
+        headers: ContentHeaders {
+            content_type: Some("text/plain".into()),
+            content_encoding: Some("gzip".into()),
+            content_language: Some("en".into()),
+            content_disposition: Some("attachment; filename=\"a  b\"".into()),
+            cache_control: Some("no-cache".into()),
+            content_md5: None,
+        },
+        metadata: metadata(&[("color", "blue"), ("size", "big")]),
+        tier: Some("Cool".into()),
+        lease: None,
+    }
+}
+
+async fn a_put_blob_is_read_back_with_all_its_settings(b: &Backend) {
+    let blob = b.blob("dir/a.txt");
+    // Not gzip, and nobody must try: the encoding is only a property.
+    let body = Bytes::from_static(b"hello world");
+    let written = b.client.put_blob(&blob, body.clone(), &settings(), &Precondition::None).await.unwrap();
+    let download = b.client.get_blob(&blob, None, None, Some(&written.etag)).await.unwrap();
+    assert_eq!(download.bytes, body);
+    let found = b.client.blob_properties(&blob, None).await.unwrap();
+    assert_eq!((found.size, found.blob_type), (11, BlobType::Block));
+    assert_eq!((&found.etag, found.last_modified), (&written.etag, written.last_modified));
+    assert_eq!(
+        found.headers,
+        ContentHeaders { content_md5: Some("XrY7u+Ae7tCTyyK7j1rNww==".into()), ..settings().headers }
+    );
+    assert_eq!(found.metadata, settings().metadata);
+    assert_eq!(found.tier.as_deref(), Some("Cool"));
+    assert_eq!(found.lease.state.as_deref(), Some("available"));
+    assert_eq!(found.copy, None);
+    assert!(found.creation_time.is_some());
+    assert_eq!((download.properties.size, &download.properties.metadata), (11, &found.metadata));
+
+    let empty = b.put("empty", "").await;
+    let download = b.client.get_blob(&empty, None, None, None).await.unwrap();
+    assert!(download.bytes.is_empty());
+    assert!(b.client.get_blob(&empty, None, Some(0..10), None).await.unwrap().bytes.is_empty());
+}
+
+async fn a_write_clears_what_it_does_not_send(b: &Backend) {
+    let blob = b.blob("a");
+    let body = Bytes::from_static(b"x");
+    b.client.put_blob(&blob, body.clone(), &settings(), &Precondition::None).await.unwrap();
+    b.client.put_blob(&blob, body, &BlobSettings::default(), &Precondition::None).await.unwrap();
+    let found = b.client.blob_properties(&blob, None).await.unwrap();
+    assert!(found.metadata.is_empty());
+    assert_eq!((found.headers.content_encoding, found.headers.cache_control), (None, None));
+}
+
+async fn ranges_are_clipped_at_the_end(b: &Backend) {
+    let blob = b.put("a", "hello world").await;
+    for (range, expected) in
+        [(0..5, "hello"), (6..11, "world"), (6..100, "world"), (10..11, "d"), (11..12, ""), (50..60, "")]
+    {
+        let download = b.client.get_blob(&blob, None, Some(range.clone()), None).await.unwrap();
+        assert_eq!(download.bytes, expected, "{range:?}");
+        assert_eq!(download.properties.size, 11, "{range:?}");
+        assert_eq!(download.properties.headers.content_md5.as_deref(), Some("XrY7u+Ae7tCTyyK7j1rNww=="), "{range:?}");
+    }
+}
+
+async fn a_read_of_another_version_is_refused(b: &Backend) {
+    let blob = b.put("a", "one").await;
+    let old = b.client.blob_properties(&blob, None).await.unwrap().etag;
+    b.put("a", "two").await;
+    for range in [None, Some(0..2), Some(7..9)] {
+        let error = b.client.get_blob(&blob, None, range, Some(&old)).await.unwrap_err();
+        assert!(error.is_precondition_failed(), "{error}");
+        assert_eq!(error.errno(), libc::ESTALE);
+    }
+}
+
+async fn odd_names_survive_every_way(b: &Backend) {
+    // C31
+    let names = [
+        "copy of a/copy of b.txt",
+        "a&b<c>\"d'",
+        "q?x#y=z;",
+        "100%",
+        "a%2Fb",
+        "a+b",
+        "dir//dbl",
+        "dir/",
+        "trail.",
+        "[x]{y}|^`~!$()*,:@",
+        "ünï/…/😀",
+        "back\\slash",
+    ];
+    for name in names {
+        let blob = b.put(name, "x").await;
+        assert_eq!(b.read(&blob).await, "x", "{name}");
+        let copy = b.blob(&format!("copy of {name}"));
+        b.copy(&blob, &copy).await.unwrap();
+        assert_eq!(b.read(&copy).await, "x", "{name}");
+        let with_sas = b.client.block_source(&blob, None, Duration::from_secs(600)).unwrap();
+        b.client.copy_blob(&copy, &request(with_sas)).await.unwrap();
+        assert_eq!(b.names(&ListBlobs { prefix: name, ..Default::default() }).await, [name]);
+    }
+    let listed: BTreeSet<String> = b.names(&ListBlobs::default()).await.into_iter().collect();
+    for name in names {
+        assert!(listed.contains(name) && listed.contains(&format!("copy of {name}")), "{name}");
+    }
+}
+
+async fn metadata_are_signed_in_the_services_order(b: &Backend) {
+    let blob = b.put("a", "x").await;
+    let entries =
+        metadata(&[("a1", "1"), ("a_1", "2"), ("a", "  x  y "), ("_b", "\"q  q\""), ("ab", ""), ("a_b", "3")]);
+    b.client.set_metadata(&blob, &entries, &Precondition::None, None).await.unwrap();
+    let found = b.client.blob_properties(&blob, None).await.unwrap().metadata;
+    assert_eq!((found.get("a1"), found.get("a_1"), found.get("a_b")), (Some("1"), Some("2"), Some("3")));
+}
+
+async fn a_guarded_put_is_refused(b: &Backend) {
+    let blob = b.put("a", "one").await;
+    let body = Bytes::from_static(b"two");
+    let put =
+        async |precondition| b.client.put_blob(&blob, body.clone(), &BlobSettings::default(), &precondition).await;
+    let error = put(Precondition::IfAbsent).await.unwrap_err();
+    assert!(error.is_precondition_failed(), "{error}");
+    let error = put(Precondition::IfMatch(ETag::new("0x1"))).await.unwrap_err();
+    assert_eq!((error.status(), error.errno()), (412, libc::ESTALE));
+    assert_eq!(b.read(&blob).await, "one");
+    let etag = b.client.blob_properties(&blob, None).await.unwrap().etag;
+    put(Precondition::IfMatch(etag)).await.unwrap();
+    assert_eq!(b.read(&blob).await, "two");
+}
+
+async fn listings_come_in_pages_and_levels(b: &Backend) {
+    for name in ["a", "dir/x", "dir/y", "dir/z/1", "e", "é"] {
+        b.put(name, "x").await;
+    }
+    let top = ListBlobs { hierarchical: true, ..Default::default() };
+    let page = b.client.list_blobs(&b.container, &top).await.unwrap();
+    assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["a", "e", "é"]);
+    assert_eq!((page.prefixes, page.next), (vec!["dir/".to_owned()], None));
+
+    let below = ListBlobs { hierarchical: true, prefix: "dir/", ..Default::default() };
+    let page = b.client.list_blobs(&b.container, &below).await.unwrap();
+    assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["dir/x", "dir/y"]);
+    assert_eq!(page.prefixes, ["dir/z/"]);
+
+    for hierarchical in [false, true] {
+        let (mut names, mut marker, mut pages) = (Vec::new(), None::<String>, 0);
+        loop {
+            let list =
+                ListBlobs { hierarchical, marker: marker.as_deref(), max_results: Some(2), ..Default::default() };
+            let page = b.client.list_blobs(&b.container, &list).await.unwrap();
+            assert!(page.items.len() + page.prefixes.len() <= 2);
+            names.extend(page.items.iter().map(|item| item.name.to_string()).chain(page.prefixes));
+            pages += 1;
+            let Some(next) = page.next else { break };
+            marker = Some(next);
+        }
+        names.sort();
+        assert!(pages >= 2, "{pages}");
+        let expected: &[&str] =
+            if hierarchical { &["a", "dir/", "e", "é"] } else { &["a", "dir/x", "dir/y", "dir/z/1", "e", "é"] };
+        assert_eq!(names, expected);
+    }
+    assert!(b.names(&ListBlobs { prefix: "nothing", ..Default::default() }).await.is_empty());
+}
+
+async fn a_listing_tells_what_a_head_tells(b: &Backend) {
+    let blob = b.blob("a");
+    b.client.put_blob(&blob, Bytes::from_static(b"hello"), &settings(), &Precondition::None).await.unwrap();
+    b.copy(&blob, &b.blob("b")).await.unwrap();
+    for name in ["a", "b"] {
+        let head = b.client.blob_properties(&b.blob(name), None).await.unwrap();
+        let page = b.client.list_blobs(&b.container, &ListBlobs { prefix: name, ..Default::default() }).await.unwrap();
+        // A listing does not tell these.
+        let head = BlobProperties { committed_block_count: None, ..head };
+        assert_eq!(page.items[0].properties, head);
+    }
+}
+
+async fn snapshots_and_uncommitted_blobs_are_listed_when_asked_for(b: &Backend) {
+    let blob = b.put("a", "x").await;
+    let snapshot = b.client.snapshot_blob(&blob).await.unwrap();
+    b.client.put_block(&b.blob("u"), &BlockId::new("MDE="), Bytes::from_static(b"x"), None).await.unwrap();
+    assert_eq!(b.names(&ListBlobs::default()).await, ["a"]);
+    let list = ListBlobs { snapshots: true, uncommitted: true, ..Default::default() };
+    let page = b.client.list_blobs(&b.container, &list).await.unwrap();
+    let rows: BTreeSet<_> = page.items.iter().map(|item| (item.name.as_str(), item.snapshot.as_deref())).collect();
+    assert_eq!(rows, BTreeSet::from([("a", None), ("a", Some(snapshot.as_str())), ("u", None)]));
+    b.client.delete_blob(&blob, Some(&snapshot), DeleteSnapshots::Refuse, &Precondition::None, None).await.unwrap();
+    assert_eq!(b.names(&ListBlobs { snapshots: true, ..Default::default() }).await, ["a"]);
+}
+
+async fn blocks_make_a_blob_in_the_order_of_the_list(b: &Backend) {
+    let blob = b.blob("a");
+    let (one, two, three) = (BlockId::new("MDE="), BlockId::new("MDI="), BlockId::new("MDM="));
+    for (id, body) in [(&one, "one"), (&two, "two")] {
+        b.client.put_block(&blob, id, Bytes::from_static(body.as_bytes()), None).await.unwrap();
+    }
+    let list = [BlockRef::Uncommitted(two.clone()), BlockRef::Uncommitted(one.clone())];
+    let written = b.client.put_block_list(&blob, &list, &settings(), &Precondition::IfAbsent).await.unwrap();
+    assert_eq!(b.read(&blob).await, "twoone");
+    let (blocks, etag) = b.client.block_list(&blob).await.unwrap();
+    assert_eq!(blocks, [Block { id: two.clone(), size: 3 }, Block { id: one.clone(), size: 3 }]);
+    assert_eq!(etag.as_ref(), Some(&written.etag));
+    assert_eq!(b.client.blob_properties(&blob, None).await.unwrap().metadata, settings().metadata);
+
+    b.client.put_block(&blob, &three, Bytes::from_static(b"3"), None).await.unwrap();
+    let list = [BlockRef::Committed(two), BlockRef::Uncommitted(three), BlockRef::Committed(one)];
+    let guard = Precondition::IfMatch(written.etag);
+    b.client.put_block_list(&blob, &list, &BlobSettings::default(), &guard).await.unwrap();
+    assert_eq!(b.read(&blob).await, "two3one");
+    assert!(b.client.blob_properties(&blob, None).await.unwrap().metadata.is_empty());
+    let error = b.client.put_block_list(&blob, &list[..1], &BlobSettings::default(), &guard).await.unwrap_err();
+    assert!(error.is_precondition_failed(), "{error}");
+
+    b.client.put_block_list(&blob, &[], &BlobSettings::default(), &Precondition::None).await.unwrap();
+    assert!(b.read(&blob).await.is_empty());
+    let whole = b.put("whole", "x").await;
+    assert!(b.client.block_list(&whole).await.unwrap().0.is_empty());
+}
+
+async fn an_unknown_block_is_refused(b: &Backend) {
+    let blob = b.put("a", "x").await;
+    let list = [BlockRef::Uncommitted(BlockId::new("MDE="))];
+    let error = b.client.put_block_list(&blob, &list, &BlobSettings::default(), &Precondition::None).await.unwrap_err();
+    assert_eq!((error.code(), error.status()), ("InvalidBlockList", 400));
+    assert_eq!(b.read(&blob).await, "x");
+}
+
+async fn properties_and_metadata_are_replaced_as_a_whole(b: &Backend) {
+    let blob = b.blob("a");
+    let put = b.client.put_blob(&blob, Bytes::from_static(b"x"), &settings(), &Precondition::None).await.unwrap();
+    let only = metadata(&[("other", "1")]);
+    let guard = Precondition::IfMatch(put.etag);
+    let set = b.client.set_metadata(&blob, &only, &guard, None).await.unwrap();
+    assert!(b.client.set_metadata(&blob, &only, &guard, None).await.unwrap_err().is_precondition_failed());
+    let headers = ContentHeaders { content_language: Some("de".into()), ..Default::default() };
+    let guard = Precondition::IfMatch(set.etag);
+    b.client.set_properties(&blob, &headers, &guard, None).await.unwrap();
+    let found = b.client.blob_properties(&blob, None).await.unwrap();
+    assert_eq!(found.metadata, only);
+    assert_eq!(found.headers.content_language.as_deref(), Some("de"));
+    assert_eq!((&found.headers.content_encoding, &found.headers.cache_control), (&None, &None));
+    assert_ne!(found.headers.content_type.as_deref(), Some("text/plain"));
+    b.client.set_metadata(&blob, &Metadata::default(), &Precondition::None, None).await.unwrap();
+    assert!(b.client.blob_properties(&blob, None).await.unwrap().metadata.is_empty());
+}
+
+async fn a_delete_minds_conditions_and_snapshots(b: &Backend) {
+    let blob = b.put("a", "x").await;
+    b.client.snapshot_blob(&blob).await.unwrap();
+    let delete =
+        async |snapshots, precondition| b.client.delete_blob(&blob, None, snapshots, &precondition, None).await;
+    let error = delete(DeleteSnapshots::Refuse, Precondition::None).await.unwrap_err();
+    assert_eq!((error.code(), error.errno()), ("SnapshotsPresent", libc::EBUSY));
+    let other = Precondition::IfMatch(ETag::new("0x1"));
+    assert!(delete(DeleteSnapshots::Include, other).await.unwrap_err().is_precondition_failed());
+    delete(DeleteSnapshots::Include, Precondition::None).await.unwrap();
+    let error = delete(DeleteSnapshots::Refuse, Precondition::None).await.unwrap_err();
+    assert!(error.is_not_found());
+    assert!(b.names(&ListBlobs { snapshots: true, ..Default::default() }).await.is_empty());
+}
+
+async fn a_copy_within_an_account_is_complete_on_return(b: &Backend) {
+    // C1, C15, C24, C27, C32 to C38
+    let source = b.put("a", "hello world").await;
+    let destination = b.blob("copy of a");
+    let started = b.copy(&source, &destination).await.unwrap();
+    assert_eq!(started.status, CopyStatus::Success);
+    let found = b.client.blob_properties(&destination, None).await.unwrap();
+    assert_eq!((&found.etag, found.last_modified), (&started.etag, started.last_modified));
+    assert_eq!(found.size, 11);
+    let copy = found.copy.unwrap();
+    assert_eq!((copy.id, copy.status), (started.id, CopyStatus::Success));
+    assert_eq!((copy.bytes_copied, copy.total_bytes), (11, 11));
+    assert_eq!(copy.source, Some(b.client.url(&source)));
+    assert!(copy.completion_time.is_some());
+    assert_eq!(b.read(&destination).await, "hello world");
+}
+
+async fn a_copy_carries_properties_and_metadata(b: &Backend) {
+    // C14, X3, X4
+    let source = b.blob("a");
+    b.client.put_blob(&source, Bytes::from_static(b"hello"), &settings(), &Precondition::None).await.unwrap();
+    b.client.set_tags(&source, &[("k".into(), "v".into())]).await.unwrap();
+    let destination = b.blob("b");
+    b.copy(&source, &destination).await.unwrap();
+    let (from, to) = (
+        b.client.blob_properties(&source, None).await.unwrap(),
+        b.client.blob_properties(&destination, None).await.unwrap(),
+    );
+    assert_eq!((to.size, to.headers, to.metadata), (from.size, from.headers, from.metadata));
+    assert!(b.client.tags(&destination).await.unwrap().is_empty());
+}
+
+async fn a_copy_may_set_its_own_metadata(b: &Backend) {
+    // X3, C18
+    let source = b.blob("a");
+    b.client.put_blob(&source, Bytes::from_static(b"hello"), &settings(), &Precondition::None).await.unwrap();
+    let own = metadata(&[("new", "1")]);
+    for destination in [b.blob("b"), source.clone()] {
+        let request = CopyRequest { metadata: Some(own.clone()), ..b.copy_of(&source, None) };
+        b.client.copy_blob(&destination, &request).await.unwrap();
+        assert_eq!(b.client.blob_properties(&destination, None).await.unwrap().metadata, own);
+    }
+}
+
+async fn a_copy_can_refuse_to_overwrite(b: &Backend) {
+    // C8, C16, X7
+    let (source, destination) = (b.put("a", "new").await, b.put("b", "old").await);
+    let copy = async |precondition| {
+        b.client.copy_blob(&destination, &CopyRequest { precondition, ..b.copy_of(&source, None) }).await
+    };
+    for unmet in [Precondition::IfAbsent, Precondition::IfMatch(ETag::new("0x1"))] {
+        let error = copy(unmet).await.unwrap_err();
+        assert!(error.is_precondition_failed(), "{error}");
+    }
+    assert_eq!(b.read(&destination).await, "old");
+    let etag = b.client.blob_properties(&destination, None).await.unwrap().etag;
+    copy(Precondition::IfMatch(etag)).await.unwrap();
+    assert_eq!(b.read(&destination).await, "new");
+}
+
+async fn a_source_that_changed_is_told_from_a_destination_that_did(b: &Backend) {
+    // X7
+    let source = b.put("a", "new").await;
+    let request = CopyRequest { source_if_match: Some(ETag::new("0x1")), ..b.copy_of(&source, None) };
+    let error = b.client.copy_blob(&b.blob("b"), &request).await.unwrap_err();
+    assert_eq!((error.status(), error.code()), (412, "SourceConditionNotMet"));
+    assert!(b.client.blob_properties(&b.blob("b"), None).await.unwrap_err().is_not_found());
+}
+
+async fn a_missing_source_starts_no_copy(b: &Backend) {
+    // C30, X20
+    b.client.put_block(&b.blob("uncommitted"), &BlockId::new("MDE="), Bytes::from_static(b"x"), None).await.unwrap();
+    for name in ["missing", "uncommitted"] {
+        let error = b.copy(&b.blob(name), &b.blob("b")).await.unwrap_err();
+        assert_eq!(error.errno(), libc::ENOENT, "{error}");
+        assert!(b.client.blob_properties(&b.blob("b"), None).await.unwrap_err().is_not_found());
+    }
+}
+
+async fn an_append_blob_is_copied_as_one(b: &Backend) {
+    // C4
+    let source = b.put_append_blob("log", "line").await;
+    let destination = b.blob("copy");
+    b.copy(&source, &destination).await.unwrap();
+    let found = b.client.blob_properties(&destination, None).await.unwrap();
+    assert_eq!((found.blob_type, found.committed_block_count, found.size), (BlobType::Append, Some(1), 4));
+    assert!(!found.sealed);
+    assert_eq!(b.read(&destination).await, "line");
+}
+
+async fn a_page_blob_is_copied_as_one(b: &Backend) {
+    // C5
+    let source = b.blob("disk");
+    let headers =
+        [("x-ms-blob-type", "PageBlob"), ("x-ms-blob-content-length", "1024"), ("x-ms-blob-sequence-number", "7")];
+    b.raw_put(&source, "", &headers, "").await;
+    let destination = b.blob("copy");
+    b.copy(&source, &destination).await.unwrap();
+    let found = b.client.blob_properties(&destination, None).await.unwrap();
+    assert_eq!((found.blob_type, found.size, found.sequence_number), (BlobType::Page, 1024, Some(7)));
+}
+
+async fn a_copy_onto_another_type_is_refused(b: &Backend) {
+    // C7
+    let (source, destination) = (b.put("a", "x").await, b.put_append_blob("log", "line").await);
+    let error = b.copy(&source, &destination).await.unwrap_err();
+    assert_eq!((error.status(), error.code()), (409, "InvalidBlobType"));
+    assert_eq!(b.read(&destination).await, "line");
+}
+
+async fn a_snapshot_is_promoted_and_copied_elsewhere(b: &Backend) {
+    // C6, C22, C23, X18
+    let blob = b.put("a", "old").await;
+    let snapshot = b.client.snapshot_blob(&blob).await.unwrap();
+    b.put("a", "new").await;
+    assert_eq!(b.client.get_blob(&blob, Some(&snapshot), None, None).await.unwrap().bytes, "old");
+    assert_eq!(b.client.blob_properties(&blob, Some(&snapshot)).await.unwrap().size, 3);
+
+    let elsewhere = b.blob("elsewhere");
+    b.client.copy_blob(&elsewhere, &b.copy_of(&blob, Some(&snapshot))).await.unwrap();
+    assert_eq!(b.read(&elsewhere).await, "old");
+    b.client.set_metadata(&elsewhere, &metadata(&[("k", "v")]), &Precondition::None, None).await.unwrap();
+
+    b.client.copy_blob(&blob, &b.copy_of(&blob, Some(&snapshot))).await.unwrap();
+    assert_eq!(b.read(&blob).await, "old");
+    assert!(b.client.blob_properties(&blob, Some(&snapshot)).await.is_ok());
+}
+
+async fn a_copy_from_another_account_needs_a_sas(b: &Backend) {
+    // C2, X2, X24
+    let Some(other) = &b.other else { return println!("not run: there is no second account") };
+    let source = b.put("a", "hello world").await;
+    let snapshot = b.client.snapshot_blob(&source).await.unwrap();
+    let destination = b.blob("from elsewhere");
+    let plain = request(CopySource::new(b.client.url(&source)));
+    let error = other.copy_blob(&destination, &plain).await.unwrap_err();
+    assert!([libc::EACCES, libc::ENOENT].contains(&error.errno()), "{error}");
+
+    for snapshot in [None, Some(snapshot.as_str())] {
+        let with_sas = b.client.copy_source(&source, snapshot, other.account(), Duration::from_secs(600)).unwrap();
+        let started = other.copy_blob(&destination, &request(with_sas)).await.unwrap();
+        let mut found = other.blob_properties(&destination, None).await.unwrap();
+        while found.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            found = other.blob_properties(&destination, None).await.unwrap();
+        }
+        let copy = found.copy.unwrap();
+        assert_eq!((copy.id, copy.status, found.size), (started.id, CopyStatus::Success, 11));
+        let shown = copy.source.unwrap();
+        assert!(shown.starts_with(&b.client.url(&source)) && !shown.contains("sig="), "{shown}");
+    }
+}
+
+async fn a_concluded_copy_cannot_be_aborted(b: &Backend) {
+    // C57, X11
+    let (source, destination) = (b.put("a", "x").await, b.blob("b"));
+    let started = b.copy(&source, &destination).await.unwrap();
+    let error = b.client.abort_copy(&destination, &started.id, None).await.unwrap_err();
+    assert_eq!((error.code(), error.errno()), ("NoPendingCopyOperation", libc::ENODATA));
+    assert_eq!(b.read(&destination).await, "x");
+    let error = b.client.abort_copy(&b.blob("missing"), &started.id, None).await.unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+}
+
+async fn a_range_is_copied_as_a_block(b: &Backend) {
+    // X25
+    let (source, destination) = (b.put("a", "hello world").await, b.blob("b"));
+    let etag = b.client.blob_properties(&source, None).await.unwrap().etag;
+    let url = b.client.block_source(&source, None, Duration::from_secs(600)).unwrap();
+    let id = BlockId::new("MDE=");
+    b.client.put_block_from_url(&destination, &id, &url, 6..11, Some(&etag), None).await.unwrap();
+    let list = [BlockRef::Uncommitted(id.clone())];
+    b.client.put_block_list(&destination, &list, &BlobSettings::default(), &Precondition::None).await.unwrap();
+    assert_eq!(b.read(&destination).await, "world");
+
+    let other = ETag::new("0x1");
+    let error = b.client.put_block_from_url(&destination, &id, &url, 0..5, Some(&other), None).await.unwrap_err();
+    assert_eq!(error.errno(), libc::ESTALE, "{error}");
+}
+
+async fn a_lease_keeps_writers_out_until_it_ends(b: &Backend) {
+    // C40 to C43
+    let blob = b.put("a", "x").await;
+    let id = b.client.acquire_lease(&blob, Some(Duration::from_secs(15))).await.unwrap();
+    let found = b.client.blob_properties(&blob, None).await.unwrap().lease;
+    assert_eq!(found.state.as_deref(), Some("leased"));
+    assert_eq!((found.status.as_deref(), found.duration.as_deref()), (Some("locked"), Some("fixed")));
+
+    let write = async |lease: Option<&LeaseId>| {
+        b.client.set_metadata(&blob, &Metadata::default(), &Precondition::None, lease).await
+    };
+    let error = write(None).await.unwrap_err();
+    assert_eq!((error.code(), error.errno()), ("LeaseIdMissing", libc::EBUSY));
+    write(Some(&id)).await.unwrap();
+    b.copy(&blob, &b.blob("copy")).await.unwrap();
+    assert_eq!(b.client.acquire_lease(&blob, None).await.unwrap_err().code(), "LeaseAlreadyPresent");
+    b.client.renew_lease(&blob, &id).await.unwrap();
+    b.client.release_lease(&blob, &id).await.unwrap();
+    write(None).await.unwrap();
+    assert_eq!(write(Some(&id)).await.unwrap_err().errno(), libc::ENOLCK);
+    assert_eq!(b.client.acquire_lease(&blob, Some(Duration::from_secs(5))).await.unwrap_err().errno(), libc::EINVAL);
+}
+
+async fn a_lease_can_be_broken_without_its_id(b: &Backend) {
+    // C41, C44 to C48
+    let blob = b.put("a", "x").await;
+    b.client.acquire_lease(&blob, None).await.unwrap();
+    let found = b.client.blob_properties(&blob, None).await.unwrap().lease;
+    assert_eq!(found.duration.as_deref(), Some("infinite"));
+    assert_eq!(b.client.break_lease(&blob).await.unwrap(), 0);
+    let found = b.client.blob_properties(&blob, None).await.unwrap().lease;
+    assert_eq!((found.state.as_deref(), found.status.as_deref()), (Some("broken"), Some("unlocked")));
+    b.put("a", "y").await;
+}
+
+async fn tags_are_replaced_as_a_whole(b: &Backend) {
+    let blob = b.put("a", "x").await;
+    assert!(b.client.tags(&blob).await.unwrap().is_empty());
+    let tags = vec![("Key 1".to_owned(), "a=b:c/d".to_owned()), ("key2".to_owned(), String::new())];
+    b.client.set_tags(&blob, &tags).await.unwrap();
+    let mut found = b.client.tags(&blob).await.unwrap();
+    found.sort();
+    assert_eq!(found, tags);
+    b.client.set_tags(&blob, &tags[..1]).await.unwrap();
+    assert_eq!(b.client.tags(&blob).await.unwrap(), tags[..1]);
+    let many: Vec<_> = (0..11).map(|n| (format!("k{n}"), String::new())).collect();
+    assert_eq!(b.client.set_tags(&blob, &many).await.unwrap_err().errno(), libc::EINVAL);
+}
+
+async fn a_tier_is_set(b: &Backend) {
+    let blob = b.put("a", "x").await;
+    let etag = b.client.blob_properties(&blob, None).await.unwrap().etag;
+    b.client.set_tier(&blob, "Cool", None).await.unwrap();
+    let found = b.client.blob_properties(&blob, None).await.unwrap();
+    assert_eq!((found.tier.as_deref(), found.etag), (Some("Cool"), etag));
+}
+
+async fn a_sas_is_enough(b: &Backend) {
+    let blob = b.put("a", "hello").await;
+    let validity = Validity::for_the_next(Duration::from_secs(600));
+    let token = sas::account(&b.key, b.client.account(), "racwdl", "sco", &validity, DEFAULT_API_VERSION);
+    let http = Http::new(Options::default());
+    let account = Account { credential: Credential::Sas(token), ..b.account.clone() };
+    let client = Client::new(account, http.clone());
+    assert_eq!(client.get_blob(&blob, None, Some(0..4), None).await.unwrap().bytes, "hell");
+    assert_eq!(client.list_blobs(&b.container, &ListBlobs::default()).await.unwrap().items.len(), 1);
+    let source = client.copy_source(&blob, None, client.account(), Duration::ZERO).unwrap();
+    client.copy_blob(&b.blob("b"), &request(source)).await.unwrap();
+    assert_eq!(b.read(&b.blob("b")).await, "hello");
+
+    // One blob, reading only.
+    let token = sas::read_blob(&b.key, b.client.account(), &blob, None, &validity, DEFAULT_API_VERSION);
+    let account = Account { credential: Credential::Sas(token), ..b.account.clone() };
+    let client = Client::new(account, http);
+    assert_eq!(client.get_blob(&blob, None, None, None).await.unwrap().bytes, "hello");
+    let error = client.set_metadata(&blob, &Metadata::default(), &Precondition::None, None).await.unwrap_err();
+    assert_eq!(error.errno(), libc::EACCES);
+    assert!(!format!("{error} {error:?}").contains("sig="));
+}
+
+async fn a_wrong_key_is_refused(b: &Backend) {
+    let key = AccountKey::parse("d3Jvbmc=").unwrap();
+    let account = Account { credential: Credential::SharedKey(key), ..b.account.clone() };
+    let error = Client::new(account, Http::new(Options::default())).list_containers(None).await.unwrap_err();
+    assert_eq!((error.status(), error.errno()), (403, libc::EACCES));
+}
+
+async fn errors_name_what_was_asked_and_answered(b: &Backend) {
+    let blob = b.blob("missing");
+    let error = b.client.blob_properties(&blob, None).await.unwrap_err();
+    let head = service(&error);
+    assert_eq!((head.operation, head.status, head.code.as_str()), ("GetBlobProperties", 404, "BlobNotFound"));
+    assert_eq!(head.target, format!("{}/{}/missing", b.client.account(), b.container));
+    assert!(!head.request_id.is_empty());
+    let error = b.client.get_blob(&blob, None, None, None).await.unwrap_err();
+    let get = service(&error);
+    assert_eq!((get.operation, get.code.as_str()), ("GetBlob", "BlobNotFound"));
+    assert!(!get.message.is_empty() && !get.message.contains('\n'), "{:?}", get.message);
+}
