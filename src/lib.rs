@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod fs;
+pub mod fuse;
 pub mod ioctl;
 pub mod path;
 pub mod store;
