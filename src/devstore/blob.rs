@@ -140,10 +140,9 @@ pub(super) fn get(server: &Server, call: &Call) -> Outcome {
 }
 
 fn hash_range(call: &Call, content: &Content, reply: &mut Reply) -> Result<(), ServiceError> {
-    let asked = |name: &str| call.header(name) == Some("true");
     let (md5, crc) = (
-        asked("x-ms-range-get-content-md5"),
-        asked("x-ms-range-get-content-crc64"),
+        call.flag("x-ms-range-get-content-md5"),
+        call.flag("x-ms-range-get-content-crc64"),
     );
     if (md5 || crc) && content.len() > HASHED_RANGE {
         return Err(Code::OutOfRangeInput.into());

@@ -84,7 +84,7 @@ impl Settings {
                 .header("x-ms-access-tier")
                 .map(Tier::parse)
                 .transpose()?,
-            seal: call.header("x-ms-seal-blob") == Some("true"),
+            seal: call.flag("x-ms-seal-blob"),
         })
     }
 }

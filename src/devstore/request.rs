@@ -130,6 +130,11 @@ impl Call {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Whether a header says `true`; some clients write `True`.
+    pub fn flag(&self, name: &str) -> bool {
+        self.header(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// A header read as a number.
     pub fn number(&self, name: &str) -> Result<Option<u64>, ServiceError> {
         self.header(name)

@@ -75,10 +75,8 @@ impl Writer {
                 '<' => self.0.push_str("&lt;"),
                 '>' => self.0.push_str("&gt;"),
                 '"' => self.0.push_str("&quot;"),
-                // A parser would fold these into spaces or line feeds.
+                // A parser would turn it into a line feed.
                 '\r' => self.0.push_str("&#xD;"),
-                '\n' => self.0.push_str("&#xA;"),
-                '\t' => self.0.push_str("&#x9;"),
                 other => self.0.push(other),
             }
         }
