@@ -38,8 +38,8 @@ const FIRST_POLL: Duration = Duration::from_millis(100);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
 /// Between polls when nobody has waited for a while.
 const IDLE_POLL: Duration = Duration::from_secs(10);
-/// A job that cannot be polled for this long is given up: its end is unknown, which is not success.
-const BLIND: Duration = Duration::from_secs(60);
+/// A job that cannot be polled for this long, the client's own retries aside, is given up: its end is unknown, which is not success.
+const BLIND: Duration = Duration::from_secs(30);
 /// How long the service may read another account's source: a pending copy reads it to its end.
 const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -161,7 +161,9 @@ impl Fs {
                 Err(error) => {
                     let since = *blind_since.get_or_insert_with(Instant::now);
                     warn!(destination = %job.destination.path, id = %job.id, %error, "cannot see how a copy is doing");
-                    if since.elapsed() < BLIND { job.progress() } else { Progress::Failed(error) }
+                    // A refusal stays one; an outage may pass.
+                    let refused = (400..500).contains(&error.status());
+                    if refused || since.elapsed() >= BLIND { Progress::Failed(error) } else { job.progress() }
                 }
             };
             let ended = match &progress {
