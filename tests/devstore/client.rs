@@ -15,6 +15,9 @@ use sha2::Sha256;
 pub const ONE: &str = "one";
 pub const TWO: &str = "two";
 
+/// Headers to send with a request; names in lower case.
+pub type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// A server with two accounts and the container `box` in each.
 pub async fn server(config: Config) -> Devstore {
     let accounts = vec![AccountConfig::named("one"), AccountConfig::named("two")];
@@ -134,7 +137,7 @@ impl Client {
         &self,
         method: &str,
         path: &str,
-        headers: &[(&str, &str)],
+        headers: Headers<'_>,
         body: impl Into<Bytes>,
     ) -> Result<Answer, reqwest::Error> {
         let body = body.into();
@@ -205,7 +208,7 @@ impl Client {
         &self,
         method: &str,
         path: &str,
-        headers: &[(&str, &str)],
+        headers: Headers<'_>,
         body: impl Into<Bytes>,
     ) -> Answer {
         self.try_send(method, path, headers, body).await.unwrap()
@@ -224,7 +227,7 @@ impl Client {
     }
 
     /// PUT without a body.
-    pub async fn put(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn put(&self, path: &str, headers: Headers<'_>) -> Answer {
         self.send("PUT", path, headers, "").await
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use blobcp::devstore::{Config, CopyAction, CopyPace, Devstore, Limits, PolicyChange};
 
-use crate::client::{Client, ONE, TWO, server};
+use crate::client::{Client, Headers, ONE, TWO, server};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const TIB: u64 = 1 << 40;
@@ -129,7 +129,7 @@ async fn c9_a_pending_destination_is_closed() {
         ("x-ms-lease-duration", "-1"),
     ];
     let put: &[_] = &[("x-ms-blob-type", "BlockBlob")];
-    let rows: [(&str, &str, &[(&str, &str)]); 9] = [
+    let rows: [(&str, &str, Headers); 9] = [
         ("PUT", "box/d", put),
         ("PUT", "box/d?comp=metadata", &[]),
         (
@@ -305,7 +305,7 @@ async fn a_refused_copy_changes_nothing() {
     let snapshot = one.put("box/block?comp=snapshot", &[]).await;
     let snapshot = format!("box/block?snapshot={}", snapshot.header("x-ms-snapshot"));
     let uncommitted = one.url("box/uncommitted");
-    let rows: [(&str, &[(&str, &str)], &str); 14] = [
+    let rows: [(&str, Headers, &str); 14] = [
         ("box/append", &[], "409 InvalidBlobType"),
         ("box/leased", &[], "412 LeaseIdMissing"),
         (
@@ -549,7 +549,7 @@ async fn x15_copy_state_is_not_history() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);
     one.upload("box/s", "content").await;
-    let write: [(&str, &[(&str, &str)], bool); 6] = [
+    let write: [(&str, Headers, bool); 6] = [
         ("", &[("x-ms-blob-type", "BlockBlob")], false),
         ("?comp=metadata", &[], false),
         (
