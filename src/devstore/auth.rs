@@ -16,7 +16,7 @@ use sha2::Sha256;
 use super::error::{Code, ServiceError};
 use super::operation::Operation;
 use super::request::Call;
-use super::sas::Sas;
+use super::sas::{Sas, Service};
 
 /// How far a request's date may be off (§2).
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
@@ -53,7 +53,7 @@ pub(super) fn authenticate(
         return Ok(Principal::Owner);
     }
     if call.query.get("sig").is_some() {
-        let sas = Sas::parse(&call.query)?;
+        let sas = Sas::parse(&call.query, Service::Blob)?;
         sas.verify(&call.account, &call.target, call.snapshot(), key, call.now)?;
         sas.allows(operation)?;
         return Ok(Principal::Sas(sas.permissions().to_owned()));

@@ -43,6 +43,7 @@ impl Server {
                 .keys()
                 .map(|name| (name.clone(), BTreeMap::new()))
                 .collect(),
+            files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
             policy: Policy {
                 copy_same_account: config.copy_same_account,

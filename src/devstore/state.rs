@@ -105,6 +105,8 @@ impl Policy {
 pub(super) struct State {
     pub ticks: Ticks,
     pub accounts: BTreeMap<String, BTreeMap<String, Container>>,
+    /// Files of Azure Files by account, share and path: copy sources and nothing else.
+    pub files: BTreeMap<BlobAddress, Blob>,
     pub copies: Copies,
     pub policy: Policy,
 }

@@ -814,3 +814,44 @@ async fn x21_archived_blobs_are_slow_or_closed() {
         "409 BlobArchived"
     );
 }
+
+/// C19–C21: a file becomes a block blob, new or over an old one, and nothing else.
+#[tokio::test]
+async fn c19_files_become_block_blobs() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    server
+        .put_file(TWO, "share", "dir/f", "from a file".into())
+        .unwrap();
+    let url = server.file_url(TWO, "share", "dir/f");
+    let signature = Client::new(&server, TWO).file_signature("share", "dir/f", HOUR);
+    assert_eq!(
+        one.copy("box/d", &url).await.outcome(),
+        "401 CannotVerifyCopySource"
+    );
+    let signed = format!("{url}?{signature}");
+    one.upload("box/old", "block blob").await;
+    for name in ["box/d", "box/old"] {
+        assert_eq!(one.copy(name, &signed).await.status, 202);
+        let copied = one.get(name).await;
+        assert_eq!(
+            (copied.text().as_str(), copied.header("x-ms-blob-type")),
+            ("from a file", "BlockBlob")
+        );
+    }
+    for (kind, length) in [("AppendBlob", None), ("PageBlob", Some("512"))] {
+        let path = format!("box/{kind}");
+        let mut headers = vec![("x-ms-blob-type", kind)];
+        headers.extend(length.map(|length| ("x-ms-blob-content-length", length)));
+        one.put(&path, &headers).await;
+        assert_eq!(
+            one.copy(&path, &signed).await.outcome(),
+            "409 InvalidBlobType"
+        );
+    }
+    let missing = signed.replace("dir/f", "dir/g");
+    assert_eq!(
+        one.copy("box/d", &missing).await.outcome(),
+        "403 CannotVerifyCopySource"
+    );
+}
