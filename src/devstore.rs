@@ -100,7 +100,7 @@ const MIB: u64 = 1 << 20;
 pub struct Config {
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The accounts, at least one.
+    /// The accounts; there is no way to add one later.
     pub accounts: Vec<AccountConfig>,
     /// Pace of copies within one account (C1: usually immediate).
     pub copy_same_account: CopyPace,

@@ -134,7 +134,7 @@ impl Server {
             GetContainerProperties | GetContainerMetadata => container::properties(self, call),
             SetContainerMetadata => container::set_metadata(self, call),
             GetContainerACL => container::acl(self, call),
-            SetContainerACL => container::set_acl(self, call),
+            SetContainerACL => container::set_acl(self, call, upload),
             LeaseContainer => container::lease(self, call),
             ListBlobs => list::blobs(self, call),
             GetBlob => blob::get(self, call),

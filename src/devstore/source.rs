@@ -59,6 +59,9 @@ impl Source {
             return Err(cannot_verify(ServiceError::from(Code::ResourceNotFound)));
         }
         let query = Query::parse(query);
+        if query.get("versionid").is_some() {
+            return Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", "versionid"));
+        }
         let service = match authority.contains(FILE_HOST) {
             true => Service::File,
             false => Service::Blob,

@@ -450,14 +450,14 @@ async fn x8_a_copy_fails_with_its_source() {
     server.change_policy(slow);
     two.copy(
         "box/expired",
-        &one.shared_url("source", Duration::from_secs(2)),
+        &one.shared_url("source", Duration::from_secs(4)),
     )
     .await;
     assert_eq!(
         two.head("box/expired").await.header("x-ms-copy-status"),
         "pending"
     );
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     for (name, status) in [
         ("changed", "412 "),
         ("deleted", "404 "),
@@ -689,21 +689,27 @@ async fn a_pending_page_blob_fills_visibly() {
         201
     );
     let started = one.copy("box/q", &one.url("box/p")).await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    let part = one.get("box/q").await;
-    let filled = part.body.iter().filter(|byte| **byte == b'p').count();
-    assert!(
-        part.body.len() == 65536 && filled > 0 && filled < 65536 && filled % 512 == 0,
-        "{filled}"
-    );
-    assert_ne!(part.header("etag"), started.header("etag"));
+    let filled = loop {
+        let part = one.get("box/q").await;
+        assert_eq!(part.body.len(), 65536);
+        let filled = part.body.iter().filter(|byte| **byte == b'p').count();
+        if filled > 0 {
+            assert_ne!(part.header("etag"), started.header("etag"));
+            break filled;
+        }
+    };
+    assert!(filled < 65536 && filled % 512 == 0, "{filled}");
     assert_eq!(
         one.get("box/q?comp=pagelist").await.outcome(),
         "409 PendingCopyOperation"
     );
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    let whole = one.get("box/q").await;
-    assert_eq!(whole.header("x-ms-copy-status"), "success");
+    let whole = loop {
+        let whole = one.get("box/q").await;
+        if whole.header("x-ms-copy-status") == "success" {
+            break whole;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     assert_eq!(whole.header("x-ms-blob-sequence-number"), "7");
     assert!(whole.body.iter().all(|byte| *byte == b'p'));
 }

@@ -216,6 +216,7 @@ async fn what_is_not_there_is_refused() {
     let one = Client::new(&server, ONE);
     for (method, path, outcome) in [
         ("PUT", "box/x?comp=undelete", "501 NotImplemented"),
+        ("GET", "box/x?versionid=2026", "501 NotImplemented"),
         (
             "PUT",
             "box/x?comp=nonsense",
@@ -233,6 +234,48 @@ async fn what_is_not_there_is_refused() {
             "{method} {path}"
         );
     }
+}
+
+#[tokio::test]
+async fn promises_that_cannot_be_kept_are_refused() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    let hold: &[_] = &[("x-ms-blob-type", "BlockBlob"), ("x-ms-legal-hold", "true")];
+    assert_eq!(one.put("box/x", hold).await.outcome(), "501 NotImplemented");
+    let policy =
+        "<SignedIdentifiers><SignedIdentifier><Id>p</Id></SignedIdentifier></SignedIdentifiers>";
+    let acl = "box?restype=container&comp=acl";
+    assert_eq!(
+        one.send("PUT", acl, &[], policy).await.outcome(),
+        "501 NotImplemented"
+    );
+    assert_eq!(
+        one.send("PUT", acl, &[], "<SignedIdentifiers/>")
+            .await
+            .outcome(),
+        "200"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_style_reaches_the_same_blob() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    one.upload("box/a%20b", "content").await;
+    one.put(
+        "box?restype=container&comp=acl",
+        &[("x-ms-blob-public-access", "blob")],
+    )
+    .await;
+    let request = format!(
+        "GET /box/a%20b HTTP/1.1\r\nhost: one.blob.localhost:{}\r\nconnection: close\r\n\r\n",
+        server.address().port()
+    );
+    let answer = tokio::task::block_in_place(|| raw(&server, &request));
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("content"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
