@@ -6,4 +6,5 @@
 mod client;
 mod copies;
 mod faults;
+mod sources;
 mod wire;
