@@ -42,6 +42,7 @@ impl Operation {
     pub fn of(call: &Call) -> Result<Operation, ServiceError> {
         let comp = call.query.get("comp").unwrap_or("");
         let restype = call.query.get("restype").unwrap_or("");
+        refuse_what_is_not_offered(call)?;
         if restype == "account" && comp == "properties" {
             return Ok(Operation::GetAccountInformation);
         }
@@ -108,9 +109,7 @@ impl Operation {
         Ok(match (comp, from_url) {
             ("", false) => Operation::PutBlob,
             ("", true) if call.headers.contains_key("x-ms-blob-type") => Operation::PutBlobFromURL,
-            ("", true) if call.flag("x-ms-requires-sync") => {
-                Operation::CopyBlobFromURL
-            }
+            ("", true) if call.flag("x-ms-requires-sync") => Operation::CopyBlobFromURL,
             ("", true) => Operation::CopyBlob,
             ("block", false) => Operation::PutBlock,
             ("block", true) => Operation::PutBlockFromURL,
@@ -186,6 +185,28 @@ impl Operation {
             self,
             Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage
         )
+    }
+}
+
+/// Headers of features this server does not have. Ignoring them would pretend a protection that is not there.
+const NOT_OFFERED: [&str; 5] = [
+    "x-ms-encryption-key",
+    "x-ms-encryption-scope",
+    "x-ms-immutability-policy-until-date",
+    "x-ms-legal-hold",
+    "x-ms-copy-source-authorization",
+];
+
+fn refuse_what_is_not_offered(call: &Call) -> Result<(), ServiceError> {
+    if call.query.get("versionid").is_some() {
+        return Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", "versionid"));
+    }
+    match NOT_OFFERED
+        .into_iter()
+        .find(|name| call.headers.contains_key(*name))
+    {
+        Some(name) => Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", name)),
+        None => Ok(()),
     }
 }
 
