@@ -1,5 +1,6 @@
 //! blobcp: a mount of Azure Blob Storage that runs file copies inside the storage service.
 
+pub mod devstore;
 pub mod error;
 pub mod path;
 pub mod store;
