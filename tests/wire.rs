@@ -5,7 +5,6 @@
 //! and why. Rules in comments (C1, X2, …) are those of the checklist of copy semantics.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use blobcp::devstore::{self, CopyPace, Devstore};
@@ -40,7 +39,7 @@ struct Backend {
     key: AccountKey,
     account: Account,
     container: ContainerName,
-    _server: Option<Arc<dyn std::any::Any + Send + Sync>>,
+    _server: Option<Devstore>,
 }
 
 impl Backend {
@@ -52,13 +51,13 @@ impl Backend {
             ..Default::default()
         };
         let (first, second) = (config(azurite::ACCOUNT), config(azurite::OTHER_ACCOUNT));
-        Self::open(first, Some(second), Some(server)).await
+        Self::open(first, Some(second), None).await
     }
 
     async fn devstore() -> Self {
         let server = devstore(CopyPace::Immediate).await;
         let (first, second) = (connected(&server, "alpha"), connected(&server, "beta"));
-        Self::open(first, Some(second), Some(Arc::new(server))).await
+        Self::open(first, Some(second), Some(server)).await
     }
 
     async fn account() -> Option<Self> {
@@ -76,7 +75,7 @@ impl Backend {
     async fn open(
         first: AccountConfig,
         second: Option<AccountConfig>,
-        server: Option<Arc<dyn std::any::Any + Send + Sync>>,
+        server: Option<Devstore>,
     ) -> Self {
         let account = first.resolve().unwrap();
         let Credential::SharedKey(key) = account.credential.clone() else { panic!("the tests need an account key") };
