@@ -72,11 +72,7 @@ impl Backend {
         Some(Self::open(first, config("BLOBCP_TEST_CONNECTION_STRING_2"), None).await)
     }
 
-    async fn open(
-        first: AccountConfig,
-        second: Option<AccountConfig>,
-        server: Option<Devstore>,
-    ) -> Self {
+    async fn open(first: AccountConfig, second: Option<AccountConfig>, server: Option<Devstore>) -> Self {
         let account = first.resolve().unwrap();
         let Credential::SharedKey(key) = account.credential.clone() else { panic!("the tests need an account key") };
         let http = Http::new(Options { first_delay: Duration::from_millis(50), ..Default::default() });
@@ -419,8 +415,7 @@ async fn a_backslash_is_no_separator(b: &Backend) {
 
 async fn metadata_are_signed_in_the_services_order(b: &Backend) {
     let blob = b.put("a", "x").await;
-    let entries =
-        metadata(&[("a1", "1"), ("a_1", "2"), ("a", "  x y "), ("_b", "\"q\""), ("ab", ""), ("a_b", "3")]);
+    let entries = metadata(&[("a1", "1"), ("a_1", "2"), ("a", "  x y "), ("_b", "\"q\""), ("ab", ""), ("a_b", "3")]);
     b.client.set_metadata(&blob, &entries, &Precondition::None, None).await.unwrap();
     let found = b.client.blob_properties(&blob, None).await.unwrap().metadata;
     assert_eq!((found.get("a"), found.get("_b")), (Some("x y"), Some("\"q\"")));
