@@ -556,7 +556,9 @@ async fn properties_and_metadata_are_replaced_as_a_whole(b: &Backend) {
     assert_eq!(found.metadata, only);
     assert_eq!(found.headers.content_language.as_deref(), Some("de"));
     assert_eq!((&found.headers.content_encoding, &found.headers.cache_control), (&None, &None));
-    assert_ne!(found.headers.content_type.as_deref(), Some("text/plain"));
+    assert_eq!(found.headers.content_type.as_deref(), Some("application/octet-stream"));
+    b.client.set_properties(&blob, &ContentHeaders::default(), &Precondition::None, None).await.unwrap();
+    assert_eq!(b.client.blob_properties(&blob, None).await.unwrap().headers.content_language, None);
     b.client.set_metadata(&blob, &Metadata::default(), &Precondition::None, None).await.unwrap();
     assert!(b.client.blob_properties(&blob, None).await.unwrap().metadata.is_empty());
 }

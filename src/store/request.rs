@@ -27,8 +27,7 @@ const SLOWEST_UPLOAD: u64 = 64 << 10;
 /// The slowest server-side copy of a range within one call, in bytes per second.
 const SLOWEST_SERVER_COPY: u64 = 10 << 20;
 
-/// One operation, ready to be sent any number of times.
-#[derive(Debug)]
+/// One operation, ready to be sent any number of times. Without `Debug`, because a copy source may hold a signature.
 pub(super) struct Request {
     operation: &'static str,
     method: Method,
@@ -73,7 +72,8 @@ impl Request {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
             // Bytes above ASCII would travel, but no two sides agree on what they mean.
-            (Ok(name), Ok(value)) if value.to_str().is_ok() => {
+            (Ok(name), Ok(mut value)) if value.to_str().is_ok() => {
+                value.set_sensitive(name == "x-ms-copy-source");
                 self.headers.insert(name, value);
             }
             _ => {
