@@ -33,6 +33,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -82,6 +83,7 @@ pub use faults::{Fault, Reset};
 pub use state::PolicyChange;
 pub use stats::{RequestRecord, Stats};
 
+use auth::AccountKey;
 use server::Server;
 
 /// The emulator account every Azure tool knows, and its public key (§1.2).
@@ -124,13 +126,23 @@ impl Default for Config {
     }
 }
 
-/// One account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One account. Debug output does not show the key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct AccountConfig {
     /// 3–24 of `[a-z0-9]`.
     pub name: String,
     /// Base64. `None`: the public key for [`WELL_KNOWN_ACCOUNT`], else one derived from the name, the same every time.
     pub key: Option<String>,
+}
+
+impl fmt::Debug for AccountConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.as_ref().map(|_| "***");
+        f.debug_struct("AccountConfig")
+            .field("name", &self.name)
+            .field("key", &key)
+            .finish()
+    }
 }
 
 impl AccountConfig {
@@ -276,7 +288,7 @@ impl Devstore {
                 let text = format!("the key of account {} is not Base64", account.name);
                 io::Error::new(io::ErrorKind::InvalidInput, text)
             })?;
-            keys.insert(account.name.clone(), key);
+            keys.insert(account.name.clone(), AccountKey(key));
         }
         let listener = TcpListener::bind(config.listen).await?;
         let server = Arc::new(Server::new(&config, listener.local_addr()?, keys));

@@ -27,7 +27,10 @@ fn interpreter() -> PathBuf {
 async fn python_sdk_agrees_with_the_devstore() {
     let python = interpreter();
     let server = Devstore::start(Config {
-        accounts: vec![AccountConfig::named("devstoreaccount1"), AccountConfig::named("other")],
+        accounts: vec![
+            AccountConfig::named("devstoreaccount1"),
+            AccountConfig::named("other"),
+        ],
         copy_cross_account: PACE,
         ..Config::default()
     })
@@ -52,6 +55,9 @@ async fn python_sdk_agrees_with_the_devstore() {
     );
     // The script saw pending copies; the server must agree that some ended in each way.
     for status in ["success", "aborted", "failed"] {
-        assert!(server.copies().iter().any(|copy| copy.status == status), "no copy ended {status}");
+        assert!(
+            server.copies().iter().any(|copy| copy.status == status),
+            "no copy ended {status}"
+        );
     }
 }

@@ -124,7 +124,8 @@ impl Server {
         blob: &str,
         mut planted: Blob,
     ) -> Result<(), ControlError> {
-        check_blob_name(blob).map_err(|error| ControlError::Invalid(error.message.into_owned()))?;
+        check_blob_name(blob)
+            .map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
         let now = SystemTime::now();
         let mut state = self.state(now);
         planted.touch(state.ticks.next(), now);
@@ -225,7 +226,7 @@ fn make_container<'a>(
     now: SystemTime,
 ) -> Result<&'a mut Container, ControlError> {
     check_container_name(container)
-        .map_err(|error| ControlError::Invalid(error.message.into_owned()))?;
+        .map_err(|_| ControlError::Invalid(format!("{container:?} is no container name")))?;
     let etag = ETag::from_ticks(state.ticks.next());
     let containers = state
         .containers(account)

@@ -60,8 +60,18 @@ pub(super) struct NewCopy {
     pub source_expiry: Option<SystemTime>,
     /// The destination as it will be when the copy has succeeded, without copy state.
     pub finished: Blob,
-    /// Done with the request, whatever the pace.
-    pub synchronous: bool,
+    pub timing: Timing,
+}
+
+/// What decides when a copy is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timing {
+    /// The policy's pace for its kind.
+    AtPace,
+    /// Done with the request: the synchronous operations.
+    Immediately,
+    /// Pending until the control interface releases it: an archived source takes hours to come back.
+    WhenReleased,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -152,9 +162,10 @@ impl State {
             true => self.policy.copy_same_account,
             false => self.policy.copy_cross_account,
         };
-        let immediate = copy.synchronous
-            || onto_itself
-            || (pace == CopyPace::Immediate && !self.policy.hold_new_copies);
+        let held = self.policy.hold_new_copies || copy.timing == Timing::WhenReleased;
+        let immediate = onto_itself
+            || copy.timing == Timing::Immediately
+            || (pace == CopyPace::Immediate && !held);
         let total = copy.finished.content.len();
         let mut state = CopyState {
             id: Uuid::new_v4(),
@@ -179,7 +190,7 @@ impl State {
         }
         let placeholder = placeholder(&copy.finished, state.clone());
         self.entry_or_new(&copy.destination)?.replace(placeholder);
-        let progress = match self.policy.hold_new_copies {
+        let progress = match held {
             true => Progress::Held { bytes: 0 },
             false => Progress::Running {
                 bytes: 0,

@@ -108,9 +108,7 @@ impl Operation {
         Ok(match (comp, from_url) {
             ("", false) => Operation::PutBlob,
             ("", true) if call.headers.contains_key("x-ms-blob-type") => Operation::PutBlobFromURL,
-            ("", true) if call.flag("x-ms-requires-sync") => {
-                Operation::CopyBlobFromURL
-            }
+            ("", true) if call.flag("x-ms-requires-sync") => Operation::CopyBlobFromURL,
             ("", true) => Operation::CopyBlob,
             ("block", false) => Operation::PutBlock,
             ("block", true) => Operation::PutBlockFromURL,

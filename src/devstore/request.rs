@@ -132,7 +132,8 @@ impl Call {
 
     /// Whether a header says `true`; some clients write `True`.
     pub fn flag(&self, name: &str) -> bool {
-        self.header(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.header(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// A header read as a number.
