@@ -214,6 +214,10 @@ impl Client {
                 let timed_out = e.is_timeout();
                 let connected = !e.is_connect() && !e.is_builder();
                 let detail = describe(e);
+                if !connected && detail.contains("certificate") {
+                    // Who is not trusted now will not be in a second.
+                    return Err(Failure::Invalid(request.misunderstood(detail)));
+                }
                 return Err(match connected {
                     true => Failure::Lost { detail, timed_out },
                     false => Failure::Unsent { detail, timed_out },
