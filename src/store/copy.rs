@@ -32,6 +32,11 @@ impl Client {
             .precondition(&copy.precondition)
             .lease(copy.lease.as_ref());
         if let Some(metadata) = &copy.metadata {
+            if metadata.is_empty() {
+                // No header would be sent, and that means the opposite: take the source's.
+                let what = format!("{}/{destination}: a copy cannot clear metadata", self.account());
+                return Err(Error::fs(libc::EINVAL, what));
+            }
             request = request.metadata(metadata);
         }
         let began = Instant::now();
@@ -218,6 +223,19 @@ mod tests {
         assert_eq!(source(&with_sas, None, "other"), format!("{URL}?sv=1&sig=x"));
         let anonymous = client(AccountConfig { anonymous: true, ..Default::default() });
         assert_eq!(source(&anonymous, None, "other"), URL);
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_would_clear_metadata_is_refused_here() {
+        let request = CopyRequest {
+            source: CopySource::new(URL),
+            source_if_match: None,
+            precondition: Precondition::None,
+            metadata: Some(Metadata::default()),
+            tier: None,
+            lease: None,
+        };
+        assert_eq!(with_key().copy_blob(&blob("b"), &request).await.unwrap_err().errno(), libc::EINVAL);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use reqwest::header::HeaderMap;
 use crate::store::request::Request;
 use crate::store::types::*;
 
-/// A header's value as text; absent and empty are the same.
+/// A header's value as text; absent and empty are the same. UTF-8 is let in, so that a value which cannot be sent back is
+/// refused then, instead of being dropped without a word now.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())
+    headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).filter(|value| !value.is_empty())
 }
 
 fn owned(headers: &HeaderMap, name: &str) -> Option<String> {

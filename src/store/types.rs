@@ -354,7 +354,8 @@ pub struct CopyRequest {
     pub source_if_match: Option<ETag>,
     /// On the destination.
     pub precondition: Precondition,
-    /// `None`: the source's metadata come along. `Some`: exactly these, none of the source's (X3).
+    /// `None`: the source's metadata come along. `Some`: exactly these, none of the source's (X3). No metadata at all is not
+    /// among the service's choices, so an empty set is refused.
     pub metadata: Option<Metadata>,
     pub tier: Option<String>,
     pub lease: Option<LeaseId>,
