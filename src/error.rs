@@ -141,11 +141,16 @@ impl Error {
     }
 
     /// The errno for `copy_file_range`, where some numbers would make the kernel or cp move the data through this machine
-    /// although the copy was refused (or may even have happened).
+    /// although the copy was refused (or may even have happened). Two refusals are meant as that invitation: what this
+    /// filesystem does not do by itself, and a destination of another blob type (C7).
     pub fn errno_of_copy(&self) -> i32 {
-        match self.errno() {
-            libc::EOPNOTSUPP | libc::EXDEV | libc::EINVAL | libc::EPERM | libc::ETXTBSY | libc::ENOSYS => libc::EIO,
-            errno => errno,
+        match (self.errno(), self) {
+            (libc::EOPNOTSUPP, Self::Fs { .. }) => libc::EOPNOTSUPP,
+            (libc::EOPNOTSUPP, _) if self.code() == "InvalidBlobType" => libc::EOPNOTSUPP,
+            (libc::EOPNOTSUPP | libc::EXDEV | libc::EINVAL | libc::EPERM | libc::ETXTBSY | libc::ENOSYS, _) => {
+                libc::EIO
+            }
+            (errno, _) => errno,
         }
     }
 }
@@ -498,9 +503,25 @@ mod tests {
 
     #[test]
     fn a_refused_copy_never_invites_the_caller_to_move_the_data() {
-        for errno in [libc::EOPNOTSUPP, libc::EXDEV, libc::EINVAL, libc::EPERM, libc::ETXTBSY, libc::ENOSYS] {
+        let refusals = [
+            (501, "NotImplemented"),
+            (400, "CopyAcrossAccountsNotSupported"),
+            (400, "InvalidUri"),
+            (409, "BlobIsSealed"),
+            (405, "UnsupportedHttpVerb"),
+        ];
+        for (status, code) in refusals {
+            assert_eq!(service(status, code).errno_of_copy(), libc::EIO, "{code}");
+        }
+        for errno in [libc::EXDEV, libc::EINVAL, libc::EPERM, libc::ETXTBSY, libc::ENOSYS] {
             assert_eq!(Error::fs(errno, "x").errno_of_copy(), libc::EIO);
         }
         assert_eq!(Error::fs(libc::EBUSY, "x").errno_of_copy(), libc::EBUSY);
+    }
+
+    #[test]
+    fn two_refusals_are_an_invitation() {
+        assert_eq!(Error::fs(libc::EOPNOTSUPP, "x").errno_of_copy(), libc::EOPNOTSUPP);
+        assert_eq!(service(409, "InvalidBlobType").errno_of_copy(), libc::EOPNOTSUPP);
     }
 }

@@ -187,8 +187,8 @@ impl Fs {
             && self.tree.view(ino).is_ok_and(|view| matches!(view.known.heard, Heard::Nothing))
     }
 
-    /// chmod, chown, utimens and truncate; `size` in bytes. `writer` is the open file that the change came through, if any: then
-    /// it is stored with the next commit, otherwise at once.
+    /// chmod, chown, utimens and truncate; `size` in bytes. `writer` is the open file that a truncation came through, if any: then it
+    /// is stored with the next commit, otherwise at once.
     pub async fn setattr(
         &self,
         ino: Ino,
@@ -204,7 +204,7 @@ impl Fs {
             let view = self.fresh(ino).await?;
             let change = change.admit(&self.attr_of(&view), self.config.permissions)?;
             if !change.is_empty() {
-                self.change_attributes(&view, change, writer).await?;
+                self.change_attributes(&view, change, caller).await?;
             }
         }
         Ok(self.attr_of(&self.tree.view(ino)?))

@@ -153,7 +153,7 @@ impl AttrChange {
             Some(_) => metadata.set(name, text),
             None => {}
         };
-        keep(PERMISSIONS, self.mode, defaults.mode(kind), format!("{:04o}", self.mode.unwrap_or(0)));
+        keep(PERMISSIONS, self.mode, defaults.mode(kind), format!("0{:03o}", self.mode.unwrap_or(0)));
         keep(OWNER, self.uid, defaults.uid, self.uid.unwrap_or(0).to_string());
         keep(GROUP, self.gid, defaults.gid, self.gid.unwrap_or(0).to_string());
         match self.mtime {
@@ -322,7 +322,7 @@ mod tests {
         // The group is the default and so not stored.
         assert_eq!(
             metadata.iter().collect::<Vec<_>>(),
-            [("mtime", "2020-09-13T12:26:40.123456789Z"), ("owner", "1"), ("permissions", "4750")]
+            [("mtime", "2020-09-13T12:26:40.123456789Z"), ("owner", "1"), ("permissions", "04750")]
         );
         let attr = of_blob(Ino(5), FileKind::File, &blob(metadata), &DEFAULTS);
         assert_eq!((attr.mode, attr.uid, attr.gid, attr.mtime), (0o4750, 1, 8, time));

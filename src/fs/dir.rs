@@ -21,6 +21,9 @@ use crate::fs::tree::{Blob, BlobDir, Entry, Heard, Known, Listed, NodeView, Plac
 use crate::path::ContainerName;
 use crate::store::{BlobProperties, BlobSettings, DeleteSnapshots, ListBlobs, Page, Precondition};
 
+/// Entries with attributes that are made for one answer: about what fits into the kernel's largest buffer.
+const MOST_PLUS: usize = 512;
+
 /// Entries of a directory as far as they are listed.
 #[derive(Default)]
 pub struct DirStream {
@@ -226,20 +229,25 @@ impl Fs {
         Ok(dots.skip(offset as usize).chain(listed).collect())
     }
 
-    /// Attributes of an entry that [`Fs::read_dir`] returned; the kernel gets a reference with [`Fs::entry_sent`].
-    pub async fn entry_attr(&self, fh: Fh, entry: &DirEntry) -> Result<Attr> {
+    /// [`Fs::read_dir`] with attributes. Every entry but the dots is answered by one [`Fs::entry_sent`].
+    pub async fn read_dir_plus(&self, fh: Fh, offset: u64) -> Result<Vec<(DirEntry, Attr)>> {
+        let entries = self.read_dir(fh, offset).await?;
         let handle = self.handles.dir(fh)?;
-        if entry.offset <= 2 {
-            return Ok(self.attr_of(&self.tree.view(entry.ino)?));
-        }
         let stream = handle.stream.lock().await;
-        let listed = stream.entries.get(entry.offset as usize - 3);
-        let (Some(listed), Some((at, _))) = (listed, stream.began) else {
-            return Err(Error::fs(libc::EIO, "no such entry"));
-        };
-        let anchor = self.anchor_of(handle.ino, &listed.name)?;
-        let view = self.tree.enter_listed(handle.ino, listed, at, anchor)?;
-        Ok(self.attr_of(&view))
+        let at = stream.began.map_or_else(Instant::now, |(began, _)| began);
+        let mut answers = Vec::new();
+        for entry in entries.into_iter().take(MOST_PLUS) {
+            let view = match (entry.offset as usize).checked_sub(3).and_then(|index| stream.entries.get(index)) {
+                Some(listed) => {
+                    let anchor = self.anchor_of(handle.ino, &listed.name)?;
+                    self.tree.enter_listed(handle.ino, listed, at, anchor)?
+                }
+                None => self.tree.view(entry.ino)?,
+            };
+            let attr = self.attr_of(&view);
+            answers.push((DirEntry { ino: view.ino, ..entry }, attr));
+        }
+        Ok(answers)
     }
 
     /// The kernel has the entry, or (`false`) it did not fit any more.

@@ -33,7 +33,7 @@ pub struct Opened {
 
 impl Fs {
     /// open(2) of a file that exists. `flags` are those of the call.
-    pub async fn open(&self, ino: Ino, flags: i32) -> Result<Opened> {
+    pub async fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
         let access = Access::of_flags(flags);
         let before = self.tree.view(ino)?;
         let mut view = self.fresh(ino).await?;
@@ -60,7 +60,7 @@ impl Fs {
             (Some(before), Some(now)) => before.etag == now.etag,
             _ => false,
         };
-        let fh = self.handles.insert(Handle { file, access, version, stream: Stream::default() });
+        let fh = self.handles.insert(Handle { file, access, opener: caller, version, stream: Stream::default() });
         Ok(Opened { fh, keep_cache, direct: is_pending(&view) })
     }
 
@@ -102,7 +102,14 @@ impl Fs {
     }
 
     /// Creates and opens a file. It comes into being with its first commit.
-    pub async fn create(&self, parent: Ino, name: &str, mode: u32, flags: i32) -> Result<(Attr, Opened)> {
+    pub async fn create(
+        &self,
+        parent: Ino,
+        name: &str,
+        mode: u32,
+        flags: i32,
+        caller: Caller,
+    ) -> Result<(Attr, Opened)> {
         let dir = self.tree.directory(parent)?;
         dir.blob(name)?;
         if let Some(view) = self.tree.child(parent, name) {
@@ -112,7 +119,7 @@ impl Fs {
             if view.kind == FileKind::Directory {
                 return Err(Error::fs(libc::EISDIR, format!("{name} is a directory")));
             }
-            let opened = self.open(view.ino, flags).await?;
+            let opened = self.open(view.ino, flags, caller).await?;
             self.tree.looked_up(view.ino);
             return Ok((self.attr_of(&self.tree.view(view.ino)?), opened));
         }
@@ -129,13 +136,15 @@ impl Fs {
         self.tree.looked_up(view.ino);
         let attr = self.attr_of(&view);
         let access = Access::of_flags(flags);
-        let fh = self.handles.insert(Handle { file, access, version: None, stream: Stream::default() });
+        let handle = Handle { file, access, opener: caller, version: None, stream: Stream::default() };
+        let fh = self.handles.insert(handle);
         Ok((attr, Opened { fh, keep_cache: false, direct: false }))
     }
 
     /// mknod(2) of a regular file: created and committed.
     pub async fn make_file(&self, parent: Ino, name: &str, mode: u32, caller: Caller) -> Result<Attr> {
-        let (attr, opened) = self.create(parent, name, mode, libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY).await?;
+        let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
+        let (attr, opened) = self.create(parent, name, mode, flags, caller).await?;
         let done = self.fsync(opened.fh, caller).await;
         self.release(opened.fh).await;
         match done {
@@ -252,17 +261,17 @@ impl Fs {
         done
     }
 
-    /// chmod, chown and utimens that change something.
-    pub(super) async fn change_attributes(
-        &self,
-        view: &NodeView,
-        change: AttrChange,
-        writer: Option<Fh>,
-    ) -> Result<()> {
-        let through_writer = writer.and_then(|fh| self.handles.get(fh).ok()).is_some_and(|handle| handle.access.write);
+    /// chmod, chown and utimens that change something. A process that has the file open for writing gets it stored with its next
+    /// flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the two calls it was.)
+    pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
         if let Some(file) = self.handles.of_ino(view.ino) {
             let mut state = file.state.lock().await;
-            if through_writer || !matches!(state.content, Content::Clean) {
+            let stored_later = match &state.content {
+                Content::Clean => false,
+                Content::Draft(draft) => draft.dirty,
+                Content::Copying(_) => true,
+            };
+            if stored_later || file.is_written_by(caller) {
                 state.change.merge(change);
                 file.show(&state);
                 return Ok(());

@@ -65,16 +65,18 @@ pub struct OpenFile {
     pub ino: Ino,
     pub state: tokio::sync::Mutex<State>,
     face: Mutex<Face>,
+    /// Who has it open for writing, one entry for each handle.
+    writers: Mutex<Vec<Caller>>,
 }
 
 impl OpenFile {
     fn new(ino: Ino) -> Self {
         let state = State { content: Content::Clean, change: AttrChange::default(), version: None };
-        Self { ino, state: tokio::sync::Mutex::new(state), face: Mutex::default() }
+        Self { ino, state: tokio::sync::Mutex::new(state), face: Mutex::default(), writers: Mutex::default() }
     }
 
     fn face(&self) -> MutexGuard<'_, Face> {
-        self.face.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.face)
     }
 
     /// Makes `stat` show what `state` holds. To be called after every change of it.
@@ -96,6 +98,11 @@ impl OpenFile {
             attr.ctime = written;
         }
         face.change.preview(attr);
+    }
+
+    /// The process has it open for writing: what it changes may wait for its flush.
+    pub fn is_written_by(&self, caller: Caller) -> bool {
+        lock(&self.writers).iter().any(|writer| writer.same_process(caller))
     }
 
     /// There is something here that the service does not have.
@@ -122,6 +129,8 @@ impl Access {
 pub struct Handle {
     pub file: Arc<OpenFile>,
     pub access: Access,
+    /// Who opened it.
+    pub opener: Caller,
     /// The version seen at open; `None` for a file that had none.
     pub version: Option<Arc<Version>>,
     pub stream: Stream,
@@ -186,6 +195,9 @@ impl Handles {
     }
 
     pub fn insert(&self, handle: Handle) -> Fh {
+        if handle.access.write {
+            lock(&handle.file.writers).push(handle.opener);
+        }
         let fh = self.fh();
         lock(&self.files).insert(fh, Arc::new(handle));
         fh
@@ -196,7 +208,14 @@ impl Handles {
     }
 
     pub fn remove(&self, fh: Fh) -> Option<Arc<Handle>> {
-        lock(&self.files).remove(&fh)
+        let handle = lock(&self.files).remove(&fh)?;
+        if handle.access.write {
+            let mut writers = lock(&handle.file.writers);
+            if let Some(index) = writers.iter().position(|writer| *writer == handle.opener) {
+                writers.swap_remove(index);
+            }
+        }
+        Some(handle)
     }
 
     pub fn insert_dir(&self, handle: DirHandle) -> Fh {

@@ -305,7 +305,7 @@ impl Fs {
         node: &NodeView,
         new: &BlobDir,
         target: Option<&NodeView>,
-    ) -> Result<Vec<Move>> {
+    ) -> Result<Vec<Arc<Move>>> {
         let client = self.client(old.account);
         let mut moves = Vec::new();
         let mut marker: Option<String> = None;
@@ -327,12 +327,12 @@ impl Fs {
                 Some(marker) => Precondition::IfMatch(marker.etag.clone()),
                 None => Precondition::IfAbsent,
             };
-            moves.push(Move { from: from?, to: to?, properties: properties.clone(), precondition });
+            moves.push(Arc::new(Move { from: from?, to: to?, properties: properties.clone(), precondition }));
         }
         Ok(moves)
     }
 
-    fn move_of(&self, item: BlobItem, old: &BlobDir, new: &BlobDir) -> Result<Option<Move>> {
+    fn move_of(&self, item: BlobItem, old: &BlobDir, new: &BlobDir) -> Result<Option<Arc<Move>>> {
         let blob = |dir: &BlobDir, name: BlobName| Blob {
             account: dir.account,
             path: crate::path::BlobPath::new(dir.container.clone(), name),
@@ -349,23 +349,23 @@ impl Fs {
         }
         let Some(rest) = item.name.as_str().strip_prefix(&old.prefix) else { return Ok(None) };
         let name = BlobName::parse(&format!("{}{rest}", new.prefix))?;
-        Ok(Some(Move {
+        Ok(Some(Arc::new(Move {
             from: blob(old, item.name.clone()),
             to: blob(new, name),
             properties: Arc::new(item.properties),
             precondition: Precondition::IfAbsent,
-        }))
+        })))
     }
 
     /// All copies, proven; or none, and the reason.
     async fn copy_all(
         self: &Arc<Self>,
-        moves: &[Move],
+        moves: &[Arc<Move>],
         caller: Caller,
     ) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
         // After the first failure nothing new is begun; what is under way comes to its end.
         let stop = &AtomicBool::new(false);
-        let results: Vec<_> = stream::iter(moves)
+        let results: Vec<_> = stream::iter(moves.iter().cloned())
             .take_while(|_| std::future::ready(!stop.load(Ordering::Relaxed)))
             .map(|step| async move {
                 let undo = step.precondition == Precondition::IfAbsent;
@@ -396,7 +396,7 @@ impl Fs {
         let Some(error) = failed else {
             return Ok(copies.into_iter().map(|(name, (_, copy))| (name, copy)).collect());
         };
-        stream::iter(copies.values())
+        stream::iter(copies.into_values())
             .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
                 if step.precondition == Precondition::IfAbsent {
                     self.take_back(&step.to, &copy.etag).await;
@@ -412,9 +412,9 @@ impl Fs {
     }
 
     /// Deletes all sources. What cannot be deleted stays beside its copy, and is reported.
-    async fn delete_all(&self, moves: &[Move]) -> Result<()> {
+    async fn delete_all(&self, moves: &[Arc<Move>]) -> Result<()> {
         let snapshots = self.snapshots_on_delete();
-        let failures: Vec<Error> = stream::iter(moves)
+        let failures: Vec<Error> = stream::iter(moves.iter().cloned())
             .map(|step| async move {
                 let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
                 if let Err(error) = &deleted {

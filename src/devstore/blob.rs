@@ -1,0 +1,492 @@
+//! Whole blobs: put, read, delete, and what hangs on a blob without being its content: metadata, properties, tier,
+//! tags, snapshots and the lease (§8–§12).
+
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::{Method, StatusCode};
+use md5::{Digest, Md5};
+
+use super::clock::rfc1123;
+use super::content::Content;
+use super::error::{Code, ServiceError};
+use super::lease::{Action, Lease};
+use super::model::{Blob, Kind, Properties, Tier, sent_metadata};
+use super::reply::{Outcome, Payload, Reply};
+use super::request::{Call, Upload};
+use super::server::Server;
+use super::state::{lease_id, uuid_header};
+use super::tags::{self, Tags};
+use super::xml::{self, Writer};
+
+/// Longest range whose MD5 or CRC64 is computed on request (§8).
+const HASHED_RANGE: u64 = 4 << 20;
+
+/// Put Blob (§9).
+pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
+    let kind = match call.header("x-ms-blob-type") {
+        Some("BlockBlob") => Kind::unlisted(),
+        Some("AppendBlob") => Kind::Append {
+            blocks: 0,
+            sealed: false,
+        },
+        Some("PageBlob") => Kind::Page {
+            sequence: call.number("x-ms-blob-sequence-number")?.unwrap_or(0),
+        },
+        Some(other) => return Err(ServiceError::invalid_header("x-ms-blob-type", other)),
+        None => return Err(ServiceError::missing_header("x-ms-blob-type")),
+    };
+    let block_blob = matches!(kind, Kind::Block { .. });
+    if !block_blob && !upload.bytes.is_empty() {
+        return Err(Code::InvalidHeaderValue.into());
+    }
+    let content = match kind {
+        Kind::Page { .. } => {
+            let size = call.number("x-ms-blob-content-length")?;
+            let size =
+                size.ok_or_else(|| ServiceError::missing_header("x-ms-blob-content-length"))?;
+            if size % 512 != 0 {
+                return Err(ServiceError::invalid_header(
+                    "x-ms-blob-content-length",
+                    &size.to_string(),
+                ));
+            }
+            Content::zeros(size)
+        }
+        _ => Content::from(upload.bytes),
+    };
+    let mut blob = Blob::new(kind, content, 0, call.now);
+    blob.properties = Properties::of_put(call);
+    let md5 = upload
+        .md5
+        .filter(|_| block_blob)
+        .map(|digest| STANDARD.encode(digest));
+    blob.properties.md5 = blob.properties.md5.or_else(|| md5.clone());
+    blob.metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
+    blob.tags = sent_tags(call)?;
+    blob.tier = call
+        .header("x-ms-access-tier")
+        .map(Tier::parse)
+        .transpose()?;
+    blob.tier_changed = blob.tier.map(|_| call.now);
+
+    let mut reply = commit(server, call, blob)?;
+    reply.set_optional("content-md5", md5.as_deref());
+    reply.set_optional(
+        "x-ms-content-crc64",
+        upload.crc64.map(crc64_header).as_deref(),
+    );
+    Ok(reply)
+}
+
+/// Installs a blob that was prepared without the lock; 201 with its stamp.
+pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
+    let address = call.blob()?;
+    let mut state = server.state(call.now);
+    state.admit(call)?;
+    blob.touch(state.ticks.next(), call.now);
+    let reply = Reply::new(StatusCode::CREATED)
+        .stamp(&blob)
+        .header("x-ms-request-server-encrypted", "true");
+    let entry = state.entry_or_new(address)?;
+    if let Some(old) = &entry.base {
+        // The service lets nobody change the type of a blob that is there.
+        if !old.kind.is_same(&blob.kind) {
+            return Err(Code::InvalidBlobType.into());
+        }
+        old.check_online()?;
+    }
+    entry.replace(blob);
+    Ok(reply)
+}
+
+pub(super) fn sent_tags(call: &Call) -> Result<Tags, ServiceError> {
+    call.header("x-ms-tags")
+        .map(tags::from_header)
+        .transpose()
+        .map(Option::unwrap_or_default)
+}
+
+/// `x-ms-content-crc64`: little endian, Base64 (§9).
+pub(super) fn crc64_header(crc: u64) -> String {
+    STANDARD.encode(crc.to_le_bytes())
+}
+
+/// Get Blob (§8).
+pub(super) fn get(server: &Server, call: &Call) -> Outcome {
+    let mut state = server.state(call.now);
+    let (entry, blob) = state.readable(call)?;
+    blob.check_online()?;
+    let size = blob.content.len();
+    let md5 = blob.properties.md5.as_deref();
+    let Some(range) = requested_range(call, size)? else {
+        let mut reply = Reply::new(StatusCode::OK).describe(call, entry, blob);
+        reply.set_optional("content-md5", md5);
+        reply.body = Payload::Content(blob.content.clone());
+        return Ok(reply);
+    };
+    let mut reply = Reply::new(StatusCode::PARTIAL_CONTENT).describe(call, entry, blob);
+    reply.set(
+        "content-range",
+        &format!("bytes {}-{}/{size}", range.start, range.end - 1),
+    );
+    reply.set_optional("x-ms-blob-content-md5", md5);
+    let content = blob.content.slice(range);
+    drop(state);
+    hash_range(call, &content, &mut reply)?;
+    reply.body = Payload::Content(content);
+    Ok(reply)
+}
+
+fn hash_range(call: &Call, content: &Content, reply: &mut Reply) -> Result<(), ServiceError> {
+    let (md5, crc) = (
+        call.flag("x-ms-range-get-content-md5"),
+        call.flag("x-ms-range-get-content-crc64"),
+    );
+    if (md5 || crc) && content.len() > HASHED_RANGE {
+        return Err(Code::OutOfRangeInput.into());
+    }
+    if md5 {
+        let digest = content
+            .chunks()
+            .fold(Md5::new(), |hash, chunk| hash.chain_update(chunk));
+        reply.set("content-md5", &STANDARD.encode(digest.finalize()));
+    }
+    if crc {
+        let mut digest = crc64fast_nvme::Digest::new();
+        content.chunks().for_each(|chunk| digest.write(&chunk));
+        reply.set("x-ms-content-crc64", &crc64_header(digest.sum64()));
+    }
+    Ok(())
+}
+
+/// The range a read asks for, cut at the end; 416 when it starts there or later. Other forms than `bytes=a-[b]` are
+/// ignored, as HTTP wants it.
+fn requested_range(call: &Call, size: u64) -> Result<Option<Range<u64>>, ServiceError> {
+    let header = call.header("x-ms-range").or_else(|| call.header("range"));
+    let Some((start, end)) = header.and_then(parse_range) else {
+        return Ok(None);
+    };
+    if start >= size {
+        return Err(ServiceError::from(Code::InvalidRange)
+            .with_header("content-range", format!("bytes */{size}")));
+    }
+    Ok(Some(
+        start..end.map_or(size, |end| size.min(end.saturating_add(1))),
+    ))
+}
+
+/// `bytes=a-b` or `bytes=a-`, the end inclusive.
+pub(super) fn parse_range(header: &str) -> Option<(u64, Option<u64>)> {
+    let (start, end) = header.strip_prefix("bytes=")?.split_once('-')?;
+    let start = start.parse().ok()?;
+    let end = if end.is_empty() {
+        None
+    } else {
+        Some(end.parse().ok()?)
+    };
+    end.is_none_or(|end| end >= start).then_some((start, end))
+}
+
+/// Get Blob Properties (§8): the headers of Get Blob without reading, so archived blobs answer too.
+pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
+    let mut state = server.state(call.now);
+    let (entry, blob) = state.readable(call)?;
+    let mut reply = Reply::new(StatusCode::OK).describe(call, entry, blob);
+    reply.set_optional("content-md5", blob.properties.md5.as_deref());
+    reply.set("content-length", &blob.content.len().to_string());
+    Ok(reply)
+}
+
+/// Get Blob Metadata (§8).
+pub(super) fn metadata(server: &Server, call: &Call) -> Outcome {
+    let mut state = server.state(call.now);
+    let (_, blob) = state.readable(call)?;
+    Ok(Reply::new(StatusCode::OK)
+        .stamp(blob)
+        .metadata(&blob.metadata))
+}
+
+/// Set Blob Metadata (§10). Removes copy state (X15).
+pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
+    let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
+    let mut state = server.state(call.now);
+    let ticks = state.ticks.next();
+    let blob = state.writable(call)?;
+    blob.metadata = metadata;
+    blob.copy = None;
+    blob.touch(ticks, call.now);
+    Ok(Reply::new(StatusCode::OK).stamp(blob))
+}
+
+/// Set Blob Properties (§10): sending one clears those not sent. Resizes and renumbers page blobs. Removes copy state.
+pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
+    let size = call.number("x-ms-blob-content-length")?;
+    let mut state = server.state(call.now);
+    let ticks = state.ticks.next();
+    let blob = state.writable(call)?;
+    if let Kind::Page { sequence } = &mut blob.kind {
+        match (
+            call.header("x-ms-sequence-number-action"),
+            call.number("x-ms-blob-sequence-number")?,
+        ) {
+            (Some("update"), Some(number)) => *sequence = number,
+            (Some("max"), Some(number)) => *sequence = number.max(*sequence),
+            (Some("increment"), None) => *sequence += 1,
+            (None, _) => {}
+            (Some(action), _) => {
+                return Err(ServiceError::invalid_header(
+                    "x-ms-sequence-number-action",
+                    action,
+                ));
+            }
+        }
+        if let Some(size) = size.filter(|size| size % 512 == 0) {
+            blob.content = blob.content.resize(size);
+        }
+    }
+    if let Some(sent) = Properties::sent(call) {
+        blob.properties = sent;
+    }
+    blob.copy = None;
+    blob.touch(ticks, call.now);
+    Ok(Reply::new(StatusCode::OK).stamp(blob))
+}
+
+/// Set Blob Tier (§10): leaves the ETag alone. Leaving the archive is instantaneous here but answers 202 like the real
+/// rehydration.
+pub(super) fn set_tier(server: &Server, call: &Call) -> Outcome {
+    let tier = call
+        .header("x-ms-access-tier")
+        .ok_or_else(|| ServiceError::missing_header("x-ms-access-tier"))?;
+    let tier = Tier::parse(tier)?;
+    let mut state = server.state(call.now);
+    let blob = unconditional(&mut state, call)?;
+    if !matches!(blob.kind, Kind::Block { .. }) {
+        return Err(Code::AccessTierNotSupportedForBlobType.into());
+    }
+    let rehydrates = blob.tier == Some(Tier::Archive) && tier != Tier::Archive;
+    blob.tier = Some(tier);
+    blob.tier_changed = Some(call.now);
+    Ok(Reply::new(if rehydrates {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    }))
+}
+
+/// Get Blob Tags (§10).
+pub(super) fn tags(server: &Server, call: &Call) -> Outcome {
+    let mut state = server.state(call.now);
+    let (_, blob) = state.readable(call)?;
+    let mut document = Writer::new();
+    document.nest("Tags", |document| write_tag_set(document, &blob.tags));
+    Ok(Reply::xml(document.finish()))
+}
+
+/// The `TagSet` element of Get Blob Tags and of listings.
+pub(super) fn write_tag_set(document: &mut Writer, tags: &Tags) {
+    document.nest("TagSet", |document| {
+        for (key, value) in tags {
+            document.nest("Tag", |document| {
+                document.element("Key", key);
+                document.element("Value", value);
+            });
+        }
+    });
+}
+
+/// Set Blob Tags (§10): leaves the ETag alone.
+pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome {
+    let tags = tags::check(xml::read_tags(&upload.bytes)?)?;
+    let mut state = server.state(call.now);
+    unconditional(&mut state, call)?.tags = tags;
+    Ok(Reply::new(StatusCode::NO_CONTENT))
+}
+
+/// The current blob for operations that ask for no lease id but honour one that is sent. A pending destination is closed
+/// to them as well.
+fn unconditional<'a>(
+    state: &'a mut super::state::State,
+    call: &Call,
+) -> Result<&'a mut Blob, ServiceError> {
+    state.readable(call)?;
+    let entry = state.entry(call.blob()?)?;
+    let blob = entry.base.as_mut().ok_or(Code::BlobNotFound)?;
+    if blob.is_pending() {
+        Err(Code::PendingCopyOperation.into())
+    } else {
+        Ok(blob)
+    }
+}
+
+/// Snapshot Blob (§11): own metadata if any is sent. The base keeps its ETag; no lease id is needed.
+pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
+    let metadata = sent_metadata(call, server.limits.metadata_bytes)?;
+    if call.snapshot().is_some() {
+        return Err(Code::InvalidOperation.into());
+    }
+    let mut state = server.state(call.now);
+    state.readable(call)?;
+    let ticks = state.ticks.next();
+    let entry = state.entry(call.blob()?)?;
+    let base = entry.base.as_ref().ok_or(Code::BlobNotFound)?;
+    if base.is_pending() {
+        return Err(Code::PendingCopyOperation.into());
+    }
+    let mut taken = base.clone();
+    if let Some(metadata) = metadata {
+        taken.metadata = metadata;
+        taken.touch(ticks, call.now);
+    }
+    let reply = Reply::new(StatusCode::CREATED).stamp(&taken);
+    let id = entry.add_snapshot(taken, ticks);
+    Ok(reply.header("x-ms-snapshot", id))
+}
+
+/// Delete Blob (§11). A pending destination must be aborted first (X13).
+pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
+    let address = call.blob()?;
+    let mut state = server.state(call.now);
+    if let Some(id) = call.snapshot() {
+        let entry = state.entry(address)?;
+        entry.snapshots.remove(id).ok_or(Code::BlobNotFound)?;
+    } else {
+        if state
+            .find(address)?
+            .is_none_or(|entry| entry.base.is_none() && entry.staged.is_empty())
+        {
+            return Err(Code::BlobNotFound.into());
+        }
+        state.admit(call)?;
+        let entry = state.entry_or_new(address)?;
+        match call.header("x-ms-delete-snapshots") {
+            Some("only") => entry.snapshots.clear(),
+            Some("include") => *entry = Default::default(),
+            None if !entry.snapshots.is_empty() => return Err(Code::SnapshotsPresent.into()),
+            None => *entry = Default::default(),
+            Some(other) => {
+                return Err(ServiceError::invalid_header("x-ms-delete-snapshots", other));
+            }
+        }
+    }
+    let container = state.container(&address.account, &address.container)?;
+    if container
+        .blobs
+        .get(&address.blob)
+        .is_some_and(|entry| entry.is_vacant())
+    {
+        container.blobs.remove(&address.blob);
+    }
+    Ok(Reply::new(StatusCode::ACCEPTED).header("x-ms-delete-type-permanent", "true"))
+}
+
+/// Lease Blob (§12). Every action on a pending destination is refused.
+pub(super) fn lease(server: &Server, call: &Call) -> Outcome {
+    let action = lease_action(call)?;
+    if call.snapshot().is_some() {
+        return Err(Code::InvalidOperation.into());
+    }
+    let mut state = server.state(call.now);
+    let entry = state.entry(call.blob()?)?;
+    let blob = entry.base.as_ref().ok_or(Code::BlobNotFound)?;
+    if blob.is_pending() {
+        return Err(Code::PendingCopyOperation.into());
+    }
+    super::condition::Conditions::of_target(call)?.check_write(Some(blob))?;
+    entry.lease = entry.lease.apply(action, call.now)?;
+    Ok(lease_reply(action, entry.lease, call).stamp(blob))
+}
+
+/// Status and headers of a lease action that was carried out.
+pub(super) fn lease_reply(action: Action, lease: Lease, call: &Call) -> Reply {
+    let mut reply = Reply::new(match action {
+        Action::Acquire { .. } => StatusCode::CREATED,
+        Action::Break { .. } => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    });
+    if let Lease::Leased { id, .. } = lease {
+        reply.set("x-ms-lease-id", &id.to_string());
+    }
+    if let Action::Break { .. } = action {
+        reply.set("x-ms-lease-time", &lease.seconds_left(call.now).to_string());
+    }
+    reply
+}
+
+/// Reads the headers of a lease request.
+pub(super) fn lease_action(call: &Call) -> Result<Action, ServiceError> {
+    let id = lease_id(call)?;
+    let id = || id.ok_or_else(|| ServiceError::missing_header("x-ms-lease-id"));
+    let proposed = uuid_header(call, "x-ms-proposed-lease-id")?;
+    match call
+        .header("x-ms-lease-action")
+        .ok_or_else(|| ServiceError::missing_header("x-ms-lease-action"))?
+    {
+        "acquire" => {
+            let duration = call.header("x-ms-lease-duration");
+            let duration =
+                duration.ok_or_else(|| ServiceError::missing_header("x-ms-lease-duration"))?;
+            let seconds = match duration.parse::<i64>() {
+                Ok(-1) => None,
+                Ok(seconds @ 15..=60) => Some(seconds as u64),
+                _ => {
+                    return Err(ServiceError::invalid_header(
+                        "x-ms-lease-duration",
+                        duration,
+                    ));
+                }
+            };
+            Ok(Action::Acquire { seconds, proposed })
+        }
+        "renew" => Ok(Action::Renew { id: id()? }),
+        "change" => {
+            let proposed =
+                proposed.ok_or_else(|| ServiceError::missing_header("x-ms-proposed-lease-id"))?;
+            Ok(Action::Change {
+                id: id()?,
+                proposed,
+            })
+        }
+        "release" => Ok(Action::Release { id: id()? }),
+        "break" => {
+            let period = call.number("x-ms-lease-break-period")?;
+            match period {
+                Some(61..) => Err(ServiceError::invalid_header(
+                    "x-ms-lease-break-period",
+                    "over 60",
+                )),
+                _ => Ok(Action::Break { period }),
+            }
+        }
+        other => Err(ServiceError::invalid_header("x-ms-lease-action", other)),
+    }
+}
+
+/// Get Account Information (§6).
+pub(super) fn account_information(call: &Call) -> Outcome {
+    let mut reply = Reply::new(StatusCode::OK)
+        .header("x-ms-sku-name", "Standard_LRS")
+        .header("x-ms-account-kind", "StorageV2")
+        .header("x-ms-is-hns-enabled", "false");
+    if call.method == Method::GET {
+        reply.set("content-length", "0");
+    }
+    reply.set("date", &rfc1123(call.now));
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        assert_eq!(parse_range("bytes=0-4"), Some((0, Some(4))));
+        assert_eq!(parse_range("bytes=7-"), Some((7, None)));
+        for ignored in ["bytes=-3", "bytes=4-3", "bytes=0-1,3-4", "pages=0-1", ""] {
+            assert_eq!(parse_range(ignored), None, "{ignored}");
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Conditional headers (§5).
+//!
+//! The same four headers (and a predicate over tags) mean slightly different things on a read, on a write and on the
+//! source of a copy: which combinations are legal, and whether an unmet one is 304, 409 or 412. [`Conditions`] reads
+//! them once; the three `check_*` methods know the difference.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use hyper::StatusCode;
+
+use super::clock::whole_seconds;
+use super::error::{Code, ServiceError};
+use super::model::{Blob, ETag};
+use super::request::Call;
+use super::tags;
+
+/// An `If-Match` or `If-None-Match` value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tag {
+    Any,
+    Is(String),
+}
+
+impl Tag {
+    fn parse(text: &str) -> Tag {
+        match text.trim().trim_matches('"') {
+            "*" => Tag::Any,
+            tag => Tag::Is(tag.to_owned()),
+        }
+    }
+
+    fn matches(&self, etag: ETag) -> bool {
+        match self {
+            Tag::Any => true,
+            Tag::Is(tag) => *tag == etag.to_string(),
+        }
+    }
+}
+
+/// The conditions of one request, for its target or for its copy source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Conditions {
+    matches: Option<Tag>,
+    none_matches: Option<Tag>,
+    modified_since: Option<SystemTime>,
+    unmodified_since: Option<SystemTime>,
+    tags: Option<String>,
+}
+
+/// What a condition is compared with.
+struct Subject<'a> {
+    etag: ETag,
+    last_modified: SystemTime,
+    tags: &'a BTreeMap<String, String>,
+}
+
+impl Conditions {
+    /// The conditions on what the request line names.
+    pub fn of_target(call: &Call) -> Result<Conditions, ServiceError> {
+        Conditions::read(
+            call,
+            [
+                "if-match",
+                "if-none-match",
+                "if-modified-since",
+                "if-unmodified-since",
+                "x-ms-if-tags",
+            ],
+        )
+    }
+
+    /// The conditions on a copy source.
+    pub fn of_source(call: &Call) -> Result<Conditions, ServiceError> {
+        Conditions::read(
+            call,
+            [
+                "x-ms-source-if-match",
+                "x-ms-source-if-none-match",
+                "x-ms-source-if-modified-since",
+                "x-ms-source-if-unmodified-since",
+                "x-ms-source-if-tags",
+            ],
+        )
+    }
+
+    fn read(call: &Call, names: [&str; 5]) -> Result<Conditions, ServiceError> {
+        let [matches, none_matches, modified, unmodified, tags] = names;
+        let date = |name: &str| {
+            call.header(name)
+                .map(|text| {
+                    httpdate::parse_http_date(text)
+                        .map_err(|_| ServiceError::invalid_header(name, text))
+                })
+                .transpose()
+        };
+        Ok(Conditions {
+            matches: call.header(matches).map(Tag::parse),
+            none_matches: call.header(none_matches).map(Tag::parse),
+            modified_since: date(modified)?,
+            unmodified_since: date(unmodified)?,
+            tags: call.header(tags).map(str::to_owned),
+        })
+    }
+
+    /// On a read any combination is legal; `If-None-Match` and `If-Modified-Since` are met if either is.
+    pub fn check_read(&self, blob: &Blob) -> Result<(), ServiceError> {
+        if self.none_matches == Some(Tag::Any) {
+            return Err(Code::UnsatisfiableCondition.into());
+        }
+        let subject = subject(blob);
+        if !self.required_hold(&subject)? {
+            return Err(Code::ConditionNotMet.into());
+        }
+        let changed = [
+            self.none_matches
+                .as_ref()
+                .map(|tag| !tag.matches(subject.etag)),
+            self.modified_since
+                .map(|since| subject.last_modified > since),
+        ];
+        if changed.iter().flatten().any(|met| *met) || changed.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        Err(ServiceError::from(Code::ConditionNotMet).with_status(StatusCode::NOT_MODIFIED))
+    }
+
+    /// On a write, `blob` being absent when the name is free.
+    pub fn check_write(&self, blob: Option<&Blob>) -> Result<(), ServiceError> {
+        let (etags, dates) = (
+            (self.matches.is_some(), self.none_matches.is_some()),
+            (
+                self.modified_since.is_some(),
+                self.unmodified_since.is_some(),
+            ),
+        );
+        // Allowed besides a single condition: If-None-Match + If-Modified-Since, If-Match + If-Unmodified-Since.
+        let conflict = etags == (true, true)
+            || dates == (true, true)
+            || (etags.0 && dates.0)
+            || (etags.1 && dates.1);
+        if conflict {
+            return Err(Code::MultipleConditionHeadersNotSupported.into());
+        }
+        let Some(blob) = blob else {
+            let needs_blob =
+                self.matches.is_some() || self.unmodified_since.is_some() || self.tags.is_some();
+            return if needs_blob {
+                Err(Code::ConditionNotMet.into())
+            } else {
+                Ok(())
+            };
+        };
+        if self.none_matches == Some(Tag::Any) {
+            return Err(Code::BlobAlreadyExists.into());
+        }
+        if self.all_hold(blob)? {
+            Ok(())
+        } else {
+            Err(Code::ConditionNotMet.into())
+        }
+    }
+
+    /// On the source of a copy, where every unmet condition is 412.
+    pub fn check_source(&self, blob: &Blob) -> Result<(), ServiceError> {
+        if self.all_hold(blob)? {
+            Ok(())
+        } else {
+            Err(Code::SourceConditionNotMet.into())
+        }
+    }
+
+    fn all_hold(&self, blob: &Blob) -> Result<bool, ServiceError> {
+        let subject = subject(blob);
+        Ok(self.required_hold(&subject)?
+            && self
+                .none_matches
+                .as_ref()
+                .is_none_or(|tag| !tag.matches(subject.etag))
+            && self
+                .modified_since
+                .is_none_or(|since| subject.last_modified > since))
+    }
+
+    fn required_hold(&self, subject: &Subject) -> Result<bool, ServiceError> {
+        Ok(self
+            .matches
+            .as_ref()
+            .is_none_or(|tag| tag.matches(subject.etag))
+            && self
+                .unmodified_since
+                .is_none_or(|since| subject.last_modified <= since)
+            && match &self.tags {
+                Some(predicate) => tags::matches(predicate, subject.tags)?,
+                None => true,
+            })
+    }
+}
+
+fn subject(blob: &Blob) -> Subject<'_> {
+    Subject {
+        etag: blob.etag,
+        last_modified: whole_seconds(blob.last_modified),
+        tags: &blob.tags,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn blob() -> Blob {
+        Blob::sample(7, SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_500))
+    }
+
+    fn tag(etag: u64) -> Option<Tag> {
+        Some(Tag::parse(&format!("\"{}\"", ETag::from_ticks(etag))))
+    }
+
+    fn at(seconds: u64) -> Option<SystemTime> {
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn reads_answer_304_or_412() {
+        let none = Conditions::default();
+        let rows = [
+            (none.clone(), 200),
+            (
+                Conditions {
+                    matches: tag(7),
+                    ..none.clone()
+                },
+                200,
+            ),
+            (
+                Conditions {
+                    matches: tag(8),
+                    ..none.clone()
+                },
+                412,
+            ),
+            (
+                Conditions {
+                    none_matches: tag(7),
+                    ..none.clone()
+                },
+                304,
+            ),
+            (
+                Conditions {
+                    none_matches: tag(8),
+                    ..none.clone()
+                },
+                200,
+            ),
+            (
+                Conditions {
+                    modified_since: at(1000),
+                    ..none.clone()
+                },
+                304,
+            ),
+            (
+                Conditions {
+                    modified_since: at(999),
+                    ..none.clone()
+                },
+                200,
+            ),
+            (
+                Conditions {
+                    unmodified_since: at(1000),
+                    ..none.clone()
+                },
+                200,
+            ),
+            (
+                Conditions {
+                    unmodified_since: at(999),
+                    ..none.clone()
+                },
+                412,
+            ),
+            (
+                Conditions {
+                    none_matches: tag(7),
+                    modified_since: at(999),
+                    ..none.clone()
+                },
+                200,
+            ),
+            (
+                Conditions {
+                    none_matches: Some(Tag::Any),
+                    ..none.clone()
+                },
+                400,
+            ),
+            (
+                Conditions {
+                    tags: Some("a = 'b'".into()),
+                    ..none
+                },
+                412,
+            ),
+        ];
+        for (conditions, status) in rows {
+            let got = conditions
+                .check_read(&blob())
+                .map_or_else(|error| error.status.as_u16(), |()| 200);
+            assert_eq!(got, status, "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn writes_answer_409_or_412() {
+        let none = Conditions::default();
+        let rows = [
+            (
+                Conditions {
+                    none_matches: Some(Tag::Any),
+                    ..none.clone()
+                },
+                Some("BlobAlreadyExists"),
+                None,
+            ),
+            (
+                Conditions {
+                    matches: Some(Tag::Any),
+                    ..none.clone()
+                },
+                None,
+                Some("ConditionNotMet"),
+            ),
+            (
+                Conditions {
+                    matches: tag(8),
+                    ..none.clone()
+                },
+                Some("ConditionNotMet"),
+                Some("ConditionNotMet"),
+            ),
+            (
+                Conditions {
+                    none_matches: tag(7),
+                    ..none.clone()
+                },
+                Some("ConditionNotMet"),
+                None,
+            ),
+            (
+                Conditions {
+                    matches: tag(7),
+                    unmodified_since: at(1000),
+                    ..none.clone()
+                },
+                None,
+                Some("ConditionNotMet"),
+            ),
+            (
+                Conditions {
+                    matches: tag(7),
+                    none_matches: tag(8),
+                    ..none
+                },
+                Some("MultipleConditionHeadersNotSupported"),
+                Some("MultipleConditionHeadersNotSupported"),
+            ),
+        ];
+        let blob = blob();
+        for (conditions, existing, missing) in rows {
+            let code = |blob| {
+                conditions
+                    .check_write(blob)
+                    .err()
+                    .map(|error| error.code.into_owned())
+            };
+            assert_eq!(code(Some(&blob)).as_deref(), existing, "{conditions:?}");
+            assert_eq!(code(None).as_deref(), missing, "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn sources_always_answer_412() {
+        let conditions = Conditions {
+            none_matches: tag(7),
+            ..Conditions::default()
+        };
+        assert_eq!(
+            conditions.check_source(&blob()).unwrap_err().code,
+            "SourceConditionNotMet"
+        );
+    }
+}

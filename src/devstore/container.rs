@@ -1,0 +1,145 @@
+//! Containers: making and deleting them, their metadata, public access and lease (§6).
+
+use std::collections::BTreeMap;
+
+use hyper::StatusCode;
+
+use super::blob::{lease_action, lease_reply};
+use super::clock::rfc1123;
+use super::error::{Code, ServiceError};
+use super::lease::{Holder, Lease};
+use super::model::{ETag, sent_metadata};
+use super::reply::{Outcome, Reply};
+use super::request::Call;
+use super::server::Server;
+use super::state::{Access, Container, lease_id};
+use super::xml::Writer;
+
+/// Create Container.
+pub(super) fn create(server: &Server, call: &Call) -> Outcome {
+    let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
+    let access = Access::parse(call.header("x-ms-blob-public-access"))?;
+    let mut state = server.state(call.now);
+    let etag = ETag::from_ticks(state.ticks.next());
+    let containers = state.containers(&call.account)?;
+    let name = call.container()?;
+    if containers.contains_key(name) {
+        return Err(Code::ContainerAlreadyExists.into());
+    }
+    let container = Container {
+        blobs: BTreeMap::new(),
+        etag,
+        last_modified: call.now,
+        metadata,
+        access,
+        lease: Lease::default(),
+    };
+    let reply = stamp(Reply::new(StatusCode::CREATED), &container);
+    containers.insert(name.to_owned(), container);
+    Ok(reply)
+}
+
+/// Delete Container. Leases and pending copies inside do not matter; the name is free at once, which the real service
+/// takes half a minute for.
+pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
+    let given = lease_id(call)?;
+    let mut state = server.state(call.now);
+    let container = state.container(&call.account, call.container()?)?;
+    container
+        .lease
+        .at(call.now)
+        .check_write(given, Holder::Container)?;
+    check_dates(call, container)?;
+    state.containers(&call.account)?.remove(call.container()?);
+    Ok(Reply::new(StatusCode::ACCEPTED))
+}
+
+/// The only conditions containers know are those on dates.
+fn check_dates(call: &Call, container: &Container) -> Result<(), ServiceError> {
+    let date = |name: &str| {
+        call.header(name)
+            .and_then(|text| httpdate::parse_http_date(text).ok())
+    };
+    let modified = super::clock::whole_seconds(container.last_modified);
+    let unmet = date("if-modified-since").is_some_and(|since| modified <= since)
+        || date("if-unmodified-since").is_some_and(|since| modified > since);
+    if unmet {
+        Err(Code::ConditionNotMet.into())
+    } else {
+        Ok(())
+    }
+}
+
+/// Get Container Properties and Get Container Metadata.
+pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
+    let given = lease_id(call)?;
+    let mut state = server.state(call.now);
+    let container = state.container(&call.account, call.container()?)?;
+    let lease = container.lease.at(call.now);
+    lease.check_read(given, Holder::Container)?;
+    let mut reply = stamp(
+        Reply::new(StatusCode::OK).metadata(&container.metadata),
+        container,
+    )
+    .header("x-ms-lease-state", lease.state())
+    .header("x-ms-lease-status", lease.status())
+    .header("x-ms-has-immutability-policy", "false")
+    .header("x-ms-has-legal-hold", "false");
+    reply.set_optional("x-ms-lease-duration", lease.duration());
+    reply.set_optional("x-ms-blob-public-access", container.access.name());
+    Ok(reply)
+}
+
+/// Set Container Metadata.
+pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
+    let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
+    change(server, call, |container| container.metadata = metadata)
+}
+
+/// Set Container ACL: public access only. Stored access policies in the body are accepted and have no effect.
+pub(super) fn set_acl(server: &Server, call: &Call) -> Outcome {
+    let access = Access::parse(call.header("x-ms-blob-public-access"))?;
+    change(server, call, |container| container.access = access)
+}
+
+fn change(server: &Server, call: &Call, apply: impl FnOnce(&mut Container)) -> Outcome {
+    let given = lease_id(call)?;
+    let mut state = server.state(call.now);
+    let etag = ETag::from_ticks(state.ticks.next());
+    let container = state.container(&call.account, call.container()?)?;
+    container
+        .lease
+        .at(call.now)
+        .check_read(given, Holder::Container)?;
+    check_dates(call, container)?;
+    apply(container);
+    container.etag = etag;
+    container.last_modified = call.now;
+    Ok(stamp(Reply::new(StatusCode::OK), container))
+}
+
+/// Get Container ACL.
+pub(super) fn acl(server: &Server, call: &Call) -> Outcome {
+    let mut state = server.state(call.now);
+    let container = state.container(&call.account, call.container()?)?;
+    let mut document = Writer::new();
+    document.element("SignedIdentifiers", "");
+    let mut reply = stamp(Reply::xml(document.finish()), container);
+    reply.set_optional("x-ms-blob-public-access", container.access.name());
+    Ok(reply)
+}
+
+/// Lease Container: guards the container's deletion only.
+pub(super) fn lease(server: &Server, call: &Call) -> Outcome {
+    let action = lease_action(call)?;
+    let mut state = server.state(call.now);
+    let container = state.container(&call.account, call.container()?)?;
+    container.lease = container.lease.apply(action, call.now)?;
+    Ok(stamp(lease_reply(action, container.lease, call), container))
+}
+
+fn stamp(mut reply: Reply, container: &Container) -> Reply {
+    reply.set("etag", &container.etag.quoted());
+    reply.set("last-modified", &rfc1123(container.last_modified));
+    reply
+}

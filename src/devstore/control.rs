@@ -1,0 +1,367 @@
+//! The control interface: what a test may do to the server that no client of the real service could.
+//!
+//! Two doors lead to the same functions on [`Server`]: HTTP below `/-/`, a name no account can have, for tests in other
+//! processes; and the methods of [`Devstore`](super::Devstore) for callers in this one.
+//!
+//! | request | effect |
+//! |---|---|
+//! | `GET /-/stats`, `POST /-/stats/reset` | counters |
+//! | `GET /-/requests` | the log of requests |
+//! | `GET /-/copies`, `POST /-/copies/ID/hold\|release\|fail\|trouble\|replace` | steer copies; `fail` and `trouble` take `?status=&code=` |
+//! | `POST /-/policy` | change pace and limits, see [`PolicyChange`] |
+//! | `POST /-/sparse?account=&container=&blob=&size=[&block=]` | a blob of zeros, in blocks if `block` gives their size |
+//! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use md5::{Digest, Md5};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::content::Content;
+use super::engine::CopySummary;
+use super::faults::Fault;
+use super::lease::Lease;
+use super::model::{Blob, Block, ETag, Kind, Metadata};
+use super::reply::Reply;
+use super::request::{BlobAddress, Query, check_blob_name, check_container_name};
+use super::server::Server;
+use super::state::{Access, Container, PolicyChange, State};
+
+/// Paths that belong to the control interface.
+pub(super) const PREFIX: &str = "/-/";
+
+/// Longest control body in bytes; they are a few lines of JSON.
+const BODY: usize = 1 << 20;
+
+/// Most blocks made for one sparse blob.
+const SPARSE_BLOCKS: u64 = 50_000;
+
+/// Why a control request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// The server has no such account.
+    #[error("no account {0}")]
+    UnknownAccount(String),
+    /// No blob or container of that name.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// No pending copy of that id.
+    #[error("no pending copy {0}")]
+    UnknownCopy(String),
+    /// The request makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Server {
+    /// Makes a container unless it is there.
+    pub fn make_container(&self, account: &str, container: &str) -> Result<(), ControlError> {
+        let now = SystemTime::now();
+        make_container(&mut self.state(now), account, container, now).map(drop)
+    }
+
+    /// Puts a block blob in place as if by Put Blob, its container too.
+    pub fn plant(
+        &self,
+        account: &str,
+        container: &str,
+        blob: &str,
+        bytes: Bytes,
+        content_type: &str,
+    ) -> Result<(), ControlError> {
+        let md5 = STANDARD.encode(Md5::digest(&bytes));
+        let mut planted = Blob::new(Kind::unlisted(), Content::from(bytes), 0, SystemTime::now());
+        planted.properties.content_type = content_type.to_owned();
+        planted.properties.md5 = Some(md5);
+        self.plant_blob(account, container, blob, planted)
+    }
+
+    /// Puts a block blob of `size` zero bytes in place, in committed blocks of `block` bytes if given.
+    pub fn plant_sparse(
+        &self,
+        account: &str,
+        container: &str,
+        blob: &str,
+        size: u64,
+        block: Option<u64>,
+    ) -> Result<(), ControlError> {
+        let blocks = match block {
+            Some(block) if block == 0 || size.div_ceil(block) > SPARSE_BLOCKS => {
+                return Err(ControlError::Invalid(format!(
+                    "{size} bytes do not fit into blocks of {block}"
+                )));
+            }
+            Some(block) => (0..size.div_ceil(block))
+                .map(|number| Block {
+                    id: STANDARD.encode(format!("sparse{number:06}")),
+                    content: Content::zeros(block.min(size - number * block)),
+                })
+                .collect(),
+            None => Arc::default(),
+        };
+        let planted = Blob::new(
+            Kind::Block { blocks },
+            Content::zeros(size),
+            0,
+            SystemTime::now(),
+        );
+        self.plant_blob(account, container, blob, planted)
+    }
+
+    fn plant_blob(
+        &self,
+        account: &str,
+        container: &str,
+        blob: &str,
+        mut planted: Blob,
+    ) -> Result<(), ControlError> {
+        check_blob_name(blob).map_err(|error| ControlError::Invalid(error.message.into_owned()))?;
+        let now = SystemTime::now();
+        let mut state = self.state(now);
+        planted.touch(state.ticks.next(), now);
+        let container = make_container(&mut state, account, container, now)?;
+        container
+            .blobs
+            .entry(blob.to_owned())
+            .or_default()
+            .replace(planted);
+        Ok(())
+    }
+
+    /// The committed content of a blob in one piece.
+    pub fn content(
+        &self,
+        account: &str,
+        container: &str,
+        blob: &str,
+    ) -> Result<Bytes, ControlError> {
+        let address = BlobAddress {
+            account: account.to_owned(),
+            container: container.to_owned(),
+            blob: blob.to_owned(),
+        };
+        let mut state = self.state(SystemTime::now());
+        let base = state
+            .entry(&address)
+            .ok()
+            .and_then(|entry| entry.base.as_ref());
+        let content = base.map(|base| base.content.clone());
+        drop(state);
+        content
+            .map(|content| content.to_bytes())
+            .ok_or_else(|| ControlError::NotFound(address.to_string()))
+    }
+
+    /// All copies, concluded ones first.
+    pub fn copies(&self) -> Vec<CopySummary> {
+        let now = SystemTime::now();
+        self.state(now).copy_summaries(now)
+    }
+
+    /// Applies one of the actions of the table above to a pending copy; a replaced one answers with the new id.
+    pub fn steer_copy(&self, id: &str, action: CopyAction) -> Result<Option<String>, ControlError> {
+        let unknown = || ControlError::UnknownCopy(id.to_owned());
+        let copy: Uuid = id.parse().map_err(|_| unknown())?;
+        let now = SystemTime::now();
+        let mut state = self.state(now);
+        let known = match action {
+            CopyAction::Hold => state.hold_copy(copy, now),
+            CopyAction::Release => state.release_copy(copy, now),
+            CopyAction::Fail { status, code } => state.fail_copy(copy, status, &code, now),
+            CopyAction::Trouble { status, code } => state.trouble_copy(copy, status, &code, now),
+            CopyAction::Replace => {
+                return state
+                    .replace_copy(copy, now)
+                    .map(|new| Some(new.to_string()))
+                    .ok_or_else(unknown);
+            }
+        };
+        if known { Ok(None) } else { Err(unknown()) }
+    }
+
+    pub fn change_policy(&self, change: PolicyChange) {
+        self.state(SystemTime::now()).policy.change(change);
+    }
+}
+
+/// What can be done to a pending copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyAction {
+    /// Freeze its progress.
+    Hold,
+    /// Let it go on.
+    Release,
+    /// End it as failed to read the source with this status and code.
+    Fail {
+        /// Three digits.
+        status: u16,
+        /// Service error code.
+        code: String,
+    },
+    /// Freeze it with the description of a retryable failure (X10).
+    Trouble {
+        /// Three digits.
+        status: u16,
+        /// Service error code.
+        code: String,
+    },
+    /// Let another copy id be pending at the destination, as if another client had aborted and started anew.
+    Replace,
+}
+
+fn make_container<'a>(
+    state: &'a mut State,
+    account: &str,
+    container: &str,
+    now: SystemTime,
+) -> Result<&'a mut Container, ControlError> {
+    check_container_name(container)
+        .map_err(|error| ControlError::Invalid(error.message.into_owned()))?;
+    let etag = ETag::from_ticks(state.ticks.next());
+    let containers = state
+        .containers(account)
+        .map_err(|_| ControlError::UnknownAccount(account.to_owned()))?;
+    Ok(containers
+        .entry(container.to_owned())
+        .or_insert_with(|| Container {
+            blobs: Default::default(),
+            etag,
+            last_modified: now,
+            metadata: Metadata::new(),
+            access: Access::Private,
+            lease: Lease::default(),
+        }))
+}
+
+/// Answers a request below [`PREFIX`].
+pub(super) async fn answer(server: &Server, request: Request<Incoming>) -> Reply {
+    let (parts, body) = request.into_parts();
+    let body = match Limited::new(body, BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return refuse(ControlError::Invalid(error.to_string())),
+    };
+    let query = Query::parse(parts.uri.query().unwrap_or(""));
+    let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or("");
+    route(server, &parts.method, path, &query, &body).unwrap_or_else(refuse)
+}
+
+fn route(
+    server: &Server,
+    method: &Method,
+    path: &str,
+    query: &Query,
+    body: &[u8],
+) -> Result<Reply, ControlError> {
+    match (
+        method.as_str(),
+        path.split('/').collect::<Vec<_>>().as_slice(),
+    ) {
+        ("GET", ["stats"]) => Ok(json(&server.statistics.snapshot())),
+        ("POST", ["stats", "reset"]) => {
+            server.statistics.reset();
+            Ok(done())
+        }
+        ("GET", ["requests"]) => Ok(json(&server.statistics.log())),
+        ("GET", ["copies"]) => Ok(json(&server.copies())),
+        ("POST", ["copies", id, action]) => {
+            let new = server.steer_copy(id, copy_action(action, query)?)?;
+            Ok(new.map_or_else(done, |id| json(&serde_json::json!({ "id": id }))))
+        }
+        ("POST", ["policy"]) => {
+            server.change_policy(parse(body)?);
+            Ok(done())
+        }
+        ("POST", ["sparse"]) => {
+            let required = |name: &str| {
+                query
+                    .nonempty(name)
+                    .ok_or_else(|| ControlError::Invalid(format!("parameter {name} is missing")))
+            };
+            let (account, container, blob) = (
+                required("account")?,
+                required("container")?,
+                required("blob")?,
+            );
+            let block = query.nonempty("block").map(number).transpose()?;
+            server.plant_sparse(account, container, blob, number(required("size")?)?, block)?;
+            Ok(done())
+        }
+        ("POST", ["faults"]) => {
+            server.faults.add(parse::<Fault>(body)?);
+            Ok(done())
+        }
+        ("DELETE", ["faults"]) => {
+            server.faults.clear();
+            Ok(done())
+        }
+        (method, _) => Err(ControlError::NotFound(format!("{method} {PREFIX}{path}"))),
+    }
+}
+
+fn copy_action(action: &str, query: &Query) -> Result<CopyAction, ControlError> {
+    let failure = |default_status: u16, default_code: &str| {
+        let status = query
+            .nonempty("status")
+            .map(number::<u16>)
+            .transpose()?
+            .unwrap_or(default_status);
+        Ok((
+            status,
+            query.nonempty("code").unwrap_or(default_code).to_owned(),
+        ))
+    };
+    Ok(match action {
+        "hold" => CopyAction::Hold,
+        "release" => CopyAction::Release,
+        "replace" => CopyAction::Replace,
+        "fail" => failure(404, "ResourceNotFound")
+            .map(|(status, code)| CopyAction::Fail { status, code })?,
+        "trouble" => {
+            failure(502, "BadGateway").map(|(status, code)| CopyAction::Trouble { status, code })?
+        }
+        other => {
+            return Err(ControlError::Invalid(format!(
+                "{other} is nothing that can be done to a copy"
+            )));
+        }
+    })
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, ControlError> {
+    text.parse()
+        .map_err(|_| ControlError::Invalid(format!("{text} is not a number in range")))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+    serde_json::from_slice(body).map_err(|error| ControlError::Invalid(error.to_string()))
+}
+
+fn json(value: &impl Serialize) -> Reply {
+    // Plain structs of strings and numbers always serialize.
+    Reply::document(
+        "application/json",
+        serde_json::to_string(value).unwrap_or_default(),
+    )
+}
+
+fn done() -> Reply {
+    Reply::new(StatusCode::NO_CONTENT)
+}
+
+fn refuse(error: ControlError) -> Reply {
+    let mut reply = json(&serde_json::json!({ "error": error.to_string() }));
+    reply.status = match error {
+        ControlError::Invalid(_) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::NOT_FOUND,
+    };
+    reply
+}

@@ -1,0 +1,185 @@
+//! Copy Blob, Copy Blob From URL and Abort Copy Blob (§13.2, §13.6, §13.7): what is checked before a copy begins and
+//! what the destination inherits. How a copy then proceeds is the [`engine`](super::engine)'s affair.
+
+use hyper::StatusCode;
+
+use super::blob::sent_tags;
+use super::clock::rfc1123;
+use super::condition::Conditions;
+use super::engine::NewCopy;
+use super::error::{Code, ServiceError};
+use super::from_url::check_source_hash;
+use super::lease::Holder;
+use super::model::{Blob, Kind, Metadata, Tier, sent_metadata};
+use super::reply::{Outcome, Reply};
+use super::request::Call;
+use super::server::Server;
+use super::source::{Source, cannot_verify};
+use super::state::{State, lease_id};
+use super::tags::Tags;
+
+/// Copy Blob: asynchronous, any blob type (§13.2).
+pub(super) fn start(server: &Server, call: &Call) -> Outcome {
+    let source = Source::of(server, call, true)?;
+    let settings = Settings::of(server, call)?;
+    let mut state = server.state(call.now);
+    let original = source.read(&mut state)?.clone();
+    begin(&mut state, call, source, original, settings, false)
+}
+
+/// Copy Blob From URL: a small block blob, done when answered (§13.7).
+pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
+    let source = Source::of(server, call, false)?;
+    let mut settings = Settings::of(server, call)?;
+    let original = source.read(&mut server.state(call.now))?.clone();
+    if !matches!(original.kind, Kind::Block { .. }) {
+        return Err(Code::InvalidSourceBlobType.into());
+    }
+    if original.content.len() > server.limits.sync_copy_bytes {
+        let too_large = "The source blob is too large for a synchronous copy.";
+        let error = ServiceError::from(Code::RequestBodyTooLarge).with_message(too_large);
+        return Err(cannot_verify(error.with_status(StatusCode::CONFLICT)));
+    }
+    let hashes = check_source_hash(call, &original.content)?;
+    if copies_tags(call)? {
+        settings.tags = original.tags.clone();
+    }
+    let mut state = server.state(call.now);
+    let mut reply = begin(&mut state, call, source, original, settings, true)?;
+    hashes.write(&mut reply);
+    Ok(reply)
+}
+
+/// `x-ms-copy-source-tag-option`, which excludes tags of the request's own.
+pub(super) fn copies_tags(call: &Call) -> Result<bool, ServiceError> {
+    match call.header("x-ms-copy-source-tag-option") {
+        Some("COPY") if call.headers.contains_key("x-ms-tags") => {
+            Err(Code::BothUserTagsAndSourceTagsCopyPresentException.into())
+        }
+        Some("COPY") => Ok(true),
+        Some("REPLACE") | None => Ok(false),
+        Some(other) => Err(ServiceError::invalid_header(
+            "x-ms-copy-source-tag-option",
+            other,
+        )),
+    }
+}
+
+/// What the request sets on the destination instead of inheriting it.
+struct Settings {
+    /// `None` copies the source's (X3).
+    metadata: Option<Metadata>,
+    /// Never inherited (X4).
+    tags: Tags,
+    tier: Option<Tier>,
+    seal: bool,
+}
+
+impl Settings {
+    fn of(server: &Server, call: &Call) -> Result<Settings, ServiceError> {
+        Ok(Settings {
+            metadata: sent_metadata(call, server.limits.metadata_bytes)?,
+            tags: sent_tags(call)?,
+            tier: call
+                .header("x-ms-access-tier")
+                .map(Tier::parse)
+                .transpose()?,
+            seal: call.flag("x-ms-seal-blob"),
+        })
+    }
+}
+
+fn begin(
+    state: &mut State,
+    call: &Call,
+    source: Source,
+    original: Blob,
+    settings: Settings,
+    synchronous: bool,
+) -> Outcome {
+    let destination = call.blob()?.clone();
+    if let Some(snapshot) = call.snapshot() {
+        return Err(ServiceError::invalid_query("snapshot", snapshot));
+    }
+    Conditions::of_source(call)?.check_source(&original)?;
+    if original.tier == Some(Tier::Archive) && settings.tier.is_none() {
+        return Err(Code::BlobArchived.into());
+    }
+    let tier = admit_destination(state, call, &original)?.filter(|tier| *tier != Tier::Archive);
+    let source_etag = original.etag;
+    let kind = match original.kind {
+        Kind::Append { blocks, .. } => Kind::Append {
+            blocks,
+            sealed: settings.seal,
+        },
+        other => other,
+    };
+    let finished = Blob {
+        kind,
+        metadata: settings.metadata.unwrap_or(original.metadata),
+        tags: settings.tags,
+        tier: settings.tier.or(tier),
+        tier_changed: settings.tier.map(|_| call.now),
+        created: call.now,
+        copy: None,
+        ..original
+    };
+    let copy = NewCopy {
+        destination,
+        source: source.name,
+        source_url: source.url,
+        source_etag,
+        source_expiry: source.expiry,
+        finished,
+        synchronous,
+    };
+    let (copy, etag) = state.begin_copy(copy, call.now)?;
+    Ok(Reply::new(StatusCode::ACCEPTED)
+        .header("etag", etag.quoted())
+        .header("last-modified", rfc1123(call.now))
+        .header("x-ms-copy-id", copy.id.to_string())
+        .header("x-ms-copy-status", copy.status.name()))
+}
+
+/// The destination's part of §13.2: free of a pending copy (C10), of the source's type (C7), not archived, and if leased
+/// then for ever (X5). Returns the tier an overwritten block blob hands on.
+fn admit_destination(
+    state: &mut State,
+    call: &Call,
+    original: &Blob,
+) -> Result<Option<Tier>, ServiceError> {
+    state.admit(call)?;
+    let Some(entry) = state.find(call.blob()?)? else {
+        return Ok(None);
+    };
+    if entry.lease.at(call.now).is_finite() {
+        return Err(Code::InfiniteLeaseDurationRequired.into());
+    }
+    let Some(base) = &entry.base else {
+        return Ok(None);
+    };
+    if !base.kind.is_same(&original.kind) {
+        return Err(Code::InvalidBlobType.into());
+    }
+    base.check_online()?;
+    Ok(base.tier)
+}
+
+/// Abort Copy Blob (§13.6). Takes no conditions.
+pub(super) fn abort(server: &Server, call: &Call) -> Outcome {
+    match call.header("x-ms-copy-action") {
+        Some("abort") => {}
+        Some(other) => return Err(ServiceError::invalid_header("x-ms-copy-action", other)),
+        None => return Err(ServiceError::missing_header("x-ms-copy-action")),
+    }
+    let id = call
+        .query
+        .nonempty("copyid")
+        .ok_or(Code::MissingRequiredQueryParameter)?;
+    let given = lease_id(call)?;
+    let mut state = server.state(call.now);
+    let entry = state.entry(call.blob()?)?;
+    entry.lease.at(call.now).check_write(given, Holder::Blob)?;
+    state.abort_copy(call.blob()?, id, call.now)?;
+    Ok(Reply::new(StatusCode::NO_CONTENT))
+}

@@ -1,0 +1,530 @@
+//! The asynchronous copy engine (§13.3–13.6).
+//!
+//! A pending copy is a [`Transfer`]: where it goes, what the destination will be, and a [`Progress`] from which the
+//! number of copied bytes at any moment follows by arithmetic. Nothing runs in the background. [`State::advance`], called
+//! with every lock of the state, finishes what is due, so completion is exact to the observer and a 1 TiB copy costs
+//! nothing. Bytes are never moved: the finished content was shared with the source when the copy began.
+//!
+//! What ends a copy, in the order it is looked at: the source changed or vanished (X8), the copy is done, the source's
+//! signature ran out, the copy is too old (X9). Held copies are frozen but still watch their source. While a copy is
+//! pending, the destination is a zero-length placeholder (block and append blobs) or fills up from the front (page blobs).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::CopyPace;
+use super::content::Content;
+use super::error::{Code, ServiceError};
+use super::model::{Blob, CopyState, CopyStatus, ETag, Kind};
+use super::request::{BlobAddress, redact};
+use super::state::State;
+
+/// How many concluded copies `GET /-/copies` remembers.
+const REMEMBERED: usize = 10_000;
+
+/// A copy as the control interface shows it.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct CopySummary {
+    /// The copy id.
+    pub id: String,
+    /// Source URL, signature redacted.
+    pub source: String,
+    /// `ACCOUNT/CONTAINER/BLOB`.
+    pub destination: String,
+    /// `pending`, `success`, `aborted` or `failed`; `vanished` when the destination's container was deleted.
+    pub status: &'static str,
+    /// Bytes copied so far.
+    pub bytes_copied: u64,
+    /// Length of the source.
+    pub total_bytes: u64,
+}
+
+/// What a copy reads: a blob or one of its snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SourceName {
+    pub address: BlobAddress,
+    pub snapshot: Option<String>,
+}
+
+/// A copy that was admitted and is to begin.
+#[derive(Debug)]
+pub(super) struct NewCopy {
+    pub destination: BlobAddress,
+    pub source: SourceName,
+    pub source_url: String,
+    pub source_etag: ETag,
+    /// When the source URL's signature ends.
+    pub source_expiry: Option<SystemTime>,
+    /// The destination as it will be when the copy has succeeded, without copy state.
+    pub finished: Blob,
+    /// Done with the request, whatever the pace.
+    pub synchronous: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Progress {
+    Held {
+        bytes: u64,
+    },
+    Running {
+        bytes: u64,
+        since: SystemTime,
+        pace: CopyPace,
+    },
+}
+
+impl Progress {
+    /// Bytes copied at `now`, unbounded by the length of the source.
+    fn bytes(self, now: SystemTime) -> u64 {
+        match self {
+            Progress::Held { bytes } => bytes,
+            Progress::Running {
+                pace: CopyPace::Immediate,
+                ..
+            } => u64::MAX,
+            Progress::Running {
+                bytes,
+                since,
+                pace: CopyPace::BytesPerSecond(rate),
+            } => {
+                let elapsed = now.duration_since(since).unwrap_or_default();
+                bytes.saturating_add((elapsed.as_secs_f64() * rate as f64) as u64)
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Transfer {
+    copy: NewCopy,
+    pace: CopyPace,
+    progress: Progress,
+    started: SystemTime,
+}
+
+/// All copies, pending and concluded.
+#[derive(Debug)]
+pub(super) struct Copies {
+    pending: BTreeMap<Uuid, Transfer>,
+    concluded: VecDeque<CopySummary>,
+    /// How long a copy may be pending (X9).
+    age_limit: Duration,
+}
+
+impl Copies {
+    pub fn new(age_limit: Duration) -> Copies {
+        Copies {
+            pending: BTreeMap::new(),
+            concluded: VecDeque::new(),
+            age_limit,
+        }
+    }
+
+    fn remember(&mut self, summary: CopySummary) {
+        if self.concluded.len() == REMEMBERED {
+            self.concluded.pop_front();
+        }
+        self.concluded.push_back(summary);
+    }
+}
+
+/// How a transfer stands at a moment.
+enum Verdict {
+    Going(u64),
+    Done,
+    Failed(String),
+    Vanished,
+}
+
+impl State {
+    /// Starts a copy into an admitted destination and returns the state it begins with. Copies at the pace `immediate`
+    /// are done at once, and so is a copy of a blob onto itself, whose source would vanish under a placeholder.
+    pub fn begin_copy(
+        &mut self,
+        mut copy: NewCopy,
+        now: SystemTime,
+    ) -> Result<(CopyState, ETag), ServiceError> {
+        let onto_itself = copy.source.snapshot.is_none() && copy.source.address == copy.destination;
+        let pace = match copy.source.address.account == copy.destination.account {
+            true => self.policy.copy_same_account,
+            false => self.policy.copy_cross_account,
+        };
+        let immediate = copy.synchronous
+            || onto_itself
+            || (pace == CopyPace::Immediate && !self.policy.hold_new_copies);
+        let total = copy.finished.content.len();
+        let mut state = CopyState {
+            id: Uuid::new_v4(),
+            source: copy.source_url.clone(),
+            status: CopyStatus::Pending,
+            bytes: 0,
+            total,
+            completed: None,
+            description: None,
+        };
+        let ticks = self.ticks.next();
+        copy.finished.touch(ticks, now);
+        let etag = copy.finished.etag;
+        if immediate {
+            state.status = CopyStatus::Success;
+            state.bytes = total;
+            state.completed = Some(now);
+            self.copies.remember(summary(&copy, &state));
+            copy.finished.copy = Some(state.clone());
+            self.entry_or_new(&copy.destination)?.replace(copy.finished);
+            return Ok((state, etag));
+        }
+        let placeholder = placeholder(&copy.finished, state.clone());
+        self.entry_or_new(&copy.destination)?.replace(placeholder);
+        let progress = match self.policy.hold_new_copies {
+            true => Progress::Held { bytes: 0 },
+            false => Progress::Running {
+                bytes: 0,
+                since: now,
+                pace,
+            },
+        };
+        self.copies.pending.insert(
+            state.id,
+            Transfer {
+                copy,
+                pace,
+                progress,
+                started: now,
+            },
+        );
+        Ok((state, etag))
+    }
+
+    /// Lets time pass: concludes what is due at `now` and brings progress up to date.
+    pub fn advance(&mut self, now: SystemTime) {
+        if self.copies.pending.is_empty() {
+            return;
+        }
+        let ids: Vec<Uuid> = self.copies.pending.keys().copied().collect();
+        for id in ids {
+            match self.verdict(id, now) {
+                Verdict::Going(bytes) => self.show_progress(id, bytes),
+                Verdict::Done => self.conclude(id, CopyStatus::Success, None, now),
+                Verdict::Failed(description) => {
+                    self.conclude(id, CopyStatus::Failed, Some(description), now)
+                }
+                Verdict::Vanished => {
+                    if let Some(transfer) = self.copies.pending.remove(&id) {
+                        let total = transfer.copy.finished.content.len();
+                        let bytes = transfer.progress.bytes(now).min(total);
+                        self.copies.remember(CopySummary {
+                            status: "vanished",
+                            ..transfer.summary(id, bytes)
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn verdict(&mut self, id: Uuid, now: SystemTime) -> Verdict {
+        let Some(transfer) = self.copies.pending.get(&id) else {
+            return Verdict::Vanished;
+        };
+        let NewCopy {
+            destination,
+            source,
+            source_etag,
+            source_expiry,
+            finished,
+            ..
+        } = &transfer.copy;
+        let blob = |address: &BlobAddress| {
+            self.accounts
+                .get(&address.account)?
+                .get(&address.container)?
+                .blobs
+                .get(&address.blob)
+        };
+        if blob(destination)
+            .and_then(|entry| entry.base.as_ref())
+            .is_none_or(|base| !base.is_pending())
+        {
+            return Verdict::Vanished;
+        }
+        let source =
+            blob(&source.address).and_then(|entry| entry.version(source.snapshot.as_deref()));
+        match source {
+            None => return failed_reading(404, "ResourceNotFound"),
+            Some(source) if source.etag != *source_etag => {
+                return failed_reading(412, "ConditionNotMet");
+            }
+            Some(_) => {}
+        }
+        let total = finished.content.len();
+        let readable_until = source_expiry.map_or(now, |expiry| expiry.min(now));
+        if transfer.progress.bytes(readable_until) >= total
+            && !matches!(transfer.progress, Progress::Held { .. })
+        {
+            return Verdict::Done;
+        }
+        if readable_until < now {
+            return failed_reading(403, "AuthenticationFailed");
+        }
+        if now.duration_since(transfer.started).unwrap_or_default() > self.copies.age_limit {
+            let text = "500 OperationCancelled \"The copy exceeded the maximum allowed time.\"";
+            return Verdict::Failed(text.to_owned());
+        }
+        Verdict::Going(transfer.progress.bytes(now).min(total))
+    }
+
+    /// Page blobs fill visibly and change their ETag as they do (§13.3); the others only count.
+    fn show_progress(&mut self, id: Uuid, bytes: u64) {
+        let Some(transfer) = self.copies.pending.get(&id) else {
+            return;
+        };
+        let destination = transfer.copy.destination.clone();
+        let source = transfer.copy.finished.content.clone();
+        let ticks = self.ticks.next();
+        let Ok(Some(base)) = self
+            .find(&destination)
+            .map(|entry| entry.and_then(|entry| entry.base.as_mut()))
+        else {
+            return;
+        };
+        let Some(state) = base.copy.as_mut().filter(|state| state.bytes != bytes) else {
+            return;
+        };
+        state.bytes = bytes;
+        if matches!(base.kind, Kind::Page { .. }) {
+            base.content = source.slice(0..bytes / 512 * 512).resize(source.len());
+            base.etag = ETag::from_ticks(ticks);
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        id: Uuid,
+        status: CopyStatus,
+        description: Option<String>,
+        now: SystemTime,
+    ) {
+        let Some(Transfer { copy, progress, .. }) = self.copies.pending.remove(&id) else {
+            return;
+        };
+        let ticks = self.ticks.next();
+        let total = copy.finished.content.len();
+        let Ok(Some(base)) = self
+            .find(&copy.destination)
+            .map(|entry| entry.and_then(|entry| entry.base.as_mut()))
+        else {
+            return;
+        };
+        let Some(state) = base.copy.as_mut() else {
+            return;
+        };
+        state.status = status;
+        state.completed = Some(now);
+        state.description = description;
+        state.bytes = progress.bytes(now).min(total);
+        let summary = summary(&copy, state);
+        match status {
+            CopyStatus::Success => {
+                base.kind = copy.finished.kind;
+                base.content = copy.finished.content;
+                base.properties = copy.finished.properties;
+            }
+            // Nothing of a copy that did not succeed is kept, whatever the type (C50).
+            _ => base.content = Content::default(),
+        }
+        base.touch(ticks, now);
+        self.copies.remember(summary);
+    }
+
+    /// Abort Copy Blob on a destination that exists: only the pending copy of that id (X11).
+    pub fn abort_copy(
+        &mut self,
+        destination: &BlobAddress,
+        id: &str,
+        now: SystemTime,
+    ) -> Result<(), ServiceError> {
+        let base = self
+            .entry(destination)?
+            .base
+            .as_ref()
+            .ok_or(Code::BlobNotFound)?;
+        let pending = base
+            .copy
+            .as_ref()
+            .filter(|copy| copy.status == CopyStatus::Pending);
+        let pending = pending.ok_or(Code::NoPendingCopyOperation)?.id;
+        if id.parse() != Ok(pending) {
+            return Err(Code::CopyIdMismatch.into());
+        }
+        self.conclude(pending, CopyStatus::Aborted, None, now);
+        Ok(())
+    }
+
+    /// Every copy known, concluded ones first.
+    pub fn copy_summaries(&self, now: SystemTime) -> Vec<CopySummary> {
+        let pending = self.copies.pending.iter().map(|(id, transfer)| {
+            let bytes = transfer
+                .progress
+                .bytes(now)
+                .min(transfer.copy.finished.content.len());
+            transfer.summary(*id, bytes)
+        });
+        self.copies
+            .concluded
+            .iter()
+            .cloned()
+            .chain(pending)
+            .collect()
+    }
+
+    /// Freezes a pending copy. False when there is no such copy.
+    pub fn hold_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
+        let transfer = self.copies.pending.get_mut(&id);
+        transfer
+            .map(|transfer| {
+                let total = transfer.copy.finished.content.len();
+                transfer.progress = Progress::Held {
+                    bytes: transfer.progress.bytes(now).min(total),
+                };
+            })
+            .is_some()
+    }
+
+    /// Lets a held or troubled copy go on at its pace.
+    pub fn release_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
+        let Some(transfer) = self.copies.pending.get_mut(&id) else {
+            return false;
+        };
+        if let Progress::Held { bytes } = transfer.progress {
+            transfer.progress = Progress::Running {
+                bytes,
+                since: now,
+                pace: transfer.pace,
+            };
+        }
+        self.describe_copy(id, None);
+        self.advance(now);
+        true
+    }
+
+    /// Ends a pending copy as failed reading its source.
+    pub fn fail_copy(&mut self, id: Uuid, status: u16, code: &str, now: SystemTime) -> bool {
+        let known = self.copies.pending.contains_key(&id);
+        let description = format!("{status} {code} \"Copy failed when reading the source.\"");
+        self.conclude(id, CopyStatus::Failed, Some(description), now);
+        known
+    }
+
+    /// Freezes a pending copy and gives it the description of retryable trouble (X10).
+    pub fn trouble_copy(&mut self, id: Uuid, status: u16, code: &str, now: SystemTime) -> bool {
+        let time = super::clock::rfc1123(now);
+        let text = format!(
+            "{status} {code} \"Encountered a retryable error when reading the source. Will retry. Time of failure: {time}\""
+        );
+        self.describe_copy(id, Some(text));
+        self.hold_copy(id, now)
+    }
+
+    fn describe_copy(&mut self, id: Uuid, description: Option<String>) {
+        let Some(transfer) = self.copies.pending.get(&id) else {
+            return;
+        };
+        let destination = transfer.copy.destination.clone();
+        if let Ok(Some(entry)) = self.find(&destination)
+            && let Some(copy) = entry.base.as_mut().and_then(|base| base.copy.as_mut())
+        {
+            copy.description = description;
+        }
+    }
+
+    /// Does what another client would by aborting a copy and starting the same one again: another id is pending at the
+    /// destination, from the beginning and held. Returns the new id.
+    pub fn replace_copy(&mut self, id: Uuid, now: SystemTime) -> Option<Uuid> {
+        let transfer = self.copies.pending.remove(&id)?;
+        self.copies.remember(CopySummary {
+            status: "aborted",
+            ..transfer.summary(id, 0)
+        });
+        let ticks = self.ticks.next();
+        let new = Uuid::new_v4();
+        let base = self.find(&transfer.copy.destination).ok()??.base.as_mut()?;
+        let copy = base.copy.as_mut()?;
+        copy.id = new;
+        copy.bytes = 0;
+        copy.description = None;
+        base.touch(ticks, now);
+        let progress = Progress::Held { bytes: 0 };
+        self.copies.pending.insert(
+            new,
+            Transfer {
+                progress,
+                started: now,
+                ..transfer
+            },
+        );
+        Some(new)
+    }
+}
+
+impl Transfer {
+    fn summary(&self, id: Uuid, bytes_copied: u64) -> CopySummary {
+        CopySummary {
+            id: id.to_string(),
+            source: redact(&self.copy.source_url),
+            destination: self.copy.destination.to_string(),
+            status: CopyStatus::Pending.name(),
+            bytes_copied,
+            total_bytes: self.copy.finished.content.len(),
+        }
+    }
+}
+
+fn summary(copy: &NewCopy, state: &CopyState) -> CopySummary {
+    CopySummary {
+        id: state.id.to_string(),
+        source: redact(&copy.source_url),
+        destination: copy.destination.to_string(),
+        status: state.status.name(),
+        bytes_copied: state.bytes,
+        total_bytes: state.total,
+    }
+}
+
+/// The destination while the copy is pending: new metadata and properties, none of the content (X14). The MD5 comes with
+/// the content, since it would be wrong for the placeholder.
+fn placeholder(finished: &Blob, state: CopyState) -> Blob {
+    let (kind, content) = match &finished.kind {
+        Kind::Block { .. } => (Kind::unlisted(), Content::default()),
+        Kind::Append { .. } => (
+            Kind::Append {
+                blocks: 0,
+                sealed: false,
+            },
+            Content::default(),
+        ),
+        Kind::Page { sequence } => (
+            Kind::Page {
+                sequence: *sequence,
+            },
+            Content::zeros(finished.content.len()),
+        ),
+    };
+    let mut blob = Blob {
+        kind,
+        content,
+        copy: Some(state),
+        ..finished.clone()
+    };
+    blob.properties.md5 = None;
+    blob
+}
+
+fn failed_reading(status: u16, code: &str) -> Verdict {
+    Verdict::Failed(format!(
+        "{status} {code} \"Copy failed when reading the source.\""
+    ))
+}

@@ -1,0 +1,165 @@
+//! Faults on order: what goes wrong with the next requests of a kind.
+//!
+//! A rule matches an operation (and optionally a blob name prefix), lets some requests pass, then hits some. It can
+//! refuse with a status, before the effect or after it; close the connection, before the effect or after it, which is
+//! how a response gets lost; delay; cut a response body short or let it stall. The first rule that hits wins.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde::Deserialize;
+
+use super::error::ServiceError;
+use super::reply::Damage;
+use super::request::{Call, Target};
+
+/// When a fault closes the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reset {
+    /// Nothing was done.
+    Before,
+    /// The request was carried out; only its response is lost.
+    After,
+}
+
+/// One rule, as the body of `POST /-/faults`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Operation name, or `*` for all.
+    pub operation: String,
+    /// How many requests are hit.
+    #[serde(default = "one")]
+    pub count: u64,
+    /// How many matching requests pass first.
+    #[serde(default)]
+    pub skip: u64,
+    /// Refuse with this status.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// Error code of the refusal; `InternalError` or `ServerBusy` by status when absent.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// `Retry-After` of the refusal, seconds.
+    #[serde(default)]
+    pub retry_after: Option<u64>,
+    /// Carry the request out before refusing.
+    #[serde(default)]
+    pub after: bool,
+    /// Close the connection without a response byte.
+    #[serde(default)]
+    pub reset: Option<Reset>,
+    /// Wait this long before anything else, milliseconds.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// Announce the whole response body but close after this many bytes of it.
+    #[serde(default)]
+    pub truncate_body: Option<u64>,
+    /// Pause before the last byte of the response body, milliseconds.
+    #[serde(default)]
+    pub stall_body_ms: Option<u64>,
+    /// Only blobs whose name starts with this.
+    #[serde(default)]
+    pub blob_prefix: Option<String>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Fault {
+    /// A rule that hits the next request of `operation` and, as it stands, does nothing to it.
+    pub fn on(operation: &str) -> Fault {
+        Fault {
+            operation: operation.to_owned(),
+            count: 1,
+            skip: 0,
+            status: None,
+            code: None,
+            retry_after: None,
+            after: false,
+            reset: None,
+            delay_ms: 0,
+            truncate_body: None,
+            stall_body_ms: None,
+            blob_prefix: None,
+        }
+    }
+
+    /// The refusal this rule orders.
+    pub(super) fn error(&self) -> Option<ServiceError> {
+        let status = StatusCode::from_u16(self.status?).ok()?;
+        let default = if status == StatusCode::SERVICE_UNAVAILABLE {
+            "ServerBusy"
+        } else {
+            "InternalError"
+        };
+        let error = ServiceError::custom(
+            status,
+            self.code.clone().unwrap_or_else(|| default.to_owned()),
+        );
+        Some(match self.retry_after {
+            Some(seconds) => error.with_header("retry-after", seconds.to_string()),
+            None => error,
+        })
+    }
+
+    pub(super) fn damage(&self) -> Damage {
+        Damage {
+            truncate: self.truncate_body,
+            stall: self.stall_body_ms.map(Duration::from_millis),
+        }
+    }
+
+    fn matches(&self, operation: &str, call: &Call) -> bool {
+        let blob = match &call.target {
+            Target::Blob(address) => address.blob.as_str(),
+            _ => "",
+        };
+        (self.operation == "*" || self.operation == operation)
+            && self
+                .blob_prefix
+                .as_deref()
+                .is_none_or(|prefix| blob.starts_with(prefix))
+    }
+}
+
+/// The rules in force.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Mutex<Vec<Fault>>);
+
+impl Faults {
+    pub fn add(&self, fault: Fault) {
+        self.rules().push(fault);
+    }
+
+    pub fn clear(&self) {
+        self.rules().clear();
+    }
+
+    /// The rule that hits this request, if any. Counts it.
+    pub fn hit(&self, operation: &str, call: &Call) -> Option<Fault> {
+        let mut rules = self.rules();
+        let mut hit = None;
+        for rule in rules
+            .iter_mut()
+            .filter(|rule| rule.matches(operation, call))
+        {
+            if rule.skip > 0 {
+                rule.skip -= 1;
+            } else {
+                rule.count = rule.count.saturating_sub(1);
+                hit = Some(rule.clone());
+                break;
+            }
+        }
+        rules.retain(|rule| rule.count > 0);
+        hit
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Vec<Fault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,203 @@
+//! The synchronous operations that read a URL: Put Blob, Put Block, Append Block and Put Page From URL (§13.8–13.11).
+//!
+//! The source is a blob of this server, so "reading" it means sharing its content; ranges of any size cost nothing
+//! unless a checksum was sent along, which is then really computed.
+
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::StatusCode;
+use md5::{Digest, Md5};
+
+use super::blob::{commit, crc64_header, parse_range, sent_tags};
+use super::blocks;
+use super::condition::Conditions;
+use super::content::Content;
+use super::copy::copies_tags;
+use super::error::{Code, ServiceError};
+use super::http::parse_md5;
+use super::model::{Blob, Kind, Properties, Tier, sent_metadata};
+use super::page;
+use super::reply::{Outcome, Reply};
+use super::request::Call;
+use super::server::Server;
+use super::source::{Source, cannot_verify};
+
+/// Put Blob From URL (§13.8): no block list, no copy state.
+pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
+    match call.header("x-ms-blob-type") {
+        Some("BlockBlob") => {}
+        other => {
+            return Err(ServiceError::invalid_header(
+                "x-ms-blob-type",
+                other.unwrap_or(""),
+            ));
+        }
+    }
+    let original = read(server, call)?;
+    if original.content.len() > server.limits.put_blob_from_url_bytes {
+        return Err(cannot_verify(
+            ServiceError::from(Code::RequestBodyTooLarge).with_status(StatusCode::CONFLICT),
+        ));
+    }
+    let hashes = check_source_hash(call, &original.content)?;
+    let inherits = call.header("x-ms-copy-source-blob-properties") != Some("false");
+    let mut blob = Blob::new(Kind::unlisted(), original.content, 0, call.now);
+    blob.properties = match Properties::sent(call) {
+        Some(sent) if inherits => merge(sent, call, original.properties),
+        Some(sent) => sent,
+        None if inherits => original.properties,
+        None => Properties::default(),
+    };
+    blob.metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
+    blob.tags = if copies_tags(call)? {
+        original.tags
+    } else {
+        sent_tags(call)?
+    };
+    blob.tier = call
+        .header("x-ms-access-tier")
+        .map(Tier::parse)
+        .transpose()?;
+    let mut reply = commit(server, call, blob)?;
+    hashes.write(&mut reply);
+    Ok(reply)
+}
+
+/// Sent properties over those of the source.
+fn merge(sent: Properties, call: &Call, source: Properties) -> Properties {
+    let typed = call.headers.contains_key("x-ms-blob-content-type");
+    Properties {
+        content_type: if typed {
+            sent.content_type
+        } else {
+            source.content_type
+        },
+        encoding: sent.encoding.or(source.encoding),
+        language: sent.language.or(source.language),
+        md5: sent.md5.or(source.md5),
+        disposition: sent.disposition.or(source.disposition),
+        cache_control: sent.cache_control.or(source.cache_control),
+    }
+}
+
+/// Put Block From URL (§13.9).
+pub(super) fn put_block(server: &Server, call: &Call) -> Outcome {
+    let (content, hashes) = read_range(server, call, server.limits.block_bytes)?;
+    if content.len() == 0 {
+        return Err(ServiceError::invalid_header("x-ms-source-range", ""));
+    }
+    blocks::stage(server, call, content)?;
+    let mut reply = Reply::new(StatusCode::CREATED).header("x-ms-request-server-encrypted", "true");
+    hashes.write(&mut reply);
+    Ok(reply)
+}
+
+/// Append Block From URL (§13.10).
+pub(super) fn append_block(server: &Server, call: &Call) -> Outcome {
+    let (content, hashes) = read_range(server, call, server.limits.append_block_bytes)?;
+    let mut reply = blocks::append(server, call, content)?;
+    hashes.write(&mut reply);
+    Ok(reply)
+}
+
+/// Put Page From URL (§13.11).
+pub(super) fn put_page(server: &Server, call: &Call) -> Outcome {
+    let (content, hashes) = read_range(server, call, server.limits.page_write_bytes)?;
+    let mut reply = page::write(server, call, content)?;
+    hashes.write(&mut reply);
+    Ok(reply)
+}
+
+/// The source as it is, admitted by credentials and conditions.
+fn read(server: &Server, call: &Call) -> Result<Blob, ServiceError> {
+    let source = Source::of(server, call, false)?;
+    let conditions = Conditions::of_source(call)?;
+    let mut state = server.state(call.now);
+    let blob = source.read(&mut state)?;
+    conditions.check_source(blob)?;
+    blob.check_online().map_err(cannot_verify)?;
+    Ok(blob.clone())
+}
+
+fn read_range(
+    server: &Server,
+    call: &Call,
+    limit: u64,
+) -> Result<(Content, SourceHash), ServiceError> {
+    let range = call.header("x-ms-source-range");
+    let range = range
+        .map(|text| {
+            parse_range(text).ok_or_else(|| ServiceError::invalid_header("x-ms-source-range", text))
+        })
+        .transpose()?;
+    let blob = read(server, call)?;
+    let content = match range {
+        None => blob.content,
+        Some((start, end)) => {
+            let size = blob.content.len();
+            let Range { start, end } = start..end.map_or(size, |end| end.saturating_add(1));
+            // A range beyond the end means the client has the wrong size; cutting it would hide that.
+            if start >= size || end > size {
+                return Err(cannot_verify(Code::InvalidRange.into()));
+            }
+            blob.content.slice(start..end)
+        }
+    };
+    if content.len() > limit {
+        return Err(ServiceError::from(Code::RequestBodyTooLarge)
+            .with_detail("MaxLimit", limit.to_string()));
+    }
+    let hashes = check_source_hash(call, &content)?;
+    Ok((content, hashes))
+}
+
+/// Checksums of a source that were verified and are repeated in the answer.
+#[derive(Debug, Default)]
+pub(super) struct SourceHash {
+    md5: Option<String>,
+    crc64: Option<String>,
+}
+
+impl SourceHash {
+    pub fn write(&self, reply: &mut Reply) {
+        reply.set_optional("content-md5", self.md5.as_deref());
+        reply.set_optional("x-ms-content-crc64", self.crc64.as_deref());
+    }
+}
+
+/// Verifies `x-ms-source-content-md5` or `-crc64` against what was read.
+pub(super) fn check_source_hash(
+    call: &Call,
+    content: &Content,
+) -> Result<SourceHash, ServiceError> {
+    let (md5, crc64) = (
+        call.header("x-ms-source-content-md5"),
+        call.header("x-ms-source-content-crc64"),
+    );
+    if md5.is_some() && crc64.is_some() {
+        return Err(Code::BothCrc64AndMd5HeaderPresent.into());
+    }
+    let mut verified = SourceHash::default();
+    if let Some(sent) = md5 {
+        let digest = content
+            .chunks()
+            .fold(Md5::new(), |hash, chunk| hash.chain_update(chunk))
+            .finalize();
+        if digest[..] != parse_md5(sent)? {
+            return Err(Code::Md5Mismatch.into());
+        }
+        verified.md5 = Some(STANDARD.encode(digest));
+    }
+    if let Some(sent) = crc64 {
+        let mut digest = crc64fast_nvme::Digest::new();
+        content.chunks().for_each(|chunk| digest.write(&chunk));
+        let computed = crc64_header(digest.sum64());
+        if computed != sent {
+            return Err(Code::Crc64Mismatch.into());
+        }
+        verified.crc64 = Some(computed);
+    }
+    Ok(verified)
+}

@@ -1,0 +1,323 @@
+//! Connections and the common part of every exchange.
+//!
+//! One task per connection runs hyper's HTTP/1.1. For each request: parse, name the operation, ask the fault rules,
+//! check credentials, read the body while hashing it, carry out, and decorate the answer with what every response has
+//! (§2). hyper is used directly because faults need what a framework hides: a service that fails closes its connection
+//! without a response byte, and a body that fails breaks the response off.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use md5::{Digest, Md5};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::clock::{iso, rfc1123};
+use super::control;
+use super::error::{Code, ServiceError};
+use super::faults::{Fault, Reset};
+use super::operation::Operation;
+use super::reply::{Damage, Outcome, Payload, Reply, ReplyBody, announce, refuse};
+use super::request::{Call, Upload};
+use super::server::Server;
+use super::stats::RequestRecord;
+
+/// The version assumed when a request names none.
+const DEFAULT_VERSION: &str = "2025-11-05";
+
+/// A refused upload is read to its end up to this size, so that the client is reading when the refusal arrives.
+const DRAINED: u64 = 64 << 20;
+
+/// Most memory reserved for a body on the word of its Content-Length; longer ones grow as they arrive.
+const TRUSTED_LENGTH: u64 = 64 << 20;
+
+/// Ends a connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("connection closed by a fault rule")]
+struct HangUp;
+
+/// Accepts connections until the task is dropped, which drops the connections too.
+pub(super) async fn serve(listener: TcpListener, server: Arc<Server>) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(connection(stream, Arc::clone(&server)))),
+                Err(error) => {
+                    // Out of descriptors, most likely; a closing connection will free one.
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, server: Arc<Server>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let service = service_fn(move |request| exchange(Arc::clone(&server), request));
+    if let Err(error) = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+    {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn exchange(
+    server: Arc<Server>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, HangUp> {
+    if request.uri().path().starts_with(control::PREFIX) {
+        let reply = control::answer(&server, request).await;
+        return Ok(respond(&server, reply, Damage::default()));
+    }
+    let id = Uuid::new_v4().to_string();
+    let head = request.method() == Method::HEAD;
+    let common = Common::of(&request, &id);
+    let (parts, body) = request.into_parts();
+    let (path, query) = (
+        parts.uri.path().to_owned(),
+        parts.uri.query().unwrap_or("").to_owned(),
+    );
+    let mut record = RequestRecord {
+        operation: "Unknown",
+        method: parts.method.to_string(),
+        path: path.clone(),
+        query: super::request::redact(&query),
+        status: 0,
+    };
+    let call = Call::parse(parts.method, &path, &query, parts.headers, |account| {
+        server.key(account).is_some()
+    });
+    let named = call.and_then(|call| Ok((call.operation()?, call)));
+    let mut body = Some(body);
+    let mut damage = Damage::default();
+    let outcome = match named {
+        Err(error) => Ok(Err(error)),
+        Ok((operation, call)) => {
+            record.operation = operation.name();
+            let fault = server.faults.hit(operation.name(), &call);
+            damage = fault.as_ref().map(Fault::damage).unwrap_or_default();
+            run(&server, call, operation, &mut body, fault).await
+        }
+    };
+    let Ok(outcome) = outcome else {
+        server.statistics.record(record);
+        return Err(HangUp);
+    };
+    if let Some(body) = body {
+        drain(body).await;
+    }
+    let mut reply = outcome.unwrap_or_else(|error| {
+        tracing::debug!(operation = record.operation, path, code = %error.code, "refused");
+        refuse(error, &id, &iso(std::time::SystemTime::now()), head)
+    });
+    common.decorate(&mut reply);
+    record.status = reply.status.as_u16();
+    server.statistics.record(record);
+    Ok(respond(&server, reply, damage))
+}
+
+/// From a named operation to its outcome, with whatever a fault rule does on the way. Takes `body` when it reads it.
+async fn run(
+    server: &Server,
+    mut call: Call,
+    operation: Operation,
+    body: &mut Option<Incoming>,
+    fault: Option<Fault>,
+) -> Result<Outcome, HangUp> {
+    let delay = fault.as_ref().map_or(Duration::ZERO, |fault| {
+        Duration::from_millis(fault.delay_ms)
+    });
+    if !(server.latency + delay).is_zero() {
+        tokio::time::sleep(server.latency + delay).await;
+        call.now = std::time::SystemTime::now();
+    }
+    let reset = fault.as_ref().and_then(|fault| fault.reset);
+    let error = fault.as_ref().and_then(Fault::error);
+    if reset == Some(Reset::Before) {
+        return Err(HangUp);
+    }
+    if let Some(fault) = &fault
+        && let Some(error) = error.clone().filter(|_| !fault.after)
+    {
+        return Ok(Err(error));
+    }
+    let outcome = carry_out(server, call, operation, body).await;
+    if reset == Some(Reset::After) {
+        return Err(HangUp);
+    }
+    Ok(error.map_or(outcome, Err))
+}
+
+async fn carry_out(
+    server: &Server,
+    mut call: Call,
+    operation: Operation,
+    body: &mut Option<Incoming>,
+) -> Outcome {
+    check_version(&call)?;
+    server.admit(&mut call, operation)?;
+    let upload = match call.method {
+        Method::PUT | Method::POST => receive(server, &call, operation, body).await?,
+        _ => Upload::default(),
+    };
+    call.now = std::time::SystemTime::now();
+    server.perform(&call, operation, upload)
+}
+
+fn check_version(call: &Call) -> Result<(), ServiceError> {
+    let Some(version) = call.header("x-ms-version") else {
+        return Ok(());
+    };
+    match super::clock::parse_iso(version) {
+        Some(_) if version.len() == DEFAULT_VERSION.len() => Ok(()),
+        _ => Err(ServiceError::invalid_header("x-ms-version", version)),
+    }
+}
+
+/// Reads a body, hashing as it comes, and checks the checksums sent with it.
+async fn receive(
+    server: &Server,
+    call: &Call,
+    operation: Operation,
+    body: &mut Option<Incoming>,
+) -> Result<Upload, ServiceError> {
+    let length: u64 = call
+        .number("content-length")?
+        .ok_or(Code::MissingContentLengthHeader)?;
+    let limit = server.body_limit(operation);
+    if length > limit {
+        return Err(ServiceError::from(Code::RequestBodyTooLarge)
+            .with_detail("MaxLimit", limit.to_string()));
+    }
+    let sent_md5 = call.header("content-md5").map(parse_md5).transpose()?;
+    let sent_crc64 = call.header("x-ms-content-crc64");
+    if sent_md5.is_some() && sent_crc64.is_some() {
+        return Err(Code::BothCrc64AndMd5HeaderPresent.into());
+    }
+    // MD5 is slow, so only where the service stores it or the client asked; CRC64 costs next to nothing.
+    let mut md5 = (sent_md5.is_some() || operation == Operation::PutBlob).then(Md5::new);
+    let mut crc64 = crc64fast_nvme::Digest::new();
+    let mut bytes = BytesMut::with_capacity(length.min(TRUSTED_LENGTH) as usize);
+    if let Some(mut body) = body.take() {
+        while let Some(frame) = body.frame().await {
+            // The client broke off; nobody will read the answer.
+            let frame = frame.map_err(|_| ServiceError::from(Code::InvalidInput))?;
+            if let Ok(data) = frame.into_data() {
+                if let Some(md5) = &mut md5 {
+                    md5.update(&data);
+                }
+                crc64.write(&data);
+                bytes.extend_from_slice(&data);
+            }
+        }
+    }
+    let md5: Option<[u8; 16]> = md5.map(|md5| md5.finalize().into());
+    let crc64 = crc64.sum64();
+    if sent_md5.is_some() && sent_md5 != md5 {
+        return Err(Code::Md5Mismatch.into());
+    }
+    if sent_crc64.is_some_and(|sent| sent != super::blob::crc64_header(crc64)) {
+        return Err(Code::Crc64Mismatch.into());
+    }
+    if operation.carries_payload() {
+        server.statistics.count_in(bytes.len() as u64);
+    }
+    Ok(Upload {
+        bytes: bytes.freeze(),
+        md5,
+        crc64: Some(crc64),
+    })
+}
+
+pub(super) fn parse_md5(text: &str) -> Result<[u8; 16], ServiceError> {
+    STANDARD
+        .decode(text)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| Code::InvalidMd5.into())
+}
+
+async fn drain(mut body: Incoming) {
+    let mut seen = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        seen += frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64);
+        if seen > DRAINED {
+            return;
+        }
+    }
+}
+
+/// What every response repeats from its request (§2).
+#[derive(Debug)]
+struct Common {
+    request_id: String,
+    version: String,
+    client_request_id: Option<String>,
+}
+
+impl Common {
+    fn of(request: &Request<Incoming>, id: &str) -> Common {
+        let text = |name: &str| {
+            request
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
+        Common {
+            request_id: id.to_owned(),
+            version: text("x-ms-version").unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
+            client_request_id: text("x-ms-client-request-id"),
+        }
+    }
+
+    fn decorate(&self, reply: &mut Reply) {
+        reply.set("x-ms-request-id", &self.request_id);
+        reply.set("x-ms-version", &self.version);
+        reply.set_optional("x-ms-client-request-id", self.client_request_id.as_deref());
+        reply.set(
+            "server",
+            concat!("blobcp-devstore/", env!("CARGO_PKG_VERSION")),
+        );
+        reply.set("date", &rfc1123(std::time::SystemTime::now()));
+    }
+}
+
+fn respond(server: &Server, reply: Reply, damage: Damage) -> Response<ReplyBody> {
+    let Reply {
+        status,
+        mut headers,
+        body,
+    } = reply;
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    // A HEAD answer has its length set by its handler and an empty body.
+    if !bodiless && !headers.contains_key("content-length") {
+        announce(&mut headers, body.len());
+    }
+    let damage = if matches!(body, Payload::Empty) {
+        Damage::default()
+    } else {
+        damage
+    };
+    let mut response = Response::new(ReplyBody::new(body, damage, &server.statistics.bytes_out));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

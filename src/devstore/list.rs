@@ -1,0 +1,639 @@
+//! Listings: List Containers, List Blobs with real paging, Find Blobs by Tags (§6, §7).
+//!
+//! A page is cut at the client's `maxresults` or the server's own limit, whichever is smaller; the marker names the
+//! first item of the next page, in an encoding that clients have no business reading. A hierarchical listing jumps over
+//! everything below a prefix, so `ls` of a directory does not pay for the tree beneath it.
+
+use std::ops::Bound;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::blob::write_tag_set;
+use super::clock::rfc1123;
+use super::error::{Code, ServiceError};
+use super::lease::Lease;
+use super::model::{Blob, Entry, Kind, Metadata, Tier};
+use super::reply::{Outcome, Reply};
+use super::request::Call;
+use super::server::Server;
+use super::state::Container;
+use super::tags;
+use super::xml::{self, Writer};
+
+/// What stays readable in an encoded name.
+const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Sorts after every character a name can hold: where a listing resumes behind a prefix.
+const AFTER_EVERYTHING: char = char::MAX;
+
+/// The optional parts a listing was asked for.
+#[derive(Debug, Default, Clone, Copy)]
+struct Include {
+    copy: bool,
+    metadata: bool,
+    snapshots: bool,
+    uncommitted: bool,
+    tags: bool,
+}
+
+impl Include {
+    fn parse(call: &Call) -> Include {
+        let mut include = Include::default();
+        for part in call.query.get("include").unwrap_or("").split(',') {
+            match part {
+                "copy" => include.copy = true,
+                "metadata" => include.metadata = true,
+                "snapshots" => include.snapshots = true,
+                "uncommittedblobs" => include.uncommitted = true,
+                "tags" => include.tags = true,
+                // Parts of features this server does not have have nothing to add.
+                _ => {}
+            }
+        }
+        include
+    }
+}
+
+/// Where a listing goes on: the name of its first item, and the snapshot if that is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Marker {
+    name: String,
+    snapshot: Option<String>,
+}
+
+impl Marker {
+    fn encode(&self) -> String {
+        let snapshot = self.snapshot.as_deref().unwrap_or("");
+        URL_SAFE_NO_PAD.encode(format!("{snapshot}\n{}", self.name))
+    }
+
+    fn decode(text: &str) -> Result<Marker, ServiceError> {
+        let decoded = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = decoded.ok_or_else(|| ServiceError::invalid_query("marker", text))?;
+        let (snapshot, name) = decoded
+            .split_once('\n')
+            .ok_or_else(|| ServiceError::invalid_query("marker", text))?;
+        let snapshot = (!snapshot.is_empty()).then(|| snapshot.to_owned());
+        Ok(Marker {
+            name: name.to_owned(),
+            snapshot,
+        })
+    }
+}
+
+/// One element of a listing.
+#[derive(Debug)]
+enum Item<'a> {
+    Prefix(String),
+    Blob {
+        name: &'a str,
+        snapshot: Option<&'a str>,
+        entry: &'a Entry,
+        blob: &'a Blob,
+    },
+    Uncommitted {
+        name: &'a str,
+    },
+}
+
+impl Item<'_> {
+    fn marker(&self) -> Marker {
+        let (name, snapshot) = match self {
+            Item::Prefix(name) => (name.as_str(), None),
+            Item::Blob { name, snapshot, .. } => (*name, *snapshot),
+            Item::Uncommitted { name } => (*name, None),
+        };
+        Marker {
+            name: name.to_owned(),
+            snapshot: snapshot.map(str::to_owned),
+        }
+    }
+}
+
+/// What a page is taken from.
+#[derive(Debug, Default)]
+struct Selection<'a> {
+    prefix: &'a str,
+    delimiter: Option<&'a str>,
+    /// First name, inclusive.
+    start: Option<&'a str>,
+    marker: Option<Marker>,
+    include: Include,
+}
+
+impl Selection<'_> {
+    /// At most `limit` items in order, and where the next page begins.
+    fn page<'c>(&self, container: &'c Container, limit: usize) -> (Vec<Item<'c>>, Option<Marker>) {
+        let mut items = Vec::new();
+        let marker = self.marker.as_ref().map_or("", |marker| &marker.name);
+        let mut from = marker
+            .max(self.prefix)
+            .max(self.start.unwrap_or(""))
+            .to_owned();
+        let mut last_prefix: Option<String> = None;
+        'resume: loop {
+            let names = container
+                .blobs
+                .range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
+            for (name, entry) in names.take_while(|(name, _)| name.starts_with(self.prefix)) {
+                if let Some(group) = self.group(name) {
+                    let shown = last_prefix.as_deref() == Some(group);
+                    if !shown && self.is_listed(entry) {
+                        if items.len() == limit {
+                            return (
+                                items,
+                                Some(Marker {
+                                    name: group.to_owned(),
+                                    snapshot: None,
+                                }),
+                            );
+                        }
+                        items.push(Item::Prefix(group.to_owned()));
+                        last_prefix = Some(group.to_owned());
+                        from = format!("{group}{AFTER_EVERYTHING}");
+                        continue 'resume;
+                    }
+                    continue;
+                }
+                for item in self.items_of(name, entry) {
+                    if items.len() == limit {
+                        let marker = item.marker();
+                        return (items, Some(marker));
+                    }
+                    items.push(item);
+                }
+            }
+            return (items, None);
+        }
+    }
+
+    /// The `BlobPrefix` a name falls under.
+    fn group<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let delimiter = self.delimiter?;
+        let at = name[self.prefix.len()..].find(delimiter)?;
+        Some(&name[..self.prefix.len() + at + delimiter.len()])
+    }
+
+    fn is_listed(&self, entry: &Entry) -> bool {
+        let uncommitted = self.include.uncommitted && !entry.staged.is_empty();
+        let snapshots = self.include.snapshots && !entry.snapshots.is_empty();
+        entry.base.is_some() || uncommitted || snapshots
+    }
+
+    /// The versions of one name: snapshots oldest first, then the blob.
+    fn items_of<'c>(&self, name: &'c str, entry: &'c Entry) -> Vec<Item<'c>> {
+        let resumed = self.marker.as_ref().filter(|marker| marker.name == name);
+        let mut items = Vec::new();
+        if self.include.snapshots && resumed.is_none_or(|marker| marker.snapshot.is_some()) {
+            let first = resumed
+                .and_then(|marker| marker.snapshot.as_deref())
+                .unwrap_or("");
+            for (id, blob) in entry
+                .snapshots
+                .range::<str, _>((Bound::Included(first), Bound::Unbounded))
+            {
+                items.push(Item::Blob {
+                    name,
+                    snapshot: Some(id),
+                    entry,
+                    blob,
+                });
+            }
+        }
+        match &entry.base {
+            Some(blob) => items.push(Item::Blob {
+                name,
+                snapshot: None,
+                entry,
+                blob,
+            }),
+            None if self.include.uncommitted && !entry.staged.is_empty() => {
+                items.push(Item::Uncommitted { name })
+            }
+            None => {}
+        }
+        items
+    }
+}
+
+/// `maxresults` as far as the server goes along (§7).
+fn page_size(call: &Call, limit: usize) -> Result<usize, ServiceError> {
+    match call.query.nonempty("maxresults") {
+        None => Ok(limit),
+        Some(text) => match text.parse::<i64>() {
+            Ok(1..) => Ok(text.parse().unwrap_or(usize::MAX).min(limit)),
+            Ok(_) => Err(Code::OutOfRangeQueryParameterValue.into()),
+            Err(_) => Err(ServiceError::invalid_query("maxresults", text)),
+        },
+    }
+}
+
+/// List Blobs (§7).
+pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
+    let selection = Selection {
+        prefix: call.query.get("prefix").unwrap_or(""),
+        delimiter: call.query.nonempty("delimiter"),
+        start: call.query.nonempty("startfrom"),
+        marker: call
+            .query
+            .nonempty("marker")
+            .map(Marker::decode)
+            .transpose()?,
+        include: Include::parse(call),
+    };
+    if selection.include.snapshots && selection.delimiter.is_some() {
+        return Err(ServiceError::invalid_query("include", "snapshots"));
+    }
+    let endpoint = server.endpoint(&call.account);
+    let name = call.container()?;
+    let mut state = server.state(call.now);
+    let limit = page_size(call, state.policy.list_page)?;
+    let container = state.container(&call.account, name)?;
+    let (items, next) = selection.page(container, limit);
+
+    let mut document = Writer::new();
+    document.open(
+        "EnumerationResults",
+        &[
+            ("ServiceEndpoint", &format!("{endpoint}/")),
+            ("ContainerName", name),
+        ],
+    );
+    document.element("Prefix", selection.prefix);
+    document.element("Marker", call.query.get("marker").unwrap_or(""));
+    document.element("MaxResults", limit.to_string());
+    document.optional("Delimiter", selection.delimiter);
+    document.nest("Blobs", |document| {
+        for item in &items {
+            write_item(document, item, selection.include, call.now);
+        }
+    });
+    document.element(
+        "NextMarker",
+        next.map(|marker| marker.encode()).unwrap_or_default(),
+    );
+    document.close("EnumerationResults");
+    Ok(Reply::xml(document.finish()))
+}
+
+fn write_item(document: &mut Writer, item: &Item, include: Include, now: SystemTime) {
+    match item {
+        Item::Prefix(name) => document.nest("BlobPrefix", |document| write_name(document, name)),
+        Item::Uncommitted { name } => document.nest("Blob", |document| {
+            write_name(document, name);
+            document.nest("Properties", |document| {
+                document.element("Content-Length", "0");
+                document.element("BlobType", "BlockBlob");
+            });
+        }),
+        Item::Blob {
+            name,
+            snapshot,
+            entry,
+            blob,
+        } => document.nest("Blob", |document| {
+            write_name(document, name);
+            document.optional("Snapshot", *snapshot);
+            document.nest("Properties", |document| {
+                let lease = snapshot.is_none().then(|| entry.lease.at(now));
+                write_properties(document, blob, lease, include);
+            });
+            if include.metadata {
+                write_metadata(document, &blob.metadata);
+            }
+            if include.tags && !blob.tags.is_empty() {
+                document.nest("Tags", |document| write_tag_set(document, &blob.tags));
+            }
+        }),
+    }
+}
+
+fn write_name(document: &mut Writer, name: &str) {
+    if xml::representable(name) {
+        document.element("Name", name);
+    } else {
+        document.open("Name", &[("Encoded", "true")]);
+        document.escape(&utf8_percent_encode(name, ENCODED_NAME).to_string());
+        document.close("Name");
+    }
+}
+
+fn write_properties(document: &mut Writer, blob: &Blob, lease: Option<Lease>, include: Include) {
+    document.element("Creation-Time", rfc1123(blob.created));
+    document.element("Last-Modified", rfc1123(blob.last_modified));
+    document.element("Etag", blob.etag.to_string());
+    document.element("Content-Length", blob.content.len().to_string());
+    for (_, element, value) in blob.properties.each() {
+        document.element(element, value.unwrap_or(""));
+    }
+    document.element("Content-MD5", blob.properties.md5.as_deref().unwrap_or(""));
+    if let Kind::Page { sequence } = blob.kind {
+        document.element("x-ms-blob-sequence-number", sequence.to_string());
+    }
+    document.element("BlobType", blob.kind.name());
+    if let Kind::Block { .. } = blob.kind {
+        document.element("AccessTier", blob.tier.unwrap_or(Tier::Hot).name());
+        match blob.tier_changed {
+            Some(changed) => document.element("AccessTierChangeTime", rfc1123(changed)),
+            None => document.element("AccessTierInferred", "true"),
+        }
+    }
+    if let Kind::Append { sealed: true, .. } = blob.kind {
+        document.element("Sealed", "true");
+    }
+    if let Some(lease) = lease {
+        document.element("LeaseStatus", lease.status());
+        document.element("LeaseState", lease.state());
+        document.optional("LeaseDuration", lease.duration());
+    }
+    if let Some(copy) = blob.copy.as_ref().filter(|_| include.copy) {
+        document.element("CopyId", copy.id.to_string());
+        document.element("CopyStatus", copy.status.name());
+        document.element("CopySource", &copy.source);
+        document.element("CopyProgress", format!("{}/{}", copy.bytes, copy.total));
+        document.optional("CopyCompletionTime", copy.completed.map(rfc1123));
+        document.optional("CopyStatusDescription", copy.description.as_ref());
+    }
+    document.element("ServerEncrypted", "true");
+    if !blob.tags.is_empty() {
+        document.element("TagCount", blob.tags.len().to_string());
+    }
+}
+
+fn write_metadata(document: &mut Writer, metadata: &Metadata) {
+    document.nest("Metadata", |document| {
+        for (name, value) in metadata {
+            document.element(name, value);
+        }
+    });
+}
+
+/// List Containers (§6).
+pub(super) fn containers(server: &Server, call: &Call) -> Outcome {
+    let prefix = call.query.get("prefix").unwrap_or("");
+    let marker = call
+        .query
+        .nonempty("marker")
+        .map(Marker::decode)
+        .transpose()?;
+    let include = Include::parse(call);
+    let endpoint = server.endpoint(&call.account);
+    let mut state = server.state(call.now);
+    let limit = page_size(call, state.policy.list_page)?;
+    let from = marker
+        .as_ref()
+        .map_or("", |marker| &marker.name)
+        .max(prefix);
+    let containers = state.containers(&call.account)?;
+    let mut names = containers
+        .range::<str, _>((Bound::Included(from), Bound::Unbounded))
+        .take_while(|(name, _)| name.starts_with(prefix));
+
+    let mut document = Writer::new();
+    document.open(
+        "EnumerationResults",
+        &[("ServiceEndpoint", &format!("{endpoint}/"))],
+    );
+    document.element("Prefix", prefix);
+    document.element("MaxResults", limit.to_string());
+    document.nest("Containers", |document| {
+        for (name, container) in names.by_ref().take(limit) {
+            document.nest("Container", |document| {
+                write_container(document, name, container, include, call.now)
+            });
+        }
+    });
+    let next = names.next().map(|(name, _)| {
+        Marker {
+            name: name.clone(),
+            snapshot: None,
+        }
+        .encode()
+    });
+    document.element("NextMarker", next.unwrap_or_default());
+    document.close("EnumerationResults");
+    Ok(Reply::xml(document.finish()))
+}
+
+fn write_container(
+    document: &mut Writer,
+    name: &str,
+    container: &Container,
+    include: Include,
+    now: SystemTime,
+) {
+    let lease = container.lease.at(now);
+    document.element("Name", name);
+    document.nest("Properties", |document| {
+        document.element("Last-Modified", rfc1123(container.last_modified));
+        document.element("Etag", container.etag.quoted());
+        document.element("LeaseStatus", lease.status());
+        document.element("LeaseState", lease.state());
+        document.optional("LeaseDuration", lease.duration());
+        document.optional("PublicAccess", container.access.name());
+        document.element("HasImmutabilityPolicy", "false");
+        document.element("HasLegalHold", "false");
+    });
+    if include.metadata {
+        write_metadata(document, &container.metadata);
+    }
+}
+
+/// Find Blobs by Tags (§6), without the delay of the real index. `@container = 'NAME'` works like a tag.
+pub(super) fn by_tags(server: &Server, call: &Call) -> Outcome {
+    let predicate = call
+        .query
+        .nonempty("where")
+        .ok_or(Code::MissingRequiredQueryParameter)?;
+    let endpoint = server.endpoint(&call.account);
+    let mut document = Writer::new();
+    document.open(
+        "EnumerationResults",
+        &[("ServiceEndpoint", &format!("{endpoint}/"))],
+    );
+    document.element("Where", predicate);
+    document.open("Blobs", &[]);
+    let mut state = server.state(call.now);
+    for (container_name, container) in state.containers(&call.account)? {
+        for (name, entry) in &container.blobs {
+            let Some(blob) = entry.base.as_ref().filter(|blob| !blob.tags.is_empty()) else {
+                continue;
+            };
+            let mut tags = blob.tags.clone();
+            tags.insert("@container".to_owned(), container_name.clone());
+            if tags::matches(predicate, &tags)? {
+                document.nest("Blob", |document| {
+                    write_name(document, name);
+                    document.element("ContainerName", container_name);
+                    document.nest("Tags", |document| write_tag_set(document, &blob.tags));
+                });
+            }
+        }
+    }
+    document.close("Blobs");
+    document.element("NextMarker", "");
+    document.close("EnumerationResults");
+    Ok(Reply::xml(document.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devstore::content::Content;
+    use crate::devstore::model::ETag;
+    use crate::devstore::state::Access;
+    use std::collections::BTreeMap;
+
+    fn container(names: &[&str]) -> Container {
+        let now = SystemTime::now();
+        let mut blobs = BTreeMap::new();
+        for name in names {
+            let mut entry = Entry::default();
+            match name.strip_prefix('?') {
+                Some(_) => drop(entry.staged.insert("QQ==".into(), Content::zeros(1))),
+                None => entry.base = Some(Blob::sample(1, now)),
+            }
+            blobs.insert(name.trim_start_matches('?').to_owned(), entry);
+        }
+        let (metadata, lease) = (Metadata::new(), Lease::default());
+        Container {
+            blobs,
+            etag: ETag::from_ticks(1),
+            last_modified: now,
+            metadata,
+            access: Access::Private,
+            lease,
+        }
+    }
+
+    /// All pages of `limit`, as strings, prefixes ending in `*`, snapshots with `@`.
+    fn walk(container: &Container, mut selection: Selection, limit: usize) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            let (items, next) = selection.page(container, limit);
+            assert!(items.len() <= limit);
+            seen.extend(items.iter().map(|item| match item {
+                Item::Prefix(name) => format!("{name}*"),
+                Item::Blob {
+                    name,
+                    snapshot: Some(id),
+                    ..
+                } => format!("{name}@{id}"),
+                Item::Blob { name, .. } => (*name).to_owned(),
+                Item::Uncommitted { name } => format!("?{name}"),
+            }));
+            match next {
+                Some(marker) => selection.marker = Some(Marker::decode(&marker.encode()).unwrap()),
+                None => return seen,
+            }
+        }
+    }
+
+    #[test]
+    fn every_page_size_shows_the_same() {
+        let container = container(&[
+            "B",
+            "a",
+            "d",
+            "d/",
+            "d/1",
+            "d/2/x",
+            "d0",
+            "e/1",
+            "?u",
+            "\u{FFFE}z",
+        ]);
+        for limit in 1..12 {
+            let flat = walk(&container, Selection::default(), limit);
+            assert_eq!(
+                flat,
+                [
+                    "B",
+                    "a",
+                    "d",
+                    "d/",
+                    "d/1",
+                    "d/2/x",
+                    "d0",
+                    "e/1",
+                    "\u{FFFE}z"
+                ],
+                "limit {limit}"
+            );
+            let top = Selection {
+                delimiter: Some("/"),
+                ..Selection::default()
+            };
+            assert_eq!(
+                walk(&container, top, limit),
+                ["B", "a", "d", "d/*", "d0", "e/*", "\u{FFFE}z"]
+            );
+            let below = Selection {
+                prefix: "d/",
+                delimiter: Some("/"),
+                ..Selection::default()
+            };
+            assert_eq!(walk(&container, below, limit), ["d/", "d/1", "d/2/*"]);
+            let include = Include {
+                uncommitted: true,
+                ..Include::default()
+            };
+            let uncommitted = Selection {
+                start: Some("e"),
+                include,
+                ..Selection::default()
+            };
+            assert_eq!(
+                walk(&container, uncommitted, limit),
+                ["e/1", "?u", "\u{FFFE}z"]
+            );
+        }
+    }
+
+    #[test]
+    fn snapshots_come_before_their_blob() {
+        let mut container = container(&["a", "b"]);
+        let now = SystemTime::now();
+        let entry = container.blobs.get_mut("a").unwrap();
+        for id in ["2026-01", "2026-02"] {
+            entry.snapshots.insert(id.to_owned(), Blob::sample(1, now));
+        }
+        let include = Include {
+            snapshots: true,
+            ..Include::default()
+        };
+        for limit in 1..5 {
+            let all = walk(
+                &container,
+                Selection {
+                    include,
+                    ..Selection::default()
+                },
+                limit,
+            );
+            assert_eq!(all, ["a@2026-01", "a@2026-02", "a", "b"], "limit {limit}");
+        }
+    }
+
+    #[test]
+    fn names_xml_cannot_hold_are_encoded() {
+        let mut document = Writer::new();
+        write_name(&mut document, "d/\u{FFFE} x");
+        assert!(
+            document
+                .finish()
+                .ends_with("<Name Encoded=\"true\">d/%EF%BF%BE%20x</Name>")
+        );
+    }
+}

@@ -1,0 +1,409 @@
+//! What a blob is.
+//!
+//! A [`Blob`] is one immutable-looking version: content, properties, metadata, tags and the copy state it carries. An
+//! [`Entry`] is everything under one name: the current blob, blocks that wait to be committed, snapshots and the lease,
+//! which outlive an overwrite of the blob (X18).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::clock::iso_from_ticks;
+use super::content::Content;
+use super::error::{Code, ServiceError};
+use super::lease::Lease;
+use super::request::Call;
+use super::tags::Tags;
+
+/// Ticks between year 1, where the service counts from, and 1970: gives ETags the familiar `0x8D…` look.
+const TICKS_BEFORE_1970: u64 = 621_355_968_000_000_000;
+
+/// Content type of a blob that was given none.
+const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
+
+/// An entity tag. `Display` is the bare form of listings; headers add the quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ETag(u64);
+
+impl ETag {
+    pub fn from_ticks(ticks: u64) -> ETag {
+        ETag(ticks + TICKS_BEFORE_1970)
+    }
+
+    /// The form of headers.
+    pub fn quoted(self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#X}", self.0)
+    }
+}
+
+/// Metadata by name. Names arrive lower-cased from the HTTP layer.
+pub(super) type Metadata = BTreeMap<String, String>;
+
+/// One committed or staged block.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    /// The id as sent, Base64.
+    pub id: String,
+    pub content: Content,
+}
+
+/// The blob types and what only they have.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// `blocks` is empty after Put Blob, which leaves no block list (§9).
+    Block {
+        blocks: Arc<[Block]>,
+    },
+    Append {
+        blocks: u64,
+        sealed: bool,
+    },
+    Page {
+        sequence: u64,
+    },
+}
+
+impl Kind {
+    /// `x-ms-blob-type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Block { .. } => "BlockBlob",
+            Kind::Append { .. } => "AppendBlob",
+            Kind::Page { .. } => "PageBlob",
+        }
+    }
+
+    /// A block blob without block list.
+    pub fn unlisted() -> Kind {
+        Kind::Block {
+            blocks: Arc::default(),
+        }
+    }
+
+    /// Whether both are of one type: a copy cannot change it (C7).
+    pub fn is_same(&self, other: &Kind) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+/// The standard HTTP properties a blob stores (C14).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Properties {
+    pub content_type: String,
+    pub encoding: Option<String>,
+    pub language: Option<String>,
+    pub md5: Option<String>,
+    pub disposition: Option<String>,
+    pub cache_control: Option<String>,
+}
+
+impl Default for Properties {
+    fn default() -> Properties {
+        Properties {
+            content_type: DEFAULT_CONTENT_TYPE.to_owned(),
+            encoding: None,
+            language: None,
+            md5: None,
+            disposition: None,
+            cache_control: None,
+        }
+    }
+}
+
+impl Properties {
+    /// The `x-ms-blob-*` properties of a request, `None` if it sends none of them.
+    pub fn sent(call: &Call) -> Option<Properties> {
+        let text = |name: &str| {
+            call.header(name)
+                .filter(|value| !value.is_empty())
+                .map(str::to_owned)
+        };
+        let names = [
+            "x-ms-blob-content-type",
+            "x-ms-blob-content-encoding",
+            "x-ms-blob-content-language",
+            "x-ms-blob-content-md5",
+            "x-ms-blob-content-disposition",
+            "x-ms-blob-cache-control",
+        ];
+        if !names.iter().any(|name| call.headers.contains_key(*name)) {
+            return None;
+        }
+        let [
+            content_type,
+            encoding,
+            language,
+            md5,
+            disposition,
+            cache_control,
+        ] = names.map(text);
+        let content_type = content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned());
+        Some(Properties {
+            content_type,
+            encoding,
+            language,
+            md5,
+            disposition,
+            cache_control,
+        })
+    }
+
+    /// The properties of a Put Blob, where the standard headers serve when the `x-ms-blob-*` ones are missing.
+    pub fn of_put(call: &Call) -> Properties {
+        let text = |name: &str| {
+            call.header(name)
+                .filter(|value| !value.is_empty())
+                .map(str::to_owned)
+        };
+        let own = Properties::sent(call).unwrap_or_default();
+        let typed = call.headers.contains_key("x-ms-blob-content-type");
+        Properties {
+            content_type: if typed {
+                own.content_type
+            } else {
+                text("content-type").unwrap_or(own.content_type)
+            },
+            encoding: own.encoding.or_else(|| text("content-encoding")),
+            language: own.language.or_else(|| text("content-language")),
+            md5: own.md5,
+            disposition: own.disposition,
+            cache_control: own.cache_control.or_else(|| text("cache-control")),
+        }
+    }
+
+    /// Response header, listing element and value of each property, without the MD5, whose place depends on the range.
+    pub fn each(&self) -> [(&'static str, &'static str, Option<&str>); 5] {
+        [
+            ("content-type", "Content-Type", Some(&self.content_type)),
+            (
+                "content-encoding",
+                "Content-Encoding",
+                self.encoding.as_deref(),
+            ),
+            (
+                "content-language",
+                "Content-Language",
+                self.language.as_deref(),
+            ),
+            (
+                "cache-control",
+                "Cache-Control",
+                self.cache_control.as_deref(),
+            ),
+            (
+                "content-disposition",
+                "Content-Disposition",
+                self.disposition.as_deref(),
+            ),
+        ]
+    }
+}
+
+/// Access tiers of block blobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tier {
+    Hot,
+    Cool,
+    Cold,
+    Archive,
+}
+
+impl Tier {
+    pub fn parse(text: &str) -> Result<Tier, ServiceError> {
+        match text {
+            "Hot" => Ok(Tier::Hot),
+            "Cool" => Ok(Tier::Cool),
+            "Cold" => Ok(Tier::Cold),
+            "Archive" => Ok(Tier::Archive),
+            _ => Err(ServiceError::invalid_header("x-ms-access-tier", text)),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Hot => "Hot",
+            Tier::Cool => "Cool",
+            Tier::Cold => "Cold",
+            Tier::Archive => "Archive",
+        }
+    }
+}
+
+/// `x-ms-copy-status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CopyStatus {
+    Pending,
+    Success,
+    Aborted,
+    Failed,
+}
+
+impl CopyStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            CopyStatus::Pending => "pending",
+            CopyStatus::Success => "success",
+            CopyStatus::Aborted => "aborted",
+            CopyStatus::Failed => "failed",
+        }
+    }
+}
+
+/// The copy state a destination carries (§13.4).
+#[derive(Debug, Clone)]
+pub(super) struct CopyState {
+    pub id: Uuid,
+    /// The source URL as sent, signature included (X24).
+    pub source: String,
+    pub status: CopyStatus,
+    pub bytes: u64,
+    pub total: u64,
+    /// Absent while pending (C36).
+    pub completed: Option<SystemTime>,
+    pub description: Option<String>,
+}
+
+/// One version of a blob.
+#[derive(Debug, Clone)]
+pub(super) struct Blob {
+    pub kind: Kind,
+    pub content: Content,
+    pub etag: ETag,
+    pub last_modified: SystemTime,
+    pub created: SystemTime,
+    pub properties: Properties,
+    pub metadata: Metadata,
+    pub tags: Tags,
+    /// `None` when never set: block blobs then report the account's default as inferred.
+    pub tier: Option<Tier>,
+    pub tier_changed: Option<SystemTime>,
+    pub copy: Option<CopyState>,
+}
+
+impl Blob {
+    /// A blob with default properties, stamped with `ticks` at `now`.
+    pub fn new(kind: Kind, content: Content, ticks: u64, now: SystemTime) -> Blob {
+        Blob {
+            kind,
+            content,
+            etag: ETag::from_ticks(ticks),
+            last_modified: now,
+            created: now,
+            properties: Properties::default(),
+            metadata: Metadata::new(),
+            tags: Tags::new(),
+            tier: None,
+            tier_changed: None,
+            copy: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub fn sample(etag: u64, last_modified: SystemTime) -> Blob {
+        Blob::new(Kind::unlisted(), Content::default(), etag, last_modified)
+    }
+
+    /// Marks a write of content, metadata or properties: the only ones that change ETag and Last-Modified (§2).
+    pub fn touch(&mut self, ticks: u64, now: SystemTime) {
+        self.etag = ETag::from_ticks(ticks);
+        self.last_modified = now;
+    }
+
+    /// Whether a copy into this blob is under way.
+    pub fn is_pending(&self) -> bool {
+        self.copy
+            .as_ref()
+            .is_some_and(|copy| copy.status == CopyStatus::Pending)
+    }
+
+    /// 409 for content in the archive tier, which can be neither read nor overwritten in place.
+    pub fn check_online(&self) -> Result<(), ServiceError> {
+        if self.tier == Some(Tier::Archive) {
+            Err(Code::BlobArchived.into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Everything that lives under one blob name.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// Absent while only uncommitted blocks exist.
+    pub base: Option<Blob>,
+    pub staged: BTreeMap<String, Content>,
+    /// By snapshot id, oldest first.
+    pub snapshots: BTreeMap<String, Blob>,
+    pub lease: Lease,
+}
+
+impl Entry {
+    /// The committed blob, or the snapshot of that id.
+    pub fn version(&self, snapshot: Option<&str>) -> Option<&Blob> {
+        match snapshot {
+            Some(id) => self.snapshots.get(id),
+            None => self.base.as_ref(),
+        }
+    }
+
+    /// Installs new content under the name: staged blocks go, lease and snapshots stay.
+    pub fn replace(&mut self, blob: Blob) {
+        self.staged.clear();
+        self.base = Some(blob);
+    }
+
+    /// Takes a snapshot named after `ticks`.
+    pub fn add_snapshot(&mut self, blob: Blob, ticks: u64) -> String {
+        let id = iso_from_ticks(ticks);
+        self.snapshots.insert(id.clone(), blob);
+        id
+    }
+
+    /// Whether nothing is left and the name is free again.
+    pub fn is_vacant(&self) -> bool {
+        self.base.is_none() && self.staged.is_empty() && self.snapshots.is_empty()
+    }
+}
+
+/// Reads `x-ms-meta-*`; `None` when the request sends none, which some operations treat differently from "empty".
+pub(super) fn sent_metadata(call: &Call, limit: usize) -> Result<Option<Metadata>, ServiceError> {
+    let mut metadata = Metadata::new();
+    let mut size = 0;
+    for (name, value) in &call.headers {
+        let Some(name) = name.as_str().strip_prefix("x-ms-meta-") else {
+            continue;
+        };
+        let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+        check_metadata_name(name)?;
+        size += name.len() + value.len();
+        if metadata.insert(name.to_owned(), value).is_some() {
+            return Err(Code::InvalidMetadata.into());
+        }
+    }
+    if size > limit {
+        return Err(Code::MetadataTooLarge.into());
+    }
+    Ok((!metadata.is_empty()).then_some(metadata))
+}
+
+/// §1.3: an identifier.
+fn check_metadata_name(name: &str) -> Result<(), ServiceError> {
+    let mut characters = name.chars();
+    match characters.next() {
+        None => Err(Code::EmptyMetadataKey.into()),
+        Some(first) if !(first.is_alphabetic() || first == '_') => {
+            Err(Code::InvalidMetadata.into())
+        }
+        Some(_) if characters.all(|c| c.is_alphanumeric() || c == '_') => Ok(()),
+        Some(_) => Err(Code::InvalidMetadata.into()),
+    }
+}

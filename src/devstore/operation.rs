@@ -1,0 +1,199 @@
+//! Which REST operation a request is.
+//!
+//! The Blob service spreads its operations over methods, `restype`, `comp` and a few headers. [`Operation::of`] is the
+//! one place that untangles this, so that everything behind it (permissions, faults, statistics, dispatch) works with a
+//! name. The names are those of the REST reference without spaces; tests and the control interface use them.
+
+use hyper::Method;
+
+use super::error::{Code, ServiceError};
+use super::request::{Call, Target};
+
+macro_rules! operations {
+    ($($operation:ident)*) => {
+        /// A REST operation, named as in the reference.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(super) enum Operation { $($operation,)* }
+
+        impl Operation {
+            /// The name in statistics, the request log and fault rules.
+            pub fn name(self) -> &'static str {
+                match self { $(Operation::$operation => stringify!($operation),)* }
+            }
+        }
+    };
+}
+
+operations! {
+    ListContainers GetAccountInformation FindBlobsByTags
+    CreateContainer DeleteContainer GetContainerProperties GetContainerMetadata SetContainerMetadata
+    GetContainerACL SetContainerACL LeaseContainer ListBlobs
+    GetBlob GetBlobProperties GetBlobMetadata GetBlobTags GetBlockList GetPageRanges
+    PutBlob PutBlobFromURL PutBlock PutBlockFromURL PutBlockList
+    AppendBlock AppendBlockFromURL AppendBlobSeal PutPage PutPageFromURL
+    SetBlobMetadata SetBlobProperties SetBlobTier SetBlobTags
+    SnapshotBlob LeaseBlob DeleteBlob
+    CopyBlob CopyBlobFromURL AbortCopyBlob IncrementalCopyBlob
+}
+
+impl Operation {
+    /// The dispatch rule of §13.1 and of each section's request lines. Unknown combinations are answered like the
+    /// service does: a known `comp` with the wrong verb is 405, an unknown one 400.
+    pub fn of(call: &Call) -> Result<Operation, ServiceError> {
+        let comp = call.query.get("comp").unwrap_or("");
+        let restype = call.query.get("restype").unwrap_or("");
+        if restype == "account" && comp == "properties" {
+            return Ok(Operation::GetAccountInformation);
+        }
+        match call.target {
+            Target::Account => Operation::of_account(call, comp),
+            Target::Container { .. } => Operation::of_container(call, comp),
+            Target::Blob(_) => Operation::of_blob(call, comp),
+        }
+    }
+
+    fn of_account(call: &Call, comp: &str) -> Result<Operation, ServiceError> {
+        match (&call.method, comp) {
+            (&Method::GET, "list") => Ok(Operation::ListContainers),
+            (&Method::GET, "blobs") => Ok(Operation::FindBlobsByTags),
+            (_, "properties" | "stats" | "userdelegationkey" | "batch") => {
+                Err(Code::NotImplemented.into())
+            }
+            _ => Err(unknown(call, comp)),
+        }
+    }
+
+    fn of_container(call: &Call, comp: &str) -> Result<Operation, ServiceError> {
+        let read = matches!(call.method, Method::GET | Method::HEAD);
+        let put = call.method == Method::PUT;
+        match comp {
+            "" if put => Ok(Operation::CreateContainer),
+            "" if read => Ok(Operation::GetContainerProperties),
+            "" if call.method == Method::DELETE => Ok(Operation::DeleteContainer),
+            "list" if call.method == Method::GET => Ok(Operation::ListBlobs),
+            "metadata" if read => Ok(Operation::GetContainerMetadata),
+            "metadata" if put => Ok(Operation::SetContainerMetadata),
+            "acl" if read => Ok(Operation::GetContainerACL),
+            "acl" if put => Ok(Operation::SetContainerACL),
+            "lease" if put => Ok(Operation::LeaseContainer),
+            "blobs" | "undelete" | "rename" | "batch" => Err(Code::NotImplemented.into()),
+            "list" | "metadata" | "acl" | "lease" => Err(Code::UnsupportedHttpVerb.into()),
+            _ => Err(unknown(call, comp)),
+        }
+    }
+
+    fn of_blob(call: &Call, comp: &str) -> Result<Operation, ServiceError> {
+        match call.method {
+            Method::GET => match comp {
+                "" => Ok(Operation::GetBlob),
+                "metadata" => Ok(Operation::GetBlobMetadata),
+                "tags" => Ok(Operation::GetBlobTags),
+                "blocklist" => Ok(Operation::GetBlockList),
+                "pagelist" => Ok(Operation::GetPageRanges),
+                _ => Err(unknown(call, comp)),
+            },
+            Method::HEAD => match comp {
+                "" => Ok(Operation::GetBlobProperties),
+                "metadata" => Ok(Operation::GetBlobMetadata),
+                _ => Err(unknown(call, comp)),
+            },
+            Method::DELETE if comp.is_empty() => Ok(Operation::DeleteBlob),
+            Method::PUT => Operation::of_blob_put(call, comp),
+            _ => Err(Code::UnsupportedHttpVerb.into()),
+        }
+    }
+
+    fn of_blob_put(call: &Call, comp: &str) -> Result<Operation, ServiceError> {
+        let from_url = call.headers.contains_key("x-ms-copy-source");
+        Ok(match (comp, from_url) {
+            ("", false) => Operation::PutBlob,
+            ("", true) if call.headers.contains_key("x-ms-blob-type") => Operation::PutBlobFromURL,
+            ("", true) if call.flag("x-ms-requires-sync") => {
+                Operation::CopyBlobFromURL
+            }
+            ("", true) => Operation::CopyBlob,
+            ("block", false) => Operation::PutBlock,
+            ("block", true) => Operation::PutBlockFromURL,
+            ("blocklist", _) => Operation::PutBlockList,
+            ("appendblock", false) => Operation::AppendBlock,
+            ("appendblock", true) => Operation::AppendBlockFromURL,
+            ("page", false) => Operation::PutPage,
+            ("page", true) => Operation::PutPageFromURL,
+            ("seal", _) => Operation::AppendBlobSeal,
+            ("metadata", _) => Operation::SetBlobMetadata,
+            ("properties", _) => Operation::SetBlobProperties,
+            ("tier", _) => Operation::SetBlobTier,
+            ("tags", _) => Operation::SetBlobTags,
+            ("snapshot", _) => Operation::SnapshotBlob,
+            ("lease", _) => Operation::LeaseBlob,
+            ("copy", _) => Operation::AbortCopyBlob,
+            ("incrementalcopy", _) => Operation::IncrementalCopyBlob,
+            ("undelete" | "expiry" | "immutabilityPolicies" | "legalhold" | "query", _) => {
+                return Err(Code::NotImplemented.into());
+            }
+            _ => return Err(unknown(call, comp)),
+        })
+    }
+
+    /// Which letters of a SAS admit the operation (any one of them is enough), §3.3.
+    pub fn sas_permissions(self) -> &'static str {
+        use Operation::*;
+        match self {
+            GetAccountInformation => "racwdxlt",
+            ListContainers | ListBlobs => "l",
+            CreateContainer | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL
+            | PutBlockList | CopyBlob | CopyBlobFromURL | SnapshotBlob => "cw",
+            AppendBlock | AppendBlockFromURL | AppendBlobSeal => "aw",
+            GetContainerProperties
+            | GetContainerMetadata
+            | GetBlob
+            | GetBlobProperties
+            | GetBlobMetadata
+            | GetBlockList
+            | GetPageRanges => "r",
+            SetContainerMetadata | PutPage | PutPageFromURL | SetBlobMetadata
+            | SetBlobProperties | SetBlobTier | AbortCopyBlob | IncrementalCopyBlob => "w",
+            LeaseContainer | LeaseBlob => "wd",
+            DeleteContainer | DeleteBlob => "d",
+            GetBlobTags | SetBlobTags => "t",
+            FindBlobsByTags => "f",
+            // Only the account's owner reads or sets who may see a container.
+            GetContainerACL | SetContainerACL => "",
+        }
+    }
+
+    /// Which resource type (`srt`) of an account SAS the operation belongs to.
+    pub fn sas_resource_type(self) -> char {
+        use Operation::*;
+        match self {
+            ListContainers | FindBlobsByTags => 's',
+            CreateContainer
+            | DeleteContainer
+            | GetContainerProperties
+            | GetContainerMetadata
+            | SetContainerMetadata
+            | GetContainerACL
+            | SetContainerACL
+            | LeaseContainer
+            | ListBlobs => 'c',
+            _ => 'o',
+        }
+    }
+
+    /// Whether the body of a request is blob payload, which the statistics count.
+    pub fn carries_payload(self) -> bool {
+        matches!(
+            self,
+            Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage
+        )
+    }
+}
+
+fn unknown(call: &Call, comp: &str) -> ServiceError {
+    match call.method {
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE => {
+            ServiceError::invalid_query("comp", comp)
+        }
+        _ => Code::UnsupportedHttpVerb.into(),
+    }
+}

@@ -1,0 +1,327 @@
+//! An answer on its way out.
+//!
+//! Handlers build a [`Reply`]; [`http`](super::http) adds what every response carries and streams the body. The body is
+//! produced piece by piece from shared content, so a ranged read of a huge sparse blob allocates nothing, and it is here
+//! that an injected fault cuts a response short or lets it stall.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED};
+use hyper::{HeaderMap, StatusCode};
+use tokio::time::Sleep;
+
+use super::clock::rfc1123;
+use super::content::{Chunks, Content};
+use super::error::ServiceError;
+use super::model::{Blob, Entry, Kind, Metadata, Tier};
+use super::request::Call;
+
+/// What a handler answers.
+pub(super) type Outcome = Result<Reply, ServiceError>;
+
+/// Status, headers and body of an answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Payload,
+}
+
+/// What is sent after the headers.
+#[derive(Debug)]
+pub(super) enum Payload {
+    Empty,
+    /// XML or JSON; not counted as blob payload.
+    Document(Bytes),
+    /// Blob payload.
+    Content(Content),
+}
+
+impl Reply {
+    pub fn new(status: StatusCode) -> Reply {
+        Reply {
+            status,
+            headers: HeaderMap::new(),
+            body: Payload::Empty,
+        }
+    }
+
+    pub fn document(content_type: &'static str, text: String) -> Reply {
+        let mut reply = Reply::new(StatusCode::OK).header("content-type", content_type);
+        reply.body = Payload::Document(Bytes::from(text));
+        reply
+    }
+
+    pub fn xml(text: String) -> Reply {
+        Reply::document("application/xml", text)
+    }
+
+    /// Adds a header. A value that HTTP cannot carry is dropped: it came in over HTTP, so there is none.
+    pub fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Reply {
+        self.set(name, value.as_ref());
+        self
+    }
+
+    pub fn set(&mut self, name: &str, value: &str) {
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::try_from(name),
+            HeaderValue::from_bytes(value.as_bytes()),
+        ) {
+            self.headers.insert(name, value);
+        }
+    }
+
+    pub fn set_optional(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.set(name, value);
+        }
+    }
+
+    /// ETag and Last-Modified.
+    pub fn stamp(mut self, blob: &Blob) -> Reply {
+        self.set(ETAG.as_str(), &blob.etag.quoted());
+        self.set(LAST_MODIFIED.as_str(), &rfc1123(blob.last_modified));
+        self
+    }
+
+    pub fn metadata(mut self, metadata: &Metadata) -> Reply {
+        for (name, value) in metadata {
+            self.set(&format!("x-ms-meta-{name}"), value);
+        }
+        self
+    }
+
+    /// Everything Get Blob and Get Blob Properties say about a blob or snapshot (§8, §13.4).
+    pub fn describe(self, call: &Call, entry: &Entry, blob: &Blob) -> Reply {
+        let mut reply = self
+            .stamp(blob)
+            .metadata(&blob.metadata)
+            .header("accept-ranges", "bytes");
+        reply.set("x-ms-creation-time", &rfc1123(blob.created));
+        reply.set("x-ms-blob-type", blob.kind.name());
+        reply.set("x-ms-server-encrypted", "true");
+        for (header, _, value) in blob.properties.each() {
+            reply.set_optional(header, value);
+        }
+        match &blob.kind {
+            Kind::Block { .. } => {
+                reply.set("x-ms-access-tier", blob.tier.unwrap_or(Tier::Hot).name());
+                match blob.tier_changed {
+                    Some(changed) => reply.set("x-ms-access-tier-change-time", &rfc1123(changed)),
+                    None => reply.set("x-ms-access-tier-inferred", "true"),
+                }
+            }
+            Kind::Append { blocks, sealed } => {
+                reply.set("x-ms-blob-committed-block-count", &blocks.to_string());
+                reply.set_optional("x-ms-blob-sealed", sealed.then_some("true"));
+            }
+            Kind::Page { sequence } => {
+                reply.set("x-ms-blob-sequence-number", &sequence.to_string())
+            }
+        }
+        if !blob.tags.is_empty() {
+            reply.set("x-ms-tag-count", &blob.tags.len().to_string());
+        }
+        if call.snapshot().is_none() {
+            let lease = entry.lease.at(call.now);
+            reply.set("x-ms-lease-state", lease.state());
+            reply.set("x-ms-lease-status", lease.status());
+            reply.set_optional("x-ms-lease-duration", lease.duration());
+        }
+        if let Some(copy) = &blob.copy {
+            reply.set("x-ms-copy-id", &copy.id.to_string());
+            reply.set("x-ms-copy-status", copy.status.name());
+            reply.set("x-ms-copy-source", &copy.source);
+            reply.set(
+                "x-ms-copy-progress",
+                &format!("{}/{}", copy.bytes, copy.total),
+            );
+            reply.set_optional(
+                "x-ms-copy-completion-time",
+                copy.completed.map(rfc1123).as_deref(),
+            );
+            reply.set_optional("x-ms-copy-status-description", copy.description.as_deref());
+        }
+        reply
+    }
+}
+
+/// The error body of §4.1. `head` answers tell their code in the header only, 304 has no body either.
+pub(super) fn refuse(error: ServiceError, request_id: &str, time: &str, head: bool) -> Reply {
+    let mut document = super::xml::Writer::new();
+    document.open("Error", &[]);
+    document.element("Code", &error.code);
+    document.element(
+        "Message",
+        format!("{}\nRequestId:{request_id}\nTime:{time}", error.message),
+    );
+    for (element, text) in &error.details {
+        document.element(element, text);
+    }
+    document.close("Error");
+    let mut reply = Reply::new(error.status);
+    if error.status != StatusCode::NOT_MODIFIED && !head {
+        reply.set(CONTENT_TYPE.as_str(), "application/xml");
+        reply.body = Payload::Document(Bytes::from(document.finish()));
+    }
+    reply.set("x-ms-error-code", &error.code);
+    for (name, value) in &error.headers {
+        reply.set(name, value);
+    }
+    reply
+}
+
+/// How a fault damages a response body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Close the connection after this many bytes.
+    pub truncate: Option<u64>,
+    /// Pause this long before the last byte.
+    pub stall: Option<Duration>,
+}
+
+/// The streaming body. Counts blob payload as it is handed to the connection.
+#[derive(Debug)]
+pub(super) struct ReplyBody {
+    source: Source,
+    /// Bytes that are announced but not yet produced.
+    left: u64,
+    damage: Damage,
+    wait: Option<Pin<Box<Sleep>>>,
+    /// Where blob payload is counted.
+    counter: Option<Arc<AtomicU64>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Nothing,
+    Whole(Bytes),
+    Chunks { chunks: Chunks, rest: Bytes },
+}
+
+/// A body that breaks off by order of a fault rule. Its text reaches nobody but the log.
+#[derive(Debug, thiserror::Error)]
+#[error("response cut short by a fault rule")]
+pub(super) struct CutShort;
+
+/// How long a cut-off body waits before it breaks, so that what it has produced reaches the client first.
+const FLUSH: Duration = Duration::from_millis(20);
+
+impl ReplyBody {
+    pub fn new(payload: Payload, damage: Damage, counter: &Arc<AtomicU64>) -> ReplyBody {
+        let (source, left, counter) = match payload {
+            Payload::Empty => (Source::Nothing, 0, None),
+            Payload::Document(bytes) => {
+                let len = bytes.len() as u64;
+                (Source::Whole(bytes), len, None)
+            }
+            Payload::Content(content) => {
+                let source = Source::Chunks {
+                    chunks: content.chunks(),
+                    rest: Bytes::new(),
+                };
+                (source, content.len(), Some(Arc::clone(counter)))
+            }
+        };
+        ReplyBody {
+            source,
+            left,
+            damage,
+            wait: None,
+            counter,
+        }
+    }
+
+    /// The next piece, at most `limit` bytes long.
+    fn piece(&mut self, limit: u64) -> Option<Bytes> {
+        let buffer = match &mut self.source {
+            Source::Nothing => return None,
+            Source::Whole(bytes) => bytes,
+            Source::Chunks { chunks, rest } => {
+                if rest.is_empty() {
+                    *rest = chunks.next()?;
+                }
+                rest
+            }
+        };
+        let piece = buffer.split_to(
+            buffer
+                .len()
+                .min(usize::try_from(limit).unwrap_or(usize::MAX)),
+        );
+        (!piece.is_empty()).then_some(piece)
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = CutShort;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        if let Some(wait) = &mut self.wait {
+            std::task::ready!(wait.as_mut().poll(cx));
+            self.wait = None;
+            if self.damage.truncate == Some(0) {
+                return Poll::Ready(Some(Err(CutShort)));
+            }
+        }
+        let mut limit = self.left;
+        if let Some(keep) = self.damage.truncate {
+            if keep == 0 {
+                self.wait = Some(Box::pin(tokio::time::sleep(FLUSH)));
+                return self.poll_frame(cx);
+            }
+            limit = limit.min(keep);
+        }
+        if self.damage.stall.is_some() && self.left > 1 {
+            limit = limit.min(self.left - 1);
+        } else if let Some(pause) = self.damage.stall.take() {
+            self.wait = Some(Box::pin(tokio::time::sleep(pause)));
+            return self.poll_frame(cx);
+        }
+        let Some(piece) = self.piece(limit) else {
+            return Poll::Ready(None);
+        };
+        let len = piece.len() as u64;
+        self.left -= len;
+        if let Some(keep) = &mut self.damage.truncate {
+            *keep -= len;
+        }
+        if let Some(counter) = &self.counter {
+            counter.fetch_add(len, Ordering::Relaxed);
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0 && self.damage == Damage::default()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+impl Payload {
+    pub fn len(&self) -> u64 {
+        match self {
+            Payload::Empty => 0,
+            Payload::Document(bytes) => bytes.len() as u64,
+            Payload::Content(content) => content.len(),
+        }
+    }
+}
+
+/// Announces the length of a body that a HEAD answer does not send.
+pub(super) fn announce(headers: &mut HeaderMap, len: u64) {
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+}

@@ -1,0 +1,361 @@
+//! A request as the service sees it, before anybody has decided what it means.
+//!
+//! [`Call::parse`] keeps the request line exactly as it was sent, because that is what the client signed, and beside it
+//! the decoded account, container and blob that everything else works with. Both addressing styles end in the same
+//! [`Target`]: the account in the first label of a `NAME.blob.HOST` host, else in the first path segment.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use hyper::header::HOST;
+use hyper::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+
+use super::error::{Code, ServiceError};
+use super::operation::Operation;
+
+/// Longest blob name in characters, and most path segments in one (§1.3).
+const BLOB_NAME_CHARACTERS: usize = 1024;
+const BLOB_NAME_SEGMENTS: usize = 254;
+
+/// Where a blob lives. The order is that of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct BlobAddress {
+    pub account: String,
+    pub container: String,
+    pub blob: String,
+}
+
+impl std::fmt::Display for BlobAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.account, self.container, self.blob)
+    }
+}
+
+/// What a URL names inside an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    Account,
+    Container { container: String },
+    Blob(BlobAddress),
+}
+
+/// Decoded query parameters in the order sent, names in lower case.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub fn parse(raw: &str) -> Query {
+        let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            (decode(name).to_lowercase(), decode(value))
+        });
+        Query(pairs.collect())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The same, with an empty value read as absent.
+    pub fn nonempty(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+}
+
+/// One request without its body.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub method: Method,
+    /// Path as sent, still percent-encoded.
+    pub raw_path: String,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub account: String,
+    pub target: Target,
+    pub now: SystemTime,
+    /// Letters of the SAS the request came with, for the cases where they matter beyond admission.
+    pub sas: Option<String>,
+}
+
+/// A request body together with what was computed while it arrived.
+#[derive(Debug, Default)]
+pub(super) struct Upload {
+    pub bytes: Bytes,
+    pub md5: Option<[u8; 16]>,
+    pub crc64: Option<u64>,
+}
+
+impl Call {
+    /// Splits a request line. `known` tells which accounts exist.
+    pub fn parse(
+        method: Method,
+        raw_path: &str,
+        raw_query: &str,
+        headers: HeaderMap,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<Call, ServiceError> {
+        let query = Query::parse(raw_query);
+        let host = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("");
+        let (account, rest) = split_account(host, raw_path)?;
+        if !known(&account) {
+            return Err(Code::ResourceNotFound.into());
+        }
+        let target = target(&account, rest, query.get("restype"), query.get("comp"))?;
+        Ok(Call {
+            method,
+            raw_path: raw_path.to_owned(),
+            query,
+            headers,
+            account,
+            target,
+            now: SystemTime::now(),
+            sas: None,
+        })
+    }
+
+    /// A header's value when it is plain text; absent and empty stay different.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether a header says `true`; some clients write `True`.
+    pub fn flag(&self, name: &str) -> bool {
+        self.header(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// A header read as a number.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, ServiceError> {
+        self.header(name)
+            .map(|value| {
+                value
+                    .parse()
+                    .map_err(|_| ServiceError::invalid_header(name, value))
+            })
+            .transpose()
+    }
+
+    /// The blob the request names. Operations on blobs are only dispatched for a [`Target::Blob`].
+    pub fn blob(&self) -> Result<&BlobAddress, ServiceError> {
+        match &self.target {
+            Target::Blob(address) => Ok(address),
+            _ => Err(Code::InvalidUri.into()),
+        }
+    }
+
+    /// The container the request names, also that of a blob.
+    pub fn container(&self) -> Result<&str, ServiceError> {
+        match &self.target {
+            Target::Blob(address) => Ok(&address.container),
+            Target::Container { container } => Ok(container),
+            Target::Account => Err(Code::InvalidUri.into()),
+        }
+    }
+
+    /// The `snapshot` parameter, if it names one.
+    pub fn snapshot(&self) -> Option<&str> {
+        self.query.nonempty("snapshot")
+    }
+
+    /// Whether a SAS that may create but not overwrite was used.
+    pub fn may_only_create(&self) -> bool {
+        self.sas
+            .as_deref()
+            .is_some_and(|letters| !letters.contains('w'))
+    }
+
+    /// Names the operation.
+    pub fn operation(&self) -> Result<Operation, ServiceError> {
+        Operation::of(self)
+    }
+}
+
+/// Replaces the value of every `sig` parameter (X24).
+pub(super) fn redact(url_or_query: &str) -> String {
+    let mut clean = String::with_capacity(url_or_query.len());
+    for part in url_or_query.split_inclusive(['?', '&']) {
+        let is_signature = part
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case("sig="));
+        if is_signature {
+            clean.push_str("sig=***");
+            clean.push_str(if part.ends_with('&') { "&" } else { "" });
+        } else {
+            clean.push_str(part);
+        }
+    }
+    clean
+}
+
+/// Splits `HOST` and path into the account and the rest of the path without its leading slash, still encoded.
+pub(super) fn split_account<'a>(
+    host: &str,
+    raw_path: &'a str,
+) -> Result<(String, &'a str), ServiceError> {
+    let path = raw_path.strip_prefix('/').unwrap_or(raw_path);
+    if let Some((account, _)) = host.split_once(".blob.") {
+        return Ok((account.to_owned(), path));
+    }
+    let (account, rest) = path.split_once('/').unwrap_or((path, ""));
+    Ok((decode(account)?, rest))
+}
+
+/// What an encoded path without its account names. A lone segment is a container when the query says so, else a blob in
+/// `$root` (§1.1).
+pub(super) fn target(
+    account: &str,
+    rest: &str,
+    restype: Option<&str>,
+    comp: Option<&str>,
+) -> Result<Target, ServiceError> {
+    if rest.is_empty() {
+        return Ok(Target::Account);
+    }
+    let (container, blob) = match rest.split_once('/') {
+        Some((container, blob)) if !blob.is_empty() => (decode(container)?, decode(blob)?),
+        Some((container, _)) => (decode(container)?, String::new()),
+        None if restype == Some("container") || comp == Some("list") => {
+            (decode(rest)?, String::new())
+        }
+        None => (String::from("$root"), decode(rest)?),
+    };
+    check_container_name(&container)?;
+    if blob.is_empty() {
+        return Ok(Target::Container { container });
+    }
+    check_blob_name(&blob)?;
+    Ok(Target::Blob(BlobAddress {
+        account: account.to_owned(),
+        container,
+        blob,
+    }))
+}
+
+/// §1.3: 3–63 of `[a-z0-9-]`, no dash at either end or doubled; `$root`, `$web` and `$logs` besides.
+pub(super) fn check_container_name(name: &str) -> Result<(), ServiceError> {
+    if matches!(name, "$root" | "$web" | "$logs") {
+        return Ok(());
+    }
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.chars().all(legal)
+        || name.starts_with('-')
+        || name.ends_with('-')
+        || name.contains("--")
+    {
+        return Err(Code::InvalidResourceName.into());
+    }
+    if !(3..=63).contains(&name.len()) {
+        return Err(ServiceError::from(Code::OutOfRangeInput));
+    }
+    Ok(())
+}
+
+/// §1.3: length, depth, and the characters the service refuses.
+pub(super) fn check_blob_name(name: &str) -> Result<(), ServiceError> {
+    if name
+        .chars()
+        .any(|c| c < ' ' || matches!(c, '\u{81}' | '\u{E000}'))
+    {
+        return Err(Code::InvalidUri.into());
+    }
+    if name.chars().count() > BLOB_NAME_CHARACTERS || name.split('/').count() > BLOB_NAME_SEGMENTS {
+        return Err(Code::OutOfRangeInput.into());
+    }
+    Ok(())
+}
+
+fn decode(text: &str) -> Result<String, ServiceError> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map(|text| text.into_owned())
+        .map_err(|_| Code::InvalidUri.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(host: &str, path: &str, query: &str) -> Result<Call, ServiceError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host.parse().unwrap());
+        Call::parse(Method::GET, path, query, headers, |account| {
+            account == "acct"
+        })
+    }
+
+    fn blob(container: &str, blob: &str) -> Target {
+        Target::Blob(BlobAddress {
+            account: "acct".into(),
+            container: container.into(),
+            blob: blob.into(),
+        })
+    }
+
+    #[test]
+    fn both_styles_name_the_same_blob() {
+        let path_style = parse("127.0.0.1:1", "/acct/spec/a%20b//c%2F", "").unwrap();
+        let host_style = parse("acct.blob.localhost:1", "/spec/a%20b//c%2F", "").unwrap();
+        assert_eq!(path_style.target, blob("spec", "a b//c/"));
+        assert_eq!(host_style.target, path_style.target);
+        assert_eq!(path_style.raw_path, "/acct/spec/a%20b//c%2F");
+    }
+
+    #[test]
+    fn a_lone_segment_is_a_container_or_a_root_blob() {
+        let container = Target::Container {
+            container: "spec".into(),
+        };
+        assert_eq!(
+            parse("h", "/acct/spec", "restype=container")
+                .unwrap()
+                .target,
+            container
+        );
+        assert_eq!(
+            parse("h", "/acct/spec", "").unwrap().target,
+            blob("$root", "spec")
+        );
+        assert_eq!(
+            parse("h", "/acct/", "comp=list").unwrap().target,
+            Target::Account
+        );
+        assert_eq!(
+            parse("h", "/other/spec", "").unwrap_err().code,
+            "ResourceNotFound"
+        );
+    }
+
+    #[test]
+    fn names_are_checked() {
+        for (path, code) in [
+            ("/acct/Spec/b", "InvalidResourceName"),
+            ("/acct/sp/b", "OutOfRangeInput"),
+            ("/acct/spec/a%01", "InvalidUri"),
+            ("/acct/spec/%FF", "InvalidUri"),
+        ] {
+            assert_eq!(parse("h", path, "").unwrap_err().code, code, "{path}");
+        }
+        let deep = format!("/acct/spec/{}", "a/".repeat(300));
+        assert_eq!(parse("h", &deep, "").unwrap_err().code, "OutOfRangeInput");
+        let long = format!("/acct/spec/{}", "a".repeat(1025));
+        assert_eq!(parse("h", &long, "").unwrap_err().code, "OutOfRangeInput");
+    }
+
+    #[test]
+    fn signatures_are_redacted() {
+        assert_eq!(redact("sv=1&sig=abc&se=2"), "sv=1&sig=***&se=2");
+        assert_eq!(redact("http://h/a?sig=abc"), "http://h/a?sig=***");
+        assert_eq!(redact("signed=yes"), "signed=yes");
+    }
+}

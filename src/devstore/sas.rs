@@ -1,0 +1,340 @@
+//! Shared access signatures: service SAS and account SAS (§3.3).
+//!
+//! A [`Sas`] is read from a query string, either the request's own or that of a copy source URL, and answers two
+//! questions: is it genuine and in force for this resource ([`Sas::verify`]), and does it allow this operation
+//! ([`Sas::allows`]). User delegation SAS is not supported, for there is no directory to issue the key.
+
+use std::time::SystemTime;
+
+use super::auth::signature_matches;
+use super::clock::parse_iso;
+use super::error::{Code, ServiceError};
+use super::operation::Operation;
+use super::request::{Query, Target};
+
+/// The one order in which permission letters may be written.
+const LETTERS: &str = "racwdxyltfmeopi";
+
+/// A parsed signature with the fields that go into its string to sign.
+#[derive(Debug)]
+pub(super) struct Sas<'a> {
+    query: &'a Query,
+    permissions: &'a str,
+    version: &'a str,
+    kind: Kind<'a>,
+}
+
+#[derive(Debug)]
+enum Kind<'a> {
+    /// `sr`: `b` blob, `bs` snapshot, `c` container.
+    Service { resource: &'a str },
+    /// `srt`: letters of `sco`.
+    Account { resource_types: &'a str },
+}
+
+impl<'a> Sas<'a> {
+    /// Reads the fields; missing mandatory ones and unordered letters are 403 like any broken signature.
+    pub fn parse(query: &'a Query) -> Result<Sas<'a>, ServiceError> {
+        let required = |name: &'static str| {
+            query
+                .nonempty(name)
+                .ok_or_else(|| failed(format!("{name} is mandatory. Cannot be empty")))
+        };
+        if query.get("skoid").is_some() {
+            return Err(failed(
+                "User delegation SAS is not supported by this server.",
+            ));
+        }
+        if query.get("si").is_some() {
+            return Err(failed(
+                "Stored access policies are not supported by this server.",
+            ));
+        }
+        let permissions = required("sp")?;
+        let mut rest = LETTERS.chars();
+        if !permissions
+            .chars()
+            .all(|letter| rest.any(|known| known == letter))
+        {
+            return Err(failed(format!(
+                "sp {permissions} is not in the order {LETTERS}"
+            )));
+        }
+        let kind = match query.nonempty("srt") {
+            Some(resource_types) => Kind::Account { resource_types },
+            None => Kind::Service {
+                resource: required("sr")?,
+            },
+        };
+        Ok(Sas {
+            query,
+            permissions,
+            version: required("sv")?,
+            kind,
+        })
+    }
+
+    /// The permission letters.
+    pub fn permissions(&self) -> &str {
+        self.permissions
+    }
+
+    /// When the signature ends, for copies that outlive it (§13.3).
+    pub fn expiry(&self) -> Option<SystemTime> {
+        self.query.get("se").and_then(parse_iso)
+    }
+
+    /// Checks signature, times, protocol and scope for a resource of `account`.
+    pub fn verify(
+        &self,
+        account: &str,
+        target: &Target,
+        snapshot: Option<&str>,
+        key: &[u8],
+        now: SystemTime,
+    ) -> Result<(), ServiceError> {
+        let text = match self.kind {
+            Kind::Account { resource_types } => {
+                self.account_string_to_sign(account, resource_types)
+            }
+            Kind::Service { resource } => {
+                self.service_string_to_sign(account, resource, target, snapshot)?
+            }
+        };
+        let signature = self.query.get("sig").unwrap_or("");
+        if !signature_matches(key, &text, signature) {
+            return Err(failed(format!(
+                "Signature did not match. String to sign used was {text}"
+            )));
+        }
+        let expiry = self
+            .expiry()
+            .ok_or_else(|| failed("Signature not valid in the specified time frame: no se"))?;
+        let start = match self.query.nonempty("st") {
+            Some(start) => parse_iso(start).ok_or_else(|| failed("st is not a time"))?,
+            None => SystemTime::UNIX_EPOCH,
+        };
+        if now < start || now >= expiry {
+            return Err(failed("Signature not valid in the specified time frame"));
+        }
+        if self
+            .query
+            .nonempty("spr")
+            .is_some_and(|protocols| protocols == "https")
+        {
+            return Err(Code::AuthorizationProtocolMismatch.into());
+        }
+        Ok(())
+    }
+
+    /// Checks the permission letters and, for an account SAS, service and resource type.
+    pub fn allows(&self, operation: Operation) -> Result<(), ServiceError> {
+        match self.kind {
+            Kind::Account { resource_types } => {
+                if !self
+                    .query
+                    .get("ss")
+                    .is_some_and(|services| services.contains('b'))
+                {
+                    return Err(Code::AuthorizationServiceMismatch.into());
+                }
+                if !resource_types.contains(operation.sas_resource_type()) {
+                    return Err(Code::AuthorizationResourceTypeMismatch.into());
+                }
+            }
+            // A service SAS reaches blobs and lists its container; it never manages containers.
+            Kind::Service { resource } => {
+                let lists = operation == Operation::ListBlobs && resource == "c";
+                if operation.sas_resource_type() != 'o' && !lists {
+                    return Err(Code::AuthorizationPermissionMismatch.into());
+                }
+            }
+        }
+        let enough = operation.sas_permissions();
+        if self
+            .permissions
+            .chars()
+            .any(|letter| enough.contains(letter))
+        {
+            Ok(())
+        } else {
+            Err(Code::AuthorizationPermissionMismatch.into())
+        }
+    }
+
+    fn field(&self, name: &str) -> &str {
+        self.query.get(name).unwrap_or("")
+    }
+
+    fn service_string_to_sign(
+        &self,
+        account: &str,
+        resource: &str,
+        target: &Target,
+        snapshot: Option<&str>,
+    ) -> Result<String, ServiceError> {
+        let canonical = match (resource, target) {
+            ("c", Target::Container { container }) => format!("/blob/{account}/{container}"),
+            ("c", Target::Blob(address)) => format!("/blob/{account}/{}", address.container),
+            ("b" | "bs", Target::Blob(address)) => {
+                format!("/blob/{account}/{}/{}", address.container, address.blob)
+            }
+            _ => return Err(Code::AuthorizationPermissionMismatch.into()),
+        };
+        let snapshot = if resource == "bs" {
+            snapshot.unwrap_or("")
+        } else {
+            ""
+        };
+        let mut fields: Vec<&str> = vec![
+            self.permissions,
+            self.field("st"),
+            self.field("se"),
+            &canonical,
+            self.field("si"),
+        ];
+        if self.version >= "2015-04-05" {
+            fields.extend([self.field("sip"), self.field("spr")]);
+        }
+        fields.push(self.version);
+        if self.version >= "2018-11-09" {
+            fields.extend([resource, snapshot]);
+        }
+        if self.version >= "2020-12-06" {
+            fields.push(self.field("ses"));
+        }
+        fields.extend(["rscc", "rscd", "rsce", "rscl", "rsct"].map(|name| self.field(name)));
+        Ok(fields.join("\n"))
+    }
+
+    fn account_string_to_sign(&self, account: &str, resource_types: &str) -> String {
+        let mut fields = vec![
+            account,
+            self.permissions,
+            self.field("ss"),
+            resource_types,
+            self.field("st"),
+            self.field("se"),
+            self.field("sip"),
+            self.field("spr"),
+            self.version,
+        ];
+        if self.version >= "2020-12-06" {
+            fields.push(self.field("ses"));
+        }
+        fields.join("\n") + "\n"
+    }
+}
+
+fn failed(detail: impl Into<String>) -> ServiceError {
+    ServiceError::from(Code::AuthenticationFailed).with_detail("AuthenticationErrorDetail", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devstore::request::BlobAddress;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    const WELL_KNOWN: &str =
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    /// Example 7 of §3.2.
+    const BLOB: &str = "sv=2025-11-05&sr=b&se=2030-01-01T00%3A00%3A00Z&sp=r&sig=YHMaHTAwgP7Mgtuv435VH6A5Ug0rw99bdJwpsgjTx6k%3D";
+    /// Example 8 of §3.2.
+    const ACCOUNT: &str = "sv=2025-11-05&ss=b&srt=co&se=2030-01-01T00%3A00%3A00Z&sp=rl&sig=%2B5FmdHL0zh%2FZ4w0e%2BdA%2FWtCHgaYGVv%2BSOIm6LIy4vQg%3D";
+
+    fn verify(
+        query: &str,
+        blob: &str,
+        now: &str,
+        operation: Operation,
+    ) -> Result<(), ServiceError> {
+        let query = Query::parse(query);
+        let sas = Sas::parse(&query)?;
+        let key = STANDARD.decode(WELL_KNOWN).unwrap();
+        let address = BlobAddress {
+            account: "devstoreaccount1".into(),
+            container: "spec".into(),
+            blob: blob.into(),
+        };
+        let target = match operation {
+            Operation::ListBlobs => Target::Container {
+                container: "spec".into(),
+            },
+            _ => Target::Blob(address),
+        };
+        sas.verify(
+            "devstoreaccount1",
+            &target,
+            None,
+            &key,
+            parse_iso(now).unwrap(),
+        )?;
+        sas.allows(operation)
+    }
+
+    #[test]
+    fn worked_examples() {
+        assert!(verify(BLOB, "dir/a.txt", "2026-01-01", Operation::GetBlob).is_ok());
+        assert!(verify(ACCOUNT, "dir/a.txt", "2026-01-01", Operation::ListBlobs).is_ok());
+        assert!(verify(ACCOUNT, "any", "2026-01-01", Operation::GetBlob).is_ok());
+    }
+
+    #[test]
+    fn limits_hold() {
+        for (query, blob, now, operation, code) in [
+            (
+                BLOB,
+                "dir/b.txt",
+                "2026-01-01",
+                Operation::GetBlob,
+                "AuthenticationFailed",
+            ),
+            (
+                BLOB,
+                "dir/a.txt",
+                "2030-01-01",
+                Operation::GetBlob,
+                "AuthenticationFailed",
+            ),
+            (
+                BLOB,
+                "dir/a.txt",
+                "2026-01-01",
+                Operation::DeleteBlob,
+                "AuthorizationPermissionMismatch",
+            ),
+            (
+                BLOB,
+                "dir/a.txt",
+                "2026-01-01",
+                Operation::ListBlobs,
+                "AuthorizationPermissionMismatch",
+            ),
+            (
+                ACCOUNT,
+                "a",
+                "2026-01-01",
+                Operation::PutBlob,
+                "AuthorizationPermissionMismatch",
+            ),
+            (
+                ACCOUNT,
+                "a",
+                "2026-01-01",
+                Operation::ListContainers,
+                "AuthorizationResourceTypeMismatch",
+            ),
+        ] {
+            let error = verify(query, blob, now, operation).unwrap_err();
+            assert_eq!(error.code, code, "{operation:?} of {blob} at {now}");
+        }
+    }
+
+    #[test]
+    fn letters_must_be_ordered() {
+        let query = Query::parse("sv=2025-11-05&sr=b&se=2030-01-01&sp=wr&sig=x");
+        assert_eq!(Sas::parse(&query).unwrap_err().code, "AuthenticationFailed");
+    }
+}

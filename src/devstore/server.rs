@@ -1,0 +1,179 @@
+//! The server behind the connections: keys, state, counters, and the way from an operation to its handler.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::auth::{self, Principal};
+use super::clock::Ticks;
+use super::content::Content;
+use super::engine::Copies;
+use super::error::{Code, ServiceError};
+use super::faults::Faults;
+use super::operation::Operation;
+use super::reply::Outcome;
+use super::request::{Call, Upload};
+use super::state::{Access, Policy, State};
+use super::stats::Statistics;
+use super::{Config, Limits, blob, blocks, container, copy, from_url, list, page};
+
+/// Longest body of requests that carry no payload: a block list of 50 000 ids of 64 bytes fits twice.
+const DOCUMENT_BYTES: u64 = 16 << 20;
+
+/// Everything the handlers share.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub address: SocketAddr,
+    pub limits: Limits,
+    pub latency: Duration,
+    pub faults: Faults,
+    pub statistics: Statistics,
+    /// Decoded account keys. Accounts are fixed for the server's life.
+    keys: BTreeMap<String, Vec<u8>>,
+    check_clock_skew: bool,
+    state: Mutex<State>,
+}
+
+impl Server {
+    pub fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, Vec<u8>>) -> Server {
+        let state = State {
+            ticks: Ticks::default(),
+            accounts: keys
+                .keys()
+                .map(|name| (name.clone(), BTreeMap::new()))
+                .collect(),
+            copies: Copies::new(config.limits.copy_age),
+            policy: Policy {
+                copy_same_account: config.copy_same_account,
+                copy_cross_account: config.copy_cross_account,
+                hold_new_copies: false,
+                list_page: config.limits.list_page,
+            },
+        };
+        Server {
+            address,
+            limits: config.limits.clone(),
+            latency: config.latency,
+            faults: Faults::default(),
+            statistics: Statistics::default(),
+            keys,
+            check_clock_skew: config.check_clock_skew,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The state as of `now`. Never held over an await.
+    pub fn state(&self, now: SystemTime) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.advance(now);
+        state
+    }
+
+    /// Path-style endpoint of an account.
+    pub fn endpoint(&self, account: &str) -> String {
+        format!("http://{}/{account}", self.address)
+    }
+
+    pub fn key(&self, account: &str) -> Option<&[u8]> {
+        self.keys.get(account).map(Vec::as_slice)
+    }
+
+    /// Checks credentials and permission; leaves the letters of a SAS in `call`.
+    pub fn admit(&self, call: &mut Call, operation: Operation) -> Result<(), ServiceError> {
+        let key = self.key(&call.account).ok_or(Code::ResourceNotFound)?;
+        match auth::authenticate(call, operation, key, self.check_clock_skew)? {
+            Principal::Owner => {}
+            Principal::Sas(letters) => call.sas = Some(letters),
+            Principal::Anonymous => self.admit_anonymous(call, operation)?,
+        }
+        Ok(())
+    }
+
+    fn admit_anonymous(&self, call: &Call, operation: Operation) -> Result<(), ServiceError> {
+        let access = match call.container() {
+            Ok(container) => self
+                .state(call.now)
+                .container(&call.account, container)
+                .map(|c| c.access)
+                .ok(),
+            Err(_) => None,
+        };
+        if access.is_some_and(|access| is_public(operation, access)) {
+            return Ok(());
+        }
+        Err(ServiceError::from(Code::NoAuthenticationInformation).with_header(
+            "www-authenticate",
+            "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize \
+             resource_id=https://storage.azure.com",
+        ))
+    }
+
+    /// Longest body the operation takes, in bytes.
+    pub fn body_limit(&self, operation: Operation) -> u64 {
+        match operation {
+            Operation::PutBlob => self.limits.put_blob_bytes,
+            Operation::PutBlock => self.limits.block_bytes,
+            Operation::AppendBlock => self.limits.append_block_bytes,
+            Operation::PutPage => self.limits.page_write_bytes,
+            _ => DOCUMENT_BYTES,
+        }
+    }
+
+    /// Carries an admitted request out.
+    pub fn perform(&self, call: &Call, operation: Operation, upload: Upload) -> Outcome {
+        use Operation::*;
+        match operation {
+            ListContainers => list::containers(self, call),
+            GetAccountInformation => blob::account_information(call),
+            FindBlobsByTags => list::by_tags(self, call),
+            CreateContainer => container::create(self, call),
+            DeleteContainer => container::delete(self, call),
+            GetContainerProperties | GetContainerMetadata => container::properties(self, call),
+            SetContainerMetadata => container::set_metadata(self, call),
+            GetContainerACL => container::acl(self, call),
+            SetContainerACL => container::set_acl(self, call),
+            LeaseContainer => container::lease(self, call),
+            ListBlobs => list::blobs(self, call),
+            GetBlob => blob::get(self, call),
+            GetBlobProperties => blob::properties(self, call),
+            GetBlobMetadata => blob::metadata(self, call),
+            GetBlobTags => blob::tags(self, call),
+            GetBlockList => blocks::list(self, call),
+            GetPageRanges => page::ranges(self, call),
+            PutBlob => blob::put(self, call, upload),
+            PutBlobFromURL => from_url::put_blob(self, call),
+            PutBlock => blocks::put(self, call, upload),
+            PutBlockFromURL => from_url::put_block(self, call),
+            PutBlockList => blocks::commit(self, call, upload),
+            AppendBlock => blocks::append(self, call, Content::from(upload.bytes)),
+            AppendBlockFromURL => from_url::append_block(self, call),
+            AppendBlobSeal => blocks::seal(self, call),
+            PutPage => page::put(self, call, upload),
+            PutPageFromURL => from_url::put_page(self, call),
+            SetBlobMetadata => blob::set_metadata(self, call),
+            SetBlobProperties => blob::set_properties(self, call),
+            SetBlobTier => blob::set_tier(self, call),
+            SetBlobTags => blob::set_tags(self, call, upload),
+            SnapshotBlob => blob::snapshot(self, call),
+            LeaseBlob => blob::lease(self, call),
+            DeleteBlob => blob::delete(self, call),
+            CopyBlob => copy::start(self, call),
+            CopyBlobFromURL => copy::synchronous(self, call),
+            AbortCopyBlob => copy::abort(self, call),
+            IncrementalCopyBlob => Err(Code::NotImplemented.into()),
+        }
+    }
+}
+
+/// Whether a container's public access admits an operation without credentials (§3.5).
+pub(super) fn is_public(operation: Operation, access: Access) -> bool {
+    use Operation::*;
+    match operation {
+        GetBlob | GetBlobProperties | GetBlobMetadata | GetBlockList | GetPageRanges => {
+            access != Access::Private
+        }
+        ListBlobs | GetContainerProperties | GetContainerMetadata => access == Access::Container,
+        _ => false,
+    }
+}

@@ -1,0 +1,156 @@
+//! Copy sources: from a URL to a blob of this server that the caller may read (§13.13).
+//!
+//! Only blobs of this server can be sources, of any of its accounts and in either addressing style. Copy Blob by the
+//! account's owner reads the same account without further proof; everything else (another account, a request that came
+//! with a SAS, the From-URL operations) needs a SAS in the source URL or a public container. Refusals that the service
+//! would get from the source are passed on as `CannotVerifyCopySource` with the source's status and code.
+
+use std::time::SystemTime;
+
+use hyper::StatusCode;
+
+use super::engine::SourceName;
+use super::error::{Code, ServiceError};
+use super::model::Blob;
+use super::operation::Operation;
+use super::request::{Call, Query, Target, split_account, target};
+use super::sas::Sas;
+use super::server::{Server, is_public};
+use super::state::State;
+
+/// Longest source URL in bytes (§15).
+const URL_BYTES: usize = 2048;
+
+/// A source the caller may read.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub name: SourceName,
+    pub url: String,
+    /// When the right to read ends.
+    pub expiry: Option<SystemTime>,
+    /// Read by right of ownership: errors are then the service's own and not the source's.
+    owned: bool,
+}
+
+impl Source {
+    /// Resolves `x-ms-copy-source`. `owner_may_read`: the operation lets the owner's signature stand for a same-account
+    /// source.
+    pub fn of(server: &Server, call: &Call, owner_may_read: bool) -> Result<Source, ServiceError> {
+        let url = call
+            .header("x-ms-copy-source")
+            .ok_or_else(|| ServiceError::missing_header("x-ms-copy-source"))?;
+        let invalid =
+            || ServiceError::invalid_header("x-ms-copy-source", &super::request::redact(url));
+        if url.len() > URL_BYTES {
+            return Err(invalid());
+        }
+        let rest = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"))
+            .ok_or_else(invalid)?;
+        let (authority, path_and_query) = rest.split_at(rest.find('/').ok_or_else(invalid)?);
+        let (path, query) = path_and_query
+            .split_once('?')
+            .unwrap_or((path_and_query, ""));
+        if !is_here(server, call, authority) {
+            return Err(cannot_verify(ServiceError::from(Code::ResourceNotFound)));
+        }
+        let query = Query::parse(query);
+        let (account, rest) = split_account(authority, path)?;
+        let target = target(&account, rest, None, None).map_err(cannot_verify)?;
+        let Target::Blob(address) = &target else {
+            return Err(invalid());
+        };
+        let snapshot = query.nonempty("snapshot").map(str::to_owned);
+        let owned = owner_may_read
+            && call.sas.is_none()
+            && account == call.account
+            && query.get("sig").is_none();
+        let mut expiry = None;
+        if !owned {
+            expiry =
+                readable_until(server, call, &account, &target, &query).map_err(cannot_verify)?;
+        }
+        let name = SourceName {
+            address: address.clone(),
+            snapshot,
+        };
+        Ok(Source {
+            name,
+            url: url.to_owned(),
+            expiry,
+            owned,
+        })
+    }
+
+    /// The blob or snapshot as it is now.
+    pub fn read<'a>(&self, state: &'a mut State) -> Result<&'a Blob, ServiceError> {
+        let found = match state.entry(&self.name.address) {
+            Ok(entry) => entry
+                .version(self.name.snapshot.as_deref())
+                .ok_or_else(|| Code::BlobNotFound.into()),
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| {
+            if self.owned {
+                error
+            } else {
+                cannot_verify(error)
+            }
+        })
+    }
+}
+
+/// Whether a URL's host and port are this server: by a loopback name and our port, or as the client calls us.
+fn is_here(server: &Server, call: &Call, authority: &str) -> bool {
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+    let loopback =
+        matches!(host, "127.0.0.1" | "localhost" | "[::1]") || host.ends_with(".localhost");
+    let ours = server.address.port().to_string() == port;
+    (loopback && ours) || call.header("host") == Some(authority)
+}
+
+/// Checks a source that is read on its own credentials; the end of a SAS, or `None` for a public source.
+fn readable_until(
+    server: &Server,
+    call: &Call,
+    account: &str,
+    target: &Target,
+    query: &Query,
+) -> Result<Option<SystemTime>, ServiceError> {
+    let key = server.key(account).ok_or(Code::ResourceNotFound)?;
+    if query.get("sig").is_some() {
+        let sas = Sas::parse(query)?;
+        sas.verify(account, target, query.nonempty("snapshot"), key, call.now)?;
+        sas.allows(Operation::GetBlob)?;
+        return Ok(sas.expiry());
+    }
+    let Target::Blob(address) = target else {
+        return Err(Code::InvalidUri.into());
+    };
+    let access = server
+        .state(call.now)
+        .container(account, &address.container)
+        .map(|container| container.access);
+    if access.is_ok_and(|access| is_public(Operation::GetBlob, access)) {
+        return Ok(None);
+    }
+    Err(Code::NoAuthenticationInformation.into())
+}
+
+/// Wraps what the source answered (§4.1): its status outside, its code in headers and elements.
+pub(super) fn cannot_verify(source: ServiceError) -> ServiceError {
+    let status = source.status.as_u16().to_string();
+    ServiceError::from(Code::CannotVerifyCopySource)
+        .with_status(if source.status.is_success() {
+            StatusCode::NOT_FOUND
+        } else {
+            source.status
+        })
+        .with_message(source.message.clone())
+        .with_header("x-ms-copy-source-status-code", status.clone())
+        .with_header("x-ms-copy-source-error-code", source.code.clone())
+        .with_detail("CopySourceStatusCode", status)
+        .with_detail("CopySourceErrorCode", source.code)
+        .with_detail("CopySourceErrorMessage", source.message)
+}

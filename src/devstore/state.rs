@@ -1,0 +1,226 @@
+//! The store itself: accounts, containers and the names in them.
+//!
+//! Everything lives in one [`State`] behind one mutex. Handlers hold it for map operations only; payload is hashed
+//! before and streamed after. One lock rather than one per account makes a copy between accounts an ordinary function.
+//! Whoever takes the lock lets time pass first ([`State::advance`](super::engine)), so the copy engine needs no task of
+//! its own and no reader can see a copy that should have ended.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use super::CopyPace;
+use super::clock::Ticks;
+use super::condition::Conditions;
+use super::engine::Copies;
+use super::error::{Code, ServiceError};
+use super::lease::{Holder, Lease};
+use super::model::{Blob, ETag, Entry, Metadata};
+use super::request::{BlobAddress, Call};
+
+/// Public access to a container (§3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Access {
+    #[default]
+    Private,
+    /// Blobs may be read.
+    Blob,
+    /// Blobs may be read and listed.
+    Container,
+}
+
+impl Access {
+    /// The value of `x-ms-blob-public-access`, absent for private.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Access::Private => None,
+            Access::Blob => Some("blob"),
+            Access::Container => Some("container"),
+        }
+    }
+
+    pub fn parse(text: Option<&str>) -> Result<Access, ServiceError> {
+        match text {
+            None => Ok(Access::Private),
+            Some("blob" | "true") => Ok(Access::Blob),
+            Some("container") => Ok(Access::Container),
+            Some(other) => Err(ServiceError::invalid_header(
+                "x-ms-blob-public-access",
+                other,
+            )),
+        }
+    }
+}
+
+/// A container and its blobs in listing order.
+#[derive(Debug)]
+pub(super) struct Container {
+    pub blobs: BTreeMap<String, Entry>,
+    pub etag: ETag,
+    pub last_modified: SystemTime,
+    pub metadata: Metadata,
+    pub access: Access,
+    pub lease: Lease,
+}
+
+/// How copies run and lists page from now on; every field can be changed while the server runs.
+#[derive(Debug, Clone)]
+pub(super) struct Policy {
+    pub copy_same_account: CopyPace,
+    pub copy_cross_account: CopyPace,
+    pub hold_new_copies: bool,
+    pub list_page: usize,
+}
+
+/// The body of `POST /-/policy`: what is absent stays as it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyChange {
+    /// Pace of copies within an account.
+    pub copy_same_account: Option<CopyPace>,
+    /// Pace of copies between accounts.
+    pub copy_cross_account: Option<CopyPace>,
+    /// New copies of either kind start held: pending, without progress.
+    pub hold_new_copies: Option<bool>,
+    /// Longest list page, whatever the client asks for.
+    pub list_page: Option<usize>,
+}
+
+impl Policy {
+    pub fn change(&mut self, change: PolicyChange) {
+        self.copy_same_account = change.copy_same_account.unwrap_or(self.copy_same_account);
+        self.copy_cross_account = change.copy_cross_account.unwrap_or(self.copy_cross_account);
+        self.hold_new_copies = change.hold_new_copies.unwrap_or(self.hold_new_copies);
+        self.list_page = change.list_page.unwrap_or(self.list_page).max(1);
+    }
+}
+
+/// Everything the server remembers.
+#[derive(Debug)]
+pub(super) struct State {
+    pub ticks: Ticks,
+    pub accounts: BTreeMap<String, BTreeMap<String, Container>>,
+    pub copies: Copies,
+    pub policy: Policy,
+}
+
+impl State {
+    pub fn containers(
+        &mut self,
+        account: &str,
+    ) -> Result<&mut BTreeMap<String, Container>, ServiceError> {
+        self.accounts
+            .get_mut(account)
+            .ok_or_else(|| Code::ResourceNotFound.into())
+    }
+
+    pub fn container(
+        &mut self,
+        account: &str,
+        container: &str,
+    ) -> Result<&mut Container, ServiceError> {
+        self.containers(account)?
+            .get_mut(container)
+            .ok_or_else(|| Code::ContainerNotFound.into())
+    }
+
+    /// The name's entry, or `None` if nothing was ever written there. The container must exist.
+    pub fn find(&mut self, address: &BlobAddress) -> Result<Option<&mut Entry>, ServiceError> {
+        Ok(self
+            .container(&address.account, &address.container)?
+            .blobs
+            .get_mut(&address.blob))
+    }
+
+    /// The entry of a committed blob.
+    pub fn entry(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
+        match self.find(address)? {
+            Some(entry) if entry.base.is_some() || !entry.snapshots.is_empty() => Ok(entry),
+            _ => Err(Code::BlobNotFound.into()),
+        }
+    }
+
+    /// The name's entry, made if it is not there.
+    pub fn entry_or_new(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
+        let container = self.container(&address.account, &address.container)?;
+        Ok(container.blobs.entry(address.blob.clone()).or_default())
+    }
+
+    /// A blob or snapshot for reading: lease id and conditions of `call` hold for it.
+    pub fn readable(&mut self, call: &Call) -> Result<(&Entry, &Blob), ServiceError> {
+        let now = call.now;
+        let entry = &*self.entry(call.blob()?)?;
+        let blob = entry.version(call.snapshot()).ok_or(Code::BlobNotFound)?;
+        entry
+            .lease
+            .at(now)
+            .check_read(lease_id(call)?, Holder::Blob)?;
+        Conditions::of_target(call)?.check_read(blob)?;
+        Ok((entry, blob))
+    }
+
+    /// The current blob of a name for changing it in place, admitted by [`State::admit`].
+    pub fn writable(&mut self, call: &Call) -> Result<&mut Blob, ServiceError> {
+        let address = call.blob()?;
+        if self.find(address)?.is_none_or(|entry| entry.base.is_none()) {
+            return Err(Code::BlobNotFound.into());
+        }
+        self.admit(call)?;
+        self.entry(address)?
+            .base
+            .as_mut()
+            .ok_or_else(|| Code::BlobNotFound.into())
+    }
+
+    /// What every write asks before it changes the name in `call`: no copy is under way there (C9), no snapshot is
+    /// meant, the lease id fits (§12) and the conditions hold (§5).
+    pub fn admit(&mut self, call: &Call) -> Result<(), ServiceError> {
+        self.admit_unconditionally(call)?;
+        let conditions = Conditions::of_target(call)?;
+        let base = self
+            .find(call.blob()?)?
+            .and_then(|entry| entry.base.as_ref());
+        conditions.check_write(base)?;
+        if base.is_some() && call.may_only_create() {
+            return Err(Code::UnauthorizedBlobOverwrite.into());
+        }
+        Ok(())
+    }
+
+    /// The same for the operations that take no conditional headers.
+    pub fn admit_unconditionally(&mut self, call: &Call) -> Result<(), ServiceError> {
+        if call.snapshot().is_some() {
+            return Err(Code::InvalidOperation.into());
+        }
+        let given = lease_id(call)?;
+        let now = call.now;
+        match self.find(call.blob()?)? {
+            Some(entry) => {
+                if entry.base.as_ref().is_some_and(Blob::is_pending) {
+                    return Err(Code::PendingCopyOperation.into());
+                }
+                let lease = entry.lease.at(now);
+                lease.check_write(given, Holder::Blob)?;
+                entry.lease = lease.after_write();
+            }
+            None if given.is_some() => return Err(Code::LeaseNotPresentWithBlobOperation.into()),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+/// The lease id a request carries.
+pub(super) fn lease_id(call: &Call) -> Result<Option<uuid::Uuid>, ServiceError> {
+    uuid_header(call, "x-ms-lease-id")
+}
+
+pub(super) fn uuid_header(call: &Call, name: &str) -> Result<Option<uuid::Uuid>, ServiceError> {
+    call.header(name)
+        .map(|text| {
+            text.parse()
+                .map_err(|_| ServiceError::invalid_header(name, text))
+        })
+        .transpose()
+}

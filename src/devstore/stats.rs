@@ -1,0 +1,99 @@
+//! What the server counts and remembers about requests, for tests that assert request budgets and payload bytes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+/// How many requests the log keeps: enough for any one test, little enough to leave on in a long session.
+const LOGGED: usize = 10_000;
+
+/// Counters since the start or the last reset, as `GET /-/stats` shows them.
+#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests by operation; refused and faulted ones count too.
+    pub requests: BTreeMap<&'static str, u64>,
+    /// Sum of `requests`.
+    pub total: u64,
+    /// Blob payload received: Put Blob, Put Block, Append Block, Put Page.
+    pub body_bytes_in: u64,
+    /// Blob payload sent by Get Blob.
+    pub body_bytes_out: u64,
+}
+
+impl Stats {
+    /// How many requests of one operation were seen.
+    pub fn requests(&self, operation: &str) -> u64 {
+        self.requests.get(operation).copied().unwrap_or(0)
+    }
+}
+
+/// One request in the log.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// Operation name, `Unknown` for what could not be recognised.
+    pub operation: &'static str,
+    /// HTTP method.
+    pub method: String,
+    /// Path as sent.
+    pub path: String,
+    /// Query as sent, signature redacted.
+    pub query: String,
+    /// Answered status; 0 when the connection was closed without an answer.
+    pub status: u16,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Statistics {
+    inner: Mutex<Inner>,
+    bytes_in: AtomicU64,
+    /// Shared with response bodies, which count as they are sent.
+    pub bytes_out: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    requests: BTreeMap<&'static str, u64>,
+    log: VecDeque<RequestRecord>,
+}
+
+impl Statistics {
+    pub fn record(&self, record: RequestRecord) {
+        let mut inner = self.inner();
+        *inner.requests.entry(record.operation).or_default() += 1;
+        if inner.log.len() == LOGGED {
+            inner.log.pop_front();
+        }
+        inner.log.push_back(record);
+    }
+
+    pub fn count_in(&self, bytes: u64) {
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn snapshot(&self) -> Stats {
+        let requests = self.inner().requests.clone();
+        Stats {
+            total: requests.values().sum(),
+            requests,
+            body_bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            body_bytes_out: self.bytes_out.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Zeroes the counters and empties the log.
+    pub fn reset(&self) {
+        *self.inner() = Inner::default();
+        self.bytes_in.store(0, Ordering::Relaxed);
+        self.bytes_out.store(0, Ordering::Relaxed);
+    }
+
+    pub fn log(&self) -> Vec<RequestRecord> {
+        self.inner().log.iter().cloned().collect()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

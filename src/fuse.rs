@@ -1,0 +1,644 @@
+//! The adapter between the kernel and the filesystem: the only code that knows fuser.
+//!
+//! Every handler is decode, spawn, answer. fuser calls handlers on its few dispatch threads; the work runs on the tokio runtime, so
+//! that a request that waits for the service holds up nobody else, and the reply goes out from there. A request that fails leaves
+//! one line in the log, with what was asked, by whom, and the service's own words; what is part of ordinary life (a name that is not
+//! there, an attribute without a value) is logged at debug only.
+
+use std::ffi::OsStr;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use fuser::{
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use tokio::runtime::Handle;
+use tracing::{debug, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::attr::{Attr, AttrChange, FileKind, Ino, SetTime};
+use crate::fs::caller::Caller;
+use crate::fs::handle::Fh;
+use crate::fs::{Fs, RenameMode};
+
+mod ioctl;
+
+/// Largest write that the kernel sends, bytes. Larger ones cost fewer round trips; this is where the gain ends.
+const LARGEST_WRITE: u32 = 1024 * 1024;
+/// Requests that the kernel sends without waiting for the ones before: read-ahead of several files at once.
+const BACKGROUND: u16 = 64;
+
+/// A [`Fs`] as fuser wants it.
+pub struct Adapter {
+    fs: Arc<Fs>,
+    runtime: Handle,
+}
+
+/// What a request was, for its line in the log.
+struct Call {
+    operation: &'static str,
+    ino: u64,
+    name: String,
+    pid: u32,
+}
+
+impl Call {
+    fn new(operation: &'static str, request: &Request, ino: INodeNo) -> Self {
+        Self { operation, ino: ino.0, name: String::new(), pid: request.pid() }
+    }
+
+    fn on(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.name = name.as_ref().to_string_lossy().into_owned();
+        self
+    }
+
+    fn failed(&self, errno: i32, error: &Error) {
+        let Self { operation, ino, name, pid } = self;
+        let ordinary = matches!(
+            (errno, *operation),
+            (libc::ENOENT, "lookup" | "getattr") | (libc::ENODATA | libc::EOPNOTSUPP, "getxattr" | "listxattr")
+        );
+        let because = io::Error::from_raw_os_error(errno);
+        if ordinary {
+            debug!(operation, ino, name, pid, %error, "{because}");
+        } else {
+            warn!(operation, ino, name, pid, %error, "{because}");
+        }
+    }
+}
+
+/// Replies that can say that it did not work.
+trait Refuse {
+    fn refuse(self, errno: Errno);
+}
+
+macro_rules! refuse {
+    ($($reply:ty),*) => {$(
+        impl Refuse for $reply {
+            fn refuse(self, errno: Errno) {
+                self.error(errno);
+            }
+        }
+    )*};
+}
+refuse!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyDirectory,
+    ReplyDirectoryPlus,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyIoctl,
+    ReplyOpen,
+    ReplyWrite,
+    ReplyXattr
+);
+
+impl Adapter {
+    /// `runtime` runs the work of all requests.
+    pub fn new(fs: Arc<Fs>, runtime: Handle) -> Self {
+        Self { fs, runtime }
+    }
+
+    /// Does the work of a request on the runtime and answers it.
+    fn run<R, T, W>(
+        &self,
+        call: Call,
+        reply: R,
+        work: impl FnOnce(Arc<Fs>) -> W,
+        answer: impl FnOnce(&Fs, R, T) + Send + 'static,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.run_with(call, reply, work, answer, Fs::errno);
+    }
+
+    fn run_with<R, T, W>(
+        &self,
+        call: Call,
+        reply: R,
+        work: impl FnOnce(Arc<Fs>) -> W,
+        answer: impl FnOnce(&Fs, R, T) + Send + 'static,
+        errno: impl FnOnce(&Fs, &Error) -> i32 + Send + 'static,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        let fs = self.fs.clone();
+        let work = work(fs.clone());
+        self.runtime.spawn(async move {
+            match work.await {
+                Ok(value) => answer(&fs, reply, value),
+                Err(error) => {
+                    let errno = errno(&fs, &error);
+                    call.failed(errno, &error);
+                    reply.refuse(Errno::from_i32(errno));
+                }
+            }
+        });
+    }
+
+    fn answer_attr(fs: &Fs, reply: ReplyAttr, attr: Attr) {
+        reply.attr(&fs.ttl(attr.ino), &file_attr(&attr));
+    }
+
+    fn answer_entry(fs: &Fs, reply: ReplyEntry, attr: Attr) {
+        reply.entry(&fs.ttl(attr.ino), &file_attr(&attr), Generation(0));
+    }
+}
+
+/// A name as blobs can have it: UTF-8.
+fn text(name: &OsStr) -> Result<String> {
+    let bad = || Error::fs(libc::EILSEQ, format!("{name:?} is not UTF-8, as blob names are"));
+    name.to_str().map(str::to_owned).ok_or_else(bad)
+}
+
+fn caller(request: &Request) -> Caller {
+    Caller { pid: request.pid() }
+}
+
+fn file_type(kind: FileKind) -> FileType {
+    match kind {
+        FileKind::Directory => FileType::Directory,
+        FileKind::File => FileType::RegularFile,
+        FileKind::Symlink => FileType::Symlink,
+    }
+}
+
+fn file_attr(attr: &Attr) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(attr.ino.0),
+        size: attr.size,
+        blocks: attr.blocks,
+        atime: attr.mtime,
+        mtime: attr.mtime,
+        ctime: attr.ctime,
+        crtime: attr.crtime,
+        kind: file_type(attr.kind),
+        perm: attr.mode as u16,
+        // Directories have no count of subdirectories: 1 tells find and others not to rely on one.
+        nlink: 1,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: 0,
+        // What programs read and write at a time when they ask: 128 KiB is what cp uses anyway.
+        blksize: 128 * 1024,
+        flags: 0,
+    }
+}
+
+fn set_time(time: TimeOrNow) -> SetTime {
+    match time {
+        TimeOrNow::Now => SetTime::Now,
+        TimeOrNow::SpecificTime(time) => SetTime::At(time),
+    }
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let wanted = [
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_HAS_IOCTL_DIR,
+            InitFlags::FUSE_AUTO_INVAL_DATA,
+        ];
+        for flag in wanted {
+            if config.add_capabilities(flag).is_err() {
+                debug!(?flag, "this kernel does not know it");
+            }
+        }
+        // The nearest value that it takes is as good.
+        let _ = config.set_max_write(LARGEST_WRITE);
+        let _ = config.set_max_background(BACKGROUND);
+        Ok(())
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let call = Call::new("lookup", request, parent).on(name);
+        let name = text(name);
+        self.run(call, reply, async move |fs| fs.lookup(Ino(parent.0), &name?).await, Self::answer_entry);
+    }
+
+    fn forget(&self, _request: &Request, ino: INodeNo, count: u64) {
+        self.fs.forget(Ino(ino.0), count);
+    }
+
+    fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let call = Call::new("getattr", request, ino);
+        self.run(call, reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let (call, caller) = (Call::new("setattr", request, ino), caller(request));
+        let change = AttrChange { mode, uid, gid, mtime: mtime.map(set_time) };
+        let fh = fh.map(|fh| Fh(fh.0));
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.setattr(Ino(ino.0), size, change, fh, caller).await,
+            Self::answer_attr,
+        );
+    }
+
+    fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        let call = Call::new("readlink", request, ino);
+        self.run(call, reply, async move |fs| fs.read_link(Ino(ino.0)).await, |_, reply, target| reply.data(&target));
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        let (call, caller) = (Call::new("mknod", request, parent).on(name), caller(request));
+        let name = text(name);
+        self.run(
+            call,
+            reply,
+            async move |fs| {
+                if mode & libc::S_IFMT != libc::S_IFREG {
+                    return Err(Error::fs(libc::EPERM, "the service holds no devices, pipes or sockets"));
+                }
+                fs.make_file(Ino(parent.0), &name?, mode, caller).await
+            },
+            Self::answer_entry,
+        );
+    }
+
+    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
+        let call = Call::new("mkdir", request, parent).on(name);
+        let name = text(name);
+        self.run(call, reply, async move |fs| fs.make_dir(Ino(parent.0), &name?, mode).await, Self::answer_entry);
+    }
+
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let call = Call::new("unlink", request, parent).on(name);
+        let name = text(name);
+        self.run(call, reply, async move |fs| fs.unlink(Ino(parent.0), &name?).await, |_, reply, ()| reply.ok());
+    }
+
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let call = Call::new("rmdir", request, parent).on(name);
+        let name = text(name);
+        self.run(call, reply, async move |fs| fs.remove_dir(Ino(parent.0), &name?).await, |_, reply, ()| reply.ok());
+    }
+
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let call = Call::new("symlink", request, parent).on(name);
+        let (name, target) = (text(name), text(target.as_os_str()));
+        self.run(call, reply, async move |fs| fs.symlink(Ino(parent.0), &name?, &target?).await, Self::answer_entry);
+    }
+
+    fn rename(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let (call, caller) = (Call::new("rename", request, parent).on(name), caller(request));
+        let (name, new_name) = (text(name), text(new_name));
+        self.run(
+            call,
+            reply,
+            async move |fs| {
+                let mode = match flags {
+                    flags if flags.is_empty() => RenameMode::Replace,
+                    RenameFlags::RENAME_NOREPLACE => RenameMode::NoReplace,
+                    _ => return Err(Error::fs(libc::EINVAL, "names cannot be exchanged atomically")),
+                };
+                fs.rename((Ino(parent.0), &name?), (Ino(new_parent.0), &new_name?), mode, caller).await
+            },
+            |_, reply, ()| reply.ok(),
+        );
+    }
+
+    fn link(&self, _request: &Request, _ino: INodeNo, _parent: INodeNo, _name: &OsStr, reply: ReplyEntry) {
+        // What link(2) says of a filesystem without hard links.
+        reply.error(Errno::EPERM);
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let (call, caller) = (Call::new("open", request, ino), caller(request));
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.open(Ino(ino.0), flags.0, caller).await,
+            |_, reply, opened| {
+                let mut flags = FopenFlags::empty();
+                flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
+                flags.set(FopenFlags::FOPEN_DIRECT_IO, opened.direct);
+                reply.opened(FileHandle(opened.fh.0), flags);
+            },
+        );
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let (call, caller) = (Call::new("create", request, parent).on(name), caller(request));
+        let name = text(name);
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.create(Ino(parent.0), &name?, mode, flags, caller).await,
+            |fs, reply, (attr, opened)| {
+                let ttl = fs.ttl(attr.ino);
+                let fh = FileHandle(opened.fh.0);
+                reply.created(&ttl, &file_attr(&attr), Generation(0), fh, FopenFlags::empty());
+            },
+        );
+    }
+
+    fn read(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let call = Call::new("read", request, ino);
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.read(Fh(fh.0), offset, size).await,
+            |_, reply, bytes| reply.data(&bytes),
+        );
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let (call, caller) = (Call::new("write", request, ino), caller(request));
+        let data = data.to_vec();
+        let len = data.len() as u32;
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.write(Fh(fh.0), offset, &data, caller).await,
+            move |_, reply, ()| reply.written(len),
+        );
+    }
+
+    fn flush(&self, request: &Request, ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+        let (call, caller) = (Call::new("flush", request, ino), caller(request));
+        self.run(call, reply, async move |fs| fs.flush(Fh(fh.0), caller).await, |_, reply, ()| reply.ok());
+    }
+
+    fn release(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        let call = Call::new("release", request, ino);
+        self.run(
+            call,
+            reply,
+            async move |fs| {
+                fs.release(Fh(fh.0)).await;
+                Ok(())
+            },
+            |_, reply, ()| reply.ok(),
+        );
+    }
+
+    fn fsync(&self, request: &Request, ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        let (call, caller) = (Call::new("fsync", request, ino), caller(request));
+        self.run(call, reply, async move |fs| fs.fsync(Fh(fh.0), caller).await, |_, reply, ()| reply.ok());
+    }
+
+    fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let call = Call::new("opendir", request, ino);
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.open_dir(Ino(ino.0)),
+            |_, reply, fh| reply.opened(FileHandle(fh.0), FopenFlags::empty()),
+        );
+    }
+
+    fn readdir(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+        let call = Call::new("readdir", request, ino);
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.read_dir(Fh(fh.0), offset).await,
+            |_, mut reply, entries| {
+                for entry in entries {
+                    if reply.add(INodeNo(entry.ino.0), entry.offset, file_type(entry.kind), &*entry.name) {
+                        break;
+                    }
+                }
+                reply.ok();
+            },
+        );
+    }
+
+    fn readdirplus(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+        let call = Call::new("readdirplus", request, ino);
+        let fh = Fh(fh.0);
+        let work = async move |fs: Arc<Fs>| fs.read_dir_plus(fh, offset).await;
+        self.run(call, reply, work, |fs, mut reply, entries| {
+            let mut full = false;
+            for (entry, attr) in entries {
+                let (ino, attr, ttl) = (INodeNo(entry.ino.0), file_attr(&attr), fs.ttl(entry.ino));
+                full = full || reply.add(ino, entry.offset, &*entry.name, &ttl, &attr, Generation(0));
+                // The dots carry no reference.
+                if entry.offset > 2 {
+                    fs.entry_sent(entry.ino, !full);
+                }
+            }
+            reply.ok();
+        });
+    }
+
+    fn releasedir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
+        self.fs.release_dir(Fh(fh.0));
+        reply.ok();
+    }
+
+    fn fsyncdir(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        // Names are made, removed and changed in the service before the call that does so returns.
+        reply.ok();
+    }
+
+    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        let s = self.fs.statfs();
+        reply.statfs(s.blocks, s.blocks, s.blocks, s.files, s.files, s.block_size, s.longest_name, s.block_size);
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let call = Call::new("setxattr", request, ino).on(name);
+        let (name, value) = (text(name), value.to_vec());
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.setxattr(Ino(ino.0), &name?, &value, flags).await,
+            |_, reply, ()| reply.ok(),
+        );
+    }
+
+    fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let (call, caller) = (Call::new("getxattr", request, ino).on(name), caller(request));
+        let name = text(name);
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.getxattr(Ino(ino.0), &name?, size == 0, caller).await,
+            move |_, reply, value| answer_xattr(reply, size, &value),
+        );
+    }
+
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let (call, caller) = (Call::new("listxattr", request, ino), caller(request));
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.listxattr(Ino(ino.0), size == 0, caller).await,
+            move |_, reply, names| {
+                let list: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
+                answer_xattr(reply, size, &list);
+            },
+        );
+    }
+
+    fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let call = Call::new("removexattr", request, ino).on(name);
+        let name = text(name);
+        self.run(call, reply, async move |fs| fs.removexattr(Ino(ino.0), &name?).await, |_, reply, ()| reply.ok());
+    }
+
+    fn ioctl(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        command: u32,
+        input: &[u8],
+        _output_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        let (call, caller) = (Call::new("ioctl", request, ino), caller(request));
+        let input = input.to_vec();
+        self.run(
+            call,
+            reply,
+            async move |fs| ioctl::answer(&fs, Ino(ino.0), command, &input, caller).await,
+            |_, reply, output| reply.ioctl(0, &output),
+        );
+    }
+
+    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
+        reply.error(Errno::EOPNOTSUPP);
+    }
+
+    fn lseek(&self, _: &Request, _: INodeNo, _: FileHandle, _: i64, _: i32, reply: ReplyLseek) {
+        // The kernel then answers SEEK_DATA and SEEK_HOLE by itself: no holes.
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn copy_file_range(
+        &self,
+        request: &Request,
+        ino_in: INodeNo,
+        fh_in: FileHandle,
+        offset_in: u64,
+        _ino_out: INodeNo,
+        fh_out: FileHandle,
+        offset_out: u64,
+        len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        let (call, caller) = (Call::new("copy_file_range", request, ino_in), caller(request));
+        let (from, to) = ((Fh(fh_in.0), offset_in), (Fh(fh_out.0), offset_out));
+        self.run_with(
+            call,
+            reply,
+            async move |fs| fs.copy_file_range(from, to, len, caller).await,
+            // The kernel asks for no more than fits.
+            |_, reply, copied| reply.written(copied.min(u64::from(u32::MAX)) as u32),
+            |_, error| error.errno_of_copy(),
+        );
+    }
+}
+
+fn answer_xattr(reply: ReplyXattr, size: u32, value: &[u8]) {
+    match value.len() as u32 {
+        len if size == 0 => reply.size(len),
+        len if len <= size => reply.data(value),
+        _ => reply.error(Errno::ERANGE),
+    }
+}

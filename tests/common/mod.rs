@@ -1,0 +1,311 @@
+//! A devstore with two accounts, both mounted, and ordinary programs run on the mount.
+//!
+//! Everything is in the test's own process, so that a test reads the service's counters and steers its copies directly; what acts on the
+//! mount are real programs in processes of their own. A program that hangs is killed, and the mount is detached whatever happens.
+
+#![allow(dead_code)]
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use blobcp::devstore::{self, AccountConfig, Devstore, PolicyChange, Stats};
+use blobcp::fs::attr::{Defaults, Permissions};
+use blobcp::fs::tree::Place;
+use blobcp::fs::{self, Account, Fs};
+use blobcp::fuse::Adapter;
+use blobcp::store::{self, Client, Http, Secret};
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Longest that a program may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const ONE: &str = "one";
+pub const TWO: &str = "two";
+/// The container of each account that is there from the start.
+pub const BOX: &str = "box";
+
+/// What a test wants different.
+pub struct Setup {
+    pub devstore: devstore::Config,
+    pub attr_ttl: Duration,
+    pub copy_wait: bool,
+    pub permissions: Permissions,
+    pub delete_snapshots: bool,
+    pub http: store::Options,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let accounts = [ONE, TWO].map(AccountConfig::named).to_vec();
+        Self {
+            devstore: devstore::Config { accounts, ..Default::default() },
+            attr_ttl: Duration::from_secs(1),
+            copy_wait: true,
+            permissions: Permissions::Keep,
+            delete_snapshots: false,
+            // Faults are retried at once, not after the seconds that a real service needs.
+            http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
+        }
+    }
+}
+
+/// A mount of both accounts: `one/box/…` and `two/box/…` below its root.
+pub struct World {
+    pub store: Devstore,
+    dir: TempDir,
+    session: Option<fuser::BackgroundSession>,
+    runtime: Runtime,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub fn with(setup: Setup) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+        let store = runtime.block_on(Devstore::start(setup.devstore)).unwrap();
+        for account in [ONE, TWO] {
+            store.create_container(account, BOX).unwrap();
+        }
+        let http = Http::new(setup.http);
+        let accounts = [ONE, TWO].map(|name| Account { client: client(&store, name, &http), only: None });
+        // SAFETY: both only read the process's credentials.
+        let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+        let config = fs::Config {
+            accounts: accounts.into(),
+            root: Place::Accounts,
+            attr_ttl: setup.attr_ttl,
+            permissions: setup.permissions,
+            defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
+            copy_wait: setup.copy_wait,
+            delete_snapshots: setup.delete_snapshots,
+        };
+        let dir = tempfile::Builder::new().prefix("blobcp-test-").tempdir().unwrap();
+        let adapter = Adapter::new(Fs::new(config), runtime.handle().clone());
+        let mut options = fuser::Config::default();
+        options.mount_options = vec![
+            fuser::MountOption::FSName("blobcp-test".into()),
+            fuser::MountOption::Subtype("blobcp".into()),
+            fuser::MountOption::DefaultPermissions,
+        ];
+        options.n_threads = Some(2);
+        options.clone_fd = true;
+        let session = fuser::spawn_mount(adapter, dir.path(), &options).unwrap();
+        if std::env::var_os("BLOBCP_TEST_LOG").is_some() {
+            let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();
+        }
+        let world = Self { store, dir, session: Some(session), runtime };
+        world.store.reset_stats();
+        world
+    }
+
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// `one/box`, where programs run.
+    pub fn here(&self) -> PathBuf {
+        self.root().join(ONE).join(BOX)
+    }
+
+    /// `two/box`.
+    pub fn there(&self) -> PathBuf {
+        self.root().join(TWO).join(BOX)
+    }
+
+    /// Puts a blob into `one/box`, behind the mount's back.
+    pub fn put(&self, name: &str, content: impl Into<Bytes>) {
+        self.store.put_blob(ONE, BOX, name, content.into(), "text/plain").unwrap();
+    }
+
+    pub fn put_sparse(&self, name: &str, size: u64) {
+        self.store.put_sparse(ONE, BOX, name, size).unwrap();
+    }
+
+    /// A blob's content in the service.
+    pub fn stored(&self, name: &str) -> Bytes {
+        self.store.content(ONE, BOX, name).unwrap()
+    }
+
+    pub fn is_stored(&self, name: &str) -> bool {
+        self.properties(ONE, name).is_some()
+    }
+
+    /// What the service says of a blob in the container `box`, by a client of its own.
+    pub fn properties(&self, account: &str, name: &str) -> Option<store::BlobProperties> {
+        let client = client(&self.store, account, &Http::new(store::Options::default()));
+        match self.runtime.block_on(client.blob_properties(&path(name), None)) {
+            Ok(properties) => Some(properties),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A client of the test's own.
+    pub fn client(&self, account: &str) -> Client {
+        client(&self.store, account, &Http::new(store::Options::default()))
+    }
+
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.store.stats()
+    }
+
+    pub fn reset_stats(&self) {
+        self.store.reset_stats();
+    }
+
+    /// New copies stay pending at 0 bytes until released.
+    pub fn hold_copies(&self) {
+        self.store.change_policy(PolicyChange { hold_new_copies: Some(true), ..Default::default() });
+    }
+
+    /// Runs a shell command in `one/box`.
+    pub fn sh(&self, command: &str) -> Ran {
+        self.start(command).wait()
+    }
+
+    /// Runs a shell command that must succeed; what it printed.
+    pub fn ok(&self, command: &str) -> String {
+        let ran = self.sh(command);
+        assert_eq!(ran.code, Some(0), "{command}\n{}{}", ran.stdout, ran.stderr);
+        ran.stdout
+    }
+
+    pub fn start(&self, command: &str) -> Running {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", command]).current_dir(self.here()).env("LC_ALL", "C");
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own, so that a signal reaches what the shell started and nothing else.
+        std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+        Running { child: Some(shell.spawn().unwrap()), command: command.to_owned() }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let path = CString::new(self.dir.path().as_os_str().as_bytes()).unwrap();
+        // SAFETY: a path that lives as long as the call.
+        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        if let Some(session) = self.session.take() {
+            // Joining could wait for a handler that waits for the runtime below.
+            std::thread::spawn(move || drop(session));
+        }
+    }
+}
+
+/// A client of one account of the devstore.
+fn client(store: &Devstore, account: &str, http: &Http) -> Client {
+    let config = store::AccountConfig {
+        connection_string: store.connection_string(account).map(Secret::new),
+        ..Default::default()
+    };
+    Client::new(config.resolve().unwrap(), http.clone())
+}
+
+/// A blob of the container `box`.
+pub fn path(name: &str) -> blobcp::path::BlobPath {
+    use blobcp::path::{BlobName, BlobPath, ContainerName};
+    BlobPath::new(ContainerName::parse(BOX).unwrap(), BlobName::parse(name).unwrap())
+}
+
+/// A program that was started.
+pub struct Running {
+    child: Option<Child>,
+    command: String,
+}
+
+/// A program that ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Running {
+    pub fn pid(&self) -> i32 {
+        self.child.as_ref().unwrap().id() as i32
+    }
+
+    /// Sends a signal to the program and what it started.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: kill(2) takes numbers only; the group is the child's own.
+        unsafe { libc::kill(-self.pid(), signal) };
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    pub fn wait(mut self) -> Ran {
+        let began = Instant::now();
+        while !self.has_ended() {
+            if began.elapsed() > PATIENCE {
+                self.signal(libc::SIGKILL);
+                panic!("{} did not end in {PATIENCE:?}", self.command);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let took = began.elapsed();
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { code: output.status.code(), signal, stdout: text(output.stdout), stderr: text(output.stderr), took }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child
+            && child.try_wait().is_ok_and(|status| status.is_none())
+        {
+            self.signal(libc::SIGKILL);
+        }
+    }
+}
+
+/// Waits until `condition` holds; for what happens in other processes.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "{what} did not happen in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Bytes that do not repeat and are the same every time.
+pub fn pattern(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// The service saw no blob content in either direction.
+#[track_caller]
+pub fn assert_no_payload(stats: &Stats) {
+    assert_eq!((stats.body_bytes_in, stats.body_bytes_out), (0, 0), "{stats:?}");
+}
+
+pub fn shared<T>(value: T) -> Arc<T> {
+    Arc::new(value)
+}
