@@ -202,11 +202,9 @@ pub fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Resul
     let root = match sources.as_slice() {
         [] => return Err(Error::NoSource),
         [Source { container: None, .. }] => Place::Account(AccountId(0)),
-        [Source { container: Some(container), prefix, .. }] => Place::Directory(BlobDir {
-            account: AccountId(0),
-            container: container.clone(),
-            prefix: prefix.clone(),
-        }),
+        [Source { container: Some(container), prefix, .. }] => {
+            Place::Directory(BlobDir { account: AccountId(0), container: container.clone(), prefix: prefix.clone() })
+        }
         _ => Place::Accounts,
     };
     let probes = sources.iter().zip(places).map(|(source, index)| Probe {
@@ -218,10 +216,9 @@ pub fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Resul
     let probes = probes.collect();
     let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join("+");
     let http = Http::new(Options::default());
-    let accounts = found.into_iter().map(|found| fs::Account {
-        client: Client::new(found.account, http.clone()),
-        only: found.only,
-    });
+    let accounts = found
+        .into_iter()
+        .map(|found| fs::Account { client: Client::new(found.account, http.clone()), only: found.only });
     // SAFETY: these calls only read ids of this process and cannot fail.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
     let fs = fs::Config {

@@ -13,8 +13,8 @@ const PACE: CopyPace = CopyPace::BytesPerSecond(256 << 10);
 
 fn interpreter() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("BLOBCP_TEST_PYTHON")
-        .map_or_else(|| root.join("target/python/bin/python3"), PathBuf::from);
+    let python =
+        std::env::var_os("BLOBCP_TEST_PYTHON").map_or_else(|| root.join("target/python/bin/python3"), PathBuf::from);
     assert!(
         python.exists(),
         "{} is missing: scripts/test installs it together with azure-storage-blob",

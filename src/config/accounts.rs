@@ -44,9 +44,10 @@ pub struct Known<'a> {
 impl<'a> Known<'a> {
     pub fn new(environment: &'a Environment, file: &'a File) -> Result<Self> {
         let connected = match &environment.connection_string {
-            Some(text) => Some(of_connection_string(text.clone()).map_err(|error| {
-                Error::Environment("AZURE_STORAGE_CONNECTION_STRING", error.to_string())
-            })?),
+            Some(text) => Some(
+                of_connection_string(text.clone())
+                    .map_err(|error| Error::Environment("AZURE_STORAGE_CONNECTION_STRING", error.to_string()))?,
+            ),
             None => None,
         };
         Ok(Self { environment, file, connected, embedded: Vec::new() })

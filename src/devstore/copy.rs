@@ -58,10 +58,7 @@ pub(super) fn copies_tags(call: &Call) -> Result<bool, ServiceError> {
         }
         Some("COPY") => Ok(true),
         Some("REPLACE") | None => Ok(false),
-        Some(other) => Err(ServiceError::invalid_header(
-            "x-ms-copy-source-tag-option",
-            other,
-        )),
+        Some(other) => Err(ServiceError::invalid_header("x-ms-copy-source-tag-option", other)),
     }
 }
 
@@ -80,10 +77,7 @@ impl Settings {
         Ok(Settings {
             metadata: sent_metadata(call, server.limits.metadata_bytes)?,
             tags: sent_tags(call)?,
-            tier: call
-                .header("x-ms-access-tier")
-                .map(Tier::parse)
-                .transpose()?,
+            tier: call.header("x-ms-access-tier").map(Tier::parse).transpose()?,
             seal: call.flag("x-ms-seal-blob"),
         })
     }
@@ -108,10 +102,7 @@ fn begin(
     let tier = admit_destination(state, call, &original)?.filter(|tier| *tier != Tier::Archive);
     let source_etag = original.etag;
     let kind = match original.kind {
-        Kind::Append { blocks, .. } => Kind::Append {
-            blocks,
-            sealed: settings.seal,
-        },
+        Kind::Append { blocks, .. } => Kind::Append { blocks, sealed: settings.seal },
         other => other,
     };
     let finished = Blob {
@@ -143,11 +134,7 @@ fn begin(
 
 /// The destination's part of §13.2: free of a pending copy (C10), of the source's type (C7), not archived, and if leased
 /// then for ever (X5). Returns the tier an overwritten block blob hands on.
-fn admit_destination(
-    state: &mut State,
-    call: &Call,
-    original: &Blob,
-) -> Result<Option<Tier>, ServiceError> {
+fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<Option<Tier>, ServiceError> {
     state.admit(call)?;
     let Some(entry) = state.find(call.blob()?)? else {
         return Ok(None);
@@ -172,10 +159,7 @@ pub(super) fn abort(server: &Server, call: &Call) -> Outcome {
         Some(other) => return Err(ServiceError::invalid_header("x-ms-copy-action", other)),
         None => return Err(ServiceError::missing_header("x-ms-copy-action")),
     }
-    let id = call
-        .query
-        .nonempty("copyid")
-        .ok_or(Code::MissingRequiredQueryParameter)?;
+    let id = call.query.nonempty("copyid").ok_or(Code::MissingRequiredQueryParameter)?;
     let given = lease_id(call)?;
     let mut state = server.state(call.now);
     let entry = state.entry(call.blob()?)?;

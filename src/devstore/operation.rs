@@ -56,9 +56,7 @@ impl Operation {
         match (&call.method, comp) {
             (&Method::GET, "list") => Ok(Operation::ListContainers),
             (&Method::GET, "blobs") => Ok(Operation::FindBlobsByTags),
-            (_, "properties" | "stats" | "userdelegationkey" | "batch") => {
-                Err(Code::NotImplemented.into())
-            }
+            (_, "properties" | "stats" | "userdelegationkey" | "batch") => Err(Code::NotImplemented.into()),
             _ => Err(unknown(call, comp)),
         }
     }
@@ -108,9 +106,7 @@ impl Operation {
         Ok(match (comp, from_url) {
             ("", false) => Operation::PutBlob,
             ("", true) if call.headers.contains_key("x-ms-blob-type") => Operation::PutBlobFromURL,
-            ("", true) if call.flag("x-ms-requires-sync") => {
-                Operation::CopyBlobFromURL
-            }
+            ("", true) if call.flag("x-ms-requires-sync") => Operation::CopyBlobFromURL,
             ("", true) => Operation::CopyBlob,
             ("block", false) => Operation::PutBlock,
             ("block", true) => Operation::PutBlockFromURL,
@@ -141,8 +137,8 @@ impl Operation {
         match self {
             GetAccountInformation => "racwdxlt",
             ListContainers | ListBlobs => "l",
-            CreateContainer | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL
-            | PutBlockList | CopyBlob | CopyBlobFromURL | SnapshotBlob => "cw",
+            CreateContainer | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL | PutBlockList | CopyBlob
+            | CopyBlobFromURL | SnapshotBlob => "cw",
             AppendBlock | AppendBlockFromURL | AppendBlobSeal => "aw",
             GetContainerProperties
             | GetContainerMetadata
@@ -151,8 +147,8 @@ impl Operation {
             | GetBlobMetadata
             | GetBlockList
             | GetPageRanges => "r",
-            SetContainerMetadata | PutPage | PutPageFromURL | SetBlobMetadata
-            | SetBlobProperties | SetBlobTier | AbortCopyBlob | IncrementalCopyBlob => "w",
+            SetContainerMetadata | PutPage | PutPageFromURL | SetBlobMetadata | SetBlobProperties | SetBlobTier
+            | AbortCopyBlob | IncrementalCopyBlob => "w",
             LeaseContainer | LeaseBlob => "wd",
             DeleteContainer | DeleteBlob => "d",
             GetBlobTags | SetBlobTags => "t",
@@ -182,18 +178,13 @@ impl Operation {
 
     /// Whether the body of a request is blob payload, which the statistics count.
     pub fn carries_payload(self) -> bool {
-        matches!(
-            self,
-            Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage
-        )
+        matches!(self, Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage)
     }
 }
 
 fn unknown(call: &Call, comp: &str) -> ServiceError {
     match call.method {
-        Method::GET | Method::HEAD | Method::PUT | Method::DELETE => {
-            ServiceError::invalid_query("comp", comp)
-        }
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE => ServiceError::invalid_query("comp", comp),
         _ => Code::UnsupportedHttpVerb.into(),
     }
 }

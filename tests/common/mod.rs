@@ -99,7 +99,8 @@ impl World {
         options.clone_fd = true;
         let session = fuser::spawn_mount(adapter, dir.path(), &options).unwrap();
         if std::env::var_os("BLOBCP_TEST_LOG").is_some() {
-            let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();
+            let _ =
+                tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();
         }
         let world = Self { store, dir, session: Some(session), runtime };
         world.store.reset_stats();
