@@ -341,7 +341,7 @@ impl Fs {
             let mut state = file.state.lock().await;
             if let Content::Copying(_) = state.content {
                 // The process died between its last call and close: the service goes on without it.
-                self.give_up_copy(file, &mut state);
+                self.give_up_copy(file, &mut state).await;
             }
             if self.handles.is_last(file.ino)
                 && let Err(error) = self.commit(file, &mut state).await
