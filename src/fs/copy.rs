@@ -250,7 +250,7 @@ impl Fs {
             }
             self.settle_copy(&output.file, &mut state, caller).await?;
         }
-        let source = self.clean_version(&input.file, input.version.as_ref()).await?;
+        let source = self.clean_version(&input.file, input.version()).await?;
         let size = source.properties.size;
         if offset_in >= size {
             return Ok(0);
@@ -273,10 +273,10 @@ impl Fs {
     }
 
     /// The version that a copy reads: what was written here is committed first.
-    async fn clean_version(&self, file: &OpenFile, seen: Option<&Arc<Version>>) -> Result<Arc<Version>> {
+    async fn clean_version(&self, file: &OpenFile, seen: Option<Arc<Version>>) -> Result<Arc<Version>> {
         let mut state = file.state.lock().await;
         self.commit(file, &mut state).await?;
-        let version = seen.map(|seen| seen.newest()).or_else(|| state.version.clone());
+        let version = seen.or_else(|| state.version.clone());
         let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
         version.refuse_pending()?;
         Ok(version)
