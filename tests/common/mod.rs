@@ -36,6 +36,8 @@ pub struct Setup {
     pub copy_wait: bool,
     pub permissions: Permissions,
     pub delete_snapshots: bool,
+    /// What the root of the mount is; a directory for each account unless said otherwise.
+    pub root: Place,
     pub http: store::Options,
 }
 
@@ -48,6 +50,7 @@ impl Default for Setup {
             copy_wait: true,
             permissions: Permissions::Keep,
             delete_snapshots: false,
+            root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
         }
@@ -79,7 +82,7 @@ impl World {
         let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
         let config = fs::Config {
             accounts: accounts.into(),
-            root: Place::Accounts,
+            root: setup.root,
             attr_ttl: setup.attr_ttl,
             permissions: setup.permissions,
             defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
@@ -184,7 +187,8 @@ impl World {
 
     pub fn start(&self, command: &str) -> Running {
         let mut shell = Command::new("bash");
-        shell.args(["-c", command]).current_dir(self.here()).env("LC_ALL", "C");
+        let here = self.here();
+        shell.args(["-c", command]).current_dir(if here.is_dir() { &here } else { Path::new("/") }).env("LC_ALL", "C");
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own, so that a signal reaches what the shell started and nothing else.
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
