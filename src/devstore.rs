@@ -5,16 +5,17 @@
 //! faults and copy a blob of 1 TiB, because content is shared and zeros are free. It shares no code with blobcp's own
 //! client, so that a mistake about the protocol cannot hide by being made twice.
 //!
-//! From the wire inwards: [`http`] runs connections and hands each request, as a [`request::Call`], through
-//! [`operation`] (what is it), [`faults`] (what shall go wrong), [`auth`] and [`sas`] (who asks) to [`server`], which
-//! calls a handler. Handlers are plain functions from a call to a [`reply`] or an [`error`]: [`blob`], [`blocks`],
-//! [`page`], [`container`], [`list`], [`copy`] with [`source`] and [`from_url`]. They work on [`state`], one locked map
-//! of [`model`] values whose bytes are [`content`]; [`condition`], [`lease`] and [`tags`] are the rules they consult. The
-//! copy [`engine`] turns elapsed time into progress whenever the state is looked at. [`control`] and [`stats`] are for
+//! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through
+//! `operation` (what is it), `faults` (what shall go wrong), `auth` and `sas` (who asks) to `server`, which
+//! calls a handler. Handlers are plain functions from a call to a `reply` or an `error`: `blob`, `blocks`,
+//! `page`, `container`, `list`, `copy` with `source` and `from_url`. They work on `state`, one locked map
+//! of `model` values whose bytes are `content`; `condition`, `lease` and `tags` are the rules they consult. The
+//! copy `engine` turns elapsed time into progress whenever the state is looked at. `control` and `stats` are for
 //! the tests' eyes.
 //!
 //! Not offered: user delegation SAS and bearer tokens, stored access policies, versions, soft delete, encryption keys,
-//! immutability, hierarchical namespaces, incremental copies, Azure Files. Such requests are refused, not ignored.
+//! immutability, hierarchical namespaces, incremental copies. Such requests are refused, not ignored. Of Azure Files there is
+//! only what a copy source needs: a file that was put in place, and a URL to it.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -33,6 +34,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -82,6 +84,8 @@ pub use faults::{Fault, Reset};
 pub use state::PolicyChange;
 pub use stats::{RequestRecord, Stats};
 
+use auth::AccountKey;
+use content::Content;
 use server::Server;
 
 /// The emulator account every Azure tool knows, and its public key (§1.2).
@@ -95,7 +99,7 @@ const MIB: u64 = 1 << 20;
 pub struct Config {
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The accounts, at least one.
+    /// The accounts; there is no way to add one later.
     pub accounts: Vec<AccountConfig>,
     /// Pace of copies within one account (C1: usually immediate).
     pub copy_same_account: CopyPace,
@@ -123,13 +127,20 @@ impl Default for Config {
     }
 }
 
-/// One account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One account. Debug output does not show the key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct AccountConfig {
     /// 3–24 of `[a-z0-9]`.
     pub name: String,
     /// Base64. `None`: the public key for [`WELL_KNOWN_ACCOUNT`], else one derived from the name, the same every time.
     pub key: Option<String>,
+}
+
+impl fmt::Debug for AccountConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.as_ref().map(|_| "***");
+        f.debug_struct("AccountConfig").field("name", &self.name).field("key", &key).finish()
+    }
 }
 
 impl AccountConfig {
@@ -265,7 +276,7 @@ impl Devstore {
                 let text = format!("the key of account {} is not Base64", account.name);
                 io::Error::new(io::ErrorKind::InvalidInput, text)
             })?;
-            keys.insert(account.name.clone(), key);
+            keys.insert(account.name.clone(), AccountKey(key));
         }
         let listener = TcpListener::bind(config.listen).await?;
         let server = Arc::new(Server::new(&config, listener.local_addr()?, keys));
@@ -334,6 +345,16 @@ impl Devstore {
         block: u64,
     ) -> Result<(), ControlError> {
         self.server.plant_sparse(account, container, blob, size, Some(block))
+    }
+
+    /// Puts a file of Azure Files in place: a copy source at [`Devstore::file_url`] (C19).
+    pub fn put_file(&self, account: &str, share: &str, path: &str, content: Bytes) -> Result<(), ControlError> {
+        self.server.plant_file(account, share, path, Content::from(content))
+    }
+
+    /// The URL of a file, to which a SAS must be added: `http://ACCOUNT.file.localhost:PORT/SHARE/PATH`.
+    pub fn file_url(&self, account: &str, share: &str, path: &str) -> String {
+        format!("http://{account}.file.localhost:{}/{share}/{path}", self.address().port())
     }
 
     /// The committed content of a blob in one piece.

@@ -16,6 +16,20 @@
 //! Errors carry the operation, `account/container/blob`, the service's code and its request id. No key, signature or SAS is
 //! ever in an error, a log line or a `Debug` output: secrets are [`Secret`]s, and URLs are shown without `sig`.
 //!
+//! ```no_run
+//! use blobcp::path::{BlobName, BlobPath, ContainerName};
+//! use blobcp::store::{AccountConfig, Client, Http, Options, Secret};
+//!
+//! # async fn example() -> blobcp::error::Result<()> {
+//! let connection_string = Some(Secret::new("UseDevelopmentStorage=true"));
+//! let account = AccountConfig { connection_string, ..Default::default() }.resolve()?;
+//! let client = Client::new(account, Http::new(Options::default()));
+//! let blob = BlobPath::new(ContainerName::parse("photos")?, BlobName::parse("2026/cat.jpg")?);
+//! println!("{} bytes", client.blob_properties(&blob, None).await?.size);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Section numbers (§) in this room point into the REST specification that the project is built against.
 
 mod account;

@@ -9,7 +9,7 @@ use std::process::Command;
 use blobcp::devstore::{AccountConfig, Config, CopyPace, Devstore};
 
 /// Slow enough that the script sees its copies of 300 KiB pending.
-const PACE: CopyPace = CopyPace::BytesPerSecond(256 << 10);
+const PACE: CopyPace = CopyPace::BytesPerSecond(128 << 10);
 
 fn interpreter() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

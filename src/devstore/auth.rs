@@ -5,6 +5,7 @@
 //! signed (§3.1). A shared access signature is handled by [`sas`](super::sas). Without either the request is anonymous,
 //! and the container's public access level decides (§3.5) once the container is at hand.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,10 +16,19 @@ use sha2::Sha256;
 use super::error::{Code, ServiceError};
 use super::operation::Operation;
 use super::request::Call;
-use super::sas::Sas;
+use super::sas::{Sas, Service};
 
 /// How far a request's date may be off (§2).
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
+
+/// A decoded account key, which no debug output shows.
+pub(super) struct AccountKey(pub Vec<u8>);
+
+impl fmt::Debug for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
 
 /// The standing of a request after its credentials were verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +53,7 @@ pub(super) fn authenticate(
         return Ok(Principal::Owner);
     }
     if call.query.get("sig").is_some() {
-        let sas = Sas::parse(&call.query)?;
+        let sas = Sas::parse(&call.query, Service::Blob)?;
         sas.verify(&call.account, &call.target, call.snapshot(), key, call.now)?;
         sas.allows(operation)?;
         return Ok(Principal::Sas(sas.permissions().to_owned()));

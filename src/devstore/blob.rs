@@ -5,10 +5,9 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use md5::{Digest, Md5};
 
-use super::clock::rfc1123;
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::lease::{Action, Lease};
@@ -254,8 +253,11 @@ pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome 
 }
 
 /// The current blob for operations that ask for no lease id but honour one that is sent. A pending destination is closed
-/// to them as well.
+/// to them as well, and snapshots have tiers and tags of their own only in services newer than this one.
 fn unconditional<'a>(state: &'a mut super::state::State, call: &Call) -> Result<&'a mut Blob, ServiceError> {
+    if call.snapshot().is_some() {
+        return Err(Code::InvalidOperation.into());
+    }
     state.readable(call)?;
     let entry = state.entry(call.blob()?)?;
     let blob = entry.base.as_mut().ok_or(Code::BlobNotFound)?;
@@ -384,17 +386,12 @@ pub(super) fn lease_action(call: &Call) -> Result<Action, ServiceError> {
     }
 }
 
-/// Get Account Information (§6).
-pub(super) fn account_information(call: &Call) -> Outcome {
-    let mut reply = Reply::new(StatusCode::OK)
+/// Get Account Information (§6): a flat general-purpose account.
+pub(super) fn account_information() -> Outcome {
+    Ok(Reply::new(StatusCode::OK)
         .header("x-ms-sku-name", "Standard_LRS")
         .header("x-ms-account-kind", "StorageV2")
-        .header("x-ms-is-hns-enabled", "false");
-    if call.method == Method::GET {
-        reply.set("content-length", "0");
-    }
-    reply.set("date", &rfc1123(call.now));
-    Ok(reply)
+        .header("x-ms-is-hns-enabled", "false"))
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use super::error::{Code, ServiceError};
 use super::lease::{Holder, Lease};
 use super::model::{ETag, sent_metadata};
 use super::reply::{Outcome, Reply};
-use super::request::Call;
+use super::request::{Call, Upload};
 use super::server::Server;
 use super::state::{Access, Container, lease_id};
-use super::xml::Writer;
+use super::xml::{self, Writer};
 
 /// Create Container.
 pub(super) fn create(server: &Server, call: &Call) -> Outcome {
@@ -77,8 +77,12 @@ pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
     change(server, call, |container| container.metadata = metadata)
 }
 
-/// Set Container ACL: public access only. Stored access policies in the body are accepted and have no effect.
-pub(super) fn set_acl(server: &Server, call: &Call) -> Outcome {
+/// Set Container ACL: public access only. Stored access policies are refused, since a SAS could not refer to them.
+pub(super) fn set_acl(server: &Server, call: &Call, upload: Upload) -> Outcome {
+    let body = &upload.bytes;
+    if !body.is_empty() && !xml::read_leaves(body, "SignedIdentifiers")?.is_empty() {
+        return Err(Code::NotImplemented.into());
+    }
     let access = Access::parse(call.header("x-ms-blob-public-access"))?;
     change(server, call, |container| container.access = access)
 }

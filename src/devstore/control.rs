@@ -10,6 +10,7 @@
 //! | `GET /-/copies`, `POST /-/copies/ID/hold\|release\|fail\|trouble\|replace` | steer copies; `fail` and `trouble` take `?status=&code=` |
 //! | `POST /-/policy` | change pace and limits, see [`PolicyChange`] |
 //! | `POST /-/sparse?account=&container=&blob=&size=[&block=]` | a blob of zeros, in blocks if `block` gives their size |
+//! | `POST /-/file?account=&share=&path=` | a file of Azure Files with the body as content, at `http://ACCOUNT.file.localhost:PORT/SHARE/PATH` |
 //! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
 
 use std::sync::Arc;
@@ -110,8 +111,21 @@ impl Server {
         self.plant_blob(account, container, blob, planted)
     }
 
+    /// Puts a file in place for copies to read.
+    pub fn plant_file(&self, account: &str, share: &str, path: &str, content: Content) -> Result<(), ControlError> {
+        if self.key(account).is_none() {
+            return Err(ControlError::UnknownAccount(account.to_owned()));
+        }
+        let now = SystemTime::now();
+        let address = BlobAddress { account: account.to_owned(), container: share.to_owned(), blob: path.to_owned() };
+        let mut state = self.state(now);
+        let file = Blob::new(Kind::unlisted(), content, state.ticks.next(), now);
+        state.files.insert(address, file);
+        Ok(())
+    }
+
     fn plant_blob(&self, account: &str, container: &str, blob: &str, mut planted: Blob) -> Result<(), ControlError> {
-        check_blob_name(blob).map_err(|error| ControlError::Invalid(error.message.into_owned()))?;
+        check_blob_name(blob).map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
         let now = SystemTime::now();
         let mut state = self.state(now);
         planted.touch(state.ticks.next(), now);
@@ -191,7 +205,8 @@ fn make_container<'a>(
     container: &str,
     now: SystemTime,
 ) -> Result<&'a mut Container, ControlError> {
-    check_container_name(container).map_err(|error| ControlError::Invalid(error.message.into_owned()))?;
+    check_container_name(container)
+        .map_err(|_| ControlError::Invalid(format!("{container:?} is no container name")))?;
     let etag = ETag::from_ticks(state.ticks.next());
     let containers = state.containers(account).map_err(|_| ControlError::UnknownAccount(account.to_owned()))?;
     Ok(containers.entry(container.to_owned()).or_insert_with(|| Container {
@@ -217,6 +232,8 @@ pub(super) async fn answer(server: &Server, request: Request<Incoming>) -> Reply
 }
 
 fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8]) -> Result<Reply, ControlError> {
+    let required =
+        |name: &str| query.nonempty(name).ok_or_else(|| ControlError::Invalid(format!("parameter {name} is missing")));
     match (method.as_str(), path.split('/').collect::<Vec<_>>().as_slice()) {
         ("GET", ["stats"]) => Ok(json(&server.statistics.snapshot())),
         ("POST", ["stats", "reset"]) => {
@@ -234,12 +251,14 @@ fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8
             Ok(done())
         }
         ("POST", ["sparse"]) => {
-            let required = |name: &str| {
-                query.nonempty(name).ok_or_else(|| ControlError::Invalid(format!("parameter {name} is missing")))
-            };
             let (account, container, blob) = (required("account")?, required("container")?, required("blob")?);
             let block = query.nonempty("block").map(number).transpose()?;
             server.plant_sparse(account, container, blob, number(required("size")?)?, block)?;
+            Ok(done())
+        }
+        ("POST", ["file"]) => {
+            let (account, share, path) = (required("account")?, required("share")?, required("path")?);
+            server.plant_file(account, share, path, Content::from(Bytes::copy_from_slice(body)))?;
             Ok(done())
         }
         ("POST", ["faults"]) => {

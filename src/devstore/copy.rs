@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use super::blob::sent_tags;
 use super::clock::rfc1123;
 use super::condition::Conditions;
-use super::engine::NewCopy;
+use super::engine::{NewCopy, Timing};
 use super::error::{Code, ServiceError};
 use super::from_url::check_source_hash;
 use super::lease::Holder;
@@ -24,7 +24,11 @@ pub(super) fn start(server: &Server, call: &Call) -> Outcome {
     let settings = Settings::of(server, call)?;
     let mut state = server.state(call.now);
     let original = source.read(&mut state)?.clone();
-    begin(&mut state, call, source, original, settings, false)
+    let timing = match original.tier {
+        Some(Tier::Archive) => Timing::WhenReleased,
+        _ => Timing::AtPace,
+    };
+    begin(&mut state, call, source, original, settings, timing)
 }
 
 /// Copy Blob From URL: a small block blob, done when answered (§13.7).
@@ -35,6 +39,7 @@ pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
     if !matches!(original.kind, Kind::Block { .. }) {
         return Err(Code::InvalidSourceBlobType.into());
     }
+    original.check_online()?;
     if original.content.len() > server.limits.sync_copy_bytes {
         let too_large = "The source blob is too large for a synchronous copy.";
         let error = ServiceError::from(Code::RequestBodyTooLarge).with_message(too_large);
@@ -45,7 +50,7 @@ pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
         settings.tags = original.tags.clone();
     }
     let mut state = server.state(call.now);
-    let mut reply = begin(&mut state, call, source, original, settings, true)?;
+    let mut reply = begin(&mut state, call, source, original, settings, Timing::Immediately)?;
     hashes.write(&mut reply);
     Ok(reply)
 }
@@ -89,7 +94,7 @@ fn begin(
     source: Source,
     original: Blob,
     settings: Settings,
-    synchronous: bool,
+    timing: Timing,
 ) -> Outcome {
     let destination = call.blob()?.clone();
     if let Some(snapshot) = call.snapshot() {
@@ -122,7 +127,7 @@ fn begin(
         source_etag,
         source_expiry: source.expiry,
         finished,
-        synchronous,
+        timing,
     };
     let (copy, etag) = state.begin_copy(copy, call.now)?;
     Ok(Reply::new(StatusCode::ACCEPTED)

@@ -18,8 +18,9 @@ use uuid::Uuid;
 use super::CopyPace;
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::model::{Blob, CopyState, CopyStatus, ETag, Kind};
+use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind};
 use super::request::{BlobAddress, redact};
+use super::sas::Service;
 use super::state::State;
 
 /// How many concluded copies `GET /-/copies` remembers.
@@ -42,9 +43,11 @@ pub struct CopySummary {
     pub total_bytes: u64,
 }
 
-/// What a copy reads: a blob or one of its snapshots.
+/// What a copy reads: a blob, one of its snapshots, or a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SourceName {
+    pub service: Service,
+    /// Of a file: its share and path.
     pub address: BlobAddress,
     pub snapshot: Option<String>,
 }
@@ -60,8 +63,18 @@ pub(super) struct NewCopy {
     pub source_expiry: Option<SystemTime>,
     /// The destination as it will be when the copy has succeeded, without copy state.
     pub finished: Blob,
-    /// Done with the request, whatever the pace.
-    pub synchronous: bool,
+    pub timing: Timing,
+}
+
+/// What decides when a copy is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timing {
+    /// The policy's pace for its kind.
+    AtPace,
+    /// Done with the request: the synchronous operations.
+    Immediately,
+    /// Pending until the control interface releases it: an archived source takes hours to come back.
+    WhenReleased,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -126,13 +139,14 @@ impl State {
     /// Starts a copy into an admitted destination and returns the state it begins with. Copies at the pace `immediate`
     /// are done at once, and so is a copy of a blob onto itself, whose source would vanish under a placeholder.
     pub fn begin_copy(&mut self, mut copy: NewCopy, now: SystemTime) -> Result<(CopyState, ETag), ServiceError> {
-        let onto_itself = copy.source.snapshot.is_none() && copy.source.address == copy.destination;
-        let pace = match copy.source.address.account == copy.destination.account {
+        let from_blob = copy.source.service == Service::Blob;
+        let onto_itself = from_blob && copy.source.snapshot.is_none() && copy.source.address == copy.destination;
+        let pace = match from_blob && copy.source.address.account == copy.destination.account {
             true => self.policy.copy_same_account,
             false => self.policy.copy_cross_account,
         };
-        let immediate =
-            copy.synchronous || onto_itself || (pace == CopyPace::Immediate && !self.policy.hold_new_copies);
+        let held = self.policy.hold_new_copies || copy.timing == Timing::WhenReleased;
+        let immediate = onto_itself || copy.timing == Timing::Immediately || (pace == CopyPace::Immediate && !held);
         let total = copy.finished.content.len();
         let mut state = CopyState {
             id: Uuid::new_v4(),
@@ -157,7 +171,7 @@ impl State {
         }
         let placeholder = placeholder(&copy.finished, state.clone());
         self.entry_or_new(&copy.destination)?.replace(placeholder);
-        let progress = match self.policy.hold_new_copies {
+        let progress = match held {
             true => Progress::Held { bytes: 0 },
             false => Progress::Running { bytes: 0, since: now, pace },
         };
@@ -187,19 +201,30 @@ impl State {
         }
     }
 
-    fn verdict(&mut self, id: Uuid, now: SystemTime) -> Verdict {
+    /// What a copy reads, as it is now.
+    pub fn source(&self, name: &SourceName) -> Option<&Blob> {
+        match name.service {
+            Service::Blob => self.entry_at(&name.address)?.version(name.snapshot.as_deref()),
+            Service::File => self.files.get(&name.address),
+        }
+    }
+
+    fn entry_at(&self, address: &BlobAddress) -> Option<&Entry> {
+        let containers = self.accounts.get(&address.account)?;
+        containers.get(&address.container)?.blobs.get(&address.blob)
+    }
+
+    fn verdict(&self, id: Uuid, now: SystemTime) -> Verdict {
         let Some(transfer) = self.copies.pending.get(&id) else {
             return Verdict::Vanished;
         };
         let NewCopy { destination, source, source_etag, source_expiry, finished, .. } = &transfer.copy;
-        let blob = |address: &BlobAddress| {
-            self.accounts.get(&address.account)?.get(&address.container)?.blobs.get(&address.blob)
-        };
-        if blob(destination).and_then(|entry| entry.base.as_ref()).is_none_or(|base| !base.is_pending()) {
+        let base = self.entry_at(destination).and_then(|entry| entry.base.as_ref());
+        let copy = base.and_then(|base| base.copy.as_ref());
+        if copy.is_none_or(|copy| copy.id != id || copy.status != CopyStatus::Pending) {
             return Verdict::Vanished;
         }
-        let source = blob(&source.address).and_then(|entry| entry.version(source.snapshot.as_deref()));
-        match source {
+        match self.source(source) {
             None => return failed_reading(404, "ResourceNotFound"),
             Some(source) if source.etag != *source_etag => {
                 return failed_reading(412, "ConditionNotMet");

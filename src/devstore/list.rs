@@ -29,6 +29,9 @@ const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remo
 /// Sorts after every character a name can hold: where a listing resumes behind a prefix.
 const AFTER_EVERYTHING: char = char::MAX;
 
+/// Begins the marker of an empty page that was slipped in; the page proper follows.
+const AFTER_EMPTY_PAGE: char = '!';
+
 /// The optional parts a listing was asked for.
 #[derive(Debug, Default, Clone, Copy)]
 struct Include {
@@ -190,11 +193,16 @@ fn page_size(call: &Call, limit: usize) -> Result<usize, ServiceError> {
 
 /// List Blobs (§7).
 pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
+    let sent_marker = call.query.get("marker").unwrap_or("");
+    let marker = sent_marker.trim_start_matches(AFTER_EMPTY_PAGE);
     let selection = Selection {
         prefix: call.query.get("prefix").unwrap_or(""),
         delimiter: call.query.nonempty("delimiter"),
         start: call.query.nonempty("startfrom"),
-        marker: call.query.nonempty("marker").map(Marker::decode).transpose()?,
+        marker: match marker {
+            "" => None,
+            marker => Some(Marker::decode(marker)?),
+        },
         include: Include::parse(call),
     };
     if selection.include.snapshots && selection.delimiter.is_some() {
@@ -204,13 +212,19 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
     let name = call.container()?;
     let mut state = server.state(call.now);
     let limit = page_size(call, state.policy.list_page)?;
+    let slip_in = state.policy.empty_list_pages && !sent_marker.starts_with(AFTER_EMPTY_PAGE);
     let container = state.container(&call.account, name)?;
-    let (items, next) = selection.page(container, limit);
+    let (items, next) = if slip_in {
+        (Vec::new(), Some(format!("{AFTER_EMPTY_PAGE}{marker}")))
+    } else {
+        let (items, next) = selection.page(container, limit);
+        (items, next.map(|marker| marker.encode()))
+    };
 
     let mut document = Writer::new();
     document.open("EnumerationResults", &[("ServiceEndpoint", &format!("{endpoint}/")), ("ContainerName", name)]);
     document.element("Prefix", selection.prefix);
-    document.element("Marker", call.query.get("marker").unwrap_or(""));
+    document.element("Marker", sent_marker);
     document.element("MaxResults", limit.to_string());
     document.optional("Delimiter", selection.delimiter);
     document.nest("Blobs", |document| {
@@ -218,7 +232,7 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
             write_item(document, item, selection.include, call.now);
         }
     });
-    document.element("NextMarker", next.map(|marker| marker.encode()).unwrap_or_default());
+    document.element("NextMarker", next.unwrap_or_default());
     document.close("EnumerationResults");
     Ok(Reply::xml(document.finish()))
 }

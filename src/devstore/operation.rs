@@ -42,6 +42,7 @@ impl Operation {
     pub fn of(call: &Call) -> Result<Operation, ServiceError> {
         let comp = call.query.get("comp").unwrap_or("");
         let restype = call.query.get("restype").unwrap_or("");
+        refuse_what_is_not_offered(call)?;
         if restype == "account" && comp == "properties" {
             return Ok(Operation::GetAccountInformation);
         }
@@ -179,6 +180,25 @@ impl Operation {
     /// Whether the body of a request is blob payload, which the statistics count.
     pub fn carries_payload(self) -> bool {
         matches!(self, Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage)
+    }
+}
+
+/// Headers of features this server does not have. Ignoring them would pretend a protection that is not there.
+const NOT_OFFERED: [&str; 5] = [
+    "x-ms-encryption-key",
+    "x-ms-encryption-scope",
+    "x-ms-immutability-policy-until-date",
+    "x-ms-legal-hold",
+    "x-ms-copy-source-authorization",
+];
+
+fn refuse_what_is_not_offered(call: &Call) -> Result<(), ServiceError> {
+    if call.query.get("versionid").is_some() {
+        return Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", "versionid"));
+    }
+    match NOT_OFFERED.into_iter().find(|name| call.headers.contains_key(*name)) {
+        Some(name) => Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", name)),
+        None => Ok(()),
     }
 }
 

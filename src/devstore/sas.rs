@@ -2,7 +2,8 @@
 //!
 //! A [`Sas`] is read from a query string, either the request's own or that of a copy source URL, and answers two
 //! questions: is it genuine and in force for this resource ([`Sas::verify`]), and does it allow this operation
-//! ([`Sas::allows`]). User delegation SAS is not supported, for there is no directory to issue the key.
+//! ([`Sas::allows`]). User delegation SAS is not supported, for there is no directory to issue the key; an address range
+//! (`sip`) is signed but not looked at, since every client is on this machine.
 
 use std::time::SystemTime;
 
@@ -15,10 +16,35 @@ use super::request::{Query, Target};
 /// The one order in which permission letters may be written.
 const LETTERS: &str = "racwdxyltfmeopi";
 
+/// The service a signed URL belongs to. Files are copy sources only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    Blob,
+    File,
+}
+
+impl Service {
+    fn name(self) -> &'static str {
+        match self {
+            Service::Blob => "blob",
+            Service::File => "file",
+        }
+    }
+
+    /// Its letter in `ss`.
+    fn letter(self) -> char {
+        match self {
+            Service::Blob => 'b',
+            Service::File => 'f',
+        }
+    }
+}
+
 /// A parsed signature with the fields that go into its string to sign.
 #[derive(Debug)]
 pub(super) struct Sas<'a> {
     query: &'a Query,
+    service: Service,
     permissions: &'a str,
     version: &'a str,
     kind: Kind<'a>,
@@ -26,7 +52,7 @@ pub(super) struct Sas<'a> {
 
 #[derive(Debug)]
 enum Kind<'a> {
-    /// `sr`: `b` blob, `bs` snapshot, `c` container.
+    /// `sr`: `b` blob, `bs` snapshot, `c` container; `f` file, `s` share.
     Service { resource: &'a str },
     /// `srt`: letters of `sco`.
     Account { resource_types: &'a str },
@@ -34,7 +60,7 @@ enum Kind<'a> {
 
 impl<'a> Sas<'a> {
     /// Reads the fields; missing mandatory ones and unordered letters are 403 like any broken signature.
-    pub fn parse(query: &'a Query) -> Result<Sas<'a>, ServiceError> {
+    pub fn parse(query: &'a Query, service: Service) -> Result<Sas<'a>, ServiceError> {
         let required = |name: &'static str| {
             query.nonempty(name).ok_or_else(|| failed(format!("{name} is mandatory. Cannot be empty")))
         };
@@ -53,7 +79,7 @@ impl<'a> Sas<'a> {
             Some(resource_types) => Kind::Account { resource_types },
             None => Kind::Service { resource: required("sr")? },
         };
-        Ok(Sas { query, permissions, version: required("sv")?, kind })
+        Ok(Sas { query, service, permissions, version: required("sv")?, kind })
     }
 
     /// The permission letters.
@@ -101,7 +127,7 @@ impl<'a> Sas<'a> {
     pub fn allows(&self, operation: Operation) -> Result<(), ServiceError> {
         match self.kind {
             Kind::Account { resource_types } => {
-                if !self.query.get("ss").is_some_and(|services| services.contains('b')) {
+                if !self.query.get("ss").is_some_and(|services| services.contains(self.service.letter())) {
                     return Err(Code::AuthorizationServiceMismatch.into());
                 }
                 if !resource_types.contains(operation.sas_resource_type()) {
@@ -135,11 +161,16 @@ impl<'a> Sas<'a> {
         target: &Target,
         snapshot: Option<&str>,
     ) -> Result<String, ServiceError> {
+        let service = self.service.name();
         let canonical = match (resource, target) {
-            ("c", Target::Container { container }) => format!("/blob/{account}/{container}"),
-            ("c", Target::Blob(address)) => format!("/blob/{account}/{}", address.container),
-            ("b" | "bs", Target::Blob(address)) => {
-                format!("/blob/{account}/{}/{}", address.container, address.blob)
+            ("c" | "s", Target::Container { container }) => {
+                format!("/{service}/{account}/{container}")
+            }
+            ("c" | "s", Target::Blob(address)) => {
+                format!("/{service}/{account}/{}", address.container)
+            }
+            ("b" | "bs" | "f", Target::Blob(address)) => {
+                format!("/{service}/{account}/{}/{}", address.container, address.blob)
             }
             _ => return Err(Code::AuthorizationPermissionMismatch.into()),
         };
@@ -150,11 +181,12 @@ impl<'a> Sas<'a> {
             fields.extend([self.field("sip"), self.field("spr")]);
         }
         fields.push(self.version);
-        if self.version >= "2018-11-09" {
+        // The string of the file service never got the later fields.
+        if self.version >= "2018-11-09" && self.service == Service::Blob {
             fields.extend([resource, snapshot]);
-        }
-        if self.version >= "2020-12-06" {
-            fields.push(self.field("ses"));
+            if self.version >= "2020-12-06" {
+                fields.push(self.field("ses"));
+            }
         }
         fields.extend(["rscc", "rscd", "rsce", "rscl", "rsct"].map(|name| self.field(name)));
         Ok(fields.join("\n"))
@@ -199,7 +231,7 @@ mod tests {
 
     fn verify(query: &str, blob: &str, now: &str, operation: Operation) -> Result<(), ServiceError> {
         let query = Query::parse(query);
-        let sas = Sas::parse(&query)?;
+        let sas = Sas::parse(&query, Service::Blob)?;
         let key = STANDARD.decode(WELL_KNOWN).unwrap();
         let address = BlobAddress { account: "devstoreaccount1".into(), container: "spec".into(), blob: blob.into() };
         let target = match operation {
@@ -235,6 +267,6 @@ mod tests {
     #[test]
     fn letters_must_be_ordered() {
         let query = Query::parse("sv=2025-11-05&sr=b&se=2030-01-01&sp=wr&sig=x");
-        assert_eq!(Sas::parse(&query).unwrap_err().code, "AuthenticationFailed");
+        assert_eq!(Sas::parse(&query, Service::Blob).unwrap_err().code, "AuthenticationFailed");
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::auth::{self, Principal};
+use super::auth::{self, AccountKey, Principal};
 use super::clock::Ticks;
 use super::content::Content;
 use super::engine::Copies;
@@ -30,22 +30,24 @@ pub(super) struct Server {
     pub faults: Faults,
     pub statistics: Statistics,
     /// Decoded account keys. Accounts are fixed for the server's life.
-    keys: BTreeMap<String, Vec<u8>>,
+    keys: BTreeMap<String, AccountKey>,
     check_clock_skew: bool,
     state: Mutex<State>,
 }
 
 impl Server {
-    pub fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, Vec<u8>>) -> Server {
+    pub fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
         let state = State {
             ticks: Ticks::default(),
             accounts: keys.keys().map(|name| (name.clone(), BTreeMap::new())).collect(),
+            files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
             policy: Policy {
                 copy_same_account: config.copy_same_account,
                 copy_cross_account: config.copy_cross_account,
                 hold_new_copies: false,
                 list_page: config.limits.list_page,
+                empty_list_pages: false,
             },
         };
         Server {
@@ -73,7 +75,7 @@ impl Server {
     }
 
     pub fn key(&self, account: &str) -> Option<&[u8]> {
-        self.keys.get(account).map(Vec::as_slice)
+        self.keys.get(account).map(|key| key.0.as_slice())
     }
 
     /// Checks credentials and permission; leaves the letters of a SAS in `call`.
@@ -118,14 +120,14 @@ impl Server {
         use Operation::*;
         match operation {
             ListContainers => list::containers(self, call),
-            GetAccountInformation => blob::account_information(call),
+            GetAccountInformation => blob::account_information(),
             FindBlobsByTags => list::by_tags(self, call),
             CreateContainer => container::create(self, call),
             DeleteContainer => container::delete(self, call),
             GetContainerProperties | GetContainerMetadata => container::properties(self, call),
             SetContainerMetadata => container::set_metadata(self, call),
             GetContainerACL => container::acl(self, call),
-            SetContainerACL => container::set_acl(self, call),
+            SetContainerACL => container::set_acl(self, call, upload),
             LeaseContainer => container::lease(self, call),
             ListBlobs => list::blobs(self, call),
             GetBlob => blob::get(self, call),

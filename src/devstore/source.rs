@@ -1,6 +1,6 @@
 //! Copy sources: from a URL to a blob of this server that the caller may read (§13.13).
 //!
-//! Only blobs of this server can be sources, of any of its accounts and in either addressing style. Copy Blob by the
+//! Only blobs and files of this server can be sources, of any of its accounts and in either addressing style. Copy Blob by the
 //! account's owner reads the same account without further proof; everything else (another account, a request that came
 //! with a SAS, the From-URL operations) needs a SAS in the source URL or a public container. Refusals that the service
 //! would get from the source are passed on as `CannotVerifyCopySource` with the source's status and code.
@@ -14,12 +14,15 @@ use super::error::{Code, ServiceError};
 use super::model::Blob;
 use super::operation::Operation;
 use super::request::{Call, Query, Target, split_account, target};
-use super::sas::Sas;
+use super::sas::{Sas, Service};
 use super::server::{Server, is_public};
 use super::state::State;
 
 /// Longest source URL in bytes (§15).
 const URL_BYTES: usize = 2048;
+
+/// Marks the host of a file's URL, as `.blob.` marks a blob's.
+const FILE_HOST: &str = ".file.";
 
 /// A source the caller may read.
 #[derive(Debug)]
@@ -48,27 +51,40 @@ impl Source {
             return Err(cannot_verify(ServiceError::from(Code::ResourceNotFound)));
         }
         let query = Query::parse(query);
-        let (account, rest) = split_account(authority, path)?;
+        if query.get("versionid").is_some() {
+            return Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", "versionid"));
+        }
+        let service = match authority.contains(FILE_HOST) {
+            true => Service::File,
+            false => Service::Blob,
+        };
+        let (account, rest) = split_account(&authority.replace(FILE_HOST, ".blob."), path)?;
         let target = target(&account, rest, None, None).map_err(cannot_verify)?;
         let Target::Blob(address) = &target else {
             return Err(invalid());
         };
         let snapshot = query.nonempty("snapshot").map(str::to_owned);
-        let owned = owner_may_read && call.sas.is_none() && account == call.account && query.get("sig").is_none();
+        let owned = owner_may_read
+            && service == Service::Blob
+            && call.sas.is_none()
+            && account == call.account
+            && query.get("sig").is_none();
         let mut expiry = None;
         if !owned {
-            expiry = readable_until(server, call, &account, &target, &query).map_err(cannot_verify)?;
+            expiry = readable_until(server, call, service, &account, &target, &query).map_err(cannot_verify)?;
         }
-        let name = SourceName { address: address.clone(), snapshot };
+        let name = SourceName { service, address: address.clone(), snapshot };
         Ok(Source { name, url: url.to_owned(), expiry, owned })
     }
 
     /// The blob or snapshot as it is now.
     pub fn read<'a>(&self, state: &'a mut State) -> Result<&'a Blob, ServiceError> {
-        let found = match state.entry(&self.name.address) {
-            Ok(entry) => entry.version(self.name.snapshot.as_deref()).ok_or_else(|| Code::BlobNotFound.into()),
-            Err(error) => Err(error),
+        // Asked first, for it tells a missing container from a missing blob.
+        let place = match self.name.service {
+            Service::Blob => state.entry(&self.name.address).map(drop),
+            Service::File => Ok(()),
         };
+        let found = place.and_then(|()| state.source(&self.name).ok_or_else(|| Code::BlobNotFound.into()));
         found.map_err(|error| if self.owned { error } else { cannot_verify(error) })
     }
 }
@@ -85,13 +101,14 @@ fn is_here(server: &Server, call: &Call, authority: &str) -> bool {
 fn readable_until(
     server: &Server,
     call: &Call,
+    service: Service,
     account: &str,
     target: &Target,
     query: &Query,
 ) -> Result<Option<SystemTime>, ServiceError> {
     let key = server.key(account).ok_or(Code::ResourceNotFound)?;
     if query.get("sig").is_some() {
-        let sas = Sas::parse(query)?;
+        let sas = Sas::parse(query, service)?;
         sas.verify(account, target, query.nonempty("snapshot"), key, call.now)?;
         sas.allows(Operation::GetBlob)?;
         return Ok(sas.expiry());
@@ -99,6 +116,9 @@ fn readable_until(
     let Target::Blob(address) = target else {
         return Err(Code::InvalidUri.into());
     };
+    if service == Service::File {
+        return Err(Code::NoAuthenticationInformation.into());
+    }
     let access = server.state(call.now).container(account, &address.container).map(|container| container.access);
     if access.is_ok_and(|access| is_public(Operation::GetBlob, access)) {
         return Ok(None);

@@ -68,6 +68,7 @@ pub(super) struct Policy {
     pub copy_cross_account: CopyPace,
     pub hold_new_copies: bool,
     pub list_page: usize,
+    pub empty_list_pages: bool,
 }
 
 /// The body of `POST /-/policy`: what is absent stays as it is.
@@ -82,6 +83,8 @@ pub struct PolicyChange {
     pub hold_new_copies: Option<bool>,
     /// Longest list page, whatever the client asks for.
     pub list_page: Option<usize>,
+    /// Put an empty page before every page of blobs, which the service is free to do (§7).
+    pub empty_list_pages: Option<bool>,
 }
 
 impl Policy {
@@ -90,6 +93,7 @@ impl Policy {
         self.copy_cross_account = change.copy_cross_account.unwrap_or(self.copy_cross_account);
         self.hold_new_copies = change.hold_new_copies.unwrap_or(self.hold_new_copies);
         self.list_page = change.list_page.unwrap_or(self.list_page).max(1);
+        self.empty_list_pages = change.empty_list_pages.unwrap_or(self.empty_list_pages);
     }
 }
 
@@ -98,6 +102,8 @@ impl Policy {
 pub(super) struct State {
     pub ticks: Ticks,
     pub accounts: BTreeMap<String, BTreeMap<String, Container>>,
+    /// Files of Azure Files by account, share and path: copy sources and nothing else.
+    pub files: BTreeMap<BlobAddress, Blob>,
     pub copies: Copies,
     pub policy: Policy,
 }
@@ -153,34 +159,39 @@ impl State {
     /// What every write asks before it changes the name in `call`: no copy is under way there (C9), no snapshot is
     /// meant, the lease id fits (§12) and the conditions hold (§5).
     pub fn admit(&mut self, call: &Call) -> Result<(), ServiceError> {
-        self.admit_unconditionally(call)?;
+        self.check_free(call)?;
         let conditions = Conditions::of_target(call)?;
         let base = self.find(call.blob()?)?.and_then(|entry| entry.base.as_ref());
         conditions.check_write(base)?;
         if base.is_some() && call.may_only_create() {
             return Err(Code::UnauthorizedBlobOverwrite.into());
         }
-        Ok(())
+        self.settle_lease(call)
     }
 
     /// The same for the operations that take no conditional headers.
     pub fn admit_unconditionally(&mut self, call: &Call) -> Result<(), ServiceError> {
+        self.check_free(call)?;
+        self.settle_lease(call)
+    }
+
+    fn check_free(&mut self, call: &Call) -> Result<(), ServiceError> {
         if call.snapshot().is_some() {
             return Err(Code::InvalidOperation.into());
         }
         let given = lease_id(call)?;
-        let now = call.now;
         match self.find(call.blob()?)? {
-            Some(entry) => {
-                if entry.base.as_ref().is_some_and(Blob::is_pending) {
-                    return Err(Code::PendingCopyOperation.into());
-                }
-                let lease = entry.lease.at(now);
-                lease.check_write(given, Holder::Blob)?;
-                entry.lease = lease.after_write();
-            }
-            None if given.is_some() => return Err(Code::LeaseNotPresentWithBlobOperation.into()),
-            None => {}
+            Some(entry) if entry.base.as_ref().is_some_and(Blob::is_pending) => Err(Code::PendingCopyOperation.into()),
+            Some(entry) => Ok(entry.lease.at(call.now).check_write(given, Holder::Blob)?),
+            None if given.is_some() => Err(Code::LeaseNotPresentWithBlobOperation.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// An admitted write ends an expired or broken lease for good.
+    fn settle_lease(&mut self, call: &Call) -> Result<(), ServiceError> {
+        if let Some(entry) = self.find(call.blob()?)? {
+            entry.lease = entry.lease.at(call.now).after_write();
         }
         Ok(())
     }

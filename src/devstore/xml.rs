@@ -102,7 +102,7 @@ pub(super) enum Listed {
 
 /// Reads `<BlockList><Latest>ID</Latest>…</BlockList>` in order.
 pub(super) fn read_block_list(body: &[u8]) -> Result<Vec<(Listed, String)>, ServiceError> {
-    leaves(body, "BlockList")?
+    read_leaves(body, "BlockList")?
         .into_iter()
         .map(|(path, text)| {
             let listed = match path.as_str() {
@@ -120,7 +120,7 @@ pub(super) fn read_block_list(body: &[u8]) -> Result<Vec<(Listed, String)>, Serv
 pub(super) fn read_tags(body: &[u8]) -> Result<BTreeMap<String, String>, ServiceError> {
     let mut tags = BTreeMap::new();
     let mut key = None;
-    for (path, text) in leaves(body, "Tags")? {
+    for (path, text) in read_leaves(body, "Tags")? {
         match path.as_str() {
             "Tags/TagSet/Tag/Key" => key = Some(text),
             "Tags/TagSet/Tag/Value" => {
@@ -133,7 +133,7 @@ pub(super) fn read_tags(body: &[u8]) -> Result<BTreeMap<String, String>, Service
 }
 
 /// Elements without children that are not the root, as (path, text) in document order.
-fn leaves(body: &[u8], root: &str) -> Result<Vec<(String, String)>, ServiceError> {
+pub(super) fn read_leaves(body: &[u8], root: &str) -> Result<Vec<(String, String)>, ServiceError> {
     let invalid = || ServiceError::from(Code::InvalidXmlDocument);
     let text = std::str::from_utf8(body).map_err(|_| invalid())?.trim_start_matches('\u{FEFF}');
     let mut reader = quick_xml::Reader::from_str(text);

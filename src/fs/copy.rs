@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
 use crate::fs::Fs;
@@ -27,6 +27,7 @@ use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
     BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyStatus, LeaseProperties, Metadata, Precondition,
+    Tags,
 };
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
@@ -38,8 +39,8 @@ const FIRST_POLL: Duration = Duration::from_millis(100);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
 /// Between polls when nobody has waited for a while.
 const IDLE_POLL: Duration = Duration::from_secs(10);
-/// A job that cannot be polled for this long is given up: its end is unknown, which is not success.
-const BLIND: Duration = Duration::from_secs(60);
+/// A job that cannot be polled for this long, the client's own retries aside, is given up: its end is unknown, which is not success.
+const BLIND: Duration = Duration::from_secs(30);
 /// How long the service may read another account's source: a pending copy reads it to its end.
 const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -93,6 +94,8 @@ pub struct Start {
     pub precondition: Precondition,
     /// `None`: the source's.
     pub metadata: Option<Metadata>,
+    pub tier: Option<String>,
+    pub tags: Tags,
 }
 
 impl Fs {
@@ -104,21 +107,22 @@ impl Fs {
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
     pub(super) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
-        let Start { source, version, destination, precondition, metadata } = start;
+        let Start { source, version, destination, precondition, metadata, tier, tags } = start;
         let client = self.client(destination.account);
         let request = CopyRequest {
             source,
             source_if_match: version.as_ref().map(|version| version.etag.clone()),
             precondition,
             metadata,
-            tier: None,
+            tier,
+            tags,
             lease: None,
         };
         let started = client.copy_blob(&destination.path, &request).await?;
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
         let progress = match (&version, started.status) {
-            (Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request.metadata)),
+            (Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
             // All else is seen at the destination, also how long a source outside the mount is.
             (None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
             (Some(_), _) => Progress::Pending(0),
@@ -161,7 +165,9 @@ impl Fs {
                 Err(error) => {
                     let since = *blind_since.get_or_insert_with(Instant::now);
                     warn!(destination = %job.destination.path, id = %job.id, %error, "cannot see how a copy is doing");
-                    if since.elapsed() < BLIND { job.progress() } else { Progress::Failed(error) }
+                    // A refusal stays one; an outage may pass.
+                    let refused = (400..500).contains(&error.status());
+                    if refused || since.elapsed() >= BLIND { Progress::Failed(error) } else { job.progress() }
                 }
             };
             let ended = match &progress {
@@ -244,13 +250,17 @@ impl Fs {
             }
             self.settle_copy(&output.file, &mut state, caller).await?;
         }
-        let source = self.clean_version(&input.file, input.version.as_ref()).await?;
+        let source = self.clean_version(&input.file, input.version()).await?;
         let size = source.properties.size;
         if offset_in >= size {
             return Ok(0);
         }
         let reaches_end = len >= size || len >= KERNEL_CLAMP;
-        let blank = matches!(&state.content, Content::Draft(draft) if draft.is_blank());
+        let blank = match &state.content {
+            Content::Draft(draft) => draft.is_blank(),
+            Content::Clean => state.version.as_ref().is_none_or(|version| version.properties.size == 0),
+            Content::Copying(_) => false,
+        };
         if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
             return Err(ranged("copying a range"));
         }
@@ -263,10 +273,10 @@ impl Fs {
     }
 
     /// The version that a copy reads: what was written here is committed first.
-    async fn clean_version(&self, file: &OpenFile, seen: Option<&Arc<Version>>) -> Result<Arc<Version>> {
+    async fn clean_version(&self, file: &OpenFile, seen: Option<Arc<Version>>) -> Result<Arc<Version>> {
         let mut state = file.state.lock().await;
         self.commit(file, &mut state).await?;
-        let version = seen.map(|seen| seen.newest()).or_else(|| state.version.clone());
+        let version = seen.or_else(|| state.version.clone());
         let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
         version.refuse_pending()?;
         Ok(version)
@@ -295,6 +305,8 @@ impl Fs {
             precondition,
             // X3: none sent takes the source's, which are these; any sent must be all.
             metadata: (metadata != source.properties.metadata).then_some(metadata),
+            tier: None,
+            tags: self.tags_to_keep(&from, &source.properties).await?,
         };
         self.start_copy(start).await.map_err(|error| match error.code() {
             "BlobAlreadyExists" => Error::fs(libc::ESTALE, format!("{error} (it was created meanwhile)")),
@@ -319,7 +331,7 @@ impl Fs {
                 return Ok(reply);
             }
             Progress::Failed(error) => {
-                self.give_up_copy(file, state);
+                self.give_up_copy(file, state).await;
                 return Err(error);
             }
             Progress::Pending(_) if !self.config.copy_wait => total,
@@ -342,19 +354,29 @@ impl Fs {
             }
             Err(error) => {
                 if error.errno() != libc::EINTR {
-                    self.give_up_copy(file, state);
+                    self.give_up_copy(file, state).await;
                 }
                 Err(error)
             }
         }
     }
 
-    /// The copy ended otherwise than well: what the destination is now has to be asked for.
-    pub(super) fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
+    /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
+    pub(super) async fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
         state.content = Content::Clean;
         state.version = None;
-        file.show(state);
-        self.tree.doubt(file.ino);
+        let now = async {
+            let blob = self.tree.blob(file.ino)?;
+            self.client(blob.account).blob_properties(&blob.path, None).await
+        };
+        match now.await {
+            Ok(properties) => self.settle(file, state, Arc::new(properties)),
+            Err(error) => {
+                debug!(%error, "nothing is known of the destination of a copy that did not succeed");
+                self.tree.doubt(file.ino);
+                file.show(state);
+            }
+        }
     }
 
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
@@ -375,7 +397,7 @@ impl Fs {
         }
         if !self.config.copy_wait {
             let mut state = file.state.lock().await;
-            self.give_up_copy(file, &mut state);
+            self.give_up_copy(file, &mut state).await;
             return Ok(true);
         }
         // The lock is not held while waiting: others may look, abort, read the state.
@@ -400,7 +422,7 @@ impl Fs {
             Err(error) if error.errno() == libc::ENODATA => {}
             Err(error) => warn!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy"),
         }
-        self.give_up_copy(file, &mut state);
+        self.give_up_copy(file, &mut state).await;
     }
 }
 
@@ -425,18 +447,19 @@ fn failure(destination: &Blob, failure: CopyFailure) -> Error {
 }
 
 /// What the service would say of a finished copy of `source`: no request is needed to know it.
-fn copied(source: &BlobProperties, started: &CopyStarted, metadata: Option<Metadata>) -> Arc<BlobProperties> {
+fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) -> Arc<BlobProperties> {
     Arc::new(BlobProperties {
         etag: started.etag.clone(),
         last_modified: started.last_modified,
         creation_time: Some(started.last_modified),
-        metadata: metadata.unwrap_or_else(|| source.metadata.clone()),
+        metadata: request.metadata.unwrap_or_else(|| source.metadata.clone()),
+        tier_inferred: request.tier.is_none(),
+        tier: request.tier,
+        tag_count: request.tags.len() as u32,
         // None of these comes along (§13.2.4).
-        tier: None,
         archive_status: None,
         lease: LeaseProperties::default(),
         copy: None,
-        tag_count: 0,
         sealed: false,
         version_id: None,
         ..source.clone()

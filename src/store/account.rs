@@ -1,17 +1,20 @@
 //! From loose settings to one validated account.
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 use crate::path::AccountName;
 use crate::store::connection_string;
 use crate::store::credential::{AccountKey, Credential, Secret};
 use crate::store::endpoint::Endpoint;
+use crate::store::types::redact;
 
 /// The newest version that all known servers accept and that has every feature used here (§16).
 pub const DEFAULT_API_VERSION: &str = "2025-11-05";
 
 /// What may be said about an account, by flags, environment, a file or a connection string. What is given beside a
 /// connection string wins over what the string says.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct AccountConfig {
     pub name: Option<AccountName>,
     /// URL of the Blob service; it may carry a SAS. The public cloud's when absent.
@@ -91,6 +94,21 @@ impl AccountConfig {
     }
 }
 
+/// An endpoint may carry a SAS, so it is shown without the signature.
+impl fmt::Debug for AccountConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountConfig")
+            .field("name", &self.name)
+            .field("endpoint", &self.endpoint.as_deref().map(redact))
+            .field("key", &self.key)
+            .field("sas", &self.sas)
+            .field("connection_string", &self.connection_string)
+            .field("anonymous", &self.anonymous)
+            .field("api_version", &self.api_version)
+            .finish()
+    }
+}
+
 fn is_date(text: &str) -> bool {
     text.len() == 10
         && text.bytes().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { b == b'-' } else { b.is_ascii_digit() })
@@ -129,8 +147,21 @@ mod tests {
     #[test]
     fn an_endpoint_may_carry_the_sas() {
         let account = connected("BlobEndpoint=https://acct.blob.core.windows.net?sv=1&sig=x%3D").resolve().unwrap();
+        assert!(!format!("{account:?}").contains("x%3D"));
         assert_eq!(account.name.as_str(), "acct");
         assert!(matches!(account.credential, Credential::Sas(sas) if sas.expose() == "sv=1&sig=x%3D"));
+    }
+
+    #[test]
+    fn no_setting_shows_a_secret() {
+        let config = AccountConfig {
+            endpoint: Some("https://acct.blob.core.windows.net?sv=1&sig=SeCrEt".into()),
+            key: Some("SeCrEt".into()),
+            sas: Some("sig=SeCrEt".into()),
+            connection_string: Some("AccountKey=SeCrEt".into()),
+            ..Default::default()
+        };
+        assert!(!format!("{config:?}").contains("SeCrEt"), "{config:?}");
     }
 
     #[test]

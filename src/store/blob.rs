@@ -16,6 +16,9 @@ use crate::store::request::{Request, Response, Sent};
 use crate::store::resolve::modified_since;
 use crate::store::types::*;
 
+/// Of a blob whose writer named none.
+const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
+
 impl Client {
     /// Get Blob Properties. `snapshot` addresses a snapshot of the blob.
     pub async fn blob_properties(&self, blob: &BlobPath, snapshot: Option<&str>) -> Result<BlobProperties> {
@@ -163,21 +166,21 @@ impl Client {
         precondition: &Precondition,
         lease: Option<&LeaseId>,
     ) -> Result<Written> {
-        let request = self
+        let mut request = self
             .request("SetBlobProperties", Method::PUT, Place::Blob(blob))
             .query("comp", "properties")
-            // Without any of these headers the service would leave all as they are.
-            .header("x-ms-blob-content-type", "")
             .content_headers(headers)
             .precondition(precondition)
             .lease(lease);
+        if headers.content_type.is_none() {
+            // What the service would fill in. It must be said, because without any of these headers nothing is cleared.
+            request = request.header("x-ms-blob-content-type", DEFAULT_CONTENT_TYPE);
+        }
         let sent = self.persist(&request).await;
         let guarded = *precondition != Precondition::None;
         self.written_or_recognised(blob, &request, sent, guarded, |found| {
-            // The service has its own idea of an absent content type.
-            ContentHeaders { content_type: None, ..found.headers.clone() }
-                == ContentHeaders { content_type: None, ..headers.clone() }
-                && (headers.content_type.is_none() || found.headers.content_type == headers.content_type)
+            let content_type = headers.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE);
+            found.headers == ContentHeaders { content_type: Some(content_type.to_owned()), ..headers.clone() }
         })
         .await
     }

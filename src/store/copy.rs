@@ -29,9 +29,15 @@ impl Client {
             .header("x-ms-copy-source", copy.source.expose())
             .optional("x-ms-source-if-match", copy.source_if_match.as_ref().map(ETag::quoted).as_deref())
             .optional("x-ms-access-tier", copy.tier.as_deref())
+            .tags(&copy.tags)
             .precondition(&copy.precondition)
             .lease(copy.lease.as_ref());
         if let Some(metadata) = &copy.metadata {
+            if metadata.is_empty() {
+                // No header would be sent, and that means the opposite: take the source's.
+                let what = format!("{}/{destination}: a copy cannot clear metadata", self.account());
+                return Err(Error::fs(libc::EINVAL, what));
+            }
             request = request.metadata(metadata);
         }
         let began = Instant::now();
@@ -218,6 +224,20 @@ mod tests {
         assert_eq!(source(&with_sas, None, "other"), format!("{URL}?sv=1&sig=x"));
         let anonymous = client(AccountConfig { anonymous: true, ..Default::default() });
         assert_eq!(source(&anonymous, None, "other"), URL);
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_would_clear_metadata_is_refused_here() {
+        let request = CopyRequest {
+            source: CopySource::new(URL),
+            source_if_match: None,
+            precondition: Precondition::None,
+            metadata: Some(Metadata::default()),
+            tier: None,
+            tags: Tags::new(),
+            lease: None,
+        };
+        assert_eq!(with_key().copy_blob(&blob("b"), &request).await.unwrap_err().errno(), libc::EINVAL);
     }
 
     #[test]

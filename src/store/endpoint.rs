@@ -224,6 +224,19 @@ mod tests {
         assert_eq!(Url::parse(&endpoint.url(&path)).unwrap().path(), path);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_name_is_changed_by_the_http_stack(name in "\\PC{1,40}") {
+            if let Ok(name) = BlobName::parse(&name) {
+                let blob = BlobPath::new(ContainerName::parse("spec").unwrap(), name);
+                let endpoint = Endpoint::parse("http://127.0.0.1:10000/acct", None).unwrap().endpoint;
+                let path = endpoint.path(Place::Blob(&blob));
+                let url = Url::parse(&endpoint.url(&path)).unwrap();
+                proptest::prop_assert_eq!(url.path(), path);
+            }
+        }
+    }
+
     #[test]
     fn the_http_stack_keeps_the_query_as_encoded() {
         let query = encode_query(&[("prefix", "a b/ü&='\"<>`+"), ("marker", "2!68!MDAw--")]);

@@ -118,3 +118,54 @@ pub(super) fn describe(error: reqwest::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::path::{BlobName, BlobPath, ContainerName};
+    use crate::store::{AccountConfig, Client};
+
+    #[test]
+    fn there_are_a_crypto_provider_and_trust_roots() {
+        let http = Http::new(Options::default());
+        assert_eq!(http.client(true).err(), None);
+        assert_eq!(http.client(false).err(), None);
+    }
+
+    #[tokio::test]
+    async fn clients_of_a_process_share_connections() {
+        const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\netag: \"1\"\r\nx-ms-blob-type: BlockBlob\r\n\
+            last-modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n\r\n";
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = accepted.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                let mut read = Vec::new();
+                while stream.read_buf(&mut read).await.unwrap_or(0) > 0 {
+                    if read.ends_with(b"\r\n\r\n") {
+                        read.clear();
+                        stream.write_all(ANSWER).await.unwrap();
+                    }
+                }
+            }
+        });
+        let http = Http::new(Options::default());
+        let blob = BlobPath::new(ContainerName::parse("con").unwrap(), BlobName::parse("b").unwrap());
+        for account in ["alpha", "beta", "alpha"] {
+            let endpoint = Some(format!("{origin}/{account}"));
+            let account = AccountConfig { endpoint, anonymous: true, ..Default::default() }.resolve().unwrap();
+            let client = Client::new(account, http.clone());
+            client.blob_properties(&blob, None).await.unwrap();
+            client.blob_properties(&blob, None).await.unwrap();
+        }
+        assert_eq!(accepted.load(Ordering::Relaxed), 1);
+    }
+}

@@ -19,7 +19,7 @@ use crate::store::endpoint::{Place, encode_query};
 use crate::store::headers;
 use crate::store::http::describe;
 use crate::store::retry::{Failure, Tries, retry_after};
-use crate::store::sign::string_to_sign;
+use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
 use crate::store::xml::Element;
 
 /// The slowest upload that is waited for, in bytes per second; it stretches the wait for an answer by the size of the body.
@@ -27,8 +27,7 @@ const SLOWEST_UPLOAD: u64 = 64 << 10;
 /// The slowest server-side copy of a range within one call, in bytes per second.
 const SLOWEST_SERVER_COPY: u64 = 10 << 20;
 
-/// One operation, ready to be sent any number of times.
-#[derive(Debug)]
+/// One operation, ready to be sent any number of times. Without `Debug`, because a copy source may hold a signature.
 pub(super) struct Request {
     operation: &'static str,
     method: Method,
@@ -73,7 +72,8 @@ impl Request {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
             // Bytes above ASCII would travel, but no two sides agree on what they mean.
-            (Ok(name), Ok(value)) if value.to_str().is_ok() => {
+            (Ok(name), Ok(mut value)) if value.to_str().is_ok() => {
+                value.set_sensitive(name == "x-ms-copy-source");
                 self.headers.insert(name, value);
             }
             _ => {
@@ -186,7 +186,11 @@ impl Client {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let result = self.exchange(request).await;
+        let mut result = self.exchange(request, WhiteSpace::Folded).await;
+        let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
+        if refused && matches!(self.credential(), Credential::SharedKey(_)) && white_space_matters(&request.headers) {
+            result = self.exchange(request, WhiteSpace::Kept).await;
+        }
         let (status, request_id) = match &result {
             Ok(response) => (response.status, headers::text(&response.headers, "x-ms-request-id").unwrap_or_default()),
             Err(Failure::Refused { error, .. }) => (error.status, error.request_id.as_str()),
@@ -197,11 +201,11 @@ impl Client {
         result
     }
 
-    async fn exchange(&self, request: &Request) -> std::result::Result<Response, Failure> {
+    async fn exchange(&self, request: &Request, white_space: WhiteSpace) -> std::result::Result<Response, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
         let read_timeout = self.http().read_timeout();
         let http = self.http().client(self.endpoint().is_loopback()).map_err(unsent)?;
-        let headers = self.authorized_headers(request);
+        let headers = self.authorized_headers(request, white_space);
         let sending =
             http.request(request.method.clone(), self.request_url(request)).headers(headers).body(request.body.clone());
         let mut answer = match timeout(request.patience(read_timeout), sending.send()).await {
@@ -210,6 +214,10 @@ impl Client {
                 let timed_out = e.is_timeout();
                 let connected = !e.is_connect() && !e.is_builder();
                 let detail = describe(e);
+                if !connected && detail.contains("certificate") {
+                    // Who is not trusted now will not be in a second.
+                    return Err(Failure::Invalid(request.misunderstood(detail)));
+                }
                 return Err(match connected {
                     true => Failure::Lost { detail, timed_out },
                     false => Failure::Unsent { detail, timed_out },
@@ -263,7 +271,7 @@ impl Client {
     }
 
     /// The request's headers with those that are new on each try.
-    fn authorized_headers(&self, request: &Request) -> HeaderMap {
+    fn authorized_headers(&self, request: &Request, white_space: WhiteSpace) -> HeaderMap {
         let mut headers = request.headers.clone();
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -278,7 +286,7 @@ impl Client {
         }
         if let Credential::SharedKey(key) = self.credential() {
             let account = self.account().as_str();
-            let text = string_to_sign(account, &request.method, &request.path, &request.query, &headers);
+            let text = string_to_sign(account, &request.method, &request.path, &request.query, &headers, white_space);
             if let Ok(mut value) = HeaderValue::from_str(&format!("SharedKey {account}:{}", key.sign(&text))) {
                 value.set_sensitive(true);
                 headers.insert(AUTHORIZATION, value);

@@ -18,7 +18,7 @@ pub(super) enum Failure {
     Unsent { detail: String, timed_out: bool },
     /// Sent, and no whole answer came.
     Lost { detail: String, timed_out: bool },
-    /// The request cannot be put into HTTP; no try was made.
+    /// No try can succeed: the request cannot be put into HTTP, or the server's certificate is not trusted.
     Invalid(Error),
     /// The service refused.
     Refused { error: Box<ServiceError>, retry_after: Option<Duration> },

@@ -26,6 +26,16 @@ const LINES: [&str; 11] = [
 ];
 const CONTENT_LENGTH: &str = "content-length";
 
+/// What becomes of a run of white space inside a header's value.
+///
+/// The documentation folds it into one space, the vendor's own clients and emulator keep it. Such values are rare, in
+/// metadata only, and no other string to sign is affected; so a request that has one and is refused is signed the other way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhiteSpace {
+    Folded,
+    Kept,
+}
+
 /// The text whose HMAC is the signature. `path` is encoded as sent, `query` is decoded.
 pub(super) fn string_to_sign(
     account: &str,
@@ -33,6 +43,7 @@ pub(super) fn string_to_sign(
     path: &str,
     query: &[(&str, String)],
     headers: &HeaderMap,
+    white_space: WhiteSpace,
 ) -> String {
     let mut text = method.as_str().to_owned();
     for name in LINES {
@@ -44,16 +55,23 @@ pub(super) fn string_to_sign(
         }
     }
     text.push('\n');
-    text.push_str(&canonical_headers(headers));
+    text.push_str(&canonical_headers(headers, white_space));
     text.push_str(&canonical_resource(account, path, query));
     text
 }
 
-fn canonical_headers(headers: &HeaderMap) -> String {
+fn canonical_headers(headers: &HeaderMap, white_space: WhiteSpace) -> String {
     let mut lines: Vec<(&str, String)> = headers
         .iter()
         .filter(|(name, _)| name.as_str().starts_with("x-ms-"))
-        .map(|(name, value)| (name.as_str(), fold_white_space(value.to_str().unwrap_or_default())))
+        .map(|(name, value)| {
+            let value = value.to_str().unwrap_or_default();
+            let value = match white_space {
+                WhiteSpace::Folded => fold_white_space(value),
+                WhiteSpace::Kept => value.trim().to_owned(),
+            };
+            (name.as_str(), value)
+        })
         .collect();
     lines.sort_by(|a, b| compare_names(a.0, b.0));
     lines.iter().map(|(name, value)| format!("{name}:{value}\n")).collect()
@@ -64,6 +82,12 @@ fn canonical_headers(headers: &HeaderMap) -> String {
 fn compare_names(a: &str, b: &str) -> Ordering {
     let rank = |b: u8| if b == b'_' { b'0' - 1 } else { b };
     a.bytes().map(rank).cmp(b.bytes().map(rank))
+}
+
+/// Whether the two ways to treat white space differ for these headers.
+pub(super) fn white_space_matters(headers: &HeaderMap) -> bool {
+    let values = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-ms-"));
+    values.filter_map(|(_, value)| value.to_str().ok()).any(|value| fold_white_space(value) != value.trim())
 }
 
 /// Trims, and makes one space of each run of white space outside quotes.
@@ -103,6 +127,8 @@ mod tests {
 
     const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
+    const FOLDED: WhiteSpace = WhiteSpace::Folded;
+
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         [("x-ms-date", "Mon, 01 Jan 2024 00:00:00 GMT"), ("x-ms-version", "2025-11-05")]
             .iter()
@@ -123,7 +149,14 @@ mod tests {
     fn worked_string_1_create_container() {
         let path = "/devstoreaccount1/spec";
         let query = pairs(&[("restype", "container")]);
-        let text = string_to_sign("devstoreaccount1", &Method::PUT, path, &query, &headers(&[("content-length", "0")]));
+        let text = string_to_sign(
+            "devstoreaccount1",
+            &Method::PUT,
+            path,
+            &query,
+            &headers(&[("content-length", "0")]),
+            FOLDED,
+        );
         assert_eq!(
             text,
             "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec\nrestype:container"
@@ -140,7 +173,7 @@ mod tests {
             ("x-ms-meta-Color", "blue"),
         ]);
         let path = "/devstoreaccount1/spec/dir/a.txt";
-        let text = string_to_sign("devstoreaccount1", &Method::PUT, path, &[], &headers);
+        let text = string_to_sign("devstoreaccount1", &Method::PUT, path, &[], &headers, FOLDED);
         assert_eq!(
             text,
             "PUT\n\n\n11\n\ntext/plain\n\n\n\n\n\n\nx-ms-blob-type:BlockBlob\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-meta-color:blue\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec/dir/a.txt"
@@ -155,7 +188,7 @@ mod tests {
             ("x-ms-copy-source", "http://127.0.0.1:10000/devstoreaccount1/spec/dir/a.txt"),
         ]);
         let path = "/devstoreaccount1/spec/copy%20of%20a.txt";
-        let text = string_to_sign("devstoreaccount1", &Method::PUT, path, &[], &headers);
+        let text = string_to_sign("devstoreaccount1", &Method::PUT, path, &[], &headers, FOLDED);
         assert_eq!(
             text,
             "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-copy-source:http://127.0.0.1:10000/devstoreaccount1/spec/dir/a.txt\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec/copy%20of%20a.txt"
@@ -173,7 +206,7 @@ mod tests {
             ("delimiter", "/"),
             ("include", "metadata,copy"),
         ]);
-        let text = string_to_sign("devstoreaccount1", &Method::GET, path, &query, &headers(&[]));
+        let text = string_to_sign("devstoreaccount1", &Method::GET, path, &query, &headers(&[]), FOLDED);
         assert_eq!(
             text,
             "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec\ncomp:list\ndelimiter:/\ninclude:metadata,copy\nprefix:dir/\nrestype:container"
@@ -184,8 +217,14 @@ mod tests {
     #[test]
     fn worked_string_5_ranged_read() {
         let path = "/devstoreaccount1/spec/dir/a.txt";
-        let text =
-            string_to_sign("devstoreaccount1", &Method::GET, path, &[], &headers(&[("x-ms-range", "bytes=0-4")]));
+        let text = string_to_sign(
+            "devstoreaccount1",
+            &Method::GET,
+            path,
+            &[],
+            &headers(&[("x-ms-range", "bytes=0-4")]),
+            FOLDED,
+        );
         assert_eq!(
             text,
             "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-range:bytes=0-4\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec/dir/a.txt"
@@ -199,7 +238,7 @@ mod tests {
             ("content-length", "0"),
             ("x-ms-copy-source", "https://myaccount.blob.core.windows.net/spec/dir/a.txt"),
         ]);
-        let text = string_to_sign("myaccount", &Method::PUT, "/spec/copy%20of%20a.txt", &[], &headers);
+        let text = string_to_sign("myaccount", &Method::PUT, "/spec/copy%20of%20a.txt", &[], &headers, FOLDED);
         assert_eq!(
             text,
             "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-copy-source:https://myaccount.blob.core.windows.net/spec/dir/a.txt\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n/myaccount/spec/copy%20of%20a.txt"
@@ -210,8 +249,10 @@ mod tests {
     fn an_underscore_sorts_before_digits() {
         let headers =
             headers(&[("x-ms-meta-a1", "2"), ("x-ms-meta-a_1", "1"), ("x-ms-meta-ab", "3"), ("x-ms-meta-a", "0")]);
-        let names: Vec<String> =
-            canonical_headers(&headers).lines().map(|line| line.split(':').next().unwrap().to_owned()).collect();
+        let names: Vec<String> = canonical_headers(&headers, FOLDED)
+            .lines()
+            .map(|line| line.split(':').next().unwrap().to_owned())
+            .collect();
         assert_eq!(
             names,
             ["x-ms-date", "x-ms-meta-a", "x-ms-meta-a_1", "x-ms-meta-a1", "x-ms-meta-ab", "x-ms-version"]
@@ -221,15 +262,23 @@ mod tests {
     #[test]
     fn white_space_is_folded_outside_quotes_and_empty_values_stay() {
         let headers = headers(&[("x-ms-meta-b", "  a \t b  \"c  d\"  "), ("x-ms-meta-c", "")]);
-        let text = canonical_headers(&headers);
+        let text = canonical_headers(&headers, FOLDED);
         assert!(text.contains("x-ms-meta-b:a b \"c  d\"\n"), "{text}");
         assert!(text.contains("x-ms-meta-c:\n"), "{text}");
+        let text = canonical_headers(&headers, WhiteSpace::Kept);
+        assert!(text.contains("x-ms-meta-b:a \t b  \"c  d\"\n"), "{text}");
+    }
+
+    #[test]
+    fn white_space_matters_in_runs_only() {
+        assert!(white_space_matters(&headers(&[("x-ms-meta-b", "a  b")])));
+        assert!(!white_space_matters(&headers(&[("x-ms-meta-b", " a b \"c  d\" "), ("content-type", "a  b")])));
     }
 
     #[test]
     fn conditions_stand_on_their_lines() {
         let headers = headers(&[("if-match", "\"0x8D\""), ("if-none-match", "*"), ("content-md5", "bWQ1")]);
-        let text = string_to_sign("acct", &Method::PUT, "/c/b", &[], &headers);
+        let text = string_to_sign("acct", &Method::PUT, "/c/b", &[], &headers, FOLDED);
         assert!(text.starts_with("PUT\n\n\n\nbWQ1\n\n\n\n\"0x8D\"\n*\n\n\nx-ms-date:"), "{text}");
     }
 

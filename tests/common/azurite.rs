@@ -1,9 +1,12 @@
-//! Azurite on a free loopback port, for as long as someone holds it.
+//! Azurite on a free loopback port, for as long as this process lives.
+//!
+//! A static is never dropped, and a test process may be killed; so a shell stands between, which waits on a pipe from this
+//! process and kills Azurite, by its pid, when the pipe closes.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub const ACCOUNT: &str = "devstoreaccount1";
@@ -15,41 +18,39 @@ const PROGRAM: &str = "target/node/node_modules/.bin/azurite-blob";
 /// Node on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running Azurite with two accounts and nothing in them; killed when dropped.
+const SUPERVISOR: &str = r#""$0" "$@" & pid=$!; read -r _; kill $pid"#;
+
+/// A running Azurite with two accounts and nothing in them, shared by all tests of this process.
 pub struct Azurite {
-    child: Child,
+    supervisor: Child,
     port: u16,
 }
 
 impl Azurite {
-    /// The one that all tests of this process share while any of them runs.
-    pub fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Azurite>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let azurite = Arc::new(Self::start());
-            *shared = Arc::downgrade(&azurite);
-            azurite
-        })
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Azurite> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
     }
 
     fn start() -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(PROGRAM);
         assert!(program.exists(), "Azurite is not installed ({PROGRAM}): run scripts/test, which installs it");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(&program)
+        let supervisor = Command::new("/bin/sh")
+            .args(["-c", SUPERVISOR])
+            .arg(&program)
             .args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()])
             .args(["--inMemoryPersistence", "--disableTelemetry", "--silent"])
             .env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY};{OTHER_ACCOUNT}:{KEY}"))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let mut azurite = Self { child, port };
+        let mut azurite = Self { supervisor, port };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Some(status) = azurite.child.try_wait().unwrap() {
-                panic!("Azurite ended at once: {status}");
+            if let Some(status) = azurite.supervisor.try_wait().unwrap() {
+                panic!("Azurite cannot be started: {status}");
             }
             assert!(began.elapsed() < PATIENCE, "Azurite does not listen after {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(50));
@@ -60,12 +61,5 @@ impl Azurite {
     /// The Blob endpoint of an account.
     pub fn endpoint(&self, account: &str) -> String {
         format!("http://127.0.0.1:{}/{account}", self.port)
-    }
-}
-
-impl Drop for Azurite {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }

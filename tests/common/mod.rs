@@ -9,7 +9,6 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blobcp::devstore::{self, AccountConfig, Devstore, PolicyChange, Stats};
@@ -307,6 +306,53 @@ pub fn assert_no_payload(stats: &Stats) {
     assert_eq!((stats.body_bytes_in, stats.body_bytes_out), (0, 0), "{stats:?}");
 }
 
-pub fn shared<T>(value: T) -> Arc<T> {
-    Arc::new(value)
+/// `user.blob.NAME` of a file, as getfattr prints it; `None` if there is none.
+pub fn attribute(file: &Path, name: &str) -> Option<String> {
+    let output = Command::new("getfattr")
+        .args(["--absolute-names", "--only-values", "-n", &format!("user.blob.{name}")])
+        .arg(file)
+        .output()
+        .unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+/// Where a process's descriptor of `file` stands, if it has one.
+pub fn position(pid: i32, file: &Path) -> Option<u64> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let fd = descriptors.flatten().find(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == file))?;
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", fd.file_name().to_str()?)).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("pos:"))?.trim().parse().ok()
+}
+
+/// Copies between the accounts run at that many bytes per second.
+pub fn cross_account(rate: u64) -> Setup {
+    let mut setup = Setup::default();
+    setup.devstore.copy_cross_account = devstore::CopyPace::BytesPerSecond(rate);
+    setup
+}
+
+/// Status of the last copy onto a blob of `one/box`, as the service has it.
+pub fn status(world: &World, name: &str) -> Option<store::CopyStatus> {
+    world.properties(ONE, name)?.copy.map(|copy| copy.status)
+}
+
+/// Waits until a copy onto the blob is pending.
+pub fn pending(world: &World, name: &str) {
+    eventually("a pending copy", || status(world, name) == Some(store::CopyStatus::Pending));
+}
+
+/// Ends, holds, releases … the copy that was started last.
+pub fn steer(world: &World, action: devstore::CopyAction) {
+    let copies = world.store.copies();
+    let id = &copies.iter().find(|copy| copy.status == "pending").expect("a pending copy").id;
+    world.store.steer_copy(id, action).unwrap();
+}
+
+pub fn fail(status: u16, code: &str) -> devstore::CopyAction {
+    devstore::CopyAction::Fail { status, code: code.to_owned() }
+}
+
+/// A fault in the JSON form of the control interface.
+pub fn fault(json: &str) -> devstore::Fault {
+    serde_json::from_str(json).unwrap()
 }

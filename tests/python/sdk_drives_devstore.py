@@ -4,7 +4,7 @@ The devstore shares no code with blobcp's own client, but both were written from
 script brings in a third: whatever it asserts holds for a client that was made for the real service.
 
 DEVSTORE_CONNECTION_STRING and DEVSTORE_CONNECTION_STRING_2 name two accounts of one server whose copies between
-accounts are slow enough to be seen pending (256 KiB per second or less). Prints each step; exits non-zero at the first
+accounts are slow enough to be seen pending (128 KiB per second or less). Prints each step; exits non-zero at the first
 that fails.
 """
 

@@ -1,0 +1,10 @@
+//! The devstore over HTTP, by a client that shares nothing with it.
+//!
+//! Unit tests beside the code hold the tables (signatures, leases, conditions, paging); here is what only shows on the
+//! wire: status codes and headers, the copy engine, faults, limits and the control interface.
+
+mod client;
+mod copies;
+mod faults;
+mod sources;
+mod wire;

@@ -1,0 +1,312 @@
+//! The client when answers get lost, against the devstore: what the service did is looked up at the service.
+//!
+//! The scripted tests of `store` fix the exact order of requests; here each promise is about the effect: one copy, not two; the
+//! bytes that were sent; an error only where the operation did not take place.
+
+use std::time::{Duration, Instant};
+
+use blobcp::devstore::{AccountConfig as DevAccount, Config, CopyPace, Devstore, Fault, PolicyChange, Reset};
+use blobcp::path::{BlobName, BlobPath, ContainerName};
+use blobcp::store::*;
+use bytes::Bytes;
+use rstest::rstest;
+
+struct Service {
+    server: Devstore,
+    client: Client,
+    http: Http,
+}
+
+impl Service {
+    /// Accounts `alpha`, which `client` speaks for, and `beta`; blob `source` in both. Copies stay pending.
+    async fn start() -> Self {
+        let accounts = ["alpha", "beta"].map(DevAccount::named).to_vec();
+        let server =
+            Devstore::start(Config { accounts, copy_same_account: CopyPace::BytesPerSecond(1), ..Default::default() })
+                .await
+                .unwrap();
+        for account in ["alpha", "beta"] {
+            server.put_blob(account, "con", "source", Bytes::from_static(b"hello world"), "text/plain").unwrap();
+        }
+        let http = Http::new(Options {
+            tries: 3,
+            first_delay: Duration::from_millis(20),
+            read_timeout: Duration::from_secs(2),
+            ..Default::default()
+        });
+        let client = client_of(&server, &http, "alpha");
+        Self { server, client, http }
+    }
+
+    fn lose(&self, operation: &str, reset: Reset) {
+        self.server.add_fault(Fault { reset: Some(reset), ..Fault::on(operation) });
+    }
+
+    fn lose_twice(&self, operation: &str) {
+        self.server.add_fault(Fault { reset: Some(Reset::After), count: 2, ..Fault::on(operation) });
+    }
+
+    async fn copy(&self, precondition: Precondition) -> blobcp::error::Result<CopyStarted> {
+        let source = self.client.copy_source(&blob("source"), None, self.client.account(), Duration::from_secs(60))?;
+        let request =
+            CopyRequest { source, source_if_match: None, precondition, metadata: None, tier: None, lease: None };
+        self.client.copy_blob(&blob("copy"), &request).await
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        content: &'static str,
+        precondition: &Precondition,
+    ) -> blobcp::error::Result<Written> {
+        let body = Bytes::from_static(content.as_bytes());
+        self.client.put_blob(&blob(name), body, &BlobSettings::default(), precondition).await
+    }
+}
+
+fn client_of(server: &Devstore, http: &Http, account: &str) -> Client {
+    let text = server.connection_string(account).unwrap();
+    let config = AccountConfig { connection_string: Some(Secret::new(text)), ..Default::default() };
+    Client::new(config.resolve().unwrap(), http.clone())
+}
+
+fn container() -> ContainerName {
+    ContainerName::parse("con").unwrap()
+}
+
+fn blob(name: &str) -> BlobPath {
+    BlobPath::new(container(), BlobName::parse(name).unwrap())
+}
+
+#[rstest]
+#[case(Reset::Before, Precondition::IfAbsent)]
+#[case(Reset::After, Precondition::IfAbsent)]
+#[case(Reset::Before, Precondition::None)]
+#[case(Reset::After, Precondition::None)]
+#[tokio::test]
+async fn one_copy_is_started_however_the_answer_gets_lost(#[case] reset: Reset, #[case] precondition: Precondition) {
+    let service = Service::start().await;
+    service.lose("CopyBlob", reset);
+    let started = service.copy(precondition).await.unwrap();
+    assert_eq!(started.status, CopyStatus::Pending);
+    let copies = service.server.copies();
+    assert_eq!(copies.iter().map(|copy| copy.id.as_str()).collect::<Vec<_>>(), [started.id.as_str()]);
+    let found = service.client.blob_properties(&blob("copy"), None).await.unwrap();
+    assert_eq!(found.copy.unwrap().id, started.id);
+}
+
+#[tokio::test]
+async fn a_copy_refused_after_its_effect_is_adopted() {
+    let service = Service::start().await;
+    service.server.add_fault(Fault { status: Some(500), after: true, ..Fault::on("CopyBlob") });
+    let started = service.copy(Precondition::IfAbsent).await.unwrap();
+    assert_eq!(service.server.copies().len(), 1);
+    assert_eq!(service.server.copies()[0].id, started.id.as_str());
+    assert_eq!(service.server.stats().requests("CopyBlob"), 1);
+}
+
+#[tokio::test]
+async fn a_second_copy_onto_a_pending_one_is_busy_and_leaves_it_alone() {
+    // C9, C10, X13
+    let service = Service::start().await;
+    let first = service.copy(Precondition::None).await.unwrap();
+    assert_eq!(service.copy(Precondition::None).await.unwrap_err().errno(), libc::EBUSY);
+    assert_eq!(service.put("copy", "x", &Precondition::None).await.unwrap_err().errno(), libc::EBUSY);
+    let deleted =
+        service.client.delete_blob(&blob("copy"), None, DeleteSnapshots::Refuse, &Precondition::None, None).await;
+    assert_eq!(deleted.unwrap_err().errno(), libc::EBUSY);
+    // 409 is the last word: nothing was tried twice.
+    assert_eq!(service.server.stats().requests("CopyBlob"), 2);
+    let state = service.client.blob_properties(&blob("copy"), None).await.unwrap().copy.unwrap();
+    assert_eq!((state.id, state.status, state.total_bytes), (first.id, CopyStatus::Pending, 11));
+    assert_eq!(state.completion_time, None);
+}
+
+#[tokio::test]
+async fn an_abort_is_done_even_if_its_answer_is_lost() {
+    // C49, C50, C53
+    let service = Service::start().await;
+    let started = service.copy(Precondition::None).await.unwrap();
+    let other = CopyId::new("11111111-2222-4333-8444-555555555555");
+    assert_eq!(service.client.abort_copy(&blob("copy"), &other, None).await.unwrap_err().code(), "CopyIdMismatch");
+    service.lose("AbortCopyBlob", Reset::After);
+    service.client.abort_copy(&blob("copy"), &started.id, None).await.unwrap();
+    let found = service.client.blob_properties(&blob("copy"), None).await.unwrap();
+    assert_eq!((found.size, found.copy.unwrap().status), (0, CopyStatus::Aborted));
+    assert_eq!(service.client.abort_copy(&blob("copy"), &started.id, None).await.unwrap_err().errno(), libc::ENODATA);
+}
+
+#[tokio::test]
+async fn an_abort_that_came_too_late_is_an_error() {
+    // X12
+    let service = Service::start().await;
+    service.server.change_policy(PolicyChange { copy_same_account: Some(CopyPace::Immediate), ..Default::default() });
+    let started = service.copy(Precondition::None).await.unwrap();
+    service.lose("AbortCopyBlob", Reset::After);
+    let error = service.client.abort_copy(&blob("copy"), &started.id, None).await.unwrap_err();
+    assert_eq!(error.code(), "NoPendingCopyOperation");
+    assert_eq!(service.client.get_blob(&blob("copy"), None, None, None).await.unwrap().bytes, "hello world");
+}
+
+#[rstest]
+#[case(Reset::Before)]
+#[case(Reset::After)]
+#[tokio::test]
+async fn a_guarded_put_succeeds_once(#[case] reset: Reset) {
+    let service = Service::start().await;
+    service.lose("PutBlob", reset);
+    let written = service.put("new", "content", &Precondition::IfAbsent).await.unwrap();
+    let found = service.client.get_blob(&blob("new"), None, None, None).await.unwrap();
+    assert_eq!((found.bytes, &found.properties.etag), (Bytes::from_static(b"content"), &written.etag));
+
+    service.lose("PutBlob", reset);
+    let guard = Precondition::IfMatch(written.etag);
+    service.put("new", "changed", &guard).await.unwrap();
+    let error = service.put("new", "changed", &guard).await.unwrap_err();
+    assert_eq!(error.errno(), libc::ESTALE);
+}
+
+#[tokio::test]
+async fn a_guarded_put_whose_every_answer_is_lost_is_recognised_too() {
+    let service = Service::start().await;
+    service.lose_twice("PutBlob");
+    service.put("new", "content", &Precondition::IfAbsent).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guarded_put_never_claims_another_writers_blob() {
+    let service = Service::start().await;
+    service.put("new", "theirs!", &Precondition::None).await.unwrap();
+    service.lose("PutBlob", Reset::After);
+    let error = service.put("new", "content", &Precondition::IfAbsent).await.unwrap_err();
+    assert_eq!(error.errno(), libc::EEXIST);
+    assert_eq!(service.client.get_blob(&blob("new"), None, None, None).await.unwrap().bytes, "theirs!");
+}
+
+#[rstest]
+#[case(Precondition::None)]
+#[case(Precondition::IfAbsent)]
+#[tokio::test]
+async fn a_block_list_is_committed_once(#[case] precondition: Precondition) {
+    let service = Service::start().await;
+    let id = BlockId::new("MDE=");
+    service.client.put_block(&blob("new"), &id, Bytes::from_static(b"content"), None).await.unwrap();
+    service.lose("PutBlockList", Reset::After);
+    let list = [BlockRef::Uncommitted(id)];
+    let settings = BlobSettings::default();
+    let written = service.client.put_block_list(&blob("new"), &list, &settings, &precondition).await.unwrap();
+    let found = service.client.get_blob(&blob("new"), None, None, Some(&written.etag)).await.unwrap();
+    assert_eq!(found.bytes, "content");
+}
+
+#[tokio::test]
+async fn guarded_metadata_and_properties_are_set_once() {
+    let service = Service::start().await;
+    let etag = service.client.blob_properties(&blob("source"), None).await.unwrap().etag;
+    let metadata: Metadata = [("color", "blue")].into_iter().collect();
+    service.lose("SetBlobMetadata", Reset::After);
+    let guard = Precondition::IfMatch(etag);
+    let written = service.client.set_metadata(&blob("source"), &metadata, &guard, None).await.unwrap();
+    service.lose("SetBlobProperties", Reset::After);
+    let headers = ContentHeaders { cache_control: Some("no-cache".into()), ..Default::default() };
+    let guard = Precondition::IfMatch(written.etag);
+    service.client.set_properties(&blob("source"), &headers, &guard, None).await.unwrap();
+    let found = service.client.blob_properties(&blob("source"), None).await.unwrap();
+    assert_eq!((found.metadata, found.headers.cache_control.as_deref()), (metadata, Some("no-cache")));
+}
+
+#[tokio::test]
+async fn a_delete_is_done_once() {
+    let service = Service::start().await;
+    service.lose("DeleteBlob", Reset::After);
+    let delete = async || {
+        service.client.delete_blob(&blob("source"), None, DeleteSnapshots::Refuse, &Precondition::None, None).await
+    };
+    delete().await.unwrap();
+    assert!(delete().await.unwrap_err().is_not_found());
+}
+
+#[tokio::test]
+async fn containers_come_and_go_once() {
+    let service = Service::start().await;
+    let new = ContainerName::parse("new").unwrap();
+    service.lose("CreateContainer", Reset::After);
+    service.client.create_container(&new).await.unwrap();
+    assert_eq!(service.client.create_container(&new).await.unwrap_err().errno(), libc::EEXIST);
+    service.lose("DeleteContainer", Reset::After);
+    service.client.delete_container(&new).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_is_acquired_and_released_once() {
+    let service = Service::start().await;
+    service.lose("LeaseBlob", Reset::After);
+    let id = service.client.acquire_lease(&blob("source"), None).await.unwrap();
+    service.lose("LeaseBlob", Reset::After);
+    service.client.release_lease(&blob("source"), &id).await.unwrap();
+    let lease = service.client.blob_properties(&blob("source"), None).await.unwrap().lease;
+    assert_eq!(lease.state.as_deref(), Some("available"));
+}
+
+#[tokio::test]
+async fn throttling_is_waited_out() {
+    let service = Service::start().await;
+    service.server.add_fault(Fault { status: Some(503), retry_after: Some(1), ..Fault::on("GetBlobProperties") });
+    let began = Instant::now();
+    service.client.blob_properties(&blob("source"), None).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert_eq!(service.server.stats().requests("GetBlobProperties"), 2);
+}
+
+#[tokio::test]
+async fn a_truncated_body_is_read_again() {
+    let service = Service::start().await;
+    service.server.add_fault(Fault { truncate_body: Some(3), count: 2, ..Fault::on("GetBlob") });
+    let download = service.client.get_blob(&blob("source"), None, Some(0..5), None).await.unwrap();
+    assert_eq!(download.bytes, "hello");
+    service.server.add_fault(Fault { truncate_body: Some(3), count: 3, ..Fault::on("GetBlob") });
+    let error = service.client.get_blob(&blob("source"), None, None, None).await.unwrap_err();
+    assert_eq!(error.errno(), libc::EIO);
+}
+
+#[tokio::test]
+async fn a_stalled_body_is_read_again() {
+    let service = Service::start().await;
+    service.server.add_fault(Fault { stall_body_ms: Some(60_000), ..Fault::on("GetBlob") });
+    let download = service.client.get_blob(&blob("source"), None, None, None).await.unwrap();
+    assert_eq!(download.bytes, "hello world");
+}
+
+#[tokio::test]
+async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done() {
+    // C2, C33 to C36, C39, X16
+    let service = Service::start().await;
+    let beta = client_of(&service.server, &service.http, "beta");
+    service
+        .server
+        .change_policy(PolicyChange { copy_cross_account: Some(CopyPace::BytesPerSecond(11)), ..Default::default() });
+    let source = service.client.copy_source(&blob("source"), None, beta.account(), Duration::from_secs(600)).unwrap();
+    let request = CopyRequest {
+        source,
+        source_if_match: None,
+        precondition: Precondition::None,
+        metadata: None,
+        tier: None,
+        lease: None,
+    };
+    let started = beta.copy_blob(&blob("copy"), &request).await.unwrap();
+    assert_eq!(started.status, CopyStatus::Pending);
+    assert!(beta.get_blob(&blob("copy"), None, None, None).await.unwrap().bytes.is_empty());
+    let done = loop {
+        let state = beta.blob_properties(&blob("copy"), None).await.unwrap().copy.unwrap();
+        assert_eq!((&state.id, state.total_bytes), (&started.id, 11));
+        if state.status != CopyStatus::Pending {
+            break state;
+        }
+        assert!(state.bytes_copied < 11 && state.completion_time.is_none());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!((done.status, done.bytes_copied), (CopyStatus::Success, 11));
+    assert!(done.completion_time.is_some() && !done.source.unwrap().contains("sig="));
+    assert_eq!(beta.get_blob(&blob("copy"), None, None, None).await.unwrap().bytes, "hello world");
+}

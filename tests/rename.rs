@@ -1,0 +1,368 @@
+//! mv deletes the source only when its copy is proven (tenet 1, M3).
+
+use blobcp::devstore::CopyAction;
+use blobcp::store::CopyStatus;
+
+mod common;
+use common::*;
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn mv_is_one_copy_blob_and_one_delete() {
+    // M3, design §9
+    let world = World::new();
+    world.put("a", pattern(2 * MIB));
+    world.ok("setfattr -n user.blob.meta.color -v blue a");
+    world.reset_stats();
+    world.ok("mv a b");
+    let stats = world.stats();
+    assert_eq!((stats.requests("CopyBlob"), stats.requests("DeleteBlob")), (1, 1), "{stats:?}");
+    assert!(stats.total <= 6, "{:#?}", world.store.requests());
+    assert_no_payload(&stats);
+    assert_eq!(world.stored("b"), pattern(2 * MIB));
+    assert_eq!(world.properties(ONE, "b").unwrap().metadata.get("color"), Some("blue"));
+    assert!(!world.is_stored("a"));
+}
+
+#[test]
+fn mv_replaces_and_mv_n_does_not() {
+    // C8
+    let world = World::new();
+    world.put("a", "new");
+    world.put("b", "old");
+    world.ok("mv -n a b");
+    assert_eq!((world.stored("a"), world.stored("b")), ("new".into(), "old".into()));
+    world.ok("mv -f a b");
+    assert_eq!(world.stored("b"), "new");
+    assert!(!world.is_stored("a"));
+}
+
+#[test]
+fn rename_noreplace_is_decided_by_the_service() {
+    // Another client makes the name after we looked: If-None-Match answers.
+    let world = World::with(Setup { attr_ttl: std::time::Duration::from_secs(60), ..Default::default() });
+    world.put("a", "mine");
+    world.ok("ls -l");
+    world.put("b", "theirs");
+    let ran = world.sh("python3 -c 'import ctypes, os\n\
+         r = ctypes.CDLL(None, use_errno=True).renameat2(-100, b\"a\", -100, b\"b\", 1)\n\
+         print(r, os.strerror(ctypes.get_errno()))'");
+    assert_eq!(ran.stdout.trim(), "-1 File exists");
+    assert_eq!((world.stored("a"), world.stored("b")), ("mine".into(), "theirs".into()));
+}
+
+#[test]
+fn names_cannot_be_exchanged() {
+    let world = World::new();
+    world.put("a", "1");
+    world.put("b", "2");
+    let ran = world.sh("python3 -c 'import ctypes, os\n\
+         r = ctypes.CDLL(None, use_errno=True).renameat2(-100, b\"a\", -100, b\"b\", 2)\n\
+         print(r, os.strerror(ctypes.get_errno()))'");
+    assert_eq!(ran.stdout.trim(), "-1 Invalid argument");
+}
+
+/// mv of `a` to `b` with a copy that is held; `end` makes it end. mv must fail, `a` must be what it was.
+fn a_failed_move(end: impl FnOnce(&World)) -> World {
+    let world = World::new();
+    world.put("a", pattern(MIB));
+    world.hold_copies();
+    let mv = world.start("mv a b");
+    pending(&world, "b");
+    assert!(world.is_stored("a"));
+    end(&world);
+    let ran = mv.wait();
+    world.store.clear_faults();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(world.stored("a"), pattern(MIB));
+    assert_eq!(world.stats().requests("DeleteBlob"), u64::from(!world.is_stored("b")), "{:#?}", world.store.requests());
+    world
+}
+
+#[test]
+fn a_copy_that_fails_leaves_the_source() {
+    // X8
+    let world = a_failed_move(|world| steer(world, fail(404, "ResourceNotFound")));
+    assert!(!world.is_stored("b"), "the empty destination is removed");
+    assert_eq!(world.ok("ls"), "a\n");
+}
+
+#[test]
+fn a_copy_that_is_aborted_leaves_the_source() {
+    // C53
+    let world = a_failed_move(|world| {
+        let id = world.properties(ONE, "b").unwrap().copy.unwrap().id;
+        world.block_on(world.client(ONE).abort_copy(&path("b"), &id, None)).unwrap();
+    });
+    assert!(!world.is_stored("b"));
+}
+
+#[test]
+fn a_copy_that_is_replaced_by_another_leaves_the_source_and_the_other() {
+    // X16: success of another id is not ours.
+    let world = a_failed_move(|world| {
+        steer(world, CopyAction::Replace);
+        steer(world, CopyAction::Release);
+    });
+    assert_eq!(status(&world, "b"), Some(CopyStatus::Success));
+}
+
+#[test]
+fn a_copy_that_cannot_be_polled_leaves_the_source() {
+    // The destination vanishes from sight: every look at it fails for longer than anybody waits; the copy itself would succeed.
+    let world = a_failed_move(|world| {
+        world.store.add_fault(fault(r#"{"operation":"GetBlobProperties","status":403,"code":"AuthorizationFailure","count":100000,"blob_prefix":"b"}"#));
+        steer(world, CopyAction::Release);
+    });
+    assert!(world.is_stored("b"), "nothing is known of it, so nothing is deleted");
+}
+
+#[test]
+fn ctrl_c_while_a_copy_is_pending_leaves_the_source() {
+    let world = World::new();
+    world.put("a", pattern(MIB));
+    world.hold_copies();
+    let mv = world.start("exec mv a b");
+    pending(&world, "b");
+    mv.signal(libc::SIGINT);
+    let ran = mv.wait();
+    assert_eq!(ran.signal, Some(libc::SIGINT));
+    assert!(ran.took.as_secs() < 1, "{:?}", ran.took);
+    assert!(world.is_stored("a") && !world.is_stored("b"));
+}
+
+#[test]
+fn a_held_copy_that_is_released_completes_the_move() {
+    // X1
+    let world = World::new();
+    world.put("a", pattern(MIB));
+    world.hold_copies();
+    let mv = world.start("mv a b");
+    pending(&world, "b");
+    steer(&world, CopyAction::Release);
+    assert_eq!(mv.wait().code, Some(0));
+    assert!(!world.is_stored("a"));
+    assert_eq!(world.stored("b"), pattern(MIB));
+}
+
+#[test]
+fn lost_answers_leave_one_of_the_two_names_with_the_content() {
+    for operation in ["CopyBlob", "DeleteBlob"] {
+        for reset in ["before", "after"] {
+            let world = World::new();
+            world.put("a", pattern(MIB));
+            world.store.add_fault(fault(&format!(r#"{{"operation":"{operation}","reset":"{reset}"}}"#)));
+            world.ok("mv a b");
+            assert_eq!(world.stored("b"), pattern(MIB), "{operation} {reset}");
+            assert!(!world.is_stored("a"), "{operation} {reset}");
+            assert_no_payload(&world.stats());
+        }
+    }
+}
+
+#[test]
+fn a_delete_that_is_refused_leaves_both_names_as_they_were() {
+    let world = World::new();
+    world.put("a", pattern(MIB));
+    world.store.add_fault(fault(
+        r#"{"operation":"DeleteBlob","status":403,"code":"AuthorizationPermissionMismatch","blob_prefix":"a"}"#,
+    ));
+    let ran = world.sh("mv a b");
+    assert!(ran.code == Some(1) && ran.stderr.contains("Permission denied"), "{ran:?}");
+    assert_eq!(world.stored("a"), pattern(MIB));
+    assert!(!world.is_stored("b"));
+}
+
+#[test]
+fn a_leased_source_is_not_moved() {
+    // C43: the delete is refused with 412 LeaseIdMissing.
+    let world = World::new();
+    world.put("a", pattern(MIB));
+    world.block_on(world.client(ONE).acquire_lease(&path("a"), None)).unwrap();
+    let ran = world.sh("mv a b");
+    assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
+    assert!(world.is_stored("a") && !world.is_stored("b"));
+}
+
+#[test]
+fn a_source_with_snapshots_is_not_moved_unless_allowed() {
+    // Rivals destroy them silently.
+    for (allowed, onto_existing) in [(false, false), (false, true), (true, false)] {
+        let world = World::with(Setup { delete_snapshots: allowed, ..Default::default() });
+        world.put("a", "content");
+        if onto_existing {
+            world.put("b", "old");
+        }
+        world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap();
+        let ran = world.sh("mv a b");
+        assert_eq!(ran.code, Some(if allowed { 0 } else { 1 }), "{ran:?}");
+        assert_eq!(world.is_stored("a"), !allowed);
+        if onto_existing {
+            assert_eq!(world.stored("b"), "old");
+        } else {
+            assert_eq!(world.is_stored("b"), allowed);
+        }
+        if !allowed {
+            assert!(ran.stderr.contains("busy"), "{ran:?}");
+            assert!(world.sh("rm a").stderr.contains("busy"));
+            assert!(world.is_stored("a"));
+        }
+    }
+}
+
+#[test]
+fn a_source_that_changes_during_the_move_is_not_deleted() {
+    let world = World::new();
+    world.put("a", "old");
+    // The copy is done; before the delete another client writes.
+    world.store.add_fault(fault(r#"{"operation":"DeleteBlob","delay_ms":700}"#));
+    let mv = world.start("mv a b");
+    eventually("the delete", || world.stats().requests("DeleteBlob") > 0 || world.is_stored("b"));
+    world.put("a", "newer");
+    let ran = mv.wait();
+    assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
+    assert_eq!(world.stored("a"), "newer");
+    assert!(!world.is_stored("b"), "{:#?}", world.store.requests());
+}
+
+#[test]
+fn mv_across_accounts_copies_in_the_service_and_then_removes() {
+    // Kernel fact 8: EXDEV, so that mv does cp + rm.
+    let world = World::new();
+    world.put("a", pattern(MIB));
+    world.ok(&format!("mv a {}/b", world.there().display()));
+    assert_eq!(world.store.content(TWO, BOX, "b").unwrap(), pattern(MIB));
+    assert!(!world.is_stored("a"));
+    assert_eq!(world.stats().requests("CopyBlob"), 1);
+    assert_no_payload(&world.stats());
+}
+
+#[test]
+fn mv_across_accounts_keeps_the_source_when_the_copy_fails() {
+    let world = World::with(cross_account(MIB as u64 / 2));
+    world.put("a", pattern(4 * MIB));
+    let mv = world.start(&format!("mv a {}/b", world.there().display()));
+    eventually("a pending copy", || world.store.copies().iter().any(|copy| copy.status == "pending"));
+    steer(&world, fail(403, "AuthenticationFailed"));
+    let ran = mv.wait();
+    assert!(ran.code == Some(1) && ran.stderr.contains("Permission denied"), "{ran:?}");
+    assert_eq!(world.stored("a"), pattern(4 * MIB));
+}
+
+/// A directory of `count` files and one subdirectory.
+fn tree(world: &World, count: usize) {
+    for i in 0..count {
+        world.put(&format!("d/{i}"), format!("content {i}"));
+    }
+    world.put("d/sub/x", "deep");
+    world.ok("mkdir d/marked");
+}
+
+#[test]
+fn mv_of_a_directory_is_a_list_and_a_copy_and_a_delete_for_each_blob() {
+    // Design §9: ⌈N/5000⌉ LIST, N Copy, N Delete.
+    let world = World::new();
+    tree(&world, 100);
+    world.ok("ls -d .");
+    world.reset_stats();
+    world.ok("mv d e");
+    let stats = world.stats();
+    assert_eq!((stats.requests("CopyBlob"), stats.requests("DeleteBlob")), (102, 102), "{stats:?}");
+    assert!(stats.requests("ListBlobs") <= 4, "{:#?}", world.store.requests());
+    assert_no_payload(&stats);
+    assert_eq!(world.stored("e/sub/x"), "deep");
+    assert_eq!(world.stored("e/7"), "content 7");
+    assert_eq!(
+        world.ok("ls e | wc -l; test -d e/marked; test ! -e d; cat e/sub/x").split_whitespace().collect::<Vec<_>>(),
+        ["102", "deep"]
+    );
+}
+
+#[test]
+fn a_directory_moves_as_a_whole_or_not_at_all() {
+    // Defect 2 of the field: some copies refused, mv returns 0 and the tree is split.
+    let world = World::new();
+    tree(&world, 40);
+    world.store.add_fault(fault(r#"{"operation":"CopyBlob","skip":20,"status":403,"code":"AuthorizationFailure"}"#));
+    let ran = world.sh("mv d e");
+    assert!(ran.code == Some(1) && ran.stderr.contains("Permission denied"), "{ran:?}");
+    assert_eq!(world.ok("find d | wc -l").trim(), "44");
+    assert!(!world.is_stored("e/0") && !world.is_stored("e/sub/x"));
+    assert_eq!(world.ok("ls"), "d\n");
+    assert_eq!(world.stored("d/7"), "content 7");
+}
+
+#[test]
+fn all_copies_of_a_directory_are_proven_before_the_first_delete() {
+    let world = World::new();
+    tree(&world, 10);
+    world.hold_copies();
+    let mv = world.start("mv d e");
+    let held = || world.store.copies().iter().filter(|copy| copy.status == "pending").count();
+    eventually("all copies to be pending", || held() == 12);
+    for _ in 0..11 {
+        steer(&world, CopyAction::Release);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    assert_eq!(world.stats().requests("DeleteBlob"), 0);
+    steer(&world, fail(500, "OperationCancelled"));
+    assert_eq!(mv.wait().code, Some(1));
+    assert_eq!(world.stored("d/3"), "content 3");
+    assert!(!world.is_stored("e/3"));
+}
+
+#[test]
+fn a_directory_is_not_moved_onto_a_full_one_or_into_itself() {
+    let world = World::new();
+    tree(&world, 2);
+    world.put("full/x", "x");
+    world.ok("mkdir empty");
+    let onto = |target: &str| world.sh(&format!("python3 -c 'import os; os.rename(\"d\", \"{target}\")'")).stderr;
+    assert!(onto("full").contains("Directory not empty"));
+    assert!(onto("d/sub/y").contains("Invalid argument"));
+    world.put("file", "x");
+    assert!(onto("file").contains("Not a directory"));
+    assert_eq!(onto("empty"), "");
+    assert_eq!(world.stored("empty/1"), "content 1");
+}
+
+#[test]
+fn open_files_follow_their_name() {
+    // Defect 4 of the field: what is appended goes to the old name.
+    let world = World::new();
+    world.put("a", "one\n");
+    world.ok("exec 3>>a; echo two >&3; mv a b; echo three >&3; exec 3>&-; test ! -e a");
+    assert_eq!(world.stored("b"), "one\ntwo\nthree\n");
+    assert!(!world.is_stored("a"));
+    world.put("d/x", "1");
+    world.ok("exec 3>>d/x; echo 2 >&3; mv d e; echo 3 >&3; exec 3>&-; cat e/x");
+    assert_eq!(world.stored("e/x"), "12\n3\n");
+}
+
+#[test]
+fn a_name_can_be_renamed_again_and_again() {
+    // git and editors rename over the same name all the time.
+    let world = World::new();
+    for i in 0..5 {
+        world.ok(&format!("echo {i} > f.lock && mv f.lock f"));
+        assert_eq!(world.stored("f"), format!("{i}\n"));
+    }
+    assert_eq!(world.ok("ls"), "f\n");
+}
+
+#[test]
+fn tags_and_tier_move_along() {
+    // Defect 5 of the field: rename drops index tags. X4, §13.2.7
+    let world = World::new();
+    world.put("a", "text");
+    world.ok("setfattr -n user.blob.tag.project -v x a; setfattr -n user.blob.tier -v Cool a; mv a b");
+    let b = world.properties(ONE, "b").unwrap();
+    assert_eq!((b.tag_count, b.chosen_tier().as_deref()), (1, Some("Cool")));
+    world.put("d/a", "text");
+    world.ok("setfattr -n user.blob.tag.project -v x d/a; mv d e");
+    assert_eq!(world.properties(ONE, "e/a").unwrap().tag_count, 1);
+    world.ok("echo new > b; echo more >> b");
+    let b = world.properties(ONE, "b").unwrap();
+    assert_eq!((b.tag_count, b.chosen_tier().as_deref()), (1, Some("Cool")));
+}
