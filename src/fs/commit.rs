@@ -215,7 +215,10 @@ impl Fs {
             Err(error) => return Err(error),
         };
         let base = state.version.clone();
-        let settings = self.settings(&blob, base.as_deref(), &state.change);
+        let mut settings = self.settings(&blob, base.as_deref(), &state.change);
+        if let Some(base) = &base {
+            settings.tags = self.tags_to_keep(&blob, &base.properties).await?;
+        }
         let precondition = match &base {
             Some(base) => Precondition::IfMatch(base.properties.etag.clone()),
             None => Precondition::IfAbsent,
@@ -402,6 +405,7 @@ impl Fs {
             Some(base) => BlobSettings {
                 headers: ContentHeaders { content_md5: None, ..base.properties.headers.clone() },
                 metadata: base.properties.metadata.clone(),
+                tier: base.properties.chosen_tier(),
                 ..Default::default()
             },
             None => BlobSettings {

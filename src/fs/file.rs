@@ -85,7 +85,8 @@ impl Fs {
         self.tree.opened(view.ino);
         let mut state = file.state.lock().await;
         if let (Content::Clean, Some(properties)) = (&state.content, view.properties()) {
-            let current = state.version.as_ref().is_some_and(|version| version.properties.etag == properties.etag);
+            // Tier and tags change without a new ETag.
+            let current = state.version.as_ref().is_some_and(|version| version.properties == *properties);
             if !current {
                 // Handles that are open on the old version keep it, and end with ESTALE.
                 state.version = Some(Version::new(properties.clone()));
