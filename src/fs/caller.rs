@@ -43,15 +43,30 @@ impl Caller {
         self == other || self.process().is_some_and(|process| other.process() == Some(process))
     }
 
-    /// The process has another descriptor open on that inode (`ino:` in fdinfo, Linux 5.14).
+    /// The process has another descriptor open on that inode of a FUSE mount (`ino:` in fdinfo, Linux 5.14).
     pub fn holds_open(self, ino: Ino) -> bool {
-        let Ok(entries) = fs::read_dir(self.proc("fdinfo")) else {
-            return false;
-        };
-        let wanted = format!("ino:\t{}", ino.0);
-        entries
-            .flatten()
-            .any(|entry| fs::read_to_string(entry.path()).is_ok_and(|info| info.lines().any(|line| line == wanted)))
+        self.mounts_of(ino).any(|mount| self.is_fuse(&mount))
+    }
+
+    /// Ids of the mounts in which the process has an inode of that number open. Small numbers are in use everywhere: that of
+    /// `/dev/null` may be 4.
+    fn mounts_of(self, ino: Ino) -> impl Iterator<Item = String> {
+        let wanted = ino.0.to_string();
+        fs::read_dir(self.proc("fdinfo")).into_iter().flatten().flatten().filter_map(move |entry| {
+            let info = fs::read_to_string(entry.path()).ok()?;
+            let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            (field("ino:")? == wanted).then(|| field("mnt_id:").map(str::to_owned)).flatten()
+        })
+    }
+
+    /// The type of the filesystem stands after a lone dash; the mount's id is the first field.
+    fn is_fuse(self, mount: &str) -> bool {
+        let Ok(mounts) = fs::read_to_string(self.proc("mountinfo")) else { return false };
+        mounts.lines().any(|line| {
+            let mut fields = line.split(' ');
+            fields.next() == Some(mount)
+                && fields.skip_while(|field| *field != "-").nth(1).is_some_and(|kind| kind.starts_with("fuse"))
+        })
     }
 
     fn process(self) -> Option<u32> {
@@ -74,12 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn an_open_file_is_seen_among_the_descriptors() {
+    fn an_open_file_is_seen_among_the_descriptors_with_its_mount() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let ino = Ino(file.as_file().metadata().unwrap().ino());
-        assert!(me().holds_open(ino));
-        drop(file);
+        assert_eq!(me().mounts_of(ino).count(), 1);
+        // It is not on a FUSE mount, so its number says nothing (the data tests hold files open on one).
         assert!(!me().holds_open(ino));
+        drop(file);
+        assert_eq!(me().mounts_of(ino).count(), 0);
     }
 
     #[test]

@@ -57,10 +57,18 @@ pub struct Draft {
     pub touched: bool,
     /// Time of the last change.
     pub written: SystemTime,
-    uploads: Vec<JoinHandle<Result<()>>>,
+    uploads: Vec<JoinHandle<std::result::Result<(), Unsent>>>,
+    /// Staged blocks that could not be sent. They are sent again before anything else is.
+    unsent: Vec<(BlockId, Bytes)>,
     /// Committed blocks of the version that the draft stands on, once they had to be asked for.
     base_blocks: Option<Vec<Block>>,
     ids: Option<BlockIds>,
+}
+
+/// A block that did not reach the service, and why.
+struct Unsent {
+    block: (BlockId, Bytes),
+    error: Error,
 }
 
 impl Draft {
@@ -72,6 +80,7 @@ impl Draft {
             touched: false,
             written: SystemTime::now(),
             uploads: Vec::new(),
+            unsent: Vec::new(),
             base_blocks: None,
             ids: None,
         }
@@ -98,7 +107,35 @@ impl Draft {
             self.rope.truncate(len)?;
             (self.dirty, self.written) = (true, SystemTime::now());
         }
+        if self.rope.is_empty() {
+            // Blocks on their way are of no use any more.
+            self.uploads.drain(..).for_each(|upload| upload.abort());
+            self.unsent.clear();
+        }
         Ok(())
+    }
+
+    /// Learns how uploads ended: those that have, or after waiting all of them. An error is told once; the block is kept.
+    async fn reap(&mut self, wait: bool) -> Result<()> {
+        let mut failed = None;
+        for upload in std::mem::take(&mut self.uploads) {
+            if !wait && !upload.is_finished() {
+                self.uploads.push(upload);
+                continue;
+            }
+            match upload.await {
+                Ok(Ok(())) => {}
+                Ok(Err(Unsent { block, error })) => {
+                    self.unsent.push(block);
+                    failed.get_or_insert(error);
+                }
+                // Its block is missing for good, and Put Block List will be refused.
+                Err(_) => {
+                    failed.get_or_insert(Error::fs(libc::EIO, "an upload was cut off"));
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     fn block_size(&self) -> u64 {
@@ -142,28 +179,45 @@ impl BlockIds {
 }
 
 impl Fs {
-    /// Stages what is full of the draft. Waits for a free upload slot, which a finished or failed request gives back.
-    pub(super) async fn stage_full_blocks(&self, file: &OpenFile, state: &mut State) -> Result<()> {
+    /// Makes room for what comes next: the draft has at most a block in memory afterwards. Waits for a free upload slot, which a
+    /// finished or failed request gives back. On failure nothing of the draft is lost, but it should not take more.
+    ///
+    /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
+    pub(super) async fn make_room(&self, file: &OpenFile, state: &mut State) -> Result<()> {
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
-        while let Some(block) = draft.rope.take_block(draft.block_size()) {
+        draft.reap(false).await?;
+        while draft.rope.buffered() > draft.block_size() || !draft.unsent.is_empty() {
             let blob = self.tree.blob(file.ino)?;
-            self.stage(&blob, draft, state.version.as_deref(), block).await?;
+            self.send_again(&blob, draft).await?;
+            if draft.rope.buffered() > draft.block_size() {
+                let size = draft.block_size();
+                self.stage(&blob, draft, state.version.as_deref(), size).await?;
+            }
         }
         Ok(())
     }
 
-    async fn stage(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>, bytes: Bytes) -> Result<()> {
-        let len = bytes.len() as u64;
+    async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
+        while let Some((id, bytes)) = draft.unsent.last() {
+            self.client(blob.account).put_block(&blob.path, id, bytes.clone(), None).await?;
+            draft.unsent.pop();
+        }
+        Ok(())
+    }
+
+    /// Sends the first `len` bytes of what is buffered, in the background.
+    async fn stage(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>, len: u64) -> Result<()> {
+        // All that can fail comes before the bytes leave the buffer.
         let id = self.block_ids(blob, draft, base).await?.next();
-        draft.rope.staged(id.clone(), len);
         let slot =
             self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))?;
+        let bytes = draft.rope.stage(id.clone(), len);
         let client = self.client(blob.account).clone();
         let path = blob.path.clone();
         draft.uploads.push(tokio::spawn(async move {
-            let done = client.put_block(&path, &id, bytes, None).await;
+            let done = client.put_block(&path, &id, bytes.clone(), None).await;
             drop(slot);
-            done
+            done.map_err(|error| Unsent { block: (id, bytes), error })
         }));
         Ok(())
     }
@@ -206,12 +260,9 @@ impl Fs {
     async fn commit_content(&self, file: &OpenFile, state: &mut State) -> Result<()> {
         let blob = match self.tree.blob(file.ino) {
             Ok(blob) => blob,
-            // Deleted while open: its content has nowhere to go, and must not come back under the name.
-            Err(error) if error.is_not_found() => {
-                state.content = Content::Clean;
-                state.change = AttrChange::default();
-                return Ok(());
-            }
+            // Deleted while open: its content has nowhere to go and must not come back under the name. Whoever has it open still
+            // reads what was written.
+            Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
         let base = state.version.clone();
@@ -242,14 +293,16 @@ impl Fs {
             }
             _ => error,
         })?;
+        // Bytes in memory stay there: they may have to be sent again with what is written after them.
         draft.dirty = false;
-        // The bytes in memory are in the service now, and may have to be sent again with what is written after them.
         state.change = AttrChange::default();
         let mut properties = attr::just_written(size, settings, written);
-        if let Some(base) = base {
+        if let Some(base) = &base {
             properties.creation_time = base.properties.creation_time;
             properties.lease = base.properties.lease.clone();
         }
+        // What the kernel has cached is what it has just written.
+        self.tree.rewritten(file.ino, base.as_deref().map(|base| &base.properties.etag), &properties.etag);
         self.settle(file, state, Arc::new(properties));
         Ok(())
     }
@@ -262,8 +315,10 @@ impl Fs {
         settings: &BlobSettings,
         precondition: &Precondition,
     ) -> Result<Written> {
-        if let Some(tail) = draft.rope.take_tail() {
-            self.stage(blob, draft, base, tail).await?;
+        self.send_again(blob, draft).await?;
+        if draft.rope.buffered() > 0 {
+            let all = draft.rope.buffered();
+            self.stage(blob, draft, base, all).await?;
         }
         let mut blocks = Vec::new();
         // A Base segment is always whole so far, and first.
@@ -276,25 +331,22 @@ impl Fs {
             let existing = draft.base_blocks.clone().unwrap_or_default();
             if existing.is_empty() {
                 let made = self.blocks_of_itself(blob, draft, base, range).await?;
-                blocks.extend(made.into_iter().map(BlockRef::Uncommitted));
+                blocks.extend(made.into_iter().map(|block| (BlockRef::Uncommitted(block.id.clone()), block)));
             } else {
-                blocks.extend(existing.into_iter().map(|block| BlockRef::Committed(block.id)));
+                blocks.extend(existing.into_iter().map(|block| (BlockRef::Committed(block.id.clone()), block)));
             }
         }
-        for upload in draft.uploads.drain(..) {
-            upload.await.map_err(|_| Error::fs(libc::EIO, "an upload was cut off"))??;
-        }
+        draft.reap(true).await?;
         for part in draft.rope.parts() {
-            if let Part::Staged(id) = part {
-                blocks.push(BlockRef::Uncommitted(id.clone()));
+            if let Part::Staged(id, size) = part {
+                blocks.push((BlockRef::Uncommitted(id.clone()), Block { id: id.clone(), size }));
             }
         }
-        let written = self.client(blob.account).put_block_list(&blob.path, &blocks, settings, precondition).await?;
+        let (list, blocks): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
+        let written = self.client(blob.account).put_block_list(&blob.path, &list, settings, precondition).await?;
         // What is committed now is the base of what comes next.
-        let len = draft.rope.len();
-        draft.rope = Rope::of_base(len);
-        draft.base_blocks = None;
-        draft.ids = None;
+        draft.rope = Rope::of_base(draft.rope.len());
+        draft.base_blocks = Some(blocks);
         Ok(written)
     }
 
@@ -305,7 +357,7 @@ impl Fs {
         draft: &mut Draft,
         base: Option<&Version>,
         range: std::ops::Range<u64>,
-    ) -> Result<Vec<BlockId>> {
+    ) -> Result<Vec<Block>> {
         let Some(base) = base else { return Ok(Vec::new()) };
         let client = self.client(blob.account);
         let etag = &base.properties.etag;
@@ -318,7 +370,7 @@ impl Fs {
             let done = client.put_block_from_url(&blob.path, &id, &source, start..end, Some(etag), None).await;
             match done {
                 Ok(()) => {
-                    made.push(id);
+                    made.push(Block { id, size: end - start });
                     start = end;
                 }
                 Err(error) if error.errno() == libc::EOPNOTSUPP && error.status() >= 500 => {
@@ -326,7 +378,7 @@ impl Fs {
                     let end = end.min(start + BLOCK);
                     let bytes = client.get_blob(&blob.path, None, Some(start..end), Some(etag)).await?.bytes;
                     client.put_block(&blob.path, &id, bytes, None).await?;
-                    made.push(id);
+                    made.push(Block { id, size: end - start });
                     start = end;
                 }
                 Err(error) => return Err(error),
@@ -445,7 +497,8 @@ mod tests {
         let mut draft = Draft::new(Rope::default());
         assert_eq!(draft.block_size(), BLOCK);
         for i in 0..BLOCKS_PER_SIZE {
-            draft.rope.staged(BlockId::new(&i.to_string()), BLOCK);
+            draft.rope.write(i as u64, b"x").unwrap();
+            draft.rope.stage(BlockId::new(&i.to_string()), BLOCK);
         }
         assert_eq!(draft.block_size(), 2 * BLOCK);
     }

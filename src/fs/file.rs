@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
+use tokio::sync::MutexGuard;
 use tracing::{error, warn};
 
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::commit::Draft;
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
-use crate::fs::read::{Fetcher, Stream, Version};
+use crate::fs::read::{Fetcher, Version};
 use crate::fs::rope::{Piece, Rope};
 use crate::fs::tree::{Blob, Heard, Known, NodeView};
 use crate::store::{BlobType, CopyStatus};
@@ -35,7 +36,6 @@ impl Fs {
     /// open(2) of a file that exists. `flags` are those of the call.
     pub async fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
         let access = Access::of_flags(flags);
-        let before = self.tree.view(ino)?;
         let mut view = self.fresh(ino).await?;
         if is_pending(&view) {
             // It may have ended since.
@@ -49,18 +49,14 @@ impl Fs {
         if access.write && flags & libc::O_TRUNC != 0 {
             let mut state = file.state.lock().await;
             if let Err(error) = truncate_draft(&mut state, 0) {
-                drop(state);
-                self.let_go(&file).await;
+                self.let_go(&file, state).await;
                 return Err(error);
             }
             file.show(&state);
         }
         let version = file.state.lock().await.version.clone();
-        let keep_cache = match (before.properties(), view.properties()) {
-            (Some(before), Some(now)) => before.etag == now.etag,
-            _ => false,
-        };
-        let fh = self.handles.insert(Handle { file, access, opener: caller, version, stream: Stream::default() });
+        let keep_cache = version.as_ref().is_some_and(|version| self.tree.caches(ino, &version.properties.etag));
+        let fh = self.handles.insert(Handle::new(file, access, caller, version));
         Ok(Opened { fh, keep_cache, direct: is_pending(&view) })
     }
 
@@ -84,21 +80,38 @@ impl Fs {
         let file = self.handles.acquire(view.ino);
         self.tree.opened(view.ino);
         let mut state = file.state.lock().await;
-        if let (Content::Clean, Some(properties)) = (&state.content, view.properties()) {
+        let unsaved = match &state.content {
+            Content::Clean => false,
+            Content::Draft(draft) => draft.dirty,
+            Content::Copying(_) => true,
+        };
+        // It may have been committed here since `view` was taken.
+        let now = self.tree.view(view.ino);
+        if let (false, Some(properties)) = (unsaved, now.as_ref().unwrap_or(view).properties()) {
             // Tier and tags change without a new ETag.
             let current = state.version.as_ref().is_some_and(|version| version.properties == *properties);
             if !current {
                 // Handles that are open on the old version keep it, and end with ESTALE.
+                state.content = Content::Clean;
                 state.version = Some(Version::new(properties.clone()));
+                file.show(&state);
             }
         }
         drop(state);
         file
     }
 
-    /// Gives back what [`Fs::acquire`] took.
-    async fn let_go(&self, file: &OpenFile) {
+    /// Gives back what [`Fs::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an error any more but
+    /// the log. All leave under the state lock, so that of two who leave together one is the last.
+    async fn let_go(&self, file: &OpenFile, mut state: MutexGuard<'_, State>) {
+        if self.handles.is_last(file.ino)
+            && let Err(error) = self.commit(file, &mut state).await
+        {
+            let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+            error!(%name, %error, "what was written last is lost: it could not be stored, as close reported");
+        }
         self.handles.done(file.ino);
+        drop(state);
         self.tree.closed(file.ino);
     }
 
@@ -137,8 +150,7 @@ impl Fs {
         self.tree.looked_up(view.ino);
         let attr = self.attr_of(&view);
         let access = Access::of_flags(flags);
-        let handle = Handle { file, access, opener: caller, version: None, stream: Stream::default() };
-        let fh = self.handles.insert(handle);
+        let fh = self.handles.insert(Handle::new(file, access, caller, None));
         Ok((attr, Opened { fh, keep_cache: false, direct: false }))
     }
 
@@ -174,7 +186,9 @@ impl Fs {
                 }
                 return self.read_draft(&handle, &state, range).await;
             }
-            handle.version.as_ref().map(Version::newest).or_else(|| state.version.clone())
+            handle.refuse_stale(&state)?;
+            handle.see(&state);
+            handle.version()
         };
         let Some(version) = version else { return Ok(Bytes::new()) };
         let fetcher = self.fetcher(self.tree.blob(file.ino)?, &version);
@@ -228,12 +242,19 @@ impl Fs {
         let file = &handle.file;
         let mut state = file.state.lock().await;
         self.settle_copy(file, &mut state, caller).await?;
+        // Whoever appends does so wherever the end is now; others would write into what they have never seen.
+        if !handle.access.append {
+            handle.refuse_stale(&state)?;
+        }
+        handle.see(&state);
+        self.make_room(file, &mut state).await?;
         let draft = draft_of(&mut state)?;
         let offset = if handle.access.append { draft.rope.len() } else { offset };
         draft.write(offset, data)?;
-        let staged = self.stage_full_blocks(file, &mut state).await;
         file.show(&state);
-        staged
+        // The data is taken; what cannot be sent now is kept, and is the error of the next call.
+        let _ = self.make_room(file, &mut state).await;
+        Ok(())
     }
 
     /// truncate(2) and ftruncate(2).
@@ -241,6 +262,7 @@ impl Fs {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
             let mut state = handle.file.state.lock().await;
             self.settle_copy(&handle.file, &mut state, caller).await?;
+            handle.refuse_stale(&state)?;
             let done = truncate_draft(&mut state, size);
             handle.file.show(&state);
             return done;
@@ -251,14 +273,14 @@ impl Fs {
         }
         self.refuse_writing(&view)?;
         let file = self.acquire(&view).await;
+        let mut state = file.state.lock().await;
         let done = async {
-            let mut state = file.state.lock().await;
             self.settle_copy(&file, &mut state, caller).await?;
             truncate_draft(&mut state, size)?;
             self.commit(&file, &mut state).await
         }
         .await;
-        self.let_go(&file).await;
+        self.let_go(&file, state).await;
         done
     }
 
@@ -313,7 +335,9 @@ impl Fs {
         {
             return Ok(());
         }
-        self.commit(file, &mut state).await
+        self.commit(file, &mut state).await?;
+        handle.see(&state);
+        Ok(())
     }
 
     /// fsync(2): what was written is in the service.
@@ -322,7 +346,9 @@ impl Fs {
         let file = &handle.file;
         let mut state = file.state.lock().await;
         self.settle_copy(file, &mut state, caller).await?;
-        self.commit(file, &mut state).await
+        self.commit(file, &mut state).await?;
+        handle.see(&state);
+        Ok(())
     }
 
     /// The last descriptor is gone. Nobody hears of errors any more: they go to the log.
@@ -338,18 +364,13 @@ impl Fs {
                 warn!("a copy's caller went away before the end: aborting the copy");
                 self.abandon(file).await;
             }
-            let mut state = file.state.lock().await;
-            if let Content::Copying(_) = state.content {
-                // The process died between its last call and close: the service goes on without it.
-                self.give_up_copy(file, &mut state);
-            }
-            if self.handles.is_last(file.ino)
-                && let Err(error) = self.commit(file, &mut state).await
-            {
-                error!(%error, "what was written last is lost: it could not be stored, as close reported");
-            }
         }
-        self.let_go(file).await;
+        let mut state = file.state.lock().await;
+        if handle.access.write && matches!(state.content, Content::Copying(_)) {
+            // The process died between its last call and close: the service goes on without it.
+            self.give_up_copy(file, &mut state).await;
+        }
+        self.let_go(file, state).await;
     }
 
     /// Everything that is not in the service yet is stored, for unmounting. The number of files for which that failed.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
@@ -131,9 +131,38 @@ pub struct Handle {
     pub access: Access,
     /// Who opened it.
     pub opener: Caller,
-    /// The version seen at open; `None` for a file that had none.
-    pub version: Option<Arc<Version>>,
+    /// The version seen at open; of a file that had none, its first commit that this handle knows of.
+    seen: OnceLock<Arc<Version>>,
     pub stream: Stream,
+}
+
+impl Handle {
+    pub fn new(file: Arc<OpenFile>, access: Access, opener: Caller, version: Option<Arc<Version>>) -> Self {
+        let seen = version.map_or_else(OnceLock::new, OnceLock::from);
+        Self { file, access, opener, seen, stream: Stream::default() }
+    }
+
+    /// The newest version that this mount made of the one that the handle has seen.
+    pub fn version(&self) -> Option<Arc<Version>> {
+        self.seen.get().map(Version::newest)
+    }
+
+    /// The handle has seen what the file is now, if it has seen nothing so far.
+    pub fn see(&self, state: &State) {
+        if let Some(version) = &state.version {
+            self.seen.get_or_init(|| version.clone());
+        }
+    }
+
+    /// ESTALE when what the file is now did not come from what the handle has seen: another client wrote it.
+    pub fn refuse_stale(&self, state: &State) -> Result<()> {
+        match (self.version(), &state.version) {
+            (Some(seen), Some(now)) if seen.properties.etag != now.properties.etag => {
+                Err(Error::fs(libc::ESTALE, "another client changed it while it was open"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 pub struct DirHandle {
@@ -185,7 +214,7 @@ impl Handles {
         lock(&self.open).get(&ino).map(|(file, _)| file.clone())
     }
 
-    /// The only user of that inode is the one asking.
+    /// The only user of that inode is the one asking. To be relied on only under the file's state lock, which whoever leaves holds.
     pub fn is_last(&self, ino: Ino) -> bool {
         lock(&self.open).get(&ino).is_none_or(|(_, users)| *users <= 1)
     }

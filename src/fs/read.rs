@@ -5,8 +5,10 @@
 //! open handles go over.
 //!
 //! Sequential readers are served from *parts* on a fixed grid, fetched ahead of the reader by parallel ranged GETs. The window of
-//! parts doubles as long as the reading stays sequential, and parts that the reader has left behind are dropped. A reader
-//! that jumps is answered with exactly the bytes that it asked for, so random access wastes nothing.
+//! parts doubles as long as the reading stays sequential. Each reader holds the parts around its own position and drops what it has
+//! left behind; the version only knows which parts somebody holds, so that readers who go together fetch each part once and readers
+//! who are far apart do not drive each other's parts out. A reader that jumps is answered with exactly the bytes that it asked for,
+//! so random access wastes nothing.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use crate::error::{Error, Result};
 use crate::store::{BlobProperties, CopyStatus};
@@ -28,6 +30,7 @@ const LARGEST_WINDOW: u64 = 8;
 const JITTER: u64 = 1024 * 1024;
 
 type Fetch = Shared<BoxFuture<'static, Result<Bytes>>>;
+type Held = WeakShared<BoxFuture<'static, Result<Bytes>>>;
 
 /// Fetches a byte range of the version; the caller binds blob, client and ETag.
 pub type Fetcher = dyn Fn(Range<u64>) -> BoxFuture<'static, Result<Bytes>> + Send + Sync;
@@ -37,7 +40,8 @@ pub struct Version {
     pub properties: Arc<BlobProperties>,
     /// The version that this mount wrote after this one.
     successor: OnceLock<Arc<Version>>,
-    parts: Mutex<BTreeMap<u64, Fetch>>,
+    /// Parts that some reader holds, by number.
+    parts: Mutex<BTreeMap<u64, Held>>,
 }
 
 impl Version {
@@ -69,7 +73,7 @@ impl Version {
         Ok(())
     }
 
-    fn parts(&self) -> MutexGuard<'_, BTreeMap<u64, Fetch>> {
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<u64, Held>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,10 +85,9 @@ impl Version {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let Some(window) = stream.advance(&range) else {
+        let Some(wanted) = self.fetch_parts(&range, stream, fetcher) else {
             return fetcher(range).await;
         };
-        let wanted = self.fetch_parts(&range, window, fetcher);
         let mut pieces = Vec::with_capacity(wanted.len());
         for (part, fetch) in wanted {
             let bytes = match fetch.await {
@@ -92,6 +95,7 @@ impl Version {
                 Err(error) => {
                     // The next read asks again.
                     self.parts().remove(&part);
+                    stream.position().held.remove(&part);
                     return Err(error);
                 }
             };
@@ -103,32 +107,35 @@ impl Version {
         Ok(join(pieces))
     }
 
-    /// Starts what is missing of the parts of `range` and of `window` parts from there on; the fetches of `range` itself.
-    fn fetch_parts(&self, range: &Range<u64>, window: u64, fetcher: &Fetcher) -> Vec<(u64, Fetch)> {
+    /// The fetches of `range`; what is missing of them and of the window ahead is started. `None` for a reader that jumps.
+    fn fetch_parts(&self, range: &Range<u64>, stream: &Stream, fetcher: &Fetcher) -> Option<Vec<(u64, Fetch)>> {
         let size = self.properties.size;
+        let mut position = stream.position();
+        let window = position.advance(range)?;
         let first = range.start / PART;
         let last = (range.end - 1) / PART;
         let ahead = (first + window).min((size - 1) / PART);
         let mut parts = self.parts();
         for part in first..=last.max(ahead) {
-            parts.entry(part).or_insert_with(|| {
-                let fetch = fetcher(part * PART..((part + 1) * PART).min(size)).shared();
-                // A shared future runs only while somebody polls it: this one is polled whether or not the reader is waiting.
-                tokio::spawn(fetch.clone().map(drop));
-                fetch
+            position.held.entry(part).or_insert_with(|| {
+                parts.get(&part).and_then(WeakShared::upgrade).unwrap_or_else(|| {
+                    let fetch = fetcher(part * PART..((part + 1) * PART).min(size)).shared();
+                    parts.extend(fetch.downgrade().map(|held| (part, held)));
+                    // A shared future runs only while somebody polls it: this one is polled whether or not the reader is waiting.
+                    tokio::spawn(fetch.clone().map(drop));
+                    fetch
+                })
             });
         }
-        let wanted = (first..=last).filter_map(|part| Some((part, parts.get(&part)?.clone()))).collect();
-        // Another handle may be reading farther back, but not far: keep one window behind.
-        let keep_from = first.saturating_sub(1);
-        *parts = parts.split_off(&keep_from);
-        let keep_to = first + 2 * LARGEST_WINDOW;
-        parts.retain(|part, _| *part <= keep_to);
-        wanted
+        let wanted = (first..=last).filter_map(|part| Some((part, position.held.get(&part)?.clone()))).collect();
+        // What the reader has left behind it does not need again, but for the jitter; nor what it had ahead before it jumped.
+        position.held.retain(|part, _| (first.saturating_sub(1)..=last.max(first + LARGEST_WINDOW)).contains(part));
+        parts.retain(|_, held| held.upgrade().is_some());
+        Some(wanted)
     }
 }
 
-/// What a handle remembers of its reading: where a sequential reader would go on, and how far ahead to fetch.
+/// What a handle remembers of its reading: where a sequential reader would go on, how far ahead to fetch, and what was fetched.
 #[derive(Default)]
 pub struct Stream(Mutex<Position>);
 
@@ -136,22 +143,28 @@ pub struct Stream(Mutex<Position>);
 struct Position {
     next: u64,
     window: u64,
+    held: BTreeMap<u64, Fetch>,
 }
 
 impl Stream {
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Position {
     /// Notes a read; the parts to fetch ahead if it is sequential, `None` if it is a jump.
-    fn advance(&self, range: &Range<u64>) -> Option<u64> {
-        let mut position = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sequential = range.start <= position.next + JITTER && range.start + JITTER >= position.next;
+    fn advance(&mut self, range: &Range<u64>) -> Option<u64> {
+        let sequential = range.start <= self.next + JITTER && range.start + JITTER >= self.next;
         if !sequential {
-            *position = Position { next: range.end, window: 0 };
+            *self = Self { next: range.end, ..Self::default() };
             return None;
         }
-        if range.end / PART > position.next / PART || position.window == 0 {
-            position.window = if position.next == 0 { 0 } else { (position.window * 2).clamp(1, LARGEST_WINDOW) };
+        if range.end / PART > self.next / PART || self.window == 0 {
+            self.window = if self.next == 0 { 0 } else { (self.window * 2).clamp(1, LARGEST_WINDOW) };
         }
-        position.next = position.next.max(range.end);
-        Some(position.window)
+        self.next = self.next.max(range.end);
+        Some(self.window)
     }
 }
 
@@ -211,6 +224,29 @@ mod tests {
         asked.sort_by_key(|range| range.start);
         let grid: Vec<_> = (0..=10).map(|part| part * PART..((part + 1) * PART).min(size)).collect();
         assert_eq!(asked, grid);
+    }
+
+    #[tokio::test]
+    async fn readers_far_apart_keep_their_parts_and_readers_together_share_them() {
+        let size = 40 * PART;
+        let (asked, fetcher) = source();
+        let version = version(size);
+        let streams: [Stream; 4] = Default::default();
+        let step = PART / 4;
+        for at in (0..20 * PART).step_by(step as usize) {
+            for (stream, start) in streams.iter().zip([0, 0, 20 * PART, 20 * PART]) {
+                version.read(start + at..start + at + step, stream, &*fetcher).await.unwrap();
+            }
+        }
+        let bytes: u64 = asked.lock().unwrap().iter().map(|range| range.end - range.start).sum();
+        // The two that begin in the middle jump there, each by itself.
+        assert_eq!(bytes, size + 2 * step);
+        drop(streams);
+        // Those that were fetched ahead end by themselves.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(version.parts().values().all(|held| held.upgrade().is_none()));
     }
 
     #[tokio::test]

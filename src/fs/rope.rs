@@ -50,7 +50,8 @@ pub enum Piece {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part<'a> {
     Base(Range<u64>),
-    Staged(&'a BlockId),
+    /// A block and its size in bytes.
+    Staged(&'a BlockId, u64),
     Buffer(&'a [u8]),
 }
 
@@ -125,39 +126,28 @@ impl Rope {
         }
     }
 
-    /// Takes `block_size` bytes from the front of the buffered tail, if it has that many. The caller stages them and says under
-    /// which id with [`Rope::staged`] before anything else happens to the rope.
-    pub fn take_block(&mut self, block_size: u64) -> Option<Bytes> {
-        match self.segments.last_mut() {
-            Some(Segment::Buffer(bytes)) if bytes.len() as u64 >= block_size => {
-                Some(bytes.split_to(block_size as usize).freeze())
-            }
-            _ => None,
+    /// Length of the tail that is in memory and could be staged, bytes.
+    pub fn buffered(&self) -> u64 {
+        match self.segments.last() {
+            Some(Segment::Buffer(bytes)) => bytes.len() as u64,
+            _ => 0,
         }
     }
 
-    /// Takes the whole buffered tail.
-    pub fn take_tail(&mut self) -> Option<Bytes> {
-        match self.segments.last_mut() {
-            Some(Segment::Buffer(bytes)) if !bytes.is_empty() => Some(bytes.split().freeze()),
-            _ => None,
-        }
-    }
-
-    /// The bytes just taken are the block `id`.
-    pub fn staged(&mut self, id: BlockId, len: u64) {
-        let tail = match self.segments.pop() {
-            Some(Segment::Buffer(bytes)) => bytes,
-            Some(other) => {
-                self.segments.push(other);
-                BytesMut::new()
-            }
-            None => BytesMut::new(),
+    /// Makes the first `len` bytes of the buffered tail (all of it, if it is shorter) the block `id`: these bytes.
+    pub fn stage(&mut self, id: BlockId, len: u64) -> Bytes {
+        let Some(Segment::Buffer(mut tail)) = self.segments.pop_if(|last| matches!(last, Segment::Buffer(_))) else {
+            return Bytes::new();
         };
-        self.segments.push(Segment::Staged { id, len });
+        // What is buffered fits in memory and so in usize.
+        let block = tail.split_to(tail.len().min(len as usize)).freeze();
+        if !block.is_empty() {
+            self.segments.push(Segment::Staged { id, len: block.len() as u64 });
+        }
         if !tail.is_empty() {
             self.segments.push(Segment::Buffer(tail));
         }
+        block
     }
 
     pub fn staged_blocks(&self) -> usize {
@@ -167,7 +157,7 @@ impl Rope {
     pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
         self.segments.iter().map(|segment| match segment {
             Segment::Base(range) => Part::Base(range.clone()),
-            Segment::Staged { id, .. } => Part::Staged(id),
+            Segment::Staged { id, len } => Part::Staged(id, *len),
             Segment::Buffer(bytes) => Part::Buffer(bytes),
         })
     }
@@ -238,7 +228,7 @@ mod tests {
         for part in rope.parts() {
             match part {
                 Part::Base(range) => content.extend_from_slice(&base[range.start as usize..range.end as usize]),
-                Part::Staged(id) => content.extend_from_slice(&staged.iter().find(|(i, _)| i == id).unwrap().1),
+                Part::Staged(id, _) => content.extend_from_slice(&staged.iter().find(|(i, _)| i == id).unwrap().1),
                 Part::Buffer(bytes) => content.extend_from_slice(bytes),
             }
         }
@@ -273,11 +263,9 @@ mod tests {
                         }
                     }
                     Op::Stage => {
-                        if let Some(bytes) = rope.take_block(16) {
-                            let id = BlockId::new(&format!("{:04}", staged.len()));
-                            rope.staged(id.clone(), bytes.len() as u64);
-                            staged.push((id, bytes));
-                        }
+                        let id = BlockId::new(&format!("{:04}", staged.len()));
+                        let bytes = rope.stage(id.clone(), 16);
+                        staged.push((id, bytes));
                     }
                 }
                 prop_assert_eq!(rope.len(), model.len() as u64);
@@ -305,18 +293,16 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_hands_out_full_blocks_from_its_front() {
+    fn a_buffer_is_staged_from_its_front() {
         let mut rope = Rope::default();
         rope.write(0, &[7; 25]).unwrap();
-        assert_eq!(rope.take_block(10).unwrap().len(), 10);
-        rope.staged(BlockId::new("a"), 10);
-        assert_eq!(rope.take_block(10).unwrap().len(), 10);
-        rope.staged(BlockId::new("b"), 10);
-        assert_eq!(rope.take_block(10), None);
-        assert_eq!(rope.len(), 25);
+        assert_eq!(rope.stage(BlockId::new("a"), 10).len(), 10);
+        assert_eq!(rope.stage(BlockId::new("b"), 10).len(), 10);
+        assert_eq!((rope.buffered(), rope.len()), (5, 25));
         assert_eq!(rope.read(0..25), [Piece::Staged, Piece::Staged, Piece::Bytes(Bytes::from_static(&[7; 5]))]);
-        assert_eq!(rope.take_tail().unwrap().len(), 5);
-        rope.staged(BlockId::new("c"), 5);
+        assert_eq!(rope.stage(BlockId::new("c"), 10).len(), 5);
+        assert_eq!((rope.staged_blocks(), rope.buffered()), (3, 0));
+        assert_eq!(rope.stage(BlockId::new("d"), 10).len(), 0);
         assert_eq!(rope.staged_blocks(), 3);
         assert!(rope.bytes().is_none());
     }

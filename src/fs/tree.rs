@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
 use crate::path::{BlobName, BlobPath, ContainerName};
-use crate::store::BlobProperties;
+use crate::store::{BlobProperties, ETag};
 
 /// A complete listing is not kept beyond this many entries: a node's worth of memory for each would outlive its use.
 const LARGEST_KEPT_LISTING: usize = 200_000;
@@ -150,6 +150,8 @@ struct Node {
     /// The place of a node that does not follow from its parent's: the root, an account, a container.
     anchor: Option<Place>,
     known: Known,
+    /// The version of the blob that the kernel's page cache stands for.
+    cached: Option<ETag>,
     listing: Option<Listing>,
     children: HashMap<Arc<str>, Ino>,
     /// Names that were asked for and not there, and when.
@@ -184,6 +186,7 @@ impl Tree {
             kind: FileKind::Directory,
             anchor: Some(root),
             known: Known { heard: Heard::Nothing, at: Instant::now() },
+            cached: None,
             listing: None,
             children: HashMap::new(),
             absent: HashMap::new(),
@@ -443,6 +446,23 @@ impl Tree {
         }
     }
 
+    /// The node is opened in version `etag`, and what the kernel caches of it from now on is that. True if what it has cached so far
+    /// is that too. (Last-Modified cannot tell: it counts in seconds.)
+    pub fn caches(&self, ino: Ino, etag: &ETag) -> bool {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get_mut(&ino) else { return false };
+        node.cached.replace(etag.clone()).is_some_and(|cached| cached == *etag)
+    }
+
+    /// The kernel's writes made version `now` of version `before`, or of nothing.
+    pub fn rewritten(&self, ino: Ino, before: Option<&ETag>, now: &ETag) {
+        if let Some(node) = self.lock().nodes.get_mut(&ino)
+            && node.cached.as_ref() == before
+        {
+            node.cached = Some(now.clone());
+        }
+    }
+
     pub fn opened(&self, ino: Ino) {
         if let Some(node) = self.lock().nodes.get_mut(&ino) {
             node.opens += 1;
@@ -552,6 +572,7 @@ impl Table {
             kind,
             anchor,
             known: known.clone(),
+            cached: None,
             listing: None,
             children: HashMap::new(),
             absent: HashMap::new(),
