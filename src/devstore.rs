@@ -90,8 +90,7 @@ use server::Server;
 
 /// The emulator account every Azure tool knows, and its public key (§1.2).
 pub const WELL_KNOWN_ACCOUNT: &str = "devstoreaccount1";
-const WELL_KNOWN_KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+const WELL_KNOWN_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 const MIB: u64 = 1 << 20;
 
@@ -140,20 +139,14 @@ pub struct AccountConfig {
 impl fmt::Debug for AccountConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = self.key.as_ref().map(|_| "***");
-        f.debug_struct("AccountConfig")
-            .field("name", &self.name)
-            .field("key", &key)
-            .finish()
+        f.debug_struct("AccountConfig").field("name", &self.name).field("key", &key).finish()
     }
 }
 
 impl AccountConfig {
     /// An account with its default key.
     pub fn named(name: &str) -> AccountConfig {
-        AccountConfig {
-            name: name.to_owned(),
-            key: None,
-        }
+        AccountConfig { name: name.to_owned(), key: None }
     }
 
     fn check_name(&self) -> io::Result<()> {
@@ -161,10 +154,7 @@ impl AccountConfig {
         if (3..=24).contains(&self.name.len()) && self.name.chars().all(legal) {
             return Ok(());
         }
-        let text = format!(
-            "account name {:?} is not 3-24 lower-case letters and digits",
-            self.name
-        );
+        let text = format!("account name {:?} is not 3-24 lower-case letters and digits", self.name);
         Err(io::Error::new(io::ErrorKind::InvalidInput, text))
     }
 
@@ -188,9 +178,7 @@ pub enum CopyPace {
 
 /// A pace that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is neither \"immediate\" nor a number of bytes per second such as 4MiB, 500KiB or 1048576"
-)]
+#[error("{0:?} is neither \"immediate\" nor a number of bytes per second such as 4MiB, 500KiB or 1048576")]
 pub struct InvalidPace(String);
 
 impl FromStr for CopyPace {
@@ -219,9 +207,7 @@ impl FromStr for CopyPace {
 
 impl<'de> Deserialize<'de> for CopyPace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CopyPace, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -317,9 +303,7 @@ impl Devstore {
     pub fn connection_string(&self, account: &str) -> Option<String> {
         let key = self.account_key(account)?;
         let endpoint = self.endpoint(account);
-        Some(format!(
-            "DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};BlobEndpoint={endpoint};"
-        ))
+        Some(format!("DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};BlobEndpoint={endpoint};"))
     }
 
     /// Closes the listener and every connection.
@@ -343,20 +327,12 @@ impl Devstore {
         content: Bytes,
         content_type: &str,
     ) -> Result<(), ControlError> {
-        self.server
-            .plant(account, container, blob, content, content_type)
+        self.server.plant(account, container, blob, content, content_type)
     }
 
     /// Puts a block blob of `size` zero bytes in place that takes no memory.
-    pub fn put_sparse(
-        &self,
-        account: &str,
-        container: &str,
-        blob: &str,
-        size: u64,
-    ) -> Result<(), ControlError> {
-        self.server
-            .plant_sparse(account, container, blob, size, None)
+    pub fn put_sparse(&self, account: &str, container: &str, blob: &str, size: u64) -> Result<(), ControlError> {
+        self.server.plant_sparse(account, container, blob, size, None)
     }
 
     /// The same with a block list of blocks of `block` bytes.
@@ -368,37 +344,21 @@ impl Devstore {
         size: u64,
         block: u64,
     ) -> Result<(), ControlError> {
-        self.server
-            .plant_sparse(account, container, blob, size, Some(block))
+        self.server.plant_sparse(account, container, blob, size, Some(block))
     }
 
     /// Puts a file of Azure Files in place: a copy source at [`Devstore::file_url`] (C19).
-    pub fn put_file(
-        &self,
-        account: &str,
-        share: &str,
-        path: &str,
-        content: Bytes,
-    ) -> Result<(), ControlError> {
-        self.server
-            .plant_file(account, share, path, Content::from(content))
+    pub fn put_file(&self, account: &str, share: &str, path: &str, content: Bytes) -> Result<(), ControlError> {
+        self.server.plant_file(account, share, path, Content::from(content))
     }
 
     /// The URL of a file, to which a SAS must be added: `http://ACCOUNT.file.localhost:PORT/SHARE/PATH`.
     pub fn file_url(&self, account: &str, share: &str, path: &str) -> String {
-        format!(
-            "http://{account}.file.localhost:{}/{share}/{path}",
-            self.address().port()
-        )
+        format!("http://{account}.file.localhost:{}/{share}/{path}", self.address().port())
     }
 
     /// The committed content of a blob in one piece.
-    pub fn content(
-        &self,
-        account: &str,
-        container: &str,
-        blob: &str,
-    ) -> Result<Bytes, ControlError> {
+    pub fn content(&self, account: &str, container: &str, blob: &str) -> Result<Bytes, ControlError> {
         self.server.content(account, container, blob)
     }
 
@@ -469,10 +429,7 @@ mod tests {
         let key = AccountConfig::named("alpha").key_text();
         assert_eq!(key, AccountConfig::named("alpha").key_text());
         assert_ne!(key, AccountConfig::named("beta").key_text());
-        assert_eq!(
-            AccountConfig::named(WELL_KNOWN_ACCOUNT).key_text(),
-            WELL_KNOWN_KEY
-        );
+        assert_eq!(AccountConfig::named(WELL_KNOWN_ACCOUNT).key_text(), WELL_KNOWN_KEY);
         assert_eq!(STANDARD.decode(key).map(|key| key.len()), Ok(64));
     }
 }

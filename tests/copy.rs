@@ -332,3 +332,19 @@ fn a_refused_copy_is_an_error_and_never_moves_data() {
     }
     assert_no_payload(&world.stats());
 }
+
+#[test]
+fn the_time_and_mode_of_a_name_do_not_travel_with_plain_cp() {
+    // M1: what belongs to the name is sent, and then all metadata are (X3).
+    let world = World::new();
+    world.put("a", "text");
+    world.ok(
+        "touch -d 2020-01-01 a; cp a b; setfattr -n user.blob.meta.color -v blue a; chmod 755 a; cp a c; cp -p a d",
+    );
+    assert_ne!(world.ok("stat -c %Y b"), world.ok("stat -c %Y a"));
+    assert_eq!(world.ok("stat -c %a c d"), "755\n755\n");
+    assert_eq!(world.ok("stat -c %Y d"), world.ok("stat -c %Y a"));
+    assert_eq!(world.properties(ONE, "c").unwrap().metadata.get("color"), Some("blue"));
+    assert_eq!(world.stats().requests("CopyBlob"), 3);
+    assert_no_payload(&world.stats());
+}

@@ -13,8 +13,8 @@ const PACE: CopyPace = CopyPace::BytesPerSecond(128 << 10);
 
 fn interpreter() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = std::env::var_os("BLOBCP_TEST_PYTHON")
-        .map_or_else(|| root.join("target/python/bin/python3"), PathBuf::from);
+    let python =
+        std::env::var_os("BLOBCP_TEST_PYTHON").map_or_else(|| root.join("target/python/bin/python3"), PathBuf::from);
     assert!(
         python.exists(),
         "{} is missing: scripts/test installs it together with azure-storage-blob",
@@ -27,10 +27,7 @@ fn interpreter() -> PathBuf {
 async fn python_sdk_agrees_with_the_devstore() {
     let python = interpreter();
     let server = Devstore::start(Config {
-        accounts: vec![
-            AccountConfig::named("devstoreaccount1"),
-            AccountConfig::named("other"),
-        ],
+        accounts: vec![AccountConfig::named("devstoreaccount1"), AccountConfig::named("other")],
         copy_cross_account: PACE,
         ..Config::default()
     })
@@ -55,9 +52,6 @@ async fn python_sdk_agrees_with_the_devstore() {
     );
     // The script saw pending copies; the server must agree that some ended in each way.
     for status in ["success", "aborted", "failed"] {
-        assert!(
-            server.copies().iter().any(|copy| copy.status == status),
-            "no copy ended {status}"
-        );
+        assert!(server.copies().iter().any(|copy| copy.status == status), "no copy ended {status}");
     }
 }

@@ -73,6 +73,7 @@ fn a_failed_move(end: impl FnOnce(&World)) -> World {
     assert!(world.is_stored("a"));
     end(&world);
     let ran = mv.wait();
+    world.store.clear_faults();
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert_eq!(world.stored("a"), pattern(MIB));
     assert_eq!(world.stats().requests("DeleteBlob"), u64::from(!world.is_stored("b")), "{:#?}", world.store.requests());
@@ -114,7 +115,6 @@ fn a_copy_that_cannot_be_polled_leaves_the_source() {
         world.store.add_fault(fault(r#"{"operation":"GetBlobProperties","status":403,"code":"AuthorizationFailure","count":100000,"blob_prefix":"b"}"#));
         steer(world, CopyAction::Release);
     });
-    world.store.clear_faults();
     assert!(world.is_stored("b"), "nothing is known of it, so nothing is deleted");
 }
 
@@ -349,4 +349,20 @@ fn a_name_can_be_renamed_again_and_again() {
         assert_eq!(world.stored("f"), format!("{i}\n"));
     }
     assert_eq!(world.ok("ls"), "f\n");
+}
+
+#[test]
+fn tags_and_tier_move_along() {
+    // Defect 5 of the field: rename drops index tags. X4, §13.2.7
+    let world = World::new();
+    world.put("a", "text");
+    world.ok("setfattr -n user.blob.tag.project -v x a; setfattr -n user.blob.tier -v Cool a; mv a b");
+    let b = world.properties(ONE, "b").unwrap();
+    assert_eq!((b.tag_count, b.chosen_tier().as_deref()), (1, Some("Cool")));
+    world.put("d/a", "text");
+    world.ok("setfattr -n user.blob.tag.project -v x d/a; mv d e");
+    assert_eq!(world.properties(ONE, "e/a").unwrap().tag_count, 1);
+    world.ok("echo new > b; echo more >> b");
+    let b = world.properties(ONE, "b").unwrap();
+    assert_eq!((b.tag_count, b.chosen_tier().as_deref()), (1, Some("Cool")));
 }

@@ -167,6 +167,7 @@ fn request(source: CopySource) -> CopyRequest {
         precondition: Precondition::None,
         metadata: None,
         tier: None,
+        tags: Tags::new(),
         lease: None,
     }
 }

@@ -61,12 +61,7 @@ pub(super) fn authenticate(
     Ok(Principal::Anonymous)
 }
 
-fn check_shared_key(
-    call: &Call,
-    authorization: &str,
-    key: &[u8],
-    check_clock_skew: bool,
-) -> Result<(), ServiceError> {
+fn check_shared_key(call: &Call, authorization: &str, key: &[u8], check_clock_skew: bool) -> Result<(), ServiceError> {
     let (account, signature) = authorization
         .strip_prefix("SharedKey ")
         .and_then(|credentials| credentials.split_once(':'))
@@ -74,16 +69,9 @@ fn check_shared_key(
     let date = call
         .header("x-ms-date")
         .or_else(|| call.header("date"))
-        .ok_or_else(|| {
-            failed("Neither the x-ms-date header nor the Date header was found in the request.")
-        })?;
-    let sent = httpdate::parse_http_date(date)
-        .map_err(|_| failed("The Date header has an incorrect format."))?;
-    let skew = call
-        .now
-        .duration_since(sent)
-        .or_else(|_| sent.duration_since(call.now))
-        .unwrap_or_default();
+        .ok_or_else(|| failed("Neither the x-ms-date header nor the Date header was found in the request."))?;
+    let sent = httpdate::parse_http_date(date).map_err(|_| failed("The Date header has an incorrect format."))?;
+    let skew = call.now.duration_since(sent).or_else(|_| sent.duration_since(call.now)).unwrap_or_default();
     if check_clock_skew && skew > CLOCK_SKEW {
         return Err(failed(format!("Request date header too old: '{date}'")));
     }
@@ -104,10 +92,7 @@ fn failed(detail: impl Into<String>) -> ServiceError {
 /// Whether `signature` is the Base64 HMAC-SHA256 of `text`.
 pub(super) fn signature_matches(key: &[u8], text: &str, signature: &str) -> bool {
     // HMAC takes keys of any length, so this fails for none.
-    let (Ok(mut mac), Ok(signature)) = (
-        Hmac::<Sha256>::new_from_slice(key),
-        STANDARD.decode(signature),
-    ) else {
+    let (Ok(mut mac), Ok(signature)) = (Hmac::<Sha256>::new_from_slice(key), STANDARD.decode(signature)) else {
         return false;
     };
     mac.update(text.as_bytes());
@@ -118,20 +103,12 @@ pub(super) fn signature_matches(key: &[u8], text: &str, signature: &str) -> bool
 fn string_to_sign(call: &Call) -> String {
     let header = |name: &str| header_text(call, name);
     let content_length = header("content-length");
-    let date = if call.headers.contains_key("x-ms-date") {
-        String::new()
-    } else {
-        header("date")
-    };
+    let date = if call.headers.contains_key("x-ms-date") { String::new() } else { header("date") };
     let lines = [
         call.method.as_str().to_owned(),
         header("content-encoding"),
         header("content-language"),
-        if content_length == "0" {
-            String::new()
-        } else {
-            content_length
-        },
+        if content_length == "0" { String::new() } else { content_length },
         header("content-md5"),
         header("content-type"),
         date,
@@ -149,19 +126,12 @@ fn string_to_sign(call: &Call) -> String {
 }
 
 fn header_text(call: &Call, name: &str) -> String {
-    call.headers
-        .get(name)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        .unwrap_or_default()
+    call.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }
 
 fn push_canonical_headers(text: &mut String, call: &Call) {
-    let mut names: Vec<&str> = call
-        .headers
-        .keys()
-        .map(|name| name.as_str())
-        .filter(|n| n.starts_with("x-ms-"))
-        .collect();
+    let mut names: Vec<&str> =
+        call.headers.keys().map(|name| name.as_str()).filter(|n| n.starts_with("x-ms-")).collect();
     // The service's collation puts `_` before digits, ASCII after them (§3.1).
     names.sort_by_key(|name| name.replace('_', "!"));
     for name in names {
@@ -176,11 +146,7 @@ fn push_canonical_headers(text: &mut String, call: &Call) {
 fn push_canonical_resource(text: &mut String, call: &Call) {
     text.push('/');
     text.push_str(&call.account);
-    text.push_str(if call.raw_path.is_empty() {
-        "/"
-    } else {
-        &call.raw_path
-    });
+    text.push_str(if call.raw_path.is_empty() { "/" } else { &call.raw_path });
     let mut pairs: Vec<&(String, String)> = call.query.pairs().iter().collect();
     pairs.sort();
     for same_name in pairs.chunk_by(|a, b| a.0 == b.0) {
@@ -198,16 +164,9 @@ mod tests {
     use hyper::header::{HeaderName, HeaderValue};
     use hyper::{HeaderMap, Method};
 
-    const WELL_KNOWN: &str =
-        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    const WELL_KNOWN: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-    fn signed(
-        method: Method,
-        path: &str,
-        query: &str,
-        headers: &[(&str, &str)],
-        signature: &str,
-    ) -> Call {
+    fn signed(method: Method, path: &str, query: &str, headers: &[(&str, &str)], signature: &str) -> Call {
         let mut map = HeaderMap::new();
         let authorization = format!("SharedKey devstoreaccount1:{signature}");
         let common = [
@@ -217,10 +176,7 @@ mod tests {
             ("authorization", &authorization),
         ];
         for (name, value) in common.iter().chain(headers) {
-            map.insert(
-                HeaderName::try_from(*name).unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            );
+            map.insert(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         Call::parse(method, path, query, map, |_| true).unwrap()
     }
@@ -255,10 +211,7 @@ mod tests {
                 "",
                 &[
                     ("content-length", "0"),
-                    (
-                        "x-ms-copy-source",
-                        "http://127.0.0.1:10000/devstoreaccount1/spec/dir/a.txt",
-                    ),
+                    ("x-ms-copy-source", "http://127.0.0.1:10000/devstoreaccount1/spec/dir/a.txt"),
                 ],
                 "vORTVjMeN1Gkfci9ugf4FK8bx2v5UwOj/HJ3INXceog=",
             ),
@@ -280,28 +233,16 @@ mod tests {
         for (method, path, query, headers, signature) in examples {
             let call = signed(method.clone(), path, query, headers, signature);
             let operation = call.operation().unwrap();
-            assert_eq!(
-                authenticate(&call, operation, &key, false).unwrap(),
-                Principal::Owner,
-                "{operation:?}"
-            );
+            assert_eq!(authenticate(&call, operation, &key, false).unwrap(), Principal::Owner, "{operation:?}");
             let stale = authenticate(&call, operation, &key, true).unwrap_err();
             assert_eq!(stale.code, "AuthenticationFailed");
 
-            let wrong = signature.replacen(
-                &signature[..1],
-                if signature.starts_with('A') { "B" } else { "A" },
-                1,
-            );
+            let wrong = signature.replacen(&signature[..1], if signature.starts_with('A') { "B" } else { "A" }, 1);
             let call = signed(method, path, query, headers, &wrong);
             let error = authenticate(&call, operation, &key, false).unwrap_err();
             let (element, detail) = &error.details[0];
             assert_eq!(*element, "AuthenticationErrorDetail");
-            assert!(
-                detail
-                    .contains("\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec"),
-                "{detail}"
-            );
+            assert!(detail.contains("\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec"), "{detail}");
         }
     }
 
@@ -315,10 +256,7 @@ mod tests {
             &[
                 ("host", "myaccount.blob.core.windows.net"),
                 ("content-length", "0"),
-                (
-                    "x-ms-copy-source",
-                    "https://myaccount.blob.core.windows.net/spec/dir/a.txt",
-                ),
+                ("x-ms-copy-source", "https://myaccount.blob.core.windows.net/spec/dir/a.txt"),
             ],
             "",
         );
@@ -332,13 +270,7 @@ mod tests {
 
     #[test]
     fn underscore_sorts_before_digits() {
-        let call = signed(
-            Method::PUT,
-            "/a/spec/b",
-            "",
-            &[("x-ms-meta-a1", "1"), ("x-ms-meta-a_1", "2")],
-            "",
-        );
+        let call = signed(Method::PUT, "/a/spec/b", "", &[("x-ms-meta-a1", "1"), ("x-ms-meta-a_1", "2")], "");
         assert!(string_to_sign(&call).contains("x-ms-meta-a_1:2\nx-ms-meta-a1:1\n"));
     }
 }

@@ -26,13 +26,8 @@ const HASHED_RANGE: u64 = 4 << 20;
 pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let kind = match call.header("x-ms-blob-type") {
         Some("BlockBlob") => Kind::unlisted(),
-        Some("AppendBlob") => Kind::Append {
-            blocks: 0,
-            sealed: false,
-        },
-        Some("PageBlob") => Kind::Page {
-            sequence: call.number("x-ms-blob-sequence-number")?.unwrap_or(0),
-        },
+        Some("AppendBlob") => Kind::Append { blocks: 0, sealed: false },
+        Some("PageBlob") => Kind::Page { sequence: call.number("x-ms-blob-sequence-number")?.unwrap_or(0) },
         Some(other) => return Err(ServiceError::invalid_header("x-ms-blob-type", other)),
         None => return Err(ServiceError::missing_header("x-ms-blob-type")),
     };
@@ -43,13 +38,9 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let content = match kind {
         Kind::Page { .. } => {
             let size = call.number("x-ms-blob-content-length")?;
-            let size =
-                size.ok_or_else(|| ServiceError::missing_header("x-ms-blob-content-length"))?;
+            let size = size.ok_or_else(|| ServiceError::missing_header("x-ms-blob-content-length"))?;
             if size % 512 != 0 {
-                return Err(ServiceError::invalid_header(
-                    "x-ms-blob-content-length",
-                    &size.to_string(),
-                ));
+                return Err(ServiceError::invalid_header("x-ms-blob-content-length", &size.to_string()));
             }
             Content::zeros(size)
         }
@@ -57,25 +48,16 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     };
     let mut blob = Blob::new(kind, content, 0, call.now);
     blob.properties = Properties::of_put(call);
-    let md5 = upload
-        .md5
-        .filter(|_| block_blob)
-        .map(|digest| STANDARD.encode(digest));
+    let md5 = upload.md5.filter(|_| block_blob).map(|digest| STANDARD.encode(digest));
     blob.properties.md5 = blob.properties.md5.or_else(|| md5.clone());
     blob.metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     blob.tags = sent_tags(call)?;
-    blob.tier = call
-        .header("x-ms-access-tier")
-        .map(Tier::parse)
-        .transpose()?;
+    blob.tier = call.header("x-ms-access-tier").map(Tier::parse).transpose()?;
     blob.tier_changed = blob.tier.map(|_| call.now);
 
     let mut reply = commit(server, call, blob)?;
     reply.set_optional("content-md5", md5.as_deref());
-    reply.set_optional(
-        "x-ms-content-crc64",
-        upload.crc64.map(crc64_header).as_deref(),
-    );
+    reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref());
     Ok(reply)
 }
 
@@ -85,9 +67,7 @@ pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
     let mut state = server.state(call.now);
     state.admit(call)?;
     blob.touch(state.ticks.next(), call.now);
-    let reply = Reply::new(StatusCode::CREATED)
-        .stamp(&blob)
-        .header("x-ms-request-server-encrypted", "true");
+    let reply = Reply::new(StatusCode::CREATED).stamp(&blob).header("x-ms-request-server-encrypted", "true");
     let entry = state.entry_or_new(address)?;
     if let Some(old) = &entry.base {
         // The service lets nobody change the type of a blob that is there.
@@ -101,10 +81,7 @@ pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
 }
 
 pub(super) fn sent_tags(call: &Call) -> Result<Tags, ServiceError> {
-    call.header("x-ms-tags")
-        .map(tags::from_header)
-        .transpose()
-        .map(Option::unwrap_or_default)
+    call.header("x-ms-tags").map(tags::from_header).transpose().map(Option::unwrap_or_default)
 }
 
 /// `x-ms-content-crc64`: little endian, Base64 (§9).
@@ -126,10 +103,7 @@ pub(super) fn get(server: &Server, call: &Call) -> Outcome {
         return Ok(reply);
     };
     let mut reply = Reply::new(StatusCode::PARTIAL_CONTENT).describe(call, entry, blob);
-    reply.set(
-        "content-range",
-        &format!("bytes {}-{}/{size}", range.start, range.end - 1),
-    );
+    reply.set("content-range", &format!("bytes {}-{}/{size}", range.start, range.end - 1));
     reply.set_optional("x-ms-blob-content-md5", md5);
     let content = blob.content.slice(range);
     drop(state);
@@ -139,17 +113,12 @@ pub(super) fn get(server: &Server, call: &Call) -> Outcome {
 }
 
 fn hash_range(call: &Call, content: &Content, reply: &mut Reply) -> Result<(), ServiceError> {
-    let (md5, crc) = (
-        call.flag("x-ms-range-get-content-md5"),
-        call.flag("x-ms-range-get-content-crc64"),
-    );
+    let (md5, crc) = (call.flag("x-ms-range-get-content-md5"), call.flag("x-ms-range-get-content-crc64"));
     if (md5 || crc) && content.len() > HASHED_RANGE {
         return Err(Code::OutOfRangeInput.into());
     }
     if md5 {
-        let digest = content
-            .chunks()
-            .fold(Md5::new(), |hash, chunk| hash.chain_update(chunk));
+        let digest = content.chunks().fold(Md5::new(), |hash, chunk| hash.chain_update(chunk));
         reply.set("content-md5", &STANDARD.encode(digest.finalize()));
     }
     if crc {
@@ -168,23 +137,16 @@ fn requested_range(call: &Call, size: u64) -> Result<Option<Range<u64>>, Service
         return Ok(None);
     };
     if start >= size {
-        return Err(ServiceError::from(Code::InvalidRange)
-            .with_header("content-range", format!("bytes */{size}")));
+        return Err(ServiceError::from(Code::InvalidRange).with_header("content-range", format!("bytes */{size}")));
     }
-    Ok(Some(
-        start..end.map_or(size, |end| size.min(end.saturating_add(1))),
-    ))
+    Ok(Some(start..end.map_or(size, |end| size.min(end.saturating_add(1)))))
 }
 
 /// `bytes=a-b` or `bytes=a-`, the end inclusive.
 pub(super) fn parse_range(header: &str) -> Option<(u64, Option<u64>)> {
     let (start, end) = header.strip_prefix("bytes=")?.split_once('-')?;
     let start = start.parse().ok()?;
-    let end = if end.is_empty() {
-        None
-    } else {
-        Some(end.parse().ok()?)
-    };
+    let end = if end.is_empty() { None } else { Some(end.parse().ok()?) };
     end.is_none_or(|end| end >= start).then_some((start, end))
 }
 
@@ -202,9 +164,7 @@ pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
 pub(super) fn metadata(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
     let (_, blob) = state.readable(call)?;
-    Ok(Reply::new(StatusCode::OK)
-        .stamp(blob)
-        .metadata(&blob.metadata))
+    Ok(Reply::new(StatusCode::OK).stamp(blob).metadata(&blob.metadata))
 }
 
 /// Set Blob Metadata (§10). Removes copy state (X15).
@@ -226,19 +186,13 @@ pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
     let ticks = state.ticks.next();
     let blob = state.writable(call)?;
     if let Kind::Page { sequence } = &mut blob.kind {
-        match (
-            call.header("x-ms-sequence-number-action"),
-            call.number("x-ms-blob-sequence-number")?,
-        ) {
+        match (call.header("x-ms-sequence-number-action"), call.number("x-ms-blob-sequence-number")?) {
             (Some("update"), Some(number)) => *sequence = number,
             (Some("max"), Some(number)) => *sequence = number.max(*sequence),
             (Some("increment"), None) => *sequence += 1,
             (None, _) => {}
             (Some(action), _) => {
-                return Err(ServiceError::invalid_header(
-                    "x-ms-sequence-number-action",
-                    action,
-                ));
+                return Err(ServiceError::invalid_header("x-ms-sequence-number-action", action));
             }
         }
         if let Some(size) = size.filter(|size| size % 512 == 0) {
@@ -256,9 +210,7 @@ pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
 /// Set Blob Tier (§10): leaves the ETag alone. Leaving the archive is instantaneous here but answers 202 like the real
 /// rehydration.
 pub(super) fn set_tier(server: &Server, call: &Call) -> Outcome {
-    let tier = call
-        .header("x-ms-access-tier")
-        .ok_or_else(|| ServiceError::missing_header("x-ms-access-tier"))?;
+    let tier = call.header("x-ms-access-tier").ok_or_else(|| ServiceError::missing_header("x-ms-access-tier"))?;
     let tier = Tier::parse(tier)?;
     let mut state = server.state(call.now);
     let blob = unconditional(&mut state, call)?;
@@ -268,11 +220,7 @@ pub(super) fn set_tier(server: &Server, call: &Call) -> Outcome {
     let rehydrates = blob.tier == Some(Tier::Archive) && tier != Tier::Archive;
     blob.tier = Some(tier);
     blob.tier_changed = Some(call.now);
-    Ok(Reply::new(if rehydrates {
-        StatusCode::ACCEPTED
-    } else {
-        StatusCode::OK
-    }))
+    Ok(Reply::new(if rehydrates { StatusCode::ACCEPTED } else { StatusCode::OK }))
 }
 
 /// Get Blob Tags (§10).
@@ -306,21 +254,14 @@ pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome 
 
 /// The current blob for operations that ask for no lease id but honour one that is sent. A pending destination is closed
 /// to them as well, and snapshots have tiers and tags of their own only in services newer than this one.
-fn unconditional<'a>(
-    state: &'a mut super::state::State,
-    call: &Call,
-) -> Result<&'a mut Blob, ServiceError> {
+fn unconditional<'a>(state: &'a mut super::state::State, call: &Call) -> Result<&'a mut Blob, ServiceError> {
     if call.snapshot().is_some() {
         return Err(Code::InvalidOperation.into());
     }
     state.readable(call)?;
     let entry = state.entry(call.blob()?)?;
     let blob = entry.base.as_mut().ok_or(Code::BlobNotFound)?;
-    if blob.is_pending() {
-        Err(Code::PendingCopyOperation.into())
-    } else {
-        Ok(blob)
-    }
+    if blob.is_pending() { Err(Code::PendingCopyOperation.into()) } else { Ok(blob) }
 }
 
 /// Snapshot Blob (§11): own metadata if any is sent. The base keeps its ETag; no lease id is needed.
@@ -355,10 +296,7 @@ pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
         let entry = state.entry(address)?;
         entry.snapshots.remove(id).ok_or(Code::BlobNotFound)?;
     } else {
-        if state
-            .find(address)?
-            .is_none_or(|entry| entry.base.is_none() && entry.staged.is_empty())
-        {
+        if state.find(address)?.is_none_or(|entry| entry.base.is_none() && entry.staged.is_empty()) {
             return Err(Code::BlobNotFound.into());
         }
         state.admit(call)?;
@@ -374,11 +312,7 @@ pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
         }
     }
     let container = state.container(&address.account, &address.container)?;
-    if container
-        .blobs
-        .get(&address.blob)
-        .is_some_and(|entry| entry.is_vacant())
-    {
+    if container.blobs.get(&address.blob).is_some_and(|entry| entry.is_vacant()) {
         container.blobs.remove(&address.blob);
     }
     Ok(Reply::new(StatusCode::ACCEPTED).header("x-ms-delete-type-permanent", "true"))
@@ -422,43 +356,29 @@ pub(super) fn lease_action(call: &Call) -> Result<Action, ServiceError> {
     let id = lease_id(call)?;
     let id = || id.ok_or_else(|| ServiceError::missing_header("x-ms-lease-id"));
     let proposed = uuid_header(call, "x-ms-proposed-lease-id")?;
-    match call
-        .header("x-ms-lease-action")
-        .ok_or_else(|| ServiceError::missing_header("x-ms-lease-action"))?
-    {
+    match call.header("x-ms-lease-action").ok_or_else(|| ServiceError::missing_header("x-ms-lease-action"))? {
         "acquire" => {
             let duration = call.header("x-ms-lease-duration");
-            let duration =
-                duration.ok_or_else(|| ServiceError::missing_header("x-ms-lease-duration"))?;
+            let duration = duration.ok_or_else(|| ServiceError::missing_header("x-ms-lease-duration"))?;
             let seconds = match duration.parse::<i64>() {
                 Ok(-1) => None,
                 Ok(seconds @ 15..=60) => Some(seconds as u64),
                 _ => {
-                    return Err(ServiceError::invalid_header(
-                        "x-ms-lease-duration",
-                        duration,
-                    ));
+                    return Err(ServiceError::invalid_header("x-ms-lease-duration", duration));
                 }
             };
             Ok(Action::Acquire { seconds, proposed })
         }
         "renew" => Ok(Action::Renew { id: id()? }),
         "change" => {
-            let proposed =
-                proposed.ok_or_else(|| ServiceError::missing_header("x-ms-proposed-lease-id"))?;
-            Ok(Action::Change {
-                id: id()?,
-                proposed,
-            })
+            let proposed = proposed.ok_or_else(|| ServiceError::missing_header("x-ms-proposed-lease-id"))?;
+            Ok(Action::Change { id: id()?, proposed })
         }
         "release" => Ok(Action::Release { id: id()? }),
         "break" => {
             let period = call.number("x-ms-lease-break-period")?;
             match period {
-                Some(61..) => Err(ServiceError::invalid_header(
-                    "x-ms-lease-break-period",
-                    "over 60",
-                )),
+                Some(61..) => Err(ServiceError::invalid_header("x-ms-lease-break-period", "over 60")),
                 _ => Ok(Action::Break { period }),
             }
         }

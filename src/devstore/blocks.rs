@@ -31,10 +31,7 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let mut reply = Reply::new(StatusCode::CREATED).header("x-ms-request-server-encrypted", "true");
     match (call.headers.contains_key("content-md5"), upload.md5) {
         (true, Some(digest)) => reply.set("content-md5", &STANDARD.encode(digest)),
-        _ => reply.set_optional(
-            "x-ms-content-crc64",
-            upload.crc64.map(crc64_header).as_deref(),
-        ),
+        _ => reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref()),
     }
     Ok(reply)
 }
@@ -58,19 +55,11 @@ fn admit_block(entry: &Entry, id: &str, limit: usize) -> Result<(), ServiceError
         let Kind::Block { blocks } = &base.kind else {
             return Err(Code::InvalidBlobType.into());
         };
-        if blocks
-            .first()
-            .is_some_and(|block| block.id.len() != id.len())
-        {
+        if blocks.first().is_some_and(|block| block.id.len() != id.len()) {
             return Err(Code::InvalidBlobOrBlock.into());
         }
     }
-    if entry
-        .staged
-        .keys()
-        .next()
-        .is_some_and(|other| other.len() != id.len())
-    {
+    if entry.staged.keys().next().is_some_and(|other| other.len() != id.len()) {
         return Err(Code::InvalidBlobOrBlock.into());
     }
     if entry.staged.len() >= limit {
@@ -80,10 +69,7 @@ fn admit_block(entry: &Entry, id: &str, limit: usize) -> Result<(), ServiceError
 }
 
 fn block_id(call: &Call) -> Result<String, ServiceError> {
-    let id = call
-        .query
-        .nonempty("blockid")
-        .ok_or(Code::MissingRequiredQueryParameter)?;
+    let id = call.query.nonempty("blockid").ok_or(Code::MissingRequiredQueryParameter)?;
     match STANDARD.decode(id) {
         Ok(bytes) if bytes.len() <= BLOCK_ID_BYTES => Ok(id.to_owned()),
         Ok(_) => Err(Code::OutOfRangeInput.into()),
@@ -100,10 +86,7 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let properties = Properties::sent(call).unwrap_or_default();
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     let tags = sent_tags(call)?;
-    let tier = call
-        .header("x-ms-access-tier")
-        .map(Tier::parse)
-        .transpose()?;
+    let tier = call.header("x-ms-access-tier").map(Tier::parse).transpose()?;
 
     let mut state = server.state(call.now);
     state.admit(call)?;
@@ -125,23 +108,15 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     blob.tags = tags;
     blob.tier = tier.or(old_tier);
     blob.tier_changed = blob.tier.map(|_| call.now);
-    let mut reply = Reply::new(StatusCode::CREATED)
-        .stamp(&blob)
-        .header("x-ms-request-server-encrypted", "true");
-    reply.set_optional(
-        "x-ms-content-crc64",
-        upload.crc64.map(crc64_header).as_deref(),
-    );
+    let mut reply = Reply::new(StatusCode::CREATED).stamp(&blob).header("x-ms-request-server-encrypted", "true");
+    reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref());
     state.entry_or_new(address)?.replace(blob);
     Ok(reply)
 }
 
 fn chosen_blocks(entry: &Entry, list: Vec<(Listed, String)>) -> Result<Arc<[Block]>, ServiceError> {
     let committed: HashMap<&str, &Content> = match entry.base.as_ref().map(|base| &base.kind) {
-        Some(Kind::Block { blocks }) => blocks
-            .iter()
-            .map(|block| (block.id.as_str(), &block.content))
-            .collect(),
+        Some(Kind::Block { blocks }) => blocks.iter().map(|block| (block.id.as_str(), &block.content)).collect(),
         Some(_) => return Err(Code::InvalidBlobType.into()),
         None => HashMap::new(),
     };
@@ -162,11 +137,7 @@ fn chosen_blocks(entry: &Entry, list: Vec<(Listed, String)>) -> Result<Arc<[Bloc
 
 /// Get Block List (§9).
 pub(super) fn list(server: &Server, call: &Call) -> Outcome {
-    let wanted = call
-        .query
-        .nonempty("blocklisttype")
-        .unwrap_or("committed")
-        .to_lowercase();
+    let wanted = call.query.nonempty("blocklisttype").unwrap_or("committed").to_lowercase();
     if !matches!(wanted.as_str(), "committed" | "uncommitted" | "all") {
         return Err(ServiceError::invalid_query("blocklisttype", &wanted));
     }
@@ -187,33 +158,22 @@ pub(super) fn list(server: &Server, call: &Call) -> Outcome {
     let mut document = Writer::new();
     document.open("BlockList", &[]);
     if wanted != "uncommitted" {
-        let blocks = committed
-            .iter()
-            .map(|block| (block.id.as_str(), block.content.len()));
+        let blocks = committed.iter().map(|block| (block.id.as_str(), block.content.len()));
         write_blocks(&mut document, "CommittedBlocks", blocks);
     }
     if wanted != "committed" && call.snapshot().is_none() {
-        let blocks = entry
-            .staged
-            .iter()
-            .map(|(id, content)| (id.as_str(), content.len()));
+        let blocks = entry.staged.iter().map(|(id, content)| (id.as_str(), content.len()));
         write_blocks(&mut document, "UncommittedBlocks", blocks);
     }
     document.close("BlockList");
     let reply = Reply::xml(document.finish());
     Ok(match blob {
-        Some(blob) => reply
-            .stamp(blob)
-            .header("x-ms-blob-content-length", blob.content.len().to_string()),
+        Some(blob) => reply.stamp(blob).header("x-ms-blob-content-length", blob.content.len().to_string()),
         None => reply.header("x-ms-blob-content-length", "0"),
     })
 }
 
-fn write_blocks<'a>(
-    document: &mut Writer,
-    name: &str,
-    blocks: impl Iterator<Item = (&'a str, u64)>,
-) {
+fn write_blocks<'a>(document: &mut Writer, name: &str, blocks: impl Iterator<Item = (&'a str, u64)>) {
     document.nest(name, |document| {
         for (id, size) in blocks {
             document.nest("Block", |document| {
@@ -269,7 +229,5 @@ pub(super) fn seal(server: &Server, call: &Call) -> Outcome {
     };
     *sealed = true;
     blob.touch(ticks, call.now);
-    Ok(Reply::new(StatusCode::OK)
-        .stamp(blob)
-        .header("x-ms-blob-sealed", "true"))
+    Ok(Reply::new(StatusCode::OK).stamp(blob).header("x-ms-blob-sealed", "true"))
 }

@@ -74,9 +74,7 @@ pub(super) fn parse_iso(text: &str) -> Option<SystemTime> {
 }
 
 fn numbers(text: &str, separator: char) -> Option<Vec<u64>> {
-    text.split(separator)
-        .map(|part| part.parse().ok())
-        .collect()
+    text.split(separator).map(|part| part.parse().ok()).collect()
 }
 
 fn since_epoch(time: SystemTime) -> Duration {
@@ -89,16 +87,11 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -117,18 +110,9 @@ mod tests {
     #[test]
     fn iso_and_rfc1123_agree() {
         for (text, http) in [
-            (
-                "2024-02-29T23:59:59.0000000Z",
-                "Thu, 29 Feb 2024 23:59:59 GMT",
-            ),
-            (
-                "1970-01-01T00:00:00.0000000Z",
-                "Thu, 01 Jan 1970 00:00:00 GMT",
-            ),
-            (
-                "2100-03-01T12:00:00.0000000Z",
-                "Mon, 01 Mar 2100 12:00:00 GMT",
-            ),
+            ("2024-02-29T23:59:59.0000000Z", "Thu, 29 Feb 2024 23:59:59 GMT"),
+            ("1970-01-01T00:00:00.0000000Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("2100-03-01T12:00:00.0000000Z", "Mon, 01 Mar 2100 12:00:00 GMT"),
         ] {
             let time = httpdate::parse_http_date(http).unwrap();
             assert_eq!(iso(time), text);
@@ -140,10 +124,7 @@ mod tests {
     fn sas_times_may_be_short() {
         let midnight = parse_iso("2030-01-01").unwrap();
         assert_eq!(parse_iso("2030-01-01T00:00Z"), Some(midnight));
-        assert_eq!(
-            parse_iso("2030-01-01T00:01:00Z"),
-            Some(midnight + Duration::from_secs(60))
-        );
+        assert_eq!(parse_iso("2030-01-01T00:01:00Z"), Some(midnight + Duration::from_secs(60)));
         assert_eq!(parse_iso("tomorrow"), None);
         assert_eq!(parse_iso("2030-13-01"), None);
     }

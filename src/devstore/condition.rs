@@ -60,13 +60,7 @@ impl Conditions {
     pub fn of_target(call: &Call) -> Result<Conditions, ServiceError> {
         Conditions::read(
             call,
-            [
-                "if-match",
-                "if-none-match",
-                "if-modified-since",
-                "if-unmodified-since",
-                "x-ms-if-tags",
-            ],
+            ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "x-ms-if-tags"],
         )
     }
 
@@ -88,10 +82,7 @@ impl Conditions {
         let [matches, none_matches, modified, unmodified, tags] = names;
         let date = |name: &str| {
             call.header(name)
-                .map(|text| {
-                    httpdate::parse_http_date(text)
-                        .map_err(|_| ServiceError::invalid_header(name, text))
-                })
+                .map(|text| httpdate::parse_http_date(text).map_err(|_| ServiceError::invalid_header(name, text)))
                 .transpose()
         };
         Ok(Conditions {
@@ -113,11 +104,8 @@ impl Conditions {
             return Err(Code::ConditionNotMet.into());
         }
         let changed = [
-            self.none_matches
-                .as_ref()
-                .map(|tag| !tag.matches(subject.etag)),
-            self.modified_since
-                .map(|since| subject.last_modified > since),
+            self.none_matches.as_ref().map(|tag| !tag.matches(subject.etag)),
+            self.modified_since.map(|since| subject.last_modified > since),
         ];
         if changed.iter().flatten().any(|met| *met) || changed.iter().all(Option::is_none) {
             return Ok(());
@@ -129,67 +117,38 @@ impl Conditions {
     pub fn check_write(&self, blob: Option<&Blob>) -> Result<(), ServiceError> {
         let (etags, dates) = (
             (self.matches.is_some(), self.none_matches.is_some()),
-            (
-                self.modified_since.is_some(),
-                self.unmodified_since.is_some(),
-            ),
+            (self.modified_since.is_some(), self.unmodified_since.is_some()),
         );
         // Allowed besides a single condition: If-None-Match + If-Modified-Since, If-Match + If-Unmodified-Since.
-        let conflict = etags == (true, true)
-            || dates == (true, true)
-            || (etags.0 && dates.0)
-            || (etags.1 && dates.1);
+        let conflict = etags == (true, true) || dates == (true, true) || (etags.0 && dates.0) || (etags.1 && dates.1);
         if conflict {
             return Err(Code::MultipleConditionHeadersNotSupported.into());
         }
         let Some(blob) = blob else {
-            let needs_blob =
-                self.matches.is_some() || self.unmodified_since.is_some() || self.tags.is_some();
-            return if needs_blob {
-                Err(Code::ConditionNotMet.into())
-            } else {
-                Ok(())
-            };
+            let needs_blob = self.matches.is_some() || self.unmodified_since.is_some() || self.tags.is_some();
+            return if needs_blob { Err(Code::ConditionNotMet.into()) } else { Ok(()) };
         };
         if self.none_matches == Some(Tag::Any) {
             return Err(Code::BlobAlreadyExists.into());
         }
-        if self.all_hold(blob)? {
-            Ok(())
-        } else {
-            Err(Code::ConditionNotMet.into())
-        }
+        if self.all_hold(blob)? { Ok(()) } else { Err(Code::ConditionNotMet.into()) }
     }
 
     /// On the source of a copy, where every unmet condition is 412.
     pub fn check_source(&self, blob: &Blob) -> Result<(), ServiceError> {
-        if self.all_hold(blob)? {
-            Ok(())
-        } else {
-            Err(Code::SourceConditionNotMet.into())
-        }
+        if self.all_hold(blob)? { Ok(()) } else { Err(Code::SourceConditionNotMet.into()) }
     }
 
     fn all_hold(&self, blob: &Blob) -> Result<bool, ServiceError> {
         let subject = subject(blob);
         Ok(self.required_hold(&subject)?
-            && self
-                .none_matches
-                .as_ref()
-                .is_none_or(|tag| !tag.matches(subject.etag))
-            && self
-                .modified_since
-                .is_none_or(|since| subject.last_modified > since))
+            && self.none_matches.as_ref().is_none_or(|tag| !tag.matches(subject.etag))
+            && self.modified_since.is_none_or(|since| subject.last_modified > since))
     }
 
     fn required_hold(&self, subject: &Subject) -> Result<bool, ServiceError> {
-        Ok(self
-            .matches
-            .as_ref()
-            .is_none_or(|tag| tag.matches(subject.etag))
-            && self
-                .unmodified_since
-                .is_none_or(|since| subject.last_modified <= since)
+        Ok(self.matches.as_ref().is_none_or(|tag| tag.matches(subject.etag))
+            && self.unmodified_since.is_none_or(|since| subject.last_modified <= since)
             && match &self.tags {
                 Some(predicate) => tags::matches(predicate, subject.tags)?,
                 None => true,
@@ -198,11 +157,7 @@ impl Conditions {
 }
 
 fn subject(blob: &Blob) -> Subject<'_> {
-    Subject {
-        etag: blob.etag,
-        last_modified: whole_seconds(blob.last_modified),
-        tags: &blob.tags,
-    }
+    Subject { etag: blob.etag, last_modified: whole_seconds(blob.last_modified), tags: &blob.tags }
 }
 
 #[cfg(test)]
@@ -227,89 +182,20 @@ mod tests {
         let none = Conditions::default();
         let rows = [
             (none.clone(), 200),
-            (
-                Conditions {
-                    matches: tag(7),
-                    ..none.clone()
-                },
-                200,
-            ),
-            (
-                Conditions {
-                    matches: tag(8),
-                    ..none.clone()
-                },
-                412,
-            ),
-            (
-                Conditions {
-                    none_matches: tag(7),
-                    ..none.clone()
-                },
-                304,
-            ),
-            (
-                Conditions {
-                    none_matches: tag(8),
-                    ..none.clone()
-                },
-                200,
-            ),
-            (
-                Conditions {
-                    modified_since: at(1000),
-                    ..none.clone()
-                },
-                304,
-            ),
-            (
-                Conditions {
-                    modified_since: at(999),
-                    ..none.clone()
-                },
-                200,
-            ),
-            (
-                Conditions {
-                    unmodified_since: at(1000),
-                    ..none.clone()
-                },
-                200,
-            ),
-            (
-                Conditions {
-                    unmodified_since: at(999),
-                    ..none.clone()
-                },
-                412,
-            ),
-            (
-                Conditions {
-                    none_matches: tag(7),
-                    modified_since: at(999),
-                    ..none.clone()
-                },
-                200,
-            ),
-            (
-                Conditions {
-                    none_matches: Some(Tag::Any),
-                    ..none.clone()
-                },
-                400,
-            ),
-            (
-                Conditions {
-                    tags: Some("a = 'b'".into()),
-                    ..none
-                },
-                412,
-            ),
+            (Conditions { matches: tag(7), ..none.clone() }, 200),
+            (Conditions { matches: tag(8), ..none.clone() }, 412),
+            (Conditions { none_matches: tag(7), ..none.clone() }, 304),
+            (Conditions { none_matches: tag(8), ..none.clone() }, 200),
+            (Conditions { modified_since: at(1000), ..none.clone() }, 304),
+            (Conditions { modified_since: at(999), ..none.clone() }, 200),
+            (Conditions { unmodified_since: at(1000), ..none.clone() }, 200),
+            (Conditions { unmodified_since: at(999), ..none.clone() }, 412),
+            (Conditions { none_matches: tag(7), modified_since: at(999), ..none.clone() }, 200),
+            (Conditions { none_matches: Some(Tag::Any), ..none.clone() }, 400),
+            (Conditions { tags: Some("a = 'b'".into()), ..none }, 412),
         ];
         for (conditions, status) in rows {
-            let got = conditions
-                .check_read(&blob())
-                .map_or_else(|error| error.status.as_u16(), |()| 200);
+            let got = conditions.check_read(&blob()).map_or_else(|error| error.status.as_u16(), |()| 200);
             assert_eq!(got, status, "{conditions:?}");
         }
     }
@@ -318,65 +204,20 @@ mod tests {
     fn writes_answer_409_or_412() {
         let none = Conditions::default();
         let rows = [
+            (Conditions { none_matches: Some(Tag::Any), ..none.clone() }, Some("BlobAlreadyExists"), None),
+            (Conditions { matches: Some(Tag::Any), ..none.clone() }, None, Some("ConditionNotMet")),
+            (Conditions { matches: tag(8), ..none.clone() }, Some("ConditionNotMet"), Some("ConditionNotMet")),
+            (Conditions { none_matches: tag(7), ..none.clone() }, Some("ConditionNotMet"), None),
+            (Conditions { matches: tag(7), unmodified_since: at(1000), ..none.clone() }, None, Some("ConditionNotMet")),
             (
-                Conditions {
-                    none_matches: Some(Tag::Any),
-                    ..none.clone()
-                },
-                Some("BlobAlreadyExists"),
-                None,
-            ),
-            (
-                Conditions {
-                    matches: Some(Tag::Any),
-                    ..none.clone()
-                },
-                None,
-                Some("ConditionNotMet"),
-            ),
-            (
-                Conditions {
-                    matches: tag(8),
-                    ..none.clone()
-                },
-                Some("ConditionNotMet"),
-                Some("ConditionNotMet"),
-            ),
-            (
-                Conditions {
-                    none_matches: tag(7),
-                    ..none.clone()
-                },
-                Some("ConditionNotMet"),
-                None,
-            ),
-            (
-                Conditions {
-                    matches: tag(7),
-                    unmodified_since: at(1000),
-                    ..none.clone()
-                },
-                None,
-                Some("ConditionNotMet"),
-            ),
-            (
-                Conditions {
-                    matches: tag(7),
-                    none_matches: tag(8),
-                    ..none
-                },
+                Conditions { matches: tag(7), none_matches: tag(8), ..none },
                 Some("MultipleConditionHeadersNotSupported"),
                 Some("MultipleConditionHeadersNotSupported"),
             ),
         ];
         let blob = blob();
         for (conditions, existing, missing) in rows {
-            let code = |blob| {
-                conditions
-                    .check_write(blob)
-                    .err()
-                    .map(|error| error.code.into_owned())
-            };
+            let code = |blob| conditions.check_write(blob).err().map(|error| error.code.into_owned());
             assert_eq!(code(Some(&blob)).as_deref(), existing, "{conditions:?}");
             assert_eq!(code(None).as_deref(), missing, "{conditions:?}");
         }
@@ -384,13 +225,7 @@ mod tests {
 
     #[test]
     fn sources_always_answer_412() {
-        let conditions = Conditions {
-            none_matches: tag(7),
-            ..Conditions::default()
-        };
-        assert_eq!(
-            conditions.check_source(&blob()).unwrap_err().code,
-            "SourceConditionNotMet"
-        );
+        let conditions = Conditions { none_matches: tag(7), ..Conditions::default() };
+        assert_eq!(conditions.check_source(&blob()).unwrap_err().code, "SourceConditionNotMet");
     }
 }

@@ -26,14 +26,8 @@ pub(super) fn create(server: &Server, call: &Call) -> Outcome {
     if containers.contains_key(name) {
         return Err(Code::ContainerAlreadyExists.into());
     }
-    let container = Container {
-        blobs: BTreeMap::new(),
-        etag,
-        last_modified: call.now,
-        metadata,
-        access,
-        lease: Lease::default(),
-    };
+    let container =
+        Container { blobs: BTreeMap::new(), etag, last_modified: call.now, metadata, access, lease: Lease::default() };
     let reply = stamp(Reply::new(StatusCode::CREATED), &container);
     containers.insert(name.to_owned(), container);
     Ok(reply)
@@ -45,10 +39,7 @@ pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
     let given = lease_id(call)?;
     let mut state = server.state(call.now);
     let container = state.container(&call.account, call.container()?)?;
-    container
-        .lease
-        .at(call.now)
-        .check_write(given, Holder::Container)?;
+    container.lease.at(call.now).check_write(given, Holder::Container)?;
     check_dates(call, container)?;
     state.containers(&call.account)?.remove(call.container()?);
     Ok(Reply::new(StatusCode::ACCEPTED))
@@ -56,18 +47,11 @@ pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
 
 /// The only conditions containers know are those on dates.
 fn check_dates(call: &Call, container: &Container) -> Result<(), ServiceError> {
-    let date = |name: &str| {
-        call.header(name)
-            .and_then(|text| httpdate::parse_http_date(text).ok())
-    };
+    let date = |name: &str| call.header(name).and_then(|text| httpdate::parse_http_date(text).ok());
     let modified = super::clock::whole_seconds(container.last_modified);
     let unmet = date("if-modified-since").is_some_and(|since| modified <= since)
         || date("if-unmodified-since").is_some_and(|since| modified > since);
-    if unmet {
-        Err(Code::ConditionNotMet.into())
-    } else {
-        Ok(())
-    }
+    if unmet { Err(Code::ConditionNotMet.into()) } else { Ok(()) }
 }
 
 /// Get Container Properties and Get Container Metadata.
@@ -77,14 +61,11 @@ pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
     let container = state.container(&call.account, call.container()?)?;
     let lease = container.lease.at(call.now);
     lease.check_read(given, Holder::Container)?;
-    let mut reply = stamp(
-        Reply::new(StatusCode::OK).metadata(&container.metadata),
-        container,
-    )
-    .header("x-ms-lease-state", lease.state())
-    .header("x-ms-lease-status", lease.status())
-    .header("x-ms-has-immutability-policy", "false")
-    .header("x-ms-has-legal-hold", "false");
+    let mut reply = stamp(Reply::new(StatusCode::OK).metadata(&container.metadata), container)
+        .header("x-ms-lease-state", lease.state())
+        .header("x-ms-lease-status", lease.status())
+        .header("x-ms-has-immutability-policy", "false")
+        .header("x-ms-has-legal-hold", "false");
     reply.set_optional("x-ms-lease-duration", lease.duration());
     reply.set_optional("x-ms-blob-public-access", container.access.name());
     Ok(reply)
@@ -111,10 +92,7 @@ fn change(server: &Server, call: &Call, apply: impl FnOnce(&mut Container)) -> O
     let mut state = server.state(call.now);
     let etag = ETag::from_ticks(state.ticks.next());
     let container = state.container(&call.account, call.container()?)?;
-    container
-        .lease
-        .at(call.now)
-        .check_read(given, Holder::Container)?;
+    container.lease.at(call.now).check_read(given, Holder::Container)?;
     check_dates(call, container)?;
     apply(container);
     container.etag = etag;

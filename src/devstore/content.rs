@@ -33,9 +33,7 @@ impl Extent {
 
     fn slice(&self, range: Range<u64>) -> Extent {
         match self {
-            Extent::Data(bytes) => {
-                Extent::Data(bytes.slice(range.start as usize..range.end as usize))
-            }
+            Extent::Data(bytes) => Extent::Data(bytes.slice(range.start as usize..range.end as usize)),
             Extent::Zeros(_) => Extent::Zeros(range.end - range.start),
         }
     }
@@ -73,11 +71,7 @@ impl Content {
 
     /// One content after the other.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Content>) -> Content {
-        Content::collect(
-            parts
-                .into_iter()
-                .flat_map(|part| part.extents.iter().map(|(_, extent)| extent.clone())),
-        )
+        Content::collect(parts.into_iter().flat_map(|part| part.extents.iter().map(|(_, extent)| extent.clone())))
     }
 
     /// `self` with the bytes from `offset` on replaced by `patch`, which must lie within `self`: a page write.
@@ -111,11 +105,7 @@ impl Content {
 
     /// The content in order, in pieces of at most 256 KiB. Owns its share of the content.
     pub fn chunks(&self) -> Chunks {
-        Chunks {
-            content: self.clone(),
-            extent: 0,
-            offset: 0,
-        }
+        Chunks { content: self.clone(), extent: 0, offset: 0 }
     }
 
     /// Everything in one buffer. Only for what is known to be small.
@@ -124,24 +114,18 @@ impl Content {
             return bytes.clone();
         }
         let mut all = BytesMut::with_capacity(self.len as usize);
-        self.chunks()
-            .for_each(|chunk| all.extend_from_slice(&chunk));
+        self.chunks().for_each(|chunk| all.extend_from_slice(&chunk));
         all.freeze()
     }
 
     fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = Extent> {
         let end = range.end.min(self.len);
-        let first = self
-            .extents
-            .partition_point(|(start, extent)| start + extent.len() <= range.start);
-        self.extents[first..]
-            .iter()
-            .take_while(move |(start, _)| *start < end)
-            .map(move |(start, extent)| {
-                let from = range.start.saturating_sub(*start);
-                let to = extent.len().min(end - start);
-                extent.slice(from.min(to)..to)
-            })
+        let first = self.extents.partition_point(|(start, extent)| start + extent.len() <= range.start);
+        self.extents[first..].iter().take_while(move |(start, _)| *start < end).map(move |(start, extent)| {
+            let from = range.start.saturating_sub(*start);
+            let to = extent.len().min(end - start);
+            extent.slice(from.min(to)..to)
+        })
     }
 
     /// Builds the offset table, dropping empty extents and joining neighbouring zeros.
@@ -156,10 +140,7 @@ impl Content {
                 _ => placed.push((here, extent)),
             }
         }
-        Content {
-            extents: placed.into(),
-            len,
-        }
+        Content { extents: placed.into(), len }
     }
 }
 
@@ -206,10 +187,7 @@ mod tests {
         assert_eq!(huge.slice(TIB - 5..TIB + 5).to_bytes(), vec![0; 5]);
         let patched = huge.overwrite(TIB / 2, &Content::from(Bytes::from_static(b"x")));
         assert_eq!(patched.len(), TIB);
-        assert_eq!(
-            patched.slice(TIB / 2 - 1..TIB / 2 + 2).to_bytes(),
-            b"\0x\0"[..]
-        );
+        assert_eq!(patched.slice(TIB / 2 - 1..TIB / 2 + 2).to_bytes(), b"\0x\0"[..]);
         assert_eq!(patched.written(), vec![TIB / 2..TIB / 2 + 1]);
     }
 
@@ -222,10 +200,7 @@ mod tests {
 
     #[test]
     fn chunks_are_bounded() {
-        let content = Content::concat([
-            &Content::zeros(CHUNK + 1),
-            &Content::from(Bytes::from_static(b"end")),
-        ]);
+        let content = Content::concat([&Content::zeros(CHUNK + 1), &Content::from(Bytes::from_static(b"end"))]);
         let lengths: Vec<usize> = content.chunks().map(|chunk| chunk.len()).collect();
         assert_eq!(lengths, [CHUNK as usize, 1, 3]);
     }

@@ -97,9 +97,7 @@ impl Server {
     ) -> Result<(), ControlError> {
         let blocks = match block {
             Some(block) if block == 0 || size.div_ceil(block) > SPARSE_BLOCKS => {
-                return Err(ControlError::Invalid(format!(
-                    "{size} bytes do not fit into blocks of {block}"
-                )));
+                return Err(ControlError::Invalid(format!("{size} bytes do not fit into blocks of {block}")));
             }
             Some(block) => (0..size.div_ceil(block))
                 .map(|number| Block {
@@ -109,81 +107,42 @@ impl Server {
                 .collect(),
             None => Arc::default(),
         };
-        let planted = Blob::new(
-            Kind::Block { blocks },
-            Content::zeros(size),
-            0,
-            SystemTime::now(),
-        );
+        let planted = Blob::new(Kind::Block { blocks }, Content::zeros(size), 0, SystemTime::now());
         self.plant_blob(account, container, blob, planted)
     }
 
     /// Puts a file in place for copies to read.
-    pub fn plant_file(
-        &self,
-        account: &str,
-        share: &str,
-        path: &str,
-        content: Content,
-    ) -> Result<(), ControlError> {
+    pub fn plant_file(&self, account: &str, share: &str, path: &str, content: Content) -> Result<(), ControlError> {
         if self.key(account).is_none() {
             return Err(ControlError::UnknownAccount(account.to_owned()));
         }
         let now = SystemTime::now();
-        let address = BlobAddress {
-            account: account.to_owned(),
-            container: share.to_owned(),
-            blob: path.to_owned(),
-        };
+        let address = BlobAddress { account: account.to_owned(), container: share.to_owned(), blob: path.to_owned() };
         let mut state = self.state(now);
         let file = Blob::new(Kind::unlisted(), content, state.ticks.next(), now);
         state.files.insert(address, file);
         Ok(())
     }
 
-    fn plant_blob(
-        &self,
-        account: &str,
-        container: &str,
-        blob: &str,
-        mut planted: Blob,
-    ) -> Result<(), ControlError> {
-        check_blob_name(blob)
-            .map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
+    fn plant_blob(&self, account: &str, container: &str, blob: &str, mut planted: Blob) -> Result<(), ControlError> {
+        check_blob_name(blob).map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
         let now = SystemTime::now();
         let mut state = self.state(now);
         planted.touch(state.ticks.next(), now);
         let container = make_container(&mut state, account, container, now)?;
-        container
-            .blobs
-            .entry(blob.to_owned())
-            .or_default()
-            .replace(planted);
+        container.blobs.entry(blob.to_owned()).or_default().replace(planted);
         Ok(())
     }
 
     /// The committed content of a blob in one piece.
-    pub fn content(
-        &self,
-        account: &str,
-        container: &str,
-        blob: &str,
-    ) -> Result<Bytes, ControlError> {
-        let address = BlobAddress {
-            account: account.to_owned(),
-            container: container.to_owned(),
-            blob: blob.to_owned(),
-        };
+    pub fn content(&self, account: &str, container: &str, blob: &str) -> Result<Bytes, ControlError> {
+        let address =
+            BlobAddress { account: account.to_owned(), container: container.to_owned(), blob: blob.to_owned() };
         let mut state = self.state(SystemTime::now());
-        let base = state
-            .entry(&address)
-            .ok()
-            .and_then(|entry| entry.base.as_ref());
+        let base = state.entry(&address).ok().and_then(|entry| entry.base.as_ref());
         let content = base.map(|base| base.content.clone());
         drop(state);
-        content
-            .map(|content| content.to_bytes())
-            .ok_or_else(|| ControlError::NotFound(address.to_string()))
+        content.map(|content| content.to_bytes()).ok_or_else(|| ControlError::NotFound(address.to_string()))
     }
 
     /// All copies, concluded ones first.
@@ -204,10 +163,7 @@ impl Server {
             CopyAction::Fail { status, code } => state.fail_copy(copy, status, &code, now),
             CopyAction::Trouble { status, code } => state.trouble_copy(copy, status, &code, now),
             CopyAction::Replace => {
-                return state
-                    .replace_copy(copy, now)
-                    .map(|new| Some(new.to_string()))
-                    .ok_or_else(unknown);
+                return state.replace_copy(copy, now).map(|new| Some(new.to_string())).ok_or_else(unknown);
             }
         };
         if known { Ok(None) } else { Err(unknown()) }
@@ -252,19 +208,15 @@ fn make_container<'a>(
     check_container_name(container)
         .map_err(|_| ControlError::Invalid(format!("{container:?} is no container name")))?;
     let etag = ETag::from_ticks(state.ticks.next());
-    let containers = state
-        .containers(account)
-        .map_err(|_| ControlError::UnknownAccount(account.to_owned()))?;
-    Ok(containers
-        .entry(container.to_owned())
-        .or_insert_with(|| Container {
-            blobs: Default::default(),
-            etag,
-            last_modified: now,
-            metadata: Metadata::new(),
-            access: Access::Private,
-            lease: Lease::default(),
-        }))
+    let containers = state.containers(account).map_err(|_| ControlError::UnknownAccount(account.to_owned()))?;
+    Ok(containers.entry(container.to_owned()).or_insert_with(|| Container {
+        blobs: Default::default(),
+        etag,
+        last_modified: now,
+        metadata: Metadata::new(),
+        access: Access::Private,
+        lease: Lease::default(),
+    }))
 }
 
 /// Answers a request below [`PREFIX`].
@@ -279,22 +231,10 @@ pub(super) async fn answer(server: &Server, request: Request<Incoming>) -> Reply
     route(server, &parts.method, path, &query, &body).unwrap_or_else(refuse)
 }
 
-fn route(
-    server: &Server,
-    method: &Method,
-    path: &str,
-    query: &Query,
-    body: &[u8],
-) -> Result<Reply, ControlError> {
-    let required = |name: &str| {
-        query
-            .nonempty(name)
-            .ok_or_else(|| ControlError::Invalid(format!("parameter {name} is missing")))
-    };
-    match (
-        method.as_str(),
-        path.split('/').collect::<Vec<_>>().as_slice(),
-    ) {
+fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8]) -> Result<Reply, ControlError> {
+    let required =
+        |name: &str| query.nonempty(name).ok_or_else(|| ControlError::Invalid(format!("parameter {name} is missing")));
+    match (method.as_str(), path.split('/').collect::<Vec<_>>().as_slice()) {
         ("GET", ["stats"]) => Ok(json(&server.statistics.snapshot())),
         ("POST", ["stats", "reset"]) => {
             server.statistics.reset();
@@ -311,24 +251,14 @@ fn route(
             Ok(done())
         }
         ("POST", ["sparse"]) => {
-            let (account, container, blob) = (
-                required("account")?,
-                required("container")?,
-                required("blob")?,
-            );
+            let (account, container, blob) = (required("account")?, required("container")?, required("blob")?);
             let block = query.nonempty("block").map(number).transpose()?;
             server.plant_sparse(account, container, blob, number(required("size")?)?, block)?;
             Ok(done())
         }
         ("POST", ["file"]) => {
-            let (account, share, path) =
-                (required("account")?, required("share")?, required("path")?);
-            server.plant_file(
-                account,
-                share,
-                path,
-                Content::from(Bytes::copy_from_slice(body)),
-            )?;
+            let (account, share, path) = (required("account")?, required("share")?, required("path")?);
+            server.plant_file(account, share, path, Content::from(Bytes::copy_from_slice(body)))?;
             Ok(done())
         }
         ("POST", ["faults"]) => {
@@ -345,36 +275,23 @@ fn route(
 
 fn copy_action(action: &str, query: &Query) -> Result<CopyAction, ControlError> {
     let failure = |default_status: u16, default_code: &str| {
-        let status = query
-            .nonempty("status")
-            .map(number::<u16>)
-            .transpose()?
-            .unwrap_or(default_status);
-        Ok((
-            status,
-            query.nonempty("code").unwrap_or(default_code).to_owned(),
-        ))
+        let status = query.nonempty("status").map(number::<u16>).transpose()?.unwrap_or(default_status);
+        Ok((status, query.nonempty("code").unwrap_or(default_code).to_owned()))
     };
     Ok(match action {
         "hold" => CopyAction::Hold,
         "release" => CopyAction::Release,
         "replace" => CopyAction::Replace,
-        "fail" => failure(404, "ResourceNotFound")
-            .map(|(status, code)| CopyAction::Fail { status, code })?,
-        "trouble" => {
-            failure(502, "BadGateway").map(|(status, code)| CopyAction::Trouble { status, code })?
-        }
+        "fail" => failure(404, "ResourceNotFound").map(|(status, code)| CopyAction::Fail { status, code })?,
+        "trouble" => failure(502, "BadGateway").map(|(status, code)| CopyAction::Trouble { status, code })?,
         other => {
-            return Err(ControlError::Invalid(format!(
-                "{other} is nothing that can be done to a copy"
-            )));
+            return Err(ControlError::Invalid(format!("{other} is nothing that can be done to a copy")));
         }
     })
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, ControlError> {
-    text.parse()
-        .map_err(|_| ControlError::Invalid(format!("{text} is not a number in range")))
+    text.parse().map_err(|_| ControlError::Invalid(format!("{text} is not a number in range")))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
@@ -383,10 +300,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
 
 fn json(value: &impl Serialize) -> Reply {
     // Plain structs of strings and numbers always serialize.
-    Reply::document(
-        "application/json",
-        serde_json::to_string(value).unwrap_or_default(),
-    )
+    Reply::document("application/json", serde_json::to_string(value).unwrap_or_default())
 }
 
 fn done() -> Reply {

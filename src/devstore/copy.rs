@@ -50,14 +50,7 @@ pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
         settings.tags = original.tags.clone();
     }
     let mut state = server.state(call.now);
-    let mut reply = begin(
-        &mut state,
-        call,
-        source,
-        original,
-        settings,
-        Timing::Immediately,
-    )?;
+    let mut reply = begin(&mut state, call, source, original, settings, Timing::Immediately)?;
     hashes.write(&mut reply);
     Ok(reply)
 }
@@ -70,10 +63,7 @@ pub(super) fn copies_tags(call: &Call) -> Result<bool, ServiceError> {
         }
         Some("COPY") => Ok(true),
         Some("REPLACE") | None => Ok(false),
-        Some(other) => Err(ServiceError::invalid_header(
-            "x-ms-copy-source-tag-option",
-            other,
-        )),
+        Some(other) => Err(ServiceError::invalid_header("x-ms-copy-source-tag-option", other)),
     }
 }
 
@@ -92,10 +82,7 @@ impl Settings {
         Ok(Settings {
             metadata: sent_metadata(call, server.limits.metadata_bytes)?,
             tags: sent_tags(call)?,
-            tier: call
-                .header("x-ms-access-tier")
-                .map(Tier::parse)
-                .transpose()?,
+            tier: call.header("x-ms-access-tier").map(Tier::parse).transpose()?,
             seal: call.flag("x-ms-seal-blob"),
         })
     }
@@ -120,10 +107,7 @@ fn begin(
     let tier = admit_destination(state, call, &original)?.filter(|tier| *tier != Tier::Archive);
     let source_etag = original.etag;
     let kind = match original.kind {
-        Kind::Append { blocks, .. } => Kind::Append {
-            blocks,
-            sealed: settings.seal,
-        },
+        Kind::Append { blocks, .. } => Kind::Append { blocks, sealed: settings.seal },
         other => other,
     };
     let finished = Blob {
@@ -155,11 +139,7 @@ fn begin(
 
 /// The destination's part of §13.2: free of a pending copy (C10), of the source's type (C7), not archived, and if leased
 /// then for ever (X5). Returns the tier an overwritten block blob hands on.
-fn admit_destination(
-    state: &mut State,
-    call: &Call,
-    original: &Blob,
-) -> Result<Option<Tier>, ServiceError> {
+fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<Option<Tier>, ServiceError> {
     state.admit(call)?;
     let Some(entry) = state.find(call.blob()?)? else {
         return Ok(None);
@@ -184,10 +164,7 @@ pub(super) fn abort(server: &Server, call: &Call) -> Outcome {
         Some(other) => return Err(ServiceError::invalid_header("x-ms-copy-action", other)),
         None => return Err(ServiceError::missing_header("x-ms-copy-action")),
     }
-    let id = call
-        .query
-        .nonempty("copyid")
-        .ok_or(Code::MissingRequiredQueryParameter)?;
+    let id = call.query.nonempty("copyid").ok_or(Code::MissingRequiredQueryParameter)?;
     let given = lease_id(call)?;
     let mut state = server.state(call.now);
     let entry = state.entry(call.blob()?)?;

@@ -79,14 +79,8 @@ pub(super) enum Timing {
 
 #[derive(Debug, Clone, Copy)]
 enum Progress {
-    Held {
-        bytes: u64,
-    },
-    Running {
-        bytes: u64,
-        since: SystemTime,
-        pace: CopyPace,
-    },
+    Held { bytes: u64 },
+    Running { bytes: u64, since: SystemTime, pace: CopyPace },
 }
 
 impl Progress {
@@ -94,15 +88,8 @@ impl Progress {
     fn bytes(self, now: SystemTime) -> u64 {
         match self {
             Progress::Held { bytes } => bytes,
-            Progress::Running {
-                pace: CopyPace::Immediate,
-                ..
-            } => u64::MAX,
-            Progress::Running {
-                bytes,
-                since,
-                pace: CopyPace::BytesPerSecond(rate),
-            } => {
+            Progress::Running { pace: CopyPace::Immediate, .. } => u64::MAX,
+            Progress::Running { bytes, since, pace: CopyPace::BytesPerSecond(rate) } => {
                 let elapsed = now.duration_since(since).unwrap_or_default();
                 bytes.saturating_add((elapsed.as_secs_f64() * rate as f64) as u64)
             }
@@ -129,11 +116,7 @@ pub(super) struct Copies {
 
 impl Copies {
     pub fn new(age_limit: Duration) -> Copies {
-        Copies {
-            pending: BTreeMap::new(),
-            concluded: VecDeque::new(),
-            age_limit,
-        }
+        Copies { pending: BTreeMap::new(), concluded: VecDeque::new(), age_limit }
     }
 
     fn remember(&mut self, summary: CopySummary) {
@@ -155,22 +138,15 @@ enum Verdict {
 impl State {
     /// Starts a copy into an admitted destination and returns the state it begins with. Copies at the pace `immediate`
     /// are done at once, and so is a copy of a blob onto itself, whose source would vanish under a placeholder.
-    pub fn begin_copy(
-        &mut self,
-        mut copy: NewCopy,
-        now: SystemTime,
-    ) -> Result<(CopyState, ETag), ServiceError> {
+    pub fn begin_copy(&mut self, mut copy: NewCopy, now: SystemTime) -> Result<(CopyState, ETag), ServiceError> {
         let from_blob = copy.source.service == Service::Blob;
-        let onto_itself =
-            from_blob && copy.source.snapshot.is_none() && copy.source.address == copy.destination;
+        let onto_itself = from_blob && copy.source.snapshot.is_none() && copy.source.address == copy.destination;
         let pace = match from_blob && copy.source.address.account == copy.destination.account {
             true => self.policy.copy_same_account,
             false => self.policy.copy_cross_account,
         };
         let held = self.policy.hold_new_copies || copy.timing == Timing::WhenReleased;
-        let immediate = onto_itself
-            || copy.timing == Timing::Immediately
-            || (pace == CopyPace::Immediate && !held);
+        let immediate = onto_itself || copy.timing == Timing::Immediately || (pace == CopyPace::Immediate && !held);
         let total = copy.finished.content.len();
         let mut state = CopyState {
             id: Uuid::new_v4(),
@@ -197,21 +173,9 @@ impl State {
         self.entry_or_new(&copy.destination)?.replace(placeholder);
         let progress = match held {
             true => Progress::Held { bytes: 0 },
-            false => Progress::Running {
-                bytes: 0,
-                since: now,
-                pace,
-            },
+            false => Progress::Running { bytes: 0, since: now, pace },
         };
-        self.copies.pending.insert(
-            state.id,
-            Transfer {
-                copy,
-                pace,
-                progress,
-                started: now,
-            },
-        );
+        self.copies.pending.insert(state.id, Transfer { copy, pace, progress, started: now });
         Ok((state, etag))
     }
 
@@ -225,17 +189,12 @@ impl State {
             match self.verdict(id, now) {
                 Verdict::Going(bytes) => self.show_progress(id, bytes),
                 Verdict::Done => self.conclude(id, CopyStatus::Success, None, now),
-                Verdict::Failed(description) => {
-                    self.conclude(id, CopyStatus::Failed, Some(description), now)
-                }
+                Verdict::Failed(description) => self.conclude(id, CopyStatus::Failed, Some(description), now),
                 Verdict::Vanished => {
                     if let Some(transfer) = self.copies.pending.remove(&id) {
                         let total = transfer.copy.finished.content.len();
                         let bytes = transfer.progress.bytes(now).min(total);
-                        self.copies.remember(CopySummary {
-                            status: "vanished",
-                            ..transfer.summary(id, bytes)
-                        });
+                        self.copies.remember(CopySummary { status: "vanished", ..transfer.summary(id, bytes) });
                     }
                 }
             }
@@ -245,9 +204,7 @@ impl State {
     /// What a copy reads, as it is now.
     pub fn source(&self, name: &SourceName) -> Option<&Blob> {
         match name.service {
-            Service::Blob => self
-                .entry_at(&name.address)?
-                .version(name.snapshot.as_deref()),
+            Service::Blob => self.entry_at(&name.address)?.version(name.snapshot.as_deref()),
             Service::File => self.files.get(&name.address),
         }
     }
@@ -261,17 +218,8 @@ impl State {
         let Some(transfer) = self.copies.pending.get(&id) else {
             return Verdict::Vanished;
         };
-        let NewCopy {
-            destination,
-            source,
-            source_etag,
-            source_expiry,
-            finished,
-            ..
-        } = &transfer.copy;
-        let base = self
-            .entry_at(destination)
-            .and_then(|entry| entry.base.as_ref());
+        let NewCopy { destination, source, source_etag, source_expiry, finished, .. } = &transfer.copy;
+        let base = self.entry_at(destination).and_then(|entry| entry.base.as_ref());
         let copy = base.and_then(|base| base.copy.as_ref());
         if copy.is_none_or(|copy| copy.id != id || copy.status != CopyStatus::Pending) {
             return Verdict::Vanished;
@@ -285,9 +233,7 @@ impl State {
         }
         let total = finished.content.len();
         let readable_until = source_expiry.map_or(now, |expiry| expiry.min(now));
-        if transfer.progress.bytes(readable_until) >= total
-            && !matches!(transfer.progress, Progress::Held { .. })
-        {
+        if transfer.progress.bytes(readable_until) >= total && !matches!(transfer.progress, Progress::Held { .. }) {
             return Verdict::Done;
         }
         if readable_until < now {
@@ -308,10 +254,7 @@ impl State {
         let destination = transfer.copy.destination.clone();
         let source = transfer.copy.finished.content.clone();
         let ticks = self.ticks.next();
-        let Ok(Some(base)) = self
-            .find(&destination)
-            .map(|entry| entry.and_then(|entry| entry.base.as_mut()))
-        else {
+        let Ok(Some(base)) = self.find(&destination).map(|entry| entry.and_then(|entry| entry.base.as_mut())) else {
             return;
         };
         let Some(state) = base.copy.as_mut().filter(|state| state.bytes != bytes) else {
@@ -324,21 +267,13 @@ impl State {
         }
     }
 
-    fn conclude(
-        &mut self,
-        id: Uuid,
-        status: CopyStatus,
-        description: Option<String>,
-        now: SystemTime,
-    ) {
+    fn conclude(&mut self, id: Uuid, status: CopyStatus, description: Option<String>, now: SystemTime) {
         let Some(Transfer { copy, progress, .. }) = self.copies.pending.remove(&id) else {
             return;
         };
         let ticks = self.ticks.next();
         let total = copy.finished.content.len();
-        let Ok(Some(base)) = self
-            .find(&copy.destination)
-            .map(|entry| entry.and_then(|entry| entry.base.as_mut()))
+        let Ok(Some(base)) = self.find(&copy.destination).map(|entry| entry.and_then(|entry| entry.base.as_mut()))
         else {
             return;
         };
@@ -364,21 +299,9 @@ impl State {
     }
 
     /// Abort Copy Blob on a destination that exists: only the pending copy of that id (X11).
-    pub fn abort_copy(
-        &mut self,
-        destination: &BlobAddress,
-        id: &str,
-        now: SystemTime,
-    ) -> Result<(), ServiceError> {
-        let base = self
-            .entry(destination)?
-            .base
-            .as_ref()
-            .ok_or(Code::BlobNotFound)?;
-        let pending = base
-            .copy
-            .as_ref()
-            .filter(|copy| copy.status == CopyStatus::Pending);
+    pub fn abort_copy(&mut self, destination: &BlobAddress, id: &str, now: SystemTime) -> Result<(), ServiceError> {
+        let base = self.entry(destination)?.base.as_ref().ok_or(Code::BlobNotFound)?;
+        let pending = base.copy.as_ref().filter(|copy| copy.status == CopyStatus::Pending);
         let pending = pending.ok_or(Code::NoPendingCopyOperation)?.id;
         if id.parse() != Ok(pending) {
             return Err(Code::CopyIdMismatch.into());
@@ -390,18 +313,10 @@ impl State {
     /// Every copy known, concluded ones first.
     pub fn copy_summaries(&self, now: SystemTime) -> Vec<CopySummary> {
         let pending = self.copies.pending.iter().map(|(id, transfer)| {
-            let bytes = transfer
-                .progress
-                .bytes(now)
-                .min(transfer.copy.finished.content.len());
+            let bytes = transfer.progress.bytes(now).min(transfer.copy.finished.content.len());
             transfer.summary(*id, bytes)
         });
-        self.copies
-            .concluded
-            .iter()
-            .cloned()
-            .chain(pending)
-            .collect()
+        self.copies.concluded.iter().cloned().chain(pending).collect()
     }
 
     /// Freezes a pending copy. False when there is no such copy.
@@ -410,9 +325,7 @@ impl State {
         transfer
             .map(|transfer| {
                 let total = transfer.copy.finished.content.len();
-                transfer.progress = Progress::Held {
-                    bytes: transfer.progress.bytes(now).min(total),
-                };
+                transfer.progress = Progress::Held { bytes: transfer.progress.bytes(now).min(total) };
             })
             .is_some()
     }
@@ -423,11 +336,7 @@ impl State {
             return false;
         };
         if let Progress::Held { bytes } = transfer.progress {
-            transfer.progress = Progress::Running {
-                bytes,
-                since: now,
-                pace: transfer.pace,
-            };
+            transfer.progress = Progress::Running { bytes, since: now, pace: transfer.pace };
         }
         self.describe_copy(id, None);
         self.advance(now);
@@ -468,10 +377,7 @@ impl State {
     /// destination, from the beginning and held. Returns the new id.
     pub fn replace_copy(&mut self, id: Uuid, now: SystemTime) -> Option<Uuid> {
         let transfer = self.copies.pending.remove(&id)?;
-        self.copies.remember(CopySummary {
-            status: "aborted",
-            ..transfer.summary(id, 0)
-        });
+        self.copies.remember(CopySummary { status: "aborted", ..transfer.summary(id, 0) });
         let ticks = self.ticks.next();
         let new = Uuid::new_v4();
         let base = self.find(&transfer.copy.destination).ok()??.base.as_mut()?;
@@ -481,14 +387,7 @@ impl State {
         copy.description = None;
         base.touch(ticks, now);
         let progress = Progress::Held { bytes: 0 };
-        self.copies.pending.insert(
-            new,
-            Transfer {
-                progress,
-                started: now,
-                ..transfer
-            },
-        );
+        self.copies.pending.insert(new, Transfer { progress, started: now, ..transfer });
         Some(new)
     }
 }
@@ -522,32 +421,14 @@ fn summary(copy: &NewCopy, state: &CopyState) -> CopySummary {
 fn placeholder(finished: &Blob, state: CopyState) -> Blob {
     let (kind, content) = match &finished.kind {
         Kind::Block { .. } => (Kind::unlisted(), Content::default()),
-        Kind::Append { .. } => (
-            Kind::Append {
-                blocks: 0,
-                sealed: false,
-            },
-            Content::default(),
-        ),
-        Kind::Page { sequence } => (
-            Kind::Page {
-                sequence: *sequence,
-            },
-            Content::zeros(finished.content.len()),
-        ),
+        Kind::Append { .. } => (Kind::Append { blocks: 0, sealed: false }, Content::default()),
+        Kind::Page { sequence } => (Kind::Page { sequence: *sequence }, Content::zeros(finished.content.len())),
     };
-    let mut blob = Blob {
-        kind,
-        content,
-        copy: Some(state),
-        ..finished.clone()
-    };
+    let mut blob = Blob { kind, content, copy: Some(state), ..finished.clone() };
     blob.properties.md5 = None;
     blob
 }
 
 fn failed_reading(status: u16, code: &str) -> Verdict {
-    Verdict::Failed(format!(
-        "{status} {code} \"Copy failed when reading the source.\""
-    ))
+    Verdict::Failed(format!("{status} {code} \"Copy failed when reading the source.\""))
 }

@@ -24,13 +24,7 @@ impl ServiceError {
     /// An error that is not in the table, as injected faults are.
     pub fn custom(status: StatusCode, code: String) -> ServiceError {
         let message = Cow::Owned(format!("Injected fault {code}."));
-        ServiceError {
-            status,
-            code: Cow::Owned(code),
-            message,
-            details: Vec::new(),
-            headers: Vec::new(),
-        }
+        ServiceError { status, code: Cow::Owned(code), message, details: Vec::new(), headers: Vec::new() }
     }
 
     pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> ServiceError {
@@ -55,9 +49,7 @@ impl ServiceError {
 
     /// 400 for a header whose value cannot be used, naming it as the service does.
     pub fn invalid_header(name: &str, value: &str) -> ServiceError {
-        ServiceError::from(Code::InvalidHeaderValue)
-            .with_detail("HeaderName", name)
-            .with_detail("HeaderValue", value)
+        ServiceError::from(Code::InvalidHeaderValue).with_detail("HeaderName", name).with_detail("HeaderValue", value)
     }
 
     /// 400 for a required header that was not sent.

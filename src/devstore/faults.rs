@@ -91,15 +91,8 @@ impl Fault {
     /// The refusal this rule orders.
     pub(super) fn error(&self) -> Option<ServiceError> {
         let status = StatusCode::from_u16(self.status?).ok()?;
-        let default = if status == StatusCode::SERVICE_UNAVAILABLE {
-            "ServerBusy"
-        } else {
-            "InternalError"
-        };
-        let error = ServiceError::custom(
-            status,
-            self.code.clone().unwrap_or_else(|| default.to_owned()),
-        );
+        let default = if status == StatusCode::SERVICE_UNAVAILABLE { "ServerBusy" } else { "InternalError" };
+        let error = ServiceError::custom(status, self.code.clone().unwrap_or_else(|| default.to_owned()));
         Some(match self.retry_after {
             Some(seconds) => error.with_header("retry-after", seconds.to_string()),
             None => error,
@@ -107,10 +100,7 @@ impl Fault {
     }
 
     pub(super) fn damage(&self) -> Damage {
-        Damage {
-            truncate: self.truncate_body,
-            stall: self.stall_body_ms.map(Duration::from_millis),
-        }
+        Damage { truncate: self.truncate_body, stall: self.stall_body_ms.map(Duration::from_millis) }
     }
 
     fn matches(&self, operation: &str, call: &Call) -> bool {
@@ -119,10 +109,7 @@ impl Fault {
             _ => "",
         };
         (self.operation == "*" || self.operation == operation)
-            && self
-                .blob_prefix
-                .as_deref()
-                .is_none_or(|prefix| blob.starts_with(prefix))
+            && self.blob_prefix.as_deref().is_none_or(|prefix| blob.starts_with(prefix))
     }
 }
 
@@ -143,10 +130,7 @@ impl Faults {
     pub fn hit(&self, operation: &str, call: &Call) -> Option<Fault> {
         let mut rules = self.rules();
         let mut hit = None;
-        for rule in rules
-            .iter_mut()
-            .filter(|rule| rule.matches(operation, call))
-        {
+        for rule in rules.iter_mut().filter(|rule| rule.matches(operation, call)) {
             if rule.skip > 0 {
                 rule.skip -= 1;
             } else {

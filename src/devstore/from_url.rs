@@ -29,17 +29,12 @@ pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
     match call.header("x-ms-blob-type") {
         Some("BlockBlob") => {}
         other => {
-            return Err(ServiceError::invalid_header(
-                "x-ms-blob-type",
-                other.unwrap_or(""),
-            ));
+            return Err(ServiceError::invalid_header("x-ms-blob-type", other.unwrap_or("")));
         }
     }
     let original = read(server, call)?;
     if original.content.len() > server.limits.put_blob_from_url_bytes {
-        return Err(cannot_verify(
-            ServiceError::from(Code::RequestBodyTooLarge).with_status(StatusCode::CONFLICT),
-        ));
+        return Err(cannot_verify(ServiceError::from(Code::RequestBodyTooLarge).with_status(StatusCode::CONFLICT)));
     }
     let hashes = check_source_hash(call, &original.content)?;
     let inherits = call.header("x-ms-copy-source-blob-properties") != Some("false");
@@ -51,15 +46,8 @@ pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
         None => Properties::default(),
     };
     blob.metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
-    blob.tags = if copies_tags(call)? {
-        original.tags
-    } else {
-        sent_tags(call)?
-    };
-    blob.tier = call
-        .header("x-ms-access-tier")
-        .map(Tier::parse)
-        .transpose()?;
+    blob.tags = if copies_tags(call)? { original.tags } else { sent_tags(call)? };
+    blob.tier = call.header("x-ms-access-tier").map(Tier::parse).transpose()?;
     let mut reply = commit(server, call, blob)?;
     hashes.write(&mut reply);
     Ok(reply)
@@ -69,11 +57,7 @@ pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
 fn merge(sent: Properties, call: &Call, source: Properties) -> Properties {
     let typed = call.headers.contains_key("x-ms-blob-content-type");
     Properties {
-        content_type: if typed {
-            sent.content_type
-        } else {
-            source.content_type
-        },
+        content_type: if typed { sent.content_type } else { source.content_type },
         encoding: sent.encoding.or(source.encoding),
         language: sent.language.or(source.language),
         md5: sent.md5.or(source.md5),
@@ -121,16 +105,10 @@ fn read(server: &Server, call: &Call) -> Result<Blob, ServiceError> {
     Ok(blob.clone())
 }
 
-fn read_range(
-    server: &Server,
-    call: &Call,
-    limit: u64,
-) -> Result<(Content, SourceHash), ServiceError> {
+fn read_range(server: &Server, call: &Call, limit: u64) -> Result<(Content, SourceHash), ServiceError> {
     let range = call.header("x-ms-source-range");
     let range = range
-        .map(|text| {
-            parse_range(text).ok_or_else(|| ServiceError::invalid_header("x-ms-source-range", text))
-        })
+        .map(|text| parse_range(text).ok_or_else(|| ServiceError::invalid_header("x-ms-source-range", text)))
         .transpose()?;
     let blob = read(server, call)?;
     let content = match range {
@@ -146,8 +124,7 @@ fn read_range(
         }
     };
     if content.len() > limit {
-        return Err(ServiceError::from(Code::RequestBodyTooLarge)
-            .with_detail("MaxLimit", limit.to_string()));
+        return Err(ServiceError::from(Code::RequestBodyTooLarge).with_detail("MaxLimit", limit.to_string()));
     }
     let hashes = check_source_hash(call, &content)?;
     Ok((content, hashes))
@@ -168,23 +145,14 @@ impl SourceHash {
 }
 
 /// Verifies `x-ms-source-content-md5` or `-crc64` against what was read.
-pub(super) fn check_source_hash(
-    call: &Call,
-    content: &Content,
-) -> Result<SourceHash, ServiceError> {
-    let (md5, crc64) = (
-        call.header("x-ms-source-content-md5"),
-        call.header("x-ms-source-content-crc64"),
-    );
+pub(super) fn check_source_hash(call: &Call, content: &Content) -> Result<SourceHash, ServiceError> {
+    let (md5, crc64) = (call.header("x-ms-source-content-md5"), call.header("x-ms-source-content-crc64"));
     if md5.is_some() && crc64.is_some() {
         return Err(Code::BothCrc64AndMd5HeaderPresent.into());
     }
     let mut verified = SourceHash::default();
     if let Some(sent) = md5 {
-        let digest = content
-            .chunks()
-            .fold(Md5::new(), |hash, chunk| hash.chain_update(chunk))
-            .finalize();
+        let digest = content.chunks().fold(Md5::new(), |hash, chunk| hash.chain_update(chunk)).finalize();
         if digest[..] != parse_md5(sent)? {
             return Err(Code::Md5Mismatch.into());
         }

@@ -70,18 +70,12 @@ async fn connection(stream: TcpStream, server: Arc<Server>) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let service = service_fn(move |request| exchange(Arc::clone(&server), request));
-    if let Err(error) = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-    {
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "connection ended");
     }
 }
 
-async fn exchange(
-    server: Arc<Server>,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, HangUp> {
+async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<ReplyBody>, HangUp> {
     if request.uri().path().starts_with(control::PREFIX) {
         let reply = control::answer(&server, request).await;
         return Ok(respond(&server, reply, Damage::default()));
@@ -90,10 +84,7 @@ async fn exchange(
     let head = request.method() == Method::HEAD;
     let common = Common::of(&request, &id);
     let (parts, body) = request.into_parts();
-    let (path, query) = (
-        parts.uri.path().to_owned(),
-        parts.uri.query().unwrap_or("").to_owned(),
-    );
+    let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or("").to_owned());
     let mut record = RequestRecord {
         operation: "Unknown",
         method: parts.method.to_string(),
@@ -101,9 +92,7 @@ async fn exchange(
         query: super::request::redact(&query),
         status: 0,
     };
-    let call = Call::parse(parts.method, &path, &query, parts.headers, |account| {
-        server.key(account).is_some()
-    });
+    let call = Call::parse(parts.method, &path, &query, parts.headers, |account| server.key(account).is_some());
     let named = call.and_then(|call| Ok((call.operation()?, call)));
     let mut body = Some(body);
     let mut damage = Damage::default();
@@ -141,9 +130,7 @@ async fn run(
     body: &mut Option<Incoming>,
     fault: Option<Fault>,
 ) -> Result<Outcome, HangUp> {
-    let delay = fault.as_ref().map_or(Duration::ZERO, |fault| {
-        Duration::from_millis(fault.delay_ms)
-    });
+    let delay = fault.as_ref().map_or(Duration::ZERO, |fault| Duration::from_millis(fault.delay_ms));
     if !(server.latency + delay).is_zero() {
         tokio::time::sleep(server.latency + delay).await;
         call.now = std::time::SystemTime::now();
@@ -165,12 +152,7 @@ async fn run(
     Ok(error.map_or(outcome, Err))
 }
 
-async fn carry_out(
-    server: &Server,
-    mut call: Call,
-    operation: Operation,
-    body: &mut Option<Incoming>,
-) -> Outcome {
+async fn carry_out(server: &Server, mut call: Call, operation: Operation, body: &mut Option<Incoming>) -> Outcome {
     check_version(&call)?;
     server.admit(&mut call, operation)?;
     let upload = match call.method {
@@ -198,13 +180,10 @@ async fn receive(
     operation: Operation,
     body: &mut Option<Incoming>,
 ) -> Result<Upload, ServiceError> {
-    let length: u64 = call
-        .number("content-length")?
-        .ok_or(Code::MissingContentLengthHeader)?;
+    let length: u64 = call.number("content-length")?.ok_or(Code::MissingContentLengthHeader)?;
     let limit = server.body_limit(operation);
     if length > limit {
-        return Err(ServiceError::from(Code::RequestBodyTooLarge)
-            .with_detail("MaxLimit", limit.to_string()));
+        return Err(ServiceError::from(Code::RequestBodyTooLarge).with_detail("MaxLimit", limit.to_string()));
     }
     let sent_md5 = call.header("content-md5").map(parse_md5).transpose()?;
     let sent_crc64 = call.header("x-ms-content-crc64");
@@ -239,19 +218,11 @@ async fn receive(
     if operation.carries_payload() {
         server.statistics.count_in(bytes.len() as u64);
     }
-    Ok(Upload {
-        bytes: bytes.freeze(),
-        md5,
-        crc64: Some(crc64),
-    })
+    Ok(Upload { bytes: bytes.freeze(), md5, crc64: Some(crc64) })
 }
 
 pub(super) fn parse_md5(text: &str) -> Result<[u8; 16], ServiceError> {
-    STANDARD
-        .decode(text)
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Code::InvalidMd5.into())
+    STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| Code::InvalidMd5.into())
 }
 
 async fn drain(mut body: Incoming) {
@@ -274,13 +245,7 @@ struct Common {
 
 impl Common {
     fn of(request: &Request<Incoming>, id: &str) -> Common {
-        let text = |name: &str| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
+        let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Common {
             request_id: id.to_owned(),
             version: text("x-ms-version").unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
@@ -292,30 +257,19 @@ impl Common {
         reply.set("x-ms-request-id", &self.request_id);
         reply.set("x-ms-version", &self.version);
         reply.set_optional("x-ms-client-request-id", self.client_request_id.as_deref());
-        reply.set(
-            "server",
-            concat!("blobcp-devstore/", env!("CARGO_PKG_VERSION")),
-        );
+        reply.set("server", concat!("blobcp-devstore/", env!("CARGO_PKG_VERSION")));
         reply.set("date", &rfc1123(std::time::SystemTime::now()));
     }
 }
 
 fn respond(server: &Server, reply: Reply, damage: Damage) -> Response<ReplyBody> {
-    let Reply {
-        status,
-        mut headers,
-        body,
-    } = reply;
+    let Reply { status, mut headers, body } = reply;
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     // A HEAD answer has its length set by its handler and an empty body.
     if !bodiless && !headers.contains_key("content-length") {
         announce(&mut headers, body.len());
     }
-    let damage = if matches!(body, Payload::Empty) {
-        Damage::default()
-    } else {
-        damage
-    };
+    let damage = if matches!(body, Payload::Empty) { Damage::default() } else { damage };
     let mut response = Response::new(ReplyBody::new(body, damage, &server.statistics.bytes_out));
     *response.status_mut() = status;
     *response.headers_mut() = headers;

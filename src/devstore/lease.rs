@@ -45,10 +45,7 @@ impl Term {
             None => Term::Infinite,
             Some(seconds) => {
                 let length = Duration::from_secs(seconds);
-                Term::Finite {
-                    length,
-                    until: now + length,
-                }
+                Term::Finite { length, until: now + length }
             }
         }
     }
@@ -56,10 +53,7 @@ impl Term {
     fn renewed(self, now: SystemTime) -> Term {
         match self {
             Term::Infinite => Term::Infinite,
-            Term::Finite { length, .. } => Term::Finite {
-                length,
-                until: now + length,
-            },
+            Term::Finite { length, .. } => Term::Finite { length, until: now + length },
         }
     }
 }
@@ -114,10 +108,9 @@ impl Lease {
     /// The state at `now`.
     pub fn at(self, now: SystemTime) -> Lease {
         match self {
-            Lease::Leased {
-                id,
-                term: term @ Term::Finite { until, .. },
-            } if until <= now => Lease::Expired { id, term },
+            Lease::Leased { id, term: term @ Term::Finite { until, .. } } if until <= now => {
+                Lease::Expired { id, term }
+            }
             Lease::Breaking { id, until } if until <= now => Lease::Broken { id },
             other => other,
         }
@@ -145,27 +138,15 @@ impl Lease {
     /// `x-ms-lease-duration`, only while leased.
     pub fn duration(self) -> Option<&'static str> {
         match self {
-            Lease::Leased {
-                term: Term::Infinite,
-                ..
-            } => Some("infinite"),
-            Lease::Leased {
-                term: Term::Finite { .. },
-                ..
-            } => Some("fixed"),
+            Lease::Leased { term: Term::Infinite, .. } => Some("infinite"),
+            Lease::Leased { term: Term::Finite { .. }, .. } => Some("fixed"),
             _ => None,
         }
     }
 
     /// Whether a finite lease is held: not enough for a copy destination (X5).
     pub fn is_finite(self) -> bool {
-        matches!(
-            self,
-            Lease::Leased {
-                term: Term::Finite { .. },
-                ..
-            }
-        )
+        matches!(self, Lease::Leased { term: Term::Finite { .. }, .. })
     }
 
     /// Rows "write with A / B / none".
@@ -210,24 +191,14 @@ impl Lease {
         Ok(new.at(now))
     }
 
-    fn acquire(
-        self,
-        seconds: Option<u64>,
-        proposed: Option<Uuid>,
-        now: SystemTime,
-    ) -> Result<Lease, Code> {
+    fn acquire(self, seconds: Option<u64>, proposed: Option<Uuid>, now: SystemTime) -> Result<Lease, Code> {
         match self {
             Lease::Leased { id, .. } if Some(id) != proposed => Err(Code::LeaseAlreadyPresent),
-            Lease::Breaking { id, .. } if Some(id) == proposed => {
-                Err(Code::LeaseIsBreakingAndCannotBeAcquired)
-            }
+            Lease::Breaking { id, .. } if Some(id) == proposed => Err(Code::LeaseIsBreakingAndCannotBeAcquired),
             Lease::Breaking { .. } => Err(Code::LeaseAlreadyPresent),
             _ => {
                 let id = proposed.unwrap_or_else(Uuid::new_v4);
-                Ok(Lease::Leased {
-                    id,
-                    term: Term::starting(seconds, now),
-                })
+                Ok(Lease::Leased { id, term: Term::starting(seconds, now) })
             }
         }
     }
@@ -235,10 +206,7 @@ impl Lease {
     fn renew(self, given: Uuid, now: SystemTime) -> Result<Lease, Code> {
         match self {
             Lease::Leased { id, term } | Lease::Expired { id, term } if id == given => {
-                Ok(Lease::Leased {
-                    id,
-                    term: term.renewed(now),
-                })
+                Ok(Lease::Leased { id, term: term.renewed(now) })
             }
             Lease::Broken { id } | Lease::Breaking { id, .. } if id == given => {
                 Err(Code::LeaseIsBrokenAndCannotBeRenewed)
@@ -250,13 +218,9 @@ impl Lease {
     /// Repeating a change that has happened is no error: the id is the proposed one already.
     fn change(self, given: Uuid, proposed: Uuid) -> Result<Lease, Code> {
         match self {
-            Lease::Leased { id, term } if id == given || id == proposed => {
-                Ok(Lease::Leased { id: proposed, term })
-            }
+            Lease::Leased { id, term } if id == given || id == proposed => Ok(Lease::Leased { id: proposed, term }),
             Lease::Leased { .. } => Err(Code::LeaseIdMismatchWithLeaseOperation),
-            Lease::Breaking { id, .. } if id == given => {
-                Err(Code::LeaseIsBreakingAndCannotBeChanged)
-            }
+            Lease::Breaking { id, .. } if id == given => Err(Code::LeaseIsBreakingAndCannotBeChanged),
             Lease::Breaking { .. } => Err(Code::LeaseIdMismatchWithLeaseOperation),
             Lease::Available | Lease::Expired { .. } | Lease::Broken { .. } => {
                 Err(Code::LeaseNotPresentWithLeaseOperation)
@@ -283,21 +247,10 @@ impl Lease {
         let asked = period.map(|seconds| now + Duration::from_secs(seconds));
         match self {
             Lease::Available => Err(Code::LeaseNotPresentWithLeaseOperation),
-            Lease::Leased {
-                id,
-                term: Term::Infinite,
-            } => Ok(Lease::Breaking {
-                id,
-                until: asked.unwrap_or(now),
-            }),
-            Lease::Leased {
-                id,
-                term: Term::Finite { until, .. },
+            Lease::Leased { id, term: Term::Infinite } => Ok(Lease::Breaking { id, until: asked.unwrap_or(now) }),
+            Lease::Leased { id, term: Term::Finite { until, .. } } | Lease::Breaking { id, until } => {
+                Ok(Lease::Breaking { id, until: asked.map_or(until, |asked| asked.min(until)) })
             }
-            | Lease::Breaking { id, until } => Ok(Lease::Breaking {
-                id,
-                until: asked.map_or(until, |asked| asked.min(until)),
-            }),
             Lease::Broken { id } | Lease::Expired { id, .. } => Ok(Lease::Broken { id }),
         }
     }
@@ -326,19 +279,10 @@ mod tests {
         let infinite = Term::Infinite;
         [
             Lease::Available,
-            Lease::Leased {
-                id: A,
-                term: infinite,
-            },
-            Lease::Breaking {
-                id: A,
-                until: now + Duration::from_secs(9),
-            },
+            Lease::Leased { id: A, term: infinite },
+            Lease::Breaking { id: A, until: now + Duration::from_secs(9) },
             Lease::Broken { id: A },
-            Lease::Expired {
-                id: A,
-                term: Term::starting(Some(15), now - Duration::from_secs(60)),
-            },
+            Lease::Expired { id: A, term: Term::starting(Some(15), now - Duration::from_secs(60)) },
         ]
     }
 
@@ -348,12 +292,8 @@ mod tests {
 
     #[test]
     fn writes() {
-        let write =
-            |given| outcomes(|lease| lease.check_write(given, Holder::Blob).ok().map(|()| "ok"));
-        assert_eq!(
-            write(Some(A)),
-            ["refused", "ok", "ok", "refused", "refused"]
-        );
+        let write = |given| outcomes(|lease| lease.check_write(given, Holder::Blob).ok().map(|()| "ok"));
+        assert_eq!(write(Some(A)), ["refused", "ok", "ok", "refused", "refused"]);
         assert_eq!(write(Some(B)), ["refused"; 5]);
         assert_eq!(write(None), ["ok", "refused", "refused", "ok", "ok"]);
         assert_eq!(
@@ -364,8 +304,7 @@ mod tests {
 
     #[test]
     fn reads() {
-        let read =
-            |given| outcomes(|lease| lease.check_read(given, Holder::Blob).ok().map(|()| "ok"));
+        let read = |given| outcomes(|lease| lease.check_read(given, Holder::Blob).ok().map(|()| "ok"));
         assert_eq!(read(Some(A)), ["refused", "ok", "ok", "refused", "refused"]);
         assert_eq!(read(Some(B)), ["refused"; 5]);
         assert_eq!(read(None), ["ok"; 5]);
@@ -373,82 +312,27 @@ mod tests {
 
     #[test]
     fn actions() {
-        let apply = |action| {
-            outcomes(|lease| {
-                lease
-                    .apply(action, SystemTime::now())
-                    .ok()
-                    .map(Lease::state)
-            })
-        };
-        let acquire = |proposed| {
-            apply(Action::Acquire {
-                seconds: Some(15),
-                proposed,
-            })
-        };
-        assert_eq!(
-            acquire(None),
-            ["leased", "refused", "refused", "leased", "leased"]
-        );
-        assert_eq!(
-            acquire(Some(B)),
-            ["leased", "refused", "refused", "leased", "leased"]
-        );
-        assert_eq!(
-            acquire(Some(A)),
-            ["leased", "leased", "refused", "leased", "leased"]
-        );
-        assert_eq!(
-            apply(Action::Break { period: None }),
-            ["refused", "broken", "breaking", "broken", "broken"]
-        );
-        assert_eq!(
-            apply(Action::Break { period: Some(5) }),
-            ["refused", "breaking", "breaking", "broken", "broken"]
-        );
+        let apply = |action| outcomes(|lease| lease.apply(action, SystemTime::now()).ok().map(Lease::state));
+        let acquire = |proposed| apply(Action::Acquire { seconds: Some(15), proposed });
+        assert_eq!(acquire(None), ["leased", "refused", "refused", "leased", "leased"]);
+        assert_eq!(acquire(Some(B)), ["leased", "refused", "refused", "leased", "leased"]);
+        assert_eq!(acquire(Some(A)), ["leased", "leased", "refused", "leased", "leased"]);
+        assert_eq!(apply(Action::Break { period: None }), ["refused", "broken", "breaking", "broken", "broken"]);
+        assert_eq!(apply(Action::Break { period: Some(5) }), ["refused", "breaking", "breaking", "broken", "broken"]);
         let change = Action::Change { id: A, proposed: B };
-        assert_eq!(
-            apply(change),
-            ["refused", "leased", "refused", "refused", "refused"]
-        );
-        assert_eq!(
-            apply(Action::Renew { id: A }),
-            ["refused", "leased", "refused", "refused", "leased"]
-        );
-        assert_eq!(
-            apply(Action::Release { id: A }),
-            [
-                "refused",
-                "available",
-                "available",
-                "available",
-                "available"
-            ]
-        );
+        assert_eq!(apply(change), ["refused", "leased", "refused", "refused", "refused"]);
+        assert_eq!(apply(Action::Renew { id: A }), ["refused", "leased", "refused", "refused", "leased"]);
+        assert_eq!(apply(Action::Release { id: A }), ["refused", "available", "available", "available", "available"]);
         assert_eq!(apply(Action::Release { id: B }), ["refused"; 5]);
     }
 
     #[test]
     fn time_passes() {
         let now = SystemTime::now();
-        let lease = Lease::Available
-            .apply(
-                Action::Acquire {
-                    seconds: Some(15),
-                    proposed: Some(A),
-                },
-                now,
-            )
-            .unwrap();
+        let lease = Lease::Available.apply(Action::Acquire { seconds: Some(15), proposed: Some(A) }, now).unwrap();
         assert_eq!((lease.state(), lease.duration()), ("leased", Some("fixed")));
         assert_eq!(lease.at(now + Duration::from_secs(16)).state(), "expired");
-        let breaking = lease
-            .apply(
-                Action::Break { period: Some(60) },
-                now + Duration::from_secs(5),
-            )
-            .unwrap();
+        let breaking = lease.apply(Action::Break { period: Some(60) }, now + Duration::from_secs(5)).unwrap();
         assert_eq!(breaking.seconds_left(now + Duration::from_secs(5)), 10);
         assert_eq!(breaking.at(now + Duration::from_secs(16)).state(), "broken");
     }

@@ -24,12 +24,7 @@ use super::tags;
 use super::xml::{self, Writer};
 
 /// What stays readable in an encoded name.
-const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Sorts after every character a name can hold: where a listing resumes behind a prefix.
 const AFTER_EVERYTHING: char = char::MAX;
@@ -79,19 +74,11 @@ impl Marker {
     }
 
     fn decode(text: &str) -> Result<Marker, ServiceError> {
-        let decoded = URL_SAFE_NO_PAD
-            .decode(text)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let decoded = decoded.ok_or_else(|| ServiceError::invalid_query("marker", text))?;
-        let (snapshot, name) = decoded
-            .split_once('\n')
-            .ok_or_else(|| ServiceError::invalid_query("marker", text))?;
+        let (snapshot, name) = decoded.split_once('\n').ok_or_else(|| ServiceError::invalid_query("marker", text))?;
         let snapshot = (!snapshot.is_empty()).then(|| snapshot.to_owned());
-        Ok(Marker {
-            name: name.to_owned(),
-            snapshot,
-        })
+        Ok(Marker { name: name.to_owned(), snapshot })
     }
 }
 
@@ -99,15 +86,8 @@ impl Marker {
 #[derive(Debug)]
 enum Item<'a> {
     Prefix(String),
-    Blob {
-        name: &'a str,
-        snapshot: Option<&'a str>,
-        entry: &'a Entry,
-        blob: &'a Blob,
-    },
-    Uncommitted {
-        name: &'a str,
-    },
+    Blob { name: &'a str, snapshot: Option<&'a str>, entry: &'a Entry, blob: &'a Blob },
+    Uncommitted { name: &'a str },
 }
 
 impl Item<'_> {
@@ -117,10 +97,7 @@ impl Item<'_> {
             Item::Blob { name, snapshot, .. } => (*name, *snapshot),
             Item::Uncommitted { name } => (*name, None),
         };
-        Marker {
-            name: name.to_owned(),
-            snapshot: snapshot.map(str::to_owned),
-        }
+        Marker { name: name.to_owned(), snapshot: snapshot.map(str::to_owned) }
     }
 }
 
@@ -140,27 +117,16 @@ impl Selection<'_> {
     fn page<'c>(&self, container: &'c Container, limit: usize) -> (Vec<Item<'c>>, Option<Marker>) {
         let mut items = Vec::new();
         let marker = self.marker.as_ref().map_or("", |marker| &marker.name);
-        let mut from = marker
-            .max(self.prefix)
-            .max(self.start.unwrap_or(""))
-            .to_owned();
+        let mut from = marker.max(self.prefix).max(self.start.unwrap_or("")).to_owned();
         let mut last_prefix: Option<String> = None;
         'resume: loop {
-            let names = container
-                .blobs
-                .range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
+            let names = container.blobs.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
             for (name, entry) in names.take_while(|(name, _)| name.starts_with(self.prefix)) {
                 if let Some(group) = self.group(name) {
                     let shown = last_prefix.as_deref() == Some(group);
                     if !shown && self.is_listed(entry) {
                         if items.len() == limit {
-                            return (
-                                items,
-                                Some(Marker {
-                                    name: group.to_owned(),
-                                    snapshot: None,
-                                }),
-                            );
+                            return (items, Some(Marker { name: group.to_owned(), snapshot: None }));
                         }
                         items.push(Item::Prefix(group.to_owned()));
                         last_prefix = Some(group.to_owned());
@@ -199,31 +165,14 @@ impl Selection<'_> {
         let resumed = self.marker.as_ref().filter(|marker| marker.name == name);
         let mut items = Vec::new();
         if self.include.snapshots && resumed.is_none_or(|marker| marker.snapshot.is_some()) {
-            let first = resumed
-                .and_then(|marker| marker.snapshot.as_deref())
-                .unwrap_or("");
-            for (id, blob) in entry
-                .snapshots
-                .range::<str, _>((Bound::Included(first), Bound::Unbounded))
-            {
-                items.push(Item::Blob {
-                    name,
-                    snapshot: Some(id),
-                    entry,
-                    blob,
-                });
+            let first = resumed.and_then(|marker| marker.snapshot.as_deref()).unwrap_or("");
+            for (id, blob) in entry.snapshots.range::<str, _>((Bound::Included(first), Bound::Unbounded)) {
+                items.push(Item::Blob { name, snapshot: Some(id), entry, blob });
             }
         }
         match &entry.base {
-            Some(blob) => items.push(Item::Blob {
-                name,
-                snapshot: None,
-                entry,
-                blob,
-            }),
-            None if self.include.uncommitted && !entry.staged.is_empty() => {
-                items.push(Item::Uncommitted { name })
-            }
+            Some(blob) => items.push(Item::Blob { name, snapshot: None, entry, blob }),
+            None if self.include.uncommitted && !entry.staged.is_empty() => items.push(Item::Uncommitted { name }),
             None => {}
         }
         items
@@ -273,13 +222,7 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
     };
 
     let mut document = Writer::new();
-    document.open(
-        "EnumerationResults",
-        &[
-            ("ServiceEndpoint", &format!("{endpoint}/")),
-            ("ContainerName", name),
-        ],
-    );
+    document.open("EnumerationResults", &[("ServiceEndpoint", &format!("{endpoint}/")), ("ContainerName", name)]);
     document.element("Prefix", selection.prefix);
     document.element("Marker", sent_marker);
     document.element("MaxResults", limit.to_string());
@@ -304,12 +247,7 @@ fn write_item(document: &mut Writer, item: &Item, include: Include, now: SystemT
                 document.element("BlobType", "BlockBlob");
             });
         }),
-        Item::Blob {
-            name,
-            snapshot,
-            entry,
-            blob,
-        } => document.nest("Blob", |document| {
+        Item::Blob { name, snapshot, entry, blob } => document.nest("Blob", |document| {
             write_name(document, name);
             document.optional("Snapshot", *snapshot);
             document.nest("Properties", |document| {
@@ -389,57 +327,33 @@ fn write_metadata(document: &mut Writer, metadata: &Metadata) {
 /// List Containers (§6).
 pub(super) fn containers(server: &Server, call: &Call) -> Outcome {
     let prefix = call.query.get("prefix").unwrap_or("");
-    let marker = call
-        .query
-        .nonempty("marker")
-        .map(Marker::decode)
-        .transpose()?;
+    let marker = call.query.nonempty("marker").map(Marker::decode).transpose()?;
     let include = Include::parse(call);
     let endpoint = server.endpoint(&call.account);
     let mut state = server.state(call.now);
     let limit = page_size(call, state.policy.list_page)?;
-    let from = marker
-        .as_ref()
-        .map_or("", |marker| &marker.name)
-        .max(prefix);
+    let from = marker.as_ref().map_or("", |marker| &marker.name).max(prefix);
     let containers = state.containers(&call.account)?;
     let mut names = containers
         .range::<str, _>((Bound::Included(from), Bound::Unbounded))
         .take_while(|(name, _)| name.starts_with(prefix));
 
     let mut document = Writer::new();
-    document.open(
-        "EnumerationResults",
-        &[("ServiceEndpoint", &format!("{endpoint}/"))],
-    );
+    document.open("EnumerationResults", &[("ServiceEndpoint", &format!("{endpoint}/"))]);
     document.element("Prefix", prefix);
     document.element("MaxResults", limit.to_string());
     document.nest("Containers", |document| {
         for (name, container) in names.by_ref().take(limit) {
-            document.nest("Container", |document| {
-                write_container(document, name, container, include, call.now)
-            });
+            document.nest("Container", |document| write_container(document, name, container, include, call.now));
         }
     });
-    let next = names.next().map(|(name, _)| {
-        Marker {
-            name: name.clone(),
-            snapshot: None,
-        }
-        .encode()
-    });
+    let next = names.next().map(|(name, _)| Marker { name: name.clone(), snapshot: None }.encode());
     document.element("NextMarker", next.unwrap_or_default());
     document.close("EnumerationResults");
     Ok(Reply::xml(document.finish()))
 }
 
-fn write_container(
-    document: &mut Writer,
-    name: &str,
-    container: &Container,
-    include: Include,
-    now: SystemTime,
-) {
+fn write_container(document: &mut Writer, name: &str, container: &Container, include: Include, now: SystemTime) {
     let lease = container.lease.at(now);
     document.element("Name", name);
     document.nest("Properties", |document| {
@@ -459,16 +373,10 @@ fn write_container(
 
 /// Find Blobs by Tags (§6), without the delay of the real index. `@container = 'NAME'` works like a tag.
 pub(super) fn by_tags(server: &Server, call: &Call) -> Outcome {
-    let predicate = call
-        .query
-        .nonempty("where")
-        .ok_or(Code::MissingRequiredQueryParameter)?;
+    let predicate = call.query.nonempty("where").ok_or(Code::MissingRequiredQueryParameter)?;
     let endpoint = server.endpoint(&call.account);
     let mut document = Writer::new();
-    document.open(
-        "EnumerationResults",
-        &[("ServiceEndpoint", &format!("{endpoint}/"))],
-    );
+    document.open("EnumerationResults", &[("ServiceEndpoint", &format!("{endpoint}/"))]);
     document.element("Where", predicate);
     document.open("Blobs", &[]);
     let mut state = server.state(call.now);
@@ -514,14 +422,7 @@ mod tests {
             blobs.insert(name.trim_start_matches('?').to_owned(), entry);
         }
         let (metadata, lease) = (Metadata::new(), Lease::default());
-        Container {
-            blobs,
-            etag: ETag::from_ticks(1),
-            last_modified: now,
-            metadata,
-            access: Access::Private,
-            lease,
-        }
+        Container { blobs, etag: ETag::from_ticks(1), last_modified: now, metadata, access: Access::Private, lease }
     }
 
     /// All pages of `limit`, as strings, prefixes ending in `*`, snapshots with `@`.
@@ -532,11 +433,7 @@ mod tests {
             assert!(items.len() <= limit);
             seen.extend(items.iter().map(|item| match item {
                 Item::Prefix(name) => format!("{name}*"),
-                Item::Blob {
-                    name,
-                    snapshot: Some(id),
-                    ..
-                } => format!("{name}@{id}"),
+                Item::Blob { name, snapshot: Some(id), .. } => format!("{name}@{id}"),
                 Item::Blob { name, .. } => (*name).to_owned(),
                 Item::Uncommitted { name } => format!("?{name}"),
             }));
@@ -549,62 +446,17 @@ mod tests {
 
     #[test]
     fn every_page_size_shows_the_same() {
-        let container = container(&[
-            "B",
-            "a",
-            "d",
-            "d/",
-            "d/1",
-            "d/2/x",
-            "d0",
-            "e/1",
-            "?u",
-            "\u{FFFE}z",
-        ]);
+        let container = container(&["B", "a", "d", "d/", "d/1", "d/2/x", "d0", "e/1", "?u", "\u{FFFE}z"]);
         for limit in 1..12 {
             let flat = walk(&container, Selection::default(), limit);
-            assert_eq!(
-                flat,
-                [
-                    "B",
-                    "a",
-                    "d",
-                    "d/",
-                    "d/1",
-                    "d/2/x",
-                    "d0",
-                    "e/1",
-                    "\u{FFFE}z"
-                ],
-                "limit {limit}"
-            );
-            let top = Selection {
-                delimiter: Some("/"),
-                ..Selection::default()
-            };
-            assert_eq!(
-                walk(&container, top, limit),
-                ["B", "a", "d", "d/*", "d0", "e/*", "\u{FFFE}z"]
-            );
-            let below = Selection {
-                prefix: "d/",
-                delimiter: Some("/"),
-                ..Selection::default()
-            };
+            assert_eq!(flat, ["B", "a", "d", "d/", "d/1", "d/2/x", "d0", "e/1", "\u{FFFE}z"], "limit {limit}");
+            let top = Selection { delimiter: Some("/"), ..Selection::default() };
+            assert_eq!(walk(&container, top, limit), ["B", "a", "d", "d/*", "d0", "e/*", "\u{FFFE}z"]);
+            let below = Selection { prefix: "d/", delimiter: Some("/"), ..Selection::default() };
             assert_eq!(walk(&container, below, limit), ["d/", "d/1", "d/2/*"]);
-            let include = Include {
-                uncommitted: true,
-                ..Include::default()
-            };
-            let uncommitted = Selection {
-                start: Some("e"),
-                include,
-                ..Selection::default()
-            };
-            assert_eq!(
-                walk(&container, uncommitted, limit),
-                ["e/1", "?u", "\u{FFFE}z"]
-            );
+            let include = Include { uncommitted: true, ..Include::default() };
+            let uncommitted = Selection { start: Some("e"), include, ..Selection::default() };
+            assert_eq!(walk(&container, uncommitted, limit), ["e/1", "?u", "\u{FFFE}z"]);
         }
     }
 
@@ -616,19 +468,9 @@ mod tests {
         for id in ["2026-01", "2026-02"] {
             entry.snapshots.insert(id.to_owned(), Blob::sample(1, now));
         }
-        let include = Include {
-            snapshots: true,
-            ..Include::default()
-        };
+        let include = Include { snapshots: true, ..Include::default() };
         for limit in 1..5 {
-            let all = walk(
-                &container,
-                Selection {
-                    include,
-                    ..Selection::default()
-                },
-                limit,
-            );
+            let all = walk(&container, Selection { include, ..Selection::default() }, limit);
             assert_eq!(all, ["a@2026-01", "a@2026-02", "a", "b"], "limit {limit}");
         }
     }
@@ -637,10 +479,6 @@ mod tests {
     fn names_xml_cannot_hold_are_encoded() {
         let mut document = Writer::new();
         write_name(&mut document, "d/\u{FFFE} x");
-        assert!(
-            document
-                .finish()
-                .ends_with("<Name Encoded=\"true\">d/%EF%BF%BE%20x</Name>")
-        );
+        assert!(document.finish().ends_with("<Name Encoded=\"true\">d/%EF%BF%BE%20x</Name>"));
     }
 }

@@ -84,9 +84,7 @@ impl Kind {
 
     /// A block blob without block list.
     pub fn unlisted() -> Kind {
-        Kind::Block {
-            blocks: Arc::default(),
-        }
+        Kind::Block { blocks: Arc::default() }
     }
 
     /// Whether both are of one type: a copy cannot change it (C7).
@@ -122,11 +120,7 @@ impl Default for Properties {
 impl Properties {
     /// The `x-ms-blob-*` properties of a request, `None` if it sends none of them.
     pub fn sent(call: &Call) -> Option<Properties> {
-        let text = |name: &str| {
-            call.header(name)
-                .filter(|value| !value.is_empty())
-                .map(str::to_owned)
-        };
+        let text = |name: &str| call.header(name).filter(|value| !value.is_empty()).map(str::to_owned);
         let names = [
             "x-ms-blob-content-type",
             "x-ms-blob-content-encoding",
@@ -138,40 +132,18 @@ impl Properties {
         if !names.iter().any(|name| call.headers.contains_key(*name)) {
             return None;
         }
-        let [
-            content_type,
-            encoding,
-            language,
-            md5,
-            disposition,
-            cache_control,
-        ] = names.map(text);
+        let [content_type, encoding, language, md5, disposition, cache_control] = names.map(text);
         let content_type = content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned());
-        Some(Properties {
-            content_type,
-            encoding,
-            language,
-            md5,
-            disposition,
-            cache_control,
-        })
+        Some(Properties { content_type, encoding, language, md5, disposition, cache_control })
     }
 
     /// The properties of a Put Blob, where the standard headers serve when the `x-ms-blob-*` ones are missing.
     pub fn of_put(call: &Call) -> Properties {
-        let text = |name: &str| {
-            call.header(name)
-                .filter(|value| !value.is_empty())
-                .map(str::to_owned)
-        };
+        let text = |name: &str| call.header(name).filter(|value| !value.is_empty()).map(str::to_owned);
         let own = Properties::sent(call).unwrap_or_default();
         let typed = call.headers.contains_key("x-ms-blob-content-type");
         Properties {
-            content_type: if typed {
-                own.content_type
-            } else {
-                text("content-type").unwrap_or(own.content_type)
-            },
+            content_type: if typed { own.content_type } else { text("content-type").unwrap_or(own.content_type) },
             encoding: own.encoding.or_else(|| text("content-encoding")),
             language: own.language.or_else(|| text("content-language")),
             md5: own.md5,
@@ -184,26 +156,10 @@ impl Properties {
     pub fn each(&self) -> [(&'static str, &'static str, Option<&str>); 5] {
         [
             ("content-type", "Content-Type", Some(&self.content_type)),
-            (
-                "content-encoding",
-                "Content-Encoding",
-                self.encoding.as_deref(),
-            ),
-            (
-                "content-language",
-                "Content-Language",
-                self.language.as_deref(),
-            ),
-            (
-                "cache-control",
-                "Cache-Control",
-                self.cache_control.as_deref(),
-            ),
-            (
-                "content-disposition",
-                "Content-Disposition",
-                self.disposition.as_deref(),
-            ),
+            ("content-encoding", "Content-Encoding", self.encoding.as_deref()),
+            ("content-language", "Content-Language", self.language.as_deref()),
+            ("cache-control", "Cache-Control", self.cache_control.as_deref()),
+            ("content-disposition", "Content-Disposition", self.disposition.as_deref()),
         ]
     }
 }
@@ -320,18 +276,12 @@ impl Blob {
 
     /// Whether a copy into this blob is under way.
     pub fn is_pending(&self) -> bool {
-        self.copy
-            .as_ref()
-            .is_some_and(|copy| copy.status == CopyStatus::Pending)
+        self.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending)
     }
 
     /// 409 for content in the archive tier, which can be neither read nor overwritten in place.
     pub fn check_online(&self) -> Result<(), ServiceError> {
-        if self.tier == Some(Tier::Archive) {
-            Err(Code::BlobArchived.into())
-        } else {
-            Ok(())
-        }
+        if self.tier == Some(Tier::Archive) { Err(Code::BlobArchived.into()) } else { Ok(()) }
     }
 }
 
@@ -400,9 +350,7 @@ fn check_metadata_name(name: &str) -> Result<(), ServiceError> {
     let mut characters = name.chars();
     match characters.next() {
         None => Err(Code::EmptyMetadataKey.into()),
-        Some(first) if !(first.is_alphabetic() || first == '_') => {
-            Err(Code::InvalidMetadata.into())
-        }
+        Some(first) if !(first.is_alphabetic() || first == '_') => Err(Code::InvalidMetadata.into()),
         Some(_) if characters.all(|c| c.is_alphanumeric() || c == '_') => Ok(()),
         Some(_) => Err(Code::InvalidMetadata.into()),
     }

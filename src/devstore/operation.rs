@@ -57,9 +57,7 @@ impl Operation {
         match (&call.method, comp) {
             (&Method::GET, "list") => Ok(Operation::ListContainers),
             (&Method::GET, "blobs") => Ok(Operation::FindBlobsByTags),
-            (_, "properties" | "stats" | "userdelegationkey" | "batch") => {
-                Err(Code::NotImplemented.into())
-            }
+            (_, "properties" | "stats" | "userdelegationkey" | "batch") => Err(Code::NotImplemented.into()),
             _ => Err(unknown(call, comp)),
         }
     }
@@ -140,8 +138,8 @@ impl Operation {
         match self {
             GetAccountInformation => "racwdxlt",
             ListContainers | ListBlobs => "l",
-            CreateContainer | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL
-            | PutBlockList | CopyBlob | CopyBlobFromURL | SnapshotBlob => "cw",
+            CreateContainer | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL | PutBlockList | CopyBlob
+            | CopyBlobFromURL | SnapshotBlob => "cw",
             AppendBlock | AppendBlockFromURL | AppendBlobSeal => "aw",
             GetContainerProperties
             | GetContainerMetadata
@@ -150,8 +148,8 @@ impl Operation {
             | GetBlobMetadata
             | GetBlockList
             | GetPageRanges => "r",
-            SetContainerMetadata | PutPage | PutPageFromURL | SetBlobMetadata
-            | SetBlobProperties | SetBlobTier | AbortCopyBlob | IncrementalCopyBlob => "w",
+            SetContainerMetadata | PutPage | PutPageFromURL | SetBlobMetadata | SetBlobProperties | SetBlobTier
+            | AbortCopyBlob | IncrementalCopyBlob => "w",
             LeaseContainer | LeaseBlob => "wd",
             DeleteContainer | DeleteBlob => "d",
             GetBlobTags | SetBlobTags => "t",
@@ -181,10 +179,7 @@ impl Operation {
 
     /// Whether the body of a request is blob payload, which the statistics count.
     pub fn carries_payload(self) -> bool {
-        matches!(
-            self,
-            Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage
-        )
+        matches!(self, Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage)
     }
 }
 
@@ -201,10 +196,7 @@ fn refuse_what_is_not_offered(call: &Call) -> Result<(), ServiceError> {
     if call.query.get("versionid").is_some() {
         return Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", "versionid"));
     }
-    match NOT_OFFERED
-        .into_iter()
-        .find(|name| call.headers.contains_key(*name))
-    {
+    match NOT_OFFERED.into_iter().find(|name| call.headers.contains_key(*name)) {
         Some(name) => Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", name)),
         None => Ok(()),
     }
@@ -212,9 +204,7 @@ fn refuse_what_is_not_offered(call: &Call) -> Result<(), ServiceError> {
 
 fn unknown(call: &Call, comp: &str) -> ServiceError {
     match call.method {
-        Method::GET | Method::HEAD | Method::PUT | Method::DELETE => {
-            ServiceError::invalid_query("comp", comp)
-        }
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE => ServiceError::invalid_query("comp", comp),
         _ => Code::UnsupportedHttpVerb.into(),
     }
 }

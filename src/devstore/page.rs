@@ -21,11 +21,7 @@ const PAGE: u64 = 512;
 
 /// Put Page with a body, and its clearing form.
 pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
-    match call
-        .header("x-ms-page-write")
-        .map(str::to_lowercase)
-        .as_deref()
-    {
+    match call.header("x-ms-page-write").map(str::to_lowercase).as_deref() {
         Some("update") => write(server, call, Content::from(upload.bytes)),
         Some("clear") if upload.bytes.is_empty() => {
             let range = page_range(call)?;
@@ -54,37 +50,26 @@ pub(super) fn write(server: &Server, call: &Call, content: Content) -> Outcome {
     }
     blob.content = blob.content.overwrite(range.start, &content);
     blob.touch(ticks, call.now);
-    Ok(Reply::new(StatusCode::CREATED)
-        .stamp(blob)
-        .header("x-ms-blob-sequence-number", sequence.to_string()))
+    Ok(Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-blob-sequence-number", sequence.to_string()))
 }
 
 fn page_range(call: &Call) -> Result<Range<u64>, ServiceError> {
     let header = call.header("x-ms-range").or_else(|| call.header("range"));
     let header = header.ok_or_else(|| ServiceError::missing_header("x-ms-range"))?;
     match parse_range(header) {
-        Some((start, Some(end))) if start % PAGE == 0 && (end + 1) % PAGE == 0 => {
-            Ok(start..end + 1)
-        }
+        Some((start, Some(end))) if start % PAGE == 0 && (end + 1) % PAGE == 0 => Ok(start..end + 1),
         _ => Err(Code::InvalidPageRange.into()),
     }
 }
 
 fn check_sequence(call: &Call, sequence: u64) -> Result<(), ServiceError> {
     let unmet = |name, met: fn(u64, u64) -> bool| {
-        Ok::<_, ServiceError>(
-            call.number(name)?
-                .is_some_and(|limit| !met(sequence, limit)),
-        )
+        Ok::<_, ServiceError>(call.number(name)?.is_some_and(|limit| !met(sequence, limit)))
     };
     let refused = unmet("x-ms-if-sequence-number-le", |a, b| a <= b)?
         || unmet("x-ms-if-sequence-number-lt", |a, b| a < b)?
         || unmet("x-ms-if-sequence-number-eq", |a, b| a == b)?;
-    if refused {
-        Err(Code::SequenceNumberConditionNotMet.into())
-    } else {
-        Ok(())
-    }
+    if refused { Err(Code::SequenceNumberConditionNotMet.into()) } else { Ok(()) }
 }
 
 /// Get Page Ranges. Differences to a snapshot are not offered.
@@ -116,7 +101,5 @@ pub(super) fn ranges(server: &Server, call: &Call) -> Outcome {
         }
     });
     let size = blob.content.len().to_string();
-    Ok(Reply::xml(document.finish())
-        .stamp(blob)
-        .header("x-ms-blob-content-length", size))
+    Ok(Reply::xml(document.finish()).stamp(blob).header("x-ms-blob-content-length", size))
 }

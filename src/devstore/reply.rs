@@ -45,11 +45,7 @@ pub(super) enum Payload {
 
 impl Reply {
     pub fn new(status: StatusCode) -> Reply {
-        Reply {
-            status,
-            headers: HeaderMap::new(),
-            body: Payload::Empty,
-        }
+        Reply { status, headers: HeaderMap::new(), body: Payload::Empty }
     }
 
     pub fn document(content_type: &'static str, text: String) -> Reply {
@@ -69,10 +65,7 @@ impl Reply {
     }
 
     pub fn set(&mut self, name: &str, value: &str) {
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::try_from(name),
-            HeaderValue::from_bytes(value.as_bytes()),
-        ) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) {
             self.headers.insert(name, value);
         }
     }
@@ -99,10 +92,7 @@ impl Reply {
 
     /// Everything Get Blob and Get Blob Properties say about a blob or snapshot (§8, §13.4).
     pub fn describe(self, call: &Call, entry: &Entry, blob: &Blob) -> Reply {
-        let mut reply = self
-            .stamp(blob)
-            .metadata(&blob.metadata)
-            .header("accept-ranges", "bytes");
+        let mut reply = self.stamp(blob).metadata(&blob.metadata).header("accept-ranges", "bytes");
         reply.set("x-ms-creation-time", &rfc1123(blob.created));
         reply.set("x-ms-blob-type", blob.kind.name());
         reply.set("x-ms-server-encrypted", "true");
@@ -121,9 +111,7 @@ impl Reply {
                 reply.set("x-ms-blob-committed-block-count", &blocks.to_string());
                 reply.set_optional("x-ms-blob-sealed", sealed.then_some("true"));
             }
-            Kind::Page { sequence } => {
-                reply.set("x-ms-blob-sequence-number", &sequence.to_string())
-            }
+            Kind::Page { sequence } => reply.set("x-ms-blob-sequence-number", &sequence.to_string()),
         }
         if !blob.tags.is_empty() {
             reply.set("x-ms-tag-count", &blob.tags.len().to_string());
@@ -138,14 +126,8 @@ impl Reply {
             reply.set("x-ms-copy-id", &copy.id.to_string());
             reply.set("x-ms-copy-status", copy.status.name());
             reply.set("x-ms-copy-source", &copy.source);
-            reply.set(
-                "x-ms-copy-progress",
-                &format!("{}/{}", copy.bytes, copy.total),
-            );
-            reply.set_optional(
-                "x-ms-copy-completion-time",
-                copy.completed.map(rfc1123).as_deref(),
-            );
+            reply.set("x-ms-copy-progress", &format!("{}/{}", copy.bytes, copy.total));
+            reply.set_optional("x-ms-copy-completion-time", copy.completed.map(rfc1123).as_deref());
             reply.set_optional("x-ms-copy-status-description", copy.description.as_deref());
         }
         reply
@@ -157,10 +139,7 @@ pub(super) fn refuse(error: ServiceError, request_id: &str, time: &str, head: bo
     let mut document = super::xml::Writer::new();
     document.open("Error", &[]);
     document.element("Code", &error.code);
-    document.element(
-        "Message",
-        format!("{}\nRequestId:{request_id}\nTime:{time}", error.message),
-    );
+    document.element("Message", format!("{}\nRequestId:{request_id}\nTime:{time}", error.message));
     for (element, text) in &error.details {
         document.element(element, text);
     }
@@ -222,20 +201,11 @@ impl ReplyBody {
                 (Source::Whole(bytes), len, None)
             }
             Payload::Content(content) => {
-                let source = Source::Chunks {
-                    chunks: content.chunks(),
-                    rest: Bytes::new(),
-                };
+                let source = Source::Chunks { chunks: content.chunks(), rest: Bytes::new() };
                 (source, content.len(), Some(Arc::clone(counter)))
             }
         };
-        ReplyBody {
-            source,
-            left,
-            damage,
-            wait: None,
-            counter,
-        }
+        ReplyBody { source, left, damage, wait: None, counter }
     }
 
     /// The next piece, at most `limit` bytes long.
@@ -250,11 +220,7 @@ impl ReplyBody {
                 rest
             }
         };
-        let piece = buffer.split_to(
-            buffer
-                .len()
-                .min(usize::try_from(limit).unwrap_or(usize::MAX)),
-        );
+        let piece = buffer.split_to(buffer.len().min(usize::try_from(limit).unwrap_or(usize::MAX)));
         (!piece.is_empty()).then_some(piece)
     }
 }
@@ -263,10 +229,7 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = CutShort;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         if let Some(wait) = &mut self.wait {
             std::task::ready!(wait.as_mut().poll(cx));
             self.wait = None;

@@ -55,10 +55,7 @@ impl Query {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The same, with an empty value read as absent.
@@ -104,10 +101,7 @@ impl Call {
         known: impl Fn(&str) -> bool,
     ) -> Result<Call, ServiceError> {
         let query = Query::parse(raw_query);
-        let host = headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or("");
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
         let (account, rest) = split_account(host, raw_path)?;
         if !known(&account) {
             return Err(Code::ResourceNotFound.into());
@@ -132,19 +126,12 @@ impl Call {
 
     /// Whether a header says `true`; some clients write `True`.
     pub fn flag(&self, name: &str) -> bool {
-        self.header(name)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.header(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// A header read as a number.
     pub fn number(&self, name: &str) -> Result<Option<u64>, ServiceError> {
-        self.header(name)
-            .map(|value| {
-                value
-                    .parse()
-                    .map_err(|_| ServiceError::invalid_header(name, value))
-            })
-            .transpose()
+        self.header(name).map(|value| value.parse().map_err(|_| ServiceError::invalid_header(name, value))).transpose()
     }
 
     /// The blob the request names. Operations on blobs are only dispatched for a [`Target::Blob`].
@@ -171,9 +158,7 @@ impl Call {
 
     /// Whether a SAS that may create but not overwrite was used.
     pub fn may_only_create(&self) -> bool {
-        self.sas
-            .as_deref()
-            .is_some_and(|letters| !letters.contains('w'))
+        self.sas.as_deref().is_some_and(|letters| !letters.contains('w'))
     }
 
     /// Names the operation.
@@ -186,9 +171,7 @@ impl Call {
 pub(super) fn redact(url_or_query: &str) -> String {
     let mut clean = String::with_capacity(url_or_query.len());
     for part in url_or_query.split_inclusive(['?', '&']) {
-        let is_signature = part
-            .get(..4)
-            .is_some_and(|start| start.eq_ignore_ascii_case("sig="));
+        let is_signature = part.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("sig="));
         if is_signature {
             clean.push_str("sig=***");
             clean.push_str(if part.ends_with('&') { "&" } else { "" });
@@ -200,10 +183,7 @@ pub(super) fn redact(url_or_query: &str) -> String {
 }
 
 /// Splits `HOST` and path into the account and the rest of the path without its leading slash, still encoded.
-pub(super) fn split_account<'a>(
-    host: &str,
-    raw_path: &'a str,
-) -> Result<(String, &'a str), ServiceError> {
+pub(super) fn split_account<'a>(host: &str, raw_path: &'a str) -> Result<(String, &'a str), ServiceError> {
     let path = raw_path.strip_prefix('/').unwrap_or(raw_path);
     if let Some((account, _)) = host.split_once(".blob.") {
         return Ok((account.to_owned(), path));
@@ -226,9 +206,7 @@ pub(super) fn target(
     let (container, blob) = match rest.split_once('/') {
         Some((container, blob)) if !blob.is_empty() => (decode(container)?, decode(blob)?),
         Some((container, _)) => (decode(container)?, String::new()),
-        None if restype == Some("container") || comp == Some("list") => {
-            (decode(rest)?, String::new())
-        }
+        None if restype == Some("container") || comp == Some("list") => (decode(rest)?, String::new()),
         None => (String::from("$root"), decode(rest)?),
     };
     check_container_name(&container)?;
@@ -236,11 +214,7 @@ pub(super) fn target(
         return Ok(Target::Container { container });
     }
     check_blob_name(&blob)?;
-    Ok(Target::Blob(BlobAddress {
-        account: account.to_owned(),
-        container,
-        blob,
-    }))
+    Ok(Target::Blob(BlobAddress { account: account.to_owned(), container, blob }))
 }
 
 /// §1.3: 3–63 of `[a-z0-9-]`, no dash at either end or doubled; `$root`, `$web` and `$logs` besides.
@@ -249,11 +223,7 @@ pub(super) fn check_container_name(name: &str) -> Result<(), ServiceError> {
         return Ok(());
     }
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !name.chars().all(legal)
-        || name.starts_with('-')
-        || name.ends_with('-')
-        || name.contains("--")
-    {
+    if !name.chars().all(legal) || name.starts_with('-') || name.ends_with('-') || name.contains("--") {
         return Err(Code::InvalidResourceName.into());
     }
     if !(3..=63).contains(&name.len()) {
@@ -264,10 +234,7 @@ pub(super) fn check_container_name(name: &str) -> Result<(), ServiceError> {
 
 /// §1.3: length, depth, and the characters the service refuses.
 pub(super) fn check_blob_name(name: &str) -> Result<(), ServiceError> {
-    if name
-        .chars()
-        .any(|c| c < ' ' || matches!(c, '\u{81}' | '\u{E000}'))
-    {
+    if name.chars().any(|c| c < ' ' || matches!(c, '\u{81}' | '\u{E000}')) {
         return Err(Code::InvalidUri.into());
     }
     if name.chars().count() > BLOB_NAME_CHARACTERS || name.split('/').count() > BLOB_NAME_SEGMENTS {
@@ -277,10 +244,7 @@ pub(super) fn check_blob_name(name: &str) -> Result<(), ServiceError> {
 }
 
 fn decode(text: &str) -> Result<String, ServiceError> {
-    percent_decode_str(text)
-        .decode_utf8()
-        .map(|text| text.into_owned())
-        .map_err(|_| Code::InvalidUri.into())
+    percent_decode_str(text).decode_utf8().map(|text| text.into_owned()).map_err(|_| Code::InvalidUri.into())
 }
 
 #[cfg(test)]
@@ -290,17 +254,11 @@ mod tests {
     fn parse(host: &str, path: &str, query: &str) -> Result<Call, ServiceError> {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().unwrap());
-        Call::parse(Method::GET, path, query, headers, |account| {
-            account == "acct"
-        })
+        Call::parse(Method::GET, path, query, headers, |account| account == "acct")
     }
 
     fn blob(container: &str, blob: &str) -> Target {
-        Target::Blob(BlobAddress {
-            account: "acct".into(),
-            container: container.into(),
-            blob: blob.into(),
-        })
+        Target::Blob(BlobAddress { account: "acct".into(), container: container.into(), blob: blob.into() })
     }
 
     #[test]
@@ -314,27 +272,11 @@ mod tests {
 
     #[test]
     fn a_lone_segment_is_a_container_or_a_root_blob() {
-        let container = Target::Container {
-            container: "spec".into(),
-        };
-        assert_eq!(
-            parse("h", "/acct/spec", "restype=container")
-                .unwrap()
-                .target,
-            container
-        );
-        assert_eq!(
-            parse("h", "/acct/spec", "").unwrap().target,
-            blob("$root", "spec")
-        );
-        assert_eq!(
-            parse("h", "/acct/", "comp=list").unwrap().target,
-            Target::Account
-        );
-        assert_eq!(
-            parse("h", "/other/spec", "").unwrap_err().code,
-            "ResourceNotFound"
-        );
+        let container = Target::Container { container: "spec".into() };
+        assert_eq!(parse("h", "/acct/spec", "restype=container").unwrap().target, container);
+        assert_eq!(parse("h", "/acct/spec", "").unwrap().target, blob("$root", "spec"));
+        assert_eq!(parse("h", "/acct/", "comp=list").unwrap().target, Target::Account);
+        assert_eq!(parse("h", "/other/spec", "").unwrap_err().code, "ResourceNotFound");
     }
 
     #[test]

@@ -62,43 +62,24 @@ impl<'a> Sas<'a> {
     /// Reads the fields; missing mandatory ones and unordered letters are 403 like any broken signature.
     pub fn parse(query: &'a Query, service: Service) -> Result<Sas<'a>, ServiceError> {
         let required = |name: &'static str| {
-            query
-                .nonempty(name)
-                .ok_or_else(|| failed(format!("{name} is mandatory. Cannot be empty")))
+            query.nonempty(name).ok_or_else(|| failed(format!("{name} is mandatory. Cannot be empty")))
         };
         if query.get("skoid").is_some() {
-            return Err(failed(
-                "User delegation SAS is not supported by this server.",
-            ));
+            return Err(failed("User delegation SAS is not supported by this server."));
         }
         if query.get("si").is_some() {
-            return Err(failed(
-                "Stored access policies are not supported by this server.",
-            ));
+            return Err(failed("Stored access policies are not supported by this server."));
         }
         let permissions = required("sp")?;
         let mut rest = LETTERS.chars();
-        if !permissions
-            .chars()
-            .all(|letter| rest.any(|known| known == letter))
-        {
-            return Err(failed(format!(
-                "sp {permissions} is not in the order {LETTERS}"
-            )));
+        if !permissions.chars().all(|letter| rest.any(|known| known == letter)) {
+            return Err(failed(format!("sp {permissions} is not in the order {LETTERS}")));
         }
         let kind = match query.nonempty("srt") {
             Some(resource_types) => Kind::Account { resource_types },
-            None => Kind::Service {
-                resource: required("sr")?,
-            },
+            None => Kind::Service { resource: required("sr")? },
         };
-        Ok(Sas {
-            query,
-            service,
-            permissions,
-            version: required("sv")?,
-            kind,
-        })
+        Ok(Sas { query, service, permissions, version: required("sv")?, kind })
     }
 
     /// The permission letters.
@@ -121,22 +102,14 @@ impl<'a> Sas<'a> {
         now: SystemTime,
     ) -> Result<(), ServiceError> {
         let text = match self.kind {
-            Kind::Account { resource_types } => {
-                self.account_string_to_sign(account, resource_types)
-            }
-            Kind::Service { resource } => {
-                self.service_string_to_sign(account, resource, target, snapshot)?
-            }
+            Kind::Account { resource_types } => self.account_string_to_sign(account, resource_types),
+            Kind::Service { resource } => self.service_string_to_sign(account, resource, target, snapshot)?,
         };
         let signature = self.query.get("sig").unwrap_or("");
         if !signature_matches(key, &text, signature) {
-            return Err(failed(format!(
-                "Signature did not match. String to sign used was {text}"
-            )));
+            return Err(failed(format!("Signature did not match. String to sign used was {text}")));
         }
-        let expiry = self
-            .expiry()
-            .ok_or_else(|| failed("Signature not valid in the specified time frame: no se"))?;
+        let expiry = self.expiry().ok_or_else(|| failed("Signature not valid in the specified time frame: no se"))?;
         let start = match self.query.nonempty("st") {
             Some(start) => parse_iso(start).ok_or_else(|| failed("st is not a time"))?,
             None => SystemTime::UNIX_EPOCH,
@@ -144,11 +117,7 @@ impl<'a> Sas<'a> {
         if now < start || now >= expiry {
             return Err(failed("Signature not valid in the specified time frame"));
         }
-        if self
-            .query
-            .nonempty("spr")
-            .is_some_and(|protocols| protocols == "https")
-        {
+        if self.query.nonempty("spr").is_some_and(|protocols| protocols == "https") {
             return Err(Code::AuthorizationProtocolMismatch.into());
         }
         Ok(())
@@ -158,11 +127,7 @@ impl<'a> Sas<'a> {
     pub fn allows(&self, operation: Operation) -> Result<(), ServiceError> {
         match self.kind {
             Kind::Account { resource_types } => {
-                if !self
-                    .query
-                    .get("ss")
-                    .is_some_and(|services| services.contains(self.service.letter()))
-                {
+                if !self.query.get("ss").is_some_and(|services| services.contains(self.service.letter())) {
                     return Err(Code::AuthorizationServiceMismatch.into());
                 }
                 if !resource_types.contains(operation.sas_resource_type()) {
@@ -178,11 +143,7 @@ impl<'a> Sas<'a> {
             }
         }
         let enough = operation.sas_permissions();
-        if self
-            .permissions
-            .chars()
-            .any(|letter| enough.contains(letter))
-        {
+        if self.permissions.chars().any(|letter| enough.contains(letter)) {
             Ok(())
         } else {
             Err(Code::AuthorizationPermissionMismatch.into())
@@ -209,25 +170,13 @@ impl<'a> Sas<'a> {
                 format!("/{service}/{account}/{}", address.container)
             }
             ("b" | "bs" | "f", Target::Blob(address)) => {
-                format!(
-                    "/{service}/{account}/{}/{}",
-                    address.container, address.blob
-                )
+                format!("/{service}/{account}/{}/{}", address.container, address.blob)
             }
             _ => return Err(Code::AuthorizationPermissionMismatch.into()),
         };
-        let snapshot = if resource == "bs" {
-            snapshot.unwrap_or("")
-        } else {
-            ""
-        };
-        let mut fields: Vec<&str> = vec![
-            self.permissions,
-            self.field("st"),
-            self.field("se"),
-            &canonical,
-            self.field("si"),
-        ];
+        let snapshot = if resource == "bs" { snapshot.unwrap_or("") } else { "" };
+        let mut fields: Vec<&str> =
+            vec![self.permissions, self.field("st"), self.field("se"), &canonical, self.field("si")];
         if self.version >= "2015-04-05" {
             fields.extend([self.field("sip"), self.field("spr")]);
         }
@@ -273,40 +222,23 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
-    const WELL_KNOWN: &str =
-        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+    const WELL_KNOWN: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
     /// Example 7 of §3.2.
-    const BLOB: &str = "sv=2025-11-05&sr=b&se=2030-01-01T00%3A00%3A00Z&sp=r&sig=YHMaHTAwgP7Mgtuv435VH6A5Ug0rw99bdJwpsgjTx6k%3D";
+    const BLOB: &str =
+        "sv=2025-11-05&sr=b&se=2030-01-01T00%3A00%3A00Z&sp=r&sig=YHMaHTAwgP7Mgtuv435VH6A5Ug0rw99bdJwpsgjTx6k%3D";
     /// Example 8 of §3.2.
     const ACCOUNT: &str = "sv=2025-11-05&ss=b&srt=co&se=2030-01-01T00%3A00%3A00Z&sp=rl&sig=%2B5FmdHL0zh%2FZ4w0e%2BdA%2FWtCHgaYGVv%2BSOIm6LIy4vQg%3D";
 
-    fn verify(
-        query: &str,
-        blob: &str,
-        now: &str,
-        operation: Operation,
-    ) -> Result<(), ServiceError> {
+    fn verify(query: &str, blob: &str, now: &str, operation: Operation) -> Result<(), ServiceError> {
         let query = Query::parse(query);
         let sas = Sas::parse(&query, Service::Blob)?;
         let key = STANDARD.decode(WELL_KNOWN).unwrap();
-        let address = BlobAddress {
-            account: "devstoreaccount1".into(),
-            container: "spec".into(),
-            blob: blob.into(),
-        };
+        let address = BlobAddress { account: "devstoreaccount1".into(), container: "spec".into(), blob: blob.into() };
         let target = match operation {
-            Operation::ListBlobs => Target::Container {
-                container: "spec".into(),
-            },
+            Operation::ListBlobs => Target::Container { container: "spec".into() },
             _ => Target::Blob(address),
         };
-        sas.verify(
-            "devstoreaccount1",
-            &target,
-            None,
-            &key,
-            parse_iso(now).unwrap(),
-        )?;
+        sas.verify("devstoreaccount1", &target, None, &key, parse_iso(now).unwrap())?;
         sas.allows(operation)
     }
 
@@ -320,48 +252,12 @@ mod tests {
     #[test]
     fn limits_hold() {
         for (query, blob, now, operation, code) in [
-            (
-                BLOB,
-                "dir/b.txt",
-                "2026-01-01",
-                Operation::GetBlob,
-                "AuthenticationFailed",
-            ),
-            (
-                BLOB,
-                "dir/a.txt",
-                "2030-01-01",
-                Operation::GetBlob,
-                "AuthenticationFailed",
-            ),
-            (
-                BLOB,
-                "dir/a.txt",
-                "2026-01-01",
-                Operation::DeleteBlob,
-                "AuthorizationPermissionMismatch",
-            ),
-            (
-                BLOB,
-                "dir/a.txt",
-                "2026-01-01",
-                Operation::ListBlobs,
-                "AuthorizationPermissionMismatch",
-            ),
-            (
-                ACCOUNT,
-                "a",
-                "2026-01-01",
-                Operation::PutBlob,
-                "AuthorizationPermissionMismatch",
-            ),
-            (
-                ACCOUNT,
-                "a",
-                "2026-01-01",
-                Operation::ListContainers,
-                "AuthorizationResourceTypeMismatch",
-            ),
+            (BLOB, "dir/b.txt", "2026-01-01", Operation::GetBlob, "AuthenticationFailed"),
+            (BLOB, "dir/a.txt", "2030-01-01", Operation::GetBlob, "AuthenticationFailed"),
+            (BLOB, "dir/a.txt", "2026-01-01", Operation::DeleteBlob, "AuthorizationPermissionMismatch"),
+            (BLOB, "dir/a.txt", "2026-01-01", Operation::ListBlobs, "AuthorizationPermissionMismatch"),
+            (ACCOUNT, "a", "2026-01-01", Operation::PutBlob, "AuthorizationPermissionMismatch"),
+            (ACCOUNT, "a", "2026-01-01", Operation::ListContainers, "AuthorizationResourceTypeMismatch"),
         ] {
             let error = verify(query, blob, now, operation).unwrap_err();
             assert_eq!(error.code, code, "{operation:?} of {blob} at {now}");
@@ -371,9 +267,6 @@ mod tests {
     #[test]
     fn letters_must_be_ordered() {
         let query = Query::parse("sv=2025-11-05&sr=b&se=2030-01-01&sp=wr&sig=x");
-        assert_eq!(
-            Sas::parse(&query, Service::Blob).unwrap_err().code,
-            "AuthenticationFailed"
-        );
+        assert_eq!(Sas::parse(&query, Service::Blob).unwrap_err().code, "AuthenticationFailed");
     }
 }

@@ -39,10 +39,7 @@ impl Server {
     pub fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
         let state = State {
             ticks: Ticks::default(),
-            accounts: keys
-                .keys()
-                .map(|name| (name.clone(), BTreeMap::new()))
-                .collect(),
+            accounts: keys.keys().map(|name| (name.clone(), BTreeMap::new())).collect(),
             files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
             policy: Policy {
@@ -94,11 +91,7 @@ impl Server {
 
     fn admit_anonymous(&self, call: &Call, operation: Operation) -> Result<(), ServiceError> {
         let access = match call.container() {
-            Ok(container) => self
-                .state(call.now)
-                .container(&call.account, container)
-                .map(|c| c.access)
-                .ok(),
+            Ok(container) => self.state(call.now).container(&call.account, container).map(|c| c.access).ok(),
             Err(_) => None,
         };
         if access.is_some_and(|access| is_public(operation, access)) {
@@ -172,9 +165,7 @@ impl Server {
 pub(super) fn is_public(operation: Operation, access: Access) -> bool {
     use Operation::*;
     match operation {
-        GetBlob | GetBlobProperties | GetBlobMetadata | GetBlockList | GetPageRanges => {
-            access != Access::Private
-        }
+        GetBlob | GetBlobProperties | GetBlobMetadata | GetBlockList | GetPageRanges => access != Access::Private,
         ListBlobs | GetContainerProperties | GetContainerMetadata => access == Access::Container,
         _ => false,
     }

@@ -39,22 +39,14 @@ impl Source {
     /// Resolves `x-ms-copy-source`. `owner_may_read`: the operation lets the owner's signature stand for a same-account
     /// source.
     pub fn of(server: &Server, call: &Call, owner_may_read: bool) -> Result<Source, ServiceError> {
-        let url = call
-            .header("x-ms-copy-source")
-            .ok_or_else(|| ServiceError::missing_header("x-ms-copy-source"))?;
-        let invalid =
-            || ServiceError::invalid_header("x-ms-copy-source", &super::request::redact(url));
+        let url = call.header("x-ms-copy-source").ok_or_else(|| ServiceError::missing_header("x-ms-copy-source"))?;
+        let invalid = || ServiceError::invalid_header("x-ms-copy-source", &super::request::redact(url));
         if url.len() > URL_BYTES {
             return Err(invalid());
         }
-        let rest = url
-            .strip_prefix("http://")
-            .or_else(|| url.strip_prefix("https://"))
-            .ok_or_else(invalid)?;
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).ok_or_else(invalid)?;
         let (authority, path_and_query) = rest.split_at(rest.find('/').ok_or_else(invalid)?);
-        let (path, query) = path_and_query
-            .split_once('?')
-            .unwrap_or((path_and_query, ""));
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         if !is_here(server, call, authority) {
             return Err(cannot_verify(ServiceError::from(Code::ResourceNotFound)));
         }
@@ -79,20 +71,10 @@ impl Source {
             && query.get("sig").is_none();
         let mut expiry = None;
         if !owned {
-            expiry = readable_until(server, call, service, &account, &target, &query)
-                .map_err(cannot_verify)?;
+            expiry = readable_until(server, call, service, &account, &target, &query).map_err(cannot_verify)?;
         }
-        let name = SourceName {
-            service,
-            address: address.clone(),
-            snapshot,
-        };
-        Ok(Source {
-            name,
-            url: url.to_owned(),
-            expiry,
-            owned,
-        })
+        let name = SourceName { service, address: address.clone(), snapshot };
+        Ok(Source { name, url: url.to_owned(), expiry, owned })
     }
 
     /// The blob or snapshot as it is now.
@@ -102,26 +84,15 @@ impl Source {
             Service::Blob => state.entry(&self.name.address).map(drop),
             Service::File => Ok(()),
         };
-        let found = place.and_then(|()| {
-            state
-                .source(&self.name)
-                .ok_or_else(|| Code::BlobNotFound.into())
-        });
-        found.map_err(|error| {
-            if self.owned {
-                error
-            } else {
-                cannot_verify(error)
-            }
-        })
+        let found = place.and_then(|()| state.source(&self.name).ok_or_else(|| Code::BlobNotFound.into()));
+        found.map_err(|error| if self.owned { error } else { cannot_verify(error) })
     }
 }
 
 /// Whether a URL's host and port are this server: by a loopback name and our port, or as the client calls us.
 fn is_here(server: &Server, call: &Call, authority: &str) -> bool {
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
-    let loopback =
-        matches!(host, "127.0.0.1" | "localhost" | "[::1]") || host.ends_with(".localhost");
+    let loopback = matches!(host, "127.0.0.1" | "localhost" | "[::1]") || host.ends_with(".localhost");
     let ours = server.address.port().to_string() == port;
     (loopback && ours) || call.header("host") == Some(authority)
 }
@@ -148,10 +119,7 @@ fn readable_until(
     if service == Service::File {
         return Err(Code::NoAuthenticationInformation.into());
     }
-    let access = server
-        .state(call.now)
-        .container(account, &address.container)
-        .map(|container| container.access);
+    let access = server.state(call.now).container(account, &address.container).map(|container| container.access);
     if access.is_ok_and(|access| is_public(Operation::GetBlob, access)) {
         return Ok(None);
     }
@@ -162,11 +130,7 @@ fn readable_until(
 pub(super) fn cannot_verify(source: ServiceError) -> ServiceError {
     let status = source.status.as_u16().to_string();
     ServiceError::from(Code::CannotVerifyCopySource)
-        .with_status(if source.status.is_success() {
-            StatusCode::NOT_FOUND
-        } else {
-            source.status
-        })
+        .with_status(if source.status.is_success() { StatusCode::NOT_FOUND } else { source.status })
         .with_message(source.message.clone())
         .with_header("x-ms-copy-source-status-code", status.clone())
         .with_header("x-ms-copy-source-error-code", source.code.clone())

@@ -45,10 +45,7 @@ impl Access {
             None => Ok(Access::Private),
             Some("blob" | "true") => Ok(Access::Blob),
             Some("container") => Ok(Access::Container),
-            Some(other) => Err(ServiceError::invalid_header(
-                "x-ms-blob-public-access",
-                other,
-            )),
+            Some(other) => Err(ServiceError::invalid_header("x-ms-blob-public-access", other)),
         }
     }
 }
@@ -112,31 +109,17 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn containers(
-        &mut self,
-        account: &str,
-    ) -> Result<&mut BTreeMap<String, Container>, ServiceError> {
-        self.accounts
-            .get_mut(account)
-            .ok_or_else(|| Code::ResourceNotFound.into())
+    pub fn containers(&mut self, account: &str) -> Result<&mut BTreeMap<String, Container>, ServiceError> {
+        self.accounts.get_mut(account).ok_or_else(|| Code::ResourceNotFound.into())
     }
 
-    pub fn container(
-        &mut self,
-        account: &str,
-        container: &str,
-    ) -> Result<&mut Container, ServiceError> {
-        self.containers(account)?
-            .get_mut(container)
-            .ok_or_else(|| Code::ContainerNotFound.into())
+    pub fn container(&mut self, account: &str, container: &str) -> Result<&mut Container, ServiceError> {
+        self.containers(account)?.get_mut(container).ok_or_else(|| Code::ContainerNotFound.into())
     }
 
     /// The name's entry, or `None` if nothing was ever written there. The container must exist.
     pub fn find(&mut self, address: &BlobAddress) -> Result<Option<&mut Entry>, ServiceError> {
-        Ok(self
-            .container(&address.account, &address.container)?
-            .blobs
-            .get_mut(&address.blob))
+        Ok(self.container(&address.account, &address.container)?.blobs.get_mut(&address.blob))
     }
 
     /// The entry of a committed blob.
@@ -158,10 +141,7 @@ impl State {
         let now = call.now;
         let entry = &*self.entry(call.blob()?)?;
         let blob = entry.version(call.snapshot()).ok_or(Code::BlobNotFound)?;
-        entry
-            .lease
-            .at(now)
-            .check_read(lease_id(call)?, Holder::Blob)?;
+        entry.lease.at(now).check_read(lease_id(call)?, Holder::Blob)?;
         Conditions::of_target(call)?.check_read(blob)?;
         Ok((entry, blob))
     }
@@ -173,10 +153,7 @@ impl State {
             return Err(Code::BlobNotFound.into());
         }
         self.admit(call)?;
-        self.entry(address)?
-            .base
-            .as_mut()
-            .ok_or_else(|| Code::BlobNotFound.into())
+        self.entry(address)?.base.as_mut().ok_or_else(|| Code::BlobNotFound.into())
     }
 
     /// What every write asks before it changes the name in `call`: no copy is under way there (C9), no snapshot is
@@ -184,9 +161,7 @@ impl State {
     pub fn admit(&mut self, call: &Call) -> Result<(), ServiceError> {
         self.check_free(call)?;
         let conditions = Conditions::of_target(call)?;
-        let base = self
-            .find(call.blob()?)?
-            .and_then(|entry| entry.base.as_ref());
+        let base = self.find(call.blob()?)?.and_then(|entry| entry.base.as_ref());
         conditions.check_write(base)?;
         if base.is_some() && call.may_only_create() {
             return Err(Code::UnauthorizedBlobOverwrite.into());
@@ -206,9 +181,7 @@ impl State {
         }
         let given = lease_id(call)?;
         match self.find(call.blob()?)? {
-            Some(entry) if entry.base.as_ref().is_some_and(Blob::is_pending) => {
-                Err(Code::PendingCopyOperation.into())
-            }
+            Some(entry) if entry.base.as_ref().is_some_and(Blob::is_pending) => Err(Code::PendingCopyOperation.into()),
             Some(entry) => Ok(entry.lease.at(call.now).check_write(given, Holder::Blob)?),
             None if given.is_some() => Err(Code::LeaseNotPresentWithBlobOperation.into()),
             None => Ok(()),
@@ -230,10 +203,5 @@ pub(super) fn lease_id(call: &Call) -> Result<Option<uuid::Uuid>, ServiceError> 
 }
 
 pub(super) fn uuid_header(call: &Call, name: &str) -> Result<Option<uuid::Uuid>, ServiceError> {
-    call.header(name)
-        .map(|text| {
-            text.parse()
-                .map_err(|_| ServiceError::invalid_header(name, text))
-        })
-        .transpose()
+    call.header(name).map(|text| text.parse().map_err(|_| ServiceError::invalid_header(name, text))).transpose()
 }

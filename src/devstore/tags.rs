@@ -24,15 +24,11 @@ pub(super) fn check(tags: Tags) -> Result<Tags, ServiceError> {
     if tags.len() > TAGS {
         return Err(Code::TagsTooLarge.into());
     }
-    let legal = |text: &str| {
-        text.chars()
-            .all(|c| c.is_ascii_alphanumeric() || " +-./:=_".contains(c))
-    };
+    let legal = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || " +-./:=_".contains(c));
     for (key, value) in &tags {
         let lengths = (1..=KEY_CHARACTERS).contains(&key.len()) && value.len() <= VALUE_CHARACTERS;
         if !lengths || !legal(key) || !legal(value) {
-            return Err(ServiceError::from(Code::InvalidInput)
-                .with_message("The tags specified are invalid."));
+            return Err(ServiceError::from(Code::InvalidInput).with_message("The tags specified are invalid."));
         }
     }
     Ok(tags)
@@ -40,11 +36,7 @@ pub(super) fn check(tags: Tags) -> Result<Tags, ServiceError> {
 
 /// Reads the `x-ms-tags` header: `k=v&k2=v2`, URL-encoded.
 pub(super) fn from_header(text: &str) -> Result<Tags, ServiceError> {
-    let decode = |text: &str| {
-        percent_decode_str(&text.replace('+', " "))
-            .decode_utf8_lossy()
-            .into_owned()
-    };
+    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key), decode(value))
@@ -54,10 +46,7 @@ pub(super) fn from_header(text: &str) -> Result<Tags, ServiceError> {
 
 /// Whether `predicate` holds for `tags`; 400 `InvalidHeaderValue` when it cannot be read.
 pub(super) fn matches(predicate: &str, tags: &Tags) -> Result<bool, ServiceError> {
-    let mut parser = Parser {
-        tokens: tokens(predicate)?.into_iter().peekable(),
-        tags,
-    };
+    let mut parser = Parser { tokens: tokens(predicate)?.into_iter().peekable(), tags };
     match (parser.any(), parser.tokens.next()) {
         (Some(holds), None) => Ok(holds),
         _ => Err(ServiceError::invalid_header("x-ms-if-tags", predicate)),
@@ -84,22 +73,13 @@ fn tokens(predicate: &str) -> Result<Vec<Token>, ServiceError> {
         } else if character == '\'' || character == '"' {
             characters.next();
             let text = until_quote(&mut characters, character).ok_or_else(unreadable)?;
-            found.push(if character == '"' {
-                Token::Word(text)
-            } else {
-                Token::Text(text)
-            });
-        } else if let Some(symbol) = SYMBOLS
-            .into_iter()
-            .find(|symbol| predicate[at..].starts_with(symbol))
-        {
+            found.push(if character == '"' { Token::Word(text) } else { Token::Text(text) });
+        } else if let Some(symbol) = SYMBOLS.into_iter().find(|symbol| predicate[at..].starts_with(symbol)) {
             symbol.chars().for_each(|_| _ = characters.next());
             found.push(Token::Symbol(symbol));
         } else if character.is_alphanumeric() || "@_".contains(character) {
             let mut word = String::new();
-            while let Some((_, c)) =
-                characters.next_if(|(_, c)| c.is_alphanumeric() || "@_".contains(*c))
-            {
+            while let Some((_, c)) = characters.next_if(|(_, c)| c.is_alphanumeric() || "@_".contains(*c)) {
                 word.push(c);
             }
             found.push(Token::Word(word));
@@ -157,11 +137,9 @@ impl<I: Iterator<Item = Token>> Parser<'_, I> {
             self.tokens.next_if_eq(&Token::Symbol(")"))?;
             return Some(holds);
         }
-        let (Token::Word(key), Token::Symbol(symbol), Token::Text(value)) = (
-            self.tokens.next()?,
-            self.tokens.next()?,
-            self.tokens.next()?,
-        ) else {
+        let (Token::Word(key), Token::Symbol(symbol), Token::Text(value)) =
+            (self.tokens.next()?, self.tokens.next()?, self.tokens.next()?)
+        else {
             return None;
         };
         let Some(actual) = self.tags.get(&key) else {
@@ -179,11 +157,7 @@ impl<I: Iterator<Item = Token>> Parser<'_, I> {
     }
 
     fn keyword(&mut self, keyword: &str) -> bool {
-        self.tokens
-            .next_if(
-                |token| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(keyword)),
-            )
-            .is_some()
+        self.tokens.next_if(|token| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(keyword))).is_some()
     }
 }
 
@@ -205,15 +179,7 @@ mod tests {
         ] {
             assert_eq!(matches(predicate, &tags).unwrap(), holds, "{predicate}");
         }
-        for broken in [
-            "",
-            "stage",
-            "stage = final",
-            "(stage='final'",
-            "stage='final' AND",
-            "stage ! 'x'",
-            "a='b",
-        ] {
+        for broken in ["", "stage", "stage = final", "(stage='final'", "stage='final' AND", "stage ! 'x'", "a='b"] {
             assert!(matches(broken, &tags).is_err(), "{broken}");
         }
     }

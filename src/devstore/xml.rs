@@ -89,9 +89,7 @@ impl Writer {
 
 /// Whether an XML 1.0 document can hold this text as it is (§7: names that cannot are percent-encoded).
 pub(super) fn representable(text: &str) -> bool {
-    !text
-        .chars()
-        .any(|c| c < ' ' || matches!(c, '\u{FFFE}' | '\u{FFFF}'))
+    !text.chars().any(|c| c < ' ' || matches!(c, '\u{FFFE}' | '\u{FFFF}'))
 }
 
 /// Which list a Put Block List entry names.
@@ -137,9 +135,7 @@ pub(super) fn read_tags(body: &[u8]) -> Result<BTreeMap<String, String>, Service
 /// Elements without children that are not the root, as (path, text) in document order.
 pub(super) fn read_leaves(body: &[u8], root: &str) -> Result<Vec<(String, String)>, ServiceError> {
     let invalid = || ServiceError::from(Code::InvalidXmlDocument);
-    let text = std::str::from_utf8(body)
-        .map_err(|_| invalid())?
-        .trim_start_matches('\u{FEFF}');
+    let text = std::str::from_utf8(body).map_err(|_| invalid())?.trim_start_matches('\u{FEFF}');
     let mut reader = quick_xml::Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
     let mut path: Vec<String> = Vec::new();
@@ -163,27 +159,18 @@ pub(super) fn read_leaves(body: &[u8], root: &str) -> Result<Vec<(String, String
                 leaf = false;
             }
             Event::Text(more) => text.push_str(&more),
-            Event::GeneralRef(reference) => {
-                match reference.resolve_char_ref().map_err(|_| invalid())? {
-                    Some(character) => text.push(character),
-                    None => {
-                        text.push_str(
-                            quick_xml::escape::resolve_predefined_entity(&reference)
-                                .ok_or_else(invalid)?,
-                        );
-                    }
+            Event::GeneralRef(reference) => match reference.resolve_char_ref().map_err(|_| invalid())? {
+                Some(character) => text.push(character),
+                None => {
+                    text.push_str(quick_xml::escape::resolve_predefined_entity(&reference).ok_or_else(invalid)?);
                 }
-            }
+            },
             Event::CData(more) => text.push_str(&more),
             Event::Eof => break,
             _ => {}
         }
     }
-    if seen_root && path.is_empty() {
-        Ok(found)
-    } else {
-        Err(invalid())
-    }
+    if seen_root && path.is_empty() { Ok(found) } else { Err(invalid()) }
 }
 
 #[cfg(test)]
@@ -208,13 +195,7 @@ mod tests {
 
     #[test]
     fn broken_documents_are_refused() {
-        for body in [
-            "",
-            "<BlockList>",
-            "<Tags></Tags>",
-            "<BlockList><Other>x</Other></BlockList>",
-            "not xml",
-        ] {
+        for body in ["", "<BlockList>", "<Tags></Tags>", "<BlockList><Other>x</Other></BlockList>", "not xml"] {
             assert!(read_block_list(body.as_bytes()).is_err(), "{body}");
         }
     }
@@ -235,10 +216,6 @@ mod tests {
         writer.element("C", "1 & 2");
         writer.element("D", "");
         writer.close("A");
-        assert!(
-            writer
-                .finish()
-                .ends_with("<A b=\"&quot;&lt;\"><C>1 &amp; 2</C><D/></A>")
-        );
+        assert!(writer.finish().ends_with("<A b=\"&quot;&lt;\"><C>1 &amp; 2</C><D/></A>"));
     }
 }

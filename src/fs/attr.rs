@@ -250,6 +250,10 @@ pub fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
             metadata.set(name, value);
         }
     }
+    if metadata.is_empty() && !source.is_empty() {
+        // A copy cannot clear metadata: sending none means "the source's". So it says what is true anyway.
+        metadata.set(MTIME, format_time(SystemTime::now()));
+    }
     metadata
 }
 
@@ -264,10 +268,11 @@ pub fn just_written(size: u64, settings: BlobSettings, written: Written) -> Blob
         headers: settings.headers,
         metadata: settings.metadata,
         tier: settings.tier,
+        tier_inferred: false,
         archive_status: None,
         lease: LeaseProperties::default(),
         copy: None,
-        tag_count: 0,
+        tag_count: settings.tags.len() as u32,
         sequence_number: None,
         committed_block_count: None,
         sealed: false,
@@ -362,6 +367,10 @@ mod tests {
         let own: Metadata = [("color", "red"), ("permissions", "0600")].into_iter().collect();
         let copy = for_copy(&source, &own);
         assert_eq!(copy.iter().collect::<Vec<_>>(), [("color", "blue"), ("permissions", "0600")]);
+        let dated: Metadata = [("mtime", "2020-01-01T00:00:00Z")].into_iter().collect();
+        let time = for_copy(&dated, &Metadata::default()).get("mtime").and_then(parse_time).unwrap();
+        assert!(time.elapsed().unwrap() < Duration::from_secs(60));
+        assert!(for_copy(&Metadata::default(), &Metadata::default()).is_empty());
     }
 
     #[test]

@@ -266,7 +266,10 @@ impl Fs {
             Err(error) => return Err(error),
         };
         let base = state.version.clone();
-        let settings = self.settings(&blob, base.as_deref(), &state.change);
+        let mut settings = self.settings(&blob, base.as_deref(), &state.change);
+        if let Some(base) = &base {
+            settings.tags = self.tags_to_keep(&blob, &base.properties).await?;
+        }
         let precondition = match &base {
             Some(base) => Precondition::IfMatch(base.properties.etag.clone()),
             None => Precondition::IfAbsent,
@@ -440,10 +443,10 @@ impl Fs {
 
     /// The service has the file as `properties` say: everyone here learns it.
     pub(super) fn settle(&self, file: &OpenFile, state: &mut State, properties: Arc<BlobProperties>) {
-        let version = Version::new(properties.clone());
-        if let Some(old) = state.version.replace(version.clone()) {
-            old.succeed(version);
-        }
+        state.version = Some(match &state.version {
+            Some(old) => old.with(properties.clone()),
+            None => Version::new(properties.clone()),
+        });
         self.tree.learn(file.ino, Heard::Blob(properties));
         file.show(state);
     }
@@ -454,6 +457,7 @@ impl Fs {
             Some(base) => BlobSettings {
                 headers: ContentHeaders { content_md5: None, ..base.properties.headers.clone() },
                 metadata: base.properties.metadata.clone(),
+                tier: base.properties.chosen_tier(),
                 ..Default::default()
             },
             None => BlobSettings {

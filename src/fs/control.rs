@@ -10,7 +10,7 @@ use crate::fs::copy::{Progress, Start};
 use crate::fs::file::is_pending;
 use crate::fs::handle::Content;
 use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView};
-use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Precondition};
+use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Precondition, Tags};
 
 /// A copy to start by the control interface (M5).
 pub struct CopyOrder<'a> {
@@ -21,6 +21,14 @@ pub struct CopyOrder<'a> {
     pub name: &'a str,
     pub no_replace: bool,
     pub no_wait: bool,
+}
+
+/// A source as Copy Blob wants it.
+struct Source {
+    url: CopySource,
+    /// What is known of it if it is in one of the mount's accounts.
+    version: Option<Arc<BlobProperties>>,
+    tags: Tags,
 }
 
 impl Fs {
@@ -34,7 +42,7 @@ impl Fs {
             (_, _) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
         };
         let destination = self.tree.directory(parent)?.blob(&name)?;
-        let (source, version) = self.source_of(order.source, &destination).await?;
+        let Source { url: source, version, tags } = self.source_of(order.source, &destination).await?;
         let target = match self.resolve(parent, &name).await {
             Ok(target) => Some(target),
             Err(error) if error.is_not_found() => None,
@@ -43,7 +51,8 @@ impl Fs {
         self.refuse_target(target.as_ref(), order.no_replace).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
-        let start = Start { source, version, destination: destination.clone(), precondition, metadata: None };
+        let start =
+            Start { source, version, destination: destination.clone(), precondition, metadata: None, tier: None, tags };
         let job = self.start_copy(start).await?;
         let progress =
             if order.no_wait { job.progress() } else { Progress::Success(self.wait_for_copy(&job, caller).await?) };
@@ -80,16 +89,15 @@ impl Fs {
         Ok(())
     }
 
-    /// The URL of a source, and what is known of it if it is in the mount.
-    async fn source_of(&self, source: &str, destination: &Blob) -> Result<(CopySource, Option<Arc<BlobProperties>>)> {
+    async fn source_of(&self, source: &str, destination: &Blob) -> Result<Source> {
         if source.starts_with("http://") || source.starts_with("https://") {
             return match self.located(source) {
                 // A blob of one of our accounts: we know how to let the service read it.
                 Some(blob) => {
                     let properties = self.client(blob.account).blob_properties(&blob.path, None).await?;
-                    Ok((self.source_url(&blob, destination)?, Some(Arc::new(properties))))
+                    self.own_source(&blob, Arc::new(properties), destination).await
                 }
-                None => Ok((CopySource::new(source), None)),
+                None => Ok(Source { url: CopySource::new(source), version: None, tags: Tags::new() }),
             };
         }
         let node = self.walk(source).await?;
@@ -106,11 +114,18 @@ impl Fs {
                 return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
             }
             let blob = self.tree.blob(node.ino)?;
-            Ok((self.source_url(&blob, destination)?, node.properties().cloned()))
+            let missing = || Error::fs(libc::ENOENT, format!("{source} is not in the service"));
+            self.own_source(&blob, node.properties().cloned().ok_or_else(missing)?, destination).await
         }
         .await;
         self.tree.collect(node.ino);
         done
+    }
+
+    async fn own_source(&self, blob: &Blob, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
+        let url = self.source_url(blob, destination)?;
+        let tags = self.tags_to_keep(blob, &version).await?;
+        Ok(Source { url, version: Some(version), tags })
     }
 
     /// The blob of one of the mount's accounts that a URL names, if it does and brings no credential of its own.

@@ -22,11 +22,12 @@ use crate::error::{CopyFailure, Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange, FileKind};
 use crate::fs::caller::Caller;
-use crate::fs::handle::{Content, Copying, Fh, OpenFile, State};
+use crate::fs::handle::{Content, Copying, Fh, Handle, OpenFile, State};
 use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
     BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyStatus, LeaseProperties, Metadata, Precondition,
+    Tags,
 };
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
@@ -93,6 +94,8 @@ pub struct Start {
     pub precondition: Precondition,
     /// `None`: the source's.
     pub metadata: Option<Metadata>,
+    pub tier: Option<String>,
+    pub tags: Tags,
 }
 
 impl Fs {
@@ -104,21 +107,22 @@ impl Fs {
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
     pub(super) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
-        let Start { source, version, destination, precondition, metadata } = start;
+        let Start { source, version, destination, precondition, metadata, tier, tags } = start;
         let client = self.client(destination.account);
         let request = CopyRequest {
             source,
             source_if_match: version.as_ref().map(|version| version.etag.clone()),
             precondition,
             metadata,
-            tier: None,
+            tier,
+            tags,
             lease: None,
         };
         let started = client.copy_blob(&destination.path, &request).await?;
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
         let progress = match (&version, started.status) {
-            (Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request.metadata)),
+            (Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
             // All else is seen at the destination, also how long a source outside the mount is.
             (None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
             (Some(_), _) => Progress::Pending(0),
@@ -246,7 +250,10 @@ impl Fs {
             }
             self.settle_copy(&output.file, &mut state, caller).await?;
         }
-        let source = self.clean_version(&input.file, input.version()).await?;
+        // One file's lock at a time: another process may be copying the other way.
+        drop(state);
+        let source = self.clean_version(&input).await?;
+        let mut state = output.file.state.lock().await;
         let size = source.properties.size;
         if offset_in >= size {
             return Ok(0);
@@ -265,10 +272,10 @@ impl Fs {
     }
 
     /// The version that a copy reads: what was written here is committed first.
-    async fn clean_version(&self, file: &OpenFile, seen: Option<Arc<Version>>) -> Result<Arc<Version>> {
-        let mut state = file.state.lock().await;
-        self.commit(file, &mut state).await?;
-        let version = seen.or_else(|| state.version.clone());
+    async fn clean_version(&self, input: &Handle) -> Result<Arc<Version>> {
+        let mut state = input.file.state.lock().await;
+        self.commit(&input.file, &mut state).await?;
+        let version = input.version(&state)?;
         let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
         version.refuse_pending()?;
         Ok(version)
@@ -297,6 +304,8 @@ impl Fs {
             precondition,
             // X3: none sent takes the source's, which are these; any sent must be all.
             metadata: (metadata != source.properties.metadata).then_some(metadata),
+            tier: None,
+            tags: self.tags_to_keep(&from, &source.properties).await?,
         };
         self.start_copy(start).await.map_err(|error| match error.code() {
             "BlobAlreadyExists" => Error::fs(libc::ESTALE, format!("{error} (it was created meanwhile)")),
@@ -427,18 +436,19 @@ fn failure(destination: &Blob, failure: CopyFailure) -> Error {
 }
 
 /// What the service would say of a finished copy of `source`: no request is needed to know it.
-fn copied(source: &BlobProperties, started: &CopyStarted, metadata: Option<Metadata>) -> Arc<BlobProperties> {
+fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) -> Arc<BlobProperties> {
     Arc::new(BlobProperties {
         etag: started.etag.clone(),
         last_modified: started.last_modified,
         creation_time: Some(started.last_modified),
-        metadata: metadata.unwrap_or_else(|| source.metadata.clone()),
+        metadata: request.metadata.unwrap_or_else(|| source.metadata.clone()),
+        tier_inferred: request.tier.is_none(),
+        tier: request.tier,
+        tag_count: request.tags.len() as u32,
         // None of these comes along (§13.2.4).
-        tier: None,
         archive_status: None,
         lease: LeaseProperties::default(),
         copy: None,
-        tag_count: 0,
         sealed: false,
         version_id: None,
         ..source.clone()

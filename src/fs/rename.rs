@@ -213,6 +213,9 @@ impl Fs {
             destination: destination.clone(),
             precondition,
             metadata: None,
+            // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7).
+            tier: version.chosen_tier(),
+            tags: self.tags_to_keep(source, version).await?,
         };
         let job = self.start_copy(start).await?;
         let ended = self.wait_for_copy(&job, caller).await;

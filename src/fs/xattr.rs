@@ -18,13 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
+use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::tree::Blob;
-use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition};
+use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition, Tags};
 
 const PREFIX: &str = "user.blob.";
 /// One question is asked in calls that follow each other at once.
@@ -45,7 +46,7 @@ struct Read {
 /// A blob at one moment. Its tags are asked for when the first of them is.
 struct Seen {
     properties: BlobProperties,
-    tags: OnceCell<Vec<(String, String)>>,
+    tags: OnceCell<Tags>,
 }
 
 impl Reads {
@@ -229,8 +230,23 @@ impl Fs {
         Ok(seen)
     }
 
-    async fn tags_of<'a>(&self, blob: &Blob, seen: &'a Seen) -> Result<&'a Vec<(String, String)>> {
+    async fn tags_of<'a>(&self, blob: &Blob, seen: &'a Seen) -> Result<&'a Tags> {
         seen.tags.get_or_try_init(|| self.client(blob.account).tags(&blob.path)).await
+    }
+
+    /// The tags of a blob, to be given to its next version or its copy, which would have none (X4). Asked for only if it has any.
+    /// Without permission to read them they are lost, which the log says.
+    pub(super) async fn tags_to_keep(&self, blob: &Blob, properties: &BlobProperties) -> Result<Tags> {
+        if properties.tag_count == 0 {
+            return Ok(Tags::new());
+        }
+        match self.client(blob.account).tags(&blob.path).await {
+            Err(error) if error.errno() == libc::EACCES => {
+                warn!(blob = %blob.path, %error, "its index tags may not be read and are not kept");
+                Ok(Tags::new())
+            }
+            other => other,
+        }
     }
 
     /// A file that was just written has no properties before its commit.
@@ -344,7 +360,10 @@ impl Fs {
                 let Some(value) = value.filter(|value| properties.tier.as_deref() != Some(value)) else {
                     return Ok(());
                 };
-                client.set_tier(&blob.path, value, None).await?;
+                client.set_tier(&blob.path, value, None).await.map_err(|error| match error.code() {
+                    "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
+                    _ => error,
+                })?;
                 self.tree.doubt(ino);
                 return Ok(());
             }

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
 
 use crate::store::request::Request;
@@ -102,6 +103,7 @@ pub(super) fn blob_properties(headers: &HeaderMap) -> Option<BlobProperties> {
         },
         metadata: metadata(headers),
         tier: owned(headers, "x-ms-access-tier"),
+        tier_inferred: text(headers, "x-ms-access-tier-inferred") == Some("true"),
         archive_status: owned(headers, "x-ms-archive-status"),
         lease: LeaseProperties {
             state: owned(headers, "x-ms-lease-state"),
@@ -139,7 +141,15 @@ impl Request {
         self.content_headers(&settings.headers)
             .metadata(&settings.metadata)
             .optional("x-ms-access-tier", settings.tier.as_deref())
+            .tags(&settings.tags)
             .lease(settings.lease.as_ref())
+    }
+
+    /// `x-ms-tags`: URL-encoded pairs. None are sent as no header.
+    pub fn tags(self, tags: &Tags) -> Self {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs: Vec<_> = tags.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect();
+        self.optional("x-ms-tags", (!pairs.is_empty()).then(|| pairs.join("&")).as_deref())
     }
 
     pub fn precondition(self, precondition: &Precondition) -> Self {

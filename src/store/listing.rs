@@ -78,6 +78,7 @@ fn properties(row: &Element<'_>) -> BlobProperties {
         },
         metadata: metadata(row),
         tier: owned(from, "AccessTier"),
+        tier_inferred: from.value("AccessTierInferred").as_deref() == Some("true"),
         archive_status: owned(from, "ArchiveStatus"),
         lease: LeaseProperties {
             state: owned(from, "LeaseState"),

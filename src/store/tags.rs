@@ -7,11 +7,12 @@ use crate::error::Result;
 use crate::path::BlobPath;
 use crate::store::client::Client;
 use crate::store::endpoint::Place;
+use crate::store::types::Tags;
 use crate::store::xml::Element;
 
 impl Client {
     /// Get Blob Tags, in the service's order.
-    pub async fn tags(&self, blob: &BlobPath) -> Result<Vec<(String, String)>> {
+    pub async fn tags(&self, blob: &BlobPath) -> Result<Tags> {
         let request = self.request("GetBlobTags", Method::GET, Place::Blob(blob)).query("comp", "tags");
         let response = self.send(&request).await?;
         Ok(parse_tags(&response.xml(&request)?))
@@ -36,7 +37,7 @@ fn tags_body(tags: &[(String, String)]) -> String {
     format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Tags><TagSet>{rows}</TagSet></Tags>")
 }
 
-fn parse_tags(root: &Element<'_>) -> Vec<(String, String)> {
+fn parse_tags(root: &Element<'_>) -> Tags {
     let text = |tag: &Element<'_>, name| tag.value(name).unwrap_or_default().into_owned();
     root.children_of("TagSet").iter().map(|tag| (text(tag, "Key"), text(tag, "Value"))).collect()
 }

@@ -27,6 +27,7 @@ fn if_absent() -> CopyRequest {
         precondition: Precondition::IfAbsent,
         metadata: None,
         tier: None,
+        tags: Tags::new(),
         lease: None,
     }
 }

@@ -80,6 +80,13 @@ pub enum BlobType {
     Append,
 }
 
+impl BlobProperties {
+    /// The tier that somebody chose for this blob, which a rewrite or a rename has to choose again.
+    pub fn chosen_tier(&self) -> Option<String> {
+        self.tier.clone().filter(|_| !self.tier_inferred)
+    }
+}
+
 impl BlobType {
     /// The service's spelling: `BlockBlob`.
     pub fn as_str(self) -> &'static str {
@@ -128,6 +135,9 @@ impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for Metadata {
         Self(entries.into_iter().map(|(name, value)| (name.as_ref().to_ascii_lowercase(), value.into())).collect())
     }
 }
+
+/// Index tags: case-sensitive names and values, at most ten.
+pub type Tags = Vec<(String, String)>;
 
 /// The properties that a client sets and a copy carries along (C14). A write that sends none of them clears them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -198,6 +208,8 @@ pub struct BlobProperties {
     pub headers: ContentHeaders,
     pub metadata: Metadata,
     pub tier: Option<String>,
+    /// Nobody chose the tier for this blob: it is the account's default.
+    pub tier_inferred: bool,
     /// `rehydrate-pending-to-hot` and the like.
     pub archive_status: Option<String>,
     pub lease: LeaseProperties,
@@ -267,8 +279,10 @@ pub enum Precondition {
 pub struct BlobSettings {
     pub headers: ContentHeaders,
     pub metadata: Metadata,
-    /// Access tier to write to; the account's or blob's own when `None`.
+    /// Access tier to write to; the account's default when `None`.
     pub tier: Option<String>,
+    /// Index tags.
+    pub tags: Tags,
     pub lease: Option<LeaseId>,
 }
 
@@ -357,7 +371,10 @@ pub struct CopyRequest {
     /// `None`: the source's metadata come along. `Some`: exactly these, none of the source's (X3). No metadata at all is not
     /// among the service's choices, so an empty set is refused.
     pub metadata: Option<Metadata>,
+    /// Tier of the destination; the account's default, or what an overwritten destination had, when `None`.
     pub tier: Option<String>,
+    /// Tags of the destination: the source's are never copied (X4).
+    pub tags: Tags,
     pub lease: Option<LeaseId>,
 }
 

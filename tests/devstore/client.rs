@@ -21,9 +21,7 @@ pub type Headers<'a> = &'a [(&'a str, &'a str)];
 /// A server with two accounts and the container `box` in each.
 pub async fn server(config: Config) -> Devstore {
     let accounts = vec![AccountConfig::named("one"), AccountConfig::named("two")];
-    let server = Devstore::start(Config { accounts, ..config })
-        .await
-        .unwrap();
+    let server = Devstore::start(Config { accounts, ..config }).await.unwrap();
     for account in [ONE, TWO] {
         server.create_container(account, "box").unwrap();
     }
@@ -40,9 +38,7 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// Status and error code in one, as the tests state them.
@@ -65,10 +61,7 @@ impl Answer {
     pub fn elements(&self, name: &str) -> Vec<String> {
         let (open, close) = (format!("<{name}>"), format!("</{name}>"));
         let text = self.text();
-        text.split(&open)
-            .skip(1)
-            .map(|rest| rest.split(&close).next().unwrap().to_owned())
-            .collect()
+        text.split(&open).skip(1).map(|rest| rest.split(&close).next().unwrap().to_owned()).collect()
     }
 }
 
@@ -86,9 +79,7 @@ impl Client {
         Client {
             http: reqwest::Client::new(),
             account: account.to_owned(),
-            key: STANDARD
-                .decode(server.account_key(account).unwrap())
-                .unwrap(),
+            key: STANDARD.decode(server.account_key(account).unwrap()).unwrap(),
             root: format!("http://{}", server.address()),
         }
     }
@@ -110,22 +101,15 @@ impl Client {
         let resource = format!("/blob/{account}/box/{blob}");
         let text = format!("{letters}\n\n{expiry}\n{resource}\n\n\n\n2025-11-05\nb\n\n\n\n\n\n\n");
         let signature = encode(&self.sign(&text));
-        format!(
-            "sv=2025-11-05&sr=b&se={}&sp={letters}&sig={signature}",
-            encode(&expiry)
-        )
+        format!("sv=2025-11-05&sr=b&se={}&sp={letters}&sig={signature}", encode(&expiry))
     }
 
     /// The query of a read SAS for a file of Azure Files, whose string to sign is an older one.
     pub fn file_signature(&self, share: &str, path: &str, life: Duration) -> String {
         let (expiry, account) = (iso(SystemTime::now() + life), &self.account);
-        let text =
-            format!("r\n\n{expiry}\n/file/{account}/{share}/{path}\n\n\n\n2025-11-05\n\n\n\n\n");
+        let text = format!("r\n\n{expiry}\n/file/{account}/{share}/{path}\n\n\n\n2025-11-05\n\n\n\n\n");
         let signature = encode(&self.sign(&text));
-        format!(
-            "sv=2025-11-05&sr=f&se={}&sp=r&sig={signature}",
-            encode(&expiry)
-        )
+        format!("sv=2025-11-05&sr=f&se={}&sp=r&sig={signature}", encode(&expiry))
     }
 
     fn sign(&self, text: &str) -> String {
@@ -146,16 +130,8 @@ impl Client {
         let date = httpdate::fmt_http_date(SystemTime::now());
         let mut sent = vec![("x-ms-date", date.as_str()), ("x-ms-version", "2025-11-05")];
         sent.extend(headers);
-        let length = if body.is_empty() {
-            String::new()
-        } else {
-            body.len().to_string()
-        };
-        let header = |name: &str| {
-            sent.iter()
-                .find(|(n, _)| *n == name)
-                .map_or("", |(_, value)| value)
-        };
+        let length = if body.is_empty() { String::new() } else { body.len().to_string() };
+        let header = |name: &str| sent.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value);
         let mut text = [
             method,
             "",
@@ -171,10 +147,7 @@ impl Client {
             header("range"),
         ]
         .join("\n");
-        let mut canonical: Vec<_> = sent
-            .iter()
-            .filter(|(name, _)| name.starts_with("x-ms-"))
-            .collect();
+        let mut canonical: Vec<_> = sent.iter().filter(|(name, _)| name.starts_with("x-ms-")).collect();
         canonical.sort();
         for (name, value) in canonical {
             text.push_str(&format!("\n{name}:{value}"));
@@ -185,18 +158,13 @@ impl Client {
         pairs.sort();
         for pair in pairs {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_encoding::percent_decode_str(value)
-                .decode_utf8()
-                .unwrap();
+            let value = percent_encoding::percent_decode_str(value).decode_utf8().unwrap();
             text.push_str(&format!("\n{name}:{value}"));
         }
         let mut request = self
             .http
             .request(method.parse().unwrap(), self.url(path))
-            .header(
-                "authorization",
-                format!("SharedKey {}:{}", self.account, self.sign(&text)),
-            );
+            .header("authorization", format!("SharedKey {}:{}", self.account, self.sign(&text)));
         for (name, value) in sent {
             request = request.header(name, value);
         }
@@ -206,13 +174,7 @@ impl Client {
         read(request.body(body)).await
     }
 
-    pub async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        headers: Headers<'_>,
-        body: impl Into<Bytes>,
-    ) -> Answer {
+    pub async fn send(&self, method: &str, path: &str, headers: Headers<'_>, body: impl Into<Bytes>) -> Answer {
         self.try_send(method, path, headers, body).await.unwrap()
     }
 
@@ -235,8 +197,7 @@ impl Client {
 
     /// Put Blob of a block blob.
     pub async fn upload(&self, path: &str, body: impl Into<Bytes>) -> Answer {
-        self.send("PUT", path, &[("x-ms-blob-type", "BlockBlob")], body)
-            .await
+        self.send("PUT", path, &[("x-ms-blob-type", "BlockBlob")], body).await
     }
 
     /// Copy Blob; the source is a URL.
@@ -247,13 +208,7 @@ impl Client {
     /// An unsigned request to the server's root, for the control interface.
     pub async fn control(&self, method: &str, path: &str, body: &str) -> Answer {
         let url = format!("{}{path}", self.root);
-        read(
-            self.http
-                .request(method.parse().unwrap(), url)
-                .body(body.to_owned()),
-        )
-        .await
-        .unwrap()
+        read(self.http.request(method.parse().unwrap(), url).body(body.to_owned())).await.unwrap()
     }
 }
 
@@ -261,11 +216,7 @@ impl Client {
 fn iso(time: SystemTime) -> String {
     let text = httpdate::fmt_http_date(time);
     let parts: Vec<&str> = text.split(' ').collect();
-    let month = "JanFebMarAprMayJunJulAugSepOctNovDec"
-        .find(parts[2])
-        .unwrap()
-        / 3
-        + 1;
+    let month = "JanFebMarAprMayJunJulAugSepOctNovDec".find(parts[2]).unwrap() / 3 + 1;
     format!("{}-{month:02}-{}T{}Z", parts[3], parts[1], parts[4])
 }
 
@@ -276,9 +227,5 @@ fn encode(text: &str) -> String {
 async fn read(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Ok(Answer {
-        status,
-        headers,
-        body: response.bytes().await?,
-    })
+    Ok(Answer { status, headers, body: response.bytes().await? })
 }

@@ -22,9 +22,7 @@ async fn every_answer_has_the_common_headers() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);
     for (path, status) in [("box?restype=container", 200), ("box/missing", 404)] {
-        let answer = one
-            .send("GET", path, &[("x-ms-client-request-id", "mine")], "")
-            .await;
+        let answer = one.send("GET", path, &[("x-ms-client-request-id", "mine")], "").await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("x-ms-version"), "2025-11-05");
         assert_eq!(answer.header("x-ms-client-request-id"), "mine");
@@ -33,38 +31,21 @@ async fn every_answer_has_the_common_headers() {
         }
     }
     let missing = one.get("box/missing").await;
-    assert!(
-        missing.text().starts_with(
-            "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>BlobNotFound</Code>"
-        )
-    );
-    assert!(
-        missing
-            .text()
-            .contains(&format!("RequestId:{}", missing.header("x-ms-request-id")))
-    );
+    assert!(missing.text().starts_with("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>BlobNotFound</Code>"));
+    assert!(missing.text().contains(&format!("RequestId:{}", missing.header("x-ms-request-id"))));
     let head = one.head("box/missing").await;
-    assert_eq!(
-        (head.outcome().as_str(), head.body.len()),
-        ("404 BlobNotFound", 0)
-    );
+    assert_eq!((head.outcome().as_str(), head.body.len()), ("404 BlobNotFound", 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_are_checked() {
     let server = server(Config::default()).await;
     let address = server.address();
-    let request = |extra: &str| {
-        format!("GET /one/box/x HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{extra}\r\n")
-    };
+    let request =
+        |extra: &str| format!("GET /one/box/x HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{extra}\r\n");
     let date = httpdate::fmt_http_date(std::time::SystemTime::now());
     assert!(raw(&server, &request("")).starts_with("HTTP/1.1 401 "));
-    let wrong = raw(
-        &server,
-        &request(&format!(
-            "x-ms-date: {date}\r\nauthorization: SharedKey one:AAAA\r\n"
-        )),
-    );
+    let wrong = raw(&server, &request(&format!("x-ms-date: {date}\r\nauthorization: SharedKey one:AAAA\r\n")));
     assert!(wrong.starts_with("HTTP/1.1 403 "), "{wrong}");
     let detail = format!(
         "<AuthenticationErrorDetail>The MAC signature found in the HTTP request 'AAAA' is not the same as any \
@@ -74,10 +55,7 @@ async fn credentials_are_checked() {
     let stale = "x-ms-date: Mon, 01 Jan 2024 00:00:00 GMT\r\nauthorization: SharedKey one:AAAA\r\n";
     assert!(raw(&server, &request(stale)).contains("Request date header too old"));
     let unreadable = raw(&server, &request("authorization: Bearer x\r\n"));
-    assert!(
-        unreadable.contains("x-ms-error-code: InvalidAuthenticationInfo"),
-        "{unreadable}"
-    );
+    assert!(unreadable.contains("x-ms-error-code: InvalidAuthenticationInfo"), "{unreadable}");
     let stranger = raw(&server, &request("").replace("/one/", "/stranger/"));
     assert!(stranger.contains("x-ms-error-code: ResourceNotFound"));
 }
@@ -90,75 +68,32 @@ async fn an_upload_needs_its_length() {
         "PUT /one/box/x?{sas} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nx-ms-blob-type: BlockBlob\r\n",
         server.address()
     );
-    let chunked = raw(
-        &server,
-        &format!("{request}transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
-    );
+    let chunked = raw(&server, &format!("{request}transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"));
     assert!(chunked.starts_with("HTTP/1.1 411 "), "{chunked}");
     let bare = raw(&server, &format!("{request}\r\n"));
-    assert!(
-        bare.contains("x-ms-error-code: MissingContentLengthHeader"),
-        "{bare}"
-    );
+    assert!(bare.contains("x-ms-error-code: MissingContentLengthHeader"), "{bare}");
     let right = raw(&server, &format!("{request}content-length: 1\r\n\r\nx"));
     assert!(right.starts_with("HTTP/1.1 201 "), "{right}");
 }
 
 #[tokio::test]
 async fn limits_are_enforced() {
-    let limits = Limits {
-        put_blob_bytes: 10,
-        block_bytes: 5,
-        committed_blocks: 2,
-        metadata_bytes: 20,
-        ..Limits::default()
-    };
-    let server = server(Config {
-        limits,
-        ..Config::default()
-    })
-    .await;
+    let limits =
+        Limits { put_blob_bytes: 10, block_bytes: 5, committed_blocks: 2, metadata_bytes: 20, ..Limits::default() };
+    let server = server(Config { limits, ..Config::default() }).await;
     let one = Client::new(&server, ONE);
     assert_eq!(one.upload("box/x", "0123456789").await.outcome(), "201");
+    assert_eq!(one.upload("box/x", "0123456789a").await.outcome(), "413 RequestBodyTooLarge");
     assert_eq!(
-        one.upload("box/x", "0123456789a").await.outcome(),
+        one.send("PUT", "box/b?comp=block&blockid=QQ==", &[], "012345").await.outcome(),
         "413 RequestBodyTooLarge"
     );
-    assert_eq!(
-        one.send("PUT", "box/b?comp=block&blockid=QQ==", &[], "012345")
-            .await
-            .outcome(),
-        "413 RequestBodyTooLarge"
-    );
-    assert_eq!(
-        one.send("PUT", "box/b?comp=block&blockid=QQ==", &[], "01234")
-            .await
-            .outcome(),
-        "201"
-    );
-    let list = format!(
-        "<BlockList>{}</BlockList>",
-        "<Latest>QQ==</Latest>".repeat(3)
-    );
-    assert_eq!(
-        one.send("PUT", "box/b?comp=blocklist", &[], list)
-            .await
-            .outcome(),
-        "400 BlockListTooLong"
-    );
+    assert_eq!(one.send("PUT", "box/b?comp=block&blockid=QQ==", &[], "01234").await.outcome(), "201");
+    let list = format!("<BlockList>{}</BlockList>", "<Latest>QQ==</Latest>".repeat(3));
+    assert_eq!(one.send("PUT", "box/b?comp=blocklist", &[], list).await.outcome(), "400 BlockListTooLong");
     let long = "v".repeat(20);
-    assert_eq!(
-        one.put("box/x?comp=metadata", &[("x-ms-meta-name", &long)])
-            .await
-            .outcome(),
-        "400 MetadataTooLarge"
-    );
-    assert_eq!(
-        one.put("box/x?comp=metadata", &[("x-ms-meta-na-me", "v")])
-            .await
-            .outcome(),
-        "400 InvalidMetadata"
-    );
+    assert_eq!(one.put("box/x?comp=metadata", &[("x-ms-meta-name", &long)]).await.outcome(), "400 MetadataTooLarge");
+    assert_eq!(one.put("box/x?comp=metadata", &[("x-ms-meta-na-me", "v")]).await.outcome(), "400 InvalidMetadata");
 }
 
 #[tokio::test]
@@ -172,42 +107,14 @@ async fn checksums_are_verified() {
     let right = put(&[("content-md5", "XrY7u+Ae7tCTyyK7j1rNww==")]).await;
     assert_eq!(right.header("content-md5"), "XrY7u+Ae7tCTyyK7j1rNww==");
     assert_eq!(right.header("x-ms-content-crc64"), "vo7q9sPVKY0=");
-    assert_eq!(
-        put(&[("x-ms-content-crc64", "vo7q9sPVKY0=")]).await.status,
-        201
-    );
-    assert_eq!(
-        put(&[("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")])
-            .await
-            .outcome(),
-        "400 Md5Mismatch"
-    );
-    assert_eq!(
-        put(&[("content-md5", "short")]).await.outcome(),
-        "400 InvalidMd5"
-    );
-    assert_eq!(
-        put(&[("x-ms-content-crc64", "AAAAAAAAAAA=")])
-            .await
-            .outcome(),
-        "400 Crc64Mismatch"
-    );
-    let part = one
-        .send(
-            "GET",
-            "box/x",
-            &[
-                ("x-ms-range", "bytes=0-4"),
-                ("x-ms-range-get-content-md5", "true"),
-            ],
-            "",
-        )
-        .await;
+    assert_eq!(put(&[("x-ms-content-crc64", "vo7q9sPVKY0=")]).await.status, 201);
+    assert_eq!(put(&[("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")]).await.outcome(), "400 Md5Mismatch");
+    assert_eq!(put(&[("content-md5", "short")]).await.outcome(), "400 InvalidMd5");
+    assert_eq!(put(&[("x-ms-content-crc64", "AAAAAAAAAAA=")]).await.outcome(), "400 Crc64Mismatch");
+    let part =
+        one.send("GET", "box/x", &[("x-ms-range", "bytes=0-4"), ("x-ms-range-get-content-md5", "true")], "").await;
     assert_eq!(part.header("content-md5"), "XUFAKrxLKna5cZ2REBfFkg==");
-    assert_eq!(
-        part.header("x-ms-blob-content-md5"),
-        "XrY7u+Ae7tCTyyK7j1rNww=="
-    );
+    assert_eq!(part.header("x-ms-blob-content-md5"), "XrY7u+Ae7tCTyyK7j1rNww==");
 }
 
 #[tokio::test]
@@ -217,22 +124,14 @@ async fn what_is_not_there_is_refused() {
     for (method, path, outcome) in [
         ("PUT", "box/x?comp=undelete", "501 NotImplemented"),
         ("GET", "box/x?versionid=2026", "501 NotImplemented"),
-        (
-            "PUT",
-            "box/x?comp=nonsense",
-            "400 InvalidQueryParameterValue",
-        ),
+        ("PUT", "box/x?comp=nonsense", "400 InvalidQueryParameterValue"),
         ("POST", "box/x", "405 UnsupportedHttpVerb"),
         ("PUT", "box/x", "400 MissingRequiredHeader"),
         ("PUT", "Upper/x", "400 InvalidResourceName"),
         ("PUT", "box/x?comp=blocklist", "400 InvalidXmlDocument"),
         ("GET", "missing/x", "404 ContainerNotFound"),
     ] {
-        assert_eq!(
-            one.send(method, path, &[], "").await.outcome(),
-            outcome,
-            "{method} {path}"
-        );
+        assert_eq!(one.send(method, path, &[], "").await.outcome(), outcome, "{method} {path}");
     }
 }
 
@@ -242,19 +141,10 @@ async fn promises_that_cannot_be_kept_are_refused() {
     let one = Client::new(&server, ONE);
     let hold: &[_] = &[("x-ms-blob-type", "BlockBlob"), ("x-ms-legal-hold", "true")];
     assert_eq!(one.put("box/x", hold).await.outcome(), "501 NotImplemented");
-    let policy =
-        "<SignedIdentifiers><SignedIdentifier><Id>p</Id></SignedIdentifier></SignedIdentifiers>";
+    let policy = "<SignedIdentifiers><SignedIdentifier><Id>p</Id></SignedIdentifier></SignedIdentifiers>";
     let acl = "box?restype=container&comp=acl";
-    assert_eq!(
-        one.send("PUT", acl, &[], policy).await.outcome(),
-        "501 NotImplemented"
-    );
-    assert_eq!(
-        one.send("PUT", acl, &[], "<SignedIdentifiers/>")
-            .await
-            .outcome(),
-        "200"
-    );
+    assert_eq!(one.send("PUT", acl, &[], policy).await.outcome(), "501 NotImplemented");
+    assert_eq!(one.send("PUT", acl, &[], "<SignedIdentifiers/>").await.outcome(), "200");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,20 +152,13 @@ async fn host_style_reaches_the_same_blob() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);
     one.upload("box/a%20b", "content").await;
-    one.put(
-        "box?restype=container&comp=acl",
-        &[("x-ms-blob-public-access", "blob")],
-    )
-    .await;
+    one.put("box?restype=container&comp=acl", &[("x-ms-blob-public-access", "blob")]).await;
     let request = format!(
         "GET /box/a%20b HTTP/1.1\r\nhost: one.blob.localhost:{}\r\nconnection: close\r\n\r\n",
         server.address().port()
     );
     let answer = tokio::task::block_in_place(|| raw(&server, &request));
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("content"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("content"), "{answer}");
 }
 
 #[tokio::test]
@@ -289,11 +172,7 @@ async fn paging_follows_the_policy() {
     assert_eq!(one.control("POST", "/-/policy", change).await.status, 204);
     let (mut names, mut pages, mut marker) = (Vec::new(), Vec::new(), String::new());
     loop {
-        let page = one
-            .get(&format!(
-                "box?restype=container&comp=list&prefix=d%2F&marker={marker}"
-            ))
-            .await;
+        let page = one.get(&format!("box?restype=container&comp=list&prefix=d%2F&marker={marker}")).await;
         pages.push(page.elements("Name").len());
         names.extend(page.elements("Name"));
         match page.elements("NextMarker").pop() {
@@ -302,15 +181,8 @@ async fn paging_follows_the_policy() {
         }
     }
     assert_eq!(pages, [0, 3, 0, 3, 0, 1]);
-    assert_eq!(
-        names,
-        (0..7)
-            .map(|number| format!("d/{number}"))
-            .collect::<Vec<_>>()
-    );
-    let zero = one
-        .get("box?restype=container&comp=list&maxresults=0")
-        .await;
+    assert_eq!(names, (0..7).map(|number| format!("d/{number}")).collect::<Vec<_>>());
+    let zero = one.get("box?restype=container&comp=list&maxresults=0").await;
     assert_eq!(zero.outcome(), "400 OutOfRangeQueryParameterValue");
 }
 
@@ -330,27 +202,14 @@ async fn odd_names_survive() {
         "%EF%BF%BE",
     ];
     for name in names {
-        assert_eq!(
-            one.upload(&format!("box/{name}"), name).await.status,
-            201,
-            "{name}"
-        );
+        assert_eq!(one.upload(&format!("box/{name}"), name).await.status, 201, "{name}");
         assert_eq!(one.get(&format!("box/{name}")).await.text(), name);
-        let copied = one
-            .copy(
-                &format!("box/copy%20of%20{name}"),
-                &one.url(&format!("box/{name}")),
-            )
-            .await;
+        let copied = one.copy(&format!("box/copy%20of%20{name}"), &one.url(&format!("box/{name}"))).await;
         assert_eq!(copied.status, 202, "{name}");
     }
     let listed = one.get("box?restype=container&comp=list").await;
     assert!(listed.text().contains("<Name>a&amp;b&lt;c&gt;</Name>"));
-    assert!(
-        listed
-            .text()
-            .contains("<Name Encoded=\"true\">%EF%BF%BE</Name>")
-    );
+    assert!(listed.text().contains("<Name Encoded=\"true\">%EF%BF%BE</Name>"));
 }
 
 #[tokio::test]
@@ -360,27 +219,13 @@ async fn reads_end_where_the_blob_ends() {
     one.upload("box/x", "0123456789").await;
     let read = async |range: &str| one.send("GET", "box/x", &[("x-ms-range", range)], "").await;
     let part = read("bytes=7-100").await;
-    assert_eq!(
-        (
-            part.status,
-            part.header("content-range"),
-            part.text().as_str()
-        ),
-        (206, "bytes 7-9/10", "789")
-    );
+    assert_eq!((part.status, part.header("content-range"), part.text().as_str()), (206, "bytes 7-9/10", "789"));
     let past = read("bytes=10-").await;
-    assert_eq!(
-        (past.outcome().as_str(), past.header("content-range")),
-        ("416 InvalidRange", "bytes */10")
-    );
+    assert_eq!((past.outcome().as_str(), past.header("content-range")), ("416 InvalidRange", "bytes */10"));
     let same = one.head("box/x").await.header("etag").to_owned();
-    let unchanged = one
-        .send("GET", "box/x", &[("if-none-match", &same)], "")
-        .await;
+    let unchanged = one.send("GET", "box/x", &[("if-none-match", &same)], "").await;
     assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
-    let changed = one
-        .send("GET", "box/x", &[("if-match", "\"0x1\"")], "")
-        .await;
+    let changed = one.send("GET", "box/x", &[("if-match", "\"0x1\"")], "").await;
     assert_eq!(changed.outcome(), "412 ConditionNotMet");
 }
 
@@ -395,16 +240,6 @@ async fn it_stops_and_refuses_nonsense() {
     server.change_policy(PolicyChange::default());
     server.stop().await;
     assert!(TcpStream::connect(address).is_err());
-    let wrong = vec![AccountConfig {
-        name: "one".into(),
-        key: Some("not base64!".into()),
-    }];
-    assert!(
-        Devstore::start(Config {
-            accounts: wrong,
-            ..Config::default()
-        })
-        .await
-        .is_err()
-    );
+    let wrong = vec![AccountConfig { name: "one".into(), key: Some("not base64!".into()) }];
+    assert!(Devstore::start(Config { accounts: wrong, ..Config::default() }).await.is_err());
 }

@@ -1,0 +1,193 @@
+//! The command line: what each word means, and how a failure looks.
+//!
+//! One file per command below this one; here is what they share. A command is a `clap` structure with a `run` method that ends in
+//! [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1. Mistakes in the command line itself
+//! are one line as well, with status 2 and a hint where the help is.
+//!
+//! The commands for copies (`cp`, `status`, `abort`) know neither accounts nor credentials: they find the mount that a path is in and
+//! ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
+//!
+//! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
+
+mod abort;
+mod cp;
+mod devstore;
+mod log;
+mod mount;
+mod mount_helper;
+mod mount_options;
+mod on_mount;
+mod show;
+mod status;
+mod umount;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  blobcp mount --dev ~/mnt               try it: an embedded Blob service, no account
+  blobcp mount myaccount ~/mnt           all containers of an account
+  blobcp mount myaccount/photos ~/mnt    one container
+  blobcp mount first second ~/mnt        two accounts; cp between them runs in Azure
+  cp ~/mnt/big.img ~/mnt/copy.img        copied by the service, nothing downloaded
+  blobcp status --watch ~/mnt/copy.img   how far the copy is
+  blobcp umount ~/mnt
+
+Credentials: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with
+AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or [account.NAME] tables in
+~/.config/blobcp/config.toml. 'blobcp COMMAND --help' says more.";
+
+/// Mounts Azure Blob Storage and runs file copies inside the service
+#[derive(Parser)]
+#[command(name = "blobcp", version, after_help = EXAMPLES, args_override_self = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Mount(Box<mount::Arguments>),
+    Umount(umount::Arguments),
+    Cp(cp::Arguments),
+    Status(status::Arguments),
+    Abort(abort::Arguments),
+    Devstore(devstore::Arguments),
+}
+
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Mount(_) => "mount",
+            Self::Umount(_) => "umount",
+            Self::Cp(_) => "cp",
+            Self::Status(_) => "status",
+            Self::Abort(_) => "abort",
+            Self::Devstore(_) => "devstore",
+        }
+    }
+
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Mount(arguments) => arguments.run(),
+            Self::Umount(arguments) => arguments.run(),
+            Self::Cp(arguments) => arguments.run(),
+            Self::Status(arguments) => arguments.run(),
+            Self::Abort(arguments) => arguments.run(),
+            Self::Devstore(arguments) => arguments.run(),
+        }
+    }
+}
+
+/// How a command fails: its exit status, and one line unless everything has been said.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    message: Option<String>,
+    status: u8,
+}
+
+/// Exit status of mistakes in the command line, as clap and most shells have it.
+const USAGE: u8 = 2;
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), status: 1 }
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), status: USAGE }
+    }
+
+    /// What went wrong was said already, line by line.
+    fn said() -> Self {
+        Self { message: None, status: 1 }
+    }
+}
+
+impl From<crate::mount::Failed> for Failure {
+    fn from(failed: crate::mount::Failed) -> Self {
+        Self::new(failed.0)
+    }
+}
+
+impl From<crate::config::Error> for Failure {
+    fn from(error: crate::config::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// An error of the system about a path, without Rust's "(os error 2)".
+fn about(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Failure {
+    Failure::new(format!("{}: {}", path.as_ref().display(), reason(error)))
+}
+
+/// The system's words for an error.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// A line on stderr that is not the end.
+fn complain(command: &str, what: impl std::fmt::Display) {
+    eprintln!("blobcp: {command}: {what}");
+}
+
+/// For commands whose output is often piped into `head`: ends with the pipe, as other programs do, instead of a panic.
+fn end_quietly_without_readers() {
+    // SAFETY: the process has one thread, and the default action needs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Runs the command in `args`, the program's name first.
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    let names: Vec<String> =
+        Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let args = match mount_helper::translate(args, &names) {
+        Ok(Some(args)) => args,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(what) => {
+            complain("mount", what);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let arguments = match Arguments::try_parse_from(&args) {
+        Ok(arguments) => arguments,
+        Err(error) if !error.use_stderr() => {
+            // Help or version, asked for; if nobody reads it, nobody misses it.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) if args.len() < 2 => {
+            let _ = error.print();
+            return ExitCode::from(USAGE);
+        }
+        Err(error) => {
+            let command = args.get(1).and_then(|word| word.to_str()).filter(|word| names.iter().any(|n| n == word));
+            let command = command.map_or_else(String::new, |command| format!("{command}: "));
+            let help = format!("blobcp {}", command.replace(": ", " "));
+            eprintln!("blobcp: {command}{} (see {help}--help)", one_line(&error));
+            return ExitCode::from(USAGE);
+        }
+    };
+    let name = arguments.command.name();
+    match arguments.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message {
+                complain(name, message);
+            }
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+/// What clap says about a mistake, without its usage and hints, in one line.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = first.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}

@@ -1,0 +1,216 @@
+//! `blobcp cp`: what `cp` does on a mount, for sources that are URLs too, and with a bar.
+//!
+//! The copy is ordered by ioctl and accepted at once; then its state is asked for until it has ended. So nothing here keeps a request
+//! waiting, Ctrl-C is noticed at once, and it aborts the copy instead of leaving it running.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use super::on_mount::{self, Located, State, Status};
+use super::{Failure, about, show};
+
+/// First pause between questions; it doubles. Many copies between accounts in one region end within a second.
+const FIRST_POLL: Duration = Duration::from_millis(50);
+/// Longest pause: a bar that moves twice a second looks alive.
+const LONGEST_POLL: Duration = Duration::from_millis(500);
+
+/// 128 + SIGINT, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+const MORE: &str = "\
+SRC is a file on the same mount as DST, or any URL that the service may read.
+DST is a name or a directory on the mount. Ctrl-C aborts the copy.
+
+Examples:
+  blobcp cp disk.img backup/
+  blobcp cp 'https://other.blob.core.windows.net/c/b?sv=…&sig=…' here.img
+  blobcp cp --no-wait disk.img backup/ && blobcp status --watch backup/disk.img";
+
+/// Copy inside the service, with a progress bar
+#[derive(clap::Args)]
+#[command(after_help = MORE, override_usage = "blobcp cp [OPTIONS] SRC DST")]
+pub struct Arguments {
+    #[arg(value_name = "SRC DST", required = true, num_args = 2.., hide = true)]
+    paths: Vec<PathBuf>,
+    /// Return when the copy is accepted.
+    #[arg(long)]
+    no_wait: bool,
+    /// Fail if DST exists.
+    #[arg(short, long)]
+    no_clobber: bool,
+    #[arg(short, long, hide = true)]
+    recursive: bool,
+    #[arg(short, long, hide = true, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// A copy to order.
+struct Order {
+    /// Path from the mount's root, or URL.
+    source: String,
+    directory: PathBuf,
+    name: String,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<(), Failure> {
+        if self.recursive || self.jobs.is_some() {
+            return Err(Failure::usage(
+                "-r and --jobs are not there yet; use cp -r, which copies in the service as well",
+            ));
+        }
+        let [source, destination] = self.paths.as_slice() else {
+            return Err(Failure::usage("one SRC and one DST; for several use cp, which copies in the service as well"));
+        };
+        let order = Order::new(source, destination)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(error.to_string()))?;
+        runtime.block_on(self.copy(&order))
+    }
+
+    async fn copy(&self, order: &Order) -> Result<(), Failure> {
+        let path = order.directory.join(&order.name);
+        let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
+        let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        let directory = on_mount::open(&order.directory)?;
+        let (id, status) = on_mount::start(&directory, &order.source, &order.name, self.no_clobber)
+            .map_err(|error| about(&path, &error))?;
+        if self.no_wait {
+            println!("{}: {}, copy id {id}", path.display(), status.name());
+            return Ok(());
+        }
+        if status == Status::Success {
+            return Ok(());
+        }
+        let file = on_mount::open(&path)?;
+        tokio::select! {
+            ended = follow(&path, &file, &id) => ended,
+            _ = interrupt.recv() => Err(abandon(&path, &file, &id)),
+            _ = terminate.recv() => Err(abandon(&path, &file, &id)),
+        }
+    }
+}
+
+/// Waits for the end of the copy and shows how far it is.
+async fn follow(path: &Path, file: &File, id: &str) -> Result<(), Failure> {
+    let on_terminal = io::stderr().is_terminal();
+    let mut bar: Option<ProgressBar> = None;
+    let mut pause = FIRST_POLL;
+    loop {
+        let state = on_mount::state(file).map_err(|error| about(path, &error))?;
+        let Some(state) = state.filter(|state| state.id == id) else {
+            return Err(Failure::new(format!("{}: replaced by another writer during the copy", path.display())));
+        };
+        if state.status != Status::Pending {
+            if let Some(bar) = bar {
+                bar.finish_and_clear();
+            }
+            return end(path, &state);
+        }
+        if on_terminal {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            bar.get_or_insert_with(|| show::bar(&name, &state)).set_position(state.copied);
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_POLL);
+    }
+}
+
+fn end(path: &Path, state: &State) -> Result<(), Failure> {
+    let path = path.display();
+    match state.status {
+        Status::Success | Status::Pending => Ok(()),
+        Status::Aborted => Err(Failure::new(format!("{path}: the copy was aborted"))),
+        Status::Failed => Err(Failure::new(format!("{path}: the copy failed: {}", state.description))),
+    }
+}
+
+/// Ctrl-C: ends the copy, unless it has ended by itself.
+fn abandon(path: &Path, file: &File, id: &str) -> Failure {
+    let path = path.display();
+    let message = match on_mount::abort(file, Some(id)) {
+        Ok(()) => format!("{path}: aborted; an empty file is left there"),
+        Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {
+            format!("{path}: too late to abort, the copy has ended")
+        }
+        Err(error) => format!("{path}: cannot abort, the copy goes on: {}", super::reason(&error)),
+    };
+    Failure { message: Some(message), status: INTERRUPTED }
+}
+
+impl Order {
+    fn new(source: &Path, destination: &Path) -> Result<Self, Failure> {
+        let url = source.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"));
+        let (directory, name) = if destination.is_dir() {
+            let name = match url {
+                Some(url) => name_in_url(url),
+                None => source.file_name().and_then(|name| name.to_str()).map(str::to_owned),
+            };
+            let what = url.map_or_else(|| source.display().to_string(), |url| without_query(url).to_owned());
+            let name = name.ok_or_else(|| Failure::new(format!("{what}: ends in no name to give to the copy")))?;
+            (destination.to_path_buf(), name)
+        } else {
+            let name = destination.file_name().and_then(|name| name.to_str());
+            if destination.as_os_str().as_encoded_bytes().ends_with(b"/") || name.is_none() {
+                return Err(about(destination, &io::Error::from_raw_os_error(libc::ENOENT)));
+            }
+            let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+            (parent.unwrap_or(Path::new(".")).to_path_buf(), name.unwrap_or_default().to_owned())
+        };
+        let target = Located::of(&directory)?;
+        let source = match url {
+            Some(url) => url.to_owned(),
+            None => on_same_mount(source, &target, &name)?,
+        };
+        Ok(Self { source, directory, name })
+    }
+}
+
+/// The path of `source` from the root of the mount that `directory` is in.
+fn on_same_mount(source: &Path, directory: &Located, name: &str) -> Result<String, Failure> {
+    let shown = source.display();
+    if source.is_dir() {
+        return Err(Failure::new(format!("{shown}: is a directory")));
+    }
+    let found = Located::of(source)?;
+    if found.mount.device != directory.mount.device {
+        return Err(Failure::new(format!("{shown}: not on the same mount as the destination; name it by its URL")));
+    }
+    if found.inside == directory.inside.join(name) {
+        return Err(Failure::new(format!("{shown}: source and destination are the same file")));
+    }
+    found.inside.into_os_string().into_string().map_err(|_| Failure::new(format!("{shown}: not UTF-8")))
+}
+
+fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or(url)
+}
+
+/// The last part of a URL's path, decoded.
+fn name_in_url(url: &str) -> Option<String> {
+    let path = without_query(url).split_once("://")?.1.split_once('/')?.1;
+    let name = path.rsplit('/').next().filter(|name| !name.is_empty())?;
+    let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
+    (!name.contains('/')).then(|| name.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_the_copy() {
+        assert_eq!(name_in_url("https://a.b/c/d%20e.img?sig=x/y").as_deref(), Some("d e.img"));
+        for nameless in ["https://a.b", "https://a.b/", "https://a.b/c/", "https://a.b/c/d%2Fe"] {
+            assert_eq!(name_in_url(nameless), None, "{nameless}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `blobcp devstore`, and the embedded service of `blobcp mount --dev`.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, log};
+use crate::config::duration;
+use crate::devstore::{AccountConfig, Config, ControlError, CopyPace, Devstore, WELL_KNOWN_ACCOUNT};
+
+/// Accounts of `mount --dev`: the one that every Azure tool knows, and one to copy to.
+pub const ACCOUNTS: [&str; 2] = [WELL_KNOWN_ACCOUNT, "devstoreaccount2"];
+
+/// The port that Azure's emulators use, and that `UseDevelopmentStorage=true` means.
+const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 10000);
+
+/// Copies between accounts take as long as a fast network, so that there is something to watch.
+const CROSS_ACCOUNT: CopyPace = CopyPace::BytesPerSecond(64 << 20);
+
+const MORE: &str = "\
+RATE is bytes per second, such as 500KiB or 64MiB.
+
+Examples:
+  blobcp devstore
+  blobcp devstore --account first --account second:a2V5 \\
+      --copy-cross-account 8MiB --latency 20ms";
+
+/// Run the embedded Blob service for any Azure client
+#[derive(clap::Args)]
+#[command(after_help = MORE)]
+pub struct Arguments {
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR", default_value_t = USUAL)]
+    listen: SocketAddr,
+    /// An account, several times for several [default: devstoreaccount1 and 2].
+    #[arg(long, value_name = "NAME[:KEY]", value_parser = account)]
+    account: Vec<AccountConfig>,
+    /// Pace of copies within an account: immediate or RATE.
+    #[arg(long, value_name = "PACE", default_value = "immediate")]
+    copy_same_account: CopyPace,
+    /// Pace of copies between accounts: immediate or RATE.
+    #[arg(long, value_name = "PACE", default_value = "immediate")]
+    copy_cross_account: CopyPace,
+    /// Wait before every answer.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    latency: Duration,
+    /// error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    log: String,
+}
+
+fn account(text: &str) -> Result<AccountConfig, String> {
+    let (name, key) = text.split_once(':').map_or((text, None), |(name, key)| (name, Some(key.to_owned())));
+    if name.is_empty() {
+        return Err("the name is missing".into());
+    }
+    Ok(AccountConfig { name: name.to_owned(), key })
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<(), Failure> {
+        log::to_stderr(Some(&self.log))?;
+        let names = ACCOUNTS.map(AccountConfig::named).to_vec();
+        let config = Config {
+            listen: self.listen,
+            accounts: if self.account.is_empty() { names } else { self.account },
+            copy_same_account: self.copy_same_account,
+            copy_cross_account: self.copy_cross_account,
+            latency: self.latency,
+            ..Config::default()
+        };
+        let accounts: Vec<String> = config.accounts.iter().map(|account| account.name.clone()).collect();
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
+        runtime.block_on(async {
+            let listen = config.listen;
+            let store = Devstore::start(config).await.map_err(|error| cannot_start(listen, &error))?;
+            let mut text = String::new();
+            for account in &accounts {
+                text += &format!("{account}\n  endpoint           {}\n", store.endpoint(account));
+                text += &format!("  connection string  {}\n", store.connection_string(account).unwrap_or_default());
+            }
+            text += "Ready. Everything is in memory and gone when this ends (Ctrl-C).\n";
+            let mut out = std::io::stdout();
+            // Who reads it may have gone; the service is there nevertheless.
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            wait_for_the_end().await?;
+            store.stop().await;
+            Ok(())
+        })
+    }
+}
+
+async fn wait_for_the_end() -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn cannot_start(listen: SocketAddr, error: &std::io::Error) -> Failure {
+    Failure::new(format!("{listen}: {}", super::reason(error)))
+}
+
+/// The service of `mount --dev`: on the usual port if that is free, otherwise on any.
+pub async fn start_for_mount() -> Result<Devstore, Failure> {
+    let config = |listen| Config {
+        listen,
+        accounts: ACCOUNTS.map(AccountConfig::named).to_vec(),
+        copy_cross_account: CROSS_ACCOUNT,
+        ..Config::default()
+    };
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let store = match Devstore::start(config(USUAL)).await {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Devstore::start(config(any)).await,
+        started => started,
+    };
+    let store = store.map_err(|error| cannot_start(USUAL, &error))?;
+    fill(&store).map_err(|error| Failure::new(format!("sample data: {error}")))?;
+    Ok(store)
+}
+
+/// A few small files, one that is too large to move, and somewhere to copy to.
+fn fill(store: &Devstore) -> Result<(), ControlError> {
+    let [first, second] = ACCOUNTS;
+    let text = |container: &str, name: &str, content: &'static str| {
+        store.put_blob(first, container, name, Bytes::from_static(content.as_bytes()), "text/plain")
+    };
+    text(
+        "documents",
+        "readme.txt",
+        "Every file here is a blob of the embedded service.\nTry: cp readme.txt copy.txt\n",
+    )?;
+    text("documents", "reports/2026/january.txt", "Snow.\n")?;
+    text("documents", "reports/2026/february.txt", "More snow.\n")?;
+    store.put_sparse(first, "images", "disk.img", 6 << 30)?;
+    store.put_sparse(first, "images", "small.img", 256 << 20)?;
+    store.create_container(second, "backup")
+}
+
+/// What to try, and how to reach the service from elsewhere.
+pub fn welcome(store: &Devstore, mountpoint: &Path) -> String {
+    let [first, second] = ACCOUNTS;
+    let at = mountpoint.display();
+    let mut text = format!(
+        "The embedded Blob service is mounted on {at}. It is in memory: unmount, and it is gone.\n\
+         \n  cd {at}\n  \
+         cp {first}/images/disk.img {first}/images/copy.img     # 6 GiB, at once\n  \
+         blobcp cp {first}/images/disk.img {second}/backup/     # to another account: watch it\n  \
+         getfattr -d {second}/backup/disk.img\n  \
+         cd - && blobcp umount {at}\n\n"
+    );
+    for account in ACCOUNTS {
+        text += &format!("{}\n", store.connection_string(account).unwrap_or_default());
+    }
+    text
+}

@@ -1,0 +1,70 @@
+//! Where the log goes and how much of it.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, about};
+
+/// Only what somebody should know.
+const DEFAULT_LEVEL: &str = "warn";
+
+/// `warn` for all, or a list of `MODULE=LEVEL` as tracing has it. A bare level is ours: at `debug` the HTTP library alone would write
+/// a dozen lines per request.
+fn filter(level: Option<&str>) -> Result<EnvFilter, Failure> {
+    let level = level.unwrap_or(DEFAULT_LEVEL);
+    let wrong = || Failure::usage(format!("--log {level:?}: must be error, warn, info, debug or trace"));
+    let directives = match level {
+        "error" => "error".to_owned(),
+        "warn" | "info" | "debug" | "trace" => format!("warn,blobcp={level}"),
+        list if list.contains('=') => list.to_owned(),
+        _ => return Err(wrong()),
+    };
+    EnvFilter::try_new(directives).map_err(|_| wrong())
+}
+
+pub fn to_stderr(level: Option<&str>) -> Result<(), Failure> {
+    let colours = io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(io::stderr);
+    subscriber.with_ansi(colours).init();
+    Ok(())
+}
+
+/// Appends to the file; makes it, and its directory, if need be.
+pub fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
+    let filter = filter(level)?;
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| about(parent, &error))?;
+    }
+    // Paths of files are private, even without their content.
+    let file = File::options().create(true).append(true).mode(0o600).open(path).map_err(|error| about(path, &error))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(Mutex::new(file)).with_ansi(false).init();
+    Ok(())
+}
+
+/// The log of a mount that names none: `~/.local/state/blobcp/MOUNT.log`, with dashes for the slashes of the mount point; without a home,
+/// as at boot, in `/var/log/blobcp`.
+pub fn usual_path(mountpoint: &Path) -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+    let name = mountpoint.to_string_lossy().trim_start_matches('/').replace('/', "-");
+    state.unwrap_or_else(|| "/var/log".into()).join("blobcp").join(format!("{name}.log"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels() {
+        for level in ["error", "warn", "info", "debug", "trace", "blobcp::store=trace"] {
+            assert!(filter(Some(level)).is_ok(), "{level}");
+        }
+        let wrong = filter(Some("loud")).err().and_then(|failure| failure.message);
+        assert_eq!(wrong.as_deref(), Some("--log \"loud\": must be error, warn, info, debug or trace"));
+    }
+}

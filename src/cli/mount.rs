@@ -1,0 +1,190 @@
+//! `blobcp mount`.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::mount_options::MountOptions;
+use super::{Failure, about, complain, devstore, log};
+use crate::config::{self, Environment, File, Known, Plan, Settings, Switch};
+use crate::devstore::Devstore;
+use crate::mount::daemon::{self, Side};
+use crate::mount::{self, Failed, KernelOptions, table, unmount};
+
+const MORE: &str = "\
+SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or an https://
+URL of the same, also with a SAS. Several SOURCEs give one directory per account.
+
+Examples:
+  blobcp mount --dev ~/mnt
+  AZURE_STORAGE_ACCOUNT=acct AZURE_STORAGE_KEY=… blobcp mount acct ~/mnt
+  blobcp mount 'https://acct.blob.core.windows.net/photos?sv=…&sig=…' ~/mnt
+  blobcp mount -f --log debug --read-only acct/photos ~/mnt
+
+In /etc/fstab, with /sbin/mount.fuse.blobcp linked to blobcp:
+  acct/photos /mnt/photos fuse.blobcp noauto,user,attr_ttl=5s 0 0
+
+In ~/.config/blobcp/config.toml, readable only by you:
+  [account.acct]
+  key = \"…\"
+  [mount]
+  attr-ttl = \"5s\"";
+
+/// Mount accounts or containers
+#[derive(clap::Args)]
+#[command(after_help = MORE, override_usage = "blobcp mount [OPTIONS] SOURCE... MOUNTPOINT\n       blobcp mount [OPTIONS] --dev MOUNTPOINT")]
+pub struct Arguments {
+    #[arg(value_name = "SOURCE... MOUNTPOINT", required = true, num_args = 1.., hide = true)]
+    words: Vec<OsString>,
+    /// Mount an embedded Blob service with two accounts and sample data.
+    #[arg(long)]
+    dev: bool,
+    /// Stay in the foreground, log to stderr.
+    #[arg(short, long)]
+    foreground: bool,
+    /// Configuration file [default: ~/.config/blobcp/config.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Options as in fstab: flags with underscores, such as ro,attr_ttl=5s.
+    #[arg(short = 'o', value_name = "OPTIONS")]
+    options: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Everything said, merged; where the mount goes.
+struct Job {
+    sources: Vec<String>,
+    mountpoint: PathBuf,
+    dev: bool,
+    settings: Settings,
+    file: File,
+    kernel: KernelOptions,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<(), Failure> {
+        let foreground = self.foreground;
+        let job = self.job()?;
+        let level = job.settings.log.clone();
+        if foreground {
+            match &job.settings.log_file {
+                Some(path) => log::to_file(path, level.as_deref())?,
+                None => log::to_stderr(level.as_deref())?,
+            }
+            return job.serve(|text| print!("{text}"));
+        }
+        let path = job.settings.log_file.clone().unwrap_or_else(|| log::usual_path(&job.mountpoint));
+        let path = std::path::absolute(&path).unwrap_or(path);
+        match daemon::detach().map_err(|error| Failure::new(format!("cannot fork: {error}")))? {
+            Side::Parent(Ok(text)) => {
+                print!("{text}");
+                Ok(())
+            }
+            Side::Parent(Err(reason)) => Err(Failure::new(reason)),
+            Side::Child(reporter) => {
+                // One of the two ways to report is taken, and which one is known only when it is.
+                let mut reporter = Some(reporter);
+                let told = |text: String| {
+                    if let Some(reporter) = reporter.take() {
+                        reporter.ready(&format!("{text}The log is {}\n", path.display()));
+                    }
+                };
+                let result = log::to_file(&path, level.as_deref()).and_then(|()| job.serve(told));
+                match (result, reporter) {
+                    (Err(failure), Some(reporter)) => reporter.failed(failure.message.as_deref().unwrap_or_default()),
+                    (Err(failure), None) => tracing::error!("{}", failure.message.unwrap_or_default()),
+                    (Ok(()), _) => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn job(mut self) -> Result<Job, Failure> {
+        let options = MountOptions::parse(&self.options).map_err(Failure::usage)?;
+        let file = File::load(self.config.or(options.config).as_deref())?;
+        if file.exposed {
+            complain("mount", format_args!("warning: {} holds secrets and others can read it", file.path.display()));
+        }
+        let settings = self.settings.or(options.settings).or(file.mount.clone());
+        let dev = self.dev || options.dev;
+        let mountpoint = PathBuf::from(self.words.pop().unwrap_or_default());
+        if self.words.is_empty() && !dev {
+            return Err(Failure::usage("SOURCE or MOUNTPOINT is missing (see blobcp mount --help)"));
+        }
+        let sources = self.words.into_iter().map(OsString::into_string).collect::<Result<_, _>>();
+        let sources = sources.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
+        let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
+        let kernel = KernelOptions {
+            read_only: on(settings.read_only),
+            allow_other: on(settings.allow_other),
+            no_exec: options.no_exec,
+        };
+        Ok(Job { sources, mountpoint: usable_directory(&mountpoint)?, dev, settings, file, kernel })
+    }
+}
+
+impl Job {
+    /// Mounts and serves to the end.
+    fn serve(&self, ready: impl FnOnce(String)) -> Result<(), Failure> {
+        let prepare = async || self.prepare().await;
+        Ok(mount::serve(&self.mountpoint, &self.kernel, prepare, ready)?)
+    }
+
+    async fn prepare(&self) -> Result<(Plan, Option<Devstore>, String), Failed> {
+        let failed = |error: config::Error| Failed(error.to_string());
+        let environment = if self.dev { Environment::default() } else { Environment::of_process() };
+        let mut known = Known::new(&environment, &self.file).map_err(failed)?;
+        let mut sources = self.sources.clone();
+        let mut store = None;
+        let mut text = format!("{} is mounted on {}\n", sources.join(" and "), self.mountpoint.display());
+        if self.dev {
+            let started =
+                devstore::start_for_mount().await.map_err(|failure| Failed(failure.message.unwrap_or_default()))?;
+            for account in devstore::ACCOUNTS {
+                known.add_embedded(&started.connection_string(account).unwrap_or_default()).map_err(failed)?;
+            }
+            if sources.is_empty() {
+                sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
+            }
+            text = devstore::welcome(&started, &self.mountpoint);
+            store = Some(started);
+        }
+        let plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
+        if !self.dev {
+            // The labels, not the arguments: those may hold a SAS.
+            let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
+            text = format!("{} is mounted on {}\n", labels.join(" and "), self.mountpoint.display());
+        }
+        Ok((plan, store, text))
+    }
+}
+
+/// The mount point without symlinks. It must be a directory that no other mount of ours hides; what a process of ours that was killed
+/// has left there is cleared away.
+fn usable_directory(path: &Path) -> Result<PathBuf, Failure> {
+    let found = match path.canonicalize() {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
+            let dead = super::umount::dead_mount(path).ok_or_else(|| about(path, &error))?;
+            unmount::lazily(&dead).map_err(|error| about(&dead, &error))?;
+            complain("mount", format_args!("{}: unmounted what a killed process had left there", dead.display()));
+            path.canonicalize()
+        }
+        found => found,
+    };
+    let path = found.map_err(|error| about(path, &error))?;
+    if !path.is_dir() {
+        return Err(about(&path, &io::Error::from_raw_os_error(libc::ENOTDIR)));
+    }
+    let table = table::read().map_err(|error| about("/proc/self/mountinfo", &error))?;
+    if let Some(mount) = table.at(&path).filter(|mount| mount.is_ours()) {
+        let source = mount.source.display();
+        return Err(Failure::new(format!("{}: {source} is mounted there already", path.display())));
+    }
+    // As fusermount does: it is allowed, and seldom meant.
+    if std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+        complain("mount", format_args!("warning: {} is not empty; its files are hidden meanwhile", path.display()));
+    }
+    Ok(path)
+}

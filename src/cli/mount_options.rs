@@ -1,0 +1,164 @@
+//! `-o` options as mount(8) and fstab have them.
+//!
+//! Each flag of `blobcp mount` is an option of the same name with underscores: `-o attr_ttl=5s,allow_other`. They go through the same
+//! parser as the flags, so there is nothing that one can say and the other cannot. Beside them stand the options that mount(8) hands
+//! to every helper: those that mean something here are obeyed, those that mean something to mount(8) or to nobody are accepted,
+//! and a name that nobody knows is an error.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::config::{Settings, Switch};
+
+/// What a list of options says.
+#[derive(Debug, Default)]
+pub struct MountOptions {
+    pub settings: Settings,
+    pub config: Option<PathBuf>,
+    pub dev: bool,
+    pub no_exec: bool,
+}
+
+/// Options of mount(8) that change nothing here: its own, those that are always so (`nodev`, `nosuid`), and those about access times,
+/// which blobs do not have.
+const ACCEPTED: &[&str] = &[
+    "rw",
+    "dev",
+    "nodev",
+    "suid",
+    "nosuid",
+    "exec",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "_netdev",
+    "nofail",
+    "defaults",
+    "async",
+    "sync",
+    "dirsync",
+    "atime",
+    "noatime",
+    "relatime",
+    "norelatime",
+    "diratime",
+    "nodiratime",
+    "strictatime",
+    "nostrictatime",
+    "lazytime",
+    "nolazytime",
+    "default_permissions",
+    "nonempty",
+    "silent",
+    "loud",
+    "mand",
+    "nomand",
+];
+
+/// The same with a value, or a family of names.
+const ACCEPTED_PREFIXES: &[&str] =
+    &["x-", "X-", "comment=", "user=", "fsname=", "subtype=", "helper=", "uhelper=", "context=", "rootcontext="];
+
+/// The settings as a command line of their own.
+#[derive(Parser)]
+#[command(no_binary_name = true, args_override_self = true, disable_help_flag = true)]
+struct Flags {
+    #[command(flatten)]
+    settings: Settings,
+    #[arg(long)]
+    config: Option<PathBuf>,
+    #[arg(long)]
+    devstore: bool,
+}
+
+impl MountOptions {
+    /// Reads lists separated by commas; later ones win.
+    pub fn parse(lists: &[String]) -> Result<Self, String> {
+        let mut parsed = Self::default();
+        let mut flags = Vec::new();
+        for option in lists.iter().flat_map(|list| list.split(',')).filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+            match name {
+                "ro" => parsed.settings.read_only = Some(Switch::YES),
+                "noexec" => parsed.no_exec = true,
+                "exec" => parsed.no_exec = false,
+                _ if ACCEPTED.contains(&option) => {}
+                _ if ACCEPTED_PREFIXES.iter().any(|prefix| option.starts_with(prefix)) => {}
+                _ => {
+                    let flag = format!("--{}", name.replace('_', "-"));
+                    flags.push(value.map_or(flag.clone(), |value| format!("{flag}={value}")));
+                    // Each for itself first, so that an error is about this option and no other.
+                    Flags::try_parse_from(flags.last()).map_err(|error| complaint(option, name, &error))?;
+                }
+            }
+        }
+        let read_only = parsed.settings.read_only;
+        let flags = Flags::try_parse_from(flags).map_err(|error| super::one_line(&error))?;
+        parsed.settings = flags.settings.or(Settings { read_only, ..Settings::default() });
+        parsed.config = flags.config;
+        parsed.dev = flags.devstore;
+        Ok(parsed)
+    }
+}
+
+fn complaint(option: &str, name: &str, error: &clap::Error) -> String {
+    match error.kind() {
+        clap::error::ErrorKind::UnknownArgument => format!("-o {name}: there is no such option"),
+        _ => {
+            let text = super::one_line(error);
+            // clap repeats value and flag; what it says about the value comes last.
+            let why = text.rsplit_once(">': ").map_or(text.as_str(), |(_, why)| why);
+            format!("-o {option}: {why}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use std::time::Duration;
+
+    fn parse(list: &str) -> Result<MountOptions, String> {
+        MountOptions::parse(&[list.to_owned()])
+    }
+
+    #[test]
+    fn flags_are_options_with_underscores() {
+        let parsed =
+            parse("attr_ttl=5s,allow_other,copy_wait=no,file_mode=600,uid=7,config=/etc/b.toml,ro,noexec").unwrap();
+        assert_eq!(parsed.settings.attr_ttl, Some(Duration::from_secs(5)));
+        assert_eq!(parsed.settings.uid, Some(7));
+        assert!(parsed.settings.allow_other.unwrap().is_on());
+        assert!(parsed.settings.read_only.unwrap().is_on());
+        assert!(!parsed.settings.copy_wait.unwrap().is_on());
+        assert_eq!(parsed.config, Some("/etc/b.toml".into()));
+        assert!(parsed.no_exec);
+    }
+
+    #[test]
+    fn what_mount_adds_is_accepted() {
+        let usual =
+            "rw,dev,suid,exec,noauto,user,_netdev,nofail,x-systemd.automount,x-gvfs-show,noatime,comment=x,fsname=a";
+        let parsed = parse(usual).unwrap();
+        assert!(!parsed.no_exec && parsed.settings.read_only.is_none());
+    }
+
+    #[rstest]
+    #[case("rw,atr_ttl=5s", "-o atr_ttl: there is no such option")]
+    #[case("attr_ttl=soon", "-o attr_ttl=soon: must be a time such as 500ms, 1s or 2m")]
+    #[case("copy_wait=maybe", "-o copy_wait=maybe: must be yes or no")]
+    fn mistakes_are_named(#[case] list: &str, #[case] expected: &str) {
+        assert_eq!(parse(list).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn the_last_of_two_wins() {
+        assert_eq!(MountOptions::parse(&["uid=1".into(), "uid=2".into()]).unwrap().settings.uid, Some(2));
+    }
+}

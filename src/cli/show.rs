@@ -1,0 +1,164 @@
+//! Copy states for people and for programs.
+
+use std::path::Path;
+
+use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
+
+use super::on_mount::{State, Status};
+
+/// What is shown where there is no copy state.
+const NOTHING: &str = "-";
+
+impl State {
+    fn percent(&self) -> u64 {
+        // A copy of nothing is always complete.
+        (u128::from(self.copied) * 100).checked_div(u128::from(self.total)).map_or(100, |percent| percent as u64)
+    }
+
+    fn progress(&self) -> String {
+        match self.status {
+            Status::Success => BinaryBytes(self.total).to_string(),
+            _ => format!("{} of {} ({} %)", BinaryBytes(self.copied), BinaryBytes(self.total), self.percent()),
+        }
+    }
+}
+
+/// A source URL with what names the blob, such as its snapshot, and without the rest of a SAS, which only looks like noise.
+fn without_credential(url: &str) -> String {
+    let Some((base, query)) = url.split_once('?') else { return url.to_owned() };
+    let names = |pair: &&str| pair.starts_with("snapshot=") || pair.starts_with("versionid=");
+    let kept: Vec<&str> = query.split('&').filter(names).collect();
+    if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
+}
+
+/// Everything about one copy, over several lines.
+pub fn block(path: &Path, state: Option<&State>) -> String {
+    let Some(state) = state else { return format!("{}: no copy was made onto this file\n", path.display()) };
+    let mut text = format!("{}\n", path.display());
+    let completed = state.completed.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let rows = [
+        ("status", state.status.name().to_owned()),
+        ("copied", state.progress()),
+        ("from", without_credential(&state.source)),
+        ("copy id", state.id.clone()),
+        ("ended", completed.map_or_else(String::new, |time| time.to_string())),
+        ("reason", state.description.clone()),
+    ];
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        text += &format!("  {name:<8} {value}\n");
+    }
+    text
+}
+
+/// Copies as a table, one line each. The last column is the reason if there is one, otherwise the id.
+pub fn table(rows: &[(String, Option<State>)]) -> String {
+    let path_width = rows.iter().map(|(path, _)| path.chars().count()).chain([4]).max().unwrap_or_default();
+    let progress = |state: &Option<State>| state.as_ref().map_or_else(|| NOTHING.to_owned(), State::progress);
+    let progress_width = rows.iter().map(|(_, state)| progress(state).len()).chain([8]).max().unwrap_or_default();
+    let mut text = format!("{:<path_width$}  STATUS   {:<progress_width$}  ID/DESCRIPTION\n", "PATH", "PROGRESS");
+    for (path, state) in rows {
+        let (status, last) = match state {
+            None => (NOTHING, NOTHING),
+            Some(state) if state.description.is_empty() => (state.status.name(), state.id.as_str()),
+            Some(state) => (state.status.name(), state.description.as_str()),
+        };
+        text += &format!("{path:<path_width$}  {status:<7}  {:<progress_width$}  {last}\n", progress(state));
+    }
+    text
+}
+
+/// One object on one line; a file without copy state has `"status":null` and nothing else.
+pub fn json(path: &Path, state: Option<&State>) -> String {
+    let path = path.to_string_lossy();
+    let object = match state {
+        None => serde_json::json!({ "path": path, "status": null }),
+        Some(state) => serde_json::json!({
+            "path": path,
+            "status": state.status,
+            "id": state.id,
+            "source": state.source,
+            "bytes_copied": state.copied,
+            "total_bytes": state.total,
+            "completion_time": state.completed.and_then(|s| jiff::Timestamp::from_second(s).ok()).map(|t| t.to_string()),
+            "description": state.description,
+        }),
+    };
+    format!("{object}\n")
+}
+
+/// A bar for a copy, at the state it is in.
+pub fn bar(name: &str, state: &State) -> ProgressBar {
+    let bar = ProgressBar::new(state.total);
+    let template = "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta}";
+    // The template is a constant; if it were wrong, the default one would show the same less prettily.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = style.progress_chars("=> ");
+    let bar = bar.with_style(style).with_prefix(name.to_owned()).with_position(state.copied);
+    // The rate is that of the time watched, not of what was copied before.
+    bar.reset_eta();
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(status: Status) -> State {
+        State {
+            status,
+            copied: 1 << 30,
+            total: 4 << 30,
+            completed: (status != Status::Pending).then_some(1_767_225_600),
+            id: "4b3c".into(),
+            source: "http://127.0.0.1:1/a/c/b?sv=1&snapshot=T&sp=r".into(),
+            description: if status == Status::Failed { "404 BlobNotFound".into() } else { String::new() },
+        }
+    }
+
+    #[test]
+    fn a_table_has_aligned_columns_and_says_why() {
+        let rows = [
+            ("a".to_owned(), Some(state(Status::Pending))),
+            ("longer".to_owned(), Some(state(Status::Failed))),
+            ("none".to_owned(), None),
+        ];
+        let expected = "\
+PATH    STATUS   PROGRESS                     ID/DESCRIPTION
+a       pending  1.00 GiB of 4.00 GiB (25 %)  4b3c
+longer  failed   1.00 GiB of 4.00 GiB (25 %)  404 BlobNotFound
+none    -        -                            -
+";
+        assert_eq!(table(&rows), expected);
+    }
+
+    #[test]
+    fn a_block_leaves_out_what_there_is_not() {
+        let text = block(Path::new("/m/a"), Some(&state(Status::Aborted)));
+        let expected = "\
+/m/a
+  status   aborted
+  copied   1.00 GiB of 4.00 GiB (25 %)
+  from     http://127.0.0.1:1/a/c/b?snapshot=T
+  copy id  4b3c
+  ended    2026-01-01T00:00:00Z
+";
+        assert_eq!(text, expected);
+        assert_eq!(block(Path::new("/m/a"), None), "/m/a: no copy was made onto this file\n");
+    }
+
+    #[test]
+    fn json_is_one_line() {
+        let text = json(Path::new("/m/a"), Some(&state(Status::Pending)));
+        assert_eq!(text.lines().count(), 1);
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&value["status"], &value["bytes_copied"]), (&"pending".into(), &(1_u64 << 30).into()));
+        assert!(value["completion_time"].is_null());
+        let none: serde_json::Value = serde_json::from_str(&json(Path::new("x"), None)).unwrap();
+        assert!(none["status"].is_null());
+    }
+
+    #[test]
+    fn a_copy_of_nothing_is_complete() {
+        assert_eq!(State { copied: 0, total: 0, ..state(Status::Pending) }.percent(), 100);
+    }
+}

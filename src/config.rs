@@ -1,0 +1,256 @@
+//! From what a user says in several places to one validated mount.
+//!
+//! Settings are said on the command line, in the environment and in a file, in this order of precedence. All of them have one
+//! set of names, [`Settings`]: a flag `--attr-ttl`, an option `-o attr_ttl=` of mount(8) and a key `attr-ttl` in the file's
+//! `[mount]` table are the same field. [`Settings::or`] lays one layer over the next.
+//!
+//! Accounts are found apart from that. A [`Source`] names one; `accounts` asks the URL itself, then the environment's names of the
+//! Azure command line and SDKs, then the file's `[account.NAME]` tables for its endpoint and credentials. Credentials are taken
+//! as a whole from the first place that has any, so that a key from here is never sent with a SAS from there.
+//!
+//! [`plan`] puts both together into a [`Plan`]: an [`fs::Config`], the name that the mount shows, and what to ask the service before
+//! mounting. Nothing here sends a request or starts a thread. Every error is one line that says where the mistake is.
+
+mod accounts;
+mod file;
+mod setting;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use accounts::{Environment, Known};
+pub use file::File;
+pub use setting::{Mode, Switch, duration};
+pub use source::Source;
+
+use crate::fs;
+use crate::fs::attr::{Defaults, Permissions};
+use crate::fs::tree::{AccountId, BlobDir, Place};
+use crate::path::{ContainerName, NameError};
+use crate::store::{Account, Client, Http, Options};
+
+/// Close to what a local program expects, and yet one HEAD answers a burst of `stat`.
+const DEFAULT_ATTR_TTL: Duration = Duration::from_secs(1);
+
+/// A mistake in what the user said.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}:{line}: {what}", path.display())]
+    File { path: PathBuf, line: usize, what: String },
+    #[error("{0}: {1}")]
+    Environment(&'static str, String),
+    #[error("{0}: {1}")]
+    Source(String, NameError),
+    #[error("{0}: {1}")]
+    Url(String, &'static str),
+    #[error("{0}: a directory in a container can only be mounted alone, not beside another SOURCE")]
+    PrefixAmongMany(String),
+    #[error("account {0} is named with two endpoints, {1} and {2}")]
+    TwoEndpoints(String, String, String),
+    #[error(
+        "account {account}: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.{account}] in {}",
+        file.display()
+    )]
+    NoCredential { account: String, file: PathBuf },
+    #[error("{0}")]
+    Account(crate::error::Error),
+    #[error("no SOURCE is given: ACCOUNT, ACCOUNT/CONTAINER or a URL; or --dev")]
+    NoSource,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can be set about a mount, on the command line, in `-o` options and in the file.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Refuse all changes.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true)]
+    pub read_only: Option<Switch>,
+    /// Let other users in, as the modes allow.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub allow_other: Option<Switch>,
+    /// How long what was heard of a blob is believed [default: 1s].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[serde(deserialize_with = "setting::duration_field")]
+    pub attr_ttl: Option<Duration>,
+    /// Do cp and friends wait for the end of a copy [default: yes].
+    #[arg(long, value_name = "yes|no")]
+    pub copy_wait: Option<Switch>,
+    /// What chmod and chown do [default: keep].
+    #[arg(long, value_name = "keep|fixed|ignore", hide_possible_values = true)]
+    #[serde(deserialize_with = "setting::permissions_field")]
+    pub permissions: Option<Permissions>,
+    /// The same as --permissions ignore.
+    #[arg(long, conflicts_with = "permissions", hide = true)]
+    pub ignore_permissions: bool,
+    /// Let rm and mv take a blob's snapshots along.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub delete_snapshots: Option<Switch>,
+    /// Owner of files that name none [default: yours].
+    #[arg(long, value_name = "UID")]
+    pub uid: Option<u32>,
+    /// Group of files that name none [default: yours].
+    #[arg(long, value_name = "GID")]
+    pub gid: Option<u32>,
+    /// Mode of files that have none of their own [default: 644].
+    #[arg(long, value_name = "MODE")]
+    pub file_mode: Option<Mode>,
+    /// Mode of directories that have none of their own [default: 755].
+    #[arg(long, value_name = "MODE")]
+    pub dir_mode: Option<Mode>,
+    /// x-ms-version of all requests.
+    #[arg(long, value_name = "DATE")]
+    pub api_version: Option<String>,
+    /// Ask without credentials where none are known: public containers.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub anonymous: Option<Switch>,
+    /// Write the log there.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+    /// error, warn, info, debug or trace [default: warn].
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+impl Settings {
+    /// These, and where they say nothing, `below`.
+    #[must_use]
+    pub fn or(self, below: Self) -> Self {
+        // One spelling from here on, so that a flag of either beats a line in the file of the other.
+        let permissions = self.chosen_permissions().or(below.chosen_permissions());
+        Self {
+            read_only: self.read_only.or(below.read_only),
+            allow_other: self.allow_other.or(below.allow_other),
+            attr_ttl: self.attr_ttl.or(below.attr_ttl),
+            copy_wait: self.copy_wait.or(below.copy_wait),
+            permissions,
+            ignore_permissions: false,
+            delete_snapshots: self.delete_snapshots.or(below.delete_snapshots),
+            uid: self.uid.or(below.uid),
+            gid: self.gid.or(below.gid),
+            file_mode: self.file_mode.or(below.file_mode),
+            dir_mode: self.dir_mode.or(below.dir_mode),
+            api_version: self.api_version.or(below.api_version),
+            anonymous: self.anonymous.or(below.anonymous),
+            log_file: self.log_file.or(below.log_file),
+            log: self.log.or(below.log),
+        }
+    }
+
+    fn chosen_permissions(&self) -> Option<Permissions> {
+        self.permissions.or(self.ignore_permissions.then_some(Permissions::Ignore))
+    }
+}
+
+/// What to ask the service before mounting: whether it can list there.
+pub struct Probe {
+    /// The SOURCE as the user gave it, without its query.
+    pub label: String,
+    pub account: Account,
+    pub container: Option<ContainerName>,
+    /// Empty, or ends with `/`.
+    pub prefix: String,
+}
+
+/// A validated mount.
+pub struct Plan {
+    pub fs: fs::Config,
+    pub probes: Vec<Probe>,
+    /// What `mount` and `df` show as the device.
+    pub name: String,
+}
+
+/// The mount of `sources` under `settings`, in which flags, options and the file are already merged.
+pub fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Result<Plan> {
+    let sources: Vec<Source> = sources.iter().map(|text| Source::parse(text, known)).collect::<Result<_>>()?;
+    let alone = sources.len() == 1;
+    if !alone && let Some(source) = sources.iter().find(|source| !source.prefix.is_empty()) {
+        return Err(Error::PrefixAmongMany(source.label.clone()));
+    }
+    let mut found: Vec<FoundAccount> = Vec::new();
+    let mut places = Vec::new();
+    for source in &sources {
+        let index = match found.iter().position(|account| account.account.name == source.account) {
+            Some(index) => {
+                let first = &found[index].account.endpoint;
+                if let Some(endpoint) = &source.endpoint
+                    && *endpoint != first.to_string()
+                {
+                    let name = source.account.to_string();
+                    return Err(Error::TwoEndpoints(name, first.to_string(), endpoint.clone()));
+                }
+                index
+            }
+            None => {
+                let one_account = sources.iter().all(|other| other.account == source.account);
+                let account = known.resolve(source, settings, one_account)?;
+                found.push(FoundAccount { account, only: Some(Vec::new()) });
+                found.len() - 1
+            }
+        };
+        found[index].show(source.container.as_ref());
+        places.push(index);
+    }
+    let root = match sources.as_slice() {
+        [] => return Err(Error::NoSource),
+        [Source { container: None, .. }] => Place::Account(AccountId(0)),
+        [Source { container: Some(container), prefix, .. }] => {
+            Place::Directory(BlobDir { account: AccountId(0), container: container.clone(), prefix: prefix.clone() })
+        }
+        _ => Place::Accounts,
+    };
+    let probes = sources.iter().zip(places).map(|(source, index)| Probe {
+        label: source.label.clone(),
+        account: found[index].account.clone(),
+        container: source.container.clone(),
+        prefix: source.prefix.clone(),
+    });
+    let probes = probes.collect();
+    let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join("+");
+    let http = Http::new(Options::default());
+    let accounts = found
+        .into_iter()
+        .map(|found| fs::Account { client: Client::new(found.account, http.clone()), only: found.only });
+    // SAFETY: these calls only read ids of this process and cannot fail.
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    let fs = fs::Config {
+        accounts: accounts.collect(),
+        root,
+        attr_ttl: settings.attr_ttl.unwrap_or(DEFAULT_ATTR_TTL),
+        permissions: settings.chosen_permissions().unwrap_or_default(),
+        defaults: Defaults {
+            file_mode: settings.file_mode.map_or(0o644, |mode| mode.0),
+            dir_mode: settings.dir_mode.map_or(0o755, |mode| mode.0),
+            uid: settings.uid.unwrap_or(uid),
+            gid: settings.gid.unwrap_or(gid),
+        },
+        copy_wait: settings.copy_wait.is_none_or(Switch::is_on),
+        delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
+    };
+    Ok(Plan { fs, probes, name })
+}
+
+/// An account that sources name, and which of its containers they name.
+struct FoundAccount {
+    account: Account,
+    /// All when `None`.
+    only: Option<Vec<ContainerName>>,
+}
+
+impl FoundAccount {
+    fn show(&mut self, container: Option<&ContainerName>) {
+        match (container, &mut self.only) {
+            (None, only) => *only = None,
+            (Some(container), Some(only)) if !only.contains(container) => only.push(container.clone()),
+            (Some(_), _) => {}
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Where an account's endpoint and credentials come from.
+
+use crate::config::file::{AccountTable, Auth, File};
+use crate::config::{Error, Result, Settings, Source, Switch};
+use crate::path::AccountName;
+use crate::store::{Account, AccountConfig, Secret};
+
+/// What the environment says, under the names of the Azure command line and SDKs. An empty variable is one not set.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// `AZURE_STORAGE_CONNECTION_STRING`
+    pub connection_string: Option<Secret>,
+    /// `AZURE_STORAGE_ACCOUNT`
+    pub account: Option<String>,
+    /// `AZURE_STORAGE_KEY`
+    pub key: Option<Secret>,
+    /// `AZURE_STORAGE_SAS_TOKEN`
+    pub sas: Option<Secret>,
+}
+
+impl Environment {
+    pub fn of_process() -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let secret = |name| variable(name).map(Secret::new);
+        Self {
+            connection_string: secret("AZURE_STORAGE_CONNECTION_STRING"),
+            account: variable("AZURE_STORAGE_ACCOUNT"),
+            key: secret("AZURE_STORAGE_KEY"),
+            sas: secret("AZURE_STORAGE_SAS_TOKEN"),
+        }
+    }
+}
+
+/// All that is known of accounts before a SOURCE is read.
+pub struct Known<'a> {
+    environment: &'a Environment,
+    file: &'a File,
+    /// The account that the environment's connection string describes.
+    connected: Option<Account>,
+    /// Accounts of the embedded service.
+    embedded: Vec<(Account, Secret)>,
+}
+
+impl<'a> Known<'a> {
+    pub fn new(environment: &'a Environment, file: &'a File) -> Result<Self> {
+        let connected = match &environment.connection_string {
+            Some(text) => Some(
+                of_connection_string(text.clone())
+                    .map_err(|error| Error::Environment("AZURE_STORAGE_CONNECTION_STRING", error.to_string()))?,
+            ),
+            None => None,
+        };
+        Ok(Self { environment, file, connected, embedded: Vec::new() })
+    }
+
+    /// Also an account of the embedded service, by its connection string. It wins over everything else of that name.
+    pub fn add_embedded(&mut self, connection_string: &str) -> Result<()> {
+        let text = Secret::new(connection_string);
+        let account = of_connection_string(text.clone()).map_err(Error::Account)?;
+        self.embedded.push((account, text));
+        Ok(())
+    }
+
+    /// The account with an endpoint said somewhere that `url` is below, and that endpoint.
+    pub(super) fn account_at(&self, url: &str) -> Option<(AccountName, String)> {
+        let below = |endpoint: &str| url.strip_prefix(endpoint).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+        let resolved = self.embedded.iter().map(|(account, _)| account).chain(&self.connected);
+        let mut resolved = resolved.map(|account| (account.name.clone(), account.endpoint.to_string()));
+        if let Some(found) = resolved.find(|(_, endpoint)| below(endpoint)) {
+            return Some(found);
+        }
+        let tables = self.file.accounts.iter().filter_map(|(name, table)| {
+            let endpoint = table.endpoint.as_deref()?.split('?').next()?.trim_end_matches('/');
+            Some((AccountName::parse(name).ok()?, endpoint.to_owned()))
+        });
+        tables.into_iter().find(|(_, endpoint)| below(endpoint))
+    }
+
+    /// The account of a source. `alone`: all sources of the mount are of this account, so that a key without an account's name
+    /// can only be meant for it.
+    pub(super) fn resolve(&self, source: &Source, settings: &Settings, alone: bool) -> Result<Account> {
+        let name = &source.account;
+        let table = self.file.accounts.get(name.as_str());
+        let mut config = AccountConfig {
+            name: Some(name.clone()),
+            endpoint: source.endpoint.clone(),
+            sas: source.sas.clone(),
+            api_version: settings.api_version.clone(),
+            ..AccountConfig::default()
+        };
+        let embedded = self.embedded.iter().find(|(account, _)| account.name == *name);
+        if let (None, Some((_, text))) = (&config.sas, embedded) {
+            config.connection_string = Some(text.clone());
+            return config.resolve().map_err(Error::Account);
+        }
+        if config.sas.is_none() && !self.take_environment(&mut config, table, alone) {
+            match table {
+                Some(table) if table.has_credential() => {
+                    config.key.clone_from(&table.key);
+                    config.sas.clone_from(&table.sas);
+                    config.connection_string.clone_from(&table.connection_string);
+                    config.anonymous = table.auth == Some(Auth::Anonymous);
+                }
+                // The endpoint itself may carry a SAS.
+                Some(AccountTable { endpoint: Some(endpoint), .. }) if endpoint.contains('?') => {}
+                _ if settings.anonymous.is_some_and(Switch::is_on) => config.anonymous = true,
+                _ => {
+                    return Err(Error::NoCredential { account: name.to_string(), file: self.file.path.clone() });
+                }
+            }
+        }
+        // The environment's connection string says the endpoint, too, and comes before the file.
+        if !self.is_connected(name) {
+            config.endpoint = config.endpoint.or_else(|| table?.endpoint.clone());
+        }
+        config.resolve().map_err(Error::Account)
+    }
+
+    /// The environment's connection string is for this account.
+    fn is_connected(&self, name: &AccountName) -> bool {
+        self.connected.as_ref().is_some_and(|account| account.name == *name)
+    }
+
+    /// Takes the environment's credentials if they are for this account.
+    fn take_environment(&self, config: &mut AccountConfig, table: Option<&AccountTable>, alone: bool) -> bool {
+        let environment = self.environment;
+        let connected = config.name.as_ref().is_some_and(|name| self.is_connected(name));
+        let named = environment.account.is_some()
+            && environment.account.as_deref() == config.name.as_ref().map(AccountName::as_str);
+        let meant = environment.account.is_none()
+            && self.connected.is_none()
+            && alone
+            && !table.is_some_and(AccountTable::has_credential);
+        if connected {
+            config.connection_string.clone_from(&environment.connection_string);
+        }
+        if named || meant {
+            config.key.clone_from(&environment.key);
+            config.sas.clone_from(&environment.sas);
+        }
+        connected || config.key.is_some() || config.sas.is_some()
+    }
+}
+
+fn of_connection_string(text: Secret) -> crate::error::Result<Account> {
+    AccountConfig { connection_string: Some(text), ..AccountConfig::default() }.resolve()
+}

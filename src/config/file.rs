@@ -1,0 +1,104 @@
+//! The configuration file.
+//!
+//! ```toml
+//! [account.photos2026]
+//! key = "…"                       # or sas, or connection_string, or auth = "anonymous"
+//! endpoint = "https://…"          # only where it is not https://NAME.blob.core.windows.net
+//!
+//! [mount]                         # the names of the flags of `blobcp mount`
+//! attr-ttl = "5s"
+//! ```
+//!
+//! What cannot be understood is an error at its line, unknown keys included: a misspelt key that is silently ignored costs an
+//! evening. Values are not shown in errors, because they may be secrets.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::config::{Error, Result, Settings};
+use crate::store::Secret;
+
+/// What was read, and from where.
+#[derive(Debug, Default)]
+pub struct File {
+    /// The path that was read, or that could have been.
+    pub path: PathBuf,
+    pub accounts: BTreeMap<String, AccountTable>,
+    pub mount: Settings,
+    /// Others than the owner may read it, and there are secrets in it.
+    pub exposed: bool,
+}
+
+/// An `[account.NAME]` table.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccountTable {
+    pub endpoint: Option<String>,
+    pub key: Option<Secret>,
+    pub sas: Option<Secret>,
+    pub connection_string: Option<Secret>,
+    pub auth: Option<Auth>,
+}
+
+/// `auth = "…"`: what no key or token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    Anonymous,
+}
+
+impl AccountTable {
+    pub(super) fn has_credential(&self) -> bool {
+        self.key.is_some() || self.sas.is_some() || self.connection_string.is_some() || self.auth.is_some()
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Document {
+    account: BTreeMap<String, AccountTable>,
+    mount: Settings,
+}
+
+impl File {
+    /// Reads `given`, which must exist then, or else the file at its usual place, which need not.
+    pub fn load(given: Option<&Path>) -> Result<Self> {
+        let path = given.map_or_else(usual_path, Path::to_path_buf);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let mut file = Self::parse(&path, &text)?;
+                let mode = std::fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
+                file.exposed = mode & 0o077 != 0 && file.accounts.values().any(AccountTable::has_credential);
+                Ok(file)
+            }
+            Err(source) if given.is_none() && source.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self { path, ..Self::default() })
+            }
+            Err(source) => Err(Error::Unreadable { path, source }),
+        }
+    }
+
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
+        let document: Document = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.get(..start).unwrap_or(text).matches('\n').count() + 1;
+            Error::File { path: path.to_path_buf(), line, what: one_line(error.message()) }
+        })?;
+        Ok(Self { path: path.to_path_buf(), accounts: document.account, mount: document.mount, exposed: false })
+    }
+}
+
+/// A message of the TOML reader without line breaks.
+fn one_line(message: &str) -> String {
+    message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
+}
+
+/// `$XDG_CONFIG_HOME/blobcp/config.toml`, by default under `~/.config`.
+fn usual_path() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
+    base.unwrap_or_else(|| "/etc".into()).join("blobcp/config.toml")
+}

@@ -1,0 +1,94 @@
+//! The values that settings take, as text on the command line and as values in the file.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use crate::fs::attr::Permissions;
+
+/// `yes` or `no`; in the file also `true` and `false` without quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch(bool);
+
+impl Switch {
+    pub const YES: Self = Self(true);
+
+    pub fn is_on(self) -> bool {
+        self.0
+    }
+}
+
+impl FromStr for Switch {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "yes" | "true" => Ok(Self(true)),
+            "no" | "false" => Ok(Self(false)),
+            _ => Err("must be yes or no"),
+        }
+    }
+}
+
+/// Permission bits, in octal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+impl FromStr for Mode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        match u32::from_str_radix(digits, 8) {
+            Ok(mode) if mode <= 0o7777 => Ok(Self(mode)),
+            _ => Err("must be an octal mode such as 644"),
+        }
+    }
+}
+
+/// `500ms`, `1s`, `2m30s`, or a number of seconds.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
+    const WRONG: &str = "must be a time such as 500ms, 1s or 2m";
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| WRONG)?;
+    Duration::try_from(parsed).map_err(|_| WRONG)
+}
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        scalar(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    /// Text only: a bare 644 in TOML would be a decimal number, and nobody could tell what was meant.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let wrong = "must be an octal mode in quotes such as \"644\"";
+        let text = String::deserialize(from).map_err(|_| D::Error::custom(wrong))?;
+        text.parse().map_err(|_| D::Error::custom(wrong))
+    }
+}
+
+pub(super) fn duration_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    duration(&scalar(from)?).map(Some).map_err(D::Error::custom)
+}
+
+pub(super) fn permissions_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Permissions>, D::Error> {
+    let parsed = Permissions::from_str(&scalar(from)?, false);
+    parsed.map(Some).map_err(|_| D::Error::custom("must be \"keep\", \"fixed\" or \"ignore\""))
+}
+
+/// A string, a boolean or a number, as text.
+fn scalar<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    match toml::Value::deserialize(from)? {
+        toml::Value::String(text) => Ok(text),
+        toml::Value::Boolean(value) => Ok(value.to_string()),
+        toml::Value::Integer(value) => Ok(value.to_string()),
+        _ => Err(D::Error::custom("must be a single value")),
+    }
+}

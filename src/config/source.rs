@@ -1,0 +1,106 @@
+//! What is mounted: `ACCOUNT[/CONTAINER[/PREFIX]]`, or a URL of the same.
+
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+
+use crate::config::accounts::Known;
+use crate::config::{Error, Result};
+use crate::path::{AccountName, BlobName, ContainerName};
+use crate::store::Secret;
+
+/// One SOURCE of a mount.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As the user gave it, without the query of a URL.
+    pub label: String,
+    pub account: AccountName,
+    /// Base URL of the account, when the source is a URL.
+    pub endpoint: Option<String>,
+    /// The query of a URL.
+    pub sas: Option<Secret>,
+    pub container: Option<ContainerName>,
+    /// Empty, or ends with `/`.
+    pub prefix: String,
+}
+
+impl Source {
+    pub(super) fn parse(text: &str, known: &Known<'_>) -> Result<Self> {
+        if text.starts_with("https://") || text.starts_with("http://") {
+            return Self::of_url(text, known);
+        }
+        let (account, rest) = text.split_once('/').unwrap_or((text, ""));
+        let account = AccountName::parse(account).map_err(|e| Error::Source(text.to_owned(), e))?;
+        let (container, prefix) = inside(text, rest)?;
+        Ok(Self { label: text.trim_end_matches('/').to_owned(), account, endpoint: None, sas: None, container, prefix })
+    }
+
+    fn of_url(text: &str, known: &Known<'_>) -> Result<Self> {
+        let label = text.split(['?', '#']).next().unwrap_or(text).trim_end_matches('/').to_owned();
+        let wrong = |what| Error::Url(label.clone(), what);
+        let url = Url::parse(text).map_err(|_| wrong("not a URL"))?;
+        if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+            return Err(wrong("must not hold a user, a password or a fragment"));
+        }
+        let sas = url.query().filter(|query| !query.is_empty()).map(Secret::new);
+        // An account whose endpoint is said somewhere settles what its URL alone leaves open, such as a domain of its own.
+        let (account, endpoint, rest) = match known.account_at(&label) {
+            Some((account, endpoint)) => {
+                let rest = label[endpoint.len()..].to_owned();
+                (account, endpoint, rest)
+            }
+            None => {
+                let (account, endpoint, rest) = split(&url).ok_or_else(|| wrong("names no account"))?;
+                let account = AccountName::parse(&account).map_err(|e| Error::Source(label.clone(), e))?;
+                (account, endpoint, rest)
+            }
+        };
+        if url.scheme() == "http" && !is_loopback(&url) {
+            return Err(wrong("http:// is only for emulators on this machine; use https://"));
+        }
+        let rest = percent_decode_str(rest.trim_start_matches('/')).decode_utf8().map_err(|_| wrong("not UTF-8"))?;
+        let (container, prefix) = inside(&label, &rest)?;
+        Ok(Self { label, account, endpoint: Some(endpoint), sas, container, prefix })
+    }
+}
+
+/// Account, base URL and the rest of the path, by the rule of §1.1: hosts that are an address or have no dot name the
+/// account in the path.
+fn split(url: &Url) -> Option<(String, String, String)> {
+    let host = url.host_str()?;
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    let origin = format!("{}://{host}{port}", url.scheme());
+    let is_address = !matches!(url.host(), Some(url::Host::Domain(_)));
+    if is_address || !host.contains('.') {
+        let path = url.path().trim_start_matches('/');
+        let (account, rest) = path.split_once('/').unwrap_or((path, ""));
+        let endpoint = format!("{origin}/{account}");
+        return (!account.is_empty()).then(|| (account.to_owned(), endpoint, rest.to_owned()));
+    }
+    let account = host.split('.').next()?;
+    Some((account.to_owned(), origin, url.path().to_owned()))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// `CONTAINER[/PREFIX]`.
+fn inside(label: &str, path: &str) -> Result<(Option<ContainerName>, String)> {
+    let (container, prefix) = path.split_once('/').unwrap_or((path, ""));
+    if container.is_empty() && prefix.is_empty() {
+        return Ok((None, String::new()));
+    }
+    let wrong = |e| Error::Source(label.to_owned(), e);
+    let container = ContainerName::parse(container).map_err(wrong)?;
+    let prefix = prefix.trim_end_matches('/');
+    if prefix.is_empty() {
+        return Ok((Some(container), String::new()));
+    }
+    let prefix = BlobName::parse(prefix).map_err(wrong)?;
+    Ok((Some(container), format!("{prefix}/")))
+}

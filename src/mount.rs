@@ -1,0 +1,264 @@
+//! A mount from its first check to its last byte: runtime, session, signals, unmount.
+//!
+//! [`serve`] is the life of one mount, in one process, which `daemon` may have put into the background before:
+//!
+//! 1. The runtime starts, and with it the listeners for signals: a SIGTERM that comes while mounting must not leave a mount behind.
+//! 2. `probe` asks the service one cheap question per SOURCE. Whatever is wrong with names, keys or the network is said now, in
+//!    seconds, and nothing is mounted.
+//! 3. The kernel mounts; `table` finds the mount in `/proc/self/mountinfo`. From here on [`Mounted`] guards it: on every path it is
+//!    unmounted before the process ends, because a mount whose process is gone answers "Transport endpoint is not connected" to
+//!    everybody.
+//! 4. The caller of `blobcp mount` is told that the mount works.
+//! 5. The session serves until it is unmounted from outside or a signal asks for the end. Then what is not stored yet is stored,
+//!    within [`FLUSH_BOUND`], the mount is detached, and requests that are still running get [`JOIN_BOUND`]. A second signal ends
+//!    the process at once, still without leaving the mount behind.
+//! 6. `farewell` tells a waiting `blobcp umount` how it ended.
+//!
+//! Unmounting is done here and not by fuser: its session, when dropped after an unmount from outside, unmounts the path once more, and
+//! takes away whatever is mounted there by then. So its handle is never dropped.
+
+pub mod daemon;
+pub mod farewell;
+mod probe;
+pub mod table;
+pub mod unmount;
+
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{BackgroundSession, MountOption, Session, SessionACL};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{error, info, warn};
+
+use crate::config::Plan;
+use crate::fs::Fs;
+use crate::fuse::Adapter;
+
+/// How long what is not stored yet may take at the end.
+const FLUSH_BOUND: Duration = Duration::from_secs(60);
+
+/// How long requests may run on after the mount is detached.
+const JOIN_BOUND: Duration = Duration::from_secs(5);
+
+/// How often the session is asked whether it has ended: `umount` returns that much later at most, and an idle mount does not
+/// notice.
+const SESSION_POLL: Duration = Duration::from_millis(100);
+
+/// Threads that read requests from the kernel. They only decode and spawn, so two saturate what the service can answer.
+const DISPATCH_THREADS: usize = 2;
+
+/// Read-ahead as root, in KiB. Sequential reads through the kernel's 128 KiB take twice as long (design, kernel fact 12).
+const READ_AHEAD_KIB: &str = "4096";
+
+/// How the kernel is to mount.
+#[derive(Debug, Clone, Default)]
+pub struct KernelOptions {
+    pub read_only: bool,
+    pub allow_other: bool,
+    pub no_exec: bool,
+}
+
+/// Why a mount did not come about, or how it ended badly, in one line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(pub String);
+
+/// Mounts what `prepare` plans on `mountpoint` and serves it to its end. `prepare` runs inside the runtime and may return something
+/// that has to live as long as the mount, and a text for the user; `ready` is given that text when the mount works.
+pub fn serve<K>(
+    mountpoint: &Path,
+    options: &KernelOptions,
+    prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), Failed>,
+    ready: impl FnOnce(String),
+) -> Result<(), Failed> {
+    let runtime = Builder::new_multi_thread()
+        .thread_name("blobcp")
+        .enable_all()
+        .build()
+        .map_err(|error| Failed(format!("cannot start threads: {error}")))?;
+    let mut signals = Signals::listen(&runtime)?;
+    let prepared = runtime.block_on(async {
+        tokio::select! {
+            prepared = async {
+                let (plan, keep, text) = prepare().await?;
+                probe::all(&plan.probes).await?;
+                Ok((plan, keep, text))
+            } => prepared,
+            name = signals.next() => Err(Failed(format!("stopped by {name} before anything was mounted"))),
+        }
+    });
+    let (plan, _keep, text) = prepared?;
+    let fs = Fs::new(plan.fs);
+    let mounted = Mounted::mount(&runtime, fs.clone(), mountpoint, &plan.name, options)?;
+    let farewell = farewell::Post::open(&runtime, mounted.device);
+    ready(text);
+    info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
+
+    let lost = runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals));
+    let outcome = match lost {
+        0 => Ok(()),
+        1 => Err(Failed("one file could not be stored; the log says which".into())),
+        many => Err(Failed(format!("{many} files could not be stored; the log says which"))),
+    };
+    farewell.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
+    info!(mountpoint = %mountpoint.display(), "unmounted");
+    drop(mounted);
+    // Requests to the service that nobody waits for any more.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
+}
+
+/// Waits for the end, whoever wants it, and takes it in order. The number of files that could not be stored.
+async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) -> usize {
+    tokio::select! {
+        () = mounted.ended() => {
+            info!("unmounted from outside");
+            return flush(fs, signals, mounted).await;
+        }
+        name = signals.next() => info!("{name}: unmounting"),
+    }
+    let lost = flush(fs, signals, mounted).await;
+    mounted.detach();
+    let deadline = Instant::now() + JOIN_BOUND;
+    tokio::select! {
+        () = mounted.ended() => {}
+        () = tokio::time::sleep_until(deadline) => warn!("files are still open; they end with this process"),
+        _ = signals.next() => {}
+    }
+    // Whatever was written between the first flush and the end.
+    lost.max(flush(fs, signals, mounted).await)
+}
+
+async fn flush(fs: &Arc<Fs>, signals: &mut Signals, mounted: &Mounted) -> usize {
+    tokio::select! {
+        stored = timeout(FLUSH_BOUND, fs.flush_all()) => match stored {
+            Ok(lost) => lost,
+            Err(_) => {
+                error!("gave up storing open files after {} s", FLUSH_BOUND.as_secs());
+                1
+            }
+        },
+        name = signals.next() => {
+            error!("{name} again: leaving at once, files that were open for writing may not be stored");
+            mounted.detach();
+            std::process::exit(1);
+        }
+    }
+}
+
+/// The signals that ask for the end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen(runtime: &Runtime) -> Result<Self, Failed> {
+        let _inside = runtime.enter();
+        let listen = |kind| signal(kind).map_err(|error| Failed(format!("cannot listen for signals: {error}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}
+
+/// A mount of this process. It is detached when this is dropped, unless it is gone already.
+struct Mounted {
+    mountpoint: PathBuf,
+    /// Major and minor number of the superblock: tells this mount from another at the same path.
+    device: (u32, u32),
+    session: ManuallyDrop<BackgroundSession>,
+}
+
+impl Mounted {
+    fn mount(
+        runtime: &Runtime,
+        fs: Arc<Fs>,
+        mountpoint: &Path,
+        name: &str,
+        options: &KernelOptions,
+    ) -> Result<Self, Failed> {
+        let mut config = fuser::Config::default();
+        // As a plain option, because fuser keeps its `Subtype` from the kernel when it mounts without fusermount.
+        let subtype = MountOption::CUSTOM(format!("subtype={}", table::SUBTYPE));
+        config.mount_options = vec![MountOption::FSName(name.to_owned()), subtype, MountOption::DefaultPermissions];
+        config.mount_options.extend(options.read_only.then_some(MountOption::RO));
+        config.mount_options.extend(options.no_exec.then_some(MountOption::NoExec));
+        config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+        config.n_threads = Some(DISPATCH_THREADS);
+        config.clone_fd = true;
+        let failed = |error: std::io::Error| Failed(explain(mountpoint, &error));
+        let session = Session::new(Adapter::new(fs, runtime.handle().clone()), mountpoint, &config).map_err(failed)?;
+        // Dropping the session in an error case from here on unmounts.
+        let session = ManuallyDrop::new(session.spawn().map_err(failed)?);
+        let device = table::read().ok().and_then(|table| Some(table.at(mountpoint)?.device)).unwrap_or_default();
+        raise_read_ahead(device);
+        Ok(Self { mountpoint: mountpoint.to_path_buf(), device, session })
+    }
+
+    async fn ended(&self) {
+        while !self.session.guard.is_finished() {
+            sleep(SESSION_POLL).await;
+        }
+    }
+
+    /// Takes the mount out of the tree of files. What is open in it stays until it is closed.
+    fn detach(&self) {
+        let ours = table::read()
+            .ok()
+            .and_then(|table| Some(table.at(&self.mountpoint)?.device == self.device))
+            .unwrap_or(false);
+        if ours && let Err(error) = unmount::lazily(&self.mountpoint) {
+            error!(%error, "cannot unmount");
+        }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if !self.session.guard.is_finished() {
+            self.detach();
+        }
+    }
+}
+
+/// As root only; who may not is content with the kernel's default.
+fn raise_read_ahead((major, minor): (u32, u32)) {
+    let _ = std::fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD_KIB);
+}
+
+/// What fuser and fusermount say, in one line.
+fn explain(mountpoint: &Path, error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let point = mountpoint.display();
+    if text.contains("user_allow_other") {
+        return "--allow-other needs the line user_allow_other in /etc/fuse.conf".into();
+    }
+    match error.kind() {
+        std::io::ErrorKind::NotFound if !Path::new("/dev/fuse").exists() => {
+            "/dev/fuse is missing: load the kernel module (modprobe fuse) or give the container that device".into()
+        }
+        std::io::ErrorKind::NotFound => "fusermount3 is missing: install the package fuse3, or mount as root".into(),
+        std::io::ErrorKind::PermissionDenied => format!("{point}: not allowed to mount there ({})", one_line(&text)),
+        _ => format!("{point}: {}", one_line(&text)),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,75 @@
+//! How `blobcp umount` learns that the serving process has stored everything and is gone.
+//!
+//! The process listens on a socket in Linux's abstract namespace, named after the number of its superblock. `umount` connects
+//! before it unmounts and reads to the end: what comes is how the mount ended, and the end itself is the end of the process or of
+//! its duties. No file is left over, however the process ends. Where the socket cannot be reached (another network namespace),
+//! `umount` works as well and only does not wait.
+
+use std::io::{self, Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+fn address((major, minor): (u32, u32)) -> io::Result<SocketAddr> {
+    SocketAddr::from_abstract_name(format!("blobcp/{major}:{minor}"))
+}
+
+/// The serving side.
+pub struct Post {
+    waiting: Arc<Mutex<Vec<UnixStream>>>,
+}
+
+impl Post {
+    /// Listens until the runtime ends. If that is not possible, nobody will wait.
+    pub fn open(runtime: &Runtime, device: (u32, u32)) -> Self {
+        let waiting: Arc<Mutex<Vec<UnixStream>>> = Arc::default();
+        let post = Self { waiting: waiting.clone() };
+        let _inside = runtime.enter();
+        let listener = address(device).and_then(|address| UnixListener::bind_addr(&address)).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            tokio::net::UnixListener::from_std(listener)
+        });
+        if let Ok(listener) = listener {
+            runtime.spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    if let Ok(stream) = stream.into_std() {
+                        waiting.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+                    }
+                }
+            });
+        }
+        post
+    }
+
+    /// Tells everybody who waits: nothing if all went well, or what did not.
+    pub fn send(self, text: &str) {
+        for mut stream in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = stream.write_all(text.as_bytes());
+        }
+    }
+}
+
+/// The asking side, before it unmounts.
+pub struct Waiter(UnixStream);
+
+impl Waiter {
+    /// `None` if no process can be reached that serves this superblock.
+    pub fn of(device: (u32, u32)) -> Option<Self> {
+        UnixStream::connect_addr(&address(device).ok()?).ok().map(Self)
+    }
+
+    /// Waits for the end of the process. What it said, or an error after that long.
+    pub fn wait(mut self, bound: Duration) -> io::Result<String> {
+        self.0.set_read_timeout(Some(bound))?;
+        let mut text = String::new();
+        match self.0.read_to_string(&mut text) {
+            Ok(_) => Ok(text),
+            // It ended without having accepted the connection.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(text),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! One cheap question per SOURCE before mounting.
+//!
+//! A key for another account, a container that is not there, a host that does not answer: mounted anyway, each of these would be an
+//! unexplained EIO at the first `ls`. So the service is asked for one entry of each SOURCE, with few tries and short limits, and what
+//! it says is turned into one line: what, where, and what to do about it where that is known.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::time::timeout;
+
+use crate::config::Probe;
+use crate::error::Error;
+use crate::mount::Failed;
+use crate::store::{Client, Credential, Http, ListBlobs, Options};
+
+/// For all SOURCEs together. People wait for it.
+const BOUND: Duration = Duration::from_secs(12);
+
+fn options() -> Options {
+    Options {
+        connect_timeout: Duration::from_secs(4),
+        read_timeout: Duration::from_secs(8),
+        tries: 2,
+        first_delay: Duration::from_millis(300),
+        max_delay: Duration::from_secs(1),
+    }
+}
+
+pub(super) async fn all(probes: &[Probe]) -> Result<(), Failed> {
+    let http = Http::new(options());
+    try_join_all(probes.iter().map(|probe| one(probe, http.clone()))).await?;
+    Ok(())
+}
+
+async fn one(probe: &Probe, http: Http) -> Result<(), Failed> {
+    let client = Client::new(probe.account.clone(), http);
+    let asked = async {
+        match &probe.container {
+            None => client.list_containers(None).await.map(drop),
+            Some(container) => {
+                let list = ListBlobs { prefix: &probe.prefix, max_results: Some(1), ..ListBlobs::default() };
+                client.list_blobs(container, &list).await.map(drop)
+            }
+        }
+    };
+    match timeout(BOUND, asked).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failed(format!("{}: {}", probe.label, explain(probe, &error)))),
+        Err(_) => {
+            let (endpoint, bound) = (&probe.account.endpoint, BOUND.as_secs());
+            Err(Failed(format!("{}: {endpoint} did not answer within {bound} s", probe.label)))
+        }
+    }
+}
+
+fn explain(probe: &Probe, error: &Error) -> String {
+    let account = &probe.account;
+    let credential = match account.credential {
+        Credential::SharedKey(_) => "key",
+        Credential::Sas(_) => "SAS",
+        Credential::Anonymous => "anonymous access",
+    };
+    let said = match error {
+        Error::Service(e) if e.request_id.is_empty() => format!("{} {}", e.status, e.code),
+        Error::Service(e) => format!("{} {}, request id {}", e.status, e.code, e.request_id),
+        Error::Transport { detail, .. } => return format!("cannot reach {}: {detail}", account.endpoint),
+        other => return other.to_string(),
+    };
+    match (error.status(), error.code()) {
+        (_, "ContainerNotFound" | "FilesystemNotFound") => format!("there is no such container ({said})"),
+        (404, "ResourceNotFound") if probe.container.is_none() => {
+            format!("there is no such account at {} ({said})", account.endpoint)
+        }
+        (401 | 403, "AuthenticationFailed" | "InvalidAuthenticationInfo") => {
+            format!("the service does not accept the {credential} ({said})")
+        }
+        (401 | 403, _) if probe.container.is_none() => {
+            format!("the {credential} does not allow to list containers; name one: {}/CONTAINER ({said})", probe.label)
+        }
+        (401 | 403, _) => format!("the {credential} does not allow to list blobs ({said})"),
+        _ => error.to_string(),
+    }
+}

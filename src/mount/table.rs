@@ -1,0 +1,135 @@
+//! The mounts that this process sees, from `/proc/self/mountinfo`, and which of them are ours.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// What stands behind `fuse.` in the type of our mounts.
+pub const SUBTYPE: &str = "blobcp";
+
+/// A line of mountinfo, see proc(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Major and minor number of the superblock.
+    pub device: (u32, u32),
+    /// The directory of the filesystem that is mounted: not `/` for a bind mount of a part.
+    pub root: PathBuf,
+    pub point: PathBuf,
+    /// `fuse.blobcp`.
+    pub kind: String,
+    /// What was mounted.
+    pub source: OsString,
+}
+
+impl Mount {
+    pub fn is_ours(&self) -> bool {
+        self.kind.strip_prefix("fuse.") == Some(SUBTYPE)
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let device = std::str::from_utf8(fields.nth(2)?).ok()?.split_once(':')?;
+        let root = unescape(fields.next()?);
+        let point = unescape(fields.next()?);
+        // Options and any number of tags, up to a dash.
+        let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+        let kind = String::from_utf8_lossy(rest.next()?).into_owned();
+        let source = unescape(rest.next()?);
+        let device = (device.0.parse().ok()?, device.1.parse().ok()?);
+        Some(Self { device, root: root.into(), point: point.into(), kind, source })
+    }
+}
+
+/// All mounts, in the order in which they were made.
+#[derive(Debug)]
+pub struct Table(Vec<Mount>);
+
+pub fn read() -> io::Result<Table> {
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    Ok(Table::parse(&text))
+}
+
+impl Table {
+    fn parse(text: &[u8]) -> Self {
+        Self(text.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect())
+    }
+
+    /// The mount whose mount point is `path`: the topmost, if several are stacked there.
+    pub fn at(&self, path: &Path) -> Option<&Mount> {
+        self.0.iter().rev().find(|mount| mount.point == path)
+    }
+
+    /// The mount that the absolute `path` without symlinks is in.
+    pub fn of(&self, path: &Path) -> Option<&Mount> {
+        path.ancestors().find_map(|ancestor| self.at(ancestor))
+    }
+
+    /// A mount of that superblock is left anywhere.
+    pub fn has_device(&self, device: (u32, u32)) -> bool {
+        self.0.iter().any(|mount| mount.device == device)
+    }
+}
+
+/// `\040` and its like, which mountinfo writes for blanks, tabs, line ends and backslashes.
+fn unescape(field: &[u8]) -> OsString {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let octal = (*first == b'\\').then(|| tail.get(..3)).flatten().and_then(|digits| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            u8::from_str_radix(digits, 8).ok()
+        });
+        match octal {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+/// `path` as the filesystem of `mount` names it, from its root.
+pub fn path_inside(mount: &Mount, path: &Path) -> Option<PathBuf> {
+    let below = path.strip_prefix(&mount.point).ok()?;
+    Some(if below.as_os_str().as_bytes().is_empty() { mount.root.clone() } else { mount.root.join(below) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+        90 27 0:60 / /mnt/two\\040words rw,nosuid,nodev shared:7 master:1 - fuse.blobcp acct/c rw,user_id=0\n\
+        91 27 0:60 /photos/2026 /bind rw - fuse.blobcp acct/c rw\n\
+        92 27 0:61 / /bind rw - tmpfs x\\134y rw\n";
+
+    #[test]
+    fn lines_are_read_as_the_kernel_writes_them() {
+        let table = Table::parse(TEXT);
+        let mount = table.of(Path::new("/mnt/two words/a/b")).unwrap();
+        assert_eq!((mount.device, mount.is_ours(), mount.source.to_str()), ((0, 60), true, Some("acct/c")));
+        assert_eq!(path_inside(mount, Path::new("/mnt/two words/a/b")), Some("/a/b".into()));
+        assert_eq!(path_inside(mount, Path::new("/mnt/two words")), Some("/".into()));
+        assert!(table.of(Path::new("/home")).is_none());
+        assert!(!table.at(Path::new("/proc")).unwrap().is_ours());
+    }
+
+    #[test]
+    fn the_topmost_of_stacked_mounts_counts() {
+        let table = Table::parse(TEXT);
+        assert_eq!(table.at(Path::new("/bind")).unwrap().source.to_str(), Some("x\\y"));
+        assert!(table.has_device((0, 60)) && !table.has_device((0, 62)));
+    }
+
+    #[test]
+    fn a_bind_mount_of_a_part_names_paths_from_the_root_of_the_whole() {
+        let mount = Table::parse(TEXT).0[2].clone();
+        assert_eq!(path_inside(&mount, Path::new("/bind/a")), Some("/photos/2026/a".into()));
+    }
+}
