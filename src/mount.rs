@@ -254,6 +254,9 @@ fn explain(mountpoint: &Path, error: &std::io::Error) -> String {
             "/dev/fuse is missing: load the kernel module (modprobe fuse) or give the container that device".into()
         }
         std::io::ErrorKind::NotFound => "fusermount3 is missing: install the package fuse3, or mount as root".into(),
+        std::io::ErrorKind::PermissionDenied if std::fs::File::open("/dev/fuse").is_err() => {
+            "/dev/fuse: you may not open it; usually everybody may (chmod 666 /dev/fuse)".into()
+        }
         std::io::ErrorKind::PermissionDenied => format!("{point}: not allowed to mount there ({})", one_line(&text)),
         _ => format!("{point}: {}", one_line(&text)),
     }

@@ -12,8 +12,8 @@ use crate::mount::daemon::{self, Side};
 use crate::mount::{self, Failed, KernelOptions, table, unmount};
 
 const MORE: &str = "\
-SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or an https://
-URL of the same, also with a SAS. Several SOURCEs give one directory per account.
+SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
+the same, also with a SAS. Several SOURCEs give one directory per account.
 
 Examples:
   blobcp mount --dev ~/mnt
@@ -21,14 +21,14 @@ Examples:
   blobcp mount 'https://acct.blob.core.windows.net/photos?sv=…&sig=…' ~/mnt
   blobcp mount -f --log debug --read-only acct/photos ~/mnt
 
-In /etc/fstab, with /sbin/mount.fuse.blobcp linked to blobcp:
-  acct/photos /mnt/photos fuse.blobcp noauto,user,attr_ttl=5s 0 0
-
 In ~/.config/blobcp/config.toml, readable only by you:
   [account.acct]
   key = \"…\"
   [mount]
-  attr-ttl = \"5s\"";
+  attr-ttl = \"5s\"
+
+In /etc/fstab, with the keys in /etc/blobcp/config.toml:
+  acct/photos /mnt/photos fuse.blobcp _netdev,allow_other,attr_ttl=5s 0 0";
 
 /// Mount accounts or containers
 #[derive(clap::Args)]
