@@ -12,7 +12,9 @@
 //! | `attr` | what `stat` says and how it is kept in metadata |
 //! | `handle` | open files and directories |
 //! | `file` | open, read, write, truncate, flush, release |
-//! | `rope`, `commit` | new content as segments, and the requests that store it |
+//! | `rope`, `plan` | new content as segments, and the blocks that they become |
+//! | `stage`, `commit` | the requests that store it |
+//! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
 //! | `copy` | whole copies run by the service, in slices |
 //! | `rename` | copy, proof, delete |
@@ -31,9 +33,12 @@ mod copy;
 mod dir;
 mod file;
 pub mod handle;
+mod plan;
+mod range;
 mod read;
 mod rename;
 mod rope;
+mod stage;
 pub mod tree;
 mod xattr;
 
@@ -103,7 +108,7 @@ impl Fs {
             tree,
             config,
             handles: Handles::default(),
-            upload_slots: Arc::new(Semaphore::new(commit::UPLOADS)),
+            upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
             started: SystemTime::now(),

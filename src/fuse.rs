@@ -64,6 +64,7 @@ impl Call {
             (errno, *operation),
             (libc::ENOENT, "lookup" | "getattr")
                 | (libc::ENODATA | libc::EOPNOTSUPP, "getxattr" | "listxattr")
+                | (libc::ENXIO, "lseek")
                 | (libc::ENODATA, "ioctl")
         );
         let because = io::Error::from_raw_os_error(errno);
@@ -98,6 +99,7 @@ refuse!(
     ReplyEmpty,
     ReplyEntry,
     ReplyIoctl,
+    ReplyLseek,
     ReplyOpen,
     ReplyWrite,
     ReplyXattr
@@ -423,7 +425,7 @@ impl Filesystem for Adapter {
         fh: FileHandle,
         offset: u64,
         data: &[u8],
-        _write_flags: WriteFlags,
+        write_flags: WriteFlags,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
@@ -431,10 +433,11 @@ impl Filesystem for Adapter {
         let (call, caller) = (Call::new("write", request, ino), caller(request));
         let data = data.to_vec();
         let len = data.len() as u32;
+        let mapped = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
         self.run(
             call,
             reply,
-            async move |fs| fs.write(Fh(fh.0), offset, &data, caller).await,
+            async move |fs| fs.write(Fh(fh.0), offset, &data, mapped, caller).await,
             move |_, reply, ()| reply.written(len),
         );
     }
@@ -604,13 +607,33 @@ impl Filesystem for Adapter {
         );
     }
 
-    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
-        reply.error(Errno::EOPNOTSUPP);
+    fn fallocate(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let (call, caller) = (Call::new("fallocate", request, ino), caller(request));
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.fallocate(Fh(fh.0), offset, length, mode, caller).await,
+            |_, reply, ()| reply.ok(),
+        );
     }
 
-    fn lseek(&self, _: &Request, _: INodeNo, _: FileHandle, _: i64, _: i32, reply: ReplyLseek) {
-        // The kernel then answers SEEK_DATA and SEEK_HOLE by itself: no holes.
-        reply.error(Errno::ENOSYS);
+    fn lseek(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let call = Call::new("lseek", request, ino);
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.seek(Fh(fh.0), offset, whence).await,
+            |_, reply, offset| reply.offset(offset),
+        );
     }
 
     fn copy_file_range(

@@ -10,7 +10,7 @@
 //! position, tell the truth. The last byte is granted before the copy is known to have succeeded; the wait for that is in flush,
 //! which locks nothing and can report a failure.
 //!
-//! What is not a whole copy is refused with EOPNOTSUPP, and the caller moves the bytes itself.
+//! What is not a whole copy is a copy of a range, and goes into the destination's rope (`range.rs`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -240,7 +240,7 @@ impl Fs {
         let input = self.handles.get(fh_in)?;
         let output = self.handles.get(fh_out)?;
         if Arc::ptr_eq(&input.file, &output.file) {
-            return Err(ranged("copying within one file"));
+            return self.copy_within(&output, offset_in, offset_out, len, caller).await;
         }
         let mut state = output.file.state.lock().await;
         if let Content::Copying(copying) = &state.content {
@@ -264,7 +264,9 @@ impl Fs {
             Content::Copying(_) => false,
         };
         if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
-            return Err(ranged("copying a range"));
+            output.version(&state)?;
+            let range = offset_in..size.min(offset_in.saturating_add(len));
+            return self.copy_range(&input.file, &source, range, &output.file, &mut state, offset_out, caller).await;
         }
         let job = self.copy_onto(&input.file, &source, &output.file, &state).await?;
         // Mode and owner went along with the copy.
@@ -466,9 +468,4 @@ fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) 
         version_id: None,
         ..source.clone()
     })
-}
-
-fn ranged(what: &str) -> Error {
-    warn!("{what} is not run by the service yet: the caller moves the data itself");
-    Error::fs(libc::EOPNOTSUPP, format!("{what} is not supported yet"))
 }

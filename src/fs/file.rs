@@ -16,10 +16,10 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
-use crate::fs::commit::Draft;
+use crate::fs::commit::{Draft, draft_of};
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::read::{Fetcher, Version};
-use crate::fs::rope::{Piece, Rope};
+use crate::fs::rope::Piece;
 use crate::fs::tree::{Blob, Heard, Known, NodeView};
 use crate::store::{BlobType, CopyStatus};
 
@@ -48,11 +48,10 @@ impl Fs {
         let file = self.acquire(&view).await;
         if access.write && flags & libc::O_TRUNC != 0 {
             let mut state = file.state.lock().await;
-            if let Err(error) = truncate_draft(&mut state, 0) {
+            if let Err(error) = self.edit(&file, &mut state, 0, |draft| draft.truncate(0)).await {
                 self.let_go(&file, state).await;
                 return Err(error);
             }
-            file.show(&state);
         }
         let handle = Handle::new(file.clone(), access, caller);
         let version = handle.version(&*file.state.lock().await)?;
@@ -209,7 +208,11 @@ impl Fs {
                     let fetcher = self.fetcher(self.tree.blob(handle.file.ino)?, version);
                     joined.extend_from_slice(&version.read(range, &handle.stream, &*fetcher).await?);
                 }
-                Piece::Staged => return Err(Error::fs(libc::EIO, "a block was staged while it was read")),
+                Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
+                // Committed before, unless there is nothing to commit it to.
+                Piece::Staged => {
+                    return Err(Error::fs(libc::EIO, "a deleted file's content cannot be read back from the service"));
+                }
             }
         }
         Ok(joined.freeze())
@@ -239,21 +242,21 @@ impl Fs {
         })
     }
 
-    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND.
-    pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], caller: Caller) -> Result<()> {
+    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
+    pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], mapped: bool, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         let mut state = file.state.lock().await;
         self.settle_copy(file, &mut state, caller).await?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
-        if !handle.access.append {
+        let append = handle.access.append && !mapped;
+        if !append {
             handle.version(&state)?;
         }
         self.make_room(file, &mut state).await?;
-        let draft = draft_of(&mut state)?;
-        let offset = if handle.access.append { draft.rope.len() } else { offset };
-        draft.write(offset, data)?;
-        file.show(&state);
+        let offset = if append { draft_of(&mut state)?.rope.len() } else { offset };
+        let end = offset.saturating_add(data.len() as u64);
+        self.edit(file, &mut state, end, |draft| draft.write(offset, data)).await?;
         // The data is taken; what cannot be sent now is kept, and is the error of the next call.
         let _ = self.make_room(file, &mut state).await;
         Ok(())
@@ -265,9 +268,7 @@ impl Fs {
             let mut state = handle.file.state.lock().await;
             self.settle_copy(&handle.file, &mut state, caller).await?;
             handle.version(&state)?;
-            let done = truncate_draft(&mut state, size);
-            handle.file.show(&state);
-            return done;
+            return self.edit(&handle.file, &mut state, size, |draft| draft.truncate(size)).await;
         }
         let view = self.fresh(ino).await?;
         if view.kind == FileKind::Directory {
@@ -278,7 +279,7 @@ impl Fs {
         let mut state = file.state.lock().await;
         let done = async {
             self.settle_copy(&file, &mut state, caller).await?;
-            truncate_draft(&mut state, size)?;
+            self.edit(&file, &mut state, size, |draft| draft.truncate(size)).await?;
             self.commit(&file, &mut state).await
         }
         .await;
@@ -390,20 +391,4 @@ impl Fs {
 pub(super) fn is_pending(view: &NodeView) -> bool {
     let copy = view.properties().and_then(|properties| properties.copy.as_ref());
     copy.is_some_and(|copy| copy.status == CopyStatus::Pending)
-}
-
-/// The draft of a file, begun if there is none yet.
-fn draft_of(state: &mut State) -> Result<&mut Draft> {
-    if let Content::Clean = state.content {
-        let size = state.version.as_ref().map_or(0, |version| version.properties.size);
-        state.content = Content::Draft(Draft::new(Rope::of_base(size)));
-    }
-    match &mut state.content {
-        Content::Draft(draft) => Ok(draft),
-        _ => Err(Error::fs(libc::EBUSY, "a copy onto it is pending")),
-    }
-}
-
-fn truncate_draft(state: &mut State, size: u64) -> Result<()> {
-    draft_of(state)?.truncate(size)
 }
