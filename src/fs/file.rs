@@ -81,7 +81,7 @@ impl Fs {
         let file = self.handles.acquire(view.ino);
         self.tree.opened(view.ino);
         let mut state = file.state.lock().await;
-let unsaved = match &state.content {
+        let unsaved = match &state.content {
             Content::Clean => false,
             Content::Draft(draft) => draft.dirty,
             Content::Copying(_) => true,
