@@ -335,9 +335,9 @@ assert os.stat('tree/small').st_mtime_ns == os.stat('{0}/small').st_mtime_ns
 shutil.copytree('tree', 'copy', symlinks=True)
 shutil.move('copy', 'moved')
 shutil.copy2('tree/sub/large', 'large')
-shutil.make_archive('arch', 'zip', 'moved')
+shutil.make_archive('arch', 'zip', 'moved/sub/deep')
 with zipfile.ZipFile('arch.zip') as z: assert z.testzip() is None; z.extractall('zip')
-assert pathlib.Path('zip/sub/large').read_bytes() == pathlib.Path('{0}/sub/large').read_bytes()
+assert pathlib.Path('zip/er/file').read_bytes() == pathlib.Path('{0}/sub/deep/er/file').read_bytes()
 shutil.rmtree('tree')
 with tempfile.TemporaryFile(dir='.') as t: t.write(b'x' * 5000); t.seek(0); assert len(t.read()) == 5000
 with tempfile.NamedTemporaryFile(dir='.') as t: t.write(b'x'); t.flush(); assert os.path.getsize(t.name) == 1
