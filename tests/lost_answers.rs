@@ -48,8 +48,15 @@ impl Service {
 
     async fn copy(&self, precondition: Precondition) -> blobcp::error::Result<CopyStarted> {
         let source = self.client.copy_source(&blob("source"), None, self.client.account(), Duration::from_secs(60))?;
-        let request =
-            CopyRequest { source, source_if_match: None, precondition, metadata: None, tier: None, lease: None };
+        let request = CopyRequest {
+            source,
+            source_if_match: None,
+            precondition,
+            metadata: None,
+            tier: None,
+            tags: Tags::new(),
+            lease: None,
+        };
         self.client.copy_blob(&blob("copy"), &request).await
     }
 
@@ -292,6 +299,7 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
         precondition: Precondition::None,
         metadata: None,
         tier: None,
+        tags: Tags::new(),
         lease: None,
     };
     let started = beta.copy_blob(&blob("copy"), &request).await.unwrap();

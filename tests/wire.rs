@@ -314,6 +314,7 @@ fn settings() -> BlobSettings {
         },
         metadata: metadata(&[("color", "blue"), ("size", "big")]),
         tier: Some("Cool".into()),
+        tags: Tags::new(),
         lease: None,
     }
 }

@@ -36,7 +36,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = MORE, override_usage = "blobcp cp [OPTIONS] SRC DST")]
 pub struct Arguments {
-    #[arg(value_name = "SRC DST", required = true, num_args = 2.., hide = true)]
+    #[arg(value_name = "SRC DST", hide = true)]
     paths: Vec<PathBuf>,
     /// Return when the copy is accepted.
     #[arg(long)]
@@ -65,8 +65,13 @@ impl Arguments {
                 "-r and --jobs are not there yet; use cp -r, which copies in the service as well",
             ));
         }
-        let [source, destination] = self.paths.as_slice() else {
-            return Err(Failure::usage("one SRC and one DST; for several use cp, which copies in the service as well"));
+        let (source, destination) = match self.paths.as_slice() {
+            [source, destination] => (source, destination),
+            [] | [_] => return Err(Failure::usage("SRC or DST is missing (see blobcp cp --help)")),
+            _ => {
+                let say = "one SRC and one DST; for several use cp, which copies in the service as well";
+                return Err(Failure::usage(say));
+            }
         };
         let order = Order::new(source, destination)?;
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -27,6 +27,11 @@ fn filter(level: Option<&str>) -> Result<EnvFilter, Failure> {
     EnvFilter::try_new(directives).map_err(|_| wrong())
 }
 
+/// A mistake in the level, before anything depends on it.
+pub fn check(level: Option<&str>) -> Result<(), Failure> {
+    filter(level).map(drop)
+}
+
 pub fn to_stderr(level: Option<&str>) -> Result<(), Failure> {
     let colours = io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(io::stderr);

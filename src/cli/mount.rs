@@ -1,7 +1,7 @@
 //! `blobcp mount`.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::mount_options::MountOptions;
@@ -12,8 +12,8 @@ use crate::mount::daemon::{self, Side};
 use crate::mount::{self, Failed, KernelOptions, table, unmount};
 
 const MORE: &str = "\
-SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or an https://
-URL of the same, also with a SAS. Several SOURCEs give one directory per account.
+SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
+the same, also with a SAS. Several SOURCEs give one directory per account.
 
 Examples:
   blobcp mount --dev ~/mnt
@@ -21,20 +21,20 @@ Examples:
   blobcp mount 'https://acct.blob.core.windows.net/photos?sv=…&sig=…' ~/mnt
   blobcp mount -f --log debug --read-only acct/photos ~/mnt
 
-In /etc/fstab, with /sbin/mount.fuse.blobcp linked to blobcp:
-  acct/photos /mnt/photos fuse.blobcp noauto,user,attr_ttl=5s 0 0
-
 In ~/.config/blobcp/config.toml, readable only by you:
   [account.acct]
   key = \"…\"
   [mount]
-  attr-ttl = \"5s\"";
+  attr-ttl = \"5s\"
+
+In /etc/fstab, with the keys in /etc/blobcp/config.toml:
+  acct/photos /mnt/photos fuse.blobcp _netdev,allow_other,attr_ttl=5s 0 0";
 
 /// Mount accounts or containers
 #[derive(clap::Args)]
 #[command(after_help = MORE, override_usage = "blobcp mount [OPTIONS] SOURCE... MOUNTPOINT\n       blobcp mount [OPTIONS] --dev MOUNTPOINT")]
 pub struct Arguments {
-    #[arg(value_name = "SOURCE... MOUNTPOINT", required = true, num_args = 1.., hide = true)]
+    #[arg(value_name = "SOURCE... MOUNTPOINT", hide = true)]
     words: Vec<OsString>,
     /// Mount an embedded Blob service with two accounts and sample data.
     #[arg(long)]
@@ -72,13 +72,13 @@ impl Arguments {
                 Some(path) => log::to_file(path, level.as_deref())?,
                 None => log::to_stderr(level.as_deref())?,
             }
-            return job.serve(|text| print!("{text}"));
+            return job.serve(|text| say(&text));
         }
         let path = job.settings.log_file.clone().unwrap_or_else(|| log::usual_path(&job.mountpoint));
         let path = std::path::absolute(&path).unwrap_or(path);
         match daemon::detach().map_err(|error| Failure::new(format!("cannot fork: {error}")))? {
             Side::Parent(Ok(text)) => {
-                print!("{text}");
+                say(&text);
                 Ok(())
             }
             Side::Parent(Err(reason)) => Err(Failure::new(reason)),
@@ -109,9 +109,11 @@ impl Arguments {
         }
         let settings = self.settings.or(options.settings).or(file.mount.clone());
         let dev = self.dev || options.dev;
-        let mountpoint = PathBuf::from(self.words.pop().unwrap_or_default());
+        log::check(settings.log.as_deref())?;
+        let missing = || Failure::usage("SOURCE or MOUNTPOINT is missing (see blobcp mount --help)");
+        let mountpoint = PathBuf::from(self.words.pop().ok_or_else(missing)?);
         if self.words.is_empty() && !dev {
-            return Err(Failure::usage("SOURCE or MOUNTPOINT is missing (see blobcp mount --help)"));
+            return Err(missing());
         }
         let sources = self.words.into_iter().map(OsString::into_string).collect::<Result<_, _>>();
         let sources = sources.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
@@ -137,44 +139,52 @@ impl Job {
         let environment = if self.dev { Environment::default() } else { Environment::of_process() };
         let mut known = Known::new(&environment, &self.file).map_err(failed)?;
         let mut sources = self.sources.clone();
-        let mut store = None;
-        let mut text = format!("{} is mounted on {}\n", sources.join(" and "), self.mountpoint.display());
-        if self.dev {
-            let started =
-                devstore::start_for_mount().await.map_err(|failure| Failed(failure.message.unwrap_or_default()))?;
+        let store = if self.dev {
+            let started = devstore::start_for_mount().await;
+            let store = started.map_err(|failure| Failed(failure.message.unwrap_or_default()))?;
             for account in devstore::ACCOUNTS {
-                known.add_embedded(&started.connection_string(account).unwrap_or_default()).map_err(failed)?;
+                known.add_embedded(&store.connection_string(account).unwrap_or_default()).map_err(failed)?;
             }
-            if sources.is_empty() {
-                sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
-            }
-            text = devstore::welcome(&started, &self.mountpoint);
-            store = Some(started);
+            Some(store)
+        } else {
+            None
+        };
+        if sources.is_empty() {
+            sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
         }
         let plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
-        if !self.dev {
-            // The labels, not the arguments: those may hold a SAS.
-            let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
-            text = format!("{} is mounted on {}\n", labels.join(" and "), self.mountpoint.display());
+        // The labels, not the arguments: those may hold a SAS.
+        let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
+        let mut text = format!("{} is mounted on {}\n", labels.join(" and "), self.mountpoint.display());
+        if let Some(store) = store.as_ref().filter(|_| self.sources.is_empty()) {
+            text = devstore::welcome(store, &self.mountpoint);
         }
         Ok((plan, store, text))
     }
 }
 
+/// On stdout. If nobody reads it, the mount works all the same.
+fn say(text: &str) {
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// The mount point without symlinks. It must be a directory that no other mount of ours hides; what a process of ours that was killed
 /// has left there is cleared away.
 fn usable_directory(path: &Path) -> Result<PathBuf, Failure> {
-    let found = match path.canonicalize() {
+    // The path of a dead mount resolves, but what is there cannot be asked.
+    let resolve = || path.canonicalize().and_then(|path| path.metadata().map(|metadata| (path, metadata.is_dir())));
+    let found = match resolve() {
         Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
             let dead = super::umount::dead_mount(path).ok_or_else(|| about(path, &error))?;
             unmount::lazily(&dead).map_err(|error| about(&dead, &error))?;
             complain("mount", format_args!("{}: unmounted what a killed process had left there", dead.display()));
-            path.canonicalize()
+            resolve()
         }
         found => found,
     };
-    let path = found.map_err(|error| about(path, &error))?;
-    if !path.is_dir() {
+    let (path, is_dir) = found.map_err(|error| about(path, &error))?;
+    if !is_dir {
         return Err(about(&path, &io::Error::from_raw_os_error(libc::ENOTDIR)));
     }
     let table = table::read().map_err(|error| about("/proc/self/mountinfo", &error))?;

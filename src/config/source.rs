@@ -36,7 +36,7 @@ impl Source {
 
     fn of_url(text: &str, known: &Known<'_>) -> Result<Self> {
         let label = text.split(['?', '#']).next().unwrap_or(text).trim_end_matches('/').to_owned();
-        let wrong = |what| Error::Url(label.clone(), what);
+        let wrong = |what| Error::Url(without_user(&label), what);
         let url = Url::parse(text).map_err(|_| wrong("not a URL"))?;
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
             return Err(wrong("must not hold a user, a password or a fragment"));
@@ -61,6 +61,14 @@ impl Source {
         let (container, prefix) = inside(&label, &rest)?;
         Ok(Self { label, account, endpoint: Some(endpoint), sas, container, prefix })
     }
+}
+
+/// A URL for an error: a password before the host is not shown.
+fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{}", &rest[authority.len()..])
 }
 
 /// Account, base URL and the rest of the path, by the rule of §1.1: hosts that are an address or have no dot name the

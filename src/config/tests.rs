@@ -1,1 +1,261 @@
+//! Precedence, and every error line.
 
+use std::path::Path;
+use std::time::Duration;
+
+use rstest::rstest;
+
+use super::*;
+use crate::store::{Credential, Secret};
+
+const KEY: &str = "a2V5";
+
+fn file(text: &str) -> File {
+    File::parse(Path::new("/c.toml"), text).unwrap()
+}
+
+fn connected(text: &str) -> Environment {
+    Environment { connection_string: Some(text.into()), ..Environment::default() }
+}
+
+fn keyed(account: Option<&str>) -> Environment {
+    Environment { account: account.map(str::to_owned), key: Some(KEY.into()), ..Environment::default() }
+}
+
+fn planned(sources: &[&str], environment: &Environment, text: &str) -> Result<Plan> {
+    let file = file(text);
+    let known = Known::new(environment, &file)?;
+    let sources: Vec<String> = sources.iter().map(|source| (*source).to_owned()).collect();
+    plan(&sources, &Settings::default().or(file.mount.clone()), &known)
+}
+
+fn complaint(sources: &[&str], environment: &Environment, text: &str) -> String {
+    planned(sources, environment, text).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+/// What the account of a mount of `source` signs with.
+fn sas_of(source: &str, environment: &Environment, text: &str) -> Option<String> {
+    match &planned(&[source], environment, text).unwrap().probes[0].account.credential {
+        Credential::Sas(sas) => Some(sas.expose().to_owned()),
+        Credential::SharedKey(_) | Credential::Anonymous => None,
+    }
+}
+
+#[test]
+fn flags_come_before_the_file() {
+    let flags = Settings { uid: Some(1), log: Some("debug".into()), ..Settings::default() };
+    let below =
+        file("[mount]\nuid = 2\ngid = 3\nattr-ttl = '5s'\ncopy-wait = false\nfile-mode = '600'\nlog = 'info'").mount;
+    let merged = flags.or(below);
+    assert_eq!((merged.uid, merged.gid, merged.log.as_deref()), (Some(1), Some(3), Some("debug")));
+    assert_eq!(merged.attr_ttl, Some(Duration::from_secs(5)));
+    assert!(!merged.copy_wait.unwrap().is_on());
+    assert_eq!(merged.file_mode, Some(Mode(0o600)));
+}
+
+#[test]
+fn either_spelling_of_permissions_beats_a_lower_layer() {
+    let ignore = Settings { ignore_permissions: true, ..Settings::default() };
+    let fixed = file("[mount]\npermissions = 'fixed'").mount;
+    assert_eq!(ignore.clone().or(fixed.clone()).permissions, Some(Permissions::Ignore));
+    assert_eq!(fixed.or(ignore).permissions, Some(Permissions::Fixed));
+}
+
+#[test]
+fn a_url_comes_before_the_environment_and_that_before_the_file() {
+    let text = "[account.acct]\nsas = 'sig=file'";
+    let environment =
+        Environment { account: Some("acct".into()), sas: Some("sig=environment".into()), ..Environment::default() };
+    let url = "https://acct.blob.core.windows.net/photos?sv=1&sig=url";
+    assert_eq!(sas_of(url, &environment, text).as_deref(), Some("sv=1&sig=url"));
+    assert_eq!(sas_of("acct", &environment, text).as_deref(), Some("sig=environment"));
+    assert_eq!(sas_of("acct", &Environment::default(), text).as_deref(), Some("sig=file"));
+}
+
+#[test]
+fn credentials_are_not_mixed_from_two_places() {
+    // The file's SAS would win over a key beside it, but it is not beside it.
+    assert_eq!(sas_of("acct", &keyed(Some("acct")), "[account.acct]\nsas = 'sig=file'"), None);
+}
+
+#[test]
+fn a_connection_string_describes_its_account() {
+    let environment = connected("AccountName=acct;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:9/acct");
+    let plan = planned(&["acct/photos"], &environment, "").unwrap();
+    assert_eq!(plan.probes[0].account.endpoint.to_string(), "http://127.0.0.1:9/acct");
+    assert_eq!(plan.name, "acct/photos");
+    // And no other one.
+    assert!(complaint(&["other"], &environment, "").starts_with("account other: no credential"));
+}
+
+#[test]
+fn a_key_without_an_account_is_for_the_only_one_that_has_none() {
+    let environment = keyed(None);
+    assert!(planned(&["acct"], &environment, "").is_ok());
+    assert!(planned(&["acct/one", "acct/two"], &environment, "").is_ok());
+    assert!(complaint(&["acct", "other"], &environment, "").starts_with("account acct: no credential"));
+    assert_eq!(sas_of("acct", &environment, "[account.acct]\nsas = 'sig=file'").as_deref(), Some("sig=file"));
+}
+
+#[test]
+fn an_endpoint_of_the_file_is_found_from_its_url() {
+    let text = "[account.acct]\nkey = 'a2V5'\nendpoint = 'https://files.example.com'";
+    let plan = planned(&["https://files.example.com/photos/2026/"], &Environment::default(), text).unwrap();
+    assert_eq!(plan.probes[0].account.name.as_str(), "acct");
+    assert_eq!(plan.probes[0].prefix, "2026/");
+    assert_eq!(plan.probes[0].account.endpoint.to_string(), "https://files.example.com");
+}
+
+#[test]
+fn anonymous_access_is_said_by_a_flag_or_in_the_file() {
+    let text = "[account.acct]\nauth = 'anonymous'";
+    let plan = planned(&["acct/public"], &Environment::default(), text).unwrap();
+    assert!(matches!(plan.probes[0].account.credential, Credential::Anonymous));
+    assert!(planned(&["acct/public"], &Environment::default(), "[mount]\nanonymous = true").is_ok());
+}
+
+#[rstest]
+#[case("acct", Place::Account(AccountId(0)), None)]
+#[case("acct/", Place::Account(AccountId(0)), None)]
+#[case("acct/photos", directory("photos", ""), Some("photos"))]
+#[case("acct/photos/", directory("photos", ""), Some("photos"))]
+#[case("acct/photos/2026/a b", directory("photos", "2026/a b/"), Some("photos"))]
+#[case("https://acct.blob.core.windows.net", Place::Account(AccountId(0)), None)]
+#[case("https://acct.blob.core.windows.net/photos/2026/a%20b/", directory("photos", "2026/a b/"), Some("photos"))]
+#[case("http://127.0.0.1:10000/acct/photos", directory("photos", ""), Some("photos"))]
+#[case("http://localhost:10000/acct", Place::Account(AccountId(0)), None)]
+fn one_source_is_the_root(#[case] source: &str, #[case] root: Place, #[case] container: Option<&str>) {
+    let plan = planned(&[source], &keyed(Some("acct")), "").unwrap();
+    assert_eq!(plan.fs.root, root);
+    assert_eq!(plan.probes[0].container.as_ref().map(ContainerName::as_str), container);
+}
+
+fn directory(container: &str, prefix: &str) -> Place {
+    let container = ContainerName::parse(container).unwrap();
+    Place::Directory(BlobDir { account: AccountId(0), container, prefix: prefix.into() })
+}
+
+#[test]
+fn several_sources_are_one_directory_per_account() {
+    let text = "[account.first]\nkey = 'a2V5'\n[account.second]\nkey = 'a2V5'";
+    let sources = ["first/one", "second", "first/two", "first/one"];
+    let plan = planned(&sources, &Environment::default(), text).unwrap();
+    assert_eq!(plan.fs.root, Place::Accounts);
+    let only = |index: usize| {
+        let only = plan.fs.accounts[index].only.as_ref()?;
+        Some(only.iter().map(ContainerName::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!((only(0), only(1)), (Some(vec!["one".into(), "two".into()]), None));
+    assert_eq!(plan.fs.accounts.len(), 2);
+    assert_eq!(plan.probes.len(), 4);
+    // The whole account includes its containers.
+    let plan = planned(&["first", "first/one"], &Environment::default(), text).unwrap();
+    assert!(plan.fs.accounts[0].only.is_none());
+}
+
+#[test]
+fn labels_hold_no_secret() {
+    let plan = planned(&["https://acct.blob.core.windows.net/photos?sv=1&sig=SeCrEt"], &keyed(None), "").unwrap();
+    assert_eq!(plan.name, "https://acct.blob.core.windows.net/photos");
+    assert_eq!(plan.probes[0].label, plan.name);
+}
+
+#[rstest]
+#[case("[mount]\n\nattr_ttl = '1s'", 3, "unknown field `attr_ttl`")]
+#[case("[account.a]\nkeys = 'SeCrEt'", 2, "unknown field `keys`")]
+#[case("[accounts.a]", 1, "unknown field `accounts`")]
+#[case("[mount]\nattr-ttl = 'soon'", 2, "must be a time such as 500ms, 1s or 2m")]
+#[case("[mount]\ncopy-wait = 'SeCrEt'", 2, "must be yes or no")]
+#[case("[mount]\nfile-mode = 644", 2, "must be an octal mode in quotes such as \"644\"")]
+#[case("[mount]\nfile-mode = '888'", 2, "must be an octal mode in quotes such as \"644\"")]
+#[case("[mount]\npermissions = 'some'", 2, "must be \"keep\", \"fixed\" or \"ignore\"")]
+#[case("[account.a]\nauth = 'magic'", 2, "unknown variant `magic`")]
+#[case("[account.a]\nkey = \"SeCrEt", 2, "invalid basic string")]
+#[case("[account.a]\nkey = 'a'\nkey = 'SeCrEt'", 3, "duplicate key")]
+fn mistakes_in_the_file_are_named_by_line(#[case] text: &str, #[case] line: usize, #[case] what: &str) {
+    let error = File::parse(Path::new("/c.toml"), text).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("/c.toml:{line}: {what}")), "{error}");
+    assert!(!error.contains('\n') && !error.contains("SeCrEt"), "{error}");
+}
+
+#[test]
+fn a_file_that_was_named_must_exist() {
+    let error = File::load(Some(Path::new("/nosuch/c.toml"))).unwrap_err().to_string();
+    assert_eq!(error, "/nosuch/c.toml: No such file or directory (os error 2)");
+}
+
+#[test]
+fn a_file_of_secrets_that_others_can_read_is_noticed() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    for (text, mode, exposed) in [
+        ("[account.a]\nkey = 'k'", 0o644, true),
+        ("[account.a]\nkey = 'k'", 0o600, false),
+        ("[mount]\nuid = 1", 0o644, false),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(File::load(Some(&path)).unwrap().exposed, exposed, "{text} {mode:o}");
+    }
+}
+
+#[rstest]
+#[case(&[], "no SOURCE is given: ACCOUNT, ACCOUNT/CONTAINER or a URL; or --dev")]
+#[case(&["acct/one/dir", "acct/two"], "acct/one/dir: a directory in a container can only be mounted alone, not beside another SOURCE")]
+#[case(
+    &["A"],
+    "A: account name \"A\" must be 3 to 24 characters from a-z and 0-9 (an emulator's may be longer)"
+)]
+#[case(
+    &["acct/UP"],
+    "acct/UP: container name \"UP\" must be 3 to 63 characters from a-z, 0-9 and single dashes, starting and ending with a \
+     letter or digit"
+)]
+#[case(&["acct/one/a/../b"], "acct/one/a/../b: blob name \"a/../b\" has a character or segment that the service or a URL cannot carry")]
+#[case(&["https://"], "https:: not a URL")]
+#[case(&["http://127.0.0.1:1"], "http://127.0.0.1:1: names no account")]
+#[case(
+    &["http://acct.blob.core.windows.net?sig=SeCrEt"],
+    "http://acct.blob.core.windows.net: http:// is only for emulators on this machine; use https://"
+)]
+#[case(&["https://me:SeCrEt@acct.example.com"], "https://acct.example.com: must not hold a user, a password or a fragment")]
+#[case(
+    &["http://127.0.0.1:1/acct/one", "http://127.0.0.1:2/acct/two"],
+    "account acct is named with two endpoints, http://127.0.0.1:1/acct and http://127.0.0.1:2/acct"
+)]
+#[case(
+    &["other"],
+    "account other: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.other] in /c.toml"
+)]
+fn mistakes_in_sources_are_one_line(#[case] sources: &[&str], #[case] expected: &str) {
+    assert_eq!(complaint(sources, &keyed(Some("acct")), ""), expected);
+}
+
+#[rstest]
+#[case(
+    connected("AccountName=acct;SeCrEt"),
+    "AZURE_STORAGE_CONNECTION_STRING: account: connection string: part 2 has no '='"
+)]
+#[case(
+    Environment { account: Some("acct".into()), key: Some(Secret::new("SeCrEt!")), ..Environment::default() },
+    "account acct: key: it is not valid Base64"
+)]
+#[case(
+    Environment { account: Some("acct".into()), sas: Some(Secret::new("SeCrEt")), ..Environment::default() },
+    "account acct: SAS: there is no sig= in it"
+)]
+fn mistakes_in_the_environment_show_no_secret(#[case] environment: Environment, #[case] expected: &str) {
+    assert_eq!(complaint(&["acct"], &environment, ""), expected);
+}
+
+#[rstest]
+#[case("0", Some(0))]
+#[case("2", Some(2000))]
+#[case("500ms", Some(500))]
+#[case("1m30s", Some(90_000))]
+#[case("-1s", None)]
+#[case("soon", None)]
+fn times(#[case] text: &str, #[case] milliseconds: Option<u64>) {
+    assert_eq!(duration(text).ok(), milliseconds.map(Duration::from_millis));
+}

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
 use crate::fs::Fs;
@@ -259,7 +259,11 @@ impl Fs {
             return Ok(0);
         }
         let reaches_end = len >= size || len >= KERNEL_CLAMP;
-        let blank = matches!(&state.content, Content::Draft(draft) if draft.is_blank());
+        let blank = match &state.content {
+            Content::Draft(draft) => draft.is_blank(),
+            Content::Clean => state.version.as_ref().is_none_or(|version| version.properties.size == 0),
+            Content::Copying(_) => false,
+        };
         if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
             return Err(ranged("copying a range"));
         }
@@ -330,7 +334,7 @@ impl Fs {
                 return Ok(reply);
             }
             Progress::Failed(error) => {
-                self.give_up_copy(file, state);
+                self.give_up_copy(file, state).await;
                 return Err(error);
             }
             Progress::Pending(_) if !self.config.copy_wait => total,
@@ -353,19 +357,29 @@ impl Fs {
             }
             Err(error) => {
                 if error.errno() != libc::EINTR {
-                    self.give_up_copy(file, state);
+                    self.give_up_copy(file, state).await;
                 }
                 Err(error)
             }
         }
     }
 
-    /// The copy ended otherwise than well: what the destination is now has to be asked for.
-    pub(super) fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
+    /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
+    pub(super) async fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
         state.content = Content::Clean;
         state.version = None;
-        file.show(state);
-        self.tree.doubt(file.ino);
+        let now = async {
+            let blob = self.tree.blob(file.ino)?;
+            self.client(blob.account).blob_properties(&blob.path, None).await
+        };
+        match now.await {
+            Ok(properties) => self.settle(file, state, Arc::new(properties)),
+            Err(error) => {
+                debug!(%error, "nothing is known of the destination of a copy that did not succeed");
+                self.tree.doubt(file.ino);
+                file.show(state);
+            }
+        }
     }
 
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
@@ -386,7 +400,7 @@ impl Fs {
         }
         if !self.config.copy_wait {
             let mut state = file.state.lock().await;
-            self.give_up_copy(file, &mut state);
+            self.give_up_copy(file, &mut state).await;
             return Ok(true);
         }
         // The lock is not held while waiting: others may look, abort, read the state.
@@ -411,7 +425,7 @@ impl Fs {
             Err(error) if error.errno() == libc::ENODATA => {}
             Err(error) => warn!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy"),
         }
-        self.give_up_copy(file, &mut state);
+        self.give_up_copy(file, &mut state).await;
     }
 }
 

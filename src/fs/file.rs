@@ -369,7 +369,7 @@ impl Fs {
         let mut state = file.state.lock().await;
         if handle.access.write && matches!(state.content, Content::Copying(_)) {
             // The process died between its last call and close: the service goes on without it.
-            self.give_up_copy(file, &mut state);
+            self.give_up_copy(file, &mut state).await;
         }
         self.let_go(file, state).await;
     }

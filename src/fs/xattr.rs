@@ -176,7 +176,6 @@ impl Fs {
                 }
             }
             _ => {
-                self.commit_before_attributes(ino).await?;
                 let view = self.fresh(ino).await?;
                 let blob = self.tree.blob(ino)?;
                 let url = self.client(blob.account).url(&blob.path);

@@ -64,7 +64,7 @@ fn explain(probe: &Probe, error: &Error) -> String {
     let said = match error {
         Error::Service(e) if e.request_id.is_empty() => format!("{} {}", e.status, e.code),
         Error::Service(e) => format!("{} {}, request id {}", e.status, e.code, e.request_id),
-        Error::Transport { detail, .. } => return format!("cannot reach {}: {detail}", account.endpoint),
+        Error::Transport { detail, .. } => return format!("cannot reach {}: {}", account.endpoint, cause(detail)),
         other => return other.to_string(),
     };
     match (error.status(), error.code()) {
@@ -80,5 +80,41 @@ fn explain(probe: &Probe, error: &Error) -> String {
         }
         (401 | 403, _) => format!("the {credential} does not allow to list blobs ({said})"),
         _ => error.to_string(),
+    }
+}
+
+/// The last cause in what the HTTP library says, which repeats itself on the way down to it.
+fn cause(detail: &str) -> &str {
+    let detail = detail.rsplit_once("client error (Connect): ").map_or(detail, |(_, cause)| cause);
+    let detail = detail.strip_prefix("tcp connect error: ").unwrap_or(detail);
+    let detail = detail.rsplit_once("failed to lookup address information: ").map_or(detail, |(_, cause)| cause);
+    // A list of all names that a certificate is for helps nobody.
+    let detail = detail.split("; certificate is only valid").next().unwrap_or(detail);
+    detail.split(" (os error").next().unwrap_or(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(
+        "error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)",
+        "Connection refused"
+    )]
+    #[case(
+        "error sending request: client error (Connect): dns error: error resolving DNS: failed to lookup address information: \
+         Name or service not known",
+        "Name or service not known"
+    )]
+    #[case(
+        "error sending request: client error (Connect): invalid peer certificate: certificate not valid for name \"a\"; \
+         certificate is only valid for DnsName(\"b\")",
+        "invalid peer certificate: certificate not valid for name \"a\""
+    )]
+    #[case("operation timed out", "operation timed out")]
+    fn the_cause_is_what_a_person_needs(#[case] detail: &str, #[case] expected: &str) {
+        assert_eq!(cause(detail), expected);
     }
 }

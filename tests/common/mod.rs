@@ -36,6 +36,8 @@ pub struct Setup {
     pub copy_wait: bool,
     pub permissions: Permissions,
     pub delete_snapshots: bool,
+    /// What the root of the mount is; a directory for each account unless said otherwise.
+    pub root: Place,
     pub http: store::Options,
 }
 
@@ -48,8 +50,26 @@ impl Default for Setup {
             copy_wait: true,
             permissions: Permissions::Keep,
             delete_snapshots: false,
+            root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
+        }
+    }
+}
+
+impl Setup {
+    /// The filesystem that this asks for, with a directory per account.
+    pub fn config(&self, accounts: Vec<Account>) -> fs::Config {
+        // SAFETY: both only read the process's credentials.
+        let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+        fs::Config {
+            accounts,
+            root: self.root.clone(),
+            attr_ttl: self.attr_ttl,
+            permissions: self.permissions,
+            defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
+            copy_wait: self.copy_wait,
+            delete_snapshots: self.delete_snapshots,
         }
     }
 }
@@ -57,8 +77,7 @@ impl Default for Setup {
 /// A mount of both accounts: `one/box/…` and `two/box/…` below its root.
 pub struct World {
     pub store: Devstore,
-    dir: TempDir,
-    session: Option<fuser::BackgroundSession>,
+    mount: Mount,
     runtime: Runtime,
 }
 
@@ -68,46 +87,21 @@ impl World {
     }
 
     pub fn with(setup: Setup) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-        let store = runtime.block_on(Devstore::start(setup.devstore)).unwrap();
+        let runtime = runtime();
+        let store = runtime.block_on(Devstore::start(setup.devstore.clone())).unwrap();
         for account in [ONE, TWO] {
             store.create_container(account, BOX).unwrap();
         }
-        let http = Http::new(setup.http);
+        let http = Http::new(setup.http.clone());
         let accounts = [ONE, TWO].map(|name| Account { client: client(&store, name, &http), only: None });
-        // SAFETY: both only read the process's credentials.
-        let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
-        let config = fs::Config {
-            accounts: accounts.into(),
-            root: Place::Accounts,
-            attr_ttl: setup.attr_ttl,
-            permissions: setup.permissions,
-            defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
-            copy_wait: setup.copy_wait,
-            delete_snapshots: setup.delete_snapshots,
-        };
-        let dir = tempfile::Builder::new().prefix("blobcp-test-").tempdir().unwrap();
-        let adapter = Adapter::new(Fs::new(config), runtime.handle().clone());
-        let mut options = fuser::Config::default();
-        options.mount_options = vec![
-            fuser::MountOption::FSName("blobcp-test".into()),
-            fuser::MountOption::Subtype("blobcp".into()),
-            fuser::MountOption::DefaultPermissions,
-        ];
-        options.n_threads = Some(2);
-        options.clone_fd = true;
-        let session = fuser::spawn_mount(adapter, dir.path(), &options).unwrap();
-        if std::env::var_os("BLOBCP_TEST_LOG").is_some() {
-            let _ =
-                tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();
-        }
-        let world = Self { store, dir, session: Some(session), runtime };
+        let mount = Mount::new(setup.config(accounts.into()), &runtime);
+        let world = Self { store, mount, runtime };
         world.store.reset_stats();
         world
     }
 
     pub fn root(&self) -> &Path {
-        self.dir.path()
+        self.mount.root()
     }
 
     /// `one/box`, where programs run.
@@ -183,16 +177,43 @@ impl World {
     }
 
     pub fn start(&self, command: &str) -> Running {
-        let mut shell = Command::new("bash");
-        shell.args(["-c", command]).current_dir(self.here()).env("LC_ALL", "C");
-        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own, so that a signal reaches what the shell started and nothing else.
-        std::os::unix::process::CommandExt::process_group(&mut shell, 0);
-        Running { child: Some(shell.spawn().unwrap()), command: command.to_owned() }
+        let here = self.here();
+        start_in(if here.is_dir() { &here } else { self.root() }, command)
     }
 }
 
-impl Drop for World {
+/// A filesystem of this process, mounted; detached in the end, whatever happens.
+pub struct Mount {
+    dir: TempDir,
+    session: Option<fuser::BackgroundSession>,
+}
+
+impl Mount {
+    pub fn new(config: fs::Config, runtime: &Runtime) -> Self {
+        let dir = tempfile::Builder::new().prefix("blobcp-test-").tempdir().unwrap();
+        let adapter = Adapter::new(Fs::new(config), runtime.handle().clone());
+        let mut options = fuser::Config::default();
+        options.mount_options = vec![
+            fuser::MountOption::FSName("blobcp-test".into()),
+            fuser::MountOption::Subtype("blobcp".into()),
+            fuser::MountOption::DefaultPermissions,
+        ];
+        options.n_threads = Some(2);
+        options.clone_fd = true;
+        let session = fuser::spawn_mount(adapter, dir.path(), &options).unwrap();
+        if std::env::var_os("BLOBCP_TEST_LOG").is_some() {
+            let _ =
+                tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();
+        }
+        Self { dir, session: Some(session) }
+    }
+
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for Mount {
     fn drop(&mut self) {
         let path = CString::new(self.dir.path().as_os_str().as_bytes()).unwrap();
         // SAFETY: a path that lives as long as the call.
@@ -202,6 +223,20 @@ impl Drop for World {
             std::thread::spawn(move || drop(session));
         }
     }
+}
+
+pub fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
+}
+
+/// Runs a shell command in a directory.
+pub fn start_in(dir: &Path, command: &str) -> Running {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", command]).current_dir(dir).env("LC_ALL", "C");
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A group of its own, so that a signal reaches what the shell started and nothing else.
+    std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+    Running { child: Some(shell.spawn().unwrap()), command: command.to_owned() }
 }
 
 /// A client of one account of the devstore.

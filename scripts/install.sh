@@ -1,0 +1,50 @@
+# Read by the other scripts: what they need on the machine, installed if it is missing.
+#
+# Only Debian packages go onto the machine itself, with apt-get and, for a user who is not root, sudo. Everything else, caches included,
+# stays in target/, so that removing the folder removes it. Nothing is installed twice, and nothing is said when nothing is missing.
+
+fail() {
+    echo "$0: $*" >&2
+    exit 1
+}
+
+# need COMMAND PACKAGE...: remembers the packages if there is no such command.
+missing=()
+need() {
+    command -v "$1" >/dev/null || missing+=("${@:2}")
+}
+
+install_missing() {
+    (( ${#missing[@]} )) || return 0
+    echo "Installing ${missing[*]}"
+    command -v apt-get >/dev/null || fail "there is no apt-get; please install: ${missing[*]}"
+    local root=()
+    if (( EUID != 0 )); then
+        command -v sudo >/dev/null || fail "there is no sudo; please install as root: ${missing[*]}"
+        root=(sudo)
+    fi
+    local log=target/apt.log
+    mkdir -p target
+    # sudo clears the environment, hence env.
+    {
+        "${root[@]}" apt-get update &&
+            "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+    } >"$log" 2>&1 </dev/null || { tail -n 5 "$log" >&2; fail "apt-get could not install ${missing[*]} (all it said: $log)"; }
+    missing=()
+}
+
+# What every build and every mount needs.
+need_basics() {
+    # A toolchain that was installed a moment ago may not be in this shell's PATH yet.
+    command -v cargo >/dev/null || PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    command -v cargo >/dev/null || fail "there is no cargo: install Rust first (https://rustup.rs)"
+    need cc gcc libc6-dev
+    need fusermount3 fuse3
+    need getfattr attr
+    # TLS to a real account, and to the registries.
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+}
+
+need_fuse() {
+    [[ -e /dev/fuse ]] || fail "/dev/fuse is missing: try 'modprobe fuse'; a container needs --device /dev/fuse --cap-add SYS_ADMIN"
+}
