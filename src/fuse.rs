@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino, SetTime};
 use crate::fs::caller::Caller;
 use crate::fs::handle::Fh;
-use crate::fs::{Fs, RenameMode};
+use crate::fs::{DirEntry, Fs, RenameMode};
 
 mod ioctl;
 
@@ -481,7 +481,7 @@ impl Filesystem for Adapter {
 
     fn readdir(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
         let call = Call::new("readdir", request, ino);
-        self.run(
+        self.run_with(
             call,
             reply,
             async move |fs| fs.read_dir(Fh(fh.0), offset).await,
@@ -493,6 +493,7 @@ impl Filesystem for Adapter {
                 }
                 reply.ok();
             },
+            errno_of_listing,
         );
     }
 
@@ -500,7 +501,7 @@ impl Filesystem for Adapter {
         let call = Call::new("readdirplus", request, ino);
         let fh = Fh(fh.0);
         let work = async move |fs: Arc<Fs>| fs.read_dir_plus(fh, offset).await;
-        self.run(call, reply, work, |fs, mut reply, entries| {
+        let answer = |fs: &Fs, mut reply: ReplyDirectoryPlus, entries: Vec<(DirEntry, Attr)>| {
             let mut full = false;
             for (entry, attr) in entries {
                 let (ino, attr, ttl) = (INodeNo(entry.ino.0), file_attr(&attr), fs.ttl(entry.ino));
@@ -511,7 +512,8 @@ impl Filesystem for Adapter {
                 }
             }
             reply.ok();
-        });
+        };
+        self.run_with(call, reply, work, answer, errno_of_listing);
     }
 
     fn releasedir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
@@ -632,6 +634,14 @@ impl Filesystem for Adapter {
             |_, reply, copied| reply.written(copied.min(u64::from(u32::MAX)) as u32),
             |_, error| error.errno_of_copy(),
         );
+    }
+}
+
+/// To the C library, ENOENT from reading a directory is the end of it: a container that vanished would look empty.
+fn errno_of_listing(fs: &Fs, error: &Error) -> i32 {
+    match fs.errno(error) {
+        libc::ENOENT => libc::ESTALE,
+        errno => errno,
     }
 }
 

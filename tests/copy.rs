@@ -50,17 +50,32 @@ fn a_copy_carries_content_metadata_and_properties() {
 
 #[test]
 fn cp_of_5_gib_over_the_kernels_clamp_is_one_copy_blob() {
-    // Kernel fact 2: the file arrives as two requests. The existing destination is another 5 GiB.
+    // Kernel fact 2: the file arrives as two requests. The existing destination has another size and content.
     let world = World::new();
-    world.put_sparse("a", 5 * GIB + 1);
+    world.put_sparse("a", 5 * GIB);
+    world.ok("printf 'the end' >> a");
+    world.ok("setfattr -n user.blob.meta.color -v blue a");
     world.put_sparse("existing", GIB);
     for destination in ["new", "existing"] {
         world.reset_stats();
         world.ok(&format!("cp a {destination}"));
         let stats = world.stats();
         assert_eq!(stats.requests("CopyBlob"), 1, "{stats:?}");
+        assert!(stats.total <= 6, "{:#?}", world.store.requests());
         assert_no_payload(&stats);
-        assert_eq!(world.properties(ONE, destination).unwrap().size, 5 * GIB + 1);
+        let (a, b) = (world.properties(ONE, "a").unwrap(), world.properties(ONE, destination).unwrap());
+        assert_eq!(b.size, 5 * GIB + 7);
+        assert_eq!((a.headers, a.metadata, a.size), (b.headers, b.metadata, b.size));
+        // C13: the same blocks; and across the clamp and at the end the same bytes.
+        let client = world.client(ONE);
+        let blocks = |name: &str| world.block_on(client.block_list(&path(name))).unwrap().0;
+        assert_eq!(blocks("a"), blocks(destination));
+        for range in [0xffff_f000 - 8..0xffff_f000 + 8, 5 * GIB - 8..5 * GIB + 7] {
+            let read =
+                |name: &str| world.block_on(client.get_blob(&path(name), None, Some(range.clone()), None)).unwrap();
+            assert_eq!(read("a").bytes, read(destination).bytes);
+        }
+        assert!(world.ok(&format!("tail -c 7 {destination}")) == "the end");
     }
 }
 

@@ -76,8 +76,7 @@ impl CopyJob {
         if matches!(*progress.borrow_and_update(), Progress::Pending(_)) {
             let _ = tokio::time::timeout(SLICE, progress.changed()).await;
         }
-        let now = progress.borrow().clone();
-        now
+        progress.borrow().clone()
     }
 
     fn somebody_waits(&self) -> bool {

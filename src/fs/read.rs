@@ -195,8 +195,10 @@ mod tests {
         (offset % 251) as u8
     }
 
+    type Log = Arc<Mutex<Vec<Range<u64>>>>;
+
     /// A fetcher that notes what it was asked for.
-    fn source() -> (Arc<Mutex<Vec<Range<u64>>>>, Box<Fetcher>) {
+    fn source() -> (Log, Box<Fetcher>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = asked.clone();
         let fetcher: Box<Fetcher> = Box::new(move |range: Range<u64>| {

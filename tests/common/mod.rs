@@ -36,6 +36,8 @@ pub struct Setup {
     pub copy_wait: bool,
     pub permissions: Permissions,
     pub delete_snapshots: bool,
+    /// What the root of the mount is; a directory for each account unless said otherwise.
+    pub root: Place,
     pub http: store::Options,
 }
 
@@ -48,6 +50,7 @@ impl Default for Setup {
             copy_wait: true,
             permissions: Permissions::Keep,
             delete_snapshots: false,
+            root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
         }
@@ -61,7 +64,7 @@ impl Setup {
         let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
         fs::Config {
             accounts,
-            root: Place::Accounts,
+            root: self.root.clone(),
             attr_ttl: self.attr_ttl,
             permissions: self.permissions,
             defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
@@ -174,7 +177,8 @@ impl World {
     }
 
     pub fn start(&self, command: &str) -> Running {
-        start_in(&self.here(), command)
+        let here = self.here();
+        start_in(if here.is_dir() { &here } else { Path::new("/") }, command)
     }
 }
 
