@@ -39,7 +39,7 @@ mod xattr;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 
@@ -166,9 +166,10 @@ impl Fs {
             return Ok(view);
         }
         let Ok(blob) = self.tree.blob(ino) else { return Ok(view) };
+        let asked = Instant::now();
         match self.client(blob.account).blob_properties(&blob.path, None).await {
             Ok(properties) => {
-                self.tree.learn(ino, Heard::Blob(Arc::new(properties)));
+                self.tree.hear(ino, Heard::Blob(Arc::new(properties)), asked);
                 self.tree.view(ino)
             }
             Err(error) => {

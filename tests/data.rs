@@ -266,9 +266,9 @@ fn truncating_to_zero_is_one_put_blob() {
     world.ok("stat f > /dev/null");
     world.reset_stats();
     world.ok("truncate -s 0 f");
+    assert_eq!(world.stats().total, 1, "{:#?}", world.store.requests());
     assert!(world.stored("f").is_empty());
     assert_adorned(&world, "f");
-    assert_eq!(world.stats().total, 1, "{:#?}", world.store.requests());
     assert_eq!(world.ok("stat -c %s f"), "0\n");
 }
 
@@ -377,9 +377,10 @@ while at < half:
     );
     let stats = world.stats();
     let parts = (size as u64).div_ceil(PART);
-    // The second begins in the middle: its first reads are a jump, answered by themselves.
-    assert!(stats.requests("GetBlob") <= parts + 10, "{stats:?}");
-    assert!(stats.body_bytes_out <= (size + 8 * MIB) as u64, "{stats:?}");
+    // The second begins in the middle: its first reads are a jump, answered by themselves. At the end the first has fetched ahead
+    // what the second has long left behind.
+    assert!(stats.requests("GetBlob") <= parts + 8 + 8, "{stats:?}");
+    assert!(stats.body_bytes_out <= size as u64 + 8 * PART + (2 << 20), "{stats:?}");
 }
 
 #[test]
@@ -596,6 +597,22 @@ assert open('b').read() == 'hello world'",
     );
     assert_eq!(world.stored("b"), "hello world");
     assert!(!world.is_stored("a"));
+}
+
+#[test]
+fn a_log_that_is_renamed_while_it_is_appended_to_goes_on() {
+    let world = World::new();
+    world.store.put_sparse_blocks(ONE, BOX, "log", 40 << 20, 4 << 20).unwrap();
+    python(
+        &world,
+        "f = open('log', 'ab', buffering=0)
+f.write(b'one '); os.fsync(f.fileno())
+os.rename('log', 'log.1')
+f.write(b'two '); os.fsync(f.fileno())
+f.write(b'three'); f.close()",
+    );
+    assert_eq!(world.stored("log.1").slice(40 << 20..), "one two three");
+    assert!(!world.is_stored("log"));
 }
 
 #[test]

@@ -443,10 +443,10 @@ impl Fs {
 
     /// The service has the file as `properties` say: everyone here learns it.
     pub(super) fn settle(&self, file: &OpenFile, state: &mut State, properties: Arc<BlobProperties>) {
-        let version = Version::new(properties.clone());
-        if let Some(old) = state.version.replace(version.clone()) {
-            old.succeed(version);
-        }
+        state.version = Some(match &state.version {
+            Some(old) => old.with(properties.clone()),
+            None => Version::new(properties.clone()),
+        });
         self.tree.learn(file.ino, Heard::Blob(properties));
         file.show(state);
     }

@@ -22,7 +22,7 @@ use crate::error::{CopyFailure, Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange, FileKind};
 use crate::fs::caller::Caller;
-use crate::fs::handle::{Content, Copying, Fh, OpenFile, State};
+use crate::fs::handle::{Content, Copying, Fh, Handle, OpenFile, State};
 use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
@@ -249,7 +249,10 @@ impl Fs {
             }
             self.settle_copy(&output.file, &mut state, caller).await?;
         }
-        let source = self.clean_version(&input.file, input.version()).await?;
+        // One file's lock at a time: another process may be copying the other way.
+        drop(state);
+        let source = self.clean_version(&input).await?;
+        let mut state = output.file.state.lock().await;
         let size = source.properties.size;
         if offset_in >= size {
             return Ok(0);
@@ -272,10 +275,10 @@ impl Fs {
     }
 
     /// The version that a copy reads: what was written here is committed first.
-    async fn clean_version(&self, file: &OpenFile, seen: Option<Arc<Version>>) -> Result<Arc<Version>> {
-        let mut state = file.state.lock().await;
-        self.commit(file, &mut state).await?;
-        let version = seen.or_else(|| state.version.clone());
+    async fn clean_version(&self, input: &Handle) -> Result<Arc<Version>> {
+        let mut state = input.file.state.lock().await;
+        self.commit(&input.file, &mut state).await?;
+        let version = input.version(&state)?;
         let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
         version.refuse_pending()?;
         Ok(version)

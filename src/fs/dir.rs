@@ -7,7 +7,7 @@
 //! An unknown name costs a HEAD and a one-entry LIST, side by side. A listing in hand answers for all its names, also for those that
 //! are not in it, as long as it is fresh.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::fs::attr::{self, Attr, AttrChange, FileKind, Ino};
 use crate::fs::handle::{DirHandle, Fh};
 use crate::fs::tree::{Blob, BlobDir, Entry, Heard, Known, Listed, NodeView, Place};
 use crate::path::ContainerName;
-use crate::store::{BlobProperties, BlobSettings, DeleteSnapshots, ListBlobs, Page, Precondition};
+use crate::store::{BlobItem, BlobProperties, BlobSettings, DeleteSnapshots, ETag, ListBlobs, Page, Precondition};
 
 /// Entries with attributes that are made for one answer: about what fits into the kernel's largest buffer.
 const MOST_PLUS: usize = 512;
@@ -28,7 +28,8 @@ const MOST_PLUS: usize = 512;
 #[derive(Default)]
 pub struct DirStream {
     entries: Vec<Entry>,
-    seen: HashSet<Arc<str>>,
+    /// Where in `entries` a name is.
+    seen: HashMap<Arc<str>, usize>,
     next: Next,
     /// When the listing began, and how often names had been removed from the directory by then.
     began: Option<(Instant, u64)>,
@@ -53,9 +54,13 @@ pub struct DirEntry {
 impl Fs {
     /// Looks up a name and gives the kernel a reference to it.
     pub async fn lookup(&self, parent: Ino, name: &str) -> Result<Attr> {
-        let view = self.resolve(parent, name).await?;
-        self.tree.looked_up(view.ino);
-        Ok(self.attr_of(&view))
+        loop {
+            let view = self.resolve(parent, name).await?;
+            // The kernel may have given back its last reference to the node in this moment: then it is entered anew.
+            if self.tree.looked_up(view.ino) {
+                return Ok(self.attr_of(&view));
+            }
+        }
     }
 
     /// The node of a name, as fresh as a lookup has to be. ENOENT if there is none.
@@ -67,9 +72,9 @@ impl Fs {
             return Ok(view.clone());
         }
         match self.tree.listed(parent, name) {
-            Listed::Present(entry, at) => {
+            Listed::Present(entry) => {
                 let anchor = self.anchor_of(parent, name)?;
-                return self.tree.enter_listed(parent, &entry, at, anchor);
+                return self.tree.enter_listed(parent, &entry, anchor);
             }
             Listed::Absent => {
                 self.tree.unlink(parent, name);
@@ -169,10 +174,10 @@ impl Fs {
     }
 
     /// The first `count` blobs below a directory.
-    async fn first_below(&self, dir: &BlobDir, count: u32) -> Result<Vec<String>> {
+    async fn first_below(&self, dir: &BlobDir, count: u32) -> Result<Vec<BlobItem>> {
         let client = self.client(dir.account);
         let mut marker: Option<String> = None;
-        let mut names = Vec::new();
+        let mut items = Vec::new();
         loop {
             let list = ListBlobs {
                 prefix: &dir.prefix,
@@ -181,10 +186,10 @@ impl Fs {
                 ..Default::default()
             };
             let page = client.list_blobs(&dir.container, &list).await?;
-            names.extend(page.items.into_iter().map(|item| item.name.as_str().to_owned()));
+            items.extend(page.items);
             marker = page.next;
-            if names.len() as u32 >= count || marker.is_none() {
-                return Ok(names);
+            if items.len() as u32 >= count || marker.is_none() {
+                return Ok(items);
             }
         }
     }
@@ -234,13 +239,17 @@ impl Fs {
         let entries = self.read_dir(fh, offset).await?;
         let handle = self.handles.dir(fh)?;
         let stream = handle.stream.lock().await;
-        let at = stream.began.map_or_else(Instant::now, |(began, _)| began);
         let mut answers = Vec::new();
         for entry in entries.into_iter().take(MOST_PLUS) {
             let view = match (entry.offset as usize).checked_sub(3).and_then(|index| stream.entries.get(index)) {
                 Some(listed) => {
                     let anchor = self.anchor_of(handle.ino, &listed.name)?;
-                    self.tree.enter_listed(handle.ino, listed, at, anchor)?
+                    let view = self.tree.enter_listed(handle.ino, listed, anchor)?;
+                    // Counted before it is sent, so that it stays until then. A node that is gone already was never sent.
+                    if !self.tree.looked_up(view.ino) {
+                        break;
+                    }
+                    view
                 }
                 None => self.tree.view(entry.ino)?,
             };
@@ -252,10 +261,8 @@ impl Fs {
 
     /// The kernel has the entry, or (`false`) it did not fit any more.
     pub fn entry_sent(&self, ino: Ino, sent: bool) {
-        if sent {
-            self.tree.looked_up(ino);
-        } else {
-            self.tree.collect(ino);
+        if !sent {
+            self.tree.forget(ino, 1);
         }
     }
 
@@ -268,10 +275,12 @@ impl Fs {
         if stream.began.is_none() {
             stream.began = Some((Instant::now(), self.tree.removals(ino)));
         }
+        let asked = Instant::now();
         let next = match self.tree.place(ino)? {
             Place::Accounts => {
                 for account in &self.config.accounts {
-                    self.add(ino, stream, account.client.account().as_str(), FileKind::Directory, Heard::Nothing);
+                    let name = account.client.account().as_str();
+                    self.add(ino, stream, name, FileKind::Directory, known_since(asked, Heard::Nothing));
                 }
                 None
             }
@@ -279,7 +288,8 @@ impl Fs {
                 let page = self.client(id).list_containers(marker.as_deref()).await?;
                 for item in page.items {
                     if self.container_named(id, item.name.as_str()).is_ok() {
-                        self.add(ino, stream, item.name.as_str(), FileKind::Directory, Heard::Nothing);
+                        let known = known_since(asked, Heard::Nothing);
+                        self.add(ino, stream, item.name.as_str(), FileKind::Directory, known);
                     }
                 }
                 page.next
@@ -305,6 +315,7 @@ impl Fs {
         stream: &mut DirStream,
     ) -> Result<Option<String>> {
         let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
+        let asked = Instant::now();
         let Page { items, prefixes, next } = self.client(dir.account).list_blobs(&dir.container, &list).await?;
         let below = |name: &str| name.strip_prefix(&dir.prefix).map(str::to_owned);
         let directories: HashSet<String> =
@@ -317,32 +328,43 @@ impl Fs {
                 warn!(blob = %item.name, "a blob has the name of a directory: it is hidden by the directory");
                 continue;
             }
-            self.add(ino, stream, &name, kind, Heard::Blob(Arc::new(item.properties)));
+            self.add(ino, stream, &name, kind, known_since(asked, Heard::Blob(Arc::new(item.properties))));
         }
         for name in directories {
             if name.is_empty() {
                 debug!(directory = %dir.prefix, "names with an empty segment cannot be shown");
                 continue;
             }
-            self.add(ino, stream, &name, FileKind::Directory, Heard::Nothing);
+            self.add(ino, stream, &name, FileKind::Directory, known_since(asked, Heard::Nothing));
         }
         Ok(next)
     }
 
-    fn add(&self, dir: Ino, stream: &mut DirStream, name: &str, kind: FileKind, heard: Heard) {
-        // `dir` and `dir/` are one entry, and may be pages apart.
-        if name.contains('/') || !stream.seen.insert(name.into()) {
+    fn add(&self, dir: Ino, stream: &mut DirStream, name: &str, kind: FileKind, known: Known) {
+        if name.contains('/') {
             return;
         }
-        let ino = self.tree.reserve(dir, name, kind);
-        stream.entries.push(Entry { ino, name: name.into(), kind, heard });
+        let Known { heard, at } = known;
+        let entry = || Entry { ino: self.tree.reserve(dir, name, kind), name: name.into(), kind, heard, at };
+        // `dir` and `dir/` are one entry, and may be pages apart. The directory hides a file, not the other way round.
+        match stream.seen.get(name).and_then(|index| stream.entries.get_mut(*index)) {
+            None => {
+                stream.seen.insert(name.into(), stream.entries.len());
+                stream.entries.push(entry());
+            }
+            Some(listed) if kind == FileKind::Directory && listed.kind != kind => {
+                warn!(name, "a blob has the name of a directory: it is hidden by the directory");
+                *listed = entry();
+            }
+            Some(_) => {}
+        }
     }
 
     /// Adds what exists only here so far, and remembers the listing.
     fn end_listing(&self, ino: Ino, stream: &mut DirStream) {
         for child in self.tree.children(ino) {
             if self.is_new(child.ino) {
-                self.add(ino, stream, &child.name, child.kind, child.known.heard);
+                self.add(ino, stream, &child.name, child.kind, child.known);
             }
         }
         if let Some((taken, removals)) = stream.began
@@ -373,7 +395,8 @@ impl Fs {
             Place::Blob(_) => return Err(Error::fs(libc::ENOTDIR, "not a directory")),
         };
         let view = self.tree.enter(parent, name, FileKind::Directory, known(heard), anchor)?;
-        self.tree.looked_up(view.ino);
+        // Nobody knows the new node yet, so it is there.
+        let _ = self.tree.looked_up(view.ino);
         Ok(self.attr_of(&view))
     }
 
@@ -413,16 +436,14 @@ impl Fs {
         let Place::Directory(dir) = self.tree.place(view.ino)? else {
             return Err(Error::fs(libc::EPERM, "accounts cannot be removed here"));
         };
-        self.refuse_unless_empty(&view, &dir).await?;
+        let slash = self.slash_marker_if_empty(&view, &dir).await?;
         let client = self.client(dir.account);
         match dir.marker() {
             None => client.delete_container(&dir.container).await?,
             Some(marker) => {
                 self.delete_marker(&marker?, &view).await?;
-                // A marker of the other kind, with a slash at its end.
-                let slash = dir.blob("").ok();
                 if let Some(slash) = slash {
-                    self.delete_if_there(&slash).await?;
+                    self.delete_version(&dir.blob("")?, &slash).await?;
                 }
             }
         }
@@ -432,13 +453,24 @@ impl Fs {
 
     /// ENOTEMPTY unless nothing but a marker is in the directory.
     pub(super) async fn refuse_unless_empty(&self, view: &NodeView, dir: &BlobDir) -> Result<()> {
+        self.slash_marker_if_empty(view, dir).await.map(drop)
+    }
+
+    /// The marker with a slash at its end, if there is one: all that may be in an empty directory. Such a blob with content is no
+    /// marker, and must not be lost.
+    async fn slash_marker_if_empty(&self, view: &NodeView, dir: &BlobDir) -> Result<Option<ETag>> {
         let not_empty = || Error::fs(libc::ENOTEMPTY, format!("{} is not empty", dir.prefix));
         if self.tree.children(view.ino).iter().any(|child| self.is_new(child.ino)) {
             return Err(not_empty());
         }
-        let below = self.first_below(dir, 2).await?;
-        // A marker with a slash at its end is all that may be there.
-        if below.iter().all(|name| *name == dir.prefix) { Ok(()) } else { Err(not_empty()) }
+        let mut below = self.first_below(dir, 2).await?;
+        match (below.pop(), below.is_empty()) {
+            (None, _) => Ok(None),
+            (Some(item), true) if item.name.as_str() == dir.prefix && item.properties.size == 0 => {
+                Ok(Some(item.properties.etag))
+            }
+            _ => Err(not_empty()),
+        }
     }
 
     async fn delete_marker(&self, marker: &Blob, view: &NodeView) -> Result<()> {
@@ -454,19 +486,17 @@ impl Fs {
                 Err(error) => return Err(error),
             },
         };
-        let Some(known) = known else { return Ok(()) };
-        let precondition = Precondition::IfMatch(known.etag.clone());
-        let snapshots = DeleteSnapshots::default();
-        let deleted = self.client(marker.account).delete_blob(&marker.path, None, snapshots, &precondition, None).await;
-        match deleted {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other,
+        match known {
+            Some(known) => self.delete_version(marker, &known.etag).await,
+            None => Ok(()),
         }
     }
 
-    async fn delete_if_there(&self, blob: &Blob) -> Result<()> {
-        let (snapshots, always) = (DeleteSnapshots::default(), Precondition::None);
-        match self.client(blob.account).delete_blob(&blob.path, None, snapshots, &always, None).await {
+    /// Deletes a blob if it is that version still, or there at all.
+    async fn delete_version(&self, blob: &Blob, etag: &ETag) -> Result<()> {
+        let precondition = Precondition::IfMatch(etag.clone());
+        let snapshots = DeleteSnapshots::default();
+        match self.client(blob.account).delete_blob(&blob.path, None, snapshots, &precondition, None).await {
             Err(error) if error.is_not_found() => Ok(()),
             other => other,
         }
@@ -500,6 +530,12 @@ impl Fs {
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, format!("{name} is a directory")));
         }
+        // A commit under way ends first, and one that comes later finds the name gone: it would bring the file back.
+        let file = self.handles.of_ino(view.ino);
+        let _state = match &file {
+            Some(file) => Some(file.state.lock().await),
+            None => None,
+        };
         if self.is_new(view.ino) {
             self.tree.unlink(parent, name);
             return Ok(());
@@ -540,7 +576,7 @@ impl Fs {
         let written = client.put_blob(&blob.path, body, &settings, &Precondition::IfAbsent).await?;
         let heard = Heard::Blob(Arc::new(attr::just_written(size, settings, written)));
         let view = self.tree.enter(parent, name, FileKind::Symlink, known(heard), None)?;
-        self.tree.looked_up(view.ino);
+        let _ = self.tree.looked_up(view.ino);
         Ok(self.attr_of(&view))
     }
 
@@ -552,7 +588,11 @@ impl Fs {
 }
 
 fn known(heard: Heard) -> Known {
-    Known { heard, at: Instant::now() }
+    known_since(Instant::now(), heard)
+}
+
+fn known_since(at: Instant, heard: Heard) -> Known {
+    Known { heard, at }
 }
 
 fn no_such(name: &str) -> Error {

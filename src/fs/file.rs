@@ -54,9 +54,10 @@ impl Fs {
             }
             file.show(&state);
         }
-        let version = file.state.lock().await.version.clone();
-        let keep_cache = version.as_ref().is_some_and(|version| self.tree.caches(ino, &version.properties.etag));
-        let fh = self.handles.insert(Handle::new(file, access, caller, version));
+        let handle = Handle::new(file.clone(), access, caller);
+        let version = handle.version(&*file.state.lock().await)?;
+        let keep_cache = version.is_some_and(|version| self.tree.caches(ino, &version.properties.etag));
+        let fh = self.handles.insert(handle);
         Ok(Opened { fh, keep_cache, direct: is_pending(&view) })
     }
 
@@ -88,14 +89,17 @@ impl Fs {
         // It may have been committed here since `view` was taken.
         let now = self.tree.view(view.ino);
         if let (false, Some(properties)) = (unsaved, now.as_ref().unwrap_or(view).properties()) {
-            // Tier and tags change without a new ETag.
-            let current = state.version.as_ref().is_some_and(|version| version.properties == *properties);
-            if !current {
-                // Handles that are open on the old version keep it, and end with ESTALE.
-                state.content = Content::Clean;
-                state.version = Some(Version::new(properties.clone()));
-                file.show(&state);
-            }
+            state.version = match &state.version {
+                Some(version) if version.properties == *properties => Some(version.clone()),
+                // Tier and tags change without a new ETag.
+                Some(version) if version.properties.etag == properties.etag => Some(version.with(properties.clone())),
+                // Handles that are open on the old version end with ESTALE.
+                _ => {
+                    state.content = Content::Clean;
+                    Some(Version::new(properties.clone()))
+                }
+            };
+            file.show(&state);
         }
         drop(state);
         file
@@ -134,7 +138,8 @@ impl Fs {
                 return Err(Error::fs(libc::EISDIR, format!("{name} is a directory")));
             }
             let opened = self.open(view.ino, flags, caller).await?;
-            self.tree.looked_up(view.ino);
+            // It is open, and so cannot be gone.
+            let _ = self.tree.looked_up(view.ino);
             return Ok((self.attr_of(&self.tree.view(view.ino)?), opened));
         }
         let known = Known { heard: Heard::Nothing, at: std::time::Instant::now() };
@@ -147,10 +152,10 @@ impl Fs {
         state.change = asked.admit(&self.attr_of(&view), self.config.permissions).unwrap_or_default();
         file.show(&state);
         drop(state);
-        self.tree.looked_up(view.ino);
+        let _ = self.tree.looked_up(view.ino);
         let attr = self.attr_of(&view);
         let access = Access::of_flags(flags);
-        let fh = self.handles.insert(Handle::new(file, access, caller, None));
+        let fh = self.handles.insert(Handle::new(file, access, caller));
         Ok((attr, Opened { fh, keep_cache: false, direct: false }))
     }
 
@@ -186,9 +191,7 @@ impl Fs {
                 }
                 return self.read_draft(&handle, &state, range).await;
             }
-            handle.refuse_stale(&state)?;
-            handle.see(&state);
-            handle.version()
+            handle.version(&state)?
         };
         let Some(version) = version else { return Ok(Bytes::new()) };
         let fetcher = self.fetcher(self.tree.blob(file.ino)?, &version);
@@ -244,9 +247,8 @@ impl Fs {
         self.settle_copy(file, &mut state, caller).await?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
         if !handle.access.append {
-            handle.refuse_stale(&state)?;
+            handle.version(&state)?;
         }
-        handle.see(&state);
         self.make_room(file, &mut state).await?;
         let draft = draft_of(&mut state)?;
         let offset = if handle.access.append { draft.rope.len() } else { offset };
@@ -262,7 +264,7 @@ impl Fs {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
             let mut state = handle.file.state.lock().await;
             self.settle_copy(&handle.file, &mut state, caller).await?;
-            handle.refuse_stale(&state)?;
+            handle.version(&state)?;
             let done = truncate_draft(&mut state, size);
             handle.file.show(&state);
             return done;
@@ -336,8 +338,7 @@ impl Fs {
             return Ok(());
         }
         self.commit(file, &mut state).await?;
-        handle.see(&state);
-        Ok(())
+        handle.version(&state).map(drop)
     }
 
     /// fsync(2): what was written is in the service.
@@ -347,8 +348,7 @@ impl Fs {
         let mut state = file.state.lock().await;
         self.settle_copy(file, &mut state, caller).await?;
         self.commit(file, &mut state).await?;
-        handle.see(&state);
-        Ok(())
+        handle.version(&state).map(drop)
     }
 
     /// The last descriptor is gone. Nobody hears of errors any more: they go to the log.

@@ -15,7 +15,7 @@ use crate::fs::caller::Caller;
 use crate::fs::commit::Draft;
 use crate::fs::copy::CopyJob;
 use crate::fs::dir::DirStream;
-use crate::fs::read::{Stream, Version};
+use crate::fs::read::{Lineage, Stream, Version};
 
 /// Names an open file or directory for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,36 +131,24 @@ pub struct Handle {
     pub access: Access,
     /// Who opened it.
     pub opener: Caller,
-    /// The version seen at open; of a file that had none, its first commit that this handle knows of.
-    seen: OnceLock<Arc<Version>>,
+    /// What it has seen: the lineage at open, or of a file that had none, of its first commit.
+    seen: OnceLock<Lineage>,
     pub stream: Stream,
 }
 
 impl Handle {
-    pub fn new(file: Arc<OpenFile>, access: Access, opener: Caller, version: Option<Arc<Version>>) -> Self {
-        let seen = version.map_or_else(OnceLock::new, OnceLock::from);
-        Self { file, access, opener, seen, stream: Stream::default() }
+    pub fn new(file: Arc<OpenFile>, access: Access, opener: Caller) -> Self {
+        Self { file, access, opener, seen: OnceLock::new(), stream: Stream::default() }
     }
 
-    /// The newest version that this mount made of the one that the handle has seen.
-    pub fn version(&self) -> Option<Arc<Version>> {
-        self.seen.get().map(Version::newest)
-    }
-
-    /// The handle has seen what the file is now, if it has seen nothing so far.
-    pub fn see(&self, state: &State) {
-        if let Some(version) = &state.version {
-            self.seen.get_or_init(|| version.clone());
-        }
-    }
-
-    /// ESTALE when what the file is now did not come from what the handle has seen: another client wrote it.
-    pub fn refuse_stale(&self, state: &State) -> Result<()> {
-        match (self.version(), &state.version) {
-            (Some(seen), Some(now)) if seen.properties.etag != now.properties.etag => {
-                Err(Error::fs(libc::ESTALE, "another client changed it while it was open"))
-            }
-            _ => Ok(()),
+    /// The version that the handle reads: the file's, unless that did not come from what the handle has seen. Then another client
+    /// wrote it, and it is ESTALE.
+    pub fn version(&self, state: &State) -> Result<Option<Arc<Version>>> {
+        let Some(version) = &state.version else { return Ok(None) };
+        if *self.seen.get_or_init(|| version.lineage.clone()) == version.lineage {
+            Ok(Some(version.clone()))
+        } else {
+            Err(Error::fs(libc::ESTALE, "another client changed it while it was open"))
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Reading a committed version of a blob.
 //!
 //! A [`Version`] is one ETag's worth of a blob. Every GET carries `If-Match`, so a handle never sees a mix of two versions: once
-//! the blob has changed, reads end with ESTALE. When this mount itself commits a newer version, the old one points to it and
-//! open handles go over.
+//! the blob has changed, reads end with ESTALE. When this mount itself commits a newer version, that is of the same [`Lineage`],
+//! and open handles go over.
 //!
 //! Sequential readers are served from *parts* on a fixed grid, fetched ahead of the reader by parallel ranged GETs. The window of
 //! parts doubles as long as the reading stays sequential. Each reader holds the parts around its own position and drops what it has
@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -35,33 +35,33 @@ type Held = WeakShared<BoxFuture<'static, Result<Bytes>>>;
 /// Fetches a byte range of the version; the caller binds blob, client and ETag.
 pub type Fetcher = dyn Fn(Range<u64>) -> BoxFuture<'static, Result<Bytes>> + Send + Sync;
 
+/// A version that this mount found in the service, and those that it made of it, one after the other.
+#[derive(Clone)]
+pub struct Lineage(Arc<()>);
+
+impl PartialEq for Lineage {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// A version of a blob, shared by all handles that have it open.
 pub struct Version {
     pub properties: Arc<BlobProperties>,
-    /// The version that this mount wrote after this one.
-    successor: OnceLock<Arc<Version>>,
+    pub lineage: Lineage,
     /// Parts that some reader holds, by number.
     parts: Mutex<BTreeMap<u64, Held>>,
 }
 
 impl Version {
+    /// A version found in the service.
     pub fn new(properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self { properties, successor: OnceLock::new(), parts: Mutex::new(BTreeMap::new()) })
+        Arc::new(Self { properties, lineage: Lineage(Arc::new(())), parts: Mutex::default() })
     }
 
-    /// This version, or the newest that this mount made of it.
-    pub fn newest(self: &Arc<Self>) -> Arc<Self> {
-        let mut version = self;
-        while let Some(next) = version.successor.get() {
-            version = next;
-        }
-        version.clone()
-    }
-
-    /// Handles that have this version open go over to `next`.
-    pub fn succeed(&self, next: Arc<Self>) {
-        // Two successors cannot arise: commits of one file are serialized by its state lock, and always extend the newest.
-        let _ = self.successor.set(next);
+    /// What this mount made of this version.
+    pub fn with(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
+        Arc::new(Self { properties, lineage: self.lineage.clone(), parts: Mutex::default() })
     }
 
     /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about

@@ -126,12 +126,14 @@ pub struct Entry {
     pub name: Arc<str>,
     pub kind: FileKind,
     pub heard: Heard,
+    /// When the service was asked for it: the pages of a long listing are of different ages.
+    pub at: Instant,
 }
 
 /// What a remembered listing says of a name.
 #[derive(Debug, Clone)]
 pub enum Listed {
-    Present(Entry, Instant),
+    Present(Entry),
     Absent,
     /// There is no fresh listing.
     Unknown,
@@ -139,6 +141,7 @@ pub enum Listed {
 
 /// A complete listing of a directory.
 struct Listing {
+    /// When its first page was asked for.
     taken: Instant,
     entries: HashMap<Arc<str>, Entry>,
 }
@@ -246,7 +249,7 @@ impl Tree {
         let listing = table.nodes.get(&parent).and_then(|node| node.listing.as_ref());
         match listing {
             Some(listing) if listing.taken.elapsed() < self.ttl => match listing.entries.get(name) {
-                Some(entry) => Listed::Present(entry.clone(), listing.taken),
+                Some(entry) => Listed::Present(entry.clone()),
                 None => Listed::Absent,
             },
             _ => match table.nodes.get(&parent).and_then(|node| node.absent.get(name)) {
@@ -256,9 +259,13 @@ impl Tree {
         }
     }
 
-    /// The service was asked for the name and has nothing under it.
+    /// The service was asked for the name at `asked` and has nothing under it. What came into being here since stays.
     pub fn remember_absence(&self, parent: Ino, name: &str, asked: Instant) {
         let mut table = self.lock();
+        let child = table.nodes.get(&parent).and_then(|node| table.nodes.get(node.children.get(name)?));
+        if child.is_some_and(|child| child.known.at > asked) {
+            return;
+        }
         table.unlink(parent, name);
         let Some(node) = table.nodes.get_mut(&parent) else { return };
         if node.absent.len() >= MOST_ABSENT {
@@ -308,10 +315,10 @@ impl Tree {
     }
 
     /// Enters a listed entry under the inode number that was reserved for it.
-    pub fn enter_listed(&self, parent: Ino, entry: &Entry, at: Instant, anchor: Option<Place>) -> Result<NodeView> {
+    pub fn enter_listed(&self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
         let mut table = self.lock();
         table.node(parent)?;
-        let known = Known { heard: entry.heard.clone(), at };
+        let known = Known { heard: entry.heard.clone(), at: entry.at };
         let ino = match table.nodes[&parent].children.get(&entry.name) {
             Some(ino) if table.nodes.get(ino).is_some_and(|node| node.kind == entry.kind) => *ino,
             _ => entry.ino,
@@ -324,14 +331,16 @@ impl Tree {
         self.lock().reserve(parent, name, kind)
     }
 
-    /// What was just heard of the node's blob, by an operation on the node itself.
+    /// What an operation on the node itself has just made of its blob.
     pub fn learn(&self, ino: Ino, heard: Heard) {
+        self.lock().learn(ino, heard, Instant::now());
+    }
+
+    /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it.
+    pub fn hear(&self, ino: Ino, heard: Heard, asked: Instant) {
         let mut table = self.lock();
-        let Some(node) = table.nodes.get_mut(&ino) else { return };
-        node.known = Known { heard: heard.clone(), at: Instant::now() };
-        let (parent, name, kind, linked) = (node.parent, node.name.clone(), node.kind, node.linked);
-        if linked && let Some(listing) = table.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
-            listing.entries.insert(name.clone(), Entry { ino, name, kind, heard });
+        if table.nodes.get(&ino).is_some_and(|node| node.known.at <= asked) {
+            table.learn(ino, heard, asked);
         }
     }
 
@@ -430,11 +439,12 @@ impl Tree {
         node.children.values().filter_map(|ino| Some(table.nodes.get(ino)?.view(*ino))).collect()
     }
 
-    /// The kernel got an entry for the node.
-    pub fn looked_up(&self, ino: Ino) {
-        if let Some(node) = self.lock().nodes.get_mut(&ino) {
-            node.lookups += 1;
-        }
+    /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.
+    #[must_use]
+    pub fn looked_up(&self, ino: Ino) -> bool {
+        let mut table = self.lock();
+        let node = table.nodes.get_mut(&ino);
+        node.map(|node| node.lookups += 1).is_some()
     }
 
     /// The kernel gave `count` references back.
@@ -463,6 +473,11 @@ impl Tree {
         }
     }
 
+    /// Drops a node that was entered for an answer that did not go out.
+    pub fn collect(&self, ino: Ino) {
+        self.lock().collect(ino);
+    }
+
     pub fn opened(&self, ino: Ino) {
         if let Some(node) = self.lock().nodes.get_mut(&ino) {
             node.opens += 1;
@@ -475,11 +490,6 @@ impl Tree {
             node.opens = node.opens.saturating_sub(1);
             table.collect(ino);
         }
-    }
-
-    /// Drops a node that was entered for an answer that did not go out.
-    pub fn collect(&self, ino: Ino) {
-        self.lock().collect(ino);
     }
 }
 
@@ -526,6 +536,15 @@ impl Table {
         }
     }
 
+    fn learn(&mut self, ino: Ino, heard: Heard, at: Instant) {
+        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        node.known = Known { heard: heard.clone(), at };
+        let (parent, name, kind, linked) = (node.parent, node.name.clone(), node.kind, node.linked);
+        if linked && let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
+            listing.entries.insert(name.clone(), Entry { ino, name, kind, heard, at });
+        }
+    }
+
     fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind) -> Ino {
         let existing = self.nodes.get(&parent).and_then(|node| node.children.get(name)).copied();
         if let Some(ino) = existing
@@ -558,10 +577,6 @@ impl Table {
         if current.is_some_and(|current| current != ino) {
             self.unlink(parent, &name);
         }
-        if let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
-            let entry = Entry { ino, name: name.clone(), kind, heard: known.heard.clone() };
-            listing.entries.insert(name.clone(), entry);
-        }
         if let Some(node) = self.nodes.get_mut(&parent) {
             node.absent.remove(&name);
             node.children.insert(name.clone(), ino);
@@ -585,7 +600,12 @@ impl Table {
         if known.at >= node.known.at {
             node.known = known;
         }
-        node.view(ino)
+        let view = node.view(ino);
+        if let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
+            let Known { heard, at } = view.known.clone();
+            listing.entries.insert(view.name.clone(), Entry { ino, name: view.name.clone(), kind, heard, at });
+        }
+        view
     }
 
     fn unlink(&mut self, parent: Ino, name: &str) {
@@ -636,7 +656,7 @@ mod tests {
     fn enter(tree: &Tree, parent: Ino, name: &str, kind: FileKind) -> Ino {
         let known = Known { heard: Heard::Nothing, at: Instant::now() };
         let ino = tree.enter(parent, name, kind, known, None).unwrap().ino;
-        tree.looked_up(ino);
+        assert!(tree.looked_up(ino));
         ino
     }
 
@@ -693,13 +713,13 @@ mod tests {
     fn a_listing_answers_for_names_that_do_not_exist_and_learns_what_happens_here() {
         let tree = tree();
         let ino = tree.reserve(Ino::ROOT, "a", FileKind::File);
-        let entry = Entry { ino, name: "a".into(), kind: FileKind::File, heard: Heard::Nothing };
+        let entry = Entry { ino, name: "a".into(), kind: FileKind::File, heard: Heard::Nothing, at: Instant::now() };
         assert!(matches!(tree.listed(Ino::ROOT, "a"), Listed::Unknown));
         tree.remember_listing(Ino::ROOT, &[entry], Instant::now());
         assert!(matches!(tree.listed(Ino::ROOT, "a"), Listed::Present(..)));
         assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Absent));
         let b = enter(&tree, Ino::ROOT, "b", FileKind::File);
-        assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Present(entry, _) if entry.ino == b));
+        assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Present(entry) if entry.ino == b));
         tree.rename(Ino::ROOT, "b", Ino::ROOT, "c");
         assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Absent));
         assert!(matches!(tree.listed(Ino::ROOT, "c"), Listed::Present(..)));

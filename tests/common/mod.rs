@@ -178,7 +178,7 @@ impl World {
 
     pub fn start(&self, command: &str) -> Running {
         let here = self.here();
-        start_in(if here.is_dir() { &here } else { Path::new("/") }, command)
+        start_in(if here.is_dir() { &here } else { self.root() }, command)
     }
 }
 
