@@ -28,11 +28,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
-  blobcp mount --dev ~/mnt               try it: an embedded Blob service, no account
+  blobcp mount --dev ~/mnt               to try it: needs no account
   blobcp mount myaccount ~/mnt           all containers of an account
   blobcp mount myaccount/photos ~/mnt    one container
-  blobcp mount first second ~/mnt        two accounts; cp between them runs in Azure
-  cp ~/mnt/big.img ~/mnt/copy.img        copied by the service, nothing downloaded
+  blobcp mount first second ~/mnt        two accounts, and copies between them
+  cp ~/mnt/big.img ~/mnt/copy.img        runs in the service, nothing is moved
   blobcp status --watch ~/mnt/copy.img   how far the copy is
   blobcp umount ~/mnt
 

@@ -44,6 +44,9 @@ const FLUSH_BOUND: Duration = Duration::from_secs(60);
 /// How long requests may run on after the mount is detached.
 const JOIN_BOUND: Duration = Duration::from_secs(5);
 
+/// How long the runtime waits at the very end for what nobody waits for any more.
+const STRAGGLER_BOUND: Duration = Duration::from_millis(500);
+
 /// How often the session is asked whether it has ended: `umount` returns that much later at most, and an idle mount does not
 /// notice.
 const SESSION_POLL: Duration = Duration::from_millis(100);
@@ -80,35 +83,44 @@ pub fn serve<K>(
         .enable_all()
         .build()
         .map_err(|error| Failed(format!("cannot start threads: {error}")))?;
-    let mut signals = Signals::listen(&runtime)?;
-    let prepared = runtime.block_on(async {
+    let outcome = serve_on(&runtime, mountpoint, options, prepare, ready);
+    // Not dropped, which would wait for a name server that does not answer.
+    runtime.shutdown_timeout(STRAGGLER_BOUND);
+    outcome
+}
+
+fn serve_on<K>(
+    runtime: &Runtime,
+    mountpoint: &Path,
+    options: &KernelOptions,
+    prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), Failed>,
+    ready: impl FnOnce(String),
+) -> Result<(), Failed> {
+    let mut signals = Signals::listen(runtime)?;
+    let prepared = async {
+        let (plan, keep, text) = prepare().await?;
+        probe::all(&plan.probes).await?;
+        Ok((plan, keep, text))
+    };
+    let (plan, _keep, text) = runtime.block_on(async {
         tokio::select! {
-            prepared = async {
-                let (plan, keep, text) = prepare().await?;
-                probe::all(&plan.probes).await?;
-                Ok((plan, keep, text))
-            } => prepared,
+            prepared = prepared => prepared,
             name = signals.next() => Err(Failed(format!("stopped by {name} before anything was mounted"))),
         }
-    });
-    let (plan, _keep, text) = prepared?;
+    })?;
     let fs = Fs::new(plan.fs);
-    let mounted = Mounted::mount(&runtime, fs.clone(), mountpoint, &plan.name, options)?;
-    let farewell = farewell::Post::open(&runtime, mounted.device);
+    let mounted = Mounted::mount(runtime, fs.clone(), mountpoint, &plan.name, options)?;
+    let farewell = farewell::Post::open(runtime, mounted.device);
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
-    let lost = runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals));
-    let outcome = match lost {
+    let outcome = match runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals)) {
         0 => Ok(()),
         1 => Err(Failed("one file could not be stored; the log says which".into())),
         many => Err(Failed(format!("{many} files could not be stored; the log says which"))),
     };
     farewell.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
     info!(mountpoint = %mountpoint.display(), "unmounted");
-    drop(mounted);
-    // Requests to the service that nobody waits for any more.
-    runtime.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
 
@@ -196,7 +208,7 @@ impl Mounted {
         let mut config = fuser::Config::default();
         // As a plain option, because fuser keeps its `Subtype` from the kernel when it mounts without fusermount.
         let subtype = MountOption::CUSTOM(format!("subtype={}", table::SUBTYPE));
-        config.mount_options = vec![MountOption::FSName(name.to_owned()), subtype, MountOption::DefaultPermissions];
+        config.mount_options = vec![MountOption::FSName(as_option(name)), subtype, MountOption::DefaultPermissions];
         config.mount_options.extend(options.read_only.then_some(MountOption::RO));
         config.mount_options.extend(options.no_exec.then_some(MountOption::NoExec));
         config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
@@ -237,6 +249,13 @@ impl Drop for Mounted {
     }
 }
 
+/// A name as it has to be written in the options: fusermount splits them at commas, the kernel is given the name apart from them.
+fn as_option(name: &str) -> String {
+    // SAFETY: it only reads an id of this process.
+    let directly = unsafe { libc::geteuid() } == 0;
+    if directly { name.to_owned() } else { name.replace('\\', "\\\\").replace(',', "\\,") }
+}
+
 /// As root only; who may not is content with the kernel's default.
 fn raise_read_ahead((major, minor): (u32, u32)) {
     let _ = std::fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD_KIB);
@@ -254,6 +273,9 @@ fn explain(mountpoint: &Path, error: &std::io::Error) -> String {
             "/dev/fuse is missing: load the kernel module (modprobe fuse) or give the container that device".into()
         }
         std::io::ErrorKind::NotFound => "fusermount3 is missing: install the package fuse3, or mount as root".into(),
+        std::io::ErrorKind::PermissionDenied if std::fs::File::open("/dev/fuse").is_err() => {
+            "/dev/fuse: you may not open it; usually everybody may (chmod 666 /dev/fuse)".into()
+        }
         std::io::ErrorKind::PermissionDenied => format!("{point}: not allowed to mount there ({})", one_line(&text)),
         _ => format!("{point}: {}", one_line(&text)),
     }

@@ -192,7 +192,7 @@ fn mount_returns_when_it_works_and_umount_when_everything_is_stored() {
     assert_eq!((ended.status, ended.out.as_str(), ended.err.as_str()), (0, "", ""));
     assert!(!desk.is_mounted());
     assert_eq!(&desk.store.content(ONE, "box", "new.txt").unwrap()[..], b"news");
-    desk.wait_for_no_process();
+    assert_eq!(desk.processes(), [0; 0]);
 }
 
 #[rstest]

@@ -149,15 +149,20 @@ pub fn welcome(store: &Devstore, mountpoint: &Path) -> String {
     let [first, second] = ACCOUNTS;
     let at = mountpoint.display();
     let mut text = format!(
-        "The embedded Blob service is mounted on {at}. It is in memory: unmount, and it is gone.\n\
+        "The embedded Blob service is mounted on {at}.\n\
+         It is in memory: unmount, and it is gone. Try:\n\
          \n  cd {at}\n  \
-         cp {first}/images/disk.img {first}/images/copy.img     # 6 GiB, at once\n  \
-         blobcp cp {first}/images/disk.img {second}/backup/     # to another account: watch it\n  \
-         getfattr -d {second}/backup/disk.img\n  \
-         cd - && blobcp umount {at}\n\n"
+         cp {first}/images/disk.img {first}/images/copy.img\n      \
+         # 6 GiB, copied at once\n  \
+         blobcp cp {first}/images/disk.img {second}/backup/\n      \
+         # to another account: takes a while, and Ctrl-C aborts it\n  \
+         blobcp status {second}/backup/disk.img\n  \
+         cd - && blobcp umount {at}\n\n\
+         Other Azure clients reach it with these connection strings:\n"
     );
     for account in ACCOUNTS {
         text += &format!("{}\n", store.connection_string(account).unwrap_or_default());
     }
+    text.push('\n');
     text
 }

@@ -1,7 +1,7 @@
 //! `blobcp mount`.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::mount_options::MountOptions;
@@ -12,8 +12,8 @@ use crate::mount::daemon::{self, Side};
 use crate::mount::{self, Failed, KernelOptions, table, unmount};
 
 const MORE: &str = "\
-SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or an https://
-URL of the same, also with a SAS. Several SOURCEs give one directory per account.
+SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
+the same, also with a SAS. Several SOURCEs give one directory per account.
 
 Examples:
   blobcp mount --dev ~/mnt
@@ -21,14 +21,14 @@ Examples:
   blobcp mount 'https://acct.blob.core.windows.net/photos?sv=…&sig=…' ~/mnt
   blobcp mount -f --log debug --read-only acct/photos ~/mnt
 
-In /etc/fstab, with /sbin/mount.fuse.blobcp linked to blobcp:
-  acct/photos /mnt/photos fuse.blobcp noauto,user,attr_ttl=5s 0 0
-
 In ~/.config/blobcp/config.toml, readable only by you:
   [account.acct]
   key = \"…\"
   [mount]
-  attr-ttl = \"5s\"";
+  attr-ttl = \"5s\"
+
+In /etc/fstab, with the keys in /etc/blobcp/config.toml:
+  acct/photos /mnt/photos fuse.blobcp _netdev,allow_other,attr_ttl=5s 0 0";
 
 /// Mount accounts or containers
 #[derive(clap::Args)]
@@ -72,13 +72,13 @@ impl Arguments {
                 Some(path) => log::to_file(path, level.as_deref())?,
                 None => log::to_stderr(level.as_deref())?,
             }
-            return job.serve(|text| print!("{text}"));
+            return job.serve(|text| say(&text));
         }
         let path = job.settings.log_file.clone().unwrap_or_else(|| log::usual_path(&job.mountpoint));
         let path = std::path::absolute(&path).unwrap_or(path);
         match daemon::detach().map_err(|error| Failure::new(format!("cannot fork: {error}")))? {
             Side::Parent(Ok(text)) => {
-                print!("{text}");
+                say(&text);
                 Ok(())
             }
             Side::Parent(Err(reason)) => Err(Failure::new(reason)),
@@ -161,6 +161,12 @@ impl Job {
         }
         Ok((plan, store, text))
     }
+}
+
+/// On stdout. If nobody reads it, the mount works all the same.
+fn say(text: &str) {
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// The mount point without symlinks. It must be a directory that no other mount of ours hides; what a process of ours that was killed

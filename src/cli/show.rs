@@ -1,8 +1,10 @@
 //! Copy states for people and for programs.
 
+use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
-use indicatif::{BinaryBytes, ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use super::on_mount::{State, Status};
 
@@ -88,15 +90,30 @@ pub fn json(path: &Path, state: Option<&State>) -> String {
 
 /// A bar for a copy, at the state it is in.
 pub fn bar(name: &str, state: &State) -> ProgressBar {
-    let bar = ProgressBar::new(state.total);
-    let template = "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta}";
+    let template = "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {pace}";
     // The template is a constant; if it were wrong, the default one would show the same less prettily.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let first = state.copied;
+    let style = style.with_key("pace", move |bar: &ProgressState, out: &mut dyn fmt::Write| {
+        let seconds = bar.elapsed().as_secs_f64();
+        let watched = bar.pos().saturating_sub(first);
+        let rest = bar.len().unwrap_or_default().saturating_sub(bar.pos());
+        // Nobody can do anything about a writer of the terminal that fails.
+        let _ = out.write_str(&pace(watched, rest, seconds));
+    });
     let style = style.progress_chars("=> ");
-    let bar = bar.with_style(style).with_prefix(name.to_owned()).with_position(state.copied);
-    // The rate is that of the time watched, not of what was copied before.
-    bar.reset_eta();
-    bar
+    ProgressBar::new(state.total).with_style(style).with_prefix(name.to_owned()).with_position(state.copied)
+}
+
+/// Rate and time left, from the bytes of the time that was watched: what was copied before says nothing about the pace. Nothing for
+/// as long as nothing was seen.
+fn pace(watched: u64, rest: u64, seconds: f64) -> String {
+    if watched == 0 || seconds <= 0.0 {
+        return String::new();
+    }
+    let rate = watched as f64 / seconds;
+    let left = Duration::from_secs((rest as f64 / rate) as u64);
+    format!("{}/s  {:#}", BinaryBytes(rate as u64), HumanDuration(left))
 }
 
 #[cfg(test)]
@@ -155,6 +172,12 @@ none    -        -                            -
         assert!(value["completion_time"].is_null());
         let none: serde_json::Value = serde_json::from_str(&json(Path::new("x"), None)).unwrap();
         assert!(none["status"].is_null());
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_time_watched() {
+        assert_eq!(pace(20 << 20, 100 << 20, 2.0), "10.00 MiB/s  10s");
+        assert_eq!(pace(0, 1, 2.0), "");
     }
 
     #[test]

@@ -96,9 +96,17 @@ fn one_line(message: &str) -> String {
     message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
-/// `$XDG_CONFIG_HOME/blobcp/config.toml`, by default under `~/.config`.
+/// The machine's file, for mounts that are nobody's, such as those of fstab.
+const OF_THE_MACHINE: &str = "/etc/blobcp/config.toml";
+
+/// `$XDG_CONFIG_HOME/blobcp/config.toml`, by default under `~/.config`; the machine's where there is no home, as at boot, or no such
+/// file.
 fn usual_path() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
-    base.unwrap_or_else(|| "/etc".into()).join("blobcp/config.toml")
+    let of_the_machine = PathBuf::from(OF_THE_MACHINE);
+    match base.map(|base| base.join("blobcp/config.toml")) {
+        Some(own) if own.exists() || !of_the_machine.exists() => own,
+        _ => of_the_machine,
+    }
 }

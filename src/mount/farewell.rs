@@ -6,6 +6,7 @@
 //! `umount` works as well and only does not wait.
 
 use std::io::{self, Read, Write};
+use std::os::fd::IntoRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,8 @@ impl Post {
     pub fn send(self, text: &str) {
         for mut stream in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = stream.write_all(text.as_bytes());
+            // Left open: it is the end of the process that ends the waiting.
+            let _ = stream.into_raw_fd();
         }
     }
 }
