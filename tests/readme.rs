@@ -83,10 +83,10 @@ fn every_flag_it_names_exists() {
     let of_others = [
         "--release", // cargo
         "--test",
-        "--xattrs", // tar
+        "--xattrs",      // tar
         "--only-values", // getfattr
-        "--reflink", // cp
-        "--device", // docker
+        "--reflink",     // cp
+        "--device",      // docker
         "--cap-add",
     ];
     for flag in words(README, "--", is_flag).into_iter().filter(|flag| flag.len() > 3) {
