@@ -62,7 +62,9 @@ impl Call {
         let Self { operation, ino, name, pid } = self;
         let ordinary = matches!(
             (errno, *operation),
-            (libc::ENOENT, "lookup" | "getattr") | (libc::ENODATA | libc::EOPNOTSUPP, "getxattr" | "listxattr")
+            (libc::ENOENT, "lookup" | "getattr")
+                | (libc::ENODATA | libc::EOPNOTSUPP, "getxattr" | "listxattr")
+                | (libc::ENODATA, "ioctl")
         );
         let because = io::Error::from_raw_os_error(errno);
         if ordinary {

@@ -76,7 +76,7 @@ impl CopyJob {
         if matches!(*progress.borrow_and_update(), Progress::Pending(_)) {
             let _ = tokio::time::timeout(SLICE, progress.changed()).await;
         }
-        progress.borrow().clone()
+        self.progress()
     }
 
     fn somebody_waits(&self) -> bool {

@@ -195,10 +195,10 @@ mod tests {
         (offset % 251) as u8
     }
 
-    type Log = Arc<Mutex<Vec<Range<u64>>>>;
+    type Asked = Arc<Mutex<Vec<Range<u64>>>>;
 
     /// A fetcher that notes what it was asked for.
-    fn source() -> (Log, Box<Fetcher>) {
+    fn source() -> (Asked, Box<Fetcher>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let log = asked.clone();
         let fetcher: Box<Fetcher> = Box::new(move |range: Range<u64>| {
