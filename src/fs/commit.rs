@@ -187,7 +187,12 @@ impl Fs {
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         draft.reap(false).await?;
         while draft.rope.buffered() > draft.block_size() || !draft.unsent.is_empty() {
-            let blob = self.tree.blob(file.ino)?;
+            let blob = self.tree.blob(file.ino).map_err(|error| match error {
+                error if error.is_not_found() => {
+                    Error::fs(libc::ENOSPC, format!("{error}: without a name it has only memory, and that is full"))
+                }
+                error => error,
+            })?;
             self.send_again(&blob, draft).await?;
             if draft.rope.buffered() > draft.block_size() {
                 let size = draft.block_size();
@@ -247,6 +252,11 @@ impl Fs {
 
     /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again.
     pub(super) async fn commit(&self, file: &OpenFile, state: &mut State) -> Result<()> {
+        // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it open still reads
+        // what was written.
+        if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) {
+            return Ok(());
+        }
         let result = match &state.content {
             Content::Draft(draft) if draft.dirty => self.commit_content(file, state).await,
             Content::Copying(_) => return Ok(()),
@@ -258,13 +268,7 @@ impl Fs {
     }
 
     async fn commit_content(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        let blob = match self.tree.blob(file.ino) {
-            Ok(blob) => blob,
-            // Deleted while open: its content has nowhere to go and must not come back under the name. Whoever has it open still
-            // reads what was written.
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let blob = self.tree.blob(file.ino)?;
         let base = state.version.clone();
         let mut settings = self.settings(&blob, base.as_deref(), &state.change);
         if let Some(base) = &base {

@@ -7,7 +7,7 @@
 //! An unknown name costs a HEAD and a one-entry LIST, side by side. A listing in hand answers for all its names, also for those that
 //! are not in it, as long as it is fresh.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,8 +28,9 @@ const MOST_PLUS: usize = 512;
 #[derive(Default)]
 pub struct DirStream {
     entries: Vec<Entry>,
-    /// Where in `entries` a name is.
-    seen: HashMap<Arc<str>, usize>,
+    seen: HashSet<Arc<str>>,
+    /// Blobs that are not entries yet, because the listing has not come to where a directory of the same name would be.
+    undecided: Vec<(BlobItem, Instant)>,
     next: Next,
     /// When the listing began, and how often names had been removed from the directory by then.
     began: Option<(Instant, u64)>,
@@ -320,12 +321,26 @@ impl Fs {
         let below = |name: &str| name.strip_prefix(&dir.prefix).map(str::to_owned);
         let directories: HashSet<String> =
             prefixes.iter().filter_map(|prefix| below(prefix.strip_suffix('/')?)).collect();
-        for item in items {
+        let reached = items
+            .iter()
+            .map(|item| item.name.as_str())
+            .chain(prefixes.iter().map(String::as_str))
+            .max()
+            .map(str::to_owned);
+        // Names are in order, but between `dir` and `dir/` there is room for `dir-1`.
+        let is_undecided =
+            |name: &str| next.is_some() && reached.as_ref().is_none_or(|reached| format!("{name}/") > *reached);
+        let fresh = items.into_iter().map(|item| (item, asked));
+        for (item, asked) in std::mem::take(&mut stream.undecided).into_iter().chain(fresh) {
             // The directory's own `dir/` marker has no name here.
             let Some(name) = below(item.name.as_str()).filter(|name| !name.is_empty()) else { continue };
             let kind = attr::kind_of(&item.properties.metadata);
             if kind != FileKind::Directory && directories.contains(&name) {
                 warn!(blob = %item.name, "a blob has the name of a directory: it is hidden by the directory");
+                continue;
+            }
+            if kind != FileKind::Directory && is_undecided(item.name.as_str()) {
+                stream.undecided.push((item, asked));
                 continue;
             }
             self.add(ino, stream, &name, kind, known_since(asked, Heard::Blob(Arc::new(item.properties))));
@@ -341,23 +356,12 @@ impl Fs {
     }
 
     fn add(&self, dir: Ino, stream: &mut DirStream, name: &str, kind: FileKind, known: Known) {
-        if name.contains('/') {
+        // `dir` and `dir/` are one entry, and may be pages apart.
+        if name.contains('/') || !stream.seen.insert(name.into()) {
             return;
         }
         let Known { heard, at } = known;
-        let entry = || Entry { ino: self.tree.reserve(dir, name, kind), name: name.into(), kind, heard, at };
-        // `dir` and `dir/` are one entry, and may be pages apart. The directory hides a file, not the other way round.
-        match stream.seen.get(name).and_then(|index| stream.entries.get_mut(*index)) {
-            None => {
-                stream.seen.insert(name.into(), stream.entries.len());
-                stream.entries.push(entry());
-            }
-            Some(listed) if kind == FileKind::Directory && listed.kind != kind => {
-                warn!(name, "a blob has the name of a directory: it is hidden by the directory");
-                *listed = entry();
-            }
-            Some(_) => {}
-        }
+        stream.entries.push(Entry { ino: self.tree.reserve(dir, name, kind), name: name.into(), kind, heard, at });
     }
 
     /// Adds what exists only here so far, and remembers the listing.
