@@ -134,6 +134,27 @@ fn the_configuration_file_it_shows_is_accepted() {
     assert!(stderr.contains("cannot reach http://127.0.0.1:1/local"), "{stderr}");
 }
 
+#[test]
+fn the_demo_shows_what_the_transcript_shows_and_leaves_nothing() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bin = Path::new(env!("CARGO_BIN_EXE_blobcp")).parent().unwrap();
+    let output = Command::new(root.join("scripts/demo")).env("BLOBCP_DEMO_BIN", bin).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{shown}");
+    let (_, rest) = README.split_once("```console\n").unwrap();
+    let (transcript, _) = rest.split_once("```").unwrap();
+    // Sizes and progress are others each time, and the mount point is.
+    let is_the_same = |line: &&str| !line.contains("mnt") && (line.starts_with(['$', '#']) || line.starts_with("cp:"));
+    let lines: Vec<&str> = transcript.lines().filter(is_the_same).collect();
+    assert!(lines.len() > 10, "{lines:?}");
+    for line in lines {
+        assert!(shown.lines().any(|shown| shown == line), "the demo does not show {line:?}:\n{shown}");
+    }
+    let place = shown.lines().find_map(|line| line.strip_prefix("$ blobcp mount --dev ")).unwrap();
+    assert!(!Path::new(place).parent().unwrap().exists(), "{place} is left");
+    assert!(!std::fs::read_to_string("/proc/mounts").unwrap().contains(place), "{place} is still mounted");
+}
+
 fn read_all(folder: &Path, text: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         if entry.path().is_dir() {
