@@ -180,6 +180,11 @@ impl Fs {
 
     /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again.
     pub(super) async fn commit(&self, file: &OpenFile, state: &mut State) -> Result<()> {
+        // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it open still reads
+        // what was written.
+        if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) {
+            return Ok(());
+        }
         let result = match &state.content {
             Content::Draft(draft) if draft.dirty => self.commit_content(file, state).await,
             Content::Copying(_) => return Ok(()),
@@ -191,13 +196,7 @@ impl Fs {
     }
 
     async fn commit_content(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        let blob = match self.tree.blob(file.ino) {
-            Ok(blob) => blob,
-            // Deleted while open: its content has nowhere to go and must not come back under the name. Whoever has it open still
-            // reads what was written.
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let blob = self.tree.blob(file.ino)?;
         let base = state.version.clone();
         let mut settings = self.settings(&blob, base.as_deref(), &state.change);
         if let Some(base) = &base {
@@ -357,7 +356,7 @@ fn content_type(path: &crate::path::BlobPath) -> String {
 pub(super) fn draft_of(state: &mut State) -> Result<&mut Draft> {
     if let Content::Clean = state.content {
         let size = state.version.as_ref().map_or(0, |version| version.properties.size);
-        state.content = Content::Draft(Draft::new(Rope::of_base(size)));
+        state.content = Content::Draft(Box::new(Draft::new(Rope::of_base(size))));
     }
     match &mut state.content {
         Content::Draft(draft) => Ok(draft),

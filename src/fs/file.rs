@@ -146,7 +146,7 @@ impl Fs {
         let file = self.acquire(&view).await;
         let asked = AttrChange { mode: Some(mode), ..Default::default() };
         let mut state = file.state.lock().await;
-        state.content = Content::Draft(Draft::empty());
+        state.content = Content::Draft(Box::new(Draft::empty()));
         // A mode that cannot be kept is no reason to refuse a file.
         state.change = asked.admit(&self.attr_of(&view), self.config.permissions).unwrap_or_default();
         file.show(&state);
@@ -288,7 +288,8 @@ impl Fs {
     }
 
     /// chmod, chown and utimens that change something. A process that has the file open for writing gets it stored with its next
-    /// flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the two calls it was.)
+    /// flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the two calls it was.) What
+    /// has no name any more keeps it only as long as it is open.
     pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
         if let Some(file) = self.handles.of_ino(view.ino) {
             let mut state = file.state.lock().await;
@@ -297,7 +298,7 @@ impl Fs {
                 Content::Draft(draft) => draft.dirty,
                 Content::Copying(_) => true,
             };
-            if stored_later || file.is_written_by(caller) {
+            if stored_later || file.is_written_by(caller) || !view.linked {
                 state.change.merge(change);
                 file.show(&state);
                 return Ok(());

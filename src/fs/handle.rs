@@ -26,7 +26,7 @@ pub enum Content {
     /// Nothing: the service has it all.
     Clean,
     /// Written to, truncated or created here.
-    Draft(Draft),
+    Draft(Box<Draft>),
     /// The destination of a whole copy that is not yet settled.
     Copying(Copying),
 }

@@ -123,13 +123,7 @@ fn each_segment(rope: &Rope, committed: &[store::Block], limits: &Limits) -> Vec
             }
             Segment::Staged { id, len } => plan.push((whole, Block::Staged(id.clone(), *len))),
             Segment::Buffer(_) => send(&mut plan, whole, limits),
-            Segment::Zero(len) if *len <= FEW_ZEROS => send(&mut plan, whole, limits),
-            Segment::Zero(len) => {
-                let size = len.div_ceil(ZERO_BLOCKS).next_multiple_of(MIB).min(LARGEST_ZERO_BLOCK);
-                let rest = whole.start + len / size * size;
-                plan.push((whole.start..rest, Block::Zeros { len: size, count: len / size }));
-                send(&mut plan, rest..whole.end, limits);
-            }
+            Segment::Zero(_) => zeros(&mut plan, whole, limits),
         }
     }
     plan
@@ -174,6 +168,19 @@ fn send(plan: &mut Vec<Placed>, mut range: Range<u64>, limits: &Limits) {
     }
 }
 
+/// Adds zeros: many of one block, what is left of smaller ones, the rest like other bytes.
+fn zeros(plan: &mut Vec<Placed>, mut range: Range<u64>, limits: &Limits) {
+    while range.end - range.start > FEW_ZEROS {
+        let length = range.end - range.start;
+        let len = length.div_ceil(ZERO_BLOCKS).next_multiple_of(MIB).min(LARGEST_ZERO_BLOCK);
+        let count = length / len;
+        let end = range.start + len * count;
+        plan.push((range.start..end, Block::Zeros { len, count }));
+        range.start = end;
+    }
+    send(plan, range, limits);
+}
+
 fn with_gaps_read(plan: Vec<Placed>, limits: &Limits) -> Vec<Placed> {
     let mut joined: Vec<Placed> = Vec::with_capacity(plan.len());
     for (range, block) in plan {
@@ -197,7 +204,7 @@ type Next = fn(run: &Placed, next: &Placed) -> Option<Placed>;
 
 fn next_of_base((at, run): &Placed, (behind, next): &Placed) -> Option<Placed> {
     let (first, second) = (run.base()?, next.base()?);
-    (first.end == second.start).then(|| (at.start..behind.end, Block::Base(first.start..second.end)))
+    (first.end == second.start).then_some((at.start..behind.end, Block::Base(first.start..second.end)))
 }
 
 fn next_to_send((at, run): &Placed, (behind, next): &Placed) -> Option<Placed> {
@@ -285,7 +292,8 @@ mod tests {
             [
                 Block::Send(0..101),
                 Block::Zeros { len: size, count: zeros },
-                Block::Send(101 + zeros * size..10 * GIB + 1)
+                Block::Zeros { len: MIB, count: 1 },
+                Block::Send(101 + zeros * size + MIB..10 * GIB + 1)
             ]
         );
         rope.truncate(101 + MIB).unwrap();

@@ -79,6 +79,9 @@ impl BlockIds {
     }
 }
 
+/// Blocks that are in the service, as a block list names them, with their sizes.
+type Made = Vec<(BlockRef, Block)>;
+
 /// A range that the service copies into a block.
 pub struct Source<'a> {
     pub blob: &'a Blob,
@@ -97,7 +100,15 @@ impl Fs {
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         draft.reap(false).await?;
         while draft.full().is_some() || !draft.unsent.is_empty() {
-            let blob = self.tree.blob(file.ino)?;
+            let blob = match self.tree.blob(file.ino) {
+                Ok(blob) => blob,
+                Err(error) if error.is_not_found() && !draft.is_scattered() => return Ok(()),
+                Err(error) if error.is_not_found() => {
+                    let what = format!("{error}: without a name it has only memory, and that is full");
+                    return Err(Error::fs(libc::ENOSPC, what));
+                }
+                Err(error) => return Err(error),
+            };
             self.send_again(&blob, draft).await?;
             if let Some(start) = draft.full() {
                 self.stage(&blob, draft, state.version.as_deref(), start).await?;
@@ -169,9 +180,9 @@ impl Fs {
         ids: &BlockIds,
         base: Option<&Version>,
         plan: Vec<plan::Block>,
-    ) -> Result<Vec<(BlockRef, Block)>> {
+    ) -> Result<Made> {
         let mut zeros: HashMap<u64, BlockId> = HashMap::new();
-        let mut work: Vec<BoxFuture<'_, Result<Vec<(BlockRef, Block)>>>> = Vec::with_capacity(plan.len());
+        let mut work: Vec<BoxFuture<'_, Result<Made>>> = Vec::with_capacity(plan.len());
         for block in plan {
             work.push(match block {
                 plan::Block::Keep(id, range) => {
@@ -236,7 +247,7 @@ impl Fs {
         base: Option<&Version>,
         ids: &BlockIds,
         range: Range<u64>,
-    ) -> Result<Vec<(BlockRef, Block)>> {
+    ) -> Result<Made> {
         let Some(base) = base else { return Err(Error::fs(libc::EIO, "nothing is committed yet")) };
         let mut made = Vec::new();
         let mut start = range.start;
