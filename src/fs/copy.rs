@@ -312,10 +312,7 @@ impl Fs {
             tier: None,
             tags: self.tags_to_keep(&from, &source.properties).await?,
         };
-        self.start_copy(start).await.map_err(|error| match error.code() {
-            "BlobAlreadyExists" => Error::fs(libc::ESTALE, format!("{error} (it was created meanwhile)")),
-            _ => error,
-        })
+        self.start_copy(start).await
     }
 
     /// One slice of a copy: the bytes to report, at least 1.

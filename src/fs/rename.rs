@@ -426,7 +426,7 @@ impl Fs {
                 deleted.err()
             })
             .buffer_unordered(AT_ONCE)
-            .filter_map(async |failure| failure)
+            .filter_map(std::future::ready)
             .collect()
             .await;
         match failures.into_iter().next() {

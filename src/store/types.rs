@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::path::{BlobName, ContainerName};
+use crate::path::{BlobName, ContainerName, shown_as_text};
 
 /// An entity tag without its quotes; headers quote it and listings do not (§2).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -57,20 +57,6 @@ impl LeaseId {
     }
 }
 
-macro_rules! shown_as_text {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
 shown_as_text!(ETag, CopyId, LeaseId);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
