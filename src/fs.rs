@@ -54,7 +54,7 @@ pub use rename::RenameMode;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
-use crate::fs::tree::{AccountId, Heard, NodeView, Place, Tree};
+use crate::fs::tree::{AccountId, Heard, Link, NodeView, Place, Tree};
 use crate::path::ContainerName;
 use crate::store::Client;
 
@@ -167,7 +167,11 @@ impl Fs {
     async fn fresh(&self, ino: Ino) -> Result<NodeView> {
         let view = self.tree.view(ino)?;
         let open_here = self.handles.of_ino(ino).is_some_and(|file| file.is_dirty());
-        if view.kind == FileKind::Directory || !view.linked || open_here || view.known.age() < self.trust(view.kind) {
+        if view.kind == FileKind::Directory
+            || view.link != Link::Named
+            || open_here
+            || view.known.age() < self.trust(view.kind)
+        {
             return Ok(view);
         }
         let Ok(blob) = self.tree.blob(ino) else { return Ok(view) };
@@ -179,7 +183,7 @@ impl Fs {
             }
             Err(error) => {
                 if error.is_not_found() && !self.is_new(ino) {
-                    self.tree.unlink(view.parent, &view.name);
+                    self.tree.vanish(view.parent, &view.name, asked);
                     return Err(error);
                 }
                 if error.is_not_found() { Ok(view) } else { Err(error) }

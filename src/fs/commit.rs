@@ -26,7 +26,9 @@ use crate::fs::read::Version;
 use crate::fs::rope::{Cut, Rope, Segment};
 use crate::fs::stage::{BlockIds, Unsent};
 use crate::fs::tree::{Blob, Heard};
-use crate::store::{BlobProperties, BlobSettings, Block, BlockId, ContentHeaders, Metadata, Precondition, Written};
+use crate::store::{
+    BlobProperties, BlobSettings, Block, BlockId, ContentHeaders, ETag, Metadata, Precondition, Written,
+};
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
 pub const BLOCK: u64 = 8 * 1024 * 1024;
@@ -236,7 +238,7 @@ impl Fs {
             }
             _ => error,
         })?;
-        draft.dirty = false;
+        (draft.dirty, draft.touched) = (false, false);
         state.change = AttrChange::default();
         let mut properties = attr::just_written(size, settings, written);
         if let Some(base) = &base {
@@ -330,6 +332,25 @@ impl Fs {
         });
         self.tree.learn(file.ino, Heard::Blob(properties));
         file.show(state);
+    }
+
+    /// [`Fs::settle`] for a change of the version `stood_on`. If the file had another one, that change was made to another client's:
+    /// handles that have not seen it end with ESTALE.
+    pub(super) fn settle_on(
+        &self,
+        file: &OpenFile,
+        state: &mut State,
+        stood_on: &ETag,
+        properties: Arc<BlobProperties>,
+    ) {
+        if state.version.as_ref().is_some_and(|version| version.properties.etag != *stood_on) {
+            state.version = None;
+            // Bytes of a draft that is stored already stood on the version that is no more.
+            if matches!(&state.content, Content::Draft(draft) if !draft.dirty) {
+                state.content = Content::Clean;
+            }
+        }
+        self.settle(file, state, properties);
     }
 
     /// What a write of new content sends along: everything that the blob had, but for what described the old content.

@@ -15,7 +15,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
@@ -243,14 +243,16 @@ impl Fs {
             return self.copy_within(&output, offset_in, offset_out, len, caller).await;
         }
         let mut state = output.file.state.lock().await;
-        if let Content::Copying(copying) = &state.content {
-            if copying.granted == offset_out && offset_in == offset_out && !copying.complete() {
-                return self.grant(&output.file, &mut state, len, caller).await;
-            }
-            self.settle_copy(&output.file, &mut state, caller).await?;
+        if let Content::Copying(copying) = &state.content
+            && copying.granted == offset_out
+            && offset_in == offset_out
+            && !copying.complete()
+        {
+            return self.grant(&output.file, &mut state, len, caller).await;
         }
         // One file's lock at a time: another process may be copying the other way.
         drop(state);
+        drop(self.settled(&output.file, caller).await?);
         let source = self.clean_version(&input).await?;
         let mut state = output.file.state.lock().await;
         let size = source.properties.size;
@@ -343,36 +345,54 @@ impl Fs {
         Ok(copying.granted - granted)
     }
 
-    /// Waits for a copy onto the file, as flush does, so that the file can be written, read or copied on.
-    pub(super) async fn settle_copy(&self, file: &OpenFile, state: &mut State, caller: Caller) -> Result<()> {
-        let Content::Copying(copying) = &state.content else { return Ok(()) };
-        let job = copying.job.clone();
-        match self.wait_for_copy(&job, caller).await {
-            Ok(properties) => {
-                state.content = Content::Clean;
-                self.settle(file, state, properties);
-                Ok(())
-            }
-            Err(error) => {
-                if error.errno() != libc::EINTR {
-                    self.give_up_copy(file, state).await;
+    /// The state of a file once no copy onto it is pending, so that it can be written, read or copied on. The wait is outside the
+    /// lock: others may look, abort, open and read meanwhile.
+    pub(super) async fn settled<'a>(&self, file: &'a OpenFile, caller: Caller) -> Result<MutexGuard<'a, State>> {
+        loop {
+            let mut state = file.state.lock().await;
+            let Content::Copying(copying) = &state.content else { return Ok(state) };
+            let job = copying.job.clone();
+            match job.progress() {
+                Progress::Success(properties) => {
+                    state.content = Content::Clean;
+                    self.settle(file, &mut state, properties);
+                    return Ok(state);
                 }
-                Err(error)
+                Progress::Failed(error) => {
+                    self.give_up_copy(file, &mut state).await;
+                    return Err(error);
+                }
+                Progress::Pending(_) => drop(state),
+            }
+            match self.wait_for_copy(&job, caller).await {
+                Err(error) if error.errno() == libc::EINTR => return Err(error),
+                // How it ended is looked at under the lock.
+                _ => {}
             }
         }
     }
 
     /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
     pub(super) async fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
-        state.content = Content::Clean;
-        state.version = None;
+        let job = match std::mem::replace(&mut state.content, Content::Clean) {
+            Content::Copying(copying) => Some(copying.job),
+            _ => None,
+        };
         let now = async {
             let blob = self.tree.blob(file.ino)?;
             self.client(blob.account).blob_properties(&blob.path, None).await
         };
         match now.await {
-            Ok(properties) => self.settle(file, state, Arc::new(properties)),
+            Ok(properties) => {
+                let ours = |job: Arc<CopyJob>| properties.copy.as_ref().is_some_and(|copy| copy.id == job.id);
+                if !job.is_some_and(ours) {
+                    // Another client's: whoever has the file open here has not seen it.
+                    state.version = None;
+                }
+                self.settle(file, state, Arc::new(properties));
+            }
             Err(error) => {
+                state.version = None;
                 debug!(%error, "nothing is known of the destination of a copy that did not succeed");
                 self.tree.doubt(file.ino);
                 file.show(state);
@@ -401,15 +421,15 @@ impl Fs {
             self.give_up_copy(file, &mut state).await;
             return Ok(true);
         }
-        // The lock is not held while waiting: others may look, abort, read the state.
-        let ended = self.wait_for_copy(&job, caller).await;
-        if ended.as_ref().is_err_and(|error| error.errno() == libc::EINTR) {
-            self.abandon(file).await;
-            return ended.map(|_| true);
+        match self.settled(file, caller).await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                if error.errno() == libc::EINTR {
+                    self.abandon(file).await;
+                }
+                Err(error)
+            }
         }
-        let mut state = file.state.lock().await;
-        self.settle_copy(file, &mut state, caller).await?;
-        Ok(true)
     }
 
     /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.

@@ -23,6 +23,9 @@ use crate::fs::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Place};
 use crate::path::ContainerName;
 use crate::store::{BlobItem, BlobProperties, BlobSettings, DeleteSnapshots, ETag, ListBlobs, Precondition};
 
+/// PATH_MAX: a longer target could not be followed.
+const LONGEST_TARGET: u64 = 4096;
+
 impl Fs {
     /// Looks up a name and gives the kernel a reference to it.
     pub async fn lookup(&self, parent: Ino, name: &str) -> Result<Attr> {
@@ -49,7 +52,7 @@ impl Fs {
                 return self.tree.enter_listed(parent, &entry, anchor);
             }
             Listed::Absent => {
-                self.tree.unlink(parent, name);
+                self.tree.vanish(parent, name, Instant::now());
                 return Err(no_such(name));
             }
             Listed::Unknown => {}
@@ -121,18 +124,19 @@ impl Fs {
                 Err(error) => Err(error),
             }
         };
-        let below = async { Ok::<_, Error>(!self.first_below(&dir.subdirectory(name), 1).await?.is_empty()) };
+        let below =
+            async { Ok::<_, Error>(self.first_below(&dir.subdirectory(name), 1, Unseen::Ignored).await?.count() > 0) };
         if known.is_some_and(|view| view.kind != FileKind::Directory) {
             // It was a file a moment ago, and almost always is one still.
             if let Some(properties) = head.await? {
-                return Ok(Some((attr::kind_of(&properties.metadata), Heard::Blob(Arc::new(properties)))));
+                return Ok(Some((attr::kind_of(&properties), Heard::Blob(Arc::new(properties)))));
             }
             return Ok(below.await?.then_some((FileKind::Directory, Heard::Nothing)));
         }
         let (head, below) = tokio::try_join!(head, below)?;
         Ok(match (head, below) {
             (Some(properties), below) => {
-                let kind = attr::kind_of(&properties.metadata);
+                let kind = attr::kind_of(&properties);
                 if below && kind != FileKind::Directory {
                     warn!(blob = %blob.path, "a blob has the name of a directory: it is hidden by the directory");
                     Some((FileKind::Directory, Heard::Nothing))
@@ -146,22 +150,25 @@ impl Fs {
     }
 
     /// The first `count` blobs below a directory.
-    async fn first_below(&self, dir: &BlobDir, count: u32) -> Result<Vec<BlobItem>> {
+    async fn first_below(&self, dir: &BlobDir, count: u32, unseen: Unseen) -> Result<Below> {
         let client = self.client(dir.account);
         let mut marker: Option<String> = None;
-        let mut items = Vec::new();
+        let mut below = Below::default();
         loop {
             let list = ListBlobs {
                 prefix: &dir.prefix,
                 marker: marker.as_deref(),
                 max_results: Some(count),
+                snapshots: unseen == Unseen::Included,
+                uncommitted: unseen == Unseen::Included,
                 ..Default::default()
             };
             let page = client.list_blobs(&dir.container, &list).await?;
-            items.extend(page.items);
+            below.items.extend(page.items);
+            below.left_out += page.left_out;
             marker = page.next;
-            if items.len() as u32 >= count || marker.is_none() {
-                return Ok(items);
+            if below.count() >= count as usize || marker.is_none() {
+                return Ok(below);
             }
         }
     }
@@ -240,7 +247,8 @@ impl Fs {
             }
         }
         self.tree.unlink(parent, name);
-        self.keep_alive(parent, name).await
+        self.keep_alive(parent, name).await;
+        Ok(())
     }
 
     /// ENOTEMPTY unless nothing but a marker is in the directory.
@@ -255,10 +263,12 @@ impl Fs {
         if self.tree.children(view.ino).iter().any(|child| self.is_new(child.ino)) {
             return Err(not_empty());
         }
-        let mut below = self.first_below(dir, 2).await?;
-        match (below.pop(), below.is_empty()) {
-            (None, _) => Ok(None),
-            (Some(item), true) if item.name.as_str() == dir.prefix && item.properties.size == 0 => {
+        // With a container everything in it would go, also what no directory shows: uploads under way, names that no path can carry.
+        let unseen = if dir.prefix.is_empty() { Unseen::Included } else { Unseen::Ignored };
+        let mut below = self.first_below(dir, 2, unseen).await?;
+        match (below.count(), below.items.pop()) {
+            (0, _) => Ok(None),
+            (1, Some(item)) if item.name.as_str() == dir.prefix && item.properties.size == 0 => {
                 Ok(Some(item.properties.etag))
             }
             _ => Err(not_empty()),
@@ -270,9 +280,7 @@ impl Fs {
         let known = match view.properties() {
             Some(properties) => Some(properties.clone()),
             None => match self.client(marker.account).blob_properties(&marker.path, None).await {
-                Ok(properties) if attr::kind_of(&properties.metadata) == FileKind::Directory => {
-                    Some(Arc::new(properties))
-                }
+                Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => Some(Arc::new(properties)),
                 Ok(_) => None,
                 Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error),
@@ -295,7 +303,14 @@ impl Fs {
     }
 
     /// A directory that only its entries made does not vanish with the last of them: it gets a marker.
-    pub(super) async fn keep_alive(&self, dir: Ino, without: &str) -> Result<()> {
+    /// What took the last entry away has happened, so nothing here makes it fail.
+    pub(super) async fn keep_alive(&self, dir: Ino, without: &str) {
+        if let Err(error) = self.mark_if_empty(dir, without).await {
+            warn!(%error, "a directory that became empty could not be marked, and is gone");
+        }
+    }
+
+    async fn mark_if_empty(&self, dir: Ino, without: &str) -> Result<()> {
         let Ok(Place::Directory(place)) = self.tree.place(dir) else { return Ok(()) };
         let implicit = matches!(self.tree.view(dir)?.known.heard, Heard::Nothing);
         let Some(marker) = place.marker() else { return Ok(()) };
@@ -303,7 +318,7 @@ impl Fs {
         if dir == Ino::ROOT || !implicit || self.tree.has_sibling(dir, without) {
             return Ok(());
         }
-        if !self.first_below(&place, 1).await?.is_empty() {
+        if self.first_below(&place, 1, Unseen::Ignored).await?.count() > 0 {
             return Ok(());
         }
         match self.put_marker(&marker?, &AttrChange::default(), &Precondition::IfAbsent).await {
@@ -351,7 +366,8 @@ impl Fs {
             }
         }
         self.tree.unlink(parent, name);
-        self.keep_alive(parent, name).await
+        self.keep_alive(parent, name).await;
+        Ok(())
     }
 
     pub(super) fn snapshots_on_delete(&self) -> DeleteSnapshots {
@@ -375,7 +391,37 @@ impl Fs {
     /// readlink(2).
     pub async fn read_link(&self, ino: Ino) -> Result<bytes::Bytes> {
         let blob = self.tree.blob(ino)?;
-        Ok(self.client(blob.account).get_blob(&blob.path, None, None, None).await?.bytes)
+        let target =
+            self.client(blob.account).get_blob(&blob.path, None, Some(0..LONGEST_TARGET + 1), None).await?.bytes;
+        if target.len() as u64 > LONGEST_TARGET {
+            return Err(Error::fs(
+                libc::EIO,
+                format!("{} says that it is a symlink, but is too long for one", blob.path),
+            ));
+        }
+        Ok(target)
+    }
+}
+
+/// What is below a directory that a listing of it does not show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unseen {
+    Ignored,
+    /// Snapshots without a base, and blobs that were never committed.
+    Included,
+}
+
+/// The first blobs below a directory.
+#[derive(Default)]
+struct Below {
+    items: Vec<BlobItem>,
+    /// Blobs whose names no path can carry.
+    left_out: usize,
+}
+
+impl Below {
+    fn count(&self) -> usize {
+        self.items.len() + self.left_out
     }
 }
 

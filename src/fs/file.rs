@@ -20,8 +20,8 @@ use crate::fs::commit::{Draft, draft_of};
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::read::{Fetcher, Version};
 use crate::fs::rope::Piece;
-use crate::fs::tree::{Blob, Heard, Known, NodeView};
-use crate::store::{BlobType, CopyStatus};
+use crate::fs::tree::{Blob, Heard, Known, Link, NodeView};
+use crate::store::{BlobProperties, BlobType, CopyStatus, ETag};
 
 /// An opened file.
 pub struct Opened {
@@ -111,7 +111,7 @@ impl Fs {
             && let Err(error) = self.commit(file, &mut state).await
         {
             let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
-            error!(%name, %error, "what was written last is lost: it could not be stored, as close reported");
+            error!(%name, %error, "what was written last is lost: it could not be stored");
         }
         self.handles.done(file.ino);
         drop(state);
@@ -246,8 +246,7 @@ impl Fs {
     pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], mapped: bool, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
-        let mut state = file.state.lock().await;
-        self.settle_copy(file, &mut state, caller).await?;
+        let mut state = self.settled(file, caller).await?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
         let append = handle.access.append && !mapped;
         if !append {
@@ -265,8 +264,7 @@ impl Fs {
     /// truncate(2) and ftruncate(2).
     pub(super) async fn truncate(&self, ino: Ino, size: u64, writer: Option<Fh>, caller: Caller) -> Result<()> {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
-            let mut state = handle.file.state.lock().await;
-            self.settle_copy(&handle.file, &mut state, caller).await?;
+            let mut state = self.settled(&handle.file, caller).await?;
             handle.version(&state)?;
             return self.edit(&handle.file, &mut state, size, |draft| draft.truncate(size)).await;
         }
@@ -276,13 +274,13 @@ impl Fs {
         }
         self.refuse_writing(&view)?;
         let file = self.acquire(&view).await;
-        let mut state = file.state.lock().await;
         let done = async {
-            self.settle_copy(&file, &mut state, caller).await?;
+            let mut state = self.settled(&file, caller).await?;
             self.edit(&file, &mut state, size, |draft| draft.truncate(size)).await?;
             self.commit(&file, &mut state).await
         }
         .await;
+        let state = file.state.lock().await;
         self.let_go(&file, state).await;
         done
     }
@@ -298,24 +296,26 @@ impl Fs {
                 Content::Draft(draft) => draft.dirty,
                 Content::Copying(_) => true,
             };
-            if stored_later || file.is_written_by(caller) || !view.linked {
+            if stored_later || file.is_written_by(caller) || view.link != Link::Named {
                 state.change.merge(change);
                 file.show(&state);
                 return Ok(());
             }
         }
         let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
+        let stood_on = properties.etag.clone();
         let properties = self.store_attributes(view.ino, properties, &change).await?;
-        self.heard_anew(view.ino, properties).await;
+        self.heard_anew(view.ino, &stood_on, properties).await;
         Ok(())
     }
 
-    /// The blob has other properties now because this mount made it so; open handles follow.
-    pub(super) async fn heard_anew(&self, ino: Ino, properties: Arc<crate::store::BlobProperties>) {
+    /// The blob has other properties now because this mount made it so, of the version `stood_on`. Open handles follow, if that is the
+    /// version that they have.
+    pub(super) async fn heard_anew(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
         match self.handles.of_ino(ino) {
             Some(file) => {
                 let mut state = file.state.lock().await;
-                self.settle(&file, &mut state, properties);
+                self.settle_on(&file, &mut state, stood_on, properties);
             }
             None => self.tree.learn(ino, Heard::Blob(properties)),
         }
@@ -347,8 +347,7 @@ impl Fs {
     pub async fn fsync(&self, fh: Fh, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
-        let mut state = file.state.lock().await;
-        self.settle_copy(file, &mut state, caller).await?;
+        let mut state = self.settled(file, caller).await?;
         self.commit(file, &mut state).await?;
         handle.version(&state).map(drop)
     }
@@ -375,17 +374,18 @@ impl Fs {
         self.let_go(file, state).await;
     }
 
-    /// Everything that is not in the service yet is stored, for unmounting. The number of files for which that failed.
+    /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long keeps no other
+    /// from being stored. The number of files for which that failed.
     pub async fn flush_all(&self) -> usize {
-        let mut failed = 0;
-        for file in self.handles.open_files() {
-            let mut state = file.state.lock().await;
-            if let Err(error) = self.commit(&file, &mut state).await {
-                error!(%error, "cannot store a file that is open for writing");
-                failed += 1;
+        let flushes = self.handles.open_files().into_iter().map(|file| async move {
+            let done = self.commit(&file, &mut *file.state.lock().await).await;
+            if let Err(error) = &done {
+                let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+                error!(%name, %error, "cannot store a file that is open for writing");
             }
-        }
-        failed
+            usize::from(done.is_err())
+        });
+        futures_util::future::join_all(flushes).await.into_iter().sum()
     }
 }
 

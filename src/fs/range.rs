@@ -72,8 +72,7 @@ impl Fs {
         caller: Caller,
     ) -> Result<u64> {
         let file = &handle.file;
-        let mut state = file.state.lock().await;
-        self.settle_copy(file, &mut state, caller).await?;
+        let mut state = self.settled(file, caller).await?;
         handle.version(&state)?;
         self.make_room(file, &mut state).await?;
         let range = from..from.saturating_add(len);
@@ -116,8 +115,7 @@ impl Fs {
         };
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
-        let mut state = file.state.lock().await;
-        self.settle_copy(file, &mut state, caller).await?;
+        let mut state = self.settled(file, caller).await?;
         handle.version(&state)?;
         self.make_room(file, &mut state).await?;
         let size = draft_of(&mut state)?.rope.len();

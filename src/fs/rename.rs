@@ -78,7 +78,8 @@ impl Fs {
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
             _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await?,
         }
-        self.keep_alive(from.0, from.1).await
+        self.keep_alive(from.0, from.1).await;
+        Ok(())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -100,7 +101,12 @@ impl Fs {
             match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), caller).await {
                 Ok(properties) => {
                     self.tree.rename(from.0, from.1, to.0, to.1);
-                    self.heard_anew(source.ino, properties).await;
+                    self.heard_anew(
+                        source.ino,
+                        &source.properties().map(|p| p.etag.clone()).unwrap_or(properties.etag.clone()),
+                        properties,
+                    )
+                    .await;
                     return Ok(());
                 }
                 Err(error) if error.code() == "BlobAlreadyExists" && mode == RenameMode::NoReplace => {
@@ -454,7 +460,10 @@ impl Fs {
                 _ => None,
             };
             match name.and_then(|name| copies.get(&name)) {
-                Some(copy) => self.heard_anew(node.ino, copy.clone()).await,
+                Some(copy) => {
+                    let stood_on = node.properties().map_or_else(|| copy.etag.clone(), |p| p.etag.clone());
+                    self.heard_anew(node.ino, &stood_on, copy.clone()).await;
+                }
                 None if node.kind != FileKind::Directory => self.tree.doubt(node.ino),
                 None => {}
             }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 mod table;
 
+pub use table::Link;
 use table::{Listing, Node, Table};
 
 use crate::error::{Error, Result};
@@ -111,7 +112,7 @@ pub struct NodeView {
     pub name: Arc<str>,
     pub kind: FileKind,
     pub known: Known,
-    pub linked: bool,
+    pub link: Link,
 }
 
 impl NodeView {
@@ -161,10 +162,11 @@ impl Tree {
             listing: None,
             children: HashMap::new(),
             absent: HashMap::new(),
+            gone: HashMap::new(),
             removals: 0,
             lookups: 1,
             opens: 0,
-            linked: true,
+            link: Link::Named,
         };
         let table = Table { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, listed: VecDeque::new() };
         Self { table: Mutex::new(table), ttl }
@@ -230,11 +232,9 @@ impl Tree {
     /// The service was asked for the name at `asked` and has nothing under it. What came into being here since stays.
     pub fn remember_absence(&self, parent: Ino, name: &str, asked: Instant) {
         let mut table = self.lock();
-        let child = table.nodes.get(&parent).and_then(|node| table.nodes.get(node.children.get(name)?));
-        if child.is_some_and(|child| child.known.at > asked) {
+        if !table.vanish(parent, name, asked) {
             return;
         }
-        table.unlink(parent, name);
         let Some(node) = table.nodes.get_mut(&parent) else { return };
         if node.absent.len() >= MOST_ABSENT {
             node.absent.retain(|_, asked| asked.elapsed() < self.ttl);
@@ -279,19 +279,22 @@ impl Tree {
         let mut table = self.lock();
         table.node(parent)?;
         let ino = table.reserve(parent, name, kind);
-        Ok(table.enter(ino, parent, name.into(), kind, known, anchor))
+        table.enter(ino, parent, name.into(), kind, known, anchor)
     }
 
     /// Enters a listed entry under the inode number that was reserved for it.
     pub fn enter_listed(&self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
+        self.lock().enter_listed(parent, entry, anchor)
+    }
+
+    /// [`Tree::enter_listed`] for an entry that the kernel gets at once: the node is referred to before anybody can drop it.
+    pub fn enter_sent(&self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
         let mut table = self.lock();
-        table.node(parent)?;
-        let known = Known { heard: entry.heard.clone(), at: entry.at };
-        let ino = match table.nodes[&parent].children.get(&entry.name) {
-            Some(ino) if table.nodes.get(ino).is_some_and(|node| node.kind == entry.kind) => *ino,
-            _ => entry.ino,
-        };
-        Ok(table.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor))
+        let view = table.enter_listed(parent, entry, anchor)?;
+        if let Some(node) = table.nodes.get_mut(&view.ino) {
+            node.lookups += 1;
+        }
+        Ok(view)
     }
 
     /// The inode number that a name has or would get.
@@ -318,18 +321,20 @@ impl Tree {
         let Some(node) = table.nodes.get_mut(&ino) else { return };
         // A moment that is older than any TTL; a machine that booted less than that ago has none, and asks all the same.
         node.known.at = Instant::now().checked_sub(Duration::from_secs(86_400)).unwrap_or(node.known.at);
-        let (parent, name) = (node.parent, node.name.clone());
-        if let Some(listing) = table.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
-            listing.entries.remove(&name);
-        }
+        let parent = node.parent;
         if let Some(node) = table.nodes.get_mut(&parent) {
             node.listing = None;
         }
     }
 
-    /// The name is gone: from the directory, its listing, and from the node that had it.
+    /// The name was removed here: from the directory, its listing, and from the node that had it.
     pub fn unlink(&self, parent: Ino, name: &str) {
-        self.lock().unlink(parent, name);
+        self.lock().unlink(parent, name, Link::Removed);
+    }
+
+    /// The service, asked at `asked`, has nothing under the name any more.
+    pub fn vanish(&self, parent: Ino, name: &str, asked: Instant) {
+        self.lock().vanish(parent, name, asked);
     }
 
     /// The node at the old name gets the new one; a node that had the new name loses it.
@@ -338,7 +343,7 @@ impl Tree {
         if (parent, name) == (new_parent, new_name) {
             return;
         }
-        table.unlink(new_parent, new_name);
+        table.unlink(new_parent, new_name, Link::Removed);
         let entry = table
             .nodes
             .get_mut(&parent)
@@ -346,11 +351,10 @@ impl Tree {
             .and_then(|listing| listing.entries.remove(name));
         let Some(ino) = table.nodes.get_mut(&parent).and_then(|node| node.children.remove(name)) else { return };
         let new_name: Arc<str> = new_name.into();
-        if let Some(node) = table.nodes.get_mut(&parent) {
-            node.removals += 1;
-        }
+        table.depart(parent, name);
         if let Some(node) = table.nodes.get_mut(&new_parent) {
             node.absent.remove(&new_name);
+            node.gone.remove(&new_name);
             node.children.insert(new_name.clone(), ino);
             if let (Some(listing), Some(entry)) = (node.listing.as_mut(), entry) {
                 listing.entries.insert(new_name.clone(), Entry { name: new_name.clone(), ..entry });
@@ -370,24 +374,22 @@ impl Tree {
         if entries.len() > LARGEST_KEPT_LISTING {
             return;
         }
+        let entries = entries.iter().map(|entry| (entry.name.clone(), entry.clone())).collect();
         let mut table = self.lock();
-        while let Some(oldest) = table.listed.front().copied() {
-            let expired = table
-                .nodes
-                .get(&oldest)
-                .is_none_or(|node| node.listing.as_ref().is_none_or(|listing| listing.taken.elapsed() >= self.ttl));
-            if !expired {
-                break;
-            }
+        while let Some((oldest, at)) = table.listed.front().copied()
+            && at.elapsed() >= self.ttl
+        {
             table.listed.pop_front();
-            if let Some(node) = table.nodes.get_mut(&oldest) {
+            // It may have been listed again since.
+            if let Some(node) = table.nodes.get_mut(&oldest)
+                && node.listing.as_ref().is_some_and(|listing| listing.taken == at)
+            {
                 node.listing = None;
             }
         }
         if let Some(node) = table.nodes.get_mut(&dir) {
-            let entries = entries.iter().map(|entry| (entry.name.clone(), entry.clone())).collect();
             node.listing = Some(Listing { taken, entries });
-            table.listed.push_back(dir);
+            table.listed.push_back((dir, taken));
         }
     }
 

@@ -233,6 +233,8 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// `BlobPrefix` names, each ending in the delimiter. Always empty for containers and flat listings.
     pub prefixes: Vec<String>,
+    /// Rows whose names no path can carry. They are there, and must not be taken for nothing.
+    pub left_out: usize,
     pub next: Option<String>,
 }
 

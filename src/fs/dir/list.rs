@@ -20,8 +20,8 @@ use crate::fs::handle::{DirHandle, Fh};
 use crate::fs::tree::{BlobDir, Entry, Heard, Known, Place};
 use crate::store::{BlobItem, ListBlobs, Page};
 
-/// Entries with attributes that are made for one answer: about what fits into the kernel's largest buffer.
-const MOST_PLUS: usize = 512;
+/// Entries that are made for one answer: about what fits into the kernel's largest buffer.
+const MOST: usize = 512;
 
 /// Entries of a directory as far as they are listed.
 #[derive(Default)]
@@ -83,30 +83,40 @@ impl Fs {
             name: name.into(),
             offset,
         });
-        let listed = stream.entries.iter().skip(index).zip(index as u64 + 3..).map(|(entry, offset)| DirEntry {
-            ino: entry.ino,
-            kind: entry.kind,
-            name: entry.name.clone(),
-            offset,
-        });
+        let listed = stream
+            .entries
+            .iter()
+            .skip(index)
+            .take(MOST)
+            .zip(index as u64 + 3..)
+            .map(|(entry, offset)| DirEntry { ino: entry.ino, kind: entry.kind, name: entry.name.clone(), offset });
         Ok(dots.skip(offset as usize).chain(listed).collect())
     }
 
     /// [`Fs::read_dir`] with attributes. Every entry but the dots is answered by one [`Fs::entry_sent`].
     pub async fn read_dir_plus(&self, fh: Fh, offset: u64) -> Result<Vec<(DirEntry, Attr)>> {
-        let entries = self.read_dir(fh, offset).await?;
         let handle = self.handles.dir(fh)?;
+        let mut entries = self.read_dir(fh, offset).await?;
+        // An empty answer is the end of the directory: if all that was listed here has been removed since, there may be more.
+        while let Some(last) = entries.last().map(|entry| entry.offset) {
+            let answers = self.with_attributes(&handle, entries).await?;
+            if !answers.is_empty() {
+                return Ok(answers);
+            }
+            entries = self.read_dir(fh, last).await?;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn with_attributes(&self, handle: &DirHandle, entries: Vec<DirEntry>) -> Result<Vec<(DirEntry, Attr)>> {
         let stream = handle.stream.lock().await;
         let mut answers = Vec::new();
-        for entry in entries.into_iter().take(MOST_PLUS) {
+        for entry in entries {
             let view = match (entry.offset as usize).checked_sub(3).and_then(|index| stream.entries.get(index)) {
                 Some(listed) => {
                     let anchor = self.anchor_of(handle.ino, &listed.name)?;
-                    let view = self.tree.enter_listed(handle.ino, listed, anchor)?;
-                    // Counted before it is sent, so that it stays until then. A node that is gone already was never sent.
-                    if !self.tree.looked_up(view.ino) {
-                        break;
-                    }
+                    // A name that was removed since it was listed is left out.
+                    let Ok(view) = self.tree.enter_sent(handle.ino, listed, anchor) else { continue };
                     view
                 }
                 None => self.tree.view(entry.ino)?,
@@ -174,7 +184,7 @@ impl Fs {
     ) -> Result<Option<String>> {
         let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
         let asked = Instant::now();
-        let Page { items, prefixes, next } = self.client(dir.account).list_blobs(&dir.container, &list).await?;
+        let Page { items, prefixes, next, .. } = self.client(dir.account).list_blobs(&dir.container, &list).await?;
         let below = |name: &str| name.strip_prefix(&dir.prefix).map(str::to_owned);
         let directories: HashSet<String> =
             prefixes.iter().filter_map(|prefix| below(prefix.strip_suffix('/')?)).collect();
@@ -191,7 +201,7 @@ impl Fs {
         for (item, asked) in std::mem::take(&mut stream.undecided).into_iter().chain(fresh) {
             // The directory's own `dir/` marker has no name here.
             let Some(name) = below(item.name.as_str()).filter(|name| !name.is_empty()) else { continue };
-            let kind = attr::kind_of(&item.properties.metadata);
+            let kind = attr::kind_of(&item.properties);
             if kind != FileKind::Directory && directories.contains(&name) {
                 warn!(blob = %item.name, "a blob has the name of a directory: it is hidden by the directory");
                 continue;
