@@ -26,8 +26,12 @@ use crate::fs::attr::{Attr, AttrChange, FileKind, Ino, SetTime};
 use crate::fs::caller::Caller;
 use crate::fs::handle::Fh;
 use crate::fs::{DirEntry, Fs, RenameMode};
+use crate::fuse::first_copy::FirstCopy;
 
+mod first_copy;
 mod ioctl;
+
+pub use first_copy::make_first_copy;
 
 /// Largest write that the kernel sends, bytes. Larger ones cost fewer round trips; this is where the gain ends.
 const LARGEST_WRITE: u32 = 1024 * 1024;
@@ -38,6 +42,7 @@ const BACKGROUND: u16 = 64;
 pub struct Adapter {
     fs: Arc<Fs>,
     runtime: Handle,
+    first_copy: FirstCopy,
 }
 
 /// What a request was, for its line in the log.
@@ -108,7 +113,7 @@ refuse!(
 impl Adapter {
     /// `runtime` runs the work of all requests.
     pub fn new(fs: Arc<Fs>, runtime: Handle) -> Self {
-        Self { fs, runtime }
+        Self { fs, runtime, first_copy: FirstCopy::default() }
     }
 
     /// Does the work of a request on the runtime and answers it.
@@ -230,6 +235,9 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if let Some(attr) = self.first_copy.lookup(parent, name) {
+            return reply.entry(&first_copy::TTL, &attr, Generation(0));
+        }
         let call = Call::new("lookup", request, parent).on(name);
         let name = text(name);
         self.run(call, reply, async move |fs| fs.lookup(Ino(parent.0), &name?).await, Self::answer_entry);
@@ -240,6 +248,9 @@ impl Filesystem for Adapter {
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        if self.first_copy.is(ino) {
+            return reply.attr(&first_copy::TTL, &first_copy::attr());
+        }
         let call = Call::new("getattr", request, ino);
         self.run(call, reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
     }
@@ -360,6 +371,9 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.first_copy.is(ino) {
+            return reply.opened(FileHandle(0), FopenFlags::empty());
+        }
         let (call, caller) = (Call::new("open", request, ino), caller(request));
         self.run(
             call,
@@ -443,6 +457,9 @@ impl Filesystem for Adapter {
     }
 
     fn flush(&self, request: &Request, ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+        if self.first_copy.is(ino) {
+            return reply.ok();
+        }
         let (call, caller) = (Call::new("flush", request, ino), caller(request));
         self.run(call, reply, async move |fs| fs.flush(Fh(fh.0), caller).await, |_, reply, ()| reply.ok());
     }
@@ -649,6 +666,10 @@ impl Filesystem for Adapter {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        if self.first_copy.is(ino_in) {
+            self.first_copy.asked();
+            return reply.error(Errno::EIO);
+        }
         let (call, caller) = (Call::new("copy_file_range", request, ino_in), caller(request));
         let (from, to) = ((Fh(fh_in.0), offset_in), (Fh(fh_out.0), offset_out));
         self.run_with(

@@ -413,3 +413,54 @@ os.fsync(f)",
     expected[MIB..MIB + 6].copy_from_slice(b"middle");
     assert!(world.stored("f") == expected);
 }
+
+/// fsx: random changes of one file by every means that the kernel has, each read judged against memory. Operations up to 64 KiB in a
+/// file of 256 KiB, and up to 12 MiB in one of 40 MB, where blocks go out while it is written.
+#[test]
+#[ignore = "takes minutes, and installs fsx"]
+fn fsx_finds_no_mismatch() {
+    let fsx = fsx();
+    for (flen, max, operations) in [(256 << 10, 64 << 10, 200_000), (40_000_000, 12_000_000, 2_000)] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fsx.toml");
+        let settings = format!(
+            "flen = {flen}\nnomsyncafterwrite = true\n[opsize]\nmax = {max}\n[weights]\nclose_open = 2\ntruncate = 4\n\
+             write = 10\nread = 10\nmapwrite = 6\nmapread = 6\nfsync = 0.5\nfdatasync = 0.5\nposix_fallocate = 3\n\
+             punch_hole = 3\nsendfile = 2\ncopy_file_range = 8\n"
+        );
+        std::fs::write(&config, settings).unwrap();
+        let world = World::new();
+        let runs: Vec<_> = (1..=3)
+            .map(|seed| {
+                std::process::Command::new(&fsx)
+                    .args(["-N", &operations.to_string(), "-S", &seed.to_string(), "-f"])
+                    .arg(&config)
+                    .arg("-P")
+                    .arg(dir.path())
+                    .arg(world.here().join(format!("fsx{seed}")))
+                    .stdout(std::process::Stdio::piped())
+                    .stderr(std::process::Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for (seed, run) in (1..).zip(runs) {
+            let output = run.wait_with_output().unwrap();
+            let text = [output.stdout, output.stderr].concat();
+            assert!(output.status.success(), "seed {seed}: {}", String::from_utf8_lossy(&text));
+        }
+    }
+}
+
+/// The program, installed if it is not there.
+fn fsx() -> std::path::PathBuf {
+    let tools = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
+    let fsx = tools.join("bin/fsx");
+    if !fsx.exists() {
+        let mut cargo = std::process::Command::new("cargo");
+        let done =
+            cargo.args(["install", "--locked", "fsx", "--version", "0.3.2", "--root"]).arg(&tools).status().unwrap();
+        assert!(done.success(), "cargo install fsx");
+    }
+    fsx
+}

@@ -36,6 +36,9 @@ pub const BLOCK: u64 = 8 * 1024 * 1024;
 const BLOCKS_PER_SIZE: usize = 5_000;
 /// The largest block: [`crate::fs::stage::UPLOADS`] of them are in memory at once.
 const LARGEST_BLOCK: u64 = 64 * 1024 * 1024;
+/// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A longer one
+/// takes three requests then, but sends only what is new.
+const SENT_AGAIN: u64 = 256 * 1024;
 /// Bytes that a draft holds in memory, in Buffers that are too short to be sent one by one, before it is committed.
 const MOST_BUFFERED: u64 = 64 * 1024 * 1024;
 /// Segments of a draft before it is committed: each is a request or an entry of the block list.
@@ -215,8 +218,11 @@ impl Fs {
         {
             let written = self.client(blob.account).put_blob(&blob.path, bytes, &settings, &precondition).await;
             if written.is_ok() {
-                // It has no block list, and bytes in memory stay there: what is written after them may be sent with them.
+                // It has no block list now.
                 draft.base_blocks = Some(Vec::new());
+                if size > SENT_AGAIN {
+                    draft.rope = Rope::of_base(size);
+                }
             }
             written
         } else {

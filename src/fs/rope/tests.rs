@@ -99,11 +99,12 @@ impl World {
                 self.put(range.start, &vec![0; len as usize]);
             }
             Op::Base(at, from, len) => {
-                if self.rope.may_replace(at..at + len).is_err() {
+                // What a commit makes of the base is not what the range names.
+                if self.rope.staged_blocks() > 0 {
                     self.commit();
                 }
-                let from = from.min(self.base.len() as u64);
-                let range = from..(from + len).min(self.base.len() as u64);
+                let size = self.base.len() as u64;
+                let range = from.min(size)..(from + len).min(size);
                 if range.is_empty() {
                     return;
                 }
