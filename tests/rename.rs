@@ -175,6 +175,53 @@ fn a_delete_that_is_refused_leaves_both_names_as_they_were() {
 }
 
 #[test]
+fn a_delete_that_may_have_happened_leaves_the_copy() {
+    // Answered 500 on every try, the last time after its effect.
+    let world = World::new();
+    world.put("a", "precious");
+    world.store.add_fault(fault(r#"{"operation":"DeleteBlob","status":500,"count":2}"#));
+    world.store.add_fault(fault(r#"{"operation":"DeleteBlob","status":500,"after":true}"#));
+    world.ok("mv a b");
+    assert_eq!(world.stored("b"), "precious");
+    assert!(!world.is_stored("a"));
+    // mv asks twice. The same, but nobody can look; and a delete without effect, which might still come.
+    for (after, looks) in [(true, 500), (false, 500), (false, 200)] {
+        let world = World::new();
+        world.put("a", "precious");
+        world.store.add_fault(fault(&format!(
+            r#"{{"operation":"DeleteBlob","status":500,"after":{after},"count":100,"blob_prefix":"a"}}"#
+        )));
+        world.ok("ls -l");
+        if looks == 500 {
+            world
+                .store
+                .add_fault(fault(r#"{"operation":"GetBlobProperties","status":500,"count":100,"blob_prefix":"a"}"#));
+        }
+        let ran = world.sh("mv a b");
+        world.store.clear_faults();
+        assert_eq!(world.stored("b"), "precious", "{after} {looks} {ran:?}");
+        assert!(looks == 500 && after || ran.code == Some(1), "{after} {looks} {ran:?}");
+        assert_eq!(world.is_stored("a"), !after);
+    }
+}
+
+#[test]
+fn a_refusal_after_a_lost_answer_is_not_taken_for_the_whole_truth() {
+    // The first try deletes and is not answered; then another client has the name.
+    let world = World::new();
+    world.put("a", "precious");
+    world.store.add_fault(fault(r#"{"operation":"DeleteBlob","status":500,"after":true,"count":1}"#));
+    world.store.add_fault(fault(
+        r#"{"operation":"DeleteBlob","delay_ms":700,"status":412,"code":"ConditionNotMet","count":1}"#,
+    ));
+    let mv = world.start("mv a b");
+    eventually("the first try", || world.is_stored("b") && !world.is_stored("a"));
+    world.put("a", "theirs");
+    assert_eq!(mv.wait().code, Some(1));
+    assert_eq!((world.stored("a"), world.stored("b")), ("theirs".into(), "precious".into()));
+}
+
+#[test]
 fn a_leased_source_is_not_moved() {
     // C43: the delete is refused with 412 LeaseIdMissing.
     let world = World::new();

@@ -165,15 +165,24 @@ impl Fs {
         };
         let undo = replaces.is_none();
         let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, undo, caller).await?;
-        let Err(error) = self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await else {
-            return Ok(copy);
+        let error = match self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await {
+            Deletion::Deleted => return Ok(copy),
+            Deletion::Refused(error) if undo => {
+                self.take_back(&destination, &copy.etag).await;
+                error
+            }
+            Deletion::Refused(error) => {
+                error!(source = %blob.path, destination = %destination.path, %error,
+                       "renamed onto an existing blob, but the source could not be deleted: both have the content");
+                error
+            }
+            Deletion::Unknown(error) => {
+                error!(source = %blob.path, destination = %destination.path, %error,
+                       "copied, but whether the source was deleted is not known: the copy stays");
+                self.tree.doubt(source.ino);
+                return Err(error);
+            }
         };
-        if undo {
-            self.take_back(&destination, &copy.etag).await;
-        } else {
-            error!(source = %blob.path, destination = %destination.path, %error,
-                   "renamed onto an existing blob, but the source could not be deleted: both have the content");
-        }
         if error.code() == "SnapshotsPresent" {
             warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
         }
@@ -254,19 +263,23 @@ impl Fs {
     }
 
     /// Deletes the source of a proven copy.
-    async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Result<()> {
+    async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
         let client = self.client(source.account);
         let precondition = Precondition::IfMatch(etag.clone());
-        match client.delete_blob(&source.path, None, snapshots, &precondition, None).await {
-            Ok(()) => Ok(()),
+        let error = match client.delete_blob(&source.path, None, snapshots, &precondition, None).await {
+            Ok(()) => return Deletion::Deleted,
             // Somebody else deleted it, which is what was wanted.
-            Err(error) if error.is_not_found() => Ok(()),
-            // No answer: it may be gone all the same.
-            Err(error @ Error::Transport { .. }) => match client.blob_properties(&source.path, None).await {
-                Err(look) if look.is_not_found() => Ok(()),
-                _ => Err(error),
-            },
-            Err(error) => Err(error),
+            Err(error) if error.is_not_found() => return Deletion::Deleted,
+            // Another version is there, and no try before was lost: the client would have said so.
+            Err(error) if error.is_precondition_failed() => return Deletion::Refused(error),
+            Err(error) => error,
+        };
+        // After a time-out or a 5xx it may be gone all the same, now or in a moment. A refusal may follow a try that was not answered.
+        let refused = (400..500).contains(&error.status()) && error.status() != 408;
+        match client.blob_properties(&source.path, None).await {
+            Err(look) if look.is_not_found() => Deletion::Deleted,
+            Ok(found) if refused && found.etag == *etag => Deletion::Refused(error),
+            _ => Deletion::Unknown(error),
         }
     }
 
@@ -420,10 +433,12 @@ impl Fs {
         let failures: Vec<Error> = stream::iter(moves.iter().cloned())
             .map(|step| async move {
                 let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
-                if let Err(error) = &deleted {
-                    error!(source = %step.from.path, copy = %step.to.path, %error, "copied, but the source could not be deleted");
-                }
-                deleted.err()
+                let error = match deleted {
+                    Deletion::Deleted => return None,
+                    Deletion::Refused(error) | Deletion::Unknown(error) => error,
+                };
+                error!(source = %step.from.path, copy = %step.to.path, %error, "copied, but the source could not be deleted");
+                Some(error)
             })
             .buffer_unordered(AT_ONCE)
             .filter_map(std::future::ready)
@@ -460,6 +475,15 @@ impl Fs {
             }
         }
     }
+}
+
+/// How the delete of a source ended.
+enum Deletion {
+    Deleted,
+    /// The service refused, and the source is still there: the copy may be taken back.
+    Refused(Error),
+    /// The source may be gone, and then the copy is all there is.
+    Unknown(Error),
 }
 
 /// A blob of a directory that is renamed.
