@@ -53,6 +53,28 @@ fn rename_noreplace_is_decided_by_the_service() {
 }
 
 #[test]
+fn rename_noreplace_holds_in_its_second_try() {
+    // The source changed, and while that was found out another client made the new name.
+    let world = World::with(Setup { attr_ttl: std::time::Duration::from_millis(1), ..Default::default() });
+    world.put("a", "mine");
+    world
+        .store
+        .add_fault(fault(r#"{"operation":"CopyBlob","status":412,"code":"SourceConditionNotMet","delay_ms":500}"#));
+    world.reset_stats();
+    let rename = world.start(
+        "python3 -c 'import ctypes, os\n\
+         r = ctypes.CDLL(None, use_errno=True).renameat2(-100, b\"a\", -100, b\"b\", 1)\n\
+         print(r, os.strerror(ctypes.get_errno()))'",
+    );
+    // Nothing looks at `b` any more before the copy is answered.
+    eventually("a look at the new name", || world.stats().total >= 2);
+    std::thread::sleep(std::time::Duration::from_millis(250));
+    world.put("b", "theirs");
+    assert_eq!(rename.wait().stdout.trim(), "-1 File exists");
+    assert_eq!((world.stored("a"), world.stored("b")), ("mine".into(), "theirs".into()));
+}
+
+#[test]
 fn names_cannot_be_exchanged() {
     let world = World::new();
     world.put("a", "1");

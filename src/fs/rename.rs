@@ -51,7 +51,7 @@ impl Fs {
         let source = self.resolve(from.0, from.1).await?;
         let target = match self.resolve(to.0, to.1).await {
             Ok(target) if mode == RenameMode::NoReplace && target.ino != source.ino => {
-                return Err(Error::fs(libc::EEXIST, format!("{} exists", to.1)));
+                return Err(exists(to.1));
             }
             Ok(target) => Some(target),
             Err(error) if error.is_not_found() => None,
@@ -97,18 +97,19 @@ impl Fs {
         // Once more if somebody was faster: names have no handle that could be stale.
         for last_try in [false, true] {
             let source = self.resolve(from.0, from.1).await?;
-            match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), caller).await {
+            match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), mode, caller).await {
                 Ok(properties) => {
                     self.tree.rename(from.0, from.1, to.0, to.1);
                     self.heard_anew(source.ino, properties).await;
                     return Ok(());
                 }
                 Err(error) if error.code() == "BlobAlreadyExists" && mode == RenameMode::NoReplace => {
-                    return Err(Error::fs(libc::EEXIST, format!("{} exists", to.1)));
+                    return Err(exists(to.1));
                 }
                 Err(error) if error.is_precondition_failed() && !last_try => {
                     self.tree.doubt(source.ino);
                     target = match self.resolve(to.0, to.1).await {
+                        Ok(_) if mode == RenameMode::NoReplace => return Err(exists(to.1)),
                         Ok(target) => {
                             self.tree.doubt(target.ino);
                             Some(self.resolve(to.0, to.1).await?)
@@ -145,6 +146,7 @@ impl Fs {
         source: &NodeView,
         destination: Blob,
         target: Option<&NodeView>,
+        mode: RenameMode,
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
         let Some(properties) = source.properties().cloned() else {
@@ -159,11 +161,12 @@ impl Fs {
             // What is replaced cannot be brought back, so a delete that would be refused must be known before.
             self.refuse_snapshots(&blob).await?;
         }
-        let precondition = match replaces {
-            Some(replaced) => Precondition::IfMatch(replaced.etag.clone()),
-            None => Precondition::IfAbsent,
+        let precondition = match (mode, replaces) {
+            (RenameMode::Replace, Some(replaced)) => Precondition::IfMatch(replaced.etag.clone()),
+            // Whatever is believed of the target: the service decides.
+            (RenameMode::NoReplace, _) | (_, None) => Precondition::IfAbsent,
         };
-        let undo = replaces.is_none();
+        let undo = precondition == Precondition::IfAbsent;
         let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, undo, caller).await?;
         let error = match self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await {
             Deletion::Deleted => return Ok(copy),
@@ -475,6 +478,10 @@ impl Fs {
             }
         }
     }
+}
+
+fn exists(name: &str) -> Error {
+    Error::fs(libc::EEXIST, format!("{name} exists"))
 }
 
 /// How the delete of a source ended.
