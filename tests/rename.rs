@@ -155,6 +155,34 @@ fn ctrl_c_while_a_copy_is_pending_leaves_the_source() {
 }
 
 #[test]
+fn ctrl_c_at_the_moment_the_copy_ends_leaves_the_source_alone() {
+    // X12, X13
+    let world = World::new();
+    world.put("a", pattern(MIB));
+    world.hold_copies();
+    let mv = world.start("exec mv a b");
+    pending(&world, "b");
+    // By now the mount looks every second or two; the signal comes between the end and the next look.
+    std::thread::sleep(std::time::Duration::from_millis(1700));
+    steer(&world, CopyAction::Release);
+    mv.signal(libc::SIGINT);
+    assert_eq!(mv.wait().signal, Some(libc::SIGINT));
+    assert_eq!(world.stored("a"), pattern(MIB));
+    assert!(!world.is_stored("b"), "{:#?}", world.store.requests());
+}
+
+#[test]
+fn a_pending_copy_that_could_not_be_polled_is_aborted() {
+    let world = a_failed_move(|world| {
+        world.store.add_fault(fault(
+            r#"{"operation":"GetBlobProperties","status":403,"code":"AuthorizationFailure","blob_prefix":"b"}"#,
+        ));
+    });
+    assert!(!world.is_stored("b"));
+    assert_eq!(world.store.copies()[0].status, "aborted");
+}
+
+#[test]
 fn a_held_copy_that_is_released_completes_the_move() {
     // X1
     let world = World::new();

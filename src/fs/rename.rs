@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
-use crate::error::{CopyFailure, Error, Result};
+use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{FileKind, Ino};
 use crate::fs::caller::Caller;
@@ -23,7 +23,7 @@ use crate::fs::file::is_pending;
 use crate::fs::handle::Content;
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::path::BlobName;
-use crate::store::{BlobItem, BlobProperties, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
+use crate::store::{BlobItem, BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
 
 /// Copies and deletes at once in the rename of a directory.
 const AT_ONCE: usize = 32;
@@ -239,21 +239,43 @@ impl Fs {
             ),
             Err(error) => error,
         };
-        if failed.errno() == libc::EINTR {
-            self.abort_copy(destination, Some(&job.id)).await?;
-        }
-        // A destination that shows another id is somebody else's now.
-        let replaced = matches!(&failed, Error::Copy { failure: CopyFailure::Replaced { .. }, .. });
-        if undo && !replaced {
-            match self.client(destination.account).blob_properties(&destination.path, None).await {
-                Ok(now) if now.copy.as_ref().is_some_and(|c| c.id == job.id && c.status != CopyStatus::Pending) => {
-                    self.take_back(destination, &now.etag).await;
-                }
-                Ok(_) => warn!(destination = %destination.path, id = %job.id, "left as it is after a failed rename"),
-                Err(error) => warn!(destination = %destination.path, %error, "cannot look at it after a failed rename"),
-            }
+        if undo {
+            self.undo_copy(destination, &job.id).await;
+        } else if failed.errno() == libc::EINTR
+            && let Err(error) = self.abort_copy(destination, Some(&job.id)).await
+        {
+            debug!(destination = %destination.path, id = %job.id, %error, "no copy to abort");
         }
         Err(failed)
+    }
+
+    /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
+    /// shows another id is somebody else's by now.
+    async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
+        let client = self.client(destination.account);
+        for aborted in [false, true] {
+            let found = match client.blob_properties(&destination.path, None).await {
+                Ok(found) => found,
+                Err(error) if error.is_not_found() => return,
+                Err(error) => {
+                    warn!(destination = %destination.path, %id, %error, "cannot look at it after a failed rename");
+                    return;
+                }
+            };
+            match &found.copy {
+                Some(copy) if copy.id == *id && copy.status != CopyStatus::Pending => {
+                    return self.take_back(destination, &found.etag).await;
+                }
+                Some(copy) if copy.id == *id && !aborted => {
+                    // It may end before the abort arrives; the second look tells.
+                    if let Err(error) = client.abort_copy(&destination.path, id, None).await {
+                        debug!(destination = %destination.path, %id, %error, "cannot abort a copy");
+                    }
+                }
+                _ => break,
+            }
+        }
+        warn!(destination = %destination.path, %id, "left as it is after a failed rename");
     }
 
     /// Deletes a copy that is of no use any more.
