@@ -1,6 +1,6 @@
 //! mv deletes the source only when its copy is proven (tenet 1, M3).
 
-use blobcp::devstore::CopyAction;
+use blobcp::devstore::{CopyAction, PolicyChange};
 use blobcp::store::CopyStatus;
 
 mod common;
@@ -306,6 +306,19 @@ fn a_source_with_snapshots_is_not_moved_unless_allowed() {
             assert!(world.is_stored("a"));
         }
     }
+}
+
+#[test]
+fn snapshots_are_found_behind_an_empty_page() {
+    // §7
+    let world = World::new();
+    world.put("a", "content");
+    world.put("b", "old");
+    world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap();
+    world.store.change_policy(PolicyChange { empty_list_pages: Some(true), list_page: Some(1), ..Default::default() });
+    let ran = world.sh("mv a b");
+    assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
+    assert_eq!((world.stored("a"), world.stored("b")), ("content".into(), "old".into()));
 }
 
 #[test]

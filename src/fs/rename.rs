@@ -199,14 +199,28 @@ impl Fs {
         if self.config.delete_snapshots {
             return Ok(());
         }
-        let name = blob.path.name.as_str();
-        let list = ListBlobs { prefix: name, snapshots: true, max_results: Some(2), ..Default::default() };
-        let page = self.client(blob.account).list_blobs(&blob.path.container, &list).await?;
-        if page.items.iter().any(|item| item.name == blob.path.name && item.snapshot.is_some()) {
-            warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
-            return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", blob.path)));
+        let client = self.client(blob.account);
+        let mut marker: Option<String> = None;
+        // The blob's own rows come first, but a page may be short or empty and yet not be the last (§7).
+        loop {
+            let list = ListBlobs {
+                prefix: blob.path.name.as_str(),
+                marker: marker.as_deref(),
+                snapshots: true,
+                max_results: Some(2),
+                ..Default::default()
+            };
+            let page = client.list_blobs(&blob.path.container, &list).await?;
+            let (own, others): (Vec<_>, Vec<_>) = page.items.iter().partition(|item| item.name == blob.path.name);
+            if own.iter().any(|item| item.snapshot.is_some()) {
+                warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
+                return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", blob.path)));
+            }
+            marker = page.next;
+            if marker.is_none() || !others.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// The proven copy. When it ends otherwise and had `undo`, nothing of it is left.
