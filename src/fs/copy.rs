@@ -117,14 +117,16 @@ impl Fs {
             tags,
             lease: None,
         };
-        let started = client.copy_blob(&destination.path, &request).await?;
+        let mut started = client.copy_blob(&destination.path, &request).await?;
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
-        let progress = match (&version, started.status) {
-            (Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
+        let progress = match (started.found.take(), &version, started.status) {
+            // What the service was seen to have is worth more than what it should have.
+            (Some(found), _, _) => look(&destination, &started.id, *found),
+            (None, Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
             // All else is seen at the destination, also how long a source outside the mount is.
-            (None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
-            (Some(_), _) => Progress::Pending(0),
+            (None, None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
+            (None, Some(_), _) => Progress::Pending(0),
         };
         let total = match (&version, &progress) {
             (Some(source), _) => source.size,

@@ -373,6 +373,8 @@ pub struct CopyStarted {
     pub status: CopyStatus,
     pub etag: ETag,
     pub last_modified: SystemTime,
+    /// What the destination showed, when that had to be asked because the answer was lost.
+    pub found: Option<Box<BlobProperties>>,
 }
 
 /// Content of a blob with the properties that came in the same answer.
