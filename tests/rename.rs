@@ -451,6 +451,42 @@ fn open_files_follow_their_name() {
 }
 
 #[test]
+fn blocks_that_are_written_during_a_rename_go_to_the_new_name() {
+    for (name, from, to, renamed) in [("f", "f", "g", "g"), ("d/f", "d", "e", "e/f")] {
+        let world = World::new();
+        world.ok("mkdir d");
+        world.store.add_fault(fault(r#"{"operation":"CopyBlob","delay_ms":1500,"count":2}"#));
+        let writer = world.start(&format!(
+            "python3 -c '\nimport time\nf = open(\"{name}\", \"wb\", buffering=0)\nf.write(b\"x\" * 100)\n\
+             time.sleep(1)\nfor i in range(20): f.write(b\"y\" * (1 << 20))\nf.close()'"
+        ));
+        eventually("the first write", || world.here().join(name).metadata().is_ok_and(|file| file.len() == 100));
+        let mv = world.start(&format!("mv {from} {to}"));
+        let (mv, writer) = (mv.wait(), writer.wait());
+        assert_eq!((mv.code, writer.code), (Some(0), Some(0)), "{mv:?} {writer:?}");
+        assert_eq!(world.stored(renamed).len(), 100 + (20 << 20));
+        assert!(!world.is_stored(name));
+    }
+}
+
+#[test]
+fn what_is_made_in_a_directory_while_it_is_renamed_comes_along() {
+    let world = World::new();
+    tree(&world, 2);
+    world.store.add_fault(fault(r#"{"operation":"CopyBlob","delay_ms":1500,"count":4}"#));
+    let mut mv = world.start("mv d e");
+    eventually("the copies", || world.stats().requests("ListBlobs") > 0);
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    let d = world.here().join("d");
+    std::fs::write(d.join("late"), "late").unwrap();
+    assert!(!mv.has_ended());
+    assert_eq!(mv.wait().code, Some(0));
+    assert_eq!(world.stored("e/late"), "late");
+    assert!(!world.is_stored("d/late"));
+    assert_eq!(world.ok("cat e/late e/1; ls"), "latecontent 1e\n");
+}
+
+#[test]
 fn a_name_can_be_renamed_again_and_again() {
     // git and editors rename over the same name all the time.
     let world = World::new();

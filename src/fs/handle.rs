@@ -63,7 +63,7 @@ struct Face {
 
 pub struct OpenFile {
     pub ino: Ino,
-    pub state: tokio::sync::Mutex<State>,
+    pub state: Arc<tokio::sync::Mutex<State>>,
     face: Mutex<Face>,
     /// Who has it open for writing, one entry for each handle.
     writers: Mutex<Vec<Caller>>,
@@ -72,7 +72,8 @@ pub struct OpenFile {
 impl OpenFile {
     fn new(ino: Ino) -> Self {
         let state = State { content: Content::Clean, change: AttrChange::default(), version: None };
-        Self { ino, state: tokio::sync::Mutex::new(state), face: Mutex::default(), writers: Mutex::default() }
+        let state = Arc::new(tokio::sync::Mutex::new(state));
+        Self { ino, state, face: Mutex::default(), writers: Mutex::default() }
     }
 
     fn face(&self) -> MutexGuard<'_, Face> {

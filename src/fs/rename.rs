@@ -7,11 +7,13 @@
 //! A directory is every blob below it and its markers: all are copied, many at a time, and all copies are proven before the first
 //! source is deleted, so that a failure on the way leaves the tree whole. It is not atomic for onlookers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
+use tokio::sync::OwnedMutexGuard;
 use tracing::{debug, error, warn};
 
 use crate::error::{Error, Result};
@@ -20,13 +22,16 @@ use crate::fs::attr::{FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::copy::Start;
 use crate::fs::file::is_pending;
-use crate::fs::handle::Content;
+use crate::fs::handle::{Content, Handles, OpenFile, State};
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::path::BlobName;
 use crate::store::{BlobItem, BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
 
 /// Copies and deletes at once in the rename of a directory.
 const AT_ONCE: usize = 32;
+
+/// Longest wait for a file that turned up in a directory while that was renamed.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What renameat2(2) was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +98,8 @@ impl Fs {
         mode: RenameMode,
         caller: Caller,
     ) -> Result<()> {
-        self.commit_before_moving(source.ino).await?;
+        let mut held = Vec::new();
+        self.hold(&mut held, vec![source.ino]).await?;
         let mut target = target;
         // Once more if somebody was faster: names have no handle that could be stale.
         for last_try in [false, true] {
@@ -101,12 +107,9 @@ impl Fs {
             match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), mode, caller).await {
                 Ok(properties) => {
                     self.tree.rename(from.0, from.1, to.0, to.1);
-                    self.heard_anew(
-                        source.ino,
-                        &source.properties().map(|p| p.etag.clone()).unwrap_or(properties.etag.clone()),
-                        properties,
-                    )
-                    .await;
+                    let stood_on =
+                        source.properties().map_or_else(|| properties.etag.clone(), |moved| moved.etag.clone());
+                    self.tell(&mut held, source.ino, &stood_on, properties);
                     return Ok(());
                 }
                 Err(error) if error.code() == "BlobAlreadyExists" && mode == RenameMode::NoReplace => {
@@ -136,14 +139,53 @@ impl Fs {
         Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed", from.1)))
     }
 
-    /// What was written to an open file goes to its present name before it gets another.
-    async fn commit_before_moving(&self, ino: Ino) -> Result<()> {
-        let Some(file) = self.handles.of_ino(ino) else { return Ok(()) };
-        let mut state = file.state.lock().await;
-        if let Content::Copying(_) = state.content {
+    /// What was written to files goes to their present name before they get another, and nobody writes, opens or closes them until `held`
+    /// is dropped: a block that is staged under the old name could not be committed under the new one.
+    async fn hold<'a>(self: &'a Arc<Self>, held: &mut Vec<Held<'a>>, mut files: Vec<Ino>) -> Result<()> {
+        let first = held.len();
+        files.sort_unstable_by_key(|ino| ino.0);
+        for ino in files {
+            let file = self.handles.acquire(ino);
+            let state = match file.state.clone().try_lock_owned() {
+                Ok(state) => Some(state),
+                // In one order, so that two renames do not wait for each other; what comes on top may not wait for long.
+                Err(_) if first == 0 => Some(file.state.clone().lock_owned().await),
+                Err(_) => tokio::time::timeout(LATE, file.state.clone().lock_owned()).await.ok(),
+            };
+            match state {
+                Some(state) => held.push(Held { handles: &self.handles, file, state }),
+                None => {
+                    tokio::spawn(self.clone().let_go_later(file));
+                    return Err(Error::fs(libc::EBUSY, "a file was in use while its directory was renamed"));
+                }
+            }
+        }
+        if held[first..].iter().any(|held| matches!(held.state.content, Content::Copying(_))) {
             return Err(Error::fs(libc::EBUSY, "a copy onto it is pending"));
         }
-        self.commit(&file, &mut state).await
+        for Held { file, state, .. } in &mut held[first..] {
+            self.commit(file, state).await?;
+        }
+        Ok(())
+    }
+
+    /// Whoever closes the file meanwhile does not take himself for the last, and leaves to us what that one does.
+    async fn let_go_later(self: Arc<Self>, file: Arc<OpenFile>) {
+        let mut state = file.state.lock().await;
+        if self.handles.is_last(file.ino)
+            && let Err(error) = self.commit(&file, &mut state).await
+        {
+            error!(%error, "what was written last could not be stored");
+        }
+        self.handles.done(file.ino);
+    }
+
+    /// The blob of a node has a new name and so new properties; whoever has it open learns them.
+    fn tell(&self, held: &mut [Held<'_>], ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
+        match held.iter_mut().find(|held| held.file.ino == ino) {
+            Some(Held { file, state, .. }) => self.settle_on(file, state, stood_on, properties),
+            None => self.tree.learn(ino, Heard::Blob(properties)),
+        }
     }
 
     /// Copies a blob to its new name, proves the copy, deletes the source.
@@ -348,15 +390,91 @@ impl Fs {
         if let Some(target) = target {
             self.refuse_unless_empty(target, &new).await?;
         }
-        for node in self.tree.descendants(source.ino) {
-            self.commit_before_moving(node.ino).await?;
+        let mut held = Vec::new();
+        let files = self.not_held(source.ino, &held);
+        self.hold(&mut held, files).await?;
+        let began = Instant::now();
+        let mut moves = self.moves(&old, source, &new, target).await?;
+        let mut copies = self.copy_all(&moves, caller).await?;
+        // What came into being meanwhile comes along. From the last look to the new name nothing is waited for, so nothing can slip through.
+        loop {
+            let late = async {
+                let files = self.not_held(source.ino, &held);
+                let none = files.is_empty();
+                self.hold(&mut held, files).await?;
+                let late = self.late_moves(source.ino, &old, &new, &moves, began)?;
+                if none && late.is_empty() {
+                    return Ok(None);
+                }
+                let copied = self.copy_all(&late, caller).await?;
+                Ok(Some((late, copied)))
+            };
+            match late.await {
+                Ok(None) => break,
+                Ok(Some((late, copied))) => {
+                    moves.extend(late);
+                    copies.extend(copied);
+                }
+                Err(error) => {
+                    self.take_all_back(&moves, &copies).await;
+                    return Err(error);
+                }
+            }
         }
-        let moves = self.moves(&old, source, &new, target).await?;
-        let copies = self.copy_all(&moves, caller).await?;
-        self.delete_all(&moves).await?;
+        // The copies are what counts from here on. A source that cannot be deleted stays beside its copy.
         self.tree.rename(from.0, from.1, to.0, to.1);
-        self.learn_moved(source.ino, copies).await;
-        Ok(())
+        self.learn_moved(source.ino, &mut held, &moves, copies);
+        drop(held);
+        self.delete_all(&moves).await
+    }
+
+    /// Files below a directory that [`Fs::hold`] has not seen yet.
+    fn not_held(&self, dir: Ino, held: &[Held<'_>]) -> Vec<Ino> {
+        let known: HashSet<u64> = held.iter().map(|held| held.file.ino.0).collect();
+        let below = self.tree.descendants(dir).into_iter();
+        below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()
+    }
+
+    /// What this mount has made below a directory since `began`, and `moves` has not. EBUSY if something that was copied has changed.
+    fn late_moves(
+        &self,
+        dir: Ino,
+        old: &BlobDir,
+        new: &BlobDir,
+        moves: &[Arc<Move>],
+        began: Instant,
+    ) -> Result<Vec<Arc<Move>>> {
+        let moved: HashMap<&BlobName, &ETag> = moves.iter().map(|m| (&m.from.path.name, &m.properties.etag)).collect();
+        let mut late = Vec::new();
+        for node in self.tree.descendants(dir) {
+            let Some(properties) = node.properties().filter(|_| node.known.at >= began) else { continue };
+            let from = match self.tree.place(node.ino) {
+                Ok(Place::Blob(blob)) => blob,
+                Ok(Place::Directory(place)) => match place.marker() {
+                    Some(marker) => marker?,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            match moved.get(&from.path.name) {
+                Some(etag) if **etag == properties.etag => {}
+                Some(_) => {
+                    return Err(Error::fs(libc::EBUSY, format!("{} was changed while it was renamed", from.path)));
+                }
+                None => {
+                    let Some(rest) = from.path.name.as_str().strip_prefix(&old.prefix) else { continue };
+                    let name = BlobName::parse(&format!("{}{rest}", new.prefix))?;
+                    let path = crate::path::BlobPath::new(new.container.clone(), name);
+                    late.push(Arc::new(Move {
+                        to: Blob { account: new.account, path },
+                        from,
+                        properties: properties.clone(),
+                        precondition: Precondition::IfAbsent,
+                    }));
+                }
+            }
+        }
+        Ok(late)
     }
 
     /// Every blob of a directory with its new name. Refused as a whole if one of them cannot be moved.
@@ -446,7 +564,7 @@ impl Fs {
         for (step, copy) in results {
             match copy {
                 Ok(copy) => {
-                    copies.insert(step.to.path.name.clone(), (step, copy));
+                    copies.insert(step.to.path.name.clone(), copy);
                 }
                 Err(error) => {
                     warn!(source = %step.from.path, destination = %step.to.path, %error, "cannot move a blob of a directory");
@@ -454,22 +572,26 @@ impl Fs {
                 }
             }
         }
-        let Some(error) = failed else {
-            return Ok(copies.into_iter().map(|(name, (_, copy))| (name, copy)).collect());
-        };
-        stream::iter(copies.into_values())
-            .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
-                if step.precondition == Precondition::IfAbsent {
-                    self.take_back(&step.to, &copy.etag).await;
-                }
-            })
-            .await;
+        let Some(error) = failed else { return Ok(copies) };
+        self.take_all_back(moves, &copies).await;
         Err(match error {
             error if error.is_precondition_failed() => {
                 Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}"))
             }
             error => error,
         })
+    }
+
+    /// Deletes the copies that replaced nothing.
+    async fn take_all_back(&self, moves: &[Arc<Move>], copies: &HashMap<BlobName, Arc<BlobProperties>>) {
+        let of_no_use: Vec<(Arc<Move>, Arc<BlobProperties>)> = moves
+            .iter()
+            .filter(|step| step.precondition == Precondition::IfAbsent)
+            .filter_map(|step| Some((step.clone(), copies.get(&step.to.path.name)?.clone())))
+            .collect();
+        stream::iter(of_no_use)
+            .for_each_concurrent(AT_ONCE, |(step, copy)| async move { self.take_back(&step.to, &copy.etag).await })
+            .await;
     }
 
     /// Deletes all sources. What cannot be deleted stays beside its copy, and is reported.
@@ -499,7 +621,13 @@ impl Fs {
     }
 
     /// Everything below a renamed directory has new blobs, whose properties are known.
-    async fn learn_moved(&self, dir: Ino, copies: HashMap<BlobName, Arc<BlobProperties>>) {
+    fn learn_moved(
+        &self,
+        dir: Ino,
+        held: &mut [Held<'_>],
+        moves: &[Arc<Move>],
+        copies: HashMap<BlobName, Arc<BlobProperties>>,
+    ) {
         let marker = match self.tree.place(dir) {
             Ok(Place::Directory(place)) => place.marker().and_then(Result::ok),
             _ => None,
@@ -507,21 +635,41 @@ impl Fs {
         if let Some(copy) = marker.and_then(|marker| copies.get(&marker.path.name)) {
             self.tree.learn(dir, Heard::Blob(copy.clone()));
         }
+        let moved: HashMap<&BlobName, &ETag> =
+            moves.iter().map(|step| (&step.to.path.name, &step.properties.etag)).collect();
+        let index: HashMap<u64, usize> = held.iter().enumerate().map(|(i, held)| (held.file.ino.0, i)).collect();
         for node in self.tree.descendants(dir) {
             let name = match self.tree.place(node.ino) {
                 Ok(Place::Blob(blob)) => Some(blob.path.name),
                 Ok(Place::Directory(place)) => place.marker().and_then(Result::ok).map(|marker| marker.path.name),
                 _ => None,
             };
-            match name.and_then(|name| copies.get(&name)) {
-                Some(copy) => {
-                    let stood_on = node.properties().map_or_else(|| copy.etag.clone(), |p| p.etag.clone());
-                    self.heard_anew(node.ino, &stood_on, copy.clone()).await;
-                }
-                None if node.kind != FileKind::Directory => self.tree.doubt(node.ino),
+            match name.as_ref().and_then(|name| Some((name, copies.get(name)?))) {
+                Some((name, copy)) => match index.get(&node.ino.0) {
+                    Some(&i) => {
+                        let stood_on = moved.get(name).copied().unwrap_or(&copy.etag);
+                        self.tell(&mut held[i..=i], node.ino, stood_on, copy.clone());
+                    }
+                    None => self.tree.learn(node.ino, Heard::Blob(copy.clone())),
+                },
+                None if node.kind != FileKind::Directory && node.properties().is_some() => self.tree.doubt(node.ino),
                 None => {}
             }
         }
+    }
+}
+
+/// A file that nobody writes, opens or closes while it gets another name.
+struct Held<'a> {
+    handles: &'a Handles,
+    file: Arc<OpenFile>,
+    state: OwnedMutexGuard<State>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Under the lock, as all who leave.
+        self.handles.done(self.file.ino);
     }
 }
 
