@@ -1,6 +1,6 @@
 """Measures blobcp beside `rclone mount` and beside plain HTTP, on the devstore and on Azurite; see `scripts/bench`.
 
-For every benchmark a fresh server; for every run of a mount a fresh mount, so that nothing is cached that the run did not ask for.
+For every benchmark a fresh server (a quick run empties it instead); for every run of a mount a fresh mount, so that nothing is cached that the run did not ask for.
 Runs alternate (blobcp, rclone, bare, blobcp, …), because other programs share the machine: whatever slows one down slows its
 neighbours down as well, and the ratios are medians over the rounds. Requests and payload come from the server's counters.
 """
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from place import Broken, mount, server
+from place import Broken, Server, mount, server
 from work import MIB, benchmarks
 
 SYSTEMS = ("blobcp", "rclone", "bare")
@@ -290,22 +290,32 @@ def main():
 
 
 def measure_all(name, latency, options, runs, systems, dir, rows):
-    headed = False
-    # What there is to measure is known only with a server; each then gets one of its own.
-    with server(name, latency, dir) as host:
-        names = [benchmark.name for benchmark in benchmarks(host, options.quick)]
-    for number, benchmark_name in enumerate(names):
-        if options.only and not any(only in benchmark_name for only in options.only):
-            continue
-        if not headed:
-            print(f"\n{name}, {latency} ms added to every request" if latency else f"\n{name}")
-            table_head()
-            headed = True
-        with server(name, latency, dir) as host:
-            benchmark = benchmarks(host, options.quick)[number]
-            row = record(benchmark, compare(benchmark, runs, systems, dir))
+    """All benchmarks on one server. Each gets a fresh one, but for a quick run, where it is only emptied."""
+    listed = benchmarks(Server(name, None, latency), options.quick)
+    wanted = [
+        number for number, benchmark in enumerate(listed)
+        if not options.only or any(only in benchmark.name for only in options.only)
+    ]
+    if not wanted:
+        return
+    print(f"\n{name}, {latency} ms added to every request" if latency else f"\n{name}")
+    table_head()
+
+    def one(host, number):
+        benchmark = benchmarks(host, options.quick)[number]
+        row = record(benchmark, compare(benchmark, runs, systems, dir))
         rows.append(row)
         table_row(row)
+
+    if options.quick:
+        with server(name, latency, dir) as host:
+            for number in wanted:
+                one(host, number)
+                host.empty()
+    else:
+        for number in wanted:
+            with server(name, latency, dir) as host:
+                one(host, number)
 
 
 if __name__ == "__main__":

@@ -170,6 +170,9 @@ class Service:
     def create_container(self, name):
         return self.head("PUT", name, "restype=container"), b""
 
+    def delete_container(self, name):
+        return self.head("DELETE", name, "restype=container"), b""
+
     def delete(self, path):
         return self.head("DELETE", path), b""
 
@@ -234,4 +237,5 @@ class Service:
 
 
 def block_id(number):
-    return base64.b64encode(f"{number:08}".encode()).decode()
+    # As long as rclone's: all ids of a blob have one length, and rclone does not look before it writes to a blob again.
+    return base64.b64encode(f"{number:016}".encode()).decode()

@@ -427,7 +427,7 @@ def benchmarks(server, quick):
     if quick:
         large, serial, many, listed, reads, large_reads = 64 * MIB, 50, 100, 5_000, 200, 32
         if server.name == "azurite":
-            listed = 1000
+            large, listed = 32 * MIB, 1000
     return [
         Read(server, large),
         Read(server, large, files=4),
