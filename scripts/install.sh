@@ -47,4 +47,5 @@ need_basics() {
 
 need_fuse() {
     [[ -e /dev/fuse ]] || fail "/dev/fuse is missing: try 'modprobe fuse'; a container needs --device /dev/fuse --cap-add SYS_ADMIN"
+    [[ -r /dev/fuse && -w /dev/fuse ]] || fail "/dev/fuse: you may not open it; usually everybody may (chmod 666 /dev/fuse)"
 }

@@ -12,7 +12,9 @@
 //! | `attr` | what `stat` says and how it is kept in metadata |
 //! | `handle` | open files and directories |
 //! | `file` | open, read, write, truncate, flush, release |
-//! | `rope`, `commit` | new content as segments, and the requests that store it |
+//! | `rope`, `plan` | new content as segments, and the blocks that they become |
+//! | `stage`, `commit` | the requests that store it |
+//! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
 //! | `copy` | whole copies run by the service, in slices |
 //! | `rename` | copy, proof, delete |
@@ -31,9 +33,12 @@ mod copy;
 mod dir;
 mod file;
 pub mod handle;
+mod plan;
+mod range;
 mod read;
 mod rename;
 mod rope;
+mod stage;
 pub mod tree;
 mod xattr;
 
@@ -49,7 +54,7 @@ pub use rename::RenameMode;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
-use crate::fs::tree::{AccountId, Heard, NodeView, Place, Tree};
+use crate::fs::tree::{AccountId, Heard, Link, NodeView, Place, Tree};
 use crate::path::ContainerName;
 use crate::store::Client;
 
@@ -103,7 +108,7 @@ impl Fs {
             tree,
             config,
             handles: Handles::default(),
-            upload_slots: Arc::new(Semaphore::new(commit::UPLOADS)),
+            upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
             started: SystemTime::now(),
@@ -162,7 +167,11 @@ impl Fs {
     async fn fresh(&self, ino: Ino) -> Result<NodeView> {
         let view = self.tree.view(ino)?;
         let open_here = self.handles.of_ino(ino).is_some_and(|file| file.is_dirty());
-        if view.kind == FileKind::Directory || !view.linked || open_here || view.known.age() < self.trust(view.kind) {
+        if view.kind == FileKind::Directory
+            || view.link != Link::Named
+            || open_here
+            || view.known.age() < self.trust(view.kind)
+        {
             return Ok(view);
         }
         let Ok(blob) = self.tree.blob(ino) else { return Ok(view) };
@@ -174,7 +183,7 @@ impl Fs {
             }
             Err(error) => {
                 if error.is_not_found() && !self.is_new(ino) {
-                    self.tree.unlink(view.parent, &view.name);
+                    self.tree.vanish(view.parent, &view.name, asked);
                     return Err(error);
                 }
                 if error.is_not_found() { Ok(view) } else { Err(error) }

@@ -26,8 +26,12 @@ use crate::fs::attr::{Attr, AttrChange, FileKind, Ino, SetTime};
 use crate::fs::caller::Caller;
 use crate::fs::handle::Fh;
 use crate::fs::{DirEntry, Fs, RenameMode};
+use crate::fuse::first_copy::FirstCopy;
 
+mod first_copy;
 mod ioctl;
+
+pub use first_copy::make_first_copy;
 
 /// Largest write that the kernel sends, bytes. Larger ones cost fewer round trips; this is where the gain ends.
 const LARGEST_WRITE: u32 = 1024 * 1024;
@@ -38,6 +42,7 @@ const BACKGROUND: u16 = 64;
 pub struct Adapter {
     fs: Arc<Fs>,
     runtime: Handle,
+    first_copy: FirstCopy,
 }
 
 /// What a request was, for its line in the log.
@@ -64,6 +69,7 @@ impl Call {
             (errno, *operation),
             (libc::ENOENT, "lookup" | "getattr")
                 | (libc::ENODATA | libc::EOPNOTSUPP, "getxattr" | "listxattr")
+                | (libc::ENXIO, "lseek")
                 | (libc::ENODATA, "ioctl")
         );
         let because = io::Error::from_raw_os_error(errno);
@@ -98,6 +104,7 @@ refuse!(
     ReplyEmpty,
     ReplyEntry,
     ReplyIoctl,
+    ReplyLseek,
     ReplyOpen,
     ReplyWrite,
     ReplyXattr
@@ -106,7 +113,7 @@ refuse!(
 impl Adapter {
     /// `runtime` runs the work of all requests.
     pub fn new(fs: Arc<Fs>, runtime: Handle) -> Self {
-        Self { fs, runtime }
+        Self { fs, runtime, first_copy: FirstCopy::default() }
     }
 
     /// Does the work of a request on the runtime and answers it.
@@ -228,6 +235,9 @@ impl Filesystem for Adapter {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if let Some(attr) = self.first_copy.lookup(parent, name) {
+            return reply.entry(&first_copy::TTL, &attr, Generation(0));
+        }
         let call = Call::new("lookup", request, parent).on(name);
         let name = text(name);
         self.run(call, reply, async move |fs| fs.lookup(Ino(parent.0), &name?).await, Self::answer_entry);
@@ -238,6 +248,9 @@ impl Filesystem for Adapter {
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        if self.first_copy.is(ino) {
+            return reply.attr(&first_copy::TTL, &first_copy::attr());
+        }
         let call = Call::new("getattr", request, ino);
         self.run(call, reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
     }
@@ -358,6 +371,9 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.first_copy.is(ino) {
+            return reply.opened(FileHandle(0), FopenFlags::empty());
+        }
         let (call, caller) = (Call::new("open", request, ino), caller(request));
         self.run(
             call,
@@ -423,7 +439,7 @@ impl Filesystem for Adapter {
         fh: FileHandle,
         offset: u64,
         data: &[u8],
-        _write_flags: WriteFlags,
+        write_flags: WriteFlags,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
@@ -431,15 +447,19 @@ impl Filesystem for Adapter {
         let (call, caller) = (Call::new("write", request, ino), caller(request));
         let data = data.to_vec();
         let len = data.len() as u32;
+        let mapped = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
         self.run(
             call,
             reply,
-            async move |fs| fs.write(Fh(fh.0), offset, &data, caller).await,
+            async move |fs| fs.write(Fh(fh.0), offset, &data, mapped, caller).await,
             move |_, reply, ()| reply.written(len),
         );
     }
 
     fn flush(&self, request: &Request, ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+        if self.first_copy.is(ino) {
+            return reply.ok();
+        }
         let (call, caller) = (Call::new("flush", request, ino), caller(request));
         self.run(call, reply, async move |fs| fs.flush(Fh(fh.0), caller).await, |_, reply, ()| reply.ok());
     }
@@ -604,13 +624,33 @@ impl Filesystem for Adapter {
         );
     }
 
-    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
-        reply.error(Errno::EOPNOTSUPP);
+    fn fallocate(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let (call, caller) = (Call::new("fallocate", request, ino), caller(request));
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.fallocate(Fh(fh.0), offset, length, mode, caller).await,
+            |_, reply, ()| reply.ok(),
+        );
     }
 
-    fn lseek(&self, _: &Request, _: INodeNo, _: FileHandle, _: i64, _: i32, reply: ReplyLseek) {
-        // The kernel then answers SEEK_DATA and SEEK_HOLE by itself: no holes.
-        reply.error(Errno::ENOSYS);
+    fn lseek(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let call = Call::new("lseek", request, ino);
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.seek(Fh(fh.0), offset, whence).await,
+            |_, reply, offset| reply.offset(offset),
+        );
     }
 
     fn copy_file_range(
@@ -626,6 +666,10 @@ impl Filesystem for Adapter {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        if self.first_copy.is(ino_in) {
+            self.first_copy.asked();
+            return reply.error(Errno::EIO);
+        }
         let (call, caller) = (Call::new("copy_file_range", request, ino_in), caller(request));
         let (from, to) = ((Fh(fh_in.0), offset_in), (Fh(fh_out.0), offset_out));
         self.run_with(

@@ -36,7 +36,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Plan;
 use crate::fs::Fs;
-use crate::fuse::Adapter;
+use crate::fuse::{Adapter, make_first_copy};
 
 /// How long what is not stored yet may take at the end.
 const FLUSH_BOUND: Duration = Duration::from_secs(60);
@@ -220,6 +220,7 @@ impl Mounted {
         let session = ManuallyDrop::new(session.spawn().map_err(failed)?);
         let device = table::read().ok().and_then(|table| Some(table.at(mountpoint)?.device)).unwrap_or_default();
         raise_read_ahead(device);
+        make_first_copy(mountpoint);
         Ok(Self { mountpoint: mountpoint.to_path_buf(), device, session })
     }
 

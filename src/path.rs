@@ -123,20 +123,23 @@ impl BlobPath {
     }
 }
 
+/// Newtypes of text that show themselves as that text, quoted where it is for a programmer.
 macro_rules! shown_as_text {
     ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, "{:?}", &*self.0)
             }
         }
     )*};
 }
+pub(crate) use shown_as_text;
+
 shown_as_text!(AccountName, ContainerName, BlobName);
 
 impl fmt::Display for BlobPath {

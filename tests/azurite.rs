@@ -207,11 +207,30 @@ fn an_append_sends_what_is_appended() {
 }
 
 #[test]
+fn changes_in_the_middle_send_what_is_new() {
+    // Growing names one block of zeros more than once.
+    let mut world = World::new("middle");
+    let mut expected = pattern(3 * MIB);
+    world.put("f", expected.clone());
+    world.ok("ls -l");
+    world.forget();
+    world.ok("printf X | dd of=f bs=1 seek=1000000 conv=notrunc 2>&1; truncate -s -7 f; truncate -s 9M f");
+    let asked = world.asked();
+    assert!(payload(&asked) <= 1 + 2 * MIB as u64, "{asked:#?}");
+    expected[1_000_000] = b'X';
+    expected.truncate(3 * MIB - 7);
+    expected.resize(9 * MIB, 0);
+    assert!(world.stored(ACCOUNT, "f") == expected);
+}
+
+#[test]
 fn cat_of_two_files_into_a_third() {
-    let world = World::new("cat");
+    let mut world = World::new("cat");
     world.put("a", pattern(3 * MIB));
     world.put("b", "the end");
+    world.forget();
     world.ok("cat a b > c");
+    assert_eq!(payload(&world.asked()), 0);
     let expected = [&pattern(3 * MIB)[..], b"the end"].concat();
     assert!(world.stored(ACCOUNT, "c") == expected);
 }

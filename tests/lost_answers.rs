@@ -99,6 +99,9 @@ async fn one_copy_is_started_however_the_answer_gets_lost(#[case] reset: Reset, 
     let copies = service.server.copies();
     assert_eq!(copies.iter().map(|copy| copy.id.as_str()).collect::<Vec<_>>(), [started.id.as_str()]);
     let found = service.client.blob_properties(&blob("copy"), None).await.unwrap();
+    // What was seen of a copy that was adopted is told: nothing of it has to be taken for granted.
+    let seen = started.found.map(|seen| (seen.size, seen.etag));
+    assert_eq!(seen, matches!(reset, Reset::After).then(|| (found.size, found.etag.clone())));
     assert_eq!(found.copy.unwrap().id, started.id);
 }
 

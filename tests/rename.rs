@@ -1,6 +1,6 @@
 //! mv deletes the source only when its copy is proven (tenet 1, M3).
 
-use blobcp::devstore::CopyAction;
+use blobcp::devstore::{CopyAction, PolicyChange};
 use blobcp::store::CopyStatus;
 
 mod common;
@@ -49,6 +49,28 @@ fn rename_noreplace_is_decided_by_the_service() {
          r = ctypes.CDLL(None, use_errno=True).renameat2(-100, b\"a\", -100, b\"b\", 1)\n\
          print(r, os.strerror(ctypes.get_errno()))'");
     assert_eq!(ran.stdout.trim(), "-1 File exists");
+    assert_eq!((world.stored("a"), world.stored("b")), ("mine".into(), "theirs".into()));
+}
+
+#[test]
+fn rename_noreplace_holds_in_its_second_try() {
+    // The source changed, and while that was found out another client made the new name.
+    let world = World::with(Setup { attr_ttl: std::time::Duration::from_millis(1), ..Default::default() });
+    world.put("a", "mine");
+    world
+        .store
+        .add_fault(fault(r#"{"operation":"CopyBlob","status":412,"code":"SourceConditionNotMet","delay_ms":500}"#));
+    world.reset_stats();
+    let rename = world.start(
+        "python3 -c 'import ctypes, os\n\
+         r = ctypes.CDLL(None, use_errno=True).renameat2(-100, b\"a\", -100, b\"b\", 1)\n\
+         print(r, os.strerror(ctypes.get_errno()))'",
+    );
+    // Nothing looks at `b` any more before the copy is answered.
+    eventually("a look at the new name", || world.stats().total >= 2);
+    std::thread::sleep(std::time::Duration::from_millis(250));
+    world.put("b", "theirs");
+    assert_eq!(rename.wait().stdout.trim(), "-1 File exists");
     assert_eq!((world.stored("a"), world.stored("b")), ("mine".into(), "theirs".into()));
 }
 
@@ -133,6 +155,34 @@ fn ctrl_c_while_a_copy_is_pending_leaves_the_source() {
 }
 
 #[test]
+fn ctrl_c_at_the_moment_the_copy_ends_leaves_the_source_alone() {
+    // X12, X13
+    let world = World::new();
+    world.put("a", pattern(MIB));
+    world.hold_copies();
+    let mv = world.start("exec mv a b");
+    pending(&world, "b");
+    // By now the mount looks every second or two; the signal comes between the end and the next look.
+    std::thread::sleep(std::time::Duration::from_millis(1700));
+    steer(&world, CopyAction::Release);
+    mv.signal(libc::SIGINT);
+    assert_eq!(mv.wait().signal, Some(libc::SIGINT));
+    assert_eq!(world.stored("a"), pattern(MIB));
+    assert!(!world.is_stored("b"), "{:#?}", world.store.requests());
+}
+
+#[test]
+fn a_pending_copy_that_could_not_be_polled_is_aborted() {
+    let world = a_failed_move(|world| {
+        world.store.add_fault(fault(
+            r#"{"operation":"GetBlobProperties","status":403,"code":"AuthorizationFailure","blob_prefix":"b"}"#,
+        ));
+    });
+    assert!(!world.is_stored("b"));
+    assert_eq!(world.store.copies()[0].status, "aborted");
+}
+
+#[test]
 fn a_held_copy_that_is_released_completes_the_move() {
     // X1
     let world = World::new();
@@ -175,6 +225,53 @@ fn a_delete_that_is_refused_leaves_both_names_as_they_were() {
 }
 
 #[test]
+fn a_delete_that_may_have_happened_leaves_the_copy() {
+    // Answered 500 on every try, the last time after its effect.
+    let world = World::new();
+    world.put("a", "precious");
+    world.store.add_fault(fault(r#"{"operation":"DeleteBlob","status":500,"count":2}"#));
+    world.store.add_fault(fault(r#"{"operation":"DeleteBlob","status":500,"after":true}"#));
+    world.ok("mv a b");
+    assert_eq!(world.stored("b"), "precious");
+    assert!(!world.is_stored("a"));
+    // mv asks twice. The same, but nobody can look; and a delete without effect, which might still come.
+    for (after, looks) in [(true, 500), (false, 500), (false, 200)] {
+        let world = World::new();
+        world.put("a", "precious");
+        world.store.add_fault(fault(&format!(
+            r#"{{"operation":"DeleteBlob","status":500,"after":{after},"count":100,"blob_prefix":"a"}}"#
+        )));
+        world.ok("ls -l");
+        if looks == 500 {
+            world
+                .store
+                .add_fault(fault(r#"{"operation":"GetBlobProperties","status":500,"count":100,"blob_prefix":"a"}"#));
+        }
+        let ran = world.sh("mv a b");
+        world.store.clear_faults();
+        assert_eq!(world.stored("b"), "precious", "{after} {looks} {ran:?}");
+        assert!(looks == 500 && after || ran.code == Some(1), "{after} {looks} {ran:?}");
+        assert_eq!(world.is_stored("a"), !after);
+    }
+}
+
+#[test]
+fn a_refusal_after_a_lost_answer_is_not_taken_for_the_whole_truth() {
+    // The first try deletes and is not answered; then another client has the name.
+    let world = World::new();
+    world.put("a", "precious");
+    world.store.add_fault(fault(r#"{"operation":"DeleteBlob","status":500,"after":true,"count":1}"#));
+    world.store.add_fault(fault(
+        r#"{"operation":"DeleteBlob","delay_ms":700,"status":412,"code":"ConditionNotMet","count":1}"#,
+    ));
+    let mv = world.start("mv a b");
+    eventually("the first try", || world.is_stored("b") && !world.is_stored("a"));
+    world.put("a", "theirs");
+    assert_eq!(mv.wait().code, Some(1));
+    assert_eq!((world.stored("a"), world.stored("b")), ("theirs".into(), "precious".into()));
+}
+
+#[test]
 fn a_leased_source_is_not_moved() {
     // C43: the delete is refused with 412 LeaseIdMissing.
     let world = World::new();
@@ -209,6 +306,19 @@ fn a_source_with_snapshots_is_not_moved_unless_allowed() {
             assert!(world.is_stored("a"));
         }
     }
+}
+
+#[test]
+fn snapshots_are_found_behind_an_empty_page() {
+    // §7
+    let world = World::new();
+    world.put("a", "content");
+    world.put("b", "old");
+    world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap();
+    world.store.change_policy(PolicyChange { empty_list_pages: Some(true), list_page: Some(1), ..Default::default() });
+    let ran = world.sh("mv a b");
+    assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
+    assert_eq!((world.stored("a"), world.stored("b")), ("content".into(), "old".into()));
 }
 
 #[test]

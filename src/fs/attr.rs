@@ -214,8 +214,11 @@ pub fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, default
 }
 
 /// What kind of file a blob is (§19).
-pub fn kind_of(metadata: &Metadata) -> FileKind {
-    if metadata.flag(FOLDER) {
+///
+/// A blob with content is a file, whatever its metadata say: as a directory it could be removed, and its content lost.
+pub fn kind_of(blob: &BlobProperties) -> FileKind {
+    let metadata = &blob.metadata;
+    if metadata.flag(FOLDER) && blob.size == 0 {
         FileKind::Directory
     } else if metadata.flag(SYMLINK) {
         FileKind::Symlink
@@ -285,7 +288,7 @@ fn parse_time(text: &str) -> Option<SystemTime> {
     if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
         return Some(stamp.into());
     }
-    text.parse::<u64>().ok().map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(text.parse().ok()?))
 }
 
 fn format_time(time: SystemTime) -> String {
@@ -346,6 +349,7 @@ mod tests {
         assert_eq!(parse_time("2020-09-13T14:26:40.000000000+02:00"), time);
         assert_eq!(parse_time("1600000000"), time);
         assert_eq!(parse_time("yesterday"), None);
+        assert_eq!(parse_time("18446744073709551615"), None);
     }
 
     #[test]
@@ -376,7 +380,9 @@ mod tests {
     #[test]
     fn kinds_are_told_by_metadata() {
         for kind in [FileKind::Directory, FileKind::Symlink, FileKind::File] {
-            assert_eq!(kind_of(&kind_metadata(kind)), kind);
+            let mut marker = blob(kind_metadata(kind));
+            marker.size = 0;
+            assert_eq!(kind_of(&marker), kind);
         }
     }
 }

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use crate::fs::attr::Ino;
 
+const FATAL: [i32; 5] = [libc::SIGKILL, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
 /// The thread that made a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
@@ -19,7 +21,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A signal is pending that ends the process or that it has a handler for: only then may EINTR be answered.
+    /// A signal is pending by which somebody wants the process to end: only then may EINTR be answered, and a copy be given up. Timers,
+    /// children and Ctrl-Z do not count.
     pub fn interrupted(self) -> bool {
         let Ok(status) = fs::read_to_string(self.proc("status")) else {
             return false;
@@ -32,10 +35,7 @@ impl Caller {
                 .unwrap_or(0)
         };
         let pending = (set("SigPnd") | set("ShdPnd")) & !set("SigBlk") & !set("SigIgn");
-        // These do nothing by default, and whoever handles them does not want a copy to end.
-        let harmless =
-            [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH].iter().fold(0, |mask, s| mask | 1 << (s - 1));
-        pending & !harmless != 0
+        pending & FATAL.iter().fold(0, |mask, signal| mask | 1 << (signal - 1)) != 0
     }
 
     /// Both threads belong to one process.

@@ -1,52 +1,50 @@
-//! From a draft to the cheapest requests that make the service have it.
+//! A draft, and the cheapest requests that make the service have it.
 //!
 //! | the rope is | requests |
 //! |---|---|
 //! | in memory and no larger than a block | one Put Blob |
-//! | anything else | the blocks that are not there yet, then one Put Block List |
+//! | anything else | the blocks that are not there yet (`plan.rs` says which, `stage.rs` sends them), then one Put Block List |
 //!
-//! Full buffers are staged in the background while the writer goes on, at most [`UPLOADS`] at once over all files. Bytes of the
-//! committed blob are never read: its blocks are listed again by their ids, and a blob that has none (it was written by one
-//! Put Blob) becomes a block of itself by Put Block From URL.
+//! A change that would cut a block that is staged and not committed commits first ([`Fs::edit`]); so does a draft that holds too much
+//! in too many places. What is committed is the base of what comes next.
 //!
 //! Every commit is conditional on the version that the draft stands on, and sends all metadata and properties again, because the
 //! service clears what is not sent. A file whose content is unchanged but whose mode or time is not costs one Set Metadata.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
-use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange, FileKind, SetTime};
 use crate::fs::handle::{Content, OpenFile, State};
+use crate::fs::plan;
 use crate::fs::read::Version;
-use crate::fs::rope::{Part, Rope};
+use crate::fs::rope::{Cut, Rope, Segment};
+use crate::fs::stage::{BlockIds, Unsent};
 use crate::fs::tree::{Blob, Heard};
 use crate::store::{
-    BlobProperties, BlobSettings, Block, BlockId, BlockRef, ContentHeaders, Metadata, Precondition, Written,
+    BlobProperties, BlobSettings, Block, BlockId, ContentHeaders, ETag, Metadata, Precondition, Written,
 };
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
 pub const BLOCK: u64 = 8 * 1024 * 1024;
 /// The block size doubles after this many blocks, so that the service's 50 000 suffice for terabytes.
 const BLOCKS_PER_SIZE: usize = 5_000;
-/// The largest block: [`UPLOADS`] of them are in memory at once.
+/// The largest block: [`crate::fs::stage::UPLOADS`] of them are in memory at once.
 const LARGEST_BLOCK: u64 = 64 * 1024 * 1024;
-/// Blocks on their way to the service at once, over all files.
-pub const UPLOADS: usize = 16;
-/// A range that Put Block From URL takes (§15).
-const LARGEST_REMOTE_BLOCK: u64 = 4000 * 1024 * 1024;
-/// A SAS for reading our own blob into its next version: only as long as the request may take.
-const SELF_READ: Duration = Duration::from_secs(3600);
-/// Length of a block id before Base64 in a blob that has none yet: a UUID and a counter.
-const ID_LEN: usize = 24;
+/// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A longer one
+/// takes three requests then, but sends only what is new.
+const SENT_AGAIN: u64 = 256 * 1024;
+/// Bytes that a draft holds in memory, in Buffers that are too short to be sent one by one, before it is committed.
+const MOST_BUFFERED: u64 = 64 * 1024 * 1024;
+/// Segments of a draft before it is committed: each is a request or an entry of the block list.
+const MOST_SEGMENTS: usize = 20_000;
+/// What a blob can hold (§15), bytes.
+const LARGEST_FILE: u64 = 190 << 40;
 
 /// New content on its way to the service.
 pub struct Draft {
@@ -57,18 +55,12 @@ pub struct Draft {
     pub touched: bool,
     /// Time of the last change.
     pub written: SystemTime,
-    uploads: Vec<JoinHandle<std::result::Result<(), Unsent>>>,
+    pub(super) uploads: Vec<JoinHandle<std::result::Result<(), Unsent>>>,
     /// Staged blocks that could not be sent. They are sent again before anything else is.
-    unsent: Vec<(BlockId, Bytes)>,
+    pub(super) unsent: Vec<(BlockId, Bytes)>,
     /// Committed blocks of the version that the draft stands on, once they had to be asked for.
-    base_blocks: Option<Vec<Block>>,
-    ids: Option<BlockIds>,
-}
-
-/// A block that did not reach the service, and why.
-struct Unsent {
-    block: (BlockId, Bytes),
-    error: Error,
+    pub(super) base_blocks: Option<Vec<Block>>,
+    pub(super) ids: Option<BlockIds>,
 }
 
 impl Draft {
@@ -96,13 +88,23 @@ impl Draft {
         self.rope.is_empty() && !self.touched
     }
 
-    pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+    pub fn write(&mut self, offset: u64, data: &[u8]) -> std::result::Result<(), Cut> {
         self.rope.write(offset, data)?;
-        (self.dirty, self.touched, self.written) = (true, true, SystemTime::now());
+        self.changed();
         Ok(())
     }
 
-    pub fn truncate(&mut self, len: u64) -> Result<()> {
+    pub fn splice(&mut self, offset: u64, segment: Segment) -> std::result::Result<(), Cut> {
+        self.rope.splice(offset, segment)?;
+        self.changed();
+        Ok(())
+    }
+
+    fn changed(&mut self) {
+        (self.dirty, self.touched, self.written) = (true, true, SystemTime::now());
+    }
+
+    pub fn truncate(&mut self, len: u64) -> std::result::Result<(), Cut> {
         if len != self.rope.len() {
             self.rope.truncate(len)?;
             (self.dirty, self.written) = (true, SystemTime::now());
@@ -115,8 +117,19 @@ impl Draft {
         Ok(())
     }
 
+    /// A Buffer that holds more than a block.
+    pub(super) fn full(&self) -> Option<u64> {
+        self.rope.full(self.block_size())
+    }
+
+    /// It holds too much in too many places to go on without a commit.
+    pub(super) fn is_scattered(&self) -> bool {
+        self.dirty
+            && (self.rope.buffered() > MOST_BUFFERED.max(2 * self.block_size()) || self.rope.count() > MOST_SEGMENTS)
+    }
+
     /// Learns how uploads ended: those that have, or after waiting all of them. An error is told once; the block is kept.
-    async fn reap(&mut self, wait: bool) -> Result<()> {
+    pub(super) async fn reap(&mut self, wait: bool) -> Result<()> {
         let mut failed = None;
         for upload in std::mem::take(&mut self.uploads) {
             if !wait && !upload.is_finished() {
@@ -138,115 +151,45 @@ impl Draft {
         failed.map_or(Ok(()), Err)
     }
 
-    fn block_size(&self) -> u64 {
-        let doublings = self.rope.staged_blocks() / BLOCKS_PER_SIZE;
+    pub(super) fn block_size(&self) -> u64 {
+        let blocks = self.rope.staged_blocks() + self.base_blocks.as_ref().map_or(0, Vec::len);
+        let doublings = blocks / BLOCKS_PER_SIZE;
         BLOCK.checked_shl(doublings.min(16) as u32).map_or(LARGEST_BLOCK, |size| size.min(LARGEST_BLOCK))
     }
 }
 
-/// Makes ids that fit beside the blob's own: all of a blob's have one length (§1.3).
-struct BlockIds {
-    prefix: [u8; 16],
-    len: usize,
-    next: u32,
-    taken: HashSet<BlockId>,
-}
-
-impl BlockIds {
-    fn beside(existing: &[Block]) -> Self {
-        let len =
-            existing.first().and_then(|block| BASE64.decode(block.id.as_str()).ok()).map_or(ID_LEN, |id| id.len());
-        Self {
-            prefix: uuid::Uuid::new_v4().into_bytes(),
-            len,
-            next: 0,
-            taken: existing.iter().map(|block| block.id.clone()).collect(),
-        }
-    }
-
-    fn next(&mut self) -> BlockId {
-        loop {
-            // The counter comes first, so that ids shorter than a UUID still differ.
-            let mut id: Vec<u8> = self.next.to_be_bytes().into_iter().rev().chain(self.prefix).collect();
-            id.resize(self.len, 0);
-            self.next += 1;
-            let id = BlockId::new(&BASE64.encode(id));
-            if self.taken.insert(id.clone()) {
-                return id;
-            }
-        }
-    }
-}
-
 impl Fs {
-    /// Makes room for what comes next: the draft has at most a block in memory afterwards. Waits for a free upload slot, which a
-    /// finished or failed request gives back. On failure nothing of the draft is lost, but it should not take more.
-    ///
-    /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
-    pub(super) async fn make_room(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
-        draft.reap(false).await?;
-        while draft.rope.buffered() > draft.block_size() || !draft.unsent.is_empty() {
-            let blob = self.tree.blob(file.ino)?;
-            self.send_again(&blob, draft).await?;
-            if draft.rope.buffered() > draft.block_size() {
-                let size = draft.block_size();
-                self.stage(&blob, draft, state.version.as_deref(), size).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
-        while let Some((id, bytes)) = draft.unsent.last() {
-            self.client(blob.account).put_block(&blob.path, id, bytes.clone(), None).await?;
-            draft.unsent.pop();
-        }
-        Ok(())
-    }
-
-    /// Sends the first `len` bytes of what is buffered, in the background.
-    async fn stage(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>, len: u64) -> Result<()> {
-        // All that can fail comes before the bytes leave the buffer.
-        let id = self.block_ids(blob, draft, base).await?.next();
-        let slot =
-            self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))?;
-        let bytes = draft.rope.stage(id.clone(), len);
-        let client = self.client(blob.account).clone();
-        let path = blob.path.clone();
-        draft.uploads.push(tokio::spawn(async move {
-            let done = client.put_block(&path, &id, bytes.clone(), None).await;
-            drop(slot);
-            done.map_err(|error| Unsent { block: (id, bytes), error })
-        }));
-        Ok(())
-    }
-
-    /// The id maker of the draft. A blob that exists is asked for its blocks first: our ids must have their length.
-    async fn block_ids<'a>(
+    /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. EFBIG for more than a
+    /// blob holds, or for a gap so long that its zeros would take all of its blocks.
+    pub(super) async fn edit<T>(
         &self,
-        blob: &Blob,
-        draft: &'a mut Draft,
-        base: Option<&Version>,
-    ) -> Result<&'a mut BlockIds> {
-        if draft.base_blocks.is_none() {
-            draft.base_blocks = Some(match base {
-                Some(base) => {
-                    let (blocks, etag) = self.client(blob.account).block_list(&blob.path).await?;
-                    if etag.is_some_and(|etag| etag != base.properties.etag) {
-                        return Err(Error::fs(libc::ESTALE, format!("{} was changed by another writer", blob.path)));
-                    }
-                    blocks
-                }
-                None => Vec::new(),
-            });
+        file: &OpenFile,
+        state: &mut State,
+        end: u64,
+        change: impl Fn(&mut Draft) -> std::result::Result<T, Cut>,
+    ) -> Result<T> {
+        let draft = draft_of(state)?;
+        if end > LARGEST_FILE || end.saturating_sub(draft.rope.len()) > plan::LARGEST_ZEROS {
+            return Err(Error::fs(libc::EFBIG, "larger than a blob, or a gap of more than 2 TiB"));
         }
-        let existing = draft.base_blocks.as_deref().unwrap_or(&[]);
-        Ok(draft.ids.get_or_insert_with(|| BlockIds::beside(existing)))
+        if let Ok(done) = change(draft) {
+            file.show(state);
+            return Ok(done);
+        }
+        self.commit(file, state).await?;
+        let done = change(draft_of(state)?);
+        file.show(state);
+        // What is committed can be cut; only a file that is deleted was not.
+        done.map_err(|Cut| Error::fs(libc::EIO, "a deleted file's content cannot be read back from the service"))
     }
 
     /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again.
     pub(super) async fn commit(&self, file: &OpenFile, state: &mut State) -> Result<()> {
+        // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it open still reads
+        // what was written.
+        if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) {
+            return Ok(());
+        }
         let result = match &state.content {
             Content::Draft(draft) if draft.dirty => self.commit_content(file, state).await,
             Content::Copying(_) => return Ok(()),
@@ -258,13 +201,7 @@ impl Fs {
     }
 
     async fn commit_content(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        let blob = match self.tree.blob(file.ino) {
-            Ok(blob) => blob,
-            // Deleted while open: its content has nowhere to go and must not come back under the name. Whoever has it open still
-            // reads what was written.
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let blob = self.tree.blob(file.ino)?;
         let base = state.version.clone();
         let mut settings = self.settings(&blob, base.as_deref(), &state.change);
         if let Some(base) = &base {
@@ -279,7 +216,15 @@ impl Fs {
         let written = if size <= BLOCK
             && let Some(bytes) = draft.rope.bytes()
         {
-            self.client(blob.account).put_blob(&blob.path, bytes, &settings, &precondition).await
+            let written = self.client(blob.account).put_blob(&blob.path, bytes, &settings, &precondition).await;
+            if written.is_ok() {
+                // It has no block list now.
+                draft.base_blocks = Some(Vec::new());
+                if size > SENT_AGAIN {
+                    draft.rope = Rope::of_base(size);
+                }
+            }
+            written
         } else {
             self.commit_blocks(&blob, draft, base.as_deref(), &settings, &precondition).await
         };
@@ -293,8 +238,7 @@ impl Fs {
             }
             _ => error,
         })?;
-        // Bytes in memory stay there: they may have to be sent again with what is written after them.
-        draft.dirty = false;
+        (draft.dirty, draft.touched) = (false, false);
         state.change = AttrChange::default();
         let mut properties = attr::just_written(size, settings, written);
         if let Some(base) = &base {
@@ -316,81 +260,20 @@ impl Fs {
         precondition: &Precondition,
     ) -> Result<Written> {
         self.send_again(blob, draft).await?;
-        if draft.rope.buffered() > 0 {
-            let all = draft.rope.buffered();
-            self.stage(blob, draft, base, all).await?;
-        }
-        let mut blocks = Vec::new();
-        // A Base segment is always whole so far, and first.
-        let base_range = match draft.rope.parts().next() {
-            Some(Part::Base(range)) => Some(range),
-            _ => None,
-        };
-        if let Some(range) = base_range {
-            self.block_ids(blob, draft, base).await?;
-            let existing = draft.base_blocks.clone().unwrap_or_default();
-            if existing.is_empty() {
-                let made = self.blocks_of_itself(blob, draft, base, range).await?;
-                blocks.extend(made.into_iter().map(|block| (BlockRef::Uncommitted(block.id.clone()), block)));
-            } else {
-                blocks.extend(existing.into_iter().map(|block| (BlockRef::Committed(block.id.clone()), block)));
-            }
-        }
+        self.block_ids(blob, draft, base).await?;
         draft.reap(true).await?;
-        for part in draft.rope.parts() {
-            if let Part::Staged(id, size) = part {
-                blocks.push((BlockRef::Uncommitted(id.clone()), Block { id: id.clone(), size }));
-            }
-        }
-        let (list, blocks): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
+        let limits = plan::Limits::of_service(draft.block_size());
+        let plan = plan::blocks(&draft.rope, draft.base_blocks.as_deref().unwrap_or(&[]), &limits);
+        let plan =
+            plan.ok_or_else(|| Error::fs(libc::EFBIG, format!("{}: it takes more than 50 000 blocks", blob.path)))?;
+        let Some(ids) = &draft.ids else { return Err(Error::fs(libc::EIO, "no block ids")) };
+        let made = self.make_blocks(blob, &draft.rope, ids, base, plan).await?;
+        let (list, blocks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         let written = self.client(blob.account).put_block_list(&blob.path, &list, settings, precondition).await?;
         // What is committed now is the base of what comes next.
         draft.rope = Rope::of_base(draft.rope.len());
         draft.base_blocks = Some(blocks);
         Ok(written)
-    }
-
-    /// Blocks that hold `range` of the committed blob itself, made by the service.
-    async fn blocks_of_itself(
-        &self,
-        blob: &Blob,
-        draft: &mut Draft,
-        base: Option<&Version>,
-        range: std::ops::Range<u64>,
-    ) -> Result<Vec<Block>> {
-        let Some(base) = base else { return Ok(Vec::new()) };
-        let client = self.client(blob.account);
-        let etag = &base.properties.etag;
-        let mut made = Vec::new();
-        let mut start = range.start;
-        while start < range.end {
-            let end = range.end.min(start + LARGEST_REMOTE_BLOCK);
-            let id = self.block_ids(blob, draft, Some(base)).await?.next();
-            let source = client.block_source(&blob.path, None, SELF_READ)?;
-            let done = client.put_block_from_url(&blob.path, &id, &source, start..end, Some(etag), None).await;
-            match done {
-                Ok(()) => {
-                    made.push(Block { id, size: end - start });
-                    start = end;
-                }
-                Err(error) if error.errno() == libc::EOPNOTSUPP && error.status() >= 500 => {
-                    self.say_once_moving_data(&error);
-                    let end = end.min(start + BLOCK);
-                    let bytes = client.get_blob(&blob.path, None, Some(start..end), Some(etag)).await?.bytes;
-                    client.put_block(&blob.path, &id, bytes, None).await?;
-                    made.push(Block { id, size: end - start });
-                    start = end;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(made)
-    }
-
-    fn say_once_moving_data(&self, error: &Error) {
-        if !self.said_moving_data.swap(true, std::sync::atomic::Ordering::Relaxed) {
-            warn!(%error, "this server cannot do Put Block From URL: reading and writing such ranges instead");
-        }
     }
 
     async fn commit_attributes(&self, file: &OpenFile, state: &mut State) -> Result<()> {
@@ -451,6 +334,25 @@ impl Fs {
         file.show(state);
     }
 
+    /// [`Fs::settle`] for a change of the version `stood_on`. If the file had another one, that change was made to another client's:
+    /// handles that have not seen it end with ESTALE.
+    pub(super) fn settle_on(
+        &self,
+        file: &OpenFile,
+        state: &mut State,
+        stood_on: &ETag,
+        properties: Arc<BlobProperties>,
+    ) {
+        if state.version.as_ref().is_some_and(|version| version.properties.etag != *stood_on) {
+            state.version = None;
+            // Bytes of a draft that is stored already stood on the version that is no more.
+            if matches!(&state.content, Content::Draft(draft) if !draft.dirty) {
+                state.content = Content::Clean;
+            }
+        }
+        self.settle(file, state, properties);
+    }
+
     /// What a write of new content sends along: everything that the blob had, but for what described the old content.
     fn settings(&self, blob: &Blob, base: Option<&Version>, change: &AttrChange) -> BlobSettings {
         let mut settings = match base {
@@ -477,20 +379,21 @@ fn content_type(path: &crate::path::BlobPath) -> String {
     mime_guess::from_path(path.name.as_str()).first_or_octet_stream().to_string()
 }
 
+/// The draft of a file, begun if there is none yet.
+pub(super) fn draft_of(state: &mut State) -> Result<&mut Draft> {
+    if let Content::Clean = state.content {
+        let size = state.version.as_ref().map_or(0, |version| version.properties.size);
+        state.content = Content::Draft(Box::new(Draft::new(Rope::of_base(size))));
+    }
+    match &mut state.content {
+        Content::Draft(draft) => Ok(draft),
+        _ => Err(Error::fs(libc::EBUSY, "a copy onto it is pending")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn block_ids_have_the_length_of_those_that_are_there() {
-        let existing = [Block { id: BlockId::new(&BASE64.encode("0001")), size: 5 }];
-        let mut ids = BlockIds::beside(&existing);
-        let made: HashSet<_> = (0..1000).map(|_| ids.next()).collect();
-        assert_eq!(made.len(), 1000);
-        assert!(made.iter().all(|id| id.as_str().len() == existing[0].id.as_str().len() && *id != existing[0].id));
-        let mut fresh = BlockIds::beside(&[]);
-        assert_eq!(BASE64.decode(fresh.next().as_str()).unwrap().len(), ID_LEN);
-    }
 
     #[test]
     fn blocks_grow_with_the_file() {
@@ -498,7 +401,7 @@ mod tests {
         assert_eq!(draft.block_size(), BLOCK);
         for i in 0..BLOCKS_PER_SIZE {
             draft.rope.write(i as u64, b"x").unwrap();
-            draft.rope.stage(BlockId::new(&i.to_string()), BLOCK);
+            draft.rope.stage(i as u64, BlockId::new(&i.to_string()), BLOCK);
         }
         assert_eq!(draft.block_size(), 2 * BLOCK);
     }
@@ -510,5 +413,14 @@ mod tests {
         draft.write(0, b"x").unwrap();
         draft.truncate(0).unwrap();
         assert!(!draft.is_blank());
+    }
+
+    #[test]
+    fn a_draft_in_many_places_is_scattered() {
+        let mut draft = Draft::new(Rope::of_base(1 << 40));
+        for i in 0..MOST_SEGMENTS as u64 / 2 + 1 {
+            draft.write(i << 20, b"x").unwrap();
+        }
+        assert!(draft.is_scattered());
     }
 }

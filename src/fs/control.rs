@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{FileKind, Ino};
+use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::copy::{Progress, Start};
 use crate::fs::file::is_pending;
@@ -37,6 +37,9 @@ impl Fs {
         let at = self.tree.view(order.at)?;
         let (parent, name) = match (at.kind, order.name) {
             (FileKind::Directory, "") => return Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
+            (FileKind::Directory, name) if name.contains('/') => {
+                return Err(Error::fs(libc::EINVAL, format!("{name:?} is not a name in the directory")));
+            }
             (FileKind::Directory, name) => (order.at, name.to_owned()),
             (_, "") => (at.parent, at.name.to_string()),
             (_, _) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
@@ -64,8 +67,9 @@ impl Fs {
                 (Arc::new(now), CopyStatus::Pending)
             }
         };
+        let kind = attr::kind_of(&heard);
         let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
-        let view = self.tree.enter(parent, &name, FileKind::File, known, None)?;
+        let view = self.tree.enter(parent, &name, kind, known, None)?;
         self.tree.collect(view.ino);
         Ok((job.id.clone(), status))
     }

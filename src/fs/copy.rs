@@ -10,12 +10,12 @@
 //! position, tell the truth. The last byte is granted before the copy is known to have succeeded; the wait for that is in flush,
 //! which locks nothing and can report a failure.
 //!
-//! What is not a whole copy is refused with EOPNOTSUPP, and the caller moves the bytes itself.
+//! What is not a whole copy is a copy of a range, and goes into the destination's rope (`range.rs`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
@@ -117,14 +117,16 @@ impl Fs {
             tags,
             lease: None,
         };
-        let started = client.copy_blob(&destination.path, &request).await?;
+        let mut started = client.copy_blob(&destination.path, &request).await?;
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
-        let progress = match (&version, started.status) {
-            (Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
+        let progress = match (started.found.take(), &version, started.status) {
+            // What the service was seen to have is worth more than what it should have.
+            (Some(found), _, _) => look(&destination, &started.id, *found),
+            (None, Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
             // All else is seen at the destination, also how long a source outside the mount is.
-            (None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
-            (Some(_), _) => Progress::Pending(0),
+            (None, None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
+            (None, Some(_), _) => Progress::Pending(0),
         };
         let total = match (&version, &progress) {
             (Some(source), _) => source.size,
@@ -240,17 +242,19 @@ impl Fs {
         let input = self.handles.get(fh_in)?;
         let output = self.handles.get(fh_out)?;
         if Arc::ptr_eq(&input.file, &output.file) {
-            return Err(ranged("copying within one file"));
+            return self.copy_within(&output, offset_in, offset_out, len, caller).await;
         }
         let mut state = output.file.state.lock().await;
-        if let Content::Copying(copying) = &state.content {
-            if copying.granted == offset_out && offset_in == offset_out && !copying.complete() {
-                return self.grant(&output.file, &mut state, len, caller).await;
-            }
-            self.settle_copy(&output.file, &mut state, caller).await?;
+        if let Content::Copying(copying) = &state.content
+            && copying.granted == offset_out
+            && offset_in == offset_out
+            && !copying.complete()
+        {
+            return self.grant(&output.file, &mut state, len, caller).await;
         }
         // One file's lock at a time: another process may be copying the other way.
         drop(state);
+        drop(self.settled(&output.file, caller).await?);
         let source = self.clean_version(&input).await?;
         let mut state = output.file.state.lock().await;
         let size = source.properties.size;
@@ -264,7 +268,9 @@ impl Fs {
             Content::Copying(_) => false,
         };
         if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
-            return Err(ranged("copying a range"));
+            output.version(&state)?;
+            let range = offset_in..size.min(offset_in.saturating_add(len));
+            return self.copy_range(&input.file, &source, range, &output.file, &mut state, offset_out, caller).await;
         }
         let job = self.copy_onto(&input.file, &source, &output.file, &state).await?;
         // Mode and owner went along with the copy.
@@ -310,10 +316,7 @@ impl Fs {
             tier: None,
             tags: self.tags_to_keep(&from, &source.properties).await?,
         };
-        self.start_copy(start).await.map_err(|error| match error.code() {
-            "BlobAlreadyExists" => Error::fs(libc::ESTALE, format!("{error} (it was created meanwhile)")),
-            _ => error,
-        })
+        self.start_copy(start).await
     }
 
     /// One slice of a copy: the bytes to report, at least 1.
@@ -344,36 +347,54 @@ impl Fs {
         Ok(copying.granted - granted)
     }
 
-    /// Waits for a copy onto the file, as flush does, so that the file can be written, read or copied on.
-    pub(super) async fn settle_copy(&self, file: &OpenFile, state: &mut State, caller: Caller) -> Result<()> {
-        let Content::Copying(copying) = &state.content else { return Ok(()) };
-        let job = copying.job.clone();
-        match self.wait_for_copy(&job, caller).await {
-            Ok(properties) => {
-                state.content = Content::Clean;
-                self.settle(file, state, properties);
-                Ok(())
-            }
-            Err(error) => {
-                if error.errno() != libc::EINTR {
-                    self.give_up_copy(file, state).await;
+    /// The state of a file once no copy onto it is pending, so that it can be written, read or copied on. The wait is outside the
+    /// lock: others may look, abort, open and read meanwhile.
+    pub(super) async fn settled<'a>(&self, file: &'a OpenFile, caller: Caller) -> Result<MutexGuard<'a, State>> {
+        loop {
+            let mut state = file.state.lock().await;
+            let Content::Copying(copying) = &state.content else { return Ok(state) };
+            let job = copying.job.clone();
+            match job.progress() {
+                Progress::Success(properties) => {
+                    state.content = Content::Clean;
+                    self.settle(file, &mut state, properties);
+                    return Ok(state);
                 }
-                Err(error)
+                Progress::Failed(error) => {
+                    self.give_up_copy(file, &mut state).await;
+                    return Err(error);
+                }
+                Progress::Pending(_) => drop(state),
+            }
+            match self.wait_for_copy(&job, caller).await {
+                Err(error) if error.errno() == libc::EINTR => return Err(error),
+                // How it ended is looked at under the lock.
+                _ => {}
             }
         }
     }
 
     /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
     pub(super) async fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
-        state.content = Content::Clean;
-        state.version = None;
+        let job = match std::mem::replace(&mut state.content, Content::Clean) {
+            Content::Copying(copying) => Some(copying.job),
+            _ => None,
+        };
         let now = async {
             let blob = self.tree.blob(file.ino)?;
             self.client(blob.account).blob_properties(&blob.path, None).await
         };
         match now.await {
-            Ok(properties) => self.settle(file, state, Arc::new(properties)),
+            Ok(properties) => {
+                let ours = |job: Arc<CopyJob>| properties.copy.as_ref().is_some_and(|copy| copy.id == job.id);
+                if !job.is_some_and(ours) {
+                    // Another client's: whoever has the file open here has not seen it.
+                    state.version = None;
+                }
+                self.settle(file, state, Arc::new(properties));
+            }
             Err(error) => {
+                state.version = None;
                 debug!(%error, "nothing is known of the destination of a copy that did not succeed");
                 self.tree.doubt(file.ino);
                 file.show(state);
@@ -402,15 +423,15 @@ impl Fs {
             self.give_up_copy(file, &mut state).await;
             return Ok(true);
         }
-        // The lock is not held while waiting: others may look, abort, read the state.
-        let ended = self.wait_for_copy(&job, caller).await;
-        if ended.as_ref().is_err_and(|error| error.errno() == libc::EINTR) {
-            self.abandon(file).await;
-            return ended.map(|_| true);
+        match self.settled(file, caller).await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                if error.errno() == libc::EINTR {
+                    self.abandon(file).await;
+                }
+                Err(error)
+            }
         }
-        let mut state = file.state.lock().await;
-        self.settle_copy(file, &mut state, caller).await?;
-        Ok(true)
     }
 
     /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.
@@ -466,9 +487,4 @@ fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) 
         version_id: None,
         ..source.clone()
     })
-}
-
-fn ranged(what: &str) -> Error {
-    warn!("{what} is not run by the service yet: the caller moves the data itself");
-    Error::fs(libc::EOPNOTSUPP, format!("{what} is not supported yet"))
 }

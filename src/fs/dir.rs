@@ -1,4 +1,4 @@
-//! Names: looking them up, listing them, making and removing them.
+//! Names: looking them up, making and removing them; `list` lists them.
 //!
 //! A directory exists because a blob's name goes through it (implicit), because a marker blob says so (`hdi_isfolder=true`, written
 //! by mkdir here, by blobfuse2 and by Hadoop), or both; a blob `dir/` with a slash at its end is a marker of other tools. Where a
@@ -7,49 +7,24 @@
 //! An unknown name costs a HEAD and a one-entry LIST, side by side. A listing in hand answers for all its names, also for those that
 //! are not in it, as long as it is fresh.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{debug, warn};
+use tracing::warn;
+
+mod list;
+
+pub use list::{DirEntry, DirStream};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, Attr, AttrChange, FileKind, Ino};
-use crate::fs::handle::{DirHandle, Fh};
-use crate::fs::tree::{Blob, BlobDir, Entry, Heard, Known, Listed, NodeView, Place};
+use crate::fs::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Place};
 use crate::path::ContainerName;
-use crate::store::{BlobItem, BlobProperties, BlobSettings, DeleteSnapshots, ETag, ListBlobs, Page, Precondition};
+use crate::store::{BlobItem, BlobProperties, BlobSettings, DeleteSnapshots, ETag, ListBlobs, Precondition};
 
-/// Entries with attributes that are made for one answer: about what fits into the kernel's largest buffer.
-const MOST_PLUS: usize = 512;
-
-/// Entries of a directory as far as they are listed.
-#[derive(Default)]
-pub struct DirStream {
-    entries: Vec<Entry>,
-    /// Where in `entries` a name is.
-    seen: HashMap<Arc<str>, usize>,
-    next: Next,
-    /// When the listing began, and how often names had been removed from the directory by then.
-    began: Option<(Instant, u64)>,
-}
-
-#[derive(Default)]
-enum Next {
-    #[default]
-    Start,
-    Marker(String),
-    Done,
-}
-
-/// An entry for readdir; `offset` is where the next one is found.
-pub struct DirEntry {
-    pub ino: Ino,
-    pub kind: FileKind,
-    pub name: Arc<str>,
-    pub offset: u64,
-}
+/// PATH_MAX: a longer target could not be followed.
+const LONGEST_TARGET: u64 = 4096;
 
 impl Fs {
     /// Looks up a name and gives the kernel a reference to it.
@@ -77,7 +52,7 @@ impl Fs {
                 return self.tree.enter_listed(parent, &entry, anchor);
             }
             Listed::Absent => {
-                self.tree.unlink(parent, name);
+                self.tree.vanish(parent, name, Instant::now());
                 return Err(no_such(name));
             }
             Listed::Unknown => {}
@@ -149,18 +124,19 @@ impl Fs {
                 Err(error) => Err(error),
             }
         };
-        let below = async { Ok::<_, Error>(!self.first_below(&dir.subdirectory(name), 1).await?.is_empty()) };
+        let below =
+            async { Ok::<_, Error>(self.first_below(&dir.subdirectory(name), 1, Unseen::Ignored).await?.count() > 0) };
         if known.is_some_and(|view| view.kind != FileKind::Directory) {
             // It was a file a moment ago, and almost always is one still.
             if let Some(properties) = head.await? {
-                return Ok(Some((attr::kind_of(&properties.metadata), Heard::Blob(Arc::new(properties)))));
+                return Ok(Some((attr::kind_of(&properties), Heard::Blob(Arc::new(properties)))));
             }
             return Ok(below.await?.then_some((FileKind::Directory, Heard::Nothing)));
         }
         let (head, below) = tokio::try_join!(head, below)?;
         Ok(match (head, below) {
             (Some(properties), below) => {
-                let kind = attr::kind_of(&properties.metadata);
+                let kind = attr::kind_of(&properties);
                 if below && kind != FileKind::Directory {
                     warn!(blob = %blob.path, "a blob has the name of a directory: it is hidden by the directory");
                     Some((FileKind::Directory, Heard::Nothing))
@@ -174,203 +150,26 @@ impl Fs {
     }
 
     /// The first `count` blobs below a directory.
-    async fn first_below(&self, dir: &BlobDir, count: u32) -> Result<Vec<BlobItem>> {
+    async fn first_below(&self, dir: &BlobDir, count: u32, unseen: Unseen) -> Result<Below> {
         let client = self.client(dir.account);
         let mut marker: Option<String> = None;
-        let mut items = Vec::new();
+        let mut below = Below::default();
         loop {
             let list = ListBlobs {
                 prefix: &dir.prefix,
                 marker: marker.as_deref(),
                 max_results: Some(count),
+                snapshots: unseen == Unseen::Included,
+                uncommitted: unseen == Unseen::Included,
                 ..Default::default()
             };
             let page = client.list_blobs(&dir.container, &list).await?;
-            items.extend(page.items);
+            below.items.extend(page.items);
+            below.left_out += page.left_out;
             marker = page.next;
-            if items.len() as u32 >= count || marker.is_none() {
-                return Ok(items);
+            if below.count() >= count as usize || marker.is_none() {
+                return Ok(below);
             }
-        }
-    }
-
-    pub fn open_dir(&self, ino: Ino) -> Result<Fh> {
-        self.tree.view(ino)?;
-        self.tree.opened(ino);
-        Ok(self.handles.insert_dir(DirHandle { ino, stream: Default::default() }))
-    }
-
-    pub fn release_dir(&self, fh: Fh) {
-        if let Some(handle) = self.handles.remove_dir(fh) {
-            self.tree.closed(handle.ino);
-        }
-    }
-
-    /// Entries from `offset` on: what is listed of them, at least one unless the directory ends there. Offset 0 lists anew.
-    pub async fn read_dir(&self, fh: Fh, offset: u64) -> Result<Vec<DirEntry>> {
-        let handle = self.handles.dir(fh)?;
-        let mut stream = handle.stream.lock().await;
-        if offset == 0 && !matches!(stream.next, Next::Start) {
-            *stream = DirStream::default();
-        }
-        // Offsets 1 and 2 are the two dots.
-        let index = offset.saturating_sub(2) as usize;
-        while stream.entries.len() <= index && !matches!(stream.next, Next::Done) {
-            self.list_more(handle.ino, &mut stream).await?;
-        }
-        let dots = [(handle.ino, "."), (self.tree.view(handle.ino)?.parent, "..")];
-        let dots = dots.into_iter().zip(1..).map(|((ino, name), offset)| DirEntry {
-            ino,
-            kind: FileKind::Directory,
-            name: name.into(),
-            offset,
-        });
-        let listed = stream.entries.iter().skip(index).zip(index as u64 + 3..).map(|(entry, offset)| DirEntry {
-            ino: entry.ino,
-            kind: entry.kind,
-            name: entry.name.clone(),
-            offset,
-        });
-        Ok(dots.skip(offset as usize).chain(listed).collect())
-    }
-
-    /// [`Fs::read_dir`] with attributes. Every entry but the dots is answered by one [`Fs::entry_sent`].
-    pub async fn read_dir_plus(&self, fh: Fh, offset: u64) -> Result<Vec<(DirEntry, Attr)>> {
-        let entries = self.read_dir(fh, offset).await?;
-        let handle = self.handles.dir(fh)?;
-        let stream = handle.stream.lock().await;
-        let mut answers = Vec::new();
-        for entry in entries.into_iter().take(MOST_PLUS) {
-            let view = match (entry.offset as usize).checked_sub(3).and_then(|index| stream.entries.get(index)) {
-                Some(listed) => {
-                    let anchor = self.anchor_of(handle.ino, &listed.name)?;
-                    let view = self.tree.enter_listed(handle.ino, listed, anchor)?;
-                    // Counted before it is sent, so that it stays until then. A node that is gone already was never sent.
-                    if !self.tree.looked_up(view.ino) {
-                        break;
-                    }
-                    view
-                }
-                None => self.tree.view(entry.ino)?,
-            };
-            let attr = self.attr_of(&view);
-            answers.push((DirEntry { ino: view.ino, ..entry }, attr));
-        }
-        Ok(answers)
-    }
-
-    /// The kernel has the entry, or (`false`) it did not fit any more.
-    pub fn entry_sent(&self, ino: Ino, sent: bool) {
-        if !sent {
-            self.tree.forget(ino, 1);
-        }
-    }
-
-    async fn list_more(&self, ino: Ino, stream: &mut DirStream) -> Result<()> {
-        let marker = match &stream.next {
-            Next::Start => None,
-            Next::Marker(marker) => Some(marker.clone()),
-            Next::Done => return Ok(()),
-        };
-        if stream.began.is_none() {
-            stream.began = Some((Instant::now(), self.tree.removals(ino)));
-        }
-        let asked = Instant::now();
-        let next = match self.tree.place(ino)? {
-            Place::Accounts => {
-                for account in &self.config.accounts {
-                    let name = account.client.account().as_str();
-                    self.add(ino, stream, name, FileKind::Directory, known_since(asked, Heard::Nothing));
-                }
-                None
-            }
-            Place::Account(id) => {
-                let page = self.client(id).list_containers(marker.as_deref()).await?;
-                for item in page.items {
-                    if self.container_named(id, item.name.as_str()).is_ok() {
-                        let known = known_since(asked, Heard::Nothing);
-                        self.add(ino, stream, item.name.as_str(), FileKind::Directory, known);
-                    }
-                }
-                page.next
-            }
-            Place::Directory(dir) => self.list_blobs_of(ino, &dir, marker.as_deref(), stream).await?,
-            Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
-        };
-        stream.next = match next {
-            Some(marker) => Next::Marker(marker),
-            None => {
-                self.end_listing(ino, stream);
-                Next::Done
-            }
-        };
-        Ok(())
-    }
-
-    async fn list_blobs_of(
-        &self,
-        ino: Ino,
-        dir: &BlobDir,
-        marker: Option<&str>,
-        stream: &mut DirStream,
-    ) -> Result<Option<String>> {
-        let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
-        let asked = Instant::now();
-        let Page { items, prefixes, next } = self.client(dir.account).list_blobs(&dir.container, &list).await?;
-        let below = |name: &str| name.strip_prefix(&dir.prefix).map(str::to_owned);
-        let directories: HashSet<String> =
-            prefixes.iter().filter_map(|prefix| below(prefix.strip_suffix('/')?)).collect();
-        for item in items {
-            // The directory's own `dir/` marker has no name here.
-            let Some(name) = below(item.name.as_str()).filter(|name| !name.is_empty()) else { continue };
-            let kind = attr::kind_of(&item.properties.metadata);
-            if kind != FileKind::Directory && directories.contains(&name) {
-                warn!(blob = %item.name, "a blob has the name of a directory: it is hidden by the directory");
-                continue;
-            }
-            self.add(ino, stream, &name, kind, known_since(asked, Heard::Blob(Arc::new(item.properties))));
-        }
-        for name in directories {
-            if name.is_empty() {
-                debug!(directory = %dir.prefix, "names with an empty segment cannot be shown");
-                continue;
-            }
-            self.add(ino, stream, &name, FileKind::Directory, known_since(asked, Heard::Nothing));
-        }
-        Ok(next)
-    }
-
-    fn add(&self, dir: Ino, stream: &mut DirStream, name: &str, kind: FileKind, known: Known) {
-        if name.contains('/') {
-            return;
-        }
-        let Known { heard, at } = known;
-        let entry = || Entry { ino: self.tree.reserve(dir, name, kind), name: name.into(), kind, heard, at };
-        // `dir` and `dir/` are one entry, and may be pages apart. The directory hides a file, not the other way round.
-        match stream.seen.get(name).and_then(|index| stream.entries.get_mut(*index)) {
-            None => {
-                stream.seen.insert(name.into(), stream.entries.len());
-                stream.entries.push(entry());
-            }
-            Some(listed) if kind == FileKind::Directory && listed.kind != kind => {
-                warn!(name, "a blob has the name of a directory: it is hidden by the directory");
-                *listed = entry();
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Adds what exists only here so far, and remembers the listing.
-    fn end_listing(&self, ino: Ino, stream: &mut DirStream) {
-        for child in self.tree.children(ino) {
-            if self.is_new(child.ino) {
-                self.add(ino, stream, &child.name, child.kind, child.known);
-            }
-        }
-        if let Some((taken, removals)) = stream.began
-            && removals == self.tree.removals(ino)
-        {
-            self.tree.remember_listing(ino, &stream.entries, taken);
         }
     }
 
@@ -448,7 +247,8 @@ impl Fs {
             }
         }
         self.tree.unlink(parent, name);
-        self.keep_alive(parent, name).await
+        self.keep_alive(parent, name).await;
+        Ok(())
     }
 
     /// ENOTEMPTY unless nothing but a marker is in the directory.
@@ -463,10 +263,12 @@ impl Fs {
         if self.tree.children(view.ino).iter().any(|child| self.is_new(child.ino)) {
             return Err(not_empty());
         }
-        let mut below = self.first_below(dir, 2).await?;
-        match (below.pop(), below.is_empty()) {
-            (None, _) => Ok(None),
-            (Some(item), true) if item.name.as_str() == dir.prefix && item.properties.size == 0 => {
+        // With a container everything in it would go, also what no directory shows: uploads under way, names that no path can carry.
+        let unseen = if dir.prefix.is_empty() { Unseen::Included } else { Unseen::Ignored };
+        let mut below = self.first_below(dir, 2, unseen).await?;
+        match (below.count(), below.items.pop()) {
+            (0, _) => Ok(None),
+            (1, Some(item)) if item.name.as_str() == dir.prefix && item.properties.size == 0 => {
                 Ok(Some(item.properties.etag))
             }
             _ => Err(not_empty()),
@@ -478,9 +280,7 @@ impl Fs {
         let known = match view.properties() {
             Some(properties) => Some(properties.clone()),
             None => match self.client(marker.account).blob_properties(&marker.path, None).await {
-                Ok(properties) if attr::kind_of(&properties.metadata) == FileKind::Directory => {
-                    Some(Arc::new(properties))
-                }
+                Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => Some(Arc::new(properties)),
                 Ok(_) => None,
                 Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error),
@@ -503,7 +303,14 @@ impl Fs {
     }
 
     /// A directory that only its entries made does not vanish with the last of them: it gets a marker.
-    pub(super) async fn keep_alive(&self, dir: Ino, without: &str) -> Result<()> {
+    /// What took the last entry away has happened, so nothing here makes it fail.
+    pub(super) async fn keep_alive(&self, dir: Ino, without: &str) {
+        if let Err(error) = self.mark_if_empty(dir, without).await {
+            warn!(%error, "a directory that became empty could not be marked, and is gone");
+        }
+    }
+
+    async fn mark_if_empty(&self, dir: Ino, without: &str) -> Result<()> {
         let Ok(Place::Directory(place)) = self.tree.place(dir) else { return Ok(()) };
         let implicit = matches!(self.tree.view(dir)?.known.heard, Heard::Nothing);
         let Some(marker) = place.marker() else { return Ok(()) };
@@ -511,7 +318,7 @@ impl Fs {
         if dir == Ino::ROOT || !implicit || self.tree.has_sibling(dir, without) {
             return Ok(());
         }
-        if !self.first_below(&place, 1).await?.is_empty() {
+        if self.first_below(&place, 1, Unseen::Ignored).await?.count() > 0 {
             return Ok(());
         }
         match self.put_marker(&marker?, &AttrChange::default(), &Precondition::IfAbsent).await {
@@ -559,7 +366,8 @@ impl Fs {
             }
         }
         self.tree.unlink(parent, name);
-        self.keep_alive(parent, name).await
+        self.keep_alive(parent, name).await;
+        Ok(())
     }
 
     pub(super) fn snapshots_on_delete(&self) -> DeleteSnapshots {
@@ -583,7 +391,37 @@ impl Fs {
     /// readlink(2).
     pub async fn read_link(&self, ino: Ino) -> Result<bytes::Bytes> {
         let blob = self.tree.blob(ino)?;
-        Ok(self.client(blob.account).get_blob(&blob.path, None, None, None).await?.bytes)
+        let target =
+            self.client(blob.account).get_blob(&blob.path, None, Some(0..LONGEST_TARGET + 1), None).await?.bytes;
+        if target.len() as u64 > LONGEST_TARGET {
+            return Err(Error::fs(
+                libc::EIO,
+                format!("{} says that it is a symlink, but is too long for one", blob.path),
+            ));
+        }
+        Ok(target)
+    }
+}
+
+/// What is below a directory that a listing of it does not show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unseen {
+    Ignored,
+    /// Snapshots without a base, and blobs that were never committed.
+    Included,
+}
+
+/// The first blobs below a directory.
+#[derive(Default)]
+struct Below {
+    items: Vec<BlobItem>,
+    /// Blobs whose names no path can carry.
+    left_out: usize,
+}
+
+impl Below {
+    fn count(&self) -> usize {
+        self.items.len() + self.left_out
     }
 }
 

@@ -16,12 +16,12 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
-use crate::fs::commit::Draft;
+use crate::fs::commit::{Draft, draft_of};
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::read::{Fetcher, Version};
-use crate::fs::rope::{Piece, Rope};
-use crate::fs::tree::{Blob, Heard, Known, NodeView};
-use crate::store::{BlobType, CopyStatus};
+use crate::fs::rope::Piece;
+use crate::fs::tree::{Blob, Heard, Known, Link, NodeView};
+use crate::store::{BlobProperties, BlobType, CopyStatus, ETag};
 
 /// An opened file.
 pub struct Opened {
@@ -48,11 +48,10 @@ impl Fs {
         let file = self.acquire(&view).await;
         if access.write && flags & libc::O_TRUNC != 0 {
             let mut state = file.state.lock().await;
-            if let Err(error) = truncate_draft(&mut state, 0) {
+            if let Err(error) = self.edit(&file, &mut state, 0, |draft| draft.truncate(0)).await {
                 self.let_go(&file, state).await;
                 return Err(error);
             }
-            file.show(&state);
         }
         let handle = Handle::new(file.clone(), access, caller);
         let version = handle.version(&*file.state.lock().await)?;
@@ -112,7 +111,7 @@ impl Fs {
             && let Err(error) = self.commit(file, &mut state).await
         {
             let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
-            error!(%name, %error, "what was written last is lost: it could not be stored, as close reported");
+            error!(%name, %error, "what was written last is lost: it could not be stored");
         }
         self.handles.done(file.ino);
         drop(state);
@@ -147,7 +146,7 @@ impl Fs {
         let file = self.acquire(&view).await;
         let asked = AttrChange { mode: Some(mode), ..Default::default() };
         let mut state = file.state.lock().await;
-        state.content = Content::Draft(Draft::empty());
+        state.content = Content::Draft(Box::new(Draft::empty()));
         // A mode that cannot be kept is no reason to refuse a file.
         state.change = asked.admit(&self.attr_of(&view), self.config.permissions).unwrap_or_default();
         file.show(&state);
@@ -209,7 +208,11 @@ impl Fs {
                     let fetcher = self.fetcher(self.tree.blob(handle.file.ino)?, version);
                     joined.extend_from_slice(&version.read(range, &handle.stream, &*fetcher).await?);
                 }
-                Piece::Staged => return Err(Error::fs(libc::EIO, "a block was staged while it was read")),
+                Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
+                // Committed before, unless there is nothing to commit it to.
+                Piece::Staged => {
+                    return Err(Error::fs(libc::EIO, "a deleted file's content cannot be read back from the service"));
+                }
             }
         }
         Ok(joined.freeze())
@@ -239,21 +242,20 @@ impl Fs {
         })
     }
 
-    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND.
-    pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], caller: Caller) -> Result<()> {
+    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
+    pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], mapped: bool, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
-        let mut state = file.state.lock().await;
-        self.settle_copy(file, &mut state, caller).await?;
+        let mut state = self.settled(file, caller).await?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
-        if !handle.access.append {
+        let append = handle.access.append && !mapped;
+        if !append {
             handle.version(&state)?;
         }
         self.make_room(file, &mut state).await?;
-        let draft = draft_of(&mut state)?;
-        let offset = if handle.access.append { draft.rope.len() } else { offset };
-        draft.write(offset, data)?;
-        file.show(&state);
+        let offset = if append { draft_of(&mut state)?.rope.len() } else { offset };
+        let end = offset.saturating_add(data.len() as u64);
+        self.edit(file, &mut state, end, |draft| draft.write(offset, data)).await?;
         // The data is taken; what cannot be sent now is kept, and is the error of the next call.
         let _ = self.make_room(file, &mut state).await;
         Ok(())
@@ -262,12 +264,9 @@ impl Fs {
     /// truncate(2) and ftruncate(2).
     pub(super) async fn truncate(&self, ino: Ino, size: u64, writer: Option<Fh>, caller: Caller) -> Result<()> {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
-            let mut state = handle.file.state.lock().await;
-            self.settle_copy(&handle.file, &mut state, caller).await?;
+            let mut state = self.settled(&handle.file, caller).await?;
             handle.version(&state)?;
-            let done = truncate_draft(&mut state, size);
-            handle.file.show(&state);
-            return done;
+            return self.edit(&handle.file, &mut state, size, |draft| draft.truncate(size)).await;
         }
         let view = self.fresh(ino).await?;
         if view.kind == FileKind::Directory {
@@ -275,19 +274,20 @@ impl Fs {
         }
         self.refuse_writing(&view)?;
         let file = self.acquire(&view).await;
-        let mut state = file.state.lock().await;
         let done = async {
-            self.settle_copy(&file, &mut state, caller).await?;
-            truncate_draft(&mut state, size)?;
+            let mut state = self.settled(&file, caller).await?;
+            self.edit(&file, &mut state, size, |draft| draft.truncate(size)).await?;
             self.commit(&file, &mut state).await
         }
         .await;
+        let state = file.state.lock().await;
         self.let_go(&file, state).await;
         done
     }
 
     /// chmod, chown and utimens that change something. A process that has the file open for writing gets it stored with its next
-    /// flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the two calls it was.)
+    /// flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the two calls it was.) What
+    /// has no name any more keeps it only as long as it is open.
     pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
         if let Some(file) = self.handles.of_ino(view.ino) {
             let mut state = file.state.lock().await;
@@ -296,24 +296,26 @@ impl Fs {
                 Content::Draft(draft) => draft.dirty,
                 Content::Copying(_) => true,
             };
-            if stored_later || file.is_written_by(caller) {
+            if stored_later || file.is_written_by(caller) || view.link != Link::Named {
                 state.change.merge(change);
                 file.show(&state);
                 return Ok(());
             }
         }
         let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
+        let stood_on = properties.etag.clone();
         let properties = self.store_attributes(view.ino, properties, &change).await?;
-        self.heard_anew(view.ino, properties).await;
+        self.heard_anew(view.ino, &stood_on, properties).await;
         Ok(())
     }
 
-    /// The blob has other properties now because this mount made it so; open handles follow.
-    pub(super) async fn heard_anew(&self, ino: Ino, properties: Arc<crate::store::BlobProperties>) {
+    /// The blob has other properties now because this mount made it so, of the version `stood_on`. Open handles follow, if that is the
+    /// version that they have.
+    pub(super) async fn heard_anew(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
         match self.handles.of_ino(ino) {
             Some(file) => {
                 let mut state = file.state.lock().await;
-                self.settle(&file, &mut state, properties);
+                self.settle_on(&file, &mut state, stood_on, properties);
             }
             None => self.tree.learn(ino, Heard::Blob(properties)),
         }
@@ -345,8 +347,7 @@ impl Fs {
     pub async fn fsync(&self, fh: Fh, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
-        let mut state = file.state.lock().await;
-        self.settle_copy(file, &mut state, caller).await?;
+        let mut state = self.settled(file, caller).await?;
         self.commit(file, &mut state).await?;
         handle.version(&state).map(drop)
     }
@@ -373,37 +374,22 @@ impl Fs {
         self.let_go(file, state).await;
     }
 
-    /// Everything that is not in the service yet is stored, for unmounting. The number of files for which that failed.
+    /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long keeps no other
+    /// from being stored. The number of files for which that failed.
     pub async fn flush_all(&self) -> usize {
-        let mut failed = 0;
-        for file in self.handles.open_files() {
-            let mut state = file.state.lock().await;
-            if let Err(error) = self.commit(&file, &mut state).await {
-                error!(%error, "cannot store a file that is open for writing");
-                failed += 1;
+        let flushes = self.handles.open_files().into_iter().map(|file| async move {
+            let done = self.commit(&file, &mut *file.state.lock().await).await;
+            if let Err(error) = &done {
+                let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+                error!(%name, %error, "cannot store a file that is open for writing");
             }
-        }
-        failed
+            usize::from(done.is_err())
+        });
+        futures_util::future::join_all(flushes).await.into_iter().sum()
     }
 }
 
 pub(super) fn is_pending(view: &NodeView) -> bool {
     let copy = view.properties().and_then(|properties| properties.copy.as_ref());
     copy.is_some_and(|copy| copy.status == CopyStatus::Pending)
-}
-
-/// The draft of a file, begun if there is none yet.
-fn draft_of(state: &mut State) -> Result<&mut Draft> {
-    if let Content::Clean = state.content {
-        let size = state.version.as_ref().map_or(0, |version| version.properties.size);
-        state.content = Content::Draft(Draft::new(Rope::of_base(size)));
-    }
-    match &mut state.content {
-        Content::Draft(draft) => Ok(draft),
-        _ => Err(Error::fs(libc::EBUSY, "a copy onto it is pending")),
-    }
-}
-
-fn truncate_draft(state: &mut State, size: u64) -> Result<()> {
-    draft_of(state)?.truncate(size)
 }

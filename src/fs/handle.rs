@@ -26,7 +26,7 @@ pub enum Content {
     /// Nothing: the service has it all.
     Clean,
     /// Written to, truncated or created here.
-    Draft(Draft),
+    Draft(Box<Draft>),
     /// The destination of a whole copy that is not yet settled.
     Copying(Copying),
 }
@@ -145,7 +145,8 @@ impl Handle {
     /// wrote it, and it is ESTALE.
     pub fn version(&self, state: &State) -> Result<Option<Arc<Version>>> {
         let Some(version) = &state.version else { return Ok(None) };
-        if *self.seen.get_or_init(|| version.lineage.clone()) == version.lineage {
+        // What is appended goes to the end of whatever is there.
+        if self.access.append || *self.seen.get_or_init(|| version.lineage.clone()) == version.lineage {
             Ok(Some(version.clone()))
         } else {
             Err(Error::fs(libc::ESTALE, "another client changed it while it was open"))

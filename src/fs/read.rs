@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use crate::error::{Error, Result};
-use crate::store::{BlobProperties, CopyStatus};
+use crate::store::{BlobProperties, CopyStatus, ETag};
 
 /// Size of a part, bytes: large enough that the per-request latency disappears in its transfer time, small enough that a reader
 /// of the beginning of a file does not wait for what it never looks at.
@@ -112,6 +112,10 @@ impl Version {
         let size = self.properties.size;
         let mut position = stream.position();
         let window = position.advance(range)?;
+        if position.of.as_ref() != Some(&self.properties.etag) {
+            position.of = Some(self.properties.etag.clone());
+            position.held.clear();
+        }
         let first = range.start / PART;
         let last = (range.end - 1) / PART;
         let ahead = (first + window).min((size - 1) / PART);
@@ -144,6 +148,8 @@ struct Position {
     next: u64,
     window: u64,
     held: BTreeMap<u64, Fetch>,
+    /// The version that `held` are parts of: the handle may go over to a newer one.
+    of: Option<ETag>,
 }
 
 impl Stream {
@@ -183,7 +189,7 @@ fn join(mut pieces: Vec<Bytes>) -> Bytes {
 mod tests {
     use super::*;
     use crate::fs::attr;
-    use crate::store::{BlobSettings, ETag, Written};
+    use crate::store::{BlobSettings, Written};
     use std::time::SystemTime;
 
     fn version(size: u64) -> Arc<Version> {
@@ -249,6 +255,18 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(version.parts().values().all(|held| held.upgrade().is_none()));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_goes_over_to_a_newer_version_leaves_the_parts_of_the_old_one() {
+        let (_, fetcher) = source();
+        let old = version(10);
+        let stream = Stream::default();
+        assert_eq!(old.read(0..100, &stream, &*fetcher).await.unwrap().len(), 10);
+        let mut properties = (*old.properties).clone();
+        (properties.size, properties.etag) = (20, ETag::new("f"));
+        let new = old.with(Arc::new(properties));
+        assert_eq!(new.read(10..100, &stream, &*fetcher).await.unwrap().len(), 10);
     }
 
     #[tokio::test]

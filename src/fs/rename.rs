@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
-use crate::error::{CopyFailure, Error, Result};
+use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{FileKind, Ino};
 use crate::fs::caller::Caller;
@@ -23,7 +23,7 @@ use crate::fs::file::is_pending;
 use crate::fs::handle::Content;
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::path::BlobName;
-use crate::store::{BlobItem, BlobProperties, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
+use crate::store::{BlobItem, BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
 
 /// Copies and deletes at once in the rename of a directory.
 const AT_ONCE: usize = 32;
@@ -51,7 +51,7 @@ impl Fs {
         let source = self.resolve(from.0, from.1).await?;
         let target = match self.resolve(to.0, to.1).await {
             Ok(target) if mode == RenameMode::NoReplace && target.ino != source.ino => {
-                return Err(Error::fs(libc::EEXIST, format!("{} exists", to.1)));
+                return Err(exists(to.1));
             }
             Ok(target) => Some(target),
             Err(error) if error.is_not_found() => None,
@@ -78,7 +78,8 @@ impl Fs {
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
             _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await?,
         }
-        self.keep_alive(from.0, from.1).await
+        self.keep_alive(from.0, from.1).await;
+        Ok(())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -97,18 +98,24 @@ impl Fs {
         // Once more if somebody was faster: names have no handle that could be stale.
         for last_try in [false, true] {
             let source = self.resolve(from.0, from.1).await?;
-            match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), caller).await {
+            match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), mode, caller).await {
                 Ok(properties) => {
                     self.tree.rename(from.0, from.1, to.0, to.1);
-                    self.heard_anew(source.ino, properties).await;
+                    self.heard_anew(
+                        source.ino,
+                        &source.properties().map(|p| p.etag.clone()).unwrap_or(properties.etag.clone()),
+                        properties,
+                    )
+                    .await;
                     return Ok(());
                 }
                 Err(error) if error.code() == "BlobAlreadyExists" && mode == RenameMode::NoReplace => {
-                    return Err(Error::fs(libc::EEXIST, format!("{} exists", to.1)));
+                    return Err(exists(to.1));
                 }
                 Err(error) if error.is_precondition_failed() && !last_try => {
                     self.tree.doubt(source.ino);
                     target = match self.resolve(to.0, to.1).await {
+                        Ok(_) if mode == RenameMode::NoReplace => return Err(exists(to.1)),
                         Ok(target) => {
                             self.tree.doubt(target.ino);
                             Some(self.resolve(to.0, to.1).await?)
@@ -145,6 +152,7 @@ impl Fs {
         source: &NodeView,
         destination: Blob,
         target: Option<&NodeView>,
+        mode: RenameMode,
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
         let Some(properties) = source.properties().cloned() else {
@@ -159,21 +167,31 @@ impl Fs {
             // What is replaced cannot be brought back, so a delete that would be refused must be known before.
             self.refuse_snapshots(&blob).await?;
         }
-        let precondition = match replaces {
-            Some(replaced) => Precondition::IfMatch(replaced.etag.clone()),
-            None => Precondition::IfAbsent,
+        let precondition = match (mode, replaces) {
+            (RenameMode::Replace, Some(replaced)) => Precondition::IfMatch(replaced.etag.clone()),
+            // Whatever is believed of the target: the service decides.
+            (RenameMode::NoReplace, _) | (_, None) => Precondition::IfAbsent,
         };
-        let undo = replaces.is_none();
+        let undo = precondition == Precondition::IfAbsent;
         let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, undo, caller).await?;
-        let Err(error) = self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await else {
-            return Ok(copy);
+        let error = match self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await {
+            Deletion::Deleted => return Ok(copy),
+            Deletion::Refused(error) if undo => {
+                self.take_back(&destination, &copy.etag).await;
+                error
+            }
+            Deletion::Refused(error) => {
+                error!(source = %blob.path, destination = %destination.path, %error,
+                       "renamed onto an existing blob, but the source could not be deleted: both have the content");
+                error
+            }
+            Deletion::Unknown(error) => {
+                error!(source = %blob.path, destination = %destination.path, %error,
+                       "copied, but whether the source was deleted is not known: the copy stays");
+                self.tree.doubt(source.ino);
+                return Err(error);
+            }
         };
-        if undo {
-            self.take_back(&destination, &copy.etag).await;
-        } else {
-            error!(source = %blob.path, destination = %destination.path, %error,
-                   "renamed onto an existing blob, but the source could not be deleted: both have the content");
-        }
         if error.code() == "SnapshotsPresent" {
             warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
         }
@@ -187,14 +205,28 @@ impl Fs {
         if self.config.delete_snapshots {
             return Ok(());
         }
-        let name = blob.path.name.as_str();
-        let list = ListBlobs { prefix: name, snapshots: true, max_results: Some(2), ..Default::default() };
-        let page = self.client(blob.account).list_blobs(&blob.path.container, &list).await?;
-        if page.items.iter().any(|item| item.name == blob.path.name && item.snapshot.is_some()) {
-            warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
-            return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", blob.path)));
+        let client = self.client(blob.account);
+        let mut marker: Option<String> = None;
+        // The blob's own rows come first, but a page may be short or empty and yet not be the last (§7).
+        loop {
+            let list = ListBlobs {
+                prefix: blob.path.name.as_str(),
+                marker: marker.as_deref(),
+                snapshots: true,
+                max_results: Some(2),
+                ..Default::default()
+            };
+            let page = client.list_blobs(&blob.path.container, &list).await?;
+            let (own, others): (Vec<_>, Vec<_>) = page.items.iter().partition(|item| item.name == blob.path.name);
+            if own.iter().any(|item| item.snapshot.is_some()) {
+                warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
+                return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", blob.path)));
+            }
+            marker = page.next;
+            if marker.is_none() || !others.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// The proven copy. When it ends otherwise and had `undo`, nothing of it is left.
@@ -227,21 +259,43 @@ impl Fs {
             ),
             Err(error) => error,
         };
-        if failed.errno() == libc::EINTR {
-            self.abort_copy(destination, Some(&job.id)).await?;
-        }
-        // A destination that shows another id is somebody else's now.
-        let replaced = matches!(&failed, Error::Copy { failure: CopyFailure::Replaced { .. }, .. });
-        if undo && !replaced {
-            match self.client(destination.account).blob_properties(&destination.path, None).await {
-                Ok(now) if now.copy.as_ref().is_some_and(|c| c.id == job.id && c.status != CopyStatus::Pending) => {
-                    self.take_back(destination, &now.etag).await;
-                }
-                Ok(_) => warn!(destination = %destination.path, id = %job.id, "left as it is after a failed rename"),
-                Err(error) => warn!(destination = %destination.path, %error, "cannot look at it after a failed rename"),
-            }
+        if undo {
+            self.undo_copy(destination, &job.id).await;
+        } else if failed.errno() == libc::EINTR
+            && let Err(error) = self.abort_copy(destination, Some(&job.id)).await
+        {
+            debug!(destination = %destination.path, id = %job.id, %error, "no copy to abort");
         }
         Err(failed)
+    }
+
+    /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
+    /// shows another id is somebody else's by now.
+    async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
+        let client = self.client(destination.account);
+        for aborted in [false, true] {
+            let found = match client.blob_properties(&destination.path, None).await {
+                Ok(found) => found,
+                Err(error) if error.is_not_found() => return,
+                Err(error) => {
+                    warn!(destination = %destination.path, %id, %error, "cannot look at it after a failed rename");
+                    return;
+                }
+            };
+            match &found.copy {
+                Some(copy) if copy.id == *id && copy.status != CopyStatus::Pending => {
+                    return self.take_back(destination, &found.etag).await;
+                }
+                Some(copy) if copy.id == *id && !aborted => {
+                    // It may end before the abort arrives; the second look tells.
+                    if let Err(error) = client.abort_copy(&destination.path, id, None).await {
+                        debug!(destination = %destination.path, %id, %error, "cannot abort a copy");
+                    }
+                }
+                _ => break,
+            }
+        }
+        warn!(destination = %destination.path, %id, "left as it is after a failed rename");
     }
 
     /// Deletes a copy that is of no use any more.
@@ -254,19 +308,23 @@ impl Fs {
     }
 
     /// Deletes the source of a proven copy.
-    async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Result<()> {
+    async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
         let client = self.client(source.account);
         let precondition = Precondition::IfMatch(etag.clone());
-        match client.delete_blob(&source.path, None, snapshots, &precondition, None).await {
-            Ok(()) => Ok(()),
+        let error = match client.delete_blob(&source.path, None, snapshots, &precondition, None).await {
+            Ok(()) => return Deletion::Deleted,
             // Somebody else deleted it, which is what was wanted.
-            Err(error) if error.is_not_found() => Ok(()),
-            // No answer: it may be gone all the same.
-            Err(error @ Error::Transport { .. }) => match client.blob_properties(&source.path, None).await {
-                Err(look) if look.is_not_found() => Ok(()),
-                _ => Err(error),
-            },
-            Err(error) => Err(error),
+            Err(error) if error.is_not_found() => return Deletion::Deleted,
+            // Another version is there, and no try before was lost: the client would have said so.
+            Err(error) if error.is_precondition_failed() => return Deletion::Refused(error),
+            Err(error) => error,
+        };
+        // After a time-out or a 5xx it may be gone all the same, now or in a moment. A refusal may follow a try that was not answered.
+        let refused = (400..500).contains(&error.status()) && error.status() != 408;
+        match client.blob_properties(&source.path, None).await {
+            Err(look) if look.is_not_found() => Deletion::Deleted,
+            Ok(found) if refused && found.etag == *etag => Deletion::Refused(error),
+            _ => Deletion::Unknown(error),
         }
     }
 
@@ -420,13 +478,15 @@ impl Fs {
         let failures: Vec<Error> = stream::iter(moves.iter().cloned())
             .map(|step| async move {
                 let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
-                if let Err(error) = &deleted {
-                    error!(source = %step.from.path, copy = %step.to.path, %error, "copied, but the source could not be deleted");
-                }
-                deleted.err()
+                let error = match deleted {
+                    Deletion::Deleted => return None,
+                    Deletion::Refused(error) | Deletion::Unknown(error) => error,
+                };
+                error!(source = %step.from.path, copy = %step.to.path, %error, "copied, but the source could not be deleted");
+                Some(error)
             })
             .buffer_unordered(AT_ONCE)
-            .filter_map(async |failure| failure)
+            .filter_map(std::future::ready)
             .collect()
             .await;
         match failures.into_iter().next() {
@@ -454,12 +514,28 @@ impl Fs {
                 _ => None,
             };
             match name.and_then(|name| copies.get(&name)) {
-                Some(copy) => self.heard_anew(node.ino, copy.clone()).await,
+                Some(copy) => {
+                    let stood_on = node.properties().map_or_else(|| copy.etag.clone(), |p| p.etag.clone());
+                    self.heard_anew(node.ino, &stood_on, copy.clone()).await;
+                }
                 None if node.kind != FileKind::Directory => self.tree.doubt(node.ino),
                 None => {}
             }
         }
     }
+}
+
+fn exists(name: &str) -> Error {
+    Error::fs(libc::EEXIST, format!("{name} exists"))
+}
+
+/// How the delete of a source ended.
+enum Deletion {
+    Deleted,
+    /// The service refused, and the source is still there: the copy may be taken back.
+    Refused(Error),
+    /// The source may be gone, and then the copy is all there is.
+    Unknown(Error),
 }
 
 /// A blob of a directory that is renamed.

@@ -1,36 +1,48 @@
-//! The content of a file that is open for writing, as an ordered list of segments, each naming where its bytes are.
+//! The content of a file that is open for writing: an ordered list of segments, each naming where its bytes are.
 //!
 //! ```text
-//!   Base 0..100 GiB            bytes of the committed blob, not touched
-//!   Staged id, 8 MiB           a block on its way to the service, or there, not yet committed
-//!   Buffer 3 MiB               bytes in memory
+//!          0  Base 0..50 GiB             bytes of the committed blob, not touched
+//!     50 GiB  Buffer 1 MiB               bytes in memory
+//!     …       Base 50 GiB+1 MiB..        the rest of the committed blob, where it was
+//!    100 GiB  Staged id, 8 MiB           a block on its way to the service, or there, not yet committed
+//!     …       Zero 1 GiB                 a gap, or what truncate added
 //! ```
 //!
-//! A write puts a Buffer, appending adds at the end, a full Buffer becomes a Staged block. The commit (`commit.rs`) turns the
-//! rope into the cheapest requests. The rope itself knows nothing of requests: it is a data structure, tested as one.
+//! Segments are kept by the offset at which they begin: whatever changes, nothing behind it moves. Every change is a splice: it cuts
+//! what it covers out of the rope and puts a segment in its place. What joins its neighbour becomes one segment with it.
 //!
-//! So far bytes can change only where they are in memory: a write into a Base or Staged segment is refused with EOPNOTSUPP,
-//! never imitated by moving the file through this machine.
+//! A staged block is used as a whole or not at all, because the service reads no part of it before it is committed. A change
+//! that would cut one is answered with [`Cut`] and has changed nothing: the caller commits, which makes all of it Base, and repeats.
+//!
+//! The rope knows nothing of requests; `plan.rs` turns it into blocks. What a copy from another file puts here is already
+//! staged, by the service, when it comes: so it is what it was when it was copied, whatever becomes of the source.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::{Error, Result};
 use crate::store::BlockId;
 
-#[derive(Debug)]
-enum Segment {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// That range of the committed blob.
     Base(Range<u64>),
-    Staged { id: BlockId, len: u64 },
+    /// A block and its size in bytes.
+    Staged {
+        id: BlockId,
+        len: u64,
+    },
     Buffer(BytesMut),
+    /// So many zeros.
+    Zero(u64),
 }
 
 impl Segment {
-    fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         match self {
             Self::Base(range) => range.end - range.start,
-            Self::Staged { len, .. } => *len,
+            Self::Staged { len, .. } | Self::Zero(len) => *len,
             Self::Buffer(bytes) => bytes.len() as u64,
         }
     }
@@ -42,268 +54,294 @@ pub enum Piece {
     /// That range of the committed blob.
     Base(Range<u64>),
     Bytes(Bytes),
+    Zero(u64),
     /// In the service, but readable only after a commit.
     Staged,
 }
 
-/// What the commit makes of a segment.
+/// The change would cut a staged block: commit first.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Part<'a> {
-    Base(Range<u64>),
-    /// A block and its size in bytes.
-    Staged(&'a BlockId, u64),
-    Buffer(&'a [u8]),
-}
+pub struct Cut;
+
+/// A Buffer takes in one that follows it only up to this size: a file that is written backwards must not move what it has
+/// with every write.
+const JOINED_FROM_BEHIND: u64 = 256 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Rope {
-    segments: Vec<Segment>,
-    len: u64,
+    segments: BTreeMap<u64, Segment>,
+    /// Bytes in all Buffers.
+    buffered: u64,
+    staged: usize,
+    /// Where the Buffer begins that was written to last.
+    last: u64,
 }
 
 impl Rope {
     /// The whole committed blob of `size` bytes.
     pub fn of_base(size: u64) -> Self {
-        let segments = if size == 0 { Vec::new() } else { vec![Segment::Base(0..size)] };
-        Self { segments, len: size }
+        let mut rope = Self::default();
+        rope.put(0, Segment::Base(0..size));
+        rope
     }
 
     /// Bytes.
     pub fn len(&self) -> u64 {
-        self.len
+        self.segments.last_key_value().map_or(0, |(start, segment)| start + segment.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.segments.is_empty()
     }
 
-    /// Every byte is in memory.
-    pub fn in_memory(&self) -> bool {
-        self.segments.iter().all(|segment| matches!(segment, Segment::Buffer(_)))
+    /// Offsets and segments, in order and without gaps.
+    pub fn segments(&self) -> impl Iterator<Item = (u64, &Segment)> {
+        self.segments.iter().map(|(start, segment)| (*start, segment))
     }
 
-    /// Puts `data` at `offset`. EOPNOTSUPP where bytes would change that are not in memory, or where a gap would arise.
-    pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<()> {
-        let tail = match self.segments.last() {
-            Some(Segment::Buffer(bytes)) => self.len - bytes.len() as u64,
-            _ => self.len,
-        };
-        if offset > self.len {
-            return Err(unsupported("leaving a gap before a write"));
-        }
-        if offset < tail {
-            return Err(unsupported("writing in the middle of a file"));
-        }
-        if !matches!(self.segments.last(), Some(Segment::Buffer(_))) {
-            self.segments.push(Segment::Buffer(BytesMut::new()));
-        }
-        let Some(Segment::Buffer(bytes)) = self.segments.last_mut() else { return Ok(()) };
-        // Below the block size, so it fits in memory and in usize.
-        let at = (offset - tail) as usize;
-        let over = data.len().min(bytes.len() - at);
-        bytes[at..at + over].copy_from_slice(&data[..over]);
-        bytes.extend_from_slice(&data[over..]);
-        self.len = self.len.max(offset + data.len() as u64);
-        Ok(())
+    pub fn count(&self) -> usize {
+        self.segments.len()
     }
 
-    /// Cuts to nothing, or, where all is in memory, to any shorter length.
-    pub fn truncate(&mut self, len: u64) -> Result<()> {
-        if len == self.len {
-            return Ok(());
-        }
-        if len == 0 {
-            *self = Self::default();
-            return Ok(());
-        }
-        match self.segments.as_mut_slice() {
-            [Segment::Buffer(bytes)] if len < self.len => {
-                bytes.truncate(len as usize);
-                self.len = len;
-                Ok(())
-            }
-            _ => Err(unsupported("truncating to another length than zero")),
-        }
-    }
-
-    /// Length of the tail that is in memory and could be staged, bytes.
+    /// Bytes in memory.
     pub fn buffered(&self) -> u64 {
-        match self.segments.last() {
-            Some(Segment::Buffer(bytes)) => bytes.len() as u64,
-            _ => 0,
-        }
-    }
-
-    /// Makes the first `len` bytes of the buffered tail (all of it, if it is shorter) the block `id`: these bytes.
-    pub fn stage(&mut self, id: BlockId, len: u64) -> Bytes {
-        let Some(Segment::Buffer(mut tail)) = self.segments.pop_if(|last| matches!(last, Segment::Buffer(_))) else {
-            return Bytes::new();
-        };
-        // What is buffered fits in memory and so in usize.
-        let block = tail.split_to(tail.len().min(len as usize)).freeze();
-        if !block.is_empty() {
-            self.segments.push(Segment::Staged { id, len: block.len() as u64 });
-        }
-        if !tail.is_empty() {
-            self.segments.push(Segment::Buffer(tail));
-        }
-        block
+        self.buffered
     }
 
     pub fn staged_blocks(&self) -> usize {
-        self.segments.iter().filter(|segment| matches!(segment, Segment::Staged { .. })).count()
+        self.staged
     }
 
-    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        self.segments.iter().map(|segment| match segment {
-            Segment::Base(range) => Part::Base(range.clone()),
-            Segment::Staged { id, len } => Part::Staged(id, *len),
-            Segment::Buffer(bytes) => Part::Buffer(bytes),
-        })
+    /// Puts `data` at `offset`; a gap before it becomes zeros.
+    pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Cut> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let end = offset + data.len() as u64;
+        self.check(end)?;
+        match self.buffer_at(offset) {
+            Some(start) => {
+                let behind = start + self.segments[&start].len();
+                if end > behind {
+                    self.clear(behind..end);
+                }
+                if let Some(Segment::Buffer(bytes)) = self.segments.get_mut(&start) {
+                    // A Buffer fits in memory, so offsets in it fit in usize.
+                    let at = (offset - start) as usize;
+                    let over = data.len().min(bytes.len() - at);
+                    bytes[at..at + over].copy_from_slice(&data[..over]);
+                    bytes.extend_from_slice(&data[over..]);
+                    self.buffered += (data.len() - over) as u64;
+                }
+                self.last = start;
+            }
+            None => {
+                self.check(offset)?;
+                self.extend(offset);
+                self.clear(offset..end);
+                self.put(offset, Segment::Buffer(data.into()));
+                self.last = offset;
+            }
+        }
+        self.join_from_behind(self.last);
+        Ok(())
     }
 
-    /// All of the content, if it is in memory.
-    pub fn bytes(&self) -> Option<Bytes> {
-        match self.segments.as_slice() {
-            [] => Some(Bytes::new()),
-            [Segment::Buffer(bytes)] => Some(Bytes::copy_from_slice(bytes)),
+    /// Puts a segment at `offset`; a gap before it becomes zeros.
+    pub fn splice(&mut self, offset: u64, segment: Segment) -> Result<(), Cut> {
+        let end = offset + segment.len();
+        self.may_replace(offset..end)?;
+        self.extend(offset);
+        self.clear(offset..end);
+        self.put(offset, segment);
+        self.join(end);
+        self.join(offset);
+        Ok(())
+    }
+
+    /// Whether a splice of that range would go through.
+    pub fn may_replace(&self, range: Range<u64>) -> Result<(), Cut> {
+        self.check(range.start)?;
+        self.check(range.end)
+    }
+
+    /// Cuts to `len`, or adds zeros up to it.
+    pub fn truncate(&mut self, len: u64) -> Result<(), Cut> {
+        self.check(len)?;
+        self.extend(len);
+        self.clear(len..u64::MAX);
+        Ok(())
+    }
+
+    /// Makes the first `len` bytes of the Buffer at `start` the block `id`: these bytes.
+    pub fn stage(&mut self, start: u64, id: BlockId, len: u64) -> Bytes {
+        let Some(Segment::Buffer(mut rest)) = self.take(start) else { return Bytes::new() };
+        // What is buffered fits in memory and so in usize.
+        let block = rest.split_to(rest.len().min(len as usize)).freeze();
+        let len = block.len() as u64;
+        self.put(start, Segment::Staged { id, len });
+        self.put(start + len, Segment::Buffer(rest));
+        self.last = start + len;
+        block
+    }
+
+    /// The Buffer that was written to last, if it holds more than `len` bytes.
+    pub fn full(&self, len: u64) -> Option<u64> {
+        match self.segments.get(&self.last) {
+            Some(Segment::Buffer(bytes)) if bytes.len() as u64 > len => Some(self.last),
             _ => None,
         }
     }
 
+    /// All of the content, if no byte of it is in the service only.
+    pub fn bytes(&self) -> Option<Bytes> {
+        let mut all = BytesMut::new();
+        for segment in self.segments.values() {
+            match segment {
+                Segment::Buffer(bytes) => all.extend_from_slice(bytes),
+                Segment::Zero(len) => all.resize(all.len() + usize::try_from(*len).ok()?, 0),
+                Segment::Base(_) | Segment::Staged { .. } => return None,
+            }
+        }
+        Some(all.freeze())
+    }
+
     /// Where the bytes of `range` are, clipped at the end.
     pub fn read(&self, range: Range<u64>) -> Vec<Piece> {
+        let first = self.segments.range(..=range.start).next_back().map_or(0, |(start, _)| *start);
         let mut pieces = Vec::new();
-        let mut start = 0;
-        for segment in &self.segments {
-            let end = start + segment.len();
-            let from = range.start.max(start);
-            let to = range.end.min(end);
-            if from < to {
-                pieces.push(match segment {
-                    Segment::Base(base) => Piece::Base(base.start + (from - start)..base.start + (to - start)),
-                    Segment::Staged { .. } => Piece::Staged,
-                    Segment::Buffer(bytes) => {
-                        Piece::Bytes(Bytes::copy_from_slice(&bytes[(from - start) as usize..(to - start) as usize]))
-                    }
-                });
+        for (start, segment) in self.segments.range(first..range.end.max(first)) {
+            let from = range.start.max(*start) - start;
+            let to = range.end.min(start + segment.len()).saturating_sub(*start);
+            if from >= to {
+                continue;
             }
-            start = end;
+            pieces.push(match segment {
+                Segment::Base(base) => Piece::Base(base.start + from..base.start + to),
+                Segment::Staged { .. } => Piece::Staged,
+                Segment::Buffer(bytes) => Piece::Bytes(Bytes::copy_from_slice(&bytes[from as usize..to as usize])),
+                Segment::Zero(_) => Piece::Zero(to - from),
+            });
         }
         pieces
     }
-}
 
-fn unsupported(what: &str) -> Error {
-    Error::fs(libc::EOPNOTSUPP, format!("{what} is not supported yet"))
+    /// The first offset from `offset` on that is, or is not, in a run of zeros; `None` at or behind the end.
+    pub fn seek(&self, offset: u64, zeros: bool) -> Option<u64> {
+        let first = self.segments.range(..=offset).next_back().map_or(0, |(start, _)| *start);
+        let mut rest = self.segments.range(first..).filter(|(start, segment)| offset < *start + segment.len());
+        rest.find(|(_, segment)| matches!(segment, Segment::Zero(_)) == zeros).map(|(start, _)| offset.max(*start))
+    }
+
+    /// Nothing that is staged lies across `at`.
+    fn check(&self, at: u64) -> Result<(), Cut> {
+        match self.segments.range(..at).next_back() {
+            Some((start, Segment::Staged { len, .. })) if at < start + len => Err(Cut),
+            _ => Ok(()),
+        }
+    }
+
+    /// The Buffer that holds `offset` or ends there.
+    fn buffer_at(&self, offset: u64) -> Option<u64> {
+        // One that ends there may be followed by a segment that begins there.
+        let mut near = self.segments.range(..=offset).rev().take(2);
+        near.find(|(start, segment)| matches!(segment, Segment::Buffer(_)) && offset <= *start + segment.len())
+            .map(|(start, _)| *start)
+    }
+
+    /// Adds zeros up to `len`.
+    fn extend(&mut self, len: u64) {
+        let end = self.len();
+        if len > end {
+            self.put(end, Segment::Zero(len - end));
+            self.join(end);
+        }
+    }
+
+    /// Takes out what is in `range`. The caller has checked that nothing staged is cut.
+    fn clear(&mut self, range: Range<u64>) {
+        self.split(range.start);
+        self.split(range.end);
+        while let Some((start, _)) = self.segments.range(range.clone()).next() {
+            let start = *start;
+            self.take(start);
+        }
+    }
+
+    /// Makes `at` a boundary between segments.
+    fn split(&mut self, at: u64) {
+        let Some(start) = self.segments.range(..at).next_back().map(|(start, _)| *start) else { return };
+        if at >= start + self.segments[&start].len() {
+            return;
+        }
+        let Some(segment) = self.take(start) else { return };
+        let before = at - start;
+        let (left, right) = match segment {
+            Segment::Base(range) => {
+                let middle = range.start + before;
+                (Segment::Base(range.start..middle), Segment::Base(middle..range.end))
+            }
+            Segment::Zero(len) => (Segment::Zero(before), Segment::Zero(len - before)),
+            Segment::Buffer(mut bytes) => {
+                let right = bytes.split_off(before as usize);
+                (Segment::Buffer(bytes), Segment::Buffer(right))
+            }
+            // Checked before; and if not, better too much than a block that is not what the list says.
+            staged @ Segment::Staged { .. } => (staged, Segment::Zero(0)),
+        };
+        self.put(start, left);
+        self.put(at, right);
+    }
+
+    /// Makes one segment of the two that meet at `at`, if they can be one.
+    fn join(&mut self, at: u64) {
+        let Some(second) = self.segments.get(&at) else { return };
+        let Some((start, first)) = self.segments.range(..at).next_back() else { return };
+        let joined = match (first, second) {
+            (Segment::Zero(a), Segment::Zero(b)) => Segment::Zero(a + b),
+            (Segment::Base(a), Segment::Base(b)) if a.end == b.start => Segment::Base(a.start..b.end),
+            _ => return,
+        };
+        let start = *start;
+        self.take(start);
+        self.take(at);
+        self.put(start, joined);
+    }
+
+    /// Lets the Buffer at `start` take in a short one that follows it.
+    fn join_from_behind(&mut self, start: u64) {
+        let behind = start + self.segments[&start].len();
+        let short =
+            matches!(self.segments.get(&behind), Some(next @ Segment::Buffer(_)) if next.len() <= JOINED_FROM_BEHIND);
+        if !short {
+            return;
+        }
+        if let (Some(Segment::Buffer(mut bytes)), Some(Segment::Buffer(next))) = (self.take(start), self.take(behind)) {
+            bytes.extend_from_slice(&next);
+            self.put(start, Segment::Buffer(bytes));
+        }
+    }
+
+    fn put(&mut self, start: u64, segment: Segment) {
+        match &segment {
+            segment if segment.len() == 0 => return,
+            Segment::Buffer(bytes) => self.buffered += bytes.len() as u64,
+            Segment::Staged { .. } => self.staged += 1,
+            Segment::Base(_) | Segment::Zero(_) => {}
+        }
+        self.segments.insert(start, segment);
+    }
+
+    fn take(&mut self, start: u64) -> Option<Segment> {
+        let segment = self.segments.remove(&start)?;
+        match &segment {
+            Segment::Buffer(bytes) => self.buffered -= bytes.len() as u64,
+            Segment::Staged { .. } => self.staged -= 1,
+            Segment::Base(_) | Segment::Zero(_) => {}
+        }
+        Some(segment)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[derive(Debug, Clone)]
-    enum Op {
-        Append(Vec<u8>),
-        Write(u64, Vec<u8>),
-        Truncate(u64),
-        Stage,
-    }
-
-    fn ops() -> impl Strategy<Value = Vec<Op>> {
-        let data = || prop::collection::vec(any::<u8>(), 0..40);
-        let op = prop_oneof![
-            4 => data().prop_map(Op::Append),
-            2 => (0u64..100, data()).prop_map(|(at, data)| Op::Write(at, data)),
-            1 => (0u64..100).prop_map(Op::Truncate),
-            2 => Just(Op::Stage),
-        ];
-        prop::collection::vec(op, 0..30)
-    }
-
-    /// What a reader sees, given the committed blob and the staged blocks.
-    fn content(rope: &Rope, base: &[u8], staged: &[(BlockId, Bytes)]) -> Vec<u8> {
-        let mut content = Vec::new();
-        for part in rope.parts() {
-            match part {
-                Part::Base(range) => content.extend_from_slice(&base[range.start as usize..range.end as usize]),
-                Part::Staged(id, _) => content.extend_from_slice(&staged.iter().find(|(i, _)| i == id).unwrap().1),
-                Part::Buffer(bytes) => content.extend_from_slice(bytes),
-            }
-        }
-        content
-    }
-
-    proptest! {
-        #[test]
-        fn a_rope_is_a_vector_of_bytes(base in prop::collection::vec(any::<u8>(), 0..50), ops in ops()) {
-            let mut rope = Rope::of_base(base.len() as u64);
-            let mut model = base.clone();
-            let mut staged: Vec<(BlockId, Bytes)> = Vec::new();
-            for op in ops {
-                match op {
-                    Op::Append(data) => {
-                        rope.write(model.len() as u64, &data).unwrap();
-                        model.extend_from_slice(&data);
-                    }
-                    Op::Write(at, data) => {
-                        // Refused as a whole or done as a whole.
-                        if rope.write(at, &data).is_ok() {
-                            let at = at as usize;
-                            let over = data.len().min(model.len() - at);
-                            model[at..at + over].copy_from_slice(&data[..over]);
-                            model.extend_from_slice(&data[over..]);
-                        }
-                    }
-                    Op::Truncate(len) => {
-                        if rope.truncate(len).is_ok() {
-                            prop_assert!(len <= model.len() as u64);
-                            model.truncate(len as usize);
-                        }
-                    }
-                    Op::Stage => {
-                        let id = BlockId::new(&format!("{:04}", staged.len()));
-                        let bytes = rope.stage(id.clone(), 16);
-                        staged.push((id, bytes));
-                    }
-                }
-                prop_assert_eq!(rope.len(), model.len() as u64);
-                prop_assert_eq!(content(&rope, &base, &staged), model.clone());
-            }
-            let middle = model.len() as u64 / 3..model.len() as u64 + 5;
-            let read: u64 = rope.read(middle.clone()).iter().map(|piece| match piece {
-                Piece::Base(range) => range.end - range.start,
-                Piece::Bytes(bytes) => bytes.len() as u64,
-                Piece::Staged => 0,
-            }).sum();
-            prop_assert!(read <= model.len() as u64 - middle.start);
-        }
-    }
-
-    #[test]
-    fn what_is_not_in_memory_does_not_change() {
-        let mut rope = Rope::of_base(10);
-        assert_eq!(rope.write(5, b"x").unwrap_err().errno(), libc::EOPNOTSUPP);
-        assert_eq!(rope.write(11, b"x").unwrap_err().errno(), libc::EOPNOTSUPP);
-        assert_eq!(rope.truncate(5).unwrap_err().errno(), libc::EOPNOTSUPP);
-        rope.write(10, b"abc").unwrap();
-        rope.write(11, b"XYZ").unwrap();
-        assert_eq!(rope.read(9..20), [Piece::Base(9..10), Piece::Bytes(Bytes::from_static(b"aXYZ"))]);
-    }
-
-    #[test]
-    fn a_buffer_is_staged_from_its_front() {
-        let mut rope = Rope::default();
-        rope.write(0, &[7; 25]).unwrap();
-        assert_eq!(rope.stage(BlockId::new("a"), 10).len(), 10);
-        assert_eq!(rope.stage(BlockId::new("b"), 10).len(), 10);
-        assert_eq!((rope.buffered(), rope.len()), (5, 25));
-        assert_eq!(rope.read(0..25), [Piece::Staged, Piece::Staged, Piece::Bytes(Bytes::from_static(&[7; 5]))]);
-        assert_eq!(rope.stage(BlockId::new("c"), 10).len(), 5);
-        assert_eq!((rope.staged_blocks(), rope.buffered()), (3, 0));
-        assert_eq!(rope.stage(BlockId::new("d"), 10).len(), 0);
-        assert_eq!(rope.staged_blocks(), 3);
-        assert!(rope.bytes().is_none());
-    }
-}
+mod tests;

@@ -14,6 +14,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+mod table;
+
+pub use table::Link;
+use table::{Listing, Node, Table};
+
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
 use crate::path::{BlobName, BlobPath, ContainerName};
@@ -107,7 +112,7 @@ pub struct NodeView {
     pub name: Arc<str>,
     pub kind: FileKind,
     pub known: Known,
-    pub linked: bool,
+    pub link: Link,
 }
 
 impl NodeView {
@@ -139,42 +144,6 @@ pub enum Listed {
     Unknown,
 }
 
-/// A complete listing of a directory.
-struct Listing {
-    /// When its first page was asked for.
-    taken: Instant,
-    entries: HashMap<Arc<str>, Entry>,
-}
-
-struct Node {
-    parent: Ino,
-    name: Arc<str>,
-    kind: FileKind,
-    /// The place of a node that does not follow from its parent's: the root, an account, a container.
-    anchor: Option<Place>,
-    known: Known,
-    /// The version of the blob that the kernel's page cache stands for.
-    cached: Option<ETag>,
-    listing: Option<Listing>,
-    children: HashMap<Arc<str>, Ino>,
-    /// Names that were asked for and not there, and when.
-    absent: HashMap<Arc<str>, Instant>,
-    /// How often a name was removed from this directory here: a listing that was being taken meanwhile is not remembered.
-    removals: u64,
-    /// References of the kernel: entries replied and not yet forgotten.
-    lookups: u64,
-    /// Open handles.
-    opens: u32,
-    linked: bool,
-}
-
-struct Table {
-    nodes: HashMap<Ino, Node>,
-    next: u64,
-    /// Directories with a listing, oldest first.
-    listed: VecDeque<Ino>,
-}
-
 pub struct Tree {
     table: Mutex<Table>,
     ttl: Duration,
@@ -193,10 +162,11 @@ impl Tree {
             listing: None,
             children: HashMap::new(),
             absent: HashMap::new(),
+            gone: HashMap::new(),
             removals: 0,
             lookups: 1,
             opens: 0,
-            linked: true,
+            link: Link::Named,
         };
         let table = Table { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, listed: VecDeque::new() };
         Self { table: Mutex::new(table), ttl }
@@ -262,11 +232,9 @@ impl Tree {
     /// The service was asked for the name at `asked` and has nothing under it. What came into being here since stays.
     pub fn remember_absence(&self, parent: Ino, name: &str, asked: Instant) {
         let mut table = self.lock();
-        let child = table.nodes.get(&parent).and_then(|node| table.nodes.get(node.children.get(name)?));
-        if child.is_some_and(|child| child.known.at > asked) {
+        if !table.vanish(parent, name, asked) {
             return;
         }
-        table.unlink(parent, name);
         let Some(node) = table.nodes.get_mut(&parent) else { return };
         if node.absent.len() >= MOST_ABSENT {
             node.absent.retain(|_, asked| asked.elapsed() < self.ttl);
@@ -311,19 +279,22 @@ impl Tree {
         let mut table = self.lock();
         table.node(parent)?;
         let ino = table.reserve(parent, name, kind);
-        Ok(table.enter(ino, parent, name.into(), kind, known, anchor))
+        table.enter(ino, parent, name.into(), kind, known, anchor)
     }
 
     /// Enters a listed entry under the inode number that was reserved for it.
     pub fn enter_listed(&self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
+        self.lock().enter_listed(parent, entry, anchor)
+    }
+
+    /// [`Tree::enter_listed`] for an entry that the kernel gets at once: the node is referred to before anybody can drop it.
+    pub fn enter_sent(&self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
         let mut table = self.lock();
-        table.node(parent)?;
-        let known = Known { heard: entry.heard.clone(), at: entry.at };
-        let ino = match table.nodes[&parent].children.get(&entry.name) {
-            Some(ino) if table.nodes.get(ino).is_some_and(|node| node.kind == entry.kind) => *ino,
-            _ => entry.ino,
-        };
-        Ok(table.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor))
+        let view = table.enter_listed(parent, entry, anchor)?;
+        if let Some(node) = table.nodes.get_mut(&view.ino) {
+            node.lookups += 1;
+        }
+        Ok(view)
     }
 
     /// The inode number that a name has or would get.
@@ -350,18 +321,20 @@ impl Tree {
         let Some(node) = table.nodes.get_mut(&ino) else { return };
         // A moment that is older than any TTL; a machine that booted less than that ago has none, and asks all the same.
         node.known.at = Instant::now().checked_sub(Duration::from_secs(86_400)).unwrap_or(node.known.at);
-        let (parent, name) = (node.parent, node.name.clone());
-        if let Some(listing) = table.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
-            listing.entries.remove(&name);
-        }
+        let parent = node.parent;
         if let Some(node) = table.nodes.get_mut(&parent) {
             node.listing = None;
         }
     }
 
-    /// The name is gone: from the directory, its listing, and from the node that had it.
+    /// The name was removed here: from the directory, its listing, and from the node that had it.
     pub fn unlink(&self, parent: Ino, name: &str) {
-        self.lock().unlink(parent, name);
+        self.lock().unlink(parent, name, Link::Removed);
+    }
+
+    /// The service, asked at `asked`, has nothing under the name any more.
+    pub fn vanish(&self, parent: Ino, name: &str, asked: Instant) {
+        self.lock().vanish(parent, name, asked);
     }
 
     /// The node at the old name gets the new one; a node that had the new name loses it.
@@ -370,7 +343,7 @@ impl Tree {
         if (parent, name) == (new_parent, new_name) {
             return;
         }
-        table.unlink(new_parent, new_name);
+        table.unlink(new_parent, new_name, Link::Removed);
         let entry = table
             .nodes
             .get_mut(&parent)
@@ -378,11 +351,10 @@ impl Tree {
             .and_then(|listing| listing.entries.remove(name));
         let Some(ino) = table.nodes.get_mut(&parent).and_then(|node| node.children.remove(name)) else { return };
         let new_name: Arc<str> = new_name.into();
-        if let Some(node) = table.nodes.get_mut(&parent) {
-            node.removals += 1;
-        }
+        table.depart(parent, name);
         if let Some(node) = table.nodes.get_mut(&new_parent) {
             node.absent.remove(&new_name);
+            node.gone.remove(&new_name);
             node.children.insert(new_name.clone(), ino);
             if let (Some(listing), Some(entry)) = (node.listing.as_mut(), entry) {
                 listing.entries.insert(new_name.clone(), Entry { name: new_name.clone(), ..entry });
@@ -402,24 +374,22 @@ impl Tree {
         if entries.len() > LARGEST_KEPT_LISTING {
             return;
         }
+        let entries = entries.iter().map(|entry| (entry.name.clone(), entry.clone())).collect();
         let mut table = self.lock();
-        while let Some(oldest) = table.listed.front().copied() {
-            let expired = table
-                .nodes
-                .get(&oldest)
-                .is_none_or(|node| node.listing.as_ref().is_none_or(|listing| listing.taken.elapsed() >= self.ttl));
-            if !expired {
-                break;
-            }
+        while let Some((oldest, at)) = table.listed.front().copied()
+            && at.elapsed() >= self.ttl
+        {
             table.listed.pop_front();
-            if let Some(node) = table.nodes.get_mut(&oldest) {
+            // It may have been listed again since.
+            if let Some(node) = table.nodes.get_mut(&oldest)
+                && node.listing.as_ref().is_some_and(|listing| listing.taken == at)
+            {
                 node.listing = None;
             }
         }
         if let Some(node) = table.nodes.get_mut(&dir) {
-            let entries = entries.iter().map(|entry| (entry.name.clone(), entry.clone())).collect();
             node.listing = Some(Listing { taken, entries });
-            table.listed.push_back(dir);
+            table.listed.push_back((dir, taken));
         }
     }
 
@@ -489,156 +459,6 @@ impl Tree {
         if let Some(node) = table.nodes.get_mut(&ino) {
             node.opens = node.opens.saturating_sub(1);
             table.collect(ino);
-        }
-    }
-}
-
-impl Node {
-    fn view(&self, ino: Ino) -> NodeView {
-        NodeView {
-            ino,
-            parent: self.parent,
-            name: self.name.clone(),
-            kind: self.kind,
-            known: self.known.clone(),
-            linked: self.linked,
-        }
-    }
-}
-
-impl Table {
-    fn node(&self, ino: Ino) -> Result<&Node> {
-        self.nodes.get(&ino).ok_or_else(|| Error::fs(libc::ESTALE, format!("inode {} is forgotten", ino.0)))
-    }
-
-    fn place(&self, ino: Ino) -> Result<Place> {
-        let mut names = Vec::new();
-        let mut node = self.node(ino)?;
-        let kind = node.kind;
-        let anchor = loop {
-            if !node.linked {
-                return Err(Error::fs(libc::ENOENT, format!("{:?} was deleted or replaced", node.name)));
-            }
-            if let Some(place) = &node.anchor {
-                break place.clone();
-            }
-            names.push(node.name.clone());
-            node = self.node(node.parent)?;
-        };
-        let Place::Directory(mut dir) = anchor else { return Ok(anchor) };
-        let Some(last) = names.first().cloned() else { return Ok(Place::Directory(dir)) };
-        for name in names.iter().skip(1).rev() {
-            dir = dir.subdirectory(name);
-        }
-        match kind {
-            FileKind::Directory => Ok(Place::Directory(dir.subdirectory(&last))),
-            FileKind::File | FileKind::Symlink => Ok(Place::Blob(dir.blob(&last)?)),
-        }
-    }
-
-    fn learn(&mut self, ino: Ino, heard: Heard, at: Instant) {
-        let Some(node) = self.nodes.get_mut(&ino) else { return };
-        node.known = Known { heard: heard.clone(), at };
-        let (parent, name, kind, linked) = (node.parent, node.name.clone(), node.kind, node.linked);
-        if linked && let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
-            listing.entries.insert(name.clone(), Entry { ino, name, kind, heard, at });
-        }
-    }
-
-    fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind) -> Ino {
-        let existing = self.nodes.get(&parent).and_then(|node| node.children.get(name)).copied();
-        if let Some(ino) = existing
-            && self.nodes.get(&ino).is_some_and(|node| node.kind == kind)
-        {
-            return ino;
-        }
-        let listed = self.nodes.get(&parent).and_then(|node| node.listing.as_ref()?.entries.get(name));
-        if existing.is_none()
-            && let Some(entry) = listed
-            && entry.kind == kind
-        {
-            return entry.ino;
-        }
-        let ino = Ino(self.next);
-        self.next += 1;
-        ino
-    }
-
-    fn enter(
-        &mut self,
-        ino: Ino,
-        parent: Ino,
-        name: Arc<str>,
-        kind: FileKind,
-        known: Known,
-        anchor: Option<Place>,
-    ) -> NodeView {
-        let current = self.nodes.get(&parent).and_then(|node| node.children.get(&name)).copied();
-        if current.is_some_and(|current| current != ino) {
-            self.unlink(parent, &name);
-        }
-        if let Some(node) = self.nodes.get_mut(&parent) {
-            node.absent.remove(&name);
-            node.children.insert(name.clone(), ino);
-        }
-        let node = self.nodes.entry(ino).or_insert_with(|| Node {
-            parent,
-            name,
-            kind,
-            anchor,
-            known: known.clone(),
-            cached: None,
-            listing: None,
-            children: HashMap::new(),
-            absent: HashMap::new(),
-            removals: 0,
-            lookups: 0,
-            opens: 0,
-            linked: true,
-        });
-        // A listing that was taken before something newer was heard does not turn the clock back.
-        if known.at >= node.known.at {
-            node.known = known;
-        }
-        let view = node.view(ino);
-        if let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
-            let Known { heard, at } = view.known.clone();
-            listing.entries.insert(view.name.clone(), Entry { ino, name: view.name.clone(), kind, heard, at });
-        }
-        view
-    }
-
-    fn unlink(&mut self, parent: Ino, name: &str) {
-        let Some(node) = self.nodes.get_mut(&parent) else { return };
-        node.removals += 1;
-        if let Some(listing) = node.listing.as_mut() {
-            listing.entries.remove(name);
-        }
-        if let Some(ino) = node.children.remove(name) {
-            if let Some(child) = self.nodes.get_mut(&ino) {
-                child.linked = false;
-            }
-            self.collect(ino);
-        }
-    }
-
-    /// Drops a node that nobody refers to any more, and then its parent if that was the last reason to keep it.
-    fn collect(&mut self, ino: Ino) {
-        let mut ino = ino;
-        while ino != Ino::ROOT {
-            let Some(node) = self.nodes.get(&ino) else { return };
-            if node.lookups > 0 || node.opens > 0 || !node.children.is_empty() {
-                return;
-            }
-            let (parent, name, linked) = (node.parent, node.name.clone(), node.linked);
-            self.nodes.remove(&ino);
-            if linked
-                && let Some(node) = self.nodes.get_mut(&parent)
-                && node.children.get(&name) == Some(&ino)
-            {
-                node.children.remove(&name);
-            }
-            ino = parent;
         }
     }
 }

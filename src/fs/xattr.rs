@@ -176,10 +176,16 @@ impl Fs {
                 }
             }
             _ => {
-                let view = self.fresh(ino).await?;
                 let blob = self.tree.blob(ino)?;
                 let url = self.client(blob.account).url(&blob.path);
-                view.properties().and_then(|properties| value_of(&parsed, properties, &url))
+                // A program that listed the names a moment ago gets the values that went with them.
+                match self.xattr_reads.recall(ino, caller, name, probe) {
+                    Some(seen) => value_of(&parsed, &seen.properties, &url),
+                    None => {
+                        let view = self.fresh(ino).await?;
+                        view.properties().and_then(|properties| value_of(&parsed, properties, &url))
+                    }
+                }
             }
         };
         value.map(String::into_bytes).ok_or_else(none)
@@ -370,7 +376,7 @@ impl Fs {
             Name::Copy(_) | Name::System(_) => return Ok(()),
         };
         (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
-        self.heard_anew(ino, Arc::new(changed)).await;
+        self.heard_anew(ino, &properties.etag, Arc::new(changed)).await;
         Ok(())
     }
 

@@ -116,7 +116,8 @@ impl Client {
         .await
     }
 
-    /// Delete Blob, or one snapshot of it.
+    /// Delete Blob, or one snapshot of it. A condition that fails after a try whose answer was lost does not tell whether that try
+    /// deleted and somebody wrote the name anew: it is reported as a lost answer.
     pub async fn delete_blob(
         &self,
         blob: &BlobPath,
@@ -135,6 +136,12 @@ impl Client {
         let sent = self.persist(&request).await;
         match sent.result {
             Err(error) if sent.lost && error.is_not_found() => Ok(()),
+            Err(error) if sent.lost && error.is_precondition_failed() => Err(Error::Transport {
+                operation: "DeleteBlob",
+                target: format!("{}/{blob}", self.account()),
+                detail: format!("no answer, and when asked again: {error}"),
+                timed_out: false,
+            }),
             result => result.map(drop),
         }
     }

@@ -77,6 +77,7 @@ impl Client {
             status: response.required(request, "x-ms-copy-status", status)?,
             etag: written.etag,
             last_modified: written.last_modified,
+            found: None,
         };
         self.remember_copy(&started.id);
         Ok(started)
@@ -92,7 +93,7 @@ impl Client {
                 return None;
             }
         };
-        let copy = found.copy?;
+        let copy = found.copy.clone()?;
         let ours = copy.source.as_deref().is_some_and(|shown| same_source(shown, source.expose()))
             && !self.knows_copy(&copy.id)
             && modified_since(began, response.date(), found.last_modified);
@@ -101,7 +102,13 @@ impl Client {
         }
         info!(id = %copy.id, on = %destination, "the answer to a copy was lost; it is running or done");
         self.remember_copy(&copy.id);
-        Some(CopyStarted { id: copy.id, status: copy.status, etag: found.etag, last_modified: found.last_modified })
+        Some(CopyStarted {
+            id: copy.id,
+            status: copy.status,
+            etag: found.etag.clone(),
+            last_modified: found.last_modified,
+            found: Some(Box::new(found)),
+        })
     }
 
     /// Abort Copy Blob. 409 NoPendingCopyOperation when it has ended, 409 CopyIdMismatch when another one is pending.

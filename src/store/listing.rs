@@ -30,17 +30,18 @@ pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, Stri
             metadata: metadata(row),
         });
     }
-    Ok(Page { items, prefixes: Vec::new(), next: owned(root, "NextMarker") })
+    Ok(Page { items, prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") })
 }
 
 pub(super) fn blobs(root: &Element<'_>) -> Result<Page<BlobItem>, String> {
-    let mut page = Page { items: Vec::new(), prefixes: Vec::new(), next: owned(root, "NextMarker") };
+    let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") };
     for row in expect(root)?.children_of("Blobs") {
         let name = row.value("Name").unwrap_or_default();
         let parsed = BlobName::parse(&name);
         match (row.name.as_ref(), parsed) {
             ("Blob" | "BlobPrefix", Err(error)) => {
                 warn!(name = name.as_ref(), "left out of a listing: {error}");
+                page.left_out += 1;
             }
             ("BlobPrefix", Ok(_)) => page.prefixes.push(name.into_owned()),
             // Rows that are only listed on request; a server that sends them unasked must not confuse anyone.

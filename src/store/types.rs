@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::path::{BlobName, ContainerName};
+use crate::path::{BlobName, ContainerName, shown_as_text};
 
 /// An entity tag without its quotes; headers quote it and listings do not (§2).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -57,20 +57,6 @@ impl LeaseId {
     }
 }
 
-macro_rules! shown_as_text {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
 shown_as_text!(ETag, CopyId, LeaseId);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -247,6 +233,8 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// `BlobPrefix` names, each ending in the delimiter. Always empty for containers and flat listings.
     pub prefixes: Vec<String>,
+    /// Rows whose names no path can carry. They are there, and must not be taken for nothing.
+    pub left_out: usize,
     pub next: Option<String>,
 }
 
@@ -385,6 +373,8 @@ pub struct CopyStarted {
     pub status: CopyStatus,
     pub etag: ETag,
     pub last_modified: SystemTime,
+    /// What the destination showed, when that had to be asked because the answer was lost.
+    pub found: Option<Box<BlobProperties>>,
 }
 
 /// Content of a blob with the properties that came in the same answer.

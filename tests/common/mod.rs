@@ -15,7 +15,7 @@ use blobcp::devstore::{self, AccountConfig, Devstore, PolicyChange, Stats};
 use blobcp::fs::attr::{Defaults, Permissions};
 use blobcp::fs::tree::Place;
 use blobcp::fs::{self, Account, Fs};
-use blobcp::fuse::Adapter;
+use blobcp::fuse::{Adapter, make_first_copy};
 use blobcp::store::{self, Client, Http, Secret};
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -205,6 +205,7 @@ impl Mount {
             let _ =
                 tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();
         }
+        make_first_copy(dir.path());
         Self { dir, session: Some(session) }
     }
 

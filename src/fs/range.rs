@@ -1,0 +1,168 @@
+//! Changes of a range of a file: copies, holes, zeros.
+//!
+//! A range that is copied from another file is staged at once: the service makes a block of it by Put Block From URL, pinned to the
+//! version of the source that the caller saw. So the source may be changed or removed as soon as the call returns, and an error is the
+//! call's own. A call takes one block; what is left the caller asks for again, as `copy_file_range` allows.
+//!
+//! Within one file nothing has to be copied: the range is put into the rope a second time, from wherever it is.
+//!
+//! Zeros are a segment of the rope as well, so that allocating and punching holes is cheap until the commit, and cheap then (`plan.rs`).
+
+use std::ops::Range;
+
+use bytes::BytesMut;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::commit::draft_of;
+use crate::fs::copy::SLICE;
+use crate::fs::handle::{Content, Fh, Handle, OpenFile, State};
+use crate::fs::read::Version;
+use crate::fs::rope::{Piece, Segment};
+use crate::fs::stage::Source;
+
+impl Fs {
+    /// Puts `range` of a clean source into the destination at `offset`; how many bytes of it, at least one.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn copy_range(
+        &self,
+        input: &OpenFile,
+        version: &Version,
+        range: Range<u64>,
+        output: &OpenFile,
+        state: &mut State,
+        offset: u64,
+        caller: Caller,
+    ) -> Result<u64> {
+        self.make_room(output, state).await?;
+        let from = self.tree.blob(input.ino)?;
+        let to = self.tree.blob(output.ino)?;
+        let source = Source { blob: &from, etag: &version.properties.etag, range };
+        let base = state.version.clone();
+        let id = self.block_id(&to, draft_of(state)?, base.as_deref()).await?;
+        let made = tokio::select! {
+            made = self.block_from(&to, &id, &source) => made?,
+            // The block, if there is to be one, belongs to nobody.
+            error = interrupted(caller) => return Err(error),
+        };
+        match made {
+            Some(len) => {
+                let end = offset.saturating_add(len);
+                self.edit(output, state, end, |draft| draft.splice(offset, Segment::Staged { id: id.clone(), len }))
+                    .await?;
+                Ok(len)
+            }
+            None => {
+                let bytes = self.read_source(&source).await?;
+                let len = bytes.len() as u64;
+                self.edit(output, state, offset.saturating_add(len), |draft| draft.write(offset, &bytes)).await?;
+                Ok(len)
+            }
+        }
+    }
+
+    /// `copy_file_range` within one file. The kernel has refused ranges that overlap.
+    pub(super) async fn copy_within(
+        &self,
+        handle: &Handle,
+        from: u64,
+        to: u64,
+        len: u64,
+        caller: Caller,
+    ) -> Result<u64> {
+        let file = &handle.file;
+        let mut state = self.settled(file, caller).await?;
+        handle.version(&state)?;
+        self.make_room(file, &mut state).await?;
+        let range = from..from.saturating_add(len);
+        if draft_of(&mut state)?.rope.read(range.clone()).contains(&Piece::Staged) {
+            self.commit(file, &mut state).await?;
+        }
+        let pieces = draft_of(&mut state)?.rope.read(range);
+        let mut at = to;
+        for piece in pieces {
+            let segment = match piece {
+                Piece::Base(range) => Segment::Base(range),
+                Piece::Zero(len) => Segment::Zero(len),
+                Piece::Bytes(bytes) => Segment::Buffer(BytesMut::from(bytes)),
+                Piece::Staged => return Err(Error::fs(libc::EIO, "a deleted file's content cannot be copied")),
+            };
+            let end = at.saturating_add(segment.len());
+            // A commit here would make what the other pieces name something else.
+            if draft_of(&mut state)?.rope.may_replace(at..end).is_err() {
+                if at > to {
+                    break;
+                }
+                self.commit(file, &mut state).await?;
+                drop(state);
+                return Box::pin(self.copy_within(handle, from, to, len, caller)).await;
+            }
+            self.edit(file, &mut state, end, |draft| draft.splice(at, segment.clone())).await?;
+            at = end;
+        }
+        Ok(at - to)
+    }
+
+    /// fallocate(2): allocating is adding zeros up to there, unless the size is to be kept; zeroing and punching holes put zeros.
+    pub async fn fallocate(&self, fh: Fh, offset: u64, len: u64, mode: i32, caller: Caller) -> Result<()> {
+        let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+        let zero = match mode & !libc::FALLOC_FL_KEEP_SIZE {
+            0 => false,
+            libc::FALLOC_FL_ZERO_RANGE => true,
+            libc::FALLOC_FL_PUNCH_HOLE if keep_size => true,
+            _ => return Err(Error::fs(libc::EOPNOTSUPP, "ranges of a file cannot be moved")),
+        };
+        let handle = self.handles.get(fh)?;
+        let file = &handle.file;
+        let mut state = self.settled(file, caller).await?;
+        handle.version(&state)?;
+        self.make_room(file, &mut state).await?;
+        let size = draft_of(&mut state)?.rope.len();
+        let mut end = offset.saturating_add(len);
+        if keep_size {
+            end = end.min(size);
+        }
+        if zero && end > offset {
+            self.edit(file, &mut state, end, |draft| draft.splice(offset, Segment::Zero(end - offset))).await
+        } else if end > size {
+            self.edit(file, &mut state, end, |draft| draft.truncate(end)).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// lseek(2) with SEEK_DATA or SEEK_HOLE. Holes are the zeros of a draft; what is committed is data.
+    pub async fn seek(&self, fh: Fh, offset: i64, whence: i32) -> Result<i64> {
+        let beyond = || Error::fs(libc::ENXIO, "behind the end, or behind the last data");
+        let handle = self.handles.get(fh)?;
+        let state = handle.file.state.lock().await;
+        let offset = u64::try_from(offset).map_err(|_| beyond())?;
+        let size = match &state.content {
+            Content::Draft(draft) => draft.rope.len(),
+            _ => state.version.as_ref().map_or(0, |version| version.properties.size),
+        };
+        if offset >= size {
+            return Err(beyond());
+        }
+        let found = match (&state.content, whence) {
+            (Content::Draft(draft), libc::SEEK_DATA) => draft.rope.seek(offset, false),
+            // The end is a hole.
+            (Content::Draft(draft), libc::SEEK_HOLE) => Some(draft.rope.seek(offset, true).unwrap_or(size)),
+            (_, libc::SEEK_DATA) => Some(offset),
+            (_, libc::SEEK_HOLE) => Some(size),
+            _ => return Err(Error::fs(libc::EINVAL, "no such whence")),
+        };
+        found.and_then(|found| i64::try_from(found).ok()).ok_or_else(beyond)
+    }
+}
+
+/// Ends when the caller has a signal to look at.
+async fn interrupted(caller: Caller) -> Error {
+    loop {
+        tokio::time::sleep(SLICE).await;
+        if caller.interrupted() {
+            return Error::fs(libc::EINTR, "interrupted while a range was copied");
+        }
+    }
+}

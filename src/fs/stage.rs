@@ -1,0 +1,337 @@
+//! Blocks on their way to the service: those that fill up while a file is written, and those that a commit still needs.
+//!
+//! A Buffer that has grown past the block size is sent in the background while the writer goes on, at most [`UPLOADS`] at once over
+//! all files, which is also what bounds their memory. A block that could not be sent is kept and sent again before anything else
+//! is, so that a failure costs an error and no data.
+//!
+//! Blocks that the service makes by Put Block From URL cost no payload. A server that does not know the operation says 501;
+//! then the range is read and sent, and the log says so once.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::commit::{BLOCK, Draft};
+use crate::fs::handle::{Content, OpenFile, State};
+use crate::fs::plan;
+use crate::fs::read::Version;
+use crate::fs::rope::{Piece, Rope};
+use crate::fs::tree::Blob;
+use crate::store::{Block, BlockId, BlockRef, ETag};
+
+/// Blocks on their way to the service at once, over all files.
+pub const UPLOADS: usize = 16;
+/// A SAS for the service to read a range of a blob into another, or into its own next version: only as long as the request may take.
+const RANGE_READ: Duration = Duration::from_secs(3600);
+/// Length of a block id before Base64 in a blob that has none yet: a UUID and a counter.
+const ID_LEN: usize = 24;
+
+/// A block that did not reach the service, and why.
+pub struct Unsent {
+    pub block: (BlockId, Bytes),
+    pub error: Error,
+}
+
+/// Makes ids that fit beside the blob's own: all of a blob's have one length (§1.3).
+pub struct BlockIds {
+    prefix: [u8; 16],
+    len: usize,
+    /// How many were made, and those that may not be made.
+    made: Mutex<(u32, HashSet<BlockId>)>,
+}
+
+impl BlockIds {
+    fn beside(existing: &[Block]) -> Self {
+        let len =
+            existing.first().and_then(|block| BASE64.decode(block.id.as_str()).ok()).map_or(ID_LEN, |id| id.len());
+        let taken = existing.iter().map(|block| block.id.clone()).collect();
+        Self { prefix: uuid::Uuid::new_v4().into_bytes(), len, made: Mutex::new((0, taken)) }
+    }
+
+    /// EFBIG when ids of the blob's length have run out, which takes ids of one or two bytes.
+    fn next(&self) -> Result<BlockId> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let (next, taken) = &mut *made;
+            if self.len < 4 && *next >> (8 * self.len) != 0 {
+                return Err(Error::fs(libc::EFBIG, "the blob's block ids are too short for another block"));
+            }
+            // The counter comes first, so that ids shorter than a UUID still differ.
+            let mut id: Vec<u8> = next.to_le_bytes().into_iter().chain(self.prefix).collect();
+            id.resize(self.len, 0);
+            *next += 1;
+            let id = BlockId::new(&BASE64.encode(id));
+            if taken.insert(id.clone()) {
+                return Ok(id);
+            }
+        }
+    }
+}
+
+/// Blocks that are in the service, as a block list names them, with their sizes.
+type Made = Vec<(BlockRef, Block)>;
+
+/// A range that the service copies into a block.
+pub struct Source<'a> {
+    pub blob: &'a Blob,
+    /// The version that is copied, and no other.
+    pub etag: &'a ETag,
+    pub range: Range<u64>,
+}
+
+impl Fs {
+    /// Makes room for what comes next: no Buffer holds more than a block afterwards, and all together no more than fits. Waits for
+    /// a free upload slot, which a finished or failed request gives back. On failure nothing of the draft is lost, but it should
+    /// not take more.
+    ///
+    /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
+    pub(super) async fn make_room(&self, file: &OpenFile, state: &mut State) -> Result<()> {
+        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
+        draft.reap(false).await?;
+        while draft.full().is_some() || !draft.unsent.is_empty() {
+            let blob = match self.tree.blob(file.ino) {
+                Ok(blob) => blob,
+                Err(error) if error.is_not_found() && !draft.is_scattered() => return Ok(()),
+                Err(error) if error.is_not_found() => {
+                    let what = format!("{error}: without a name it has only memory, and that is full");
+                    return Err(Error::fs(libc::ENOSPC, what));
+                }
+                Err(error) => return Err(error),
+            };
+            self.send_again(&blob, draft).await?;
+            if let Some(start) = draft.full() {
+                self.stage(&blob, draft, state.version.as_deref(), start).await?;
+            }
+        }
+        if draft.is_scattered() {
+            self.commit(file, state).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
+        while let Some((id, bytes)) = draft.unsent.last() {
+            self.client(blob.account).put_block(&blob.path, id, bytes.clone(), None).await?;
+            draft.unsent.pop();
+        }
+        Ok(())
+    }
+
+    /// Sends a block from the Buffer at `start`, in the background.
+    async fn stage(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>, start: u64) -> Result<()> {
+        // All that can fail comes before the bytes leave the buffer.
+        let id = self.block_ids(blob, draft, base).await?.next()?;
+        let slot = self.upload_slot().await?;
+        let len = draft.block_size();
+        let bytes = draft.rope.stage(start, id.clone(), len);
+        let client = self.client(blob.account).clone();
+        let path = blob.path.clone();
+        draft.uploads.push(tokio::spawn(async move {
+            let done = client.put_block(&path, &id, bytes.clone(), None).await;
+            drop(slot);
+            done.map_err(|error| Unsent { block: (id, bytes), error })
+        }));
+        Ok(())
+    }
+
+    async fn upload_slot(&self) -> Result<OwnedSemaphorePermit> {
+        self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))
+    }
+
+    /// The id maker of the draft. A blob that exists is asked for its blocks first: our ids must have their length.
+    pub(super) async fn block_ids<'a>(
+        &self,
+        blob: &Blob,
+        draft: &'a mut Draft,
+        base: Option<&Version>,
+    ) -> Result<&'a BlockIds> {
+        if draft.base_blocks.is_none() {
+            draft.base_blocks = Some(match base {
+                Some(base) => {
+                    let (blocks, etag) = self.client(blob.account).block_list(&blob.path).await?;
+                    if etag.is_some_and(|etag| etag != base.properties.etag) {
+                        return Err(Error::fs(libc::ESTALE, format!("{} was changed by another writer", blob.path)));
+                    }
+                    blocks
+                }
+                None => Vec::new(),
+            });
+        }
+        let existing = draft.base_blocks.as_deref().unwrap_or(&[]);
+        Ok(draft.ids.get_or_insert_with(|| BlockIds::beside(existing)))
+    }
+
+    /// Sees to it that all blocks of a plan are in the service; their list.
+    pub(super) async fn make_blocks(
+        &self,
+        blob: &Blob,
+        rope: &Rope,
+        ids: &BlockIds,
+        base: Option<&Version>,
+        plan: Vec<plan::Block>,
+    ) -> Result<Made> {
+        let mut zeros: HashMap<u64, BlockId> = HashMap::new();
+        let mut work: Vec<BoxFuture<'_, Result<Made>>> = Vec::with_capacity(plan.len());
+        for block in plan {
+            work.push(match block {
+                plan::Block::Keep(id, range) => {
+                    let block = Block { id: id.clone(), size: range.end - range.start };
+                    async move { Ok(vec![(BlockRef::Committed(id), block)]) }.boxed()
+                }
+                plan::Block::Staged(id, size) => async move { Ok(vec![uncommitted(Block { id, size })]) }.boxed(),
+                plan::Block::Base(range) => self.blocks_of_itself(blob, base, ids, range).boxed(),
+                plan::Block::Send(range) => async move {
+                    let slot = self.upload_slot().await?;
+                    let bytes = self.bytes_of(blob, rope, base, range).await?;
+                    let block = Block { id: ids.next()?, size: bytes.len() as u64 };
+                    self.client(blob.account).put_block(&blob.path, &block.id, bytes, None).await?;
+                    drop(slot);
+                    Ok(vec![uncommitted(block)])
+                }
+                .boxed(),
+                plan::Block::Zeros { len, count } => {
+                    let known = zeros.get(&len).cloned();
+                    let id = known.clone().map_or_else(|| ids.next(), Ok)?;
+                    zeros.insert(len, id.clone());
+                    async move {
+                        if known.is_none() {
+                            let slot = self.upload_slot().await?;
+                            // At most a few blocks' worth, so it fits in usize.
+                            let bytes = BytesMut::zeroed(len as usize).freeze();
+                            self.client(blob.account).put_block(&blob.path, &id, bytes, None).await?;
+                            drop(slot);
+                        }
+                        Ok(vec![uncommitted(Block { id, size: len }); count as usize])
+                    }
+                    .boxed()
+                }
+            });
+        }
+        let done: Vec<_> = futures_util::stream::iter(work).buffered(UPLOADS).try_collect().await?;
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// The bytes of a range of the rope, with what of the committed blob lies between them.
+    async fn bytes_of(&self, blob: &Blob, rope: &Rope, base: Option<&Version>, range: Range<u64>) -> Result<Bytes> {
+        let mut joined = BytesMut::new();
+        for piece in rope.read(range) {
+            match (piece, base) {
+                (Piece::Bytes(bytes), _) => joined.extend_from_slice(&bytes),
+                (Piece::Zero(len), _) => joined.resize(joined.len() + len as usize, 0),
+                (Piece::Base(range), Some(base)) => {
+                    let etag = Some(&base.properties.etag);
+                    let bytes = self.client(blob.account).get_blob(&blob.path, None, Some(range), etag).await?.bytes;
+                    joined.extend_from_slice(&bytes);
+                }
+                (Piece::Base(_) | Piece::Staged, _) => return Err(Error::fs(libc::EIO, "a block cannot be read")),
+            }
+        }
+        Ok(joined.freeze())
+    }
+
+    /// Blocks that hold `range` of the committed blob itself.
+    async fn blocks_of_itself(
+        &self,
+        blob: &Blob,
+        base: Option<&Version>,
+        ids: &BlockIds,
+        range: Range<u64>,
+    ) -> Result<Made> {
+        let Some(base) = base else { return Err(Error::fs(libc::EIO, "nothing is committed yet")) };
+        let mut made = Vec::new();
+        let mut start = range.start;
+        while start < range.end {
+            let id = ids.next()?;
+            let source = Source { blob, etag: &base.properties.etag, range: start..range.end };
+            let size = match self.block_from(blob, &id, &source).await? {
+                Some(size) => size,
+                None => {
+                    let slot = self.upload_slot().await?;
+                    let bytes = self.read_source(&source).await?;
+                    let size = bytes.len() as u64;
+                    self.client(blob.account).put_block(&blob.path, &id, bytes, None).await?;
+                    drop(slot);
+                    size
+                }
+            };
+            made.push(uncommitted(Block { id, size }));
+            start += size;
+        }
+        Ok(made)
+    }
+
+    /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server cannot do it.
+    pub(super) async fn block_from(&self, blob: &Blob, id: &BlockId, source: &Source<'_>) -> Result<Option<u64>> {
+        let url = self.client(source.blob.account).block_source(&source.blob.path, None, RANGE_READ)?;
+        let start = source.range.start;
+        let range = start..source.range.end.min(start + plan::Limits::of_service(BLOCK).remote);
+        let client = self.client(blob.account);
+        match client.put_block_from_url(&blob.path, id, &url, range.clone(), Some(source.etag), None).await {
+            Ok(()) => Ok(Some(range.end - start)),
+            Err(error) if error.errno() == libc::EOPNOTSUPP && error.status() >= 500 => {
+                if !self.said_moving_data.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                    warn!(%error, "this server cannot do Put Block From URL: reading and writing such ranges instead");
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first bytes of a source, at most a block.
+    pub(super) async fn read_source(&self, source: &Source<'_>) -> Result<Bytes> {
+        let start = source.range.start;
+        let range = start..source.range.end.min(start + BLOCK);
+        let len = range.end - start;
+        let client = self.client(source.blob.account);
+        let bytes = client.get_blob(&source.blob.path, None, Some(range), Some(source.etag)).await?.bytes;
+        if bytes.len() as u64 != len {
+            return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", source.blob.path)));
+        }
+        Ok(bytes)
+    }
+
+    /// An id for a block of this draft that is made outside a commit.
+    pub(super) async fn block_id(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>) -> Result<BlockId> {
+        self.block_ids(blob, draft, base).await?.next()
+    }
+}
+
+fn uncommitted(block: Block) -> (BlockRef, Block) {
+    (BlockRef::Uncommitted(block.id.clone()), block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_ids_have_the_length_of_those_that_are_there() {
+        let existing = [Block { id: BlockId::new(&BASE64.encode("0001")), size: 5 }];
+        let ids = BlockIds::beside(&existing);
+        let made: HashSet<_> = (0..1000).map(|_| ids.next().unwrap()).collect();
+        assert_eq!(made.len(), 1000);
+        assert!(made.iter().all(|id| id.as_str().len() == existing[0].id.as_str().len() && *id != existing[0].id));
+        let fresh = BlockIds::beside(&[]).next().unwrap();
+        assert_eq!(BASE64.decode(fresh.as_str()).unwrap().len(), ID_LEN);
+    }
+
+    #[test]
+    fn ids_of_one_byte_run_out() {
+        let ids = BlockIds::beside(&[Block { id: BlockId::new(&BASE64.encode([7])), size: 5 }]);
+        let made: HashSet<_> = (0..255).map(|_| ids.next().unwrap()).collect();
+        assert_eq!(made.len(), 255);
+        assert_eq!(ids.next().unwrap_err().errno(), libc::EFBIG);
+    }
+}

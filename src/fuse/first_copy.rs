@@ -1,0 +1,83 @@
+//! The first `copy_file_range` of a mount, made by ourselves while nobody else can.
+//!
+//! Linux 6.18 asks by COPY_FILE_RANGE_64 first, which fuser does not know and answers with ENOSYS; then it asks the old way. But it takes
+//! a second ENOSYS for a refusal of the old way as well, and so never again asks this mount for a copy: when two programs make the
+//! first copies of a mount at the same time, all data moves through them from then on. After one copy has been asked for, the
+//! kernel knows, and that cannot happen.
+//!
+//! The copy is within a file that exists for this only: no request goes to the service.
+
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use fuser::{FileAttr, FileType, INodeNo};
+use tracing::debug;
+
+/// A name that nobody gives a file; once the copy was asked for, it is one like any other.
+const NAME: &str = ".blobcp-first-copy\u{1}";
+const INO: INodeNo = INodeNo(u64::MAX);
+/// The file is two pages, so that one can be copied to the other.
+const PAGE: i64 = 4096;
+/// What the kernel may believe of the file: longer than the copy takes.
+pub(super) const TTL: Duration = Duration::from_secs(1);
+
+/// Whether the mount still waits for its first copy.
+#[derive(Debug, Default)]
+pub(super) struct FirstCopy {
+    done: AtomicBool,
+}
+
+impl FirstCopy {
+    /// The file, if that is what is looked up.
+    pub fn lookup(&self, parent: INodeNo, name: &OsStr) -> Option<FileAttr> {
+        (parent == INodeNo::ROOT && name == NAME && !self.done.load(Ordering::Relaxed)).then(attr)
+    }
+
+    pub fn is(&self, ino: INodeNo) -> bool {
+        ino == INO
+    }
+
+    pub fn asked(&self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
+}
+
+pub(super) fn attr() -> FileAttr {
+    let time = SystemTime::UNIX_EPOCH;
+    FileAttr {
+        ino: INO,
+        size: 2 * PAGE as u64,
+        blocks: 16,
+        atime: time,
+        mtime: time,
+        ctime: time,
+        crtime: time,
+        kind: FileType::RegularFile,
+        perm: 0o600,
+        nlink: 1,
+        // SAFETY: both only read the process's credentials.
+        uid: unsafe { libc::getuid() },
+        // SAFETY: as above.
+        gid: unsafe { libc::getgid() },
+        rdev: 0,
+        blksize: PAGE as u32,
+        flags: 0,
+    }
+}
+
+/// Makes the first copy on a mount that has just come up. To be called before anybody is told of it; does nothing where files cannot
+/// be written.
+pub fn make_first_copy(mountpoint: &Path) {
+    let file = match OpenOptions::new().read(true).write(true).open(mountpoint.join(NAME)) {
+        Ok(file) => file,
+        Err(error) => return debug!(%error, "no first copy"),
+    };
+    let (mut from, mut to) = (0, PAGE);
+    // SAFETY: a descriptor that lives as long as the call, and offsets that it may write to.
+    let copied = unsafe { libc::copy_file_range(file.as_raw_fd(), &mut from, file.as_raw_fd(), &mut to, 1, 0) };
+    debug!(copied, "first copy");
+}
