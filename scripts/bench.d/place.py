@@ -1,0 +1,165 @@
+"""What a benchmark runs on: a fresh server, fresh mounts of it, and their end.
+
+Everything is a context manager that ends what it started, by its pid, and unmounts what it mounted, also when the benchmark
+fails or the user presses Ctrl-C. Children are in sessions of their own, so that a Ctrl-C reaches only this process, which ends them
+in order; should this process be killed, the kernel ends them.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+
+from wire import ACCOUNT, KEY, Service
+
+PATIENCE = 60.0
+CONTAINER = "bench"
+
+libc = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    pr_set_pdeathsig = 1
+    libc.prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+class Broken(Exception):
+    """A program that is measured did not do what it should."""
+
+
+@contextmanager
+def process(command, log, **options):
+    """A program that runs as long as the block."""
+    with open(log, "ab") as output:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            preexec_fn=die_with_parent, **options,
+        )
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(what, ready, child, log):
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        if child.poll() is not None or time.monotonic() > deadline:
+            with open(log, errors="replace") as text:
+                raise Broken(f"{what} does not start: {text.read().strip()[-500:]}")
+        time.sleep(0.01)
+
+
+class Server:
+    """A Blob service with counters, and a bare client of it."""
+
+    def __init__(self, name, port, latency):
+        self.name, self.port, self.latency = name, port, latency
+        self.service = Service(port)
+
+    def control(self, method, path):
+        head = f"{method} /-/{path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-length: 0\r\n\r\n"
+        status, _, body = self.service.one(head.encode())
+        if status >= 300:
+            raise Broken(f"{self.name}: {method} /-/{path}: {status} {body!r}")
+        return json.loads(body) if body else None
+
+    def empty(self):
+        """As if it were fresh, but for what it remembers of its past."""
+        for request in (self.service.delete_container(CONTAINER), self.service.create_container(CONTAINER)):
+            self.service.all([request], 1)
+
+    def reset(self):
+        self.control("POST", "stats/reset")
+
+    def stats(self):
+        return self.control("GET", "stats")
+
+
+@contextmanager
+def server(name, latency, dir):
+    """`name` is devstore or azurite, `latency` milliseconds that are added to every request."""
+    port = free_port()
+    log = os.path.join(dir, f"{name}.log")
+    env = dict(os.environ)
+    if name == "devstore":
+        command = [
+            "target/release/blobcp", "devstore", "--listen", f"127.0.0.1:{port}", "--account", f"{ACCOUNT}:{KEY}",
+            "--latency", f"{latency}ms",
+        ]
+    else:
+        env |= {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}", "BENCH_LATENCY_MS": str(latency)}
+        command = [
+            "node", "--require", "./scripts/bench.d/azurite.js", "target/node/node_modules/azurite/dist/src/blob/main.js",
+            "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence", "--disableTelemetry", "--silent",
+            # rclone speaks a version of the protocol that is newer than Azurite.
+            "--skipApiVersionCheck",
+        ]
+    with process(command, log, env=env) as child:
+        wait_for(name, lambda: listens(port), child, log)
+        made = Server(name, port, latency)
+        made.service.all([made.service.create_container(CONTAINER)], 1)
+        yield made
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def mounted(point):
+    with open("/proc/self/mounts") as mounts:
+        return any(line.split(" ")[1] == point for line in mounts)
+
+
+@contextmanager
+def mount(system, server, dir, cached=False):
+    """A fresh mount of the container: its directory. Nothing of it is in the kernel's page cache."""
+    point = os.path.join(dir, system)
+    log = os.path.join(dir, f"{system}.log")
+    os.makedirs(point, exist_ok=True)
+    endpoint = f"http://127.0.0.1:{server.port}/{ACCOUNT}"
+    env = dict(os.environ)
+    if system == "blobcp":
+        config = os.path.join(dir, "config.toml")
+        with open(config, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(f'[account.{ACCOUNT}]\nkey = "{KEY}"\nendpoint = "{endpoint}"\n')
+        command = ["target/release/blobcp", "mount", "-f", "--config", config, f"{ACCOUNT}/{CONTAINER}", point]
+    else:
+        env |= {
+            "RCLONE_CONFIG_BENCH_TYPE": "azureblob", "RCLONE_CONFIG_BENCH_ACCOUNT": ACCOUNT,
+            "RCLONE_CONFIG_BENCH_KEY": KEY, "RCLONE_CONFIG_BENCH_ENDPOINT": endpoint,
+        }
+        command = [
+            "target/python/bin/rclone", "mount", "--config", "", "--cache-dir", os.path.join(dir, "cache"),
+            "--vfs-cache-mode", "writes" if cached else "off", "--vfs-write-back", "1ms", f"bench:{CONTAINER}", point,
+        ]
+    with process(command, log, env=env) as child:
+        try:
+            wait_for(system, lambda: mounted(point), child, log)
+            yield point
+        finally:
+            child.terminate()
+            try:
+                child.wait(20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            if mounted(point):
+                subprocess.run(["fusermount3", "-uz", point], check=False)

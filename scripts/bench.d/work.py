@@ -1,0 +1,445 @@
+"""The benchmarks: what a program does on a mount, and the same by plain HTTP.
+
+Each is a class: `prepare` fills a fresh server once; `before` and `after` surround every run, off the clock; `mount` is the work
+on a mount and `bare` the same bytes by plain HTTP, as blobcp would send them at best: the same part and block sizes, the same
+parallelism, no lookups. `budget` is what design section 9 allows blobcp: requests by operation and bytes.
+"""
+
+import os
+import random
+import subprocess
+import threading
+import time
+
+from place import CONTAINER, Broken
+from wire import block_id
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+# blobcp's own: the size of the parts that it reads and how many at once, of the blocks that it writes and how many at once.
+PART, READS = 4 * MIB, 9
+BLOCK, WRITES = 8 * MIB, 16
+# What a listing's page and a rename's parallelism are.
+PAGE, RENAMES = 5000, 32
+# What is not measured goes this fast.
+PREPARE = 16
+
+SMALL = 4 * KIB
+# Of what programs read and write at a time.
+STEP = 1 * MIB
+
+DATA = random.Random(3).randbytes(BLOCK)
+
+
+def size_name(size):
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size} B"
+
+
+def run(*command):
+    """A command as a user would type it; its output goes nowhere."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise Broken(f"{command[0]}: {done.stderr.decode(errors='replace').strip()[-300:]}")
+
+
+def at_once(tasks):
+    failed = []
+
+    def work(task):
+        try:
+            task()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(task,), daemon=True) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
+
+
+def read_file(path, size):
+    buffer = bytearray(STEP)
+    done = 0
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        while got := os.readv(fd, [buffer]):
+            done += got
+    finally:
+        os.close(fd)
+    if done != size:
+        raise Broken(f"{done} bytes read instead of {size}")
+
+
+def write_file(path, size):
+    view = memoryview(DATA)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        for start in range(0, size, STEP):
+            length = min(STEP, size - start)
+            at = start % BLOCK
+            if os.write(fd, view[at : at + length]) != length:
+                raise Broken("a short write")
+    finally:
+        os.close(fd)
+
+
+class Benchmark:
+    unit = "s"
+    """Amount of work, for a unit that is a rate: the value is `amount` / seconds."""
+    amount = None
+    """rclone needs its cache on disk to be able to do it at all."""
+    cached = False
+    """Of the goals, those that hold for it: read, write, metadata, copy."""
+    goal = None
+
+    def __init__(self, server):
+        self.server = server
+        self.service = server.service
+
+    def prepare(self):
+        pass
+
+    def before(self, tag):
+        pass
+
+    def after(self, tag):
+        pass
+
+    def budget(self):
+        """The most requests and payload bytes of one run; None where there is no promise."""
+        return None, None
+
+    def value(self, seconds):
+        return seconds if self.amount is None else self.amount / seconds
+
+    def put(self, path, size):
+        self.service.upload(f"{CONTAINER}/{path}", size, DATA, BLOCK, PREPARE)
+
+    def put_small(self, paths):
+        data = DATA[:SMALL]
+        self.service.all([self.service.put(f"{CONTAINER}/{path}", data) for path in paths], PREPARE)
+
+    def remove(self, *paths):
+        for path in paths:
+            self.service.one(*self.service.delete(f"{CONTAINER}/{path}"))
+
+    def size_of(self, path):
+        return int(self.service.one(*self.service.properties(f"{CONTAINER}/{path}"))[1].get("content-length", -1))
+
+
+class Read(Benchmark):
+    unit, goal = "MiB/s", "read"
+
+    def __init__(self, server, size, files=1):
+        super().__init__(server)
+        self.size, self.files = size // files, files
+        self.amount = size / MIB
+        self.name = f"read {size_name(size)}" if files == 1 else f"read {files} x {size_name(self.size)} at once"
+
+    def prepare(self):
+        for number in range(self.files):
+            self.put(f"file{number}", self.size)
+
+    def mount(self, dir, tag):
+        at_once([lambda n=n: read_file(f"{dir}/file{n}", self.size) for n in range(self.files)])
+
+    def bare(self, tag):
+        # The files side by side, as their readers go.
+        requests = [
+            self.service.get(f"{CONTAINER}/file{number}", start, min(start + PART, self.size))
+            for start in range(0, self.size, PART)
+            for number in range(self.files)
+        ]
+        if self.service.all(requests, READS * self.files, into=PART) != self.size * self.files:
+            raise Broken("not all bytes were received")
+
+    def budget(self):
+        parts = -(-self.size // PART) * self.files
+        # Lookup and open: HEAD and LIST of each name.
+        return parts + 3 * self.files, self.size * self.files
+
+
+class Write(Benchmark):
+    unit, goal = "MiB/s", "write"
+
+    def __init__(self, server, size, files=1):
+        super().__init__(server)
+        self.size, self.files = size // files, files
+        self.amount = size / MIB
+        self.name = f"write {size_name(size)}" if files == 1 else f"write {files} x {size_name(self.size)} at once"
+
+    def paths(self, tag):
+        return [f"{tag}-{number}" for number in range(self.files)]
+
+    def mount(self, dir, tag):
+        at_once([lambda path=path: write_file(f"{dir}/{path}", self.size) for path in self.paths(tag)])
+
+    def bare(self, tag):
+        blocks = range(-(-self.size // BLOCK))
+        view = memoryview(DATA)
+        requests = [
+            self.service.put_block(f"{CONTAINER}/{path}", number, view[: min(BLOCK, self.size - number * BLOCK)])
+            for number in blocks
+            for path in self.paths(tag)
+        ]
+        self.service.all(requests, WRITES)
+        ids = [block_id(number) for number in blocks]
+        self.service.all([self.service.put_block_list(f"{CONTAINER}/{path}", ids) for path in self.paths(tag)], self.files)
+
+    def after(self, tag):
+        for path in self.paths(tag):
+            if self.size_of(path) != self.size:
+                raise Broken(f"{path} is not in the service as it was written")
+        self.remove(*self.paths(tag))
+
+    def budget(self):
+        return (-(-self.size // BLOCK) + 1 + 3) * self.files, self.size * self.files
+
+
+class RandomRead(Benchmark):
+    unit = "reads/s"
+
+    def __init__(self, server, size, step, count):
+        super().__init__(server)
+        self.size, self.step, self.amount = size, step, count
+        self.name = f"{count} random reads of {size_name(step)}"
+        slots = random.Random(7).sample(range(size // step), count)
+        self.offsets = [slot * step for slot in slots]
+
+    def prepare(self):
+        self.put("file", self.size)
+
+    def mount(self, dir, tag):
+        fd = os.open(f"{dir}/file", os.O_RDONLY)
+        try:
+            for offset in self.offsets:
+                if len(os.pread(fd, self.step, offset)) != self.step:
+                    raise Broken("a short read")
+        finally:
+            os.close(fd)
+
+    def bare(self, tag):
+        path = f"{CONTAINER}/file"
+        self.service.all([self.service.get(path, at, at + self.step) for at in self.offsets], 1, into=self.step)
+
+
+class Create(Benchmark):
+    unit, goal = "files/s", "metadata"
+
+    def __init__(self, server, count):
+        super().__init__(server)
+        self.count = self.amount = count
+        self.name = f"create {count} x {size_name(SMALL)}"
+
+    def before(self, tag):
+        # A file that is there, so that the directory is.
+        self.put_small([f"{tag}/there"])
+
+    def paths(self, tag):
+        return [f"{tag}/{number:04}" for number in range(self.count)]
+
+    def mount(self, dir, tag):
+        data = DATA[:SMALL]
+        for path in self.paths(tag):
+            with open(f"{dir}/{path}", "xb", buffering=0) as file:
+                file.write(data)
+
+    def bare(self, tag):
+        data = DATA[:SMALL]
+        self.service.all([self.service.put(f"{CONTAINER}/{path}", data) for path in self.paths(tag)], 1)
+
+    def budget(self):
+        # Lookup of each name (HEAD and LIST) and Put Blob; lookup of the directory.
+        return 3 * self.count + 2, self.count * SMALL
+
+
+class List(Benchmark):
+    goal = "metadata"
+
+    def __init__(self, server, count, dirs):
+        super().__init__(server)
+        self.count, self.dirs = count, dirs
+        self.name = f"ls -lR of {count}"
+
+    def prepare(self):
+        each = self.count // self.dirs
+        names = [f"dir{number % self.dirs}/file{number // self.dirs:06}" for number in range(each * self.dirs)]
+        if self.server.name == "devstore":
+            account = "account=devstoreaccount1"
+            requests = [
+                (f"POST /-/sparse?{account}&container={CONTAINER}&blob={name}&size=4096 HTTP/1.1\r\n"
+                 "host: 127.0.0.1\r\ncontent-length: 0\r\n\r\n".encode(), b"")
+                for name in names
+            ]
+            self.service.all(requests, PREPARE)
+        else:
+            data = DATA[:1]
+            self.service.all([self.service.put(f"{CONTAINER}/{name}", data) for name in names], PREPARE)
+
+    def mount(self, dir, tag):
+        run("ls", "-lR", dir)
+
+    def bare(self, tag):
+        for prefix in ("", *(f"dir{number}/" for number in range(self.dirs))):
+            self.service.list_all(CONTAINER, prefix)
+
+    def budget(self):
+        pages = -(-(self.count // self.dirs) // PAGE)
+        return 1 + self.dirs * pages, 0
+
+
+class Copy(Benchmark):
+    goal = "copy"
+
+    def __init__(self, server, size):
+        super().__init__(server)
+        self.size = size
+        self.name = f"cp {size_name(size)}"
+
+    def prepare(self):
+        self.put("source", self.size)
+
+    def mount(self, dir, tag):
+        run("cp", f"{dir}/source", f"{dir}/{tag}")
+
+    def bare(self, tag):
+        self.service.all([self.service.copy(f"{CONTAINER}/source", f"{CONTAINER}/{tag}")], 1)
+
+    def after(self, tag):
+        if self.size_of(tag) != self.size:
+            raise Broken(f"{tag} is not in the service as it was copied")
+        self.remove(tag)
+
+    def budget(self):
+        return 5, 0
+
+
+class CopyTree(Benchmark):
+    unit, goal = "files/s", "metadata"
+
+    def __init__(self, server, count):
+        super().__init__(server)
+        self.count = self.amount = count
+        self.name = f"cp -r of {count} x {size_name(SMALL)}"
+
+    def prepare(self):
+        self.put_small([f"source/{number:04}" for number in range(self.count)])
+
+    def mount(self, dir, tag):
+        run("cp", "-r", f"{dir}/source", f"{dir}/{tag}")
+
+    def bare(self, tag):
+        self.service.all(
+            [
+                self.service.copy(f"{CONTAINER}/source/{number:04}", f"{CONTAINER}/{tag}/{number:04}")
+                for number in range(self.count)
+            ],
+            1,
+        )
+
+    def budget(self):
+        # Of each file, lookup of the new name and Copy Blob; the listing; lookups and making of the directory.
+        return 3 * self.count + -(-self.count // PAGE) + 6, 0
+
+
+class MoveTree(Benchmark):
+    unit, goal = "files/s", "metadata"
+
+    def __init__(self, server, count):
+        super().__init__(server)
+        self.count = self.amount = count
+        self.name = f"mv dir of {count}"
+
+    def before(self, tag):
+        self.put_small([f"{tag}/{number:04}" for number in range(self.count)])
+
+    def mount(self, dir, tag):
+        run("mv", f"{dir}/{tag}", f"{dir}/{tag}-moved")
+
+    def bare(self, tag):
+        self.service.list_all(CONTAINER, f"{tag}/", delimiter="")
+        old, new = f"{CONTAINER}/{tag}", f"{CONTAINER}/{tag}-moved"
+        names = [f"{number:04}" for number in range(self.count)]
+        self.service.all([self.service.copy(f"{old}/{name}", f"{new}/{name}") for name in names], RENAMES)
+        self.service.all([self.service.delete(f"{old}/{name}") for name in names], RENAMES)
+
+    def budget(self):
+        # The lookups are HEAD and LIST of both names.
+        return -(-self.count // PAGE) + 2 * self.count + 4, 0
+
+
+class Append(Benchmark):
+    goal = "metadata"
+    cached = True
+    LENGTH = KIB
+
+    def __init__(self, server, size):
+        super().__init__(server)
+        self.size = size
+        self.name = f"append {size_name(self.LENGTH)} to {size_name(size)}"
+
+    def before(self, tag):
+        self.put(tag, self.size)
+
+    def mount(self, dir, tag):
+        with open(f"{dir}/{tag}", "ab", buffering=0) as file:
+            file.write(DATA[: self.LENGTH])
+        # rclone writes back after the close: it is done when the service has it.
+        closed = time.monotonic()
+        looks = 0
+        while self.size_of(tag) != self.size + self.LENGTH:
+            looks += 1
+            if time.monotonic() - closed > 300:
+                raise Broken("what was appended does not arrive")
+            time.sleep(0.02)
+        return {"late": looks > 0, "closed": closed, "looks": looks + 1}
+
+    def bare(self, tag):
+        path = f"{CONTAINER}/{tag}"
+        self.service.all([self.service.block_list(path)], 1)
+        ids = [block_id(number) for number in range(-(-self.size // BLOCK))]
+        self.service.all([self.service.put_block(path, len(ids), DATA[: self.LENGTH])], 1)
+        self.service.all([self.service.put_block_list(path, [*ids, block_id(len(ids))])], 1)
+
+    def after(self, tag):
+        if self.size_of(tag) != self.size + self.LENGTH:
+            raise Broken(f"{tag} is not in the service as it was appended to")
+        self.remove(tag)
+
+    def budget(self):
+        # The append itself is 4; looking the name up is HEAD and LIST.
+        return 4 + 2, self.LENGTH
+
+
+def benchmarks(server, quick):
+    """All of them, in the sizes that this server and this latency allow in reasonable time. The name tells the size."""
+    large = GIB if server.name == "devstore" else 256 * MIB
+    # One after the other, with a wait before each: the time is the number times the wait, and fewer tell as much.
+    serial = 1000 if server.latency == 0 else 200
+    many, listed = 1000, 100_000 if server.name == "devstore" else 10_000
+    reads, large_reads = (2000, 200) if server.latency == 0 else (500, 200)
+    if quick:
+        large, serial, many, listed, reads, large_reads = 64 * MIB, 50, 100, 5_000, 200, 32
+        if server.name == "azurite":
+            large, listed = 32 * MIB, 1000
+    return [
+        Read(server, large),
+        Read(server, large, files=4),
+        Write(server, large),
+        Write(server, large, files=4),
+        RandomRead(server, large, 4 * KIB, reads),
+        RandomRead(server, large, MIB, min(large_reads, large // MIB)),
+        Create(server, serial),
+        List(server, listed, 10),
+        Copy(server, MIB),
+        Copy(server, large),
+        CopyTree(server, serial),
+        MoveTree(server, many),
+        Append(server, large),
+    ]
