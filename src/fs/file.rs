@@ -375,9 +375,10 @@ impl Fs {
     }
 
     /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long keeps no other
-    /// from being stored. The number of files for which that failed.
+    /// from being stored. A file that a rename or a copy holds, and that has nothing to store, is not waited for. The number of files for which that failed.
     pub async fn flush_all(&self) -> usize {
-        let flushes = self.handles.open_files().into_iter().map(|file| async move {
+        let unsaved = self.handles.open_files().into_iter().filter(|file| file.is_unsaved());
+        let flushes = unsaved.map(|file| async move {
             let done = self.commit(&file, &mut *file.state.lock().await).await;
             if let Err(error) = &done {
                 let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();

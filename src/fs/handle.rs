@@ -106,7 +106,13 @@ impl OpenFile {
         lock(&self.writers).iter().any(|writer| writer.same_process(caller))
     }
 
-    /// There is something here that the service does not have.
+    /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the file.
+    pub fn is_unsaved(&self) -> bool {
+        let face = self.face();
+        face.content.is_some() || !face.change.is_empty()
+    }
+
+    /// There is content here that the service does not have.
     pub fn is_dirty(&self) -> bool {
         self.face().content.is_some()
     }
