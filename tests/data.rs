@@ -53,11 +53,6 @@ fn assert_logged(words: &[&str]) {
     assert!(log.lines().any(|line| words.iter().all(|word| line.contains(word))), "no line with {words:?} in\n{log}");
 }
 
-/// Runs a Python program in `one/box` that must succeed. `os` is imported.
-fn python(world: &World, program: &str) -> String {
-    world.ok(&format!("python3 - <<'END'\nimport os, errno\n{program}\nEND"))
-}
-
 /// A blob with metadata and properties of its own, written by somebody else.
 fn put_adorned(world: &World, name: &str, content: &[u8]) {
     let headers = ContentHeaders {
@@ -379,24 +374,20 @@ assert open('empty', 'rb').read() == b''";
 fn a_blob_that_changes_under_a_reader_is_estale_and_never_a_mix() {
     let world = World::new();
     world.put("f", vec![b'a'; 64 * MIB]);
-    let reader = world.start(
-        "python3 - <<'END'
-import os, errno, time
-fd = os.open('f', os.O_RDONLY)
+    let mut reader = Gated::start(
+        &world,
+        "fd = os.open('f', os.O_RDONLY)
 assert os.pread(fd, 1, 0) == b'a'
-open('../../two/box/ready', 'w').close()
-while not os.path.exists('../../two/box/go'): time.sleep(0.05)
+gate()
 try:
     data = os.pread(fd, 4096, 50 << 20)
     print('read', data[:1])
 except OSError as e:
-    print(errno.errorcode[e.errno])
-END",
+    print(errno.errorcode[e.errno])",
     );
-    eventually("the first read", || world.properties(TWO, "ready").is_some());
+    reader.reached();
     world.put("f", vec![b'b'; 64 * MIB]);
-    world.store.put_blob(TWO, BOX, "go", "".into(), "text/plain").unwrap();
-    let ran = reader.wait();
+    let ran = reader.open();
     assert_eq!(ran.stdout, "ESTALE\n", "{}", ran.stderr);
 }
 
@@ -442,26 +433,17 @@ fn a_writer_that_meets_another_writer_gets_estale_and_destroys_nothing() {
     let world = World::new();
     for (name, mode, size) in [("small", "wb", 10), ("grown", "ab", 10), ("large", "wb", 20 << 20)] {
         world.put(name, "before");
-        let ready = format!("ready-{name}");
-        let go = format!("go-{name}");
-        let writer = world.start(&format!(
-            "python3 - <<'END'
-import os, errno, time
-f = open('{name}', '{mode}', buffering=0)
+        let program = format!(
+            "f = open('{name}', '{mode}', buffering=0)
 for i in range(0, {size}, 10 << 20): f.write(b'm' * min({size}, 10 << 20))
-open('../../two/box/{ready}', 'w').close()
-while not os.path.exists('../../two/box/{go}'): time.sleep(0.05)
+gate()
 try:
     f.close()
     print('closed')
 except OSError as e:
-    print(errno.errorcode[e.errno])
-END"
-        ));
-        eventually("the write", || world.properties(TWO, &ready).is_some());
-        world.put(name, "theirs");
-        world.store.put_blob(TWO, BOX, &go, "".into(), "text/plain").unwrap();
-        let ran = writer.wait();
+    print(errno.errorcode[e.errno])"
+        );
+        let ran = Gated::run(&world, &program, || world.put(name, "theirs"));
         assert_eq!(ran.stdout, "ESTALE\n", "{name}: {}", ran.stderr);
         assert_eq!(world.stored(name), "theirs", "{name}");
     }
@@ -470,27 +452,15 @@ END"
 #[test]
 fn a_name_that_somebody_else_made_meanwhile_is_not_overwritten() {
     let world = World::new();
-    let program = |wait: &str| {
-        format!(
-            "python3 - <<'END'
-import os, errno, time
-f = open('f', 'wb', buffering=0)
+    let program = "f = open('f', 'wb', buffering=0)
 f.write(b'mine')
-open('../../two/box/ready', 'w').close()
-{wait}
+gate()
 try:
     f.close()
     print('closed')
 except OSError as e:
-    print(errno.errorcode[e.errno])
-END"
-        )
-    };
-    let writer = world.start(&program("while not os.path.exists('../../two/box/go'): time.sleep(0.05)"));
-    eventually("the write", || world.properties(TWO, "ready").is_some());
-    world.put("f", "theirs");
-    world.store.put_blob(TWO, BOX, "go", "".into(), "text/plain").unwrap();
-    let ran = writer.wait();
+    print(errno.errorcode[e.errno])";
+    let ran = Gated::run(&world, program, || world.put("f", "theirs"));
     assert_eq!(ran.stdout, "EEXIST\n", "{}", ran.stderr);
     assert_eq!(world.stored("f"), "theirs");
 }
@@ -498,28 +468,24 @@ END"
 #[test]
 fn a_file_opened_again_after_a_change_elsewhere_shows_it_also_while_a_writer_has_it_open() {
     let world = World::with(Setup { attr_ttl: Duration::from_millis(50), ..Default::default() });
-    let writer = world.start(
-        "python3 - <<'END'
-import os, errno, time
-f = open('f', 'wb', buffering=0)
+    let mut writer = Gated::start(
+        &world,
+        "f = open('f', 'wb', buffering=0)
 f.write(b'mine')
 os.fsync(f.fileno())
-open('../../two/box/ready', 'w').close()
-while not os.path.exists('../../two/box/go'): time.sleep(0.05)
+gate()
 print(open('f').read())
 try:
     os.write(f.fileno(), b' and more')
     os.fsync(f.fileno())
     print('written')
 except OSError as e:
-    print(errno.errorcode[e.errno])
-END",
+    print(errno.errorcode[e.errno])",
     );
-    eventually("the write", || world.properties(TWO, "ready").is_some());
+    writer.reached();
     world.put("f", "theirs");
     std::thread::sleep(Duration::from_millis(60));
-    world.store.put_blob(TWO, BOX, "go", "".into(), "text/plain").unwrap();
-    let ran = writer.wait();
+    let ran = writer.open();
     assert_eq!(ran.stdout, "theirs\nESTALE\n", "{}", ran.stderr);
     assert_eq!(world.stored("f"), "theirs");
 }
@@ -665,10 +631,9 @@ print(sorted(set(errors)))",
 fn fsync_tries_again_what_it_could_not_store_before() {
     let world = World::new();
     world.store.add_fault(persistent("PutBlock"));
-    let writer = world.start(
-        "python3 - <<'END'
-import os, time
-f = open('f', 'wb', buffering=0)
+    let mut writer = Gated::start(
+        &world,
+        "f = open('f', 'wb', buffering=0)
 n = 0
 for i in range(12):
     try: n += f.write(bytes([i]) * (1 << 20))
@@ -677,17 +642,14 @@ try:
     os.fsync(f.fileno())
     print('no error')
 except OSError: pass
-open('../../two/box/ready', 'w').close()
-while not os.path.exists('../../two/box/go'): time.sleep(0.05)
+gate()
 os.fsync(f.fileno())
 f.close()
-print(n)
-END",
+print(n)",
     );
-    eventually("the error", || world.properties(TWO, "ready").is_some());
+    writer.reached();
     world.store.clear_faults();
-    world.store.put_blob(TWO, BOX, "go", "".into(), "text/plain").unwrap();
-    let ran = writer.wait();
+    let ran = writer.open();
     let written: usize = ran.stdout.trim().parse().unwrap_or_else(|_| panic!("{ran:?}"));
     assert!(written >= 8 * MIB);
     let expected: Vec<u8> = (0..12).flat_map(|i| vec![i; MIB]).take(written).collect();
@@ -699,25 +661,21 @@ fn a_failed_append_can_be_closed_again_without_losing_or_doubling_anything() {
     let world = World::new();
     world.store.put_sparse_blocks(ONE, BOX, "f", 40 << 20, 4 << 20).unwrap();
     world.store.add_fault(persistent("GetBlockList"));
-    let writer = world.start(
-        "python3 - <<'END'
-import os, time
-f = open('f', 'ab', buffering=0)
+    let mut writer = Gated::start(
+        &world,
+        "f = open('f', 'ab', buffering=0)
 f.write(b'tail')
 try:
     os.fsync(f.fileno())
     print('no error')
 except OSError: pass
-open('../../two/box/ready', 'w').close()
-while not os.path.exists('../../two/box/go'): time.sleep(0.05)
+gate()
 f.write(b' end')
-f.close()
-END",
+f.close()",
     );
-    eventually("the error", || world.properties(TWO, "ready").is_some());
+    writer.reached();
     world.store.clear_faults();
-    world.store.put_blob(TWO, BOX, "go", "".into(), "text/plain").unwrap();
-    let ran = writer.wait();
+    let ran = writer.open();
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{}", ran.stderr);
     assert_eq!(world.stored("f").slice(40 << 20..), "tail end");
 }

@@ -291,9 +291,7 @@ END");
 fn rewinddir_lists_anew() {
     let world = World::with(Setup { attr_ttl: Duration::from_millis(10), ..Default::default() });
     world.put("a", "");
-    let reader = world.start(
-        "python3 - <<'END'
-import ctypes, os, time
+    let program = "import ctypes
 libc = ctypes.CDLL(None)
 libc.opendir.restype = libc.readdir.restype = ctypes.c_void_p
 libc.readdir.argtypes = libc.rewinddir.argtypes = [ctypes.c_void_p]
@@ -303,16 +301,10 @@ def names():
     while entry := libc.readdir(d): found.append(ctypes.string_at(entry + 19).decode())
     return sorted(found)
 print(names())
-open('../../two/box/ready', 'w').close()
-while not os.path.exists('../../two/box/go'): time.sleep(0.05)
+gate()
 libc.rewinddir(d)
-print(names())
-END",
-    );
-    eventually("the first listing", || world.properties(TWO, "ready").is_some());
-    world.put("b", "");
-    world.store.put_blob(TWO, BOX, "go", "".into(), "text/plain").unwrap();
-    let ran = reader.wait();
+print(names())";
+    let ran = Gated::run(&world, program, || world.put("b", ""));
     assert_eq!(ran.stdout, "['.', '..', 'a']\n['.', '..', 'a', 'b']\n", "{}", ran.stderr);
 }
 

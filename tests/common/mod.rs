@@ -21,6 +21,10 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+mod gate;
+#[allow(unused_imports)]
+pub use gate::{Gated, python};
+
 /// Longest that a program may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
