@@ -21,7 +21,7 @@ use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::read::{Fetcher, Version};
 use crate::fs::rope::Piece;
 use crate::fs::tree::{Blob, Heard, Known, Link, NodeView};
-use crate::store::{BlobProperties, BlobType, CopyStatus, ETag};
+use crate::store::{BlobType, CopyStatus};
 
 /// An opened file.
 pub struct Opened {
@@ -76,7 +76,7 @@ impl Fs {
     }
 
     /// The shared state of a file, which learns the version that is current now.
-    async fn acquire(&self, view: &NodeView) -> Arc<OpenFile> {
+    pub(super) async fn acquire(&self, view: &NodeView) -> Arc<OpenFile> {
         let file = self.handles.acquire(view.ino);
         self.tree.opened(view.ino);
         let mut state = file.state.lock().await;
@@ -106,7 +106,7 @@ impl Fs {
 
     /// Gives back what [`Fs::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an error any more but
     /// the log. All leave under the state lock, so that of two who leave together one is the last.
-    async fn let_go(&self, file: &OpenFile, mut state: MutexGuard<'_, State>) {
+    pub(super) async fn let_go(&self, file: &OpenFile, mut state: MutexGuard<'_, State>) {
         if self.handles.is_last(file.ino)
             && let Err(error) = self.commit(file, &mut state).await
         {
@@ -289,36 +289,45 @@ impl Fs {
     /// flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the two calls it was.) What
     /// has no name any more keeps it only as long as it is open.
     pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
-        if let Some(file) = self.handles.of_ino(view.ino) {
-            let mut state = file.state.lock().await;
-            let stored_later = match &state.content {
-                Content::Clean => false,
-                Content::Draft(draft) => draft.dirty,
-                Content::Copying(_) => true,
-            };
-            if stored_later || file.is_written_by(caller) || view.link != Link::Named {
-                state.change.merge(change);
-                file.show(&state);
-                return Ok(());
-            }
+        if view.kind == FileKind::Directory {
+            let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
+            let properties = self.store_attributes(view.ino, properties, &change).await?;
+            self.tree.learn(view.ino, Heard::Blob(properties));
+            return Ok(());
         }
-        let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
-        let stood_on = properties.etag.clone();
-        let properties = self.store_attributes(view.ino, properties, &change).await?;
-        self.heard_anew(view.ino, &stood_on, properties).await;
-        Ok(())
+        let file = self.acquire(view).await;
+        let mut state = file.state.lock().await;
+        let done = self.store_or_keep(&file, &mut state, change, caller).await;
+        self.let_go(&file, state).await;
+        done
     }
 
-    /// The blob has other properties now because this mount made it so, of the version `stood_on`. Open handles follow, if that is the
-    /// version that they have.
-    pub(super) async fn heard_anew(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
-        match self.handles.of_ino(ino) {
-            Some(file) => {
-                let mut state = file.state.lock().await;
-                self.settle_on(&file, &mut state, stood_on, properties);
-            }
-            None => self.tree.learn(ino, Heard::Blob(properties)),
+    /// From the look at what is there to the word of what has become of it, nobody else stores the file.
+    async fn store_or_keep(
+        &self,
+        file: &OpenFile,
+        state: &mut State,
+        change: AttrChange,
+        caller: Caller,
+    ) -> Result<()> {
+        let view = self.tree.view(file.ino)?;
+        let stored_later = match &state.content {
+            Content::Clean => false,
+            Content::Draft(draft) => draft.dirty,
+            Content::Copying(_) => true,
+        };
+        let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
+        if stored_later || file.is_written_by(caller) || nameless {
+            state.change.merge(change);
+            file.show(state);
+            return Ok(());
         }
+        let blob = self.tree.blob(file.ino)?;
+        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
+        let properties = view.properties().ok_or_else(missing)?;
+        let changed = self.store_attributes(file.ino, properties, &change).await?;
+        self.settle_on(file, state, &properties.etag, changed);
+        Ok(())
     }
 
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
