@@ -83,11 +83,12 @@ pub struct Config {
 /// A mounted filesystem. Shared by all requests as an `Arc`.
 pub struct Fs {
     config: Config,
-    tree: Tree,
+    tree: Arc<Tree>,
     handles: Handles,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     xattr_reads: xattr::Reads,
+    sweeper: dir::Sweeper,
     /// The time of everything that has none of its own.
     started: SystemTime,
 }
@@ -103,7 +104,7 @@ pub struct Statistics {
 
 impl Fs {
     pub fn new(config: Config) -> Arc<Self> {
-        let tree = Tree::new(config.root.clone(), config.attr_ttl);
+        let tree = Arc::new(Tree::new(config.root.clone(), config.attr_ttl));
         Arc::new(Self {
             tree,
             config,
@@ -111,6 +112,7 @@ impl Fs {
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
+            sweeper: dir::Sweeper::default(),
             started: SystemTime::now(),
         })
     }
