@@ -165,3 +165,29 @@ fn what_happened_is_not_called_a_failure() {
     world.ok("rm d/x; mv e/x y");
     assert!(!world.is_stored("d/x") && !world.is_stored("e/x") && world.is_stored("y"));
 }
+
+#[test]
+fn attributes_that_one_process_changes_while_another_closes_the_file_are_both_kept() {
+    // Whichever of the two comes first, neither hears of a version that it does not know.
+    let world = World::with(Setup { attr_ttl: Duration::from_secs(600), ..Default::default() });
+    for (operation, change) in [
+        ("SetBlobMetadata", "chmod 600 f"),
+        ("PutBlob", "chmod 600 f"),
+        ("SetBlobMetadata", "setfattr -n user.blob.meta.color -v blue f"),
+        ("PutBlob", "setfattr -n user.blob.meta.color -v blue f"),
+        ("SetBlobProperties", "setfattr -n user.blob.content_type -v image/png f"),
+    ] {
+        world.ok("rm -f f; echo old > f");
+        let mut writer = Gated::start(&world, "f = open('f', 'r+b')\nf.write(b'new')\ngate()\nf.close()");
+        writer.reached();
+        world.store.add_fault(fault(&format!(r#"{{"operation":"{operation}","delay_ms":400}}"#)));
+        let change = world.start(change);
+        std::thread::sleep(Duration::from_millis(150));
+        let ran = writer.open();
+        assert_eq!((ran.code, change.wait().code), (Some(0), Some(0)), "{operation}: {ran:?}");
+        assert_eq!(world.stored("f"), "new\n");
+        let now = world.properties(ONE, "f").unwrap();
+        let kept = [now.metadata.get("permissions"), now.metadata.get("color"), now.headers.content_type.as_deref()];
+        assert!(kept.iter().flatten().any(|value| ["0600", "blue", "image/png"].contains(value)), "{kept:?}");
+    }
+}
