@@ -24,6 +24,9 @@ use tokio::runtime::Runtime;
 mod gate;
 #[allow(unused_imports)]
 pub use gate::{Gated, python};
+mod log;
+#[allow(unused_imports)]
+pub use log::{assert_logged, logged};
 
 /// Longest that a program may take.
 const PATIENCE: Duration = Duration::from_secs(60);
