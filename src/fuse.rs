@@ -70,7 +70,8 @@ impl Call {
             (libc::ENOENT, "lookup" | "getattr")
                 | (libc::ENODATA | libc::EOPNOTSUPP, "getxattr" | "listxattr")
                 | (libc::ENXIO, "lseek")
-                | (libc::ENODATA, "ioctl")
+                // Programs ask whether a file is a terminal.
+                | (libc::ENODATA | libc::ENOTTY, "ioctl")
         );
         let because = io::Error::from_raw_os_error(errno);
         if ordinary {
