@@ -423,6 +423,24 @@ fn characters_that_no_blob_name_has_are_einval() {
 }
 
 #[test]
+fn a_name_that_the_service_cannot_hold_is_refused_with_its_reason_in_the_log() {
+    let world = logged();
+    assert_refused(&world, "open('bell\\x07', 'w')", "EINVAL");
+    assert_logged(&["create", "bell", "has a character or segment that the service or a URL cannot carry"]);
+    assert_refused(&world, "os.mkdir(b'latin-\\xe9')", "EILSEQ");
+    assert_logged(&["latin-", "is not UTF-8, as blob names are"]);
+    assert_refused(&world, "open('long' + 'x' * 1021, 'w')", "ENAMETOOLONG");
+    // A path of 255 segments, of one character each.
+    assert_refused(&world, "os.makedirs('/'.join('d' * 255))", "ENAMETOOLONG");
+    assert_logged(&["name=\"d\"", "a blob name holds 1 to 1024 characters and at most 254 segments"]);
+    assert!(world.is_stored(&"d/".repeat(253)[..505]));
+    assert_refused(&world, "os.mkdir('../Capital')", "EINVAL");
+    assert_logged(&["mkdir", "Capital", "must be 3 to 63 characters"]);
+    // Nothing of it reached the service.
+    assert_eq!(world.ok("ls -A"), "d\n");
+}
+
+#[test]
 fn names_that_are_not_utf_8_are_eilseq() {
     let world = World::new();
     assert_refused(&world, "open(b'caf\\xe9', 'w')", "EILSEQ");
