@@ -151,6 +151,13 @@ impl Fs {
         self.trust(view.kind).saturating_sub(view.known.age()).min(self.config.attr_ttl)
     }
 
+    /// How long the kernel may believe what a listing says of a node, from the moment when the reader gets to it. Counted from the moment
+    /// when the page was asked for, the last entries of a large page would be too old for a reader who is slow, and asking for each of
+    /// them would make him slower still. Whoever opens the file asks anew all the same.
+    pub fn ttl_of_listed(&self, ino: Ino) -> Duration {
+        if self.handles.of_ino(ino).is_some() { self.ttl(ino) } else { self.config.attr_ttl }
+    }
+
     /// How long what was heard is believed. That a directory is there is believed longer: nothing is read from the memory of it but
     /// that names can be looked up in it, and every path walks through several.
     fn trust(&self, kind: FileKind) -> Duration {

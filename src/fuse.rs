@@ -527,7 +527,7 @@ impl Filesystem for Adapter {
         let answer = |fs: &Fs, mut reply: ReplyDirectoryPlus, entries: Vec<(DirEntry, Attr)>| {
             let mut full = false;
             for (entry, attr) in entries {
-                let (ino, attr, ttl) = (INodeNo(entry.ino.0), file_attr(&attr), fs.ttl(entry.ino));
+                let (ino, attr, ttl) = (INodeNo(entry.ino.0), file_attr(&attr), fs.ttl_of_listed(entry.ino));
                 full = full || reply.add(ino, entry.offset, &*entry.name, &ttl, &attr, Generation(0));
                 // The dots carry no reference.
                 if entry.offset > 2 {

@@ -19,6 +19,7 @@ mod memo;
 mod table;
 
 use listings::Listings;
+pub use listings::Swept;
 use memo::{Memo, Shapes};
 pub use table::Link;
 use table::{Kept, Node, Table};
@@ -385,8 +386,8 @@ impl Tree {
         self.lock().listings.len()
     }
 
-    /// Forgets what was listed too long ago; true if something is left to be forgotten later.
-    pub fn sweep(&self) -> bool {
+    /// Forgets what was listed too long ago.
+    pub fn sweep(&self) -> Swept {
         self.lock().listings.sweep(self.ttl)
     }
 

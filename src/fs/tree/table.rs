@@ -286,8 +286,8 @@ impl Table {
             return Err(Error::fs(libc::ENOENT, format!("{name:?} was deleted or renamed meanwhile")));
         }
         // A number that was reserved for the name may belong to a node that has another name by now, or none.
-        let is_other = |node: &Box<Node>| node.link != Link::Named || node.parent != parent || node.name != name;
-        let ino = if self.nodes.get(&ino).is_some_and(is_other) { self.next_ino() } else { ino };
+        let is_other = |node: &Node| node.link != Link::Named || node.parent != parent || node.name != name;
+        let ino = if self.nodes.get(&ino).is_some_and(|node| is_other(node)) { self.next_ino() } else { ino };
         if self.child(parent, &name).is_some_and(|current| current != ino) {
             self.unlink(parent, &name, Link::Vanished);
         }
@@ -340,8 +340,10 @@ impl Table {
                 && names.children.get(&name) == Some(&ino)
             {
                 names.children.remove(&name);
-                // The name is there all the same.
-                if self.listings.knows(parent) {
+                // The name is there all the same, unless nothing was ever stored under it.
+                if memo.is_none() && kind != FileKind::Directory {
+                    self.listings.strike(parent, &name);
+                } else if self.listings.knows(parent) {
                     self.listings.note(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
                 }
             }
