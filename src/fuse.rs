@@ -351,7 +351,7 @@ impl Filesystem for Adapter {
     ) {
         let (call, caller) = (Call::new("rename", request, parent).on(name), caller(request));
         let (name, new_name) = (text(name), text(new_name));
-        self.run(
+        self.run_with(
             call,
             reply,
             async move |fs| {
@@ -363,6 +363,7 @@ impl Filesystem for Adapter {
                 fs.rename((Ino(parent.0), &name?), (Ino(new_parent.0), &new_name?), mode, caller).await
             },
             |_, reply, ()| reply.ok(),
+            errno_of_rename,
         );
     }
 
@@ -688,6 +689,14 @@ impl Filesystem for Adapter {
 fn errno_of_listing(fs: &Fs, error: &Error) -> i32 {
     match fs.errno(error) {
         libc::ENOENT => libc::ESTALE,
+        errno => errno,
+    }
+}
+
+/// To the kernel, ESTALE means that its names are old: it would look them up and rename once more, which is a copy once more.
+fn errno_of_rename(fs: &Fs, error: &Error) -> i32 {
+    match fs.errno(error) {
+        libc::ESTALE => libc::EBUSY,
         errno => errno,
     }
 }
