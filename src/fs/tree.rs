@@ -19,7 +19,6 @@ mod memo;
 mod table;
 
 use listings::Listings;
-pub use listings::Swept;
 use memo::{Memo, Shapes};
 pub use table::Link;
 use table::{Kept, Node, Table};
@@ -386,8 +385,8 @@ impl Tree {
         self.lock().listings.len()
     }
 
-    /// Forgets what was listed too long ago.
-    pub fn sweep(&self) -> Swept {
+    /// Forgets what was listed too long ago; true if something is left to be forgotten later.
+    pub fn sweep(&self) -> bool {
         self.lock().listings.sweep(self.ttl)
     }
 

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::{self, Attr, FileKind, Ino};
 use crate::fs::handle::{DirHandle, Fh};
-use crate::fs::tree::{Entry, Heard, Known, Link, NodeView, Place, Row, Swept, Tree};
+use crate::fs::tree::{Entry, Heard, Known, Link, NodeView, Place, Row, Tree};
 
 /// Entries that are made for one answer: about what fits into the buffers that programs have.
 const MOST: usize = 1024;
@@ -29,18 +29,6 @@ const MOST_PLUS: usize = 256;
 
 /// Sweeps are not more frequent than this, however short what was heard is believed.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
-
-/// So many names, and the pages that they came in, are worth the look through the heap.
-const MANY_SWEPT: usize = 10_000;
-
-/// Free memory of the heap goes back to the system, which the allocator does by itself only where the end of its heap is free.
-fn give_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: releases unused memory of the allocator, under its own locks.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
 
 /// An entry for readdir; `offset` is where the next one is found.
 pub struct DirEntry {
@@ -62,22 +50,16 @@ impl Sweeper {
         }
         let (awake, tree) = (self.0.clone(), Arc::downgrade(tree));
         tokio::spawn(async move {
-            let mut swept = 0;
             loop {
                 tokio::time::sleep(ttl.max(SHORTEST_SWEEP)).await;
                 // The mount has ended if the tree has.
                 let Some(tree) = tree.upgrade() else { return };
-                let Swept { names, rest } = tree.sweep();
-                swept += names;
-                if rest {
+                if tree.sweep() {
                     continue;
-                }
-                if std::mem::take(&mut swept) >= MANY_SWEPT {
-                    give_back();
                 }
                 awake.store(false, Ordering::Release);
                 // What came in that moment has found us awake.
-                if !tree.sweep().rest || awake.swap(true, Ordering::AcqRel) {
+                if !tree.sweep() || awake.swap(true, Ordering::AcqRel) {
                     return;
                 }
             }

@@ -34,14 +34,6 @@ pub(super) struct Row {
 /// Nothing: the node of that name says it.
 type Said = Option<Box<Row>>;
 
-/// What became of old listings.
-pub struct Swept {
-    /// Names that were forgotten.
-    pub names: usize,
-    /// Something is left to be forgotten later.
-    pub rest: bool,
-}
-
 struct Listing {
     /// Nothing that was listed since then is missing.
     since: Instant,
@@ -166,8 +158,8 @@ impl Listings {
         }
     }
 
-    /// Forgets what is older than `ttl`.
-    pub(super) fn sweep(&mut self, ttl: Duration) -> Swept {
+    /// Forgets what is older than `ttl`; true if something is left that will be.
+    pub(super) fn sweep(&mut self, ttl: Duration) -> bool {
         let mut dropped = 0;
         let old = |at: &Instant| at.elapsed() >= ttl;
         self.of.retain(|_, listing| {
@@ -194,7 +186,7 @@ impl Listings {
         if self.of.is_empty() {
             *self = Self::default();
         }
-        Swept { names: dropped, rest: !self.of.is_empty() }
+        !self.of.is_empty()
     }
 
     #[cfg(test)]
@@ -301,10 +293,9 @@ mod tests {
         let asked = Instant::now();
         listings.add_page(DIR, asked, page(asked, 0..1000));
         listings.end(DIR, asked);
-        assert!(listings.sweep(LONG).rest);
+        assert!(listings.sweep(LONG));
         assert_eq!(listings.len(), 1000);
-        let swept = listings.sweep(Duration::ZERO);
-        assert_eq!((swept.names, swept.rest), (1000, false));
+        assert!(!listings.sweep(Duration::ZERO));
         assert_eq!((listings.len(), listings.of.capacity(), listings.order.capacity()), (0, 0, 0));
     }
 }
