@@ -14,9 +14,11 @@ use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::append::{Aim, is_grown};
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::commit::{Draft, draft_of};
+use crate::fs::form::Change;
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::read::{Fetcher, Version};
 use crate::fs::rope::Piece;
@@ -65,12 +67,8 @@ impl Fs {
         if is_pending(view) {
             return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", view.name)));
         }
-        if properties.blob_type != BlobType::Block {
-            let kind = properties.blob_type.as_str();
-            return Err(Error::fs(
-                libc::EOPNOTSUPP,
-                format!("{}: writing to a {kind} is not supported yet", view.name),
-            ));
+        if properties.sealed {
+            return Err(Error::fs(libc::EPERM, format!("{}: the AppendBlob is sealed for good", view.name)));
         }
         Ok(())
     }
@@ -88,10 +86,14 @@ impl Fs {
         // It may have been committed here since `view` was taken.
         let now = self.tree.view(view.ino);
         if let (false, Some(properties)) = (unsaved, now.as_ref().unwrap_or(view).properties()) {
-            state.version = match &state.version {
-                Some(version) if version.properties == *properties => Some(version.clone()),
+            state.version = match state.version.clone() {
+                Some(version) if version.properties == *properties => Some(version),
                 // Tier and tags change without a new ETag.
                 Some(version) if version.properties.etag == properties.etag => Some(version.with(properties.clone())),
+                Some(version) if is_grown(&version.properties, properties) => {
+                    state.content = Content::Clean;
+                    Some(version.with(properties.clone()))
+                }
                 // Handles that are open on the old version end with ESTALE.
                 _ => {
                     state.content = Content::Clean;
@@ -176,11 +178,13 @@ impl Fs {
     /// Up to `size` bytes from `offset`; fewer only at the end.
     pub async fn read(&self, fh: Fh, offset: u64, size: u32) -> Result<Bytes> {
         let handle = self.handles.get(fh)?;
+        handle.check()?;
         let range = offset..offset.saturating_add(u64::from(size));
         let file = &handle.file;
         // Only a draft is read under the lock; committed content is read by as many as like.
         let version = {
             let mut state = file.state.lock().await;
+            self.follow(file, &mut state);
             if let Content::Copying(_) = state.content {
                 return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
             }
@@ -192,9 +196,21 @@ impl Fs {
             }
             handle.version(&state)?
         };
-        let Some(version) = version else { return Ok(Bytes::new()) };
-        let fetcher = self.fetcher(self.tree.blob(file.ino)?, &version);
-        version.read(range, &handle.stream, &*fetcher).await
+        let Some(mut version) = version else { return Ok(Bytes::new()) };
+        loop {
+            let fetcher = self.fetcher(self.tree.blob(file.ino)?, &version);
+            match version.read(range.clone(), &handle.stream, &*fetcher).await {
+                // This mount may have made it another version while the answer was on its way.
+                Err(error) if error.errno() == libc::ESTALE => {
+                    let state = file.state.lock().await;
+                    match handle.version(&state)? {
+                        Some(now) if !Arc::ptr_eq(&now, &version) => version = now,
+                        _ => return Err(error),
+                    }
+                }
+                other => return other,
+            }
+        }
     }
 
     async fn read_draft(&self, handle: &Handle, state: &State, range: std::ops::Range<u64>) -> Result<Bytes> {
@@ -218,33 +234,41 @@ impl Fs {
         Ok(joined.freeze())
     }
 
-    /// Ranged GETs of that version of a blob; ESTALE once it is another one.
+    /// Ranged GETs of that version of a blob; ESTALE once it is another one. An append blob that has grown is not another one.
     fn fetcher(&self, blob: Blob, version: &Version) -> Box<Fetcher> {
         let client = self.client(blob.account).clone();
-        let etag = version.properties.etag.clone();
-        Box::new(move |range| {
-            let (client, blob, etag) = (client.clone(), blob.clone(), etag.clone());
+        let properties = version.properties.clone();
+        let from = blob.clone();
+        let fetch: Box<Fetcher> = Box::new(move |range| {
+            let (client, blob, properties) = (client.clone(), from.clone(), properties.clone());
             async move {
+                let stale = || Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path));
                 let length = range.end - range.start;
-                let download = client.get_blob(&blob.path, None, Some(range), Some(&etag)).await.map_err(|error| {
-                    if error.is_precondition_failed() || error.is_not_found() {
-                        Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
-                    } else {
-                        error
-                    }
+                let grows = properties.blob_type == BlobType::Append;
+                let etag = (!grows).then_some(&properties.etag);
+                let download = client.get_blob(&blob.path, None, Some(range), etag).await.map_err(|error| {
+                    if error.is_precondition_failed() || error.is_not_found() { stale() } else { error }
                 })?;
+                if grows && !is_grown(&properties, &download.properties) {
+                    return Err(stale());
+                }
                 if download.bytes.len() as u64 != length {
                     return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", blob.path)));
                 }
                 Ok(download.bytes)
             }
             .boxed()
-        })
+        });
+        match version.properties.blob_type {
+            BlobType::Page => self.around_holes(blob, version, fetch),
+            BlobType::Block | BlobType::Append => fetch,
+        }
     }
 
     /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
     pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], mapped: bool, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
+        handle.check()?;
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
@@ -255,6 +279,8 @@ impl Fs {
         self.make_room(file, &mut state).await?;
         let offset = if append { draft_of(&mut state)?.rope.len() } else { offset };
         let end = offset.saturating_add(data.len() as u64);
+        let aim = if append { Aim::End } else { Aim::Position };
+        self.admit(file, &mut state, Change::Write { range: offset..end, aim })?;
         self.edit(file, &mut state, end, |draft| draft.write(offset, data)).await?;
         // The data is taken; what cannot be sent now is kept, and is the error of the next call.
         let _ = self.make_room(file, &mut state).await;
@@ -266,6 +292,7 @@ impl Fs {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
             let mut state = self.settled(&handle.file, caller).await?;
             handle.version(&state)?;
+            self.admit(&handle.file, &mut state, Change::Resize(size))?;
             return self.edit(&handle.file, &mut state, size, |draft| draft.truncate(size)).await;
         }
         let view = self.fresh(ino).await?;
@@ -276,6 +303,7 @@ impl Fs {
         let file = self.acquire(&view).await;
         let done = async {
             let mut state = self.settled(&file, caller).await?;
+            self.admit(&file, &mut state, Change::Resize(size))?;
             self.edit(&file, &mut state, size, |draft| draft.truncate(size)).await?;
             self.commit(&file, &mut state).await
         }

@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::sync::OnceCell;
 
 use crate::error::{Error, Result};
+use crate::fs::page::PageRanges;
 use crate::store::{BlobProperties, CopyStatus, ETag};
 
 /// Size of a part, bytes: large enough that the per-request latency disappears in its transfer time, small enough that a reader
@@ -49,6 +51,8 @@ impl PartialEq for Lineage {
 pub struct Version {
     pub properties: Arc<BlobProperties>,
     pub lineage: Lineage,
+    /// Of a page blob: what has been written, once somebody asked for it.
+    pub pages: Arc<OnceCell<PageRanges>>,
     /// Parts that some reader holds, by number.
     parts: Mutex<BTreeMap<u64, Held>>,
 }
@@ -56,12 +60,12 @@ pub struct Version {
 impl Version {
     /// A version found in the service.
     pub fn new(properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self { properties, lineage: Lineage(Arc::new(())), parts: Mutex::default() })
+        Arc::new(Self { properties, lineage: Lineage(Arc::new(())), pages: Arc::default(), parts: Mutex::default() })
     }
 
     /// What this mount made of this version.
     pub fn with(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self { properties, lineage: self.lineage.clone(), parts: Mutex::default() })
+        Arc::new(Self { properties, lineage: self.lineage.clone(), pages: Arc::default(), parts: Mutex::default() })
     }
 
     /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about

@@ -101,9 +101,11 @@ impl Client {
         precondition: &Precondition,
     ) -> Result<Appended> {
         let length = range.end.saturating_sub(range.start);
-        let request = self
-            .append_request("AppendBlockFromURL", blob, position, precondition)
-            .source_range(source, &range, source_if_match);
+        let request = self.append_request("AppendBlockFromURL", blob, position, precondition).source_range(
+            source,
+            &range,
+            source_if_match,
+        );
         let sent = self.persist(&request).await;
         let end = position + length;
         let error = match sent.result {

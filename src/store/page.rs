@@ -14,7 +14,7 @@ use crate::store::blob::{DEFAULT_CONTENT_TYPE, may_be_ours};
 use crate::store::client::Client;
 use crate::store::endpoint::Place;
 use crate::store::headers;
-use crate::store::request::{Request, Sent};
+use crate::store::request::Request;
 use crate::store::types::*;
 use crate::store::xml::Element;
 
@@ -71,16 +71,39 @@ impl Client {
         let range = offset..offset + body.len() as u64;
         let request = self.page_request("PutPage", blob, "update", &range, guard).body(body.clone());
         let sent = self.persist(&request).await;
-        self.pages_written(blob, &request, sent, range, |found| found == &body).await
+        let error = match sent.result {
+            Ok(response) => return response.required(&request, "ETag", headers::written(&response.headers)),
+            Err(error) => error,
+        };
+        if sent.lost
+            && may_be_ours(&error)
+            && let Ok(found) = self.get_blob(blob, None, Some(range), None).await
+            && found.bytes == body
+        {
+            let BlobProperties { etag, last_modified, .. } = found.properties;
+            return Ok(Written { etag, last_modified });
+        }
+        Err(error)
     }
 
     /// Put Page in its clearing form: whole pages become zeros, and holes.
     pub async fn clear_pages(&self, blob: &BlobPath, range: Range<u64>, guard: &Guard) -> Result<Written> {
         let request = self.page_request("PutPage", blob, "clear", &range, guard);
         let sent = self.persist(&request).await;
-        // Of a long range its first pages have to do as evidence.
-        let seen = range.start..range.end.min(range.start + LARGEST_PAGE_WRITE);
-        self.pages_written(blob, &request, sent, seen, |found| found.iter().all(|byte| *byte == 0)).await
+        let error = match sent.result {
+            Ok(response) => return response.required(&request, "ETag", headers::written(&response.headers)),
+            Err(error) => error,
+        };
+        if sent.lost && may_be_ours(&error) {
+            let request = self.ranges_request(blob).header("x-ms-range", &headers::bytes(&range));
+            if let Ok(response) = self.send(&request).await
+                && parse_ranges(&response.xml(&request)?).is_some_and(|left| left.is_empty())
+                && let Some(written) = headers::written(&response.headers)
+            {
+                return Ok(written);
+            }
+        }
+        Err(error)
     }
 
     /// Put Page From URL (§13.11): whole pages from `offset` on become that range of the source.
@@ -96,9 +119,11 @@ impl Client {
         guard: &Guard,
     ) -> Result<Written> {
         let target = offset..offset + (range.end - range.start);
-        let request = self
-            .page_request("PutPageFromURL", blob, "update", &target, guard)
-            .source_range(source, &range, source_if_match);
+        let request = self.page_request("PutPageFromURL", blob, "update", &target, guard).source_range(
+            source,
+            &range,
+            source_if_match,
+        );
         let response = self.send(&request).await?;
         response.required(&request, "ETag", headers::written(&response.headers))
     }
@@ -108,10 +133,7 @@ impl Client {
         let mut ranges = Vec::new();
         let mut marker = None;
         loop {
-            let mut request = self
-                .request("GetPageRanges", Method::GET, Place::Blob(blob))
-                .query("comp", "pagelist")
-                .header("if-match", &if_match.quoted());
+            let mut request = self.ranges_request(blob).header("if-match", &if_match.quoted());
             if let Some(marker) = marker {
                 request = request.query("marker", marker);
             }
@@ -166,28 +188,8 @@ impl Client {
             .guard(guard)
     }
 
-    /// The answer to a page write; or, when one failed after a try was lost, the blob if the pages in `seen` are what was written.
-    async fn pages_written(
-        &self,
-        blob: &BlobPath,
-        request: &Request,
-        sent: Sent,
-        seen: Range<u64>,
-        is_ours: impl Fn(&Bytes) -> bool,
-    ) -> Result<Written> {
-        let error = match sent.result {
-            Ok(response) => return response.required(request, "ETag", headers::written(&response.headers)),
-            Err(error) => error,
-        };
-        if sent.lost
-            && may_be_ours(&error)
-            && let Ok(found) = self.get_blob(blob, None, Some(seen), None).await
-            && is_ours(&found.bytes)
-        {
-            let BlobProperties { etag, last_modified, .. } = found.properties;
-            return Ok(Written { etag, last_modified });
-        }
-        Err(error)
+    fn ranges_request(&self, blob: &BlobPath) -> Request {
+        self.request("GetPageRanges", Method::GET, Place::Blob(blob)).query("comp", "pagelist")
     }
 }
 
