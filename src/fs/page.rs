@@ -53,8 +53,8 @@ const LEASE: Duration = Duration::from_secs(60);
 const RENEWED_AFTER: Duration = Duration::from_secs(20);
 /// Bytes of one `copy_file_range`.
 const MOST_COPIED: u64 = UPLOADS as u64 * LARGEST_PAGE_WRITE;
-/// What a page lacks is read by one request if it is no further apart than this, bytes.
-const READ_AT_ONCE: u64 = 64 * 1024;
+/// What pages lack is read by one request if it is no further apart than this, bytes.
+const READ_AT_ONCE: u64 = 4 * 1024;
 
 /// What keeps others from having written since.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,28 +183,33 @@ impl Fs {
     /// Whole pages of the rope. What of the blob lies between is read, unless it is known to be zeros.
     async fn pages_of(&self, blob: &Blob, rope: &Rope, base: &Version, range: Range<u64>) -> Result<Bytes> {
         let pieces = rope.read(range.clone());
-        let mut old = pieces.iter().filter_map(|piece: &Piece| match piece {
-            Piece::Base(range) => Some(range),
-            _ => None,
-        });
-        let first = old.next();
-        let span = first.map(|first| first.start..old.next_back().unwrap_or(first).end);
-        let at_once = match span {
-            Some(span) if span.end - span.start <= READ_AT_ONCE => {
-                Some((span.start, self.pages_at(blob, base, span).await?))
+        let mut reads: Vec<Range<u64>> = Vec::new();
+        for piece in &pieces {
+            let Piece::Base(old) = piece else { continue };
+            match reads.last_mut() {
+                Some(last) if old.end - last.start <= READ_AT_ONCE => last.end = old.end,
+                _ => reads.push(old.clone()),
             }
-            _ => None,
-        };
+        }
+        let mut asked = Vec::with_capacity(reads.len());
+        for range in &reads {
+            asked.push(self.pages_at(blob, base, range.clone()));
+        }
+        let read = futures_util::future::try_join_all(asked).await?;
         let mut joined = BytesMut::with_capacity((range.end - range.start) as usize);
         for piece in pieces {
-            match (piece, &at_once) {
-                (Piece::Bytes(bytes), _) => joined.extend_from_slice(&bytes),
-                (Piece::Zero(len), _) => joined.resize(joined.len() + len as usize, 0),
-                (Piece::Base(range), Some((start, bytes))) => {
-                    joined.extend_from_slice(&bytes[(range.start - start) as usize..(range.end - start) as usize]);
+            match piece {
+                Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
+                Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
+                Piece::Base(range) => {
+                    let near =
+                        reads.iter().zip(&read).find(|(read, _)| read.start <= range.start && range.end <= read.end);
+                    let Some((from, bytes)) = near else { return Err(Error::fs(libc::EIO, "a page was not read")) };
+                    joined.extend_from_slice(
+                        &bytes[(range.start - from.start) as usize..(range.end - from.start) as usize],
+                    );
                 }
-                (Piece::Base(range), None) => joined.extend_from_slice(&self.pages_at(blob, base, range).await?),
-                (Piece::Staged, _) => return Err(Error::fs(libc::EIO, "a block in a page blob")),
+                Piece::Staged => return Err(Error::fs(libc::EIO, "a block in a page blob")),
             }
         }
         Ok(joined.freeze())

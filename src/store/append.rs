@@ -40,17 +40,18 @@ impl Client {
         if self.api_version() >= LARGER_SINCE { LARGEST_BLOCK } else { LARGEST_BLOCK_BEFORE }
     }
 
-    /// Put Blob: an append blob without content, with these properties and metadata and no others.
+    /// Put Blob: an append blob without content, with these properties and metadata and no others. Of tiers it knows none.
     pub async fn put_append_blob(
         &self,
         blob: &BlobPath,
         settings: &BlobSettings,
         precondition: &Precondition,
     ) -> Result<Written> {
+        let settings = BlobSettings { tier: None, ..settings.clone() };
         let request = self
             .request("PutBlob", Method::PUT, Place::Blob(blob))
             .header("x-ms-blob-type", BlobType::Append.as_str())
-            .settings(settings)
+            .settings(&settings)
             .precondition(precondition);
         let sent = self.persist(&request).await;
         let guarded = *precondition != Precondition::None;
