@@ -96,10 +96,14 @@ impl Halves {
         let wait = format!(
             "open('{at}/half', 'w').close()\nimport time\nwhile not os.path.exists('{at}/go'): time.sleep(0.01)"
         );
-        let program = world.start(&format!("python3 - <<'END'\nimport os, errno\n{first}\n{wait}\n{second}\nEND"));
-        let halves = Self { dir, program };
-        eventually("the first half", || halves.dir.path().join("half").exists());
-        halves
+        let mut program = world.start(&format!("python3 - <<'END'\nimport os, errno\n{first}\n{wait}\n{second}\nEND"));
+        let mut ended = false;
+        eventually("the first half", || {
+            ended = program.has_ended();
+            ended || dir.path().join("half").exists()
+        });
+        assert!(!ended, "{:?}", program.wait());
+        Self { dir, program }
     }
 
     fn finish(self) -> Ran {
@@ -319,6 +323,36 @@ else: raise Exception('stored')
             world.ok("echo two >> log; echo three >> log");
             assert_eq!(world.stored("log"), "one\ntwo\nthree\n", "{reset}");
             assert_eq!(world.ok("cat log"), "one\ntwo\nthree\n");
+        }
+    }
+
+    #[test]
+    fn a_block_of_which_nothing_was_heard_is_not_appended_twice() {
+        for (when, landed) in [("before", false), ("after", true)] {
+            let world = World::new();
+            put_append(&world, "log", "one\n");
+            world
+                .store
+                .add_fault(fault(&format!(r#"{{"operation": "AppendBlock", "reset": "{when}", "count": 100}}"#)));
+            world.store.add_fault(fault(r#"{"operation": "GetBlob", "status": 500, "count": 100}"#));
+            let halves = Halves::start(
+                &world,
+                "
+f = os.open('log', os.O_WRONLY | os.O_APPEND)
+os.write(f, b'two\\n')
+try: os.fsync(f)
+except OSError as e: assert e.errno == errno.EIO, e
+else: raise Exception('stored')
+os.write(f, b'three\\n')
+",
+                "os.close(f)",
+            );
+            assert_eq!(world.stored("log").len(), if landed { 8 } else { 4 });
+            world.store.clear_faults();
+            append(&world, "log", "other\n");
+            halves.finish_well();
+            let expected = if landed { "one\ntwo\nother\nthree\n" } else { "one\nother\ntwo\nthree\n" };
+            assert_eq!(world.stored("log"), expected);
         }
     }
 
@@ -658,6 +692,8 @@ for i in range(40): os.pwrite(f, bytes([i + 1]) * 700, i << 20)
             let world = World::new();
             put_page(&world, "disk", 64 * MIB);
             world.store.add_fault(fault(failure));
+            // The 40 ends of pages are read before; what would tell that a write has come through is not.
+            world.store.add_fault(fault(r#"{"operation": "GetBlob", "skip": 40, "status": 500, "count": 1000}"#));
             let first = format!(
                 "{SCATTERED}
 try: os.fsync(f)
@@ -724,6 +760,33 @@ else: raise Exception('overwrote')
                     if operation == "PutPage" { 2048 } else { 4096 }
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_write_of_which_nothing_was_heard_is_found_by_the_next() {
+        for when in ["before", "after"] {
+            let world = World::new();
+            put_page(&world, "disk", MIB);
+            world.store.add_fault(fault(&format!(r#"{{"operation": "PutPage", "reset": "{when}", "count": 100}}"#)));
+            world.store.add_fault(fault(r#"{"operation": "GetBlob", "status": 500, "count": 100}"#));
+            let halves = Halves::start(
+                &world,
+                "
+f = os.open('disk', os.O_RDWR)
+os.pwrite(f, b'x' * 512, 512)
+try: os.fsync(f)
+except OSError as e: assert e.errno == errno.EIO, e
+else: raise Exception('stored')
+os.pwrite(f, b'y' * 512, 512)
+os.pwrite(f, b'z' * 512, 8192)
+",
+                "os.close(f)",
+            );
+            world.store.clear_faults();
+            halves.finish_well();
+            assert_eq!(range(&world, "disk", 511..514), b"\0yy"[..], "{when}");
+            assert_eq!(range(&world, "disk", 8191..8194), b"\0zz"[..]);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Append blobs: logs, to which several writers may add.
 //!
 //! What is written waits in memory until it fills a block or somebody flushes; then it is appended, one block after the other, each
-//! on condition that the blob ends where the block is to begin. Who opened the file with O_APPEND means the end, wherever it is: if
+//! on condition that the blob ends where the block is to begin. So a block of which nothing was heard can be looked for at its place, now
+//! or at the next flush, and is not appended twice. Who opened the file with O_APPEND means the end, wherever it is: if
 //! another client was there first, the block goes behind what that wrote. Everybody else means a position, and hears ESTALE.
 //!
 //! The content that is there never changes, so a blob that has grown is no other version to those who read it ([`is_grown`]): `tail -f`
@@ -32,6 +33,20 @@ pub enum Aim {
     End,
     /// To where they were written.
     Position,
+}
+
+/// What waits to be appended.
+#[derive(Debug)]
+pub struct Tail {
+    pub aim: Aim,
+    /// The block that was sent last, when nothing was heard of it: it may be there.
+    unsure: Option<Bytes>,
+}
+
+impl Tail {
+    pub fn new() -> Self {
+        Self { aim: Aim::End, unsure: None }
+    }
 }
 
 /// How often another client may come first before a flush gives up. What is to be appended is kept for the next one.
@@ -91,11 +106,22 @@ impl Fs {
             let Some(version) = state.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
             let block = self.tail_block(state).min(client.largest_append());
             let Content::Draft(draft) = &state.content else { return Ok(()) };
-            let Form::Tail(aim) = draft.form else { return Ok(()) };
+            let Form::Tail(tail) = &draft.form else { return Ok(()) };
+            let (aim, unsure) = (tail.aim, tail.unsure.clone());
             let end = version.properties.size;
             let waiting = draft.rope.len().saturating_sub(end);
             if waiting == 0 || waiting < least.min(block) {
                 return Ok(());
+            }
+            if let Some(bytes) = unsure {
+                let range = end..end + bytes.len() as u64;
+                let found = client.get_blob(&blob.path, None, Some(range), None).await;
+                let found = found.map_err(|error| stale(error, &blob.path))?;
+                if found.bytes == bytes && found.properties.blob_type == BlobType::Append {
+                    self.appended(file, state, bytes.len() as u64, Appended::as_found(&found.properties))?;
+                }
+                self.doubt(state, None);
+                continue;
             }
             let bytes = waiting_bytes(draft, end, block);
             let precondition = match aim {
@@ -112,8 +138,22 @@ impl Fs {
                     conflicts += 1;
                     self.catch_up(file, &blob, state).await?;
                 }
-                Err(error) => return Err(stale(error, &blob.path)),
+                Err(error) => {
+                    // A refusal is an answer.
+                    if !(400..500).contains(&error.status()) {
+                        self.doubt(state, Some(bytes));
+                    }
+                    return Err(stale(error, &blob.path));
+                }
             }
+        }
+    }
+
+    fn doubt(&self, state: &mut State, block: Option<Bytes>) {
+        if let Content::Draft(draft) = &mut state.content
+            && let Form::Tail(tail) = &mut draft.form
+        {
+            tail.unsure = block;
         }
     }
 

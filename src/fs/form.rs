@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::append::Aim;
+use crate::fs::append::{Aim, Tail};
 use crate::fs::attr::{self, AttrChange, FileKind};
 use crate::fs::commit::draft_of;
 use crate::fs::handle::{Content, OpenFile, State};
@@ -29,7 +29,7 @@ pub enum Form {
     /// As a list of blocks. What is created here is such a blob.
     Blocks,
     /// At the end and nowhere else.
-    Tail(Aim),
+    Tail(Tail),
     /// In place.
     Pages(Hold),
 }
@@ -46,7 +46,7 @@ impl Form {
     pub fn of(blob_type: BlobType) -> Self {
         match blob_type {
             BlobType::Block => Self::Blocks,
-            BlobType::Append => Self::Tail(Aim::End),
+            BlobType::Append => Self::Tail(Tail::new()),
             BlobType::Page => Self::Pages(Hold::Version),
         }
     }
@@ -55,19 +55,19 @@ impl Form {
     fn admit(&mut self, change: &Change, size: u64) -> std::result::Result<(), (i32, &'static str)> {
         match (self, change) {
             (Self::Blocks, _) => Ok(()),
-            (Self::Tail(aims), Change::Write { range, aim }) if range.start == size => {
+            (Self::Tail(tail), Change::Write { range, aim }) if range.start == size => {
                 // One byte that must be where it is binds all that wait with it.
                 if *aim == Aim::Position {
-                    *aims = Aim::Position;
+                    tail.aim = Aim::Position;
                 }
                 Ok(())
             }
             (Self::Tail(_), Change::Resize(to)) if [0, size].contains(to) => Ok(()),
             (Self::Tail(_), _) => Err((libc::EOPNOTSUPP, "an AppendBlob takes bytes at its end only, or is emptied")),
-            (Self::Pages(_), Change::Resize(to)) if *to % PAGE != 0 => {
+            (Self::Pages(_), Change::Resize(to)) if !to.is_multiple_of(PAGE) => {
                 Err((libc::EINVAL, "the size of a PageBlob is a multiple of 512 bytes"))
             }
-            (Self::Pages(_), Change::Zeros(range)) if range.end > size && range.end % PAGE != 0 => {
+            (Self::Pages(_), Change::Zeros(range)) if range.end > size && !range.end.is_multiple_of(PAGE) => {
                 Err((libc::EINVAL, "the size of a PageBlob is a multiple of 512 bytes"))
             }
             (

@@ -57,16 +57,19 @@ const MOST_COPIED: u64 = UPLOADS as u64 * LARGEST_PAGE_WRITE;
 const READ_AT_ONCE: u64 = 4 * 1024;
 
 /// What keeps others from having written since.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Hold {
     /// The ETag of the version, if it is still that.
     Version,
+    /// That, or what this request has made of it: its answer was lost.
+    Unsure(Arc<Step>),
     /// The lease of a commit that failed, if it can be renewed. The ETag is whatever its writes have made of it.
     Lease(LeaseId),
 }
 
 /// A request of a commit.
-enum Step {
+#[derive(Debug)]
+pub enum Step {
     /// A new size, with the headers that the blob is to have.
     Resize(u64, ContentHeaders),
     Put(u64, Bytes),
@@ -98,6 +101,20 @@ impl Step {
                 Guard::Lease(id) => client.set_metadata(path, metadata, &Precondition::None, Some(id)).await,
             },
         }
+    }
+
+    /// The blob, which is `now` this, shows that the step was taken. A copy does not show itself.
+    async fn is_taken(&self, client: &Client, blob: &Blob, now: &BlobProperties) -> Result<bool> {
+        Ok(match self {
+            Self::Resize(size, headers) => now.size == *size && now.headers == *headers,
+            Self::Put(at, bytes) => {
+                let range = *at..*at + bytes.len() as u64;
+                client.get_blob(&blob.path, None, Some(range), Some(&now.etag)).await?.bytes == *bytes
+            }
+            Self::Clear(range) => ask_ranges(client, blob, &now.etag).await?.within(range).is_empty(),
+            Self::Copy { .. } => false,
+            Self::Describe(metadata) => now.metadata == *metadata,
+        })
     }
 
     /// May go out beside others of its kind.
@@ -167,17 +184,41 @@ impl Fs {
         vec![Step::Resize(size, ContentHeaders { content_md5: None, ..properties.headers.clone() })]
     }
 
-    /// After a commit that failed halfway: what is there now is ours, if its lease still is.
+    /// After a commit that failed: what is there now is ours, if the lease still is, or if it shows the request of which nothing was
+    /// heard.
     async fn look_again(&self, file: &OpenFile, blob: &Blob, state: &mut State) -> Result<()> {
-        let Some(Hold::Lease(lease)) = hold(state).cloned() else { return Ok(()) };
+        let Some(hold) = hold(state).cloned() else { return Ok(()) };
         let client = self.client(blob.account);
-        client.renew_lease(&blob.path, &lease).await.map_err(|error| match error.status() {
-            404 | 409 | 412 => Error::fs(libc::ESTALE, format!("{}: others may have written: {error}", blob.path)),
-            _ => error,
-        })?;
-        let now = client.blob_properties(&blob.path, None).await?;
-        self.settle(file, state, Arc::new(now));
+        let others = |why: &str| Error::fs(libc::ESTALE, format!("{}: others may have written: {why}", blob.path));
+        match &hold {
+            Hold::Version => return Ok(()),
+            Hold::Lease(lease) => {
+                client.renew_lease(&blob.path, lease).await.map_err(|error| match error.status() {
+                    404 | 409 | 412 => others(&error.to_string()),
+                    _ => error,
+                })?;
+                let now = client.blob_properties(&blob.path, None).await?;
+                self.settle(file, state, Arc::new(now));
+            }
+            Hold::Unsure(step) => {
+                let Some(version) = state.version.clone() else { return Ok(()) };
+                let now = client.blob_properties(&blob.path, None).await.map_err(|error| stale(error, &blob.path))?;
+                if now.etag != version.properties.etag {
+                    if !step.is_taken(client, blob, &now).await? {
+                        return Err(others("it is another version"));
+                    }
+                    self.settle(file, state, Arc::new(now));
+                }
+                self.remember(state, Hold::Version);
+            }
+        }
         Ok(())
+    }
+
+    fn remember(&self, state: &mut State, hold: Hold) {
+        if let Content::Draft(draft) = &mut state.content {
+            draft.form = Form::Pages(hold);
+        }
     }
 
     /// Whole pages of the rope. What of the blob lies between is read, unless it is known to be zeros.
@@ -233,17 +274,25 @@ impl Fs {
 
     /// Sends the steps so that nobody else can have written in between. However far it comes, the file's version is what is there then.
     async fn take_steps(&self, file: &OpenFile, blob: &Blob, state: &mut State, steps: Vec<Step>) -> Result<()> {
-        if steps.len() <= MOST_IN_A_ROW && !matches!(hold(state), Some(Hold::Lease(_))) {
-            for step in &steps {
-                let Some(version) = state.version.clone() else { return Ok(()) };
-                let guard = Guard::Version(version.properties.etag.clone());
-                let written = step.send(self.client(blob.account), blob, &guard).await;
-                let written = written.map_err(|error| if copies(&error) { error } else { stale(error, &blob.path) })?;
-                self.taken(file, state, &[step], written);
-            }
-            return Ok(());
+        if steps.len() > MOST_IN_A_ROW || matches!(hold(state), Some(Hold::Lease(_))) {
+            return self.take_steps_under_lease(file, blob, state, &steps).await;
         }
-        self.take_steps_under_lease(file, blob, state, &steps).await
+        for step in steps {
+            let Some(version) = state.version.clone() else { return Ok(()) };
+            let guard = Guard::Version(version.properties.etag.clone());
+            match step.send(self.client(blob.account), blob, &guard).await {
+                Ok(written) => self.taken(file, state, &[&step], written),
+                Err(error) if is_about_the_source(&error) => return Err(error),
+                Err(error) => {
+                    // A refusal is an answer.
+                    if !(400..500).contains(&error.status()) {
+                        self.remember(state, Hold::Unsure(Arc::new(step)));
+                    }
+                    return Err(stale(error, &blob.path));
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn take_steps_under_lease(
@@ -307,8 +356,8 @@ impl Fs {
                 if let Ok(now) = client.blob_properties(&blob.path, None).await {
                     self.settle(file, state, Arc::new(now));
                 }
-                match &mut state.content {
-                    Content::Draft(draft) => draft.form = Form::Pages(Hold::Lease(lease)),
+                match &state.content {
+                    Content::Draft(_) => self.remember(state, Hold::Lease(lease)),
                     _ => self.let_lease_go(blob, &lease).await,
                 }
                 return Err(error);
@@ -352,7 +401,7 @@ impl Fs {
         let end = offset.saturating_add(length);
         self.admit(output, state, Change::Write { range: offset..end, aim: crate::fs::append::Aim::Position })?;
         let whole = length.min(MOST_COPIED) / PAGE * PAGE;
-        let aligned = offset % PAGE == 0 && source.range.start % PAGE == 0;
+        let aligned = offset.is_multiple_of(PAGE) && source.range.start.is_multiple_of(PAGE);
         if aligned && whole > 0 {
             self.commit(output, state).await?;
             match self.copy_pages(source, output, state, offset..offset + whole, within).await {
@@ -455,18 +504,22 @@ fn hold(state: &State) -> Option<&Hold> {
     }
 }
 
-/// The refusal is about the source, or the server does not know the operation.
-fn copies(error: &Error) -> bool {
+/// Not the blob that is written is the trouble.
+fn is_about_the_source(error: &Error) -> bool {
     ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&error.code())
 }
 
 /// What of the rope is not zeros.
 fn with_draft(rope: &Rope, stored: &PageRanges) -> PageRanges {
-    PageRanges::of(rope.segments().flat_map(|(start, segment)| match segment {
-        Segment::Base(range) => stored.within(range),
-        Segment::Zero(_) => Vec::new(),
-        Segment::Buffer(_) | Segment::Staged { .. } => vec![start..start + segment.len()],
-    }))
+    let mut ranges = PageRanges::default();
+    for (start, segment) in rope.segments() {
+        match segment {
+            Segment::Base(range) => stored.within(range).into_iter().for_each(|data| ranges.write(data)),
+            Segment::Zero(_) => {}
+            Segment::Buffer(_) | Segment::Staged { .. } => ranges.write(start..start + segment.len()),
+        }
+    }
+    ranges
 }
 
 async fn ask_ranges(client: &Client, blob: &Blob, etag: &ETag) -> Result<PageRanges> {

@@ -139,7 +139,8 @@ impl Client {
 }
 
 impl Appended {
-    fn as_found(found: &BlobProperties) -> Self {
+    /// A blob that was found to have the block already.
+    pub fn as_found(found: &BlobProperties) -> Self {
         Self {
             written: Written { etag: found.etag.clone(), last_modified: found.last_modified },
             size: found.size,
