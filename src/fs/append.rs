@@ -62,12 +62,6 @@ pub fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
 }
 
 impl Fs {
-    /// Bytes of the next block of an append blob.
-    pub(super) fn tail_block(&self, state: &State) -> u64 {
-        let blocks = state.version.as_ref().and_then(|version| version.properties.committed_block_count);
-        block_size_after(blocks.unwrap_or(0) as usize)
-    }
-
     /// Others may have appended, and the mount have heard of it: that belongs to what the file's handles have open.
     pub(super) fn follow(&self, file: &OpenFile, state: &mut State) {
         let Some(version) = &state.version else { return };
@@ -104,7 +98,7 @@ impl Fs {
         let mut conflicts = 0;
         loop {
             let Some(version) = state.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
-            let block = self.tail_block(state).min(client.largest_append());
+            let block = tail_block(state).min(client.largest_append());
             let Content::Draft(draft) = &state.content else { return Ok(()) };
             let Form::Tail(tail) = &draft.form else { return Ok(()) };
             let (aim, unsure) = (tail.aim, tail.unsure.clone());
@@ -120,7 +114,7 @@ impl Fs {
                 if found.bytes == bytes && found.properties.blob_type == BlobType::Append {
                     self.appended(file, state, bytes.len() as u64, Appended::as_found(&found.properties))?;
                 }
-                self.doubt(state, None);
+                doubt(state, None);
                 continue;
             }
             let bytes = waiting_bytes(draft, end, block);
@@ -141,19 +135,11 @@ impl Fs {
                 Err(error) => {
                     // A refusal is an answer.
                     if !(400..500).contains(&error.status()) {
-                        self.doubt(state, Some(bytes));
+                        doubt(state, Some(bytes));
                     }
                     return Err(stale(error, &blob.path));
                 }
             }
-        }
-    }
-
-    fn doubt(&self, state: &mut State, block: Option<Bytes>) {
-        if let Content::Draft(draft) = &mut state.content
-            && let Form::Tail(tail) = &mut draft.form
-        {
-            tail.unsure = block;
         }
     }
 
@@ -296,6 +282,20 @@ impl Fs {
             Err(error) if error.code() == "SourceConditionNotMet" => Err(error),
             Err(error) => Err(stale(error, &blob.path)),
         }
+    }
+}
+
+/// Bytes of the next block of an append blob.
+pub(super) fn tail_block(state: &State) -> u64 {
+    let blocks = state.version.as_ref().and_then(|version| version.properties.committed_block_count);
+    block_size_after(blocks.unwrap_or(0) as usize)
+}
+
+fn doubt(state: &mut State, block: Option<Bytes>) {
+    if let Content::Draft(draft) = &mut state.content
+        && let Form::Tail(tail) = &mut draft.form
+    {
+        tail.unsure = block;
     }
 }
 

@@ -13,11 +13,11 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::append::{Aim, Tail};
+use crate::fs::append::{Aim, Tail, tail_block};
 use crate::fs::attr::{self, AttrChange, FileKind};
 use crate::fs::commit::draft_of;
 use crate::fs::handle::{Content, OpenFile, State};
-use crate::fs::page::Hold;
+use crate::fs::page::{Hold, MOST_BUFFERED};
 use crate::store::{BlobProperties, BlobType, LARGEST_PAGE_BLOB, Metadata, PAGE};
 
 /// Bytes that a file without a name may hold in memory: there is nowhere to send them.
@@ -90,14 +90,14 @@ impl Fs {
         })
     }
 
-    /// [`Fs::make_room`] where new content goes into the blob itself: `most` bytes at a time, by the caller's own request.
+    /// [`Fs::make_room`] where new content goes into the blob itself: whoever fills the memory of a file sends what is in it.
     pub(super) async fn make_room_in_place(&self, file: &OpenFile, state: &mut State) -> Result<()> {
         let Content::Draft(draft) = &state.content else { return Ok(()) };
-        let block = self.tail_block(state);
+        let block = tail_block(state);
         let full = match draft.form {
             Form::Blocks => false,
             Form::Tail(_) => draft.rope.buffered() >= block,
-            Form::Pages(_) => draft.rope.buffered() >= crate::fs::page::MOST_BUFFERED || draft.is_scattered(),
+            Form::Pages(_) => draft.rope.buffered() >= MOST_BUFFERED || draft.is_scattered(),
         };
         if !full {
             return Ok(());

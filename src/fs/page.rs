@@ -151,7 +151,7 @@ impl Fs {
         let size = draft.rope.len().next_multiple_of(PAGE);
         // Nothing is staged, so nothing is cut.
         let _ = draft.rope.truncate(size);
-        let mut steps = self.resize_to(&base.properties, size);
+        let mut steps = resize_to(&base.properties, size);
         let known = base.pages.get();
         let holes = |range: &Range<u64>| known.is_some_and(|ranges| ranges.within(range).is_empty());
         let rope = &draft.rope;
@@ -174,14 +174,6 @@ impl Fs {
         state.change = AttrChange::default();
         state.content = Content::Clean;
         Ok(())
-    }
-
-    /// The step that gives the blob its size, if it needs one. An MD5 of the old content goes, too.
-    fn resize_to(&self, properties: &BlobProperties, size: u64) -> Vec<Step> {
-        if size == properties.size && properties.headers.content_md5.is_none() {
-            return Vec::new();
-        }
-        vec![Step::Resize(size, ContentHeaders { content_md5: None, ..properties.headers.clone() })]
     }
 
     /// After a commit that failed: what is there now is ours, if the lease still is, or if it shows the request of which nothing was
@@ -209,16 +201,10 @@ impl Fs {
                     }
                     self.settle(file, state, Arc::new(now));
                 }
-                self.remember(state, Hold::Version);
+                remember(state, Hold::Version);
             }
         }
         Ok(())
-    }
-
-    fn remember(&self, state: &mut State, hold: Hold) {
-        if let Content::Draft(draft) = &mut state.content {
-            draft.form = Form::Pages(hold);
-        }
     }
 
     /// Whole pages of the rope. What of the blob lies between is read, unless it is known to be zeros.
@@ -286,7 +272,7 @@ impl Fs {
                 Err(error) => {
                     // A refusal is an answer.
                     if !(400..500).contains(&error.status()) {
-                        self.remember(state, Hold::Unsure(Arc::new(step)));
+                        remember(state, Hold::Unsure(Arc::new(step)));
                     }
                     return Err(stale(error, &blob.path));
                 }
@@ -357,7 +343,7 @@ impl Fs {
                     self.settle(file, state, Arc::new(now));
                 }
                 match &state.content {
-                    Content::Draft(_) => self.remember(state, Hold::Lease(lease)),
+                    Content::Draft(_) => remember(state, Hold::Lease(lease)),
                     _ => self.let_lease_go(blob, &lease).await,
                 }
                 return Err(error);
@@ -426,7 +412,7 @@ impl Fs {
         let blob = self.tree.blob(output.ino)?;
         let Some(base) = state.version.clone() else { return Err(Error::fs(libc::EIO, "no pages to write to")) };
         let url = self.range_url(source)?;
-        let mut steps = self.resize_to(&base.properties, base.properties.size.max(target.end));
+        let mut steps = resize_to(&base.properties, base.properties.size.max(target.end));
         for at in target.clone().step_by(LARGEST_PAGE_WRITE as usize) {
             let from = source.range.start + (at - target.start);
             let len = LARGEST_PAGE_WRITE.min(target.end - at);
@@ -492,6 +478,20 @@ impl Fs {
             .boxed()
         })
     }
+}
+
+fn remember(state: &mut State, hold: Hold) {
+    if let Content::Draft(draft) = &mut state.content {
+        draft.form = Form::Pages(hold);
+    }
+}
+
+/// The step that gives the blob its size, if it needs one. An MD5 of the old content goes, too.
+fn resize_to(properties: &BlobProperties, size: u64) -> Vec<Step> {
+    if size == properties.size && properties.headers.content_md5.is_none() {
+        return Vec::new();
+    }
+    vec![Step::Resize(size, ContentHeaders { content_md5: None, ..properties.headers.clone() })]
 }
 
 fn hold(state: &State) -> Option<&Hold> {
