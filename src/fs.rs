@@ -17,6 +17,7 @@
 //! | `form`, `append`, `page` | what the type of a blob allows; content added to append blobs and put into page blobs |
 //! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
+//! | `memory` | the budget for content in memory, and what of it is kept |
 //! | `copy` | whole copies run by the service, in slices |
 //! | `rename` | copy, proof, delete |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
@@ -36,6 +37,7 @@ mod dir;
 mod file;
 mod form;
 pub mod handle;
+mod memory;
 mod page;
 mod plan;
 mod range;
@@ -58,6 +60,7 @@ pub use rename::RenameMode;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
+use crate::fs::memory::Memory;
 use crate::fs::tree::{AccountId, Heard, Link, NodeView, Place, Tree};
 use crate::path::ContainerName;
 use crate::store::Client;
@@ -82,6 +85,8 @@ pub struct Config {
     pub copy_wait: bool,
     /// Deleting or renaming a blob takes its snapshots along instead of being refused.
     pub delete_snapshots: bool,
+    /// Resident memory of the process that content may bring it to, bytes.
+    pub memory_limit: u64,
 }
 
 /// A mounted filesystem. Shared by all requests as an `Arc`.
@@ -89,6 +94,7 @@ pub struct Fs {
     config: Config,
     tree: Tree,
     handles: Handles,
+    memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     xattr_reads: xattr::Reads,
@@ -110,6 +116,7 @@ impl Fs {
         let tree = Tree::new(config.root.clone(), config.attr_ttl);
         Arc::new(Self {
             tree,
+            memory: Memory::new(config.memory_limit),
             config,
             handles: Handles::default(),
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),

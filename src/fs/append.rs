@@ -10,6 +10,7 @@
 //!
 //! A blob takes 50 000 blocks. Each flush of something is one, however short; the block size grows with their number.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -20,11 +21,11 @@ use crate::fs::attr::{self, AttrChange};
 use crate::fs::commit::{Draft, block_size_after, draft_of};
 use crate::fs::form::{Change, Form, stale};
 use crate::fs::handle::{Content, OpenFile, State};
-use crate::fs::read::Version;
+use crate::fs::read::{Receive, Version};
 use crate::fs::rope::{Piece, Rope, Segment};
 use crate::fs::stage::Source;
 use crate::fs::tree::{Blob, Heard};
-use crate::store::{Appended, BlobProperties, BlobType, ContentHeaders, Precondition};
+use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition};
 
 /// Where bytes are meant to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,22 @@ pub fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
         && then.creation_time == now.creation_time
         && then.size <= now.size
         && blocks.is_none_or(|(then, now)| then <= now)
+}
+
+/// A ranged GET of what `then` has. The ETag may be another one by now, the content is not.
+pub(super) async fn fetch(
+    client: &Client,
+    blob: &Blob,
+    then: &BlobProperties,
+    range: Range<u64>,
+    mut receive: Receive,
+) -> Result<()> {
+    let found = client.get_blob(&blob.path, None, Some(range.clone()), None).await?;
+    if !is_grown(then, &found.properties) {
+        return Err(Error::fs(libc::ESTALE, format!("{} was made anew while it was open", blob.path)));
+    }
+    receive(range.start, &found.bytes);
+    Ok(())
 }
 
 impl Fs {

@@ -5,6 +5,7 @@
 //! of that comes before anything was written. A draft that is only empty is therefore not committed while the same process holds
 //! another descriptor of it; what comes next may be a whole copy, which replaces it, or the last close.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -14,16 +15,17 @@ use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::append::{Aim, is_grown};
+use crate::fs::append::{self, Aim, is_grown};
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::commit::{Draft, draft_of};
 use crate::fs::form::Change;
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
-use crate::fs::read::{Fetcher, Version};
+use crate::fs::page;
+use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
 use crate::fs::tree::{Blob, Heard, Known, Link, NodeView};
-use crate::store::{BlobProperties, BlobType, CopyStatus, ETag};
+use crate::store::{BlobProperties, BlobType, Client, CopyStatus, ETag};
 
 /// An opened file.
 pub struct Opened {
@@ -198,8 +200,7 @@ impl Fs {
         };
         let Some(mut version) = version else { return Ok(Bytes::new()) };
         loop {
-            let fetcher = self.fetcher(self.tree.blob(file.ino)?, &version);
-            match version.read(range.clone(), &handle.stream, &*fetcher).await {
+            match self.read_version(&handle, &version, range.clone()).await {
                 // This mount may have made it another version while the answer was on its way.
                 Err(error) if error.errno() == libc::ESTALE => {
                     let state = file.state.lock().await;
@@ -213,7 +214,7 @@ impl Fs {
         }
     }
 
-    async fn read_draft(&self, handle: &Handle, state: &State, range: std::ops::Range<u64>) -> Result<Bytes> {
+    async fn read_draft(&self, handle: &Handle, state: &State, range: Range<u64>) -> Result<Bytes> {
         let Content::Draft(draft) = &state.content else { return Ok(Bytes::new()) };
         let mut joined = BytesMut::new();
         for piece in draft.rope.read(range) {
@@ -221,8 +222,7 @@ impl Fs {
                 Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
                 Piece::Base(range) => {
                     let Some(version) = &state.version else { return Err(Error::fs(libc::EIO, "no base to read")) };
-                    let fetcher = self.fetcher(self.tree.blob(handle.file.ino)?, version);
-                    joined.extend_from_slice(&version.read(range, &handle.stream, &*fetcher).await?);
+                    joined.extend_from_slice(&self.read_version(handle, version, range).await?);
                 }
                 Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
                 // Committed before, unless there is nothing to commit it to.
@@ -234,35 +234,14 @@ impl Fs {
         Ok(joined.freeze())
     }
 
-    /// Ranged GETs of that version of a blob; ESTALE once it is another one. An append blob that has grown is not another one.
-    fn fetcher(&self, blob: Blob, version: &Version) -> Box<Fetcher> {
-        let client = self.client(blob.account).clone();
-        let properties = version.properties.clone();
-        let from = blob.clone();
-        let fetch: Box<Fetcher> = Box::new(move |range| {
-            let (client, blob, properties) = (client.clone(), from.clone(), properties.clone());
-            async move {
-                let stale = || Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path));
-                let length = range.end - range.start;
-                let grows = properties.blob_type == BlobType::Append;
-                let etag = (!grows).then_some(&properties.etag);
-                let download = client.get_blob(&blob.path, None, Some(range), etag).await.map_err(|error| {
-                    if error.is_precondition_failed() || error.is_not_found() { stale() } else { error }
-                })?;
-                if grows && !is_grown(&properties, &download.properties) {
-                    return Err(stale());
-                }
-                if download.bytes.len() as u64 != length {
-                    return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", blob.path)));
-                }
-                Ok(download.bytes)
-            }
-            .boxed()
-        });
-        match version.properties.blob_type {
-            BlobType::Page => self.around_holes(blob, version, fetch),
-            BlobType::Block | BlobType::Append => fetch,
-        }
+    async fn read_version(&self, handle: &Handle, version: &Arc<Version>, range: Range<u64>) -> Result<Bytes> {
+        let ino = handle.file.ino;
+        let fetcher = |range, receive| match self.tree.blob(ino) {
+            Ok(blob) => fetch(self.client(blob.account).clone(), blob, version.clone(), range, receive).boxed(),
+            Err(error) => async { Err(error) }.boxed(),
+        };
+        let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher };
+        version.read(range, reading).await
     }
 
     /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
@@ -416,6 +395,23 @@ impl Fs {
         });
         futures_util::future::join_all(flushes).await.into_iter().sum()
     }
+}
+
+/// A ranged GET of that version of a blob; ESTALE once it is another one.
+async fn fetch(client: Client, blob: Blob, version: Arc<Version>, range: Range<u64>, receive: Receive) -> Result<()> {
+    let properties = &version.properties;
+    let fetched = match properties.blob_type {
+        BlobType::Block => client.get_blob_into(&blob.path, None, range, &properties.etag, receive).await,
+        BlobType::Append => append::fetch(&client, &blob, properties, range, receive).await,
+        BlobType::Page => page::fetch(&client, &blob, &version, range, receive).await,
+    };
+    fetched.map_err(|error| {
+        if error.is_precondition_failed() || error.is_not_found() {
+            Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
+        } else {
+            error
+        }
+    })
 }
 
 pub(super) fn is_pending(view: &NodeView) -> bool {

@@ -35,7 +35,7 @@ use crate::fs::attr::AttrChange;
 use crate::fs::form::{Change, Form, stale};
 use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::page::plan::Write;
-use crate::fs::read::{Fetcher, PART, Version};
+use crate::fs::read::{PART, Receive, Version};
 use crate::fs::rope::{Piece, Rope, Segment};
 use crate::fs::stage::{Source, UPLOADS};
 use crate::fs::tree::Blob;
@@ -447,36 +447,38 @@ impl Fs {
         };
         Ok(if data { ranges.data(offset) } else { Some(ranges.hole(offset).min(size)) })
     }
+}
 
-    /// A fetcher that leaves out the holes of a page blob: they are not fetched.
-    pub(super) fn around_holes(&self, blob: Blob, version: &Version, fetch: Box<Fetcher>) -> Box<Fetcher> {
-        if version.properties.size <= PART {
-            // One request more than it could save.
-            return fetch;
-        }
-        let client = self.client(blob.account).clone();
-        let (etag, pages) = (version.properties.etag.clone(), version.pages.clone());
-        let fetch: Arc<Fetcher> = fetch.into();
-        Box::new(move |range| {
-            let (client, blob, etag) = (client.clone(), blob.clone(), etag.clone());
-            let (pages, fetch) = (pages.clone(), fetch.clone());
-            async move {
-                let ranges = pages.get_or_try_init(|| ask_ranges(&client, &blob, &etag)).await?;
-                let data = ranges.within(&range);
-                let (Some(first), Some(last)) = (data.first(), data.last()) else {
-                    return Ok(BytesMut::zeroed((range.end - range.start) as usize).freeze());
-                };
-                let bytes = fetch(first.start..last.end).await?;
-                if (first.start, last.end) == (range.start, range.end) {
-                    return Ok(bytes);
-                }
-                let mut joined = BytesMut::zeroed((range.end - range.start) as usize);
-                let at = (first.start - range.start) as usize;
-                joined[at..at + bytes.len()].copy_from_slice(&bytes);
-                Ok(joined.freeze())
-            }
-            .boxed()
-        })
+/// A ranged GET that leaves out what was never written: the service would send zeros.
+pub(super) async fn fetch(
+    client: &Client,
+    blob: &Blob,
+    version: &Version,
+    range: Range<u64>,
+    mut receive: Receive,
+) -> Result<()> {
+    let etag = &version.properties.etag;
+    if version.properties.size <= PART {
+        // One request more than it could save.
+        return client.get_blob_into(&blob.path, None, range, etag, receive).await;
+    }
+    let data = stored_ranges(client, blob, version).await?.within(&range);
+    let data = match (data.first(), data.last()) {
+        (Some(first), Some(last)) => first.start..last.end,
+        _ => range.end..range.end,
+    };
+    zeros(range.start..data.start, &mut receive);
+    if !data.is_empty() {
+        client.get_blob_into(&blob.path, None, data.clone(), etag, &mut receive).await?;
+    }
+    zeros(data.end..range.end, &mut receive);
+    Ok(())
+}
+
+fn zeros(range: Range<u64>, receive: &mut Receive) {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    for at in range.clone().step_by(ZEROS.len()) {
+        receive(at, &ZEROS[..ZEROS.len().min((range.end - at) as usize)]);
     }
 }
 

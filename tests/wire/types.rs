@@ -134,7 +134,7 @@ pub async fn a_lease_of_a_version_admits_the_writes_of_its_holder(b: &Backend) {
 pub async fn pages_are_copied_from_a_url(b: &Backend) {
     let source = b.blob("source");
     let content: Vec<u8> = (0..2048).map(|at| (at / 512) as u8 + 1).collect();
-    b.client.put_blob(&source, content.clone().into(), &settings(), &Precondition::None).await.unwrap();
+    b.client.put_blob(&source, content.clone(), &settings(), &Precondition::None).await.unwrap();
     let (disk, new) = disk(b, 4096).await;
     let url = b.client.block_source(&source, None, Duration::from_secs(600)).unwrap();
     let etag = b.client.blob_properties(&source, None).await.unwrap().etag;
