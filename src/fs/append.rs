@@ -192,6 +192,7 @@ impl Fs {
         let end = version.properties.size + len;
         if let Content::Draft(draft) = &mut state.content {
             move_end(draft, end, appended.size);
+            draft.give_back_room();
         }
         let properties = BlobProperties {
             size: appended.size,
@@ -367,7 +368,7 @@ mod tests {
     #[test]
     fn what_waits_moves_behind_what_others_have_appended() {
         let mut draft = Draft::new(Rope::of_base(10));
-        draft.write(10, b"abcdef").unwrap();
+        draft.write(10, &Bytes::from_static(b"abcdef")).unwrap();
         assert_eq!(waiting_bytes(&draft, 10, 4), "abcd");
         // Two of ours arrived, then three of another client.
         move_end(&mut draft, 12, 15);

@@ -245,7 +245,7 @@ impl Fs {
     }
 
     /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
-    pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], mapped: bool, caller: Caller) -> Result<()> {
+    pub async fn write(&self, fh: Fh, offset: u64, data: &Bytes, mapped: bool, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         handle.check()?;
         let file = &handle.file;
@@ -256,6 +256,8 @@ impl Fs {
             handle.version(&state)?;
         }
         self.make_room(file, &mut state).await?;
+        let room = self.room_to_write(file, &mut state, data.len() as u64).await?;
+        draft_of(&mut state)?.take_room(room);
         let offset = if append { draft_of(&mut state)?.rope.len() } else { offset };
         let end = offset.saturating_add(data.len() as u64);
         let aim = if append { Aim::End } else { Aim::Position };

@@ -84,7 +84,12 @@ impl Fs {
     pub(super) fn admit(&self, file: &OpenFile, state: &mut State, change: Change) -> Result<()> {
         let draft = draft_of(state)?;
         let size = draft.rope.len();
-        draft.form.admit(&change, size).map_err(|(errno, why)| {
+        let admitted = draft.form.admit(&change, size);
+        if admitted.is_err() {
+            // What is not written needs no memory.
+            draft.give_back_room();
+        }
+        admitted.map_err(|(errno, why)| {
             let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
             Error::fs(errno, format!("{name}: {why}"))
         })

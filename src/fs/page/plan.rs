@@ -98,9 +98,9 @@ mod tests {
     #[test]
     fn a_write_in_the_middle_is_its_own_pages() {
         let mut rope = Rope::of_base(TIB);
-        rope.write(TIB / 2, &[1; 4096]).unwrap();
+        rope.write(TIB / 2, &vec![1; 4096].into()).unwrap();
         assert_eq!(writes(&rope, TIB), [Write::Put(TIB / 2..TIB / 2 + 4096)]);
-        rope.write(TIB / 2 + 4096, b"x").unwrap();
+        rope.write(TIB / 2 + 4096, &"x".into()).unwrap();
         assert_eq!(writes(&rope, TIB), [Write::Put(TIB / 2..TIB / 2 + 4096 + 512)]);
     }
 
@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn long_writes_are_cut_and_near_ones_joined() {
         let mut rope = Rope::of_base(TIB);
-        rope.write(0, &vec![1; 9 * MIB as usize]).unwrap();
+        rope.write(0, &vec![1; 9 * MIB as usize].into()).unwrap();
         let piece = |i: u64| Write::Put(i * 4 * MIB..(9 * MIB).min((i + 1) * 4 * MIB));
         assert_eq!(writes(&rope, TIB), [piece(0), piece(1), piece(2)]);
         let mut rope = Rope::of_base(TIB);
         for at in [0, 8192, MIB] {
-            rope.write(at, b"x").unwrap();
+            rope.write(at, &"x".into()).unwrap();
         }
         assert_eq!(writes(&rope, TIB), [Write::Put(0..8704), Write::Put(MIB..MIB + 512)]);
     }
@@ -166,7 +166,7 @@ mod tests {
                 match op {
                     Op::Write(at, len) => {
                         let bytes = vec![number as u8 + 1; len];
-                        rope.write(at, &bytes).unwrap();
+                        rope.write(at, &bytes.clone().into()).unwrap();
                         model.resize(model.len().max(at as usize + len), 0);
                         model[at as usize..at as usize + len].copy_from_slice(&bytes);
                     }
