@@ -13,7 +13,8 @@
 //! | `handle` | open files and directories |
 //! | `file` | open, read, write, truncate, flush, release |
 //! | `rope`, `plan` | new content as segments, and the blocks that they become |
-//! | `stage`, `commit` | the requests that store it |
+//! | `stage`, `commit` | the requests that store it in a block blob |
+//! | `form`, `append`, `page` | what the type of a blob allows; content added to append blobs and put into page blobs |
 //! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
 //! | `memory` | the budget for content in memory, and what of it is kept |
@@ -26,6 +27,7 @@
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file), then the inode
 //! table (a mutex, never held across a request).
 
+mod append;
 pub mod attr;
 pub mod caller;
 mod commit;
@@ -33,8 +35,10 @@ pub mod control;
 mod copy;
 mod dir;
 mod file;
+mod form;
 pub mod handle;
 mod memory;
+mod page;
 mod plan;
 mod range;
 mod read;
