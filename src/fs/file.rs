@@ -25,7 +25,7 @@ use crate::fs::page;
 use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
 use crate::fs::tree::{Blob, Heard, Known, Link, NodeView};
-use crate::store::{BlobType, Client, CopyStatus, ETag};
+use crate::store::{BlobType, Client, CopyStatus};
 
 /// An opened file.
 pub struct Opened {
