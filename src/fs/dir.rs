@@ -18,7 +18,7 @@ pub use list::{DirEntry, DirStream};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{self, Attr, AttrChange, FileKind, Ino};
+use crate::fs::attr::{self, Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Place};
 use crate::path::ContainerName;
 use crate::store::{BlobItem, BlobProperties, BlobSettings, DeleteSnapshots, ETag, ListBlobs, Precondition};
@@ -174,7 +174,7 @@ impl Fs {
     }
 
     /// mkdir(2): a marker blob, or at an account's root a container.
-    pub async fn make_dir(&self, parent: Ino, name: &str, mode: u32) -> Result<Attr> {
+    pub async fn make_dir(&self, parent: Ino, name: &str, creation: Creation) -> Result<Attr> {
         let (heard, anchor) = match self.tree.place(parent)? {
             Place::Accounts => return Err(Error::fs(libc::EPERM, "accounts cannot be made here")),
             Place::Account(account) => {
@@ -184,16 +184,14 @@ impl Fs {
                 (Heard::Nothing, Some(place))
             }
             Place::Directory(dir) => {
-                let mut change = AttrChange { mode: Some(mode & 0o7777), ..Default::default() };
-                if self.config.permissions != attr::Permissions::Keep {
-                    change.mode = None;
-                }
+                let change = self.attributes_of_new(parent, FileKind::Directory, creation)?;
                 let marker = self.put_marker(&dir.blob(name)?, &change, &Precondition::IfAbsent).await?;
                 (Heard::Blob(marker), None)
             }
             Place::Blob(_) => return Err(Error::fs(libc::ENOTDIR, "not a directory")),
         };
         let view = self.tree.enter(parent, name, FileKind::Directory, known(heard), anchor)?;
+        self.tree.touch(parent);
         // Nobody knows the new node yet, so it is there.
         let _ = self.tree.looked_up(view.ino);
         Ok(self.attr_of(&view))
@@ -205,7 +203,7 @@ impl Fs {
         change: &AttrChange,
         precondition: &Precondition,
     ) -> Result<Arc<BlobProperties>> {
-        let mut metadata = attr::kind_metadata(FileKind::Directory);
+        let mut metadata = attr::kind_metadata(FileKind::Directory, 0);
         change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
         let settings = BlobSettings { metadata, ..Default::default() };
         let written =
@@ -247,6 +245,7 @@ impl Fs {
             }
         }
         self.tree.unlink(parent, name);
+        self.tree.touch(parent);
         self.keep_alive(parent, name).await;
         Ok(())
     }
@@ -345,6 +344,7 @@ impl Fs {
         };
         if self.is_new(view.ino) {
             self.tree.unlink(parent, name);
+            self.tree.touch(parent);
             return Ok(());
         }
         let blob = self.tree.blob(view.ino)?;
@@ -366,6 +366,7 @@ impl Fs {
             }
         }
         self.tree.unlink(parent, name);
+        self.tree.touch(parent);
         self.keep_alive(parent, name).await;
         Ok(())
     }
@@ -375,15 +376,43 @@ impl Fs {
     }
 
     /// symlink(2): a blob whose content is the target (§19).
-    pub async fn symlink(&self, parent: Ino, name: &str, target: &str) -> Result<Attr> {
+    pub async fn symlink(&self, parent: Ino, name: &str, target: &str, creation: Creation) -> Result<Attr> {
+        self.make_blob(parent, name, FileKind::Symlink, 0, bytes::Bytes::copy_from_slice(target.as_bytes()), creation)
+            .await
+    }
+
+    /// mknod(2) of a FIFO, a socket or a device: an empty blob whose metadata say so. `device` is the number of a device.
+    pub async fn make_special(
+        &self,
+        parent: Ino,
+        name: &str,
+        kind: FileKind,
+        device: u32,
+        creation: Creation,
+    ) -> Result<Attr> {
+        self.make_blob(parent, name, kind, device, bytes::Bytes::new(), creation).await
+    }
+
+    /// A name that is whole with its first request.
+    async fn make_blob(
+        &self,
+        parent: Ino,
+        name: &str,
+        kind: FileKind,
+        device: u32,
+        body: bytes::Bytes,
+        creation: Creation,
+    ) -> Result<Attr> {
         let blob = self.tree.directory(parent)?.blob(name)?;
-        let settings = BlobSettings { metadata: attr::kind_metadata(FileKind::Symlink), ..Default::default() };
-        let body = bytes::Bytes::copy_from_slice(target.as_bytes());
+        let mut metadata = attr::kind_metadata(kind, device);
+        self.attributes_of_new(parent, kind, creation)?.apply(kind, &mut metadata, &self.config.defaults);
+        let settings = BlobSettings { metadata, ..Default::default() };
         let size = body.len() as u64;
         let client = self.client(blob.account);
         let written = client.put_blob(&blob.path, body, &settings, &Precondition::IfAbsent).await?;
         let heard = Heard::Blob(Arc::new(attr::just_written(size, settings, written)));
-        let view = self.tree.enter(parent, name, FileKind::Symlink, known(heard), None)?;
+        let view = self.tree.enter(parent, name, kind, known(heard), None)?;
+        self.tree.touch(parent);
         let _ = self.tree.looked_up(view.ino);
         Ok(self.attr_of(&view))
     }

@@ -14,7 +14,7 @@ use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
+use crate::fs::attr::{Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::commit::{Draft, draft_of};
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
@@ -123,7 +123,7 @@ impl Fs {
         &self,
         parent: Ino,
         name: &str,
-        mode: u32,
+        creation: Creation,
         flags: i32,
         caller: Caller,
     ) -> Result<(Attr, Opened)> {
@@ -141,10 +141,11 @@ impl Fs {
             let _ = self.tree.looked_up(view.ino);
             return Ok((self.attr_of(&self.tree.view(view.ino)?), opened));
         }
+        let asked = self.attributes_of_new(parent, FileKind::File, creation)?;
         let known = Known { heard: Heard::Nothing, at: std::time::Instant::now() };
         let view = self.tree.enter(parent, name, FileKind::File, known, None)?;
+        self.tree.touch(parent);
         let file = self.acquire(&view).await;
-        let asked = AttrChange { mode: Some(mode), ..Default::default() };
         let mut state = file.state.lock().await;
         state.content = Content::Draft(Box::new(Draft::empty()));
         // A mode that cannot be kept is no reason to refuse a file.
@@ -153,15 +154,16 @@ impl Fs {
         drop(state);
         let _ = self.tree.looked_up(view.ino);
         let attr = self.attr_of(&view);
-        let access = Access::of_flags(flags);
+        // Also who may not write to it stores it with his close: it is his doing that it exists.
+        let access = Access { write: true, ..Access::of_flags(flags) };
         let fh = self.handles.insert(Handle::new(file, access, caller));
         Ok((attr, Opened { fh, keep_cache: false, direct: false }))
     }
 
     /// mknod(2) of a regular file: created and committed.
-    pub async fn make_file(&self, parent: Ino, name: &str, mode: u32, caller: Caller) -> Result<Attr> {
+    pub async fn make_file(&self, parent: Ino, name: &str, creation: Creation, caller: Caller) -> Result<Attr> {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
-        let (attr, opened) = self.create(parent, name, mode, flags, caller).await?;
+        let (attr, opened) = self.create(parent, name, creation, flags, caller).await?;
         let done = self.fsync(opened.fh, caller).await;
         self.release(opened.fh).await;
         match done {
@@ -302,10 +304,18 @@ impl Fs {
                 return Ok(());
             }
         }
-        let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
-        let stood_on = properties.etag.clone();
-        let properties = self.store_attributes(view.ino, properties, &change).await?;
-        self.heard_anew(view.ino, &stood_on, properties).await;
+        let dated = change.mtime.is_some();
+        match view.properties() {
+            Some(properties) => {
+                let stood_on = properties.etag.clone();
+                let properties = self.store_attributes(view.ino, properties, &change).await?;
+                self.heard_anew(view.ino, &stood_on, properties).await;
+            }
+            None => self.attribute_directory(view, change).await?,
+        }
+        if dated {
+            self.tree.forget_touch(view.ino);
+        }
         Ok(())
     }
 

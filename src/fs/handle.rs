@@ -95,6 +95,9 @@ impl OpenFile {
         if let Some((size, written)) = face.content {
             attr.size = size;
             attr.blocks = Attr::blocks(size);
+            if attr.atime == attr.mtime {
+                attr.atime = written;
+            }
             attr.mtime = written;
             attr.ctime = written;
         }

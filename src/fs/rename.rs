@@ -83,6 +83,8 @@ impl Fs {
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
             _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await?,
         }
+        self.tree.touch(from.0);
+        self.tree.touch(to.0);
         self.keep_alive(from.0, from.1).await;
         Ok(())
     }

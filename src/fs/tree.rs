@@ -12,7 +12,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 mod table;
 
@@ -113,6 +113,8 @@ pub struct NodeView {
     pub kind: FileKind,
     pub known: Known,
     pub link: Link,
+    /// When this mount last made or removed an entry of the directory. Nobody keeps that in the service.
+    pub touched: Option<SystemTime>,
 }
 
 impl NodeView {
@@ -167,6 +169,7 @@ impl Tree {
             lookups: 1,
             opens: 0,
             link: Link::Named,
+            touched: None,
         };
         let table = Table { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, listed: VecDeque::new() };
         Self { table: Mutex::new(table), ttl }
@@ -407,6 +410,20 @@ impl Tree {
         let table = self.lock();
         let Some(node) = table.nodes.get(&dir) else { return Vec::new() };
         node.children.values().filter_map(|ino| Some(table.nodes.get(ino)?.view(*ino))).collect()
+    }
+
+    /// An entry of the directory came or went by an operation of this mount.
+    pub fn touch(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.touched = Some(SystemTime::now());
+        }
+    }
+
+    /// The directory's time is what was set, not when its entries changed.
+    pub fn forget_touch(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.touched = None;
+        }
     }
 
     /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.

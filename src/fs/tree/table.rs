@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
@@ -53,6 +53,8 @@ pub(super) struct Node {
     /// Open handles.
     pub(super) opens: u32,
     pub(super) link: Link,
+    /// When this mount last made or removed an entry of this directory.
+    pub(super) touched: Option<SystemTime>,
 }
 
 pub(super) struct Table {
@@ -71,6 +73,7 @@ impl Node {
             kind: self.kind,
             known: self.known.clone(),
             link: self.link,
+            touched: self.touched,
         }
     }
 }
@@ -104,7 +107,7 @@ impl Table {
         }
         match kind {
             FileKind::Directory => Ok(Place::Directory(dir.subdirectory(&last))),
-            FileKind::File | FileKind::Symlink => Ok(Place::Blob(dir.blob(&last)?)),
+            _ => Ok(Place::Blob(dir.blob(&last)?)),
         }
     }
 
@@ -214,6 +217,7 @@ impl Table {
             lookups: 0,
             opens: 0,
             link: Link::Named,
+            touched: None,
         });
         // A listing that was taken before something newer was heard does not turn the clock back.
         if known.at >= node.known.at {
