@@ -18,7 +18,7 @@ use tracing::{debug, error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{FileKind, Ino};
+use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::copy::Start;
 use crate::fs::file::is_pending;
@@ -288,8 +288,8 @@ impl Fs {
             version: Some(version.clone()),
             destination: destination.clone(),
             precondition,
-            metadata: None,
-            // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7).
+            // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7), the time of its content too.
+            metadata: attr::for_rename(version),
             tier: version.chosen_tier(),
             tags: self.tags_to_keep(source, version).await?,
         };
