@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 pub use dir::DirEntry;
 pub use rename::RenameMode;
@@ -90,6 +90,7 @@ pub struct Fs {
     handles: Handles,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
+    root_asked: OnceCell<()>,
     xattr_reads: xattr::Reads,
     /// The time of everything that has none of its own.
     started: SystemTime,
@@ -113,6 +114,7 @@ impl Fs {
             handles: Handles::default(),
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
+            root_asked: OnceCell::new(),
             xattr_reads: xattr::Reads::default(),
             started: SystemTime::now(),
         })
@@ -138,6 +140,7 @@ impl Fs {
         let defaults = &self.config.defaults;
         let mut attr = match &view.known.heard {
             Heard::Blob(properties) => attr::of_blob(view.ino, view.kind, properties, defaults),
+            Heard::Container(item) => attr::of_container(view.ino, item, defaults),
             Heard::Nothing => attr::of_nothing(view.ino, view.kind, 0, self.started, defaults),
         };
         if let Some(touched) = view.touched {
@@ -180,6 +183,9 @@ impl Fs {
     }
 
     pub async fn getattr(&self, ino: Ino) -> Result<Attr> {
+        if ino == Ino::ROOT {
+            self.root_asked.get_or_init(|| self.ask_root()).await;
+        }
         let view = self.fresh(ino).await?;
         Ok(self.attr_of(&view))
     }

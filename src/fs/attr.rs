@@ -15,7 +15,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
-use crate::store::{BlobProperties, BlobSettings, BlobType, LeaseProperties, Metadata, Written};
+use crate::store::{BlobProperties, BlobSettings, BlobType, ContainerItem, LeaseProperties, Metadata, Written};
 
 /// RFC 3339, rclone's convention.
 const MTIME: &str = "mtime";
@@ -279,19 +279,36 @@ impl AttrChange {
 
 /// The attributes of a blob, or of the marker of a directory.
 pub fn of_blob(ino: Ino, kind: FileKind, blob: &BlobProperties, defaults: &Defaults) -> Attr {
-    let number = |name: &str, default: u32| blob.metadata.get(name).and_then(|v| v.parse().ok()).unwrap_or(default);
     let size = if kind == FileKind::Directory { 0 } else { blob.size };
-    let mtime = blob.metadata.get(MTIME).and_then(parse_time).unwrap_or(blob.last_modified);
+    let attr = described(ino, kind, size, blob.last_modified, &blob.metadata, defaults);
+    Attr { crtime: blob.creation_time.unwrap_or(blob.last_modified), ..attr }
+}
+
+/// The attributes of a container, which keeps them in its metadata as a blob does.
+pub fn of_container(ino: Ino, container: &ContainerItem, defaults: &Defaults) -> Attr {
+    described(ino, FileKind::Directory, 0, container.last_modified, &container.metadata, defaults)
+}
+
+fn described(
+    ino: Ino,
+    kind: FileKind,
+    size: u64,
+    last_modified: SystemTime,
+    metadata: &Metadata,
+    defaults: &Defaults,
+) -> Attr {
+    let number = |name: &str, default: u32| metadata.get(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let mtime = metadata.get(MTIME).and_then(parse_time).unwrap_or(last_modified);
     Attr {
         ino,
         kind,
         size,
         blocks: Attr::blocks(size),
-        atime: blob.metadata.get(ATIME).and_then(parse_nanoseconds).unwrap_or(mtime),
+        atime: metadata.get(ATIME).and_then(parse_nanoseconds).unwrap_or(mtime),
         mtime,
-        ctime: blob.last_modified,
-        crtime: blob.creation_time.unwrap_or(blob.last_modified),
-        mode: blob.metadata.get(PERMISSIONS).and_then(parse_mode).unwrap_or_else(|| defaults.mode(kind)),
+        ctime: last_modified,
+        crtime: last_modified,
+        mode: metadata.get(PERMISSIONS).and_then(parse_mode).unwrap_or_else(|| defaults.mode(kind)),
         links: 1,
         uid: number(OWNER, defaults.uid),
         gid: number(GROUP, defaults.gid),

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 mod list;
 
@@ -21,7 +21,10 @@ use crate::fs::Fs;
 use crate::fs::attr::{self, Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Place};
 use crate::path::ContainerName;
-use crate::store::{BlobItem, BlobProperties, BlobSettings, DeleteSnapshots, ETag, ListBlobs, Precondition};
+use crate::store::{
+    BlobItem, BlobProperties, BlobSettings, ContainerItem, DeleteSnapshots, ETag, ListBlobs, Metadata, Precondition,
+    Written,
+};
 
 /// PATH_MAX: a longer target could not be followed.
 const LONGEST_TARGET: u64 = 4096;
@@ -63,7 +66,7 @@ impl Fs {
             Place::Account(id) => {
                 let container = self.container_named(id, name)?;
                 match self.client(id).container_properties(&container).await {
-                    Ok(_) => Some((FileKind::Directory, Heard::Nothing)),
+                    Ok(item) => Some((FileKind::Directory, Heard::Container(Arc::new(item)))),
                     Err(error) if error.is_not_found() => None,
                     Err(error) => return Err(error),
                 }
@@ -179,9 +182,14 @@ impl Fs {
             Place::Accounts => return Err(Error::fs(libc::EPERM, "accounts cannot be made here")),
             Place::Account(account) => {
                 let container = ContainerName::parse(name)?;
-                self.client(account).create_container(&container).await?;
+                let mut metadata = Metadata::default();
+                let change = self.attributes_of_new(parent, FileKind::Directory, creation)?;
+                change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
+                let Written { etag, last_modified } =
+                    self.client(account).create_container_with(&container, &metadata).await?;
+                let item = ContainerItem { name: container.clone(), last_modified, etag, metadata };
                 let place = Place::Directory(BlobDir { account, container, prefix: String::new() });
-                (Heard::Nothing, Some(place))
+                (Heard::Container(Arc::new(item)), Some(place))
             }
             Place::Directory(dir) => {
                 let change = self.attributes_of_new(parent, FileKind::Directory, creation)?;
@@ -216,12 +224,47 @@ impl Fs {
         let Place::Directory(dir) = self.tree.place(view.ino)? else {
             return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set"));
         };
-        let Some(marker) = dir.marker() else {
-            return Err(Error::fs(libc::EPERM, "containers have no mode, owner or time to set"));
-        };
+        let Some(marker) = dir.marker() else { return self.attribute_container(view, &dir, change).await };
         let properties = self.put_marker(&marker?, &change, &Precondition::IfAbsent).await?;
         self.tree.learn(view.ino, Heard::Blob(properties));
         Ok(())
+    }
+
+    /// The same of a container, in its metadata. The service knows no condition for that but a time, so they are asked for right before.
+    async fn attribute_container(&self, view: &NodeView, dir: &BlobDir, change: AttrChange) -> Result<()> {
+        let client = self.client(dir.account);
+        let mut item = client.container_properties(&dir.container).await?;
+        let mut now = attr::of_container(view.ino, &item, &self.config.defaults);
+        if let Some(touched) = view.touched {
+            now.touch(touched);
+        }
+        change.apply_to(&now, &mut item.metadata, &self.config.defaults);
+        let written = client.set_container_metadata(&dir.container, &item.metadata).await?;
+        (item.etag, item.last_modified) = (written.etag, written.last_modified);
+        self.tree.learn(view.ino, Heard::Container(Arc::new(item)));
+        Ok(())
+    }
+
+    /// What is kept of the directory that is mounted. Nobody looks it up, so it is asked for once; who may not ask is content with the
+    /// mount's own modes.
+    pub(super) async fn ask_root(&self) {
+        let Ok(Place::Directory(dir)) = self.tree.place(Ino::ROOT) else { return };
+        let (client, asked) = (self.client(dir.account), Instant::now());
+        let heard = match dir.marker() {
+            None => client.container_properties(&dir.container).await.map(|item| Heard::Container(Arc::new(item))),
+            Some(Ok(marker)) => match client.blob_properties(&marker.path, None).await {
+                Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => {
+                    Ok(Heard::Blob(Arc::new(properties)))
+                }
+                Ok(_) => return,
+                Err(error) => Err(error),
+            },
+            Some(Err(_)) => return,
+        };
+        match heard {
+            Ok(heard) => self.tree.hear(Ino::ROOT, heard, asked),
+            Err(error) => debug!(%error, "mode, owner and time of the mounted directory are not known"),
+        }
     }
 
     /// rmdir(2) of an empty directory, or of an empty container.

@@ -22,7 +22,7 @@ use table::{Listing, Node, Table};
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
 use crate::path::{BlobName, BlobPath, ContainerName};
-use crate::store::{BlobProperties, ETag};
+use crate::store::{BlobProperties, ContainerItem, ETag};
 
 /// A complete listing is not kept beyond this many entries: a node's worth of memory for each would outlive its use.
 const LARGEST_KEPT_LISTING: usize = 200_000;
@@ -88,7 +88,9 @@ pub enum Place {
 #[derive(Debug, Clone)]
 pub enum Heard {
     Blob(Arc<BlobProperties>),
-    /// There is none: an implicit directory, a container, a file not yet committed.
+    /// It is no blob but a container.
+    Container(Arc<ContainerItem>),
+    /// There is none: an implicit directory, an account, a file not yet committed.
     Nothing,
 }
 
@@ -121,7 +123,7 @@ impl NodeView {
     pub fn properties(&self) -> Option<&Arc<BlobProperties>> {
         match &self.known.heard {
             Heard::Blob(properties) => Some(properties),
-            Heard::Nothing => None,
+            Heard::Container(_) | Heard::Nothing => None,
         }
     }
 }

@@ -156,8 +156,9 @@ impl Fs {
                 let page = self.client(id).list_containers(marker.as_deref()).await?;
                 for item in page.items {
                     if self.container_named(id, item.name.as_str()).is_ok() {
-                        let known = known_since(asked, Heard::Nothing);
-                        self.add(ino, stream, item.name.as_str(), FileKind::Directory, known);
+                        let name = item.name.clone();
+                        let known = known_since(asked, Heard::Container(Arc::new(item)));
+                        self.add(ino, stream, name.as_str(), FileKind::Directory, known);
                     }
                 }
                 page.next
