@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 mod common;
+use blobcp::devstore::Stats;
 use common::*;
 
 const MIB: u64 = 1 << 20;
@@ -30,8 +31,9 @@ fn tool(name: &str) -> PathBuf {
 
 // fsx
 
-/// Runs fsx on a file of at most `len` bytes with operations of at most `largest`, one process for each seed, side by side.
-fn fsx(seeds: std::ops::RangeInclusive<u32>, operations: u32, len: u64, largest: u64) {
+/// Runs fsx on a file of at most `len` bytes with operations of at most `largest`, one process for each seed, side by side. What the
+/// service counted.
+fn fsx(seeds: std::ops::RangeInclusive<u32>, operations: u32, len: u64, largest: u64) -> Stats {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("fsx.toml");
     let settings = format!(
@@ -55,16 +57,19 @@ fn fsx(seeds: std::ops::RangeInclusive<u32>, operations: u32, len: u64, largest:
         let text = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "seed {seed}: {}", String::from_utf8_lossy(&text));
     }
-    let stats = world.stats();
-    assert!(stats.requests("PutBlockFromURL") > 0, "copy_file_range was not used: {stats:?}");
+    world.stats()
 }
 
 #[test]
 fn fsx_finds_no_mismatch_soon() {
-    fsx(1..=1, 3000, 256 << 10, 64 << 10);
+    let stats = fsx(1..=1, 3000, 4 * MIB, MIB / 4);
+    // It went through the service, by all ways that there are.
+    for operation in ["PutBlob", "PutBlock", "PutBlockFromURL", "PutBlockList", "GetBlob"] {
+        assert!(stats.requests(operation) > 0, "{operation}: {stats:?}");
+    }
 }
 
-/// In a file of 256 KiB, and in one of 40 MB, where blocks go out while it is written.
+/// In a file of 256 KiB, which stays in memory, and in one of 40 MB, where blocks go out while it is written.
 #[test]
 #[ignore = "takes minutes"]
 fn fsx_finds_no_mismatch() {
@@ -74,45 +79,56 @@ fn fsx_finds_no_mismatch() {
 
 // fio
 
-/// How files are written, and with what they are read again.
-const JOBS: [(&str, &str); 9] = [
-    ("sequential, small", "--rw=write --bs=4k"),
-    ("sequential", "--rw=write --bs=128k"),
-    ("sequential, large", "--rw=write --bs=1m --fsync=4"),
-    ("random, small", "--rw=randwrite --bs=4k"),
-    ("random, unaligned", "--rw=randwrite --bsrange=1k-60k --bs_unaligned"),
-    ("random, read meanwhile", "--rw=randrw --bs=16k"),
-    ("mapped", "--rw=randwrite --bs=4k --ioengine=mmap"),
-    ("direct", "--rw=randwrite --bs=64k --direct=1 --ioengine=libaio --iodepth=8"),
-    ("direct, sequential", "--rw=write --bs=1m --direct=1 --ioengine=libaio --iodepth=4"),
+/// How files are written, and in blocks of how many bytes.
+const JOBS: [(&str, u64); 9] = [
+    ("--rw=write", 4 << 10),
+    ("--rw=write", 128 << 10),
+    ("--rw=write --fsync=4", 1 << 20),
+    ("--rw=randwrite", 4 << 10),
+    ("--rw=randwrite", 7000),
+    ("--rw=randrw", 16 << 10),
+    ("--rw=randwrite --ioengine=mmap", 4 << 10),
+    ("--rw=randwrite --direct=1 --ioengine=libaio --iodepth=8", 64 << 10),
+    ("--rw=write --direct=1 --ioengine=libaio --iodepth=4", 1 << 20),
 ];
 
-/// Runs one fio job in a directory. `size` in bytes.
-fn fio(dir: &Path, name: &str, options: &str, size: u64, more: &[&str]) {
+/// Files at once.
+const FILES: u64 = 4;
+
+/// Runs one of [`JOBS`] in a directory. `size` of a file in bytes.
+fn fio(dir: &Path, (options, block): (&str, u64), size: u64, more: &[&str]) {
     let mut fio = Command::new("fio");
     fio.args(["--name=job", "--filename_format=job.$jobnum", "--thread", "--randseed=1", "--fallocate=none"]);
-    fio.args(["--verify=crc32c", "--verify_fatal=1", "--end_fsync=1", &format!("--size={size}")]);
+    fio.args(["--verify=crc32c", "--verify_fatal=1", "--end_fsync=1"]);
+    fio.args([format!("--numjobs={FILES}"), format!("--bs={block}"), format!("--size={size}")]);
     let output = fio.args(options.split(' ')).args(more).current_dir(dir).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{name} {more:?}: {}", String::from_utf8_lossy(&text));
+    assert!(output.status.success(), "{options} {block} {more:?}: {}", String::from_utf8_lossy(&text));
 }
 
-/// Writes each of [`JOBS`] with four files at once, verifies it there and in the service, and reads it again in the other order.
-fn fio_all(size: u64) {
-    const FILES: u64 = 4;
-    let files = format!("--numjobs={FILES}");
-    for (name, options) in JOBS {
+/// Writes each of [`JOBS`], files side by side, and verifies it; then what the service has, and what the mount reads when it has to
+/// ask for it, in the order of the job and from front to back. `total` bytes in all.
+fn fio_all(total: u64) {
+    for job in JOBS {
+        let (options, block) = job;
+        let size = total / FILES / block * block;
         let world = World::new();
-        fio(&world.here(), name, options, size / FILES, &[&files]);
+        fio(&world.here(), job, size, &[]);
         let copy = tempfile::tempdir().unwrap();
         for file in (0..FILES).map(|number| format!("job.{number}")) {
             let stored = world.stored(&file);
-            assert!(stored.len() as u64 > size / FILES / 2, "{name}: {file} has {} bytes", stored.len());
+            assert_eq!(stored.len() as u64, size, "{job:?}: {file}");
             std::fs::write(copy.path().join(file), stored).unwrap();
         }
         // Mapped or direct is how it was written; what counts is what is there.
-        fio(copy.path(), name, options, size / FILES, &[&files, "--verify_only=1", "--ioengine=psync", "--direct=0"]);
-        fio(&world.here(), name, options, size / FILES, &[&files, "--verify_only=1"]);
+        fio(copy.path(), job, size, &["--verify_only=1", "--ioengine=psync", "--direct=0"]);
+        world.reset_stats();
+        fio(&world.here(), job, size, &["--verify_only=1"]);
+        if !options.contains("randrw") {
+            // That one reads what it has not written.
+            fio(&world.here(), job, size, &["--rw=read"]);
+        }
+        assert!(world.stats().body_bytes_out > 0, "{job:?}: nothing was read from the service");
     }
 }
 
