@@ -41,9 +41,6 @@ const SPECIAL: [(&str, FileKind); 4] = [
 /// The number of a device, decimal.
 const DEVICE: &str = "posix_rdev";
 
-/// Bytes of names and values together that the service takes (§10).
-const MOST_METADATA: usize = 8192;
-
 /// Permission bits, setuid, setgid and sticky.
 const MODE_BITS: u32 = 0o7777;
 
@@ -391,16 +388,20 @@ pub fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
 }
 
 /// The metadata that a copy under another name must be given to be the same blob: none if it brings along what is needed. The copy's
-/// Last-Modified is not the blob's, so that is written down.
+/// Last-Modified is not the blob's, so that is written down; but not where others have metadata of their own, whose names would lose
+/// their capitals on the way through here.
 pub fn for_rename(blob: &BlobProperties) -> Option<Metadata> {
-    let mut metadata = blob.metadata.clone();
-    if metadata.get(MTIME).is_some() {
+    let is_own = |name: &str| {
+        OWN_NAMES.contains(&name)
+            || [FOLDER, SYMLINK, DEVICE].contains(&name)
+            || SPECIAL.iter().any(|(special, _)| *special == name)
+    };
+    if blob.metadata.get(MTIME).is_some() || !blob.metadata.iter().all(|(name, _)| is_own(name)) {
         return None;
     }
+    let mut metadata = blob.metadata.clone();
     metadata.set(MTIME, format_time(blob.last_modified));
-    let size: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-    // A time is no reason not to rename what has all the metadata that there can be.
-    (size <= MOST_METADATA).then_some(metadata)
+    Some(metadata)
 }
 
 /// What the service would say of a block blob that was just written: no request is needed to know it.

@@ -154,8 +154,7 @@ impl Fs {
         drop(state);
         let _ = self.tree.looked_up(view.ino);
         let attr = self.attr_of(&view);
-        // Also who may not write to it stores it with his close: it is his doing that it exists.
-        let access = Access { write: true, ..Access::of_flags(flags) };
+        let access = Access { create: true, ..Access::of_flags(flags) };
         let fh = self.handles.insert(Handle::new(file, access, caller));
         Ok((attr, Opened { fh, keep_cache: false, direct: false }))
     }
@@ -334,10 +333,11 @@ impl Fs {
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
     pub async fn flush(&self, fh: Fh, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
-        if !handle.access.write {
-            return Ok(());
-        }
         let file = &handle.file;
+        if !handle.access.write {
+            // Who made it stores it, also if he may only read it.
+            return if handle.access.create { self.commit(file, &mut *file.state.lock().await).await } else { Ok(()) };
+        }
         if !self.flush_copy(file, caller).await? {
             return Ok(());
         }
