@@ -16,6 +16,7 @@
 //! | `stage`, `commit` | the requests that store it |
 //! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
+//! | `memory` | the budget for content in memory, and what of it is kept |
 //! | `copy` | whole copies run by the service, in slices |
 //! | `rename` | copy, proof, delete |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
@@ -33,6 +34,7 @@ mod copy;
 mod dir;
 mod file;
 pub mod handle;
+mod memory;
 mod plan;
 mod range;
 mod read;
@@ -54,6 +56,7 @@ pub use rename::RenameMode;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Creation, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
+use crate::fs::memory::Memory;
 use crate::fs::tree::{AccountId, Heard, Link, NodeView, Place, Tree};
 use crate::path::{ContainerName, MAX_BLOB_NAME, MAX_CONTAINER_NAME};
 use crate::store::Client;
@@ -78,6 +81,8 @@ pub struct Config {
     pub copy_wait: bool,
     /// Deleting or renaming a blob takes its snapshots along instead of being refused.
     pub delete_snapshots: bool,
+    /// Resident memory of the process that content may bring it to, bytes.
+    pub memory_limit: u64,
 }
 
 /// The longest name of a directory entry where the service does not say, as everywhere on Linux.
@@ -88,6 +93,7 @@ pub struct Fs {
     config: Config,
     tree: Tree,
     handles: Handles,
+    memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     root_asked: OnceCell<()>,
@@ -110,6 +116,7 @@ impl Fs {
         let tree = Tree::new(config.root.clone(), config.attr_ttl);
         Arc::new(Self {
             tree,
+            memory: Memory::new(config.memory_limit),
             config,
             handles: Handles::default(),
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
