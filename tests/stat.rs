@@ -4,6 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use blobcp::store::{BlobSettings, Precondition};
+use bytes::Bytes;
 
 mod common;
 use common::*;
@@ -51,8 +52,12 @@ fn kinds_that_other_tools_wrote_are_shown_and_content_is_never_hidden_by_them() 
     let world = World::new();
     let settings = BlobSettings { metadata: [("is_fifo", "true")].into_iter().collect(), ..Default::default() };
     for (name, content) in [("fifo", ""), ("file", "content")] {
-        let put =
-            world.block_on(world.client(ONE).put_blob(&path(name), content.into(), &settings, &Precondition::None));
+        let put = world.block_on(world.client(ONE).put_blob(
+            &path(name),
+            Bytes::from(content),
+            &settings,
+            &Precondition::None,
+        ));
         put.unwrap();
     }
     world.ok("test -p fifo; test -f file");
@@ -192,7 +197,7 @@ fn a_renamed_file_keeps_its_time() {
     world.put("d/b", "y");
     let foreign = BlobSettings { metadata: [("Color", "blue")].into_iter().collect(), ..Default::default() };
     let (client, name) = (world.client(ONE), path("foreign"));
-    world.block_on(client.put_blob(&name, "z".into(), &foreign, &Precondition::None)).unwrap();
+    world.block_on(client.put_blob(&name, Bytes::from("z"), &foreign, &Precondition::None)).unwrap();
     let before = world.properties(ONE, "a").unwrap().last_modified;
     let below = world.properties(ONE, "d/b").unwrap().last_modified;
     world.ok("ls; ls d");
