@@ -106,8 +106,8 @@ fn fio(dir: &Path, (options, block): (&str, u64), size: u64, more: &[&str]) {
     assert!(output.status.success(), "{options} {block} {more:?}: {}", String::from_utf8_lossy(&text));
 }
 
-/// Writes each of [`JOBS`], files side by side, and verifies it; then what the service has, and what the mount reads when it has to
-/// ask for it, in the order of the job and from front to back. `total` bytes in all.
+/// Writes each of [`JOBS`], files side by side, and verifies it; then what the service has, and what another mount reads of it, in the
+/// order of the job and from front to back. `total` bytes in all.
 fn fio_all(total: u64) {
     for job in JOBS {
         let (options, block) = job;
@@ -122,13 +122,19 @@ fn fio_all(total: u64) {
         }
         // Mapped or direct is how it was written; what counts is what is there.
         fio(copy.path(), job, size, &["--verify_only=1", "--ioengine=psync", "--direct=0"]);
-        world.reset_stats();
         fio(&world.here(), job, size, &["--verify_only=1"]);
+        // Another mount has none of it in memory.
+        let runtime = runtime();
+        let account = blobcp::fs::Account { client: world.client(ONE), only: None };
+        let other = Mount::new(Setup::default().config(vec![account]), &runtime);
+        let there = other.root().join(ONE).join(BOX);
+        world.reset_stats();
+        fio(&there, job, size, &["--verify_only=1"]);
         if !options.contains("randrw") {
             // That one reads what it has not written.
-            fio(&world.here(), job, size, &["--rw=read"]);
+            fio(&there, job, size, &["--rw=read"]);
         }
-        assert!(world.stats().body_bytes_out > 0, "{job:?}: nothing was read from the service");
+        assert!(world.stats().body_bytes_out >= FILES * size, "{job:?}: it was not read from the service");
     }
 }
 
