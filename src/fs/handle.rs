@@ -95,6 +95,9 @@ impl OpenFile {
         if let Some((size, written)) = face.content {
             attr.size = size;
             attr.blocks = Attr::blocks(size);
+            if attr.atime == attr.mtime {
+                attr.atime = written;
+            }
             attr.mtime = written;
             attr.ctime = written;
         }
@@ -123,13 +126,20 @@ pub struct Access {
     pub read: bool,
     pub write: bool,
     pub append: bool,
+    /// The call that opened it made the file.
+    pub create: bool,
 }
 
 impl Access {
     /// From the flags of open(2).
     pub fn of_flags(flags: i32) -> Self {
         let mode = flags & libc::O_ACCMODE;
-        Self { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY, append: flags & libc::O_APPEND != 0 }
+        Self {
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY,
+            append: flags & libc::O_APPEND != 0,
+            create: false,
+        }
     }
 }
 

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 mod listings;
 mod memo;
@@ -26,7 +26,7 @@ use table::{Kept, Node, Table};
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
 use crate::path::{BlobName, BlobPath, ContainerName};
-use crate::store::{BlobProperties, ETag};
+use crate::store::{BlobProperties, ContainerItem, ETag};
 
 /// Names remembered as absent in one directory.
 const MOST_ABSENT: usize = 4096;
@@ -89,7 +89,9 @@ pub enum Place {
 #[derive(Debug, Clone)]
 pub enum Heard {
     Blob(Arc<BlobProperties>),
-    /// There is none: an implicit directory, a container, a file not yet committed.
+    /// It is no blob but a container.
+    Container(Arc<ContainerItem>),
+    /// There is none: an implicit directory, an account, a file not yet committed.
     Nothing,
 }
 
@@ -114,13 +116,15 @@ pub struct NodeView {
     pub kind: FileKind,
     pub known: Known,
     pub link: Link,
+    /// When this mount last made or removed an entry of the directory. Nobody keeps that in the service.
+    pub touched: Option<SystemTime>,
 }
 
 impl NodeView {
     pub fn properties(&self) -> Option<&Arc<BlobProperties>> {
         match &self.known.heard {
             Heard::Blob(properties) => Some(properties),
-            Heard::Nothing => None,
+            Heard::Container(_) | Heard::Nothing => None,
         }
     }
 }
@@ -131,7 +135,7 @@ pub struct Entry {
     pub ino: Ino,
     pub name: Arc<str>,
     pub kind: FileKind,
-    memo: Option<Memo>,
+    memo: Memo,
     /// When the service was asked for it: the pages of a long listing are of different ages.
     at: Instant,
 }
@@ -161,7 +165,7 @@ pub struct Tree {
 impl Tree {
     /// `ttl`: how long a listing answers for the service.
     pub fn new(root: Place, ttl: Duration) -> Self {
-        let known = Kept { memo: None, at: Instant::now() };
+        let known = Kept { memo: Memo::Nothing, at: Instant::now() };
         let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(root), known);
         node.lookups = 1;
         let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
@@ -174,12 +178,13 @@ impl Tree {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pack(&self, heard: &Heard) -> Option<Memo> {
+    fn pack(&self, heard: &Heard) -> Memo {
         match heard {
             Heard::Blob(properties) => {
-                Some(self.shapes.lock().unwrap_or_else(PoisonError::into_inner).pack(properties))
+                Memo::Blob(self.shapes.lock().unwrap_or_else(PoisonError::into_inner).pack(properties))
             }
-            Heard::Nothing => None,
+            Heard::Container(item) => Memo::Container(item.clone()),
+            Heard::Nothing => Memo::Nothing,
         }
     }
 
@@ -403,6 +408,20 @@ impl Tree {
         let table = self.lock();
         let Some(node) = table.nodes.get(&dir) else { return Vec::new() };
         node.children().filter_map(|ino| Some(table.nodes.get(&ino)?.view(ino))).collect()
+    }
+
+    /// An entry of the directory came or went by an operation of this mount.
+    pub fn touch(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.touched = Some(SystemTime::now());
+        }
+    }
+
+    /// The directory's time is what was set, not when its entries changed.
+    pub fn forget_touch(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.touched = None;
+        }
     }
 
     /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.

@@ -48,6 +48,8 @@ pub struct Setup {
     /// What the root of the mount is; a directory for each account unless said otherwise.
     pub root: Place,
     pub http: store::Options,
+    /// Other users are let in, as modes allow.
+    pub allow_other: bool,
 }
 
 impl Default for Setup {
@@ -63,6 +65,7 @@ impl Default for Setup {
             root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
+            allow_other: false,
         }
     }
 }
@@ -105,7 +108,8 @@ impl World {
         }
         let http = Http::new(setup.http.clone());
         let accounts = [ONE, TWO].map(|name| Account { client: client(&store, name, &http), only: None });
-        let mount = Mount::new(setup.config(accounts.into()), &runtime);
+        let acl = if setup.allow_other { fuser::SessionACL::All } else { fuser::SessionACL::Owner };
+        let mount = Mount::for_users(setup.config(accounts.into()), &runtime, acl);
         let world = Self { store, mount, runtime };
         world.store.reset_stats();
         world
@@ -201,6 +205,10 @@ pub struct Mount {
 
 impl Mount {
     pub fn new(config: fs::Config, runtime: &Runtime) -> Self {
+        Self::for_users(config, runtime, fuser::SessionACL::Owner)
+    }
+
+    fn for_users(config: fs::Config, runtime: &Runtime, acl: fuser::SessionACL) -> Self {
         let dir = tempfile::Builder::new().prefix("blobcp-test-").tempdir().unwrap();
         let adapter = Adapter::new(Fs::new(config), runtime.handle().clone());
         let mut options = fuser::Config::default();
@@ -209,6 +217,7 @@ impl Mount {
             fuser::MountOption::Subtype("blobcp".into()),
             fuser::MountOption::DefaultPermissions,
         ];
+        options.acl = acl;
         options.n_threads = Some(2);
         options.clone_fd = true;
         let session = fuser::spawn_mount(adapter, dir.path(), &options).unwrap();
