@@ -20,12 +20,18 @@
 //! | `rename` | copy, proof, delete |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
 //! | `control` | what the ioctls ask for: copy by path or URL, status, abort |
+//! | `bulk` | copies of whole trees, many at a time |
+//! | `walk` | a whole tree as one listing |
+//! | `watch` | waiting for the end of copies |
+//! | `access` | who may do what, where the kernel does not ask |
 //! | `caller` | what `/proc` tells about the process behind a request |
 //!
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file), then the inode
 //! table (a mutex, never held across a request).
 
+pub mod access;
 pub mod attr;
+pub mod bulk;
 pub mod caller;
 mod commit;
 pub mod control;
@@ -40,6 +46,8 @@ mod rename;
 mod rope;
 mod stage;
 pub mod tree;
+pub mod walk;
+mod watch;
 mod xattr;
 
 use std::sync::Arc;
@@ -48,6 +56,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 
+pub use copy::CopyJob;
 pub use dir::DirEntry;
 pub use rename::RenameMode;
 
@@ -85,6 +94,7 @@ pub struct Fs {
     config: Config,
     tree: Tree,
     handles: Handles,
+    jobs: watch::Jobs,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     xattr_reads: xattr::Reads,
@@ -108,6 +118,7 @@ impl Fs {
             tree,
             config,
             handles: Handles::default(),
+            jobs: watch::Jobs::default(),
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),

@@ -26,8 +26,8 @@ use crate::fs::handle::{Content, Copying, Fh, Handle, OpenFile, State};
 use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
-    BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyStatus, LeaseProperties, Metadata, Precondition,
-    Tags,
+    BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties, Metadata,
+    Precondition, Tags,
 };
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
@@ -62,6 +62,8 @@ pub struct CopyJob {
     progress: watch::Sender<Progress>,
     /// Somebody waited at this moment.
     waited: Mutex<Instant>,
+    /// Started by somebody else: it is polled only as long as somebody here waits for it.
+    adopted: bool,
 }
 
 impl CopyJob {
@@ -70,13 +72,18 @@ impl CopyJob {
     }
 
     /// Waits for news, at most one slice.
-    async fn slice(&self) -> Progress {
+    pub(super) async fn slice(&self) -> Progress {
         *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let mut progress = self.progress.subscribe();
         if matches!(*progress.borrow_and_update(), Progress::Pending(_)) {
             let _ = tokio::time::timeout(SLICE, progress.changed()).await;
         }
         self.progress()
+    }
+
+    /// Returns when the copy has ended, however it did.
+    pub async fn ended(&self) {
+        while matches!(self.slice().await, Progress::Pending(_)) {}
     }
 
     fn somebody_waits(&self) -> bool {
@@ -140,11 +147,31 @@ impl Fs {
             total,
             progress: watch::Sender::new(progress),
             waited: Mutex::new(Instant::now()),
+            adopted: false,
         });
         if pending {
+            self.jobs.add(&job);
             tokio::spawn(self.clone().poll(job.clone()));
         }
         Ok(job)
+    }
+
+    /// A job for a pending copy that was started elsewhere; `None` if it is over.
+    pub(super) fn adopt(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
+        let job = Arc::new(CopyJob {
+            destination,
+            id: copy.id.clone(),
+            total: copy.total_bytes,
+            progress: watch::Sender::new(Progress::Pending(copy.bytes_copied)),
+            waited: Mutex::new(Instant::now()),
+            adopted: true,
+        });
+        if copy.status != CopyStatus::Pending {
+            return None;
+        }
+        self.jobs.add(&job);
+        tokio::spawn(self.clone().poll(job.clone()));
+        Some(job)
     }
 
     /// Looks at the destination until our copy has ended, for all who wait.
@@ -154,6 +181,9 @@ impl Fs {
         let mut blind_since = None;
         loop {
             tokio::time::sleep(if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) }).await;
+            if job.adopted && Arc::strong_count(&job) == 1 {
+                return;
+            }
             pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
             let progress = match client.blob_properties(&job.destination.path, None).await {
                 Ok(properties) => {

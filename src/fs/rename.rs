@@ -313,7 +313,7 @@ impl Fs {
 
     /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
     /// shows another id is somebody else's by now.
-    async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
+    pub(super) async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
         let client = self.client(destination.account);
         for aborted in [false, true] {
             let found = match client.blob_properties(&destination.path, None).await {
@@ -549,9 +549,12 @@ impl Fs {
             .map(|step| async move {
                 let undo = step.precondition == Precondition::IfAbsent;
                 let precondition = step.precondition.clone();
+                let pass = self.client(step.to.account).pass().await;
                 let copy =
                     self.copy_and_prove(&step.from, &step.properties, &step.to, precondition, undo, caller).await;
-                if copy.is_err() {
+                if copy.is_ok() {
+                    pass.succeeded();
+                } else {
                     stop.store(true, Ordering::Relaxed);
                 }
                 (step, copy)
@@ -599,6 +602,7 @@ impl Fs {
         let snapshots = self.snapshots_on_delete();
         let failures: Vec<Error> = stream::iter(moves.iter().cloned())
             .map(|step| async move {
+                let _pass = self.client(step.from.account).pass().await;
                 let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
                 let error = match deleted {
                     Deletion::Deleted => return None,
