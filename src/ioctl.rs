@@ -179,6 +179,8 @@ pub struct Copies {
     pub flags: u32,
     /// Out: records in `records`.
     pub count: u32,
+    /// In, with [`UNFINISHED`]: also copies that ended at that time or later, seconds since the epoch; none if 0.
+    pub since: i64,
     /// Out: [`Entry`] by [`Entry`].
     pub records: [u8; RECORDS_SIZE],
 }
@@ -354,7 +356,7 @@ mod tests {
         assert_eq!(size_of::<Abort>(), ID_SIZE);
         assert_eq!(size_of::<Tree>(), 4 + 4 + PATH_SIZE + PATH_SIZE);
         assert_eq!(size_of::<News>(), 4 + 4 + 13 * 8 + RECORDS_SIZE);
-        assert_eq!(size_of::<Copies>(), 4 + 4 + RECORDS_SIZE);
+        assert_eq!(size_of::<Copies>(), 4 + 4 + 8 + RECORDS_SIZE);
         assert_eq!(size_of::<Entry>(), 4 * 4 + 4 * 8);
         // The size field of an ioctl number has 14 bits.
         for size in [size_of::<Copy>(), size_of::<Tree>(), size_of::<News>(), size_of::<Copies>()] {
@@ -367,7 +369,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_header() {
         assert_eq!([COPY, STATUS, ABORT], [0xE048_BC01, 0x9460_BC02, 0x4040_BC03]);
-        assert_eq!([TREE, NEWS, COPIES], [0x6008_BC04, 0xBEF0_BC05, 0xFE88_BC06]);
+        assert_eq!([TREE, NEWS, COPIES], [0x6008_BC04, 0xBEF0_BC05, 0xFE90_BC06]);
     }
 
     #[test]

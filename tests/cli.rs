@@ -221,7 +221,8 @@ fn what_is_wrong_is_one_line(#[case] args: &[&str], #[case] expected: &str) {
 #[case::level(&["mount", "--log", "loud", ONE, "m"], "mount: --log \"loud\": must be error, warn, info, debug or trace")]
 #[case::source(&["mount", "m"], "mount: SOURCE or MOUNTPOINT is missing (see blobcp mount --help)")]
 #[case::command(&["mont", ONE, "m"], "unrecognized subcommand 'mont' (see blobcp --help)")]
-#[case::cp(&["cp", "-r", "a", "b"], "cp: -r and --jobs are not there yet; use cp -r, which copies in the service as well")]
+#[case::cp(&["cp", "-r", "a"], "cp: SRC or DST is missing (see blobcp cp --help)")]
+#[case::jobs(&["cp", "-j", "0", "a", "b"], "cp: invalid value '0' for '--jobs <N>': 0 is not in 1..=256 (see blobcp cp --help)")]
 #[case::paths(&["status"], "status: the following required arguments were not provided: <PATH>... (see blobcp status --help)")]
 fn mistakes_in_the_command_line_are_one_line(#[case] args: &[&str], #[case] expected: &str) {
     let ended = Desk::new().run(args);
@@ -572,7 +573,7 @@ fn cp_takes_urls_and_refuses_what_it_cannot_do() {
         (vec!["nosuch", &inside], "nosuch: No such file or directory".into()),
         (vec![&target, &inside], format!("{target}: source and destination are the same file")),
         (vec![&hello, "m/new/"], "m/new/: No such file or directory".into()),
-        (vec![&inside, "m"], format!("{inside}: is a directory")),
+        (vec![&inside, "m"], format!("{inside}: is a directory; -r copies it with all that is in it")),
     ] {
         let ended = desk.run(&[vec!["cp"], args].concat());
         assert_eq!((ended.status, ended.err), (1, format!("blobcp: cp: {expected}\n")));
@@ -604,6 +605,7 @@ fn devstore_prints_how_to_reach_it_and_ends_on_a_signal() {
 #[case(&["umount", "--help"])]
 #[case(&["cp", "--help"])]
 #[case(&["status", "--help"])]
+#[case(&["wait", "--help"])]
 #[case(&["abort", "--help"])]
 #[case(&["devstore", "--help"])]
 fn help_fits_a_terminal(#[case] args: &[&str]) {

@@ -17,7 +17,7 @@ use crate::ioctl::{
     LEASE_SOURCE, LISTED, NEWS, NO_REPLACE, NO_WAIT, News, PENDING, RECURSIVE, Records, SAME, SNAPSHOT_FIRST, STATUS,
     SUCCESS, Status, TREE, Tree, UNFINISHED, decode, encode, is_wrong_size, set_text, text, zeroed,
 };
-use crate::store::{CopyId, CopyStatus};
+use crate::store::{CopyId, CopyState, CopyStatus};
 
 /// An ioctl as it came.
 pub struct Request {
@@ -176,9 +176,10 @@ fn record(records: &mut Records, event: &Event) -> bool {
 
 async fn copies(fs: &Fs, fh: Fh, mut copies: Copies, who: &Credentials) -> Result<Vec<u8>> {
     refuse_unknown(copies.flags & !DONE, AGAIN | UNFINISHED)?;
-    let (again, unfinished) = (copies.flags & AGAIN != 0, copies.flags & UNFINISHED != 0);
+    let again = copies.flags & AGAIN != 0;
+    let ended_since = (copies.flags & UNFINISHED != 0).then_some(copies.since);
     let mut records = Records::default();
-    let done = fs.list_copies(fh, again, who, |found| state(&mut records, found, unfinished)).await?;
+    let done = fs.list_copies(fh, again, who, |found| state(&mut records, found, ended_since)).await?;
     copies.flags = if done { DONE } else { 0 };
     let (count, bytes) = records.finish();
     copies.count = count;
@@ -186,14 +187,21 @@ async fn copies(fs: &Fs, fh: Fh, mut copies: Copies, who: &Credentials) -> Resul
     Ok(encode(&copies).to_vec())
 }
 
-fn state(records: &mut Records, found: &Found, unfinished: bool) -> bool {
+/// `ended_since`: of the copies that were successful only those.
+fn state(records: &mut Records, found: &Found, ended_since: Option<i64>) -> bool {
     let copy = found.properties.copy.as_ref();
-    let wanted = match copy.map(|copy| copy.status) {
-        Some(CopyStatus::Success) | None => !unfinished && found.kind != FileKind::Directory,
-        // Also of a marker: somebody may want to know of what failed.
-        Some(_) => true,
+    let is_recent = |copy: &CopyState| match ended_since {
+        None => true,
+        Some(0) => false,
+        Some(since) => copy.completion_time.is_some_and(|ended| seconds(ended) >= since),
     };
-    if !wanted {
+    let wanted = match copy {
+        None => ended_since.is_none(),
+        Some(copy) => copy.status != CopyStatus::Success || is_recent(copy),
+    };
+    // A directory is no file, but somebody may want to know of a marker that failed.
+    let is_fine = copy.is_none_or(|copy| copy.status == CopyStatus::Success);
+    if !wanted || (found.kind == FileKind::Directory && is_fine) {
         return true;
     }
     let mut entry: Entry = zeroed();
