@@ -655,8 +655,11 @@ impl Filesystem for Adapter {
         flags: PollFlags,
         reply: ReplyPoll,
     ) {
+        // Errors and hang-ups are always asked for, and are not what is meant.
+        let ready =
+            events & (PollEvents::POLLIN | PollEvents::POLLRDNORM | PollEvents::POLLOUT | PollEvents::POLLWRNORM);
         if self.first_copy.is(ino) {
-            return reply.poll(events);
+            return reply.poll(ready);
         }
         let call = Call::new("poll", request, ino);
         let watchers = self.watchers.clone();
@@ -671,8 +674,7 @@ impl Filesystem for Adapter {
                 }
                 Ok(job.is_some())
             },
-            // What is wrong with a file is said when it is read: until then it is as ready as any.
-            move |_, reply, pending| reply.poll(if pending { PollEvents::empty() } else { events }),
+            move |_, reply, pending| reply.poll(if pending { PollEvents::empty() } else { ready }),
         );
     }
 

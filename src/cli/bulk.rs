@@ -147,11 +147,12 @@ impl Job<'_> {
                 return Err(missing());
             }
             let name = destination.file_name().and_then(|name| name.to_str()).ok_or_else(missing)?;
-            let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
-            (parent.unwrap_or(Path::new(".")).to_path_buf(), Some(name.to_owned()))
+            // Without a directory in its name it is here, and is shown as it was typed.
+            (destination.parent().unwrap_or(Path::new("")).to_path_buf(), Some(name.to_owned()))
         };
-        let located = Located::of(&path)?;
-        let directory = Arc::new(on_mount::open(&path)?);
+        let opened = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
+        let located = Located::of(opened)?;
+        let directory = Arc::new(on_mount::open(opened)?);
         Ok(Target { path, located, directory, name })
     }
 

@@ -268,6 +268,9 @@ impl Bulk {
         let failed = matches!(outcome, Outcome::Failed(..));
         if !marker || failed {
             let mut totals = lock(&self.totals);
+            if marker {
+                totals.found.add(0);
+            }
             match &outcome {
                 Outcome::Copied(_) | Outcome::Accepted(_) | Outcome::Due => totals.copied.add(bytes),
                 Outcome::Skipped(_) => totals.skipped.add(bytes),
@@ -307,6 +310,7 @@ impl Fs {
         tokio::spawn(async move {
             if let Err(error) = fs.copy_source(&bulk, &order, &who).await {
                 let path = if order.name.is_empty() { "." } else { &order.name };
+                lock(&bulk.totals).found.add(0);
                 bulk.tell(path.into(), 0, false, failed(&fs, &error)).await;
             }
             bulk.undone.send_modify(|count| *count -= 1);
@@ -423,8 +427,6 @@ impl Fs {
         let version = source.properties().cloned().ok_or_else(missing)?;
         let from = self.tree.blob(source.ino)?;
         let to = self.tree.directory(bulk.into)?.blob(&order.name)?;
-        lock(&bulk.totals).found.add(version.size);
-        drop(listing);
         let target = match self.resolve(bulk.into, &order.name).await {
             Ok(target) => Some(target),
             Err(error) if error.is_not_found() => None,
@@ -440,6 +442,8 @@ impl Fs {
         }
         let path: Arc<str> = order.name.as_str().into();
         let bytes = version.size;
+        lock(&bulk.totals).found.add(bytes);
+        drop(listing);
         match self.verdict(&from, &version, &to, there.as_ref(), mode) {
             Verdict::Not(outcome) => bulk.tell(path, bytes, false, outcome).await,
             Verdict::Copy(precondition) => {

@@ -162,6 +162,10 @@ impl Fs {
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 
+    pub fn kind(&self, ino: Ino) -> Result<FileKind> {
+        Ok(self.tree.view(ino)?.kind)
+    }
+
     /// [`Fs::abort`] for somebody whom the kernel has not asked whether he may write to the file.
     pub async fn abort_as(&self, ino: Ino, id: Option<&CopyId>, who: &Credentials) -> Result<()> {
         self.check_access(&self.tree.view(ino)?, WRITE, who)?;

@@ -15,7 +15,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::{MutexGuard, Notify, watch};
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
@@ -62,6 +62,8 @@ pub struct CopyJob {
     progress: watch::Sender<Progress>,
     /// Somebody waited at this moment.
     waited: Mutex<Instant>,
+    /// Somebody waits again: the next poll need not be so far off.
+    wanted: Notify,
     /// Started by somebody else: it is polled only as long as somebody here waits for it.
     adopted: bool,
 }
@@ -73,6 +75,9 @@ impl CopyJob {
 
     /// Waits for news, at most one slice.
     pub(super) async fn slice(&self) -> Progress {
+        if !self.somebody_waits() {
+            self.wanted.notify_one();
+        }
         *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let mut progress = self.progress.subscribe();
         if matches!(*progress.borrow_and_update(), Progress::Pending(_)) {
@@ -147,6 +152,7 @@ impl Fs {
             total,
             progress: watch::Sender::new(progress),
             waited: Mutex::new(Instant::now()),
+            wanted: Notify::new(),
             adopted: false,
         });
         if pending {
@@ -164,6 +170,7 @@ impl Fs {
             total: copy.total_bytes,
             progress: watch::Sender::new(Progress::Pending(copy.bytes_copied)),
             waited: Mutex::new(Instant::now()),
+            wanted: Notify::new(),
             adopted: true,
         });
         if copy.status != CopyStatus::Pending {
@@ -180,7 +187,11 @@ impl Fs {
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
         loop {
-            tokio::time::sleep(if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) }).await;
+            let until_next = if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) };
+            tokio::select! {
+                () = tokio::time::sleep(until_next) => {}
+                () = job.wanted.notified() => pause = FIRST_POLL,
+            }
             if job.adopted && Arc::strong_count(&job) == 1 {
                 return;
             }

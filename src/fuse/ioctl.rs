@@ -98,7 +98,7 @@ async fn status(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
 /// On a directory: of what is being copied into it.
 async fn abort(fs: &Fs, ino: Ino, fh: Fh, abort: Abort, who: &Credentials) -> Result<Vec<u8>> {
     let id = field("id", &abort.id)?;
-    if fs.getattr(ino).await?.kind == FileKind::Directory {
+    if fs.kind(ino)? == FileKind::Directory {
         fs.cancel_bulk(fh)?;
         return Ok(Vec::new());
     }

@@ -96,14 +96,16 @@ impl Lister {
         if found.kind == FileKind::File {
             who.check(&attr, READ, &found.path)?;
         }
-        if let Some(outcome) = self.there.obstacle(fs, &found.path, found.kind) {
-            return Ok(Verdict::Not(outcome));
-        }
         if found.kind == FileKind::Directory && self.there.directories.contains(found.path.trim_end_matches('/')) {
             return Ok(Verdict::Not(Outcome::Skipped(Skip::Exists)));
         }
         let (from, to) = (self.old.blob(&found.path)?, self.new.blob(&found.path)?);
-        Ok(fs.verdict(&from, &found.properties, &to, self.there.blobs.get(&found.path), self.mode))
+        let verdict = fs.verdict(&from, &found.properties, &to, self.there.blobs.get(&found.path), self.mode);
+        // What is skipped need not be allowed.
+        match (&verdict, self.there.obstacle(fs, &found.path, found.kind)) {
+            (Verdict::Copy(_) | Verdict::Not(Outcome::Due), Some(outcome)) => Ok(Verdict::Not(outcome)),
+            _ => Ok(verdict),
+        }
     }
 
     async fn step(&self, step: Step) {

@@ -47,7 +47,7 @@ impl There {
         let path = path.trim_end_matches('/');
         let is_file = |path: &str| self.blobs.get(path).is_some_and(|found| found.kind != FileKind::Directory);
         // The mode of the last directory that is there decides about what is made in it.
-        let mut holder = top.clone();
+        let (mut holder, mut holder_name) = (top.clone(), "the destination");
         for (end, _) in path.match_indices('/') {
             let above = &path[..end];
             if !self.directories.contains(above) {
@@ -56,10 +56,11 @@ impl There {
                 }
                 continue;
             }
-            if let Err(error) = who.check(&holder, SEARCH, path) {
+            if let Err(error) = who.check(&holder, SEARCH, holder_name) {
                 return no(libc::EACCES, &error.to_string());
             }
             let defaults = &fs.config.defaults;
+            holder_name = above;
             holder = match self.blobs.get(above) {
                 Some(found) if found.closed => return no(libc::EACCES, "its directory may not be entered"),
                 Some(found) if found.kind == FileKind::Directory => {
@@ -83,7 +84,7 @@ impl There {
                 who.check(&there, WRITE, path)
             }
             Some(_) => Ok(()),
-            None => who.check(&holder, WRITE | SEARCH, path),
+            None => who.check(&holder, WRITE | SEARCH, holder_name),
         };
         checked.err().and_then(|error| no(libc::EACCES, &error.to_string()))
     }
