@@ -56,7 +56,7 @@ impl Job<'_> {
 
     async fn copy(&self, target: &Target, names: &[(String, &PathBuf)]) -> Result<(), Failure> {
         let mut signals = Signals::listen()?;
-        let mut show = Show::new(self.json, self.flags & ioctl::DRY_RUN != 0);
+        let mut show = Show::new(self.json, self.flags);
         let mut refused = 0;
         let mut added = false;
         for (index, (name, source)) in names.iter().enumerate() {
@@ -112,7 +112,10 @@ impl Job<'_> {
                 let ordered = |name: &str| name == entry.path || (name.is_empty() && entry.path == ".");
                 let source = names.iter().find(|(name, _)| ordered(name)).filter(|_| entry.status == ioctl::FAILED);
                 let path = source.map_or_else(|| target.path.join(&entry.path), |(_, source)| source.to_path_buf());
-                show.entry(&path.display().to_string(), entry);
+                match entry.status {
+                    ioctl::PENDING => show.pending(entry),
+                    _ => show.entry(&path.display().to_string(), entry),
+                }
             }
             show.progress(&news, began.elapsed());
             if news.flags & ioctl::DONE != 0 {

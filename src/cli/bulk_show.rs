@@ -14,12 +14,15 @@ use crate::ioctl;
 const NAMED: u64 = 10;
 /// Pending copies that are shown: those that have been pending longest.
 const BARS: usize = 6;
+/// Characters of their names.
+const NAME: usize = 24;
 /// Between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub struct Show {
     form: Form,
-    dry_run: bool,
+    /// What was done with the files that count as copied.
+    done: &'static str,
     failures: u64,
     throttled: bool,
     /// Ctrl-C was pressed.
@@ -33,7 +36,14 @@ enum Form {
 }
 
 impl Show {
-    pub fn new(json: bool, dry_run: bool) -> Self {
+    /// `flags` are those of [`ioctl::Tree`].
+    pub fn new(json: bool, flags: u32) -> Self {
+        let dry_run = flags & ioctl::DRY_RUN != 0;
+        let done = match flags {
+            _ if dry_run => "to be copied",
+            flags if flags & ioctl::NO_WAIT != 0 => "accepted",
+            _ => "copied",
+        };
         let form = if json {
             Form::Json
         } else if io::stderr().is_terminal() && !dry_run {
@@ -45,7 +55,7 @@ impl Show {
         } else {
             Form::Lines(Instant::now())
         };
-        Self { form, dry_run, failures: 0, throttled: false, stopping: false }
+        Self { form, done, failures: 0, throttled: false, stopping: false }
     }
 
     fn bars(&self) -> Option<&MultiProgress> {
@@ -70,14 +80,15 @@ impl Show {
         }
     }
 
+    /// A copy that has been pending longer than others.
+    pub fn pending(&mut self, news: &News) {
+        if let Form::Bars { seen, .. } = &mut self.form {
+            seen.push((news.path.clone(), news.copied, news.total));
+        }
+    }
+
     /// What became of a file, under the name that is shown.
     pub fn entry(&mut self, path: &str, news: &News) {
-        if news.status == ioctl::PENDING {
-            if let Form::Bars { seen, .. } = &mut self.form {
-                seen.push((path.to_owned(), news.copied, news.total));
-            }
-            return;
-        }
         if let Form::Json = self.form {
             return print_json(&event(path, news));
         }
@@ -147,7 +158,8 @@ impl Show {
                     let bar = match pending.iter().find(|(known, _)| *known == path) {
                         Some((_, bar)) => bar.clone(),
                         None => {
-                            let bar = all.add(show::pace_bar(&shortened(&path, 30), copied, size));
+                            let bar =
+                                all.add(show::pace_bar(&format!("{:<NAME$}", shortened(&path, NAME)), copied, size));
                             pending.push((path, bar.clone()));
                             bar
                         }
@@ -168,7 +180,7 @@ impl Show {
         }
         match self.form {
             Form::Json => print_json(&summary.json()),
-            _ => println!("{}", summary.text(self.dry_run)),
+            _ => println!("{}", summary.text(self.done)),
         }
         let _ = io::stdout().flush();
     }
@@ -215,13 +227,18 @@ fn bytes(news: &ioctl::News) -> u64 {
 fn state(news: &ioctl::News, took: Duration) -> String {
     let more = if news.flags & ioctl::LISTED == 0 { "+" } else { "" };
     let seconds = took.as_secs_f64().max(0.001);
+    // Of small files the number tells more, of large ones the bytes.
+    let rate = if ended(news) as f64 >= 10.0 * seconds {
+        format!("{:.0} files/s", ended(news) as f64 / seconds)
+    } else {
+        format!("{}/s", BinaryBytes((bytes(news) as f64 / seconds) as u64))
+    };
     let mut text = format!(
-        "{} of {}{more} files, {} of {}{more}, {:.0}/s",
+        "{} of {}{more}, {} of {}{more}, {rate}",
         ended(news),
         news.found_files,
         BinaryBytes(bytes(news)),
         BinaryBytes(news.found_bytes),
-        ended(news) as f64 / seconds
     );
     let done = if news.found_bytes == 0 { ended(news) } else { bytes(news) } as f64;
     let of = if news.found_bytes == 0 { news.found_files } else { news.found_bytes } as f64;
@@ -260,10 +277,9 @@ impl Summary {
         }
     }
 
-    fn text(&self, dry_run: bool) -> String {
+    fn text(&self, done: &str) -> String {
         let files = |count: u64| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-        let verb = if dry_run { "to be copied" } else { "copied" };
-        let mut parts = vec![format!("{} {verb} ({})", files(self.copied), BinaryBytes(self.copied_bytes))];
+        let mut parts = vec![format!("{} {done} ({})", files(self.copied), BinaryBytes(self.copied_bytes))];
         for (count, what) in [(self.skipped, "skipped"), (self.failed, "failed"), (self.aborted, "aborted")] {
             if count > 0 {
                 parts.push(format!("{count} {what}"));
@@ -301,22 +317,24 @@ mod tests {
     fn the_state_leaves_room_for_a_bar_on_80_columns() {
         let mut news = news();
         let text = state(&news, Duration::from_secs(2));
-        assert_eq!(text, "4204 of 10000+ files, 16.41 MiB of 39.06 MiB+, 2102/s");
+        assert_eq!(text, "4204 of 10000+, 16.41 MiB of 39.06 MiB+, 2102 files/s");
         news.flags = ioctl::LISTED;
         let text = state(&news, Duration::from_secs(2));
-        assert_eq!(text, "4204 of 10000 files, 16.41 MiB of 39.06 MiB, 2102/s, 2s left");
+        assert_eq!(text, "4204 of 10000, 16.41 MiB of 39.06 MiB, 2102 files/s, 2s left");
         assert!(text.len() < 66);
+        (news.copied_files, news.copied_bytes) = (4, 17_203_200);
+        assert!(state(&news, Duration::from_secs(2)).contains(", 8.20 MiB/s, "));
     }
 
     #[test]
     fn a_summary_counts_everything() {
         let summary = Summary::new(Some(&news()), 1, Duration::from_millis(3_400), false);
-        assert_eq!(summary.text(false), "4200 files copied (16.41 MiB), 3 skipped, 2 failed in 3.4 s");
+        assert_eq!(summary.text("copied"), "4200 files copied (16.41 MiB), 3 skipped, 2 failed in 3.4 s");
         let stopped = Summary::new(Some(&news()), 0, Duration::from_millis(3_400), true);
-        assert!(stopped.text(false).contains(", 5796 not begun"), "{}", stopped.text(false));
+        assert!(stopped.text("copied").contains(", 5796 not begun"), "{}", stopped.text("copied"));
         assert_eq!(stopped.json()["not_begun"], 5796);
         assert_eq!(
-            Summary::new(None, 1, Duration::ZERO, false).text(true),
+            Summary::new(None, 1, Duration::ZERO, false).text("to be copied"),
             "0 files to be copied (0 B), 1 failed in 0.0 s"
         );
     }

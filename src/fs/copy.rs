@@ -491,7 +491,7 @@ impl Fs {
 }
 
 /// What the destination's properties say of our copy (X16).
-fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
+pub(super) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
     match &properties.copy {
         Some(state) if state.id == *id => match state.status {
             CopyStatus::Pending => Progress::Pending(state.bytes_copied),
