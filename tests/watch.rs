@@ -145,15 +145,18 @@ fn a_tree_is_watched_by_one_listing_and_not_by_its_files() {
     assert_eq!(pending, ["t/deep/y", "t/x", "t/z"]);
     let shown = rows.iter().find(|row| row["path"] == "t/x").unwrap();
     assert!(shown["source"].as_str().unwrap().ends_with("/box/a"), "{shown}");
+    world.reset_stats();
     // Watched, and waited for, until the last one ends.
     let watching = world.start(&format!("exec {BLOBCP} status -r --watch t"));
     let waiting = world.start(&format!("exec {BLOBCP} wait -r t"));
+    eventually("the first look of both", || world.stats().requests("ListBlobs") >= 2);
     steer(&world, CopyAction::Release);
     steer(&world, CopyAction::Release);
     steer(&world, fail(500, "OperationCancelled"));
     let watched = watching.wait();
     assert_eq!(watched.code, Some(0), "{watched:?}");
-    assert_eq!(watched.stdout.matches(" failed ").count(), 1, "{watched:?}");
+    assert_eq!(watched.stdout.lines().filter(|line| line.contains("  failed   0 B of 4 B")).count(), 1, "{watched:?}");
+    assert_eq!(watched.stdout.lines().filter(|line| line.contains("  success  4 B ")).count(), 2, "{watched:?}");
     assert!(!watched.stdout.contains("t/deep/7"), "only what is pending or failed: {watched:?}");
     let waited = waiting.wait();
     assert_eq!(waited.code, Some(1));

@@ -16,6 +16,9 @@
 //! the caller but what he has to be told: he is told in the order in which things end, and when he does not listen, the copies stop
 //! after a while and hold no memory.
 //!
+//! What is at the destination is held in memory while a source is copied, some hundred bytes for each blob that is there; of the source
+//! only what is listed ahead.
+//!
 //! A tree goes along as it is: directory markers and symlinks are blobs and are copied like all others, with their metadata, and so
 //! with mode, owner and time. What is open for writing in the source is stored first.
 
@@ -247,6 +250,9 @@ impl Fs {
         listing: Listing<'_>,
         slot: OwnedSemaphorePermit,
     ) -> Result<()> {
+        if order.name.is_empty() {
+            return Err(Error::fs(libc::EISDIR, "a file needs a name in the directory"));
+        }
         self.check_access(&source, READ, who)?;
         if let Some(file) = self.handles.of_ino(source.ino) {
             let mut state = file.state.lock().await;

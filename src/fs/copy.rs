@@ -164,6 +164,9 @@ impl Fs {
 
     /// A job for a pending copy that was started elsewhere; `None` if it is over.
     pub(super) fn adopt(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
+        if copy.status != CopyStatus::Pending {
+            return None;
+        }
         let job = Arc::new(CopyJob {
             destination,
             id: copy.id.clone(),
@@ -173,9 +176,6 @@ impl Fs {
             wanted: Notify::new(),
             adopted: true,
         });
-        if copy.status != CopyStatus::Pending {
-            return None;
-        }
         self.jobs.add(&job);
         tokio::spawn(self.clone().poll(job.clone()));
         Some(job)

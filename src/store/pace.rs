@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 
 /// What nobody was ever refused for needs no bound, but a number: beyond this, an account's own limits are near.
 const CEILING: f64 = 1024.0;
+/// What the service could not bear once it may bear later: after so long without a refusal, nothing is known any more.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 /// Requests that were under way together are refused together: they are one sign, not many.
 const ONE_SIGN: Duration = Duration::from_millis(500);
 
@@ -76,7 +78,11 @@ impl Pace {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last_cut.is_some_and(|cut| cut.elapsed() >= FORGOTTEN) {
+            (state.limit, state.last_cut) = (CEILING, None);
+        }
+        state
     }
 }
 
