@@ -16,6 +16,7 @@
 //! | `stage`, `commit` | the requests that store it |
 //! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
+//! | `memory` | the budget for content in memory, and what of it is kept |
 //! | `copy` | whole copies run by the service, in slices |
 //! | `rename` | copy, proof, delete |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
@@ -39,6 +40,7 @@ mod copy;
 mod dir;
 mod file;
 pub mod handle;
+mod memory;
 mod plan;
 mod range;
 mod read;
@@ -63,6 +65,7 @@ pub use rename::RenameMode;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
+use crate::fs::memory::Memory;
 use crate::fs::tree::{AccountId, Heard, Link, NodeView, Place, Tree};
 use crate::path::ContainerName;
 use crate::store::Client;
@@ -87,6 +90,8 @@ pub struct Config {
     pub copy_wait: bool,
     /// Deleting or renaming a blob takes its snapshots along instead of being refused.
     pub delete_snapshots: bool,
+    /// Resident memory of the process that content may bring it to, bytes.
+    pub memory_limit: u64,
 }
 
 /// A mounted filesystem. Shared by all requests as an `Arc`.
@@ -95,6 +100,7 @@ pub struct Fs {
     tree: Tree,
     handles: Handles,
     jobs: watch::Jobs,
+    memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     xattr_reads: xattr::Reads,
@@ -116,6 +122,7 @@ impl Fs {
         let tree = Tree::new(config.root.clone(), config.attr_ttl);
         Arc::new(Self {
             tree,
+            memory: Memory::new(config.memory_limit),
             config,
             handles: Handles::default(),
             jobs: watch::Jobs::default(),

@@ -406,7 +406,7 @@ fn errno(outcome: Option<&Outcome>) -> Option<i32> {
 fn put_with(world: &World, name: &str, content: &'static str, metadata: &[(&str, &str)]) {
     let settings = BlobSettings { metadata: metadata.iter().copied().collect::<Metadata>(), ..Default::default() };
     let (client, path) = (world.client(ONE), path(name));
-    world.block_on(client.put_blob(&path, content.into(), &settings, &Precondition::None)).unwrap();
+    world.block_on(client.put_blob(&path, content, &settings, &Precondition::None)).unwrap();
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub struct Setup {
     pub copy_wait: bool,
     pub permissions: Permissions,
     pub delete_snapshots: bool,
+    pub memory_limit: u64,
     /// What the root of the mount is; a directory for each account unless said otherwise.
     pub root: Place,
     pub http: store::Options,
@@ -51,6 +52,7 @@ impl Default for Setup {
             copy_wait: true,
             permissions: Permissions::Keep,
             delete_snapshots: false,
+            memory_limit: 512 << 20,
             root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
@@ -72,6 +74,7 @@ impl Setup {
             defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
             copy_wait: self.copy_wait,
             delete_snapshots: self.delete_snapshots,
+            memory_limit: self.memory_limit,
         }
     }
 }
