@@ -90,7 +90,7 @@ def tree(source, directory, name, jobs=32, flags=RECURSIVE):
     """Copies a tree; yields a record for each file that is done. Closing the generator ends the copy."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.ioctl(descriptor, IOC_TREE, TREE.pack(flags, jobs, source.encode(), name.encode()))
+        fcntl.ioctl(descriptor, IOC_TREE, bytearray(TREE.pack(flags, jobs, source.encode(), name.encode())))
         done = False
         while not done:
             payload = bytearray(NEWS.size)

@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn listare_read_as_they_were_written() {
+    fn records_are_read_as_they_were_written() {
         let mut list = Records::default();
         let mut entry: Entry = zeroed();
         entry.status = FAILED;
@@ -400,7 +400,7 @@ mod tests {
         assert!(list.push(entry.clone(), ["b", "", "", ""]));
         let long = "x".repeat(PATH_SIZE * 2);
         assert!(list.push(entry.clone(), [&long, &long, &long, &long]));
-        assert!(!list.push(entry, [&long, &long, "", ""]), "no room");
+        assert!(!list.push(entry, [&long, "", &long, ""]), "no room");
         let (count, bytes) = list.finish();
         let back: Vec<(u32, u64, [&str; 4])> =
             records(count, bytes).map(|(entry, texts)| (entry.status, entry.total_bytes, texts)).collect();

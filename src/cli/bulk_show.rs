@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(text, "4204 of 10000+, 16.41 MiB of 39.06 MiB+, 2102 files/s");
         news.flags = ioctl::LISTED;
         let text = state(&news, Duration::from_secs(2));
-        assert_eq!(text, "4204 of 10000, 16.41 MiB of 39.06 MiB, 2102 files/s, 2s left");
+        assert_eq!(text, "4204 of 10000, 16.41 MiB of 39.06 MiB, 2102 files/s, 3s left");
         assert!(text.len() < 66);
         (news.copied_files, news.copied_bytes) = (4, 17_203_200);
         assert!(state(&news, Duration::from_secs(2)).contains(", 8.20 MiB/s, "));
