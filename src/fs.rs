@@ -22,13 +22,19 @@
 //! | `rename` | copy, proof, delete |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
 //! | `control` | what the ioctls ask for: copy by path or URL, status, abort |
+//! | `bulk` | copies of whole trees, many at a time |
+//! | `walk` | a whole tree as one listing |
+//! | `watch` | waiting for the end of copies |
+//! | `access` | who may do what, where the kernel does not ask |
 //! | `caller` | what `/proc` tells about the process behind a request |
 //!
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file), then the inode
 //! table (a mutex, never held across a request).
 
+pub mod access;
 mod append;
 pub mod attr;
+pub mod bulk;
 pub mod caller;
 mod commit;
 pub mod control;
@@ -46,6 +52,8 @@ mod rename;
 mod rope;
 mod stage;
 pub mod tree;
+pub mod walk;
+mod watch;
 mod xattr;
 
 use std::sync::Arc;
@@ -54,6 +62,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{OnceCell, Semaphore};
 
+pub use copy::CopyJob;
 pub use dir::DirEntry;
 pub use rename::RenameMode;
 
@@ -97,6 +106,7 @@ pub struct Fs {
     config: Config,
     tree: Arc<Tree>,
     handles: Handles,
+    jobs: watch::Jobs,
     memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
@@ -124,6 +134,7 @@ impl Fs {
             memory: Memory::new(config.memory_limit),
             config,
             handles: Handles::default(),
+            jobs: watch::Jobs::default(),
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             root_asked: OnceCell::new(),

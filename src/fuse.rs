@@ -15,26 +15,29 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request, TimeOrNow, WriteFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
+    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tracing::debug;
 
 use crate::error::{Error, Result};
+use crate::fs::access::Credentials;
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::handle::Fh;
 use crate::fs::{DirEntry, Fs, RenameMode};
 use crate::fuse::call::{Call, Refuse};
 use crate::fuse::first_copy::FirstCopy;
 use crate::fuse::types::{caller, creation, file_attr, file_type, kind_of_mode, set_time, text};
+use crate::fuse::watchers::Watchers;
 
 mod call;
 mod first_copy;
 mod ioctl;
 mod types;
+mod watchers;
 
 pub use first_copy::make_first_copy;
 
@@ -48,12 +51,20 @@ pub struct Adapter {
     fs: Arc<Fs>,
     runtime: Handle,
     first_copy: FirstCopy,
+    watchers: Arc<Watchers>,
+    read_only: bool,
 }
 
 impl Adapter {
     /// `runtime` runs the work of all requests.
     pub fn new(fs: Arc<Fs>, runtime: Handle) -> Self {
-        Self { fs, runtime, first_copy: FirstCopy::default() }
+        Self { fs, runtime, first_copy: FirstCopy::default(), watchers: Arc::default(), read_only: false }
+    }
+
+    /// The kernel was told that nothing may be written.
+    #[must_use]
+    pub fn read_only(self, read_only: bool) -> Self {
+        Self { read_only, ..self }
     }
 
     /// Does the work of a request on the runtime and answers it.
@@ -402,6 +413,7 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let call = Call::new("release", request, ino);
+        self.watchers.forget(Fh(fh.0));
         self.run(
             call,
             reply,
@@ -534,20 +546,61 @@ impl Filesystem for Adapter {
         &self,
         request: &Request,
         ino: INodeNo,
-        _fh: FileHandle,
+        fh: FileHandle,
         _flags: IoctlFlags,
         command: u32,
         input: &[u8],
         _output_size: u32,
         reply: ReplyIoctl,
     ) {
-        let (call, caller) = (Call::new("ioctl", request, ino), caller(request));
-        let input = input.to_vec();
+        let call = Call::new("ioctl", request, ino);
+        let asked = ioctl::Request {
+            ino: Ino(ino.0),
+            fh: Fh(fh.0),
+            command,
+            input: input.to_vec(),
+            who: Credentials::new(request.uid(), request.gid(), request.pid()),
+            caller: caller(request),
+            read_only: self.read_only,
+        };
         self.run(
             call,
             reply,
-            async move |fs| ioctl::answer(&fs, Ino(ino.0), command, &input, caller).await,
+            async move |fs| ioctl::answer(&fs, asked).await,
             |_, reply, output| reply.ioctl(0, &output),
+        );
+    }
+
+    fn poll(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        notifier: PollNotifier,
+        events: PollEvents,
+        flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        // Errors and hang-ups are always asked for, and are not what is meant.
+        let ready =
+            events & (PollEvents::POLLIN | PollEvents::POLLRDNORM | PollEvents::POLLOUT | PollEvents::POLLWRNORM);
+        if self.first_copy.is(ino) {
+            return reply.poll(ready);
+        }
+        let call = Call::new("poll", request, ino);
+        let watchers = self.watchers.clone();
+        let wanted = flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY);
+        self.run(
+            call,
+            reply,
+            async move |fs| {
+                let job = fs.pending_copy(Ino(ino.0)).await?;
+                if let Some(job) = job.as_ref().filter(|_| wanted).cloned() {
+                    watchers.watch(Fh(fh.0), job, notifier);
+                }
+                Ok(job.is_some())
+            },
+            move |_, reply, pending| reply.poll(if pending { PollEvents::empty() } else { ready }),
         );
     }
 

@@ -208,7 +208,7 @@ impl Fs {
         Ok(self.attr_of(&view))
     }
 
-    async fn put_marker(
+    pub(super) async fn put_marker(
         &self,
         marker: &Blob,
         change: &AttrChange,

@@ -309,7 +309,7 @@ impl Fs {
 
     /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
     /// shows another id is somebody else's by now.
-    async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
+    pub(super) async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
         let client = self.client(destination.account);
         for aborted in [false, true] {
             let found = match client.blob_properties(&destination.path, None).await {

@@ -328,10 +328,35 @@ impl Tree {
     pub fn doubt(&self, ino: Ino) {
         let mut table = self.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return };
-        // A moment that is older than any TTL; a machine that booted less than that ago has none, and asks all the same.
-        node.known.at = Instant::now().checked_sub(Duration::from_secs(86_400)).unwrap_or(node.known.at);
+        node.known.at = long_ago().unwrap_or(node.known.at);
         let parent = node.parent;
         table.listings.forget(parent);
+    }
+
+    /// A blob was put at a path below the directory, and no node knows of it: what is remembered of the names on the way is forgotten.
+    pub fn appeared(&self, dir: Ino, path: &str) {
+        let mut table = self.lock();
+        let mut parent = dir;
+        let mut names = path.split('/').peekable();
+        while let Some(name) = names.next() {
+            let Some(node) = table.nodes.get_mut(&parent) else { return };
+            node.names().absent.remove(name);
+            let child = node.child(name);
+            if child.is_none() || names.peek().is_none() {
+                table.listings.forget(parent);
+            }
+            let Some(child) = child else { return };
+            parent = child;
+        }
+        if let Some(node) = table.nodes.get_mut(&parent) {
+            node.known.at = long_ago().unwrap_or(node.known.at);
+        }
+    }
+
+    /// The node at a path below the directory, if all on the way are entered.
+    pub fn below(&self, dir: Ino, path: &str) -> Option<Ino> {
+        let table = self.lock();
+        path.split('/').try_fold(dir, |parent, name| table.nodes.get(&parent)?.child(name))
     }
 
     /// The name was removed here: from the directory, its listing, and from the node that had it.
@@ -478,6 +503,11 @@ impl Tree {
     }
 }
 
+/// A moment that is older than any TTL. A machine that booted less than that ago has none.
+fn long_ago() -> Option<Instant> {
+    Instant::now().checked_sub(Duration::from_secs(86_400))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -563,6 +593,28 @@ mod tests {
         assert!(matches!(tree.listed(Ino::ROOT, "c"), Listed::Absent));
         assert!(tree.has_sibling(Ino::ROOT, "c"));
         assert!(!tree.has_sibling(Ino::ROOT, "a"));
+    }
+
+    #[test]
+    fn what_appeared_below_is_not_denied_by_what_is_remembered() {
+        let tree = tree();
+        let dir = enter(&tree, Ino::ROOT, "d", FileKind::Directory);
+        let file = enter(&tree, dir, "f", FileKind::File);
+        for listed in [Ino::ROOT, dir] {
+            let asked = Instant::now();
+            tree.add_page(listed, asked, Vec::new());
+            tree.end_listing(listed, asked);
+        }
+        tree.remember_absence(dir, "new", Instant::now());
+        tree.appeared(Ino::ROOT, "d/new");
+        assert!(matches!(tree.listed(dir, "new"), Listed::Unknown));
+        assert!(matches!(tree.listed(Ino::ROOT, "x"), Listed::Absent), "nothing came into being there");
+        tree.appeared(Ino::ROOT, "d/f");
+        assert!(tree.view(file).unwrap().known.age() > Duration::from_secs(60));
+        assert_eq!(tree.below(Ino::ROOT, "d/f"), Some(file));
+        assert_eq!(tree.below(Ino::ROOT, "d/f/x"), None);
+        tree.appeared(Ino::ROOT, "other/deep");
+        assert!(matches!(tree.listed(Ino::ROOT, "x"), Listed::Unknown));
     }
 
     #[test]

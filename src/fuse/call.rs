@@ -5,7 +5,7 @@ use std::io;
 
 use fuser::{
     Errno, INodeNo, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyIoctl, ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr, Request,
+    ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyWrite, ReplyXattr, Request,
 };
 use tracing::{debug, warn};
 
@@ -73,6 +73,7 @@ refuse!(
     ReplyIoctl,
     ReplyLseek,
     ReplyOpen,
+    ReplyPoll,
     ReplyWrite,
     ReplyXattr
 );

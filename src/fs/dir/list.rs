@@ -71,11 +71,12 @@ impl Fs {
     pub fn open_dir(&self, ino: Ino) -> Result<Fh> {
         self.tree.view(ino)?;
         self.tree.opened(ino);
-        Ok(self.handles.insert_dir(DirHandle { ino, stream: Default::default() }))
+        Ok(self.handles.insert_dir(DirHandle::new(ino)))
     }
 
     pub fn release_dir(&self, fh: Fh) {
         if let Some(handle) = self.handles.remove_dir(fh) {
+            handle.desert();
             self.tree.closed(handle.ino);
         }
     }
