@@ -4,14 +4,17 @@
 //! [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1. Mistakes in the command line itself
 //! are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for copies (`cp`, `status`, `abort`) know neither accounts nor credentials: they find the mount that a path is in and
+//! The commands for copies (`cp`, `status`, `wait`, `abort`) know neither accounts nor credentials: they find the mount that a path is in and
 //! ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
 //!
 //! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
 
 mod abort;
+mod bulk;
+mod bulk_show;
 mod cp;
 mod devstore;
+mod live;
 mod log;
 mod mount;
 mod mount_helper;
@@ -20,6 +23,7 @@ mod on_mount;
 mod show;
 mod status;
 mod umount;
+mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,6 +37,7 @@ Examples:
   blobcp mount myaccount/photos ~/mnt    one container
   blobcp mount first second ~/mnt        two accounts, and copies between them
   cp ~/mnt/big.img ~/mnt/copy.img        runs in the service, nothing is moved
+  blobcp cp -r ~/mnt/2025 ~/mnt/old      many files at once
   blobcp status --watch ~/mnt/copy.img   how far the copy is
   blobcp umount ~/mnt
 
@@ -54,6 +59,7 @@ enum Command {
     Umount(umount::Arguments),
     Cp(cp::Arguments),
     Status(status::Arguments),
+    Wait(wait::Arguments),
     Abort(abort::Arguments),
     Devstore(devstore::Arguments),
 }
@@ -65,6 +71,7 @@ impl Command {
             Self::Umount(_) => "umount",
             Self::Cp(_) => "cp",
             Self::Status(_) => "status",
+            Self::Wait(_) => "wait",
             Self::Abort(_) => "abort",
             Self::Devstore(_) => "devstore",
         }
@@ -76,6 +83,7 @@ impl Command {
             Self::Umount(arguments) => arguments.run(),
             Self::Cp(arguments) => arguments.run(),
             Self::Status(arguments) => arguments.run(),
+            Self::Wait(arguments) => arguments.run(),
             Self::Abort(arguments) => arguments.run(),
             Self::Devstore(arguments) => arguments.run(),
         }

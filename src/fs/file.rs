@@ -15,14 +15,17 @@ use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
+use crate::fs::append::{self, Aim, is_grown};
+use crate::fs::attr::{Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::commit::{Draft, draft_of};
+use crate::fs::form::Change;
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
+use crate::fs::page;
 use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
 use crate::fs::tree::{Blob, Heard, Known, Link, NodeView};
-use crate::store::{BlobType, Client, CopyStatus, ETag};
+use crate::store::{BlobType, Client, CopyStatus};
 
 /// An opened file.
 pub struct Opened {
@@ -66,12 +69,8 @@ impl Fs {
         if is_pending(view) {
             return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", view.name)));
         }
-        if properties.blob_type != BlobType::Block {
-            let kind = properties.blob_type.as_str();
-            return Err(Error::fs(
-                libc::EOPNOTSUPP,
-                format!("{}: writing to a {kind} is not supported yet", view.name),
-            ));
+        if properties.sealed {
+            return Err(Error::fs(libc::EPERM, format!("{}: the AppendBlob is sealed for good", view.name)));
         }
         Ok(())
     }
@@ -89,10 +88,14 @@ impl Fs {
         // It may have been committed here since `view` was taken.
         let now = self.tree.view(view.ino);
         if let (false, Some(properties)) = (unsaved, now.as_ref().unwrap_or(view).properties()) {
-            state.version = match &state.version {
-                Some(version) if version.properties == *properties => Some(version.clone()),
+            state.version = match state.version.clone() {
+                Some(version) if version.properties == *properties => Some(version),
                 // Tier and tags change without a new ETag.
                 Some(version) if version.properties.etag == properties.etag => Some(version.with(properties.clone())),
+                Some(version) if is_grown(&version.properties, properties) => {
+                    state.content = Content::Clean;
+                    Some(version.with(properties.clone()))
+                }
                 // Handles that are open on the old version end with ESTALE.
                 _ => {
                     state.content = Content::Clean;
@@ -124,7 +127,7 @@ impl Fs {
         &self,
         parent: Ino,
         name: &str,
-        mode: u32,
+        creation: Creation,
         flags: i32,
         caller: Caller,
     ) -> Result<(Attr, Opened)> {
@@ -142,10 +145,11 @@ impl Fs {
             let _ = self.tree.looked_up(view.ino);
             return Ok((self.attr_of(&self.tree.view(view.ino)?), opened));
         }
+        let asked = self.attributes_of_new(parent, FileKind::File, creation)?;
         let known = Known { heard: Heard::Nothing, at: std::time::Instant::now() };
         let view = self.tree.enter(parent, name, FileKind::File, known, None)?;
+        self.tree.touch(parent);
         let file = self.acquire(&view).await;
-        let asked = AttrChange { mode: Some(mode), ..Default::default() };
         let mut state = file.state.lock().await;
         state.content = Content::Draft(Box::new(Draft::empty()));
         // A mode that cannot be kept is no reason to refuse a file.
@@ -154,15 +158,15 @@ impl Fs {
         drop(state);
         let _ = self.tree.looked_up(view.ino);
         let attr = self.attr_of(&view);
-        let access = Access::of_flags(flags);
+        let access = Access { create: true, ..Access::of_flags(flags) };
         let fh = self.handles.insert(Handle::new(file, access, caller));
         Ok((attr, Opened { fh, keep_cache: false, direct: false }))
     }
 
     /// mknod(2) of a regular file: created and committed.
-    pub async fn make_file(&self, parent: Ino, name: &str, mode: u32, caller: Caller) -> Result<Attr> {
+    pub async fn make_file(&self, parent: Ino, name: &str, creation: Creation, caller: Caller) -> Result<Attr> {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
-        let (attr, opened) = self.create(parent, name, mode, flags, caller).await?;
+        let (attr, opened) = self.create(parent, name, creation, flags, caller).await?;
         let done = self.fsync(opened.fh, caller).await;
         self.release(opened.fh).await;
         match done {
@@ -177,11 +181,13 @@ impl Fs {
     /// Up to `size` bytes from `offset`; fewer only at the end.
     pub async fn read(&self, fh: Fh, offset: u64, size: u32) -> Result<Bytes> {
         let handle = self.handles.get(fh)?;
+        handle.check()?;
         let range = offset..offset.saturating_add(u64::from(size));
         let file = &handle.file;
         // Only a draft is read under the lock; committed content is read by as many as like.
         let version = {
             let mut state = file.state.lock().await;
+            self.follow(file, &mut state);
             if let Content::Copying(_) = state.content {
                 return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
             }
@@ -193,8 +199,20 @@ impl Fs {
             }
             handle.version(&state)?
         };
-        let Some(version) = version else { return Ok(Bytes::new()) };
-        self.read_version(&handle, &version, range).await
+        let Some(mut version) = version else { return Ok(Bytes::new()) };
+        loop {
+            match self.read_version(&handle, &version, range.clone()).await {
+                // This mount may have made it another version while the answer was on its way.
+                Err(error) if error.errno() == libc::ESTALE => {
+                    let state = file.state.lock().await;
+                    match handle.version(&state)? {
+                        Some(now) if !Arc::ptr_eq(&now, &version) => version = now,
+                        _ => return Err(error),
+                    }
+                }
+                other => return other,
+            }
+        }
     }
 
     async fn read_draft(&self, handle: &Handle, state: &State, range: Range<u64>) -> Result<Bytes> {
@@ -219,9 +237,8 @@ impl Fs {
 
     async fn read_version(&self, handle: &Handle, version: &Arc<Version>, range: Range<u64>) -> Result<Bytes> {
         let ino = handle.file.ino;
-        let etag = &version.properties.etag;
         let fetcher = |range, receive| match self.tree.blob(ino) {
-            Ok(blob) => fetch(self.client(blob.account).clone(), blob, etag.clone(), range, receive).boxed(),
+            Ok(blob) => fetch(self.client(blob.account).clone(), blob, version.clone(), range, receive).boxed(),
             Err(error) => async { Err(error) }.boxed(),
         };
         let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher };
@@ -231,6 +248,7 @@ impl Fs {
     /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
     pub async fn write(&self, fh: Fh, offset: u64, data: &Bytes, mapped: bool, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
+        handle.check()?;
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
@@ -243,6 +261,8 @@ impl Fs {
         draft_of(&mut state)?.take_room(room);
         let offset = if append { draft_of(&mut state)?.rope.len() } else { offset };
         let end = offset.saturating_add(data.len() as u64);
+        let aim = if append { Aim::End } else { Aim::Position };
+        self.admit(file, &mut state, Change::Write { range: offset..end, aim })?;
         self.edit(file, &mut state, end, |draft| draft.write(offset, data)).await?;
         // The data is taken; what cannot be sent now is kept, and is the error of the next call.
         let _ = self.make_room(file, &mut state).await;
@@ -254,6 +274,7 @@ impl Fs {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
             let mut state = self.settled(&handle.file, caller).await?;
             handle.version(&state)?;
+            self.admit(&handle.file, &mut state, Change::Resize(size))?;
             return self.edit(&handle.file, &mut state, size, |draft| draft.truncate(size)).await;
         }
         let view = self.fresh(ino).await?;
@@ -264,6 +285,7 @@ impl Fs {
         let file = self.acquire(&view).await;
         let done = async {
             let mut state = self.settled(&file, caller).await?;
+            self.admit(&file, &mut state, Change::Resize(size))?;
             self.edit(&file, &mut state, size, |draft| draft.truncate(size)).await?;
             self.commit(&file, &mut state).await
         }
@@ -278,9 +300,17 @@ impl Fs {
     /// has no name any more keeps it only as long as it is open.
     pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
         if view.kind == FileKind::Directory {
-            let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
-            let properties = self.store_attributes(view.ino, properties, &change).await?;
-            self.tree.learn(view.ino, Heard::Blob(properties));
+            let dated = change.mtime.is_some();
+            match view.properties() {
+                Some(properties) => {
+                    let properties = self.store_attributes(view.ino, properties, &change).await?;
+                    self.tree.learn(view.ino, Heard::Blob(properties));
+                }
+                None => self.attribute_directory(view, change).await?,
+            }
+            if dated {
+                self.tree.forget_touch(view.ino);
+            }
             return Ok(());
         }
         let file = self.acquire(view).await;
@@ -321,10 +351,11 @@ impl Fs {
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
     pub async fn flush(&self, fh: Fh, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
-        if !handle.access.write {
-            return Ok(());
-        }
         let file = &handle.file;
+        if !handle.access.write {
+            // Who made it stores it, also if he may only read it.
+            return if handle.access.create { self.commit(file, &mut *file.state.lock().await).await } else { Ok(()) };
+        }
         if !self.flush_copy(file, caller).await? {
             return Ok(());
         }
@@ -388,8 +419,14 @@ impl Fs {
 }
 
 /// A ranged GET of that version of a blob; ESTALE once it is another one.
-async fn fetch(client: Client, blob: Blob, etag: ETag, range: Range<u64>, receive: Receive) -> Result<()> {
-    client.get_blob_into(&blob.path, None, range, &etag, receive).await.map_err(|error| {
+async fn fetch(client: Client, blob: Blob, version: Arc<Version>, range: Range<u64>, receive: Receive) -> Result<()> {
+    let properties = &version.properties;
+    let fetched = match properties.blob_type {
+        BlobType::Block => client.get_blob_into(&blob.path, None, range, &properties.etag, receive).await,
+        BlobType::Append => append::fetch(&client, &blob, properties, range, receive).await,
+        BlobType::Page => page::fetch(&client, &blob, &version, range, receive).await,
+    };
+    fetched.map_err(|error| {
         if error.is_precondition_failed() || error.is_not_found() {
             Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
         } else {

@@ -11,11 +11,13 @@ use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Ino};
+use crate::fs::bulk::Bulk;
 use crate::fs::caller::Caller;
 use crate::fs::commit::Draft;
 use crate::fs::copy::CopyJob;
 use crate::fs::dir::DirStream;
 use crate::fs::read::{Lineage, Stream, Version};
+use crate::fs::walk::Walk;
 
 /// Names an open file or directory for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +97,9 @@ impl OpenFile {
         if let Some((size, written)) = face.content {
             attr.size = size;
             attr.blocks = Attr::blocks(size);
+            if attr.atime == attr.mtime {
+                attr.atime = written;
+            }
             attr.mtime = written;
             attr.ctime = written;
         }
@@ -123,13 +128,20 @@ pub struct Access {
     pub read: bool,
     pub write: bool,
     pub append: bool,
+    /// The call that opened it made the file.
+    pub create: bool,
 }
 
 impl Access {
     /// From the flags of open(2).
     pub fn of_flags(flags: i32) -> Self {
         let mode = flags & libc::O_ACCMODE;
-        Self { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY, append: flags & libc::O_APPEND != 0 }
+        Self {
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY,
+            append: flags & libc::O_APPEND != 0,
+            create: false,
+        }
     }
 }
 
@@ -140,12 +152,24 @@ pub struct Handle {
     pub opener: Caller,
     /// What it has seen: the lineage at open, or of a file that had none, of its first commit.
     seen: OnceLock<Lineage>,
+    /// Why nothing goes through this handle any more.
+    refused: OnceLock<Error>,
     pub stream: Stream,
 }
 
 impl Handle {
     pub fn new(file: Arc<OpenFile>, access: Access, opener: Caller) -> Self {
-        Self { file, access, opener, seen: OnceLock::new(), stream: Stream::default() }
+        Self { file, access, opener, seen: OnceLock::new(), refused: OnceLock::new(), stream: Stream::default() }
+    }
+
+    /// Reads and writes through this handle end with that error from now on. A copy that is refused for good would be made after all, by
+    /// the kernel or by its caller, who read and write what is not copied.
+    pub fn refuse(&self, error: &Error) {
+        self.refused.get_or_init(|| error.clone());
+    }
+
+    pub fn check(&self) -> Result<()> {
+        self.refused.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The version that the handle reads: the file's, unless that did not come from what the handle has seen. Then another client
@@ -164,6 +188,23 @@ impl Handle {
 pub struct DirHandle {
     pub ino: Ino,
     pub stream: tokio::sync::Mutex<DirStream>,
+    /// Copies of trees into the directory.
+    pub bulk: Mutex<Option<Arc<Bulk>>>,
+    /// A listing of all copies below it.
+    pub walk: tokio::sync::Mutex<Option<Walk>>,
+}
+
+impl DirHandle {
+    pub fn new(ino: Ino) -> Self {
+        Self { ino, stream: Default::default(), bulk: Mutex::default(), walk: Default::default() }
+    }
+
+    /// Whoever had it open is gone: what he has begun here ends.
+    pub fn desert(&self) {
+        if let Some(bulk) = lock(&self.bulk).take() {
+            bulk.desert();
+        }
+    }
 }
 
 /// The registry of what is open.

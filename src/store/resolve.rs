@@ -10,6 +10,9 @@
 //! | Copy Blob | the destination shows a copy from our source with an id new to us, and was modified since we began |
 //! | Put Blob with a precondition | same MD5 and size, modified since we began |
 //! | Put Block List | the committed ids are ours, modified since we began |
+//! | Append Block | its bytes are at the position where nothing was when we began |
+//! | Append Block From URL | the blob has grown by it and no more, modified since we began |
+//! | Put Page of a version | the pages are what was written |
 //! | Set Metadata or Properties with a precondition | the same values, modified since we began |
 //! | Delete | it is gone |
 //! | Abort Copy | that copy is `aborted` |
@@ -35,7 +38,7 @@ pub(super) fn modified_since(began: Instant, date: Option<SystemTime>, last_modi
 
 /// Whether two source URLs name the same content: signatures differ or are stripped, and encodings may be normalised, but the
 /// path and the snapshot or version stay.
-pub(super) fn same_source(a: &str, b: &str) -> bool {
+pub fn same_source(a: &str, b: &str) -> bool {
     fn identity(url: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let decode = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
@@ -29,7 +29,7 @@ pub enum Link {
 /// What was heard of a blob, packed, and when.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    pub(super) memo: Option<Memo>,
+    pub(super) memo: Memo,
     pub(super) at: Instant,
 }
 
@@ -50,6 +50,8 @@ pub(super) struct Node {
     /// Open handles.
     pub(super) opens: u32,
     pub(super) link: Link,
+    /// When this mount last made or removed an entry of this directory.
+    pub(super) touched: Option<SystemTime>,
 }
 
 /// The names in a directory.
@@ -73,7 +75,19 @@ pub(super) struct Table {
 impl Node {
     pub(super) fn new(parent: Ino, name: Arc<str>, kind: FileKind, anchor: Option<Place>, known: Kept) -> Self {
         let anchor = anchor.map(Box::new);
-        Self { parent, name, kind, anchor, known, cached: None, names: None, lookups: 0, opens: 0, link: Link::Named }
+        Self {
+            parent,
+            name,
+            kind,
+            anchor,
+            known,
+            cached: None,
+            names: None,
+            lookups: 0,
+            opens: 0,
+            link: Link::Named,
+            touched: None,
+        }
     }
 
     pub(super) fn child(&self, name: &str) -> Option<Ino> {
@@ -96,6 +110,7 @@ impl Node {
             kind: self.kind,
             known: self.known.unpack(),
             link: self.link,
+            touched: self.touched,
         }
     }
 }
@@ -103,8 +118,9 @@ impl Node {
 impl Kept {
     fn unpack(&self) -> Known {
         let heard = match &self.memo {
-            Some(memo) => Heard::Blob(Arc::new(memo.unpack())),
-            None => Heard::Nothing,
+            Memo::Blob(memo) => Heard::Blob(Arc::new(memo.unpack())),
+            Memo::Container(item) => Heard::Container(item.clone()),
+            Memo::Nothing => Heard::Nothing,
         };
         Known { heard, at: self.at }
     }
@@ -164,7 +180,7 @@ impl Table {
         }
         match kind {
             FileKind::Directory => Ok(Place::Directory(dir.subdirectory(&last))),
-            FileKind::File | FileKind::Symlink => Ok(Place::Blob(dir.blob(&last)?)),
+            _ => Ok(Place::Blob(dir.blob(&last)?)),
         }
     }
 
@@ -341,7 +357,7 @@ impl Table {
             {
                 names.children.remove(&name);
                 // The name is there all the same, unless nothing was ever stored under it.
-                if memo.is_none() && kind != FileKind::Directory {
+                if matches!(memo, Memo::Nothing) && kind != FileKind::Directory {
                     self.listings.strike(parent, &name);
                 } else if self.listings.knows(parent) {
                     self.listings.note(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
