@@ -1,6 +1,6 @@
 /*
  * The ioctl interface of a blobcp mount: start a copy inside the Blob service,
- * ask for its state, abort it. Works on descriptors of files and directories of
+ * ask for its state, abort it; take a snapshot. Works on descriptors of files and directories of
  * the mount, for whoever may use them; no credentials are needed.
  *
  * Text fields hold UTF-8 and end with a zero byte. Fields that are not mentioned
@@ -56,11 +56,17 @@ struct blobcp_abort {
 	char id[BLOBCP_ID_SIZE]; /* in: only this copy; any, if empty */
 };
 
+struct blobcp_snapshot {
+	char moment[BLOBCP_ID_SIZE]; /* out: of DIR/NAME it is DIR/.snapshots/NAME/MOMENT */
+};
+
 /* On a directory (with destination) or on the destination file itself. */
 #define BLOBCP_IOC_COPY _IOWR(0xBC, 1, struct blobcp_copy)
 /* On a file: the state of the last copy onto it, asked from the service. */
 #define BLOBCP_IOC_STATUS _IOR(0xBC, 2, struct blobcp_status)
 /* On a file: abort the pending copy onto it. */
 #define BLOBCP_IOC_ABORT _IOW(0xBC, 3, struct blobcp_abort)
+/* On a file: take a snapshot of it, with all that was written to it here. */
+#define BLOBCP_IOC_SNAPSHOT _IOR(0xBC, 4, struct blobcp_snapshot)
 
 #endif

@@ -4,6 +4,7 @@
     python3 ioctl.py copy SOURCE DIRECTORY NAME    SOURCE: /path/from/the/mount's/root, or a URL
     python3 ioctl.py status FILE
     python3 ioctl.py abort FILE
+    python3 ioctl.py snapshot FILE
 
 The structures and numbers are those of blobcp.h.
 """
@@ -20,6 +21,7 @@ STATES = {1: "pending", 2: "success", 3: "aborted", 4: "failed"}
 COPY = struct.Struct("=II4096s4096s64s")
 STATUS = struct.Struct("=IIQQq64s4096s1024s")
 ABORT = struct.Struct("=64s")
+SNAPSHOT = struct.Struct("=64s")
 
 
 def number(direction, command, layout):
@@ -30,6 +32,7 @@ def number(direction, command, layout):
 IOC_COPY = number(3, 1, COPY)
 IOC_STATUS = number(2, 2, STATUS)
 IOC_ABORT = number(1, 3, ABORT)
+IOC_SNAPSHOT = number(2, 4, SNAPSHOT)
 
 
 def text(field):
@@ -62,6 +65,12 @@ def abort(path, copy_id=""):
     ask(path, IOC_ABORT, ABORT, copy_id.encode())
 
 
+def snapshot(path):
+    """Takes a snapshot of a file; the snapshot's path."""
+    (moment,) = ask(path, IOC_SNAPSHOT, SNAPSHOT)
+    return os.path.join(os.path.dirname(path), ".snapshots", os.path.basename(path), text(moment))
+
+
 def main(arguments):
     match arguments:
         case ["copy", source, directory, name]:
@@ -75,6 +84,8 @@ def main(arguments):
             print(*status(path))
         case ["abort", path]:
             abort(path)
+        case ["snapshot", path]:
+            print(snapshot(path))
         case _:
             sys.exit(__doc__)
 

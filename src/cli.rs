@@ -4,7 +4,7 @@
 //! [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1. Mistakes in the command line itself
 //! are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for copies (`cp`, `status`, `abort`) know neither accounts nor credentials: they find the mount that a path is in and
+//! The commands for files (`cp`, `status`, `abort`, `snapshot`) know neither accounts nor credentials: they find the mount that a path is in and
 //! ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
 //!
 //! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
@@ -18,6 +18,7 @@ mod mount_helper;
 mod mount_options;
 mod on_mount;
 mod show;
+mod snapshot;
 mod status;
 mod umount;
 
@@ -55,6 +56,7 @@ enum Command {
     Cp(cp::Arguments),
     Status(status::Arguments),
     Abort(abort::Arguments),
+    Snapshot(snapshot::Arguments),
     Devstore(devstore::Arguments),
 }
 
@@ -66,6 +68,7 @@ impl Command {
             Self::Cp(_) => "cp",
             Self::Status(_) => "status",
             Self::Abort(_) => "abort",
+            Self::Snapshot(_) => "snapshot",
             Self::Devstore(_) => "devstore",
         }
     }
@@ -77,6 +80,7 @@ impl Command {
             Self::Cp(arguments) => arguments.run(),
             Self::Status(arguments) => arguments.run(),
             Self::Abort(arguments) => arguments.run(),
+            Self::Snapshot(arguments) => arguments.run(),
             Self::Devstore(arguments) => arguments.run(),
         }
     }

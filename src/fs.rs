@@ -18,8 +18,9 @@
 //! | `read` | committed content, fetched ahead of sequential readers |
 //! | `copy` | whole copies run by the service, in slices |
 //! | `rename` | copy, proof, delete |
+//! | `snapshot` | what was: `.snapshots` and `.versions` |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
-//! | `control` | what the ioctls ask for: copy by path or URL, status, abort |
+//! | `control` | what the ioctls ask for: copy by path or URL, status, abort, snapshot |
 //! | `caller` | what `/proc` tells about the process behind a request |
 //!
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file), then the inode
@@ -38,6 +39,7 @@ mod range;
 mod read;
 mod rename;
 mod rope;
+mod snapshot;
 mod stage;
 pub mod tree;
 mod xattr;
@@ -54,7 +56,7 @@ pub use rename::RenameMode;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
-use crate::fs::tree::{AccountId, Heard, Link, NodeView, Place, Tree};
+use crate::fs::tree::{AccountId, Heard, Link, NodeView, Origin, Place, Tree};
 use crate::path::ContainerName;
 use crate::store::Client;
 
@@ -87,6 +89,7 @@ pub struct Fs {
     handles: Handles,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
+    said_no_past: AtomicBool,
     xattr_reads: xattr::Reads,
     /// The time of everything that has none of its own.
     started: SystemTime,
@@ -110,6 +113,7 @@ impl Fs {
             handles: Handles::default(),
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
+            said_no_past: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
             started: SystemTime::now(),
         })
@@ -174,9 +178,9 @@ impl Fs {
         {
             return Ok(view);
         }
-        let Ok(blob) = self.tree.blob(ino) else { return Ok(view) };
+        let Ok(Origin { blob, revision }) = self.tree.origin(ino) else { return Ok(view) };
         let asked = Instant::now();
-        match self.client(blob.account).blob_properties(&blob.path, None).await {
+        match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
             Ok(properties) => {
                 self.tree.hear(ino, Heard::Blob(Arc::new(properties)), asked);
                 self.tree.view(ino)

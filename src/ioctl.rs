@@ -1,6 +1,6 @@
-//! The ioctl interface of a mount: start a copy, ask for its state, abort it.
+//! The ioctl interface of a mount: start a copy, ask for its state, abort it; take a snapshot.
 //!
-//! All three take one fixed-size structure with the layout of C, `_IOWR`/`_IOR`/`_IOW` of type `0xBC`, on a descriptor of a file or
+//! All take one fixed-size structure with the layout of C, `_IOWR`/`_IOR`/`_IOW` of type `0xBC`, on a descriptor of a file or
 //! directory of the mount. Text fields hold UTF-8 and end with a zero byte. `docs/blobcp.h` says the same in C; a test keeps the two
 //! equal.
 //!
@@ -9,6 +9,7 @@
 //! | [`COPY`] | the destination's directory with `destination` set, or the destination file itself | source, name, flags | copy id, status |
 //! | [`STATUS`] | a file | – | the state of the last copy onto it |
 //! | [`ABORT`] | a file | an id, or none | – |
+//! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
 //!
 //! Errors: `ENOTTY` for a command that is none of these, `EINVAL` for one of these with another size or with a field that is not text,
 //! otherwise what the operation itself fails with; `ENODATA` when there is no copy state, or nothing to abort.
@@ -22,6 +23,9 @@ pub const COPY: u32 = ioc(READ | WRITE, 1, size_of::<Copy>());
 pub const STATUS: u32 = ioc(READ, 2, size_of::<Status>());
 /// Abort the pending copy onto a file (M7). `_IOW(0xBC, 3, struct blobcp_abort)`
 pub const ABORT: u32 = ioc(WRITE, 3, size_of::<Abort>());
+
+/// Take a snapshot of a file. `_IOR(0xBC, 4, struct blobcp_snapshot)`
+pub const SNAPSHOT: u32 = ioc(READ, 4, size_of::<Snapshot>());
 
 /// [`Copy::flags`]: fail with EEXIST if the destination exists.
 pub const NO_REPLACE: u32 = 1;
@@ -87,6 +91,14 @@ pub struct Abort {
     pub id: [u8; ID_SIZE],
 }
 
+/// Result of [`SNAPSHOT`].
+#[repr(C)]
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The snapshot of `DIR/NAME` is the file `DIR/.snapshots/NAME/MOMENT`.
+    pub moment: [u8; ID_SIZE],
+}
+
 const READ: u32 = 2;
 const WRITE: u32 = 1;
 
@@ -98,7 +110,9 @@ const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
 /// A command of this interface apart from its size: what a caller meant who got the structure wrong.
 pub fn is_wrong_size(command: u32) -> bool {
     let apart_from_size = |command: u32| command & 0x0000_ffff;
-    [COPY, STATUS, ABORT].iter().any(|known| *known != command && apart_from_size(*known) == apart_from_size(command))
+    [COPY, STATUS, ABORT, SNAPSHOT]
+        .iter()
+        .any(|known| *known != command && apart_from_size(*known) == apart_from_size(command))
 }
 
 /// Structures of this interface: plain bytes without padding, in which any bit pattern is a value.
@@ -113,6 +127,8 @@ unsafe impl Payload for Copy {}
 unsafe impl Payload for Status {}
 // SAFETY: as above.
 unsafe impl Payload for Abort {}
+// SAFETY: as above.
+unsafe impl Payload for Snapshot {}
 
 /// All fields zero.
 pub fn zeroed<T: Payload>() -> T {
@@ -158,13 +174,14 @@ mod tests {
         assert_eq!(size_of::<Copy>(), 4 + 4 + PATH_SIZE + PATH_SIZE + ID_SIZE);
         assert_eq!(size_of::<Status>(), 4 + 4 + 8 + 8 + 8 + ID_SIZE + PATH_SIZE + DESCRIPTION_SIZE);
         assert_eq!(size_of::<Abort>(), ID_SIZE);
+        assert_eq!(size_of::<Snapshot>(), ID_SIZE);
         // The size field of an ioctl number has 14 bits.
         assert!(size_of::<Copy>() < 1 << 14);
     }
 
     #[test]
     fn numbers_are_those_of_the_header() {
-        assert_eq!([COPY, STATUS, ABORT], [0xE048_BC01, 0x9460_BC02, 0x4040_BC03]);
+        assert_eq!([COPY, STATUS, ABORT, SNAPSHOT], [0xE048_BC01, 0x9460_BC02, 0x4040_BC03, 0x8040_BC04]);
     }
 
     #[test]

@@ -605,6 +605,7 @@ fn devstore_prints_how_to_reach_it_and_ends_on_a_signal() {
 #[case(&["cp", "--help"])]
 #[case(&["status", "--help"])]
 #[case(&["abort", "--help"])]
+#[case(&["snapshot", "--help"])]
 #[case(&["devstore", "--help"])]
 fn help_fits_a_terminal(#[case] args: &[&str]) {
     let ended = finish(Desk::new().command(args).env("COLUMNS", "80").spawn().unwrap());
@@ -624,6 +625,7 @@ fn the_c_header_says_what_the_code_says() {
         int main(void) {
             printf("%zu %zu %zu\n", sizeof(struct blobcp_copy), sizeof(struct blobcp_status), sizeof(struct blobcp_abort));
             printf("%lu %lu %lu\n", (unsigned long)BLOBCP_IOC_COPY, (unsigned long)BLOBCP_IOC_STATUS, (unsigned long)BLOBCP_IOC_ABORT);
+            printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_SNAPSHOT, sizeof(struct blobcp_snapshot));
             printf("%zu %zu\n", offsetof(struct blobcp_copy, id), offsetof(struct blobcp_status, description));
             printf("%u %u %u %u\n", BLOBCP_NO_REPLACE, BLOBCP_NO_WAIT, BLOBCP_SNAPSHOT_FIRST, BLOBCP_LEASE_SOURCE);
             printf("%u %u %u %u\n", BLOBCP_PENDING, BLOBCP_SUCCESS, BLOBCP_ABORTED, BLOBCP_FAILED);
@@ -637,6 +639,7 @@ fn the_c_header_says_what_the_code_says() {
     let expected = [
         format!("{} {} {}", size_of::<ioctl::Copy>(), size_of::<ioctl::Status>(), size_of::<ioctl::Abort>()),
         format!("{} {} {}", ioctl::COPY, ioctl::STATUS, ioctl::ABORT),
+        format!("{} {}", ioctl::SNAPSHOT, size_of::<ioctl::Snapshot>()),
         format!("{} {}", std::mem::offset_of!(ioctl::Copy, id), std::mem::offset_of!(ioctl::Status, description)),
         format!("{} {} {} {}", ioctl::NO_REPLACE, ioctl::NO_WAIT, ioctl::SNAPSHOT_FIRST, ioctl::LEASE_SOURCE),
         format!("{} {} {} {}", ioctl::PENDING, ioctl::SUCCESS, ioctl::ABORTED, ioctl::FAILED),
@@ -645,7 +648,7 @@ fn the_c_header_says_what_the_code_says() {
 }
 
 #[test]
-fn the_python_example_copies_asks_and_aborts() {
+fn the_python_example_copies_asks_aborts_and_takes_snapshots() {
     let desk = Desk::new();
     desk.store.put_sparse(ONE, "box", "some.img", 2 << 20).unwrap();
     desk.mount_both();
@@ -662,4 +665,35 @@ fn the_python_example_copies_asks_and_aborts() {
     assert!(ended.out.starts_with("success 2097152 2097152 "), "{ended:?}");
     let ended = python(&["abort", &format!("m/{TWO}/backup/copy.img")]);
     assert!(ended.status != 0 && ended.err.contains("No data available"), "{ended:?}");
+    let ended = python(&["snapshot", &format!("m/{ONE}/box/some.img")]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    let taken = desk.path(ended.out.trim());
+    assert!(taken.starts_with(desk.m().join(ONE).join("box/.snapshots/some.img")), "{ended:?}");
+    assert_eq!(fs::metadata(taken).unwrap().len(), 2 << 20);
+}
+
+#[test]
+fn snapshot_prints_where_the_snapshots_are() {
+    let desk = Desk::new();
+    desk.store.put_blob(ONE, "box", "a b", "first".into(), "text/plain").unwrap();
+    desk.store.put_blob(ONE, "box", "c", "other".into(), "text/plain").unwrap();
+    desk.mount_both();
+    let here = desk.m().join(ONE).join("box");
+    fs::create_dir(here.join("d")).unwrap();
+    std::os::unix::fs::symlink("../c", here.join("d/link")).unwrap();
+    let run = |args: &[&str]| finish(desk.command(args).current_dir(&here).spawn().unwrap());
+    let ended = run(&["snapshot", "a b", "d/link"]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    let [first, second] = ended.out.lines().collect::<Vec<_>>()[..] else { panic!("{ended:?}") };
+    assert!(first.starts_with(".snapshots/a b/20"), "{first}");
+    // A symlink is followed, so the snapshot stands beside what it leads to.
+    let of_c = here.canonicalize().unwrap().join(".snapshots/c/");
+    assert!(second.starts_with(of_c.to_str().unwrap()), "{second}");
+    desk.store.put_blob(ONE, "box", "a b", "second".into(), "text/plain").unwrap();
+    assert_eq!(fs::read_to_string(here.join(first)).unwrap(), "first");
+    assert_eq!(fs::read_to_string(second).unwrap(), "other");
+    for (path, why) in [("d", "Is a directory"), (first, "Read-only file system"), ("x", "No such file")] {
+        let ended = run(&["snapshot", path]);
+        assert!(ended.status == 1 && ended.err.contains(why), "{path}: {ended:?}");
+    }
 }

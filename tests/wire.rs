@@ -120,8 +120,8 @@ impl Backend {
         self.client.copy_blob(destination, &self.copy_of(source, None)).await
     }
 
-    fn copy_of(&self, source: &BlobPath, snapshot: Option<&str>) -> CopyRequest {
-        request(self.client.copy_source(source, snapshot, self.client.account(), Duration::from_secs(600)).unwrap())
+    fn copy_of(&self, source: &BlobPath, revision: Option<&Revision>) -> CopyRequest {
+        request(self.client.copy_source(source, revision, self.client.account(), Duration::from_secs(600)).unwrap())
     }
 
     /// Requests that the client does not make, by another hand: PUT with an account SAS.
@@ -505,8 +505,9 @@ async fn snapshots_and_uncommitted_blobs_are_listed_when_asked_for(b: &Backend) 
     assert_eq!(b.names(&ListBlobs::default()).await, ["a"]);
     let list = ListBlobs { snapshots: true, uncommitted: true, ..Default::default() };
     let page = b.client.list_blobs(&b.container, &list).await.unwrap();
-    let rows: BTreeSet<_> = page.items.iter().map(|item| (item.name.as_str(), item.snapshot.as_deref())).collect();
-    assert_eq!(rows, BTreeSet::from([("a", None), ("a", Some(snapshot.as_str())), ("u", None)]));
+    let moment = |item: &BlobItem| item.revision.as_ref().map(|revision| revision.moment().to_string());
+    let rows: BTreeSet<_> = page.items.iter().map(|item| (item.name.as_str(), moment(item))).collect();
+    assert_eq!(rows, BTreeSet::from([("a", None), ("a", Some(snapshot.moment().to_string())), ("u", None)]));
     b.client.delete_blob(&blob, Some(&snapshot), DeleteSnapshots::Refuse, &Precondition::None, None).await.unwrap();
     assert_eq!(b.names(&ListBlobs { snapshots: true, ..Default::default() }).await, ["a"]);
 }

@@ -1,4 +1,4 @@
-//! Asking a mount about the copies onto its files, by ioctl.
+//! Asking a mount about its files, by ioctl.
 //!
 //! A path leads to a mount through `/proc/self/mountinfo`; only if that says `fuse.blobcp` is anything asked, because our numbers may
 //! mean something else to the file of another driver.
@@ -122,6 +122,13 @@ pub fn abort(file: &File, id: Option<&str>) -> io::Result<()> {
     let mut abort: ioctl::Abort = zeroed();
     set_text(&mut abort.id, id.unwrap_or_default());
     call(file, ioctl::ABORT, &mut abort)
+}
+
+/// Takes a snapshot of a file; the moment by which it is found.
+pub fn snapshot(file: &File) -> io::Result<String> {
+    let mut snapshot: ioctl::Snapshot = zeroed();
+    call(file, ioctl::SNAPSHOT, &mut snapshot)?;
+    Ok(text(&snapshot.moment).unwrap_or_default().to_owned())
 }
 
 fn call<T: Payload>(file: &File, command: u32, payload: &mut T) -> io::Result<()> {

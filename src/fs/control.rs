@@ -9,7 +9,7 @@ use crate::fs::caller::Caller;
 use crate::fs::copy::{Progress, Start};
 use crate::fs::file::is_pending;
 use crate::fs::handle::Content;
-use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView};
+use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Origin};
 use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Precondition, Tags};
 
 /// A copy to start by the control interface (M5).
@@ -97,9 +97,10 @@ impl Fs {
         if source.starts_with("http://") || source.starts_with("https://") {
             return match self.located(source) {
                 // A blob of one of our accounts: we know how to let the service read it.
-                Some(blob) => {
-                    let properties = self.client(blob.account).blob_properties(&blob.path, None).await?;
-                    self.own_source(&blob, Arc::new(properties), destination).await
+                Some(origin) => {
+                    let Origin { blob, revision } = &origin;
+                    let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
+                    self.own_source(&origin, Arc::new(properties), destination).await
                 }
                 None => Ok(Source { url: CopySource::new(source), version: None, tags: Tags::new() }),
             };
@@ -117,28 +118,27 @@ impl Fs {
             if is_pending(&node) {
                 return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
             }
-            let blob = self.tree.blob(node.ino)?;
+            let origin = self.tree.origin(node.ino)?;
             let missing = || Error::fs(libc::ENOENT, format!("{source} is not in the service"));
-            self.own_source(&blob, node.properties().cloned().ok_or_else(missing)?, destination).await
+            self.own_source(&origin, node.properties().cloned().ok_or_else(missing)?, destination).await
         }
         .await;
         self.tree.collect(node.ino);
         done
     }
 
-    async fn own_source(&self, blob: &Blob, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
-        let url = self.source_url(blob, destination)?;
-        let tags = self.tags_to_keep(blob, &version).await?;
+    async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
+        let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination)?;
+        let tags = self.tags_of_origin(origin, &version).await?;
         Ok(Source { url, version: Some(version), tags })
     }
 
-    /// The blob of one of the mount's accounts that a URL names, if it does and brings no credential of its own.
-    fn located(&self, url: &str) -> Option<Blob> {
-        self.config
-            .accounts
-            .iter()
-            .enumerate()
-            .find_map(|(index, account)| Some(Blob { account: AccountId(index), path: account.client.blob_at(url)? }))
+    /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential of its own.
+    fn located(&self, url: &str) -> Option<Origin> {
+        self.config.accounts.iter().enumerate().find_map(|(index, account)| {
+            let (path, revision) = account.client.blob_at(url)?;
+            Some(Origin { blob: Blob { account: AccountId(index), path }, revision })
+        })
     }
 
     /// The node at a path from the root of the mount.
@@ -152,8 +152,8 @@ impl Fs {
 
     /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
     pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
-        let blob = self.tree.blob(ino)?;
-        let properties = self.client(blob.account).blob_properties(&blob.path, None).await?;
+        let Origin { blob, revision } = self.tree.origin(ino)?;
+        let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 

@@ -27,7 +27,7 @@ use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
     BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyStatus, LeaseProperties, Metadata, Precondition,
-    Tags,
+    Revision, Tags,
 };
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
@@ -98,10 +98,15 @@ pub struct Start {
 }
 
 impl Fs {
-    /// A URL by which `destination`'s account can read `source`.
-    pub(super) fn source_url(&self, source: &Blob, destination: &Blob) -> Result<CopySource> {
+    /// A URL by which `destination`'s account can read `source`, as it is or was.
+    pub(super) fn source_url(
+        &self,
+        source: &Blob,
+        revision: Option<&Revision>,
+        destination: &Blob,
+    ) -> Result<CopySource> {
         let reader = self.client(destination.account).account();
-        self.client(source.account).copy_source(&source.path, None, reader, SOURCE_SAS)
+        self.client(source.account).copy_source(&source.path, revision, reader, SOURCE_SAS)
     }
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
@@ -297,7 +302,7 @@ impl Fs {
         output: &OpenFile,
         state: &State,
     ) -> Result<Arc<CopyJob>> {
-        let from = self.tree.blob(input.ino)?;
+        let from = self.tree.origin(input.ino)?;
         let to = self.tree.blob(output.ino)?;
         let mut own = state.version.as_ref().map_or_else(Metadata::default, |v| v.properties.metadata.clone());
         state.change.apply(FileKind::File, &mut own, &self.config.defaults);
@@ -307,14 +312,14 @@ impl Fs {
             None => Precondition::IfAbsent,
         };
         let start = Start {
-            source: self.source_url(&from, &to)?,
+            source: self.source_url(&from.blob, from.revision.as_ref(), &to)?,
             version: Some(source.properties.clone()),
             destination: to,
             precondition,
             // X3: none sent takes the source's, which are these; any sent must be all.
             metadata: (metadata != source.properties.metadata).then_some(metadata),
             tier: None,
-            tags: self.tags_to_keep(&from, &source.properties).await?,
+            tags: self.tags_of_origin(&from, &source.properties).await?,
         };
         self.start_copy(start).await
     }
@@ -485,6 +490,7 @@ fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) 
         copy: None,
         sealed: false,
         version_id: None,
+        is_current_version: false,
         ..source.clone()
     })
 }

@@ -20,7 +20,7 @@ use crate::fs::commit::{Draft, draft_of};
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::read::{Fetcher, Version};
 use crate::fs::rope::Piece;
-use crate::fs::tree::{Blob, Heard, Known, Link, NodeView};
+use crate::fs::tree::{Heard, Known, Link, NodeView, Origin};
 use crate::store::{BlobProperties, BlobType, CopyStatus, ETag};
 
 /// An opened file.
@@ -43,6 +43,7 @@ impl Fs {
             view = self.fresh(ino).await?;
         }
         if access.write {
+            self.tree.refuse_past(ino)?;
             self.refuse_writing(&view)?;
         }
         let file = self.acquire(&view).await;
@@ -193,7 +194,7 @@ impl Fs {
             handle.version(&state)?
         };
         let Some(version) = version else { return Ok(Bytes::new()) };
-        let fetcher = self.fetcher(self.tree.blob(file.ino)?, &version);
+        let fetcher = self.fetcher(self.tree.origin(file.ino)?, &version);
         version.read(range, &handle.stream, &*fetcher).await
     }
 
@@ -205,7 +206,7 @@ impl Fs {
                 Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
                 Piece::Base(range) => {
                     let Some(version) = &state.version else { return Err(Error::fs(libc::EIO, "no base to read")) };
-                    let fetcher = self.fetcher(self.tree.blob(handle.file.ino)?, version);
+                    let fetcher = self.fetcher(self.tree.origin(handle.file.ino)?, version);
                     joined.extend_from_slice(&version.read(range, &handle.stream, &*fetcher).await?);
                 }
                 Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
@@ -219,14 +220,15 @@ impl Fs {
     }
 
     /// Ranged GETs of that version of a blob; ESTALE once it is another one.
-    fn fetcher(&self, blob: Blob, version: &Version) -> Box<Fetcher> {
-        let client = self.client(blob.account).clone();
+    fn fetcher(&self, origin: Origin, version: &Version) -> Box<Fetcher> {
+        let client = self.client(origin.blob.account).clone();
         let etag = version.properties.etag.clone();
         Box::new(move |range| {
-            let (client, blob, etag) = (client.clone(), blob.clone(), etag.clone());
+            let (client, Origin { blob, revision }, etag) = (client.clone(), origin.clone(), etag.clone());
             async move {
                 let length = range.end - range.start;
-                let download = client.get_blob(&blob.path, None, Some(range), Some(&etag)).await.map_err(|error| {
+                let download = client.get_blob(&blob.path, revision.as_ref(), Some(range), Some(&etag)).await;
+                let download = download.map_err(|error| {
                     if error.is_precondition_failed() || error.is_not_found() {
                         Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
                     } else {
@@ -272,6 +274,7 @@ impl Fs {
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, "is a directory"));
         }
+        self.tree.refuse_past(ino)?;
         self.refuse_writing(&view)?;
         let file = self.acquire(&view).await;
         let done = async {

@@ -36,9 +36,10 @@ impl Fs {
         caller: Caller,
     ) -> Result<u64> {
         self.make_room(output, state).await?;
-        let from = self.tree.blob(input.ino)?;
+        let from = self.tree.origin(input.ino)?;
         let to = self.tree.blob(output.ino)?;
-        let source = Source { blob: &from, etag: &version.properties.etag, range };
+        let source =
+            Source { blob: &from.blob, revision: from.revision.as_ref(), etag: &version.properties.etag, range };
         let base = state.version.clone();
         let id = self.block_id(&to, draft_of(state)?, base.as_deref()).await?;
         let made = tokio::select! {

@@ -65,6 +65,9 @@ impl Fs {
         if target.as_ref().is_some_and(|target| target.ino == source.ino) {
             return Ok(());
         }
+        for ino in [Some(from.0), Some(to.0), Some(source.ino), target.as_ref().map(|target| target.ino)] {
+            ino.map_or(Ok(()), |ino| self.tree.refuse_past(ino))?;
+        }
         let across = |what: &str| Error::fs(libc::EXDEV, format!("{what} cannot be renamed, only copied"));
         let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) =
             (self.tree.place(from.0)?, self.tree.place(to.0))
@@ -260,7 +263,7 @@ impl Fs {
             };
             let page = client.list_blobs(&blob.path.container, &list).await?;
             let (own, others): (Vec<_>, Vec<_>) = page.items.iter().partition(|item| item.name == blob.path.name);
-            if own.iter().any(|item| item.snapshot.is_some()) {
+            if own.iter().any(|item| item.revision.is_some()) {
                 warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
                 return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", blob.path)));
             }
@@ -282,7 +285,7 @@ impl Fs {
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
         let start = Start {
-            source: self.source_url(source, destination)?,
+            source: self.source_url(source, None, destination)?,
             version: Some(version.clone()),
             destination: destination.clone(),
             precondition,
@@ -516,7 +519,7 @@ impl Fs {
             account: dir.account,
             path: crate::path::BlobPath::new(dir.container.clone(), name),
         };
-        if item.snapshot.is_some() {
+        if item.revision.is_some() {
             if self.config.delete_snapshots {
                 return Ok(None);
             }

@@ -28,7 +28,7 @@ use crate::fs::plan;
 use crate::fs::read::Version;
 use crate::fs::rope::{Piece, Rope};
 use crate::fs::tree::Blob;
-use crate::store::{Block, BlockId, BlockRef, ETag};
+use crate::store::{Block, BlockId, BlockRef, ETag, Revision};
 
 /// Blocks on their way to the service at once, over all files.
 pub const UPLOADS: usize = 16;
@@ -85,6 +85,8 @@ type Made = Vec<(BlockRef, Block)>;
 /// A range that the service copies into a block.
 pub struct Source<'a> {
     pub blob: &'a Blob,
+    /// `None`: the blob as it is.
+    pub revision: Option<&'a Revision>,
     /// The version that is copied, and no other.
     pub etag: &'a ETag,
     pub range: Range<u64>,
@@ -253,7 +255,7 @@ impl Fs {
         let mut start = range.start;
         while start < range.end {
             let id = ids.next()?;
-            let source = Source { blob, etag: &base.properties.etag, range: start..range.end };
+            let source = Source { blob, revision: None, etag: &base.properties.etag, range: start..range.end };
             let size = match self.block_from(blob, &id, &source).await? {
                 Some(size) => size,
                 None => {
@@ -273,7 +275,7 @@ impl Fs {
 
     /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server cannot do it.
     pub(super) async fn block_from(&self, blob: &Blob, id: &BlockId, source: &Source<'_>) -> Result<Option<u64>> {
-        let url = self.client(source.blob.account).block_source(&source.blob.path, None, RANGE_READ)?;
+        let url = self.client(source.blob.account).block_source(&source.blob.path, source.revision, RANGE_READ)?;
         let start = source.range.start;
         let range = start..source.range.end.min(start + plan::Limits::of_service(BLOCK).remote);
         let client = self.client(blob.account);
@@ -295,7 +297,7 @@ impl Fs {
         let range = start..source.range.end.min(start + BLOCK);
         let len = range.end - start;
         let client = self.client(source.blob.account);
-        let bytes = client.get_blob(&source.blob.path, None, Some(range), Some(source.etag)).await?.bytes;
+        let bytes = client.get_blob(&source.blob.path, source.revision, Some(range), Some(source.etag)).await?.bytes;
         if bytes.len() as u64 != len {
             return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", source.blob.path)));
         }

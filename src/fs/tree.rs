@@ -14,10 +14,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+mod past;
 mod table;
 
+pub use past::{Origin, Past, PastPlace, read_only};
 pub use table::Link;
-use table::{Listing, Node, Table};
+use table::{Anchor, Listing, Node, Table};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
@@ -82,6 +84,8 @@ pub enum Place {
     Directory(BlobDir),
     /// A file or symlink.
     Blob(Blob),
+    /// In `.snapshots` or `.versions`: what can only be read.
+    Past(PastPlace),
 }
 
 /// What was last heard of the blob of a node.
@@ -156,7 +160,7 @@ impl Tree {
             parent: Ino::ROOT,
             name: "".into(),
             kind: FileKind::Directory,
-            anchor: Some(root),
+            anchor: Some(Anchor::Place(root)),
             known: Known { heard: Heard::Nothing, at: Instant::now() },
             cached: None,
             listing: None,
@@ -193,17 +197,36 @@ impl Tree {
         match self.place(ino)? {
             Place::Directory(dir) => Ok(dir),
             Place::Blob(blob) => Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
+            Place::Past(_) => Err(read_only()),
             Place::Accounts | Place::Account(_) => {
                 Err(Error::fs(libc::EPERM, "only containers can be made here, not files"))
             }
         }
     }
 
-    /// The blob of a file or symlink.
+    /// The blob of a file or symlink, to be changed. EROFS where there is only a past to be read.
     pub fn blob(&self, ino: Ino) -> Result<Blob> {
         match self.place(ino)? {
             Place::Blob(blob) => Ok(blob),
+            Place::Past(_) => Err(read_only()),
             _ => Err(Error::fs(libc::EISDIR, "is a directory")),
+        }
+    }
+
+    /// Where the content of a file or symlink is read.
+    pub fn origin(&self, ino: Ino) -> Result<Origin> {
+        match self.place(ino)? {
+            Place::Blob(blob) => Ok(blob.into()),
+            Place::Past(PastPlace::File(blob, revision)) => Ok(Origin { blob, revision: Some(revision) }),
+            _ => Err(Error::fs(libc::EISDIR, "is a directory")),
+        }
+    }
+
+    /// EROFS for what is in a hidden directory, or is one.
+    pub fn refuse_past(&self, ino: Ino) -> Result<()> {
+        match self.place(ino) {
+            Ok(Place::Past(_)) => Err(read_only()),
+            _ => Ok(()),
         }
     }
 
@@ -279,7 +302,25 @@ impl Tree {
         let mut table = self.lock();
         table.node(parent)?;
         let ino = table.reserve(parent, name, kind);
-        table.enter(ino, parent, name.into(), kind, known, anchor)
+        table.enter(ino, parent, name.into(), kind, known, anchor.map(Anchor::Place))
+    }
+
+    /// Enters a hidden directory, which no listing shows.
+    pub fn enter_past(&self, parent: Ino, past: Past) -> Result<NodeView> {
+        let mut table = self.lock();
+        table.node(parent)?;
+        let (name, kind) = (past.directory(), FileKind::Directory);
+        let ino = table.reserve(parent, name, kind);
+        let known = Known { heard: Heard::Nothing, at: Instant::now() };
+        table.enter(ino, parent, name.into(), kind, known, Some(Anchor::Past(past)))
+    }
+
+    /// What is in the directory has to be asked anew: it was changed from elsewhere.
+    pub fn unlist(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.listing = None;
+            node.absent.clear();
+        }
     }
 
     /// Enters a listed entry under the inode number that was reserved for it.
@@ -397,7 +438,8 @@ impl Tree {
     pub fn has_sibling(&self, dir: Ino, name: &str) -> bool {
         let table = self.lock();
         table.nodes.get(&dir).is_some_and(|node| {
-            node.children.keys().any(|child| &**child != name)
+            let shown = |ino: &Ino| table.nodes.get(ino).is_none_or(|node| !node.is_hidden());
+            node.children.iter().any(|(child, ino)| &**child != name && shown(ino))
                 || node.listing.as_ref().is_some_and(|listing| listing.entries.keys().any(|entry| &**entry != name))
         })
     }

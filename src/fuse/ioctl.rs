@@ -9,8 +9,8 @@ use crate::fs::attr::Ino;
 use crate::fs::caller::Caller;
 use crate::fs::control::CopyOrder;
 use crate::ioctl::{
-    ABORT, ABORTED, Abort, COPY, Copy, FAILED, LEASE_SOURCE, NO_REPLACE, NO_WAIT, PENDING, SNAPSHOT_FIRST, STATUS,
-    SUCCESS, Status, decode, encode, is_wrong_size, set_text, text, zeroed,
+    ABORT, ABORTED, Abort, COPY, Copy, FAILED, LEASE_SOURCE, NO_REPLACE, NO_WAIT, PENDING, SNAPSHOT, SNAPSHOT_FIRST,
+    STATUS, SUCCESS, Snapshot, Status, decode, encode, is_wrong_size, set_text, text, zeroed,
 };
 use crate::store::{CopyId, CopyStatus};
 
@@ -20,6 +20,7 @@ pub async fn answer(fs: &Arc<Fs>, ino: Ino, command: u32, input: &[u8], caller: 
         COPY => copy(fs, ino, decode(input).ok_or_else(wrong_size)?, caller).await,
         STATUS => status(fs, ino).await,
         ABORT => abort(fs, ino, decode(input).ok_or_else(wrong_size)?).await,
+        SNAPSHOT => snapshot(fs, ino).await,
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
@@ -72,6 +73,12 @@ async fn abort(fs: &Fs, ino: Ino, abort: Abort) -> Result<Vec<u8>> {
     let id = (!id.is_empty()).then(|| CopyId::new(id));
     fs.abort(ino, id.as_ref()).await?;
     Ok(Vec::new())
+}
+
+async fn snapshot(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
+    let mut snapshot: Snapshot = zeroed();
+    set_text(&mut snapshot.moment, fs.take_snapshot(ino).await?.as_str());
+    Ok(encode(&snapshot).to_vec())
 }
 
 fn number(status: CopyStatus) -> u32 {

@@ -145,8 +145,8 @@ pub async fn a_copy_from_another_account_needs_a_sas(b: &Backend) {
     let error = other.copy_blob(&destination, &plain).await.unwrap_err();
     assert!([libc::EACCES, libc::ENOENT].contains(&error.errno()), "{error}");
 
-    for snapshot in [None, Some(snapshot.as_str())] {
-        let with_sas = b.client.copy_source(&source, snapshot, other.account(), Duration::from_secs(600)).unwrap();
+    for revision in [None, Some(&snapshot)] {
+        let with_sas = b.client.copy_source(&source, revision, other.account(), Duration::from_secs(600)).unwrap();
         let started = other.copy_blob(&destination, &request(with_sas)).await.unwrap();
         let mut found = other.blob_properties(&destination, None).await.unwrap();
         while found.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {

@@ -163,6 +163,13 @@ impl Fs {
                 page.next
             }
             Place::Directory(dir) => self.list_blobs_of(ino, &dir, marker.as_deref(), stream).await?,
+            Place::Past(place) => {
+                let page = self.list_past(&place, marker.as_deref()).await?;
+                for (name, kind, heard) in page.entries {
+                    self.add(ino, stream, &name, kind, known_since(asked, heard));
+                }
+                page.next
+            }
             Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
         };
         stream.next = match next {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
-use crate::fs::tree::{Entry, Heard, Known, NodeView, Place};
+use crate::fs::tree::{Entry, Heard, Known, NodeView, Past, PastPlace, Place};
 use crate::store::ETag;
 
 /// Longer than an answer of the service, or a page of a listing, is on its way or waits to be used.
@@ -24,6 +24,15 @@ pub enum Link {
     Vanished,
 }
 
+/// Where the place of a node begins that does not follow from its parent's.
+#[derive(Debug, Clone)]
+pub(super) enum Anchor {
+    /// The root, an account, a container.
+    Place(Place),
+    /// A hidden directory of the parent.
+    Past(Past),
+}
+
 /// A complete listing of a directory.
 pub(super) struct Listing {
     /// When its first page was asked for.
@@ -35,8 +44,7 @@ pub(super) struct Node {
     pub(super) parent: Ino,
     pub(super) name: Arc<str>,
     pub(super) kind: FileKind,
-    /// The place of a node that does not follow from its parent's: the root, an account, a container.
-    pub(super) anchor: Option<Place>,
+    pub(super) anchor: Option<Anchor>,
     pub(super) known: Known,
     /// The version of the blob that the kernel's page cache stands for.
     pub(super) cached: Option<ETag>,
@@ -63,6 +71,11 @@ pub(super) struct Table {
 }
 
 impl Node {
+    /// No listing of its parent shows it.
+    pub(super) fn is_hidden(&self) -> bool {
+        matches!(self.anchor, Some(Anchor::Past(_)))
+    }
+
     pub(super) fn view(&self, ino: Ino) -> NodeView {
         NodeView {
             ino,
@@ -82,6 +95,7 @@ impl Table {
 
     pub(super) fn place(&self, ino: Ino) -> Result<Place> {
         let mut names = Vec::new();
+        let mut past = None;
         let mut node = self.node(ino)?;
         let kind = node.kind;
         if node.link == Link::Removed {
@@ -91,13 +105,18 @@ impl Table {
             if node.link != Link::Named {
                 return Err(Error::fs(libc::ESTALE, format!("{:?} was deleted by another client", node.name)));
             }
-            if let Some(place) = &node.anchor {
-                break place.clone();
+            match &node.anchor {
+                Some(Anchor::Place(place)) => break place.clone(),
+                Some(Anchor::Past(shown)) => past = Some((*shown, std::mem::take(&mut names))),
+                None => names.push(node.name.clone()),
             }
-            names.push(node.name.clone());
             node = self.node(node.parent)?;
         };
         let Place::Directory(mut dir) = anchor else { return Ok(anchor) };
+        if let Some((past, below)) = past {
+            let dir = names.iter().rev().fold(dir, |dir, name| dir.subdirectory(name));
+            return PastPlace::at(past, dir, &below).map(Place::Past);
+        }
         let Some(last) = names.first().cloned() else { return Ok(Place::Directory(dir)) };
         for name in names.iter().skip(1).rev() {
             dir = dir.subdirectory(name);
@@ -112,7 +131,9 @@ impl Table {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         node.known = Known { heard: heard.clone(), at };
         let (parent, name, kind, link) = (node.parent, node.name.clone(), node.kind, node.link);
+        let listed = !node.is_hidden();
         if link == Link::Named
+            && listed
             && let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut())
         {
             listing.entries.insert(name.clone(), Entry { ino, name, kind, heard, at });
@@ -170,7 +191,7 @@ impl Table {
             Some(ino) if self.nodes.get(ino).is_some_and(|node| node.kind == entry.kind) => *ino,
             _ => entry.ino,
         };
-        self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor)
+        self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor.map(Anchor::Place))
     }
 
     /// ENOENT when the name left the directory after that was heard of it.
@@ -181,14 +202,17 @@ impl Table {
         name: Arc<str>,
         kind: FileKind,
         known: Known,
-        anchor: Option<Place>,
+        anchor: Option<Anchor>,
     ) -> Result<NodeView> {
         let gone = self.node(parent)?.gone.get(&name);
         if gone.is_some_and(|gone| known.at < *gone) {
             return Err(Error::fs(libc::ENOENT, format!("{name:?} was deleted or renamed meanwhile")));
         }
         // A number that was reserved for the name may belong to a node that has another name by now, or none.
-        let is_other = |node: &Node| node.link != Link::Named || node.parent != parent || node.name != name;
+        let hidden = matches!(anchor, Some(Anchor::Past(_)));
+        let is_other = |node: &Node| {
+            node.link != Link::Named || node.parent != parent || node.name != name || node.is_hidden() != hidden
+        };
         let ino = if self.nodes.get(&ino).is_some_and(is_other) { self.next_ino() } else { ino };
         let current = self.nodes.get(&parent).and_then(|node| node.children.get(&name)).copied();
         if current.is_some_and(|current| current != ino) {
@@ -220,7 +244,7 @@ impl Table {
             node.known = known;
         }
         let view = node.view(ino);
-        if let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
+        if !hidden && let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
             let Known { heard, at } = view.known.clone();
             listing.entries.insert(view.name.clone(), Entry { ino, name: view.name.clone(), kind, heard, at });
         }

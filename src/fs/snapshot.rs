@@ -1,0 +1,221 @@
+//! What was: snapshots and versions as files.
+//!
+//! `DIR/.snapshots/NAME/MOMENT` and `DIR/.versions/NAME/MOMENT` are `DIR/NAME` as it was at that moment. No listing of `DIR` shows the
+//! two, so that `find` and `rm -r` do not come there by themselves; looked up by name they are in every directory of blobs. A blob or
+//! directory that really has one of these names wins, because otherwise nothing could reach it; then its directory has no past to
+//! show, which the log says once.
+//!
+//! Such a file is read like any other and is a source of copies: copied over its own name it brings that state back (C22), to another
+//! name it becomes an ordinary blob (C23), each by one Copy Blob. It can be removed, which deletes that snapshot or version and nothing
+//! else. All else is EROFS, and no request that writes ever carries a `snapshot` or `versionid`, because there are servers that then
+//! change the blob itself (X19).
+//!
+//! Listing is by List Blobs with `include=snapshots` or `versions`. The service refuses that with a delimiter, so `DIR/.snapshots` lists
+//! all that is below `DIR`, one request per 5000 rows; a blob's own moments are the first rows with its name as prefix. They need not
+//! have a blob any more, and the current version is not among them: it is `DIR/NAME`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tracing::{info, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{self, FileKind, Ino};
+use crate::fs::handle::Content;
+use crate::fs::tree::{Blob, Heard, NodeView, Past, PastPlace, Place, read_only};
+use crate::store::{BlobItem, BlobProperties, DeleteSnapshots, ListBlobs, Moment, Page, Precondition, Revision};
+
+/// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
+const A_FEW: u32 = 8;
+
+/// A page of a hidden directory.
+pub(super) struct PastPage {
+    pub entries: Vec<(String, FileKind, Heard)>,
+    pub next: Option<String>,
+}
+
+impl Fs {
+    /// The hidden directory that a name in a directory of blobs stands for if nothing else has that name.
+    pub(super) fn past_in(&self, parent: Ino, name: &str) -> Result<Option<Past>> {
+        match Past::named(name) {
+            Some(past) if matches!(self.tree.place(parent)?, Place::Directory(_)) => Ok(Some(past)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Something real was found under a name: if it takes the place of a hidden directory, the log says so.
+    pub(super) fn note_real(&self, parent: Ino, name: &str) -> Result<()> {
+        if self.past_in(parent, name)?.is_some() && !self.said_no_past.swap(true, Ordering::Relaxed) {
+            warn!(name, "a blob or directory has this name: what was in its directory cannot be shown there");
+        }
+        Ok(())
+    }
+
+    /// Asks the service what a name in a hidden directory is.
+    pub(super) async fn ask_past(&self, place: &PastPlace, name: &str) -> Result<Option<(FileKind, Heard)>> {
+        match place {
+            PastPlace::Names(past, dir) => {
+                let Ok(blob) = dir.blob(name) else { return Ok(None) };
+                let mut marker = None;
+                loop {
+                    let page = self.moments(*past, &blob, marker.as_deref(), Some(A_FEW)).await?;
+                    if !page.items.is_empty() {
+                        return Ok(Some((FileKind::Directory, Heard::Nothing)));
+                    }
+                    marker = page.next;
+                    if marker.is_none() {
+                        return Ok(None);
+                    }
+                }
+            }
+            PastPlace::Moments(past, blob) => {
+                let Some(revision) = past.revision(name) else { return Ok(None) };
+                match self.client(blob.account).blob_properties(&blob.path, Some(&revision)).await {
+                    // A server that does not know versions answers with the blob itself.
+                    Ok(properties) if is_another(&properties, &revision) => Ok(None),
+                    Ok(properties) => Ok(Some((kind_of(&properties), Heard::Blob(Arc::new(properties))))),
+                    Err(error) if error.code() == "ContainerNotFound" => Err(error),
+                    Err(error) if error.is_not_found() || error.code() == "InvalidQueryParameterValue" => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+            PastPlace::File(..) => Err(Error::fs(libc::ENOTDIR, "a snapshot or version is no directory")),
+        }
+    }
+
+    /// One page of what is in a hidden directory.
+    pub(super) async fn list_past(&self, place: &PastPlace, marker: Option<&str>) -> Result<PastPage> {
+        match place {
+            PastPlace::Names(past, dir) => {
+                let client = self.client(dir.account);
+                let page = client.list_blobs(&dir.container, &listing(*past, &dir.prefix, marker)).await?;
+                let here = |item: &BlobItem| {
+                    let name = item.name.as_str().strip_prefix(&dir.prefix)?;
+                    let shown = item.revision.as_ref().is_some_and(|revision| past.shows(revision));
+                    (shown && !name.is_empty() && !name.contains('/')).then(|| name.to_owned())
+                };
+                let mut names: Vec<String> = page.items.iter().filter_map(here).collect();
+                names.dedup();
+                let entries = names.into_iter().map(|name| (name, FileKind::Directory, Heard::Nothing)).collect();
+                Ok(PastPage { entries, next: page.next })
+            }
+            PastPlace::Moments(past, blob) => {
+                let page = self.moments(*past, blob, marker, None).await?;
+                let entry = |item: BlobItem| {
+                    let name = item.revision?.moment().to_string();
+                    Some((name, kind_of(&item.properties), Heard::Blob(Arc::new(item.properties))))
+                };
+                Ok(PastPage { entries: page.items.into_iter().filter_map(entry).collect(), next: page.next })
+            }
+            PastPlace::File(..) => Err(Error::fs(libc::ENOTDIR, "a snapshot or version is no directory")),
+        }
+    }
+
+    /// The moments of one blob on a page of the listing that begins with its name; no next page once that has come past it.
+    async fn moments(
+        &self,
+        past: Past,
+        blob: &Blob,
+        marker: Option<&str>,
+        max_results: Option<u32>,
+    ) -> Result<Page<BlobItem>> {
+        let name = &blob.path.name;
+        let list = ListBlobs { max_results, ..listing(past, name.as_str(), marker) };
+        let mut page = self.client(blob.account).list_blobs(&blob.path.container, &list).await?;
+        if page.items.last().is_some_and(|item| item.name != *name) {
+            page.next = None;
+        }
+        let shown = |item: &BlobItem| item.revision.as_ref().is_some_and(|revision| past.shows(revision));
+        page.items.retain(|item| item.name == *name && shown(item));
+        Ok(page)
+    }
+
+    /// unlink(2) of a snapshot or version: Delete Blob of that and nothing else. The current version is the blob, and is removed as such.
+    pub(super) async fn remove_revision(&self, view: &NodeView, blob: &Blob, revision: &Revision) -> Result<()> {
+        let properties = view.properties().ok_or_else(|| Error::fs(libc::ENOENT, "nothing is known of it"))?;
+        // What is not current never becomes it again: bringing it back makes a new version. So what was heard at any time is true.
+        if properties.is_current_version || is_another(properties, revision) {
+            return Err(Error::fs(
+                libc::EPERM,
+                format!("{}: this is its current version; remove the file itself", blob.path),
+            ));
+        }
+        let client = self.client(blob.account);
+        let (refuse, always) = (DeleteSnapshots::Refuse, Precondition::None);
+        let deleted = client.delete_blob(&blob.path, Some(revision), refuse, &always, None).await;
+        if deleted.as_ref().err().is_none_or(Error::is_not_found) {
+            self.tree.unlink(view.parent, &view.name);
+        }
+        deleted
+    }
+
+    /// rmdir(2): `NAME` below a hidden directory goes with its last moment. The hidden directories themselves stay.
+    pub(super) async fn remove_past_dir(&self, parent: Ino, name: &str, place: &PastPlace) -> Result<()> {
+        let PastPlace::Moments(past, blob) = place else { return Err(read_only()) };
+        let mut marker = None;
+        loop {
+            let page = self.moments(*past, blob, marker.as_deref(), Some(A_FEW)).await?;
+            if !page.items.is_empty() {
+                return Err(Error::fs(libc::ENOTEMPTY, format!("{} has snapshots or versions", blob.path)));
+            }
+            marker = page.next;
+            if marker.is_none() {
+                self.tree.unlink(parent, name);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Snapshot Blob. What was written here and is not stored yet is stored first, so that it is in the snapshot.
+    pub async fn take_snapshot(&self, ino: Ino) -> Result<Moment> {
+        let view = self.tree.view(ino)?;
+        if view.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EISDIR, format!("{}: snapshots are of single blobs", view.name)));
+        }
+        let blob = self.tree.blob(ino)?;
+        let file = self.handles.of_ino(ino);
+        let _state = match &file {
+            Some(file) => {
+                let mut state = file.state.lock().await;
+                if matches!(state.content, Content::Copying(_)) {
+                    return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", blob.path)));
+                }
+                self.commit(file, &mut state).await?;
+                Some(state)
+            }
+            None => None,
+        };
+        let taken = self.client(blob.account).snapshot_blob(&blob.path).await?;
+        info!(blob = %blob.path, moment = %taken.moment(), "snapshot taken");
+        // It is there for whoever looks next, also if they have just looked.
+        if let Some(names) = self.tree.child(view.parent, Past::Snapshots.directory()) {
+            self.tree.unlist(names.ino);
+            if let Some(moments) = self.tree.child(names.ino, &view.name) {
+                self.tree.unlist(moments.ino);
+            }
+        }
+        Ok(taken.moment().clone())
+    }
+}
+
+fn listing<'a>(past: Past, prefix: &'a str, marker: Option<&'a str>) -> ListBlobs<'a> {
+    let (snapshots, versions) = (past == Past::Snapshots, past == Past::Versions);
+    ListBlobs { prefix, marker, snapshots, versions, ..Default::default() }
+}
+
+/// These are not the properties of the version that was asked for.
+fn is_another(properties: &BlobProperties, revision: &Revision) -> bool {
+    match revision {
+        Revision::Snapshot(_) => false,
+        Revision::Version(moment) => properties.version_id.as_deref() != Some(moment.as_str()),
+    }
+}
+
+/// A marker was a blob like any other; a snapshot of it has no entries.
+fn kind_of(properties: &BlobProperties) -> FileKind {
+    match attr::kind_of(properties) {
+        FileKind::Directory => FileKind::File,
+        kind => kind,
+    }
+}
