@@ -20,6 +20,8 @@
 #define BLOBCP_PATH_SIZE 4096
 #define BLOBCP_ID_SIZE 64
 #define BLOBCP_DESCRIPTION_SIZE 1024
+#define BLOBCP_TIER_SIZE 32
+#define BLOBCP_METADATA_SIZE 4096
 
 /* blobcp_copy.flags */
 #define BLOBCP_NO_REPLACE 1u     /* EEXIST if the destination exists */
@@ -39,6 +41,8 @@ struct blobcp_copy {
 	char source[BLOBCP_PATH_SIZE];      /* in: path from the mount's root, or URL */
 	char destination[BLOBCP_PATH_SIZE]; /* in: name in this directory; empty on a file */
 	char id[BLOBCP_ID_SIZE];            /* out: copy id */
+	char tier[BLOBCP_TIER_SIZE];        /* in: access tier; empty: as without */
+	char metadata[BLOBCP_METADATA_SIZE]; /* in: NAME=VALUE lines; empty: the source's */
 };
 
 struct blobcp_status {
@@ -60,13 +64,14 @@ struct blobcp_snapshot {
 	char moment[BLOBCP_ID_SIZE]; /* out: of DIR/NAME it is DIR/.snapshots/NAME/MOMENT */
 };
 
-/* On a directory (with destination) or on the destination file itself. */
+/* On a directory (with destination) or on the destination file itself. A file
+ * may be copied onto itself: that is how it gets another tier or time. */
 #define BLOBCP_IOC_COPY _IOWR(0xBC, 1, struct blobcp_copy)
 /* On a file: the state of the last copy onto it, asked from the service. */
 #define BLOBCP_IOC_STATUS _IOR(0xBC, 2, struct blobcp_status)
 /* On a file: abort the pending copy onto it. */
 #define BLOBCP_IOC_ABORT _IOW(0xBC, 3, struct blobcp_abort)
 /* On a file: take a snapshot of it, with all that was written to it here. */
-#define BLOBCP_IOC_SNAPSHOT _IOR(0xBC, 4, struct blobcp_snapshot)
+#define BLOBCP_IOC_SNAPSHOT _IOR(0xBC, 7, struct blobcp_snapshot)
 
 #endif

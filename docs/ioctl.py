@@ -18,7 +18,7 @@ import time
 NO_REPLACE, NO_WAIT = 1, 2
 STATES = {1: "pending", 2: "success", 3: "aborted", 4: "failed"}
 
-COPY = struct.Struct("=II4096s4096s64s")
+COPY = struct.Struct("=II4096s4096s64s32s4096s")
 STATUS = struct.Struct("=IIQQq64s4096s1024s")
 ABORT = struct.Struct("=64s")
 SNAPSHOT = struct.Struct("=64s")
@@ -32,7 +32,7 @@ def number(direction, command, layout):
 IOC_COPY = number(3, 1, COPY)
 IOC_STATUS = number(2, 2, STATUS)
 IOC_ABORT = number(1, 3, ABORT)
-IOC_SNAPSHOT = number(2, 4, SNAPSHOT)
+IOC_SNAPSHOT = number(2, 7, SNAPSHOT)
 
 
 def text(field):
@@ -50,9 +50,11 @@ def ask(path, command, layout, *fields):
     return layout.unpack(payload)
 
 
-def copy(source, directory, name, flags=NO_WAIT):
-    """Starts a copy; its id and state."""
-    _, status, _, _, copy_id = ask(directory, IOC_COPY, COPY, flags, 0, source.encode(), name.encode(), b"")
+def copy(source, directory, name, flags=NO_WAIT, tier="", metadata=None):
+    """Starts a copy; its id and state. Metadata, a dictionary, replace all of the source's."""
+    lines = "\n".join(f"{key}={value}" for key, value in (metadata or {}).items())
+    fields = flags, 0, source.encode(), name.encode(), b"", tier.encode(), lines.encode()
+    _, status, _, _, copy_id, _, _ = ask(directory, IOC_COPY, COPY, *fields)
     return text(copy_id), STATES[status]
 
 

@@ -42,7 +42,7 @@ mod rope;
 mod snapshot;
 mod stage;
 pub mod tree;
-mod xattr;
+pub mod xattr;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -6,10 +6,13 @@
 //!
 //! | command | on | in | out |
 //! |---|---|---|---|
-//! | [`COPY`] | the destination's directory with `destination` set, or the destination file itself | source, name, flags | copy id, status |
+//! | [`COPY`] | the destination's directory with `destination` set, or the destination file itself | source, name, flags, tier, metadata | copy id, status |
 //! | [`STATUS`] | a file | – | the state of the last copy onto it |
 //! | [`ABORT`] | a file | an id, or none | – |
 //! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
+//!
+//! A [`COPY`] of a file onto itself is a Copy Blob like any other (C17): it discards blocks that others uploaded and never committed,
+//! gives the blob a new ETag and time and, where they are set, another tier and other metadata.
 //!
 //! Errors: `ENOTTY` for a command that is none of these, `EINVAL` for one of these with another size or with a field that is not text,
 //! otherwise what the operation itself fails with; `ENODATA` when there is no copy state, or nothing to abort.
@@ -24,8 +27,8 @@ pub const STATUS: u32 = ioc(READ, 2, size_of::<Status>());
 /// Abort the pending copy onto a file (M7). `_IOW(0xBC, 3, struct blobcp_abort)`
 pub const ABORT: u32 = ioc(WRITE, 3, size_of::<Abort>());
 
-/// Take a snapshot of a file. `_IOR(0xBC, 4, struct blobcp_snapshot)`
-pub const SNAPSHOT: u32 = ioc(READ, 4, size_of::<Snapshot>());
+/// Take a snapshot of a file. `_IOR(0xBC, 7, struct blobcp_snapshot)`
+pub const SNAPSHOT: u32 = ioc(READ, 7, size_of::<Snapshot>());
 
 /// [`Copy::flags`]: fail with EEXIST if the destination exists.
 pub const NO_REPLACE: u32 = 1;
@@ -46,6 +49,10 @@ pub const FAILED: u32 = 4;
 pub const PATH_SIZE: usize = 4096;
 /// Longest copy id, with its zero byte.
 pub const ID_SIZE: usize = 64;
+/// Longest name of an access tier, with its zero byte.
+pub const TIER_SIZE: usize = 32;
+/// Most metadata, with their zero byte.
+pub const METADATA_SIZE: usize = 4096;
 /// Longest status description, with its zero byte.
 pub const DESCRIPTION_SIZE: usize = 1024;
 
@@ -63,6 +70,10 @@ pub struct Copy {
     pub destination: [u8; PATH_SIZE],
     /// Out: `x-ms-copy-id`.
     pub id: [u8; ID_SIZE],
+    /// In: access tier of the destination (`Hot`, `Cool`, …); empty for what it would have anyway. An archived source needs one.
+    pub tier: [u8; TIER_SIZE],
+    /// In: metadata of the destination, `NAME=VALUE` lines, instead of all of the source's; empty for the source's.
+    pub metadata: [u8; METADATA_SIZE],
 }
 
 /// Result of [`STATUS`]: the values of the `user.blob.copy.*` attributes at one moment.
@@ -171,7 +182,7 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!(size_of::<Copy>(), 4 + 4 + PATH_SIZE + PATH_SIZE + ID_SIZE);
+        assert_eq!(size_of::<Copy>(), 4 + 4 + PATH_SIZE + PATH_SIZE + ID_SIZE + TIER_SIZE + METADATA_SIZE);
         assert_eq!(size_of::<Status>(), 4 + 4 + 8 + 8 + 8 + ID_SIZE + PATH_SIZE + DESCRIPTION_SIZE);
         assert_eq!(size_of::<Abort>(), ID_SIZE);
         assert_eq!(size_of::<Snapshot>(), ID_SIZE);
@@ -181,7 +192,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_header() {
-        assert_eq!([COPY, STATUS, ABORT, SNAPSHOT], [0xE048_BC01, 0x9460_BC02, 0x4040_BC03, 0x8040_BC04]);
+        assert_eq!([COPY, STATUS, ABORT, SNAPSHOT], [0xF068_BC01, 0x9460_BC02, 0x4040_BC03, 0x8040_BC07]);
     }
 
     #[test]

@@ -570,7 +570,7 @@ fn cp_takes_urls_and_refuses_what_it_cannot_do() {
         (vec!["/etc/hostname", &inside], "/etc/hostname: not on a mount of blobcp".into()),
         (vec![&hello, "."], ".: not on a mount of blobcp".into()),
         (vec!["nosuch", &inside], "nosuch: No such file or directory".into()),
-        (vec![&target, &inside], format!("{target}: source and destination are the same file")),
+        (vec!["--meta", "a-b=c", &target, &inside], format!("{target}: Invalid argument")),
         (vec![&hello, "m/new/"], "m/new/: No such file or directory".into()),
         (vec![&inside, "m"], format!("{inside}: is a directory")),
     ] {

@@ -26,10 +26,12 @@ const INTERRUPTED: u8 = 130;
 const MORE: &str = "\
 SRC is a file on the same mount as DST, or any URL that the service may read.
 DST is a name or a directory on the mount. Ctrl-C aborts the copy.
+Copied onto itself, a file gets a new time, and the tier or metadata given.
 
 Examples:
   blobcp cp disk.img backup/
   blobcp cp 'https://other.blob.core.windows.net/c/b?sv=…&sig=…' here.img
+  blobcp cp --tier Cool disk.img disk.img
   blobcp cp --no-wait disk.img backup/ && blobcp status --watch backup/disk.img";
 
 /// Copy inside the service, with a progress bar
@@ -44,6 +46,8 @@ pub struct Arguments {
     /// Fail if DST exists.
     #[arg(short, long)]
     no_clobber: bool,
+    #[command(flatten)]
+    own: on_mount::Own,
     #[arg(short, long, hide = true)]
     recursive: bool,
     #[arg(short, long, hide = true, value_name = "N")]
@@ -86,7 +90,7 @@ impl Arguments {
         let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let directory = on_mount::open(&order.directory)?;
-        let (id, status) = on_mount::start(&directory, &order.source, &order.name, self.no_clobber)
+        let (id, status) = on_mount::start(&directory, &order.source, &order.name, self.no_clobber, &self.own)
             .map_err(|error| about(&path, &error))?;
         if self.no_wait {
             println!("{}: {}, copy id {id}", path.display(), status.name());
@@ -173,14 +177,14 @@ impl Order {
         let target = Located::of(&directory)?;
         let source = match url {
             Some(url) => url.to_owned(),
-            None => on_same_mount(source, &target, &name)?,
+            None => on_same_mount(source, &target)?,
         };
         Ok(Self { source, directory, name })
     }
 }
 
 /// The path of `source` from the root of the mount that `directory` is in.
-fn on_same_mount(source: &Path, directory: &Located, name: &str) -> Result<String, Failure> {
+fn on_same_mount(source: &Path, directory: &Located) -> Result<String, Failure> {
     let shown = source.display();
     if source.is_dir() {
         return Err(Failure::new(format!("{shown}: is a directory")));
@@ -188,9 +192,6 @@ fn on_same_mount(source: &Path, directory: &Located, name: &str) -> Result<Strin
     let found = Located::of(source)?;
     if found.mount.device != directory.mount.device {
         return Err(Failure::new(format!("{shown}: not on the same mount as the destination; name it by its URL")));
-    }
-    if found.inside == directory.inside.join(name) {
-        return Err(Failure::new(format!("{shown}: source and destination are the same file")));
     }
     found.inside.into_os_string().into_string().map_err(|_| Failure::new(format!("{shown}: not UTF-8")))
 }

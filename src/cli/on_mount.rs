@@ -105,10 +105,26 @@ pub fn state(file: &File) -> io::Result<Option<State>> {
     }))
 }
 
+/// What a copy gets that its source has not.
+#[derive(clap::Args, Default)]
+pub struct Own {
+    /// Access tier of the copy; an archived SRC needs one.
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<String>,
+    /// Metadata of the copy, instead of all of SRC's.
+    #[arg(long = "meta", value_name = "NAME=VALUE")]
+    pub metadata: Vec<String>,
+}
+
 /// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`. Returns as soon as it is accepted: its
 /// id, and whether it is done already.
-pub fn start(directory: &File, source: &str, name: &str, no_replace: bool) -> io::Result<(String, Status)> {
+pub fn start(directory: &File, source: &str, name: &str, no_replace: bool, own: &Own) -> io::Result<(String, Status)> {
     let mut copy: ioctl::Copy = zeroed();
+    if !set_text(&mut copy.tier, own.tier.as_deref().unwrap_or_default())
+        || !set_text(&mut copy.metadata, &own.metadata.join("\n"))
+    {
+        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+    }
     copy.flags = ioctl::NO_WAIT | if no_replace { ioctl::NO_REPLACE } else { 0 };
     if !set_text(&mut copy.source, source) || !set_text(&mut copy.destination, name) {
         return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));

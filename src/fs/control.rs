@@ -10,7 +10,7 @@ use crate::fs::copy::{Progress, Start};
 use crate::fs::file::is_pending;
 use crate::fs::handle::Content;
 use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Origin};
-use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Precondition, Tags};
+use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Metadata, Precondition, Tags};
 
 /// A copy to start by the control interface (M5).
 pub struct CopyOrder<'a> {
@@ -21,6 +21,10 @@ pub struct CopyOrder<'a> {
     pub name: &'a str,
     pub no_replace: bool,
     pub no_wait: bool,
+    /// Of the destination; an archived source needs one (X21).
+    pub tier: Option<&'a str>,
+    /// Instead of the source's (X3).
+    pub metadata: Option<Metadata>,
 }
 
 /// A source as Copy Blob wants it.
@@ -29,6 +33,8 @@ struct Source {
     /// What is known of it if it is in one of the mount's accounts.
     version: Option<Arc<BlobProperties>>,
     tags: Tags,
+    /// Where that is.
+    origin: Option<Origin>,
 }
 
 impl Fs {
@@ -45,7 +51,7 @@ impl Fs {
             (_, _) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
         };
         let destination = self.tree.directory(parent)?.blob(&name)?;
-        let Source { url: source, version, tags } = self.source_of(order.source, &destination).await?;
+        let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination).await?;
         let target = match self.resolve(parent, &name).await {
             Ok(target) => Some(target),
             Err(error) if error.is_not_found() => None,
@@ -54,9 +60,15 @@ impl Fs {
         self.refuse_target(target.as_ref(), order.no_replace).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
-        let start =
-            Start { source, version, destination: destination.clone(), precondition, metadata: None, tier: None, tags };
-        let job = self.start_copy(start).await?;
+        let (tier, metadata) = (order.tier.map(str::to_owned), order.metadata);
+        let onto_itself = origin.is_some_and(|origin| origin == destination.clone().into());
+        let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
+        let to = destination.clone();
+        let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal: false };
+        let job = self.start_copy(start).await.map_err(|error| match (error.code(), order.tier) {
+            ("InvalidHeaderValue", Some(tier)) => Error::fs(libc::EINVAL, format!("{tier} is no access tier: {error}")),
+            _ => error,
+        })?;
         let progress =
             if order.no_wait { job.progress() } else { Progress::Success(self.wait_for_copy(&job, caller).await?) };
         let (heard, status) = match progress {
@@ -67,6 +79,11 @@ impl Fs {
                 (Arc::new(now), CopyStatus::Pending)
             }
         };
+        if let (Some(target), Some(stood_on)) = (&target, &stood_on) {
+            // Onto itself (C17): the content is what it was, so whoever has it open may go on.
+            self.heard_anew(target.ino, stood_on, heard).await;
+            return Ok((job.id.clone(), status));
+        }
         let kind = attr::kind_of(&heard);
         let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
         let view = self.tree.enter(parent, &name, kind, known, None)?;
@@ -102,7 +119,7 @@ impl Fs {
                     let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
                     self.own_source(&origin, Arc::new(properties), destination).await
                 }
-                None => Ok(Source { url: CopySource::new(source), version: None, tags: Tags::new() }),
+                None => Ok(Source { url: CopySource::new(source), version: None, tags: Tags::new(), origin: None }),
             };
         }
         let node = self.walk(source).await?;
@@ -130,7 +147,7 @@ impl Fs {
     async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
         let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination)?;
         let tags = self.tags_of_origin(origin, &version).await?;
-        Ok(Source { url, version: Some(version), tags })
+        Ok(Source { url, version: Some(version), tags, origin: Some(origin.clone()) })
     }
 
     /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential of its own.

@@ -95,6 +95,8 @@ pub struct Start {
     pub metadata: Option<Metadata>,
     pub tier: Option<String>,
     pub tags: Tags,
+    /// Of an append blob.
+    pub seal: bool,
 }
 
 impl Fs {
@@ -111,7 +113,7 @@ impl Fs {
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
     pub(super) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
-        let Start { source, version, destination, precondition, metadata, tier, tags } = start;
+        let Start { source, version, destination, precondition, metadata, tier, tags, seal } = start;
         let client = self.client(destination.account);
         let request = CopyRequest {
             source,
@@ -120,6 +122,7 @@ impl Fs {
             metadata,
             tier,
             tags,
+            seal,
             lease: None,
         };
         let mut started = client.copy_blob(&destination.path, &request).await?;
@@ -320,6 +323,8 @@ impl Fs {
             metadata: (metadata != source.properties.metadata).then_some(metadata),
             tier: None,
             tags: self.tags_of_origin(&from, &source.properties).await?,
+            // What is copied can be appended to (X23).
+            seal: false,
         };
         self.start_copy(start).await
     }
@@ -488,7 +493,7 @@ fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) 
         archive_status: None,
         lease: LeaseProperties::default(),
         copy: None,
-        sealed: false,
+        sealed: request.seal,
         version_id: None,
         is_current_version: false,
         ..source.clone()

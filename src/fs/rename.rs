@@ -27,6 +27,9 @@ use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::path::BlobName;
 use crate::store::{BlobItem, BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
 
+/// The tier that nothing is copied in or into.
+const ARCHIVE: &str = "Archive";
+
 /// Copies and deletes at once in the rename of a directory.
 const AT_ONCE: usize = 32;
 
@@ -284,6 +287,11 @@ impl Fs {
         undo: bool,
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
+        if version.tier.as_deref() == Some(ARCHIVE) {
+            // It would take hours, and end in another tier (X21).
+            let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
+            return Err(Error::fs(libc::ENODATA, what));
+        }
         let start = Start {
             source: self.source_url(source, None, destination)?,
             version: Some(version.clone()),
@@ -293,6 +301,7 @@ impl Fs {
             // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7).
             tier: version.chosen_tier(),
             tags: self.tags_to_keep(source, version).await?,
+            seal: version.sealed,
         };
         let job = self.start_copy(start).await?;
         let ended = self.wait_for_copy(&job, caller).await;

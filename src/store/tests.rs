@@ -28,6 +28,7 @@ fn if_absent() -> CopyRequest {
         metadata: None,
         tier: None,
         tags: Tags::new(),
+        seal: false,
         lease: None,
     }
 }

@@ -408,6 +408,8 @@ pub struct CopyRequest {
     pub tier: Option<String>,
     /// Tags of the destination: the source's are never copied (X4).
     pub tags: Tags,
+    /// An append blob is sealed when the copy is done; otherwise it is not, whatever its source is (X23).
+    pub seal: bool,
     pub lease: Option<LeaseId>,
 }
 
