@@ -33,11 +33,15 @@ impl Write for Log {
 
 /// A world whose log is read.
 fn logged() -> World {
+    logged_with(Setup::default())
+}
+
+fn logged_with(setup: Setup) -> World {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).with_max_level(tracing::Level::INFO).init();
     });
-    World::new()
+    World::with(setup)
 }
 
 #[track_caller]
@@ -216,6 +220,49 @@ fn a_copy_onto_another_type_is_refused_and_changes_nothing() {
     let kind = |name| world.properties(ONE, name).unwrap().blob_type;
     assert_eq!((kind("log"), kind("a")), (BlobType::Append, BlobType::Block));
     assert_eq!((world.stored("log"), world.stored("a")), ("line\n".into(), "text".into()));
+}
+
+#[test]
+fn a_copy_overwrites_what_is_of_its_type() {
+    // C5, C16: block, append and page.
+    let world = World::new();
+    for (name, content) in [("log", "new\n"), ("old log", "old\n")] {
+        put_append_blob(&world, name, content);
+    }
+    for (name, size) in [("disk", "1024"), ("old disk", "512")] {
+        let page =
+            [("x-ms-blob-type", "PageBlob"), ("x-ms-blob-content-length", size), ("x-ms-blob-sequence-number", size)];
+        assert_eq!(raw_put(&world, name, "", &page, ""), 201);
+    }
+    world.put("a", "new");
+    world.put("old a", "old");
+    world.reset_stats();
+    for name in ["a", "log", "disk"] {
+        let old = format!("old {name}");
+        order(&world, &format!("/one/box/{name}"), &old, "", "").unwrap();
+        assert_eq!(world.stored(&old), world.stored(name), "{name}");
+        let (new, old) = (world.properties(ONE, name).unwrap(), world.properties(ONE, &old).unwrap());
+        assert_eq!((new.blob_type, new.sequence_number), (old.blob_type, old.sequence_number), "{name}");
+        assert_eq!(new.committed_block_count, old.committed_block_count, "{name}");
+    }
+    // By cp, to a new name.
+    world.ok("cp disk disk2");
+    let copy = world.properties(ONE, "disk2").unwrap();
+    assert_eq!((copy.blob_type, copy.size, copy.sequence_number), (BlobType::Page, 1024, Some(1024)));
+    assert_eq!(world.stats().requests("CopyBlob"), 4);
+    assert_no_payload(&world.stats());
+}
+
+#[test]
+fn a_real_name_that_hides_the_past_is_logged_once() {
+    // Everything is asked anew each time.
+    let world = logged_with(Setup { attr_ttl: std::time::Duration::ZERO, ..Default::default() });
+    world.put(".snapshots", "a file of this name");
+    world.put("d/.versions/x", "a directory of that");
+    world.ok("cat .snapshots; ls d/.versions; cat .snapshots d/.versions/x");
+    let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
+    let said = log.lines().filter(|line| line.contains("what was in its directory cannot be shown")).count();
+    assert_eq!(said, 1, "{log}");
 }
 
 #[test]

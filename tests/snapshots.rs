@@ -215,6 +215,12 @@ fn cp_to_another_name_makes_a_writable_blob() {
         assert_eq!(world.ok(&format!("echo more >> {destination} && tail -c 5 {destination}")), "more\n");
     }
     assert_eq!(world.stored("a"), "new");
+    // With all attributes.
+    world.reset_stats();
+    world.ok(&format!("cp -a .snapshots/a/{taken} c"));
+    assert_no_payload(&world.stats());
+    let made = world.properties(ONE, "c").unwrap();
+    assert_eq!((made.metadata.get("color"), made.tag_count, made.size), (Some("blue"), 1, 1 << 20));
     assert_no_write_to_the_past(&world.store);
 }
 
