@@ -42,7 +42,7 @@ mod rope;
 mod snapshot;
 mod stage;
 pub mod tree;
-pub mod xattr;
+mod xattr;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

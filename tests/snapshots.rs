@@ -265,7 +265,7 @@ fn nothing_can_be_written_there() {
         format!("echo x >> {file}"),
         format!("truncate -s 0 {file}"),
         format!("cp a {file}"),
-        format!("cp --remove-destination a .snapshots/a/2026-01-01T00:00:00.0000000Z"),
+        "cp --remove-destination a .snapshots/a/2026-01-01T00:00:00.0000000Z".to_owned(),
         format!("mv {file} b"),
         format!("mv a {file}"),
         "mv d/x .snapshots/".to_owned(),
@@ -288,7 +288,7 @@ fn nothing_can_be_written_there() {
         assert_ne!(ran.code, Some(0), "{command}: {ran:?}");
         assert!(ran.stderr.contains("Read-only file system"), "{command}: {ran:?}");
     }
-    assert_eq!(world.sh("mkdir .snapshots").stderr.contains("File exists"), true);
+    assert!(world.sh("mkdir .snapshots").stderr.contains("File exists"));
     let mut order: ioctl::Copy = ioctl::zeroed();
     ioctl::set_text(&mut order.source, "/one/box/a");
     assert_eq!(call(&world.here().join(&file), ioctl::COPY, &mut order), Err(libc::EROFS));
@@ -314,7 +314,7 @@ fn rm_deletes_that_snapshot_and_nothing_else() {
     );
     assert_eq!(world.ok("ls .snapshots/a"), format!("{second}\n"));
     assert_eq!(world.ok("cat a"), "first");
-    assert_eq!(world.sh("rmdir .snapshots/a").stderr.contains("not empty"), true);
+    assert!(world.sh("rmdir .snapshots/a").stderr.contains("not empty"));
     // All of them at once, but never the blob; then it can be removed itself.
     snapshot(&world, "a");
     world.ok("rm -r .snapshots/a");

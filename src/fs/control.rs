@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::copy::{Progress, Start};
 use crate::fs::file::is_pending;
 use crate::fs::handle::Content;
 use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Origin};
+use crate::fs::{Fs, xattr};
 use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Metadata, Precondition, Tags};
 
 /// A copy to start by the control interface (M5).
@@ -23,8 +23,8 @@ pub struct CopyOrder<'a> {
     pub no_wait: bool,
     /// Of the destination; an archived source needs one (X21).
     pub tier: Option<&'a str>,
-    /// Instead of the source's (X3).
-    pub metadata: Option<Metadata>,
+    /// `NAME=VALUE` lines, instead of all of the source's; the source's if empty (X3).
+    pub metadata: &'a str,
 }
 
 /// A source as Copy Blob wants it.
@@ -60,7 +60,7 @@ impl Fs {
         self.refuse_target(target.as_ref(), order.no_replace).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
-        let (tier, metadata) = (order.tier.map(str::to_owned), order.metadata);
+        let (tier, metadata) = (order.tier.map(str::to_owned), metadata_of(order.metadata)?);
         let onto_itself = origin.is_some_and(|origin| origin == destination.clone().into());
         let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
         let to = destination.clone();
@@ -181,4 +181,17 @@ impl Fs {
         self.tree.doubt(ino);
         Ok(())
     }
+}
+
+/// `NAME=VALUE` lines; `None` if there are none.
+fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
+    let parse = |line: &&str| match line.split_once('=') {
+        Some((name, value)) if xattr::is_metadata_name(name) && xattr::is_header_value(value) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err(Error::fs(libc::EINVAL, format!("{line:?} is not NAME=VALUE with an identifier and printable ASCII"))),
+    };
+    let parsed = lines.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
 }

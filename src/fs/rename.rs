@@ -27,9 +27,6 @@ use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::path::BlobName;
 use crate::store::{BlobItem, BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
 
-/// The tier that nothing is copied in or into.
-const ARCHIVE: &str = "Archive";
-
 /// Copies and deletes at once in the rename of a directory.
 const AT_ONCE: usize = 32;
 
@@ -68,8 +65,8 @@ impl Fs {
         if target.as_ref().is_some_and(|target| target.ino == source.ino) {
             return Ok(());
         }
-        for ino in [Some(from.0), Some(to.0), Some(source.ino), target.as_ref().map(|target| target.ino)] {
-            ino.map_or(Ok(()), |ino| self.tree.refuse_past(ino))?;
+        for ino in [from.0, to.0, source.ino].into_iter().chain(target.iter().map(|target| target.ino)) {
+            self.tree.refuse_past(ino)?;
         }
         let across = |what: &str| Error::fs(libc::EXDEV, format!("{what} cannot be renamed, only copied"));
         let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) =
@@ -287,7 +284,7 @@ impl Fs {
         undo: bool,
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
-        if version.tier.as_deref() == Some(ARCHIVE) {
+        if version.is_archived() {
             // It would take hours, and end in another tier (X21).
             let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
             return Err(Error::fs(libc::ENODATA, what));

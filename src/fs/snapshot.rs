@@ -57,17 +57,8 @@ impl Fs {
         match place {
             PastPlace::Names(past, dir) => {
                 let Ok(blob) = dir.blob(name) else { return Ok(None) };
-                let mut marker = None;
-                loop {
-                    let page = self.moments(*past, &blob, marker.as_deref(), Some(A_FEW)).await?;
-                    if !page.items.is_empty() {
-                        return Ok(Some((FileKind::Directory, Heard::Nothing)));
-                    }
-                    marker = page.next;
-                    if marker.is_none() {
-                        return Ok(None);
-                    }
-                }
+                let has_any = self.has_moments(*past, &blob).await?;
+                Ok(has_any.then_some((FileKind::Directory, Heard::Nothing)))
             }
             PastPlace::Moments(past, blob) => {
                 let Some(revision) = past.revision(name) else { return Ok(None) };
@@ -131,6 +122,17 @@ impl Fs {
         Ok(page)
     }
 
+    async fn has_moments(&self, past: Past, blob: &Blob) -> Result<bool> {
+        let mut marker = None;
+        loop {
+            let page = self.moments(past, blob, marker.as_deref(), Some(A_FEW)).await?;
+            marker = page.next;
+            if !page.items.is_empty() || marker.is_none() {
+                return Ok(!page.items.is_empty());
+            }
+        }
+    }
+
     /// unlink(2) of a snapshot or version: Delete Blob of that and nothing else. The current version is the blob, and is removed as such.
     pub(super) async fn remove_revision(&self, view: &NodeView, blob: &Blob, revision: &Revision) -> Result<()> {
         let properties = view.properties().ok_or_else(|| Error::fs(libc::ENOENT, "nothing is known of it"))?;
@@ -153,18 +155,11 @@ impl Fs {
     /// rmdir(2): `NAME` below a hidden directory goes with its last moment. The hidden directories themselves stay.
     pub(super) async fn remove_past_dir(&self, parent: Ino, name: &str, place: &PastPlace) -> Result<()> {
         let PastPlace::Moments(past, blob) = place else { return Err(read_only()) };
-        let mut marker = None;
-        loop {
-            let page = self.moments(*past, blob, marker.as_deref(), Some(A_FEW)).await?;
-            if !page.items.is_empty() {
-                return Err(Error::fs(libc::ENOTEMPTY, format!("{} has snapshots or versions", blob.path)));
-            }
-            marker = page.next;
-            if marker.is_none() {
-                self.tree.unlink(parent, name);
-                return Ok(());
-            }
+        if self.has_moments(*past, blob).await? {
+            return Err(Error::fs(libc::ENOTEMPTY, format!("{} has snapshots or versions", blob.path)));
         }
+        self.tree.unlink(parent, name);
+        Ok(())
     }
 
     /// Snapshot Blob. What was written here and is not stored yet is stored first, so that it is in the snapshot.

@@ -449,13 +449,13 @@ fn value_of(name: &Name<'_>, blob: &BlobProperties, url: &str) -> Option<String>
 }
 
 /// A C# identifier (§1.3), as far as a header can carry it.
-pub fn is_metadata_name(name: &str) -> bool {
+pub(super) fn is_metadata_name(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
 }
 
 /// What a header can carry as it is.
-pub fn is_header_value(value: &str) -> bool {
+pub(super) fn is_header_value(value: &str) -> bool {
     value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
 

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::error::{Error, Result};
+use crate::fs::Fs;
 use crate::fs::attr::Ino;
 use crate::fs::caller::Caller;
 use crate::fs::control::CopyOrder;
-use crate::fs::{Fs, xattr};
 use crate::ioctl::{
     ABORT, ABORTED, Abort, COPY, Copy, FAILED, LEASE_SOURCE, NO_REPLACE, NO_WAIT, PENDING, SNAPSHOT, SNAPSHOT_FIRST,
     STATUS, SUCCESS, Snapshot, Status, decode, encode, is_wrong_size, set_text, text, zeroed,
 };
-use crate::store::{CopyId, CopyStatus, Metadata};
+use crate::store::{CopyId, CopyStatus};
 
 /// The output of a command.
 pub async fn answer(fs: &Arc<Fs>, ino: Ino, command: u32, input: &[u8], caller: Caller) -> Result<Vec<u8>> {
@@ -49,25 +49,12 @@ async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, caller: Caller) -> Result<
         no_replace: copy.flags & NO_REPLACE != 0,
         no_wait: copy.flags & NO_WAIT != 0,
         tier: (!tier.is_empty()).then_some(tier),
-        metadata: metadata(field("metadata", &copy.metadata)?)?,
+        metadata: field("metadata", &copy.metadata)?,
     };
     let (id, status) = fs.order_copy(order, caller).await?;
     copy.status = number(status);
     set_text(&mut copy.id, id.as_str());
     Ok(encode(&copy).to_vec())
-}
-
-/// `NAME=VALUE` lines; `None` if there are none.
-fn metadata(lines: &str) -> Result<Option<Metadata>> {
-    let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
-    let parse = |line: &&str| match line.split_once('=') {
-        Some((name, value)) if xattr::is_metadata_name(name) && xattr::is_header_value(value) => {
-            Ok((name.to_owned(), value.to_owned()))
-        }
-        _ => Err(Error::fs(libc::EINVAL, format!("{line:?} is not NAME=VALUE with an identifier and printable ASCII"))),
-    };
-    let parsed = lines.iter().map(parse).collect::<Result<Vec<_>>>()?;
-    Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
 }
 
 async fn status(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {

@@ -112,6 +112,11 @@ impl BlobProperties {
     pub fn chosen_tier(&self) -> Option<String> {
         self.tier.clone().filter(|_| !self.tier_inferred)
     }
+
+    /// The content is in the archive, also while it is on its way back.
+    pub fn is_archived(&self) -> bool {
+        self.tier.as_deref() == Some("Archive")
+    }
 }
 
 impl BlobType {

@@ -90,3 +90,74 @@ impl From<Blob> for Origin {
 pub fn read_only() -> Error {
     Error::fs(libc::EROFS, "snapshots and versions cannot be changed, only read, copied and removed")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::fs::attr::{FileKind, Ino};
+    use crate::fs::tree::{AccountId, Heard, Known, Listed, Place, Tree};
+    use crate::path::ContainerName;
+
+    fn enter(tree: &Tree, parent: Ino, name: &str, kind: FileKind) -> Ino {
+        let known = Known { heard: Heard::Nothing, at: Instant::now() };
+        let ino = tree.enter(parent, name, kind, known, None).unwrap().ino;
+        assert!(tree.looked_up(ino));
+        ino
+    }
+
+    /// `d/a` and its snapshot `T`: the tree, `d`, `d/.snapshots` and the snapshot.
+    fn tree() -> (Tree, Ino, Ino, Ino) {
+        let container = ContainerName::parse("box").unwrap();
+        let root = BlobDir { account: AccountId(0), container, prefix: String::new() };
+        let tree = Tree::new(Place::Directory(root), Duration::from_secs(60));
+        let d = enter(&tree, Ino::ROOT, "d", FileKind::Directory);
+        tree.remember_listing(d, &[], Instant::now());
+        let hidden = tree.enter_past(d, Past::Snapshots).unwrap().ino;
+        assert!(tree.looked_up(hidden));
+        let a = enter(&tree, hidden, "a", FileKind::Directory);
+        let file = enter(&tree, a, "2026-11-22T10:26:38.5720000Z", FileKind::File);
+        (tree, d, hidden, file)
+    }
+
+    #[test]
+    fn a_snapshot_is_a_source_and_never_a_blob_to_change() {
+        let (tree, _, hidden, file) = tree();
+        let origin = tree.origin(file).unwrap();
+        assert_eq!(origin.blob.path.name.as_str(), "d/a");
+        assert_eq!(origin.revision.unwrap().parameter(), ("snapshot", "2026-11-22T10:26:38.5720000Z"));
+        assert_eq!(tree.blob(file).unwrap_err().errno(), libc::EROFS);
+        assert_eq!(tree.directory(hidden).unwrap_err().errno(), libc::EROFS);
+        assert_eq!(tree.refuse_past(file).unwrap_err().errno(), libc::EROFS);
+    }
+
+    #[test]
+    fn its_place_follows_its_directory() {
+        let (tree, d, _, file) = tree();
+        tree.rename(Ino::ROOT, "d", Ino::ROOT, "e");
+        assert_eq!(tree.origin(file).unwrap().blob.path.name.as_str(), "e/a");
+        assert!(tree.refuse_past(d).is_ok());
+    }
+
+    #[test]
+    fn no_listing_shows_a_hidden_directory() {
+        let (tree, d, hidden, _) = tree();
+        assert!(matches!(tree.listed(d, ".snapshots"), Listed::Absent));
+        assert!(!tree.has_sibling(d, "a"));
+        // A real directory of that name is another node.
+        assert_ne!(enter(&tree, d, ".snapshots", FileKind::Directory), hidden);
+        assert!(matches!(tree.listed(d, ".snapshots"), Listed::Present(_)));
+        assert!(tree.has_sibling(d, "a"));
+    }
+
+    #[test]
+    fn names_are_moments_or_nothing() {
+        assert_eq!(Past::named(".versions"), Some(Past::Versions));
+        assert_eq!(Past::named("versions"), None);
+        assert!(Past::Versions.revision("2026-11-22T10:26:38.5720000Z").is_some());
+        for nothing in ["", "a", "2026 11", "2026&versionid=", "é"] {
+            assert_eq!(Past::Snapshots.revision(nothing), None, "{nothing:?}");
+        }
+    }
+}
