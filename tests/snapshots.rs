@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use blobcp::devstore::{AccountConfig, Devstore, PolicyChange, Stats};
 use blobcp::ioctl::{self, Payload};
-use blobcp::store::{BlobSettings, CopyStatus, Precondition, Revision, Tags};
+use blobcp::store::{BlobSettings, CopyStatus, DeleteSnapshots, Precondition, Revision, Tags};
 use bytes::Bytes;
 
 mod common;
@@ -472,6 +472,19 @@ fn versions_outlive_their_blob() {
     let version = world.ok("ls d/.versions/a");
     world.ok(&format!("cp d/.versions/a/{} d/a", version.trim()));
     assert_eq!(world.stored("d/a"), "kept");
+    // A directory that went with its last blob, not by our doing, has no path; made again it has its past.
+    world.put("gone/a", "of old");
+    world
+        .block_on(world.client(ONE).delete_blob(
+            &path("gone/a"),
+            None,
+            DeleteSnapshots::Refuse,
+            &Precondition::None,
+            None,
+        ))
+        .unwrap();
+    assert!(world.sh("ls gone/.versions").stderr.contains("No such file"));
+    assert_eq!(world.ok("mkdir gone && cat gone/.versions/a/*"), "of old");
 }
 
 #[test]
