@@ -36,6 +36,7 @@ use crate::store::{Account, Client, Http, Options};
 
 /// Close to what a local program expects, and yet one HEAD answers a burst of `stat`.
 const DEFAULT_ATTR_TTL: Duration = Duration::from_secs(1);
+const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 
 /// A mistake in what the user said.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,10 @@ pub struct Settings {
     /// Let rm and mv take a blob's snapshots along.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub delete_snapshots: Option<Switch>,
+    /// Most memory that content may take the process to [default: 512MiB].
+    #[arg(long, value_name = "SIZE", value_parser = setting::memory)]
+    #[serde(deserialize_with = "setting::memory_field")]
+    pub memory_limit: Option<u64>,
     /// Owner of files that name none [default: yours].
     #[arg(long, value_name = "UID")]
     pub uid: Option<u32>,
@@ -134,6 +139,7 @@ impl Settings {
             permissions,
             ignore_permissions: false,
             delete_snapshots: self.delete_snapshots.or(below.delete_snapshots),
+            memory_limit: self.memory_limit.or(below.memory_limit),
             uid: self.uid.or(below.uid),
             gid: self.gid.or(below.gid),
             file_mode: self.file_mode.or(below.file_mode),
@@ -234,6 +240,7 @@ pub fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Resul
         },
         copy_wait: settings.copy_wait.is_none_or(Switch::is_on),
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
+        memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };
     Ok(Plan { fs, probes, name })
 }

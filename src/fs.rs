@@ -16,6 +16,7 @@
 //! | `stage`, `commit` | the requests that store it |
 //! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
+//! | `memory` | the budget for content in memory, and what of it is kept |
 //! | `copy` | whole copies run by the service, in slices |
 //! | `rename` | copy, proof, delete |
 //! | `snapshot` | what was: `.snapshots` and `.versions` |
@@ -34,6 +35,7 @@ mod copy;
 mod dir;
 mod file;
 pub mod handle;
+mod memory;
 mod plan;
 mod range;
 mod read;
@@ -56,6 +58,7 @@ pub use rename::RenameMode;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
+use crate::fs::memory::Memory;
 use crate::fs::tree::{AccountId, Heard, Link, NodeView, Origin, Place, Tree};
 use crate::path::ContainerName;
 use crate::store::Client;
@@ -80,6 +83,8 @@ pub struct Config {
     pub copy_wait: bool,
     /// Deleting or renaming a blob takes its snapshots along instead of being refused.
     pub delete_snapshots: bool,
+    /// Resident memory of the process that content may bring it to, bytes.
+    pub memory_limit: u64,
 }
 
 /// A mounted filesystem. Shared by all requests as an `Arc`.
@@ -87,6 +92,7 @@ pub struct Fs {
     config: Config,
     tree: Tree,
     handles: Handles,
+    memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     said_no_past: AtomicBool,
@@ -109,6 +115,7 @@ impl Fs {
         let tree = Tree::new(config.root.clone(), config.attr_ttl);
         Arc::new(Self {
             tree,
+            memory: Memory::new(config.memory_limit),
             config,
             handles: Handles::default(),
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),

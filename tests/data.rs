@@ -70,7 +70,7 @@ fn put_adorned(world: &World, name: &str, content: &[u8]) {
     };
     let metadata = [("color", "blue"), ("owner_team", "x y")].into_iter().collect();
     let settings = BlobSettings { headers, metadata, ..Default::default() };
-    let body = content.to_vec().into();
+    let body = content.to_vec();
     let client = world.client(ONE);
     world.block_on(client.put_blob(&path(name), body, &settings, &Precondition::None)).unwrap();
 }

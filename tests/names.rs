@@ -12,7 +12,7 @@ use common::*;
 fn put_marker(world: &World, name: &str) {
     let settings = BlobSettings { metadata: [("hdi_isfolder", "true")].into_iter().collect(), ..Default::default() };
     let client = world.client(ONE);
-    world.block_on(client.put_blob(&path(name), Default::default(), &settings, &Precondition::None)).unwrap();
+    world.block_on(client.put_blob(&path(name), "", &settings, &Precondition::None)).unwrap();
 }
 
 fn is_marker(world: &World, name: &str) -> bool {
@@ -471,7 +471,7 @@ fn symlinks_of_other_tools_are_followed() {
     world.put("target", "content");
     let settings = BlobSettings { metadata: [("Is_Symlink", "true")].into_iter().collect(), ..Default::default() };
     let client = world.client(ONE);
-    world.block_on(client.put_blob(&path("link"), "target".into(), &settings, &Precondition::None)).unwrap();
+    world.block_on(client.put_blob(&path("link"), "target", &settings, &Precondition::None)).unwrap();
     assert_eq!(world.ok("cat link; readlink link"), "contenttarget\n");
 }
 

@@ -171,7 +171,7 @@ fn a_container_with_anything_in_it_is_not_removed() {
     world.ok("mkdir ../upload");
     let blob = BlobPath::new(ContainerName::parse("upload").unwrap(), BlobName::parse("big").unwrap());
     let client = world.client(ONE);
-    world.block_on(client.put_block(&blob, &BlockId::new("MDAw"), vec![1; 1000].into(), None)).unwrap();
+    world.block_on(client.put_block(&blob, &BlockId::new("MDAw"), vec![1; 1000], None)).unwrap();
     let ran = world.sh("rmdir ../upload");
     assert!(ran.stderr.contains("Directory not empty"), "{ran:?}");
     assert_eq!(world.stats().requests("DeleteContainer"), 0);

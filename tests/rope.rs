@@ -125,7 +125,7 @@ fn small_changes_of_a_small_file() {
     let settings = BlobSettings { headers, ..Default::default() };
     let put = |name: &str| {
         let client = world.client(ONE);
-        world.block_on(client.put_blob(&path(name), "0123456789".into(), &settings, &Precondition::None)).unwrap();
+        world.block_on(client.put_blob(&path(name), "0123456789", &settings, &Precondition::None)).unwrap();
     };
     let changes = [
         ("printf X | dd of=F bs=1 seek=5 conv=notrunc", &b"01234X6789"[..]),

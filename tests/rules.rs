@@ -93,7 +93,7 @@ fn a_copy_onto_itself_is_one_copy_blob_that_drops_uncommitted_blocks() {
     let settings = BlobSettings { metadata: [("old", "1")].into_iter().collect(), ..Default::default() };
     let block = |id: &str, body: &'static str| {
         let id = BlockId::new(id);
-        world.block_on(client.put_block(&path("a"), &id, body.into(), None)).unwrap();
+        world.block_on(client.put_block(&path("a"), &id, body, None)).unwrap();
         BlockRef::Uncommitted(id)
     };
     let list = [block("MDE=", "committed")];
@@ -124,9 +124,7 @@ fn a_copy_onto_itself_gives_other_metadata_and_another_tier() {
     let world = World::new();
     let settings = BlobSettings { metadata: [("old", "1")].into_iter().collect(), ..Default::default() };
     let body = pattern(100_000);
-    world
-        .block_on(world.client(ONE).put_blob(&path("a"), body.clone().into(), &settings, &Precondition::None))
-        .unwrap();
+    world.block_on(world.client(ONE).put_blob(&path("a"), body.clone(), &settings, &Precondition::None)).unwrap();
     let mut reader = File::open(world.here().join("a")).unwrap();
     order(&world, "/one/box/a", "a", "Cool", "new=1\nother=two words").unwrap();
     let after = world.properties(ONE, "a").unwrap();

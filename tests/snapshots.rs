@@ -84,7 +84,7 @@ fn a_snapshot_is_what_the_file_was() {
     let settings =
         BlobSettings { metadata: [("mtime", "2001-02-03T04:05:06Z")].into_iter().collect(), ..Default::default() };
     let put = |body: Vec<u8>, settings: &BlobSettings| {
-        world.block_on(world.client(ONE).put_blob(&path("a"), body.into(), settings, &Precondition::None)).unwrap();
+        world.block_on(world.client(ONE).put_blob(&path("a"), body, settings, &Precondition::None)).unwrap();
     };
     put(pattern(100_000), &settings);
     let taken = snapshot(&world, "a");

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::ValueEnum;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -59,6 +60,18 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
     Duration::try_from(parsed).map_err(|_| WRONG)
 }
 
+/// Less would hold hardly more than what the process itself needs.
+const LEAST_MEMORY: u64 = 64 << 20;
+
+/// `512MiB`, `2GB`, or a number of bytes, as a limit of memory in bytes.
+pub fn memory(text: &str) -> Result<u64, &'static str> {
+    match text.parse::<ByteSize>() {
+        Ok(size) if size.as_u64() >= LEAST_MEMORY => Ok(size.as_u64()),
+        Ok(_) => Err("must be at least 64MiB"),
+        Err(_) => Err("must be a size such as 512MiB or 2GiB"),
+    }
+}
+
 impl<'de> Deserialize<'de> for Switch {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         scalar(from)?.parse().map_err(D::Error::custom)
@@ -76,6 +89,10 @@ impl<'de> Deserialize<'de> for Mode {
 
 pub(super) fn duration_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration(&scalar(from)?).map(Some).map_err(D::Error::custom)
+}
+
+pub(super) fn memory_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    memory(&scalar(from)?).map(Some).map_err(D::Error::custom)
 }
 
 pub(super) fn permissions_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Permissions>, D::Error> {

@@ -218,8 +218,7 @@ impl Fs {
         let mut metadata = attr::kind_metadata(FileKind::Directory);
         change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
         let settings = BlobSettings { metadata, ..Default::default() };
-        let written =
-            self.client(marker.account).put_blob(&marker.path, Default::default(), &settings, precondition).await?;
+        let written = self.client(marker.account).put_blob(&marker.path, "", &settings, precondition).await?;
         Ok(Arc::new(attr::just_written(0, settings, written)))
     }
 

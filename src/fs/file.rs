@@ -5,6 +5,7 @@
 //! of that comes before anything was written. A draft that is only empty is therefore not committed while the same process holds
 //! another descriptor of it; what comes next may be a whole copy, which replaces it, or the last close.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -18,10 +19,10 @@ use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::commit::{Draft, draft_of};
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
-use crate::fs::read::{Fetcher, Version};
+use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
 use crate::fs::tree::{Heard, Known, Link, NodeView, Origin};
-use crate::store::{BlobProperties, BlobType, CopyStatus, ETag};
+use crate::store::{BlobProperties, BlobType, Client, CopyStatus, ETag};
 
 /// An opened file.
 pub struct Opened {
@@ -194,11 +195,10 @@ impl Fs {
             handle.version(&state)?
         };
         let Some(version) = version else { return Ok(Bytes::new()) };
-        let fetcher = self.fetcher(self.tree.origin(file.ino)?, &version);
-        version.read(range, &handle.stream, &*fetcher).await
+        self.read_version(&handle, &version, range).await
     }
 
-    async fn read_draft(&self, handle: &Handle, state: &State, range: std::ops::Range<u64>) -> Result<Bytes> {
+    async fn read_draft(&self, handle: &Handle, state: &State, range: Range<u64>) -> Result<Bytes> {
         let Content::Draft(draft) = &state.content else { return Ok(Bytes::new()) };
         let mut joined = BytesMut::new();
         for piece in draft.rope.read(range) {
@@ -206,8 +206,7 @@ impl Fs {
                 Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
                 Piece::Base(range) => {
                     let Some(version) = &state.version else { return Err(Error::fs(libc::EIO, "no base to read")) };
-                    let fetcher = self.fetcher(self.tree.origin(handle.file.ino)?, version);
-                    joined.extend_from_slice(&version.read(range, &handle.stream, &*fetcher).await?);
+                    joined.extend_from_slice(&self.read_version(handle, version, range).await?);
                 }
                 Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
                 // Committed before, unless there is nothing to commit it to.
@@ -219,29 +218,15 @@ impl Fs {
         Ok(joined.freeze())
     }
 
-    /// Ranged GETs of that version of a blob; ESTALE once it is another one.
-    fn fetcher(&self, origin: Origin, version: &Version) -> Box<Fetcher> {
-        let client = self.client(origin.blob.account).clone();
-        let etag = version.properties.etag.clone();
-        Box::new(move |range| {
-            let (client, Origin { blob, revision }, etag) = (client.clone(), origin.clone(), etag.clone());
-            async move {
-                let length = range.end - range.start;
-                let download = client.get_blob(&blob.path, revision.as_ref(), Some(range), Some(&etag)).await;
-                let download = download.map_err(|error| {
-                    if error.is_precondition_failed() || error.is_not_found() {
-                        Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
-                    } else {
-                        error
-                    }
-                })?;
-                if download.bytes.len() as u64 != length {
-                    return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", blob.path)));
-                }
-                Ok(download.bytes)
-            }
-            .boxed()
-        })
+    async fn read_version(&self, handle: &Handle, version: &Arc<Version>, range: Range<u64>) -> Result<Bytes> {
+        let ino = handle.file.ino;
+        let etag = &version.properties.etag;
+        let fetcher = |range, receive| match self.tree.origin(ino) {
+            Ok(origin) => fetch(self.client(origin.blob.account).clone(), origin, etag.clone(), range, receive).boxed(),
+            Err(error) => async { Err(error) }.boxed(),
+        };
+        let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher };
+        version.read(range, reading).await
     }
 
     /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
@@ -391,6 +376,18 @@ impl Fs {
         });
         futures_util::future::join_all(flushes).await.into_iter().sum()
     }
+}
+
+/// A ranged GET of that version of a blob; ESTALE once it is another one.
+async fn fetch(client: Client, origin: Origin, etag: ETag, range: Range<u64>, receive: Receive) -> Result<()> {
+    let Origin { blob, revision } = origin;
+    client.get_blob_into(&blob.path, revision.as_ref(), range, &etag, receive).await.map_err(|error| {
+        if error.is_precondition_failed() || error.is_not_found() {
+            Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
+        } else {
+            error
+        }
+    })
 }
 
 pub(super) fn is_pending(view: &NodeView) -> bool {

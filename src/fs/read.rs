@@ -4,36 +4,43 @@
 //! the blob has changed, reads end with ESTALE. When this mount itself commits a newer version, that is of the same [`Lineage`],
 //! and open handles go over.
 //!
-//! Sequential readers are served from *parts* on a fixed grid, fetched ahead of the reader by parallel ranged GETs. The window of
-//! parts doubles as long as the reading stays sequential. Each reader holds the parts around its own position and drops what it has
-//! left behind; the version only knows which parts somebody holds, so that readers who go together fetch each part once and readers
-//! who are far apart do not drive each other's parts out. A reader that jumps is answered with exactly the bytes that it asked for,
-//! so random access wastes nothing.
+//! Sequential readers are served from *chunks* on a fixed grid. They are fetched ahead of the reader, several by one ranged GET (a
+//! *part*) and several GETs at once, and each is there as soon as its own bytes are: the reader of the first does not wait for the
+//! last of its part. The window doubles as long as the reading stays sequential, up to the reader's share of the memory. A chunk on
+//! its way is known to the version, so that readers who go together fetch it once; one that has arrived is kept by [`Memory`] until the
+//! reader has left it behind or its room is needed.
+//!
+//! A reader that jumps is answered with exactly the bytes that it asked for, so random access wastes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
 
 use crate::error::{Error, Result};
-use crate::store::{BlobProperties, CopyStatus, ETag};
+use crate::fs::attr::Ino;
+use crate::fs::memory::{ChunkKey, Held, Memory, StreamToken};
+use crate::store::{BlobProperties, CopyStatus};
 
-/// Size of a part, bytes: large enough that the per-request latency disappears in its transfer time, small enough that a reader
-/// of the beginning of a file does not wait for what it never looks at.
+/// Bytes of a chunk: the largest request of the kernel, which is answered from one chunk without joining anything.
+const CHUNK: u64 = 1024 * 1024;
+/// Bytes of a part: large enough that the per-request latency disappears in its transfer time, small enough that a reader of the
+/// beginning of a file does not fetch much that it never looks at.
 pub const PART: u64 = 4 * 1024 * 1024;
-/// Most parts that are fetched ahead of one reader.
-const LARGEST_WINDOW: u64 = 8;
-/// The kernel sends the requests of its own read-ahead in parallel and they arrive in any order: this far off is still sequential.
-const JITTER: u64 = 1024 * 1024;
+/// Most that is fetched ahead of one reader, bytes: what 10 Gbit/s bring in 50 ms.
+const LARGEST_WINDOW: u64 = 64 * 1024 * 1024;
+/// The kernel sends the requests of its own read-ahead in parallel and they arrive in any order. So the next one of a sequential
+/// reader is off by some times its length, up to twice the read-ahead of a mount ([`crate::mount`]).
+const JITTER: Range<u64> = 64 * 1024..8 * 1024 * 1024;
 
-type Fetch = Shared<BoxFuture<'static, Result<Bytes>>>;
-type Held = WeakShared<BoxFuture<'static, Result<Bytes>>>;
+/// Takes bytes of a blob, with their offset in it. The same may come twice, when an answer broke off and came again.
+pub type Receive = Box<dyn FnMut(u64, &[u8]) + Send>;
 
 /// Fetches a byte range of the version; the caller binds blob, client and ETag.
-pub type Fetcher = dyn Fn(Range<u64>) -> BoxFuture<'static, Result<Bytes>> + Send + Sync;
+pub type Fetcher<'a> = dyn Fn(Range<u64>, Receive) -> BoxFuture<'static, Result<()>> + Send + Sync + 'a;
 
 /// A version that this mount found in the service, and those that it made of it, one after the other.
 #[derive(Clone)]
@@ -49,19 +56,32 @@ impl PartialEq for Lineage {
 pub struct Version {
     pub properties: Arc<BlobProperties>,
     pub lineage: Lineage,
-    /// Parts that some reader holds, by number.
-    parts: Mutex<BTreeMap<u64, Held>>,
+    /// Chunks on their way, by number.
+    arriving: Mutex<BTreeMap<u64, Arc<Arrival>>>,
+}
+
+/// A chunk on its way: `None` until it is there, or will not be.
+type Arrival = watch::Sender<Option<Result<Bytes>>>;
+
+/// What a read needs beside the version.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    pub ino: Ino,
+    pub memory: &'a Arc<Memory>,
+    /// The memory of the handle that reads.
+    pub stream: &'a Stream,
+    pub fetcher: &'a Fetcher<'a>,
 }
 
 impl Version {
     /// A version found in the service.
     pub fn new(properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self { properties, lineage: Lineage(Arc::new(())), parts: Mutex::default() })
+        Arc::new(Self { properties, lineage: Lineage(Arc::new(())), arriving: Mutex::default() })
     }
 
     /// What this mount made of this version.
     pub fn with(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self { properties, lineage: self.lineage.clone(), parts: Mutex::default() })
+        Arc::new(Self { properties, lineage: self.lineage.clone(), arriving: Mutex::default() })
     }
 
     /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about
@@ -73,104 +93,224 @@ impl Version {
         Ok(())
     }
 
-    fn parts(&self) -> MutexGuard<'_, BTreeMap<u64, Held>> {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn arriving(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Arrival>>> {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads `range`, clipped at the end of the blob. `stream` is the memory of the handle that reads.
-    pub async fn read(&self, range: Range<u64>, stream: &Stream, fetcher: &Fetcher) -> Result<Bytes> {
+    fn key(&self, ino: Ino, chunk: u64) -> ChunkKey {
+        ChunkKey { ino, version: self.properties.etag.clone(), chunk }
+    }
+
+    /// Reads `range`, clipped at the end of the blob.
+    pub async fn read(self: &Arc<Self>, range: Range<u64>, reading: Reading<'_>) -> Result<Bytes> {
         self.refuse_pending()?;
         let size = self.properties.size;
         let range = range.start.min(size)..range.end.min(size);
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let Some(wanted) = self.fetch_parts(&range, stream, fetcher) else {
-            return fetcher(range).await;
-        };
-        let mut pieces = Vec::with_capacity(wanted.len());
-        for (part, fetch) in wanted {
-            let bytes = match fetch.await {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    // The next read asks again.
-                    self.parts().remove(&part);
-                    stream.position().held.remove(&part);
-                    return Err(error);
+        let chunks = range.start / CHUNK..range.end.div_ceil(CHUNK);
+        match reading.stream.advance(&range, reading.memory) {
+            Pace::Sequential { window, share, left_behind } => {
+                let behind = left_behind.end;
+                for chunk in left_behind {
+                    reading.memory.release(&self.key(reading.ino, chunk));
                 }
-            };
-            let start = part * PART;
+                self.fetch_ahead(&chunks, window, behind, share, reading);
+            }
+            Pace::Jump if chunks.clone().all(|chunk| self.is_here_or_coming(chunk, reading)) => {}
+            Pace::Jump => return self.fetch_exactly(range, reading).await,
+        }
+        let mut pieces = Vec::with_capacity((chunks.end - chunks.start) as usize);
+        for chunk in chunks {
+            let bytes = self.chunk(chunk, reading).await?;
+            let start = chunk * CHUNK;
             let from = range.start.saturating_sub(start) as usize;
-            let to = (range.end - start).min(PART) as usize;
+            let to = (range.end - start).min(CHUNK) as usize;
             pieces.push(bytes.slice(from..to));
         }
         Ok(join(pieces))
     }
 
-    /// The fetches of `range`; what is missing of them and of the window ahead is started. `None` for a reader that jumps.
-    fn fetch_parts(&self, range: &Range<u64>, stream: &Stream, fetcher: &Fetcher) -> Option<Vec<(u64, Fetch)>> {
+    fn is_here_or_coming(&self, chunk: u64, reading: Reading<'_>) -> bool {
+        // In this order: what has arrived is in the memory before it is no longer on its way.
+        self.arriving().contains_key(&chunk) || reading.memory.has(&self.key(reading.ino, chunk))
+    }
+
+    /// Starts to fetch what is missing of `chunks` and of the window from their beginning, but not what is left `behind`: whole parts
+    /// at a time, as far as there is room for it at once.
+    fn fetch_ahead(self: &Arc<Self>, chunks: &Range<u64>, window: u64, behind: u64, share: u64, reading: Reading<'_>) {
+        let in_all = self.properties.size.div_ceil(CHUNK);
+        // Where there is no room for whole parts, a GET brings fewer chunks.
+        let part = if share >= PART { PART / CHUNK } else { 1 };
+        let start = (chunks.start / part * part).max(behind).min(chunks.start);
+        let end = (chunks.start + window / CHUNK).max(chunks.end).next_multiple_of(part).min(in_all);
+        let mut run: Option<Range<u64>> = None;
+        for chunk in start..=end {
+            let missing = chunk < end && !self.is_here_or_coming(chunk, reading);
+            match &mut run {
+                Some(run) if missing && chunk % part != 0 => run.end = chunk + 1,
+                _ => {
+                    if let Some(run) = run.take() {
+                        let Some(room) = reading.memory.try_arriving((run.end - run.start) * CHUNK) else { return };
+                        self.fetch(run, room, reading);
+                    }
+                    run = missing.then(|| chunk..chunk + 1);
+                }
+            }
+        }
+    }
+
+    /// A chunk, fetched if it is not on its way already.
+    async fn chunk(self: &Arc<Self>, chunk: u64, reading: Reading<'_>) -> Result<Bytes> {
+        loop {
+            let arrival = self.arriving().get(&chunk).cloned();
+            if let Some(arrival) = arrival {
+                let mut arrived = arrival.subscribe();
+                // It does not end without a word: the task that fetches it speaks last.
+                return match arrived.wait_for(Option::is_some).await.as_deref() {
+                    Ok(Some(outcome)) => outcome.clone(),
+                    _ => Err(Error::fs(libc::EIO, "a chunk did not arrive")),
+                };
+            }
+            if let Some(bytes) = reading.memory.cached(&self.key(reading.ino, chunk)) {
+                return Ok(bytes);
+            }
+            let room = reading.memory.arriving(CHUNK).await;
+            self.fetch(chunk..chunk + 1, room, reading);
+        }
+    }
+
+    /// Fetches neighbouring chunks by one GET, but for those that somebody else has begun to: what follows on them is fetched when it is
+    /// asked for.
+    fn fetch(self: &Arc<Self>, run: Range<u64>, room: Held, reading: Reading<'_>) {
+        let mut ours = BTreeMap::new();
+        {
+            let mut arriving = self.arriving();
+            for chunk in run {
+                if arriving.contains_key(&chunk) || reading.memory.has(&self.key(reading.ino, chunk)) {
+                    if ours.is_empty() { continue } else { break }
+                }
+                let arrival = Arc::new(Arrival::new(None));
+                arriving.insert(chunk, arrival.clone());
+                ours.insert(chunk, arrival);
+            }
+        }
         let size = self.properties.size;
-        let mut position = stream.position();
-        let window = position.advance(range)?;
-        if position.of.as_ref() != Some(&self.properties.etag) {
-            position.of = Some(self.properties.etag.clone());
-            position.held.clear();
-        }
-        let first = range.start / PART;
-        let last = (range.end - 1) / PART;
-        let ahead = (first + window).min((size - 1) / PART);
-        let mut parts = self.parts();
-        for part in first..=last.max(ahead) {
-            position.held.entry(part).or_insert_with(|| {
-                parts.get(&part).and_then(WeakShared::upgrade).unwrap_or_else(|| {
-                    let fetch = fetcher(part * PART..((part + 1) * PART).min(size)).shared();
-                    parts.extend(fetch.downgrade().map(|held| (part, held)));
-                    // A shared future runs only while somebody polls it: this one is polled whether or not the reader is waiting.
-                    tokio::spawn(fetch.clone().map(drop));
-                    fetch
-                })
-            });
-        }
-        let wanted = (first..=last).filter_map(|part| Some((part, position.held.get(&part)?.clone()))).collect();
-        // What the reader has left behind it does not need again, but for the jitter; nor what it had ahead before it jumped.
-        position.held.retain(|part, _| (first.saturating_sub(1)..=last.max(first + LARGEST_WINDOW)).contains(part));
-        parts.retain(|_, held| held.upgrade().is_some());
-        Some(wanted)
+        let ends: VecDeque<u64> = ours.keys().map(|chunk| ((chunk + 1) * CHUNK).min(size)).collect();
+        let (Some((first, _)), Some(end)) = (ours.first_key_value(), ends.back()) else { return };
+        let range = first * CHUNK..*end;
+        let arrivals = Arc::new(Mutex::new(ours));
+        let settle = {
+            let (version, memory, arrivals) = (self.clone(), reading.memory.clone(), arrivals.clone());
+            let (ino, mut room) = (reading.ino, room);
+            move |end: u64, bytes: Bytes| {
+                let chunk = (end - 1) / CHUNK;
+                drop(room.split(bytes.len() as u64));
+                memory.keep(version.key(ino, chunk), bytes.clone());
+                let arrival = arrivals.lock().unwrap_or_else(PoisonError::into_inner).remove(&chunk);
+                version.arriving().remove(&chunk);
+                arrival.map(|arrival| arrival.send_replace(Some(Ok(bytes))));
+            }
+        };
+        let fetching = (reading.fetcher)(range.clone(), filling(range, ends, settle));
+        let version = self.clone();
+        tokio::spawn(async move {
+            let outcome = fetching.await;
+            let left = std::mem::take(&mut *arrivals.lock().unwrap_or_else(PoisonError::into_inner));
+            for (chunk, arrival) in left {
+                // The next read asks again.
+                version.arriving().remove(&chunk);
+                let error = outcome.clone().err().unwrap_or_else(|| Error::fs(libc::EIO, "too few bytes came"));
+                arrival.send_replace(Some(Err(error)));
+            }
+        });
+    }
+
+    async fn fetch_exactly(&self, range: Range<u64>, reading: Reading<'_>) -> Result<Bytes> {
+        let _room = reading.memory.arriving(range.end - range.start).await;
+        let (sender, whole) = oneshot::channel();
+        let mut sender = Some(sender);
+        let settle = move |_, bytes| {
+            sender.take().map(|sender| sender.send(bytes));
+        };
+        (reading.fetcher)(range.clone(), filling(range.clone(), [range.end].into(), settle)).await?;
+        whole.await.map_err(|_| Error::fs(libc::EIO, "too few bytes came"))
     }
 }
 
-/// What a handle remembers of its reading: where a sequential reader would go on, how far ahead to fetch, and what was fetched.
+/// Puts the bytes of `range` together in buffers that end at `ends`; each is given to `settle` as soon as it is full, with its end.
+fn filling(range: Range<u64>, mut ends: VecDeque<u64>, mut settle: impl FnMut(u64, Bytes) + Send + 'static) -> Receive {
+    let mut at = range.start;
+    let mut buffer = BytesMut::new();
+    Box::new(move |offset, bytes| {
+        // What came before an answer broke off comes again.
+        let mut bytes = bytes.get(at.saturating_sub(offset) as usize..).unwrap_or_default();
+        while let Some(end) = ends.front().copied()
+            && !bytes.is_empty()
+        {
+            if buffer.is_empty() {
+                buffer = BytesMut::with_capacity((end - at) as usize);
+            }
+            let (now, later) = bytes.split_at(bytes.len().min((end - at) as usize));
+            buffer.extend_from_slice(now);
+            at += now.len() as u64;
+            bytes = later;
+            if at == end {
+                ends.pop_front();
+                settle(end, std::mem::take(&mut buffer).freeze());
+            }
+        }
+    })
+}
+
+/// What a handle remembers of its reading: where a sequential reader would go on, and how far ahead to fetch.
 #[derive(Default)]
 pub struct Stream(Mutex<Position>);
 
 #[derive(Default)]
 struct Position {
     next: u64,
+    /// Bytes.
     window: u64,
-    held: BTreeMap<u64, Fetch>,
-    /// The version that `held` are parts of: the handle may go over to a newer one.
-    of: Option<ETag>,
+    /// Chunks before this one are left behind.
+    behind: u64,
+    /// There while the reading is sequential.
+    token: Option<StreamToken>,
+}
+
+/// How a read follows on those before it.
+#[derive(Debug, PartialEq, Eq)]
+enum Pace {
+    /// `window`: bytes to have from its beginning on; `share`: the most that there is memory for. The chunks `left_behind` will not be
+    /// read again.
+    Sequential {
+        window: u64,
+        share: u64,
+        left_behind: Range<u64>,
+    },
+    Jump,
 }
 
 impl Stream {
-    fn position(&self) -> MutexGuard<'_, Position> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Position {
-    /// Notes a read; the parts to fetch ahead if it is sequential, `None` if it is a jump.
-    fn advance(&mut self, range: &Range<u64>) -> Option<u64> {
-        let sequential = range.start <= self.next + JITTER && range.start + JITTER >= self.next;
-        if !sequential {
-            *self = Self { next: range.end, ..Self::default() };
-            return None;
+    /// Notes a read.
+    fn advance(&self, range: &Range<u64>, memory: &Arc<Memory>) -> Pace {
+        let mut position = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let jitter = ((range.end - range.start) * 8).clamp(JITTER.start, JITTER.end);
+        if range.start.abs_diff(position.next) > jitter {
+            *position = Position { next: range.end, behind: range.end / CHUNK, ..Position::default() };
+            return Pace::Jump;
         }
-        if range.end / PART > self.next / PART || self.window == 0 {
-            self.window = if self.next == 0 { 0 } else { (self.window * 2).clamp(1, LARGEST_WINDOW) };
+        if range.end / PART > position.next / PART || position.window == 0 {
+            position.window = if position.next == 0 { 0 } else { (position.window * 2).clamp(PART, LARGEST_WINDOW) };
         }
-        self.next = self.next.max(range.end);
-        Some(self.window)
+        position.token.get_or_insert_with(|| memory.stream());
+        position.next = position.next.max(range.end);
+        let behind = position.next.saturating_sub(JITTER.end) / CHUNK;
+        let left_behind = position.behind..behind.max(position.behind);
+        position.behind = left_behind.end;
+        let share = memory.share_of_a_stream();
+        Pace::Sequential { window: position.window.min(share), share, left_behind }
     }
 }
 
@@ -186,116 +326,4 @@ fn join(mut pieces: Vec<Bytes>) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fs::attr;
-    use crate::store::{BlobSettings, Written};
-    use std::time::SystemTime;
-
-    fn version(size: u64) -> Arc<Version> {
-        let written = Written { etag: ETag::new("e"), last_modified: SystemTime::UNIX_EPOCH };
-        Version::new(Arc::new(attr::just_written(size, BlobSettings::default(), written)))
-    }
-
-    fn byte_at(offset: u64) -> u8 {
-        (offset % 251) as u8
-    }
-
-    type Asked = Arc<Mutex<Vec<Range<u64>>>>;
-
-    /// A fetcher that notes what it was asked for.
-    fn source() -> (Asked, Box<Fetcher>) {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = asked.clone();
-        let fetcher: Box<Fetcher> = Box::new(move |range: Range<u64>| {
-            log.lock().unwrap().push(range.clone());
-            async move { Ok(range.map(byte_at).collect::<Vec<_>>().into()) }.boxed()
-        });
-        (asked, fetcher)
-    }
-
-    #[tokio::test]
-    async fn a_sequential_reader_gets_every_part_once() {
-        let size = 10 * PART + 77;
-        let (asked, fetcher) = source();
-        let version = version(size);
-        let stream = Stream::default();
-        let step = 1024 * 1024 - 13;
-        let mut offset = 0;
-        while offset < size {
-            let bytes = version.read(offset..offset + step, &stream, &*fetcher).await.unwrap();
-            assert!(bytes.iter().enumerate().all(|(i, b)| *b == byte_at(offset + i as u64)), "at {offset}");
-            assert_eq!(bytes.len() as u64, step.min(size - offset));
-            offset += step;
-        }
-        let mut asked = asked.lock().unwrap().clone();
-        asked.sort_by_key(|range| range.start);
-        let grid: Vec<_> = (0..=10).map(|part| part * PART..((part + 1) * PART).min(size)).collect();
-        assert_eq!(asked, grid);
-    }
-
-    #[tokio::test]
-    async fn readers_far_apart_keep_their_parts_and_readers_together_share_them() {
-        let size = 40 * PART;
-        let (asked, fetcher) = source();
-        let version = version(size);
-        let streams: [Stream; 4] = Default::default();
-        let step = PART / 4;
-        for at in (0..20 * PART).step_by(step as usize) {
-            for (stream, start) in streams.iter().zip([0, 0, 20 * PART, 20 * PART]) {
-                version.read(start + at..start + at + step, stream, &*fetcher).await.unwrap();
-            }
-        }
-        let bytes: u64 = asked.lock().unwrap().iter().map(|range| range.end - range.start).sum();
-        // The two that begin in the middle jump there, each by itself.
-        assert_eq!(bytes, size + 2 * step);
-        drop(streams);
-        // Those that were fetched ahead end by themselves.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert!(version.parts().values().all(|held| held.upgrade().is_none()));
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_goes_over_to_a_newer_version_leaves_the_parts_of_the_old_one() {
-        let (_, fetcher) = source();
-        let old = version(10);
-        let stream = Stream::default();
-        assert_eq!(old.read(0..100, &stream, &*fetcher).await.unwrap().len(), 10);
-        let mut properties = (*old.properties).clone();
-        (properties.size, properties.etag) = (20, ETag::new("f"));
-        let new = old.with(Arc::new(properties));
-        assert_eq!(new.read(10..100, &stream, &*fetcher).await.unwrap().len(), 10);
-    }
-
-    #[tokio::test]
-    async fn a_jumping_reader_gets_what_it_asked_for_and_no_more() {
-        let (asked, fetcher) = source();
-        let version = version(100 * PART);
-        let stream = Stream::default();
-        for offset in [50 * PART + 3, 7 * PART, 90 * PART] {
-            let bytes = version.read(offset..offset + 4096, &stream, &*fetcher).await.unwrap();
-            assert_eq!(bytes.len(), 4096);
-        }
-        let total: u64 = asked.lock().unwrap().iter().map(|range| range.end - range.start).sum();
-        assert_eq!(total, 3 * 4096);
-    }
-
-    #[tokio::test]
-    async fn reading_past_the_end_asks_nothing() {
-        let (asked, fetcher) = source();
-        let bytes = version(10).read(10..20, &Stream::default(), &*fetcher).await.unwrap();
-        assert!(bytes.is_empty() && asked.lock().unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_part_that_could_not_be_fetched_is_asked_for_again() {
-        let version = version(PART);
-        let failing: Box<Fetcher> = Box::new(|_| async { Err(Error::fs(libc::EIO, "down")) }.boxed());
-        let stream = Stream::default();
-        assert_eq!(version.read(0..10, &stream, &*failing).await.unwrap_err().errno(), libc::EIO);
-        let (_, fetcher) = source();
-        assert_eq!(version.read(0..10, &stream, &*fetcher).await.unwrap().len(), 10);
-    }
-}
+mod tests;

@@ -6,13 +6,15 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use reqwest::Method;
+use reqwest::header::HeaderMap;
 
 use crate::error::{Error, Result};
 use crate::path::BlobPath;
 use crate::store::client::Client;
 use crate::store::endpoint::Place;
 use crate::store::headers;
-use crate::store::request::{Request, Response, Sent};
+use crate::store::payload::Payload;
+use crate::store::request::{Request, Response, Sent, Sink};
 use crate::store::resolve::modified_since;
 use crate::store::types::*;
 
@@ -55,13 +57,7 @@ impl Client {
         if range.as_ref().is_some_and(Range::is_empty) {
             return self.nothing_of(blob, revision, if_match).await;
         }
-        let mut request = self
-            .request("GetBlob", Method::GET, Place::Blob(blob))
-            .revision(revision)
-            .optional("if-match", if_match.map(ETag::quoted).as_deref());
-        if let Some(range) = &range {
-            request = request.header("x-ms-range", &format!("bytes={}-{}", range.start, range.end - 1));
-        }
+        let request = self.get_request(blob, revision, range.as_ref(), if_match);
         let response = match self.send(&request).await {
             Err(error) if error.status() == 416 && range.is_some() => {
                 return self.nothing_of(blob, revision, if_match).await;
@@ -83,6 +79,42 @@ impl Client {
         Ok(Download { bytes, properties })
     }
 
+    /// Get Blob of a range that lies within the version `if_match`, handed on as it comes: offset in the blob, and bytes there. When an
+    /// answer breaks off, the next one brings the same bytes again from the beginning. An error if not all came in the end.
+    pub async fn get_blob_into(
+        &self,
+        blob: &BlobPath,
+        revision: Option<&Revision>,
+        range: Range<u64>,
+        if_match: &ETag,
+        receive: impl FnMut(u64, &[u8]) + Send,
+    ) -> Result<()> {
+        let request = self.get_request(blob, revision, Some(&range), Some(if_match));
+        let mut within = Within { range: range.clone(), at: range.start, receive };
+        self.receive(&request, &mut within).await?;
+        if within.at < range.end {
+            return Err(request.misunderstood(format!("too few bytes came for {range:?}")));
+        }
+        Ok(())
+    }
+
+    fn get_request(
+        &self,
+        blob: &BlobPath,
+        revision: Option<&Revision>,
+        range: Option<&Range<u64>>,
+        if_match: Option<&ETag>,
+    ) -> Request {
+        let request = self
+            .request("GetBlob", Method::GET, Place::Blob(blob))
+            .revision(revision)
+            .optional("if-match", if_match.map(ETag::quoted).as_deref());
+        match range {
+            Some(range) => request.header("x-ms-range", &format!("bytes={}-{}", range.start, range.end - 1)),
+            None => request,
+        }
+    }
+
     async fn nothing_of(
         &self,
         blob: &BlobPath,
@@ -97,10 +129,11 @@ impl Client {
     pub async fn put_blob(
         &self,
         blob: &BlobPath,
-        body: Bytes,
+        body: impl Into<Payload>,
         settings: &BlobSettings,
         precondition: &Precondition,
     ) -> Result<Written> {
+        let body = body.into();
         let mut request = self
             .request("PutBlob", Method::PUT, Place::Blob(blob))
             .header("x-ms-blob-type", BlobType::Block.as_str())
@@ -109,7 +142,10 @@ impl Client {
             .body(body.clone());
         let guarded = *precondition != Precondition::None;
         // Only a guarded write has to recognise itself, so only there is the hash worth its time.
-        let md5 = guarded.then(|| BASE64_STANDARD.encode(Md5::digest(&body)));
+        let md5 = guarded.then(|| {
+            let hash = body.pieces().iter().fold(Md5::new(), |hash, piece| hash.chain_update(piece));
+            BASE64_STANDARD.encode(hash.finalize())
+        });
         if let Some(md5) = &md5 {
             request = request.header("content-md5", md5);
         }
@@ -244,6 +280,31 @@ impl Client {
 /// What a repeated write meets when its first try was executed: a condition that no longer holds, or silence once more.
 pub(super) fn may_be_ours(error: &Error) -> bool {
     matches!(error, Error::Transport { .. }) || matches!(error.status(), 400 | 409 | 412 | 500..)
+}
+
+/// Hands on what is in the range.
+struct Within<F> {
+    range: Range<u64>,
+    /// Where in the blob the next byte of the answer belongs.
+    at: u64,
+    receive: F,
+}
+
+impl<F: FnMut(u64, &[u8]) + Send> Sink for Within<F> {
+    fn begin(&mut self, status: u16, _: &HeaderMap) {
+        // A server that does not know ranges sends everything.
+        self.at = if status == 206 { self.range.start } else { 0 };
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        let end = self.at + bytes.len() as u64;
+        let (from, to) = (self.range.start.clamp(self.at, end), self.range.end.clamp(self.at, end));
+        if from < to {
+            // Both are within `bytes`.
+            (self.receive)(from, &bytes[(from - self.at) as usize..(to - self.at) as usize]);
+        }
+        self.at = end;
+    }
 }
 
 fn clip(range: &Range<u64>, len: usize) -> Range<usize> {

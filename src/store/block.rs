@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
 use reqwest::Method;
 
 use crate::error::Result;
@@ -11,6 +10,7 @@ use crate::store::blob::may_be_ours;
 use crate::store::client::Client;
 use crate::store::endpoint::Place;
 use crate::store::headers;
+use crate::store::payload::Payload;
 use crate::store::request::Response;
 use crate::store::resolve::modified_since;
 use crate::store::types::*;
@@ -18,7 +18,13 @@ use crate::store::xml::Element;
 
 impl Client {
     /// Put Block.
-    pub async fn put_block(&self, blob: &BlobPath, id: &BlockId, body: Bytes, lease: Option<&LeaseId>) -> Result<()> {
+    pub async fn put_block(
+        &self,
+        blob: &BlobPath,
+        id: &BlockId,
+        body: impl Into<Payload>,
+        lease: Option<&LeaseId>,
+    ) -> Result<()> {
         let request = self
             .request("PutBlock", Method::PUT, Place::Blob(blob))
             .query("comp", "block")

@@ -3,6 +3,7 @@
 //! An operation fills a [`Request`], which stays the same through all tries; each try adds what belongs to it alone: date,
 //! request id, signature. [`Client::send`] is the ordinary way. [`Client::persist`] also tells whether an answer
 //! was lost on the way, for operations whose repetition is not the same as one execution ([`crate::store::resolve`]).
+//! [`Client::receive`] hands on the body of a good answer as it comes, into a [`Sink`], instead of gathering it.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,6 +19,7 @@ use crate::store::credential::Credential;
 use crate::store::endpoint::{Place, encode_query};
 use crate::store::headers;
 use crate::store::http::describe;
+use crate::store::payload::Payload;
 use crate::store::retry::{Failure, Tries, retry_after};
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
 use crate::store::xml::Element;
@@ -38,19 +40,46 @@ pub(super) struct Request {
     /// Decoded.
     query: Vec<(&'static str, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Payload,
     /// Bytes that the service moves before it answers.
     work: u64,
     /// The first thing that no header can carry.
     invalid: Option<Error>,
 }
 
-/// A 2xx answer with its whole body.
+/// A 2xx answer with its whole body, unless a [`Sink`] has it.
 #[derive(Debug)]
 pub(super) struct Response {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+/// Takes the body of a good answer, as it comes.
+pub(super) trait Sink: Send {
+    /// An answer of this status begins, or begins anew after one that broke off.
+    fn begin(&mut self, status: u16, headers: &HeaderMap);
+
+    fn part(&mut self, bytes: &[u8]);
+}
+
+/// Keeps it in one piece.
+#[derive(Default)]
+struct Gather(BytesMut);
+
+impl Sink for Gather {
+    fn begin(&mut self, _: u16, headers: &HeaderMap) {
+        // A length is believed for the memory it claims only as far as a block can be long.
+        self.0 = BytesMut::with_capacity(content_length(headers).unwrap_or(0).min(64 << 20));
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers::text(headers, "content-length").and_then(|length| length.parse().ok())
 }
 
 /// What all tries together came to.
@@ -91,7 +120,7 @@ impl Request {
         }
     }
 
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+    pub fn body(mut self, body: impl Into<Payload>) -> Self {
         self.body = body.into();
         self
     }
@@ -139,7 +168,7 @@ impl Client {
             path: self.endpoint().path(place),
             query: Vec::new(),
             headers: HeaderMap::new(),
-            body: Bytes::new(),
+            body: Payload::default(),
             work: 0,
             invalid: None,
         }
@@ -150,12 +179,26 @@ impl Client {
         self.persist(request).await.result
     }
 
+    /// [`Client::send`] with the body going to `sink` and not into the response.
+    pub(super) async fn receive(&self, request: &Request, sink: &mut impl Sink) -> Result<Response> {
+        self.persist_into(request, sink).await.result
+    }
+
     pub(super) async fn persist(&self, request: &Request) -> Sent {
+        let mut body = Gather::default();
+        let mut sent = self.persist_into(request, &mut body).await;
+        if let Ok(response) = &mut sent.result {
+            response.body = body.0.freeze();
+        }
+        sent
+    }
+
+    async fn persist_into(&self, request: &Request, sink: &mut impl Sink) -> Sent {
         let began = Instant::now();
         let mut tries = Tries::new(self.http().policy());
         let mut lost = false;
         loop {
-            let failure = match self.once(request).await {
+            let failure = match self.once_into(request, sink).await {
                 Ok(response) => return Sent { result: Ok(response), lost, began },
                 Err(failure) => failure,
             };
@@ -182,14 +225,20 @@ impl Client {
 
     /// One try.
     pub(super) async fn once(&self, request: &Request) -> std::result::Result<Response, Failure> {
+        let mut body = Gather::default();
+        let response = self.once_into(request, &mut body).await?;
+        Ok(Response { body: body.0.freeze(), ..response })
+    }
+
+    async fn once_into(&self, request: &Request, sink: &mut impl Sink) -> std::result::Result<Response, Failure> {
         if let Some(error) = &request.invalid {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let mut result = self.exchange(request, WhiteSpace::Folded).await;
+        let mut result = self.exchange(request, WhiteSpace::Folded, sink).await;
         let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
         if refused && matches!(self.credential(), Credential::SharedKey(_)) && white_space_matters(&request.headers) {
-            result = self.exchange(request, WhiteSpace::Kept).await;
+            result = self.exchange(request, WhiteSpace::Kept, sink).await;
         }
         let (status, request_id) = match &result {
             Ok(response) => (response.status, headers::text(&response.headers, "x-ms-request-id").unwrap_or_default()),
@@ -201,13 +250,18 @@ impl Client {
         result
     }
 
-    async fn exchange(&self, request: &Request, white_space: WhiteSpace) -> std::result::Result<Response, Failure> {
+    async fn exchange(
+        &self,
+        request: &Request,
+        white_space: WhiteSpace,
+        sink: &mut impl Sink,
+    ) -> std::result::Result<Response, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
         let read_timeout = self.http().read_timeout();
         let http = self.http().client(self.endpoint().is_loopback()).map_err(unsent)?;
         let headers = self.authorized_headers(request, white_space);
-        let sending =
-            http.request(request.method.clone(), self.request_url(request)).headers(headers).body(request.body.clone());
+        let url = self.request_url(request);
+        let sending = http.request(request.method.clone(), url).headers(headers).body(request.body.as_body());
         let mut answer = match timeout(request.patience(read_timeout), sending.send()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(e)) => {
@@ -229,28 +283,38 @@ impl Client {
         let headers = std::mem::take(answer.headers_mut());
         let promised = match request.method {
             Method::HEAD => None,
-            _ => headers::text(&headers, "content-length").and_then(|length| length.parse::<usize>().ok()),
+            _ => content_length(&headers),
         };
-        // A length is believed for the memory it claims only as far as a block can be long.
-        let mut body = BytesMut::with_capacity(promised.unwrap_or(0).min(64 << 20));
+        let succeeded = (200..300).contains(&status);
+        let mut refusal = Gather::default();
+        match succeeded {
+            true => sink.begin(status, &headers),
+            false => refusal.begin(status, &headers),
+        }
+        let mut received = 0;
         loop {
             match timeout(read_timeout, answer.chunk()).await {
-                Ok(Ok(Some(part))) => body.extend_from_slice(&part),
+                Ok(Ok(Some(part))) => {
+                    received += part.len();
+                    match succeeded {
+                        true => sink.part(&part),
+                        false => refusal.part(&part),
+                    }
+                }
                 Ok(Ok(None)) => break,
                 Ok(Err(e)) => return Err(Failure::Lost { timed_out: e.is_timeout(), detail: describe(e) }),
                 Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
             }
         }
-        if promised.is_some_and(|promised| promised != body.len()) {
-            let detail = format!("the answer has {} of {} bytes", body.len(), promised.unwrap_or(0));
+        if promised.is_some_and(|promised| promised != received) {
+            let detail = format!("the answer has {received} of {} bytes", promised.unwrap_or(0));
             return Err(Failure::Lost { detail, timed_out: false });
         }
-        let body = body.freeze();
-        if (200..300).contains(&status) {
-            return Ok(Response { status, headers, body });
+        if succeeded {
+            return Ok(Response { status, headers, body: Bytes::new() });
         }
         let retry_after = retry_after(&headers, SystemTime::now());
-        let error = service_error(request.operation, &request.target, status, &headers, &body);
+        let error = service_error(request.operation, &request.target, status, &headers, &refusal.0);
         Err(Failure::Refused { error: Box::new(error), retry_after })
     }
 

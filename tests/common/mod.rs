@@ -36,6 +36,7 @@ pub struct Setup {
     pub copy_wait: bool,
     pub permissions: Permissions,
     pub delete_snapshots: bool,
+    pub memory_limit: u64,
     /// What the root of the mount is; a directory for each account unless said otherwise.
     pub root: Place,
     pub http: store::Options,
@@ -50,6 +51,7 @@ impl Default for Setup {
             copy_wait: true,
             permissions: Permissions::Keep,
             delete_snapshots: false,
+            memory_limit: 512 << 20,
             root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
@@ -70,6 +72,7 @@ impl Setup {
             defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
             copy_wait: self.copy_wait,
             delete_snapshots: self.delete_snapshots,
+            memory_limit: self.memory_limit,
         }
     }
 }
@@ -237,6 +240,14 @@ pub fn start_in(dir: &Path, command: &str) -> Running {
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that a signal reaches what the shell started and nothing else.
     std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+    // Tests that were started in the background of a script ignore Ctrl-C, and what they start would, too.
+    let heed_interrupts = || {
+        // SAFETY: signal(2) may be called between fork and exec.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: as above; nothing else is done there.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut shell, heed_interrupts) };
     Running { child: Some(shell.spawn().unwrap()), command: command.to_owned() }
 }
 

@@ -1,0 +1,111 @@
+//! What an upload sends: pieces of memory, one after the other.
+//!
+//! Content is written in pieces and stays where it is until the socket takes it: joining a block's pieces first would copy every byte
+//! once more. A payload can be sent any number of times, as retries need.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Frame, SizeHint};
+
+#[derive(Debug, Clone, Default)]
+pub struct Payload {
+    pieces: Arc<[Bytes]>,
+    len: usize,
+}
+
+impl Payload {
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// For one try.
+    pub(super) fn as_body(&self) -> reqwest::Body {
+        match &*self.pieces {
+            [] => reqwest::Body::default(),
+            [piece] => piece.clone().into(),
+            pieces => reqwest::Body::wrap(Pieces { left: pieces.iter().cloned().collect(), len: self.len as u64 }),
+        }
+    }
+}
+
+impl FromIterator<Bytes> for Payload {
+    fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
+        let pieces: Arc<[Bytes]> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        Self { len: pieces.iter().map(Bytes::len).sum(), pieces }
+    }
+}
+
+macro_rules! from_one_piece {
+    ($($piece:ty),*) => {$(
+        impl From<$piece> for Payload {
+            fn from(piece: $piece) -> Self {
+                Self::from_iter([Bytes::from(piece)])
+            }
+        }
+    )*};
+}
+from_one_piece!(Bytes, BytesMut, Vec<u8>, String, &'static str);
+
+/// The pieces that are not sent yet.
+struct Pieces {
+    left: VecDeque<Bytes>,
+    /// Bytes in them.
+    len: u64,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.left.pop_front();
+        self.len -= next.as_ref().map_or(0, |piece| piece.len() as u64);
+        Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Exact, so that the request has a Content-Length.
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_its_pieces_in_order_and_knows_its_length() {
+        let payload: Payload = ["ab", "", "cde"].map(Bytes::from).into_iter().collect();
+        assert_eq!((payload.len(), payload.pieces()), (5, ["ab", "cde"].map(Bytes::from).as_slice()));
+        assert!(Payload::from("").is_empty() && Payload::from("").pieces().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_length_that_is_left_is_exact_all_the_way() {
+        let mut body = Pieces { left: ["ab", "cde"].map(Bytes::from).into(), len: 5 };
+        let mut left = vec![body.size_hint().exact()];
+        while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
+            assert!(frame.unwrap().is_data());
+            left.push(body.size_hint().exact());
+        }
+        assert_eq!(left, [Some(5), Some(3), Some(0)]);
+    }
+}
