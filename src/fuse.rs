@@ -12,12 +12,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
     INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
     ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
     ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tracing::{debug, warn};
 
@@ -131,6 +133,26 @@ impl Adapter {
         self.run_with(call, reply, work, answer, Fs::errno);
     }
 
+    /// [`Adapter::run`] for what is mostly done without waiting: it is begun on the dispatch thread, and goes to the runtime only if it
+    /// has to wait, which saves the way there and back.
+    fn run_at_once<R, T, W>(
+        &self,
+        call: Call,
+        reply: R,
+        work: impl FnOnce(Arc<Fs>) -> W,
+        answer: impl FnOnce(&Fs, R, T) + Send + 'static,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        let _inside = self.runtime.enter();
+        let mut job = Box::pin(job(self.fs.clone(), call, reply, work(self.fs.clone()), answer, Fs::errno));
+        if job.as_mut().now_or_never().is_none() {
+            self.runtime.spawn(job);
+        }
+    }
+
     fn run_with<R, T, W>(
         &self,
         call: Call,
@@ -143,18 +165,7 @@ impl Adapter {
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
     {
-        let fs = self.fs.clone();
-        let work = work(fs.clone());
-        self.runtime.spawn(async move {
-            match work.await {
-                Ok(value) => answer(&fs, reply, value),
-                Err(error) => {
-                    let errno = errno(&fs, &error);
-                    call.failed(errno, &error);
-                    reply.refuse(Errno::from_i32(errno));
-                }
-            }
-        });
+        self.runtime.spawn(job(self.fs.clone(), call, reply, work(self.fs.clone()), answer, errno));
     }
 
     fn answer_attr(fs: &Fs, reply: ReplyAttr, attr: Attr) {
@@ -163,6 +174,25 @@ impl Adapter {
 
     fn answer_entry(fs: &Fs, reply: ReplyEntry, attr: Attr) {
         reply.entry(&fs.ttl(attr.ino), &file_attr(&attr), Generation(0));
+    }
+}
+
+/// The work of a request and its answer.
+async fn job<R: Refuse, T>(
+    fs: Arc<Fs>,
+    call: Call,
+    reply: R,
+    work: impl Future<Output = Result<T>>,
+    answer: impl FnOnce(&Fs, R, T),
+    errno: impl FnOnce(&Fs, &Error) -> i32,
+) {
+    match work.await {
+        Ok(value) => answer(&fs, reply, value),
+        Err(error) => {
+            let errno = errno(&fs, &error);
+            call.failed(errno, &error);
+            reply.refuse(Errno::from_i32(errno));
+        }
     }
 }
 
@@ -240,7 +270,7 @@ impl Filesystem for Adapter {
         }
         let call = Call::new("lookup", request, parent).on(name);
         let name = text(name);
-        self.run(call, reply, async move |fs| fs.lookup(Ino(parent.0), &name?).await, Self::answer_entry);
+        self.run_at_once(call, reply, async move |fs| fs.lookup(Ino(parent.0), &name?).await, Self::answer_entry);
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, count: u64) {
@@ -252,7 +282,7 @@ impl Filesystem for Adapter {
             return reply.attr(&first_copy::TTL, &first_copy::attr());
         }
         let call = Call::new("getattr", request, ino);
-        self.run(call, reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
+        self.run_at_once(call, reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
     }
 
     fn setattr(
@@ -424,7 +454,7 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let call = Call::new("read", request, ino);
-        self.run(
+        self.run_at_once(
             call,
             reply,
             async move |fs| fs.read(Fh(fh.0), offset, size).await,
@@ -445,10 +475,10 @@ impl Filesystem for Adapter {
         reply: ReplyWrite,
     ) {
         let (call, caller) = (Call::new("write", request, ino), caller(request));
-        let data = data.to_vec();
+        let data = Bytes::copy_from_slice(data);
         let len = data.len() as u32;
         let mapped = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
-        self.run(
+        self.run_at_once(
             call,
             reply,
             async move |fs| fs.write(Fh(fh.0), offset, &data, mapped, caller).await,

@@ -21,14 +21,13 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange, FileKind, SetTime};
 use crate::fs::handle::{Content, OpenFile, State};
+use crate::fs::memory::Held;
 use crate::fs::plan;
 use crate::fs::read::Version;
 use crate::fs::rope::{Cut, Rope, Segment};
 use crate::fs::stage::{BlockIds, Unsent};
 use crate::fs::tree::{Blob, Heard};
-use crate::store::{
-    BlobProperties, BlobSettings, Block, BlockId, ContentHeaders, ETag, Metadata, Precondition, Written,
-};
+use crate::store::{BlobProperties, BlobSettings, Block, ContentHeaders, ETag, Metadata, Precondition, Written};
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
 pub const BLOCK: u64 = 8 * 1024 * 1024;
@@ -55,9 +54,11 @@ pub struct Draft {
     pub touched: bool,
     /// Time of the last change.
     pub written: SystemTime,
-    pub(super) uploads: Vec<JoinHandle<std::result::Result<(), Unsent>>>,
+    /// Room in the budget for what is in Buffers.
+    pub(super) room: Option<Held>,
+    pub(super) uploads: Vec<JoinHandle<std::result::Result<(), (Unsent, Error)>>>,
     /// Staged blocks that could not be sent. They are sent again before anything else is.
-    pub(super) unsent: Vec<(BlockId, Bytes)>,
+    pub(super) unsent: Vec<Unsent>,
     /// Committed blocks of the version that the draft stands on, once they had to be asked for.
     pub(super) base_blocks: Option<Vec<Block>>,
     pub(super) ids: Option<BlockIds>,
@@ -71,6 +72,7 @@ impl Draft {
             dirty: false,
             touched: false,
             written: SystemTime::now(),
+            room: None,
             uploads: Vec::new(),
             unsent: Vec::new(),
             base_blocks: None,
@@ -88,7 +90,7 @@ impl Draft {
         self.rope.is_empty() && !self.touched
     }
 
-    pub fn write(&mut self, offset: u64, data: &[u8]) -> std::result::Result<(), Cut> {
+    pub fn write(&mut self, offset: u64, data: &Bytes) -> std::result::Result<(), Cut> {
         self.rope.write(offset, data)?;
         self.changed();
         Ok(())
@@ -98,6 +100,21 @@ impl Draft {
         self.rope.splice(offset, segment)?;
         self.changed();
         Ok(())
+    }
+
+    /// Takes the room for what is to be written.
+    pub(super) fn take_room(&mut self, room: Held) {
+        match &mut self.room {
+            Some(held) => held.merge(room),
+            held => *held = Some(room),
+        }
+    }
+
+    /// Gives back the room for what is not in Buffers any more.
+    pub(super) fn give_back_room(&mut self) {
+        if let Some(room) = &mut self.room {
+            room.shrink(self.rope.buffered());
+        }
     }
 
     fn changed(&mut self) {
@@ -138,8 +155,8 @@ impl Draft {
             }
             match upload.await {
                 Ok(Ok(())) => {}
-                Ok(Err(Unsent { block, error })) => {
-                    self.unsent.push(block);
+                Ok(Err((unsent, error))) => {
+                    self.unsent.push(unsent);
                     failed.get_or_insert(error);
                 }
                 // Its block is missing for good, and Put Block List will be refused.
@@ -173,11 +190,14 @@ impl Fs {
             return Err(Error::fs(libc::EFBIG, "larger than a blob, or a gap of more than 2 TiB"));
         }
         if let Ok(done) = change(draft) {
+            draft.give_back_room();
             file.show(state);
             return Ok(done);
         }
         self.commit(file, state).await?;
-        let done = change(draft_of(state)?);
+        let draft = draft_of(state)?;
+        let done = change(draft);
+        draft.give_back_room();
         file.show(state);
         // What is committed can be cut; only a file that is deleted was not.
         done.map_err(|Cut| Error::fs(libc::EIO, "a deleted file's content cannot be read back from the service"))
@@ -239,6 +259,7 @@ impl Fs {
             _ => error,
         })?;
         (draft.dirty, draft.touched) = (false, false);
+        draft.give_back_room();
         state.change = AttrChange::default();
         let mut properties = attr::just_written(size, settings, written);
         if let Some(base) = &base {
@@ -395,13 +416,14 @@ pub(super) fn draft_of(state: &mut State) -> Result<&mut Draft> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::BlockId;
 
     #[test]
     fn blocks_grow_with_the_file() {
         let mut draft = Draft::new(Rope::default());
         assert_eq!(draft.block_size(), BLOCK);
         for i in 0..BLOCKS_PER_SIZE {
-            draft.rope.write(i as u64, b"x").unwrap();
+            draft.rope.write(i as u64, &Bytes::from_static(b"x")).unwrap();
             draft.rope.stage(i as u64, BlockId::new(&i.to_string()), BLOCK);
         }
         assert_eq!(draft.block_size(), 2 * BLOCK);
@@ -411,7 +433,7 @@ mod tests {
     fn only_an_untouched_empty_draft_is_blank() {
         let mut draft = Draft::empty();
         assert!(draft.is_blank() && draft.dirty);
-        draft.write(0, b"x").unwrap();
+        draft.write(0, &Bytes::from_static(b"x")).unwrap();
         draft.truncate(0).unwrap();
         assert!(!draft.is_blank());
     }
@@ -420,7 +442,7 @@ mod tests {
     fn a_draft_in_many_places_is_scattered() {
         let mut draft = Draft::new(Rope::of_base(1 << 40));
         for i in 0..MOST_SEGMENTS as u64 / 2 + 1 {
-            draft.write(i << 20, b"x").unwrap();
+            draft.write(i << 20, &Bytes::from_static(b"x")).unwrap();
         }
         assert!(draft.is_scattered());
     }

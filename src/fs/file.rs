@@ -230,7 +230,7 @@ impl Fs {
     }
 
     /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
-    pub async fn write(&self, fh: Fh, offset: u64, data: &[u8], mapped: bool, caller: Caller) -> Result<()> {
+    pub async fn write(&self, fh: Fh, offset: u64, data: &Bytes, mapped: bool, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
@@ -240,6 +240,8 @@ impl Fs {
             handle.version(&state)?;
         }
         self.make_room(file, &mut state).await?;
+        let room = self.room_to_write(file, &mut state, data.len() as u64).await?;
+        draft_of(&mut state)?.take_room(room);
         let offset = if append { draft_of(&mut state)?.rope.len() } else { offset };
         let end = offset.saturating_add(data.len() as u64);
         self.edit(file, &mut state, end, |draft| draft.write(offset, data)).await?;

@@ -245,6 +245,7 @@ fn merged(plan: Vec<Placed>, wanted: usize, longest: u64, together: Next) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     const LIMITS: Limits = Limits { block: 8 * MIB, remote: 4000 * MIB, blocks: 50_000 };
@@ -262,7 +263,7 @@ mod tests {
     fn a_write_in_the_middle_of_a_block_keeps_all_others() {
         let size = 128 * MIB;
         let mut rope = Rope::of_base(800 * size);
-        rope.write(400 * size + MIB, &[1; 1000]).unwrap();
+        rope.write(400 * size + MIB, &Bytes::from_static(&[1; 1000])).unwrap();
         let plan = blocks(&rope, &committed(800, size), &LIMITS).unwrap();
         let at = 400 * size + MIB;
         let mut expected: Vec<Block> = (0..400).map(|i| keep(i, size)).collect();
@@ -282,8 +283,8 @@ mod tests {
     #[test]
     fn neighbours_in_memory_are_sent_together_and_long_zeros_once() {
         let mut rope = Rope::default();
-        rope.write(100, b"x").unwrap();
-        rope.write(10 * GIB, b"y").unwrap();
+        rope.write(100, &Bytes::from_static(b"x")).unwrap();
+        rope.write(10 * GIB, &Bytes::from_static(b"y")).unwrap();
         let size = 2 * MIB;
         let plan = blocks(&rope, &[], &LIMITS).unwrap();
         let zeros = (10 * GIB - 101) / size;
@@ -304,7 +305,7 @@ mod tests {
     fn a_short_gap_between_two_writes_is_read() {
         let mut rope = Rope::of_base(GIB);
         for at in [MIB, MIB + 4096, MIB + 20 * 4096] {
-            rope.write(at, b"x").unwrap();
+            rope.write(at, &Bytes::from_static(b"x")).unwrap();
         }
         let plan = blocks(&rope, &[], &LIMITS).unwrap();
         let last = MIB + 20 * 4096;
@@ -324,7 +325,7 @@ mod tests {
     fn appending_to_a_blob_of_50_000_blocks_merges_some_and_not_all() {
         let size = 4 * MIB;
         let mut rope = Rope::of_base(50_000 * size);
-        rope.write(50_000 * size, b"x").unwrap();
+        rope.write(50_000 * size, &Bytes::from_static(b"x")).unwrap();
         let plan = blocks(&rope, &committed(50_000, size), &LIMITS).unwrap();
         assert!(plan.len() <= 50_000, "{}", plan.len());
         let made = plan.iter().filter(|block| matches!(block, Block::Base(_))).count();
@@ -345,7 +346,7 @@ mod tests {
             let base: u64 = sizes.iter().sum();
             let mut rope = Rope::of_base(base);
             for (at, len) in writes {
-                rope.write(at, &vec![1; len]).unwrap();
+                rope.write(at, &vec![1; len].into()).unwrap();
             }
             rope.truncate(cut).unwrap();
             let limits = Limits { block: 64, remote: 100, blocks: limit };

@@ -10,8 +10,6 @@
 
 use std::ops::Range;
 
-use bytes::BytesMut;
-
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
@@ -86,7 +84,7 @@ impl Fs {
             let segment = match piece {
                 Piece::Base(range) => Segment::Base(range),
                 Piece::Zero(len) => Segment::Zero(len),
-                Piece::Bytes(bytes) => Segment::Buffer(BytesMut::from(bytes)),
+                Piece::Bytes(bytes) => Segment::Buffer(bytes.into()),
                 Piece::Staged => return Err(Error::fs(libc::EIO, "a deleted file's content cannot be copied")),
             };
             let end = at.saturating_add(segment.len());

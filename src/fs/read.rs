@@ -30,8 +30,8 @@ const CHUNK: u64 = 1024 * 1024;
 /// Bytes of a part: large enough that the per-request latency disappears in its transfer time, small enough that a reader of the
 /// beginning of a file does not fetch much that it never looks at.
 pub const PART: u64 = 4 * 1024 * 1024;
-/// Most that is fetched ahead of one reader, bytes: what 10 Gbit/s bring in 50 ms.
-const LARGEST_WINDOW: u64 = 64 * 1024 * 1024;
+/// Most that is fetched ahead of one reader, bytes: what 10 Gbit/s bring in 25 ms. It is also what a reader may leave unread.
+const LARGEST_WINDOW: u64 = 32 * 1024 * 1024;
 /// The kernel sends the requests of its own read-ahead in parallel and they arrive in any order. So the next one of a sequential
 /// reader is off by some times its length, up to twice the read-ahead of a mount ([`crate::mount`]).
 const JITTER: Range<u64> = 64 * 1024..8 * 1024 * 1024;

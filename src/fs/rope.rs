@@ -22,7 +22,11 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::store::BlockId;
+pub use buffer::Buffer;
+
+use crate::store::{BlockId, Payload};
+
+mod buffer;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
@@ -33,7 +37,7 @@ pub enum Segment {
         id: BlockId,
         len: u64,
     },
-    Buffer(BytesMut),
+    Buffer(Buffer),
     /// So many zeros.
     Zero(u64),
 }
@@ -43,7 +47,7 @@ impl Segment {
         match self {
             Self::Base(range) => range.end - range.start,
             Self::Staged { len, .. } | Self::Zero(len) => *len,
-            Self::Buffer(bytes) => bytes.len() as u64,
+            Self::Buffer(buffer) => buffer.len() as u64,
         }
     }
 }
@@ -113,7 +117,7 @@ impl Rope {
     }
 
     /// Puts `data` at `offset`; a gap before it becomes zeros.
-    pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Cut> {
+    pub fn write(&mut self, offset: u64, data: &Bytes) -> Result<(), Cut> {
         if data.is_empty() {
             return Ok(());
         }
@@ -125,13 +129,11 @@ impl Rope {
                 if end > behind {
                     self.clear(behind..end);
                 }
-                if let Some(Segment::Buffer(bytes)) = self.segments.get_mut(&start) {
+                if let Some(Segment::Buffer(buffer)) = self.segments.get_mut(&start) {
+                    let before = buffer.len();
                     // A Buffer fits in memory, so offsets in it fit in usize.
-                    let at = (offset - start) as usize;
-                    let over = data.len().min(bytes.len() - at);
-                    bytes[at..at + over].copy_from_slice(&data[..over]);
-                    bytes.extend_from_slice(&data[over..]);
-                    self.buffered += (data.len() - over) as u64;
+                    buffer.write((offset - start) as usize, data);
+                    self.buffered += (buffer.len() - before) as u64;
                 }
                 self.last = start;
             }
@@ -139,7 +141,7 @@ impl Rope {
                 self.check(offset)?;
                 self.extend(offset);
                 self.clear(offset..end);
-                self.put(offset, Segment::Buffer(data.into()));
+                self.put(offset, Segment::Buffer(data.clone().into()));
                 self.last = offset;
             }
         }
@@ -174,36 +176,36 @@ impl Rope {
     }
 
     /// Makes the first `len` bytes of the Buffer at `start` the block `id`: these bytes.
-    pub fn stage(&mut self, start: u64, id: BlockId, len: u64) -> Bytes {
-        let Some(Segment::Buffer(mut rest)) = self.take(start) else { return Bytes::new() };
+    pub fn stage(&mut self, start: u64, id: BlockId, len: u64) -> Payload {
+        let Some(Segment::Buffer(mut block)) = self.take(start) else { return Payload::default() };
         // What is buffered fits in memory and so in usize.
-        let block = rest.split_to(rest.len().min(len as usize)).freeze();
+        let rest = block.split_off(block.len().min(len as usize));
         let len = block.len() as u64;
         self.put(start, Segment::Staged { id, len });
         self.put(start + len, Segment::Buffer(rest));
         self.last = start + len;
-        block
+        block.into_pieces().collect()
     }
 
     /// The Buffer that was written to last, if it holds more than `len` bytes.
     pub fn full(&self, len: u64) -> Option<u64> {
         match self.segments.get(&self.last) {
-            Some(Segment::Buffer(bytes)) if bytes.len() as u64 > len => Some(self.last),
+            Some(Segment::Buffer(buffer)) if buffer.len() as u64 > len => Some(self.last),
             _ => None,
         }
     }
 
     /// All of the content, if no byte of it is in the service only.
-    pub fn bytes(&self) -> Option<Bytes> {
-        let mut all = BytesMut::new();
+    pub fn bytes(&self) -> Option<Payload> {
+        let mut all = Vec::new();
         for segment in self.segments.values() {
             match segment {
-                Segment::Buffer(bytes) => all.extend_from_slice(bytes),
-                Segment::Zero(len) => all.resize(all.len() + usize::try_from(*len).ok()?, 0),
+                Segment::Buffer(buffer) => all.extend(buffer.slice(0..buffer.len())),
+                Segment::Zero(len) => all.push(BytesMut::zeroed(usize::try_from(*len).ok()?).freeze()),
                 Segment::Base(_) | Segment::Staged { .. } => return None,
             }
         }
-        Some(all.freeze())
+        Some(all.into_iter().collect())
     }
 
     /// Where the bytes of `range` are, clipped at the end.
@@ -219,7 +221,10 @@ impl Rope {
             pieces.push(match segment {
                 Segment::Base(base) => Piece::Base(base.start + from..base.start + to),
                 Segment::Staged { .. } => Piece::Staged,
-                Segment::Buffer(bytes) => Piece::Bytes(Bytes::copy_from_slice(&bytes[from as usize..to as usize])),
+                Segment::Buffer(buffer) => {
+                    pieces.extend(buffer.slice(from as usize..to as usize).map(Piece::Bytes));
+                    continue;
+                }
                 Segment::Zero(_) => Piece::Zero(to - from),
             });
         }
@@ -282,9 +287,9 @@ impl Rope {
                 (Segment::Base(range.start..middle), Segment::Base(middle..range.end))
             }
             Segment::Zero(len) => (Segment::Zero(before), Segment::Zero(len - before)),
-            Segment::Buffer(mut bytes) => {
-                let right = bytes.split_off(before as usize);
-                (Segment::Buffer(bytes), Segment::Buffer(right))
+            Segment::Buffer(mut buffer) => {
+                let right = buffer.split_off(before as usize);
+                (Segment::Buffer(buffer), Segment::Buffer(right))
             }
             // Checked before; and if not, better too much than a block that is not what the list says.
             staged @ Segment::Staged { .. } => (staged, Segment::Zero(0)),
@@ -316,16 +321,17 @@ impl Rope {
         if !short {
             return;
         }
-        if let (Some(Segment::Buffer(mut bytes)), Some(Segment::Buffer(next))) = (self.take(start), self.take(behind)) {
-            bytes.extend_from_slice(&next);
-            self.put(start, Segment::Buffer(bytes));
+        if let (Some(Segment::Buffer(mut buffer)), Some(Segment::Buffer(next))) = (self.take(start), self.take(behind))
+        {
+            buffer.join(next);
+            self.put(start, Segment::Buffer(buffer));
         }
     }
 
     fn put(&mut self, start: u64, segment: Segment) {
         match &segment {
             segment if segment.len() == 0 => return,
-            Segment::Buffer(bytes) => self.buffered += bytes.len() as u64,
+            Segment::Buffer(buffer) => self.buffered += buffer.len() as u64,
             Segment::Staged { .. } => self.staged += 1,
             Segment::Base(_) | Segment::Zero(_) => {}
         }
@@ -335,7 +341,7 @@ impl Rope {
     fn take(&mut self, start: u64) -> Option<Segment> {
         let segment = self.segments.remove(&start)?;
         match &segment {
-            Segment::Buffer(bytes) => self.buffered -= bytes.len() as u64,
+            Segment::Buffer(buffer) => self.buffered -= buffer.len() as u64,
             Segment::Staged { .. } => self.staged -= 1,
             Segment::Base(_) | Segment::Zero(_) => {}
         }

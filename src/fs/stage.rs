@@ -1,7 +1,8 @@
 //! Blocks on their way to the service: those that fill up while a file is written, and those that a commit still needs.
 //!
 //! A Buffer that has grown past the block size is sent in the background while the writer goes on, at most [`UPLOADS`] at once over
-//! all files, which is also what bounds their memory. A block that could not be sent is kept and sent again before anything else
+//! all files. When the memory for what is unsent is short, whoever writes sends what he has, however little, and then what others have
+//! who are not at work. A block that could not be sent is kept and sent again before anything else
 //! is, so that a failure costs an error and no data.
 //!
 //! Blocks that the service makes by Put Block From URL cost no payload. A server that does not know the operation says 501;
@@ -18,18 +19,21 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::commit::{BLOCK, Draft};
 use crate::fs::handle::{Content, OpenFile, State};
+use crate::fs::memory::Held;
 use crate::fs::plan;
 use crate::fs::read::Version;
 use crate::fs::rope::{Piece, Rope};
 use crate::fs::tree::Blob;
-use crate::store::{Block, BlockId, BlockRef, ETag, Revision};
+use crate::store::{Block, BlockId, BlockRef, ETag, Payload, Revision};
 
+/// Bytes that are worth a block of their own when memory is short.
+const WORTH_A_BLOCK: u64 = 256 * 1024;
 /// Blocks on their way to the service at once, over all files.
 pub const UPLOADS: usize = 16;
 /// A SAS for the service to read a range of a blob into another, or into its own next version: only as long as the request may take.
@@ -37,10 +41,12 @@ const RANGE_READ: Duration = Duration::from_secs(3600);
 /// Length of a block id before Base64 in a blob that has none yet: a UUID and a counter.
 const ID_LEN: usize = 24;
 
-/// A block that did not reach the service, and why.
+/// A block that did not reach the service.
 pub struct Unsent {
-    pub block: (BlockId, Bytes),
-    pub error: Error,
+    pub id: BlockId,
+    pub bytes: Payload,
+    /// In the memory, as long as the bytes are.
+    pub _room: Option<Held>,
 }
 
 /// Makes ids that fit beside the blob's own: all of a blob's have one length (§1.3).
@@ -122,8 +128,42 @@ impl Fs {
         Ok(())
     }
 
+    /// Room in the budget for so many bytes that are to be written into a file.
+    pub(super) async fn room_to_write(&self, file: &OpenFile, state: &mut State, len: u64) -> Result<Held> {
+        if let Some(room) = self.memory.try_unsent(len) {
+            return Ok(room);
+        }
+        self.send_buffers(file, state).await?;
+        for other in self.handles.open_files() {
+            if let Some(room) = self.memory.try_unsent(len) {
+                return Ok(room);
+            }
+            // Whoever holds the lock is at work on the file, and sends what it has when he needs room.
+            if let Ok(mut state) = other.state.try_lock()
+                && let Err(error) = self.send_buffers(&other, &mut state).await
+            {
+                debug!(%error, "another file's bytes could not be sent to make room");
+            }
+        }
+        Ok(self.memory.unsent(len).await)
+    }
+
+    /// Sends what is in Buffers, so that it leaves the memory: the one that is written to as a block, many short ones with a commit.
+    async fn send_buffers(&self, file: &OpenFile, state: &mut State) -> Result<()> {
+        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
+        // What has no name has nowhere to go.
+        let Ok(blob) = self.tree.blob(file.ino) else { return Ok(()) };
+        if let Some(start) = draft.rope.full(WORTH_A_BLOCK) {
+            self.stage(&blob, draft, state.version.as_deref(), start).await?;
+        }
+        if draft.dirty && draft.rope.buffered() > WORTH_A_BLOCK {
+            self.commit(file, state).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
-        while let Some((id, bytes)) = draft.unsent.last() {
+        while let Some(Unsent { id, bytes, .. }) = draft.unsent.last() {
             self.client(blob.account).put_block(&blob.path, id, bytes.clone(), None).await?;
             draft.unsent.pop();
         }
@@ -137,12 +177,13 @@ impl Fs {
         let slot = self.upload_slot().await?;
         let len = draft.block_size();
         let bytes = draft.rope.stage(start, id.clone(), len);
+        let room = draft.room.as_mut().map(|room| room.split(bytes.len() as u64));
         let client = self.client(blob.account).clone();
         let path = blob.path.clone();
         draft.uploads.push(tokio::spawn(async move {
             let done = client.put_block(&path, &id, bytes.clone(), None).await;
             drop(slot);
-            done.map_err(|error| Unsent { block: (id, bytes), error })
+            done.map_err(|error| (Unsent { id, bytes, _room: room }, error))
         }));
         Ok(())
     }
@@ -225,21 +266,20 @@ impl Fs {
     }
 
     /// The bytes of a range of the rope, with what of the committed blob lies between them.
-    async fn bytes_of(&self, blob: &Blob, rope: &Rope, base: Option<&Version>, range: Range<u64>) -> Result<Bytes> {
-        let mut joined = BytesMut::new();
+    async fn bytes_of(&self, blob: &Blob, rope: &Rope, base: Option<&Version>, range: Range<u64>) -> Result<Payload> {
+        let mut pieces = Vec::new();
         for piece in rope.read(range) {
             match (piece, base) {
-                (Piece::Bytes(bytes), _) => joined.extend_from_slice(&bytes),
-                (Piece::Zero(len), _) => joined.resize(joined.len() + len as usize, 0),
+                (Piece::Bytes(bytes), _) => pieces.push(bytes),
+                (Piece::Zero(len), _) => pieces.push(BytesMut::zeroed(len as usize).freeze()),
                 (Piece::Base(range), Some(base)) => {
                     let etag = Some(&base.properties.etag);
-                    let bytes = self.client(blob.account).get_blob(&blob.path, None, Some(range), etag).await?.bytes;
-                    joined.extend_from_slice(&bytes);
+                    pieces.push(self.client(blob.account).get_blob(&blob.path, None, Some(range), etag).await?.bytes);
                 }
                 (Piece::Base(_) | Piece::Staged, _) => return Err(Error::fs(libc::EIO, "a block cannot be read")),
             }
         }
-        Ok(joined.freeze())
+        Ok(pieces.into_iter().collect())
     }
 
     /// Blocks that hold `range` of the committed blob itself.
@@ -260,6 +300,7 @@ impl Fs {
                 Some(size) => size,
                 None => {
                     let slot = self.upload_slot().await?;
+                    let _room = self.memory.arriving(BLOCK).await;
                     let bytes = self.read_source(&source).await?;
                     let size = bytes.len() as u64;
                     self.client(blob.account).put_block(&blob.path, &id, bytes, None).await?;

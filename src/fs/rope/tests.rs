@@ -52,7 +52,7 @@ impl World {
             match segment {
                 Segment::Base(range) => content.extend(&self.base[range.start as usize..range.end as usize]),
                 Segment::Staged { id, .. } => content.extend(&self.staged[id.as_str()]),
-                Segment::Buffer(bytes) => content.extend(&bytes[..]),
+                Segment::Buffer(buffer) => content.extend(buffer.slice(0..buffer.len()).flatten()),
                 Segment::Zero(len) => content.resize(content.len() + *len as usize, 0),
             }
         }
@@ -86,7 +86,7 @@ impl World {
         match op {
             Op::Append(data) => self.apply(Op::Write(self.model.len() as u64, data)),
             Op::Write(at, data) => {
-                self.change(|rope| rope.write(at, &data));
+                self.change(|rope| rope.write(at, &data.clone().into()));
                 self.put(at, &data);
             }
             Op::Truncate(len) => {
@@ -122,7 +122,7 @@ impl World {
                 if let Some(start) = self.rope.full(0) {
                     let id = self.id();
                     let bytes = self.rope.stage(start, id.clone(), 16);
-                    self.staged.insert(id.as_str().to_owned(), bytes.to_vec());
+                    self.staged.insert(id.as_str().to_owned(), bytes.pieces().concat());
                 }
             }
             Op::Commit => self.commit(),
@@ -145,7 +145,7 @@ proptest! {
             let staged = rope.segments().filter(|(_, s)| matches!(s, Segment::Staged { .. }));
             prop_assert_eq!(rope.staged_blocks(), staged.count());
             if let Some(bytes) = rope.bytes() {
-                prop_assert_eq!(&bytes, model);
+                prop_assert_eq!(&bytes.pieces().concat(), model);
             }
             if let Some(hole) = rope.seek(from, true) {
                 prop_assert_eq!(model[hole as usize], 0);
@@ -171,7 +171,7 @@ proptest! {
 fn writes_that_follow_each_other_are_one_buffer() {
     let mut rope = Rope::of_base(10);
     for at in [10, 13, 16, 11] {
-        rope.write(at, b"abc").unwrap();
+        rope.write(at, &Bytes::from_static(b"abc")).unwrap();
     }
     assert_eq!(rope.count(), 2);
     assert_eq!(rope.read(9..30), [Piece::Base(9..10), Piece::Bytes(Bytes::from_static(b"aabcbcabc"))]);
@@ -180,15 +180,15 @@ fn writes_that_follow_each_other_are_one_buffer() {
 #[test]
 fn a_buffer_is_staged_from_its_front_and_not_cut_afterwards() {
     let mut rope = Rope::default();
-    rope.write(0, &[7; 25]).unwrap();
+    rope.write(0, &Bytes::from_static(&[7; 25])).unwrap();
     assert_eq!(rope.full(25), None);
     assert_eq!(rope.stage(rope.full(10).unwrap(), BlockId::new("a"), 10).len(), 10);
     assert_eq!(rope.stage(rope.full(10).unwrap(), BlockId::new("b"), 10).len(), 10);
     assert_eq!((rope.buffered(), rope.len(), rope.staged_blocks()), (5, 25, 2));
     assert_eq!(rope.read(0..25), [Piece::Staged, Piece::Staged, Piece::Bytes(Bytes::from_static(&[7; 5]))]);
-    assert_eq!((rope.write(5, b"x"), rope.truncate(15)), (Err(Cut), Err(Cut)));
+    assert_eq!((rope.write(5, &Bytes::from_static(b"x")), rope.truncate(15)), (Err(Cut), Err(Cut)));
     // As a whole it can go.
-    rope.write(0, &[8; 20]).unwrap();
+    rope.write(0, &Bytes::from_static(&[8; 20])).unwrap();
     assert_eq!((rope.staged_blocks(), rope.buffered()), (0, 25));
 }
 
@@ -196,7 +196,7 @@ fn a_buffer_is_staged_from_its_front_and_not_cut_afterwards() {
 fn holes_are_where_zeros_are() {
     let mut rope = Rope::of_base(10);
     rope.truncate(20).unwrap();
-    rope.write(30, b"x").unwrap();
+    rope.write(30, &Bytes::from_static(b"x")).unwrap();
     assert_eq!([0, 10, 15, 30].map(|at| rope.seek(at, true)), [Some(10), Some(10), Some(15), None]);
     assert_eq!([0, 10, 29, 30, 31].map(|at| rope.seek(at, false)), [Some(0), Some(30), Some(30), Some(30), None]);
 }
