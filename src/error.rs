@@ -141,8 +141,8 @@ impl Error {
     }
 
     /// The errno for `copy_file_range`, where some numbers would make the kernel or cp move the data through this machine
-    /// although the copy was refused (or may even have happened). Two refusals are meant as that invitation: what this
-    /// filesystem does not do by itself, and a destination of another blob type (C7).
+    /// although the copy was refused (or may even have happened). Two refusals keep that number: what this filesystem does not do by
+    /// itself, and a destination of another blob type (C7), where the filesystem sees to it that nothing is moved.
     pub fn errno_of_copy(&self) -> i32 {
         match (self.errno(), self) {
             (libc::EOPNOTSUPP, Self::Fs { .. }) => libc::EOPNOTSUPP,
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn two_refusals_are_an_invitation() {
+    fn two_refusals_keep_their_number() {
         assert_eq!(Error::fs(libc::EOPNOTSUPP, "x").errno_of_copy(), libc::EOPNOTSUPP);
         assert_eq!(service(409, "InvalidBlobType").errno_of_copy(), libc::EOPNOTSUPP);
     }

@@ -13,7 +13,8 @@
 //! | `handle` | open files and directories |
 //! | `file` | open, read, write, truncate, flush, release |
 //! | `rope`, `plan` | new content as segments, and the blocks that they become |
-//! | `stage`, `commit` | the requests that store it |
+//! | `stage`, `commit` | the requests that store it in a block blob |
+//! | `form`, `append`, `page` | what the type of a blob allows; content added to append blobs and put into page blobs |
 //! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
 //! | `memory` | the budget for content in memory, and what of it is kept |
@@ -27,6 +28,7 @@
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file), then the inode
 //! table (a mutex, never held across a request).
 
+mod append;
 pub mod attr;
 pub mod caller;
 mod commit;
@@ -34,8 +36,10 @@ pub mod control;
 mod copy;
 mod dir;
 mod file;
+mod form;
 pub mod handle;
 mod memory;
+mod page;
 mod plan;
 mod range;
 mod read;
@@ -90,13 +94,14 @@ pub struct Config {
 /// A mounted filesystem. Shared by all requests as an `Arc`.
 pub struct Fs {
     config: Config,
-    tree: Tree,
+    tree: Arc<Tree>,
     handles: Handles,
     memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     said_no_past: AtomicBool,
     xattr_reads: xattr::Reads,
+    sweeper: dir::Sweeper,
     /// The time of everything that has none of its own.
     started: SystemTime,
 }
@@ -112,7 +117,7 @@ pub struct Statistics {
 
 impl Fs {
     pub fn new(config: Config) -> Arc<Self> {
-        let tree = Tree::new(config.root.clone(), config.attr_ttl);
+        let tree = Arc::new(Tree::new(config.root.clone(), config.attr_ttl));
         Arc::new(Self {
             tree,
             memory: Memory::new(config.memory_limit),
@@ -122,6 +127,7 @@ impl Fs {
             said_moving_data: AtomicBool::new(false),
             said_no_past: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
+            sweeper: dir::Sweeper::default(),
             started: SystemTime::now(),
         })
     }
@@ -158,6 +164,13 @@ impl Fs {
     pub fn ttl(&self, ino: Ino) -> Duration {
         let Ok(view) = self.tree.view(ino) else { return Duration::ZERO };
         self.trust(view.kind).saturating_sub(view.known.age()).min(self.config.attr_ttl)
+    }
+
+    /// How long the kernel may believe what a listing says of a node, from the moment when the reader gets to it. Counted from the moment
+    /// when the page was asked for, the last entries of a large page would be too old for a reader who is slow, and asking for each of
+    /// them would make him slower still. Whoever opens the file asks anew all the same.
+    pub fn ttl_of_listed(&self, ino: Ino) -> Duration {
+        if self.handles.of_ino(ino).is_some() { self.ttl(ino) } else { self.config.attr_ttl }
     }
 
     /// How long what was heard is believed. That a directory is there is believed longer: nothing is read from the memory of it but

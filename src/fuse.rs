@@ -72,7 +72,8 @@ impl Call {
             (libc::ENOENT, "lookup" | "getattr")
                 | (libc::ENODATA | libc::EOPNOTSUPP, "getxattr" | "listxattr")
                 | (libc::ENXIO, "lseek")
-                | (libc::ENODATA, "ioctl")
+                // Programs ask whether a file is a terminal.
+                | (libc::ENODATA | libc::ENOTTY, "ioctl")
         );
         let because = io::Error::from_raw_os_error(errno);
         if ordinary {
@@ -380,7 +381,7 @@ impl Filesystem for Adapter {
     ) {
         let (call, caller) = (Call::new("rename", request, parent).on(name), caller(request));
         let (name, new_name) = (text(name), text(new_name));
-        self.run(
+        self.run_with(
             call,
             reply,
             async move |fs| {
@@ -392,6 +393,7 @@ impl Filesystem for Adapter {
                 fs.rename((Ino(parent.0), &name?), (Ino(new_parent.0), &new_name?), mode, caller).await
             },
             |_, reply, ()| reply.ok(),
+            errno_of_rename,
         );
     }
 
@@ -556,7 +558,7 @@ impl Filesystem for Adapter {
         let answer = |fs: &Fs, mut reply: ReplyDirectoryPlus, entries: Vec<(DirEntry, Attr)>| {
             let mut full = false;
             for (entry, attr) in entries {
-                let (ino, attr, ttl) = (INodeNo(entry.ino.0), file_attr(&attr), fs.ttl(entry.ino));
+                let (ino, attr, ttl) = (INodeNo(entry.ino.0), file_attr(&attr), fs.ttl_of_listed(entry.ino));
                 full = full || reply.add(ino, entry.offset, &*entry.name, &ttl, &attr, Generation(0));
                 // The dots carry no reference.
                 if entry.offset > 2 {
@@ -717,6 +719,14 @@ impl Filesystem for Adapter {
 fn errno_of_listing(fs: &Fs, error: &Error) -> i32 {
     match fs.errno(error) {
         libc::ENOENT => libc::ESTALE,
+        errno => errno,
+    }
+}
+
+/// To the kernel, ESTALE means that its names are old: it would look them up and rename once more, which is a copy once more.
+fn errno_of_rename(fs: &Fs, error: &Error) -> i32 {
+    match fs.errno(error) {
+        libc::ESTALE => libc::EBUSY,
         errno => errno,
     }
 }

@@ -4,7 +4,7 @@
 //! validates out of names, keys, tokens and connection strings, and from an [`Http`], the connection pool that all
 //! clients of the process share.
 //!
-//! Each operation of the REST reference is one method, in the file of its theme: [`container`], [`blob`], [`block`], [`copy`],
+//! Each operation of the REST reference is one method, in the file of its theme: [`container`], [`blob`], [`block`], [`append`], [`page`], [`copy`],
 //! [`lease`], [`tags`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
 //! by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`]. Between the two stands one path through which
 //! every request goes: [`endpoint`] turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends
@@ -33,6 +33,7 @@
 //! Section numbers (§) in this room point into the REST specification that the project is built against.
 
 mod account;
+mod append;
 mod blob;
 mod block;
 mod client;
@@ -45,6 +46,7 @@ mod headers;
 mod http;
 mod lease;
 mod listing;
+mod page;
 mod payload;
 mod request;
 mod resolve;
@@ -60,9 +62,11 @@ mod types;
 mod xml;
 
 pub use account::{Account, AccountConfig, DEFAULT_API_VERSION};
+pub use append::Appended;
 pub use client::Client;
 pub use credential::{AccountKey, Credential, Secret};
 pub use endpoint::Endpoint;
 pub use http::{Http, Options};
+pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE};
 pub use payload::Payload;
 pub use types::*;

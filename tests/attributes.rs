@@ -40,8 +40,8 @@ fn copy_attributes_say_what_the_service_says() {
 
 #[test]
 fn copy_state_is_one_head_and_never_cached() {
-    // Design §9; C32
-    let world = World::new();
+    // Design §9; C32. However long anything else is believed.
+    let world = World::with(Setup { attr_ttl: std::time::Duration::from_secs(600), ..Default::default() });
     world.put("a", "text");
     world.ok("cp a b; ls -l");
     for _ in 0..2 {

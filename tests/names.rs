@@ -291,9 +291,7 @@ END");
 fn rewinddir_lists_anew() {
     let world = World::with(Setup { attr_ttl: Duration::from_millis(10), ..Default::default() });
     world.put("a", "");
-    let reader = world.start(
-        "python3 - <<'END'
-import ctypes, os, time
+    let program = "import ctypes
 libc = ctypes.CDLL(None)
 libc.opendir.restype = libc.readdir.restype = ctypes.c_void_p
 libc.readdir.argtypes = libc.rewinddir.argtypes = [ctypes.c_void_p]
@@ -303,16 +301,10 @@ def names():
     while entry := libc.readdir(d): found.append(ctypes.string_at(entry + 19).decode())
     return sorted(found)
 print(names())
-open('../../two/box/ready', 'w').close()
-while not os.path.exists('../../two/box/go'): time.sleep(0.05)
+gate()
 libc.rewinddir(d)
-print(names())
-END",
-    );
-    eventually("the first listing", || world.properties(TWO, "ready").is_some());
-    world.put("b", "");
-    world.store.put_blob(TWO, BOX, "go", "".into(), "text/plain").unwrap();
-    let ran = reader.wait();
+print(names())";
+    let ran = Gated::run(&world, program, || world.put("b", ""));
     assert_eq!(ran.stdout, "['.', '..', 'a']\n['.', '..', 'a', 'b']\n", "{}", ran.stderr);
 }
 
@@ -428,6 +420,24 @@ fn characters_that_no_blob_name_has_are_einval() {
         // What cannot be is not there.
         assert_refused(&world, &format!("os.stat({name})"), "ENOENT");
     }
+}
+
+#[test]
+fn a_name_that_the_service_cannot_hold_is_refused_with_its_reason_in_the_log() {
+    let world = logged();
+    assert_refused(&world, "open('bell\\x07', 'w')", "EINVAL");
+    assert_logged(&["create", "bell", "has a character or segment that the service or a URL cannot carry"]);
+    assert_refused(&world, "os.mkdir(b'latin-\\xe9')", "EILSEQ");
+    assert_logged(&["latin-", "is not UTF-8, as blob names are"]);
+    assert_refused(&world, "open('long' + 'x' * 1021, 'w')", "ENAMETOOLONG");
+    // A path of 255 segments, of one character each.
+    assert_refused(&world, "os.makedirs('/'.join('d' * 255))", "ENAMETOOLONG");
+    assert_logged(&["name=\"d\"", "a blob name holds 1 to 1024 characters and at most 254 segments"]);
+    assert!(world.is_stored(&"d/".repeat(253)[..505]));
+    assert_refused(&world, "os.mkdir('../Capital')", "EINVAL");
+    assert_logged(&["mkdir", "Capital", "must be 3 to 63 characters"]);
+    // Nothing of it reached the service.
+    assert_eq!(world.ok("ls -A"), "d\n");
 }
 
 #[test]

@@ -13,19 +13,6 @@ fn doubting() -> World {
     World::with(Setup { attr_ttl: Duration::from_millis(50), ..Default::default() })
 }
 
-/// A Python program in `one/box`.
-fn python(world: &World, program: &str) -> Running {
-    let program = format!("import os, time\ndef wait(name):\n while os.path.exists(name): time.sleep(0.01)\n{program}");
-    world.start(&format!("python3 -c '{program}'"))
-}
-
-/// Lets a program that waits for the end of a file outside the mount go on.
-fn gate() -> (tempfile::NamedTempFile, String) {
-    let gate = tempfile::NamedTempFile::new().unwrap();
-    let path = gate.path().display().to_string();
-    (gate, path)
-}
-
 /// Scans a large directory; in the middle of it `zlog`, which is listed but not delivered yet, is renamed.
 const SLOW_SCAN: &str = "entries = os.scandir(\".\")\n\
     first = next(entries).name\n\
@@ -45,12 +32,9 @@ fn large_directory(world: &World) {
 fn a_listing_that_comes_late_gives_no_file_a_second_name() {
     let world = World::with(Setup { attr_ttl: Duration::from_secs(5), ..Default::default() });
     large_directory(&world);
-    let ran = python(
-        &world,
-        &format!("os.stat(\"zlog\")\n{SLOW_SCAN}\ntry: os.unlink(\"zlog\")\nexcept OSError as e: print(e)"),
-    )
-    .wait();
-    assert!(ran.stdout.contains("No such file"), "{ran:?}");
+    let printed =
+        python(&world, &format!("os.stat('zlog')\n{SLOW_SCAN}\ntry: os.unlink('zlog')\nexcept OSError as e: print(e)"));
+    assert!(printed.contains("No such file"), "{printed}");
     assert_eq!(world.stored("zlog.1"), "1\n");
 }
 
@@ -62,27 +46,22 @@ fn a_listing_that_comes_late_does_not_cut_an_open_file_off() {
         "f = open(\"zlog\", \"ab\", buffering=0)\n{SLOW_SCAN}\ntime.sleep(1.2)\nassert not os.path.exists(\"zlog\")\n\
          f.write(b\"2\\n\")\nos.fsync(f.fileno())\nf.close()"
     );
-    let ran = python(&world, &program).wait();
-    assert_eq!(ran.code, Some(0), "{ran:?}");
+    python(&world, &program);
     assert_eq!(world.stored("zlog.1"), "1\n2\n");
 }
 
 #[test]
 fn a_handle_that_missed_another_clients_version_does_not_overwrite_it_after_setfattr() {
     let world = doubting();
-    let (gate, path_of_gate) = gate();
-    let writer = python(
+    let mut writer = Gated::start(
         &world,
-        &format!(
-            "f = open(\"f\", \"wb\", buffering=0)\nf.write(b\"old\")\nos.fsync(f.fileno())\nwait(\"{path_of_gate}\")\nf.write(b\"more\")\nf.close()"
-        ),
+        "f = open('f', 'wb', buffering=0)\nf.write(b'old')\nos.fsync(f.fileno())\ngate()\nf.write(b'more')\nf.close()",
     );
-    eventually("the first version", || world.is_stored("f"));
+    writer.reached();
     world.put("f", "another client wrote this");
     std::thread::sleep(Duration::from_millis(200));
     world.ok("setfattr -n user.blob.meta.color -v blue f");
-    drop(gate);
-    let ran = writer.wait();
+    let ran = writer.open();
     assert!(ran.stderr.contains("Stale file handle"), "{ran:?}");
     assert_eq!(world.stored("f"), "another client wrote this");
 }
@@ -91,20 +70,14 @@ fn a_handle_that_missed_another_clients_version_does_not_overwrite_it_after_setf
 fn a_file_that_another_client_deleted_is_not_written_to_in_silence() {
     let world = doubting();
     world.put("log", "1\n");
-    let (gate, path_of_gate) = gate();
-    let writer = python(
-        &world,
-        &format!(
-            "f = open(\"log\", \"ab\", buffering=0)\nprint(1, file=open(\"ready\", \"w\"))\nwait(\"{path_of_gate}\")\nf.write(b\"2\\n\")\nos.fsync(f.fileno())"
-        ),
-    );
-    eventually("the file to be open", || world.is_stored("ready"));
+    let mut writer =
+        Gated::start(&world, "f = open('log', 'ab', buffering=0)\ngate()\nf.write(b'2\\n')\nos.fsync(f.fileno())");
+    writer.reached();
     let client = world.client(ONE);
     world.block_on(client.delete_blob(&path("log"), None, Default::default(), &Default::default(), None)).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     assert!(world.sh("stat log").stderr.contains("No such file"));
-    drop(gate);
-    let ran = writer.wait();
+    let ran = writer.open();
     assert!(ran.stderr.contains("Stale file handle"), "{ran:?}");
 }
 
@@ -113,19 +86,12 @@ fn a_line_that_was_appended_is_not_reported_as_lost() {
     // O_APPEND goes to the end of whatever is there, so close says what happened: it is stored.
     let world = doubting();
     world.put("log", "1\n");
-    let (gate, path_of_gate) = gate();
-    let writer = python(
-        &world,
-        &format!(
-            "f = open(\"log\", \"ab\", buffering=0)\nprint(1, file=open(\"ready\", \"w\"))\nwait(\"{path_of_gate}\")\nf.write(b\"2\\n\")\nf.close()"
-        ),
-    );
-    eventually("the file to be open", || world.is_stored("ready"));
+    let mut writer = Gated::start(&world, "f = open('log', 'ab', buffering=0)\ngate()\nf.write(b'2\\n')\nf.close()");
+    writer.reached();
     world.put("log", "other\n");
     std::thread::sleep(Duration::from_millis(200));
     world.ok("cat log");
-    drop(gate);
-    let ran = writer.wait();
+    let ran = writer.open();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(world.stored("log"), "other\n2\n");
 }
@@ -134,20 +100,14 @@ fn a_line_that_was_appended_is_not_reported_as_lost() {
 fn a_copy_onto_a_file_that_somebody_has_open_is_still_the_services() {
     let world = World::new();
     world.put("a", pattern(1 << 20));
-    let (gate, path_of_gate) = gate();
-    let holder = python(
-        &world,
-        &format!(
-            "f = open(\"b\", \"wb\", buffering=0)\nf.write(b\"x\")\nos.fsync(f.fileno())\nwait(\"{path_of_gate}\")"
-        ),
-    );
-    eventually("the file to be stored", || world.is_stored("b"));
+    let mut holder =
+        Gated::start(&world, "f = open('b', 'wb', buffering=0)\nf.write(b'x')\nos.fsync(f.fileno())\ngate()");
+    holder.reached();
     world.reset_stats();
     world.ok("cp a b");
     assert_eq!(world.stats().requests("CopyBlob"), 1, "{:?}", world.stats());
     assert_no_payload(&world.stats());
-    drop(gate);
-    holder.wait();
+    holder.open();
     assert_eq!(world.stored("b"), world.stored("a"));
 }
 
@@ -155,9 +115,7 @@ fn a_copy_onto_a_file_that_somebody_has_open_is_still_the_services() {
 fn a_refusal_of_one_operation_does_not_switch_it_off() {
     // The kernel takes ENOSYS from flush for "never call it again": every later close would succeed.
     let world = World::new();
-    let write = |name: &str| {
-        python(&world, &format!("f = open(\"{name}\", \"wb\", buffering=0)\nf.write(b\"x\")\nf.close()")).wait()
-    };
+    let write = |name: &str| world.sh(&format!("python3 -c \"f = open('{name}', 'wb'); f.write(b'x'); f.close()\""));
     world.store.add_fault(fault(r#"{"operation":"PutBlob","status":405,"code":"UnsupportedHttpVerb","count":2}"#));
     assert!(write("a").stderr.contains("not supported"));
     world.store.clear_faults();
@@ -206,4 +164,30 @@ fn what_happened_is_not_called_a_failure() {
     world.store.add_fault(fault(r#"{"operation":"PutBlob","status":403,"code":"AuthorizationFailure","count":100}"#));
     world.ok("rm d/x; mv e/x y");
     assert!(!world.is_stored("d/x") && !world.is_stored("e/x") && world.is_stored("y"));
+}
+
+#[test]
+fn attributes_that_one_process_changes_while_another_closes_the_file_are_both_kept() {
+    // Whichever of the two comes first, neither hears of a version that it does not know.
+    let world = World::with(Setup { attr_ttl: Duration::from_secs(600), ..Default::default() });
+    for (operation, change) in [
+        ("SetBlobMetadata", "chmod 600 f"),
+        ("PutBlob", "chmod 600 f"),
+        ("SetBlobMetadata", "setfattr -n user.blob.meta.color -v blue f"),
+        ("PutBlob", "setfattr -n user.blob.meta.color -v blue f"),
+        ("SetBlobProperties", "setfattr -n user.blob.content_type -v image/png f"),
+    ] {
+        world.ok("rm -f f; echo old > f");
+        let mut writer = Gated::start(&world, "f = open('f', 'r+b')\nf.write(b'new')\ngate()\nf.close()");
+        writer.reached();
+        world.store.add_fault(fault(&format!(r#"{{"operation":"{operation}","delay_ms":400}}"#)));
+        let change = world.start(change);
+        std::thread::sleep(Duration::from_millis(150));
+        let ran = writer.open();
+        assert_eq!((ran.code, change.wait().code), (Some(0), Some(0)), "{operation}: {ran:?}");
+        assert_eq!(world.stored("f"), "new\n");
+        let now = world.properties(ONE, "f").unwrap();
+        let kept = [now.metadata.get("permissions"), now.metadata.get("color"), now.headers.content_type.as_deref()];
+        assert!(kept.iter().flatten().any(|value| ["0600", "blue", "image/png"].contains(value)), "{kept:?}");
+    }
 }

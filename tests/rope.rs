@@ -22,7 +22,7 @@ def copy_range(i, o, a, b, n):
         assert m > 0
         n -= m; a += m; b += m
 ";
-    world.ok(&format!("python3 - <<'END'\nimport os, errno\n{PRELUDE}\n{program}\nEND"))
+    common::python(world, &format!("{PRELUDE}\n{program}"))
 }
 
 /// 100 GiB of 800 blocks, and 4 GiB that one request wrote.

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::sync::{Mutex, Once};
 
 use blobcp::devstore::CopyAction;
 use blobcp::ioctl;
@@ -14,41 +13,6 @@ use blobcp::store::{
 
 mod common;
 use common::*;
-
-/// What the filesystem has logged in this process, in all tests of this file.
-static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-struct Log;
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LOG.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A world whose log is read.
-fn logged() -> World {
-    logged_with(Setup::default())
-}
-
-fn logged_with(setup: Setup) -> World {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).with_max_level(tracing::Level::INFO).init();
-    });
-    World::with(setup)
-}
-
-#[track_caller]
-fn assert_logged(words: &[&str]) {
-    let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
-    assert!(log.lines().any(|line| words.iter().all(|word| line.contains(word))), "no line with {words:?} in\n{log}");
-}
 
 /// A request of another program, signed by the account `one`; its status.
 fn raw_put(world: &World, name: &str, query: &str, headers: &[(&str, &str)], body: &'static str) -> u16 {
@@ -177,6 +141,28 @@ fn an_archived_source_is_brought_back_into_another_blob() {
     assert_no_payload_in(&world);
 }
 
+#[test]
+fn the_past_of_append_and_page_blobs_is_read_and_copied() {
+    // C4, C5, C6
+    let world = World::new();
+    put_append_blob(&world, "log", "old\n");
+    let page = [("x-ms-blob-type", "PageBlob"), ("x-ms-blob-content-length", "1024")];
+    assert_eq!(raw_put(&world, "disk", "", &page, ""), 201);
+    for name in ["log", "disk"] {
+        world.block_on(world.client(ONE).snapshot_blob(&path(name))).unwrap();
+    }
+    assert_eq!(raw_put(&world, "log", "comp=appendblock&", &[], "new\n"), 201);
+    assert_eq!(world.ok("cat .snapshots/log/* log; wc -c < .snapshots/disk/*"), "old\nold\nnew\n1024\n");
+    world.reset_stats();
+    world.ok("cp .snapshots/log/* log2 && cp .snapshots/disk/* disk2 && echo more >> log2");
+    assert_eq!((world.stats().requests("CopyBlob"), world.stats().body_bytes_out), (2, 0));
+    assert_eq!(world.stored("log2"), "old\nmore\n");
+    assert_eq!(world.properties(ONE, "disk2").unwrap().blob_type, BlobType::Page);
+    for refused in ["echo x >> .snapshots/log/*", "dd if=/dev/zero of=$(echo .snapshots/disk/*) conv=notrunc count=1"] {
+        assert!(world.sh(refused).stderr.contains("Read-only file system"), "{refused}");
+    }
+}
+
 /// Nothing was uploaded.
 #[track_caller]
 fn assert_no_payload_in(world: &World) {
@@ -258,9 +244,7 @@ fn a_real_name_that_hides_the_past_is_logged_once() {
     world.put(".snapshots", "a file of this name");
     world.put("d/.versions/x", "a directory of that");
     world.ok("cat .snapshots; ls d/.versions; cat .snapshots d/.versions/x");
-    let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
-    let said = log.lines().filter(|line| line.contains("what was in its directory cannot be shown")).count();
-    assert_eq!(said, 1, "{log}");
+    assert_eq!(times_logged("what was in its directory cannot be shown"), 1);
 }
 
 #[test]

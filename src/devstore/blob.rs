@@ -35,6 +35,9 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     if !block_blob && !upload.bytes.is_empty() {
         return Err(Code::InvalidHeaderValue.into());
     }
+    if !block_blob && call.header("x-ms-access-tier").is_some() {
+        return Err(Code::AccessTierNotSupportedForBlobType.into());
+    }
     let content = match kind {
         Kind::Page { .. } => {
             let size = call.number("x-ms-blob-content-length")?;

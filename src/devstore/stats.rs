@@ -16,6 +16,8 @@ pub struct Stats {
     pub requests: BTreeMap<&'static str, u64>,
     /// Sum of `requests`.
     pub total: u64,
+    /// Most requests of an operation that were under way at the same time.
+    pub most_at_once: BTreeMap<&'static str, u64>,
     /// Blob payload received: Put Blob, Put Block, Append Block, Put Page.
     pub body_bytes_in: u64,
     /// Blob payload sent by Get Blob.
@@ -26,6 +28,11 @@ impl Stats {
     /// How many requests of one operation were seen.
     pub fn requests(&self, operation: &str) -> u64 {
         self.requests.get(operation).copied().unwrap_or(0)
+    }
+
+    /// How many requests of one operation were under way at the same time.
+    pub fn at_once(&self, operation: &str) -> u64 {
+        self.most_at_once.get(operation).copied().unwrap_or(0)
     }
 }
 
@@ -56,9 +63,35 @@ pub(super) struct Statistics {
 struct Inner {
     requests: BTreeMap<&'static str, u64>,
     log: VecDeque<RequestRecord>,
+    under_way: BTreeMap<&'static str, u64>,
+    most_at_once: BTreeMap<&'static str, u64>,
+}
+
+/// A request of that operation that is not answered yet.
+pub(super) struct UnderWay<'a> {
+    statistics: &'a Statistics,
+    operation: &'static str,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.statistics.inner().under_way.get_mut(self.operation) {
+            *count -= 1;
+        }
+    }
 }
 
 impl Statistics {
+    pub fn begin(&self, operation: &'static str) -> UnderWay<'_> {
+        let mut inner = self.inner();
+        let now = inner.under_way.entry(operation).or_default();
+        *now += 1;
+        let now = *now;
+        let most = inner.most_at_once.entry(operation).or_default();
+        *most = now.max(*most);
+        UnderWay { statistics: self, operation }
+    }
+
     pub fn record(&self, record: RequestRecord) {
         let mut inner = self.inner();
         *inner.requests.entry(record.operation).or_default() += 1;
@@ -73,8 +106,10 @@ impl Statistics {
     }
 
     pub fn snapshot(&self) -> Stats {
-        let requests = self.inner().requests.clone();
+        let inner = self.inner();
+        let (requests, most_at_once) = (inner.requests.clone(), inner.most_at_once.clone());
         Stats {
+            most_at_once,
             total: requests.values().sum(),
             requests,
             body_bytes_in: self.bytes_in.load(Ordering::Relaxed),
@@ -84,7 +119,9 @@ impl Statistics {
 
     /// Zeroes the counters and empties the log.
     pub fn reset(&self) {
-        *self.inner() = Inner::default();
+        let mut inner = self.inner();
+        let under_way = std::mem::take(&mut inner.under_way);
+        *inner = Inner { under_way, ..Inner::default() };
         self.bytes_in.store(0, Ordering::Relaxed);
         self.bytes_out.store(0, Ordering::Relaxed);
     }

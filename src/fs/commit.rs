@@ -1,4 +1,4 @@
-//! A draft, and the cheapest requests that make the service have it.
+//! A draft, and the cheapest requests that make the service have it. This is how it is done for block blobs; `form.rs` tells of the others.
 //!
 //! | the rope is | requests |
 //! |---|---|
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange, FileKind, SetTime};
+use crate::fs::form::Form;
 use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::memory::Held;
 use crate::fs::plan;
@@ -27,7 +28,9 @@ use crate::fs::read::Version;
 use crate::fs::rope::{Cut, Rope, Segment};
 use crate::fs::stage::{BlockIds, Unsent};
 use crate::fs::tree::{Blob, Heard};
-use crate::store::{BlobProperties, BlobSettings, Block, ContentHeaders, ETag, Metadata, Precondition, Written};
+use crate::store::{
+    BlobProperties, BlobSettings, BlobType, Block, ContentHeaders, ETag, Metadata, Precondition, Written,
+};
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
 pub const BLOCK: u64 = 8 * 1024 * 1024;
@@ -48,6 +51,8 @@ const LARGEST_FILE: u64 = 190 << 40;
 /// New content on its way to the service.
 pub struct Draft {
     pub rope: Rope,
+    /// How it gets into the blob.
+    pub form: Form,
     /// It differs from what the service has.
     pub dirty: bool,
     /// Something was written into it. A file that was only created or truncated is committed late: a copy may follow.
@@ -69,6 +74,7 @@ impl Draft {
     pub fn new(rope: Rope) -> Self {
         Self {
             rope,
+            form: Form::Blocks,
             dirty: false,
             touched: false,
             written: SystemTime::now(),
@@ -169,10 +175,14 @@ impl Draft {
     }
 
     pub(super) fn block_size(&self) -> u64 {
-        let blocks = self.rope.staged_blocks() + self.base_blocks.as_ref().map_or(0, Vec::len);
-        let doublings = blocks / BLOCKS_PER_SIZE;
-        BLOCK.checked_shl(doublings.min(16) as u32).map_or(LARGEST_BLOCK, |size| size.min(LARGEST_BLOCK))
+        block_size_after(self.rope.staged_blocks() + self.base_blocks.as_ref().map_or(0, Vec::len))
     }
+}
+
+/// Bytes of the next block of a blob that has so many.
+pub(super) fn block_size_after(blocks: usize) -> u64 {
+    let doublings = blocks / BLOCKS_PER_SIZE;
+    BLOCK.checked_shl(doublings.min(16) as u32).map_or(LARGEST_BLOCK, |size| size.min(LARGEST_BLOCK))
 }
 
 impl Fs {
@@ -186,7 +196,8 @@ impl Fs {
         change: impl Fn(&mut Draft) -> std::result::Result<T, Cut>,
     ) -> Result<T> {
         let draft = draft_of(state)?;
-        if end > LARGEST_FILE || end.saturating_sub(draft.rope.len()) > plan::LARGEST_ZEROS {
+        let gap = end.saturating_sub(draft.rope.len());
+        if end > LARGEST_FILE || gap > plan::LARGEST_ZEROS && matches!(draft.form, Form::Blocks) {
             return Err(Error::fs(libc::EFBIG, "larger than a blob, or a gap of more than 2 TiB"));
         }
         if let Ok(done) = change(draft) {
@@ -211,7 +222,11 @@ impl Fs {
             return Ok(());
         }
         let result = match &state.content {
-            Content::Draft(draft) if draft.dirty => self.commit_content(file, state).await,
+            Content::Draft(draft) if draft.dirty => match draft.form {
+                Form::Blocks => self.commit_content(file, state).await,
+                Form::Tail(_) => self.commit_tail(file, state).await,
+                Form::Pages(_) => self.commit_pages(file, state).await,
+            },
             Content::Copying(_) => return Ok(()),
             _ if !state.change.is_empty() => self.commit_attributes(file, state).await,
             _ => return Ok(()),
@@ -376,7 +391,7 @@ impl Fs {
     }
 
     /// What a write of new content sends along: everything that the blob had, but for what described the old content.
-    fn settings(&self, blob: &Blob, base: Option<&Version>, change: &AttrChange) -> BlobSettings {
+    pub(super) fn settings(&self, blob: &Blob, base: Option<&Version>, change: &AttrChange) -> BlobSettings {
         let mut settings = match base {
             Some(base) => BlobSettings {
                 headers: ContentHeaders { content_md5: None, ..base.properties.headers.clone() },
@@ -404,8 +419,10 @@ fn content_type(path: &crate::path::BlobPath) -> String {
 /// The draft of a file, begun if there is none yet.
 pub(super) fn draft_of(state: &mut State) -> Result<&mut Draft> {
     if let Content::Clean = state.content {
-        let size = state.version.as_ref().map_or(0, |version| version.properties.size);
-        state.content = Content::Draft(Box::new(Draft::new(Rope::of_base(size))));
+        let base = state.version.as_ref().map(|version| &version.properties);
+        let mut draft = Draft::new(Rope::of_base(base.map_or(0, |base| base.size)));
+        draft.form = Form::of(base.map_or(BlobType::Block, |base| base.blob_type));
+        state.content = Content::Draft(Box::new(draft));
     }
     match &mut state.content {
         Content::Draft(draft) => Ok(draft),

@@ -81,7 +81,10 @@ impl Fs {
         };
         if let (Some(target), Some(stood_on)) = (&target, &stood_on) {
             // Onto itself (C17): the content is what it was, so whoever has it open may go on.
-            self.heard_anew(target.ino, stood_on, heard).await;
+            match self.handles.of_ino(target.ino) {
+                Some(file) => self.settle_on(&file, &mut *file.state.lock().await, stood_on, heard),
+                None => self.tree.learn(target.ino, Heard::Blob(heard)),
+            }
             return Ok((job.id.clone(), status));
         }
         let kind = attr::kind_of(&heard);

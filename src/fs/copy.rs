@@ -280,7 +280,19 @@ impl Fs {
             let range = offset_in..size.min(offset_in.saturating_add(len));
             return self.copy_range(&input.file, &source, range, &output.file, &mut state, offset_out, caller).await;
         }
-        let job = self.copy_onto(&input.file, &source, &output.file, &state).await?;
+        let job = match self.copy_onto(&input.file, &source, &output.file, &state).await {
+            Err(error) if is_of_another_type(&error) => {
+                // C7: what was to be overwritten stays, and nobody moves the content instead.
+                if state.version.is_some() {
+                    state.content = Content::Clean;
+                    output.file.show(&state);
+                }
+                input.refuse(&error);
+                output.refuse(&error);
+                return Err(error);
+            }
+            job => job?,
+        };
         // Mode and owner went along with the copy.
         state.change = AttrChange::default();
         state.content = Content::Copying(Copying { job, granted: 0, caller });
@@ -307,6 +319,15 @@ impl Fs {
     ) -> Result<Arc<CopyJob>> {
         let from = self.tree.origin(input.ino)?;
         let to = self.tree.blob(output.ino)?;
+        if let Some(there) = &state.version {
+            let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
+            if is != comes {
+                let (is, comes) = (is.as_str(), comes.as_str());
+                let what =
+                    format!("{} is a {is} and {} a {comes}: a copy cannot change the type", to.path, from.blob.path);
+                return Err(Error::fs(libc::EOPNOTSUPP, what));
+            }
+        }
         let mut own = state.version.as_ref().map_or_else(Metadata::default, |v| v.properties.metadata.clone());
         state.change.apply(FileKind::File, &mut own, &self.config.defaults);
         let metadata = attr::for_copy(&source.properties.metadata, &own);
@@ -457,6 +478,11 @@ impl Fs {
         }
         self.give_up_copy(file, &mut state).await;
     }
+}
+
+/// The copy was refused for the types of its blobs (C7), here or by the service.
+fn is_of_another_type(error: &Error) -> bool {
+    error.code() == "InvalidBlobType" || matches!(error, Error::Fs { errno: libc::EOPNOTSUPP, .. })
 }
 
 /// What the destination's properties say of our copy (X16).

@@ -1,4 +1,4 @@
-//! Names: looking them up, making and removing them; `list` lists them.
+//! Names: looking them up, making and removing them; `list` lists them, page by page (`stream`).
 //!
 //! A directory exists because a blob's name goes through it (implicit), because a marker blob says so (`hdi_isfolder=true`, written
 //! by mkdir here, by blobfuse2 and by Hadoop), or both; a blob `dir/` with a slash at its end is a marker of other tools. Where a
@@ -13,8 +13,11 @@ use std::time::Instant;
 use tracing::warn;
 
 mod list;
+mod pages;
+mod stream;
 
-pub use list::{DirEntry, DirStream};
+pub use list::{DirEntry, Sweeper};
+pub use stream::DirStream;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
@@ -441,11 +444,7 @@ impl Below {
 }
 
 fn known(heard: Heard) -> Known {
-    known_since(Instant::now(), heard)
-}
-
-fn known_since(at: Instant, heard: Heard) -> Known {
-    Known { heard, at }
+    Known { heard, at: Instant::now() }
 }
 
 fn no_such(name: &str) -> Error {

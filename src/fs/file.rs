@@ -15,14 +15,17 @@ use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::append::{self, Aim, is_grown};
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::commit::{Draft, draft_of};
+use crate::fs::form::Change;
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
+use crate::fs::page;
 use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
 use crate::fs::tree::{Heard, Known, Link, NodeView, Origin};
-use crate::store::{BlobProperties, BlobType, Client, CopyStatus, ETag};
+use crate::store::{BlobType, Client, CopyStatus};
 
 /// An opened file.
 pub struct Opened {
@@ -67,18 +70,14 @@ impl Fs {
         if is_pending(view) {
             return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", view.name)));
         }
-        if properties.blob_type != BlobType::Block {
-            let kind = properties.blob_type.as_str();
-            return Err(Error::fs(
-                libc::EOPNOTSUPP,
-                format!("{}: writing to a {kind} is not supported yet", view.name),
-            ));
+        if properties.sealed {
+            return Err(Error::fs(libc::EPERM, format!("{}: the AppendBlob is sealed for good", view.name)));
         }
         Ok(())
     }
 
     /// The shared state of a file, which learns the version that is current now.
-    async fn acquire(&self, view: &NodeView) -> Arc<OpenFile> {
+    pub(super) async fn acquire(&self, view: &NodeView) -> Arc<OpenFile> {
         let file = self.handles.acquire(view.ino);
         self.tree.opened(view.ino);
         let mut state = file.state.lock().await;
@@ -90,10 +89,14 @@ impl Fs {
         // It may have been committed here since `view` was taken.
         let now = self.tree.view(view.ino);
         if let (false, Some(properties)) = (unsaved, now.as_ref().unwrap_or(view).properties()) {
-            state.version = match &state.version {
-                Some(version) if version.properties == *properties => Some(version.clone()),
+            state.version = match state.version.clone() {
+                Some(version) if version.properties == *properties => Some(version),
                 // Tier and tags change without a new ETag.
                 Some(version) if version.properties.etag == properties.etag => Some(version.with(properties.clone())),
+                Some(version) if is_grown(&version.properties, properties) => {
+                    state.content = Content::Clean;
+                    Some(version.with(properties.clone()))
+                }
                 // Handles that are open on the old version end with ESTALE.
                 _ => {
                     state.content = Content::Clean;
@@ -108,7 +111,7 @@ impl Fs {
 
     /// Gives back what [`Fs::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an error any more but
     /// the log. All leave under the state lock, so that of two who leave together one is the last.
-    async fn let_go(&self, file: &OpenFile, mut state: MutexGuard<'_, State>) {
+    pub(super) async fn let_go(&self, file: &OpenFile, mut state: MutexGuard<'_, State>) {
         if self.handles.is_last(file.ino)
             && let Err(error) = self.commit(file, &mut state).await
         {
@@ -178,11 +181,13 @@ impl Fs {
     /// Up to `size` bytes from `offset`; fewer only at the end.
     pub async fn read(&self, fh: Fh, offset: u64, size: u32) -> Result<Bytes> {
         let handle = self.handles.get(fh)?;
+        handle.check()?;
         let range = offset..offset.saturating_add(u64::from(size));
         let file = &handle.file;
         // Only a draft is read under the lock; committed content is read by as many as like.
         let version = {
             let mut state = file.state.lock().await;
+            self.follow(file, &mut state);
             if let Content::Copying(_) = state.content {
                 return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
             }
@@ -194,8 +199,20 @@ impl Fs {
             }
             handle.version(&state)?
         };
-        let Some(version) = version else { return Ok(Bytes::new()) };
-        self.read_version(&handle, &version, range).await
+        let Some(mut version) = version else { return Ok(Bytes::new()) };
+        loop {
+            match self.read_version(&handle, &version, range.clone()).await {
+                // This mount may have made it another version while the answer was on its way.
+                Err(error) if error.errno() == libc::ESTALE => {
+                    let state = file.state.lock().await;
+                    match handle.version(&state)? {
+                        Some(now) if !Arc::ptr_eq(&now, &version) => version = now,
+                        _ => return Err(error),
+                    }
+                }
+                other => return other,
+            }
+        }
     }
 
     async fn read_draft(&self, handle: &Handle, state: &State, range: Range<u64>) -> Result<Bytes> {
@@ -220,9 +237,10 @@ impl Fs {
 
     async fn read_version(&self, handle: &Handle, version: &Arc<Version>, range: Range<u64>) -> Result<Bytes> {
         let ino = handle.file.ino;
-        let etag = &version.properties.etag;
         let fetcher = |range, receive| match self.tree.origin(ino) {
-            Ok(origin) => fetch(self.client(origin.blob.account).clone(), origin, etag.clone(), range, receive).boxed(),
+            Ok(origin) => {
+                fetch(self.client(origin.blob.account).clone(), origin, version.clone(), range, receive).boxed()
+            }
             Err(error) => async { Err(error) }.boxed(),
         };
         let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher };
@@ -232,6 +250,7 @@ impl Fs {
     /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
     pub async fn write(&self, fh: Fh, offset: u64, data: &Bytes, mapped: bool, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
+        handle.check()?;
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
@@ -244,6 +263,8 @@ impl Fs {
         draft_of(&mut state)?.take_room(room);
         let offset = if append { draft_of(&mut state)?.rope.len() } else { offset };
         let end = offset.saturating_add(data.len() as u64);
+        let aim = if append { Aim::End } else { Aim::Position };
+        self.admit(file, &mut state, Change::Write { range: offset..end, aim })?;
         self.edit(file, &mut state, end, |draft| draft.write(offset, data)).await?;
         // The data is taken; what cannot be sent now is kept, and is the error of the next call.
         let _ = self.make_room(file, &mut state).await;
@@ -255,6 +276,7 @@ impl Fs {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
             let mut state = self.settled(&handle.file, caller).await?;
             handle.version(&state)?;
+            self.admit(&handle.file, &mut state, Change::Resize(size))?;
             return self.edit(&handle.file, &mut state, size, |draft| draft.truncate(size)).await;
         }
         let view = self.fresh(ino).await?;
@@ -266,6 +288,7 @@ impl Fs {
         let file = self.acquire(&view).await;
         let done = async {
             let mut state = self.settled(&file, caller).await?;
+            self.admit(&file, &mut state, Change::Resize(size))?;
             self.edit(&file, &mut state, size, |draft| draft.truncate(size)).await?;
             self.commit(&file, &mut state).await
         }
@@ -279,36 +302,45 @@ impl Fs {
     /// flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the two calls it was.) What
     /// has no name any more keeps it only as long as it is open.
     pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
-        if let Some(file) = self.handles.of_ino(view.ino) {
-            let mut state = file.state.lock().await;
-            let stored_later = match &state.content {
-                Content::Clean => false,
-                Content::Draft(draft) => draft.dirty,
-                Content::Copying(_) => true,
-            };
-            if stored_later || file.is_written_by(caller) || view.link != Link::Named {
-                state.change.merge(change);
-                file.show(&state);
-                return Ok(());
-            }
+        if view.kind == FileKind::Directory {
+            let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
+            let properties = self.store_attributes(view.ino, properties, &change).await?;
+            self.tree.learn(view.ino, Heard::Blob(properties));
+            return Ok(());
         }
-        let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
-        let stood_on = properties.etag.clone();
-        let properties = self.store_attributes(view.ino, properties, &change).await?;
-        self.heard_anew(view.ino, &stood_on, properties).await;
-        Ok(())
+        let file = self.acquire(view).await;
+        let mut state = file.state.lock().await;
+        let done = self.store_or_keep(&file, &mut state, change, caller).await;
+        self.let_go(&file, state).await;
+        done
     }
 
-    /// The blob has other properties now because this mount made it so, of the version `stood_on`. Open handles follow, if that is the
-    /// version that they have.
-    pub(super) async fn heard_anew(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
-        match self.handles.of_ino(ino) {
-            Some(file) => {
-                let mut state = file.state.lock().await;
-                self.settle_on(&file, &mut state, stood_on, properties);
-            }
-            None => self.tree.learn(ino, Heard::Blob(properties)),
+    /// From the look at what is there to the word of what has become of it, nobody else stores the file.
+    async fn store_or_keep(
+        &self,
+        file: &OpenFile,
+        state: &mut State,
+        change: AttrChange,
+        caller: Caller,
+    ) -> Result<()> {
+        let view = self.tree.view(file.ino)?;
+        let stored_later = match &state.content {
+            Content::Clean => false,
+            Content::Draft(draft) => draft.dirty,
+            Content::Copying(_) => true,
+        };
+        let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
+        if stored_later || file.is_written_by(caller) || nameless {
+            state.change.merge(change);
+            file.show(state);
+            return Ok(());
         }
+        let blob = self.tree.blob(file.ino)?;
+        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
+        let properties = view.properties().ok_or_else(missing)?;
+        let changed = self.store_attributes(file.ino, properties, &change).await?;
+        self.settle_on(file, state, &properties.etag, changed);
+        Ok(())
     }
 
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
@@ -381,9 +413,24 @@ impl Fs {
 }
 
 /// A ranged GET of that version of a blob; ESTALE once it is another one.
-async fn fetch(client: Client, origin: Origin, etag: ETag, range: Range<u64>, receive: Receive) -> Result<()> {
+async fn fetch(
+    client: Client,
+    origin: Origin,
+    version: Arc<Version>,
+    range: Range<u64>,
+    receive: Receive,
+) -> Result<()> {
     let Origin { blob, revision } = origin;
-    client.get_blob_into(&blob.path, revision.as_ref(), range, &etag, receive).await.map_err(|error| {
+    let properties = &version.properties;
+    let etag = &properties.etag;
+    let fetched = match properties.blob_type {
+        // What a blob was does not grow, whatever its type.
+        _ if revision.is_some() => client.get_blob_into(&blob.path, revision.as_ref(), range, etag, receive).await,
+        BlobType::Block => client.get_blob_into(&blob.path, None, range, etag, receive).await,
+        BlobType::Append => append::fetch(&client, &blob, properties, range, receive).await,
+        BlobType::Page => page::fetch(&client, &blob, &version, range, receive).await,
+    };
+    fetched.map_err(|error| {
         if error.is_precondition_failed() || error.is_not_found() {
             Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
         } else {

@@ -140,12 +140,24 @@ pub struct Handle {
     pub opener: Caller,
     /// What it has seen: the lineage at open, or of a file that had none, of its first commit.
     seen: OnceLock<Lineage>,
+    /// Why nothing goes through this handle any more.
+    refused: OnceLock<Error>,
     pub stream: Stream,
 }
 
 impl Handle {
     pub fn new(file: Arc<OpenFile>, access: Access, opener: Caller) -> Self {
-        Self { file, access, opener, seen: OnceLock::new(), stream: Stream::default() }
+        Self { file, access, opener, seen: OnceLock::new(), refused: OnceLock::new(), stream: Stream::default() }
+    }
+
+    /// Reads and writes through this handle end with that error from now on. A copy that is refused for good would be made after all, by
+    /// the kernel or by its caller, who read and write what is not copied.
+    pub fn refuse(&self, error: &Error) {
+        self.refused.get_or_init(|| error.clone());
+    }
+
+    pub fn check(&self) -> Result<()> {
+        self.refused.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The version that the handle reads: the file's, unless that did not come from what the handle has seen. Then another client

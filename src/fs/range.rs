@@ -15,10 +15,12 @@ use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::commit::draft_of;
 use crate::fs::copy::SLICE;
+use crate::fs::form::{Change, Form};
 use crate::fs::handle::{Content, Fh, Handle, OpenFile, State};
 use crate::fs::read::Version;
 use crate::fs::rope::{Piece, Segment};
 use crate::fs::stage::Source;
+use crate::store::BlobType;
 
 impl Fs {
     /// Puts `range` of a clean source into the destination at `offset`; how many bytes of it, at least one.
@@ -35,9 +37,17 @@ impl Fs {
     ) -> Result<u64> {
         self.make_room(output, state).await?;
         let from = self.tree.origin(input.ino)?;
-        let to = self.tree.blob(output.ino)?;
         let source =
             Source { blob: &from.blob, revision: from.revision.as_ref(), etag: &version.properties.etag, range };
+        match draft_of(state)?.form {
+            Form::Blocks => {}
+            Form::Tail(_) => return self.copy_to_tail(&source, output, state, offset).await,
+            Form::Pages(_) => {
+                let within = input.ino == output.ino;
+                return self.copy_to_pages(&source, output, state, offset, within).await;
+            }
+        }
+        let to = self.tree.blob(output.ino)?;
         let base = state.version.clone();
         let id = self.block_id(&to, draft_of(state)?, base.as_deref()).await?;
         let made = tokio::select! {
@@ -75,6 +85,15 @@ impl Fs {
         handle.version(&state)?;
         self.make_room(file, &mut state).await?;
         let range = from..from.saturating_add(len);
+        if !matches!(draft_of(&mut state)?.form, Form::Blocks) {
+            self.commit(file, &mut state).await?;
+            let Some(version) = handle.version(&state)? else { return Ok(0) };
+            let range = from..range.end.min(version.properties.size);
+            if range.is_empty() {
+                return Ok(0);
+            }
+            return self.copy_range(file, &version, range, file, &mut state, to, caller).await;
+        }
         if draft_of(&mut state)?.rope.read(range.clone()).contains(&Piece::Staged) {
             self.commit(file, &mut state).await?;
         }
@@ -123,15 +142,18 @@ impl Fs {
             end = end.min(size);
         }
         if zero && end > offset {
+            self.admit(file, &mut state, Change::Zeros(offset..end))?;
             self.edit(file, &mut state, end, |draft| draft.splice(offset, Segment::Zero(end - offset))).await
         } else if end > size {
+            self.admit(file, &mut state, Change::Resize(end))?;
             self.edit(file, &mut state, end, |draft| draft.truncate(end)).await
         } else {
             Ok(())
         }
     }
 
-    /// lseek(2) with SEEK_DATA or SEEK_HOLE. Holes are the zeros of a draft; what is committed is data.
+    /// lseek(2) with SEEK_DATA or SEEK_HOLE. Holes are the zeros of a draft and what of a page blob was never written; what is committed
+    /// to other blobs is data.
     pub async fn seek(&self, fh: Fh, offset: i64, whence: i32) -> Result<i64> {
         let beyond = || Error::fs(libc::ENXIO, "behind the end, or behind the last data");
         let handle = self.handles.get(fh)?;
@@ -144,13 +166,21 @@ impl Fs {
         if offset >= size {
             return Err(beyond());
         }
+        if ![libc::SEEK_DATA, libc::SEEK_HOLE].contains(&whence) {
+            return Err(Error::fs(libc::EINVAL, "no such whence"));
+        }
+        if let Some(version) = handle.version(&state)?
+            && version.properties.blob_type == BlobType::Page
+        {
+            let found = self.seek_pages(&handle.file, &state, &version, offset, whence == libc::SEEK_DATA).await?;
+            return found.and_then(|found| i64::try_from(found).ok()).ok_or_else(beyond);
+        }
         let found = match (&state.content, whence) {
             (Content::Draft(draft), libc::SEEK_DATA) => draft.rope.seek(offset, false),
             // The end is a hole.
             (Content::Draft(draft), libc::SEEK_HOLE) => Some(draft.rope.seek(offset, true).unwrap_or(size)),
             (_, libc::SEEK_DATA) => Some(offset),
-            (_, libc::SEEK_HOLE) => Some(size),
-            _ => return Err(Error::fs(libc::EINVAL, "no such whence")),
+            _ => Some(size),
         };
         found.and_then(|found| i64::try_from(found).ok()).ok_or_else(beyond)
     }

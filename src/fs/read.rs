@@ -18,11 +18,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OnceCell, oneshot, watch};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::Ino;
 use crate::fs::memory::{ChunkKey, Held, Memory, StreamToken};
+use crate::fs::page::PageRanges;
 use crate::store::{BlobProperties, CopyStatus};
 
 /// Bytes of a chunk: the largest request of the kernel, which is answered from one chunk without joining anything.
@@ -56,6 +57,8 @@ impl PartialEq for Lineage {
 pub struct Version {
     pub properties: Arc<BlobProperties>,
     pub lineage: Lineage,
+    /// Of a page blob: what has been written, once somebody asked for it.
+    pub pages: OnceCell<PageRanges>,
     /// Chunks on their way, by number.
     arriving: Mutex<BTreeMap<u64, Arc<Arrival>>>,
 }
@@ -76,12 +79,17 @@ pub struct Reading<'a> {
 impl Version {
     /// A version found in the service.
     pub fn new(properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self { properties, lineage: Lineage(Arc::new(())), arriving: Mutex::default() })
+        Arc::new(Self {
+            properties,
+            lineage: Lineage(Arc::new(())),
+            pages: OnceCell::new(),
+            arriving: Mutex::default(),
+        })
     }
 
     /// What this mount made of this version.
     pub fn with(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self { properties, lineage: self.lineage.clone(), arriving: Mutex::default() })
+        Arc::new(Self { properties, lineage: self.lineage.clone(), pages: OnceCell::new(), arriving: Mutex::default() })
     }
 
     /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about

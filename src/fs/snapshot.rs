@@ -23,17 +23,11 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::handle::Content;
-use crate::fs::tree::{Blob, Heard, NodeView, Past, PastPlace, Place, read_only};
-use crate::store::{BlobItem, BlobProperties, DeleteSnapshots, ListBlobs, Moment, Page, Precondition, Revision};
+use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Past, PastPlace, Place, read_only};
+use crate::store::{BlobItem, BlobProperties, Client, DeleteSnapshots, ListBlobs, Moment, Precondition, Revision};
 
 /// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
 const A_FEW: u32 = 8;
-
-/// A page of a hidden directory.
-pub(super) struct PastPage {
-    pub entries: Vec<(String, FileKind, Heard)>,
-    pub next: Option<String>,
-}
 
 impl Fs {
     /// The hidden directory that a name in a directory of blobs stands for if nothing else has that name.
@@ -71,64 +65,18 @@ impl Fs {
                     Err(error) => Err(error),
                 }
             }
-            PastPlace::File(..) => Err(Error::fs(libc::ENOTDIR, "a snapshot or version is no directory")),
+            PastPlace::File(..) => Err(not_a_directory()),
         }
-    }
-
-    /// One page of what is in a hidden directory.
-    pub(super) async fn list_past(&self, place: &PastPlace, marker: Option<&str>) -> Result<PastPage> {
-        match place {
-            PastPlace::Names(past, dir) => {
-                let client = self.client(dir.account);
-                let page = client.list_blobs(&dir.container, &listing(*past, &dir.prefix, marker)).await?;
-                let here = |item: &BlobItem| {
-                    let name = item.name.as_str().strip_prefix(&dir.prefix)?;
-                    let shown = item.revision.as_ref().is_some_and(|revision| past.shows(revision));
-                    (shown && !name.is_empty() && !name.contains('/')).then(|| name.to_owned())
-                };
-                let mut names: Vec<String> = page.items.iter().filter_map(here).collect();
-                names.dedup();
-                let entries = names.into_iter().map(|name| (name, FileKind::Directory, Heard::Nothing)).collect();
-                Ok(PastPage { entries, next: page.next })
-            }
-            PastPlace::Moments(past, blob) => {
-                let page = self.moments(*past, blob, marker, None).await?;
-                let entry = |item: BlobItem| {
-                    let name = item.revision?.moment().to_string();
-                    Some((name, kind_of(&item.properties), Heard::Blob(Arc::new(item.properties))))
-                };
-                Ok(PastPage { entries: page.items.into_iter().filter_map(entry).collect(), next: page.next })
-            }
-            PastPlace::File(..) => Err(Error::fs(libc::ENOTDIR, "a snapshot or version is no directory")),
-        }
-    }
-
-    /// The moments of one blob on a page of the listing that begins with its name; no next page once that has come past it.
-    async fn moments(
-        &self,
-        past: Past,
-        blob: &Blob,
-        marker: Option<&str>,
-        max_results: Option<u32>,
-    ) -> Result<Page<BlobItem>> {
-        let name = &blob.path.name;
-        let list = ListBlobs { max_results, ..listing(past, name.as_str(), marker) };
-        let mut page = self.client(blob.account).list_blobs(&blob.path.container, &list).await?;
-        if page.items.last().is_some_and(|item| item.name != *name) {
-            page.next = None;
-        }
-        let shown = |item: &BlobItem| item.revision.as_ref().is_some_and(|revision| past.shows(revision));
-        page.items.retain(|item| item.name == *name && shown(item));
-        Ok(page)
     }
 
     async fn has_moments(&self, past: Past, blob: &Blob) -> Result<bool> {
+        let client = self.client(blob.account);
         let mut marker = None;
         loop {
-            let page = self.moments(past, blob, marker.as_deref(), Some(A_FEW)).await?;
-            marker = page.next;
-            if !page.items.is_empty() || marker.is_none() {
-                return Ok(!page.items.is_empty());
+            let (found, next) = moments(client, past, blob, marker.as_deref(), Some(A_FEW)).await?;
+            marker = next;
+            if !found.is_empty() || marker.is_none() {
+                return Ok(!found.is_empty());
             }
         }
     }
@@ -192,6 +140,67 @@ impl Fs {
         }
         Ok(taken.moment().clone())
     }
+}
+
+/// A page of the rows that a hidden directory shows, and where the next one begins.
+pub(super) async fn fetch(
+    client: &Client,
+    place: &PastPlace,
+    marker: Option<&str>,
+) -> Result<(Vec<BlobItem>, Option<String>)> {
+    match place {
+        PastPlace::Names(past, dir) => {
+            let page = client.list_blobs(&dir.container, &listing(*past, &dir.prefix, marker)).await?;
+            let mut items = page.items;
+            items.retain(|item| is_of(*past, item) && name_in(dir, item).is_some());
+            Ok((items, page.next))
+        }
+        PastPlace::Moments(past, blob) => moments(client, *past, blob, marker, None).await,
+        PastPlace::File(..) => Err(not_a_directory()),
+    }
+}
+
+/// The entry that a row stands for.
+pub(super) fn entry_of(place: &PastPlace, item: BlobItem) -> Option<(Arc<str>, FileKind, Heard)> {
+    match place {
+        PastPlace::Names(_, dir) => Some((name_in(dir, &item)?.into(), FileKind::Directory, Heard::Nothing)),
+        PastPlace::Moments(..) => {
+            let name = item.revision?.moment().as_str().into();
+            Some((name, kind_of(&item.properties), Heard::Blob(Arc::new(item.properties))))
+        }
+        PastPlace::File(..) => None,
+    }
+}
+
+/// The moments of one blob on a page of the listing that begins with its name; no next page once that has come past it.
+async fn moments(
+    client: &Client,
+    past: Past,
+    blob: &Blob,
+    marker: Option<&str>,
+    max_results: Option<u32>,
+) -> Result<(Vec<BlobItem>, Option<String>)> {
+    let name = &blob.path.name;
+    let list = ListBlobs { max_results, ..listing(past, name.as_str(), marker) };
+    let page = client.list_blobs(&blob.path.container, &list).await?;
+    let is_past_it = page.items.last().is_some_and(|item| item.name != *name);
+    let mut items = page.items;
+    items.retain(|item| item.name == *name && is_of(past, item));
+    Ok((items, page.next.filter(|_| !is_past_it)))
+}
+
+fn is_of(past: Past, item: &BlobItem) -> bool {
+    item.revision.as_ref().is_some_and(|revision| past.shows(revision))
+}
+
+/// The name in the directory itself that a row is about.
+fn name_in<'a>(dir: &BlobDir, item: &'a BlobItem) -> Option<&'a str> {
+    let name = item.name.as_str().strip_prefix(&dir.prefix)?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+fn not_a_directory() -> Error {
+    Error::fs(libc::ENOTDIR, "a snapshot or version is no directory")
 }
 
 fn listing<'a>(past: Past, prefix: &'a str, marker: Option<&'a str>) -> ListBlobs<'a> {

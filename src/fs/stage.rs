@@ -19,18 +19,19 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::commit::{BLOCK, Draft};
+use crate::fs::form::Form;
 use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::memory::Held;
 use crate::fs::plan;
 use crate::fs::read::Version;
 use crate::fs::rope::{Piece, Rope};
 use crate::fs::tree::Blob;
-use crate::store::{Block, BlockId, BlockRef, ETag, Payload, Revision};
+use crate::store::{Block, BlockId, BlockRef, CopySource, ETag, Payload, Revision};
 
 /// Bytes that are worth a block of their own when memory is short.
 const WORTH_A_BLOCK: u64 = 256 * 1024;
@@ -106,6 +107,9 @@ impl Fs {
     /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
     pub(super) async fn make_room(&self, file: &OpenFile, state: &mut State) -> Result<()> {
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
+        if !matches!(draft.form, Form::Blocks) {
+            return self.make_room_in_place(file, state).await;
+        }
         draft.reap(false).await?;
         while draft.full().is_some() || !draft.unsent.is_empty() {
             let blob = match self.tree.blob(file.ino) {
@@ -153,7 +157,9 @@ impl Fs {
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         // What has no name has nowhere to go.
         let Ok(blob) = self.tree.blob(file.ino) else { return Ok(()) };
-        if let Some(start) = draft.rope.full(WORTH_A_BLOCK) {
+        if matches!(draft.form, Form::Blocks)
+            && let Some(start) = draft.rope.full(WORTH_A_BLOCK)
+        {
             self.stage(&blob, draft, state.version.as_deref(), start).await?;
         }
         if draft.dirty && draft.rope.buffered() > WORTH_A_BLOCK {
@@ -188,7 +194,7 @@ impl Fs {
         Ok(())
     }
 
-    async fn upload_slot(&self) -> Result<OwnedSemaphorePermit> {
+    pub(super) async fn upload_slot(&self) -> Result<OwnedSemaphorePermit> {
         self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))
     }
 
@@ -316,20 +322,20 @@ impl Fs {
 
     /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server cannot do it.
     pub(super) async fn block_from(&self, blob: &Blob, id: &BlockId, source: &Source<'_>) -> Result<Option<u64>> {
-        let url = self.client(source.blob.account).block_source(&source.blob.path, source.revision, RANGE_READ)?;
+        let url = self.range_url(source)?;
         let start = source.range.start;
         let range = start..source.range.end.min(start + plan::Limits::of_service(BLOCK).remote);
         let client = self.client(blob.account);
         match client.put_block_from_url(&blob.path, id, &url, range.clone(), Some(source.etag), None).await {
             Ok(()) => Ok(Some(range.end - start)),
-            Err(error) if error.errno() == libc::EOPNOTSUPP && error.status() >= 500 => {
-                if !self.said_moving_data.swap(true, std::sync::atomic::Ordering::Relaxed) {
-                    warn!(%error, "this server cannot do Put Block From URL: reading and writing such ranges instead");
-                }
-                Ok(None)
-            }
+            Err(error) if self.must_move(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A URL by which the service can read the source, for one request.
+    pub(super) fn range_url(&self, source: &Source<'_>) -> Result<CopySource> {
+        self.client(source.blob.account).block_source(&source.blob.path, source.revision, RANGE_READ)
     }
 
     /// The first bytes of a source, at most a block.

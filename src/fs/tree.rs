@@ -4,30 +4,31 @@
 //! parents, so that renaming a directory moves everything below it, open files included, by changing one node. A node that
 //! lost its name (unlinked, replaced) stays until the kernel forgets it, but has no place in the service any more.
 //!
-//! Each node remembers what was last heard of its blob and when ([`Known`]); a directory may also remember a complete
-//! listing ([`Listing`]), which answers lookups of its names, also of those that do not exist, for as long as it is fresh. What
-//! this mount itself creates, deletes and renames is entered in both at once, so that a program sees its own doings.
+//! Each node remembers what was last heard of its blob and when ([`Known`]), packed small ([`memo`]). What directories were listed to
+//! hold is remembered as well ([`listings`]) and answers lookups of their names, also of those that do not exist, for as long as it is
+//! fresh. What this mount itself creates, deletes and renames is entered in both at once, so that a program sees its own doings.
 //!
 //! One mutex guards the table. It is held for a few map operations at a time and never across a request.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+mod listings;
+mod memo;
 mod past;
 mod table;
 
+use listings::Listings;
+use memo::{Memo, Shapes};
 pub use past::{Origin, Past, PastPlace, read_only};
 pub use table::Link;
-use table::{Anchor, Listing, Node, Table};
+use table::{Anchor, Kept, Node, Table};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
 use crate::path::{BlobName, BlobPath, ContainerName};
 use crate::store::{BlobProperties, ETag};
-
-/// A complete listing is not kept beyond this many entries: a node's worth of memory for each would outlive its use.
-const LARGEST_KEPT_LISTING: usize = 200_000;
 
 /// Names remembered as absent in one directory.
 const MOST_ABSENT: usize = 4096;
@@ -134,9 +135,16 @@ pub struct Entry {
     pub ino: Ino,
     pub name: Arc<str>,
     pub kind: FileKind,
-    pub heard: Heard,
+    memo: Option<Memo>,
     /// When the service was asked for it: the pages of a long listing are of different ages.
-    pub at: Instant,
+    at: Instant,
+}
+
+/// An entry that is just being listed.
+pub struct Row {
+    pub name: Arc<str>,
+    pub kind: FileKind,
+    pub known: Known,
 }
 
 /// What a remembered listing says of a name.
@@ -150,35 +158,37 @@ pub enum Listed {
 
 pub struct Tree {
     table: Mutex<Table>,
+    shapes: Mutex<Shapes>,
     ttl: Duration,
 }
 
 impl Tree {
     /// `ttl`: how long a listing answers for the service.
     pub fn new(root: Place, ttl: Duration) -> Self {
-        let node = Node {
-            parent: Ino::ROOT,
-            name: "".into(),
-            kind: FileKind::Directory,
-            anchor: Some(Anchor::Place(root)),
-            known: Known { heard: Heard::Nothing, at: Instant::now() },
-            cached: None,
-            listing: None,
-            children: HashMap::new(),
-            absent: HashMap::new(),
-            gone: HashMap::new(),
-            removals: 0,
-            lookups: 1,
-            opens: 0,
-            link: Link::Named,
-        };
-        let table = Table { nodes: HashMap::from([(Ino::ROOT, node)]), next: 2, listed: VecDeque::new() };
-        Self { table: Mutex::new(table), ttl }
+        let known = Kept { memo: None, at: Instant::now() };
+        let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(Anchor::Place(root)), known);
+        node.lookups = 1;
+        let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
+        let table = Table { nodes, next: 2, listings: Listings::default() };
+        Self { table: Mutex::new(table), shapes: Mutex::default(), ttl }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // No operation below leaves the table half changed when it panics.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pack(&self, heard: &Heard) -> Option<Memo> {
+        match heard {
+            Heard::Blob(properties) => {
+                Some(self.shapes.lock().unwrap_or_else(PoisonError::into_inner).pack(properties))
+            }
+            Heard::Nothing => None,
+        }
+    }
+
+    fn keep(&self, known: &Known) -> Kept {
+        Kept { memo: self.pack(&known.heard), at: known.at }
     }
 
     pub fn view(&self, ino: Ino) -> Result<NodeView> {
@@ -232,23 +242,23 @@ impl Tree {
 
     pub fn child(&self, parent: Ino, name: &str) -> Option<NodeView> {
         let table = self.lock();
-        let ino = *table.nodes.get(&parent)?.children.get(name)?;
+        let ino = table.child(parent, name)?;
         Some(table.nodes.get(&ino)?.view(ino))
     }
 
-    /// What the directory's listing says of a name, if it is fresh.
+    /// What listings of the directory say of a name, as far as they are fresh.
     pub fn listed(&self, parent: Ino, name: &str) -> Listed {
         let table = self.lock();
-        let listing = table.nodes.get(&parent).and_then(|node| node.listing.as_ref());
-        match listing {
-            Some(listing) if listing.taken.elapsed() < self.ttl => match listing.entries.get(name) {
-                Some(entry) => Listed::Present(entry.clone()),
-                None => Listed::Absent,
-            },
-            _ => match table.nodes.get(&parent).and_then(|node| node.absent.get(name)) {
-                Some(asked) if asked.elapsed() < self.ttl => Listed::Absent,
-                _ => Listed::Unknown,
-            },
+        match table.listed(parent, name, self.ttl) {
+            Some(Some(entry)) => Listed::Present(entry),
+            Some(None) => Listed::Absent,
+            None => {
+                let names = table.nodes.get(&parent).and_then(|node| node.names.as_ref());
+                match names.and_then(|names| names.absent.get(name)) {
+                    Some(asked) if asked.elapsed() < self.ttl => Listed::Absent,
+                    _ => Listed::Unknown,
+                }
+            }
         }
     }
 
@@ -259,17 +269,13 @@ impl Tree {
             return;
         }
         let Some(node) = table.nodes.get_mut(&parent) else { return };
-        if node.absent.len() >= MOST_ABSENT {
-            node.absent.retain(|_, asked| asked.elapsed() < self.ttl);
+        let absent = &mut node.names().absent;
+        if absent.len() >= MOST_ABSENT {
+            absent.retain(|_, asked| asked.elapsed() < self.ttl);
         }
-        if node.absent.len() < MOST_ABSENT {
-            node.absent.insert(name.into(), asked);
+        if absent.len() < MOST_ABSENT {
+            absent.insert(name.into(), asked);
         }
-    }
-
-    /// How often names were removed from the directory.
-    pub fn removals(&self, dir: Ino) -> u64 {
-        self.lock().nodes.get(&dir).map_or(0, |node| node.removals)
     }
 
     /// Every node below a directory, parents first.
@@ -279,7 +285,7 @@ impl Tree {
         let mut next = 0;
         let mut within = dir;
         loop {
-            let children = table.nodes.get(&within).map(|node| node.children.values().copied()).into_iter().flatten();
+            let children = table.nodes.get(&within).into_iter().flat_map(|node| node.children());
             found.extend(children.filter_map(|ino| Some(table.nodes.get(&ino)?.view(ino))));
             match found.get(next) {
                 Some(node) => within = node.ino,
@@ -299,6 +305,7 @@ impl Tree {
         known: Known,
         anchor: Option<Place>,
     ) -> Result<NodeView> {
+        let known = self.keep(&known);
         let mut table = self.lock();
         table.node(parent)?;
         let ino = table.reserve(parent, name, kind);
@@ -307,19 +314,15 @@ impl Tree {
 
     /// Enters a hidden directory, which no listing shows.
     pub fn enter_past(&self, parent: Ino, past: Past) -> Result<NodeView> {
-        let mut table = self.lock();
-        table.node(parent)?;
-        let (name, kind) = (past.directory(), FileKind::Directory);
-        let ino = table.reserve(parent, name, kind);
-        let known = Known { heard: Heard::Nothing, at: Instant::now() };
-        table.enter(ino, parent, name.into(), kind, known, Some(Anchor::Past(past)))
+        self.lock().enter_past(parent, past)
     }
 
     /// What is in the directory has to be asked anew: it was changed from elsewhere.
     pub fn unlist(&self, dir: Ino) {
-        if let Some(node) = self.lock().nodes.get_mut(&dir) {
-            node.listing = None;
-            node.absent.clear();
+        let mut table = self.lock();
+        table.listings.forget(dir);
+        if let Some(node) = table.nodes.get_mut(&dir) {
+            node.names().absent.clear();
         }
     }
 
@@ -338,21 +341,18 @@ impl Tree {
         Ok(view)
     }
 
-    /// The inode number that a name has or would get.
-    pub fn reserve(&self, parent: Ino, name: &str, kind: FileKind) -> Ino {
-        self.lock().reserve(parent, name, kind)
-    }
-
     /// What an operation on the node itself has just made of its blob.
     pub fn learn(&self, ino: Ino, heard: Heard) {
-        self.lock().learn(ino, heard, Instant::now());
+        let memo = self.pack(&heard);
+        self.lock().learn(ino, Kept { memo, at: Instant::now() });
     }
 
     /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it.
     pub fn hear(&self, ino: Ino, heard: Heard, asked: Instant) {
+        let memo = self.pack(&heard);
         let mut table = self.lock();
         if table.nodes.get(&ino).is_some_and(|node| node.known.at <= asked) {
-            table.learn(ino, heard, asked);
+            table.learn(ino, Kept { memo, at: asked });
         }
     }
 
@@ -363,9 +363,7 @@ impl Tree {
         // A moment that is older than any TTL; a machine that booted less than that ago has none, and asks all the same.
         node.known.at = Instant::now().checked_sub(Duration::from_secs(86_400)).unwrap_or(node.known.at);
         let parent = node.parent;
-        if let Some(node) = table.nodes.get_mut(&parent) {
-            node.listing = None;
-        }
+        table.listings.forget(parent);
     }
 
     /// The name was removed here: from the directory, its listing, and from the node that had it.
@@ -385,24 +383,17 @@ impl Tree {
             return;
         }
         table.unlink(new_parent, new_name, Link::Removed);
-        let entry = table
-            .nodes
-            .get_mut(&parent)
-            .and_then(|node| node.listing.as_mut())
-            .and_then(|listing| listing.entries.remove(name));
-        let Some(ino) = table.nodes.get_mut(&parent).and_then(|node| node.children.remove(name)) else { return };
-        let new_name: Arc<str> = new_name.into();
+        let ino = table.child(parent, name);
         table.depart(parent, name);
-        if let Some(node) = table.nodes.get_mut(&new_parent) {
-            node.absent.remove(&new_name);
-            node.gone.remove(&new_name);
-            node.children.insert(new_name.clone(), ino);
-            if let (Some(listing), Some(entry)) = (node.listing.as_mut(), entry) {
-                listing.entries.insert(new_name.clone(), Entry { name: new_name.clone(), ..entry });
-            } else {
-                node.listing = None;
-            }
+        let Some(ino) = ino else { return };
+        if let Some(node) = table.nodes.get_mut(&parent) {
+            node.names().children.remove(name);
         }
+        let new_name: Arc<str> = new_name.into();
+        if let Some(node) = table.nodes.get_mut(&new_parent) {
+            node.names().come(new_name.clone(), ino);
+        }
+        table.listings.note(new_parent, &new_name, None);
         if let Some(node) = table.nodes.get_mut(&ino) {
             node.parent = new_parent;
             node.name = new_name;
@@ -410,45 +401,46 @@ impl Tree {
         table.collect(parent);
     }
 
-    /// Remembers a complete listing that began to be taken at `taken`.
-    pub fn remember_listing(&self, dir: Ino, entries: &[Entry], taken: Instant) {
-        if entries.len() > LARGEST_KEPT_LISTING {
-            return;
-        }
-        let entries = entries.iter().map(|entry| (entry.name.clone(), entry.clone())).collect();
-        let mut table = self.lock();
-        while let Some((oldest, at)) = table.listed.front().copied()
-            && at.elapsed() >= self.ttl
-        {
-            table.listed.pop_front();
-            // It may have been listed again since.
-            if let Some(node) = table.nodes.get_mut(&oldest)
-                && node.listing.as_ref().is_some_and(|listing| listing.taken == at)
-            {
-                node.listing = None;
-            }
-        }
-        if let Some(node) = table.nodes.get_mut(&dir) {
-            node.listing = Some(Listing { taken, entries });
-            table.listed.push_back((dir, taken));
-        }
+    /// Takes in a page of a listing of the directory, asked for at `asked`: its entries, each with the number that the name has or gets.
+    pub fn add_page(&self, dir: Ino, asked: Instant, rows: Vec<Row>) -> Vec<Entry> {
+        let pack = |Row { name, kind, known }: Row| {
+            let Kept { memo, at } = self.keep(&known);
+            Entry { ino: Ino(0), name, kind, memo, at }
+        };
+        let mut entries: Vec<Entry> = rows.into_iter().map(pack).collect();
+        self.lock().add_page(dir, asked, &mut entries);
+        entries
+    }
+
+    /// The listing of the directory that began at `began` has come to its end.
+    pub fn end_listing(&self, dir: Ino, began: Instant) {
+        self.lock().listings.end(dir, began);
+    }
+
+    #[cfg(test)]
+    pub fn names_remembered(&self) -> usize {
+        self.lock().listings.len()
+    }
+
+    /// Forgets what was listed too long ago; true if something is left to be forgotten later.
+    pub fn sweep(&self) -> bool {
+        self.lock().listings.sweep(self.ttl)
     }
 
     /// Another entry than `name` is known to be, or to have been, in the directory.
     pub fn has_sibling(&self, dir: Ino, name: &str) -> bool {
         let table = self.lock();
-        table.nodes.get(&dir).is_some_and(|node| {
-            let shown = |ino: &Ino| table.nodes.get(ino).is_none_or(|node| !node.is_hidden());
-            node.children.iter().any(|(child, ino)| &**child != name && shown(ino))
-                || node.listing.as_ref().is_some_and(|listing| listing.entries.keys().any(|entry| &**entry != name))
-        })
+        let names = table.nodes.get(&dir).and_then(|node| node.names.as_ref());
+        let shown = |ino: &Ino| table.nodes.get(ino).is_none_or(|node| !node.is_hidden());
+        names.is_some_and(|names| names.children.iter().any(|(child, ino)| &**child != name && shown(ino)))
+            || table.listings.has_other_than(dir, name)
     }
 
     /// Nodes of the directory that are entered and have a name.
     pub fn children(&self, dir: Ino) -> Vec<NodeView> {
         let table = self.lock();
         let Some(node) = table.nodes.get(&dir) else { return Vec::new() };
-        node.children.values().filter_map(|ino| Some(table.nodes.get(ino)?.view(*ino))).collect()
+        node.children().filter_map(|ino| Some(table.nodes.get(&ino)?.view(ino))).collect()
     }
 
     /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.
@@ -574,10 +566,11 @@ mod tests {
     #[test]
     fn a_listing_answers_for_names_that_do_not_exist_and_learns_what_happens_here() {
         let tree = tree();
-        let ino = tree.reserve(Ino::ROOT, "a", FileKind::File);
-        let entry = Entry { ino, name: "a".into(), kind: FileKind::File, heard: Heard::Nothing, at: Instant::now() };
+        let asked = Instant::now();
+        let known = Known { heard: Heard::Nothing, at: asked };
         assert!(matches!(tree.listed(Ino::ROOT, "a"), Listed::Unknown));
-        tree.remember_listing(Ino::ROOT, &[entry], Instant::now());
+        tree.add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
+        tree.end_listing(Ino::ROOT, asked);
         assert!(matches!(tree.listed(Ino::ROOT, "a"), Listed::Present(..)));
         assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Absent));
         let b = enter(&tree, Ino::ROOT, "b", FileKind::File);

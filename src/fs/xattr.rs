@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{FileKind, Ino};
 use crate::fs::caller::Caller;
+use crate::fs::handle::{OpenFile, State};
 use crate::fs::tree::{Blob, Origin};
 use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition, Tags};
 
@@ -262,13 +263,6 @@ impl Fs {
         }
     }
 
-    /// A file that was just written has no properties before its commit.
-    async fn commit_before_attributes(&self, ino: Ino) -> Result<()> {
-        let Some(file) = self.handles.of_ino(ino) else { return Ok(()) };
-        let mut state = file.state.lock().await;
-        self.commit(&file, &mut state).await
-    }
-
     /// setxattr(2) with its flags.
     pub async fn setxattr(&self, ino: Ino, name: &str, value: &[u8], flags: i32) -> Result<()> {
         let parsed = Name::parse(name)?;
@@ -288,20 +282,53 @@ impl Fs {
             }
             _ => {}
         }
-        self.commit_before_attributes(ino).await?;
-        let (blob, properties) = self.properties_to_change(ino).await?;
+        self.change_attribute(ino, name, &parsed, Some(value), flags).await
+    }
+
+    /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no properties
+    /// before; and a commit that comes later finds the blob as it knows it.
+    async fn change_attribute(
+        &self,
+        ino: Ino,
+        name: &str,
+        parsed: &Name<'_>,
+        value: Option<&str>,
+        flags: i32,
+    ) -> Result<()> {
+        let file = self.acquire(&self.tree.view(ino)?).await;
+        let mut state = file.state.lock().await;
+        let done = match self.commit(&file, &mut state).await {
+            Ok(()) => self.change_held(&file, &mut state, name, parsed, value, flags).await,
+            Err(error) => Err(error),
+        };
+        self.xattr_reads.forget(ino);
+        self.let_go(&file, state).await;
+        done
+    }
+
+    async fn change_held(
+        &self,
+        file: &OpenFile,
+        state: &mut State,
+        name: &str,
+        parsed: &Name<'_>,
+        value: Option<&str>,
+        flags: i32,
+    ) -> Result<()> {
+        let (blob, properties) = self.properties_to_change(file.ino).await?;
         let present = match parsed {
+            // That a tag is missing is said where it is looked for to be removed.
+            Name::Tag(_) if value.is_none() => true,
             Name::Tag(tag) => self.client(blob.account).tags(&blob.path).await?.iter().any(|(key, _)| key == tag),
-            _ => value_of(&parsed, &properties, "").is_some(),
+            _ => value_of(parsed, &properties, "").is_some(),
         };
         if flags & libc::XATTR_CREATE != 0 && present {
             return Err(Error::fs(libc::EEXIST, format!("{name} has a value")));
         }
-        if flags & libc::XATTR_REPLACE != 0 && !present {
+        if (flags & libc::XATTR_REPLACE != 0 || value.is_none()) && !present {
             return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
         }
-        self.xattr_reads.forget(ino);
-        self.change(ino, &blob, properties, &parsed, Some(value)).await
+        self.change(file, state, &blob, properties, parsed, value).await
     }
 
     /// removexattr(2): metadata, tags and the properties that can be empty.
@@ -313,13 +340,7 @@ impl Fs {
         if matches!(parsed, Name::Copy(_) | Name::System(_) | Name::Tier) {
             return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
         }
-        self.commit_before_attributes(ino).await?;
-        let (blob, properties) = self.properties_to_change(ino).await?;
-        if !matches!(parsed, Name::Tag(_)) && value_of(&parsed, &properties, "").is_none() {
-            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
-        }
-        self.xattr_reads.forget(ino);
-        self.change(ino, &blob, properties, &parsed, None).await
+        self.change_attribute(ino, name, &parsed, None, 0).await
     }
 
     async fn set_copy_status(&self, ino: Ino, value: &str, invalid: impl Fn(&str) -> Error) -> Result<()> {
@@ -342,7 +363,8 @@ impl Fs {
     /// Sets or, without a value, removes. A value that is there already sends nothing.
     async fn change(
         &self,
-        ino: Ino,
+        file: &OpenFile,
+        state: &mut State,
         blob: &Blob,
         properties: Arc<BlobProperties>,
         name: &Name<'_>,
@@ -377,14 +399,14 @@ impl Fs {
                     "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
                     _ => error,
                 })?;
-                self.tree.doubt(ino);
+                self.tree.doubt(file.ino);
                 return Ok(());
             }
-            Name::Tag(key) => return self.change_tag(ino, blob, key, value).await,
+            Name::Tag(key) => return self.change_tag(file.ino, blob, key, value).await,
             Name::Copy(_) | Name::System(_) => return Ok(()),
         };
         (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
-        self.heard_anew(ino, &properties.etag, Arc::new(changed)).await;
+        self.settle_on(file, state, &properties.etag, Arc::new(changed));
         Ok(())
     }
 

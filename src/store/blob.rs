@@ -19,7 +19,7 @@ use crate::store::resolve::modified_since;
 use crate::store::types::*;
 
 /// Of a blob whose writer named none.
-const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
+pub(super) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
 impl Client {
     /// Get Blob Properties, of the blob as it is or was.
@@ -252,7 +252,7 @@ impl Client {
     }
 
     /// The answer to a write; or, when a guarded one failed after a try was lost, the blob if `is_ours` recognises it.
-    async fn written_or_recognised(
+    pub(super) async fn written_or_recognised(
         &self,
         blob: &BlobPath,
         request: &Request,

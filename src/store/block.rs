@@ -48,11 +48,8 @@ impl Client {
             .request("PutBlockFromURL", Method::PUT, Place::Blob(blob))
             .query("comp", "block")
             .query("blockid", id.as_str())
-            .header("x-ms-copy-source", source.expose())
-            .header("x-ms-source-range", &format!("bytes={}-{}", range.start, range.end.saturating_sub(1)))
-            .optional("x-ms-source-if-match", source_if_match.map(ETag::quoted).as_deref())
-            .lease(lease)
-            .work(range.end.saturating_sub(range.start));
+            .source_range(source, &range, source_if_match)
+            .lease(lease);
         self.send(&request).await.map(drop)
     }
 

@@ -1,5 +1,6 @@
 //! Blob properties, metadata and conditions as headers: read from answers, written to requests.
 
+use std::ops::Range;
 use std::time::SystemTime;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -45,6 +46,11 @@ pub(super) fn metadata(headers: &HeaderMap) -> Metadata {
             Some((name, String::from_utf8_lossy(value.as_bytes()).into_owned()))
         })
         .collect()
+}
+
+/// A range as headers want it: the end is part of it.
+pub(super) fn bytes(range: &Range<u64>) -> String {
+    format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
 }
 
 /// `bytes 0-4/11`: the total.
@@ -159,6 +165,14 @@ impl Request {
             Precondition::IfMatch(etag) => self.header("if-match", &etag.quoted()),
             Precondition::IfAbsent => self.header("if-none-match", "*"),
         }
+    }
+
+    /// A range that the service reads from another blob, in that version of it.
+    pub fn source_range(self, source: &CopySource, range: &Range<u64>, if_match: Option<&ETag>) -> Self {
+        self.header("x-ms-copy-source", source.expose())
+            .header("x-ms-source-range", &bytes(range))
+            .optional("x-ms-source-if-match", if_match.map(ETag::quoted).as_deref())
+            .work(range.end.saturating_sub(range.start))
     }
 
     pub fn lease(self, lease: Option<&LeaseId>) -> Self {

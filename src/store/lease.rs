@@ -16,6 +16,16 @@ impl Client {
     /// Acquires a lease of 15 to 60 seconds, or an infinite one (`None`). The id is proposed from here, so that a repeated
     /// request acquires the same lease.
     pub async fn acquire_lease(&self, blob: &BlobPath, duration: Option<Duration>) -> Result<LeaseId> {
+        self.acquire_lease_if(blob, duration, &Precondition::None).await
+    }
+
+    /// [`Client::acquire_lease`] of a version: who has it knows that the blob stays that version but for what they do.
+    pub async fn acquire_lease_if(
+        &self,
+        blob: &BlobPath,
+        duration: Option<Duration>,
+        precondition: &Precondition,
+    ) -> Result<LeaseId> {
         let seconds = match duration.map(|duration| duration.as_secs()) {
             None => "-1".to_owned(),
             Some(seconds @ 15..=60) => seconds.to_string(),
@@ -26,7 +36,8 @@ impl Client {
         let request = self
             .lease_request(blob, "acquire")
             .header("x-ms-lease-duration", &seconds)
-            .header("x-ms-proposed-lease-id", &uuid::Uuid::new_v4().to_string());
+            .header("x-ms-proposed-lease-id", &uuid::Uuid::new_v4().to_string())
+            .precondition(precondition);
         let response = self.send(&request).await?;
         let id = headers::text(&response.headers, "x-ms-lease-id").map(LeaseId::new);
         response.required(&request, "x-ms-lease-id", id)

@@ -10,6 +10,9 @@
 //! | Copy Blob | the destination shows a copy from our source with an id new to us, and was modified since we began |
 //! | Put Blob with a precondition | same MD5 and size, modified since we began |
 //! | Put Block List | the committed ids are ours, modified since we began |
+//! | Append Block | its bytes are at the position where nothing was when we began |
+//! | Append Block From URL | the blob has grown by it and no more, modified since we began |
+//! | Put Page of a version | the pages are what was written |
 //! | Set Metadata or Properties with a precondition | the same values, modified since we began |
 //! | Delete | it is gone |
 //! | Abort Copy | that copy is `aborted` |

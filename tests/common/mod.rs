@@ -21,8 +21,16 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Longest that a program may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+mod gate;
+#[allow(unused_imports)]
+pub use gate::{Gated, python};
+mod log;
+#[allow(unused_imports)]
+pub use log::{assert_logged, logged, logged_with, times_logged};
+
+/// Longest that a program may take: one that reads 100 000 names needs a while in a build that is not optimized, on a machine with much
+/// else to do.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 pub const ONE: &str = "one";
 pub const TWO: &str = "two";

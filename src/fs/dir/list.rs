@@ -1,47 +1,35 @@
 //! Listings: readdir, with attributes where the kernel wants them.
 //!
-//! A directory stream lists page by page as far as it is read. What it has listed keeps its place in the stream, whatever is made or
-//! removed meanwhile; reading from the start again lists anew. A blob whose name a directory may have too is no entry before the
-//! listing has come past where that directory would be.
+//! A directory is listed page by page as far as it is read, and the next page is fetched while the reader is at this one: one page
+//! ahead, and none before it is sure that he reads on. What is made or removed meanwhile neither hides nor doubles another name;
+//! reading from the start again lists anew.
 //!
-//! A listing that came to its end is remembered by the tree, and answers lookups of all names as long as it is fresh.
+//! The tree remembers what the pages said, so that what was listed need not be asked for again, nor what was not in a listing that came
+//! to its end. A [`Sweeper`] sees to it that this is forgotten when it is too old, also if nothing happens on the mount any more.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::known_since;
-use crate::error::{Error, Result};
+use super::pages::{Fetched, Source};
+use super::stream::{Carry, Cookie, DirStream, Mark, Start, Wanted, may_follow};
+use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::{self, Attr, FileKind, Ino};
 use crate::fs::handle::{DirHandle, Fh};
-use crate::fs::tree::{BlobDir, Entry, Heard, Known, Place};
-use crate::store::{BlobItem, ListBlobs, Page};
+use crate::fs::snapshot;
+use crate::fs::tree::{Entry, Heard, Known, Link, NodeView, PastPlace, Place, Row, Tree};
 
-/// Entries that are made for one answer: about what fits into the kernel's largest buffer.
-const MOST: usize = 512;
+/// Entries that are made for one answer: about what fits into the buffers that programs have.
+const MOST: usize = 1024;
+/// With attributes, of which more are sent.
+const MOST_PLUS: usize = 256;
 
-/// Entries of a directory as far as they are listed.
-#[derive(Default)]
-pub struct DirStream {
-    entries: Vec<Entry>,
-    seen: HashSet<Arc<str>>,
-    /// Blobs that are not entries yet, because the listing has not come to where a directory of the same name would be.
-    undecided: Vec<(BlobItem, Instant)>,
-    next: Next,
-    /// When the listing began, and how often names had been removed from the directory by then.
-    began: Option<(Instant, u64)>,
-}
-
-#[derive(Default)]
-enum Next {
-    #[default]
-    Start,
-    Marker(String),
-    Done,
-}
+/// Sweeps are not more frequent than this, however short what was heard is believed.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
 
 /// An entry for readdir; `offset` is where the next one is found.
 pub struct DirEntry {
@@ -49,6 +37,35 @@ pub struct DirEntry {
     pub kind: FileKind,
     pub name: Arc<str>,
     pub offset: u64,
+}
+
+/// Forgets old listings, as long as there are some.
+#[derive(Default)]
+pub struct Sweeper(Arc<AtomicBool>);
+
+impl Sweeper {
+    /// Something was remembered.
+    fn wake(&self, tree: &Arc<Tree>, ttl: Duration) {
+        if self.0.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (awake, tree) = (self.0.clone(), Arc::downgrade(tree));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(ttl.max(SHORTEST_SWEEP)).await;
+                // The mount has ended if the tree has.
+                let Some(tree) = tree.upgrade() else { return };
+                if tree.sweep() {
+                    continue;
+                }
+                awake.store(false, Ordering::Release);
+                // What came in that moment has found us awake.
+                if !tree.sweep() || awake.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        });
+    }
 }
 
 impl Fs {
@@ -67,64 +84,43 @@ impl Fs {
     /// Entries from `offset` on: what is listed of them, at least one unless the directory ends there. Offset 0 lists anew.
     pub async fn read_dir(&self, fh: Fh, offset: u64) -> Result<Vec<DirEntry>> {
         let handle = self.handles.dir(fh)?;
-        let mut stream = handle.stream.lock().await;
-        if offset == 0 && !matches!(stream.next, Next::Start) {
-            *stream = DirStream::default();
-        }
-        // Offsets 1 and 2 are the two dots.
-        let index = offset.saturating_sub(2) as usize;
-        while stream.entries.len() <= index && !matches!(stream.next, Next::Done) {
-            self.list_more(handle.ino, &mut stream).await?;
-        }
-        let dots = [(handle.ino, "."), (self.tree.view(handle.ino)?.parent, "..")];
-        let dots = dots.into_iter().zip(1..).map(|((ino, name), offset)| DirEntry {
-            ino,
-            kind: FileKind::Directory,
-            name: name.into(),
+        let mut answers = self.dots(&handle, offset)?;
+        let listed = self.listed_from(&handle, offset, MOST).await?;
+        answers.extend(listed.into_iter().map(|(offset, entry)| DirEntry {
+            ino: entry.ino,
+            kind: entry.kind,
+            name: entry.name,
             offset,
-        });
-        let listed = stream
-            .entries
-            .iter()
-            .skip(index)
-            .take(MOST)
-            .zip(index as u64 + 3..)
-            .map(|(entry, offset)| DirEntry { ino: entry.ino, kind: entry.kind, name: entry.name.clone(), offset });
-        Ok(dots.skip(offset as usize).chain(listed).collect())
+        }));
+        Ok(answers)
     }
 
     /// [`Fs::read_dir`] with attributes. Every entry but the dots is answered by one [`Fs::entry_sent`].
     pub async fn read_dir_plus(&self, fh: Fh, offset: u64) -> Result<Vec<(DirEntry, Attr)>> {
         let handle = self.handles.dir(fh)?;
-        let mut entries = self.read_dir(fh, offset).await?;
-        // An empty answer is the end of the directory: if all that was listed here has been removed since, there may be more.
-        while let Some(last) = entries.last().map(|entry| entry.offset) {
-            let answers = self.with_attributes(&handle, entries).await?;
+        let mut answers = Vec::new();
+        for dot in self.dots(&handle, offset)? {
+            let attr = self.attr_of(&self.tree.view(dot.ino)?);
+            answers.push((dot, attr));
+        }
+        let in_container = matches!(self.tree.place(handle.ino)?, Place::Directory(_));
+        let mut offset = offset;
+        loop {
+            let listed = self.listed_from(&handle, offset, MOST_PLUS).await?;
+            let Some((last, _)) = listed.last() else { return Ok(answers) };
+            offset = *last;
+            for (offset, entry) in listed {
+                let anchor = if in_container { None } else { self.anchor_of(handle.ino, &entry.name)? };
+                // A name that was removed since it was listed is left out.
+                let Ok(view) = self.tree.enter_sent(handle.ino, &entry, anchor) else { continue };
+                let attr = self.attr_of(&view);
+                answers.push((DirEntry { ino: view.ino, kind: view.kind, name: view.name, offset }, attr));
+            }
+            // An empty answer is the end of the directory: if all that was listed here has been removed since, there may be more.
             if !answers.is_empty() {
                 return Ok(answers);
             }
-            entries = self.read_dir(fh, last).await?;
         }
-        Ok(Vec::new())
-    }
-
-    async fn with_attributes(&self, handle: &DirHandle, entries: Vec<DirEntry>) -> Result<Vec<(DirEntry, Attr)>> {
-        let stream = handle.stream.lock().await;
-        let mut answers = Vec::new();
-        for entry in entries {
-            let view = match (entry.offset as usize).checked_sub(3).and_then(|index| stream.entries.get(index)) {
-                Some(listed) => {
-                    let anchor = self.anchor_of(handle.ino, &listed.name)?;
-                    // A name that was removed since it was listed is left out.
-                    let Ok(view) = self.tree.enter_sent(handle.ino, listed, anchor) else { continue };
-                    view
-                }
-                None => self.tree.view(entry.ino)?,
-            };
-            let attr = self.attr_of(&view);
-            answers.push((DirEntry { ino: view.ino, ..entry }, attr));
-        }
-        Ok(answers)
     }
 
     /// The kernel has the entry, or (`false`) it did not fit any more.
@@ -134,121 +130,225 @@ impl Fs {
         }
     }
 
-    async fn list_more(&self, ino: Ino, stream: &mut DirStream) -> Result<()> {
-        let marker = match &stream.next {
-            Next::Start => None,
-            Next::Marker(marker) => Some(marker.clone()),
-            Next::Done => return Ok(()),
+    fn dots(&self, handle: &DirHandle, offset: u64) -> Result<Vec<DirEntry>> {
+        let dots = [(handle.ino, "."), (self.tree.view(handle.ino)?.parent, "..")];
+        let dots = dots.into_iter().zip(1..).skip(offset.min(2) as usize);
+        let entry = |((ino, name), offset): ((Ino, &str), u64)| DirEntry {
+            ino,
+            kind: FileKind::Directory,
+            name: name.into(),
+            offset,
         };
-        if stream.began.is_none() {
-            stream.began = Some((Instant::now(), self.tree.removals(ino)));
+        Ok(dots.map(entry).collect())
+    }
+
+    async fn listed_from(&self, handle: &DirHandle, offset: u64, most: usize) -> Result<Vec<(u64, Entry)>> {
+        let dir = handle.ino;
+        let mut stream = handle.stream.lock().await;
+        if offset == 0 && !stream.is_new() {
+            *stream = DirStream::default();
         }
-        let asked = Instant::now();
-        let next = match self.tree.place(ino)? {
-            Place::Accounts => {
-                for account in &self.config.accounts {
-                    let name = account.client.account().as_str();
-                    self.add(ino, stream, name, FileKind::Directory, known_since(asked, Heard::Nothing));
-                }
-                None
+        let cookie = Cookie::parse(offset);
+        let wanted = cookie.map_or(0, Cookie::page);
+        self.bring(dir, &mut stream, wanted).await?;
+        let (mut page, mut index) = cookie.map_or((0, 0), |cookie| stream.behind(cookie));
+        loop {
+            stream.slide(page, index);
+            if let Some(marker) = stream.to_fetch(page, index)
+                && let Ok(place) = self.tree.place(dir)
+            {
+                let work = self.fetch(&place, Some(marker.clone()));
+                stream.fetch_ahead(marker, work);
             }
-            Place::Account(id) => {
-                let page = self.client(id).list_containers(marker.as_deref()).await?;
-                for item in page.items {
-                    if self.container_named(id, item.name.as_str()).is_ok() {
-                        let known = known_since(asked, Heard::Nothing);
-                        self.add(ino, stream, item.name.as_str(), FileKind::Directory, known);
-                    }
-                }
-                page.next
+            let entries = stream.entries(page, index, most);
+            if !entries.is_empty() {
+                return Ok(entries);
             }
-            Place::Directory(dir) => self.list_blobs_of(ino, &dir, marker.as_deref(), stream).await?,
-            Place::Past(place) => {
-                let page = self.list_past(&place, marker.as_deref()).await?;
-                for (name, kind, heard) in page.entries {
-                    self.add(ino, stream, &name, kind, known_since(asked, heard));
-                }
-                page.next
+            (page, index) = (page + 1, 0);
+            if !self.bring(dir, &mut stream, page).await? {
+                return Ok(Vec::new());
             }
-            Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
+        }
+    }
+
+    /// Lists what is needed for that page to be in memory; false if the directory ends before it.
+    async fn bring(&self, dir: Ino, stream: &mut DirStream, page: usize) -> Result<bool> {
+        while let Some(wanted) = stream.wants(page) {
+            self.list_page(dir, stream, wanted).await?;
+        }
+        Ok(stream.has(page))
+    }
+
+    async fn list_page(&self, dir: Ino, stream: &mut DirStream, wanted: Wanted) -> Result<()> {
+        let Wanted { page, mark, until } = wanted;
+        let marker = match mark.start {
+            Start::First => None,
+            Start::Marker(marker) => Some(marker),
+            Start::OnlyHere | Start::End => {
+                let entries = self.tree.add_page(dir, Instant::now(), self.only_here(dir, stream));
+                stream.put(page, entries, Mark::end());
+                return Ok(());
+            }
         };
-        stream.next = match next {
-            Some(marker) => Next::Marker(marker),
-            None => {
-                self.end_listing(ino, stream);
-                Next::Done
+        let place = self.tree.place(dir)?;
+        let mut fetched = self.fetched(&place, stream, marker).await?;
+        let first_time = until.is_none();
+        if let Some(until) = &until {
+            while let Some(next) = fetched.lacks(until) {
+                fetched.append(self.fetched(&place, stream, Some(next)).await?);
             }
+            fetched.cut(until);
+        }
+        let asked = fetched.asked;
+        if page == 0 && first_time {
+            stream.begin(asked, self.unstored(dir));
+        }
+        let (rows, next) = match &place {
+            Place::Past(place) => rows_of_past(place, mark.carry, fetched),
+            _ => self.rows_of(&place, mark.carry, fetched),
         };
+        stream.meet(&rows, self.unstored(dir));
+        let ends = next.start == Start::OnlyHere;
+        let entries = self.tree.add_page(dir, asked, rows);
+        stream.put(page, entries, next);
+        if ends && first_time {
+            self.tree.end_listing(dir, stream.began());
+        }
+        self.sweeper.wake(&self.tree, self.config.attr_ttl);
         Ok(())
     }
 
-    async fn list_blobs_of(
+    async fn fetched(&self, place: &Place, stream: &mut DirStream, marker: Option<String>) -> Result<Fetched> {
+        if let Some(marker) = &marker
+            && let Some(fetched) = stream.fetched(marker).await
+        {
+            return fetched;
+        }
+        self.fetch(place, marker).await
+    }
+
+    fn fetch(
         &self,
-        ino: Ino,
-        dir: &BlobDir,
-        marker: Option<&str>,
-        stream: &mut DirStream,
-    ) -> Result<Option<String>> {
-        let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
-        let asked = Instant::now();
-        let Page { items, prefixes, next, .. } = self.client(dir.account).list_blobs(&dir.container, &list).await?;
-        let below = |name: &str| name.strip_prefix(&dir.prefix).map(str::to_owned);
-        let directories: HashSet<String> =
-            prefixes.iter().filter_map(|prefix| below(prefix.strip_suffix('/')?)).collect();
-        let reached = items
-            .iter()
-            .map(|item| item.name.as_str())
-            .chain(prefixes.iter().map(String::as_str))
-            .max()
-            .map(str::to_owned);
-        // Names are in order, but between `dir` and `dir/` there is room for `dir-1`.
-        let is_undecided =
-            |name: &str| next.is_some() && reached.as_ref().is_none_or(|reached| format!("{name}/") > *reached);
-        let fresh = items.into_iter().map(|item| (item, asked));
-        for (item, asked) in std::mem::take(&mut stream.undecided).into_iter().chain(fresh) {
+        place: &Place,
+        marker: Option<String>,
+    ) -> impl Future<Output = Result<Fetched>> + Send + use<> + 'static {
+        let source = match place {
+            Place::Accounts => {
+                Source::Accounts(self.config.accounts.iter().map(|a| a.client.account().as_str().to_owned()).collect())
+            }
+            Place::Account(id) => Source::Containers(self.client(*id).clone()),
+            Place::Directory(dir) => Source::Blobs(self.client(dir.account).clone(), dir.clone()),
+            Place::Past(place) => Source::Past(self.client(place.account()).clone(), place.clone()),
+            Place::Blob(blob) => Source::Nothing(blob.path.clone()),
+        };
+        source.fetch(marker)
+    }
+
+    /// The entries of a page, and where the next one begins.
+    fn rows_of(&self, place: &Place, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
+        let Fetched { asked, items, prefixes, last, next } = fetched;
+        let path = match place {
+            Place::Directory(dir) => dir.prefix.as_str(),
+            _ => "",
+        };
+        let below = |name: &str| name.strip_prefix(path).map(Arc::<str>::from);
+        let is_shown = |name: &Arc<str>| match place {
+            Place::Account(id) => self.container_named(*id, name).is_ok(),
+            _ => true,
+        };
+        let directories: HashSet<Arc<str>> =
+            prefixes.iter().filter_map(|prefix| below(prefix.strip_suffix('/')?)).filter(is_shown).collect();
+        let may_follow = |name: &str| next.is_some() && may_follow(name, last.as_deref());
+        let mut rows = Vec::with_capacity(items.len() + directories.len());
+        let mut undecided = Vec::new();
+        let mut entered: HashSet<Arc<str>> = carry.entered.into_iter().collect();
+        let items = items.into_iter().map(|item| (item, asked));
+        for (item, asked) in carry.undecided.into_iter().chain(items) {
             // The directory's own `dir/` marker has no name here.
-            let Some(name) = below(item.name.as_str()).filter(|name| !name.is_empty()) else { continue };
+            let named = below(item.name.as_str()).filter(|name| !name.is_empty() && !name.contains('/'));
+            let Some(name) = named else { continue };
             let kind = attr::kind_of(&item.properties);
             if kind != FileKind::Directory && directories.contains(&name) {
                 warn!(blob = %item.name, "a blob has the name of a directory: it is hidden by the directory");
-                continue;
+            } else if kind != FileKind::Directory && may_follow(item.name.as_str()) {
+                undecided.push((item, asked));
+            } else if kind != FileKind::Directory || entered.insert(name.clone()) {
+                rows.push(Row {
+                    name,
+                    kind,
+                    known: Known { heard: Heard::Blob(Arc::new(item.properties)), at: asked },
+                });
             }
-            if kind != FileKind::Directory && is_undecided(item.name.as_str()) {
-                stream.undecided.push((item, asked));
-                continue;
-            }
-            self.add(ino, stream, &name, kind, known_since(asked, Heard::Blob(Arc::new(item.properties))));
         }
         for name in directories {
             if name.is_empty() {
-                debug!(directory = %dir.prefix, "names with an empty segment cannot be shown");
-                continue;
-            }
-            self.add(ino, stream, &name, FileKind::Directory, known_since(asked, Heard::Nothing));
-        }
-        Ok(next)
-    }
-
-    fn add(&self, dir: Ino, stream: &mut DirStream, name: &str, kind: FileKind, known: Known) {
-        // `dir` and `dir/` are one entry, and may be pages apart.
-        if name.contains('/') || !stream.seen.insert(name.into()) {
-            return;
-        }
-        let Known { heard, at } = known;
-        stream.entries.push(Entry { ino: self.tree.reserve(dir, name, kind), name: name.into(), kind, heard, at });
-    }
-
-    /// Adds what exists only here so far, and remembers the listing.
-    fn end_listing(&self, ino: Ino, stream: &mut DirStream) {
-        for child in self.tree.children(ino) {
-            if self.is_new(child.ino) {
-                self.add(ino, stream, &child.name, child.kind, child.known);
+                debug!(directory = path, "names with an empty segment cannot be shown");
+            } else if entered.insert(name.clone()) {
+                let known = Known { heard: Heard::Nothing, at: asked };
+                rows.push(Row { name, kind: FileKind::Directory, known });
             }
         }
-        if let Some((taken, removals)) = stream.began
-            && removals == self.tree.removals(ino)
-        {
-            self.tree.remember_listing(ino, &stream.entries, taken);
+        rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        // A prefix may also be the last of one page and the first of the next.
+        let is_last = |name: &str| last.as_deref().and_then(|last| last.strip_suffix('/')) == Some(name);
+        let full = |name: &str| format!("{path}{name}");
+        let entered = entered.into_iter().filter(|name| may_follow(&full(name)) || is_last(&full(name))).collect();
+        let start = next.map_or(Start::OnlyHere, Start::Marker);
+        (rows, Mark { start, carry: Carry { undecided, entered }, after: last })
+    }
+
+    /// Files of the directory that are open here and not in the service yet.
+    fn unstored(&self, dir: Ino) -> Vec<NodeView> {
+        let open = self.handles.open_files().into_iter().filter_map(|file| self.tree.view(file.ino).ok());
+        open.filter(|view| view.parent == dir && view.link == Link::Named && self.is_new(view.ino)).collect()
+    }
+
+    /// What only this mount has, or had when the listing began, and the listing has not come across.
+    fn only_here(&self, dir: Ino, stream: &DirStream) -> Vec<Row> {
+        let was_here = stream.only_here().iter().filter_map(|name| self.tree.child(dir, name));
+        let mut met = stream.met().clone();
+        let all = self.unstored(dir).into_iter().chain(was_here);
+        let missed = all.filter(|view| met.insert(view.name.clone()));
+        missed.map(|view| Row { name: view.name, kind: view.kind, known: view.known }).collect()
+    }
+}
+
+/// [`Fs::rows_of`] a hidden directory, in which names come in their order and again and again.
+fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
+    let Fetched { asked, items, last, next, .. } = fetched;
+    let mut entered = carry.entered;
+    let mut rows = Vec::new();
+    for item in items {
+        let Some((name, kind, heard)) = snapshot::entry_of(place, item) else { continue };
+        if entered.last() != Some(&name) {
+            entered = vec![name.clone()];
+            rows.push(Row { name, kind, known: Known { heard, at: asked } });
+        }
+    }
+    let start = next.map_or(Start::OnlyHere, Start::Marker);
+    (rows, Mark { start, carry: Carry { undecided: Vec::new(), entered }, after: last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::tree::AccountId;
+
+    #[tokio::test]
+    async fn an_idle_mount_forgets_what_it_listed() {
+        let ttl = Duration::from_millis(1);
+        let tree = Arc::new(Tree::new(Place::Account(AccountId(0)), ttl));
+        let sweeper = Sweeper::default();
+        for _ in 0..2 {
+            let asked = Instant::now();
+            let known = Known { heard: Heard::Nothing, at: asked };
+            tree.add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
+            sweeper.wake(&tree, ttl);
+            assert_eq!(tree.names_remembered(), 1);
+            // Nothing else calls the tree: this ends, or the test does not.
+            while tree.names_remembered() > 0 || sweeper.0.load(Ordering::Acquire) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::tree::{Blob, BlobDir};
+use crate::fs::tree::{AccountId, Blob, BlobDir};
 use crate::store::{Moment, Revision};
 
 /// What a hidden directory shows.
@@ -59,6 +59,13 @@ pub enum PastPlace {
 }
 
 impl PastPlace {
+    pub fn account(&self) -> AccountId {
+        match self {
+            Self::Names(_, dir) => dir.account,
+            Self::Moments(_, blob) | Self::File(blob, _) => blob.account,
+        }
+    }
+
     /// The place below a hidden directory of `dir` that `names` lead to, the innermost first.
     pub(super) fn at(past: Past, dir: BlobDir, names: &[Arc<str>]) -> Result<Self> {
         match names {
@@ -97,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::fs::attr::{FileKind, Ino};
-    use crate::fs::tree::{AccountId, Heard, Known, Listed, Place, Tree};
+    use crate::fs::tree::{Heard, Known, Listed, Place, Tree};
     use crate::path::ContainerName;
 
     fn enter(tree: &Tree, parent: Ino, name: &str, kind: FileKind) -> Ino {
@@ -113,7 +120,9 @@ mod tests {
         let root = BlobDir { account: AccountId(0), container, prefix: String::new() };
         let tree = Tree::new(Place::Directory(root), Duration::from_secs(60));
         let d = enter(&tree, Ino::ROOT, "d", FileKind::Directory);
-        tree.remember_listing(d, &[], Instant::now());
+        let began = Instant::now();
+        tree.add_page(d, began, Vec::new());
+        tree.end_listing(d, began);
         let hidden = tree.enter_past(d, Past::Snapshots).unwrap().ino;
         assert!(tree.looked_up(hidden));
         let a = enter(&tree, hidden, "a", FileKind::Directory);

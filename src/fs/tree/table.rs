@@ -1,11 +1,13 @@
 //! The nodes themselves, and the steps on them that have to be taken under one lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
+use crate::fs::tree::listings::{Answer, Listings, Row};
+use crate::fs::tree::memo::Memo;
 use crate::fs::tree::{Entry, Heard, Known, NodeView, Past, PastPlace, Place};
 use crate::store::ETag;
 
@@ -33,29 +35,24 @@ pub(super) enum Anchor {
     Past(Past),
 }
 
-/// A complete listing of a directory.
-pub(super) struct Listing {
-    /// When its first page was asked for.
-    pub(super) taken: Instant,
-    pub(super) entries: HashMap<Arc<str>, Entry>,
+/// What was heard of a blob, packed, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) memo: Option<Memo>,
+    pub(super) at: Instant,
 }
 
+/// There is one for everything that the kernel holds on to, which may be millions: it is small, and what only some have is boxed.
 pub(super) struct Node {
     pub(super) parent: Ino,
     pub(super) name: Arc<str>,
     pub(super) kind: FileKind,
-    pub(super) anchor: Option<Anchor>,
-    pub(super) known: Known,
+    pub(super) anchor: Option<Box<Anchor>>,
+    pub(super) known: Kept,
     /// The version of the blob that the kernel's page cache stands for.
     pub(super) cached: Option<ETag>,
-    pub(super) listing: Option<Listing>,
-    pub(super) children: HashMap<Arc<str>, Ino>,
-    /// Names that were asked for and not there, and when.
-    pub(super) absent: HashMap<Arc<str>, Instant>,
-    /// Names that left this directory, and when: what was heard of them before is too late.
-    pub(super) gone: HashMap<Arc<str>, Instant>,
-    /// How often a name was removed from this directory here: a listing that was being taken meanwhile is not remembered.
-    pub(super) removals: u64,
+    /// Nothing before there is something to say.
+    pub(super) names: Option<Box<Names>>,
     /// References of the kernel: entries replied and not yet forgotten.
     pub(super) lookups: u64,
     /// Open handles.
@@ -63,17 +60,45 @@ pub(super) struct Node {
     pub(super) link: Link,
 }
 
+/// The names in a directory.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) children: HashMap<Arc<str>, Ino>,
+    /// Names that were asked for and not there, and when.
+    pub(super) absent: HashMap<Arc<str>, Instant>,
+    /// Names that left this directory, and when: what was heard of them before is too late.
+    gone: HashMap<Arc<str>, Instant>,
+    /// How many of them there may be before the old ones are looked for again.
+    most_gone: usize,
+}
+
 pub(super) struct Table {
-    pub(super) nodes: HashMap<Ino, Node>,
+    pub(super) nodes: HashMap<Ino, Box<Node>>,
     pub(super) next: u64,
-    /// Listings that are remembered, oldest first: of which directory, and when they were taken.
-    pub(super) listed: VecDeque<(Ino, Instant)>,
+    pub(super) listings: Listings,
 }
 
 impl Node {
+    pub(super) fn new(parent: Ino, name: Arc<str>, kind: FileKind, anchor: Option<Anchor>, known: Kept) -> Self {
+        let anchor = anchor.map(Box::new);
+        Self { parent, name, kind, anchor, known, cached: None, names: None, lookups: 0, opens: 0, link: Link::Named }
+    }
+
     /// No listing of its parent shows it.
     pub(super) fn is_hidden(&self) -> bool {
-        matches!(self.anchor, Some(Anchor::Past(_)))
+        matches!(self.anchor.as_deref(), Some(Anchor::Past(_)))
+    }
+
+    pub(super) fn child(&self, name: &str) -> Option<Ino> {
+        self.names.as_ref()?.children.get(name).copied()
+    }
+
+    pub(super) fn children(&self) -> impl Iterator<Item = Ino> + '_ {
+        self.names.iter().flat_map(|names| names.children.values().copied())
+    }
+
+    pub(super) fn names(&mut self) -> &mut Names {
+        self.names.get_or_insert_default()
     }
 
     pub(super) fn view(&self, ino: Ino) -> NodeView {
@@ -82,15 +107,50 @@ impl Node {
             parent: self.parent,
             name: self.name.clone(),
             kind: self.kind,
-            known: self.known.clone(),
+            known: self.known.unpack(),
             link: self.link,
         }
     }
 }
 
+impl Kept {
+    fn unpack(&self) -> Known {
+        let heard = match &self.memo {
+            Some(memo) => Heard::Blob(Arc::new(memo.unpack())),
+            None => Heard::Nothing,
+        };
+        Known { heard, at: self.at }
+    }
+}
+
+impl Names {
+    /// The name is there again.
+    pub(super) fn come(&mut self, name: Arc<str>, ino: Ino) {
+        self.absent.remove(&name);
+        self.gone.remove(&name);
+        self.children.insert(name, ino);
+    }
+
+    fn depart(&mut self, name: &str) {
+        // Twice as many as were left the last time, so that removing many does not look through all of them each time.
+        if self.gone.len() >= self.most_gone.max(MANY_GONE) {
+            self.gone.retain(|_, gone| gone.elapsed() < LATE);
+            self.most_gone = self.gone.len() * 2;
+        }
+        self.gone.insert(name.into(), Instant::now());
+    }
+
+    fn left_after(&self, name: &str, at: Instant) -> bool {
+        self.gone.get(name).is_some_and(|gone| at < *gone)
+    }
+}
+
 impl Table {
     pub(super) fn node(&self, ino: Ino) -> Result<&Node> {
-        self.nodes.get(&ino).ok_or_else(|| Error::fs(libc::ESTALE, format!("inode {} is forgotten", ino.0)))
+        self.nodes
+            .get(&ino)
+            .map(|node| &**node)
+            .ok_or_else(|| Error::fs(libc::ESTALE, format!("inode {} is forgotten", ino.0)))
     }
 
     pub(super) fn place(&self, ino: Ino) -> Result<Place> {
@@ -105,7 +165,7 @@ impl Table {
             if node.link != Link::Named {
                 return Err(Error::fs(libc::ESTALE, format!("{:?} was deleted by another client", node.name)));
             }
-            match &node.anchor {
+            match node.anchor.as_deref() {
                 Some(Anchor::Place(place)) => break place.clone(),
                 Some(Anchor::Past(shown)) => past = Some((*shown, std::mem::take(&mut names))),
                 None => names.push(node.name.clone()),
@@ -127,34 +187,74 @@ impl Table {
         }
     }
 
-    pub(super) fn learn(&mut self, ino: Ino, heard: Heard, at: Instant) {
+    pub(super) fn child(&self, dir: Ino, name: &str) -> Option<Ino> {
+        self.nodes.get(&dir)?.child(name)
+    }
+
+    pub(super) fn learn(&mut self, ino: Ino, known: Kept) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
-        node.known = Known { heard: heard.clone(), at };
-        let (parent, name, kind, link) = (node.parent, node.name.clone(), node.kind, node.link);
-        let listed = !node.is_hidden();
-        if link == Link::Named
-            && listed
-            && let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut())
-        {
-            listing.entries.insert(name.clone(), Entry { ino, name, kind, heard, at });
+        node.known = known;
+        if node.link == Link::Named && !node.is_hidden() {
+            self.listings.note(node.parent, &node.name, None);
         }
     }
 
     pub(super) fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind) -> Ino {
-        let existing = self.nodes.get(&parent).and_then(|node| node.children.get(name)).copied();
+        let existing = self.child(parent, name);
+        let existing = existing.filter(|ino| self.nodes.get(ino).is_none_or(|node| !node.is_hidden()));
         if let Some(ino) = existing
             && self.nodes.get(&ino).is_some_and(|node| node.kind == kind)
         {
             return ino;
         }
-        let listed = self.nodes.get(&parent).and_then(|node| node.listing.as_ref()?.entries.get(name));
         if existing.is_none()
-            && let Some(entry) = listed
-            && entry.kind == kind
+            && let Some(row) = self.listings.row(parent, name)
+            && row.kind == kind
         {
-            return entry.ino;
+            return row.ino;
         }
         self.next_ino()
+    }
+
+    /// What listings and nodes know of a name, as fresh as `ttl` wants it.
+    pub(super) fn listed(&self, parent: Ino, name: &str, ttl: Duration) -> Option<Option<Entry>> {
+        match self.listings.answer(parent, name, ttl) {
+            Answer::Row(Row { ino, kind, memo, at }) => {
+                Some(Some(Entry { ino: *ino, name: name.into(), kind: *kind, memo: memo.clone(), at: *at }))
+            }
+            Answer::Node => {
+                let ino = self.child(parent, name)?;
+                let node = self.nodes.get(&ino).filter(|node| node.known.at.elapsed() < ttl)?;
+                let Kept { memo, at } = node.known.clone();
+                Some(Some(Entry { ino, name: node.name.clone(), kind: node.kind, memo, at }))
+            }
+            Answer::Absent => Some(None),
+            Answer::Unknown => None,
+        }
+    }
+
+    /// Takes in a page of a listing; `rows` have no number yet.
+    pub(super) fn add_page(&mut self, dir: Ino, asked: Instant, rows: &mut [Entry]) {
+        let mut remembered = Vec::with_capacity(rows.len());
+        for row in rows {
+            row.ino = self.reserve(dir, &row.name, row.kind);
+            let names = self.nodes.get(&dir).and_then(|node| node.names.as_ref());
+            if names.is_some_and(|names| names.left_after(&row.name, row.at)) {
+                continue;
+            }
+            let is_child = self.child(dir, &row.name) == Some(row.ino);
+            let said = match self.nodes.get_mut(&row.ino) {
+                Some(node) if is_child => {
+                    if node.known.at <= row.at {
+                        node.known = Kept { memo: row.memo.clone(), at: row.at };
+                    }
+                    None
+                }
+                _ => Some(Box::new(Row { ino: row.ino, kind: row.kind, memo: row.memo.clone(), at: row.at })),
+            };
+            remembered.push((row.name.clone(), said));
+        }
+        self.listings.add_page(dir, asked, remembered);
     }
 
     fn next_ino(&mut self) -> Ino {
@@ -165,15 +265,13 @@ impl Table {
 
     /// An open file is at or below the node.
     fn is_in_use(&self, ino: Ino) -> bool {
-        self.nodes
-            .get(&ino)
-            .is_some_and(|node| node.opens > 0 || node.children.values().any(|child| self.is_in_use(*child)))
+        self.nodes.get(&ino).is_some_and(|node| node.opens > 0 || node.children().any(|child| self.is_in_use(child)))
     }
 
     /// The service has nothing under the name, as of `asked`. What came into being here since stays, and so does a directory in which
     /// files are open: they make it exist when they are committed.
     pub(super) fn vanish(&mut self, parent: Ino, name: &str, asked: Instant) -> bool {
-        let child = self.nodes.get(&parent).and_then(|node| node.children.get(name)).copied();
+        let child = self.child(parent, name);
         let stays = child.is_some_and(|ino| {
             self.nodes
                 .get(&ino)
@@ -186,12 +284,21 @@ impl Table {
     }
 
     pub(super) fn enter_listed(&mut self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
-        let known = Known { heard: entry.heard.clone(), at: entry.at };
-        let ino = match self.node(parent)?.children.get(&entry.name) {
-            Some(ino) if self.nodes.get(ino).is_some_and(|node| node.kind == entry.kind) => *ino,
+        let known = Kept { memo: entry.memo.clone(), at: entry.at };
+        let ino = match self.node(parent)?.child(&entry.name) {
+            Some(ino) if self.nodes.get(&ino).is_some_and(|node| node.kind == entry.kind) => ino,
             _ => entry.ino,
         };
         self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor.map(Anchor::Place))
+    }
+
+    pub(super) fn enter_past(&mut self, parent: Ino, past: Past) -> Result<NodeView> {
+        let name = past.directory();
+        let existing = self.node(parent)?.child(name);
+        let hidden = existing.filter(|ino| self.nodes.get(ino).is_some_and(|node| node.is_hidden()));
+        let ino = hidden.unwrap_or_else(|| self.next_ino());
+        let known = Kept { memo: None, at: Instant::now() };
+        self.enter(ino, parent, name.into(), FileKind::Directory, known, Some(Anchor::Past(past)))
     }
 
     /// ENOENT when the name left the directory after that was heard of it.
@@ -201,11 +308,10 @@ impl Table {
         parent: Ino,
         name: Arc<str>,
         kind: FileKind,
-        known: Known,
+        known: Kept,
         anchor: Option<Anchor>,
     ) -> Result<NodeView> {
-        let gone = self.node(parent)?.gone.get(&name);
-        if gone.is_some_and(|gone| known.at < *gone) {
+        if self.node(parent)?.names.as_ref().is_some_and(|names| names.left_after(&name, known.at)) {
             return Err(Error::fs(libc::ENOENT, format!("{name:?} was deleted or renamed meanwhile")));
         }
         // A number that was reserved for the name may belong to a node that has another name by now, or none.
@@ -213,62 +319,38 @@ impl Table {
         let is_other = |node: &Node| {
             node.link != Link::Named || node.parent != parent || node.name != name || node.is_hidden() != hidden
         };
-        let ino = if self.nodes.get(&ino).is_some_and(is_other) { self.next_ino() } else { ino };
-        let current = self.nodes.get(&parent).and_then(|node| node.children.get(&name)).copied();
-        if current.is_some_and(|current| current != ino) {
+        let ino = if self.nodes.get(&ino).is_some_and(|node| is_other(node)) { self.next_ino() } else { ino };
+        if self.child(parent, &name).is_some_and(|current| current != ino) {
             self.unlink(parent, &name, Link::Vanished);
         }
         if let Some(node) = self.nodes.get_mut(&parent) {
-            node.absent.remove(&name);
-            node.gone.remove(&name);
-            node.children.insert(name.clone(), ino);
+            node.names().come(name.clone(), ino);
         }
-        let node = self.nodes.entry(ino).or_insert_with(|| Node {
-            parent,
-            name,
-            kind,
-            anchor,
-            known: known.clone(),
-            cached: None,
-            listing: None,
-            children: HashMap::new(),
-            absent: HashMap::new(),
-            removals: 0,
-            gone: HashMap::new(),
-            lookups: 0,
-            opens: 0,
-            link: Link::Named,
-        });
+        if !hidden {
+            self.listings.note(parent, &name, None);
+        }
+        let new = || Box::new(Node::new(parent, name, kind, anchor, known.clone()));
+        let node = self.nodes.entry(ino).or_insert_with(new);
         // A listing that was taken before something newer was heard does not turn the clock back.
         if known.at >= node.known.at {
             node.known = known;
         }
-        let view = node.view(ino);
-        if !hidden && let Some(listing) = self.nodes.get_mut(&parent).and_then(|node| node.listing.as_mut()) {
-            let Known { heard, at } = view.known.clone();
-            listing.entries.insert(view.name.clone(), Entry { ino, name: view.name.clone(), kind, heard, at });
-        }
-        Ok(view)
+        Ok(node.view(ino))
     }
 
     /// The name leaves the directory; what was heard of it before now does not bring it back.
     pub(super) fn depart(&mut self, parent: Ino, name: &str) {
-        let Some(node) = self.nodes.get_mut(&parent) else { return };
-        node.removals += 1;
-        if node.gone.len() >= MANY_GONE {
-            node.gone.retain(|_, gone| gone.elapsed() < LATE);
+        if let Some(node) = self.nodes.get_mut(&parent) {
+            node.names().depart(name);
         }
-        node.gone.insert(name.into(), Instant::now());
+        self.listings.strike(parent, name);
     }
 
     /// The name is gone, and so is its node's: `link` says how.
     pub(super) fn unlink(&mut self, parent: Ino, name: &str, link: Link) {
         self.depart(parent, name);
         let Some(node) = self.nodes.get_mut(&parent) else { return };
-        if let Some(listing) = node.listing.as_mut() {
-            listing.entries.remove(name);
-        }
-        if let Some(ino) = node.children.remove(name) {
+        if let Some(ino) = node.names().children.remove(name) {
             if let Some(child) = self.nodes.get_mut(&ino) {
                 child.link = link;
             }
@@ -281,16 +363,26 @@ impl Table {
         let mut ino = ino;
         while ino != Ino::ROOT {
             let Some(node) = self.nodes.get(&ino) else { return };
-            if node.lookups > 0 || node.opens > 0 || !node.children.is_empty() {
+            if node.lookups > 0 || node.opens > 0 || node.children().next().is_some() {
                 return;
             }
-            let (parent, name, link) = (node.parent, node.name.clone(), node.link);
-            self.nodes.remove(&ino);
+            let Some(node) = self.nodes.remove(&ino) else { return };
+            self.listings.forget(ino);
+            let hidden = node.is_hidden();
+            let Node { parent, name, kind, known: Kept { memo, at }, link, .. } = *node;
             if link == Link::Named
-                && let Some(node) = self.nodes.get_mut(&parent)
-                && node.children.get(&name) == Some(&ino)
+                && let Some(names) = self.nodes.get_mut(&parent).and_then(|node| node.names.as_mut())
+                && names.children.get(&name) == Some(&ino)
             {
-                node.children.remove(&name);
+                names.children.remove(&name);
+                // The name is there all the same, unless nothing was ever stored under it.
+                if hidden {
+                    // No listing has it.
+                } else if memo.is_none() && kind != FileKind::Directory {
+                    self.listings.strike(parent, &name);
+                } else if self.listings.knows(parent) {
+                    self.listings.note(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
+                }
             }
             ino = parent;
         }

@@ -1,0 +1,156 @@
+//! Append blobs (§9): content that only grows.
+//!
+//! A block is appended at a position or not at all (`x-ms-blob-condition-appendpos`). So an answer that was lost never makes a block
+//! that is there twice: the second try is refused, and what is at the position then tells whether the first one was executed.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use reqwest::Method;
+
+use crate::error::Result;
+use crate::path::BlobPath;
+use crate::store::blob::may_be_ours;
+use crate::store::client::Client;
+use crate::store::endpoint::Place;
+use crate::store::headers;
+use crate::store::request::{Request, Response};
+use crate::store::resolve::modified_since;
+use crate::store::types::*;
+
+/// Bytes of the largest block that can be appended, by the version of the protocol (§15).
+const LARGEST_BLOCK: u64 = 100 << 20;
+const LARGEST_BLOCK_BEFORE: u64 = 4 << 20;
+/// The version that brought the larger one. Versions are dates and compare as text.
+const LARGER_SINCE: &str = "2022-11-02";
+
+/// An append blob after a block was added to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    pub written: Written,
+    /// Bytes. Larger than position and block if others have appended since, which is known only when an answer was lost.
+    pub size: u64,
+    /// How many blocks it has.
+    pub blocks: Option<u32>,
+}
+
+impl Client {
+    /// Bytes of the largest block that this account's version of the protocol appends.
+    pub fn largest_append(&self) -> u64 {
+        if self.api_version() >= LARGER_SINCE { LARGEST_BLOCK } else { LARGEST_BLOCK_BEFORE }
+    }
+
+    /// Put Blob: an append blob without content, with these properties and metadata and no others. Of tiers it knows none.
+    pub async fn put_append_blob(
+        &self,
+        blob: &BlobPath,
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<Written> {
+        let settings = BlobSettings { tier: None, ..settings.clone() };
+        let request = self
+            .request("PutBlob", Method::PUT, Place::Blob(blob))
+            .header("x-ms-blob-type", BlobType::Append.as_str())
+            .settings(&settings)
+            .precondition(precondition);
+        let sent = self.persist(&request).await;
+        let guarded = *precondition != Precondition::None;
+        self.written_or_recognised(blob, &request, sent, guarded, |found| {
+            found.blob_type == BlobType::Append && found.size == 0 && found.metadata == settings.metadata
+        })
+        .await
+    }
+
+    /// Append Block at `position`, which must be the end of the blob: 412 AppendPositionConditionNotMet if it is not.
+    ///
+    /// After a lost answer the block is ours if its bytes are at `position`: nothing was there when we began.
+    pub async fn append_block(
+        &self,
+        blob: &BlobPath,
+        position: u64,
+        body: Bytes,
+        precondition: &Precondition,
+    ) -> Result<Appended> {
+        let request = self.append_request("AppendBlock", blob, position, precondition).body(body.clone());
+        let sent = self.persist(&request).await;
+        let end = position + body.len() as u64;
+        let error = match sent.result {
+            Ok(response) => return appended(&request, &response, end),
+            Err(error) => error,
+        };
+        if sent.lost
+            && may_be_ours(&error)
+            && let Ok(found) = self.get_blob(blob, None, Some(position..end), None).await
+            && found.bytes == body
+        {
+            return Ok(Appended::as_found(&found.properties));
+        }
+        Err(error)
+    }
+
+    /// Append Block From URL (§13.10): the service fetches `range` of the source, whose version `source_if_match` pins.
+    ///
+    /// After a lost answer the block is ours if the blob has grown by it and no more since we began. Its bytes are not looked at: that
+    /// would move them here.
+    pub async fn append_block_from_url(
+        &self,
+        blob: &BlobPath,
+        position: u64,
+        source: &CopySource,
+        range: Range<u64>,
+        source_if_match: Option<&ETag>,
+        precondition: &Precondition,
+    ) -> Result<Appended> {
+        let length = range.end.saturating_sub(range.start);
+        let request = self.append_request("AppendBlockFromURL", blob, position, precondition).source_range(
+            source,
+            &range,
+            source_if_match,
+        );
+        let sent = self.persist(&request).await;
+        let end = position + length;
+        let error = match sent.result {
+            Ok(response) => return appended(&request, &response, end),
+            Err(error) => error,
+        };
+        if sent.lost
+            && may_be_ours(&error)
+            && let Ok((response, found)) = self.head_blob(blob, None, None).await
+            && found.size == end
+            && modified_since(sent.began, response.date(), found.last_modified)
+        {
+            return Ok(Appended::as_found(&found));
+        }
+        Err(error)
+    }
+
+    fn append_request(
+        &self,
+        operation: &'static str,
+        blob: &BlobPath,
+        position: u64,
+        precondition: &Precondition,
+    ) -> Request {
+        self.request(operation, Method::PUT, Place::Blob(blob))
+            .query("comp", "appendblock")
+            .header("x-ms-blob-condition-appendpos", &position.to_string())
+            .precondition(precondition)
+    }
+}
+
+impl Appended {
+    /// A blob that was found to have the block already.
+    pub fn as_found(found: &BlobProperties) -> Self {
+        Self {
+            written: Written { etag: found.etag.clone(), last_modified: found.last_modified },
+            size: found.size,
+            blocks: found.committed_block_count,
+        }
+    }
+}
+
+fn appended(request: &Request, response: &Response, size: u64) -> Result<Appended> {
+    let written = response.required(request, "ETag", headers::written(&response.headers))?;
+    let blocks = headers::text(&response.headers, "x-ms-blob-committed-block-count").and_then(|n| n.parse().ok());
+    Ok(Appended { written, size, blocks })
+}

@@ -1,0 +1,214 @@
+//! Page blobs (§9): pages of 512 bytes that are written where they are.
+//!
+//! A page write is repeated without harm, but not under `If-Match`: a try whose answer was lost has changed the ETag. Then the pages
+//! tell whose they are. Under a lease there is no such question, because nobody else can have written.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use reqwest::Method;
+
+use crate::error::Result;
+use crate::path::BlobPath;
+use crate::store::blob::{DEFAULT_CONTENT_TYPE, may_be_ours};
+use crate::store::client::Client;
+use crate::store::endpoint::Place;
+use crate::store::headers;
+use crate::store::request::Request;
+use crate::store::types::*;
+use crate::store::xml::Element;
+
+/// Bytes of a page: ranges begin and end at multiples of it, and so does the blob.
+pub const PAGE: u64 = 512;
+/// Bytes of one Put Page (§15). Clearing has no such limit.
+pub const LARGEST_PAGE_WRITE: u64 = 4 << 20;
+/// Bytes of a page blob (§15).
+pub const LARGEST_PAGE_BLOB: u64 = 8 << 40;
+
+/// How a write to a page blob makes sure that nobody else has written.
+#[derive(Debug, Clone)]
+pub enum Guard {
+    /// Only this version. The next write needs the next ETag.
+    Version(ETag),
+    /// The lease is ours: any number of writes, in any order.
+    Lease(LeaseId),
+}
+
+impl Request {
+    fn guard(self, guard: &Guard) -> Self {
+        match guard {
+            Guard::Version(etag) => self.header("if-match", &etag.quoted()),
+            Guard::Lease(id) => self.lease(Some(id)),
+        }
+    }
+}
+
+impl Client {
+    /// Put Blob: a page blob of `size` bytes, all zeros, with these properties and metadata and no others.
+    pub async fn put_page_blob(
+        &self,
+        blob: &BlobPath,
+        size: u64,
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<Written> {
+        let request = self
+            .request("PutBlob", Method::PUT, Place::Blob(blob))
+            .header("x-ms-blob-type", BlobType::Page.as_str())
+            .header("x-ms-blob-content-length", &size.to_string())
+            .settings(settings)
+            .precondition(precondition);
+        let sent = self.persist(&request).await;
+        let guarded = *precondition != Precondition::None;
+        self.written_or_recognised(blob, &request, sent, guarded, |found| {
+            found.blob_type == BlobType::Page && found.size == size && found.metadata == settings.metadata
+        })
+        .await
+    }
+
+    /// Put Page: whole pages from `offset` on, at most [`LARGEST_PAGE_WRITE`] bytes.
+    pub async fn put_pages(&self, blob: &BlobPath, offset: u64, body: Bytes, guard: &Guard) -> Result<Written> {
+        let range = offset..offset + body.len() as u64;
+        let request = self.page_request("PutPage", blob, "update", &range, guard).body(body.clone());
+        let sent = self.persist(&request).await;
+        let error = match sent.result {
+            Ok(response) => return response.required(&request, "ETag", headers::written(&response.headers)),
+            Err(error) => error,
+        };
+        if sent.lost
+            && may_be_ours(&error)
+            && let Ok(found) = self.get_blob(blob, None, Some(range), None).await
+            && found.bytes == body
+        {
+            let BlobProperties { etag, last_modified, .. } = found.properties;
+            return Ok(Written { etag, last_modified });
+        }
+        Err(error)
+    }
+
+    /// Put Page in its clearing form: whole pages become zeros, and holes.
+    pub async fn clear_pages(&self, blob: &BlobPath, range: Range<u64>, guard: &Guard) -> Result<Written> {
+        let request = self.page_request("PutPage", blob, "clear", &range, guard);
+        let sent = self.persist(&request).await;
+        let error = match sent.result {
+            Ok(response) => return response.required(&request, "ETag", headers::written(&response.headers)),
+            Err(error) => error,
+        };
+        if sent.lost && may_be_ours(&error) {
+            let request = self.ranges_request(blob).header("x-ms-range", &headers::bytes(&range));
+            if let Ok(response) = self.send(&request).await
+                && parse_ranges(&response.xml(&request)?).is_some_and(|left| left.is_empty())
+                && let Some(written) = headers::written(&response.headers)
+            {
+                return Ok(written);
+            }
+        }
+        Err(error)
+    }
+
+    /// Put Page From URL (§13.11): whole pages from `offset` on become that range of the source.
+    ///
+    /// After a lost answer under [`Guard::Version`] the error stays: to compare the pages would move them here.
+    pub async fn put_pages_from_url(
+        &self,
+        blob: &BlobPath,
+        offset: u64,
+        source: &CopySource,
+        range: Range<u64>,
+        source_if_match: Option<&ETag>,
+        guard: &Guard,
+    ) -> Result<Written> {
+        let target = offset..offset + (range.end - range.start);
+        let request = self.page_request("PutPageFromURL", blob, "update", &target, guard).source_range(
+            source,
+            &range,
+            source_if_match,
+        );
+        let response = self.send(&request).await?;
+        response.required(&request, "ETag", headers::written(&response.headers))
+    }
+
+    /// Get Page Ranges of a version: what has been written, in order. All else is zeros.
+    pub async fn page_ranges(&self, blob: &BlobPath, if_match: &ETag) -> Result<Vec<Range<u64>>> {
+        let mut ranges = Vec::new();
+        let mut marker = None;
+        loop {
+            let mut request = self.ranges_request(blob).header("if-match", &if_match.quoted());
+            if let Some(marker) = marker {
+                request = request.query("marker", marker);
+            }
+            let response = self.send(&request).await?;
+            let document = response.xml(&request)?;
+            let page = response.required(&request, "starts and ends of page ranges", parse_ranges(&document))?;
+            ranges.extend(page);
+            marker = document.value("NextMarker").map(|marker| marker.into_owned());
+            if marker.is_none() {
+                return Ok(ranges);
+            }
+        }
+    }
+
+    /// Set Blob Properties with a new size, bytes: the blob is cut there, or gets zeros up to there. Headers that are not given are
+    /// cleared.
+    pub async fn resize_pages(
+        &self,
+        blob: &BlobPath,
+        size: u64,
+        headers: &ContentHeaders,
+        guard: &Guard,
+    ) -> Result<Written> {
+        let content_type = headers.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE);
+        let headers = ContentHeaders { content_type: Some(content_type.to_owned()), ..headers.clone() };
+        let request = self
+            .request("SetBlobProperties", Method::PUT, Place::Blob(blob))
+            .query("comp", "properties")
+            .header("x-ms-blob-content-length", &size.to_string())
+            .content_headers(&headers)
+            .guard(guard);
+        let sent = self.persist(&request).await;
+        let guarded = matches!(guard, Guard::Version(_));
+        self.written_or_recognised(blob, &request, sent, guarded, |found| {
+            found.size == size && found.headers == headers
+        })
+        .await
+    }
+
+    fn page_request(
+        &self,
+        operation: &'static str,
+        blob: &BlobPath,
+        write: &str,
+        range: &Range<u64>,
+        guard: &Guard,
+    ) -> Request {
+        self.request(operation, Method::PUT, Place::Blob(blob))
+            .query("comp", "page")
+            .header("x-ms-page-write", write)
+            .header("x-ms-range", &headers::bytes(range))
+            .guard(guard)
+    }
+
+    fn ranges_request(&self, blob: &BlobPath) -> Request {
+        self.request("GetPageRanges", Method::GET, Place::Blob(blob)).query("comp", "pagelist")
+    }
+}
+
+fn parse_ranges(root: &Element<'_>) -> Option<Vec<Range<u64>>> {
+    let ranges = root.children.iter().filter(|child| child.name == "PageRange");
+    ranges.map(|range| Some(range.parsed::<u64>("Start")?..range.parsed::<u64>("End")?.checked_add(1)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_ranges_are_read_and_cleared_ones_left_out() {
+        let document = b"<PageList><PageRange><Start>0</Start><End>511</End></PageRange>\
+            <ClearRange><Start>512</Start><End>1023</End></ClearRange>\
+            <PageRange><End>2047</End><Start>1024</Start></PageRange><NextMarker/></PageList>";
+        assert_eq!(parse_ranges(&Element::parse(document).unwrap()), Some(vec![0..512, 1024..2048]));
+        assert_eq!(parse_ranges(&Element::parse(b"<PageList/>").unwrap()), Some(vec![]));
+        assert_eq!(parse_ranges(&Element::parse(b"<PageList><PageRange/></PageList>").unwrap()), None);
+    }
+}

@@ -1,0 +1,56 @@
+//! Python programs on the mount, and programs that stop half-way until the test lets them go on.
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// Runs a Python program in `one/box` that must succeed. `os` and `errno` are imported.
+pub fn python(world: &World, program: &str) -> String {
+    world.ok(&script(program))
+}
+
+fn script(program: &str) -> String {
+    // Started elsewhere and isolated: what starts Python, and Python itself, look for files in the current directory.
+    format!(
+        "dir=$PWD; cd /; python3 -I - \"$dir\" <<'END'\nimport os, errno, sys, time\nos.chdir(sys.argv[1])\n{program}\nEND"
+    )
+}
+
+/// A Python program that stops where it calls `gate()`, once.
+pub struct Gated {
+    running: Running,
+    /// Outside the mount, so that waiting is no request.
+    gate: TempDir,
+}
+
+impl Gated {
+    pub fn start(world: &World, program: &str) -> Self {
+        let gate = tempfile::tempdir().unwrap();
+        let here = gate.path().display();
+        let function = format!(
+            "def gate():\n    open('{here}/reached', 'w').close()\n    while not os.path.exists('{here}/open'): time.sleep(0.01)"
+        );
+        let running = world.start(&script(&format!("{function}\n{program}")));
+        Self { running, gate }
+    }
+
+    /// Waits until the program is at the gate.
+    pub fn reached(&mut self) {
+        let gate = self.gate.path().join("reached");
+        eventually("the gate", || gate.exists() || self.running.has_ended());
+    }
+
+    /// Opens the gate, and waits for the program's end.
+    pub fn open(self) -> Ran {
+        std::fs::write(self.gate.path().join("open"), "").unwrap();
+        self.running.wait()
+    }
+
+    /// Starts the program and opens the gate when it has come there and `meanwhile` is done.
+    pub fn run(world: &World, program: &str, meanwhile: impl FnOnce()) -> Ran {
+        let mut gated = Self::start(world, program);
+        gated.reached();
+        meanwhile();
+        gated.open()
+    }
+}

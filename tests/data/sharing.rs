@@ -1,0 +1,182 @@
+//! Writers and readers of one file: they see each other on this mount, and overwrite nobody elsewhere.
+
+use super::*;
+
+#[test]
+fn a_second_descriptor_reads_what_was_written_before_close() {
+    let world = World::new();
+    world.put("old", pattern(MIB));
+    python(
+        &world,
+        "w = open('f', 'wb', buffering=0)
+w.write(b'hello')
+assert open('f', 'rb').read() == b'hello'
+assert os.stat('f').st_size == 5
+w.write(b' world')
+assert open('f', 'rb').read() == b'hello world'
+a = open('old', 'ab', buffering=0)
+a.write(b'tail')
+data = open('old', 'rb').read()
+assert len(data) == (1 << 20) + 4 and data.endswith(b'tail')",
+    );
+    assert_eq!(world.stored("f"), "hello world");
+}
+
+#[test]
+fn what_is_already_on_its_way_can_be_read_before_close() {
+    let world = World::new();
+    python(
+        &world,
+        "w = open('f', 'wb', buffering=0)
+for i in range(20): w.write(bytes([i]) * (1 << 20))
+r = os.open('f', os.O_RDONLY)
+for i in [0, 7, 8, 15, 19]: assert os.pread(r, 3, i << 20) == bytes([i]) * 3, i
+w.write(b'end')
+assert os.pread(r, 10, 20 << 20) == b'end'",
+    );
+    assert_eq!(world.stored("f").len(), 20 * MIB + 3);
+}
+
+#[test]
+fn a_writer_that_meets_another_writer_gets_estale_and_destroys_nothing() {
+    let world = World::new();
+    for (name, mode, size) in [("small", "wb", 10), ("grown", "ab", 10), ("large", "wb", 20 << 20)] {
+        world.put(name, "before");
+        let program = format!(
+            "f = open('{name}', '{mode}', buffering=0)
+for i in range(0, {size}, 10 << 20): f.write(b'm' * min({size}, 10 << 20))
+gate()
+try:
+    f.close()
+    print('closed')
+except OSError as e:
+    print(errno.errorcode[e.errno])"
+        );
+        let ran = Gated::run(&world, &program, || world.put(name, "theirs"));
+        assert_eq!(ran.stdout, "ESTALE\n", "{name}: {}", ran.stderr);
+        assert_eq!(world.stored(name), "theirs", "{name}");
+    }
+}
+
+#[test]
+fn a_name_that_somebody_else_made_meanwhile_is_not_overwritten() {
+    let world = World::new();
+    let program = "f = open('f', 'wb', buffering=0)
+f.write(b'mine')
+gate()
+try:
+    f.close()
+    print('closed')
+except OSError as e:
+    print(errno.errorcode[e.errno])";
+    let ran = Gated::run(&world, program, || world.put("f", "theirs"));
+    assert_eq!(ran.stdout, "EEXIST\n", "{}", ran.stderr);
+    assert_eq!(world.stored("f"), "theirs");
+}
+
+#[test]
+fn a_file_opened_again_after_a_change_elsewhere_shows_it_also_while_a_writer_has_it_open() {
+    let world = World::with(Setup { attr_ttl: Duration::from_millis(50), ..Default::default() });
+    let mut writer = Gated::start(
+        &world,
+        "f = open('f', 'wb', buffering=0)
+f.write(b'mine')
+os.fsync(f.fileno())
+gate()
+print(open('f').read())
+try:
+    os.write(f.fileno(), b' and more')
+    os.fsync(f.fileno())
+    print('written')
+except OSError as e:
+    print(errno.errorcode[e.errno])",
+    );
+    writer.reached();
+    world.put("f", "theirs");
+    std::thread::sleep(Duration::from_millis(60));
+    let ran = writer.open();
+    assert_eq!(ran.stdout, "theirs\nESTALE\n", "{}", ran.stderr);
+    assert_eq!(world.stored("f"), "theirs");
+}
+
+#[test]
+fn a_file_unlinked_while_open_does_not_come_back() {
+    let world = World::new();
+    world.put("old", "old");
+    python(
+        &world,
+        "f = open('new', 'w+b', buffering=0)
+f.write(b'hello')
+g = open('old', 'ab', buffering=0)
+g.write(b'more')
+os.unlink('new'); os.unlink('old')
+f.write(b' world')
+os.close(os.dup(f.fileno()))
+f.seek(0)
+assert f.read() == b'hello world'
+os.fsync(f.fileno())
+f.close(); g.close()
+assert not os.path.exists('new') and not os.path.exists('old')",
+    );
+    assert!(!world.is_stored("new") && !world.is_stored("old"));
+    assert_eq!(world.ok("ls -A"), "");
+}
+
+#[test]
+fn a_file_unlinked_while_its_close_is_under_way_does_not_come_back() {
+    let world = World::new();
+    world.store.add_fault(Fault { delay_ms: 1000, ..fault("PutBlob") });
+    let writer = world.start("echo hello > f");
+    eventually("the request", || world.stats().requests("PutBlob") == 1 || world.ok("ls") == "f\n");
+    std::thread::sleep(Duration::from_millis(300));
+    world.ok("rm f");
+    writer.wait();
+    assert!(!world.is_stored("f"));
+    assert_eq!(world.ok("ls"), "");
+}
+
+#[test]
+fn a_file_renamed_while_open_for_writing_is_written_under_its_new_name() {
+    let world = World::new();
+    python(
+        &world,
+        "f = open('a', 'wb', buffering=0)
+f.write(b'hello')
+os.rename('a', 'b')
+f.write(b' world')
+f.close()
+assert not os.path.exists('a')
+assert open('b').read() == 'hello world'",
+    );
+    assert_eq!(world.stored("b"), "hello world");
+    assert!(!world.is_stored("a"));
+}
+
+#[test]
+fn a_log_that_is_renamed_while_it_is_appended_to_goes_on() {
+    let world = World::new();
+    world.store.put_sparse_blocks(ONE, BOX, "log", 40 << 20, 4 << 20).unwrap();
+    python(
+        &world,
+        "f = open('log', 'ab', buffering=0)
+f.write(b'one '); os.fsync(f.fileno())
+os.rename('log', 'log.1')
+f.write(b'two '); os.fsync(f.fileno())
+f.write(b'three'); f.close()",
+    );
+    assert_eq!(world.stored("log.1").slice(40 << 20..), "one two three");
+    assert!(!world.is_stored("log"));
+}
+
+#[test]
+fn two_writers_of_one_file_on_this_mount_see_each_other() {
+    let world = World::new();
+    python(
+        &world,
+        "a = open('f', 'ab', buffering=0); b = open('f', 'ab', buffering=0)
+for i in range(10):
+    a.write(b'a'); b.write(b'b')
+a.close(); b.close()",
+    );
+    assert_eq!(world.stored("f"), "ab".repeat(10));
+}
