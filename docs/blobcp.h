@@ -1,8 +1,9 @@
 /*
  * The ioctl interface of a blobcp mount: start a copy inside the Blob service,
- * ask for its state, abort it; copy whole trees, list the copies of a tree. Works
- * on descriptors of files and directories of the mount, for whoever may do the
- * same by open(2) and write(2); no credentials are needed. interface.md tells more.
+ * ask for its state, abort it; copy whole trees, list the copies of a tree; take
+ * snapshots. Works on descriptors of files and directories of the mount, for
+ * whoever may do the same by open(2) and write(2); no credentials are needed.
+ * interface.md tells more.
  *
  * Text fields hold UTF-8 and end with a zero byte. Fields that are not mentioned
  * as "in" should be zero.
@@ -25,6 +26,8 @@
 #define BLOBCP_ID_SIZE 64
 #define BLOBCP_DESCRIPTION_SIZE 1024
 #define BLOBCP_RECORDS_SIZE 16000
+#define BLOBCP_TIER_SIZE 32
+#define BLOBCP_METADATA_SIZE 4096
 
 /* blobcp_copy.flags, blobcp_tree.flags */
 #define BLOBCP_NO_REPLACE 1u     /* EEXIST if the destination exists; in a tree, skip it */
@@ -58,6 +61,8 @@ struct blobcp_copy {
 	char source[BLOBCP_PATH_SIZE];      /* in: path from the mount's root, or URL */
 	char destination[BLOBCP_PATH_SIZE]; /* in: name in this directory; empty on a file */
 	char id[BLOBCP_ID_SIZE];            /* out: copy id */
+	char tier[BLOBCP_TIER_SIZE];        /* in: access tier; empty: as without */
+	char metadata[BLOBCP_METADATA_SIZE]; /* in: NAME=VALUE lines; empty: the source's */
 };
 
 struct blobcp_status {
@@ -73,6 +78,10 @@ struct blobcp_status {
 
 struct blobcp_abort {
 	char id[BLOBCP_ID_SIZE]; /* in: only this copy; any, if empty */
+};
+
+struct blobcp_snapshot {
+	char moment[BLOBCP_ID_SIZE]; /* out: of DIR/NAME it is DIR/.snapshots/NAME/MOMENT */
 };
 
 struct blobcp_tree {
@@ -124,7 +133,8 @@ struct blobcp_entry {
 	int64_t modified; /* of a pending copy: when it was started */
 };
 
-/* On a directory (with destination) or on the destination file itself. */
+/* On a directory (with destination) or on the destination file itself. A file
+ * may be copied onto itself: that is how it gets another tier or time. */
 #define BLOBCP_IOC_COPY _IOWR(0xBC, 1, struct blobcp_copy)
 /* On a file: the state of the last copy onto it, asked from the service. */
 #define BLOBCP_IOC_STATUS _IOR(0xBC, 2, struct blobcp_status)
@@ -136,5 +146,7 @@ struct blobcp_entry {
 #define BLOBCP_IOC_NEWS _IOR(0xBC, 5, struct blobcp_news)
 /* On a directory, until BLOBCP_DONE: the files below it with their copies. */
 #define BLOBCP_IOC_COPIES _IOWR(0xBC, 6, struct blobcp_copies)
+/* On a file: take a snapshot of it, with all that was written to it here. */
+#define BLOBCP_IOC_SNAPSHOT _IOR(0xBC, 7, struct blobcp_snapshot)
 
 #endif

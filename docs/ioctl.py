@@ -7,6 +7,7 @@
     python3 ioctl.py status FILE
     python3 ioctl.py wait FILE
     python3 ioctl.py abort FILE
+    python3 ioctl.py snapshot FILE
 
 The structures and numbers are those of blobcp.h.
 """
@@ -25,13 +26,14 @@ STATES = {
     5: "exists", 6: "same", 7: "due", 8: "accepted",
 }
 
-COPY = struct.Struct("=II4096s4096s64s")
+COPY = struct.Struct("=II4096s4096s64s32s4096s")
 STATUS = struct.Struct("=IIQQq64s4096s1024s")
 ABORT = struct.Struct("=64s")
 TREE = struct.Struct("=II4096s4096s")
 NEWS = struct.Struct("=II13Q16000s")
 COPIES = struct.Struct("=IIq16000s")
 ENTRY = struct.Struct("=IIiIQQqq")
+SNAPSHOT = struct.Struct("=64s")
 
 
 def number(direction, command, layout):
@@ -45,6 +47,7 @@ IOC_ABORT = number(1, 3, ABORT)
 IOC_TREE = number(1, 4, TREE)
 IOC_NEWS = number(2, 5, NEWS)
 IOC_COPIES = number(3, 6, COPIES)
+IOC_SNAPSHOT = number(2, 7, SNAPSHOT)
 
 
 def text(field):
@@ -62,9 +65,11 @@ def ask(path, command, layout, *fields):
     return layout.unpack(payload)
 
 
-def copy(source, directory, name, flags=NO_WAIT):
-    """Starts a copy; its id and state."""
-    _, status, _, _, copy_id = ask(directory, IOC_COPY, COPY, flags, 0, source.encode(), name.encode(), b"")
+def copy(source, directory, name, flags=NO_WAIT, tier="", metadata=None):
+    """Starts a copy; its id and state. Metadata, a dictionary, replace all of the source's."""
+    lines = "\n".join(f"{key}={value}" for key, value in (metadata or {}).items())
+    fields = flags, 0, source.encode(), name.encode(), b"", tier.encode(), lines.encode()
+    _, status, _, _, copy_id, _, _ = ask(directory, IOC_COPY, COPY, *fields)
     return text(copy_id), STATES[status]
 
 
@@ -123,6 +128,10 @@ def wait(path):
         select.select([descriptor], [], [])
     finally:
         os.close(descriptor)
+def snapshot(path):
+    """Takes a snapshot of a file; the snapshot's path."""
+    (moment,) = ask(path, IOC_SNAPSHOT, SNAPSHOT)
+    return os.path.join(os.path.dirname(path), ".snapshots", os.path.basename(path), text(moment))
 
 
 def main(arguments):
@@ -147,6 +156,8 @@ def main(arguments):
             print(*status(path))
         case ["abort", path]:
             abort(path)
+        case ["snapshot", path]:
+            print(snapshot(path))
         case _:
             sys.exit(__doc__)
 

@@ -4,7 +4,8 @@
 //! [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1. Mistakes in the command line itself
 //! are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for copies (`cp`, `status`, `wait`, `abort`) know neither accounts nor credentials: they find the mount that a path is in and
+//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`) know neither accounts nor credentials: they find the mount that a path
+//! is in and
 //! ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
 //!
 //! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
@@ -21,6 +22,7 @@ mod mount_helper;
 mod mount_options;
 mod on_mount;
 mod show;
+mod snapshot;
 mod status;
 mod umount;
 mod wait;
@@ -61,6 +63,7 @@ enum Command {
     Status(status::Arguments),
     Wait(wait::Arguments),
     Abort(abort::Arguments),
+    Snapshot(snapshot::Arguments),
     Devstore(devstore::Arguments),
 }
 
@@ -73,6 +76,7 @@ impl Command {
             Self::Status(_) => "status",
             Self::Wait(_) => "wait",
             Self::Abort(_) => "abort",
+            Self::Snapshot(_) => "snapshot",
             Self::Devstore(_) => "devstore",
         }
     }
@@ -85,6 +89,7 @@ impl Command {
             Self::Status(arguments) => arguments.run(),
             Self::Wait(arguments) => arguments.run(),
             Self::Abort(arguments) => arguments.run(),
+            Self::Snapshot(arguments) => arguments.run(),
             Self::Devstore(arguments) => arguments.run(),
         }
     }

@@ -13,7 +13,7 @@
 //! copy `engine` turns elapsed time into progress whenever the state is looked at. `control` and `stats` are for
 //! the tests' eyes.
 //!
-//! Not offered: user delegation SAS and bearer tokens, stored access policies, versions, soft delete, encryption keys,
+//! Not offered: user delegation SAS and bearer tokens, stored access policies, soft delete, encryption keys,
 //! immutability, hierarchical namespaces, incremental copies. Such requests are refused, not ignored. Of Azure Files there is
 //! only what a copy source needs: a file that was put in place, and a URL to it.
 //!
@@ -134,19 +134,30 @@ pub struct AccountConfig {
     pub name: String,
     /// Base64. `None`: the public key for [`WELL_KNOWN_ACCOUNT`], else one derived from the name, the same every time.
     pub key: Option<String>,
+    /// Every write and delete keeps what was there before (X22).
+    pub versioning: bool,
 }
 
 impl fmt::Debug for AccountConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = self.key.as_ref().map(|_| "***");
-        f.debug_struct("AccountConfig").field("name", &self.name).field("key", &key).finish()
+        f.debug_struct("AccountConfig")
+            .field("name", &self.name)
+            .field("key", &key)
+            .field("versioning", &self.versioning)
+            .finish()
     }
 }
 
 impl AccountConfig {
     /// An account with its default key.
     pub fn named(name: &str) -> AccountConfig {
-        AccountConfig { name: name.to_owned(), key: None }
+        AccountConfig { name: name.to_owned(), key: None, versioning: false }
+    }
+
+    /// The same, with versions of its blobs.
+    pub fn versioned(name: &str) -> AccountConfig {
+        AccountConfig { versioning: true, ..AccountConfig::named(name) }
     }
 
     fn check_name(&self) -> io::Result<()> {

@@ -20,8 +20,9 @@
 //! | `memory` | the budget for content in memory, and what of it is kept |
 //! | `copy` | whole copies run by the service, in slices |
 //! | `rename` | copy, proof, delete |
+//! | `snapshot` | what was: `.snapshots` and `.versions` |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
-//! | `control` | what the ioctls ask for: copy by path or URL, status, abort |
+//! | `control` | what the ioctls ask for: copy by path or URL, status, abort, snapshot |
 //! | `bulk` | copies of whole trees, many at a time |
 //! | `walk` | a whole tree as one listing |
 //! | `watch` | waiting for the end of copies |
@@ -50,6 +51,7 @@ mod range;
 mod read;
 mod rename;
 mod rope;
+mod snapshot;
 mod stage;
 pub mod tree;
 pub mod walk;
@@ -70,7 +72,7 @@ use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Creation, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
 use crate::fs::memory::Memory;
-use crate::fs::tree::{AccountId, Heard, Link, NodeView, Place, Tree};
+use crate::fs::tree::{AccountId, Heard, Link, NodeView, Origin, Place, Tree};
 use crate::path::{ContainerName, MAX_BLOB_NAME, MAX_CONTAINER_NAME};
 use crate::store::Client;
 
@@ -111,6 +113,7 @@ pub struct Fs {
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     root_asked: OnceCell<()>,
+    said_no_past: AtomicBool,
     xattr_reads: xattr::Reads,
     sweeper: dir::Sweeper,
     /// The time of everything that has none of its own.
@@ -138,6 +141,7 @@ impl Fs {
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             root_asked: OnceCell::new(),
+            said_no_past: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
             sweeper: dir::Sweeper::default(),
             started: SystemTime::now(),
@@ -232,9 +236,9 @@ impl Fs {
         {
             return Ok(view);
         }
-        let Ok(blob) = self.tree.blob(ino) else { return Ok(view) };
+        let Ok(Origin { blob, revision }) = self.tree.origin(ino) else { return Ok(view) };
         let asked = Instant::now();
-        match self.client(blob.account).blob_properties(&blob.path, None).await {
+        match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
             Ok(properties) => {
                 self.tree.hear(ino, Heard::Blob(Arc::new(properties)), asked);
                 self.tree.view(ino)

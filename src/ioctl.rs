@@ -1,17 +1,18 @@
-//! The ioctl interface of a mount: start a copy, ask for its state, abort it.
+//! The ioctl interface of a mount: start a copy, ask for its state, abort it; take a snapshot.
 //!
-//! All three take one fixed-size structure with the layout of C, `_IOWR`/`_IOR`/`_IOW` of type `0xBC`, on a descriptor of a file or
+//! All take one fixed-size structure with the layout of C, `_IOWR`/`_IOR`/`_IOW` of type `0xBC`, on a descriptor of a file or
 //! directory of the mount. Text fields hold UTF-8 and end with a zero byte. `docs/blobcp.h` says the same in C; a test keeps the two
 //! equal.
 //!
 //! | command | on | in | out |
 //! |---|---|---|---|
-//! | [`COPY`] | the destination's directory with `destination` set, or the destination file itself | source, name, flags | copy id, status |
+//! | [`COPY`] | the destination's directory with `destination` set, or the destination file itself | source, name, flags, tier, metadata | copy id, status |
 //! | [`STATUS`] | a file | – | the state of the last copy onto it |
 //! | [`ABORT`] | a file | an id, or none | – |
 //! | [`TREE`] | an open directory | a file or directory to copy into it, name, flags | – |
 //! | [`NEWS`] | the same open directory | – | how far that is, what became of each blob |
 //! | [`COPIES`] | an open directory | – | every file below it with the state of the last copy onto it |
+//! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
 //!
 //! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says [`DONE`]. It waits for
 //! news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing new is begun, and what is pending is aborted. So
@@ -19,6 +20,9 @@
 //!
 //! Whoever asks must be allowed to do by open(2) and write(2) what is asked for: to read the source, and to write the destination, or
 //! its directory if it is new. On a mount that is read-only, all but [`STATUS`] and [`COPIES`] fail.
+//!
+//! A [`COPY`] of a file onto itself is a Copy Blob like any other (C17): it discards blocks that others uploaded and never committed,
+//! gives the blob a new ETag and time and, where they are set, another tier and other metadata.
 //!
 //! Errors: `ENOTTY` for a command that is none of these, `EINVAL` for one of these with another size or with a field that is not text,
 //! `EACCES` and `EROFS` for what the caller or the mount may not do, otherwise what the operation itself fails with; `ENODATA` when
@@ -39,6 +43,9 @@ pub const TREE: u32 = ioc(WRITE, 4, size_of::<Tree>());
 pub const NEWS: u32 = ioc(READ, 5, size_of::<News>());
 /// Copy states of a whole tree (M6). `_IOWR(0xBC, 6, struct blobcp_copies)`
 pub const COPIES: u32 = ioc(READ | WRITE, 6, size_of::<Copies>());
+
+/// Take a snapshot of a file. `_IOR(0xBC, 7, struct blobcp_snapshot)`
+pub const SNAPSHOT: u32 = ioc(READ, 7, size_of::<Snapshot>());
 
 /// [`Copy::flags`]: fail with EEXIST if the destination exists. [`Tree::flags`]: skip what exists.
 pub const NO_REPLACE: u32 = 1;
@@ -81,6 +88,10 @@ pub const ACCEPTED: u32 = 8;
 pub const PATH_SIZE: usize = 4096;
 /// Longest copy id, with its zero byte.
 pub const ID_SIZE: usize = 64;
+/// Longest name of an access tier, with its zero byte.
+pub const TIER_SIZE: usize = 32;
+/// Most metadata, with their zero byte.
+pub const METADATA_SIZE: usize = 4096;
 /// Longest status description, with its zero byte.
 pub const DESCRIPTION_SIZE: usize = 1024;
 /// Room for records: as much as fits into an ioctl.
@@ -100,6 +111,10 @@ pub struct Copy {
     pub destination: [u8; PATH_SIZE],
     /// Out: `x-ms-copy-id`.
     pub id: [u8; ID_SIZE],
+    /// In: access tier of the destination (`Hot`, `Cool`, …); empty for what it would have anyway. An archived source needs one.
+    pub tier: [u8; TIER_SIZE],
+    /// In: metadata of the destination, `NAME=VALUE` lines, instead of all of the source's; empty for the source's.
+    pub metadata: [u8; METADATA_SIZE],
 }
 
 /// Result of [`STATUS`]: the values of the `user.blob.copy.*` attributes at one moment.
@@ -205,6 +220,14 @@ pub struct Entry {
     pub modified: i64,
 }
 
+/// Result of [`SNAPSHOT`].
+#[repr(C)]
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The snapshot of `DIR/NAME` is the file `DIR/.snapshots/NAME/MOMENT`.
+    pub moment: [u8; ID_SIZE],
+}
+
 const READ: u32 = 2;
 const WRITE: u32 = 1;
 
@@ -216,7 +239,7 @@ const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
 /// A command of this interface apart from its size: what a caller meant who got the structure wrong.
 pub fn is_wrong_size(command: u32) -> bool {
     let apart_from_size = |command: u32| command & 0x0000_ffff;
-    [COPY, STATUS, ABORT, TREE, NEWS, COPIES]
+    [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT]
         .iter()
         .any(|known| *known != command && apart_from_size(*known) == apart_from_size(command))
 }
@@ -241,6 +264,8 @@ unsafe impl Payload for News {}
 unsafe impl Payload for Copies {}
 // SAFETY: as above.
 unsafe impl Payload for Entry {}
+// SAFETY: as above.
+unsafe impl Payload for Snapshot {}
 
 /// All fields zero.
 pub fn zeroed<T: Payload>() -> T {
@@ -351,13 +376,14 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!(size_of::<Copy>(), 4 + 4 + PATH_SIZE + PATH_SIZE + ID_SIZE);
+        assert_eq!(size_of::<Copy>(), 4 + 4 + PATH_SIZE + PATH_SIZE + ID_SIZE + TIER_SIZE + METADATA_SIZE);
         assert_eq!(size_of::<Status>(), 4 + 4 + 8 + 8 + 8 + ID_SIZE + PATH_SIZE + DESCRIPTION_SIZE);
         assert_eq!(size_of::<Abort>(), ID_SIZE);
         assert_eq!(size_of::<Tree>(), 4 + 4 + PATH_SIZE + PATH_SIZE);
         assert_eq!(size_of::<News>(), 4 + 4 + 13 * 8 + RECORDS_SIZE);
         assert_eq!(size_of::<Copies>(), 4 + 4 + 8 + RECORDS_SIZE);
         assert_eq!(size_of::<Entry>(), 4 * 4 + 4 * 8);
+        assert_eq!(size_of::<Snapshot>(), ID_SIZE);
         // The size field of an ioctl number has 14 bits.
         for size in [size_of::<Copy>(), size_of::<Tree>(), size_of::<News>(), size_of::<Copies>()] {
             assert!(size < 1 << 14);
@@ -368,7 +394,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_header() {
-        assert_eq!([COPY, STATUS, ABORT], [0xE048_BC01, 0x9460_BC02, 0x4040_BC03]);
+        assert_eq!([COPY, STATUS, ABORT, SNAPSHOT], [0xF068_BC01, 0x9460_BC02, 0x4040_BC03, 0x8040_BC07]);
         assert_eq!([TREE, NEWS, COPIES], [0x6008_BC04, 0xBEF0_BC05, 0xFE90_BC06]);
     }
 

@@ -300,3 +300,45 @@ fn a_blob_with_snapshots_is_not_removed() {
     let (client, path) = (world.client(ACCOUNT), world.path("a"));
     assert_eq!(world.runtime.block_on(client.get_blob(&path, Some(&snapshot), None, None)).unwrap().bytes, "first");
 }
+
+#[test]
+fn snapshots_are_files_that_are_read_promoted_copied_and_removed() {
+    // C6, C22, C23; X19: this server would overwrite the blob through its snapshot, so nothing like that may be asked of it.
+    let mut world = World::new("past");
+    world.put("a", pattern(MIB));
+    let taken = world.runtime.block_on(world.client(ACCOUNT).snapshot_blob(&world.path("a"))).unwrap();
+    let taken = format!(".snapshots/a/{}", taken.moment());
+    world.put("a", "new");
+    assert_eq!(world.ok("ls -A; find .snapshots -type f"), format!("a\n{taken}\n"));
+    assert_eq!(world.ok(&format!("stat -c %s {taken} a")), format!("{MIB}\n3\n"));
+    assert_eq!(world.ok(&format!("head -c 1000 {taken} | wc -c; cat a")), "1000\nnew");
+    for refused in [format!("echo x > {taken}"), format!("cp a {taken}"), format!("mv {taken} b")] {
+        assert!(world.sh(&refused).stderr.contains("Read-only file system"), "{refused}");
+    }
+    world.forget();
+    world.ok(&format!("cp {taken} b && cp {taken} a && cp {taken} ../../{OTHER_ACCOUNT}/past/c"));
+    let asked = world.asked();
+    assert_eq!((changes(&asked).len(), payload(&asked)), (2, 0), "{asked:#?}");
+    assert!(changes(&asked).iter().all(|asked| asked.copies && !asked.query.contains("snapshot")), "{asked:#?}");
+    for (account, name) in [(ACCOUNT, "a"), (ACCOUNT, "b"), (OTHER_ACCOUNT, "c")] {
+        assert!(world.stored(account, name) == pattern(MIB), "{account} {name}");
+    }
+    world.ok(&format!("rm {taken} && rm a"));
+    assert!(world.properties(ACCOUNT, "a").is_err());
+}
+
+#[test]
+fn a_server_without_versions_shows_none() {
+    // X22: it takes the blob itself for each version that is asked for, also to delete it.
+    let world = World::new("versions");
+    world.put("a", "text");
+    for command in ["cat", "rm -f", "ls"] {
+        let ran = world.sh(&format!("{command} .versions/a/2026-01-01T00:00:00.0000000Z"));
+        assert!(
+            ran.stdout.is_empty() && (ran.stderr.contains("No such file") || command == "rm -f"),
+            "{command}: {ran:?}"
+        );
+    }
+    assert_eq!(world.ok("ls .versions"), "");
+    assert_eq!(world.stored(ACCOUNT, "a"), "text");
+}

@@ -360,7 +360,8 @@ impl Asked {
 
     /// What user 4242 gets from COPY.
     fn copy(&self, world: &World, source: &str, name: &str) -> Result<(), i32> {
-        let order = CopyOrder { source, at: self.box_, name, no_replace: false, no_wait: false };
+        let order =
+            CopyOrder { source, at: self.box_, name, no_replace: false, no_wait: false, tier: None, metadata: "" };
         let who = Credentials::new(4242, 4242, 0);
         let caller = Caller { pid: std::process::id() };
         let done = world.block_on(self.fs.order_copy(order, &who, caller));

@@ -571,7 +571,7 @@ fn cp_takes_urls_and_refuses_what_it_cannot_do() {
         (vec!["/etc/hostname", &inside], "/etc/hostname: not on a mount of blobcp".into()),
         (vec![&hello, "."], ".: not on a mount of blobcp".into()),
         (vec!["nosuch", &inside], "nosuch: No such file or directory".into()),
-        (vec![&target, &inside], format!("{target}: source and destination are the same file")),
+        (vec!["--meta", "a-b=c", &target, &inside], format!("{target}: Invalid argument")),
         (vec![&hello, "m/new/"], "m/new/: No such file or directory".into()),
         (vec![&inside, "m"], format!("{inside}: is a directory; -r copies it with all that is in it")),
     ] {
@@ -607,6 +607,7 @@ fn devstore_prints_how_to_reach_it_and_ends_on_a_signal() {
 #[case(&["status", "--help"])]
 #[case(&["wait", "--help"])]
 #[case(&["abort", "--help"])]
+#[case(&["snapshot", "--help"])]
 #[case(&["devstore", "--help"])]
 fn help_fits_a_terminal(#[case] args: &[&str]) {
     let ended = finish(Desk::new().command(args).env("COLUMNS", "80").spawn().unwrap());
@@ -631,6 +632,7 @@ fn the_c_header_says_what_the_code_says() {
             printf("%zu %zu %zu\n", offsetof(struct blobcp_news, records), offsetof(struct blobcp_copies, since), offsetof(struct blobcp_entry, modified));
             printf("%u %u %u %u %u %u\n", BLOBCP_RECURSIVE, BLOBCP_DRY_RUN, BLOBCP_AGAIN, BLOBCP_UNFINISHED, BLOBCP_DONE, BLOBCP_LISTED);
             printf("%u %u %u %u\n", BLOBCP_EXISTS, BLOBCP_SAME, BLOBCP_DUE, BLOBCP_ACCEPTED);
+            printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_SNAPSHOT, sizeof(struct blobcp_snapshot));
             printf("%zu %zu\n", offsetof(struct blobcp_copy, id), offsetof(struct blobcp_status, description));
             printf("%u %u %u %u\n", BLOBCP_NO_REPLACE, BLOBCP_NO_WAIT, BLOBCP_SNAPSHOT_FIRST, BLOBCP_LEASE_SOURCE);
             printf("%u %u %u %u\n", BLOBCP_PENDING, BLOBCP_SUCCESS, BLOBCP_ABORTED, BLOBCP_FAILED);
@@ -668,6 +670,7 @@ fn the_c_header_says_what_the_code_says() {
             ioctl::LISTED
         ),
         format!("{} {} {} {}", ioctl::EXISTS, ioctl::SAME, ioctl::DUE, ioctl::ACCEPTED),
+        format!("{} {}", ioctl::SNAPSHOT, size_of::<ioctl::Snapshot>()),
         format!("{} {}", std::mem::offset_of!(ioctl::Copy, id), std::mem::offset_of!(ioctl::Status, description)),
         format!("{} {} {} {}", ioctl::NO_REPLACE, ioctl::NO_WAIT, ioctl::SNAPSHOT_FIRST, ioctl::LEASE_SOURCE),
         format!("{} {} {} {}", ioctl::PENDING, ioctl::SUCCESS, ioctl::ABORTED, ioctl::FAILED),
@@ -676,7 +679,7 @@ fn the_c_header_says_what_the_code_says() {
 }
 
 #[test]
-fn the_python_example_copies_asks_and_aborts() {
+fn the_python_example_copies_asks_aborts_and_takes_snapshots() {
     let desk = Desk::new();
     desk.store.put_sparse(ONE, "box", "some.img", 2 << 20).unwrap();
     desk.mount_both();
@@ -699,4 +702,35 @@ fn the_python_example_copies_asks_and_aborts() {
     assert_eq!((ended.status, ended.out.as_str()), (0, "success tree/deep.txt 4/4\n"), "{ended:?}");
     let ended = python(&["abort", &format!("m/{TWO}/backup/copy.img")]);
     assert!(ended.status != 0 && ended.err.contains("No data available"), "{ended:?}");
+    let ended = python(&["snapshot", &format!("m/{ONE}/box/some.img")]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    let taken = desk.path(ended.out.trim());
+    assert!(taken.starts_with(desk.m().join(ONE).join("box/.snapshots/some.img")), "{ended:?}");
+    assert_eq!(fs::metadata(taken).unwrap().len(), 2 << 20);
+}
+
+#[test]
+fn snapshot_prints_where_the_snapshots_are() {
+    let desk = Desk::new();
+    desk.store.put_blob(ONE, "box", "a b", "first".into(), "text/plain").unwrap();
+    desk.store.put_blob(ONE, "box", "c", "other".into(), "text/plain").unwrap();
+    desk.mount_both();
+    let here = desk.m().join(ONE).join("box");
+    fs::create_dir(here.join("d")).unwrap();
+    std::os::unix::fs::symlink("../c", here.join("d/link")).unwrap();
+    let run = |args: &[&str]| finish(desk.command(args).current_dir(&here).spawn().unwrap());
+    let ended = run(&["snapshot", "a b", "d/link"]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    let [first, second] = ended.out.lines().collect::<Vec<_>>()[..] else { panic!("{ended:?}") };
+    assert!(first.starts_with(".snapshots/a b/20"), "{first}");
+    // A symlink is followed, so the snapshot stands beside what it leads to.
+    let of_c = here.canonicalize().unwrap().join(".snapshots/c/");
+    assert!(second.starts_with(of_c.to_str().unwrap()), "{second}");
+    desk.store.put_blob(ONE, "box", "a b", "second".into(), "text/plain").unwrap();
+    assert_eq!(fs::read_to_string(here.join(first)).unwrap(), "first");
+    assert_eq!(fs::read_to_string(second).unwrap(), "other");
+    for (path, why) in [("d", "Is a directory"), (first, "Read-only file system"), ("x", "No such file")] {
+        let ended = run(&["snapshot", path]);
+        assert!(ended.status == 1 && ended.err.contains(why), "{path}: {ended:?}");
+    }
 }

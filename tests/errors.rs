@@ -3,6 +3,7 @@
 mod common;
 use common::*;
 
+// C58, C59: what the service refuses is told apart, and from what never reached it (`an_outage_…`).
 /// Rows of the errno table as a program meets them: operation that is refused, with what, the command that asks for it, what it prints.
 const ROWS: &[(&str, u16, &str, &str, &str)] = &[
     ("GetBlob", 403, "AuthorizationPermissionMismatch", "cat a", "Permission denied"),

@@ -174,6 +174,7 @@ fn cat_of_three_files_is_run_by_the_service() {
 
 #[test]
 fn ranges_are_copied_by_the_service() {
+    // C12, M2: Copy Blob takes no range, so a part is copied by other means, and nothing is moved either.
     let world = World::new();
     let a = pattern(5 * MIB);
     world.put("a", a.clone());
@@ -191,6 +192,7 @@ for name, at in [('new', 0), ('gap', 1000), ('old', 50)]:
     assert_no_payload(&Stats { body_bytes_in: 0, ..world.stats() });
     // The gap.
     assert!(world.stats().body_bytes_in <= 1000);
+    assert_eq!(world.stats().requests("CopyBlob"), 0);
     let range = &a[MIB..3 * MIB];
     assert!(world.stored("new") == range);
     assert!(world.stored("gap") == [&[0; 1000], range].concat());

@@ -37,11 +37,13 @@ by the service's record of the last copy onto it, which ended after the source
 was last modified, or by equal MD5; with equal size, type, headers and metadata.
 So a copy that was interrupted goes on where it was. The exit status is 0 if all
 is copied or skipped, 1 if something failed, 130 after Ctrl-C.
+Copied onto itself, a file gets a new time, and the tier or metadata given.
 
 Examples:
   blobcp cp disk.img backup/
   blobcp cp -r photos backup/
   blobcp cp 'https://other.blob.core.windows.net/c/b?sv=…&sig=…' here.img
+  blobcp cp --tier Cool disk.img disk.img
   blobcp cp --no-wait disk.img backup/ && blobcp status --watch backup/disk.img";
 
 /// Copy inside the service, with a progress bar
@@ -56,6 +58,8 @@ pub struct Arguments {
     /// Replace nothing: of many files, skip those that exist.
     #[arg(short, long)]
     no_clobber: bool,
+    #[command(flatten)]
+    own: on_mount::Own,
     /// Directories with all that is in them.
     #[arg(short, long)]
     recursive: bool,
@@ -97,6 +101,9 @@ impl Arguments {
     }
 
     fn many(&self, sources: &[PathBuf], destination: &Path) -> Result<(), Failure> {
+        if self.own.is_set() {
+            return Err(Failure::usage("--tier and --meta are for the copy of one file"));
+        }
         let flags = [
             (self.no_clobber, ioctl::NO_REPLACE),
             (self.no_wait, ioctl::NO_WAIT),
@@ -113,7 +120,7 @@ impl Arguments {
         let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let directory = on_mount::open(&order.directory)?;
-        let (id, status) = on_mount::start(&directory, &order.source, &order.name, self.no_clobber)
+        let (id, status) = on_mount::start(&directory, &order.source, &order.name, self.no_clobber, &self.own)
             .map_err(|error| about(&path, &error))?;
         if self.no_wait {
             println!("{}: {}, copy id {id}", path.display(), status.name());
@@ -200,14 +207,14 @@ impl Order {
         let target = Located::of(&directory)?;
         let source = match url {
             Some(url) => url.to_owned(),
-            None => on_same_mount(source, &target, &name)?,
+            None => on_same_mount(source, &target)?,
         };
         Ok(Self { source, directory, name })
     }
 }
 
 /// The path of `source` from the root of the mount that `directory` is in.
-fn on_same_mount(source: &Path, directory: &Located, name: &str) -> Result<String, Failure> {
+fn on_same_mount(source: &Path, directory: &Located) -> Result<String, Failure> {
     let shown = source.display();
     if source.is_dir() {
         return Err(Failure::new(format!("{shown}: is a directory; -r copies it with all that is in it")));
@@ -215,9 +222,6 @@ fn on_same_mount(source: &Path, directory: &Located, name: &str) -> Result<Strin
     let found = Located::of(source)?;
     if found.mount.device != directory.mount.device {
         return Err(Failure::new(format!("{shown}: not on the same mount as the destination; name it by its URL")));
-    }
-    if found.inside == directory.inside.join(name) {
-        return Err(Failure::new(format!("{shown}: source and destination are the same file")));
     }
     found.inside.into_os_string().into_string().map_err(|_| Failure::new(format!("{shown}: not UTF-8")))
 }

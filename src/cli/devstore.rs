@@ -39,6 +39,9 @@ pub struct Arguments {
     /// An account, several times for several [default: devstoreaccount1 and 2].
     #[arg(long, value_name = "NAME[:KEY]", value_parser = account)]
     account: Vec<AccountConfig>,
+    /// Keep versions of all blobs.
+    #[arg(long)]
+    versioning: bool,
     /// Pace of copies within an account: immediate or RATE.
     #[arg(long, value_name = "PACE", default_value = "immediate")]
     copy_same_account: CopyPace,
@@ -58,16 +61,20 @@ fn account(text: &str) -> Result<AccountConfig, String> {
     if name.is_empty() {
         return Err("the name is missing".into());
     }
-    Ok(AccountConfig { name: name.to_owned(), key })
+    Ok(AccountConfig { key, ..AccountConfig::named(name) })
 }
 
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
         log::to_stderr(Some(&self.log))?;
         let names = ACCOUNTS.map(AccountConfig::named).to_vec();
+        let mut accounts = if self.account.is_empty() { names } else { self.account };
+        for account in &mut accounts {
+            account.versioning = self.versioning;
+        }
         let config = Config {
             listen: self.listen,
-            accounts: if self.account.is_empty() { names } else { self.account },
+            accounts,
             copy_same_account: self.copy_same_account,
             copy_cross_account: self.copy_cross_account,
             latency: self.latency,

@@ -1,4 +1,4 @@
-//! Asking a mount about the copies onto its files, by ioctl.
+//! Asking a mount about its files, by ioctl.
 //!
 //! A path leads to a mount through `/proc/self/mountinfo`; only if that says `fuse.blobcp` is anything asked, because our numbers may
 //! mean something else to the file of another driver.
@@ -105,10 +105,32 @@ pub fn state(file: &File) -> io::Result<Option<State>> {
     }))
 }
 
+/// What a copy gets that its source has not.
+#[derive(clap::Args, Default)]
+pub struct Own {
+    /// Access tier of the copy; an archived SRC needs one.
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<String>,
+    /// Metadata of the copy, instead of all of SRC's.
+    #[arg(long = "meta", value_name = "NAME=VALUE")]
+    pub metadata: Vec<String>,
+}
+
+impl Own {
+    pub fn is_set(&self) -> bool {
+        self.tier.is_some() || !self.metadata.is_empty()
+    }
+}
+
 /// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`. Returns as soon as it is accepted: its
 /// id, and whether it is done already.
-pub fn start(directory: &File, source: &str, name: &str, no_replace: bool) -> io::Result<(String, Status)> {
+pub fn start(directory: &File, source: &str, name: &str, no_replace: bool, own: &Own) -> io::Result<(String, Status)> {
     let mut copy: ioctl::Copy = zeroed();
+    if !set_text(&mut copy.tier, own.tier.as_deref().unwrap_or_default())
+        || !set_text(&mut copy.metadata, &own.metadata.join("\n"))
+    {
+        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+    }
     copy.flags = ioctl::NO_WAIT | if no_replace { ioctl::NO_REPLACE } else { 0 };
     if !set_text(&mut copy.source, source) || !set_text(&mut copy.destination, name) {
         return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
@@ -122,6 +144,13 @@ pub fn abort(file: &File, id: Option<&str>) -> io::Result<()> {
     let mut abort: ioctl::Abort = zeroed();
     set_text(&mut abort.id, id.unwrap_or_default());
     call(file, ioctl::ABORT, &mut abort)
+}
+
+/// Takes a snapshot of a file; the moment by which it is found.
+pub fn snapshot(file: &File) -> io::Result<String> {
+    let mut snapshot: ioctl::Snapshot = zeroed();
+    call(file, ioctl::SNAPSHOT, &mut snapshot)?;
+    Ok(text(&snapshot.moment).unwrap_or_default().to_owned())
 }
 
 fn call<T: Payload>(file: &File, command: u32, payload: &mut T) -> io::Result<()> {

@@ -54,8 +54,8 @@ pub(super) fn authenticate(
     }
     if call.query.get("sig").is_some() {
         let sas = Sas::parse(&call.query, Service::Blob)?;
-        sas.verify(&call.account, &call.target, call.snapshot(), key, call.now)?;
-        sas.allows(operation)?;
+        sas.verify(&call.account, &call.target, &call.revision(), key, call.now)?;
+        sas.allows(operation, operation.sas_permissions_for(call))?;
         return Ok(Principal::Sas(sas.permissions().to_owned()));
     }
     Ok(Principal::Anonymous)

@@ -11,11 +11,11 @@ use md5::{Digest, Md5};
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::lease::{Action, Lease};
-use super::model::{Blob, Kind, Properties, Tier, sent_metadata};
+use super::model::{Blob, Kind, Properties, Revision, Tier, sent_metadata};
 use super::reply::{Outcome, Payload, Reply};
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::state::{lease_id, uuid_header};
+use super::state::{State, lease_id, uuid_header};
 use super::tags::{self, Tags};
 use super::xml::{self, Writer};
 
@@ -70,7 +70,6 @@ pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
     let mut state = server.state(call.now);
     state.admit(call)?;
     blob.touch(state.ticks.next(), call.now);
-    let reply = Reply::new(StatusCode::CREATED).stamp(&blob).header("x-ms-request-server-encrypted", "true");
     let entry = state.entry_or_new(address)?;
     if let Some(old) = &entry.base {
         // The service lets nobody change the type of a blob that is there.
@@ -79,8 +78,8 @@ pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
         }
         old.check_online()?;
     }
-    entry.replace(blob);
-    Ok(reply)
+    let blob = entry.replace(blob);
+    Ok(Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-request-server-encrypted", "true"))
 }
 
 pub(super) fn sent_tags(call: &Call) -> Result<Tags, ServiceError> {
@@ -170,15 +169,14 @@ pub(super) fn metadata(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::new(StatusCode::OK).stamp(blob).metadata(&blob.metadata))
 }
 
-/// Set Blob Metadata (§10). Removes copy state (X15).
+/// Set Blob Metadata (§10). Removes copy state (X15), and is a version of its own.
 pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     let mut state = server.state(call.now);
     let ticks = state.ticks.next();
-    let blob = state.writable(call)?;
-    blob.metadata = metadata;
-    blob.copy = None;
-    blob.touch(ticks, call.now);
+    let mut changed = Blob { metadata, copy: None, ..state.writable(call)?.clone() };
+    changed.touch(ticks, call.now);
+    let blob = state.entry(call.blob()?)?.supersede(changed);
     Ok(Reply::new(StatusCode::OK).stamp(blob))
 }
 
@@ -256,11 +254,9 @@ pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome 
 }
 
 /// The current blob for operations that ask for no lease id but honour one that is sent. A pending destination is closed
-/// to them as well, and snapshots have tiers and tags of their own only in services newer than this one.
-fn unconditional<'a>(state: &'a mut super::state::State, call: &Call) -> Result<&'a mut Blob, ServiceError> {
-    if call.snapshot().is_some() {
-        return Err(Code::InvalidOperation.into());
-    }
+/// to them as well, and snapshots and versions have tiers and tags of their own only in services newer than this one.
+fn unconditional<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Blob, ServiceError> {
+    call.refuse_revision()?;
     state.readable(call)?;
     let entry = state.entry(call.blob()?)?;
     let blob = entry.base.as_mut().ok_or(Code::BlobNotFound)?;
@@ -270,9 +266,7 @@ fn unconditional<'a>(state: &'a mut super::state::State, call: &Call) -> Result<
 /// Snapshot Blob (§11): own metadata if any is sent. The base keeps its ETag; no lease id is needed.
 pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?;
-    if call.snapshot().is_some() {
-        return Err(Code::InvalidOperation.into());
-    }
+    call.refuse_revision()?;
     let mut state = server.state(call.now);
     state.readable(call)?;
     let ticks = state.ticks.next();
@@ -281,7 +275,7 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
     if base.is_pending() {
         return Err(Code::PendingCopyOperation.into());
     }
-    let mut taken = base.clone();
+    let mut taken = Blob { version: None, ..base.clone() };
     if let Some(metadata) = metadata {
         taken.metadata = metadata;
         taken.touch(ticks, call.now);
@@ -295,24 +289,11 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
 pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
     let address = call.blob()?;
     let mut state = server.state(call.now);
-    if let Some(id) = call.snapshot() {
-        let entry = state.entry(address)?;
-        entry.snapshots.remove(id).ok_or(Code::BlobNotFound)?;
-    } else {
-        if state.find(address)?.is_none_or(|entry| entry.base.is_none() && entry.staged.is_empty()) {
-            return Err(Code::BlobNotFound.into());
-        }
-        state.admit(call)?;
-        let entry = state.entry_or_new(address)?;
-        match call.header("x-ms-delete-snapshots") {
-            Some("only") => entry.snapshots.clear(),
-            Some("include") => *entry = Default::default(),
-            None if !entry.snapshots.is_empty() => return Err(Code::SnapshotsPresent.into()),
-            None => *entry = Default::default(),
-            Some(other) => {
-                return Err(ServiceError::invalid_header("x-ms-delete-snapshots", other));
-            }
-        }
+    match call.revision() {
+        Revision::Snapshot(id) => drop(state.entry(address)?.snapshots.remove(&id).ok_or(Code::BlobNotFound)?),
+        Revision::Version(id) if state.entry(address)?.delete_version(&id) => {}
+        Revision::Version(_) => return Err(Code::BlobNotFound.into()),
+        Revision::Current => delete_current(&mut state, call)?,
     }
     let container = state.container(&address.account, &address.container)?;
     if container.blobs.get(&address.blob).is_some_and(|entry| entry.is_vacant()) {
@@ -321,12 +302,27 @@ pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::new(StatusCode::ACCEPTED).header("x-ms-delete-type-permanent", "true"))
 }
 
+/// Deletes the blob itself. With versioning it becomes an earlier version.
+fn delete_current(state: &mut State, call: &Call) -> Result<(), ServiceError> {
+    let address = call.blob()?;
+    if state.find(address)?.is_none_or(|entry| entry.base.is_none() && entry.staged.is_empty()) {
+        return Err(Code::BlobNotFound.into());
+    }
+    state.admit(call)?;
+    let entry = state.entry_or_new(address)?;
+    match call.header("x-ms-delete-snapshots") {
+        Some("only") => entry.snapshots.clear(),
+        None if !entry.snapshots.is_empty() => return Err(Code::SnapshotsPresent.into()),
+        Some("include") | None => entry.delete(),
+        Some(other) => return Err(ServiceError::invalid_header("x-ms-delete-snapshots", other)),
+    }
+    Ok(())
+}
+
 /// Lease Blob (§12). Every action on a pending destination is refused.
 pub(super) fn lease(server: &Server, call: &Call) -> Outcome {
     let action = lease_action(call)?;
-    if call.snapshot().is_some() {
-        return Err(Code::InvalidOperation.into());
-    }
+    call.refuse_revision()?;
     let mut state = server.state(call.now);
     let entry = state.entry(call.blob()?)?;
     let blob = entry.base.as_ref().ok_or(Code::BlobNotFound)?;

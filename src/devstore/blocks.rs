@@ -13,7 +13,7 @@ use hyper::StatusCode;
 use super::blob::{crc64_header, sent_tags};
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::model::{Blob, Block, Entry, Kind, Properties, Tier, sent_metadata};
+use super::model::{Blob, Block, Entry, Kind, Properties, Revision, Tier, sent_metadata};
 use super::reply::{Outcome, Reply};
 use super::request::{Call, Upload};
 use super::server::Server;
@@ -108,9 +108,9 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     blob.tags = tags;
     blob.tier = tier.or(old_tier);
     blob.tier_changed = blob.tier.map(|_| call.now);
-    let mut reply = Reply::new(StatusCode::CREATED).stamp(&blob).header("x-ms-request-server-encrypted", "true");
+    let blob = state.entry_or_new(address)?.replace(blob);
+    let mut reply = Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-request-server-encrypted", "true");
     reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref());
-    state.entry_or_new(address)?.replace(blob);
     Ok(reply)
 }
 
@@ -145,8 +145,9 @@ pub(super) fn list(server: &Server, call: &Call) -> Outcome {
     let entry = state.find(call.blob()?)?.ok_or(Code::BlobNotFound)?;
     let lease = entry.lease.at(call.now);
     lease.check_read(super::state::lease_id(call)?, super::lease::Holder::Blob)?;
-    let blob = entry.version(call.snapshot());
-    if blob.is_none() && (call.snapshot().is_some() || entry.staged.is_empty()) {
+    let current = call.revision() == Revision::Current;
+    let blob = entry.at(&call.revision());
+    if blob.is_none() && (!current || entry.staged.is_empty()) {
         return Err(Code::BlobNotFound.into());
     }
     let none: Arc<[Block]> = Arc::default();
@@ -161,7 +162,7 @@ pub(super) fn list(server: &Server, call: &Call) -> Outcome {
         let blocks = committed.iter().map(|block| (block.id.as_str(), block.content.len()));
         write_blocks(&mut document, "CommittedBlocks", blocks);
     }
-    if wanted != "committed" && call.snapshot().is_none() {
+    if wanted != "committed" && current {
         let blocks = entry.staged.iter().map(|(id, content)| (id.as_str(), content.len()));
         write_blocks(&mut document, "UncommittedBlocks", blocks);
     }

@@ -129,8 +129,12 @@ impl Server {
         let now = SystemTime::now();
         let mut state = self.state(now);
         planted.touch(state.ticks.next(), now);
-        let container = make_container(&mut state, account, container, now)?;
-        container.blobs.entry(blob.to_owned()).or_default().replace(planted);
+        make_container(&mut state, account, container, now)?;
+        let address =
+            BlobAddress { account: account.to_owned(), container: container.to_owned(), blob: blob.to_owned() };
+        // The container was made above.
+        let entry = state.entry_or_new(&address).map_err(|_| ControlError::NotFound(address.to_string()))?;
+        entry.replace(planted);
         Ok(())
     }
 

@@ -4,13 +4,12 @@
 use hyper::StatusCode;
 
 use super::blob::sent_tags;
-use super::clock::rfc1123;
 use super::condition::Conditions;
 use super::engine::{NewCopy, Timing};
 use super::error::{Code, ServiceError};
 use super::from_url::check_source_hash;
 use super::lease::Holder;
-use super::model::{Blob, Kind, Metadata, Tier, sent_metadata};
+use super::model::{Blob, Kind, Metadata, Revision, Tier, sent_metadata};
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
@@ -97,8 +96,10 @@ fn begin(
     timing: Timing,
 ) -> Outcome {
     let destination = call.blob()?.clone();
-    if let Some(snapshot) = call.snapshot() {
-        return Err(ServiceError::invalid_query("snapshot", snapshot));
+    match call.revision() {
+        Revision::Current => {}
+        Revision::Snapshot(id) => return Err(ServiceError::invalid_query("snapshot", &id)),
+        Revision::Version(id) => return Err(ServiceError::invalid_query("versionid", &id)),
     }
     Conditions::of_source(call)?.check_source(&original)?;
     if original.tier == Some(Tier::Archive) && settings.tier.is_none() {
@@ -129,12 +130,13 @@ fn begin(
         finished,
         timing,
     };
-    let (copy, etag) = state.begin_copy(copy, call.now)?;
-    Ok(Reply::new(StatusCode::ACCEPTED)
-        .header("etag", etag.quoted())
-        .header("last-modified", rfc1123(call.now))
-        .header("x-ms-copy-id", copy.id.to_string())
-        .header("x-ms-copy-status", copy.status.name()))
+    let begun = state.begin_copy(copy, call.now)?;
+    let mut reply = Reply::new(StatusCode::ACCEPTED).stamp(&begun);
+    if let Some(copy) = &begun.copy {
+        reply.set("x-ms-copy-id", &copy.id.to_string());
+        reply.set("x-ms-copy-status", copy.status.name());
+    }
+    Ok(reply)
 }
 
 /// The destination's part of §13.2: free of a pending copy (C10), of the source's type (C7), not archived, and if leased

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::CopyPace;
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind};
+use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind, Revision};
 use super::request::{BlobAddress, redact};
 use super::sas::Service;
 use super::state::State;
@@ -43,13 +43,13 @@ pub struct CopySummary {
     pub total_bytes: u64,
 }
 
-/// What a copy reads: a blob, one of its snapshots, or a file.
+/// What a copy reads: a blob as it is or was, or a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SourceName {
     pub service: Service,
     /// Of a file: its share and path.
     pub address: BlobAddress,
-    pub snapshot: Option<String>,
+    pub revision: Revision,
 }
 
 /// A copy that was admitted and is to begin.
@@ -136,11 +136,12 @@ enum Verdict {
 }
 
 impl State {
-    /// Starts a copy into an admitted destination and returns the state it begins with. Copies at the pace `immediate`
+    /// Starts a copy into an admitted destination and returns what that is then. Copies at the pace `immediate`
     /// are done at once, and so is a copy of a blob onto itself, whose source would vanish under a placeholder.
-    pub fn begin_copy(&mut self, mut copy: NewCopy, now: SystemTime) -> Result<(CopyState, ETag), ServiceError> {
+    pub fn begin_copy(&mut self, mut copy: NewCopy, now: SystemTime) -> Result<Blob, ServiceError> {
         let from_blob = copy.source.service == Service::Blob;
-        let onto_itself = from_blob && copy.source.snapshot.is_none() && copy.source.address == copy.destination;
+        let onto_itself =
+            from_blob && copy.source.revision == Revision::Current && copy.source.address == copy.destination;
         let pace = match from_blob && copy.source.address.account == copy.destination.account {
             true => self.policy.copy_same_account,
             false => self.policy.copy_cross_account,
@@ -159,24 +160,23 @@ impl State {
         };
         let ticks = self.ticks.next();
         copy.finished.touch(ticks, now);
-        let etag = copy.finished.etag;
         if immediate {
             state.status = CopyStatus::Success;
             state.bytes = total;
             state.completed = Some(now);
             self.copies.remember(summary(&copy, &state));
-            copy.finished.copy = Some(state.clone());
-            self.entry_or_new(&copy.destination)?.replace(copy.finished);
-            return Ok((state, etag));
+            copy.finished.copy = Some(state);
+            return Ok(self.entry_or_new(&copy.destination)?.replace(copy.finished).clone());
         }
-        let placeholder = placeholder(&copy.finished, state.clone());
-        self.entry_or_new(&copy.destination)?.replace(placeholder);
+        let id = state.id;
+        let placeholder = placeholder(&copy.finished, state);
+        let placed = self.entry_or_new(&copy.destination)?.replace(placeholder).clone();
         let progress = match held {
             true => Progress::Held { bytes: 0 },
             false => Progress::Running { bytes: 0, since: now, pace },
         };
-        self.copies.pending.insert(state.id, Transfer { copy, pace, progress, started: now });
-        Ok((state, etag))
+        self.copies.pending.insert(id, Transfer { copy, pace, progress, started: now });
+        Ok(placed)
     }
 
     /// Lets time pass: concludes what is due at `now` and brings progress up to date.
@@ -204,7 +204,7 @@ impl State {
     /// What a copy reads, as it is now.
     pub fn source(&self, name: &SourceName) -> Option<&Blob> {
         match name.service {
-            Service::Blob => self.entry_at(&name.address)?.version(name.snapshot.as_deref()),
+            Service::Blob => self.entry_at(&name.address)?.at(&name.revision),
             Service::File => self.files.get(&name.address),
         }
     }

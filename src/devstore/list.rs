@@ -38,6 +38,7 @@ struct Include {
     copy: bool,
     metadata: bool,
     snapshots: bool,
+    versions: bool,
     uncommitted: bool,
     tags: bool,
 }
@@ -50,6 +51,7 @@ impl Include {
                 "copy" => include.copy = true,
                 "metadata" => include.metadata = true,
                 "snapshots" => include.snapshots = true,
+                "versions" => include.versions = true,
                 "uncommittedblobs" => include.uncommitted = true,
                 "tags" => include.tags = true,
                 // Parts of features this server does not have have nothing to add.
@@ -60,25 +62,40 @@ impl Include {
     }
 }
 
-/// Where a listing goes on: the name of its first item, and the snapshot if that is one.
+/// Where a listing goes on: the name of its first item, and the moment if that is a snapshot or an earlier version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marker {
     name: String,
-    snapshot: Option<String>,
+    moment: Option<String>,
 }
 
 impl Marker {
     fn encode(&self) -> String {
-        let snapshot = self.snapshot.as_deref().unwrap_or("");
-        URL_SAFE_NO_PAD.encode(format!("{snapshot}\n{}", self.name))
+        let moment = self.moment.as_deref().unwrap_or("");
+        URL_SAFE_NO_PAD.encode(format!("{moment}\n{}", self.name))
     }
 
     fn decode(text: &str) -> Result<Marker, ServiceError> {
         let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let decoded = decoded.ok_or_else(|| ServiceError::invalid_query("marker", text))?;
-        let (snapshot, name) = decoded.split_once('\n').ok_or_else(|| ServiceError::invalid_query("marker", text))?;
-        let snapshot = (!snapshot.is_empty()).then(|| snapshot.to_owned());
-        Ok(Marker { name: name.to_owned(), snapshot })
+        let (moment, name) = decoded.split_once('\n').ok_or_else(|| ServiceError::invalid_query("marker", text))?;
+        let moment = (!moment.is_empty()).then(|| moment.to_owned());
+        Ok(Marker { name: name.to_owned(), moment })
+    }
+}
+
+/// Which past of a blob an item is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past<'a> {
+    Snapshot(&'a str),
+    Version(&'a str),
+}
+
+impl<'a> Past<'a> {
+    fn moment(self) -> &'a str {
+        match self {
+            Past::Snapshot(id) | Past::Version(id) => id,
+        }
     }
 }
 
@@ -86,18 +103,18 @@ impl Marker {
 #[derive(Debug)]
 enum Item<'a> {
     Prefix(String),
-    Blob { name: &'a str, snapshot: Option<&'a str>, entry: &'a Entry, blob: &'a Blob },
+    Blob { name: &'a str, past: Option<Past<'a>>, entry: &'a Entry, blob: &'a Blob },
     Uncommitted { name: &'a str },
 }
 
 impl Item<'_> {
     fn marker(&self) -> Marker {
-        let (name, snapshot) = match self {
+        let (name, past) = match self {
             Item::Prefix(name) => (name.as_str(), None),
-            Item::Blob { name, snapshot, .. } => (*name, *snapshot),
+            Item::Blob { name, past, .. } => (*name, *past),
             Item::Uncommitted { name } => (*name, None),
         };
-        Marker { name: name.to_owned(), snapshot: snapshot.map(str::to_owned) }
+        Marker { name: name.to_owned(), moment: past.map(|past| past.moment().to_owned()) }
     }
 }
 
@@ -126,7 +143,7 @@ impl Selection<'_> {
                     let shown = last_prefix.as_deref() == Some(group);
                     if !shown && self.is_listed(entry) {
                         if items.len() == limit {
-                            return (items, Some(Marker { name: group.to_owned(), snapshot: None }));
+                            return (items, Some(Marker { name: group.to_owned(), moment: None }));
                         }
                         items.push(Item::Prefix(group.to_owned()));
                         last_prefix = Some(group.to_owned());
@@ -157,21 +174,26 @@ impl Selection<'_> {
     fn is_listed(&self, entry: &Entry) -> bool {
         let uncommitted = self.include.uncommitted && !entry.staged.is_empty();
         let snapshots = self.include.snapshots && !entry.snapshots.is_empty();
-        entry.base.is_some() || uncommitted || snapshots
+        let versions = self.include.versions && !entry.versions.is_empty();
+        entry.base.is_some() || uncommitted || snapshots || versions
     }
 
-    /// The versions of one name: snapshots oldest first, then the blob.
+    /// All that is listed of one name: snapshots and earlier versions, oldest first, then the blob.
     fn items_of<'c>(&self, name: &'c str, entry: &'c Entry) -> Vec<Item<'c>> {
         let resumed = self.marker.as_ref().filter(|marker| marker.name == name);
         let mut items = Vec::new();
-        if self.include.snapshots && resumed.is_none_or(|marker| marker.snapshot.is_some()) {
-            let first = resumed.and_then(|marker| marker.snapshot.as_deref()).unwrap_or("");
-            for (id, blob) in entry.snapshots.range::<str, _>((Bound::Included(first), Bound::Unbounded)) {
-                items.push(Item::Blob { name, snapshot: Some(id), entry, blob });
-            }
+        if resumed.is_none_or(|marker| marker.moment.is_some()) {
+            let first = resumed.and_then(|marker| marker.moment.as_deref()).unwrap_or("");
+            let snapshots = entry.snapshots.iter().filter(|_| self.include.snapshots);
+            let versions = entry.versions.iter().filter(|_| self.include.versions);
+            let snapshots = snapshots.map(|(id, blob)| (Past::Snapshot(id), blob));
+            let mut past: Vec<_> = snapshots.chain(versions.map(|(id, blob)| (Past::Version(id), blob))).collect();
+            past.retain(|(past, _)| past.moment() >= first);
+            past.sort_by_key(|(past, _)| past.moment());
+            items.extend(past.into_iter().map(|(past, blob)| Item::Blob { name, past: Some(past), entry, blob }));
         }
         match &entry.base {
-            Some(blob) => items.push(Item::Blob { name, snapshot: None, entry, blob }),
+            Some(blob) => items.push(Item::Blob { name, past: None, entry, blob }),
             None if self.include.uncommitted && !entry.staged.is_empty() => items.push(Item::Uncommitted { name }),
             None => {}
         }
@@ -247,11 +269,19 @@ fn write_item(document: &mut Writer, item: &Item, include: Include, now: SystemT
                 document.element("BlobType", "BlockBlob");
             });
         }),
-        Item::Blob { name, snapshot, entry, blob } => document.nest("Blob", |document| {
+        Item::Blob { name, past, entry, blob } => document.nest("Blob", |document| {
             write_name(document, name);
-            document.optional("Snapshot", *snapshot);
+            if let Some(Past::Snapshot(id)) = past {
+                document.element("Snapshot", *id);
+            }
+            if include.versions {
+                document.optional("VersionId", blob.version.as_deref());
+                if past.is_none() && blob.version.is_some() {
+                    document.element("IsCurrentVersion", "true");
+                }
+            }
             document.nest("Properties", |document| {
-                let lease = snapshot.is_none().then(|| entry.lease.at(now));
+                let lease = past.is_none().then(|| entry.lease.at(now));
                 write_properties(document, blob, lease, include);
             });
             if include.metadata {
@@ -347,7 +377,7 @@ pub(super) fn containers(server: &Server, call: &Call) -> Outcome {
             document.nest("Container", |document| write_container(document, name, container, include, call.now));
         }
     });
-    let next = names.next().map(|(name, _)| Marker { name: name.clone(), snapshot: None }.encode());
+    let next = names.next().map(|(name, _)| Marker { name: name.clone(), moment: None }.encode());
     document.element("NextMarker", next.unwrap_or_default());
     document.close("EnumerationResults");
     Ok(Reply::xml(document.finish()))
@@ -433,7 +463,7 @@ mod tests {
             assert!(items.len() <= limit);
             seen.extend(items.iter().map(|item| match item {
                 Item::Prefix(name) => format!("{name}*"),
-                Item::Blob { name, snapshot: Some(id), .. } => format!("{name}@{id}"),
+                Item::Blob { name, past: Some(past), .. } => format!("{name}@{}", past.moment()),
                 Item::Blob { name, .. } => (*name).to_owned(),
                 Item::Uncommitted { name } => format!("?{name}"),
             }));
@@ -472,6 +502,27 @@ mod tests {
         for limit in 1..5 {
             let all = walk(&container, Selection { include, ..Selection::default() }, limit);
             assert_eq!(all, ["a@2026-01", "a@2026-02", "a", "b"], "limit {limit}");
+        }
+    }
+
+    #[test]
+    fn earlier_versions_come_in_their_order_also_without_a_blob() {
+        let mut container = container(&["a", "b"]);
+        let now = SystemTime::now();
+        let entry = container.blobs.get_mut("a").unwrap();
+        entry.base = None;
+        for id in ["2026-01", "2026-03"] {
+            entry.versions.insert(id.to_owned(), Blob::sample(1, now));
+        }
+        entry.snapshots.insert("2026-02".to_owned(), Blob::sample(1, now));
+        let both = Include { snapshots: true, versions: true, ..Include::default() };
+        let versions = Include { versions: true, ..Include::default() };
+        for limit in 1..5 {
+            let all = walk(&container, Selection { include: both, ..Selection::default() }, limit);
+            assert_eq!(all, ["a@2026-01", "a@2026-02", "a@2026-03", "b"], "limit {limit}");
+            let all = walk(&container, Selection { include: versions, ..Selection::default() }, limit);
+            assert_eq!(all, ["a@2026-01", "a@2026-03", "b"], "limit {limit}");
+            assert_eq!(walk(&container, Selection::default(), limit), ["b"], "limit {limit}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Blob`] is one immutable-looking version: content, properties, metadata, tags and the copy state it carries. An
 //! [`Entry`] is everything under one name: the current blob, blocks that wait to be committed, snapshots and the lease,
-//! which outlive an overwrite of the blob (X18).
+//! which outlive an overwrite of the blob (X18), and in an account with versioning what the blob was before (X22).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +31,11 @@ pub(super) struct ETag(u64);
 impl ETag {
     pub fn from_ticks(ticks: u64) -> ETag {
         ETag(ticks + TICKS_BEFORE_1970)
+    }
+
+    /// The moment it was made, in the form of snapshot and version ids.
+    pub fn moment(self) -> String {
+        iso_from_ticks(self.0 - TICKS_BEFORE_1970)
     }
 
     /// The form of headers.
@@ -243,6 +248,8 @@ pub(super) struct Blob {
     pub tier: Option<Tier>,
     pub tier_changed: Option<SystemTime>,
     pub copy: Option<CopyState>,
+    /// `x-ms-version-id`, in an account with versioning.
+    pub version: Option<String>,
 }
 
 impl Blob {
@@ -260,6 +267,7 @@ impl Blob {
             tier: None,
             tier_changed: None,
             copy: None,
+            version: None,
         }
     }
 
@@ -285,6 +293,16 @@ impl Blob {
     }
 }
 
+/// Which state of a blob is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Revision {
+    Current,
+    /// `snapshot=`
+    Snapshot(String),
+    /// `versionid=`; also the current version has one.
+    Version(String),
+}
+
 /// Everything that lives under one blob name.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
@@ -294,21 +312,63 @@ pub(super) struct Entry {
     /// By snapshot id, oldest first.
     pub snapshots: BTreeMap<String, Blob>,
     pub lease: Lease,
+    /// The account keeps versions.
+    pub versioned: bool,
+    /// By version id, oldest first, without the current one.
+    pub versions: BTreeMap<String, Blob>,
 }
 
 impl Entry {
-    /// The committed blob, or the snapshot of that id.
-    pub fn version(&self, snapshot: Option<&str>) -> Option<&Blob> {
-        match snapshot {
-            Some(id) => self.snapshots.get(id),
-            None => self.base.as_ref(),
+    /// The blob as it is or was.
+    pub fn at(&self, revision: &Revision) -> Option<&Blob> {
+        match revision {
+            Revision::Current => self.base.as_ref(),
+            Revision::Snapshot(id) => self.snapshots.get(id),
+            Revision::Version(id) => {
+                let current = self.base.as_ref().filter(|base| base.version.as_deref() == Some(id));
+                current.or_else(|| self.versions.get(id))
+            }
         }
     }
 
-    /// Installs new content under the name: staged blocks go, lease and snapshots stay.
-    pub fn replace(&mut self, blob: Blob) {
+    pub fn is_current(&self, blob: &Blob) -> bool {
+        blob.version.is_some() && self.base.as_ref().is_some_and(|base| base.version == blob.version)
+    }
+
+    /// Installs new content under the name: staged blocks go, lease, snapshots and versions stay.
+    pub fn replace(&mut self, blob: Blob) -> &Blob {
         self.staged.clear();
-        self.base = Some(blob);
+        self.supersede(blob)
+    }
+
+    /// Makes `blob`, which has its stamp, the current version.
+    pub fn supersede(&mut self, mut blob: Blob) -> &Blob {
+        self.retire();
+        blob.version = self.versioned.then(|| blob.etag.moment());
+        self.base.insert(blob)
+    }
+
+    /// The current version becomes an earlier one, or is gone.
+    fn retire(&mut self) {
+        if let Some(base) = self.base.take()
+            && let Some(id) = base.version.clone()
+        {
+            self.versions.insert(id, base);
+        }
+    }
+
+    /// Deletes the blob with its snapshots and all that waits to be committed.
+    pub fn delete(&mut self) {
+        self.retire();
+        self.staged.clear();
+        self.snapshots.clear();
+        self.lease = Lease::default();
+    }
+
+    /// Deletes one version, be it the current one. False if there is none of that id.
+    pub fn delete_version(&mut self, id: &str) -> bool {
+        let current = self.base.take_if(|base| base.version.as_deref() == Some(id));
+        current.is_some() || self.versions.remove(id).is_some()
     }
 
     /// Takes a snapshot named after `ticks`.
@@ -320,7 +380,7 @@ impl Entry {
 
     /// Whether nothing is left and the name is free again.
     pub fn is_vacant(&self) -> bool {
-        self.base.is_none() && self.staged.is_empty() && self.snapshots.is_empty()
+        self.base.is_none() && self.staged.is_empty() && self.snapshots.is_empty() && self.versions.is_empty()
     }
 }
 

@@ -7,6 +7,7 @@
 use hyper::Method;
 
 use super::error::{Code, ServiceError};
+use super::model::Revision;
 use super::request::{Call, Target};
 
 macro_rules! operations {
@@ -50,6 +51,14 @@ impl Operation {
             Target::Account => Operation::of_account(call, comp),
             Target::Container { .. } => Operation::of_container(call, comp),
             Target::Blob(_) => Operation::of_blob(call, comp),
+        }
+    }
+
+    /// The SAS letters that admit `call`: deleting a version needs one of its own.
+    pub fn sas_permissions_for(self, call: &Call) -> &'static str {
+        match (self, call.revision()) {
+            (Operation::DeleteBlob, Revision::Version(_)) => "x",
+            _ => self.sas_permissions(),
         }
     }
 
@@ -193,9 +202,6 @@ const NOT_OFFERED: [&str; 5] = [
 ];
 
 fn refuse_what_is_not_offered(call: &Call) -> Result<(), ServiceError> {
-    if call.query.get("versionid").is_some() {
-        return Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", "versionid"));
-    }
     match NOT_OFFERED.into_iter().find(|name| call.headers.contains_key(*name)) {
         Some(name) => Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", name)),
         None => Ok(()),

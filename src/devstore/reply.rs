@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use super::clock::rfc1123;
 use super::content::{Chunks, Content};
 use super::error::ServiceError;
-use super::model::{Blob, Entry, Kind, Metadata, Tier};
+use super::model::{Blob, Entry, Kind, Metadata, Revision, Tier};
 use super::request::Call;
 
 /// What a handler answers.
@@ -76,8 +76,9 @@ impl Reply {
         }
     }
 
-    /// ETag and Last-Modified.
+    /// ETag and Last-Modified, and the version that they are of.
     pub fn stamp(mut self, blob: &Blob) -> Reply {
+        self.set_optional("x-ms-version-id", blob.version.as_deref());
         self.set(ETAG.as_str(), &blob.etag.quoted());
         self.set(LAST_MODIFIED.as_str(), &rfc1123(blob.last_modified));
         self
@@ -116,7 +117,10 @@ impl Reply {
         if !blob.tags.is_empty() {
             reply.set("x-ms-tag-count", &blob.tags.len().to_string());
         }
-        if call.snapshot().is_none() {
+        if entry.is_current(blob) {
+            reply.set("x-ms-is-current-version", "true");
+        }
+        if call.revision() == Revision::Current {
             let lease = entry.lease.at(call.now);
             reply.set("x-ms-lease-state", lease.state());
             reply.set("x-ms-lease-status", lease.status());

@@ -12,6 +12,7 @@ use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
 use super::error::{Code, ServiceError};
+use super::model::Revision;
 use super::operation::Operation;
 
 /// Longest blob name in characters, and most path segments in one (§1.3).
@@ -65,6 +66,18 @@ impl Query {
 
     pub fn pairs(&self) -> &[(String, String)] {
         &self.0
+    }
+}
+
+impl Revision {
+    /// What the `snapshot` or `versionid` parameter names.
+    pub fn of(query: &Query) -> Revision {
+        let named = |name: &str| query.nonempty(name).map(str::to_owned);
+        match (named("snapshot"), named("versionid")) {
+            (Some(id), _) => Revision::Snapshot(id),
+            (None, Some(id)) => Revision::Version(id),
+            (None, None) => Revision::Current,
+        }
     }
 }
 
@@ -151,9 +164,17 @@ impl Call {
         }
     }
 
-    /// The `snapshot` parameter, if it names one.
-    pub fn snapshot(&self) -> Option<&str> {
-        self.query.nonempty("snapshot")
+    /// Which state of the blob the request is about.
+    pub fn revision(&self) -> Revision {
+        Revision::of(&self.query)
+    }
+
+    /// For all that only the blob itself can do, such as being written.
+    pub fn refuse_revision(&self) -> Result<(), ServiceError> {
+        match self.revision() {
+            Revision::Current => Ok(()),
+            _ => Err(Code::InvalidOperation.into()),
+        }
     }
 
     /// Whether a SAS that may create but not overwrite was used.

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use super::auth::signature_matches;
 use super::clock::parse_iso;
 use super::error::{Code, ServiceError};
+use super::model::Revision;
 use super::operation::Operation;
 use super::request::{Query, Target};
 
@@ -52,7 +53,7 @@ pub(super) struct Sas<'a> {
 
 #[derive(Debug)]
 enum Kind<'a> {
-    /// `sr`: `b` blob, `bs` snapshot, `c` container; `f` file, `s` share.
+    /// `sr`: `b` blob, `bs` snapshot, `bv` version, `c` container; `f` file, `s` share.
     Service { resource: &'a str },
     /// `srt`: letters of `sco`.
     Account { resource_types: &'a str },
@@ -97,13 +98,13 @@ impl<'a> Sas<'a> {
         &self,
         account: &str,
         target: &Target,
-        snapshot: Option<&str>,
+        revision: &Revision,
         key: &[u8],
         now: SystemTime,
     ) -> Result<(), ServiceError> {
         let text = match self.kind {
             Kind::Account { resource_types } => self.account_string_to_sign(account, resource_types),
-            Kind::Service { resource } => self.service_string_to_sign(account, resource, target, snapshot)?,
+            Kind::Service { resource } => self.service_string_to_sign(account, resource, target, revision)?,
         };
         let signature = self.query.get("sig").unwrap_or("");
         if !signature_matches(key, &text, signature) {
@@ -123,8 +124,8 @@ impl<'a> Sas<'a> {
         Ok(())
     }
 
-    /// Checks the permission letters and, for an account SAS, service and resource type.
-    pub fn allows(&self, operation: Operation) -> Result<(), ServiceError> {
+    /// Checks that it has one of the permission letters and, for an account SAS, service and resource type.
+    pub fn allows(&self, operation: Operation, letters: &str) -> Result<(), ServiceError> {
         match self.kind {
             Kind::Account { resource_types } => {
                 if !self.query.get("ss").is_some_and(|services| services.contains(self.service.letter())) {
@@ -142,8 +143,7 @@ impl<'a> Sas<'a> {
                 }
             }
         }
-        let enough = operation.sas_permissions();
-        if self.permissions.chars().any(|letter| enough.contains(letter)) {
+        if self.permissions.chars().any(|letter| letters.contains(letter)) {
             Ok(())
         } else {
             Err(Code::AuthorizationPermissionMismatch.into())
@@ -159,7 +159,7 @@ impl<'a> Sas<'a> {
         account: &str,
         resource: &str,
         target: &Target,
-        snapshot: Option<&str>,
+        revision: &Revision,
     ) -> Result<String, ServiceError> {
         let service = self.service.name();
         let canonical = match (resource, target) {
@@ -169,12 +169,15 @@ impl<'a> Sas<'a> {
             ("c" | "s", Target::Blob(address)) => {
                 format!("/{service}/{account}/{}", address.container)
             }
-            ("b" | "bs" | "f", Target::Blob(address)) => {
+            ("b" | "bs" | "bv" | "f", Target::Blob(address)) => {
                 format!("/{service}/{account}/{}/{}", address.container, address.blob)
             }
             _ => return Err(Code::AuthorizationPermissionMismatch.into()),
         };
-        let snapshot = if resource == "bs" { snapshot.unwrap_or("") } else { "" };
+        let moment = match (resource, revision) {
+            ("bs", Revision::Snapshot(id)) | ("bv", Revision::Version(id)) => id,
+            _ => "",
+        };
         let mut fields: Vec<&str> =
             vec![self.permissions, self.field("st"), self.field("se"), &canonical, self.field("si")];
         if self.version >= "2015-04-05" {
@@ -183,7 +186,7 @@ impl<'a> Sas<'a> {
         fields.push(self.version);
         // The string of the file service never got the later fields.
         if self.version >= "2018-11-09" && self.service == Service::Blob {
-            fields.extend([resource, snapshot]);
+            fields.extend([resource, moment]);
             if self.version >= "2020-12-06" {
                 fields.push(self.field("ses"));
             }
@@ -238,8 +241,8 @@ mod tests {
             Operation::ListBlobs => Target::Container { container: "spec".into() },
             _ => Target::Blob(address),
         };
-        sas.verify("devstoreaccount1", &target, None, &key, parse_iso(now).unwrap())?;
-        sas.allows(operation)
+        sas.verify("devstoreaccount1", &target, &Revision::Current, &key, parse_iso(now).unwrap())?;
+        sas.allows(operation, operation.sas_permissions())
     }
 
     #[test]

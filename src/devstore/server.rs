@@ -37,9 +37,11 @@ pub(super) struct Server {
 
 impl Server {
     pub fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
+        let versioned = config.accounts.iter().filter(|account| account.versioning);
         let state = State {
             ticks: Ticks::default(),
             accounts: keys.keys().map(|name| (name.clone(), BTreeMap::new())).collect(),
+            versioned: versioned.map(|account| account.name.clone()).collect(),
             files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
             policy: Policy {

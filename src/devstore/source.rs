@@ -11,7 +11,7 @@ use hyper::StatusCode;
 
 use super::engine::SourceName;
 use super::error::{Code, ServiceError};
-use super::model::Blob;
+use super::model::{Blob, Revision};
 use super::operation::Operation;
 use super::request::{Call, Query, Target, split_account, target};
 use super::sas::{Sas, Service};
@@ -51,9 +51,6 @@ impl Source {
             return Err(cannot_verify(ServiceError::from(Code::ResourceNotFound)));
         }
         let query = Query::parse(query);
-        if query.get("versionid").is_some() {
-            return Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", "versionid"));
-        }
         let service = match authority.contains(FILE_HOST) {
             true => Service::File,
             false => Service::Blob,
@@ -63,7 +60,7 @@ impl Source {
         let Target::Blob(address) = &target else {
             return Err(invalid());
         };
-        let snapshot = query.nonempty("snapshot").map(str::to_owned);
+        let revision = Revision::of(&query);
         let owned = owner_may_read
             && service == Service::Blob
             && call.sas.is_none()
@@ -73,11 +70,11 @@ impl Source {
         if !owned {
             expiry = readable_until(server, call, service, &account, &target, &query).map_err(cannot_verify)?;
         }
-        let name = SourceName { service, address: address.clone(), snapshot };
+        let name = SourceName { service, address: address.clone(), revision };
         Ok(Source { name, url: url.to_owned(), expiry, owned })
     }
 
-    /// The blob or snapshot as it is now.
+    /// The blob, snapshot or version as it is now.
     pub fn read<'a>(&self, state: &'a mut State) -> Result<&'a Blob, ServiceError> {
         // Asked first, for it tells a missing container from a missing blob.
         let place = match self.name.service {
@@ -109,8 +106,8 @@ fn readable_until(
     let key = server.key(account).ok_or(Code::ResourceNotFound)?;
     if query.get("sig").is_some() {
         let sas = Sas::parse(query, service)?;
-        sas.verify(account, target, query.nonempty("snapshot"), key, call.now)?;
-        sas.allows(Operation::GetBlob)?;
+        sas.verify(account, target, &Revision::of(query), key, call.now)?;
+        sas.allows(Operation::GetBlob, Operation::GetBlob.sas_permissions())?;
         return Ok(sas.expiry());
     }
     let Target::Blob(address) = target else {

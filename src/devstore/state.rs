@@ -5,7 +5,7 @@
 //! Whoever takes the lock lets time pass first ([`State::advance`](super::engine)), so the copy engine needs no task of
 //! its own and no reader can see a copy that should have ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use serde::Deserialize;
@@ -102,6 +102,8 @@ impl Policy {
 pub(super) struct State {
     pub ticks: Ticks,
     pub accounts: BTreeMap<String, BTreeMap<String, Container>>,
+    /// Accounts that keep versions of their blobs.
+    pub versioned: BTreeSet<String>,
     /// Files of Azure Files by account, share and path: copy sources and nothing else.
     pub files: BTreeMap<BlobAddress, Blob>,
     pub copies: Copies,
@@ -125,22 +127,27 @@ impl State {
     /// The entry of a committed blob.
     pub fn entry(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
         match self.find(address)? {
-            Some(entry) if entry.base.is_some() || !entry.snapshots.is_empty() => Ok(entry),
+            Some(entry) if entry.base.is_some() || !entry.snapshots.is_empty() || !entry.versions.is_empty() => {
+                Ok(entry)
+            }
             _ => Err(Code::BlobNotFound.into()),
         }
     }
 
     /// The name's entry, made if it is not there.
     pub fn entry_or_new(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
+        let versioned = self.versioned.contains(&address.account);
         let container = self.container(&address.account, &address.container)?;
-        Ok(container.blobs.entry(address.blob.clone()).or_default())
+        let entry = container.blobs.entry(address.blob.clone()).or_default();
+        entry.versioned = versioned;
+        Ok(entry)
     }
 
-    /// A blob or snapshot for reading: lease id and conditions of `call` hold for it.
+    /// A blob, snapshot or version for reading: lease id and conditions of `call` hold for it.
     pub fn readable(&mut self, call: &Call) -> Result<(&Entry, &Blob), ServiceError> {
         let now = call.now;
         let entry = &*self.entry(call.blob()?)?;
-        let blob = entry.version(call.snapshot()).ok_or(Code::BlobNotFound)?;
+        let blob = entry.at(&call.revision()).ok_or(Code::BlobNotFound)?;
         entry.lease.at(now).check_read(lease_id(call)?, Holder::Blob)?;
         Conditions::of_target(call)?.check_read(blob)?;
         Ok((entry, blob))
@@ -176,9 +183,7 @@ impl State {
     }
 
     fn check_free(&mut self, call: &Call) -> Result<(), ServiceError> {
-        if call.snapshot().is_some() {
-            return Err(Code::InvalidOperation.into());
-        }
+        call.refuse_revision()?;
         let given = lease_id(call)?;
         match self.find(call.blob()?)? {
             Some(entry) if entry.base.as_ref().is_some_and(Blob::is_pending) => Err(Code::PendingCopyOperation.into()),

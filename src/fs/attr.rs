@@ -424,6 +424,7 @@ pub fn just_written(size: u64, settings: BlobSettings, written: Written) -> Blob
         committed_block_count: None,
         sealed: false,
         version_id: None,
+        is_current_version: false,
     }
 }
 

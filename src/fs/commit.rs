@@ -342,6 +342,7 @@ impl Fs {
                 Some(marker) => marker?,
                 None => return Err(Error::fs(libc::EPERM, "containers have no mode, owner or time to set")),
             },
+            crate::fs::tree::Place::Past(_) => return Err(crate::fs::tree::read_only()),
             _ => return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set")),
         };
         let defaults = &self.config.defaults;

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
 use crate::fs::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::copy::{Progress, Start};
 use crate::fs::file::is_pending;
 use crate::fs::handle::{Content, Fh};
-use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Place};
+use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Origin, Place};
 use crate::fs::walk::{Found, Walk};
-use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Precondition, Tags};
+use crate::fs::{Fs, xattr};
+use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Metadata, Precondition, Tags};
 
 /// A copy to start by the control interface (M5).
 pub struct CopyOrder<'a> {
@@ -23,6 +23,10 @@ pub struct CopyOrder<'a> {
     pub name: &'a str,
     pub no_replace: bool,
     pub no_wait: bool,
+    /// Of the destination; an archived source needs one (X21).
+    pub tier: Option<&'a str>,
+    /// `NAME=VALUE` lines, instead of all of the source's; the source's if empty (X3).
+    pub metadata: &'a str,
 }
 
 /// A source as Copy Blob wants it.
@@ -31,6 +35,8 @@ struct Source {
     /// What is known of it if it is in one of the mount's accounts.
     version: Option<Arc<BlobProperties>>,
     tags: Tags,
+    /// Where that is.
+    origin: Option<Origin>,
 }
 
 impl Fs {
@@ -52,7 +58,7 @@ impl Fs {
             (_, _) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
         };
         let destination = self.tree.directory(parent)?.blob(&name)?;
-        let Source { url: source, version, tags } = self.source_of(order.source, &destination, who).await?;
+        let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination, who).await?;
         let target = match self.resolve(parent, &name).await {
             Ok(target) => Some(target),
             Err(error) if error.is_not_found() => None,
@@ -62,9 +68,15 @@ impl Fs {
         self.refuse_target(target.as_ref(), order.no_replace).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
-        let start =
-            Start { source, version, destination: destination.clone(), precondition, metadata: None, tier: None, tags };
-        let job = self.start_copy(start).await?;
+        let (tier, metadata) = (order.tier.map(str::to_owned), metadata_of(order.metadata)?);
+        let onto_itself = origin.is_some_and(|origin| origin == destination.clone().into());
+        let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
+        let to = destination.clone();
+        let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal: false };
+        let job = self.start_copy(start).await.map_err(|error| match (error.code(), order.tier) {
+            ("InvalidHeaderValue", Some(tier)) => Error::fs(libc::EINVAL, format!("{tier} is no access tier: {error}")),
+            _ => error,
+        })?;
         let progress =
             if order.no_wait { job.progress() } else { Progress::Success(self.wait_for_copy(&job, caller).await?) };
         let (heard, status) = match progress {
@@ -75,6 +87,14 @@ impl Fs {
                 (Arc::new(now), CopyStatus::Pending)
             }
         };
+        if let (Some(target), Some(stood_on)) = (&target, &stood_on) {
+            // Onto itself (C17): the content is what it was, so whoever has it open may go on.
+            match self.handles.of_ino(target.ino) {
+                Some(file) => self.settle_on(&file, &mut *file.state.lock().await, stood_on, heard),
+                None => self.tree.learn(target.ino, Heard::Blob(heard)),
+            }
+            return Ok((job.id.clone(), status));
+        }
         let kind = attr::kind_of(&heard);
         let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
         let view = self.tree.enter(parent, &name, kind, known, None)?;
@@ -105,16 +125,17 @@ impl Fs {
         if source.starts_with("http://") || source.starts_with("https://") {
             return match self.located(source) {
                 // A blob of one of our accounts: we know how to let the service read it.
-                Some(blob) => {
+                Some(origin) => {
                     // The URL goes past all directories and modes: it is for whom the mount belongs to.
                     if who.uid != 0 && who.uid != self.config.defaults.uid {
                         let what = "a blob of the mount's own accounts has to be named by its path in the mount";
                         return Err(Error::fs(libc::EACCES, what));
                     }
-                    let properties = self.client(blob.account).blob_properties(&blob.path, None).await?;
-                    self.own_source(&blob, Arc::new(properties), destination).await
+                    let Origin { blob, revision } = &origin;
+                    let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
+                    self.own_source(&origin, Arc::new(properties), destination).await
                 }
-                None => Ok(Source { url: CopySource::new(source), version: None, tags: Tags::new() }),
+                None => Ok(Source { url: CopySource::new(source), version: None, tags: Tags::new(), origin: None }),
             };
         }
         let node = self.walk_as(source, who).await?;
@@ -131,34 +152,33 @@ impl Fs {
             if is_pending(&node) {
                 return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
             }
-            let blob = self.tree.blob(node.ino)?;
+            let origin = self.tree.origin(node.ino)?;
             let missing = || Error::fs(libc::ENOENT, format!("{source} is not in the service"));
-            self.own_source(&blob, node.properties().cloned().ok_or_else(missing)?, destination).await
+            self.own_source(&origin, node.properties().cloned().ok_or_else(missing)?, destination).await
         }
         .await;
         self.tree.collect(node.ino);
         done
     }
 
-    async fn own_source(&self, blob: &Blob, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
-        let url = self.source_url(blob, destination)?;
-        let tags = self.tags_to_keep(blob, &version).await?;
-        Ok(Source { url, version: Some(version), tags })
+    async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
+        let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination)?;
+        let tags = self.tags_of_origin(origin, &version).await?;
+        Ok(Source { url, version: Some(version), tags, origin: Some(origin.clone()) })
     }
 
-    /// The blob of one of the mount's accounts that a URL names, if it does and brings no credential of its own.
-    fn located(&self, url: &str) -> Option<Blob> {
-        self.config
-            .accounts
-            .iter()
-            .enumerate()
-            .find_map(|(index, account)| Some(Blob { account: AccountId(index), path: account.client.blob_at(url)? }))
+    /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential of its own.
+    fn located(&self, url: &str) -> Option<Origin> {
+        self.config.accounts.iter().enumerate().find_map(|(index, account)| {
+            let (path, revision) = account.client.blob_at(url)?;
+            Some(Origin { blob: Blob { account: AccountId(index), path }, revision })
+        })
     }
 
     /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
     pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
-        let blob = self.tree.blob(ino)?;
-        let properties = self.client(blob.account).blob_properties(&blob.path, None).await?;
+        let Origin { blob, revision } = self.tree.origin(ino)?;
+        let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 
@@ -207,4 +227,17 @@ impl Fs {
         }
         Ok(true)
     }
+}
+
+/// `NAME=VALUE` lines; `None` if there are none.
+fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
+    let parse = |line: &&str| match line.split_once('=') {
+        Some((name, value)) if xattr::is_metadata_name(name) && xattr::is_header_value(value) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err(Error::fs(libc::EINVAL, format!("{line:?} is not NAME=VALUE with an identifier and printable ASCII"))),
+    };
+    let parsed = lines.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
 }

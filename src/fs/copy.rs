@@ -27,7 +27,7 @@ use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
     BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties, Metadata,
-    Precondition, Tags,
+    Precondition, Revision, Tags,
 };
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
@@ -107,18 +107,25 @@ pub struct Start {
     pub metadata: Option<Metadata>,
     pub tier: Option<String>,
     pub tags: Tags,
+    /// Of an append blob.
+    pub seal: bool,
 }
 
 impl Fs {
-    /// A URL by which `destination`'s account can read `source`.
-    pub(super) fn source_url(&self, source: &Blob, destination: &Blob) -> Result<CopySource> {
+    /// A URL by which `destination`'s account can read `source`, as it is or was.
+    pub(super) fn source_url(
+        &self,
+        source: &Blob,
+        revision: Option<&Revision>,
+        destination: &Blob,
+    ) -> Result<CopySource> {
         let reader = self.client(destination.account).account();
-        self.client(source.account).copy_source(&source.path, None, reader, SOURCE_SAS)
+        self.client(source.account).copy_source(&source.path, revision, reader, SOURCE_SAS)
     }
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
     pub(super) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
-        let Start { source, version, destination, precondition, metadata, tier, tags } = start;
+        let Start { source, version, destination, precondition, metadata, tier, tags, seal } = start;
         let client = self.client(destination.account);
         let request = CopyRequest {
             source,
@@ -127,6 +134,7 @@ impl Fs {
             metadata,
             tier,
             tags,
+            seal,
             lease: None,
         };
         let mut started = client.copy_blob(&destination.path, &request).await?;
@@ -350,13 +358,14 @@ impl Fs {
         output: &OpenFile,
         state: &State,
     ) -> Result<Arc<CopyJob>> {
-        let from = self.tree.blob(input.ino)?;
+        let from = self.tree.origin(input.ino)?;
         let to = self.tree.blob(output.ino)?;
         if let Some(there) = &state.version {
             let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
             if is != comes {
                 let (is, comes) = (is.as_str(), comes.as_str());
-                let what = format!("{} is a {is} and {} a {comes}: a copy cannot change the type", to.path, from.path);
+                let what =
+                    format!("{} is a {is} and {} a {comes}: a copy cannot change the type", to.path, from.blob.path);
                 return Err(Error::fs(libc::EOPNOTSUPP, what));
             }
         }
@@ -368,14 +377,16 @@ impl Fs {
             None => Precondition::IfAbsent,
         };
         let start = Start {
-            source: self.source_url(&from, &to)?,
+            source: self.source_url(&from.blob, from.revision.as_ref(), &to)?,
             version: Some(source.properties.clone()),
             destination: to,
             precondition,
             // X3: none sent takes the source's, which are these; any sent must be all.
             metadata: (metadata != source.properties.metadata).then_some(metadata),
             tier: None,
-            tags: self.tags_to_keep(&from, &source.properties).await?,
+            tags: self.tags_of_origin(&from, &source.properties).await?,
+            // What is copied can be appended to (X23).
+            seal: false,
         };
         self.start_copy(start).await
     }
@@ -549,8 +560,9 @@ fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) 
         archive_status: None,
         lease: LeaseProperties::default(),
         copy: None,
-        sealed: false,
+        sealed: request.seal,
         version_id: None,
+        is_current_version: false,
         ..source.clone()
     })
 }

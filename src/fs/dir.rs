@@ -22,7 +22,7 @@ pub use stream::DirStream;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, Attr, AttrChange, Creation, FileKind, Ino};
-use crate::fs::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Place};
+use crate::fs::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Origin, PastPlace, Place, read_only};
 use crate::path::ContainerName;
 use crate::store::{
     BlobItem, BlobProperties, BlobSettings, ContainerItem, DeleteSnapshots, ETag, ListBlobs, Metadata, Precondition,
@@ -54,10 +54,14 @@ impl Fs {
         }
         match self.tree.listed(parent, name) {
             Listed::Present(entry) => {
+                self.note_real(parent, name)?;
                 let anchor = self.anchor_of(parent, name)?;
                 return self.tree.enter_listed(parent, &entry, anchor);
             }
             Listed::Absent => {
+                if let Some(past) = self.past_in(parent, name)? {
+                    return self.tree.enter_past(parent, past);
+                }
                 self.tree.vanish(parent, name, Instant::now());
                 return Err(no_such(name));
             }
@@ -75,17 +79,22 @@ impl Fs {
                 }
             }
             Place::Directory(dir) => self.ask(&dir, name, known.as_ref()).await?,
+            Place::Past(place) => self.ask_past(&place, name).await?,
             Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
         };
         match answer {
             Some((kind, heard)) => {
+                self.note_real(parent, name)?;
                 let anchor = self.anchor_of(parent, name)?;
                 self.tree.enter(parent, name, kind, Known { heard, at: asked }, anchor)
             }
-            None => {
-                self.tree.remember_absence(parent, name, asked);
-                Err(no_such(name))
-            }
+            None => match self.past_in(parent, name)? {
+                Some(past) => self.tree.enter_past(parent, past),
+                None => {
+                    self.tree.remember_absence(parent, name, asked);
+                    Err(no_such(name))
+                }
+            },
         }
     }
 
@@ -200,6 +209,7 @@ impl Fs {
                 (Heard::Blob(marker), None)
             }
             Place::Blob(_) => return Err(Error::fs(libc::ENOTDIR, "not a directory")),
+            Place::Past(_) => return Err(read_only()),
         };
         let view = self.tree.enter(parent, name, FileKind::Directory, known(heard), anchor)?;
         self.tree.touch(parent);
@@ -223,6 +233,7 @@ impl Fs {
 
     /// chmod, chown and utimens of a directory without a marker: it gets one to keep them.
     pub(super) async fn attribute_directory(&self, view: &NodeView, change: AttrChange) -> Result<()> {
+        self.tree.refuse_past(view.ino)?;
         let Place::Directory(dir) = self.tree.place(view.ino)? else {
             return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set"));
         };
@@ -275,8 +286,10 @@ impl Fs {
         if view.kind != FileKind::Directory {
             return Err(Error::fs(libc::ENOTDIR, format!("{name} is not a directory")));
         }
-        let Place::Directory(dir) = self.tree.place(view.ino)? else {
-            return Err(Error::fs(libc::EPERM, "accounts cannot be removed here"));
+        let dir = match self.tree.place(view.ino)? {
+            Place::Directory(dir) => dir,
+            Place::Past(place) => return self.remove_past_dir(parent, name, &place).await,
+            _ => return Err(Error::fs(libc::EPERM, "accounts cannot be removed here")),
         };
         let slash = self.slash_marker_if_empty(&view, &dir).await?;
         let client = self.client(dir.account);
@@ -381,6 +394,9 @@ impl Fs {
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, format!("{name} is a directory")));
         }
+        if let Place::Past(PastPlace::File(blob, revision)) = self.tree.place(view.ino)? {
+            return self.remove_revision(&view, &blob, &revision).await;
+        }
         // A commit under way ends first, and one that comes later finds the name gone: it would bring the file back.
         let file = self.handles.of_ino(view.ino);
         let _state = match &file {
@@ -464,9 +480,9 @@ impl Fs {
 
     /// readlink(2).
     pub async fn read_link(&self, ino: Ino) -> Result<bytes::Bytes> {
-        let blob = self.tree.blob(ino)?;
-        let target =
-            self.client(blob.account).get_blob(&blob.path, None, Some(0..LONGEST_TARGET + 1), None).await?.bytes;
+        let Origin { blob, revision } = self.tree.origin(ino)?;
+        let range = Some(0..LONGEST_TARGET + 1);
+        let target = self.client(blob.account).get_blob(&blob.path, revision.as_ref(), range, None).await?.bytes;
         if target.len() as u64 > LONGEST_TARGET {
             return Err(Error::fs(
                 libc::EIO,

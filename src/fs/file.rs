@@ -24,7 +24,7 @@ use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::page;
 use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
-use crate::fs::tree::{Blob, Heard, Known, Link, NodeView};
+use crate::fs::tree::{Heard, Known, Link, NodeView, Origin};
 use crate::store::{BlobType, Client, CopyStatus};
 
 /// An opened file.
@@ -47,6 +47,7 @@ impl Fs {
             view = self.fresh(ino).await?;
         }
         if access.write {
+            self.tree.refuse_past(ino)?;
             self.refuse_writing(&view)?;
         }
         let file = self.acquire(&view).await;
@@ -237,8 +238,10 @@ impl Fs {
 
     async fn read_version(&self, handle: &Handle, version: &Arc<Version>, range: Range<u64>) -> Result<Bytes> {
         let ino = handle.file.ino;
-        let fetcher = |range, receive| match self.tree.blob(ino) {
-            Ok(blob) => fetch(self.client(blob.account).clone(), blob, version.clone(), range, receive).boxed(),
+        let fetcher = |range, receive| match self.tree.origin(ino) {
+            Ok(origin) => {
+                fetch(self.client(origin.blob.account).clone(), origin, version.clone(), range, receive).boxed()
+            }
             Err(error) => async { Err(error) }.boxed(),
         };
         let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher };
@@ -281,6 +284,7 @@ impl Fs {
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, "is a directory"));
         }
+        self.tree.refuse_past(ino)?;
         self.refuse_writing(&view)?;
         let file = self.acquire(&view).await;
         let done = async {
@@ -419,10 +423,20 @@ impl Fs {
 }
 
 /// A ranged GET of that version of a blob; ESTALE once it is another one.
-async fn fetch(client: Client, blob: Blob, version: Arc<Version>, range: Range<u64>, receive: Receive) -> Result<()> {
+async fn fetch(
+    client: Client,
+    origin: Origin,
+    version: Arc<Version>,
+    range: Range<u64>,
+    receive: Receive,
+) -> Result<()> {
+    let Origin { blob, revision } = origin;
     let properties = &version.properties;
+    let etag = &properties.etag;
     let fetched = match properties.blob_type {
-        BlobType::Block => client.get_blob_into(&blob.path, None, range, &properties.etag, receive).await,
+        // What a blob was does not grow, whatever its type.
+        _ if revision.is_some() => client.get_blob_into(&blob.path, revision.as_ref(), range, etag, receive).await,
+        BlobType::Block => client.get_blob_into(&blob.path, None, range, etag, receive).await,
         BlobType::Append => append::fetch(&client, &blob, properties, range, receive).await,
         BlobType::Page => page::fetch(&client, &blob, &version, range, receive).await,
     };

@@ -36,8 +36,9 @@ impl Fs {
         caller: Caller,
     ) -> Result<u64> {
         self.make_room(output, state).await?;
-        let from = self.tree.blob(input.ino)?;
-        let source = Source { blob: &from, etag: &version.properties.etag, range };
+        let from = self.tree.origin(input.ino)?;
+        let source =
+            Source { blob: &from.blob, revision: from.revision.as_ref(), etag: &version.properties.etag, range };
         match draft_of(state)?.form {
             Form::Blocks => {}
             Form::Tail(_) => return self.copy_to_tail(&source, output, state, offset).await,

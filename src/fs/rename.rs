@@ -59,6 +59,9 @@ impl Fs {
         if target.as_ref().is_some_and(|target| target.ino == source.ino) {
             return Ok(());
         }
+        for ino in [from.0, to.0, source.ino].into_iter().chain(target.iter().map(|target| target.ino)) {
+            self.tree.refuse_past(ino)?;
+        }
         let across = |what: &str| Error::fs(libc::EXDEV, format!("{what} cannot be renamed, only copied"));
         let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) =
             (self.tree.place(from.0)?, self.tree.place(to.0))
@@ -256,7 +259,7 @@ impl Fs {
             };
             let page = client.list_blobs(&blob.path.container, &list).await?;
             let (own, others): (Vec<_>, Vec<_>) = page.items.iter().partition(|item| item.name == blob.path.name);
-            if own.iter().any(|item| item.snapshot.is_some()) {
+            if own.iter().any(|item| item.revision.is_some()) {
                 warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
                 return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", blob.path)));
             }
@@ -277,8 +280,13 @@ impl Fs {
         undo: bool,
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
+        if version.is_archived() {
+            // It would take hours, and end in another tier (X21).
+            let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
+            return Err(Error::fs(libc::ENODATA, what));
+        }
         let start = Start {
-            source: self.source_url(source, destination)?,
+            source: self.source_url(source, None, destination)?,
             version: Some(version.clone()),
             destination: destination.clone(),
             precondition,
@@ -286,6 +294,7 @@ impl Fs {
             metadata: attr::for_rename(version),
             tier: version.chosen_tier(),
             tags: self.tags_to_keep(source, version).await?,
+            seal: version.sealed,
         };
         let job = self.start_copy(start).await?;
         let ended = self.wait_for_copy(&job, caller).await;

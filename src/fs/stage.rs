@@ -31,7 +31,7 @@ use crate::fs::plan;
 use crate::fs::read::Version;
 use crate::fs::rope::{Piece, Rope};
 use crate::fs::tree::Blob;
-use crate::store::{Block, BlockId, BlockRef, CopySource, ETag, Payload};
+use crate::store::{Block, BlockId, BlockRef, CopySource, ETag, Payload, Revision};
 
 /// Bytes that are worth a block of their own when memory is short.
 const WORTH_A_BLOCK: u64 = 256 * 1024;
@@ -92,6 +92,8 @@ type Made = Vec<(BlockRef, Block)>;
 /// A range that the service copies into a block.
 pub struct Source<'a> {
     pub blob: &'a Blob,
+    /// `None`: the blob as it is.
+    pub revision: Option<&'a Revision>,
     /// The version that is copied, and no other.
     pub etag: &'a ETag,
     pub range: Range<u64>,
@@ -299,7 +301,7 @@ impl Fs {
         let mut start = range.start;
         while start < range.end {
             let id = ids.next()?;
-            let source = Source { blob, etag: &base.properties.etag, range: start..range.end };
+            let source = Source { blob, revision: None, etag: &base.properties.etag, range: start..range.end };
             let size = match self.block_from(blob, &id, &source).await? {
                 Some(size) => size,
                 None => {
@@ -333,7 +335,7 @@ impl Fs {
 
     /// A URL by which the service can read the source, for one request.
     pub(super) fn range_url(&self, source: &Source<'_>) -> Result<CopySource> {
-        self.client(source.blob.account).block_source(&source.blob.path, None, RANGE_READ)
+        self.client(source.blob.account).block_source(&source.blob.path, source.revision, RANGE_READ)
     }
 
     /// The first bytes of a source, at most a block.
@@ -342,7 +344,7 @@ impl Fs {
         let range = start..source.range.end.min(start + BLOCK);
         let len = range.end - start;
         let client = self.client(source.blob.account);
-        let bytes = client.get_blob(&source.blob.path, None, Some(range), Some(source.etag)).await?.bytes;
+        let bytes = client.get_blob(&source.blob.path, source.revision, Some(range), Some(source.etag)).await?.bytes;
         if bytes.len() as u64 != len {
             return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", source.blob.path)));
         }

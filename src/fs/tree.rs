@@ -16,12 +16,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 mod listings;
 mod memo;
+mod past;
 mod table;
 
 use listings::Listings;
 use memo::{Memo, Shapes};
+pub use past::{Origin, Past, PastPlace, read_only};
 pub use table::Link;
-use table::{Kept, Node, Table};
+use table::{Anchor, Kept, Node, Table};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
@@ -83,6 +85,8 @@ pub enum Place {
     Directory(BlobDir),
     /// A file or symlink.
     Blob(Blob),
+    /// In `.snapshots` or `.versions`: what can only be read.
+    Past(PastPlace),
 }
 
 /// What was last heard of the blob of a node.
@@ -166,7 +170,7 @@ impl Tree {
     /// `ttl`: how long a listing answers for the service.
     pub fn new(root: Place, ttl: Duration) -> Self {
         let known = Kept { memo: Memo::Nothing, at: Instant::now() };
-        let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(root), known);
+        let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(Anchor::Place(root)), known);
         node.lookups = 1;
         let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
         let table = Table { nodes, next: 2, listings: Listings::default() };
@@ -208,17 +212,36 @@ impl Tree {
         match self.place(ino)? {
             Place::Directory(dir) => Ok(dir),
             Place::Blob(blob) => Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
+            Place::Past(_) => Err(read_only()),
             Place::Accounts | Place::Account(_) => {
                 Err(Error::fs(libc::EPERM, "only containers can be made here, not files"))
             }
         }
     }
 
-    /// The blob of a file or symlink.
+    /// The blob of a file or symlink, to be changed. EROFS where there is only a past to be read.
     pub fn blob(&self, ino: Ino) -> Result<Blob> {
         match self.place(ino)? {
             Place::Blob(blob) => Ok(blob),
+            Place::Past(_) => Err(read_only()),
             _ => Err(Error::fs(libc::EISDIR, "is a directory")),
+        }
+    }
+
+    /// Where the content of a file or symlink is read.
+    pub fn origin(&self, ino: Ino) -> Result<Origin> {
+        match self.place(ino)? {
+            Place::Blob(blob) => Ok(blob.into()),
+            Place::Past(PastPlace::File(blob, revision)) => Ok(Origin { blob, revision: Some(revision) }),
+            _ => Err(Error::fs(libc::EISDIR, "is a directory")),
+        }
+    }
+
+    /// EROFS for what is in a hidden directory, or is one.
+    pub fn refuse_past(&self, ino: Ino) -> Result<()> {
+        match self.place(ino) {
+            Ok(Place::Past(_)) => Err(read_only()),
+            _ => Ok(()),
         }
     }
 
@@ -291,7 +314,21 @@ impl Tree {
         let mut table = self.lock();
         table.node(parent)?;
         let ino = table.reserve(parent, name, kind);
-        table.enter(ino, parent, name.into(), kind, known, anchor)
+        table.enter(ino, parent, name.into(), kind, known, anchor.map(Anchor::Place))
+    }
+
+    /// Enters a hidden directory, which no listing shows.
+    pub fn enter_past(&self, parent: Ino, past: Past) -> Result<NodeView> {
+        self.lock().enter_past(parent, past)
+    }
+
+    /// What is in the directory has to be asked anew: it was changed from elsewhere.
+    pub fn unlist(&self, dir: Ino) {
+        let mut table = self.lock();
+        table.listings.forget(dir);
+        if let Some(node) = table.nodes.get_mut(&dir) {
+            node.names().absent.clear();
+        }
     }
 
     /// Enters a listed entry under the inode number that was reserved for it.
@@ -424,7 +461,8 @@ impl Tree {
     pub fn has_sibling(&self, dir: Ino, name: &str) -> bool {
         let table = self.lock();
         let names = table.nodes.get(&dir).and_then(|node| node.names.as_ref());
-        names.is_some_and(|names| names.children.keys().any(|child| &**child != name))
+        let shown = |ino: &Ino| table.nodes.get(ino).is_none_or(|node| !node.is_hidden());
+        names.is_some_and(|names| names.children.iter().any(|(child, ino)| &**child != name && shown(ino)))
             || table.listings.has_other_than(dir, name)
     }
 

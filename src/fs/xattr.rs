@@ -25,7 +25,7 @@ use crate::fs::Fs;
 use crate::fs::attr::{FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::handle::{OpenFile, State};
-use crate::fs::tree::Blob;
+use crate::fs::tree::{Blob, Origin};
 use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition, Tags};
 
 const PREFIX: &str = "user.blob.";
@@ -166,19 +166,19 @@ impl Fs {
         }
         let value = match parsed {
             Name::Copy(_) | Name::Tag(_) => {
-                let blob = self.tree.blob(ino)?;
-                let seen = self.look(ino, &blob, name, probe, caller).await?;
+                let origin = self.tree.origin(ino)?;
+                let seen = self.look(ino, &origin, name, probe, caller).await?;
                 match parsed {
                     Name::Tag(tag) => {
-                        let tags = self.tags_of(&blob, &seen).await?;
+                        let tags = self.tags_of(&origin, &seen).await?;
                         tags.iter().find(|(key, _)| key == tag).map(|(_, value)| value.clone())
                     }
                     _ => value_of(&parsed, &seen.properties, ""),
                 }
             }
             _ => {
-                let blob = self.tree.blob(ino)?;
-                let url = self.client(blob.account).url(&blob.path);
+                let Origin { blob, revision } = self.tree.origin(ino)?;
+                let url = self.client(blob.account).url_at(&blob.path, revision.as_ref());
                 // A program that listed the names a moment ago gets the values that went with them.
                 match self.xattr_reads.recall(ino, caller, name, probe) {
                     Some(seen) => value_of(&parsed, &seen.properties, &url),
@@ -197,8 +197,8 @@ impl Fs {
         if self.tree.view(ino)?.kind != FileKind::File || self.is_new(ino) {
             return Ok(Vec::new());
         }
-        let blob = self.tree.blob(ino)?;
-        let seen = self.look(ino, &blob, "", probe, caller).await?;
+        let origin = self.tree.origin(ino)?;
+        let seen = self.look(ino, &origin, "", probe, caller).await?;
         let properties = &seen.properties;
         let mut names = Vec::new();
         let copy = COPY_NAMES.map(|name| (format!("copy.{name}"), Name::Copy(name)));
@@ -212,18 +212,19 @@ impl Fs {
         }
         names.extend(properties.metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
         if properties.tag_count > 0 {
-            let tags = self.tags_of(&blob, &seen).await?;
+            let tags = self.tags_of(&origin, &seen).await?;
             names.extend(tags.iter().map(|(name, _)| format!("{PREFIX}tag.{name}")));
         }
         Ok(names)
     }
 
     /// The blob as it is now, or as it was a moment ago for the same question.
-    async fn look(&self, ino: Ino, blob: &Blob, name: &str, probe: bool, caller: Caller) -> Result<Arc<Seen>> {
+    async fn look(&self, ino: Ino, origin: &Origin, name: &str, probe: bool, caller: Caller) -> Result<Arc<Seen>> {
         if let Some(seen) = self.xattr_reads.recall(ino, caller, name, probe) {
             return Ok(seen);
         }
-        let properties = match self.client(blob.account).blob_properties(&blob.path, None).await {
+        let Origin { blob, revision } = origin;
+        let properties = match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
             Err(error) if error.is_not_found() && self.is_new(ino) => {
                 return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
             }
@@ -236,17 +237,24 @@ impl Fs {
         Ok(seen)
     }
 
-    async fn tags_of<'a>(&self, blob: &Blob, seen: &'a Seen) -> Result<&'a Tags> {
-        seen.tags.get_or_try_init(|| self.client(blob.account).tags(&blob.path)).await
+    async fn tags_of<'a>(&self, origin: &Origin, seen: &'a Seen) -> Result<&'a Tags> {
+        let Origin { blob, revision } = origin;
+        seen.tags.get_or_try_init(|| self.client(blob.account).tags_at(&blob.path, revision.as_ref())).await
     }
 
     /// The tags of a blob, to be given to its next version or its copy, which would have none (X4). Asked for only if it has any.
     /// Without permission to read them they are lost, which the log says.
     pub(super) async fn tags_to_keep(&self, blob: &Blob, properties: &BlobProperties) -> Result<Tags> {
+        self.tags_of_origin(&blob.clone().into(), properties).await
+    }
+
+    /// [`Fs::tags_to_keep`] of a blob as it is or was.
+    pub(super) async fn tags_of_origin(&self, origin: &Origin, properties: &BlobProperties) -> Result<Tags> {
         if properties.tag_count == 0 {
             return Ok(Tags::new());
         }
-        match self.client(blob.account).tags(&blob.path).await {
+        let Origin { blob, revision } = origin;
+        match self.client(blob.account).tags_at(&blob.path, revision.as_ref()).await {
             Err(error) if error.errno() == libc::EACCES => {
                 warn!(blob = %blob.path, %error, "its index tags may not be read and are not kept");
                 Ok(Tags::new())
@@ -463,12 +471,13 @@ fn value_of(name: &Name<'_>, blob: &BlobProperties, url: &str) -> Option<String>
 }
 
 /// A C# identifier (§1.3), as far as a header can carry it.
-fn is_metadata_name(name: &str) -> bool {
+pub(super) fn is_metadata_name(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
 }
 
-fn is_header_value(value: &str) -> bool {
+/// What a header can carry as it is.
+pub(super) fn is_header_value(value: &str) -> bool {
     value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
 

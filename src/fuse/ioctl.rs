@@ -14,8 +14,8 @@ use crate::fs::handle::Fh;
 use crate::fs::walk::Found;
 use crate::ioctl::{
     ABORT, ABORTED, ACCEPTED, AGAIN, Abort, COPIES, COPY, Copies, Copy, DONE, DRY_RUN, DUE, EXISTS, Entry, FAILED,
-    LEASE_SOURCE, LISTED, NEWS, NO_REPLACE, NO_WAIT, News, PENDING, RECURSIVE, Records, SAME, SNAPSHOT_FIRST, STATUS,
-    SUCCESS, Status, TREE, Tree, UNFINISHED, decode, encode, is_wrong_size, set_text, text, zeroed,
+    LEASE_SOURCE, LISTED, NEWS, NO_REPLACE, NO_WAIT, News, PENDING, RECURSIVE, Records, SAME, SNAPSHOT, SNAPSHOT_FIRST,
+    STATUS, SUCCESS, Snapshot, Status, TREE, Tree, UNFINISHED, decode, encode, is_wrong_size, set_text, text, zeroed,
 };
 use crate::store::{CopyId, CopyState, CopyStatus};
 
@@ -34,7 +34,7 @@ pub struct Request {
 /// The output of a command.
 pub async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
     let Request { ino, fh, command, ref input, ref who, caller, read_only } = request;
-    if read_only && matches!(command, COPY | ABORT | TREE) {
+    if read_only && matches!(command, COPY | ABORT | TREE | SNAPSHOT) {
         return Err(Error::fs(libc::EROFS, "the mount is read-only"));
     }
     match command {
@@ -44,6 +44,7 @@ pub async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
         TREE => tree(fs, fh, decode(input).ok_or_else(wrong_size)?, who),
         NEWS => news(fs, fh).await,
         COPIES => copies(fs, fh, decode(input).ok_or_else(wrong_size)?, who).await,
+        SNAPSHOT => snapshot(fs, ino, who).await,
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
@@ -69,12 +70,15 @@ async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller:
     if copy.flags & (SNAPSHOT_FIRST | LEASE_SOURCE) != 0 {
         return Err(Error::fs(libc::EOPNOTSUPP, "snapshot-first and lease-source are not supported yet"));
     }
+    let tier = field("tier", &copy.tier)?;
     let order = CopyOrder {
         source: field("source", &copy.source)?,
         at: ino,
         name: field("destination", &copy.destination)?,
         no_replace: copy.flags & NO_REPLACE != 0,
         no_wait: copy.flags & NO_WAIT != 0,
+        tier: (!tier.is_empty()).then_some(tier),
+        metadata: field("metadata", &copy.metadata)?,
     };
     let (id, status) = fs.order_copy(order, who, caller).await?;
     copy.status = number(status);
@@ -221,6 +225,12 @@ fn state(records: &mut Records, found: &Found, ended_since: Option<i64>) -> bool
 
 fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+async fn snapshot(fs: &Fs, ino: Ino, who: &Credentials) -> Result<Vec<u8>> {
+    let mut snapshot: Snapshot = zeroed();
+    set_text(&mut snapshot.moment, fs.take_snapshot(ino, who).await?.as_str());
+    Ok(encode(&snapshot).to_vec())
 }
 
 fn number(status: CopyStatus) -> u32 {

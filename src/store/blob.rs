@@ -22,20 +22,20 @@ use crate::store::types::*;
 pub(super) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
 impl Client {
-    /// Get Blob Properties. `snapshot` addresses a snapshot of the blob.
-    pub async fn blob_properties(&self, blob: &BlobPath, snapshot: Option<&str>) -> Result<BlobProperties> {
-        Ok(self.head_blob(blob, snapshot, None).await?.1)
+    /// Get Blob Properties, of the blob as it is or was.
+    pub async fn blob_properties(&self, blob: &BlobPath, revision: Option<&Revision>) -> Result<BlobProperties> {
+        Ok(self.head_blob(blob, revision, None).await?.1)
     }
 
     pub(super) async fn head_blob(
         &self,
         blob: &BlobPath,
-        snapshot: Option<&str>,
+        revision: Option<&Revision>,
         if_match: Option<&ETag>,
     ) -> Result<(Response, BlobProperties)> {
         let request = self
             .request("GetBlobProperties", Method::HEAD, Place::Blob(blob))
-            .snapshot(snapshot)
+            .revision(revision)
             .optional("if-match", if_match.map(ETag::quoted).as_deref());
         let response = self.send(&request).await?;
         let properties = headers::blob_properties(&response.headers);
@@ -50,17 +50,17 @@ impl Client {
     pub async fn get_blob(
         &self,
         blob: &BlobPath,
-        snapshot: Option<&str>,
+        revision: Option<&Revision>,
         range: Option<Range<u64>>,
         if_match: Option<&ETag>,
     ) -> Result<Download> {
         if range.as_ref().is_some_and(Range::is_empty) {
-            return self.nothing_of(blob, snapshot, if_match).await;
+            return self.nothing_of(blob, revision, if_match).await;
         }
-        let request = self.get_request(blob, snapshot, range.as_ref(), if_match);
+        let request = self.get_request(blob, revision, range.as_ref(), if_match);
         let response = match self.send(&request).await {
             Err(error) if error.status() == 416 && range.is_some() => {
-                return self.nothing_of(blob, snapshot, if_match).await;
+                return self.nothing_of(blob, revision, if_match).await;
             }
             other => other?,
         };
@@ -84,12 +84,12 @@ impl Client {
     pub async fn get_blob_into(
         &self,
         blob: &BlobPath,
-        snapshot: Option<&str>,
+        revision: Option<&Revision>,
         range: Range<u64>,
         if_match: &ETag,
         receive: impl FnMut(u64, &[u8]) + Send,
     ) -> Result<()> {
-        let request = self.get_request(blob, snapshot, Some(&range), Some(if_match));
+        let request = self.get_request(blob, revision, Some(&range), Some(if_match));
         let mut within = Within { range: range.clone(), at: range.start, receive };
         self.receive(&request, &mut within).await?;
         if within.at < range.end {
@@ -101,13 +101,13 @@ impl Client {
     fn get_request(
         &self,
         blob: &BlobPath,
-        snapshot: Option<&str>,
+        revision: Option<&Revision>,
         range: Option<&Range<u64>>,
         if_match: Option<&ETag>,
     ) -> Request {
         let request = self
             .request("GetBlob", Method::GET, Place::Blob(blob))
-            .snapshot(snapshot)
+            .revision(revision)
             .optional("if-match", if_match.map(ETag::quoted).as_deref());
         match range {
             Some(range) => request.header("x-ms-range", &format!("bytes={}-{}", range.start, range.end - 1)),
@@ -115,8 +115,13 @@ impl Client {
         }
     }
 
-    async fn nothing_of(&self, blob: &BlobPath, snapshot: Option<&str>, if_match: Option<&ETag>) -> Result<Download> {
-        let (_, properties) = self.head_blob(blob, snapshot, if_match).await?;
+    async fn nothing_of(
+        &self,
+        blob: &BlobPath,
+        revision: Option<&Revision>,
+        if_match: Option<&ETag>,
+    ) -> Result<Download> {
+        let (_, properties) = self.head_blob(blob, revision, if_match).await?;
         Ok(Download { bytes: Bytes::new(), properties })
     }
 
@@ -152,20 +157,20 @@ impl Client {
         .await
     }
 
-    /// Delete Blob, or one snapshot of it. A condition that fails after a try whose answer was lost does not tell whether that try
+    /// Delete Blob, or one snapshot or version of it. A condition that fails after a try whose answer was lost does not tell whether that try
     /// deleted and somebody wrote the name anew: it is reported as a lost answer.
     pub async fn delete_blob(
         &self,
         blob: &BlobPath,
-        snapshot: Option<&str>,
+        revision: Option<&Revision>,
         snapshots: DeleteSnapshots,
         precondition: &Precondition,
         lease: Option<&LeaseId>,
     ) -> Result<()> {
-        let include = matches!((snapshot, snapshots), (None, DeleteSnapshots::Include)).then_some("include");
+        let include = matches!((revision, snapshots), (None, DeleteSnapshots::Include)).then_some("include");
         let request = self
             .request("DeleteBlob", Method::DELETE, Place::Blob(blob))
-            .snapshot(snapshot)
+            .revision(revision)
             .optional("x-ms-delete-snapshots", include)
             .precondition(precondition)
             .lease(lease);
@@ -238,12 +243,12 @@ impl Client {
         self.send(&request).await.map(drop)
     }
 
-    /// Snapshot Blob; the snapshot's id.
-    pub async fn snapshot_blob(&self, blob: &BlobPath) -> Result<String> {
+    /// Snapshot Blob: the blob as it is now, for keeps.
+    pub async fn snapshot_blob(&self, blob: &BlobPath) -> Result<Revision> {
         let request = self.request("SnapshotBlob", Method::PUT, Place::Blob(blob)).query("comp", "snapshot");
         let response = self.send(&request).await?;
-        let id = headers::text(&response.headers, "x-ms-snapshot").map(str::to_owned);
-        response.required(&request, "x-ms-snapshot", id)
+        let taken = headers::text(&response.headers, "x-ms-snapshot").and_then(Moment::parse);
+        response.required(&request, "x-ms-snapshot", taken.map(Revision::Snapshot))
     }
 
     /// The answer to a write; or, when a guarded one failed after a try was lost, the blob if `is_ours` recognises it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
 use crate::store::credential::Credential;
-use crate::store::endpoint::{Endpoint, Place};
+use crate::store::endpoint::{Endpoint, Place, encode_query};
 use crate::store::http::Http;
 use crate::store::pace::{Pace, Pass};
 use crate::store::types::*;
@@ -44,16 +44,36 @@ impl Client {
         endpoint.url(&endpoint.path(Place::Blob(blob)))
     }
 
-    /// The blob of this account that `url` names; `None` if it names something else, or carries a query: then it has a credential,
-    /// a snapshot or a version of its own.
-    pub fn blob_at(&self, url: &str) -> Option<BlobPath> {
+    /// [`Client::url`] of the blob as it is or was.
+    pub fn url_at(&self, blob: &BlobPath, revision: Option<&Revision>) -> String {
+        let query = revision.map(|revision| format!("?{}", encode_query(&[revision.parameter()])));
+        self.url(blob) + query.as_deref().unwrap_or_default()
+    }
+
+    /// The blob of this account that `url` names, as it is or was; `None` if it names something else, or carries more than that in its
+    /// query: then it has a credential of its own.
+    pub fn blob_at(&self, url: &str) -> Option<(BlobPath, Option<Revision>)> {
         let path = url.strip_prefix(&format!("{}/", self.endpoint()))?;
-        if path.contains(['?', '#']) {
+        if path.contains('#') {
             return None;
         }
+        let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8().ok();
+        let (path, revision) = match path.split_once('?') {
+            None => (path, None),
+            Some((path, query)) => {
+                let (name, moment) = query.split_once('=')?;
+                let moment = Moment::parse(&decode(moment)?)?;
+                let revision = match name {
+                    "snapshot" => Revision::Snapshot(moment),
+                    "versionid" => Revision::Version(moment),
+                    _ => return None,
+                };
+                (path, Some(revision))
+            }
+        };
         let (container, name) = path.split_once('/')?;
-        let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
-        Some(BlobPath::new(ContainerName::parse(container).ok()?, BlobName::parse(&name).ok()?))
+        let blob = BlobPath::new(ContainerName::parse(container).ok()?, BlobName::parse(&decode(name)?).ok()?);
+        Some((blob, revision))
     }
 
     /// Leave to work on one of many blobs, which comes the later the busier the service is.

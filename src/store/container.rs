@@ -88,7 +88,9 @@ impl Client {
     /// List Blobs: one page. It may be empty and yet have a successor; only an empty `next` is the end.
     pub async fn list_blobs(&self, container: &ContainerName, list: &ListBlobs<'_>) -> Result<Page<BlobItem>> {
         let mut include = "copy,metadata".to_owned();
-        for (wanted, name) in [(list.snapshots, ",snapshots"), (list.uncommitted, ",uncommittedblobs")] {
+        for (wanted, name) in
+            [(list.snapshots, ",snapshots"), (list.versions, ",versions"), (list.uncommitted, ",uncommittedblobs")]
+        {
             if wanted {
                 include.push_str(name);
             }
@@ -108,7 +110,8 @@ impl Client {
             request = request.query("maxresults", most.to_string());
         }
         let response = self.send(&request).await?;
-        let page = listing::blobs(&response.xml(&request)?).map_err(|detail| request.misunderstood(detail))?;
+        let page =
+            listing::blobs(&response.xml(&request)?, list.versions).map_err(|detail| request.misunderstood(detail))?;
         Ok(page)
     }
 

@@ -29,6 +29,7 @@ impl Client {
             .header("x-ms-copy-source", copy.source.expose())
             .optional("x-ms-source-if-match", copy.source_if_match.as_ref().map(ETag::quoted).as_deref())
             .optional("x-ms-access-tier", copy.tier.as_deref())
+            .optional("x-ms-seal-blob", copy.seal.then_some("true"))
             .tags(&copy.tags)
             .precondition(&copy.precondition)
             .lease(copy.lease.as_ref());
@@ -139,32 +140,32 @@ impl Client {
     pub fn copy_source(
         &self,
         blob: &BlobPath,
-        snapshot: Option<&str>,
+        revision: Option<&Revision>,
         reader: &AccountName,
         lifetime: Duration,
     ) -> Result<CopySource> {
         match self.credential() {
-            Credential::SharedKey(_) if reader == self.account() => self.source_url(blob, snapshot, None),
-            _ => self.block_source(blob, snapshot, lifetime),
+            Credential::SharedKey(_) if reader == self.account() => self.source_url(blob, revision, None),
+            _ => self.block_source(blob, revision, lifetime),
         }
     }
 
     /// A source URL for the From-URL operations, which need a SAS even within one account (§13.13).
-    pub fn block_source(&self, blob: &BlobPath, snapshot: Option<&str>, lifetime: Duration) -> Result<CopySource> {
+    pub fn block_source(&self, blob: &BlobPath, revision: Option<&Revision>, lifetime: Duration) -> Result<CopySource> {
         let token = match self.credential() {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
-                Some(sas::read_blob(key, self.account(), blob, snapshot, &validity, self.api_version()))
+                Some(sas::read_blob(key, self.account(), blob, revision, &validity, self.api_version()))
             }
             Credential::Sas(token) => Some(token.clone()),
             Credential::Anonymous => None,
         };
-        self.source_url(blob, snapshot, token.as_ref().map(|token| token.expose()))
+        self.source_url(blob, revision, token.as_ref().map(|token| token.expose()))
     }
 
-    fn source_url(&self, blob: &BlobPath, snapshot: Option<&str>, token: Option<&str>) -> Result<CopySource> {
-        let snapshot = snapshot.map(|id| encode_query(&[("snapshot", id)]));
-        let query: Vec<&str> = snapshot.as_deref().into_iter().chain(token).collect();
+    fn source_url(&self, blob: &BlobPath, revision: Option<&Revision>, token: Option<&str>) -> Result<CopySource> {
+        let revision = revision.map(|revision| encode_query(&[revision.parameter()]));
+        let query: Vec<&str> = revision.as_deref().into_iter().chain(token).collect();
         let mut url = self.url(blob);
         if !query.is_empty() {
             url.push('?');
@@ -197,10 +198,10 @@ mod tests {
         BlobPath::new(ContainerName::parse("spec").unwrap(), BlobName::parse(name).unwrap())
     }
 
-    fn source(client: &Client, snapshot: Option<&str>, reader: &str) -> String {
+    fn source(client: &Client, revision: Option<Revision>, reader: &str) -> String {
         let reader = AccountName::parse(reader).unwrap();
         client
-            .copy_source(&blob("copy of a"), snapshot, &reader, Duration::from_secs(3600))
+            .copy_source(&blob("copy of a"), revision.as_ref(), &reader, Duration::from_secs(3600))
             .unwrap()
             .expose()
             .to_owned()
@@ -211,15 +212,22 @@ mod tests {
     #[test]
     fn within_one_account_a_key_needs_no_sas() {
         assert_eq!(source(&with_key(), None, "acct"), URL);
-        assert_eq!(source(&with_key(), Some("2026-11-22T10:26"), "acct"), format!("{URL}?snapshot=2026-11-22T10%3A26"));
+        let moment = Moment::parse("2026-11-22T10:26").unwrap();
+        let snapshot = Revision::Snapshot(moment.clone());
+        assert_eq!(source(&with_key(), Some(snapshot), "acct"), format!("{URL}?snapshot=2026-11-22T10%3A26"));
+        let version = Revision::Version(moment);
+        assert_eq!(source(&with_key(), Some(version), "acct"), format!("{URL}?versionid=2026-11-22T10%3A26"));
     }
 
     #[test]
     fn another_account_reads_by_a_sas_made_for_the_blob() {
         let url = source(&with_key(), None, "other");
         assert!(url.starts_with(&format!("{URL}?sv=2025-11-05&sr=b&st=")), "{url}");
-        let url = source(&with_key(), Some("T"), "other");
+        let moment = Moment::parse("T").unwrap();
+        let url = source(&with_key(), Some(Revision::Snapshot(moment.clone())), "other");
         assert!(url.starts_with(&format!("{URL}?snapshot=T&sv=2025-11-05&sr=bs&st=")), "{url}");
+        let url = source(&with_key(), Some(Revision::Version(moment)), "other");
+        assert!(url.starts_with(&format!("{URL}?versionid=T&sv=2025-11-05&sr=bv&st=")), "{url}");
         let url = with_key().block_source(&blob("copy of a"), None, Duration::from_secs(60)).unwrap();
         assert!(url.expose().contains("&sig="));
     }
@@ -242,6 +250,7 @@ mod tests {
             metadata: Some(Metadata::default()),
             tier: None,
             tags: Tags::new(),
+            seal: false,
             lease: None,
         };
         assert_eq!(with_key().copy_blob(&blob("b"), &request).await.unwrap_err().errno(), libc::EINVAL);

@@ -122,6 +122,7 @@ pub(super) fn blob_properties(headers: &HeaderMap) -> Option<BlobProperties> {
         committed_block_count: parsed(headers, "x-ms-blob-committed-block-count"),
         sealed: text(headers, "x-ms-blob-sealed") == Some("true"),
         version_id: owned(headers, "x-ms-version-id"),
+        is_current_version: text(headers, "x-ms-is-current-version") == Some("true"),
     })
 }
 
@@ -178,9 +179,9 @@ impl Request {
         self.optional("x-ms-lease-id", lease.map(LeaseId::as_str))
     }
 
-    pub fn snapshot(self, snapshot: Option<&str>) -> Self {
-        match snapshot {
-            Some(id) => self.query("snapshot", id),
+    pub fn revision(self, revision: Option<&Revision>) -> Self {
+        match revision.map(Revision::parameter) {
+            Some((name, moment)) => self.query(name, moment),
             None => self,
         }
     }

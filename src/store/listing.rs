@@ -33,7 +33,8 @@ pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, Stri
     Ok(Page { items, prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") })
 }
 
-pub(super) fn blobs(root: &Element<'_>) -> Result<Page<BlobItem>, String> {
+/// `versions`: earlier versions were asked for.
+pub(super) fn blobs(root: &Element<'_>, versions: bool) -> Result<Page<BlobItem>, String> {
     let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") };
     for row in expect(root)?.children_of("Blobs") {
         let name = row.value("Name").unwrap_or_default();
@@ -45,11 +46,12 @@ pub(super) fn blobs(root: &Element<'_>) -> Result<Page<BlobItem>, String> {
             }
             ("BlobPrefix", Ok(_)) => page.prefixes.push(name.into_owned()),
             // Rows that are only listed on request; a server that sends them unasked must not confuse anyone.
-            ("Blob", Ok(_))
-                if is_true(row, "Deleted") || row.value("IsCurrentVersion").is_some_and(|v| v == "false") => {}
-            ("Blob", Ok(name)) => {
-                page.items.push(BlobItem { name, snapshot: owned(row, "Snapshot"), properties: properties(row) });
-            }
+            ("Blob", Ok(_)) if is_true(row, "Deleted") => {}
+            ("Blob", Ok(_)) if !versions && row.value("IsCurrentVersion").is_some_and(|v| v == "false") => {}
+            ("Blob", Ok(name)) => match revision(row, versions) {
+                Ok(revision) => page.items.push(BlobItem { name, revision, properties: properties(row) }),
+                Err(moment) => warn!(%name, moment, "left out of a listing: no moment of a snapshot or version"),
+            },
             _ => {}
         }
     }
@@ -58,6 +60,16 @@ pub(super) fn blobs(root: &Element<'_>) -> Result<Page<BlobItem>, String> {
 
 fn expect<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, String> {
     (root.name == "EnumerationResults").then_some(root).ok_or_else(|| format!("a listing begins with {:?}", root.name))
+}
+
+/// Which past of a blob a row is about, if not about the blob itself. Only the current version is marked among versions.
+fn revision(row: &Element<'_>, versions: bool) -> Result<Option<Revision>, String> {
+    let parse = |text: String, of: fn(Moment) -> Revision| Moment::parse(&text).map(of).ok_or(text).map(Some);
+    match (owned(row, "Snapshot"), owned(row, "VersionId")) {
+        (Some(snapshot), _) => parse(snapshot, Revision::Snapshot),
+        (None, Some(version)) if versions && !is_true(row, "IsCurrentVersion") => parse(version, Revision::Version),
+        _ => Ok(None),
+    }
 }
 
 fn properties(row: &Element<'_>) -> BlobProperties {
@@ -92,6 +104,7 @@ fn properties(row: &Element<'_>) -> BlobProperties {
         committed_block_count: None,
         sealed: is_true(from, "Sealed"),
         version_id: owned(row, "VersionId"),
+        is_current_version: is_true(row, "IsCurrentVersion"),
     }
 }
 
@@ -135,7 +148,7 @@ mod tests {
     use super::*;
 
     fn blobs_of(document: &str) -> Page<BlobItem> {
-        blobs(&Element::parse(document.as_bytes()).unwrap()).unwrap()
+        blobs(&Element::parse(document.as_bytes()).unwrap(), false).unwrap()
     }
 
     #[test]
@@ -199,7 +212,8 @@ mod tests {
               </Blob></Blobs><NextMarker></NextMarker></EnumerationResults>"#,
         );
         let item = &page.items[0];
-        assert_eq!(item.snapshot.as_deref(), Some("2026-11-22T10:26:38.5720000Z"));
+        let taken = Moment::parse("2026-11-22T10:26:38.5720000Z").unwrap();
+        assert_eq!(item.revision, Some(Revision::Snapshot(taken)));
         let found = &item.properties;
         assert_eq!(found.last_modified.duration_since(found.creation_time.unwrap()).unwrap().as_secs(), 1);
         let headers = &found.headers;
@@ -252,7 +266,27 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_told_from_the_blob_itself_when_they_were_asked_for() {
+        let row =
+            |version: &str, mark: &str| format!("<Blob><Name>a</Name><VersionId>{version}</VersionId>{mark}</Blob>");
+        let rows = [
+            row("2026-01-01T00:00:00.0000001Z", ""),
+            row("2026-01-01T00:00:00.0000002Z", "<IsCurrentVersion>false</IsCurrentVersion>"),
+            row("2026-01-01T00:00:00.0000003Z", "<IsCurrentVersion>true</IsCurrentVersion>"),
+            row("no moment", ""),
+        ];
+        let document = format!("<EnumerationResults><Blobs>{}</Blobs></EnumerationResults>", rows.concat());
+        let root = Element::parse(document.as_bytes()).unwrap();
+        let asked = blobs(&root, true).unwrap().items;
+        assert_eq!(asked.iter().map(|item| item.revision.is_some()).collect::<Vec<_>>(), [true, true, false]);
+        assert!(asked[2].properties.is_current_version);
+        let unasked = blobs(&root, false).unwrap().items;
+        assert!(unasked.iter().all(|item| item.revision.is_none()));
+        assert_eq!(unasked.len(), 3);
+    }
+
+    #[test]
     fn another_document_is_no_listing() {
-        assert!(blobs(&Element::parse(b"<html/>").unwrap()).is_err());
+        assert!(blobs(&Element::parse(b"<html/>").unwrap(), false).is_err());
     }
 }

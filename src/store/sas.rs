@@ -9,6 +9,7 @@ use crate::path::AccountName;
 use crate::path::BlobPath;
 use crate::store::credential::{AccountKey, Secret};
 use crate::store::endpoint::encode_query;
+use crate::store::types::Revision;
 
 /// How long before now a SAS begins, for servers whose clocks are behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
@@ -33,22 +34,27 @@ impl Validity {
     }
 }
 
-/// A service SAS with `sp=r` for a blob (`sr=b`) or one of its snapshots (`sr=bs`). `version` is its `sv`, which fixes the layout of
+/// A service SAS with `sp=r` for a blob (`sr=b`), one of its snapshots (`sr=bs`) or of its versions (`sr=bv`). `version` is its `sv`, which fixes the layout of
 /// the string to sign.
 pub fn read_blob(
     key: &AccountKey,
     account: &AccountName,
     blob: &BlobPath,
-    snapshot: Option<&str>,
+    revision: Option<&Revision>,
     validity: &Validity,
     version: &str,
 ) -> Secret {
-    let resource = if snapshot.is_some() { "bs" } else { "b" };
+    let resource = match revision {
+        None => "b",
+        Some(Revision::Snapshot(_)) => "bs",
+        Some(Revision::Version(_)) => "bv",
+    };
+    // Both are signed in the field of the snapshot.
+    let moment = revision.map_or("", |revision| revision.moment().as_str());
     let start = validity.start.as_deref().unwrap_or_default();
     let path = format!("/blob/{account}/{blob}");
     // sp, st, se, resource, si, sip, spr, sv, sr, snapshot [, ses], rscc, rscd, rsce, rscl, rsct
-    let mut fields =
-        vec!["r", start, &validity.expiry, &path, "", "", "", version, resource, snapshot.unwrap_or_default()];
+    let mut fields = vec!["r", start, &validity.expiry, &path, "", "", "", version, resource, moment];
     fields.extend(vec![""; if version >= WITH_ENCRYPTION_SCOPE { 6 } else { 5 }]);
     let mut query = vec![("sv", version), ("sr", resource)];
     if !start.is_empty() {
@@ -96,6 +102,7 @@ fn iso8601(time: SystemTime) -> String {
 mod tests {
     use super::*;
     use crate::path::{BlobName, ContainerName};
+    use crate::store::types::Moment;
 
     const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
@@ -131,7 +138,8 @@ mod tests {
     #[test]
     fn a_snapshot_is_named_in_the_signature() {
         let (key, account, blob) = fixture();
-        let sas = read_blob(&key, &account, &blob, Some("2026-11-22T10:26:38.5720000Z"), &until_2030(), "2025-11-05");
+        let taken = Revision::Snapshot(Moment::parse("2026-11-22T10:26:38.5720000Z").unwrap());
+        let sas = read_blob(&key, &account, &blob, Some(&taken), &until_2030(), "2025-11-05");
         assert!(sas.expose().starts_with("sv=2025-11-05&sr=bs&"), "{}", sas.expose());
         let expected = key.sign(
             "r\n\n2030-01-01T00:00:00Z\n/blob/devstoreaccount1/spec/dir/a.txt\n\n\n\n2025-11-05\nbs\n2026-11-22T10:26:38.5720000Z\n\n\n\n\n\n",

@@ -7,13 +7,19 @@ use crate::error::Result;
 use crate::path::BlobPath;
 use crate::store::client::Client;
 use crate::store::endpoint::Place;
-use crate::store::types::Tags;
+use crate::store::types::{Revision, Tags};
 use crate::store::xml::Element;
 
 impl Client {
     /// Get Blob Tags, in the service's order.
     pub async fn tags(&self, blob: &BlobPath) -> Result<Tags> {
-        let request = self.request("GetBlobTags", Method::GET, Place::Blob(blob)).query("comp", "tags");
+        self.tags_at(blob, None).await
+    }
+
+    /// [`Client::tags`] of the blob as it is or was.
+    pub async fn tags_at(&self, blob: &BlobPath, revision: Option<&Revision>) -> Result<Tags> {
+        let request =
+            self.request("GetBlobTags", Method::GET, Place::Blob(blob)).query("comp", "tags").revision(revision);
         let response = self.send(&request).await?;
         Ok(parse_tags(&response.xml(&request)?))
     }

@@ -28,6 +28,7 @@ fn if_absent() -> CopyRequest {
         metadata: None,
         tier: None,
         tags: Tags::new(),
+        seal: false,
         lease: None,
     }
 }
@@ -340,7 +341,8 @@ async fn a_sas_is_part_of_the_url_and_replaces_the_signature() {
     let account =
         AccountConfig { endpoint, sas: Some("sv=1&sig=a%3D".into()), ..Default::default() }.resolve().unwrap();
     let client = Client::new(account, server.client.http().clone());
-    client.blob_properties(&blob(), Some("2026-11-22T10:26")).await.unwrap();
+    let taken = Revision::Snapshot(Moment::parse("2026-11-22T10:26").unwrap());
+    client.blob_properties(&blob(), Some(&taken)).await.unwrap();
     assert_eq!(server.lines(), ["HEAD /acct/con/b?snapshot=2026-11-22T10%3A26&sv=1&sig=a%3D"]);
     assert_eq!(server.asked()[0].header("authorization"), None);
 }

@@ -57,7 +57,48 @@ impl LeaseId {
     }
 }
 
-shown_as_text!(ETag, CopyId, LeaseId);
+/// The service's name for a moment in the life of a blob: what `snapshot=` and `versionid=` take. To be sent back as it came.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Moment(Arc<str>);
+
+impl Moment {
+    /// `None` for what no service gives out: it looks like `2026-11-22T10:26:38.5720000Z`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let legal = |b: u8| b.is_ascii_digit() || b"-:.TZ".contains(&b);
+        ((1..=64).contains(&text.len()) && text.bytes().all(legal)).then(|| Self(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A blob as it was. Whatever takes an `Option<&Revision>` means the blob as it is by `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Revision {
+    /// Somebody took a snapshot (§11).
+    Snapshot(Moment),
+    /// The account keeps versions, and this was one (X22).
+    Version(Moment),
+}
+
+impl Revision {
+    /// The query parameter that addresses it.
+    pub fn parameter(&self) -> (&'static str, &str) {
+        match self {
+            Self::Snapshot(moment) => ("snapshot", moment.as_str()),
+            Self::Version(moment) => ("versionid", moment.as_str()),
+        }
+    }
+
+    pub fn moment(&self) -> &Moment {
+        match self {
+            Self::Snapshot(moment) | Self::Version(moment) => moment,
+        }
+    }
+}
+
+shown_as_text!(ETag, CopyId, LeaseId, Moment);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlobType {
@@ -70,6 +111,11 @@ impl BlobProperties {
     /// The tier that somebody chose for this blob, which a rewrite or a rename has to choose again.
     pub fn chosen_tier(&self) -> Option<String> {
         self.tier.clone().filter(|_| !self.tier_inferred)
+    }
+
+    /// The content is in the archive, also while it is on its way back.
+    pub fn is_archived(&self) -> bool {
+        self.tier.as_deref() == Some("Archive")
     }
 }
 
@@ -207,6 +253,8 @@ pub struct BlobProperties {
     pub committed_block_count: Option<u32>,
     pub sealed: bool,
     pub version_id: Option<String>,
+    /// This version is the blob as it is.
+    pub is_current_version: bool,
 }
 
 /// A row of List Containers.
@@ -222,8 +270,8 @@ pub struct ContainerItem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobItem {
     pub name: BlobName,
-    /// Set on the snapshots that `include=snapshots` lists.
-    pub snapshot: Option<String>,
+    /// Of what `include=snapshots` and `include=versions` list besides the blobs themselves.
+    pub revision: Option<Revision>,
     pub properties: BlobProperties,
 }
 
@@ -248,6 +296,8 @@ pub struct ListBlobs<'a> {
     /// At most this many rows; the service's own maximum (5000) when `None`.
     pub max_results: Option<u32>,
     pub snapshots: bool,
+    /// Earlier versions, also of blobs that are deleted. Not to be combined with `snapshots`.
+    pub versions: bool,
     pub uncommitted: bool,
 }
 
@@ -363,6 +413,8 @@ pub struct CopyRequest {
     pub tier: Option<String>,
     /// Tags of the destination: the source's are never copied (X4).
     pub tags: Tags,
+    /// An append blob is sealed when the copy is done; otherwise it is not, whatever its source is (X23).
+    pub seal: bool,
     pub lease: Option<LeaseId>,
 }
 

@@ -26,11 +26,20 @@ impl Write for Log {
 
 /// A world whose log is read.
 pub fn logged() -> World {
+    logged_with(Setup::default())
+}
+
+pub fn logged_with(setup: Setup) -> World {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).with_max_level(tracing::Level::INFO).init();
     });
-    World::new()
+    World::with(setup)
+}
+
+/// In how many lines of the log the words are.
+pub fn times_logged(words: &str) -> usize {
+    String::from_utf8(LOG.lock().unwrap().clone()).unwrap().lines().filter(|line| line.contains(words)).count()
 }
 
 /// The log has a line with all of `words`.

@@ -26,7 +26,7 @@ mod gate;
 pub use gate::{Gated, python};
 mod log;
 #[allow(unused_imports)]
-pub use log::{assert_logged, logged};
+pub use log::{assert_logged, logged, logged_with, times_logged};
 
 /// Longest that a program may take: one that reads 100 000 names needs a while in a build that is not optimized, on a machine with much
 /// else to do.
@@ -261,6 +261,14 @@ pub fn start_in(dir: &Path, command: &str) -> Running {
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that a signal reaches what the shell started and nothing else.
     std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+    // Tests that were started in the background of a script ignore Ctrl-C, and what they start would, too.
+    let heed_interrupts = || {
+        // SAFETY: signal(2) may be called between fork and exec.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: as above; nothing else is done there.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut shell, heed_interrupts) };
     Running { child: Some(shell.spawn().unwrap()), command: command.to_owned() }
 }
 

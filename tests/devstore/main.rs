@@ -7,4 +7,5 @@ mod client;
 mod copies;
 mod faults;
 mod sources;
+mod versions;
 mod wire;

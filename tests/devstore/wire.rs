@@ -123,7 +123,7 @@ async fn what_is_not_there_is_refused() {
     let one = Client::new(&server, ONE);
     for (method, path, outcome) in [
         ("PUT", "box/x?comp=undelete", "501 NotImplemented"),
-        ("GET", "box/x?versionid=2026", "501 NotImplemented"),
+        ("GET", "box/x?versionid=2026", "404 BlobNotFound"),
         ("PUT", "box/x?comp=nonsense", "400 InvalidQueryParameterValue"),
         ("POST", "box/x", "405 UnsupportedHttpVerb"),
         ("PUT", "box/x", "400 MissingRequiredHeader"),
@@ -240,6 +240,6 @@ async fn it_stops_and_refuses_nonsense() {
     server.change_policy(PolicyChange::default());
     server.stop().await;
     assert!(TcpStream::connect(address).is_err());
-    let wrong = vec![AccountConfig { name: "one".into(), key: Some("not base64!".into()) }];
+    let wrong = vec![AccountConfig { key: Some("not base64!".into()), ..AccountConfig::named("one") }];
     assert!(Devstore::start(Config { accounts: wrong, ..Config::default() }).await.is_err());
 }

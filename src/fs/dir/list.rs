@@ -20,7 +20,8 @@ use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::{self, Attr, FileKind, Ino};
 use crate::fs::handle::{DirHandle, Fh};
-use crate::fs::tree::{Entry, Heard, Known, Link, NodeView, Place, Row, Tree};
+use crate::fs::snapshot;
+use crate::fs::tree::{Entry, Heard, Known, Link, NodeView, PastPlace, Place, Row, Tree};
 
 /// Entries that are made for one answer: about what fits into the buffers that programs have.
 const MOST: usize = 1024;
@@ -203,7 +204,10 @@ impl Fs {
         if page == 0 && first_time {
             stream.begin(asked, self.unstored(dir));
         }
-        let (rows, next) = self.rows_of(&place, mark.carry, fetched);
+        let (rows, next) = match &place {
+            Place::Past(place) => rows_of_past(place, mark.carry, fetched),
+            _ => self.rows_of(&place, mark.carry, fetched),
+        };
         stream.meet(&rows, self.unstored(dir));
         let ends = next.start == Start::OnlyHere;
         let entries = self.tree.add_page(dir, asked, rows);
@@ -235,6 +239,7 @@ impl Fs {
             }
             Place::Account(id) => Source::Containers(self.client(*id).clone()),
             Place::Directory(dir) => Source::Blobs(self.client(dir.account).clone(), dir.clone()),
+            Place::Past(place) => Source::Past(self.client(place.account()).clone(), place.clone()),
             Place::Blob(blob) => Source::Nothing(blob.path.clone()),
         };
         source.fetch(marker)
@@ -308,6 +313,22 @@ impl Fs {
         let missed = all.filter(|view| met.insert(view.name.clone()));
         missed.map(|view| Row { name: view.name, kind: view.kind, known: view.known }).collect()
     }
+}
+
+/// [`Fs::rows_of`] a hidden directory, in which names come in their order and again and again.
+fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
+    let Fetched { asked, items, last, next, .. } = fetched;
+    let mut entered = carry.entered;
+    let mut rows = Vec::new();
+    for item in items {
+        let Some((name, kind, heard)) = snapshot::entry_of(place, item) else { continue };
+        if entered.last() != Some(&name) {
+            entered = vec![name.clone()];
+            rows.push(Row { name, kind, known: Known { heard, at: asked } });
+        }
+    }
+    let start = next.map_or(Start::OnlyHere, Start::Marker);
+    (rows, Mark { start, carry: Carry { undecided: Vec::new(), entered }, after: last })
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::dir::stream::{Mark, Start};
-use crate::fs::tree::BlobDir;
+use crate::fs::snapshot;
+use crate::fs::tree::{BlobDir, PastPlace};
 use crate::path::BlobPath;
 use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, Page};
 
@@ -15,6 +16,8 @@ pub enum Source {
     Accounts(Vec<String>),
     Containers(Client),
     Blobs(Client, BlobDir),
+    /// What a hidden directory shows.
+    Past(Client, PastPlace),
     Nothing(BlobPath),
 }
 
@@ -49,6 +52,10 @@ impl Source {
                 let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
                 let Page { items, prefixes, next, .. } = client.list_blobs(&dir.container, &list).await?;
                 (items, prefixes, next)
+            }
+            Self::Past(client, place) => {
+                let (items, next) = snapshot::fetch(&client, &place, marker.as_deref()).await?;
+                (items, Vec::new(), next)
             }
             Self::Nothing(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{blob} is not a directory"))),
         };

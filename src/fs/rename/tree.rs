@@ -170,7 +170,7 @@ impl Fs {
             account: dir.account,
             path: BlobPath::new(dir.container.clone(), name),
         };
-        if item.snapshot.is_some() {
+        if item.revision.is_some() {
             if self.config.delete_snapshots {
                 return Ok(None);
             }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
 use crate::fs::tree::listings::{Answer, Listings, Row};
 use crate::fs::tree::memo::Memo;
-use crate::fs::tree::{Entry, Heard, Known, NodeView, Place};
+use crate::fs::tree::{Entry, Heard, Known, NodeView, Past, PastPlace, Place};
 use crate::store::ETag;
 
 /// Longer than an answer of the service, or a page of a listing, is on its way or waits to be used.
@@ -26,6 +26,15 @@ pub enum Link {
     Vanished,
 }
 
+/// Where the place of a node begins that does not follow from its parent's.
+#[derive(Debug, Clone)]
+pub(super) enum Anchor {
+    /// The root, an account, a container.
+    Place(Place),
+    /// A hidden directory of the parent.
+    Past(Past),
+}
+
 /// What was heard of a blob, packed, and when.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
@@ -38,8 +47,7 @@ pub(super) struct Node {
     pub(super) parent: Ino,
     pub(super) name: Arc<str>,
     pub(super) kind: FileKind,
-    /// The place of a node that does not follow from its parent's: the root, an account, a container.
-    pub(super) anchor: Option<Box<Place>>,
+    pub(super) anchor: Option<Box<Anchor>>,
     pub(super) known: Kept,
     /// The version of the blob that the kernel's page cache stands for.
     pub(super) cached: Option<ETag>,
@@ -73,7 +81,7 @@ pub(super) struct Table {
 }
 
 impl Node {
-    pub(super) fn new(parent: Ino, name: Arc<str>, kind: FileKind, anchor: Option<Place>, known: Kept) -> Self {
+    pub(super) fn new(parent: Ino, name: Arc<str>, kind: FileKind, anchor: Option<Anchor>, known: Kept) -> Self {
         let anchor = anchor.map(Box::new);
         Self {
             parent,
@@ -88,6 +96,11 @@ impl Node {
             link: Link::Named,
             touched: None,
         }
+    }
+
+    /// No listing of its parent shows it.
+    pub(super) fn is_hidden(&self) -> bool {
+        matches!(self.anchor.as_deref(), Some(Anchor::Past(_)))
     }
 
     pub(super) fn child(&self, name: &str) -> Option<Ino> {
@@ -158,6 +171,7 @@ impl Table {
 
     pub(super) fn place(&self, ino: Ino) -> Result<Place> {
         let mut names = Vec::new();
+        let mut past = None;
         let mut node = self.node(ino)?;
         let kind = node.kind;
         if node.link == Link::Removed {
@@ -167,13 +181,18 @@ impl Table {
             if node.link != Link::Named {
                 return Err(Error::fs(libc::ESTALE, format!("{:?} was deleted by another client", node.name)));
             }
-            if let Some(place) = &node.anchor {
-                break Place::clone(place);
+            match node.anchor.as_deref() {
+                Some(Anchor::Place(place)) => break place.clone(),
+                Some(Anchor::Past(shown)) => past = Some((*shown, std::mem::take(&mut names))),
+                None => names.push(node.name.clone()),
             }
-            names.push(node.name.clone());
             node = self.node(node.parent)?;
         };
         let Place::Directory(mut dir) = anchor else { return Ok(anchor) };
+        if let Some((past, below)) = past {
+            let dir = names.iter().rev().fold(dir, |dir, name| dir.subdirectory(name));
+            return PastPlace::at(past, dir, &below).map(Place::Past);
+        }
         let Some(last) = names.first().cloned() else { return Ok(Place::Directory(dir)) };
         for name in names.iter().skip(1).rev() {
             dir = dir.subdirectory(name);
@@ -191,13 +210,14 @@ impl Table {
     pub(super) fn learn(&mut self, ino: Ino, known: Kept) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         node.known = known;
-        if node.link == Link::Named {
+        if node.link == Link::Named && !node.is_hidden() {
             self.listings.note(node.parent, &node.name, None);
         }
     }
 
     pub(super) fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind) -> Ino {
         let existing = self.child(parent, name);
+        let existing = existing.filter(|ino| self.nodes.get(ino).is_none_or(|node| !node.is_hidden()));
         if let Some(ino) = existing
             && self.nodes.get(&ino).is_some_and(|node| node.kind == kind)
         {
@@ -285,7 +305,16 @@ impl Table {
             Some(ino) if self.nodes.get(&ino).is_some_and(|node| node.kind == entry.kind) => ino,
             _ => entry.ino,
         };
-        self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor)
+        self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor.map(Anchor::Place))
+    }
+
+    pub(super) fn enter_past(&mut self, parent: Ino, past: Past) -> Result<NodeView> {
+        let name = past.directory();
+        let existing = self.node(parent)?.child(name);
+        let hidden = existing.filter(|ino| self.nodes.get(ino).is_some_and(|node| node.is_hidden()));
+        let ino = hidden.unwrap_or_else(|| self.next_ino());
+        let known = Kept { memo: Memo::Nothing, at: Instant::now() };
+        self.enter(ino, parent, name.into(), FileKind::Directory, known, Some(Anchor::Past(past)))
     }
 
     /// ENOENT when the name left the directory after that was heard of it.
@@ -296,13 +325,16 @@ impl Table {
         name: Arc<str>,
         kind: FileKind,
         known: Kept,
-        anchor: Option<Place>,
+        anchor: Option<Anchor>,
     ) -> Result<NodeView> {
         if self.node(parent)?.names.as_ref().is_some_and(|names| names.left_after(&name, known.at)) {
             return Err(Error::fs(libc::ENOENT, format!("{name:?} was deleted or renamed meanwhile")));
         }
         // A number that was reserved for the name may belong to a node that has another name by now, or none.
-        let is_other = |node: &Node| node.link != Link::Named || node.parent != parent || node.name != name;
+        let hidden = matches!(anchor, Some(Anchor::Past(_)));
+        let is_other = |node: &Node| {
+            node.link != Link::Named || node.parent != parent || node.name != name || node.is_hidden() != hidden
+        };
         let ino = if self.nodes.get(&ino).is_some_and(|node| is_other(node)) { self.next_ino() } else { ino };
         if self.child(parent, &name).is_some_and(|current| current != ino) {
             self.unlink(parent, &name, Link::Vanished);
@@ -310,7 +342,9 @@ impl Table {
         if let Some(node) = self.nodes.get_mut(&parent) {
             node.names().come(name.clone(), ino);
         }
-        self.listings.note(parent, &name, None);
+        if !hidden {
+            self.listings.note(parent, &name, None);
+        }
         let new = || Box::new(Node::new(parent, name, kind, anchor, known.clone()));
         let node = self.nodes.entry(ino).or_insert_with(new);
         // A listing that was taken before something newer was heard does not turn the clock back.
@@ -350,6 +384,7 @@ impl Table {
             }
             let Some(node) = self.nodes.remove(&ino) else { return };
             self.listings.forget(ino);
+            let hidden = node.is_hidden();
             let Node { parent, name, kind, known: Kept { memo, at }, link, .. } = *node;
             if link == Link::Named
                 && let Some(names) = self.nodes.get_mut(&parent).and_then(|node| node.names.as_mut())
@@ -357,7 +392,9 @@ impl Table {
             {
                 names.children.remove(&name);
                 // The name is there all the same, unless nothing was ever stored under it.
-                if matches!(memo, Memo::Nothing) && kind != FileKind::Directory {
+                if hidden {
+                    // No listing has it.
+                } else if matches!(memo, Memo::Nothing) && kind != FileKind::Directory {
                     self.listings.strike(parent, &name);
                 } else if self.listings.knows(parent) {
                     self.listings.note(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
