@@ -1,14 +1,18 @@
 /*
  * The ioctl interface of a blobcp mount: start a copy inside the Blob service,
- * ask for its state, abort it; take a snapshot. Works on descriptors of files and directories of
- * the mount, for whoever may use them; no credentials are needed.
+ * ask for its state, abort it; copy whole trees, list the copies of a tree; take
+ * snapshots. Works on descriptors of files and directories of the mount, for whoever may do the
+ * same by open(2) and write(2); no credentials are needed. interface.md tells more.
  *
  * Text fields hold UTF-8 and end with a zero byte. Fields that are not mentioned
  * as "in" should be zero.
  *
  * errno: ENOTTY  not a command of blobcp, or not on a mount of blobcp
  *        EINVAL  wrong size, unknown flag, or a text field without a zero byte
- *        ENODATA no copy state (STATUS), no pending copy (ABORT)
+ *        EACCES  the source may not be read, or the destination not written
+ *        EROFS   the mount is read-only
+ *        ENODATA no copy state (STATUS), no pending copy (ABORT), no tree is being
+ *                copied into the directory (NEWS, ABORT)
  *        others  what the operation itself fails with
  */
 #ifndef BLOBCP_H
@@ -22,18 +26,33 @@
 #define BLOBCP_DESCRIPTION_SIZE 1024
 #define BLOBCP_TIER_SIZE 32
 #define BLOBCP_METADATA_SIZE 4096
+#define BLOBCP_RECORDS_SIZE 16000
 
-/* blobcp_copy.flags */
-#define BLOBCP_NO_REPLACE 1u     /* EEXIST if the destination exists */
-#define BLOBCP_NO_WAIT 2u        /* return when the copy is accepted */
+/* blobcp_copy.flags, blobcp_tree.flags */
+#define BLOBCP_NO_REPLACE 1u     /* EEXIST if the destination exists; in a tree, skip it */
+#define BLOBCP_NO_WAIT 2u        /* a copy is done when it is accepted */
 #define BLOBCP_SNAPSHOT_FIRST 4u /* snapshot the destination, promote it on failure */
 #define BLOBCP_LEASE_SOURCE 8u   /* lease the source while the copy is pending */
+#define BLOBCP_RECURSIVE 16u     /* blobcp_tree: directories, too */
+#define BLOBCP_DRY_RUN 32u       /* blobcp_tree: only tell what would be copied */
 
-/* blobcp_copy.status, blobcp_status.status */
+/* blobcp_copies.flags: in */
+#define BLOBCP_AGAIN 1u      /* begin anew */
+#define BLOBCP_UNFINISHED 2u /* only what is pending, failed or aborted */
+/* blobcp_news.flags, blobcp_copies.flags: out */
+#define BLOBCP_DONE 0x100u   /* there is no more to tell */
+#define BLOBCP_LISTED 0x200u /* blobcp_news: found_files and found_bytes are final */
+
+/* blobcp_copy.status, blobcp_status.status, blobcp_entry.status */
 #define BLOBCP_PENDING 1u
 #define BLOBCP_SUCCESS 2u
 #define BLOBCP_ABORTED 3u
 #define BLOBCP_FAILED 4u
+/* blobcp_entry.status in blobcp_news */
+#define BLOBCP_EXISTS 5u   /* skipped: it is there (BLOBCP_NO_REPLACE) */
+#define BLOBCP_SAME 6u     /* skipped: what is there is a copy of the same */
+#define BLOBCP_DUE 7u      /* would be copied (BLOBCP_DRY_RUN) */
+#define BLOBCP_ACCEPTED 8u /* its end is not waited for (BLOBCP_NO_WAIT) */
 
 struct blobcp_copy {
 	uint32_t flags;                     /* in */
@@ -64,13 +83,68 @@ struct blobcp_snapshot {
 	char moment[BLOBCP_ID_SIZE]; /* out: of DIR/NAME it is DIR/.snapshots/NAME/MOMENT */
 };
 
+struct blobcp_tree {
+	uint32_t flags;                     /* in */
+	uint32_t jobs;                      /* in: copies at once, of all trees of the descriptor */
+	char source[BLOBCP_PATH_SIZE];      /* in: path from the mount's root */
+	char destination[BLOBCP_PATH_SIZE]; /* in: name in this directory; empty: what is in the source goes here */
+};
+
+/* Files and bytes count from the beginning. */
+struct blobcp_news {
+	uint32_t flags;
+	uint32_t count; /* of records */
+	uint64_t found_files;
+	uint64_t found_bytes;
+	uint64_t copied_files;
+	uint64_t copied_bytes;
+	uint64_t skipped_files;
+	uint64_t skipped_bytes;
+	uint64_t failed_files;
+	uint64_t failed_bytes;
+	uint64_t aborted_files;
+	uint64_t aborted_bytes;
+	uint64_t pending_files;
+	uint64_t pending_bytes; /* of these, copied already */
+	uint64_t bears;         /* copies at once that the service bears; 0: it was never too busy */
+	char records[BLOBCP_RECORDS_SIZE];
+};
+
+struct blobcp_copies {
+	uint32_t flags; /* in and out */
+	uint32_t count; /* of records */
+	int64_t since;  /* in, with BLOBCP_UNFINISHED: also what ended since then */
+	char records[BLOBCP_RECORDS_SIZE];
+};
+
+/*
+ * A record. Behind it stand four texts, each with a zero byte at its end: path from
+ * the directory, copy id, source without its signature, description or reason.
+ */
+struct blobcp_entry {
+	uint32_t length; /* to the next record, bytes */
+	uint32_t status; /* 0: nothing was ever copied onto it */
+	int32_t error;   /* errno of a failure in blobcp_news */
+	uint32_t reserved;
+	uint64_t bytes_copied;
+	uint64_t total_bytes;
+	int64_t completion_time;
+	int64_t modified; /* of a pending copy: when it was started */
+};
+
 /* On a directory (with destination) or on the destination file itself. A file
  * may be copied onto itself: that is how it gets another tier or time. */
 #define BLOBCP_IOC_COPY _IOWR(0xBC, 1, struct blobcp_copy)
 /* On a file: the state of the last copy onto it, asked from the service. */
 #define BLOBCP_IOC_STATUS _IOR(0xBC, 2, struct blobcp_status)
-/* On a file: abort the pending copy onto it. */
+/* On a file: abort the pending copy onto it. On a directory: end BLOBCP_IOC_TREE. */
 #define BLOBCP_IOC_ABORT _IOW(0xBC, 3, struct blobcp_abort)
+/* On a directory: copy a file or tree into it, or add one to those that are. Returns at once. */
+#define BLOBCP_IOC_TREE _IOW(0xBC, 4, struct blobcp_tree)
+/* On the same descriptor, until BLOBCP_DONE: waits for news, 200 ms at most. */
+#define BLOBCP_IOC_NEWS _IOR(0xBC, 5, struct blobcp_news)
+/* On a directory, until BLOBCP_DONE: the files below it with their copies. */
+#define BLOBCP_IOC_COPIES _IOWR(0xBC, 6, struct blobcp_copies)
 /* On a file: take a snapshot of it, with all that was written to it here. */
 #define BLOBCP_IOC_SNAPSHOT _IOR(0xBC, 7, struct blobcp_snapshot)
 

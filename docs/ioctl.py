@@ -2,7 +2,10 @@
 """Copies inside the Blob service, from Python: the ioctls of a blobcp mount.
 
     python3 ioctl.py copy SOURCE DIRECTORY NAME    SOURCE: /path/from/the/mount's/root, or a URL
+    python3 ioctl.py tree SOURCE DIRECTORY NAME    a file or directory, with all that is in it
+    python3 ioctl.py copies DIRECTORY              the copies onto all files below it
     python3 ioctl.py status FILE
+    python3 ioctl.py wait FILE
     python3 ioctl.py abort FILE
     python3 ioctl.py snapshot FILE
 
@@ -11,17 +14,26 @@ The structures and numbers are those of blobcp.h.
 
 import fcntl
 import os
+import select
 import struct
 import sys
 import time
 
-NO_REPLACE, NO_WAIT = 1, 2
-STATES = {1: "pending", 2: "success", 3: "aborted", 4: "failed"}
+NO_REPLACE, NO_WAIT, RECURSIVE = 1, 2, 16
+AGAIN, DONE = 1, 0x100
+STATES = {
+    0: "-", 1: "pending", 2: "success", 3: "aborted", 4: "failed",
+    5: "exists", 6: "same", 7: "due", 8: "accepted",
+}
 
 COPY = struct.Struct("=II4096s4096s64s32s4096s")
 STATUS = struct.Struct("=IIQQq64s4096s1024s")
 ABORT = struct.Struct("=64s")
 SNAPSHOT = struct.Struct("=64s")
+TREE = struct.Struct("=II4096s4096s")
+NEWS = struct.Struct("=II13Q16000s")
+COPIES = struct.Struct("=IIq16000s")
+ENTRY = struct.Struct("=IIiIQQqq")
 
 
 def number(direction, command, layout):
@@ -32,6 +44,9 @@ def number(direction, command, layout):
 IOC_COPY = number(3, 1, COPY)
 IOC_STATUS = number(2, 2, STATUS)
 IOC_ABORT = number(1, 3, ABORT)
+IOC_TREE = number(1, 4, TREE)
+IOC_NEWS = number(2, 5, NEWS)
+IOC_COPIES = number(3, 6, COPIES)
 IOC_SNAPSHOT = number(2, 7, SNAPSHOT)
 
 
@@ -67,6 +82,54 @@ def abort(path, copy_id=""):
     ask(path, IOC_ABORT, ABORT, copy_id.encode())
 
 
+def records(count, data):
+    """(state, copied, total, errno, path, id, source, reason) of each record."""
+    for _ in range(count):
+        length, state, error, _, copied, total, _, _ = ENTRY.unpack_from(data)
+        path, copy_id, source, reason = data[ENTRY.size : length].split(b"\0")[:4]
+        yield STATES[state], copied, total, error, path.decode(), copy_id.decode(), source.decode(), reason.decode()
+        data = data[length:]
+
+
+def tree(source, directory, name, jobs=32, flags=RECURSIVE):
+    """Copies a tree; yields a record for each file that is done. Closing the generator ends the copy."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, IOC_TREE, bytearray(TREE.pack(flags, jobs, source.encode(), name.encode())))
+        done = False
+        while not done:
+            payload = bytearray(NEWS.size)
+            fcntl.ioctl(descriptor, IOC_NEWS, payload)
+            state, count, *_, data = NEWS.unpack(payload)
+            yield from (record for record in records(count, data) if record[0] != "pending")
+            done = state & DONE
+    finally:
+        os.close(descriptor)
+
+
+def copies(directory):
+    """A record for each file below a directory."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        flags = AGAIN
+        while not flags & DONE:
+            payload = bytearray(COPIES.pack(flags, 0, 0, b""))
+            fcntl.ioctl(descriptor, IOC_COPIES, payload)
+            flags, count, _, data = COPIES.unpack(payload)
+            yield from records(count, data)
+    finally:
+        os.close(descriptor)
+
+
+def wait(path):
+    """Returns when no copy onto the file is pending."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        select.select([descriptor], [], [])
+    finally:
+        os.close(descriptor)
+
+
 def snapshot(path):
     """Takes a snapshot of a file; the snapshot's path."""
     (moment,) = ask(path, IOC_SNAPSHOT, SNAPSHOT)
@@ -82,6 +145,15 @@ def main(arguments):
                 state, copied, total, *_ = status(os.path.join(directory, name))
                 print(f"{copied} of {total} bytes")
             print(copy_id, state)
+        case ["tree", source, directory, name]:
+            for state, _, total, _, path, _, _, reason in tree(source, directory, name):
+                print(state, path, total, reason)
+        case ["copies", directory]:
+            for state, copied, total, _, path, _, _, _ in copies(directory):
+                print(state, path, f"{copied}/{total}")
+        case ["wait", path]:
+            wait(path)
+            print(*status(path))
         case ["status", path]:
             print(*status(path))
         case ["abort", path]:

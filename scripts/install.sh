@@ -45,6 +45,17 @@ need_basics() {
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 }
 
+# need_tool NAME VERSION: installs a program of crates.io into target/tools.
+need_tool() {
+    ! target/tools/bin/"$1" --version 2>/dev/null </dev/null | grep -q "$2" || return 0
+    echo "Installing $1 $2 into target/tools"
+    mkdir -p target/tools
+    # What it is built in is its own, so that it does not wait for our builds, and is of no use afterwards.
+    cargo install "$1" --version "$2" --locked --root target/tools --target-dir target/tools/build >target/tools/"$1".log 2>&1 </dev/null ||
+        { tail -n 5 target/tools/"$1".log >&2; fail "cargo could not install $1"; }
+    rm -rf target/tools/build
+}
+
 need_fuse() {
     [[ -e /dev/fuse ]] || fail "/dev/fuse is missing: try 'modprobe fuse'; a container needs --device /dev/fuse --cap-add SYS_ADMIN"
     [[ -r /dev/fuse && -w /dev/fuse ]] || fail "/dev/fuse: you may not open it; usually everybody may (chmod 666 /dev/fuse)"

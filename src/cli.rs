@@ -4,14 +4,17 @@
 //! [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1. Mistakes in the command line itself
 //! are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for files (`cp`, `status`, `abort`, `snapshot`) know neither accounts nor credentials: they find the mount that a path is in and
-//! ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
+//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`) know neither accounts nor credentials: they find the mount that a
+//! path is in and ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
 //!
 //! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
 
 mod abort;
+mod bulk;
+mod bulk_show;
 mod cp;
 mod devstore;
+mod live;
 mod log;
 mod mount;
 mod mount_helper;
@@ -21,6 +24,7 @@ mod show;
 mod snapshot;
 mod status;
 mod umount;
+mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,6 +38,7 @@ Examples:
   blobcp mount myaccount/photos ~/mnt    one container
   blobcp mount first second ~/mnt        two accounts, and copies between them
   cp ~/mnt/big.img ~/mnt/copy.img        runs in the service, nothing is moved
+  blobcp cp -r ~/mnt/2025 ~/mnt/old      many files at once
   blobcp status --watch ~/mnt/copy.img   how far the copy is
   blobcp umount ~/mnt
 
@@ -55,6 +60,7 @@ enum Command {
     Umount(umount::Arguments),
     Cp(cp::Arguments),
     Status(status::Arguments),
+    Wait(wait::Arguments),
     Abort(abort::Arguments),
     Snapshot(snapshot::Arguments),
     Devstore(devstore::Arguments),
@@ -67,6 +73,7 @@ impl Command {
             Self::Umount(_) => "umount",
             Self::Cp(_) => "cp",
             Self::Status(_) => "status",
+            Self::Wait(_) => "wait",
             Self::Abort(_) => "abort",
             Self::Snapshot(_) => "snapshot",
             Self::Devstore(_) => "devstore",
@@ -79,6 +86,7 @@ impl Command {
             Self::Umount(arguments) => arguments.run(),
             Self::Cp(arguments) => arguments.run(),
             Self::Status(arguments) => arguments.run(),
+            Self::Wait(arguments) => arguments.run(),
             Self::Abort(arguments) => arguments.run(),
             Self::Snapshot(arguments) => arguments.run(),
             Self::Devstore(arguments) => arguments.run(),

@@ -23,13 +23,19 @@
 //! | `snapshot` | what was: `.snapshots` and `.versions` |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
 //! | `control` | what the ioctls ask for: copy by path or URL, status, abort, snapshot |
+//! | `bulk` | copies of whole trees, many at a time |
+//! | `walk` | a whole tree as one listing |
+//! | `watch` | waiting for the end of copies |
+//! | `access` | who may do what, where the kernel does not ask |
 //! | `caller` | what `/proc` tells about the process behind a request |
 //!
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file), then the inode
 //! table (a mutex, never held across a request).
 
+pub mod access;
 mod append;
 pub mod attr;
+pub mod bulk;
 pub mod caller;
 mod commit;
 pub mod control;
@@ -48,23 +54,26 @@ mod rope;
 mod snapshot;
 mod stage;
 pub mod tree;
+pub mod walk;
+mod watch;
 mod xattr;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
+pub use copy::CopyJob;
 pub use dir::DirEntry;
 pub use rename::RenameMode;
 
 use crate::error::{Error, Result};
-use crate::fs::attr::{Attr, AttrChange, Defaults, FileKind, Ino, Permissions};
+use crate::fs::attr::{Attr, AttrChange, Creation, Defaults, FileKind, Ino, Permissions};
 use crate::fs::handle::Handles;
 use crate::fs::memory::Memory;
 use crate::fs::tree::{AccountId, Heard, Link, NodeView, Origin, Place, Tree};
-use crate::path::ContainerName;
+use crate::path::{ContainerName, MAX_BLOB_NAME, MAX_CONTAINER_NAME};
 use crate::store::Client;
 
 /// An account of the mount.
@@ -91,15 +100,20 @@ pub struct Config {
     pub memory_limit: u64,
 }
 
+/// The longest name of a directory entry where the service does not say, as everywhere on Linux.
+const MAX_NAME: usize = 255;
+
 /// A mounted filesystem. Shared by all requests as an `Arc`.
 pub struct Fs {
     config: Config,
     tree: Arc<Tree>,
     handles: Handles,
+    jobs: watch::Jobs,
     memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     said_no_past: AtomicBool,
+    root_asked: OnceCell<()>,
     xattr_reads: xattr::Reads,
     sweeper: dir::Sweeper,
     /// The time of everything that has none of its own.
@@ -111,7 +125,7 @@ pub struct Statistics {
     pub block_size: u32,
     pub blocks: u64,
     pub files: u64,
-    /// Bytes.
+    /// Characters that a name in the directory asked about may have.
     pub longest_name: u32,
 }
 
@@ -123,9 +137,11 @@ impl Fs {
             memory: Memory::new(config.memory_limit),
             config,
             handles: Handles::default(),
+            jobs: watch::Jobs::default(),
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             said_no_past: AtomicBool::new(false),
+            root_asked: OnceCell::new(),
             xattr_reads: xattr::Reads::default(),
             sweeper: dir::Sweeper::default(),
             started: SystemTime::now(),
@@ -152,17 +168,36 @@ impl Fs {
         let defaults = &self.config.defaults;
         let mut attr = match &view.known.heard {
             Heard::Blob(properties) => attr::of_blob(view.ino, view.kind, properties, defaults),
+            Heard::Container(item) => attr::of_container(view.ino, item, defaults),
             Heard::Nothing => attr::of_nothing(view.ino, view.kind, 0, self.started, defaults),
         };
+        if let Some(touched) = view.touched {
+            attr.touch(touched);
+        }
+        if view.link != Link::Named {
+            attr.links = 0;
+        }
         if let Some(file) = self.handles.of_ino(view.ino) {
             file.overlay(&mut attr);
         }
         attr
     }
 
-    /// How long the kernel may believe what it is told now of a node: as long as we would.
+    /// What a new file of that kind gets, if this mount keeps such things.
+    fn attributes_of_new(&self, dir: Ino, kind: FileKind, creation: Creation) -> Result<AttrChange> {
+        match self.config.permissions {
+            Permissions::Keep => Ok(creation.within(&self.attr_of(&self.tree.view(dir)?), kind)),
+            Permissions::Fixed | Permissions::Ignore => Ok(AttrChange::default()),
+        }
+    }
+
+    /// How long the kernel may believe what it is told now of a node: as long as we would. What is not stored yet gets other times when
+    /// it is.
     pub fn ttl(&self, ino: Ino) -> Duration {
         let Ok(view) = self.tree.view(ino) else { return Duration::ZERO };
+        if self.handles.of_ino(ino).is_some_and(|file| file.is_unsaved()) {
+            return Duration::ZERO;
+        }
         self.trust(view.kind).saturating_sub(view.known.age()).min(self.config.attr_ttl)
     }
 
@@ -178,11 +213,14 @@ impl Fs {
     fn trust(&self, kind: FileKind) -> Duration {
         match kind {
             FileKind::Directory => self.config.attr_ttl * 30,
-            FileKind::File | FileKind::Symlink => self.config.attr_ttl,
+            _ => self.config.attr_ttl,
         }
     }
 
     pub async fn getattr(&self, ino: Ino) -> Result<Attr> {
+        if ino == Ino::ROOT {
+            self.root_asked.get_or_init(|| self.ask_root()).await;
+        }
         let view = self.fresh(ino).await?;
         Ok(self.attr_of(&view))
     }
@@ -248,9 +286,15 @@ impl Fs {
         self.tree.forget(ino, count);
     }
 
-    pub fn statfs(&self) -> Statistics {
+    pub fn statfs(&self, ino: Ino) -> Statistics {
         const TIB: u64 = 1 << 40;
+        let longest_name = match self.tree.place(ino) {
+            // The path to it is part of a blob's name.
+            Ok(Place::Directory(dir)) => MAX_BLOB_NAME.saturating_sub(dir.prefix.chars().count()),
+            Ok(Place::Account(_)) => MAX_CONTAINER_NAME,
+            _ => MAX_NAME,
+        };
         // A pebibyte free: df shows something sensible and no program believes that it does not fit.
-        Statistics { block_size: 4096, blocks: 1024 * TIB / 4096, files: 1 << 40, longest_name: 255 }
+        Statistics { block_size: 4096, blocks: 1024 * TIB / 4096, files: 1 << 40, longest_name: longest_name as u32 }
     }
 }

@@ -14,24 +14,30 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
+    ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::error::{Error, Result};
-use crate::fs::attr::{Attr, AttrChange, FileKind, Ino, SetTime};
-use crate::fs::caller::Caller;
+use crate::fs::access::Credentials;
+use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::handle::Fh;
 use crate::fs::{DirEntry, Fs, RenameMode};
+use crate::fuse::call::{Call, Refuse};
 use crate::fuse::first_copy::FirstCopy;
+use crate::fuse::types::{caller, creation, file_attr, file_type, kind_of_mode, set_time, text};
+use crate::fuse::watchers::Watchers;
 
+mod call;
 mod first_copy;
 mod ioctl;
+mod types;
+mod watchers;
 
 pub use first_copy::make_first_copy;
 
@@ -45,78 +51,20 @@ pub struct Adapter {
     fs: Arc<Fs>,
     runtime: Handle,
     first_copy: FirstCopy,
+    watchers: Arc<Watchers>,
+    read_only: bool,
 }
-
-/// What a request was, for its line in the log.
-struct Call {
-    operation: &'static str,
-    ino: u64,
-    name: String,
-    pid: u32,
-}
-
-impl Call {
-    fn new(operation: &'static str, request: &Request, ino: INodeNo) -> Self {
-        Self { operation, ino: ino.0, name: String::new(), pid: request.pid() }
-    }
-
-    fn on(mut self, name: impl AsRef<OsStr>) -> Self {
-        self.name = name.as_ref().to_string_lossy().into_owned();
-        self
-    }
-
-    fn failed(&self, errno: i32, error: &Error) {
-        let Self { operation, ino, name, pid } = self;
-        let ordinary = matches!(
-            (errno, *operation),
-            (libc::ENOENT, "lookup" | "getattr")
-                | (libc::ENODATA | libc::EOPNOTSUPP, "getxattr" | "listxattr")
-                | (libc::ENXIO, "lseek")
-                // Programs ask whether a file is a terminal.
-                | (libc::ENODATA | libc::ENOTTY, "ioctl")
-        );
-        let because = io::Error::from_raw_os_error(errno);
-        if ordinary {
-            debug!(operation, ino, name, pid, %error, "{because}");
-        } else {
-            warn!(operation, ino, name, pid, %error, "{because}");
-        }
-    }
-}
-
-/// Replies that can say that it did not work.
-trait Refuse {
-    fn refuse(self, errno: Errno);
-}
-
-macro_rules! refuse {
-    ($($reply:ty),*) => {$(
-        impl Refuse for $reply {
-            fn refuse(self, errno: Errno) {
-                self.error(errno);
-            }
-        }
-    )*};
-}
-refuse!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyDirectory,
-    ReplyDirectoryPlus,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyIoctl,
-    ReplyLseek,
-    ReplyOpen,
-    ReplyWrite,
-    ReplyXattr
-);
 
 impl Adapter {
     /// `runtime` runs the work of all requests.
     pub fn new(fs: Arc<Fs>, runtime: Handle) -> Self {
-        Self { fs, runtime, first_copy: FirstCopy::default() }
+        Self { fs, runtime, first_copy: FirstCopy::default(), watchers: Arc::default(), read_only: false }
+    }
+
+    /// The kernel was told that nothing may be written.
+    #[must_use]
+    pub fn read_only(self, read_only: bool) -> Self {
+        Self { read_only, ..self }
     }
 
     /// Does the work of a request on the runtime and answers it.
@@ -197,53 +145,6 @@ async fn job<R: Refuse, T>(
     }
 }
 
-/// A name as blobs can have it: UTF-8.
-fn text(name: &OsStr) -> Result<String> {
-    let bad = || Error::fs(libc::EILSEQ, format!("{name:?} is not UTF-8, as blob names are"));
-    name.to_str().map(str::to_owned).ok_or_else(bad)
-}
-
-fn caller(request: &Request) -> Caller {
-    Caller { pid: request.pid() }
-}
-
-fn file_type(kind: FileKind) -> FileType {
-    match kind {
-        FileKind::Directory => FileType::Directory,
-        FileKind::File => FileType::RegularFile,
-        FileKind::Symlink => FileType::Symlink,
-    }
-}
-
-fn file_attr(attr: &Attr) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(attr.ino.0),
-        size: attr.size,
-        blocks: attr.blocks,
-        atime: attr.mtime,
-        mtime: attr.mtime,
-        ctime: attr.ctime,
-        crtime: attr.crtime,
-        kind: file_type(attr.kind),
-        perm: attr.mode as u16,
-        // Directories have no count of subdirectories: 1 tells find and others not to rely on one.
-        nlink: 1,
-        uid: attr.uid,
-        gid: attr.gid,
-        rdev: 0,
-        // What programs read and write at a time when they ask: 128 KiB is what cp uses anyway.
-        blksize: 128 * 1024,
-        flags: 0,
-    }
-}
-
-fn set_time(time: TimeOrNow) -> SetTime {
-    match time {
-        TimeOrNow::Now => SetTime::Now,
-        TimeOrNow::SpecificTime(time) => SetTime::At(time),
-    }
-}
-
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let wanted = [
@@ -294,7 +195,7 @@ impl Filesystem for Adapter {
         uid: Option<u32>,
         gid: Option<u32>,
         size: Option<u64>,
-        _atime: Option<TimeOrNow>,
+        atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>,
         fh: Option<FileHandle>,
@@ -305,7 +206,7 @@ impl Filesystem for Adapter {
         reply: ReplyAttr,
     ) {
         let (call, caller) = (Call::new("setattr", request, ino), caller(request));
-        let change = AttrChange { mode, uid, gid, mtime: mtime.map(set_time) };
+        let change = AttrChange { mode, uid, gid, atime: atime.map(set_time), mtime: mtime.map(set_time) };
         let fh = fh.map(|fh| Fh(fh.0));
         self.run(
             call,
@@ -327,28 +228,28 @@ impl Filesystem for Adapter {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _rdev: u32,
+        rdev: u32,
         reply: ReplyEntry,
     ) {
+        let creation = creation(request, mode);
         let (call, caller) = (Call::new("mknod", request, parent).on(name), caller(request));
         let name = text(name);
         self.run(
             call,
             reply,
-            async move |fs| {
-                if mode & libc::S_IFMT != libc::S_IFREG {
-                    return Err(Error::fs(libc::EPERM, "the service holds no devices, pipes or sockets"));
-                }
-                fs.make_file(Ino(parent.0), &name?, mode, caller).await
+            async move |fs| match kind_of_mode(mode) {
+                Some(FileKind::File) => fs.make_file(Ino(parent.0), &name?, creation, caller).await,
+                Some(kind) => fs.make_special(Ino(parent.0), &name?, kind, rdev, creation).await,
+                None => Err(Error::fs(libc::EINVAL, format!("{mode:o} is no kind of file"))),
             },
             Self::answer_entry,
         );
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
-        let call = Call::new("mkdir", request, parent).on(name);
+        let (call, creation) = (Call::new("mkdir", request, parent).on(name), creation(request, mode));
         let name = text(name);
-        self.run(call, reply, async move |fs| fs.make_dir(Ino(parent.0), &name?, mode).await, Self::answer_entry);
+        self.run(call, reply, async move |fs| fs.make_dir(Ino(parent.0), &name?, creation).await, Self::answer_entry);
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -364,9 +265,14 @@ impl Filesystem for Adapter {
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        let call = Call::new("symlink", request, parent).on(name);
+        let (call, creation) = (Call::new("symlink", request, parent).on(name), creation(request, 0));
         let (name, target) = (text(name), text(target.as_os_str()));
-        self.run(call, reply, async move |fs| fs.symlink(Ino(parent.0), &name?, &target?).await, Self::answer_entry);
+        self.run(
+            call,
+            reply,
+            async move |fs| fs.symlink(Ino(parent.0), &name?, &target?, creation).await,
+            Self::answer_entry,
+        );
     }
 
     fn rename(
@@ -431,11 +337,11 @@ impl Filesystem for Adapter {
         reply: ReplyCreate,
     ) {
         let (call, caller) = (Call::new("create", request, parent).on(name), caller(request));
-        let name = text(name);
+        let (name, creation) = (text(name), creation(request, mode));
         self.run(
             call,
             reply,
-            async move |fs| fs.create(Ino(parent.0), &name?, mode, flags, caller).await,
+            async move |fs| fs.create(Ino(parent.0), &name?, creation, flags, caller).await,
             |fs, reply, (attr, opened)| {
                 let ttl = fs.ttl(attr.ino);
                 let fh = FileHandle(opened.fh.0);
@@ -507,6 +413,7 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let call = Call::new("release", request, ino);
+        self.watchers.forget(Fh(fh.0));
         self.run(
             call,
             reply,
@@ -580,8 +487,8 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        let s = self.fs.statfs();
+    fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let s = self.fs.statfs(Ino(ino.0));
         reply.statfs(s.blocks, s.blocks, s.blocks, s.files, s.files, s.block_size, s.longest_name, s.block_size);
     }
 
@@ -639,20 +546,61 @@ impl Filesystem for Adapter {
         &self,
         request: &Request,
         ino: INodeNo,
-        _fh: FileHandle,
+        fh: FileHandle,
         _flags: IoctlFlags,
         command: u32,
         input: &[u8],
         _output_size: u32,
         reply: ReplyIoctl,
     ) {
-        let (call, caller) = (Call::new("ioctl", request, ino), caller(request));
-        let input = input.to_vec();
+        let call = Call::new("ioctl", request, ino);
+        let asked = ioctl::Request {
+            ino: Ino(ino.0),
+            fh: Fh(fh.0),
+            command,
+            input: input.to_vec(),
+            who: Credentials::new(request.uid(), request.gid(), request.pid()),
+            caller: caller(request),
+            read_only: self.read_only,
+        };
         self.run(
             call,
             reply,
-            async move |fs| ioctl::answer(&fs, Ino(ino.0), command, &input, caller).await,
+            async move |fs| ioctl::answer(&fs, asked).await,
             |_, reply, output| reply.ioctl(0, &output),
+        );
+    }
+
+    fn poll(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        notifier: PollNotifier,
+        events: PollEvents,
+        flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        // Errors and hang-ups are always asked for, and are not what is meant.
+        let ready =
+            events & (PollEvents::POLLIN | PollEvents::POLLRDNORM | PollEvents::POLLOUT | PollEvents::POLLWRNORM);
+        if self.first_copy.is(ino) {
+            return reply.poll(ready);
+        }
+        let call = Call::new("poll", request, ino);
+        let watchers = self.watchers.clone();
+        let wanted = flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY);
+        self.run(
+            call,
+            reply,
+            async move |fs| {
+                let job = fs.pending_copy(Ino(ino.0)).await?;
+                if let Some(job) = job.as_ref().filter(|_| wanted).cloned() {
+                    watchers.watch(Fh(fh.0), job, notifier);
+                }
+                Ok(job.is_some())
+            },
+            move |_, reply, pending| reply.poll(if pending { PollEvents::empty() } else { ready }),
         );
     }
 

@@ -10,12 +10,23 @@
 //! | [`STATUS`] | a file | – | the state of the last copy onto it |
 //! | [`ABORT`] | a file | an id, or none | – |
 //! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
+//! | [`TREE`] | an open directory | a file or directory to copy into it, name, flags | – |
+//! | [`NEWS`] | the same open directory | – | how far that is, what became of each blob |
+//! | [`COPIES`] | an open directory | – | every file below it with the state of the last copy onto it |
+//!
+//! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says [`DONE`]. It waits for
+//! news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing new is begun, and what is pending is aborted. So
+//! does closing the descriptor. Both [`NEWS`] and [`COPIES`] answer with records, see [`Entry`].
+//!
+//! Whoever asks must be allowed to do by open(2) and write(2) what is asked for: to read the source, and to write the destination, or
+//! its directory if it is new. On a mount that is read-only, all but [`STATUS`] and [`COPIES`] fail.
 //!
 //! A [`COPY`] of a file onto itself is a Copy Blob like any other (C17): it discards blocks that others uploaded and never committed,
 //! gives the blob a new ETag and time and, where they are set, another tier and other metadata.
 //!
 //! Errors: `ENOTTY` for a command that is none of these, `EINVAL` for one of these with another size or with a field that is not text,
-//! otherwise what the operation itself fails with; `ENODATA` when there is no copy state, or nothing to abort.
+//! `EACCES` and `EROFS` for what the caller or the mount may not do, otherwise what the operation itself fails with; `ENODATA` when
+//! there is no copy state, nothing to abort or nothing being copied.
 
 /// `_IOC` type of all commands.
 pub const TYPE: u8 = 0xBC;
@@ -26,24 +37,52 @@ pub const COPY: u32 = ioc(READ | WRITE, 1, size_of::<Copy>());
 pub const STATUS: u32 = ioc(READ, 2, size_of::<Status>());
 /// Abort the pending copy onto a file (M7). `_IOW(0xBC, 3, struct blobcp_abort)`
 pub const ABORT: u32 = ioc(WRITE, 3, size_of::<Abort>());
+/// Copy a file or a whole directory into an open directory. `_IOW(0xBC, 4, struct blobcp_tree)`
+pub const TREE: u32 = ioc(WRITE, 4, size_of::<Tree>());
+/// How far that is. `_IOR(0xBC, 5, struct blobcp_news)`
+pub const NEWS: u32 = ioc(READ, 5, size_of::<News>());
+/// Copy states of a whole tree (M6). `_IOWR(0xBC, 6, struct blobcp_copies)`
+pub const COPIES: u32 = ioc(READ | WRITE, 6, size_of::<Copies>());
 
 /// Take a snapshot of a file. `_IOR(0xBC, 7, struct blobcp_snapshot)`
 pub const SNAPSHOT: u32 = ioc(READ, 7, size_of::<Snapshot>());
 
-/// [`Copy::flags`]: fail with EEXIST if the destination exists.
+/// [`Copy::flags`]: fail with EEXIST if the destination exists. [`Tree::flags`]: skip what exists.
 pub const NO_REPLACE: u32 = 1;
-/// [`Copy::flags`]: return when the copy is accepted instead of when it has ended.
+/// [`Copy::flags`]: return when the copy is accepted instead of when it has ended. [`Tree::flags`]: a blob is done when its copy is
+/// accepted.
 pub const NO_WAIT: u32 = 2;
 /// [`Copy::flags`]: snapshot the destination first, and promote the snapshot if the copy fails or is aborted (C52).
 pub const SNAPSHOT_FIRST: u32 = 4;
 /// [`Copy::flags`]: lease the source while the copy is pending (C40).
 pub const LEASE_SOURCE: u32 = 8;
+/// [`Tree::flags`]: take directories, too.
+pub const RECURSIVE: u32 = 16;
+/// [`Tree::flags`]: copy nothing, only say what would be copied.
+pub const DRY_RUN: u32 = 32;
+
+/// [`Copies::flags`], in: begin anew.
+pub const AGAIN: u32 = 1;
+/// [`Copies::flags`], in: only files whose last copy is pending, failed or aborted.
+pub const UNFINISHED: u32 = 2;
+/// [`News::flags`] and [`Copies::flags`], out: there is no more to tell.
+pub const DONE: u32 = 0x100;
+/// [`News::flags`], out: everything to copy is known, the numbers of what was found are final.
+pub const LISTED: u32 = 0x200;
 
 /// [`Status::status`] and [`Copy::status`].
 pub const PENDING: u32 = 1;
 pub const SUCCESS: u32 = 2;
 pub const ABORTED: u32 = 3;
 pub const FAILED: u32 = 4;
+/// [`Entry::status`] in [`News`]: not copied, there is one already ([`NO_REPLACE`]).
+pub const EXISTS: u32 = 5;
+/// [`Entry::status`] in [`News`]: not copied, what is there is provably a copy of the same.
+pub const SAME: u32 = 6;
+/// [`Entry::status`] in [`News`]: would be copied ([`DRY_RUN`]).
+pub const DUE: u32 = 7;
+/// [`Entry::status`] in [`News`]: accepted, and its end is not waited for ([`NO_WAIT`]).
+pub const ACCEPTED: u32 = 8;
 
 /// Longest path or URL, with its zero byte.
 pub const PATH_SIZE: usize = 4096;
@@ -55,6 +94,8 @@ pub const TIER_SIZE: usize = 32;
 pub const METADATA_SIZE: usize = 4096;
 /// Longest status description, with its zero byte.
 pub const DESCRIPTION_SIZE: usize = 1024;
+/// Room for records: as much as fits into an ioctl.
+pub const RECORDS_SIZE: usize = 16_000;
 
 /// Argument of [`COPY`].
 #[repr(C)]
@@ -110,6 +151,83 @@ pub struct Snapshot {
     pub moment: [u8; ID_SIZE],
 }
 
+/// Argument of [`TREE`].
+#[repr(C)]
+#[derive(Clone)]
+pub struct Tree {
+    /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`RECURSIVE`], [`DRY_RUN`].
+    pub flags: u32,
+    /// In: copies at once, of all that is copied into this open directory. The first call's counts.
+    pub jobs: u32,
+    /// In: a path from the mount's root.
+    pub source: [u8; PATH_SIZE],
+    /// In: name in the open directory; empty if what is in the source directory goes there itself.
+    pub destination: [u8; PATH_SIZE],
+}
+
+/// Result of [`NEWS`]. Files and bytes count from the beginning.
+#[repr(C)]
+#[derive(Clone)]
+pub struct News {
+    /// Out: any of [`DONE`], [`LISTED`].
+    pub flags: u32,
+    /// Records in `records`.
+    pub count: u32,
+    pub found_files: u64,
+    pub found_bytes: u64,
+    /// Copied; or accepted with [`NO_WAIT`], or to be copied with [`DRY_RUN`].
+    pub copied_files: u64,
+    pub copied_bytes: u64,
+    pub skipped_files: u64,
+    pub skipped_bytes: u64,
+    pub failed_files: u64,
+    pub failed_bytes: u64,
+    pub aborted_files: u64,
+    pub aborted_bytes: u64,
+    /// Copies that are pending, and how much of them is copied.
+    pub pending_files: u64,
+    pub pending_bytes: u64,
+    /// Copies at once that the service bears; 0 if it was never too busy.
+    pub bears: u64,
+    /// [`Entry`] by [`Entry`]: what came to its end since the last call, once each; then, with status [`PENDING`], those that have been
+    /// pending longest.
+    pub records: [u8; RECORDS_SIZE],
+}
+
+/// Argument of [`COPIES`]. Each call goes on where the last one on the same descriptor ended.
+#[repr(C)]
+#[derive(Clone)]
+pub struct Copies {
+    /// In: any of [`AGAIN`], [`UNFINISHED`]. Out: [`DONE`].
+    pub flags: u32,
+    /// Out: records in `records`.
+    pub count: u32,
+    /// In, with [`UNFINISHED`]: also copies that ended at that time or later, seconds since the epoch; none if 0.
+    pub since: i64,
+    /// Out: [`Entry`] by [`Entry`].
+    pub records: [u8; RECORDS_SIZE],
+}
+
+/// What stands at the beginning of a record in [`News`] and [`Copies`]. Four texts follow, each with a zero byte at its end: path from
+/// the open directory, copy id, source URL without its signature, description or reason. Records begin at multiples of 8 bytes.
+#[repr(C)]
+#[derive(Clone)]
+pub struct Entry {
+    /// Of the whole record, bytes.
+    pub length: u32,
+    /// [`PENDING`] to [`FAILED`], or 0: nothing was ever copied onto it. In [`News`] also [`EXISTS`], [`SAME`], [`DUE`], [`ACCEPTED`].
+    pub status: u32,
+    /// errno of a failure in [`News`], otherwise 0.
+    pub error: i32,
+    pub reserved: u32,
+    pub bytes_copied: u64,
+    pub total_bytes: u64,
+    /// Seconds since the epoch; 0 while pending.
+    pub completion_time: i64,
+    /// When a pending copy was started, otherwise when the file was last modified: seconds since the epoch.
+    pub modified: i64,
+}
+
 const READ: u32 = 2;
 const WRITE: u32 = 1;
 
@@ -121,7 +239,7 @@ const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
 /// A command of this interface apart from its size: what a caller meant who got the structure wrong.
 pub fn is_wrong_size(command: u32) -> bool {
     let apart_from_size = |command: u32| command & 0x0000_ffff;
-    [COPY, STATUS, ABORT, SNAPSHOT]
+    [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT]
         .iter()
         .any(|known| *known != command && apart_from_size(*known) == apart_from_size(command))
 }
@@ -140,6 +258,14 @@ unsafe impl Payload for Status {}
 unsafe impl Payload for Abort {}
 // SAFETY: as above.
 unsafe impl Payload for Snapshot {}
+// SAFETY: as above.
+unsafe impl Payload for Tree {}
+// SAFETY: as above.
+unsafe impl Payload for News {}
+// SAFETY: as above.
+unsafe impl Payload for Copies {}
+// SAFETY: as above.
+unsafe impl Payload for Entry {}
 
 /// All fields zero.
 pub fn zeroed<T: Payload>() -> T {
@@ -176,6 +302,74 @@ pub fn set_text(field: &mut [u8], text: &str) -> bool {
     end == text.len()
 }
 
+/// Records that are put together.
+pub struct Records {
+    bytes: Box<[u8; RECORDS_SIZE]>,
+    used: usize,
+    count: u32,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { bytes: Box::new([0; RECORDS_SIZE]), used: 0, count: 0 }
+    }
+}
+
+impl Records {
+    /// Adds a record with its four texts. False, and nothing is added, if there is no room; texts that are longer than any record may
+    /// be are cut.
+    pub fn push(&mut self, mut entry: Entry, texts: [&str; 4]) -> bool {
+        let [path, id, source, description] = texts;
+        let texts = [
+            cut(path, PATH_SIZE - 1),
+            cut(id, ID_SIZE - 1),
+            cut(source, PATH_SIZE - 1),
+            cut(description, DESCRIPTION_SIZE - 1),
+        ];
+        let length = size_of::<Entry>() + texts.iter().map(|text| text.len() + 1).sum::<usize>();
+        let length = length.next_multiple_of(8);
+        let Some(record) = self.bytes.get_mut(self.used..self.used + length) else { return false };
+        entry.length = length as u32;
+        record[..size_of::<Entry>()].copy_from_slice(encode(&entry));
+        let mut at = size_of::<Entry>();
+        for text in texts {
+            record[at..at + text.len()].copy_from_slice(text.as_bytes());
+            at += text.len() + 1;
+        }
+        self.used += length;
+        self.count += 1;
+        true
+    }
+
+    /// How many there are, and their bytes.
+    pub fn finish(&self) -> (u32, &[u8; RECORDS_SIZE]) {
+        (self.count, &self.bytes)
+    }
+}
+
+/// The records in the answer of [`NEWS`] or [`COPIES`], with their texts; what is not a record ends it.
+pub fn records(count: u32, bytes: &[u8]) -> impl Iterator<Item = (Entry, [&str; 4])> {
+    let mut rest = bytes;
+    (0..count).map_while(move |_| {
+        let entry: Entry = decode(rest.get(..size_of::<Entry>())?)?;
+        let record = rest.get(..entry.length as usize)?;
+        rest = &rest[entry.length as usize..];
+        let mut texts = [""; 4];
+        let mut from = record.get(size_of::<Entry>()..)?;
+        for field in &mut texts {
+            *field = text(from)?;
+            from = &from[field.len() + 1..];
+        }
+        Some((entry, texts))
+    })
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=text.len().min(most)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    // A zero byte inside would end it as well.
+    text[..end].split('\0').next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,13 +380,22 @@ mod tests {
         assert_eq!(size_of::<Status>(), 4 + 4 + 8 + 8 + 8 + ID_SIZE + PATH_SIZE + DESCRIPTION_SIZE);
         assert_eq!(size_of::<Abort>(), ID_SIZE);
         assert_eq!(size_of::<Snapshot>(), ID_SIZE);
+        assert_eq!(size_of::<Tree>(), 4 + 4 + PATH_SIZE + PATH_SIZE);
+        assert_eq!(size_of::<News>(), 4 + 4 + 13 * 8 + RECORDS_SIZE);
+        assert_eq!(size_of::<Copies>(), 4 + 4 + 8 + RECORDS_SIZE);
+        assert_eq!(size_of::<Entry>(), 4 * 4 + 4 * 8);
         // The size field of an ioctl number has 14 bits.
-        assert!(size_of::<Copy>() < 1 << 14);
+        for size in [size_of::<Copy>(), size_of::<Tree>(), size_of::<News>(), size_of::<Copies>()] {
+            assert!(size < 1 << 14);
+        }
+        // The longest record fits.
+        assert!(size_of::<Entry>() + 2 * PATH_SIZE + ID_SIZE + DESCRIPTION_SIZE <= RECORDS_SIZE);
     }
 
     #[test]
     fn numbers_are_those_of_the_header() {
         assert_eq!([COPY, STATUS, ABORT, SNAPSHOT], [0xF068_BC01, 0x9460_BC02, 0x4040_BC03, 0x8040_BC07]);
+        assert_eq!([TREE, NEWS, COPIES], [0x6008_BC04, 0xBEF0_BC05, 0xFE90_BC06]);
     }
 
     #[test]
@@ -211,6 +414,27 @@ mod tests {
         assert_eq!(text(&field), Some("abcd"));
         assert_eq!(text(&[b'a'; 4]), None);
         assert_eq!(text(&[0xff, 0]), None);
+    }
+
+    #[test]
+    fn records_are_read_as_they_were_written() {
+        let mut list = Records::default();
+        let mut entry: Entry = zeroed();
+        entry.status = FAILED;
+        entry.total_bytes = 7;
+        assert!(list.push(entry.clone(), ["a/ü", "id", "http://x/y", "gone"]));
+        assert!(list.push(entry.clone(), ["b", "", "", ""]));
+        let long = "x".repeat(PATH_SIZE * 2);
+        assert!(list.push(entry.clone(), [&long, &long, &long, &long]));
+        assert!(!list.push(entry, [&long, "", &long, ""]), "no room");
+        let (count, bytes) = list.finish();
+        let back: Vec<(u32, u64, [&str; 4])> =
+            records(count, bytes).map(|(entry, texts)| (entry.status, entry.total_bytes, texts)).collect();
+        assert_eq!(back.len(), 3);
+        assert_eq!(back[0], (FAILED, 7, ["a/ü", "id", "http://x/y", "gone"]));
+        assert_eq!(back[1], (FAILED, 7, ["b", "", "", ""]));
+        assert_eq!(back[2].2[0].len(), PATH_SIZE - 1);
+        assert_eq!(records(5, &bytes[..100]).count(), 1, "what is cut off is no record");
     }
 
     #[test]

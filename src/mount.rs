@@ -215,7 +215,8 @@ impl Mounted {
         config.n_threads = Some(DISPATCH_THREADS);
         config.clone_fd = true;
         let failed = |error: std::io::Error| Failed(explain(mountpoint, &error));
-        let session = Session::new(Adapter::new(fs, runtime.handle().clone()), mountpoint, &config).map_err(failed)?;
+        let adapter = Adapter::new(fs, runtime.handle().clone()).read_only(options.read_only);
+        let session = Session::new(adapter, mountpoint, &config).map_err(failed)?;
         // Dropping the session in an error case from here on unmounts.
         let session = ManuallyDrop::new(session.spawn().map_err(failed)?);
         let device = table::read().ok().and_then(|table| Some(table.at(mountpoint)?.device)).unwrap_or_default();

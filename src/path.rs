@@ -17,6 +17,8 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 
 /// Longest blob name, in characters (§1.3).
 pub const MAX_BLOB_NAME: usize = 1024;
+/// Longest container name (§1.3).
+pub const MAX_CONTAINER_NAME: usize = 63;
 /// Most path segments in a blob name (§1.3).
 pub const MAX_SEGMENTS: usize = 254;
 
@@ -58,7 +60,7 @@ pub struct ContainerName(Arc<str>);
 impl ContainerName {
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let ordinary = (3..=63).contains(&name.len())
+        let ordinary = (3..=MAX_CONTAINER_NAME).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && edge(name.bytes().next())
             && edge(name.bytes().last())

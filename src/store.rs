@@ -8,7 +8,7 @@
 //! [`lease`], [`tags`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
 //! by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`]. Between the two stands one path through which
 //! every request goes: [`endpoint`] turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends
-//! it, [`retry`] judges a failure and sets the next date.
+//! it, [`retry`] judges a failure and sets the next date. [`pace`] is for work on many blobs: how many at once the service bears.
 //!
 //! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`] describes how
 //! the client finds out what happened, so that callers see one of two things: the operation took place, or an error.
@@ -46,6 +46,7 @@ mod headers;
 mod http;
 mod lease;
 mod listing;
+mod pace;
 mod page;
 mod payload;
 mod request;
@@ -67,6 +68,8 @@ pub use client::Client;
 pub use credential::{AccountKey, Credential, Secret};
 pub use endpoint::Endpoint;
 pub use http::{Http, Options};
+pub use pace::Pass;
 pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE};
 pub use payload::Payload;
+pub use resolve::same_source;
 pub use types::*;

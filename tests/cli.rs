@@ -221,7 +221,8 @@ fn what_is_wrong_is_one_line(#[case] args: &[&str], #[case] expected: &str) {
 #[case::level(&["mount", "--log", "loud", ONE, "m"], "mount: --log \"loud\": must be error, warn, info, debug or trace")]
 #[case::source(&["mount", "m"], "mount: SOURCE or MOUNTPOINT is missing (see blobcp mount --help)")]
 #[case::command(&["mont", ONE, "m"], "unrecognized subcommand 'mont' (see blobcp --help)")]
-#[case::cp(&["cp", "-r", "a", "b"], "cp: -r and --jobs are not there yet; use cp -r, which copies in the service as well")]
+#[case::cp(&["cp", "-r", "a"], "cp: SRC or DST is missing (see blobcp cp --help)")]
+#[case::jobs(&["cp", "-j", "0", "a", "b"], "cp: invalid value '0' for '--jobs <N>': 0 is not in 1..=256 (see blobcp cp --help)")]
 #[case::paths(&["status"], "status: the following required arguments were not provided: <PATH>... (see blobcp status --help)")]
 fn mistakes_in_the_command_line_are_one_line(#[case] args: &[&str], #[case] expected: &str) {
     let ended = Desk::new().run(args);
@@ -572,7 +573,7 @@ fn cp_takes_urls_and_refuses_what_it_cannot_do() {
         (vec!["nosuch", &inside], "nosuch: No such file or directory".into()),
         (vec!["--meta", "a-b=c", &target, &inside], format!("{target}: Invalid argument")),
         (vec![&hello, "m/new/"], "m/new/: No such file or directory".into()),
-        (vec![&inside, "m"], format!("{inside}: is a directory")),
+        (vec![&inside, "m"], format!("{inside}: is a directory; -r copies it with all that is in it")),
     ] {
         let ended = desk.run(&[vec!["cp"], args].concat());
         assert_eq!((ended.status, ended.err), (1, format!("blobcp: cp: {expected}\n")));
@@ -604,6 +605,7 @@ fn devstore_prints_how_to_reach_it_and_ends_on_a_signal() {
 #[case(&["umount", "--help"])]
 #[case(&["cp", "--help"])]
 #[case(&["status", "--help"])]
+#[case(&["wait", "--help"])]
 #[case(&["abort", "--help"])]
 #[case(&["snapshot", "--help"])]
 #[case(&["devstore", "--help"])]
@@ -624,8 +626,13 @@ fn the_c_header_says_what_the_code_says() {
         #include "blobcp.h"
         int main(void) {
             printf("%zu %zu %zu\n", sizeof(struct blobcp_copy), sizeof(struct blobcp_status), sizeof(struct blobcp_abort));
+            printf("%zu %zu %zu %zu\n", sizeof(struct blobcp_tree), sizeof(struct blobcp_news), sizeof(struct blobcp_copies), sizeof(struct blobcp_entry));
             printf("%lu %lu %lu\n", (unsigned long)BLOBCP_IOC_COPY, (unsigned long)BLOBCP_IOC_STATUS, (unsigned long)BLOBCP_IOC_ABORT);
             printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_SNAPSHOT, sizeof(struct blobcp_snapshot));
+            printf("%lu %lu %lu\n", (unsigned long)BLOBCP_IOC_TREE, (unsigned long)BLOBCP_IOC_NEWS, (unsigned long)BLOBCP_IOC_COPIES);
+            printf("%zu %zu %zu\n", offsetof(struct blobcp_news, records), offsetof(struct blobcp_copies, since), offsetof(struct blobcp_entry, modified));
+            printf("%u %u %u %u %u %u\n", BLOBCP_RECURSIVE, BLOBCP_DRY_RUN, BLOBCP_AGAIN, BLOBCP_UNFINISHED, BLOBCP_DONE, BLOBCP_LISTED);
+            printf("%u %u %u %u\n", BLOBCP_EXISTS, BLOBCP_SAME, BLOBCP_DUE, BLOBCP_ACCEPTED);
             printf("%zu %zu\n", offsetof(struct blobcp_copy, id), offsetof(struct blobcp_status, description));
             printf("%u %u %u %u\n", BLOBCP_NO_REPLACE, BLOBCP_NO_WAIT, BLOBCP_SNAPSHOT_FIRST, BLOBCP_LEASE_SOURCE);
             printf("%u %u %u %u\n", BLOBCP_PENDING, BLOBCP_SUCCESS, BLOBCP_ABORTED, BLOBCP_FAILED);
@@ -638,8 +645,32 @@ fn the_c_header_says_what_the_code_says() {
     let output = Command::new(&program).output().unwrap();
     let expected = [
         format!("{} {} {}", size_of::<ioctl::Copy>(), size_of::<ioctl::Status>(), size_of::<ioctl::Abort>()),
+        format!(
+            "{} {} {} {}",
+            size_of::<ioctl::Tree>(),
+            size_of::<ioctl::News>(),
+            size_of::<ioctl::Copies>(),
+            size_of::<ioctl::Entry>()
+        ),
         format!("{} {} {}", ioctl::COPY, ioctl::STATUS, ioctl::ABORT),
         format!("{} {}", ioctl::SNAPSHOT, size_of::<ioctl::Snapshot>()),
+        format!("{} {} {}", ioctl::TREE, ioctl::NEWS, ioctl::COPIES),
+        format!(
+            "{} {} {}",
+            std::mem::offset_of!(ioctl::News, records),
+            std::mem::offset_of!(ioctl::Copies, since),
+            std::mem::offset_of!(ioctl::Entry, modified)
+        ),
+        format!(
+            "{} {} {} {} {} {}",
+            ioctl::RECURSIVE,
+            ioctl::DRY_RUN,
+            ioctl::AGAIN,
+            ioctl::UNFINISHED,
+            ioctl::DONE,
+            ioctl::LISTED
+        ),
+        format!("{} {} {} {}", ioctl::EXISTS, ioctl::SAME, ioctl::DUE, ioctl::ACCEPTED),
         format!("{} {}", std::mem::offset_of!(ioctl::Copy, id), std::mem::offset_of!(ioctl::Status, description)),
         format!("{} {} {} {}", ioctl::NO_REPLACE, ioctl::NO_WAIT, ioctl::SNAPSHOT_FIRST, ioctl::LEASE_SOURCE),
         format!("{} {} {} {}", ioctl::PENDING, ioctl::SUCCESS, ioctl::ABORTED, ioctl::FAILED),
@@ -663,6 +694,12 @@ fn the_python_example_copies_asks_aborts_and_takes_snapshots() {
     assert!(ended.out.contains(" of 2097152 bytes\n") && ended.out.ends_with(" success\n"), "{ended:?}");
     let ended = python(&["status", &format!("m/{TWO}/backup/copy.img")]);
     assert!(ended.out.starts_with("success 2097152 2097152 "), "{ended:?}");
+    let ended = python(&["wait", &format!("m/{TWO}/backup/copy.img")]);
+    assert!(ended.out.starts_with("success 2097152 2097152 "), "{ended:?}");
+    let ended = python(&["tree", &format!("/{ONE}/box/dir"), &format!("m/{ONE}/other"), "tree"]);
+    assert_eq!((ended.status, ended.out.as_str()), (0, "success tree/deep.txt 4 \n"), "{ended:?}");
+    let ended = python(&["copies", &format!("m/{ONE}/other")]);
+    assert_eq!((ended.status, ended.out.as_str()), (0, "success tree/deep.txt 4/4\n"), "{ended:?}");
     let ended = python(&["abort", &format!("m/{TWO}/backup/copy.img")]);
     assert!(ended.status != 0 && ended.err.contains("No data available"), "{ended:?}");
     let ended = python(&["snapshot", &format!("m/{ONE}/box/some.img")]);

@@ -158,3 +158,17 @@ fn everything_that_is_refused() {
     assert_eq!(call(&here, ioctl::STATUS, &mut status), Err(libc::EISDIR));
     assert!(!world.is_stored("b"));
 }
+
+#[test]
+fn a_read_only_mount_lets_no_ioctl_write() {
+    let world = World::with(Setup { read_only: true, ..Setup::default() });
+    world.put("a", "text");
+    let here = world.here();
+    assert_eq!(call(&here, ioctl::COPY, &mut copy("/one/box/a", "b", 0)), Err(libc::EROFS));
+    let mut tree: ioctl::Tree = ioctl::zeroed();
+    assert_eq!(call(&here, ioctl::TREE, &mut tree), Err(libc::EROFS));
+    assert_eq!(call(&here.join("a"), ioctl::ABORT, &mut ioctl::zeroed::<Abort>()), Err(libc::EROFS));
+    let mut status: Status = ioctl::zeroed();
+    assert_eq!(call(&here.join("a"), ioctl::STATUS, &mut status), Err(libc::ENODATA));
+    assert!(!world.is_stored("b"));
+}

@@ -85,13 +85,15 @@ fn names_cannot_be_exchanged() {
     assert_eq!(ran.stdout.trim(), "-1 Invalid argument");
 }
 
+/// rename(2), once: mv makes a second try of its own when the first has failed.
+const RENAME: &str = "python3 -I -c \"import os; os.rename('a', 'b')\"";
+
 /// mv of `a` to `b` with a copy that is held; `end` makes it end. mv must fail, `a` must be what it was.
 fn a_failed_move(end: impl FnOnce(&World)) -> World {
     let world = World::new();
     world.put("a", pattern(MIB));
     world.hold_copies();
-    // mv would try once more by itself, in another way.
-    let mv = world.start("python3 -I -c \"import os; os.rename('a', 'b')\"");
+    let mv = world.start(RENAME);
     pending(&world, "b");
     assert!(world.is_stored("a"));
     end(&world);
@@ -267,7 +269,7 @@ fn a_refusal_after_a_lost_answer_is_not_taken_for_the_whole_truth() {
     world.store.add_fault(fault(
         r#"{"operation":"DeleteBlob","delay_ms":3000,"status":412,"code":"ConditionNotMet","count":1}"#,
     ));
-    let mv = world.start("mv a b");
+    let mv = world.start(RENAME);
     eventually("the first try", || world.is_stored("b") && !world.is_stored("a"));
     world.put("a", "theirs");
     assert_eq!(mv.wait().code, Some(1));

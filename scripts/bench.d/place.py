@@ -128,6 +128,14 @@ def mounted(point):
         return any(line.split(" ")[1] == point for line in mounts)
 
 
+def rclone_remote(server):
+    """What rclone has to know of a server, as its environment: the remote `bench:`."""
+    return {
+        "RCLONE_CONFIG_BENCH_TYPE": "azureblob", "RCLONE_CONFIG_BENCH_ACCOUNT": ACCOUNT, "RCLONE_CONFIG_BENCH_KEY": KEY,
+        "RCLONE_CONFIG_BENCH_ENDPOINT": f"http://127.0.0.1:{server.port}/{ACCOUNT}",
+    }
+
+
 @contextmanager
 def mount(system, server, dir, cached=False):
     """A fresh mount of the container: its directory. Nothing of it is in the kernel's page cache."""
@@ -142,10 +150,7 @@ def mount(system, server, dir, cached=False):
             file.write(f'[account.{ACCOUNT}]\nkey = "{KEY}"\nendpoint = "{endpoint}"\n')
         command = ["target/release/blobcp", "mount", "-f", "--config", config, f"{ACCOUNT}/{CONTAINER}", point]
     else:
-        env |= {
-            "RCLONE_CONFIG_BENCH_TYPE": "azureblob", "RCLONE_CONFIG_BENCH_ACCOUNT": ACCOUNT,
-            "RCLONE_CONFIG_BENCH_KEY": KEY, "RCLONE_CONFIG_BENCH_ENDPOINT": endpoint,
-        }
+        env |= rclone_remote(server)
         command = [
             "target/python/bin/rclone", "mount", "--config", "", "--cache-dir", os.path.join(dir, "cache"),
             "--vfs-cache-mode", "writes" if cached else "off", "--vfs-write-back", "1ms", f"bench:{CONTAINER}", point,

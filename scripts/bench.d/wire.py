@@ -227,6 +227,10 @@ class Service:
         finally:
             connection.close()
 
+    def count_all(self, container, prefix):
+        """How many blobs there are below a prefix."""
+        return sum(page.count(b"<Blob>") for page in self.list_all(container, prefix, delimiter=""))
+
     def upload(self, path, size, data, block, parallel):
         """A blob of `size` bytes, `data` over and over."""
         blocks = []

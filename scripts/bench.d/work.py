@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from place import CONTAINER, Broken
+from place import CONTAINER, Broken, rclone_remote
 from wire import block_id
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -38,9 +38,11 @@ def size_name(size):
     return f"{size} B"
 
 
-def run(*command):
+def run(*command, **options):
     """A command as a user would type it; its output goes nowhere."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, **options
+    )
     if done.returncode:
         raise Broken(f"{command[0]}: {done.stderr.decode(errors='replace').strip()[-300:]}")
 
@@ -111,9 +113,17 @@ class Benchmark:
     def after(self, tag):
         pass
 
+    def rclone(self, dir, tag):
+        """The same by rclone: on its mount, unless it has a better way."""
+        return self.mount(dir, tag)
+
     def budget(self):
         """The most requests and payload bytes of one run; None where there is no promise."""
         return None, None
+
+    def ideal(self):
+        """Seconds that the waits alone take, as many side by side as there may be; None where that is no measure."""
+        return None
 
     def value(self, seconds):
         return seconds if self.amount is None else self.amount / seconds
@@ -374,6 +384,94 @@ class MoveTree(Benchmark):
         return -(-self.count // PAGE) + 2 * self.count + 4, 0
 
 
+class Bulk(Benchmark):
+    """What rclone does without its mount: both sides run their copies in the service, as many at once."""
+
+    unit = "files/s"
+    each = 1
+    """Requests for each file."""
+
+    def __init__(self, server, count):
+        super().__init__(server)
+        self.count = self.amount = count
+
+    def names(self, tag):
+        return [f"{tag}/{number:05}" for number in range(self.count)]
+
+    def rclone_does(self, verb, source, target):
+        jobs = str(RENAMES)
+        run(
+            "target/python/bin/rclone", verb, "--config", "", "--transfers", jobs, "--checkers", jobs,
+            f"bench:{CONTAINER}/{source}", f"bench:{CONTAINER}/{target}", env=dict(os.environ) | rclone_remote(self.server),
+        )
+
+    def ideal(self):
+        return self.each * self.count * self.server.latency / 1000 / RENAMES or None
+
+    def check(self, tag):
+        if (found := self.service.count_all(CONTAINER, f"{tag}/")) != self.count:
+            raise Broken(f"{found} files instead of {self.count}")
+
+
+class BulkCopy(Bulk):
+    def __init__(self, server, count):
+        super().__init__(server, count)
+        self.name = f"blobcp cp -r of {count}"
+
+    def prepare(self):
+        self.put_small(self.names("source"))
+
+    def mount(self, dir, tag):
+        run("target/release/blobcp", "cp", "-r", "--jobs", str(RENAMES), f"{dir}/source", f"{dir}/{tag}")
+
+    def rclone(self, dir, tag):
+        self.rclone_does("copy", "source", tag)
+
+    def bare(self, tag):
+        self.service.list_all(CONTAINER, "source/", delimiter="")
+        pairs = zip(self.names("source"), self.names(tag))
+        self.service.all([self.service.copy(f"{CONTAINER}/{old}", f"{CONTAINER}/{new}") for old, new in pairs], RENAMES)
+
+    def after(self, tag):
+        self.check(tag)
+        self.service.all([self.service.delete(f"{CONTAINER}/{name}") for name in self.names(tag)], RENAMES)
+
+    def budget(self):
+        # The listing, and the lookups of both names.
+        return self.count + -(-self.count // PAGE) + 8, 0
+
+
+class BulkMove(Bulk):
+    each = 2
+
+    def __init__(self, server, count):
+        super().__init__(server, count)
+        self.name = f"mv dir of {count}, bulk"
+
+    def before(self, tag):
+        self.put_small(self.names(tag))
+
+    def mount(self, dir, tag):
+        run("mv", f"{dir}/{tag}", f"{dir}/{tag}-moved")
+
+    def rclone(self, dir, tag):
+        self.rclone_does("move", tag, f"{tag}-moved")
+
+    def bare(self, tag):
+        self.service.list_all(CONTAINER, f"{tag}/", delimiter="")
+        old, new = self.names(tag), self.names(f"{tag}-moved")
+        pairs = zip(old, new)
+        self.service.all([self.service.copy(f"{CONTAINER}/{a}", f"{CONTAINER}/{b}") for a, b in pairs], RENAMES)
+        self.service.all([self.service.delete(f"{CONTAINER}/{name}") for name in old], RENAMES)
+
+    def after(self, tag):
+        self.check(f"{tag}-moved")
+        self.service.all([self.service.delete(f"{CONTAINER}/{name}") for name in self.names(f"{tag}-moved")], RENAMES)
+
+    def budget(self):
+        return 2 * self.count + -(-self.count // PAGE) + 8, 0
+
+
 class Append(Benchmark):
     goal = "metadata"
     cached = True
@@ -422,10 +520,10 @@ def benchmarks(server, quick):
     large = GIB if server.name == "devstore" else 256 * MIB
     # One after the other, with a wait before each: the time is the number times the wait, and fewer tell as much.
     serial = 1000 if server.latency == 0 else 200
-    many, listed = 1000, 100_000 if server.name == "devstore" else 10_000
+    many, bulk, listed = 1000, 10_000, 100_000 if server.name == "devstore" else 10_000
     reads, large_reads = (2000, 200) if server.latency == 0 else (500, 200)
     if quick:
-        large, serial, many, listed, reads, large_reads = 64 * MIB, 50, 100, 5_000, 200, 32
+        large, serial, many, bulk, listed, reads, large_reads = 64 * MIB, 50, 100, 500, 5_000, 200, 32
         if server.name == "azurite":
             large, listed = 32 * MIB, 1000
     return [
@@ -441,5 +539,7 @@ def benchmarks(server, quick):
         Copy(server, large),
         CopyTree(server, serial),
         MoveTree(server, many),
+        BulkCopy(server, bulk),
+        BulkMove(server, bulk),
         Append(server, large),
     ]

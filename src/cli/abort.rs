@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, about, complain, on_mount};
+use super::on_mount::{self, Status, Which};
+use super::{Failure, about, complain};
 
 const MORE: &str = "\
 The service leaves an empty file where the copy would have been.
@@ -26,14 +27,15 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
         super::end_quietly_without_readers();
-        let (files, mut complete) = on_mount::files("abort", &self.paths, self.recursive);
-        for path in &files {
-            match abort(path) {
-                Ok(true) => println!("{}: aborted", path.display()),
+        let (rows, mut complete) = on_mount::rows("abort", &self.paths, self.recursive, Which::Unfinished, false);
+        for row in &rows {
+            let pending = row.state.as_ref().filter(|state| state.status == Status::Pending);
+            match pending.map_or(Ok(false), |state| abort(&row.path, &state.id)) {
+                Ok(true) => println!("{}: aborted", row.path.display()),
                 // In a tree it is the rule that most files have nothing to abort.
                 Ok(false) if self.recursive => {}
                 Ok(false) => {
-                    complain("abort", format_args!("{}: no copy onto it is pending", path.display()));
+                    complain("abort", format_args!("{}: no copy onto it is pending", row.path.display()));
                     complete = false;
                 }
                 Err(failure) => {
@@ -46,11 +48,11 @@ impl Arguments {
     }
 }
 
-/// False: there was nothing to abort.
-fn abort(path: &Path) -> Result<bool, Failure> {
+/// False: it has ended by itself.
+fn abort(path: &Path, id: &str) -> Result<bool, Failure> {
     let file = on_mount::open(path)?;
     let nothing = |error: &io::Error| error.raw_os_error() == Some(libc::ENODATA);
-    match on_mount::abort(&file, None) {
+    match on_mount::abort(&file, Some(id)) {
         Ok(()) => Ok(true),
         Err(error) if nothing(&error) => Ok(false),
         Err(error) => Err(about(path, &error)),

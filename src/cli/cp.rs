@@ -1,7 +1,8 @@
-//! `blobcp cp`: what `cp` does on a mount, for sources that are URLs too, and with a bar.
+//! `blobcp cp`: what `cp` does on a mount, for sources that are URLs too, many at a time, and with bars.
 //!
-//! The copy is ordered by ioctl and accepted at once; then its state is asked for until it has ended. So nothing here keeps a request
-//! waiting, Ctrl-C is noticed at once, and it aborts the copy instead of leaving it running.
+//! A single copy is ordered by ioctl and accepted at once; then its state is asked for until it has ended. So nothing here keeps a request
+//! waiting, Ctrl-C is noticed at once, and it aborts the copy instead of leaving it running. Directories and several files are copied
+//! by the mount in one go ([`bulk`]).
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -12,46 +13,67 @@ use indicatif::ProgressBar;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
+use super::bulk::{self, INTERRUPTED};
 use super::on_mount::{self, Located, State, Status};
 use super::{Failure, about, show};
+use crate::ioctl;
 
 /// First pause between questions; it doubles. Many copies between accounts in one region end within a second.
 const FIRST_POLL: Duration = Duration::from_millis(50);
 /// Longest pause: a bar that moves twice a second looks alive.
 const LONGEST_POLL: Duration = Duration::from_millis(500);
 
-/// 128 + SIGINT, as shells have it.
-const INTERRUPTED: u8 = 130;
+/// Copies at once unless said otherwise: what a connection pool and a service that does other things as well bear easily.
+const JOBS: u32 = 32;
 
 const MORE: &str = "\
-SRC is a file on the same mount as DST, or any URL that the service may read.
-DST is a name or a directory on the mount. Ctrl-C aborts the copy.
-Copied onto itself, a file gets a new time, and the tier or metadata given.
+SRC is a file or, with -r, a directory on the same mount as DST, or one URL that
+the service may read. DST is a name or a directory on the mount. What is copied
+keeps mode, owner and time. Ctrl-C aborts what is pending; a second one leaves
+at once.
+
+Of many files, those are skipped that are at DST already as a copy of the same:
+by the service's record of the last copy onto it, which ended after the source
+was last modified, or by equal MD5; with equal size, type, headers and metadata.
+So a copy that was interrupted goes on where it was. The exit status is 0 if all
+is copied or skipped, 1 if something failed, 130 after Ctrl-C.
+
+One file may be copied onto itself: it gets a new time, and the tier or metadata
+that are given.
 
 Examples:
   blobcp cp disk.img backup/
+  blobcp cp -r photos backup/
   blobcp cp 'https://other.blob.core.windows.net/c/b?sv=…&sig=…' here.img
   blobcp cp --tier Cool disk.img disk.img
   blobcp cp --no-wait disk.img backup/ && blobcp status --watch backup/disk.img";
 
 /// Copy inside the service, with a progress bar
 #[derive(clap::Args)]
-#[command(after_help = MORE, override_usage = "blobcp cp [OPTIONS] SRC DST")]
+#[command(after_help = MORE, override_usage = "blobcp cp [OPTIONS] SRC... DST")]
 pub struct Arguments {
-    #[arg(value_name = "SRC DST", hide = true)]
+    #[arg(value_name = "SRC... DST", hide = true)]
     paths: Vec<PathBuf>,
     /// Return when the copy is accepted.
     #[arg(long)]
     no_wait: bool,
-    /// Fail if DST exists.
+    /// Replace nothing: of many files, skip those that exist.
     #[arg(short, long)]
     no_clobber: bool,
     #[command(flatten)]
     own: on_mount::Own,
-    #[arg(short, long, hide = true)]
+    /// Directories with all that is in them.
+    #[arg(short, long)]
     recursive: bool,
-    #[arg(short, long, hide = true, value_name = "N")]
-    jobs: Option<usize>,
+    /// Copies at once; fewer when the service is busy [default: 32].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    jobs: Option<u32>,
+    /// Print what would be copied.
+    #[arg(long)]
+    dry_run: bool,
+    /// One JSON object per line: each file, and in the end a summary.
+    #[arg(long)]
+    json: bool,
 }
 
 /// A copy to order.
@@ -64,18 +86,13 @@ struct Order {
 
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
-        if self.recursive || self.jobs.is_some() {
-            return Err(Failure::usage(
-                "-r and --jobs are not there yet; use cp -r, which copies in the service as well",
-            ));
-        }
-        let (source, destination) = match self.paths.as_slice() {
-            [source, destination] => (source, destination),
-            [] | [_] => return Err(Failure::usage("SRC or DST is missing (see blobcp cp --help)")),
-            _ => {
-                let say = "one SRC and one DST; for several use cp, which copies in the service as well";
-                return Err(Failure::usage(say));
-            }
+        let (destination, sources) = match self.paths.split_last() {
+            Some((destination, sources)) if !sources.is_empty() => (destination, sources),
+            _ => return Err(Failure::usage("SRC or DST is missing (see blobcp cp --help)")),
+        };
+        let source = match sources {
+            [source] if !self.recursive && !self.dry_run && !self.json && self.jobs.is_none() => source,
+            _ => return self.many(sources, destination),
         };
         let order = Order::new(source, destination)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -83,6 +100,21 @@ impl Arguments {
             .build()
             .map_err(|error| Failure::new(error.to_string()))?;
         runtime.block_on(self.copy(&order))
+    }
+
+    fn many(&self, sources: &[PathBuf], destination: &Path) -> Result<(), Failure> {
+        if self.own.tier.is_some() || !self.own.metadata.is_empty() {
+            return Err(Failure::usage("--tier and --meta are for a copy of one file"));
+        }
+        let flags = [
+            (self.no_clobber, ioctl::NO_REPLACE),
+            (self.no_wait, ioctl::NO_WAIT),
+            (self.recursive, ioctl::RECURSIVE),
+            (self.dry_run, ioctl::DRY_RUN),
+        ];
+        let flags = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
+        let (recursive, json) = (self.recursive, self.json);
+        bulk::Job { sources, destination, recursive, flags, jobs: self.jobs.unwrap_or(JOBS), json }.run()
     }
 
     async fn copy(&self, order: &Order) -> Result<(), Failure> {
@@ -187,7 +219,7 @@ impl Order {
 fn on_same_mount(source: &Path, directory: &Located) -> Result<String, Failure> {
     let shown = source.display();
     if source.is_dir() {
-        return Err(Failure::new(format!("{shown}: is a directory")));
+        return Err(Failure::new(format!("{shown}: is a directory; -r copies it with all that is in it")));
     }
     let found = Located::of(source)?;
     if found.mount.device != directory.mount.device {

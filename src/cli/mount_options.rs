@@ -21,7 +21,7 @@ pub struct MountOptions {
 }
 
 /// Options of mount(8) that change nothing here: its own, those that are always so (`nodev`, `nosuid`), and those about access times,
-/// which blobs do not have.
+/// which reading a blob does not change.
 const ACCEPTED: &[&str] = &[
     "rw",
     "dev",

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Failure, about};
@@ -156,31 +156,148 @@ fn call<T: Payload>(file: &File, command: u32, payload: &mut T) -> io::Result<()
     }
 }
 
-/// The files below `paths` in the order of their names, or the paths themselves unless `recursive`. What cannot be read is complained
-/// about; the second value tells whether that happened.
-pub fn files(command: &str, paths: &[PathBuf], recursive: bool) -> (Vec<PathBuf>, bool) {
+/// Adds a source to what is being copied into an open directory: `name` is what it is called there. `flags` are those of
+/// [`ioctl::Tree`].
+pub fn add_tree(directory: &File, source: &str, name: &str, flags: u32, jobs: u32) -> io::Result<()> {
+    let mut tree: ioctl::Tree = zeroed();
+    (tree.flags, tree.jobs) = (flags, jobs);
+    if !set_text(&mut tree.source, source) || !set_text(&mut tree.destination, name) {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    call(directory, ioctl::TREE, &mut tree)
+}
+
+/// News of one file.
+pub struct News {
+    /// One of the numbers for [`ioctl::Entry::status`].
+    pub status: u32,
+    /// From the open directory.
+    pub path: String,
+    pub copied: u64,
+    pub total: u64,
+    pub errno: i32,
+    pub id: String,
+    pub reason: String,
+}
+
+/// What has become of the copies into an open directory. Waits for news, a fifth of a second at most.
+pub fn news(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<News>)> {
+    let mut news: Box<ioctl::News> = Box::new(zeroed());
+    call(directory, ioctl::NEWS, &mut *news)?;
+    let entries = ioctl::records(news.count, &news.records).map(|(entry, [path, id, _, reason])| News {
+        status: entry.status,
+        path: path.to_owned(),
+        copied: entry.bytes_copied,
+        total: entry.total_bytes,
+        errno: entry.error,
+        id: id.to_owned(),
+        reason: reason.to_owned(),
+    });
+    let entries = entries.collect();
+    Ok((news, entries))
+}
+
+/// A file, and the last copy onto it if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub path: PathBuf,
+    pub state: Option<State>,
+    /// When a pending copy was started: seconds since the epoch.
+    pub started: Option<i64>,
+}
+
+/// Which files of a tree are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    All,
+    /// Those whose last copy is pending or ended without success.
+    Unfinished,
+    /// And those whose copy ended at that time or later: seconds since the epoch.
+    UnfinishedOrSince(i64),
+}
+
+/// What the service says of the copies onto `paths`, and onto all files below those that are directories if `recursive`: of those as
+/// `which` says. A tree is one request per 5000 files. What cannot be asked is complained about, unless it is not there and `quiet`
+/// says that it need not be; the second value tells whether that happened.
+pub fn rows(command: &str, paths: &[PathBuf], recursive: bool, which: Which, quiet: bool) -> (Vec<Row>, bool) {
     let mut found = Vec::new();
     let mut complete = true;
-    let mut rest: Vec<PathBuf> = paths.iter().rev().cloned().collect();
-    while let Some(path) = rest.pop() {
-        if !path.is_dir() {
-            found.push(path);
-        } else if !recursive {
-            super::complain(command, format_args!("{}: is a directory; -r takes the files in it", path.display()));
-            complete = false;
-        } else {
-            let read = || -> io::Result<Vec<PathBuf>> { path.read_dir()?.map(|entry| Ok(entry?.path())).collect() };
-            match read() {
-                Ok(mut entries) => {
-                    entries.sort_unstable_by(|a, b| b.cmp(a));
-                    rest.append(&mut entries);
-                }
-                Err(error) => {
-                    super::complain(command, format_args!("{}: {}", path.display(), super::reason(&error)));
-                    complete = false;
-                }
+    for path in paths {
+        let asked = match path.metadata() {
+            Ok(metadata) if metadata.is_dir() && !recursive => {
+                Err(Failure::new(format!("{}: is a directory; -r takes the files in it", path.display())))
             }
+            Ok(metadata) if metadata.is_dir() => tree(path, which, &mut found),
+            Ok(metadata) => one(path, &metadata).map(|row| found.push(row)),
+            Err(error) if quiet && error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(about(path, &error)),
+        };
+        if let Err(failure) = asked {
+            super::complain(command, failure.message.unwrap_or_default());
+            complete = false;
         }
     }
     (found, complete)
+}
+
+fn one(path: &Path, metadata: &std::fs::Metadata) -> Result<Row, Failure> {
+    let state = state(&open(path)?).map_err(|error| about(path, &error))?;
+    Ok(Row { path: path.to_path_buf(), state, started: Some(metadata.mtime()) })
+}
+
+fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
+    let directory = open(top)?;
+    let mut copies: Box<ioctl::Copies> = Box::new(zeroed());
+    let mut again = ioctl::AGAIN;
+    loop {
+        (copies.flags, copies.since) = match which {
+            Which::All => (again, 0),
+            Which::Unfinished => (again | ioctl::UNFINISHED, 0),
+            Which::UnfinishedOrSince(since) => (again | ioctl::UNFINISHED, since),
+        };
+        match call(&directory, ioctl::COPIES, &mut *copies) {
+            // An account: its containers are listed one by one.
+            Err(error) if error.raw_os_error() == Some(libc::EXDEV) => {
+                let read = || -> io::Result<Vec<PathBuf>> { top.read_dir()?.map(|entry| Ok(entry?.path())).collect() };
+                let mut below = read().map_err(|error| about(top, &error))?;
+                below.sort_unstable();
+                return below.iter().try_for_each(|path| tree(path, which, found));
+            }
+            asked => asked.map_err(|error| about(top, &error))?,
+        }
+        for (entry, [path, id, source, description]) in ioctl::records(copies.count, &copies.records) {
+            let state = match entry.status {
+                0 => None,
+                number => Some(State {
+                    status: Status::of(number).map_err(|error| about(top, &error))?,
+                    copied: entry.bytes_copied,
+                    total: entry.total_bytes,
+                    completed: (entry.completion_time != 0).then_some(entry.completion_time),
+                    id: id.to_owned(),
+                    source: source.to_owned(),
+                    description: description.to_owned(),
+                }),
+            };
+            found.push(Row { path: top.join(path), state, started: Some(entry.modified) });
+        }
+        if copies.flags & ioctl::DONE != 0 {
+            return Ok(());
+        }
+        again = 0;
+    }
+}
+
+/// Waits until the copies onto some of the files have ended: which of them. Empty after `timeout`, or when a signal came.
+pub fn ended(files: &[&File], timeout: std::time::Duration) -> io::Result<Vec<usize>> {
+    let mut polled: Vec<libc::pollfd> =
+        files.iter().map(|file| libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
+    let timeout = timeout.as_millis().min(i32::MAX as u128) as i32;
+    // SAFETY: the array is as long as it is said to be, and the descriptors are open.
+    match unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) } {
+        -1 => match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(Vec::new()),
+            error => Err(error),
+        },
+        _ => Ok((0..polled.len()).filter(|index| polled[*index].revents != 0).collect()),
+    }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
-use super::on_mount::{State, Status};
+use super::on_mount::{Row, State, Status};
 
 /// What is shown where there is no copy state.
 const NOTHING: &str = "-";
 
 impl State {
-    fn percent(&self) -> u64 {
+    pub fn percent(&self) -> u64 {
         // A copy of nothing is always complete.
         (u128::from(self.copied) * 100).checked_div(u128::from(self.total)).map_or(100, |percent| percent as u64)
     }
@@ -26,7 +26,7 @@ impl State {
 }
 
 /// A source URL with what names the blob, such as its snapshot, and without the rest of a SAS, which only looks like noise.
-fn without_credential(url: &str) -> String {
+pub fn without_credential(url: &str) -> String {
     let Some((base, query)) = url.split_once('?') else { return url.to_owned() };
     let names = |pair: &&str| pair.starts_with("snapshot=") || pair.starts_with("versionid=");
     let kept: Vec<&str> = query.split('&').filter(names).collect();
@@ -53,18 +53,19 @@ pub fn block(path: &Path, state: Option<&State>) -> String {
 }
 
 /// Copies as a table, one line each. The last column is the reason if there is one, otherwise the id.
-pub fn table(rows: &[(String, Option<State>)]) -> String {
-    let path_width = rows.iter().map(|(path, _)| path.chars().count()).chain([4]).max().unwrap_or_default();
-    let progress = |state: &Option<State>| state.as_ref().map_or_else(|| NOTHING.to_owned(), State::progress);
-    let progress_width = rows.iter().map(|(_, state)| progress(state).len()).chain([8]).max().unwrap_or_default();
+pub fn table(rows: &[Row]) -> String {
+    let path = |row: &Row| row.path.display().to_string();
+    let path_width = rows.iter().map(|row| path(row).chars().count()).chain([4]).max().unwrap_or_default();
+    let progress = |row: &Row| row.state.as_ref().map_or_else(|| NOTHING.to_owned(), State::progress);
+    let progress_width = rows.iter().map(|row| progress(row).len()).chain([8]).max().unwrap_or_default();
     let mut text = format!("{:<path_width$}  STATUS   {:<progress_width$}  ID/DESCRIPTION\n", "PATH", "PROGRESS");
-    for (path, state) in rows {
-        let (status, last) = match state {
+    for row in rows {
+        let (status, last) = match &row.state {
             None => (NOTHING, NOTHING),
             Some(state) if state.description.is_empty() => (state.status.name(), state.id.as_str()),
             Some(state) => (state.status.name(), state.description.as_str()),
         };
-        text += &format!("{path:<path_width$}  {status:<7}  {:<progress_width$}  {last}\n", progress(state));
+        text += &format!("{:<path_width$}  {status:<7}  {:<progress_width$}  {last}\n", path(row), progress(row));
     }
     text
 }
@@ -90,10 +91,25 @@ pub fn json(path: &Path, state: Option<&State>) -> String {
 
 /// A bar for a copy, at the state it is in.
 pub fn bar(name: &str, state: &State) -> ProgressBar {
+    pace_bar(name, state.copied, state.total)
+}
+
+/// The end of a path, which tells more than its beginning, in at most that many characters.
+pub fn shortened(path: &str, most: usize) -> String {
+    let count = path.chars().count();
+    if count <= most {
+        return path.to_owned();
+    }
+    let tail: String = path.chars().skip(count - most.saturating_sub(1)).collect();
+    format!("…{tail}")
+}
+
+/// A bar for so many bytes, of which some are copied.
+pub fn pace_bar(name: &str, copied: u64, total: u64) -> ProgressBar {
     let template = "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {pace}";
     // The template is a constant; if it were wrong, the default one would show the same less prettily.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let first = state.copied;
+    let first = copied;
     let style = style.with_key("pace", move |bar: &ProgressState, out: &mut dyn fmt::Write| {
         let seconds = bar.elapsed().as_secs_f64();
         let watched = bar.pos().saturating_sub(first);
@@ -102,12 +118,12 @@ pub fn bar(name: &str, state: &State) -> ProgressBar {
         let _ = out.write_str(&pace(watched, rest, seconds));
     });
     let style = style.progress_chars("=> ");
-    ProgressBar::new(state.total).with_style(style).with_prefix(name.to_owned()).with_position(state.copied)
+    ProgressBar::new(total).with_style(style).with_prefix(name.to_owned()).with_position(copied)
 }
 
 /// Rate and time left, from the bytes of the time that was watched: what was copied before says nothing about the pace. Nothing for
 /// as long as nothing was seen.
-fn pace(watched: u64, rest: u64, seconds: f64) -> String {
+pub fn pace(watched: u64, rest: u64, seconds: f64) -> String {
     if watched == 0 || seconds <= 0.0 {
         return String::new();
     }
@@ -134,11 +150,9 @@ mod tests {
 
     #[test]
     fn a_table_has_aligned_columns_and_says_why() {
-        let rows = [
-            ("a".to_owned(), Some(state(Status::Pending))),
-            ("longer".to_owned(), Some(state(Status::Failed))),
-            ("none".to_owned(), None),
-        ];
+        let row = |path: &str, state| Row { path: path.into(), state, started: None };
+        let rows =
+            [row("a", Some(state(Status::Pending))), row("longer", Some(state(Status::Failed))), row("none", None)];
         let expected = "\
 PATH    STATUS   PROGRESS                     ID/DESCRIPTION
 a       pending  1.00 GiB of 4.00 GiB (25 %)  4b3c
@@ -178,6 +192,12 @@ none    -        -                            -
     fn the_pace_is_that_of_the_time_watched() {
         assert_eq!(pace(20 << 20, 100 << 20, 2.0), "10.00 MiB/s  10s");
         assert_eq!(pace(0, 1, 2.0), "");
+    }
+
+    #[test]
+    fn long_paths_keep_their_end() {
+        assert_eq!(shortened("a/b", 5), "a/b");
+        assert_eq!(shortened("dir/über/file", 9), "…ber/file");
     }
 
     #[test]

@@ -1,18 +1,22 @@
-//! `blobcp status`.
+//! `blobcp status`: the last copies onto files and trees, once or for as long as something is pending.
+//!
+//! A tree is asked for in one request per 5000 files, also each time that it is looked at again, so that watching costs no more than a
+//! listing now and then; a file that is named costs a request each time.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use indicatif::{MultiProgress, ProgressBar};
+use super::live::Table;
+use super::on_mount::{self, Row, Status, Which};
+use super::{Failure, show};
 
-use super::on_mount::{self, State, Status};
-use super::{Failure, about, complain, show};
-
-/// A request per file and round.
+/// Between two looks, if they do not take long themselves.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Looking takes at most this share of the time.
+const SHARE: u32 = 5;
 
 const MORE: &str = "\
 The service is asked each time; a path without copy state shows a dash.
@@ -31,7 +35,7 @@ pub struct Arguments {
     /// All files below directories.
     #[arg(short, long)]
     recursive: bool,
-    /// Until nothing is pending.
+    /// Until nothing is pending; of trees only what is pending or failed.
     #[arg(short, long)]
     watch: bool,
     /// One JSON object per line.
@@ -39,119 +43,168 @@ pub struct Arguments {
     json: bool,
 }
 
-/// A file and its state; `None` in place of what could not be asked.
-type Row = (PathBuf, Option<State>);
-
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
         super::end_quietly_without_readers();
-        let (files, mut complete) = on_mount::files("status", &self.paths, self.recursive);
-        let alone = self.paths.len() == 1 && !self.recursive;
-        let mut round = |files: &[PathBuf], complain_too: bool| -> Vec<Row> {
-            let mut rows = Vec::new();
-            for path in files {
-                match ask(path) {
-                    Ok(state) => rows.push((path.clone(), state)),
-                    Err(failure) if complain_too => {
-                        complete = false;
-                        complain("status", failure.message.unwrap_or_default());
-                    }
-                    // A watched file that is gone meanwhile is not watched any more.
-                    Err(_) => {}
-                }
-            }
-            rows
-        };
-        let mut rows = round(&files, true);
-        if self.watch && io::stderr().is_terminal() && !self.json {
-            watch_bars(&mut rows, |files| round(files, false));
-        } else if self.watch {
-            self.watch_lines(rows, |files| round(files, false));
-            return if complete { Ok(()) } else { Err(Failure::said()) };
+        let which = if self.watch { Which::Unfinished } else { Which::All };
+        let began = now();
+        let (rows, complete) = on_mount::rows("status", &self.paths, self.recursive, which, false);
+        if !self.watch {
+            print!("{}", self.shown(&rows));
+        } else if io::stderr().is_terminal() && !self.json {
+            let rows = self.watch_table(rows, began);
+            print!("{}", self.shown(&rows));
+        } else {
+            self.watch_lines(rows, began);
         }
-        print!("{}", self.shown(&rows, alone));
         if complete { Ok(()) } else { Err(Failure::said()) }
     }
 
-    fn shown(&self, rows: &[Row], alone: bool) -> String {
+    fn shown(&self, rows: &[Row]) -> String {
         if self.json {
-            return rows.iter().map(|(path, state)| show::json(path, state.as_ref())).collect();
+            return rows.iter().map(|row| show::json(&row.path, row.state.as_ref())).collect();
         }
         match rows {
+            [] if self.watch => "no copy is pending or has failed\n".to_owned(),
             [] => String::new(),
-            [(path, state)] if alone => show::block(path, state.as_ref()),
-            _ => show::table(
-                &rows.iter().map(|(path, state)| (path.display().to_string(), state.clone())).collect::<Vec<_>>(),
-            ),
+            [row] if self.paths.len() == 1 && !self.recursive => show::block(&row.path, row.state.as_ref()),
+            _ => show::table(rows),
         }
     }
 
     /// A line whenever something changes.
-    fn watch_lines(&self, mut rows: Vec<Row>, mut round: impl FnMut(&[PathBuf]) -> Vec<Row>) {
-        let mut shown: Vec<Option<Row>> = vec![None; rows.len()];
+    fn watch_lines(&self, rows: Vec<Row>, began: i64) {
+        let mut watched = Watched::new(rows);
+        let mut shown: Vec<Row> = Vec::new();
         if !self.json {
-            print!("{}", self.shown(&rows, false).split_inclusive('\n').next().unwrap_or_default());
+            print!("{}", show::table(&watched.rows).split_inclusive('\n').next().unwrap_or_default());
         }
         loop {
-            let text = self.shown(&rows, false);
+            let text = if self.json { self.shown(&watched.rows) } else { show::table(&watched.rows) };
             let lines = text.split_inclusive('\n').skip(usize::from(!self.json));
-            for ((row, shown), line) in rows.iter().zip(&mut shown).zip(lines) {
-                if shown.as_ref() != Some(row) {
+            for (index, line) in lines.enumerate() {
+                if shown.get(index) != watched.rows.get(index) {
                     print!("{line}");
-                    *shown = Some(row.clone());
                 }
             }
+            shown.clone_from(&watched.rows);
             let _ = io::stdout().flush();
-            let pending = pending(&rows);
-            if pending.is_empty() {
+            if !watched.is_pending() {
                 return;
             }
-            sleep(WATCH_INTERVAL);
-            renew(&mut rows, &pending, &mut round);
+            self.look(&mut watched, began);
         }
+    }
+
+    /// A table that is drawn anew in place. What it showed last.
+    fn watch_table(&self, rows: Vec<Row>, began: i64) -> Vec<Row> {
+        let mut watched = Watched::new(rows);
+        let mut table = Table::new();
+        while watched.is_pending() {
+            table.draw(&watched.rows);
+            self.look(&mut watched, began);
+        }
+        table.clear();
+        watched.rows
+    }
+
+    /// Waits a while, and asks again about what may have changed.
+    fn look(&self, watched: &mut Watched, began: i64) {
+        sleep(WATCH_INTERVAL.max(watched.took * SHARE));
+        let again: Vec<PathBuf> = self.paths.iter().filter(|path| watched.may_change(path)).cloned().collect();
+        let asked = Instant::now();
+        let (rows, _) = on_mount::rows("status", &again, self.recursive, Which::UnfinishedOrSince(began), true);
+        watched.took = asked.elapsed();
+        watched.update(rows);
     }
 }
 
-/// A bar per pending copy until there is none. `rows` is left as it is in the end.
-fn watch_bars(rows: &mut [Row], mut round: impl FnMut(&[PathBuf]) -> Vec<Row>) {
-    let all = MultiProgress::new();
-    let mut bars: HashMap<PathBuf, ProgressBar> = HashMap::new();
-    loop {
-        let pending = pending(rows);
-        for (path, state) in rows.iter() {
-            let Some(state) = state else { continue };
-            if state.status == Status::Pending {
-                let bar = bars.entry(path.clone()).or_insert_with(|| all.add(show::bar(&name(path), state)));
-                bar.set_position(state.copied);
-            } else if let Some(bar) = bars.remove(path) {
-                bar.finish_and_clear();
+/// Seconds since the epoch.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+/// Copies in the order in which they were first seen.
+struct Watched {
+    rows: Vec<Row>,
+    index: HashMap<PathBuf, usize>,
+    /// How long the last look took.
+    took: Duration,
+}
+
+fn is_pending(row: &Row) -> bool {
+    row.state.as_ref().is_some_and(|state| state.status == Status::Pending)
+}
+
+impl Watched {
+    fn new(rows: Vec<Row>) -> Self {
+        let mut watched = Self { rows: Vec::new(), index: HashMap::new(), took: Duration::ZERO };
+        watched.update(rows);
+        watched
+    }
+
+    fn is_pending(&self) -> bool {
+        self.rows.iter().any(is_pending)
+    }
+
+    /// Files whose copy has ended are not asked about again; trees are.
+    fn may_change(&self, path: &Path) -> bool {
+        self.index.get(path).is_none_or(|index| is_pending(&self.rows[*index]))
+    }
+
+    fn update(&mut self, rows: Vec<Row>) {
+        let mut unseen: Vec<bool> = self.rows.iter().map(is_pending).collect();
+        for row in rows {
+            match self.index.get(&row.path) {
+                Some(index) => {
+                    if let Some(unseen) = unseen.get_mut(*index) {
+                        *unseen = false;
+                    }
+                    self.rows[*index] = row;
+                }
+                None => {
+                    self.index.insert(row.path.clone(), self.rows.len());
+                    self.rows.push(row);
+                }
             }
         }
-        if pending.is_empty() {
-            return;
+        // What was pending and is not there any more was removed, or written over.
+        for (row, _) in self.rows.iter_mut().zip(&unseen).filter(|(_, unseen)| **unseen) {
+            row.state = None;
         }
-        sleep(WATCH_INTERVAL);
-        renew(rows, &pending, &mut round);
     }
 }
 
-/// Asks about the pending ones again.
-fn renew(rows: &mut [Row], pending: &[PathBuf], round: &mut impl FnMut(&[PathBuf]) -> Vec<Row>) {
-    let news: HashMap<PathBuf, Option<State>> = round(pending).into_iter().collect();
-    for (path, state) in rows.iter_mut().filter(|(path, _)| pending.contains(path)) {
-        *state = news.get(path).cloned().flatten();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::on_mount::State;
+
+    fn row(path: &str, status: Option<Status>) -> Row {
+        let state = status.map(|status| State {
+            status,
+            copied: 0,
+            total: 1,
+            completed: None,
+            id: String::new(),
+            source: String::new(),
+            description: String::new(),
+        });
+        Row { path: path.into(), state, started: None }
     }
-}
 
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn pending(rows: &[Row]) -> Vec<PathBuf> {
-    let is_pending = |state: &Option<State>| state.as_ref().is_some_and(|state| state.status == Status::Pending);
-    rows.iter().filter(|(_, state)| is_pending(state)).map(|(path, _)| path.clone()).collect()
-}
-
-fn ask(path: &Path) -> Result<Option<State>, Failure> {
-    on_mount::state(&on_mount::open(path)?).map_err(|error| about(path, &error))
+    #[test]
+    fn what_is_watched_keeps_its_place_until_it_is_over() {
+        let mut watched = Watched::new(vec![row("a", Some(Status::Pending)), row("b", Some(Status::Failed))]);
+        assert!(watched.may_change(Path::new("a")) && !watched.may_change(Path::new("b")));
+        assert!(watched.may_change(Path::new("tree")));
+        watched.update(vec![row("c", Some(Status::Pending)), row("a", Some(Status::Success))]);
+        let states = |watched: &Watched| -> Vec<Option<Status>> {
+            watched.rows.iter().map(|row| row.state.as_ref().map(|state| state.status)).collect()
+        };
+        assert_eq!(states(&watched), [Some(Status::Success), Some(Status::Failed), Some(Status::Pending)]);
+        watched.update(vec![]);
+        assert_eq!(states(&watched), [Some(Status::Success), Some(Status::Failed), None]);
+        assert!(!watched.is_pending());
+    }
 }

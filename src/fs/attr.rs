@@ -2,7 +2,12 @@
 //!
 //! A blob has a size, a Last-Modified time and metadata; everything else that a file has lives in metadata, under names that
 //! other tools read: `mtime` as rclone writes it, `permissions` (octal), `owner` and `group` as Azure Managed Lustre and
-//! AzCopy write them. A value equal to the mount's default is not stored, so an ordinary file carries no extra metadata.
+//! AzCopy write them, `posix_atime` (nanoseconds since the epoch) as AzCopy does. A value equal to the mount's default is not stored,
+//! so an ordinary file carries no extra metadata. Nor is an access time that is the time of the last change: reading does not set it.
+//!
+//! What kind of file a blob is, is metadata too: `hdi_isfolder` and `is_symlink` as blobfuse2 and Hadoop have them, and on empty blobs
+//! `is_fifo`, `is_socket`, `is_block_dev` and `is_char_dev` with `posix_rdev`, as AzCopy has them. What such a file does is the
+//! kernel's business; all there is to keep is that it is one.
 //!
 //! [`AttrChange`] is what chmod, chown and utimens ask for. It travels with an open file until the commit, so that it costs no
 //! request of its own there.
@@ -10,18 +15,31 @@
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
-use crate::store::{BlobProperties, BlobSettings, BlobType, LeaseProperties, Metadata, Written};
+use crate::store::{BlobProperties, BlobSettings, BlobType, ContainerItem, LeaseProperties, Metadata, Written};
 
 /// RFC 3339, rclone's convention.
 const MTIME: &str = "mtime";
 const PERMISSIONS: &str = "permissions";
 const OWNER: &str = "owner";
 const GROUP: &str = "group";
+/// AzCopy's convention: nanoseconds since the epoch.
+const ATIME: &str = "posix_atime";
 /// The names of this module: a copy onto another name does not take them along, they belong to the name (M1).
-const OWN_NAMES: [&str; 4] = [MTIME, PERMISSIONS, OWNER, GROUP];
+const OWN_NAMES: [&str; 5] = [MTIME, ATIME, PERMISSIONS, OWNER, GROUP];
+/// Times are of the content, and a copy is new content.
+const TIMES: [&str; 2] = [MTIME, ATIME];
 
 const FOLDER: &str = "hdi_isfolder";
 const SYMLINK: &str = "is_symlink";
+/// Files that are only a name for something of the kernel's.
+const SPECIAL: [(&str, FileKind); 4] = [
+    ("is_fifo", FileKind::Fifo),
+    ("is_socket", FileKind::Socket),
+    ("is_block_dev", FileKind::BlockDevice),
+    ("is_char_dev", FileKind::CharDevice),
+];
+/// The number of a device, decimal.
+const DEVICE: &str = "posix_rdev";
 
 /// Permission bits, setuid, setgid and sticky.
 const MODE_BITS: u32 = 0o7777;
@@ -39,6 +57,16 @@ pub enum FileKind {
     Directory,
     File,
     Symlink,
+    Fifo,
+    Socket,
+    BlockDevice,
+    CharDevice,
+}
+
+impl FileKind {
+    fn is_device(self) -> bool {
+        matches!(self, Self::BlockDevice | Self::CharDevice)
+    }
 }
 
 /// The answer to `stat`. Sizes in bytes, `blocks` in units of 512 bytes.
@@ -48,15 +76,54 @@ pub struct Attr {
     pub kind: FileKind,
     pub size: u64,
     pub blocks: u64,
+    pub atime: SystemTime,
     pub mtime: SystemTime,
     pub ctime: SystemTime,
     pub crtime: SystemTime,
+    pub mode: u32,
+    /// Names that it has: none once it was removed.
+    pub links: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Which device it is, if it is one.
+    pub device: u32,
+}
+
+/// Who makes a file, and with which mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Creation {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
 }
 
+impl Creation {
+    /// What a new file of that kind gets in a directory: a directory with the setgid bit hands down its group, and to directories the
+    /// bit.
+    pub fn within(self, dir: &Attr, kind: FileKind) -> AttrChange {
+        const SETGID: u32 = 0o2000;
+        let handed_down = dir.mode & SETGID != 0;
+        let bit = if handed_down && kind == FileKind::Directory { SETGID } else { 0 };
+        AttrChange {
+            // A symlink has no mode to speak of.
+            mode: (kind != FileKind::Symlink).then_some(self.mode & MODE_BITS | bit),
+            uid: Some(self.uid),
+            gid: Some(if handed_down { dir.gid } else { self.gid }),
+            ..Default::default()
+        }
+    }
+}
+
 impl Attr {
+    /// An entry of the directory came or went.
+    pub fn touch(&mut self, time: SystemTime) {
+        if self.atime == self.mtime {
+            self.atime = self.atime.max(time);
+        }
+        self.mtime = self.mtime.max(time);
+        self.ctime = self.ctime.max(time);
+    }
+
     /// GNU cp asks for `copy_file_range` only if the blocks cover the size, so this is never less (design, kernel fact 1).
     pub fn blocks(size: u64) -> u64 {
         size.div_ceil(512)
@@ -88,8 +155,8 @@ impl Defaults {
     fn mode(&self, kind: FileKind) -> u32 {
         match kind {
             FileKind::Directory => self.dir_mode,
-            FileKind::File => self.file_mode,
             FileKind::Symlink => 0o777,
+            _ => self.file_mode,
         }
     }
 }
@@ -101,12 +168,13 @@ pub enum SetTime {
     At(SystemTime),
 }
 
-/// Mode, owner, group and time that were asked for and are not in the service yet.
+/// Mode, owner, group and times that were asked for and are not in the service yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttrChange {
     pub mode: Option<u32>,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
+    pub atime: Option<SetTime>,
     pub mtime: Option<SetTime>,
 }
 
@@ -120,6 +188,7 @@ impl AttrChange {
         self.mode = later.mode.or(self.mode);
         self.uid = later.uid.or(self.uid);
         self.gid = later.gid.or(self.gid);
+        self.atime = later.atime.or(self.atime);
         self.mtime = later.mtime.or(self.mtime);
     }
 
@@ -131,6 +200,9 @@ impl AttrChange {
         self.gid = differs(self.gid, now.gid);
         if self.mtime == Some(SetTime::At(now.mtime)) {
             self.mtime = None;
+        }
+        if self.atime == Some(SetTime::At(now.atime)) {
+            self.atime = None;
         }
         if (self.mode, self.uid, self.gid) != (None, None, None) {
             match permissions {
@@ -144,7 +216,7 @@ impl AttrChange {
         Ok(self)
     }
 
-    /// Writes the change into `metadata` of a file of that kind.
+    /// Writes the change into `metadata` of a file of that kind whose content is new, or that is new itself.
     pub fn apply(&self, kind: FileKind, metadata: &mut Metadata, defaults: &Defaults) {
         let mut keep = |name: &str, value: Option<u32>, default: u32, text: String| match value {
             Some(value) if value == default => {
@@ -164,6 +236,27 @@ impl AttrChange {
             Some(SetTime::At(time)) => metadata.set(MTIME, format_time(time)),
             None => {}
         }
+        match self.atime {
+            // One time for both is said once.
+            Some(same) if self.mtime == Some(same) => {
+                metadata.remove(ATIME);
+            }
+            Some(SetTime::Now) => metadata.set(ATIME, format_nanoseconds(SystemTime::now())),
+            Some(SetTime::At(time)) => metadata.set(ATIME, format_nanoseconds(time)),
+            None => {}
+        }
+    }
+
+    /// [`AttrChange::apply`] to a file that stays what it is. The request that stores it gives the blob a new Last-Modified, so the times
+    /// that it had (`now`) are written down, unless they are.
+    pub fn apply_to(&self, now: &Attr, metadata: &mut Metadata, defaults: &Defaults) {
+        if self.mtime.is_none() && metadata.get(MTIME).is_none_or(|_| now.kind == FileKind::Directory) {
+            metadata.set(MTIME, format_time(now.mtime));
+        }
+        if self.mtime.is_some() && self.atime.is_none() && metadata.get(ATIME).is_none() {
+            metadata.set(ATIME, format_nanoseconds(now.atime));
+        }
+        self.apply(now.kind, metadata, defaults);
     }
 
     /// What `attr` looks like once this is stored.
@@ -171,29 +264,52 @@ impl AttrChange {
         attr.mode = self.mode.unwrap_or(attr.mode);
         attr.uid = self.uid.unwrap_or(attr.uid);
         attr.gid = self.gid.unwrap_or(attr.gid);
-        match self.mtime {
-            Some(SetTime::Now) => attr.mtime = SystemTime::now(),
-            Some(SetTime::At(time)) => attr.mtime = time,
-            None => {}
+        for (time, set) in [(&mut attr.mtime, self.mtime), (&mut attr.atime, self.atime)] {
+            match set {
+                Some(SetTime::Now) => *time = SystemTime::now(),
+                Some(SetTime::At(at)) => *time = at,
+                None => {}
+            }
         }
     }
 }
 
 /// The attributes of a blob, or of the marker of a directory.
 pub fn of_blob(ino: Ino, kind: FileKind, blob: &BlobProperties, defaults: &Defaults) -> Attr {
-    let number = |name: &str, default: u32| blob.metadata.get(name).and_then(|v| v.parse().ok()).unwrap_or(default);
     let size = if kind == FileKind::Directory { 0 } else { blob.size };
+    let attr = described(ino, kind, size, blob.last_modified, &blob.metadata, defaults);
+    Attr { crtime: blob.creation_time.unwrap_or(blob.last_modified), ..attr }
+}
+
+/// The attributes of a container, which keeps them in its metadata as a blob does.
+pub fn of_container(ino: Ino, container: &ContainerItem, defaults: &Defaults) -> Attr {
+    described(ino, FileKind::Directory, 0, container.last_modified, &container.metadata, defaults)
+}
+
+fn described(
+    ino: Ino,
+    kind: FileKind,
+    size: u64,
+    last_modified: SystemTime,
+    metadata: &Metadata,
+    defaults: &Defaults,
+) -> Attr {
+    let number = |name: &str, default: u32| metadata.get(name).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let mtime = metadata.get(MTIME).and_then(parse_time).unwrap_or(last_modified);
     Attr {
         ino,
         kind,
         size,
         blocks: Attr::blocks(size),
-        mtime: blob.metadata.get(MTIME).and_then(parse_time).unwrap_or(blob.last_modified),
-        ctime: blob.last_modified,
-        crtime: blob.creation_time.unwrap_or(blob.last_modified),
-        mode: blob.metadata.get(PERMISSIONS).and_then(parse_mode).unwrap_or_else(|| defaults.mode(kind)),
+        atime: metadata.get(ATIME).and_then(parse_nanoseconds).unwrap_or(mtime),
+        mtime,
+        ctime: last_modified,
+        crtime: last_modified,
+        mode: metadata.get(PERMISSIONS).and_then(parse_mode).unwrap_or_else(|| defaults.mode(kind)),
+        links: 1,
         uid: number(OWNER, defaults.uid),
         gid: number(GROUP, defaults.gid),
+        device: if kind.is_device() { number(DEVICE, 0) } else { 0 },
     }
 }
 
@@ -204,12 +320,15 @@ pub fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, default
         kind,
         size,
         blocks: Attr::blocks(size),
+        atime: time,
         mtime: time,
         ctime: time,
         crtime: time,
         mode: defaults.mode(kind),
+        links: 1,
         uid: defaults.uid,
         gid: defaults.gid,
+        device: 0,
     }
 }
 
@@ -217,26 +336,34 @@ pub fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, default
 ///
 /// A blob with content is a file, whatever its metadata say: as a directory it could be removed, and its content lost.
 pub fn kind_of(blob: &BlobProperties) -> FileKind {
-    let metadata = &blob.metadata;
-    if metadata.flag(FOLDER) && blob.size == 0 {
+    let (metadata, empty) = (&blob.metadata, blob.size == 0);
+    if empty && metadata.flag(FOLDER) {
         FileKind::Directory
     } else if metadata.flag(SYMLINK) {
         FileKind::Symlink
     } else {
-        FileKind::File
+        SPECIAL.iter().find(|(name, _)| empty && metadata.flag(name)).map_or(FileKind::File, |(_, kind)| *kind)
     }
 }
 
-/// Metadata that make a blob a directory marker or a symlink; none for a file.
-pub fn kind_metadata(kind: FileKind) -> Metadata {
+/// Metadata that make a blob something else than a file. `device` is the number of a device.
+pub fn kind_metadata(kind: FileKind, device: u32) -> Metadata {
+    let mut metadata = Metadata::default();
     match kind {
-        FileKind::Directory => [(FOLDER, "true")].into_iter().collect(),
-        FileKind::Symlink => [(SYMLINK, "true")].into_iter().collect(),
-        FileKind::File => Metadata::default(),
+        FileKind::File => {}
+        FileKind::Directory => metadata.set(FOLDER, "true"),
+        FileKind::Symlink => metadata.set(SYMLINK, "true"),
+        special => {
+            SPECIAL.iter().filter(|(_, kind)| *kind == special).for_each(|(name, _)| metadata.set(name, "true"));
+            if special.is_device() {
+                metadata.set(DEVICE, device.to_string());
+            }
+        }
     }
+    metadata
 }
 
-/// New content has a new time: the stored one would be a lie.
+/// New content has a new time: the stored one would be a lie. When it was last read is true as before.
 pub fn forget_time(metadata: &mut Metadata) {
     metadata.remove(MTIME);
 }
@@ -247,7 +374,7 @@ pub fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
     let mut metadata = source.clone();
     for name in OWN_NAMES {
         metadata.remove(name);
-        if name != MTIME
+        if !TIMES.contains(&name)
             && let Some(value) = own.get(name)
         {
             metadata.set(name, value);
@@ -258,6 +385,23 @@ pub fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
         metadata.set(MTIME, format_time(SystemTime::now()));
     }
     metadata
+}
+
+/// The metadata that a copy under another name must be given to be the same blob: none if it brings along what is needed. The copy's
+/// Last-Modified is not the blob's, so that is written down; but not where others have metadata of their own, whose names would lose
+/// their capitals on the way through here.
+pub fn for_rename(blob: &BlobProperties) -> Option<Metadata> {
+    let is_own = |name: &str| {
+        OWN_NAMES.contains(&name)
+            || [FOLDER, SYMLINK, DEVICE].contains(&name)
+            || SPECIAL.iter().any(|(special, _)| *special == name)
+    };
+    if blob.metadata.get(MTIME).is_some() || !blob.metadata.iter().all(|(name, _)| is_own(name)) {
+        return None;
+    }
+    let mut metadata = blob.metadata.clone();
+    metadata.set(MTIME, format_time(blob.last_modified));
+    Some(metadata)
 }
 
 /// What the service would say of a block blob that was just written: no request is needed to know it.
@@ -298,6 +442,14 @@ fn format_time(time: SystemTime) -> String {
     format!("{stamp:.9}")
 }
 
+fn parse_nanoseconds(text: &str) -> Option<SystemTime> {
+    jiff::Timestamp::from_nanosecond(text.parse().ok()?).ok().map(SystemTime::from)
+}
+
+fn format_nanoseconds(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH).as_nanosecond().to_string()
+}
+
 /// Octal with a leading zero (Managed Lustre), or the whole `st_mode` in decimal (AzCopy).
 fn parse_mode(text: &str) -> Option<u32> {
     let mode = if text.starts_with('0') { u32::from_str_radix(text, 8).ok() } else { text.parse::<u32>().ok() };
@@ -325,16 +477,63 @@ mod tests {
     #[test]
     fn a_change_survives_the_way_through_metadata() {
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000, 123_456_789);
-        let change = AttrChange { mode: Some(0o4750), uid: Some(1), gid: Some(8), mtime: Some(SetTime::At(time)) };
+        let read = time + Duration::from_nanos(1);
+        let change = AttrChange {
+            mode: Some(0o4750),
+            uid: Some(1),
+            gid: Some(8),
+            atime: Some(SetTime::At(read)),
+            mtime: Some(SetTime::At(time)),
+        };
         let mut metadata = Metadata::default();
         change.apply(FileKind::File, &mut metadata, &DEFAULTS);
         // The group is the default and so not stored.
         assert_eq!(
             metadata.iter().collect::<Vec<_>>(),
-            [("mtime", "2020-09-13T12:26:40.123456789Z"), ("owner", "1"), ("permissions", "04750")]
+            [
+                ("mtime", "2020-09-13T12:26:40.123456789Z"),
+                ("owner", "1"),
+                ("permissions", "04750"),
+                ("posix_atime", "1600000000123456790")
+            ]
         );
         let attr = of_blob(Ino(5), FileKind::File, &blob(metadata), &DEFAULTS);
-        assert_eq!((attr.mode, attr.uid, attr.gid, attr.mtime), (0o4750, 1, 8, time));
+        assert_eq!((attr.mode, attr.uid, attr.gid, attr.mtime, attr.atime), (0o4750, 1, 8, time, read));
+    }
+
+    #[test]
+    fn one_time_for_both_is_said_once() {
+        let time = Some(SetTime::At(SystemTime::UNIX_EPOCH));
+        let mut metadata: Metadata = [("posix_atime", "5")].into_iter().collect();
+        AttrChange { atime: time, mtime: time, ..Default::default() }.apply(FileKind::File, &mut metadata, &DEFAULTS);
+        assert_eq!(metadata.iter().collect::<Vec<_>>(), [("mtime", "1970-01-01T00:00:00.000000000Z")]);
+        let touched = AttrChange { atime: Some(SetTime::Now), mtime: Some(SetTime::Now), ..Default::default() };
+        touched.apply(FileKind::File, &mut metadata, &DEFAULTS);
+        assert!(metadata.is_empty());
+    }
+
+    #[test]
+    fn what_is_stored_without_content_leaves_the_times_as_they_are() {
+        let before = of_blob(Ino(5), FileKind::File, &blob(Metadata::default()), &DEFAULTS);
+        let mut metadata = Metadata::default();
+        AttrChange { mode: Some(0o600), ..Default::default() }.apply_to(&before, &mut metadata, &DEFAULTS);
+        let mut later = blob(metadata);
+        later.last_modified += Duration::from_secs(100);
+        let after = of_blob(Ino(5), FileKind::File, &later, &DEFAULTS);
+        assert_eq!((after.mode, after.mtime, after.atime), (0o600, before.mtime, before.atime));
+        assert!(after.ctime > before.ctime);
+    }
+
+    #[test]
+    fn a_directory_hands_down_its_group_if_it_is_to() {
+        let mut dir = of_nothing(Ino(5), FileKind::Directory, 0, SystemTime::now(), &DEFAULTS);
+        let creation = Creation { mode: 0o640, uid: 1, gid: 2 };
+        assert_eq!(creation.within(&dir, FileKind::File).gid, Some(2));
+        dir.mode |= 0o2000;
+        let file = creation.within(&dir, FileKind::File);
+        assert_eq!((file.mode, file.uid, file.gid), (Some(0o640), Some(1), Some(8)));
+        assert_eq!(creation.within(&dir, FileKind::Directory).mode, Some(0o2640));
+        assert_eq!(creation.within(&dir, FileKind::Symlink).mode, None);
     }
 
     #[test]
@@ -356,8 +555,13 @@ mod tests {
     #[test]
     fn changes_that_change_nothing_are_admitted_everywhere() {
         let attr = of_blob(Ino(5), FileKind::File, &blob(Metadata::default()), &DEFAULTS);
-        let same =
-            AttrChange { mode: Some(0o100644), uid: Some(7), gid: Some(8), mtime: Some(SetTime::At(attr.mtime)) };
+        let same = AttrChange {
+            mode: Some(0o100644),
+            uid: Some(7),
+            gid: Some(8),
+            atime: Some(SetTime::At(attr.atime)),
+            mtime: Some(SetTime::At(attr.mtime)),
+        };
         assert!(same.admit(&attr, Permissions::Fixed).unwrap().is_empty());
         let other = AttrChange { mode: Some(0o600), ..Default::default() };
         assert_eq!(other.clone().admit(&attr, Permissions::Fixed).unwrap_err().errno(), libc::EPERM);
@@ -380,10 +584,16 @@ mod tests {
 
     #[test]
     fn kinds_are_told_by_metadata() {
-        for kind in [FileKind::Directory, FileKind::Symlink, FileKind::File] {
-            let mut marker = blob(kind_metadata(kind));
+        let special = SPECIAL.map(|(_, kind)| kind);
+        for kind in [FileKind::Directory, FileKind::Symlink, FileKind::File].into_iter().chain(special) {
+            let mut marker = blob(kind_metadata(kind, 259));
             marker.size = 0;
             assert_eq!(kind_of(&marker), kind);
+            assert_eq!(of_blob(Ino(5), kind, &marker, &DEFAULTS).device, if kind.is_device() { 259 } else { 0 });
+        }
+        // What has content is no mere name, whatever its metadata say.
+        for (kind, expected) in special.map(|kind| (kind, FileKind::File)) {
+            assert_eq!(kind_of(&blob(kind_metadata(kind, 0))), expected);
         }
     }
 }

@@ -335,7 +335,7 @@ impl Fs {
         properties: &Arc<BlobProperties>,
         change: &AttrChange,
     ) -> Result<Arc<BlobProperties>> {
-        let kind = self.tree.view(ino)?.kind;
+        let view = self.tree.view(ino)?;
         let blob = match self.tree.place(ino)? {
             crate::fs::tree::Place::Blob(blob) => blob,
             crate::fs::tree::Place::Directory(dir) => match dir.marker() {
@@ -345,11 +345,18 @@ impl Fs {
             crate::fs::tree::Place::Past(_) => return Err(crate::fs::tree::read_only()),
             _ => return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set")),
         };
+        let defaults = &self.config.defaults;
         let mut metadata = properties.metadata.clone();
-        change.apply(kind, &mut metadata, &self.config.defaults);
+        change.apply(view.kind, &mut metadata, defaults);
         if metadata == properties.metadata && change.mtime != Some(SetTime::Now) {
             return Ok(properties.clone());
         }
+        let mut now = attr::of_blob(ino, view.kind, properties, defaults);
+        if let Some(touched) = view.touched {
+            now.touch(touched);
+        }
+        let mut metadata = properties.metadata.clone();
+        change.apply_to(&now, &mut metadata, defaults);
         let precondition = Precondition::IfMatch(properties.etag.clone());
         let written = self.client(blob.account).set_metadata(&blob.path, &metadata, &precondition, None).await?;
         let properties = BlobProperties {

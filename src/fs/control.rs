@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::fs::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::copy::{Progress, Start};
 use crate::fs::file::is_pending;
-use crate::fs::handle::Content;
-use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Origin};
+use crate::fs::handle::{Content, Fh};
+use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Origin, Place};
+use crate::fs::walk::{Found, Walk};
 use crate::fs::{Fs, xattr};
 use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Metadata, Precondition, Tags};
 
@@ -39,7 +41,12 @@ struct Source {
 
 impl Fs {
     /// Starts a copy and, unless told not to, waits for its end. Its id, and `pending` or `success`.
-    pub async fn order_copy(self: &Arc<Self>, order: CopyOrder<'_>, caller: Caller) -> Result<(CopyId, CopyStatus)> {
+    pub async fn order_copy(
+        self: &Arc<Self>,
+        order: CopyOrder<'_>,
+        who: &Credentials,
+        caller: Caller,
+    ) -> Result<(CopyId, CopyStatus)> {
         let at = self.tree.view(order.at)?;
         let (parent, name) = match (at.kind, order.name) {
             (FileKind::Directory, "") => return Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
@@ -51,12 +58,13 @@ impl Fs {
             (_, _) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
         };
         let destination = self.tree.directory(parent)?.blob(&name)?;
-        let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination).await?;
+        let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination, who).await?;
         let target = match self.resolve(parent, &name).await {
             Ok(target) => Some(target),
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(error),
         };
+        self.check_target(parent, target.as_ref(), who)?;
         self.refuse_target(target.as_ref(), order.no_replace).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
@@ -113,11 +121,16 @@ impl Fs {
         Ok(())
     }
 
-    async fn source_of(&self, source: &str, destination: &Blob) -> Result<Source> {
+    async fn source_of(&self, source: &str, destination: &Blob, who: &Credentials) -> Result<Source> {
         if source.starts_with("http://") || source.starts_with("https://") {
             return match self.located(source) {
                 // A blob of one of our accounts: we know how to let the service read it.
                 Some(origin) => {
+                    // The URL goes past all directories and modes: it is for whom the mount belongs to.
+                    if who.uid != 0 && who.uid != self.config.defaults.uid {
+                        let what = "a blob of the mount's own accounts has to be named by its path in the mount";
+                        return Err(Error::fs(libc::EACCES, what));
+                    }
                     let Origin { blob, revision } = &origin;
                     let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
                     self.own_source(&origin, Arc::new(properties), destination).await
@@ -125,11 +138,12 @@ impl Fs {
                 None => Ok(Source { url: CopySource::new(source), version: None, tags: Tags::new(), origin: None }),
             };
         }
-        let node = self.walk(source).await?;
+        let node = self.walk_as(source, who).await?;
         let done = async {
             if node.kind == FileKind::Directory {
                 return Err(Error::fs(libc::EISDIR, format!("{source} is a directory")));
             }
+            self.check_access(&node, READ, who)?;
             if let Some(file) = self.handles.of_ino(node.ino) {
                 let mut state = file.state.lock().await;
                 self.commit(&file, &mut state).await?;
@@ -161,20 +175,21 @@ impl Fs {
         })
     }
 
-    /// The node at a path from the root of the mount.
-    async fn walk(&self, path: &str) -> Result<NodeView> {
-        let mut node = self.tree.view(Ino::ROOT)?;
-        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
-            node = self.resolve(node.ino, name).await?;
-        }
-        Ok(node)
-    }
-
     /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
     pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
         let Origin { blob, revision } = self.tree.origin(ino)?;
         let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
+    }
+
+    pub fn kind(&self, ino: Ino) -> Result<FileKind> {
+        Ok(self.tree.view(ino)?.kind)
+    }
+
+    /// [`Fs::abort`] for somebody whom the kernel has not asked whether he may write to the file.
+    pub async fn abort_as(&self, ino: Ino, id: Option<&CopyId>, who: &Credentials) -> Result<()> {
+        self.check_access(&self.tree.view(ino)?, WRITE, who)?;
+        self.abort(ino, id).await
     }
 
     /// Aborts the pending copy onto a file (M7); only `id` if given.
@@ -183,6 +198,34 @@ impl Fs {
         self.abort_copy(&blob, id).await?;
         self.tree.doubt(ino);
         Ok(())
+    }
+    /// The blobs below an open directory with the state of the last copy onto each, in as many answers as it takes: each goes on
+    /// where the last one ended, and `again` starts from the beginning. `take` is given one after the other until it has no room. True
+    /// at the end. EXDEV for accounts, which are not one listing.
+    pub async fn list_copies(
+        &self,
+        fh: Fh,
+        again: bool,
+        who: &Credentials,
+        mut take: impl FnMut(&Found) -> bool + Send,
+    ) -> Result<bool> {
+        let handle = self.handles.dir(fh)?;
+        let mut walk = handle.walk.lock().await;
+        if again || walk.is_none() {
+            self.check_access(&self.tree.view(handle.ino)?, READ | SEARCH, who)?;
+            let Place::Directory(dir) = self.tree.place(handle.ino)? else {
+                return Err(Error::fs(libc::EXDEV, "an account's containers are listed one by one"));
+            };
+            *walk = Some(Walk::new(dir, who.clone()));
+        }
+        let Some(walk) = walk.as_mut() else { return Ok(true) };
+        while let Some(found) = walk.next(self).await? {
+            if !take(&found) {
+                walk.put_back(found);
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -15,7 +15,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::{MutexGuard, Notify, watch};
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
@@ -26,8 +26,8 @@ use crate::fs::handle::{Content, Copying, Fh, Handle, OpenFile, State};
 use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
-    BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyStatus, LeaseProperties, Metadata, Precondition,
-    Revision, Tags,
+    BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties, Metadata,
+    Precondition, Revision, Tags,
 };
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
@@ -62,6 +62,10 @@ pub struct CopyJob {
     progress: watch::Sender<Progress>,
     /// Somebody waited at this moment.
     waited: Mutex<Instant>,
+    /// Somebody waits again: the next poll need not be so far off.
+    wanted: Notify,
+    /// Started by somebody else: it is polled only as long as somebody here waits for it.
+    adopted: bool,
 }
 
 impl CopyJob {
@@ -70,13 +74,21 @@ impl CopyJob {
     }
 
     /// Waits for news, at most one slice.
-    async fn slice(&self) -> Progress {
+    pub(super) async fn slice(&self) -> Progress {
+        if !self.somebody_waits() {
+            self.wanted.notify_one();
+        }
         *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let mut progress = self.progress.subscribe();
         if matches!(*progress.borrow_and_update(), Progress::Pending(_)) {
             let _ = tokio::time::timeout(SLICE, progress.changed()).await;
         }
         self.progress()
+    }
+
+    /// Returns when the copy has ended, however it did.
+    pub async fn ended(&self) {
+        while matches!(self.slice().await, Progress::Pending(_)) {}
     }
 
     fn somebody_waits(&self) -> bool {
@@ -148,11 +160,33 @@ impl Fs {
             total,
             progress: watch::Sender::new(progress),
             waited: Mutex::new(Instant::now()),
+            wanted: Notify::new(),
+            adopted: false,
         });
         if pending {
+            self.jobs.add(&job);
             tokio::spawn(self.clone().poll(job.clone()));
         }
         Ok(job)
+    }
+
+    /// A job for a pending copy that was started elsewhere; `None` if it is over.
+    pub(super) fn adopt(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
+        if copy.status != CopyStatus::Pending {
+            return None;
+        }
+        let job = Arc::new(CopyJob {
+            destination,
+            id: copy.id.clone(),
+            total: copy.total_bytes,
+            progress: watch::Sender::new(Progress::Pending(copy.bytes_copied)),
+            waited: Mutex::new(Instant::now()),
+            wanted: Notify::new(),
+            adopted: true,
+        });
+        self.jobs.add(&job);
+        tokio::spawn(self.clone().poll(job.clone()));
+        Some(job)
     }
 
     /// Looks at the destination until our copy has ended, for all who wait.
@@ -161,7 +195,14 @@ impl Fs {
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
         loop {
-            tokio::time::sleep(if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) }).await;
+            let until_next = if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) };
+            tokio::select! {
+                () = tokio::time::sleep(until_next) => {}
+                () = job.wanted.notified() => pause = FIRST_POLL,
+            }
+            if job.adopted && Arc::strong_count(&job) == 1 {
+                return;
+            }
             pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
             let progress = match client.blob_properties(&job.destination.path, None).await {
                 Ok(properties) => {
@@ -486,7 +527,7 @@ fn is_of_another_type(error: &Error) -> bool {
 }
 
 /// What the destination's properties say of our copy (X16).
-fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
+pub(super) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
     match &properties.copy {
         Some(state) if state.id == *id => match state.status {
             CopyStatus::Pending => Progress::Pending(state.bytes_copied),

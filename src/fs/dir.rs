@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 mod list;
 mod pages;
@@ -21,10 +21,13 @@ pub use stream::DirStream;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{self, Attr, AttrChange, FileKind, Ino};
+use crate::fs::attr::{self, Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Origin, PastPlace, Place, read_only};
 use crate::path::ContainerName;
-use crate::store::{BlobItem, BlobProperties, BlobSettings, DeleteSnapshots, ETag, ListBlobs, Precondition};
+use crate::store::{
+    BlobItem, BlobProperties, BlobSettings, ContainerItem, DeleteSnapshots, ETag, ListBlobs, Metadata, Precondition,
+    Written,
+};
 
 /// PATH_MAX: a longer target could not be followed.
 const LONGEST_TARGET: u64 = 4096;
@@ -70,7 +73,7 @@ impl Fs {
             Place::Account(id) => {
                 let container = self.container_named(id, name)?;
                 match self.client(id).container_properties(&container).await {
-                    Ok(_) => Some((FileKind::Directory, Heard::Nothing)),
+                    Ok(item) => Some((FileKind::Directory, Heard::Container(Arc::new(item)))),
                     Err(error) if error.is_not_found() => None,
                     Err(error) => return Err(error),
                 }
@@ -186,20 +189,22 @@ impl Fs {
     }
 
     /// mkdir(2): a marker blob, or at an account's root a container.
-    pub async fn make_dir(&self, parent: Ino, name: &str, mode: u32) -> Result<Attr> {
+    pub async fn make_dir(&self, parent: Ino, name: &str, creation: Creation) -> Result<Attr> {
         let (heard, anchor) = match self.tree.place(parent)? {
             Place::Accounts => return Err(Error::fs(libc::EPERM, "accounts cannot be made here")),
             Place::Account(account) => {
                 let container = ContainerName::parse(name)?;
-                self.client(account).create_container(&container).await?;
+                let mut metadata = Metadata::default();
+                let change = self.attributes_of_new(parent, FileKind::Directory, creation)?;
+                change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
+                let Written { etag, last_modified } =
+                    self.client(account).create_container_with(&container, &metadata).await?;
+                let item = ContainerItem { name: container.clone(), last_modified, etag, metadata };
                 let place = Place::Directory(BlobDir { account, container, prefix: String::new() });
-                (Heard::Nothing, Some(place))
+                (Heard::Container(Arc::new(item)), Some(place))
             }
             Place::Directory(dir) => {
-                let mut change = AttrChange { mode: Some(mode & 0o7777), ..Default::default() };
-                if self.config.permissions != attr::Permissions::Keep {
-                    change.mode = None;
-                }
+                let change = self.attributes_of_new(parent, FileKind::Directory, creation)?;
                 let marker = self.put_marker(&dir.blob(name)?, &change, &Precondition::IfAbsent).await?;
                 (Heard::Blob(marker), None)
             }
@@ -207,18 +212,19 @@ impl Fs {
             Place::Past(_) => return Err(read_only()),
         };
         let view = self.tree.enter(parent, name, FileKind::Directory, known(heard), anchor)?;
+        self.tree.touch(parent);
         // Nobody knows the new node yet, so it is there.
         let _ = self.tree.looked_up(view.ino);
         Ok(self.attr_of(&view))
     }
 
-    async fn put_marker(
+    pub(super) async fn put_marker(
         &self,
         marker: &Blob,
         change: &AttrChange,
         precondition: &Precondition,
     ) -> Result<Arc<BlobProperties>> {
-        let mut metadata = attr::kind_metadata(FileKind::Directory);
+        let mut metadata = attr::kind_metadata(FileKind::Directory, 0);
         change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
         let settings = BlobSettings { metadata, ..Default::default() };
         let written = self.client(marker.account).put_blob(&marker.path, "", &settings, precondition).await?;
@@ -231,12 +237,47 @@ impl Fs {
         let Place::Directory(dir) = self.tree.place(view.ino)? else {
             return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set"));
         };
-        let Some(marker) = dir.marker() else {
-            return Err(Error::fs(libc::EPERM, "containers have no mode, owner or time to set"));
-        };
+        let Some(marker) = dir.marker() else { return self.attribute_container(view, &dir, change).await };
         let properties = self.put_marker(&marker?, &change, &Precondition::IfAbsent).await?;
         self.tree.learn(view.ino, Heard::Blob(properties));
         Ok(())
+    }
+
+    /// The same of a container, in its metadata. The service knows no condition for that but a time, so they are asked for right before.
+    async fn attribute_container(&self, view: &NodeView, dir: &BlobDir, change: AttrChange) -> Result<()> {
+        let client = self.client(dir.account);
+        let mut item = client.container_properties(&dir.container).await?;
+        let mut now = attr::of_container(view.ino, &item, &self.config.defaults);
+        if let Some(touched) = view.touched {
+            now.touch(touched);
+        }
+        change.apply_to(&now, &mut item.metadata, &self.config.defaults);
+        let written = client.set_container_metadata(&dir.container, &item.metadata).await?;
+        (item.etag, item.last_modified) = (written.etag, written.last_modified);
+        self.tree.learn(view.ino, Heard::Container(Arc::new(item)));
+        Ok(())
+    }
+
+    /// What is kept of the directory that is mounted. Nobody looks it up, so it is asked for once; who may not ask is content with the
+    /// mount's own modes.
+    pub(super) async fn ask_root(&self) {
+        let Ok(Place::Directory(dir)) = self.tree.place(Ino::ROOT) else { return };
+        let (client, asked) = (self.client(dir.account), Instant::now());
+        let heard = match dir.marker() {
+            None => client.container_properties(&dir.container).await.map(|item| Heard::Container(Arc::new(item))),
+            Some(Ok(marker)) => match client.blob_properties(&marker.path, None).await {
+                Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => {
+                    Ok(Heard::Blob(Arc::new(properties)))
+                }
+                Ok(_) => return,
+                Err(error) => Err(error),
+            },
+            Some(Err(_)) => return,
+        };
+        match heard {
+            Ok(heard) => self.tree.hear(Ino::ROOT, heard, asked),
+            Err(error) => debug!(%error, "mode, owner and time of the mounted directory are not known"),
+        }
     }
 
     /// rmdir(2) of an empty directory, or of an empty container.
@@ -262,6 +303,7 @@ impl Fs {
             }
         }
         self.tree.unlink(parent, name);
+        self.tree.touch(parent);
         self.keep_alive(parent, name).await;
         Ok(())
     }
@@ -363,6 +405,7 @@ impl Fs {
         };
         if self.is_new(view.ino) {
             self.tree.unlink(parent, name);
+            self.tree.touch(parent);
             return Ok(());
         }
         let blob = self.tree.blob(view.ino)?;
@@ -384,6 +427,7 @@ impl Fs {
             }
         }
         self.tree.unlink(parent, name);
+        self.tree.touch(parent);
         self.keep_alive(parent, name).await;
         Ok(())
     }
@@ -393,15 +437,43 @@ impl Fs {
     }
 
     /// symlink(2): a blob whose content is the target (§19).
-    pub async fn symlink(&self, parent: Ino, name: &str, target: &str) -> Result<Attr> {
+    pub async fn symlink(&self, parent: Ino, name: &str, target: &str, creation: Creation) -> Result<Attr> {
+        self.make_blob(parent, name, FileKind::Symlink, 0, bytes::Bytes::copy_from_slice(target.as_bytes()), creation)
+            .await
+    }
+
+    /// mknod(2) of a FIFO, a socket or a device: an empty blob whose metadata say so. `device` is the number of a device.
+    pub async fn make_special(
+        &self,
+        parent: Ino,
+        name: &str,
+        kind: FileKind,
+        device: u32,
+        creation: Creation,
+    ) -> Result<Attr> {
+        self.make_blob(parent, name, kind, device, bytes::Bytes::new(), creation).await
+    }
+
+    /// A name that is whole with its first request.
+    async fn make_blob(
+        &self,
+        parent: Ino,
+        name: &str,
+        kind: FileKind,
+        device: u32,
+        body: bytes::Bytes,
+        creation: Creation,
+    ) -> Result<Attr> {
         let blob = self.tree.directory(parent)?.blob(name)?;
-        let settings = BlobSettings { metadata: attr::kind_metadata(FileKind::Symlink), ..Default::default() };
-        let body = bytes::Bytes::copy_from_slice(target.as_bytes());
+        let mut metadata = attr::kind_metadata(kind, device);
+        self.attributes_of_new(parent, kind, creation)?.apply(kind, &mut metadata, &self.config.defaults);
+        let settings = BlobSettings { metadata, ..Default::default() };
         let size = body.len() as u64;
         let client = self.client(blob.account);
         let written = client.put_blob(&blob.path, body, &settings, &Precondition::IfAbsent).await?;
         let heard = Heard::Blob(Arc::new(attr::just_written(size, settings, written)));
-        let view = self.tree.enter(parent, name, FileKind::Symlink, known(heard), None)?;
+        let view = self.tree.enter(parent, name, kind, known(heard), None)?;
+        self.tree.touch(parent);
         let _ = self.tree.looked_up(view.ino);
         Ok(self.attr_of(&view))
     }

@@ -16,7 +16,7 @@ use tracing::{error, warn};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::append::{self, Aim, is_grown};
-use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
+use crate::fs::attr::{Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::commit::{Draft, draft_of};
 use crate::fs::form::Change;
@@ -128,7 +128,7 @@ impl Fs {
         &self,
         parent: Ino,
         name: &str,
-        mode: u32,
+        creation: Creation,
         flags: i32,
         caller: Caller,
     ) -> Result<(Attr, Opened)> {
@@ -146,10 +146,11 @@ impl Fs {
             let _ = self.tree.looked_up(view.ino);
             return Ok((self.attr_of(&self.tree.view(view.ino)?), opened));
         }
+        let asked = self.attributes_of_new(parent, FileKind::File, creation)?;
         let known = Known { heard: Heard::Nothing, at: std::time::Instant::now() };
         let view = self.tree.enter(parent, name, FileKind::File, known, None)?;
+        self.tree.touch(parent);
         let file = self.acquire(&view).await;
-        let asked = AttrChange { mode: Some(mode), ..Default::default() };
         let mut state = file.state.lock().await;
         state.content = Content::Draft(Box::new(Draft::empty()));
         // A mode that cannot be kept is no reason to refuse a file.
@@ -158,15 +159,15 @@ impl Fs {
         drop(state);
         let _ = self.tree.looked_up(view.ino);
         let attr = self.attr_of(&view);
-        let access = Access::of_flags(flags);
+        let access = Access { create: true, ..Access::of_flags(flags) };
         let fh = self.handles.insert(Handle::new(file, access, caller));
         Ok((attr, Opened { fh, keep_cache: false, direct: false }))
     }
 
     /// mknod(2) of a regular file: created and committed.
-    pub async fn make_file(&self, parent: Ino, name: &str, mode: u32, caller: Caller) -> Result<Attr> {
+    pub async fn make_file(&self, parent: Ino, name: &str, creation: Creation, caller: Caller) -> Result<Attr> {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
-        let (attr, opened) = self.create(parent, name, mode, flags, caller).await?;
+        let (attr, opened) = self.create(parent, name, creation, flags, caller).await?;
         let done = self.fsync(opened.fh, caller).await;
         self.release(opened.fh).await;
         match done {
@@ -303,9 +304,17 @@ impl Fs {
     /// has no name any more keeps it only as long as it is open.
     pub(super) async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
         if view.kind == FileKind::Directory {
-            let Some(properties) = view.properties() else { return self.attribute_directory(view, change).await };
-            let properties = self.store_attributes(view.ino, properties, &change).await?;
-            self.tree.learn(view.ino, Heard::Blob(properties));
+            let dated = change.mtime.is_some();
+            match view.properties() {
+                Some(properties) => {
+                    let properties = self.store_attributes(view.ino, properties, &change).await?;
+                    self.tree.learn(view.ino, Heard::Blob(properties));
+                }
+                None => self.attribute_directory(view, change).await?,
+            }
+            if dated {
+                self.tree.forget_touch(view.ino);
+            }
             return Ok(());
         }
         let file = self.acquire(view).await;
@@ -346,10 +355,11 @@ impl Fs {
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
     pub async fn flush(&self, fh: Fh, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
-        if !handle.access.write {
-            return Ok(());
-        }
         let file = &handle.file;
+        if !handle.access.write {
+            // Who made it stores it, also if he may only read it.
+            return if handle.access.create { self.commit(file, &mut *file.state.lock().await).await } else { Ok(()) };
+        }
         if !self.flush_copy(file, caller).await? {
             return Ok(());
         }

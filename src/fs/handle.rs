@@ -11,11 +11,13 @@ use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Ino};
+use crate::fs::bulk::Bulk;
 use crate::fs::caller::Caller;
 use crate::fs::commit::Draft;
 use crate::fs::copy::CopyJob;
 use crate::fs::dir::DirStream;
 use crate::fs::read::{Lineage, Stream, Version};
+use crate::fs::walk::Walk;
 
 /// Names an open file or directory for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +97,9 @@ impl OpenFile {
         if let Some((size, written)) = face.content {
             attr.size = size;
             attr.blocks = Attr::blocks(size);
+            if attr.atime == attr.mtime {
+                attr.atime = written;
+            }
             attr.mtime = written;
             attr.ctime = written;
         }
@@ -123,13 +128,20 @@ pub struct Access {
     pub read: bool,
     pub write: bool,
     pub append: bool,
+    /// The call that opened it made the file.
+    pub create: bool,
 }
 
 impl Access {
     /// From the flags of open(2).
     pub fn of_flags(flags: i32) -> Self {
         let mode = flags & libc::O_ACCMODE;
-        Self { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY, append: flags & libc::O_APPEND != 0 }
+        Self {
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY,
+            append: flags & libc::O_APPEND != 0,
+            create: false,
+        }
     }
 }
 
@@ -176,6 +188,23 @@ impl Handle {
 pub struct DirHandle {
     pub ino: Ino,
     pub stream: tokio::sync::Mutex<DirStream>,
+    /// Copies of trees into the directory.
+    pub bulk: Mutex<Option<Arc<Bulk>>>,
+    /// A listing of all copies below it.
+    pub walk: tokio::sync::Mutex<Option<Walk>>,
+}
+
+impl DirHandle {
+    pub fn new(ino: Ino) -> Self {
+        Self { ino, stream: Default::default(), bulk: Mutex::default(), walk: Default::default() }
+    }
+
+    /// Whoever had it open is gone: what he has begun here ends.
+    pub fn desert(&self) {
+        if let Some(bulk) = lock(&self.bulk).take() {
+            bulk.desert();
+        }
+    }
 }
 
 /// The registry of what is open.

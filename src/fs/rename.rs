@@ -14,7 +14,7 @@ use tracing::{debug, error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{FileKind, Ino};
+use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::copy::Start;
 use crate::fs::file::is_pending;
@@ -80,6 +80,8 @@ impl Fs {
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
             _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await?,
         }
+        self.tree.touch(from.0);
+        self.tree.touch(to.0);
         self.keep_alive(from.0, from.1).await;
         Ok(())
     }
@@ -288,8 +290,8 @@ impl Fs {
             version: Some(version.clone()),
             destination: destination.clone(),
             precondition,
-            metadata: None,
-            // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7).
+            // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7), the time of its content too.
+            metadata: attr::for_rename(version),
             tier: version.chosen_tier(),
             tags: self.tags_to_keep(source, version).await?,
             seal: version.sealed,
@@ -316,7 +318,7 @@ impl Fs {
 
     /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
     /// shows another id is somebody else's by now.
-    async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
+    pub(super) async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
         let client = self.client(destination.account);
         for aborted in [false, true] {
             let found = match client.blob_properties(&destination.path, None).await {

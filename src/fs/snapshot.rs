@@ -21,6 +21,7 @@ use tracing::{info, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::access::{Credentials, WRITE};
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::handle::Content;
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Past, PastPlace, Place, read_only};
@@ -111,12 +112,14 @@ impl Fs {
     }
 
     /// Snapshot Blob. What was written here and is not stored yet is stored first, so that it is in the snapshot.
-    pub async fn take_snapshot(&self, ino: Ino) -> Result<Moment> {
+    pub async fn take_snapshot(&self, ino: Ino, who: &Credentials) -> Result<Moment> {
         let view = self.tree.view(ino)?;
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, format!("{}: snapshots are of single blobs", view.name)));
         }
         let blob = self.tree.blob(ino)?;
+        // The kernel lets every ioctl through. A snapshot is kept, and keeps the blob from being removed: that is for whoever may write.
+        self.check_access(&view, WRITE, who)?;
         let file = self.handles.of_ino(ino);
         let _state = match &file {
             Some(file) => {

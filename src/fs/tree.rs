@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 mod listings;
 mod memo;
@@ -28,7 +28,7 @@ use table::{Anchor, Kept, Node, Table};
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
 use crate::path::{BlobName, BlobPath, ContainerName};
-use crate::store::{BlobProperties, ETag};
+use crate::store::{BlobProperties, ContainerItem, ETag};
 
 /// Names remembered as absent in one directory.
 const MOST_ABSENT: usize = 4096;
@@ -93,7 +93,9 @@ pub enum Place {
 #[derive(Debug, Clone)]
 pub enum Heard {
     Blob(Arc<BlobProperties>),
-    /// There is none: an implicit directory, a container, a file not yet committed.
+    /// It is no blob but a container.
+    Container(Arc<ContainerItem>),
+    /// There is none: an implicit directory, an account, a file not yet committed.
     Nothing,
 }
 
@@ -118,13 +120,15 @@ pub struct NodeView {
     pub kind: FileKind,
     pub known: Known,
     pub link: Link,
+    /// When this mount last made or removed an entry of the directory. Nobody keeps that in the service.
+    pub touched: Option<SystemTime>,
 }
 
 impl NodeView {
     pub fn properties(&self) -> Option<&Arc<BlobProperties>> {
         match &self.known.heard {
             Heard::Blob(properties) => Some(properties),
-            Heard::Nothing => None,
+            Heard::Container(_) | Heard::Nothing => None,
         }
     }
 }
@@ -135,7 +139,7 @@ pub struct Entry {
     pub ino: Ino,
     pub name: Arc<str>,
     pub kind: FileKind,
-    memo: Option<Memo>,
+    memo: Memo,
     /// When the service was asked for it: the pages of a long listing are of different ages.
     at: Instant,
 }
@@ -165,7 +169,7 @@ pub struct Tree {
 impl Tree {
     /// `ttl`: how long a listing answers for the service.
     pub fn new(root: Place, ttl: Duration) -> Self {
-        let known = Kept { memo: None, at: Instant::now() };
+        let known = Kept { memo: Memo::Nothing, at: Instant::now() };
         let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(Anchor::Place(root)), known);
         node.lookups = 1;
         let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
@@ -178,12 +182,13 @@ impl Tree {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pack(&self, heard: &Heard) -> Option<Memo> {
+    fn pack(&self, heard: &Heard) -> Memo {
         match heard {
             Heard::Blob(properties) => {
-                Some(self.shapes.lock().unwrap_or_else(PoisonError::into_inner).pack(properties))
+                Memo::Blob(self.shapes.lock().unwrap_or_else(PoisonError::into_inner).pack(properties))
             }
-            Heard::Nothing => None,
+            Heard::Container(item) => Memo::Container(item.clone()),
+            Heard::Nothing => Memo::Nothing,
         }
     }
 
@@ -360,10 +365,35 @@ impl Tree {
     pub fn doubt(&self, ino: Ino) {
         let mut table = self.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return };
-        // A moment that is older than any TTL; a machine that booted less than that ago has none, and asks all the same.
-        node.known.at = Instant::now().checked_sub(Duration::from_secs(86_400)).unwrap_or(node.known.at);
+        node.known.at = long_ago().unwrap_or(node.known.at);
         let parent = node.parent;
         table.listings.forget(parent);
+    }
+
+    /// A blob was put at a path below the directory, and no node knows of it: what is remembered of the names on the way is forgotten.
+    pub fn appeared(&self, dir: Ino, path: &str) {
+        let mut table = self.lock();
+        let mut parent = dir;
+        let mut names = path.split('/').peekable();
+        while let Some(name) = names.next() {
+            let Some(node) = table.nodes.get_mut(&parent) else { return };
+            node.names().absent.remove(name);
+            let child = node.child(name);
+            if child.is_none() || names.peek().is_none() {
+                table.listings.forget(parent);
+            }
+            let Some(child) = child else { return };
+            parent = child;
+        }
+        if let Some(node) = table.nodes.get_mut(&parent) {
+            node.known.at = long_ago().unwrap_or(node.known.at);
+        }
+    }
+
+    /// The node at a path below the directory, if all on the way are entered.
+    pub fn below(&self, dir: Ino, path: &str) -> Option<Ino> {
+        let table = self.lock();
+        path.split('/').try_fold(dir, |parent, name| table.nodes.get(&parent)?.child(name))
     }
 
     /// The name was removed here: from the directory, its listing, and from the node that had it.
@@ -443,6 +473,20 @@ impl Tree {
         node.children().filter_map(|ino| Some(table.nodes.get(&ino)?.view(ino))).collect()
     }
 
+    /// An entry of the directory came or went by an operation of this mount.
+    pub fn touch(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.touched = Some(SystemTime::now());
+        }
+    }
+
+    /// The directory's time is what was set, not when its entries changed.
+    pub fn forget_touch(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.touched = None;
+        }
+    }
+
     /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.
     #[must_use]
     pub fn looked_up(&self, ino: Ino) -> bool {
@@ -495,6 +539,11 @@ impl Tree {
             table.collect(ino);
         }
     }
+}
+
+/// A moment that is older than any TTL. A machine that booted less than that ago has none.
+fn long_ago() -> Option<Instant> {
+    Instant::now().checked_sub(Duration::from_secs(86_400))
 }
 
 #[cfg(test)]
@@ -582,6 +631,28 @@ mod tests {
         assert!(matches!(tree.listed(Ino::ROOT, "c"), Listed::Absent));
         assert!(tree.has_sibling(Ino::ROOT, "c"));
         assert!(!tree.has_sibling(Ino::ROOT, "a"));
+    }
+
+    #[test]
+    fn what_appeared_below_is_not_denied_by_what_is_remembered() {
+        let tree = tree();
+        let dir = enter(&tree, Ino::ROOT, "d", FileKind::Directory);
+        let file = enter(&tree, dir, "f", FileKind::File);
+        for listed in [Ino::ROOT, dir] {
+            let asked = Instant::now();
+            tree.add_page(listed, asked, Vec::new());
+            tree.end_listing(listed, asked);
+        }
+        tree.remember_absence(dir, "new", Instant::now());
+        tree.appeared(Ino::ROOT, "d/new");
+        assert!(matches!(tree.listed(dir, "new"), Listed::Unknown));
+        assert!(matches!(tree.listed(Ino::ROOT, "x"), Listed::Absent), "nothing came into being there");
+        tree.appeared(Ino::ROOT, "d/f");
+        assert!(tree.view(file).unwrap().known.age() > Duration::from_secs(60));
+        assert_eq!(tree.below(Ino::ROOT, "d/f"), Some(file));
+        assert_eq!(tree.below(Ino::ROOT, "d/f/x"), None);
+        tree.appeared(Ino::ROOT, "other/deep");
+        assert!(matches!(tree.listed(Ino::ROOT, "x"), Listed::Unknown));
     }
 
     #[test]

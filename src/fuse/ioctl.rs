@@ -1,26 +1,50 @@
 //! Between the bytes of an ioctl and the filesystem: decode, call, encode.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::Ino;
+use crate::fs::access::Credentials;
+use crate::fs::attr::{FileKind, Ino};
+use crate::fs::bulk::{Event, Outcome, Skip, TreeOrder};
 use crate::fs::caller::Caller;
 use crate::fs::control::CopyOrder;
+use crate::fs::handle::Fh;
+use crate::fs::walk::Found;
 use crate::ioctl::{
-    ABORT, ABORTED, Abort, COPY, Copy, FAILED, LEASE_SOURCE, NO_REPLACE, NO_WAIT, PENDING, SNAPSHOT, SNAPSHOT_FIRST,
-    STATUS, SUCCESS, Snapshot, Status, decode, encode, is_wrong_size, set_text, text, zeroed,
+    ABORT, ABORTED, ACCEPTED, AGAIN, Abort, COPIES, COPY, Copies, Copy, DONE, DRY_RUN, DUE, EXISTS, Entry, FAILED,
+    LEASE_SOURCE, LISTED, NEWS, NO_REPLACE, NO_WAIT, News, PENDING, RECURSIVE, Records, SAME, SNAPSHOT, SNAPSHOT_FIRST,
+    STATUS, SUCCESS, Snapshot, Status, TREE, Tree, UNFINISHED, decode, encode, is_wrong_size, set_text, text, zeroed,
 };
-use crate::store::{CopyId, CopyStatus};
+use crate::store::{CopyId, CopyState, CopyStatus};
+
+/// An ioctl as it came.
+pub struct Request {
+    pub ino: Ino,
+    pub fh: Fh,
+    pub command: u32,
+    pub input: Vec<u8>,
+    pub who: Credentials,
+    pub caller: Caller,
+    /// The kernel keeps programs from writing to the mount, but lets every ioctl through.
+    pub read_only: bool,
+}
 
 /// The output of a command.
-pub async fn answer(fs: &Arc<Fs>, ino: Ino, command: u32, input: &[u8], caller: Caller) -> Result<Vec<u8>> {
+pub async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
+    let Request { ino, fh, command, ref input, ref who, caller, read_only } = request;
+    if read_only && matches!(command, COPY | ABORT | TREE | SNAPSHOT) {
+        return Err(Error::fs(libc::EROFS, "the mount is read-only"));
+    }
     match command {
-        COPY => copy(fs, ino, decode(input).ok_or_else(wrong_size)?, caller).await,
+        COPY => copy(fs, ino, decode(input).ok_or_else(wrong_size)?, who, caller).await,
         STATUS => status(fs, ino).await,
-        ABORT => abort(fs, ino, decode(input).ok_or_else(wrong_size)?).await,
-        SNAPSHOT => snapshot(fs, ino).await,
+        ABORT => abort(fs, ino, fh, decode(input).ok_or_else(wrong_size)?, who).await,
+        TREE => tree(fs, fh, decode(input).ok_or_else(wrong_size)?, who),
+        NEWS => news(fs, fh).await,
+        COPIES => copies(fs, fh, decode(input).ok_or_else(wrong_size)?, who).await,
+        SNAPSHOT => snapshot(fs, ino, who).await,
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
@@ -34,10 +58,15 @@ fn field<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
     text(bytes).ok_or_else(|| Error::fs(libc::EINVAL, format!("{name} is not UTF-8 that ends with a zero byte")))
 }
 
-async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, caller: Caller) -> Result<Vec<u8>> {
-    if copy.flags & !(NO_REPLACE | NO_WAIT | SNAPSHOT_FIRST | LEASE_SOURCE) != 0 {
-        return Err(Error::fs(libc::EINVAL, format!("unknown flags: {:#x}", copy.flags)));
+fn refuse_unknown(flags: u32, known: u32) -> Result<()> {
+    if flags & !known != 0 {
+        return Err(Error::fs(libc::EINVAL, format!("unknown flags: {:#x}", flags & !known)));
     }
+    Ok(())
+}
+
+async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller: Caller) -> Result<Vec<u8>> {
+    refuse_unknown(copy.flags, NO_REPLACE | NO_WAIT | SNAPSHOT_FIRST | LEASE_SOURCE)?;
     if copy.flags & (SNAPSHOT_FIRST | LEASE_SOURCE) != 0 {
         return Err(Error::fs(libc::EOPNOTSUPP, "snapshot-first and lease-source are not supported yet"));
     }
@@ -51,7 +80,7 @@ async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, caller: Caller) -> Result<
         tier: (!tier.is_empty()).then_some(tier),
         metadata: field("metadata", &copy.metadata)?,
     };
-    let (id, status) = fs.order_copy(order, caller).await?;
+    let (id, status) = fs.order_copy(order, who, caller).await?;
     copy.status = number(status);
     set_text(&mut copy.id, id.as_str());
     Ok(encode(&copy).to_vec())
@@ -63,25 +92,145 @@ async fn status(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
     status.status = number(state.status);
     status.bytes_copied = state.bytes_copied;
     status.total_bytes = state.total_bytes;
-    let ended = state.completion_time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    status.completion_time = ended.map_or(0, |since| since.as_secs() as i64);
+    status.completion_time = state.completion_time.map_or(0, seconds);
     set_text(&mut status.id, state.id.as_str());
     set_text(&mut status.source, state.source.as_deref().unwrap_or(""));
     set_text(&mut status.description, state.description.as_deref().unwrap_or(""));
     Ok(encode(&status).to_vec())
 }
 
-async fn abort(fs: &Fs, ino: Ino, abort: Abort) -> Result<Vec<u8>> {
+/// On a directory: of what is being copied into it.
+async fn abort(fs: &Fs, ino: Ino, fh: Fh, abort: Abort, who: &Credentials) -> Result<Vec<u8>> {
     let id = field("id", &abort.id)?;
+    if fs.kind(ino)? == FileKind::Directory {
+        fs.cancel_bulk(fh)?;
+        return Ok(Vec::new());
+    }
     let id = (!id.is_empty()).then(|| CopyId::new(id));
-    fs.abort(ino, id.as_ref()).await?;
+    fs.abort_as(ino, id.as_ref(), who).await?;
     Ok(Vec::new())
 }
 
-async fn snapshot(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
+async fn snapshot(fs: &Fs, ino: Ino, who: &Credentials) -> Result<Vec<u8>> {
     let mut snapshot: Snapshot = zeroed();
-    set_text(&mut snapshot.moment, fs.take_snapshot(ino).await?.as_str());
+    set_text(&mut snapshot.moment, fs.take_snapshot(ino, who).await?.as_str());
     Ok(encode(&snapshot).to_vec())
+}
+
+fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> {
+    refuse_unknown(tree.flags, NO_REPLACE | NO_WAIT | RECURSIVE | DRY_RUN)?;
+    let has = |flag| tree.flags & flag != 0;
+    let order = TreeOrder {
+        source: field("source", &tree.source)?.to_owned(),
+        name: field("destination", &tree.destination)?.to_owned(),
+        recursive: has(RECURSIVE),
+        no_replace: has(NO_REPLACE),
+        no_wait: has(NO_WAIT),
+        dry_run: has(DRY_RUN),
+        jobs: tree.jobs,
+    };
+    fs.copy_tree(fh, order, who.clone())?;
+    Ok(Vec::new())
+}
+
+async fn news(fs: &Fs, fh: Fh) -> Result<Vec<u8>> {
+    let mut records = Records::default();
+    let heard = fs.news(fh, |event| record(&mut records, event)).await?;
+    for pending in &heard.slowest {
+        let mut entry: Entry = zeroed();
+        entry.status = PENDING;
+        (entry.bytes_copied, entry.total_bytes) = (pending.copied, pending.total);
+        entry.modified = seconds(pending.since);
+        if !records.push(entry, [&pending.path, pending.id.as_str(), "", ""]) {
+            break;
+        }
+    }
+    let totals = heard.totals;
+    let mut news: News = zeroed();
+    news.flags = if heard.done { DONE } else { 0 } | if heard.listed { LISTED } else { 0 };
+    (news.found_files, news.found_bytes) = (totals.found.files, totals.found.bytes);
+    (news.copied_files, news.copied_bytes) = (totals.copied.files, totals.copied.bytes);
+    (news.skipped_files, news.skipped_bytes) = (totals.skipped.files, totals.skipped.bytes);
+    (news.failed_files, news.failed_bytes) = (totals.failed.files, totals.failed.bytes);
+    (news.aborted_files, news.aborted_bytes) = (totals.aborted.files, totals.aborted.bytes);
+    (news.pending_files, news.pending_bytes) = (heard.pending as u64, heard.underway_bytes);
+    news.bears = heard.bears.unwrap_or(0) as u64;
+    let (count, bytes) = records.finish();
+    news.count = count;
+    news.records.copy_from_slice(bytes);
+    Ok(encode(&news).to_vec())
+}
+
+fn record(records: &mut Records, event: &Event) -> bool {
+    let mut entry: Entry = zeroed();
+    entry.total_bytes = event.bytes;
+    let (status, id, reason) = match &event.outcome {
+        Outcome::Copied(id) => (SUCCESS, id.as_str(), ""),
+        Outcome::Accepted(id) => (ACCEPTED, id.as_str(), ""),
+        Outcome::Due => (DUE, "", ""),
+        Outcome::Skipped(Skip::Exists) => (EXISTS, "", ""),
+        Outcome::Skipped(Skip::Same) => (SAME, "", ""),
+        Outcome::Failed(_, reason) => (FAILED, "", reason.as_str()),
+        Outcome::Aborted(true) => (ABORTED, "", "an empty file is left in place of the one that was there"),
+        Outcome::Aborted(false) => (ABORTED, "", ""),
+    };
+    entry.status = status;
+    if let Outcome::Failed(errno, _) = event.outcome {
+        entry.error = errno;
+    }
+    if status == SUCCESS {
+        entry.bytes_copied = event.bytes;
+    }
+    records.push(entry, [&event.path, id, "", reason])
+}
+
+async fn copies(fs: &Fs, fh: Fh, mut copies: Copies, who: &Credentials) -> Result<Vec<u8>> {
+    refuse_unknown(copies.flags & !DONE, AGAIN | UNFINISHED)?;
+    let again = copies.flags & AGAIN != 0;
+    let ended_since = (copies.flags & UNFINISHED != 0).then_some(copies.since);
+    let mut records = Records::default();
+    let done = fs.list_copies(fh, again, who, |found| state(&mut records, found, ended_since)).await?;
+    copies.flags = if done { DONE } else { 0 };
+    let (count, bytes) = records.finish();
+    copies.count = count;
+    copies.records.copy_from_slice(bytes);
+    Ok(encode(&copies).to_vec())
+}
+
+/// `ended_since`: of the copies that were successful only those.
+fn state(records: &mut Records, found: &Found, ended_since: Option<i64>) -> bool {
+    let copy = found.properties.copy.as_ref();
+    let is_recent = |copy: &CopyState| match ended_since {
+        None => true,
+        Some(0) => false,
+        Some(since) => copy.completion_time.is_some_and(|ended| seconds(ended) >= since),
+    };
+    let wanted = match copy {
+        None => ended_since.is_none(),
+        Some(copy) => copy.status != CopyStatus::Success || is_recent(copy),
+    };
+    // A directory is no file, but somebody may want to know of a marker that failed.
+    let is_fine = copy.is_none_or(|copy| copy.status == CopyStatus::Success);
+    if !wanted || (found.kind == FileKind::Directory && is_fine) {
+        return true;
+    }
+    let mut entry: Entry = zeroed();
+    entry.total_bytes = found.properties.size;
+    entry.modified = seconds(found.properties.last_modified);
+    let mut texts = [&*found.path, "", "", ""];
+    if let Some(copy) = copy {
+        entry.status = number(copy.status);
+        (entry.bytes_copied, entry.total_bytes) = (copy.bytes_copied, copy.total_bytes);
+        entry.completion_time = copy.completion_time.map_or(0, seconds);
+        texts[1] = copy.id.as_str();
+        texts[2] = copy.source.as_deref().unwrap_or("");
+        texts[3] = copy.description.as_deref().unwrap_or("");
+    }
+    records.push(entry, texts)
+}
+
+fn seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 fn number(status: CopyStatus) -> u32 {

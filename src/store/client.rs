@@ -8,6 +8,7 @@ use crate::store::account::Account;
 use crate::store::credential::Credential;
 use crate::store::endpoint::{Endpoint, Place, encode_query};
 use crate::store::http::Http;
+use crate::store::pace::{Pace, Pass};
 use crate::store::types::*;
 
 /// How many copies are remembered as started: more than run at once, and each only matters for the seconds in which
@@ -25,11 +26,12 @@ struct Inner {
     http: Http,
     /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
     known_copies: Mutex<VecDeque<CopyId>>,
+    pace: Pace,
 }
 
 impl Client {
     pub fn new(account: Account, http: Http) -> Self {
-        Self(Arc::new(Inner { account, http, known_copies: Mutex::default() }))
+        Self(Arc::new(Inner { account, http, known_copies: Mutex::default(), pace: Pace::default() }))
     }
 
     pub fn account(&self) -> &AccountName {
@@ -72,6 +74,21 @@ impl Client {
         let (container, name) = path.split_once('/')?;
         let blob = BlobPath::new(ContainerName::parse(container).ok()?, BlobName::parse(&decode(name)?).ok()?);
         Some((blob, revision))
+    }
+
+    /// Leave to work on one of many blobs, which comes the later the busier the service is.
+    pub async fn pass(&self) -> Pass<'_> {
+        self.0.pace.pass().await
+    }
+
+    /// How many requests at once the service bears; `None` if it never said that it was busy.
+    pub fn bears(&self) -> Option<usize> {
+        self.0.pace.limit()
+    }
+
+    /// The service was too busy for a request.
+    pub(super) fn was_refused(&self) {
+        self.0.pace.refused();
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

@@ -40,12 +40,17 @@ impl Client {
         })
     }
 
-    /// Create Container; 409 ContainerAlreadyExists if it is there.
+    /// [`Client::create_container_with`] no metadata.
     pub async fn create_container(&self, container: &ContainerName) -> Result<()> {
-        let request = self.container_request("CreateContainer", Method::PUT, container);
+        self.create_container_with(container, &Metadata::default()).await.map(drop)
+    }
+
+    /// Create Container; 409 ContainerAlreadyExists if it is there.
+    pub async fn create_container_with(&self, container: &ContainerName, metadata: &Metadata) -> Result<Written> {
+        let request = self.container_request("CreateContainer", Method::PUT, container).metadata(metadata);
         let sent = self.persist(&request).await;
         let error = match sent.result {
-            Ok(_) => return Ok(()),
+            Ok(response) => return response.required(&request, "ETag", headers::written(&response.headers)),
             Err(error) => error,
         };
         if sent.lost && error.code() == "ContainerAlreadyExists" {
@@ -53,7 +58,7 @@ impl Client {
             if let Ok(found) = self.send(&look).await {
                 let modified = headers::date(&found.headers, "last-modified");
                 if modified.is_some_and(|modified| modified_since(sent.began, found.date(), modified)) {
-                    return Ok(());
+                    return found.required(&look, "ETag", headers::written(&found.headers));
                 }
             }
         }
@@ -71,12 +76,13 @@ impl Client {
     }
 
     /// Set Container Metadata: exactly these.
-    pub async fn set_container_metadata(&self, container: &ContainerName, metadata: &Metadata) -> Result<()> {
+    pub async fn set_container_metadata(&self, container: &ContainerName, metadata: &Metadata) -> Result<Written> {
         let request = self
             .container_request("SetContainerMetadata", Method::PUT, container)
             .query("comp", "metadata")
             .metadata(metadata);
-        self.send(&request).await.map(drop)
+        let response = self.send(&request).await?;
+        response.required(&request, "ETag", headers::written(&response.headers))
     }
 
     /// List Blobs: one page. It may be empty and yet have a successor; only an empty `next` is the end.

@@ -247,6 +247,9 @@ impl Client {
         };
         let ms = began.elapsed().as_millis() as u64;
         debug!(operation = request.operation, on = request.target, status, ms, request_id, "request");
+        if matches!(status, 429 | 503) {
+            self.was_refused();
+        }
         result
     }
 

@@ -38,7 +38,7 @@ pub(super) fn modified_since(began: Instant, date: Option<SystemTime>, last_modi
 
 /// Whether two source URLs name the same content: signatures differ or are stripped, and encodings may be normalised, but the
 /// path and the snapshot or version stay.
-pub(super) fn same_source(a: &str, b: &str) -> bool {
+pub fn same_source(a: &str, b: &str) -> bool {
     fn identity(url: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let decode = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();

@@ -48,6 +48,9 @@ pub struct Setup {
     /// What the root of the mount is; a directory for each account unless said otherwise.
     pub root: Place,
     pub http: store::Options,
+    /// Other users are let in, as modes allow.
+    pub allow_other: bool,
+    pub read_only: bool,
 }
 
 impl Default for Setup {
@@ -63,6 +66,8 @@ impl Default for Setup {
             root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
+            allow_other: false,
+            read_only: false,
         }
     }
 }
@@ -105,7 +110,8 @@ impl World {
         }
         let http = Http::new(setup.http.clone());
         let accounts = [ONE, TWO].map(|name| Account { client: client(&store, name, &http), only: None });
-        let mount = Mount::new(setup.config(accounts.into()), &runtime);
+        let acl = if setup.allow_other { fuser::SessionACL::All } else { fuser::SessionACL::Owner };
+        let mount = Mount::with(setup.config(accounts.into()), &runtime, acl, setup.read_only);
         let world = Self { store, mount, runtime };
         world.store.reset_stats();
         world
@@ -201,14 +207,21 @@ pub struct Mount {
 
 impl Mount {
     pub fn new(config: fs::Config, runtime: &Runtime) -> Self {
+        Self::with(config, runtime, fuser::SessionACL::Owner, false)
+    }
+
+    fn with(config: fs::Config, runtime: &Runtime, acl: fuser::SessionACL, read_only: bool) -> Self {
         let dir = tempfile::Builder::new().prefix("blobcp-test-").tempdir().unwrap();
-        let adapter = Adapter::new(Fs::new(config), runtime.handle().clone());
+        let adapter = Adapter::new(Fs::new(config), runtime.handle().clone()).read_only(read_only);
         let mut options = fuser::Config::default();
         options.mount_options = vec![
             fuser::MountOption::FSName("blobcp-test".into()),
-            fuser::MountOption::Subtype("blobcp".into()),
+            // Not as `Subtype`, which fuser keeps from the kernel: the commands know a mount of ours by it.
+            fuser::MountOption::CUSTOM("subtype=blobcp".into()),
             fuser::MountOption::DefaultPermissions,
         ];
+        options.acl = acl;
+        options.mount_options.extend(read_only.then_some(fuser::MountOption::RO));
         options.n_threads = Some(2);
         options.clone_fd = true;
         let session = fuser::spawn_mount(adapter, dir.path(), &options).unwrap();

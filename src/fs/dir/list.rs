@@ -72,11 +72,12 @@ impl Fs {
     pub fn open_dir(&self, ino: Ino) -> Result<Fh> {
         self.tree.view(ino)?;
         self.tree.opened(ino);
-        Ok(self.handles.insert_dir(DirHandle { ino, stream: Default::default() }))
+        Ok(self.handles.insert_dir(DirHandle::new(ino)))
     }
 
     pub fn release_dir(&self, fh: Fh) {
         if let Some(handle) = self.handles.remove_dir(fh) {
+            handle.desert();
             self.tree.closed(handle.ino);
         }
     }
@@ -246,7 +247,7 @@ impl Fs {
 
     /// The entries of a page, and where the next one begins.
     fn rows_of(&self, place: &Place, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
-        let Fetched { asked, items, prefixes, last, next } = fetched;
+        let Fetched { asked, items, prefixes, containers, last, next } = fetched;
         let path = match place {
             Place::Directory(dir) => dir.prefix.as_str(),
             _ => "",
@@ -284,8 +285,9 @@ impl Fs {
             if name.is_empty() {
                 debug!(directory = path, "names with an empty segment cannot be shown");
             } else if entered.insert(name.clone()) {
-                let known = Known { heard: Heard::Nothing, at: asked };
-                rows.push(Row { name, kind: FileKind::Directory, known });
+                let container = containers.get(&*name).cloned();
+                let heard = container.map_or(Heard::Nothing, Heard::Container);
+                rows.push(Row { name, kind: FileKind::Directory, known: Known { heard, at: asked } });
             }
         }
         rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));

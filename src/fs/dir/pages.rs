@@ -1,5 +1,7 @@
 //! Pages of a listing, as they come from the service.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
@@ -7,7 +9,7 @@ use crate::fs::dir::stream::{Mark, Start};
 use crate::fs::snapshot;
 use crate::fs::tree::{BlobDir, PastPlace};
 use crate::path::BlobPath;
-use crate::store::{BlobItem, Client, ListBlobs, Page};
+use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, Page};
 
 /// What is listed.
 pub enum Source {
@@ -25,6 +27,8 @@ pub struct Fetched {
     pub items: Vec<BlobItem>,
     /// Directories, with the path to them and a slash at the end.
     pub prefixes: Vec<String>,
+    /// What is known of directories that are containers.
+    pub containers: HashMap<String, Arc<ContainerItem>>,
     /// The last name, with the path to it.
     pub last: Option<String>,
     pub next: Option<String>,
@@ -34,11 +38,13 @@ impl Source {
     /// The page that begins at `marker`.
     pub async fn fetch(self, marker: Option<String>) -> Result<Fetched> {
         let asked = Instant::now();
+        let mut containers = HashMap::new();
         let (items, prefixes, next) = match self {
             Self::Accounts(names) => (Vec::new(), names.iter().map(|name| format!("{name}/")).collect(), None),
             Self::Containers(client) => {
                 let page = client.list_containers(marker.as_deref()).await?;
                 let names = page.items.iter().map(|item| format!("{}/", item.name)).collect();
+                containers.extend(page.items.into_iter().map(|item| (item.name.to_string(), Arc::new(item))));
                 (Vec::new(), names, page.next)
             }
             Self::Blobs(client, dir) => {
@@ -55,7 +61,7 @@ impl Source {
         };
         let names = items.iter().map(|item| item.name.as_str()).chain(prefixes.iter().map(String::as_str));
         let last = names.max().map(str::to_owned);
-        Ok(Fetched { asked, items, prefixes, last, next })
+        Ok(Fetched { asked, items, prefixes, containers, last, next })
     }
 }
 
@@ -73,6 +79,7 @@ impl Fetched {
     pub fn append(&mut self, more: Self) {
         self.items.extend(more.items);
         self.prefixes.extend(more.prefixes);
+        self.containers.extend(more.containers);
         self.last = more.last.or(self.last.take());
         self.next = more.next;
     }

@@ -203,9 +203,12 @@ impl Fs {
             .map(|step| async move {
                 let undo = step.precondition == Precondition::IfAbsent;
                 let precondition = step.precondition.clone();
+                let pass = self.client(step.to.account).pass().await;
                 let copy =
                     self.copy_and_prove(&step.from, &step.properties, &step.to, precondition, undo, caller).await;
-                if copy.is_err() {
+                if copy.is_ok() {
+                    pass.succeeded();
+                } else {
                     stop.store(true, Ordering::Relaxed);
                 }
                 (step, copy)
@@ -253,6 +256,7 @@ impl Fs {
         let snapshots = self.snapshots_on_delete();
         let failures: Vec<Error> = stream::iter(moves.iter().cloned())
             .map(|step| async move {
+                let _pass = self.client(step.from.account).pass().await;
                 let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
                 let error = match deleted {
                     Deletion::Deleted => return None,

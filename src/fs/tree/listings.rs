@@ -26,7 +26,7 @@ const LAST_PAGES: usize = 4;
 pub(super) struct Row {
     pub(super) ino: Ino,
     pub(super) kind: FileKind,
-    pub(super) memo: Option<Memo>,
+    pub(super) memo: Memo,
     /// When the service was asked.
     pub(super) at: Instant,
 }
@@ -219,7 +219,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     fn page(asked: Instant, names: impl IntoIterator<Item = usize>) -> Vec<(Arc<str>, Said)> {
-        let row = |n| Row { ino: Ino(100 + n as u64), kind: FileKind::File, memo: None, at: asked };
+        let row = |n| Row { ino: Ino(100 + n as u64), kind: FileKind::File, memo: Memo::Nothing, at: asked };
         names.into_iter().map(|n| (format!("name{n:08}").into(), Some(Box::new(row(n))))).collect()
     }
 

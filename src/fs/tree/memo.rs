@@ -1,7 +1,7 @@
 //! What is remembered of a blob, in as few bytes as it takes.
 //!
 //! A directory may have a million blobs, and the kernel may hold on to all of them. Most of what the service says of them is the same
-//! for all: type, content type, tier, lease. So a [`Memo`] has a blob's own size, times, version and hash in numbers, and shares the
+//! for all: type, content type, tier, lease. So a [`BlobMemo`] has a blob's own size, times, version and hash in numbers, and shares the
 //! rest, its shape, with blobs that look alike. Metadata and copy state, which few blobs have, are kept beside.
 
 use std::sync::Arc;
@@ -10,14 +10,22 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::store::{BlobProperties, CopyState, ETag, Metadata};
+use crate::store::{BlobProperties, ContainerItem, CopyState, ETag, Metadata};
 
 /// Different shapes looked through for one that is the same: blobs of a directory have a few between them.
 const SHAPES: usize = 16;
 
+/// What was heard of a name, packed.
+#[derive(Debug, Clone)]
+pub enum Memo {
+    Blob(BlobMemo),
+    Container(Arc<ContainerItem>),
+    Nothing,
+}
+
 /// A blob's properties, packed.
 #[derive(Debug, Clone)]
-pub struct Memo {
+pub struct BlobMemo {
     size: u64,
     last_modified: SystemTime,
     creation_time: Option<SystemTime>,
@@ -49,7 +57,7 @@ struct Rest {
 pub struct Shapes(Vec<Arc<BlobProperties>>);
 
 impl Shapes {
-    pub fn pack(&mut self, properties: &BlobProperties) -> Memo {
+    pub fn pack(&mut self, properties: &BlobProperties) -> BlobMemo {
         let stated = properties.headers.content_md5.as_deref();
         let hash = stated.and_then(hash_of);
         let odd_hash = stated.filter(|_| hash.is_none()).map(str::to_owned);
@@ -59,7 +67,7 @@ impl Shapes {
             let (metadata, copy, version_id) = (metadata.clone(), copy.clone(), version_id.clone());
             Box::new(Rest { metadata, copy, version_id, odd_hash })
         });
-        Memo {
+        BlobMemo {
             size: properties.size,
             last_modified: properties.last_modified,
             creation_time: properties.creation_time,
@@ -94,7 +102,7 @@ impl Shapes {
     }
 }
 
-impl Memo {
+impl BlobMemo {
     pub fn unpack(&self) -> BlobProperties {
         let mut properties = BlobProperties {
             size: self.size,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
@@ -38,7 +38,7 @@ pub(super) enum Anchor {
 /// What was heard of a blob, packed, and when.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    pub(super) memo: Option<Memo>,
+    pub(super) memo: Memo,
     pub(super) at: Instant,
 }
 
@@ -58,6 +58,8 @@ pub(super) struct Node {
     /// Open handles.
     pub(super) opens: u32,
     pub(super) link: Link,
+    /// When this mount last made or removed an entry of this directory.
+    pub(super) touched: Option<SystemTime>,
 }
 
 /// The names in a directory.
@@ -81,7 +83,19 @@ pub(super) struct Table {
 impl Node {
     pub(super) fn new(parent: Ino, name: Arc<str>, kind: FileKind, anchor: Option<Anchor>, known: Kept) -> Self {
         let anchor = anchor.map(Box::new);
-        Self { parent, name, kind, anchor, known, cached: None, names: None, lookups: 0, opens: 0, link: Link::Named }
+        Self {
+            parent,
+            name,
+            kind,
+            anchor,
+            known,
+            cached: None,
+            names: None,
+            lookups: 0,
+            opens: 0,
+            link: Link::Named,
+            touched: None,
+        }
     }
 
     /// No listing of its parent shows it.
@@ -109,6 +123,7 @@ impl Node {
             kind: self.kind,
             known: self.known.unpack(),
             link: self.link,
+            touched: self.touched,
         }
     }
 }
@@ -116,8 +131,9 @@ impl Node {
 impl Kept {
     fn unpack(&self) -> Known {
         let heard = match &self.memo {
-            Some(memo) => Heard::Blob(Arc::new(memo.unpack())),
-            None => Heard::Nothing,
+            Memo::Blob(memo) => Heard::Blob(Arc::new(memo.unpack())),
+            Memo::Container(item) => Heard::Container(item.clone()),
+            Memo::Nothing => Heard::Nothing,
         };
         Known { heard, at: self.at }
     }
@@ -183,7 +199,7 @@ impl Table {
         }
         match kind {
             FileKind::Directory => Ok(Place::Directory(dir.subdirectory(&last))),
-            FileKind::File | FileKind::Symlink => Ok(Place::Blob(dir.blob(&last)?)),
+            _ => Ok(Place::Blob(dir.blob(&last)?)),
         }
     }
 
@@ -297,7 +313,7 @@ impl Table {
         let existing = self.node(parent)?.child(name);
         let hidden = existing.filter(|ino| self.nodes.get(ino).is_some_and(|node| node.is_hidden()));
         let ino = hidden.unwrap_or_else(|| self.next_ino());
-        let known = Kept { memo: None, at: Instant::now() };
+        let known = Kept { memo: Memo::Nothing, at: Instant::now() };
         self.enter(ino, parent, name.into(), FileKind::Directory, known, Some(Anchor::Past(past)))
     }
 
@@ -378,7 +394,7 @@ impl Table {
                 // The name is there all the same, unless nothing was ever stored under it.
                 if hidden {
                     // No listing has it.
-                } else if memo.is_none() && kind != FileKind::Directory {
+                } else if matches!(memo, Memo::Nothing) && kind != FileKind::Directory {
                     self.listings.strike(parent, &name);
                 } else if self.listings.knows(parent) {
                     self.listings.note(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));

@@ -1,0 +1,341 @@
+//! What `blobcp cp` of many files shows: bars on a terminal, a line now and then elsewhere, JSON for programs.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+
+use super::bulk::say;
+use super::on_mount::News;
+use super::show::{self, shortened};
+use crate::ioctl;
+
+/// Failures that are named; all are in the mount's log and in `--json`.
+const NAMED: u64 = 10;
+/// Pending copies that are shown: those that have been pending longest.
+const BARS: usize = 6;
+/// Characters of their names.
+const NAME: usize = 24;
+/// Between two lines where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+pub struct Show {
+    form: Form,
+    /// What was done with the files that count as copied.
+    done: &'static str,
+    failures: u64,
+    throttled: bool,
+    /// Ctrl-C was pressed.
+    pub stopping: bool,
+}
+
+enum Form {
+    Json,
+    Lines(Instant),
+    Bars { all: MultiProgress, total: ProgressBar, pending: Vec<(String, ProgressBar)>, seen: Vec<(String, u64, u64)> },
+}
+
+impl Show {
+    /// `flags` are those of [`ioctl::Tree`].
+    pub fn new(json: bool, flags: u32) -> Self {
+        let dry_run = flags & ioctl::DRY_RUN != 0;
+        let done = match flags {
+            _ if dry_run => "to be copied",
+            flags if flags & ioctl::NO_WAIT != 0 => "accepted",
+            _ => "copied",
+        };
+        let form = if json {
+            Form::Json
+        } else if io::stderr().is_terminal() && !dry_run {
+            let all = MultiProgress::new();
+            let style =
+                ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let total = all.add(ProgressBar::new(0).with_style(style.progress_chars("=> ")));
+            Form::Bars { all, total, pending: Vec::new(), seen: Vec::new() }
+        } else {
+            Form::Lines(Instant::now())
+        };
+        Self { form, done, failures: 0, throttled: false, stopping: false }
+    }
+
+    fn bars(&self) -> Option<&MultiProgress> {
+        match &self.form {
+            Form::Bars { all, .. } => Some(all),
+            _ => None,
+        }
+    }
+
+    /// A line for people; programs have their own.
+    pub fn say(&self, what: &str) {
+        say("cp", self.bars(), what);
+    }
+
+    /// A source that was not even ordered.
+    pub fn refused(&mut self, source: &str, why: &str) {
+        match self.form {
+            Form::Json => print_json(&serde_json::json!({
+                "event": "failed", "path": source, "bytes": 0, "errno": null, "reason": why,
+            })),
+            _ => self.say(why),
+        }
+    }
+
+    /// A copy that has been pending longer than others.
+    pub fn pending(&mut self, news: &News) {
+        if let Form::Bars { seen, .. } = &mut self.form {
+            seen.push((news.path.clone(), news.copied, news.total));
+        }
+    }
+
+    /// What became of a file, under the name that is shown.
+    pub fn entry(&mut self, path: &str, news: &News) {
+        if let Form::Json = self.form {
+            return print_json(&event(path, news));
+        }
+        match news.status {
+            ioctl::FAILED => {
+                self.failures += 1;
+                if self.failures <= NAMED {
+                    let why = super::reason(&io::Error::from_raw_os_error(news.errno));
+                    // Our own words come without a number that would say more.
+                    let said = if news.reason.contains(' ') { &news.reason } else { &why };
+                    let line = if said.contains("request id") {
+                        format!("{path}: {why}: {said}")
+                    } else {
+                        format!("{path}: {said}")
+                    };
+                    self.say(&line);
+                } else if self.failures == NAMED + 1 {
+                    self.say("more have failed: the log of the mount names all, and so does --json");
+                }
+            }
+            ioctl::ABORTED if !news.reason.is_empty() => self.say(&format!("{path}: aborted; {}", news.reason)),
+            ioctl::ABORTED => self.say(&format!("{path}: aborted")),
+            ioctl::DUE => println!("{path}"),
+            _ => {}
+        }
+    }
+
+    pub fn progress(&mut self, news: &ioctl::News, took: Duration) {
+        if news.bears > 0 && !self.throttled {
+            self.throttled = true;
+            if !matches!(self.form, Form::Json) {
+                self.say(&format!(
+                    "the service is busy: going on with {} at a time, and more when it allows",
+                    news.bears
+                ));
+            }
+        }
+        let text = state(news, took);
+        match &mut self.form {
+            Form::Json => {}
+            Form::Lines(last) => {
+                if last.elapsed() >= LINE_INTERVAL && news.flags & ioctl::DONE == 0 {
+                    *last = Instant::now();
+                    self.say(&text);
+                }
+            }
+            Form::Bars { all, total, pending, seen } => {
+                let (done, of) = if news.found_bytes == 0 {
+                    (ended(news), news.found_files)
+                } else {
+                    (bytes(news), news.found_bytes)
+                };
+                total.set_length(of);
+                total.set_position(done);
+                total.set_message(text);
+                // Bars that are still wanted keep their pace; the others make room.
+                let wanted: Vec<_> = seen.drain(..).take(BARS).collect();
+                pending.retain(|(path, bar)| {
+                    let stays = wanted.iter().any(|(wanted, ..)| wanted == path);
+                    if !stays {
+                        bar.finish_and_clear();
+                        all.remove(bar);
+                    }
+                    stays
+                });
+                for (path, copied, size) in wanted {
+                    let bar = match pending.iter().find(|(known, _)| *known == path) {
+                        Some((_, bar)) => bar.clone(),
+                        None => {
+                            let bar =
+                                all.add(show::pace_bar(&format!("{:<NAME$}", shortened(&path, NAME)), copied, size));
+                            pending.push((path, bar.clone()));
+                            bar
+                        }
+                    };
+                    bar.set_position(copied);
+                }
+            }
+        }
+    }
+
+    pub fn end(&mut self, summary: &Summary) {
+        if let Form::Bars { all, total, pending, .. } = &self.form {
+            for (_, bar) in pending {
+                bar.finish_and_clear();
+            }
+            total.finish_and_clear();
+            let _ = all.clear();
+        }
+        match self.form {
+            Form::Json => print_json(&summary.json()),
+            _ => println!("{}", summary.text(self.done)),
+        }
+        let _ = io::stdout().flush();
+    }
+}
+
+fn print_json(value: &serde_json::Value) {
+    println!("{value}");
+}
+
+fn event(path: &str, news: &News) -> serde_json::Value {
+    let event = match news.status {
+        ioctl::SUCCESS => "copied",
+        ioctl::ACCEPTED => "accepted",
+        ioctl::DUE => "due",
+        ioctl::EXISTS => "exists",
+        ioctl::SAME => "same",
+        ioctl::ABORTED => "aborted",
+        _ => "failed",
+    };
+    let mut value = serde_json::json!({ "event": event, "path": path, "bytes": news.total });
+    let mut add = |name: &str, field: serde_json::Value| value[name] = field;
+    if !news.id.is_empty() {
+        add("id", news.id.as_str().into());
+    }
+    if !news.reason.is_empty() {
+        add("reason", news.reason.as_str().into());
+    }
+    if news.errno != 0 {
+        add("errno", news.errno.into());
+    }
+    value
+}
+
+/// Files that need nothing more.
+fn ended(news: &ioctl::News) -> u64 {
+    news.copied_files + news.skipped_files + news.failed_files + news.aborted_files
+}
+
+fn bytes(news: &ioctl::News) -> u64 {
+    news.copied_bytes + news.skipped_bytes + news.failed_bytes + news.aborted_bytes + news.pending_bytes
+}
+
+/// How far it is, in a line that leaves room for a bar on 80 columns.
+fn state(news: &ioctl::News, took: Duration) -> String {
+    let more = if news.flags & ioctl::LISTED == 0 { "+" } else { "" };
+    let seconds = took.as_secs_f64().max(0.001);
+    // Of small files the number tells more, of large ones the bytes.
+    let rate = if ended(news) as f64 >= 10.0 * seconds {
+        format!("{:.0} files/s", ended(news) as f64 / seconds)
+    } else {
+        format!("{}/s", BinaryBytes((bytes(news) as f64 / seconds) as u64))
+    };
+    let mut text = format!(
+        "{} of {}{more}, {} of {}{more}, {rate}",
+        ended(news),
+        news.found_files,
+        BinaryBytes(bytes(news)),
+        BinaryBytes(news.found_bytes),
+    );
+    let done = if news.found_bytes == 0 { ended(news) } else { bytes(news) } as f64;
+    let of = if news.found_bytes == 0 { news.found_files } else { news.found_bytes } as f64;
+    if done > 0.0 && more.is_empty() && done < of {
+        text += &format!(", {:#} left", HumanDuration(Duration::from_secs_f64((of - done) * seconds / done)));
+    }
+    text
+}
+
+/// How it ended.
+pub struct Summary {
+    pub copied: u64,
+    pub copied_bytes: u64,
+    pub skipped: u64,
+    /// Files, and sources that could not be read at all.
+    pub failed: u64,
+    pub aborted: u64,
+    /// Found, and not begun.
+    pub left: u64,
+    took: Duration,
+    stopped: bool,
+}
+
+impl Summary {
+    pub fn new(news: Option<&ioctl::News>, refused: u64, took: Duration, stopped: bool) -> Self {
+        let count = |field: fn(&ioctl::News) -> u64| news.map_or(0, field);
+        Self {
+            copied: count(|news| news.copied_files),
+            copied_bytes: count(|news| news.copied_bytes),
+            skipped: count(|news| news.skipped_files),
+            failed: count(|news| news.failed_files) + refused,
+            aborted: count(|news| news.aborted_files),
+            left: count(|news| news.found_files.saturating_sub(ended(news))),
+            took,
+            stopped,
+        }
+    }
+
+    fn text(&self, done: &str) -> String {
+        let files = |count: u64| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+        let mut parts = vec![format!("{} {done} ({})", files(self.copied), BinaryBytes(self.copied_bytes))];
+        for (count, what) in [(self.skipped, "skipped"), (self.failed, "failed"), (self.aborted, "aborted")] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        if self.stopped {
+            parts.push(format!("{} not begun", self.left));
+        }
+        let seconds = self.took.as_secs_f64();
+        format!("{} in {seconds:.1} s", parts.join(", "))
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "event": "summary", "copied": self.copied, "copied_bytes": self.copied_bytes, "skipped": self.skipped,
+            "failed": self.failed, "aborted": self.aborted, "not_begun": self.left, "interrupted": self.stopped,
+            "seconds": self.took.as_secs_f64(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news() -> ioctl::News {
+        let mut news: ioctl::News = ioctl::zeroed();
+        (news.found_files, news.found_bytes) = (10_000, 40_960_000);
+        (news.copied_files, news.copied_bytes) = (4_200, 17_203_200);
+        (news.skipped_files, news.failed_files, news.aborted_files) = (3, 1, 0);
+        news
+    }
+
+    #[test]
+    fn the_state_leaves_room_for_a_bar_on_80_columns() {
+        let mut news = news();
+        let text = state(&news, Duration::from_secs(2));
+        assert_eq!(text, "4204 of 10000+, 16.41 MiB of 39.06 MiB+, 2102 files/s");
+        news.flags = ioctl::LISTED;
+        let text = state(&news, Duration::from_secs(2));
+        assert_eq!(text, "4204 of 10000, 16.41 MiB of 39.06 MiB, 2102 files/s, 3s left");
+        assert!(text.len() < 66);
+        (news.copied_files, news.copied_bytes) = (4, 17_203_200);
+        assert!(state(&news, Duration::from_secs(2)).contains(", 8.20 MiB/s, "));
+    }
+
+    #[test]
+    fn a_summary_counts_everything() {
+        let summary = Summary::new(Some(&news()), 1, Duration::from_millis(3_400), false);
+        assert_eq!(summary.text("copied"), "4200 files copied (16.41 MiB), 3 skipped, 2 failed in 3.4 s");
+        let stopped = Summary::new(Some(&news()), 0, Duration::from_millis(3_400), true);
+        assert!(stopped.text("copied").contains(", 5796 not begun"), "{}", stopped.text("copied"));
+        assert_eq!(stopped.json()["not_begun"], 5796);
+        assert_eq!(
+            Summary::new(None, 1, Duration::ZERO, false).text("to be copied"),
+            "0 files to be copied (0 B), 1 failed in 0.0 s"
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! Waiting for the end of copies, whoever started them.
+//!
+//! `poll(2)` on a file is answered from here: a file is ready, as regular files are, unless a copy onto it is pending; then it becomes
+//! ready when that ends. A copy that this mount started has a [`CopyJob`] already, which one task polls for all who wait. One that
+//! was started elsewhere gets a job when somebody waits for it, which ends with the copy or when nobody waits any more.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::error::Result;
+use crate::fs::Fs;
+use crate::fs::attr::{FileKind, Ino};
+use crate::fs::copy::{CopyJob, Progress};
+use crate::fs::file::is_pending;
+use crate::fs::tree::{Blob, Heard};
+
+/// The copies that are polled, by their destinations.
+#[derive(Default)]
+pub struct Jobs(Mutex<HashMap<Blob, Weak<CopyJob>>>);
+
+/// Entries at which those that have ended are looked for.
+const MANY: usize = 1024;
+
+impl Jobs {
+    pub fn add(&self, job: &Arc<CopyJob>) {
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.len() >= MANY {
+            jobs.retain(|_, job| job.strong_count() > 0);
+        }
+        jobs.insert(job.destination.clone(), Arc::downgrade(job));
+    }
+
+    fn pending(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
+        let job = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(blob)?.upgrade()?;
+        matches!(job.progress(), Progress::Pending(_)).then_some(job)
+    }
+}
+
+impl Fs {
+    /// The pending copy onto a file; `None` if there is none, and for everything that is not a file.
+    pub async fn pending_copy(self: &Arc<Self>, ino: Ino) -> Result<Option<Arc<CopyJob>>> {
+        if self.tree.view(ino)?.kind != FileKind::File {
+            return Ok(None);
+        }
+        let Ok(blob) = self.tree.blob(ino) else { return Ok(None) };
+        if let Some(job) = self.jobs.pending(&blob) {
+            return Ok(Some(job));
+        }
+        if !is_pending(&self.fresh(ino).await?) {
+            return Ok(None);
+        }
+        // What was heard of it a moment ago may be over; and whose copy it is must be known as of now.
+        let found = self.client(blob.account).blob_properties(&blob.path, None).await?;
+        let copy = found.copy.clone();
+        self.tree.learn(ino, Heard::Blob(Arc::new(found)));
+        Ok(match (self.jobs.pending(&blob), copy) {
+            (Some(job), _) => Some(job),
+            (None, Some(copy)) => self.adopt(blob, &copy),
+            (None, None) => None,
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! How many requests at once an account bears.
+//!
+//! Work on many blobs asks for a [`Pass`] before each of them. At first passes are given to everybody who asks: how many copies are
+//! wanted at once is the asker's to say. When the service answers that it is busy (503, 429), as many as half of those that were
+//! under way are let through from then on, and with every one that succeeds a little more: the well-known way in which many clients
+//! come to share what there is, without being told how much that is.
+//!
+//! This is beside the repetitions of the single request, which wait and come again (`retry`): they hold their pass meanwhile.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// What nobody was ever refused for needs no bound, but a number: beyond this, an account's own limits are near.
+const CEILING: f64 = 1024.0;
+/// What the service could not bear once it may bear later: after so long without a refusal, nothing is known any more.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+/// Requests that were under way together are refused together: they are one sign, not many.
+const ONE_SIGN: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct Pace {
+    state: Mutex<State>,
+    given_back: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Passes that may be out at once.
+    limit: f64,
+    out: usize,
+    last_cut: Option<Instant>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { state: Mutex::new(State { limit: CEILING, out: 0, last_cut: None }), given_back: Notify::new() }
+    }
+}
+
+/// Leave to work on one blob. Given back when dropped.
+#[derive(Debug)]
+pub struct Pass<'a>(&'a Pace);
+
+impl Pace {
+    pub async fn pass(&self) -> Pass<'_> {
+        loop {
+            if let Some(pass) = self.try_pass() {
+                return pass;
+            }
+            // What is given back before this waits is kept for it.
+            self.given_back.notified().await;
+        }
+    }
+
+    fn try_pass(&self) -> Option<Pass<'_>> {
+        let mut state = self.state();
+        let free = (state.out as f64) < state.limit.floor();
+        state.out += usize::from(free);
+        free.then(|| Pass(self))
+    }
+
+    /// The service was too busy for a request.
+    pub fn refused(&self) {
+        let mut state = self.state();
+        if state.last_cut.is_some_and(|cut| cut.elapsed() < ONE_SIGN) {
+            return;
+        }
+        state.last_cut = Some(Instant::now());
+        state.limit = (state.limit.min(state.out as f64) / 2.0).max(1.0);
+    }
+
+    /// How many may be under way; `None` while nothing was refused.
+    pub fn limit(&self) -> Option<usize> {
+        let limit = self.state().limit;
+        (limit < CEILING).then_some(limit as usize)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last_cut.is_some_and(|cut| cut.elapsed() >= FORGOTTEN) {
+            (state.limit, state.last_cut) = (CEILING, None);
+        }
+        state
+    }
+}
+
+impl Pass<'_> {
+    /// The work was done: one more at once, by the time that as many as are let through have succeeded.
+    pub fn succeeded(self) {
+        let mut state = self.0.state();
+        state.limit = (state.limit + 1.0 / state.limit.max(1.0)).min(CEILING);
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        self.0.state().out -= 1;
+        // A grown limit may let two in where one left.
+        self.0.given_back.notify_one();
+        self.0.given_back.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn a_refusal_halves_what_was_under_way_and_success_brings_it_back() {
+        let pace = Pace::default();
+        let mut passes: Vec<Pass<'_>> = (0..32).map(|_| pace.pass().now_or_never().unwrap()).collect();
+        assert_eq!(pace.limit(), None);
+        for _ in 0..32 {
+            pace.refused();
+        }
+        assert_eq!(pace.limit(), Some(16), "refusals at one time are one sign");
+        assert!(pace.pass().now_or_never().is_none());
+        passes.truncate(15);
+        let next = pace.pass().now_or_never().unwrap();
+        assert!(pace.pass().now_or_never().is_none());
+        next.succeeded();
+        for pass in passes.drain(..) {
+            pass.succeeded();
+        }
+        assert_eq!(pace.limit(), Some(16));
+        for _ in 0..18 {
+            pace.pass().now_or_never().unwrap().succeeded();
+        }
+        assert!(pace.limit().unwrap() >= 17);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_pass_gets_the_one_that_is_given_back() {
+        let pace = Pace::default();
+        let first = pace.pass().await;
+        pace.refused();
+        assert_eq!(pace.limit(), Some(1));
+        let (second, ()) = tokio::join!(pace.pass(), async { drop(first) });
+        drop(second);
+    }
+}
