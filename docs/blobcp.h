@@ -1,8 +1,9 @@
 /*
  * The ioctl interface of a blobcp mount: start a copy inside the Blob service,
  * ask for its state, abort it; copy whole trees, list the copies of a tree; take
- * snapshots. Works on descriptors of files and directories of the mount, for whoever may do the
- * same by open(2) and write(2); no credentials are needed. interface.md tells more.
+ * snapshots. Works on descriptors of files and directories of the mount, for
+ * whoever may do the same by open(2) and write(2); no credentials are needed.
+ * interface.md tells more.
  *
  * Text fields hold UTF-8 and end with a zero byte. Fields that are not mentioned
  * as "in" should be zero.
@@ -24,9 +25,9 @@
 #define BLOBCP_PATH_SIZE 4096
 #define BLOBCP_ID_SIZE 64
 #define BLOBCP_DESCRIPTION_SIZE 1024
+#define BLOBCP_RECORDS_SIZE 16000
 #define BLOBCP_TIER_SIZE 32
 #define BLOBCP_METADATA_SIZE 4096
-#define BLOBCP_RECORDS_SIZE 16000
 
 /* blobcp_copy.flags, blobcp_tree.flags */
 #define BLOBCP_NO_REPLACE 1u     /* EEXIST if the destination exists; in a tree, skip it */

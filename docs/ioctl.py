@@ -29,11 +29,11 @@ STATES = {
 COPY = struct.Struct("=II4096s4096s64s32s4096s")
 STATUS = struct.Struct("=IIQQq64s4096s1024s")
 ABORT = struct.Struct("=64s")
-SNAPSHOT = struct.Struct("=64s")
 TREE = struct.Struct("=II4096s4096s")
 NEWS = struct.Struct("=II13Q16000s")
 COPIES = struct.Struct("=IIq16000s")
 ENTRY = struct.Struct("=IIiIQQqq")
+SNAPSHOT = struct.Struct("=64s")
 
 
 def number(direction, command, layout):
@@ -128,8 +128,6 @@ def wait(path):
         select.select([descriptor], [], [])
     finally:
         os.close(descriptor)
-
-
 def snapshot(path):
     """Takes a snapshot of a file; the snapshot's path."""
     (moment,) = ask(path, IOC_SNAPSHOT, SNAPSHOT)

@@ -9,10 +9,10 @@
 //! | [`COPY`] | the destination's directory with `destination` set, or the destination file itself | source, name, flags, tier, metadata | copy id, status |
 //! | [`STATUS`] | a file | – | the state of the last copy onto it |
 //! | [`ABORT`] | a file | an id, or none | – |
-//! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
 //! | [`TREE`] | an open directory | a file or directory to copy into it, name, flags | – |
 //! | [`NEWS`] | the same open directory | – | how far that is, what became of each blob |
 //! | [`COPIES`] | an open directory | – | every file below it with the state of the last copy onto it |
+//! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
 //!
 //! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says [`DONE`]. It waits for
 //! news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing new is begun, and what is pending is aborted. So
@@ -143,14 +143,6 @@ pub struct Abort {
     pub id: [u8; ID_SIZE],
 }
 
-/// Result of [`SNAPSHOT`].
-#[repr(C)]
-#[derive(Clone)]
-pub struct Snapshot {
-    /// The snapshot of `DIR/NAME` is the file `DIR/.snapshots/NAME/MOMENT`.
-    pub moment: [u8; ID_SIZE],
-}
-
 /// Argument of [`TREE`].
 #[repr(C)]
 #[derive(Clone)]
@@ -228,6 +220,14 @@ pub struct Entry {
     pub modified: i64,
 }
 
+/// Result of [`SNAPSHOT`].
+#[repr(C)]
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The snapshot of `DIR/NAME` is the file `DIR/.snapshots/NAME/MOMENT`.
+    pub moment: [u8; ID_SIZE],
+}
+
 const READ: u32 = 2;
 const WRITE: u32 = 1;
 
@@ -257,8 +257,6 @@ unsafe impl Payload for Status {}
 // SAFETY: as above.
 unsafe impl Payload for Abort {}
 // SAFETY: as above.
-unsafe impl Payload for Snapshot {}
-// SAFETY: as above.
 unsafe impl Payload for Tree {}
 // SAFETY: as above.
 unsafe impl Payload for News {}
@@ -266,6 +264,8 @@ unsafe impl Payload for News {}
 unsafe impl Payload for Copies {}
 // SAFETY: as above.
 unsafe impl Payload for Entry {}
+// SAFETY: as above.
+unsafe impl Payload for Snapshot {}
 
 /// All fields zero.
 pub fn zeroed<T: Payload>() -> T {
@@ -379,11 +379,11 @@ mod tests {
         assert_eq!(size_of::<Copy>(), 4 + 4 + PATH_SIZE + PATH_SIZE + ID_SIZE + TIER_SIZE + METADATA_SIZE);
         assert_eq!(size_of::<Status>(), 4 + 4 + 8 + 8 + 8 + ID_SIZE + PATH_SIZE + DESCRIPTION_SIZE);
         assert_eq!(size_of::<Abort>(), ID_SIZE);
-        assert_eq!(size_of::<Snapshot>(), ID_SIZE);
         assert_eq!(size_of::<Tree>(), 4 + 4 + PATH_SIZE + PATH_SIZE);
         assert_eq!(size_of::<News>(), 4 + 4 + 13 * 8 + RECORDS_SIZE);
         assert_eq!(size_of::<Copies>(), 4 + 4 + 8 + RECORDS_SIZE);
         assert_eq!(size_of::<Entry>(), 4 * 4 + 4 * 8);
+        assert_eq!(size_of::<Snapshot>(), ID_SIZE);
         // The size field of an ioctl number has 14 bits.
         for size in [size_of::<Copy>(), size_of::<Tree>(), size_of::<News>(), size_of::<Copies>()] {
             assert!(size < 1 << 14);

@@ -628,11 +628,11 @@ fn the_c_header_says_what_the_code_says() {
             printf("%zu %zu %zu\n", sizeof(struct blobcp_copy), sizeof(struct blobcp_status), sizeof(struct blobcp_abort));
             printf("%zu %zu %zu %zu\n", sizeof(struct blobcp_tree), sizeof(struct blobcp_news), sizeof(struct blobcp_copies), sizeof(struct blobcp_entry));
             printf("%lu %lu %lu\n", (unsigned long)BLOBCP_IOC_COPY, (unsigned long)BLOBCP_IOC_STATUS, (unsigned long)BLOBCP_IOC_ABORT);
-            printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_SNAPSHOT, sizeof(struct blobcp_snapshot));
             printf("%lu %lu %lu\n", (unsigned long)BLOBCP_IOC_TREE, (unsigned long)BLOBCP_IOC_NEWS, (unsigned long)BLOBCP_IOC_COPIES);
             printf("%zu %zu %zu\n", offsetof(struct blobcp_news, records), offsetof(struct blobcp_copies, since), offsetof(struct blobcp_entry, modified));
             printf("%u %u %u %u %u %u\n", BLOBCP_RECURSIVE, BLOBCP_DRY_RUN, BLOBCP_AGAIN, BLOBCP_UNFINISHED, BLOBCP_DONE, BLOBCP_LISTED);
             printf("%u %u %u %u\n", BLOBCP_EXISTS, BLOBCP_SAME, BLOBCP_DUE, BLOBCP_ACCEPTED);
+            printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_SNAPSHOT, sizeof(struct blobcp_snapshot));
             printf("%zu %zu\n", offsetof(struct blobcp_copy, id), offsetof(struct blobcp_status, description));
             printf("%u %u %u %u\n", BLOBCP_NO_REPLACE, BLOBCP_NO_WAIT, BLOBCP_SNAPSHOT_FIRST, BLOBCP_LEASE_SOURCE);
             printf("%u %u %u %u\n", BLOBCP_PENDING, BLOBCP_SUCCESS, BLOBCP_ABORTED, BLOBCP_FAILED);
@@ -653,7 +653,6 @@ fn the_c_header_says_what_the_code_says() {
             size_of::<ioctl::Entry>()
         ),
         format!("{} {} {}", ioctl::COPY, ioctl::STATUS, ioctl::ABORT),
-        format!("{} {}", ioctl::SNAPSHOT, size_of::<ioctl::Snapshot>()),
         format!("{} {} {}", ioctl::TREE, ioctl::NEWS, ioctl::COPIES),
         format!(
             "{} {} {}",
@@ -671,6 +670,7 @@ fn the_c_header_says_what_the_code_says() {
             ioctl::LISTED
         ),
         format!("{} {} {} {}", ioctl::EXISTS, ioctl::SAME, ioctl::DUE, ioctl::ACCEPTED),
+        format!("{} {}", ioctl::SNAPSHOT, size_of::<ioctl::Snapshot>()),
         format!("{} {}", std::mem::offset_of!(ioctl::Copy, id), std::mem::offset_of!(ioctl::Status, description)),
         format!("{} {} {} {}", ioctl::NO_REPLACE, ioctl::NO_WAIT, ioctl::SNAPSHOT_FIRST, ioctl::LEASE_SOURCE),
         format!("{} {} {} {}", ioctl::PENDING, ioctl::SUCCESS, ioctl::ABORTED, ioctl::FAILED),

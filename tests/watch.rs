@@ -32,6 +32,7 @@ fn start_elsewhere(world: &World, name: &str) {
         tags: Vec::new(),
         seal: false,
         lease: None,
+        seal: false,
     };
     world.block_on(client.copy_blob(&path(name), &request)).unwrap();
 }

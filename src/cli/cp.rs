@@ -37,9 +37,7 @@ by the service's record of the last copy onto it, which ended after the source
 was last modified, or by equal MD5; with equal size, type, headers and metadata.
 So a copy that was interrupted goes on where it was. The exit status is 0 if all
 is copied or skipped, 1 if something failed, 130 after Ctrl-C.
-
-One file may be copied onto itself: it gets a new time, and the tier or metadata
-that are given.
+Copied onto itself, a file gets a new time, and the tier or metadata given.
 
 Examples:
   blobcp cp disk.img backup/
@@ -103,8 +101,8 @@ impl Arguments {
     }
 
     fn many(&self, sources: &[PathBuf], destination: &Path) -> Result<(), Failure> {
-        if self.own.tier.is_some() || !self.own.metadata.is_empty() {
-            return Err(Failure::usage("--tier and --meta are for a copy of one file"));
+        if self.own.is_set() {
+            return Err(Failure::usage("--tier and --meta are for the copy of one file"));
         }
         let flags = [
             (self.no_clobber, ioctl::NO_REPLACE),

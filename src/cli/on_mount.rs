@@ -116,6 +116,12 @@ pub struct Own {
     pub metadata: Vec<String>,
 }
 
+impl Own {
+    pub fn is_set(&self) -> bool {
+        self.tier.is_some() || !self.metadata.is_empty()
+    }
+}
+
 /// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`. Returns as soon as it is accepted: its
 /// id, and whether it is done already.
 pub fn start(directory: &File, source: &str, name: &str, no_replace: bool, own: &Own) -> io::Result<(String, Status)> {

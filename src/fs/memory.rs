@@ -22,9 +22,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use crate::fs::attr::Ino;
 use crate::store::ETag;
 
-/// What the process needs besides content, bytes: itself, buffers of connections, requests of the kernel that are being decoded.
-/// Measured with 64 readers and 64 writers at once.
-const OVERHEAD: u64 = 128 << 20;
+/// What the process needs besides content, bytes: itself, buffers of connections, requests of the kernel that are being decoded, answers
+/// that are being sent. Measured with 64 readers or 64 writers at once, each with a request of a mebibyte under way.
+const OVERHEAD: u64 = 176 << 20;
 /// The budget is kept in units of so many bytes: semaphores count in 32 bits.
 const UNIT: u64 = 4096;
 /// Longest that a writer waits for others to send. Whoever is still here then goes on, over the budget: a request that waits for ever
@@ -60,7 +60,7 @@ struct State {
 impl Memory {
     /// `limit`: resident memory of the process that content may bring it to, bytes.
     pub fn new(limit: u64) -> Arc<Self> {
-        let limit = limit.saturating_sub(OVERHEAD).max(limit / 2);
+        let limit = limit.saturating_sub(OVERHEAD).max(limit / 4);
         let half = || Arc::new(Semaphore::new(units(limit / 2) as usize));
         Arc::new(Self {
             limit,
@@ -242,7 +242,6 @@ mod tests {
     #[test]
     fn what_was_used_least_recently_makes_room() {
         let memory = Memory::new(OVERHEAD + 8 * MIB);
-        // The larger half of a small limit is what there is.
         let limit = memory.limit / MIB;
         for number in 0..limit {
             memory.keep(key(number), chunk());

@@ -114,6 +114,7 @@ impl Fs {
     /// Snapshot Blob. What was written here and is not stored yet is stored first, so that it is in the snapshot.
     pub async fn take_snapshot(&self, ino: Ino, who: &Credentials) -> Result<Moment> {
         let view = self.tree.view(ino)?;
+        self.check_access(&view, WRITE, who)?;
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, format!("{}: snapshots are of single blobs", view.name)));
         }

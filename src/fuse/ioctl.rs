@@ -111,12 +111,6 @@ async fn abort(fs: &Fs, ino: Ino, fh: Fh, abort: Abort, who: &Credentials) -> Re
     Ok(Vec::new())
 }
 
-async fn snapshot(fs: &Fs, ino: Ino, who: &Credentials) -> Result<Vec<u8>> {
-    let mut snapshot: Snapshot = zeroed();
-    set_text(&mut snapshot.moment, fs.take_snapshot(ino, who).await?.as_str());
-    Ok(encode(&snapshot).to_vec())
-}
-
 fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> {
     refuse_unknown(tree.flags, NO_REPLACE | NO_WAIT | RECURSIVE | DRY_RUN)?;
     let has = |flag| tree.flags & flag != 0;
@@ -231,6 +225,12 @@ fn state(records: &mut Records, found: &Found, ended_since: Option<i64>) -> bool
 
 fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+async fn snapshot(fs: &Fs, ino: Ino, who: &Credentials) -> Result<Vec<u8>> {
+    let mut snapshot: Snapshot = zeroed();
+    set_text(&mut snapshot.moment, fs.take_snapshot(ino, who).await?.as_str());
+    Ok(encode(&snapshot).to_vec())
 }
 
 fn number(status: CopyStatus) -> u32 {

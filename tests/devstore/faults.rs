@@ -91,6 +91,7 @@ async fn requests_and_payload_are_counted() {
     let stats = one.control("GET", "/-/stats", "").await.json();
     let expected = serde_json::json!({
         "requests": {"PutBlob": 1, "GetBlob": 1, "ListBlobs": 1, "Unknown": 1},
+        "most_at_once": {"PutBlob": 1, "GetBlob": 1, "ListBlobs": 1},
         "total": 4, "body_bytes_in": 5, "body_bytes_out": 5,
     });
     assert_eq!(stats, expected);
