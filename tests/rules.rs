@@ -127,7 +127,7 @@ fn an_archived_source_is_brought_back_into_another_blob() {
     world.ok("setfattr -n user.blob.tier -v Archive cold");
     let cp = world.sh("cp cold copy");
     assert!(cp.code == Some(1) && cp.stderr.contains("No data available"), "{cp:?}");
-    assert_logged(&["CopyBlob", "BlobArchived", "cold"]);
+    assert_logged(&["CopyBlob", "BlobArchived", "one/box/copy"]);
     // C30: cp has made the name; nothing of the source is in it.
     assert!(world.properties(ONE, "copy").is_none_or(|copy| copy.size == 0));
     assert_eq!(order(&world, "/one/box/cold", "warm", "", "").err(), Some(libc::ENODATA));

@@ -30,7 +30,6 @@ fn start_elsewhere(world: &World, name: &str) {
         metadata: None,
         tier: None,
         tags: Vec::new(),
-        seal: false,
         lease: None,
         seal: false,
     };

@@ -494,7 +494,6 @@ impl Fs {
             metadata: None,
             tier: None,
             tags: self.tags_to_keep(&step.from, &step.version).await?,
-            seal: false,
         };
         self.start_copy(start).await
     }
