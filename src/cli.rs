@@ -4,9 +4,8 @@
 //! [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1. Mistakes in the command line itself
 //! are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`) know neither accounts nor credentials: they find the mount that a path
-//! is in and
-//! ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
+//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`) know neither accounts nor credentials: they find the mount that a
+//! path is in and ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
 //!
 //! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
 

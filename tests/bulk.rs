@@ -177,6 +177,21 @@ fn files_and_directories_are_not_taken_for_each_other() {
 }
 
 #[test]
+fn a_snapshot_is_copied_alone() {
+    let world = World::new();
+    world.put("a", "old");
+    world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap();
+    world.put("a", "new");
+    world.ok("mkdir d");
+    let ran = blobcp(&world, "cp a .snapshots/a/* d");
+    assert!(ran.code == Some(1) && ran.stderr.contains("is copied alone, or by cp"), "{ran:?}");
+    assert_eq!(world.ok("ls d && cat d/a"), "a\nnew");
+    assert_eq!(blobcp(&world, "cp .snapshots/a/* d/old").code, Some(0));
+    world.ok("cp a .snapshots/a/* d");
+    assert_eq!(world.ok("cat d/a d/old; cat d/20*"), "newoldold");
+}
+
+#[test]
 fn failures_are_counted_named_and_have_reasons() {
     // C30, C58
     let world = World::new();

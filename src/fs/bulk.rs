@@ -264,6 +264,9 @@ impl Fs {
         }
         let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", source.name));
         let version = source.properties().cloned().ok_or_else(missing)?;
+        if matches!(self.tree.place(source.ino), Ok(Place::Past(_))) {
+            return Err(Error::fs(libc::EOPNOTSUPP, "a snapshot or version is copied alone, or by cp"));
+        }
         let from = self.tree.blob(source.ino)?;
         let to = self.tree.directory(bulk.into)?.blob(&order.name)?;
         let target = match self.resolve(bulk.into, &order.name).await {
