@@ -44,19 +44,19 @@ fn copy_state_is_one_head_and_never_cached() {
     let world = World::with(Setup { attr_ttl: std::time::Duration::from_secs(600), ..Default::default() });
     world.put("a", "text");
     world.ok("cp a b; ls -l");
-    for _ in 0..2 {
+    // getfattr asks for the length of a value and then for the value; a machine so busy that a moment passes between the two makes it
+    // two questions, and another try. Never is it none.
+    let requests_of = |command: &str| {
         world.reset_stats();
-        world.ok("getfattr -n user.blob.copy.status b");
-        assert_eq!(
-            (world.stats().requests("GetBlobProperties"), world.stats().total),
-            (1, 1),
-            "{:#?}",
-            world.store.requests()
-        );
+        world.ok(command);
+        let stats = world.stats();
+        assert!(stats.requests("GetBlobProperties") >= 1, "{command}: {:#?}", world.store.requests());
+        (stats.requests("GetBlobProperties"), stats.total)
+    };
+    for _ in 0..2 {
+        eventually("one HEAD", || requests_of("getfattr -n user.blob.copy.status b") == (1, 1));
     }
-    world.reset_stats();
-    world.ok("getfattr -d b");
-    assert_eq!(world.stats().requests("GetBlobProperties"), 1, "{:#?}", world.store.requests());
+    eventually("one HEAD for all", || requests_of("getfattr -d b").0 == 1);
     // One process that asks again gets a new answer each time.
     world.reset_stats();
     world.ok("python3 -c 'import os\nfor i in range(3): os.getxattr(\"b\", \"user.blob.copy.progress\")'");

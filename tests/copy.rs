@@ -1,5 +1,6 @@
 //! cp, cat and their relatives run inside the service.
 
+use std::path::Path;
 use std::time::Duration;
 
 use blobcp::devstore::CopyAction;
@@ -156,28 +157,66 @@ fn a_source_that_was_just_written_is_committed_before_it_is_copied() {
 #[test]
 fn a_copy_across_accounts_shows_its_progress() {
     // C2, C32-C38: pending for seconds, N/M grows, cp's file position grows, success in the end.
-    let world = World::with(cross_account(8 * MIB as u64));
-    world.put("a", pattern(24 * MIB));
+    const SIZE: usize = 24 * MIB;
+    let world = World::with(cross_account(4 * MIB as u64));
+    world.put("a", pattern(SIZE));
+    world.hold_copies();
     let mut cp = world.start(&format!("exec cp a {}/b", world.there().display()));
     let b = world.there().join("b");
-    let mut seen = Vec::new();
-    let mut positions = Vec::new();
-    eventually("the end of cp", || {
-        if attribute(&b, "copy.status").as_deref() == Some("pending") {
-            seen.extend(attribute(&b, "copy.progress"));
-            positions.extend(position(cp.pid(), &b));
-        }
-        cp.has_ended()
-    });
+    let mut held = Held::default();
+    for _ in 0..3 {
+        held.go_on_a_little(&world.store, MIB as u64);
+        // Asked anew each time, so it is what the service has at this moment; cp learns of it when it asks next.
+        assert_eq!(attribute(&b, "copy.status").unwrap(), "pending");
+        assert_eq!(attribute(&b, "copy.progress").unwrap(), format!("{}/{SIZE}", held.at));
+        assert_eq!(attribute(&b, "copy.bytes_copied").unwrap(), held.at.to_string());
+        assert_eq!(attribute(&b, "copy.completion_time"), None);
+        eventually("cp to be where the copy is", || position(cp.pid(), &b) == Some(held.at));
+        assert!(!cp.has_ended());
+    }
+    steer(&world, CopyAction::Release);
     assert_eq!(cp.wait().code, Some(0));
-    let done: Vec<u64> = seen.iter().map(|p| p.split_once('/').unwrap().0.parse().unwrap()).collect();
-    assert!(seen.iter().all(|p| p.ends_with(&format!("/{}", 24 * MIB))), "{seen:?}");
-    assert!(done.is_sorted() && done.first() < done.last(), "{done:?}");
-    assert!(positions.is_sorted() && positions.first() < positions.last(), "{positions:?}");
     assert_eq!(attribute(&b, "copy.status").unwrap(), "success");
-    assert_eq!(attribute(&b, "copy.progress").unwrap(), format!("{0}/{0}", 24 * MIB));
+    assert_eq!(attribute(&b, "copy.progress").unwrap(), format!("{SIZE}/{SIZE}"));
+    assert!(attribute(&b, "copy.completion_time").unwrap().ends_with("GMT"));
     assert!(!attribute(&b, "copy.source").unwrap().contains("sig="), "X24");
-    assert_eq!(world.store.content(TWO, BOX, "b").unwrap(), world.stored("a"));
+    assert!(world.store.content(TWO, BOX, "b").unwrap() == world.stored("a"));
+    assert_no_payload(&world.stats());
+}
+
+#[test]
+fn programs_that_show_progress_show_that_of_a_copy_in_the_service() {
+    // Kernel fact 3: what cp's descriptors say is what the service has copied.
+    const SIZE: usize = 24 * MIB;
+    let world = World::with(cross_account(4 * MIB as u64));
+    world.put("a", pattern(SIZE));
+    world.hold_copies();
+    let cp = world.start(&format!("exec cp a {}/b", world.there().display()));
+    let pid = cp.pid();
+    let b = world.there().join("b");
+    eventually("the copy", || world.store.copies().len() == 1 && position(pid, &b).is_some());
+    // Both are started outside the mount, for they look at their own files, too.
+    let shown = tempfile::NamedTempFile::new().unwrap();
+    let pv = start_in(Path::new("/"), &format!("exec pv -f -i 0.1 -w 200 -d {pid} 2> {}", shown.path().display()));
+    let mut held = Held::default();
+    for _ in 0..3 {
+        held.go_on_a_little(&world.store, MIB as u64);
+        eventually("cp to be where the copy is", || position(pid, &b) == Some(held.at));
+        let progress = start_in(Path::new("/"), &format!("progress -q -p {pid}")).wait();
+        let percent = format!("{:.1}%", held.at as f64 * 100.0 / SIZE as f64);
+        assert!(progress.stdout.contains(&percent), "{percent} of the source: {progress:?}");
+        // Source and destination; three digits of how much it is.
+        let amount = held.at as f64 / MIB as f64;
+        let amount = if amount < 10.0 { format!("{amount:.2}MiB") } else { format!("{amount:.1}MiB") };
+        let lines = |file: &str| format!("{file}: {amount}");
+        eventually("pv to show it", || {
+            let shown = std::fs::read_to_string(shown.path()).unwrap();
+            ["one/box/a", "two/box/b"].iter().all(|file| shown.contains(&lines(file)))
+        });
+    }
+    steer(&world, CopyAction::Release);
+    assert_eq!(cp.wait().code, Some(0));
+    assert_eq!(pv.wait().code, Some(0));
     assert_no_payload(&world.stats());
 }
 

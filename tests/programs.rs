@@ -19,7 +19,7 @@ const END: &str = "<!-- until here -->\n";
 
 /// What they are called in the table, and the commands: in the source's directory, `$T/b` being the new file. All programs of a row do the
 /// same, or it must be divided.
-const PROGRAMS: [(&str, &[&str]); 18] = [
+const PROGRAMS: [(&str, &[&str]); 17] = [
     ("`cp`, `cp -r`", &["cp a $T/b", "cp -r a $T/b"]),
     ("`blobcp cp`", &["$BLOBCP cp a $T/b"]),
     ("`mv`", &["mv a $T/b"]),
@@ -44,7 +44,6 @@ const PROGRAMS: [(&str, &[&str]); 18] = [
     ("`tar c a \\| tar x`", &["tar cf - a | tar xf - -C $T --transform s/a/b/"]),
     ("`rsync`, `rsync --whole-file`", &["rsync a $T/b", "rsync --whole-file a $T/b"]),
     ("`rsync --inplace`", &["rsync --inplace a $T/b"]),
-    ("`rclone copyto`", &["rclone --config /dev/null copyto a $T/b"]),
 ];
 
 /// Not a command: this process itself.
