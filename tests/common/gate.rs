@@ -25,12 +25,16 @@ pub struct Gated {
 
 impl Gated {
     pub fn start(world: &World, program: &str) -> Self {
+        Self::start_in(&world.here(), program)
+    }
+
+    pub fn start_in(dir: &Path, program: &str) -> Self {
         let gate = tempfile::tempdir().unwrap();
         let here = gate.path().display();
         let function = format!(
             "def gate():\n    open('{here}/reached', 'w').close()\n    while not os.path.exists('{here}/open'): time.sleep(0.01)"
         );
-        let running = world.start(&script(&format!("{function}\n{program}")));
+        let running = start_in(dir, &script(&format!("{function}\n{program}")));
         Self { running, gate }
     }
 
