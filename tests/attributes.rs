@@ -137,6 +137,37 @@ fn metadata_are_set_replaced_and_removed_one_by_one() {
 }
 
 #[test]
+fn metadata_and_tags_leave_the_time_of_the_content_alone() {
+    // setxattr(2) changes the ctime only.
+    let world = World::new();
+    world.put("a", "text");
+    let times = || world.ok("stat -c '%.9Y' a; stat -c '%.9Z' a");
+    let before = times();
+    let (mtime, ctime) = before.split_once('\n').unwrap();
+    let later = || {
+        let now = times();
+        let (now_mtime, now_ctime) = now.split_once('\n').unwrap();
+        assert_eq!(now_mtime, mtime);
+        now_ctime > ctime
+    };
+    // Last-Modified has whole seconds.
+    eventually("another second", || {
+        world.ok("setfattr -n user.blob.meta.color -v $(date +%N) a");
+        later()
+    });
+    world.ok("setfattr -x user.blob.meta.color a; setfattr -n user.blob.tag.project -v x a");
+    assert!(later());
+    // It is kept as other tools read it, and as theirs it can be set.
+    let kept = world.properties(ONE, "a").unwrap().metadata.get("mtime").unwrap().to_owned();
+    world.ok("setfattr -n user.blob.meta.mtime -v 2001-02-03T04:05:06Z a");
+    eventually("the new time", || world.ok("stat -c %Y a") == "981173106\n");
+    world.ok(&format!("setfattr -n user.blob.meta.mtime -v {kept} a"));
+    eventually("the old time", || world.ok("stat -c %.9Y a") == format!("{mtime}\n"));
+    world.ok("setfattr -x user.blob.meta.mtime a");
+    assert_eq!(world.properties(ONE, "a").unwrap().metadata.get("mtime"), None);
+}
+
+#[test]
 fn tags_and_tier_are_written() {
     let world = World::new();
     world.put("a", "text");
