@@ -50,6 +50,22 @@ impl Gated {
         self.running.wait()
     }
 
+    /// A program in two parts, of which the first is done.
+    #[track_caller]
+    pub fn between(world: &World, first: &str, second: &str) -> Self {
+        let mut gated = Self::start(world, &format!("{first}\ngate()\n{second}"));
+        gated.reached();
+        assert!(!gated.running.has_ended(), "{:?}", gated.running.wait());
+        gated
+    }
+
+    /// Opens the gate for a program that must succeed.
+    #[track_caller]
+    pub fn finish(self) {
+        let ran = self.open();
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    }
+
     /// Starts the program and opens the gate when it has come there and `meanwhile` is done.
     pub fn run(world: &World, program: &str, meanwhile: impl FnOnce()) -> Ran {
         let mut gated = Self::start(world, program);
