@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
-    Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    Config, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request,
+    TimeOrNow, WriteFlags,
 };
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -32,9 +33,21 @@ impl Limit {
         let dir = ino == 1;
         let size = if dir { 0 } else { self.size };
         FileAttr {
-            ino: INodeNo(ino), size, blocks: size.div_ceil(512), atime: UNIX_EPOCH, mtime: UNIX_EPOCH, ctime: UNIX_EPOCH,
-            crtime: UNIX_EPOCH, kind: if dir { FileType::Directory } else { FileType::RegularFile },
-            perm: if dir { 0o755 } else { 0o644 }, nlink: 1, uid: 0, gid: 0, rdev: 0, blksize: 4096, flags: 0,
+            ino: INodeNo(ino),
+            size,
+            blocks: size.div_ceil(512),
+            atime: UNIX_EPOCH,
+            mtime: UNIX_EPOCH,
+            ctime: UNIX_EPOCH,
+            crtime: UNIX_EPOCH,
+            kind: if dir { FileType::Directory } else { FileType::RegularFile },
+            perm: if dir { 0o755 } else { 0o644 },
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
         }
     }
 }
@@ -61,16 +74,35 @@ impl Filesystem for Limit {
     }
 
     fn setattr(
-        &self, _request: &Request, ino: INodeNo, _mode: Option<u32>, _uid: Option<u32>, _gid: Option<u32>, _size: Option<u64>,
-        _atime: Option<TimeOrNow>, _mtime: Option<TimeOrNow>, _ctime: Option<std::time::SystemTime>, _fh: Option<FileHandle>,
-        _crtime: Option<std::time::SystemTime>, _chgtime: Option<std::time::SystemTime>,
-        _bkuptime: Option<std::time::SystemTime>, _flags: Option<fuser::BsdFileFlags>, reply: ReplyAttr,
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
+        _size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        _mtime: Option<TimeOrNow>,
+        _ctime: Option<std::time::SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<std::time::SystemTime>,
+        _chgtime: Option<std::time::SystemTime>,
+        _bkuptime: Option<std::time::SystemTime>,
+        _flags: Option<fuser::BsdFileFlags>,
+        reply: ReplyAttr,
     ) {
         reply.attr(&TTL, &self.attr(ino.0));
     }
 
     fn create(
-        &self, _request: &Request, _parent: INodeNo, name: &OsStr, _mode: u32, _umask: u32, _flags: i32, reply: ReplyCreate,
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
     ) {
         reply.created(&TTL, &self.attr(number(name)), Generation(0), FileHandle(0), FopenFlags::empty());
     }
@@ -80,8 +112,15 @@ impl Filesystem for Limit {
     }
 
     fn read(
-        &self, _request: &Request, _ino: INodeNo, _fh: FileHandle, offset: u64, size: u32, _flags: OpenFlags,
-        _lock_owner: Option<LockOwner>, reply: ReplyData,
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
     ) {
         let size = u64::from(size).min(self.size.saturating_sub(offset)) as usize;
         let start = (offset % (CONTENT - LARGEST_WRITE as usize) as u64) as usize;
@@ -89,8 +128,16 @@ impl Filesystem for Limit {
     }
 
     fn write(
-        &self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _offset: u64, data: &[u8], _write_flags: WriteFlags,
-        _flags: OpenFlags, _lock_owner: Option<LockOwner>, reply: ReplyWrite,
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
     ) {
         reply.written(data.len() as u32);
     }
@@ -100,7 +147,13 @@ impl Filesystem for Limit {
     }
 
     fn release(
-        &self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _flags: OpenFlags, _lock_owner: Option<LockOwner>, _flush: bool,
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
         reply: ReplyEmpty,
     ) {
         reply.ok();
@@ -118,7 +171,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.clone_fd = true;
     let session = fuser::Session::new(Limit { size, content: vec![7; CONTENT] }, &point, &config)?.spawn()?;
     let device = std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(&point)?);
-    let _ = std::fs::write(format!("/sys/class/bdi/{}:{}/read_ahead_kb", libc::major(device), libc::minor(device)), READ_AHEAD_KIB);
+    let _ = std::fs::write(
+        format!("/sys/class/bdi/{}:{}/read_ahead_kb", libc::major(device), libc::minor(device)),
+        READ_AHEAD_KIB,
+    );
     while !session.guard.is_finished() {
         std::thread::sleep(Duration::from_millis(100));
     }
