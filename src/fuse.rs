@@ -365,25 +365,19 @@ impl Filesystem for Adapter {
 
     fn release(
         &self,
-        request: &Request,
-        ino: INodeNo,
+        _request: &Request,
+        _ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        let call = Call::new("release", request, ino);
         self.watchers.forget(Fh(fh.0));
-        self.run(
-            call,
-            reply,
-            async move |fs| {
-                fs.release(Fh(fh.0)).await;
-                Ok(())
-            },
-            |_, reply, ()| reply.ok(),
-        );
+        // Nobody waits for it, and after an unmount there is nobody to hear it.
+        reply.ok();
+        let fs = self.fs.clone();
+        self.runtime.spawn(async move { fs.release(Fh(fh.0)).await });
     }
 
     fn fsync(&self, request: &Request, ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
