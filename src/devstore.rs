@@ -8,14 +8,14 @@
 //! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through
 //! `operation` (what is it), `faults` (what shall go wrong), `auth` and `sas` (who asks) to `server`, which
 //! calls a handler. Handlers are plain functions from a call to a `reply` or an `error`: `blob`, `blocks`,
-//! `page`, `container`, `list`, `copy` with `source` and `from_url`. They work on `state`, one locked map
+//! `page`, `container`, `list`, `copy` with `source`, `web` and `from_url`. They work on `state`, one locked map
 //! of `model` values whose bytes are `content`; `condition`, `lease` and `tags` are the rules they consult. The
 //! copy `engine` turns elapsed time into progress whenever the state is looked at. `control` and `stats` are for
 //! the tests' eyes.
 //!
 //! Not offered: user delegation SAS and bearer tokens, stored access policies, soft delete, encryption keys,
 //! immutability, hierarchical namespaces, incremental copies. Such requests are refused, not ignored. Of Azure Files there is
-//! only what a copy source needs: a file that was put in place, and a URL to it.
+//! only what a copy source needs: a file that was put in place, and a URL to it. Other servers on this machine can be copy sources, too.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -76,6 +76,7 @@ mod source;
 mod state;
 mod stats;
 mod tags;
+mod web;
 mod xml;
 
 pub use control::{ControlError, CopyAction};

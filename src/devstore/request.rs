@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
 use super::error::{Code, ServiceError};
-use super::model::Revision;
+use super::model::{Blob, Revision};
 use super::operation::Operation;
 
 /// Longest blob name in characters, and most path segments in one (§1.3).
@@ -94,6 +94,8 @@ pub(super) struct Call {
     pub now: SystemTime,
     /// Letters of the SAS the request came with, for the cases where they matter beyond admission.
     pub sas: Option<String>,
+    /// The copy source, when that is another server's.
+    pub fetched: Option<Blob>,
 }
 
 /// A request body together with what was computed while it arrived.
@@ -129,6 +131,7 @@ impl Call {
             target,
             now: SystemTime::now(),
             sas: None,
+            fetched: None,
         })
     }
 

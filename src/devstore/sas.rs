@@ -22,6 +22,8 @@ const LETTERS: &str = "racwdxyltfmeopi";
 pub(super) enum Service {
     Blob,
     File,
+    /// Another server's URL, on which nothing is signed.
+    Web,
 }
 
 impl Service {
@@ -29,6 +31,7 @@ impl Service {
         match self {
             Service::Blob => "blob",
             Service::File => "file",
+            Service::Web => "",
         }
     }
 
@@ -37,6 +40,7 @@ impl Service {
         match self {
             Service::Blob => 'b',
             Service::File => 'f',
+            Service::Web => ' ',
         }
     }
 }

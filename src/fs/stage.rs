@@ -59,7 +59,7 @@ pub struct BlockIds {
 }
 
 impl BlockIds {
-    fn beside(existing: &[Block]) -> Self {
+    pub(super) fn beside(existing: &[Block]) -> Self {
         let len =
             existing.first().and_then(|block| BASE64.decode(block.id.as_str()).ok()).map_or(ID_LEN, |id| id.len());
         let taken = existing.iter().map(|block| block.id.clone()).collect();
@@ -67,7 +67,7 @@ impl BlockIds {
     }
 
     /// EFBIG when ids of the blob's length have run out, which takes ids of one or two bytes.
-    fn next(&self) -> Result<BlockId> {
+    pub(super) fn next(&self) -> Result<BlockId> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let (next, taken) = &mut *made;

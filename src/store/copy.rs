@@ -18,7 +18,7 @@ use crate::store::sas::{self, Validity};
 use crate::store::types::*;
 
 /// Longest URL in `x-ms-copy-source` (§15).
-const MAX_SOURCE_URL: usize = 2048;
+pub(super) const MAX_SOURCE_URL: usize = 2048;
 
 impl Client {
     /// Copy Blob. A lost answer is resolved here (§13.14): the copy is adopted if the destination shows it to be ours, or asked
@@ -26,7 +26,7 @@ impl Client {
     pub async fn copy_blob(&self, destination: &BlobPath, copy: &CopyRequest) -> Result<CopyStarted> {
         let mut request = self
             .request("CopyBlob", Method::PUT, Place::Blob(destination))
-            .header("x-ms-copy-source", copy.source.expose())
+            .source(&copy.source)
             .optional("x-ms-source-if-match", copy.source_if_match.as_ref().map(ETag::quoted).as_deref())
             .optional("x-ms-access-tier", copy.tier.as_deref())
             .optional("x-ms-seal-blob", copy.seal.then_some("true"))

@@ -21,6 +21,14 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Of a SAS: an account's, for reading files of Azure Files among other things.
+    pub(super) fn is_for_files(&self) -> bool {
+        let field = |name: &str| self.0.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        field("ss").is_some_and(|services| services.contains('f'))
+            && field("srt").is_some_and(|types| types.contains('o'))
+            && field("sp").is_some_and(|letters| letters.contains('r'))
+    }
 }
 
 impl From<&str> for Secret {

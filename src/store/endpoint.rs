@@ -59,7 +59,7 @@ impl Endpoint {
         let host = parsed.host_str().unwrap_or_default().to_owned();
         let bare = host.trim_matches(['[', ']']);
         let address = bare.parse::<IpAddr>().ok();
-        let loopback = address.map_or(bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.is_loopback());
+        let loopback = is_loopback(&host);
         let prefix = parsed.path().trim_end_matches('/');
         let first = prefix.trim_start_matches('/').split('/').next().unwrap_or_default();
         let path_style =
@@ -96,6 +96,23 @@ impl Endpoint {
         self.loopback
     }
 
+    /// Where the account's files of Azure Files are: the same host with the other service's name. `None` where that cannot be known, as
+    /// behind a domain of one's own. Emulators are asked on a host that names the account.
+    pub(super) fn of_files(&self, account: &AccountName) -> Option<String> {
+        let (scheme, authority) = self.origin.split_once("://")?;
+        let blob = format!("{account}.");
+        match authority.strip_prefix(&blob).and_then(|rest| rest.split_once("blob.")) {
+            Some((zone, rest)) if self.prefix.is_empty() && (zone.is_empty() || zone.ends_with('.')) => {
+                Some(format!("{scheme}://{account}.{zone}file.{rest}"))
+            }
+            _ if self.loopback => {
+                let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+                Some(format!("{scheme}://{account}.file.localhost:{port}"))
+            }
+            _ => None,
+        }
+    }
+
     /// The encoded path of `place`, as it is sent and signed.
     pub(super) fn path(&self, place: Place<'_>) -> String {
         match place {
@@ -121,6 +138,13 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
+}
+
+/// A host on this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_matches(['[', ']']);
+    let address = bare.parse::<IpAddr>().ok();
+    address.map_or(bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.is_loopback())
 }
 
 /// `name=value&…`, percent-encoded; empty without pairs.

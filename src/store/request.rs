@@ -102,7 +102,7 @@ impl Request {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
             // Bytes above ASCII would travel, but no two sides agree on what they mean.
             (Ok(name), Ok(mut value)) if value.to_str().is_ok() => {
-                value.set_sensitive(name == "x-ms-copy-source");
+                value.set_sensitive(name.as_str().starts_with("x-ms-copy-source"));
                 self.headers.insert(name, value);
             }
             _ => {

@@ -1,6 +1,6 @@
 //! Shared access signatures made from an account key (§3.3).
 //!
-//! The client needs one kind: read access to one blob, so that the service can read a copy source in another account or on
+//! The client needs one kind: read access to one blob or file, so that the service can read a copy source in another account or on
 //! behalf of a From-URL operation. The account SAS is here for programs and tests that hand out wider access.
 
 use std::time::{Duration, SystemTime};
@@ -57,6 +57,27 @@ pub fn read_blob(
     let mut fields = vec!["r", start, &validity.expiry, &path, "", "", "", version, resource, moment];
     fields.extend(vec![""; if version >= WITH_ENCRYPTION_SCOPE { 6 } else { 5 }]);
     let mut query = vec![("sv", version), ("sr", resource)];
+    if !start.is_empty() {
+        query.push(("st", start));
+    }
+    query.extend([("se", validity.expiry.as_str()), ("sp", "r")]);
+    signed(key, &fields.join("\n"), query)
+}
+
+/// A service SAS with `sp=r` for a file of Azure Files (`sr=f`), whose string to sign has kept the older layout.
+pub fn read_file(
+    key: &AccountKey,
+    account: &AccountName,
+    share: &str,
+    path: &str,
+    validity: &Validity,
+    version: &str,
+) -> Secret {
+    let start = validity.start.as_deref().unwrap_or_default();
+    let path = format!("/file/{account}/{share}/{path}");
+    // sp, st, se, resource, si, sip, spr, sv, rscc, rscd, rsce, rscl, rsct
+    let fields = ["r", start, &validity.expiry, &path, "", "", "", version, "", "", "", "", ""];
+    let mut query = vec![("sv", version), ("sr", "f")];
     if !start.is_empty() {
         query.push(("st", start));
     }
