@@ -8,7 +8,7 @@
 //! [`outside`], [`lease`], [`tags`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
 //! by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`]. Between the two stands one path through which
 //! every request goes: [`endpoint`] turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends
-//! it, [`retry`] judges a failure and sets the next date. [`pace`] is for work on many blobs: how many at once the service bears.
+//! it, [`retry`] judges a failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`pace`] is for work on many blobs: how many at once the service bears.
 //!
 //! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`] describes how
 //! the client finds out what happened, so that callers see one of two things: the operation took place, or an error.
@@ -42,6 +42,7 @@ mod container;
 mod copy;
 mod credential;
 mod endpoint;
+mod entra;
 mod headers;
 mod http;
 mod lease;
@@ -67,7 +68,8 @@ pub use account::{Account, AccountConfig, DEFAULT_API_VERSION};
 pub use append::Appended;
 pub use client::Client;
 pub use credential::{AccountKey, Credential, Secret};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, is_loopback};
+pub use entra::{Authority, GET_TOKEN, Identity, Tokens};
 pub use http::{Http, Options};
 pub use outside::{LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Outside, SharedFile};
 pub use pace::Pass;

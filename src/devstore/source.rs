@@ -2,8 +2,8 @@
 //!
 //! Blobs and files of this server can be sources, of any of its accounts and in either addressing style, and what [`web`](super::web) reads
 //! from other servers. Copy Blob by the
-//! account's owner reads the same account without further proof; everything else (another account, a request that came
-//! with a SAS, the From-URL operations) needs a SAS in the source URL or a public container. Refusals that the service
+//! account's owner or an identity reads the same account without further proof; everything else (another account, a request that came
+//! with a SAS, the From-URL operations) needs a SAS in the source URL or a public container, or for the From-URL operations a bearer token. Refusals that the service
 //! would get from the source are passed on as `CannotVerifyCopySource` with the source's status and code.
 
 use std::time::SystemTime;
@@ -82,7 +82,17 @@ impl Source {
             && account == call.account
             && query.get("sig").is_none();
         let mut expiry = None;
-        if !owned {
+        if let Some(authorization) = call.header("x-ms-copy-source-authorization") {
+            // Copy Blob goes on after the request, and a token is not kept for it.
+            if owner_may_read {
+                return Err(ServiceError::from(Code::UnsupportedHeader)
+                    .with_detail("HeaderName", "x-ms-copy-source-authorization"));
+            }
+            if service == Service::File && call.header("x-ms-file-request-intent") != Some("backup") {
+                return Err(cannot_verify(Code::AuthorizationPermissionMismatch.into()));
+            }
+            server.tokens.verify(authorization, &account, call.header("x-ms-version")).map_err(cannot_verify)?;
+        } else if !owned {
             expiry = readable_until(server, call, service, &account, &target, &query).map_err(cannot_verify)?;
         }
         let name = SourceName { service, address: address.clone(), revision };

@@ -145,7 +145,9 @@ impl Client {
         lifetime: Duration,
     ) -> Result<CopySource> {
         match self.credential() {
-            Credential::SharedKey(_) if reader == self.account() => self.source_url(blob, revision, None),
+            Credential::SharedKey(_) | Credential::Entra(_) if reader == self.account() => {
+                self.source_url(blob, revision, None)
+            }
             _ => self.block_source(blob, revision, lifetime),
         }
     }
@@ -158,7 +160,7 @@ impl Client {
                 Some(sas::read_blob(key, self.account(), blob, revision, &validity, self.api_version()))
             }
             Credential::Sas(token) => Some(token.clone()),
-            Credential::Anonymous => None,
+            Credential::Anonymous | Credential::Entra(_) => None,
         };
         self.source_url(blob, revision, token.as_ref().map(|token| token.expose()))
     }

@@ -7,6 +7,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
+use crate::store::entra::Tokens;
+
 /// Text that grants access: a key, a SAS, a connection string. It shows itself as `***` everywhere.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -74,7 +76,7 @@ impl fmt::Debug for AccountKey {
     }
 }
 
-/// How the requests of an account are authorized (§3). A bearer token would be a fourth way.
+/// How the requests of an account are authorized (§3).
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// Each request is signed with the account's key.
@@ -83,6 +85,8 @@ pub enum Credential {
     Sas(Secret),
     /// Containers with public access.
     Anonymous,
+    /// Each request carries a token of an Entra ID identity (§3.4).
+    Entra(Tokens),
 }
 
 impl Credential {

@@ -96,6 +96,11 @@ impl Endpoint {
         self.loopback
     }
 
+    /// Nobody else reads what is sent there: https, or this machine.
+    pub fn keeps_secrets(&self) -> bool {
+        self.loopback || self.origin.starts_with("https://")
+    }
+
     /// Where the account's files of Azure Files are: the same host with the other service's name. `None` where that cannot be known, as
     /// behind a domain of one's own. Emulators are asked on a host that names the account.
     pub(super) fn of_files(&self, account: &AccountName) -> Option<String> {
@@ -141,7 +146,7 @@ impl fmt::Debug for Endpoint {
 }
 
 /// A host on this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_matches(['[', ']']);
     let address = bare.parse::<IpAddr>().ok();
     address.map_or(bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.is_loopback())

@@ -112,7 +112,7 @@ impl Client {
                 Some(sas::read_file(key, self.account(), &file.share, &file.path, &validity, self.api_version()))
             }
             Credential::Sas(token) => token.is_for_files().then(|| token.clone()),
-            Credential::Anonymous => None,
+            Credential::Anonymous | Credential::Entra(_) => None,
         };
         match token {
             Some(token) => CopySource::outside(&format!("{url}?{}", token.expose())),
