@@ -101,6 +101,77 @@ fn a_token_that_is_refused_is_renewed_once() {
     assert!(entra.asked().len() <= 4, "{:?}", entra.asked());
 }
 
+/// Only the account `two` is asked with the identity.
+fn beside(entra: &Entra) -> World {
+    let world = World::with(Setup { identity: Some((entra.application(), &[TWO])), ..Setup::default() });
+    entra.is_known_to(world.store.address());
+    world.store.put_blob(TWO, BOX, "a", pattern(3000).into(), "text/x").unwrap();
+    world
+}
+
+#[test]
+fn another_account_reads_by_a_user_delegation_sas() {
+    // X2, C2
+    let entra = Entra::start();
+    let world = beside(&entra);
+    world.ok("cp ../../two/box/a b && cp b c && cp ../../two/box/a d && cat ../../two/box/a b > e && cmp b d");
+    assert_eq!(world.stored("b"), pattern(3000));
+    assert_eq!(world.store.content(ONE, BOX, "e").unwrap().len(), 6000);
+    let stats = world.stats();
+    // One key signs for all of them; what cat puts first into an empty file is a whole copy, too.
+    assert_eq!((stats.requests("GetUserDelegationKey"), stats.requests("CopyBlob")), (1, 4));
+    assert_eq!(stats.requests("PutBlockFromURL"), 1);
+    assert_eq!(stats.requests("PutBlobFromURL"), 0);
+    let copies = world.store.copies();
+    let source = &copies.iter().find(|copy| copy.destination.ends_with("/b")).unwrap().source;
+    assert!(source.contains("&skoid=") && source.contains("&sr=b&") && source.ends_with("&sig=***"), "{source}");
+    // X24
+    assert!(!attribute(&world.here().join("b"), "copy.source").unwrap().contains("sig="));
+    // It lasts for as long as a copy may be expected to take: a week, which is as long as a key does.
+    let expiry = source.split('&').find_map(|pair| pair.strip_prefix("se=")).unwrap();
+    let lasts = |days: &str| world.ok(&format!("date -u +%Y-%m-%dT -d '{days} days'")).trim().to_owned();
+    assert!([lasts("6"), lasts("7")].iter().any(|day| expiry.starts_with(day.as_str())), "{expiry}");
+}
+
+#[test]
+fn where_no_sas_may_be_signed_the_token_itself_opens_the_source() {
+    // X2, X25
+    let entra = Entra::start();
+    let world = beside(&entra);
+    entra.grant(r#"{"delegates":false}"#);
+    world.ok("setfattr -n user.blob.meta.color -v blue ../../two/box/a");
+    world.reset_stats();
+    world.ok("cp ../../two/box/a b && cat ../../two/box/a b > e");
+    assert_eq!(world.stored("b"), pattern(3000));
+    assert_eq!(world.store.content(ONE, BOX, "e").unwrap().len(), 6000);
+    let copied = world.properties(ONE, "b").unwrap();
+    assert_eq!((copied.headers.content_type.as_deref(), copied.copy), (Some("text/x"), None));
+    assert_eq!(copied.metadata.get("color"), Some("blue"));
+    let stats = world.stats();
+    assert_eq!((stats.requests("CopyBlob"), stats.requests("PutBlobFromURL")), (0, 2));
+    // The refusal is remembered.
+    assert_eq!(stats.requests("GetUserDelegationKey"), 1);
+    assert_no_payload(&stats);
+    // An append blob would come out as another type, and is left alone.
+    world.block_on(async {
+        let client = world.client(TWO);
+        client
+            .put_append_blob(&path("log"), &store::BlobSettings::default(), &store::Precondition::None)
+            .await
+            .unwrap();
+        client.append_block(&path("log"), 0, "x".into(), &store::Precondition::None).await.unwrap();
+    });
+    let ran = world.sh("cp ../../two/box/log log");
+    assert_eq!((ran.code, ran.stderr.contains("Operation not supported")), (Some(1), true), "{}", ran.stderr);
+    // And a large one comes in blocks.
+    world.store.put_sparse(TWO, BOX, "huge", 6 << 30).unwrap();
+    world.reset_stats();
+    world.ok("cp ../../two/box/huge huge");
+    assert_eq!(world.properties(ONE, "huge").unwrap().size, 6 << 30);
+    assert_eq!((world.stats().requests("PutBlockFromURL"), world.stats().requests("PutBlockList")), (2, 1));
+    assert_no_payload(&world.stats());
+}
+
 /// A client of the account `one` with that identity, and the devstore behind it.
 async fn client(entra: &Entra, identity: Identity) -> (Client, Devstore) {
     let config = Config { accounts: vec![AccountConfig::named(ONE)], ..Config::default() };

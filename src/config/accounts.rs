@@ -7,11 +7,7 @@ use reqwest::Url;
 use crate::config::file::{AccountTable, File};
 use crate::config::{Auth, Error, Result, Settings, Source, Switch, identity};
 use crate::path::AccountName;
-use crate::store::{Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
-
-/// What the hosts of Azure Storage end in, in all clouds.
-const AZURE: [&str; 4] =
-    [".core.windows.net", ".core.usgovcloudapi.net", ".core.chinacloudapi.cn", ".storage.azure.net"];
+use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 
 /// What the environment says, under the names of the Azure command line and SDKs. An empty variable is one not set.
 #[derive(Debug, Default)]

@@ -486,7 +486,7 @@ impl Fs {
 
     async fn start_step(self: &Arc<Self>, step: &Step) -> Result<Arc<CopyJob>> {
         let start = Start {
-            source: self.source_url(&step.from, None, &step.to)?,
+            source: self.source_url(&step.from, None, &step.to).await?,
             seal: false,
             version: Some(step.version.clone()),
             destination: step.to.clone(),

@@ -171,7 +171,7 @@ impl Fs {
     }
 
     async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
-        let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination)?;
+        let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination).await?;
         let tags = self.tags_of_origin(origin, &version).await?;
         Ok(Source { url, version: Some(version), tags, origin: Some(origin.clone()) })
     }

@@ -151,14 +151,14 @@ pub struct Start {
 
 impl Fs {
     /// A URL by which `destination`'s account can read `source`, as it is or was.
-    pub(super) fn source_url(
+    pub(super) async fn source_url(
         &self,
         source: &Blob,
         revision: Option<&Revision>,
         destination: &Blob,
     ) -> Result<CopySource> {
-        let reader = self.client(destination.account).account();
-        self.client(source.account).copy_source(&source.path, revision, reader, SOURCE_SAS)
+        let reader = self.client(destination.account);
+        self.client(source.account).copy_source(&source.path, revision, reader, SOURCE_SAS).await
     }
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
@@ -175,6 +175,9 @@ impl Fs {
             seal,
             lease: None,
         };
+        if request.source.is_read_by_token() {
+            return self.copy_synchronously(destination, request, version);
+        }
         let mut started = match client.copy_blob(&destination.path, &request).await {
             Err(error) if synchronous::may_be_read_otherwise(&request.source, &error) => {
                 debug!(%error, "trying the operations that read any URL");
@@ -420,7 +423,7 @@ impl Fs {
             None => Precondition::IfAbsent,
         };
         let start = Start {
-            source: self.source_url(&from.blob, from.revision.as_ref(), &to)?,
+            source: self.source_url(&from.blob, from.revision.as_ref(), &to).await?,
             version: Some(source.properties.clone()),
             destination: to,
             precondition,

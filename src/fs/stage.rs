@@ -322,7 +322,7 @@ impl Fs {
 
     /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server cannot do it.
     pub(super) async fn block_from(&self, blob: &Blob, id: &BlockId, source: &Source<'_>) -> Result<Option<u64>> {
-        let url = self.range_url(source)?;
+        let url = self.range_url(source, blob).await?;
         let start = source.range.start;
         let range = start..source.range.end.min(start + plan::Limits::of_service(BLOCK).remote);
         let client = self.client(blob.account);
@@ -334,8 +334,9 @@ impl Fs {
     }
 
     /// A URL by which the service can read the source, for one request.
-    pub(super) fn range_url(&self, source: &Source<'_>) -> Result<CopySource> {
-        self.client(source.blob.account).block_source(&source.blob.path, source.revision, RANGE_READ)
+    pub(super) async fn range_url(&self, source: &Source<'_>, to: &Blob) -> Result<CopySource> {
+        let (client, reader) = (self.client(source.blob.account), self.client(to.account));
+        client.block_source(&source.blob.path, source.revision, reader, RANGE_READ).await
     }
 
     /// The first bytes of a source, at most a block.

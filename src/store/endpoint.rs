@@ -18,6 +18,10 @@ use crate::store::credential::Secret;
 /// What stays as it is in a query: the unreserved characters of RFC 3986.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// What the hosts of Azure Storage end in, in all clouds.
+pub const AZURE: [&str; 4] =
+    [".core.windows.net", ".core.usgovcloudapi.net", ".core.chinacloudapi.cn", ".storage.azure.net"];
+
 /// The base of an account's URLs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -99,6 +103,15 @@ impl Endpoint {
     /// Nobody else reads what is sent there: https, or this machine.
     pub fn keeps_secrets(&self) -> bool {
         self.loopback || self.origin.starts_with("https://")
+    }
+
+    /// Both are Azure's, of one cloud, or both are on this machine: what is the one's may be told to the other.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        let cloud = |endpoint: &Self| {
+            let host = endpoint.origin.strip_prefix("https://")?.to_owned();
+            AZURE.iter().find(|suffix| host.ends_with(*suffix)).copied()
+        };
+        (self.loopback && other.loopback) || cloud(self).is_some_and(|own| cloud(other) == Some(own))
     }
 
     /// Where the account's files of Azure Files are: the same host with the other service's name. `None` where that cannot be known, as
@@ -221,6 +234,19 @@ mod tests {
         let parsed = Endpoint::parse("https://acct.blob.core.windows.net/?sv=1&sig=abc", None).unwrap();
         assert_eq!(parsed.sas.unwrap().expose(), "sv=1&sig=abc");
         assert_eq!(parsed.endpoint.to_string(), "https://acct.blob.core.windows.net");
+    }
+
+    #[rstest]
+    #[case("https://a.blob.core.windows.net", "https://b.blob.core.windows.net", true)]
+    #[case("http://127.0.0.1:1", "http://127.0.0.1:2", true)]
+    #[case("https://a.blob.core.windows.net", "https://b.blob.core.chinacloudapi.cn", false)]
+    #[case("https://a.blob.core.windows.net", "https://b.blob.core.windows.net.evil.com", false)]
+    #[case("https://a.blob.core.windows.net", "http://b.blob.core.windows.net", false)]
+    #[case("https://a.blob.core.windows.net", "http://127.0.0.1:1", false)]
+    fn a_token_is_told_to_accounts_of_the_same_cloud(#[case] a: &str, #[case] b: &str, #[case] beside: bool) {
+        let name = AccountName::parse("acct").unwrap();
+        let endpoint = |url: &str| Endpoint::parse(url, Some(&name)).unwrap().endpoint;
+        assert_eq!((endpoint(a).is_beside(&endpoint(b)), endpoint(b).is_beside(&endpoint(a))), (beside, beside));
     }
 
     #[test]

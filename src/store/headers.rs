@@ -169,7 +169,8 @@ impl Request {
 
     /// What the service is to read.
     pub fn source(self, source: &CopySource) -> Self {
-        self.header("x-ms-copy-source", source.expose())
+        let token = source.token().map(|token| format!("Bearer {}", token.expose()));
+        self.header("x-ms-copy-source", source.expose()).optional("x-ms-copy-source-authorization", token.as_deref())
     }
 
     /// A range that the service reads from another blob, in that version of it.
