@@ -120,7 +120,7 @@ fn another_account_reads_by_a_user_delegation_sas() {
     let stats = world.stats();
     // One key signs for all of them; what cat puts first into an empty file is a whole copy, too.
     assert_eq!((stats.requests("GetUserDelegationKey"), stats.requests("CopyBlob")), (1, 4));
-    assert_eq!(stats.requests("PutBlockFromURL"), 1);
+    assert_eq!(stats.requests("PutBlockFromURL"), 2);
     assert_eq!(stats.requests("PutBlobFromURL"), 0);
     let copies = world.store.copies();
     let source = &copies.iter().find(|copy| copy.destination.ends_with("/b")).unwrap().source;
