@@ -43,8 +43,9 @@ Examples:
   blobcp umount ~/mnt
 
 Credentials: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with
-AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or [account.NAME] tables in
-~/.config/blobcp/config.toml. 'blobcp COMMAND --help' says more.";
+AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID,
+AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or 'mount --auth', or [account.NAME]
+tables in ~/.config/blobcp/config.toml. 'blobcp COMMAND --help' says more.";
 
 /// Mounts Azure Blob Storage and runs file copies inside the service
 #[derive(Parser)]

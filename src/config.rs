@@ -13,6 +13,7 @@
 
 mod accounts;
 mod file;
+mod identity;
 mod setting;
 mod source;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use serde::Deserialize;
 
 pub use accounts::{Environment, Known};
 pub use file::File;
+pub use identity::Auth;
 pub use setting::{Mode, Switch, duration};
 pub use source::Source;
 
@@ -56,10 +58,16 @@ pub enum Error {
     #[error("account {0} is named with two endpoints, {1} and {2}")]
     TwoEndpoints(String, String, String),
     #[error(
-        "account {account}: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.{account}] in {}",
+        "account {account}: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.{account}] in {}, or say --auth",
         file.display()
     )]
     NoCredential { account: String, file: PathBuf },
+    #[error("account {account}: {auth} needs {variable}, or {key} in its table of the configuration file")]
+    Identity { account: String, auth: String, variable: &'static str, key: &'static str },
+    #[error(
+        "{0}: a credential from the environment or of an identity is not sent to a host that is not Azure's; write its endpoint in the configuration file to allow that"
+    )]
+    Stranger(String),
     #[error("{0}")]
     Account(crate::error::Error),
     #[error("no SOURCE is given: ACCOUNT, ACCOUNT/CONTAINER or a URL; or --dev")]
@@ -114,6 +122,10 @@ pub struct Settings {
     /// x-ms-version of all requests.
     #[arg(long, value_name = "DATE")]
     pub api_version: Option<String>,
+    /// How to ask where the file has no credential of the account: client-secret, workload-identity, managed-identity or cli
+    /// (Entra ID), or anonymous.
+    #[arg(long, value_name = "KIND", hide_possible_values = true)]
+    pub auth: Option<Auth>,
     /// Ask without credentials where none are known: public containers.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub anonymous: Option<Switch>,
@@ -145,6 +157,7 @@ impl Settings {
             file_mode: self.file_mode.or(below.file_mode),
             dir_mode: self.dir_mode.or(below.dir_mode),
             api_version: self.api_version.or(below.api_version),
+            auth: self.auth.or(below.auth),
             anonymous: self.anonymous.or(below.anonymous),
             log_file: self.log_file.or(below.log_file),
             log: self.log.or(below.log),

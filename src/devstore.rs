@@ -6,16 +6,16 @@
 //! client, so that a mistake about the protocol cannot hide by being made twice.
 //!
 //! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through
-//! `operation` (what is it), `faults` (what shall go wrong), `auth` and `sas` (who asks) to `server`, which
+//! `operation` (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `server`, which
 //! calls a handler. Handlers are plain functions from a call to a `reply` or an `error`: `blob`, `blocks`,
-//! `page`, `container`, `list`, `copy` with `source` and `from_url`. They work on `state`, one locked map
+//! `page`, `container`, `list`, `copy` with `source`, `web` and `from_url`. They work on `state`, one locked map
 //! of `model` values whose bytes are `content`; `condition`, `lease` and `tags` are the rules they consult. The
 //! copy `engine` turns elapsed time into progress whenever the state is looked at. `control` and `stats` are for
 //! the tests' eyes.
 //!
-//! Not offered: user delegation SAS and bearer tokens, stored access policies, soft delete, encryption keys,
+//! Not offered: stored access policies, soft delete, encryption keys,
 //! immutability, hierarchical namespaces, incremental copies. Such requests are refused, not ignored. Of Azure Files there is
-//! only what a copy source needs: a file that was put in place, and a URL to it.
+//! only what a copy source needs: a file that was put in place, and a URL to it. Other servers on this machine can be copy sources, too.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -50,6 +50,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 mod auth;
+mod bearer;
 mod blob;
 mod blocks;
 mod clock;
@@ -76,8 +77,10 @@ mod source;
 mod state;
 mod stats;
 mod tags;
+mod web;
 mod xml;
 
+pub use bearer::Grant;
 pub use control::{ControlError, CopyAction};
 pub use engine::CopySummary;
 pub use faults::{Fault, Reset};
@@ -401,6 +404,16 @@ impl Devstore {
     /// Changes how copies run and lists page from now on.
     pub fn change_policy(&self, change: PolicyChange) {
         self.server.change_policy(change);
+    }
+
+    /// Lets a bearer token in (§3.4).
+    pub fn admit_token(&self, token: &str, grant: Grant) {
+        self.server.tokens.admit(token, grant);
+    }
+
+    /// No bearer token is good any more.
+    pub fn withdraw_tokens(&self) {
+        self.server.tokens.withdraw_all();
     }
 
     /// Orders a fault.

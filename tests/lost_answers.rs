@@ -47,7 +47,7 @@ impl Service {
     }
 
     async fn copy(&self, precondition: Precondition) -> blobcp::error::Result<CopyStarted> {
-        let source = self.client.copy_source(&blob("source"), None, self.client.account(), Duration::from_secs(60))?;
+        let source = self.client.copy_source(&blob("source"), None, &self.client, Duration::from_secs(60)).await?;
         let request = CopyRequest {
             source,
             source_if_match: None,
@@ -296,7 +296,7 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
     service
         .server
         .change_policy(PolicyChange { copy_cross_account: Some(CopyPace::BytesPerSecond(11)), ..Default::default() });
-    let source = service.client.copy_source(&blob("source"), None, beta.account(), Duration::from_secs(600)).unwrap();
+    let source = service.client.copy_source(&blob("source"), None, &beta, Duration::from_secs(600)).await.unwrap();
     let request = CopyRequest {
         source,
         source_if_match: None,

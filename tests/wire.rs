@@ -127,11 +127,11 @@ impl Backend {
 
     /// A Copy Blob of `source`, of this account.
     async fn copy(&self, source: &BlobPath, destination: &BlobPath) -> blobcp::error::Result<CopyStarted> {
-        self.client.copy_blob(destination, &self.copy_of(source, None)).await
+        self.client.copy_blob(destination, &self.copy_of(source, None).await).await
     }
 
-    fn copy_of(&self, source: &BlobPath, revision: Option<&Revision>) -> CopyRequest {
-        request(self.client.copy_source(source, revision, self.client.account(), Duration::from_secs(600)).unwrap())
+    async fn copy_of(&self, source: &BlobPath, revision: Option<&Revision>) -> CopyRequest {
+        request(self.client.copy_source(source, revision, &self.client, Duration::from_secs(600)).await.unwrap())
     }
 
     /// Requests that the client does not make, by another hand: PUT with an account SAS.
@@ -437,7 +437,7 @@ async fn odd_names_survive_every_way(b: &Backend) {
         let copy = b.blob(&format!("copy of {name}"));
         b.copy(&blob, &copy).await.unwrap();
         assert_eq!(b.read(&copy).await, "x", "{name}");
-        let with_sas = b.client.block_source(&blob, None, Duration::from_secs(600)).unwrap();
+        let with_sas = b.client.block_source(&blob, None, &b.client, Duration::from_secs(600)).await.unwrap();
         b.client.copy_blob(&copy, &request(with_sas)).await.unwrap();
         let listed = b.names(&ListBlobs { prefix: name, ..Default::default() }).await;
         assert!(listed.iter().any(|listed| listed == name), "{name}");
@@ -450,7 +450,7 @@ async fn odd_names_survive_every_way(b: &Backend) {
 
 async fn a_backslash_is_no_separator(b: &Backend) {
     let blob = b.put("back\\slash", "x").await;
-    let with_sas = b.client.block_source(&blob, None, Duration::from_secs(600)).unwrap();
+    let with_sas = b.client.block_source(&blob, None, &b.client, Duration::from_secs(600)).await.unwrap();
     b.client.copy_blob(&b.blob("copy"), &request(with_sas)).await.unwrap();
     assert_eq!(b.read(&b.blob("copy")).await, "x");
     assert_eq!(b.names(&ListBlobs { prefix: "back", ..Default::default() }).await, ["back\\slash"]);
@@ -700,7 +700,7 @@ async fn a_sas_is_enough(b: &Backend) {
     let client = Client::new(account, http.clone());
     assert_eq!(client.get_blob(&blob, None, Some(0..4), None).await.unwrap().bytes, "hell");
     assert_eq!(client.list_blobs(&b.container, &ListBlobs::default()).await.unwrap().items.len(), 1);
-    let source = client.copy_source(&blob, None, client.account(), Duration::ZERO).unwrap();
+    let source = client.copy_source(&blob, None, &client, Duration::ZERO).await.unwrap();
     client.copy_blob(&b.blob("b"), &request(source)).await.unwrap();
     assert_eq!(b.read(&b.blob("b")).await, "hello");
 

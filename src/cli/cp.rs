@@ -28,7 +28,7 @@ const JOBS: u32 = 32;
 
 const MORE: &str = "\
 SRC is a file or, with -r, a directory on the same mount as DST, or one URL that
-the service may read. DST is a name or a directory on the mount. What is copied
+the service can read: a blob, a file of Azure Files, or any other. DST is a name or a directory on the mount. What is copied
 keeps mode, owner and time. Ctrl-C aborts what is pending; a second one leaves
 at once.
 
@@ -123,7 +123,8 @@ impl Arguments {
         let (id, status) = on_mount::start(&directory, &order.source, &order.name, self.no_clobber, &self.own)
             .map_err(|error| about(&path, &error))?;
         if self.no_wait {
-            println!("{}: {}, copy id {id}", path.display(), status.name());
+            let id = if id.is_empty() { String::new() } else { format!(", copy id {id}") };
+            println!("{}: {}{id}", path.display(), status.name());
             return Ok(());
         }
         if status == Status::Success {

@@ -1,9 +1,13 @@
 //! Where an account's endpoint and credentials come from.
 
-use crate::config::file::{AccountTable, Auth, File};
-use crate::config::{Error, Result, Settings, Source, Switch};
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::Url;
+
+use crate::config::file::{AccountTable, File};
+use crate::config::{Auth, Error, Result, Settings, Source, Switch, identity};
 use crate::path::AccountName;
-use crate::store::{Account, AccountConfig, Secret};
+use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 
 /// What the environment says, under the names of the Azure command line and SDKs. An empty variable is one not set.
 #[derive(Debug, Default)]
@@ -16,6 +20,18 @@ pub struct Environment {
     pub key: Option<Secret>,
     /// `AZURE_STORAGE_SAS_TOKEN`
     pub sas: Option<Secret>,
+    /// `AZURE_TENANT_ID`
+    pub tenant: Option<String>,
+    /// `AZURE_CLIENT_ID`
+    pub client: Option<String>,
+    /// `AZURE_CLIENT_SECRET`
+    pub client_secret: Option<Secret>,
+    /// `AZURE_FEDERATED_TOKEN_FILE`
+    pub token_file: Option<String>,
+    /// `AZURE_AUTHORITY_HOST`
+    pub authority: Option<String>,
+    /// `AZURE_POD_IDENTITY_AUTHORITY_HOST`: the metadata service, where it is another than Azure's.
+    pub metadata_host: Option<String>,
 }
 
 impl Environment {
@@ -27,6 +43,12 @@ impl Environment {
             account: variable("AZURE_STORAGE_ACCOUNT"),
             key: secret("AZURE_STORAGE_KEY"),
             sas: secret("AZURE_STORAGE_SAS_TOKEN"),
+            tenant: variable("AZURE_TENANT_ID"),
+            client: variable("AZURE_CLIENT_ID"),
+            client_secret: secret("AZURE_CLIENT_SECRET"),
+            token_file: variable("AZURE_FEDERATED_TOKEN_FILE"),
+            authority: variable("AZURE_AUTHORITY_HOST"),
+            metadata_host: variable("AZURE_POD_IDENTITY_AUTHORITY_HOST"),
         }
     }
 }
@@ -39,6 +61,8 @@ pub struct Known<'a> {
     connected: Option<Account>,
     /// Accounts of the embedded service.
     embedded: Vec<(Account, Secret)>,
+    /// One for each identity, whatever accounts are asked with it.
+    tokens: Mutex<Vec<Tokens>>,
 }
 
 impl<'a> Known<'a> {
@@ -50,7 +74,7 @@ impl<'a> Known<'a> {
             ),
             None => None,
         };
-        Ok(Self { environment, file, connected, embedded: Vec::new() })
+        Ok(Self { environment, file, connected, embedded: Vec::new(), tokens: Mutex::default() })
     }
 
     /// Also an account of the embedded service, by its connection string. It wins over everything else of that name.
@@ -93,27 +117,85 @@ impl<'a> Known<'a> {
             config.connection_string = Some(text.clone());
             return config.resolve().map_err(Error::Account);
         }
-        if config.sas.is_none() && !self.take_environment(&mut config, table, alone) {
+        let asked = settings.auth.filter(|_| !table.is_some_and(AccountTable::has_credential));
+        if config.sas.is_some() {
+            // The SOURCE brings its own.
+        } else if let Some(auth) = asked {
+            self.prove(&mut config, name, auth, table)?;
+        } else if self.take_environment(&mut config, table, alone) {
+            if config.sas.is_some() {
+                self.refuse_strangers(source)?;
+            }
+        } else {
             match table {
                 Some(table) if table.has_credential() => {
                     config.key.clone_from(&table.key);
                     config.sas.clone_from(&table.sas);
                     config.connection_string.clone_from(&table.connection_string);
-                    config.anonymous = table.auth == Some(Auth::Anonymous);
+                    let given = config.key.is_some() || config.sas.is_some() || config.connection_string.is_some();
+                    let auth = table.auth.or(table.client_secret.as_ref().map(|_| Auth::ClientSecret));
+                    match auth.or(table.federated_token_file.as_ref().map(|_| Auth::WorkloadIdentity)) {
+                        // Both: refused below.
+                        Some(Auth::Anonymous) => config.anonymous = true,
+                        Some(auth) if !given => self.prove(&mut config, name, auth, Some(table))?,
+                        _ => {}
+                    }
                 }
                 // The endpoint itself may carry a SAS.
                 Some(AccountTable { endpoint: Some(endpoint), .. }) if endpoint.contains('?') => {}
                 _ if settings.anonymous.is_some_and(Switch::is_on) => config.anonymous = true,
-                _ => {
-                    return Err(Error::NoCredential { account: name.to_string(), file: self.file.path.clone() });
-                }
+                _ => match identity::of_environment(self.environment)? {
+                    Some(identity) => config.tokens = Some(self.tokens_of(identity)),
+                    None => {
+                        return Err(Error::NoCredential { account: name.to_string(), file: self.file.path.clone() });
+                    }
+                },
             }
+        }
+        if config.tokens.is_some() {
+            self.refuse_strangers(source)?;
         }
         // The environment's connection string says the endpoint, too, and comes before the file.
         if !self.is_connected(name) {
             config.endpoint = config.endpoint.or_else(|| table?.endpoint.clone());
         }
         config.resolve().map_err(Error::Account)
+    }
+
+    fn prove(
+        &self,
+        config: &mut AccountConfig,
+        name: &AccountName,
+        auth: Auth,
+        table: Option<&AccountTable>,
+    ) -> Result<()> {
+        match identity::chosen(auth, name.as_str(), table, self.environment)? {
+            Some(identity) => config.tokens = Some(self.tokens_of(identity)),
+            None => config.anonymous = true,
+        }
+        Ok(())
+    }
+
+    /// One place for all accounts that are asked with an identity.
+    fn tokens_of(&self, identity: Identity) -> Tokens {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = tokens.iter().find(|known| *known.identity() == identity) {
+            return known.clone();
+        }
+        let new = Tokens::new(identity, Http::new(Options::default()));
+        tokens.push(new.clone());
+        new
+    }
+
+    /// A host that only the SOURCE itself names is given what is good for more than that host only if it is Azure's, or this machine.
+    fn refuse_strangers(&self, source: &Source) -> Result<()> {
+        let Some(endpoint) = &source.endpoint else { return Ok(()) };
+        let host = Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        let of_azure = AZURE.iter().any(|suffix| host.ends_with(suffix));
+        if of_azure || is_loopback(&host) || self.account_at(endpoint).is_some() {
+            return Ok(());
+        }
+        Err(Error::Stranger(endpoint.clone()))
     }
 
     /// The environment's connection string is for this account.

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [account.photos2026]
-//! key = "…"                       # or sas, or connection_string, or auth = "anonymous"
+//! key = "…"                       # or sas, or connection_string, or auth = "cli" and other words of --auth
 //! endpoint = "https://…"          # only where it is not https://NAME.blob.core.windows.net
 //!
 //! [mount]                         # the names of the flags of `blobcp mount`
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::config::{Error, Result, Settings};
+use crate::config::{Auth, Error, Result, Settings};
 use crate::store::Secret;
 
 /// What was read, and from where.
@@ -41,18 +41,17 @@ pub struct AccountTable {
     pub sas: Option<Secret>,
     pub connection_string: Option<Secret>,
     pub auth: Option<Auth>,
-}
-
-/// `auth = "…"`: what no key or token says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Auth {
-    Anonymous,
+    /// Of an Entra ID identity, as the other three.
+    pub tenant_id: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<Secret>,
+    pub federated_token_file: Option<String>,
 }
 
 impl AccountTable {
     pub(super) fn has_credential(&self) -> bool {
-        self.key.is_some() || self.sas.is_some() || self.connection_string.is_some() || self.auth.is_some()
+        let identity = self.auth.is_some() || self.client_secret.is_some() || self.federated_token_file.is_some();
+        self.key.is_some() || self.sas.is_some() || self.connection_string.is_some() || identity
     }
 }
 

@@ -37,7 +37,7 @@ fn complaint(sources: &[&str], environment: &Environment, text: &str) -> String 
 fn sas_of(source: &str, environment: &Environment, text: &str) -> Option<String> {
     match &planned(&[source], environment, text).unwrap().probes[0].account.credential {
         Credential::Sas(sas) => Some(sas.expose().to_owned()),
-        Credential::SharedKey(_) | Credential::Anonymous => None,
+        Credential::SharedKey(_) | Credential::Anonymous | Credential::Entra(_) => None,
     }
 }
 
@@ -226,7 +226,7 @@ fn a_file_of_secrets_that_others_can_read_is_noticed() {
 )]
 #[case(
     &["other"],
-    "account other: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.other] in /c.toml"
+    "account other: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.other] in /c.toml, or say --auth"
 )]
 fn mistakes_in_sources_are_one_line(#[case] sources: &[&str], #[case] expected: &str) {
     assert_eq!(complaint(sources, &keyed(Some("acct")), ""), expected);

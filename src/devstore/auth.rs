@@ -2,7 +2,7 @@
 //!
 //! Shared Key is checked against a string to sign computed here from the raw request line and headers, independently of
 //! any client code, so that a mistake cannot cancel out on both sides; a mismatch answers with the string the server
-//! signed (§3.1). A shared access signature is handled by [`sas`](super::sas). Without either the request is anonymous,
+//! signed (§3.1). A shared access signature is handled by [`sas`](super::sas), a bearer token by [`bearer`](super::bearer). Without any the request is anonymous,
 //! and the container's public access level decides (§3.5) once the container is at hand.
 
 use std::fmt;
@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::bearer::Grant;
 use super::error::{Code, ServiceError};
 use super::operation::Operation;
 use super::request::Call;
@@ -35,6 +36,8 @@ impl fmt::Debug for AccountKey {
 pub(super) enum Principal {
     /// Signed with the account's key: everything in that account is allowed.
     Owner,
+    /// An identity with a token.
+    Bearer(Grant),
     /// A valid SAS that covers the operation; holds its permission letters.
     Sas(String),
     /// No credentials.

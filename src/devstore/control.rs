@@ -11,6 +11,7 @@
 //! | `POST /-/policy` | change pace and limits, see [`PolicyChange`] |
 //! | `POST /-/sparse?account=&container=&blob=&size=[&block=]` | a blob of zeros, in blocks if `block` gives their size |
 //! | `POST /-/file?account=&share=&path=` | a file of Azure Files with the body as content, at `http://ACCOUNT.file.localhost:PORT/SHARE/PATH` |
+//! | `POST /-/tokens?token=`, `DELETE /-/tokens` | let a bearer token in for a [`Grant`], or none any more |
 //! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::bearer::Grant;
 use super::content::Content;
 use super::engine::CopySummary;
 use super::faults::Fault;
@@ -263,6 +265,15 @@ fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8
         ("POST", ["file"]) => {
             let (account, share, path) = (required("account")?, required("share")?, required("path")?);
             server.plant_file(account, share, path, Content::from(Bytes::copy_from_slice(body)))?;
+            Ok(done())
+        }
+        ("POST", ["tokens"]) => {
+            let grant = if body.is_empty() { Grant::default() } else { parse(body)? };
+            server.tokens.admit(required("token")?, grant);
+            Ok(done())
+        }
+        ("DELETE", ["tokens"]) => {
+            server.tokens.withdraw_all();
             Ok(done())
         }
         ("POST", ["faults"]) => {

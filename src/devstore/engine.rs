@@ -206,6 +206,7 @@ impl State {
         match name.service {
             Service::Blob => self.entry_at(&name.address)?.at(&name.revision),
             Service::File => self.files.get(&name.address),
+            Service::Web => None,
         }
     }
 
@@ -225,6 +226,8 @@ impl State {
             return Verdict::Vanished;
         }
         match self.source(source) {
+            // Read to its end when the copy began.
+            _ if source.service == Service::Web => {}
             None => return failed_reading(404, "ResourceNotFound"),
             Some(source) if source.etag != *source_etag => {
                 return failed_reading(412, "ConditionNotMet");

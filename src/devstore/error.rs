@@ -162,5 +162,6 @@ codes! {
     TagsTooLarge 400 "The tags specified exceed the maximum permissible limit.",
     UnauthorizedBlobOverwrite 403 "This request is not authorized to perform blob overwrites.",
     UnsatisfiableCondition 400 "The request includes an unsatisfiable condition for this operation.",
+    UnsupportedHeader 400 "One of the HTTP headers specified in the request is not supported.",
     UnsupportedHttpVerb 405 "The resource doesn't support specified Http Verb.",
 }

@@ -157,6 +157,7 @@ async fn run(
 async fn carry_out(server: &Server, mut call: Call, operation: Operation, body: &mut Option<Incoming>) -> Outcome {
     check_version(&call)?;
     server.admit(&mut call, operation)?;
+    super::web::fetch(server, &mut call, operation).await?;
     let upload = match call.method {
         Method::PUT | Method::POST => receive(server, &call, operation, body).await?,
         _ => Upload::default(),

@@ -11,8 +11,9 @@ use hyper::header::HOST;
 use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
+use super::bearer::Grant;
 use super::error::{Code, ServiceError};
-use super::model::Revision;
+use super::model::{Blob, Revision};
 use super::operation::Operation;
 
 /// Longest blob name in characters, and most path segments in one (§1.3).
@@ -94,6 +95,10 @@ pub(super) struct Call {
     pub now: SystemTime,
     /// Letters of the SAS the request came with, for the cases where they matter beyond admission.
     pub sas: Option<String>,
+    /// Whose bearer token it came with.
+    pub bearer: Option<Grant>,
+    /// The copy source, when that is another server's.
+    pub fetched: Option<Blob>,
 }
 
 /// A request body together with what was computed while it arrived.
@@ -129,6 +134,8 @@ impl Call {
             target,
             now: SystemTime::now(),
             sas: None,
+            bearer: None,
+            fetched: None,
         })
     }
 

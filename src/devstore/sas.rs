@@ -1,13 +1,13 @@
-//! Shared access signatures: service SAS and account SAS (§3.3).
+//! Shared access signatures: service SAS, user delegation SAS and account SAS (§3.3).
 //!
 //! A [`Sas`] is read from a query string, either the request's own or that of a copy source URL, and answers two
 //! questions: is it genuine and in force for this resource ([`Sas::verify`]), and does it allow this operation
-//! ([`Sas::allows`]). User delegation SAS is not supported, for there is no directory to issue the key; an address range
-//! (`sip`) is signed but not looked at, since every client is on this machine.
+//! ([`Sas::allows`]). A user delegation SAS is one whose key is derived by [`bearer`](super::bearer). An address range (`sip`) is signed but not looked at, since every client is on this machine.
 
 use std::time::SystemTime;
 
 use super::auth::signature_matches;
+use super::bearer::Delegation;
 use super::clock::parse_iso;
 use super::error::{Code, ServiceError};
 use super::model::Revision;
@@ -22,6 +22,8 @@ const LETTERS: &str = "racwdxyltfmeopi";
 pub(super) enum Service {
     Blob,
     File,
+    /// Another server's URL, on which nothing is signed.
+    Web,
 }
 
 impl Service {
@@ -29,6 +31,7 @@ impl Service {
         match self {
             Service::Blob => "blob",
             Service::File => "file",
+            Service::Web => "",
         }
     }
 
@@ -37,6 +40,7 @@ impl Service {
         match self {
             Service::Blob => 'b',
             Service::File => 'f',
+            Service::Web => ' ',
         }
     }
 }
@@ -55,6 +59,8 @@ pub(super) struct Sas<'a> {
 enum Kind<'a> {
     /// `sr`: `b` blob, `bs` snapshot, `bv` version, `c` container; `f` file, `s` share.
     Service { resource: &'a str },
+    /// The same, signed with the key of an identity.
+    Delegated { resource: &'a str, delegation: Delegation<'a> },
     /// `srt`: letters of `sco`.
     Account { resource_types: &'a str },
 }
@@ -65,9 +71,6 @@ impl<'a> Sas<'a> {
         let required = |name: &'static str| {
             query.nonempty(name).ok_or_else(|| failed(format!("{name} is mandatory. Cannot be empty")))
         };
-        if query.get("skoid").is_some() {
-            return Err(failed("User delegation SAS is not supported by this server."));
-        }
         if query.get("si").is_some() {
             return Err(failed("Stored access policies are not supported by this server."));
         }
@@ -78,6 +81,17 @@ impl<'a> Sas<'a> {
         }
         let kind = match query.nonempty("srt") {
             Some(resource_types) => Kind::Account { resource_types },
+            None if query.get("skoid").is_some() => Kind::Delegated {
+                resource: required("sr")?,
+                delegation: Delegation {
+                    object_id: required("skoid")?,
+                    tenant_id: required("sktid")?,
+                    start: required("skt")?,
+                    expiry: required("ske")?,
+                    service: required("sks")?,
+                    version: required("skv")?,
+                },
+            },
             None => Kind::Service { resource: required("sr")? },
         };
         Ok(Sas { query, service, permissions, version: required("sv")?, kind })
@@ -90,7 +104,12 @@ impl<'a> Sas<'a> {
 
     /// When the signature ends, for copies that outlive it (§13.3).
     pub fn expiry(&self) -> Option<SystemTime> {
-        self.query.get("se").and_then(parse_iso)
+        let own = self.query.get("se").and_then(parse_iso);
+        match self.kind {
+            // It is not good for longer than the key.
+            Kind::Delegated { delegation, .. } => own.zip(parse_iso(delegation.expiry)).map(|(own, key)| own.min(key)),
+            _ => own,
+        }
     }
 
     /// Checks signature, times, protocol and scope for a resource of `account`.
@@ -104,8 +123,18 @@ impl<'a> Sas<'a> {
     ) -> Result<(), ServiceError> {
         let text = match self.kind {
             Kind::Account { resource_types } => self.account_string_to_sign(account, resource_types),
-            Kind::Service { resource } => self.service_string_to_sign(account, resource, target, revision)?,
+            Kind::Service { resource } | Kind::Delegated { resource, .. } => {
+                self.service_string_to_sign(account, resource, target, revision)?
+            }
         };
+        let delegated = match self.kind {
+            Kind::Delegated { delegation, .. } if !delegation.is_in_force(now) => {
+                return Err(failed("The user delegation key is not valid in the specified time frame"));
+            }
+            Kind::Delegated { delegation, .. } => Some(delegation.key(key)),
+            _ => None,
+        };
+        let key = delegated.as_deref().unwrap_or(key);
         let signature = self.query.get("sig").unwrap_or("");
         if !signature_matches(key, &text, signature) {
             return Err(failed(format!("Signature did not match. String to sign used was {text}")));
@@ -136,7 +165,7 @@ impl<'a> Sas<'a> {
                 }
             }
             // A service SAS reaches blobs and lists its container; it never manages containers.
-            Kind::Service { resource } => {
+            Kind::Service { resource } | Kind::Delegated { resource, .. } => {
                 let lists = operation == Operation::ListBlobs && resource == "c";
                 if operation.sas_resource_type() != 'o' && !lists {
                     return Err(Code::AuthorizationPermissionMismatch.into());
@@ -178,6 +207,9 @@ impl<'a> Sas<'a> {
             ("bs", Revision::Snapshot(id)) | ("bv", Revision::Version(id)) => id,
             _ => "",
         };
+        if let Kind::Delegated { .. } = self.kind {
+            return Ok(self.delegated_string_to_sign(&canonical, resource, moment));
+        }
         let mut fields: Vec<&str> =
             vec![self.permissions, self.field("st"), self.field("se"), &canonical, self.field("si")];
         if self.version >= "2015-04-05" {
@@ -193,6 +225,23 @@ impl<'a> Sas<'a> {
         }
         fields.extend(["rscc", "rscd", "rsce", "rscl", "rsct"].map(|name| self.field(name)));
         Ok(fields.join("\n"))
+    }
+
+    /// The layouts of a user delegation SAS, which has grown by a few fields every few years.
+    fn delegated_string_to_sign(&self, canonical: &str, resource: &str, moment: &str) -> String {
+        let since = |version: &str, names: &[&'static str]| -> Vec<&str> {
+            names.iter().filter(|_| self.version >= version).map(|name| self.field(name)).collect()
+        };
+        let mut fields = vec![self.permissions, self.field("st"), self.field("se"), canonical];
+        fields.extend(since("", &["skoid", "sktid", "skt", "ske", "sks", "skv"]));
+        fields.extend(since("2020-02-10", &["saoid", "suoid", "scid"]));
+        fields.extend(since("2025-07-05", &["skdutid", "sduoid"]));
+        fields.extend(since("", &["sip", "spr"]));
+        fields.extend([self.version, resource, moment]);
+        fields.extend(since("2020-12-06", &["ses"]));
+        fields.extend(since("2026-04-06", &["srh", "srq"]));
+        fields.extend(since("", &["rscc", "rscd", "rsce", "rscl", "rsct"]));
+        fields.join("\n")
     }
 
     fn account_string_to_sign(&self, account: &str, resource_types: &str) -> String {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::auth::{self, AccountKey, Principal};
+use super::bearer::{self, Tokens};
 use super::clock::Ticks;
 use super::content::Content;
 use super::engine::Copies;
@@ -29,6 +30,8 @@ pub(super) struct Server {
     pub latency: Duration,
     pub faults: Faults,
     pub statistics: Statistics,
+    /// Bearer tokens that are good.
+    pub tokens: Tokens,
     /// Decoded account keys. Accounts are fixed for the server's life.
     keys: BTreeMap<String, AccountKey>,
     check_clock_skew: bool,
@@ -58,6 +61,7 @@ impl Server {
             latency: config.latency,
             faults: Faults::default(),
             statistics: Statistics::default(),
+            tokens: Tokens::default(),
             keys,
             check_clock_skew: config.check_clock_skew,
             state: Mutex::new(state),
@@ -83,8 +87,15 @@ impl Server {
     /// Checks credentials and permission; leaves the letters of a SAS in `call`.
     pub fn admit(&self, call: &mut Call, operation: Operation) -> Result<(), ServiceError> {
         let key = self.key(&call.account).ok_or(Code::ResourceNotFound)?;
-        match auth::authenticate(call, operation, key, self.check_clock_skew)? {
+        let standing = match call.header("authorization") {
+            Some(text) if text.starts_with("Bearer ") => {
+                Principal::Bearer(self.tokens.verify(text, &call.account, call.header("x-ms-version"))?)
+            }
+            _ => auth::authenticate(call, operation, key, self.check_clock_skew)?,
+        };
+        match standing {
             Principal::Owner => {}
+            Principal::Bearer(grant) => call.bearer = Some(grant),
             Principal::Sas(letters) => call.sas = Some(letters),
             Principal::Anonymous => self.admit_anonymous(call, operation)?,
         }
@@ -123,6 +134,7 @@ impl Server {
         match operation {
             ListContainers => list::containers(self, call),
             GetAccountInformation => blob::account_information(),
+            GetUserDelegationKey => bearer::delegation_key(self, call, &upload),
             FindBlobsByTags => list::by_tags(self, call),
             CreateContainer => container::create(self, call),
             DeleteContainer => container::delete(self, call),

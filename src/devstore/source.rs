@@ -1,8 +1,9 @@
 //! Copy sources: from a URL to a blob of this server that the caller may read (§13.13).
 //!
-//! Only blobs and files of this server can be sources, of any of its accounts and in either addressing style. Copy Blob by the
-//! account's owner reads the same account without further proof; everything else (another account, a request that came
-//! with a SAS, the From-URL operations) needs a SAS in the source URL or a public container. Refusals that the service
+//! Blobs and files of this server can be sources, of any of its accounts and in either addressing style, and what [`web`](super::web) reads
+//! from other servers. Copy Blob by the
+//! account's owner or an identity reads the same account without further proof; everything else (another account, a request that came
+//! with a SAS, the From-URL operations) needs a SAS in the source URL or a public container, or for the From-URL operations a bearer token. Refusals that the service
 //! would get from the source are passed on as `CannotVerifyCopySource` with the source's status and code.
 
 use std::time::SystemTime;
@@ -13,7 +14,7 @@ use super::engine::SourceName;
 use super::error::{Code, ServiceError};
 use super::model::{Blob, Revision};
 use super::operation::Operation;
-use super::request::{Call, Query, Target, split_account, target};
+use super::request::{BlobAddress, Call, Query, Target, split_account, target};
 use super::sas::{Sas, Service};
 use super::server::{Server, is_public};
 use super::state::State;
@@ -33,6 +34,8 @@ pub(super) struct Source {
     pub expiry: Option<SystemTime>,
     /// Read by right of ownership: errors are then the service's own and not the source's.
     owned: bool,
+    /// Another server's.
+    fetched: Option<Blob>,
 }
 
 impl Source {
@@ -47,6 +50,18 @@ impl Source {
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).ok_or_else(invalid)?;
         let (authority, path_and_query) = rest.split_at(rest.find('/').ok_or_else(invalid)?);
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        if let Some(fetched) = &call.fetched {
+            let address =
+                BlobAddress { account: String::new(), container: String::new(), blob: super::request::redact(url) };
+            let name = SourceName { service: Service::Web, address, revision: Revision::Current };
+            return Ok(Source {
+                name,
+                url: url.to_owned(),
+                expiry: None,
+                owned: false,
+                fetched: Some(fetched.clone()),
+            });
+        }
         if !is_here(server, call, authority) {
             return Err(cannot_verify(ServiceError::from(Code::ResourceNotFound)));
         }
@@ -67,19 +82,32 @@ impl Source {
             && account == call.account
             && query.get("sig").is_none();
         let mut expiry = None;
-        if !owned {
+        if let Some(authorization) = call.header("x-ms-copy-source-authorization") {
+            // Copy Blob goes on after the request, and a token is not kept for it.
+            if owner_may_read {
+                return Err(ServiceError::from(Code::UnsupportedHeader)
+                    .with_detail("HeaderName", "x-ms-copy-source-authorization"));
+            }
+            if service == Service::File && call.header("x-ms-file-request-intent") != Some("backup") {
+                return Err(cannot_verify(Code::AuthorizationPermissionMismatch.into()));
+            }
+            server.tokens.verify(authorization, &account, call.header("x-ms-version")).map_err(cannot_verify)?;
+        } else if !owned {
             expiry = readable_until(server, call, service, &account, &target, &query).map_err(cannot_verify)?;
         }
         let name = SourceName { service, address: address.clone(), revision };
-        Ok(Source { name, url: url.to_owned(), expiry, owned })
+        Ok(Source { name, url: url.to_owned(), expiry, owned, fetched: None })
     }
 
     /// The blob, snapshot or version as it is now.
-    pub fn read<'a>(&self, state: &'a mut State) -> Result<&'a Blob, ServiceError> {
+    pub fn read<'a>(&'a self, state: &'a mut State) -> Result<&'a Blob, ServiceError> {
+        if let Some(fetched) = &self.fetched {
+            return Ok(fetched);
+        }
         // Asked first, for it tells a missing container from a missing blob.
         let place = match self.name.service {
             Service::Blob => state.entry(&self.name.address).map(drop),
-            Service::File => Ok(()),
+            Service::File | Service::Web => Ok(()),
         };
         let found = place.and_then(|()| state.source(&self.name).ok_or_else(|| Code::BlobNotFound.into()));
         found.map_err(|error| if self.owned { error } else { cannot_verify(error) })
@@ -87,7 +115,7 @@ impl Source {
 }
 
 /// Whether a URL's host and port are this server: by a loopback name and our port, or as the client calls us.
-fn is_here(server: &Server, call: &Call, authority: &str) -> bool {
+pub(super) fn is_here(server: &Server, call: &Call, authority: &str) -> bool {
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
     let loopback = matches!(host, "127.0.0.1" | "localhost" | "[::1]") || host.ends_with(".localhost");
     let ours = server.address.port().to_string() == port;

@@ -276,7 +276,7 @@ impl Fs {
         let blob = self.tree.blob(output.ino)?;
         let Some(version) = state.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
         let client = self.client(blob.account);
-        let url = self.range_url(source)?;
+        let url = self.range_url(source, &blob).await?;
         let start = source.range.start;
         let range = start..source.range.end.min(start + client.largest_append());
         let len = range.end - start;

@@ -478,7 +478,7 @@ impl Fs {
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(self, &error),
-                Progress::Pending(_) if mode.no_wait => Outcome::Accepted(job.id.clone()),
+                Progress::Pending(_) if mode.no_wait && !job.is_only_here() => Outcome::Accepted(job.id.clone()),
                 Progress::Pending(_) => self.wait_out(bulk, &step, job).await,
             });
         }
@@ -486,7 +486,7 @@ impl Fs {
 
     async fn start_step(self: &Arc<Self>, step: &Step) -> Result<Arc<CopyJob>> {
         let start = Start {
-            source: self.source_url(&step.from, None, &step.to)?,
+            source: self.source_url(&step.from, None, &step.to).await?,
             seal: false,
             version: Some(step.version.clone()),
             destination: step.to.clone(),
@@ -544,6 +544,7 @@ impl Fs {
     }
 
     async fn abort_step(&self, step: &Step, job: &CopyJob) -> Outcome {
+        job.stop();
         if step.precondition == Precondition::IfAbsent {
             // Nothing was there before, and nothing is left.
             self.undo_copy(&step.to, &job.id).await;

@@ -6,13 +6,13 @@ use crate::error::{Error, Result};
 use crate::fs::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
-use crate::fs::copy::{Progress, Start};
+use crate::fs::copy::{self, Progress, SOURCE_SAS, Start};
 use crate::fs::file::is_pending;
 use crate::fs::handle::{Content, Fh};
 use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Origin, Place};
 use crate::fs::walk::{Found, Walk};
 use crate::fs::{Fs, xattr};
-use crate::store::{BlobProperties, CopyId, CopySource, CopyState, CopyStatus, Metadata, Precondition, Tags};
+use crate::store::{BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, Metadata, Precondition, Tags};
 
 /// A copy to start by the control interface (M5).
 pub struct CopyOrder<'a> {
@@ -73,12 +73,22 @@ impl Fs {
         let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
         let to = destination.clone();
         let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal: false };
-        let job = self.start_copy(start).await.map_err(|error| match (error.code(), order.tier) {
-            ("InvalidHeaderValue", Some(tier)) => Error::fs(libc::EINVAL, format!("{tier} is no access tier: {error}")),
-            _ => error,
-        })?;
-        let progress =
-            if order.no_wait { job.progress() } else { Progress::Success(self.wait_for_copy(&job, caller).await?) };
+        let url = start.source.clone();
+        let started = match self.start_copy(start).await {
+            Ok(job) if order.no_wait && !job.is_only_here() => Ok((job.progress(), job)),
+            Ok(job) => self.wait_for_copy(&job, caller).await.map(|done| (Progress::Success(done), job)),
+            Err(error) => Err(error),
+        };
+        let (progress, job) = match started {
+            Err(error) if error.code() == "InvalidBlobType" => {
+                return Err(self.types_differ(&url, &destination, error).await);
+            }
+            Err(error) if error.code() == "InvalidHeaderValue" && order.tier.is_some() => {
+                let tier = order.tier.unwrap_or_default();
+                return Err(Error::fs(libc::EINVAL, format!("{tier} is no access tier: {error}")));
+            }
+            started => started?,
+        };
         let (heard, status) = match progress {
             Progress::Success(properties) => (properties, CopyStatus::Success),
             Progress::Failed(error) => return Err(error),
@@ -126,16 +136,15 @@ impl Fs {
             return match self.located(source) {
                 // A blob of one of our accounts: we know how to let the service read it.
                 Some(origin) => {
-                    // The URL goes past all directories and modes: it is for whom the mount belongs to.
-                    if who.uid != 0 && who.uid != self.config.defaults.uid {
-                        let what = "a blob of the mount's own accounts has to be named by its path in the mount";
-                        return Err(Error::fs(libc::EACCES, what));
-                    }
+                    self.refuse_strangers(who)?;
                     let Origin { blob, revision } = &origin;
                     let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
                     self.own_source(&origin, Arc::new(properties), destination).await
                 }
-                None => Ok(Source { url: CopySource::new(source), version: None, tags: Tags::new(), origin: None }),
+                None => {
+                    let url = self.outside(source, who)?;
+                    Ok(Source { url, version: None, tags: Tags::new(), origin: None })
+                }
             };
         }
         let node = self.walk_as(source, who).await?;
@@ -162,9 +171,40 @@ impl Fs {
     }
 
     async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
-        let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination)?;
+        let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination).await?;
         let tags = self.tags_of_origin(origin, &version).await?;
         Ok(Source { url, version: Some(version), tags, origin: Some(origin.clone()) })
+    }
+
+    /// A URL that is no blob of ours. A file of Azure Files in one of our accounts gets leave to be read.
+    fn outside(&self, url: &str, who: &Credentials) -> Result<CopySource> {
+        let clients = || self.config.accounts.iter().map(|account| &account.client);
+        match clients().find_map(|client| Some((client, client.file_at(url)?))) {
+            Some((client, file)) => {
+                self.refuse_strangers(who)?;
+                client.file_source(url, &file, SOURCE_SAS)
+            }
+            None => CopySource::outside(url),
+        }
+    }
+
+    /// A URL goes past all directories and modes, so our credentials open it only for whom the mount belongs to.
+    fn refuse_strangers(&self, who: &Credentials) -> Result<()> {
+        if who.uid != 0 && who.uid != self.config.defaults.uid {
+            let what = "what is in the mount's own accounts has to be named by its path in the mount";
+            return Err(Error::fs(libc::EACCES, what));
+        }
+        Ok(())
+    }
+
+    /// The service refused to change the type of a blob (C7, C21): which types they are.
+    async fn types_differ(&self, source: &CopySource, destination: &Blob, error: Error) -> Error {
+        // Files become block blobs. Of all others only the service knows what they are.
+        let comes = source.is_shared_file().then_some(BlobType::Block);
+        match self.client(destination.account).blob_properties(&destination.path, None).await {
+            Ok(there) => copy::types_differ(destination, there.blob_type, source, comes),
+            Err(_) => error,
+        }
     }
 
     /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential of its own.

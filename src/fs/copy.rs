@@ -10,12 +10,15 @@
 //! position, tell the truth. The last byte is granted before the copy is known to have succeeded; the wait for that is in flush,
 //! which locks nothing and can report a failure.
 //!
+//! What Copy Blob cannot read is fetched by other operations (`copy/synchronous.rs`).
+//!
 //! What is not a whole copy is a copy of a range, and goes into the destination's rope (`range.rs`).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{MutexGuard, Notify, watch};
+use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
@@ -26,9 +29,11 @@ use crate::fs::handle::{Content, Copying, Fh, Handle, OpenFile, State};
 use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
-    BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties, Metadata,
-    Precondition, Revision, Tags,
+    BlobProperties, BlobType, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties,
+    Metadata, Precondition, Revision, Tags,
 };
+
+mod synchronous;
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
 pub const SLICE: Duration = Duration::from_millis(200);
@@ -42,7 +47,7 @@ const IDLE_POLL: Duration = Duration::from_secs(10);
 /// A job that cannot be polled for this long, the client's own retries aside, is given up: its end is unknown, which is not success.
 const BLIND: Duration = Duration::from_secs(30);
 /// How long the service may read another account's source: a pending copy reads it to its end.
-const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a poll saw last.
 #[derive(Debug, Clone)]
@@ -66,9 +71,42 @@ pub struct CopyJob {
     wanted: Notify,
     /// Started by somebody else: it is polled only as long as somebody here waits for it.
     adopted: bool,
+    /// What fetches it, where the service keeps no state of a copy.
+    work: OnceLock<AbortHandle>,
 }
 
 impl CopyJob {
+    /// A copy of which the service keeps no state.
+    fn without_id(destination: Blob, total: u64) -> Self {
+        Self {
+            destination,
+            id: CopyId::new(""),
+            total,
+            progress: watch::Sender::new(Progress::Pending(0)),
+            waited: Mutex::new(Instant::now()),
+            wanted: Notify::new(),
+            adopted: false,
+            work: OnceLock::new(),
+        }
+    }
+
+    fn work_is(&self, work: AbortHandle) {
+        // It is said once.
+        let _ = self.work.set(work);
+    }
+
+    /// The service keeps no state of it: it can only be waited for here.
+    pub(super) fn is_only_here(&self) -> bool {
+        self.work.get().is_some()
+    }
+
+    /// Stops a copy that is only here.
+    pub(super) fn stop(&self) {
+        if let Some(work) = self.work.get() {
+            work.abort();
+        }
+    }
+
     pub fn progress(&self) -> Progress {
         self.progress.borrow().clone()
     }
@@ -113,14 +151,14 @@ pub struct Start {
 
 impl Fs {
     /// A URL by which `destination`'s account can read `source`, as it is or was.
-    pub(super) fn source_url(
+    pub(super) async fn source_url(
         &self,
         source: &Blob,
         revision: Option<&Revision>,
         destination: &Blob,
     ) -> Result<CopySource> {
-        let reader = self.client(destination.account).account();
-        self.client(source.account).copy_source(&source.path, revision, reader, SOURCE_SAS)
+        let reader = self.client(destination.account);
+        self.client(source.account).copy_source(&source.path, revision, reader, SOURCE_SAS).await
     }
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
@@ -137,7 +175,16 @@ impl Fs {
             seal,
             lease: None,
         };
-        let mut started = client.copy_blob(&destination.path, &request).await?;
+        if request.source.is_read_by_token() {
+            return self.copy_synchronously(destination, request, version);
+        }
+        let mut started = match client.copy_blob(&destination.path, &request).await {
+            Err(error) if synchronous::may_be_read_otherwise(&request.source, &error) => {
+                debug!(%error, "trying the operations that read any URL");
+                return self.copy_synchronously(destination, request, version);
+            }
+            started => started?,
+        };
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
         let progress = match (started.found.take(), &version, started.status) {
@@ -162,6 +209,7 @@ impl Fs {
             waited: Mutex::new(Instant::now()),
             wanted: Notify::new(),
             adopted: false,
+            work: OnceLock::new(),
         });
         if pending {
             self.jobs.add(&job);
@@ -183,6 +231,7 @@ impl Fs {
             waited: Mutex::new(Instant::now()),
             wanted: Notify::new(),
             adopted: true,
+            work: OnceLock::new(),
         });
         self.jobs.add(&job);
         tokio::spawn(self.clone().poll(job.clone()));
@@ -363,10 +412,7 @@ impl Fs {
         if let Some(there) = &state.version {
             let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
             if is != comes {
-                let (is, comes) = (is.as_str(), comes.as_str());
-                let what =
-                    format!("{} is a {is} and {} a {comes}: a copy cannot change the type", to.path, from.blob.path);
-                return Err(Error::fs(libc::EOPNOTSUPP, what));
+                return Err(types_differ(&to, is, &from.blob.path, Some(comes)));
             }
         }
         let mut own = state.version.as_ref().map_or_else(Metadata::default, |v| v.properties.metadata.clone());
@@ -377,7 +423,7 @@ impl Fs {
             None => Precondition::IfAbsent,
         };
         let start = Start {
-            source: self.source_url(&from.blob, from.revision.as_ref(), &to)?,
+            source: self.source_url(&from.blob, from.revision.as_ref(), &to).await?,
             version: Some(source.properties.clone()),
             destination: to,
             precondition,
@@ -511,8 +557,10 @@ impl Fs {
         let mut state = file.state.lock().await;
         let Content::Copying(copying) = &state.content else { return };
         let job = copying.job.clone();
+        job.stop();
         match self.abort_copy(&job.destination, Some(&job.id)).await {
             Ok(()) => {}
+            Err(error) if job.is_only_here() => debug!(%error, "stopped"),
             // It ended before we came.
             Err(error) if error.errno() == libc::ENODATA => {}
             Err(error) => warn!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy"),
@@ -540,6 +588,12 @@ pub(super) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) 
         },
         _ => Progress::Failed(failure(destination, CopyFailure::Replaced { id: id.to_string() })),
     }
+}
+
+/// A copy cannot change the type of a blob (C7, C21). What the source is may be known to the service alone.
+pub(super) fn types_differ(to: &Blob, is: BlobType, from: &impl std::fmt::Display, comes: Option<BlobType>) -> Error {
+    let (to, is, comes) = (&to.path, is.as_str(), comes.map_or("blob of another type", BlobType::as_str));
+    Error::fs(libc::EOPNOTSUPP, format!("{to} is a {is} and {from} gives a {comes}: a copy cannot change the type"))
 }
 
 fn failure(destination: &Blob, failure: CopyFailure) -> Error {

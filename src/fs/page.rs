@@ -411,7 +411,7 @@ impl Fs {
     ) -> Result<()> {
         let blob = self.tree.blob(output.ino)?;
         let Some(base) = state.version.clone() else { return Err(Error::fs(libc::EIO, "no pages to write to")) };
-        let url = self.range_url(source)?;
+        let url = self.range_url(source, &blob).await?;
         let mut steps = resize_to(&base.properties, base.properties.size.max(target.end));
         for at in target.clone().step_by(LARGEST_PAGE_WRITE as usize) {
             let from = source.range.start + (at - target.start);

@@ -286,7 +286,7 @@ impl Fs {
             return Err(Error::fs(libc::ENODATA, what));
         }
         let start = Start {
-            source: self.source_url(source, None, destination)?,
+            source: self.source_url(source, None, destination).await?,
             version: Some(version.clone()),
             destination: destination.clone(),
             precondition,

@@ -59,7 +59,7 @@ pub struct BlockIds {
 }
 
 impl BlockIds {
-    fn beside(existing: &[Block]) -> Self {
+    pub(super) fn beside(existing: &[Block]) -> Self {
         let len =
             existing.first().and_then(|block| BASE64.decode(block.id.as_str()).ok()).map_or(ID_LEN, |id| id.len());
         let taken = existing.iter().map(|block| block.id.clone()).collect();
@@ -67,7 +67,7 @@ impl BlockIds {
     }
 
     /// EFBIG when ids of the blob's length have run out, which takes ids of one or two bytes.
-    fn next(&self) -> Result<BlockId> {
+    pub(super) fn next(&self) -> Result<BlockId> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let (next, taken) = &mut *made;
@@ -322,7 +322,7 @@ impl Fs {
 
     /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server cannot do it.
     pub(super) async fn block_from(&self, blob: &Blob, id: &BlockId, source: &Source<'_>) -> Result<Option<u64>> {
-        let url = self.range_url(source)?;
+        let url = self.range_url(source, blob).await?;
         let start = source.range.start;
         let range = start..source.range.end.min(start + plan::Limits::of_service(BLOCK).remote);
         let client = self.client(blob.account);
@@ -334,8 +334,9 @@ impl Fs {
     }
 
     /// A URL by which the service can read the source, for one request.
-    pub(super) fn range_url(&self, source: &Source<'_>) -> Result<CopySource> {
-        self.client(source.blob.account).block_source(&source.blob.path, source.revision, RANGE_READ)
+    pub(super) async fn range_url(&self, source: &Source<'_>, to: &Blob) -> Result<CopySource> {
+        let (client, reader) = (self.client(source.blob.account), self.client(to.account));
+        client.block_source(&source.blob.path, source.revision, reader, RANGE_READ).await
     }
 
     /// The first bytes of a source, at most a block.

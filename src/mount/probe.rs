@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::config::Probe;
 use crate::error::Error;
 use crate::mount::Failed;
-use crate::store::{Client, Credential, Http, ListBlobs, Options};
+use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, Options};
 
 /// For all SOURCEs together. People wait for it.
 const BOUND: Duration = Duration::from_secs(12);
@@ -56,14 +56,19 @@ async fn one(probe: &Probe, http: Http) -> Result<(), Failed> {
 
 fn explain(probe: &Probe, error: &Error) -> String {
     let account = &probe.account;
-    let credential = match account.credential {
-        Credential::SharedKey(_) => "key",
-        Credential::Sas(_) => "SAS",
-        Credential::Anonymous => "anonymous access",
+    let credential = match &account.credential {
+        Credential::SharedKey(_) => "key".to_owned(),
+        Credential::Sas(_) => "SAS".to_owned(),
+        Credential::Anonymous => "anonymous access".to_owned(),
+        Credential::Entra(tokens) => format!("token of the {}", tokens.identity()),
     };
     let said = match error {
         Error::Service(e) if e.request_id.is_empty() => format!("{} {}", e.status, e.code),
         Error::Service(e) => format!("{} {}, request id {}", e.status, e.code, e.request_id),
+        // Nobody has asked the account yet.
+        Error::Transport { operation, target, detail, .. } if *operation == GET_TOKEN => {
+            return format!("no token from {target}: {}", cause(detail));
+        }
         Error::Transport { detail, .. } => return format!("cannot reach {}: {}", account.endpoint, cause(detail)),
         other => return other.to_string(),
     };

@@ -7,6 +7,7 @@ use crate::path::AccountName;
 use crate::store::connection_string;
 use crate::store::credential::{AccountKey, Credential, Secret};
 use crate::store::endpoint::Endpoint;
+use crate::store::entra::Tokens;
 use crate::store::types::redact;
 
 /// The newest version that all known servers accept and that has every feature used here (§16).
@@ -24,6 +25,8 @@ pub struct AccountConfig {
     /// With or without a leading `?`. Used instead of the key when both are given.
     pub sas: Option<Secret>,
     pub connection_string: Option<Secret>,
+    /// Of an Entra ID identity. Used where there is neither a key nor a SAS.
+    pub tokens: Option<Tokens>,
     /// No credential, and that is meant so.
     pub anonymous: bool,
     /// `x-ms-version`; [`DEFAULT_API_VERSION`] when absent.
@@ -58,16 +61,21 @@ impl AccountConfig {
         };
         let parsed = Endpoint::parse(&endpoint, self.name.as_ref()).map_err(|e| format!("endpoint: {e}"))?;
         let sas = self.sas.or(parsed.sas);
-        let credential = match (&sas, &self.key) {
-            (None, None) if self.anonymous => Credential::Anonymous,
-            (None, None) => {
+        let credential = match (&sas, &self.key, self.tokens) {
+            (None, None, None) if self.anonymous => Credential::Anonymous,
+            (None, None, None) => {
                 return Err("no key, SAS or connection string is given; say so if access is anonymous".into());
             }
             _ if self.anonymous => return Err("anonymous access and a credential exclude each other".into()),
-            (Some(token), _) => Credential::sas(token).ok_or("SAS: there is no sig= in it")?,
-            (None, Some(key)) => {
+            (Some(token), ..) => Credential::sas(token).ok_or("SAS: there is no sig= in it")?,
+            (None, Some(key), _) => {
                 Credential::SharedKey(AccountKey::parse(key.expose()).ok_or("key: it is not valid Base64")?)
             }
+            // Whoever sees a token can use it, for all that it is good for.
+            (None, None, Some(_)) if !parsed.endpoint.keeps_secrets() => {
+                return Err("endpoint: a token is not sent over plain http".into());
+            }
+            (None, None, Some(tokens)) => Credential::Entra(tokens),
         };
         let api_version = self.api_version.unwrap_or_else(|| DEFAULT_API_VERSION.to_owned());
         if !is_date(&api_version) {
@@ -103,6 +111,7 @@ impl fmt::Debug for AccountConfig {
             .field("key", &self.key)
             .field("sas", &self.sas)
             .field("connection_string", &self.connection_string)
+            .field("tokens", &self.tokens)
             .field("anonymous", &self.anonymous)
             .field("api_version", &self.api_version)
             .finish()

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
 use crate::store::credential::Credential;
+use crate::store::delegation::Delegation;
 use crate::store::endpoint::{Endpoint, Place, encode_query};
 use crate::store::http::Http;
 use crate::store::pace::{Pace, Pass};
@@ -27,11 +28,18 @@ struct Inner {
     /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
     known_copies: Mutex<VecDeque<CopyId>>,
     pace: Pace,
+    delegation: Delegation,
 }
 
 impl Client {
     pub fn new(account: Account, http: Http) -> Self {
-        Self(Arc::new(Inner { account, http, known_copies: Mutex::default(), pace: Pace::default() }))
+        Self(Arc::new(Inner {
+            account,
+            http,
+            known_copies: Mutex::default(),
+            pace: Pace::default(),
+            delegation: Delegation::default(),
+        }))
     }
 
     pub fn account(&self) -> &AccountName {
@@ -89,6 +97,10 @@ impl Client {
     /// The service was too busy for a request.
     pub(super) fn was_refused(&self) {
         self.0.pace.refused();
+    }
+
+    pub(super) fn delegation(&self) -> &Delegation {
+        &self.0.delegation
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

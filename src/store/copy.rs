@@ -6,7 +6,7 @@ use reqwest::Method;
 use tracing::{debug, info};
 
 use crate::error::{Error, Result};
-use crate::path::{AccountName, BlobPath};
+use crate::path::BlobPath;
 use crate::store::client::Client;
 use crate::store::credential::Credential;
 use crate::store::endpoint::{Place, encode_query};
@@ -18,7 +18,7 @@ use crate::store::sas::{self, Validity};
 use crate::store::types::*;
 
 /// Longest URL in `x-ms-copy-source` (§15).
-const MAX_SOURCE_URL: usize = 2048;
+pub(super) const MAX_SOURCE_URL: usize = 2048;
 
 impl Client {
     /// Copy Blob. A lost answer is resolved here (§13.14): the copy is adopted if the destination shows it to be ours, or asked
@@ -26,7 +26,7 @@ impl Client {
     pub async fn copy_blob(&self, destination: &BlobPath, copy: &CopyRequest) -> Result<CopyStarted> {
         let mut request = self
             .request("CopyBlob", Method::PUT, Place::Blob(destination))
-            .header("x-ms-copy-source", copy.source.expose())
+            .source(&copy.source)
             .optional("x-ms-source-if-match", copy.source_if_match.as_ref().map(ETag::quoted).as_deref())
             .optional("x-ms-access-tier", copy.tier.as_deref())
             .optional("x-ms-seal-blob", copy.seal.then_some("true"))
@@ -136,28 +136,41 @@ impl Client {
 
     /// A source URL for Copy Blob onto `reader`'s account: plain within one account under Shared Key, otherwise with a SAS
     /// that lives for `lifetime`, or the SAS that this client was given. Anonymous access is passed on as it is: the source
-    /// is public or the copy is refused. A URL that is too long for the header (§13.2) is ENAMETOOLONG.
-    pub fn copy_source(
+    /// is public or the copy is refused. An identity signs by a key that it borrows; where it may not, its token is all there is, and then
+    /// the source is not for Copy Blob. A URL that is too long for the header (§13.2) is ENAMETOOLONG.
+    pub async fn copy_source(
         &self,
         blob: &BlobPath,
         revision: Option<&Revision>,
-        reader: &AccountName,
+        reader: &Client,
         lifetime: Duration,
     ) -> Result<CopySource> {
         match self.credential() {
-            Credential::SharedKey(_) if reader == self.account() => self.source_url(blob, revision, None),
-            _ => self.block_source(blob, revision, lifetime),
+            Credential::SharedKey(_) | Credential::Entra(_) if reader.account() == self.account() => {
+                self.source_url(blob, revision, None)
+            }
+            _ => self.block_source(blob, revision, reader, lifetime).await,
         }
     }
 
     /// A source URL for the From-URL operations, which need a SAS even within one account (§13.13).
-    pub fn block_source(&self, blob: &BlobPath, revision: Option<&Revision>, lifetime: Duration) -> Result<CopySource> {
+    pub async fn block_source(
+        &self,
+        blob: &BlobPath,
+        revision: Option<&Revision>,
+        reader: &Client,
+        lifetime: Duration,
+    ) -> Result<CopySource> {
         let token = match self.credential() {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
                 Some(sas::read_blob(key, self.account(), blob, revision, &validity, self.api_version()))
             }
             Credential::Sas(token) => Some(token.clone()),
+            Credential::Entra(_) => match self.delegated_sas(blob, revision, lifetime).await? {
+                Some(token) => Some(token),
+                None => return self.source_by_token(self.source_url(blob, revision, None)?, reader).await,
+            },
             Credential::Anonymous => None,
         };
         self.source_url(blob, revision, token.as_ref().map(|token| token.expose()))
@@ -198,47 +211,51 @@ mod tests {
         BlobPath::new(ContainerName::parse("spec").unwrap(), BlobName::parse(name).unwrap())
     }
 
-    fn source(client: &Client, revision: Option<Revision>, reader: &str) -> String {
-        let reader = AccountName::parse(reader).unwrap();
-        client
-            .copy_source(&blob("copy of a"), revision.as_ref(), &reader, Duration::from_secs(3600))
-            .unwrap()
-            .expose()
-            .to_owned()
+    fn reader(name: &str) -> Client {
+        let endpoint = Some(format!("https://{name}.blob.core.windows.net"));
+        let config = AccountConfig { endpoint, anonymous: true, ..Default::default() };
+        Client::new(config.resolve().unwrap(), Http::new(Options::default()))
+    }
+
+    async fn source(client: &Client, revision: Option<Revision>, name: &str) -> String {
+        let lifetime = Duration::from_secs(3600);
+        let source = client.copy_source(&blob("copy of a"), revision.as_ref(), &reader(name), lifetime).await;
+        source.unwrap().expose().to_owned()
     }
 
     const URL: &str = "https://acct.blob.core.windows.net/spec/copy%20of%20a";
 
-    #[test]
-    fn within_one_account_a_key_needs_no_sas() {
-        assert_eq!(source(&with_key(), None, "acct"), URL);
+    #[tokio::test]
+    async fn within_one_account_a_key_needs_no_sas() {
+        assert_eq!(source(&with_key(), None, "acct").await, URL);
         let moment = Moment::parse("2026-11-22T10:26").unwrap();
         let snapshot = Revision::Snapshot(moment.clone());
-        assert_eq!(source(&with_key(), Some(snapshot), "acct"), format!("{URL}?snapshot=2026-11-22T10%3A26"));
+        assert_eq!(source(&with_key(), Some(snapshot), "acct").await, format!("{URL}?snapshot=2026-11-22T10%3A26"));
         let version = Revision::Version(moment);
-        assert_eq!(source(&with_key(), Some(version), "acct"), format!("{URL}?versionid=2026-11-22T10%3A26"));
+        assert_eq!(source(&with_key(), Some(version), "acct").await, format!("{URL}?versionid=2026-11-22T10%3A26"));
     }
 
-    #[test]
-    fn another_account_reads_by_a_sas_made_for_the_blob() {
-        let url = source(&with_key(), None, "other");
+    #[tokio::test]
+    async fn another_account_reads_by_a_sas_made_for_the_blob() {
+        let url = source(&with_key(), None, "other").await;
         assert!(url.starts_with(&format!("{URL}?sv=2025-11-05&sr=b&st=")), "{url}");
         let moment = Moment::parse("T").unwrap();
-        let url = source(&with_key(), Some(Revision::Snapshot(moment.clone())), "other");
+        let url = source(&with_key(), Some(Revision::Snapshot(moment.clone())), "other").await;
         assert!(url.starts_with(&format!("{URL}?snapshot=T&sv=2025-11-05&sr=bs&st=")), "{url}");
-        let url = source(&with_key(), Some(Revision::Version(moment)), "other");
+        let url = source(&with_key(), Some(Revision::Version(moment)), "other").await;
         assert!(url.starts_with(&format!("{URL}?versionid=T&sv=2025-11-05&sr=bv&st=")), "{url}");
-        let url = with_key().block_source(&blob("copy of a"), None, Duration::from_secs(60)).unwrap();
+        let url =
+            with_key().block_source(&blob("copy of a"), None, &reader("other"), Duration::from_secs(60)).await.unwrap();
         assert!(url.expose().contains("&sig="));
     }
 
-    #[test]
-    fn a_configured_sas_is_passed_on_and_anonymous_access_stays_so() {
+    #[tokio::test]
+    async fn a_configured_sas_is_passed_on_and_anonymous_access_stays_so() {
         let with_sas = client(AccountConfig { sas: Some("?sv=1&sig=x".into()), ..Default::default() });
-        assert_eq!(source(&with_sas, None, "acct"), format!("{URL}?sv=1&sig=x"));
-        assert_eq!(source(&with_sas, None, "other"), format!("{URL}?sv=1&sig=x"));
+        assert_eq!(source(&with_sas, None, "acct").await, format!("{URL}?sv=1&sig=x"));
+        assert_eq!(source(&with_sas, None, "other").await, format!("{URL}?sv=1&sig=x"));
         let anonymous = client(AccountConfig { anonymous: true, ..Default::default() });
-        assert_eq!(source(&anonymous, None, "other"), URL);
+        assert_eq!(source(&anonymous, None, "other").await, URL);
     }
 
     #[tokio::test]
@@ -256,11 +273,10 @@ mod tests {
         assert_eq!(with_key().copy_blob(&blob("b"), &request).await.unwrap_err().errno(), libc::EINVAL);
     }
 
-    #[test]
-    fn a_url_that_is_too_long_is_refused_here() {
+    #[tokio::test]
+    async fn a_url_that_is_too_long_is_refused_here() {
         let name = "ü".repeat(500);
-        let reader = AccountName::parse("acct").unwrap();
-        let error = with_key().copy_source(&blob(&name), None, &reader, Duration::ZERO).unwrap_err();
+        let error = with_key().copy_source(&blob(&name), None, &reader("acct"), Duration::ZERO).await.unwrap_err();
         assert_eq!(error.errno(), libc::ENAMETOOLONG);
     }
 

@@ -7,6 +7,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
+use crate::store::entra::Tokens;
+
 /// Text that grants access: a key, a SAS, a connection string. It shows itself as `***` everywhere.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -20,6 +22,14 @@ impl Secret {
     /// The text itself. Not for logs.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Of a SAS: an account's, for reading files of Azure Files among other things.
+    pub(super) fn is_for_files(&self) -> bool {
+        let field = |name: &str| self.0.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        field("ss").is_some_and(|services| services.contains('f'))
+            && field("srt").is_some_and(|types| types.contains('o'))
+            && field("sp").is_some_and(|letters| letters.contains('r'))
     }
 }
 
@@ -66,7 +76,7 @@ impl fmt::Debug for AccountKey {
     }
 }
 
-/// How the requests of an account are authorized (§3). A bearer token would be a fourth way.
+/// How the requests of an account are authorized (§3).
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// Each request is signed with the account's key.
@@ -75,6 +85,8 @@ pub enum Credential {
     Sas(Secret),
     /// Containers with public access.
     Anonymous,
+    /// Each request carries a token of an Entra ID identity (§3.4).
+    Entra(Tokens),
 }
 
 impl Credential {

@@ -18,6 +18,10 @@ use crate::store::credential::Secret;
 /// What stays as it is in a query: the unreserved characters of RFC 3986.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// What the hosts of Azure Storage end in, in all clouds.
+pub const AZURE: [&str; 4] =
+    [".core.windows.net", ".core.usgovcloudapi.net", ".core.chinacloudapi.cn", ".storage.azure.net"];
+
 /// The base of an account's URLs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -59,7 +63,7 @@ impl Endpoint {
         let host = parsed.host_str().unwrap_or_default().to_owned();
         let bare = host.trim_matches(['[', ']']);
         let address = bare.parse::<IpAddr>().ok();
-        let loopback = address.map_or(bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.is_loopback());
+        let loopback = is_loopback(&host);
         let prefix = parsed.path().trim_end_matches('/');
         let first = prefix.trim_start_matches('/').split('/').next().unwrap_or_default();
         let path_style =
@@ -96,6 +100,37 @@ impl Endpoint {
         self.loopback
     }
 
+    /// Nobody else reads what is sent there: https, or this machine.
+    pub fn keeps_secrets(&self) -> bool {
+        self.loopback || self.origin.starts_with("https://")
+    }
+
+    /// Both are Azure's, of one cloud, or both are on this machine: what is the one's may be told to the other.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        let cloud = |endpoint: &Self| {
+            let host = endpoint.origin.strip_prefix("https://")?.to_owned();
+            AZURE.iter().find(|suffix| host.ends_with(*suffix)).copied()
+        };
+        (self.loopback && other.loopback) || cloud(self).is_some_and(|own| cloud(other) == Some(own))
+    }
+
+    /// Where the account's files of Azure Files are: the same host with the other service's name. `None` where that cannot be known, as
+    /// behind a domain of one's own. Emulators are asked on a host that names the account.
+    pub(super) fn of_files(&self, account: &AccountName) -> Option<String> {
+        let (scheme, authority) = self.origin.split_once("://")?;
+        let blob = format!("{account}.");
+        match authority.strip_prefix(&blob).and_then(|rest| rest.split_once("blob.")) {
+            Some((zone, rest)) if self.prefix.is_empty() && (zone.is_empty() || zone.ends_with('.')) => {
+                Some(format!("{scheme}://{account}.{zone}file.{rest}"))
+            }
+            _ if self.loopback => {
+                let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+                Some(format!("{scheme}://{account}.file.localhost:{port}"))
+            }
+            _ => None,
+        }
+    }
+
     /// The encoded path of `place`, as it is sent and signed.
     pub(super) fn path(&self, place: Place<'_>) -> String {
         match place {
@@ -121,6 +156,13 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
+}
+
+/// A host on this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_matches(['[', ']']);
+    let address = bare.parse::<IpAddr>().ok();
+    address.map_or(bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.is_loopback())
 }
 
 /// `name=value&…`, percent-encoded; empty without pairs.
@@ -192,6 +234,19 @@ mod tests {
         let parsed = Endpoint::parse("https://acct.blob.core.windows.net/?sv=1&sig=abc", None).unwrap();
         assert_eq!(parsed.sas.unwrap().expose(), "sv=1&sig=abc");
         assert_eq!(parsed.endpoint.to_string(), "https://acct.blob.core.windows.net");
+    }
+
+    #[rstest]
+    #[case("https://a.blob.core.windows.net", "https://b.blob.core.windows.net", true)]
+    #[case("http://127.0.0.1:1", "http://127.0.0.1:2", true)]
+    #[case("https://a.blob.core.windows.net", "https://b.blob.core.chinacloudapi.cn", false)]
+    #[case("https://a.blob.core.windows.net", "https://b.blob.core.windows.net.evil.com", false)]
+    #[case("https://a.blob.core.windows.net", "http://b.blob.core.windows.net", false)]
+    #[case("https://a.blob.core.windows.net", "http://127.0.0.1:1", false)]
+    fn a_token_is_told_to_accounts_of_the_same_cloud(#[case] a: &str, #[case] b: &str, #[case] beside: bool) {
+        let name = AccountName::parse("acct").unwrap();
+        let endpoint = |url: &str| Endpoint::parse(url, Some(&name)).unwrap().endpoint;
+        assert_eq!((endpoint(a).is_beside(&endpoint(b)), endpoint(b).is_beside(&endpoint(a))), (beside, beside));
     }
 
     #[test]

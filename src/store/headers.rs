@@ -54,7 +54,7 @@ pub(super) fn bytes(range: &Range<u64>) -> String {
 }
 
 /// `bytes 0-4/11`: the total.
-fn total_of_range(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn total_of_range(headers: &HeaderMap) -> Option<u64> {
     text(headers, "content-range")?.rsplit_once('/')?.1.parse().ok()
 }
 
@@ -167,9 +167,15 @@ impl Request {
         }
     }
 
+    /// What the service is to read.
+    pub fn source(self, source: &CopySource) -> Self {
+        let token = source.token().map(|token| format!("Bearer {}", token.expose()));
+        self.header("x-ms-copy-source", source.expose()).optional("x-ms-copy-source-authorization", token.as_deref())
+    }
+
     /// A range that the service reads from another blob, in that version of it.
     pub fn source_range(self, source: &CopySource, range: &Range<u64>, if_match: Option<&ETag>) -> Self {
-        self.header("x-ms-copy-source", source.expose())
+        self.source(source)
             .header("x-ms-source-range", &bytes(range))
             .optional("x-ms-source-if-match", if_match.map(ETag::quoted).as_deref())
             .work(range.end.saturating_sub(range.start))

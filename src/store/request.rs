@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
 use crate::store::client::Client;
-use crate::store::credential::Credential;
+use crate::store::credential::{Credential, Secret};
 use crate::store::endpoint::{Place, encode_query};
 use crate::store::headers;
 use crate::store::http::describe;
@@ -123,7 +123,7 @@ impl Request {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
             // Bytes above ASCII would travel, but no two sides agree on what they mean.
             (Ok(name), Ok(mut value)) if value.to_str().is_ok() => {
-                value.set_sensitive(name == "x-ms-copy-source");
+                value.set_sensitive(name.as_str().starts_with("x-ms-copy-source"));
                 self.headers.insert(name, value);
             }
             _ => {
@@ -256,10 +256,17 @@ impl Client {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let mut result = self.exchange(request, WhiteSpace::Folded, sink).await;
+        let bearer = self.bearer().await.map_err(Failure::Invalid)?;
+        let mut result = self.exchange(request, WhiteSpace::Folded, bearer.as_ref(), sink).await;
+        if let (Credential::Entra(tokens), Some(refused)) = (self.credential(), &bearer)
+            && matches!(&result, Err(Failure::Refused { error, .. }) if is_token_refused(error))
+        {
+            let bearer = tokens.instead_of(refused).await.map_err(Failure::Invalid)?;
+            result = self.exchange(request, WhiteSpace::Folded, Some(&bearer), sink).await;
+        }
         let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
         if refused && matches!(self.credential(), Credential::SharedKey(_)) && white_space_matters(&request.headers) {
-            result = self.exchange(request, WhiteSpace::Kept, sink).await;
+            result = self.exchange(request, WhiteSpace::Kept, None, sink).await;
         }
         let (status, request_id) = match &result {
             Ok(response) => (response.status, headers::text(&response.headers, "x-ms-request-id").unwrap_or_default()),
@@ -278,12 +285,13 @@ impl Client {
         &self,
         request: &Request,
         white_space: WhiteSpace,
+        bearer: Option<&Secret>,
         sink: &mut impl Sink,
     ) -> std::result::Result<Response, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
         let read_timeout = self.http().read_timeout();
         let http = self.http().client(self.endpoint().is_loopback()).map_err(unsent)?;
-        let headers = self.authorized_headers(request, white_space);
+        let headers = self.authorized_headers(request, white_space, bearer);
         let url = self.request_url(request);
         let sending = http.request(request.method.clone(), url).headers(headers).body(request.body.as_body());
         let mut answer = match timeout(request.patience(read_timeout), sending.send()).await {
@@ -359,7 +367,7 @@ impl Client {
     }
 
     /// The request's headers with those that are new on each try.
-    fn authorized_headers(&self, request: &Request, white_space: WhiteSpace) -> HeaderMap {
+    fn authorized_headers(&self, request: &Request, white_space: WhiteSpace, bearer: Option<&Secret>) -> HeaderMap {
         let mut headers = request.headers.clone();
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -380,8 +388,27 @@ impl Client {
                 headers.insert(AUTHORIZATION, value);
             }
         }
+        if let Some(token) = bearer
+            && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        {
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
         headers
     }
+
+    /// A token for the next try, if this account is asked with one.
+    async fn bearer(&self) -> Result<Option<Secret>> {
+        match self.credential() {
+            Credential::Entra(tokens) => tokens.token().await.map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The token is over or was withdrawn; not: that of a copy's source.
+fn is_token_refused(error: &ServiceError) -> bool {
+    error.status == 401 && error.code != "CannotVerifyCopySource"
 }
 
 impl Response {

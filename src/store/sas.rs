@@ -1,6 +1,6 @@
-//! Shared access signatures made from an account key (§3.3).
+//! Shared access signatures made from an account key, or from one that an identity has borrowed (§3.3).
 //!
-//! The client needs one kind: read access to one blob, so that the service can read a copy source in another account or on
+//! The client needs one kind: read access to one blob or file, so that the service can read a copy source in another account or on
 //! behalf of a From-URL operation. The account SAS is here for programs and tests that hand out wider access.
 
 use std::time::{Duration, SystemTime};
@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::path::AccountName;
 use crate::path::BlobPath;
 use crate::store::credential::{AccountKey, Secret};
+use crate::store::delegation::DelegationKey;
 use crate::store::endpoint::encode_query;
 use crate::store::types::Revision;
 
@@ -16,6 +17,11 @@ const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// The first version whose strings to sign have the encryption scope (`ses`).
 const WITH_ENCRYPTION_SCOPE: &str = "2020-12-06";
+
+/// The first versions whose user delegation SAS can name an agent, a delegated user, and headers of the request.
+const WITH_AGENTS: &str = "2020-02-10";
+const WITH_DELEGATED_USERS: &str = "2025-07-05";
+const WITH_SIGNED_REQUESTS: &str = "2026-04-06";
 
 /// When a SAS is good, in the service's notation.
 #[derive(Debug, Clone)]
@@ -44,11 +50,7 @@ pub fn read_blob(
     validity: &Validity,
     version: &str,
 ) -> Secret {
-    let resource = match revision {
-        None => "b",
-        Some(Revision::Snapshot(_)) => "bs",
-        Some(Revision::Version(_)) => "bv",
-    };
+    let resource = resource_of(revision);
     // Both are signed in the field of the snapshot.
     let moment = revision.map_or("", |revision| revision.moment().as_str());
     let start = validity.start.as_deref().unwrap_or_default();
@@ -57,6 +59,76 @@ pub fn read_blob(
     let mut fields = vec!["r", start, &validity.expiry, &path, "", "", "", version, resource, moment];
     fields.extend(vec![""; if version >= WITH_ENCRYPTION_SCOPE { 6 } else { 5 }]);
     let mut query = vec![("sv", version), ("sr", resource)];
+    if !start.is_empty() {
+        query.push(("st", start));
+    }
+    query.extend([("se", validity.expiry.as_str()), ("sp", "r")]);
+    signed(key, &fields.join("\n"), query)
+}
+
+fn resource_of(revision: Option<&Revision>) -> &'static str {
+    match revision {
+        None => "b",
+        Some(Revision::Snapshot(_)) => "bs",
+        Some(Revision::Version(_)) => "bv",
+    }
+}
+
+/// [`read_blob`] in the name of an identity.
+pub(super) fn delegated_read_blob(
+    by: &DelegationKey,
+    account: &AccountName,
+    blob: &BlobPath,
+    revision: Option<&Revision>,
+    validity: &Validity,
+    version: &str,
+) -> Secret {
+    let resource = resource_of(revision);
+    let moment = revision.map_or("", |revision| revision.moment().as_str());
+    let start = validity.start.as_deref().unwrap_or_default();
+    let path = format!("/blob/{account}/{blob}");
+    let signer: [(&str, &str); 6] = [
+        ("skoid", &by.object_id),
+        ("sktid", &by.tenant_id),
+        ("skt", &by.start),
+        ("ske", &by.expiry),
+        ("sks", &by.service),
+        ("skv", &by.version),
+    ];
+    let empty = |count: usize| std::iter::repeat_n("", count);
+    // sp, st, se, resource, skoid … skv [, saoid, suoid, scid [, skdutid, sduoid]], sip, spr, sv, sr, snapshot [, ses [, srh, srq]],
+    // rscc, rscd, rsce, rscl, rsct
+    let mut fields = vec!["r", start, &validity.expiry, &path];
+    fields.extend(signer.iter().map(|(_, value)| *value));
+    fields.extend(empty(if version >= WITH_AGENTS { 3 } else { 0 }));
+    fields.extend(empty(if version >= WITH_DELEGATED_USERS { 2 } else { 0 }));
+    fields.extend(["", "", version, resource, moment]);
+    fields.extend(empty(if version >= WITH_ENCRYPTION_SCOPE { 1 } else { 0 }));
+    fields.extend(empty(if version >= WITH_SIGNED_REQUESTS { 2 } else { 0 }));
+    fields.extend(empty(5));
+    let mut query = vec![("sv", version), ("sr", resource)];
+    if !start.is_empty() {
+        query.push(("st", start));
+    }
+    query.extend([("se", validity.expiry.as_str()), ("sp", "r")]);
+    query.extend(signer);
+    signed(&by.key, &fields.join("\n"), query)
+}
+
+/// A service SAS with `sp=r` for a file of Azure Files (`sr=f`), whose string to sign has kept the older layout.
+pub fn read_file(
+    key: &AccountKey,
+    account: &AccountName,
+    share: &str,
+    path: &str,
+    validity: &Validity,
+    version: &str,
+) -> Secret {
+    let start = validity.start.as_deref().unwrap_or_default();
+    let path = format!("/file/{account}/{share}/{path}");
+    // sp, st, se, resource, si, sip, spr, sv, rscc, rscd, rsce, rscl, rsct
+    let fields = ["r", start, &validity.expiry, &path, "", "", "", version, "", "", "", "", ""];
+    let mut query = vec![("sv", version), ("sr", "f")];
     if !start.is_empty() {
         query.push(("st", start));
     }
@@ -90,7 +162,7 @@ fn signed(key: &AccountKey, text: &str, query: Vec<(&str, &str)>) -> Secret {
 }
 
 /// `2030-01-01T00:00:00Z`.
-fn iso8601(time: SystemTime) -> String {
+pub(super) fn iso8601(time: SystemTime) -> String {
     // RFC 1123 has the same fields: `Tue, 01 Jan 2030 00:00:00 GMT`.
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let text = httpdate::fmt_http_date(time);
@@ -133,6 +205,39 @@ mod tests {
             sas.expose(),
             "sv=2025-11-05&ss=b&srt=co&sp=rl&se=2030-01-01T00%3A00%3A00Z&sig=%2B5FmdHL0zh%2FZ4w0e%2BdA%2FWtCHgaYGVv%2BSOIm6LIy4vQg%3D"
         );
+    }
+
+    /// §3.3: the layouts of a user delegation SAS.
+    #[test]
+    fn strings_to_sign_of_a_user_delegation_sas() {
+        let (key, account, blob) = fixture();
+        let word = str::to_owned;
+        let by = DelegationKey {
+            key,
+            object_id: word("oid"),
+            tenant_id: word("tid"),
+            start: word("2029-12-31T00:00:00Z"),
+            expiry: word("2030-01-02T00:00:00Z"),
+            service: word("b"),
+            version: word("2025-11-05"),
+        };
+        let before = "r\n\n2030-01-01T00:00:00Z\n/blob/devstoreaccount1/spec/dir/a.txt\noid\ntid\n2029-12-31T00:00:00Z\n2030-01-02T00:00:00Z\nb\n2025-11-05";
+        for (version, middle, after) in [
+            ("2018-11-09", "", ""),
+            ("2020-02-10", "\n\n\n", ""),
+            ("2020-12-06", "\n\n\n", "\n"),
+            ("2025-07-05", "\n\n\n\n\n", "\n"),
+            ("2025-11-05", "\n\n\n\n\n", "\n"),
+            ("2026-04-06", "\n\n\n\n\n", "\n\n\n"),
+        ] {
+            let sas = delegated_read_blob(&by, &account, &blob, None, &until_2030(), version);
+            let text = format!("{before}{middle}\n\n\n{version}\nb\n{after}\n\n\n\n\n");
+            let signature = encode_query(&[("sig", by.key.sign(&text))]);
+            let expected = format!(
+                "sv={version}&sr=b&se=2030-01-01T00%3A00%3A00Z&sp=r&skoid=oid&sktid=tid&skt=2029-12-31T00%3A00%3A00Z&ske=2030-01-02T00%3A00%3A00Z&sks=b&skv=2025-11-05&{signature}"
+            );
+            assert_eq!(sas.expose(), expected, "{version}");
+        }
     }
 
     #[test]

@@ -346,3 +346,15 @@ async fn a_sas_is_part_of_the_url_and_replaces_the_signature() {
     assert_eq!(server.lines(), ["HEAD /acct/con/b?snapshot=2026-11-22T10%3A26&sv=1&sig=a%3D"]);
     assert_eq!(server.asked()[0].header("authorization"), None);
 }
+
+#[tokio::test]
+async fn a_redirect_takes_no_credential_anywhere() {
+    let elsewhere = Scripted::play(vec![done(200, &[("x-ms-blob-type", "BlockBlob")])]).await;
+    let to = elsewhere.client.url(&blob());
+    for status in [301, 302, 307, 308] {
+        let server = Scripted::play(vec![Step::Answer(status, vec![("location", to.clone())], "")]).await;
+        let error = server.client.blob_properties(&blob(), None).await.unwrap_err();
+        assert_eq!((error.status(), error.errno()), (status, libc::EIO));
+    }
+    assert!(elsewhere.asked().is_empty());
+}

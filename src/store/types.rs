@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use crate::path::{BlobName, ContainerName, shown_as_text};
+use crate::store::credential::Secret;
 
 /// An entity tag without its quotes; headers quote it and listings do not (§2).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -362,23 +363,41 @@ pub enum BlockRef {
 
 /// A URL that the service reads from. It may carry a SAS, so it shows itself without `sig` (X24).
 #[derive(Clone, PartialEq, Eq)]
-pub struct CopySource(String);
+pub struct CopySource {
+    url: String,
+    /// What the service proves itself with to the source, where no SAS can be made. Not for Copy Blob.
+    token: Option<Secret>,
+}
 
 impl CopySource {
     /// A complete, percent-encoded `http(s)` URL, with SAS where the source needs one.
     pub fn new(url: impl Into<String>) -> Self {
-        Self(url.into())
+        Self { url: url.into(), token: None }
+    }
+
+    /// The same, to be read by a token.
+    pub(super) fn authorized(self, token: Secret) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    pub(super) fn token(&self) -> Option<&Secret> {
+        self.token.as_ref()
+    }
+
+    /// It can only be read by operations that are done when they are answered.
+    pub fn is_read_by_token(&self) -> bool {
+        self.token.is_some()
     }
 
     /// The URL as the request header wants it, signature and all. Not for logs.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.url
     }
 }
 
 impl fmt::Display for CopySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redact(&self.0))
+        f.write_str(&redact(&self.url))
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Setup {
     /// Other users are let in, as modes allow.
     pub allow_other: bool,
     pub read_only: bool,
+    /// These accounts are asked with an identity and not with their keys.
+    pub identity: Option<(store::Identity, &'static [&'static str])>,
 }
 
 impl Default for Setup {
@@ -74,6 +76,7 @@ impl Default for Setup {
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
             allow_other: false,
             read_only: false,
+            identity: None,
         }
     }
 }
@@ -115,7 +118,14 @@ impl World {
             store.create_container(account, BOX).unwrap();
         }
         let http = Http::new(setup.http.clone());
-        let accounts = [ONE, TWO].map(|name| Account { client: client(&store, name, &http), only: None });
+        let tokens = setup.identity.clone().map(|(identity, of)| (store::Tokens::new(identity, http.clone()), of));
+        let accounts = [ONE, TWO].map(|name| {
+            let client = match &tokens {
+                Some((tokens, of)) if of.contains(&name) => with_tokens(&store, name, tokens, &http),
+                _ => client(&store, name, &http),
+            };
+            Account { client, only: None }
+        });
         let acl = if setup.allow_other { fuser::SessionACL::All } else { fuser::SessionACL::Owner };
         let mount = Mount::with(setup.config(accounts.into()), &runtime, acl, setup.read_only);
         let world = Self { store, mount, runtime };
@@ -282,6 +292,16 @@ pub fn start_in(dir: &Path, command: &str) -> Running {
 fn client(store: &Devstore, account: &str, http: &Http) -> Client {
     let config = store::AccountConfig {
         connection_string: store.connection_string(account).map(Secret::new),
+        ..Default::default()
+    };
+    Client::new(config.resolve().unwrap(), http.clone())
+}
+
+/// A client of one account of the devstore that proves itself by tokens.
+fn with_tokens(store: &Devstore, account: &str, tokens: &store::Tokens, http: &Http) -> Client {
+    let config = store::AccountConfig {
+        endpoint: Some(store.endpoint(account)),
+        tokens: Some(tokens.clone()),
         ..Default::default()
     };
     Client::new(config.resolve().unwrap(), http.clone())

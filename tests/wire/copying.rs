@@ -45,7 +45,7 @@ pub async fn a_copy_may_set_its_own_metadata(b: &Backend) {
     b.client.put_blob(&source, Bytes::from_static(b"hello"), &settings(), &Precondition::None).await.unwrap();
     let own = metadata(&[("new", "1")]);
     for destination in [b.blob("b"), source.clone()] {
-        let request = CopyRequest { metadata: Some(own.clone()), ..b.copy_of(&source, None) };
+        let request = CopyRequest { metadata: Some(own.clone()), ..b.copy_of(&source, None).await };
         b.client.copy_blob(&destination, &request).await.unwrap();
         assert_eq!(b.client.blob_properties(&destination, None).await.unwrap().metadata, own);
     }
@@ -55,7 +55,7 @@ pub async fn a_copy_can_refuse_to_overwrite(b: &Backend) {
     // C8, C16, X7
     let (source, destination) = (b.put("a", "new").await, b.put("b", "old").await);
     let copy = async |precondition| {
-        b.client.copy_blob(&destination, &CopyRequest { precondition, ..b.copy_of(&source, None) }).await
+        b.client.copy_blob(&destination, &CopyRequest { precondition, ..b.copy_of(&source, None).await }).await
     };
     for unmet in [Precondition::IfAbsent, Precondition::IfMatch(ETag::new("0x1"))] {
         let error = copy(unmet).await.unwrap_err();
@@ -70,7 +70,7 @@ pub async fn a_copy_can_refuse_to_overwrite(b: &Backend) {
 pub async fn a_source_that_changed_is_told_from_a_destination_that_did(b: &Backend) {
     // X7
     let source = b.put("a", "new").await;
-    let request = CopyRequest { source_if_match: Some(ETag::new("0x1")), ..b.copy_of(&source, None) };
+    let request = CopyRequest { source_if_match: Some(ETag::new("0x1")), ..b.copy_of(&source, None).await };
     let error = b.client.copy_blob(&b.blob("b"), &request).await.unwrap_err();
     assert_eq!((error.status(), error.code()), (412, "SourceConditionNotMet"));
     assert!(b.client.blob_properties(&b.blob("b"), None).await.unwrap_err().is_not_found());
@@ -126,11 +126,11 @@ pub async fn a_snapshot_is_promoted_and_copied_elsewhere(b: &Backend) {
     assert_eq!(b.client.blob_properties(&blob, Some(&snapshot)).await.unwrap().size, 3);
 
     let elsewhere = b.blob("elsewhere");
-    b.client.copy_blob(&elsewhere, &b.copy_of(&blob, Some(&snapshot))).await.unwrap();
+    b.client.copy_blob(&elsewhere, &b.copy_of(&blob, Some(&snapshot)).await).await.unwrap();
     assert_eq!(b.read(&elsewhere).await, "old");
     b.client.set_metadata(&elsewhere, &metadata(&[("k", "v")]), &Precondition::None, None).await.unwrap();
 
-    b.client.copy_blob(&blob, &b.copy_of(&blob, Some(&snapshot))).await.unwrap();
+    b.client.copy_blob(&blob, &b.copy_of(&blob, Some(&snapshot)).await).await.unwrap();
     assert_eq!(b.read(&blob).await, "old");
     assert!(b.client.blob_properties(&blob, Some(&snapshot)).await.is_ok());
 }
@@ -162,7 +162,7 @@ pub async fn a_version_is_promoted_and_copied_elsewhere(b: &Backend) {
     b.client.set_metadata(&blob, &metadata(&[("k", "v")]), &Precondition::None, None).await.unwrap();
 
     // Every write and copy has left one; the current one is told from them.
-    b.client.copy_blob(&blob, &b.copy_of(&blob, Some(&first))).await.unwrap();
+    b.client.copy_blob(&blob, &b.copy_of(&blob, Some(&first)).await).await.unwrap();
     assert_eq!(b.read(&blob).await, "old");
     assert!(b.client.blob_properties(&blob, None).await.unwrap().is_current_version);
     let list = ListBlobs { versions: true, ..Default::default() };
@@ -171,10 +171,10 @@ pub async fn a_version_is_promoted_and_copied_elsewhere(b: &Backend) {
     assert_eq!((rows.len(), earlier.len()), (4, 3));
     assert_eq!(earlier[0], first);
 
-    b.client.copy_blob(&b.blob("elsewhere"), &b.copy_of(&blob, Some(&first))).await.unwrap();
+    b.client.copy_blob(&b.blob("elsewhere"), &b.copy_of(&blob, Some(&first)).await).await.unwrap();
     assert_eq!(b.read(&b.blob("elsewhere")).await, "old");
     if let Some(other) = &b.other {
-        let with_sas = b.client.copy_source(&blob, Some(&first), other.account(), Duration::from_secs(600)).unwrap();
+        let with_sas = b.client.copy_source(&blob, Some(&first), other, Duration::from_secs(600)).await.unwrap();
         other.copy_blob(&blob, &request(with_sas)).await.unwrap();
     }
 
@@ -197,7 +197,7 @@ pub async fn a_copy_onto_itself_replaces_metadata(b: &Backend) {
     assert_eq!((&kept.metadata, &kept.headers), (&before.metadata, &before.headers));
     assert_ne!(kept.etag, before.etag);
     let own = metadata(&[("new", "1")]);
-    let request = CopyRequest { metadata: Some(own.clone()), ..b.copy_of(&blob, None) };
+    let request = CopyRequest { metadata: Some(own.clone()), ..b.copy_of(&blob, None).await };
     b.client.copy_blob(&blob, &request).await.unwrap();
     assert_eq!(b.client.blob_properties(&blob, None).await.unwrap().metadata, own);
     assert_eq!(b.read(&blob).await, "text");
@@ -240,7 +240,7 @@ pub async fn a_copy_may_set_tier_and_tags(b: &Backend) {
     let (source, destination) = (b.put("a", "text").await, b.blob("b"));
     let tags: Tags = vec![("k".into(), "v w".into())];
     b.client.set_tags(&source, &[("other".into(), "1".into())]).await.unwrap();
-    let request = CopyRequest { tier: Some("Cool".into()), tags: tags.clone(), ..b.copy_of(&source, None) };
+    let request = CopyRequest { tier: Some("Cool".into()), tags: tags.clone(), ..b.copy_of(&source, None).await };
     b.client.copy_blob(&destination, &request).await.unwrap();
     assert_eq!(b.client.tags(&destination).await.unwrap(), tags);
     assert_eq!(b.client.blob_properties(&destination, None).await.unwrap().tier.as_deref(), Some("Cool"));
@@ -253,7 +253,7 @@ pub async fn an_archived_source_needs_a_tier(b: &Backend) {
     let error = b.copy(&source, &destination).await.unwrap_err();
     assert_eq!((error.code(), error.errno()), ("BlobArchived", libc::ENODATA));
     assert!(b.client.blob_properties(&destination, None).await.unwrap_err().is_not_found());
-    let request = CopyRequest { tier: Some("Hot".into()), ..b.copy_of(&source, None) };
+    let request = CopyRequest { tier: Some("Hot".into()), ..b.copy_of(&source, None).await };
     let started = b.client.copy_blob(&destination, &request).await.unwrap();
     // Azurite is done at once; elsewhere it takes hours.
     assert!([CopyStatus::Pending, CopyStatus::Success].contains(&started.status));
@@ -278,7 +278,7 @@ pub async fn an_append_copy_is_sealed_only_on_request(b: &Backend) {
     assert!(b.client.blob_properties(&source, None).await.unwrap().sealed);
     for seal in [false, true] {
         let destination = b.blob(&format!("sealed {seal}"));
-        b.client.copy_blob(&destination, &CopyRequest { seal, ..b.copy_of(&source, None) }).await.unwrap();
+        b.client.copy_blob(&destination, &CopyRequest { seal, ..b.copy_of(&source, None).await }).await.unwrap();
         assert_eq!(b.client.blob_properties(&destination, None).await.unwrap().sealed, seal);
         let status = b.raw(&destination, "comp=appendblock&", &[], "more").await.status();
         assert_eq!(status.as_u16(), if seal { 409 } else { 201 });
@@ -296,7 +296,7 @@ pub async fn a_copy_from_another_account_needs_a_sas(b: &Backend) {
     assert!([libc::EACCES, libc::ENOENT].contains(&error.errno()), "{error}");
 
     for revision in [None, Some(&snapshot)] {
-        let with_sas = b.client.copy_source(&source, revision, other.account(), Duration::from_secs(600)).unwrap();
+        let with_sas = b.client.copy_source(&source, revision, other, Duration::from_secs(600)).await.unwrap();
         let started = other.copy_blob(&destination, &request(with_sas)).await.unwrap();
         let mut found = other.blob_properties(&destination, None).await.unwrap();
         while found.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
@@ -325,7 +325,7 @@ pub async fn a_range_is_copied_as_a_block(b: &Backend) {
     // X25
     let (source, destination) = (b.put("a", "hello world").await, b.blob("b"));
     let etag = b.client.blob_properties(&source, None).await.unwrap().etag;
-    let url = b.client.block_source(&source, None, Duration::from_secs(600)).unwrap();
+    let url = b.client.block_source(&source, None, &b.client, Duration::from_secs(600)).await.unwrap();
     let id = BlockId::new("MDE=");
     b.client.put_block_from_url(&destination, &id, &url, 6..11, Some(&etag), None).await.unwrap();
     let list = [BlockRef::Uncommitted(id.clone())];

@@ -43,7 +43,7 @@ pub async fn a_range_is_appended_from_a_url(b: &Backend) {
     let source = b.put("source", "0123456789").await;
     let log = b.blob("log");
     b.client.put_append_blob(&log, &settings(), &Precondition::None).await.unwrap();
-    let url = b.client.block_source(&source, None, Duration::from_secs(600)).unwrap();
+    let url = b.client.block_source(&source, None, &b.client, Duration::from_secs(600)).await.unwrap();
     let etag = b.client.blob_properties(&source, None).await.unwrap().etag;
     let copy = async |position, etag: &ETag| {
         b.client.append_block_from_url(&log, position, &url, 2..6, Some(etag), &Precondition::None).await
@@ -136,7 +136,7 @@ pub async fn pages_are_copied_from_a_url(b: &Backend) {
     let content: Vec<u8> = (0..2048).map(|at| (at / 512) as u8 + 1).collect();
     b.client.put_blob(&source, content.clone(), &settings(), &Precondition::None).await.unwrap();
     let (disk, new) = disk(b, 4096).await;
-    let url = b.client.block_source(&source, None, Duration::from_secs(600)).unwrap();
+    let url = b.client.block_source(&source, None, &b.client, Duration::from_secs(600)).await.unwrap();
     let etag = b.client.blob_properties(&source, None).await.unwrap().etag;
     let written = b.client.put_pages_from_url(&disk, 1024, &url, 512..1536, Some(&etag), &new).await.unwrap();
     assert_eq!(ranges(b, &disk, &written.etag).await, [(1024, 2048)]);

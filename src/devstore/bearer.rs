@@ -1,0 +1,167 @@
+//! Bearer tokens and what is derived from them (§3.4): as if there were an Entra ID behind the accounts.
+//!
+//! Nobody here issues tokens. A test says by [`Devstore::admit_token`](super::Devstore::admit_token) which one is good, for whom and for which accounts, and its
+//! own token endpoint hands that out. A token may be withdrawn, and then answers 401 like one that never was.
+//!
+//! A user delegation key belongs to an identity and a time. It is derived from the account's key and these, so nothing has to be
+//! remembered to verify a signature made with it: the SAS carries all of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use sha2::Sha256;
+
+use super::clock::{iso, parse_iso};
+use super::error::{Code, ServiceError};
+use super::reply::{Outcome, Reply};
+use super::request::{Call, Upload};
+use super::server::Server;
+use super::xml::{self, Writer};
+
+/// Longest life of a user delegation key (§15).
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// First version that knows bearer tokens.
+const SINCE: &str = "2017-11-09";
+
+/// Whom a token stands for, and what it is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// The accounts that it opens; all when empty.
+    #[serde(default)]
+    pub accounts: Vec<String>,
+    /// `oid` of the identity.
+    #[serde(default)]
+    pub object_id: String,
+    /// `tid` of its tenant.
+    #[serde(default)]
+    pub tenant_id: String,
+    /// It may get user delegation keys.
+    #[serde(default = "yes")]
+    pub delegates: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Grant {
+    fn default() -> Grant {
+        let (object_id, tenant_id) = ("00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb");
+        Grant { accounts: Vec::new(), object_id: object_id.into(), tenant_id: tenant_id.into(), delegates: true }
+    }
+}
+
+/// The tokens that are good. Debug output does not show them.
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<BTreeMap<String, Grant>>);
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens(***)")
+    }
+}
+
+impl Tokens {
+    pub fn admit(&self, token: &str, grant: Grant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned(), grant);
+    }
+
+    pub fn withdraw_all(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// What an `Authorization: Bearer …` of that value is good for in `account`.
+    pub fn verify(&self, authorization: &str, account: &str, version: Option<&str>) -> Result<Grant, ServiceError> {
+        let refused = || {
+            ServiceError::from(Code::InvalidAuthenticationInfo)
+                .with_status(hyper::StatusCode::UNAUTHORIZED)
+                .with_header(
+                    "www-authenticate",
+                    "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize \
+                 resource_id=https://storage.azure.com",
+                )
+        };
+        let token = authorization.strip_prefix("Bearer ").ok_or_else(refused)?;
+        if version.is_none_or(|version| version < SINCE) {
+            return Err(refused());
+        }
+        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let grant = tokens.get(token).ok_or_else(refused)?;
+        if !grant.accounts.is_empty() && !grant.accounts.iter().any(|name| name == account) {
+            return Err(Code::AuthorizationPermissionMismatch.into());
+        }
+        Ok(grant.clone())
+    }
+}
+
+/// What a user delegation key is made for, as the SAS repeats it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delegation<'a> {
+    pub object_id: &'a str,
+    pub tenant_id: &'a str,
+    pub start: &'a str,
+    pub expiry: &'a str,
+    pub service: &'a str,
+    pub version: &'a str,
+}
+
+impl Delegation<'_> {
+    /// The key itself.
+    pub fn key(&self, account_key: &[u8]) -> Vec<u8> {
+        let Delegation { object_id, tenant_id, start, expiry, service, version } = self;
+        let text = [object_id, tenant_id, start, expiry, service, version].map(|text| *text).join("\n");
+        // HMAC takes keys of any length, so this fails for none.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(account_key) else { return Vec::new() };
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    /// In force at a moment, and not for longer than a key may live.
+    pub fn is_in_force(&self, now: SystemTime) -> bool {
+        let (Some(start), Some(expiry)) = (parse_iso(self.start), parse_iso(self.expiry)) else { return false };
+        now >= start && now < expiry && expiry.duration_since(start).is_ok_and(|life| life <= LONGEST)
+    }
+}
+
+/// Get User Delegation Key. The account's own key cannot ask for it.
+pub(super) fn delegation_key(server: &Server, call: &Call, upload: &Upload) -> Outcome {
+    let grant = call.bearer.as_ref().filter(|grant| grant.delegates).ok_or(Code::AuthorizationPermissionMismatch)?;
+    let leaves = xml::read_leaves(&upload.bytes, "KeyInfo")?;
+    let text = |path: &str| leaves.iter().find(|(found, _)| found == path).map(|(_, text)| text.trim().to_owned());
+    let start = text("KeyInfo/Start").unwrap_or_else(|| iso(call.now));
+    let expiry = text("KeyInfo/Expiry").ok_or(Code::InvalidXmlDocument)?;
+    let (from, until) = (parse_iso(&start), parse_iso(&expiry));
+    let (from, until) = from.zip(until).ok_or(Code::InvalidXmlDocument)?;
+    if until <= call.now || until.duration_since(from).is_err() || until > call.now + LONGEST || until > from + LONGEST
+    {
+        return Err(ServiceError::from(Code::InvalidInput).with_detail("Reason", "Expiry"));
+    }
+    let version = call.header("x-ms-version").unwrap_or_default();
+    let delegation = Delegation {
+        object_id: &grant.object_id,
+        tenant_id: &grant.tenant_id,
+        start: &start,
+        expiry: &expiry,
+        service: "b",
+        version,
+    };
+    let key = delegation.key(server.key(&call.account).ok_or(Code::ResourceNotFound)?);
+    let mut document = Writer::new();
+    document.nest("UserDelegationKey", |document| {
+        document.element("SignedOid", &grant.object_id);
+        document.element("SignedTid", &grant.tenant_id);
+        document.element("SignedStart", &start);
+        document.element("SignedExpiry", &expiry);
+        document.element("SignedService", "b");
+        document.element("SignedVersion", version);
+        document.element("Value", STANDARD.encode(key));
+    });
+    Ok(Reply::document("application/xml", document.finish()))
+}

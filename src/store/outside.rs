@@ -1,0 +1,257 @@
+//! Sources that are not blobs of ours: Azure Files and any other URL (C19, §13.13), and the operations that read them.
+//!
+//! The service takes any URL that it can read, with whatever token is in it. A file of Azure Files in one of our accounts gets a SAS for
+//! exactly that file, made like a blob's from the account's key. Copy Blob begins with HEAD, which not every server answers and which a URL
+//! that is signed for GET does not allow; then [`Client::put_blob_from_url`] or blocks do it, and for these the size has to be known:
+//! [`Client::ask_outside`] asks for one byte.
+//!
+//! Only the URL itself ever goes to a foreign host. It is asked over https, no redirect is followed, and no credential of ours is sent.
+
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use reqwest::header::RANGE;
+use reqwest::{Method, Url};
+use tokio::time::timeout;
+
+use crate::error::{Error, Result};
+use crate::path::BlobPath;
+use crate::store::client::Client;
+use crate::store::copy::MAX_SOURCE_URL;
+use crate::store::credential::Credential;
+use crate::store::endpoint::{Place, is_loopback};
+use crate::store::headers;
+use crate::store::http::describe;
+use crate::store::sas::{self, Validity};
+use crate::store::types::*;
+
+/// Largest source of Put Blob From URL, bytes (§15).
+pub const LARGEST_BLOB_FROM_URL: u64 = 5000 << 20;
+/// Largest range of Put Block From URL, bytes (§15).
+pub const LARGEST_BLOCK_FROM_URL: u64 = 4000 << 20;
+
+/// What no header can carry, or would mean something else there. What is encoded already stays as it is.
+const ILLEGAL: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+/// What the server of a source says of it.
+#[derive(Debug, Clone)]
+pub struct Outside {
+    /// Bytes.
+    pub size: u64,
+    /// None, if the server has none that means the very same bytes.
+    pub etag: Option<ETag>,
+    pub headers: ContentHeaders,
+    pub metadata: Metadata,
+}
+
+/// A file of Azure Files. The path is decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedFile {
+    pub share: String,
+    pub path: String,
+}
+
+impl CopySource {
+    /// A URL from outside, as somebody typed it. EINVAL for what is no http(s) URL or says who asks before the host, ENAMETOOLONG for what the
+    /// service does not take.
+    pub fn outside(text: &str) -> Result<Self> {
+        let url = utf8_percent_encode(text, ILLEGAL).to_string();
+        let wrong = |what: &str| Error::fs(libc::EINVAL, format!("{}: {what}", redact(text)));
+        let parsed = Url::parse(&url).map_err(|error| wrong(&error.to_string()))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(wrong("neither an http nor an https URL"));
+        }
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(Error::fs(libc::EINVAL, "a copy source cannot have a user or a password before its host"));
+        }
+        let url = url.split('#').next().unwrap_or(&url);
+        if url.len() > MAX_SOURCE_URL {
+            let what = format!("{}: too long for a copy source", redact(text));
+            return Err(Error::fs(libc::ENAMETOOLONG, what));
+        }
+        Ok(Self::new(url))
+    }
+
+    /// Azure Storage answers there, and Copy Blob would say what it answers: no other way to read it is worth a try.
+    pub fn is_azure_storage(&self) -> bool {
+        let host = host_of(self.expose());
+        [".blob.", ".file.", ".dfs."].iter().any(|service| host.contains(service))
+    }
+
+    /// A file of Azure Files.
+    pub fn is_shared_file(&self) -> bool {
+        host_of(self.expose()).contains(".file.")
+    }
+}
+
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or_default()
+}
+
+impl Client {
+    /// The file of this account that `url` names; `None` if it names something else, or has a credential of its own.
+    pub fn file_at(&self, url: &str) -> Option<SharedFile> {
+        let rest = url.strip_prefix(&self.endpoint().of_files(self.account())?)?.strip_prefix('/')?;
+        if rest.contains(['?', '#']) {
+            return None;
+        }
+        let (share, path) = rest.split_once('/')?;
+        let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned());
+        let file = SharedFile { share: decode(share)?, path: decode(path)? };
+        (!file.share.is_empty() && !file.path.is_empty()).then_some(file)
+    }
+
+    /// A copy source for a file of this account, which needs a SAS even within the account (§13.13). Without a key or a SAS that is
+    /// good for files there is none, and the service will say so.
+    pub fn file_source(&self, url: &str, file: &SharedFile, lifetime: Duration) -> Result<CopySource> {
+        let token = match self.credential() {
+            Credential::SharedKey(key) => {
+                let validity = Validity::for_the_next(lifetime);
+                Some(sas::read_file(key, self.account(), &file.share, &file.path, &validity, self.api_version()))
+            }
+            Credential::Sas(token) => token.is_for_files().then(|| token.clone()),
+            Credential::Anonymous | Credential::Entra(_) => None,
+        };
+        match token {
+            Some(token) => CopySource::outside(&format!("{url}?{}", token.expose())),
+            None => CopySource::outside(url),
+        }
+    }
+
+    /// What the server of a source says of it, asked for one byte of it. Plain http is for emulators on this machine only.
+    pub async fn ask_outside(&self, source: &CopySource) -> Result<Outside> {
+        let failed = |detail: String, timed_out| Error::Transport {
+            operation: "GET",
+            target: source.to_string(),
+            detail,
+            timed_out,
+        };
+        let url = Url::parse(source.expose()).map_err(|error| failed(error.to_string(), false))?;
+        let local = url.host_str().is_some_and(is_loopback);
+        if url.scheme() != "https" && !(local && self.endpoint().is_loopback()) {
+            return Err(failed("only https is asked".into(), false));
+        }
+        let http = self.http().client(local).map_err(|detail| failed(detail, false))?;
+        let asked = timeout(self.http().read_timeout(), http.get(url).header(RANGE, "bytes=0-0").send()).await;
+        let answer = match asked {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(failed(describe(error), false)),
+            Err(_) => return Err(failed("no answer in time".into(), true)),
+        };
+        let (status, headers) = (answer.status().as_u16(), answer.headers());
+        let size = match status {
+            // One that does not know ranges sends all of it, which nobody reads.
+            200 => headers::text(headers, "content-length").and_then(|length| length.parse().ok()),
+            // An empty one has no first byte.
+            206 | 416 => headers::total_of_range(headers),
+            _ => return Err(failed(format!("the source answers {status}"), false)),
+        };
+        let size = size.ok_or_else(|| failed("the source does not tell its size".into(), false))?;
+        let owned = |name: &str| headers::text(headers, name).map(str::to_owned);
+        let strong = headers::text(headers, "etag").filter(|etag| !etag.starts_with("W/"));
+        Ok(Outside {
+            size,
+            etag: strong.map(ETag::new),
+            headers: ContentHeaders {
+                content_type: owned("content-type"),
+                content_encoding: owned("content-encoding"),
+                content_language: owned("content-language"),
+                content_disposition: owned("content-disposition"),
+                cache_control: owned("cache-control"),
+                // That of the byte, if there is one.
+                content_md5: owned("x-ms-blob-content-md5"),
+            },
+            metadata: headers::metadata(headers),
+        })
+    }
+
+    /// Put Blob From URL (§13.8): a block blob with the content of the source, its content headers unless `settings` has some, and the
+    /// metadata of `settings`. `size` is the source's, if that is known.
+    pub async fn put_blob_from_url(
+        &self,
+        blob: &BlobPath,
+        source: &CopySource,
+        source_if_match: Option<&ETag>,
+        size: Option<u64>,
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<Written> {
+        let request = self
+            .request("PutBlobFromURL", Method::PUT, Place::Blob(blob))
+            .header("x-ms-blob-type", BlobType::Block.as_str())
+            .source(source)
+            .optional("x-ms-source-if-match", source_if_match.map(ETag::quoted).as_deref())
+            .settings(settings)
+            .precondition(precondition)
+            .work(size.unwrap_or(LARGEST_BLOB_FROM_URL));
+        let sent = self.persist(&request).await;
+        let guarded = *precondition != Precondition::None && size.is_some();
+        self.written_or_recognised(blob, &request, sent, guarded, |found| Some(found.size) == size).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{AccountConfig, Http, Options};
+    use rstest::rstest;
+
+    fn client(endpoint: &str) -> Client {
+        let endpoint = Some(endpoint.to_owned());
+        let config = AccountConfig { endpoint, key: Some("a2V5".into()), ..Default::default() };
+        Client::new(config.resolve().unwrap(), Http::new(Options::default()))
+    }
+
+    #[rstest]
+    #[case("https://acct.blob.core.windows.net", "https://acct.file.core.windows.net/s/d/a%20b", true)]
+    #[case("https://acct.z12.blob.storage.azure.net", "https://acct.z12.file.storage.azure.net/s/d/a%20b", true)]
+    #[case("http://127.0.0.1:10000/acct", "http://acct.file.localhost:10000/s/d/a%20b", true)]
+    // Somebody else's, or with a credential of its own.
+    #[case("https://acct.blob.core.windows.net", "https://other.file.core.windows.net/s/d/a%20b", false)]
+    #[case("https://acct.blob.core.windows.net", "https://acct.file.core.windows.net.evil.com/s/d/a%20b", false)]
+    #[case("https://acct.blob.core.windows.net", "https://acct.file.core.windows.net@evil.com/s/d/a%20b", false)]
+    #[case("https://acct.blob.core.windows.net", "http://acct.file.core.windows.net/s/d/a%20b", false)]
+    #[case("https://acct.blob.core.windows.net", "https://acct.file.core.windows.net/s/d/a%20b?sv=1&sig=x", false)]
+    #[case("https://acct.blob.core.windows.net", "https://acct.file.core.windows.net/s", false)]
+    // A domain of its own says nothing of where files are.
+    #[case("https://acct.example.com/acct", "https://acct.file.example.com/s/d/a%20b", false)]
+    fn files_of_an_account_are_known_by_their_host(#[case] endpoint: &str, #[case] url: &str, #[case] known: bool) {
+        let file = SharedFile { share: "s".into(), path: "d/a b".into() };
+        assert_eq!(client(endpoint).file_at(url), known.then_some(file));
+    }
+
+    #[test]
+    fn a_file_gets_a_sas_of_its_own() {
+        let client = client("https://acct.blob.core.windows.net");
+        let url = "https://acct.file.core.windows.net/s/f";
+        let file = client.file_at(url).unwrap();
+        let source = client.file_source(url, &file, Duration::from_secs(60)).unwrap();
+        assert!(source.expose().starts_with(&format!("{url}?sv=2025-11-05&sr=f&st=")), "{source}");
+        assert!(source.expose().contains("&sp=r&sig="));
+        assert!(source.is_shared_file() && source.is_azure_storage());
+    }
+
+    #[test]
+    fn what_is_typed_becomes_a_header() {
+        let source = CopySource::outside("https://a.example/ä b?x=1%20&sig=y#end").unwrap();
+        assert_eq!(source.expose(), "https://a.example/%C3%A4%20b?x=1%20&sig=y");
+        for wrong in ["ftp://a/b", "https://", "https://user:secret@a.example/b"] {
+            let error = CopySource::outside(wrong).unwrap_err();
+            assert_eq!(error.errno(), libc::EINVAL, "{wrong}");
+            assert!(!error.to_string().contains("secret"));
+        }
+        let long = format!("https://a.example/{}", "x".repeat(2048));
+        assert_eq!(CopySource::outside(&long).unwrap_err().errno(), libc::ENAMETOOLONG);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_over_plain_http() {
+        let client = client("https://acct.blob.core.windows.net");
+        for url in ["http://169.254.169.254/metadata", "http://127.0.0.1:1/x"] {
+            let error = client.ask_outside(&CopySource::new(url)).await.unwrap_err();
+            assert!(error.to_string().ends_with("only https is asked"), "{error}");
+        }
+    }
+}
