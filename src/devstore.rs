@@ -403,6 +403,11 @@ impl Devstore {
         self.server.change_policy(change);
     }
 
+    /// Lets time pass for finite leases of blobs and for nothing else: tests need not wait a minute.
+    pub fn age_leases(&self, by: std::time::Duration) {
+        self.server.age_leases(by);
+    }
+
     /// Orders a fault.
     pub fn add_fault(&self, fault: Fault) {
         self.server.faults.add(fault);

@@ -41,6 +41,9 @@ use crate::fuse::{Adapter, make_first_copy};
 /// How long what is not stored yet may take at the end.
 const FLUSH_BOUND: Duration = Duration::from_secs(60);
 
+/// How long what else is to be done at the service may take: old content to be brought back, leases to be given up.
+const WIND_DOWN_BOUND: Duration = Duration::from_secs(15);
+
 /// How long requests may run on after the mount is detached.
 const JOIN_BOUND: Duration = Duration::from_secs(5);
 
@@ -129,7 +132,9 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
     tokio::select! {
         () = mounted.ended() => {
             info!("unmounted from outside");
-            return flush(fs, signals, mounted).await;
+            let lost = flush(fs, signals, mounted).await;
+            fs.wind_down(WIND_DOWN_BOUND).await;
+            return lost;
         }
         name = signals.next() => info!("{name}: unmounting"),
     }
@@ -142,7 +147,9 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
         _ = signals.next() => {}
     }
     // Whatever was written between the first flush and the end.
-    lost.max(flush(fs, signals, mounted).await)
+    let lost = lost.max(flush(fs, signals, mounted).await);
+    fs.wind_down(WIND_DOWN_BOUND).await;
+    lost
 }
 
 async fn flush(fs: &Arc<Fs>, signals: &mut Signals, mounted: &Mounted) -> usize {

@@ -23,11 +23,13 @@ use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange, FileKind};
 use crate::fs::caller::Caller;
 use crate::fs::handle::{Content, Copying, Fh, Handle, OpenFile, State};
+use crate::fs::keep::{Kept, Mark};
+use crate::fs::lease::{LeaseSource, SourceLease, Use};
 use crate::fs::read::Version;
 use crate::fs::tree::Blob;
 use crate::store::{
-    BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties, Metadata,
-    Precondition, Revision, Tags,
+    BlobProperties, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseId, LeaseProperties,
+    Metadata, Precondition, Revision, Tags,
 };
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
@@ -41,6 +43,10 @@ const LONGEST_POLL: Duration = Duration::from_secs(2);
 const IDLE_POLL: Duration = Duration::from_secs(10);
 /// A job that cannot be polled for this long, the client's own retries aside, is given up: its end is unknown, which is not success.
 const BLIND: Duration = Duration::from_secs(30);
+/// Longest wait for the sight of an end that is known.
+const SEEN: Duration = Duration::from_secs(2);
+/// Longest that somebody who aborted a copy waits for what was there before.
+const BROUGHT_BACK: Duration = Duration::from_secs(10);
 /// How long the service may read another account's source: a pending copy reads it to its end.
 const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -66,6 +72,10 @@ pub struct CopyJob {
     wanted: Notify,
     /// Started by somebody else: it is polled only as long as somebody here waits for it.
     adopted: bool,
+    /// Of the destination, as the caller gave it: an abort needs it, too (X5).
+    lease: Option<LeaseId>,
+    /// What comes back if the copy is no success (C52), unless somebody takes it out before.
+    kept: Mutex<Option<Kept>>,
 }
 
 impl CopyJob {
@@ -86,9 +96,30 @@ impl CopyJob {
         self.progress()
     }
 
+    /// Somebody knows that it has ended, or will in a moment: it is looked at now.
+    pub(super) fn hurry(&self) {
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.wanted.notify_one();
+    }
+
+    pub(super) fn keeps(&self) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whoever deletes the destination needs nothing brought back.
+    pub(super) fn take_kept(&self) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Returns when the copy has ended, however it did.
     pub async fn ended(&self) {
         while matches!(self.slice().await, Progress::Pending(_)) {}
+    }
+
+    /// The copy has been put an end to: returns when that is seen, and the source not leased any more.
+    pub(super) async fn over(&self) {
+        self.hurry();
+        let _ = tokio::time::timeout(SEEN, self.ended()).await;
     }
 
     fn somebody_waits(&self) -> bool {
@@ -96,7 +127,22 @@ impl CopyJob {
     }
 }
 
+/// What is done about source and destination besides copying.
+#[derive(Default, Clone)]
+pub struct Care {
+    /// The source, if it is a blob as it is now in one of the mount's accounts: it can be leased.
+    pub source: Option<Blob>,
+    /// When that is done; as the mount does otherwise.
+    pub lease_source: Option<LeaseSource>,
+    /// The caller's lease of the destination (X5).
+    pub lease: Option<LeaseId>,
+    /// What comes back if the copy is no success, and is let go if it is.
+    pub kept: Option<Kept>,
+    pub caller: Option<Caller>,
+}
+
 /// A copy to start.
+#[derive(Clone)]
 pub struct Start {
     pub source: CopySource,
     /// The version of the source that the caller saw; unknown for a URL outside the mount.
@@ -109,6 +155,7 @@ pub struct Start {
     pub tags: Tags,
     /// Of an append blob.
     pub seal: bool,
+    pub care: Care,
 }
 
 impl Fs {
@@ -125,7 +172,20 @@ impl Fs {
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
     pub(super) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
-        let Start { source, version, destination, precondition, metadata, tier, tags, seal } = start;
+        let kept = start.care.kept.clone();
+        match self.start_with_care(start).await {
+            Ok(job) => Ok(job),
+            Err(error) => {
+                if let Some(kept) = kept {
+                    self.never_started(&kept, &error).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_with_care(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
+        let Start { source, version, destination, precondition, metadata, tier, tags, seal, care } = start;
         let client = self.client(destination.account);
         let request = CopyRequest {
             source,
@@ -135,9 +195,25 @@ impl Fs {
             tier,
             tags,
             seal,
-            lease: None,
+            lease: care.lease.clone(),
         };
-        let mut started = client.copy_blob(&destination.path, &request).await?;
+        // A finite lease forbids it (X5), also one of our own.
+        self.leases.give_up(&destination).await;
+        let policy = care.lease_source.unwrap_or(self.config.lease_source);
+        let early = match policy {
+            LeaseSource::Always => self.lease_source(&care, version.as_deref(), &destination, None).await,
+            LeaseSource::Pending | LeaseSource::Never => None,
+        };
+        let mut started = match client.copy_blob(&destination.path, &request).await {
+            Ok(started) => started,
+            Err(error) => {
+                if let Some(lease) = early {
+                    lease.release().await;
+                }
+                self.explain_lease(&destination, &error).await;
+                return Err(error);
+            }
+        };
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
         let progress = match (started.found.take(), &version, started.status) {
@@ -145,7 +221,14 @@ impl Fs {
             (Some(found), _, _) => look(&destination, &started.id, *found),
             (None, Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
             // All else is seen at the destination, also how long a source outside the mount is.
-            (None, None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
+            (None, None, _) => match client.blob_properties(&destination.path, None).await {
+                Ok(found) => look(&destination, &started.id, found),
+                // It is under way all the same; whoever polls it looks again.
+                Err(error) => {
+                    debug!(destination = %destination.path, %error, "cannot see how a copy is doing");
+                    Progress::Pending(0)
+                }
+            },
             (None, Some(_), _) => Progress::Pending(0),
         };
         let total = match (&version, &progress) {
@@ -158,16 +241,56 @@ impl Fs {
             destination,
             id: started.id,
             total,
-            progress: watch::Sender::new(progress),
+            progress: watch::Sender::new(progress.clone()),
             waited: Mutex::new(Instant::now()),
             wanted: Notify::new(),
             adopted: false,
+            lease: care.lease.clone(),
+            kept: Mutex::new(care.kept.clone()),
         });
         if pending {
             self.jobs.add(&job);
-            tokio::spawn(self.clone().poll(job.clone()));
+            let (fs, job) = (self.clone(), job.clone());
+            tokio::spawn(async move {
+                let lease = match early {
+                    None if policy == LeaseSource::Pending => {
+                        fs.lease_source(&care, version.as_deref(), &job.destination, Some(&job.id)).await
+                    }
+                    early => early,
+                };
+                fs.poll(job, lease).await;
+            });
+        } else {
+            self.wind_up(&job, early, &progress).await;
         }
         Ok(job)
+    }
+
+    /// C40 to C43.
+    async fn lease_source(
+        &self,
+        care: &Care,
+        version: Option<&BlobProperties>,
+        destination: &Blob,
+        id: Option<&CopyId>,
+    ) -> Option<SourceLease> {
+        let source = care.source.as_ref()?;
+        let client = self.client(source.account);
+        let etag = version.map(|version| &version.etag);
+        let copy = Use { destination: destination.clone(), id: id.cloned(), caller: care.caller };
+        self.leases.take(client, source, etag, copy).await
+    }
+
+    /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.
+    async fn wind_up(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        match (job.take_kept(), progress) {
+            (Some(kept), Progress::Success(_)) => self.let_kept_go(&kept).await,
+            (Some(kept), _) => self.bring_back(kept, Mark::Copy(job.id.clone())).await,
+            (None, _) => {}
+        }
     }
 
     /// A job for a pending copy that was started elsewhere; `None` if it is over.
@@ -183,14 +306,16 @@ impl Fs {
             waited: Mutex::new(Instant::now()),
             wanted: Notify::new(),
             adopted: true,
+            lease: None,
+            kept: Mutex::default(),
         });
         self.jobs.add(&job);
-        tokio::spawn(self.clone().poll(job.clone()));
+        tokio::spawn(self.clone().poll(job.clone(), None));
         Some(job)
     }
 
     /// Looks at the destination until our copy has ended, for all who wait.
-    async fn poll(self: Arc<Self>, job: Arc<CopyJob>) {
+    async fn poll(self: Arc<Self>, job: Arc<CopyJob>, lease: Option<SourceLease>) {
         let client = self.client(job.destination.account);
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
@@ -231,10 +356,12 @@ impl Fs {
                     true
                 }
             };
-            job.progress.send_replace(progress);
             if ended {
+                self.wind_up(&job, lease, &progress).await;
+                job.progress.send_replace(progress);
                 return;
             }
+            job.progress.send_replace(progress);
         }
     }
 
@@ -263,9 +390,18 @@ impl Fs {
         if id.is_some_and(|id| *id != state.id) {
             return Err(Error::fs(libc::ESTALE, format!("{}: another copy is pending: {}", blob.path, state.id)));
         }
-        match client.abort_copy(&blob.path, &state.id, None).await {
+        let job = self.jobs.of(blob).filter(|job| job.id == state.id);
+        let lease = job.as_ref().and_then(|job| job.lease.as_ref());
+        match client.abort_copy(&blob.path, &state.id, lease).await {
             Ok(()) => {
                 info!(destination = %blob.path, id = %state.id, "copy has been aborted");
+                if let Some(job) = job {
+                    job.hurry();
+                    if job.keeps() {
+                        // What was there before is there again when the caller is told.
+                        let _ = tokio::time::timeout(BROUGHT_BACK, job.ended()).await;
+                    }
+                }
                 Ok(())
             }
             // X12: it ended while we asked.
@@ -277,6 +413,17 @@ impl Fs {
                 }
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Says in the log who holds what, when a copy is refused for a lease of its destination (X5, X6).
+    async fn explain_lease(&self, destination: &Blob, error: &Error) {
+        if !error.code().contains("Lease") {
+            return;
+        }
+        match self.lease_of(destination).await {
+            Ok(lease) => warn!(destination = %destination.path, lease = %lease, "not copied onto it, for its lease"),
+            Err(error) => debug!(destination = %destination.path, %error, "nothing is known of its lease"),
         }
     }
 
@@ -321,7 +468,7 @@ impl Fs {
             let range = offset_in..size.min(offset_in.saturating_add(len));
             return self.copy_range(&input.file, &source, range, &output.file, &mut state, offset_out, caller).await;
         }
-        let job = match self.copy_onto(&input.file, &source, &output.file, &state).await {
+        let (job, start) = match self.copy_onto(&input.file, &source, &output.file, &state, caller).await {
             Err(error) if is_of_another_type(&error) => {
                 // C7: what was to be overwritten stays, and nobody moves the content instead.
                 if state.version.is_some() {
@@ -336,7 +483,8 @@ impl Fs {
         };
         // Mode and owner went along with the copy.
         state.change = AttrChange::default();
-        state.content = Content::Copying(Copying { job, granted: 0, caller });
+        let again = (!self.config.copy_wait).then(|| Box::new(start));
+        state.content = Content::Copying(Copying { job, granted: 0, caller, again });
         output.file.show(&state);
         self.grant(&output.file, &mut state, len, caller).await
     }
@@ -357,7 +505,8 @@ impl Fs {
         source: &Version,
         output: &OpenFile,
         state: &State,
-    ) -> Result<Arc<CopyJob>> {
+        caller: Caller,
+    ) -> Result<(Arc<CopyJob>, Start)> {
         let from = self.tree.origin(input.ino)?;
         let to = self.tree.blob(output.ino)?;
         if let Some(there) = &state.version {
@@ -376,19 +525,28 @@ impl Fs {
             Some(version) => Precondition::IfMatch(version.properties.etag.clone()),
             None => Precondition::IfAbsent,
         };
+        let url = self.source_url(&from.blob, from.revision.as_ref(), &to)?;
+        let tags = self.tags_of_origin(&from, &source.properties).await?;
+        let kept = match &state.version {
+            Some(there) if self.config.keep_on_abort => {
+                Some(self.keep((&to, Some(output.ino)), &there.properties, None).await?)
+            }
+            _ => None,
+        };
         let start = Start {
-            source: self.source_url(&from.blob, from.revision.as_ref(), &to)?,
+            source: url,
             version: Some(source.properties.clone()),
             destination: to,
             precondition,
             // X3: none sent takes the source's, which are these; any sent must be all.
             metadata: (metadata != source.properties.metadata).then_some(metadata),
             tier: None,
-            tags: self.tags_of_origin(&from, &source.properties).await?,
+            tags,
             // What is copied can be appended to (X23).
             seal: false,
+            care: Care { source: from.current(), kept, caller: Some(caller), ..Care::default() },
         };
-        self.start_copy(start).await
+        Ok((self.start_copy(start.clone()).await?, start))
     }
 
     /// One slice of a copy: the bytes to report, at least 1.
@@ -475,7 +633,7 @@ impl Fs {
     }
 
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
-    pub(super) async fn flush_copy(&self, file: &OpenFile, caller: Caller) -> Result<bool> {
+    pub(super) async fn flush_copy(self: &Arc<Self>, file: &OpenFile, caller: Caller) -> Result<bool> {
         let (job, complete, copier) = {
             let state = file.state.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(true) };
@@ -492,6 +650,7 @@ impl Fs {
         }
         if !self.config.copy_wait {
             let mut state = file.state.lock().await;
+            self.start_anew(&mut state).await?;
             self.give_up_copy(file, &mut state).await;
             return Ok(true);
         }
@@ -504,6 +663,34 @@ impl Fs {
                 Err(error)
             }
         }
+    }
+
+    /// `cp -p` sets times, owner and mode when the copy has been accepted, and where nobody waits for its end it is mostly pending then:
+    /// nothing can be stored (C9). But it has hardly begun, so it is aborted and begun anew with all of them (X3). What it replaced is not
+    /// there any more in any case.
+    async fn start_anew(self: &Arc<Self>, state: &mut State) -> Result<()> {
+        let Content::Copying(Copying { job, again: Some(again), .. }) = &mut state.content else { return Ok(()) };
+        if state.change.is_empty() || job.keeps() || !matches!(job.progress(), Progress::Pending(_)) {
+            return Ok(());
+        }
+        match self.abort_copy(&job.destination, Some(&job.id)).await {
+            Ok(()) => job.over().await,
+            // It has ended, and what is to be stored can be.
+            Err(error) if error.errno() == libc::ENODATA => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let now = self.client(job.destination.account).blob_properties(&job.destination.path, None).await?;
+        if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
+            return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
+        }
+        let of_the_source = again.version.as_ref().map(|version| version.metadata.clone());
+        let mut metadata = again.metadata.clone().or(of_the_source).unwrap_or_default();
+        state.change.apply(FileKind::File, &mut metadata, &self.config.defaults);
+        let metadata = (!metadata.is_empty()).then_some(metadata);
+        let start = Start { metadata, precondition: Precondition::IfMatch(now.etag), ..(**again).clone() };
+        *job = self.start_copy(start).await?;
+        state.change = AttrChange::default();
+        Ok(())
     }
 
     /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.

@@ -353,7 +353,7 @@ impl Fs {
     }
 
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
-    pub async fn flush(&self, fh: Fh, caller: Caller) -> Result<()> {
+    pub async fn flush(self: &Arc<Self>, fh: Fh, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         if !handle.access.write {
