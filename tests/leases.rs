@@ -339,7 +339,7 @@ fn a_mount_that_is_killed_leaves_a_lease_that_ends() {
 #[test]
 fn a_lease_that_was_left_behind_can_be_broken() {
     // C45, C46, C48
-    let world = World::new();
+    let world = World::with(Setup { attr_ttl: Duration::ZERO, ..Default::default() });
     world.put("a", "text");
     world.block_on(world.client(ONE).acquire_lease(&path("a"), None)).unwrap();
     let refused = world.sh("echo x | dd of=a oflag=append conv=notrunc status=none");
