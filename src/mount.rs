@@ -36,6 +36,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Plan;
 use crate::fs::Fs;
+use crate::fs::attr::Ino;
 use crate::fuse::{Adapter, make_first_copy};
 
 /// How long what is not stored yet may take at the end.
@@ -43,6 +44,8 @@ const FLUSH_BOUND: Duration = Duration::from_secs(60);
 
 /// How long what else is to be done at the service may take: old content to be brought back, leases to be given up.
 const WIND_DOWN_BOUND: Duration = Duration::from_secs(15);
+/// How long the mount waits for the attributes of its own directory. Without an answer the first program that wants them asks.
+const ROOT_BOUND: Duration = Duration::from_secs(2);
 
 /// How long requests may run on after the mount is detached.
 const JOIN_BOUND: Duration = Duration::from_secs(5);
@@ -112,6 +115,8 @@ fn serve_on<K>(
         }
     })?;
     let fs = Fs::new(plan.fs);
+    // Mode and owner of what is mounted: asked for now, so that no program has to wait for them.
+    let _ = runtime.block_on(async { timeout(ROOT_BOUND, fs.getattr(Ino::ROOT)).await });
     let mounted = Mounted::mount(runtime, fs.clone(), mountpoint, &plan.name, options)?;
     let farewell = farewell::Post::open(runtime, mounted.device);
     ready(text);

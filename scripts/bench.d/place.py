@@ -69,8 +69,8 @@ def wait_for(what, ready, child, log):
 class Server:
     """A Blob service with counters, and a bare client of it."""
 
-    def __init__(self, name, port, latency):
-        self.name, self.port, self.latency = name, port, latency
+    def __init__(self, name, port, latency, pid=None):
+        self.name, self.port, self.latency, self.pid = name, port, latency, pid
         self.service = Service(port)
 
     def control(self, method, path):
@@ -113,7 +113,7 @@ def server(name, latency, dir):
         ]
     with process(command, log, env=env) as child:
         wait_for(name, lambda: listens(port), child, log)
-        made = Server(name, port, latency)
+        made = Server(name, port, latency, child.pid)
         made.service.all([made.service.create_container(CONTAINER)], 1)
         yield made
 
@@ -136,9 +136,19 @@ def rclone_remote(server):
     }
 
 
+class Mount:
+    """A mounted directory and the process that serves it."""
+
+    def __init__(self, point, pid):
+        self.point, self.pid = point, pid
+
+
 @contextmanager
-def mount(system, server, dir, cached=False):
-    """A fresh mount of the container: its directory. Nothing of it is in the kernel's page cache."""
+def mount(system, server, dir, cached=False, size=0):
+    """A fresh mount of the container. Nothing of it is in the kernel's page cache.
+
+    `fuse` is the mount that has no service behind it: its files have `size` bytes.
+    """
     point = os.path.join(dir, system)
     log = os.path.join(dir, f"{system}.log")
     os.makedirs(point, exist_ok=True)
@@ -149,6 +159,8 @@ def mount(system, server, dir, cached=False):
         with open(config, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(f'[account.{ACCOUNT}]\nkey = "{KEY}"\nendpoint = "{endpoint}"\n')
         command = ["target/release/blobcp", "mount", "-f", "--config", config, f"{ACCOUNT}/{CONTAINER}", point]
+    elif system == "fuse":
+        command = ["target/release/examples/fuse_limit", point, str(size)]
     else:
         env |= rclone_remote(server)
         command = [
@@ -158,7 +170,7 @@ def mount(system, server, dir, cached=False):
     with process(command, log, env=env) as child:
         try:
             wait_for(system, lambda: mounted(point), child, log)
-            yield point
+            yield Mount(point, child.pid)
         finally:
             child.terminate()
             try:
@@ -167,4 +179,4 @@ def mount(system, server, dir, cached=False):
                 child.kill()
                 child.wait()
             if mounted(point):
-                subprocess.run(["fusermount3", "-uz", point], check=False)
+                subprocess.run(["umount", "--lazy", point] if os.geteuid() == 0 else ["fusermount3", "-uz", point], check=False)

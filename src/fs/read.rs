@@ -10,7 +10,8 @@
 //! its way is known to the version, so that readers who go together fetch it once; one that has arrived is kept by [`Memory`] until the
 //! reader has left it behind or its room is needed.
 //!
-//! A reader that jumps is answered with exactly the bytes that it asked for, so random access wastes nothing.
+//! A reader that jumps is answered with exactly the bytes that it asked for, so random access wastes nothing. Of many jumps some
+//! happen to land near each other, so it takes two reads that follow on a jump for it to be the start of sequential reading.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -283,6 +284,8 @@ struct Position {
     window: u64,
     /// Chunks before this one are left behind.
     behind: u64,
+    /// The last read was a jump.
+    jumped: bool,
     /// There while the reading is sequential.
     token: Option<StreamToken>,
 }
@@ -305,8 +308,10 @@ impl Stream {
     fn advance(&self, range: &Range<u64>, memory: &Arc<Memory>) -> Pace {
         let mut position = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let jitter = ((range.end - range.start) * 8).clamp(JITTER.start, JITTER.end);
-        if range.start.abs_diff(position.next) > jitter {
-            *position = Position { next: range.end, behind: range.end / CHUNK, ..Position::default() };
+        let near = range.start.abs_diff(position.next) <= jitter;
+        if !near || position.jumped {
+            let next = if near { position.next.max(range.end) } else { range.end };
+            *position = Position { next, behind: next / CHUNK, jumped: !near, ..Position::default() };
             return Pace::Jump;
         }
         if range.end / PART > position.next / PART || position.window == 0 {
