@@ -175,7 +175,7 @@ impl Fs {
 
     /// The state of a file once no copy onto it is pending, so that it can be written, read or copied on. The wait is outside the
     /// lock: others may look, abort, open and read meanwhile.
-    pub(super) async fn settled<'a>(&self, file: &'a OpenFile, caller: Caller) -> Result<MutexGuard<'a, State>> {
+    pub(in crate::fs) async fn settled<'a>(&self, file: &'a OpenFile, caller: Caller) -> Result<MutexGuard<'a, State>> {
         loop {
             let mut state = file.state.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(state) };
@@ -201,7 +201,7 @@ impl Fs {
     }
 
     /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
-    pub(super) async fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
+    pub(in crate::fs) async fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
         let job = match std::mem::replace(&mut state.content, Content::Clean) {
             Content::Copying(copying) => Some(copying.job),
             _ => None,
@@ -229,7 +229,7 @@ impl Fs {
     }
 
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
-    pub(super) async fn flush_copy(self: &Arc<Self>, file: &OpenFile, caller: Caller) -> Result<bool> {
+    pub(in crate::fs) async fn flush_copy(self: &Arc<Self>, file: &OpenFile, caller: Caller) -> Result<bool> {
         let (job, complete, copier) = {
             let state = file.state.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(true) };
@@ -290,7 +290,7 @@ impl Fs {
     }
 
     /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.
-    pub(super) async fn abandon(&self, file: &OpenFile) {
+    pub(in crate::fs) async fn abandon(&self, file: &OpenFile) {
         let mut state = file.state.lock().await;
         let Content::Copying(copying) = &state.content else { return };
         let job = copying.job.clone();
