@@ -67,7 +67,7 @@ impl Adapter {
         Self { read_only, ..self }
     }
 
-    /// Does the work of a request on the runtime and answers it.
+    /// Does the work of a request and answers it.
     fn run<R, T, W>(
         &self,
         call: Call,
@@ -79,42 +79,23 @@ impl Adapter {
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
     {
-        self.run_with(call, reply, work, answer, Fs::errno);
-    }
-
-    /// [`Adapter::run`] for what is mostly done without waiting: it is begun on the dispatch thread, and goes to the runtime only if it
-    /// has to wait, which saves the way there and back.
-    fn run_at_once<R, T, W>(
-        &self,
-        call: Call,
-        reply: R,
-        work: impl FnOnce(Arc<Fs>) -> W,
-        answer: impl FnOnce(&Fs, R, T) + Send + 'static,
-    ) where
-        R: Refuse + Send + 'static,
-        T: Send + 'static,
-        W: Future<Output = Result<T>> + Send + 'static,
-    {
+        let begun_at_once = call.is_begun_at_once();
+        let (fs, work) = (self.fs.clone(), work(self.fs.clone()));
+        let job = async move {
+            match work.await {
+                Ok(value) => answer(&fs, reply, value),
+                Err(error) => reply.refuse(call.failed(&fs, &error)),
+            }
+        };
+        if !begun_at_once {
+            self.runtime.spawn(job);
+            return;
+        }
         let _inside = self.runtime.enter();
-        let mut job = Box::pin(job(self.fs.clone(), call, reply, work(self.fs.clone()), answer, Fs::errno));
+        let mut job = Box::pin(job);
         if job.as_mut().now_or_never().is_none() {
             self.runtime.spawn(job);
         }
-    }
-
-    fn run_with<R, T, W>(
-        &self,
-        call: Call,
-        reply: R,
-        work: impl FnOnce(Arc<Fs>) -> W,
-        answer: impl FnOnce(&Fs, R, T) + Send + 'static,
-        errno: impl FnOnce(&Fs, &Error) -> i32 + Send + 'static,
-    ) where
-        R: Refuse + Send + 'static,
-        T: Send + 'static,
-        W: Future<Output = Result<T>> + Send + 'static,
-    {
-        self.runtime.spawn(job(self.fs.clone(), call, reply, work(self.fs.clone()), answer, errno));
     }
 
     fn answer_attr(fs: &Fs, reply: ReplyAttr, attr: Attr) {
@@ -123,25 +104,6 @@ impl Adapter {
 
     fn answer_entry(fs: &Fs, reply: ReplyEntry, attr: Attr) {
         reply.entry(&fs.ttl(attr.ino), &file_attr(&attr), Generation(0));
-    }
-}
-
-/// The work of a request and its answer.
-async fn job<R: Refuse, T>(
-    fs: Arc<Fs>,
-    call: Call,
-    reply: R,
-    work: impl Future<Output = Result<T>>,
-    answer: impl FnOnce(&Fs, R, T),
-    errno: impl FnOnce(&Fs, &Error) -> i32,
-) {
-    match work.await {
-        Ok(value) => answer(&fs, reply, value),
-        Err(error) => {
-            let errno = errno(&fs, &error);
-            call.failed(errno, &error);
-            reply.refuse(Errno::from_i32(errno));
-        }
     }
 }
 
@@ -172,7 +134,7 @@ impl Filesystem for Adapter {
         }
         let call = Call::new("lookup", request, parent).on(name);
         let name = text(name);
-        self.run_at_once(call, reply, async move |fs| fs.lookup(Ino(parent.0), &name?).await, Self::answer_entry);
+        self.run(call.at_once(), reply, async move |fs| fs.lookup(Ino(parent.0), &name?).await, Self::answer_entry);
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, count: u64) {
@@ -184,7 +146,7 @@ impl Filesystem for Adapter {
             return reply.attr(&first_copy::TTL, &first_copy::attr());
         }
         let call = Call::new("getattr", request, ino);
-        self.run_at_once(call, reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
+        self.run(call.at_once(), reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
     }
 
     fn setattr(
@@ -285,9 +247,9 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (call, caller) = (Call::new("rename", request, parent).on(name), caller(request));
+        let (call, caller) = (Call::new("rename", request, parent).on(name).errno_of(errno_of_rename), caller(request));
         let (name, new_name) = (text(name), text(new_name));
-        self.run_with(
+        self.run(
             call,
             reply,
             async move |fs| {
@@ -299,7 +261,6 @@ impl Filesystem for Adapter {
                 fs.rename((Ino(parent.0), &name?), (Ino(new_parent.0), &new_name?), mode, caller).await
             },
             |_, reply, ()| reply.ok(),
-            errno_of_rename,
         );
     }
 
@@ -362,8 +323,8 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let call = Call::new("read", request, ino);
-        self.run_at_once(
-            call,
+        self.run(
+            call.at_once(),
             reply,
             async move |fs| fs.read(Fh(fh.0), offset, size).await,
             |_, reply, bytes| reply.data(&bytes),
@@ -386,8 +347,8 @@ impl Filesystem for Adapter {
         let data = Bytes::copy_from_slice(data);
         let len = data.len() as u32;
         let mapped = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
-        self.run_at_once(
-            call,
+        self.run(
+            call.at_once(),
             reply,
             async move |fs| fs.write(Fh(fh.0), offset, &data, mapped, caller).await,
             move |_, reply, ()| reply.written(len),
@@ -441,8 +402,8 @@ impl Filesystem for Adapter {
     }
 
     fn readdir(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
-        let call = Call::new("readdir", request, ino);
-        self.run_with(
+        let call = Call::new("readdir", request, ino).errno_of(errno_of_listing);
+        self.run(
             call,
             reply,
             async move |fs| fs.read_dir(Fh(fh.0), offset).await,
@@ -454,12 +415,11 @@ impl Filesystem for Adapter {
                 }
                 reply.ok();
             },
-            errno_of_listing,
         );
     }
 
     fn readdirplus(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
-        let call = Call::new("readdirplus", request, ino);
+        let call = Call::new("readdirplus", request, ino).errno_of(errno_of_listing);
         let fh = Fh(fh.0);
         let work = async move |fs: Arc<Fs>| fs.read_dir_plus(fh, offset).await;
         let answer = |fs: &Fs, mut reply: ReplyDirectoryPlus, entries: Vec<(DirEntry, Attr)>| {
@@ -474,7 +434,7 @@ impl Filesystem for Adapter {
             }
             reply.ok();
         };
-        self.run_with(call, reply, work, answer, errno_of_listing);
+        self.run(call, reply, work, answer);
     }
 
     fn releasedir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
@@ -650,15 +610,15 @@ impl Filesystem for Adapter {
             self.first_copy.asked();
             return reply.error(Errno::EIO);
         }
-        let (call, caller) = (Call::new("copy_file_range", request, ino_in), caller(request));
+        let call = Call::new("copy_file_range", request, ino_in).errno_of(|_, error| error.errno_of_copy());
+        let caller = caller(request);
         let (from, to) = ((Fh(fh_in.0), offset_in), (Fh(fh_out.0), offset_out));
-        self.run_with(
+        self.run(
             call,
             reply,
             async move |fs| fs.copy_file_range(from, to, len, caller).await,
             // The kernel asks for no more than fits.
             |_, reply, copied| reply.written(copied.min(u64::from(u32::MAX)) as u32),
-            |_, error| error.errno_of_copy(),
         );
     }
 }

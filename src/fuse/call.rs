@@ -1,4 +1,4 @@
-//! What a request was, for the log, and how it is told that it failed.
+//! What a request is, how its work is begun, and how it is told that it failed.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,18 +10,31 @@ use fuser::{
 use tracing::{debug, warn};
 
 use crate::error::Error;
+use crate::fs::Fs;
 
-/// What a request was, for its line in the log.
+/// Which number an error is to the program that asked.
+pub type ErrnoOf = fn(&Fs, &Error) -> i32;
+
+/// What a request is, for its line in the log, and how it is worked on.
 pub struct Call {
     operation: &'static str,
     ino: u64,
     name: String,
     pid: u32,
+    errno_of: ErrnoOf,
+    begun_at_once: bool,
 }
 
 impl Call {
     pub fn new(operation: &'static str, request: &Request, ino: INodeNo) -> Self {
-        Self { operation, ino: ino.0, name: String::new(), pid: request.pid() }
+        Self {
+            operation,
+            ino: ino.0,
+            name: String::new(),
+            pid: request.pid(),
+            errno_of: Fs::errno,
+            begun_at_once: false,
+        }
     }
 
     pub fn on(mut self, name: impl AsRef<OsStr>) -> Self {
@@ -29,8 +42,25 @@ impl Call {
         self
     }
 
-    pub fn failed(&self, errno: i32, error: &Error) {
-        let Self { operation, ino, name, pid } = self;
+    /// For requests whose errors mean something else to programs than those of others.
+    pub fn errno_of(self, errno_of: ErrnoOf) -> Self {
+        Self { errno_of, ..self }
+    }
+
+    /// For what is mostly done without waiting: it is begun on the dispatch thread, and goes to the runtime only if it has to wait,
+    /// which saves the way there and back.
+    pub fn at_once(self) -> Self {
+        Self { begun_at_once: true, ..self }
+    }
+
+    pub fn is_begun_at_once(&self) -> bool {
+        self.begun_at_once
+    }
+
+    /// Leaves a line in the log. What the program is told.
+    pub fn failed(&self, fs: &Fs, error: &Error) -> Errno {
+        let Self { operation, ino, name, pid, .. } = self;
+        let errno = (self.errno_of)(fs, error);
         let ordinary = matches!(
             (errno, *operation),
             (libc::ENOENT, "lookup" | "getattr")
@@ -45,6 +75,7 @@ impl Call {
         } else {
             warn!(operation, ino, name, pid, %error, "{because}");
         }
+        Errno::from_i32(errno)
     }
 }
 

@@ -191,7 +191,7 @@ async fn a_chunk_that_could_not_be_fetched_is_asked_for_again() {
     assert_eq!(version.read(MIB..MIB + 10, reading).await.unwrap_err().errno(), libc::EIO);
     let (asked, fetcher) = source();
     check(&version, MIB..MIB + 10, Reading { fetcher: &*fetcher, ..reading }).await;
-    assert_eq!(*asked.lock().unwrap(), [MIB..MIB + 10]);
+    assert_eq!(asked.lock().unwrap().first(), Some(&(MIB..MIB + 10)));
 }
 
 #[test]
