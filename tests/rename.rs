@@ -605,7 +605,8 @@ fn assert_no_payload_but_small(world: &World) {
 #[test]
 fn a_delete_that_is_refused_brings_back_what_was_replaced() {
     // The source has snapshots or a lease, has changed, or the right is missing: what only the delete tells.
-    let reasons: [(&str, fn(&World)); 3] = [
+    type Refuse = fn(&World);
+    let reasons: [(&str, Refuse); 3] = [
         ("snapshots", |world| drop(world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap())),
         ("a lease", |world| drop(world.block_on(world.client(ONE).acquire_lease(&path("a"), None)).unwrap())),
         ("the right", |world| {
