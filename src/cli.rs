@@ -121,6 +121,11 @@ impl Failure {
     fn said() -> Self {
         Self { message: None, status: 1 }
     }
+
+    /// The end of a command that complains of each thing that goes wrong, and goes on.
+    fn unless(good: bool) -> Result<(), Self> {
+        if good { Ok(()) } else { Err(Self::said()) }
+    }
 }
 
 impl From<crate::mount::Failed> for Failure {

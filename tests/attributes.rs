@@ -44,19 +44,19 @@ fn copy_state_is_one_head_and_never_cached() {
     let world = World::with(Setup { attr_ttl: std::time::Duration::from_secs(600), ..Default::default() });
     world.put("a", "text");
     world.ok("cp a b; ls -l");
-    for _ in 0..2 {
+    // getfattr asks for the length of a value and then for the value; a machine so busy that a moment passes between the two makes it
+    // two questions, and another try. Never is it none.
+    let requests_of = |command: &str| {
         world.reset_stats();
-        world.ok("getfattr -n user.blob.copy.status b");
-        assert_eq!(
-            (world.stats().requests("GetBlobProperties"), world.stats().total),
-            (1, 1),
-            "{:#?}",
-            world.store.requests()
-        );
+        world.ok(command);
+        let stats = world.stats();
+        assert!(stats.requests("GetBlobProperties") >= 1, "{command}: {:#?}", world.store.requests());
+        (stats.requests("GetBlobProperties"), stats.total)
+    };
+    for _ in 0..2 {
+        eventually("one HEAD", || requests_of("getfattr -n user.blob.copy.status b") == (1, 1));
     }
-    world.reset_stats();
-    world.ok("getfattr -d b");
-    assert_eq!(world.stats().requests("GetBlobProperties"), 1, "{:#?}", world.store.requests());
+    eventually("one HEAD for all", || requests_of("getfattr -d b").0 == 1);
     // One process that asks again gets a new answer each time.
     world.reset_stats();
     world.ok("python3 -c 'import os\nfor i in range(3): os.getxattr(\"b\", \"user.blob.copy.progress\")'");
@@ -134,6 +134,37 @@ fn metadata_are_set_replaced_and_removed_one_by_one() {
     let metadata = world.properties(ONE, "a").unwrap().metadata;
     assert_eq!((metadata.get("color"), metadata.get("shape")), (None, Some("very round")));
     assert!(world.sh("setfattr -x user.blob.meta.color a").stderr.contains("No such attribute"));
+}
+
+#[test]
+fn metadata_and_tags_leave_the_time_of_the_content_alone() {
+    // setxattr(2) changes the ctime only.
+    let world = World::new();
+    world.put("a", "text");
+    let times = || world.ok("stat -c '%.9Y' a; stat -c '%.9Z' a");
+    let before = times();
+    let (mtime, ctime) = before.split_once('\n').unwrap();
+    let later = || {
+        let now = times();
+        let (now_mtime, now_ctime) = now.split_once('\n').unwrap();
+        assert_eq!(now_mtime, mtime);
+        now_ctime > ctime
+    };
+    // Last-Modified has whole seconds.
+    eventually("another second", || {
+        world.ok("setfattr -n user.blob.meta.color -v $(date +%N) a");
+        later()
+    });
+    world.ok("setfattr -x user.blob.meta.color a; setfattr -n user.blob.tag.project -v x a");
+    assert!(later());
+    // It is kept as other tools read it, and as theirs it can be set.
+    let kept = world.properties(ONE, "a").unwrap().metadata.get("mtime").unwrap().to_owned();
+    world.ok("setfattr -n user.blob.meta.mtime -v 2001-02-03T04:05:06Z a");
+    eventually("the new time", || world.ok("stat -c %Y a") == "981173106\n");
+    world.ok(&format!("setfattr -n user.blob.meta.mtime -v {kept} a"));
+    eventually("the old time", || world.ok("stat -c %.9Y a") == format!("{mtime}\n"));
+    world.ok("setfattr -x user.blob.meta.mtime a");
+    assert_eq!(world.properties(ONE, "a").unwrap().metadata.get("mtime"), None);
 }
 
 #[test]

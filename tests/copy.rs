@@ -1,9 +1,10 @@
 //! cp, cat and their relatives run inside the service.
 
+use std::path::Path;
 use std::time::Duration;
 
 use blobcp::devstore::CopyAction;
-use blobcp::store::CopyStatus;
+use blobcp::store::{BlobProperties, ContentHeaders, CopyStatus, Metadata};
 
 mod common;
 use common::*;
@@ -26,6 +27,13 @@ fn cp_onto_a_new_name_is_one_copy_blob_and_no_payload() {
     assert_eq!((a.headers, a.metadata, a.size), (b.headers, b.metadata, b.size));
 }
 
+/// What a copy takes along of a blob of `one/box`: all but its time, which belongs to the name (M1).
+fn carried(world: &World, name: &str) -> (ContentHeaders, Metadata, u64) {
+    let BlobProperties { headers, mut metadata, size, .. } = world.properties(ONE, name).unwrap();
+    metadata.remove("mtime");
+    (headers, metadata, size)
+}
+
 #[test]
 fn a_copy_carries_content_metadata_and_properties() {
     // C14, C16: onto a new name, and onto an existing one of another content and other metadata.
@@ -39,9 +47,9 @@ fn a_copy_carries_content_metadata_and_properties() {
     world.reset_stats();
     for destination in ["new", "old"] {
         world.ok(&format!("cp a {destination}"));
-        let (a, b) = (world.properties(ONE, "a").unwrap(), world.properties(ONE, destination).unwrap());
-        assert_eq!(a.metadata.get("color"), Some("blue"));
-        assert_eq!((a.headers, a.metadata, a.size), (b.headers, b.metadata, b.size), "{destination}");
+        let (a, b) = (carried(&world, "a"), carried(&world, destination));
+        assert_eq!(a.1.get("color"), Some("blue"));
+        assert_eq!(a, b, "{destination}");
         assert_eq!(world.stored(destination), world.stored("a"));
     }
     assert_eq!(world.stats().requests("CopyBlob"), 2);
@@ -63,9 +71,8 @@ fn cp_of_5_gib_over_the_kernels_clamp_is_one_copy_blob() {
         assert_eq!(stats.requests("CopyBlob"), 1, "{stats:?}");
         assert!(stats.total <= 6, "{:#?}", world.store.requests());
         assert_no_payload(&stats);
-        let (a, b) = (world.properties(ONE, "a").unwrap(), world.properties(ONE, destination).unwrap());
-        assert_eq!(b.size, 5 * GIB + 7);
-        assert_eq!((a.headers, a.metadata, a.size), (b.headers, b.metadata, b.size));
+        assert_eq!(world.properties(ONE, destination).unwrap().size, 5 * GIB + 7);
+        assert_eq!(carried(&world, "a"), carried(&world, destination));
         // C13: the same blocks; and across the clamp and at the end the same bytes.
         let client = world.client(ONE);
         let blocks = |name: &str| world.block_on(client.block_list(&path(name))).unwrap().0;
@@ -156,28 +163,66 @@ fn a_source_that_was_just_written_is_committed_before_it_is_copied() {
 #[test]
 fn a_copy_across_accounts_shows_its_progress() {
     // C2, C32-C38: pending for seconds, N/M grows, cp's file position grows, success in the end.
-    let world = World::with(cross_account(8 * MIB as u64));
-    world.put("a", pattern(24 * MIB));
+    const SIZE: usize = 24 * MIB;
+    let world = World::with(cross_account(4 * MIB as u64));
+    world.put("a", pattern(SIZE));
+    world.hold_copies();
     let mut cp = world.start(&format!("exec cp a {}/b", world.there().display()));
     let b = world.there().join("b");
-    let mut seen = Vec::new();
-    let mut positions = Vec::new();
-    eventually("the end of cp", || {
-        if attribute(&b, "copy.status").as_deref() == Some("pending") {
-            seen.extend(attribute(&b, "copy.progress"));
-            positions.extend(position(cp.pid(), &b));
-        }
-        cp.has_ended()
-    });
+    let mut held = Held::default();
+    for _ in 0..3 {
+        held.go_on_a_little(&world.store, MIB as u64);
+        // Asked anew each time, so it is what the service has at this moment; cp learns of it when it asks next.
+        assert_eq!(attribute(&b, "copy.status").unwrap(), "pending");
+        assert_eq!(attribute(&b, "copy.progress").unwrap(), format!("{}/{SIZE}", held.at));
+        assert_eq!(attribute(&b, "copy.bytes_copied").unwrap(), held.at.to_string());
+        assert_eq!(attribute(&b, "copy.completion_time"), None);
+        eventually("cp to be where the copy is", || position(cp.pid(), &b) == Some(held.at));
+        assert!(!cp.has_ended());
+    }
+    steer(&world, CopyAction::Release);
     assert_eq!(cp.wait().code, Some(0));
-    let done: Vec<u64> = seen.iter().map(|p| p.split_once('/').unwrap().0.parse().unwrap()).collect();
-    assert!(seen.iter().all(|p| p.ends_with(&format!("/{}", 24 * MIB))), "{seen:?}");
-    assert!(done.is_sorted() && done.first() < done.last(), "{done:?}");
-    assert!(positions.is_sorted() && positions.first() < positions.last(), "{positions:?}");
     assert_eq!(attribute(&b, "copy.status").unwrap(), "success");
-    assert_eq!(attribute(&b, "copy.progress").unwrap(), format!("{0}/{0}", 24 * MIB));
+    assert_eq!(attribute(&b, "copy.progress").unwrap(), format!("{SIZE}/{SIZE}"));
+    assert!(attribute(&b, "copy.completion_time").unwrap().ends_with("GMT"));
     assert!(!attribute(&b, "copy.source").unwrap().contains("sig="), "X24");
-    assert_eq!(world.store.content(TWO, BOX, "b").unwrap(), world.stored("a"));
+    assert!(world.store.content(TWO, BOX, "b").unwrap() == world.stored("a"));
+    assert_no_payload(&world.stats());
+}
+
+#[test]
+fn programs_that_show_progress_show_that_of_a_copy_in_the_service() {
+    // Kernel fact 3: what cp's descriptors say is what the service has copied.
+    const SIZE: usize = 24 * MIB;
+    let world = World::with(cross_account(4 * MIB as u64));
+    world.put("a", pattern(SIZE));
+    world.hold_copies();
+    let cp = world.start(&format!("exec cp a {}/b", world.there().display()));
+    let pid = cp.pid();
+    let b = world.there().join("b");
+    eventually("the copy", || world.store.copies().len() == 1 && position(pid, &b).is_some());
+    // Both are started outside the mount, for they look at their own files, too.
+    let shown = tempfile::NamedTempFile::new().unwrap();
+    let pv = start_in(Path::new("/"), &format!("exec pv -f -i 0.1 -w 200 -d {pid} 2> {}", shown.path().display()));
+    let mut held = Held::default();
+    for _ in 0..3 {
+        held.go_on_a_little(&world.store, MIB as u64);
+        eventually("cp to be where the copy is", || position(pid, &b) == Some(held.at));
+        let progress = start_in(Path::new("/"), &format!("progress -q -p {pid}")).wait();
+        let percent = format!("{:.1}%", held.at as f64 * 100.0 / SIZE as f64);
+        assert!(progress.stdout.contains(&percent), "{percent} of the source: {progress:?}");
+        // Source and destination; three digits of how much it is.
+        let amount = held.at as f64 / MIB as f64;
+        let amount = if amount < 10.0 { format!("{amount:.2}MiB") } else { format!("{amount:.1}MiB") };
+        let lines = |file: &str| format!("{file}: {amount}");
+        eventually("pv to show it", || {
+            let shown = std::fs::read_to_string(shown.path()).unwrap();
+            ["one/box/a", "two/box/b"].iter().all(|file| shown.contains(&lines(file)))
+        });
+    }
+    steer(&world, CopyAction::Release);
+    assert_eq!(cp.wait().code, Some(0));
+    assert_eq!(pv.wait().code, Some(0));
     assert_no_payload(&world.stats());
 }
 

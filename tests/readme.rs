@@ -86,7 +86,10 @@ fn every_flag_it_names_exists() {
         "--xattrs",      // tar
         "--only-values", // getfattr
         "--reflink",     // cp
-        "--device",      // docker
+        "--sparse",
+        "--inplace", // rsync
+        "--whole-file",
+        "--device", // docker
         "--cap-add",
     ];
     for flag in words(README, "--", is_flag).into_iter().filter(|flag| flag.len() > 3) {

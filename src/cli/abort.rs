@@ -1,9 +1,9 @@
 //! `blobcp abort`.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::on_mount::{self, Status, Which};
+use super::on_mount::{self, Paths, Which};
 use super::{Failure, about, complain};
 
 const MORE: &str = "\
@@ -17,23 +17,19 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
 pub struct Arguments {
-    #[arg(value_name = "PATH", required = true)]
-    paths: Vec<PathBuf>,
-    /// All pending copies below directories.
-    #[arg(short, long)]
-    recursive: bool,
+    #[command(flatten)]
+    of: Paths,
 }
 
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
         super::end_quietly_without_readers();
-        let (rows, mut complete) = on_mount::rows("abort", &self.paths, self.recursive, Which::Unfinished, false);
+        let (rows, mut complete) = on_mount::rows("abort", &self.of.paths, self.of.recursive, Which::Unfinished, false);
         for row in &rows {
-            let pending = row.state.as_ref().filter(|state| state.status == Status::Pending);
-            match pending.map_or(Ok(false), |state| abort(&row.path, &state.id)) {
+            match row.pending().map_or(Ok(false), |state| abort(&row.path, &state.id)) {
                 Ok(true) => println!("{}: aborted", row.path.display()),
                 // In a tree it is the rule that most files have nothing to abort.
-                Ok(false) if self.recursive => {}
+                Ok(false) if self.of.recursive => {}
                 Ok(false) => {
                     complain("abort", format_args!("{}: no copy onto it is pending", row.path.display()));
                     complete = false;
@@ -44,7 +40,7 @@ impl Arguments {
                 }
             }
         }
-        if complete { Ok(()) } else { Err(Failure::said()) }
+        Failure::unless(complete)
     }
 }
 

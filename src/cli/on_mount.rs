@@ -288,6 +288,23 @@ pub struct Row {
     pub started: Option<i64>,
 }
 
+impl Row {
+    /// The copy, while it is pending.
+    pub fn pending(&self) -> Option<&State> {
+        self.state.as_ref().filter(|state| state.status == Status::Pending)
+    }
+}
+
+/// What a command is about.
+#[derive(clap::Args)]
+pub struct Paths {
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// All files below directories, too.
+    #[arg(short, long)]
+    pub recursive: bool,
+}
+
 /// Which files of a tree are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {

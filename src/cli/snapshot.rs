@@ -35,7 +35,7 @@ impl Arguments {
                 }
             }
         }
-        if complete { Ok(()) } else { Err(Failure::said()) }
+        Failure::unless(complete)
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::live::Table;
-use super::on_mount::{self, Row, Status, Which};
+use super::on_mount::{self, Paths, Row, Which};
 use super::{Failure, show};
 
 /// Between two looks, if they do not take long themselves.
@@ -30,11 +30,8 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
 pub struct Arguments {
-    #[arg(value_name = "PATH", required = true)]
-    paths: Vec<PathBuf>,
-    /// All files below directories.
-    #[arg(short, long)]
-    recursive: bool,
+    #[command(flatten)]
+    of: Paths,
     /// Until nothing is pending; of trees only what is pending or failed.
     #[arg(short, long)]
     watch: bool,
@@ -48,7 +45,7 @@ impl Arguments {
         super::end_quietly_without_readers();
         let which = if self.watch { Which::Unfinished } else { Which::All };
         let began = now();
-        let (rows, complete) = on_mount::rows("status", &self.paths, self.recursive, which, false);
+        let (rows, complete) = on_mount::rows("status", &self.of.paths, self.of.recursive, which, false);
         if !self.watch {
             print!("{}", self.shown(&rows));
         } else if io::stderr().is_terminal() && !self.json {
@@ -57,7 +54,7 @@ impl Arguments {
         } else {
             self.watch_lines(rows, began);
         }
-        if complete { Ok(()) } else { Err(Failure::said()) }
+        Failure::unless(complete)
     }
 
     fn shown(&self, rows: &[Row]) -> String {
@@ -67,7 +64,7 @@ impl Arguments {
         match rows {
             [] if self.watch => "no copy is pending or has failed\n".to_owned(),
             [] => String::new(),
-            [row] if self.paths.len() == 1 && !self.recursive => show::block(&row.path, row.state.as_ref()),
+            [row] if self.of.paths.len() == 1 && !self.of.recursive => show::block(&row.path, row.state.as_ref()),
             _ => show::table(rows),
         }
     }
@@ -111,9 +108,9 @@ impl Arguments {
     /// Waits a while, and asks again about what may have changed.
     fn look(&self, watched: &mut Watched, began: i64) {
         sleep(WATCH_INTERVAL.max(watched.took * SHARE));
-        let again: Vec<PathBuf> = self.paths.iter().filter(|path| watched.may_change(path)).cloned().collect();
+        let again: Vec<PathBuf> = self.of.paths.iter().filter(|path| watched.may_change(path)).cloned().collect();
         let asked = Instant::now();
-        let (rows, _) = on_mount::rows("status", &again, self.recursive, Which::UnfinishedOrSince(began), true);
+        let (rows, _) = on_mount::rows("status", &again, self.of.recursive, Which::UnfinishedOrSince(began), true);
         watched.took = asked.elapsed();
         watched.update(rows);
     }
@@ -132,10 +129,6 @@ struct Watched {
     took: Duration,
 }
 
-fn is_pending(row: &Row) -> bool {
-    row.state.as_ref().is_some_and(|state| state.status == Status::Pending)
-}
-
 impl Watched {
     fn new(rows: Vec<Row>) -> Self {
         let mut watched = Self { rows: Vec::new(), index: HashMap::new(), took: Duration::ZERO };
@@ -144,16 +137,16 @@ impl Watched {
     }
 
     fn is_pending(&self) -> bool {
-        self.rows.iter().any(is_pending)
+        self.rows.iter().any(|row| row.pending().is_some())
     }
 
     /// Files whose copy has ended are not asked about again; trees are.
     fn may_change(&self, path: &Path) -> bool {
-        self.index.get(path).is_none_or(|index| is_pending(&self.rows[*index]))
+        self.index.get(path).is_none_or(|index| self.rows[*index].pending().is_some())
     }
 
     fn update(&mut self, rows: Vec<Row>) {
-        let mut unseen: Vec<bool> = self.rows.iter().map(is_pending).collect();
+        let mut unseen: Vec<bool> = self.rows.iter().map(|row| row.pending().is_some()).collect();
         for row in rows {
             match self.index.get(&row.path) {
                 Some(index) => {
@@ -178,7 +171,7 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::on_mount::State;
+    use crate::cli::on_mount::{State, Status};
 
     fn row(path: &str, status: Option<Status>) -> Row {
         let state = status.map(|status| State {

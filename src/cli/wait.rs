@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::on_mount::{self, Row, State, Status, Which};
+use super::on_mount::{self, Paths, State, Status, Which};
 use super::{Failure, about, complain};
 
 /// Between two listings of a tree.
@@ -28,29 +28,26 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
 pub struct Arguments {
-    #[arg(value_name = "PATH", required = true)]
-    paths: Vec<PathBuf>,
-    /// All copies onto files below directories.
-    #[arg(short, long)]
-    recursive: bool,
+    #[command(flatten)]
+    of: Paths,
 }
 
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
-        let (trees, files): (Vec<PathBuf>, Vec<PathBuf>) = self.paths.iter().cloned().partition(|path| path.is_dir());
+        let (trees, files): (Vec<PathBuf>, Vec<PathBuf>) =
+            self.of.paths.iter().cloned().partition(|path| path.is_dir());
         let mut good = true;
         for chunk in files.chunks(AT_ONCE) {
             good &= wait_for_files(chunk)?;
         }
         good &= self.wait_for_trees(&trees);
-        if good { Ok(()) } else { Err(Failure::said()) }
+        Failure::unless(good)
     }
 
     fn wait_for_trees(&self, trees: &[PathBuf]) -> bool {
         loop {
-            let (rows, complete) = on_mount::rows("wait", trees, self.recursive, Which::Unfinished, false);
-            let is_pending = |row: &Row| row.state.as_ref().is_some_and(|state| state.status == Status::Pending);
-            if !complete || !rows.iter().any(is_pending) {
+            let (rows, complete) = on_mount::rows("wait", trees, self.of.recursive, Which::Unfinished, false);
+            if !complete || !rows.iter().any(|row| row.pending().is_some()) {
                 // What is listed still has failed. All are judged, so that each is named.
                 let ends: Vec<bool> = rows.iter().map(|row| judge(&row.path, row.state.as_ref())).collect();
                 return complete && ends.into_iter().all(|good| good);

@@ -133,7 +133,8 @@ async fn run(
 ) -> Result<Outcome, HangUp> {
     let delay = fault.as_ref().map_or(Duration::ZERO, |fault| Duration::from_millis(fault.delay_ms));
     if !(server.latency + delay).is_zero() {
-        tokio::time::sleep(server.latency + delay).await;
+        // tokio's timer has a resolution of a millisecond and rounds up: 10 ms would be 11 to 12.
+        async_io::Timer::after(server.latency + delay).await;
         call.now = std::time::SystemTime::now();
     }
     let reset = fault.as_ref().and_then(|fault| fault.reset);

@@ -274,6 +274,11 @@ impl AttrChange {
     }
 }
 
+/// The metadata of that name is the time of the content.
+pub fn is_mtime(name: &str) -> bool {
+    name.eq_ignore_ascii_case(MTIME)
+}
+
 /// The attributes of a blob, or of the marker of a directory.
 pub fn of_blob(ino: Ino, kind: FileKind, blob: &BlobProperties, defaults: &Defaults) -> Attr {
     let size = if kind == FileKind::Directory { 0 } else { blob.size };

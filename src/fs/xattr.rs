@@ -22,7 +22,7 @@ use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{FileKind, Ino};
+use crate::fs::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::handle::{OpenFile, State};
 use crate::fs::tree::{Blob, Origin};
@@ -389,6 +389,7 @@ impl Fs {
                 if changed == *properties {
                     return Ok(());
                 }
+                self.keep_mtime(file.ino, key, &mut changed)?;
                 client.set_metadata(&blob.path, &changed.metadata, &condition, None).await?
             }
             Name::Tier => {
@@ -407,6 +408,16 @@ impl Fs {
         };
         (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
         self.settle_on(file, state, &properties.etag, Arc::new(changed));
+        Ok(())
+    }
+
+    /// The request that stores metadata gives the blob a new Last-Modified, but its content is as old as it was. So that is written
+    /// down, unless it is, or is what is being written.
+    fn keep_mtime(&self, ino: Ino, key: &str, changed: &mut BlobProperties) -> Result<()> {
+        if !attr::is_mtime(key) {
+            let now = self.attr_of(&self.tree.view(ino)?);
+            AttrChange::default().apply_to(&now, &mut changed.metadata, &self.config.defaults);
+        }
         Ok(())
     }
 
@@ -484,7 +495,6 @@ pub(super) fn is_header_value(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::attr;
     use crate::store::{BlobSettings, ETag, Written};
     use std::time::SystemTime;
 

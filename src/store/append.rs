@@ -10,7 +10,6 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::path::BlobPath;
-use crate::store::blob::may_be_ours;
 use crate::store::client::Client;
 use crate::store::endpoint::Place;
 use crate::store::headers;
@@ -74,18 +73,11 @@ impl Client {
         let request = self.append_request("AppendBlock", blob, position, precondition).body(body.clone());
         let sent = self.persist(&request).await;
         let end = position + body.len() as u64;
-        let error = match sent.result {
-            Ok(response) => return appended(&request, &response, end),
-            Err(error) => error,
+        let look = async {
+            let found = self.get_blob(blob, None, Some(position..end), None).await.ok()?;
+            (found.bytes == body).then(|| Appended::as_found(&found.properties))
         };
-        if sent.lost
-            && may_be_ours(&error)
-            && let Ok(found) = self.get_blob(blob, None, Some(position..end), None).await
-            && found.bytes == body
-        {
-            return Ok(Appended::as_found(&found.properties));
-        }
-        Err(error)
+        sent.or_found(|response| appended(&request, response, end), look).await
     }
 
     /// Append Block From URL (§13.10): the service fetches `range` of the source, whose version `source_if_match` pins.
@@ -108,20 +100,14 @@ impl Client {
             source_if_match,
         );
         let sent = self.persist(&request).await;
+        let began = sent.began;
         let end = position + length;
-        let error = match sent.result {
-            Ok(response) => return appended(&request, &response, end),
-            Err(error) => error,
+        let look = async {
+            let (response, found) = self.head_blob(blob, None, None).await.ok()?;
+            let ours = found.size == end && modified_since(began, response.date(), found.last_modified);
+            ours.then(|| Appended::as_found(&found))
         };
-        if sent.lost
-            && may_be_ours(&error)
-            && let Ok((response, found)) = self.head_blob(blob, None, None).await
-            && found.size == end
-            && modified_since(sent.began, response.date(), found.last_modified)
-        {
-            return Ok(Appended::as_found(&found));
-        }
-        Err(error)
+        sent.or_found(|response| appended(&request, response, end), look).await
     }
 
     fn append_request(

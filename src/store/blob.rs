@@ -260,26 +260,17 @@ impl Client {
         guarded: bool,
         is_ours: impl Fn(&BlobProperties) -> bool,
     ) -> Result<Written> {
-        let error = match sent.result {
-            Ok(response) => return response.required(request, "ETag", headers::written(&response.headers)),
-            Err(error) => error,
+        let began = sent.began;
+        let look = async {
+            if !guarded {
+                return None;
+            }
+            let (response, found) = self.head_blob(blob, None, None).await.ok()?;
+            let ours = is_ours(&found) && modified_since(began, response.date(), found.last_modified);
+            ours.then(|| Written { etag: found.etag.clone(), last_modified: found.last_modified })
         };
-        if sent.lost
-            && guarded
-            && may_be_ours(&error)
-            && let Ok((response, found)) = self.head_blob(blob, None, None).await
-            && is_ours(&found)
-            && modified_since(sent.began, response.date(), found.last_modified)
-        {
-            return Ok(Written { etag: found.etag, last_modified: found.last_modified });
-        }
-        Err(error)
+        sent.or_found(|response| response.required(request, "ETag", headers::written(&response.headers)), look).await
     }
-}
-
-/// What a repeated write meets when its first try was executed: a condition that no longer holds, or silence once more.
-pub(super) fn may_be_ours(error: &Error) -> bool {
-    matches!(error, Error::Transport { .. }) || matches!(error.status(), 400 | 409 | 412 | 500..)
 }
 
 /// Hands on what is in the range.

@@ -6,7 +6,6 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::path::BlobPath;
-use crate::store::blob::may_be_ours;
 use crate::store::client::Client;
 use crate::store::endpoint::Place;
 use crate::store::headers;
@@ -70,21 +69,15 @@ impl Client {
             .precondition(precondition)
             .body(block_list_body(blocks));
         let sent = self.persist(&request).await;
-        let error = match sent.result {
-            Ok(response) => return response.required(&request, "ETag", headers::written(&response.headers)),
-            Err(error) => error,
-        };
+        let began = sent.began;
         // Without a precondition too: blocks named as uncommitted are committed now, and so unknown to a second try.
-        if sent.lost
-            && may_be_ours(&error)
-            && let Ok((response, committed)) = self.committed_blocks(blob).await
-            && blocks.iter().map(BlockRef::id).eq(committed.iter().map(|block| &block.id))
-            && let Some(found) = headers::written(&response.headers)
-            && modified_since(sent.began, response.date(), found.last_modified)
-        {
-            return Ok(found);
-        }
-        Err(error)
+        let look = async {
+            let (response, committed) = self.committed_blocks(blob).await.ok()?;
+            let found = headers::written(&response.headers)?;
+            let same = blocks.iter().map(BlockRef::id).eq(committed.iter().map(|block| &block.id));
+            (same && modified_since(began, response.date(), found.last_modified)).then_some(found)
+        };
+        sent.or_found(|response| response.required(&request, "ETag", headers::written(&response.headers)), look).await
     }
 
     /// Get Block List: committed blocks in order, with the ETag of the blob they belong to.

@@ -10,7 +10,7 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::path::BlobPath;
-use crate::store::blob::{DEFAULT_CONTENT_TYPE, may_be_ours};
+use crate::store::blob::DEFAULT_CONTENT_TYPE;
 use crate::store::client::Client;
 use crate::store::endpoint::Place;
 use crate::store::headers;
@@ -70,40 +70,26 @@ impl Client {
     pub async fn put_pages(&self, blob: &BlobPath, offset: u64, body: Bytes, guard: &Guard) -> Result<Written> {
         let range = offset..offset + body.len() as u64;
         let request = self.page_request("PutPage", blob, "update", &range, guard).body(body.clone());
-        let sent = self.persist(&request).await;
-        let error = match sent.result {
-            Ok(response) => return response.required(&request, "ETag", headers::written(&response.headers)),
-            Err(error) => error,
-        };
-        if sent.lost
-            && may_be_ours(&error)
-            && let Ok(found) = self.get_blob(blob, None, Some(range), None).await
-            && found.bytes == body
-        {
+        let look = async {
+            let found = self.get_blob(blob, None, Some(range), None).await.ok()?;
             let BlobProperties { etag, last_modified, .. } = found.properties;
-            return Ok(Written { etag, last_modified });
-        }
-        Err(error)
+            (found.bytes == body).then_some(Written { etag, last_modified })
+        };
+        let sent = self.persist(&request).await;
+        sent.or_found(|response| response.required(&request, "ETag", headers::written(&response.headers)), look).await
     }
 
     /// Put Page in its clearing form: whole pages become zeros, and holes.
     pub async fn clear_pages(&self, blob: &BlobPath, range: Range<u64>, guard: &Guard) -> Result<Written> {
         let request = self.page_request("PutPage", blob, "clear", &range, guard);
-        let sent = self.persist(&request).await;
-        let error = match sent.result {
-            Ok(response) => return response.required(&request, "ETag", headers::written(&response.headers)),
-            Err(error) => error,
-        };
-        if sent.lost && may_be_ours(&error) {
+        let look = async {
             let request = self.ranges_request(blob).header("x-ms-range", &headers::bytes(&range));
-            if let Ok(response) = self.send(&request).await
-                && parse_ranges(&response.xml(&request)?).is_some_and(|left| left.is_empty())
-                && let Some(written) = headers::written(&response.headers)
-            {
-                return Ok(written);
-            }
-        }
-        Err(error)
+            let response = self.send(&request).await.ok()?;
+            let left = parse_ranges(&response.xml(&request).ok()?)?;
+            headers::written(&response.headers).filter(|_| left.is_empty())
+        };
+        let sent = self.persist(&request).await;
+        sent.or_found(|response| response.required(&request, "ETag", headers::written(&response.headers)), look).await
     }
 
     /// Put Page From URL (§13.11): whole pages from `offset` on become that range of the source.

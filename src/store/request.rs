@@ -94,6 +94,27 @@ pub(super) struct Sent {
     pub began: Instant,
 }
 
+impl Sent {
+    /// What `answer` makes of the answer; or, if that may have got lost and the error may be the echo of our own success, what `look` finds
+    /// of it in the service. It is not begun otherwise.
+    pub async fn or_found<T>(
+        self,
+        answer: impl FnOnce(&Response) -> Result<T>,
+        look: impl Future<Output = Option<T>>,
+    ) -> Result<T> {
+        match self.result {
+            Ok(response) => answer(&response),
+            Err(error) if self.lost && may_be_ours(&error) => look.await.ok_or(error),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What a repeated write meets when its first try was executed: a condition that no longer holds, or silence once more.
+fn may_be_ours(error: &Error) -> bool {
+    matches!(error, Error::Transport { .. }) || matches!(error.status(), 400 | 409 | 412 | 500..)
+}
+
 impl Request {
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));

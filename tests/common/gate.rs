@@ -25,12 +25,16 @@ pub struct Gated {
 
 impl Gated {
     pub fn start(world: &World, program: &str) -> Self {
+        Self::start_in(&world.here(), program)
+    }
+
+    pub fn start_in(dir: &Path, program: &str) -> Self {
         let gate = tempfile::tempdir().unwrap();
         let here = gate.path().display();
         let function = format!(
             "def gate():\n    open('{here}/reached', 'w').close()\n    while not os.path.exists('{here}/open'): time.sleep(0.01)"
         );
-        let running = world.start(&script(&format!("{function}\n{program}")));
+        let running = start_in(dir, &script(&format!("{function}\n{program}")));
         Self { running, gate }
     }
 
@@ -44,6 +48,22 @@ impl Gated {
     pub fn open(self) -> Ran {
         std::fs::write(self.gate.path().join("open"), "").unwrap();
         self.running.wait()
+    }
+
+    /// A program in two parts, of which the first is done.
+    #[track_caller]
+    pub fn between(world: &World, first: &str, second: &str) -> Self {
+        let mut gated = Self::start(world, &format!("{first}\ngate()\n{second}"));
+        gated.reached();
+        assert!(!gated.running.has_ended(), "{:?}", gated.running.wait());
+        gated
+    }
+
+    /// Opens the gate for a program that must succeed.
+    #[track_caller]
+    pub fn finish(self) {
+        let ran = self.open();
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     }
 
     /// Starts the program and opens the gate when it has come there and `meanwhile` is done.

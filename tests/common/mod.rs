@@ -25,9 +25,15 @@ use tokio::runtime::Runtime;
 mod gate;
 #[allow(unused_imports)]
 pub use gate::{Gated, python};
+mod held;
+#[allow(unused_imports)]
+pub use held::Held;
 mod log;
 #[allow(unused_imports)]
 pub use log::{assert_logged, logged, logged_with, times_logged};
+mod process;
+#[allow(unused_imports)]
+pub use process::MountProcess;
 
 /// Longest that a program may take: one that reads 100 000 names needs a while in a build that is not optimized, on a machine with much
 /// else to do.

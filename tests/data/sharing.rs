@@ -100,6 +100,26 @@ except OSError as e:
 }
 
 #[test]
+fn what_was_stored_cannot_be_read_any_more_once_it_is_removed_or_replaced() {
+    // A delete that waited for the last close would be undone by a crash, and seen by others until then.
+    let world = World::new();
+    for (name, gone) in [("removed", "os.unlink('removed')"), ("replaced", "os.rename('other', 'replaced')")] {
+        world.put(name, "content");
+        world.put("other", "new");
+        let program = format!(
+            "f = os.open('{name}', os.O_RDONLY)
+{gone}
+assert (os.fstat(f).st_size, os.fstat(f).st_nlink) == (7, 0)
+try: os.pread(f, 7, 0)
+except OSError as e: print(errno.errorcode[e.errno])"
+        );
+        assert_eq!(python(&world, &program), "ENOENT\n", "{gone}");
+    }
+    assert!(!world.is_stored("removed"));
+    assert_eq!(world.stored("replaced"), "new");
+}
+
+#[test]
 fn a_file_unlinked_while_open_does_not_come_back() {
     let world = World::new();
     world.put("old", "old");

@@ -87,8 +87,7 @@ fn blocks_go_out_side_by_side() {
 fn appending_to_a_blob_without_blocks_moves_only_what_is_appended() {
     let world = World::new();
     put_adorned(&world, "f", &pattern(3 * MIB));
-    world.ok("stat f > /dev/null");
-    world.reset_stats();
+    known(&world, "f");
     world.ok("printf 0123456789 >> f");
     let stats = world.stats();
     assert!(stats.total <= 4, "{:#?}", world.store.requests());
@@ -103,8 +102,7 @@ fn appending_to_a_blob_without_blocks_moves_only_what_is_appended() {
 fn appending_to_a_blob_of_blocks_reuses_them() {
     let world = World::new();
     world.store.put_sparse_blocks(ONE, BOX, "f", 40 << 20, 4 << 20).unwrap();
-    world.ok("stat f > /dev/null");
-    world.reset_stats();
+    known(&world, "f");
     world.ok("printf 0123456789 >> f");
     let stats = world.stats();
     assert!(stats.total <= 3, "{:#?}", world.store.requests());
@@ -125,8 +123,7 @@ fn appending_to_a_blob_of_blocks_reuses_them() {
 fn appending_to_100_gib_costs_what_appending_to_nothing_costs() {
     let world = World::new();
     world.store.put_sparse_blocks(ONE, BOX, "f", 100 * GIB, 64 << 20).unwrap();
-    world.ok("stat f > /dev/null");
-    world.reset_stats();
+    known(&world, "f");
     world.ok("printf 0123456789 >> f");
     let stats = world.stats();
     assert!(stats.total <= 4, "{:#?}", world.store.requests());
@@ -166,8 +163,7 @@ fn rewriting_keeps_metadata_and_properties_and_drops_the_old_hash() {
 fn truncating_to_zero_is_one_put_blob() {
     let world = World::new();
     put_adorned(&world, "f", &pattern(20 * MIB));
-    world.ok("stat f > /dev/null");
-    world.reset_stats();
+    known(&world, "f");
     world.ok("truncate -s 0 f");
     assert_eq!(world.stats().total, 1, "{:#?}", world.store.requests());
     assert!(world.stored("f").is_empty());

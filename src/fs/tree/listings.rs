@@ -21,6 +21,9 @@ const MOST: usize = 200_000;
 /// Pages that are kept of a listing that is too long to be kept: programs list up to 10 000 names before they look at them (fts(3)).
 const LAST_PAGES: usize = 4;
 
+/// Directories whose names were dropped that are told from each other.
+const MOST_DROPPED: usize = 10_000;
+
 /// What was listed under a name that has no node, or another one.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
@@ -59,6 +62,11 @@ pub(super) struct Listings {
     names: usize,
     /// Pages, oldest first: of which directory, and when they were asked for.
     order: VecDeque<(Ino, Instant)>,
+    /// Directories of which nothing was known when a node in them was dropped, and when that node was last heard of: a listing whose first
+    /// page is still on its way may not have its name.
+    dropped: HashMap<Ino, Instant>,
+    /// The latest of those that were too many to be kept one by one.
+    dropped_anywhere: Option<Instant>,
 }
 
 impl Listings {
@@ -127,11 +135,21 @@ impl Listings {
 
     /// A listing that began at `began` has come to its end: names that it did not have are not there.
     pub(super) fn end(&mut self, dir: Ino, began: Instant) {
-        let Some(listing) = self.of.get_mut(&dir).filter(|listing| listing.since <= began) else { return };
+        let late = self.dropped.get(&dir).copied().max(self.dropped_anywhere).is_some_and(|heard| heard >= began);
+        let Some(listing) = self.of.get_mut(&dir).filter(|listing| listing.since <= began && !late) else { return };
         let before = listing.names.len();
         listing.names.retain(|_, said| said.as_ref().is_none_or(|row| row.at >= began));
         self.names -= before - listing.names.len();
         listing.complete = listing.complete.max(Some(began));
+    }
+
+    /// A name that is there, of which was heard at `heard`, is forgotten in a directory of which nothing is known.
+    pub(super) fn drop_unlisted(&mut self, dir: Ino, heard: Instant) {
+        if self.dropped.len() >= MOST_DROPPED {
+            self.dropped_anywhere = self.dropped.drain().map(|(_, heard)| heard).chain(self.dropped_anywhere).max();
+        }
+        let latest = self.dropped.entry(dir).or_insert(heard);
+        *latest = heard.max(*latest);
     }
 
     /// Of a directory of which anything is known: the name is there.
@@ -184,7 +202,8 @@ impl Listings {
             self.order.pop_front();
         }
         if self.of.is_empty() {
-            *self = Self::default();
+            let (dropped, dropped_anywhere) = (std::mem::take(&mut self.dropped), self.dropped_anywhere);
+            *self = Self { dropped, dropped_anywhere, ..Self::default() };
         }
         !self.of.is_empty()
     }
@@ -297,5 +316,33 @@ mod tests {
         assert_eq!(listings.len(), 1000);
         assert!(!listings.sweep(Duration::ZERO));
         assert_eq!((listings.len(), listings.of.capacity(), listings.order.capacity()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_name_that_came_and_was_dropped_while_a_first_page_was_on_its_way_is_not_denied() {
+        let ttl = Duration::from_secs(60);
+        for dirs in [1, MOST_DROPPED as u64 + 1] {
+            let mut listings = Listings::default();
+            let before = Instant::now();
+            std::thread::sleep(Duration::from_millis(1));
+            let began = Instant::now();
+            // Others that are dropped do not matter, if they are not too many to tell; nor one that was there before.
+            listings.drop_unlisted(DIR, before);
+            listings.add_page(DIR, began, page(began, 0..10));
+            listings.end(DIR, began);
+            assert!(matches!(listings.answer(DIR, "new", ttl), Answer::Absent));
+            listings.forget(DIR);
+            for dir in 0..dirs {
+                listings.drop_unlisted(Ino(DIR.0 + dir), Instant::now());
+            }
+            listings.add_page(DIR, began, page(began, 0..10));
+            listings.end(DIR, began);
+            assert!(matches!(listings.answer(DIR, "new", ttl), Answer::Unknown));
+            // The next listing has it, or it is gone.
+            let began = Instant::now();
+            listings.add_page(DIR, began, page(began, 0..10));
+            listings.end(DIR, began);
+            assert!(matches!(listings.answer(DIR, "new", ttl), Answer::Absent));
+        }
     }
 }

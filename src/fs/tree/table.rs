@@ -398,6 +398,8 @@ impl Table {
                     self.listings.strike(parent, &name);
                 } else if self.listings.knows(parent) {
                     self.listings.note(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
+                } else {
+                    self.listings.drop_unlisted(parent, at);
                 }
             }
             ino = parent;
