@@ -1,7 +1,7 @@
 /*
  * The ioctl interface of a blobcp mount: start a copy inside the Blob service,
  * ask for its state, abort it; copy whole trees, list the copies of a tree; take
- * snapshots. Works on descriptors of files and directories of the mount, for
+ * snapshots, see to leases. Works on descriptors of files and directories of the mount, for
  * whoever may do the same by open(2) and write(2); no credentials are needed.
  * interface.md tells more.
  *
@@ -13,7 +13,7 @@
  *        EACCES  the source may not be read, or the destination not written
  *        EROFS   the mount is read-only
  *        ENODATA no copy state (STATUS), no pending copy (ABORT), no tree is being
- *                copied into the directory (NEWS, ABORT)
+ *                copied into the directory (NEWS, ABORT), no lease (LEASE)
  *        others  what the operation itself fails with
  */
 #ifndef BLOBCP_H
@@ -27,13 +27,17 @@
 #define BLOBCP_DESCRIPTION_SIZE 1024
 #define BLOBCP_RECORDS_SIZE 16000
 #define BLOBCP_TIER_SIZE 32
+#define BLOBCP_WORD_SIZE 32
 #define BLOBCP_METADATA_SIZE 4096
 
 /* blobcp_copy.flags, blobcp_tree.flags */
 #define BLOBCP_NO_REPLACE 1u     /* EEXIST if the destination exists; in a tree, skip it */
 #define BLOBCP_NO_WAIT 2u        /* a copy is done when it is accepted */
-#define BLOBCP_SNAPSHOT_FIRST 4u /* snapshot the destination, promote it on failure */
+#define BLOBCP_SNAPSHOT_FIRST 4u /* snapshot the destination, promote it on failure or abort */
 #define BLOBCP_LEASE_SOURCE 8u   /* lease the source while the copy is pending */
+#define BLOBCP_LEASE_EARLY 128u  /* with BLOBCP_LEASE_SOURCE: from before the start */
+#define BLOBCP_NO_LEASE 256u     /* do not lease the source, whatever the mount does */
+#define BLOBCP_LEASE_ID 64u      /* blobcp_copy: id holds the lease of the destination */
 #define BLOBCP_RECURSIVE 16u     /* blobcp_tree: directories, too */
 #define BLOBCP_DRY_RUN 32u       /* blobcp_tree: only tell what would be copied */
 
@@ -55,12 +59,16 @@
 #define BLOBCP_DUE 7u      /* would be copied (BLOBCP_DRY_RUN) */
 #define BLOBCP_ACCEPTED 8u /* its end is not waited for (BLOBCP_NO_WAIT) */
 
+/* blobcp_lease.action */
+#define BLOBCP_SHOW 0u
+#define BLOBCP_BREAK 1u /* ends it at once, whoever has it */
+
 struct blobcp_copy {
 	uint32_t flags;                     /* in */
 	uint32_t status;                    /* out: PENDING or SUCCESS */
 	char source[BLOBCP_PATH_SIZE];      /* in: path from the mount's root, or URL */
 	char destination[BLOBCP_PATH_SIZE]; /* in: name in this directory; empty on a file */
-	char id[BLOBCP_ID_SIZE];            /* out: copy id */
+	char id[BLOBCP_ID_SIZE];            /* out: copy id; in, with BLOBCP_LEASE_ID: lease id */
 	char tier[BLOBCP_TIER_SIZE];        /* in: access tier; empty: as without */
 	char metadata[BLOBCP_METADATA_SIZE]; /* in: NAME=VALUE lines; empty: the source's */
 };
@@ -82,6 +90,14 @@ struct blobcp_abort {
 
 struct blobcp_snapshot {
 	char moment[BLOBCP_ID_SIZE]; /* out: of DIR/NAME it is DIR/.snapshots/NAME/MOMENT */
+};
+
+struct blobcp_lease {
+	uint32_t action; /* in: BLOBCP_SHOW or BLOBCP_BREAK */
+	uint32_t reserved;
+	char state[BLOBCP_WORD_SIZE];            /* available, leased, expired, breaking, broken */
+	char duration[BLOBCP_WORD_SIZE];         /* infinite, fixed; empty while it is not leased */
+	char holder[BLOBCP_DESCRIPTION_SIZE];    /* who has it, as far as the mount knows */
 };
 
 struct blobcp_tree {
@@ -148,5 +164,7 @@ struct blobcp_entry {
 #define BLOBCP_IOC_COPIES _IOWR(0xBC, 6, struct blobcp_copies)
 /* On a file: take a snapshot of it, with all that was written to it here. */
 #define BLOBCP_IOC_SNAPSHOT _IOR(0xBC, 7, struct blobcp_snapshot)
+/* On a file: show its lease, or break it. */
+#define BLOBCP_IOC_LEASE _IOWR(0xBC, 8, struct blobcp_lease)
 
 #endif

@@ -8,6 +8,7 @@
     python3 ioctl.py wait FILE
     python3 ioctl.py abort FILE
     python3 ioctl.py snapshot FILE
+    python3 ioctl.py lease show|break FILE
 
 The structures and numbers are those of blobcp.h.
 """
@@ -34,6 +35,7 @@ NEWS = struct.Struct("=II13Q16000s")
 COPIES = struct.Struct("=IIq16000s")
 ENTRY = struct.Struct("=IIiIQQqq")
 SNAPSHOT = struct.Struct("=64s")
+LEASE = struct.Struct("=II32s32s1024s")
 
 
 def number(direction, command, layout):
@@ -48,6 +50,7 @@ IOC_TREE = number(1, 4, TREE)
 IOC_NEWS = number(2, 5, NEWS)
 IOC_COPIES = number(3, 6, COPIES)
 IOC_SNAPSHOT = number(2, 7, SNAPSHOT)
+IOC_LEASE = number(3, 8, LEASE)
 
 
 def text(field):
@@ -134,6 +137,13 @@ def snapshot(path):
     return os.path.join(os.path.dirname(path), ".snapshots", os.path.basename(path), text(moment))
 
 
+def lease(path, action="show"):
+    """State, duration and holder of a file's lease; `break` ends it first."""
+    fields = ["show", "break"].index(action), 0, b"", b"", b""
+    _, _, state, duration, holder = ask(path, IOC_LEASE, LEASE, *fields)
+    return text(state), text(duration), text(holder)
+
+
 def main(arguments):
     match arguments:
         case ["copy", source, directory, name]:
@@ -158,6 +168,8 @@ def main(arguments):
             abort(path)
         case ["snapshot", path]:
             print(snapshot(path))
+        case ["lease", ("show" | "break") as action, path]:
+            print(*lease(path, action))
         case _:
             sys.exit(__doc__)
 

@@ -4,7 +4,7 @@
 //! [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1. Mistakes in the command line itself
 //! are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`) know neither accounts nor credentials: they find the mount that a
+//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`, `lease`) know neither accounts nor credentials: they find the mount that a
 //! path is in and ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
 //!
 //! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
@@ -14,6 +14,7 @@ mod bulk;
 mod bulk_show;
 mod cp;
 mod devstore;
+mod lease;
 mod live;
 mod log;
 mod mount;
@@ -64,6 +65,7 @@ enum Command {
     Wait(wait::Arguments),
     Abort(abort::Arguments),
     Snapshot(snapshot::Arguments),
+    Lease(lease::Arguments),
     Devstore(devstore::Arguments),
 }
 
@@ -77,6 +79,7 @@ impl Command {
             Self::Wait(_) => "wait",
             Self::Abort(_) => "abort",
             Self::Snapshot(_) => "snapshot",
+            Self::Lease(_) => "lease",
             Self::Devstore(_) => "devstore",
         }
     }
@@ -90,6 +93,7 @@ impl Command {
             Self::Wait(arguments) => arguments.run(),
             Self::Abort(arguments) => arguments.run(),
             Self::Snapshot(arguments) => arguments.run(),
+            Self::Lease(arguments) => arguments.run(),
             Self::Devstore(arguments) => arguments.run(),
         }
     }

@@ -32,6 +32,7 @@ pub use source::Source;
 
 use crate::fs;
 use crate::fs::attr::{Defaults, Permissions};
+use crate::fs::lease::LeaseSource;
 use crate::fs::tree::{AccountId, BlobDir, Place};
 use crate::path::{ContainerName, NameError};
 use crate::store::{Account, Client, Http, Options};
@@ -93,6 +94,13 @@ pub struct Settings {
     /// Do cp and friends wait for the end of a copy [default: yes].
     #[arg(long, value_name = "yes|no")]
     pub copy_wait: Option<Switch>,
+    /// Lease the source of a copy, so that nobody changes it meanwhile [default: pending].
+    #[arg(long, value_name = "never|pending|always", hide_possible_values = true)]
+    #[serde(deserialize_with = "setting::lease_source_field")]
+    pub lease_source: Option<LeaseSource>,
+    /// Bring back what a copy replaced if it fails or is aborted; costs two requests.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub keep_on_abort: Option<Switch>,
     /// What chmod and chown do [default: keep].
     #[arg(long, value_name = "keep|fixed|ignore", hide_possible_values = true)]
     #[serde(deserialize_with = "setting::permissions_field")]
@@ -148,6 +156,8 @@ impl Settings {
             allow_other: self.allow_other.or(below.allow_other),
             attr_ttl: self.attr_ttl.or(below.attr_ttl),
             copy_wait: self.copy_wait.or(below.copy_wait),
+            lease_source: self.lease_source.or(below.lease_source),
+            keep_on_abort: self.keep_on_abort.or(below.keep_on_abort),
             permissions,
             ignore_permissions: false,
             delete_snapshots: self.delete_snapshots.or(below.delete_snapshots),
@@ -252,6 +262,8 @@ pub fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Resul
             gid: settings.gid.unwrap_or(gid),
         },
         copy_wait: settings.copy_wait.is_none_or(Switch::is_on),
+        lease_source: settings.lease_source.unwrap_or_default(),
+        keep_on_abort: settings.keep_on_abort.is_some_and(Switch::is_on),
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };

@@ -416,6 +416,11 @@ impl Devstore {
         self.server.tokens.withdraw_all();
     }
 
+    /// Lets time pass for finite leases of blobs and for nothing else: tests need not wait a minute.
+    pub fn age_leases(&self, by: std::time::Duration) {
+        self.server.age_leases(by);
+    }
+
     /// Orders a fault.
     pub fn add_fault(&self, fault: Fault) {
         self.server.faults.add(fault);

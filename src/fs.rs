@@ -19,6 +19,8 @@
 //! | `read` | committed content, fetched ahead of sequential readers |
 //! | `memory` | the budget for content in memory, and what of it is kept |
 //! | `copy` | whole copies run by the service, in slices |
+//! | `keep` | what a copy replaces, to be brought back if it fails |
+//! | `lease` | the sources of pending copies, leased |
 //! | `rename` | copy, proof, delete |
 //! | `snapshot` | what was: `.snapshots` and `.versions` |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
@@ -28,6 +30,7 @@
 //! | `watch` | waiting for the end of copies |
 //! | `access` | who may do what, where the kernel does not ask |
 //! | `caller` | what `/proc` tells about the process behind a request |
+//! | `chores` | what is done after the answer, for unmounting to wait for |
 //!
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file), then the inode
 //! table (a mutex, never held across a request).
@@ -37,6 +40,7 @@ mod append;
 pub mod attr;
 pub mod bulk;
 pub mod caller;
+mod chores;
 mod commit;
 pub mod control;
 mod copy;
@@ -44,6 +48,8 @@ mod dir;
 mod file;
 mod form;
 pub mod handle;
+mod keep;
+pub mod lease;
 mod memory;
 mod page;
 mod plan;
@@ -94,6 +100,10 @@ pub struct Config {
     pub defaults: Defaults,
     /// Callers of a copy wait for its end; otherwise they are done when it is accepted.
     pub copy_wait: bool,
+    /// When the source of a copy is leased.
+    pub lease_source: lease::LeaseSource,
+    /// What a copy replaces comes back when the copy fails or is aborted.
+    pub keep_on_abort: bool,
     /// Deleting or renaming a blob takes its snapshots along instead of being refused.
     pub delete_snapshots: bool,
     /// Resident memory of the process that content may bring it to, bytes.
@@ -109,6 +119,8 @@ pub struct Fs {
     tree: Arc<Tree>,
     handles: Handles,
     jobs: watch::Jobs,
+    leases: lease::SourceLeases,
+    chores: chores::Chores,
     memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
@@ -132,12 +144,15 @@ pub struct Statistics {
 impl Fs {
     pub fn new(config: Config) -> Arc<Self> {
         let tree = Arc::new(Tree::new(config.root.clone(), config.attr_ttl));
+        let chores = chores::Chores::default();
         Arc::new(Self {
             tree,
             memory: Memory::new(config.memory_limit),
             config,
             handles: Handles::default(),
             jobs: watch::Jobs::default(),
+            leases: lease::SourceLeases::new(&chores),
+            chores,
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             root_asked: OnceCell::new(),

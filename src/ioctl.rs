@@ -1,4 +1,4 @@
-//! The ioctl interface of a mount: start a copy, ask for its state, abort it; take a snapshot.
+//! The ioctl interface of a mount: start a copy, ask for its state, abort it; take a snapshot, see to a lease.
 //!
 //! All take one fixed-size structure with the layout of C, `_IOWR`/`_IOR`/`_IOW` of type `0xBC`, on a descriptor of a file or
 //! directory of the mount. Text fields hold UTF-8 and end with a zero byte. `docs/blobcp.h` says the same in C; a test keeps the two
@@ -13,6 +13,7 @@
 //! | [`NEWS`] | the same open directory | – | how far that is, what became of each blob |
 //! | [`COPIES`] | an open directory | – | every file below it with the state of the last copy onto it |
 //! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
+//! | [`LEASE`] | a file | to show it or to break it | state of its lease, who holds it |
 //!
 //! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says [`DONE`]. It waits for
 //! news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing new is begun, and what is pending is aborted. So
@@ -47,19 +48,34 @@ pub const COPIES: u32 = ioc(READ | WRITE, 6, size_of::<Copies>());
 /// Take a snapshot of a file. `_IOR(0xBC, 7, struct blobcp_snapshot)`
 pub const SNAPSHOT: u32 = ioc(READ, 7, size_of::<Snapshot>());
 
+/// Show the lease of a file, or break it. `_IOWR(0xBC, 8, struct blobcp_lease)`
+pub const LEASE: u32 = ioc(READ | WRITE, 8, size_of::<Lease>());
+
 /// [`Copy::flags`]: fail with EEXIST if the destination exists. [`Tree::flags`]: skip what exists.
 pub const NO_REPLACE: u32 = 1;
 /// [`Copy::flags`]: return when the copy is accepted instead of when it has ended. [`Tree::flags`]: a blob is done when its copy is
 /// accepted.
 pub const NO_WAIT: u32 = 2;
-/// [`Copy::flags`]: snapshot the destination first, and promote the snapshot if the copy fails or is aborted (C52).
+/// [`Copy::flags`], [`Tree::flags`]: snapshot an existing destination first, and promote the snapshot if the copy fails or is aborted
+/// (C52); the snapshot is deleted in the end.
 pub const SNAPSHOT_FIRST: u32 = 4;
-/// [`Copy::flags`]: lease the source while the copy is pending (C40).
+/// [`Copy::flags`], [`Tree::flags`]: lease the source while the copy is pending (C40), whatever the mount does.
 pub const LEASE_SOURCE: u32 = 8;
 /// [`Tree::flags`]: take directories, too.
 pub const RECURSIVE: u32 = 16;
 /// [`Tree::flags`]: copy nothing, only say what would be copied.
 pub const DRY_RUN: u32 = 32;
+/// [`Copy::flags`]: [`Copy::id`] holds the id of the lease that the destination has (X5).
+pub const LEASE_ID: u32 = 64;
+/// [`Copy::flags`], [`Tree::flags`]: with [`LEASE_SOURCE`], lease it from before the start.
+pub const LEASE_EARLY: u32 = 128;
+/// [`Copy::flags`], [`Tree::flags`]: do not lease the source, whatever the mount does.
+pub const NO_LEASE: u32 = 256;
+
+/// [`Lease::action`].
+pub const SHOW: u32 = 0;
+/// [`Lease::action`]: end it at once, whoever holds it (C45, C48).
+pub const BREAK: u32 = 1;
 
 /// [`Copies::flags`], in: begin anew.
 pub const AGAIN: u32 = 1;
@@ -92,6 +108,8 @@ pub const ID_SIZE: usize = 64;
 pub const TIER_SIZE: usize = 32;
 /// Most metadata, with their zero byte.
 pub const METADATA_SIZE: usize = 4096;
+/// Longest word of the service, with its zero byte.
+pub const WORD_SIZE: usize = 32;
 /// Longest status description, with its zero byte.
 pub const DESCRIPTION_SIZE: usize = 1024;
 /// Room for records: as much as fits into an ioctl.
@@ -101,7 +119,7 @@ pub const RECORDS_SIZE: usize = 16_000;
 #[repr(C)]
 #[derive(Clone)]
 pub struct Copy {
-    /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`SNAPSHOT_FIRST`], [`LEASE_SOURCE`].
+    /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`SNAPSHOT_FIRST`], [`LEASE_SOURCE`], [`LEASE_EARLY`], [`NO_LEASE`], [`LEASE_ID`].
     pub flags: u32,
     /// Out: [`PENDING`] or [`SUCCESS`].
     pub status: u32,
@@ -109,7 +127,7 @@ pub struct Copy {
     pub source: [u8; PATH_SIZE],
     /// In: name in the directory that the call is made on; empty on a file, which is then the destination.
     pub destination: [u8; PATH_SIZE],
-    /// Out: `x-ms-copy-id`.
+    /// Out: `x-ms-copy-id`. In, with [`LEASE_ID`]: the lease of the destination.
     pub id: [u8; ID_SIZE],
     /// In: access tier of the destination (`Hot`, `Cool`, …); empty for what it would have anyway. An archived source needs one.
     pub tier: [u8; TIER_SIZE],
@@ -147,7 +165,8 @@ pub struct Abort {
 #[repr(C)]
 #[derive(Clone)]
 pub struct Tree {
-    /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`RECURSIVE`], [`DRY_RUN`].
+    /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`RECURSIVE`], [`DRY_RUN`], [`SNAPSHOT_FIRST`], [`LEASE_SOURCE`], [`LEASE_EARLY`],
+    /// [`NO_LEASE`].
     pub flags: u32,
     /// In: copies at once, of all that is copied into this open directory. The first call's counts.
     pub jobs: u32,
@@ -228,6 +247,21 @@ pub struct Snapshot {
     pub moment: [u8; ID_SIZE],
 }
 
+/// Argument of [`LEASE`].
+#[repr(C)]
+#[derive(Clone)]
+pub struct Lease {
+    /// In: [`SHOW`] or [`BREAK`].
+    pub action: u32,
+    pub reserved: u32,
+    /// Out: `available`, `leased`, `expired`, `breaking` or `broken`.
+    pub state: [u8; WORD_SIZE],
+    /// Out: `infinite` or `fixed`; empty while it is not leased.
+    pub duration: [u8; WORD_SIZE],
+    /// Out: who holds it, as far as this mount knows; for a lease of its own, which copy it is for.
+    pub holder: [u8; DESCRIPTION_SIZE],
+}
+
 const READ: u32 = 2;
 const WRITE: u32 = 1;
 
@@ -239,7 +273,7 @@ const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
 /// A command of this interface apart from its size: what a caller meant who got the structure wrong.
 pub fn is_wrong_size(command: u32) -> bool {
     let apart_from_size = |command: u32| command & 0x0000_ffff;
-    [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT]
+    [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT, LEASE]
         .iter()
         .any(|known| *known != command && apart_from_size(*known) == apart_from_size(command))
 }
@@ -266,6 +300,8 @@ unsafe impl Payload for Copies {}
 unsafe impl Payload for Entry {}
 // SAFETY: as above.
 unsafe impl Payload for Snapshot {}
+// SAFETY: as above.
+unsafe impl Payload for Lease {}
 
 /// All fields zero.
 pub fn zeroed<T: Payload>() -> T {
@@ -384,6 +420,7 @@ mod tests {
         assert_eq!(size_of::<Copies>(), 4 + 4 + 8 + RECORDS_SIZE);
         assert_eq!(size_of::<Entry>(), 4 * 4 + 4 * 8);
         assert_eq!(size_of::<Snapshot>(), ID_SIZE);
+        assert_eq!(size_of::<Lease>(), 4 + 4 + 2 * WORD_SIZE + DESCRIPTION_SIZE);
         // The size field of an ioctl number has 14 bits.
         for size in [size_of::<Copy>(), size_of::<Tree>(), size_of::<News>(), size_of::<Copies>()] {
             assert!(size < 1 << 14);
@@ -396,6 +433,7 @@ mod tests {
     fn numbers_are_those_of_the_header() {
         assert_eq!([COPY, STATUS, ABORT, SNAPSHOT], [0xF068_BC01, 0x9460_BC02, 0x4040_BC03, 0x8040_BC07]);
         assert_eq!([TREE, NEWS, COPIES], [0x6008_BC04, 0xBEF0_BC05, 0xFE90_BC06]);
+        assert_eq!(LEASE, 0xC448_BC08);
     }
 
     #[test]

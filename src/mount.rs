@@ -42,6 +42,8 @@ use crate::fuse::{Adapter, make_first_copy};
 /// How long what is not stored yet may take at the end.
 const FLUSH_BOUND: Duration = Duration::from_secs(60);
 
+/// How long what else is to be done at the service may take: old content to be brought back, leases to be given up.
+const WIND_DOWN_BOUND: Duration = Duration::from_secs(15);
 /// How long the mount waits for the attributes of its own directory. Without an answer the first program that wants them asks.
 const ROOT_BOUND: Duration = Duration::from_secs(2);
 
@@ -135,7 +137,9 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
     tokio::select! {
         () = mounted.ended() => {
             info!("unmounted from outside");
-            return flush(fs, signals, mounted).await;
+            let lost = flush(fs, signals, mounted).await;
+            fs.wind_down(WIND_DOWN_BOUND).await;
+            return lost;
         }
         name = signals.next() => info!("{name}: unmounting"),
     }
@@ -148,7 +152,9 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
         _ = signals.next() => {}
     }
     // Whatever was written between the first flush and the end.
-    lost.max(flush(fs, signals, mounted).await)
+    let lost = lost.max(flush(fs, signals, mounted).await);
+    fs.wind_down(WIND_DOWN_BOUND).await;
+    lost
 }
 
 async fn flush(fs: &Arc<Fs>, signals: &mut Signals, mounted: &Mounted) -> usize {

@@ -59,6 +59,17 @@ fn mv_of_a_file() {
 }
 
 #[test]
+fn mv_over_a_name() {
+    // What is there is kept until the source is deleted: a snapshot, taken and deleted.
+    let world = world();
+    world.put("a", pattern(1 << 20));
+    world.put("b", "old");
+    let stats = cost(&world, "ls -l", "mv a b");
+    assert_cost(&world, &stats, &[("SnapshotBlob", 1), ("CopyBlob", 1), ("DeleteBlob", 2)]);
+    assert_no_payload(&stats);
+}
+
+#[test]
 fn mv_of_a_directory_is_a_list_for_5000_and_two_requests_for_each_blob_32_at_a_time() {
     const COUNT: u64 = 10_001;
     let world = world();

@@ -375,8 +375,18 @@ impl Asked {
 
     /// What user 4242 gets from COPY.
     fn copy(&self, world: &World, source: &str, name: &str) -> Result<(), i32> {
-        let order =
-            CopyOrder { source, at: self.box_, name, no_replace: false, no_wait: false, tier: None, metadata: "" };
+        let order = CopyOrder {
+            source,
+            at: self.box_,
+            name,
+            no_replace: false,
+            no_wait: false,
+            tier: None,
+            metadata: "",
+            keep: false,
+            lease_source: None,
+            lease: None,
+        };
         let who = Credentials::new(4242, 4242, 0);
         let caller = Caller { pid: std::process::id() };
         let done = world.block_on(self.fs.order_copy(order, &who, caller));
@@ -394,6 +404,8 @@ impl Asked {
                 no_replace: false,
                 no_wait: false,
                 dry_run: false,
+                keep: false,
+                lease_source: None,
                 jobs: 4,
             };
             self.fs.copy_tree(fh, order, Credentials::new(4242, 4242, 0)).unwrap();

@@ -608,6 +608,8 @@ fn devstore_prints_how_to_reach_it_and_ends_on_a_signal() {
 #[case(&["wait", "--help"])]
 #[case(&["abort", "--help"])]
 #[case(&["snapshot", "--help"])]
+#[case(&["lease", "--help"])]
+#[case(&["lease", "break", "--help"])]
 #[case(&["devstore", "--help"])]
 fn help_fits_a_terminal(#[case] args: &[&str]) {
     let ended = finish(Desk::new().command(args).env("COLUMNS", "80").spawn().unwrap());
@@ -635,6 +637,8 @@ fn the_c_header_says_what_the_code_says() {
             printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_SNAPSHOT, sizeof(struct blobcp_snapshot));
             printf("%zu %zu\n", offsetof(struct blobcp_copy, id), offsetof(struct blobcp_status, description));
             printf("%u %u %u %u\n", BLOBCP_NO_REPLACE, BLOBCP_NO_WAIT, BLOBCP_SNAPSHOT_FIRST, BLOBCP_LEASE_SOURCE);
+            printf("%u %u %u %u %u\n", BLOBCP_LEASE_EARLY, BLOBCP_NO_LEASE, BLOBCP_LEASE_ID, BLOBCP_SHOW, BLOBCP_BREAK);
+            printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_LEASE, offsetof(struct blobcp_lease, holder));
             printf("%u %u %u %u\n", BLOBCP_PENDING, BLOBCP_SUCCESS, BLOBCP_ABORTED, BLOBCP_FAILED);
         }"#;
     let (file, program) = (dir.path().join("a.c"), dir.path().join("a.out"));
@@ -673,6 +677,8 @@ fn the_c_header_says_what_the_code_says() {
         format!("{} {}", ioctl::SNAPSHOT, size_of::<ioctl::Snapshot>()),
         format!("{} {}", std::mem::offset_of!(ioctl::Copy, id), std::mem::offset_of!(ioctl::Status, description)),
         format!("{} {} {} {}", ioctl::NO_REPLACE, ioctl::NO_WAIT, ioctl::SNAPSHOT_FIRST, ioctl::LEASE_SOURCE),
+        format!("{} {} {} {} {}", ioctl::LEASE_EARLY, ioctl::NO_LEASE, ioctl::LEASE_ID, ioctl::SHOW, ioctl::BREAK),
+        format!("{} {}", ioctl::LEASE, std::mem::offset_of!(ioctl::Lease, holder)),
         format!("{} {} {} {}", ioctl::PENDING, ioctl::SUCCESS, ioctl::ABORTED, ioctl::FAILED),
     ];
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), expected.join("\n"));
@@ -702,6 +708,8 @@ fn the_python_example_copies_asks_aborts_and_takes_snapshots() {
     assert_eq!((ended.status, ended.out.as_str()), (0, "success tree/deep.txt 4/4\n"), "{ended:?}");
     let ended = python(&["abort", &format!("m/{TWO}/backup/copy.img")]);
     assert!(ended.status != 0 && ended.err.contains("No data available"), "{ended:?}");
+    let ended = python(&["lease", "show", &format!("m/{ONE}/box/some.img")]);
+    assert_eq!((ended.status, ended.out.trim()), (0, "available"), "{ended:?}");
     let ended = python(&["snapshot", &format!("m/{ONE}/box/some.img")]);
     assert_eq!((ended.status, ended.err.as_str()), (0, ""));
     let taken = desk.path(ended.out.trim());

@@ -1,7 +1,7 @@
 //! mv deletes the source only when its copy is proven (tenet 1, M3).
 
 use blobcp::devstore::{CopyAction, PolicyChange};
-use blobcp::store::CopyStatus;
+use blobcp::store::{BlobProperties, BlobSettings, ContentHeaders, CopyStatus, Precondition};
 
 mod common;
 use common::*;
@@ -314,19 +314,6 @@ fn a_source_with_snapshots_is_not_moved_unless_allowed() {
 }
 
 #[test]
-fn snapshots_are_found_behind_an_empty_page() {
-    // §7
-    let world = World::new();
-    world.put("a", "content");
-    world.put("b", "old");
-    world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap();
-    world.store.change_policy(PolicyChange { empty_list_pages: Some(true), list_page: Some(1), ..Default::default() });
-    let ran = world.sh("mv a b");
-    assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
-    assert_eq!((world.stored("a"), world.stored("b")), ("content".into(), "old".into()));
-}
-
-#[test]
 fn a_source_that_changes_during_the_move_is_not_deleted() {
     let world = World::new();
     world.put("a", "old");
@@ -516,4 +503,180 @@ fn tags_and_tier_move_along() {
     world.ok("echo new > b; echo more >> b");
     let b = world.properties(ONE, "b").unwrap();
     assert_eq!((b.tag_count, b.chosen_tier().as_deref()), (1, Some("Cool")));
+}
+
+/// `a` to be moved, and `b` with everything that a blob can have.
+fn two_names(world: &World) {
+    world.put("a", pattern(MIB));
+    let settings = BlobSettings {
+        headers: ContentHeaders {
+            content_type: Some("text/x-old".into()),
+            cache_control: Some("no-cache".into()),
+            ..Default::default()
+        },
+        metadata: [("color", "blue"), ("mtime", "2001-02-03T04:05:06Z")].into_iter().collect(),
+        tier: Some("Cool".into()),
+        tags: vec![("project".into(), "x".into())],
+        lease: None,
+    };
+    world.block_on(world.client(ONE).put_blob(&path("b"), "old content", &settings, &Precondition::None)).unwrap();
+}
+
+/// What of a blob must be as it was.
+fn lasting(world: &World, name: &str) -> (u64, BlobProperties, Vec<(String, String)>) {
+    let mut properties = world.properties(ONE, name).unwrap();
+    let tags = world.block_on(world.client(ONE).tags_at(&path(name), None)).unwrap();
+    // These say when and how it came to be what it is.
+    let epoch = std::time::SystemTime::UNIX_EPOCH;
+    (properties.etag, properties.last_modified) = (blobcp::store::ETag::new("any"), epoch);
+    (properties.creation_time, properties.copy) = (None, None);
+    properties.headers.content_md5 = None;
+    let mut hash = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(&world.stored(name), &mut hash);
+    (std::hash::Hasher::finish(&hash), properties, tags)
+}
+
+#[test]
+fn mv_over_a_name_keeps_what_was_there_for_the_time_being() {
+    // C52: two requests more, of which nothing stays. Of what is empty everything is known.
+    let world = World::with(Setup { attr_ttl: std::time::Duration::from_secs(600), ..Default::default() });
+    two_names(&world);
+    world.put("c", "third");
+    world.put("empty", "");
+    world.ok("ls -l");
+    world.reset_stats();
+    world.ok("mv a b");
+    let expected = [("SnapshotBlob", 1), ("CopyBlob", 1), ("DeleteBlob", 2)];
+    assert_eq!(world.stats().requests, expected.into_iter().collect(), "{:#?}", world.store.requests());
+    assert_no_payload(&world.stats());
+    assert_eq!(world.stored("b"), pattern(MIB));
+    assert_eq!(snapshots(&world, "b"), 0);
+    world.reset_stats();
+    world.ok("mv c empty");
+    let expected = [("CopyBlob", 1), ("DeleteBlob", 1)];
+    assert_eq!(world.stats().requests, expected.into_iter().collect(), "{:#?}", world.store.requests());
+    assert_eq!(world.stored("empty"), "third");
+    // And it can be deleted, which a blob with snapshots could not.
+    world.ok("rm b empty");
+}
+
+#[test]
+fn a_move_that_does_not_succeed_leaves_both_names_as_they_were() {
+    // C52, X14: content, metadata, headers, tags, tier; and no snapshot.
+    type End = fn(&World, &Running);
+    let ends: [(&str, End); 4] = [
+        ("fails", |world, _| steer(world, fail(500, "OperationCancelled"))),
+        ("is aborted by another client", |world, _| {
+            let id = world.properties(ONE, "b").unwrap().copy.unwrap().id;
+            world.block_on(world.client(ONE).abort_copy(&path("b"), &id, None)).unwrap();
+        }),
+        ("is interrupted", |_, mv| mv.signal(libc::SIGINT)),
+        ("is killed", |_, mv| mv.signal(libc::SIGKILL)),
+    ];
+    for (what, end) in ends {
+        let world = World::new();
+        two_names(&world);
+        let before = (lasting(&world, "a"), lasting(&world, "b"));
+        world.hold_copies();
+        let mv = world.start(&format!("exec {RENAME}"));
+        pending(&world, "b");
+        assert_eq!(world.stored("b"), "", "{what}: the old content is gone by now");
+        // The copy that brings it back is not held.
+        world.store.change_policy(PolicyChange { hold_new_copies: Some(false), ..Default::default() });
+        end(&world, &mv);
+        let ran = mv.wait();
+        assert_ne!(ran.code, Some(0), "{what}: {ran:?}");
+        assert_eq!((lasting(&world, "a"), lasting(&world, "b")), before, "{what} {:#?}", world.store.requests());
+        assert_eq!(snapshots(&world, "b"), 0, "{what}");
+        assert_no_payload_but_small(&world);
+        assert_eq!(world.ok("ls; cat b; stat -c %Y b"), "a\nb\nold content981173106\n", "{what}");
+        world.ok("mv a b");
+        assert_eq!(world.stored("b"), pattern(MIB), "{what}");
+    }
+}
+
+/// Nothing of a megabyte went through the mount.
+#[track_caller]
+fn assert_no_payload_but_small(world: &World) {
+    let stats = world.stats();
+    assert!(stats.body_bytes_in + stats.body_bytes_out < 1000, "{stats:?}");
+}
+
+#[test]
+fn a_delete_that_is_refused_brings_back_what_was_replaced() {
+    // The source has snapshots or a lease, has changed, or the right is missing: what only the delete tells.
+    type Refuse = fn(&World);
+    let reasons: [(&str, Refuse); 3] = [
+        ("snapshots", |world| drop(world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap())),
+        ("a lease", |world| drop(world.block_on(world.client(ONE).acquire_lease(&path("a"), None)).unwrap())),
+        ("the right", |world| {
+            world.store.add_fault(fault(
+                r#"{"operation":"DeleteBlob","status":403,"code":"AuthorizationPermissionMismatch","blob_prefix":"a"}"#,
+            ));
+        }),
+    ];
+    for (what, refuse) in reasons {
+        let world = World::new();
+        two_names(&world);
+        refuse(&world);
+        let before = (lasting(&world, "a"), lasting(&world, "b"));
+        let ran = world.sh(RENAME);
+        assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
+        assert_eq!((lasting(&world, "a"), lasting(&world, "b")), before, "{what}");
+        assert_eq!(snapshots(&world, "b"), 0, "{what}");
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_replaced() {
+    // An account without snapshots, or a token without the right to take them.
+    for (status, code, errno) in
+        [(403, "AuthorizationPermissionMismatch", "PermissionError"), (409, "FeatureNotSupported", "OSError")]
+    {
+        let world = World::with(Setup { attr_ttl: std::time::Duration::ZERO, ..Default::default() });
+        two_names(&world);
+        let before = (world.properties(ONE, "a"), world.properties(ONE, "b"));
+        world.store.add_fault(fault(&format!(
+            r#"{{"operation":"SnapshotBlob","status":{status},"code":"{code}","count":1}}"#
+        )));
+        let ran = world.sh(RENAME);
+        assert!(ran.code == Some(1) && ran.stderr.contains(errno), "{ran:?}");
+        assert_eq!((world.properties(ONE, "a"), world.properties(ONE, "b")), before);
+        assert_eq!(world.stats().requests("CopyBlob"), 0);
+        // What is empty needs no snapshot.
+        world.put("b", "");
+        world.ok("mv a b");
+    }
+}
+
+#[test]
+fn nothing_is_brought_back_over_what_another_client_has_written() {
+    // X16: and what was there is in the snapshot.
+    let world = World::new();
+    two_names(&world);
+    world.hold_copies();
+    let mv = world.start(RENAME);
+    pending(&world, "b");
+    steer(&world, CopyAction::Replace);
+    steer(&world, CopyAction::Release);
+    assert_eq!(mv.wait().code, Some(1));
+    assert!(world.is_stored("a"));
+    assert_eq!((status(&world, "b"), snapshots(&world, "b")), (Some(CopyStatus::Success), 1));
+    assert_eq!(world.ok("cat .snapshots/b/*"), "old content");
+}
+
+#[test]
+fn an_empty_directory_that_could_not_be_replaced_is_as_it_was() {
+    let world = World::new();
+    world.put("d/x", "x");
+    world.ok("mkdir e; chmod 700 e; mkdir d; chmod 750 d; touch -d 2001-01-01 e");
+    let before = world.properties(ONE, "e").unwrap().metadata;
+    world.store.add_fault(fault(
+        r#"{"operation":"CopyBlob","status":403,"code":"AuthorizationFailure","blob_prefix":"e/x","delay_ms":500}"#,
+    ));
+    let ran = world.sh("python3 -I -c \"import os; os.rename('d', 'e')\"");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(world.properties(ONE, "e").unwrap().metadata, before);
+    assert_eq!(world.stats().requests("SnapshotBlob"), 0);
+    world.ok("python3 -I -c \"import os; os.rename('d', 'e')\"; cat e/x");
 }

@@ -60,6 +60,8 @@ pub struct Arguments {
     no_clobber: bool,
     #[command(flatten)]
     own: on_mount::Own,
+    #[command(flatten)]
+    protection: on_mount::Protection,
     /// Directories with all that is in them.
     #[arg(short, long)]
     recursive: bool,
@@ -102,7 +104,7 @@ impl Arguments {
 
     fn many(&self, sources: &[PathBuf], destination: &Path) -> Result<(), Failure> {
         if self.own.is_set() {
-            return Err(Failure::usage("--tier and --meta are for the copy of one file"));
+            return Err(Failure::usage("--tier, --meta and --lease-id are for the copy of one file"));
         }
         let flags = [
             (self.no_clobber, ioctl::NO_REPLACE),
@@ -110,7 +112,7 @@ impl Arguments {
             (self.recursive, ioctl::RECURSIVE),
             (self.dry_run, ioctl::DRY_RUN),
         ];
-        let flags = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
+        let flags = flags.iter().filter(|(set, _)| *set).fold(self.protection.flags(), |all, (_, flag)| all | flag);
         let (recursive, json) = (self.recursive, self.json);
         bulk::Job { sources, destination, recursive, flags, jobs: self.jobs.unwrap_or(JOBS), json }.run()
     }
@@ -120,8 +122,9 @@ impl Arguments {
         let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let directory = on_mount::open(&order.directory)?;
-        let (id, status) = on_mount::start(&directory, &order.source, &order.name, self.no_clobber, &self.own)
-            .map_err(|error| about(&path, &error))?;
+        let flags = self.protection.flags() | if self.no_clobber { ioctl::NO_REPLACE } else { 0 };
+        let started = on_mount::start(&directory, &order.source, &order.name, flags, &self.own);
+        let (id, status) = started.map_err(|error| refused(&path, &error, self.own.lease_id.is_some()))?;
         if self.no_wait {
             let id = if id.is_empty() { String::new() } else { format!(", copy id {id}") };
             println!("{}: {}{id}", path.display(), status.name());
@@ -133,8 +136,8 @@ impl Arguments {
         let file = on_mount::open(&path)?;
         tokio::select! {
             ended = follow(&path, &file, &id) => ended,
-            _ = interrupt.recv() => Err(abandon(&path, &file, &id)),
-            _ = terminate.recv() => Err(abandon(&path, &file, &id)),
+            _ = interrupt.recv() => Err(self.abandon(&path, &file, &id)),
+            _ = terminate.recv() => Err(self.abandon(&path, &file, &id)),
         }
     }
 }
@@ -146,8 +149,15 @@ async fn follow(path: &Path, file: &File, id: &str) -> Result<(), Failure> {
     let mut pause = FIRST_POLL;
     loop {
         let state = on_mount::state(file).map_err(|error| about(path, &error))?;
-        let Some(state) = state.filter(|state| state.id == id) else {
-            return Err(Failure::new(format!("{}: replaced by another writer during the copy", path.display())));
+        let state = match state {
+            Some(state) if state.id == id => state,
+            // A copy of its own snapshot over it: by the mount, which had kept it.
+            Some(other) if other.source.contains("snapshot=") => {
+                let what =
+                    "the copy was no success, and what was there before is there again; the mount's log says why";
+                return Err(Failure::new(format!("{}: {what}", path.display())));
+            }
+            _ => return Err(Failure::new(format!("{}: replaced by another writer during the copy", path.display()))),
         };
         if state.status != Status::Pending {
             if let Some(bar) = bar {
@@ -173,17 +183,43 @@ fn end(path: &Path, state: &State) -> Result<(), Failure> {
     }
 }
 
-/// Ctrl-C: ends the copy, unless it has ended by itself.
-fn abandon(path: &Path, file: &File, id: &str) -> Failure {
-    let path = path.display();
-    let message = match on_mount::abort(file, Some(id)) {
-        Ok(()) => format!("{path}: aborted; an empty file is left there"),
-        Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {
-            format!("{path}: too late to abort, the copy has ended")
-        }
-        Err(error) => format!("{path}: cannot abort, the copy goes on: {}", super::reason(&error)),
+/// Why a copy was not started. If the destination is leased, who holds that (X5); or that the lease which was named is none of it (X6).
+fn refused(path: &Path, error: &io::Error, named_lease: bool) -> Failure {
+    let about_leases = match error.raw_os_error() {
+        Some(libc::EBUSY | libc::ENOLCK) => true,
+        Some(libc::ESTALE) => named_lease,
+        _ => false,
     };
-    Failure { message: Some(message), status: INTERRUPTED }
+    let lease = match about_leases {
+        true => on_mount::open(path).ok().and_then(|file| on_mount::lease(&file, ioctl::SHOW).ok()),
+        false => None,
+    };
+    let what = match lease {
+        Some(lease) if lease.is_held() && named_lease => format!("not with that lease id: {lease}"),
+        Some(lease) if lease.is_held() => {
+            format!("{lease}; --lease-id names the id of an infinite lease, 'blobcp lease break' ends it")
+        }
+        Some(lease) if named_lease => format!("the lease id is of no lease of it: {lease}"),
+        None if named_lease && about_leases => "a lease id was given, and there is no such file".to_owned(),
+        _ => return about(path, error),
+    };
+    Failure::new(format!("{}: {}: {what}", path.display(), super::reason(error)))
+}
+
+impl Arguments {
+    /// Ctrl-C: ends the copy, unless it has ended by itself.
+    fn abandon(&self, path: &Path, file: &File, id: &str) -> Failure {
+        let path = path.display();
+        let message = match on_mount::abort(file, Some(id)) {
+            Ok(()) if self.protection.keep_on_abort => format!("{path}: aborted; what was there before is there again"),
+            Ok(()) => format!("{path}: aborted; an empty file is left there"),
+            Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {
+                format!("{path}: too late to abort, the copy has ended")
+            }
+            Err(error) => format!("{path}: cannot abort, the copy goes on: {}", super::reason(&error)),
+        };
+        Failure { message: Some(message), status: INTERRUPTED }
+    }
 }
 
 impl Order {

@@ -3,6 +3,7 @@
 //! A path leads to a mount through `/proc/self/mountinfo`; only if that says `fuse.blobcp` is anything asked, because our numbers may
 //! mean something else to the file of another driver.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -10,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Failure, about};
+use crate::fs::lease::LeaseSource;
 use crate::ioctl::{self, Payload, set_text, text, zeroed};
 use crate::mount::table::{self, Mount};
 
@@ -114,24 +116,57 @@ pub struct Own {
     /// Metadata of the copy, instead of all of SRC's.
     #[arg(long = "meta", value_name = "NAME=VALUE")]
     pub metadata: Vec<String>,
+    /// Id of the lease that DST has; it must be an infinite one.
+    #[arg(long, value_name = "ID")]
+    pub lease_id: Option<String>,
+}
+
+/// How a copy is protected.
+#[derive(clap::Args, Default, Clone, Copy)]
+pub struct Protection {
+    /// Bring back what was at DST if the copy fails or is aborted.
+    #[arg(long)]
+    pub keep_on_abort: bool,
+    /// Lease SRC, so that nobody changes it meanwhile: never, pending (while the copy is), always [default: as the mount does].
+    #[arg(long, value_name = "WHEN", hide_possible_values = true)]
+    pub lease_source: Option<LeaseSource>,
+}
+
+impl Protection {
+    /// As flags of [`ioctl::Copy`] and [`ioctl::Tree`].
+    pub fn flags(self) -> u32 {
+        let keep = if self.keep_on_abort { ioctl::SNAPSHOT_FIRST } else { 0 };
+        keep | match self.lease_source {
+            None => 0,
+            Some(LeaseSource::Never) => ioctl::NO_LEASE,
+            Some(LeaseSource::Pending) => ioctl::LEASE_SOURCE,
+            Some(LeaseSource::Always) => ioctl::LEASE_SOURCE | ioctl::LEASE_EARLY,
+        }
+    }
 }
 
 impl Own {
     pub fn is_set(&self) -> bool {
-        self.tier.is_some() || !self.metadata.is_empty()
+        self.tier.is_some() || !self.metadata.is_empty() || self.lease_id.is_some()
     }
 }
 
-/// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`. Returns as soon as it is accepted: its
+/// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`, with these flags of [`ioctl::Copy`]. Returns as soon as it is accepted: its
 /// id, and whether it is done already.
-pub fn start(directory: &File, source: &str, name: &str, no_replace: bool, own: &Own) -> io::Result<(String, Status)> {
+pub fn start(directory: &File, source: &str, name: &str, flags: u32, own: &Own) -> io::Result<(String, Status)> {
     let mut copy: ioctl::Copy = zeroed();
     if !set_text(&mut copy.tier, own.tier.as_deref().unwrap_or_default())
         || !set_text(&mut copy.metadata, &own.metadata.join("\n"))
     {
         return Err(io::Error::from_raw_os_error(libc::E2BIG));
     }
-    copy.flags = ioctl::NO_WAIT | if no_replace { ioctl::NO_REPLACE } else { 0 };
+    copy.flags = ioctl::NO_WAIT | flags;
+    if let Some(lease) = &own.lease_id {
+        copy.flags |= ioctl::LEASE_ID;
+        if !set_text(&mut copy.id, lease) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+    }
     if !set_text(&mut copy.source, source) || !set_text(&mut copy.destination, name) {
         return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
     }
@@ -151,6 +186,47 @@ pub fn snapshot(file: &File) -> io::Result<String> {
     let mut snapshot: ioctl::Snapshot = zeroed();
     call(file, ioctl::SNAPSHOT, &mut snapshot)?;
     Ok(text(&snapshot.moment).unwrap_or_default().to_owned())
+}
+
+/// The lease of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub state: String,
+    /// Empty while it is not leased.
+    pub duration: String,
+    /// Empty if nobody holds it.
+    pub holder: String,
+}
+
+impl Lease {
+    pub fn is_held(&self) -> bool {
+        ["leased", "breaking"].contains(&self.state.as_str())
+    }
+}
+
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.state)?;
+        match self.duration.as_str() {
+            "" => {}
+            "infinite" => f.write_str(" without end")?,
+            "fixed" => f.write_str(" for a minute at most, unless it is renewed")?,
+            other => write!(f, ", {other}")?,
+        }
+        if !self.holder.is_empty() {
+            write!(f, ", by {}", self.holder)?;
+        }
+        Ok(())
+    }
+}
+
+/// The lease of a file as it is, or as it is after `action`, one of [`ioctl::SHOW`] and [`ioctl::BREAK`].
+pub fn lease(file: &File, action: u32) -> io::Result<Lease> {
+    let mut lease: ioctl::Lease = zeroed();
+    lease.action = action;
+    call(file, ioctl::LEASE, &mut lease)?;
+    let owned = |field: &[u8]| text(field).unwrap_or_default().to_owned();
+    Ok(Lease { state: owned(&lease.state), duration: owned(&lease.duration), holder: owned(&lease.holder) })
 }
 
 fn call<T: Payload>(file: &File, command: u32, payload: &mut T) -> io::Result<()> {

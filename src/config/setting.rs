@@ -9,6 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::fs::attr::Permissions;
+use crate::fs::lease::LeaseSource;
 
 /// `yes` or `no`; in the file also `true` and `false` without quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,11 @@ pub(super) fn memory_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
 pub(super) fn permissions_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Permissions>, D::Error> {
     let parsed = Permissions::from_str(&scalar(from)?, false);
     parsed.map(Some).map_err(|_| D::Error::custom("must be \"keep\", \"fixed\" or \"ignore\""))
+}
+
+pub(super) fn lease_source_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LeaseSource>, D::Error> {
+    let parsed = LeaseSource::from_str(&scalar(from)?, false);
+    parsed.map(Some).map_err(|_| D::Error::custom("must be \"never\", \"pending\" or \"always\""))
 }
 
 /// A string, a boolean or a number, as text.

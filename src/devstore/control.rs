@@ -15,7 +15,7 @@
 //! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -173,6 +173,14 @@ impl Server {
             }
         };
         if known { Ok(None) } else { Err(unknown()) }
+    }
+
+    /// All finite leases of blobs get that much older.
+    pub fn age_leases(&self, by: Duration) {
+        let mut state = self.state(SystemTime::now());
+        for container in state.accounts.values_mut().flat_map(|containers| containers.values_mut()) {
+            container.blobs.values_mut().for_each(|entry| entry.lease = entry.lease.aged(by));
+        }
     }
 
     pub fn change_policy(&self, change: PolicyChange) {

@@ -116,6 +116,17 @@ impl Lease {
         }
     }
 
+    /// The same, if it had begun that much earlier.
+    pub fn aged(self, by: Duration) -> Lease {
+        match self {
+            Lease::Leased { id, term: Term::Finite { length, until } } => {
+                Lease::Leased { id, term: Term::Finite { length, until: until - by } }
+            }
+            Lease::Breaking { id, until } => Lease::Breaking { id, until: until - by },
+            other => other,
+        }
+    }
+
     /// `x-ms-lease-state`.
     pub fn state(self) -> &'static str {
         match self {

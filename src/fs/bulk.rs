@@ -44,9 +44,10 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::attr::{self, Creation, FileKind, Ino};
-use crate::fs::copy::{CopyJob, Progress, Start, look};
+use crate::fs::copy::{Care, CopyJob, Progress, Start, look};
 use crate::fs::file::is_pending;
 use crate::fs::handle::{Content, Fh};
+use crate::fs::lease::LeaseSource;
 use crate::fs::tree::{Blob, BlobDir, NodeView, Place};
 use crate::fs::walk::Found;
 use crate::store::{BlobProperties, CopyStatus, Precondition};
@@ -73,6 +74,10 @@ pub struct TreeOrder {
     pub no_wait: bool,
     /// Say what would be done.
     pub dry_run: bool,
+    /// What is replaced comes back if the copy is no success (C52).
+    pub keep: bool,
+    /// When sources are leased; as the mount does otherwise.
+    pub lease_source: Option<LeaseSource>,
     /// Copies at once, for all sources of the directory; the first order's counts.
     pub jobs: u32,
 }
@@ -113,7 +118,8 @@ struct Step {
     from: Blob,
     to: Blob,
     version: Arc<BlobProperties>,
-    precondition: Precondition,
+    /// What is there, and is replaced.
+    there: Option<Arc<BlobProperties>>,
     /// From the open directory.
     path: Arc<str>,
     marker: bool,
@@ -125,6 +131,8 @@ struct Mode {
     no_replace: bool,
     no_wait: bool,
     dry_run: bool,
+    keep: bool,
+    lease_source: Option<LeaseSource>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -219,7 +227,13 @@ impl Fs {
 
     async fn copy_source(self: &Arc<Self>, bulk: &Arc<Bulk>, order: &TreeOrder, who: &Credentials) -> Result<()> {
         let listing = Listing(bulk);
-        let mode = Mode { no_replace: order.no_replace, no_wait: order.no_wait, dry_run: order.dry_run };
+        let mode = Mode {
+            no_replace: order.no_replace,
+            no_wait: order.no_wait,
+            dry_run: order.dry_run,
+            keep: order.keep || self.config.keep_on_abort,
+            lease_source: order.lease_source,
+        };
         // Many single sources are looked up no faster than they are copied.
         let Some(slot) = bulk.slot().await else { return Ok(()) };
         let source = self.walk_as(&order.source, who).await?;
@@ -288,8 +302,8 @@ impl Fs {
         drop(listing);
         match self.verdict(&from, &version, &to, there.as_ref(), mode) {
             Verdict::Not(outcome) => bulk.tell(path, bytes, false, outcome).await,
-            Verdict::Copy(precondition) => {
-                let step = Step { from, to, version, precondition, path, marker: false };
+            Verdict::Copy(there) => {
+                let step = Step { from, to, version, there, path, marker: false };
                 self.clone().carry_out(bulk.clone(), step, mode, slot).await;
             }
         }
@@ -410,8 +424,8 @@ impl Fs {
         if version.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
             return Verdict::not(libc::EBUSY, "its content is still being copied");
         }
-        let precondition = match there {
-            None => Precondition::IfAbsent,
+        let replaced = match there {
+            None => None,
             Some(found) => {
                 let there = &found.properties;
                 let ended = there.copy.as_ref().map(|copy| copy.status);
@@ -427,10 +441,10 @@ impl Fs {
                 if proof::is_copy(there, version, &url, from.account == to.account) {
                     return Verdict::Not(Outcome::Skipped(Skip::Same));
                 }
-                Precondition::IfMatch(there.etag.clone())
+                Some(there.clone())
             }
         };
-        if mode.dry_run { Verdict::Not(Outcome::Due) } else { Verdict::Copy(precondition) }
+        if mode.dry_run { Verdict::Not(Outcome::Due) } else { Verdict::Copy(replaced) }
     }
 
     /// Copies a blob, to the end unless nobody wants to wait for that, and tells of it.
@@ -457,7 +471,7 @@ impl Fs {
                 () = bulk.stopped(Stop::Cancelled) => return None,
                 pass = client.pass() => pass,
             };
-            let job = match self.start_step(&step).await {
+            let job = match self.start_step(&step, mode).await {
                 Ok(job) => job,
                 Err(error) if matches!(error.status(), 429 | 503) && busy < BUSY_TRIES => {
                     busy += 1;
@@ -484,16 +498,26 @@ impl Fs {
         }
     }
 
-    async fn start_step(self: &Arc<Self>, step: &Step) -> Result<Arc<CopyJob>> {
+    async fn start_step(self: &Arc<Self>, step: &Step, mode: Mode) -> Result<Arc<CopyJob>> {
+        let source = self.source_url(&step.from, None, &step.to).await?;
+        let tags = self.tags_to_keep(&step.from, &step.version).await?;
+        let kept = match &step.there {
+            Some(there) if mode.keep => Some(self.keep((&step.to, None), there, None).await?),
+            _ => None,
+        };
         let start = Start {
-            source: self.source_url(&step.from, None, &step.to).await?,
+            source,
             seal: false,
             version: Some(step.version.clone()),
             destination: step.to.clone(),
-            precondition: step.precondition.clone(),
+            precondition: match &step.there {
+                None => Precondition::IfAbsent,
+                Some(there) => Precondition::IfMatch(there.etag.clone()),
+            },
             metadata: None,
             tier: None,
-            tags: self.tags_to_keep(&step.from, &step.version).await?,
+            tags,
+            care: Care { source: Some(step.from.clone()), lease_source: mode.lease_source, kept, ..Care::default() },
         };
         self.start_copy(start).await
     }
@@ -513,8 +537,8 @@ impl Fs {
             Err(error) => return Err(error),
         };
         Ok(match self.verdict(&step.from, &step.version, &step.to, there.as_ref(), mode) {
-            Verdict::Copy(precondition) => {
-                step.precondition = precondition;
+            Verdict::Copy(there) => {
+                step.there = there;
                 None
             }
             Verdict::Not(outcome) => Some(outcome),
@@ -543,15 +567,20 @@ impl Fs {
         outcome
     }
 
-    async fn abort_step(&self, step: &Step, job: &CopyJob) -> Outcome {
-        job.stop();
-        if step.precondition == Precondition::IfAbsent {
-            // Nothing was there before, and nothing is left.
-            self.undo_copy(&step.to, &job.id).await;
+    async fn abort_step(self: &Arc<Self>, step: &Step, job: &CopyJob) -> Outcome {
+        if job.is_only_here() {
+            self.stop_fetching(job).await;
             return Outcome::Aborted(false);
         }
+        if step.there.is_none() {
+            // Nothing was there before, and nothing is left.
+            self.undo_copy(&step.to, &job.id).await;
+            job.over().await;
+            return Outcome::Aborted(false);
+        }
+        let empty_is_left = !job.keeps();
         let error = match self.abort_copy(&step.to, Some(&job.id)).await {
-            Ok(()) => return Outcome::Aborted(true),
+            Ok(()) => return Outcome::Aborted(empty_is_left),
             Err(error) => error,
         };
         // It may have ended by itself (X12), which the job has not seen yet.
@@ -581,7 +610,8 @@ fn is_change(error: &Error) -> bool {
 }
 
 enum Verdict {
-    Copy(Precondition),
+    /// Over this, if there is something.
+    Copy(Option<Arc<BlobProperties>>),
     Not(Outcome),
 }
 

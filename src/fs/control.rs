@@ -6,13 +6,16 @@ use crate::error::{Error, Result};
 use crate::fs::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
-use crate::fs::copy::{self, Progress, SOURCE_SAS, Start};
+use crate::fs::copy::{self, Care, Progress, SOURCE_SAS, Start};
 use crate::fs::file::is_pending;
 use crate::fs::handle::{Content, Fh};
+use crate::fs::lease::LeaseSource;
 use crate::fs::tree::{AccountId, Blob, Heard, Known, NodeView, Origin, Place};
 use crate::fs::walk::{Found, Walk};
 use crate::fs::{Fs, xattr};
-use crate::store::{BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, Metadata, Precondition, Tags};
+use crate::store::{
+    BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, LeaseId, Metadata, Precondition, Tags,
+};
 
 /// A copy to start by the control interface (M5).
 pub struct CopyOrder<'a> {
@@ -27,6 +30,12 @@ pub struct CopyOrder<'a> {
     pub tier: Option<&'a str>,
     /// `NAME=VALUE` lines, instead of all of the source's; the source's if empty (X3).
     pub metadata: &'a str,
+    /// What the destination is comes back if the copy is no success (C52).
+    pub keep: bool,
+    /// When the source is leased; as the mount does otherwise.
+    pub lease_source: Option<LeaseSource>,
+    /// The caller's lease of the destination (X5).
+    pub lease: Option<&'a str>,
 }
 
 /// A source as Copy Blob wants it.
@@ -69,10 +78,26 @@ impl Fs {
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
         let (tier, metadata) = (order.tier.map(str::to_owned), metadata_of(order.metadata)?);
-        let onto_itself = origin.is_some_and(|origin| origin == destination.clone().into());
+        let onto_itself = origin.as_ref().is_some_and(|origin| *origin == destination.clone().into());
         let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
         let to = destination.clone();
-        let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal: false };
+        let lease = order.lease.map(LeaseId::new);
+        let (precondition, kept) = match target.as_ref().and_then(|target| Some((target.ino, target.properties()?))) {
+            // On condition of what is kept, so that nothing else is replaced.
+            Some((ino, there)) if order.keep || self.config.keep_on_abort => {
+                let kept = self.keep((&destination, Some(ino)), there, lease.clone()).await?;
+                (Precondition::IfMatch(there.etag.clone()), Some(kept))
+            }
+            _ => (precondition, None),
+        };
+        let care = Care {
+            source: origin.as_ref().and_then(Origin::current).filter(|_| !onto_itself),
+            lease_source: order.lease_source,
+            lease,
+            kept,
+            caller: Some(caller),
+        };
+        let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal: false, care };
         let url = start.source.clone();
         let started = match self.start_copy(start).await {
             Ok(job) if order.no_wait && !job.is_only_here() => Ok((job.progress(), job)),

@@ -4,41 +4,35 @@
 //! counts as done. Usually the service answers `success` at once. Otherwise a [`CopyJob`] exists: one task polls the destination and
 //! everybody who waits looks at what it last saw.
 //!
-//! `copy_file_range` is how cp asks for a copy. A process inside that call cannot be killed and the destination's inode is
-//! locked, so a pending copy is answered in slices: each call waits at most [`SLICE`] and grants the bytes that the service
-//! reports as copied. So Ctrl-C works between slices, other processes get at the file, and progress tools, which watch the file
-//! position, tell the truth. The last byte is granted before the copy is known to have succeeded; the wait for that is in flush,
-//! which locks nothing and can report a failure.
+//! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`lease.rs`), and
+//! what it replaced, which comes back or is let go (`keep.rs`).
 //!
-//! What Copy Blob cannot read is fetched by other operations (`copy/synchronous.rs`).
-//!
-//! What is not a whole copy is a copy of a range, and goes into the destination's rope (`range.rs`).
+//! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`; what is not a whole
+//! copy is a copy of a range, and goes into the destination's rope (`range.rs`).
+
+mod slices;
+mod synchronous;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{MutexGuard, Notify, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{self, AttrChange, FileKind};
 use crate::fs::caller::Caller;
-use crate::fs::handle::{Content, Copying, Fh, Handle, OpenFile, State};
-use crate::fs::read::Version;
+use crate::fs::keep::{Kept, Mark};
+use crate::fs::lease::{LeaseSource, SourceLease, Use};
 use crate::fs::tree::Blob;
 use crate::store::{
-    BlobProperties, BlobType, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties,
-    Metadata, Precondition, Revision, Tags,
+    BlobProperties, BlobType, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseId,
+    LeaseProperties, Metadata, Precondition, Revision, Tags,
 };
-
-mod synchronous;
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
 pub const SLICE: Duration = Duration::from_millis(200);
-/// The kernel shortens `copy_file_range` to this many bytes (`MAX_RW_COUNT` rounded for 4 KiB pages).
-const KERNEL_CLAMP: u64 = 0xffff_f000;
 /// Polls of a pending copy: from the first wait to the longest, doubling.
 const FIRST_POLL: Duration = Duration::from_millis(100);
 const LONGEST_POLL: Duration = Duration::from_secs(2);
@@ -46,6 +40,10 @@ const LONGEST_POLL: Duration = Duration::from_secs(2);
 const IDLE_POLL: Duration = Duration::from_secs(10);
 /// A job that cannot be polled for this long, the client's own retries aside, is given up: its end is unknown, which is not success.
 const BLIND: Duration = Duration::from_secs(30);
+/// Longest wait for the sight of an end that is known.
+const SEEN: Duration = Duration::from_secs(2);
+/// Longest that somebody who aborted a copy waits for what was there before.
+const BROUGHT_BACK: Duration = Duration::from_secs(10);
 /// How long the service may read another account's source: a pending copy reads it to its end.
 pub(super) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -73,20 +71,25 @@ pub struct CopyJob {
     adopted: bool,
     /// What fetches it, where the service keeps no state of a copy.
     work: OnceLock<AbortHandle>,
+    /// Of the destination, as the caller gave it: an abort needs it, too (X5).
+    lease: Option<LeaseId>,
+    /// What comes back if the copy is no success (C52), unless somebody takes it out before.
+    kept: Mutex<Option<Kept>>,
 }
 
 impl CopyJob {
-    /// A copy of which the service keeps no state.
-    fn without_id(destination: Blob, total: u64) -> Self {
+    fn new(destination: Blob, id: CopyId, total: u64, progress: Progress) -> Self {
         Self {
             destination,
-            id: CopyId::new(""),
+            id,
             total,
-            progress: watch::Sender::new(Progress::Pending(0)),
+            progress: watch::Sender::new(progress),
             waited: Mutex::new(Instant::now()),
             wanted: Notify::new(),
             adopted: false,
             work: OnceLock::new(),
+            lease: None,
+            kept: Mutex::default(),
         }
     }
 
@@ -101,7 +104,7 @@ impl CopyJob {
     }
 
     /// Stops a copy that is only here.
-    pub(super) fn stop(&self) {
+    fn stop(&self) {
         if let Some(work) = self.work.get() {
             work.abort();
         }
@@ -124,9 +127,30 @@ impl CopyJob {
         self.progress()
     }
 
+    /// Somebody knows that it has ended, or will in a moment: it is looked at now.
+    pub(super) fn hurry(&self) {
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.wanted.notify_one();
+    }
+
+    pub(super) fn keeps(&self) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whoever deletes the destination needs nothing brought back.
+    pub(super) fn take_kept(&self) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Returns when the copy has ended, however it did.
     pub async fn ended(&self) {
         while matches!(self.slice().await, Progress::Pending(_)) {}
+    }
+
+    /// The copy has been put an end to: returns when that is seen, and the source not leased any more.
+    pub(super) async fn over(&self) {
+        self.hurry();
+        let _ = tokio::time::timeout(SEEN, self.ended()).await;
     }
 
     fn somebody_waits(&self) -> bool {
@@ -134,7 +158,22 @@ impl CopyJob {
     }
 }
 
+/// What is done about source and destination besides copying.
+#[derive(Default, Clone)]
+pub struct Care {
+    /// The source, if it is a blob as it is now in one of the mount's accounts: it can be leased.
+    pub source: Option<Blob>,
+    /// When that is done; as the mount does otherwise.
+    pub lease_source: Option<LeaseSource>,
+    /// The caller's lease of the destination (X5).
+    pub lease: Option<LeaseId>,
+    /// What comes back if the copy is no success, and is let go if it is.
+    pub kept: Option<Kept>,
+    pub caller: Option<Caller>,
+}
+
 /// A copy to start.
+#[derive(Clone)]
 pub struct Start {
     pub source: CopySource,
     /// The version of the source that the caller saw; unknown for a URL outside the mount.
@@ -147,6 +186,7 @@ pub struct Start {
     pub tags: Tags,
     /// Of an append blob.
     pub seal: bool,
+    pub care: Care,
 }
 
 impl Fs {
@@ -163,7 +203,20 @@ impl Fs {
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
     pub(super) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
-        let Start { source, version, destination, precondition, metadata, tier, tags, seal } = start;
+        let kept = start.care.kept.clone();
+        match self.start_with_care(start).await {
+            Ok(job) => Ok(job),
+            Err(error) => {
+                if let Some(kept) = kept {
+                    self.never_started(&kept, &error).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_with_care(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
+        let Start { source, version, destination, precondition, metadata, tier, tags, seal, care } = start;
         let client = self.client(destination.account);
         let request = CopyRequest {
             source,
@@ -173,17 +226,31 @@ impl Fs {
             tier,
             tags,
             seal,
-            lease: None,
+            lease: care.lease.clone(),
+        };
+        // A finite lease forbids it (X5), also one of our own.
+        self.leases.give_up(&destination).await;
+        let policy = care.lease_source.unwrap_or(self.config.lease_source);
+        let early = match policy {
+            LeaseSource::Always => self.lease_source(&care, version.as_deref(), &destination, None).await,
+            LeaseSource::Pending | LeaseSource::Never => None,
         };
         if request.source.is_read_by_token() {
-            return self.copy_synchronously(destination, request, version);
+            return self.copy_synchronously(destination, request, version, care, early).await;
         }
         let mut started = match client.copy_blob(&destination.path, &request).await {
+            Ok(started) => started,
             Err(error) if synchronous::may_be_read_otherwise(&request.source, &error) => {
                 debug!(%error, "trying the operations that read any URL");
-                return self.copy_synchronously(destination, request, version);
+                return self.copy_synchronously(destination, request, version, care, early).await;
             }
-            started => started?,
+            Err(error) => {
+                if let Some(lease) = early {
+                    lease.release().await;
+                }
+                self.explain_lease(&destination, &error).await;
+                return Err(error);
+            }
         };
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
@@ -192,7 +259,14 @@ impl Fs {
             (Some(found), _, _) => look(&destination, &started.id, *found),
             (None, Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
             // All else is seen at the destination, also how long a source outside the mount is.
-            (None, None, _) => look(&destination, &started.id, client.blob_properties(&destination.path, None).await?),
+            (None, None, _) => match client.blob_properties(&destination.path, None).await {
+                Ok(found) => look(&destination, &started.id, found),
+                // It is under way all the same; whoever polls it looks again.
+                Err(error) => {
+                    debug!(destination = %destination.path, %error, "cannot see how a copy is doing");
+                    Progress::Pending(0)
+                }
+            },
             (None, Some(_), _) => Progress::Pending(0),
         };
         let total = match (&version, &progress) {
@@ -202,20 +276,53 @@ impl Fs {
         };
         let pending = matches!(progress, Progress::Pending(_));
         let job = Arc::new(CopyJob {
-            destination,
-            id: started.id,
-            total,
-            progress: watch::Sender::new(progress),
-            waited: Mutex::new(Instant::now()),
-            wanted: Notify::new(),
-            adopted: false,
-            work: OnceLock::new(),
+            lease: care.lease.clone(),
+            kept: Mutex::new(care.kept.clone()),
+            ..CopyJob::new(destination, started.id, total, progress.clone())
         });
         if pending {
             self.jobs.add(&job);
-            tokio::spawn(self.clone().poll(job.clone()));
+            let (fs, job) = (self.clone(), job.clone());
+            tokio::spawn(async move {
+                let lease = match early {
+                    None if policy == LeaseSource::Pending => {
+                        fs.lease_source(&care, version.as_deref(), &job.destination, Some(&job.id)).await
+                    }
+                    early => early,
+                };
+                fs.poll(job, lease).await;
+            });
+        } else {
+            self.wind_up(&job, early, &progress).await;
         }
         Ok(job)
+    }
+
+    /// C40 to C43.
+    async fn lease_source(
+        &self,
+        care: &Care,
+        version: Option<&BlobProperties>,
+        destination: &Blob,
+        id: Option<&CopyId>,
+    ) -> Option<SourceLease> {
+        let source = care.source.as_ref()?;
+        let client = self.client(source.account);
+        let etag = version.map(|version| &version.etag);
+        let copy = Use { destination: destination.clone(), id: id.cloned(), caller: care.caller };
+        self.leases.take(client, source, etag, copy).await
+    }
+
+    /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.
+    async fn wind_up(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        match (job.take_kept(), progress) {
+            (Some(kept), Progress::Success(_)) => self.let_kept_go(&kept).await,
+            (Some(kept), _) => self.bring_back(kept, Mark::Copy(job.id.clone())).await,
+            (None, _) => {}
+        }
     }
 
     /// A job for a pending copy that was started elsewhere; `None` if it is over.
@@ -223,23 +330,18 @@ impl Fs {
         if copy.status != CopyStatus::Pending {
             return None;
         }
+        let progress = Progress::Pending(copy.bytes_copied);
         let job = Arc::new(CopyJob {
-            destination,
-            id: copy.id.clone(),
-            total: copy.total_bytes,
-            progress: watch::Sender::new(Progress::Pending(copy.bytes_copied)),
-            waited: Mutex::new(Instant::now()),
-            wanted: Notify::new(),
             adopted: true,
-            work: OnceLock::new(),
+            ..CopyJob::new(destination, copy.id.clone(), copy.total_bytes, progress)
         });
         self.jobs.add(&job);
-        tokio::spawn(self.clone().poll(job.clone()));
+        tokio::spawn(self.clone().poll(job.clone(), None));
         Some(job)
     }
 
     /// Looks at the destination until our copy has ended, for all who wait.
-    async fn poll(self: Arc<Self>, job: Arc<CopyJob>) {
+    async fn poll(self: Arc<Self>, job: Arc<CopyJob>, lease: Option<SourceLease>) {
         let client = self.client(job.destination.account);
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
@@ -280,10 +382,12 @@ impl Fs {
                     true
                 }
             };
-            job.progress.send_replace(progress);
             if ended {
+                self.wind_up(&job, lease, &progress).await;
+                job.progress.send_replace(progress);
                 return;
             }
+            job.progress.send_replace(progress);
         }
     }
 
@@ -312,9 +416,18 @@ impl Fs {
         if id.is_some_and(|id| *id != state.id) {
             return Err(Error::fs(libc::ESTALE, format!("{}: another copy is pending: {}", blob.path, state.id)));
         }
-        match client.abort_copy(&blob.path, &state.id, None).await {
+        let job = self.jobs.of(blob).filter(|job| job.id == state.id);
+        let lease = job.as_ref().and_then(|job| job.lease.as_ref());
+        match client.abort_copy(&blob.path, &state.id, lease).await {
             Ok(()) => {
                 info!(destination = %blob.path, id = %state.id, "copy has been aborted");
+                if let Some(job) = job {
+                    job.hurry();
+                    if job.keeps() {
+                        // What was there before is there again when the caller is told.
+                        let _ = tokio::time::timeout(BROUGHT_BACK, job.ended()).await;
+                    }
+                }
                 Ok(())
             }
             // X12: it ended while we asked.
@@ -329,249 +442,16 @@ impl Fs {
         }
     }
 
-    /// `copy_file_range`: bytes copied, or to be copied by the time that flush returns.
-    pub async fn copy_file_range(
-        self: &Arc<Self>,
-        (fh_in, offset_in): (Fh, u64),
-        (fh_out, offset_out): (Fh, u64),
-        len: u64,
-        caller: Caller,
-    ) -> Result<u64> {
-        let input = self.handles.get(fh_in)?;
-        let output = self.handles.get(fh_out)?;
-        if Arc::ptr_eq(&input.file, &output.file) {
-            return self.copy_within(&output, offset_in, offset_out, len, caller).await;
+    /// Says in the log who holds what, when a copy is refused for a lease of its destination (X5, X6).
+    async fn explain_lease(&self, destination: &Blob, error: &Error) {
+        if !error.code().contains("Lease") {
+            return;
         }
-        let mut state = output.file.state.lock().await;
-        if let Content::Copying(copying) = &state.content
-            && copying.granted == offset_out
-            && offset_in == offset_out
-            && !copying.complete()
-        {
-            return self.grant(&output.file, &mut state, len, caller).await;
-        }
-        // One file's lock at a time: another process may be copying the other way.
-        drop(state);
-        drop(self.settled(&output.file, caller).await?);
-        let source = self.clean_version(&input).await?;
-        let mut state = output.file.state.lock().await;
-        let size = source.properties.size;
-        if offset_in >= size {
-            return Ok(0);
-        }
-        let reaches_end = len >= size || len >= KERNEL_CLAMP;
-        let blank = match &state.content {
-            Content::Draft(draft) => draft.is_blank(),
-            Content::Clean => state.version.as_ref().is_none_or(|version| version.properties.size == 0),
-            Content::Copying(_) => false,
-        };
-        if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
-            output.version(&state)?;
-            let range = offset_in..size.min(offset_in.saturating_add(len));
-            return self.copy_range(&input.file, &source, range, &output.file, &mut state, offset_out, caller).await;
-        }
-        let job = match self.copy_onto(&input.file, &source, &output.file, &state).await {
-            Err(error) if is_of_another_type(&error) => {
-                // C7: what was to be overwritten stays, and nobody moves the content instead.
-                if state.version.is_some() {
-                    state.content = Content::Clean;
-                    output.file.show(&state);
-                }
-                input.refuse(&error);
-                output.refuse(&error);
-                return Err(error);
-            }
-            job => job?,
-        };
-        // Mode and owner went along with the copy.
-        state.change = AttrChange::default();
-        state.content = Content::Copying(Copying { job, granted: 0, caller });
-        output.file.show(&state);
-        self.grant(&output.file, &mut state, len, caller).await
-    }
-
-    /// The version that a copy reads: what was written here is committed first.
-    async fn clean_version(&self, input: &Handle) -> Result<Arc<Version>> {
-        let mut state = input.file.state.lock().await;
-        self.commit(&input.file, &mut state).await?;
-        let version = input.version(&state)?;
-        let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
-        version.refuse_pending()?;
-        Ok(version)
-    }
-
-    async fn copy_onto(
-        self: &Arc<Self>,
-        input: &OpenFile,
-        source: &Version,
-        output: &OpenFile,
-        state: &State,
-    ) -> Result<Arc<CopyJob>> {
-        let from = self.tree.origin(input.ino)?;
-        let to = self.tree.blob(output.ino)?;
-        if let Some(there) = &state.version {
-            let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
-            if is != comes {
-                return Err(types_differ(&to, is, &from.blob.path, Some(comes)));
-            }
-        }
-        let mut own = state.version.as_ref().map_or_else(Metadata::default, |v| v.properties.metadata.clone());
-        state.change.apply(FileKind::File, &mut own, &self.config.defaults);
-        let metadata = attr::for_copy(&source.properties.metadata, &own);
-        let precondition = match &state.version {
-            Some(version) => Precondition::IfMatch(version.properties.etag.clone()),
-            None => Precondition::IfAbsent,
-        };
-        let start = Start {
-            source: self.source_url(&from.blob, from.revision.as_ref(), &to).await?,
-            version: Some(source.properties.clone()),
-            destination: to,
-            precondition,
-            // X3: none sent takes the source's, which are these; any sent must be all.
-            metadata: (metadata != source.properties.metadata).then_some(metadata),
-            tier: None,
-            tags: self.tags_of_origin(&from, &source.properties).await?,
-            // What is copied can be appended to (X23).
-            seal: false,
-        };
-        self.start_copy(start).await
-    }
-
-    /// One slice of a copy: the bytes to report, at least 1.
-    async fn grant(&self, file: &OpenFile, state: &mut State, len: u64, caller: Caller) -> Result<u64> {
-        let Content::Copying(copying) = &mut state.content else { return Ok(0) };
-        copying.caller = caller;
-        let progress = if self.config.copy_wait { copying.job.slice().await } else { copying.job.progress() };
-        let (granted, total) = (copying.granted, copying.job.total);
-        let may = match progress {
-            Progress::Success(properties) => {
-                copying.granted = granted + len.min(total - granted);
-                let reply = copying.granted - granted;
-                if copying.complete() {
-                    state.content = Content::Clean;
-                    self.settle(file, state, properties);
-                }
-                return Ok(reply);
-            }
-            Progress::Failed(error) => {
-                self.give_up_copy(file, state).await;
-                return Err(error);
-            }
-            Progress::Pending(_) if !self.config.copy_wait => total,
-            // The last byte stays until it is the only one left: then flush waits, outside the inode lock.
-            Progress::Pending(copied) => copied.min(total - 1).max(granted + 1),
-        };
-        copying.granted = may.min(granted + len).max(granted + 1);
-        Ok(copying.granted - granted)
-    }
-
-    /// The state of a file once no copy onto it is pending, so that it can be written, read or copied on. The wait is outside the
-    /// lock: others may look, abort, open and read meanwhile.
-    pub(super) async fn settled<'a>(&self, file: &'a OpenFile, caller: Caller) -> Result<MutexGuard<'a, State>> {
-        loop {
-            let mut state = file.state.lock().await;
-            let Content::Copying(copying) = &state.content else { return Ok(state) };
-            let job = copying.job.clone();
-            match job.progress() {
-                Progress::Success(properties) => {
-                    state.content = Content::Clean;
-                    self.settle(file, &mut state, properties);
-                    return Ok(state);
-                }
-                Progress::Failed(error) => {
-                    self.give_up_copy(file, &mut state).await;
-                    return Err(error);
-                }
-                Progress::Pending(_) => drop(state),
-            }
-            match self.wait_for_copy(&job, caller).await {
-                Err(error) if error.errno() == libc::EINTR => return Err(error),
-                // How it ended is looked at under the lock.
-                _ => {}
-            }
+        match self.lease_of(destination).await {
+            Ok(lease) => warn!(destination = %destination.path, lease = %lease, "not copied onto it, for its lease"),
+            Err(error) => debug!(destination = %destination.path, %error, "nothing is known of its lease"),
         }
     }
-
-    /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
-    pub(super) async fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
-        let job = match std::mem::replace(&mut state.content, Content::Clean) {
-            Content::Copying(copying) => Some(copying.job),
-            _ => None,
-        };
-        let now = async {
-            let blob = self.tree.blob(file.ino)?;
-            self.client(blob.account).blob_properties(&blob.path, None).await
-        };
-        match now.await {
-            Ok(properties) => {
-                let ours = |job: Arc<CopyJob>| properties.copy.as_ref().is_some_and(|copy| copy.id == job.id);
-                if !job.is_some_and(ours) {
-                    // Another client's: whoever has the file open here has not seen it.
-                    state.version = None;
-                }
-                self.settle(file, state, Arc::new(properties));
-            }
-            Err(error) => {
-                state.version = None;
-                debug!(%error, "nothing is known of the destination of a copy that did not succeed");
-                self.tree.doubt(file.ino);
-                file.show(state);
-            }
-        }
-    }
-
-    /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
-    pub(super) async fn flush_copy(&self, file: &OpenFile, caller: Caller) -> Result<bool> {
-        let (job, complete, copier) = {
-            let state = file.state.lock().await;
-            let Content::Copying(copying) = &state.content else { return Ok(true) };
-            (copying.job.clone(), copying.complete(), copying.caller)
-        };
-        if !complete {
-            if !caller.same_process(copier) {
-                // Another process closes its duplicate of the descriptor; the copier is still at work.
-                return Ok(false);
-            }
-            // Closed before everything was granted.
-            self.abandon(file).await;
-            return Err(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() }));
-        }
-        if !self.config.copy_wait {
-            let mut state = file.state.lock().await;
-            self.give_up_copy(file, &mut state).await;
-            return Ok(true);
-        }
-        match self.settled(file, caller).await {
-            Ok(_) => Ok(true),
-            Err(error) => {
-                if error.errno() == libc::EINTR {
-                    self.abandon(file).await;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.
-    pub(super) async fn abandon(&self, file: &OpenFile) {
-        let mut state = file.state.lock().await;
-        let Content::Copying(copying) = &state.content else { return };
-        let job = copying.job.clone();
-        job.stop();
-        match self.abort_copy(&job.destination, Some(&job.id)).await {
-            Ok(()) => {}
-            Err(error) if job.is_only_here() => debug!(%error, "stopped"),
-            // It ended before we came.
-            Err(error) if error.errno() == libc::ENODATA => {}
-            Err(error) => warn!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy"),
-        }
-        self.give_up_copy(file, &mut state).await;
-    }
-}
-
-/// The copy was refused for the types of its blobs (C7), here or by the service.
-fn is_of_another_type(error: &Error) -> bool {
-    error.code() == "InvalidBlobType" || matches!(error, Error::Fs { errno: libc::EOPNOTSUPP, .. })
 }
 
 /// What the destination's properties say of our copy (X16).

@@ -409,10 +409,7 @@ impl Fs {
             return Ok(());
         }
         let blob = self.tree.blob(view.ino)?;
-        let deleted = self
-            .client(blob.account)
-            .delete_blob(&blob.path, None, self.snapshots_on_delete(), &Precondition::None, None)
-            .await;
+        let deleted = self.delete_pending_or_not(&blob).await;
         match deleted {
             Ok(()) => {}
             Err(error) if error.is_not_found() => {
@@ -430,6 +427,36 @@ impl Fs {
         self.tree.touch(parent);
         self.keep_alive(parent, name).await;
         Ok(())
+    }
+
+    /// Delete Blob. A pending copy onto it is aborted first (X13); what the copy would have brought back otherwise goes, too.
+    async fn delete_pending_or_not(&self, blob: &Blob) -> Result<()> {
+        let delete = async || {
+            let (snapshots, always) = (self.snapshots_on_delete(), Precondition::None);
+            self.client(blob.account).delete_blob(&blob.path, None, snapshots, &always, None).await
+        };
+        let pending = match delete().await {
+            Err(error) if error.code() == "PendingCopyOperation" => error,
+            done => return done,
+        };
+        let job = self.jobs.of(blob);
+        if let Some(kept) = job.as_ref().and_then(|job| job.take_kept()) {
+            self.let_kept_go(&kept).await;
+        }
+        match self.abort_copy(blob, None).await {
+            // It has ended by itself (X12).
+            Err(error) if error.errno() == libc::ENODATA => {}
+            Err(error) => {
+                warn!(blob = %blob.path, %error, "the copy onto it cannot be aborted, so it is not deleted");
+                return Err(pending);
+            }
+            Ok(()) => {}
+        }
+        let deleted = delete().await;
+        if let Some(job) = job {
+            job.over().await;
+        }
+        deleted
     }
 
     pub(super) fn snapshots_on_delete(&self) -> DeleteSnapshots {

@@ -165,7 +165,13 @@ impl Fs {
     }
 
     /// mknod(2) of a regular file: created and committed.
-    pub async fn make_file(&self, parent: Ino, name: &str, creation: Creation, caller: Caller) -> Result<Attr> {
+    pub async fn make_file(
+        self: &Arc<Self>,
+        parent: Ino,
+        name: &str,
+        creation: Creation,
+        caller: Caller,
+    ) -> Result<Attr> {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
         let (attr, opened) = self.create(parent, name, creation, flags, caller).await?;
         let done = self.fsync(opened.fh, caller).await;
@@ -353,7 +359,7 @@ impl Fs {
     }
 
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
-    pub async fn flush(&self, fh: Fh, caller: Caller) -> Result<()> {
+    pub async fn flush(self: &Arc<Self>, fh: Fh, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         if !handle.access.write {
@@ -385,7 +391,7 @@ impl Fs {
     }
 
     /// The last descriptor is gone. Nobody hears of errors any more: they go to the log.
-    pub async fn release(&self, fh: Fh) {
+    pub async fn release(self: &Arc<Self>, fh: Fh) {
         let Some(handle) = self.handles.remove(fh) else { return };
         let file = &handle.file;
         if handle.access.write {

@@ -14,7 +14,7 @@ use crate::fs::attr::{Attr, AttrChange, Ino};
 use crate::fs::bulk::Bulk;
 use crate::fs::caller::Caller;
 use crate::fs::commit::Draft;
-use crate::fs::copy::CopyJob;
+use crate::fs::copy::{CopyJob, Start};
 use crate::fs::dir::DirStream;
 use crate::fs::read::{Lineage, Stream, Version};
 use crate::fs::walk::Walk;
@@ -39,6 +39,8 @@ pub struct Copying {
     /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one.
     pub granted: u64,
     pub caller: Caller,
+    /// How it was started, where its end is not waited for: with other attributes it is started anew.
+    pub again: Option<Box<Start>>,
 }
 
 impl Copying {

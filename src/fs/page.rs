@@ -7,7 +7,7 @@
 //! Nobody else may write meanwhile. A commit of one or two requests has the ETag of the version that it stands on as condition, and
 //! then that of its own first request. Longer ones take a short lease of that version: then the writes go out side by side, and one
 //! that has to be repeated needs no proof that it was ours. A commit that fails keeps its lease for the next try ([`Hold`]): if that can
-//! be renewed, nobody has written since. It ends by itself when nobody comes back.
+//! be renewed, nobody has written since. With the draft that nobody can store the lease is given back, too.
 //!
 //! The size is a multiple of 512. Content that ends elsewhere gets zeros to the end of its page when it is stored; a truncation to
 //! such a size is refused (`form.rs`).
@@ -20,12 +20,10 @@ mod ranges;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
-use tracing::debug;
 
 pub use ranges::PageRanges;
 
@@ -34,23 +32,21 @@ use crate::fs::Fs;
 use crate::fs::attr::AttrChange;
 use crate::fs::form::{Change, Form, stale};
 use crate::fs::handle::{Content, OpenFile, State};
+use crate::fs::lease::Lease;
 use crate::fs::page::plan::Write;
 use crate::fs::read::{PART, Receive, Version};
 use crate::fs::rope::{Piece, Rope, Segment};
 use crate::fs::stage::{Source, UPLOADS};
 use crate::fs::tree::{Blob, Origin};
 use crate::store::{
-    BlobProperties, Client, ContentHeaders, CopySource, ETag, Guard, LARGEST_PAGE_WRITE, LeaseId, Metadata, PAGE,
-    Precondition, Written,
+    BlobProperties, Client, ContentHeaders, CopySource, ETag, Guard, LARGEST_PAGE_WRITE, Metadata, PAGE, Precondition,
+    Written,
 };
 
 /// Bytes of a draft before it is committed. All of it is copied once more then, to be sent.
 pub const MOST_BUFFERED: u64 = UPLOADS as u64 / 2 * LARGEST_PAGE_WRITE;
 /// Steps that go out one after the other, each conditional on the one before: a lease would be two requests more.
 const MOST_IN_A_ROW: usize = 2;
-/// The longest finite lease.
-const LEASE: Duration = Duration::from_secs(60);
-const RENEWED_AFTER: Duration = Duration::from_secs(20);
 /// Bytes of one `copy_file_range`.
 const MOST_COPIED: u64 = UPLOADS as u64 * LARGEST_PAGE_WRITE;
 /// What pages lack is read by one request if it is no further apart than this, bytes.
@@ -64,7 +60,7 @@ pub enum Hold {
     /// That, or what this request has made of it: its answer was lost.
     Unsure(Arc<Step>),
     /// The lease of a commit that failed, if it can be renewed. The ETag is whatever its writes have made of it.
-    Lease(LeaseId),
+    Lease(Arc<Lease>),
 }
 
 /// A request of a commit.
@@ -185,7 +181,7 @@ impl Fs {
         match &hold {
             Hold::Version => return Ok(()),
             Hold::Lease(lease) => {
-                client.renew_lease(&blob.path, lease).await.map_err(|error| match error.status() {
+                lease.renew().await.map_err(|error| match error.status() {
                     404 | 409 | 412 => others(&error.to_string()),
                     _ => error,
                 })?;
@@ -294,12 +290,13 @@ impl Fs {
             Some(Hold::Lease(lease)) => lease.clone(),
             _ => {
                 let unchanged = Precondition::IfMatch(version.properties.etag.clone());
-                let lease = client.acquire_lease_if(&blob.path, Some(LEASE), &unchanged).await;
-                lease.map_err(|error| stale(error, &blob.path))?
+                // One that protects copies from it: this is a write, and they fail.
+                self.leases.give_up(blob).await;
+                let lease = Lease::acquire(client, &self.chores, blob, &unchanged).await;
+                Arc::new(lease.map_err(|error| stale(error, &blob.path))?)
             }
         };
-        let mut renewed = Instant::now();
-        let guard = Guard::Lease(lease.clone());
+        let guard = Guard::Lease(lease.id().clone());
         let mut done: Vec<&Step> = Vec::new();
         let mut last = None;
         // The ETag is that of the last one to be executed, so that goes alone.
@@ -309,10 +306,7 @@ impl Fs {
                 let together = rest[..rest.len() - 1].iter().take_while(|step| step.is_write()).take(4 * UPLOADS);
                 let count = together.count().max(1);
                 let (batch, behind) = rest.split_at(count);
-                if renewed.elapsed() > RENEWED_AFTER {
-                    client.renew_lease(&blob.path, &lease).await?;
-                    renewed = Instant::now();
-                }
+                lease.renew_in_time().await?;
                 let mut sending: Vec<BoxFuture<'_, Result<Written>>> = Vec::new();
                 for step in batch {
                     let guard = &guard;
@@ -342,21 +336,16 @@ impl Fs {
                 if let Ok(now) = client.blob_properties(&blob.path, None).await {
                     self.settle(file, state, Arc::new(now));
                 }
-                match &state.content {
-                    Content::Draft(_) => remember(state, Hold::Lease(lease)),
-                    _ => self.let_lease_go(blob, &lease).await,
-                }
+                // If there is no draft, nobody comes back for it.
+                remember(state, Hold::Lease(lease));
                 return Err(error);
             }
         }
-        self.let_lease_go(blob, &lease).await;
-        Ok(())
-    }
-
-    async fn let_lease_go(&self, blob: &Blob, lease: &LeaseId) {
-        if let Err(error) = self.client(blob.account).release_lease(&blob.path, lease).await {
-            debug!(blob = %blob.path, %error, "a lease was not given back; it ends by itself");
+        remember(state, Hold::Version);
+        if let Some(lease) = Arc::into_inner(lease) {
+            lease.release().await;
         }
+        Ok(())
     }
 
     /// Those steps have been taken, and the last of them made this version.

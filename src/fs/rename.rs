@@ -1,8 +1,11 @@
 //! Rename: copy, proof, delete (M3, §13.14).
 //!
 //! A flat account has no rename. A file is copied by the service, the copy is proven (our id, status `success`, the source's ETag as
-//! the condition on both requests), and only then is the source deleted. Whatever ends otherwise leaves the source in place, takes the
-//! copy away again where it did not replace anything, and is reported.
+//! the condition on both requests), and only then is the source deleted. Whatever ends otherwise leaves both names as they were, and is
+//! reported: a copy under a new name is taken away again, and what a copy replaced is brought back. For that it is kept before
+//! (`keep.rs`): a pending copy takes the old content at its start, and a delete of the source may be refused for reasons that only
+//! the service knows. That is two requests, one to take a snapshot and one to delete it, where a look for what would be in the way
+//! of the delete took one and proved less.
 //!
 //! A directory is every blob below it (`rename/tree.rs`).
 
@@ -16,11 +19,12 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::caller::Caller;
-use crate::fs::copy::Start;
+use crate::fs::copy::{Care, Start};
 use crate::fs::file::is_pending;
 use crate::fs::handle::{Content, Handles, OpenFile, State};
+use crate::fs::keep::{Kept, Mark};
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
-use crate::store::{BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, ListBlobs, Precondition};
+use crate::store::{BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, Precondition};
 
 mod tree;
 
@@ -203,31 +207,34 @@ impl Fs {
             return Err(Error::fs(libc::EBUSY, format!("{}: a copy is pending", source.name)));
         }
         let blob = self.tree.blob(source.ino)?;
-        let replaces = target.and_then(NodeView::properties);
-        if replaces.is_some() {
-            // What is replaced cannot be brought back, so a delete that would be refused must be known before.
-            self.refuse_snapshots(&blob).await?;
-        }
-        let precondition = match (mode, replaces) {
-            (RenameMode::Replace, Some(replaced)) => Precondition::IfMatch(replaced.etag.clone()),
+        refuse_archived(&blob, &properties)?;
+        let replaces = target.and_then(|target| Some((target.ino, target.properties()?)));
+        let (precondition, kept) = match (mode, replaces) {
+            (RenameMode::Replace, Some((ino, replaced))) => {
+                let kept = self.keep((&destination, Some(ino)), replaced, None).await?;
+                (Precondition::IfMatch(replaced.etag.clone()), Some(kept))
+            }
             // Whatever is believed of the target: the service decides.
-            (RenameMode::NoReplace, _) | (_, None) => Precondition::IfAbsent,
+            (RenameMode::NoReplace, _) | (_, None) => (Precondition::IfAbsent, None),
         };
-        let undo = precondition == Precondition::IfAbsent;
-        let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, undo, caller).await?;
+        let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, kept.as_ref(), caller).await?;
         let error = match self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await {
-            Deletion::Deleted => return Ok(copy),
-            Deletion::Refused(error) if undo => {
-                self.take_back(&destination, &copy.etag).await;
-                error
+            Deletion::Deleted => {
+                if let Some(kept) = &kept {
+                    self.let_kept_go(kept).await;
+                }
+                return Ok(copy);
             }
             Deletion::Refused(error) => {
-                error!(source = %blob.path, destination = %destination.path, %error,
-                       "renamed onto an existing blob, but the source could not be deleted: both have the content");
+                match kept {
+                    None => self.take_back(&destination, &copy.etag).await,
+                    Some(kept) => self.bring_back(kept, Mark::Version(copy.etag.clone())).await,
+                }
                 error
             }
             Deletion::Unknown(error) => {
                 error!(source = %blob.path, destination = %destination.path, %error,
+                       kept = kept.map_or_else(String::new, |kept| kept.place()),
                        "copied, but whether the source was deleted is not known: the copy stays");
                 self.tree.doubt(source.ino);
                 return Err(error);
@@ -242,42 +249,14 @@ impl Fs {
         Err(error)
     }
 
-    async fn refuse_snapshots(&self, blob: &Blob) -> Result<()> {
-        if self.config.delete_snapshots {
-            return Ok(());
-        }
-        let client = self.client(blob.account);
-        let mut marker: Option<String> = None;
-        // The blob's own rows come first, but a page may be short or empty and yet not be the last (§7).
-        loop {
-            let list = ListBlobs {
-                prefix: blob.path.name.as_str(),
-                marker: marker.as_deref(),
-                snapshots: true,
-                max_results: Some(2),
-                ..Default::default()
-            };
-            let page = client.list_blobs(&blob.path.container, &list).await?;
-            let (own, others): (Vec<_>, Vec<_>) = page.items.iter().partition(|item| item.name == blob.path.name);
-            if own.iter().any(|item| item.revision.is_some()) {
-                warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
-                return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", blob.path)));
-            }
-            marker = page.next;
-            if marker.is_none() || !others.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The proven copy. When it ends otherwise and had `undo`, nothing of it is left.
+    /// The proven copy. When it ends otherwise, nothing of it is left: what it replaced is `kept`, and comes back.
     async fn copy_and_prove(
         self: &Arc<Self>,
         source: &Blob,
         version: &Arc<BlobProperties>,
         destination: &Blob,
         precondition: Precondition,
-        undo: bool,
+        kept: Option<&Kept>,
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
         if version.is_archived() {
@@ -285,18 +264,31 @@ impl Fs {
             let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
             return Err(Error::fs(libc::ENODATA, what));
         }
-        let start = Start {
-            source: self.source_url(source, None, destination).await?,
-            version: Some(version.clone()),
-            destination: destination.clone(),
-            precondition,
-            // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7), the time of its content too.
-            metadata: attr::for_rename(version),
-            tier: version.chosen_tier(),
-            tags: self.tags_to_keep(source, version).await?,
-            seal: version.sealed,
+        let start = async {
+            let start = Start {
+                source: self.source_url(source, None, destination).await?,
+                version: Some(version.clone()),
+                destination: destination.clone(),
+                precondition,
+                // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7), the time of its content
+                // too.
+                metadata: attr::for_rename(version),
+                tier: version.chosen_tier(),
+                tags: self.tags_to_keep(source, version).await?,
+                seal: version.sealed,
+                care: Care { source: Some(source.clone()), caller: Some(caller), ..Care::default() },
+            };
+            self.start_copy(start).await
         };
-        let job = self.start_copy(start).await?;
+        let job = match start.await {
+            Ok(job) => job,
+            Err(error) => {
+                if let Some(kept) = kept {
+                    self.never_started(kept, &error).await;
+                }
+                return Err(error);
+            }
+        };
         let ended = self.wait_for_copy(&job, caller).await;
         let failed = match ended {
             Ok(copy) if copy.size == version.size => return Ok(copy),
@@ -306,13 +298,11 @@ impl Fs {
             ),
             Err(error) => error,
         };
-        if undo {
-            self.undo_copy(destination, &job.id).await;
-        } else if failed.errno() == libc::EINTR
-            && let Err(error) = self.abort_copy(destination, Some(&job.id)).await
-        {
-            debug!(destination = %destination.path, id = %job.id, %error, "no copy to abort");
+        match kept {
+            None => self.undo_copy(destination, &job.id).await,
+            Some(kept) => self.bring_back(kept.clone(), Mark::Copy(job.id.clone())).await,
         }
+        job.over().await;
         Err(failed)
     }
 
@@ -388,6 +378,15 @@ impl Drop for Held<'_> {
         // Under the lock, as all who leave.
         self.handles.done(self.file.ino);
     }
+}
+
+/// It would take hours, and end in another tier (X21).
+fn refuse_archived(source: &Blob, version: &BlobProperties) -> Result<()> {
+    if version.is_archived() {
+        let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
+        return Err(Error::fs(libc::ENODATA, what));
+    }
+    Ok(())
 }
 
 fn exists(name: &str) -> Error {

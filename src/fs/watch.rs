@@ -31,8 +31,12 @@ impl Jobs {
     }
 
     fn pending(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
-        let job = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(blob)?.upgrade()?;
-        matches!(job.progress(), Progress::Pending(_)).then_some(job)
+        self.of(blob).filter(|job| matches!(job.progress(), Progress::Pending(_)))
+    }
+
+    /// The copy onto a blob that was followed last.
+    pub fn of(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(blob)?.upgrade()
     }
 }
 

@@ -11,11 +11,13 @@ use crate::fs::bulk::{Event, Outcome, Skip, TreeOrder};
 use crate::fs::caller::Caller;
 use crate::fs::control::CopyOrder;
 use crate::fs::handle::Fh;
+use crate::fs::lease::LeaseSource;
 use crate::fs::walk::Found;
 use crate::ioctl::{
-    ABORT, ABORTED, ACCEPTED, AGAIN, Abort, COPIES, COPY, Copies, Copy, DONE, DRY_RUN, DUE, EXISTS, Entry, FAILED,
-    LEASE_SOURCE, LISTED, NEWS, NO_REPLACE, NO_WAIT, News, PENDING, RECURSIVE, Records, SAME, SNAPSHOT, SNAPSHOT_FIRST,
-    STATUS, SUCCESS, Snapshot, Status, TREE, Tree, UNFINISHED, decode, encode, is_wrong_size, set_text, text, zeroed,
+    ABORT, ABORTED, ACCEPTED, AGAIN, Abort, BREAK, COPIES, COPY, Copies, Copy, DONE, DRY_RUN, DUE, EXISTS, Entry,
+    FAILED, LEASE, LEASE_EARLY, LEASE_ID, LEASE_SOURCE, LISTED, Lease, NEWS, NO_LEASE, NO_REPLACE, NO_WAIT, News,
+    PENDING, RECURSIVE, Records, SAME, SHOW, SNAPSHOT, SNAPSHOT_FIRST, STATUS, SUCCESS, Snapshot, Status, TREE, Tree,
+    UNFINISHED, decode, encode, is_wrong_size, set_text, text, zeroed,
 };
 use crate::store::{CopyId, CopyState, CopyStatus};
 
@@ -45,6 +47,7 @@ pub async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
         NEWS => news(fs, fh).await,
         COPIES => copies(fs, fh, decode(input).ok_or_else(wrong_size)?, who).await,
         SNAPSHOT => snapshot(fs, ino, who).await,
+        LEASE => lease(fs, ino, decode(input).ok_or_else(wrong_size)?, who, read_only).await,
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
@@ -66,10 +69,12 @@ fn refuse_unknown(flags: u32, known: u32) -> Result<()> {
 }
 
 async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller: Caller) -> Result<Vec<u8>> {
-    refuse_unknown(copy.flags, NO_REPLACE | NO_WAIT | SNAPSHOT_FIRST | LEASE_SOURCE)?;
-    if copy.flags & (SNAPSHOT_FIRST | LEASE_SOURCE) != 0 {
-        return Err(Error::fs(libc::EOPNOTSUPP, "snapshot-first and lease-source are not supported yet"));
-    }
+    const KNOWN: u32 = NO_REPLACE | NO_WAIT | SNAPSHOT_FIRST | LEASE_SOURCE | LEASE_EARLY | NO_LEASE | LEASE_ID;
+    refuse_unknown(copy.flags, KNOWN)?;
+    let lease = match copy.flags & LEASE_ID {
+        0 => None,
+        _ => Some(field("id", &copy.id)?),
+    };
     let tier = field("tier", &copy.tier)?;
     let order = CopyOrder {
         source: field("source", &copy.source)?,
@@ -79,11 +84,39 @@ async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller:
         no_wait: copy.flags & NO_WAIT != 0,
         tier: (!tier.is_empty()).then_some(tier),
         metadata: field("metadata", &copy.metadata)?,
+        keep: copy.flags & SNAPSHOT_FIRST != 0,
+        lease_source: lease_source(copy.flags)?,
+        lease,
     };
     let (id, status) = fs.order_copy(order, who, caller).await?;
     copy.status = number(status);
     set_text(&mut copy.id, id.as_str());
     Ok(encode(&copy).to_vec())
+}
+
+/// `None`: as the mount does.
+fn lease_source(flags: u32) -> Result<Option<LeaseSource>> {
+    match flags & (LEASE_SOURCE | LEASE_EARLY | NO_LEASE) {
+        0 => Ok(None),
+        LEASE_SOURCE => Ok(Some(LeaseSource::Pending)),
+        NO_LEASE => Ok(Some(LeaseSource::Never)),
+        both if both == LEASE_SOURCE | LEASE_EARLY => Ok(Some(LeaseSource::Always)),
+        _ => Err(Error::fs(libc::EINVAL, "flags that say two things about the source's lease")),
+    }
+}
+
+async fn lease(fs: &Fs, ino: Ino, mut lease: Lease, who: &Credentials, read_only: bool) -> Result<Vec<u8>> {
+    match lease.action {
+        SHOW => {}
+        BREAK if read_only => return Err(Error::fs(libc::EROFS, "the mount is read-only")),
+        BREAK => fs.break_lease(ino, who).await?,
+        other => return Err(Error::fs(libc::EINVAL, format!("unknown action: {other}"))),
+    }
+    let report = fs.lease(ino).await?;
+    set_text(&mut lease.state, &report.state);
+    set_text(&mut lease.duration, &report.duration);
+    set_text(&mut lease.holder, &report.holder);
+    Ok(encode(&lease).to_vec())
 }
 
 async fn status(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
@@ -112,7 +145,9 @@ async fn abort(fs: &Fs, ino: Ino, fh: Fh, abort: Abort, who: &Credentials) -> Re
 }
 
 fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> {
-    refuse_unknown(tree.flags, NO_REPLACE | NO_WAIT | RECURSIVE | DRY_RUN)?;
+    const KNOWN: u32 =
+        NO_REPLACE | NO_WAIT | RECURSIVE | DRY_RUN | SNAPSHOT_FIRST | LEASE_SOURCE | LEASE_EARLY | NO_LEASE;
+    refuse_unknown(tree.flags, KNOWN)?;
     let has = |flag| tree.flags & flag != 0;
     let order = TreeOrder {
         source: field("source", &tree.source)?.to_owned(),
@@ -121,6 +156,8 @@ fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> 
         no_replace: has(NO_REPLACE),
         no_wait: has(NO_WAIT),
         dry_run: has(DRY_RUN),
+        keep: has(SNAPSHOT_FIRST),
+        lease_source: lease_source(tree.flags)?,
         jobs: tree.jobs,
     };
     fs.copy_tree(fh, order, who.clone())?;

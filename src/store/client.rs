@@ -1,6 +1,6 @@
 //! The client of one account, as the operations see it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
@@ -27,6 +27,8 @@ struct Inner {
     http: Http,
     /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
     known_copies: Mutex<VecDeque<CopyId>>,
+    /// Leases that writes are sent with unless they name one, by the encoded path of the blob.
+    leases: Mutex<HashMap<String, LeaseId>>,
     pace: Pace,
     delegation: Delegation,
 }
@@ -37,6 +39,7 @@ impl Client {
             account,
             http,
             known_copies: Mutex::default(),
+            leases: Mutex::default(),
             pace: Pace::default(),
             delegation: Delegation::default(),
         }))
@@ -117,6 +120,30 @@ impl Client {
 
     pub(super) fn http(&self) -> &Http {
         &self.0.http
+    }
+
+    /// From now on writes to the blob are sent with this lease, unless they name another or turn out not to need it.
+    pub fn use_lease(&self, blob: &BlobPath, id: LeaseId) {
+        let path = self.endpoint().path(Place::Blob(blob));
+        self.0.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(path, id);
+    }
+
+    /// The lease has ended.
+    pub fn disuse_lease(&self, blob: &BlobPath) {
+        let path = self.endpoint().path(Place::Blob(blob));
+        self.0.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+    }
+
+    pub(super) fn lease_in_use(&self, path: &str) -> Option<LeaseId> {
+        self.0.leases.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+    }
+
+    /// The service does not know that lease any more.
+    pub(super) fn lease_is_lost(&self, path: &str, id: &LeaseId) {
+        let mut leases = self.0.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        if leases.get(path) == Some(id) {
+            leases.remove(path);
+        }
     }
 
     pub(super) fn knows_copy(&self, id: &CopyId) -> bool {

@@ -22,12 +22,15 @@ use crate::store::http::describe;
 use crate::store::payload::Payload;
 use crate::store::retry::{Failure, Tries, retry_after};
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
+use crate::store::types::LeaseId;
 use crate::store::xml::Element;
 
 /// The slowest upload that is waited for, in bytes per second; it stretches the wait for an answer by the size of the body.
 const SLOWEST_UPLOAD: u64 = 64 << 10;
 /// The slowest server-side copy of a range within one call, in bytes per second.
 const SLOWEST_SERVER_COPY: u64 = 10 << 20;
+
+const LEASE_ID: &str = "x-ms-lease-id";
 
 /// One operation, ready to be sent any number of times. Without `Debug`, because a copy source may hold a signature.
 pub(super) struct Request {
@@ -174,6 +177,14 @@ impl Request {
     }
 }
 
+/// What one try adds to a request.
+struct With {
+    /// Of the blob, if this process holds it and the request names none.
+    lease: Option<LeaseId>,
+    bearer: Option<Secret>,
+    white_space: WhiteSpace,
+}
+
 impl Client {
     pub(super) fn request(&self, operation: &'static str, method: Method, place: Place<'_>) -> Request {
         let account = self.account();
@@ -256,17 +267,34 @@ impl Client {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let bearer = self.bearer().await.map_err(Failure::Invalid)?;
-        let mut result = self.exchange(request, WhiteSpace::Folded, bearer.as_ref(), sink).await;
-        if let (Credential::Entra(tokens), Some(refused)) = (self.credential(), &bearer)
+        let mut with = With {
+            lease: self.lease_of(request),
+            bearer: self.bearer().await.map_err(Failure::Invalid)?,
+            white_space: WhiteSpace::Folded,
+        };
+        let mut result = self.exchange(request, &with, sink).await;
+        if let (Credential::Entra(tokens), Some(refused)) = (self.credential(), &with.bearer)
             && matches!(&result, Err(Failure::Refused { error, .. }) if is_token_refused(error))
         {
-            let bearer = tokens.instead_of(refused).await.map_err(Failure::Invalid)?;
-            result = self.exchange(request, WhiteSpace::Folded, Some(&bearer), sink).await;
+            with.bearer = Some(tokens.instead_of(refused).await.map_err(Failure::Invalid)?);
+            result = self.exchange(request, &with, sink).await;
         }
         let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
         if refused && matches!(self.credential(), Credential::SharedKey(_)) && white_space_matters(&request.headers) {
-            result = self.exchange(request, WhiteSpace::Kept, None, sink).await;
+            with.white_space = WhiteSpace::Kept;
+            result = self.exchange(request, &with, sink).await;
+        }
+        if matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 412 && error.code.starts_with("Lease"))
+        {
+            // It ended, or began, while the request was on its way.
+            if let Some(lease) = &with.lease {
+                self.lease_is_lost(&request.path, lease);
+            }
+            let now = self.lease_of(request);
+            if now != with.lease {
+                with.lease = now;
+                result = self.exchange(request, &with, sink).await;
+            }
         }
         let (status, request_id) = match &result {
             Ok(response) => (response.status, headers::text(&response.headers, "x-ms-request-id").unwrap_or_default()),
@@ -284,14 +312,13 @@ impl Client {
     async fn exchange(
         &self,
         request: &Request,
-        white_space: WhiteSpace,
-        bearer: Option<&Secret>,
+        with: &With,
         sink: &mut impl Sink,
     ) -> std::result::Result<Response, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
         let read_timeout = self.http().read_timeout();
         let http = self.http().client(self.endpoint().is_loopback()).map_err(unsent)?;
-        let headers = self.authorized_headers(request, white_space, bearer);
+        let headers = self.authorized_headers(request, with);
         let url = self.request_url(request);
         let sending = http.request(request.method.clone(), url).headers(headers).body(request.body.as_body());
         let mut answer = match timeout(request.patience(read_timeout), sending.send()).await {
@@ -350,6 +377,18 @@ impl Client {
         Err(Failure::Refused { error: Box::new(error), retry_after })
     }
 
+    /// The lease that a write is sent with and does not name itself. Snapshots and old versions have none; a copy's destination needs an
+    /// infinite one, which those are not.
+    fn lease_of(&self, request: &Request) -> Option<LeaseId> {
+        const WITHOUT: [&str; 3] = ["LeaseBlob", "SnapshotBlob", "CopyBlob"];
+        let reads = [Method::GET, Method::HEAD].contains(&request.method);
+        let of_the_past = request.query.iter().any(|(name, _)| ["snapshot", "versionid"].contains(name));
+        if reads || of_the_past || WITHOUT.contains(&request.operation) || request.headers.contains_key(LEASE_ID) {
+            return None;
+        }
+        self.lease_in_use(&request.path)
+    }
+
     fn request_url(&self, request: &Request) -> String {
         let mut url = self.endpoint().url(&request.path);
         let mut separator = '?';
@@ -367,7 +406,7 @@ impl Client {
     }
 
     /// The request's headers with those that are new on each try.
-    fn authorized_headers(&self, request: &Request, white_space: WhiteSpace, bearer: Option<&Secret>) -> HeaderMap {
+    fn authorized_headers(&self, request: &Request, with: &With) -> HeaderMap {
         let mut headers = request.headers.clone();
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -377,18 +416,22 @@ impl Client {
         set("x-ms-version", self.api_version());
         set("x-ms-date", &httpdate::fmt_http_date(SystemTime::now()));
         set("x-ms-client-request-id", &uuid::Uuid::new_v4().to_string());
+        if let Some(lease) = &with.lease {
+            set(LEASE_ID, lease.as_str());
+        }
         if request.method == Method::PUT || !request.body.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
         }
         if let Credential::SharedKey(key) = self.credential() {
             let account = self.account().as_str();
-            let text = string_to_sign(account, &request.method, &request.path, &request.query, &headers, white_space);
+            let (method, white_space) = (&request.method, with.white_space);
+            let text = string_to_sign(account, method, &request.path, &request.query, &headers, white_space);
             if let Ok(mut value) = HeaderValue::from_str(&format!("SharedKey {account}:{}", key.sign(&text))) {
                 value.set_sensitive(true);
                 headers.insert(AUTHORIZATION, value);
             }
         }
-        if let Some(token) = bearer
+        if let Some(token) = &with.bearer
             && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
         {
             value.set_sensitive(true);

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use blobcp::devstore::{self, AccountConfig, Devstore, PolicyChange, Stats};
 use blobcp::fs::attr::{Defaults, Permissions};
+use blobcp::fs::lease::LeaseSource;
 use blobcp::fs::tree::Place;
 use blobcp::fs::{self, Account, Fs};
 use blobcp::fuse::{Adapter, make_first_copy};
@@ -48,6 +49,8 @@ pub struct Setup {
     pub devstore: devstore::Config,
     pub attr_ttl: Duration,
     pub copy_wait: bool,
+    pub lease_source: LeaseSource,
+    pub keep_on_abort: bool,
     pub permissions: Permissions,
     pub delete_snapshots: bool,
     pub memory_limit: u64,
@@ -68,6 +71,8 @@ impl Default for Setup {
             devstore: devstore::Config { accounts, ..Default::default() },
             attr_ttl: Duration::from_secs(1),
             copy_wait: true,
+            lease_source: LeaseSource::default(),
+            keep_on_abort: false,
             permissions: Permissions::Keep,
             delete_snapshots: false,
             memory_limit: 512 << 20,
@@ -93,6 +98,8 @@ impl Setup {
             permissions: self.permissions,
             defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
             copy_wait: self.copy_wait,
+            lease_source: self.lease_source,
+            keep_on_abort: self.keep_on_abort,
             delete_snapshots: self.delete_snapshots,
             memory_limit: self.memory_limit,
         }
@@ -428,6 +435,14 @@ pub fn cross_account(rate: u64) -> Setup {
 /// Status of the last copy onto a blob of `one/box`, as the service has it.
 pub fn status(world: &World, name: &str) -> Option<store::CopyStatus> {
     world.properties(ONE, name)?.copy.map(|copy| copy.status)
+}
+
+/// How many snapshots a blob of `one/box` has.
+pub fn snapshots(world: &World, name: &str) -> usize {
+    let list = store::ListBlobs { prefix: name, snapshots: true, ..Default::default() };
+    let container = blobcp::path::ContainerName::parse(BOX).unwrap();
+    let page = world.block_on(world.client(ONE).list_blobs(&container, &list)).unwrap();
+    page.items.iter().filter(|item| item.name.as_str() == name && item.revision.is_some()).count()
 }
 
 /// Waits until a copy onto the blob is pending.

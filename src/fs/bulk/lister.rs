@@ -39,8 +39,7 @@ impl Lister {
             anything = true;
             let path = self.prefix.trim_end_matches('/').into();
             if !self.mode.dry_run {
-                let precondition = Precondition::IfAbsent;
-                self.step(Step { from: from?, to: to?, version, precondition, path, marker: true }).await;
+                self.step(Step { from: from?, to: to?, version, there: None, path, marker: true }).await;
             }
         }
         let mut walk = Walk::new(self.old.clone(), who.clone());
@@ -76,9 +75,9 @@ impl Lister {
         };
         match verdict {
             Verdict::Not(outcome) => self.bulk.tell(path, bytes, marker, outcome).await,
-            Verdict::Copy(precondition) => match (self.old.blob(&found.path), self.new.blob(&found.path)) {
+            Verdict::Copy(there) => match (self.old.blob(&found.path), self.new.blob(&found.path)) {
                 (Ok(from), Ok(to)) => {
-                    self.step(Step { from, to, version: found.properties, precondition, path, marker }).await;
+                    self.step(Step { from, to, version: found.properties, there, path, marker }).await;
                 }
                 (Err(error), _) | (_, Err(error)) => self.bulk.tell(path, bytes, marker, failed(fs, &error)).await,
             },

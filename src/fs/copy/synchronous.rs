@@ -9,18 +9,20 @@
 //! keeps no state of it, and whoever gives it up has only to stop asking.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, TryStreamExt};
 use tracing::{debug, info, warn};
 
-use super::{CopyJob, Progress};
+use super::{Care, CopyJob, Progress};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::keep::Mark;
+use crate::fs::lease::SourceLease;
 use crate::fs::stage::{BlockIds, UPLOADS};
 use crate::fs::tree::Blob;
 use crate::store::{
-    BlobProperties, BlobSettings, BlobType, BlockRef, ContentHeaders, CopyRequest, CopySource, ETag,
+    BlobProperties, BlobSettings, BlobType, BlockRef, ContentHeaders, CopyId, CopyRequest, CopySource, ETag,
     LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Metadata, Precondition,
 };
 
@@ -42,28 +44,50 @@ pub(super) fn may_be_read_otherwise(source: &CopySource, error: &Error) -> bool 
 }
 
 impl Fs {
-    /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our blobs.
-    pub(super) fn copy_synchronously(
+    /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our blobs; `lease` its
+    /// lease, if it has been taken already. A copy that ends with less than the whole leaves the destination as it was.
+    pub(super) async fn copy_synchronously(
         self: &Arc<Self>,
         destination: Blob,
         request: CopyRequest,
         version: Option<Arc<BlobProperties>>,
+        care: Care,
+        lease: Option<SourceLease>,
     ) -> Result<Arc<CopyJob>> {
         if let Some(version) = version.as_ref().filter(|version| version.blob_type != BlobType::Block) {
             // What is fetched becomes a block blob, whatever it was.
             let (kind, source) = (version.blob_type.as_str(), &request.source);
             let what = format!("{source} is a {kind}, which the service can only read for a copy by a SAS");
+            if let Some(lease) = lease {
+                lease.release().await;
+            }
             return Err(Error::fs(libc::EOPNOTSUPP, what));
         }
         let total = version.as_ref().map_or(0, |version| version.size);
-        let job = Arc::new(CopyJob::without_id(destination, total));
+        let job = Arc::new(CopyJob {
+            lease: care.lease,
+            kept: Mutex::new(care.kept),
+            ..CopyJob::new(destination, CopyId::new(""), total, Progress::Pending(0))
+        });
         let work = {
             let (fs, job) = (self.clone(), job.clone());
             tokio::spawn(async move {
-                let ended = match fs.fetch_whole(&job.destination, request, version).await {
-                    Ok(properties) => Progress::Success(properties),
+                let ended = fs.fetch_whole(&job.destination, request, version).await;
+                if let Some(lease) = lease {
+                    lease.release().await;
+                }
+                let ended = match ended {
+                    Ok(properties) => {
+                        if let Some(kept) = job.take_kept() {
+                            fs.let_kept_go(&kept).await;
+                        }
+                        Progress::Success(properties)
+                    }
                     Err(error) => {
                         warn!(%error, "copy ended without success");
+                        if let Some(kept) = job.take_kept() {
+                            fs.never_started(&kept, &error).await;
+                        }
                         Progress::Failed(error)
                     }
                 };
@@ -72,6 +96,15 @@ impl Fs {
         };
         job.work_is(work.abort_handle());
         Ok(job)
+    }
+
+    /// Gives up a copy that is only here. What it was to replace is still there, unless the service was done already.
+    pub(in crate::fs) async fn stop_fetching(self: &Arc<Self>, job: &CopyJob) {
+        job.stop();
+        debug!(destination = %job.destination.path, "stopped");
+        if let Some(kept) = job.take_kept() {
+            self.bring_back(kept, Mark::Unknown).await;
+        }
     }
 
     async fn fetch_whole(

@@ -4,18 +4,19 @@
 //! tree whole. What this mount makes below the directory meanwhile comes along. It is not atomic for onlookers.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures_util::{StreamExt, stream};
 use tracing::{error, warn};
 
-use super::{Deletion, Held, Name};
+use super::{Deletion, Held, Name, refuse_archived};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{FileKind, Ino};
 use crate::fs::caller::Caller;
+use crate::fs::keep::{Kept, Mark};
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobItem, BlobProperties, CopyStatus, ETag, ListBlobs, Precondition};
@@ -79,6 +80,9 @@ impl Fs {
         self.tree.rename(from.0, from.1, to.0, to.1);
         self.learn_moved(source.ino, &mut held, &moves, copies);
         drop(held);
+        for kept in moves.iter().filter_map(|step| step.kept.get()) {
+            self.let_kept_go(kept).await;
+        }
         self.delete_all(&moves).await
     }
 
@@ -124,6 +128,8 @@ impl Fs {
                         from,
                         properties: properties.clone(),
                         precondition: Precondition::IfAbsent,
+                        replaces: None,
+                        kept: OnceLock::new(),
                     }));
                 }
             }
@@ -156,11 +162,13 @@ impl Fs {
         }
         if let (Some(properties), Some(from), Some(to)) = (node.properties(), old.marker(), new.marker()) {
             // The target is an empty directory: its marker is replaced by the source's.
-            let precondition = match target.and_then(NodeView::properties) {
-                Some(marker) => Precondition::IfMatch(marker.etag.clone()),
+            let replaces = target.and_then(|target| Some((target.ino, target.properties()?.clone())));
+            let precondition = match &replaces {
+                Some((_, marker)) => Precondition::IfMatch(marker.etag.clone()),
                 None => Precondition::IfAbsent,
             };
-            moves.push(Arc::new(Move { from: from?, to: to?, properties: properties.clone(), precondition }));
+            let (properties, kept) = (properties.clone(), OnceLock::new());
+            moves.push(Arc::new(Move { from: from?, to: to?, properties, precondition, replaces, kept }));
         }
         Ok(moves)
     }
@@ -187,6 +195,8 @@ impl Fs {
             to: blob(new, name),
             properties: Arc::new(item.properties),
             precondition: Precondition::IfAbsent,
+            replaces: None,
+            kept: OnceLock::new(),
         })))
     }
 
@@ -201,11 +211,18 @@ impl Fs {
         let results: Vec<_> = stream::iter(moves.iter().cloned())
             .take_while(|_| std::future::ready(!stop.load(Ordering::Relaxed)))
             .map(|step| async move {
-                let undo = step.precondition == Precondition::IfAbsent;
                 let precondition = step.precondition.clone();
                 let pass = self.client(step.to.account).pass().await;
-                let copy =
-                    self.copy_and_prove(&step.from, &step.properties, &step.to, precondition, undo, caller).await;
+                let copy = async {
+                    refuse_archived(&step.from, &step.properties)?;
+                    if let Some((ino, replaced)) = &step.replaces {
+                        // Nobody else sets it: each step is taken once.
+                        let _ = step.kept.set(self.keep((&step.to, Some(*ino)), replaced, None).await?);
+                    }
+                    let (from, to, kept) = (&step.from, &step.to, step.kept.get());
+                    self.copy_and_prove(from, &step.properties, to, precondition, kept, caller).await
+                };
+                let copy = copy.await;
                 if copy.is_ok() {
                     pass.succeeded();
                 } else {
@@ -239,15 +256,17 @@ impl Fs {
         })
     }
 
-    /// Deletes the copies that replaced nothing.
-    async fn take_all_back(&self, moves: &[Arc<Move>], copies: &HashMap<BlobName, Arc<BlobProperties>>) {
-        let of_no_use: Vec<(Arc<Move>, Arc<BlobProperties>)> = moves
-            .iter()
-            .filter(|step| step.precondition == Precondition::IfAbsent)
-            .filter_map(|step| Some((step.clone(), copies.get(&step.to.path.name)?.clone())))
-            .collect();
+    /// Deletes the copies, and brings back what they replaced.
+    async fn take_all_back(self: &Arc<Self>, moves: &[Arc<Move>], copies: &HashMap<BlobName, Arc<BlobProperties>>) {
+        let of_no_use: Vec<(Arc<Move>, Arc<BlobProperties>)> =
+            moves.iter().filter_map(|step| Some((step.clone(), copies.get(&step.to.path.name)?.clone()))).collect();
         stream::iter(of_no_use)
-            .for_each_concurrent(AT_ONCE, |(step, copy)| async move { self.take_back(&step.to, &copy.etag).await })
+            .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
+                match step.kept.get() {
+                    None => self.take_back(&step.to, &copy.etag).await,
+                    Some(kept) => self.bring_back(kept.clone(), Mark::Version(copy.etag.clone())).await,
+                }
+            })
             .await;
     }
 
@@ -323,4 +342,7 @@ struct Move {
     to: Blob,
     properties: Arc<BlobProperties>,
     precondition: Precondition,
+    /// The marker of an empty directory that is the target.
+    replaces: Option<(Ino, Arc<BlobProperties>)>,
+    kept: OnceLock<Kept>,
 }

@@ -87,6 +87,13 @@ pub struct Origin {
     pub revision: Option<Revision>,
 }
 
+impl Origin {
+    /// The blob, if it is meant as it is now.
+    pub fn current(&self) -> Option<Blob> {
+        self.revision.is_none().then(|| self.blob.clone())
+    }
+}
+
 impl From<Blob> for Origin {
     fn from(blob: Blob) -> Self {
         Self { blob, revision: None }

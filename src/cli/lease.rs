@@ -1,0 +1,65 @@
+//! `blobcp lease`.
+
+use std::path::{Path, PathBuf};
+
+use super::{Failure, about, complain, on_mount};
+use crate::ioctl;
+
+const MORE: &str = "\
+Who has a lease keeps all others from writing to a file. A mount leases the
+source of a pending copy; such a lease ends with the copy, or within a minute
+if the mount is killed. Others may be without end: 'break' ends them at once.
+
+Examples:
+  blobcp lease show disk.img
+  blobcp lease break disk.img";
+
+/// Show the lease of a file, or break one that was left behind
+#[derive(clap::Args)]
+#[command(after_help = MORE)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Print state and holder
+    Show(Paths),
+    /// End it at once, whoever holds it
+    Break(Paths),
+}
+
+#[derive(clap::Args)]
+struct Paths {
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+}
+
+impl Arguments {
+    pub fn run(self) -> Result<(), Failure> {
+        super::end_quietly_without_readers();
+        let (paths, action) = match self.action {
+            Action::Show(Paths { paths }) => (paths, ioctl::SHOW),
+            Action::Break(Paths { paths }) => (paths, ioctl::BREAK),
+        };
+        let mut complete = true;
+        for path in &paths {
+            match lease(path, action) {
+                Ok(lease) => println!("{}: {lease}", path.display()),
+                Err(failure) => {
+                    complain("lease", failure.message.unwrap_or_default());
+                    complete = false;
+                }
+            }
+        }
+        if complete { Ok(()) } else { Err(Failure::said()) }
+    }
+}
+
+fn lease(path: &Path, action: u32) -> Result<on_mount::Lease, Failure> {
+    on_mount::lease(&on_mount::open(path)?, action).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODATA) => Failure::new(format!("{}: it is not leased", path.display())),
+        _ => about(path, &error),
+    })
+}
