@@ -8,13 +8,14 @@
 //! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through
 //! `operation` (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `server`, which
 //! calls a handler. Handlers are plain functions from a call to a `reply` or an `error`: `blob`, `blocks`,
-//! `page`, `container`, `list`, `copy` with `source`, `web` and `from_url`. They work on `state`, one locked map
+//! `page`, `container`, `list`, `copy` with `source`, `web` and `from_url`, `path` for hierarchical namespaces. They work on `state`, one locked map
 //! of `model` values whose bytes are `content`; `condition`, `lease` and `tags` are the rules they consult. The
 //! copy `engine` turns elapsed time into progress whenever the state is looked at. `control` and `stats` are for
 //! the tests' eyes.
 //!
 //! Not offered: stored access policies, soft delete, encryption keys,
-//! immutability, hierarchical namespaces, incremental copies. Such requests are refused, not ignored. Of Azure Files there is
+//! immutability, incremental copies. Such requests are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob
+//! endpoint sees of them, and rename, but neither owners nor access lists. Of Azure Files there is
 //! only what a copy source needs: a file that was put in place, and a URL to it. Other servers on this machine can be copy sources, too.
 //!
 //! ```no_run
@@ -69,6 +70,7 @@ mod list;
 mod model;
 mod operation;
 mod page;
+mod path;
 mod reply;
 mod request;
 mod sas;
@@ -114,6 +116,8 @@ pub struct Config {
     pub check_clock_skew: bool,
     /// Sizes and numbers the service limits.
     pub limits: Limits,
+    /// All accounts have hierarchical namespaces: directories exist by themselves, and paths can be renamed (§14).
+    pub hns: bool,
 }
 
 impl Default for Config {
@@ -126,6 +130,7 @@ impl Default for Config {
             latency: Duration::ZERO,
             check_clock_skew: true,
             limits: Limits::default(),
+            hns: false,
         }
     }
 }

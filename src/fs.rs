@@ -21,7 +21,7 @@
 //! | `copy` | whole copies run by the service, in slices |
 //! | `keep` | what a copy replaces, to be brought back if it fails |
 //! | `lease` | the sources of pending copies, leased |
-//! | `rename` | copy, proof, delete |
+//! | `rename` | copy, proof, delete; or one request where the namespace is hierarchical |
 //! | `snapshot` | what was: `.snapshots` and `.versions` |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |
 //! | `control` | what the ioctls ask for: copy by path or URL, status, abort, snapshot |
@@ -68,7 +68,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::future::join_all;
 use tokio::sync::{OnceCell, Semaphore};
+use tracing::debug;
 
 pub use copy::CopyJob;
 pub use dir::DirEntry;
@@ -295,6 +297,22 @@ impl Fs {
             }
         }
         Ok(self.attr_of(&self.tree.view(ino)?))
+    }
+
+    /// Asks the accounts whether their namespaces are hierarchical, so that the first rename need not. It is of no consequence if they do
+    /// not answer now.
+    pub async fn ask_namespaces(&self) {
+        let asked = self.config.accounts.iter().map(|account| async {
+            let container = match (&account.only, &self.config.root) {
+                (Some(only), _) => only.first(),
+                (None, Place::Directory(dir)) => Some(&dir.container),
+                (None, _) => None,
+            };
+            if let Err(error) = account.client.is_hierarchical(container).await {
+                debug!(account = %account.client.account(), %error, "whether its namespace is hierarchical is not known yet");
+            }
+        });
+        join_all(asked).await;
     }
 
     pub fn forget(&self, ino: Ino, count: u64) {

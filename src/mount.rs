@@ -44,7 +44,7 @@ const FLUSH_BOUND: Duration = Duration::from_secs(60);
 
 /// How long what else is to be done at the service may take: old content to be brought back, leases to be given up.
 const WIND_DOWN_BOUND: Duration = Duration::from_secs(15);
-/// How long the mount waits for the attributes of its own directory. Without an answer the first program that wants them asks.
+/// How long the mount waits for what it asks ahead. Without an answer the first program that wants to know it asks.
 const ROOT_BOUND: Duration = Duration::from_secs(2);
 
 /// How long requests may run on after the mount is detached.
@@ -115,8 +115,16 @@ fn serve_on<K>(
         }
     })?;
     let fs = Fs::new(plan.fs);
-    // Mode and owner of what is mounted: asked for now, so that no program has to wait for them.
-    let _ = runtime.block_on(async { timeout(ROOT_BOUND, fs.getattr(Ino::ROOT)).await });
+    // Mode and owner of what is mounted, and how a rename is to be done: asked for now, so that no program has to wait for them.
+    let first_questions = async {
+        let namespaces = async {
+            if !options.read_only {
+                fs.ask_namespaces().await;
+            }
+        };
+        tokio::join!(fs.getattr(Ino::ROOT), namespaces)
+    };
+    let _ = runtime.block_on(async { timeout(ROOT_BOUND, first_questions).await });
     let mounted = Mounted::mount(runtime, fs.clone(), mountpoint, &plan.name, options)?;
     let farewell = farewell::Post::open(runtime, mounted.device);
     ready(text);

@@ -5,7 +5,7 @@
 //! clients of the process share.
 //!
 //! Each operation of the REST reference is one method, in the file of its theme: [`container`], [`blob`], [`block`], [`append`], [`page`], [`copy`],
-//! [`outside`], [`delegation`], [`lease`], [`tags`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
+//! [`outside`], [`delegation`], [`lease`], [`tags`], [`path`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
 //! by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`]. Between the two stands one path through which
 //! every request goes: [`endpoint`] turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends
 //! it, [`retry`] judges a failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`pace`] is for work on many blobs: how many at once the service bears.
@@ -51,6 +51,7 @@ mod listing;
 mod outside;
 mod pace;
 mod page;
+mod path;
 mod payload;
 mod request;
 mod resolve;
@@ -75,6 +76,7 @@ pub use http::{Http, Options};
 pub use outside::{LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Outside, SharedFile};
 pub use pace::Pass;
 pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE};
+pub use path::Rename;
 pub use payload::Payload;
 pub use resolve::same_source;
 pub use types::*;

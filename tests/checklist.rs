@@ -105,12 +105,6 @@ fn rows(page: &str) -> Vec<(Rule, String, String)> {
     rows.collect()
 }
 
-/// The rules that the page says a mount does not keep yet.
-fn not_yet(page: &str) -> BTreeSet<Rule> {
-    let section = page.split("\n## ").find(|section| section.starts_with("Not yet")).unwrap_or_default();
-    section.lines().filter(|line| leading_rule(line).is_some()).flat_map(rules_in).collect()
-}
-
 fn names(rules: impl IntoIterator<Item = Rule>) -> Vec<String> {
     rules.into_iter().map(|(letter, number)| format!("{letter}{number}")).collect()
 }
@@ -150,13 +144,6 @@ fn no_test_cites_a_rule_that_there_is_not() {
     let known = all_rules();
     let unknown: Vec<_> = citations().into_iter().filter(|(rule, _)| !known.contains(rule)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
-}
-
-#[test]
-fn what_is_not_yet_kept_is_said() {
-    let not_yet = not_yet(&page());
-    println!("{} rules are not yet kept on a mount: {}", not_yet.len(), names(not_yet.clone()).join(" "));
-    assert_eq!(names(not_yet.difference(&all_rules()).copied()), [""; 0], "no such rule");
 }
 
 #[test]

@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Keep versions of all blobs.
     #[arg(long)]
     versioning: bool,
+    /// Give all accounts hierarchical namespaces, in which mv is one rename.
+    #[arg(long)]
+    hns: bool,
     /// Pace of copies within an account: immediate or RATE.
     #[arg(long, value_name = "PACE", default_value = "immediate")]
     copy_same_account: CopyPace,
@@ -78,6 +81,7 @@ impl Arguments {
             copy_same_account: self.copy_same_account,
             copy_cross_account: self.copy_cross_account,
             latency: self.latency,
+            hns: self.hns,
             ..Config::default()
         };
         let accounts: Vec<String> = config.accounts.iter().map(|account| account.name.clone()).collect();

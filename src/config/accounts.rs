@@ -110,6 +110,7 @@ impl<'a> Known<'a> {
             endpoint: source.endpoint.clone(),
             sas: source.sas.clone(),
             api_version: settings.api_version.clone(),
+            hierarchical: table.and_then(|table| table.hns),
             ..AccountConfig::default()
         };
         let embedded = self.embedded.iter().find(|(account, _)| account.name == *name);

@@ -4,6 +4,7 @@
 //! [account.photos2026]
 //! key = "…"                       # or sas, or connection_string, or auth = "cli" and other words of --auth
 //! endpoint = "https://…"          # only where it is not https://NAME.blob.core.windows.net
+//! hns = true                      # only where the account may not be asked whether its namespace is hierarchical
 //!
 //! [mount]                         # the names of the flags of `blobcp mount`
 //! attr-ttl = "5s"
@@ -46,6 +47,8 @@ pub struct AccountTable {
     pub client_id: Option<String>,
     pub client_secret: Option<Secret>,
     pub federated_token_file: Option<String>,
+    /// Whether the namespace is hierarchical.
+    pub hns: Option<bool>,
 }
 
 impl AccountTable {

@@ -309,6 +309,9 @@ fn delete_current(state: &mut State, call: &Call) -> Result<(), ServiceError> {
         return Err(Code::BlobNotFound.into());
     }
     state.admit(call)?;
+    if state.hierarchical && state.has_below(address)? {
+        return Err(Code::DirectoryIsNotEmpty.into());
+    }
     let entry = state.entry_or_new(address)?;
     match call.header("x-ms-delete-snapshots") {
         Some("only") => entry.snapshots.clear(),
@@ -385,12 +388,13 @@ pub(super) fn lease_action(call: &Call) -> Result<Action, ServiceError> {
     }
 }
 
-/// Get Account Information (§6): a flat general-purpose account.
-pub(super) fn account_information() -> Outcome {
+/// Get Account Information (§6): a general-purpose account.
+pub(super) fn account_information(server: &Server, call: &Call) -> Outcome {
+    let hierarchical = server.state(call.now).hierarchical;
     Ok(Reply::new(StatusCode::OK)
         .header("x-ms-sku-name", "Standard_LRS")
         .header("x-ms-account-kind", "StorageV2")
-        .header("x-ms-is-hns-enabled", "false"))
+        .header("x-ms-is-hns-enabled", if hierarchical { "true" } else { "false" }))
 }
 
 #[cfg(test)]

@@ -54,6 +54,9 @@ pub struct Fault {
     /// Wait this long before anything else, milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
+    /// Wait this long after all was done and before the answer, milliseconds.
+    #[serde(default)]
+    pub answer_delay_ms: u64,
     /// Announce the whole response body but close after this many bytes of it.
     #[serde(default)]
     pub truncate_body: Option<u64>,
@@ -82,6 +85,7 @@ impl Fault {
             after: false,
             reset: None,
             delay_ms: 0,
+            answer_delay_ms: 0,
             truncate_body: None,
             stall_body_ms: None,
             blob_prefix: None,

@@ -28,7 +28,7 @@ use super::control;
 use super::error::{Code, ServiceError};
 use super::faults::{Fault, Reset};
 use super::operation::Operation;
-use super::reply::{Damage, Outcome, Payload, Reply, ReplyBody, announce, refuse};
+use super::reply::{Damage, Outcome, Payload, Reply, ReplyBody, announce, refuse, refuse_in_json};
 use super::request::{Call, Upload};
 use super::server::Server;
 use super::stats::RequestRecord;
@@ -115,7 +115,11 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
     }
     let mut reply = outcome.unwrap_or_else(|error| {
         tracing::debug!(operation = record.operation, path, code = %error.code, "refused");
-        refuse(error, &id, &iso(std::time::SystemTime::now()), head)
+        let now = iso(std::time::SystemTime::now());
+        match record.operation == Operation::RenamePath.name() {
+            true => refuse_in_json(error, &id, &now),
+            false => refuse(error, &id, &now, head),
+        }
     });
     common.decorate(&mut reply);
     record.status = reply.status.as_u16();
@@ -148,6 +152,9 @@ async fn run(
         return Ok(Err(error));
     }
     let outcome = carry_out(server, call, operation, body).await;
+    if let Some(fault) = fault.as_ref().filter(|fault| fault.answer_delay_ms > 0) {
+        tokio::time::sleep(Duration::from_millis(fault.answer_delay_ms)).await;
+    }
     if reset == Some(Reset::After) {
         return Err(HangUp);
     }

@@ -127,6 +127,8 @@ struct Selection<'a> {
     start: Option<&'a str>,
     marker: Option<Marker>,
     include: Include,
+    /// Directories are shown as prefixes, empty ones too, and not as blobs beside them.
+    hierarchical: bool,
 }
 
 impl Selection<'_> {
@@ -139,6 +141,20 @@ impl Selection<'_> {
         'resume: loop {
             let names = container.blobs.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
             for (name, entry) in names.take_while(|(name, _)| name.starts_with(self.prefix)) {
+                if self.hierarchical && self.delimiter == Some("/") {
+                    // Each directory has an entry, which stands for all that is below it.
+                    if let Some(group) = self.group(name) {
+                        from = format!("{group}{AFTER_EVERYTHING}");
+                        continue 'resume;
+                    }
+                    if entry.is_directory() {
+                        if items.len() == limit {
+                            return (items, Some(Marker { name: name.clone(), moment: None }));
+                        }
+                        items.push(Item::Prefix(format!("{name}/")));
+                        continue;
+                    }
+                }
                 if let Some(group) = self.group(name) {
                     let shown = last_prefix.as_deref() == Some(group);
                     if !shown && self.is_listed(entry) {
@@ -226,6 +242,7 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
             marker => Some(Marker::decode(marker)?),
         },
         include: Include::parse(call),
+        hierarchical: server.state(call.now).hierarchical,
     };
     if selection.include.snapshots && selection.delimiter.is_some() {
         return Err(ServiceError::invalid_query("include", "snapshots"));

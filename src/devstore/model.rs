@@ -24,6 +24,9 @@ const TICKS_BEFORE_1970: u64 = 621_355_968_000_000_000;
 /// Content type of a blob that was given none.
 const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
+/// The metadata by which the Blob endpoint shows that a blob is a directory (§14).
+const FOLDER: &str = "hdi_isfolder";
+
 /// An entity tag. `Display` is the bare form of listings; headers add the quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ETag(u64);
@@ -287,6 +290,17 @@ impl Blob {
         self.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending)
     }
 
+    /// A directory of a hierarchical namespace with nothing in it yet.
+    pub fn directory(ticks: u64, now: SystemTime) -> Blob {
+        let mut blob = Blob::new(Kind::unlisted(), Content::default(), ticks, now);
+        blob.metadata.insert(FOLDER.to_owned(), "true".to_owned());
+        blob
+    }
+
+    pub fn is_directory(&self) -> bool {
+        self.metadata.get(FOLDER).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     /// 409 for content in the archive tier, which can be neither read nor overwritten in place.
     pub fn check_online(&self) -> Result<(), ServiceError> {
         if self.tier == Some(Tier::Archive) { Err(Code::BlobArchived.into()) } else { Ok(()) }
@@ -376,6 +390,11 @@ impl Entry {
         let id = iso_from_ticks(ticks);
         self.snapshots.insert(id.clone(), blob);
         id
+    }
+
+    /// A directory of a hierarchical namespace, as the Blob endpoint shows it.
+    pub fn is_directory(&self) -> bool {
+        self.base.as_ref().is_some_and(Blob::is_directory)
     }
 
     /// Whether nothing is left and the name is free again.

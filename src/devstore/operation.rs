@@ -8,7 +8,7 @@ use hyper::Method;
 
 use super::error::{Code, ServiceError};
 use super::model::Revision;
-use super::request::{Call, Target};
+use super::request::{Call, Endpoint, Target};
 
 macro_rules! operations {
     ($($operation:ident)*) => {
@@ -35,6 +35,7 @@ operations! {
     SetBlobMetadata SetBlobProperties SetBlobTier SetBlobTags
     SnapshotBlob LeaseBlob DeleteBlob
     CopyBlob CopyBlobFromURL AbortCopyBlob IncrementalCopyBlob
+    RenamePath
 }
 
 impl Operation {
@@ -44,6 +45,15 @@ impl Operation {
         let comp = call.query.get("comp").unwrap_or("");
         let restype = call.query.get("restype").unwrap_or("");
         refuse_what_is_not_offered(call)?;
+        if call.endpoint != Endpoint::Blob && call.headers.contains_key("x-ms-rename-source") {
+            return match (&call.method, &call.target) {
+                (&Method::PUT, Target::Blob(_)) => Ok(Operation::RenamePath),
+                _ => Err(Code::UnsupportedHttpVerb.into()),
+            };
+        }
+        if call.endpoint == Endpoint::Dfs {
+            return Err(Code::NotImplemented.into());
+        }
         if restype == "account" && comp == "properties" {
             return Ok(Operation::GetAccountInformation);
         }
@@ -160,6 +170,7 @@ impl Operation {
             | GetPageRanges => "r",
             SetContainerMetadata | PutPage | PutPageFromURL | SetBlobMetadata | SetBlobProperties | SetBlobTier
             | AbortCopyBlob | IncrementalCopyBlob => "w",
+            RenamePath => "cwm",
             LeaseContainer | LeaseBlob => "wd",
             DeleteContainer | DeleteBlob => "d",
             GetBlobTags | SetBlobTags => "t",

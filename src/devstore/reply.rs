@@ -160,6 +160,19 @@ pub(super) fn refuse(error: ServiceError, request_id: &str, time: &str, head: bo
     reply
 }
 
+/// The error body of the endpoint of hierarchical namespaces (§4.1).
+pub(super) fn refuse_in_json(error: ServiceError, request_id: &str, time: &str) -> Reply {
+    let message = format!("{}\nRequestId:{request_id}\nTime:{time}", error.message);
+    let body = serde_json::json!({ "error": { "code": error.code, "message": message } });
+    let mut reply = Reply::document("application/json;charset=utf-8", body.to_string());
+    reply.status = error.status;
+    reply.set("x-ms-error-code", &error.code);
+    for (name, value) in &error.headers {
+        reply.set(name, value);
+    }
+    reply
+}
+
 /// How a fault damages a response body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Damage {

@@ -20,6 +20,9 @@ use super::operation::Operation;
 const BLOB_NAME_CHARACTERS: usize = 1024;
 const BLOB_NAME_SEGMENTS: usize = 254;
 
+/// Marks the host of a hierarchical namespace, as `.blob.` marks a blob's.
+const DFS_HOST: &str = ".dfs.";
+
 /// Where a blob lives. The order is that of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct BlobAddress {
@@ -40,6 +43,25 @@ pub(super) enum Target {
     Account,
     Container { container: String },
     Blob(BlobAddress),
+}
+
+/// Which service of an account a request came to. In path style they share one address, and the request tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Blob,
+    /// That of hierarchical namespaces.
+    Dfs,
+    Either,
+}
+
+impl Endpoint {
+    fn of(host: &str) -> Endpoint {
+        match (host.contains(".blob."), host.contains(DFS_HOST)) {
+            (true, _) => Endpoint::Blob,
+            (false, true) => Endpoint::Dfs,
+            (false, false) => Endpoint::Either,
+        }
+    }
 }
 
 /// Decoded query parameters in the order sent, names in lower case.
@@ -91,6 +113,7 @@ pub(super) struct Call {
     pub query: Query,
     pub headers: HeaderMap,
     pub account: String,
+    pub endpoint: Endpoint,
     pub target: Target,
     pub now: SystemTime,
     /// Letters of the SAS the request came with, for the cases where they matter beyond admission.
@@ -120,6 +143,7 @@ impl Call {
     ) -> Result<Call, ServiceError> {
         let query = Query::parse(raw_query);
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+        let endpoint = Endpoint::of(host);
         let (account, rest) = split_account(host, raw_path)?;
         if !known(&account) {
             return Err(Code::ResourceNotFound.into());
@@ -131,6 +155,7 @@ impl Call {
             query,
             headers,
             account,
+            endpoint,
             target,
             now: SystemTime::now(),
             sas: None,
@@ -213,7 +238,7 @@ pub(super) fn redact(url_or_query: &str) -> String {
 /// Splits `HOST` and path into the account and the rest of the path without its leading slash, still encoded.
 pub(super) fn split_account<'a>(host: &str, raw_path: &'a str) -> Result<(String, &'a str), ServiceError> {
     let path = raw_path.strip_prefix('/').unwrap_or(raw_path);
-    if let Some((account, _)) = host.split_once(".blob.") {
+    if let Some((account, _)) = host.split_once(".blob.").or_else(|| host.split_once(DFS_HOST)) {
         return Ok((account.to_owned(), path));
     }
     let (account, rest) = path.split_once('/').unwrap_or((path, ""));
@@ -295,6 +320,9 @@ mod tests {
         let host_style = parse("acct.blob.localhost:1", "/spec/a%20b//c%2F", "").unwrap();
         assert_eq!(path_style.target, blob("spec", "a b//c/"));
         assert_eq!(host_style.target, path_style.target);
+        let dfs = parse("acct.dfs.localhost:1", "/spec/a%20b//c%2F", "").unwrap();
+        assert_eq!((dfs.target, dfs.endpoint), (path_style.target, Endpoint::Dfs));
+        let path_style = parse("127.0.0.1:1", "/acct/spec/a%20b//c%2F", "").unwrap();
         assert_eq!(path_style.raw_path, "/acct/spec/a%20b//c%2F");
     }
 

@@ -17,7 +17,7 @@ use super::reply::Outcome;
 use super::request::{Call, Upload};
 use super::state::{Access, Policy, State};
 use super::stats::Statistics;
-use super::{Config, Limits, blob, blocks, container, copy, from_url, list, page};
+use super::{Config, Limits, blob, blocks, container, copy, from_url, list, page, path};
 
 /// Longest body of requests that carry no payload: a block list of 50 000 ids of 64 bytes fits twice.
 const DOCUMENT_BYTES: u64 = 16 << 20;
@@ -47,12 +47,14 @@ impl Server {
             versioned: versioned.map(|account| account.name.clone()).collect(),
             files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
+            hierarchical: config.hns,
             policy: Policy {
                 copy_same_account: config.copy_same_account,
                 copy_cross_account: config.copy_cross_account,
                 hold_new_copies: false,
                 list_page: config.limits.list_page,
                 empty_list_pages: false,
+                rename_part: None,
             },
         };
         Server {
@@ -133,7 +135,7 @@ impl Server {
         use Operation::*;
         match operation {
             ListContainers => list::containers(self, call),
-            GetAccountInformation => blob::account_information(),
+            GetAccountInformation => blob::account_information(self, call),
             GetUserDelegationKey => bearer::delegation_key(self, call, &upload),
             FindBlobsByTags => list::by_tags(self, call),
             CreateContainer => container::create(self, call),
@@ -170,6 +172,7 @@ impl Server {
             CopyBlob => copy::start(self, call),
             CopyBlobFromURL => copy::synchronous(self, call),
             AbortCopyBlob => copy::abort(self, call),
+            RenamePath => path::rename(self, call),
             IncrementalCopyBlob => Err(Code::NotImplemented.into()),
         }
     }

@@ -69,6 +69,8 @@ pub(super) struct Policy {
     pub hold_new_copies: bool,
     pub list_page: usize,
     pub empty_list_pages: bool,
+    /// Most paths that one rename moves before it answers with a continuation.
+    pub rename_part: Option<usize>,
 }
 
 /// The body of `POST /-/policy`: what is absent stays as it is.
@@ -85,6 +87,8 @@ pub struct PolicyChange {
     pub list_page: Option<usize>,
     /// Put an empty page before every page of blobs, which the service is free to do (§7).
     pub empty_list_pages: Option<bool>,
+    /// Most paths that one rename moves before it answers with a continuation (§14).
+    pub rename_part: Option<usize>,
 }
 
 impl Policy {
@@ -94,6 +98,7 @@ impl Policy {
         self.hold_new_copies = change.hold_new_copies.unwrap_or(self.hold_new_copies);
         self.list_page = change.list_page.unwrap_or(self.list_page).max(1);
         self.empty_list_pages = change.empty_list_pages.unwrap_or(self.empty_list_pages);
+        self.rename_part = change.rename_part.or(self.rename_part);
     }
 }
 
@@ -107,6 +112,8 @@ pub(super) struct State {
     /// Files of Azure Files by account, share and path: copy sources and nothing else.
     pub files: BTreeMap<BlobAddress, Blob>,
     pub copies: Copies,
+    /// The accounts have hierarchical namespaces.
+    pub hierarchical: bool,
     pub policy: Policy,
 }
 
@@ -136,6 +143,9 @@ impl State {
 
     /// The name's entry, made if it is not there.
     pub fn entry_or_new(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
+        if self.hierarchical {
+            self.make_parents(address)?;
+        }
         let versioned = self.versioned.contains(&address.account);
         let container = self.container(&address.account, &address.container)?;
         let entry = container.blobs.entry(address.blob.clone()).or_default();

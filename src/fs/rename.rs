@@ -8,6 +8,8 @@
 //! of the delete took one and proved less.
 //!
 //! A directory is every blob below it (`rename/tree.rs`).
+//!
+//! All that is for flat accounts. A hierarchical namespace renames by itself (`rename/hierarchical.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use crate::fs::keep::{Kept, Mark};
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::store::{BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, Precondition};
 
+mod hierarchical;
 mod tree;
 
 /// Longest wait for a file that turned up in a directory while that was renamed.
@@ -75,13 +78,20 @@ impl Fs {
         if old_dir.account != new_dir.account {
             return Err(across("files between accounts"));
         }
-        let target_kind = target.as_ref().map(|target| target.kind);
-        match (source.kind, target_kind) {
-            (FileKind::Directory, None | Some(FileKind::Directory)) => {
-                self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await?;
-            }
+        match (source.kind, target.as_ref().map(|target| target.kind)) {
+            (FileKind::Directory, None | Some(FileKind::Directory)) => {}
             (FileKind::Directory, Some(_)) => return Err(Error::fs(libc::ENOTDIR, format!("{} is a file", to.1))),
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
+            _ => {}
+        }
+        if self.client(new_dir.account).is_hierarchical(Some(&new_dir.container)).await? {
+            self.rename_path(from, &source, to, &new_dir, target.as_ref(), mode).await?;
+            self.tree.touch(from.0);
+            self.tree.touch(to.0);
+            return Ok(());
+        }
+        match source.kind {
+            FileKind::Directory => self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await?,
             _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await?,
         }
         self.tree.touch(from.0);

@@ -31,6 +31,8 @@ pub struct AccountConfig {
     pub anonymous: bool,
     /// `x-ms-version`; [`DEFAULT_API_VERSION`] when absent.
     pub api_version: Option<String>,
+    /// Whether its namespace is hierarchical; the account is asked when absent.
+    pub hierarchical: Option<bool>,
 }
 
 /// An account that requests can be sent to.
@@ -41,6 +43,8 @@ pub struct Account {
     pub credential: Credential,
     /// `x-ms-version` of every request.
     pub api_version: String,
+    /// Whether its namespace is hierarchical; `None` if nobody has said so, and it has to be asked.
+    pub hierarchical: Option<bool>,
 }
 
 impl AccountConfig {
@@ -81,7 +85,13 @@ impl AccountConfig {
         if !is_date(&api_version) {
             return Err(format!("API version: {api_version:?} is not of the form YYYY-MM-DD"));
         }
-        Ok(Account { name: parsed.account, endpoint: parsed.endpoint, credential, api_version })
+        Ok(Account {
+            name: parsed.account,
+            endpoint: parsed.endpoint,
+            credential,
+            api_version,
+            hierarchical: self.hierarchical,
+        })
     }
 
     /// Takes from a connection string what is not set yet.
@@ -114,6 +124,7 @@ impl fmt::Debug for AccountConfig {
             .field("tokens", &self.tokens)
             .field("anonymous", &self.anonymous)
             .field("api_version", &self.api_version)
+            .field("hierarchical", &self.hierarchical)
             .finish()
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OnceCell;
+
 use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
 use crate::store::credential::Credential;
@@ -31,11 +33,14 @@ struct Inner {
     leases: Mutex<HashMap<String, LeaseId>>,
     pace: Pace,
     delegation: Delegation,
+    /// Whether the namespace is hierarchical, once that is known.
+    hierarchical: OnceCell<bool>,
 }
 
 impl Client {
     pub fn new(account: Account, http: Http) -> Self {
         Self(Arc::new(Inner {
+            hierarchical: OnceCell::new_with(account.hierarchical),
             account,
             http,
             known_copies: Mutex::default(),
@@ -104,6 +109,10 @@ impl Client {
 
     pub(super) fn delegation(&self) -> &Delegation {
         &self.0.delegation
+    }
+
+    pub(super) fn hierarchical(&self) -> &OnceCell<bool> {
+        &self.0.hierarchical
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

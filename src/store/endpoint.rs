@@ -131,6 +131,19 @@ impl Endpoint {
         }
     }
 
+    /// Where the account's hierarchical namespace is asked (§14): the same host with the other service's name. An emulator that has the
+    /// account in its path tells by the request what is meant. `None` where it cannot be known, as behind a domain of one's own.
+    pub(super) fn of_paths(&self, account: &AccountName) -> Option<Self> {
+        let (scheme, authority) = self.origin.split_once("://")?;
+        let blob = format!("{account}.");
+        match authority.strip_prefix(&blob).and_then(|rest| rest.split_once("blob.")) {
+            Some((zone, rest)) if self.prefix.is_empty() && (zone.is_empty() || zone.ends_with('.')) => {
+                Some(Self { origin: format!("{scheme}://{account}.{zone}dfs.{rest}").into(), ..self.clone() })
+            }
+            _ => (*self.prefix == *format!("/{account}")).then(|| self.clone()),
+        }
+    }
+
     /// The encoded path of `place`, as it is sent and signed.
     pub(super) fn path(&self, place: Place<'_>) -> String {
         match place {
@@ -247,6 +260,19 @@ mod tests {
         let name = AccountName::parse("acct").unwrap();
         let endpoint = |url: &str| Endpoint::parse(url, Some(&name)).unwrap().endpoint;
         assert_eq!((endpoint(a).is_beside(&endpoint(b)), endpoint(b).is_beside(&endpoint(a))), (beside, beside));
+    }
+
+    #[rstest]
+    #[case("https://acct.blob.core.windows.net", Some("https://acct.dfs.core.windows.net"))]
+    #[case("https://acct.z12.blob.storage.azure.net", Some("https://acct.z12.dfs.storage.azure.net"))]
+    #[case("http://acct.blob.localhost:10000", Some("http://acct.dfs.localhost:10000"))]
+    #[case("http://127.0.0.1:10000/acct", Some("http://127.0.0.1:10000/acct"))]
+    #[case("https://files.example.com", None)]
+    #[case("https://blob.example.com", None)]
+    fn the_hierarchical_namespace_is_beside_the_blobs(#[case] url: &str, #[case] expected: Option<&str>) {
+        let name = AccountName::parse("acct").unwrap();
+        let endpoint = Endpoint::parse(url, Some(&name)).unwrap().endpoint;
+        assert_eq!(endpoint.of_paths(&name).map(|endpoint| endpoint.to_string()).as_deref(), expected);
     }
 
     #[test]

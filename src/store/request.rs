@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use crate::error::{Error, Result, ServiceError};
 use crate::store::client::Client;
 use crate::store::credential::{Credential, Secret};
-use crate::store::endpoint::{Place, encode_query};
+use crate::store::endpoint::{Endpoint, Place, encode_query};
 use crate::store::headers;
 use crate::store::http::describe;
 use crate::store::payload::Payload;
@@ -38,6 +38,8 @@ pub(super) struct Request {
     method: Method,
     /// For errors and the log: `account/container/blob`.
     target: String,
+    /// Where it is sent, if that is not where the account's blobs are.
+    endpoint: Option<Endpoint>,
     /// Encoded, as sent and signed.
     path: String,
     /// Decoded.
@@ -126,7 +128,8 @@ impl Request {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
             // Bytes above ASCII would travel, but no two sides agree on what they mean.
             (Ok(name), Ok(mut value)) if value.to_str().is_ok() => {
-                value.set_sensitive(name.as_str().starts_with("x-ms-copy-source"));
+                let may_be_signed = ["x-ms-copy-source", "x-ms-rename-source"];
+                value.set_sensitive(may_be_signed.iter().any(|start| name.as_str().starts_with(start)));
                 self.headers.insert(name, value);
             }
             _ => {
@@ -142,6 +145,12 @@ impl Request {
             Some(value) => self.header(name, value),
             None => self,
         }
+    }
+
+    /// Sent to another service of the account, in which the path is the same.
+    pub fn at(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = Some(endpoint);
+        self
     }
 
     pub fn body(mut self, body: impl Into<Payload>) -> Self {
@@ -197,6 +206,7 @@ impl Client {
             operation,
             method,
             target,
+            endpoint: None,
             path: self.endpoint().path(place),
             query: Vec::new(),
             headers: HeaderMap::new(),
@@ -390,7 +400,7 @@ impl Client {
     }
 
     fn request_url(&self, request: &Request) -> String {
-        let mut url = self.endpoint().url(&request.path);
+        let mut url = request.endpoint.as_ref().unwrap_or(self.endpoint()).url(&request.path);
         let mut separator = '?';
         let query = encode_query(&request.query);
         let sas = match self.credential() {

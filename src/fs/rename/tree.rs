@@ -87,7 +87,7 @@ impl Fs {
     }
 
     /// Files below a directory that [`Fs::hold`] has not seen yet.
-    fn not_held(&self, dir: Ino, held: &[Held<'_>]) -> Vec<Ino> {
+    pub(super) fn not_held(&self, dir: Ino, held: &[Held<'_>]) -> Vec<Ino> {
         let known: HashSet<u64> = held.iter().map(|held| held.file.ino.0).collect();
         let below = self.tree.descendants(dir).into_iter();
         below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()

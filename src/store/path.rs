@@ -1,0 +1,143 @@
+//! The one thing that a hierarchical namespace does and a flat one does not: give a path another name (§14).
+//!
+//! Files and directories are renamed by Path Create with `x-ms-rename-source`, which is asked at another endpoint of the account. It is
+//! atomic, takes the same time whatever is below a directory, and moves nothing. Everything else goes on as with any other account.
+
+use std::time::Instant;
+
+use reqwest::Method;
+use tracing::{debug, info, warn};
+
+use crate::error::{Error, Result};
+use crate::path::{BlobPath, ContainerName};
+use crate::store::client::Client;
+use crate::store::credential::Credential;
+use crate::store::endpoint::Place;
+use crate::store::headers;
+use crate::store::request::Request;
+use crate::store::resolve::modified_since;
+use crate::store::types::*;
+
+/// A rename that the service does not end within so many requests is given up: each moves many thousand paths.
+const MOST_PARTS: usize = 10_000;
+
+/// A new name for a file or a directory with all that is below it.
+#[derive(Debug, Clone)]
+pub struct Rename<'a> {
+    pub from: &'a BlobPath,
+    /// May be in another container. The directory that it is in must exist.
+    pub to: &'a BlobPath,
+    /// What is known of the source: by this it is recognised under its new name when an answer got lost.
+    pub known: Option<&'a BlobProperties>,
+    /// What is known to be under the new name, and is replaced.
+    pub replaces: Option<&'a ETag>,
+    /// The version that the source must have.
+    pub source_if_match: Option<&'a ETag>,
+    /// On what is under the new name. It is replaced otherwise, a directory only if it is empty.
+    pub precondition: Precondition,
+}
+
+impl Client {
+    /// Whether the account's namespace is hierarchical. It is asked once; an account that does not tell has none. `container` is one that
+    /// the credential is good for.
+    pub async fn is_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
+        self.hierarchical().get_or_try_init(|| self.ask_hierarchical(container)).await.copied()
+    }
+
+    /// Get Account Information.
+    async fn ask_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
+        // A SAS of a container is good for nothing outside of it.
+        let narrow = matches!(self.credential(), Credential::Sas(token) if !token.expose().contains("srt="));
+        let place = match container {
+            Some(container) if narrow => Place::Container(container),
+            _ => Place::Account,
+        };
+        let request = self
+            .request("GetAccountInformation", Method::HEAD, place)
+            .query("restype", "account")
+            .query("comp", "properties");
+        let hierarchical = match self.send(&request).await {
+            Ok(response) => headers::text(&response.headers, "x-ms-is-hns-enabled") == Some("true"),
+            Err(error) if (400..500).contains(&error.status()) || error.status() == 501 => {
+                debug!(%error, "the account does not tell of its namespace, which is taken for flat");
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        if hierarchical && self.endpoint().of_paths(self.account()).is_none() {
+            warn!(endpoint = %self.endpoint(), "its hierarchical namespace cannot be reached from there: mv copies and deletes");
+            return Ok(false);
+        }
+        Ok(hierarchical)
+    }
+
+    /// Path Create as a rename. What the path is then, as far as the service says so.
+    pub async fn rename_path(&self, rename: &Rename<'_>) -> Result<Option<Written>> {
+        let mut rest: Option<String> = None;
+        for _ in 0..MOST_PARTS {
+            let mut request = self.rename_request(rename)?;
+            if let Some(rest) = rest.take() {
+                request = request.query("continuation", rest);
+            }
+            let sent = self.persist(&request).await;
+            match sent.result {
+                Ok(response) => match headers::text(&response.headers, "x-ms-continuation") {
+                    Some(token) => rest = Some(token.to_owned()),
+                    None => return Ok(headers::written(&response.headers)),
+                },
+                Err(error) if sent.lost && may_be_the_echo(&error) => {
+                    return self.found_renamed(rename, sent.began).await.map(Some).ok_or(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.rename_request(rename)?.misunderstood(format!("not done after {MOST_PARTS} requests")))
+    }
+
+    fn rename_request(&self, rename: &Rename<'_>) -> Result<Request> {
+        let Some(endpoint) = self.endpoint().of_paths(self.account()) else {
+            let what = format!("{}: where its hierarchical namespace is asked is not known", self.endpoint());
+            return Err(Error::fs(libc::EIO, what));
+        };
+        let mut source = format!("/{}/{}", rename.from.container, rename.from.name.encoded());
+        if let Credential::Sas(token) = self.credential() {
+            source.push('?');
+            source.push_str(token.expose());
+        }
+        Ok(self
+            .request("RenamePath", Method::PUT, Place::Blob(rename.to))
+            .at(endpoint)
+            .header("x-ms-rename-source", &source)
+            .optional("x-ms-source-if-match", rename.source_if_match.map(ETag::quoted).as_deref())
+            .precondition(&rename.precondition))
+    }
+
+    /// What is under the new name, if that is the source: its old name is free, and it looks as the source did.
+    async fn found_renamed(&self, rename: &Rename<'_>, began: Instant) -> Option<Written> {
+        match self.head_blob(rename.from, None, None).await {
+            Err(error) if error.is_not_found() => {}
+            _ => return None,
+        }
+        let (response, found) = self.head_blob(rename.to, None, None).await.ok()?;
+        let modified = modified_since(began, response.date(), found.last_modified);
+        let ours = match rename.known {
+            // Some namespaces keep the ETag over a rename, all of them the time of creation.
+            Some(known) if known.etag == found.etag => true,
+            Some(known) => {
+                let born = known.creation_time;
+                known.size == found.size && born.map_or(modified, |born| found.creation_time == Some(born))
+            }
+            None => modified && found.metadata.flag("hdi_isfolder"),
+        };
+        if !ours || rename.replaces == Some(&found.etag) {
+            return None;
+        }
+        info!(from = %rename.from, to = %rename.to, "the answer to a rename was lost; it has taken place");
+        Some(Written { etag: found.etag, last_modified: found.last_modified })
+    }
+}
+
+/// What a repeated rename meets when its first try was executed.
+fn may_be_the_echo(error: &Error) -> bool {
+    matches!(error, Error::Transport { .. }) || matches!(error.status(), 404 | 409 | 412 | 500..)
+}
