@@ -30,7 +30,7 @@ impl Jobs {
         jobs.insert(job.destination.clone(), Arc::downgrade(job));
     }
 
-    fn pending(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
+    pub fn pending(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
         self.of(blob).filter(|job| matches!(job.progress(), Progress::Pending(_)))
     }
 

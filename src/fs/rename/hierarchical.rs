@@ -124,8 +124,9 @@ impl Fs {
         let mut suspects = self.tree.descendants(source);
         suspects.push(self.tree.view(source)?);
         suspects.extend(target.cloned());
-        for node in suspects.iter().filter(|node| is_pending(node)) {
-            if is_pending(&self.fresh(node.ino).await?) {
+        for node in suspects.iter().filter(|node| node.kind != FileKind::Directory) {
+            let started_here = self.tree.blob(node.ino).is_ok_and(|blob| self.jobs.pending(&blob).is_some());
+            if started_here || (is_pending(node) && is_pending(&self.fresh(node.ino).await?)) {
                 return Err(Error::fs(libc::EBUSY, format!("{}: a copy is pending", node.name)));
             }
         }
