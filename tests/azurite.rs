@@ -124,8 +124,10 @@ fn cp_is_one_put_with_a_copy_source() {
         assert!(copy.path.ends_with(&format!("/{destination}")) && copy.sent == 0, "{copy:?}");
         assert_eq!(payload(&asked), 0, "{asked:#?}");
         assert!(asked.len() <= 5, "{asked:#?}");
-        let (a, b) = (world.properties(ACCOUNT, "a").unwrap(), world.properties(ACCOUNT, destination).unwrap());
+        let (mut a, b) = (world.properties(ACCOUNT, "a").unwrap(), world.properties(ACCOUNT, destination).unwrap());
         assert_eq!(a.metadata.get("color"), Some("blue"));
+        // The content of the source is older than what setfattr has done to it since; that of the copy is new.
+        a.metadata.remove("mtime");
         assert_eq!((a.headers, a.metadata, a.size), (b.headers, b.metadata, b.size));
         assert!(world.stored(ACCOUNT, destination) == world.stored(ACCOUNT, "a"));
     }

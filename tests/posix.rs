@@ -130,11 +130,14 @@ fn fio_all(total: u64) {
         let there = other.root().join(ONE).join(BOX);
         world.reset_stats();
         fio(&there, job, size, &["--verify_only=1"]);
-        if !options.contains("randrw") {
+        let mixed = options.contains("randrw");
+        if !mixed {
             // That one reads what it has not written.
             fio(&there, job, size, &["--rw=read"]);
         }
-        assert!(world.stats().body_bytes_out >= FILES * size, "{job:?}: it was not read from the service");
+        // Of a mixed job, about half are writes, and only these are verified.
+        let read = FILES * size / if mixed { 4 } else { 1 };
+        assert!(world.stats().body_bytes_out >= read, "{job:?}: it was not read from the service");
     }
 }
 

@@ -159,8 +159,8 @@ const MOMENTS: [(&str, &str, [&str; 4]); 22] = [
     ("somebody's copy", "two/theirs", ["pending", "available", "unlocked", ""]),
     ("somebody's aborted copy", "two/theirs", ["aborted", "available", "unlocked", ""]),
     ("a copy within the account", "one/near", ["success", "available", "unlocked", ""]),
-    // A lease that was broken stays so until it is another's.
-    ("a copy within the account", "one/source", ["", "broken", "unlocked", ""]),
+    // Somebody's copy on the mount has leased it meanwhile, and given the lease back.
+    ("a copy within the account", "one/source", ["", "available", "unlocked", ""]),
     ("a lease of a minute", "one/source", ["", "leased", "locked", "fixed"]),
     ("a lease that is ending", "one/source", ["", "breaking", "locked", ""]),
     ("a released lease", "one/source", ["", "available", "unlocked", ""]),

@@ -240,7 +240,7 @@ impl Fs {
         }
         let mut started = match client.copy_blob(&destination.path, &request).await {
             Ok(started) => started,
-            Err(error) if synchronous::may_be_read_otherwise(&request.source, &error) => {
+            Err(error) if synchronous::may_be_read_otherwise(&request.source, version.is_some(), &error) => {
                 debug!(%error, "trying the operations that read any URL");
                 return self.copy_synchronously(destination, request, version, care, early).await;
             }

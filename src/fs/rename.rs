@@ -269,11 +269,6 @@ impl Fs {
         kept: Option<&Kept>,
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
-        if version.is_archived() {
-            // It would take hours, and end in another tier (X21).
-            let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
-            return Err(Error::fs(libc::ENODATA, what));
-        }
         let start = async {
             let start = Start {
                 source: self.source_url(source, None, destination).await?,
@@ -308,6 +303,9 @@ impl Fs {
             ),
             Err(error) => error,
         };
+        if job.is_only_here() {
+            self.stop_fetching(&job).await;
+        }
         match kept {
             None => self.undo_copy(destination, &job.id).await,
             Some(kept) => self.bring_back(kept.clone(), Mark::Copy(job.id.clone())).await,

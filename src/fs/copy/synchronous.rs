@@ -34,9 +34,11 @@ struct Facts {
     metadata: Metadata,
 }
 
-/// Copy Blob could not read the source, and another operation may.
-pub(super) fn may_be_read_otherwise(source: &CopySource, error: &Error) -> bool {
+/// Copy Blob could not read the source, and another operation may. For our `own` blobs we have given it the means, so that its
+/// word counts.
+pub(super) fn may_be_read_otherwise(source: &CopySource, own: bool, error: &Error) -> bool {
     match error.code() {
+        _ if own => false,
         "CannotVerifyCopySource" => !source.is_azure_storage(),
         "CopyAcrossAccountsNotSupported" => true,
         _ => false,
