@@ -121,11 +121,12 @@ impl Client {
         let (response, found) = self.head_blob(rename.to, None, None).await.ok()?;
         let modified = modified_since(began, response.date(), found.last_modified);
         let ours = match rename.known {
-            // Some namespaces keep the ETag over a rename, all of them the time of creation.
+            // Some namespaces keep the ETag over a rename; the others change the time, but not that of creation.
             Some(known) if known.etag == found.etag => true,
             Some(known) => {
-                let born = known.creation_time;
-                known.size == found.size && born.map_or(modified, |born| found.creation_time == Some(born))
+                let looks = |of: &BlobProperties| (of.size, of.blob_type, of.metadata.clone());
+                let born = known.creation_time.is_some() && known.creation_time == found.creation_time;
+                looks(known) == looks(&found) && (born || modified)
             }
             None => modified && found.metadata.flag("hdi_isfolder"),
         };
