@@ -73,6 +73,14 @@ fn a_url_comes_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
+fn the_kind_of_a_namespace_can_be_said_beside_any_credential() {
+    let said = |text: &str| planned(&["acct/box"], &keyed(Some("acct")), text).unwrap().probes[0].account.hierarchical;
+    assert_eq!(said("[account.acct]\nhns = true"), Some(true));
+    assert_eq!(said("[account.acct]\nhns = false"), Some(false));
+    assert_eq!(said("[account.other]\nhns = true"), None);
+}
+
+#[test]
 fn credentials_are_not_mixed_from_two_places() {
     // The file's SAS would win over a key beside it, but it is not beside it.
     assert_eq!(sas_of("acct", &keyed(Some("acct")), "[account.acct]\nsas = 'sig=file'"), None);
