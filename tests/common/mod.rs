@@ -312,6 +312,8 @@ fn with_tokens(store: &Devstore, account: &str, tokens: &store::Tokens, http: &H
     let config = store::AccountConfig {
         endpoint: Some(store.endpoint(account)),
         tokens: Some(tokens.clone()),
+        // Not asked, for the tokens are not good for anything yet.
+        hierarchical: Some(false),
         ..Default::default()
     };
     Client::new(config.resolve().unwrap(), http.clone())
