@@ -126,7 +126,7 @@ fn serve_on<K>(
     };
     let _ = runtime.block_on(async { timeout(ROOT_BOUND, first_questions).await });
     let mounted = Mounted::mount(runtime, fs.clone(), mountpoint, &plan.name, options)?;
-    let farewell = farewell::Post::open(runtime, mounted.device);
+    let farewell = farewell::Post::open(mounted.device);
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 

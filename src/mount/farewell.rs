@@ -9,45 +9,31 @@ use std::io::{self, Read, Write};
 use std::os::fd::IntoRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-use tokio::runtime::Runtime;
 
 fn address((major, minor): (u32, u32)) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("blobcp/{major}:{minor}"))
 }
 
-/// The serving side.
-pub struct Post {
-    waiting: Arc<Mutex<Vec<UnixStream>>>,
-}
+/// The serving side. Who connects waits in the listener's queue until the end: a connection that was accepted earlier, by another
+/// thread, could be lost in a race with the end, and that `umount` came back before the process was gone.
+pub struct Post(Option<UnixListener>);
 
 impl Post {
-    /// Listens until the runtime ends. If that is not possible, nobody will wait.
-    pub fn open(runtime: &Runtime, device: (u32, u32)) -> Self {
-        let waiting: Arc<Mutex<Vec<UnixStream>>> = Arc::default();
-        let post = Self { waiting: waiting.clone() };
-        let _inside = runtime.enter();
-        let listener = address(device).and_then(|address| UnixListener::bind_addr(&address)).and_then(|listener| {
+    /// Listens until `send`. If that is not possible, nobody will wait.
+    pub fn open(device: (u32, u32)) -> Self {
+        let listen = || {
+            let listener = UnixListener::bind_addr(&address(device)?)?;
             listener.set_nonblocking(true)?;
-            tokio::net::UnixListener::from_std(listener)
-        });
-        if let Ok(listener) = listener {
-            runtime.spawn(async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    if let Ok(stream) = stream.into_std() {
-                        waiting.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
-                    }
-                }
-            });
-        }
-        post
+            io::Result::Ok(listener)
+        };
+        Self(listen().ok())
     }
 
     /// Tells everybody who waits: nothing if all went well, or what did not.
     pub fn send(self, text: &str) {
-        for mut stream in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let Some(listener) = self.0 else { return };
+        while let Ok((mut stream, _)) = listener.accept() {
             let _ = stream.write_all(text.as_bytes());
             // Left open: it is the end of the process that ends the waiting.
             let _ = stream.into_raw_fd();
@@ -70,7 +56,7 @@ impl Waiter {
         let mut text = String::new();
         match self.0.read_to_string(&mut text) {
             Ok(_) => Ok(text),
-            // It ended without having accepted the connection.
+            // It ended without having said anything.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(text),
             Err(error) => Err(error),
         }
