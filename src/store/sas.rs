@@ -40,8 +40,8 @@ impl Validity {
     }
 }
 
-/// A service SAS with `sp=r` for a blob (`sr=b`), one of its snapshots (`sr=bs`) or of its versions (`sr=bv`). `version` is its `sv`, which fixes the layout of
-/// the string to sign.
+/// A service SAS with `sp=r` for a blob (`sr=b`), one of its snapshots (`sr=bs`) or of its versions (`sr=bv`). `version` is its `sv`, which
+/// fixes the layout of the string to sign.
 pub fn read_blob(
     key: &AccountKey,
     account: &AccountName,
@@ -50,28 +50,8 @@ pub fn read_blob(
     validity: &Validity,
     version: &str,
 ) -> Secret {
-    let resource = resource_of(revision);
-    // Both are signed in the field of the snapshot.
-    let moment = revision.map_or("", |revision| revision.moment().as_str());
-    let start = validity.start.as_deref().unwrap_or_default();
-    let path = format!("/blob/{account}/{blob}");
-    // sp, st, se, resource, si, sip, spr, sv, sr, snapshot [, ses], rscc, rscd, rsce, rscl, rsct
-    let mut fields = vec!["r", start, &validity.expiry, &path, "", "", "", version, resource, moment];
-    fields.extend(vec![""; if version >= WITH_ENCRYPTION_SCOPE { 6 } else { 5 }]);
-    let mut query = vec![("sv", version), ("sr", resource)];
-    if !start.is_empty() {
-        query.push(("st", start));
-    }
-    query.extend([("se", validity.expiry.as_str()), ("sp", "r")]);
-    signed(key, &fields.join("\n"), query)
-}
-
-fn resource_of(revision: Option<&Revision>) -> &'static str {
-    match revision {
-        None => "b",
-        Some(Revision::Snapshot(_)) => "bs",
-        Some(Revision::Version(_)) => "bv",
-    }
+    let identifier = [""];
+    ReadBlob { path: format!("/blob/{account}/{blob}"), revision, validity, version }.signed(key, &identifier, 0, &[])
 }
 
 /// [`read_blob`] in the name of an identity.
@@ -83,10 +63,6 @@ pub(super) fn delegated_read_blob(
     validity: &Validity,
     version: &str,
 ) -> Secret {
-    let resource = resource_of(revision);
-    let moment = revision.map_or("", |revision| revision.moment().as_str());
-    let start = validity.start.as_deref().unwrap_or_default();
-    let path = format!("/blob/{account}/{blob}");
     let signer: [(&str, &str); 6] = [
         ("skoid", &by.object_id),
         ("sktid", &by.tenant_id),
@@ -95,24 +71,50 @@ pub(super) fn delegated_read_blob(
         ("sks", &by.service),
         ("skv", &by.version),
     ];
-    let empty = |count: usize| std::iter::repeat_n("", count);
-    // sp, st, se, resource, skoid … skv [, saoid, suoid, scid [, skdutid, sduoid]], sip, spr, sv, sr, snapshot [, ses [, srh, srq]],
-    // rscc, rscd, rsce, rscl, rsct
-    let mut fields = vec!["r", start, &validity.expiry, &path];
-    fields.extend(signer.iter().map(|(_, value)| *value));
-    fields.extend(empty(if version >= WITH_AGENTS { 3 } else { 0 }));
-    fields.extend(empty(if version >= WITH_DELEGATED_USERS { 2 } else { 0 }));
-    fields.extend(["", "", version, resource, moment]);
-    fields.extend(empty(if version >= WITH_ENCRYPTION_SCOPE { 1 } else { 0 }));
-    fields.extend(empty(if version >= WITH_SIGNED_REQUESTS { 2 } else { 0 }));
-    fields.extend(empty(5));
-    let mut query = vec![("sv", version), ("sr", resource)];
-    if !start.is_empty() {
-        query.push(("st", start));
+    // skoid … skv [, saoid, suoid, scid [, skdutid, sduoid]]
+    let mut who: Vec<&str> = signer.iter().map(|(_, value)| *value).collect();
+    who.resize(who.len() + if version >= WITH_AGENTS { 3 } else { 0 }, "");
+    who.resize(who.len() + if version >= WITH_DELEGATED_USERS { 2 } else { 0 }, "");
+    // srh, srq
+    let requests = if version >= WITH_SIGNED_REQUESTS { 2 } else { 0 };
+    let read = ReadBlob { path: format!("/blob/{account}/{blob}"), revision, validity, version };
+    read.signed(&by.key, &who, requests, &signer)
+}
+
+/// Read access to a blob.
+struct ReadBlob<'a> {
+    path: String,
+    revision: Option<&'a Revision>,
+    validity: &'a Validity,
+    version: &'a str,
+}
+
+impl ReadBlob<'_> {
+    /// `who` is signed between the path and the address. `requests` empty fields stand for what the SAS demands of requests. `signer` is
+    /// added to the query.
+    fn signed(&self, key: &AccountKey, who: &[&str], requests: usize, signer: &[(&str, &str)]) -> Secret {
+        let Self { path, revision, validity, version } = self;
+        // Both kinds of moment are signed in the field of the snapshot.
+        let (resource, moment) = match revision {
+            None => ("b", ""),
+            Some(Revision::Snapshot(moment)) => ("bs", moment.as_str()),
+            Some(Revision::Version(moment)) => ("bv", moment.as_str()),
+        };
+        let start = validity.start.as_deref().unwrap_or_default();
+        // sp, st, se, resource, who, sip, spr, sv, sr, snapshot [, ses] [, requests], rscc, rscd, rsce, rscl, rsct
+        let mut fields = vec!["r", start, &validity.expiry, path];
+        fields.extend(who);
+        fields.extend(["", "", version, resource, moment]);
+        let scope = if *version >= WITH_ENCRYPTION_SCOPE { 1 } else { 0 };
+        fields.resize(fields.len() + scope + requests + 5, "");
+        let mut query = vec![("sv", *version), ("sr", resource)];
+        if !start.is_empty() {
+            query.push(("st", start));
+        }
+        query.extend([("se", validity.expiry.as_str()), ("sp", "r")]);
+        query.extend(signer);
+        signed(key, &fields.join("\n"), query)
     }
-    query.extend([("se", validity.expiry.as_str()), ("sp", "r")]);
-    query.extend(signer);
-    signed(&by.key, &fields.join("\n"), query)
 }
 
 /// A service SAS with `sp=r` for a file of Azure Files (`sr=f`), whose string to sign has kept the older layout.
