@@ -146,29 +146,46 @@ impl Fs {
 
     async fn put_back(self: &Arc<Self>, kept: &Kept, mark: &Mark) -> Result<()> {
         let Kept { blob, before, lease, .. } = kept;
+        let id = match mark {
+            Mark::Copy(id) => Some(id),
+            Mark::Version(_) | Mark::Unknown => None,
+        };
+        let found = self.after_copy(blob, id, lease.as_ref()).await?;
+        if found.etag == before.etag {
+            return Ok(());
+        }
+        let is_ours = match mark {
+            Mark::Copy(id) => found.copy.as_ref().is_some_and(|copy| copy.id == *id),
+            Mark::Version(etag) => found.etag == *etag,
+            Mark::Unknown => false,
+        };
+        if !is_ours {
+            let what = format!("{}: another client has written to it since, which stays", blob.path);
+            return Err(Error::fs(libc::ESTALE, what));
+        }
+        self.restore(kept, &found).await
+    }
+
+    /// The blob as it is when the copy of that id is not pending onto it any more: if it is, it is aborted first. EBUSY if it does not
+    /// end.
+    pub(super) async fn after_copy(
+        &self,
+        blob: &Blob,
+        id: Option<&CopyId>,
+        lease: Option<&LeaseId>,
+    ) -> Result<BlobProperties> {
         let client = self.client(blob.account);
         for _ in 0..LOOKS {
             let found = client.blob_properties(&blob.path, None).await?;
-            if found.etag == before.etag {
-                return Ok(());
-            }
-            let copy = match (mark, &found.copy) {
-                (Mark::Copy(id), Some(copy)) if copy.id == *id => Some(copy),
-                (Mark::Version(etag), _) if found.etag == *etag => None,
-                _ => {
-                    let what = format!("{}: another client has written to it since, which stays", blob.path);
-                    return Err(Error::fs(libc::ESTALE, what));
-                }
-            };
-            match copy {
-                Some(copy) if copy.status == CopyStatus::Pending => {
+            match &found.copy {
+                Some(copy) if Some(&copy.id) == id && copy.status == CopyStatus::Pending => {
                     // It may end before the abort arrives; the next look tells.
-                    match client.abort_copy(&blob.path, &copy.id, lease.as_ref()).await {
+                    match client.abort_copy(&blob.path, &copy.id, lease).await {
                         Ok(()) => info!(destination = %blob.path, id = %copy.id, "copy has been aborted"),
                         Err(error) => debug!(destination = %blob.path, id = %copy.id, %error, "cannot abort a copy"),
                     }
                 }
-                _ => return self.restore(kept, &found).await,
+                _ => return Ok(found),
             }
         }
         Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it does not end", blob.path)))

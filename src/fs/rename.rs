@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
@@ -26,7 +26,7 @@ use crate::fs::file::is_pending;
 use crate::fs::handle::{Content, Handles, OpenFile, State};
 use crate::fs::keep::{Kept, Mark};
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
-use crate::store::{BlobProperties, CopyId, CopyStatus, DeleteSnapshots, ETag, Precondition};
+use crate::store::{BlobProperties, CopyId, DeleteSnapshots, ETag, Precondition};
 
 mod hierarchical;
 mod tree;
@@ -317,30 +317,14 @@ impl Fs {
     /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
     /// shows another id is somebody else's by now.
     pub(super) async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
-        let client = self.client(destination.account);
-        for aborted in [false, true] {
-            let found = match client.blob_properties(&destination.path, None).await {
-                Ok(found) => found,
-                Err(error) if error.is_not_found() => return,
-                Err(error) => {
-                    warn!(destination = %destination.path, %id, %error, "cannot look at it after a failed rename");
-                    return;
-                }
-            };
-            match &found.copy {
-                Some(copy) if copy.id == *id && copy.status != CopyStatus::Pending => {
-                    return self.take_back(destination, &found.etag).await;
-                }
-                Some(copy) if copy.id == *id && !aborted => {
-                    // It may end before the abort arrives; the second look tells.
-                    if let Err(error) = client.abort_copy(&destination.path, id, None).await {
-                        debug!(destination = %destination.path, %id, %error, "cannot abort a copy");
-                    }
-                }
-                _ => break,
+        match self.after_copy(destination, Some(id), None).await {
+            Ok(found) if found.copy.as_ref().is_some_and(|copy| copy.id == *id) => {
+                self.take_back(destination, &found.etag).await;
             }
+            Ok(_) => warn!(destination = %destination.path, %id, "left as it is after a failed rename"),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => warn!(destination = %destination.path, %id, %error, "left as it is after a failed rename"),
         }
-        warn!(destination = %destination.path, %id, "left as it is after a failed rename");
     }
 
     /// Deletes a copy that is of no use any more.
