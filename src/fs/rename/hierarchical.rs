@@ -32,18 +32,11 @@ impl Fs {
         let old = self.renamable(source)?;
         let new = new_parent.blob(to.1)?;
         let mut held = Vec::new();
-        if source.kind == FileKind::Directory {
-            let (below, place) = (format!("{}/", old.path.name), new_parent.subdirectory(to.1));
-            if new.path.container == old.path.container && place.prefix.starts_with(&below) {
-                return Err(Error::fs(libc::EINVAL, format!("{} is below {below}", place.prefix)));
+        match self.tree.place(source.ino)? {
+            Place::Directory(old) => {
+                self.hold_dir(source.ino, &old, &new_parent.subdirectory(to.1), target, &mut held).await?;
             }
-            if let Some(target) = target {
-                self.refuse_unless_empty(target, &place).await?;
-            }
-            let files = self.not_held(source.ino, &held);
-            self.hold(&mut held, files).await?;
-        } else {
-            self.hold(&mut held, vec![source.ino]).await?;
+            _ => self.hold(&mut held, vec![source.ino]).await?,
         }
         self.refuse_pending(source.ino, target).await?;
         let known: HashSet<u64> = self.tree.descendants(source.ino).iter().map(|node| node.ino.0).collect();

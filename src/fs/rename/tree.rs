@@ -39,15 +39,8 @@ impl Fs {
             _ => return Err(Error::fs(libc::EXDEV, "accounts cannot be renamed")),
         };
         let new = new_parent.subdirectory(to.1);
-        if new.container == old.container && new.prefix.starts_with(&old.prefix) {
-            return Err(Error::fs(libc::EINVAL, format!("{} is below {}", new.prefix, old.prefix)));
-        }
-        if let Some(target) = target {
-            self.refuse_unless_empty(target, &new).await?;
-        }
         let mut held = Vec::new();
-        let files = self.not_held(source.ino, &held);
-        self.hold(&mut held, files).await?;
+        self.hold_dir(source.ino, &old, &new, target, &mut held).await?;
         let began = Instant::now();
         let mut moves = self.moves(&old, source, &new, target).await?;
         let mut copies = self.copy_all(&moves, caller).await?;
@@ -86,8 +79,28 @@ impl Fs {
         self.delete_all(&moves).await
     }
 
+    /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files below it are
+    /// held.
+    pub(super) async fn hold_dir<'a>(
+        self: &'a Arc<Self>,
+        dir: Ino,
+        old: &BlobDir,
+        new: &BlobDir,
+        target: Option<&NodeView>,
+        held: &mut Vec<Held<'a>>,
+    ) -> Result<()> {
+        if new.container == old.container && new.prefix.starts_with(&old.prefix) {
+            return Err(Error::fs(libc::EINVAL, format!("{} is below {}", new.prefix, old.prefix)));
+        }
+        if let Some(target) = target {
+            self.refuse_unless_empty(target, new).await?;
+        }
+        let files = self.not_held(dir, held);
+        self.hold(held, files).await
+    }
+
     /// Files below a directory that [`Fs::hold`] has not seen yet.
-    pub(super) fn not_held(&self, dir: Ino, held: &[Held<'_>]) -> Vec<Ino> {
+    fn not_held(&self, dir: Ino, held: &[Held<'_>]) -> Vec<Ino> {
         let known: HashSet<u64> = held.iter().map(|held| held.file.ino.0).collect();
         let below = self.tree.descendants(dir).into_iter();
         below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()
