@@ -1,0 +1,223 @@
+//! Mounting and unmounting: what is said, waited for and left behind.
+
+use super::*;
+
+#[test]
+fn mount_returns_when_it_works_and_umount_when_everything_is_stored() {
+    let desk = Desk::new();
+    let ended = desk.run(&["mount", ONE, "m"]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    let log = desk.path(".local/state/blobcp");
+    assert!(ended.out.starts_with(&format!(
+        "{ONE} is mounted on {}\nThe log is {}",
+        desk.m().display(),
+        log.display()
+    )));
+    assert_eq!(fs::read_to_string(desk.m().join("box/hello.txt")).unwrap(), "hello");
+    let mount = table::read().unwrap().at(&desk.m()).unwrap().clone();
+    assert_eq!((mount.kind.as_str(), mount.source.to_str()), ("fuse.blobcp", Some(ONE)));
+
+    let mut written = fs::File::create(desk.m().join("box/new.txt")).unwrap();
+    written.write_all(b"news").unwrap();
+    drop(written);
+    let ended = desk.run(&["umount", "m"]);
+    assert_eq!((ended.status, ended.out.as_str(), ended.err.as_str()), (0, "", ""));
+    assert!(!desk.is_mounted());
+    assert_eq!(&desk.store.content(ONE, "box", "new.txt").unwrap()[..], b"news");
+    assert_eq!(desk.processes(), [0; 0]);
+}
+
+#[test]
+fn a_host_that_refuses_or_never_answers_is_said_within_fifteen_seconds() {
+    let desk = Desk::new();
+    // Accepts connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent_url = format!("http://{}/someone", silent.local_addr().unwrap());
+    let closed_url = format!("http://{closed}/someone");
+    for (url, expected) in [
+        (&silent_url, format!("{silent_url} did not answer within 12 s")),
+        (&closed_url, format!("cannot reach {closed_url}: Connection refused")),
+    ] {
+        let mut command = desk.command(&["mount", url, "m"]);
+        command.env_remove("AZURE_STORAGE_CONNECTION_STRING").env("AZURE_STORAGE_KEY", "a2V5");
+        let began = Instant::now();
+        let ended = finish(command.spawn().unwrap());
+        assert!(began.elapsed() < Duration::from_secs(15));
+        assert_eq!((ended.status, ended.err), (1, format!("blobcp: mount: {url}: {expected}\n")));
+        assert!(!desk.is_mounted());
+    }
+}
+
+#[test]
+fn a_mount_point_in_use_is_not_mounted_over() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["mount", ONE, "m"]).status, 0);
+    let ended = desk.run(&["mount", ONE, "m"]);
+    assert_eq!(
+        (ended.status, ended.err),
+        (1, format!("blobcp: mount: {}: {ONE} is mounted there already\n", desk.m().display()))
+    );
+    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+}
+
+#[test]
+fn a_directory_with_files_is_mounted_over_with_a_warning() {
+    let desk = Desk::new();
+    fs::write(desk.m().join("hidden"), "").unwrap();
+    let ended = desk.run(&["mount", ONE, "m"]);
+    let warning =
+        format!("blobcp: mount: warning: {} is not empty; its files are hidden meanwhile\n", desk.m().display());
+    assert_eq!((ended.status, ended.err), (0, warning));
+    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert!(desk.m().join("hidden").exists());
+}
+
+#[rstest]
+#[case(libc::SIGTERM)]
+#[case(libc::SIGINT)]
+#[case(libc::SIGHUP)]
+fn a_signal_stores_what_is_open_and_unmounts(#[case] signal: i32) {
+    let desk = Desk::new();
+    let child = in_front(&desk, &[ONE, "m"]);
+    let mut open = fs::File::create(desk.m().join("box/open.txt")).unwrap();
+    open.write_all(b"not closed").unwrap();
+    let began = Instant::now();
+    send(child.id() as i32, signal);
+    let ended = finish(child);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(&desk.store.content(ONE, "box", "open.txt").unwrap()[..], b"not closed");
+    assert!(!desk.is_mounted());
+    assert!(fs::read_dir(desk.m()).unwrap().next().is_none(), "the directory below is itself again");
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_leaves_no_mount() {
+    let desk = Desk::new();
+    let child = in_front(&desk, &[ONE, "m"]);
+    let pid = child.id() as i32;
+    let _open = fs::File::open(desk.m().join("box/hello.txt")).unwrap();
+    send(pid, libc::SIGTERM);
+    wait_until("it is detached", || !desk.is_mounted());
+    let began = Instant::now();
+    send(pid, libc::SIGTERM);
+    finish(child);
+    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(!desk.is_mounted());
+}
+
+#[test]
+fn an_unmount_from_outside_ends_the_process() {
+    let desk = Desk::new();
+    let child = in_front(&desk, &[ONE, "m"]);
+    unmount::politely(&desk.m()).unwrap();
+    let ended = finish(child);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{ended:?}");
+    assert!(!desk.is_mounted());
+}
+
+#[test]
+fn a_busy_mount_names_who_uses_it_and_can_be_detached() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["mount", ONE, "m"]).status, 0);
+    let open = fs::File::open(desk.m().join("box/hello.txt")).unwrap();
+    let ended = desk.run(&["umount", "m"]);
+    let (m, pid) = (desk.m(), std::process::id());
+    assert!(ended.err.starts_with(&format!("blobcp: umount: {}: in use by ", m.display())), "{ended:?}");
+    assert!(ended.err.contains(&format!(" ({pid})")) && ended.err.contains("; --lazy detaches it now"), "{ended:?}");
+    assert_eq!((ended.status, ended.err.lines().count()), (1, 1));
+    assert!(desk.is_mounted());
+
+    assert_eq!(desk.run(&["umount", "--lazy", "m"]).status, 0);
+    assert!(!desk.is_mounted());
+    assert_eq!(std::io::read_to_string(&open).unwrap(), "hello", "what is open can still be read");
+    drop(open);
+    desk.wait_for_no_process();
+}
+
+#[test]
+fn umount_of_something_else_is_refused() {
+    let desk = Desk::new();
+    let ended = desk.run(&["umount", "m"]);
+    assert_eq!((ended.status, ended.err.as_str()), (1, "blobcp: umount: m: not a mount point of blobcp\n"));
+    let ended = desk.run(&["umount", "nowhere"]);
+    assert_eq!((ended.status, ended.err.as_str()), (1, "blobcp: umount: nowhere: No such file or directory\n"));
+}
+
+#[test]
+fn what_a_killed_process_leaves_can_be_unmounted_and_mounted_over() {
+    let desk = Desk::new();
+    for command in ["umount", "mount"] {
+        assert_eq!(desk.run(&["mount", ONE, "m"]).status, 0);
+        for pid in desk.processes() {
+            send(pid, libc::SIGKILL);
+        }
+        wait_until("the mount is dead", || {
+            fs::metadata(desk.m()).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
+        });
+        if command == "umount" {
+            assert_eq!(desk.run(&["umount", "m"]).status, 0);
+            assert!(!desk.is_mounted());
+        } else {
+            let ended = desk.run(&["mount", ONE, "m"]);
+            assert_eq!(ended.status, 0, "{ended:?}");
+            assert!(ended.err.contains("unmounted what a killed process had left there"), "{ended:?}");
+            assert!(desk.m().join("box/hello.txt").exists());
+            assert_eq!(desk.run(&["umount", "m"]).status, 0);
+        }
+    }
+}
+
+#[test]
+fn several_sources_are_directories_and_one_is_the_root() {
+    let desk = Desk::new();
+    let names = |path: PathBuf| {
+        let mut names: Vec<String> =
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let config = desk.configure("");
+    assert_eq!(desk.run(&["mount", "--config", &config, &format!("{ONE}/box"), TWO, "m"]).status, 0);
+    assert_eq!(names(desk.m()), [ONE, TWO]);
+    assert_eq!(names(desk.m().join(ONE)), ["box"], "only the container that was named");
+    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.run(&["mount", &format!("{ONE}/box/dir"), "m"]).status, 0);
+    assert_eq!(names(desk.m()), ["deep.txt"]);
+    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+}
+
+#[test]
+fn dev_is_a_service_with_two_accounts_and_something_to_copy() {
+    let desk = Desk::new();
+    let ended = desk.run(&["mount", "--dev", "m"]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    assert!(ended.out.contains("AccountName=devstoreaccount1;") && ended.out.contains("AccountName=devstoreaccount2;"));
+    let big = desk.m().join("devstoreaccount1/images/disk.img");
+    assert_eq!(fs::metadata(&big).unwrap().len(), 6 << 30);
+    let copied = Command::new("cp").arg(&big).arg(desk.m().join("devstoreaccount1/images/copy.img")).status().unwrap();
+    assert!(copied.success());
+    assert_eq!(fs::metadata(desk.m().join("devstoreaccount1/images/copy.img")).unwrap().len(), 6 << 30);
+    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    desk.wait_for_no_process();
+}
+
+#[test]
+fn devstore_prints_how_to_reach_it_and_ends_on_a_signal() {
+    let desk = Desk::new();
+    let args = ["devstore", "--listen", "127.0.0.1:0", "--account", "first", "--account", "second:a2V5"];
+    let mut child = desk.command(&args).spawn().unwrap();
+    let lines: Vec<String> = {
+        let reader = BufReader::new(child.stdout.as_mut().unwrap());
+        reader.lines().map(Result::unwrap).take_while(|line| !line.starts_with("Ready")).collect()
+    };
+    let string = lines.iter().find(|line| line.contains("AccountKey=a2V5;")).unwrap();
+    let string = string.split_whitespace().last().unwrap();
+    let mut mount = desk.command(&["mount", "second", "m"]);
+    mount.env("AZURE_STORAGE_CONNECTION_STRING", string);
+    assert_eq!(finish(mount.spawn().unwrap()).status, 0);
+    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    send(child.id() as i32, libc::SIGTERM);
+    assert_eq!(finish(child).status, 0);
+}
