@@ -65,7 +65,7 @@ mod watch;
 mod xattr;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
@@ -74,6 +74,7 @@ use tracing::debug;
 
 pub use copy::CopyJob;
 pub use dir::DirEntry;
+pub use file::{Opened, WriteMode};
 pub use rename::RenameMode;
 
 use crate::error::{Error, Result};
@@ -127,6 +128,7 @@ pub struct Fs {
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     root_asked: OnceCell<()>,
+    direct_writes: AtomicBool,
     said_no_past: AtomicBool,
     xattr_reads: xattr::Reads,
     sweeper: dir::Sweeper,
@@ -158,11 +160,18 @@ impl Fs {
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             root_asked: OnceCell::new(),
+            direct_writes: AtomicBool::new(false),
             said_no_past: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
             sweeper: dir::Sweeper::default(),
             started: SystemTime::now(),
         })
+    }
+
+    /// From now on, handles that only write do so past the kernel's cache. To be called before anything is opened, and only where the
+    /// kernel drops from the cache what such a write replaces.
+    pub fn write_directly(&self) {
+        self.direct_writes.store(true, Ordering::Relaxed);
     }
 
     fn client(&self, account: AccountId) -> &Client {

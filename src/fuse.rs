@@ -27,12 +27,14 @@ use crate::error::{Error, Result};
 use crate::fs::access::Credentials;
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::handle::Fh;
-use crate::fs::{DirEntry, Fs, RenameMode};
+use crate::fs::{DirEntry, Fs, RenameMode, WriteMode};
+use crate::fuse::cache::KernelCache;
 use crate::fuse::call::{Call, Refuse};
 use crate::fuse::first_copy::FirstCopy;
-use crate::fuse::types::{caller, creation, file_attr, file_type, kind_of_mode, set_time, text};
+use crate::fuse::types::{caller, creation, file_attr, file_type, fopen_flags, kind_of_mode, set_time, text};
 use crate::fuse::watchers::Watchers;
 
+mod cache;
 mod call;
 mod first_copy;
 mod ioctl;
@@ -47,26 +49,32 @@ const LARGEST_WRITE: u32 = 1024 * 1024;
 const BACKGROUND: u16 = 64;
 
 /// A [`Fs`] as fuser wants it.
-pub struct Adapter {
+struct Adapter {
     fs: Arc<Fs>,
     runtime: Handle,
     first_copy: FirstCopy,
     watchers: Arc<Watchers>,
+    cache: Arc<KernelCache>,
     read_only: bool,
 }
 
+/// Mounts `fs`, whose work is done on `runtime`. `read_only`: the kernel was told that nothing may be written.
+pub fn mount(
+    fs: Arc<Fs>,
+    runtime: Handle,
+    read_only: bool,
+    mountpoint: &Path,
+    config: &fuser::Config,
+) -> io::Result<fuser::BackgroundSession> {
+    let cache = Arc::new(KernelCache::default());
+    let (first_copy, watchers) = (FirstCopy::default(), Arc::default());
+    let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), read_only };
+    let session = fuser::Session::new(adapter, mountpoint, config)?;
+    cache.reach_by(session.notifier());
+    session.spawn()
+}
+
 impl Adapter {
-    /// `runtime` runs the work of all requests.
-    pub fn new(fs: Arc<Fs>, runtime: Handle) -> Self {
-        Self { fs, runtime, first_copy: FirstCopy::default(), watchers: Arc::default(), read_only: false }
-    }
-
-    /// The kernel was told that nothing may be written.
-    #[must_use]
-    pub fn read_only(self, read_only: bool) -> Self {
-        Self { read_only, ..self }
-    }
-
     /// Does the work of a request and answers it.
     fn run<R, T, W>(
         &self,
@@ -116,11 +124,16 @@ impl Filesystem for Adapter {
             InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_HAS_IOCTL_DIR,
             InitFlags::FUSE_AUTO_INVAL_DATA,
+            // Whoever opens a file that is being written past the cache may still map it.
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ];
         for flag in wanted {
             if config.add_capabilities(flag).is_err() {
                 debug!(?flag, "this kernel does not know it");
             }
+        }
+        if config.kernel_abi() >= cache::DROPS_WHAT_IS_WRITTEN {
+            self.fs.write_directly();
         }
         // The nearest value that it takes is as good.
         let _ = config.set_max_write(LARGEST_WRITE);
@@ -279,10 +292,7 @@ impl Filesystem for Adapter {
             reply,
             async move |fs| fs.open(Ino(ino.0), flags.0, caller).await,
             |_, reply, opened| {
-                let mut flags = FopenFlags::empty();
-                flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
-                flags.set(FopenFlags::FOPEN_DIRECT_IO, opened.direct);
-                reply.opened(FileHandle(opened.fh.0), flags);
+                reply.opened(FileHandle(opened.fh.0), fopen_flags(&opened));
             },
         );
     }
@@ -306,7 +316,7 @@ impl Filesystem for Adapter {
             |fs, reply, (attr, opened)| {
                 let ttl = fs.ttl(attr.ino);
                 let fh = FileHandle(opened.fh.0);
-                reply.created(&ttl, &file_attr(&attr), Generation(0), fh, FopenFlags::empty());
+                reply.created(&ttl, &file_attr(&attr), Generation(0), fh, fopen_flags(&opened));
             },
         );
     }
@@ -346,11 +356,20 @@ impl Filesystem for Adapter {
         let (call, caller) = (Call::new("write", request, ino), caller(request));
         let data = Bytes::copy_from_slice(data);
         let len = data.len() as u32;
-        let mapped = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let mode = WriteMode {
+            mapped: write_flags.contains(WriteFlags::FUSE_WRITE_CACHE),
+            drop_setid: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+        };
+        let cache = self.cache.clone();
         self.run(
             call.at_once(),
             reply,
-            async move |fs| fs.write(Fh(fh.0), offset, &data, mapped, caller).await,
+            async move |fs| {
+                if let Some(range) = fs.write(Fh(fh.0), offset, &data, mode, caller).await? {
+                    cache.drop_range(ino, range).await;
+                }
+                Ok(())
+            },
             move |_, reply, ()| reply.written(len),
         );
     }

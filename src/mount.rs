@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{BackgroundSession, MountOption, Session, SessionACL};
+use fuser::{BackgroundSession, MountOption, SessionACL};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
@@ -37,7 +37,7 @@ use tracing::{error, info, warn};
 use crate::config::Plan;
 use crate::fs::Fs;
 use crate::fs::attr::Ino;
-use crate::fuse::{Adapter, make_first_copy};
+use crate::fuse::{self, make_first_copy};
 
 /// How long what is not stored yet may take at the end.
 const FLUSH_BOUND: Duration = Duration::from_secs(60);
@@ -235,10 +235,9 @@ impl Mounted {
         config.n_threads = Some(DISPATCH_THREADS);
         config.clone_fd = true;
         let failed = |error: std::io::Error| Failed(explain(mountpoint, &error));
-        let adapter = Adapter::new(fs, runtime.handle().clone()).read_only(options.read_only);
-        let session = Session::new(adapter, mountpoint, &config).map_err(failed)?;
+        let session = fuse::mount(fs, runtime.handle().clone(), options.read_only, mountpoint, &config);
         // Dropping the session in an error case from here on unmounts.
-        let session = ManuallyDrop::new(session.spawn().map_err(failed)?);
+        let session = ManuallyDrop::new(session.map_err(failed)?);
         let device = table::read().ok().and_then(|table| Some(table.at(mountpoint)?.device)).unwrap_or_default();
         raise_read_ahead(device);
         make_first_copy(mountpoint);

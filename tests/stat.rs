@@ -105,6 +105,24 @@ fn what_is_made_belongs_to_whoever_makes_it() {
 }
 
 #[test]
+fn a_program_that_others_write_to_loses_its_special_bits() {
+    if !is_root() {
+        return;
+    }
+    let world = World::with(Setup { allow_other: true, ..Default::default() });
+    for (mode, left) in [("6777", "777"), ("2767", "2767"), ("4766", "766"), ("1777", "1777")] {
+        world.ok(&format!("echo x > f; chmod {mode} f"));
+        world.ok("echo y >> f");
+        assert_eq!(world.ok("stat -c %a f"), format!("{mode}\n"), "root may");
+        for command in ["echo z >> f", "echo z 1<> f"] {
+            world.ok(&format!("chmod {mode} f; {NOBODY} sh -c '{command}'"));
+            assert_eq!(world.ok("stat -c %a f"), format!("{left}\n"), "{command}");
+        }
+        assert!(metadata(&world, "f", "permissions").is_some_and(|kept| kept.ends_with(left)), "{mode}");
+    }
+}
+
+#[test]
 fn a_directory_with_the_setgid_bit_hands_down_its_group() {
     if !is_root() {
         return;

@@ -52,6 +52,14 @@ impl Limit {
     }
 }
 
+/// As in blobcp: who only writes does so past the kernel's cache.
+fn fopen_flags(flags: i32) -> FopenFlags {
+    match flags & libc::O_ACCMODE {
+        libc::O_WRONLY => FopenFlags::FOPEN_DIRECT_IO,
+        _ => FopenFlags::empty(),
+    }
+}
+
 /// Every name is a file of its own: a hash of it is its number.
 fn number(name: &OsStr) -> u64 {
     name.as_encoded_bytes().iter().fold(2, |hash, &byte| hash * 31 % 1_000_003 + u64::from(byte) + 2)
@@ -101,14 +109,14 @@ impl Filesystem for Limit {
         name: &OsStr,
         _mode: u32,
         _umask: u32,
-        _flags: i32,
+        flags: i32,
         reply: ReplyCreate,
     ) {
-        reply.created(&TTL, &self.attr(number(name)), Generation(0), FileHandle(0), FopenFlags::empty());
+        reply.created(&TTL, &self.attr(number(name)), Generation(0), FileHandle(0), fopen_flags(flags));
     }
 
-    fn open(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.opened(FileHandle(0), FopenFlags::empty());
+    fn open(&self, _request: &Request, _ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        reply.opened(FileHandle(0), fopen_flags(flags.0));
     }
 
     fn read(

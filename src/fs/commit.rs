@@ -248,9 +248,11 @@ impl Fs {
         };
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         let size = draft.rope.len();
+        let mut sent = None;
         let written = if size <= BLOCK
             && let Some(bytes) = draft.rope.bytes()
         {
+            sent = Some(bytes.clone());
             let written = self.client(blob.account).put_blob(&blob.path, bytes, &settings, &precondition).await;
             if written.is_ok() {
                 // It has no block list now.
@@ -284,6 +286,12 @@ impl Fs {
         // What the kernel has cached is what it has just written.
         self.tree.rewritten(file.ino, base.as_deref().map(|base| &base.properties.etag), &properties.etag);
         self.settle(file, state, Arc::new(properties));
+        // Whoever reads the file next would find it in the kernel's cache if it had gone through that.
+        if let (Some(bytes), Some(version)) = (sent, &state.version)
+            && !file.is_cached()
+        {
+            version.keep(file.ino, bytes.pieces(), &self.memory);
+        }
         Ok(())
     }
 

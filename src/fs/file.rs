@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -32,8 +33,17 @@ pub struct Opened {
     pub fh: Fh,
     /// What the kernel has cached of it is still true.
     pub keep_cache: bool,
-    /// Reads must come here whatever size the kernel believes in: the content is still being copied.
+    /// Reads and writes come here past the kernel's cache.
     pub direct: bool,
+}
+
+/// How a write comes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WriteMode {
+    /// From a mapping: it goes where it is, not to the end.
+    pub mapped: bool,
+    /// The file loses its set-user-ID and set-group-ID bits.
+    pub drop_setid: bool,
 }
 
 impl Fs {
@@ -58,11 +68,25 @@ impl Fs {
                 return Err(error);
             }
         }
-        let handle = Handle::new(file.clone(), access, caller);
-        let version = handle.version(&*file.state.lock().await)?;
+        let state = file.state.lock().await;
+        // What is being copied is of another size than the kernel believes.
+        let direct = is_pending(&view) || self.goes_past_the_cache(&file, access);
+        let handle = Handle::new(file.clone(), access, direct, caller);
+        let version = handle.version(&state)?;
         let keep_cache = version.is_some_and(|version| self.tree.caches(ino, &version.properties.etag));
         let fh = self.handles.insert(handle);
-        Ok(Opened { fh, keep_cache, direct: is_pending(&view) })
+        drop(state);
+        Ok(Opened { fh, keep_cache, direct })
+    }
+
+    /// Who only writes has nothing of the kernel's cache, which costs a page and a copy for each page that is written. But as long as one
+    /// goes past it, all do: a reader who had the last page before something was appended would see zeros in its place. To be asked
+    /// under the state lock, together with the registration of the handle.
+    fn goes_past_the_cache(&self, file: &OpenFile, access: Access) -> bool {
+        match access.read {
+            true => file.is_written_directly(),
+            false => self.direct_writes.load(Ordering::Relaxed) && !file.is_cached(),
+        }
     }
 
     fn refuse_writing(&self, view: &NodeView) -> Result<()> {
@@ -156,12 +180,13 @@ impl Fs {
         // A mode that cannot be kept is no reason to refuse a file.
         state.change = asked.admit(&self.attr_of(&view), self.config.permissions).unwrap_or_default();
         file.show(&state);
+        let access = Access { create: true, ..Access::of_flags(flags) };
+        let direct = self.goes_past_the_cache(&file, access);
+        let fh = self.handles.insert(Handle::new(file.clone(), access, direct, caller));
         drop(state);
         let _ = self.tree.looked_up(view.ino);
         let attr = self.attr_of(&view);
-        let access = Access { create: true, ..Access::of_flags(flags) };
-        let fh = self.handles.insert(Handle::new(file, access, caller));
-        Ok((attr, Opened { fh, keep_cache: false, direct: false }))
+        Ok((attr, Opened { fh, keep_cache: false, direct }))
     }
 
     /// mknod(2) of a regular file: created and committed.
@@ -254,14 +279,23 @@ impl Fs {
         version.read(range, reading).await
     }
 
-    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Pages of a mapping (`mapped`) go where they are.
-    pub async fn write(&self, fh: Fh, offset: u64, data: &Bytes, mapped: bool, caller: Caller) -> Result<()> {
+    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Where it went, if what the kernel has cached of that
+    /// and of the attributes has to go before the writer goes on: the write went past it, and others may have mapped the file, or it has
+    /// lost a bit of its mode.
+    pub async fn write(
+        &self,
+        fh: Fh,
+        offset: u64,
+        data: &Bytes,
+        mode: WriteMode,
+        caller: Caller,
+    ) -> Result<Option<Range<u64>>> {
         let handle = self.handles.get(fh)?;
         handle.check()?;
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
-        let append = handle.access.append && !mapped;
+        let append = handle.access.append && !mode.mapped;
         if !append {
             handle.version(&state)?;
         }
@@ -273,9 +307,25 @@ impl Fs {
         let aim = if append { Aim::End } else { Aim::Position };
         self.admit(file, &mut state, Change::Write { range: offset..end, aim })?;
         self.edit(file, &mut state, end, |draft| draft.write(offset, data)).await?;
+        let mode_changed = mode.drop_setid && self.drop_setid(file, &mut state);
         // The data is taken; what cannot be sent now is kept, and is the error of the next call.
         let _ = self.make_room(file, &mut state).await;
-        Ok(())
+        Ok((mode_changed || handle.direct && file.is_read()).then_some(offset..end))
+    }
+
+    /// False if there was nothing to drop.
+    fn drop_setid(&self, file: &OpenFile, state: &mut State) -> bool {
+        let Ok(view) = self.tree.view(file.ino) else { return false };
+        let attr = self.attr_of(&view);
+        // Without the right to execute, the bit of the group meant locks once.
+        let group = if attr.mode & libc::S_IXGRP != 0 { libc::S_ISGID } else { 0 };
+        let change = AttrChange { mode: Some(attr.mode & !(libc::S_ISUID | group)), ..AttrChange::default() };
+        // A mode that is not kept was not set.
+        let Ok(change) = change.admit(&attr, self.config.permissions) else { return false };
+        let changes = !change.is_empty();
+        state.change.merge(change);
+        file.show(state);
+        changes
     }
 
     /// truncate(2) and ftruncate(2).

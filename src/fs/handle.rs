@@ -69,15 +69,22 @@ pub struct OpenFile {
     pub ino: Ino,
     pub state: Arc<tokio::sync::Mutex<State>>,
     face: Mutex<Face>,
-    /// Who has it open for writing, one entry for each handle.
-    writers: Mutex<Vec<Caller>>,
+    uses: Mutex<Vec<Use>>,
+}
+
+/// A handle that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Use {
+    opener: Caller,
+    access: Access,
+    direct: bool,
 }
 
 impl OpenFile {
     fn new(ino: Ino) -> Self {
         let state = State { content: Content::Clean, change: AttrChange::default(), version: None };
         let state = Arc::new(tokio::sync::Mutex::new(state));
-        Self { ino, state, face: Mutex::default(), writers: Mutex::default() }
+        Self { ino, state, face: Mutex::default(), uses: Mutex::default() }
     }
 
     fn face(&self) -> MutexGuard<'_, Face> {
@@ -110,7 +117,22 @@ impl OpenFile {
 
     /// The process has it open for writing: what it changes may wait for its flush.
     pub fn is_written_by(&self, caller: Caller) -> bool {
-        lock(&self.writers).iter().any(|writer| writer.same_process(caller))
+        lock(&self.uses).iter().any(|used| used.access.write && used.opener.same_process(caller))
+    }
+
+    /// Somebody has it open so that the kernel caches what he reads and writes.
+    pub fn is_cached(&self) -> bool {
+        lock(&self.uses).iter().any(|used| !used.direct)
+    }
+
+    /// Somebody writes past the kernel's cache.
+    pub fn is_written_directly(&self) -> bool {
+        lock(&self.uses).iter().any(|used| used.direct && used.access.write)
+    }
+
+    /// Somebody has it open for reading.
+    pub fn is_read(&self) -> bool {
+        lock(&self.uses).iter().any(|used| used.access.read)
     }
 
     /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the file.
@@ -125,7 +147,7 @@ impl OpenFile {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
     pub read: bool,
     pub write: bool,
@@ -150,6 +172,8 @@ impl Access {
 pub struct Handle {
     pub file: Arc<OpenFile>,
     pub access: Access,
+    /// Reads and writes come here past the kernel's cache.
+    pub direct: bool,
     /// Who opened it.
     pub opener: Caller,
     /// What it has seen: the lineage at open, or of a file that had none, of its first commit.
@@ -160,8 +184,13 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub fn new(file: Arc<OpenFile>, access: Access, opener: Caller) -> Self {
-        Self { file, access, opener, seen: OnceLock::new(), refused: OnceLock::new(), stream: Stream::default() }
+    pub fn new(file: Arc<OpenFile>, access: Access, direct: bool, opener: Caller) -> Self {
+        let (seen, refused, stream) = (OnceLock::new(), OnceLock::new(), Stream::default());
+        Self { file, access, direct, opener, seen, refused, stream }
+    }
+
+    fn used(&self) -> Use {
+        Use { opener: self.opener, access: self.access, direct: self.direct }
     }
 
     /// Reads and writes through this handle end with that error from now on. A copy that is refused for good would be made after all, by
@@ -263,9 +292,7 @@ impl Handles {
     }
 
     pub fn insert(&self, handle: Handle) -> Fh {
-        if handle.access.write {
-            lock(&handle.file.writers).push(handle.opener);
-        }
+        lock(&handle.file.uses).push(handle.used());
         let fh = self.fh();
         lock(&self.files).insert(fh, Arc::new(handle));
         fh
@@ -277,12 +304,11 @@ impl Handles {
 
     pub fn remove(&self, fh: Fh) -> Option<Arc<Handle>> {
         let handle = lock(&self.files).remove(&fh)?;
-        if handle.access.write {
-            let mut writers = lock(&handle.file.writers);
-            if let Some(index) = writers.iter().position(|writer| *writer == handle.opener) {
-                writers.swap_remove(index);
-            }
+        let mut uses = lock(&handle.file.uses);
+        if let Some(index) = uses.iter().position(|used| *used == handle.used()) {
+            uses.swap_remove(index);
         }
+        drop(uses);
         Some(handle)
     }
 

@@ -141,6 +141,20 @@ impl Version {
         Ok(join(pieces))
     }
 
+    /// Keeps the whole content, which the caller has at hand, as if it had been fetched.
+    pub fn keep(self: &Arc<Self>, ino: Ino, content: &[Bytes], memory: &Arc<Memory>) {
+        let size = self.properties.size;
+        let ends = (1..=size.div_ceil(CHUNK)).map(|chunks| (chunks * CHUNK).min(size)).collect();
+        let (version, memory) = (self.clone(), memory.clone());
+        let keep = move |end: u64, bytes| memory.keep(version.key(ino, (end - 1) / CHUNK), bytes);
+        let mut receive = filling(0..size, ends, keep);
+        let mut offset = 0;
+        for piece in content {
+            receive(offset, piece);
+            offset += piece.len() as u64;
+        }
+    }
+
     fn is_here_or_coming(&self, chunk: u64, reading: Reading<'_>) -> bool {
         // In this order: what has arrived is in the memory before it is no longer on its way.
         self.arriving().contains_key(&chunk) || reading.memory.has(&self.key(reading.ino, chunk))

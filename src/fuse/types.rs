@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 
-use fuser::{FileAttr, FileType, INodeNo, Request, TimeOrNow};
+use fuser::{FileAttr, FileType, FopenFlags, INodeNo, Request, TimeOrNow};
 
 use crate::error::{Error, Result};
+use crate::fs::Opened;
 use crate::fs::attr::{Attr, Creation, FileKind, SetTime};
 use crate::fs::caller::Caller;
 
@@ -16,6 +17,13 @@ pub fn text(name: &OsStr) -> Result<String> {
 
 pub fn caller(request: &Request) -> Caller {
     Caller { pid: request.pid() }
+}
+
+pub fn fopen_flags(opened: &Opened) -> FopenFlags {
+    let mut flags = FopenFlags::empty();
+    flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
+    flags.set(FopenFlags::FOPEN_DIRECT_IO, opened.direct);
+    flags
 }
 
 pub fn file_type(kind: FileKind) -> FileType {

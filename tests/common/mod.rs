@@ -16,7 +16,7 @@ use blobcp::fs::attr::{Defaults, Permissions};
 use blobcp::fs::lease::LeaseSource;
 use blobcp::fs::tree::Place;
 use blobcp::fs::{self, Account, Fs};
-use blobcp::fuse::{Adapter, make_first_copy};
+use blobcp::fuse::{self, make_first_copy};
 use blobcp::store::{self, Client, Http, Secret};
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -238,7 +238,6 @@ impl Mount {
         let fs = Fs::new(config);
         // As a mount does, so that no test counts the question.
         runtime.block_on(fs.ask_namespaces());
-        let adapter = Adapter::new(fs, runtime.handle().clone()).read_only(read_only);
         let mut options = fuser::Config::default();
         options.mount_options = vec![
             fuser::MountOption::FSName("blobcp-test".into()),
@@ -250,7 +249,7 @@ impl Mount {
         options.mount_options.extend(read_only.then_some(fuser::MountOption::RO));
         options.n_threads = Some(2);
         options.clone_fd = true;
-        let session = fuser::spawn_mount(adapter, dir.path(), &options).unwrap();
+        let session = fuse::mount(fs, runtime.handle().clone(), read_only, dir.path(), &options).unwrap();
         if std::env::var_os("BLOBCP_TEST_LOG").is_some() {
             let _ =
                 tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();

@@ -200,3 +200,59 @@ a.close(); b.close()",
     );
     assert_eq!(world.stored("f"), "ab".repeat(10));
 }
+
+/// Who only writes does so past the kernel's cache, from which others read, map and follow.
+#[test]
+fn whoever_reads_through_the_cache_sees_what_a_writer_writes_past_it() {
+    let world = World::new();
+    world.put("f", vec![b'.'; MIB]);
+    python(
+        &world,
+        "import mmap
+def check(f, m, w, rounds):
+    for i in rounds:
+        at, data = i * 1999 % (len(m) - 9000), bytes([i % 250 + 1]) * (i * 17 % 9000 + 1)
+        os.pwrite(w, data, at)
+        assert m[at:at + len(data)] == data, i
+        assert os.pread(f.fileno(), len(data), at) == data, i
+def mapped():
+    f = open('f', 'rb', buffering=0)
+    m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+    assert m[:] == os.pread(f.fileno(), len(m), 0)
+    return f, m
+early = mapped()
+w = os.open('f', os.O_WRONLY)
+check(*early, w, range(300))
+for used in early[1], early[0]: used.close()
+os.close(w)
+time.sleep(.1)
+w = os.open('f', os.O_WRONLY)
+check(*mapped(), w, range(300, 600))",
+    );
+    // A page is brought back by its readers while it is written, again and again, and the last one without what is being appended.
+    python(
+        &world,
+        "import threading
+letters = b'abcdefghijklmnopqrstuvwxyz' * 20000
+log = os.open('log', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+done = False
+wrong = []
+def follow():
+    with open('log', 'rb', buffering=0) as f:
+        while not done and not wrong:
+            seen = os.pread(f.fileno(), 1 << 20, 0)
+            if seen != letters[:len(seen)]: wrong.append((len(seen), seen.find(0)))
+followers = [threading.Thread(target=follow) for _ in range(3)]
+for follower in followers: follower.start()
+at = 0
+with open('log', 'rb', buffering=0) as f:
+    for i in range(1500):
+        line = letters[at:at + i % 97 + 1]
+        assert os.write(log, line) == len(line)
+        at += len(line)
+        assert os.pread(f.fileno(), 200, max(at - 150, 0)) == letters[max(at - 150, 0):at], i
+done = True
+for follower in followers: follower.join()
+assert not wrong, wrong",
+    );
+}

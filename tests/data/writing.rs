@@ -181,3 +181,20 @@ fn what_is_still_in_memory_can_be_written_over() {
     assert_eq!(world.stored("f"), "012XY567");
     assert_eq!(world.stats().requests("PutBlob"), 1);
 }
+
+#[test]
+fn what_was_just_written_is_read_from_memory() {
+    let world = World::new();
+    for size in [1, 5000, MIB, 3 * MIB + 7, BLOCK as usize] {
+        let content = pattern(size);
+        std::fs::write(world.here().join("f"), &content).unwrap();
+        world.reset_stats();
+        assert_eq!(std::fs::read(world.here().join("f")).unwrap(), content, "{size}");
+        assert_eq!(world.stats().requests("GetBlob"), 0, "{size}: {:?}", world.stats());
+        // What somebody else makes of it is read anew.
+        let other = content.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>();
+        world.put("f", other.clone());
+        std::thread::sleep(2 * Setup::default().attr_ttl);
+        assert_eq!(std::fs::read(world.here().join("f")).unwrap(), other, "{size}");
+    }
+}

@@ -1,0 +1,36 @@
+//! What the kernel caches of the content of files, where a write goes past it.
+//!
+//! Who opens a file only to write it gets FOPEN_DIRECT_IO: his bytes come here straight from his memory. The kernel drops from its cache
+//! what such a write is about to replace. As long as there is such a writer, whoever else opens the file goes past the cache, too, so
+//! nothing gets into it but by a mapping. A page that is mapped may be brought back while the write is on its way, as it was before;
+//! so where the file is open for reading, the range is dropped once more when it is written, before the writer is answered.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use fuser::{INodeNo, Notifier, Version};
+use tracing::debug;
+
+/// The first protocol (Linux 6.6) whose kernels drop what a direct write replaces.
+pub(super) const DROPS_WHAT_IS_WRITTEN: Version = Version(7, 39);
+
+#[derive(Default)]
+pub(super) struct KernelCache(OnceLock<Notifier>);
+
+impl KernelCache {
+    /// How the kernel is told. To be called before it asks anything.
+    pub fn reach_by(&self, notifier: Notifier) {
+        let _ = self.0.set(notifier);
+    }
+
+    /// Drops what is cached of a range of bytes, and of the attributes. It waits for reads of them to be answered, so it must not be called on a dispatch thread
+    /// nor with anything held that a read needs.
+    pub async fn drop_range(&self, ino: INodeNo, range: Range<u64>) {
+        let Some(notifier) = self.0.get().cloned() else { return };
+        let (start, len) = (range.start as i64, (range.end - range.start) as i64);
+        let told = tokio::task::spawn_blocking(move || notifier.inval_inode(ino, start, len)).await;
+        if let Ok(Err(error)) = told {
+            debug!(%ino, %error, "nothing is cached");
+        }
+    }
+}
