@@ -310,7 +310,9 @@ impl Fs {
         let mode_changed = mode.drop_setid && self.drop_setid(file, &mut state);
         // The data is taken; what cannot be sent now is kept, and is the error of the next call.
         let _ = self.make_room(file, &mut state).await;
-        Ok((mode_changed || handle.direct && file.is_read()).then_some(offset..end))
+        // What comes from a mapping is in the cache, which cannot drop it before it is answered.
+        let past_the_cache = handle.direct && !mode.mapped;
+        Ok((mode_changed || past_the_cache && file.is_read()).then_some(offset..end))
     }
 
     /// False if there was nothing to drop.

@@ -3,7 +3,8 @@
 //! ```text
 //!   arriving   on its way from the service to a reader          at most half; whoever wants more waits
 //!   unsent     written here and not yet in the service          at most half; whoever wants more sends, then waits
-//!   cached     chunks that arrived and may be read again        all that is left; what was used least recently goes first
+//!   cached     chunks that arrived, or were written past the    all that is left; what was used least recently goes first
+//!              kernel's cache, and may be read again
 //! ```
 //!
 //! Neither half can starve the other, so nobody waits for somebody who waits for him: what arrives ends up in the cache, from

@@ -3,7 +3,9 @@
 //! Who opens a file only to write it gets FOPEN_DIRECT_IO: his bytes come here straight from his memory. The kernel drops from its cache
 //! what such a write is about to replace. As long as there is such a writer, whoever else opens the file goes past the cache, too, so
 //! nothing gets into it but by a mapping. A page that is mapped may be brought back while the write is on its way, as it was before;
-//! so where the file is open for reading, the range is dropped once more when it is written, before the writer is answered.
+//! so where the file is open for reading, the range is dropped once more when it is written, before the writer is answered. What remains is
+//! what O_DIRECT has everywhere: of two who change different bytes of one page at the same moment, one by a mapping and one by such a write,
+//! one may undo the other's.
 
 use std::ops::Range;
 use std::sync::OnceLock;

@@ -256,3 +256,33 @@ for follower in followers: follower.join()
 assert not wrong, wrong",
     );
 }
+
+/// Who maps a file that somebody writes past the cache goes past it, too, but for his mapping. Each has his own pages.
+#[test]
+fn a_mapping_and_a_writer_past_the_cache_change_one_file() {
+    let world = World::new();
+    world.put("f", vec![b'.'; MIB]);
+    let seen = python(
+        &world,
+        "import mmap, threading
+w = os.open('f', os.O_WRONLY)
+f = open('f', 'r+b', buffering=0)
+m = mmap.mmap(f.fileno(), 0)
+def map():
+    for i in range(0, 128, 2):
+        m[i * 8192:i * 8192 + 8192] = b'm' * 8192
+        if i % 20 == 0: m.flush()
+mapper = threading.Thread(target=map)
+mapper.start()
+for i in range(1, 128, 2):
+    os.pwrite(w, b'w' * 8192, i * 8192)
+mapper.join()
+m.flush()
+print(m[:] == os.pread(f.fileno(), 1 << 20, 0))
+m.close()
+f.close()
+os.close(w)",
+    );
+    assert_eq!(seen, "True\n");
+    assert_eq!(world.stored("f"), [[b'm'; 8192], [b'w'; 8192]].concat().repeat(64));
+}
