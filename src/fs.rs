@@ -128,6 +128,7 @@ pub struct Fs {
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     root_asked: OnceCell<()>,
+    /// See [`Fs::write_directly`].
     direct_writes: AtomicBool,
     said_no_past: AtomicBool,
     xattr_reads: xattr::Reads,

@@ -290,7 +290,7 @@ impl Fs {
         if let (Some(bytes), Some(version)) = (sent, &state.version)
             && !file.is_cached()
         {
-            version.keep(file.ino, bytes.pieces(), &self.memory);
+            version.keep(file.ino, bytes.pieces(), base.as_deref(), &self.memory);
         }
         Ok(())
     }

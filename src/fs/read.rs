@@ -141,9 +141,12 @@ impl Version {
         Ok(join(pieces))
     }
 
-    /// Keeps the whole content, which the caller has at hand, as if it had been fetched.
-    pub fn keep(self: &Arc<Self>, ino: Ino, content: &[Bytes], memory: &Arc<Memory>) {
+    /// Keeps the whole content, which the caller has at hand, as if it had been fetched, and nothing that it replaces.
+    pub fn keep(self: &Arc<Self>, ino: Ino, content: &[Bytes], before: Option<&Self>, memory: &Arc<Memory>) {
         let size = self.properties.size;
+        if let Some(before) = before {
+            (0..size.div_ceil(CHUNK)).for_each(|chunk| memory.release(&before.key(ino, chunk)));
+        }
         let ends = (1..=size.div_ceil(CHUNK)).map(|chunks| (chunks * CHUNK).min(size)).collect();
         let (version, memory) = (self.clone(), memory.clone());
         let keep = move |end: u64, bytes| memory.keep(version.key(ino, (end - 1) / CHUNK), bytes);

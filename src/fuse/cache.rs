@@ -25,8 +25,8 @@ impl KernelCache {
         let _ = self.0.set(notifier);
     }
 
-    /// Drops what is cached of a range of bytes, and of the attributes. It waits for reads of them to be answered, so it must not be called on a dispatch thread
-    /// nor with anything held that a read needs.
+    /// Drops what is cached of a range of bytes, and of the attributes. It waits for reads of the range to be answered and for what was
+    /// written by a mapping to be stored, so it must be called with nothing held that these need, and not for such a write itself.
     pub async fn drop_range(&self, ino: INodeNo, range: Range<u64>) {
         let Some(notifier) = self.0.get().cloned() else { return };
         let (start, len) = (range.start as i64, (range.end - range.start) as i64);
