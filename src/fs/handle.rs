@@ -69,6 +69,7 @@ pub struct OpenFile {
     pub ino: Ino,
     pub state: Arc<tokio::sync::Mutex<State>>,
     face: Mutex<Face>,
+    /// One entry for each handle.
     uses: Mutex<Vec<Use>>,
 }
 

@@ -50,8 +50,9 @@ pub fn read_blob(
     validity: &Validity,
     version: &str,
 ) -> Secret {
-    let identifier = [""];
-    ReadBlob { path: format!("/blob/{account}/{blob}"), revision, validity, version }.signed(key, &identifier, 0, &[])
+    let read = ReadBlob { path: format!("/blob/{account}/{blob}"), revision, validity, version };
+    // No stored policy (si).
+    read.signed(key, &[""], 0, &[])
 }
 
 /// [`read_blob`] in the name of an identity.

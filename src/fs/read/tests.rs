@@ -1,3 +1,5 @@
+//! Sequential and random readers against a service that counts what is fetched, and what the memory keeps of it.
+
 use std::time::SystemTime;
 
 use futures_util::FutureExt;
