@@ -133,6 +133,7 @@ pub struct Fs {
     said_no_past: AtomicBool,
     xattr_reads: xattr::Reads,
     sweeper: dir::Sweeper,
+    lookups: dir::Lookups,
     /// The time of everything that has none of its own.
     started: SystemTime,
 }
@@ -153,7 +154,6 @@ impl Fs {
         Arc::new(Self {
             tree,
             memory: Memory::new(config.memory_limit),
-            config,
             handles: Handles::default(),
             jobs: watch::Jobs::default(),
             leases: lease::SourceLeases::new(&chores),
@@ -165,6 +165,8 @@ impl Fs {
             said_no_past: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
             sweeper: dir::Sweeper::default(),
+            lookups: dir::Lookups::new(config.attr_ttl),
+            config,
             started: SystemTime::now(),
         })
     }

@@ -110,6 +110,57 @@ fn creating_a_thousand_files_in_a_directory_that_was_listed() {
     assert_cost(&world, &stats, &[("ListBlobs", 2)]);
 }
 
+/// Unknown names of a directory that are asked for before it is listed.
+const ASKED: u64 = 8;
+
+#[test]
+fn creating_a_thousand_files_in_a_directory_that_nobody_listed() {
+    let world = world();
+    world.put("d/there", "x");
+    let stats = cost(&world, "stat d >/dev/null", "for i in {1..1000}; do echo $i > d/$i; done");
+    let lookups = [("GetBlobProperties", ASKED), ("ListBlobs", ASKED + 1)];
+    assert_cost(&world, &stats, &[lookups.as_slice(), &[("PutBlob", 1000)]].concat());
+}
+
+#[test]
+fn copying_a_directory_of_a_thousand_files() {
+    let world = world();
+    for i in 0..1000 {
+        world.put(&format!("d/{i}"), "x");
+    }
+    // Whether there is anything under the new name, and the listing of the old one. Nothing is in a directory that was just made.
+    let stats = cost(&world, "ls -l", "cp -r d e");
+    assert_cost(&world, &stats, &[("ListBlobs", 1), ("PutBlob", 1), ("CopyBlob", 1000)]);
+    assert_no_payload(&stats);
+}
+
+#[test]
+fn creating_files_in_directories_that_are_just_made() {
+    let world = world();
+    let stats = cost(&world, "ls -l", "for i in {1..20}; do mkdir $i; for j in {1..5}; do echo > $i/$j; done; done");
+    assert_cost(&world, &stats, &[("PutBlob", 120)]);
+}
+
+#[test]
+fn opening_files_whose_names_stand_elsewhere() {
+    let world = world();
+    for i in 0..500 {
+        world.put(&format!("d/{i}"), "x");
+    }
+    let stats = cost(&world, "stat d >/dev/null", "for i in {0..499}; do read -N1 x < d/$i; done");
+    assert_cost(&world, &stats, &[("GetBlobProperties", ASKED), ("ListBlobs", ASKED + 1), ("GetBlob", 500)]);
+}
+
+#[test]
+fn looking_up_names_in_a_directory_too_large_to_be_listed_for_that() {
+    let world = world();
+    for i in 0..5001 {
+        world.put_sparse(&format!("d/f{i}"), 1);
+    }
+    let stats = cost(&world, "stat d >/dev/null", "for i in {1..40}; do ! test -e d/new$i || exit 1; done");
+    assert_cost(&world, &stats, &[("GetBlobProperties", 40), ("ListBlobs", 41)]);
+}
+
 #[test]
 fn appending() {
     let world = world();

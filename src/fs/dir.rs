@@ -5,7 +5,7 @@
 //! plain blob has the name of a directory, the directory wins and the blob cannot be reached through the mount.
 //!
 //! An unknown name costs a HEAD and a one-entry LIST, side by side. A listing in hand answers for all its names, also for those that
-//! are not in it, as long as it is fresh.
+//! are not in it, as long as it is fresh; where many names are looked up, one is made for them (`lookups`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,10 +13,12 @@ use std::time::Instant;
 use tracing::{debug, warn};
 
 mod list;
+mod lookups;
 mod pages;
 mod stream;
 
 pub use list::{DirEntry, Sweeper};
+pub use lookups::Lookups;
 pub use stream::DirStream;
 
 use crate::error::{Error, Result};
@@ -52,7 +54,7 @@ impl Fs {
         {
             return Ok(view.clone());
         }
-        match self.tree.listed(parent, name) {
+        match self.listed(parent, name).await? {
             Listed::Present(entry) => {
                 self.note_real(parent, name)?;
                 let anchor = self.anchor_of(parent, name)?;
@@ -96,6 +98,20 @@ impl Fs {
                 }
             },
         }
+    }
+
+    /// What is listed of a name. If too many names of the directory would have to be asked for, it is listed now.
+    async fn listed(&self, parent: Ino, name: &str) -> Result<Listed> {
+        let listed = self.tree.listed(parent, name);
+        if !matches!(listed, Listed::Unknown) {
+            self.lookups.answered(parent);
+        } else if matches!(self.tree.place(parent)?, Place::Directory(_))
+            && let Some(turn) = self.lookups.ask(parent)
+        {
+            self.list_for_lookups(parent, turn).await;
+            return Ok(self.tree.listed(parent, name));
+        }
+        Ok(listed)
     }
 
     fn account_named(&self, name: &str) -> Option<crate::fs::tree::AccountId> {
@@ -190,6 +206,7 @@ impl Fs {
 
     /// mkdir(2): a marker blob, or at an account's root a container.
     pub async fn make_dir(&self, parent: Ino, name: &str, creation: Creation) -> Result<Attr> {
+        let empty_since = self.tree.absent_since(parent, name);
         let (heard, anchor) = match self.tree.place(parent)? {
             Place::Accounts => return Err(Error::fs(libc::EPERM, "accounts cannot be made here")),
             Place::Account(account) => {
@@ -215,6 +232,9 @@ impl Fs {
         self.tree.touch(parent);
         // Nobody knows the new node yet, so it is there.
         let _ = self.tree.looked_up(view.ino);
+        if let Some(since) = empty_since {
+            self.listed_empty(view.ino, since);
+        }
         Ok(self.attr_of(&view))
     }
 

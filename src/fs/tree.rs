@@ -267,6 +267,14 @@ impl Tree {
         }
     }
 
+    /// The latest moment, not longer ago than it is believed, at which there was nothing under a name, nor below it.
+    pub fn absent_since(&self, parent: Ino, name: &str) -> Option<Instant> {
+        let table = self.lock();
+        let names = table.nodes.get(&parent).and_then(|node| node.names.as_ref());
+        let asked = names.and_then(|names| names.absent.get(name)).copied();
+        asked.max(table.listings.absent_since(parent, name)).filter(|asked| asked.elapsed() < self.ttl)
+    }
+
     /// The service was asked for the name at `asked` and has nothing under it. What came into being here since stays.
     pub fn remember_absence(&self, parent: Ino, name: &str, asked: Instant) {
         let mut table = self.lock();

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use super::lookups::Turn;
 use super::pages::{Fetched, Source};
 use super::stream::{Carry, Cookie, DirStream, Mark, Start, Wanted, may_follow};
 use crate::error::Result;
@@ -141,6 +142,24 @@ impl Fs {
             offset,
         };
         Ok(dots.map(entry).collect())
+    }
+
+    /// Lists a directory of one page, so that its names are known and all others known to be absent.
+    pub(super) async fn list_for_lookups(&self, dir: Ino, turn: Turn<'_>) {
+        let mut stream = DirStream::default();
+        match self.bring(dir, &mut stream, 0).await {
+            Ok(_) if stream.is_whole() => turn.done(stream.len()),
+            Ok(_) => debug!(?dir, "too many names to be listed for those who look them up"),
+            // Whoever looked a name up asks for that alone, and hears what is wrong.
+            Err(error) => debug!(?dir, %error, "not listed for those who look up its names"),
+        }
+    }
+
+    /// Nothing was in the directory at `asked`: that is as good as a listing.
+    pub(super) fn listed_empty(&self, dir: Ino, asked: Instant) {
+        self.tree.add_page(dir, asked, Vec::new());
+        self.tree.end_listing(dir, asked);
+        self.sweeper.wake(&self.tree, self.config.attr_ttl);
     }
 
     async fn listed_from(&self, handle: &DirHandle, offset: u64, most: usize) -> Result<Vec<(u64, Entry)>> {

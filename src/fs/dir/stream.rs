@@ -206,6 +206,11 @@ impl DirStream {
         }
     }
 
+    /// Everything that the service has of the directory has been listed.
+    pub fn is_whole(&self) -> bool {
+        self.marks.last().is_some_and(|next| matches!(next.start, Start::OnlyHere | Start::End))
+    }
+
     fn page(&self, page: usize) -> Option<&Vec<Entry>> {
         self.window.get(page.checked_sub(self.first)?)
     }
@@ -272,8 +277,7 @@ impl DirStream {
     }
 
     /// Entries in memory.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.window.iter().map(Vec::len).sum()
     }
 }

@@ -82,6 +82,11 @@ impl Listings {
         }
     }
 
+    /// When a listing had all names of the directory, but not this one.
+    pub(super) fn absent_since(&self, dir: Ino, name: &str) -> Option<Instant> {
+        self.of.get(&dir).filter(|listing| !listing.names.contains_key(name))?.complete
+    }
+
     pub(super) fn row(&self, dir: Ino, name: &str) -> Option<&Row> {
         self.of.get(&dir)?.names.get(name)?.as_deref()
     }
