@@ -169,7 +169,7 @@ fn directories_are_replaced_only_by_directories_and_if_they_are_empty() {
     assert!(says("d", "made2").contains("Not a directory"));
     world.put("empty/x", "x");
     assert!(says("d", "empty").contains("Directory not empty"));
-    world.ok("rm empty/x");
+    world.ok("ls empty; rm empty/x");
     assert_eq!(says("d", "empty"), "");
     assert_eq!((world.stored("empty/1"), world.stored("file")), ("content 1".into(), "x".into()));
     assert_eq!(world.ok("ls"), "empty\nfile\nfull\nmade\nmade2\n");

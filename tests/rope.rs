@@ -139,10 +139,10 @@ fn small_changes_of_a_small_file() {
         ("fallocate -z -o 8 -l 3 F", b"01234567\0\0\0"),
         ("fallocate -z -n -o 8 -l 3 F", b"01234567\0\0"),
     ];
+    // What is put behind the mount's back it may not see at once, once it has looked.
+    (0..changes.len()).for_each(|number| put(&format!("file{number}")));
     for (number, (command, expected)) in changes.into_iter().enumerate() {
-        // What is put behind the mount's back under a name that it knows it may not see at once.
         let name = format!("file{number}");
-        put(&name);
         world.ok(&command.replace('F', &name));
         assert_eq!(world.stored(&name), expected, "{command}");
         assert_eq!(

@@ -65,7 +65,7 @@ impl Fs {
                     return self.tree.enter_past(parent, past);
                 }
                 self.tree.vanish(parent, name, Instant::now());
-                return Err(no_such(name));
+                return Err(self.nameless(parent, name));
             }
             Listed::Unknown => {}
         }
@@ -114,6 +114,16 @@ impl Fs {
         Ok(listed)
     }
 
+    /// The error for a name that is not there, or that the service cannot hold.
+    fn nameless(&self, parent: Ino, name: &str) -> Error {
+        match self.tree.place(parent) {
+            Ok(Place::Directory(dir)) => {
+                dir.blob(name).map_or_else(|error| only_too_long(error, name), |_| no_such(name))
+            }
+            _ => no_such(name),
+        }
+    }
+
     fn account_named(&self, name: &str) -> Option<crate::fs::tree::AccountId> {
         let accounts = &self.config.accounts;
         accounts.iter().position(|a| a.client.account().as_str() == name).map(crate::fs::tree::AccountId)
@@ -142,10 +152,7 @@ impl Fs {
 
     /// Asks the service what a name in a directory is.
     async fn ask(&self, dir: &BlobDir, name: &str, known: Option<&NodeView>) -> Result<Option<(FileKind, Heard)>> {
-        let blob = dir.blob(name).map_err(|error| match error {
-            Error::Name(crate::path::NameError::TooLong) => error,
-            _ => no_such(name),
-        })?;
+        let blob = dir.blob(name).map_err(|error| only_too_long(error, name))?;
         let client = self.client(dir.account);
         let head = async {
             match client.blob_properties(&blob.path, None).await {
@@ -564,6 +571,14 @@ impl Below {
 
 fn known(heard: Heard) -> Known {
     Known { heard, at: Instant::now() }
+}
+
+/// What a lookup says of a name that no blob can have: only its length is not a way of not being there.
+fn only_too_long(error: Error, name: &str) -> Error {
+    match error {
+        Error::Name(crate::path::NameError::TooLong) => error,
+        _ => no_such(name),
+    }
 }
 
 fn no_such(name: &str) -> Error {

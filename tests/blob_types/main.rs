@@ -95,24 +95,27 @@ fn a_copy_onto_another_type_is_refused_and_moves_nothing() {
         BlobType::Page => put_page(&world, name, 512),
     };
     let kinds = [BlobType::Block, BlobType::Append, BlobType::Page];
-    for from in kinds {
-        for to in kinds.into_iter().filter(|to| *to != from) {
-            put("from", from);
-            put("to", to);
-            let before = world.properties(ONE, "to").unwrap();
-            let content = world.stored("to");
-            world.reset_stats();
-            for command in ["cp from to", "cat from > to"] {
-                let ran = world.sh(command);
-                assert_eq!(ran.code, Some(1), "{command}: {ran:?}");
-                assert!(ran.stderr.contains("Operation not supported"), "{from:?} {to:?} {command}: {ran:?}");
-            }
-            assert_no_payload(&world.stats());
-            assert_eq!(world.properties(ONE, "to").unwrap(), before);
-            assert_eq!(world.stored("to"), content);
-            // Neither is broken by it.
-            assert_eq!(world.ok("cat from | wc -c"), format!("{}\n", world.stored("from").len()));
-            world.ok("echo more >> to; rm from to");
+    let pairs: Vec<_> = kinds.into_iter().flat_map(|from| kinds.map(|to| (from, to))).filter(|(a, b)| a != b).collect();
+    // All of them before the mount has looked.
+    for (number, (from, to)) in pairs.iter().enumerate() {
+        put(&format!("from{number}"), *from);
+        put(&format!("to{number}"), *to);
+    }
+    for number in 0..pairs.len() {
+        let (from, to) = (&format!("from{number}"), &format!("to{number}"));
+        let before = world.properties(ONE, to).unwrap();
+        let content = world.stored(to);
+        world.reset_stats();
+        for command in [format!("cp {from} {to}"), format!("cat {from} > {to}")] {
+            let ran = world.sh(&command);
+            assert_eq!(ran.code, Some(1), "{command}: {ran:?}");
+            assert!(ran.stderr.contains("Operation not supported"), "{:?} {command}: {ran:?}", pairs[number]);
         }
+        assert_no_payload(&world.stats());
+        assert_eq!(world.properties(ONE, to).unwrap(), before);
+        assert_eq!(world.stored(to), content);
+        // Neither is broken by it.
+        assert_eq!(world.ok(&format!("cat {from} | wc -c")), format!("{}\n", world.stored(from).len()));
+        world.ok(&format!("echo more >> {to}; rm {from} {to}"));
     }
 }
