@@ -185,8 +185,9 @@ class Service:
     def put(self, path, data):
         return self.head("PUT", path, headers=[("x-ms-blob-type", "BlockBlob")], length=len(data)), data
 
-    def put_block(self, path, number, data):
-        return self.head("PUT", path, f"comp=block&blockid={quote(block_id(number))}", length=len(data)), data
+    def put_block(self, path, number, data, hashed=False):
+        headers = [("content-md5", base64.b64encode(hashlib.md5(data).digest()).decode())] if hashed else []
+        return self.head("PUT", path, f"comp=block&blockid={quote(block_id(number))}", headers, length=len(data)), data
 
     def put_block_list(self, path, ids):
         body = "<BlockList>" + "".join(f"<Latest>{id}</Latest>" for id in ids) + "</BlockList>"

@@ -17,7 +17,7 @@ from wire import block_id
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 # blobcp's own: the size of the parts that it reads and how many at once, of the blocks that it writes and how many at once.
-PART, READS = 4 * MIB, 9
+PART, READS = 8 * MIB, 9
 BLOCK, WRITES = 8 * MIB, 16
 # What a listing's page and a rename's parallelism are.
 PAGE, RENAMES = 5000, 32
@@ -170,9 +170,10 @@ class Read(Benchmark):
             raise Broken("not all bytes were received")
 
     def budget(self):
-        parts = -(-self.size // PART) * self.files
+        # The first comes in halves.
+        parts = -(-self.size // PART) + 1
         # Lookup and open: HEAD and LIST of each name.
-        return parts + 3 * self.files, self.size * self.files
+        return (parts + 3) * self.files, self.size * self.files
 
 
 class Write(Benchmark):
@@ -193,8 +194,10 @@ class Write(Benchmark):
     def bare(self, tag):
         blocks = range(-(-self.size // BLOCK))
         view = memoryview(DATA)
+        # To Azurite, blobcp states the hash of a block, which is faster there than none.
+        stated = self.server.name == "azurite"
         requests = [
-            self.service.put_block(f"{CONTAINER}/{path}", number, view[: min(BLOCK, self.size - number * BLOCK)])
+            self.service.put_block(f"{CONTAINER}/{path}", number, view[: min(BLOCK, self.size - number * BLOCK)], stated)
             for number in blocks
             for path in self.paths(tag)
         ]
@@ -520,7 +523,7 @@ def benchmarks(server, quick):
     large = GIB if server.name == "devstore" else 256 * MIB
     # One after the other, with a wait before each: the time is the number times the wait, and fewer tell as much.
     serial = 1000 if server.latency == 0 else 200
-    many, bulk, listed = 1000, 10_000, 100_000 if server.name == "devstore" else 10_000
+    many, bulk, listed = (1000, 10_000, 100_000) if server.name == "devstore" else (500, 1000, 10_000)
     reads, large_reads = (2000, 200) if server.latency == 0 else (500, 200)
     if quick:
         large, serial, many, bulk, listed, reads, large_reads = 64 * MIB, 50, 100, 500, 5_000, 200, 32

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
-use md5::{Digest, Md5};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 
@@ -142,10 +140,7 @@ impl Client {
             .body(body.clone());
         let guarded = *precondition != Precondition::None;
         // Only a guarded write has to recognise itself, so only there is the hash worth its time.
-        let md5 = guarded.then(|| {
-            let hash = body.pieces().iter().fold(Md5::new(), |hash, piece| hash.chain_update(piece));
-            BASE64_STANDARD.encode(hash.finalize())
-        });
+        let md5 = guarded.then(|| body.md5());
         if let Some(md5) = &md5 {
             request = request.header("content-md5", md5);
         }

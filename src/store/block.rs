@@ -16,7 +16,8 @@ use crate::store::types::*;
 use crate::store::xml::Element;
 
 impl Client {
-    /// Put Block.
+    /// Put Block. Azurite takes 28 ms a MiB for a CRC-64 of each block that has no Content-MD5, and hardly any time for those that have
+    /// one; for the service and for us it would be time spent on what TLS does already.
     pub async fn put_block(
         &self,
         blob: &BlobPath,
@@ -24,10 +25,13 @@ impl Client {
         body: impl Into<Payload>,
         lease: Option<&LeaseId>,
     ) -> Result<()> {
+        let body = body.into();
+        let md5 = self.is_azurite().then(|| body.md5());
         let request = self
             .request("PutBlock", Method::PUT, Place::Blob(blob))
             .query("comp", "block")
             .query("blockid", id.as_str())
+            .optional("content-md5", md5.as_deref())
             .lease(lease)
             .body(body);
         self.send(&request).await.map(drop)

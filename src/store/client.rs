@@ -1,8 +1,10 @@
 //! The client of one account, as the operations see it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use reqwest::header::HeaderMap;
 use tokio::sync::OnceCell;
 
 use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
@@ -10,6 +12,7 @@ use crate::store::account::Account;
 use crate::store::credential::Credential;
 use crate::store::delegation::Delegation;
 use crate::store::endpoint::{Endpoint, Place, encode_query};
+use crate::store::headers;
 use crate::store::http::Http;
 use crate::store::pace::{Pace, Pass};
 use crate::store::types::*;
@@ -35,6 +38,8 @@ struct Inner {
     delegation: Delegation,
     /// Whether the namespace is hierarchical, once that is known.
     hierarchical: OnceCell<bool>,
+    /// An answer said so.
+    is_azurite: AtomicBool,
 }
 
 impl Client {
@@ -47,6 +52,7 @@ impl Client {
             leases: Mutex::default(),
             pace: Pace::default(),
             delegation: Delegation::default(),
+            is_azurite: AtomicBool::new(false),
         }))
     }
 
@@ -105,6 +111,17 @@ impl Client {
     /// The service was too busy for a request.
     pub(super) fn was_refused(&self) {
         self.0.pace.refused();
+    }
+
+    /// What an answer says of who gave it.
+    pub(super) fn was_answered(&self, headers: &HeaderMap) {
+        if headers::text(headers, "server").is_some_and(|server| server.starts_with("Azurite")) {
+            self.0.is_azurite.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_azurite(&self) -> bool {
+        self.0.is_azurite.load(Ordering::Relaxed)
     }
 
     pub(super) fn delegation(&self) -> &Delegation {

@@ -350,6 +350,7 @@ impl Client {
         };
         let status = answer.status().as_u16();
         let headers = std::mem::take(answer.headers_mut());
+        self.was_answered(&headers);
         let promised = match request.method {
             Method::HEAD => None,
             _ => content_length(&headers),

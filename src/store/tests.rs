@@ -65,6 +65,21 @@ async fn each_try_is_dated_and_signed_anew_and_a_retry_after_is_honoured() {
 }
 
 #[tokio::test]
+async fn azurite_gets_the_hash_of_each_block_and_the_service_does_not() {
+    for (server, hash) in [("Azurite-Blob/3.37.0", Some("mgNkuembtIDdJeHwKEyFVQ==")), ("Windows-Azure-Blob/1.0", None)]
+    {
+        let server = Scripted::play(vec![done(201, &[("server", server)]), done(201, &[])]).await;
+        for _ in 0..2 {
+            let pieces: Payload = ["con", "tent"].map(Bytes::from).into_iter().collect();
+            server.client.put_block(&blob(), &BlockId::new("MQ=="), pieces, None).await.unwrap();
+        }
+        // It is known by its first answer.
+        let asked = server.asked();
+        assert_eq!([&asked[0], &asked[1]].map(|request| request.header("content-md5")), [None, hash]);
+    }
+}
+
+#[tokio::test]
 async fn a_truncated_body_is_fetched_again_and_then_given_up() {
     let ranged = [("content-range", "bytes 0-4/5"), ("x-ms-blob-type", "BlockBlob")];
     let Step::Answer(_, headers, _) = done(206, &ranged) else { unreachable!() };

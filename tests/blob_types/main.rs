@@ -101,7 +101,7 @@ fn a_copy_onto_another_type_is_refused_and_moves_nothing() {
         put(&format!("from{number}"), *from);
         put(&format!("to{number}"), *to);
     }
-    for number in 0..pairs.len() {
+    for (number, pair) in pairs.iter().enumerate() {
         let (from, to) = (&format!("from{number}"), &format!("to{number}"));
         let before = world.properties(ONE, to).unwrap();
         let content = world.stored(to);
@@ -109,7 +109,7 @@ fn a_copy_onto_another_type_is_refused_and_moves_nothing() {
         for command in [format!("cp {from} {to}"), format!("cat {from} > {to}")] {
             let ran = world.sh(&command);
             assert_eq!(ran.code, Some(1), "{command}: {ran:?}");
-            assert!(ran.stderr.contains("Operation not supported"), "{:?} {command}: {ran:?}", pairs[number]);
+            assert!(ran.stderr.contains("Operation not supported"), "{pair:?} {command}: {ran:?}");
         }
         assert_no_payload(&world.stats());
         assert_eq!(world.properties(ONE, to).unwrap(), before);

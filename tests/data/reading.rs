@@ -9,7 +9,8 @@ fn a_sequential_reader_gets_every_part_once() {
     world.put("f", pattern(size));
     let sum = world.ok("sha256sum < f");
     let stats = world.stats();
-    assert_eq!(stats.requests("GetBlob"), (size as u64).div_ceil(PART), "{stats:?}");
+    // Parts of 4 MiB to begin with, and then of 8.
+    assert!((8..=11).contains(&stats.requests("GetBlob")), "{stats:?}");
     assert_eq!(stats.body_bytes_out, size as u64);
     let local = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(local.path(), pattern(size)).unwrap();
@@ -75,7 +76,7 @@ while at < half:
     // The second begins in the middle: its first reads are a jump, answered by themselves. At the end the first has fetched ahead
     // what the second has long left behind.
     assert!(stats.requests("GetBlob") <= parts + 20, "{stats:?}");
-    assert!(stats.body_bytes_out <= size as u64 + 10 * PART + (2 << 20), "{stats:?}");
+    assert!(stats.body_bytes_out <= size as u64 + 18 * PART + (2 << 20), "{stats:?}");
 }
 
 #[test]
