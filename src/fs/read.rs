@@ -176,7 +176,11 @@ impl Version {
             () if share >= PART => PART / CHUNK,
             () => 1,
         };
-        let start = (chunks.start / part * part).max(behind).min(chunks.start);
+        // Only with the chunk that is read: beside one that is here, some may have been left behind this very moment.
+        let start = match self.is_here_or_coming(chunks.start, reading) {
+            true => chunks.start,
+            false => (chunks.start / part * part).max(behind).min(chunks.start),
+        };
         let end = (chunks.start + window / CHUNK).max(chunks.end).next_multiple_of(part).min(in_all);
         let mut run: Option<Range<u64>> = None;
         for chunk in start..=end {

@@ -159,6 +159,7 @@ impl Fs {
     pub(super) fn listed_empty(&self, dir: Ino, asked: Instant) {
         self.tree.add_page(dir, asked, Vec::new());
         self.tree.end_listing(dir, asked);
+        self.lookups.expect(dir);
         self.sweeper.wake(&self.tree, self.config.attr_ttl);
     }
 

@@ -61,13 +61,7 @@ impl Lookups {
     pub fn ask(&self, dir: Ino) -> Option<Turn<'_>> {
         let now = Instant::now();
         let mut of = self.lock();
-        if of.len() >= MOST && !of.contains_key(&dir) {
-            of.retain(|_, count| count.listing || count.is_of_use(now, self.ttl));
-            if of.len() >= MOST {
-                return None;
-            }
-        }
-        let count = of.entry(dir).or_insert_with(|| Count::new(now));
+        let count = self.count(&mut of, dir, now)?;
         count.note(now, self.ttl);
         let enough = ENOUGH + count.names / NAMES_PER_LOOKUP;
         if count.listing || count.respite.is_some_and(|until| now < until) || count.now + count.before <= enough {
@@ -75,6 +69,21 @@ impl Lookups {
         }
         count.listing = true;
         Some(Turn { lookups: self, dir, began: now, names: None })
+    }
+
+    /// Names of the directory will be looked up: it was just made.
+    pub fn expect(&self, dir: Ino) {
+        self.count(&mut self.lock(), dir, Instant::now());
+    }
+
+    fn count<'a>(&self, of: &'a mut HashMap<Ino, Count>, dir: Ino, now: Instant) -> Option<&'a mut Count> {
+        if of.len() >= MOST && !of.contains_key(&dir) {
+            of.retain(|_, count| count.listing || count.is_of_use(now, self.ttl));
+            if of.len() >= MOST {
+                return None;
+            }
+        }
+        Some(of.entry(dir).or_insert_with(|| Count::new(now)))
     }
 
     /// A listing had the answer. That counts as well where names were asked for before: the next listing is due when this one is old.
@@ -157,6 +166,10 @@ mod tests {
         let lookups = Lookups::new(LONG);
         assert!(lookups.ask(DIR).is_none());
         (0..ENOUGH).for_each(|_| lookups.answered(DIR));
+        assert_eq!(asks(&lookups), 0);
+        let lookups = Lookups::new(LONG);
+        lookups.expect(DIR);
+        (0..=ENOUGH).for_each(|_| lookups.answered(DIR));
         assert_eq!(asks(&lookups), 0);
     }
 
