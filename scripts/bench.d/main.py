@@ -54,6 +54,7 @@ def measure(benchmark, system, tag, dir):
             return clock(host, None, lambda: benchmark.bare(tag))
         with mount(system, host, dir, benchmark.cached, getattr(benchmark, "size", 0)) as mounted:
             work = benchmark.rclone if system == "rclone" else benchmark.mount
+            benchmark.warm(mounted.point)
             return clock(host, mounted, lambda: work(mounted.point, tag))
     finally:
         shutil.rmtree(os.path.join(dir, "cache"), ignore_errors=True)
