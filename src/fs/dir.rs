@@ -65,7 +65,7 @@ impl Fs {
                     return self.tree.enter_past(parent, past);
                 }
                 self.tree.vanish(parent, name, Instant::now());
-                return Err(self.nameless(parent, name));
+                return Err(self.not_there(parent, name));
             }
             Listed::Unknown => {}
         }
@@ -115,7 +115,7 @@ impl Fs {
     }
 
     /// The error for a name that is not there, or that the service cannot hold.
-    fn nameless(&self, parent: Ino, name: &str) -> Error {
+    fn not_there(&self, parent: Ino, name: &str) -> Error {
         match self.tree.place(parent) {
             Ok(Place::Directory(dir)) => {
                 dir.blob(name).map_or_else(|error| only_too_long(error, name), |_| no_such(name))

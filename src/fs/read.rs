@@ -171,10 +171,10 @@ impl Version {
     fn fetch_ahead(self: &Arc<Self>, chunks: &Range<u64>, window: u64, behind: u64, share: u64, reading: Reading<'_>) {
         let in_all = self.properties.size.div_ceil(CHUNK);
         // Where there is no room for whole parts, a GET brings fewer chunks.
-        let part = match () {
-            () if window >= LARGE_PART => LARGE_PART / CHUNK,
-            () if share >= PART => PART / CHUNK,
-            () => 1,
+        let part = match window >= LARGE_PART {
+            true => LARGE_PART / CHUNK,
+            false if share >= PART => PART / CHUNK,
+            false => 1,
         };
         // Only with the chunk that is read: beside one that is here, some may have been left behind this very moment.
         let start = match self.is_here_or_coming(chunks.start, reading) {
