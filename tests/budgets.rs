@@ -162,6 +162,17 @@ fn looking_up_names_in_a_directory_too_large_to_be_listed_for_that() {
 }
 
 #[test]
+fn a_listing_for_lookups_that_takes_long_is_not_waited_for() {
+    let world = World::with(Setup { attr_ttl: Duration::from_secs(2), ..Default::default() });
+    world.put("d/there", "x");
+    world.ok("stat d >/dev/null");
+    world.store.add_fault(Fault { skip: ASKED, stall_body_ms: Some(20_000), ..Fault::on("ListBlobs") });
+    world.reset_stats();
+    world.ok("for i in {1..12}; do timeout 10 test -e d/new$i; [ $? = 1 ] || exit 1; done");
+    assert_cost(&world, &world.stats(), &[("GetBlobProperties", 12), ("ListBlobs", 13)]);
+}
+
+#[test]
 fn appending() {
     let world = world();
     world.store.put_sparse_blocks(ONE, BOX, "blocks", 40 << 20, 4 << 20).unwrap();

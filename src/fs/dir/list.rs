@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::lookups::Turn;
@@ -147,11 +148,13 @@ impl Fs {
     /// Lists a directory of one page, so that its names are known and all others known to be absent.
     pub(super) async fn list_for_lookups(&self, dir: Ino, turn: Turn<'_>) {
         let mut stream = DirStream::default();
-        match self.bring(dir, &mut stream, 0).await {
-            Ok(_) if stream.is_whole() => turn.done(stream.len()),
-            Ok(_) => debug!(?dir, "too many names to be listed for those who look them up"),
+        // What takes longer is hardly there before it is old.
+        match timeout(self.config.attr_ttl / 2, self.bring(dir, &mut stream, 0)).await {
+            Ok(Ok(_)) if stream.is_whole() => turn.done(stream.len()),
+            Ok(Ok(_)) => debug!(?dir, "too many names to be listed for those who look them up"),
             // Whoever looked a name up asks for that alone, and hears what is wrong.
-            Err(error) => debug!(?dir, %error, "not listed for those who look up its names"),
+            Ok(Err(error)) => debug!(?dir, %error, "not listed for those who look up its names"),
+            Err(_) => debug!(?dir, "too slow to be listed for those who look up its names"),
         }
     }
 

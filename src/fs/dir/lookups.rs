@@ -2,8 +2,8 @@
 //!
 //! Who makes a thousand files, or opens a thousand whose names stand elsewhere, looks up a thousand names, and an unknown name is two
 //! requests. A listing of one page answers them all for as long as it is believed. So once enough names of a directory had to be asked
-//! for in a short time, it is listed, and the larger it was the last time, the more names that takes. A directory of more than one page
-//! is not worth it, and is left alone for a while.
+//! for in a short time, it is listed, and the larger it was the last time, the more names that takes. A directory of more than one page,
+//! or one whose listing takes too long, is not worth it and is left alone for a while.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,7 +44,6 @@ struct Count {
 pub struct Turn<'a> {
     lookups: &'a Lookups,
     dir: Ino,
-    began: Instant,
     names: Option<usize>,
 }
 
@@ -68,7 +67,7 @@ impl Lookups {
             return None;
         }
         count.listing = true;
-        Some(Turn { lookups: self, dir, began: now, names: None })
+        Some(Turn { lookups: self, dir, names: None })
     }
 
     /// Names of the directory will be looked up: it was just made.
@@ -127,9 +126,9 @@ impl Drop for Turn<'_> {
         count.listing = false;
         (count.now, count.before) = (0, 0);
         match self.names {
-            Some(names) if self.began.elapsed() * 2 < self.lookups.ttl => count.names = names,
-            // Too long, too slow to be believed for long, not allowed, or given up.
-            _ => count.respite = Some(Instant::now() + RESPITE),
+            Some(names) => count.names = names,
+            // Too long, too slow, or not allowed.
+            None => count.respite = Some(Instant::now() + RESPITE),
         }
     }
 }
@@ -180,16 +179,6 @@ mod tests {
         let turn = lookups.ask(DIR).unwrap();
         assert_eq!(asks(&lookups), 1000);
         drop(turn);
-        assert_eq!(asks(&lookups), 1000);
-    }
-
-    #[test]
-    fn a_listing_that_takes_as_long_as_it_is_believed_is_not_made_again() {
-        let lookups = Lookups::new(LONG);
-        (0..ENOUGH).for_each(|_| drop(lookups.ask(DIR)));
-        let mut turn = lookups.ask(DIR).unwrap();
-        turn.began -= LONG;
-        turn.done(0);
         assert_eq!(asks(&lookups), 1000);
     }
 
