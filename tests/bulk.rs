@@ -13,6 +13,7 @@ use blobcp::fs::handle::Fh;
 use blobcp::fs::{Account, Fs};
 use blobcp::ioctl;
 use blobcp::store::{BlobSettings, CopyStatus, Metadata, Precondition};
+use rstest::rstest;
 use serde_json::Value;
 
 mod common;
@@ -215,16 +216,18 @@ fn failures_are_counted_named_and_have_reasons() {
     assert_eq!((&summary["copied"], &summary["skipped"]), (&10.into(), &20.into()), "the rest is made up for");
 }
 
-#[test]
-fn a_busy_service_is_given_time() {
+#[rstest]
+#[case::many_at_once("")]
+// One blob meets all refusals: more than one request is repeated, and fewer than a blob is given.
+#[case::one_by_one("--jobs 1")]
+fn a_busy_service_is_given_time(#[case] jobs: &str) {
     let world = World::new();
     for number in 0..60 {
         world.put(&format!("src/{number:02}"), "x");
     }
     world.reset_stats();
-    // More refusals in a row than one request is repeated, and fewer than one blob is given, should it meet them all.
     world.store.add_fault(Fault { count: 50, status: Some(503), ..Fault::on("CopyBlob") });
-    let ran = blobcp(&world, "cp -r src dst");
+    let ran = blobcp(&world, &format!("cp -r {jobs} src dst"));
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.starts_with("60 files copied"), "{ran:?}");
     assert!(ran.stderr.contains("the service is busy: going on with "), "{ran:?}");
