@@ -91,6 +91,7 @@ fn fixed_permissions_refuse_changes_and_nothing_else() {
     }
     assert_eq!(world.ok("stat -c %a f"), "644\n");
     assert_eq!(world.stats().requests("SetBlobMetadata"), 0, "{:?}", world.stats());
+    world.ok("cp -p f g; [ ! f -nt g ] && [ ! f -ot g ]");
 }
 
 #[test]
