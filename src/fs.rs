@@ -8,6 +8,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `tree` | inodes: identities with a parent and a name, and what was last heard of their blobs |
+//! | `coherence` | what the service says against what is remembered: other clients' doings, told in one place |
 //! | `dir` | lookup, listing, making and removing names |
 //! | `attr` | what `stat` says and how it is kept in metadata |
 //! | `handle` | open files and directories |
@@ -41,6 +42,7 @@ pub mod attr;
 pub mod bulk;
 pub mod caller;
 mod chores;
+mod coherence;
 mod commit;
 pub mod control;
 mod copy;
@@ -64,8 +66,8 @@ pub mod walk;
 mod watch;
 mod xattr;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
@@ -128,6 +130,7 @@ pub struct Fs {
     upload_slots: Arc<Semaphore>,
     said_moving_data: AtomicBool,
     root_asked: OnceCell<()>,
+    device: OnceLock<caller::Device>,
     /// See [`Fs::write_directly`].
     direct_writes: AtomicBool,
     said_no_past: AtomicBool,
@@ -161,6 +164,7 @@ impl Fs {
             upload_slots: Arc::new(Semaphore::new(stage::UPLOADS)),
             said_moving_data: AtomicBool::new(false),
             root_asked: OnceCell::new(),
+            device: OnceLock::new(),
             direct_writes: AtomicBool::new(false),
             said_no_past: AtomicBool::new(false),
             xattr_reads: xattr::Reads::default(),
@@ -175,6 +179,11 @@ impl Fs {
     /// kernel drops from the cache what such a write replaces.
     pub fn write_directly(&self) {
         self.direct_writes.store(true, Ordering::Relaxed);
+    }
+
+    /// What the filesystem is mounted as. To be said once.
+    pub fn mounted_as(&self, device: caller::Device) {
+        let _ = self.device.set(device);
     }
 
     fn client(&self, account: AccountId) -> &Client {
@@ -251,34 +260,35 @@ impl Fs {
             self.root_asked.get_or_init(|| self.ask_root()).await;
         }
         let view = self.fresh(ino).await?;
+        // Who has the old file open sees what that was: an error would make pages that the kernel has of it unreachable. All others came
+        // by the name.
+        if self.handles.of_ino(ino).is_none() {
+            Self::named(&view)?;
+        }
         Ok(self.attr_of(&view))
     }
 
-    /// What is known of a node, asked anew if that is too old. A node without a name keeps what was last known.
+    /// What is known of a node, asked anew if that is too old. A node without a name keeps what was last known; the answer may be that it
+    /// has lost its name ([`Fs::named`]).
     async fn fresh(&self, ino: Ino) -> Result<NodeView> {
         let view = self.tree.view(ino)?;
-        let open_here = self.handles.of_ino(ino).is_some_and(|file| file.is_dirty());
         if view.kind == FileKind::Directory
             || view.link != Link::Named
-            || open_here
             || view.known.age() < self.trust(view.kind)
+            || self.is_ahead(ino)
         {
             return Ok(view);
         }
         let Ok(Origin { blob, revision }) = self.tree.origin(ino) else { return Ok(view) };
         let asked = Instant::now();
         match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
-            Ok(properties) => {
-                self.tree.hear(ino, Heard::Blob(Arc::new(properties)), asked);
-                self.tree.view(ino)
+            Ok(properties) => self.heard(ino, properties, asked),
+            Err(error) if error.is_not_found() && self.is_ahead(ino) => self.tree.view(ino),
+            Err(error) if error.is_not_found() => {
+                self.tree.vanish(view.parent, &view.name, asked);
+                self.tree.view(ino).map_err(|_| error)
             }
-            Err(error) => {
-                if error.is_not_found() && !self.is_new(ino) {
-                    self.tree.vanish(view.parent, &view.name, asked);
-                    return Err(error);
-                }
-                if error.is_not_found() { Ok(view) } else { Err(error) }
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -303,6 +313,7 @@ impl Fs {
         }
         if !change.is_empty() {
             let view = self.fresh(ino).await?;
+            Self::named(&view)?;
             let change = change.admit(&self.attr_of(&view), self.config.permissions)?;
             if !change.is_empty() {
                 self.change_attributes(&view, change, caller).await?;

@@ -26,6 +26,7 @@ use tracing::debug;
 use crate::error::{Error, Result};
 use crate::fs::access::Credentials;
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
+use crate::fs::caller::Device;
 use crate::fs::handle::Fh;
 use crate::fs::{DirEntry, Fs, RenameMode, WriteMode};
 use crate::fuse::cache::KernelCache;
@@ -68,9 +69,16 @@ pub fn mount(
 ) -> io::Result<fuser::BackgroundSession> {
     let cache = Arc::new(KernelCache::default());
     let (first_copy, watchers) = (FirstCopy::default(), Arc::default());
+    let (tell, expired) = std::sync::mpsc::channel();
+    fs.tell_expired(tell);
+    let mounted = fs.clone();
     let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), read_only };
     let session = fuser::Session::new(adapter, mountpoint, config)?;
+    if let Some(device) = Device::mounted_at(mountpoint) {
+        mounted.mounted_as(device);
+    }
     cache.reach_by(session.notifier());
+    KernelCache::expire(session.notifier(), expired)?;
     session.spawn()
 }
 
@@ -260,7 +268,7 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (call, caller) = (Call::new("rename", request, parent).on(name).errno_of(errno_of_rename), caller(request));
+        let (call, caller) = (Call::new("rename", request, parent).on(name), caller(request));
         let (name, new_name) = (text(name), text(new_name));
         self.run(
             call,
@@ -640,14 +648,6 @@ impl Filesystem for Adapter {
 fn errno_of_listing(fs: &Fs, error: &Error) -> i32 {
     match fs.errno(error) {
         libc::ENOENT => libc::ESTALE,
-        errno => errno,
-    }
-}
-
-/// To the kernel, ESTALE means that its names are old: it would look them up and rename once more, which is a copy once more.
-fn errno_of_rename(fs: &Fs, error: &Error) -> i32 {
-    match fs.errno(error) {
-        libc::ESTALE => libc::EBUSY,
         errno => errno,
     }
 }

@@ -24,7 +24,7 @@ use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::read::{Receive, Version};
 use crate::fs::rope::{Piece, Rope, Segment};
 use crate::fs::stage::Source;
-use crate::fs::tree::{Blob, Heard};
+use crate::fs::tree::{Blob, Heard, is_grown};
 use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition};
 
 /// Where bytes are meant to go.
@@ -52,15 +52,6 @@ impl Tail {
 
 /// How often another client may come first before a flush gives up. What is to be appended is kept for the next one.
 const MOST_CONFLICTS: u32 = 64;
-
-/// `now` is the blob that `then` was, with more at its end or nothing.
-pub fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
-    let blocks = then.committed_block_count.zip(now.committed_block_count);
-    [then, now].iter().all(|blob| blob.blob_type == BlobType::Append)
-        && then.creation_time == now.creation_time
-        && then.size <= now.size
-        && blocks.is_none_or(|(then, now)| then <= now)
-}
 
 /// A ranged GET of what `then` has. The ETag may be another one by now, the content is not.
 pub(super) async fn fetch(
@@ -340,31 +331,6 @@ fn move_end(draft: &mut Draft, from: u64, to: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{BlobSettings, ETag, Written};
-    use std::time::{Duration, SystemTime};
-
-    fn blob(size: u64, blocks: Option<u32>, created: u64) -> BlobProperties {
-        let last_modified = SystemTime::UNIX_EPOCH + Duration::from_secs(created);
-        let written = Written { etag: ETag::new("e"), last_modified };
-        BlobProperties {
-            blob_type: BlobType::Append,
-            committed_block_count: blocks,
-            ..attr::just_written(size, BlobSettings::default(), written)
-        }
-    }
-
-    #[test]
-    fn a_blob_that_was_made_anew_has_not_grown() {
-        let then = blob(10, Some(2), 1);
-        assert!(
-            is_grown(&then, &then) && is_grown(&then, &blob(11, Some(3), 1)) && is_grown(&then, &blob(11, None, 1))
-        );
-        for other in [blob(9, Some(2), 1), blob(11, Some(1), 1), blob(11, Some(3), 2)] {
-            assert!(!is_grown(&then, &other));
-        }
-        assert!(!is_grown(&then, &BlobProperties { blob_type: BlobType::Block, ..then.clone() }));
-    }
-
     #[test]
     fn what_waits_moves_behind_what_others_have_appended() {
         let mut draft = Draft::new(Rope::of_base(10));

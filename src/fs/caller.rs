@@ -8,11 +8,27 @@
 //! descriptor.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::fs::attr::Ino;
 
 const FATAL: [i32; 5] = [libc::SIGKILL, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// The device number of a filesystem, as mountinfo writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device(String);
+
+impl Device {
+    /// Of what is mounted there.
+    pub fn mounted_at(mountpoint: &Path) -> Option<Self> {
+        let mountpoint = fs::canonicalize(mountpoint.parent()?).ok()?.join(mountpoint.file_name()?);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        // The last one is on top. Blanks are written as octal numbers.
+        let wanted = mountpoint.to_str()?.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+        let mount = mounts.lines().rev().find(|line| line.split(' ').nth(4) == Some(&wanted))?;
+        Some(Self(mount.split(' ').nth(2)?.to_owned()))
+    }
+}
 
 /// The thread that made a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +59,14 @@ impl Caller {
         self == other || self.process().is_some_and(|process| other.process() == Some(process))
     }
 
-    /// The process has another descriptor open on that inode of a FUSE mount (`ino:` in fdinfo, Linux 5.14).
-    pub fn holds_open(self, ino: Ino) -> bool {
-        self.mounts_of(ino).any(|mount| self.is_fuse(&mount))
+    /// The process has another descriptor open on that inode (`ino:` in fdinfo, Linux 5.14) of the filesystem that is `device`, or of any
+    /// FUSE mount where that is not known.
+    pub fn holds_open(self, ino: Ino, device: Option<&Device>) -> bool {
+        self.mounts_of(ino).any(|mount| self.is_of(&mount, device))
     }
 
     /// Ids of the mounts in which the process has an inode of that number open. Small numbers are in use everywhere: that of
-    /// `/dev/null` may be 4.
+    /// `/dev/null` may be 4, and another mount of ours counts its inodes in the same way.
     fn mounts_of(self, ino: Ino) -> impl Iterator<Item = String> {
         let wanted = ino.0.to_string();
         fs::read_dir(self.proc("fdinfo")).into_iter().flatten().flatten().filter_map(move |entry| {
@@ -59,13 +76,18 @@ impl Caller {
         })
     }
 
-    /// The type of the filesystem stands after a lone dash; the mount's id is the first field.
-    fn is_fuse(self, mount: &str) -> bool {
+    /// The mount's id is the first field, the device the third; the type of the filesystem stands after a lone dash.
+    fn is_of(self, mount: &str, device: Option<&Device>) -> bool {
         let Ok(mounts) = fs::read_to_string(self.proc("mountinfo")) else { return false };
         mounts.lines().any(|line| {
             let mut fields = line.split(' ');
             fields.next() == Some(mount)
-                && fields.skip_while(|field| *field != "-").nth(1).is_some_and(|kind| kind.starts_with("fuse"))
+                && match device {
+                    Some(device) => fields.nth(1) == Some(&device.0),
+                    None => {
+                        fields.skip_while(|field| *field != "-").nth(1).is_some_and(|kind| kind.starts_with("fuse"))
+                    }
+                }
         })
     }
 
@@ -94,9 +116,21 @@ mod tests {
         let ino = Ino(file.as_file().metadata().unwrap().ino());
         assert_eq!(me().mounts_of(ino).count(), 1);
         // It is not on a FUSE mount, so its number says nothing (the data tests hold files open on one).
-        assert!(!me().holds_open(ino));
+        assert!(!me().holds_open(ino, None));
         drop(file);
         assert_eq!(me().mounts_of(ino).count(), 0);
+    }
+
+    #[test]
+    fn an_inode_of_another_filesystem_is_another_file() {
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+        let stat = file.as_file().metadata().unwrap();
+        // SAFETY: both only take a number apart.
+        let (major, minor) = unsafe { (libc::major(stat.dev()), libc::minor(stat.dev())) };
+        let (device, other) = (Device(format!("{major}:{minor}")), Device("999:999".into()));
+        assert!(me().holds_open(Ino(stat.ino()), Some(&device)));
+        assert!(!me().holds_open(Ino(stat.ino()), Some(&other)));
+        assert!(Device::mounted_at(Path::new("/proc")).is_some_and(|proc| proc != device));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::memory::Held;
 use crate::fs::plan;
 use crate::fs::read::Version;
-use crate::fs::rope::{Cut, Rope, Segment};
+use crate::fs::rope::{Cut, Piece, Rope, Segment};
 use crate::fs::stage::{BlockIds, Unsent};
 use crate::fs::tree::{Blob, Heard};
 use crate::store::{
@@ -48,6 +48,17 @@ const MOST_SEGMENTS: usize = 20_000;
 /// What a blob can hold (§15), bytes.
 const LARGEST_FILE: u64 = 190 << 40;
 
+/// What the changes since the last commit need of the version that they were made to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// That version, and no other.
+    Version,
+    /// Nothing: the file was truncated to nothing, or made by a call that would have truncated it.
+    Nothing,
+    /// That they come at the end, wherever it is by now. It was there, bytes.
+    End(u64),
+}
+
 /// New content on its way to the service.
 pub struct Draft {
     pub rope: Rope,
@@ -57,6 +68,8 @@ pub struct Draft {
     pub dirty: bool,
     /// Something was written into it. A file that was only created or truncated is committed late: a copy may follow.
     pub touched: bool,
+    /// What of the version that it stands on it needs.
+    pub basis: Basis,
     /// Time of the last change.
     pub written: SystemTime,
     /// Room in the budget for what is in Buffers.
@@ -77,6 +90,7 @@ impl Draft {
             form: Form::Blocks,
             dirty: false,
             touched: false,
+            basis: Basis::Version,
             written: SystemTime::now(),
             room: None,
             uploads: Vec::new(),
@@ -86,9 +100,9 @@ impl Draft {
         }
     }
 
-    /// A file that is to become empty, or come into being as such.
-    pub fn empty() -> Self {
-        Self { dirty: true, ..Self::new(Rope::default()) }
+    /// A file that comes into being, empty.
+    pub fn empty(basis: Basis) -> Self {
+        Self { dirty: true, basis, ..Self::new(Rope::default()) }
     }
 
     /// Nothing but emptiness: a whole copy may take its place (design §4).
@@ -99,12 +113,62 @@ impl Draft {
     pub fn write(&mut self, offset: u64, data: &Bytes) -> std::result::Result<(), Cut> {
         self.rope.write(offset, data)?;
         self.changed();
+        self.needs_its_version();
         Ok(())
+    }
+
+    /// Adds to the end, as O_APPEND means it.
+    pub fn append(&mut self, data: &Bytes) -> std::result::Result<(), Cut> {
+        let end = self.rope.len();
+        self.rope.write(end, data)?;
+        if self.basis == Basis::Version && !self.dirty {
+            self.basis = Basis::End(end);
+        }
+        self.changed();
+        Ok(())
+    }
+
+    fn needs_its_version(&mut self) {
+        if let Basis::End(_) = self.basis {
+            self.basis = Basis::Version;
+        }
+    }
+
+    /// The version that it stands on ends at `to` and not at `from` as it did: what was added goes there. False if that cannot be done,
+    /// because something of it is staged.
+    pub(super) fn move_end(&mut self, from: u64, to: u64) -> bool {
+        let mut added = Vec::new();
+        for piece in self.rope.read(from..u64::MAX) {
+            match piece {
+                Piece::Bytes(bytes) => added.push(bytes),
+                Piece::Base(_) | Piece::Zero(_) | Piece::Staged => return false,
+            }
+        }
+        self.rope = Rope::of_base(to);
+        let mut end = to;
+        for bytes in added {
+            // Nothing is staged, so nothing is cut.
+            let _ = self.rope.write(end, &bytes);
+            end += bytes.len() as u64;
+        }
+        self.basis = Basis::End(to);
+        true
+    }
+
+    /// What was known of the blocks of the version that it stood on is of no use any more. Ids of blocks that are staged stay.
+    pub(super) fn forget_blocks(&mut self) {
+        self.base_blocks = None;
+        if self.rope.staged_blocks() == 0 {
+            self.ids = None;
+        } else {
+            self.base_blocks = Some(Vec::new());
+        }
     }
 
     pub fn splice(&mut self, offset: u64, segment: Segment) -> std::result::Result<(), Cut> {
         self.rope.splice(offset, segment)?;
         self.changed();
+        self.needs_its_version();
         Ok(())
     }
 
@@ -131,6 +195,10 @@ impl Draft {
         if len != self.rope.len() {
             self.rope.truncate(len)?;
             (self.dirty, self.written) = (true, SystemTime::now());
+            self.needs_its_version();
+        }
+        if len == 0 {
+            self.basis = Basis::Nothing;
         }
         if self.rope.is_empty() {
             // Blocks on their way are of no use any more.
@@ -221,18 +289,38 @@ impl Fs {
         if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) {
             return Ok(());
         }
-        let result = match &state.content {
-            Content::Draft(draft) if draft.dirty => match draft.form {
+        let is_dirty = match &state.content {
+            Content::Draft(draft) => draft.dirty,
+            Content::Copying(_) => return Ok(()),
+            Content::Clean => false,
+        };
+        if !is_dirty && state.change.is_empty() {
+            return Ok(());
+        }
+        let storing = file.storing();
+        let result = match self.store(file, state, is_dirty).await {
+            Ok(()) => Ok(()),
+            Err(error) if !is_dirty => self.attribute_successor(file, state, error).await,
+            Err(error) => match self.mend(file, state, error).await {
+                Ok(()) => self.store(file, state, is_dirty).await,
+                Err(error) => Err(error),
+            },
+        };
+        drop(storing);
+        file.show(state);
+        result.map_err(|error| self.not_stored(file, state, error))
+    }
+
+    /// The requests of a commit, of the content or else of the attributes.
+    async fn store(&self, file: &OpenFile, state: &mut State, content: bool) -> Result<()> {
+        match &state.content {
+            Content::Draft(draft) if content => match draft.form {
                 Form::Blocks => self.commit_content(file, state).await,
                 Form::Tail(_) => self.commit_tail(file, state).await,
                 Form::Pages(_) => self.commit_pages(file, state).await,
             },
-            Content::Copying(_) => return Ok(()),
-            _ if !state.change.is_empty() => self.commit_attributes(file, state).await,
-            _ => return Ok(()),
-        };
-        file.show(state);
-        result
+            _ => self.commit_attributes(file, state).await,
+        }
     }
 
     async fn commit_content(&self, file: &OpenFile, state: &mut State) -> Result<()> {
@@ -265,17 +353,8 @@ impl Fs {
         } else {
             self.commit_blocks(&blob, draft, base.as_deref(), &settings, &precondition).await
         };
-        let written = written.map_err(|error| match precondition {
-            // Somebody else made the name between our open and now.
-            Precondition::IfAbsent if error.is_precondition_failed() => {
-                Error::fs(libc::EEXIST, format!("{} was created by another writer meanwhile", blob.path))
-            }
-            Precondition::IfMatch(_) if error.is_precondition_failed() => {
-                Error::fs(libc::ESTALE, format!("{} was changed by another writer meanwhile", blob.path))
-            }
-            _ => error,
-        })?;
-        (draft.dirty, draft.touched) = (false, false);
+        let written = written?;
+        (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);
         draft.give_back_room();
         state.change = AttrChange::default();
         let mut properties = attr::just_written(size, settings, written);
@@ -463,7 +542,7 @@ mod tests {
 
     #[test]
     fn only_an_untouched_empty_draft_is_blank() {
-        let mut draft = Draft::empty();
+        let mut draft = Draft::empty(Basis::Version);
         assert!(draft.is_blank() && draft.dirty);
         draft.write(0, &Bytes::from_static(b"x")).unwrap();
         draft.truncate(0).unwrap();

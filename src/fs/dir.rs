@@ -50,7 +50,7 @@ impl Fs {
     pub(super) async fn resolve(&self, parent: Ino, name: &str) -> Result<NodeView> {
         let known = self.tree.child(parent, name);
         if let Some(view) = &known
-            && (self.is_new(view.ino) || view.known.age() < self.trust(view.kind))
+            && (view.known.age() < self.trust(view.kind) || self.is_ahead(view.ino))
         {
             return Ok(view.clone());
         }
@@ -84,6 +84,12 @@ impl Fs {
             Place::Past(place) => self.ask_past(&place, name).await?,
             Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
         };
+        // What was written here in the meantime is newer than the answer.
+        if let Some(view) = self.tree.child(parent, name)
+            && self.is_ahead(view.ino)
+        {
+            return Ok(view);
+        }
         match answer {
             Some((kind, heard)) => {
                 self.note_real(parent, name)?;
@@ -534,9 +540,13 @@ impl Fs {
 
     /// readlink(2).
     pub async fn read_link(&self, ino: Ino) -> Result<bytes::Bytes> {
+        let view = self.fresh(ino).await?;
+        Self::named(&view)?;
         let Origin { blob, revision } = self.tree.origin(ino)?;
         let range = Some(0..LONGEST_TARGET + 1);
-        let target = self.client(blob.account).get_blob(&blob.path, revision.as_ref(), range, None).await?.bytes;
+        let etag = view.properties().map(|properties| &properties.etag);
+        let target = self.client(blob.account).get_blob(&blob.path, revision.as_ref(), range, etag).await;
+        let target = target.map_err(|error| self.disproved(ino, etag, error))?.bytes;
         if target.len() as u64 > LONGEST_TARGET {
             return Err(Error::fs(
                 libc::EIO,

@@ -16,16 +16,17 @@ use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::append::{self, Aim, is_grown};
+use crate::fs::append::{self, Aim};
 use crate::fs::attr::{Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::caller::Caller;
-use crate::fs::commit::{Draft, draft_of};
+use crate::fs::coherence::disproves;
+use crate::fs::commit::{Basis, Draft, draft_of};
 use crate::fs::form::Change;
 use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::page;
 use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
-use crate::fs::tree::{Heard, Known, Link, NodeView, Origin};
+use crate::fs::tree::{Heard, Known, Link, NodeView, Origin, is_grown};
 use crate::store::{BlobType, Client, CopyStatus};
 
 /// An opened file.
@@ -50,12 +51,7 @@ impl Fs {
     /// open(2) of a file that exists. `flags` are those of the call.
     pub async fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
         let access = Access::of_flags(flags);
-        let mut view = self.fresh(ino).await?;
-        if is_pending(&view) {
-            // It may have ended since.
-            self.tree.doubt(ino);
-            view = self.fresh(ino).await?;
-        }
+        let view = self.to_be_opened(ino).await?;
         if access.write {
             self.tree.refuse_past(ino)?;
             self.refuse_writing(&view)?;
@@ -176,7 +172,14 @@ impl Fs {
         self.tree.touch(parent);
         let file = self.acquire(&view).await;
         let mut state = file.state.lock().await;
-        state.content = Content::Draft(Box::new(Draft::empty()));
+        // Two who make one file at the same moment are told of each other only where they ask for that.
+        let basis = match flags {
+            flags if flags & libc::O_EXCL != 0 => Basis::Version,
+            flags if flags & libc::O_TRUNC != 0 => Basis::Nothing,
+            flags if flags & libc::O_APPEND != 0 => Basis::End(0),
+            _ => Basis::Version,
+        };
+        state.content = Content::Draft(Box::new(Draft::empty(basis)));
         // A mode that cannot be kept is no reason to refuse a file.
         state.change = asked.admit(&self.attr_of(&view), self.config.permissions).unwrap_or_default();
         file.show(&state);
@@ -227,7 +230,8 @@ impl Fs {
                 if draft.rope.read(range.clone()).contains(&Piece::Staged) {
                     self.commit(file, &mut state).await?;
                 }
-                return self.read_draft(&handle, &state, range).await;
+                let read = self.read_draft(&handle, &state, range).await;
+                return read.map_err(|error| self.not_stored(file, &state, error));
             }
             handle.version(&state)?
         };
@@ -235,11 +239,11 @@ impl Fs {
         loop {
             match self.read_version(&handle, &version, range.clone()).await {
                 // This mount may have made it another version while the answer was on its way.
-                Err(error) if error.errno() == libc::ESTALE => {
+                Err(error) if disproves(&error) => {
                     let state = file.state.lock().await;
                     match handle.version(&state)? {
                         Some(now) if !Arc::ptr_eq(&now, &version) => version = now,
-                        _ => return Err(error),
+                        _ => return Err(self.disproved(file.ino, Some(&version.properties.etag), error)),
                     }
                 }
                 other => return other,
@@ -294,6 +298,8 @@ impl Fs {
         handle.check()?;
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
+        // What could not be stored any more is better refused at once.
+        Self::named(&self.tree.view(file.ino)?)?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
         let append = handle.access.append && !mode.mapped;
         if !append {
@@ -306,7 +312,8 @@ impl Fs {
         let end = offset.saturating_add(data.len() as u64);
         let aim = if append { Aim::End } else { Aim::Position };
         self.admit(file, &mut state, Change::Write { range: offset..end, aim })?;
-        self.edit(file, &mut state, end, |draft| draft.write(offset, data)).await?;
+        let write = |draft: &mut Draft| if append { draft.append(data) } else { draft.write(offset, data) };
+        self.edit(file, &mut state, end, write).await?;
         let mode_changed = mode.drop_setid && self.drop_setid(file, &mut state);
         // The data is taken; what cannot be sent now is kept, and is the error of the next call.
         let _ = self.make_room(file, &mut state).await;
@@ -342,6 +349,7 @@ impl Fs {
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, "is a directory"));
         }
+        Self::named(&view)?;
         self.tree.refuse_past(ino)?;
         self.refuse_writing(&view)?;
         let file = self.acquire(&view).await;
@@ -405,7 +413,9 @@ impl Fs {
         let blob = self.tree.blob(file.ino)?;
         let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
         let properties = view.properties().ok_or_else(missing)?;
-        let changed = self.store_attributes(file.ino, properties, &change).await?;
+        let _storing = file.storing();
+        let changed = self.store_attributes(file.ino, properties, &change).await;
+        let changed = changed.map_err(|error| self.disproved(file.ino, Some(&properties.etag), error))?;
         self.settle_on(file, state, &properties.etag, changed);
         Ok(())
     }
@@ -425,7 +435,7 @@ impl Fs {
         if let Content::Draft(draft) = &state.content
             && draft.dirty
             && draft.is_blank()
-            && caller.holds_open(file.ino)
+            && caller.holds_open(file.ino, self.device.get())
         {
             return Ok(());
         }
@@ -480,7 +490,7 @@ impl Fs {
     }
 }
 
-/// A ranged GET of that version of a blob; ESTALE once it is another one.
+/// A ranged GET of that version of a blob.
 async fn fetch(
     client: Client,
     origin: Origin,
@@ -491,20 +501,13 @@ async fn fetch(
     let Origin { blob, revision } = origin;
     let properties = &version.properties;
     let etag = &properties.etag;
-    let fetched = match properties.blob_type {
+    match properties.blob_type {
         // What a blob was does not grow, whatever its type.
         _ if revision.is_some() => client.get_blob_into(&blob.path, revision.as_ref(), range, etag, receive).await,
         BlobType::Block => client.get_blob_into(&blob.path, None, range, etag, receive).await,
         BlobType::Append => append::fetch(&client, &blob, properties, range, receive).await,
         BlobType::Page => page::fetch(&client, &blob, &version, range, receive).await,
-    };
-    fetched.map_err(|error| {
-        if error.is_precondition_failed() || error.is_not_found() {
-            Error::fs(libc::ESTALE, format!("{} changed while it was open", blob.path))
-        } else {
-            error
-        }
-    })
+    }
 }
 
 pub(super) fn is_pending(view: &NodeView) -> bool {

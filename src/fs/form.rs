@@ -51,6 +51,11 @@ impl Form {
         }
     }
 
+    /// A blob of the one form and a blob of the other are of one type.
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
     /// Whether a blob of `size` bytes takes the change; the errno and why, if not.
     fn admit(&mut self, change: &Change, size: u64) -> std::result::Result<(), (i32, &'static str)> {
         match (self, change) {

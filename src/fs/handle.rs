@@ -5,7 +5,7 @@
 //! it as a [`Face`], so that looking at a file never waits for a request in flight.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
@@ -63,6 +63,8 @@ struct Face {
     /// Size in bytes and time of the last write, while there is a draft.
     content: Option<(u64, SystemTime)>,
     change: AttrChange,
+    /// A copy onto it is not settled yet.
+    copying: bool,
 }
 
 pub struct OpenFile {
@@ -71,6 +73,17 @@ pub struct OpenFile {
     face: Mutex<Face>,
     /// One entry for each handle.
     uses: Mutex<Vec<Use>>,
+    /// Requests under way that change the blob.
+    storing: AtomicU32,
+}
+
+/// A change of the blob is under way as long as this lives.
+pub struct Storing<'a>(&'a AtomicU32);
+
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// A handle that is open.
@@ -85,7 +98,7 @@ impl OpenFile {
     fn new(ino: Ino) -> Self {
         let state = State { content: Content::Clean, change: AttrChange::default(), version: None };
         let state = Arc::new(tokio::sync::Mutex::new(state));
-        Self { ino, state, face: Mutex::default(), uses: Mutex::default() }
+        Self { ino, state, face: Mutex::default(), uses: Mutex::default(), storing: AtomicU32::new(0) }
     }
 
     fn face(&self) -> MutexGuard<'_, Face> {
@@ -98,7 +111,21 @@ impl OpenFile {
             Content::Draft(draft) if draft.dirty => Some((draft.rope.len(), draft.written)),
             _ => None,
         };
-        *self.face() = Face { content, change: state.change.clone() };
+        let copying = matches!(state.content, Content::Copying(_));
+        *self.face() = Face { content, change: state.change.clone(), copying };
+    }
+
+    /// To be held from before a request that changes the blob until its answer is learnt.
+    pub fn storing(&self) -> Storing<'_> {
+        self.storing.fetch_add(1, Ordering::Acquire);
+        Storing(&self.storing)
+    }
+
+    /// The service may not have yet, or have without our knowing, what the file is here.
+    pub fn is_ahead(&self) -> bool {
+        let face = self.face();
+        let unsaved = face.content.is_some() || !face.change.is_empty() || face.copying;
+        unsaved || self.storing.load(Ordering::Acquire) > 0
     }
 
     /// `attr` as the service has it becomes what a program here should see.

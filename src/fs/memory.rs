@@ -1,13 +1,14 @@
 //! The memory that content takes: one budget for all files.
 //!
 //! ```text
-//!   arriving   on its way from the service to a reader          at most half; whoever wants more waits
-//!   unsent     written here and not yet in the service          at most half; whoever wants more sends, then waits
+//!   arriving   on its way from the service to a reader          at most 7/16; whoever wants more waits
+//!   unsent     written here and not yet in the service          at most 7/16; whoever wants more sends, then waits
+//!   kept       small files that are open                        at most an eighth; what is more is only cached
 //!   cached     chunks that arrived, or were written past the    all that is left; what was used least recently goes first
 //!              kernel's cache, and may be read again
 //! ```
 //!
-//! Neither half can starve the other, so nobody waits for somebody who waits for him: what arrives ends up in the cache, from
+//! None of them can starve another, so nobody waits for somebody who waits for him: what arrives ends up in the cache, from
 //! where it can be dropped at any time, and what is unsent ends up in the service.
 //!
 //! The cache is keyed by inode, version and chunk, so that a file that is opened again finds what it left, and another version of it
@@ -45,6 +46,7 @@ pub struct Memory {
     limit: u64,
     arriving: Arc<Semaphore>,
     unsent: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
@@ -62,11 +64,12 @@ impl Memory {
     /// `limit`: resident memory of the process that content may bring it to, bytes.
     pub fn new(limit: u64) -> Arc<Self> {
         let limit = limit.saturating_sub(OVERHEAD).max(limit / 4);
-        let half = || Arc::new(Semaphore::new(units(limit / 2) as usize));
+        let share = |share| Arc::new(Semaphore::new(units(share) as usize));
         Arc::new(Self {
             limit,
-            arriving: half(),
-            unsent: half(),
+            arriving: share(most_in_flight(limit)),
+            unsent: share(most_in_flight(limit)),
+            kept: share(limit / 8),
             state: Mutex::new(State { held: 0, chunks: LruCache::unbounded(), cached: 0, streams: 0 }),
         })
     }
@@ -104,9 +107,15 @@ impl Memory {
         self.hold(permit.ok().and_then(Result::ok))
     }
 
+    /// Room for so many bytes of a small file that is open, now or not at all.
+    pub fn try_kept(self: &Arc<Self>, len: u64) -> Option<Held> {
+        let permit = self.kept.clone().try_acquire_many_owned(u32::try_from(units(len)).ok()?).ok()?;
+        Some(self.hold(permit))
+    }
+
     /// A request for more than there is at all takes all there is.
     fn clamped(&self, len: u64) -> u32 {
-        units(len).min(units(self.limit / 2)) as u32
+        units(len).min(units(most_in_flight(self.limit))) as u32
     }
 
     fn hold(self: &Arc<Self>, permit: impl Into<Option<OwnedSemaphorePermit>>) -> Held {
@@ -152,7 +161,7 @@ impl Memory {
 
     /// Bytes that each sequential reader may have fetched ahead.
     pub fn share_of_a_stream(&self) -> u64 {
-        self.limit / 2 / self.state().streams.max(1)
+        most_in_flight(self.limit) / self.state().streams.max(1)
     }
 
     #[cfg(test)]
@@ -171,6 +180,11 @@ impl State {
             self.cached -= bytes.len() as u64;
         }
     }
+}
+
+/// Bytes on their way in one direction, of a limit for all.
+fn most_in_flight(limit: u64) -> u64 {
+    limit / 16 * 7
 }
 
 fn units(bytes: u64) -> u64 {
@@ -250,24 +264,27 @@ mod tests {
         assert!(memory.cached(&key(0)).is_some());
         memory.keep(key(limit), chunk());
         assert!(memory.has(&key(0)) && !memory.has(&key(1)));
-        let held = memory.try_arriving(limit / 2 * MIB).unwrap();
+        let held = memory.try_arriving(3 * MIB).unwrap();
         assert_eq!(memory.used(), memory.limit);
         assert!(memory.has(&key(limit)));
         drop(held);
         memory.release(&key(limit));
-        assert_eq!(memory.used(), memory.limit - limit / 2 * MIB - MIB);
+        assert_eq!(memory.used(), memory.limit - 4 * MIB);
     }
 
     #[test]
-    fn neither_readers_nor_writers_take_more_than_half() {
+    fn readers_writers_and_open_files_take_no_more_than_their_shares() {
         let memory = Memory::new(512 * MIB);
-        let half = memory.limit / 2;
-        let reading = memory.try_arriving(half).unwrap();
+        let share = most_in_flight(memory.limit);
+        let reading = memory.try_arriving(share).unwrap();
         assert!(memory.try_arriving(1).is_none());
-        let writing = memory.try_unsent(half).unwrap();
+        let writing = memory.try_unsent(share).unwrap();
         assert!(memory.try_unsent(1).is_none());
-        drop((reading, writing));
-        assert!(memory.try_arriving(1).is_some() && memory.try_unsent(1).is_some());
+        let kept = memory.try_kept(memory.limit / 8).unwrap();
+        assert!(memory.try_kept(1).is_none());
+        assert!(memory.used() <= memory.limit);
+        drop((reading, writing, kept));
+        assert!(memory.try_arriving(1).is_some() && memory.try_unsent(1).is_some() && memory.try_kept(1).is_some());
         assert_eq!(memory.used(), 0);
     }
 
@@ -298,7 +315,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_writer_does_not_wait_for_ever() {
         let memory = Memory::new(512 * MIB);
-        let _all = memory.try_unsent(memory.limit / 2).unwrap();
+        let _all = memory.try_unsent(most_in_flight(memory.limit)).unwrap();
         assert_eq!(memory.unsent(MIB).await.len(), 0);
     }
 }

@@ -10,7 +10,10 @@
 //! its way is known to the version, so that readers who go together fetch it once; one that has arrived is kept by [`Memory`] until the
 //! reader has left it behind or its room is needed.
 //!
-//! A reader that jumps is answered with exactly the bytes that it asked for, so random access wastes nothing. Of many jumps some
+//! A file of at most one part is fetched whole at the first read of it, and the version keeps it for as long as somebody has the file open
+//! and the memory has room for it: so a reader or a mapping comes to its end although the blob is replaced or deleted meanwhile.
+//!
+//! A reader that jumps in a larger one is answered with exactly the bytes that it asked for, so random access wastes nothing. Of many jumps some
 //! happen to land near each other, so it takes two reads that follow on a jump for it to be the start of sequential reading.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -65,6 +68,8 @@ pub struct Version {
     pub pages: OnceCell<PageRanges>,
     /// Chunks on their way, by number.
     arriving: Mutex<BTreeMap<u64, Arc<Arrival>>>,
+    /// Chunks of a small file, by number.
+    kept: Mutex<BTreeMap<u64, (Bytes, Held)>>,
 }
 
 /// A chunk on its way: `None` until it is there, or will not be.
@@ -83,17 +88,22 @@ pub struct Reading<'a> {
 impl Version {
     /// A version found in the service.
     pub fn new(properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::found(properties))
+    }
+
+    fn found(properties: Arc<BlobProperties>) -> Self {
+        Self {
             properties,
             lineage: Lineage(Arc::new(())),
             pages: OnceCell::new(),
             arriving: Mutex::default(),
-        })
+            kept: Mutex::default(),
+        }
     }
 
     /// What this mount made of this version.
     pub fn with(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
-        Arc::new(Self { properties, lineage: self.lineage.clone(), pages: OnceCell::new(), arriving: Mutex::default() })
+        Arc::new(Self { lineage: self.lineage.clone(), ..Self::found(properties) })
     }
 
     /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about
@@ -131,6 +141,7 @@ impl Version {
                 self.fetch_ahead(&chunks, window, behind, share, reading);
             }
             Pace::Jump if chunks.clone().all(|chunk| self.is_here_or_coming(chunk, reading)) => {}
+            Pace::Jump if self.is_small() => self.fetch_ahead(&chunks, PART, 0, PART, reading),
             Pace::Jump => return self.fetch_exactly(range, reading).await,
         }
         let mut pieces = Vec::with_capacity((chunks.end - chunks.start) as usize);
@@ -152,7 +163,7 @@ impl Version {
         }
         let ends = (1..=size.div_ceil(CHUNK)).map(|chunks| (chunks * CHUNK).min(size)).collect();
         let (version, memory) = (self.clone(), memory.clone());
-        let keep = move |end: u64, bytes| memory.keep(version.key(ino, (end - 1) / CHUNK), bytes);
+        let keep = move |end: u64, bytes| version.take_in(ino, (end - 1) / CHUNK, bytes, &memory);
         let mut receive = filling(0..size, ends, keep);
         let mut offset = 0;
         for piece in content {
@@ -163,7 +174,28 @@ impl Version {
 
     fn is_here_or_coming(&self, chunk: u64, reading: Reading<'_>) -> bool {
         // In this order: what has arrived is in the memory before it is no longer on its way.
-        self.arriving().contains_key(&chunk) || reading.memory.has(&self.key(reading.ino, chunk))
+        self.arriving().contains_key(&chunk)
+            || reading.memory.has(&self.key(reading.ino, chunk))
+            || self.kept().contains_key(&chunk)
+    }
+
+    /// Fetched whole, and kept.
+    fn is_small(&self) -> bool {
+        self.properties.size <= PART
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<u64, (Bytes, Held)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A chunk that has arrived.
+    fn take_in(&self, ino: Ino, chunk: u64, bytes: Bytes, memory: &Arc<Memory>) {
+        if self.is_small()
+            && let Some(room) = memory.try_kept(bytes.len() as u64)
+        {
+            self.kept().insert(chunk, (bytes.clone(), room));
+        }
+        memory.keep(self.key(ino, chunk), bytes);
     }
 
     /// Starts to fetch what is missing of `chunks` and of the window from their beginning, but not what is left `behind`: whole parts
@@ -213,6 +245,9 @@ impl Version {
             if let Some(bytes) = reading.memory.cached(&self.key(reading.ino, chunk)) {
                 return Ok(bytes);
             }
+            if let Some((bytes, _)) = self.kept().get(&chunk) {
+                return Ok(bytes.clone());
+            }
             let room = reading.memory.arriving(CHUNK).await;
             self.fetch(chunk..chunk + 1, room, reading);
         }
@@ -244,7 +279,7 @@ impl Version {
             move |end: u64, bytes: Bytes| {
                 let chunk = (end - 1) / CHUNK;
                 drop(room.split(bytes.len() as u64));
-                memory.keep(version.key(ino, chunk), bytes.clone());
+                version.take_in(ino, chunk, bytes.clone(), &memory);
                 let arrival = arrivals.lock().unwrap_or_else(PoisonError::into_inner).remove(&chunk);
                 version.arriving().remove(&chunk);
                 arrival.map(|arrival| arrival.send_replace(Some(Ok(bytes))));

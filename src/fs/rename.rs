@@ -85,15 +85,16 @@ impl Fs {
             _ => {}
         }
         if self.client(new_dir.account).is_hierarchical(Some(&new_dir.container)).await? {
-            self.rename_path(from, &source, to, &new_dir, target.as_ref(), mode).await?;
+            self.rename_path(from, &source, to, &new_dir, target.as_ref(), mode).await.map_err(never_stale)?;
             self.tree.touch(from.0);
             self.tree.touch(to.0);
             return Ok(());
         }
         match source.kind {
-            FileKind::Directory => self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await?,
-            _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await?,
+            FileKind::Directory => self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await,
+            _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await,
         }
+        .map_err(never_stale)?;
         self.tree.touch(from.0);
         self.tree.touch(to.0);
         self.keep_alive(from.0, from.1).await;
@@ -117,6 +118,10 @@ impl Fs {
         // Once more if somebody was faster: names have no handle that could be stale.
         for last_try in [false, true] {
             let source = self.resolve(from.0, from.1).await?;
+            if held.iter().all(|held| held.file.ino != source.ino) {
+                // Another client has replaced it meanwhile: that is another file.
+                self.hold(&mut held, vec![source.ino]).await?;
+            }
             match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), mode, caller).await {
                 Ok(properties) => {
                     self.tree.rename(from.0, from.1, to.0, to.1);
@@ -369,6 +374,15 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         // Under the lock, as all who leave.
         self.handles.done(self.file.ino);
+    }
+}
+
+/// To the kernel, ESTALE means that its names are old: it would look them up and rename once more. Once something was sent, that is a copy
+/// once more.
+fn never_stale(error: Error) -> Error {
+    match error.errno() {
+        libc::ESTALE => Error::fs(libc::EBUSY, error.to_string()),
+        _ => error,
     }
 }
 

@@ -106,6 +106,17 @@ impl Fs {
     ///
     /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
     pub(super) async fn make_room(&self, file: &OpenFile, state: &mut State) -> Result<()> {
+        match self.send_what_is_full(file, state).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.mend(file, state, error).await?;
+                let sent = self.send_what_is_full(file, state).await;
+                sent.map_err(|error| self.not_stored(file, state, error))
+            }
+        }
+    }
+
+    async fn send_what_is_full(&self, file: &OpenFile, state: &mut State) -> Result<()> {
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         if !matches!(draft.form, Form::Blocks) {
             return self.make_room_in_place(file, state).await;
@@ -137,7 +148,9 @@ impl Fs {
         if let Some(room) = self.memory.try_unsent(len) {
             return Ok(room);
         }
-        self.send_buffers(file, state).await?;
+        if let Err(error) = self.send_buffers(file, state).await {
+            return Err(self.not_stored(file, state, error));
+        }
         for other in self.handles.open_files() {
             if let Some(room) = self.memory.try_unsent(len) {
                 return Ok(room);

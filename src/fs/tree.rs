@@ -4,6 +4,9 @@
 //! parents, so that renaming a directory moves everything below it, open files included, by changing one node. A node that
 //! lost its name (unlinked, replaced) stays until the kernel forgets it, but has no place in the service any more.
 //!
+//! A name whose blob somebody else has replaced stands for another file and gets another node ([`identity`]); the old one has lost its
+//! name ([`Link::Vanished`]). Where the kernel knew it by that name, it is told ([`Expired`]).
+//!
 //! Each node remembers what was last heard of its blob and when ([`Known`]), packed small ([`memo`]). What directories were listed to
 //! hold is remembered as well ([`listings`]) and answers lookups of their names, also of those that do not exist, for as long as it is
 //! fresh. What this mount itself creates, deletes and renames is entered in both at once, so that a program sees its own doings.
@@ -11,19 +14,21 @@
 //! One mutex guards the table. It is held for a few map operations at a time and never across a request.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
+mod identity;
 mod listings;
 mod memo;
 mod past;
 mod table;
 
+pub use identity::is_grown;
 use listings::Listings;
 use memo::{Memo, Shapes};
 pub use past::{Origin, Past, PastPlace, read_only};
-pub use table::Link;
-use table::{Anchor, Kept, Node, Table};
+use table::{Anchor, Kept, Node, Table, Word, long_ago};
+pub use table::{Expired, Link, replaced};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
@@ -173,7 +178,7 @@ impl Tree {
         let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(Anchor::Place(root)), known);
         node.lookups = 1;
         let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
-        let table = Table { nodes, next: 2, listings: Listings::default() };
+        let table = Table { nodes, next: 2, listings: Listings::default(), expired: None };
         Self { table: Mutex::new(table), shapes: Mutex::default(), ttl }
     }
 
@@ -308,7 +313,7 @@ impl Tree {
         }
     }
 
-    /// Enters what was heard of a name; the node keeps its identity unless its kind changed. `anchor` is for accounts and
+    /// Enters what was heard of a name; the node keeps its identity unless it is another file by now ([`identity`]). `anchor` is for accounts and
     /// containers, whose place does not follow from their parent's.
     pub fn enter(
         &self,
@@ -321,7 +326,7 @@ impl Tree {
         let known = self.keep(&known);
         let mut table = self.lock();
         table.node(parent)?;
-        let ino = table.reserve(parent, name, kind);
+        let ino = table.reserve(parent, name, kind, &known, Word::Firm);
         table.enter(ino, parent, name.into(), kind, known, anchor.map(Anchor::Place))
     }
 
@@ -360,13 +365,68 @@ impl Tree {
         self.lock().learn(ino, Kept { memo, at: Instant::now() });
     }
 
-    /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it.
+    /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it. If it is
+    /// another file by now, the node loses its name.
     pub fn hear(&self, ino: Ino, heard: Heard, asked: Instant) {
-        let memo = self.pack(&heard);
+        let heard = Kept { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
-        if table.nodes.get(&ino).is_some_and(|node| node.known.at <= asked) {
-            table.learn(ino, Kept { memo, at: asked });
+        let Some(node) = table.nodes.get(&ino).filter(|node| node.known.at <= asked) else { return };
+        let (parent, name, kind) = (node.parent, node.name.clone(), node.kind);
+        if ino == Ino::ROOT || table.child(parent, &name) != Some(ino) {
+            table.learn(ino, heard);
+        } else if table.reserve(parent, &name, kind, &heard, Word::Firm) == ino {
+            table.learn(ino, heard);
         }
+    }
+
+    /// The service has refused to take the node's blob for version `etag`, or (`None`) for one that is not there: if that is what is known
+    /// of it still, the name stands for something else, or (`gone`) for nothing.
+    pub fn disprove(&self, ino: Ino, etag: Option<&ETag>, gone: bool) {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get(&ino) else { return };
+        let known = match node.known.heard() {
+            Heard::Blob(properties) => etag == Some(&properties.etag),
+            Heard::Container(_) => false,
+            Heard::Nothing => etag.is_none(),
+        };
+        if !known || node.link != Link::Named || node.kind == FileKind::Directory {
+            return;
+        }
+        let (parent, name) = (node.parent, node.name.clone());
+        if gone {
+            table.unlink(parent, &name, Link::Vanished);
+        } else {
+            table.replace(parent, &name);
+        }
+    }
+
+    /// Where what the kernel should not believe any longer is told from now on.
+    pub fn tell_expired(&self, kernel: mpsc::Sender<Expired>) {
+        self.lock().expired = Some(kernel);
+    }
+
+    /// What the kernel caches of the content and attributes of the file is true no longer, although it is the same file.
+    pub fn expire_file(&self, ino: Ino) {
+        self.lock().expire(Expired::File(ino));
+    }
+
+    /// Nothing that was heard is believed any longer.
+    pub fn doubt_all(&self) {
+        let mut table = self.lock();
+        for node in table.nodes.values_mut() {
+            node.known.at = long_ago().unwrap_or(node.known.at);
+            if let Some(names) = &mut node.names {
+                names.absent.clear();
+            }
+        }
+        table.listings.clear();
+    }
+
+    /// The node was looked up within `bound` and not opened since: whoever opens it now has asked for it already. True once.
+    pub fn take_lookup(&self, ino: Ino, bound: Duration) -> bool {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get_mut(&ino) else { return false };
+        std::mem::take(&mut node.looked_up) && node.known.at.elapsed() < bound
     }
 
     /// What is known of the node may be wrong: ask again next time.
@@ -434,7 +494,11 @@ impl Tree {
         table.listings.note(new_parent, &new_name, None);
         if let Some(node) = table.nodes.get_mut(&ino) {
             node.parent = new_parent;
-            node.name = new_name;
+            node.name = new_name.clone();
+            if node.lookups == 0 {
+                // The kernel has moved the file that the old name stood for before.
+                table.expire(Expired::Name { parent: new_parent, name: new_name });
+            }
         }
         table.collect(parent);
     }
@@ -499,8 +563,10 @@ impl Tree {
     #[must_use]
     pub fn looked_up(&self, ino: Ino) -> bool {
         let mut table = self.lock();
-        let node = table.nodes.get_mut(&ino);
-        node.map(|node| node.lookups += 1).is_some()
+        let Some(node) = table.nodes.get_mut(&ino) else { return false };
+        node.lookups += 1;
+        node.looked_up = true;
+        true
     }
 
     /// The kernel gave `count` references back.
@@ -547,11 +613,6 @@ impl Tree {
             table.collect(ino);
         }
     }
-}
-
-/// A moment that is older than any TTL. A machine that booted less than that ago has none.
-fn long_ago() -> Option<Instant> {
-    Instant::now().checked_sub(Duration::from_secs(86_400))
 }
 
 #[cfg(test)]

@@ -184,6 +184,7 @@ impl Fs {
                     Some(seen) => value_of(&parsed, &seen.properties, &url),
                     None => {
                         let view = self.fresh(ino).await?;
+                        Self::named(&view)?;
                         view.properties().and_then(|properties| value_of(&parsed, properties, &url))
                     }
                 }
@@ -224,12 +225,18 @@ impl Fs {
             return Ok(seen);
         }
         let Origin { blob, revision } = origin;
+        let asked = Instant::now();
         let properties = match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
             Err(error) if error.is_not_found() && self.is_new(ino) => {
                 return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
             }
+            Err(error) if error.is_not_found() && !self.is_ahead(ino) => {
+                return Err(self.gone(&self.tree.view(ino)?, blob, asked));
+            }
             other => other?,
         };
+        // What is said of another file is not said of this one.
+        Self::named(&self.heard(ino, properties.clone(), asked)?)?;
         let seen = Arc::new(Seen { properties, tags: OnceCell::new() });
         self.xattr_reads.remember(ino, caller, seen.clone());
         // Notes that this name has its answer.
@@ -328,7 +335,9 @@ impl Fs {
         if (flags & libc::XATTR_REPLACE != 0 || value.is_none()) && !present {
             return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
         }
-        self.change(file, state, &blob, properties, parsed, value).await
+        let (_storing, stood_on) = (file.storing(), properties.etag.clone());
+        let changed = self.change(file, state, &blob, properties, parsed, value).await;
+        changed.map_err(|error| self.disproved(file.ino, Some(&stood_on), error))
     }
 
     /// removexattr(2): metadata, tags and the properties that can be empty.
@@ -354,6 +363,7 @@ impl Fs {
 
     async fn properties_to_change(&self, ino: Ino) -> Result<(Blob, Arc<BlobProperties>)> {
         let view = self.fresh(ino).await?;
+        Self::named(&view)?;
         let blob = self.tree.blob(ino)?;
         let properties = view.properties().cloned();
         let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));

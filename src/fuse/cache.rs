@@ -1,4 +1,8 @@
-//! What the kernel caches of the content of files, where a write goes past it.
+//! What the kernel caches, and when it is told not to believe that any longer.
+//!
+//! A name that stands for another file, or for none, by another client's doing is dropped as soon as that is known ([`KernelCache::expire`]).
+//!
+//! Of the content of files, where a write goes past it:
 //!
 //! Who opens a file only to write it gets FOPEN_DIRECT_IO: his bytes come here straight from his memory. The kernel drops from its cache
 //! what such a write is about to replace. As long as there is such a writer, whoever else opens the file goes past the cache, too, so
@@ -7,11 +11,15 @@
 //! what O_DIRECT has everywhere: of two who change different bytes of one page at the same moment, one by a mapping and one by such a write,
 //! one may undo the other's.
 
+use std::ffi::OsStr;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::{io, thread};
 
 use fuser::{INodeNo, Notifier, Version};
 use tracing::debug;
+
+use crate::fs::tree::Expired;
 
 /// The first protocol (Linux 6.6) whose kernels drop what a direct write replaces.
 pub(super) const DROPS_WHAT_IS_WRITTEN: Version = Version(7, 39);
@@ -23,6 +31,23 @@ impl KernelCache {
     /// How the kernel is told. To be called before it asks anything.
     pub fn reach_by(&self, notifier: Notifier) {
         let _ = self.0.set(notifier);
+    }
+
+    /// Tells the kernel what comes from there, one after the other, until the other end is gone. The kernel waits for whoever works in the
+    /// directory, who may be waiting for an answer of ours: so nobody here waits for it.
+    pub fn expire(notifier: Notifier, expired: mpsc::Receiver<Expired>) -> io::Result<()> {
+        let tell = move || {
+            for expired in expired {
+                let told = match &expired {
+                    Expired::Name { parent, name } => notifier.inval_entry(INodeNo(parent.0), OsStr::new(&**name)),
+                    Expired::File(ino) => notifier.inval_inode(INodeNo(ino.0), 0, 0),
+                };
+                if let Err(error) = told {
+                    debug!(?expired, %error, "nothing is cached");
+                }
+            }
+        };
+        thread::Builder::new().name("expire".into()).spawn(tell).map(drop)
     }
 
     /// Drops what is cached of a range of bytes, and of the attributes. It waits for reads of the range to be answered and for what was

@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blobcp::devstore::{self, AccountConfig, Devstore, PolicyChange, Stats};
@@ -149,6 +150,18 @@ impl World {
         self.root().join(ONE).join(BOX)
     }
 
+    /// What the world itself mounts.
+    pub fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
+    /// Another mount of both accounts, as on another machine.
+    pub fn mounted_elsewhere(&self, setup: &Setup) -> Mount {
+        let http = Http::new(setup.http.clone());
+        let accounts = [ONE, TWO].map(|name| Account { client: client(&self.store, name, &http), only: None });
+        Mount::new(setup.config(accounts.into()), &self.runtime)
+    }
+
     /// `two/box`.
     pub fn there(&self) -> PathBuf {
         self.root().join(TWO).join(BOX)
@@ -226,6 +239,7 @@ impl World {
 pub struct Mount {
     dir: TempDir,
     session: Option<fuser::BackgroundSession>,
+    pub fs: Arc<Fs>,
 }
 
 impl Mount {
@@ -249,17 +263,37 @@ impl Mount {
         options.mount_options.extend(read_only.then_some(fuser::MountOption::RO));
         options.n_threads = Some(2);
         options.clone_fd = true;
-        let session = fuse::mount(fs, runtime.handle().clone(), read_only, dir.path(), &options).unwrap();
+        let session = fuse::mount(fs.clone(), runtime.handle().clone(), read_only, dir.path(), &options).unwrap();
         if std::env::var_os("BLOBCP_TEST_LOG").is_some() {
             let _ =
                 tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();
         }
         make_first_copy(dir.path());
-        Self { dir, session: Some(session) }
+        Self { dir, session: Some(session), fs }
     }
 
     pub fn root(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// `one/box`.
+    pub fn here(&self) -> PathBuf {
+        self.root().join(ONE).join(BOX)
+    }
+
+    /// Ends the time for which the mount, and the kernel for names in a directory and for open files, believes what it was told.
+    pub fn expire(&self, dir: &Path, names: &[&str], open: &[u64]) {
+        let notifier = self.session.as_ref().unwrap().notifier();
+        let dir = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(dir).unwrap());
+        self.fs.doubt_all();
+        for name in names {
+            // Not every name is cached.
+            let _ = notifier.inval_entry(fuser::INodeNo(dir), std::ffi::OsStr::new(name));
+        }
+        for ino in open {
+            // Attributes only.
+            let _ = notifier.inval_inode(fuser::INodeNo(*ino), -1, 0);
+        }
     }
 }
 

@@ -184,7 +184,7 @@ async fn reading_past_the_end_asks_nothing() {
 
 #[tokio::test]
 async fn a_chunk_that_could_not_be_fetched_is_asked_for_again() {
-    let (version, memory, stream) = (version(PART), memory(), Stream::default());
+    let (version, memory, stream) = (version(2 * PART), memory(), Stream::default());
     // The first chunk comes, the second breaks off.
     let failing: Box<Fetcher<'static>> = Box::new(|range, mut receive| {
         receive(range.start, &vec![0; MIB as usize + 5]);

@@ -181,6 +181,12 @@ impl Listings {
         }
     }
 
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        // What is being listed now may lack what came in the meantime.
+        *self = Self { dropped_anywhere: Some(Instant::now()), ..Self::default() };
+    }
+
     /// Forgets what is older than `ttl`; true if something is left that will be.
     pub(super) fn sweep(&mut self, ttl: Duration) -> bool {
         let mut dropped = 0;

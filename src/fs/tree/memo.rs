@@ -103,6 +103,13 @@ impl Shapes {
 }
 
 impl BlobMemo {
+    pub fn has_etag_of(&self, other: &Self) -> bool {
+        match (&self.version, &other.version) {
+            (Version::Number(one), Version::Number(other)) => one == other,
+            (one, other) => one.etag() == other.etag(),
+        }
+    }
+
     pub fn unpack(&self) -> BlobProperties {
         let mut properties = BlobProperties {
             size: self.size,

@@ -1,11 +1,12 @@
 //! The nodes themselves, and the steps on them that have to be taken under one lock.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
+use crate::fs::tree::identity::is_same;
 use crate::fs::tree::listings::{Answer, Listings, Row};
 use crate::fs::tree::memo::Memo;
 use crate::fs::tree::{Entry, Heard, Known, NodeView, Past, PastPlace, Place};
@@ -22,8 +23,26 @@ pub enum Link {
     Named,
     /// Removed or replaced by an operation of this mount: what is still written to it has nowhere to go, as on a disk.
     Removed,
-    /// Not in the service any more, and not by our doing: what is still written to it would be lost.
+    /// Not in the service any more, or replaced there, and not by our doing: what is still written to it would be lost.
     Vanished,
+}
+
+/// What the kernel caches and should not believe any longer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Expired {
+    /// What the name stands for.
+    Name { parent: Ino, name: Arc<str> },
+    /// Content and attributes of the file.
+    File(Ino),
+}
+
+/// How far an observation is believed of a file that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The service was asked for it alone, and nothing was being stored from here meanwhile.
+    Firm,
+    /// A listing has it, which may have been made while something was being stored from here.
+    Listed,
 }
 
 /// Where the place of a node begins that does not follow from its parent's.
@@ -57,6 +76,8 @@ pub(super) struct Node {
     pub(super) lookups: u64,
     /// Open handles.
     pub(super) opens: u32,
+    /// The kernel has looked it up since it was last opened.
+    pub(super) looked_up: bool,
     pub(super) link: Link,
     /// When this mount last made or removed an entry of this directory.
     pub(super) touched: Option<SystemTime>,
@@ -78,6 +99,8 @@ pub(super) struct Table {
     pub(super) nodes: HashMap<Ino, Box<Node>>,
     pub(super) next: u64,
     pub(super) listings: Listings,
+    /// Where the kernel is told of what it should not believe any longer, once there is one.
+    pub(super) expired: Option<mpsc::Sender<Expired>>,
 }
 
 impl Node {
@@ -93,6 +116,7 @@ impl Node {
             names: None,
             lookups: 0,
             opens: 0,
+            looked_up: false,
             link: Link::Named,
             touched: None,
         }
@@ -109,6 +133,14 @@ impl Node {
 
     pub(super) fn children(&self) -> impl Iterator<Item = Ino> + '_ {
         self.names.iter().flat_map(|names| names.children.values().copied())
+    }
+
+    /// Takes in what was heard of it. What was asked for before something newer was heard does not turn the clock back, and what is of
+    /// another file is not of this one.
+    fn hear(&mut self, heard: Kept) {
+        if heard.at >= self.known.at && (self.kind == FileKind::Directory || is_same(&self.known.memo, &heard.memo)) {
+            self.known = heard;
+        }
     }
 
     pub(super) fn names(&mut self) -> &mut Names {
@@ -129,13 +161,16 @@ impl Node {
 }
 
 impl Kept {
-    fn unpack(&self) -> Known {
-        let heard = match &self.memo {
+    pub(super) fn heard(&self) -> Heard {
+        match &self.memo {
             Memo::Blob(memo) => Heard::Blob(Arc::new(memo.unpack())),
             Memo::Container(item) => Heard::Container(item.clone()),
             Memo::Nothing => Heard::Nothing,
-        };
-        Known { heard, at: self.at }
+        }
+    }
+
+    fn unpack(&self) -> Known {
+        Known { heard: self.heard(), at: self.at }
     }
 }
 
@@ -179,7 +214,7 @@ impl Table {
         }
         let anchor = loop {
             if node.link != Link::Named {
-                return Err(Error::fs(libc::ESTALE, format!("{:?} was deleted by another client", node.name)));
+                return Err(replaced(&node.name));
             }
             match node.anchor.as_deref() {
                 Some(Anchor::Place(place)) => break place.clone(),
@@ -215,21 +250,60 @@ impl Table {
         }
     }
 
-    pub(super) fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind) -> Ino {
+    /// The inode number for what was heard of a name: the one that it has, unless that is another file by now ([`is_same`]). Then the
+    /// node of that file loses the name.
+    pub(super) fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind, heard: &Kept, word: Word) -> Ino {
         let existing = self.child(parent, name);
         let existing = existing.filter(|ino| self.nodes.get(ino).is_none_or(|node| !node.is_hidden()));
         if let Some(ino) = existing
-            && self.nodes.get(&ino).is_some_and(|node| node.kind == kind)
+            && let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.kind == kind)
         {
-            return ino;
+            let late = heard.at < node.known.at;
+            if kind == FileKind::Directory || late || is_same(&node.known.memo, &heard.memo) {
+                return ino;
+            }
+            if word == Word::Listed && node.opens > 0 {
+                // Whoever looks next asks for it alone.
+                node.known.at = long_ago().unwrap_or(node.known.at);
+                return ino;
+            }
+            self.replace(parent, name);
+            return self.next_ino();
         }
         if existing.is_none()
             && let Some(row) = self.listings.row(parent, name)
             && row.kind == kind
+            && (kind == FileKind::Directory || heard.at < row.at || is_same(&row.memo, &heard.memo))
         {
             return row.ino;
         }
         self.next_ino()
+    }
+
+    /// The name stands for another file now, or nobody knows for what: its node loses it.
+    pub(super) fn replace(&mut self, parent: Ino, name: &str) {
+        let Some(node) = self.nodes.get_mut(&parent) else { return };
+        if let Some(ino) = node.names().children.remove(name) {
+            self.cut_off(ino, Link::Vanished);
+        }
+    }
+
+    /// The node has lost its name.
+    fn cut_off(&mut self, ino: Ino, link: Link) {
+        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        node.link = link;
+        if link == Link::Vanished && node.lookups > 0 {
+            let expired = Expired::Name { parent: node.parent, name: node.name.clone() };
+            self.expire(expired);
+        }
+        self.collect(ino);
+    }
+
+    pub(super) fn expire(&self, expired: Expired) {
+        if let Some(kernel) = &self.expired {
+            // After an unmount nobody has to be told.
+            let _ = kernel.send(expired);
+        }
     }
 
     /// What listings and nodes know of a name, as fresh as `ttl` wants it.
@@ -253,7 +327,8 @@ impl Table {
     pub(super) fn add_page(&mut self, dir: Ino, asked: Instant, rows: &mut [Entry]) {
         let mut remembered = Vec::with_capacity(rows.len());
         for row in rows {
-            row.ino = self.reserve(dir, &row.name, row.kind);
+            let heard = Kept { memo: row.memo.clone(), at: row.at };
+            row.ino = self.reserve(dir, &row.name, row.kind, &heard, Word::Listed);
             let names = self.nodes.get(&dir).and_then(|node| node.names.as_ref());
             if names.is_some_and(|names| names.left_after(&row.name, row.at)) {
                 continue;
@@ -261,9 +336,7 @@ impl Table {
             let is_child = self.child(dir, &row.name) == Some(row.ino);
             let said = match self.nodes.get_mut(&row.ino) {
                 Some(node) if is_child => {
-                    if node.known.at <= row.at {
-                        node.known = Kept { memo: row.memo.clone(), at: row.at };
-                    }
+                    node.hear(heard);
                     None
                 }
                 _ => Some(Box::new(Row { ino: row.ino, kind: row.kind, memo: row.memo.clone(), at: row.at })),
@@ -301,9 +374,11 @@ impl Table {
 
     pub(super) fn enter_listed(&mut self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
         let known = Kept { memo: entry.memo.clone(), at: entry.at };
-        let ino = match self.node(parent)?.child(&entry.name) {
-            Some(ino) if self.nodes.get(&ino).is_some_and(|node| node.kind == entry.kind) => ino,
-            _ => entry.ino,
+        let is_known =
+            self.node(parent)?.child(&entry.name).is_some() || self.listings.row(parent, &entry.name).is_some();
+        let ino = match is_known {
+            true => self.reserve(parent, &entry.name, entry.kind, &known, Word::Listed),
+            false => entry.ino,
         };
         self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor.map(Anchor::Place))
     }
@@ -337,7 +412,7 @@ impl Table {
         };
         let ino = if self.nodes.get(&ino).is_some_and(|node| is_other(node)) { self.next_ino() } else { ino };
         if self.child(parent, &name).is_some_and(|current| current != ino) {
-            self.unlink(parent, &name, Link::Vanished);
+            self.replace(parent, &name);
         }
         if let Some(node) = self.nodes.get_mut(&parent) {
             node.names().come(name.clone(), ino);
@@ -347,10 +422,7 @@ impl Table {
         }
         let new = || Box::new(Node::new(parent, name, kind, anchor, known.clone()));
         let node = self.nodes.entry(ino).or_insert_with(new);
-        // A listing that was taken before something newer was heard does not turn the clock back.
-        if known.at >= node.known.at {
-            node.known = known;
-        }
+        node.hear(known);
         Ok(node.view(ino))
     }
 
@@ -367,10 +439,7 @@ impl Table {
         self.depart(parent, name);
         let Some(node) = self.nodes.get_mut(&parent) else { return };
         if let Some(ino) = node.names().children.remove(name) {
-            if let Some(child) = self.nodes.get_mut(&ino) {
-                child.link = link;
-            }
-            self.collect(ino);
+            self.cut_off(ino, link);
         }
     }
 
@@ -405,4 +474,14 @@ impl Table {
             ino = parent;
         }
     }
+}
+
+/// A moment that is older than any TTL. A machine that booted less than that ago has none.
+pub(super) fn long_ago() -> Option<Instant> {
+    Instant::now().checked_sub(Duration::from_secs(86_400))
+}
+
+/// ESTALE: the kernel asks anew what the name stands for, and repeats a call that came by it.
+pub fn replaced(name: &str) -> Error {
+    Error::fs(libc::ESTALE, format!("{name:?} was deleted or replaced by another client"))
 }

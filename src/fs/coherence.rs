@@ -1,0 +1,183 @@
+//! What the service says, set against what is remembered here. The rules stand here and nowhere else; whoever hears something or is refused
+//! something brings it here.
+//!
+//! - What was *heard* of a file ([`Fs::heard`]) is taken in if it is the same file still. Otherwise the name stands for another file, and the
+//!   node that had it keeps what is known of the old one for those who have it open: their cached pages, its size and times, no links.
+//! - An answer that *disproves* what is remembered ([`Fs::disproved`]), a 404 or a 412, ends the memory before the caller hears of it, here
+//!   and in the kernel. The caller hears ESTALE, and a call that came by a path is repeated by the kernel after a lookup of its own, so that
+//!   the program notices nothing.
+//! - What needs nothing of the version that is no more is stored all the same, once, on what is there now ([`Fs::start_over`]): a file that
+//!   was truncated, what is added to the end of whatever is there, mode, owner and times.
+//! - While something is being stored from here, nothing is heard of the file: it might be what is being stored, of which we have not had
+//!   the answer yet.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::debug;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{self, FileKind, Ino};
+use crate::fs::commit::Basis;
+use crate::fs::file::is_pending;
+use crate::fs::form::Form;
+use crate::fs::handle::{Content, OpenFile, State};
+use crate::fs::read::Version;
+use crate::fs::tree::{Blob, Expired, Heard, Link, NodeView, replaced};
+use crate::store::{BlobProperties, BlobType, ETag};
+
+/// A lookup that the kernel has made for an open is no older than this: programs do not wait between the two.
+const LOOKED_UP: Duration = Duration::from_secs(1);
+
+impl Fs {
+    /// Takes in what the service, asked at `asked`, says of a node's blob. The node as it is known then, which may have lost its name.
+    pub(super) fn heard(&self, ino: Ino, properties: BlobProperties, asked: Instant) -> Result<NodeView> {
+        if !self.is_ahead(ino) {
+            self.tree.hear(ino, Heard::Blob(Arc::new(properties)), asked);
+        }
+        self.tree.view(ino)
+    }
+
+    /// This mount has, or is just storing, what the service may not have yet: what is heard of the file does not count.
+    pub(super) fn is_ahead(&self, ino: Ino) -> bool {
+        self.handles.of_ino(ino).is_some_and(|file| file.is_ahead())
+    }
+
+    /// ESTALE for a node whose name stands for another file, or for none, by somebody else's doing.
+    pub(super) fn named(view: &NodeView) -> Result<()> {
+        match view.link {
+            Link::Vanished => Err(replaced(&view.name)),
+            Link::Named | Link::Removed => Ok(()),
+        }
+    }
+
+    /// What an open goes by: what was just looked up for it, or asked for now. ESTALE if that is another file than the one to be opened.
+    pub(super) async fn to_be_opened(&self, ino: Ino) -> Result<NodeView> {
+        let looked_up = self.tree.take_lookup(ino, LOOKED_UP);
+        let mut view = if looked_up { self.tree.view(ino)? } else { self.fresh(ino).await? };
+        if is_pending(&view) {
+            // It may have ended since.
+            self.tree.doubt(ino);
+            view = self.fresh(ino).await?;
+        }
+        Self::named(&view)?;
+        Ok(view)
+    }
+
+    /// A request about version `etag` of a node's blob (`None`: that there is none) has failed. If that disproves what is remembered, it is
+    /// forgotten, and the error is what the caller should hear.
+    pub(super) fn disproved(&self, ino: Ino, etag: Option<&ETag>, error: Error) -> Error {
+        if !disproves(&error) {
+            return error;
+        }
+        self.tree.disprove(ino, etag, error.is_not_found());
+        let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
+        match etag {
+            None => Error::fs(libc::EEXIST, format!("{name:?} was made by another client meanwhile: {error}")),
+            Some(_) => Error::fs(libc::ESTALE, format!("{name:?} was changed by another client meanwhile: {error}")),
+        }
+    }
+
+    /// Storing a file has failed. If it is to be tried again, once, nothing is returned; otherwise what the caller should hear.
+    pub(super) async fn mend(&self, file: &OpenFile, state: &mut State, error: Error) -> Result<()> {
+        match disproves(&error) && self.start_over(file, state, &error).await? {
+            true => Ok(()),
+            false => Err(self.not_stored(file, state, error)),
+        }
+    }
+
+    /// [`Fs::disproved`] for the version that a file stands on.
+    pub(super) fn not_stored(&self, file: &OpenFile, state: &State, error: Error) -> Error {
+        self.disproved(file.ino, state.version.as_ref().map(|version| &version.properties.etag), error)
+    }
+
+    /// What is to be stored may need nothing of the version that `error` says is no more: then it stands on what is there now, and true is
+    /// returned.
+    async fn start_over(&self, file: &OpenFile, state: &mut State, error: &Error) -> Result<bool> {
+        let Content::Draft(draft) = &mut state.content else { return Ok(false) };
+        let may = match draft.basis {
+            Basis::Nothing => !matches!(draft.form, Form::Pages(_)),
+            // Whoever reads the file has seen another beginning.
+            Basis::End(_) => matches!(draft.form, Form::Blocks) && !file.is_read(),
+            Basis::Version => false,
+        };
+        if !may {
+            return Ok(false);
+        }
+        let blob = self.tree.blob(file.ino)?;
+        let found = match self.client(blob.account).blob_properties(&blob.path, None).await {
+            Ok(found) if !is_a_file(&found) => return Ok(false),
+            Ok(found) => Some(Arc::new(found)),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        match (draft.basis, &found) {
+            (Basis::Nothing, Some(found)) if Form::of(found.blob_type).is_like(&draft.form) => {}
+            // What is made anew is a block blob.
+            (Basis::Nothing, None) => draft.form = Form::Blocks,
+            (Basis::End(from), Some(found)) if found.blob_type == BlobType::Block => {
+                if !draft.move_end(from, found.size) {
+                    return Ok(false);
+                }
+                self.tree.expire_file(file.ino);
+            }
+            _ => return Ok(false),
+        }
+        debug!(blob = %blob.path, %error, "what is stored needs nothing of what was there: it goes over what is there now");
+        draft.forget_blocks();
+        let goes_on = draft.basis == Basis::Nothing;
+        state.version = found.map(|found| match &state.version {
+            Some(version) if goes_on => version.with(found),
+            _ => Version::new(found),
+        });
+        file.show(state);
+        Ok(true)
+    }
+
+    /// Stores mode, owner and times in what is there now under the name of a file whose own version, as `error` says, is no more. They are all that there is
+    /// to store, so whoever set them is served; the file itself loses the name.
+    pub(super) async fn attribute_successor(&self, file: &OpenFile, state: &mut State, error: Error) -> Result<()> {
+        let stood_on = state.version.as_ref().map(|version| version.properties.etag.clone());
+        if !disproves(&error) || stood_on.is_none() {
+            return Err(error);
+        }
+        let blob = self.tree.blob(file.ino)?;
+        let found = Arc::new(self.client(blob.account).blob_properties(&blob.path, None).await?);
+        if !is_a_file(&found) {
+            return Err(replaced(blob.path.name.as_str()));
+        }
+        self.store_attributes(file.ino, &found, &state.change).await?;
+        state.change = Default::default();
+        self.tree.disprove(file.ino, stood_on.as_ref(), false);
+        Ok(())
+    }
+
+    /// The service has no blob of that name: the node loses it. ENOENT.
+    pub(super) fn gone(&self, view: &NodeView, blob: &Blob, asked: Instant) -> Error {
+        self.tree.vanish(view.parent, &view.name, asked);
+        Error::fs(libc::ENOENT, format!("{} is not in the service any more", blob.path))
+    }
+
+    /// From now on the kernel is told there what it should not believe any longer. To be called once, before anything is asked.
+    pub fn tell_expired(&self, kernel: std::sync::mpsc::Sender<Expired>) {
+        self.tree.tell_expired(kernel);
+    }
+
+    /// Nothing that was heard so far is believed any longer: what the kernel asks next, the service is asked.
+    pub fn doubt_all(&self) {
+        self.tree.doubt_all();
+    }
+}
+
+fn is_a_file(found: &BlobProperties) -> bool {
+    use crate::store::CopyStatus;
+    let pending = found.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending);
+    attr::kind_of(found) == FileKind::File && !pending && !found.sealed
+}
+
+/// The answer says that the blob is not what it was taken for.
+pub(super) fn disproves(error: &Error) -> bool {
+    let of_container = error.code() == "ContainerNotFound" || error.code() == "FilesystemNotFound";
+    !of_container && (error.is_precondition_failed() || error.is_not_found() || error.errno() == libc::ESTALE)
+}
