@@ -36,7 +36,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     (AZURITE, "a_snapshot_is_no_destination", "it overwrites the blob itself with 202"),
     (AZURITE, "a_version_is_promoted_and_copied_elsewhere", "it has no versions and takes the blob for each"),
     (AZURITE, "an_archived_destination_refuses", "it overwrites it with 202"),
-    (AZURITE, "an_append_copy_is_sealed_only_on_request", "it cannot seal: 500"),
+    (AZURITE, "an_append_copy_takes_over_the_seal_unless_it_is_told", "it cannot seal: 500"),
     (AZURITE, "a_backslash_is_no_separator", "it makes a slash of it"),
     (DEVSTORE, "runs_of_white_space_are_signed", "it folds them inside quotes too"),
     (AZURITE, "a_tag_may_be_empty", "it reads an empty value as a missing one: 400"),
@@ -188,7 +188,7 @@ fn request(source: CopySource) -> CopyRequest {
         metadata: None,
         tier: None,
         tags: Tags::new(),
-        seal: false,
+        seal: None,
         lease: None,
     }
 }
@@ -284,7 +284,7 @@ on_every_backend! {
     a_copy_may_set_tier_and_tags,
     an_archived_source_needs_a_tier,
     an_archived_destination_refuses,
-    an_append_copy_is_sealed_only_on_request,
+    an_append_copy_takes_over_the_seal_unless_it_is_told,
     a_copy_from_another_account_needs_a_sas,
     a_concluded_copy_cannot_be_aborted,
     a_range_is_copied_as_a_block,

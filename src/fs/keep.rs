@@ -220,7 +220,7 @@ impl Fs {
                     metadata,
                     tier,
                     tags: self.tags_of_origin(&origin, before).await?,
-                    seal: before.sealed,
+                    seal: before.seal_of_copy(before.sealed),
                     care: Care { lease: lease.clone(), ..Care::default() },
                 };
                 let job = self.start_copy(start).await?;

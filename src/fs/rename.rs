@@ -280,7 +280,7 @@ impl Fs {
                 metadata: attr::for_rename(version),
                 tier: version.chosen_tier(),
                 tags: self.tags_to_keep(source, version).await?,
-                seal: version.sealed,
+                seal: version.seal_of_copy(version.sealed),
                 care: Care { source: Some(source.clone()), caller: Some(caller), ..Care::default() },
             };
             self.start_copy(start).await

@@ -28,7 +28,7 @@ fn if_absent() -> CopyRequest {
         metadata: None,
         tier: None,
         tags: Tags::new(),
-        seal: false,
+        seal: None,
         lease: None,
     }
 }
@@ -372,4 +372,14 @@ async fn a_redirect_takes_no_credential_anywhere() {
         assert_eq!((error.status(), error.errno()), (status, libc::EIO));
     }
     assert!(elsewhere.asked().is_empty());
+}
+
+#[tokio::test]
+async fn of_the_seal_a_copy_is_told_what_is_to_be_said() {
+    // S8 to S11
+    for (seal, told) in [(None, None), (Some(true), Some("true")), (Some(false), Some("false"))] {
+        let server = Scripted::play(vec![started("id")]).await;
+        server.client.copy_blob(&blob(), &CopyRequest { seal, ..if_absent() }).await.unwrap();
+        assert_eq!(server.asked()[0].header("x-ms-seal-blob"), told);
+    }
 }
