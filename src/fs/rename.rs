@@ -84,6 +84,8 @@ impl Fs {
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
             _ => {}
         }
+        // Refused before anything is stored or moved for it.
+        new_dir.blob(to.1)?;
         if self.client(new_dir.account).is_hierarchical(Some(&new_dir.container)).await? {
             self.rename_path(from, &source, to, &new_dir, target.as_ref(), mode).await?;
             self.tree.touch(from.0);
