@@ -412,22 +412,6 @@ fn a_directory_is_recognised_also_where_nothing_was_known_of_it() {
         assert_eq!(world.ok("ls; cat e/sub/x"), "e\ndeep", "{after}");
         assert!(!world.is_stored("d"));
     }
-    // The same name, but made by another client meanwhile: nobody says that it was us.
-    let world = world();
-    tree(&world, 3);
-    world.ok("ls");
-    world.store.add_fault(fault(r#"{"operation":"RenamePath","reset":"before"}"#));
-    world.store.add_fault(fault(r#"{"operation":"RenamePath","delay_ms":1500}"#));
-    let mv = world.start(&rename("d", "e"));
-    eventually("the second try", || world.store.stats().requests("RenamePath") > 0);
-    world.put("e/theirs", "theirs");
-    for name in ["d/1", "d/2", "d/sub/x", "d/sub", "d"] {
-        let client = world.client(ONE);
-        world.block_on(client.delete_blob(&path(name), None, Default::default(), &Precondition::None, None)).unwrap();
-    }
-    let ran = mv.wait();
-    assert!(ran.code == Some(1) && ran.stderr.contains("No such file"), "{ran:?}");
-    assert_eq!(world.stored("e/theirs"), "theirs");
 }
 
 #[test]

@@ -22,16 +22,21 @@ fn is_marker(world: &World, name: &str) -> bool {
 /// `errno.errorcode` of a Python expression that must fail.
 #[track_caller]
 fn assert_refused(world: &World, expression: &str, code: &str) {
-    let program = format!(
-        "import os, errno
-try:
-    {expression}
-    print('done')
-except OSError as e:
-    print(errno.errorcode[e.errno])"
-    );
+    assert_all_refused(world, &[(expression.to_owned(), code)]);
+}
+
+/// The same of several, by one program.
+#[track_caller]
+fn assert_all_refused(world: &World, expressions: &[(String, &str)]) {
+    let mut program = "import os, errno".to_owned();
+    for (expression, _) in expressions {
+        program += &format!("\ntry:\n    {expression}\n    print('done')");
+        program += "\nexcept OSError as e:\n    print(errno.errorcode[e.errno])";
+    }
     let printed = world.ok(&format!("python3 - <<'END'\n{program}\nEND"));
-    assert_eq!(printed.trim(), code, "{expression}");
+    let found: Vec<_> = expressions.iter().map(|(expression, _)| expression.as_str()).zip(printed.lines()).collect();
+    let expected: Vec<_> = expressions.iter().map(|(expression, code)| (expression.as_str(), *code)).collect();
+    assert_eq!(found, expected);
 }
 
 fn kind(world: &World, name: &str) -> String {
@@ -435,8 +440,7 @@ fn characters_that_no_blob_name_has_are_einval() {
 #[test]
 fn a_name_that_the_service_takes_for_another_is_no_name() {
     // S203, S204
-    let names =
-        [(r"a\\b", "a/b"), (r"a\\", "a/"), ("doc.", "doc"), ("doc..", "doc"), (r"doc\\.", "doc/"), ("a/b.", "a/b")];
+    let names = [r"a\\b", r"a\\", "doc.", "doc..", r"doc\\.", "a/b."];
     // Whether the directory was listed or not: what is not in a listing is not asked for.
     for listed in ["true", "ls -l . a"] {
         let world = World::new();
@@ -444,35 +448,32 @@ fn a_name_that_the_service_takes_for_another_is_no_name() {
         stored.into_iter().for_each(|name| world.put(name, name));
         world.ok(listed);
         world.reset_stats();
-        for (name, other) in names {
-            for look in ["os.stat", "os.unlink", "os.rmdir", "os.listdir"] {
-                assert_refused(&world, &format!("{look}('{name}')"), "ENOENT");
-            }
-            assert_refused(&world, &format!("open('{name}')"), "ENOENT");
-            assert_refused(&world, &format!("os.rename('{name}', 'x')"), "ENOENT");
-            for change in [
+        for name in names {
+            let looks = ["os.stat", "os.unlink", "os.rmdir", "os.listdir", "open"];
+            let mut refused = looks.map(|look| (format!("{look}('{name}')"), "ENOENT")).to_vec();
+            refused.push((format!("os.rename('{name}', 'x')"), "ENOENT"));
+            let changes = [
                 format!("open('{name}', 'w')"),
                 format!("open('{name}', 'a')"),
                 format!("os.mkdir('{name}')"),
                 format!("os.mkfifo('{name}')"),
                 format!("os.symlink('target', '{name}')"),
                 format!("os.rename('src', '{name}')"),
-                format!("os.rename('a', '{name}')"),
-            ] {
-                // A directory into itself is no way either, and the kernel says so first.
-                assert_refused(&world, &change, "EINVAL");
-            }
-            assert_refused(&world, &format!("os.link('src', '{name}')"), "EPERM");
-            assert!(!world.is_stored("x") && !world.is_stored(&format!("{}x", other.replace("a/b", ""))));
+                format!("os.rename('a', '{}')", name.replace('/', "")),
+            ];
+            refused.extend(changes.into_iter().map(|change| (change, "EINVAL")));
+            // Which is so for every name.
+            refused.push((format!("os.link('src', '{name}')"), "EPERM"));
+            assert_all_refused(&world, &refused);
         }
         // A directory of such a name is not made either, and so nothing below it.
         assert_refused(&world, "os.makedirs('dir./sub')", "EINVAL");
         for name in stored {
             assert_eq!(world.stored(name), name, "{listed}");
         }
-        let changes = ["PutBlob", "DeleteBlob", "CopyBlob", "SnapshotBlob"];
-        let changes: Vec<_> = changes.iter().filter(|change| world.stats().requests(change) > 0).collect();
-        assert!(changes.is_empty(), "{changes:?}");
+        for change in ["PutBlob", "DeleteBlob", "CopyBlob", "SnapshotBlob"] {
+            assert_eq!(world.stats().requests(change), 0, "{change}");
+        }
         assert_eq!(world.ok("find . -type f | sort"), "./a/b\n./doc\n./src\n");
     }
 }

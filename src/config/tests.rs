@@ -224,19 +224,23 @@ fn a_file_of_secrets_that_others_can_read_is_noticed() {
 // S203, S204
 #[case(
     &["acct/one/a/../b"],
-    "acct/one/a/../b: \"a/../b\" means another blob: the service takes a backslash for a slash, and drops dots at the end of a path segment"
+    "acct/one/a/../b: \"a/../b\" means another blob: the service takes a \
+     backslash for a slash, and drops dots at the end of a path segment"
 )]
 #[case(
     &["acct/one/a\\b"],
-    "acct/one/a\\b: \"a\\\\b\" means another blob: the service takes a backslash for a slash, and drops dots at the end of a path segment"
+    "acct/one/a\\b: \"a\\\\b\" means another blob: the service takes a \
+     backslash for a slash, and drops dots at the end of a path segment"
 )]
 #[case(
     &["https://acct.blob.core.windows.net/one/a%5Cb"],
-    "https://acct.blob.core.windows.net/one/a%5Cb: \"a\\\\b\" means another blob: the service takes a backslash for a slash, and drops dots at the end of a path segment"
+    "https://acct.blob.core.windows.net/one/a%5Cb: \"a\\\\b\" means another blob: the service takes a \
+     backslash for a slash, and drops dots at the end of a path segment"
 )]
 #[case(
     &["https://acct.blob.core.windows.net/one/dir./sub/?sig=SeCrEt"],
-    "https://acct.blob.core.windows.net/one/dir./sub: \"dir./sub\" means another blob: the service takes a backslash for a slash, and drops dots at the end of a path segment"
+    "https://acct.blob.core.windows.net/one/dir./sub: \"dir./sub\" means another blob: the service takes a \
+     backslash for a slash, and drops dots at the end of a path segment"
 )]
 #[case(
     &["https://acct.blob.core.windows.net/one/a\\b"],
