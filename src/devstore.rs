@@ -15,7 +15,7 @@
 //!
 //! Not offered: stored access policies, soft delete, encryption keys,
 //! immutability, incremental copies. Such requests are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob
-//! endpoint sees of them, and rename, but neither owners nor access lists. Of Azure Files there is
+//! endpoint sees of them, and rename, but neither owners nor access lists, and no snapshots. Of Azure Files there is
 //! only what a copy source needs: a file that was put in place, and a URL to it. Other servers on this machine can be copy sources, too.
 //!
 //! ```no_run
@@ -116,8 +116,11 @@ pub struct Config {
     pub check_clock_skew: bool,
     /// Sizes and numbers the service limits.
     pub limits: Limits,
-    /// All accounts have hierarchical namespaces: directories exist by themselves, and paths can be renamed (§14).
+    /// All accounts have hierarchical namespaces: directories exist by themselves, paths can be renamed, and there are no snapshots (§14,
+    /// S192).
     pub hns: bool,
+    /// Whoever asks is told of what kind the accounts are. Otherwise it is 404, as it is for tokens (S148).
+    pub tells_kind: bool,
 }
 
 impl Default for Config {
@@ -131,6 +134,7 @@ impl Default for Config {
             check_clock_skew: true,
             limits: Limits::default(),
             hns: false,
+            tells_kind: true,
         }
     }
 }
@@ -337,7 +341,8 @@ impl Devstore {
         self.server.make_container(account, container)
     }
 
-    /// Puts a block blob in place, and its container if need be.
+    /// Puts a block blob in place, and its container if need be. A name that a request would mean another blob by (S203, S204) is taken as
+    /// it is.
     pub fn put_blob(
         &self,
         account: &str,

@@ -114,6 +114,22 @@ impl Error {
         }
     }
 
+    /// The service does not do that where the namespace is hierarchical (S192), which also tells that it is.
+    pub fn is_of_a_hierarchical_namespace(&self) -> bool {
+        self.code() == "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"
+    }
+
+    /// The source of a copy is not there: named by a path of the account (S16), or by a URL (S17).
+    pub fn is_of_no_source(&self) -> bool {
+        match self {
+            Self::Service(e) if e.code == "CannotVerifyCopySource" => {
+                e.copy_source.as_ref().map_or(e.status, |(status, _)| *status) == 404
+            }
+            Self::Service(e) => e.status == 404 && e.code == "BlobNotFound",
+            _ => false,
+        }
+    }
+
     /// A precondition sent with the request did not hold: 412 without a lease in its code, 304, or "already exists".
     pub fn is_precondition_failed(&self) -> bool {
         matches!(
@@ -184,7 +200,14 @@ const BY_CODE: &[(i32, &[&str])] = &[
             "PublicAccessNotPermitted",
         ],
     ),
-    (libc::EOPNOTSUPP, &["BlobUsesCustomerSpecifiedEncryption", "FeatureNotSupported"]),
+    (
+        libc::EOPNOTSUPP,
+        &[
+            "BlobUsesCustomerSpecifiedEncryption",
+            "FeatureNotSupported",
+            "FeatureNotYetSupportedForHierarchicalNamespaceAccounts",
+        ],
+    ),
     (
         libc::ENOENT,
         &[
@@ -265,7 +288,7 @@ const BY_CODE: &[(i32, &[&str])] = &[
         libc::EPERM,
         &["BlobImmutableDueToPolicy", "BlobIsSealed", "BlobOverwritten", "OperationNotAllowedOnIncrementalCopyBlob"],
     ),
-    (libc::ENOTEMPTY, &["DirectoryNotEmpty"]),
+    (libc::ENOTEMPTY, &["DirectoryNotEmpty", "DirectoryIsNotEmpty"]),
     (
         libc::ENOTDIR,
         &["PathConflict", "InvalidDestinationPath", "ResourceTypeMismatch", "InvalidSourceOrDestinationResourceType"],
@@ -428,7 +451,9 @@ mod tests {
         (409, "SystemInUse", libc::EBUSY),
         (409, "SourcePathIsBeingDeleted", libc::EBUSY),
         (409, "DestinationPathIsBeingDeleted", libc::EBUSY),
+        // S120, S132
         (409, "DirectoryNotEmpty", libc::ENOTEMPTY),
+        (409, "DirectoryIsNotEmpty", libc::ENOTEMPTY),
         (409, "PathConflict", libc::ENOTDIR),
         (409, "InvalidDestinationPath", libc::ENOTDIR),
         (409, "ResourceTypeMismatch", libc::ENOTDIR),
@@ -436,6 +461,8 @@ mod tests {
         (409, "InvalidRenameSourcePath", libc::EINVAL),
         (409, "FeatureVersionMismatch", libc::EACCES),
         (409, "BlobUsesCustomerSpecifiedEncryption", libc::EOPNOTSUPP),
+        // S192
+        (409, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts", libc::EOPNOTSUPP),
         (409, "PublicAccessNotPermitted", libc::EACCES),
         (411, "MissingContentLengthHeader", libc::EIO),
         (412, "ConditionNotMet", libc::ESTALE),

@@ -84,7 +84,7 @@ use crate::fs::attr::{Attr, AttrChange, Creation, Defaults, FileKind, Ino, Permi
 use crate::fs::handle::Handles;
 use crate::fs::memory::Memory;
 use crate::fs::tree::{AccountId, Heard, Link, NodeView, Origin, Place, Tree};
-use crate::path::{ContainerName, MAX_BLOB_NAME, MAX_CONTAINER_NAME};
+use crate::path::{self, ContainerName, MAX_BLOB_NAME, MAX_CONTAINER_NAME};
 use crate::store::Client;
 
 /// An account of the mount.
@@ -146,7 +146,7 @@ pub struct Statistics {
     pub block_size: u32,
     pub blocks: u64,
     pub files: u64,
-    /// Characters that a name in the directory asked about may have.
+    /// UTF-16 units that a name in the directory asked about may have.
     pub longest_name: u32,
 }
 
@@ -346,7 +346,7 @@ impl Fs {
         const TIB: u64 = 1 << 40;
         let longest_name = match self.tree.place(ino) {
             // The path to it is part of a blob's name.
-            Ok(Place::Directory(dir)) => MAX_BLOB_NAME.saturating_sub(dir.prefix.chars().count()),
+            Ok(Place::Directory(dir)) => MAX_BLOB_NAME.saturating_sub(path::length(&dir.prefix)),
             Ok(Place::Account(_)) => MAX_CONTAINER_NAME,
             _ => MAX_NAME,
         };

@@ -10,17 +10,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What §1.4 leaves unencoded in a path: letters, digits, `-._~` and the separator.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// Longest blob name, in characters (§1.3).
+/// Longest blob name, in UTF-16 units as the service counts (S205): see [`length`].
 pub const MAX_BLOB_NAME: usize = 1024;
 /// Longest container name (§1.3).
 pub const MAX_CONTAINER_NAME: usize = 63;
-/// Most path segments in a blob name (§1.3).
-pub const MAX_SEGMENTS: usize = 254;
+/// Most path segments in a blob name, in a flat account (S205). A hierarchical one takes fewer (S195) and says so itself.
+pub const MAX_SEGMENTS: usize = 255;
 
 /// Why a name cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +31,13 @@ pub enum NameError {
         "container name {0:?} must be 3 to 63 characters from a-z, 0-9 and single dashes, starting and ending with a letter or digit"
     )]
     Container(String),
-    #[error("a blob name holds 1 to {MAX_BLOB_NAME} characters and at most {MAX_SEGMENTS} segments")]
+    #[error("a blob name holds 1 to {MAX_BLOB_NAME} UTF-16 units and at most {MAX_SEGMENTS} segments")]
     TooLong,
-    #[error("blob name {0:?} has a character or segment that the service or a URL cannot carry")]
+    #[error(
+        "{0:?} means another blob: the service takes a backslash for a slash, and drops dots at the end of a path segment"
+    )]
+    Folded(String),
+    #[error("blob name {0:?} has a character that the service does not take")]
     Unrepresentable(String),
 }
 
@@ -77,21 +81,25 @@ impl ContainerName {
     }
 }
 
-/// The name of a blob inside its container: 1 to 1024 characters, `/` between segments.
+/// The name of a blob inside its container: 1 to 1024 UTF-16 units, `/` between segments.
 ///
-/// Names with a `.` or `..` segment exist on the service but no URL can carry them (every HTTP stack resolves them), and
-/// no path can either; control characters and U+FFFE/U+FFFF are refused by the service.
+/// The service takes some names for others (S203, S204): `a\b` is `a/b` to it, and `a.` is `a`. Whoever sent such a name would read,
+/// overwrite or delete a blob that he did not name, so there is no `BlobName` of it. That goes for `.` and `..` as well, which no URL can
+/// carry, for every HTTP stack resolves them. Control characters are refused by the service, and so are U+0081 and U+E000 (§1.3, S205).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobName(Arc<str>);
 
 impl BlobName {
     pub fn parse(name: &str) -> Result<Self, NameError> {
-        if name.is_empty() || name.chars().count() > MAX_BLOB_NAME || name.split('/').count() > MAX_SEGMENTS {
+        // Bytes are never fewer than units, and cost nothing to count.
+        let too_long = name.len() > MAX_BLOB_NAME && length(name) > MAX_BLOB_NAME;
+        if name.is_empty() || too_long || name.split('/').count() > MAX_SEGMENTS {
             return Err(NameError::TooLong);
         }
-        let bad_char =
-            |c: char| c <= '\u{1f}' || c == '\u{81}' || c == '\u{e000}' || c == '\u{fffe}' || c == '\u{ffff}';
-        if name.chars().any(bad_char) || name.split('/').any(|s| s == "." || s == "..") {
+        if is_folded(name) {
+            return Err(NameError::Folded(name.to_owned()));
+        }
+        if name.chars().any(|c| matches!(c, '\0'..='\u{1f}' | '\u{7f}' | '\u{81}' | '\u{e000}')) {
             return Err(NameError::Unrepresentable(name.to_owned()));
         }
         Ok(Self(name.into()))
@@ -105,6 +113,23 @@ impl BlobName {
     pub fn encoded(&self) -> String {
         utf8_percent_encode(&self.0, PATH).to_string()
     }
+}
+
+/// Length of a name as the service counts it, in UTF-16 units: what is outside of Unicode's first plane counts twice.
+pub fn length(name: &str) -> usize {
+    name.encode_utf16().count()
+}
+
+/// The service would take this path for another one (S203, S204).
+pub fn is_folded(path: &str) -> bool {
+    path.contains('\\') || path.split('/').any(|segment| segment.ends_with('.'))
+}
+
+/// The same of the path of a URL.
+pub fn is_folded_in_url(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.split_once('/').map_or("", |(_, path)| path).split(['?', '#']).next().unwrap_or_default();
+    is_folded(&percent_decode_str(path).decode_utf8_lossy())
 }
 
 /// A blob within an account.
@@ -171,21 +196,49 @@ mod tests {
     }
 
     #[test]
-    fn blob_names_count_characters_not_bytes() {
+    fn blob_names_count_utf_16_units() {
+        // S205
         assert!(BlobName::parse(&"ü".repeat(1024)).is_ok());
         assert_eq!(BlobName::parse(&"ü".repeat(1025)), Err(NameError::TooLong));
+        assert!(BlobName::parse(&"😀".repeat(512)).is_ok());
+        assert_eq!(BlobName::parse(&format!("{}x", "😀".repeat(512))), Err(NameError::TooLong));
         assert_eq!(BlobName::parse(""), Err(NameError::TooLong));
-        assert_eq!(BlobName::parse(&vec!["a"; 255].join("/")), Err(NameError::TooLong));
+        assert!(BlobName::parse(&vec!["a"; 255].join("/")).is_ok());
+        assert_eq!(BlobName::parse(&vec!["a"; 256].join("/")), Err(NameError::TooLong));
     }
 
     #[test]
-    fn blob_names_that_no_url_carries_are_refused() {
-        for bad in ["a/../b", ".", "a/.", "tab\there", "x\u{fffe}"] {
+    fn blob_names_that_the_service_refuses_are_refused() {
+        // S205
+        for bad in ["tab\there", "\u{1}", "del\u{7f}", "\u{81}", "x\u{e000}"] {
             assert!(matches!(BlobName::parse(bad), Err(NameError::Unrepresentable(_))), "{bad:?}");
         }
-        for good in ["a//b", "dir/", "trail.", "q?x#y", "a\\b", "…", "..."] {
+        for good in ["a//b", "dir/", "/lead", "q?x#y", "…", "\u{85}", "x\u{fffe}", "\u{ffff}x", " a ", "..x", "a.b"] {
             assert!(BlobName::parse(good).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn blob_names_that_mean_another_blob_are_refused() {
+        // S203, S204
+        for bad in
+            ["a\\b", "\\", "a/b\\", "trail.", "trail..", "...", "seg./x", "a/seg../x", "dir./", "a/../b", ".", "a/."]
+        {
+            assert!(matches!(BlobName::parse(bad), Err(NameError::Folded(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn urls_that_mean_another_blob_are_known() {
+        for bad in
+            ["a\\b", "a%5Cb", "a%5cb", "trail.", "trail%2E?sv=1", "seg./x", "seg../x#f", "../x", "a/./b", "%5c?x=1"]
+        {
+            assert!(is_folded_in_url(&format!("https://a.example/c/{bad}")), "{bad}");
+        }
+        for good in ["", "a%255Cb", "a?x=%5C&y=.", "a#.", ".lead/..x", "a.b"] {
+            assert!(!is_folded_in_url(&format!("https://a.example./c/{good}")), "{good}");
+        }
+        assert!(!is_folded_in_url("https://a.example."));
     }
 
     #[test]

@@ -344,3 +344,33 @@ fn a_server_without_versions_shows_none() {
     assert_eq!(world.ok("ls .versions"), "");
     assert_eq!(world.stored(ACCOUNT, "a"), "text");
 }
+
+#[test]
+fn a_backslash_in_a_name_reaches_no_other_blob() {
+    // S203: Azurite makes a slash of it as well.
+    let mut world = World::new("backslash");
+    for name in ["a/b", "src"] {
+        world.put(name, name);
+    }
+    world.forget();
+    // To mv that number says that it moves a directory into itself.
+    let subdirectory = "to a subdirectory of itself";
+    for (refused, says) in [
+        (r"echo new > 'a\b'", "Invalid argument"),
+        (r"echo new >> 'a\b'", "Invalid argument"),
+        (r"mkdir 'a\c'", "Invalid argument"),
+        (r"cp src 'a\b'", "Invalid argument"),
+        (r"ln -s x 'a\c'", "Invalid argument"),
+        (r"mv src 'a\b'", subdirectory),
+        (r"mv a 'b\'", subdirectory),
+    ] {
+        let ran = world.sh(refused);
+        assert!(ran.code != Some(0) && ran.stderr.contains(says), "{refused}: {ran:?}");
+    }
+    for missing in [r"cat 'a\b'", r"rm 'a\b'", r"mv 'a\b' x", r"cp 'a\b' x"] {
+        let ran = world.sh(missing);
+        assert!(ran.code != Some(0) && ran.stderr.contains("No such file"), "{missing}: {ran:?}");
+    }
+    assert!(changes(&world.asked()).is_empty(), "{:#?}", changes(&world.asked()));
+    assert_eq!((world.stored(ACCOUNT, "a/b"), world.stored(ACCOUNT, "src")), ("a/b".into(), "src".into()));
+}

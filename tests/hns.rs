@@ -5,9 +5,7 @@ use std::time::Duration;
 use blobcp::devstore::{Config, Devstore, Fault, PolicyChange};
 use blobcp::path::{BlobName, BlobPath, ContainerName};
 use blobcp::store::sas::{self, Validity};
-use blobcp::store::{
-    AccountConfig, AccountKey, Client, ETag, Http, Options, Precondition, Rename, Revision, Secret, Written,
-};
+use blobcp::store::{AccountConfig, AccountKey, Client, ETag, Http, Options, Precondition, Rename, Secret, Written};
 
 mod common;
 use common::*;
@@ -75,7 +73,11 @@ fn mv_of_a_directory_of_a_thousand_files_is_one_request() {
     world.ok("ls -l . d d/sub");
     world.reset_stats();
     world.ok("mv d e");
-    assert_cost(&world, &[("RenamePath", 1)]);
+    // And a look at it, for a listing tells nothing of a directory: by what it is, it is known if the answer is lost (S124).
+    assert_cost(&world, &[("GetBlobProperties", 1), ("RenamePath", 1)]);
+    world.reset_stats();
+    world.ok("mv e d; mv d e");
+    assert_cost(&world, &[("RenamePath", 2)]);
     world.reset_stats();
     // What was known of the files is known of them still.
     assert_eq!(world.ok("stat -c %s e/7 e/sub/x; test ! -e d"), "9\n4\n");
@@ -94,7 +96,7 @@ fn a_directory_that_the_service_moves_in_parts_takes_a_request_for_each() {
     world.reset_stats();
     world.ok("mv d e");
     // A thousand files and a directory of one of them.
-    assert_cost(&world, &[("RenamePath", 11)]);
+    assert_cost(&world, &[("GetBlobProperties", 1), ("RenamePath", 11)]);
     assert_eq!((world.stored("e/sub/x"), world.stored("e/500")), ("deep".into(), "content 500".into()));
     assert!(!world.is_stored("d") && !world.is_stored("d/500"));
 }
@@ -109,7 +111,7 @@ fn mv_to_another_container_is_one_request() {
     world.ok("ls -l . .. ../other");
     world.reset_stats();
     world.ok("mv a ../other/b; mv d ../other/e");
-    assert_cost(&world, &[("RenamePath", 2)]);
+    assert_cost(&world, &[("GetBlobProperties", 1), ("RenamePath", 2)]);
     assert_eq!(world.ok("ls . ../other; cat ../other/b ../other/e/sub/x"), ".:\n\n../other:\nb\ne\nadeep");
     // Between accounts mv copies and removes.
     world.ok(&format!("mv ../other/b {}/c", world.there().display()));
@@ -270,19 +272,146 @@ fn a_source_that_another_client_has_changed_is_moved_as_it_is() {
 }
 
 #[test]
-fn snapshots_move_along_and_are_not_replaced() {
+fn there_are_no_snapshots_and_that_is_said() {
+    // S192
     let world = world();
-    world.put("a", "old");
-    let taken = world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap();
-    assert!(matches!(taken, Revision::Snapshot(_)));
-    world.put("a", "new");
-    world.ok("mv a b");
-    let then = world.block_on(world.client(ONE).get_blob(&path("b"), Some(&taken), None, None)).unwrap();
-    assert_eq!(then.bytes, "old");
-    world.put("c", "other");
-    let ran = world.sh("mv c b");
-    assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
-    assert_eq!((world.stored("b"), world.stored("c")), ("new".into(), "other".into()));
+    world.put("a", "text");
+    let command = env!("CARGO_BIN_EXE_blobcp");
+    let ran = world.sh(&format!("{command} snapshot a"));
+    assert!(ran.code == Some(1) && ran.stderr.contains("Operation not supported"), "{ran:?}");
+    assert_eq!(world.ok("ls .snapshots"), "");
+    assert!(world.sh("ls .snapshots/a").stderr.contains("No such file"));
+    // What cannot be kept is not replaced.
+    world.put("b", "old");
+    let cp = world.sh(&format!("{command} cp --keep-on-abort a b"));
+    assert!(cp.code == Some(1) && cp.stderr.contains("Operation not supported"), "{cp:?}");
+    world.put("t/b", "new");
+    let bulk = world.sh(&format!("{command} cp -r --keep-on-abort t/. ."));
+    assert!(bulk.code == Some(1) && bulk.stderr.contains("there are no snapshots"), "{bulk:?}");
+    assert_eq!((world.stored("b"), world.stats().requests("CopyBlob")), ("old".into(), 0));
+    world.ok(&format!("{command} cp --keep-on-abort a new && {command} cp a b"));
+    assert_eq!((world.stored("b"), world.stored("new")), ("text".into(), "text".into()));
+}
+
+#[test]
+fn cp_that_is_to_keep_what_it_replaces_is_refused() {
+    // S192: and nobody moves the content instead.
+    let setup = Setup::default();
+    let devstore = Config { hns: true, ..setup.devstore.clone() };
+    let world = World::with(Setup { devstore, keep_on_abort: true, ..setup });
+    world.put("a", pattern(100_000));
+    world.put("b", "old");
+    world.reset_stats();
+    let cp = world.sh("cp a b");
+    assert!(cp.code == Some(1) && cp.stderr.contains("Operation not supported"), "{cp:?}");
+    assert_eq!(world.stored("b"), "old");
+    assert_no_payload(&world.stats());
+    world.ok("cp a new && cmp a new");
+}
+
+/// A mount of two accounts that are hierarchical and do not say so.
+fn silent() -> World {
+    let setup = Setup::default();
+    let devstore = Config { hns: true, tells_kind: false, ..setup.devstore.clone() };
+    World::with(Setup { devstore, attr_ttl: Duration::from_secs(600), ..setup })
+}
+
+#[test]
+fn an_account_that_passes_for_flat_is_found_out_by_the_first_file_that_is_replaced() {
+    // S148, S192
+    let world = silent();
+    for name in ["f", "g", "h", "i"] {
+        world.put(name, name);
+    }
+    tree(&world, 3);
+    world.ok("ls -l . d");
+    world.reset_stats();
+    world.ok(&rename("f", "g"));
+    assert_cost(&world, &[("SnapshotBlob", 1), ("RenamePath", 1)]);
+    assert_eq!((world.stored("g"), world.ok("cat g; ls -d ?")), ("f".into(), "fd\ng\nh\ni\n".to_owned()));
+    // From then on it is what it is, for files and for directories.
+    world.reset_stats();
+    world.ok(&format!("{}; {}", rename("g", "h"), rename("i", "j")));
+    assert_cost(&world, &[("RenamePath", 2)]);
+    world.reset_stats();
+    world.ok("mv d e");
+    assert_cost(&world, &[("GetBlobProperties", 1), ("RenamePath", 1)]);
+    assert_eq!(
+        (world.stored("h"), world.stored("j"), world.stored("e/1")),
+        ("f".into(), "i".into(), "content 1".into())
+    );
+    // What editors do, and what is open goes along.
+    world.ok("exec 3>>h; echo two >&3; echo new > h.tmp && mv -f h.tmp h; echo three >&3; exec 3>&-; cat h");
+    assert_eq!(world.stored("h"), "new\n");
+}
+
+#[test]
+fn what_is_written_goes_along_when_the_kind_is_found_out() {
+    // S192: what was begun for a flat account has stored it, and nothing else.
+    let world = silent();
+    world.put("g", "old");
+    world.put("f", "one\n");
+    world.ok("exec 3>>f; echo two >&3; mv -f f g; echo three >&3; exec 3>&-");
+    assert_eq!(
+        (world.stored("g"), world.ok("cat g; ls")),
+        ("one\ntwo\nthree\n".into(), "one\ntwo\nthree\ng\n".to_owned())
+    );
+    assert_eq!(world.stats().requests("CopyBlob") + world.stats().requests("DeleteBlob"), 0);
+}
+
+#[test]
+fn a_directory_never_goes_inside_another() {
+    // S118 to S120, S196
+    let world = believing(Duration::ZERO);
+    world.put("s2/f1", "new");
+    world.ok("mkdir tgt; ls -l");
+    world.ok(&rename("s2", "tgt"));
+    assert_eq!(world.ok("find tgt | sort; cat tgt/f1"), "tgt\ntgt/f1\nnew");
+    assert_eq!(world.stored("tgt/f1"), "new");
+    // One in which there is something by now, which the mount does not know.
+    let world = self::world();
+    world.put("s2/f1", "new");
+    world.ok("mkdir tgt; ls -l . tgt");
+    world.put("tgt/theirs", "theirs");
+    let ran = world.sh(&rename("s2", "tgt"));
+    assert!(ran.stderr.contains("Directory not empty"), "{ran:?}");
+    assert_eq!((world.stored("s2/f1"), world.stored("tgt/theirs")), ("new".into(), "theirs".into()));
+    assert!(!world.is_stored("tgt/s2/f1"));
+}
+
+#[test]
+fn a_rename_keeps_time_and_version_whatever_the_answer_says() {
+    // S116, S117
+    for rename_tells in [true, false] {
+        let world = world();
+        world.store.change_policy(PolicyChange { rename_tells: Some(rename_tells), ..Default::default() });
+        world.put("a", "one\n");
+        tree(&world, 2);
+        let before = world.properties(ONE, "a").unwrap();
+        let times = |file: &str, dir: &str| world.ok(&format!("stat -c %y {file} {dir}"));
+        let shown = times("a", "d");
+        world.ok("cat a; mv a b; mv d e");
+        let after = world.properties(ONE, "b").unwrap();
+        assert_eq!((after.etag, after.last_modified), (before.etag, before.last_modified));
+        assert_eq!(times("b", "e"), shown, "{rename_tells}");
+        // What the mount has of it is right: what follows is conditional on it.
+        world.ok("echo two >> b; chmod 600 e; cat b; mv e f");
+        assert_eq!((world.stored("b"), world.ok("stat -c %a f")), ("one\ntwo\n".into(), "600\n".to_owned()));
+    }
+}
+
+#[test]
+fn a_directory_is_recognised_also_where_nothing_was_known_of_it() {
+    // S124: known by nothing but its name in a listing, and stored by another.
+    for after in [r#""reset":"after""#, r#""status":500,"code":"OperationTimedOut","after":true"#] {
+        let world = world();
+        tree(&world, 20);
+        world.ok("ls");
+        world.store.add_fault(fault(&format!(r#"{{"operation":"RenamePath",{after}}}"#)));
+        world.ok(&rename("d", "e"));
+        assert_eq!(world.ok("ls; cat e/sub/x"), "e\ndeep", "{after}");
+        assert!(!world.is_stored("d"));
+    }
 }
 
 #[test]

@@ -493,7 +493,7 @@ fn rm_of_a_pending_destination_aborts_the_copy() {
             metadata: None,
             tier: None,
             tags: Vec::new(),
-            seal: false,
+            seal: None,
             lease: None,
         };
         world.block_on(world.client(ONE).copy_blob(&path("c"), &request)).unwrap();

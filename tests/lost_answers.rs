@@ -55,7 +55,7 @@ impl Service {
             metadata: None,
             tier: None,
             tags: Tags::new(),
-            seal: false,
+            seal: None,
             lease: None,
         };
         self.client.copy_blob(&blob("copy"), &request).await
@@ -304,7 +304,7 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
         metadata: None,
         tier: None,
         tags: Tags::new(),
-        seal: false,
+        seal: None,
         lease: None,
     };
     let started = beta.copy_blob(&blob("copy"), &request).await.unwrap();

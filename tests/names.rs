@@ -22,16 +22,21 @@ fn is_marker(world: &World, name: &str) -> bool {
 /// `errno.errorcode` of a Python expression that must fail.
 #[track_caller]
 fn assert_refused(world: &World, expression: &str, code: &str) {
-    let program = format!(
-        "import os, errno
-try:
-    {expression}
-    print('done')
-except OSError as e:
-    print(errno.errorcode[e.errno])"
-    );
+    assert_all_refused(world, &[(expression.to_owned(), code)]);
+}
+
+/// The same of several, by one program.
+#[track_caller]
+fn assert_all_refused(world: &World, expressions: &[(String, &str)]) {
+    let mut program = "import os, errno".to_owned();
+    for (expression, _) in expressions {
+        program += &format!("\ntry:\n    {expression}\n    print('done')");
+        program += "\nexcept OSError as e:\n    print(errno.errorcode[e.errno])";
+    }
     let printed = world.ok(&format!("python3 - <<'END'\n{program}\nEND"));
-    assert_eq!(printed.trim(), code, "{expression}");
+    let found: Vec<_> = expressions.iter().map(|(expression, _)| expression.as_str()).zip(printed.lines()).collect();
+    let expected: Vec<_> = expressions.iter().map(|(expression, code)| (expression.as_str(), *code)).collect();
+    assert_eq!(found, expected);
 }
 
 fn kind(world: &World, name: &str) -> String {
@@ -317,12 +322,12 @@ fn names_that_a_url_would_misread_are_names_like_others() {
         "hash#tag",
         "100%",
         "%41",
-        "back\\slash",
         "what?",
         "a+b",
-        "trailing.",
-        "trailing..",
-        "...",
+        "...leading",
+        "dots.inside",
+        "x\u{fffe}\u{ffff}",
+        "next\u{85}line",
         "quote'\"",
         "a&b=c",
         "semi;colon",
@@ -379,6 +384,8 @@ fn names_are_as_long_as_the_service_allows_and_the_kernel_carries() {
         "'x' * 1000",
         "'x' * 1024",
         "'ü' * 300",
+        "'d/' * 254 + 'x'",
+        "'😀' * 150",
         "'d/' + 'x' * 1022",
         "'/'.join(['y' * 100] * 10)",
     ] {
@@ -404,6 +411,13 @@ fn names_that_are_too_long_are_enametoolong() {
     let world = World::new();
     assert_refused(&world, "open('x' * 1025, 'w')", "ENAMETOOLONG");
     assert_refused(&world, "os.stat('x' * 1025)", "ENAMETOOLONG");
+    // In UTF-16, of which these take two units each (S205). The kernel would carry no more of them in one name.
+    assert_refused(
+        &world,
+        "os.makedirs('😀' * 250 + '/' + '😀' * 250); open('😀' * 250 + '/' + '😀' * 250 + '/' + 'x' * 23, 'w')",
+        "ENAMETOOLONG",
+    );
+    world.ok("python3 -c \"open('😀' * 250 + '/' + '😀' * 250 + '/' + 'x' * 22, 'w').write('x')\"");
     assert_refused(&world, "os.mkdir('d'); open('d/' + 'x' * 1023, 'w')", "ENAMETOOLONG");
     assert_refused(&world, "os.mkdir('x' * 1025)", "ENAMETOOLONG");
     assert_refused(&world, "os.symlink('t', 'x' * 1025)", "ENAMETOOLONG");
@@ -413,7 +427,8 @@ fn names_that_are_too_long_are_enametoolong() {
 #[test]
 fn characters_that_no_blob_name_has_are_einval() {
     let world = World::new();
-    for name in ["'tab\\there'", "'line\\nbreak'", "'\\x01'", "'\\ufffe'"] {
+    // S205
+    for name in ["'tab\\there'", "'line\\nbreak'", "'\\x01'", "'del\\x7f'", "'\\x81'", "'\\ue000'"] {
         assert_refused(&world, &format!("open({name}, 'w')"), "EINVAL");
         assert_refused(&world, &format!("os.mkdir({name})"), "EINVAL");
         assert_refused(&world, &format!("os.symlink('t', {name})"), "EINVAL");
@@ -423,17 +438,89 @@ fn characters_that_no_blob_name_has_are_einval() {
 }
 
 #[test]
+fn a_name_that_the_service_takes_for_another_is_no_name() {
+    // S203, S204
+    let names = [r"a\\b", r"a\\", "doc.", "doc..", r"doc\\.", "a/b."];
+    // Whether the directory was listed or not: what is not in a listing is not asked for.
+    for listed in ["true", "ls -l . a"] {
+        let world = World::new();
+        let stored = ["a/b", "doc", "src"];
+        stored.into_iter().for_each(|name| world.put(name, name));
+        world.ok(listed);
+        world.reset_stats();
+        for name in names {
+            let looks = ["os.stat", "os.unlink", "os.rmdir", "os.listdir", "open"];
+            let mut refused = looks.map(|look| (format!("{look}('{name}')"), "ENOENT")).to_vec();
+            refused.push((format!("os.rename('{name}', 'x')"), "ENOENT"));
+            let changes = [
+                format!("open('{name}', 'w')"),
+                format!("open('{name}', 'a')"),
+                format!("os.mkdir('{name}')"),
+                format!("os.mkfifo('{name}')"),
+                format!("os.symlink('target', '{name}')"),
+                format!("os.rename('src', '{name}')"),
+                format!("os.rename('a', '{}')", name.replace('/', "")),
+            ];
+            refused.extend(changes.into_iter().map(|change| (change, "EINVAL")));
+            // Which is so for every name.
+            refused.push((format!("os.link('src', '{name}')"), "EPERM"));
+            assert_all_refused(&world, &refused);
+        }
+        // A directory of such a name is not made either, and so nothing below it.
+        assert_refused(&world, "os.makedirs('dir./sub')", "EINVAL");
+        for name in stored {
+            assert_eq!(world.stored(name), name, "{listed}");
+        }
+        for change in ["PutBlob", "DeleteBlob", "CopyBlob", "SnapshotBlob"] {
+            assert_eq!(world.stats().requests(change), 0, "{change}");
+        }
+        assert_eq!(world.ok("find . -type f | sort"), "./a/b\n./doc\n./src\n");
+    }
+}
+
+#[test]
+fn a_copy_by_ioctl_or_command_minds_names_as_well() {
+    // S203, S204
+    let world = World::new();
+    world.put("a/b", "a/b");
+    world.put("src", "src");
+    let url = |name: &str| format!("{}/{BOX}/{name}", world.store.endpoint(ONE));
+    let cp = |from: &str, to: &str| world.sh(&format!("{} cp '{from}' '{to}'", env!("CARGO_BIN_EXE_blobcp")));
+    for (from, to, says) in [
+        ("src", r"a\b", "means another blob"),
+        ("src", "dot.", "means another blob"),
+        (r"a\b", "x", "No such file"),
+        ("src.", "x", "No such file"),
+        (&url("a%5Cb"), "x", "means another blob"),
+        (&url(r"a\b"), "x", "means another blob"),
+        (&url("src."), "x", "means another blob"),
+        (&url("src%2E"), "x", "means another blob"),
+    ] {
+        let ran = cp(from, to);
+        assert!(ran.code != Some(0) && ran.stderr.contains(says), "{from} {to}: {ran:?}");
+    }
+    assert_eq!(world.stats().requests("CopyBlob"), 0);
+    assert_eq!((world.stored("a/b"), world.is_stored("x")), ("a/b".into(), false));
+    assert_eq!(cp(&url("src"), "x").code, Some(0));
+}
+
+#[test]
 fn a_name_that_the_service_cannot_hold_is_refused_with_its_reason_in_the_log() {
     let world = logged();
     assert_refused(&world, "open('bell\\x07', 'w')", "EINVAL");
-    assert_logged(&["create", "bell", "has a character or segment that the service or a URL cannot carry"]);
+    assert_logged(&["create", "bell", "has a character that the service does not take"]);
     assert_refused(&world, "os.mkdir(b'latin-\\xe9')", "EILSEQ");
     assert_logged(&["latin-", "is not UTF-8, as blob names are"]);
     assert_refused(&world, "open('long' + 'x' * 1021, 'w')", "ENAMETOOLONG");
-    // A path of 255 segments, of one character each.
-    assert_refused(&world, "os.makedirs('/'.join('d' * 255))", "ENAMETOOLONG");
-    assert_logged(&["name=\"d\"", "a blob name holds 1 to 1024 characters and at most 254 segments"]);
-    assert!(world.is_stored(&"d/".repeat(253)[..505]));
+    assert_refused(&world, "open('trail.', 'w')", "EINVAL");
+    assert_logged(&[
+        "trail.",
+        "the service takes a backslash for a slash, and drops dots at the end of a path segment",
+    ]);
+    // A path of 256 segments, of one character each (S205).
+    assert_refused(&world, "os.makedirs('/'.join('d' * 256))", "ENAMETOOLONG");
+    assert_logged(&["name=\"d\"", "a blob name holds 1 to 1024 UTF-16 units and at most 255 segments"]);
+    assert!(world.is_stored(&"d/".repeat(255)[..509]));
     assert_refused(&world, "os.mkdir('../Capital')", "EINVAL");
     assert_logged(&["mkdir", "Capital", "must be 3 to 63 characters"]);
     // Nothing of it reached the service.
@@ -450,12 +537,23 @@ fn names_that_are_not_utf_8_are_eilseq() {
 #[test]
 fn blobs_with_names_that_no_path_can_have_do_not_disturb_the_others() {
     let world = World::new();
-    for name in ["a//b", "/lead", "ok"] {
+    // Some servers hold what the service would take for another name (S203, S204).
+    for name in ["a//b", "/lead", "ok", "dots/trail.", "dots/ok", "seg./x", r"slash\x", "only/dir./x"] {
         world.put(name, "x");
     }
-    assert_eq!(world.ok("ls -A"), "a\nok\n");
-    assert_eq!(world.ok("ls -A a"), "");
-    assert_refused(&world, "os.rmdir('a')", "ENOTEMPTY");
+    assert_eq!(world.ok("ls -A"), "a\ndots\nok\nonly\n");
+    assert_eq!(world.ok("ls -A a dots only"), "a:\n\ndots:\nok\n\nonly:\n");
+    for full in ["a", "only"] {
+        assert_refused(&world, &format!("os.rmdir('{full}')"), "ENOTEMPTY");
+    }
+    // Nothing is left behind under the old name of a directory.
+    assert_refused(&world, "os.rename('only', 'new')", "EINVAL");
+    assert_refused(&world, "os.rename('dots', 'new')", "EINVAL");
+    world.ok("rm dots/ok");
+    assert_refused(&world, "os.rmdir('dots')", "ENOTEMPTY");
+    for name in ["dots/trail.", "seg./x", r"slash\x", "only/dir./x"] {
+        assert_eq!(world.stored(name), "x");
+    }
 }
 
 // What a container has, and what it has not
@@ -508,9 +606,9 @@ fn df_shows_room() {
 fn statfs_says_how_long_a_name_may_be_where_it_is_asked() {
     let world = World::new();
     // The path to a directory is part of the names of the blobs in it.
-    world.ok("mkdir -p d/sub");
+    world.ok("mkdir -p d/sub 😀");
     let longest = |dir: &str| -> usize { world.ok(&format!("stat -f -c %l {dir}")).trim().parse().unwrap() };
-    assert_eq!([".", "d", "d/sub", "../.."].map(longest), [1024, 1022, 1018, 255]);
+    assert_eq!([".", "d", "d/sub", "😀", "../.."].map(longest), [1024, 1022, 1018, 1021, 255]);
     let python = "import os; n = os.pathconf('d/sub', 'PC_NAME_MAX'); open('d/sub/' + 'x' * n, 'w').write('x')";
     world.ok(&format!("python3 -c \"{python}\""));
     assert_eq!(world.stored(&format!("d/sub/{}", "x".repeat(1018))), "x");

@@ -249,19 +249,57 @@ fn a_real_name_that_hides_the_past_is_logged_once() {
 
 #[test]
 fn append_blobs_keep_their_seal_with_their_name_and_not_in_copies() {
-    // C4, X23
+    // C4, X23, S8, S9
     let world = World::new();
+    world.put("block", "text");
     put_append_blob(&world, "log", "line\n");
     assert_eq!(raw_put(&world, "log", "comp=seal&", &[], ""), 200);
-    world.ok("cp log copy");
-    let copy = world.properties(ONE, "copy").unwrap();
-    assert_eq!((copy.blob_type, copy.sealed), (BlobType::Append, false));
-    assert_eq!(raw_put(&world, "copy", "comp=appendblock&", &[], "more"), 201);
+    let command = env!("CARGO_BIN_EXE_blobcp");
+    world.ok(&format!(
+        "mkdir d; cp log copy; {command} cp log ordered; {command} cp log d/bulk1 && {command} cp -r log copy d"
+    ));
+    let there = world.there().display().to_string();
+    world.ok(&format!("cp log {there}/abroad"));
+    for name in ["copy", "ordered", "d/bulk1", "d/log"] {
+        let copy = world.properties(ONE, name).unwrap();
+        assert_eq!((copy.blob_type, copy.sealed), (BlobType::Append, false), "{name}");
+        // What is remembered of it is so, too: without a look at the service it is appended to.
+        world.ok(&format!("echo more >> {name}"));
+        assert_eq!(world.stored(name), "line\nmore\n");
+    }
+    assert!(!world.properties(TWO, "abroad").unwrap().sealed);
     world.ok("mv log moved");
     assert!(world.properties(ONE, "moved").unwrap().sealed, "its name changes, it does not");
+    let refused = world.sh("echo more >> moved");
+    assert!(refused.stderr.contains("moved: Operation not permitted"), "it is known to be sealed: {refused:?}");
     assert_eq!(raw_put(&world, "moved", "comp=appendblock&", &[], "more"), 409);
     assert_eq!(attribute(&world.here().join("moved"), "sealed").as_deref(), Some("true"));
     assert_eq!(world.stored("moved"), "line\n");
+    // And one that is not stays open.
+    world.ok("mv copy renamed && echo end >> renamed");
+    assert_eq!(world.stored("renamed"), "line\nmore\nend\n");
+    // Onto itself it is still the same file.
+    order(&world, "/one/box/moved", "moved", "", "new=1").unwrap();
+    assert!(world.properties(ONE, "moved").unwrap().sealed);
+    // What is no append blob is not told anything.
+    world.ok("cp block another");
+    assert_eq!(world.stored("another"), "text");
+}
+
+#[test]
+fn a_sealed_blob_that_a_failed_copy_replaced_is_sealed_again() {
+    // C52, X23, S10
+    let world = World::with(Setup { keep_on_abort: true, ..Setup::default() });
+    put_append_blob(&world, "old", "old\n");
+    assert_eq!(raw_put(&world, "old", "comp=seal&", &[], ""), 200);
+    put_append_blob(&world, "new", "new\n");
+    world.hold_copies();
+    order(&world, "/one/box/new", "old", "", "").unwrap();
+    pending(&world, "old");
+    world.store.change_policy(blobcp::devstore::PolicyChange { hold_new_copies: Some(false), ..Default::default() });
+    steer(&world, fail(404, "ResourceNotFound"));
+    eventually("the old content is back", || world.stored("old") == "old\n");
+    assert!(world.properties(ONE, "old").unwrap().sealed);
 }
 
 #[test]

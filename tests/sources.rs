@@ -243,3 +243,30 @@ fn a_url_of_the_mounts_own_accounts_is_for_its_owner() {
     assert!(!world.is_stored("d/stolen"));
     world.ok(&format!("cd d; {NOBODY} {BLOBCP} cp '{}' theirs && cat theirs", shared(&world, "f")));
 }
+
+#[test]
+fn what_the_service_would_take_for_another_is_neither_source_nor_destination() {
+    // S203, S204, M5
+    let world = World::new();
+    world.put("a/b", "a/b");
+    world.put("doc", "doc");
+    world.put("src", "src");
+    let own = |name: &str| format!("{}/{BOX}/{name}", world.store.endpoint(ONE));
+    // With a credential of its own, and so not known for one of ours.
+    let signed = |name: &str| format!("{}?sv=2025-11-05&sig=x", own(name));
+    world.reset_stats();
+    for name in ["a%5Cb", "a%5cb", r"a\b", "doc.", "doc..", "doc%2E", "a./b"] {
+        for url in [own(name), signed(name)] {
+            assert_eq!(order(&world.here(), &url, "x", 0), Err(libc::EINVAL), "{url}");
+        }
+    }
+    for name in [r"a\b", "doc.", "x\u{7f}"] {
+        assert_eq!(order(&world.here(), "/one/box/src", name, 0), Err(libc::EINVAL), "{name}");
+        assert_eq!(order(&world.here(), &format!("/one/box/{name}"), "x", 0), Err(libc::ENOENT), "{name}");
+    }
+    assert_eq!(world.stats().requests("CopyBlob"), 0);
+    assert!(!world.is_stored("x"));
+    assert_eq!((world.stored("a/b"), world.stored("doc")), ("a/b".into(), "doc".into()));
+    order(&world.here(), &own("a/b"), "x", 0).unwrap();
+    assert_eq!(world.stored("x"), "a/b");
+}

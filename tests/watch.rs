@@ -31,7 +31,7 @@ fn start_elsewhere(world: &World, name: &str) {
         tier: None,
         tags: Vec::new(),
         lease: None,
-        seal: false,
+        seal: None,
     };
     world.block_on(client.copy_blob(&path(name), &request)).unwrap();
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use blobcp::devstore::{self, CopyPace, Devstore};
 use blobcp::error::Error;
-use blobcp::path::{BlobName, BlobPath, ContainerName};
+use blobcp::path::{BlobName, BlobPath, ContainerName, NameError};
 use blobcp::store::sas::{self, Validity};
 use blobcp::store::*;
 use bytes::Bytes;
@@ -36,8 +36,9 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     (AZURITE, "a_snapshot_is_no_destination", "it overwrites the blob itself with 202"),
     (AZURITE, "a_version_is_promoted_and_copied_elsewhere", "it has no versions and takes the blob for each"),
     (AZURITE, "an_archived_destination_refuses", "it overwrites it with 202"),
-    (AZURITE, "an_append_copy_is_sealed_only_on_request", "it cannot seal: 500"),
-    (AZURITE, "a_backslash_is_no_separator", "it makes a slash of it"),
+    (AZURITE, "an_append_copy_takes_over_the_seal_unless_it_is_told", "it cannot seal: 500"),
+    (AZURITE, "a_dot_at_the_end_of_a_segment_is_dropped", "it keeps it"),
+    (AZURITE, "a_name_has_its_limits", "it has none"),
     (DEVSTORE, "runs_of_white_space_are_signed", "it folds them inside quotes too"),
     (AZURITE, "a_tag_may_be_empty", "it reads an empty value as a missing one: 400"),
     (AZURITE, "a_source_that_changed_is_told_from_a_destination_that_did", "it says ConditionNotMet for both"),
@@ -147,9 +148,13 @@ impl Backend {
         headers: &[(&str, &str)],
         body: &'static str,
     ) -> reqwest::Response {
+        self.raw_at(&self.client.url(blob), query, headers, body).await
+    }
+
+    async fn raw_at(&self, url: &str, query: &str, headers: &[(&str, &str)], body: &'static str) -> reqwest::Response {
         let validity = Validity::for_the_next(Duration::from_secs(600));
         let token = sas::account(&self.key, self.client.account(), "racwl", "co", &validity, DEFAULT_API_VERSION);
-        let url = format!("{}?{query}{}", self.client.url(blob), token.expose());
+        let url = format!("{url}?{query}{}", token.expose());
         let mut request = reqwest::Client::new().put(url).body(body).header("content-length", body.len());
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -188,7 +193,7 @@ fn request(source: CopySource) -> CopyRequest {
         metadata: None,
         tier: None,
         tags: Tags::new(),
-        seal: false,
+        seal: None,
         lease: None,
     }
 }
@@ -255,7 +260,9 @@ on_every_backend! {
     ranges_are_clipped_at_the_end,
     a_read_of_another_version_is_refused,
     odd_names_survive_every_way,
-    a_backslash_is_no_separator,
+    a_backslash_is_a_slash,
+    a_dot_at_the_end_of_a_segment_is_dropped,
+    a_name_has_its_limits,
     metadata_are_signed_in_the_services_order,
     runs_of_white_space_are_signed,
     a_guarded_put_is_refused,
@@ -284,7 +291,7 @@ on_every_backend! {
     a_copy_may_set_tier_and_tags,
     an_archived_source_needs_a_tier,
     an_archived_destination_refuses,
-    an_append_copy_is_sealed_only_on_request,
+    an_append_copy_takes_over_the_seal_unless_it_is_told,
     a_copy_from_another_account_needs_a_sas,
     a_concluded_copy_cannot_be_aborted,
     a_range_is_copied_as_a_block,
@@ -427,7 +434,8 @@ async fn odd_names_survive_every_way(b: &Backend) {
         "a+b",
         "dir//dbl",
         "dir/",
-        "trail.",
+        "..lead/a.b",
+        " blanks /x ",
         "[x]{y}|^`~!$()*,:@",
         "ünï/…/😀",
     ];
@@ -448,12 +456,44 @@ async fn odd_names_survive_every_way(b: &Backend) {
     }
 }
 
-async fn a_backslash_is_no_separator(b: &Backend) {
-    let blob = b.put("back\\slash", "x").await;
-    let with_sas = b.client.block_source(&blob, None, &b.client, Duration::from_secs(600)).await.unwrap();
-    b.client.copy_blob(&b.blob("copy"), &request(with_sas)).await.unwrap();
-    assert_eq!(b.read(&b.blob("copy")).await, "x");
-    assert_eq!(b.names(&ListBlobs { prefix: "back", ..Default::default() }).await, ["back\\slash"]);
+/// Another blob is met by that name, which is why [`BlobName`] has none like it.
+async fn is_met_as(b: &Backend, blob: &str, encoded: &str) {
+    let blob = b.put(blob, "old").await;
+    let url = format!("{}/{encoded}", b.client.url(&blob).strip_suffix(&format!("/{}", blob.name.encoded())).unwrap());
+    assert_eq!(b.raw_at(&url, "", &[("x-ms-blob-type", "BlockBlob")], "new").await.status(), 201, "{encoded}");
+    assert_eq!(b.read(&blob).await, "new", "{encoded}");
+    assert_eq!(b.names(&ListBlobs::default()).await, [blob.name.as_str()]);
+    b.client.delete_blob(&blob, None, DeleteSnapshots::Refuse, &Precondition::None, None).await.unwrap();
+}
+
+async fn a_backslash_is_a_slash(b: &Backend) {
+    // S203
+    is_met_as(b, "back/slash", "back%5Cslash").await;
+    let backslash = BlobName::parse("back\\slash");
+    assert!(matches!(backslash, Err(NameError::Folded(_))), "{backslash:?}");
+}
+
+async fn a_dot_at_the_end_of_a_segment_is_dropped(b: &Backend) {
+    // S204
+    is_met_as(b, "trail", "trail.").await;
+    is_met_as(b, "seg/x", "seg./x").await;
+}
+
+async fn a_name_has_its_limits(b: &Backend) {
+    // S205: what is refused here is refused there, and what is not is taken.
+    let container = b.client.url(&b.blob("x"));
+    let container = container.strip_suffix("/x").unwrap();
+    for name in ["x".repeat(1024), "😀".repeat(512), vec!["a"; 255].join("/"), "x\u{fffe}\u{ffff}\u{85}".into()] {
+        let blob = b.blob(&name);
+        b.client.put_blob(&blob, "x", &BlobSettings::default(), &Precondition::IfAbsent).await.unwrap();
+        assert_eq!(b.names(&ListBlobs { prefix: &name, ..Default::default() }).await, [name]);
+    }
+    for name in ["x".repeat(1025), format!("{}x", "😀".repeat(512)), vec!["a"; 256].join("/"), "\u{7f}".into()] {
+        assert!(BlobName::parse(&name).is_err());
+        let encoded = percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
+        let url = format!("{container}/{}", encoded.to_string().replace("%2F", "/"));
+        assert_eq!(b.raw_at(&url, "", &[("x-ms-blob-type", "BlockBlob")], "x").await.status(), 400, "{name}");
+    }
 }
 
 async fn metadata_are_signed_in_the_services_order(b: &Backend) {

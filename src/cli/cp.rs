@@ -17,6 +17,7 @@ use super::bulk::{self, INTERRUPTED};
 use super::on_mount::{self, Located, State, Status};
 use super::{Failure, about, show};
 use crate::ioctl;
+use crate::path::{self, NameError};
 
 /// First pause between questions; it doubles. Many copies between accounts in one region end within a second.
 const FIRST_POLL: Duration = Duration::from_millis(50);
@@ -242,7 +243,14 @@ impl Order {
             (parent.unwrap_or(Path::new(".")).to_path_buf(), name.unwrap_or_default().to_owned())
         };
         let target = Located::of(&directory)?;
+        // The mount would refuse them, but could not say why.
+        if path::is_folded(&name) {
+            return Err(Failure::new(NameError::Folded(name).to_string()));
+        }
         let source = match url {
+            Some(url) if path::is_folded_in_url(url) => {
+                return Err(Failure::new(NameError::Folded(without_query(url).to_owned()).to_string()));
+            }
             Some(url) => url.to_owned(),
             None => on_same_mount(source, &target)?,
         };

@@ -41,6 +41,10 @@ impl Source {
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
             return Err(wrong("must not hold a user, a password or a fragment"));
         }
+        // What a URL library makes of these is not what was typed.
+        if label.contains('\\') || label.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(wrong("must not hold a backslash or a segment of dots"));
+        }
         let sas = url.query().filter(|query| !query.is_empty()).map(Secret::new);
         // An account whose endpoint is said somewhere settles what its URL alone leaves open, such as a domain of its own.
         let (account, endpoint, rest) = match known.account_at(&label) {

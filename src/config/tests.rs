@@ -220,7 +220,36 @@ fn a_file_of_secrets_that_others_can_read_is_noticed() {
     "acct/UP: container name \"UP\" must be 3 to 63 characters from a-z, 0-9 and single dashes, starting and ending with a \
      letter or digit"
 )]
-#[case(&["acct/one/a/../b"], "acct/one/a/../b: blob name \"a/../b\" has a character or segment that the service or a URL cannot carry")]
+#[case(&["acct/one/bell\u{7}"], "acct/one/bell\u{7}: blob name \"bell\\u{7}\" has a character that the service does not take")]
+// S203, S204
+#[case(
+    &["acct/one/a/../b"],
+    "acct/one/a/../b: \"a/../b\" means another blob: the service takes a \
+     backslash for a slash, and drops dots at the end of a path segment"
+)]
+#[case(
+    &["acct/one/a\\b"],
+    "acct/one/a\\b: \"a\\\\b\" means another blob: the service takes a \
+     backslash for a slash, and drops dots at the end of a path segment"
+)]
+#[case(
+    &["https://acct.blob.core.windows.net/one/a%5Cb"],
+    "https://acct.blob.core.windows.net/one/a%5Cb: \"a\\\\b\" means another blob: the service takes a \
+     backslash for a slash, and drops dots at the end of a path segment"
+)]
+#[case(
+    &["https://acct.blob.core.windows.net/one/dir./sub/?sig=SeCrEt"],
+    "https://acct.blob.core.windows.net/one/dir./sub: \"dir./sub\" means another blob: the service takes a \
+     backslash for a slash, and drops dots at the end of a path segment"
+)]
+#[case(
+    &["https://acct.blob.core.windows.net/one/a\\b"],
+    "https://acct.blob.core.windows.net/one/a\\b: must not hold a backslash or a segment of dots"
+)]
+#[case(
+    &["https://acct.blob.core.windows.net/one/a/../b"],
+    "https://acct.blob.core.windows.net/one/a/../b: must not hold a backslash or a segment of dots"
+)]
 #[case(&["https://"], "https:: not a URL")]
 #[case(&["http://127.0.0.1:1"], "http://127.0.0.1:1: names no account")]
 #[case(

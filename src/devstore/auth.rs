@@ -163,6 +163,7 @@ fn push_canonical_resource(text: &mut String, call: &Call) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::Namespace;
     use super::*;
     use hyper::header::{HeaderName, HeaderValue};
     use hyper::{HeaderMap, Method};
@@ -181,7 +182,7 @@ mod tests {
         for (name, value) in common.iter().chain(headers) {
             map.insert(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        Call::parse(method, path, query, map, |_| true).unwrap()
+        Call::parse(method, path, query, map, Namespace::Flat, |_| true).unwrap()
     }
 
     /// The worked examples of §3.2: exactly these signatures are accepted and any other byte is not.

@@ -13,7 +13,7 @@ use super::error::{Code, ServiceError};
 use super::lease::{Action, Lease};
 use super::model::{Blob, Kind, Properties, Revision, Tier, sent_metadata};
 use super::reply::{Outcome, Payload, Reply};
-use super::request::{Call, Upload};
+use super::request::{Call, Namespace, Upload};
 use super::server::Server;
 use super::state::{State, lease_id, uuid_header};
 use super::tags::{self, Tags};
@@ -263,8 +263,12 @@ fn unconditional<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Blob, 
     if blob.is_pending() { Err(Code::PendingCopyOperation.into()) } else { Ok(blob) }
 }
 
-/// Snapshot Blob (§11): own metadata if any is sent. The base keeps its ETag; no lease id is needed.
+/// Snapshot Blob (§11): own metadata if any is sent. The base keeps its ETag; no lease id is needed. Not where the namespace is
+/// hierarchical (S192).
 pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
+    if server.namespace == Namespace::Hierarchical {
+        return Err(Code::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
+    }
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?;
     call.refuse_revision()?;
     let mut state = server.state(call.now);
@@ -309,7 +313,7 @@ fn delete_current(state: &mut State, call: &Call) -> Result<(), ServiceError> {
         return Err(Code::BlobNotFound.into());
     }
     state.admit(call)?;
-    if state.hierarchical && state.has_below(address)? {
+    if state.is_hierarchical() && state.has_below(address)? {
         return Err(Code::DirectoryIsNotEmpty.into());
     }
     let entry = state.entry_or_new(address)?;
@@ -389,8 +393,11 @@ pub(super) fn lease_action(call: &Call) -> Result<Action, ServiceError> {
 }
 
 /// Get Account Information (§6): a general-purpose account.
-pub(super) fn account_information(server: &Server, call: &Call) -> Outcome {
-    let hierarchical = server.state(call.now).hierarchical;
+pub(super) fn account_information(server: &Server) -> Outcome {
+    if !server.tells_kind {
+        return Err(Code::ResourceNotFound.into());
+    }
+    let hierarchical = server.namespace == Namespace::Hierarchical;
     Ok(Reply::new(StatusCode::OK)
         .header("x-ms-sku-name", "Standard_LRS")
         .header("x-ms-account-kind", "StorageV2")

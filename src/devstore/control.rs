@@ -72,7 +72,8 @@ impl Server {
         make_container(&mut self.state(now), account, container, now).map(drop)
     }
 
-    /// Puts a block blob in place as if by Put Blob, its container too.
+    /// Puts a block blob in place as if by Put Blob, its container too; but under the very name that is given, so that one can be listed
+    /// that the service would have taken for another.
     pub fn plant(
         &self,
         account: &str,
@@ -127,7 +128,8 @@ impl Server {
     }
 
     fn plant_blob(&self, account: &str, container: &str, blob: &str, mut planted: Blob) -> Result<(), ControlError> {
-        check_blob_name(blob).map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
+        check_blob_name(self.namespace, blob)
+            .map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
         let now = SystemTime::now();
         let mut state = self.state(now);
         planted.touch(state.ticks.next(), now);

@@ -73,7 +73,8 @@ struct Settings {
     /// Never inherited (X4).
     tags: Tags,
     tier: Option<Tier>,
-    seal: bool,
+    /// `None` takes over that of the source (S8).
+    seal: Option<bool>,
 }
 
 impl Settings {
@@ -82,7 +83,12 @@ impl Settings {
             metadata: sent_metadata(call, server.limits.metadata_bytes)?,
             tags: sent_tags(call)?,
             tier: call.header("x-ms-access-tier").map(Tier::parse).transpose()?,
-            seal: call.flag("x-ms-seal-blob"),
+            seal: match call.header("x-ms-seal-blob") {
+                None => None,
+                Some("true") => Some(true),
+                Some("false") => Some(false),
+                Some(other) => return Err(ServiceError::invalid_header("x-ms-seal-blob", other)),
+            },
         })
     }
 }
@@ -108,7 +114,7 @@ fn begin(
     let tier = admit_destination(state, call, &original)?.filter(|tier| *tier != Tier::Archive);
     let source_etag = original.etag;
     let kind = match original.kind {
-        Kind::Append { blocks, .. } => Kind::Append { blocks, sealed: settings.seal },
+        Kind::Append { blocks, sealed } => Kind::Append { blocks, sealed: settings.seal.unwrap_or(sealed) },
         other => other,
     };
     let finished = Blob {

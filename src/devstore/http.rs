@@ -92,7 +92,8 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
         query: super::request::redact(&query),
         status: 0,
     };
-    let call = Call::parse(parts.method, &path, &query, parts.headers, |account| server.key(account).is_some());
+    let known = |account: &str| server.key(account).is_some();
+    let call = Call::parse(parts.method, &path, &query, parts.headers, server.namespace, known);
     let named = call.and_then(|call| Ok((call.operation()?, call)));
     let mut body = Some(body);
     let mut damage = Damage::default();

@@ -17,14 +17,14 @@ use super::error::{Code, ServiceError};
 use super::lease::Lease;
 use super::model::{Blob, Entry, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
-use super::request::Call;
+use super::request::{Call, Namespace};
 use super::server::Server;
 use super::state::Container;
 use super::tags;
 use super::xml::{self, Writer};
 
-/// What stays readable in an encoded name.
-const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What stays readable in an encoded name: not even the slash (S77).
+const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Sorts after every character a name can hold: where a listing resumes behind a prefix.
 const AFTER_EVERYTHING: char = char::MAX;
@@ -242,7 +242,7 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
             marker => Some(Marker::decode(marker)?),
         },
         include: Include::parse(call),
-        hierarchical: server.state(call.now).hierarchical,
+        hierarchical: server.namespace == Namespace::Hierarchical,
     };
     if selection.include.snapshots && selection.delimiter.is_some() {
         return Err(ServiceError::invalid_query("include", "snapshots"));
@@ -547,6 +547,6 @@ mod tests {
     fn names_xml_cannot_hold_are_encoded() {
         let mut document = Writer::new();
         write_name(&mut document, "d/\u{FFFE} x");
-        assert!(document.finish().ends_with("<Name Encoded=\"true\">d/%EF%BF%BE%20x</Name>"));
+        assert!(document.finish().ends_with("<Name Encoded=\"true\">d%2F%EF%BF%BE%20x</Name>"));
     }
 }

@@ -1,9 +1,8 @@
 //! Hierarchical namespaces: directories that exist by themselves, and rename (§14).
 //!
 //! A directory is an entry of its own, which the Blob endpoint shows as a blob of no bytes that says `hdi_isfolder`. Whoever puts a blob
-//! makes the directories above it. [`rename`] moves entries as they are, with snapshots and lease; the path that is renamed gets another
-//! ETag and time, and what is below it does not. Access lists are not kept, so one request moves everything, unless the tests want
-//! it in parts.
+//! makes the directories above it. [`rename`] moves entries as they are, with lease, ETag and times (S116). Access lists are not kept, so
+//! one request moves everything, unless the tests want it in parts. Snapshots there are none (S192).
 
 use std::ops::Bound;
 use std::time::SystemTime;
@@ -84,30 +83,54 @@ impl State {
     }
 }
 
+/// What becomes of a directory whose new name is that of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// It goes inside (S118), also if there is something in that already (S196).
+    Posix,
+    /// It takes its place if that is empty (S119, S120).
+    Legacy,
+}
+
+impl Mode {
+    fn of(call: &Call) -> Result<Mode, ServiceError> {
+        match call.query.get("mode") {
+            None | Some("posix") => Ok(Mode::Posix),
+            Some("legacy") => Ok(Mode::Legacy),
+            Some(other) => Err(ServiceError::invalid_query("mode", other)),
+        }
+    }
+}
+
 /// Path Create with `x-ms-rename-source`.
 pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
-    if !matches!(call.query.get("mode"), None | Some("posix")) {
-        return Err(Code::NotImplemented.into());
-    }
-    let (to, from) = (call.blob()?, source(server, call)?);
+    let mode = Mode::of(call)?;
+    let (asked, from) = (call.blob()?, source(server, call)?);
     let goes_on = match call.query.nonempty("continuation") {
         None => false,
         Some(UNFINISHED) => true,
         Some(other) => return Err(ServiceError::invalid_query("continuation", other)),
     };
     let mut state = server.state(call.now);
-    if !state.hierarchical {
+    if !state.is_hierarchical() {
         return Err(Code::NotImplemented.into());
     }
-    for address in [to, &from] {
+    for address in [asked, &from] {
         state.container(&address.account, &address.container).map_err(|_| Code::FilesystemNotFound)?;
     }
-    if *to == from || (to.container == from.container && to.blob.starts_with(&format!("{}/", from.blob))) {
+    if *asked == from || (asked.container == from.container && asked.blob.starts_with(&format!("{}/", from.blob))) {
         return Err(Code::InvalidRenameSourcePath.into());
     }
     let directory = check_source(&mut state, call, &from)?;
     if !goes_on {
-        state.check_parent(to)?;
+        state.check_parent(asked)?;
+        check_conditions(&mut state, call, asked)?;
+    }
+    let to = &match directory && mode == Mode::Posix && state.find(asked)?.is_some_and(|entry| entry.is_directory()) {
+        true => inside(&mut state, asked, &from, goes_on)?,
+        false => asked.clone(),
+    };
+    if !goes_on {
         check_destination(&mut state, call, to, directory)?;
     }
     let most = state.policy.rename_part.unwrap_or(usize::MAX);
@@ -120,15 +143,29 @@ pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
     if directory && state.has_below(&from)? {
         return Ok(Reply::new(StatusCode::CREATED).header("x-ms-continuation", UNFINISHED));
     }
-    let mut entry = state.take(&from)?;
-    let ticks = state.ticks.next();
+    let entry = state.take(&from)?;
     let mut reply = Reply::new(StatusCode::CREATED);
-    if let Some(base) = &mut entry.base {
-        base.touch(ticks, call.now);
+    // S117: there are services that say neither.
+    if let Some(base) = entry.base.as_ref().filter(|_| state.policy.rename_tells) {
         reply = reply.stamp(base);
     }
     state.place(to, entry)?;
     Ok(reply)
+}
+
+/// The name of a directory that is renamed into another. What the service says to a name that is taken there is not known.
+fn inside(
+    state: &mut State,
+    directory: &BlobAddress,
+    from: &BlobAddress,
+    goes_on: bool,
+) -> Result<BlobAddress, ServiceError> {
+    let name = from.blob.rsplit_once('/').map_or(from.blob.as_str(), |(_, name)| name);
+    let to = BlobAddress { blob: format!("{}/{name}", directory.blob), ..directory.clone() };
+    match state.find(&to)? {
+        Some(_) if !goes_on => Err(Code::PathAlreadyExists.into()),
+        _ => Ok(to),
+    }
 }
 
 /// What `x-ms-rename-source` names, if whoever asks may move it.
@@ -137,7 +174,7 @@ fn source(server: &Server, call: &Call) -> Result<BlobAddress, ServiceError> {
     let invalid = || ServiceError::invalid_header("x-ms-rename-source", &super::request::redact(text));
     let (path, query) = text.split_once('?').unwrap_or((text, ""));
     let rest = path.strip_prefix('/').ok_or_else(invalid)?;
-    let named = target(&call.account, rest, None, None)?;
+    let named = target(server.namespace, &call.account, rest, None, None)?;
     if call.sas.is_some() || !query.is_empty() {
         let key = server.key(&call.account).ok_or(Code::ResourceNotFound)?;
         let query = Query::parse(query);
@@ -168,15 +205,21 @@ fn check_source(state: &mut State, call: &Call, from: &BlobAddress) -> Result<bo
     if pending { Err(Code::PendingCopyOperation.into()) } else { Ok(directory) }
 }
 
-/// Whether the destination may be replaced. A lease on it is broken.
-fn check_destination(state: &mut State, call: &Call, to: &BlobAddress, directory: bool) -> Result<(), ServiceError> {
-    let entry = state.find(to)?;
-    let base = entry.as_ref().and_then(|entry| entry.base.as_ref());
+/// The conditions on what is under the new name.
+fn check_conditions(state: &mut State, call: &Call, to: &BlobAddress) -> Result<(), ServiceError> {
+    let base = state.find(to)?.and_then(|entry| entry.base.as_ref());
     Conditions::of_target(call)?.check_write(base).map_err(|error| match error.code.as_ref() {
+        // S121
         "BlobAlreadyExists" => ServiceError::from(Code::PathAlreadyExists),
         _ => error,
-    })?;
-    let (Some(entry), Some(base)) = (&entry, base) else { return Ok(()) };
+    })
+}
+
+/// Whether the destination may be replaced. A lease on it is broken.
+fn check_destination(state: &mut State, call: &Call, to: &BlobAddress, directory: bool) -> Result<(), ServiceError> {
+    let Some((entry, base)) = state.find(to)?.and_then(|entry| Some((&*entry, entry.base.as_ref()?))) else {
+        return Ok(());
+    };
     if call.may_only_create() && !call.sas.as_deref().is_some_and(|letters| letters.contains('m')) {
         return Err(Code::UnauthorizedBlobOverwrite.into());
     }
@@ -185,10 +228,6 @@ fn check_destination(state: &mut State, call: &Call, to: &BlobAddress, directory
     }
     if base.is_pending() {
         return Err(Code::PendingCopyOperation.into());
-    }
-    // They would be lost without anybody having said so.
-    if !entry.snapshots.is_empty() {
-        return Err(Code::SnapshotsPresent.into());
     }
     if let Some(given) = lease_id(call)? {
         entry.lease.at(call.now).check_write(Some(given), Holder::Blob)?;

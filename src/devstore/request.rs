@@ -16,9 +16,27 @@ use super::error::{Code, ServiceError};
 use super::model::{Blob, Revision};
 use super::operation::Operation;
 
-/// Longest blob name in characters, and most path segments in one (§1.3).
-const BLOB_NAME_CHARACTERS: usize = 1024;
-const BLOB_NAME_SEGMENTS: usize = 254;
+/// Longest blob name in UTF-16 units (S205).
+const BLOB_NAME_UNITS: usize = 1024;
+
+/// How an account orders its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Namespace {
+    #[default]
+    Flat,
+    /// Directories exist by themselves (§14).
+    Hierarchical,
+}
+
+impl Namespace {
+    /// Most path segments in a name (S205, S195).
+    fn segments(self) -> usize {
+        match self {
+            Namespace::Flat => 255,
+            Namespace::Hierarchical => 61,
+        }
+    }
+}
 
 /// Marks the host of a hierarchical namespace, as `.blob.` marks a blob's.
 const DFS_HOST: &str = ".dfs.";
@@ -139,6 +157,7 @@ impl Call {
         raw_path: &str,
         raw_query: &str,
         headers: HeaderMap,
+        namespace: Namespace,
         known: impl Fn(&str) -> bool,
     ) -> Result<Call, ServiceError> {
         let query = Query::parse(raw_query);
@@ -148,7 +167,7 @@ impl Call {
         if !known(&account) {
             return Err(Code::ResourceNotFound.into());
         }
-        let target = target(&account, rest, query.get("restype"), query.get("comp"))?;
+        let target = target(namespace, &account, rest, query.get("restype"), query.get("comp"))?;
         Ok(Call {
             method,
             raw_path: raw_path.to_owned(),
@@ -246,8 +265,9 @@ pub(super) fn split_account<'a>(host: &str, raw_path: &'a str) -> Result<(String
 }
 
 /// What an encoded path without its account names. A lone segment is a container when the query says so, else a blob in
-/// `$root` (§1.1).
+/// `$root` (§1.1). A backslash is a slash (S203); what else is not told apart is [`folded`] away.
 pub(super) fn target(
+    namespace: Namespace,
     account: &str,
     rest: &str,
     restype: Option<&str>,
@@ -256,6 +276,7 @@ pub(super) fn target(
     if rest.is_empty() {
         return Ok(Target::Account);
     }
+    let rest = &rest.replace("%5C", "/").replace("%5c", "/").replace('\\', "/");
     let (container, blob) = match rest.split_once('/') {
         Some((container, blob)) if !blob.is_empty() => (decode(container)?, decode(blob)?),
         Some((container, _)) => (decode(container)?, String::new()),
@@ -266,8 +287,20 @@ pub(super) fn target(
     if blob.is_empty() {
         return Ok(Target::Container { container });
     }
-    check_blob_name(&blob)?;
+    let blob = folded(namespace, &blob);
+    check_blob_name(namespace, &blob)?;
     Ok(Target::Blob(BlobAddress { account: account.to_owned(), container, blob }))
+}
+
+/// The name that the service makes of one: no segment ends in a dot (S204; of several, all are taken for dropped). A hierarchical
+/// namespace has no empty segments either (S195).
+fn folded(namespace: Namespace, name: &str) -> String {
+    let segments = name.split('/').map(|segment| segment.trim_end_matches('.'));
+    let kept: Vec<&str> = match namespace {
+        Namespace::Flat => segments.collect(),
+        Namespace::Hierarchical => segments.filter(|segment| !segment.is_empty()).collect(),
+    };
+    kept.join("/")
 }
 
 /// §1.3: 3–63 of `[a-z0-9-]`, no dash at either end or doubled; `$root`, `$web` and `$logs` besides.
@@ -285,12 +318,12 @@ pub(super) fn check_container_name(name: &str) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// §1.3: length, depth, and the characters the service refuses.
-pub(super) fn check_blob_name(name: &str) -> Result<(), ServiceError> {
-    if name.chars().any(|c| c < ' ' || matches!(c, '\u{81}' | '\u{E000}')) {
+/// Length, depth, and the characters the service refuses (§1.3, S205). Which codes it has for that is not known.
+pub(super) fn check_blob_name(namespace: Namespace, name: &str) -> Result<(), ServiceError> {
+    if name.is_empty() || name.chars().any(|c| c < ' ' || matches!(c, '\u{7F}' | '\u{81}' | '\u{E000}')) {
         return Err(Code::InvalidUri.into());
     }
-    if name.chars().count() > BLOB_NAME_CHARACTERS || name.split('/').count() > BLOB_NAME_SEGMENTS {
+    if name.encode_utf16().count() > BLOB_NAME_UNITS || name.split('/').count() > namespace.segments() {
         return Err(Code::OutOfRangeInput.into());
     }
     Ok(())
@@ -307,7 +340,7 @@ mod tests {
     fn parse(host: &str, path: &str, query: &str) -> Result<Call, ServiceError> {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().unwrap());
-        Call::parse(Method::GET, path, query, headers, |account| account == "acct")
+        Call::parse(Method::GET, path, query, headers, Namespace::Flat, |account| account == "acct")
     }
 
     fn blob(container: &str, blob: &str) -> Target {
@@ -345,10 +378,45 @@ mod tests {
         ] {
             assert_eq!(parse("h", path, "").unwrap_err().code, code, "{path}");
         }
-        let deep = format!("/acct/spec/{}", "a/".repeat(300));
-        assert_eq!(parse("h", &deep, "").unwrap_err().code, "OutOfRangeInput");
-        let long = format!("/acct/spec/{}", "a".repeat(1025));
-        assert_eq!(parse("h", &long, "").unwrap_err().code, "OutOfRangeInput");
+        // S205
+        let taken = ["a/".repeat(254) + "a", "a".repeat(1024), "%F0%9F%98%80".repeat(512), "%C2%85%EF%BF%BE".into()];
+        let refused = ["a/".repeat(255) + "a", "a".repeat(1025), "%F0%9F%98%80".repeat(512) + "a"];
+        for name in taken {
+            assert!(parse("h", &format!("/acct/spec/{name}"), "").is_ok(), "{name}");
+        }
+        for name in refused {
+            assert_eq!(parse("h", &format!("/acct/spec/{name}"), "").unwrap_err().code, "OutOfRangeInput", "{name}");
+        }
+        assert_eq!(parse("h", "/acct/spec/a%7F", "").unwrap_err().code, "InvalidUri");
+    }
+
+    #[test]
+    fn names_are_folded() {
+        // S203, S204
+        for (path, name) in [
+            ("a%5Cb", "a/b"),
+            ("a%5cb%5C", "a/b/"),
+            ("a\\b", "a/b"),
+            ("a%255Cb", "a%5Cb"),
+            ("trail.", "trail"),
+            ("trail%2E.", "trail"),
+            ("seg./x../y", "seg/x/y"),
+            ("a.%5Cb", "a/b"),
+            ("..x/a.b/%20", "..x/a.b/ "),
+            ("a//b/", "a//b/"),
+        ] {
+            let call = parse("h", &format!("/acct/spec/{path}"), "").unwrap();
+            assert_eq!(call.target, blob("spec", name), "{path}");
+            assert_eq!(call.raw_path, format!("/acct/spec/{path}"));
+        }
+        let call = parse("h", "/acct/spec", "comp=list&prefix=a%5Cb.").unwrap();
+        assert_eq!(call.query.get("prefix"), Some("a\\b."));
+        assert_eq!(parse("h", "/acct/spec/...", "").unwrap_err().code, "InvalidUri");
+        // S195
+        let nested = |path: &str| target(Namespace::Hierarchical, "acct", path, None, None);
+        assert_eq!(nested("spec//a//b/").unwrap(), blob("spec", "a/b"));
+        assert!(nested(&format!("spec/{}a", "a/".repeat(60))).is_ok());
+        assert_eq!(nested(&format!("spec/{}a", "a/".repeat(61))).unwrap_err().code, "OutOfRangeInput");
     }
 
     #[test]

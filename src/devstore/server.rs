@@ -14,7 +14,7 @@ use super::error::{Code, ServiceError};
 use super::faults::Faults;
 use super::operation::Operation;
 use super::reply::Outcome;
-use super::request::{Call, Upload};
+use super::request::{Call, Namespace, Upload};
 use super::state::{Access, Policy, State};
 use super::stats::Statistics;
 use super::{Config, Limits, blob, blocks, container, copy, from_url, list, page, path};
@@ -28,6 +28,10 @@ pub(super) struct Server {
     pub address: SocketAddr,
     pub limits: Limits,
     pub latency: Duration,
+    /// Of all accounts.
+    pub namespace: Namespace,
+    /// Get Account Information is answered.
+    pub tells_kind: bool,
     pub faults: Faults,
     pub statistics: Statistics,
     /// Bearer tokens that are good.
@@ -40,6 +44,7 @@ pub(super) struct Server {
 
 impl Server {
     pub fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
+        let namespace = if config.hns { Namespace::Hierarchical } else { Namespace::Flat };
         let versioned = config.accounts.iter().filter(|account| account.versioning);
         let state = State {
             ticks: Ticks::default(),
@@ -47,7 +52,7 @@ impl Server {
             versioned: versioned.map(|account| account.name.clone()).collect(),
             files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
-            hierarchical: config.hns,
+            namespace,
             policy: Policy {
                 copy_same_account: config.copy_same_account,
                 copy_cross_account: config.copy_cross_account,
@@ -55,12 +60,15 @@ impl Server {
                 list_page: config.limits.list_page,
                 empty_list_pages: false,
                 rename_part: None,
+                rename_tells: true,
             },
         };
         Server {
             address,
             limits: config.limits.clone(),
             latency: config.latency,
+            namespace,
+            tells_kind: config.tells_kind,
             faults: Faults::default(),
             statistics: Statistics::default(),
             tokens: Tokens::default(),
@@ -135,7 +143,7 @@ impl Server {
         use Operation::*;
         match operation {
             ListContainers => list::containers(self, call),
-            GetAccountInformation => blob::account_information(self, call),
+            GetAccountInformation => blob::account_information(self),
             GetUserDelegationKey => bearer::delegation_key(self, call, &upload),
             FindBlobsByTags => list::by_tags(self, call),
             CreateContainer => container::create(self, call),

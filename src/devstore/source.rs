@@ -71,7 +71,7 @@ impl Source {
             false => Service::Blob,
         };
         let (account, rest) = split_account(&authority.replace(FILE_HOST, ".blob."), path)?;
-        let target = target(&account, rest, None, None).map_err(cannot_verify)?;
+        let target = target(server.namespace, &account, rest, None, None).map_err(cannot_verify)?;
         let Target::Blob(address) = &target else {
             return Err(invalid());
         };

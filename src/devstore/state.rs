@@ -17,7 +17,7 @@ use super::engine::Copies;
 use super::error::{Code, ServiceError};
 use super::lease::{Holder, Lease};
 use super::model::{Blob, ETag, Entry, Metadata};
-use super::request::{BlobAddress, Call};
+use super::request::{BlobAddress, Call, Namespace};
 
 /// Public access to a container (§3.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +71,8 @@ pub(super) struct Policy {
     pub empty_list_pages: bool,
     /// Most paths that one rename moves before it answers with a continuation.
     pub rename_part: Option<usize>,
+    /// The answer to a rename has ETag and Last-Modified (S117).
+    pub rename_tells: bool,
 }
 
 /// The body of `POST /-/policy`: what is absent stays as it is.
@@ -89,6 +91,8 @@ pub struct PolicyChange {
     pub empty_list_pages: Option<bool>,
     /// Most paths that one rename moves before it answers with a continuation (§14).
     pub rename_part: Option<usize>,
+    /// The answer to a rename has `ETag` and `Last-Modified`, which that of some services has not (S117).
+    pub rename_tells: Option<bool>,
 }
 
 impl Policy {
@@ -99,6 +103,7 @@ impl Policy {
         self.list_page = change.list_page.unwrap_or(self.list_page).max(1);
         self.empty_list_pages = change.empty_list_pages.unwrap_or(self.empty_list_pages);
         self.rename_part = change.rename_part.or(self.rename_part);
+        self.rename_tells = change.rename_tells.unwrap_or(self.rename_tells);
     }
 }
 
@@ -112,12 +117,16 @@ pub(super) struct State {
     /// Files of Azure Files by account, share and path: copy sources and nothing else.
     pub files: BTreeMap<BlobAddress, Blob>,
     pub copies: Copies,
-    /// The accounts have hierarchical namespaces.
-    pub hierarchical: bool,
+    /// Of all accounts, as the server has it.
+    pub namespace: Namespace,
     pub policy: Policy,
 }
 
 impl State {
+    pub fn is_hierarchical(&self) -> bool {
+        self.namespace == Namespace::Hierarchical
+    }
+
     pub fn containers(&mut self, account: &str) -> Result<&mut BTreeMap<String, Container>, ServiceError> {
         self.accounts.get_mut(account).ok_or_else(|| Code::ResourceNotFound.into())
     }
@@ -143,7 +152,7 @@ impl State {
 
     /// The name's entry, made if it is not there.
     pub fn entry_or_new(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
-        if self.hierarchical {
+        if self.is_hierarchical() {
             self.make_parents(address)?;
         }
         let versioned = self.versioned.contains(&address.account);

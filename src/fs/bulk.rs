@@ -507,7 +507,8 @@ impl Fs {
         };
         let start = Start {
             source,
-            seal: false,
+            // What is copied can be appended to (X23).
+            seal: step.version.seal_of_copy(false),
             version: Some(step.version.clone()),
             destination: step.to.clone(),
             precondition: match &step.there {

@@ -97,7 +97,9 @@ impl Fs {
             kept,
             caller: Some(caller),
         };
-        let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal: false, care };
+        // What is copied can be appended to (X23); onto itself it stays what it is.
+        let seal = version.as_ref().and_then(|version| version.seal_of_copy(onto_itself && version.sealed));
+        let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal, care };
         let url = start.source.clone();
         let started = match self.start_copy(start).await {
             Ok(job) if order.no_wait && !job.is_only_here() => Ok((job.progress(), job)),

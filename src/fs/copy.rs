@@ -184,8 +184,8 @@ pub struct Start {
     pub metadata: Option<Metadata>,
     pub tier: Option<String>,
     pub tags: Tags,
-    /// Of an append blob.
-    pub seal: bool,
+    /// Of an append blob; `None` for all others, and for what is not known.
+    pub seal: Option<bool>,
     pub care: Care,
 }
 
@@ -494,7 +494,7 @@ fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) 
         archive_status: None,
         lease: LeaseProperties::default(),
         copy: None,
-        sealed: request.seal,
+        sealed: request.seal.unwrap_or(source.sealed),
         version_id: None,
         is_current_version: false,
         ..source.clone()

@@ -79,8 +79,26 @@ impl Kept {
 
 impl Fs {
     /// Keeps what a copy is about to replace, which is to be on condition of this version. One request, none for what is empty. Where the
-    /// service takes no snapshot it is an error, and nothing has happened yet.
+    /// service takes no snapshot it is an error, and nothing has happened yet: EOPNOTSUPP where it never does (S192).
     pub(super) async fn keep(
+        &self,
+        (blob, ino): (&Blob, Option<Ino>),
+        before: &Arc<BlobProperties>,
+        lease: Option<LeaseId>,
+    ) -> Result<Kept> {
+        self.try_to_keep((blob, ino), before, lease).await.map_err(|error| {
+            if error.is_of_a_hierarchical_namespace() {
+                let what = "there are no snapshots where the namespace is hierarchical, so what is replaced could not be brought back";
+                return Error::fs(libc::EOPNOTSUPP, format!("{}: {what}", blob.path));
+            }
+            warn!(blob = %blob.path, %error,
+                  "no snapshot can be taken of what is to be replaced, so it is not: it could not be brought back");
+            error
+        })
+    }
+
+    /// [`Fs::keep`] for whoever knows another way: the service's refusal as it is.
+    pub(super) async fn try_to_keep(
         &self,
         (blob, ino): (&Blob, Option<Ino>),
         before: &Arc<BlobProperties>,
@@ -89,14 +107,7 @@ impl Fs {
         let is_empty = before.blob_type == BlobType::Block && before.size == 0 && before.tag_count == 0;
         let how = match is_empty {
             true => How::Properties,
-            false => match self.client(blob.account).snapshot_blob(&blob.path).await {
-                Ok(revision) => How::Snapshot(revision),
-                Err(error) => {
-                    warn!(blob = %blob.path, %error,
-                          "no snapshot can be taken of what is to be replaced, so it is not: it could not be brought back");
-                    return Err(error);
-                }
-            },
+            false => How::Snapshot(self.client(blob.account).snapshot_blob(&blob.path).await?),
         };
         Ok(Kept { blob: blob.clone(), ino, before: before.clone(), how, lease })
     }
@@ -220,7 +231,7 @@ impl Fs {
                     metadata,
                     tier,
                     tags: self.tags_of_origin(&origin, before).await?,
-                    seal: before.sealed,
+                    seal: before.seal_of_copy(before.sealed),
                     care: Care { lease: lease.clone(), ..Care::default() },
                 };
                 let job = self.start_copy(start).await?;

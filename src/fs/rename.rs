@@ -9,7 +9,8 @@
 //!
 //! A directory is every blob below it (`rename/tree.rs`).
 //!
-//! All that is for flat accounts. A hierarchical namespace renames by itself (`rename/hierarchical.rs`).
+//! All that is for flat accounts. A hierarchical namespace renames by itself (`rename/hierarchical.rs`). Some accounts do not say that
+//! they have one; but they take no snapshot, and whatever would have needed one is begun anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,20 +85,26 @@ impl Fs {
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
             _ => {}
         }
-        if self.client(new_dir.account).is_hierarchical(Some(&new_dir.container)).await? {
-            self.rename_path(from, &source, to, &new_dir, target.as_ref(), mode).await.map_err(never_stale)?;
-            self.tree.touch(from.0);
-            self.tree.touch(to.0);
-            return Ok(());
+        // Refused before anything is stored or moved for it.
+        new_dir.blob(to.1)?;
+        let hierarchical = self.client(new_dir.account).is_hierarchical(Some(&new_dir.container)).await?;
+        let by_copy = match (hierarchical, source.kind) {
+            (true, _) => None,
+            (_, FileKind::Directory) => {
+                Some(self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await)
+            }
+            _ => Some(self.rename_file(from, &source, to, &new_dir, target.clone(), mode, caller).await),
+        };
+        match by_copy {
+            // What was to be replaced cannot be kept, which was tried first: nothing has happened yet.
+            Some(Err(error)) if !error.is_of_a_hierarchical_namespace() => return Err(never_stale(error)),
+            None | Some(Err(_)) => {
+                self.rename_path(from, &source, to, &new_dir, target.as_ref(), mode).await.map_err(never_stale)?;
+            }
+            Some(Ok(())) => self.keep_alive(from.0, from.1).await,
         }
-        match source.kind {
-            FileKind::Directory => self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await,
-            _ => self.rename_file(from, &source, to, &new_dir, target, mode, caller).await,
-        }
-        .map_err(never_stale)?;
         self.tree.touch(from.0);
         self.tree.touch(to.0);
-        self.keep_alive(from.0, from.1).await;
         Ok(())
     }
 
@@ -147,6 +154,11 @@ impl Fs {
                 }
                 Err(error) if error.is_precondition_failed() => {
                     return Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed: {error}", from.1)));
+                }
+                Err(error) if error.is_of_no_source() => {
+                    let etag = source.properties().map(|properties| &properties.etag);
+                    self.tree.disprove(source.ino, etag, true);
+                    return Err(error);
                 }
                 Err(error) if error.code() == "InvalidBlobType" => {
                     return Err(Error::fs(libc::EXDEV, format!("{error}: the new name is a blob of another type")));
@@ -226,7 +238,7 @@ impl Fs {
         let replaces = target.and_then(|target| Some((target.ino, target.properties()?)));
         let (precondition, kept) = match (mode, replaces) {
             (RenameMode::Replace, Some((ino, replaced))) => {
-                let kept = self.keep((&destination, Some(ino)), replaced, None).await?;
+                let kept = self.try_to_keep((&destination, Some(ino)), replaced, None).await?;
                 (Precondition::IfMatch(replaced.etag.clone()), Some(kept))
             }
             // Whatever is believed of the target: the service decides.
@@ -285,7 +297,7 @@ impl Fs {
                 metadata: attr::for_rename(version),
                 tier: version.chosen_tier(),
                 tags: self.tags_to_keep(source, version).await?,
-                seal: version.sealed,
+                seal: version.seal_of_copy(version.sealed),
                 care: Care { source: Some(source.clone()), caller: Some(caller), ..Care::default() },
             };
             self.start_copy(start).await

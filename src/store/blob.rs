@@ -238,10 +238,11 @@ impl Client {
         self.send(&request).await.map(drop)
     }
 
-    /// Snapshot Blob: the blob as it is now, for keeps.
+    /// Snapshot Blob: the blob as it is now, for keeps. Where the namespace is hierarchical there is no such thing, and that is heeded from
+    /// then on: [`Client::is_hierarchical`].
     pub async fn snapshot_blob(&self, blob: &BlobPath) -> Result<Revision> {
         let request = self.request("SnapshotBlob", Method::PUT, Place::Blob(blob)).query("comp", "snapshot");
-        let response = self.send(&request).await?;
+        let response = self.send(&request).await.inspect_err(|error| self.heed_refusal(error))?;
         let taken = headers::text(&response.headers, "x-ms-snapshot").and_then(Moment::parse);
         response.required(&request, "x-ms-snapshot", taken.map(Revision::Snapshot))
     }

@@ -36,8 +36,10 @@ struct Inner {
     leases: Mutex<HashMap<String, LeaseId>>,
     pace: Pace,
     delegation: Delegation,
-    /// Whether the namespace is hierarchical, once that is known.
+    /// What the account said, or was said of it, when it was asked whether its namespace is hierarchical.
     hierarchical: OnceCell<bool>,
+    /// A refusal proved it to be hierarchical, whatever was said before.
+    proved_hierarchical: AtomicBool,
     /// An answer said so.
     is_azurite: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl Client {
     pub fn new(account: Account, http: Http) -> Self {
         Self(Arc::new(Inner {
             hierarchical: OnceCell::new_with(account.hierarchical),
+            proved_hierarchical: AtomicBool::new(false),
             account,
             http,
             known_copies: Mutex::default(),
@@ -130,6 +133,15 @@ impl Client {
 
     pub(super) fn hierarchical(&self) -> &OnceCell<bool> {
         &self.0.hierarchical
+    }
+
+    pub(super) fn is_proved_hierarchical(&self) -> bool {
+        self.0.proved_hierarchical.load(Ordering::Relaxed)
+    }
+
+    /// True the first time.
+    pub(super) fn prove_hierarchical(&self) -> bool {
+        !self.0.proved_hierarchical.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {

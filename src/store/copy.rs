@@ -29,7 +29,7 @@ impl Client {
             .source(&copy.source)
             .optional("x-ms-source-if-match", copy.source_if_match.as_ref().map(ETag::quoted).as_deref())
             .optional("x-ms-access-tier", copy.tier.as_deref())
-            .optional("x-ms-seal-blob", copy.seal.then_some("true"))
+            .optional("x-ms-seal-blob", copy.seal.map(|sealed| if sealed { "true" } else { "false" }))
             .tags(&copy.tags)
             .precondition(&copy.precondition)
             .lease(copy.lease.as_ref());
@@ -267,7 +267,7 @@ mod tests {
             metadata: Some(Metadata::default()),
             tier: None,
             tags: Tags::new(),
-            seal: false,
+            seal: None,
             lease: None,
         };
         assert_eq!(with_key().copy_blob(&blob("b"), &request).await.unwrap_err().errno(), libc::EINVAL);

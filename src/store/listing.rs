@@ -246,13 +246,17 @@ mod tests {
         let page = blobs_of(
             r#"<EnumerationResults><Blobs>
                 <Blob><Name Encoded="true">a%20b%25</Name></Blob>
-                <Blob><Name Encoded="true">a%EF%BF%BEb</Name></Blob>
+                <Blob><Name Encoded="true">d%2Fa%EF%BF%BEb</Name></Blob>
                 <Blob><Name>a/../b</Name></Blob>
-                <BlobPrefix><Name Encoded="true">d%20/</Name></BlobPrefix>
+                <Blob><Name>a\b</Name></Blob>
+                <BlobPrefix><Name Encoded="true">d%20%2F</Name></BlobPrefix>
+                <BlobPrefix><Name>dot./</Name></BlobPrefix>
             </Blobs></EnumerationResults>"#,
         );
-        assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["a b%"]);
+        // S77, S205; and S203, S204 for what is left out
+        assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["a b%", "d/a\u{fffe}b"]);
         assert_eq!(page.prefixes, ["d /"]);
+        assert_eq!(page.left_out, 3);
     }
 
     #[test]

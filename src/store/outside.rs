@@ -15,7 +15,7 @@ use reqwest::{Method, Url};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
-use crate::path::BlobPath;
+use crate::path::{self, BlobPath, NameError};
 use crate::store::client::Client;
 use crate::store::copy::MAX_SOURCE_URL;
 use crate::store::credential::Credential;
@@ -53,8 +53,8 @@ pub struct SharedFile {
 }
 
 impl CopySource {
-    /// A URL from outside, as somebody typed it. EINVAL for what is no http(s) URL or says who asks before the host, ENAMETOOLONG for what the
-    /// service does not take.
+    /// A URL from outside, as somebody typed it. EINVAL for what is no http(s) URL, says who asks before the host, or has a path that the
+    /// service may take for another one (S203, S204), ENAMETOOLONG for what the service does not take.
     pub fn outside(text: &str) -> Result<Self> {
         let url = utf8_percent_encode(text, ILLEGAL).to_string();
         let wrong = |what: &str| Error::fs(libc::EINVAL, format!("{}: {what}", redact(text)));
@@ -66,6 +66,9 @@ impl CopySource {
             return Err(Error::fs(libc::EINVAL, "a copy source cannot have a user or a password before its host"));
         }
         let url = url.split('#').next().unwrap_or(&url);
+        if path::is_folded_in_url(url) {
+            return Err(NameError::Folded(redact(text)).into());
+        }
         if url.len() > MAX_SOURCE_URL {
             let what = format!("{}: too long for a copy source", redact(text));
             return Err(Error::fs(libc::ENAMETOOLONG, what));
@@ -242,6 +245,10 @@ mod tests {
             assert_eq!(error.errno(), libc::EINVAL, "{wrong}");
             assert!(!error.to_string().contains("secret"));
         }
+        // S203, S204
+        let error = CopySource::outside("https://a.blob.core.windows.net/c/a\\b?sig=secret").unwrap_err();
+        assert_eq!(error.errno(), libc::EINVAL);
+        assert!(error.to_string().contains("means another blob") && !error.to_string().contains("secret"), "{error}");
         let long = format!("https://a.example/{}", "x".repeat(2048));
         assert_eq!(CopySource::outside(&long).unwrap_err().errno(), libc::ENAMETOOLONG);
     }

@@ -3,8 +3,6 @@
 //! Files and directories are renamed by Path Create with `x-ms-rename-source`, which is asked at another endpoint of the account. It is
 //! atomic, takes the same time whatever is below a directory, and moves nothing. Everything else goes on as with any other account.
 
-use std::time::Instant;
-
 use reqwest::Method;
 use tracing::{debug, info, warn};
 
@@ -15,7 +13,6 @@ use crate::store::credential::Credential;
 use crate::store::endpoint::Place;
 use crate::store::headers;
 use crate::store::request::Request;
-use crate::store::resolve::modified_since;
 use crate::store::types::*;
 
 /// A rename that the service does not end within so many requests is given up: each moves many thousand paths.
@@ -27,7 +24,7 @@ pub struct Rename<'a> {
     pub from: &'a BlobPath,
     /// May be in another container. The directory that it is in must exist.
     pub to: &'a BlobPath,
-    /// What is known of the source: by this it is recognised under its new name when an answer got lost.
+    /// What is known of the source: by this, and by nothing else, it is recognised under its new name when an answer got lost.
     pub known: Option<&'a BlobProperties>,
     /// What is known to be under the new name, and is replaced.
     pub replaces: Option<&'a ETag>,
@@ -38,10 +35,20 @@ pub struct Rename<'a> {
 }
 
 impl Client {
-    /// Whether the account's namespace is hierarchical. It is asked once; an account that does not tell has none. `container` is one that
-    /// the credential is good for.
+    /// Whether the account's namespace is hierarchical and can be asked to rename. The account is asked once; one that does not tell is
+    /// taken for flat, until a refusal proves otherwise (S148, S192). `container` is one that the credential is good for.
     pub async fn is_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
+        if self.is_proved_hierarchical() {
+            return Ok(self.endpoint().of_paths(self.account()).is_some());
+        }
         self.hierarchical().get_or_try_init(|| self.ask_hierarchical(container)).await.copied()
+    }
+
+    /// A refusal may tell of what kind the account is.
+    pub(super) fn heed_refusal(&self, error: &Error) {
+        if error.is_of_a_hierarchical_namespace() && self.prove_hierarchical() {
+            warn!(account = %self.account(), %error, "its namespace is hierarchical, which it did not say when it was asked");
+        }
     }
 
     /// Get Account Information.
@@ -86,7 +93,7 @@ impl Client {
                     None => return Ok(headers::written(&response.headers)),
                 },
                 Err(error) if sent.lost && may_be_the_echo(&error) => {
-                    return self.found_renamed(rename, sent.began).await.map(Some).ok_or(error);
+                    return self.found_renamed(rename).await.map(Some).ok_or(error);
                 }
                 Err(error) => return Err(error),
             }
@@ -97,7 +104,7 @@ impl Client {
     fn rename_request(&self, rename: &Rename<'_>) -> Result<Request> {
         let Some(endpoint) = self.endpoint().of_paths(self.account()) else {
             let what = format!("{}: where its hierarchical namespace is asked is not known", self.endpoint());
-            return Err(Error::fs(libc::EIO, what));
+            return Err(Error::fs(libc::EOPNOTSUPP, what));
         };
         let mut source = format!("/{}/{}", rename.from.container, rename.from.name.encoded());
         if let Credential::Sas(token) = self.credential() {
@@ -107,29 +114,22 @@ impl Client {
         Ok(self
             .request("RenamePath", Method::PUT, Place::Blob(rename.to))
             .at(endpoint)
+            // As rename(2) has it: an empty directory is replaced. Otherwise a directory would go inside one of the new name (S118, S119).
+            .query("mode", "legacy")
             .header("x-ms-rename-source", &source)
             .optional("x-ms-source-if-match", rename.source_if_match.map(ETag::quoted).as_deref())
             .precondition(&rename.precondition))
     }
 
-    /// What is under the new name, if that is the source: its old name is free, and it looks as the source did.
-    async fn found_renamed(&self, rename: &Rename<'_>, began: Instant) -> Option<Written> {
+    /// What is under the new name, if that is the source: its old name is free, and it is the version that the source was.
+    async fn found_renamed(&self, rename: &Rename<'_>) -> Option<Written> {
         match self.head_blob(rename.from, None, None).await {
             Err(error) if error.is_not_found() => {}
             _ => return None,
         }
-        let (response, found) = self.head_blob(rename.to, None, None).await.ok()?;
-        let modified = modified_since(began, response.date(), found.last_modified);
-        let ours = match rename.known {
-            // Some namespaces keep the ETag over a rename; the others change the time, but not that of creation.
-            Some(known) if known.etag == found.etag => true,
-            Some(known) => {
-                let looks = |of: &BlobProperties| (of.size, of.blob_type, of.metadata.clone());
-                let born = known.creation_time.is_some() && known.creation_time == found.creation_time;
-                looks(known) == looks(&found) && (born || modified)
-            }
-            None => modified && found.metadata.flag("hdi_isfolder"),
-        };
+        let (_, found) = self.head_blob(rename.to, None, None).await.ok()?;
+        // A rename leaves the ETag as it is (S116, S124). Times have seconds, within which another client may have made something alike.
+        let ours = rename.known?.etag == found.etag;
         if !ours || rename.replaces == Some(&found.etag) {
             return None;
         }

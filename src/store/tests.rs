@@ -28,7 +28,7 @@ fn if_absent() -> CopyRequest {
         metadata: None,
         tier: None,
         tags: Tags::new(),
-        seal: false,
+        seal: None,
         lease: None,
     }
 }
@@ -372,4 +372,91 @@ async fn a_redirect_takes_no_credential_anywhere() {
         assert_eq!((error.status(), error.errno()), (status, libc::EIO));
     }
     assert!(elsewhere.asked().is_empty());
+}
+
+#[tokio::test]
+async fn of_the_seal_a_copy_is_told_what_is_to_be_said() {
+    // S8 to S11
+    for (seal, told) in [(None, None), (Some(true), Some("true")), (Some(false), Some("false"))] {
+        let server = Scripted::play(vec![started("id")]).await;
+        server.client.copy_blob(&blob(), &CopyRequest { seal, ..if_absent() }).await.unwrap();
+        assert_eq!(server.asked()[0].header("x-ms-seal-blob"), told);
+    }
+}
+
+#[tokio::test]
+async fn a_rename_whose_answer_is_lost_is_recognised_by_what_it_leaves_alone() {
+    // S116, S124
+    let (from, to) = (blob(), BlobPath::new(container(), BlobName::parse("new").unwrap()));
+    const BORN: &str = "Mon, 01 Jan 2024 00:00:00 GMT";
+    let directory = [("x-ms-creation-time", BORN), ("x-ms-meta-hdi_isfolder", "true"), ("content-length", "0")];
+    let there = || modified(200, LONG_AGO, &[&directory[..], &[("x-ms-blob-type", "BlockBlob")]].concat());
+    let known = {
+        let server = Scripted::play(vec![there()]).await;
+        server.client.blob_properties(&from, None).await.unwrap()
+    };
+    let with = |change: fn(&mut BlobProperties)| {
+        let mut known = known.clone();
+        change(&mut known);
+        Some(known)
+    };
+    let cases = [
+        // The same ETag, which is "0x8D" in all answers of the script.
+        (with(|_| {}), None, true),
+        (with(|known| known.creation_time = None), None, true),
+        // Another one, however alike: two directories that are made in one second are.
+        (with(|known| known.etag = ETag::new("0x8C")), None, false),
+        // That was there before.
+        (with(|_| {}), Some(ETag::new("0x8D")), false),
+        // Nothing to know it by: another client may have made it.
+        (None, None, false),
+    ];
+    for (number, (known, replaces, is_ours)) in cases.into_iter().enumerate() {
+        for lost in [Step::HangUp, refuse(500, "OperationTimedOut")] {
+            let gone = refuse(404, "SourcePathNotFound");
+            let server = Scripted::play(vec![lost, gone, refuse(404, "BlobNotFound"), there()]).await;
+            let rename = Rename {
+                from: &from,
+                to: &to,
+                known: known.as_ref(),
+                replaces: replaces.as_ref(),
+                source_if_match: None,
+                precondition: Precondition::None,
+            };
+            let renamed = server.client.rename_path(&rename).await;
+            assert_eq!(renamed.is_ok(), is_ours, "{number}: {renamed:?}");
+            if let Err(error) = renamed {
+                assert_eq!((error.code(), error.errno()), ("SourcePathNotFound", libc::ENOENT));
+            }
+            // As rename(2) replaces what is there (S118, S119).
+            assert_eq!(server.lines()[..2], ["PUT /acct/con/new?mode=legacy"; 2]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_refused_proves_the_namespace_to_be_hierarchical() {
+    // S148, S192
+    let refused = || refuse(409, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts");
+    let server = Scripted::play(vec![refuse(404, "ResourceNotFound"), refused()]).await;
+    assert!(!server.client.is_hierarchical(None).await.unwrap());
+    assert_eq!(server.client.snapshot_blob(&blob()).await.unwrap_err().errno(), libc::EOPNOTSUPP);
+    assert!(server.client.is_hierarchical(None).await.unwrap());
+    assert!(server.client.clone().is_hierarchical(None).await.unwrap());
+    // Where it cannot be asked to rename, that is of no use.
+    let server = Scripted::play(vec![refused()]).await;
+    let account = Account {
+        name: crate::path::AccountName::parse("another").unwrap(),
+        endpoint: server.client.endpoint().clone(),
+        credential: server.client.credential().clone(),
+        api_version: DEFAULT_API_VERSION.to_owned(),
+        hierarchical: Some(false),
+    };
+    let client = Client::new(account, server.client.http().clone());
+    client.snapshot_blob(&blob()).await.unwrap_err();
+    assert!(!client.is_hierarchical(None).await.unwrap());
+    let (from, precondition) = (&blob(), Precondition::None);
+    let rename = Rename { from, to: from, known: None, replaces: None, source_if_match: None, precondition };
+    assert_eq!(client.rename_path(&rename).await.unwrap_err().errno(), libc::EOPNOTSUPP);
+    assert_eq!(server.lines(), ["PUT /acct/con/b?comp=snapshot"]);
 }

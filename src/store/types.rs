@@ -114,6 +114,11 @@ impl BlobProperties {
         self.tier.clone().filter(|_| !self.tier_inferred)
     }
 
+    /// What a copy of this blob has to be told so that it is sealed, or is not (S8 to S10): only an append blob can be either.
+    pub fn seal_of_copy(&self, sealed: bool) -> Option<bool> {
+        (self.blob_type == BlobType::Append).then_some(sealed)
+    }
+
     /// The content is in the archive, also while it is on its way back.
     pub fn is_archived(&self) -> bool {
         self.tier.as_deref() == Some("Archive")
@@ -432,8 +437,9 @@ pub struct CopyRequest {
     pub tier: Option<String>,
     /// Tags of the destination: the source's are never copied (X4).
     pub tags: Tags,
-    /// An append blob is sealed when the copy is done; otherwise it is not, whatever its source is (X23).
-    pub seal: bool,
+    /// Whether an append blob is sealed when the copy is done: see [`BlobProperties::seal_of_copy`]. `None`: as its source is (X23), which
+    /// is all that can be said of a source that may be of another type.
+    pub seal: Option<bool>,
     pub lease: Option<LeaseId>,
 }
 

@@ -347,3 +347,38 @@ async fn x9_a_copy_does_not_stay_pending_for_ever() {
         "500 OperationCancelled \"The copy exceeded the maximum allowed time.\""
     );
 }
+
+#[tokio::test]
+async fn x23_a_copy_takes_over_the_seal_unless_it_is_told() {
+    // X23, S8 to S11
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    for name in ["box/open", "box/sealed"] {
+        one.put(name, &[("x-ms-blob-type", "AppendBlob")]).await;
+        assert_eq!(one.send("PUT", &format!("{name}?comp=appendblock"), &[], "line").await.status, 201);
+    }
+    assert_eq!(one.put("box/sealed?comp=seal", &[]).await.status, 200);
+    for (source, told, is_sealed) in [
+        ("box/sealed", None, true),
+        ("box/sealed", Some("false"), false),
+        ("box/sealed", Some("true"), true),
+        ("box/open", None, false),
+        ("box/open", Some("false"), false),
+        ("box/open", Some("true"), true),
+    ] {
+        let url = one.url(source);
+        let mut headers = vec![("x-ms-copy-source", url.as_str())];
+        headers.extend(told.map(|told| ("x-ms-seal-blob", told)));
+        let copy =
+            format!("box/copy-of-{source}-{told:?}").replace(['(', ')', '"', '/'], "").replacen("box", "box/", 1);
+        assert_eq!(one.put(&copy, &headers).await.status, 202);
+        let appended = one.send("PUT", &format!("{copy}?comp=appendblock"), &[], "more").await;
+        let found = one.head(&copy).await;
+        let shown = (found.header("x-ms-blob-sealed"), appended.outcome());
+        let expected = if is_sealed { ("true", "409 BlobIsSealed".to_owned()) } else { ("", "201".to_owned()) };
+        assert_eq!(shown, expected, "{source} {told:?}");
+    }
+    let wrong = [("x-ms-copy-source", one.url("box/open")), ("x-ms-seal-blob", "yes".to_owned())];
+    let wrong: Vec<_> = wrong.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(one.put("box/x", &wrong).await.outcome(), "400 InvalidHeaderValue");
+}

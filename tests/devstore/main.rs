@@ -6,6 +6,7 @@
 mod client;
 mod copies;
 mod faults;
+mod paths;
 mod sources;
 mod versions;
 mod wire;

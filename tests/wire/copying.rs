@@ -89,12 +89,15 @@ pub async fn a_missing_source_starts_no_copy(b: &Backend) {
 pub async fn an_append_blob_is_copied_as_one(b: &Backend) {
     // C4
     let source = b.put_append_blob("log", "line").await;
-    let destination = b.blob("copy");
-    b.copy(&source, &destination).await.unwrap();
-    let found = b.client.blob_properties(&destination, None).await.unwrap();
-    assert_eq!((found.blob_type, found.committed_block_count, found.size), (BlobType::Append, Some(1), 4));
-    assert!(!found.sealed);
-    assert_eq!(b.read(&destination).await, "line");
+    // As cp asks for it and as others do, which comes to the same where nothing is sealed (S9, S11).
+    for (name, seal) in [("copy", None), ("open copy", Some(false))] {
+        let destination = b.blob(name);
+        b.client.copy_blob(&destination, &CopyRequest { seal, ..b.copy_of(&source, None).await }).await.unwrap();
+        let found = b.client.blob_properties(&destination, None).await.unwrap();
+        assert_eq!((found.blob_type, found.committed_block_count, found.size), (BlobType::Append, Some(1), 4));
+        assert!(!found.sealed);
+        assert_eq!(b.read(&destination).await, "line");
+    }
 }
 
 pub async fn a_page_blob_is_copied_as_one(b: &Backend) {
@@ -271,17 +274,24 @@ pub async fn an_archived_destination_refuses(b: &Backend) {
     assert_eq!(b.client.blob_properties(&destination, None).await.unwrap().size, 8);
 }
 
-pub async fn an_append_copy_is_sealed_only_on_request(b: &Backend) {
-    // X23
-    let source = b.put_append_blob("log", "line").await;
-    assert_eq!(b.raw(&source, "comp=seal&", &[], "").await.status(), 200);
-    assert!(b.client.blob_properties(&source, None).await.unwrap().sealed);
-    for seal in [false, true] {
-        let destination = b.blob(&format!("sealed {seal}"));
-        b.client.copy_blob(&destination, &CopyRequest { seal, ..b.copy_of(&source, None).await }).await.unwrap();
-        assert_eq!(b.client.blob_properties(&destination, None).await.unwrap().sealed, seal);
+pub async fn an_append_copy_takes_over_the_seal_unless_it_is_told(b: &Backend) {
+    // X23, S8 to S11
+    let (open, sealed) = (b.put_append_blob("open", "line").await, b.put_append_blob("sealed", "line").await);
+    assert_eq!(b.raw(&sealed, "comp=seal&", &[], "").await.status(), 200);
+    assert!(b.client.blob_properties(&sealed, None).await.unwrap().sealed);
+    for (source, seal, is_sealed) in [
+        (&sealed, None, true),
+        (&sealed, Some(false), false),
+        (&sealed, Some(true), true),
+        (&open, None, false),
+        (&open, Some(false), false),
+        (&open, Some(true), true),
+    ] {
+        let destination = b.blob(&format!("{} {seal:?}", source.name));
+        b.client.copy_blob(&destination, &CopyRequest { seal, ..b.copy_of(source, None).await }).await.unwrap();
+        assert_eq!(b.client.blob_properties(&destination, None).await.unwrap().sealed, is_sealed, "{destination}");
         let status = b.raw(&destination, "comp=appendblock&", &[], "more").await.status();
-        assert_eq!(status.as_u16(), if seal { 409 } else { 201 });
+        assert_eq!(status.as_u16(), if is_sealed { 409 } else { 201 }, "{destination}");
     }
 }
 

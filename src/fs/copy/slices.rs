@@ -136,7 +136,7 @@ impl Fs {
             tier: None,
             tags,
             // What is copied can be appended to (X23).
-            seal: false,
+            seal: source.properties.seal_of_copy(false),
             care: Care { source: from.current(), kept, caller: Some(caller), ..Care::default() },
         };
         Ok((self.start_copy(start.clone()).await?, start))

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, FileKind, Ino};
 use crate::fs::file::is_pending;
-use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
+use crate::fs::tree::{Blob, BlobDir, Heard, Known, NodeView, Place};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteSnapshots, ListBlobs, Precondition, Rename, Written};
 
@@ -43,6 +43,7 @@ impl Fs {
         // Once more if somebody was faster: names have no handle that could be stale.
         for last_try in [false, true] {
             let source = self.resolve(from.0, from.1).await?;
+            let source = self.look_at(source, &old).await?;
             let asked = Instant::now();
             let request = Rename {
                 from: &old.path,
@@ -112,6 +113,34 @@ impl Fs {
         }
     }
 
+    /// The source as the service has it, if that is not known: by nothing else is it recognised when the answer to its rename is lost
+    /// (S124). Of a directory that was only listed, nothing is.
+    async fn look_at(&self, source: NodeView, path: &Blob) -> Result<NodeView> {
+        if source.properties().is_some() {
+            return Ok(source);
+        }
+        let asked = Instant::now();
+        match self.client(path.account).blob_properties(&path.path, None).await {
+            Ok(found) if attr::kind_of(&found) == source.kind => {
+                let heard = Heard::Blob(Arc::new(found));
+                self.tree.hear(source.ino, heard.clone(), asked);
+                Ok(NodeView { known: Known { heard, at: asked }, ..source })
+            }
+            Ok(_) => {
+                self.tree.doubt(source.ino);
+                Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed", source.name)))
+            }
+            Err(error) if error.is_not_found() => {
+                self.tree.vanish(source.parent, &source.name, asked);
+                Err(error)
+            }
+            Err(error) => {
+                debug!(path = %path.path, %error, "nothing is known of what is to be renamed");
+                Ok(source)
+            }
+        }
+    }
+
     /// EBUSY while a copy onto one of the files is pending. What was pending when it was last heard of is asked for anew.
     async fn refuse_pending(&self, source: Ino, target: Option<&NodeView>) -> Result<()> {
         let mut suspects = self.tree.descendants(source);
@@ -126,7 +155,7 @@ impl Fs {
         Ok(())
     }
 
-    /// The blob is what it was, with another ETag and time.
+    /// The blob is what it was. Its ETag and time are so, too (S116), as far as the service has said.
     async fn learn_renamed(&self, source: &NodeView, new: &Blob, written: Option<Written>, held: &mut [Held<'_>]) {
         let Some(before) = source.properties() else { return };
         let now = match written {

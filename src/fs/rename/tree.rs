@@ -165,6 +165,10 @@ impl Fs {
             let list =
                 ListBlobs { prefix: &old.prefix, marker: marker.as_deref(), snapshots: true, ..Default::default() };
             let page = client.list_blobs(&old.container, &list).await?;
+            if page.left_out > 0 {
+                let what = format!("{}: below it are blobs with names that no path can have", old.prefix);
+                return Err(Error::fs(libc::EINVAL, what));
+            }
             for item in page.items {
                 moves.extend(self.move_of(item, old, new)?);
             }
