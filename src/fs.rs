@@ -259,7 +259,10 @@ impl Fs {
         if ino == Ino::ROOT {
             self.root_asked.get_or_init(|| self.ask_root()).await;
         }
-        let view = self.fresh(ino).await?;
+        // The kernel asks for the mode before an open: an answer about another file than it has just looked up would never let it open one
+        // that is written all the time.
+        let looked_up = self.tree.is_just_looked_up(ino, coherence::LOOKED_UP);
+        let view = if looked_up { self.tree.view(ino)? } else { self.fresh(ino).await? };
         // Who has the old file open sees what that was: an error would make pages that the kernel has of it unreachable. All others came
         // by the name.
         if self.handles.of_ino(ino).is_none() {

@@ -27,8 +27,8 @@ use crate::fs::read::Version;
 use crate::fs::tree::{Blob, Expired, Heard, Link, NodeView, replaced};
 use crate::store::{BlobProperties, BlobType, ETag};
 
-/// A lookup that the kernel has made for an open is no older than this: programs do not wait between the two.
-const LOOKED_UP: Duration = Duration::from_secs(1);
+/// A lookup that the kernel has made for a call, to find out of which file it is and who may do that, is no older than this.
+pub(super) const LOOKED_UP: Duration = Duration::from_secs(1);
 
 impl Fs {
     /// Takes in what the service, asked at `asked`, says of a node's blob. The node as it is known then, which may have lost its name.
@@ -127,9 +127,10 @@ impl Fs {
         debug!(blob = %blob.path, %error, "what is stored needs nothing of what was there: it goes over what is there now");
         draft.forget_blocks();
         let goes_on = draft.basis == Basis::Nothing;
-        state.version = found.map(|found| match &state.version {
-            Some(version) if goes_on => version.with(found),
-            _ => Version::new(found),
+        state.lineage = state.version.as_ref().filter(|_| goes_on).map(|version| version.lineage.clone());
+        state.version = found.map(|found| match state.lineage.take() {
+            Some(lineage) => Version::anew(found, lineage),
+            None => Version::new(found),
         });
         file.show(state);
         Ok(true)

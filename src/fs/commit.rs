@@ -457,9 +457,10 @@ impl Fs {
 
     /// The service has the file as `properties` say: everyone here learns it.
     pub(super) fn settle(&self, file: &OpenFile, state: &mut State, properties: Arc<BlobProperties>) {
-        state.version = Some(match &state.version {
-            Some(old) => old.with(properties.clone()),
-            None => Version::new(properties.clone()),
+        state.version = Some(match (&state.version, state.lineage.take()) {
+            (Some(old), _) => old.with(properties.clone()),
+            (None, Some(lineage)) => Version::anew(properties.clone(), lineage),
+            (None, None) => Version::new(properties.clone()),
         });
         self.tree.learn(file.ino, Heard::Blob(properties));
         file.show(state);

@@ -55,6 +55,8 @@ pub struct State {
     pub change: AttrChange,
     /// The newest version in the service that this mount knows of; `None` before a new file's first commit.
     pub version: Option<Arc<Version>>,
+    /// Of the version that was here before the service had none any more, while the file is made anew by those who have it open.
+    pub lineage: Option<Lineage>,
 }
 
 /// What `stat` shows of a file that differs from what the service has.
@@ -96,7 +98,7 @@ struct Use {
 
 impl OpenFile {
     fn new(ino: Ino) -> Self {
-        let state = State { content: Content::Clean, change: AttrChange::default(), version: None };
+        let state = State { content: Content::Clean, change: AttrChange::default(), version: None, lineage: None };
         let state = Arc::new(tokio::sync::Mutex::new(state));
         Self { ino, state, face: Mutex::default(), uses: Mutex::default(), storing: AtomicU32::new(0) }
     }

@@ -91,6 +91,11 @@ impl Version {
         Arc::new(Self::found(properties))
     }
 
+    /// What this mount made in place of a version that is no more.
+    pub fn anew(properties: Arc<BlobProperties>, lineage: Lineage) -> Arc<Self> {
+        Arc::new(Self { lineage, ..Self::found(properties) })
+    }
+
     fn found(properties: Arc<BlobProperties>) -> Self {
         Self {
             properties,

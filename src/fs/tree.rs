@@ -422,7 +422,13 @@ impl Tree {
         table.listings.clear();
     }
 
-    /// The node was looked up within `bound` and not opened since: whoever opens it now has asked for it already. True once.
+    /// The node was looked up within `bound`, and not opened since: whoever asks now has asked for it already.
+    pub fn is_just_looked_up(&self, ino: Ino, bound: Duration) -> bool {
+        let table = self.lock();
+        table.nodes.get(&ino).is_some_and(|node| node.looked_up && node.known.at.elapsed() < bound)
+    }
+
+    /// [`Tree::is_just_looked_up`], once.
     pub fn take_lookup(&self, ino: Ino, bound: Duration) -> bool {
         let mut table = self.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return false };

@@ -194,6 +194,8 @@ fn an_append_blob_that_grew_keeps_its_inode_and_one_that_was_copied_onto_does_no
     make("log", "one\n");
     make("other", "one\nbut another's\n");
     let before = ino(&world, "log");
+    // As long as somebody has it open, the kernel knows the file.
+    let _open = std::fs::File::open(world.here().join("log")).unwrap();
     world.block_on(client.append_block(&path("log"), 4, "two\n".into(), &always)).unwrap();
     expire(&world, &["log"]);
     assert_eq!((ino(&world, "log"), world.ok("cat log").as_str()), (before, "one\ntwo\n"));
@@ -216,6 +218,8 @@ fn other_metadata_keep_the_inode_where_the_hash_proves_the_content_equal() {
         headers.content_md5 = md5.then(|| "mgNkuembtIDdJeHwKEyFVQ==".to_owned());
         world.block_on(client.set_properties(&path(name), &headers, &always, None)).unwrap();
         let before = ino(&world, name);
+        // As long as somebody has it open, the kernel knows the file.
+        let _open = std::fs::File::open(world.here().join(name)).unwrap();
         let metadata = [("color", "blue")].into_iter().collect();
         world.block_on(client.set_metadata(&path(name), &metadata, &always, None)).unwrap();
         expire(&world, &[name]);
@@ -225,6 +229,7 @@ fn other_metadata_keep_the_inode_where_the_hash_proves_the_content_equal() {
     // A tier and tags come without a new ETag, and directories have no content.
     world.ok("mkdir d");
     let (file, dir) = (ino(&world, "not"), ino(&world, "d"));
+    let _open = ["not", "d"].map(|name| std::fs::File::open(world.here().join(name)).unwrap());
     world.block_on(client.set_tier(&path("not"), "Cool", None)).unwrap();
     let metadata = [("hdi_isfolder", "true"), ("color", "blue")].into_iter().collect();
     world.block_on(client.set_metadata(&path("d"), &metadata, &always, None)).unwrap();
