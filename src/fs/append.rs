@@ -24,7 +24,7 @@ use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::read::{Receive, Version};
 use crate::fs::rope::{Piece, Rope, Segment};
 use crate::fs::stage::Source;
-use crate::fs::tree::{Blob, Heard, is_grown};
+use crate::fs::tree::{Blob, Heard, is_grown, replaced};
 use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition};
 
 /// Where bytes are meant to go.
@@ -208,10 +208,17 @@ impl Fs {
         if found.blob_type != BlobType::Append {
             return Err(Error::fs(libc::ESTALE, format!("{} is a blob of another type now", blob.path)));
         }
+        let same = is_grown(&version.properties, &found);
+        if !same && file.is_read() {
+            // Whoever reads the file has seen another one.
+            return Err(replaced(blob.path.name.as_str()));
+        }
+        if !same {
+            self.tree.expire_file(file.ino);
+        }
         if let Content::Draft(draft) = &mut state.content {
             move_end(draft, version.properties.size, found.size);
         }
-        let same = is_grown(&version.properties, &found);
         state.version = Some(if same { version.with(found.clone()) } else { Version::new(found.clone()) });
         self.tree.learn(file.ino, Heard::Blob(found));
         file.show(state);

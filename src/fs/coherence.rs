@@ -87,9 +87,24 @@ impl Fs {
         }
     }
 
-    /// [`Fs::disproved`] for the version that a file stands on.
+    /// [`Fs::disproved`] for the version that a file stands on, whatever else is remembered of it: what was refused once is not stored later.
     pub(super) fn not_stored(&self, file: &OpenFile, state: &State, error: Error) -> Error {
-        self.disproved(file.ino, state.version.as_ref().map(|version| &version.properties.etag), error)
+        let etag = state.version.as_ref().map(|version| &version.properties.etag);
+        if disproves(&error) {
+            self.tree.cut_off(file.ino);
+        }
+        self.disproved(file.ino, etag, error)
+    }
+
+    /// What was heard of a file belongs to what those who have it open stand on: it is the same file.
+    pub(super) fn stand_on_what_was_heard(&self, file: &OpenFile, state: &mut State) {
+        if let (Some(version), Ok(view)) = (&state.version, self.tree.view(file.ino))
+            && let Some(now) = view.properties()
+            && now.etag != version.properties.etag
+            && now.size == version.properties.size
+        {
+            state.version = Some(version.with(now.clone()));
+        }
     }
 
     /// What is to be stored may need nothing of the version that `error` says is no more: then it stands on what is there now, and true is
@@ -179,6 +194,12 @@ fn is_a_file(found: &BlobProperties) -> bool {
 
 /// The answer says that the blob is not what it was taken for.
 pub(super) fn disproves(error: &Error) -> bool {
-    let of_container = error.code() == "ContainerNotFound" || error.code() == "FilesystemNotFound";
-    !of_container && (error.is_precondition_failed() || error.is_not_found() || error.errno() == libc::ESTALE)
+    let is_missing = match error {
+        Error::Service(refusal) => {
+            error.is_not_found() && !["ContainerNotFound", "FilesystemNotFound"].contains(&refusal.code.as_str())
+        }
+        // What was removed here was known to be.
+        _ => false,
+    };
+    is_missing || error.is_precondition_failed() || error.errno() == libc::ESTALE
 }

@@ -27,7 +27,7 @@ use crate::fs::plan;
 use crate::fs::read::Version;
 use crate::fs::rope::{Cut, Piece, Rope, Segment};
 use crate::fs::stage::{BlockIds, Unsent};
-use crate::fs::tree::{Blob, Heard};
+use crate::fs::tree::{Blob, Heard, replaced};
 use crate::store::{
     BlobProperties, BlobSettings, BlobType, Block, ContentHeaders, ETag, Metadata, Precondition, Written,
 };
@@ -298,11 +298,16 @@ impl Fs {
             return Ok(());
         }
         let storing = file.storing();
+        self.stand_on_what_was_heard(file, state);
         let result = match self.store(file, state, is_dirty).await {
             Ok(()) => Ok(()),
             Err(error) if !is_dirty => self.attribute_successor(file, state, error).await,
             Err(error) => match self.mend(file, state, error).await {
-                Ok(()) => self.store(file, state, is_dirty).await,
+                Ok(()) => self.store(file, state, is_dirty).await.map_err(|error| match error.code() {
+                    // The other client's write has discarded the blocks that were staged (S169).
+                    "InvalidBlockList" => replaced(&error.to_string()),
+                    _ => error,
+                }),
                 Err(error) => Err(error),
             },
         };

@@ -400,6 +400,15 @@ impl Tree {
         }
     }
 
+    /// The node of a file loses its name, which stands for something that is not known yet.
+    pub fn cut_off(&self, ino: Ino) {
+        let mut table = self.lock();
+        if let Some(node) = table.nodes.get(&ino).filter(|node| node.link == Link::Named) {
+            let (parent, name) = (node.parent, node.name.clone());
+            table.replace(parent, &name);
+        }
+    }
+
     /// Where what the kernel should not believe any longer is told from now on.
     pub fn tell_expired(&self, kernel: mpsc::Sender<Expired>) {
         self.lock().expired = Some(kernel);

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::{FileKind, Ino};
 use crate::fs::copy::{CopyJob, Progress};
 use crate::fs::file::is_pending;
-use crate::fs::tree::{Blob, Heard};
+use crate::fs::tree::Blob;
 
 /// The copies that are polled, by their destinations.
 #[derive(Default)]
@@ -54,9 +55,13 @@ impl Fs {
             return Ok(None);
         }
         // What was heard of it a moment ago may be over; and whose copy it is must be known as of now.
+        let asked = Instant::now();
         let found = self.client(blob.account).blob_properties(&blob.path, None).await?;
         let copy = found.copy.clone();
-        self.tree.learn(ino, Heard::Blob(Arc::new(found)));
+        // What becomes of a copy onto another file is nothing to this one.
+        if Self::named(&self.heard(ino, found, asked)?).is_err() {
+            return Ok(None);
+        }
         Ok(match (self.jobs.pending(&blob), copy) {
             (Some(job), _) => Some(job),
             (None, Some(copy)) => self.adopt(blob, &copy),

@@ -38,9 +38,17 @@ assert os.pread(r, 10, 20 << 20) == b'end'",
 }
 
 #[test]
-fn a_writer_that_meets_another_writer_gets_estale_and_destroys_nothing() {
+fn a_writer_that_meets_another_writer_goes_over_him_or_behind_him_or_gets_estale_and_destroys_nothing() {
     let world = World::new();
-    for (name, mode, size) in [("small", "wb", 10), ("grown", "ab", 10), ("large", "wb", 20 << 20)] {
+    let cases = [
+        // Truncated, or added to, a file needs nothing of what was there.
+        ("small", "wb", 10, "closed\n", "mmmmmmmmmm"),
+        ("grown", "ab", 10, "closed\n", "theirsmmmmmmmmmm"),
+        // What was staged of it the other one's write has discarded (S169).
+        ("large", "wb", 20 << 20, "ESTALE\n", "theirs"),
+        ("inside", "r+b", 4, "ESTALE\n", "theirs"),
+    ];
+    for (name, mode, size, printed, stored) in cases {
         world.put(name, "before");
         let program = format!(
             "f = open('{name}', '{mode}', buffering=0)
@@ -53,15 +61,15 @@ except OSError as e:
     print(errno.errorcode[e.errno])"
         );
         let ran = Gated::run(&world, &program, || world.put(name, "theirs"));
-        assert_eq!(ran.stdout, "ESTALE\n", "{name}: {}", ran.stderr);
-        assert_eq!(world.stored(name), "theirs", "{name}");
+        assert_eq!(ran.stdout, printed, "{name}: {}", ran.stderr);
+        assert_eq!(world.stored(name), stored, "{name}");
     }
 }
 
 #[test]
-fn a_name_that_somebody_else_made_meanwhile_is_not_overwritten() {
+fn a_name_that_somebody_else_made_meanwhile_is_not_overwritten_by_who_wants_to_be_the_first() {
     let world = World::new();
-    let program = "f = open('f', 'wb', buffering=0)
+    let program = "f = open('f', 'xb', buffering=0)
 f.write(b'mine')
 gate()
 try:
