@@ -33,15 +33,40 @@ pub(super) const LOOKED_UP: Duration = Duration::from_secs(1);
 impl Fs {
     /// Takes in what the service, asked at `asked`, says of a node's blob. The node as it is known then, which may have lost its name.
     pub(super) fn heard(&self, ino: Ino, properties: BlobProperties, asked: Instant) -> Result<NodeView> {
-        if !self.is_ahead(ino) {
-            self.tree.hear(ino, Heard::Blob(Arc::new(properties)), asked);
+        let properties = Arc::new(properties);
+        if !self.is_taken_in_otherwise(ino, &properties, asked) {
+            self.tree.hear(ino, Heard::Blob(properties), asked);
         }
         self.tree.view(ino)
     }
 
-    /// This mount has, or is just storing, what the service may not have yet: what is heard of the file does not count.
+    /// What is heard of a file that is open may count for nothing, or for the file whatever it is. True if that is so, and done.
+    pub(super) fn is_taken_in_otherwise(&self, ino: Ino, properties: &Arc<BlobProperties>, asked: Instant) -> bool {
+        let Some(file) = self.handles.of_ino(ino) else { return false };
+        if file.is_ahead() {
+            return true;
+        }
+        let is_ours = match file.copying() {
+            // The copy that somebody makes onto it here is his; what else is seen meanwhile comes to light when it ends.
+            Some(ours) if properties.copy.as_ref().is_none_or(|copy| copy.id != ours) => return true,
+            Some(_) => true,
+            // Whoever means the end of whatever has the name means that.
+            None => file.is_only_appended_to(),
+        };
+        if is_ours {
+            self.tree.adopt(ino, Heard::Blob(properties.clone()), asked);
+        }
+        is_ours
+    }
+
+    /// This mount has, or is just storing, what the service may not have yet: nobody has to be asked about the file.
     pub(super) fn is_ahead(&self, ino: Ino) -> bool {
         self.handles.of_ino(ino).is_some_and(|file| file.is_ahead())
+    }
+
+    /// A copy that somebody makes onto the file here is not settled yet.
+    pub(super) fn is_copied_onto(&self, ino: Ino) -> bool {
+        self.handles.of_ino(ino).is_some_and(|file| file.copying().is_some())
     }
 
     /// ESTALE for a node whose name stands for another file, or for none, by somebody else's doing.

@@ -84,11 +84,17 @@ impl Fs {
             Place::Past(place) => self.ask_past(&place, name).await?,
             Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
         };
-        // What was written here in the meantime is newer than the answer.
-        if let Some(view) = self.tree.child(parent, name)
-            && self.is_ahead(view.ino)
-        {
-            return Ok(view);
+        if let Some(view) = self.tree.child(parent, name) {
+            let taken_in = match &answer {
+                Some((kind, Heard::Blob(properties))) if *kind == view.kind => {
+                    self.is_taken_in_otherwise(view.ino, properties, asked)
+                }
+                // What was written here in the meantime is newer than the answer.
+                _ => self.is_ahead(view.ino) || self.is_copied_onto(view.ino),
+            };
+            if taken_in {
+                return self.tree.view(view.ino);
+            }
         }
         match answer {
             Some((kind, heard)) => {

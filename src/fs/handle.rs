@@ -18,6 +18,7 @@ use crate::fs::copy::{CopyJob, Start};
 use crate::fs::dir::DirStream;
 use crate::fs::read::{Lineage, Stream, Version};
 use crate::fs::walk::Walk;
+use crate::store::CopyId;
 
 /// Names an open file or directory for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,8 +66,8 @@ struct Face {
     /// Size in bytes and time of the last write, while there is a draft.
     content: Option<(u64, SystemTime)>,
     change: AttrChange,
-    /// A copy onto it is not settled yet.
-    copying: bool,
+    /// The copy onto it that is not settled yet.
+    copying: Option<CopyId>,
 }
 
 pub struct OpenFile {
@@ -113,7 +114,10 @@ impl OpenFile {
             Content::Draft(draft) if draft.dirty => Some((draft.rope.len(), draft.written)),
             _ => None,
         };
-        let copying = matches!(state.content, Content::Copying(_));
+        let copying = match &state.content {
+            Content::Copying(copying) => Some(copying.job.id.clone()),
+            Content::Clean | Content::Draft(_) => None,
+        };
         *self.face() = Face { content, change: state.change.clone(), copying };
     }
 
@@ -125,9 +129,12 @@ impl OpenFile {
 
     /// The service may not have yet, or have without our knowing, what the file is here.
     pub fn is_ahead(&self) -> bool {
-        let face = self.face();
-        let unsaved = face.content.is_some() || !face.change.is_empty() || face.copying;
-        unsaved || self.storing.load(Ordering::Acquire) > 0
+        self.is_unsaved() || self.storing.load(Ordering::Acquire) > 0
+    }
+
+    /// The copy onto it that is not settled yet.
+    pub fn copying(&self) -> Option<CopyId> {
+        self.face().copying.clone()
     }
 
     /// `attr` as the service has it becomes what a program here should see.
@@ -163,6 +170,12 @@ impl OpenFile {
     /// Somebody has it open for reading.
     pub fn is_read(&self) -> bool {
         lock(&self.uses).iter().any(|used| used.access.read)
+    }
+
+    /// Whoever has it open appends to it, wherever its end is, and sees nothing of it.
+    pub fn is_only_appended_to(&self) -> bool {
+        let uses = lock(&self.uses);
+        !uses.is_empty() && uses.iter().all(|used| used.access.append && used.access.write && !used.access.read)
     }
 
     /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the file.

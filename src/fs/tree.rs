@@ -379,6 +379,19 @@ impl Tree {
         }
     }
 
+    /// What the service, asked at `asked`, says of the node's blob, which is this file whatever it is. What the kernel caches of another
+    /// content it is told to drop.
+    pub fn adopt(&self, ino: Ino, heard: Heard, asked: Instant) {
+        let heard = Kept { memo: self.pack(&heard), at: asked };
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get(&ino).filter(|node| node.known.at <= asked) else { return };
+        let is_another = !identity::is_same(&node.known.memo, &heard.memo);
+        table.learn(ino, heard);
+        if is_another {
+            table.expire(Expired::File(ino));
+        }
+    }
+
     /// The service has refused to take the node's blob for version `etag`, or (`None`) for one that is not there: if that is what is known
     /// of it still, the name stands for something else, or (`gone`) for nothing.
     pub fn disprove(&self, ino: Ino, etag: Option<&ETag>, gone: bool) {

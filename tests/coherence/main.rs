@@ -1,4 +1,4 @@
-//! What other clients do to files that are open or remembered here: two mounts and a client without one.
+//! What other clients do to files that are open or remembered here. Random sequences of it are in `tests/model`.
 
 use std::time::Duration;
 
@@ -9,8 +9,6 @@ mod common;
 use common::*;
 
 mod disproved;
-mod model;
-mod oracle;
 mod replaced;
 
 /// Longer than any test: nothing is asked for again because of its age.

@@ -1,5 +1,7 @@
 //! Random steps on two mounts and by a client without one, judged by the [`Oracle`].
 //!
+//! A binary of its own: a process that starts programs has its descriptors flushed by them between fork and exec.
+//!
 //! The mounts believe for a day what they were told; the test itself ends that where a step says so, and no step waits for anything. All
 //! calls are made by this process, one after the other, so that what each of them may and must do is exact. The seeds are printed;
 //! `BLOBCP_TEST_SEEDS` sets them, `BLOBCP_TEST_STEPS` the number of steps for each.
@@ -11,14 +13,22 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use blobcp::store::Metadata;
+use blobcp::store::{BlobSettings, Metadata, Precondition};
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use super::oracle::{Change, Id, Oracle, Stored, Verdict};
-use super::*;
+#[path = "../common/mod.rs"]
+mod common;
+use common::*;
+
+mod oracle;
+use oracle::{Change, Id, Oracle, Stored, Verdict};
+
+/// Longer than any test.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 const FILES: usize = 3;
 /// Steps on one set of files.
@@ -589,12 +599,12 @@ impl Run<'_> {
             let Some(inode) = inode.filter(|inode| inode.file == Some(file) && id.0 == mount) else { continue };
             let mut pending = inode.pending.clone();
             pending.push(Change::Resize(to));
-            if super::oracle::apply(&pending, was.as_ref()).contains(&now[file]) {
+            if oracle::apply(&pending, was.as_ref()).contains(&now[file]) {
                 self.oracle.changed(id, Change::Resize(to))?;
                 return self.explain(mount);
             }
         }
-        let after = super::oracle::apply(&[Change::Resize(to)], was.as_ref());
+        let after = oracle::apply(&[Change::Resize(to)], was.as_ref());
         if !after.contains(&now[file]) {
             return Err(format!("truncate of file {file} to {to}: {:?}", now[file].as_ref().map(Bytes::len)));
         }
@@ -676,7 +686,7 @@ impl Run<'_> {
 fn run(world: &World, other: &Mount, steps: &[Step]) -> Verdict {
     static CASE: AtomicU64 = AtomicU64::new(0);
     let dir = format!("case-{}", CASE.fetch_add(1, Ordering::Relaxed));
-    world.rest_put(&format!("{dir}/keep"), "");
+    world.put(&format!("{dir}/keep"), "");
     let mut run = Run { world, mounts: [world.mount(), other], dir, open: Vec::new(), oracle: Oracle::new(FILES) };
     let verdict = steps
         .iter()
