@@ -12,7 +12,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use blobcp::store::{BlobSettings, Metadata, Precondition};
@@ -165,14 +166,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Bytes that are nowhere else.
+/// Bytes that are nowhere else: each time from another place of one long row.
 fn bytes(len: usize) -> Bytes {
-    static STAMP: AtomicU64 = AtomicU64::new(1);
-    let stamp = STAMP.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let words = (0..len.div_ceil(8) as u64).map(|at| (stamp ^ at.wrapping_mul(0xff51_afd7_ed55_8ccd)).rotate_left(17));
-    let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
-    bytes.truncate(len);
-    bytes.into()
+    const ALL: usize = 32 << 20;
+    static ROW: LazyLock<Bytes> = LazyLock::new(|| pattern(ALL).into());
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let start = NEXT.fetch_add(7_654_321, Ordering::Relaxed) % (ALL - 10_000_000);
+    ROW.slice(start..start + len)
 }
 
 /// The same file under a high number. Should this process be killed, its descriptors are closed in their order, and those by which it
@@ -540,6 +540,10 @@ impl Run<'_> {
             return Ok(());
         }
         let (source_id, target_id) = (source.id, target.id);
+        // What nobody has read may be many things, and a copy of it many more.
+        if self.oracle.inodes.get(&source_id).is_none_or(|inode| inode.candidates.len() > 4) {
+            return Ok(());
+        }
         let (mut at, mut to_at, end) = (at as i64, to_at as i64, at + len);
         let outcome = loop {
             if at as usize == end {
@@ -687,6 +691,8 @@ fn run(world: &World, other: &Mount, steps: &[Step]) -> Verdict {
     static CASE: AtomicU64 = AtomicU64::new(0);
     let dir = format!("case-{}", CASE.fetch_add(1, Ordering::Relaxed));
     world.put(&format!("{dir}/keep"), "");
+    // They may have listed where it is.
+    [world.mount(), other].iter().for_each(|mount| mount.fs.doubt_all());
     let mut run = Run { world, mounts: [world.mount(), other], dir, open: Vec::new(), oracle: Oracle::new(FILES) };
     let verdict = steps
         .iter()

@@ -232,7 +232,13 @@ impl Oracle {
             matches!(inode.pending.as_slice(), [Change::Resize(0), ..] | [Change::Create, Change::Resize(0), ..]);
         let only_added =
             there.is_some() && !readers && inode.pending.iter().all(|change| matches!(change, Change::Append(_)));
-        if ordinary && !copied && inode.pending.iter().all(small) && inode.file.is_some() && (anew || only_added) {
+        if !inode.pending.is_empty()
+            && ordinary
+            && !copied
+            && inode.pending.iter().all(small)
+            && inode.file.is_some()
+            && (anew || only_added)
+        {
             return Err(format!(
                 "inode {id:?}: it needs nothing of what was there, and was not stored: {:?}",
                 brief(&inode.pending)
