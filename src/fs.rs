@@ -291,7 +291,7 @@ impl Fs {
     /// chmod, chown, utimens and truncate; `size` in bytes. `writer` is the open file that a truncation came through, if any: then it
     /// is stored with the next commit, otherwise at once.
     pub async fn setattr(
-        &self,
+        self: &Arc<Self>,
         ino: Ino,
         size: Option<u64>,
         change: AttrChange,

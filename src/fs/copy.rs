@@ -7,9 +7,11 @@
 //! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`lease.rs`), and
 //! what it replaced, which comes back or is let go (`keep.rs`).
 //!
-//! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`; what is not a whole
-//! copy is a copy of a range, and goes into the destination's rope (`range.rs`).
+//! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`, and what becomes of a
+//! copy of which not all was asked for in `granted`; what is not a whole copy is a copy of a range, and goes into the destination's rope
+//! (`range.rs`).
 
+mod granted;
 mod slices;
 mod synchronous;
 
@@ -103,11 +105,18 @@ impl CopyJob {
         self.work.get().is_some()
     }
 
-    /// Stops a copy that is only here.
+    /// Stops a copy that is only here: it has ended for all who wait.
     fn stop(&self) {
-        if let Some(work) = self.work.get() {
-            work.abort();
-        }
+        let Some(work) = self.work.get() else { return };
+        work.abort();
+        let stopped = failure(&self.destination, CopyFailure::Aborted { id: self.id.to_string() });
+        self.progress.send_if_modified(|progress| {
+            let pending = matches!(progress, Progress::Pending(_));
+            if pending {
+                *progress = Progress::Failed(stopped);
+            }
+            pending
+        });
     }
 
     pub fn progress(&self) -> Progress {
@@ -135,6 +144,11 @@ impl CopyJob {
 
     pub(super) fn keeps(&self) -> bool {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// What is to come back after all, if the copy is no success.
+    fn keep(&self, kept: Option<Kept>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
     /// Whoever deletes the destination needs nothing brought back.

@@ -12,12 +12,14 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Ino};
 use crate::fs::bulk::Bulk;
-use crate::fs::caller::Caller;
+use crate::fs::caller::{Caller, Process};
 use crate::fs::commit::Draft;
 use crate::fs::copy::{CopyJob, Start};
 use crate::fs::dir::DirStream;
 use crate::fs::read::{Lineage, Stream, Version};
+use crate::fs::tree::Origin;
 use crate::fs::walk::Walk;
+use crate::store::BlobProperties;
 
 /// Names an open file or directory for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,11 +38,24 @@ pub enum Content {
 /// A Copy Blob onto the file, as its caller sees it.
 pub struct Copying {
     pub job: Arc<CopyJob>,
-    /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one.
+    /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one. So many the
+    /// file has, whatever the service has: only when all are granted is it known that all were wanted.
     pub granted: u64,
-    pub caller: Caller,
+    pub granted_at: SystemTime,
+    /// Who was granted them.
+    pub copier: Process,
+    pub source: CopiedFrom,
     /// How it was started, where its end is not waited for: with other attributes it is started anew.
     pub again: Option<Box<Start>>,
+}
+
+/// The version that a whole copy is made of.
+#[derive(Clone)]
+pub struct CopiedFrom {
+    pub ino: Ino,
+    /// Where it was when the copy was started.
+    pub origin: Origin,
+    pub version: Arc<BlobProperties>,
 }
 
 impl Copying {
@@ -62,6 +77,8 @@ pub struct State {
 struct Face {
     /// Size in bytes and time of the last write, while there is a draft.
     content: Option<(u64, SystemTime)>,
+    /// The same of a copy onto the file.
+    granted: Option<(u64, SystemTime)>,
     change: AttrChange,
 }
 
@@ -98,13 +115,17 @@ impl OpenFile {
             Content::Draft(draft) if draft.dirty => Some((draft.rope.len(), draft.written)),
             _ => None,
         };
-        *self.face() = Face { content, change: state.change.clone() };
+        let granted = match &state.content {
+            Content::Copying(copying) => Some((copying.granted, copying.granted_at)),
+            _ => None,
+        };
+        *self.face() = Face { content, granted, change: state.change.clone() };
     }
 
     /// `attr` as the service has it becomes what a program here should see.
     pub fn overlay(&self, attr: &mut Attr) {
         let face = self.face();
-        if let Some((size, written)) = face.content {
+        if let Some((size, written)) = face.content.or(face.granted) {
             attr.size = size;
             attr.blocks = Attr::blocks(size);
             if attr.atime == attr.mtime {
@@ -129,6 +150,11 @@ impl OpenFile {
     /// Somebody writes past the kernel's cache.
     pub fn is_written_directly(&self) -> bool {
         lock(&self.uses).iter().any(|used| used.direct && used.access.write)
+    }
+
+    /// Somebody has it open for writing.
+    pub fn is_written(&self) -> bool {
+        lock(&self.uses).iter().any(|used| used.access.write)
     }
 
     /// Somebody has it open for reading.
