@@ -288,6 +288,11 @@ impl Fs {
             && self.tree.view(ino).is_ok_and(|view| matches!(view.known.heard, Heard::Nothing))
     }
 
+    /// A copy onto the file is under way here.
+    fn is_copied_to(&self, ino: Ino) -> bool {
+        self.handles.of_ino(ino).is_some_and(|file| file.is_copied_to())
+    }
+
     /// chmod, chown, utimens and truncate; `size` in bytes. `writer` is the open file that a truncation came through, if any: then it
     /// is stored with the next commit, otherwise at once.
     pub async fn setattr(

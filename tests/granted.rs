@@ -162,6 +162,22 @@ os.close(o)"
     assert_eq!(part(&world, "b", CLAMP - 2..CLAMP + 9), "aanewaa");
 }
 
+#[test]
+fn the_rest_of_a_source_that_is_gone_is_there_already() {
+    let world = World::new();
+    put_marked(&world, "a", 6 * GIB, CLAMP);
+    let program = format!(
+        "i, o, n = os.open('a', os.O_RDONLY), os.open('b', os.O_WRONLY | os.O_CREAT), {CLAMP}
+assert os.copy_file_range(i, o, n) == n
+os.unlink('a')
+copy(i, o, 9)
+os.close(o)"
+    );
+    python(&world, &program);
+    assert_size(&world, "b", CLAMP + 9);
+    assert_eq!(part(&world, "b", CLAMP - 2..CLAMP + 20), "aaaaaaaaaaa");
+}
+
 /// A copy that the service does not go on with is granted byte by byte, one for each call.
 const THREE_BYTES: &str = "
 i, o = os.open('a', os.O_RDONLY), os.open('b', os.O_RDWR | os.O_CREAT)
@@ -349,6 +365,20 @@ fn a_part_where_nobody_waits_for_the_end_of_copies() {
     );
     assert_size(&world, "b", CLAMP);
     assert_eq!(part(&world, "b", CLAMP - 2..CLAMP + 2), "aa");
+}
+
+#[test]
+fn rm_of_what_is_being_copied_ends_the_copy_and_moves_nothing() {
+    let world = World::new();
+    world.put("a", pattern(4 * MIB as usize));
+    world.hold_copies();
+    let cp = world.start("cp a b");
+    pending(&world, "b");
+    world.ok("rm b");
+    let ran = cp.wait();
+    assert!(ran.code == Some(1) && ran.stderr.contains("Operation canceled"), "{ran:?}");
+    assert!(!world.is_stored("b"));
+    assert_no_payload(&world.stats());
 }
 
 #[test]

@@ -333,6 +333,42 @@ for at, to in [(0, 20), (20, 200)]:
 }
 
 #[test]
+fn what_lost_its_name_while_it_was_open_is_read_and_written() {
+    // The service copies blobs. EOPNOTSUPP makes the kernel do it (kernel fact 6), and programs see bytes.
+    let world = World::new();
+    world.put("stored", "in the service");
+    python(
+        &world,
+        "
+flags = os.O_RDWR | os.O_CREAT
+def nameless(name):
+    f = os.open(name, flags); os.unlink(name)
+    return f
+a, b, c = nameless('a'), nameless('b'), os.open('c', flags)
+os.write(a, b'0123456789')
+copy_range(a, b, 2, 4, 6)
+assert os.pread(b, 100, 0) == b'\\0' * 4 + b'234567'
+copy_range(b, c, 0, 0, 10)
+os.fsync(c)
+copy_range(os.open('stored', os.O_RDONLY), b, 0, 4, 14)
+assert os.pread(b, 100, 0) == b'\\0' * 4 + b'in the service'
+d = os.open('stored', os.O_RDONLY)
+os.pread(d, 100, 0); os.unlink('stored')
+copy_range(d, c, 0, 10, 14)
+os.close(c)",
+    );
+    assert_eq!(world.stored("c"), b"\0\0\0\x00234567in the service"[..]);
+    // What nobody has any more cannot be had.
+    world.put("gone", "in the service");
+    let program = "
+gone, c = os.open('gone', os.O_RDONLY), os.open('c', os.O_RDWR)
+os.unlink('gone')
+try: os.copy_file_range(gone, c, 5, 0, 0); print('copied')
+except OSError as e: print(errno.errorcode[e.errno])";
+    assert_eq!(python(&world, program), "ENOENT\n");
+}
+
+#[test]
 fn a_range_that_cannot_be_copied_is_an_error_of_the_call_and_moves_nothing() {
     let world = World::new();
     world.put("a", pattern(MIB));

@@ -168,6 +168,11 @@ impl OpenFile {
         face.content.is_some() || !face.change.is_empty()
     }
 
+    /// A copy onto it is not settled: the blob is in the service, whatever else is known of it.
+    pub fn is_copied_to(&self) -> bool {
+        self.face().granted.is_some()
+    }
+
     /// There is content here that the service does not have.
     pub fn is_dirty(&self) -> bool {
         self.face().content.is_some()

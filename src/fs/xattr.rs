@@ -194,7 +194,7 @@ impl Fs {
 
     /// listxattr(2): the names that have a value.
     pub async fn listxattr(&self, ino: Ino, probe: bool, caller: Caller) -> Result<Vec<String>> {
-        if self.tree.view(ino)?.kind != FileKind::File || self.is_new(ino) {
+        if self.tree.view(ino)?.kind != FileKind::File || self.is_new(ino) && !self.is_copied_to(ino) {
             return Ok(Vec::new());
         }
         let origin = self.tree.origin(ino)?;

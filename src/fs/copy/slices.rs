@@ -44,13 +44,13 @@ impl Fs {
         if Arc::ptr_eq(&input.file, &output.file) {
             return self.copy_within(&output, offset_in, offset_out, len, caller).await;
         }
-        self.refuse_nameless(&input.file)?;
-        self.refuse_nameless(&output.file)?;
         if offset_in == offset_out
             && let Some(granted) = self.go_on(&input, &output.file, offset_out, len, caller).await?
         {
             return Ok(granted);
         }
+        self.refuse_nameless(&input.file)?;
+        self.refuse_nameless(&output.file)?;
         drop(self.settled(&output.file, caller).await?);
         let (from, source) = self.clean_version(&input, caller).await?;
         let mut state = output.file.state.lock().await;
