@@ -279,6 +279,8 @@ impl Fs {
         if let Some(base) = &base {
             properties.creation_time = base.properties.creation_time;
             properties.lease = base.properties.lease.clone();
+            // Chosen, it was sent again; otherwise it is the account's, as before.
+            (properties.tier, properties.tier_inferred) = (base.properties.tier.clone(), base.properties.tier_inferred);
         }
         // What the kernel has cached is what it has just written.
         self.tree.rewritten(file.ino, base.as_deref().map(|base| &base.properties.etag), &properties.etag);

@@ -196,7 +196,13 @@ impl Fs {
             tags,
             // What is copied can be appended to (X23).
             seal: false,
-            care: Care { source: from.current(), kept, caller: Some(caller), ..Care::default() },
+            care: Care {
+                source: from.current(),
+                there: state.version.as_ref().map(|version| version.properties.clone()),
+                kept,
+                caller: Some(caller),
+                ..Care::default()
+            },
         };
         Ok((self.start_copy(start.clone()).await?, start))
     }
