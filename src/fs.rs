@@ -18,7 +18,7 @@
 //! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
 //! | `memory` | the budget for content in memory, and what of it is kept |
-//! | `copy` | whole copies run by the service, in slices |
+//! | `copy` | whole copies run by the service, in slices, and what becomes of those of which a part is wanted |
 //! | `keep` | what a copy replaces, to be brought back if it fails |
 //! | `lease` | the sources of pending copies, leased |
 //! | `rename` | copy, proof, delete; or one request where the namespace is hierarchical |

@@ -256,6 +256,42 @@ os.kill(os.getpid(), {signal}); time.sleep(60)"
 }
 
 #[test]
+fn ctrl_c_gets_through_while_close_waits_for_the_part() {
+    // Python is told of Ctrl-C when close has returned, and cannot say so before.
+    let closes = "gate()\ntry: os.close(o)\nexcept OSError as e: print(errno.errorcode[e.errno])";
+    let world = World::new();
+    put_marked(&world, "a", 6 * GIB, CLAMP);
+    let done = format!(
+        "i, o = os.open('a', os.O_RDONLY), os.open('b', os.O_WRONLY | os.O_CREAT); os.copy_file_range(i, o, {CLAMP})\n"
+    );
+    let cases = [
+        (true, THREE_BYTES, "AbortCopyBlob", "PutBlockFromURL", 60_000),
+        (false, &done, "GetBlockList", "PutBlockList", 8_000),
+    ];
+    for (held, copies, before, slow, delay_ms) in cases {
+        hold_copies(&world, held);
+        world.store.add_fault(Fault { delay_ms, count: 9, ..Fault::on(slow) });
+        world.reset_stats();
+        let mut gated = Gated::start(
+            &world,
+            &format!("import signal; signal.signal(signal.SIGINT, lambda *_: None)\n{copies}{closes}"),
+        );
+        gated.reached();
+        gated.let_go();
+        eventually("close to be at work", || world.stats().requests(before) > 0);
+        gated.signal(libc::SIGINT);
+        let ran = gated.wait();
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "EINTR\n"), "{ran:?}");
+        // What is not begun any more; and what is done all the same.
+        let end = || world.properties(ONE, "b").map(|b| (b.copy.map(|copy| copy.status), b.size));
+        let expected = if held { (Some(CopyStatus::Aborted), 0) } else { (None, CLAMP) };
+        eventually("the end", || end() == Some(expected));
+        world.store.clear_faults();
+        world.ok("rm b");
+    }
+}
+
+#[test]
 fn what_cannot_be_had_of_a_source_that_changed_is_an_error_of_close() {
     let world = World::new();
     world.put("a", "old content");

@@ -28,26 +28,28 @@ use crate::fs::stage::Source;
 use crate::store::{BlobProperties, BlobType};
 
 impl Fs {
-    /// Flush before all was granted: the file has what was, in the service.
-    pub(super) async fn store_granted(self: &Arc<Self>, file: &OpenFile, caller: Caller) -> Result<()> {
-        let mut state = match self.settled(file, caller).await {
-            Ok(state) => state,
+    /// Flush before all was granted: the file has what was, in the service. Who is interrupted while it is stored does not wait any more,
+    /// but it is stored.
+    pub(super) async fn store_granted(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+        match self.settled(file, caller).await {
+            Ok(state) => drop(state),
             Err(error) => {
                 if error.errno() == libc::EINTR {
                     self.abandon(file).await;
                 }
                 return Err(error);
             }
-        };
-        let stored = tokio::select! {
-            stored = self.commit(file, &mut state) => stored,
-            error = interrupted(caller) => Err(error),
-        };
-        if stored.as_ref().is_err_and(|error| error.errno() == libc::EINTR) {
-            // Whether it was stored is not known.
-            self.give_up_copy(file, &mut state).await;
         }
-        stored
+        let (fs, file) = (self.clone(), file.clone());
+        let storing = tokio::spawn(async move {
+            let _chore = fs.chores.begin();
+            let mut state = file.state.lock().await;
+            fs.commit(&file, &mut state).await
+        });
+        tokio::select! {
+            stored = storing => stored.unwrap_or_else(|_| Err(Error::fs(libc::EIO, "a part of a copy was not stored"))),
+            error = interrupted(caller) => Err(error),
+        }
     }
 
     /// The last descriptor is gone, and nobody is known to have been killed: what was granted is kept.

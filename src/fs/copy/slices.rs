@@ -321,7 +321,7 @@ impl Fs {
     }
 
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
-    pub(in crate::fs) async fn flush_copy(self: &Arc<Self>, file: &OpenFile, caller: Caller) -> Result<bool> {
+    pub(in crate::fs) async fn flush_copy(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
         let (job, complete, copier) = {
             let state = file.state.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(true) };
