@@ -130,6 +130,11 @@ impl Error {
         }
     }
 
+    /// The source of a copy is not what it was taken for, or not there: not a word about the destination (S15–S17, S36–S40).
+    pub fn is_about_the_source(&self) -> bool {
+        ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&self.code()) || self.is_of_no_source()
+    }
+
     /// A precondition sent with the request did not hold: 412 without a lease in its code, 304, or "already exists".
     pub fn is_precondition_failed(&self) -> bool {
         matches!(

@@ -19,7 +19,7 @@
 //! | `range` | copies of ranges, holes, zeros |
 //! | `read` | committed content, fetched ahead of sequential readers |
 //! | `memory` | the budget for content in memory, and what of it is kept |
-//! | `copy` | whole copies run by the service, in slices |
+//! | `copy` | whole copies run by the service, in slices, and what becomes of those of which a part is wanted |
 //! | `keep` | what a copy replaces, to be brought back if it fails |
 //! | `lease` | the sources of pending copies, leased |
 //! | `rename` | copy, proof, delete; or one request where the namespace is hierarchical |
@@ -303,10 +303,15 @@ impl Fs {
             && self.tree.view(ino).is_ok_and(|view| matches!(view.known.heard, Heard::Nothing))
     }
 
+    /// A copy onto the file is under way here.
+    fn is_copied_to(&self, ino: Ino) -> bool {
+        self.handles.of_ino(ino).is_some_and(|file| file.is_copied_to())
+    }
+
     /// chmod, chown, utimens and truncate; `size` in bytes. `writer` is the open file that a truncation came through, if any: then it
     /// is stored with the next commit, otherwise at once.
     pub async fn setattr(
-        &self,
+        self: &Arc<Self>,
         ino: Ino,
         size: Option<u64>,
         change: AttrChange,

@@ -1,5 +1,7 @@
 //! Extended attributes: what getfattr shows is what the service says, what setfattr writes is in the service.
 
+use std::time::Duration;
+
 use blobcp::store::CopyStatus;
 
 mod common;
@@ -287,4 +289,63 @@ fn an_abort_that_loses_the_race_is_told_the_truth() {
     assert!(ran.stderr.contains("No such attribute"), "{ran:?}");
     assert_eq!(cp.wait().code, Some(0));
     assert_eq!(world.stored("b"), "text");
+}
+
+#[test]
+fn cp_a_chooses_no_tier_that_the_copy_has() {
+    // cp -a writes the attributes of the source to the copy, the tier among them.
+    let world = World::new();
+    for name in ["a", "chosen", "old", "old_chosen", "same_chosen"] {
+        world.put(name, name);
+    }
+    world.ok("setfattr -n user.blob.tier -v Cool chosen old_chosen same_chosen");
+    let there = world.there().display().to_string();
+    let tier = |account: &str, name: &str| {
+        let properties = world.properties(account, name).unwrap();
+        (properties.chosen_tier(), properties.tier.unwrap())
+    };
+    let hot = (None, "Hot".to_owned());
+    let cool = (Some("Cool".to_owned()), "Cool".to_owned());
+    // Source, destination, how often a tier has to be chosen, and what it is then.
+    let copies = [
+        ("a", "new", 0, &hot),
+        ("a", "old", 0, &hot),
+        ("chosen", "new2", 1, &cool),
+        ("chosen", "same_chosen", 0, &cool),
+        // S103: what was chosen for the destination stays, unless it is to be another.
+        ("a", "old_chosen", 1, &(Some("Hot".to_owned()), "Hot".to_owned())),
+    ];
+    for (source, destination, times, expected) in copies {
+        world.ok("ls -l > /dev/null");
+        world.reset_stats();
+        world.ok(&format!("cp -a {source} {destination}"));
+        let stats = world.stats();
+        assert_eq!(stats.requests("SetBlobTier"), times, "{source} to {destination}: {:#?}", world.store.requests());
+        assert_eq!(&tier(ONE, destination), expected, "{source} to {destination}");
+    }
+    // The tier that the other account gives is not known here, and looked up.
+    world.reset_stats();
+    world.ok(&format!("cp -a a {there}/b; cp -a chosen {there}/c"));
+    assert_eq!(world.stats().requests("SetBlobTier"), 1, "{:#?}", world.store.requests());
+    assert_eq!((tier(TWO, "b"), tier(TWO, "c")), (hot, cool));
+}
+
+#[test]
+fn a_tier_that_was_chosen_stays_whatever_replaces_the_content() {
+    // S102, S103: it stays in the service, and this mount knows it.
+    let world = World::with(Setup { attr_ttl: Duration::from_secs(600), ..Default::default() });
+    for name in ["a", "copied", "written"] {
+        world.put(name, name);
+    }
+    world.ok("ls -l; setfattr -n user.blob.tier -v Cool copied written; ls -l");
+    world.ok("cp a copied; echo new > written; echo more >> copied");
+    for name in ["copied", "written"] {
+        assert_eq!(world.properties(ONE, name).unwrap().chosen_tier().as_deref(), Some("Cool"), "{name}");
+        assert_eq!(attribute(&world.here().join(name), "tier").as_deref(), Some("Cool"), "{name}");
+    }
+    // Written back, it is no request.
+    world.reset_stats();
+    world.ok("cp a copied; setfattr -n user.blob.tier -v Cool copied; setfattr -n user.blob.tier -v Cool written");
+    let stats = world.stats();
+    assert_eq!((stats.requests("SetBlobTier"), stats.requests("GetBlobProperties")), (0, 0), "{stats:?}");
 }

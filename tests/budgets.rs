@@ -50,6 +50,39 @@ fn cp_of_a_name_that_was_just_listed() {
 }
 
 #[test]
+fn cp_a() {
+    // It reads all attributes of the source, stores its time, writes to the copy what the copy has already, and stores the mode.
+    let world = world();
+    world.put("a", pattern(1 << 20));
+    let stats = cost(&world, "touch -d 2001-02-03 a; ls -l", "cp -a a b");
+    assert_cost(&world, &stats, &[("CopyBlob", 1), ("GetBlobProperties", 1), ("SetBlobMetadata", 2)]);
+    assert_no_payload(&stats);
+}
+
+#[test]
+fn a_part_of_a_file() {
+    // As much as the kernel asks for at a time, and less than there is: a Copy Blob, cut.
+    let world = world();
+    world.store.put_sparse_blocks(ONE, BOX, "a", 6 << 30, 128 << 20).unwrap();
+    world.store.put_sparse(ONE, BOX, "whole", 6 << 30).unwrap();
+    for (name, blocks) in [("a", 1), ("whole", 2)] {
+        world.ok("ls -l");
+        world.reset_stats();
+        python(
+            &world,
+            &format!(
+                "i, o, n = os.open('{name}', os.O_RDONLY), os.open('{name}2', os.O_WRONLY | os.O_CREAT), 0xfffff000
+assert os.copy_file_range(i, o, n) == n"
+            ),
+        );
+        let stats = world.stats();
+        let cut = [("CopyBlob", 1), ("GetBlockList", 1), ("PutBlockFromURL", blocks), ("PutBlockList", 1)];
+        assert_cost(&world, &stats, &cut);
+        assert_no_payload(&stats);
+    }
+}
+
+#[test]
 fn mv_of_a_file() {
     let world = world();
     world.put("a", pattern(1 << 20));

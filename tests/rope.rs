@@ -281,6 +281,94 @@ assert os.pread(b, 10, 0) == b'x2Y456'",
 }
 
 #[test]
+fn a_copied_range_survives_the_commit_that_it_makes_necessary() {
+    // A block that is not committed is used as a whole or not at all, and a commit drops those that are not in its list.
+    let world = World::new();
+    let a = pattern(100);
+    world.put("a", a.clone());
+    let overlapping = "
+a, b = os.open('a', os.O_RDONLY), os.open('b', os.O_RDWR | os.O_CREAT)
+copy_range(a, b, 0, 0, 50)
+copy_range(a, b, 0, 25, 50)
+os.close(b)";
+    python(&world, overlapping);
+    assert!(world.stored("b") == [&a[..25], &a[..50]].concat());
+    // Blocks of a file that is being written, from which the range takes the end of one and the beginning of the next.
+    let large = pattern(20 * MIB);
+    world.put("large", large.clone());
+    let over_written = "
+large, f = os.open('large', os.O_RDONLY), os.open('f', os.O_RDWR | os.O_CREAT)
+for _ in range(20): os.write(f, b'w' * (1 << 20))
+copy_range(large, f, 0, 3 << 20, 2 << 20)
+copy_range(large, f, 5 << 20, 7 << 20, 2 << 20)
+os.fsync(f)
+copy_range(f, f, 7 << 20, 30 << 20, 2 << 20)
+copy_range(large, f, 1, (31 << 20) - 7, 10)
+os.close(f)";
+    python(&world, over_written);
+    let mut expected = vec![b'w'; 32 * MIB];
+    expected[20 * MIB..30 * MIB].fill(0);
+    expected[3 * MIB..5 * MIB].copy_from_slice(&large[..2 * MIB]);
+    expected[7 * MIB..9 * MIB].copy_from_slice(&large[5 * MIB..7 * MIB]);
+    expected[30 * MIB..].copy_from_slice(&large[5 * MIB..7 * MIB]);
+    expected[31 * MIB - 7..31 * MIB + 3].copy_from_slice(&large[1..11]);
+    assert!(world.stored("f") == expected);
+}
+
+#[test]
+fn a_file_without_a_name_is_copied_as_far_as_it_can_be_reached() {
+    // What is staged for it is in no blob and never will be.
+    let world = World::new();
+    world.put("a", pattern(100));
+    let program = "
+a, f = os.open('a', os.O_RDONLY), os.open('f', os.O_RDWR | os.O_CREAT)
+os.write(f, b'0123456789'); copy_range(a, f, 0, 10, 50); os.unlink('f')
+copy_range(f, f, 0, 8192, 10)
+assert os.pread(f, 20, 8192) == b'0123456789'
+for at, to in [(0, 20), (20, 200)]:
+    try: os.copy_file_range(f, f, 10, at, to); print('copied')
+    except OSError as e: print(errno.errorcode[e.errno])";
+    assert_eq!(python(&world, program), "EIO\nEIO\n");
+    assert!(!world.is_stored("f"));
+}
+
+#[test]
+fn what_lost_its_name_while_it_was_open_is_read_and_written() {
+    // The service copies blobs. EOPNOTSUPP makes the kernel do it (kernel fact 6), and programs see bytes.
+    let world = World::new();
+    world.put("stored", "in the service");
+    python(
+        &world,
+        "
+flags = os.O_RDWR | os.O_CREAT
+def nameless(name):
+    f = os.open(name, flags); os.unlink(name)
+    return f
+a, b, c = nameless('a'), nameless('b'), os.open('c', flags)
+os.write(a, b'0123456789')
+copy_range(a, b, 2, 4, 6)
+assert os.pread(b, 100, 0) == b'\\0' * 4 + b'234567'
+copy_range(b, c, 0, 0, 10)
+os.fsync(c)
+copy_range(os.open('stored', os.O_RDONLY), b, 0, 4, 14)
+assert os.pread(b, 100, 0) == b'\\0' * 4 + b'in the service'
+d = os.open('stored', os.O_RDONLY)
+os.pread(d, 100, 0); os.unlink('stored')
+copy_range(d, c, 0, 10, 14)
+os.close(c)",
+    );
+    assert_eq!(world.stored("c"), b"\0\0\0\x00234567in the service"[..]);
+    // What nobody has any more cannot be had.
+    world.put("gone", "in the service");
+    let program = "
+gone, c = os.open('gone', os.O_RDONLY), os.open('c', os.O_RDWR)
+os.unlink('gone')
+try: os.copy_file_range(gone, c, 5, 0, 0); print('copied')
+except OSError as e: print(errno.errorcode[e.errno])";
+    assert_eq!(python(&world, program), "ENOENT\n");
+}
+
+#[test]
 fn a_range_that_cannot_be_copied_is_an_error_of_the_call_and_moves_nothing() {
     let world = World::new();
     world.put("a", pattern(MIB));

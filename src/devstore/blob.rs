@@ -77,6 +77,10 @@ pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
             return Err(Code::InvalidBlobType.into());
         }
         old.check_online()?;
+        if blob.tier.is_none() && old.tier.is_some() {
+            // What was chosen stays chosen (S102).
+            (blob.tier, blob.tier_changed) = (old.tier, Some(call.now));
+        }
     }
     let blob = entry.replace(blob);
     Ok(Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-request-server-encrypted", "true"))

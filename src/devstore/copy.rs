@@ -117,12 +117,14 @@ fn begin(
         Kind::Append { blocks, sealed } => Kind::Append { blocks, sealed: settings.seal.unwrap_or(sealed) },
         other => other,
     };
+    // A tier that was chosen for the destination stays chosen (S103).
+    let tier = settings.tier.or(tier);
     let finished = Blob {
         kind,
         metadata: settings.metadata.unwrap_or(original.metadata),
         tags: settings.tags,
-        tier: settings.tier.or(tier),
-        tier_changed: settings.tier.map(|_| call.now),
+        tier,
+        tier_changed: tier.map(|_| call.now),
         created: call.now,
         copy: None,
         ..original

@@ -168,7 +168,8 @@ impl Fs {
         let properties = BlobProperties {
             blob_type: BlobType::Append,
             committed_block_count: Some(0),
-            creation_time: version.properties.creation_time,
+            // Put Blob gives it a new one (S61), which the answer does not tell.
+            creation_time: None,
             lease: version.properties.lease.clone(),
             ..attr::just_written(0, settings, written)
         };
@@ -190,7 +191,6 @@ impl Fs {
             etag: appended.written.etag,
             last_modified: appended.written.last_modified,
             committed_block_count: appended.blocks,
-            copy: None,
             ..(*version.properties).clone()
         };
         if appended.size == end {

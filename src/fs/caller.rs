@@ -1,10 +1,11 @@
 //! What `/proc` tells about the process behind a request.
 //!
 //! A process inside a FUSE request cannot be killed before we reply (fuser answers FUSE_INTERRUPT with ENOSYS), so a handler
-//! that has to wait looks at the pending signals itself. The other question asked here is whether a FLUSH is the last one:
-//! shells duplicate descriptors and close the original at once, and the flush of that says nothing about the file being done.
+//! that has to wait looks at the pending signals itself. Two more questions are asked about a FLUSH. Is it the last one? Shells
+//! duplicate descriptors and close the original at once, and the flush of that says nothing about the file being done. And does the
+//! process close the file because it is done with it, or is it being killed, so that the kernel closes what it had open?
 //!
-//! Where the process cannot be seen (another PID namespace) the answers are the harmless ones: not interrupted, no other
+//! Where the process cannot be seen (another PID namespace) the answers are the harmless ones: not interrupted, not killed, no other
 //! descriptor.
 
 use std::fs;
@@ -30,6 +31,13 @@ impl Device {
     }
 }
 
+/// `PF_SIGNALED` of the kernel: a signal ends the thread.
+const PF_SIGNALED: u64 = 0x400;
+
+/// A process, known also when the thread that a request came from has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process(u32);
+
 /// The thread that made a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
@@ -54,9 +62,24 @@ impl Caller {
         pending & FATAL.iter().fold(0, |mask, signal| mask | 1 << (signal - 1)) != 0
     }
 
+    /// The process is being ended by a signal: what it closes now it does not close by itself.
+    pub fn is_being_killed(self) -> bool {
+        fs::read_to_string(self.proc("stat")).is_ok_and(|stat| ends_by_signal(&stat, || self.is_open_to_us()))
+    }
+
+    /// What `/proc` keeps from strangers can be read.
+    fn is_open_to_us(self) -> bool {
+        fs::read_link(self.proc("root")).is_ok()
+    }
+
     /// Both threads belong to one process.
     pub fn same_process(self, other: Self) -> bool {
-        self == other || self.process().is_some_and(|process| other.process() == Some(process))
+        self == other || self.group().is_some_and(|process| other.group() == Some(process))
+    }
+
+    /// The process that the thread belongs to; where it cannot be seen, the thread is taken for one.
+    pub fn process(self) -> Process {
+        Process(self.group().unwrap_or(self.pid))
     }
 
     /// The process has another descriptor open on that inode (`ino:` in fdinfo, Linux 5.14) of the filesystem that is `device`, or of any
@@ -91,7 +114,7 @@ impl Caller {
         })
     }
 
-    fn process(self) -> Option<u32> {
+    fn group(self) -> Option<u32> {
         let status = fs::read_to_string(self.proc("status")).ok()?;
         status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
     }
@@ -99,6 +122,16 @@ impl Caller {
     fn proc(self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.pid))
     }
+}
+
+/// What a line of `/proc/PID/stat` says. When a process ends by itself its other threads are ended by a signal, too, so the flag alone is
+/// no proof: the exit code tells how the process ends. It is 0 for strangers, whom the flag has to be enough.
+fn ends_by_signal(stat: &str, is_open_to_us: impl Fn() -> bool) -> bool {
+    // The name, which may hold anything, ends with the last parenthesis; the state behind it is field 3.
+    let Some((_, fields)) = stat.rsplit_once(')') else { return false };
+    let field = |number: usize| fields.split_whitespace().nth(number - 3).and_then(|field| field.parse::<u64>().ok());
+    let (flags, exit_code) = (field(9).unwrap_or(0), field(52).unwrap_or(0));
+    flags & PF_SIGNALED != 0 && (exit_code & 0x7f != 0 || exit_code == 0 && !is_open_to_us())
 }
 
 #[cfg(test)]
@@ -140,6 +173,34 @@ mod tests {
         assert!(!me().same_process(Caller { pid: tid }));
         assert!(me().same_process(me()));
         assert!(!me().same_process(Caller { pid: 1 }));
+    }
+
+    #[test]
+    fn a_process_outlives_its_threads() {
+        let (here, there) = std::thread::spawn(|| {
+            let thread = Caller { pid: unsafe { libc::gettid() } as u32 };
+            (thread, thread.process())
+        })
+        .join()
+        .unwrap();
+        assert_eq!(there, me().process());
+        assert_ne!(here.process(), me().process());
+        assert_ne!(Caller { pid: 1 }.process(), me().process());
+    }
+
+    #[test]
+    fn who_is_killed_is_told_from_who_ends() {
+        let stat = |flags: u32, exit_code: u32| {
+            let zeros = "0 ".repeat(42);
+            format!("7 (a) R (b) X 1 7 7 0 -1 {flags} {zeros}{exit_code}\n")
+        };
+        // PF_EXITING beside it.
+        assert!(ends_by_signal(&stat(0x404, 9), || true) && ends_by_signal(&stat(0x404, 0x8b), || true));
+        // A thread of a process that called exit(0), exit(1); the same seen by a stranger.
+        assert!(!ends_by_signal(&stat(0x404, 0), || true) && !ends_by_signal(&stat(0x404, 0x100), || true));
+        assert!(ends_by_signal(&stat(0x404, 0), || false));
+        assert!(!ends_by_signal(&stat(0x4, 0), || false) && !ends_by_signal("", || false));
+        assert!(!me().is_being_killed());
     }
 
     #[test]

@@ -254,8 +254,8 @@ pub(super) fn block_size_after(blocks: usize) -> u64 {
 }
 
 impl Fs {
-    /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. EFBIG for more than a
-    /// blob holds, or for a gap so long that its zeros would take all of its blocks.
+    /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. So it is not for a change
+    /// that brings a block of its own, which that commit would drop ([`Fs::copy_range`]).
     pub(super) async fn edit<T>(
         &self,
         file: &OpenFile,
@@ -264,10 +264,7 @@ impl Fs {
         change: impl Fn(&mut Draft) -> std::result::Result<T, Cut>,
     ) -> Result<T> {
         let draft = draft_of(state)?;
-        let gap = end.saturating_sub(draft.rope.len());
-        if end > LARGEST_FILE || gap > plan::LARGEST_ZEROS && matches!(draft.form, Form::Blocks) {
-            return Err(Error::fs(libc::EFBIG, "larger than a blob, or a gap of more than 2 TiB"));
-        }
+        refuse_too_large(draft, end)?;
         if let Ok(done) = change(draft) {
             draft.give_back_room();
             file.show(state);
@@ -366,6 +363,8 @@ impl Fs {
         if let Some(base) = &base {
             properties.creation_time = base.properties.creation_time;
             properties.lease = base.properties.lease.clone();
+            // Chosen, it was sent again; otherwise it is the account's, as before.
+            (properties.tier, properties.tier_inferred) = (base.properties.tier.clone(), base.properties.tier_inferred);
         }
         // What the kernel has cached is what it has just written.
         self.tree.rewritten(file.ino, base.as_deref().map(|base| &base.properties.etag), &properties.etag);
@@ -514,6 +513,15 @@ impl Fs {
 /// What web servers and browsers will take the blob for, by its name.
 fn content_type(path: &crate::path::BlobPath) -> String {
     mime_guess::from_path(path.name.as_str()).first_or_octet_stream().to_string()
+}
+
+/// EFBIG for more than a blob holds, or for a gap so long that its zeros would take all of its blocks.
+pub(super) fn refuse_too_large(draft: &Draft, end: u64) -> Result<()> {
+    let gap = end.saturating_sub(draft.rope.len());
+    if end > LARGEST_FILE || gap > plan::LARGEST_ZEROS && matches!(draft.form, Form::Blocks) {
+        return Err(Error::fs(libc::EFBIG, "larger than a blob, or a gap of more than 2 TiB"));
+    }
+    Ok(())
 }
 
 /// The draft of a file, begun if there is none yet.

@@ -93,6 +93,8 @@ impl Fs {
         let care = Care {
             source: origin.as_ref().and_then(Origin::current).filter(|_| !onto_itself),
             lease_source: order.lease_source,
+            // Mostly it is replaced whatever it is.
+            there: None,
             lease,
             kept,
             caller: Some(caller),

@@ -7,9 +7,11 @@
 //! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`lease.rs`), and
 //! what it replaced, which comes back or is let go (`keep.rs`).
 //!
-//! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`; what is not a whole
-//! copy is a copy of a range, and goes into the destination's rope (`range.rs`).
+//! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`, and what becomes of a
+//! copy of which not all was asked for in `granted`; what is not a whole copy is a copy of a range, and goes into the destination's rope
+//! (`range.rs`).
 
+mod granted;
 mod slices;
 mod synchronous;
 
@@ -103,11 +105,18 @@ impl CopyJob {
         self.work.get().is_some()
     }
 
-    /// Stops a copy that is only here.
+    /// Stops a copy that is only here: it has ended for all who wait.
     fn stop(&self) {
-        if let Some(work) = self.work.get() {
-            work.abort();
-        }
+        let Some(work) = self.work.get() else { return };
+        work.abort();
+        let stopped = failure(&self.destination, CopyFailure::Aborted { id: self.id.to_string() });
+        self.progress.send_if_modified(|progress| {
+            let pending = matches!(progress, Progress::Pending(_));
+            if pending {
+                *progress = Progress::Failed(stopped);
+            }
+            pending
+        });
     }
 
     pub fn progress(&self) -> Progress {
@@ -135,6 +144,11 @@ impl CopyJob {
 
     pub(super) fn keeps(&self) -> bool {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// What is to come back after all, if the copy is no success.
+    fn keep(&self, kept: Option<Kept>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
     /// Whoever deletes the destination needs nothing brought back.
@@ -165,6 +179,8 @@ pub struct Care {
     pub source: Option<Blob>,
     /// When that is done; as the mount does otherwise.
     pub lease_source: Option<LeaseSource>,
+    /// What is replaced, if the caller knows.
+    pub there: Option<Arc<BlobProperties>>,
     /// The caller's lease of the destination (X5).
     pub lease: Option<LeaseId>,
     /// What comes back if the copy is no success, and is let go if it is.
@@ -257,7 +273,10 @@ impl Fs {
         let progress = match (started.found.take(), &version, started.status) {
             // What the service was seen to have is worth more than what it should have.
             (Some(found), _, _) => look(&destination, &started.id, *found),
-            (None, Some(source), CopyStatus::Success) => Progress::Success(copied(source, &started, request)),
+            (None, Some(source), CopyStatus::Success) => {
+                let tier = tier_of_copy(source, &request, &care, &destination);
+                Progress::Success(copied(source, &started, request, tier))
+            }
             // All else is seen at the destination, also how long a source outside the mount is.
             (None, None, _) => match client.blob_properties(&destination.path, None).await {
                 Ok(found) => look(&destination, &started.id, found),
@@ -480,20 +499,56 @@ fn failure(destination: &Blob, failure: CopyFailure) -> Error {
     Error::Copy { target: destination.path.to_string(), failure }
 }
 
+/// The tier of a finished copy, as far as it is known, and whether it is only the account's default. That of what is replaced stays, chosen
+/// or not (S103); what is new gets the account's, which is what a blob of the account has for which nobody chose one.
+fn tier_of_copy(
+    source: &BlobProperties,
+    request: &CopyRequest,
+    care: &Care,
+    destination: &Blob,
+) -> (Option<String>, bool) {
+    if request.tier.is_some() {
+        return (request.tier.clone(), false);
+    }
+    let within_account = care.source.as_ref().is_some_and(|source| source.account == destination.account);
+    match &care.there {
+        Some(there) => (there.tier.clone(), there.tier_inferred),
+        None if request.precondition == Precondition::IfAbsent && within_account && source.tier_inferred => {
+            (source.tier.clone(), true)
+        }
+        None => (None, true),
+    }
+}
+
 /// What the service would say of a finished copy of `source`: no request is needed to know it.
-fn copied(source: &BlobProperties, started: &CopyStarted, request: CopyRequest) -> Arc<BlobProperties> {
+fn copied(
+    source: &BlobProperties,
+    started: &CopyStarted,
+    request: CopyRequest,
+    (tier, tier_inferred): (Option<String>, bool),
+) -> Arc<BlobProperties> {
     Arc::new(BlobProperties {
         etag: started.etag.clone(),
         last_modified: started.last_modified,
-        creation_time: Some(started.last_modified),
+        // Of others than block blobs it may be that of what was replaced (S29).
+        creation_time: (source.blob_type == BlobType::Block).then_some(started.last_modified),
         metadata: request.metadata.unwrap_or_else(|| source.metadata.clone()),
-        tier_inferred: request.tier.is_none(),
-        tier: request.tier,
+        tier,
+        tier_inferred,
         tag_count: request.tags.len() as u32,
         // None of these comes along (§13.2.4).
         archive_status: None,
         lease: LeaseProperties::default(),
-        copy: None,
+        // By its id an append blob is known that another client copies onto later; nobody is shown it from here.
+        copy: Some(CopyState {
+            id: started.id.clone(),
+            status: CopyStatus::Success,
+            source: None,
+            bytes_copied: source.size,
+            total_bytes: source.size,
+            completion_time: None,
+            description: None,
+        }),
         sealed: request.seal.unwrap_or(source.sealed),
         version_id: None,
         is_current_version: false,

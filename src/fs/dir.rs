@@ -442,7 +442,7 @@ impl Fs {
             Some(file) => Some(file.state.lock().await),
             None => None,
         };
-        if self.is_new(view.ino) {
+        if self.is_new(view.ino) && !self.is_copied_to(view.ino) {
             self.tree.unlink(parent, name);
             self.tree.touch(parent);
             return Ok(());

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use tokio::sync::MutexGuard;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
@@ -214,7 +214,7 @@ impl Fs {
     }
 
     /// Up to `size` bytes from `offset`; fewer only at the end.
-    pub async fn read(&self, fh: Fh, offset: u64, size: u32) -> Result<Bytes> {
+    pub async fn read(self: &Arc<Self>, fh: Fh, offset: u64, size: u32) -> Result<Bytes> {
         let handle = self.handles.get(fh)?;
         handle.check()?;
         let range = offset..offset.saturating_add(u64::from(size));
@@ -222,6 +222,11 @@ impl Fs {
         // Only a draft is read under the lock; committed content is read by as many as like.
         let version = {
             let mut state = file.state.lock().await;
+            if let Content::Copying(_) = state.content {
+                drop(state);
+                self.settle_own(file, handle.opener).await?;
+                state = file.state.lock().await;
+            }
             self.follow(file, &mut state);
             if let Content::Copying(_) = state.content {
                 return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
@@ -287,7 +292,7 @@ impl Fs {
     /// and of the attributes has to go before the writer goes on: the write went past it, and others may have mapped the file, or it has
     /// lost a bit of its mode.
     pub async fn write(
-        &self,
+        self: &Arc<Self>,
         fh: Fh,
         offset: u64,
         data: &Bytes,
@@ -338,12 +343,21 @@ impl Fs {
     }
 
     /// truncate(2) and ftruncate(2).
-    pub(super) async fn truncate(&self, ino: Ino, size: u64, writer: Option<Fh>, caller: Caller) -> Result<()> {
+    pub(super) async fn truncate(
+        self: &Arc<Self>,
+        ino: Ino,
+        size: u64,
+        writer: Option<Fh>,
+        caller: Caller,
+    ) -> Result<()> {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
             let mut state = self.settled(&handle.file, caller).await?;
             handle.version(&state)?;
             self.admit(&handle.file, &mut state, Change::Resize(size))?;
             return self.edit(&handle.file, &mut state, size, |draft| draft.truncate(size)).await;
+        }
+        if let Some(file) = self.handles.of_ino(ino) {
+            self.settle_own(&file, caller).await?;
         }
         let view = self.fresh(ino).await?;
         if view.kind == FileKind::Directory {
@@ -444,7 +458,7 @@ impl Fs {
     }
 
     /// fsync(2): what was written is in the service.
-    pub async fn fsync(&self, fh: Fh, caller: Caller) -> Result<()> {
+    pub async fn fsync(self: &Arc<Self>, fh: Fh, caller: Caller) -> Result<()> {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
@@ -456,18 +470,13 @@ impl Fs {
     pub async fn release(self: &Arc<Self>, fh: Fh) {
         let Some(handle) = self.handles.remove(fh) else { return };
         let file = &handle.file;
-        if handle.access.write {
-            let incomplete = match &file.state.lock().await.content {
-                Content::Copying(copying) => !copying.complete(),
-                _ => false,
-            };
-            if incomplete {
-                warn!("a copy's caller went away before the end: aborting the copy");
-                self.abandon(file).await;
-            }
+        // Whoever copies onto it has it open for writing, and may have more to ask for.
+        let deserted = handle.access.write && !file.is_written();
+        if deserted {
+            self.keep_granted(file, handle.opener).await;
         }
         let mut state = file.state.lock().await;
-        if handle.access.write && matches!(state.content, Content::Copying(_)) {
+        if deserted && matches!(state.content, Content::Copying(_)) {
             // The process died between its last call and close: the service goes on without it.
             self.give_up_copy(file, &mut state).await;
         }

@@ -12,13 +12,14 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::fs::attr::{Attr, AttrChange, Ino};
 use crate::fs::bulk::Bulk;
-use crate::fs::caller::Caller;
+use crate::fs::caller::{Caller, Process};
 use crate::fs::commit::Draft;
 use crate::fs::copy::{CopyJob, Start};
 use crate::fs::dir::DirStream;
 use crate::fs::read::{Lineage, Stream, Version};
+use crate::fs::tree::Origin;
 use crate::fs::walk::Walk;
-use crate::store::CopyId;
+use crate::store::{BlobProperties, CopyId};
 
 /// Names an open file or directory for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,11 +38,24 @@ pub enum Content {
 /// A Copy Blob onto the file, as its caller sees it.
 pub struct Copying {
     pub job: Arc<CopyJob>,
-    /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one.
+    /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one. So many the
+    /// file has, whatever the service has: only when all are granted is it known that all were wanted.
     pub granted: u64,
-    pub caller: Caller,
+    pub granted_at: SystemTime,
+    /// Who was granted them.
+    pub copier: Process,
+    pub source: CopiedFrom,
     /// How it was started, where its end is not waited for: with other attributes it is started anew.
     pub again: Option<Box<Start>>,
+}
+
+/// The version that a whole copy is made of.
+#[derive(Clone)]
+pub struct CopiedFrom {
+    pub ino: Ino,
+    /// Where it was when the copy was started.
+    pub origin: Origin,
+    pub version: Arc<BlobProperties>,
 }
 
 impl Copying {
@@ -65,6 +79,8 @@ pub struct State {
 struct Face {
     /// Size in bytes and time of the last write, while there is a draft.
     content: Option<(u64, SystemTime)>,
+    /// The same of a copy onto the file.
+    granted: Option<(u64, SystemTime)>,
     change: AttrChange,
     /// The copy onto it that is not settled yet.
     copying: Option<CopyId>,
@@ -114,11 +130,13 @@ impl OpenFile {
             Content::Draft(draft) if draft.dirty => Some((draft.rope.len(), draft.written)),
             _ => None,
         };
-        let copying = match &state.content {
-            Content::Copying(copying) => Some(copying.job.id.clone()),
+        let copy = match &state.content {
+            Content::Copying(copying) => Some(copying),
             Content::Clean | Content::Draft(_) => None,
         };
-        *self.face() = Face { content, change: state.change.clone(), copying };
+        let granted = copy.map(|copying| (copying.granted, copying.granted_at));
+        let copying = copy.map(|copying| copying.job.id.clone());
+        *self.face() = Face { content, granted, change: state.change.clone(), copying };
     }
 
     /// To be held from before a request that changes the blob until its answer is learnt.
@@ -140,7 +158,7 @@ impl OpenFile {
     /// `attr` as the service has it becomes what a program here should see.
     pub fn overlay(&self, attr: &mut Attr) {
         let face = self.face();
-        if let Some((size, written)) = face.content {
+        if let Some((size, written)) = face.content.or(face.granted) {
             attr.size = size;
             attr.blocks = Attr::blocks(size);
             if attr.atime == attr.mtime {
@@ -167,6 +185,11 @@ impl OpenFile {
         lock(&self.uses).iter().any(|used| used.direct && used.access.write)
     }
 
+    /// Somebody has it open for writing.
+    pub fn is_written(&self) -> bool {
+        lock(&self.uses).iter().any(|used| used.access.write)
+    }
+
     /// Somebody has it open for reading.
     pub fn is_read(&self) -> bool {
         lock(&self.uses).iter().any(|used| used.access.read)
@@ -182,6 +205,11 @@ impl OpenFile {
     pub fn is_unsaved(&self) -> bool {
         let face = self.face();
         face.content.is_some() || !face.change.is_empty()
+    }
+
+    /// A copy onto it is not settled: the blob is in the service, whatever else is known of it.
+    pub fn is_copied_to(&self) -> bool {
+        self.face().granted.is_some()
     }
 
     /// There is content here that the service does not have.

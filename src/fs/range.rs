@@ -8,72 +8,87 @@
 //!
 //! Zeros are a segment of the rope as well, so that allocating and punching holes is cheap until the commit, and cheap then (`plan.rs`).
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
-use crate::fs::commit::draft_of;
+use crate::fs::commit::{Draft, draft_of, refuse_too_large};
 use crate::fs::copy::SLICE;
 use crate::fs::form::{Change, Form};
 use crate::fs::handle::{Content, Fh, Handle, OpenFile, State};
 use crate::fs::read::Version;
-use crate::fs::rope::{Piece, Segment};
+use crate::fs::rope::{Cut, Piece, Segment};
 use crate::fs::stage::Source;
+use crate::fs::tree::Blob;
 use crate::store::BlobType;
 
 impl Fs {
-    /// Puts `range` of a clean source into the destination at `offset`; how many bytes of it, at least one.
-    #[allow(clippy::too_many_arguments)]
+    /// Puts the range of a clean source into the destination at `offset`; how many bytes of it, at least one. `within`: the source is
+    /// the destination itself.
     pub(super) async fn copy_range(
         &self,
-        input: &OpenFile,
-        version: &Version,
-        range: Range<u64>,
+        source: Source<'_>,
+        within: bool,
         output: &OpenFile,
         state: &mut State,
         offset: u64,
         caller: Caller,
     ) -> Result<u64> {
         self.make_room(output, state).await?;
-        let from = self.tree.origin(input.ino)?;
-        let source =
-            Source { blob: &from.blob, revision: from.revision.as_ref(), etag: &version.properties.etag, range };
         match draft_of(state)?.form {
             Form::Blocks => {}
             Form::Tail(_) => return self.copy_to_tail(&source, output, state, offset).await,
-            Form::Pages(_) => {
-                let within = input.ino == output.ino;
-                return self.copy_to_pages(&source, output, state, offset, within).await;
-            }
+            Form::Pages(_) => return self.copy_to_pages(&source, output, state, offset, within).await,
         }
         let to = self.tree.blob(output.ino)?;
+        let end = offset.saturating_add(source.block().end - source.range.start);
+        refuse_too_large(draft_of(state)?, end)?;
+        if draft_of(state)?.rope.may_replace(offset..end).is_err() {
+            self.commit(output, state).await?;
+        }
         let base = state.version.clone();
-        let id = self.block_id(&to, draft_of(state)?, base.as_deref()).await?;
+        if let Some(len) = self.splice_block(&to, draft_of(state)?, base.as_deref(), &source, offset, caller).await? {
+            output.show(state);
+            return Ok(len);
+        }
+        let bytes = self.read_source(&source).await?;
+        let len = bytes.len() as u64;
+        let room = self.room_to_write(output, state, len).await?;
+        draft_of(state)?.take_room(room);
+        self.edit(output, state, offset.saturating_add(len), |draft| draft.write(offset, &bytes)).await?;
+        Ok(len)
+    }
+
+    /// Has the service make a block of the source, and puts it into the rope, where nothing that is staged may be cut. The draft is
+    /// borrowed all the while: there is no commit in between, which would drop the block. How many bytes it takes; `None` if the server
+    /// cannot make it.
+    async fn splice_block(
+        &self,
+        to: &Blob,
+        draft: &mut Draft,
+        base: Option<&Version>,
+        source: &Source<'_>,
+        offset: u64,
+        caller: Caller,
+    ) -> Result<Option<u64>> {
+        let id = self.block_id(to, draft, base).await?;
         let made = tokio::select! {
-            made = self.block_from(&to, &id, &source) => made?,
+            made = self.block_from(to, &id, source) => made?,
             // The block, if there is to be one, belongs to nobody.
             error = interrupted(caller) => return Err(error),
         };
-        match made {
-            Some(len) => {
-                let end = offset.saturating_add(len);
-                self.edit(output, state, end, |draft| draft.splice(offset, Segment::Staged { id: id.clone(), len }))
-                    .await?;
-                Ok(len)
-            }
-            None => {
-                let bytes = self.read_source(&source).await?;
-                let len = bytes.len() as u64;
-                self.edit(output, state, offset.saturating_add(len), |draft| draft.write(offset, &bytes)).await?;
-                Ok(len)
-            }
-        }
+        let Some(len) = made else { return Ok(None) };
+        let spliced = draft.splice(offset, Segment::Staged { id, len });
+        // Nobody else makes it shorter than it was to be.
+        spliced.map_err(|Cut| Error::fs(libc::EIO, "a block does not fit where it was to go"))?;
+        draft.give_back_room();
+        Ok(Some(len))
     }
 
     /// `copy_file_range` within one file. The kernel has refused ranges that overlap.
     pub(super) async fn copy_within(
-        &self,
+        self: &Arc<Self>,
         handle: &Handle,
         from: u64,
         to: u64,
@@ -86,13 +101,16 @@ impl Fs {
         self.make_room(file, &mut state).await?;
         let range = from..from.saturating_add(len);
         if !matches!(draft_of(&mut state)?.form, Form::Blocks) {
+            self.refuse_nameless(file)?;
             self.commit(file, &mut state).await?;
             let Some(version) = handle.version(&state)? else { return Ok(0) };
             let range = from..range.end.min(version.properties.size);
             if range.is_empty() {
                 return Ok(0);
             }
-            return self.copy_range(file, &version, range, file, &mut state, to, caller).await;
+            let from = self.tree.origin(file.ino)?;
+            let source = Source::of(&from, &version.properties.etag, range);
+            return self.copy_range(source, true, file, &mut state, to, caller).await;
         }
         if draft_of(&mut state)?.rope.read(range.clone()).contains(&Piece::Staged) {
             self.commit(file, &mut state).await?;
@@ -104,7 +122,7 @@ impl Fs {
                 Piece::Base(range) => Segment::Base(range),
                 Piece::Zero(len) => Segment::Zero(len),
                 Piece::Bytes(bytes) => Segment::Buffer(bytes.into()),
-                Piece::Staged => return Err(Error::fs(libc::EIO, "a deleted file's content cannot be copied")),
+                Piece::Staged => return Err(nameless()),
             };
             let end = at.saturating_add(segment.len());
             // A commit here would make what the other pieces name something else.
@@ -113,6 +131,9 @@ impl Fs {
                     break;
                 }
                 self.commit(file, &mut state).await?;
+                if draft_of(&mut state)?.rope.may_replace(at..end).is_err() {
+                    return Err(nameless());
+                }
                 drop(state);
                 return Box::pin(self.copy_within(handle, from, to, len, caller)).await;
             }
@@ -122,8 +143,13 @@ impl Fs {
         Ok(at - to)
     }
 
+    /// The service copies from a blob and into a blob.
+    pub(super) fn refuse_nameless(&self, file: &OpenFile) -> Result<()> {
+        if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) { Err(nameless()) } else { Ok(()) }
+    }
+
     /// fallocate(2): allocating is adding zeros up to there, unless the size is to be kept; zeroing and punching holes put zeros.
-    pub async fn fallocate(&self, fh: Fh, offset: u64, len: u64, mode: i32, caller: Caller) -> Result<()> {
+    pub async fn fallocate(self: &Arc<Self>, fh: Fh, offset: u64, len: u64, mode: i32, caller: Caller) -> Result<()> {
         let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
         let zero = match mode & !libc::FALLOC_FL_KEEP_SIZE {
             0 => false,
@@ -161,7 +187,8 @@ impl Fs {
         let offset = u64::try_from(offset).map_err(|_| beyond())?;
         let size = match &state.content {
             Content::Draft(draft) => draft.rope.len(),
-            _ => state.version.as_ref().map_or(0, |version| version.properties.size),
+            Content::Copying(copying) => copying.granted,
+            Content::Clean => state.version.as_ref().map_or(0, |version| version.properties.size),
         };
         if offset >= size {
             return Err(beyond());
@@ -169,7 +196,8 @@ impl Fs {
         if ![libc::SEEK_DATA, libc::SEEK_HOLE].contains(&whence) {
             return Err(Error::fs(libc::EINVAL, "no such whence"));
         }
-        if let Some(version) = handle.version(&state)?
+        if !matches!(state.content, Content::Copying(_))
+            && let Some(version) = handle.version(&state)?
             && version.properties.blob_type == BlobType::Page
         {
             let found = self.seek_pages(&handle.file, &state, &version, offset, whence == libc::SEEK_DATA).await?;
@@ -186,8 +214,14 @@ impl Fs {
     }
 }
 
+/// What has no name is in no blob. That is no failure of the copy: the kernel reads and writes instead, and whoever asked has what can be
+/// reached.
+fn nameless() -> Error {
+    Error::fs(libc::EOPNOTSUPP, "a file without a name cannot be copied in the service")
+}
+
 /// Ends when the caller has a signal to look at.
-async fn interrupted(caller: Caller) -> Error {
+pub(super) async fn interrupted(caller: Caller) -> Error {
     loop {
         tokio::time::sleep(SLICE).await;
         if caller.interrupted() {

@@ -79,6 +79,9 @@ impl Fs {
         if old_dir.account != new_dir.account {
             return Err(across("files between accounts"));
         }
+        if let Some(file) = self.handles.of_ino(source.ino) {
+            self.settle_own(&file, caller).await?;
+        }
         match (source.kind, target.as_ref().map(|target| target.kind)) {
             (FileKind::Directory, None | Some(FileKind::Directory)) => {}
             (FileKind::Directory, Some(_)) => return Err(Error::fs(libc::ENOTDIR, format!("{} is a file", to.1))),

@@ -30,7 +30,7 @@ use crate::fs::memory::Held;
 use crate::fs::plan;
 use crate::fs::read::Version;
 use crate::fs::rope::{Piece, Rope};
-use crate::fs::tree::Blob;
+use crate::fs::tree::{Blob, Origin};
 use crate::store::{Block, BlockId, BlockRef, CopySource, ETag, Payload, Revision};
 
 /// Bytes that are worth a block of their own when memory is short.
@@ -97,6 +97,18 @@ pub struct Source<'a> {
     /// The version that is copied, and no other.
     pub etag: &'a ETag,
     pub range: Range<u64>,
+}
+
+impl<'a> Source<'a> {
+    pub fn of(origin: &'a Origin, etag: &'a ETag, range: Range<u64>) -> Self {
+        Self { blob: &origin.blob, revision: origin.revision.as_ref(), etag, range }
+    }
+
+    /// As much of it as one block takes that the service makes.
+    pub fn block(&self) -> Range<u64> {
+        let start = self.range.start;
+        start..self.range.end.min(start + plan::Limits::of_service(BLOCK).remote)
+    }
 }
 
 impl Fs {
@@ -336,11 +348,11 @@ impl Fs {
     /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server cannot do it.
     pub(super) async fn block_from(&self, blob: &Blob, id: &BlockId, source: &Source<'_>) -> Result<Option<u64>> {
         let url = self.range_url(source, blob).await?;
-        let start = source.range.start;
-        let range = start..source.range.end.min(start + plan::Limits::of_service(BLOCK).remote);
+        let range = source.block();
+        let len = range.end - range.start;
         let client = self.client(blob.account);
-        match client.put_block_from_url(&blob.path, id, &url, range.clone(), Some(source.etag), None).await {
-            Ok(()) => Ok(Some(range.end - start)),
+        match client.put_block_from_url(&blob.path, id, &url, range, Some(source.etag), None).await {
+            Ok(()) => Ok(Some(len)),
             Err(error) if self.must_move(&error) => Ok(None),
             Err(error) => Err(error),
         }

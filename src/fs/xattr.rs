@@ -25,7 +25,7 @@ use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::caller::Caller;
 use crate::fs::handle::{OpenFile, State};
-use crate::fs::tree::{Blob, Origin};
+use crate::fs::tree::{Blob, Heard, Origin};
 use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition, Tags};
 
 const PREFIX: &str = "user.blob.";
@@ -195,7 +195,7 @@ impl Fs {
 
     /// listxattr(2): the names that have a value.
     pub async fn listxattr(&self, ino: Ino, probe: bool, caller: Caller) -> Result<Vec<String>> {
-        if self.tree.view(ino)?.kind != FileKind::File || self.is_new(ino) {
+        if self.tree.view(ino)?.kind != FileKind::File || self.is_new(ino) && !self.is_copied_to(ino) {
             return Ok(Vec::new());
         }
         let origin = self.tree.origin(ino)?;
@@ -403,9 +403,11 @@ impl Fs {
                 client.set_metadata(&blob.path, &changed.metadata, &condition, None).await?
             }
             Name::Tier => {
-                let Some(value) = value.filter(|value| properties.tier.as_deref() != Some(value)) else {
-                    return Ok(());
+                let known = match properties.tier.clone() {
+                    None => self.ask_tier(file.ino, blob).await?,
+                    known => known,
                 };
+                let Some(value) = value.filter(|value| known.as_deref() != Some(value)) else { return Ok(()) };
                 client.set_tier(&blob.path, value, None).await.map_err(|error| match error.code() {
                     "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
                     _ => error,
@@ -419,6 +421,16 @@ impl Fs {
         (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
         self.settle_on(file, state, &properties.etag, Arc::new(changed));
         Ok(())
+    }
+
+    /// Which tier a new blob or a copy has, the service does not say when it is made. A look costs less than to choose the tier that it
+    /// has: that is a write, and then it is not the account's any more.
+    async fn ask_tier(&self, ino: Ino, blob: &Blob) -> Result<Option<String>> {
+        let asked = Instant::now();
+        let found = self.client(blob.account).blob_properties(&blob.path, None).await?;
+        let tier = found.tier.clone();
+        self.tree.hear(ino, Heard::Blob(Arc::new(found)), asked);
+        Ok(tier)
     }
 
     /// The request that stores metadata gives the blob a new Last-Modified, but its content is as old as it was. So that is written

@@ -44,10 +44,23 @@ impl Gated {
         eventually("the gate", || gate.exists() || self.running.has_ended());
     }
 
+    /// Opens the gate.
+    pub fn let_go(&self) {
+        std::fs::write(self.gate.path().join("open"), "").unwrap();
+    }
+
+    pub fn signal(&self, signal: i32) {
+        self.running.signal(signal);
+    }
+
+    pub fn wait(self) -> Ran {
+        self.running.wait()
+    }
+
     /// Opens the gate, and waits for the program's end.
     pub fn open(self) -> Ran {
-        std::fs::write(self.gate.path().join("open"), "").unwrap();
-        self.running.wait()
+        self.let_go();
+        self.wait()
     }
 
     /// A program in two parts, of which the first is done.

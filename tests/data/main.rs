@@ -10,6 +10,7 @@ use blobcp::store::{BlobSettings, ContentHeaders, Precondition};
 mod common;
 use common::*;
 
+mod crosswise;
 mod failing;
 mod random;
 mod reading;

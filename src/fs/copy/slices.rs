@@ -4,8 +4,13 @@
 //! call waits at most [`SLICE`](super::SLICE) and grants the bytes that the service reports as copied. So Ctrl-C works between slices,
 //! other processes get at the file, and progress tools, which watch the file position, tell the truth. The last byte is granted before
 //! the copy is known to have succeeded; the wait for that is in flush, which locks nothing and can report a failure.
+//!
+//! The kernel makes every request at most [`KERNEL_CLAMP`] bytes long, and cp asks for more than there is. So the first request of a large
+//! file may be all that is wanted or only its beginning, and a Copy Blob is started for either. Who turns to something else before all is
+//! granted has what was granted and no more ([`Fs::settled`]): that is what `granted` does.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::MutexGuard;
 use tracing::{debug, warn};
@@ -15,8 +20,11 @@ use crate::error::{CopyFailure, Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange, FileKind};
 use crate::fs::caller::Caller;
-use crate::fs::handle::{Content, Copying, Fh, Handle, OpenFile, State};
+use crate::fs::handle::{Content, CopiedFrom, Copying, Fh, Handle, OpenFile, State};
 use crate::fs::read::Version;
+use crate::fs::stage::Source;
+use crate::fs::tree::Origin;
+use crate::fs::tree::is_grown;
 use crate::store::{Metadata, Precondition};
 
 /// The kernel shortens `copy_file_range` to this many bytes (`MAX_RW_COUNT` rounded for 4 KiB pages).
@@ -36,18 +44,15 @@ impl Fs {
         if Arc::ptr_eq(&input.file, &output.file) {
             return self.copy_within(&output, offset_in, offset_out, len, caller).await;
         }
-        let mut state = output.file.state.lock().await;
-        if let Content::Copying(copying) = &state.content
-            && copying.granted == offset_out
-            && offset_in == offset_out
-            && !copying.complete()
+        if offset_in == offset_out
+            && let Some(granted) = self.go_on(&input, &output.file, offset_out, len, caller).await?
         {
-            return self.grant(&output.file, &mut state, len, caller).await;
+            return Ok(granted);
         }
-        // One file's lock at a time: another process may be copying the other way.
-        drop(state);
+        self.refuse_nameless(&input.file)?;
+        self.refuse_nameless(&output.file)?;
         drop(self.settled(&output.file, caller).await?);
-        let source = self.clean_version(&input).await?;
+        let (from, source) = self.clean_version(&input, caller).await?;
         let mut state = output.file.state.lock().await;
         let size = source.properties.size;
         if offset_in >= size {
@@ -62,9 +67,26 @@ impl Fs {
         if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
             output.version(&state)?;
             let range = offset_in..size.min(offset_in.saturating_add(len));
-            return self.copy_range(&input.file, &source, range, &output.file, &mut state, offset_out, caller).await;
+            let range = Source::of(&from, &source.properties.etag, range);
+            let copied = self.copy_range(range, false, &output.file, &mut state, offset_out, caller).await;
+            return copied.map_err(|error| match error.is_about_the_source() {
+                true => self.source_disproved(&input.file, &from, &source, error),
+                false => self.not_stored(&output.file, &state, error),
+            });
         }
-        let (job, start) = match self.copy_onto(&input.file, &source, &output.file, &state, caller).await {
+        let storing = output.file.storing();
+        let mut started = self.copy_onto(&from, &source, &output.file, &state, caller).await;
+        if let Err(error) = started {
+            started = match error.is_about_the_source() {
+                true => Err(self.source_disproved(&input.file, &from, &source, error)),
+                // A destination that was truncated needs nothing of what was there.
+                false => match self.mend(&output.file, &mut state, error).await {
+                    Ok(()) => self.copy_onto(&from, &source, &output.file, &state, caller).await,
+                    Err(error) => Err(error),
+                },
+            };
+        }
+        let (job, start) = match started {
             Err(error) if is_of_another_type(&error) => {
                 // C7: what was to be overwritten stays, and nobody moves the content instead.
                 if state.version.is_some() {
@@ -79,31 +101,94 @@ impl Fs {
         };
         // Mode and owner went along with the copy.
         state.change = AttrChange::default();
-        let again = (!self.config.copy_wait).then(|| Box::new(start));
-        state.content = Content::Copying(Copying { job, granted: 0, caller, again });
+        state.content = Content::Copying(Copying {
+            job,
+            granted: 0,
+            granted_at: SystemTime::now(),
+            copier: caller.process(),
+            source: CopiedFrom { ino: input.file.ino, origin: from, version: source.properties.clone() },
+            again: (!self.config.copy_wait).then(|| Box::new(start)),
+        });
         output.file.show(&state);
+        drop(storing);
         self.grant(&output.file, &mut state, len, caller).await
     }
 
-    /// The version that a copy reads: what was written here is committed first.
-    async fn clean_version(&self, input: &Handle) -> Result<Arc<Version>> {
+    /// The service has refused to copy that version of the source: what is remembered of it, unless it is as it was, is forgotten.
+    fn source_disproved(&self, input: &OpenFile, from: &Origin, source: &Version, error: Error) -> Error {
+        match from.revision {
+            None => self.disproved(input.ino, Some(&source.properties.etag), error),
+            Some(_) => error,
+        }
+    }
+
+    /// More of the whole copy that goes on, if that is what is asked for: the same source, from where the last call ended.
+    async fn go_on(
+        &self,
+        input: &Handle,
+        output: &OpenFile,
+        offset: u64,
+        len: u64,
+        caller: Caller,
+    ) -> Result<Option<u64>> {
+        let goes_on = |copying: &Copying| {
+            copying.source.ino == input.file.ino && copying.granted == offset && !copying.complete()
+        };
+        let copied = {
+            let mut state = output.state.lock().await;
+            match &state.content {
+                Content::Copying(copying) if goes_on(copying) => match copying.job.progress() {
+                    Progress::Success(_) => copying.source.version.clone(),
+                    // Should the source change meanwhile, the copy fails (X8).
+                    _ => return self.grant(output, &mut state, len, caller).await.map(Some),
+                },
+                _ => return Ok(None),
+            }
+        };
+        // One file's lock at a time: another process may be copying the other way.
+        {
+            let state = input.file.state.lock().await;
+            let unchanged = match (&state.content, input.version(&state)) {
+                (Content::Draft(draft), _) if draft.dirty => false,
+                (_, Ok(Some(now))) => now.properties.etag == copied.etag || is_grown(&copied, &now.properties),
+                // Another client's, which is not what the handle reads.
+                _ => true,
+            };
+            if !unchanged {
+                return Ok(None);
+            }
+        }
+        let mut state = output.state.lock().await;
+        match &state.content {
+            Content::Copying(copying) if goes_on(copying) => {
+                self.grant(output, &mut state, len, caller).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The version that a copy reads, and where it is: what was written here is committed first.
+    async fn clean_version(self: &Arc<Self>, input: &Handle, caller: Caller) -> Result<(Origin, Arc<Version>)> {
+        self.settle_own(&input.file, caller).await?;
         let mut state = input.file.state.lock().await;
+        if let Content::Copying(_) = state.content {
+            return Err(Error::fs(libc::EBUSY, "the source is still being copied itself"));
+        }
         self.commit(&input.file, &mut state).await?;
         let version = input.version(&state)?;
         let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
         version.refuse_pending()?;
-        Ok(version)
+        Ok((self.tree.origin(input.file.ino)?, version))
     }
 
     async fn copy_onto(
         self: &Arc<Self>,
-        input: &OpenFile,
+        from: &Origin,
         source: &Version,
         output: &OpenFile,
         state: &State,
         caller: Caller,
     ) -> Result<(Arc<CopyJob>, Start)> {
-        let from = self.tree.origin(input.ino)?;
         let to = self.tree.blob(output.ino)?;
         if let Some(there) = &state.version {
             let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
@@ -119,7 +204,7 @@ impl Fs {
             None => Precondition::IfAbsent,
         };
         let url = self.source_url(&from.blob, from.revision.as_ref(), &to).await?;
-        let tags = self.tags_of_origin(&from, &source.properties).await?;
+        let tags = self.tags_of_origin(from, &source.properties).await?;
         let kept = match &state.version {
             Some(there) if self.config.keep_on_abort => {
                 Some(self.keep((&to, Some(output.ino)), &there.properties, None).await?)
@@ -137,7 +222,13 @@ impl Fs {
             tags,
             // What is copied can be appended to (X23).
             seal: source.properties.seal_of_copy(false),
-            care: Care { source: from.current(), kept, caller: Some(caller), ..Care::default() },
+            care: Care {
+                source: from.current(),
+                there: state.version.as_ref().map(|version| version.properties.clone()),
+                kept,
+                caller: Some(caller),
+                ..Care::default()
+            },
         };
         Ok((self.start_copy(start.clone()).await?, start))
     }
@@ -145,17 +236,19 @@ impl Fs {
     /// One slice of a copy: the bytes to report, at least 1.
     async fn grant(&self, file: &OpenFile, state: &mut State, len: u64, caller: Caller) -> Result<u64> {
         let Content::Copying(copying) = &mut state.content else { return Ok(0) };
-        copying.caller = caller;
+        copying.copier = caller.process();
         let progress = if self.config.copy_wait { copying.job.slice().await } else { copying.job.progress() };
         let (granted, total) = (copying.granted, copying.job.total);
         let may = match progress {
             Progress::Success(properties) => {
                 copying.granted = granted + len.min(total - granted);
                 let reply = copying.granted - granted;
+                copying.granted_at = SystemTime::now();
                 if copying.complete() {
                     state.content = Content::Clean;
                     self.settle(file, state, properties);
                 }
+                file.show(state);
                 return Ok(reply);
             }
             Progress::Failed(error) => {
@@ -167,25 +260,44 @@ impl Fs {
             Progress::Pending(copied) => copied.min(total - 1).max(granted + 1),
         };
         copying.granted = may.min(granted + len).max(granted + 1);
-        Ok(copying.granted - granted)
+        copying.granted_at = SystemTime::now();
+        let reply = copying.granted - granted;
+        file.show(state);
+        Ok(reply)
     }
 
     /// The state of a file once no copy onto it is pending, so that it can be written, read or copied on. The wait is outside the
     /// lock: others may look, abort, open and read meanwhile.
-    pub(in crate::fs) async fn settled<'a>(&self, file: &'a OpenFile, caller: Caller) -> Result<MutexGuard<'a, State>> {
+    ///
+    /// A copy of which only a part was granted is cut to that: at once for its copier, who has turned to something else, or else when it
+    /// has ended.
+    pub(in crate::fs) async fn settled<'a>(
+        self: &Arc<Self>,
+        file: &'a OpenFile,
+        caller: Caller,
+    ) -> Result<MutexGuard<'a, State>> {
         loop {
             let mut state = file.state.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(state) };
-            let job = copying.job.clone();
+            let (job, complete) = (copying.job.clone(), copying.complete());
             match job.progress() {
-                Progress::Success(properties) => {
+                Progress::Success(properties) if complete => {
                     state.content = Content::Clean;
                     self.settle(file, &mut state, properties);
+                    return Ok(state);
+                }
+                Progress::Success(properties) => {
+                    self.cut_to_granted(file, &mut state, properties, caller).await?;
                     return Ok(state);
                 }
                 Progress::Failed(error) => {
                     self.give_up_copy(file, &mut state).await;
                     return Err(error);
+                }
+                // What is only here cannot be stopped so that it is known what has become of it.
+                Progress::Pending(_) if !complete && copying.copier == caller.process() && !job.is_only_here() => {
+                    self.stop_at_granted(file, &mut state, caller).await?;
+                    continue;
                 }
                 Progress::Pending(_) => drop(state),
             }
@@ -195,6 +307,15 @@ impl Fs {
                 _ => {}
             }
         }
+    }
+
+    /// [`Fs::settled`] for the process that copies onto the file itself; others find the copy as it is.
+    pub(in crate::fs) async fn settle_own(self: &Arc<Self>, file: &OpenFile, caller: Caller) -> Result<()> {
+        let own = match &file.state.lock().await.content {
+            Content::Copying(copying) => copying.copier == caller.process(),
+            _ => false,
+        };
+        if own { self.settled(file, caller).await.map(drop) } else { Ok(()) }
     }
 
     /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
@@ -210,11 +331,13 @@ impl Fs {
         match now.await {
             Ok(properties) => {
                 let ours = |job: Arc<CopyJob>| properties.copy.as_ref().is_some_and(|copy| copy.id == job.id);
-                if !job.is_some_and(ours) {
-                    // Another client's: whoever has the file open here has not seen it.
-                    state.version = None;
+                if job.is_some_and(ours) {
+                    return self.settle(file, state, Arc::new(properties));
                 }
-                self.settle(file, state, Arc::new(properties));
+                // Another client's: that is another file.
+                self.tree.cut_off(file.ino);
+                state.version = None;
+                file.show(state);
             }
             Err(error) => {
                 state.version = None;
@@ -226,20 +349,23 @@ impl Fs {
     }
 
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
-    pub(in crate::fs) async fn flush_copy(self: &Arc<Self>, file: &OpenFile, caller: Caller) -> Result<bool> {
+    pub(in crate::fs) async fn flush_copy(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
         let (job, complete, copier) = {
             let state = file.state.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(true) };
-            (copying.job.clone(), copying.complete(), copying.caller)
+            (copying.job.clone(), copying.complete(), copying.copier)
         };
         if !complete {
-            if !caller.same_process(copier) {
+            if caller.process() != copier {
                 // Another process closes its duplicate of the descriptor; the copier is still at work.
                 return Ok(false);
             }
-            // Closed before everything was granted.
-            self.abandon(file).await;
-            return Err(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() }));
+            if caller.is_being_killed() {
+                self.abandon(file).await;
+                return Err(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() }));
+            }
+            self.store_granted(file, caller).await?;
+            return Ok(true);
         }
         if !self.config.copy_wait {
             let mut state = file.state.lock().await;

@@ -37,12 +37,14 @@ struct World {
     rope: Rope,
     base: Vec<u8>,
     staged: BTreeMap<String, Vec<u8>>,
+    ids: usize,
     model: Vec<u8>,
 }
 
 impl World {
-    fn id(&self) -> BlockId {
-        BlockId::new(&format!("{:04}", self.staged.len()))
+    fn id(&mut self) -> BlockId {
+        self.ids += 1;
+        BlockId::new(&format!("{:04}", self.ids))
     }
 
     fn content(&self) -> Vec<u8> {
@@ -59,8 +61,10 @@ impl World {
         content
     }
 
+    /// The service drops what is staged and not in the list.
     fn commit(&mut self) {
         self.base = self.content();
+        self.staged.clear();
         self.rope = Rope::of_base(self.base.len() as u64);
     }
 
@@ -114,8 +118,11 @@ impl World {
             }
             Op::Remote(at, data) => {
                 let (id, len) = (self.id(), data.len() as u64);
+                if self.rope.may_replace(at..at + len) == Err(Cut) {
+                    self.commit();
+                }
                 self.staged.insert(id.as_str().to_owned(), data.clone());
-                self.change(|rope| rope.splice(at, Segment::Staged { id: id.clone(), len }));
+                assert_eq!(self.rope.splice(at, Segment::Staged { id, len }), Ok(()));
                 self.put(at, &data);
             }
             Op::Stage => {
@@ -134,7 +141,7 @@ proptest! {
     #[test]
     fn a_rope_is_a_vector_of_bytes(base in prop::collection::vec(any::<u8>(), 0..100), ops in ops(), from in 0u64..100) {
         let rope = Rope::of_base(base.len() as u64);
-        let mut world = World { rope, model: base.clone(), base, staged: BTreeMap::new() };
+        let mut world = World { rope, model: base.clone(), base, staged: BTreeMap::new(), ids: 0 };
         for op in ops {
             world.apply(op);
             let (rope, model) = (&world.rope, &world.model);
