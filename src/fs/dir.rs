@@ -491,11 +491,11 @@ impl Fs {
             }
             Ok(()) => {}
         }
-        let deleted = delete().await;
+        // Whoever waits for it hears that it was aborted, and not that the blob is gone.
         if let Some(job) = job {
             job.over().await;
         }
-        deleted
+        delete().await
     }
 
     pub(super) fn snapshots_on_delete(&self) -> DeleteSnapshots {

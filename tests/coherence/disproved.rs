@@ -12,6 +12,7 @@ fn known(names: &[&str]) -> World {
         world.rest_put(name, "one\n");
         world.ok(&format!("cat {name}; stat {name} > /dev/null"));
     }
+    world.reset_stats();
     world
 }
 
