@@ -158,8 +158,7 @@ mod tests {
     fn an_inode_of_another_filesystem_is_another_file() {
         let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
         let stat = file.as_file().metadata().unwrap();
-        // SAFETY: both only take a number apart.
-        let (major, minor) = unsafe { (libc::major(stat.dev()), libc::minor(stat.dev())) };
+        let (major, minor) = (libc::major(stat.dev()), libc::minor(stat.dev()));
         let (device, other) = (Device(format!("{major}:{minor}")), Device("999:999".into()));
         assert!(me().holds_open(Ino(stat.ino()), Some(&device)));
         assert!(!me().holds_open(Ino(stat.ino()), Some(&other)));

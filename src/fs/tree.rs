@@ -481,8 +481,12 @@ impl Tree {
             let Some(child) = child else { return };
             parent = child;
         }
-        if let Some(node) = table.nodes.get_mut(&parent) {
-            node.known.at = long_ago().unwrap_or(node.known.at);
+        let Some(node) = table.nodes.get_mut(&parent) else { return };
+        node.known.at = long_ago().unwrap_or(node.known.at);
+        if node.kind != FileKind::Directory {
+            // The kernel would go on showing what was there before.
+            let expired = Expired::Name { parent: node.parent, name: node.name.clone() };
+            table.expire(expired);
         }
     }
 

@@ -298,3 +298,17 @@ fn git_goes_on_in_a_repository_that_another_mount_works_in() {
     }
     assert_eq!(world.ok(&format!("{git} cd repo; git log --oneline | wc -l")).trim(), "9");
 }
+
+/// `blobcp cp` is not a call on the file: what is there then is another file, too.
+#[test]
+fn what_a_copy_by_command_replaced_is_not_shown_any_more() {
+    let world = trusting();
+    world.rest_put("one/a", "the new and longer content\n");
+    let blobcp = env!("CARGO_BIN_EXE_blobcp");
+    for (name, copy) in [("b", "cp one/a b"), ("two/a", "cp -r one/. two")] {
+        world.rest_put(name, "old\n");
+        assert_eq!(world.ok(&format!("cat {name}")), "old\n");
+        world.ok(&format!("{blobcp} {copy}"));
+        eventually(copy, || world.ok(&format!("cat {name}")) == "the new and longer content\n");
+    }
+}
