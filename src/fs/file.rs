@@ -304,7 +304,7 @@ impl Fs {
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
         // What could not be stored any more is better refused at once.
-        Self::named(&self.tree.view(file.ino)?)?;
+        self.tree.refuse_replaced(file.ino)?;
         // Whoever appends does so wherever the end is now; others would write into what they have never seen.
         let append = handle.access.append && !mode.mapped;
         if !append {
@@ -352,6 +352,7 @@ impl Fs {
     ) -> Result<()> {
         if let Some(handle) = writer.and_then(|fh| self.handles.get(fh).ok()) {
             let mut state = self.settled(&handle.file, caller).await?;
+            self.tree.refuse_replaced(ino)?;
             handle.version(&state)?;
             self.admit(&handle.file, &mut state, Change::Resize(size))?;
             return self.edit(&handle.file, &mut state, size, |draft| draft.truncate(size)).await;

@@ -160,6 +160,7 @@ impl Fs {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         let mut state = self.settled(file, caller).await?;
+        self.tree.refuse_replaced(file.ino)?;
         handle.version(&state)?;
         self.make_room(file, &mut state).await?;
         let size = draft_of(&mut state)?.rope.len();

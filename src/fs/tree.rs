@@ -413,6 +413,13 @@ impl Tree {
         }
     }
 
+    /// ESTALE for a file whose name stands for another one, or for none, by somebody else's doing.
+    pub fn refuse_replaced(&self, ino: Ino) -> Result<()> {
+        let table = self.lock();
+        let node = table.node(ino)?;
+        if node.link == Link::Vanished { Err(replaced(&node.name)) } else { Ok(()) }
+    }
+
     /// The node of a file loses its name, which stands for something that is not known yet.
     pub fn cut_off(&self, ino: Ino) {
         let mut table = self.lock();
