@@ -372,9 +372,8 @@ impl Tree {
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino).filter(|node| node.known.at <= asked) else { return };
         let (parent, name, kind) = (node.parent, node.name.clone(), node.kind);
-        if ino == Ino::ROOT || table.child(parent, &name) != Some(ino) {
-            table.learn(ino, heard);
-        } else if table.reserve(parent, &name, kind, &heard, Word::Firm) == ino {
+        let has_its_name = ino != Ino::ROOT && table.child(parent, &name) == Some(ino);
+        if !has_its_name || table.reserve(parent, &name, kind, &heard, Word::Firm) == ino {
             table.learn(ino, heard);
         }
     }

@@ -214,8 +214,8 @@ fn other_metadata_keep_the_inode_where_the_hash_proves_the_content_equal() {
     let always = Precondition::None;
     for (name, md5) in [("proven", true), ("not", false)] {
         world.rest_put(name, "content");
-        let mut headers = blobcp::store::ContentHeaders::default();
-        headers.content_md5 = md5.then(|| "mgNkuembtIDdJeHwKEyFVQ==".to_owned());
+        let content_md5 = md5.then(|| "mgNkuembtIDdJeHwKEyFVQ==".to_owned());
+        let headers = blobcp::store::ContentHeaders { content_md5, ..Default::default() };
         world.block_on(client.set_properties(&path(name), &headers, &always, None)).unwrap();
         let before = ino(&world, name);
         // As long as somebody has it open, the kernel knows the file.
