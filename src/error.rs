@@ -125,7 +125,7 @@ impl Error {
             Self::Service(e) if e.code == "CannotVerifyCopySource" => {
                 e.copy_source.as_ref().map_or(e.status, |(status, _)| *status) == 404
             }
-            Self::Service(e) => e.status == 404 && e.code == "BlobNotFound",
+            Self::Service(e) => e.status == 404 && e.code == "BlobNotFound" && COPIES.contains(&e.operation),
             _ => false,
         }
     }
@@ -133,6 +133,19 @@ impl Error {
     /// The source of a copy is not what it was taken for, or not there: not a word about the destination (S15–S17, S36–S40).
     pub fn is_about_the_source(&self) -> bool {
         ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&self.code()) || self.is_of_no_source()
+    }
+
+    /// Of a request that reads a source instead of the service: what it says of the blob it says of the source.
+    pub fn of_a_source(self) -> Self {
+        let code = match &self {
+            Self::Service(_) if self.is_precondition_failed() => "SourceConditionNotMet",
+            Self::Service(_) if self.is_not_found() => "CannotVerifyCopySource",
+            _ => return self,
+        };
+        match self {
+            Self::Service(refusal) => ServiceError { code: code.to_owned(), ..*refusal }.into(),
+            other => other,
+        }
     }
 
     /// A precondition sent with the request did not hold: 412 without a lease in its code, 304, or "already exists".
@@ -175,6 +188,9 @@ impl Error {
         }
     }
 }
+
+/// Operations that read a source; of them a blob that is not found is that.
+const COPIES: &[&str] = &["CopyBlob", "PutBlobFromURL", "PutBlockFromURL", "AppendBlockFromURL", "PutPageFromURL"];
 
 /// The rows of §4.2: codes that share an errno, whatever the status.
 const BY_CODE: &[(i32, &[&str])] = &[

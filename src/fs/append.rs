@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, AttrChange};
-use crate::fs::commit::{Draft, block_size_after, draft_of};
+use crate::fs::commit::{Basis, Draft, block_size_after, draft_of};
 use crate::fs::form::{Change, Form, stale};
 use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::read::{Receive, Version};
@@ -185,6 +185,8 @@ impl Fs {
         if let Content::Draft(draft) = &mut state.content {
             move_end(draft, end, appended.size);
             draft.give_back_room();
+            // A part of it is in the blob, and what follows belongs behind that.
+            draft.basis = Basis::Version;
         }
         let properties = BlobProperties {
             size: appended.size,

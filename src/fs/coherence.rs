@@ -24,7 +24,7 @@ use crate::fs::file::is_pending;
 use crate::fs::form::Form;
 use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::read::Version;
-use crate::fs::tree::{Blob, Expired, Heard, Link, NodeView, replaced};
+use crate::fs::tree::{Blob, Expired, Heard, Link, NodeView, continues, replaced};
 use crate::store::{BlobProperties, BlobType, ETag};
 
 /// A lookup that the kernel has made for a call, to find out of which file it is and who may do that, is no older than this.
@@ -126,9 +126,14 @@ impl Fs {
         if let (Some(version), Ok(view)) = (&state.version, self.tree.view(file.ino))
             && let Some(now) = view.properties()
             && now.etag != version.properties.etag
-            && now.size == version.properties.size
+            && version.properties.blob_type != BlobType::Append
+            && continues(&version.properties, now)
         {
-            state.version = Some(version.with(now.clone()));
+            state.version = Some(version.with_the_same_content(now.clone()));
+            if let Content::Draft(draft) = &mut state.content {
+                // Equal content may be in other blocks.
+                draft.forget_blocks();
+            }
         }
     }
 
@@ -137,7 +142,7 @@ impl Fs {
     async fn start_over(&self, file: &OpenFile, state: &mut State, error: &Error) -> Result<bool> {
         let Content::Draft(draft) = &mut state.content else { return Ok(false) };
         let may = match draft.basis {
-            Basis::Nothing => !matches!(draft.form, Form::Pages(_)),
+            Basis::Nothing => !matches!(draft.form, Form::Pages(_)) && !draft.rope.has_base(),
             // Whoever reads the file has seen another beginning.
             Basis::End(_) => matches!(draft.form, Form::Blocks) && !file.is_read(),
             Basis::Version => false,

@@ -448,6 +448,8 @@ impl Fs {
             return Ok(());
         }
         let blob = self.tree.blob(view.ino)?;
+        // Until the name is gone here as well, that it is gone there is no news.
+        let _storing = file.as_ref().map(|file| file.storing());
         let deleted = self.delete_pending_or_not(&blob).await;
         match deleted {
             Ok(()) => {}

@@ -26,7 +26,7 @@ use crate::fs::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::page;
 use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
-use crate::fs::tree::{Heard, Known, Link, NodeView, Origin, is_grown};
+use crate::fs::tree::{Heard, Known, Link, NodeView, Origin, continues, is_grown, replaced};
 use crate::store::{BlobType, Client, CopyStatus};
 
 /// An opened file.
@@ -112,10 +112,16 @@ impl Fs {
             state.version = match state.version.clone() {
                 Some(version) if version.properties == *properties => Some(version),
                 // Tier and tags change without a new ETag.
-                Some(version) if version.properties.etag == properties.etag => Some(version.with(properties.clone())),
+                Some(version) if version.properties.etag == properties.etag => {
+                    Some(version.with_the_same_content(properties.clone()))
+                }
                 Some(version) if is_grown(&version.properties, properties) => {
                     state.content = Content::Clean;
                     Some(version.with(properties.clone()))
+                }
+                Some(version) if continues(&version.properties, properties) => {
+                    state.content = Content::Clean;
+                    Some(version.with_the_same_content(properties.clone()))
                 }
                 // Handles that are open on the old version end with ESTALE.
                 _ => {
@@ -236,18 +242,29 @@ impl Fs {
                     self.commit(file, &mut state).await?;
                 }
                 let read = self.read_draft(&handle, &state, range).await;
-                return read.map_err(|error| self.not_stored(file, &state, error));
+                return read.map_err(|error| match &state.content {
+                    // It can be stored all the same, when nobody reads it.
+                    Content::Draft(draft) if draft.dirty && draft.basis != Basis::Version && disproves(&error) => {
+                        replaced(&error.to_string())
+                    }
+                    _ => self.not_stored(file, &state, error),
+                });
             }
             handle.version(&state)?
         };
         let Some(mut version) = version else { return Ok(Bytes::new()) };
+        let mut origin = self.tree.origin(file.ino).ok();
         loop {
             match self.read_version(&handle, &version, range.clone()).await {
                 // This mount may have made it another version while the answer was on its way.
                 Err(error) if disproves(&error) => {
                     let state = file.state.lock().await;
+                    // Or a directory above it was renamed.
+                    let now_at = self.tree.origin(file.ino).ok();
+                    let is_elsewhere = now_at.is_some() && now_at != origin;
+                    origin = now_at;
                     match handle.version(&state)? {
-                        Some(now) if !Arc::ptr_eq(&now, &version) => version = now,
+                        Some(now) if is_elsewhere || !Arc::ptr_eq(&now, &version) => version = now,
                         _ => return Err(self.disproved(file.ino, Some(&version.properties.etag), error)),
                     }
                 }
@@ -440,8 +457,11 @@ impl Fs {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         if !handle.access.write {
-            // Who made it stores it, also if he may only read it.
-            return if handle.access.create { self.commit(file, &mut *file.state.lock().await).await } else { Ok(()) };
+            let mut state = file.state.lock().await;
+            // What is only empty is stored late; the last to leave stores it, also if he may only read it, and so does who made it.
+            let is_left = matches!(&state.content, Content::Draft(draft) if draft.dirty && draft.is_blank())
+                && !caller.holds_open(file.ino, self.device.get());
+            return if handle.access.create || is_left { self.commit(file, &mut state).await } else { Ok(()) };
         }
         if !self.flush_copy(file, caller).await? {
             return Ok(());

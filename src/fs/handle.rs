@@ -93,13 +93,13 @@ pub struct OpenFile {
     /// One entry for each handle.
     uses: Mutex<Vec<Use>>,
     /// Requests under way that change the blob.
-    storing: AtomicU32,
+    storing: Arc<AtomicU32>,
 }
 
 /// A change of the blob is under way as long as this lives.
-pub struct Storing<'a>(&'a AtomicU32);
+pub struct Storing(Arc<AtomicU32>);
 
-impl Drop for Storing<'_> {
+impl Drop for Storing {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Release);
     }
@@ -117,7 +117,7 @@ impl OpenFile {
     fn new(ino: Ino) -> Self {
         let state = State { content: Content::Clean, change: AttrChange::default(), version: None, lineage: None };
         let state = Arc::new(tokio::sync::Mutex::new(state));
-        Self { ino, state, face: Mutex::default(), uses: Mutex::default(), storing: AtomicU32::new(0) }
+        Self { ino, state, face: Mutex::default(), uses: Mutex::default(), storing: Arc::default() }
     }
 
     fn face(&self) -> MutexGuard<'_, Face> {
@@ -140,9 +140,9 @@ impl OpenFile {
     }
 
     /// To be held from before a request that changes the blob until its answer is learnt.
-    pub fn storing(&self) -> Storing<'_> {
+    pub fn storing(&self) -> Storing {
         self.storing.fetch_add(1, Ordering::Acquire);
-        Storing(&self.storing)
+        Storing(self.storing.clone())
     }
 
     /// The service may not have yet, or have without our knowing, what the file is here.

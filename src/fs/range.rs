@@ -35,6 +35,7 @@ impl Fs {
         offset: u64,
         caller: Caller,
     ) -> Result<u64> {
+        let _storing = output.storing();
         self.make_room(output, state).await?;
         match draft_of(state)?.form {
             Form::Blocks => {}

@@ -91,6 +91,13 @@ impl Version {
         Arc::new(Self::found(properties))
     }
 
+    /// The same content under another ETag: what is kept of it is kept on.
+    pub fn with_the_same_content(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
+        let same = self.with(properties);
+        *same.kept() = std::mem::take(&mut *self.kept());
+        same
+    }
+
     /// What this mount made in place of a version that is no more.
     pub fn anew(properties: Arc<BlobProperties>, lineage: Lineage) -> Arc<Self> {
         Arc::new(Self { lineage, ..Self::found(properties) })

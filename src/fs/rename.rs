@@ -132,9 +132,13 @@ impl Fs {
                 // Another client has replaced it meanwhile: that is another file.
                 self.hold(&mut held, vec![source.ino]).await?;
             }
-            match self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), mode, caller).await {
+            // Until the name is the new one here as well, that the old one is gone is no news.
+            let storing: Vec<_> = held.iter().map(|held| held.file.storing()).collect();
+            let moved = self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), mode, caller).await;
+            match moved {
                 Ok(properties) => {
                     self.tree.rename(from.0, from.1, to.0, to.1);
+                    drop(storing);
                     let stood_on =
                         source.properties().map_or_else(|| properties.etag.clone(), |moved| moved.etag.clone());
                     self.tell(&mut held, source.ino, &stood_on, properties);
@@ -144,6 +148,7 @@ impl Fs {
                     return Err(exists(to.1));
                 }
                 Err(error) if error.is_precondition_failed() && !last_try => {
+                    drop(storing);
                     self.tree.doubt(source.ino);
                     target = match self.resolve(to.0, to.1).await {
                         Ok(_) if mode == RenameMode::NoReplace => return Err(exists(to.1)),

@@ -103,6 +103,11 @@ impl Rope {
         self.segments.iter().map(|(start, segment)| (*start, segment))
     }
 
+    /// Something of it is in the committed blob.
+    pub fn has_base(&self) -> bool {
+        self.segments.values().any(|segment| matches!(segment, Segment::Base(_)))
+    }
+
     pub fn count(&self) -> usize {
         self.segments.len()
     }

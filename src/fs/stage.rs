@@ -370,7 +370,8 @@ impl Fs {
         let range = start..source.range.end.min(start + BLOCK);
         let len = range.end - start;
         let client = self.client(source.blob.account);
-        let bytes = client.get_blob(&source.blob.path, source.revision, Some(range), Some(source.etag)).await?.bytes;
+        let read = client.get_blob(&source.blob.path, source.revision, Some(range), Some(source.etag)).await;
+        let bytes = read.map_err(Error::of_a_source)?.bytes;
         if bytes.len() as u64 != len {
             return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", source.blob.path)));
         }

@@ -273,6 +273,12 @@ impl Run<'_> {
         self.open.iter().any(|opened| opened.id == id && (opened.reads() || opened.map.is_some()))
     }
 
+    /// Who has the inode open only appends to it: it may be another blob of the name by now.
+    fn is_whatever_is_there(&self, id: Id) -> bool {
+        self.open.iter().any(|opened| opened.id == id)
+            && self.open.iter().filter(|opened| opened.id == id).all(|opened| opened.how == How::Append)
+    }
+
     fn failed(&self, what: &str, fd: usize, error: &io::Error) -> Verdict {
         let opened = &self.open[fd];
         match self.oracle.may_fail(opened.id) || opened.spoiled {
@@ -388,6 +394,9 @@ impl Run<'_> {
         let stat = opened.metadata().map_err(|error| format!("fstat: {error}"))?;
         let id = (mount, stat.ino());
         let creating = !matches!(how, How::Read | How::ReadWrite);
+        if self.is_whatever_is_there(id) {
+            self.oracle.adopted(id, stat.size() as usize);
+        }
         self.open.push(Opened { file: opened, id, how, map: None, spoiled: false });
         self.oracle.opened(id, file, stat.size() as usize, how == How::Truncate, creating);
         self.explain(mount)
@@ -593,6 +602,8 @@ impl Run<'_> {
         let outcome = unsafe { libc::truncate(path.as_ptr(), to as libc::off_t) };
         let now = self.stored();
         if outcome != 0 {
+            // It may show in what could not be stored.
+            self.oracle.may_have_changed(mount, file, Change::Resize(to));
             return self.explain(mount);
         }
         // Of an inode that is open here, or of one that nobody has open.
@@ -646,6 +657,8 @@ impl Run<'_> {
                 self.oracle.unlinked(mount, file);
                 Ok(())
             }
+            // What was unlinked existed here only, and another client's blob has the name.
+            Ok(()) if self.oracle.unlinked_here_only(mount, file) => self.explain(mount),
             Ok(()) => Err(format!("file {file} was unlinked and is there")),
             Err(_) => self.explain(mount),
         }
@@ -672,6 +685,11 @@ impl Run<'_> {
         drop(opened);
         let id = (mount, ino);
         self.explain(mount)?;
+        // A read may have had to store what it reads.
+        let stored = self.oracle.stored[file].as_ref().map(|stored| stored.content.clone());
+        if self.is_whatever_is_there(id) {
+            self.oracle.adopted(id, content.len());
+        }
         let unsaved = self.oracle.inodes.get(&id).is_some_and(|inode| !inode.pending.is_empty());
         match read {
             Err(error) if unsaved => self.oracle.may_fail(id).then_some(()).ok_or(format!("read: {error}")),

@@ -96,6 +96,15 @@ impl Oracle {
         }
     }
 
+    /// An inode that is only appended to has `size` bytes: it may be whatever has its name, unless something waits to be stored.
+    pub fn adopted(&mut self, id: Id, size: usize) {
+        let Some(inode) = self.inodes.get_mut(&id) else { return };
+        if inode.pending.iter().all(|change| matches!(change, Change::Create)) {
+            inode.candidates.extend(self.history.iter().filter(|content| content.len() == size).cloned());
+            inode.candidates = unique(std::mem::take(&mut inode.candidates));
+        }
+    }
+
     /// What was read of an inode, `len` bytes asked for at `at`.
     pub fn read(&mut self, id: Id, at: usize, len: usize, read: &[u8]) -> Verdict {
         let grown: Vec<Bytes> = self.history.clone();
@@ -143,6 +152,16 @@ impl Oracle {
         Ok(())
     }
 
+    /// A change of a file on a mount was refused, and may have happened to what is not stored.
+    pub fn may_have_changed(&mut self, mount: usize, file: usize, change: Change) {
+        for (_, inode) in self.inodes.iter_mut().filter(|(id, inode)| id.0 == mount && inode.file == Some(file)) {
+            let changed = |content: &Bytes| apply(std::slice::from_ref(&change), Some(content));
+            let changed: Vec<Bytes> = inode.candidates.iter().flat_map(changed).flatten().collect();
+            inode.candidates.extend(changed);
+            inode.candidates = unique(std::mem::take(&mut inode.candidates));
+        }
+    }
+
     /// What ranges of the content an inode may have.
     pub fn ranges(&self, id: Id, at: usize, len: usize) -> Vec<Bytes> {
         let Some(inode) = self.inodes.get(&id) else { return Vec::new() };
@@ -166,11 +185,14 @@ impl Oracle {
             let of_mount = |(id, inode): &(&Id, &mut Inode)| id.0 == mount && inode.file == Some(file);
             let mut inodes: Vec<(&Id, &mut Inode)> = self.inodes.iter_mut().filter(|found| of_mount(found)).collect();
             inodes.sort_by_key(|(id, _)| **id);
-            let by = inodes.iter_mut().find(|(_, inode)| {
-                !inode.pending.is_empty()
-                    && apply(&inode.pending, was).iter().any(|after| after.as_ref() == now.as_ref())
-            });
-            let Some((id, inode)) = by else {
+            // A commit may come before the last of the changes, where that needs what there is to be stored.
+            let stored = |pending: &[Change]| {
+                let is_stored =
+                    |upto: &usize| apply(&pending[..*upto], was).iter().any(|after| after.as_ref() == now.as_ref());
+                (1..=pending.len()).rev().find(is_stored)
+            };
+            let by = inodes.iter_mut().find_map(|(id, inode)| Some((stored(&inode.pending)?, **id, inode)));
+            let Some((upto, id, inode)) = by else {
                 let pending: Vec<_> = inodes.iter().map(|(id, inode)| (**id, brief(&inode.pending))).collect();
                 return Err(format!(
                     "file {file}: {:?} bytes became {:?}, which nothing that mount {mount} acknowledged explains: {pending:?}",
@@ -178,9 +200,8 @@ impl Oracle {
                     now.as_ref().map(Bytes::len)
                 ));
             };
-            let id = **id;
-            inode.pending.clear();
-            inode.candidates = now.iter().cloned().collect();
+            inode.pending.drain(..upto);
+            inode.candidates = apply(&inode.pending, now.as_ref()).into_iter().flatten().collect();
             let append_blob = before.is_some_and(|before| before.append_blob);
             self.stored[file] = now.clone().map(|content| Stored { content, append_blob });
             now.iter().for_each(|content| self.remember(content));
@@ -273,6 +294,17 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// A mount has unlinked a file that it made and that was never stored; false if it has none.
+    pub fn unlinked_here_only(&mut self, mount: usize, file: usize) -> bool {
+        let made = |inode: &Inode| inode.pending.iter().any(|change| matches!(change, Change::Create));
+        let mut made =
+            self.inodes.iter_mut().filter(|(id, inode)| id.0 == mount && inode.file == Some(file) && made(inode));
+        made.next().is_some_and(|(_, inode)| {
+            inode.file = None;
+            true
+        })
     }
 
     pub fn unlinked(&mut self, mount: usize, file: usize) {

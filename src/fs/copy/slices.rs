@@ -367,7 +367,8 @@ impl Fs {
             self.store_granted(file, caller).await?;
             return Ok(true);
         }
-        if !self.config.copy_wait {
+        // What only we do ends with us.
+        if !self.config.copy_wait && !job.is_only_here() {
             let mut state = file.state.lock().await;
             self.start_anew(&mut state).await?;
             self.give_up_copy(file, &mut state).await;

@@ -60,10 +60,12 @@ impl Fs {
                     RenameMode::Replace => Precondition::None,
                 },
             };
+            let storing: Vec<_> = held.iter().map(|held| held.file.storing()).collect();
             let error = match self.client(old.account).rename_path(&request).await {
                 Ok(written) => {
                     // From here on nothing is waited for until the name is the new one.
                     self.tree.rename(from.0, from.1, to.0, to.1);
+                    drop(storing);
                     self.learn_renamed(&source, &new, written, &mut held).await;
                     drop(held);
                     if source.kind == FileKind::Directory {

@@ -33,7 +33,7 @@ fn continues_packed(then: &BlobMemo, now: &BlobMemo) -> bool {
 }
 
 /// `now`, with another ETag, has the content that `then` had, or more of it.
-fn continues(then: &BlobProperties, now: &BlobProperties) -> bool {
+pub fn continues(then: &BlobProperties, now: &BlobProperties) -> bool {
     if then.blob_type != now.blob_type {
         return false;
     }
