@@ -765,6 +765,26 @@ mod tests {
     }
 
     #[test]
+    fn two_answers_about_one_replacement_leave_the_old_file_what_it_was() {
+        use crate::fs::attr;
+        use crate::store::{BlobSettings, Written};
+        let tree = tree();
+        let blob = |etag: &str, size| {
+            let written = Written { etag: ETag::new(etag), last_modified: SystemTime::UNIX_EPOCH };
+            Heard::Blob(Arc::new(attr::just_written(size, BlobSettings::default(), written)))
+        };
+        let known = Known { heard: blob("0x1", 5), at: Instant::now() };
+        let ino = tree.enter(Ino::ROOT, "f", FileKind::File, known, None).unwrap().ino;
+        assert!(tree.looked_up(ino));
+        tree.opened(ino);
+        for asked in [Instant::now(), Instant::now()] {
+            tree.hear(ino, blob("0x2", 9), asked);
+            let view = tree.view(ino).unwrap();
+            assert_eq!((view.link, view.properties().unwrap().size), (Link::Vanished, 5));
+        }
+    }
+
+    #[test]
     fn a_name_whose_kind_changed_is_another_file() {
         let tree = tree();
         let file = enter(&tree, Ino::ROOT, "x", FileKind::File);

@@ -9,6 +9,7 @@ mod common;
 use common::*;
 
 mod disproved;
+mod meanwhile;
 mod replaced;
 
 /// Longer than any test: nothing is asked for again because of its age.
