@@ -135,6 +135,14 @@ impl Error {
         ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&self.code()) || self.is_of_no_source()
     }
 
+    /// A blob takes no part of a blob of another type: it is another one than it was. (A whole copy may be refused for the source's type.)
+    pub fn is_of_another_type_than_known(&self) -> bool {
+        match self {
+            Self::Service(e) => e.code == "InvalidBlobType" && !["CopyBlob", "PutBlobFromURL"].contains(&e.operation),
+            _ => false,
+        }
+    }
+
     /// Of a request that reads a source instead of the service: what it says of the blob it says of the source.
     pub fn of_a_source(self) -> Self {
         let code = match &self {

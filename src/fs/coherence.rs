@@ -231,5 +231,8 @@ pub(super) fn disproves(error: &Error) -> bool {
         // What was removed here was known to be.
         _ => false,
     };
-    is_missing || error.is_precondition_failed() || error.errno() == libc::ESTALE
+    is_missing
+        || error.is_precondition_failed()
+        || error.errno() == libc::ESTALE
+        || error.is_of_another_type_than_known()
 }
