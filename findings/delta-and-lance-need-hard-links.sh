@@ -23,7 +23,7 @@ mkdir "$work/cipher" "$work/mount"
 export HOME=$work CRYFS_FRONTEND=noninteractive CRYFS_NO_UPDATE_CHECK=true
 echo password | cryfs "$work/cipher" "$work/mount" >/dev/null
 mounted+=("$work/mount")
-cryfs --version 2>/dev/null | head -n 1
+cryfs --version 2>/dev/null | sed -n 1p
 
 cat >"$work/probe.py" <<'PY'
 import importlib.metadata, os, sqlite3, sys

@@ -36,7 +36,7 @@ for _ in $(seq 100); do
     [ "$(stat -c %s export)" = 1048576 ] && break
     sleep 0.1
 done
-qemu-storage-daemon --version | head -n 1
+qemu-storage-daemon --version | sed -n 1p
 
 try() { "$@" 2>/dev/null && echo success || echo failure; }
 append() { { echo text >>export; } 2>/dev/null; }
