@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: adlfs 2026.8.0 with fsspec 2026.9.0: an exception inside "with fs.transaction" does not discard the writes made
-#       in it; the old content is replaced all the same, and discard() of an open file uploads it, too.
+# FACT: adlfs 2026.8.0 with fsspec 2026.9.0: an exception inside "with fs.transaction" does not discard the writes made in it; the old content is replaced all the same, and discard() of an open file uploads it, too.
 # Needs: python3 (pip: adlfs, fsspec, azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

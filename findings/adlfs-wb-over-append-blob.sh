@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: adlfs 2026.8.0: open(name, "ab") of a new name makes an append blob, and from then on open(name, "wb") raises
-#       FileExistsError, although "wb" replaces block blobs and pipe_file() replaces the very same append blob.
+# FACT: adlfs 2026.8.0: open(name, "ab") of a new name makes an append blob, and from then on open(name, "wb") raises FileExistsError, although "wb" replaces block blobs and pipe_file() replaces the very same append blob.
 # Needs: python3 (pip: adlfs, azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

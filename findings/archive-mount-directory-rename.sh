@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: archivemount 0.8.7 and ratarmount 1.3.0 (with --write-overlay): "mv" of a directory with a directory in it exits 0,
-#       and what lies two levels down is not to be found under the new name.
+# FACT: archivemount 0.8.7 and ratarmount 1.3.0 (with --write-overlay): "mv" of a directory with a directory in it exits 0, and what lies two levels down is not to be found under the new name.
 # Needs: root, /dev/fuse, python3 (pip: ratarmount), apt packages archivemount, tar and fuse3; network registry.
 set -euo pipefail
 

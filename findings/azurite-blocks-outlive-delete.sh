@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: Azurite 3.37.0: uncommitted blocks outlive Put Blob and even Delete Blob: a blob that was deleted and made anew
-#       still lists the block staged for its predecessor, and Put Block List commits it.
+# FACT: Azurite 3.37.0: uncommitted blocks outlive Put Blob and even Delete Blob: a blob that was deleted and made anew still lists the block staged for its predecessor, and Put Block List commits it.
 # Needs: python3 (pip: azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: Azurite 3.37.0: Get Page Ranges with "prevsnapshot" is answered with 200 and the ranges of the whole blob: a page
-#       that has not changed since the snapshot is listed as changed, one that was cleared since is not listed at all.
+# FACT: Azurite 3.37.0: Get Page Ranges with "prevsnapshot" is answered with 200 and the ranges of the whole blob: a page that has not changed since the snapshot is listed as changed, one that was cleared since is not listed at all.
 # Needs: python3 (pip: azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

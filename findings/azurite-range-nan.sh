@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-# FACT: Azurite 3.37.0: "Range: bytes=-3" of a blob of ten bytes is answered with 206, the whole blob and
-#       "Content-Range: bytes NaN-3/10"; "bytes=10-" gets 206 with "bytes 10-9/10" and no byte instead of 416; and the
-#       unit "lines" counts as bytes.
+# FACT: Azurite 3.37.0: "Range: bytes=-3" of a blob of ten bytes is answered with 206, the whole blob and "Content-Range: bytes NaN-3/10"; "bytes=10-" gets 206 with "bytes 10-9/10" and no byte instead of 416; and the unit "lines" counts as bytes.
 # Needs: python3 (pip: azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

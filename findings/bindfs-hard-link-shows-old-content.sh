@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: bindfs 1.14.7: after an append through one hard link the other name still has the old size and content for up
-#       to a second, although both have the same st_ino: the kernel has an inode of its own for each name.
+# FACT: bindfs 1.14.7: after an append through one hard link the other name still has the old size and content for up to a second, although both have the same st_ino: the kernel has an inode of its own for each name.
 # Needs: root, /dev/fuse; apt packages bindfs and fuse3, python3; network registry if one is missing.
 set -euo pipefail
 

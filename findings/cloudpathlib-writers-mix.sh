@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: cloudpathlib 0.26.0: two paths of one client that name the same blob, each opened with "w", share one cache
-#       file; what is at the end is a mixture that neither wrote: "22" over "1111111111" becomes "2211111111".
+# FACT: cloudpathlib 0.26.0: two paths of one client that name the same blob, each opened with "w", share one cache file; what is at the end is a mixture that neither wrote: "22" over "1111111111" becomes "2211111111".
 # Needs: python3 (pip: cloudpathlib[azure], azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: pyarrow 26.0.1 (LocalFileSystem.copy_file) and fs 2.4.16 (fs.copy.copy_file between two openings of one folder)
-#       empty a file that is copied onto itself under another name and report success; shutil raises SameFileError.
+# FACT: pyarrow 26.0.1 (LocalFileSystem.copy_file) and fs 2.4.16 (fs.copy.copy_file between two openings of one folder) empty a file that is copied onto itself under another name and report success; shutil raises SameFileError.
 # Needs: python3 (pip: pyarrow, fs, setuptools), network registry. No root.
 set -euo pipefail
 

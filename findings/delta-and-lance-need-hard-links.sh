@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: deltalake 1.6.6 and pylance 14.0.2 cannot write even the first version of a table on a CryFS 0.11.3 mount: both
-#       commit by link(2), which CryFS answers as "Numerical result out of range"; HDF5 and SQLite in WAL mode work there.
+# FACT: deltalake 1.6.6 and pylance 14.0.2 cannot write even the first version of a table on a CryFS 0.11.3 mount: both commit by link(2), which CryFS answers as "Numerical result out of range"; HDF5 and SQLite in WAL mode work there.
 # Needs: root, /dev/fuse, python3 (pip: deltalake, pylance, pyarrow, h5py), apt packages cryfs and fuse3; network registry.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: @directus/storage-driver-azure 13.0.5: read(name, {range: {start: 0, end: 0}}), the first byte, gives the whole
-#       blob; {start: 1, end: 1} gives one byte.
+# FACT: @directus/storage-driver-azure 13.0.5: read(name, {range: {start: 0, end: 0}}), the first byte, gives the whole blob; {start: 1, end: 1} gives one byte.
 # Needs: python3, node 20 and npm (azurite, @directus/storage-driver-azure), network registry. No root.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: fuse2fs 1.47.0: truncate(2) to a size that ext4 cannot hold returns 0 and leaves the size as it was, instead of
-#       EFBIG; and setxattr with XATTR_CREATE replaces an attribute that is there.
+# FACT: fuse2fs 1.47.0: truncate(2) to a size that ext4 cannot hold returns 0 and leaves the size as it was, instead of EFBIG; and setxattr with XATTR_CREATE replaces an attribute that is there.
 # Needs: root, /dev/fuse; apt packages fuse2fs, e2fsprogs and fuse3, python3; network registry if one is missing.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: gocryptfs 2.3: a time of 2262-04-11T23:47:17Z or later is accepted by utimensat and comes out before 1970,
-#       although the file system below takes it: it is sent on as nanoseconds in 64 bits.
+# FACT: gocryptfs 2.3: a time of 2262-04-11T23:47:17Z or later is accepted by utimensat and comes out before 1970, although the file system below takes it: it is sent on as nanoseconds in 64 bits.
 # Needs: root, /dev/fuse; apt packages gocryptfs and fuse3, python3; network registry if one is missing.
 set -euo pipefail
 

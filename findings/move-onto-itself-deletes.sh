@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# FACT: obstore 0.12.1, TileDB-Py 0.36.1 and @flystorage/azure-storage-blob 1.2.0 (Azure Blob clients that share no
-#       code): moving a blob onto its own name reports success and deletes it; rename(2) leaves such a file alone.
-# Needs: python3 (pip: obstore, tiledb, azure-storage-blob), node 20 and npm (azurite, @flystorage/*), network registry.
-#        No root.
+# FACT: obstore 0.12.1, TileDB-Py 0.36.1 and @flystorage/azure-storage-blob 1.2.0 (Azure Blob clients that share no code): moving a blob onto its own name reports success and deletes it; rename(2) leaves such a file alone.
+# Needs: python3 (pip: obstore, tiledb, azure-storage-blob), node 20 and npm (azurite, @flystorage/*), network registry. No root.
 set -euo pipefail
 
 work=$(mktemp -d)

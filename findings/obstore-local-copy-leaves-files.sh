@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: obstore 0.12.1, LocalStore: copy() makes a hard link, so an append to the source shows in the "copy"; and each
-#       further copy over it leaves a file NAME#0, NAME#1, ... that list() does not show.
+# FACT: obstore 0.12.1, LocalStore: copy() makes a hard link, so an append to the source shows in the "copy"; and each further copy over it leaves a file NAME#0, NAME#1, ... that list() does not show.
 # Needs: python3 (pip: obstore), network registry. No root.
 set -euo pipefail
 

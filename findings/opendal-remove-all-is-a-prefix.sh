@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: opendal 0.47.12 for Python: remove_all("log") deletes "log", but also "logbook" and "log2/x", on azblob and memory,
-#       which take the path for a prefix; the fs service deletes "log" alone.
+# FACT: opendal 0.47.12 for Python: remove_all("log") deletes "log", but also "logbook" and "log2/x", on azblob and memory, which take the path for a prefix; the fs service deletes "log" alone.
 # Needs: python3 (pip: opendal, azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: pyarrow 26.0.1: open_append_stream() of AzureFileSystem on a small blob that an Azure SDK has uploaded
-#       throws away what was there, without an error: "one" with "more" appended becomes "more".
+# FACT: pyarrow 26.0.1: open_append_stream() of AzureFileSystem on a small blob that an Azure SDK has uploaded throws away what was there, without an error: "one" with "more" appended becomes "more".
 # Needs: python3 (pip: pyarrow, azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
-# FACT: qemu-storage-daemon 10.0.2: a FUSE export of qcow2 ignores O_TRUNC, so cp of a shorter file exits 0 and keeps the
-#       old size and tail; yet truncate(1) works. With growable=on, text appended with >> is refused with EINVAL, and
-#       fallocate(1) works behind the end but not inside.
-# Needs: root, /dev/fuse; apt packages qemu-system-common or (newer) qemu-utils with qemu-storage-daemon, qemu-utils, fuse3,
-#        util-linux; network registry if one is missing.
+# FACT: qemu-storage-daemon 10.0.2: a FUSE export of qcow2 ignores O_TRUNC, so cp of a shorter file exits 0 and keeps the old size and tail; yet truncate(1) works. With growable=on, text appended with >> is refused with EINVAL, and fallocate(1) works behind the end but not inside.
+# Needs: root, /dev/fuse; apt packages qemu-system-common or (newer) qemu-utils with qemu-storage-daemon, qemu-utils, fuse3, util-linux; network registry if one is missing.
 set -euo pipefail
 
 work=$(mktemp -d)
@@ -18,7 +15,8 @@ trap finish EXIT
 command -v qemu-img >/dev/null || apt-get install -y -qq --no-install-recommends qemu-utils >/dev/null
 command -v fusermount3 >/dev/null || apt-get install -y -qq --no-install-recommends fuse3 >/dev/null
 
-command -v qemu-storage-daemon >/dev/null || apt-get install -y -qq --no-install-recommends qemu-system-common >/dev/null
+command -v qemu-storage-daemon >/dev/null ||
+    apt-get install -y -qq --no-install-recommends qemu-system-common >/dev/null
 cd "$work"
 qemu-img create -q -f qcow2 disk.qcow2 1M
 touch export

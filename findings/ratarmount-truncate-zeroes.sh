@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: ratarmount 1.3.0 with --write-overlay: truncate(2) of a file that was made on the mount, shorter or longer, turns
-#       all of its content into zeros; files that come from the archive are cut as they should be.
+# FACT: ratarmount 1.3.0 with --write-overlay: truncate(2) of a file that was made on the mount, shorter or longer, turns all of its content into zeros; files that come from the archive are cut as they should be.
 # Needs: root, /dev/fuse, python3 (pip: ratarmount), apt packages tar and fuse3; network registry.
 set -euo pipefail
 

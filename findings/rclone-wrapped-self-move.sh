@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: rclone 1.60.1: "rclone moveto x x" leaves x alone on the local backend and on an alias of it, but the same through
-#       chunker, compress or hasher exits 0 and deletes x, with nothing left in the folder below.
+# FACT: rclone 1.60.1: "rclone moveto x x" leaves x alone on the local backend and on an alias of it, but the same through chunker, compress or hasher exits 0 and deletes x, with nothing left in the folder below.
 # Needs: apt package rclone (with apt-get and root if it is missing); no network otherwise.
 set -euo pipefail
 

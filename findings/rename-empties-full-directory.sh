@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-# FACT: CryFS 0.11.3 and fuse-zip 0.5.0: rename(2) of an empty directory onto a directory with files in it succeeds and
-#       they are gone from the mount, instead of ENOTEMPTY; "mv -T" loses them with exit code 0. fuse-zip has them again
-#       after the next mount.
+# FACT: CryFS 0.11.3 and fuse-zip 0.5.0: rename(2) of an empty directory onto a directory with files in it succeeds and they are gone from the mount, instead of ENOTEMPTY; "mv -T" loses them with exit code 0. fuse-zip has them again after the next mount.
 # Needs: root, /dev/fuse; apt packages cryfs, fuse-zip, unzip and fuse3; network registry if one is missing.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: azure-storage-blob 12.31.1 for Python: after read(5) of a download, read(), readall() and readinto() give what is
-#       left, and chunks() gives the whole blob from its first byte.
+# FACT: azure-storage-blob 12.31.1 for Python: after read(5) of a download, read(), readall() and readinto() give what is left, and chunks() gives the whole blob from its first byte.
 # Needs: python3 (pip: azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

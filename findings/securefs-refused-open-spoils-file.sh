@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: securefs 0.13.1: open(2) with O_RDONLY|O_TRUNC fails with EBADF, but the content is gone, and every later open for
-#       reading fails with EBADF, too, until somebody opens the file for writing.
+# FACT: securefs 0.13.1: open(2) with O_RDONLY|O_TRUNC fails with EBADF, but the content is gone, and every later open for reading fails with EBADF, too, until somebody opens the file for writing.
 # Needs: root, /dev/fuse; apt packages securefs and fuse3, python3; network registry if one is missing.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: smart_open 9.0.2: seek(-100, SEEK_CUR) at byte 8 of an Azure blob succeeds and returns -92, tell() repeats it,
-#       and the next read fails with an error about a missing Content-Range header.
+# FACT: smart_open 9.0.2: seek(-100, SEEK_CUR) at byte 8 of an Azure blob succeeds and returns -92, tell() repeats it, and the next read fails with an error about a missing Content-Range header.
 # Needs: python3 (pip: smart_open[azure], azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# FACT: GNU tar extracting to a bindfs 1.14.7 mount (libfuse 2.9) leaves every time at "now" and exits 0, as touch -m and
-#       touch -a do: libfuse 2 drops a request that sets one of the two times alone. bsdtar and cp -p set both and work.
-# Needs: root, /dev/fuse; apt packages bindfs (with fuse3), tar, libarchive-tools, coreutils; network registry if one is
-#        missing.
+# FACT: GNU tar extracting to a bindfs 1.14.7 mount (libfuse 2.9) leaves every time at "now" and exits 0, as touch -m and touch -a do: libfuse 2 drops a request that sets one of the two times alone. bsdtar and cp -p set both and work.
+# Needs: root, /dev/fuse; apt packages bindfs (with fuse3), tar, libarchive-tools, coreutils; network registry if one is missing.
 set -euo pipefail
 
 work=$(mktemp -d)

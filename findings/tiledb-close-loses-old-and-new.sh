@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: TileDB-Py 0.36.1 on Azure: VFS.open(uri, "wb") deletes the blob at once; close() then fails ("sync is not
-#       supported"), a second close() reports success, and neither old nor new content is there. "with" works.
+# FACT: TileDB-Py 0.36.1 on Azure: VFS.open(uri, "wb") deletes the blob at once; close() then fails ("sync is not supported"), a second close() reports success, and neither old nor new content is there. "with" works.
 # Needs: python3 (pip: tiledb, azure-storage-blob), node and npm (azurite), network registry. No root.
 set -euo pipefail
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: unionfs-fuse 1.0 with cow: a directory of the read-only branch is renamed away, an empty one is renamed to the free
-#       name, and the old files are in it again; fuse-overlayfs 1.10 gives an empty directory, as mkdir does on both.
+# FACT: unionfs-fuse 1.0 with cow: a directory of the read-only branch is renamed away, an empty one is renamed to the free name, and the old files are in it again; fuse-overlayfs 1.10 gives an empty directory, as mkdir does on both.
 # Needs: root, /dev/fuse; apt packages unionfs-fuse, fuse-overlayfs and fuse3; network registry if one is missing.
 set -euo pipefail
 

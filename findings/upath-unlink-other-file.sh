@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# FACT: universal-pathlib 0.3.10 on fsspec 2026.9.0: UPath("memory:///box/g[1]").unlink() deletes the file "g1" and leaves
-#       "g[1]": reading takes the name as it is, deleting takes it for a pattern.
+# FACT: universal-pathlib 0.3.10 on fsspec 2026.9.0: UPath("memory:///box/g[1]").unlink() deletes the file "g1" and leaves "g[1]": reading takes the name as it is, deleting takes it for a pattern.
 # Needs: python3 (pip: universal-pathlib, fsspec), network registry. No root.
 set -euo pipefail
 
@@ -24,7 +23,7 @@ target.write_bytes(b"bracket")
 read = target.read_bytes()
 target.unlink()
 left = sorted(path.name for path in box.iterdir())
-print("universal-pathlib", importlib.metadata.version("universal-pathlib"), " fsspec", importlib.metadata.version("fsspec"))
+print(*(f"{name} {importlib.metadata.version(name)}" for name in ("universal-pathlib", "fsspec")))
 print("expected: read b'bracket', left ['g1']")
 print("seen:     read", read, " left", left)
 assert read == b"bracket" and left == ["g[1]"], "the behaviour has changed"

@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-# FACT: A declared length that is not the data's: @azure/storage-blob 12.34.0 upload(body, contentLength) ignores the
-#       required parameter, azure-storage-blob 12.31.1 for Python cuts at a smaller one, and with a
-#       larger one it is told 403, as for a wrong key.
+# FACT: A declared length that is not the data's: @azure/storage-blob 12.34.0 upload(body, contentLength) ignores the required parameter, azure-storage-blob 12.31.1 for Python cuts at a smaller one, and with a larger one it is told 403, as for a wrong key.
 # Needs: python3 (pip: azure-storage-blob), node 20 and npm (azurite, @azure/storage-blob), network registry. No root.
 set -euo pipefail
 
