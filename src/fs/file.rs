@@ -388,8 +388,15 @@ impl Fs {
         let done = async {
             let mut state = self.settled(&file, caller).await?;
             self.admit(&file, &mut state, Change::Resize(size))?;
+            let was_stored = !matches!(&state.content, Content::Draft(draft) if draft.dirty);
             self.edit(&file, &mut state, size, |draft| draft.truncate(size)).await?;
-            self.commit(&file, &mut state).await
+            let stored = self.commit(&file, &mut state).await;
+            if was_stored && stored.is_err() {
+                // Nothing has happened, to nobody who has it open either.
+                state.content = Content::Clean;
+                file.show(&state);
+            }
+            stored
         }
         .await;
         let state = file.state.lock().await;

@@ -370,8 +370,7 @@ impl Tree {
     pub fn hear(&self, ino: Ino, heard: Heard, asked: Instant) {
         let heard = Kept { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
-        let hears = |node: &&Box<Node>| node.known.at <= asked && node.link == Link::Named;
-        let Some(node) = table.nodes.get(&ino).filter(hears) else { return };
+        let Some(node) = table.nodes.get(&ino).filter(|node| node.hears_of(asked)) else { return };
         let (parent, name, kind) = (node.parent, node.name.clone(), node.kind);
         let has_its_name = ino != Ino::ROOT && table.child(parent, &name) == Some(ino);
         if !has_its_name || table.reserve(parent, &name, kind, &heard, Word::Firm) == ino {
@@ -384,8 +383,7 @@ impl Tree {
     pub fn adopt(&self, ino: Ino, heard: Heard, asked: Instant) {
         let heard = Kept { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
-        let hears = |node: &&Box<Node>| node.known.at <= asked && node.link == Link::Named;
-        let Some(node) = table.nodes.get(&ino).filter(hears) else { return };
+        let Some(node) = table.nodes.get(&ino).filter(|node| node.hears_of(asked)) else { return };
         let is_another = !identity::is_same(&node.known.memo, &heard.memo);
         table.learn(ino, heard);
         if is_another {

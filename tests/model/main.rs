@@ -177,9 +177,18 @@ fn bytes(len: usize) -> Bytes {
 
 /// The same file under a high number. Should this process be killed, its descriptors are closed in their order, and those by which it
 /// serves the mounts have to go before any that would be waited for.
-fn out_of_the_way(file: File) -> File {
+fn out_of_the_way(file: &File) -> File {
     // SAFETY: the descriptor is open, and the new one is nobody else's.
     unsafe { File::from_raw_fd(libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 1000)) }
+}
+
+/// close(2), with what it says.
+fn close(file: File) -> io::Result<()> {
+    // SAFETY: the descriptor is ours and is used no more.
+    match unsafe { libc::close(file.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 struct Mapping {
@@ -390,7 +399,7 @@ impl Run<'_> {
                 };
             }
         };
-        let opened = out_of_the_way(opened);
+        let (opened, first) = (out_of_the_way(&opened), opened);
         let stat = opened.metadata().map_err(|error| format!("fstat: {error}"))?;
         let id = (mount, stat.ino());
         let creating = !matches!(how, How::Read | How::ReadWrite);
@@ -399,19 +408,24 @@ impl Run<'_> {
         }
         self.open.push(Opened { file: opened, id, how, map: None, spoiled: false });
         self.oracle.opened(id, file, stat.size() as usize, how == How::Truncate, creating);
-        self.explain(mount)
+        // A flush like any other, though of a file that stays open.
+        let closed = close(first);
+        self.explain(mount)?;
+        match closed {
+            Ok(()) if how != How::Read => self.oracle.stored(id, true),
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.failed("flush", self.open.len() - 1, &error)?;
+                self.oracle.not_stored(id, self.readers(id)).map_err(|why| format!("{why}: {error}"))
+            }
+        }
     }
 
     fn close(&mut self, fd: usize) -> Verdict {
         let (others, readers) = (self.others(fd), self.readers(self.open[fd].id));
         let Opened { file, id, how, map, spoiled } = self.open.swap_remove(fd);
         drop(map);
-        let fd = file.into_raw_fd();
-        // SAFETY: the descriptor is ours and is used no more.
-        let closed = match unsafe { libc::close(fd) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        };
+        let closed = close(file);
         self.explain(id.0)?;
         match closed {
             Ok(()) if how != How::Read => self.oracle.stored(id, others)?,
@@ -611,7 +625,10 @@ impl Run<'_> {
         let ids: Vec<Id> = self.oracle.inodes.keys().copied().collect();
         for id in ids {
             let inode = self.oracle.inodes.get(&id).cloned();
-            let Some(inode) = inode.filter(|inode| inode.file == Some(file) && id.0 == mount) else { continue };
+            // One that was of an old version and has nothing to be stored is not what the name stands for.
+            let stands = |inode: &oracle::Inode| !inode.disturbed || !inode.pending.is_empty();
+            let is_it = |inode: &oracle::Inode| inode.file == Some(file) && id.0 == mount && stands(inode);
+            let Some(inode) = inode.filter(is_it) else { continue };
             let mut pending = inode.pending.clone();
             pending.push(Change::Resize(to));
             if oracle::apply(&pending, was.as_ref()).contains(&now[file]) {

@@ -37,6 +37,8 @@ pub struct Inode {
     /// Somebody else has changed the blob since, or it was of an old version from the start: errors are no surprise.
     pub disturbed: bool,
     pub append_blob: bool,
+    /// It is not known whether what is pending is stored.
+    pub unsure: bool,
 }
 
 #[derive(Default)]
@@ -85,7 +87,14 @@ impl Oracle {
             let is_new = creating && size == 0;
             let append_blob = stored.as_ref().is_some_and(|stored| stored.append_blob);
             let disturbed = if is_new { stored.is_some() } else { !current };
-            Inode { file: Some(file), candidates, pending: Vec::new(), disturbed: disturbed || truncated, append_blob }
+            Inode {
+                file: Some(file),
+                candidates,
+                pending: Vec::new(),
+                disturbed: disturbed || truncated,
+                append_blob,
+                unsure: false,
+            }
         });
         if creating {
             inode.pending.push(Change::Create);
@@ -223,15 +232,13 @@ impl Oracle {
             && matches!(inode.pending.last(), Some(Change::Create | Change::Resize(0)));
         let now = self.stored[file].as_ref().map(|stored| &stored.content);
         let is_there = apply(&inode.pending, now).iter().any(|after| after.as_ref() == now);
-        if inode.pending.is_empty() || is_there && !is_blank {
+        if inode.pending.is_empty() || is_there && !(is_blank && deferred) {
             inode.pending.clear();
             return Ok(());
         }
         if is_blank && (deferred || inode.disturbed) {
-            return Ok(());
-        }
-        if is_there {
-            inode.pending.clear();
+            // Whether it has been stored, or will be, does not show.
+            inode.unsure = true;
             return Ok(());
         }
         Err(format!("inode {id:?} of file {file}: acknowledged and lost: {:?}", brief(&inode.pending)))
@@ -253,7 +260,8 @@ impl Oracle {
             matches!(inode.pending.as_slice(), [Change::Resize(0), ..] | [Change::Create, Change::Resize(0), ..]);
         let only_added =
             there.is_some() && !readers && inode.pending.iter().all(|change| matches!(change, Change::Append(_)));
-        if !inode.pending.is_empty()
+        if !inode.unsure
+            && !inode.pending.is_empty()
             && ordinary
             && !copied
             && inode.pending.iter().all(small)

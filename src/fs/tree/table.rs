@@ -135,6 +135,11 @@ impl Node {
         self.names.iter().flat_map(|names| names.children.values().copied())
     }
 
+    /// What the service was asked for at `asked` is news of it: nothing newer is known, and the name is its own.
+    pub(super) fn hears_of(&self, asked: Instant) -> bool {
+        self.known.at <= asked && self.link == Link::Named
+    }
+
     /// Takes in what was heard of it. What was asked for before something newer was heard does not turn the clock back, and what is of
     /// another file is not of this one.
     fn hear(&mut self, heard: Kept) {
