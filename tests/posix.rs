@@ -1,12 +1,13 @@
-//! What others have written to find out whether a filesystem is one: fsx, fio and pjdfstest.
+//! What others have written to find out whether a filesystem is one: fsx, fio, stress-ng and pjdfstest.
 //!
 //! | program | what it does | short | long |
 //! |---|---|---|---|
 //! | fsx | random changes of one file by every means of the kernel, each read judged against memory | 3000 operations | 200 000, three seeds |
 //! | fio | blocks with checksums, written and read in many ways | 8 MiB | 64 MiB |
+//! | stress-ng | ranges copied between two files that have lost their names | | 50 rounds |
 //! | pjdfstest | what POSIX says of system calls, errors, modes and times | | all of it |
 //!
-//! `scripts/test` installs them: fsx and pjdfstest below `target/tools`, fio as a Debian package. The long tests are `#[ignore]`d and
+//! `scripts/test` installs them: fsx and pjdfstest below `target/tools`, fio and stress-ng as Debian packages. The long tests are `#[ignore]`d and
 //! run with `scripts/test --long`.
 //!
 //! What fio has written is also read from the service itself, past the mount, and judged by fio there.
@@ -150,6 +151,18 @@ fn fio_finds_no_error_soon() {
 #[ignore = "takes minutes"]
 fn fio_finds_no_error() {
     fio_all(64 * MIB);
+}
+
+// stress-ng
+
+/// Both files are unlinked while they are open, and ranges of one are copied to the other, as on a local disk.
+#[test]
+#[ignore = "takes minutes"]
+fn stress_ng_copies_between_files_without_names() {
+    let world = World::new();
+    let ran = world.sh("stress-ng --copy-file 1 --copy-file-ops 50 --verify --temp-path . 2>&1");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("successful run completed"), "{ran:?}");
 }
 
 // pjdfstest
