@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# FACT: A file of a FUSE mount that is open with O_CLOEXEC gets a FLUSH from every program that its process starts: exec in the
-#       child closes the inherited descriptor (Linux 6.18; CPython's subprocess, mfusepy 3.0.0), and a filesystem that stores on
-#       flush stores half-written files then, on behalf of a process that never touched them.
-# Needs: root, /dev/fuse, python3 with venv; apt package fuse3 (libfuse3); network registry for the PyPI package mfusepy 3.0.0
+# FACT: Linux 6.18: a file of a FUSE mount that is open with O_CLOEXEC gets a FLUSH from every program that its process starts (CPython's subprocess, mfusepy 3.0.0), since exec in the child closes the inherited descriptor: a filesystem that stores on flush stores half-written files then, for a process that never touched them.
+# Needs: root, /dev/fuse, python3 with venv (pip: mfusepy), apt package fuse3; network registry.
 set -euo pipefail
 
 work=$(mktemp -d)
