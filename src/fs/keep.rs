@@ -37,6 +37,8 @@ const LOOKS: u32 = 3;
 pub struct Kept {
     blob: Blob,
     ino: Option<Ino>,
+    /// The name that it has on the mount: whoever looks while the copy is pending finds another file there.
+    name: Option<(Ino, Arc<str>)>,
     before: Arc<BlobProperties>,
     how: How,
     /// The caller's lease of the destination (X5).
@@ -109,7 +111,8 @@ impl Fs {
             true => How::Properties,
             false => How::Snapshot(self.client(blob.account).snapshot_blob(&blob.path).await?),
         };
-        Ok(Kept { blob: blob.clone(), ino, before: before.clone(), how, lease })
+        let name = ino.and_then(|ino| self.tree.view(ino).ok()).map(|view| (view.parent, view.name));
+        Ok(Kept { blob: blob.clone(), ino, name, before: before.clone(), how, lease })
     }
 
     /// What was kept is not needed any more.
@@ -246,6 +249,13 @@ impl Fs {
         info!(blob = %blob.path, "what a copy replaced is back");
         if let Some(ino) = kept.ino {
             self.hear_restored(ino, &before.etag, properties);
+        }
+        if let Some((parent, name)) = &kept.name
+            && let Some(now) = self.tree.child(*parent, name)
+            && Some(now.ino) != kept.ino
+        {
+            // The one that was seen while the copy was pending.
+            self.tree.disown(*parent, name);
         }
         Ok(())
     }

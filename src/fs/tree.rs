@@ -412,6 +412,11 @@ impl Tree {
         }
     }
 
+    /// What the name stands for has to be asked for anew, by the kernel as well.
+    pub fn disown(&self, parent: Ino, name: &str) {
+        self.lock().replace(parent, name);
+    }
+
     /// ESTALE for a file whose name stands for another one, or for none, by somebody else's doing.
     pub fn refuse_replaced(&self, ino: Ino) -> Result<()> {
         let table = self.lock();

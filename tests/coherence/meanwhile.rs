@@ -192,3 +192,21 @@ fn who_reads_goes_on_when_only_the_metadata_were_changed() {
     world.block_on(client.set_metadata(&path("f"), &metadata, &Precondition::None, None)).unwrap();
     gated.finish();
 }
+
+/// Who looks while a copy is pending finds another file than before; what comes back when the copy is aborted is shown all the same.
+#[test]
+fn what_comes_back_after_a_copy_is_shown_to_who_looked_meanwhile() {
+    let world = World::with(Setup { attr_ttl: A_DAY, keep_on_abort: true, ..Default::default() });
+    world.put("a", pattern(MIB));
+    world.put("b", "old");
+    world.ok("cat b");
+    world.hold_copies();
+    let copy = world.start(&format!("exec {} cp a b", env!("CARGO_BIN_EXE_blobcp")));
+    pending(&world, "b");
+    world.mount().expire(&world.here(), &["b"], &[]);
+    assert_eq!(std::fs::metadata(world.here().join("b")).unwrap().size(), 0);
+    world.store.change_policy(blobcp::devstore::PolicyChange { hold_new_copies: Some(false), ..Default::default() });
+    steer(&world, fail(500, "OperationCancelled"));
+    assert_ne!(copy.wait().code, Some(0));
+    eventually("the old content", || world.sh("cat b").stdout == "old");
+}
