@@ -14,13 +14,14 @@ use super::{Failure, about};
 const DEFAULT_LEVEL: &str = "warn";
 
 /// `warn` for all, or a list of `MODULE=LEVEL` as tracing has it. A bare level is ours: at `debug` the HTTP library alone would write
-/// a dozen lines per request.
+/// a dozen lines per request. What the FUSE library says of an answer that the kernel does not want any more is left out: that is how each
+/// unmount ends for whoever was just being answered.
 fn filter(level: Option<&str>) -> Result<EnvFilter, Failure> {
     let level = level.unwrap_or(DEFAULT_LEVEL);
     let wrong = || Failure::usage(format!("--log {level:?}: must be error, warn, info, debug or trace"));
     let directives = match level {
-        "error" => "error".to_owned(),
-        "warn" | "info" | "debug" | "trace" => format!("warn,blobcp={level}"),
+        "error" => "error,fuser::reply=off".to_owned(),
+        "warn" | "info" | "debug" | "trace" => format!("warn,fuser::reply=off,blobcp={level}"),
         list if list.contains('=') => list.to_owned(),
         _ => return Err(wrong()),
     };
