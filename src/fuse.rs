@@ -78,7 +78,7 @@ pub fn mount(
         mounted.mounted_as(device);
     }
     cache.reach_by(session.notifier());
-    KernelCache::expire(session.notifier(), expired)?;
+    KernelCache::expire(session.notifier(), Arc::downgrade(&mounted), expired)?;
     session.spawn()
 }
 

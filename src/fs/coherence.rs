@@ -210,6 +210,11 @@ impl Fs {
         self.tree.tell_expired(kernel);
     }
 
+    /// The kernel has to be told, unless it has asked what the name stands for in the meantime.
+    pub fn is_old_to_the_kernel(&self, expired: &Expired) -> bool {
+        self.tree.is_old_to_the_kernel(expired)
+    }
+
     /// Nothing that was heard so far is believed any longer: what the kernel asks next, the service is asked.
     pub fn doubt_all(&self) {
         self.tree.doubt_all();

@@ -13,12 +13,13 @@
 
 use std::ffi::OsStr;
 use std::ops::Range;
-use std::sync::{OnceLock, mpsc};
+use std::sync::{OnceLock, Weak, mpsc};
 use std::{io, thread};
 
 use fuser::{INodeNo, Notifier, Version};
 use tracing::debug;
 
+use crate::fs::Fs;
 use crate::fs::tree::Expired;
 
 /// The first protocol (Linux 6.6) whose kernels drop what a direct write replaces.
@@ -35,11 +36,14 @@ impl KernelCache {
 
     /// Tells the kernel what comes from there, one after the other, until the other end is gone. The kernel waits for whoever works in the
     /// directory, who may be waiting for an answer of ours: so nobody here waits for it.
-    pub fn expire(notifier: Notifier, expired: mpsc::Receiver<Expired>) -> io::Result<()> {
+    pub fn expire(notifier: Notifier, fs: Weak<Fs>, expired: mpsc::Receiver<Expired>) -> io::Result<()> {
         let tell = move || {
             for expired in expired {
+                if fs.upgrade().is_some_and(|fs| !fs.is_old_to_the_kernel(&expired)) {
+                    continue;
+                }
                 let told = match &expired {
-                    Expired::Name { parent, name } => notifier.inval_entry(INodeNo(parent.0), OsStr::new(&**name)),
+                    Expired::Name { parent, name, .. } => notifier.inval_entry(INodeNo(parent.0), OsStr::new(&**name)),
                     Expired::File(ino) => notifier.inval_inode(INodeNo(ino.0), 0, 0),
                 };
                 if let Err(error) = told {

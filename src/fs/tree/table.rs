@@ -1,8 +1,11 @@
 //! The nodes themselves, and the steps on them that have to be taken under one lock.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
+
+use lru::LruCache;
 
 use crate::error::{Error, Result};
 use crate::fs::attr::{FileKind, Ino};
@@ -30,8 +33,8 @@ pub enum Link {
 /// What the kernel caches and should not believe any longer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Expired {
-    /// What the name stands for.
-    Name { parent: Ino, name: Arc<str> },
+    /// What the name stands for, if it is `old` for the kernel.
+    Name { parent: Ino, name: Arc<str>, old: Ino },
     /// Content and attributes of the file.
     File(Ino),
 }
@@ -101,7 +104,13 @@ pub(super) struct Table {
     pub(super) listings: Listings,
     /// Where the kernel is told of what it should not believe any longer, once there is one.
     pub(super) expired: Option<mpsc::Sender<Expired>>,
+    /// Files that nobody refers to any more, the last ones: one that is looked up again as it was keeps its number, for programs compare
+    /// the numbers of a name that they look at twice.
+    pub(super) recent: LruCache<(Ino, Arc<str>), (Ino, FileKind, Memo)>,
 }
+
+/// Files whose numbers are remembered when nobody refers to them.
+pub(super) const MOST_RECENT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 impl Node {
     pub(super) fn new(parent: Ino, name: Arc<str>, kind: FileKind, anchor: Option<Anchor>, known: Kept) -> Self {
@@ -282,7 +291,10 @@ impl Table {
         {
             return row.ino;
         }
-        self.next_ino()
+        match self.recent.pop(&(parent, name.into())) {
+            Some((ino, was, memo)) if was == kind && existing.is_none() && is_same(&memo, &heard.memo) => ino,
+            _ => self.next_ino(),
+        }
     }
 
     /// The name stands for another file now, or nobody knows for what: its node loses it.
@@ -298,7 +310,7 @@ impl Table {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         node.link = link;
         if link == Link::Vanished && node.lookups > 0 {
-            let expired = Expired::Name { parent: node.parent, name: node.name.clone() };
+            let expired = Expired::Name { parent: node.parent, name: node.name.clone(), old: ino };
             self.expire(expired);
         }
         self.collect(ino);
@@ -460,6 +472,9 @@ impl Table {
             self.listings.forget(ino);
             let hidden = node.is_hidden();
             let Node { parent, name, kind, known: Kept { memo, at }, link, .. } = *node;
+            if link == Link::Named && !hidden && kind != FileKind::Directory && matches!(memo, Memo::Blob(_)) {
+                self.recent.push((parent, name.clone()), (ino, kind, memo.clone()));
+            }
             if link == Link::Named
                 && let Some(names) = self.nodes.get_mut(&parent).and_then(|node| node.names.as_mut())
                 && names.children.get(&name) == Some(&ino)
