@@ -236,6 +236,11 @@ impl Oracle {
             inode.pending.clear();
             return Ok(());
         }
+        // Opened, it may have been taken for one that is there, and there was nothing to be made.
+        if inode.pending.iter().all(|change| matches!(change, Change::Create)) {
+            inode.pending.clear();
+            return Ok(());
+        }
         if is_blank && (deferred || inode.disturbed) {
             // Whether it has been stored, or will be, does not show.
             inode.unsure = true;
