@@ -238,7 +238,6 @@ impl Oracle {
         }
         // Opened, it may have been taken for one that is there, and there was nothing to be made.
         if inode.pending.iter().all(|change| matches!(change, Change::Create)) {
-            inode.pending.clear();
             return Ok(());
         }
         if is_blank && (deferred || inode.disturbed) {
