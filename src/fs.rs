@@ -286,9 +286,7 @@ impl Fs {
         let asked = Instant::now();
         match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
             Ok(properties) => self.heard(ino, properties, asked),
-            Err(error) if error.is_not_found() && (self.is_ahead(ino) || self.is_copied_onto(ino)) => {
-                self.tree.view(ino)
-            }
+            Err(error) if error.is_not_found() && (self.is_ahead(ino) || self.is_copied_to(ino)) => self.tree.view(ino),
             Err(error) if error.is_not_found() => {
                 self.tree.vanish(view.parent, &view.name, asked);
                 self.tree.view(ino).map_err(|_| error)

@@ -22,7 +22,7 @@ use crate::fs::commit::{Basis, Draft, block_size_after, draft_of};
 use crate::fs::form::{Change, Form, stale};
 use crate::fs::handle::{Content, OpenFile, State};
 use crate::fs::read::{Receive, Version};
-use crate::fs::rope::{Piece, Rope, Segment};
+use crate::fs::rope::{Piece, Segment};
 use crate::fs::stage::Source;
 use crate::fs::tree::{Blob, Heard, is_grown, replaced};
 use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition};
@@ -183,7 +183,7 @@ impl Fs {
         let Some(version) = state.version.clone() else { return Ok(()) };
         let end = version.properties.size + len;
         if let Content::Draft(draft) = &mut state.content {
-            move_end(draft, end, appended.size);
+            draft.move_end(end, appended.size);
             draft.give_back_room();
             // A part of it is in the blob, and what follows belongs behind that.
             draft.basis = Basis::Version;
@@ -219,7 +219,7 @@ impl Fs {
             self.tree.expire_file(file.ino);
         }
         if let Content::Draft(draft) = &mut state.content {
-            move_end(draft, version.properties.size, found.size);
+            draft.move_end(version.properties.size, found.size);
         }
         state.version = Some(if same { version.with(found.clone()) } else { Version::new(found.clone()) });
         self.tree.learn(file.ino, Heard::Blob(found));
@@ -329,24 +329,17 @@ fn waiting_bytes(draft: &Draft, end: u64, most: u64) -> Bytes {
     joined.freeze()
 }
 
-/// What the draft has up to `from` is in the blob, which ends at `to` now: what waits goes there.
-fn move_end(draft: &mut Draft, from: u64, to: u64) {
-    let rest = waiting_bytes(draft, from, u64::MAX - from);
-    draft.rope = Rope::of_base(to);
-    // Nothing is staged, so nothing is cut.
-    let _ = draft.rope.write(to, &rest);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::rope::Rope;
     #[test]
     fn what_waits_moves_behind_what_others_have_appended() {
         let mut draft = Draft::new(Rope::of_base(10));
         draft.write(10, &Bytes::from_static(b"abcdef")).unwrap();
         assert_eq!(waiting_bytes(&draft, 10, 4), "abcd");
         // Two of ours arrived, then three of another client.
-        move_end(&mut draft, 12, 15);
+        assert!(draft.move_end(12, 15));
         assert_eq!((draft.rope.len(), waiting_bytes(&draft, 15, 100)), (19, Bytes::from_static(b"cdef")));
     }
 }

@@ -421,7 +421,7 @@ impl Fs {
         if from == to {
             return Verdict::not(libc::EINVAL, "source and destination are the same file");
         }
-        if version.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
+        if version.is_pending() {
             return Verdict::not(libc::EBUSY, "its content is still being copied");
         }
         let replaced = match there {

@@ -64,11 +64,6 @@ impl Fs {
         self.handles.of_ino(ino).is_some_and(|file| file.is_ahead())
     }
 
-    /// A copy that somebody makes onto the file here is not settled yet.
-    pub(super) fn is_copied_onto(&self, ino: Ino) -> bool {
-        self.handles.of_ino(ino).is_some_and(|file| file.copying().is_some())
-    }
-
     /// ESTALE for a node whose name stands for another file, or for none, by somebody else's doing.
     pub(super) fn named(view: &NodeView) -> Result<()> {
         match view.link {
@@ -165,6 +160,7 @@ impl Fs {
                 if !draft.move_end(from, found.size) {
                     return Ok(false);
                 }
+                draft.basis = Basis::End(found.size);
                 self.tree.expire_file(file.ino);
             }
             _ => return Ok(false),
@@ -181,8 +177,8 @@ impl Fs {
         Ok(true)
     }
 
-    /// Stores mode, owner and times in what is there now under the name of a file whose own version, as `error` says, is no more. They are all that there is
-    /// to store, so whoever set them is served; the file itself loses the name.
+    /// Stores mode, owner and times in what is there now under the name of a file whose own version, as `error` says, is no more. They are
+    /// all that there is to store, so whoever set them is served; the file itself loses the name.
     pub(super) async fn attribute_successor(&self, file: &OpenFile, state: &mut State, error: Error) -> Result<()> {
         let stood_on = state.version.as_ref().map(|version| version.properties.etag.clone());
         if !disproves(&error) || stood_on.is_none() {
@@ -222,9 +218,7 @@ impl Fs {
 }
 
 fn is_a_file(found: &BlobProperties) -> bool {
-    use crate::store::CopyStatus;
-    let pending = found.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending);
-    attr::kind_of(found) == FileKind::File && !pending && !found.sealed
+    attr::kind_of(found) == FileKind::File && !found.is_pending() && !found.sealed
 }
 
 /// The answer says that the blob is not what it was taken for.

@@ -151,7 +151,6 @@ impl Draft {
             let _ = self.rope.write(end, &bytes);
             end += bytes.len() as u64;
         }
-        self.basis = Basis::End(to);
         true
     }
 
@@ -298,19 +297,25 @@ impl Fs {
         self.stand_on_what_was_heard(file, state);
         let result = match self.store(file, state, is_dirty).await {
             Ok(()) => Ok(()),
-            Err(error) if !is_dirty => self.attribute_successor(file, state, error).await,
+            Err(error) if !is_dirty => {
+                let stored = self.attribute_successor(file, state, error).await;
+                stored.map_err(|error| self.not_stored(file, state, error))
+            }
             Err(error) => match self.mend(file, state, error).await {
-                Ok(()) => self.store(file, state, is_dirty).await.map_err(|error| match error.code() {
-                    // The other client's write has discarded the blocks that were staged (S169).
-                    "InvalidBlockList" => replaced(&error.to_string()),
-                    _ => error,
-                }),
+                Ok(()) => {
+                    let stored = self.store(file, state, is_dirty).await.map_err(|error| match error.code() {
+                        // The other client's write has discarded the blocks that were staged (S169).
+                        "InvalidBlockList" => replaced(&error.to_string()),
+                        _ => error,
+                    });
+                    stored.map_err(|error| self.not_stored(file, state, error))
+                }
                 Err(error) => Err(error),
             },
         };
         drop(storing);
         file.show(state);
-        result.map_err(|error| self.not_stored(file, state, error))
+        result
     }
 
     /// The requests of a commit, of the content or else of the attributes.

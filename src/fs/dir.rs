@@ -90,7 +90,7 @@ impl Fs {
                     self.is_taken_in_otherwise(view.ino, properties, asked)
                 }
                 // What was written here in the meantime is newer than the answer.
-                _ => self.is_ahead(view.ino) || self.is_copied_onto(view.ino),
+                _ => self.is_ahead(view.ino) || self.is_copied_to(view.ino),
             };
             if taken_in {
                 return self.tree.view(view.ino);

@@ -27,7 +27,7 @@ use crate::fs::page;
 use crate::fs::read::{Reading, Receive, Version};
 use crate::fs::rope::Piece;
 use crate::fs::tree::{Heard, Known, Link, NodeView, Origin, continues, is_grown, replaced};
-use crate::store::{BlobType, Client, CopyStatus};
+use crate::store::{BlobType, Client};
 
 /// An opened file.
 pub struct Opened {
@@ -548,6 +548,5 @@ async fn fetch(
 }
 
 pub(super) fn is_pending(view: &NodeView) -> bool {
-    let copy = view.properties().and_then(|properties| properties.copy.as_ref());
-    copy.is_some_and(|copy| copy.status == CopyStatus::Pending)
+    view.properties().is_some_and(|properties| properties.is_pending())
 }

@@ -209,7 +209,7 @@ impl OpenFile {
 
     /// A copy onto it is not settled: the blob is in the service, whatever else is known of it.
     pub fn is_copied_to(&self) -> bool {
-        self.face().granted.is_some()
+        self.face().copying.is_some()
     }
 
     /// There is content here that the service does not have.

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::fs::attr::Ino;
 use crate::fs::memory::{ChunkKey, Held, Memory, StreamToken};
 use crate::fs::page::PageRanges;
-use crate::store::{BlobProperties, CopyStatus};
+use crate::store::BlobProperties;
 
 /// Bytes of a chunk: the largest request of the kernel, which is answered from one chunk without joining anything.
 const CHUNK: u64 = 1024 * 1024;
@@ -121,7 +121,7 @@ impl Version {
     /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about
     /// the content to come.
     pub fn refuse_pending(&self) -> Result<()> {
-        if self.properties.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
+        if self.properties.is_pending() {
             return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
         }
         Ok(())

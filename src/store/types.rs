@@ -263,6 +263,13 @@ pub struct BlobProperties {
     pub is_current_version: bool,
 }
 
+impl BlobProperties {
+    /// A copy onto the blob has not ended (§13.4).
+    pub fn is_pending(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending)
+    }
+}
+
 /// A row of List Containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerItem {

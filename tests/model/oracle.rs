@@ -232,8 +232,12 @@ impl Oracle {
             && matches!(inode.pending.last(), Some(Change::Create | Change::Resize(0)));
         let now = self.stored[file].as_ref().map(|stored| &stored.content);
         let is_there = apply(&inode.pending, now).iter().any(|after| after.as_ref() == now);
-        if inode.pending.is_empty() || is_there && !(is_blank && deferred) {
+        let was_pending = !inode.pending.is_empty();
+        if !was_pending || is_there && !(is_blank && deferred) {
             inode.pending.clear();
+            // The same content may have been put there once more, as another version.
+            let others = self.inodes.iter_mut().filter(|(other, inode)| **other != id && inode.file == Some(file));
+            others.for_each(|(_, inode)| inode.disturbed |= was_pending);
             return Ok(());
         }
         // Opened, it may have been taken for one that is there, and there was nothing to be made.

@@ -19,7 +19,7 @@ use crate::fs::caller::Caller;
 use crate::fs::keep::{Kept, Mark};
 use crate::fs::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::path::{BlobName, BlobPath};
-use crate::store::{BlobItem, BlobProperties, CopyStatus, ETag, ListBlobs, Precondition};
+use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
 
 /// Copies and deletes at once.
 const AT_ONCE: usize = 32;
@@ -202,7 +202,7 @@ impl Fs {
             warn!(blob = %item.name, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
             return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", item.name)));
         }
-        if item.properties.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
+        if item.properties.is_pending() {
             return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", item.name)));
         }
         let Some(rest) = item.name.as_str().strip_prefix(&old.prefix) else { return Ok(None) };

@@ -60,9 +60,8 @@ pub fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
 /// there it proves nothing.
 fn has_equal_content(then: &BlobProperties, now: &BlobProperties) -> bool {
     let hash = |blob: &BlobProperties| blob.headers.content_md5.clone();
-    let pending = [then, now].iter().any(|blob| blob.copy.as_ref().is_some_and(|c| c.status == CopyStatus::Pending));
     then.blob_type != BlobType::Page
-        && !pending
+        && ![then, now].iter().any(|blob| blob.is_pending())
         && then.size == now.size
         && hash(then).is_some_and(|then| Some(then) == hash(now))
 }
