@@ -44,6 +44,9 @@ pub struct Inode {
 #[derive(Default)]
 pub struct Oracle {
     pub stored: Vec<Option<Stored>>,
+    /// Files whose content was put there once more, or described anew, and has not changed since: what a mount remembers of them may be
+    /// another version although it is the same content.
+    again: Vec<bool>,
     /// Every content that was in the service.
     history: Vec<Bytes>,
     pub inodes: HashMap<Id, Inode>,
@@ -53,7 +56,12 @@ pub type Verdict<T = ()> = Result<T, String>;
 
 impl Oracle {
     pub fn new(files: usize) -> Self {
-        Self { stored: vec![None; files], history: vec![Bytes::new()], inodes: HashMap::new() }
+        Self {
+            stored: vec![None; files],
+            again: vec![false; files],
+            history: vec![Bytes::new()],
+            inodes: HashMap::new(),
+        }
     }
 
     fn remember(&mut self, content: &Bytes) {
@@ -67,6 +75,8 @@ impl Oracle {
         if let Some(now) = &now {
             self.remember(&now.content);
         }
+        let content = |stored: &Option<Stored>| stored.as_ref().map(|stored| stored.content.clone());
+        self.again[file] = content(&self.stored[file]) == content(&now);
         self.stored[file] = now;
         for inode in self.inodes.values_mut().filter(|inode| inode.file == Some(file)) {
             // One that grows may still be read to where it ended.
@@ -77,7 +87,7 @@ impl Oracle {
 
     /// An inode that was just opened, `size` bytes long.
     pub fn opened(&mut self, id: Id, file: usize, size: usize, truncated: bool, creating: bool) {
-        let (stored, history) = (&self.stored[file], &self.history);
+        let (stored, history, again) = (&self.stored[file], &self.history, self.again[file]);
         let inode = self.inodes.entry(id).or_insert_with(|| {
             let candidates: Vec<Bytes> = match truncated {
                 true => vec![Bytes::new()],
@@ -86,7 +96,7 @@ impl Oracle {
             let current = stored.as_ref().is_some_and(|stored| candidates.contains(&stored.content));
             let is_new = creating && size == 0;
             let append_blob = stored.as_ref().is_some_and(|stored| stored.append_blob);
-            let disturbed = if is_new { stored.is_some() } else { !current };
+            let disturbed = if is_new { stored.is_some() } else { !current || again };
             Inode {
                 file: Some(file),
                 candidates,
@@ -214,6 +224,7 @@ impl Oracle {
             let append_blob = before.is_some_and(|before| before.append_blob);
             self.stored[file] = now.clone().map(|content| Stored { content, append_blob });
             now.iter().for_each(|content| self.remember(content));
+            self.again[file] = false;
             for (other, inode) in &mut self.inodes {
                 if *other != id && inode.file == Some(file) {
                     inode.disturbed = true;
@@ -238,6 +249,7 @@ impl Oracle {
             // The same content may have been put there once more, as another version.
             let others = self.inodes.iter_mut().filter(|(other, inode)| **other != id && inode.file == Some(file));
             others.for_each(|(_, inode)| inode.disturbed |= was_pending);
+            self.again[file] |= was_pending;
             return Ok(());
         }
         // Opened, it may have been taken for one that is there, and there was nothing to be made.
