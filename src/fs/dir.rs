@@ -24,6 +24,7 @@ pub use stream::DirStream;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{self, Attr, AttrChange, Creation, FileKind, Ino};
+use crate::fs::coherence::disproves;
 use crate::fs::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Origin, PastPlace, Place, read_only};
 use crate::path::ContainerName;
 use crate::store::{
@@ -448,15 +449,16 @@ impl Fs {
             return Ok(());
         }
         let blob = self.tree.blob(view.ino)?;
+        let is_unsaved = file.as_ref().is_some_and(|file| file.is_unsaved());
         // Until the name is gone here as well, that it is gone there is no news.
         let _storing = file.as_ref().map(|file| file.storing());
+        let asked = Instant::now();
         let deleted = self.delete_pending_or_not(&blob).await;
         match deleted {
             Ok(()) => {}
-            Err(error) if error.is_not_found() => {
-                self.tree.unlink(parent, name);
-                return Err(error);
-            }
+            // What another client deleted is there for whoever has written to it here, and ends with this call.
+            Err(error) if disproves(&error) && is_unsaved => {}
+            Err(error) if disproves(&error) => return Err(self.gone(&view, &blob, asked)),
             Err(error) => {
                 if error.code() == "SnapshotsPresent" {
                     warn!(blob = %blob.path, "it has snapshots, which would be lost with it: mount with --delete-snapshots to allow that");

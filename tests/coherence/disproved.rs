@@ -134,6 +134,22 @@ fn calls_by_a_path_say_that_a_file_is_gone_and_the_name_is_free_then() {
     }
 }
 
+/// Who has written to it sees it under its name and may remove it; who has not hears that it is gone, and what he writes later is refused.
+#[test]
+fn a_file_that_another_client_deleted_is_removed_where_it_has_been_written_to() {
+    let told = "def told(call):\n try: print(call())\n except OSError as e: print(errno.errorcode[e.errno])\n";
+    let (write, unlink) = ("told(lambda: os.pwrite(fd, b'mine', 0))", "told(lambda: os.unlink('v'))");
+    let written = format!("{write}\ngate()\n{unlink}");
+    let unwritten = format!("gate()\n{unlink}\n{write}");
+    for (calls, said) in [(written, "4\nNone\nNone\n"), (unwritten, "ENOENT\nESTALE\nNone\n")] {
+        let world = known(&["v"]);
+        let program = format!("{told}fd = os.open('v', os.O_RDWR)\n{calls}\ntold(lambda: os.close(fd))");
+        let ran = Gated::run(&world, &program, || world.rest_delete("v"));
+        assert_eq!(ran.stdout, said, "{ran:?}");
+        assert!(!world.is_stored("v"));
+    }
+}
+
 #[test]
 fn a_read_that_finds_the_file_gone_frees_its_name() {
     let makes = ["mkdir v && rmdir v", "ln -s a v", "mkfifo v", "mv other v", "touch v"];

@@ -220,6 +220,8 @@ struct Opened {
     id: Id,
     how: How,
     map: Option<Mapping>,
+    /// No write was refused that a mapping may show.
+    is_mapped_truly: bool,
     /// A copy between types was refused: the mount lets nothing through any more.
     spoiled: bool,
 }
@@ -401,7 +403,7 @@ impl Run<'_> {
         if self.is_whatever_is_there(id) {
             self.oracle.adopted(id, stat.size() as usize);
         }
-        self.open.push(Opened { file: opened, id, how, map: None, spoiled: false });
+        self.open.push(Opened { file: opened, id, how, map: None, is_mapped_truly: true, spoiled: false });
         self.oracle.opened(id, file, stat.size() as usize, how == How::Truncate, creating);
         // A flush like any other, though of a file that stays open.
         let closed = close(first);
@@ -418,7 +420,7 @@ impl Run<'_> {
 
     fn close(&mut self, fd: usize) -> Verdict {
         let (others, readers) = (self.others(fd), self.readers(self.open[fd].id));
-        let Opened { file, id, how, map, spoiled } = self.open.swap_remove(fd);
+        let Opened { file, id, how, map, spoiled, .. } = self.open.swap_remove(fd);
         drop(map);
         let closed = close(file);
         self.explain(id.0)?;
@@ -479,6 +481,9 @@ impl Run<'_> {
         let Some(map) = &self.open[fd].map else { return Ok(()) };
         let read = map.read(at, len);
         self.explain(id.0)?;
+        if !self.open[fd].is_mapped_truly {
+            return Ok(());
+        }
         match read {
             // Where the file has become shorter, or its page was cut off, there is nothing to compare.
             Some(read) if !read.is_empty() => {
@@ -512,6 +517,10 @@ impl Run<'_> {
             let data = data.slice(..sent);
             let change = if append { Change::Append(data) } else { Change::Write(at, vec![data]) };
             self.oracle.changed(id, change)?;
+        }
+        if outcome.is_err() {
+            // Its bytes were in the kernel's pages before it was refused, and whoever has mapped them keeps them.
+            self.open.iter_mut().filter(|opened| opened.id == id).for_each(|opened| opened.is_mapped_truly = false);
         }
         self.explain(id.0)?;
         outcome.or_else(|error| self.failed("write", fd, &error))
