@@ -47,6 +47,8 @@ pub struct Oracle {
     /// Files whose content was put there once more, or described anew, and has not changed since: what a mount remembers of them may be
     /// another version although it is the same content.
     again: Vec<bool>,
+    /// Files that were empty once: a mount may remember an empty one where there is none.
+    was_empty: Vec<bool>,
     /// Every content that was in the service.
     history: Vec<Bytes>,
     pub inodes: HashMap<Id, Inode>,
@@ -59,6 +61,7 @@ impl Oracle {
         Self {
             stored: vec![None; files],
             again: vec![false; files],
+            was_empty: vec![false; files],
             history: vec![Bytes::new()],
             inodes: HashMap::new(),
         }
@@ -70,6 +73,11 @@ impl Oracle {
         }
     }
 
+    fn store(&mut self, file: usize, now: Option<Stored>) {
+        self.was_empty[file] |= now.as_ref().is_some_and(|now| now.content.is_empty());
+        self.stored[file] = now;
+    }
+
     /// Another client has put or deleted a blob, or (`grown`) appended to it.
     pub fn foreign(&mut self, file: usize, now: Option<Stored>, grown: bool) {
         if let Some(now) = &now {
@@ -77,7 +85,7 @@ impl Oracle {
         }
         let content = |stored: &Option<Stored>| stored.as_ref().map(|stored| stored.content.clone());
         self.again[file] = content(&self.stored[file]) == content(&now);
-        self.stored[file] = now;
+        self.store(file, now);
         for inode in self.inodes.values_mut().filter(|inode| inode.file == Some(file)) {
             // One that grows may still be read to where it ended.
             let _ = grown;
@@ -88,6 +96,7 @@ impl Oracle {
     /// An inode that was just opened, `size` bytes long.
     pub fn opened(&mut self, id: Id, file: usize, size: usize, truncated: bool, creating: bool) {
         let (stored, history, again) = (&self.stored[file], &self.history, self.again[file]);
+        let was_empty = self.was_empty[file];
         let inode = self.inodes.entry(id).or_insert_with(|| {
             let candidates: Vec<Bytes> = match truncated {
                 true => vec![Bytes::new()],
@@ -96,7 +105,7 @@ impl Oracle {
             let current = stored.as_ref().is_some_and(|stored| candidates.contains(&stored.content));
             let is_new = creating && size == 0;
             let append_blob = stored.as_ref().is_some_and(|stored| stored.append_blob);
-            let disturbed = if is_new { stored.is_some() } else { !current || again };
+            let disturbed = if is_new { stored.is_some() || was_empty } else { !current || again };
             Inode {
                 file: Some(file),
                 candidates,
@@ -222,7 +231,7 @@ impl Oracle {
             inode.pending.drain(..upto);
             inode.candidates = apply(&inode.pending, now.as_ref()).into_iter().flatten().collect();
             let append_blob = before.is_some_and(|before| before.append_blob);
-            self.stored[file] = now.clone().map(|content| Stored { content, append_blob });
+            self.store(file, now.clone().map(|content| Stored { content, append_blob }));
             now.iter().for_each(|content| self.remember(content));
             self.again[file] = false;
             for (other, inode) in &mut self.inodes {
@@ -311,8 +320,8 @@ impl Oracle {
                 now.iter().map(|now| now.as_ref().map(Bytes::len)).collect::<Vec<_>>()
             ));
         }
-        self.stored[from] = None;
-        self.stored[to] = moved;
+        self.store(from, None);
+        self.store(to, moved);
         for (id, inode) in &mut self.inodes {
             match inode.file {
                 Some(file) if file == to && id.0 == mount => inode.file = None,
