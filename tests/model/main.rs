@@ -401,7 +401,7 @@ impl Run<'_> {
         let id = (mount, stat.ino());
         let creating = !matches!(how, How::Read | How::ReadWrite);
         if self.is_whatever_is_there(id) {
-            self.oracle.adopted(id, stat.size() as usize);
+            self.oracle.adopted(id, Some(stat.size() as usize));
         }
         self.open.push(Opened { file: opened, id, how, map: None, is_mapped_truly: true, spoiled: false });
         self.oracle.opened(id, file, stat.size() as usize, how == How::Truncate, creating);
@@ -514,6 +514,9 @@ impl Run<'_> {
             }
         };
         if sent > 0 {
+            if self.is_whatever_is_there(id) {
+                self.oracle.adopted(id, None);
+            }
             let data = data.slice(..sent);
             let change = if append { Change::Append(data) } else { Change::Write(at, vec![data]) };
             self.oracle.changed(id, change)?;
@@ -533,6 +536,9 @@ impl Run<'_> {
         }
         let (id, outcome) = (opened.id, opened.file.set_len(to as u64));
         if outcome.is_ok() {
+            if self.is_whatever_is_there(id) {
+                self.oracle.adopted(id, None);
+            }
             self.oracle.changed(id, Change::Resize(to))?;
         }
         self.explain(id.0)?;
@@ -709,7 +715,7 @@ impl Run<'_> {
         // A read may have had to store what it reads.
         let stored = self.oracle.stored[file].as_ref().map(|stored| stored.content.clone());
         if self.is_whatever_is_there(id) {
-            self.oracle.adopted(id, content.len());
+            self.oracle.adopted(id, Some(content.len()));
         }
         let unsaved = self.oracle.inodes.get(&id).is_some_and(|inode| !inode.pending.is_empty());
         match read {

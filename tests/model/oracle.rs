@@ -124,11 +124,12 @@ impl Oracle {
         }
     }
 
-    /// An inode that is only appended to has `size` bytes: it may be whatever has its name, unless something waits to be stored.
-    pub fn adopted(&mut self, id: Id, size: usize) {
+    /// An inode that is only appended to may be whatever has its name, of `size` bytes if that is known, unless something waits to be stored.
+    pub fn adopted(&mut self, id: Id, size: Option<usize>) {
         let Some(inode) = self.inodes.get_mut(&id) else { return };
         if inode.pending.iter().all(|change| matches!(change, Change::Create)) {
-            inode.candidates.extend(self.history.iter().filter(|content| content.len() == size).cloned());
+            let fits = |content: &&Bytes| size.is_none_or(|size| content.len() == size);
+            inode.candidates.extend(self.history.iter().filter(fits).cloned());
             inode.candidates = unique(std::mem::take(&mut inode.candidates));
         }
     }
