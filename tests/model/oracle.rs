@@ -37,6 +37,8 @@ pub struct Inode {
     /// Somebody else has changed the blob since, or it was of an old version from the start: errors are no surprise.
     pub disturbed: bool,
     pub append_blob: bool,
+    /// Another append blob was put in its place. In the second in which it was made itself it may pass for it, grown.
+    pub renewed: bool,
     /// It is not known whether what is pending is stored.
     pub unsure: bool,
 }
@@ -49,6 +51,8 @@ pub struct Oracle {
     again: Vec<bool>,
     /// Files that were empty once: a mount may remember an empty one where there is none.
     was_empty: Vec<bool>,
+    /// Files of which one append blob took another's place.
+    renewed: Vec<bool>,
     /// Every content that was in the service.
     history: Vec<Bytes>,
     pub inodes: HashMap<Id, Inode>,
@@ -62,6 +66,7 @@ impl Oracle {
             stored: vec![None; files],
             again: vec![false; files],
             was_empty: vec![false; files],
+            renewed: vec![false; files],
             history: vec![Bytes::new()],
             inodes: HashMap::new(),
         }
@@ -85,24 +90,27 @@ impl Oracle {
         }
         let content = |stored: &Option<Stored>| stored.as_ref().map(|stored| stored.content.clone());
         self.again[file] = content(&self.stored[file]) == content(&now);
+        let renewed =
+            !grown && [&self.stored[file], &now].iter().all(|blob| blob.as_ref().is_some_and(|blob| blob.append_blob));
+        self.renewed[file] |= renewed;
         self.store(file, now);
         for inode in self.inodes.values_mut().filter(|inode| inode.file == Some(file)) {
-            // One that grows may still be read to where it ended.
-            let _ = grown;
             inode.disturbed = true;
+            inode.renewed |= renewed;
         }
     }
 
     /// An inode that was just opened, `size` bytes long.
     pub fn opened(&mut self, id: Id, file: usize, size: usize, truncated: bool, creating: bool) {
         let (stored, history, again) = (&self.stored[file], &self.history, self.again[file]);
-        let was_empty = self.was_empty[file];
+        let (was_empty, renewed) = (self.was_empty[file], self.renewed[file]);
         let inode = self.inodes.entry(id).or_insert_with(|| {
             let candidates: Vec<Bytes> = match truncated {
                 true => vec![Bytes::new()],
                 false => history.iter().filter(|content| content.len() == size).cloned().collect(),
             };
-            let current = stored.as_ref().is_some_and(|stored| candidates.contains(&stored.content));
+            // Where several versions are as long, it may be an older one.
+            let current = stored.as_ref().is_some_and(|stored| candidates == [stored.content.clone()]);
             let is_new = creating && size == 0;
             let append_blob = stored.as_ref().is_some_and(|stored| stored.append_blob);
             let disturbed = if is_new { stored.is_some() || was_empty } else { !current || again };
@@ -112,6 +120,7 @@ impl Oracle {
                 pending: Vec::new(),
                 disturbed: disturbed || truncated,
                 append_blob,
+                renewed,
                 unsure: false,
             }
         });
@@ -149,7 +158,8 @@ impl Oracle {
         }
         if inode.append_blob {
             // It may have grown, and the kernel may not know how far.
-            let begins = |content: &Bytes| inode.candidates.iter().any(|known| content.starts_with(known));
+            let begins =
+                |content: &Bytes| inode.renewed || inode.candidates.iter().any(|known| content.starts_with(known));
             let prefix = |content: &Bytes| {
                 let range = at.min(content.len())..(at + read.len()).min(content.len());
                 content[range] == *read
@@ -323,6 +333,7 @@ impl Oracle {
         }
         self.store(from, None);
         self.store(to, moved);
+        self.renewed[to] |= self.renewed[from];
         for (id, inode) in &mut self.inodes {
             match inode.file {
                 Some(file) if file == to && id.0 == mount => inode.file = None,

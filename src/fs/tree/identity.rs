@@ -45,14 +45,21 @@ pub fn continues(then: &BlobProperties, now: &BlobProperties) -> bool {
 /// `now` is the append blob that `then` was, with more at its end or nothing.
 ///
 /// Copy Blob onto an append blob may keep its creation time (S29), but leaves its own copy id; what is written later may only take the
-/// copy state away (S157).
+/// copy state away (S157). Each Append Block adds one block of at least a byte.
+///
+/// One that was made anew in the second in which the old one was made and last written, and has more blocks by now, cannot be told from it:
+/// the service says no more of it.
 pub fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
     let id = |blob: &BlobProperties| blob.copy.as_ref().map(|copy| copy.id.clone());
-    let blocks = then.committed_block_count.zip(now.committed_block_count);
+    let longer = now.size.saturating_sub(then.size);
+    let may_have_added = |(then, now): (u32, u32)| match longer {
+        0 => then == now,
+        _ => then < now && u64::from(now - then) <= longer,
+    };
     [then, now].iter().all(|blob| blob.blob_type == BlobType::Append)
         && then.creation_time.zip(now.creation_time).is_none_or(|(then, now)| then == now)
         && then.size <= now.size
-        && blocks.is_none_or(|(then, now)| then <= now)
+        && then.committed_block_count.zip(now.committed_block_count).is_none_or(may_have_added)
         && (now.copy.is_none() || id(then) == id(now))
 }
 
@@ -119,8 +126,11 @@ mod tests {
         for grown in [then.clone(), append(11, Some(3), 1), append(11, None, 1)] {
             assert!(is_grown(&then, &grown));
         }
-        for other in [append(9, Some(2), 1), append(11, Some(1), 1), append(11, Some(3), 2)] {
-            assert!(!is_grown(&then, &other));
+        let shorter_or_later = [append(9, Some(2), 1), append(11, Some(3), 2)];
+        let by_other_blocks =
+            [(10, 1), (10, 3), (11, 1), (11, 2), (11, 4)].map(|(size, blocks)| append(size, Some(blocks), 1));
+        for other in shorter_or_later.iter().chain(&by_other_blocks) {
+            assert!(!is_grown(&then, other), "{other:?}");
         }
         // S29: the creation time is that of the blob that was overwritten.
         let copied_onto = |id| copied(id, CopyStatus::Success, append(11, Some(3), 1));
