@@ -130,6 +130,16 @@ impl Error {
         }
     }
 
+    /// The source of a copy has another version than the one asked for.
+    pub fn is_of_another_source(&self) -> bool {
+        match self {
+            Self::Service(e) if e.code == "CannotVerifyCopySource" => {
+                e.copy_source.as_ref().map_or(e.status, |(status, _)| *status) == 412
+            }
+            _ => self.code() == "SourceConditionNotMet",
+        }
+    }
+
     /// The source of a copy is not what it was taken for, or not there: not a word about the destination (S15–S17, S36–S40).
     pub fn is_about_the_source(&self) -> bool {
         ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&self.code()) || self.is_of_no_source()

@@ -221,17 +221,21 @@ fn is_a_file(found: &BlobProperties) -> bool {
     attr::kind_of(found) == FileKind::File && !found.is_pending() && !found.sealed
 }
 
-/// The answer says that the blob is not what it was taken for.
+/// The answer says that the blob is not what it was taken for: the blob asked for, or the one that was to be copied from. Whoever copies
+/// from another file than he writes to has to tell the two apart before.
 pub(super) fn disproves(error: &Error) -> bool {
     let is_missing = match error {
         Error::Service(refusal) => {
-            error.is_not_found() && !["ContainerNotFound", "FilesystemNotFound"].contains(&refusal.code.as_str())
+            let code = refusal.copy_source.as_ref().map_or(&refusal.code, |(_, code)| code);
+            (error.is_not_found() || error.is_of_no_source())
+                && !["ContainerNotFound", "FilesystemNotFound"].contains(&code.as_str())
         }
         // What was removed here was known to be.
         _ => false,
     };
     is_missing
         || error.is_precondition_failed()
+        || error.is_of_another_source()
         || error.errno() == libc::ESTALE
         || error.is_of_another_type_than_known()
 }

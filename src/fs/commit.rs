@@ -191,7 +191,8 @@ impl Draft {
     }
 
     pub fn truncate(&mut self, len: u64) -> std::result::Result<(), Cut> {
-        if len != self.rope.len() {
+        // Another client may have filled what was empty: whoever says that it is to be empty means what is there now.
+        if len != self.rope.len() || len == 0 {
             self.rope.truncate(len)?;
             (self.dirty, self.written) = (true, SystemTime::now());
             self.needs_its_version();

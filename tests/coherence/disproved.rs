@@ -5,6 +5,8 @@
 
 use super::*;
 
+const MIB: usize = 1 << 20;
+
 /// The mount and the kernel know all about these files for a day.
 fn known(names: &[&str]) -> World {
     let world = trusting();
@@ -23,6 +25,19 @@ fn a_truncating_open_of_a_file_that_another_client_deleted_makes_it_anew() {
     world.ok("echo two > ini");
     assert_eq!(world.stored("ini"), "two\n");
     assert_eq!(world.ok("cat ini"), "two\n");
+}
+
+/// It was empty already, as far as is known here.
+#[test]
+fn truncating_a_file_that_another_client_has_filled_empties_it() {
+    for call in [": > v", "truncate -s 0 v", "exec 5>>v; truncate -s 0 v"] {
+        let world = trusting();
+        world.rest_put("v", "");
+        world.ok("stat v > /dev/null; cat v");
+        world.rest_put("v", "theirs\n");
+        world.ok(call);
+        assert_eq!((world.stored("v").len(), world.ok("cat v").len()), (0, 0), "{call}");
+    }
 }
 
 #[test]
@@ -147,6 +162,36 @@ fn a_file_that_another_client_deleted_is_removed_where_it_has_been_written_to() 
         let ran = Gated::run(&world, &program, || world.rest_delete("v"));
         assert_eq!(ran.stdout, said, "{ran:?}");
         assert!(!world.is_stored("v"));
+    }
+}
+
+/// The service says of a range that it should copy only that the source is not there (S17), which is the file itself, or another one.
+#[test]
+fn ranges_of_a_file_that_another_client_deleted_or_changed_are_copied_from_no_more() {
+    let told = "def told(call):\n try: print(call())\n except OSError as e: print(errno.errorcode[e.errno])\n";
+    let opens = "i, o = os.open('from', os.O_RDONLY), os.open('v', os.O_RDWR)";
+    let (copies, closes) = ("told(lambda: os.copy_file_range(i, o, 3, 1, 600000))", "told(lambda: os.close(o))");
+    for gone in ["v", "from"] {
+        for deleted in [true, false] {
+            let world = trusting();
+            for name in ["v", "from"] {
+                world.rest_put(name, vec![b'o'; MIB]);
+            }
+            // What is copied into the middle of `v` needs the rest of it when it is stored.
+            let (calls, said) = match gone {
+                "v" => (format!("{copies}\ngate()\n{closes}"), "3\nESTALE\n"),
+                _ => (format!("gate()\n{copies}\n{closes}"), "ESTALE\nNone\n"),
+            };
+            let ran = Gated::run(&world, &format!("{told}{opens}\n{calls}"), || match deleted {
+                true => world.rest_delete(gone),
+                false => world.rest_put(gone, "theirs\n"),
+            });
+            assert_eq!(ran.stdout, said, "{gone}, {deleted}: {ran:?}");
+            match deleted {
+                true => assert!(world.sh(&format!("cat {gone}")).stderr.contains("No such file"), "{gone}"),
+                false => assert_eq!(world.ok(&format!("cat {gone}")), "theirs\n"),
+            }
+        }
     }
 }
 

@@ -276,7 +276,8 @@ impl Oracle {
         if inode.pending.iter().all(|change| matches!(change, Change::Create)) {
             return Ok(());
         }
-        if is_blank && (deferred || inode.disturbed) {
+        let is_truncated = matches!(inode.pending.last(), Some(Change::Resize(0)));
+        if is_blank && (deferred || inode.unsure || inode.disturbed && !is_truncated) {
             // Whether it has been stored, or will be, does not show.
             inode.unsure = true;
             return Ok(());
