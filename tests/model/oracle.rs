@@ -221,6 +221,9 @@ impl Oracle {
                 continue;
             }
             let was = before.as_ref().map(|stored| &stored.content);
+            if let Some(now) = now {
+                self.split_what_is_being_added(mount, file, was, now);
+            }
             let of_mount = |(id, inode): &(&Id, &mut Inode)| id.0 == mount && inode.file == Some(file);
             let mut inodes: Vec<(&Id, &mut Inode)> = self.inodes.iter_mut().filter(|found| of_mount(found)).collect();
             inodes.sort_by_key(|(id, _)| **id);
@@ -252,6 +255,21 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// A long write comes to the mount in several requests, and of what is added it may store the first when the others are still to come.
+    fn split_what_is_being_added(&mut self, mount: usize, file: usize, was: Option<&Bytes>, now: &Bytes) {
+        let of_mount = |(id, inode): &(&Id, &mut Inode)| id.0 == mount && inode.file == Some(file) && inode.append_blob;
+        for (_, inode) in self.inodes.iter_mut().filter(of_mount) {
+            let Some((Change::Append(last), before)) = inode.pending.split_last() else { continue };
+            let ends = apply(before, was).into_iter().flatten();
+            let first =
+                ends.filter_map(|end| now.len().checked_sub(end.len()).filter(|first| (1..last.len()).contains(first)));
+            let Some(first) = first.max() else { continue };
+            let parts = [last.slice(..first), last.slice(first..)].map(Change::Append);
+            inode.pending.pop();
+            inode.pending.extend(parts);
+        }
     }
 
     /// A call that stores the inode has succeeded; `deferred`: it may put off what is only empty.
