@@ -650,6 +650,8 @@ impl Run<'_> {
         if !after.contains(&now[file]) {
             return Err(format!("truncate of file {file} to {to}: {:?}", now[file].as_ref().map(Bytes::len)));
         }
+        // The kernel may have come back with it, after an inode that is not what the name stands for had been cut and refused.
+        self.oracle.may_have_changed(mount, file, Change::Resize(to));
         let stored = now[file].clone().zip(self.oracle.stored[file].clone());
         let stored = stored.map(|(content, was)| Stored { content, append_blob: was.append_blob });
         self.oracle.foreign(file, stored, false);
