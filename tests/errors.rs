@@ -29,7 +29,7 @@ const ROWS: &[(&str, u16, &str, &str, &str)] = &[
     ("SetBlobMetadata", 400, "InvalidMetadata", "setfattr -n user.blob.meta.x -v 1 a", "Invalid argument"),
     ("SetBlobTier", 409, "BlobBeingRehydrated", "setfattr -n user.blob.tier -v Cool a", "busy"),
     ("SetBlobTier", 400, "InvalidBlobTier", "setfattr -n user.blob.tier -v Cool a", "Invalid argument"),
-    ("CopyBlob", 404, "CannotVerifyCopySource", "cp a b", "No such file"),
+    ("CopyBlob", 404, "CannotVerifyCopySource", "cp a b", "Stale file handle"),
     ("CopyBlob", 403, "CannotVerifyCopySource", "cp a b", "Permission denied"),
     ("CopyBlob", 412, "SourceConditionNotMet", "cp a b", "Stale file handle"),
     ("CopyBlob", 409, "PendingCopyOperation", "cp a b", "busy"),
