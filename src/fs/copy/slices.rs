@@ -27,7 +27,7 @@ use crate::fs::tree::Origin;
 use crate::fs::tree::is_grown;
 use crate::store::{Metadata, Precondition};
 
-/// The kernel shortens `copy_file_range` to this many bytes (`MAX_RW_COUNT` rounded for 4 KiB pages).
+/// The kernel shortens `copy_file_range` to this many bytes (FUSE's `UINT_MAX & PAGE_MASK`, with pages of 4 KiB).
 const KERNEL_CLAMP: u64 = 0xffff_f000;
 
 impl Fs {
