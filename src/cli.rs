@@ -14,6 +14,7 @@ mod bulk;
 mod bulk_show;
 mod cp;
 mod devstore;
+mod failure;
 mod lease;
 mod live;
 mod log;
@@ -31,6 +32,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::cli::failure::{Failure, USAGE, complain, one_line};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,70 +102,6 @@ impl Command {
     }
 }
 
-/// How a command fails: its exit status, and one line unless everything has been said.
-#[derive(Debug, PartialEq, Eq)]
-struct Failure {
-    message: Option<String>,
-    status: u8,
-}
-
-/// Exit status of mistakes in the command line, as clap and most shells have it.
-const USAGE: u8 = 2;
-
-impl Failure {
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: Some(message.into()), status: 1 }
-    }
-
-    fn usage(message: impl Into<String>) -> Self {
-        Self { message: Some(message.into()), status: USAGE }
-    }
-
-    /// What went wrong was said already, line by line.
-    fn said() -> Self {
-        Self { message: None, status: 1 }
-    }
-
-    /// The end of a command that complains of each thing that goes wrong, and goes on.
-    fn unless(good: bool) -> Result<(), Self> {
-        if good { Ok(()) } else { Err(Self::said()) }
-    }
-}
-
-impl From<crate::mount::Failed> for Failure {
-    fn from(failed: crate::mount::Failed) -> Self {
-        Self::new(failed.0)
-    }
-}
-
-impl From<crate::config::Error> for Failure {
-    fn from(error: crate::config::Error) -> Self {
-        Self::new(error.to_string())
-    }
-}
-
-/// An error of the system about a path, without Rust's "(os error 2)".
-fn about(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Failure {
-    Failure::new(format!("{}: {}", path.as_ref().display(), reason(error)))
-}
-
-/// The system's words for an error.
-fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
-
-/// A line on stderr that is not the end.
-fn complain(command: &str, what: impl std::fmt::Display) {
-    eprintln!("blobcp: {command}: {what}");
-}
-
-/// For commands whose output is often piped into `head`: ends with the pipe, as other programs do, instead of a panic.
-fn end_quietly_without_readers() {
-    // SAFETY: the process has one thread, and the default action needs no handler.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-}
-
 /// Runs the command in `args`, the program's name first.
 pub fn run(args: Vec<OsString>) -> ExitCode {
     let names: Vec<String> =
@@ -204,12 +143,4 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
-}
-
-/// What clap says about a mistake, without its usage and hints, in one line.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let first = text.split("\n\n").next().unwrap_or_default();
-    let words: Vec<&str> = first.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
 }

@@ -12,6 +12,7 @@
 //! mounting. Nothing here sends a request or starts a thread. Every error is one line that says where the mistake is.
 
 mod accounts;
+mod environment;
 mod file;
 mod identity;
 mod setting;
@@ -24,7 +25,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use accounts::{Environment, Known};
+pub use accounts::Known;
+pub use environment::Environment;
 pub use file::File;
 pub use identity::Auth;
 pub use setting::{Mode, Switch, duration};

@@ -59,6 +59,7 @@ mod retry;
 pub mod sas;
 #[cfg(test)]
 mod scripted;
+mod secret;
 mod sign;
 mod tags;
 #[cfg(test)]
@@ -69,7 +70,7 @@ mod xml;
 pub use account::{Account, AccountConfig, DEFAULT_API_VERSION};
 pub use append::Appended;
 pub use client::Client;
-pub use credential::{AccountKey, Credential, Secret};
+pub use credential::Credential;
 pub use endpoint::{AZURE, Endpoint, is_loopback};
 pub use entra::{Authority, GET_TOKEN, Identity, Tokens};
 pub use http::{Http, Options};
@@ -79,4 +80,5 @@ pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE};
 pub use path::Rename;
 pub use payload::Payload;
 pub use resolve::same_source;
+pub use secret::{AccountKey, Secret};
 pub use types::*;

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use super::failure::{Failure, about, complain};
 use super::on_mount::{self, Paths, Which};
-use super::{Failure, about, complain};
 
 const MORE: &str = "\
 The service leaves an empty file where the copy would have been.
@@ -23,7 +23,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
-        super::end_quietly_without_readers();
+        super::failure::end_quietly_without_readers();
         let (rows, mut complete) = on_mount::rows("abort", &self.of.paths, self.of.recursive, Which::Unfinished, false);
         for row in &rows {
             match row.pending().map_or(Ok(false), |state| abort(&row.path, &state.id)) {

@@ -12,8 +12,8 @@ use std::time::Instant;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::bulk_show::{Show, Summary};
+use super::failure::{Failure, about};
 use super::on_mount::{self, Located};
-use super::{Failure, about, complain};
 use crate::ioctl;
 
 /// 128 + SIGINT, as shells have it.
@@ -223,14 +223,6 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
         self.came = true;
-    }
-}
-
-/// A line on stderr that does not tear bars.
-pub fn say(command: &str, bars: Option<&indicatif::MultiProgress>, what: &str) {
-    match bars {
-        Some(bars) => bars.suspend(|| complain(command, what)),
-        None => complain(command, what),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
-use super::bulk::say;
+use super::failure::say;
 use super::on_mount::News;
 use super::show::{self, shortened};
 use crate::ioctl;
@@ -96,7 +96,7 @@ impl Show {
             ioctl::FAILED => {
                 self.failures += 1;
                 if self.failures <= NAMED {
-                    let why = super::reason(&io::Error::from_raw_os_error(news.errno));
+                    let why = super::failure::reason(&io::Error::from_raw_os_error(news.errno));
                     // Our own words come without a number that would say more.
                     let said = if news.reason.contains(' ') { &news.reason } else { &why };
                     let line = if said.contains("request id") {

@@ -14,8 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::bulk::{self, INTERRUPTED};
+use super::failure::{Failure, about};
 use super::on_mount::{self, Located, State, Status};
-use super::{Failure, about, show};
+use super::show;
 use crate::ioctl;
 use crate::path::{self, NameError};
 
@@ -204,7 +205,7 @@ fn refused(path: &Path, error: &io::Error, named_lease: bool) -> Failure {
         None if named_lease && about_leases => "a lease id was given, and there is no such file".to_owned(),
         _ => return about(path, error),
     };
-    Failure::new(format!("{}: {}: {what}", path.display(), super::reason(error)))
+    Failure::new(format!("{}: {}: {what}", path.display(), super::failure::reason(error)))
 }
 
 impl Arguments {
@@ -217,7 +218,7 @@ impl Arguments {
             Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {
                 format!("{path}: too late to abort, the copy has ended")
             }
-            Err(error) => format!("{path}: cannot abort, the copy goes on: {}", super::reason(&error)),
+            Err(error) => format!("{path}: cannot abort, the copy goes on: {}", super::failure::reason(&error)),
         };
         Failure { message: Some(message), status: INTERRUPTED }
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, log};
+use super::failure::Failure;
+use super::log;
 use crate::config::duration;
 use crate::devstore::{AccountConfig, Config, ControlError, CopyPace, Devstore, WELL_KNOWN_ACCOUNT};
 
@@ -116,7 +117,7 @@ async fn wait_for_the_end() -> Result<(), Failure> {
 }
 
 fn cannot_start(listen: SocketAddr, error: &std::io::Error) -> Failure {
-    Failure::new(format!("{listen}: {}", super::reason(error)))
+    Failure::new(format!("{listen}: {}", super::failure::reason(error)))
 }
 
 /// The service of `mount --dev`: on the usual port if that is free, otherwise on any.

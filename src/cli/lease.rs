@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, about, complain, on_mount};
+use super::failure::{Failure, about, complain};
+use super::on_mount;
 use crate::ioctl;
 
 const MORE: &str = "\
@@ -38,7 +39,7 @@ struct Paths {
 
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
-        super::end_quietly_without_readers();
+        super::failure::end_quietly_without_readers();
         let (paths, action) = match self.action {
             Action::Show(Paths { paths }) => (paths, ioctl::SHOW),
             Action::Break(Paths { paths }) => (paths, ioctl::BREAK),

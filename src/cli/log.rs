@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, about};
+use super::failure::{Failure, about};
 
 /// Only what somebody should know.
 const DEFAULT_LEVEL: &str = "warn";

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::failure::{Failure, about, complain};
 use super::mount_options::MountOptions;
-use super::{Failure, about, complain, devstore, log};
+use super::{devstore, log};
 use crate::config::{self, Environment, File, Known, Plan, Settings, Switch};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};

@@ -98,7 +98,7 @@ impl MountOptions {
             }
         }
         let read_only = parsed.settings.read_only;
-        let flags = Flags::try_parse_from(flags).map_err(|error| super::one_line(&error))?;
+        let flags = Flags::try_parse_from(flags).map_err(|error| super::failure::one_line(&error))?;
         parsed.settings = flags.settings.or(Settings { read_only, ..Settings::default() });
         parsed.config = flags.config;
         parsed.dev = flags.devstore;
@@ -110,7 +110,7 @@ fn complaint(option: &str, name: &str, error: &clap::Error) -> String {
     match error.kind() {
         clap::error::ErrorKind::UnknownArgument => format!("-o {name}: there is no such option"),
         _ => {
-            let text = super::one_line(error);
+            let text = super::failure::one_line(error);
             // clap repeats value and flag; what it says about the value comes last.
             let why = text.rsplit_once(">': ").map_or(text.as_str(), |(_, why)| why);
             format!("-o {option}: {why}")

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Failure, about};
+use super::failure::{Failure, about};
 use crate::fs::lease::LeaseSource;
 use crate::ioctl::{self, Payload, set_text, text, zeroed};
 use crate::mount::table::{self, Mount};
@@ -332,7 +332,7 @@ pub fn rows(command: &str, paths: &[PathBuf], recursive: bool, which: Which, qui
             Err(error) => Err(about(path, &error)),
         };
         if let Err(failure) = asked {
-            super::complain(command, failure.message.unwrap_or_default());
+            super::failure::complain(command, failure.message.unwrap_or_default());
             complete = false;
         }
     }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Failure, about, complain, on_mount};
+use super::failure::{Failure, about, complain};
+use super::on_mount;
 
 const MORE: &str = "\
 A snapshot keeps a file as it is now. It is a file itself, which can be read
@@ -24,7 +25,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
-        super::end_quietly_without_readers();
+        super::failure::end_quietly_without_readers();
         let mut complete = true;
         for path in &self.paths {
             match snapshot(path) {

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::failure::Failure;
 use super::live::Table;
 use super::on_mount::{self, Paths, Row, Which};
-use super::{Failure, show};
+use super::show;
 
 /// Between two looks, if they do not take long themselves.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,7 +43,7 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(self) -> Result<(), Failure> {
-        super::end_quietly_without_readers();
+        super::failure::end_quietly_without_readers();
         let which = if self.watch { Which::Unfinished } else { Which::All };
         let began = now();
         let (rows, complete) = on_mount::rows("status", &self.of.paths, self.of.recursive, which, false);

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Failure, about};
+use super::failure::{Failure, about};
 use crate::mount::farewell::Waiter;
 use crate::mount::table::{self, Mount};
 use crate::mount::unmount;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::failure::{Failure, about, complain};
 use super::on_mount::{self, Paths, State, Status, Which};
-use super::{Failure, about, complain};
 
 /// Between two listings of a tree.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::config::accounts::Environment;
+use crate::config::environment::Environment;
 use crate::config::file::AccountTable;
 use crate::config::{Error, Result};
 use crate::store::{Authority, Identity, Secret};

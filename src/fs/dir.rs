@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 
+mod cursor;
 mod list;
 mod lookups;
 mod pages;

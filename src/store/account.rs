@@ -5,9 +5,10 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::path::AccountName;
 use crate::store::connection_string;
-use crate::store::credential::{AccountKey, Credential, Secret};
+use crate::store::credential::Credential;
 use crate::store::endpoint::Endpoint;
 use crate::store::entra::Tokens;
+use crate::store::secret::{AccountKey, Secret};
 use crate::store::types::redact;
 
 /// The newest version that all known servers accept and that has every feature used here (§16).

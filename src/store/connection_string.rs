@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use crate::store::credential::Secret;
+use crate::store::secret::Secret;
 
 /// The account and key that every emulator knows; they are public.
 const DEVELOPMENT_ACCOUNT: &str = "devstoreaccount1";

@@ -24,8 +24,8 @@ use tracing::{debug, info, warn};
 pub use identity::{Authority, Identity};
 
 use crate::error::{Error, Result};
-use crate::store::credential::Secret;
 use crate::store::http::Http;
+use crate::store::secret::Secret;
 
 /// A token is renewed that long before it is over.
 const EARLY: Duration = Duration::from_secs(300);

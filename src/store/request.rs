@@ -5,6 +5,8 @@
 //! was lost on the way, for operations whose repetition is not the same as one execution ([`crate::store::resolve`]).
 //! [`Client::receive`] hands on the body of a good answer as it comes, into a [`Sink`], instead of gathering it.
 
+mod headers;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -15,12 +17,13 @@ use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
 use crate::store::client::Client;
-use crate::store::credential::{Credential, Secret};
+use crate::store::credential::Credential;
 use crate::store::endpoint::{Endpoint, Place, encode_query};
-use crate::store::headers;
+use crate::store::headers as answer;
 use crate::store::http::describe;
 use crate::store::payload::Payload;
 use crate::store::retry::{Failure, Tries, retry_after};
+use crate::store::secret::Secret;
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
 use crate::store::types::LeaseId;
 use crate::store::xml::Element;
@@ -84,7 +87,7 @@ impl Sink for Gather {
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers::text(headers, "content-length").and_then(|length| length.parse().ok())
+    answer::text(headers, "content-length").and_then(|length| length.parse().ok())
 }
 
 /// What all tries together came to.
@@ -307,7 +310,7 @@ impl Client {
             }
         }
         let (status, request_id) = match &result {
-            Ok(response) => (response.status, headers::text(&response.headers, "x-ms-request-id").unwrap_or_default()),
+            Ok(response) => (response.status, answer::text(&response.headers, "x-ms-request-id").unwrap_or_default()),
             Err(Failure::Refused { error, .. }) => (error.status, error.request_id.as_str()),
             Err(_) => (0, ""),
         };
@@ -473,7 +476,7 @@ impl Response {
 
     /// The service's clock when it answered.
     pub fn date(&self) -> Option<SystemTime> {
-        headers::date(&self.headers, "date")
+        answer::date(&self.headers, "date")
     }
 
     /// The body as XML.
@@ -485,7 +488,7 @@ impl Response {
 /// Error body and headers (§4.1): XML of the Blob service, JSON of its hierarchical sibling, or nothing at all.
 fn service_error(operation: &'static str, target: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> ServiceError {
     let mut fields = ErrorBody::parse(body);
-    let from_header = |name: &str| headers::text(headers, name).map(str::to_owned);
+    let from_header = |name: &str| answer::text(headers, name).map(str::to_owned);
     if let Some(code) = from_header("x-ms-error-code") {
         fields.code = code;
     }

@@ -7,10 +7,21 @@ use std::time::{Duration, SystemTime};
 
 use crate::path::AccountName;
 use crate::path::BlobPath;
-use crate::store::credential::{AccountKey, Secret};
-use crate::store::delegation::DelegationKey;
 use crate::store::endpoint::encode_query;
+use crate::store::secret::{AccountKey, Secret};
 use crate::store::types::Revision;
+
+/// A user delegation key, and the words that go with it.
+#[derive(Clone)]
+pub(super) struct DelegationKey {
+    pub key: AccountKey,
+    pub object_id: String,
+    pub tenant_id: String,
+    pub start: String,
+    pub expiry: String,
+    pub service: String,
+    pub version: String,
+}
 
 /// How long before now a SAS begins, for servers whose clocks are behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);

@@ -122,7 +122,7 @@ fn canonical_resource(account: &str, path: &str, query: &[(&str, String)]) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::credential::AccountKey;
+    use crate::store::secret::AccountKey;
     use reqwest::header::{HeaderName, HeaderValue};
 
     const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";

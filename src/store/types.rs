@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use crate::path::{BlobName, ContainerName, shown_as_text};
-use crate::store::credential::Secret;
+use crate::store::secret::Secret;
 
 /// An entity tag without its quotes; headers quote it and listings do not (§2).
 #[derive(Clone, PartialEq, Eq, Hash)]

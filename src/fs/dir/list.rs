@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::cursor::{Carry, Cookie, Mark, Start};
 use super::lookups::Turn;
 use super::pages::{Fetched, Source};
-use super::stream::{Carry, Cookie, DirStream, Mark, Start, Wanted, may_follow};
+use super::stream::{DirStream, Wanted, may_follow};
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::{self, Attr, FileKind, Ino};

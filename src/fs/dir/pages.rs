@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::dir::stream::{Mark, Start};
+use crate::fs::dir::cursor::{Mark, Start};
 use crate::fs::snapshot;
 use crate::fs::tree::{BlobDir, PastPlace};
 use crate::path::BlobPath;

@@ -12,53 +12,18 @@
 //! so that there are never more than a name has characters.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
+use crate::fs::dir::cursor::{Carry, Cookie, Mark, Start};
 use crate::fs::dir::pages::Fetched;
 use crate::fs::tree::{Entry, NodeView, Row};
-use crate::store::BlobItem;
 
 /// Entries kept behind the position: what the kernel could not hand out is asked for again from a little further back.
 const BEHIND: usize = 5000;
-
-/// Where a page begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
-    First,
-    Marker(String),
-    /// Behind all pages: what exists only on this mount so far.
-    OnlyHere,
-    End,
-}
-
-/// What earlier pages leave open.
-#[derive(Clone, Default)]
-pub struct Carry {
-    /// Blobs that are no entries before the listing has come past where a directory of their name would be.
-    pub undecided: Vec<(BlobItem, Instant)>,
-    /// Directories that are entries already, and may be listed once more.
-    pub entered: Vec<Arc<str>>,
-}
-
-/// A page's beginning.
-#[derive(Clone)]
-pub struct Mark {
-    pub start: Start,
-    pub carry: Carry,
-    /// The last name of the page before, with the path to it; none if that was empty.
-    pub after: Option<String>,
-}
-
-impl Mark {
-    pub fn end() -> Self {
-        Self { start: Start::End, carry: Carry::default(), after: None }
-    }
-}
 
 /// A page that is fetched before it is asked for.
 struct Ahead {
@@ -69,40 +34,6 @@ struct Ahead {
 impl Drop for Ahead {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// Offset of an entry of a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cookie {
-    page: usize,
-    index: usize,
-    print: u64,
-}
-
-impl Cookie {
-    const INDEX: u32 = 20;
-    const PRINT: u32 = 20;
-
-    fn of(page: usize, index: usize, name: &str) -> Self {
-        let print = BuildHasherDefault::<DefaultHasher>::default().hash_one(name) & ((1 << Self::PRINT) - 1);
-        Self { page, index, print }
-    }
-
-    pub fn page(self) -> usize {
-        self.page
-    }
-
-    /// `None` for the beginning and the dots.
-    pub fn parse(offset: u64) -> Option<Self> {
-        let page = (offset >> (Self::INDEX + Self::PRINT)).checked_sub(1)?;
-        let index = (offset >> Self::PRINT) & ((1 << Self::INDEX) - 1);
-        Some(Self { page: page as usize, index: index as usize, print: offset & ((1 << Self::PRINT) - 1) })
-    }
-
-    /// The largest is that of page 2^23: beyond what anybody lists.
-    pub fn offset(self) -> u64 {
-        (self.page as u64 + 1) << (Self::INDEX + Self::PRINT) | (self.index as u64) << Self::PRINT | self.print
     }
 }
 

@@ -22,9 +22,9 @@ use reqwest::Url;
 use super::GET_TOKEN;
 use super::transport::{IMDS_HOST, Refusal, Wire};
 use crate::error::{Error, Result};
-use crate::store::credential::Secret;
 use crate::store::endpoint::is_loopback;
 use crate::store::http::Http;
+use crate::store::secret::Secret;
 
 /// What tokens are for: all accounts of Azure Storage.
 const SCOPE: &str = "https://storage.azure.com/.default";

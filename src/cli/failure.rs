@@ -1,0 +1,80 @@
+//! How a command fails, and what it says on stderr.
+
+/// How a command fails: its exit status, and one line unless everything has been said.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub message: Option<String>,
+    pub status: u8,
+}
+
+/// Exit status of mistakes in the command line, as clap and most shells have it.
+pub(super) const USAGE: u8 = 2;
+
+impl Failure {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), status: 1 }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), status: USAGE }
+    }
+
+    /// What went wrong was said already, line by line.
+    pub fn said() -> Self {
+        Self { message: None, status: 1 }
+    }
+
+    /// The end of a command that complains of each thing that goes wrong, and goes on.
+    pub fn unless(good: bool) -> Result<(), Self> {
+        if good { Ok(()) } else { Err(Self::said()) }
+    }
+}
+
+impl From<crate::mount::Failed> for Failure {
+    fn from(failed: crate::mount::Failed) -> Self {
+        Self::new(failed.0)
+    }
+}
+
+impl From<crate::config::Error> for Failure {
+    fn from(error: crate::config::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// An error of the system about a path, without Rust's "(os error 2)".
+pub(super) fn about(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Failure {
+    Failure::new(format!("{}: {}", path.as_ref().display(), reason(error)))
+}
+
+/// The system's words for an error.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// A line on stderr that is not the end.
+pub(super) fn complain(command: &str, what: impl std::fmt::Display) {
+    eprintln!("blobcp: {command}: {what}");
+}
+
+/// For commands whose output is often piped into `head`: ends with the pipe, as other programs do, instead of a panic.
+pub(super) fn end_quietly_without_readers() {
+    // SAFETY: the process has one thread, and the default action needs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// What clap says about a mistake, without its usage and hints, in one line.
+pub(super) fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = first.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+/// A line on stderr that does not tear bars.
+pub(super) fn say(command: &str, bars: Option<&indicatif::MultiProgress>, what: &str) {
+    match bars {
+        Some(bars) => bars.suspend(|| complain(command, what)),
+        None => complain(command, what),
+    }
+}

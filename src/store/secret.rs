@@ -1,0 +1,75 @@
+//! Texts and keys that grant access, and that never show themselves.
+
+use std::fmt;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use sha2::Sha256;
+
+/// Text that grants access: a key, a SAS, a connection string. It shows itself as `***` everywhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Not for logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Of a SAS: an account's, for reading files of Azure Files among other things.
+    pub(super) fn is_for_files(&self) -> bool {
+        let field = |name: &str| self.0.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        field("ss").is_some_and(|services| services.contains('f'))
+            && field("srt").is_some_and(|types| types.contains('o'))
+            && field("sp").is_some_and(|letters| letters.contains('r'))
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A shared key of an account, decoded once.
+#[derive(Clone)]
+pub struct AccountKey(Vec<u8>);
+
+impl AccountKey {
+    /// From its Base64 form; `None` when it is not Base64 or empty.
+    pub fn parse(base64: &str) -> Option<Self> {
+        BASE64_STANDARD.decode(base64.trim()).ok().filter(|key| !key.is_empty()).map(Self)
+    }
+
+    /// Base64 of HMAC-SHA256 over `text`: the signature of §3.1 and §3.3.
+    pub fn sign(&self, text: &str) -> String {
+        #[expect(clippy::expect_used, reason = "HMAC pads or hashes its key, so every length is one")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(text.as_bytes());
+        BASE64_STANDARD.encode(mac.finalize().into_bytes())
+    }
+}
+
+impl fmt::Debug for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
