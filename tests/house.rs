@@ -95,9 +95,9 @@ const IN_CIRCLES: &[&str] = &[
     "store::request::headers",
 ];
 /// Types with more methods, and how many they may have.
-const LARGE_TYPES: [(&str, usize); 0] = [];
+const LARGE_TYPES: [(&str, usize); 3] = [("fs::Fs", 277), ("fs::Tree", 54), ("store::Client", 106)];
 /// Functions that are longer, and how many lines they may have.
-const LONG_FUNCTIONS: [(&str, usize); 0] = [];
+const LONG_FUNCTIONS: [(&str, usize); 2] = [("fs::control::order_copy", 85), ("fs::copy::start_with_care", 85)];
 
 /// Files that allow a function too many arguments.
 const MANY_ARGUMENTS: &[&str] = &["fs::bulk", "fs::rename"];
