@@ -25,11 +25,6 @@ const MOST_METHODS: usize = 40;
 const ARROWS_UP: [(&str, &str); 0] = [];
 /// Files that import each other in a circle.
 const IN_CIRCLES: &[&str] = &[
-    "config",
-    "config::accounts",
-    "config::file",
-    "config::identity",
-    "config::source",
     "devstore",
     "devstore::auth",
     "devstore::bearer",
@@ -67,9 +62,6 @@ const IN_CIRCLES: &[&str] = &[
     "fs::copy",
     "fs::copy::synchronous",
     "fs::dir",
-    "fs::dir::list",
-    "fs::dir::pages",
-    "fs::dir::stream",
     "fs::file",
     "fs::form",
     "fs::handle",
@@ -77,22 +69,14 @@ const IN_CIRCLES: &[&str] = &[
     "fs::lease",
     "fs::page",
     "fs::read",
-    "fs::rename",
-    "fs::rename::hierarchical",
-    "fs::snapshot",
     "fs::stage",
     "fs::tree",
-    "fs::tree::past",
     "fs::tree::table",
     "fs::walk",
     "fs::watch",
     "fs::xattr",
     "mount",
     "mount::probe",
-    "store::entra",
-    "store::entra::identity",
-    "store::request",
-    "store::request::headers",
 ];
 /// Types with more methods, and how many they may have.
 const LARGE_TYPES: [(&str, usize); 3] = [("fs::Fs", 277), ("fs::Tree", 54), ("store::Client", 106)];
@@ -186,7 +170,8 @@ impl Paths<'_> {
                 let known: Vec<String> = here().collect();
                 Some(known[..known.len().checked_sub(ups)?].iter().chain(&path[ups..]).cloned().collect())
             }
-            child if self.modules.contains(join(self.module, child).as_str()) && !self.module.is_empty() => {
+            // A single word is a variable.
+            child if path.len() > 1 && self.modules.contains(join(self.module, child).as_str()) => {
                 Some(here().chain(path.iter().cloned()).collect())
             }
             _ => None,
