@@ -1,4 +1,4 @@
-//! Whole copies of what Copy Blob cannot read (§13.7 to §13.9).
+//! Whole copies of what Copy Blob cannot read (§13.8, §13.9).
 //!
 //! Copy Blob looks at its source with HEAD before it promises anything, and there are sources that do not let it: servers that know only GET, URLs
 //! that are signed for GET. The From-URL operations read them all the same, and are done when they are answered. A source of
