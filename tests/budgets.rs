@@ -1,4 +1,4 @@
-//! Requests: what each operation may cost at the service, row by row of the design's table (§9). What a shell or `ls` needed before is
+//! Requests: what each operation may cost at the service, row by row of the table in design §9. What a shell or `ls` needed before is
 //! not counted: the counters are reset when everything is known that a user would know.
 
 use std::time::Duration;
