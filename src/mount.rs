@@ -18,6 +18,7 @@
 //! takes away whatever is mounted there by then. So its handle is never dropped.
 
 pub mod daemon;
+mod failed;
 pub mod farewell;
 mod probe;
 pub mod table;
@@ -33,6 +34,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
+
+pub use failed::Failed;
 
 use crate::config::Plan;
 use crate::fs::Fs;
@@ -70,11 +73,6 @@ pub struct KernelOptions {
     pub allow_other: bool,
     pub no_exec: bool,
 }
-
-/// Why a mount did not come about, or how it ended badly, in one line.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failed(pub String);
 
 /// Mounts what `prepare` plans on `mountpoint` and serves it to its end. `prepare` runs inside the runtime and may return something
 /// that has to live as long as the mount, and a text for the user; `ready` is given that text when the mount works.

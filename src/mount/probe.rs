@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::config::Probe;
 use crate::error::Error;
-use crate::mount::Failed;
+use crate::mount::failed::Failed;
 use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, Options};
 
 /// For all SOURCEs together. People wait for it.

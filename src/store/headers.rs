@@ -124,8 +124,6 @@ pub(super) fn blob_properties(headers: &HeaderMap) -> Option<BlobProperties> {
     })
 }
 
-/// The groups of headers that several operations send.
-
 #[cfg(test)]
 mod tests {
     use super::*;

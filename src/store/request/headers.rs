@@ -8,6 +8,7 @@ use crate::store::headers::bytes;
 use crate::store::request::Request;
 use crate::store::types::*;
 
+/// The groups of headers that several operations send.
 impl Request {
     pub fn metadata(mut self, metadata: &Metadata) -> Self {
         for (name, value) in metadata.iter() {

@@ -1,0 +1,13 @@
+//! Content of open files: what was read, what was written and is not stored yet, and in which form it gets into a blob.
+
+pub(in crate::fs) mod block_ids;
+pub(in crate::fs) mod draft;
+pub(in crate::fs) mod form;
+pub mod handle;
+pub(in crate::fs) mod memory;
+pub(in crate::fs) mod page;
+pub(in crate::fs) mod plan;
+pub(in crate::fs) mod read;
+pub(in crate::fs) mod rope;
+pub(in crate::fs) mod source;
+pub(in crate::fs) mod tail;

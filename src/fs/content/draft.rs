@@ -1,0 +1,281 @@
+//! New content of a file on its way to the service.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Result};
+use crate::fs::content::block_ids::{BlockIds, Unsent};
+use crate::fs::content::form::Form;
+use crate::fs::content::memory::Held;
+use crate::fs::content::plan;
+use crate::fs::content::rope::{Cut, Piece, Rope, Segment};
+use crate::store::Block;
+
+/// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
+pub const BLOCK: u64 = 8 * 1024 * 1024;
+
+/// The block size doubles after this many blocks, so that the service's 50 000 suffice for terabytes.
+pub(in crate::fs) const BLOCKS_PER_SIZE: usize = 5_000;
+
+/// The largest block: [`crate::fs::content::block_ids::UPLOADS`] of them are in memory at once.
+pub(in crate::fs) const LARGEST_BLOCK: u64 = 64 * 1024 * 1024;
+
+/// Bytes that a draft holds in memory, in Buffers that are too short to be sent one by one, before it is committed.
+pub(in crate::fs) const MOST_BUFFERED: u64 = 64 * 1024 * 1024;
+
+/// Segments of a draft before it is committed: each is a request or an entry of the block list.
+pub(in crate::fs) const MOST_SEGMENTS: usize = 20_000;
+
+/// What a blob can hold (§15), bytes.
+pub(in crate::fs) const LARGEST_FILE: u64 = 190 << 40;
+
+/// What the changes since the last commit need of the version that they were made to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// That version, and no other.
+    Version,
+    /// Nothing: the file was truncated to nothing, or made by a call that would have truncated it.
+    Nothing,
+    /// That they come at the end, wherever it is by now. It was there, bytes.
+    End(u64),
+}
+
+/// New content on its way to the service.
+pub struct Draft {
+    pub rope: Rope,
+    /// How it gets into the blob.
+    pub form: Form,
+    /// It differs from what the service has.
+    pub dirty: bool,
+    /// Something was written into it. A file that was only created or truncated is committed late: a copy may follow.
+    pub touched: bool,
+    /// What of the version that it stands on it needs.
+    pub basis: Basis,
+    /// Time of the last change.
+    pub written: SystemTime,
+    /// Room in the budget for what is in Buffers.
+    pub(in crate::fs) room: Option<Held>,
+    pub(in crate::fs) uploads: Vec<JoinHandle<std::result::Result<(), (Unsent, Error)>>>,
+    /// Staged blocks that could not be sent. They are sent again before anything else is.
+    pub(in crate::fs) unsent: Vec<Unsent>,
+    /// Committed blocks of the version that the draft stands on, once they had to be asked for.
+    pub(in crate::fs) base_blocks: Option<Vec<Block>>,
+    pub(in crate::fs) ids: Option<BlockIds>,
+}
+
+impl Draft {
+    /// Stands on what `rope` says; not dirty before something is done to it.
+    pub fn new(rope: Rope) -> Self {
+        Self {
+            rope,
+            form: Form::Blocks,
+            dirty: false,
+            touched: false,
+            basis: Basis::Version,
+            written: SystemTime::now(),
+            room: None,
+            uploads: Vec::new(),
+            unsent: Vec::new(),
+            base_blocks: None,
+            ids: None,
+        }
+    }
+
+    /// A file that comes into being, empty.
+    pub fn empty(basis: Basis) -> Self {
+        Self { dirty: true, basis, ..Self::new(Rope::default()) }
+    }
+
+    /// Nothing but emptiness: a whole copy may take its place (design §4).
+    pub fn is_blank(&self) -> bool {
+        self.rope.is_empty() && !self.touched
+    }
+
+    pub fn write(&mut self, offset: u64, data: &Bytes) -> std::result::Result<(), Cut> {
+        self.rope.write(offset, data)?;
+        self.changed();
+        self.needs_its_version();
+        Ok(())
+    }
+
+    /// Adds to the end, as O_APPEND means it.
+    pub fn append(&mut self, data: &Bytes) -> std::result::Result<(), Cut> {
+        let end = self.rope.len();
+        self.rope.write(end, data)?;
+        if self.basis == Basis::Version && !self.dirty {
+            self.basis = Basis::End(end);
+        }
+        self.changed();
+        Ok(())
+    }
+
+    pub(in crate::fs) fn needs_its_version(&mut self) {
+        if let Basis::End(_) = self.basis {
+            self.basis = Basis::Version;
+        }
+    }
+
+    /// The version that it stands on ends at `to` and not at `from` as it did: what was added goes there. False if that cannot be done,
+    /// because something of it is staged.
+    pub(in crate::fs) fn move_end(&mut self, from: u64, to: u64) -> bool {
+        let mut added = Vec::new();
+        for piece in self.rope.read(from..u64::MAX) {
+            match piece {
+                Piece::Bytes(bytes) => added.push(bytes),
+                Piece::Base(_) | Piece::Zero(_) | Piece::Staged => return false,
+            }
+        }
+        self.rope = Rope::of_base(to);
+        let mut end = to;
+        for bytes in added {
+            // Nothing is staged, so nothing is cut.
+            let _ = self.rope.write(end, &bytes);
+            end += bytes.len() as u64;
+        }
+        true
+    }
+
+    /// What was known of the blocks of the version that it stood on is of no use any more. Ids of blocks that are staged stay.
+    pub(in crate::fs) fn forget_blocks(&mut self) {
+        self.base_blocks = None;
+        if self.rope.staged_blocks() == 0 {
+            self.ids = None;
+        } else {
+            self.base_blocks = Some(Vec::new());
+        }
+    }
+
+    pub fn splice(&mut self, offset: u64, segment: Segment) -> std::result::Result<(), Cut> {
+        self.rope.splice(offset, segment)?;
+        self.changed();
+        self.needs_its_version();
+        Ok(())
+    }
+
+    /// Takes the room for what is to be written.
+    pub(in crate::fs) fn take_room(&mut self, room: Held) {
+        match &mut self.room {
+            Some(held) => held.merge(room),
+            held => *held = Some(room),
+        }
+    }
+
+    /// Gives back the room for what is not in Buffers any more.
+    pub(in crate::fs) fn give_back_room(&mut self) {
+        if let Some(room) = &mut self.room {
+            room.shrink(self.rope.buffered());
+        }
+    }
+
+    pub(in crate::fs) fn changed(&mut self) {
+        (self.dirty, self.touched, self.written) = (true, true, SystemTime::now());
+    }
+
+    pub fn truncate(&mut self, len: u64) -> std::result::Result<(), Cut> {
+        // Another client may have filled what was empty: whoever says that it is to be empty means what is there now.
+        if len != self.rope.len() || len == 0 {
+            self.rope.truncate(len)?;
+            (self.dirty, self.written) = (true, SystemTime::now());
+            self.needs_its_version();
+        }
+        if len == 0 {
+            self.basis = Basis::Nothing;
+        }
+        if self.rope.is_empty() {
+            // Blocks on their way are of no use any more.
+            self.uploads.drain(..).for_each(|upload| upload.abort());
+            self.unsent.clear();
+        }
+        Ok(())
+    }
+
+    /// A Buffer that holds more than a block.
+    pub(in crate::fs) fn full(&self) -> Option<u64> {
+        self.rope.full(self.block_size())
+    }
+
+    /// It holds too much in too many places to go on without a commit.
+    pub(in crate::fs) fn is_scattered(&self) -> bool {
+        self.dirty
+            && (self.rope.buffered() > MOST_BUFFERED.max(2 * self.block_size()) || self.rope.count() > MOST_SEGMENTS)
+    }
+
+    /// Learns how uploads ended: those that have, or after waiting all of them. An error is told once; the block is kept.
+    pub(in crate::fs) async fn reap(&mut self, wait: bool) -> Result<()> {
+        let mut failed = None;
+        for upload in std::mem::take(&mut self.uploads) {
+            if !wait && !upload.is_finished() {
+                self.uploads.push(upload);
+                continue;
+            }
+            match upload.await {
+                Ok(Ok(())) => {}
+                Ok(Err((unsent, error))) => {
+                    self.unsent.push(unsent);
+                    failed.get_or_insert(error);
+                }
+                // Its block is missing for good, and Put Block List will be refused.
+                Err(_) => {
+                    failed.get_or_insert(Error::fs(libc::EIO, "an upload was cut off"));
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    pub(in crate::fs) fn block_size(&self) -> u64 {
+        block_size_after(self.rope.staged_blocks() + self.base_blocks.as_ref().map_or(0, Vec::len))
+    }
+}
+
+/// Bytes of the next block of a blob that has so many.
+pub(in crate::fs) fn block_size_after(blocks: usize) -> u64 {
+    let doublings = blocks / BLOCKS_PER_SIZE;
+    BLOCK.checked_shl(doublings.min(16) as u32).map_or(LARGEST_BLOCK, |size| size.min(LARGEST_BLOCK))
+}
+
+/// EFBIG for more than a blob holds, or for a gap so long that its zeros would take all of its blocks.
+pub(in crate::fs) fn refuse_too_large(draft: &Draft, end: u64) -> Result<()> {
+    let gap = end.saturating_sub(draft.rope.len());
+    if end > LARGEST_FILE || gap > plan::LARGEST_ZEROS && matches!(draft.form, Form::Blocks) {
+        return Err(Error::fs(libc::EFBIG, "larger than a blob, or a gap of more than 2 TiB"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::BlockId;
+
+    #[test]
+    fn blocks_grow_with_the_file() {
+        let mut draft = Draft::new(Rope::default());
+        assert_eq!(draft.block_size(), BLOCK);
+        for i in 0..BLOCKS_PER_SIZE {
+            draft.rope.write(i as u64, &Bytes::from_static(b"x")).unwrap();
+            draft.rope.stage(i as u64, BlockId::new(&i.to_string()), BLOCK);
+        }
+        assert_eq!(draft.block_size(), 2 * BLOCK);
+    }
+
+    #[test]
+    fn only_an_untouched_empty_draft_is_blank() {
+        let mut draft = Draft::empty(Basis::Version);
+        assert!(draft.is_blank() && draft.dirty);
+        draft.write(0, &Bytes::from_static(b"x")).unwrap();
+        draft.truncate(0).unwrap();
+        assert!(!draft.is_blank());
+    }
+
+    #[test]
+    fn a_draft_in_many_places_is_scattered() {
+        let mut draft = Draft::new(Rope::of_base(1 << 40));
+        for i in 0..MOST_SEGMENTS as u64 / 2 + 1 {
+            draft.write(i << 20, &Bytes::from_static(b"x")).unwrap();
+        }
+        assert!(draft.is_scattered());
+    }
+}

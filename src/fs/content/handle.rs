@@ -1,0 +1,400 @@
+//! Open files.
+//!
+//! All handles of one inode share an [`OpenFile`]: what one writes the other reads, whatever names the file had in between. Its
+//! [`State`] is behind an async lock that serializes writes, commits and copies onto the file; what `stat` needs is kept beside
+//! it as a [`Face`], so that looking at a file never waits for a request in flight.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use crate::error::{Error, Result};
+use crate::fs::caller::{Caller, Process};
+use crate::fs::content::draft::Draft;
+use crate::fs::content::read::{Lineage, Stream, Version};
+use crate::fs::copies::bulk::Bulk;
+use crate::fs::copies::job::CopyJob;
+use crate::fs::copies::spec::Start;
+use crate::fs::names::attr::{Attr, AttrChange, Ino};
+use crate::fs::names::dir::stream::DirStream;
+use crate::fs::names::tree::Origin;
+use crate::fs::names::walk::Walk;
+use crate::store::{BlobProperties, CopyId};
+
+/// Names an open file or directory for the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fh(pub u64);
+
+/// What an open file holds that the service does not have yet.
+pub enum Content {
+    /// Nothing: the service has it all.
+    Clean,
+    /// Written to, truncated or created here.
+    Draft(Box<Draft>),
+    /// The destination of a whole copy that is not yet settled.
+    Copying(Copying),
+}
+
+/// A Copy Blob onto the file, as its caller sees it.
+pub struct Copying {
+    pub job: Arc<CopyJob>,
+    /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one. So many the
+    /// file has, whatever the service has: only when all are granted is it known that all were wanted.
+    pub granted: u64,
+    pub granted_at: SystemTime,
+    /// Who was granted them.
+    pub copier: Process,
+    pub source: CopiedFrom,
+    /// How it was started, where its end is not waited for: with other attributes it is started anew.
+    pub again: Option<Box<Start>>,
+}
+
+/// The version that a whole copy is made of.
+#[derive(Clone)]
+pub struct CopiedFrom {
+    pub ino: Ino,
+    /// Where it was when the copy was started.
+    pub origin: Origin,
+    pub version: Arc<BlobProperties>,
+}
+
+impl Copying {
+    pub fn complete(&self) -> bool {
+        self.granted >= self.job.total
+    }
+}
+
+pub struct State {
+    pub content: Content,
+    /// Mode, owner and time to store with the next commit.
+    pub change: AttrChange,
+    /// The newest version in the service that this mount knows of; `None` before a new file's first commit.
+    pub version: Option<Arc<Version>>,
+    /// Of the version that was here before the service had none any more, while the file is made anew by those who have it open.
+    pub lineage: Option<Lineage>,
+}
+
+/// What `stat` shows of a file that differs from what the service has.
+#[derive(Debug, Clone, Default)]
+struct Face {
+    /// Size in bytes and time of the last write, while there is a draft.
+    content: Option<(u64, SystemTime)>,
+    /// The same of a copy onto the file.
+    granted: Option<(u64, SystemTime)>,
+    change: AttrChange,
+    /// The copy onto it that is not settled yet.
+    copying: Option<CopyId>,
+}
+
+pub struct OpenFile {
+    pub ino: Ino,
+    pub state: Arc<tokio::sync::Mutex<State>>,
+    face: Mutex<Face>,
+    /// One entry for each handle.
+    uses: Mutex<Vec<Use>>,
+    /// Requests under way that change the blob.
+    storing: Arc<AtomicU32>,
+}
+
+/// A change of the blob is under way as long as this lives.
+pub struct Storing(Arc<AtomicU32>);
+
+impl Drop for Storing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// A handle that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Use {
+    opener: Caller,
+    access: Access,
+    direct: bool,
+}
+
+impl OpenFile {
+    fn new(ino: Ino) -> Self {
+        let state = State { content: Content::Clean, change: AttrChange::default(), version: None, lineage: None };
+        let state = Arc::new(tokio::sync::Mutex::new(state));
+        Self { ino, state, face: Mutex::default(), uses: Mutex::default(), storing: Arc::default() }
+    }
+
+    fn face(&self) -> MutexGuard<'_, Face> {
+        lock(&self.face)
+    }
+
+    /// Makes `stat` show what `state` holds. To be called after every change of it.
+    pub fn show(&self, state: &State) {
+        let content = match &state.content {
+            Content::Draft(draft) if draft.dirty => Some((draft.rope.len(), draft.written)),
+            _ => None,
+        };
+        let copy = match &state.content {
+            Content::Copying(copying) => Some(copying),
+            Content::Clean | Content::Draft(_) => None,
+        };
+        let granted = copy.map(|copying| (copying.granted, copying.granted_at));
+        let copying = copy.map(|copying| copying.job.id.clone());
+        *self.face() = Face { content, granted, change: state.change.clone(), copying };
+    }
+
+    /// To be held from before a request that changes the blob until its answer is learnt.
+    pub fn storing(&self) -> Storing {
+        self.storing.fetch_add(1, Ordering::Acquire);
+        Storing(self.storing.clone())
+    }
+
+    /// The service may not have yet, or have without our knowing, what the file is here.
+    pub fn is_ahead(&self) -> bool {
+        self.is_unsaved() || self.storing.load(Ordering::Acquire) > 0
+    }
+
+    /// The copy onto it that is not settled yet.
+    pub fn copying(&self) -> Option<CopyId> {
+        self.face().copying.clone()
+    }
+
+    /// `attr` as the service has it becomes what a program here should see.
+    pub fn overlay(&self, attr: &mut Attr) {
+        let face = self.face();
+        if let Some((size, written)) = face.content.or(face.granted) {
+            attr.size = size;
+            attr.blocks = Attr::blocks(size);
+            if attr.atime == attr.mtime {
+                attr.atime = written;
+            }
+            attr.mtime = written;
+            attr.ctime = written;
+        }
+        face.change.preview(attr);
+    }
+
+    /// The process has it open for writing: what it changes may wait for its flush.
+    pub fn is_written_by(&self, caller: Caller) -> bool {
+        lock(&self.uses).iter().any(|used| used.access.write && used.opener.same_process(caller))
+    }
+
+    /// Somebody has it open so that the kernel caches what he reads and writes.
+    pub fn is_cached(&self) -> bool {
+        lock(&self.uses).iter().any(|used| !used.direct)
+    }
+
+    /// Somebody writes past the kernel's cache.
+    pub fn is_written_directly(&self) -> bool {
+        lock(&self.uses).iter().any(|used| used.direct && used.access.write)
+    }
+
+    /// Somebody has it open for writing.
+    pub fn is_written(&self) -> bool {
+        lock(&self.uses).iter().any(|used| used.access.write)
+    }
+
+    /// Somebody has it open for reading.
+    pub fn is_read(&self) -> bool {
+        lock(&self.uses).iter().any(|used| used.access.read)
+    }
+
+    /// Whoever has it open appends to it, wherever its end is, and sees nothing of it.
+    pub fn is_only_appended_to(&self) -> bool {
+        let uses = lock(&self.uses);
+        !uses.is_empty() && uses.iter().all(|used| used.access.append && used.access.write && !used.access.read)
+    }
+
+    /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the file.
+    pub fn is_unsaved(&self) -> bool {
+        let face = self.face();
+        face.content.is_some() || !face.change.is_empty()
+    }
+
+    /// A copy onto it is not settled: the blob is in the service, whatever else is known of it.
+    pub fn is_copied_to(&self) -> bool {
+        self.face().copying.is_some()
+    }
+
+    /// There is content here that the service does not have.
+    pub fn is_dirty(&self) -> bool {
+        self.face().content.is_some()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    pub read: bool,
+    pub write: bool,
+    pub append: bool,
+    /// The call that opened it made the file.
+    pub create: bool,
+}
+
+impl Access {
+    /// From the flags of open(2).
+    pub fn of_flags(flags: i32) -> Self {
+        let mode = flags & libc::O_ACCMODE;
+        Self {
+            read: mode != libc::O_WRONLY,
+            write: mode != libc::O_RDONLY,
+            append: flags & libc::O_APPEND != 0,
+            create: false,
+        }
+    }
+}
+
+pub struct Handle {
+    pub file: Arc<OpenFile>,
+    pub access: Access,
+    /// Reads and writes come here past the kernel's cache.
+    pub direct: bool,
+    /// Who opened it.
+    pub opener: Caller,
+    /// What it has seen: the lineage at open, or of a file that had none, of its first commit.
+    seen: OnceLock<Lineage>,
+    /// Why nothing goes through this handle any more.
+    refused: OnceLock<Error>,
+    pub stream: Stream,
+}
+
+impl Handle {
+    pub fn new(file: Arc<OpenFile>, access: Access, direct: bool, opener: Caller) -> Self {
+        let (seen, refused, stream) = (OnceLock::new(), OnceLock::new(), Stream::default());
+        Self { file, access, direct, opener, seen, refused, stream }
+    }
+
+    fn used(&self) -> Use {
+        Use { opener: self.opener, access: self.access, direct: self.direct }
+    }
+
+    /// Reads and writes through this handle end with that error from now on. A copy that is refused for good would be made after all, by
+    /// the kernel or by its caller, who read and write what is not copied.
+    pub fn refuse(&self, error: &Error) {
+        self.refused.get_or_init(|| error.clone());
+    }
+
+    pub fn check(&self) -> Result<()> {
+        self.refused.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// The version that the handle reads: the file's, unless that did not come from what the handle has seen. Then another client
+    /// wrote it, and it is ESTALE.
+    pub fn version(&self, state: &State) -> Result<Option<Arc<Version>>> {
+        let Some(version) = &state.version else { return Ok(None) };
+        // What is appended goes to the end of whatever is there.
+        if self.access.append || *self.seen.get_or_init(|| version.lineage.clone()) == version.lineage {
+            Ok(Some(version.clone()))
+        } else {
+            Err(Error::fs(libc::ESTALE, "another client changed it while it was open"))
+        }
+    }
+}
+
+pub struct DirHandle {
+    pub ino: Ino,
+    pub stream: tokio::sync::Mutex<DirStream>,
+    /// Copies of trees into the directory.
+    pub bulk: Mutex<Option<Arc<Bulk>>>,
+    /// A listing of all copies below it.
+    pub walk: tokio::sync::Mutex<Option<Walk>>,
+}
+
+impl DirHandle {
+    pub fn new(ino: Ino) -> Self {
+        Self { ino, stream: Default::default(), bulk: Mutex::default(), walk: Default::default() }
+    }
+
+    /// Whoever had it open is gone: what he has begun here ends.
+    pub fn desert(&self) {
+        if let Some(bulk) = lock(&self.bulk).take() {
+            bulk.desert();
+        }
+    }
+}
+
+/// The registry of what is open.
+#[derive(Default)]
+pub struct Handles {
+    next: AtomicU64,
+    files: Mutex<HashMap<Fh, Arc<Handle>>>,
+    dirs: Mutex<HashMap<Fh, Arc<DirHandle>>>,
+    /// One per inode, with the number of its handles.
+    open: Mutex<HashMap<Ino, (Arc<OpenFile>, usize)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Handles {
+    fn fh(&self) -> Fh {
+        Fh(self.next.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The shared state of an inode, with one more user. Every call is answered by one of [`Handles::done`].
+    pub fn acquire(&self, ino: Ino) -> Arc<OpenFile> {
+        let mut open = lock(&self.open);
+        let (file, users) = open.entry(ino).or_insert_with(|| (Arc::new(OpenFile::new(ino)), 0));
+        *users += 1;
+        file.clone()
+    }
+
+    /// One user less; true if that was the last.
+    pub fn done(&self, ino: Ino) -> bool {
+        let mut open = lock(&self.open);
+        let Some((_, users)) = open.get_mut(&ino) else { return true };
+        *users -= 1;
+        let last = *users == 0;
+        if last {
+            open.remove(&ino);
+        }
+        last
+    }
+
+    /// The shared state of an inode, if it is open.
+    pub fn of_ino(&self, ino: Ino) -> Option<Arc<OpenFile>> {
+        lock(&self.open).get(&ino).map(|(file, _)| file.clone())
+    }
+
+    /// The only user of that inode is the one asking. To be relied on only under the file's state lock, which whoever leaves holds.
+    pub fn is_last(&self, ino: Ino) -> bool {
+        lock(&self.open).get(&ino).is_none_or(|(_, users)| *users <= 1)
+    }
+
+    pub fn open_files(&self) -> Vec<Arc<OpenFile>> {
+        lock(&self.open).values().map(|(file, _)| file.clone()).collect()
+    }
+
+    pub fn insert(&self, handle: Handle) -> Fh {
+        lock(&handle.file.uses).push(handle.used());
+        let fh = self.fh();
+        lock(&self.files).insert(fh, Arc::new(handle));
+        fh
+    }
+
+    pub fn get(&self, fh: Fh) -> Result<Arc<Handle>> {
+        lock(&self.files).get(&fh).cloned().ok_or_else(|| Error::fs(libc::EBADF, "no such open file"))
+    }
+
+    pub fn remove(&self, fh: Fh) -> Option<Arc<Handle>> {
+        let handle = lock(&self.files).remove(&fh)?;
+        let mut uses = lock(&handle.file.uses);
+        if let Some(index) = uses.iter().position(|used| *used == handle.used()) {
+            uses.swap_remove(index);
+        }
+        drop(uses);
+        Some(handle)
+    }
+
+    pub fn insert_dir(&self, handle: DirHandle) -> Fh {
+        let fh = self.fh();
+        lock(&self.dirs).insert(fh, Arc::new(handle));
+        fh
+    }
+
+    pub fn dir(&self, fh: Fh) -> Result<Arc<DirHandle>> {
+        lock(&self.dirs).get(&fh).cloned().ok_or_else(|| Error::fs(libc::EBADF, "no such open directory"))
+    }
+
+    pub fn remove_dir(&self, fh: Fh) -> Option<Arc<DirHandle>> {
+        lock(&self.dirs).remove(&fh)
+    }
+}

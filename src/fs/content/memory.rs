@@ -1,0 +1,321 @@
+//! The memory that content takes: one budget for all files.
+//!
+//! ```text
+//!   arriving   on its way from the service to a reader          at most 7/16; whoever wants more waits
+//!   unsent     written here and not yet in the service          at most 7/16; whoever wants more sends, then waits
+//!   kept       small files that are open                        at most an eighth; what is more is only cached
+//!   cached     chunks that arrived, or were written past the    all that is left; what was used least recently goes first
+//!              kernel's cache, and may be read again
+//! ```
+//!
+//! None of them can starve another, so nobody waits for somebody who waits for him: what arrives ends up in the cache, from
+//! where it can be dropped at any time, and what is unsent ends up in the service.
+//!
+//! The cache is keyed by inode, version and chunk, so that a file that is opened again finds what it left, and another version of it
+//! finds nothing. What a sequential reader has left behind is dropped at once: the kernel has it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lru::LruCache;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use crate::fs::names::attr::Ino;
+use crate::store::ETag;
+
+/// What the process needs besides content, bytes: itself, buffers of connections, requests of the kernel that are being decoded, answers
+/// that are being sent. Measured with 64 readers or 64 writers at once, each with a request of a mebibyte under way.
+const OVERHEAD: u64 = 176 << 20;
+/// The budget is kept in units of so many bytes: semaphores count in 32 bits.
+const UNIT: u64 = 4096;
+/// Longest that a writer waits for others to send. Whoever is still here then goes on, over the budget: a request that waits for ever
+/// could not be killed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Names a chunk of a version of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChunkKey {
+    pub ino: Ino,
+    pub version: ETag,
+    pub chunk: u64,
+}
+
+pub struct Memory {
+    /// Bytes of content in all.
+    limit: u64,
+    arriving: Arc<Semaphore>,
+    unsent: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Bytes of permits of either kind that are out.
+    held: u64,
+    chunks: LruCache<ChunkKey, Bytes>,
+    /// Bytes of chunks.
+    cached: u64,
+    /// Sequential readers.
+    streams: u64,
+}
+
+impl Memory {
+    /// `limit`: resident memory of the process that content may bring it to, bytes.
+    pub fn new(limit: u64) -> Arc<Self> {
+        let limit = limit.saturating_sub(OVERHEAD).max(limit / 4);
+        let share = |share| Arc::new(Semaphore::new(units(share) as usize));
+        Arc::new(Self {
+            limit,
+            arriving: share(most_in_flight(limit)),
+            unsent: share(most_in_flight(limit)),
+            kept: share(limit / 8),
+            state: Mutex::new(State { held: 0, chunks: LruCache::unbounded(), cached: 0, streams: 0 }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No operation below leaves the state half changed when it panics.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for so many bytes from the service, now or not at all.
+    pub fn try_arriving(self: &Arc<Self>, len: u64) -> Option<Held> {
+        let permit = self.arriving.clone().try_acquire_many_owned(self.clamped(len)).ok()?;
+        Some(self.hold(permit))
+    }
+
+    /// Room for so many bytes from the service. Waits for readers that are being served, whose requests are bounded.
+    pub async fn arriving(self: &Arc<Self>, len: u64) -> Held {
+        let permit = self.arriving.clone().acquire_many_owned(self.clamped(len)).await;
+        // The semaphore is never closed.
+        self.hold(permit.ok())
+    }
+
+    /// Room for so many bytes that somebody writes, now or not at all.
+    pub fn try_unsent(self: &Arc<Self>, len: u64) -> Option<Held> {
+        match self.unsent.clone().try_acquire_many_owned(self.clamped(len)) {
+            Ok(permit) => Some(self.hold(permit)),
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
+        }
+    }
+
+    /// Room for so many bytes that somebody writes. Waits for uploads to end, but not for ever.
+    pub async fn unsent(self: &Arc<Self>, len: u64) -> Held {
+        let waiting = self.unsent.clone().acquire_many_owned(self.clamped(len));
+        let permit = tokio::time::timeout(PATIENCE, waiting).await;
+        self.hold(permit.ok().and_then(Result::ok))
+    }
+
+    /// Room for so many bytes of a small file that is open, now or not at all.
+    pub fn try_kept(self: &Arc<Self>, len: u64) -> Option<Held> {
+        let permit = self.kept.clone().try_acquire_many_owned(u32::try_from(units(len)).ok()?).ok()?;
+        Some(self.hold(permit))
+    }
+
+    /// A request for more than there is at all takes all there is.
+    fn clamped(&self, len: u64) -> u32 {
+        units(len).min(units(most_in_flight(self.limit))) as u32
+    }
+
+    fn hold(self: &Arc<Self>, permit: impl Into<Option<OwnedSemaphorePermit>>) -> Held {
+        let held = Held { memory: self.clone(), permit: permit.into() };
+        let mut state = self.state();
+        state.held += held.len();
+        state.make_room(self.limit);
+        drop(state);
+        held
+    }
+
+    pub fn cached(&self, key: &ChunkKey) -> Option<Bytes> {
+        self.state().chunks.get(key).cloned()
+    }
+
+    pub fn has(&self, key: &ChunkKey) -> bool {
+        self.state().chunks.contains(key)
+    }
+
+    /// Keeps a chunk as long as there is room.
+    pub fn keep(&self, key: ChunkKey, bytes: Bytes) {
+        let mut state = self.state();
+        state.cached += bytes.len() as u64;
+        if let Some((_, old)) = state.chunks.push(key, bytes) {
+            state.cached -= old.len() as u64;
+        }
+        state.make_room(self.limit);
+    }
+
+    /// The chunk is not needed any more.
+    pub fn release(&self, key: &ChunkKey) {
+        let mut state = self.state();
+        if let Some(bytes) = state.chunks.pop(key) {
+            state.cached -= bytes.len() as u64;
+        }
+    }
+
+    /// Another sequential reader, as long as the token lives.
+    pub fn stream(self: &Arc<Self>) -> StreamToken {
+        self.state().streams += 1;
+        StreamToken(self.clone())
+    }
+
+    /// Bytes that each sequential reader may have fetched ahead.
+    pub fn share_of_a_stream(&self) -> u64 {
+        most_in_flight(self.limit) / self.state().streams.max(1)
+    }
+
+    #[cfg(test)]
+    pub(in crate::fs) fn used(&self) -> u64 {
+        let state = self.state();
+        state.held + state.cached
+    }
+}
+
+impl State {
+    /// Drops chunks until all is within the limit.
+    fn make_room(&mut self, limit: u64) {
+        while self.held + self.cached > limit
+            && let Some((_, bytes)) = self.chunks.pop_lru()
+        {
+            self.cached -= bytes.len() as u64;
+        }
+    }
+}
+
+/// Bytes on their way in one direction, of a limit for all.
+fn most_in_flight(limit: u64) -> u64 {
+    limit / 16 * 7
+}
+
+fn units(bytes: u64) -> u64 {
+    bytes.div_ceil(UNIT)
+}
+
+/// Room in the budget, given back when dropped.
+pub struct Held {
+    memory: Arc<Memory>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Bytes.
+    pub fn len(&self) -> u64 {
+        self.permit.as_ref().map_or(0, |permit| permit.num_permits() as u64 * UNIT)
+    }
+
+    /// So many bytes of it, as far as they are there, for somebody else.
+    pub fn split(&mut self, len: u64) -> Self {
+        let permit =
+            self.permit.as_mut().and_then(|permit| permit.split(permit.num_permits().min(units(len) as usize)));
+        Self { memory: self.memory.clone(), permit }
+    }
+
+    /// Gives back what is more than so many bytes.
+    pub fn shrink(&mut self, len: u64) {
+        let more = self.len().saturating_sub(units(len) * UNIT);
+        drop(self.split(more));
+    }
+
+    pub fn merge(&mut self, mut other: Self) {
+        match (&mut self.permit, other.permit.take()) {
+            (Some(permit), Some(more)) => permit.merge(more),
+            (permit @ None, more) => *permit = more,
+            (Some(_), None) => {}
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.state().held -= self.len();
+    }
+}
+
+/// A sequential reader, in the count of those who share.
+pub struct StreamToken(Arc<Memory>);
+
+impl Drop for StreamToken {
+    fn drop(&mut self) {
+        self.0.state().streams -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn key(chunk: u64) -> ChunkKey {
+        ChunkKey { ino: Ino(5), version: ETag::new("e"), chunk }
+    }
+
+    fn chunk() -> Bytes {
+        vec![0; MIB as usize].into()
+    }
+
+    #[test]
+    fn what_was_used_least_recently_makes_room() {
+        let memory = Memory::new(OVERHEAD + 8 * MIB);
+        let limit = memory.limit / MIB;
+        for number in 0..limit {
+            memory.keep(key(number), chunk());
+        }
+        assert!(memory.cached(&key(0)).is_some());
+        memory.keep(key(limit), chunk());
+        assert!(memory.has(&key(0)) && !memory.has(&key(1)));
+        let held = memory.try_arriving(3 * MIB).unwrap();
+        assert_eq!(memory.used(), memory.limit);
+        assert!(memory.has(&key(limit)));
+        drop(held);
+        memory.release(&key(limit));
+        assert_eq!(memory.used(), memory.limit - 4 * MIB);
+    }
+
+    #[test]
+    fn readers_writers_and_open_files_take_no_more_than_their_shares() {
+        let memory = Memory::new(512 * MIB);
+        let share = most_in_flight(memory.limit);
+        let reading = memory.try_arriving(share).unwrap();
+        assert!(memory.try_arriving(1).is_none());
+        let writing = memory.try_unsent(share).unwrap();
+        assert!(memory.try_unsent(1).is_none());
+        let kept = memory.try_kept(memory.limit / 8).unwrap();
+        assert!(memory.try_kept(1).is_none());
+        assert!(memory.used() <= memory.limit);
+        drop((reading, writing, kept));
+        assert!(memory.try_arriving(1).is_some() && memory.try_unsent(1).is_some() && memory.try_kept(1).is_some());
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn held_memory_can_be_split_shrunk_and_merged() {
+        let memory = Memory::new(512 * MIB);
+        let mut held = memory.try_unsent(10 * MIB).unwrap();
+        let part = held.split(4 * MIB);
+        assert_eq!((held.len(), part.len(), memory.used()), (6 * MIB, 4 * MIB, 10 * MIB));
+        held.shrink(MIB);
+        assert_eq!((held.len(), memory.used()), (MIB, 5 * MIB));
+        held.merge(part);
+        assert_eq!((held.len(), memory.used()), (5 * MIB, 5 * MIB));
+        drop(held);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn streams_share() {
+        let memory = Memory::new(512 * MIB);
+        let all = memory.share_of_a_stream();
+        let streams: Vec<_> = (0..4).map(|_| memory.stream()).collect();
+        assert_eq!(memory.share_of_a_stream(), all / 4);
+        drop(streams);
+        assert_eq!(memory.share_of_a_stream(), all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_does_not_wait_for_ever() {
+        let memory = Memory::new(512 * MIB);
+        let _all = memory.try_unsent(most_in_flight(memory.limit)).unwrap();
+        assert_eq!(memory.unsent(MIB).await.len(), 0);
+    }
+}

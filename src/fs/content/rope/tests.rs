@@ -1,0 +1,210 @@
+//! The rope against a vector of bytes.
+
+use proptest::prelude::*;
+
+use crate::fs::content::rope::*;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Append(Vec<u8>),
+    Write(u64, Vec<u8>),
+    Truncate(u64),
+    Zero(Range<u64>),
+    /// A range of the committed blob, by where it begins and how long it is, to that offset.
+    Base(u64, u64, u64),
+    /// A block that the service made of another blob.
+    Remote(u64, Vec<u8>),
+    Stage,
+    Commit,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let data = || prop::collection::vec(any::<u8>(), 0..40);
+    let op = prop_oneof![
+        3 => data().prop_map(Op::Append),
+        4 => (0u64..120, data()).prop_map(|(at, data)| Op::Write(at, data)),
+        2 => (0u64..120).prop_map(Op::Truncate),
+        2 => (0u64..120, 1u64..40).prop_map(|(at, len)| Op::Zero(at..at + len)),
+        2 => (0u64..120, 0u64..100, 1u64..40).prop_map(|(at, from, len)| Op::Base(at, from, len)),
+        2 => (0u64..120, prop::collection::vec(any::<u8>(), 1..30)).prop_map(|(at, data)| Op::Remote(at, data)),
+        2 => Just(Op::Stage),
+        1 => Just(Op::Commit),
+    ];
+    prop::collection::vec(op, 0..40)
+}
+
+/// A rope, what the service has, and what a file would hold.
+struct World {
+    rope: Rope,
+    base: Vec<u8>,
+    staged: BTreeMap<String, Vec<u8>>,
+    ids: usize,
+    model: Vec<u8>,
+}
+
+impl World {
+    fn id(&mut self) -> BlockId {
+        self.ids += 1;
+        BlockId::new(&format!("{:04}", self.ids))
+    }
+
+    fn content(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        for (start, segment) in self.rope.segments() {
+            assert_eq!(start, content.len() as u64, "no gaps");
+            match segment {
+                Segment::Base(range) => content.extend(&self.base[range.start as usize..range.end as usize]),
+                Segment::Staged { id, .. } => content.extend(&self.staged[id.as_str()]),
+                Segment::Buffer(buffer) => content.extend(buffer.slice(0..buffer.len()).flatten()),
+                Segment::Zero(len) => content.resize(content.len() + *len as usize, 0),
+            }
+        }
+        content
+    }
+
+    /// The service drops what is staged and not in the list.
+    fn commit(&mut self) {
+        self.base = self.content();
+        self.staged.clear();
+        self.rope = Rope::of_base(self.base.len() as u64);
+    }
+
+    /// Does it, after a commit if need be; a refusal has changed nothing.
+    fn change(&mut self, change: impl Fn(&mut Rope) -> Result<(), Cut>) {
+        let before = self.content();
+        if change(&mut self.rope) == Err(Cut) {
+            assert_eq!(self.content(), before);
+            self.commit();
+            change(&mut self.rope).unwrap();
+        }
+    }
+
+    fn put(&mut self, at: u64, data: &[u8]) {
+        let at = at as usize;
+        if !data.is_empty() {
+            self.model.resize(self.model.len().max(at + data.len()), 0);
+            self.model[at..at + data.len()].copy_from_slice(data);
+        }
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Append(data) => self.apply(Op::Write(self.model.len() as u64, data)),
+            Op::Write(at, data) => {
+                self.change(|rope| rope.write(at, &data.clone().into()));
+                self.put(at, &data);
+            }
+            Op::Truncate(len) => {
+                self.change(|rope| rope.truncate(len));
+                self.model.resize(len as usize, 0);
+            }
+            Op::Zero(range) => {
+                let len = range.end - range.start;
+                self.change(|rope| rope.splice(range.start, Segment::Zero(len)));
+                self.put(range.start, &vec![0; len as usize]);
+            }
+            Op::Base(at, from, len) => {
+                // What a commit makes of the base is not what the range names.
+                if self.rope.staged_blocks() > 0 {
+                    self.commit();
+                }
+                let size = self.base.len() as u64;
+                let range = from.min(size)..(from + len).min(size);
+                if range.is_empty() {
+                    return;
+                }
+                self.change(|rope| rope.splice(at, Segment::Base(range.clone())));
+                let data = self.base[range.start as usize..range.end as usize].to_vec();
+                self.put(at, &data);
+            }
+            Op::Remote(at, data) => {
+                let (id, len) = (self.id(), data.len() as u64);
+                if self.rope.may_replace(at..at + len) == Err(Cut) {
+                    self.commit();
+                }
+                self.staged.insert(id.as_str().to_owned(), data.clone());
+                assert_eq!(self.rope.splice(at, Segment::Staged { id, len }), Ok(()));
+                self.put(at, &data);
+            }
+            Op::Stage => {
+                if let Some(start) = self.rope.full(0) {
+                    let id = self.id();
+                    let bytes = self.rope.stage(start, id.clone(), 16);
+                    self.staged.insert(id.as_str().to_owned(), bytes.pieces().concat());
+                }
+            }
+            Op::Commit => self.commit(),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_rope_is_a_vector_of_bytes(base in prop::collection::vec(any::<u8>(), 0..100), ops in ops(), from in 0u64..100) {
+        let rope = Rope::of_base(base.len() as u64);
+        let mut world = World { rope, model: base.clone(), base, staged: BTreeMap::new(), ids: 0 };
+        for op in ops {
+            world.apply(op);
+            let (rope, model) = (&world.rope, &world.model);
+            prop_assert_eq!(rope.len(), model.len() as u64);
+            prop_assert_eq!(&world.content(), model);
+            let buffers = rope.segments().filter(|(_, s)| matches!(s, Segment::Buffer(_)));
+            prop_assert_eq!(rope.buffered(), buffers.map(|(_, s)| s.len()).sum::<u64>());
+            let staged = rope.segments().filter(|(_, s)| matches!(s, Segment::Staged { .. }));
+            prop_assert_eq!(rope.staged_blocks(), staged.count());
+            if let Some(bytes) = rope.bytes() {
+                prop_assert_eq!(&bytes.pieces().concat(), model);
+            }
+            if let Some(hole) = rope.seek(from, true) {
+                prop_assert_eq!(model[hole as usize], 0);
+            }
+        }
+        world.commit();
+        let range = from..from + 30;
+        let mut read = Vec::new();
+        for piece in world.rope.read(range.clone()) {
+            match piece {
+                Piece::Base(range) => read.extend(&world.base[range.start as usize..range.end as usize]),
+                Piece::Bytes(bytes) => read.extend(&bytes[..]),
+                Piece::Zero(len) => read.resize(read.len() + len as usize, 0),
+                Piece::Staged => panic!("nothing is staged after a commit"),
+            }
+        }
+        let end = world.model.len();
+        prop_assert_eq!(&read[..], &world.model[(from as usize).min(end)..(range.end as usize).min(end)]);
+    }
+}
+
+#[test]
+fn writes_that_follow_each_other_are_one_buffer() {
+    let mut rope = Rope::of_base(10);
+    for at in [10, 13, 16, 11] {
+        rope.write(at, &Bytes::from_static(b"abc")).unwrap();
+    }
+    assert_eq!(rope.count(), 2);
+    assert_eq!(rope.read(9..30), [Piece::Base(9..10), Piece::Bytes(Bytes::from_static(b"aabcbcabc"))]);
+}
+
+#[test]
+fn a_buffer_is_staged_from_its_front_and_not_cut_afterwards() {
+    let mut rope = Rope::default();
+    rope.write(0, &Bytes::from_static(&[7; 25])).unwrap();
+    assert_eq!(rope.full(25), None);
+    assert_eq!(rope.stage(rope.full(10).unwrap(), BlockId::new("a"), 10).len(), 10);
+    assert_eq!(rope.stage(rope.full(10).unwrap(), BlockId::new("b"), 10).len(), 10);
+    assert_eq!((rope.buffered(), rope.len(), rope.staged_blocks()), (5, 25, 2));
+    assert_eq!(rope.read(0..25), [Piece::Staged, Piece::Staged, Piece::Bytes(Bytes::from_static(&[7; 5]))]);
+    assert_eq!((rope.write(5, &Bytes::from_static(b"x")), rope.truncate(15)), (Err(Cut), Err(Cut)));
+    // As a whole it can go.
+    rope.write(0, &Bytes::from_static(&[8; 20])).unwrap();
+    assert_eq!((rope.staged_blocks(), rope.buffered()), (0, 25));
+}
+
+#[test]
+fn holes_are_where_zeros_are() {
+    let mut rope = Rope::of_base(10);
+    rope.truncate(20).unwrap();
+    rope.write(30, &Bytes::from_static(b"x")).unwrap();
+    assert_eq!([0, 10, 15, 30].map(|at| rope.seek(at, true)), [Some(10), Some(10), Some(15), None]);
+    assert_eq!([0, 10, 29, 30, 31].map(|at| rope.seek(at, false)), [Some(0), Some(30), Some(30), Some(30), None]);
+}

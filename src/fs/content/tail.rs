@@ -1,0 +1,26 @@
+//! What waits to be added to the end of an append blob.
+
+use bytes::Bytes;
+
+/// Where bytes are meant to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// To the end, wherever that is by then.
+    End,
+    /// To where they were written.
+    Position,
+}
+
+/// What waits to be appended.
+#[derive(Debug)]
+pub struct Tail {
+    pub aim: Aim,
+    /// The block that was sent last, when nothing was heard of it: it may be there.
+    pub(in crate::fs) unsure: Option<Bytes>,
+}
+
+impl Tail {
+    pub fn new() -> Self {
+        Self { aim: Aim::End, unsure: None }
+    }
+}

@@ -1,0 +1,54 @@
+//! A blob as it was before a copy onto it (C52).
+
+use std::sync::Arc;
+
+use crate::fs::names::attr::Ino;
+use crate::fs::names::tree::Blob;
+use crate::store::{BlobProperties, CopyId, ETag, LeaseId, Revision};
+
+/// A blob as it was before a copy onto it.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub(in crate::fs) blob: Blob,
+    pub(in crate::fs) ino: Option<Ino>,
+    /// The name that it has on the mount: whoever looks while the copy is pending finds another file there.
+    pub(in crate::fs) name: Option<(Ino, Arc<str>)>,
+    pub(in crate::fs) before: Arc<BlobProperties>,
+    pub(in crate::fs) how: How,
+    /// The caller's lease of the destination (X5).
+    pub(in crate::fs) lease: Option<LeaseId>,
+}
+
+#[derive(Debug, Clone)]
+pub(in crate::fs) enum How {
+    /// A block blob without content: what is known of it is all there is.
+    Properties,
+    Snapshot(Revision),
+}
+
+/// By what the destination shows that nobody else has written to it.
+#[derive(Debug, Clone)]
+pub enum Mark {
+    /// The copy's id, however it ended.
+    Copy(CopyId),
+    /// The version that the copy made.
+    Version(ETag),
+    /// No answer told whether a copy was started.
+    Unknown,
+}
+
+impl Kept {
+    /// Where the old content is found if it has to be brought back by hand.
+    pub fn place(&self) -> String {
+        match &self.how {
+            How::Properties => "it had no content".to_owned(),
+            How::Snapshot(revision) => {
+                let (dir, name) = match self.blob.path.name.as_str().rsplit_once('/') {
+                    Some((dir, name)) => (format!("{dir}/"), name),
+                    None => (String::new(), self.blob.path.name.as_str()),
+                };
+                format!("{}/{dir}.snapshots/{name}/{}", self.blob.path.container, revision.moment())
+            }
+        }
+    }
+}

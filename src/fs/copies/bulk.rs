@@ -1,0 +1,205 @@
+//! A copy of a whole tree: what was ordered, how far it is, and what stops it.
+
+use crate::fs::copies::bulk::news::Inbox;
+use crate::fs::copies::job::CopyJob;
+use crate::fs::copies::lease::LeaseSource;
+use crate::fs::names::attr::Ino;
+use crate::fs::names::tree::Blob;
+use crate::store::BlobProperties;
+
+pub use news::{Count, Event, News, Outcome, Skip, Totals, Underway};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tracing::warn;
+
+pub(in crate::fs) mod news;
+pub(in crate::fs) mod proof;
+
+/// Most copies at once that can be asked for: as many connections are kept.
+pub(in crate::fs) const MOST_JOBS: u32 = 256;
+
+/// What to copy, and how.
+pub struct TreeOrder {
+    /// Path from the root of the mount: a file or a directory.
+    pub source: String,
+    /// What it is called in the open directory; nothing if what is in the source goes there itself.
+    pub name: String,
+    pub recursive: bool,
+    /// Blobs that are there stay as they are.
+    pub no_replace: bool,
+    /// A copy is done when the service has accepted it.
+    pub no_wait: bool,
+    /// Say what would be done.
+    pub dry_run: bool,
+    /// What is replaced comes back if the copy is no success (C52).
+    pub keep: bool,
+    /// When sources are leased; as the mount does otherwise.
+    pub lease_source: Option<LeaseSource>,
+    /// Copies at once, for all sources of the directory; the first order's counts.
+    pub jobs: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(in crate::fs) enum Stop {
+    Not,
+    /// Nothing new is begun, what is pending is aborted.
+    Cancelled,
+    /// The same, and nobody hears of it.
+    Deserted,
+}
+
+/// The copies of trees into one open directory.
+pub struct Bulk {
+    pub(in crate::fs) into: Ino,
+    slots: Arc<Semaphore>,
+    stop: watch::Sender<Stop>,
+    /// Sources that are not listed, and not done.
+    pub(in crate::fs) unlisted: watch::Sender<usize>,
+    pub(in crate::fs) undone: watch::Sender<usize>,
+    pub(in crate::fs) totals: Mutex<Totals>,
+    news: mpsc::Sender<Event>,
+    pub(in crate::fs) inbox: tokio::sync::Mutex<Inbox>,
+    /// By the order in which they were started.
+    pub(in crate::fs) pending: Mutex<BTreeMap<u64, Pending>>,
+    pub(in crate::fs) started: AtomicU64,
+}
+
+pub(in crate::fs) struct Pending {
+    pub(in crate::fs) path: Arc<str>,
+    pub(in crate::fs) job: Arc<CopyJob>,
+    pub(in crate::fs) since: SystemTime,
+}
+
+/// A blob to copy.
+pub(in crate::fs) struct Step {
+    pub(in crate::fs) from: Blob,
+    pub(in crate::fs) to: Blob,
+    pub(in crate::fs) version: Arc<BlobProperties>,
+    /// What is there, and is replaced.
+    pub(in crate::fs) there: Option<Arc<BlobProperties>>,
+    /// From the open directory.
+    pub(in crate::fs) path: Arc<str>,
+    pub(in crate::fs) marker: bool,
+}
+
+/// How the blobs of one source are treated.
+#[derive(Clone, Copy)]
+pub(in crate::fs) struct Mode {
+    pub(in crate::fs) no_replace: bool,
+    pub(in crate::fs) no_wait: bool,
+    pub(in crate::fs) dry_run: bool,
+    pub(in crate::fs) keep: bool,
+    pub(in crate::fs) lease_source: Option<LeaseSource>,
+}
+
+pub(in crate::fs) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bulk {
+    pub(in crate::fs) fn new(into: Ino, jobs: u32) -> Self {
+        let (news, events) = mpsc::channel(UNHEARD);
+        Self {
+            into,
+            slots: Arc::new(Semaphore::new(jobs.clamp(1, MOST_JOBS) as usize)),
+            stop: watch::Sender::new(Stop::Not),
+            unlisted: watch::Sender::new(0),
+            undone: watch::Sender::new(0),
+            totals: Mutex::default(),
+            news,
+            inbox: tokio::sync::Mutex::new(Inbox { events, held: None }),
+            pending: Mutex::default(),
+            started: AtomicU64::new(0),
+        }
+    }
+
+    pub(in crate::fs) fn end(&self, how: Stop) {
+        self.stop.send_if_modified(|stop| {
+            let later = how > *stop;
+            *stop = if later { how } else { *stop };
+            later
+        });
+    }
+
+    /// Nobody listens any more.
+    pub(in crate::fs) fn desert(&self) {
+        self.end(Stop::Deserted);
+    }
+
+    pub(in crate::fs) fn is_stopped(&self) -> bool {
+        *self.stop.borrow() != Stop::Not
+    }
+
+    /// Returns when the copies are to end, as `how` or worse.
+    pub(in crate::fs) async fn stopped(&self, how: Stop) {
+        // The sender is ours and so not gone.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop >= how).await;
+    }
+
+    /// Leave to work on one blob; `None` when nothing is to be begun any more.
+    pub(in crate::fs) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            biased;
+            () = self.stopped(Stop::Cancelled) => None,
+            slot = self.slots.clone().acquire_owned() => slot.ok(),
+        }
+    }
+}
+
+pub(in crate::fs) enum Verdict {
+    /// Over this, if there is something.
+    Copy(Option<Arc<BlobProperties>>),
+    Not(Outcome),
+}
+
+impl Verdict {
+    pub(in crate::fs) fn not(errno: i32, what: &str) -> Self {
+        Self::Not(Outcome::Failed(errno, what.to_owned()))
+    }
+}
+
+/// A source is being listed; not any more when this is dropped.
+pub(in crate::fs) struct Listing<'a>(pub(in crate::fs) &'a Bulk);
+
+impl Drop for Listing<'_> {
+    fn drop(&mut self) {
+        self.0.unlisted.send_modify(|count| *count -= 1);
+    }
+}
+
+/// News that wait for the caller.
+pub(in crate::fs) const UNHEARD: usize = 4096;
+
+impl Bulk {
+    /// Counts what became of a blob, and tells it.
+    pub(in crate::fs) async fn tell(&self, path: Arc<str>, bytes: u64, marker: bool, outcome: Outcome) {
+        let failed = matches!(outcome, Outcome::Failed(..));
+        if !marker || failed {
+            let mut totals = lock(&self.totals);
+            if marker {
+                totals.found.add(0);
+            }
+            match &outcome {
+                Outcome::Copied(_) | Outcome::Accepted(_) | Outcome::Due => totals.copied.add(bytes),
+                Outcome::Skipped(_) => totals.skipped.add(bytes),
+                Outcome::Failed(..) => totals.failed.add(bytes),
+                Outcome::Aborted(_) => totals.aborted.add(bytes),
+            }
+        }
+        if let Outcome::Failed(errno, reason) = &outcome {
+            warn!(path = &*path, errno, "not copied: {reason}");
+        }
+        if marker && !failed {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = self.stopped(Stop::Deserted) => {}
+            // The receiver is ours and so not closed.
+            _ = self.news.send(Event { path, bytes, outcome }) => {}
+        }
+    }
+}

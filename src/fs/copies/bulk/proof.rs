@@ -1,0 +1,118 @@
+//! When a blob needs no copy, because what is there is one already.
+//!
+//! A copy that was interrupted is simply begun again, and skips what it had done. Equal sizes and times prove nothing; two things do:
+//!
+//! 1. *The service's own record.* The last copy onto the destination is from this very source, it ended with `success`, and it
+//!    ended after the source was last modified: so it copied the version that is there now. The destination was not modified since,
+//!    which would have cleared the record for a block blob, and shows in its time for the other types.
+//! 2. *The MD5 of the content*, if both have one and they are equal.
+//!
+//! Either way, type, size, content headers and metadata must be equal as well: what somebody changed at the source without
+//! changing its content is copied again. Where the record's times are too close to tell, the blob is copied again.
+
+use std::time::{Duration, SystemTime};
+
+use crate::store::{BlobProperties, CopyStatus, same_source};
+
+/// How far apart the clocks of two accounts may be.
+const CLOCKS: Duration = Duration::from_secs(10);
+
+/// What is at the destination is a copy of that version of `source`. `url` is the source's, `one_account` that both are in one.
+pub fn is_copy(there: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
+    let same_face = there.blob_type == source.blob_type
+        && there.size == source.size
+        && there.headers == source.headers
+        && there.metadata == source.metadata
+        && there.tag_count == source.tag_count;
+    same_face && (has_same_md5(there, source) || is_recorded(there, source, url, one_account))
+}
+
+fn has_same_md5(there: &BlobProperties, source: &BlobProperties) -> bool {
+    // That of an append or page blob is whatever was set once.
+    there.blob_type == crate::store::BlobType::Block
+        && there.headers.content_md5.is_some()
+        && there.headers.content_md5 == source.headers.content_md5
+}
+
+fn is_recorded(there: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
+    let Some(copy) = &there.copy else { return false };
+    let Some(ended) = copy.completion_time else { return false };
+    // Times count in seconds: within the second of the end, the source may have been changed before or after.
+    let margin = if one_account { Duration::ZERO } else { CLOCKS };
+    copy.status == CopyStatus::Success
+        && copy.source.as_deref().is_some_and(|shown| same_source(shown, url))
+        && seconds(source.last_modified + margin) < seconds(ended)
+        && seconds(there.last_modified) <= seconds(ended)
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::names::attr::just_written;
+    use crate::store::{BlobSettings, CopyId, CopyState, ETag, Metadata, Written};
+
+    const URL: &str = "https://a.blob.core.windows.net/c/b%20b";
+
+    fn at(second: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second)
+    }
+
+    fn blob(second: u64) -> BlobProperties {
+        just_written(5, BlobSettings::default(), Written { etag: ETag::new("e"), last_modified: at(second) })
+    }
+
+    /// A copy of `URL` that ended in that second.
+    fn copy(second: u64) -> BlobProperties {
+        let state = CopyState {
+            id: CopyId::new("i"),
+            status: CopyStatus::Success,
+            source: Some("https://a.blob.core.windows.net/c/b b?sv=1&sr=b".into()),
+            bytes_copied: 5,
+            total_bytes: 5,
+            completion_time: Some(at(second)),
+            description: None,
+        };
+        BlobProperties { copy: Some(state), ..blob(second) }
+    }
+
+    #[test]
+    fn a_finished_copy_of_what_is_there_still_is_proof() {
+        assert!(is_copy(&copy(20), &blob(10), URL, true));
+        assert!(!is_copy(&copy(20), &blob(21), URL, true), "the source was changed since");
+        assert!(!is_copy(&copy(20), &blob(20), URL, true), "in the same second: before or after?");
+        assert!(!is_copy(&copy(20), &blob(12), URL, false), "two clocks");
+        assert!(is_copy(&copy(30), &blob(12), URL, false));
+        assert!(!is_copy(&copy(20), &blob(10), "https://a.blob.core.windows.net/c/other", true));
+        assert!(!is_copy(&blob(20), &blob(10), URL, true), "no record: it was written otherwise");
+    }
+
+    #[test]
+    fn whatever_differs_is_copied_again() {
+        let source = blob(10);
+        assert!(!is_copy(&BlobProperties { size: 6, ..copy(20) }, &source, URL, true));
+        assert!(!is_copy(&BlobProperties { last_modified: at(21), ..copy(20) }, &source, URL, true));
+        let metadata: Metadata = [("a", "b")].into_iter().collect();
+        assert!(!is_copy(&copy(20), &BlobProperties { metadata, ..blob(10) }, URL, true));
+        for status in [CopyStatus::Pending, CopyStatus::Failed, CopyStatus::Aborted] {
+            let mut there = copy(20);
+            there.copy.as_mut().unwrap().status = status;
+            assert!(!is_copy(&there, &source, URL, true));
+        }
+    }
+
+    #[test]
+    fn equal_md5_is_proof_if_both_have_it() {
+        let with = |md5: &str, second| {
+            let mut blob = blob(second);
+            blob.headers.content_md5 = Some(md5.into());
+            blob
+        };
+        assert!(is_copy(&with("x", 5), &with("x", 10), URL, true));
+        assert!(!is_copy(&with("y", 5), &with("x", 10), URL, true));
+        assert!(!is_copy(&blob(5), &blob(10), URL, true));
+    }
+}

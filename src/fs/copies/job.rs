@@ -1,0 +1,174 @@
+//! A copy that the service runs: what was last seen of it, and how its end is waited for.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use crate::error::{CopyFailure, Error};
+use crate::fs::copies::backup::Kept;
+use crate::fs::names::tree::Blob;
+use crate::store::{BlobProperties, BlobType, CopyId, CopyStatus, LeaseId};
+
+/// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
+pub const SLICE: Duration = Duration::from_millis(200);
+
+pub(in crate::fs) const LONGEST_POLL: Duration = Duration::from_secs(2);
+
+/// Longest wait for the sight of an end that is known.
+pub(in crate::fs) const SEEN: Duration = Duration::from_secs(2);
+
+/// What a poll saw last.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// Bytes copied.
+    Pending(u64),
+    Success(Arc<BlobProperties>),
+    Failed(Error),
+}
+
+/// A copy that the service runs, started by this mount.
+pub struct CopyJob {
+    pub destination: Blob,
+    pub id: CopyId,
+    /// Size of the source, bytes.
+    pub total: u64,
+    pub(in crate::fs) progress: watch::Sender<Progress>,
+    /// Somebody waited at this moment.
+    pub(in crate::fs) waited: Mutex<Instant>,
+    /// Somebody waits again: the next poll need not be so far off.
+    pub(in crate::fs) wanted: Notify,
+    /// Started by somebody else: it is polled only as long as somebody here waits for it.
+    pub(in crate::fs) adopted: bool,
+    /// What fetches it, where the service keeps no state of a copy.
+    pub(in crate::fs) work: OnceLock<AbortHandle>,
+    /// Of the destination, as the caller gave it: an abort needs it, too (X5).
+    pub(in crate::fs) lease: Option<LeaseId>,
+    /// What comes back if the copy is no success (C52), unless somebody takes it out before.
+    pub(in crate::fs) kept: Mutex<Option<Kept>>,
+}
+
+impl CopyJob {
+    pub(in crate::fs) fn new(destination: Blob, id: CopyId, total: u64, progress: Progress) -> Self {
+        Self {
+            destination,
+            id,
+            total,
+            progress: watch::Sender::new(progress),
+            waited: Mutex::new(Instant::now()),
+            wanted: Notify::new(),
+            adopted: false,
+            work: OnceLock::new(),
+            lease: None,
+            kept: Mutex::default(),
+        }
+    }
+
+    pub(in crate::fs) fn work_is(&self, work: AbortHandle) {
+        // It is said once.
+        let _ = self.work.set(work);
+    }
+
+    /// The service keeps no state of it: it can only be waited for here.
+    pub(in crate::fs) fn is_only_here(&self) -> bool {
+        self.work.get().is_some()
+    }
+
+    /// Stops a copy that is only here: it has ended for all who wait.
+    pub(in crate::fs) fn stop(&self) {
+        let Some(work) = self.work.get() else { return };
+        work.abort();
+        let stopped = failure(&self.destination, CopyFailure::Aborted { id: self.id.to_string() });
+        self.progress.send_if_modified(|progress| {
+            let pending = matches!(progress, Progress::Pending(_));
+            if pending {
+                *progress = Progress::Failed(stopped);
+            }
+            pending
+        });
+    }
+
+    pub fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Waits for news, at most one slice.
+    pub(in crate::fs) async fn slice(&self) -> Progress {
+        if !self.somebody_waits() {
+            self.wanted.notify_one();
+        }
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let mut progress = self.progress.subscribe();
+        if matches!(*progress.borrow_and_update(), Progress::Pending(_)) {
+            let _ = tokio::time::timeout(SLICE, progress.changed()).await;
+        }
+        self.progress()
+    }
+
+    /// Somebody knows that it has ended, or will in a moment: it is looked at now.
+    pub(in crate::fs) fn hurry(&self) {
+        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.wanted.notify_one();
+    }
+
+    pub(in crate::fs) fn keeps(&self) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// What is to come back after all, if the copy is no success.
+    pub(in crate::fs) fn keep(&self, kept: Option<Kept>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// Whoever deletes the destination needs nothing brought back.
+    pub(in crate::fs) fn take_kept(&self) -> Option<Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Returns when the copy has ended, however it did.
+    pub async fn ended(&self) {
+        while matches!(self.slice().await, Progress::Pending(_)) {}
+    }
+
+    /// The copy has been put an end to: returns when that is seen, and the source not leased any more.
+    pub(in crate::fs) async fn over(&self) {
+        self.hurry();
+        let _ = tokio::time::timeout(SEEN, self.ended()).await;
+    }
+
+    pub(in crate::fs) fn somebody_waits(&self) -> bool {
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LONGEST_POLL
+    }
+}
+
+/// What the destination's properties say of our copy (X16).
+pub(in crate::fs) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
+    match &properties.copy {
+        Some(state) if state.id == *id => match state.status {
+            CopyStatus::Pending => Progress::Pending(state.bytes_copied),
+            CopyStatus::Success => Progress::Success(Arc::new(properties)),
+            CopyStatus::Aborted => Progress::Failed(failure(destination, CopyFailure::Aborted { id: id.to_string() })),
+            CopyStatus::Failed => {
+                let description = state.description.clone().unwrap_or_default();
+                Progress::Failed(failure(destination, CopyFailure::Failed { id: id.to_string(), description }))
+            }
+        },
+        _ => Progress::Failed(failure(destination, CopyFailure::Replaced { id: id.to_string() })),
+    }
+}
+
+/// A copy cannot change the type of a blob (C7, C21). What the source is may be known to the service alone.
+pub(in crate::fs) fn types_differ(
+    to: &Blob,
+    is: BlobType,
+    from: &impl std::fmt::Display,
+    comes: Option<BlobType>,
+) -> Error {
+    let (to, is, comes) = (&to.path, is.as_str(), comes.map_or("blob of another type", BlobType::as_str));
+    Error::fs(libc::EOPNOTSUPP, format!("{to} is a {is} and {from} gives a {comes}: a copy cannot change the type"))
+}
+
+pub(in crate::fs) fn failure(destination: &Blob, failure: CopyFailure) -> Error {
+    Error::Copy { target: destination.path.to_string(), failure }
+}

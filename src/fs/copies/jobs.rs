@@ -1,0 +1,33 @@
+//! The copies of this mount that are pending, by their destination.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::fs::copies::job::{CopyJob, Progress};
+use crate::fs::names::tree::Blob;
+
+/// The copies that are polled, by their destinations.
+#[derive(Default)]
+pub struct Jobs(Mutex<HashMap<Blob, Weak<CopyJob>>>);
+
+/// Entries at which those that have ended are looked for.
+pub(in crate::fs) const MANY: usize = 1024;
+
+impl Jobs {
+    pub fn add(&self, job: &Arc<CopyJob>) {
+        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.len() >= MANY {
+            jobs.retain(|_, job| job.strong_count() > 0);
+        }
+        jobs.insert(job.destination.clone(), Arc::downgrade(job));
+    }
+
+    pub fn pending(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
+        self.of(blob).filter(|job| matches!(job.progress(), Progress::Pending(_)))
+    }
+
+    /// The copy onto a blob that was followed last.
+    pub fn of(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(blob)?.upgrade()
+    }
+}

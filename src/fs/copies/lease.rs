@@ -1,0 +1,363 @@
+//! Leases that this mount takes, and gives back on every way out (C47).
+//!
+//! A copy that is pending fails when its source changes (X8), so the source is leased meanwhile: whoever has not the lease's id cannot write
+//! to it (C40, C43). The vendor's samples take an infinite lease, which stays when the program dies. Here it is a finite one of 60 s that
+//! is renewed as long as the copy is pending: others are kept out just the same, and after a crash it ends by itself.
+//!
+//! - [`Lease`] is the guard: given back by [`Lease::release`], which can be waited for, or else when it is dropped. Commits of page blobs
+//!   use it, too.
+//! - [`SourceLeases`] has one for each source that copies are pending from; several copies of one source share it (C11). Each copy has a
+//!   [`SourceLease`], and with the last of them the lease ends, before the copy's end is told to anybody: `mv` between accounts
+//!   deletes the source right after.
+//!
+//! A copy that is answered `success` at once, as most are, costs no request more: the lease is taken after the answer `pending`, on
+//! condition that the source is still the version that is copied. What cannot be leased, because another client has a lease or we have not
+//! the right, is copied without.
+//!
+//! Our own writes are not kept out: the client knows the id and sends it along ([`Client::use_lease`]). A copy *onto* such a
+//! source needs an infinite lease or none (X5), so for that the lease is given up ([`SourceLeases::give_up`]).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tracing::{debug, info, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::caller::Caller;
+use crate::fs::chores::Chores;
+use crate::fs::names::tree::Blob;
+use crate::store::{Client, CopyId, ETag, LeaseId, Precondition};
+
+/// The longest finite lease.
+pub(in crate::fs) const TERM: Duration = Duration::from_secs(60);
+
+/// Often enough that two renewals may fail.
+pub(in crate::fs) const RENEWED_AFTER: Duration = Duration::from_secs(20);
+
+/// When the source of a copy is leased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LeaseSource {
+    Never,
+    /// While the copy is pending.
+    #[default]
+    Pending,
+    /// From before its start: two requests more for every copy.
+    Always,
+}
+
+/// A finite lease of a blob, ours until this is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    client: Client,
+    blob: Blob,
+    id: LeaseId,
+    renewed: Mutex<Instant>,
+    chores: Chores,
+    released: bool,
+}
+
+pub(in crate::fs) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lease {
+    pub async fn acquire(client: &Client, chores: &Chores, blob: &Blob, condition: &Precondition) -> Result<Self> {
+        let began = Instant::now();
+        let id = client.acquire_lease_if(&blob.path, Some(TERM), condition).await?;
+        let (client, blob, chores) = (client.clone(), blob.clone(), chores.clone());
+        Ok(Self { client, blob, id, renewed: Mutex::new(began), chores, released: false })
+    }
+
+    pub fn id(&self) -> &LeaseId {
+        &self.id
+    }
+
+    /// Starts its time anew. An error if it is not ours any more.
+    pub async fn renew(&self) -> Result<()> {
+        let began = Instant::now();
+        self.client.renew_lease(&self.blob.path, &self.id).await?;
+        *lock(&self.renewed) = began;
+        Ok(())
+    }
+
+    /// [`Lease::renew`], if it is time for that.
+    pub async fn renew_in_time(&self) -> Result<()> {
+        let is_due = lock(&self.renewed).elapsed() > RENEWED_AFTER;
+        if is_due { self.renew().await } else { Ok(()) }
+    }
+
+    pub async fn release(mut self) {
+        self.released = true;
+        give_back(&self.client, &self.blob, &self.id).await;
+    }
+}
+
+pub(in crate::fs) async fn give_back(client: &Client, blob: &Blob, id: &LeaseId) {
+    match client.release_lease(&blob.path, id).await {
+        // Deleted, or somebody broke the lease and has another.
+        Err(error) if error.is_not_found() || error.code() == "LeaseIdMismatchWithLeaseOperation" => {
+            debug!(blob = %blob.path, %error, "a lease had ended already");
+        }
+        Err(error) => warn!(blob = %blob.path, %error, "a lease was not given back; it ends by itself within a minute"),
+        Ok(()) => {}
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.released {
+            return;
+        }
+        // Without a runtime the process is at its end, and the lease ends by itself.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (client, blob, id) = (self.client.clone(), self.blob.clone(), self.id.clone());
+        let chore = self.chores.begin();
+        runtime.spawn(async move {
+            give_back(&client, &blob, &id).await;
+            drop(chore);
+        });
+    }
+}
+
+/// A copy that a source is leased for.
+#[derive(Debug, Clone)]
+pub struct Use {
+    pub destination: Blob,
+    /// Not known before its start.
+    pub id: Option<CopyId>,
+    pub caller: Option<Caller>,
+}
+
+/// The leased sources.
+pub struct SourceLeases {
+    all: Mutex<HashMap<Blob, Weak<Shared>>>,
+    chores: Chores,
+}
+
+/// A source, for as long as copies of it are pending.
+pub(in crate::fs) struct Shared {
+    client: Client,
+    blob: Blob,
+    /// Whoever asks, acquires or gives back has the lock meanwhile, so that no two get in each other's way.
+    lease: tokio::sync::Mutex<Option<Lease>>,
+    uses: Mutex<Vec<Use>>,
+}
+
+/// Entries at which those that are over are looked for.
+pub(in crate::fs) const MANY: usize = 1024;
+
+impl SourceLeases {
+    pub fn new(chores: &Chores) -> Self {
+        Self { all: Mutex::default(), chores: chores.clone() }
+    }
+
+    /// Leases a source for a copy of `version`, or shares the lease that is there. `None` if it cannot be had, which the log tells.
+    pub async fn take(&self, client: &Client, source: &Blob, version: Option<&ETag>, copy: Use) -> Option<SourceLease> {
+        let shared = self.shared(client, source);
+        let mut lease = shared.lease.lock().await;
+        if lease.is_none() {
+            let condition = version.map_or(Precondition::None, |etag| Precondition::IfMatch(etag.clone()));
+            match Lease::acquire(client, &self.chores, source, &condition).await {
+                Ok(taken) => {
+                    client.use_lease(&source.path, taken.id().clone());
+                    tokio::spawn(keep_alive(Arc::downgrade(&shared), taken.id().clone()));
+                    info!(source = %source.path, destination = %copy.destination.path, "source leased while it is copied");
+                    *lease = Some(taken);
+                }
+                Err(error) => {
+                    not_leased(source, &error);
+                    return None;
+                }
+            }
+        }
+        drop(lease);
+        lock(&shared.uses).push(copy.clone());
+        Some(SourceLease { shared, of: copy, chores: self.chores.clone(), released: false })
+    }
+
+    pub(in crate::fs) fn shared(&self, client: &Client, source: &Blob) -> Arc<Shared> {
+        let mut all = lock(&self.all);
+        if all.len() >= MANY {
+            all.retain(|_, shared| shared.strong_count() > 0);
+        }
+        if let Some(shared) = all.get(source).and_then(Weak::upgrade) {
+            return shared;
+        }
+        let shared = Arc::new(Shared {
+            client: client.clone(),
+            blob: source.clone(),
+            lease: tokio::sync::Mutex::default(),
+            uses: Mutex::default(),
+        });
+        all.insert(source.clone(), Arc::downgrade(&shared));
+        shared
+    }
+
+    pub(in crate::fs) fn of(&self, blob: &Blob) -> Option<Arc<Shared>> {
+        lock(&self.all).get(blob).and_then(Weak::upgrade)
+    }
+
+    /// Ends our lease of a blob that is to be written to in a way that a finite lease forbids. The copies from it go on without. False
+    /// if there is none.
+    pub async fn give_up(&self, blob: &Blob) -> bool {
+        let Some(shared) = self.of(blob) else { return false };
+        let lease = &mut *shared.lease.lock().await;
+        if lease.is_none() {
+            return false;
+        }
+        info!(source = %blob.path, "the lease that this mount has of it is given up; it may change while it is copied");
+        shared.end(lease).await;
+        true
+    }
+
+    /// What the lease of a blob is for, if it is one of ours.
+    pub fn holder(&self, blob: &Blob) -> Option<String> {
+        let shared = self.of(blob)?;
+        // Who has the lock is about to acquire or to release it.
+        let held = shared.lease.try_lock().map_or(true, |lease| lease.is_some());
+        let uses = lock(&shared.uses);
+        let first = uses.first().filter(|_| held)?;
+        let by = first.caller.map_or_else(String::new, |caller| format!(", started by process {}", caller.pid));
+        let id = first.id.as_ref().map_or_else(String::new, |id| format!(" (copy {id})"));
+        let more = if uses.len() > 1 { format!(" and {} more", uses.len() - 1) } else { String::new() };
+        let account = |blob: &Blob| blob.path.to_string();
+        Some(format!("this mount, for the copy of {} to {}{id}{by}{more}", account(blob), account(&first.destination)))
+    }
+
+    /// Gives all of them back, for unmounting: the copies go on and are not protected any more. How many copies that are.
+    pub async fn release_all(&self) -> usize {
+        let all: Vec<Arc<Shared>> = lock(&self.all).values().filter_map(Weak::upgrade).collect();
+        let ends = all.iter().map(|shared| async move {
+            let mut lease = shared.lease.lock().await;
+            if lease.is_none() {
+                return 0;
+            }
+            shared.end(&mut lease).await;
+            let uses = lock(&shared.uses).clone();
+            for copy in &uses {
+                warn!(source = %shared.blob.path, destination = %copy.destination.path,
+                      "a copy is pending at the end of the mount: it goes on, but its source is not leased any more");
+            }
+            uses.len()
+        });
+        futures_util::future::join_all(ends).await.into_iter().sum()
+    }
+}
+
+impl Shared {
+    pub(in crate::fs) async fn end(&self, lease: &mut Option<Lease>) {
+        if let Some(lease) = lease.take() {
+            lease.release().await;
+            self.client.disuse_lease(&self.blob.path);
+        }
+    }
+
+    pub(in crate::fs) async fn leave(&self, of: &Use) {
+        let mut lease = self.lease.lock().await;
+        let last = {
+            let mut uses = lock(&self.uses);
+            if let Some(index) = uses.iter().position(|other| other.destination == of.destination && other.id == of.id)
+            {
+                uses.swap_remove(index);
+            }
+            uses.is_empty()
+        };
+        if last {
+            self.end(&mut lease).await;
+        }
+    }
+}
+
+/// Renews a lease until it is given back, or somebody broke it.
+pub(in crate::fs) async fn keep_alive(shared: Weak<Shared>, id: LeaseId) {
+    loop {
+        tokio::time::sleep(RENEWED_AFTER).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut held = shared.lease.lock().await;
+        let Some(lease) = held.as_ref().filter(|lease| *lease.id() == id) else { return };
+        match lease.renew().await {
+            Ok(()) => debug!(source = %shared.blob.path, "lease renewed"),
+            Err(error) if matches!(error.status(), 400..=499) && error.status() != 429 => {
+                warn!(source = %shared.blob.path, %error, "the lease of a copy's source is lost: others may change it");
+                // There is nothing to give back.
+                if let Some(mut lease) = held.take() {
+                    lease.released = true;
+                }
+                shared.client.disuse_lease(&shared.blob.path);
+                return;
+            }
+            Err(error) => warn!(source = %shared.blob.path, %error, "cannot renew the lease of a copy's source"),
+        }
+    }
+}
+
+pub(in crate::fs) fn not_leased(source: &Blob, error: &Error) {
+    match (error.code(), error.errno()) {
+        // C43: a source needs no lease, and whoever has one keeps others from changing it.
+        ("LeaseAlreadyPresent" | "LeaseIsBreakingAndCannotBeAcquired", _) => {
+            info!(source = %source.path, "leased by another client: copied without a lease of our own");
+        }
+        (_, libc::EACCES) => {
+            info!(source = %source.path, %error, "it may not be leased: copied without, and others may change it meanwhile");
+        }
+        _ if error.is_not_found() || error.is_precondition_failed() => {
+            debug!(source = %source.path, %error, "changed already: its copy will fail");
+        }
+        _ => warn!(source = %source.path, %error, "cannot lease the source of a copy: others may change it meanwhile"),
+    }
+}
+
+/// The lease of a blob, for whoever is in its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseReport {
+    /// In the service's words; `available` where it says nothing.
+    pub state: String,
+    /// `infinite`, `fixed`, or nothing while it is not leased.
+    pub duration: String,
+    /// Who holds it, as far as that is known.
+    pub holder: String,
+}
+
+impl fmt::Display for LeaseReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.state)?;
+        for (before, text) in [(", ", &self.duration), (", by ", &self.holder)] {
+            if !text.is_empty() {
+                write!(f, "{before}{text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One copy's part in the lease of its source.
+pub struct SourceLease {
+    shared: Arc<Shared>,
+    of: Use,
+    chores: Chores,
+    released: bool,
+}
+
+impl SourceLease {
+    /// The copy has ended. With the last copy of the source, its lease has ended when this returns.
+    pub async fn release(mut self) {
+        self.released = true;
+        self.shared.leave(&self.of).await;
+    }
+}
+
+impl Drop for SourceLease {
+    fn drop(&mut self) {
+        if self.released {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (shared, of, chore) = (self.shared.clone(), self.of.clone(), self.chores.begin());
+        runtime.spawn(async move {
+            shared.leave(&of).await;
+            drop(chore);
+        });
+    }
+}

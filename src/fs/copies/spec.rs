@@ -1,0 +1,42 @@
+//! A copy that is to be started, and what is to be done about its source and destination besides.
+
+use std::sync::Arc;
+
+use crate::fs::caller::Caller;
+use crate::fs::copies::backup::Kept;
+use crate::fs::copies::lease::LeaseSource;
+use crate::fs::names::tree::Blob;
+use crate::store::{BlobProperties, CopySource, LeaseId, Metadata, Precondition, Tags};
+
+/// What is done about source and destination besides copying.
+#[derive(Default, Clone)]
+pub struct Care {
+    /// The source, if it is a blob as it is now in one of the mount's accounts: it can be leased.
+    pub source: Option<Blob>,
+    /// When that is done; as the mount does otherwise.
+    pub lease_source: Option<LeaseSource>,
+    /// What is replaced, if the caller knows.
+    pub there: Option<Arc<BlobProperties>>,
+    /// The caller's lease of the destination (X5).
+    pub lease: Option<LeaseId>,
+    /// What comes back if the copy is no success, and is let go if it is.
+    pub kept: Option<Kept>,
+    pub caller: Option<Caller>,
+}
+
+/// A copy to start.
+#[derive(Clone)]
+pub struct Start {
+    pub source: CopySource,
+    /// The version of the source that the caller saw; unknown for a URL outside the mount.
+    pub version: Option<Arc<BlobProperties>>,
+    pub destination: Blob,
+    pub precondition: Precondition,
+    /// `None`: the source's.
+    pub metadata: Option<Metadata>,
+    pub tier: Option<String>,
+    pub tags: Tags,
+    /// Of an append blob; `None` for all others, and for what is not known.
+    pub seal: Option<bool>,
+    pub care: Care,
+}

@@ -1,0 +1,11 @@
+//! Names: the tree of inodes, what is known of what each name stands for, and places in listings.
+//!
+//! Nothing here sends a request but [`walk`] and [`dir`]'s pages, which list; nothing here knows of content.
+
+pub mod access;
+pub mod attr;
+pub(in crate::fs) mod dir;
+pub(in crate::fs) mod revisions;
+pub mod tree;
+pub mod walk;
+pub(in crate::fs) mod xattr_reads;

@@ -1,0 +1,153 @@
+//! Who may do what: the identity of a caller, as far as the kernel does not ask itself.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
+use crate::fs::names::attr::Attr;
+
+/// What is wanted of a file or directory, as the bits of a mode.
+pub const READ: u32 = 4;
+
+pub const WRITE: u32 = 2;
+
+/// Of a directory: to go through it.
+pub const SEARCH: u32 = 1;
+
+/// Read and search whatever the mode says.
+pub(in crate::fs) const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
+
+/// The same, and write.
+pub(in crate::fs) const CAP_DAC_OVERRIDE: u64 = 1 << 1;
+
+/// In whose name a request is made.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub uid: u32,
+    pub gid: u32,
+    pid: u32,
+    /// What `/proc` says of the process; read when it is needed.
+    process: OnceLock<Process>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(in crate::fs) struct Process {
+    groups: Vec<u32>,
+    capabilities: u64,
+}
+
+impl Credentials {
+    /// `uid` and `gid` are those of the request: as the mount sees them, whatever the process calls itself in its own namespace.
+    pub fn new(uid: u32, gid: u32, pid: u32) -> Self {
+        Self { uid, gid, pid, process: OnceLock::new() }
+    }
+
+    pub(in crate::fs) fn process(&self) -> &Process {
+        self.process.get_or_init(|| {
+            match fs::read_to_string(format!("/proc/{}/status", self.pid)) {
+                Ok(status) => Process::parse(&status),
+                // In another PID namespace: no more groups than the one that is known; root is taken for what it usually is.
+                Err(_) => Process { groups: Vec::new(), capabilities: CAP_DAC_OVERRIDE },
+            }
+        })
+    }
+
+    pub(in crate::fs) fn has(&self, capabilities: u64) -> bool {
+        // Somebody may be root, with all capabilities, in a namespace of his own; here he is who he is.
+        self.uid == 0 && self.process().capabilities & capabilities != 0
+    }
+
+    /// Whether the mode of a file or directory allows all that is wanted.
+    pub fn may(&self, attr: &Attr, want: u32) -> bool {
+        let class = if attr.uid == self.uid {
+            attr.mode >> 6
+        } else if attr.gid == self.gid || self.process().groups.contains(&attr.gid) {
+            attr.mode >> 3
+        } else {
+            attr.mode
+        };
+        let beyond = want & !(class & 7);
+        beyond == 0 || self.has(CAP_DAC_OVERRIDE) || (beyond & WRITE == 0 && self.has(CAP_DAC_READ_SEARCH))
+    }
+
+    /// EACCES unless [`Credentials::may`].
+    pub fn check(&self, attr: &Attr, want: u32, name: &str) -> Result<()> {
+        if self.may(attr, want) {
+            return Ok(());
+        }
+        let wanted = [(READ, "read"), (WRITE, "write"), (SEARCH, "search")];
+        let wanted: Vec<&str> = wanted.iter().filter(|(bit, _)| want & bit != 0).map(|(_, verb)| *verb).collect();
+        let (uid, mode, verbs) = (self.uid, attr.mode, wanted.join(" and "));
+        let (owner, group) = (attr.uid, attr.gid);
+        let what =
+            format!("user {uid} may not {verbs} {name:?}, which has mode {mode:04o}, owner {owner} and group {group}");
+        Err(Error::fs(libc::EACCES, what))
+    }
+}
+
+impl Process {
+    pub(in crate::fs) fn parse(status: &str) -> Self {
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        Self {
+            groups: field("Groups:")
+                .into_iter()
+                .flat_map(str::split_whitespace)
+                .filter_map(|g| g.parse().ok())
+                .collect(),
+            capabilities: field("CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::names::attr;
+    use crate::fs::names::attr::Defaults;
+    use crate::fs::names::attr::{FileKind, Ino};
+
+    fn file(mode: u32, uid: u32, gid: u32) -> Attr {
+        let defaults = Defaults { file_mode: mode, dir_mode: mode, uid, gid };
+        attr::of_nothing(Ino(5), FileKind::File, 0, std::time::SystemTime::UNIX_EPOCH, &defaults)
+    }
+
+    fn somebody(uid: u32, gid: u32, status: &str) -> Credentials {
+        let process = OnceLock::from(Process::parse(status));
+        Credentials { uid, gid, pid: 0, process }
+    }
+
+    #[test]
+    fn the_first_class_that_fits_decides() {
+        let attr = file(0o640, 10, 20);
+        let plain = "Groups:\t \nCapEff:\t0000000000000000\n";
+        assert!(somebody(10, 1, plain).may(&attr, READ | WRITE));
+        assert!(somebody(11, 20, plain).may(&attr, READ));
+        assert!(!somebody(11, 20, plain).may(&attr, WRITE));
+        assert!(!somebody(11, 1, plain).may(&attr, READ));
+        assert!(somebody(11, 1, "Groups:\t4 20 27 \n").may(&attr, READ));
+        // The owner is not helped by what others may.
+        assert!(!somebody(10, 20, plain).may(&file(0o077, 10, 20), READ));
+    }
+
+    #[test]
+    fn root_may_what_its_capabilities_allow_and_nobody_else_has_any() {
+        let (all, search) = ("CapEff:\t000001ffffffffff\n", "CapEff:\t0000000000000004\n");
+        let attr = file(0, 10, 20);
+        assert!(somebody(0, 0, all).may(&attr, READ | WRITE | SEARCH));
+        assert!(somebody(0, 0, search).may(&attr, READ | SEARCH));
+        assert!(!somebody(0, 0, search).may(&attr, WRITE));
+        assert!(!somebody(0, 0, "CapEff:\t0\n").may(&attr, READ));
+        assert!(!somebody(7, 0, all).may(&attr, READ));
+        let error = somebody(7, 0, all).check(&attr, WRITE | SEARCH, "a").unwrap_err();
+        assert_eq!(error.errno(), libc::EACCES);
+        assert!(error.to_string().contains("user 7 may not write and search \"a\""), "{error}");
+    }
+
+    #[test]
+    fn groups_are_those_of_the_process() {
+        // SAFETY: it only reads ids of this process.
+        let (uid, gid, pid) = unsafe { (libc::getuid(), libc::getgid(), std::process::id()) };
+        let me = Credentials::new(uid, gid, pid);
+        assert!(me.may(&file(0o700, uid, gid), READ | WRITE | SEARCH));
+    }
+}

@@ -1,0 +1,96 @@
+//! Pages of a listing, as they come from the service.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::fs::names::dir::cursor::{Mark, Start};
+use crate::fs::names::revisions;
+use crate::fs::names::tree::{BlobDir, PastPlace};
+use crate::path::BlobPath;
+use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, Page};
+
+/// What is listed.
+pub enum Source {
+    Accounts(Vec<String>),
+    Containers(Client),
+    Blobs(Client, BlobDir),
+    /// What a hidden directory shows.
+    Past(Client, PastPlace),
+    Nothing(BlobPath),
+}
+
+/// A page, or several that are taken for one.
+pub struct Fetched {
+    pub asked: Instant,
+    pub items: Vec<BlobItem>,
+    /// Directories, with the path to them and a slash at the end.
+    pub prefixes: Vec<String>,
+    /// What is known of directories that are containers.
+    pub containers: HashMap<String, Arc<ContainerItem>>,
+    /// The last name, with the path to it.
+    pub last: Option<String>,
+    pub next: Option<String>,
+}
+
+impl Source {
+    /// The page that begins at `marker`.
+    pub async fn fetch(self, marker: Option<String>) -> Result<Fetched> {
+        let asked = Instant::now();
+        let mut containers = HashMap::new();
+        let (items, prefixes, next) = match self {
+            Self::Accounts(names) => (Vec::new(), names.iter().map(|name| format!("{name}/")).collect(), None),
+            Self::Containers(client) => {
+                let page = client.list_containers(marker.as_deref()).await?;
+                let names = page.items.iter().map(|item| format!("{}/", item.name)).collect();
+                containers.extend(page.items.into_iter().map(|item| (item.name.to_string(), Arc::new(item))));
+                (Vec::new(), names, page.next)
+            }
+            Self::Blobs(client, dir) => {
+                let marker = marker.as_deref();
+                let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
+                let Page { items, prefixes, next, .. } = client.list_blobs(&dir.container, &list).await?;
+                (items, prefixes, next)
+            }
+            Self::Past(client, place) => {
+                let (items, next) = revisions::fetch(&client, &place, marker.as_deref()).await?;
+                (items, Vec::new(), next)
+            }
+            Self::Nothing(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{blob} is not a directory"))),
+        };
+        let names = items.iter().map(|item| item.name.as_str()).chain(prefixes.iter().map(String::as_str));
+        let last = names.max().map(str::to_owned);
+        Ok(Fetched { asked, items, prefixes, containers, last, next })
+    }
+}
+
+impl Fetched {
+    /// A page that was listed before is the same stretch of names again, in however many pages that comes now: where to go on if the end
+    /// of it is not reached.
+    pub fn lacks(&self, until: &Mark) -> Option<String> {
+        match (&until.start, &until.after) {
+            (Start::Marker(_), Some(after)) if self.last.as_ref().is_none_or(|last| last < after) => self.next.clone(),
+            (Start::Marker(_), _) => None,
+            _ => self.next.clone(),
+        }
+    }
+
+    pub fn append(&mut self, more: Self) {
+        self.items.extend(more.items);
+        self.prefixes.extend(more.prefixes);
+        self.containers.extend(more.containers);
+        self.last = more.last.or(self.last.take());
+        self.next = more.next;
+    }
+
+    /// Drops what is behind the end of the stretch, and goes on where that was left the first time.
+    pub fn cut(&mut self, until: &Mark) {
+        let Start::Marker(next) = &until.start else { return };
+        let is_within = |name: &str| until.after.as_deref().is_some_and(|after| name <= after);
+        self.items.retain(|item| is_within(item.name.as_str()));
+        self.prefixes.retain(|prefix| is_within(prefix));
+        self.last = until.after.clone();
+        self.next = Some(next.clone());
+    }
+}

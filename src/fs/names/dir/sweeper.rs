@@ -1,0 +1,66 @@
+//! When a directory is listed for the sake of the lookups in it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::fs::names::tree::Tree;
+
+/// Sweeps are not more frequent than this, however short what was heard is believed.
+pub(in crate::fs) const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
+
+/// Forgets old listings, as long as there are some.
+#[derive(Default)]
+pub struct Sweeper(Arc<AtomicBool>);
+
+impl Sweeper {
+    /// Something was remembered.
+    pub(in crate::fs) fn wake(&self, tree: &Arc<Tree>, ttl: Duration) {
+        if self.0.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (awake, tree) = (self.0.clone(), Arc::downgrade(tree));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(ttl.max(SHORTEST_SWEEP)).await;
+                // The mount has ended if the tree has.
+                let Some(tree) = tree.upgrade() else { return };
+                if tree.sweep() {
+                    continue;
+                }
+                awake.store(false, Ordering::Release);
+                // What came in that moment has found us awake.
+                if !tree.sweep() || awake.swap(true, Ordering::AcqRel) {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::names::attr::{FileKind, Ino};
+    use crate::fs::names::tree::AccountId;
+    use crate::fs::names::tree::{Heard, Known, Place, Row, Tree};
+    use std::time::Instant;
+
+    #[tokio::test]
+    async fn an_idle_mount_forgets_what_it_listed() {
+        let ttl = Duration::from_millis(1);
+        let tree = Arc::new(Tree::new(Place::Account(AccountId(0)), ttl));
+        let sweeper = Sweeper::default();
+        for _ in 0..2 {
+            let asked = Instant::now();
+            let known = Known { heard: Heard::Nothing, at: asked };
+            tree.add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
+            sweeper.wake(&tree, ttl);
+            assert_eq!(tree.names_remembered(), 1);
+            // Nothing else calls the tree: this ends, or the test does not.
+            while tree.names_remembered() > 0 || sweeper.0.load(Ordering::Acquire) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}

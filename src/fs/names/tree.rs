@@ -1,0 +1,555 @@
+//! The inode table: what the kernel holds references to, and what is remembered of the service.
+//!
+//! An inode is an identity, not a path. A node knows its parent and its own name; where its blob is follows from the chain of
+//! parents, so that renaming a directory moves everything below it, open files included, by changing one node. A node that
+//! lost its name (unlinked, replaced) stays until the kernel forgets it, but has no place in the service any more.
+//!
+//! A name whose blob somebody else has replaced stands for another file and gets another node ([`identity`]); the old one has lost its
+//! name ([`Link::Vanished`]). Where the kernel knew it by that name, it is told ([`Expired`]).
+//!
+//! Each node remembers what was last heard of its blob and when ([`Known`]), packed small ([`memo`]). What directories were listed to
+//! hold is remembered as well ([`listings`]) and answers lookups of their names, also of those that do not exist, for as long as it is
+//! fresh. What this mount itself creates, deletes and renames is entered in both at once, so that a program sees its own doings.
+//!
+//! One mutex guards the table. It is held for a few map operations at a time and never across a request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant, SystemTime};
+
+mod identity;
+mod listings;
+mod memo;
+mod node;
+mod past;
+mod place;
+mod stale;
+mod table;
+
+pub use identity::{continues, is_grown};
+use listings::Listings;
+use lru::LruCache;
+use memo::{Memo, Shapes};
+pub use node::{Entry, Heard, Known, Link, Listed, NodeView, Row};
+pub use past::{Origin, read_only};
+pub use place::{AccountId, Blob, BlobDir, Past, PastPlace, Place};
+pub use stale::replaced;
+pub(in crate::fs) use stale::stale;
+pub use table::Expired;
+use table::{Anchor, Kept, MOST_RECENT, Node, Table, Word, long_ago};
+
+use crate::error::{Error, Result};
+use crate::fs::names::attr::{FileKind, Ino};
+use crate::store::ETag;
+
+/// Names remembered as absent in one directory.
+const MOST_ABSENT: usize = 4096;
+
+pub struct Tree {
+    table: Mutex<Table>,
+    shapes: Mutex<Shapes>,
+    ttl: Duration,
+}
+
+impl Tree {
+    /// `ttl`: how long a listing answers for the service.
+    pub fn new(root: Place, ttl: Duration) -> Self {
+        let known = Kept { memo: Memo::Nothing, at: Instant::now() };
+        let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(Anchor::Place(root)), known);
+        node.lookups = 1;
+        let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
+        let table =
+            Table { nodes, next: 2, listings: Listings::default(), expired: None, recent: LruCache::new(MOST_RECENT) };
+        Self { table: Mutex::new(table), shapes: Mutex::default(), ttl }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // No operation below leaves the table half changed when it panics.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pack(&self, heard: &Heard) -> Memo {
+        match heard {
+            Heard::Blob(properties) => {
+                Memo::Blob(self.shapes.lock().unwrap_or_else(PoisonError::into_inner).pack(properties))
+            }
+            Heard::Container(item) => Memo::Container(item.clone()),
+            Heard::Nothing => Memo::Nothing,
+        }
+    }
+
+    fn keep(&self, known: &Known) -> Kept {
+        Kept { memo: self.pack(&known.heard), at: known.at }
+    }
+
+    pub fn view(&self, ino: Ino) -> Result<NodeView> {
+        let table = self.lock();
+        let node = table.node(ino)?;
+        Ok(node.view(ino))
+    }
+
+    /// Where the node's content is. ENOENT once it has lost its name.
+    pub fn place(&self, ino: Ino) -> Result<Place> {
+        self.lock().place(ino)
+    }
+
+    /// The place of a directory of blobs; anything else cannot hold files.
+    pub fn directory(&self, ino: Ino) -> Result<BlobDir> {
+        match self.place(ino)? {
+            Place::Directory(dir) => Ok(dir),
+            Place::Blob(blob) => Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
+            Place::Past(_) => Err(read_only()),
+            Place::Accounts | Place::Account(_) => {
+                Err(Error::fs(libc::EPERM, "only containers can be made here, not files"))
+            }
+        }
+    }
+
+    /// The blob of a file or symlink, to be changed. EROFS where there is only a past to be read.
+    pub fn blob(&self, ino: Ino) -> Result<Blob> {
+        match self.place(ino)? {
+            Place::Blob(blob) => Ok(blob),
+            Place::Past(_) => Err(read_only()),
+            _ => Err(Error::fs(libc::EISDIR, "is a directory")),
+        }
+    }
+
+    /// Where the content of a file or symlink is read.
+    pub fn origin(&self, ino: Ino) -> Result<Origin> {
+        match self.place(ino)? {
+            Place::Blob(blob) => Ok(blob.into()),
+            Place::Past(PastPlace::File(blob, revision)) => Ok(Origin { blob, revision: Some(revision) }),
+            _ => Err(Error::fs(libc::EISDIR, "is a directory")),
+        }
+    }
+
+    /// EROFS for what is in a hidden directory, or is one.
+    pub fn refuse_past(&self, ino: Ino) -> Result<()> {
+        match self.place(ino) {
+            Ok(Place::Past(_)) => Err(read_only()),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn child(&self, parent: Ino, name: &str) -> Option<NodeView> {
+        let table = self.lock();
+        let ino = table.child(parent, name)?;
+        Some(table.nodes.get(&ino)?.view(ino))
+    }
+
+    /// What listings of the directory say of a name, as far as they are fresh.
+    pub fn listed(&self, parent: Ino, name: &str) -> Listed {
+        let table = self.lock();
+        match table.listed(parent, name, self.ttl) {
+            Some(Some(entry)) => Listed::Present(entry),
+            Some(None) => Listed::Absent,
+            None => {
+                let names = table.nodes.get(&parent).and_then(|node| node.names.as_ref());
+                match names.and_then(|names| names.absent.get(name)) {
+                    Some(asked) if asked.elapsed() < self.ttl => Listed::Absent,
+                    _ => Listed::Unknown,
+                }
+            }
+        }
+    }
+
+    /// The latest moment, not longer ago than it is believed, at which there was nothing under a name, nor below it.
+    pub fn absent_since(&self, parent: Ino, name: &str) -> Option<Instant> {
+        let table = self.lock();
+        let names = table.nodes.get(&parent).and_then(|node| node.names.as_ref());
+        let asked = names.and_then(|names| names.absent.get(name)).copied();
+        asked.max(table.listings.absent_since(parent, name)).filter(|asked| asked.elapsed() < self.ttl)
+    }
+
+    /// The service was asked for the name at `asked` and has nothing under it. What came into being here since stays.
+    pub fn remember_absence(&self, parent: Ino, name: &str, asked: Instant) {
+        let mut table = self.lock();
+        if !table.vanish(parent, name, asked) {
+            return;
+        }
+        let Some(node) = table.nodes.get_mut(&parent) else { return };
+        let absent = &mut node.names().absent;
+        if absent.len() >= MOST_ABSENT {
+            absent.retain(|_, asked| asked.elapsed() < self.ttl);
+        }
+        if absent.len() < MOST_ABSENT {
+            absent.insert(name.into(), asked);
+        }
+    }
+
+    /// Every node below a directory, parents first.
+    pub fn descendants(&self, dir: Ino) -> Vec<NodeView> {
+        let table = self.lock();
+        let mut found: Vec<NodeView> = Vec::new();
+        let mut next = 0;
+        let mut within = dir;
+        loop {
+            let children = table.nodes.get(&within).into_iter().flat_map(|node| node.children());
+            found.extend(children.filter_map(|ino| Some(table.nodes.get(&ino)?.view(ino))));
+            match found.get(next) {
+                Some(node) => within = node.ino,
+                None => return found,
+            }
+            next += 1;
+        }
+    }
+
+    /// Enters what was heard of a name; the node keeps its identity unless it is another file by now ([`identity`]). `anchor` is for accounts and
+    /// containers, whose place does not follow from their parent's.
+    pub fn enter(
+        &self,
+        parent: Ino,
+        name: &str,
+        kind: FileKind,
+        known: Known,
+        anchor: Option<Place>,
+    ) -> Result<NodeView> {
+        let known = self.keep(&known);
+        let mut table = self.lock();
+        table.node(parent)?;
+        let ino = table.reserve(parent, name, kind, &known, Word::Firm);
+        table.enter(ino, parent, name.into(), kind, known, anchor.map(Anchor::Place))
+    }
+
+    /// Enters a hidden directory, which no listing shows.
+    pub fn enter_past(&self, parent: Ino, past: Past) -> Result<NodeView> {
+        self.lock().enter_past(parent, past)
+    }
+
+    /// What is in the directory has to be asked anew: it was changed from elsewhere.
+    pub fn unlist(&self, dir: Ino) {
+        let mut table = self.lock();
+        table.listings.forget(dir);
+        if let Some(node) = table.nodes.get_mut(&dir) {
+            node.names().absent.clear();
+        }
+    }
+
+    /// Enters a listed entry under the inode number that was reserved for it.
+    pub fn enter_listed(&self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
+        self.lock().enter_listed(parent, entry, anchor)
+    }
+
+    /// [`Tree::enter_listed`] for an entry that the kernel gets at once: the node is referred to before anybody can drop it.
+    pub fn enter_sent(&self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
+        let mut table = self.lock();
+        let view = table.enter_listed(parent, entry, anchor)?;
+        if let Some(node) = table.nodes.get_mut(&view.ino) {
+            node.lookups += 1;
+        }
+        Ok(view)
+    }
+
+    /// What an operation on the node itself has just made of its blob.
+    pub fn learn(&self, ino: Ino, heard: Heard) {
+        let memo = self.pack(&heard);
+        self.lock().learn(ino, Kept { memo, at: Instant::now() });
+    }
+
+    /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it. If it is
+    /// another file by now, the node loses its name.
+    pub fn hear(&self, ino: Ino, heard: Heard, asked: Instant) {
+        let heard = Kept { memo: self.pack(&heard), at: asked };
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get(&ino).filter(|node| node.hears_of(asked)) else { return };
+        let (parent, name, kind) = (node.parent, node.name.clone(), node.kind);
+        let has_its_name = ino != Ino::ROOT && table.child(parent, &name) == Some(ino);
+        if !has_its_name || table.reserve(parent, &name, kind, &heard, Word::Firm) == ino {
+            table.learn(ino, heard);
+        }
+    }
+
+    /// What the service, asked at `asked`, says of the node's blob, which is this file whatever it is. What the kernel caches of another
+    /// content it is told to drop.
+    pub fn adopt(&self, ino: Ino, heard: Heard, asked: Instant) {
+        let heard = Kept { memo: self.pack(&heard), at: asked };
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get(&ino).filter(|node| node.hears_of(asked)) else { return };
+        let is_another = !identity::is_same(&node.known.memo, &heard.memo);
+        table.learn(ino, heard);
+        if is_another {
+            table.expire(Expired::File(ino));
+        }
+    }
+
+    /// The service has refused to take the node's blob for version `etag`, or (`None`) for one that is not there: if that is what is known
+    /// of it still, the name stands for something else, or (`gone`) for nothing.
+    pub fn disprove(&self, ino: Ino, etag: Option<&ETag>, gone: bool) {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get(&ino) else { return };
+        let known = match node.known.heard() {
+            Heard::Blob(properties) => etag == Some(&properties.etag),
+            Heard::Container(_) => false,
+            Heard::Nothing => etag.is_none(),
+        };
+        if !known || node.link != Link::Named || node.kind == FileKind::Directory {
+            return;
+        }
+        let (parent, name) = (node.parent, node.name.clone());
+        if gone {
+            table.unlink(parent, &name, Link::Vanished);
+        } else {
+            table.replace(parent, &name);
+        }
+    }
+
+    /// What the name stands for has to be asked for anew, by the kernel as well.
+    pub fn disown(&self, parent: Ino, name: &str) {
+        self.lock().replace(parent, name);
+    }
+
+    /// The kernel has not heard of what the name stands for now: what it caches under it is old.
+    pub fn is_old_to_the_kernel(&self, expired: &Expired) -> bool {
+        match expired {
+            Expired::Name { parent, name, old } => {
+                let table = self.lock();
+                let now = table.child(*parent, name).filter(|now| now != old).and_then(|now| table.nodes.get(&now));
+                now.is_none_or(|node| node.lookups == 0)
+            }
+            Expired::File(_) => true,
+        }
+    }
+
+    /// ESTALE for a file whose name stands for another one, or for none, by somebody else's doing.
+    pub fn refuse_replaced(&self, ino: Ino) -> Result<()> {
+        let table = self.lock();
+        let node = table.node(ino)?;
+        if node.link == Link::Vanished { Err(replaced(&node.name)) } else { Ok(()) }
+    }
+
+    /// The node of a file loses its name, which stands for something that is not known yet.
+    pub fn cut_off(&self, ino: Ino) {
+        let mut table = self.lock();
+        if let Some(node) = table.nodes.get(&ino).filter(|node| node.link == Link::Named) {
+            let (parent, name) = (node.parent, node.name.clone());
+            table.replace(parent, &name);
+        }
+    }
+
+    /// Where what the kernel should not believe any longer is told from now on.
+    pub fn tell_expired(&self, kernel: mpsc::Sender<Expired>) {
+        self.lock().expired = Some(kernel);
+    }
+
+    /// What the kernel caches of the content and attributes of the file is true no longer, although it is the same file.
+    pub fn expire_file(&self, ino: Ino) {
+        self.lock().expire(Expired::File(ino));
+    }
+
+    /// Nothing that was heard is believed any longer.
+    pub fn doubt_all(&self) {
+        let mut table = self.lock();
+        for node in table.nodes.values_mut() {
+            node.known.at = long_ago().unwrap_or(node.known.at);
+            if let Some(names) = &mut node.names {
+                names.absent.clear();
+            }
+        }
+        table.listings.clear();
+    }
+
+    /// The node was looked up within `bound`, and not opened since: whoever asks now has asked for it already.
+    pub fn is_just_looked_up(&self, ino: Ino, bound: Duration) -> bool {
+        let table = self.lock();
+        table.nodes.get(&ino).is_some_and(|node| node.looked_up && node.known.at.elapsed() < bound)
+    }
+
+    /// [`Tree::is_just_looked_up`], once.
+    pub fn take_lookup(&self, ino: Ino, bound: Duration) -> bool {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get_mut(&ino) else { return false };
+        std::mem::take(&mut node.looked_up) && node.known.at.elapsed() < bound
+    }
+
+    /// What is known of the node may be wrong: ask again next time.
+    pub fn doubt(&self, ino: Ino) {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get_mut(&ino) else { return };
+        node.known.at = long_ago().unwrap_or(node.known.at);
+        let parent = node.parent;
+        table.listings.forget(parent);
+    }
+
+    /// A blob was put at a path below the directory, and no node knows of it: what is remembered of the names on the way is forgotten.
+    pub fn appeared(&self, dir: Ino, path: &str) {
+        let mut table = self.lock();
+        let mut parent = dir;
+        let mut names = path.split('/').peekable();
+        while let Some(name) = names.next() {
+            let Some(node) = table.nodes.get_mut(&parent) else { return };
+            node.names().absent.remove(name);
+            let child = node.child(name);
+            if child.is_none() || names.peek().is_none() {
+                table.listings.forget(parent);
+            }
+            let Some(child) = child else { return };
+            parent = child;
+        }
+        let Some(node) = table.nodes.get_mut(&parent) else { return };
+        node.known.at = long_ago().unwrap_or(node.known.at);
+        if node.kind != FileKind::Directory {
+            // The kernel would go on showing what was there before.
+            let expired = Expired::Name { parent: node.parent, name: node.name.clone(), old: parent };
+            table.expire(expired);
+        }
+    }
+
+    /// The node at a path below the directory, if all on the way are entered.
+    pub fn below(&self, dir: Ino, path: &str) -> Option<Ino> {
+        let table = self.lock();
+        path.split('/').try_fold(dir, |parent, name| table.nodes.get(&parent)?.child(name))
+    }
+
+    /// The name was removed here: from the directory, its listing, and from the node that had it.
+    pub fn unlink(&self, parent: Ino, name: &str) {
+        self.lock().unlink(parent, name, Link::Removed);
+    }
+
+    /// The service, asked at `asked`, has nothing under the name any more.
+    pub fn vanish(&self, parent: Ino, name: &str, asked: Instant) {
+        self.lock().vanish(parent, name, asked);
+    }
+
+    /// The node at the old name gets the new one; a node that had the new name loses it.
+    pub fn rename(&self, parent: Ino, name: &str, new_parent: Ino, new_name: &str) {
+        let mut table = self.lock();
+        if (parent, name) == (new_parent, new_name) {
+            return;
+        }
+        table.unlink(new_parent, new_name, Link::Removed);
+        let ino = table.child(parent, name);
+        table.depart(parent, name);
+        let Some(ino) = ino else { return };
+        if let Some(node) = table.nodes.get_mut(&parent) {
+            node.names().children.remove(name);
+        }
+        let new_name: Arc<str> = new_name.into();
+        if let Some(node) = table.nodes.get_mut(&new_parent) {
+            node.names().come(new_name.clone(), ino);
+        }
+        table.listings.note(new_parent, &new_name, None);
+        if let Some(node) = table.nodes.get_mut(&ino) {
+            node.parent = new_parent;
+            node.name = new_name.clone();
+            if node.lookups == 0 {
+                // The kernel has moved the file that the old name stood for before.
+                table.expire(Expired::Name { parent: new_parent, name: new_name, old: ino });
+            }
+        }
+        table.collect(parent);
+    }
+
+    /// Takes in a page of a listing of the directory, asked for at `asked`: its entries, each with the number that the name has or gets.
+    pub fn add_page(&self, dir: Ino, asked: Instant, rows: Vec<Row>) -> Vec<Entry> {
+        let pack = |Row { name, kind, known }: Row| {
+            let Kept { memo, at } = self.keep(&known);
+            Entry { ino: Ino(0), name, kind, memo, at }
+        };
+        let mut entries: Vec<Entry> = rows.into_iter().map(pack).collect();
+        self.lock().add_page(dir, asked, &mut entries);
+        entries
+    }
+
+    /// The listing of the directory that began at `began` has come to its end.
+    pub fn end_listing(&self, dir: Ino, began: Instant) {
+        self.lock().listings.end(dir, began);
+    }
+
+    #[cfg(test)]
+    pub fn names_remembered(&self) -> usize {
+        self.lock().listings.len()
+    }
+
+    /// Forgets what was listed too long ago; true if something is left to be forgotten later.
+    pub fn sweep(&self) -> bool {
+        self.lock().listings.sweep(self.ttl)
+    }
+
+    /// Another entry than `name` is known to be, or to have been, in the directory.
+    pub fn has_sibling(&self, dir: Ino, name: &str) -> bool {
+        let table = self.lock();
+        let names = table.nodes.get(&dir).and_then(|node| node.names.as_ref());
+        let shown = |ino: &Ino| table.nodes.get(ino).is_none_or(|node| !node.is_hidden());
+        names.is_some_and(|names| names.children.iter().any(|(child, ino)| &**child != name && shown(ino)))
+            || table.listings.has_other_than(dir, name)
+    }
+
+    /// Nodes of the directory that are entered and have a name.
+    pub fn children(&self, dir: Ino) -> Vec<NodeView> {
+        let table = self.lock();
+        let Some(node) = table.nodes.get(&dir) else { return Vec::new() };
+        node.children().filter_map(|ino| Some(table.nodes.get(&ino)?.view(ino))).collect()
+    }
+
+    /// An entry of the directory came or went by an operation of this mount.
+    pub fn touch(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.touched = Some(SystemTime::now());
+        }
+    }
+
+    /// The directory's time is what was set, not when its entries changed.
+    pub fn forget_touch(&self, dir: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&dir) {
+            node.touched = None;
+        }
+    }
+
+    /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.
+    #[must_use]
+    pub fn looked_up(&self, ino: Ino) -> bool {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get_mut(&ino) else { return false };
+        node.lookups += 1;
+        node.looked_up = true;
+        true
+    }
+
+    /// The kernel gave `count` references back.
+    pub fn forget(&self, ino: Ino, count: u64) {
+        let mut table = self.lock();
+        if let Some(node) = table.nodes.get_mut(&ino) {
+            node.lookups = node.lookups.saturating_sub(count);
+            table.collect(ino);
+        }
+    }
+
+    /// The node is opened in version `etag`, and what the kernel caches of it from now on is that. True if what it has cached so far
+    /// is that too. (Last-Modified cannot tell: it counts in seconds.)
+    pub fn caches(&self, ino: Ino, etag: &ETag) -> bool {
+        let mut table = self.lock();
+        let Some(node) = table.nodes.get_mut(&ino) else { return false };
+        node.cached.replace(etag.clone()).is_some_and(|cached| cached == *etag)
+    }
+
+    /// The kernel's writes made version `now` of version `before`, or of nothing.
+    pub fn rewritten(&self, ino: Ino, before: Option<&ETag>, now: &ETag) {
+        if let Some(node) = self.lock().nodes.get_mut(&ino)
+            && node.cached.as_ref() == before
+        {
+            node.cached = Some(now.clone());
+        }
+    }
+
+    /// Drops a node that was entered for an answer that did not go out.
+    pub fn collect(&self, ino: Ino) {
+        self.lock().collect(ino);
+    }
+
+    pub fn opened(&self, ino: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&ino) {
+            node.opens += 1;
+        }
+    }
+
+    pub fn closed(&self, ino: Ino) {
+        let mut table = self.lock();
+        if let Some(node) = table.nodes.get_mut(&ino) {
+            node.opens = node.opens.saturating_sub(1);
+            table.collect(ino);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

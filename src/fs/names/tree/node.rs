@@ -1,0 +1,94 @@
+//! What is known of a node of the tree, as it is shown to whoever asks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::fs::names::attr::{FileKind, Ino};
+use crate::fs::names::tree::memo::Memo;
+use crate::store::{BlobProperties, ContainerItem};
+
+/// What ties a node to its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    Named,
+    /// Removed or replaced by an operation of this mount: what is still written to it has nowhere to go, as on a disk.
+    Removed,
+    /// Not in the service any more, or replaced there, and not by our doing: what is still written to it would be lost.
+    Vanished,
+}
+
+/// What was last heard of the blob of a node.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    Blob(Arc<BlobProperties>),
+    /// It is no blob but a container.
+    Container(Arc<ContainerItem>),
+    /// There is none: an implicit directory, an account, a file not yet committed.
+    Nothing,
+}
+
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub heard: Heard,
+    pub at: Instant,
+}
+
+impl Known {
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+}
+
+/// A copy of what the table holds of a node.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    pub ino: Ino,
+    pub parent: Ino,
+    pub name: Arc<str>,
+    pub kind: FileKind,
+    pub known: Known,
+    pub link: Link,
+    /// When this mount last made or removed an entry of the directory. Nobody keeps that in the service.
+    pub touched: Option<SystemTime>,
+}
+
+impl NodeView {
+    pub fn properties(&self) -> Option<&Arc<BlobProperties>> {
+        match &self.known.heard {
+            Heard::Blob(properties) => Some(properties),
+            Heard::Container(_) | Heard::Nothing => None,
+        }
+    }
+
+    /// A copy onto it is under way, whoever started it.
+    pub(in crate::fs) fn is_pending(&self) -> bool {
+        self.properties().is_some_and(|properties| properties.is_pending())
+    }
+}
+
+/// An entry of a listed directory. The inode number is reserved when the entry is listed.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub ino: Ino,
+    pub name: Arc<str>,
+    pub kind: FileKind,
+    pub(super) memo: Memo,
+    /// When the service was asked for it: the pages of a long listing are of different ages.
+    pub(super) at: Instant,
+}
+
+/// An entry that is just being listed.
+pub struct Row {
+    pub name: Arc<str>,
+    pub kind: FileKind,
+    pub known: Known,
+}
+
+/// What a remembered listing says of a name.
+#[derive(Debug, Clone)]
+pub enum Listed {
+    Present(Entry),
+    Absent,
+    /// There is no fresh listing.
+    Unknown,
+}

@@ -1,0 +1,79 @@
+//! What a name stands for: an account, a container, or a path in it.
+
+use crate::error::{Error, Result};
+use crate::path::{BlobName, BlobPath, ContainerName};
+use crate::store::Revision;
+
+/// Index into the mount's accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AccountId(pub usize);
+
+/// A container or a directory in it: the names below it start with `prefix`, which is empty or ends with `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobDir {
+    pub account: AccountId,
+    pub container: ContainerName,
+    pub prefix: String,
+}
+
+impl BlobDir {
+    /// The blob of that name in this directory.
+    pub fn blob(&self, name: &str) -> Result<Blob> {
+        let name = BlobName::parse(&format!("{}{name}", self.prefix))?;
+        Ok(Blob { account: self.account, path: BlobPath::new(self.container.clone(), name) })
+    }
+
+    pub fn subdirectory(&self, name: &str) -> Self {
+        Self { prefix: format!("{}{name}/", self.prefix), ..self.clone() }
+    }
+
+    /// The blob that marks this directory; none marks a container.
+    pub fn marker(&self) -> Option<Result<Blob>> {
+        let name = self.prefix.strip_suffix('/')?;
+        Some(
+            BlobName::parse(name)
+                .map_err(Error::from)
+                .map(|name| Blob { account: self.account, path: BlobPath::new(self.container.clone(), name) }),
+        )
+    }
+}
+
+/// A blob of one of the mount's accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Blob {
+    pub account: AccountId,
+    pub path: BlobPath,
+}
+
+/// What a node stands for in the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The root of a mount of several accounts.
+    Accounts,
+    /// An account: its containers are the entries.
+    Account(AccountId),
+    /// A container or a directory of blobs.
+    Directory(BlobDir),
+    /// A file or symlink.
+    Blob(Blob),
+    /// In `.snapshots` or `.versions`: what can only be read.
+    Past(PastPlace),
+}
+
+/// What a node in a hidden directory stands for, or that directory itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PastPlace {
+    /// `DIR/.snapshots`: names of blobs that have any.
+    Names(Past, BlobDir),
+    /// `DIR/.snapshots/NAME`: the moments of one blob.
+    Moments(Past, Blob),
+    /// `DIR/.snapshots/NAME/MOMENT`: a file.
+    File(Blob, Revision),
+}
+
+/// What a hidden directory shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    Snapshots,
+    Versions,
+}

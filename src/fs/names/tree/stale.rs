@@ -1,0 +1,18 @@
+//! ESTALE: the name stands for another file than the one that was meant.
+
+use crate::error::Error;
+
+/// What a failed condition on the blob itself means to whoever has it open.
+pub(in crate::fs) fn stale(error: Error, path: &crate::path::BlobPath) -> Error {
+    let moved = error.is_precondition_failed() || error.code() == "AppendPositionConditionNotMet";
+    if moved || error.is_not_found() {
+        Error::fs(libc::ESTALE, format!("{path} was changed by another writer meanwhile: {error}"))
+    } else {
+        error
+    }
+}
+
+/// ESTALE: the kernel asks anew what the name stands for, and repeats a call that came by it.
+pub fn replaced(name: &str) -> Error {
+    Error::fs(libc::ESTALE, format!("{name:?} was deleted or replaced by another client"))
+}

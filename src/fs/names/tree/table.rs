@@ -1,0 +1,499 @@
+//! The nodes themselves, and the steps on them that have to be taken under one lock.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant, SystemTime};
+
+use lru::LruCache;
+
+use crate::error::{Error, Result};
+use crate::fs::names::attr::{FileKind, Ino};
+use crate::fs::names::tree::identity::is_same;
+use crate::fs::names::tree::listings::{Answer, Listings, Row};
+use crate::fs::names::tree::memo::Memo;
+use crate::fs::names::tree::node::{Entry, Heard, Known, Link, NodeView};
+use crate::fs::names::tree::place::{Past, PastPlace, Place};
+use crate::fs::names::tree::stale::replaced;
+use crate::store::ETag;
+
+/// Longer than an answer of the service, or a page of a listing, is on its way or waits to be used.
+const LATE: Duration = Duration::from_secs(600);
+/// Departures remembered in one directory before the old ones are looked for.
+const MANY_GONE: usize = 4096;
+
+/// What the kernel caches and should not believe any longer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Expired {
+    /// What the name stands for, if it is `old` for the kernel.
+    Name { parent: Ino, name: Arc<str>, old: Ino },
+    /// Content and attributes of the file.
+    File(Ino),
+}
+
+/// How far an observation is believed of a file that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::fs) enum Word {
+    /// The service was asked for it alone, and nothing was being stored from here meanwhile.
+    Firm,
+    /// A listing has it, which may have been made while something was being stored from here.
+    Listed,
+}
+
+/// Where the place of a node begins that does not follow from its parent's.
+#[derive(Debug, Clone)]
+pub(in crate::fs) enum Anchor {
+    /// The root, an account, a container.
+    Place(Place),
+    /// A hidden directory of the parent.
+    Past(Past),
+}
+
+/// What was heard of a blob, packed, and when.
+#[derive(Debug, Clone)]
+pub(in crate::fs) struct Kept {
+    pub(in crate::fs) memo: Memo,
+    pub(in crate::fs) at: Instant,
+}
+
+/// There is one for everything that the kernel holds on to, which may be millions: it is small, and what only some have is boxed.
+pub(in crate::fs) struct Node {
+    pub(in crate::fs) parent: Ino,
+    pub(in crate::fs) name: Arc<str>,
+    pub(in crate::fs) kind: FileKind,
+    pub(in crate::fs) anchor: Option<Box<Anchor>>,
+    pub(in crate::fs) known: Kept,
+    /// The version of the blob that the kernel's page cache stands for.
+    pub(in crate::fs) cached: Option<ETag>,
+    /// Nothing before there is something to say.
+    pub(in crate::fs) names: Option<Box<Names>>,
+    /// References of the kernel: entries replied and not yet forgotten.
+    pub(in crate::fs) lookups: u64,
+    /// Open handles.
+    pub(in crate::fs) opens: u32,
+    /// The kernel has looked it up since it was last opened.
+    pub(in crate::fs) looked_up: bool,
+    pub(in crate::fs) link: Link,
+    /// When this mount last made or removed an entry of this directory.
+    pub(in crate::fs) touched: Option<SystemTime>,
+}
+
+/// The names in a directory.
+#[derive(Default)]
+pub(in crate::fs) struct Names {
+    pub(in crate::fs) children: HashMap<Arc<str>, Ino>,
+    /// Names that were asked for and not there, and when.
+    pub(in crate::fs) absent: HashMap<Arc<str>, Instant>,
+    /// Names that left this directory, and when: what was heard of them before is too late.
+    gone: HashMap<Arc<str>, Instant>,
+    /// How many of them there may be before the old ones are looked for again.
+    most_gone: usize,
+}
+
+pub(in crate::fs) struct Table {
+    pub(in crate::fs) nodes: HashMap<Ino, Box<Node>>,
+    pub(in crate::fs) next: u64,
+    pub(in crate::fs) listings: Listings,
+    /// Where the kernel is told of what it should not believe any longer, once there is one.
+    pub(in crate::fs) expired: Option<mpsc::Sender<Expired>>,
+    /// Files that nobody refers to any more, the last ones: one that is looked up again as it was keeps its number, for programs compare
+    /// the numbers of a name that they look at twice.
+    pub(in crate::fs) recent: LruCache<(Ino, Arc<str>), (Ino, FileKind, Memo)>,
+}
+
+/// Files whose numbers are remembered when nobody refers to them.
+pub(in crate::fs) const MOST_RECENT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+impl Node {
+    pub(in crate::fs) fn new(parent: Ino, name: Arc<str>, kind: FileKind, anchor: Option<Anchor>, known: Kept) -> Self {
+        let anchor = anchor.map(Box::new);
+        Self {
+            parent,
+            name,
+            kind,
+            anchor,
+            known,
+            cached: None,
+            names: None,
+            lookups: 0,
+            opens: 0,
+            looked_up: false,
+            link: Link::Named,
+            touched: None,
+        }
+    }
+
+    /// No listing of its parent shows it.
+    pub(in crate::fs) fn is_hidden(&self) -> bool {
+        matches!(self.anchor.as_deref(), Some(Anchor::Past(_)))
+    }
+
+    pub(in crate::fs) fn child(&self, name: &str) -> Option<Ino> {
+        self.names.as_ref()?.children.get(name).copied()
+    }
+
+    pub(in crate::fs) fn children(&self) -> impl Iterator<Item = Ino> + '_ {
+        self.names.iter().flat_map(|names| names.children.values().copied())
+    }
+
+    /// What the service was asked for at `asked` is news of it: nothing newer is known, and the name is its own.
+    pub(in crate::fs) fn hears_of(&self, asked: Instant) -> bool {
+        self.known.at <= asked && self.link == Link::Named
+    }
+
+    /// Takes in what was heard of it. What was asked for before something newer was heard does not turn the clock back, and what is of
+    /// another file is not of this one.
+    fn hear(&mut self, heard: Kept) {
+        if heard.at >= self.known.at && (self.kind == FileKind::Directory || is_same(&self.known.memo, &heard.memo)) {
+            self.known = heard;
+        }
+    }
+
+    pub(in crate::fs) fn names(&mut self) -> &mut Names {
+        self.names.get_or_insert_default()
+    }
+
+    pub(in crate::fs) fn view(&self, ino: Ino) -> NodeView {
+        NodeView {
+            ino,
+            parent: self.parent,
+            name: self.name.clone(),
+            kind: self.kind,
+            known: self.known.unpack(),
+            link: self.link,
+            touched: self.touched,
+        }
+    }
+}
+
+impl Kept {
+    pub(in crate::fs) fn heard(&self) -> Heard {
+        match &self.memo {
+            Memo::Blob(memo) => Heard::Blob(Arc::new(memo.unpack())),
+            Memo::Container(item) => Heard::Container(item.clone()),
+            Memo::Nothing => Heard::Nothing,
+        }
+    }
+
+    fn unpack(&self) -> Known {
+        Known { heard: self.heard(), at: self.at }
+    }
+}
+
+impl Names {
+    /// The name is there again.
+    pub(in crate::fs) fn come(&mut self, name: Arc<str>, ino: Ino) {
+        self.absent.remove(&name);
+        self.gone.remove(&name);
+        self.children.insert(name, ino);
+    }
+
+    fn depart(&mut self, name: &str) {
+        // Twice as many as were left the last time, so that removing many does not look through all of them each time.
+        if self.gone.len() >= self.most_gone.max(MANY_GONE) {
+            self.gone.retain(|_, gone| gone.elapsed() < LATE);
+            self.most_gone = self.gone.len() * 2;
+        }
+        self.gone.insert(name.into(), Instant::now());
+    }
+
+    fn left_after(&self, name: &str, at: Instant) -> bool {
+        self.gone.get(name).is_some_and(|gone| at < *gone)
+    }
+}
+
+impl Table {
+    pub(in crate::fs) fn node(&self, ino: Ino) -> Result<&Node> {
+        self.nodes
+            .get(&ino)
+            .map(|node| &**node)
+            .ok_or_else(|| Error::fs(libc::ESTALE, format!("inode {} is forgotten", ino.0)))
+    }
+
+    pub(in crate::fs) fn place(&self, ino: Ino) -> Result<Place> {
+        let mut names = Vec::new();
+        let mut past = None;
+        let mut node = self.node(ino)?;
+        let kind = node.kind;
+        if node.link == Link::Removed {
+            return Err(Error::fs(libc::ENOENT, format!("{:?} was deleted or replaced", node.name)));
+        }
+        let anchor = loop {
+            if node.link != Link::Named {
+                return Err(replaced(&node.name));
+            }
+            match node.anchor.as_deref() {
+                Some(Anchor::Place(place)) => break place.clone(),
+                Some(Anchor::Past(shown)) => past = Some((*shown, std::mem::take(&mut names))),
+                None => names.push(node.name.clone()),
+            }
+            node = self.node(node.parent)?;
+        };
+        let Place::Directory(mut dir) = anchor else { return Ok(anchor) };
+        if let Some((past, below)) = past {
+            let dir = names.iter().rev().fold(dir, |dir, name| dir.subdirectory(name));
+            return PastPlace::at(past, dir, &below).map(Place::Past);
+        }
+        let Some(last) = names.first().cloned() else { return Ok(Place::Directory(dir)) };
+        for name in names.iter().skip(1).rev() {
+            dir = dir.subdirectory(name);
+        }
+        match kind {
+            FileKind::Directory => Ok(Place::Directory(dir.subdirectory(&last))),
+            _ => Ok(Place::Blob(dir.blob(&last)?)),
+        }
+    }
+
+    pub(in crate::fs) fn child(&self, dir: Ino, name: &str) -> Option<Ino> {
+        self.nodes.get(&dir)?.child(name)
+    }
+
+    pub(in crate::fs) fn learn(&mut self, ino: Ino, known: Kept) {
+        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        node.known = known;
+        if node.link == Link::Named && !node.is_hidden() {
+            self.listings.note(node.parent, &node.name, None);
+        }
+    }
+
+    /// The inode number for what was heard of a name: the one that it has, unless that is another file by now ([`is_same`]). Then the
+    /// node of that file loses the name.
+    pub(in crate::fs) fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind, heard: &Kept, word: Word) -> Ino {
+        let existing = self.child(parent, name);
+        let existing = existing.filter(|ino| self.nodes.get(ino).is_none_or(|node| !node.is_hidden()));
+        if let Some(ino) = existing
+            && let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.kind == kind)
+        {
+            let late = heard.at < node.known.at;
+            if kind == FileKind::Directory || late || is_same(&node.known.memo, &heard.memo) {
+                return ino;
+            }
+            if word == Word::Listed && node.opens > 0 {
+                // Whoever looks next asks for it alone.
+                node.known.at = long_ago().unwrap_or(node.known.at);
+                return ino;
+            }
+            self.replace(parent, name);
+            return self.next_ino();
+        }
+        if existing.is_none()
+            && let Some(row) = self.listings.row(parent, name)
+            && row.kind == kind
+            && (kind == FileKind::Directory || heard.at < row.at || is_same(&row.memo, &heard.memo))
+        {
+            return row.ino;
+        }
+        match self.recent.pop(&(parent, name.into())) {
+            Some((ino, was, memo)) if was == kind && existing.is_none() && is_same(&memo, &heard.memo) => ino,
+            _ => self.next_ino(),
+        }
+    }
+
+    /// The name stands for another file now, or nobody knows for what: its node loses it.
+    pub(in crate::fs) fn replace(&mut self, parent: Ino, name: &str) {
+        let Some(node) = self.nodes.get_mut(&parent) else { return };
+        if let Some(ino) = node.names().children.remove(name) {
+            self.cut_off(ino, Link::Vanished);
+        }
+    }
+
+    /// The node has lost its name.
+    fn cut_off(&mut self, ino: Ino, link: Link) {
+        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        node.link = link;
+        if link == Link::Vanished && node.lookups > 0 {
+            let expired = Expired::Name { parent: node.parent, name: node.name.clone(), old: ino };
+            self.expire(expired);
+        }
+        self.collect(ino);
+    }
+
+    pub(in crate::fs) fn expire(&self, expired: Expired) {
+        if let Some(kernel) = &self.expired {
+            // After an unmount nobody has to be told.
+            let _ = kernel.send(expired);
+        }
+    }
+
+    /// What listings and nodes know of a name, as fresh as `ttl` wants it.
+    pub(in crate::fs) fn listed(&self, parent: Ino, name: &str, ttl: Duration) -> Option<Option<Entry>> {
+        match self.listings.answer(parent, name, ttl) {
+            Answer::Row(Row { ino, kind, memo, at }) => {
+                Some(Some(Entry { ino: *ino, name: name.into(), kind: *kind, memo: memo.clone(), at: *at }))
+            }
+            Answer::Node => {
+                let ino = self.child(parent, name)?;
+                let node = self.nodes.get(&ino).filter(|node| node.known.at.elapsed() < ttl)?;
+                let Kept { memo, at } = node.known.clone();
+                Some(Some(Entry { ino, name: node.name.clone(), kind: node.kind, memo, at }))
+            }
+            Answer::Absent => Some(None),
+            Answer::Unknown => None,
+        }
+    }
+
+    /// Takes in a page of a listing; `rows` have no number yet.
+    pub(in crate::fs) fn add_page(&mut self, dir: Ino, asked: Instant, rows: &mut [Entry]) {
+        let mut remembered = Vec::with_capacity(rows.len());
+        for row in rows {
+            let heard = Kept { memo: row.memo.clone(), at: row.at };
+            row.ino = self.reserve(dir, &row.name, row.kind, &heard, Word::Listed);
+            let names = self.nodes.get(&dir).and_then(|node| node.names.as_ref());
+            if names.is_some_and(|names| names.left_after(&row.name, row.at)) {
+                continue;
+            }
+            let is_child = self.child(dir, &row.name) == Some(row.ino);
+            let said = match self.nodes.get_mut(&row.ino) {
+                Some(node) if is_child => {
+                    node.hear(heard);
+                    None
+                }
+                _ => Some(Box::new(Row { ino: row.ino, kind: row.kind, memo: row.memo.clone(), at: row.at })),
+            };
+            remembered.push((row.name.clone(), said));
+        }
+        self.listings.add_page(dir, asked, remembered);
+    }
+
+    fn next_ino(&mut self) -> Ino {
+        let ino = Ino(self.next);
+        self.next += 1;
+        ino
+    }
+
+    /// An open file is at or below the node.
+    fn is_in_use(&self, ino: Ino) -> bool {
+        self.nodes.get(&ino).is_some_and(|node| node.opens > 0 || node.children().any(|child| self.is_in_use(child)))
+    }
+
+    /// The service has nothing under the name, as of `asked`. What came into being here since stays, and so does a directory in which
+    /// files are open: they make it exist when they are committed.
+    pub(in crate::fs) fn vanish(&mut self, parent: Ino, name: &str, asked: Instant) -> bool {
+        let child = self.child(parent, name);
+        let stays = child.is_some_and(|ino| {
+            self.nodes
+                .get(&ino)
+                .is_some_and(|node| node.known.at > asked || (node.kind == FileKind::Directory && self.is_in_use(ino)))
+        });
+        if !stays {
+            self.unlink(parent, name, Link::Vanished);
+        }
+        !stays
+    }
+
+    pub(in crate::fs) fn enter_listed(
+        &mut self,
+        parent: Ino,
+        entry: &Entry,
+        anchor: Option<Place>,
+    ) -> Result<NodeView> {
+        let known = Kept { memo: entry.memo.clone(), at: entry.at };
+        let is_known =
+            self.node(parent)?.child(&entry.name).is_some() || self.listings.row(parent, &entry.name).is_some();
+        let ino = match is_known {
+            true => self.reserve(parent, &entry.name, entry.kind, &known, Word::Listed),
+            false => entry.ino,
+        };
+        self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor.map(Anchor::Place))
+    }
+
+    pub(in crate::fs) fn enter_past(&mut self, parent: Ino, past: Past) -> Result<NodeView> {
+        let name = past.directory();
+        let existing = self.node(parent)?.child(name);
+        let hidden = existing.filter(|ino| self.nodes.get(ino).is_some_and(|node| node.is_hidden()));
+        let ino = hidden.unwrap_or_else(|| self.next_ino());
+        let known = Kept { memo: Memo::Nothing, at: Instant::now() };
+        self.enter(ino, parent, name.into(), FileKind::Directory, known, Some(Anchor::Past(past)))
+    }
+
+    /// ENOENT when the name left the directory after that was heard of it.
+    pub(in crate::fs) fn enter(
+        &mut self,
+        ino: Ino,
+        parent: Ino,
+        name: Arc<str>,
+        kind: FileKind,
+        known: Kept,
+        anchor: Option<Anchor>,
+    ) -> Result<NodeView> {
+        if self.node(parent)?.names.as_ref().is_some_and(|names| names.left_after(&name, known.at)) {
+            return Err(Error::fs(libc::ENOENT, format!("{name:?} was deleted or renamed meanwhile")));
+        }
+        // A number that was reserved for the name may belong to a node that has another name by now, or none.
+        let hidden = matches!(anchor, Some(Anchor::Past(_)));
+        let is_other = |node: &Node| {
+            node.link != Link::Named || node.parent != parent || node.name != name || node.is_hidden() != hidden
+        };
+        let ino = if self.nodes.get(&ino).is_some_and(|node| is_other(node)) { self.next_ino() } else { ino };
+        if self.child(parent, &name).is_some_and(|current| current != ino) {
+            self.replace(parent, &name);
+        }
+        if let Some(node) = self.nodes.get_mut(&parent) {
+            node.names().come(name.clone(), ino);
+        }
+        if !hidden {
+            self.listings.note(parent, &name, None);
+        }
+        let new = || Box::new(Node::new(parent, name, kind, anchor, known.clone()));
+        let node = self.nodes.entry(ino).or_insert_with(new);
+        node.hear(known);
+        Ok(node.view(ino))
+    }
+
+    /// The name leaves the directory; what was heard of it before now does not bring it back.
+    pub(in crate::fs) fn depart(&mut self, parent: Ino, name: &str) {
+        if let Some(node) = self.nodes.get_mut(&parent) {
+            node.names().depart(name);
+        }
+        self.listings.strike(parent, name);
+    }
+
+    /// The name is gone, and so is its node's: `link` says how.
+    pub(in crate::fs) fn unlink(&mut self, parent: Ino, name: &str, link: Link) {
+        self.depart(parent, name);
+        let Some(node) = self.nodes.get_mut(&parent) else { return };
+        if let Some(ino) = node.names().children.remove(name) {
+            self.cut_off(ino, link);
+        }
+    }
+
+    /// Drops a node that nobody refers to any more, and then its parent if that was the last reason to keep it.
+    pub(in crate::fs) fn collect(&mut self, ino: Ino) {
+        let mut ino = ino;
+        while ino != Ino::ROOT {
+            let Some(node) = self.nodes.get(&ino) else { return };
+            if node.lookups > 0 || node.opens > 0 || node.children().next().is_some() {
+                return;
+            }
+            let Some(node) = self.nodes.remove(&ino) else { return };
+            self.listings.forget(ino);
+            let hidden = node.is_hidden();
+            let Node { parent, name, kind, known: Kept { memo, at }, link, .. } = *node;
+            if link == Link::Named && !hidden && kind != FileKind::Directory && matches!(memo, Memo::Blob(_)) {
+                self.recent.push((parent, name.clone()), (ino, kind, memo.clone()));
+            }
+            if link == Link::Named
+                && let Some(names) = self.nodes.get_mut(&parent).and_then(|node| node.names.as_mut())
+                && names.children.get(&name) == Some(&ino)
+            {
+                names.children.remove(&name);
+                // The name is there all the same, unless nothing was ever stored under it.
+                if hidden {
+                    // No listing has it.
+                } else if matches!(memo, Memo::Nothing) && kind != FileKind::Directory {
+                    self.listings.strike(parent, &name);
+                } else if self.listings.knows(parent) {
+                    self.listings.note(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
+                } else {
+                    self.listings.drop_unlisted(parent, at);
+                }
+            }
+            ino = parent;
+        }
+    }
+}
+
+/// A moment that is older than any TTL. A machine that booted less than that ago has none.
+pub(in crate::fs) fn long_ago() -> Option<Instant> {
+    Instant::now().checked_sub(Duration::from_secs(86_400))
+}

@@ -1,0 +1,314 @@
+//! What the ioctls and the commands built on them ask for: a copy by path or URL, its state, its abort.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::content::handle::{Content, Fh};
+use crate::fs::copies::job::Progress;
+use crate::fs::copies::lease::LeaseSource;
+use crate::fs::copies::spec::{Care, Start};
+use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
+use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::tree::{AccountId, Blob, Heard, Known, NodeView, Origin, Place};
+use crate::fs::names::walk::{Found, Walk};
+use crate::fs::ops::copy::SOURCE_SAS;
+use crate::fs::ops::xattr;
+use crate::store::{
+    BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, LeaseId, Metadata, Precondition, Tags,
+};
+
+/// A copy to start by the control interface (M5).
+pub struct CopyOrder<'a> {
+    /// Path from the root of the mount, or URL.
+    pub source: &'a str,
+    /// The directory of the destination, or the destination itself if `name` is empty.
+    pub at: Ino,
+    pub name: &'a str,
+    pub no_replace: bool,
+    pub no_wait: bool,
+    /// Of the destination; an archived source needs one (X21).
+    pub tier: Option<&'a str>,
+    /// `NAME=VALUE` lines, instead of all of the source's; the source's if empty (X3).
+    pub metadata: &'a str,
+    /// What the destination is comes back if the copy is no success (C52).
+    pub keep: bool,
+    /// When the source is leased; as the mount does otherwise.
+    pub lease_source: Option<LeaseSource>,
+    /// The caller's lease of the destination (X5).
+    pub lease: Option<&'a str>,
+}
+
+/// A source as Copy Blob wants it.
+struct Source {
+    url: CopySource,
+    /// What is known of it if it is in one of the mount's accounts.
+    version: Option<Arc<BlobProperties>>,
+    tags: Tags,
+    /// Where that is.
+    origin: Option<Origin>,
+}
+
+impl Fs {
+    /// Starts a copy and, unless told not to, waits for its end. Its id, and `pending` or `success`.
+    pub async fn order_copy(
+        self: &Arc<Self>,
+        order: CopyOrder<'_>,
+        who: &Credentials,
+        caller: Caller,
+    ) -> Result<(CopyId, CopyStatus)> {
+        let at = self.tree.view(order.at)?;
+        let (parent, name) = match (at.kind, order.name) {
+            (FileKind::Directory, "") => return Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
+            (FileKind::Directory, name) if name.contains('/') => {
+                return Err(Error::fs(libc::EINVAL, format!("{name:?} is not a name in the directory")));
+            }
+            (FileKind::Directory, name) => (order.at, name.to_owned()),
+            (_, "") => (at.parent, at.name.to_string()),
+            (_, _) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
+        };
+        let destination = self.tree.directory(parent)?.blob(&name)?;
+        let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination, who).await?;
+        let target = match self.resolve(parent, &name).await {
+            Ok(target) => Some(target),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        self.check_target(parent, target.as_ref(), who)?;
+        self.refuse_target(target.as_ref(), order.no_replace).await?;
+        let precondition =
+            if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
+        let (tier, metadata) = (order.tier.map(str::to_owned), metadata_of(order.metadata)?);
+        let onto_itself = origin.as_ref().is_some_and(|origin| *origin == destination.clone().into());
+        let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
+        let to = destination.clone();
+        let lease = order.lease.map(LeaseId::new);
+        let (precondition, kept) = match target.as_ref().and_then(|target| Some((target.ino, target.properties()?))) {
+            // On condition of what is kept, so that nothing else is replaced.
+            Some((ino, there)) if order.keep || self.config.keep_on_abort => {
+                let kept = self.keep((&destination, Some(ino)), there, lease.clone()).await?;
+                (Precondition::IfMatch(there.etag.clone()), Some(kept))
+            }
+            _ => (precondition, None),
+        };
+        let care = Care {
+            source: origin.as_ref().and_then(Origin::current).filter(|_| !onto_itself),
+            lease_source: order.lease_source,
+            // Mostly it is replaced whatever it is.
+            there: None,
+            lease,
+            kept,
+            caller: Some(caller),
+        };
+        // What is copied can be appended to (X23); onto itself it stays what it is.
+        let seal = version.as_ref().and_then(|version| version.seal_of_copy(onto_itself && version.sealed));
+        let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal, care };
+        let url = start.source.clone();
+        let started = match self.start_copy(start).await {
+            Ok(job) if order.no_wait && !job.is_only_here() => Ok((job.progress(), job)),
+            Ok(job) => self.wait_for_copy(&job, caller).await.map(|done| (Progress::Success(done), job)),
+            Err(error) => Err(error),
+        };
+        let (progress, job) = match started {
+            Err(error) if error.code() == "InvalidBlobType" => {
+                return Err(self.types_differ(&url, &destination, error).await);
+            }
+            Err(error) if error.code() == "InvalidHeaderValue" && order.tier.is_some() => {
+                let tier = order.tier.unwrap_or_default();
+                return Err(Error::fs(libc::EINVAL, format!("{tier} is no access tier: {error}")));
+            }
+            started => started?,
+        };
+        let (heard, status) = match progress {
+            Progress::Success(properties) => (properties, CopyStatus::Success),
+            Progress::Failed(error) => return Err(error),
+            Progress::Pending(_) => {
+                let now = self.client(destination.account).blob_properties(&destination.path, None).await?;
+                (Arc::new(now), CopyStatus::Pending)
+            }
+        };
+        if let (Some(target), Some(stood_on)) = (&target, &stood_on) {
+            // Onto itself (C17): the content is what it was, so whoever has it open may go on.
+            match self.handles.of_ino(target.ino) {
+                Some(file) => self.settle_on(&file, &mut *file.state.lock().await, stood_on, heard),
+                None => self.tree.learn(target.ino, Heard::Blob(heard)),
+            }
+            return Ok((job.id.clone(), status));
+        }
+        let kind = attr::kind_of(&heard);
+        let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
+        let view = self.tree.enter(parent, &name, kind, known, None)?;
+        self.tree.collect(view.ino);
+        Ok((job.id.clone(), status))
+    }
+
+    async fn refuse_target(&self, target: Option<&NodeView>, no_replace: bool) -> Result<()> {
+        let Some(target) = target else { return Ok(()) };
+        if no_replace {
+            return Err(Error::fs(libc::EEXIST, format!("{} exists", target.name)));
+        }
+        if target.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EISDIR, format!("{} is a directory", target.name)));
+        }
+        if target.is_pending() {
+            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", target.name)));
+        }
+        if let Some(file) = self.handles.of_ino(target.ino)
+            && !matches!(file.state.lock().await.content, Content::Clean)
+        {
+            return Err(Error::fs(libc::EBUSY, format!("{} is open for writing", target.name)));
+        }
+        Ok(())
+    }
+
+    async fn source_of(&self, source: &str, destination: &Blob, who: &Credentials) -> Result<Source> {
+        if source.starts_with("http://") || source.starts_with("https://") {
+            return match self.located(source) {
+                // A blob of one of our accounts: we know how to let the service read it.
+                Some(origin) => {
+                    self.refuse_strangers(who)?;
+                    let Origin { blob, revision } = &origin;
+                    let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
+                    self.own_source(&origin, Arc::new(properties), destination).await
+                }
+                None => {
+                    let url = self.outside(source, who)?;
+                    Ok(Source { url, version: None, tags: Tags::new(), origin: None })
+                }
+            };
+        }
+        let node = self.walk_as(source, who).await?;
+        let done = async {
+            if node.kind == FileKind::Directory {
+                return Err(Error::fs(libc::EISDIR, format!("{source} is a directory")));
+            }
+            self.check_access(&node, READ, who)?;
+            if let Some(file) = self.handles.of_ino(node.ino) {
+                let mut state = file.state.lock().await;
+                self.commit(&file, &mut state).await?;
+            }
+            let node = self.fresh(node.ino).await?;
+            if node.is_pending() {
+                return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
+            }
+            let origin = self.tree.origin(node.ino)?;
+            let missing = || Error::fs(libc::ENOENT, format!("{source} is not in the service"));
+            self.own_source(&origin, node.properties().cloned().ok_or_else(missing)?, destination).await
+        }
+        .await;
+        self.tree.collect(node.ino);
+        done
+    }
+
+    async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
+        let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination).await?;
+        let tags = self.tags_of_origin(origin, &version).await?;
+        Ok(Source { url, version: Some(version), tags, origin: Some(origin.clone()) })
+    }
+
+    /// A URL that is no blob of ours. A file of Azure Files in one of our accounts gets leave to be read.
+    fn outside(&self, url: &str, who: &Credentials) -> Result<CopySource> {
+        let clients = || self.config.accounts.iter().map(|account| &account.client);
+        match clients().find_map(|client| Some((client, client.file_at(url)?))) {
+            Some((client, file)) => {
+                self.refuse_strangers(who)?;
+                client.file_source(url, &file, SOURCE_SAS)
+            }
+            None => CopySource::outside(url),
+        }
+    }
+
+    /// A URL goes past all directories and modes, so our credentials open it only for whom the mount belongs to.
+    fn refuse_strangers(&self, who: &Credentials) -> Result<()> {
+        if who.uid != 0 && who.uid != self.config.defaults.uid {
+            let what = "what is in the mount's own accounts has to be named by its path in the mount";
+            return Err(Error::fs(libc::EACCES, what));
+        }
+        Ok(())
+    }
+
+    /// The service refused to change the type of a blob (C7, C21): which types they are.
+    async fn types_differ(&self, source: &CopySource, destination: &Blob, error: Error) -> Error {
+        // Files become block blobs. Of all others only the service knows what they are.
+        let comes = source.is_shared_file().then_some(BlobType::Block);
+        match self.client(destination.account).blob_properties(&destination.path, None).await {
+            Ok(there) => crate::fs::copies::job::types_differ(destination, there.blob_type, source, comes),
+            Err(_) => error,
+        }
+    }
+
+    /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential of its own.
+    fn located(&self, url: &str) -> Option<Origin> {
+        self.config.accounts.iter().enumerate().find_map(|(index, account)| {
+            let (path, revision) = account.client.blob_at(url)?;
+            Some(Origin { blob: Blob { account: AccountId(index), path }, revision })
+        })
+    }
+
+    /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
+    pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
+        let Origin { blob, revision } = self.tree.origin(ino)?;
+        let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
+        properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
+    }
+
+    pub fn kind(&self, ino: Ino) -> Result<FileKind> {
+        Ok(self.tree.view(ino)?.kind)
+    }
+
+    /// [`Fs::abort`] for somebody whom the kernel has not asked whether he may write to the file.
+    pub async fn abort_as(&self, ino: Ino, id: Option<&CopyId>, who: &Credentials) -> Result<()> {
+        self.check_access(&self.tree.view(ino)?, WRITE, who)?;
+        self.abort(ino, id).await
+    }
+
+    /// Aborts the pending copy onto a file (M7); only `id` if given.
+    pub async fn abort(&self, ino: Ino, id: Option<&CopyId>) -> Result<()> {
+        let blob = self.tree.blob(ino)?;
+        self.abort_copy(&blob, id).await?;
+        self.tree.doubt(ino);
+        Ok(())
+    }
+    /// The blobs below an open directory with the state of the last copy onto each, in as many answers as it takes: each goes on
+    /// where the last one ended, and `again` starts from the beginning. `take` is given one after the other until it has no room. True
+    /// at the end. EXDEV for accounts, which are not one listing.
+    pub async fn list_copies(
+        &self,
+        fh: Fh,
+        again: bool,
+        who: &Credentials,
+        mut take: impl FnMut(&Found) -> bool + Send,
+    ) -> Result<bool> {
+        let handle = self.handles.dir(fh)?;
+        let mut walk = handle.walk.lock().await;
+        if again || walk.is_none() {
+            self.check_access(&self.tree.view(handle.ino)?, READ | SEARCH, who)?;
+            let Place::Directory(dir) = self.tree.place(handle.ino)? else {
+                return Err(Error::fs(libc::EXDEV, "an account's containers are listed one by one"));
+            };
+            *walk = Some(Walk::new(dir, who.clone()));
+        }
+        let Some(walk) = walk.as_mut() else { return Ok(true) };
+        while let Some(found) = walk.next(self).await? {
+            if !take(&found) {
+                walk.put_back(found);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// `NAME=VALUE` lines; `None` if there are none.
+fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
+    let parse = |line: &&str| match line.split_once('=') {
+        Some((name, value)) if xattr::is_metadata_name(name) && xattr::is_header_value(value) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err(Error::fs(libc::EINVAL, format!("{line:?} is not NAME=VALUE with an identifier and printable ASCII"))),
+    };
+    let parsed = lines.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
+}

@@ -1,0 +1,387 @@
+//! Whole copies, run by the service.
+//!
+//! A copy is started by Copy Blob and is done when the destination shows *our* copy id with status `success` (X16); nothing else
+//! counts as done. Usually the service answers `success` at once. Otherwise a [`CopyJob`] exists: one task polls the destination and
+//! everybody who waits looks at what it last saw.
+//!
+//! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`copies/lease.rs`), and
+//! what it replaced, which comes back or is let go (`keep.rs`).
+//!
+//! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`, and what becomes of a
+//! copy of which not all was asked for in `granted`; what is not a whole copy is a copy of a range, and goes into the destination's rope
+//! (`range.rs`).
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tracing::{debug, info, warn};
+
+use crate::error::{CopyFailure, Error, Result};
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::copies::backup::Mark;
+use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look, types_differ};
+use crate::fs::copies::lease::{LeaseSource, SourceLease, Use};
+use crate::fs::copies::spec::{Care, Start};
+use crate::fs::names::tree::Blob;
+use crate::store::{
+    BlobProperties, BlobType, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties,
+    Precondition, Revision,
+};
+
+mod granted;
+
+mod slices;
+
+mod synchronous;
+
+/// Polls of a pending copy: from the first wait to the longest, doubling.
+const FIRST_POLL: Duration = Duration::from_millis(100);
+
+/// Between polls when nobody has waited for a while.
+const IDLE_POLL: Duration = Duration::from_secs(10);
+
+/// A job that cannot be polled for this long, the client's own retries aside, is given up: its end is unknown, which is not success.
+const BLIND: Duration = Duration::from_secs(30);
+
+/// Longest that somebody who aborted a copy waits for what was there before.
+const BROUGHT_BACK: Duration = Duration::from_secs(10);
+
+/// How long the service may read another account's source: a pending copy reads it to its end.
+pub(in crate::fs) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Fs {
+    /// A URL by which `destination`'s account can read `source`, as it is or was.
+    pub(in crate::fs) async fn source_url(
+        &self,
+        source: &Blob,
+        revision: Option<&Revision>,
+        destination: &Blob,
+    ) -> Result<CopySource> {
+        let reader = self.client(destination.account);
+        self.client(source.account).copy_source(&source.path, revision, reader, SOURCE_SAS).await
+    }
+
+    /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
+    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
+        let kept = start.care.kept.clone();
+        match self.start_with_care(start).await {
+            Ok(job) => Ok(job),
+            Err(error) => {
+                if let Some(kept) = kept {
+                    self.never_started(&kept, &error).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_with_care(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
+        let Start { source, version, destination, precondition, metadata, tier, tags, seal, care } = start;
+        let client = self.client(destination.account);
+        let request = CopyRequest {
+            source,
+            source_if_match: version.as_ref().map(|version| version.etag.clone()),
+            precondition,
+            metadata,
+            tier,
+            tags,
+            seal,
+            lease: care.lease.clone(),
+        };
+        // A finite lease forbids it (X5), also one of our own.
+        self.leases.give_up(&destination).await;
+        let policy = care.lease_source.unwrap_or(self.config.lease_source);
+        let early = match policy {
+            LeaseSource::Always => self.lease_source(&care, version.as_deref(), &destination, None).await,
+            LeaseSource::Pending | LeaseSource::Never => None,
+        };
+        if request.source.is_read_by_token() {
+            return self.copy_synchronously(destination, request, version, care, early).await;
+        }
+        let mut started = match client.copy_blob(&destination.path, &request).await {
+            Ok(started) => started,
+            Err(error) if may_be_read_otherwise(&request.source, version.is_some(), &error) => {
+                debug!(%error, "trying the operations that read any URL");
+                return self.copy_synchronously(destination, request, version, care, early).await;
+            }
+            Err(error) => {
+                if let Some(lease) = early {
+                    lease.release().await;
+                }
+                self.explain_lease(&destination, &error).await;
+                return Err(error);
+            }
+        };
+        info!(destination = %destination.path, source = %request.source, id = %started.id,
+              status = started.status.as_str(), "copy started");
+        let progress = match (started.found.take(), &version, started.status) {
+            // What the service was seen to have is worth more than what it should have.
+            (Some(found), _, _) => look(&destination, &started.id, *found),
+            (None, Some(source), CopyStatus::Success) => {
+                let tier = tier_of_copy(source, &request, &care, &destination);
+                Progress::Success(copied(source, &started, request, tier))
+            }
+            // All else is seen at the destination, also how long a source outside the mount is.
+            (None, None, _) => match client.blob_properties(&destination.path, None).await {
+                Ok(found) => look(&destination, &started.id, found),
+                // It is under way all the same; whoever polls it looks again.
+                Err(error) => {
+                    debug!(destination = %destination.path, %error, "cannot see how a copy is doing");
+                    Progress::Pending(0)
+                }
+            },
+            (None, Some(_), _) => Progress::Pending(0),
+        };
+        let total = match (&version, &progress) {
+            (Some(source), _) => source.size,
+            (None, Progress::Success(properties)) => properties.size,
+            (None, _) => 0,
+        };
+        let pending = matches!(progress, Progress::Pending(_));
+        let job = Arc::new(CopyJob {
+            lease: care.lease.clone(),
+            kept: Mutex::new(care.kept.clone()),
+            ..CopyJob::new(destination, started.id, total, progress.clone())
+        });
+        if pending {
+            self.jobs.add(&job);
+            let (fs, job) = (self.clone(), job.clone());
+            tokio::spawn(async move {
+                let lease = match early {
+                    None if policy == LeaseSource::Pending => {
+                        fs.lease_source(&care, version.as_deref(), &job.destination, Some(&job.id)).await
+                    }
+                    early => early,
+                };
+                fs.poll(job, lease).await;
+            });
+        } else {
+            self.wind_up(&job, early, &progress).await;
+        }
+        Ok(job)
+    }
+
+    /// C40 to C43.
+    async fn lease_source(
+        &self,
+        care: &Care,
+        version: Option<&BlobProperties>,
+        destination: &Blob,
+        id: Option<&CopyId>,
+    ) -> Option<SourceLease> {
+        let source = care.source.as_ref()?;
+        let client = self.client(source.account);
+        let etag = version.map(|version| &version.etag);
+        let copy = Use { destination: destination.clone(), id: id.cloned(), caller: care.caller };
+        self.leases.take(client, source, etag, copy).await
+    }
+
+    /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.
+    async fn wind_up(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        match (job.take_kept(), progress) {
+            (Some(kept), Progress::Success(_)) => self.let_kept_go(&kept).await,
+            (Some(kept), _) => self.bring_back(kept, Mark::Copy(job.id.clone())).await,
+            (None, _) => {}
+        }
+    }
+
+    /// A job for a pending copy that was started elsewhere; `None` if it is over.
+    pub(in crate::fs) fn adopt(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
+        if copy.status != CopyStatus::Pending {
+            return None;
+        }
+        let progress = Progress::Pending(copy.bytes_copied);
+        let job = Arc::new(CopyJob {
+            adopted: true,
+            ..CopyJob::new(destination, copy.id.clone(), copy.total_bytes, progress)
+        });
+        self.jobs.add(&job);
+        tokio::spawn(self.clone().poll(job.clone(), None));
+        Some(job)
+    }
+
+    /// Looks at the destination until our copy has ended, for all who wait.
+    async fn poll(self: Arc<Self>, job: Arc<CopyJob>, lease: Option<SourceLease>) {
+        let client = self.client(job.destination.account);
+        let mut pause = FIRST_POLL;
+        let mut blind_since = None;
+        loop {
+            let until_next = if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) };
+            tokio::select! {
+                () = tokio::time::sleep(until_next) => {}
+                () = job.wanted.notified() => pause = FIRST_POLL,
+            }
+            if job.adopted && Arc::strong_count(&job) == 1 {
+                return;
+            }
+            pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
+            let progress = match client.blob_properties(&job.destination.path, None).await {
+                Ok(properties) => {
+                    blind_since = None;
+                    look(&job.destination, &job.id, properties)
+                }
+                Err(error) if error.is_not_found() => {
+                    Progress::Failed(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }))
+                }
+                Err(error) => {
+                    let since = *blind_since.get_or_insert_with(Instant::now);
+                    warn!(destination = %job.destination.path, id = %job.id, %error, "cannot see how a copy is doing");
+                    // A refusal stays one; an outage may pass.
+                    let refused = (400..500).contains(&error.status());
+                    if refused || since.elapsed() >= BLIND { Progress::Failed(error) } else { job.progress() }
+                }
+            };
+            let ended = match &progress {
+                Progress::Pending(_) => false,
+                Progress::Success(_) => {
+                    info!(destination = %job.destination.path, id = %job.id, "copy done");
+                    true
+                }
+                Progress::Failed(error) => {
+                    warn!(%error, "copy ended without success");
+                    true
+                }
+            };
+            if ended {
+                self.wind_up(&job, lease, &progress).await;
+                job.progress.send_replace(progress);
+                return;
+            }
+            job.progress.send_replace(progress);
+        }
+    }
+
+    /// Waits for the job's end. A caller with a pending signal is let go with EINTR; the copy goes on.
+    pub(in crate::fs) async fn wait_for_copy(&self, job: &CopyJob, caller: Caller) -> Result<Arc<BlobProperties>> {
+        loop {
+            match job.slice().await {
+                Progress::Success(properties) => return Ok(properties),
+                Progress::Failed(error) => return Err(error),
+                Progress::Pending(_) if caller.interrupted() => {
+                    return Err(Error::fs(libc::EINTR, "interrupted while a copy was pending"));
+                }
+                Progress::Pending(_) => {}
+            }
+        }
+    }
+
+    /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE when it is
+    /// another one.
+    pub(in crate::fs) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
+        let client = self.client(blob.account);
+        // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
+        let state = client.blob_properties(&blob.path, None).await?.copy;
+        let none = || Error::fs(libc::ENODATA, format!("{}: no copy is pending", blob.path));
+        let Some(state) = state.filter(|state| state.status == CopyStatus::Pending) else { return Err(none()) };
+        if id.is_some_and(|id| *id != state.id) {
+            return Err(Error::fs(libc::ESTALE, format!("{}: another copy is pending: {}", blob.path, state.id)));
+        }
+        let job = self.jobs.of(blob).filter(|job| job.id == state.id);
+        let lease = job.as_ref().and_then(|job| job.lease.as_ref());
+        match client.abort_copy(&blob.path, &state.id, lease).await {
+            Ok(()) => {
+                info!(destination = %blob.path, id = %state.id, "copy has been aborted");
+                if let Some(job) = job {
+                    job.hurry();
+                    if job.keeps() {
+                        // What was there before is there again when the caller is told.
+                        let _ = tokio::time::timeout(BROUGHT_BACK, job.ended()).await;
+                    }
+                }
+                Ok(())
+            }
+            // X12: it ended while we asked.
+            Err(error) if error.code() == "NoPendingCopyOperation" => {
+                let now = client.blob_properties(&blob.path, None).await?.copy;
+                match now {
+                    Some(now) if now.id == state.id && now.status == CopyStatus::Aborted => Ok(()),
+                    _ => Err(none()),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says in the log who holds what, when a copy is refused for a lease of its destination (X5, X6).
+    async fn explain_lease(&self, destination: &Blob, error: &Error) {
+        if !error.code().contains("Lease") {
+            return;
+        }
+        match self.lease_of(destination).await {
+            Ok(lease) => warn!(destination = %destination.path, lease = %lease, "not copied onto it, for its lease"),
+            Err(error) => debug!(destination = %destination.path, %error, "nothing is known of its lease"),
+        }
+    }
+}
+
+/// The tier of a finished copy, as far as it is known, and whether it is only the account's default. That of what is replaced stays, chosen
+/// or not (S103); what is new gets the account's, which is what a blob of the account has for which nobody chose one.
+fn tier_of_copy(
+    source: &BlobProperties,
+    request: &CopyRequest,
+    care: &Care,
+    destination: &Blob,
+) -> (Option<String>, bool) {
+    if request.tier.is_some() {
+        return (request.tier.clone(), false);
+    }
+    let within_account = care.source.as_ref().is_some_and(|source| source.account == destination.account);
+    match &care.there {
+        Some(there) => (there.tier.clone(), there.tier_inferred),
+        None if request.precondition == Precondition::IfAbsent && within_account && source.tier_inferred => {
+            (source.tier.clone(), true)
+        }
+        None => (None, true),
+    }
+}
+
+/// What the service would say of a finished copy of `source`: no request is needed to know it.
+fn copied(
+    source: &BlobProperties,
+    started: &CopyStarted,
+    request: CopyRequest,
+    (tier, tier_inferred): (Option<String>, bool),
+) -> Arc<BlobProperties> {
+    Arc::new(BlobProperties {
+        etag: started.etag.clone(),
+        last_modified: started.last_modified,
+        // Of others than block blobs it may be that of what was replaced (S29).
+        creation_time: (source.blob_type == BlobType::Block).then_some(started.last_modified),
+        metadata: request.metadata.unwrap_or_else(|| source.metadata.clone()),
+        tier,
+        tier_inferred,
+        tag_count: request.tags.len() as u32,
+        // None of these comes along (§13.2.4).
+        archive_status: None,
+        lease: LeaseProperties::default(),
+        // By its id an append blob is known that another client copies onto later; nobody is shown it from here.
+        copy: Some(CopyState {
+            id: started.id.clone(),
+            status: CopyStatus::Success,
+            source: None,
+            bytes_copied: source.size,
+            total_bytes: source.size,
+            completion_time: None,
+            description: None,
+        }),
+        sealed: request.seal.unwrap_or(source.sealed),
+        version_id: None,
+        is_current_version: false,
+        ..source.clone()
+    })
+}
+
+/// Copy Blob could not read the source, and another operation may. For our `own` blobs we have given it the means, so that its
+/// word counts.
+fn may_be_read_otherwise(source: &CopySource, own: bool, error: &Error) -> bool {
+    match error.code() {
+        _ if own => false,
+        "CannotVerifyCopySource" => !source.is_azure_storage(),
+        "CopyAcrossAccountsNotSupported" => true,
+        _ => false,
+    }
+}

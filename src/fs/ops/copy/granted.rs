@@ -1,0 +1,188 @@
+//! A whole copy of which only a part was granted.
+//!
+//! On a disk, whoever copies a part has that part. So when the copier closes the file, or writes to it, or copies something else there,
+//! the file is cut to what was granted, which is of the version that the copy is pinned to.
+//!
+//! | the copy | the destination becomes | moved |
+//! |---|---|---|
+//! | is done | a draft of the copied blob, cut: it keeps its blocks | nothing |
+//! | is done, of an append blob, which cannot be cut | an empty one, to which the service appends the range | nothing |
+//! | is pending | the copy is aborted, and the service puts the range there by the From-URL operations | nothing |
+//!
+//! That may take the service as long as a copy does. So it is not done for a copier who is being killed: then the copy is aborted, and
+//! the destination is the service's empty blob with status `aborted`.
+
+use std::sync::Arc;
+
+use tracing::{debug, info, warn};
+
+use crate::error::{CopyFailure, Error, Result};
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::content::handle::{Content, CopiedFrom, OpenFile, State};
+use crate::fs::content::source::Source;
+use crate::fs::copies::backup::Mark;
+use crate::fs::copies::job::{Progress, failure};
+use crate::fs::ops::commit::draft_of;
+use crate::fs::ops::range::interrupted;
+use crate::store::{BlobProperties, BlobType};
+
+impl Fs {
+    /// Flush before all was granted: the file has what was, in the service. Who is interrupted while it is stored does not wait any more,
+    /// but it is stored.
+    pub(in crate::fs) async fn store_granted(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+        match self.settled(file, caller).await {
+            Ok(state) => drop(state),
+            Err(error) => {
+                if error.errno() == libc::EINTR {
+                    self.abandon(file).await;
+                }
+                return Err(error);
+            }
+        }
+        let (fs, file) = (self.clone(), file.clone());
+        let storing = tokio::spawn(async move {
+            let _chore = fs.chores.begin();
+            let mut state = file.state.lock().await;
+            fs.commit(&file, &mut state).await
+        });
+        tokio::select! {
+            stored = storing => stored.unwrap_or_else(|_| Err(Error::fs(libc::EIO, "a part of a copy was not stored"))),
+            error = interrupted(caller) => Err(error),
+        }
+    }
+
+    /// The last descriptor is gone, and nobody is known to have been killed: what was granted is kept.
+    pub(in crate::fs) async fn keep_granted(self: &Arc<Self>, file: &OpenFile, closer: Caller) {
+        loop {
+            let mut state = file.state.lock().await;
+            let Content::Copying(copying) = &state.content else { return };
+            let job = copying.job.clone();
+            let done = match job.progress() {
+                _ if copying.complete() => return,
+                Progress::Success(properties) => self.cut_to_granted(file, &mut state, properties, closer).await,
+                Progress::Pending(_) if job.is_only_here() => {
+                    drop(state);
+                    job.ended().await;
+                    continue;
+                }
+                Progress::Pending(_) => self.stop_at_granted(file, &mut state, closer).await,
+                Progress::Failed(error) => Err(error),
+            };
+            if let Err(error) = done {
+                warn!(destination = %job.destination.path, %error, "what was granted of a copy is lost");
+                self.give_up_copy(file, &mut state).await;
+                return;
+            }
+        }
+    }
+
+    /// The copy is done, and only a part of it was granted.
+    pub(in crate::fs) async fn cut_to_granted(
+        self: &Arc<Self>,
+        file: &OpenFile,
+        state: &mut State,
+        whole: Arc<BlobProperties>,
+        caller: Caller,
+    ) -> Result<()> {
+        let Content::Copying(copying) = std::mem::replace(&mut state.content, Content::Clean) else { return Ok(()) };
+        debug!(destination = %copying.job.destination.path, granted = copying.granted, "a part of a copy is kept");
+        let type_of_blob = whole.blob_type;
+        self.settle(file, state, whole);
+        if type_of_blob == BlobType::Append {
+            return self.copy_part(file, state, &copying.source, copying.granted, caller).await;
+        }
+        // Nothing is staged, so nothing is cut.
+        let _ = draft_of(state)?.truncate(copying.granted);
+        file.show(state);
+        Ok(())
+    }
+
+    /// The copy is pending, and only a part of it is wanted. If it turns out to have ended, nothing is done: what is to be done then has to
+    /// be looked at.
+    pub(in crate::fs) async fn stop_at_granted(
+        self: &Arc<Self>,
+        file: &OpenFile,
+        state: &mut State,
+        caller: Caller,
+    ) -> Result<()> {
+        let Content::Copying(copying) = &state.content else { return Ok(()) };
+        let (job, granted, source) = (copying.job.clone(), copying.granted, copying.source.clone());
+        // Taken first: the end of the copy would bring it back.
+        let kept = job.take_kept();
+        match self.abort_copy(&job.destination, Some(&job.id)).await {
+            Ok(()) => job.over().await,
+            Err(error) if error.errno() == libc::ENODATA => {
+                job.over().await;
+                match (kept, job.progress()) {
+                    (Some(kept), Progress::Success(_)) => self.let_kept_go(&kept).await,
+                    (Some(kept), Progress::Failed(_)) => self.bring_back(kept, Mark::Copy(job.id.clone())).await,
+                    (kept, _) => job.keep(kept),
+                }
+                return Ok(());
+            }
+            Err(error) => {
+                job.keep(kept);
+                return Err(error);
+            }
+        }
+        let part = async {
+            let now = self.client(job.destination.account).blob_properties(&job.destination.path, None).await?;
+            if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
+                return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
+            }
+            state.content = Content::Clean;
+            self.settle(file, state, Arc::new(now));
+            self.copy_part(file, state, &source, granted, caller).await?;
+            if kept.is_some() { self.commit(file, state).await } else { Ok(()) }
+        };
+        let done = part.await;
+        match (&done, &state.content) {
+            (Ok(()), _) => {}
+            (Err(_), Content::Copying(_)) => self.give_up_copy(file, state).await,
+            (Err(_), _) => {
+                state.content = Content::Clean;
+                file.show(state);
+            }
+        }
+        match (kept, &done) {
+            (Some(kept), Ok(())) => self.let_kept_go(&kept).await,
+            (Some(kept), Err(_)) => self.bring_back(kept, Mark::Copy(job.id.clone())).await,
+            (None, _) => {}
+        }
+        done
+    }
+
+    /// Empties the file and has the service put the first `granted` bytes of the source there: as blocks to be committed, or where they
+    /// belong. If that fails the file is what is in the service by then.
+    async fn copy_part(
+        self: &Arc<Self>,
+        file: &OpenFile,
+        state: &mut State,
+        source: &CopiedFrom,
+        granted: u64,
+        caller: Caller,
+    ) -> Result<()> {
+        // It may have another name by now.
+        let origin = self.tree.origin(source.ino).unwrap_or_else(|_| source.origin.clone());
+        info!(source = %origin.blob.path, granted, "the service copies a part of a blob");
+        let part = async {
+            draft_of(state)?.truncate(0).map_err(|_| Error::fs(libc::EIO, "a block in a blob that was just copied"))?;
+            let mut at = 0;
+            while at < granted {
+                if caller.interrupted() {
+                    return Err(Error::fs(libc::EINTR, "interrupted while a part was copied"));
+                }
+                let range = Source::of(&origin, &source.version.etag, at..granted);
+                at += self.copy_range(range, false, file, state, at, caller).await?;
+            }
+            Ok(())
+        };
+        let done = part.await;
+        if done.is_err() {
+            state.content = Content::Clean;
+        }
+        file.show(state);
+        done
+    }
+}

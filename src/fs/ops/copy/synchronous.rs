@@ -1,0 +1,217 @@
+//! Whole copies of what Copy Blob cannot read (§13.8, §13.9).
+//!
+//! Copy Blob looks at its source with HEAD before it promises anything, and there are sources that do not let it: servers that know only GET, URLs
+//! that are signed for GET. The From-URL operations read them all the same, and are done when they are answered. A source of
+//! up to 5000 MiB is one Put Blob From URL; a larger one is fetched in blocks, side by side and pinned to one version of the source if it
+//! has an ETag, and appears with one Put Block List.
+//!
+//! To callers this is a copy like any other: a [`CopyJob`] that is pending until it is done. It has no copy id, though, for the service
+//! keeps no state of it, and whoever gives it up has only to stop asking.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use futures_util::{StreamExt, TryStreamExt};
+use tracing::{debug, info, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::content::block_ids::{BlockIds, UPLOADS};
+use crate::fs::copies::backup::Mark;
+use crate::fs::copies::job::{CopyJob, Progress};
+use crate::fs::copies::lease::SourceLease;
+use crate::fs::copies::spec::Care;
+use crate::fs::names::tree::Blob;
+use crate::store::{
+    BlobProperties, BlobSettings, BlobType, BlockRef, ContentHeaders, CopyId, CopyRequest, CopySource, ETag,
+    LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Metadata, Precondition,
+};
+
+/// What is known of a source before it is read.
+struct Facts {
+    size: u64,
+    etag: Option<ETag>,
+    headers: ContentHeaders,
+    metadata: Metadata,
+}
+
+impl Fs {
+    /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our blobs; `lease` its
+    /// lease, if it has been taken already. A copy that ends with less than the whole leaves the destination as it was.
+    pub(in crate::fs) async fn copy_synchronously(
+        self: &Arc<Self>,
+        destination: Blob,
+        request: CopyRequest,
+        version: Option<Arc<BlobProperties>>,
+        care: Care,
+        lease: Option<SourceLease>,
+    ) -> Result<Arc<CopyJob>> {
+        if let Some(version) = version.as_ref().filter(|version| version.blob_type != BlobType::Block) {
+            // What is fetched becomes a block blob, whatever it was.
+            let (kind, source) = (version.blob_type.as_str(), &request.source);
+            let what = format!("{source} is a {kind}, which the service can only read for a copy by a SAS");
+            if let Some(lease) = lease {
+                lease.release().await;
+            }
+            return Err(Error::fs(libc::EOPNOTSUPP, what));
+        }
+        let total = version.as_ref().map_or(0, |version| version.size);
+        let job = Arc::new(CopyJob {
+            lease: care.lease,
+            kept: Mutex::new(care.kept),
+            ..CopyJob::new(destination, CopyId::new(""), total, Progress::Pending(0))
+        });
+        let work = {
+            let (fs, job) = (self.clone(), job.clone());
+            tokio::spawn(async move {
+                let ended = fs.fetch_whole(&job.destination, request, version).await;
+                if let Some(lease) = lease {
+                    lease.release().await;
+                }
+                let ended = match ended {
+                    Ok(properties) => {
+                        if let Some(kept) = job.take_kept() {
+                            fs.let_kept_go(&kept).await;
+                        }
+                        Progress::Success(properties)
+                    }
+                    Err(error) => {
+                        warn!(%error, "copy ended without success");
+                        if let Some(kept) = job.take_kept() {
+                            fs.never_started(&kept, &error).await;
+                        }
+                        Progress::Failed(error)
+                    }
+                };
+                job.progress.send_replace(ended);
+            })
+        };
+        job.work_is(work.abort_handle());
+        Ok(job)
+    }
+
+    /// Gives up a copy that is only here. What it was to replace is still there, unless the service was done already.
+    pub(in crate::fs) async fn stop_fetching(self: &Arc<Self>, job: &CopyJob) {
+        job.stop();
+        debug!(destination = %job.destination.path, "stopped");
+        if let Some(kept) = job.take_kept() {
+            self.bring_back(kept, Mark::Unknown).await;
+        }
+    }
+
+    async fn fetch_whole(
+        &self,
+        destination: &Blob,
+        request: CopyRequest,
+        version: Option<Arc<BlobProperties>>,
+    ) -> Result<Arc<BlobProperties>> {
+        let client = self.client(destination.account);
+        let CopyRequest { source, mut precondition, metadata, tier, tags, lease, .. } = request;
+        if precondition == Precondition::None {
+            precondition = self.as_a_block_blob(destination, &source).await?;
+        }
+        let facts = match version {
+            Some(version) => Some(Facts {
+                size: version.size,
+                etag: Some(version.etag.clone()),
+                headers: version.headers.clone(),
+                metadata: version.metadata.clone(),
+            }),
+            None => match client.ask_outside(&source).await {
+                Ok(found) => {
+                    let (size, etag) = (found.size, found.etag);
+                    Some(Facts { size, etag, headers: found.headers, metadata: found.metadata })
+                }
+                Err(error) => {
+                    // The service may reach what we do not.
+                    debug!(%error, "nothing is known of a source");
+                    None
+                }
+            },
+        };
+        let size = facts.as_ref().map(|facts| facts.size);
+        let known = facts.as_ref().map(|facts| facts.metadata.clone()).unwrap_or_default();
+        let mut settings =
+            BlobSettings { metadata: metadata.unwrap_or(known), tier, tags, lease, ..BlobSettings::default() };
+        match facts {
+            Some(facts) if facts.size > LARGEST_BLOB_FROM_URL => {
+                settings.headers = facts.headers;
+                let blocks = self.fetch_blocks(destination, &source, facts.size, facts.etag.as_ref()).await?;
+                client.put_block_list(&destination.path, &blocks, &settings, &precondition).await?;
+            }
+            // The service has been seen to stumble over a source of no bytes (§13.7).
+            Some(Facts { size: 0, headers, .. }) => {
+                settings.headers = headers;
+                client.put_blob(&destination.path, bytes::Bytes::new(), &settings, &precondition).await?;
+            }
+            facts => {
+                let etag = facts.and_then(|facts| facts.etag);
+                let put =
+                    client.put_blob_from_url(&destination.path, &source, etag.as_ref(), size, &settings, &precondition);
+                put.await?;
+            }
+        }
+        let properties = client.blob_properties(&destination.path, None).await?;
+        info!(destination = %destination.path, %source, bytes = properties.size, "copied by what reads any URL");
+        if let Some(size) = size.filter(|size| *size != properties.size) {
+            let what = format!("{}: it has {} bytes, its source {size}", destination.path, properties.size);
+            return Err(Error::fs(libc::EIO, what));
+        }
+        Ok(Arc::new(properties))
+    }
+
+    /// What is there may be replaced if it is a block blob, for that is what it becomes (C7); and only as it is now.
+    async fn as_a_block_blob(&self, destination: &Blob, source: &CopySource) -> Result<Precondition> {
+        match self.client(destination.account).blob_properties(&destination.path, None).await {
+            Ok(there) if there.blob_type == BlobType::Block => Ok(Precondition::IfMatch(there.etag)),
+            Ok(there) => Err(super::types_differ(destination, there.blob_type, source, Some(BlobType::Block))),
+            Err(error) if error.is_not_found() => Ok(Precondition::IfAbsent),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Blocks with all of the source, not yet committed.
+    async fn fetch_blocks(
+        &self,
+        destination: &Blob,
+        source: &CopySource,
+        size: u64,
+        etag: Option<&ETag>,
+    ) -> Result<Vec<BlockRef>> {
+        let client = self.client(destination.account);
+        let there = match client.block_list(&destination.path).await {
+            Ok((blocks, _)) => blocks,
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let ids = BlockIds::beside(&there);
+        let fetched = pieces(size).map(|range| {
+            let id = ids.next();
+            async move {
+                let id = id?;
+                client.put_block_from_url(&destination.path, &id, source, range, etag, None).await?;
+                Ok(BlockRef::Uncommitted(id))
+            }
+        });
+        futures_util::stream::iter(fetched).buffered(UPLOADS).try_collect().await
+    }
+}
+
+/// The ranges that one block each can hold.
+fn pieces(size: u64) -> impl Iterator<Item = Range<u64>> {
+    let starts = (0..size.div_ceil(LARGEST_BLOCK_FROM_URL)).map(|number| number * LARGEST_BLOCK_FROM_URL);
+    starts.map(move |start| start..size.min(start + LARGEST_BLOCK_FROM_URL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_as_large_as_they_may_be() {
+        let cut: Vec<_> = pieces(2 * LARGEST_BLOCK_FROM_URL + 1).collect();
+        let (one, two) = (LARGEST_BLOCK_FROM_URL, 2 * LARGEST_BLOCK_FROM_URL);
+        assert_eq!(cut, [0..one, one..two, two..two + 1]);
+        assert_eq!(pieces(one).count(), 1);
+    }
+}

@@ -1,0 +1,316 @@
+//! Listings: readdir, with attributes where the kernel wants them.
+//!
+//! A directory is listed page by page as far as it is read, and the next page is fetched while the reader is at this one: one page
+//! ahead, and none before it is sure that he reads on. What is made or removed meanwhile neither hides nor doubles another name;
+//! reading from the start again lists anew.
+//!
+//! The tree remembers what the pages said, so that what was listed need not be asked for again, nor what was not in a listing that came
+//! to its end. A [`Sweeper`](crate::fs::names::dir::sweeper::Sweeper) sees to it that this is forgotten when it is too old, also if nothing happens on the mount any more.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use crate::error::Result;
+use crate::fs::Fs;
+use crate::fs::content::handle::{DirHandle, Fh};
+use crate::fs::names::attr::{self, Attr, FileKind, Ino};
+use crate::fs::names::dir::cursor::{Carry, Cookie, Mark, Start};
+use crate::fs::names::dir::entry::DirEntry;
+use crate::fs::names::dir::lookups::Turn;
+use crate::fs::names::dir::pages::{Fetched, Source};
+use crate::fs::names::dir::stream::{DirStream, Wanted, may_follow};
+use crate::fs::names::tree::{Entry, Heard, Known, Link, NodeView, PastPlace, Place, Row};
+
+/// Entries that are made for one answer: about what fits into the buffers that programs have.
+const MOST: usize = 1024;
+
+/// With attributes, of which more are sent.
+const MOST_PLUS: usize = 256;
+
+impl Fs {
+    pub fn open_dir(&self, ino: Ino) -> Result<Fh> {
+        self.tree.view(ino)?;
+        self.tree.opened(ino);
+        Ok(self.handles.insert_dir(DirHandle::new(ino)))
+    }
+
+    pub fn release_dir(&self, fh: Fh) {
+        if let Some(handle) = self.handles.remove_dir(fh) {
+            handle.desert();
+            self.tree.closed(handle.ino);
+        }
+    }
+
+    /// Entries from `offset` on: what is listed of them, at least one unless the directory ends there. Offset 0 lists anew.
+    pub async fn read_dir(&self, fh: Fh, offset: u64) -> Result<Vec<DirEntry>> {
+        let handle = self.handles.dir(fh)?;
+        let mut answers = self.dots(&handle, offset)?;
+        let listed = self.listed_from(&handle, offset, MOST).await?;
+        answers.extend(listed.into_iter().map(|(offset, entry)| DirEntry {
+            ino: entry.ino,
+            kind: entry.kind,
+            name: entry.name,
+            offset,
+        }));
+        Ok(answers)
+    }
+
+    /// [`Fs::read_dir`] with attributes. Every entry but the dots is answered by one [`Fs::entry_sent`].
+    pub async fn read_dir_plus(&self, fh: Fh, offset: u64) -> Result<Vec<(DirEntry, Attr)>> {
+        let handle = self.handles.dir(fh)?;
+        let mut answers = Vec::new();
+        for dot in self.dots(&handle, offset)? {
+            let attr = self.attr_of(&self.tree.view(dot.ino)?);
+            answers.push((dot, attr));
+        }
+        let in_container = matches!(self.tree.place(handle.ino)?, Place::Directory(_));
+        let mut offset = offset;
+        loop {
+            let listed = self.listed_from(&handle, offset, MOST_PLUS).await?;
+            let Some((last, _)) = listed.last() else { return Ok(answers) };
+            offset = *last;
+            for (offset, entry) in listed {
+                let anchor = if in_container { None } else { self.anchor_of(handle.ino, &entry.name)? };
+                // A name that was removed since it was listed is left out.
+                let Ok(view) = self.tree.enter_sent(handle.ino, &entry, anchor) else { continue };
+                let attr = self.attr_of(&view);
+                answers.push((DirEntry { ino: view.ino, kind: view.kind, name: view.name, offset }, attr));
+            }
+            // An empty answer is the end of the directory: if all that was listed here has been removed since, there may be more.
+            if !answers.is_empty() {
+                return Ok(answers);
+            }
+        }
+    }
+
+    /// The kernel has the entry, or (`false`) it did not fit any more.
+    pub fn entry_sent(&self, ino: Ino, sent: bool) {
+        if !sent {
+            self.tree.forget(ino, 1);
+        }
+    }
+
+    fn dots(&self, handle: &DirHandle, offset: u64) -> Result<Vec<DirEntry>> {
+        let dots = [(handle.ino, "."), (self.tree.view(handle.ino)?.parent, "..")];
+        let dots = dots.into_iter().zip(1..).skip(offset.min(2) as usize);
+        let entry = |((ino, name), offset): ((Ino, &str), u64)| DirEntry {
+            ino,
+            kind: FileKind::Directory,
+            name: name.into(),
+            offset,
+        };
+        Ok(dots.map(entry).collect())
+    }
+
+    /// Lists a directory of one page, so that its names are known and all others known to be absent.
+    pub(in crate::fs) async fn list_for_lookups(&self, dir: Ino, turn: Turn<'_>) {
+        let mut stream = DirStream::default();
+        // What takes longer is hardly there before it is old.
+        match timeout(self.config.attr_ttl / 2, self.bring(dir, &mut stream, 0)).await {
+            Ok(Ok(_)) if stream.is_whole() => turn.done(stream.len()),
+            Ok(Ok(_)) => debug!(?dir, "too many names to be listed for those who look them up"),
+            // Whoever looked a name up asks for that alone, and hears what is wrong.
+            Ok(Err(error)) => debug!(?dir, %error, "not listed for those who look up its names"),
+            Err(_) => debug!(?dir, "too slow to be listed for those who look up its names"),
+        }
+    }
+
+    /// Nothing was in the directory at `asked`: that is as good as a listing.
+    pub(in crate::fs) fn listed_empty(&self, dir: Ino, asked: Instant) {
+        self.tree.add_page(dir, asked, Vec::new());
+        self.tree.end_listing(dir, asked);
+        self.lookups.expect(dir);
+        self.sweeper.wake(&self.tree, self.config.attr_ttl);
+    }
+
+    async fn listed_from(&self, handle: &DirHandle, offset: u64, most: usize) -> Result<Vec<(u64, Entry)>> {
+        let dir = handle.ino;
+        let mut stream = handle.stream.lock().await;
+        if offset == 0 && !stream.is_new() {
+            *stream = DirStream::default();
+        }
+        let cookie = Cookie::parse(offset);
+        let wanted = cookie.map_or(0, Cookie::page);
+        self.bring(dir, &mut stream, wanted).await?;
+        let (mut page, mut index) = cookie.map_or((0, 0), |cookie| stream.behind(cookie));
+        loop {
+            stream.slide(page, index);
+            if let Some(marker) = stream.to_fetch(page, index)
+                && let Ok(place) = self.tree.place(dir)
+            {
+                let work = self.fetch(&place, Some(marker.clone()));
+                stream.fetch_ahead(marker, work);
+            }
+            let entries = stream.entries(page, index, most);
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
+            (page, index) = (page + 1, 0);
+            if !self.bring(dir, &mut stream, page).await? {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    /// Lists what is needed for that page to be in memory; false if the directory ends before it.
+    async fn bring(&self, dir: Ino, stream: &mut DirStream, page: usize) -> Result<bool> {
+        while let Some(wanted) = stream.wants(page) {
+            self.list_page(dir, stream, wanted).await?;
+        }
+        Ok(stream.has(page))
+    }
+
+    async fn list_page(&self, dir: Ino, stream: &mut DirStream, wanted: Wanted) -> Result<()> {
+        let Wanted { page, mark, until } = wanted;
+        let marker = match mark.start {
+            Start::First => None,
+            Start::Marker(marker) => Some(marker),
+            Start::OnlyHere | Start::End => {
+                let entries = self.tree.add_page(dir, Instant::now(), self.only_here(dir, stream));
+                stream.put(page, entries, Mark::end());
+                return Ok(());
+            }
+        };
+        let place = self.tree.place(dir)?;
+        let mut fetched = self.fetched(&place, stream, marker).await?;
+        let first_time = until.is_none();
+        if let Some(until) = &until {
+            while let Some(next) = fetched.lacks(until) {
+                fetched.append(self.fetched(&place, stream, Some(next)).await?);
+            }
+            fetched.cut(until);
+        }
+        let asked = fetched.asked;
+        if page == 0 && first_time {
+            stream.begin(asked, self.unstored(dir));
+        }
+        let (rows, next) = match &place {
+            Place::Past(place) => rows_of_past(place, mark.carry, fetched),
+            _ => self.rows_of(&place, mark.carry, fetched),
+        };
+        stream.meet(&rows, self.unstored(dir));
+        let ends = next.start == Start::OnlyHere;
+        let entries = self.tree.add_page(dir, asked, rows);
+        stream.put(page, entries, next);
+        if ends && first_time {
+            self.tree.end_listing(dir, stream.began());
+        }
+        self.sweeper.wake(&self.tree, self.config.attr_ttl);
+        Ok(())
+    }
+
+    async fn fetched(&self, place: &Place, stream: &mut DirStream, marker: Option<String>) -> Result<Fetched> {
+        if let Some(marker) = &marker
+            && let Some(fetched) = stream.fetched(marker).await
+        {
+            return fetched;
+        }
+        self.fetch(place, marker).await
+    }
+
+    fn fetch(
+        &self,
+        place: &Place,
+        marker: Option<String>,
+    ) -> impl Future<Output = Result<Fetched>> + Send + use<> + 'static {
+        let source = match place {
+            Place::Accounts => {
+                Source::Accounts(self.config.accounts.iter().map(|a| a.client.account().as_str().to_owned()).collect())
+            }
+            Place::Account(id) => Source::Containers(self.client(*id).clone()),
+            Place::Directory(dir) => Source::Blobs(self.client(dir.account).clone(), dir.clone()),
+            Place::Past(place) => Source::Past(self.client(place.account()).clone(), place.clone()),
+            Place::Blob(blob) => Source::Nothing(blob.path.clone()),
+        };
+        source.fetch(marker)
+    }
+
+    /// The entries of a page, and where the next one begins.
+    fn rows_of(&self, place: &Place, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
+        let Fetched { asked, items, prefixes, containers, last, next } = fetched;
+        let path = match place {
+            Place::Directory(dir) => dir.prefix.as_str(),
+            _ => "",
+        };
+        let below = |name: &str| name.strip_prefix(path).map(Arc::<str>::from);
+        let is_shown = |name: &Arc<str>| match place {
+            Place::Account(id) => self.container_named(*id, name).is_ok(),
+            _ => true,
+        };
+        let directories: HashSet<Arc<str>> =
+            prefixes.iter().filter_map(|prefix| below(prefix.strip_suffix('/')?)).filter(is_shown).collect();
+        let may_follow = |name: &str| next.is_some() && may_follow(name, last.as_deref());
+        let mut rows = Vec::with_capacity(items.len() + directories.len());
+        let mut undecided = Vec::new();
+        let mut entered: HashSet<Arc<str>> = carry.entered.into_iter().collect();
+        let items = items.into_iter().map(|item| (item, asked));
+        for (item, asked) in carry.undecided.into_iter().chain(items) {
+            // The directory's own `dir/` marker has no name here.
+            let named = below(item.name.as_str()).filter(|name| !name.is_empty() && !name.contains('/'));
+            let Some(name) = named else { continue };
+            let kind = attr::kind_of(&item.properties);
+            if kind != FileKind::Directory && directories.contains(&name) {
+                warn!(blob = %item.name, "a blob has the name of a directory: it is hidden by the directory");
+            } else if kind != FileKind::Directory && may_follow(item.name.as_str()) {
+                undecided.push((item, asked));
+            } else if kind != FileKind::Directory || entered.insert(name.clone()) {
+                rows.push(Row {
+                    name,
+                    kind,
+                    known: Known { heard: Heard::Blob(Arc::new(item.properties)), at: asked },
+                });
+            }
+        }
+        for name in directories {
+            if name.is_empty() {
+                debug!(directory = path, "names with an empty segment cannot be shown");
+            } else if entered.insert(name.clone()) {
+                let container = containers.get(&*name).cloned();
+                let heard = container.map_or(Heard::Nothing, Heard::Container);
+                rows.push(Row { name, kind: FileKind::Directory, known: Known { heard, at: asked } });
+            }
+        }
+        rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        // A prefix may also be the last of one page and the first of the next.
+        let is_last = |name: &str| last.as_deref().and_then(|last| last.strip_suffix('/')) == Some(name);
+        let full = |name: &str| format!("{path}{name}");
+        let entered = entered.into_iter().filter(|name| may_follow(&full(name)) || is_last(&full(name))).collect();
+        let start = next.map_or(Start::OnlyHere, Start::Marker);
+        (rows, Mark { start, carry: Carry { undecided, entered }, after: last })
+    }
+
+    /// Files of the directory that are open here and not in the service yet.
+    fn unstored(&self, dir: Ino) -> Vec<NodeView> {
+        let open = self.handles.open_files().into_iter().filter_map(|file| self.tree.view(file.ino).ok());
+        open.filter(|view| view.parent == dir && view.link == Link::Named && self.is_new(view.ino)).collect()
+    }
+
+    /// What only this mount has, or had when the listing began, and the listing has not come across.
+    fn only_here(&self, dir: Ino, stream: &DirStream) -> Vec<Row> {
+        let was_here = stream.only_here().iter().filter_map(|name| self.tree.child(dir, name));
+        let mut met = stream.met().clone();
+        let all = self.unstored(dir).into_iter().chain(was_here);
+        let missed = all.filter(|view| met.insert(view.name.clone()));
+        missed.map(|view| Row { name: view.name, kind: view.kind, known: view.known }).collect()
+    }
+}
+
+/// [`Fs::rows_of`] a hidden directory, in which names come in their order and again and again.
+fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
+    let Fetched { asked, items, last, next, .. } = fetched;
+    let mut entered = carry.entered;
+    let mut rows = Vec::new();
+    for item in items {
+        let Some((name, kind, heard)) = crate::fs::names::revisions::entry_of(place, item) else { continue };
+        if entered.last() != Some(&name) {
+            entered = vec![name.clone()];
+            rows.push(Row { name, kind, known: Known { heard, at: asked } });
+        }
+    }
+    let start = next.map_or(Start::OnlyHere, Start::Marker);
+    (rows, Mark { start, carry: Carry { undecided: Vec::new(), entered }, after: last })
+}

@@ -1,0 +1,230 @@
+//! What a copy replaces, so that it can be brought back (C52).
+//!
+//! A pending copy takes the content of its destination at the start (X14), so what may have to come back is kept before. That is a
+//! snapshot of the destination, or nothing but its properties if it has no content. There are three ways on from a [`Kept`]:
+//!
+//! - [`Fs::let_kept_go`]: the copy is a success. The snapshot is deleted, for a blob that has one can be neither deleted nor renamed.
+//! - [`Fs::bring_back`]: the copy failed, was aborted, or is not wanted any more. What is pending is aborted, the snapshot is copied over
+//!   its blob (C22), with the tags, tier and time that a copy leaves behind, and then deleted.
+//! - Neither, because this process ended: the snapshot is in `.snapshots`, and copying it over its file brings the old content back.
+//!
+//! Nothing is brought back over what somebody else has written meanwhile: then the snapshot stays, and the log says where.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tracing::{debug, error, info, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::copies::backup::{How, Kept, Mark};
+use crate::fs::copies::job::Progress;
+use crate::fs::copies::spec::{Care, Start};
+use crate::fs::names::attr::{self, Ino};
+use crate::fs::names::tree::{Blob, Heard, Origin};
+use crate::store::{
+    BlobProperties, BlobSettings, BlobType, CopyId, CopyStatus, DeleteSnapshots, ETag, LeaseId, Precondition,
+};
+
+/// Longest that a caller waits for the old content. Mostly it is there at once; otherwise it comes back without him.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Looks at the destination: a copy may end while it is aborted.
+const LOOKS: u32 = 3;
+
+impl Fs {
+    /// Keeps what a copy is about to replace, which is to be on condition of this version. One request, none for what is empty. Where the
+    /// service takes no snapshot it is an error, and nothing has happened yet: EOPNOTSUPP where it never does (S192).
+    pub(in crate::fs) async fn keep(
+        &self,
+        (blob, ino): (&Blob, Option<Ino>),
+        before: &Arc<BlobProperties>,
+        lease: Option<LeaseId>,
+    ) -> Result<Kept> {
+        self.try_to_keep((blob, ino), before, lease).await.map_err(|error| {
+            if error.is_of_a_hierarchical_namespace() {
+                let what = "there are no snapshots where the namespace is hierarchical, so what is replaced could not be brought back";
+                return Error::fs(libc::EOPNOTSUPP, format!("{}: {what}", blob.path));
+            }
+            warn!(blob = %blob.path, %error,
+                  "no snapshot can be taken of what is to be replaced, so it is not: it could not be brought back");
+            error
+        })
+    }
+
+    /// [`Fs::keep`] for whoever knows another way: the service's refusal as it is.
+    pub(in crate::fs) async fn try_to_keep(
+        &self,
+        (blob, ino): (&Blob, Option<Ino>),
+        before: &Arc<BlobProperties>,
+        lease: Option<LeaseId>,
+    ) -> Result<Kept> {
+        let is_empty = before.blob_type == BlobType::Block && before.size == 0 && before.tag_count == 0;
+        let how = match is_empty {
+            true => How::Properties,
+            false => How::Snapshot(self.client(blob.account).snapshot_blob(&blob.path).await?),
+        };
+        let name = ino.and_then(|ino| self.tree.view(ino).ok()).map(|view| (view.parent, view.name));
+        Ok(Kept { blob: blob.clone(), ino, name, before: before.clone(), how, lease })
+    }
+
+    /// What was kept is not needed any more.
+    pub(in crate::fs) async fn let_kept_go(&self, kept: &Kept) {
+        let How::Snapshot(revision) = &kept.how else { return };
+        let (refuse, always) = (DeleteSnapshots::Refuse, Precondition::None);
+        let client = self.client(kept.blob.account);
+        match client.delete_blob(&kept.blob.path, Some(revision), refuse, &always, None).await {
+            Err(error) if !error.is_not_found() => {
+                warn!(snapshot = kept.place(), %error, "a snapshot that is not needed any more could not be deleted");
+            }
+            _ => {}
+        }
+    }
+
+    /// A copy was not started, for that reason.
+    pub(in crate::fs) async fn never_started(self: &Arc<Self>, kept: &Kept, error: &Error) {
+        match error {
+            Error::Transport { .. } => self.bring_back(kept.clone(), Mark::Unknown).await,
+            // The service may have begun before it stumbled.
+            Error::Service(refusal) if refusal.status >= 500 => self.bring_back(kept.clone(), Mark::Unknown).await,
+            // A refusal is an answer: nothing has happened.
+            _ => self.let_kept_go(kept).await,
+        }
+    }
+
+    /// Puts back what was there before, if the destination still shows `mark`. The caller waits for it, but not for ever, and it is done
+    /// also when he goes.
+    pub(in crate::fs) fn bring_back(self: &Arc<Self>, kept: Kept, mark: Mark) -> BoxFuture<'static, ()> {
+        let fs = self.clone();
+        let work = tokio::spawn(async move {
+            let _chore = fs.chores.begin();
+            match fs.put_back(&kept, &mark).await {
+                Ok(()) => fs.let_kept_go(&kept).await,
+                Err(error) => {
+                    error!(blob = %kept.blob.path, %error, kept = kept.place(), "what a copy replaced was not brought back");
+                }
+            }
+        });
+        async move {
+            let _ = tokio::time::timeout(PATIENCE, work).await;
+        }
+        .boxed()
+    }
+
+    async fn put_back(self: &Arc<Self>, kept: &Kept, mark: &Mark) -> Result<()> {
+        let Kept { blob, before, lease, .. } = kept;
+        let id = match mark {
+            Mark::Copy(id) => Some(id),
+            Mark::Version(_) | Mark::Unknown => None,
+        };
+        let found = self.after_copy(blob, id, lease.as_ref()).await?;
+        if found.etag == before.etag {
+            return Ok(());
+        }
+        let is_ours = match mark {
+            Mark::Copy(id) => found.copy.as_ref().is_some_and(|copy| copy.id == *id),
+            Mark::Version(etag) => found.etag == *etag,
+            Mark::Unknown => false,
+        };
+        if !is_ours {
+            let what = format!("{}: another client has written to it since, which stays", blob.path);
+            return Err(Error::fs(libc::ESTALE, what));
+        }
+        self.restore(kept, &found).await
+    }
+
+    /// The blob as it is when the copy of that id is not pending onto it any more: if it is, it is aborted first. EBUSY if it does not
+    /// end.
+    pub(in crate::fs) async fn after_copy(
+        &self,
+        blob: &Blob,
+        id: Option<&CopyId>,
+        lease: Option<&LeaseId>,
+    ) -> Result<BlobProperties> {
+        let client = self.client(blob.account);
+        for _ in 0..LOOKS {
+            let found = client.blob_properties(&blob.path, None).await?;
+            match &found.copy {
+                Some(copy) if Some(&copy.id) == id && copy.status == CopyStatus::Pending => {
+                    // It may end before the abort arrives; the next look tells.
+                    match client.abort_copy(&blob.path, &copy.id, lease).await {
+                        Ok(()) => info!(destination = %blob.path, id = %copy.id, "copy has been aborted"),
+                        Err(error) => debug!(destination = %blob.path, id = %copy.id, %error, "cannot abort a copy"),
+                    }
+                }
+                _ => return Ok(found),
+            }
+        }
+        Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it does not end", blob.path)))
+    }
+
+    async fn restore(self: &Arc<Self>, kept: &Kept, found: &BlobProperties) -> Result<()> {
+        let Kept { blob, before, how, lease, .. } = kept;
+        let client = self.client(blob.account);
+        let precondition = Precondition::IfMatch(found.etag.clone());
+        // The copy may have brought a tier of its own, which would stay.
+        let tier = if found.tier_inferred { before.chosen_tier() } else { before.tier.clone() };
+        let metadata = attr::for_rename(before);
+        let properties = match how {
+            How::Properties => {
+                let settings = BlobSettings {
+                    headers: before.headers.clone(),
+                    metadata: metadata.unwrap_or_else(|| before.metadata.clone()),
+                    tier,
+                    lease: lease.clone(),
+                    ..Default::default()
+                };
+                let written = client.put_blob(&blob.path, Bytes::new(), &settings, &precondition).await?;
+                Arc::new(attr::just_written(0, settings, written))
+            }
+            How::Snapshot(revision) => {
+                let origin = Origin { blob: blob.clone(), revision: Some(revision.clone()) };
+                let start = Start {
+                    source: self.source_url(blob, Some(revision), blob).await?,
+                    version: None,
+                    destination: blob.clone(),
+                    precondition,
+                    metadata,
+                    tier,
+                    tags: self.tags_of_origin(&origin, before).await?,
+                    seal: before.seal_of_copy(before.sealed),
+                    care: Care { lease: lease.clone(), ..Care::default() },
+                };
+                let job = self.start_copy(start).await?;
+                job.ended().await;
+                match job.progress() {
+                    Progress::Success(properties) => properties,
+                    Progress::Failed(error) => return Err(error),
+                    Progress::Pending(_) => return Err(Error::fs(libc::EIO, "a copy that has ended is pending")),
+                }
+            }
+        };
+        info!(blob = %blob.path, "what a copy replaced is back");
+        if let Some(ino) = kept.ino {
+            self.hear_restored(ino, &before.etag, properties);
+        }
+        if let Some((parent, name)) = &kept.name
+            && let Some(now) = self.tree.child(*parent, name)
+            && Some(now.ino) != kept.ino
+        {
+            // The one that was seen while the copy was pending.
+            self.tree.disown(*parent, name);
+        }
+        Ok(())
+    }
+
+    /// The content is what it was: whoever has it open may go on.
+    fn hear_restored(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
+        // A caller who waits for us may hold the file: then it is asked for anew.
+        match self.handles.of_ino(ino) {
+            Some(file) => match file.state.try_lock() {
+                Ok(mut state) => self.settle_on(&file, &mut state, stood_on, properties),
+                Err(_) => self.tree.doubt(ino),
+            },
+            None => self.tree.learn(ino, Heard::Blob(properties)),
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Rename: copy, proof, delete (M3, §13.14).
+//!
+//! A flat account has no rename. A file is copied by the service, the copy is proven (our id, status `success`, the source's ETag as
+//! the condition on both requests), and only then is the source deleted. Whatever ends otherwise leaves both names as they were, and is
+//! reported: a copy under a new name is taken away again, and what a copy replaced is brought back. For that it is kept before
+//! (`keep.rs`): a pending copy takes the old content at its start, and a delete of the source may be refused for reasons that only
+//! the service knows. That is two requests, one to take a snapshot and one to delete it, where a look for what would be in the way
+//! of the delete took one and proved less.
+//!
+//! A directory is every blob below it (`rename/tree.rs`).
+//!
+//! All that is for flat accounts. A hierarchical namespace renames by itself (`rename/hierarchical.rs`). Some accounts do not say that
+//! they have one; but they take no snapshot, and whatever would have needed one is begun anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+use tracing::{error, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::content::handle::{Content, Handles, OpenFile, State};
+use crate::fs::copies::backup::{Kept, Mark};
+use crate::fs::copies::spec::{Care, Start};
+use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
+use crate::store::{BlobProperties, CopyId, DeleteSnapshots, ETag, Precondition};
+
+mod hierarchical;
+mod tree;
+
+/// Longest wait for a file that turned up in a directory while that was renamed.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What renameat2(2) was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenameMode {
+    Replace,
+    /// EEXIST if the new name exists.
+    NoReplace,
+}
+
+/// A name in a directory.
+pub type Name<'a> = (Ino, &'a str);
+
+impl Fs {
+    /// rename(2). EXDEV between accounts, so that mv copies and removes.
+    pub async fn rename(
+        self: &Arc<Self>,
+        from: Name<'_>,
+        to: Name<'_>,
+        mode: RenameMode,
+        caller: Caller,
+    ) -> Result<()> {
+        let source = self.resolve(from.0, from.1).await?;
+        let target = match self.resolve(to.0, to.1).await {
+            Ok(target) if mode == RenameMode::NoReplace && target.ino != source.ino => {
+                return Err(exists(to.1));
+            }
+            Ok(target) => Some(target),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        if target.as_ref().is_some_and(|target| target.ino == source.ino) {
+            return Ok(());
+        }
+        for ino in [from.0, to.0, source.ino].into_iter().chain(target.iter().map(|target| target.ino)) {
+            self.tree.refuse_past(ino)?;
+        }
+        let across = |what: &str| Error::fs(libc::EXDEV, format!("{what} cannot be renamed, only copied"));
+        let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) =
+            (self.tree.place(from.0)?, self.tree.place(to.0))
+        else {
+            return Err(across("containers and accounts"));
+        };
+        if old_dir.account != new_dir.account {
+            return Err(across("files between accounts"));
+        }
+        if let Some(file) = self.handles.of_ino(source.ino) {
+            self.settle_own(&file, caller).await?;
+        }
+        match (source.kind, target.as_ref().map(|target| target.kind)) {
+            (FileKind::Directory, None | Some(FileKind::Directory)) => {}
+            (FileKind::Directory, Some(_)) => return Err(Error::fs(libc::ENOTDIR, format!("{} is a file", to.1))),
+            (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
+            _ => {}
+        }
+        // Refused before anything is stored or moved for it.
+        new_dir.blob(to.1)?;
+        let hierarchical = self.client(new_dir.account).is_hierarchical(Some(&new_dir.container)).await?;
+        let by_copy = match (hierarchical, source.kind) {
+            (true, _) => None,
+            (_, FileKind::Directory) => {
+                Some(self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await)
+            }
+            _ => Some(self.rename_file(from, &source, to, &new_dir, target.clone(), mode, caller).await),
+        };
+        match by_copy {
+            // What was to be replaced cannot be kept, which was tried first: nothing has happened yet.
+            Some(Err(error)) if !error.is_of_a_hierarchical_namespace() => return Err(never_stale(error)),
+            None | Some(Err(_)) => {
+                self.rename_path(from, &source, to, &new_dir, target.as_ref(), mode).await.map_err(never_stale)?;
+            }
+            Some(Ok(())) => self.keep_alive(from.0, from.1).await,
+        }
+        self.tree.touch(from.0);
+        self.tree.touch(to.0);
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn rename_file(
+        self: &Arc<Self>,
+        from: Name<'_>,
+        source: &NodeView,
+        to: Name<'_>,
+        new_dir: &BlobDir,
+        target: Option<NodeView>,
+        mode: RenameMode,
+        caller: Caller,
+    ) -> Result<()> {
+        let mut held = Vec::new();
+        self.hold(&mut held, vec![source.ino]).await?;
+        let mut target = target;
+        // Once more if somebody was faster: names have no handle that could be stale.
+        for last_try in [false, true] {
+            let source = self.resolve(from.0, from.1).await?;
+            if held.iter().all(|held| held.file.ino != source.ino) {
+                // Another client has replaced it meanwhile: that is another file.
+                self.hold(&mut held, vec![source.ino]).await?;
+            }
+            // Until the name is the new one here as well, that the old one is gone is no news.
+            let storing: Vec<_> = held.iter().map(|held| held.file.storing()).collect();
+            let moved = self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), mode, caller).await;
+            match moved {
+                Ok(properties) => {
+                    self.tree.rename(from.0, from.1, to.0, to.1);
+                    drop(storing);
+                    let stood_on =
+                        source.properties().map_or_else(|| properties.etag.clone(), |moved| moved.etag.clone());
+                    self.tell(&mut held, source.ino, &stood_on, properties);
+                    return Ok(());
+                }
+                Err(error) if error.code() == "BlobAlreadyExists" && mode == RenameMode::NoReplace => {
+                    return Err(exists(to.1));
+                }
+                Err(error) if error.is_precondition_failed() && !last_try => {
+                    drop(storing);
+                    self.tree.doubt(source.ino);
+                    target = match self.resolve(to.0, to.1).await {
+                        Ok(_) if mode == RenameMode::NoReplace => return Err(exists(to.1)),
+                        Ok(target) => {
+                            self.tree.doubt(target.ino);
+                            Some(self.resolve(to.0, to.1).await?)
+                        }
+                        Err(error) if error.is_not_found() => None,
+                        Err(error) => return Err(error),
+                    };
+                }
+                Err(error) if error.is_precondition_failed() => {
+                    return Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed: {error}", from.1)));
+                }
+                Err(error) if error.is_of_no_source() => {
+                    let etag = source.properties().map(|properties| &properties.etag);
+                    self.tree.disprove(source.ino, etag, true);
+                    return Err(error);
+                }
+                Err(error) if error.code() == "InvalidBlobType" => {
+                    return Err(Error::fs(libc::EXDEV, format!("{error}: the new name is a blob of another type")));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed", from.1)))
+    }
+
+    /// What was written to files goes to their present name before they get another, and nobody writes, opens or closes them until `held`
+    /// is dropped: a block that is staged under the old name could not be committed under the new one.
+    async fn hold<'a>(self: &'a Arc<Self>, held: &mut Vec<Held<'a>>, mut files: Vec<Ino>) -> Result<()> {
+        let first = held.len();
+        files.sort_unstable_by_key(|ino| ino.0);
+        for ino in files {
+            let file = self.handles.acquire(ino);
+            let state = match file.state.clone().try_lock_owned() {
+                Ok(state) => Some(state),
+                // In one order, so that two renames do not wait for each other; what comes on top may not wait for long.
+                Err(_) if first == 0 => Some(file.state.clone().lock_owned().await),
+                Err(_) => tokio::time::timeout(LATE, file.state.clone().lock_owned()).await.ok(),
+            };
+            match state {
+                Some(state) => held.push(Held { handles: &self.handles, file, state }),
+                None => {
+                    tokio::spawn(self.clone().let_go_later(file));
+                    return Err(Error::fs(libc::EBUSY, "a file was in use while its directory was renamed"));
+                }
+            }
+        }
+        if held[first..].iter().any(|held| matches!(held.state.content, Content::Copying(_))) {
+            return Err(Error::fs(libc::EBUSY, "a copy onto it is pending"));
+        }
+        for Held { file, state, .. } in &mut held[first..] {
+            self.commit(file, state).await?;
+        }
+        Ok(())
+    }
+
+    /// Whoever closes the file meanwhile does not take himself for the last, and leaves to us what that one does.
+    async fn let_go_later(self: Arc<Self>, file: Arc<OpenFile>) {
+        let mut state = file.state.lock().await;
+        if self.handles.is_last(file.ino)
+            && let Err(error) = self.commit(&file, &mut state).await
+        {
+            error!(%error, "what was written last could not be stored");
+        }
+        self.handles.done(file.ino);
+    }
+
+    /// The blob of a node has a new name and so new properties; whoever has it open learns them.
+    fn tell(&self, held: &mut [Held<'_>], ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
+        match held.iter_mut().find(|held| held.file.ino == ino) {
+            Some(Held { file, state, .. }) => self.settle_on(file, state, stood_on, properties),
+            None => self.tree.learn(ino, Heard::Blob(properties)),
+        }
+    }
+
+    /// Copies a blob to its new name, proves the copy, deletes the source.
+    async fn move_blob(
+        self: &Arc<Self>,
+        source: &NodeView,
+        destination: Blob,
+        target: Option<&NodeView>,
+        mode: RenameMode,
+        caller: Caller,
+    ) -> Result<Arc<BlobProperties>> {
+        let Some(properties) = source.properties().cloned() else {
+            return Err(Error::fs(libc::EBUSY, format!("{} is not in the service yet", source.name)));
+        };
+        if source.is_pending() || target.is_some_and(NodeView::is_pending) {
+            return Err(Error::fs(libc::EBUSY, format!("{}: a copy is pending", source.name)));
+        }
+        let blob = self.tree.blob(source.ino)?;
+        refuse_archived(&blob, &properties)?;
+        let replaces = target.and_then(|target| Some((target.ino, target.properties()?)));
+        let (precondition, kept) = match (mode, replaces) {
+            (RenameMode::Replace, Some((ino, replaced))) => {
+                let kept = self.try_to_keep((&destination, Some(ino)), replaced, None).await?;
+                (Precondition::IfMatch(replaced.etag.clone()), Some(kept))
+            }
+            // Whatever is believed of the target: the service decides.
+            (RenameMode::NoReplace, _) | (_, None) => (Precondition::IfAbsent, None),
+        };
+        let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, kept.as_ref(), caller).await?;
+        let error = match self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await {
+            Deletion::Deleted => {
+                if let Some(kept) = &kept {
+                    self.let_kept_go(kept).await;
+                }
+                return Ok(copy);
+            }
+            Deletion::Refused(error) => {
+                match kept {
+                    None => self.take_back(&destination, &copy.etag).await,
+                    Some(kept) => self.bring_back(kept, Mark::Version(copy.etag.clone())).await,
+                }
+                error
+            }
+            Deletion::Unknown(error) => {
+                error!(source = %blob.path, destination = %destination.path, %error,
+                       kept = kept.map_or_else(String::new, |kept| kept.place()),
+                       "copied, but whether the source was deleted is not known: the copy stays");
+                self.tree.doubt(source.ino);
+                return Err(error);
+            }
+        };
+        if error.code() == "SnapshotsPresent" {
+            warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
+        }
+        if error.is_precondition_failed() {
+            return Err(Error::fs(libc::EBUSY, format!("{} was changed while it was renamed", blob.path)));
+        }
+        Err(error)
+    }
+
+    /// The proven copy. When it ends otherwise, nothing of it is left: what it replaced is `kept`, and comes back.
+    async fn copy_and_prove(
+        self: &Arc<Self>,
+        source: &Blob,
+        version: &Arc<BlobProperties>,
+        destination: &Blob,
+        precondition: Precondition,
+        kept: Option<&Kept>,
+        caller: Caller,
+    ) -> Result<Arc<BlobProperties>> {
+        let start = async {
+            let start = Start {
+                source: self.source_url(source, None, destination).await?,
+                version: Some(version.clone()),
+                destination: destination.clone(),
+                precondition,
+                // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7), the time of its content
+                // too.
+                metadata: attr::for_rename(version),
+                tier: version.chosen_tier(),
+                tags: self.tags_to_keep(source, version).await?,
+                seal: version.seal_of_copy(version.sealed),
+                care: Care { source: Some(source.clone()), caller: Some(caller), ..Care::default() },
+            };
+            self.start_copy(start).await
+        };
+        let job = match start.await {
+            Ok(job) => job,
+            Err(error) => {
+                if let Some(kept) = kept {
+                    self.never_started(kept, &error).await;
+                }
+                return Err(error);
+            }
+        };
+        let ended = self.wait_for_copy(&job, caller).await;
+        let failed = match ended {
+            Ok(copy) if copy.size == version.size => return Ok(copy),
+            Ok(copy) => Error::fs(
+                libc::EIO,
+                format!("{}: the copy has {} bytes, the source {}", destination.path, copy.size, version.size),
+            ),
+            Err(error) => error,
+        };
+        if job.is_only_here() {
+            self.stop_fetching(&job).await;
+        }
+        match kept {
+            None => self.undo_copy(destination, &job.id).await,
+            Some(kept) => self.bring_back(kept.clone(), Mark::Copy(job.id.clone())).await,
+        }
+        job.over().await;
+        Err(failed)
+    }
+
+    /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
+    /// shows another id is somebody else's by now.
+    pub(in crate::fs) async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
+        match self.after_copy(destination, Some(id), None).await {
+            Ok(found) if found.copy.as_ref().is_some_and(|copy| copy.id == *id) => {
+                self.take_back(destination, &found.etag).await;
+            }
+            Ok(_) => warn!(destination = %destination.path, %id, "left as it is after a failed rename"),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => warn!(destination = %destination.path, %id, %error, "left as it is after a failed rename"),
+        }
+    }
+
+    /// Deletes a copy that is of no use any more.
+    async fn take_back(&self, copy: &Blob, etag: &ETag) {
+        let precondition = Precondition::IfMatch(etag.clone());
+        let client = self.client(copy.account);
+        if let Err(error) = client.delete_blob(&copy.path, None, DeleteSnapshots::Refuse, &precondition, None).await {
+            warn!(blob = %copy.path, %error, "a copy made for a failed rename could not be removed");
+        }
+    }
+
+    /// Deletes the source of a proven copy.
+    async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
+        let client = self.client(source.account);
+        let precondition = Precondition::IfMatch(etag.clone());
+        let error = match client.delete_blob(&source.path, None, snapshots, &precondition, None).await {
+            Ok(()) => return Deletion::Deleted,
+            // Somebody else deleted it, which is what was wanted.
+            Err(error) if error.is_not_found() => return Deletion::Deleted,
+            // Another version is there, and no try before was lost: the client would have said so.
+            Err(error) if error.is_precondition_failed() => return Deletion::Refused(error),
+            Err(error) => error,
+        };
+        // After a time-out or a 5xx it may be gone all the same, now or in a moment. A refusal may follow a try that was not answered.
+        let refused = (400..500).contains(&error.status()) && error.status() != 408;
+        match client.blob_properties(&source.path, None).await {
+            Err(look) if look.is_not_found() => Deletion::Deleted,
+            Ok(found) if refused && found.etag == *etag => Deletion::Refused(error),
+            _ => Deletion::Unknown(error),
+        }
+    }
+}
+
+/// A file that nobody writes, opens or closes while it gets another name.
+struct Held<'a> {
+    handles: &'a Handles,
+    file: Arc<OpenFile>,
+    state: OwnedMutexGuard<State>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Under the lock, as all who leave.
+        self.handles.done(self.file.ino);
+    }
+}
+
+/// To the kernel, ESTALE means that its names are old: it would look them up and rename once more. Once something was sent, that is a copy
+/// once more.
+fn never_stale(error: Error) -> Error {
+    match error.errno() {
+        libc::ESTALE => Error::fs(libc::EBUSY, error.to_string()),
+        _ => error,
+    }
+}
+
+/// It would take hours, and end in another tier (X21).
+fn refuse_archived(source: &Blob, version: &BlobProperties) -> Result<()> {
+    if version.is_archived() {
+        let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
+        return Err(Error::fs(libc::ENODATA, what));
+    }
+    Ok(())
+}
+
+fn exists(name: &str) -> Error {
+    Error::fs(libc::EEXIST, format!("{name} exists"))
+}
+
+/// How the delete of a source ended.
+enum Deletion {
+    Deleted,
+    /// The service refused, and the source is still there: the copy may be taken back.
+    Refused(Error),
+    /// The source may be gone, and then the copy is all there is.
+    Unknown(Error),
+}

@@ -1,0 +1,365 @@
+//! Rename of a directory: every blob below it and its markers.
+//!
+//! All are copied, many at a time, and all copies are proven before the first source is deleted, so that a failure on the way leaves the
+//! tree whole. What this mount makes below the directory meanwhile comes along. It is not atomic for onlookers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use futures_util::{StreamExt, stream};
+use tracing::{error, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::copies::backup::{Kept, Mark};
+use crate::fs::names::attr::{FileKind, Ino};
+use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
+use crate::fs::ops::rename::{Deletion, Held, Name, refuse_archived};
+use crate::path::{BlobName, BlobPath};
+use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
+
+/// Copies and deletes at once.
+const AT_ONCE: usize = 32;
+
+impl Fs {
+    pub(in crate::fs) async fn rename_dir(
+        self: &Arc<Self>,
+        from: Name<'_>,
+        source: &NodeView,
+        to: Name<'_>,
+        new_parent: &BlobDir,
+        target: Option<&NodeView>,
+        caller: Caller,
+    ) -> Result<()> {
+        let old = match self.tree.place(source.ino)? {
+            Place::Directory(dir) => dir,
+            _ => return Err(Error::fs(libc::EXDEV, "accounts cannot be renamed")),
+        };
+        let new = new_parent.subdirectory(to.1);
+        let mut held = Vec::new();
+        self.hold_dir(source.ino, &old, &new, target, &mut held).await?;
+        let began = Instant::now();
+        let mut moves = self.moves(&old, source, &new, target).await?;
+        let mut copies = self.copy_all(&moves, caller).await?;
+        // What came into being meanwhile comes along. From the last look to the new name nothing is waited for, so nothing can slip through.
+        loop {
+            let late = async {
+                let files = self.not_held(source.ino, &held);
+                let none = files.is_empty();
+                self.hold(&mut held, files).await?;
+                let late = self.late_moves(source.ino, &old, &new, &moves, began)?;
+                if none && late.is_empty() {
+                    return Ok(None);
+                }
+                let copied = self.copy_all(&late, caller).await?;
+                Ok(Some((late, copied)))
+            };
+            match late.await {
+                Ok(None) => break,
+                Ok(Some((late, copied))) => {
+                    moves.extend(late);
+                    copies.extend(copied);
+                }
+                Err(error) => {
+                    self.take_all_back(&moves, &copies).await;
+                    return Err(error);
+                }
+            }
+        }
+        // The copies are what counts from here on. A source that cannot be deleted stays beside its copy.
+        self.tree.rename(from.0, from.1, to.0, to.1);
+        self.learn_moved(source.ino, &mut held, &moves, copies);
+        drop(held);
+        for kept in moves.iter().filter_map(|step| step.kept.get()) {
+            self.let_kept_go(kept).await;
+        }
+        self.delete_all(&moves).await
+    }
+
+    /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files below it are
+    /// held.
+    pub(in crate::fs::ops::rename) async fn hold_dir<'a>(
+        self: &'a Arc<Self>,
+        dir: Ino,
+        old: &BlobDir,
+        new: &BlobDir,
+        target: Option<&NodeView>,
+        held: &mut Vec<Held<'a>>,
+    ) -> Result<()> {
+        if new.container == old.container && new.prefix.starts_with(&old.prefix) {
+            return Err(Error::fs(libc::EINVAL, format!("{} is below {}", new.prefix, old.prefix)));
+        }
+        if let Some(target) = target {
+            self.refuse_unless_empty(target, new).await?;
+        }
+        let files = self.not_held(dir, held);
+        self.hold(held, files).await
+    }
+
+    /// Files below a directory that [`Fs::hold`] has not seen yet.
+    fn not_held(&self, dir: Ino, held: &[Held<'_>]) -> Vec<Ino> {
+        let known: HashSet<u64> = held.iter().map(|held| held.file.ino.0).collect();
+        let below = self.tree.descendants(dir).into_iter();
+        below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()
+    }
+
+    /// What this mount has made below a directory since `began`, and `moves` has not. EBUSY if something that was copied has changed.
+    fn late_moves(
+        &self,
+        dir: Ino,
+        old: &BlobDir,
+        new: &BlobDir,
+        moves: &[Arc<Move>],
+        began: Instant,
+    ) -> Result<Vec<Arc<Move>>> {
+        let moved: HashMap<&BlobName, &ETag> = moves.iter().map(|m| (&m.from.path.name, &m.properties.etag)).collect();
+        let mut late = Vec::new();
+        for node in self.tree.descendants(dir) {
+            let Some(properties) = node.properties().filter(|_| node.known.at >= began) else { continue };
+            let from = match self.tree.place(node.ino) {
+                Ok(Place::Blob(blob)) => blob,
+                Ok(Place::Directory(place)) => match place.marker() {
+                    Some(marker) => marker?,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            match moved.get(&from.path.name) {
+                Some(etag) if **etag == properties.etag => {}
+                Some(_) => {
+                    return Err(Error::fs(libc::EBUSY, format!("{} was changed while it was renamed", from.path)));
+                }
+                None => {
+                    let Some(rest) = from.path.name.as_str().strip_prefix(&old.prefix) else { continue };
+                    let name = BlobName::parse(&format!("{}{rest}", new.prefix))?;
+                    let path = BlobPath::new(new.container.clone(), name);
+                    late.push(Arc::new(Move {
+                        to: Blob { account: new.account, path },
+                        from,
+                        properties: properties.clone(),
+                        precondition: Precondition::IfAbsent,
+                        replaces: None,
+                        kept: OnceLock::new(),
+                    }));
+                }
+            }
+        }
+        Ok(late)
+    }
+
+    /// Every blob of a directory with its new name. Refused as a whole if one of them cannot be moved.
+    async fn moves(
+        &self,
+        old: &BlobDir,
+        node: &NodeView,
+        new: &BlobDir,
+        target: Option<&NodeView>,
+    ) -> Result<Vec<Arc<Move>>> {
+        let client = self.client(old.account);
+        let mut moves = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let list =
+                ListBlobs { prefix: &old.prefix, marker: marker.as_deref(), snapshots: true, ..Default::default() };
+            let page = client.list_blobs(&old.container, &list).await?;
+            if page.left_out > 0 {
+                let what = format!("{}: below it are blobs with names that no path can have", old.prefix);
+                return Err(Error::fs(libc::EINVAL, what));
+            }
+            for item in page.items {
+                moves.extend(self.move_of(item, old, new)?);
+            }
+            marker = page.next;
+            if marker.is_none() {
+                break;
+            }
+        }
+        if let (Some(properties), Some(from), Some(to)) = (node.properties(), old.marker(), new.marker()) {
+            // The target is an empty directory: its marker is replaced by the source's.
+            let replaces = target.and_then(|target| Some((target.ino, target.properties()?.clone())));
+            let precondition = match &replaces {
+                Some((_, marker)) => Precondition::IfMatch(marker.etag.clone()),
+                None => Precondition::IfAbsent,
+            };
+            let (properties, kept) = (properties.clone(), OnceLock::new());
+            moves.push(Arc::new(Move { from: from?, to: to?, properties, precondition, replaces, kept }));
+        }
+        Ok(moves)
+    }
+
+    fn move_of(&self, item: BlobItem, old: &BlobDir, new: &BlobDir) -> Result<Option<Arc<Move>>> {
+        let blob = |dir: &BlobDir, name: BlobName| Blob {
+            account: dir.account,
+            path: BlobPath::new(dir.container.clone(), name),
+        };
+        if item.revision.is_some() {
+            if self.config.delete_snapshots {
+                return Ok(None);
+            }
+            warn!(blob = %item.name, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
+            return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", item.name)));
+        }
+        if item.properties.is_pending() {
+            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", item.name)));
+        }
+        let Some(rest) = item.name.as_str().strip_prefix(&old.prefix) else { return Ok(None) };
+        let name = BlobName::parse(&format!("{}{rest}", new.prefix))?;
+        Ok(Some(Arc::new(Move {
+            from: blob(old, item.name.clone()),
+            to: blob(new, name),
+            properties: Arc::new(item.properties),
+            precondition: Precondition::IfAbsent,
+            replaces: None,
+            kept: OnceLock::new(),
+        })))
+    }
+
+    /// All copies, proven; or none, and the reason.
+    async fn copy_all(
+        self: &Arc<Self>,
+        moves: &[Arc<Move>],
+        caller: Caller,
+    ) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
+        // After the first failure nothing new is begun; what is under way comes to its end.
+        let stop = &AtomicBool::new(false);
+        let results: Vec<_> = stream::iter(moves.iter().cloned())
+            .take_while(|_| std::future::ready(!stop.load(Ordering::Relaxed)))
+            .map(|step| async move {
+                let precondition = step.precondition.clone();
+                let pass = self.client(step.to.account).pass().await;
+                let copy = async {
+                    refuse_archived(&step.from, &step.properties)?;
+                    if let Some((ino, replaced)) = &step.replaces {
+                        // Nobody else sets it: each step is taken once.
+                        let _ = step.kept.set(self.keep((&step.to, Some(*ino)), replaced, None).await?);
+                    }
+                    let (from, to, kept) = (&step.from, &step.to, step.kept.get());
+                    self.copy_and_prove(from, &step.properties, to, precondition, kept, caller).await
+                };
+                let copy = copy.await;
+                if copy.is_ok() {
+                    pass.succeeded();
+                } else {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                (step, copy)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut copies = HashMap::new();
+        let mut failed = None;
+        for (step, copy) in results {
+            match copy {
+                Ok(copy) => {
+                    copies.insert(step.to.path.name.clone(), copy);
+                }
+                Err(error) => {
+                    warn!(source = %step.from.path, destination = %step.to.path, %error, "cannot move a blob of a directory");
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        let Some(error) = failed else { return Ok(copies) };
+        self.take_all_back(moves, &copies).await;
+        Err(match error {
+            error if error.is_precondition_failed() => {
+                Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}"))
+            }
+            error => error,
+        })
+    }
+
+    /// Deletes the copies, and brings back what they replaced.
+    async fn take_all_back(self: &Arc<Self>, moves: &[Arc<Move>], copies: &HashMap<BlobName, Arc<BlobProperties>>) {
+        let of_no_use: Vec<(Arc<Move>, Arc<BlobProperties>)> =
+            moves.iter().filter_map(|step| Some((step.clone(), copies.get(&step.to.path.name)?.clone()))).collect();
+        stream::iter(of_no_use)
+            .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
+                match step.kept.get() {
+                    None => self.take_back(&step.to, &copy.etag).await,
+                    Some(kept) => self.bring_back(kept.clone(), Mark::Version(copy.etag.clone())).await,
+                }
+            })
+            .await;
+    }
+
+    /// Deletes all sources. What cannot be deleted stays beside its copy, and is reported.
+    async fn delete_all(&self, moves: &[Arc<Move>]) -> Result<()> {
+        let snapshots = self.snapshots_on_delete();
+        let failures: Vec<Error> = stream::iter(moves.iter().cloned())
+            .map(|step| async move {
+                let _pass = self.client(step.from.account).pass().await;
+                let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
+                let error = match deleted {
+                    Deletion::Deleted => return None,
+                    Deletion::Refused(error) | Deletion::Unknown(error) => error,
+                };
+                error!(source = %step.from.path, copy = %step.to.path, %error, "copied, but the source could not be deleted");
+                Some(error)
+            })
+            .buffer_unordered(AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await;
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some(error) if error.is_precondition_failed() => {
+                Err(Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}")))
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Everything below a renamed directory has new blobs, whose properties are known.
+    fn learn_moved(
+        &self,
+        dir: Ino,
+        held: &mut [Held<'_>],
+        moves: &[Arc<Move>],
+        copies: HashMap<BlobName, Arc<BlobProperties>>,
+    ) {
+        let marker = match self.tree.place(dir) {
+            Ok(Place::Directory(place)) => place.marker().and_then(Result::ok),
+            _ => None,
+        };
+        if let Some(copy) = marker.and_then(|marker| copies.get(&marker.path.name)) {
+            self.tree.learn(dir, Heard::Blob(copy.clone()));
+        }
+        let moved: HashMap<&BlobName, &ETag> =
+            moves.iter().map(|step| (&step.to.path.name, &step.properties.etag)).collect();
+        let index: HashMap<u64, usize> = held.iter().enumerate().map(|(i, held)| (held.file.ino.0, i)).collect();
+        for node in self.tree.descendants(dir) {
+            let name = match self.tree.place(node.ino) {
+                Ok(Place::Blob(blob)) => Some(blob.path.name),
+                Ok(Place::Directory(place)) => place.marker().and_then(Result::ok).map(|marker| marker.path.name),
+                _ => None,
+            };
+            match name.as_ref().and_then(|name| Some((name, copies.get(name)?))) {
+                Some((name, copy)) => match index.get(&node.ino.0) {
+                    Some(&i) => {
+                        let stood_on = moved.get(name).copied().unwrap_or(&copy.etag);
+                        self.tell(&mut held[i..=i], node.ino, stood_on, copy.clone());
+                    }
+                    None => self.tree.learn(node.ino, Heard::Blob(copy.clone())),
+                },
+                None if node.kind != FileKind::Directory && node.properties().is_some() => self.tree.doubt(node.ino),
+                None => {}
+            }
+        }
+    }
+}
+
+/// A blob of a directory that is renamed.
+struct Move {
+    from: Blob,
+    to: Blob,
+    properties: Arc<BlobProperties>,
+    precondition: Precondition,
+    /// The marker of an empty directory that is the target.
+    replaces: Option<(Ino, Arc<BlobProperties>)>,
+    kept: OnceLock<Kept>,
+}

@@ -1,0 +1,523 @@
+//! Extended attributes: what the service keeps about a blob besides its content (design §2).
+//!
+//! | name | value | to write |
+//! |---|---|---|
+//! | `user.blob.copy.*` | state of the last copy (C33–C38) | `status`: `abort` or `abort:ID` (M7) |
+//! | `user.blob.type`, `.etag`, `.url`, … | what the service says | ignored |
+//! | `user.blob.content_type`, … `.tier` | properties | set |
+//! | `user.blob.meta.NAME`, `user.blob.tag.NAME` | metadata and tags | set, remove |
+//!
+//! `cp -a`, `rsync -X` and `tar --xattrs` read all names of one file and write them to another. So writing a value that the blob has
+//! already sends nothing, a copy state may be written back, and what only the service can set is accepted and ignored.
+//!
+//! Copy attributes are never served from a cache: they are a HEAD. A program that lists a file's attributes and reads each of them
+//! asks one question in many calls, so one HEAD answers each name once ([`Reads`](crate::fs::names::xattr_reads::Reads)); asking the same name again asks the service again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OnceCell;
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::content::handle::{OpenFile, State};
+use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
+use crate::fs::names::tree::{Blob, Heard, Origin};
+use crate::fs::names::xattr_reads::Seen;
+use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition, Tags};
+
+const PREFIX: &str = "user.blob.";
+
+/// A name after `user.blob.`, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name<'a> {
+    Copy(&'a str),
+    Header(Header),
+    Tier,
+    Meta(&'a str),
+    Tag(&'a str),
+    /// What only the service sets.
+    System(&'a str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Header {
+    ContentType,
+    CacheControl,
+    ContentEncoding,
+    ContentLanguage,
+    ContentDisposition,
+}
+
+impl Header {
+    const ALL: [(&'static str, Self); 5] = [
+        ("content_type", Self::ContentType),
+        ("cache_control", Self::CacheControl),
+        ("content_encoding", Self::ContentEncoding),
+        ("content_language", Self::ContentLanguage),
+        ("content_disposition", Self::ContentDisposition),
+    ];
+
+    fn of(self, headers: &mut ContentHeaders) -> &mut Option<String> {
+        match self {
+            Self::ContentType => &mut headers.content_type,
+            Self::CacheControl => &mut headers.cache_control,
+            Self::ContentEncoding => &mut headers.content_encoding,
+            Self::ContentLanguage => &mut headers.content_language,
+            Self::ContentDisposition => &mut headers.content_disposition,
+        }
+    }
+}
+
+const COPY_NAMES: [&str; 8] =
+    ["status", "id", "source", "progress", "bytes_copied", "total_bytes", "completion_time", "status_description"];
+const SYSTEM_NAMES: [&str; 14] = [
+    "type",
+    "etag",
+    "url",
+    "last_modified",
+    "creation_time",
+    "content_md5",
+    "lease_state",
+    "lease_status",
+    "lease_duration",
+    "archive_status",
+    "sequence_number",
+    "committed_block_count",
+    "sealed",
+    "version_id",
+];
+
+impl<'a> Name<'a> {
+    /// EOPNOTSUPP for names that are not this filesystem's.
+    fn parse(name: &'a str) -> Result<Self> {
+        let unknown = || Error::fs(libc::EOPNOTSUPP, format!("{name}: no such attribute is kept here"));
+        let short = name.strip_prefix(PREFIX).ok_or_else(unknown)?;
+        if let Some((_, header)) = Header::ALL.iter().find(|(known, _)| *known == short) {
+            return Ok(Self::Header(*header));
+        }
+        match short.split_once('.') {
+            None if short == "tier" => Ok(Self::Tier),
+            None if SYSTEM_NAMES.contains(&short) => Ok(Self::System(short)),
+            Some(("copy", name)) if COPY_NAMES.contains(&name) => Ok(Self::Copy(name)),
+            Some(("meta", name)) if !name.is_empty() => Ok(Self::Meta(name)),
+            Some(("tag", name)) if !name.is_empty() => Ok(Self::Tag(name)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl Fs {
+    /// getxattr(2). `probe`: only the size of the value is asked for. ENODATA if the blob has no such value.
+    pub async fn getxattr(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
+        let parsed = Name::parse(name)?;
+        let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
+        if self.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(none());
+        }
+        let value = match parsed {
+            Name::Copy(_) | Name::Tag(_) => {
+                let origin = self.tree.origin(ino)?;
+                let seen = self.look(ino, &origin, name, probe, caller).await?;
+                match parsed {
+                    Name::Tag(tag) => {
+                        let tags = self.tags_of(&origin, &seen).await?;
+                        tags.iter().find(|(key, _)| key == tag).map(|(_, value)| value.clone())
+                    }
+                    _ => value_of(&parsed, &seen.properties, ""),
+                }
+            }
+            _ => {
+                let Origin { blob, revision } = self.tree.origin(ino)?;
+                let url = self.client(blob.account).url_at(&blob.path, revision.as_ref());
+                // A program that listed the names a moment ago gets the values that went with them.
+                match self.xattr_reads.recall(ino, caller, name, probe) {
+                    Some(seen) => value_of(&parsed, &seen.properties, &url),
+                    None => {
+                        let view = self.fresh(ino).await?;
+                        Self::named(&view)?;
+                        view.properties().and_then(|properties| value_of(&parsed, properties, &url))
+                    }
+                }
+            }
+        };
+        value.map(String::into_bytes).ok_or_else(none)
+    }
+
+    /// listxattr(2): the names that have a value.
+    pub async fn listxattr(&self, ino: Ino, probe: bool, caller: Caller) -> Result<Vec<String>> {
+        if self.tree.view(ino)?.kind != FileKind::File || self.is_new(ino) && !self.is_copied_to(ino) {
+            return Ok(Vec::new());
+        }
+        let origin = self.tree.origin(ino)?;
+        let seen = self.look(ino, &origin, "", probe, caller).await?;
+        let properties = &seen.properties;
+        let mut names = Vec::new();
+        let copy = COPY_NAMES.map(|name| (format!("copy.{name}"), Name::Copy(name)));
+        let headers = Header::ALL.map(|(name, header)| (name.to_owned(), Name::Header(header)));
+        let system = SYSTEM_NAMES.map(|name| (name.to_owned(), Name::System(name)));
+        let tier = [("tier".to_owned(), Name::Tier)];
+        for (name, parsed) in copy.into_iter().chain(system).chain(headers).chain(tier) {
+            if value_of(&parsed, properties, "-").is_some() {
+                names.push(format!("{PREFIX}{name}"));
+            }
+        }
+        names.extend(properties.metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
+        if properties.tag_count > 0 {
+            let tags = self.tags_of(&origin, &seen).await?;
+            names.extend(tags.iter().map(|(name, _)| format!("{PREFIX}tag.{name}")));
+        }
+        Ok(names)
+    }
+
+    /// The blob as it is now, or as it was a moment ago for the same question.
+    async fn look(&self, ino: Ino, origin: &Origin, name: &str, probe: bool, caller: Caller) -> Result<Arc<Seen>> {
+        if let Some(seen) = self.xattr_reads.recall(ino, caller, name, probe) {
+            return Ok(seen);
+        }
+        let Origin { blob, revision } = origin;
+        let asked = Instant::now();
+        let properties = match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
+            Err(error) if error.is_not_found() && self.is_new(ino) => {
+                return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
+            }
+            Err(error) if error.is_not_found() && !self.is_ahead(ino) => {
+                return Err(self.gone(&self.tree.view(ino)?, blob, asked));
+            }
+            other => other?,
+        };
+        // What is said of another file is not said of this one.
+        Self::named(&self.heard(ino, properties.clone(), asked)?)?;
+        let seen = Arc::new(Seen { properties, tags: OnceCell::new() });
+        self.xattr_reads.remember(ino, caller, seen.clone());
+        // Notes that this name has its answer.
+        self.xattr_reads.recall(ino, caller, name, probe);
+        Ok(seen)
+    }
+
+    async fn tags_of<'a>(&self, origin: &Origin, seen: &'a Seen) -> Result<&'a Tags> {
+        let Origin { blob, revision } = origin;
+        seen.tags.get_or_try_init(|| self.client(blob.account).tags_at(&blob.path, revision.as_ref())).await
+    }
+
+    /// The tags of a blob, to be given to its next version or its copy, which would have none (X4). Asked for only if it has any.
+    /// Without permission to read them they are lost, which the log says.
+    pub(in crate::fs) async fn tags_to_keep(&self, blob: &Blob, properties: &BlobProperties) -> Result<Tags> {
+        self.tags_of_origin(&blob.clone().into(), properties).await
+    }
+
+    /// [`Fs::tags_to_keep`] of a blob as it is or was.
+    pub(in crate::fs) async fn tags_of_origin(&self, origin: &Origin, properties: &BlobProperties) -> Result<Tags> {
+        if properties.tag_count == 0 {
+            return Ok(Tags::new());
+        }
+        let Origin { blob, revision } = origin;
+        match self.client(blob.account).tags_at(&blob.path, revision.as_ref()).await {
+            Err(error) if error.errno() == libc::EACCES => {
+                warn!(blob = %blob.path, %error, "its index tags may not be read and are not kept");
+                Ok(Tags::new())
+            }
+            other => other,
+        }
+    }
+
+    /// setxattr(2) with its flags.
+    pub async fn setxattr(&self, ino: Ino, name: &str, value: &[u8], flags: i32) -> Result<()> {
+        let parsed = Name::parse(name)?;
+        let invalid = |why: &str| Error::fs(libc::EINVAL, format!("{name}: {why}"));
+        if self.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EOPNOTSUPP, "directories and containers have no attributes of the service"));
+        }
+        let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
+        match parsed {
+            Name::Copy("status") => {
+                return self.set_copy_status(ino, value.trim_end_matches(['\n', '\0']), invalid).await;
+            }
+            Name::Copy(_) | Name::System(_) => return Ok(()),
+            Name::Meta(key) if !is_metadata_name(key) => return Err(invalid("a metadata name is a C# identifier")),
+            Name::Meta(_) | Name::Header(_) if !is_header_value(value) => {
+                return Err(invalid("the value must be printable ASCII"));
+            }
+            _ => {}
+        }
+        self.change_attribute(ino, name, &parsed, Some(value), flags).await
+    }
+
+    /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no properties
+    /// before; and a commit that comes later finds the blob as it knows it.
+    async fn change_attribute(
+        &self,
+        ino: Ino,
+        name: &str,
+        parsed: &Name<'_>,
+        value: Option<&str>,
+        flags: i32,
+    ) -> Result<()> {
+        let file = self.acquire(&self.tree.view(ino)?).await;
+        let mut state = file.state.lock().await;
+        let done = match self.commit(&file, &mut state).await {
+            Ok(()) => self.change_held(&file, &mut state, name, parsed, value, flags).await,
+            Err(error) => Err(error),
+        };
+        self.xattr_reads.forget(ino);
+        self.let_go(&file, state).await;
+        done
+    }
+
+    async fn change_held(
+        &self,
+        file: &OpenFile,
+        state: &mut State,
+        name: &str,
+        parsed: &Name<'_>,
+        value: Option<&str>,
+        flags: i32,
+    ) -> Result<()> {
+        let (blob, properties) = self.properties_to_change(file.ino).await?;
+        let present = match parsed {
+            // That a tag is missing is said where it is looked for to be removed.
+            Name::Tag(_) if value.is_none() => true,
+            Name::Tag(tag) => self.client(blob.account).tags(&blob.path).await?.iter().any(|(key, _)| key == tag),
+            _ => value_of(parsed, &properties, "").is_some(),
+        };
+        if flags & libc::XATTR_CREATE != 0 && present {
+            return Err(Error::fs(libc::EEXIST, format!("{name} has a value")));
+        }
+        if (flags & libc::XATTR_REPLACE != 0 || value.is_none()) && !present {
+            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
+        }
+        let (_storing, stood_on) = (file.storing(), properties.etag.clone());
+        let changed = self.change(file, state, &blob, properties, parsed, value).await;
+        changed.map_err(|error| self.disproved(file.ino, Some(&stood_on), error))
+    }
+
+    /// removexattr(2): metadata, tags and the properties that can be empty.
+    pub async fn removexattr(&self, ino: Ino, name: &str) -> Result<()> {
+        let parsed = Name::parse(name)?;
+        if self.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
+        }
+        if matches!(parsed, Name::Copy(_) | Name::System(_) | Name::Tier) {
+            return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
+        }
+        self.change_attribute(ino, name, &parsed, None, 0).await
+    }
+
+    async fn set_copy_status(&self, ino: Ino, value: &str, invalid: impl Fn(&str) -> Error) -> Result<()> {
+        match value.split_once(':') {
+            _ if value == "abort" => self.abort(ino, None).await,
+            Some(("abort", id)) if !id.is_empty() => self.abort(ino, Some(&CopyId::new(id))).await,
+            _ if ["pending", "success", "aborted", "failed"].contains(&value) => Ok(()),
+            _ => Err(invalid("only `abort` or `abort:ID` can be written")),
+        }
+    }
+
+    async fn properties_to_change(&self, ino: Ino) -> Result<(Blob, Arc<BlobProperties>)> {
+        let view = self.fresh(ino).await?;
+        Self::named(&view)?;
+        let blob = self.tree.blob(ino)?;
+        let properties = view.properties().cloned();
+        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
+        Ok((blob.clone(), properties.ok_or_else(missing)?))
+    }
+
+    /// Sets or, without a value, removes. A value that is there already sends nothing.
+    async fn change(
+        &self,
+        file: &OpenFile,
+        state: &mut State,
+        blob: &Blob,
+        properties: Arc<BlobProperties>,
+        name: &Name<'_>,
+        value: Option<&str>,
+    ) -> Result<()> {
+        let client = self.client(blob.account);
+        let condition = Precondition::IfMatch(properties.etag.clone());
+        let mut changed = (*properties).clone();
+        let written = match name {
+            Name::Header(header) => {
+                *header.of(&mut changed.headers) = value.map(str::to_owned);
+                if changed == *properties {
+                    return Ok(());
+                }
+                client.set_properties(&blob.path, &changed.headers, &condition, None).await?
+            }
+            Name::Meta(key) => {
+                match value {
+                    Some(value) => changed.metadata.set(key, value),
+                    None => drop(changed.metadata.remove(key)),
+                }
+                if changed == *properties {
+                    return Ok(());
+                }
+                self.keep_mtime(file.ino, key, &mut changed)?;
+                client.set_metadata(&blob.path, &changed.metadata, &condition, None).await?
+            }
+            Name::Tier => {
+                let known = match properties.tier.clone() {
+                    None => self.ask_tier(file.ino, blob).await?,
+                    known => known,
+                };
+                let Some(value) = value.filter(|value| known.as_deref() != Some(value)) else { return Ok(()) };
+                client.set_tier(&blob.path, value, None).await.map_err(|error| match error.code() {
+                    "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
+                    _ => error,
+                })?;
+                self.tree.doubt(file.ino);
+                return Ok(());
+            }
+            Name::Tag(key) => return self.change_tag(file.ino, blob, key, value).await,
+            Name::Copy(_) | Name::System(_) => return Ok(()),
+        };
+        (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
+        self.settle_on(file, state, &properties.etag, Arc::new(changed));
+        Ok(())
+    }
+
+    /// Which tier a new blob or a copy has, the service does not say when it is made. A look costs less than to choose the tier that it
+    /// has: that is a write, and then it is not the account's any more.
+    async fn ask_tier(&self, ino: Ino, blob: &Blob) -> Result<Option<String>> {
+        let asked = Instant::now();
+        let found = self.client(blob.account).blob_properties(&blob.path, None).await?;
+        let tier = found.tier.clone();
+        self.tree.hear(ino, Heard::Blob(Arc::new(found)), asked);
+        Ok(tier)
+    }
+
+    /// The request that stores metadata gives the blob a new Last-Modified, but its content is as old as it was. So that is written
+    /// down, unless it is, or is what is being written.
+    fn keep_mtime(&self, ino: Ino, key: &str, changed: &mut BlobProperties) -> Result<()> {
+        if !attr::is_mtime(key) {
+            let now = self.attr_of(&self.tree.view(ino)?);
+            AttrChange::default().apply_to(&now, &mut changed.metadata, &self.config.defaults);
+        }
+        Ok(())
+    }
+
+    async fn change_tag(&self, ino: Ino, blob: &Blob, key: &str, value: Option<&str>) -> Result<()> {
+        let client = self.client(blob.account);
+        let before = client.tags(&blob.path).await?;
+        let mut tags = before.clone();
+        match (tags.iter_mut().find(|(name, _)| name == key), value) {
+            (Some(tag), Some(value)) => tag.1 = value.to_owned(),
+            (None, Some(value)) => tags.push((key.to_owned(), value.to_owned())),
+            (Some(_), None) => tags.retain(|(name, _)| name != key),
+            (None, None) => return Err(Error::fs(libc::ENODATA, format!("{PREFIX}tag.{key} has no value"))),
+        }
+        if tags != before {
+            client.set_tags(&blob.path, &tags).await?;
+            self.tree.doubt(ino);
+        }
+        Ok(())
+    }
+}
+
+/// The value of an attribute that the properties of a blob have, if they have it. Tags are not among them.
+fn value_of(name: &Name<'_>, blob: &BlobProperties, url: &str) -> Option<String> {
+    let date = httpdate::fmt_http_date;
+    match name {
+        Name::Copy(name) => {
+            let copy = blob.copy.as_ref()?;
+            match *name {
+                "status" => Some(copy.status.as_str().to_owned()),
+                "id" => Some(copy.id.to_string()),
+                "source" => copy.source.clone(),
+                "progress" => Some(format!("{}/{}", copy.bytes_copied, copy.total_bytes)),
+                "bytes_copied" => Some(copy.bytes_copied.to_string()),
+                "total_bytes" => Some(copy.total_bytes.to_string()),
+                "completion_time" => copy.completion_time.map(date),
+                "status_description" => copy.description.clone(),
+                _ => None,
+            }
+        }
+        Name::Header(header) => header.of(&mut blob.headers.clone()).clone(),
+        Name::Tier => blob.tier.clone(),
+        Name::Meta(name) => blob.metadata.get(name).map(str::to_owned),
+        Name::Tag(_) => None,
+        Name::System(name) => match *name {
+            "type" => Some(blob.blob_type.as_str().to_owned()),
+            "etag" => Some(blob.etag.to_string()),
+            "url" => Some(url.to_owned()),
+            "last_modified" => Some(date(blob.last_modified)),
+            "creation_time" => blob.creation_time.map(date),
+            "content_md5" => blob.headers.content_md5.clone(),
+            "lease_state" => blob.lease.state.clone(),
+            "lease_status" => blob.lease.status.clone(),
+            "lease_duration" => blob.lease.duration.clone(),
+            "archive_status" => blob.archive_status.clone(),
+            "sequence_number" => blob.sequence_number.map(|number| number.to_string()),
+            "committed_block_count" => blob.committed_block_count.map(|count| count.to_string()),
+            "sealed" => blob.sealed.then(|| "true".to_owned()),
+            "version_id" => blob.version_id.clone(),
+            _ => None,
+        },
+    }
+}
+
+/// A C# identifier (§1.3), as far as a header can carry it.
+pub(in crate::fs) fn is_metadata_name(name: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
+}
+
+/// What a header can carry as it is.
+pub(in crate::fs) fn is_header_value(value: &str) -> bool {
+    value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fs::names::xattr_reads::{ONE_QUESTION, Reads};
+    use crate::store::{BlobSettings, ETag, Written};
+    use std::time::SystemTime;
+
+    fn seen() -> Arc<Seen> {
+        let written = Written { etag: ETag::new("e"), last_modified: SystemTime::UNIX_EPOCH };
+        let properties = attr::just_written(5, BlobSettings::default(), written);
+        Arc::new(Seen { properties, tags: OnceCell::new() })
+    }
+
+    #[test]
+    fn names_are_parsed_or_refused() {
+        assert_eq!(Name::parse("user.blob.copy.status").unwrap(), Name::Copy("status"));
+        assert_eq!(Name::parse("user.blob.meta.a.b").unwrap(), Name::Meta("a.b"));
+        assert_eq!(Name::parse("user.blob.content_type").unwrap(), Name::Header(Header::ContentType));
+        assert_eq!(Name::parse("user.blob.etag").unwrap(), Name::System("etag"));
+        for other in [
+            "security.capability",
+            "system.posix_acl_access",
+            "user.other",
+            "user.blob.copy.x",
+            "user.blob.meta.",
+            "user.blob.nothing",
+        ] {
+            assert_eq!(Name::parse(other).unwrap_err().errno(), libc::EOPNOTSUPP, "{other}");
+        }
+    }
+
+    #[test]
+    fn one_look_answers_each_name_once() {
+        let reads = Reads::default();
+        let (ino, caller) = (Ino(5), Caller { pid: 1 });
+        assert!(reads.recall(ino, caller, "a", false).is_none());
+        reads.remember(ino, caller, seen());
+        assert!(reads.recall(ino, caller, "a", true).is_some());
+        assert!(reads.recall(ino, caller, "a", false).is_some());
+        assert!(reads.recall(ino, caller, "a", true).is_none());
+        assert!(reads.recall(ino, caller, "b", false).is_some());
+        assert!(reads.recall(ino, Caller { pid: 2 }, "c", false).is_none());
+        std::thread::sleep(ONE_QUESTION + Duration::from_millis(20));
+        assert!(reads.recall(ino, caller, "c", false).is_none());
+    }
+
+    #[test]
+    fn metadata_names_are_identifiers() {
+        assert!(["a", "_1", "Ab_9"].iter().all(|name| is_metadata_name(name)));
+        assert!(["", "1a", "a-b", "a.b", "ü"].iter().all(|name| !is_metadata_name(name)));
+    }
+}

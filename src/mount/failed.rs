@@ -1,0 +1,6 @@
+//! Why a mount came to nothing.
+
+/// Why a mount did not come about, or how it ended badly, in one line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(pub String);
