@@ -25,7 +25,6 @@ const MOST_METHODS: usize = 40;
 const ARROWS_UP: [(&str, &str); 0] = [];
 /// Files that import each other in a circle.
 const IN_CIRCLES: &[&str] = &[
-    "devstore",
     "devstore::auth",
     "devstore::bearer",
     "devstore::blob",

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::CopyPace;
+use super::config::CopyPace;
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind, Revision};

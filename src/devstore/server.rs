@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::auth::{self, AccountKey, Principal};
 use super::bearer::{self, Tokens};
 use super::clock::Ticks;
+use super::config::{Config, Limits};
 use super::content::Content;
 use super::engine::Copies;
 use super::error::{Code, ServiceError};
@@ -17,7 +18,7 @@ use super::reply::Outcome;
 use super::request::{Call, Namespace, Upload};
 use super::state::{Access, Policy, State};
 use super::stats::Statistics;
-use super::{Config, Limits, blob, blocks, container, copy, from_url, list, page, path};
+use super::{blob, blocks, container, copy, from_url, list, page, path};
 
 /// Longest body of requests that carry no payload: a block list of 50 000 ids of 64 bytes fits twice.
 const DOCUMENT_BYTES: u64 = 16 << 20;

@@ -10,9 +10,9 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use super::CopyPace;
 use super::clock::Ticks;
 use super::condition::Conditions;
+use super::config::CopyPace;
 use super::engine::Copies;
 use super::error::{Code, ServiceError};
 use super::lease::{Holder, Lease};

@@ -1,0 +1,223 @@
+//! How a server is set up: its accounts, the pace of copies, and the limits of §15, which tests make small.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer};
+use sha2::{Digest, Sha512};
+
+/// The emulator account every Azure tool knows, and its public key (§1.2).
+pub const WELL_KNOWN_ACCOUNT: &str = "devstoreaccount1";
+const WELL_KNOWN_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+const MIB: u64 = 1 << 20;
+
+/// How a server is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The accounts; there is no way to add one later.
+    pub accounts: Vec<AccountConfig>,
+    /// Pace of copies within one account (C1: usually immediate).
+    pub copy_same_account: CopyPace,
+    /// Pace of copies from another account (C2: usually not).
+    pub copy_cross_account: CopyPace,
+    /// Added before every answer.
+    pub latency: Duration,
+    /// Refuse requests dated more than 15 minutes off, as the service does.
+    pub check_clock_skew: bool,
+    /// Sizes and numbers the service limits.
+    pub limits: Limits,
+    /// All accounts have hierarchical namespaces: directories exist by themselves, paths can be renamed, and there are no snapshots (§14,
+    /// S192).
+    pub hns: bool,
+    /// Whoever asks is told of what kind the accounts are. Otherwise it is 404, as it is for tokens (S148).
+    pub tells_kind: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            accounts: Vec::new(),
+            copy_same_account: CopyPace::Immediate,
+            copy_cross_account: CopyPace::Immediate,
+            latency: Duration::ZERO,
+            check_clock_skew: true,
+            limits: Limits::default(),
+            hns: false,
+            tells_kind: true,
+        }
+    }
+}
+
+/// One account. Debug output does not show the key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountConfig {
+    /// 3–24 of `[a-z0-9]`.
+    pub name: String,
+    /// Base64. `None`: the public key for [`WELL_KNOWN_ACCOUNT`], else one derived from the name, the same every time.
+    pub key: Option<String>,
+    /// Every write and delete keeps what was there before (X22).
+    pub versioning: bool,
+}
+
+impl fmt::Debug for AccountConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.as_ref().map(|_| "***");
+        f.debug_struct("AccountConfig")
+            .field("name", &self.name)
+            .field("key", &key)
+            .field("versioning", &self.versioning)
+            .finish()
+    }
+}
+
+impl AccountConfig {
+    /// An account with its default key.
+    pub fn named(name: &str) -> AccountConfig {
+        AccountConfig { name: name.to_owned(), key: None, versioning: false }
+    }
+
+    /// The same, with versions of its blobs.
+    pub fn versioned(name: &str) -> AccountConfig {
+        AccountConfig { versioning: true, ..AccountConfig::named(name) }
+    }
+
+    pub(super) fn check_name(&self) -> io::Result<()> {
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if (3..=24).contains(&self.name.len()) && self.name.chars().all(legal) {
+            return Ok(());
+        }
+        let text = format!("account name {:?} is not 3-24 lower-case letters and digits", self.name);
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    }
+
+    pub(super) fn key_text(&self) -> String {
+        match &self.key {
+            Some(key) => key.clone(),
+            None if self.name == WELL_KNOWN_ACCOUNT => WELL_KNOWN_KEY.to_owned(),
+            None => STANDARD.encode(Sha512::digest(format!("blobcp devstore {}", self.name))),
+        }
+    }
+}
+
+/// How fast asynchronous copies go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyPace {
+    /// Done when the request is answered.
+    Immediate,
+    /// Pending until so many bytes per second have added up to the source's length.
+    BytesPerSecond(u64),
+}
+
+/// A pace that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither \"immediate\" nor a number of bytes per second such as 4MiB, 500KiB or 1048576")]
+pub struct InvalidPace(String);
+
+impl FromStr for CopyPace {
+    type Err = InvalidPace;
+
+    fn from_str(text: &str) -> Result<CopyPace, InvalidPace> {
+        if text.eq_ignore_ascii_case("immediate") {
+            return Ok(CopyPace::Immediate);
+        }
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let shift = match &text[digits.len()..] {
+            "" | "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            "TiB" => 40,
+            _ => return Err(InvalidPace(text.to_owned())),
+        };
+        let number: Option<u64> = digits.parse().ok();
+        match number.and_then(|number| number.checked_mul(1 << shift)) {
+            Some(rate @ 1..) => Ok(CopyPace::BytesPerSecond(rate)),
+            _ => Err(InvalidPace(text.to_owned())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CopyPace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CopyPace, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The limits of §15, adjustable so that tests reach them with small blobs. Sizes are in bytes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Body of Put Blob.
+    pub put_blob_bytes: u64,
+    /// One block, uploaded or from a URL.
+    pub block_bytes: u64,
+    /// Body of Append Block.
+    pub append_block_bytes: u64,
+    /// Body of Put Page.
+    pub page_write_bytes: u64,
+    /// Committed blocks of a blob.
+    pub committed_blocks: usize,
+    /// Uncommitted blocks of a blob.
+    pub uncommitted_blocks: usize,
+    /// Items on a list page.
+    pub list_page: usize,
+    /// Source of Copy Blob From URL.
+    pub sync_copy_bytes: u64,
+    /// Source of Put Blob From URL.
+    pub put_blob_from_url_bytes: u64,
+    /// Names and values of a blob's metadata together.
+    pub metadata_bytes: usize,
+    /// How long a copy may be pending (X9).
+    pub copy_age: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            put_blob_bytes: 5000 * MIB,
+            block_bytes: 4000 * MIB,
+            append_block_bytes: 100 * MIB,
+            page_write_bytes: 4 * MIB,
+            committed_blocks: 50_000,
+            uncommitted_blocks: 100_000,
+            list_page: 5000,
+            sync_copy_bytes: 256 * MIB,
+            put_blob_from_url_bytes: 5000 * MIB,
+            metadata_bytes: 8 << 10,
+            copy_age: Duration::from_secs(14 * 24 * 3600),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paces() {
+        assert_eq!("immediate".parse(), Ok(CopyPace::Immediate));
+        assert_eq!("4MiB".parse(), Ok(CopyPace::BytesPerSecond(4 << 20)));
+        assert_eq!("500KiB".parse(), Ok(CopyPace::BytesPerSecond(500 << 10)));
+        assert_eq!("1048576".parse(), Ok(CopyPace::BytesPerSecond(1 << 20)));
+        for wrong in ["", "fast", "0", "4MB", "-1", "99999999999TiB"] {
+            assert!(wrong.parse::<CopyPace>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn default_keys_are_repeatable() {
+        let key = AccountConfig::named("alpha").key_text();
+        assert_eq!(key, AccountConfig::named("alpha").key_text());
+        assert_ne!(key, AccountConfig::named("beta").key_text());
+        assert_eq!(AccountConfig::named(WELL_KNOWN_ACCOUNT).key_text(), WELL_KNOWN_KEY);
+        assert_eq!(STANDARD.decode(key).map(|key| key.len()), Ok(64));
+    }
+}
