@@ -45,6 +45,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+mod address;
 mod auth;
 mod bearer;
 mod blob;

@@ -13,11 +13,12 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::address::Service;
 use super::bearer::Grant;
 use super::error::{Code, ServiceError};
 use super::operation::Operation;
 use super::request::Call;
-use super::sas::{Sas, Service};
+use super::sas::Sas;
 
 /// How far a request's date may be off (§2).
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
@@ -163,7 +164,7 @@ fn push_canonical_resource(text: &mut String, call: &Call) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::Namespace;
+    use super::super::address::Namespace;
     use super::*;
     use hyper::header::{HeaderName, HeaderValue};
     use hyper::{HeaderMap, Method};
@@ -236,7 +237,7 @@ mod tests {
         ];
         for (method, path, query, headers, signature) in examples {
             let call = signed(method.clone(), path, query, headers, signature);
-            let operation = call.operation().unwrap();
+            let operation = Operation::of(&call).unwrap();
             assert_eq!(authenticate(&call, operation, &key, false).unwrap(), Principal::Owner, "{operation:?}");
             let stale = authenticate(&call, operation, &key, true).unwrap_err();
             assert_eq!(stale.code, "AuthenticationFailed");

@@ -8,12 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use md5::{Digest, Md5};
 
+use super::address::{Namespace, Revision};
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::lease::{Action, Lease};
-use super::model::{Blob, Kind, Properties, Revision, Tier, sent_metadata};
+use super::model::{Blob, Kind, Properties, Tier, sent_metadata};
 use super::reply::{Outcome, Payload, Reply};
-use super::request::{Call, Namespace, Upload};
+use super::request::{Call, Upload};
 use super::server::Server;
 use super::state::{State, lease_id, uuid_header};
 use super::tags::{self, Tags};

@@ -10,10 +10,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 
+use super::address::Revision;
 use super::blob::{crc64_header, sent_tags};
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::model::{Blob, Block, Entry, Kind, Properties, Revision, Tier, sent_metadata};
+use super::model::{Blob, Block, Entry, Kind, Properties, Tier, sent_metadata};
 use super::reply::{Outcome, Reply};
 use super::request::{Call, Upload};
 use super::server::Server;

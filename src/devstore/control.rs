@@ -28,6 +28,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::address::{BlobAddress, Query, check_blob_name, check_container_name};
 use super::bearer::Grant;
 use super::content::Content;
 use super::engine::CopySummary;
@@ -35,7 +36,6 @@ use super::faults::Fault;
 use super::lease::Lease;
 use super::model::{Blob, Block, ETag, Kind, Metadata};
 use super::reply::Reply;
-use super::request::{BlobAddress, Query, check_blob_name, check_container_name};
 use super::server::Server;
 use super::state::{Access, Container, PolicyChange, State};
 

@@ -15,12 +15,11 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::address::{BlobAddress, Revision, Service, redact};
 use super::config::CopyPace;
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind, Revision};
-use super::request::{BlobAddress, redact};
-use super::sas::Service;
+use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind};
 use super::state::State;
 
 /// How many concluded copies `GET /-/copies` remembers.

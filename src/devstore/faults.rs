@@ -10,9 +10,10 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde::Deserialize;
 
+use super::address::Target;
 use super::error::ServiceError;
 use super::reply::Damage;
-use super::request::{Call, Target};
+use super::request::Call;
 
 /// When a fault closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

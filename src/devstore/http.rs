@@ -89,12 +89,12 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
         operation: "Unknown",
         method: parts.method.to_string(),
         path: path.clone(),
-        query: super::request::redact(&query),
+        query: super::address::redact(&query),
         status: 0,
     };
     let known = |account: &str| server.key(account).is_some();
     let call = Call::parse(parts.method, &path, &query, parts.headers, server.namespace, known);
-    let named = call.and_then(|call| Ok((call.operation()?, call)));
+    let named = call.and_then(|call| Ok((Operation::of(&call)?, call)));
     let mut body = Some(body);
     let mut damage = Damage::default();
     let outcome = match named {

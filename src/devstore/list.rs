@@ -11,13 +11,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::address::Namespace;
 use super::blob::write_tag_set;
 use super::clock::rfc1123;
 use super::error::{Code, ServiceError};
 use super::lease::Lease;
 use super::model::{Blob, Entry, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
-use super::request::{Call, Namespace};
+use super::request::Call;
 use super::server::Server;
 use super::state::Container;
 use super::tags;

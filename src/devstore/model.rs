@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
+use super::address::Revision;
 use super::clock::iso_from_ticks;
 use super::content::Content;
 use super::error::{Code, ServiceError};
@@ -305,16 +306,6 @@ impl Blob {
     pub fn check_online(&self) -> Result<(), ServiceError> {
         if self.tier == Some(Tier::Archive) { Err(Code::BlobArchived.into()) } else { Ok(()) }
     }
-}
-
-/// Which state of a blob is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Revision {
-    Current,
-    /// `snapshot=`
-    Snapshot(String),
-    /// `versionid=`; also the current version has one.
-    Version(String),
 }
 
 /// Everything that lives under one blob name.

@@ -6,9 +6,9 @@
 
 use hyper::Method;
 
+use super::address::{Endpoint, Revision, Target};
 use super::error::{Code, ServiceError};
-use super::model::Revision;
-use super::request::{Call, Endpoint, Target};
+use super::request::Call;
 
 macro_rules! operations {
     ($($operation:ident)*) => {

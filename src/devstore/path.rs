@@ -9,14 +9,15 @@ use std::time::SystemTime;
 
 use hyper::StatusCode;
 
+use super::address::{BlobAddress, Query, Revision, Service, Target, target};
 use super::condition::Conditions;
 use super::error::{Code, ServiceError};
 use super::lease::Holder;
-use super::model::{Blob, Entry, Revision};
+use super::model::{Blob, Entry};
 use super::operation::Operation;
 use super::reply::{Outcome, Reply};
-use super::request::{BlobAddress, Call, Query, Target, target};
-use super::sas::{Sas, Service};
+use super::request::Call;
+use super::sas::Sas;
 use super::server::Server;
 use super::state::{State, lease_id, uuid_header};
 
@@ -171,7 +172,7 @@ fn inside(
 /// What `x-ms-rename-source` names, if whoever asks may move it.
 fn source(server: &Server, call: &Call) -> Result<BlobAddress, ServiceError> {
     let text = call.header("x-ms-rename-source").ok_or_else(|| ServiceError::missing_header("x-ms-rename-source"))?;
-    let invalid = || ServiceError::invalid_header("x-ms-rename-source", &super::request::redact(text));
+    let invalid = || ServiceError::invalid_header("x-ms-rename-source", &super::address::redact(text));
     let (path, query) = text.split_once('?').unwrap_or((text, ""));
     let rest = path.strip_prefix('/').ok_or_else(invalid)?;
     let named = target(server.namespace, &call.account, rest, None, None)?;

@@ -16,10 +16,11 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
 use hyper::{HeaderMap, StatusCode};
 use tokio::time::Sleep;
 
+use super::address::Revision;
 use super::clock::rfc1123;
 use super::content::{Chunks, Content};
 use super::error::ServiceError;
-use super::model::{Blob, Entry, Kind, Metadata, Revision, Tier};
+use super::model::{Blob, Entry, Kind, Metadata, Tier};
 use super::request::Call;
 
 /// What a handler answers.

@@ -6,44 +6,15 @@
 
 use std::time::SystemTime;
 
+use super::address::{Query, Revision, Service, Target};
 use super::auth::signature_matches;
 use super::bearer::Delegation;
 use super::clock::parse_iso;
 use super::error::{Code, ServiceError};
-use super::model::Revision;
 use super::operation::Operation;
-use super::request::{Query, Target};
 
 /// The one order in which permission letters may be written.
 const LETTERS: &str = "racwdxyltfmeopi";
-
-/// The service a signed URL belongs to. Files are copy sources only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Service {
-    Blob,
-    File,
-    /// Another server's URL, on which nothing is signed.
-    Web,
-}
-
-impl Service {
-    fn name(self) -> &'static str {
-        match self {
-            Service::Blob => "blob",
-            Service::File => "file",
-            Service::Web => "",
-        }
-    }
-
-    /// Its letter in `ss`.
-    fn letter(self) -> char {
-        match self {
-            Service::Blob => 'b',
-            Service::File => 'f',
-            Service::Web => ' ',
-        }
-    }
-}
 
 /// A parsed signature with the fields that go into its string to sign.
 #[derive(Debug)]
@@ -270,7 +241,7 @@ fn failed(detail: impl Into<String>) -> ServiceError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::devstore::request::BlobAddress;
+    use crate::devstore::address::BlobAddress;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::address::Namespace;
 use super::auth::{self, AccountKey, Principal};
 use super::bearer::{self, Tokens};
 use super::clock::Ticks;
@@ -15,7 +16,7 @@ use super::error::{Code, ServiceError};
 use super::faults::Faults;
 use super::operation::Operation;
 use super::reply::Outcome;
-use super::request::{Call, Namespace, Upload};
+use super::request::{Call, Upload};
 use super::state::{Access, Policy, State};
 use super::stats::Statistics;
 use super::{blob, blocks, container, copy, from_url, list, page, path};

@@ -10,12 +10,13 @@ use std::time::SystemTime;
 
 use hyper::StatusCode;
 
+use super::address::{BlobAddress, Query, Revision, Service, Target, split_account, target};
 use super::engine::SourceName;
 use super::error::{Code, ServiceError};
-use super::model::{Blob, Revision};
+use super::model::Blob;
 use super::operation::Operation;
-use super::request::{BlobAddress, Call, Query, Target, split_account, target};
-use super::sas::{Sas, Service};
+use super::request::Call;
+use super::sas::Sas;
 use super::server::{Server, is_public};
 use super::state::State;
 
@@ -43,7 +44,7 @@ impl Source {
     /// source.
     pub fn of(server: &Server, call: &Call, owner_may_read: bool) -> Result<Source, ServiceError> {
         let url = call.header("x-ms-copy-source").ok_or_else(|| ServiceError::missing_header("x-ms-copy-source"))?;
-        let invalid = || ServiceError::invalid_header("x-ms-copy-source", &super::request::redact(url));
+        let invalid = || ServiceError::invalid_header("x-ms-copy-source", &super::address::redact(url));
         if url.len() > URL_BYTES {
             return Err(invalid());
         }
@@ -52,7 +53,7 @@ impl Source {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         if let Some(fetched) = &call.fetched {
             let address =
-                BlobAddress { account: String::new(), container: String::new(), blob: super::request::redact(url) };
+                BlobAddress { account: String::new(), container: String::new(), blob: super::address::redact(url) };
             let name = SourceName { service: Service::Web, address, revision: Revision::Current };
             return Ok(Source {
                 name,

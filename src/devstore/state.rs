@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 
+use super::address::{BlobAddress, Namespace};
 use super::clock::Ticks;
 use super::condition::Conditions;
 use super::config::CopyPace;
@@ -17,7 +18,7 @@ use super::engine::Copies;
 use super::error::{Code, ServiceError};
 use super::lease::{Holder, Lease};
 use super::model::{Blob, ETag, Entry, Metadata};
-use super::request::{BlobAddress, Call, Namespace};
+use super::request::Call;
 
 /// Public access to a container (§3.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
