@@ -72,6 +72,7 @@ mod reply;
 mod request;
 mod sas;
 mod server;
+mod signature;
 mod source;
 mod state;
 mod stats;
@@ -87,9 +88,9 @@ pub use faults::{Fault, Reset};
 pub use state::PolicyChange;
 pub use stats::{RequestRecord, Stats};
 
-use auth::AccountKey;
 use content::Content;
 use server::Server;
+use signature::AccountKey;
 
 /// A running server. It stops when this is dropped.
 #[derive(Debug)]

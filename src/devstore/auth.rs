@@ -5,13 +5,7 @@
 //! signed (§3.1). A shared access signature is handled by [`sas`](super::sas), a bearer token by [`bearer`](super::bearer). Without any the request is anonymous,
 //! and the container's public access level decides (§3.5) once the container is at hand.
 
-use std::fmt;
 use std::time::Duration;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 use super::address::Service;
 use super::bearer::Grant;
@@ -19,18 +13,10 @@ use super::error::{Code, ServiceError};
 use super::operation::Operation;
 use super::request::Call;
 use super::sas::Sas;
+use super::signature::signature_matches;
 
 /// How far a request's date may be off (§2).
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
-
-/// A decoded account key, which no debug output shows.
-pub(super) struct AccountKey(pub Vec<u8>);
-
-impl fmt::Debug for AccountKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// The standing of a request after its credentials were verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,16 +77,6 @@ fn check_shared_key(call: &Call, authorization: &str, key: &[u8], check_clock_sk
 
 fn failed(detail: impl Into<String>) -> ServiceError {
     ServiceError::from(Code::AuthenticationFailed).with_detail("AuthenticationErrorDetail", detail)
-}
-
-/// Whether `signature` is the Base64 HMAC-SHA256 of `text`.
-pub(super) fn signature_matches(key: &[u8], text: &str, signature: &str) -> bool {
-    // HMAC takes keys of any length, so this fails for none.
-    let (Ok(mut mac), Ok(signature)) = (Hmac::<Sha256>::new_from_slice(key), STANDARD.decode(signature)) else {
-        return false;
-    };
-    mac.update(text.as_bytes());
-    mac.verify_slice(&signature).is_ok()
 }
 
 /// The Shared Key string to sign of §3.1.
@@ -166,6 +142,8 @@ fn push_canonical_resource(text: &mut String, call: &Call) {
 mod tests {
     use super::super::address::Namespace;
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use hyper::header::{HeaderName, HeaderValue};
     use hyper::{HeaderMap, Method};
 

@@ -7,11 +7,11 @@
 use std::time::SystemTime;
 
 use super::address::{Query, Revision, Service, Target};
-use super::auth::signature_matches;
 use super::bearer::Delegation;
 use super::clock::parse_iso;
 use super::error::{Code, ServiceError};
 use super::operation::Operation;
+use super::signature::signature_matches;
 
 /// The one order in which permission letters may be written.
 const LETTERS: &str = "racwdxyltfmeopi";

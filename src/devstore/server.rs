@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::address::Namespace;
-use super::auth::{self, AccountKey, Principal};
+use super::auth::{self, Principal};
 use super::bearer::{self, Tokens};
 use super::clock::Ticks;
 use super::config::{Config, Limits};
@@ -17,6 +17,7 @@ use super::faults::Faults;
 use super::operation::Operation;
 use super::reply::Outcome;
 use super::request::{Call, Upload};
+use super::signature::AccountKey;
 use super::state::{Access, Policy, State};
 use super::stats::Statistics;
 use super::{blob, blocks, container, copy, from_url, list, page, path};
