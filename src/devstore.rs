@@ -6,7 +6,7 @@
 //! client, so that a mistake about the protocol cannot hide by being made twice.
 //!
 //! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through
-//! `operation` (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `server`, which
+//! `operation` (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `dispatch`, which
 //! calls a handler. Handlers are plain functions from a call to a `reply` or an `error`: `blob`, `blocks`,
 //! `page`, `container`, `list`, `copy` with `source`, `web` and `from_url`, `path` for hierarchical namespaces. They work on `state`, one locked map
 //! of `model` values whose bytes are `content`; `condition`, `lease` and `tags` are the rules they consult. The
@@ -45,11 +45,13 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+mod account;
 mod address;
 mod auth;
 mod bearer;
 mod blob;
 mod blocks;
+mod checksum;
 mod clock;
 mod condition;
 mod config;
@@ -57,6 +59,7 @@ mod container;
 mod content;
 mod control;
 mod copy;
+mod dispatch;
 mod engine;
 mod error;
 mod faults;

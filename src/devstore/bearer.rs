@@ -10,21 +10,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use super::clock::{iso, parse_iso};
+use super::clock::parse_iso;
 use super::error::{Code, ServiceError};
-use super::reply::{Outcome, Reply};
-use super::request::{Call, Upload};
-use super::server::Server;
-use super::xml::{self, Writer};
 
 /// Longest life of a user delegation key (§15).
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const LONGEST_DELEGATION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// First version that knows bearer tokens.
 const SINCE: &str = "2017-11-09";
@@ -126,42 +120,6 @@ impl Delegation<'_> {
     /// In force at a moment, and not for longer than a key may live.
     pub fn is_in_force(&self, now: SystemTime) -> bool {
         let (Some(start), Some(expiry)) = (parse_iso(self.start), parse_iso(self.expiry)) else { return false };
-        now >= start && now < expiry && expiry.duration_since(start).is_ok_and(|life| life <= LONGEST)
+        now >= start && now < expiry && expiry.duration_since(start).is_ok_and(|life| life <= LONGEST_DELEGATION)
     }
-}
-
-/// Get User Delegation Key. The account's own key cannot ask for it.
-pub(super) fn delegation_key(server: &Server, call: &Call, upload: &Upload) -> Outcome {
-    let grant = call.bearer.as_ref().filter(|grant| grant.delegates).ok_or(Code::AuthorizationPermissionMismatch)?;
-    let leaves = xml::read_leaves(&upload.bytes, "KeyInfo")?;
-    let text = |path: &str| leaves.iter().find(|(found, _)| found == path).map(|(_, text)| text.trim().to_owned());
-    let start = text("KeyInfo/Start").unwrap_or_else(|| iso(call.now));
-    let expiry = text("KeyInfo/Expiry").ok_or(Code::InvalidXmlDocument)?;
-    let (from, until) = (parse_iso(&start), parse_iso(&expiry));
-    let (from, until) = from.zip(until).ok_or(Code::InvalidXmlDocument)?;
-    if until <= call.now || until.duration_since(from).is_err() || until > call.now + LONGEST || until > from + LONGEST
-    {
-        return Err(ServiceError::from(Code::InvalidInput).with_detail("Reason", "Expiry"));
-    }
-    let version = call.header("x-ms-version").unwrap_or_default();
-    let delegation = Delegation {
-        object_id: &grant.object_id,
-        tenant_id: &grant.tenant_id,
-        start: &start,
-        expiry: &expiry,
-        service: "b",
-        version,
-    };
-    let key = delegation.key(server.key(&call.account).ok_or(Code::ResourceNotFound)?);
-    let mut document = Writer::new();
-    document.nest("UserDelegationKey", |document| {
-        document.element("SignedOid", &grant.object_id);
-        document.element("SignedTid", &grant.tenant_id);
-        document.element("SignedStart", &start);
-        document.element("SignedExpiry", &expiry);
-        document.element("SignedService", "b");
-        document.element("SignedVersion", version);
-        document.element("Value", STANDARD.encode(key));
-    });
-    Ok(Reply::document("application/xml", document.finish()))
 }

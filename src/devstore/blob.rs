@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use md5::{Digest, Md5};
 
 use super::address::{Namespace, Revision};
+use super::checksum::crc64_header;
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::lease::{Action, Lease};
@@ -89,11 +90,6 @@ pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
 
 pub(super) fn sent_tags(call: &Call) -> Result<Tags, ServiceError> {
     call.header("x-ms-tags").map(tags::from_header).transpose().map(Option::unwrap_or_default)
-}
-
-/// `x-ms-content-crc64`: little endian, Base64 (§9).
-pub(super) fn crc64_header(crc: u64) -> String {
-    STANDARD.encode(crc.to_le_bytes())
 }
 
 /// Get Blob (§8).
@@ -395,18 +391,6 @@ pub(super) fn lease_action(call: &Call) -> Result<Action, ServiceError> {
         }
         other => Err(ServiceError::invalid_header("x-ms-lease-action", other)),
     }
-}
-
-/// Get Account Information (§6): a general-purpose account.
-pub(super) fn account_information(server: &Server) -> Outcome {
-    if !server.tells_kind {
-        return Err(Code::ResourceNotFound.into());
-    }
-    let hierarchical = server.namespace == Namespace::Hierarchical;
-    Ok(Reply::new(StatusCode::OK)
-        .header("x-ms-sku-name", "Standard_LRS")
-        .header("x-ms-account-kind", "StorageV2")
-        .header("x-ms-is-hns-enabled", if hierarchical { "true" } else { "false" }))
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 
 use super::address::Revision;
-use super::blob::{crc64_header, sent_tags};
+use super::blob::sent_tags;
+use super::checksum::crc64_header;
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::model::{Blob, Block, Entry, Kind, Properties, Tier, sent_metadata};

@@ -5,10 +5,10 @@ use hyper::StatusCode;
 
 use super::address::Revision;
 use super::blob::sent_tags;
+use super::checksum::check_source_hash;
 use super::condition::Conditions;
 use super::engine::{NewCopy, Timing};
 use super::error::{Code, ServiceError};
-use super::from_url::check_source_hash;
 use super::lease::Holder;
 use super::model::{Blob, Kind, Metadata, Tier, sent_metadata};
 use super::reply::{Outcome, Reply};

@@ -5,18 +5,15 @@
 
 use std::ops::Range;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
-use md5::{Digest, Md5};
 
-use super::blob::{commit, crc64_header, parse_range, sent_tags};
+use super::blob::{commit, parse_range, sent_tags};
 use super::blocks;
+use super::checksum::{SourceHash, check_source_hash};
 use super::condition::Conditions;
 use super::content::Content;
 use super::copy::copies_tags;
 use super::error::{Code, ServiceError};
-use super::http::parse_md5;
 use super::model::{Blob, Kind, Properties, Tier, sent_metadata};
 use super::page;
 use super::reply::{Outcome, Reply};
@@ -128,44 +125,4 @@ fn read_range(server: &Server, call: &Call, limit: u64) -> Result<(Content, Sour
     }
     let hashes = check_source_hash(call, &content)?;
     Ok((content, hashes))
-}
-
-/// Checksums of a source that were verified and are repeated in the answer.
-#[derive(Debug, Default)]
-pub(super) struct SourceHash {
-    md5: Option<String>,
-    crc64: Option<String>,
-}
-
-impl SourceHash {
-    pub fn write(&self, reply: &mut Reply) {
-        reply.set_optional("content-md5", self.md5.as_deref());
-        reply.set_optional("x-ms-content-crc64", self.crc64.as_deref());
-    }
-}
-
-/// Verifies `x-ms-source-content-md5` or `-crc64` against what was read.
-pub(super) fn check_source_hash(call: &Call, content: &Content) -> Result<SourceHash, ServiceError> {
-    let (md5, crc64) = (call.header("x-ms-source-content-md5"), call.header("x-ms-source-content-crc64"));
-    if md5.is_some() && crc64.is_some() {
-        return Err(Code::BothCrc64AndMd5HeaderPresent.into());
-    }
-    let mut verified = SourceHash::default();
-    if let Some(sent) = md5 {
-        let digest = content.chunks().fold(Md5::new(), |hash, chunk| hash.chain_update(chunk)).finalize();
-        if digest[..] != parse_md5(sent)? {
-            return Err(Code::Md5Mismatch.into());
-        }
-        verified.md5 = Some(STANDARD.encode(digest));
-    }
-    if let Some(sent) = crc64 {
-        let mut digest = crc64fast_nvme::Digest::new();
-        content.chunks().for_each(|chunk| digest.write(&chunk));
-        let computed = crc64_header(digest.sum64());
-        if computed != sent {
-            return Err(Code::Crc64Mismatch.into());
-        }
-        verified.crc64 = Some(computed);
-    }
-    Ok(verified)
 }

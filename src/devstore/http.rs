@@ -9,8 +9,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -23,8 +21,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::checksum::{crc64_header, parse_md5};
 use super::clock::{iso, rfc1123};
 use super::control;
+use super::dispatch;
 use super::error::{Code, ServiceError};
 use super::faults::{Fault, Reset};
 use super::operation::Operation;
@@ -171,7 +171,7 @@ async fn carry_out(server: &Server, mut call: Call, operation: Operation, body: 
         _ => Upload::default(),
     };
     call.now = std::time::SystemTime::now();
-    server.perform(&call, operation, upload)
+    dispatch::perform(server, &call, operation, upload)
 }
 
 fn check_version(call: &Call) -> Result<(), ServiceError> {
@@ -223,17 +223,13 @@ async fn receive(
     if sent_md5.is_some() && sent_md5 != md5 {
         return Err(Code::Md5Mismatch.into());
     }
-    if sent_crc64.is_some_and(|sent| sent != super::blob::crc64_header(crc64)) {
+    if sent_crc64.is_some_and(|sent| sent != crc64_header(crc64)) {
         return Err(Code::Crc64Mismatch.into());
     }
     if operation.carries_payload() {
         server.statistics.count_in(bytes.len() as u64);
     }
     Ok(Upload { bytes: bytes.freeze(), md5, crc64: Some(crc64) })
-}
-
-pub(super) fn parse_md5(text: &str) -> Result<[u8; 16], ServiceError> {
-    STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| Code::InvalidMd5.into())
 }
 
 async fn drain(mut body: Incoming) {

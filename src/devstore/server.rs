@@ -1,4 +1,4 @@
-//! The server behind the connections: keys, state, counters, and the way from an operation to its handler.
+//! The server behind the connections: keys, state, counters, and who is let in.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,20 +7,17 @@ use std::time::{Duration, SystemTime};
 
 use super::address::Namespace;
 use super::auth::{self, Principal};
-use super::bearer::{self, Tokens};
+use super::bearer::Tokens;
 use super::clock::Ticks;
 use super::config::{Config, Limits};
-use super::content::Content;
 use super::engine::Copies;
 use super::error::{Code, ServiceError};
 use super::faults::Faults;
 use super::operation::Operation;
-use super::reply::Outcome;
-use super::request::{Call, Upload};
+use super::request::Call;
 use super::signature::AccountKey;
 use super::state::{Access, Policy, State};
 use super::stats::Statistics;
-use super::{blob, blocks, container, copy, from_url, list, page, path};
 
 /// Longest body of requests that carry no payload: a block list of 50 000 ids of 64 bytes fits twice.
 const DOCUMENT_BYTES: u64 = 16 << 20;
@@ -138,53 +135,6 @@ impl Server {
             Operation::AppendBlock => self.limits.append_block_bytes,
             Operation::PutPage => self.limits.page_write_bytes,
             _ => DOCUMENT_BYTES,
-        }
-    }
-
-    /// Carries an admitted request out.
-    pub fn perform(&self, call: &Call, operation: Operation, upload: Upload) -> Outcome {
-        use Operation::*;
-        match operation {
-            ListContainers => list::containers(self, call),
-            GetAccountInformation => blob::account_information(self),
-            GetUserDelegationKey => bearer::delegation_key(self, call, &upload),
-            FindBlobsByTags => list::by_tags(self, call),
-            CreateContainer => container::create(self, call),
-            DeleteContainer => container::delete(self, call),
-            GetContainerProperties | GetContainerMetadata => container::properties(self, call),
-            SetContainerMetadata => container::set_metadata(self, call),
-            GetContainerACL => container::acl(self, call),
-            SetContainerACL => container::set_acl(self, call, upload),
-            LeaseContainer => container::lease(self, call),
-            ListBlobs => list::blobs(self, call),
-            GetBlob => blob::get(self, call),
-            GetBlobProperties => blob::properties(self, call),
-            GetBlobMetadata => blob::metadata(self, call),
-            GetBlobTags => blob::tags(self, call),
-            GetBlockList => blocks::list(self, call),
-            GetPageRanges => page::ranges(self, call),
-            PutBlob => blob::put(self, call, upload),
-            PutBlobFromURL => from_url::put_blob(self, call),
-            PutBlock => blocks::put(self, call, upload),
-            PutBlockFromURL => from_url::put_block(self, call),
-            PutBlockList => blocks::commit(self, call, upload),
-            AppendBlock => blocks::append(self, call, Content::from(upload.bytes)),
-            AppendBlockFromURL => from_url::append_block(self, call),
-            AppendBlobSeal => blocks::seal(self, call),
-            PutPage => page::put(self, call, upload),
-            PutPageFromURL => from_url::put_page(self, call),
-            SetBlobMetadata => blob::set_metadata(self, call),
-            SetBlobProperties => blob::set_properties(self, call),
-            SetBlobTier => blob::set_tier(self, call),
-            SetBlobTags => blob::set_tags(self, call, upload),
-            SnapshotBlob => blob::snapshot(self, call),
-            LeaseBlob => blob::lease(self, call),
-            DeleteBlob => blob::delete(self, call),
-            CopyBlob => copy::start(self, call),
-            CopyBlobFromURL => copy::synchronous(self, call),
-            AbortCopyBlob => copy::abort(self, call),
-            RenamePath => path::rename(self, call),
-            IncrementalCopyBlob => Err(Code::NotImplemented.into()),
         }
     }
 }

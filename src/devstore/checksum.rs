@@ -1,0 +1,60 @@
+//! MD5 and CRC64 as headers carry them, and the check of what a request says of its source.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest, Md5};
+
+use super::content::Content;
+use super::error::{Code, ServiceError};
+use super::reply::Reply;
+use super::request::Call;
+
+/// `Content-MD5` and its relatives: Base64.
+pub(super) fn parse_md5(text: &str) -> Result<[u8; 16], ServiceError> {
+    STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| Code::InvalidMd5.into())
+}
+
+/// `x-ms-content-crc64`: little endian, Base64 (§9).
+pub(super) fn crc64_header(crc: u64) -> String {
+    STANDARD.encode(crc.to_le_bytes())
+}
+
+/// Checksums of a source that were verified and are repeated in the answer.
+#[derive(Debug, Default)]
+pub(super) struct SourceHash {
+    md5: Option<String>,
+    crc64: Option<String>,
+}
+
+impl SourceHash {
+    pub fn write(&self, reply: &mut Reply) {
+        reply.set_optional("content-md5", self.md5.as_deref());
+        reply.set_optional("x-ms-content-crc64", self.crc64.as_deref());
+    }
+}
+
+/// Verifies `x-ms-source-content-md5` or `-crc64` against what was read.
+pub(super) fn check_source_hash(call: &Call, content: &Content) -> Result<SourceHash, ServiceError> {
+    let (md5, crc64) = (call.header("x-ms-source-content-md5"), call.header("x-ms-source-content-crc64"));
+    if md5.is_some() && crc64.is_some() {
+        return Err(Code::BothCrc64AndMd5HeaderPresent.into());
+    }
+    let mut verified = SourceHash::default();
+    if let Some(sent) = md5 {
+        let digest = content.chunks().fold(Md5::new(), |hash, chunk| hash.chain_update(chunk)).finalize();
+        if digest[..] != parse_md5(sent)? {
+            return Err(Code::Md5Mismatch.into());
+        }
+        verified.md5 = Some(STANDARD.encode(digest));
+    }
+    if let Some(sent) = crc64 {
+        let mut digest = crc64fast_nvme::Digest::new();
+        content.chunks().for_each(|chunk| digest.write(&chunk));
+        let computed = crc64_header(digest.sum64());
+        if computed != sent {
+            return Err(Code::Crc64Mismatch.into());
+        }
+        verified.crc64 = Some(computed);
+    }
+    Ok(verified)
+}

@@ -1,0 +1,56 @@
+//! From an operation to its handler: the one place above all handlers that knows every one of them.
+
+use super::content::Content;
+use super::error::Code;
+use super::operation::Operation;
+use super::reply::Outcome;
+use super::request::{Call, Upload};
+use super::server::Server;
+use super::{account, blob, blocks, container, copy, from_url, list, page, path};
+
+/// Carries an admitted request out.
+pub(super) fn perform(server: &Server, call: &Call, operation: Operation, upload: Upload) -> Outcome {
+    use Operation::*;
+    match operation {
+        ListContainers => list::containers(server, call),
+        GetAccountInformation => account::information(server),
+        GetUserDelegationKey => account::delegation_key(server, call, &upload),
+        FindBlobsByTags => list::by_tags(server, call),
+        CreateContainer => container::create(server, call),
+        DeleteContainer => container::delete(server, call),
+        GetContainerProperties | GetContainerMetadata => container::properties(server, call),
+        SetContainerMetadata => container::set_metadata(server, call),
+        GetContainerACL => container::acl(server, call),
+        SetContainerACL => container::set_acl(server, call, upload),
+        LeaseContainer => container::lease(server, call),
+        ListBlobs => list::blobs(server, call),
+        GetBlob => blob::get(server, call),
+        GetBlobProperties => blob::properties(server, call),
+        GetBlobMetadata => blob::metadata(server, call),
+        GetBlobTags => blob::tags(server, call),
+        GetBlockList => blocks::list(server, call),
+        GetPageRanges => page::ranges(server, call),
+        PutBlob => blob::put(server, call, upload),
+        PutBlobFromURL => from_url::put_blob(server, call),
+        PutBlock => blocks::put(server, call, upload),
+        PutBlockFromURL => from_url::put_block(server, call),
+        PutBlockList => blocks::commit(server, call, upload),
+        AppendBlock => blocks::append(server, call, Content::from(upload.bytes)),
+        AppendBlockFromURL => from_url::append_block(server, call),
+        AppendBlobSeal => blocks::seal(server, call),
+        PutPage => page::put(server, call, upload),
+        PutPageFromURL => from_url::put_page(server, call),
+        SetBlobMetadata => blob::set_metadata(server, call),
+        SetBlobProperties => blob::set_properties(server, call),
+        SetBlobTier => blob::set_tier(server, call),
+        SetBlobTags => blob::set_tags(server, call, upload),
+        SnapshotBlob => blob::snapshot(server, call),
+        LeaseBlob => blob::lease(server, call),
+        DeleteBlob => blob::delete(server, call),
+        CopyBlob => copy::start(server, call),
+        CopyBlobFromURL => copy::synchronous(server, call),
+        AbortCopyBlob => copy::abort(server, call),
+        RenamePath => path::rename(server, call),
+        IncrementalCopyBlob => Err(Code::NotImplemented.into()),
+    }
+}
