@@ -64,6 +64,7 @@ mod engine;
 mod error;
 mod faults;
 mod from_url;
+mod headers;
 mod http;
 mod lease;
 mod list;

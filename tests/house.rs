@@ -26,8 +26,6 @@ const ARROWS_UP: [(&str, &str); 0] = [];
 /// Files that import each other in a circle.
 const IN_CIRCLES: &[&str] = &[
     "devstore::engine",
-    "devstore::model",
-    "devstore::request",
     "devstore::state",
     "devstore::web",
 ];

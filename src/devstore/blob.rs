@@ -12,14 +12,14 @@ use super::address::{Namespace, Revision};
 use super::checksum::crc64_header;
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::lease::{Action, Lease};
-use super::model::{Blob, Kind, Properties, Tier, sent_metadata};
-use super::reply::{Outcome, Payload, Reply};
+use super::headers::{lease_action, parse_range, put_properties, sent_metadata, sent_properties, sent_tags};
+use super::model::{Blob, Kind, Tier};
+use super::reply::{Outcome, Payload, Reply, lease_reply};
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::state::{State, lease_id, uuid_header};
-use super::tags::{self, Tags};
-use super::xml::{self, Writer};
+use super::state::State;
+use super::tags;
+use super::xml::{self, Writer, write_tag_set};
 
 /// Longest range whose MD5 or CRC64 is computed on request (§8).
 const HASHED_RANGE: u64 = 4 << 20;
@@ -52,7 +52,7 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
         _ => Content::from(upload.bytes),
     };
     let mut blob = Blob::new(kind, content, 0, call.now);
-    blob.properties = Properties::of_put(call);
+    blob.properties = put_properties(call);
     let md5 = upload.md5.filter(|_| block_blob).map(|digest| STANDARD.encode(digest));
     blob.properties.md5 = blob.properties.md5.or_else(|| md5.clone());
     blob.metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
@@ -86,10 +86,6 @@ pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
     }
     let blob = entry.replace(blob);
     Ok(Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-request-server-encrypted", "true"))
-}
-
-pub(super) fn sent_tags(call: &Call) -> Result<Tags, ServiceError> {
-    call.header("x-ms-tags").map(tags::from_header).transpose().map(Option::unwrap_or_default)
 }
 
 /// Get Blob (§8).
@@ -145,14 +141,6 @@ fn requested_range(call: &Call, size: u64) -> Result<Option<Range<u64>>, Service
     Ok(Some(start..end.map_or(size, |end| size.min(end.saturating_add(1)))))
 }
 
-/// `bytes=a-b` or `bytes=a-`, the end inclusive.
-pub(super) fn parse_range(header: &str) -> Option<(u64, Option<u64>)> {
-    let (start, end) = header.strip_prefix("bytes=")?.split_once('-')?;
-    let start = start.parse().ok()?;
-    let end = if end.is_empty() { None } else { Some(end.parse().ok()?) };
-    end.is_none_or(|end| end >= start).then_some((start, end))
-}
-
 /// Get Blob Properties (§8): the headers of Get Blob without reading, so archived blobs answer too.
 pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
@@ -201,7 +189,7 @@ pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
             blob.content = blob.content.resize(size);
         }
     }
-    if let Some(sent) = Properties::sent(call) {
+    if let Some(sent) = sent_properties(call) {
         blob.properties = sent;
     }
     blob.copy = None;
@@ -232,18 +220,6 @@ pub(super) fn tags(server: &Server, call: &Call) -> Outcome {
     let mut document = Writer::new();
     document.nest("Tags", |document| write_tag_set(document, &blob.tags));
     Ok(Reply::xml(document.finish()))
-}
-
-/// The `TagSet` element of Get Blob Tags and of listings.
-pub(super) fn write_tag_set(document: &mut Writer, tags: &Tags) {
-    document.nest("TagSet", |document| {
-        for (key, value) in tags {
-            document.nest("Tag", |document| {
-                document.element("Key", key);
-                document.element("Value", value);
-            });
-        }
-    });
 }
 
 /// Set Blob Tags (§10): leaves the ETag alone.
@@ -340,69 +316,4 @@ pub(super) fn lease(server: &Server, call: &Call) -> Outcome {
     super::condition::Conditions::of_target(call)?.check_write(Some(blob))?;
     entry.lease = entry.lease.apply(action, call.now)?;
     Ok(lease_reply(action, entry.lease, call).stamp(blob))
-}
-
-/// Status and headers of a lease action that was carried out.
-pub(super) fn lease_reply(action: Action, lease: Lease, call: &Call) -> Reply {
-    let mut reply = Reply::new(match action {
-        Action::Acquire { .. } => StatusCode::CREATED,
-        Action::Break { .. } => StatusCode::ACCEPTED,
-        _ => StatusCode::OK,
-    });
-    if let Lease::Leased { id, .. } = lease {
-        reply.set("x-ms-lease-id", &id.to_string());
-    }
-    if let Action::Break { .. } = action {
-        reply.set("x-ms-lease-time", &lease.seconds_left(call.now).to_string());
-    }
-    reply
-}
-
-/// Reads the headers of a lease request.
-pub(super) fn lease_action(call: &Call) -> Result<Action, ServiceError> {
-    let id = lease_id(call)?;
-    let id = || id.ok_or_else(|| ServiceError::missing_header("x-ms-lease-id"));
-    let proposed = uuid_header(call, "x-ms-proposed-lease-id")?;
-    match call.header("x-ms-lease-action").ok_or_else(|| ServiceError::missing_header("x-ms-lease-action"))? {
-        "acquire" => {
-            let duration = call.header("x-ms-lease-duration");
-            let duration = duration.ok_or_else(|| ServiceError::missing_header("x-ms-lease-duration"))?;
-            let seconds = match duration.parse::<i64>() {
-                Ok(-1) => None,
-                Ok(seconds @ 15..=60) => Some(seconds as u64),
-                _ => {
-                    return Err(ServiceError::invalid_header("x-ms-lease-duration", duration));
-                }
-            };
-            Ok(Action::Acquire { seconds, proposed })
-        }
-        "renew" => Ok(Action::Renew { id: id()? }),
-        "change" => {
-            let proposed = proposed.ok_or_else(|| ServiceError::missing_header("x-ms-proposed-lease-id"))?;
-            Ok(Action::Change { id: id()?, proposed })
-        }
-        "release" => Ok(Action::Release { id: id()? }),
-        "break" => {
-            let period = call.number("x-ms-lease-break-period")?;
-            match period {
-                Some(61..) => Err(ServiceError::invalid_header("x-ms-lease-break-period", "over 60")),
-                _ => Ok(Action::Break { period }),
-            }
-        }
-        other => Err(ServiceError::invalid_header("x-ms-lease-action", other)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges() {
-        assert_eq!(parse_range("bytes=0-4"), Some((0, Some(4))));
-        assert_eq!(parse_range("bytes=7-"), Some((7, None)));
-        for ignored in ["bytes=-3", "bytes=4-3", "bytes=0-1,3-4", "pages=0-1", ""] {
-            assert_eq!(parse_range(ignored), None, "{ignored}");
-        }
-    }
 }

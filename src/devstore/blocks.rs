@@ -11,11 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 
 use super::address::Revision;
-use super::blob::sent_tags;
 use super::checksum::crc64_header;
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::model::{Blob, Block, Entry, Kind, Properties, Tier, sent_metadata};
+use super::headers::{lease_id, sent_metadata, sent_properties, sent_tags};
+use super::lease::Holder;
+use super::model::{Blob, Block, Entry, Kind, Tier};
 use super::reply::{Outcome, Reply};
 use super::request::{Call, Upload};
 use super::server::Server;
@@ -85,7 +86,7 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     if list.len() > server.limits.committed_blocks {
         return Err(Code::BlockListTooLong.into());
     }
-    let properties = Properties::sent(call).unwrap_or_default();
+    let properties = sent_properties(call).unwrap_or_default();
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     let tags = sent_tags(call)?;
     let tier = call.header("x-ms-access-tier").map(Tier::parse).transpose()?;
@@ -146,7 +147,7 @@ pub(super) fn list(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
     let entry = state.find(call.blob()?)?.ok_or(Code::BlobNotFound)?;
     let lease = entry.lease.at(call.now);
-    lease.check_read(super::state::lease_id(call)?, super::lease::Holder::Blob)?;
+    lease.check_read(lease_id(call)?, Holder::Blob)?;
     let current = call.revision() == Revision::Current;
     let blob = entry.at(&call.revision());
     if blob.is_none() && (!current || entry.staged.is_empty()) {

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 
-use super::blob::{lease_action, lease_reply};
 use super::clock::rfc1123;
 use super::error::{Code, ServiceError};
+use super::headers::{lease_action, lease_id, sent_metadata};
 use super::lease::{Holder, Lease};
-use super::model::{ETag, sent_metadata};
-use super::reply::{Outcome, Reply};
+use super::model::ETag;
+use super::reply::{Outcome, Reply, lease_reply};
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::state::{Access, Container, lease_id};
+use super::state::{Access, Container};
 use super::xml::{self, Writer};
 
 /// Create Container.

@@ -4,18 +4,18 @@
 use hyper::StatusCode;
 
 use super::address::Revision;
-use super::blob::sent_tags;
 use super::checksum::check_source_hash;
 use super::condition::Conditions;
 use super::engine::{NewCopy, Timing};
 use super::error::{Code, ServiceError};
+use super::headers::{copies_tags, lease_id, sent_metadata, sent_tags};
 use super::lease::Holder;
-use super::model::{Blob, Kind, Metadata, Tier, sent_metadata};
+use super::model::{Blob, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
 use super::source::{Source, cannot_verify};
-use super::state::{State, lease_id};
+use super::state::State;
 use super::tags::Tags;
 
 /// Copy Blob: asynchronous, any blob type (§13.2).
@@ -53,18 +53,6 @@ pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
     let mut reply = begin(&mut state, call, source, original, settings, Timing::Immediately)?;
     hashes.write(&mut reply);
     Ok(reply)
-}
-
-/// `x-ms-copy-source-tag-option`, which excludes tags of the request's own.
-pub(super) fn copies_tags(call: &Call) -> Result<bool, ServiceError> {
-    match call.header("x-ms-copy-source-tag-option") {
-        Some("COPY") if call.headers.contains_key("x-ms-tags") => {
-            Err(Code::BothUserTagsAndSourceTagsCopyPresentException.into())
-        }
-        Some("COPY") => Ok(true),
-        Some("REPLACE") | None => Ok(false),
-        Some(other) => Err(ServiceError::invalid_header("x-ms-copy-source-tag-option", other)),
-    }
 }
 
 /// What the request sets on the destination instead of inheriting it.

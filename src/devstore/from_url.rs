@@ -7,14 +7,14 @@ use std::ops::Range;
 
 use hyper::StatusCode;
 
-use super::blob::{commit, parse_range, sent_tags};
+use super::blob::commit;
 use super::blocks;
 use super::checksum::{SourceHash, check_source_hash};
 use super::condition::Conditions;
 use super::content::Content;
-use super::copy::copies_tags;
 use super::error::{Code, ServiceError};
-use super::model::{Blob, Kind, Properties, Tier, sent_metadata};
+use super::headers::{copies_tags, parse_range, sent_metadata, sent_properties, sent_tags};
+use super::model::{Blob, Kind, Properties, Tier};
 use super::page;
 use super::reply::{Outcome, Reply};
 use super::request::Call;
@@ -36,7 +36,7 @@ pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
     let hashes = check_source_hash(call, &original.content)?;
     let inherits = call.header("x-ms-copy-source-blob-properties") != Some("false");
     let mut blob = Blob::new(Kind::unlisted(), original.content, 0, call.now);
-    blob.properties = match Properties::sent(call) {
+    blob.properties = match sent_properties(call) {
         Some(sent) if inherits => merge(sent, call, original.properties),
         Some(sent) => sent,
         None if inherits => original.properties,

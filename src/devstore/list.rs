@@ -12,7 +12,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::address::Namespace;
-use super::blob::write_tag_set;
 use super::clock::rfc1123;
 use super::error::{Code, ServiceError};
 use super::lease::Lease;
@@ -22,7 +21,7 @@ use super::request::Call;
 use super::server::Server;
 use super::state::Container;
 use super::tags;
-use super::xml::{self, Writer};
+use super::xml::{self, Writer, write_tag_set};
 
 /// What stays readable in an encoded name: not even the slash (S77).
 const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

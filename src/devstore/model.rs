@@ -16,7 +16,6 @@ use super::clock::iso_from_ticks;
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::lease::Lease;
-use super::request::Call;
 use super::tags::Tags;
 
 /// Ticks between year 1, where the service counts from, and 1970: gives ETags the familiar `0x8D…` look.
@@ -127,40 +126,6 @@ impl Default for Properties {
 }
 
 impl Properties {
-    /// The `x-ms-blob-*` properties of a request, `None` if it sends none of them.
-    pub fn sent(call: &Call) -> Option<Properties> {
-        let text = |name: &str| call.header(name).filter(|value| !value.is_empty()).map(str::to_owned);
-        let names = [
-            "x-ms-blob-content-type",
-            "x-ms-blob-content-encoding",
-            "x-ms-blob-content-language",
-            "x-ms-blob-content-md5",
-            "x-ms-blob-content-disposition",
-            "x-ms-blob-cache-control",
-        ];
-        if !names.iter().any(|name| call.headers.contains_key(*name)) {
-            return None;
-        }
-        let [content_type, encoding, language, md5, disposition, cache_control] = names.map(text);
-        let content_type = content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned());
-        Some(Properties { content_type, encoding, language, md5, disposition, cache_control })
-    }
-
-    /// The properties of a Put Blob, where the standard headers serve when the `x-ms-blob-*` ones are missing.
-    pub fn of_put(call: &Call) -> Properties {
-        let text = |name: &str| call.header(name).filter(|value| !value.is_empty()).map(str::to_owned);
-        let own = Properties::sent(call).unwrap_or_default();
-        let typed = call.headers.contains_key("x-ms-blob-content-type");
-        Properties {
-            content_type: if typed { own.content_type } else { text("content-type").unwrap_or(own.content_type) },
-            encoding: own.encoding.or_else(|| text("content-encoding")),
-            language: own.language.or_else(|| text("content-language")),
-            md5: own.md5,
-            disposition: own.disposition,
-            cache_control: own.cache_control.or_else(|| text("cache-control")),
-        }
-    }
-
     /// Response header, listing element and value of each property, without the MD5, whose place depends on the range.
     pub fn each(&self) -> [(&'static str, &'static str, Option<&str>); 5] {
         [
@@ -391,37 +356,5 @@ impl Entry {
     /// Whether nothing is left and the name is free again.
     pub fn is_vacant(&self) -> bool {
         self.base.is_none() && self.staged.is_empty() && self.snapshots.is_empty() && self.versions.is_empty()
-    }
-}
-
-/// Reads `x-ms-meta-*`; `None` when the request sends none, which some operations treat differently from "empty".
-pub(super) fn sent_metadata(call: &Call, limit: usize) -> Result<Option<Metadata>, ServiceError> {
-    let mut metadata = Metadata::new();
-    let mut size = 0;
-    for (name, value) in &call.headers {
-        let Some(name) = name.as_str().strip_prefix("x-ms-meta-") else {
-            continue;
-        };
-        let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
-        check_metadata_name(name)?;
-        size += name.len() + value.len();
-        if metadata.insert(name.to_owned(), value).is_some() {
-            return Err(Code::InvalidMetadata.into());
-        }
-    }
-    if size > limit {
-        return Err(Code::MetadataTooLarge.into());
-    }
-    Ok((!metadata.is_empty()).then_some(metadata))
-}
-
-/// §1.3: an identifier.
-fn check_metadata_name(name: &str) -> Result<(), ServiceError> {
-    let mut characters = name.chars();
-    match characters.next() {
-        None => Err(Code::EmptyMetadataKey.into()),
-        Some(first) if !(first.is_alphabetic() || first == '_') => Err(Code::InvalidMetadata.into()),
-        Some(_) if characters.all(|c| c.is_alphanumeric() || c == '_') => Ok(()),
-        Some(_) => Err(Code::InvalidMetadata.into()),
     }
 }

@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use hyper::StatusCode;
 
-use super::blob::parse_range;
 use super::content::Content;
 use super::error::{Code, ServiceError};
+use super::headers::parse_range;
 use super::model::Kind;
 use super::reply::{Outcome, Reply};
 use super::request::{Call, Upload};

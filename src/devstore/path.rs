@@ -12,6 +12,7 @@ use hyper::StatusCode;
 use super::address::{BlobAddress, Query, Revision, Service, Target, target};
 use super::condition::Conditions;
 use super::error::{Code, ServiceError};
+use super::headers::{lease_id, uuid_header};
 use super::lease::Holder;
 use super::model::{Blob, Entry};
 use super::operation::Operation;
@@ -19,7 +20,7 @@ use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::sas::Sas;
 use super::server::Server;
-use super::state::{State, lease_id, uuid_header};
+use super::state::State;
 
 /// Letters of a SAS that let a path be moved away.
 const MOVE: &str = "md";

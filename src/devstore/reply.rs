@@ -20,6 +20,7 @@ use super::address::Revision;
 use super::clock::rfc1123;
 use super::content::{Chunks, Content};
 use super::error::ServiceError;
+use super::lease::{Action, Lease};
 use super::model::{Blob, Entry, Kind, Metadata, Tier};
 use super::request::Call;
 
@@ -137,6 +138,22 @@ impl Reply {
         }
         reply
     }
+}
+
+/// Status and headers of a lease action that was carried out.
+pub(super) fn lease_reply(action: Action, lease: Lease, call: &Call) -> Reply {
+    let mut reply = Reply::new(match action {
+        Action::Acquire { .. } => StatusCode::CREATED,
+        Action::Break { .. } => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    });
+    if let Lease::Leased { id, .. } = lease {
+        reply.set("x-ms-lease-id", &id.to_string());
+    }
+    if let Action::Break { .. } = action {
+        reply.set("x-ms-lease-time", &lease.seconds_left(call.now).to_string());
+    }
+    reply
 }
 
 /// The error body of §4.1. `head` answers tell their code in the header only, 304 has no body either.

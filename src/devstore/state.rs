@@ -16,6 +16,7 @@ use super::condition::Conditions;
 use super::config::CopyPace;
 use super::engine::Copies;
 use super::error::{Code, ServiceError};
+use super::headers::lease_id;
 use super::lease::{Holder, Lease};
 use super::model::{Blob, ETag, Entry, Metadata};
 use super::request::Call;
@@ -220,13 +221,4 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// The lease id a request carries.
-pub(super) fn lease_id(call: &Call) -> Result<Option<uuid::Uuid>, ServiceError> {
-    uuid_header(call, "x-ms-lease-id")
-}
-
-pub(super) fn uuid_header(call: &Call, name: &str) -> Result<Option<uuid::Uuid>, ServiceError> {
-    call.header(name).map(|text| text.parse().map_err(|_| ServiceError::invalid_header(name, text))).transpose()
 }

@@ -132,6 +132,18 @@ pub(super) fn read_tags(body: &[u8]) -> Result<BTreeMap<String, String>, Service
     Ok(tags)
 }
 
+/// The `TagSet` element of Get Blob Tags and of listings.
+pub(super) fn write_tag_set(document: &mut Writer, tags: &BTreeMap<String, String>) {
+    document.nest("TagSet", |document| {
+        for (key, value) in tags {
+            document.nest("Tag", |document| {
+                document.element("Key", key);
+                document.element("Value", value);
+            });
+        }
+    });
+}
+
 /// Elements without children that are not the root, as (path, text) in document order.
 pub(super) fn read_leaves(body: &[u8], root: &str) -> Result<Vec<(String, String)>, ServiceError> {
     let invalid = || ServiceError::from(Code::InvalidXmlDocument);
