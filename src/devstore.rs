@@ -7,11 +7,14 @@
 //!
 //! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through
 //! `operation` (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `dispatch`, which
-//! calls a handler. Handlers are plain functions from a call to a `reply` or an `error`: `blob`, `blocks`,
-//! `page`, `container`, `list`, `copy` with `source`, `web` and `from_url`, `path` for hierarchical namespaces. They work on `state`, one locked map
-//! of `model` values whose bytes are `content`; `condition`, `lease` and `tags` are the rules they consult. The
-//! copy `engine` turns elapsed time into progress whenever the state is looked at. `control` and `stats` are for
-//! the tests' eyes. How all of this is set up is in `config`.
+//! calls a handler. Handlers are plain functions from the `server` and a call to a `reply` or an `error`: `account`,
+//! `container`, `list`, `blob`, `blocks`, `page`, `copy` and `from_url` with `source` and `web`, `path` for hierarchical
+//! namespaces. They read `headers` and `checksum`s and work on `state`, one locked map of `model` values whose bytes are
+//! `content`; `condition`, `lease` and `tags` are the rules they consult. The copy `engine` turns elapsed time into
+//! progress of the `copies` whenever the state is looked at. `control` and `stats` are for the tests' eyes.
+//!
+//! Each file imports only from files below it. At the ground, whom everybody may ask, are `config` (how all of this is
+//! set up), `address` (what a URL says), `signature`, `clock`, `error` and `xml`.
 //!
 //! Not offered: stored access policies, soft delete, encryption keys,
 //! immutability, incremental copies. Such requests are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob
@@ -58,6 +61,7 @@ mod config;
 mod container;
 mod content;
 mod control;
+mod copies;
 mod copy;
 mod dispatch;
 mod engine;
@@ -87,7 +91,7 @@ mod xml;
 pub use bearer::Grant;
 pub use config::{AccountConfig, Config, CopyPace, InvalidPace, Limits, WELL_KNOWN_ACCOUNT};
 pub use control::{ControlError, CopyAction};
-pub use engine::CopySummary;
+pub use copies::CopySummary;
 pub use faults::{Fault, Reset};
 pub use state::PolicyChange;
 pub use stats::{RequestRecord, Stats};

@@ -2,8 +2,9 @@
 //!
 //! Shared Key is checked against a string to sign computed here from the raw request line and headers, independently of
 //! any client code, so that a mistake cannot cancel out on both sides; a mismatch answers with the string the server
-//! signed (§3.1). A shared access signature is handled by [`sas`](super::sas), a bearer token by [`bearer`](super::bearer). Without any the request is anonymous,
-//! and the container's public access level decides (§3.5) once the container is at hand.
+//! signed (§3.1). A shared access signature is handled by [`sas`](super::sas), a bearer token by
+//! [`bearer`](super::bearer). Without any the request is anonymous, and the container's public access level decides
+//! (§3.5) once the container is at hand.
 
 use std::time::Duration;
 

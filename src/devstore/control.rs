@@ -31,7 +31,7 @@ use uuid::Uuid;
 use super::address::{BlobAddress, Query, check_blob_name, check_container_name};
 use super::bearer::Grant;
 use super::content::Content;
-use super::engine::CopySummary;
+use super::copies::CopySummary;
 use super::faults::Fault;
 use super::lease::Lease;
 use super::model::{Blob, Block, ETag, Kind, Metadata};

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use super::address::Revision;
 use super::checksum::check_source_hash;
 use super::condition::Conditions;
-use super::engine::{NewCopy, Timing};
+use super::copies::{NewCopy, Timing};
 use super::error::{Code, ServiceError};
 use super::headers::{copies_tags, lease_id, sent_metadata, sent_tags};
 use super::lease::Holder;

@@ -4,9 +4,6 @@
 //! makes the directories above it. [`rename`] moves entries as they are, with lease, ETag and times (S116). Access lists are not kept, so
 //! one request moves everything, unless the tests want it in parts. Snapshots there are none (S192).
 
-use std::ops::Bound;
-use std::time::SystemTime;
-
 use hyper::StatusCode;
 
 use super::address::{BlobAddress, Query, Revision, Service, Target, target};
@@ -28,40 +25,7 @@ const MOVE: &str = "md";
 /// What a rename that is not done says, and gets back.
 const UNFINISHED: &str = "the-rest";
 
-/// Comes after `/` in the order of names.
-const AFTER_SLASH: char = '0';
-
 impl State {
-    /// Makes the directories above a path. 409 where one of them is a file.
-    pub fn make_parents(&mut self, address: &BlobAddress) -> Result<(), ServiceError> {
-        for (at, _) in address.blob.match_indices('/') {
-            let parent = BlobAddress { blob: address.blob[..at].to_owned(), ..address.clone() };
-            match self.find(&parent)? {
-                Some(entry) if entry.is_directory() => {}
-                Some(Entry { base: Some(_), .. }) => return Err(Code::PathConflict.into()),
-                _ => {
-                    let directory = Blob::directory(self.ticks.next(), SystemTime::now());
-                    let blobs = &mut self.container(&parent.account, &parent.container)?.blobs;
-                    blobs.entry(parent.blob).or_default().supersede(directory);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether there are paths below this one.
-    pub fn has_below(&mut self, address: &BlobAddress) -> Result<bool, ServiceError> {
-        Ok(!self.below(address, 1)?.is_empty())
-    }
-
-    /// The first names below a path.
-    fn below(&mut self, address: &BlobAddress, most: usize) -> Result<Vec<String>, ServiceError> {
-        let (first, end) = (format!("{}/", address.blob), format!("{}{AFTER_SLASH}", address.blob));
-        let range = (Bound::Included(first.as_str()), Bound::Excluded(end.as_str()));
-        let blobs = &self.container(&address.account, &address.container)?.blobs;
-        Ok(blobs.range::<str, _>(range).take(most).map(|(name, _)| name.clone()).collect())
-    }
-
     fn take(&mut self, address: &BlobAddress) -> Result<Entry, ServiceError> {
         let blobs = &mut self.container(&address.account, &address.container)?.blobs;
         blobs.remove(&address.blob).ok_or_else(|| Code::SourcePathNotFound.into())

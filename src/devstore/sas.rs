@@ -2,7 +2,8 @@
 //!
 //! A [`Sas`] is read from a query string, either the request's own or that of a copy source URL, and answers two
 //! questions: is it genuine and in force for this resource ([`Sas::verify`]), and does it allow this operation
-//! ([`Sas::allows`]). A user delegation SAS is one whose key is derived by [`bearer`](super::bearer). An address range (`sip`) is signed but not looked at, since every client is on this machine.
+//! ([`Sas::allows`]). A user delegation SAS is one whose key is derived by [`bearer`](super::bearer). An address range
+//! (`sip`) is signed but not looked at, since every client is on this machine.
 
 use std::time::SystemTime;
 

@@ -10,7 +10,7 @@ use super::auth::{self, Principal};
 use super::bearer::Tokens;
 use super::clock::Ticks;
 use super::config::{Config, Limits};
-use super::engine::Copies;
+use super::copies::Copies;
 use super::error::{Code, ServiceError};
 use super::faults::Faults;
 use super::operation::Operation;

@@ -1,17 +1,17 @@
 //! Copy sources: from a URL to a blob of this server that the caller may read (§13.13).
 //!
-//! Blobs and files of this server can be sources, of any of its accounts and in either addressing style, and what [`web`](super::web) reads
-//! from other servers. Copy Blob by the
-//! account's owner or an identity reads the same account without further proof; everything else (another account, a request that came
-//! with a SAS, the From-URL operations) needs a SAS in the source URL or a public container, or for the From-URL operations a bearer token. Refusals that the service
-//! would get from the source are passed on as `CannotVerifyCopySource` with the source's status and code.
+//! Blobs and files of this server can be sources, of any of its accounts and in either addressing style, and what
+//! [`web`](super::web) reads from other servers. Copy Blob by the account's owner or an identity reads the same account
+//! without further proof; everything else (another account, a request that came with a SAS, the From-URL operations)
+//! needs a SAS in the source URL or a public container, or for the From-URL operations a bearer token. Refusals that the
+//! service would get from the source are passed on as `CannotVerifyCopySource` with the source's status and code.
 
 use std::time::SystemTime;
 
 use hyper::StatusCode;
 
 use super::address::{BlobAddress, Query, Revision, Service, Target, split_account, target};
-use super::engine::SourceName;
+use super::copies::SourceName;
 use super::error::{Code, ServiceError};
 use super::model::Blob;
 use super::operation::Operation;

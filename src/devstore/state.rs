@@ -6,6 +6,7 @@
 //! its own and no reader can see a copy that should have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::SystemTime;
 
 use serde::Deserialize;
@@ -14,12 +15,15 @@ use super::address::{BlobAddress, Namespace};
 use super::clock::Ticks;
 use super::condition::Conditions;
 use super::config::CopyPace;
-use super::engine::Copies;
+use super::copies::Copies;
 use super::error::{Code, ServiceError};
 use super::headers::lease_id;
 use super::lease::{Holder, Lease};
 use super::model::{Blob, ETag, Entry, Metadata};
 use super::request::Call;
+
+/// Comes after `/` in the order of names.
+const AFTER_SLASH: char = '0';
 
 /// Public access to a container (§3.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -220,5 +224,35 @@ impl State {
             entry.lease = entry.lease.at(call.now).after_write();
         }
         Ok(())
+    }
+
+    /// Makes the directories above a path. 409 where one of them is a file.
+    fn make_parents(&mut self, address: &BlobAddress) -> Result<(), ServiceError> {
+        for (at, _) in address.blob.match_indices('/') {
+            let parent = BlobAddress { blob: address.blob[..at].to_owned(), ..address.clone() };
+            match self.find(&parent)? {
+                Some(entry) if entry.is_directory() => {}
+                Some(Entry { base: Some(_), .. }) => return Err(Code::PathConflict.into()),
+                _ => {
+                    let directory = Blob::directory(self.ticks.next(), SystemTime::now());
+                    let blobs = &mut self.container(&parent.account, &parent.container)?.blobs;
+                    blobs.entry(parent.blob).or_default().supersede(directory);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are paths below this one.
+    pub fn has_below(&mut self, address: &BlobAddress) -> Result<bool, ServiceError> {
+        Ok(!self.below(address, 1)?.is_empty())
+    }
+
+    /// The first names below a path.
+    pub fn below(&mut self, address: &BlobAddress, most: usize) -> Result<Vec<String>, ServiceError> {
+        let (first, end) = (format!("{}/", address.blob), format!("{}{AFTER_SLASH}", address.blob));
+        let range = (Bound::Included(first.as_str()), Bound::Excluded(end.as_str()));
+        let blobs = &self.container(&address.account, &address.container)?.blobs;
+        Ok(blobs.range::<str, _>(range).take(most).map(|(name, _)| name.clone()).collect())
     }
 }

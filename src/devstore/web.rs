@@ -1,9 +1,9 @@
 //! Copy sources that are not of this server: any URL on this machine (§13.13).
 //!
-//! The service reads such a source over HTTP, and what it sends there decides what a source can be: Copy Blob looks with HEAD first,
-//! so a URL that is signed for GET alone is refused, while the From-URL operations begin with GET. Redirects are not followed, and nothing but
-//! the URL says who asks. Only loopback hosts and plain HTTP are read, which is all that a test needs; everything else is
-//! as unreachable as a host behind a firewall is for the service.
+//! The service reads such a source over HTTP, and what it sends there decides what a source can be: Copy Blob looks with
+//! HEAD first, so a URL that is signed for GET alone is refused, while the From-URL operations begin with GET. Redirects
+//! are not followed, and nothing but the URL says who asks. Only loopback hosts and plain HTTP are read, which is all
+//! that a test needs; everything else is as unreachable as a host behind a firewall is for the service.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,0 +1,142 @@
+//! What is known of copies: those that were admitted, how far they are, and how they ended. What makes them go on is the
+//! [`engine`](super::engine).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::address::{BlobAddress, Revision, Service, redact};
+use super::config::CopyPace;
+use super::model::{Blob, CopyState, CopyStatus, ETag};
+
+/// How many concluded copies `GET /-/copies` remembers.
+const REMEMBERED: usize = 10_000;
+
+/// A copy as the control interface shows it.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct CopySummary {
+    /// The copy id.
+    pub id: String,
+    /// Source URL, signature redacted.
+    pub source: String,
+    /// `ACCOUNT/CONTAINER/BLOB`.
+    pub destination: String,
+    /// `pending`, `success`, `aborted` or `failed`; `vanished` when the destination's container was deleted.
+    pub status: &'static str,
+    /// Bytes copied so far.
+    pub bytes_copied: u64,
+    /// Length of the source.
+    pub total_bytes: u64,
+}
+
+/// What a copy reads: a blob as it is or was, or a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SourceName {
+    pub service: Service,
+    /// Of a file: its share and path.
+    pub address: BlobAddress,
+    pub revision: Revision,
+}
+
+/// A copy that was admitted and is to begin.
+#[derive(Debug)]
+pub(super) struct NewCopy {
+    pub destination: BlobAddress,
+    pub source: SourceName,
+    pub source_url: String,
+    pub source_etag: ETag,
+    /// When the source URL's signature ends.
+    pub source_expiry: Option<SystemTime>,
+    /// The destination as it will be when the copy has succeeded, without copy state.
+    pub finished: Blob,
+    pub timing: Timing,
+}
+
+/// What decides when a copy is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timing {
+    /// The policy's pace for its kind.
+    AtPace,
+    /// Done with the request: the synchronous operations.
+    Immediately,
+    /// Pending until the control interface releases it: an archived source takes hours to come back.
+    WhenReleased,
+}
+
+/// How far a copy is, by arithmetic.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Progress {
+    Held { bytes: u64 },
+    Running { bytes: u64, since: SystemTime, pace: CopyPace },
+}
+
+impl Progress {
+    /// Bytes copied at `now`, unbounded by the length of the source.
+    pub fn bytes(self, now: SystemTime) -> u64 {
+        match self {
+            Progress::Held { bytes } => bytes,
+            Progress::Running { pace: CopyPace::Immediate, .. } => u64::MAX,
+            Progress::Running { bytes, since, pace: CopyPace::BytesPerSecond(rate) } => {
+                let elapsed = now.duration_since(since).unwrap_or_default();
+                bytes.saturating_add((elapsed.as_secs_f64() * rate as f64) as u64)
+            }
+        }
+    }
+}
+
+/// A pending copy.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub copy: NewCopy,
+    pub pace: CopyPace,
+    pub progress: Progress,
+    pub started: SystemTime,
+}
+
+impl Transfer {
+    pub fn summary(&self, id: Uuid, bytes_copied: u64) -> CopySummary {
+        CopySummary {
+            id: id.to_string(),
+            source: redact(&self.copy.source_url),
+            destination: self.copy.destination.to_string(),
+            status: CopyStatus::Pending.name(),
+            bytes_copied,
+            total_bytes: self.copy.finished.content.len(),
+        }
+    }
+}
+
+pub(super) fn summary(copy: &NewCopy, state: &CopyState) -> CopySummary {
+    CopySummary {
+        id: state.id.to_string(),
+        source: redact(&copy.source_url),
+        destination: copy.destination.to_string(),
+        status: state.status.name(),
+        bytes_copied: state.bytes,
+        total_bytes: state.total,
+    }
+}
+
+/// All copies, pending and concluded.
+#[derive(Debug)]
+pub(super) struct Copies {
+    pub pending: BTreeMap<Uuid, Transfer>,
+    pub concluded: VecDeque<CopySummary>,
+    /// How long a copy may be pending (X9).
+    pub age_limit: Duration,
+}
+
+impl Copies {
+    pub fn new(age_limit: Duration) -> Copies {
+        Copies { pending: BTreeMap::new(), concluded: VecDeque::new(), age_limit }
+    }
+
+    pub fn remember(&mut self, summary: CopySummary) {
+        if self.concluded.len() == REMEMBERED {
+            self.concluded.pop_front();
+        }
+        self.concluded.push_back(summary);
+    }
+}
