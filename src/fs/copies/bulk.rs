@@ -162,7 +162,7 @@ impl Verdict {
 }
 
 /// A source is being listed; not any more when this is dropped.
-pub(in crate::fs) struct Listing<'a>(pub(in crate::fs) &'a Bulk);
+pub(in crate::fs) struct Listing<'a>(pub(in crate::fs) &'a Arc<Bulk>);
 
 impl Drop for Listing<'_> {
     fn drop(&mut self) {

@@ -108,7 +108,7 @@ impl Fs {
         let ino = source.ino;
         let done = async {
             if source.kind != FileKind::Directory {
-                return self.copy_file(bulk, order, mode, source, who, listing, slot).await;
+                return self.copy_file(order, mode, source, who, listing, slot).await;
             }
             drop(slot);
             if !order.recursive {
@@ -121,10 +121,8 @@ impl Fs {
         done
     }
 
-    #[allow(clippy::too_many_arguments)]
     async fn copy_file(
         self: &Arc<Self>,
-        bulk: &Arc<Bulk>,
         order: &TreeOrder,
         mode: Mode,
         source: NodeView,
@@ -132,6 +130,7 @@ impl Fs {
         listing: Listing<'_>,
         slot: OwnedSemaphorePermit,
     ) -> Result<()> {
+        let bulk = listing.0;
         if order.name.is_empty() {
             return Err(Error::fs(libc::EISDIR, "a file needs a name in the directory"));
         }

@@ -58,16 +58,7 @@ impl Fs {
         who: &Credentials,
         caller: Caller,
     ) -> Result<(CopyId, CopyStatus)> {
-        let at = self.tree.view(order.at)?;
-        let (parent, name) = match (at.kind, order.name) {
-            (FileKind::Directory, "") => return Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
-            (FileKind::Directory, name) if name.contains('/') => {
-                return Err(Error::fs(libc::EINVAL, format!("{name:?} is not a name in the directory")));
-            }
-            (FileKind::Directory, name) => (order.at, name.to_owned()),
-            (_, "") => (at.parent, at.name.to_string()),
-            (_, _) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
-        };
+        let (parent, name) = self.name_ordered(&order)?;
         let destination = self.tree.directory(parent)?.blob(&name)?;
         let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination, who).await?;
         let target = match self.resolve(parent, &name).await {
@@ -128,19 +119,34 @@ impl Fs {
                 (Arc::new(now), CopyStatus::Pending)
             }
         };
-        if let (Some(target), Some(stood_on)) = (&target, &stood_on) {
+        match (&target, &stood_on) {
             // Onto itself (C17): the content is what it was, so whoever has it open may go on.
-            match self.handles.of_ino(target.ino) {
+            (Some(target), Some(stood_on)) => match self.handles.of_ino(target.ino) {
                 Some(file) => self.settle_on(&file, &mut *file.state.lock().await, stood_on, heard),
                 None => self.tree.learn(target.ino, Heard::Blob(heard)),
+            },
+            _ => {
+                let kind = attr::kind_of(&heard);
+                let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
+                let view = self.tree.enter(parent, &name, kind, known, None)?;
+                self.tree.collect(view.ino);
             }
-            return Ok((job.id.clone(), status));
         }
-        let kind = attr::kind_of(&heard);
-        let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
-        let view = self.tree.enter(parent, &name, kind, known, None)?;
-        self.tree.collect(view.ino);
         Ok((job.id.clone(), status))
+    }
+
+    /// The directory and the name in it that are to be copied to.
+    fn name_ordered(&self, order: &CopyOrder<'_>) -> Result<(Ino, String)> {
+        let at = self.tree.view(order.at)?;
+        match (at.kind, order.name) {
+            (FileKind::Directory, "") => Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
+            (FileKind::Directory, name) if name.contains('/') => {
+                Err(Error::fs(libc::EINVAL, format!("{name:?} is not a name in the directory")))
+            }
+            (FileKind::Directory, name) => Ok((order.at, name.to_owned())),
+            (_, "") => Ok((at.parent, at.name.to_string())),
+            (_, _) => Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
+        }
     }
 
     async fn refuse_target(&self, target: Option<&NodeView>, no_replace: bool) -> Result<()> {

@@ -115,24 +115,8 @@ impl Fs {
         };
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
-        let progress = match (started.found.take(), &version, started.status) {
-            // What the service was seen to have is worth more than what it should have.
-            (Some(found), _, _) => look(&destination, &started.id, *found),
-            (None, Some(source), CopyStatus::Success) => {
-                let tier = tier_of_copy(source, &request, &care, &destination);
-                Progress::Success(copied(source, &started, request, tier))
-            }
-            // All else is seen at the destination, also how long a source outside the mount is.
-            (None, None, _) => match client.blob_properties(&destination.path, None).await {
-                Ok(found) => look(&destination, &started.id, found),
-                // It is under way all the same; whoever polls it looks again.
-                Err(error) => {
-                    debug!(destination = %destination.path, %error, "cannot see how a copy is doing");
-                    Progress::Pending(0)
-                }
-            },
-            (None, Some(_), _) => Progress::Pending(0),
-        };
+        let found = started.found.take();
+        let progress = self.first_progress(&destination, &request, (&started, found), version.as_deref(), &care).await;
         let total = match (&version, &progress) {
             (Some(source), _) => source.size,
             (None, Progress::Success(properties)) => properties.size,
@@ -160,6 +144,35 @@ impl Fs {
             self.wind_up(&job, early, &progress).await;
         }
         Ok(job)
+    }
+
+    /// What a copy that was just accepted has come to, `found` if the service was seen to have it.
+    async fn first_progress(
+        &self,
+        destination: &Blob,
+        request: &CopyRequest,
+        (started, found): (&CopyStarted, Option<Box<BlobProperties>>),
+        version: Option<&BlobProperties>,
+        care: &Care,
+    ) -> Progress {
+        match (found, version, started.status) {
+            // What the service was seen to have is worth more than what it should have.
+            (Some(found), _, _) => look(destination, &started.id, *found),
+            (None, Some(source), CopyStatus::Success) => {
+                let tier = tier_of_copy(source, request, care, destination);
+                Progress::Success(copied(source, started, request.clone(), tier))
+            }
+            // All else is seen at the destination, also how long a source outside the mount is.
+            (None, None, _) => match self.client(destination.account).blob_properties(&destination.path, None).await {
+                Ok(found) => look(destination, &started.id, found),
+                // It is under way all the same; whoever polls it looks again.
+                Err(error) => {
+                    debug!(destination = %destination.path, %error, "cannot see how a copy is doing");
+                    Progress::Pending(0)
+                }
+            },
+            (None, Some(_), _) => Progress::Pending(0),
+        }
     }
 
     /// C40 to C43.

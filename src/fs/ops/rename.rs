@@ -25,7 +25,7 @@ use crate::fs::content::handle::{Content, Handles, OpenFile, State};
 use crate::fs::copies::backup::{Kept, Mark};
 use crate::fs::copies::spec::{Care, Start};
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
+use crate::fs::names::tree::{Blob, Heard, NodeView, Place};
 use crate::store::{BlobProperties, CopyId, DeleteSnapshots, ETag, Precondition};
 
 mod hierarchical;
@@ -95,7 +95,7 @@ impl Fs {
             (_, FileKind::Directory) => {
                 Some(self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await)
             }
-            _ => Some(self.rename_file(from, &source, to, &new_dir, target.clone(), mode, caller).await),
+            _ => Some(self.rename_file(from, &source, to, target.clone(), mode, caller).await),
         };
         match by_copy {
             // What was to be replaced cannot be kept, which was tried first: nothing has happened yet.
@@ -110,17 +110,16 @@ impl Fs {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
     async fn rename_file(
         self: &Arc<Self>,
         from: Name<'_>,
         source: &NodeView,
         to: Name<'_>,
-        new_dir: &BlobDir,
         target: Option<NodeView>,
         mode: RenameMode,
         caller: Caller,
     ) -> Result<()> {
+        let destination = self.tree.directory(to.0)?.blob(to.1)?;
         let mut held = Vec::new();
         self.hold(&mut held, vec![source.ino]).await?;
         let mut target = target;
@@ -133,7 +132,7 @@ impl Fs {
             }
             // Until the name is the new one here as well, that the old one is gone is no news.
             let storing: Vec<_> = held.iter().map(|held| held.file.storing()).collect();
-            let moved = self.move_blob(&source, new_dir.blob(to.1)?, target.as_ref(), mode, caller).await;
+            let moved = self.move_blob(&source, destination.clone(), target.as_ref(), mode, caller).await;
             match moved {
                 Ok(properties) => {
                     self.tree.rename(from.0, from.1, to.0, to.1);
