@@ -50,6 +50,21 @@ struct Source {
     origin: Option<Origin>,
 }
 
+impl CopyOrder<'_> {
+    /// The directory and the name in it that are to be copied to; `at` is the node that the order is given at.
+    fn destination(&self, at: &NodeView) -> Result<(Ino, String)> {
+        match (at.kind, self.name) {
+            (FileKind::Directory, "") => Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
+            (FileKind::Directory, name) if name.contains('/') => {
+                Err(Error::fs(libc::EINVAL, format!("{name:?} is not a name in the directory")))
+            }
+            (FileKind::Directory, name) => Ok((self.at, name.to_owned())),
+            (_, "") => Ok((at.parent, at.name.to_string())),
+            (_, _) => Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
+        }
+    }
+}
+
 impl Fs {
     /// Starts a copy and, unless told not to, waits for its end. Its id, and `pending` or `success`.
     pub async fn order_copy(
@@ -58,7 +73,7 @@ impl Fs {
         who: &Credentials,
         caller: Caller,
     ) -> Result<(CopyId, CopyStatus)> {
-        let (parent, name) = self.name_ordered(&order)?;
+        let (parent, name) = order.destination(&self.tree.view(order.at)?)?;
         let destination = self.tree.directory(parent)?.blob(&name)?;
         let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination, who).await?;
         let target = match self.resolve(parent, &name).await {
@@ -133,20 +148,6 @@ impl Fs {
             }
         }
         Ok((job.id.clone(), status))
-    }
-
-    /// The directory and the name in it that are to be copied to.
-    fn name_ordered(&self, order: &CopyOrder<'_>) -> Result<(Ino, String)> {
-        let at = self.tree.view(order.at)?;
-        match (at.kind, order.name) {
-            (FileKind::Directory, "") => Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
-            (FileKind::Directory, name) if name.contains('/') => {
-                Err(Error::fs(libc::EINVAL, format!("{name:?} is not a name in the directory")))
-            }
-            (FileKind::Directory, name) => Ok((order.at, name.to_owned())),
-            (_, "") => Ok((at.parent, at.name.to_string())),
-            (_, _) => Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", at.name))),
-        }
     }
 
     async fn refuse_target(&self, target: Option<&NodeView>, no_replace: bool) -> Result<()> {

@@ -25,8 +25,8 @@ use crate::fs::copies::lease::{LeaseSource, SourceLease, Use};
 use crate::fs::copies::spec::{Care, Start};
 use crate::fs::names::tree::Blob;
 use crate::store::{
-    BlobProperties, BlobType, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus, LeaseProperties,
-    Precondition, Revision,
+    BlobProperties, BlobType, Client, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus,
+    LeaseProperties, Precondition, Revision,
 };
 
 mod granted;
@@ -116,7 +116,8 @@ impl Fs {
         info!(destination = %destination.path, source = %request.source, id = %started.id,
               status = started.status.as_str(), "copy started");
         let found = started.found.take();
-        let progress = self.first_progress(&destination, &request, (&started, found), version.as_deref(), &care).await;
+        let progress =
+            first_progress(client, &destination, &request, (&started, found), version.as_deref(), &care).await;
         let total = match (&version, &progress) {
             (Some(source), _) => source.size,
             (None, Progress::Success(properties)) => properties.size,
@@ -144,35 +145,6 @@ impl Fs {
             self.wind_up(&job, early, &progress).await;
         }
         Ok(job)
-    }
-
-    /// What a copy that was just accepted has come to, `found` if the service was seen to have it.
-    async fn first_progress(
-        &self,
-        destination: &Blob,
-        request: &CopyRequest,
-        (started, found): (&CopyStarted, Option<Box<BlobProperties>>),
-        version: Option<&BlobProperties>,
-        care: &Care,
-    ) -> Progress {
-        match (found, version, started.status) {
-            // What the service was seen to have is worth more than what it should have.
-            (Some(found), _, _) => look(destination, &started.id, *found),
-            (None, Some(source), CopyStatus::Success) => {
-                let tier = tier_of_copy(source, request, care, destination);
-                Progress::Success(copied(source, started, request.clone(), tier))
-            }
-            // All else is seen at the destination, also how long a source outside the mount is.
-            (None, None, _) => match self.client(destination.account).blob_properties(&destination.path, None).await {
-                Ok(found) => look(destination, &started.id, found),
-                // It is under way all the same; whoever polls it looks again.
-                Err(error) => {
-                    debug!(destination = %destination.path, %error, "cannot see how a copy is doing");
-                    Progress::Pending(0)
-                }
-            },
-            (None, Some(_), _) => Progress::Pending(0),
-        }
     }
 
     /// C40 to C43.
@@ -396,5 +368,34 @@ fn may_be_read_otherwise(source: &CopySource, own: bool, error: &Error) -> bool 
         "CannotVerifyCopySource" => !source.is_azure_storage(),
         "CopyAcrossAccountsNotSupported" => true,
         _ => false,
+    }
+}
+
+/// What a copy that was just accepted has come to, `found` if the service was seen to have it.
+async fn first_progress(
+    client: &Client,
+    destination: &Blob,
+    request: &CopyRequest,
+    (started, found): (&CopyStarted, Option<Box<BlobProperties>>),
+    version: Option<&BlobProperties>,
+    care: &Care,
+) -> Progress {
+    match (found, version, started.status) {
+        // What the service was seen to have is worth more than what it should have.
+        (Some(found), _, _) => look(destination, &started.id, *found),
+        (None, Some(source), CopyStatus::Success) => {
+            let tier = tier_of_copy(source, request, care, destination);
+            Progress::Success(copied(source, started, request.clone(), tier))
+        }
+        // All else is seen at the destination, also how long a source outside the mount is.
+        (None, None, _) => match client.blob_properties(&destination.path, None).await {
+            Ok(found) => look(destination, &started.id, found),
+            // It is under way all the same; whoever polls it looks again.
+            Err(error) => {
+                debug!(destination = %destination.path, %error, "cannot see how a copy is doing");
+                Progress::Pending(0)
+            }
+        },
+        (None, Some(_), _) => Progress::Pending(0),
     }
 }
