@@ -25,7 +25,7 @@
 //! | `form`, `append`, `page` | what the type of a blob allows; content added to append blobs and put into page blobs |
 //! | `range` | copies of ranges, holes, zeros |
 //! | `copy` | whole copies run by the service, in slices, and what becomes of those of which a part is wanted |
-//! | `keep`, `lease` | what a copy replaces, brought back if it fails; leases shown and broken |
+//! | `backup`, `lease` | what a copy replaces, brought back if it fails; leases shown and broken |
 //! | `rename` | copy, proof, delete; or one request where the namespace is hierarchical |
 //! | `snapshot` | what was: `.snapshots` and `.versions` |
 //! | `xattr` | properties, metadata, tags and copy state as attributes; `abort` |

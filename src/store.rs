@@ -8,7 +8,7 @@
 //! [`outside`], [`delegation`], [`lease`], [`tags`], [`path`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
 //! by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`]. Between the two stands one path through which
 //! every request goes: [`endpoint`] turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends
-//! it, [`retry`] judges a failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`pace`] is for work on many blobs: how many at once the service bears.
+//! it, [`retry`] judges a failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`] is for work on many blobs: how many at once the service bears.
 //!
 //! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`] describes how
 //! the client finds out what happened, so that callers see one of two things: the operation took place, or an error.
@@ -37,6 +37,7 @@ mod append;
 mod blob;
 mod block;
 mod client;
+mod concurrency;
 mod connection_string;
 mod container;
 mod copy;
@@ -49,7 +50,6 @@ mod http;
 mod lease;
 mod listing;
 mod outside;
-mod pace;
 mod page;
 mod path;
 mod payload;
@@ -70,12 +70,12 @@ mod xml;
 pub use account::{Account, AccountConfig, DEFAULT_API_VERSION};
 pub use append::Appended;
 pub use client::Client;
+pub use concurrency::Pass;
 pub use credential::Credential;
 pub use endpoint::{AZURE, Endpoint, is_loopback};
 pub use entra::{Authority, GET_TOKEN, Identity, Tokens};
 pub use http::{Http, Options};
 pub use outside::{LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Outside, SharedFile};
-pub use pace::Pass;
 pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE};
 pub use path::Rename;
 pub use payload::Payload;

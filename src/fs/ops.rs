@@ -3,6 +3,7 @@
 pub(in crate::fs) mod access;
 pub(in crate::fs) mod append;
 pub(in crate::fs) mod attributes;
+pub(in crate::fs) mod backup;
 pub(in crate::fs) mod bulk;
 pub(in crate::fs) mod coherence;
 pub(in crate::fs) mod commit;
@@ -11,7 +12,6 @@ pub(in crate::fs) mod copy;
 pub(in crate::fs) mod dir;
 pub(in crate::fs) mod file;
 pub(in crate::fs) mod form;
-pub(in crate::fs) mod keep;
 pub(in crate::fs) mod lease;
 pub(in crate::fs) mod page;
 pub(in crate::fs) mod range;

@@ -9,12 +9,12 @@ use tokio::sync::OnceCell;
 
 use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
+use crate::store::concurrency::{ConcurrencyLimit, Pass};
 use crate::store::credential::Credential;
 use crate::store::delegation::Delegation;
 use crate::store::endpoint::{Endpoint, Place, encode_query};
 use crate::store::headers;
 use crate::store::http::Http;
-use crate::store::pace::{Pace, Pass};
 use crate::store::types::*;
 
 /// How many copies are remembered as started: more than run at once, and each only matters for the seconds in which
@@ -34,7 +34,7 @@ struct Inner {
     known_copies: Mutex<VecDeque<CopyId>>,
     /// Leases that writes are sent with unless they name one, by the encoded path of the blob.
     leases: Mutex<HashMap<String, LeaseId>>,
-    pace: Pace,
+    pace: ConcurrencyLimit,
     delegation: Delegation,
     /// What the account said, or was said of it, when it was asked whether its namespace is hierarchical.
     hierarchical: OnceCell<bool>,
@@ -53,7 +53,7 @@ impl Client {
             http,
             known_copies: Mutex::default(),
             leases: Mutex::default(),
-            pace: Pace::default(),
+            pace: ConcurrencyLimit::default(),
             delegation: Delegation::default(),
             is_azurite: AtomicBool::new(false),
         }))

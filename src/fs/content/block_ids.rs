@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::{Error, Result};
-use crate::fs::content::memory::Held;
+use crate::fs::content::memory::Reservation;
 use crate::store::{Block, BlockId, Payload};
 
 /// Blocks on their way to the service at once, over all files.
@@ -21,7 +21,7 @@ pub struct Unsent {
     pub id: BlockId,
     pub bytes: Payload,
     /// In the memory, as long as the bytes are.
-    pub _room: Option<Held>,
+    pub _room: Option<Reservation>,
 }
 
 /// Makes ids that fit beside the blob's own: all of a blob's have one length (§1.3).

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::error::{Error, Result};
 use crate::fs::content::block_ids::{BlockIds, Unsent};
 use crate::fs::content::form::Form;
-use crate::fs::content::memory::Held;
+use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
 use crate::fs::content::rope::{Cut, Piece, Rope, Segment};
 use crate::store::Block;
@@ -56,7 +56,7 @@ pub struct Draft {
     /// Time of the last change.
     pub written: SystemTime,
     /// Room in the budget for what is in Buffers.
-    pub(in crate::fs) room: Option<Held>,
+    pub(in crate::fs) room: Option<Reservation>,
     pub(in crate::fs) uploads: Vec<JoinHandle<std::result::Result<(), (Unsent, Error)>>>,
     /// Staged blocks that could not be sent. They are sent again before anything else is.
     pub(in crate::fs) unsent: Vec<Unsent>,
@@ -155,7 +155,7 @@ impl Draft {
     }
 
     /// Takes the room for what is to be written.
-    pub(in crate::fs) fn take_room(&mut self, room: Held) {
+    pub(in crate::fs) fn take_room(&mut self, room: Reservation) {
         match &mut self.room {
             Some(held) => held.merge(room),
             held => *held = Some(room),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::fs::content::page::Hold;
+use crate::fs::content::page::WriteGuard;
 use crate::fs::content::tail::{Aim, Tail};
 use crate::store::{BlobType, LARGEST_PAGE_BLOB, PAGE};
 
@@ -14,7 +14,7 @@ pub enum Form {
     /// At the end and nowhere else.
     Tail(Tail),
     /// In place.
-    Pages(Hold),
+    Pages(WriteGuard),
 }
 
 /// A change that is asked for, as far as the type of the blob has a say in it. Bytes.
@@ -30,7 +30,7 @@ impl Form {
         match blob_type {
             BlobType::Block => Self::Blocks,
             BlobType::Append => Self::Tail(Tail::new()),
-            BlobType::Page => Self::Pages(Hold::Version),
+            BlobType::Page => Self::Pages(WriteGuard::Version),
         }
     }
 

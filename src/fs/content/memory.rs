@@ -80,20 +80,20 @@ impl Memory {
     }
 
     /// Room for so many bytes from the service, now or not at all.
-    pub fn try_arriving(self: &Arc<Self>, len: u64) -> Option<Held> {
+    pub fn try_arriving(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         let permit = self.arriving.clone().try_acquire_many_owned(self.clamped(len)).ok()?;
         Some(self.hold(permit))
     }
 
     /// Room for so many bytes from the service. Waits for readers that are being served, whose requests are bounded.
-    pub async fn arriving(self: &Arc<Self>, len: u64) -> Held {
+    pub async fn arriving(self: &Arc<Self>, len: u64) -> Reservation {
         let permit = self.arriving.clone().acquire_many_owned(self.clamped(len)).await;
         // The semaphore is never closed.
         self.hold(permit.ok())
     }
 
     /// Room for so many bytes that somebody writes, now or not at all.
-    pub fn try_unsent(self: &Arc<Self>, len: u64) -> Option<Held> {
+    pub fn try_unsent(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         match self.unsent.clone().try_acquire_many_owned(self.clamped(len)) {
             Ok(permit) => Some(self.hold(permit)),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
@@ -101,14 +101,14 @@ impl Memory {
     }
 
     /// Room for so many bytes that somebody writes. Waits for uploads to end, but not for ever.
-    pub async fn unsent(self: &Arc<Self>, len: u64) -> Held {
+    pub async fn unsent(self: &Arc<Self>, len: u64) -> Reservation {
         let waiting = self.unsent.clone().acquire_many_owned(self.clamped(len));
         let permit = tokio::time::timeout(PATIENCE, waiting).await;
         self.hold(permit.ok().and_then(Result::ok))
     }
 
     /// Room for so many bytes of a small file that is open, now or not at all.
-    pub fn try_kept(self: &Arc<Self>, len: u64) -> Option<Held> {
+    pub fn try_kept(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         let permit = self.kept.clone().try_acquire_many_owned(u32::try_from(units(len)).ok()?).ok()?;
         Some(self.hold(permit))
     }
@@ -118,8 +118,8 @@ impl Memory {
         units(len).min(units(most_in_flight(self.limit))) as u32
     }
 
-    fn hold(self: &Arc<Self>, permit: impl Into<Option<OwnedSemaphorePermit>>) -> Held {
-        let held = Held { memory: self.clone(), permit: permit.into() };
+    fn hold(self: &Arc<Self>, permit: impl Into<Option<OwnedSemaphorePermit>>) -> Reservation {
+        let held = Reservation { memory: self.clone(), permit: permit.into() };
         let mut state = self.state();
         state.held += held.len();
         state.make_room(self.limit);
@@ -192,12 +192,12 @@ fn units(bytes: u64) -> u64 {
 }
 
 /// Room in the budget, given back when dropped.
-pub struct Held {
+pub struct Reservation {
     memory: Arc<Memory>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl Reservation {
     /// Bytes.
     pub fn len(&self) -> u64 {
         self.permit.as_ref().map_or(0, |permit| permit.num_permits() as u64 * UNIT)
@@ -225,7 +225,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.memory.state().held -= self.len();
     }

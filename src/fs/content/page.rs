@@ -24,7 +24,7 @@ pub const MOST_BUFFERED: u64 = UPLOADS as u64 / 2 * LARGEST_PAGE_WRITE;
 
 /// What keeps others from having written since.
 #[derive(Debug, Clone)]
-pub enum Hold {
+pub enum WriteGuard {
     /// The ETag of the version, if it is still that.
     Version,
     /// That, or what this request has made of it: its answer was lost.

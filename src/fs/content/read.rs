@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OnceCell, oneshot, watch};
 
 use crate::error::{Error, Result};
-use crate::fs::content::memory::{ChunkKey, Held, Memory, StreamToken};
+use crate::fs::content::memory::{ChunkKey, Memory, Reservation, StreamToken};
 use crate::fs::content::page::ranges::PageRanges;
 use crate::fs::names::attr::Ino;
 use crate::store::BlobProperties;
@@ -69,7 +69,7 @@ pub struct Version {
     /// Chunks on their way, by number.
     arriving: Mutex<BTreeMap<u64, Arc<Arrival>>>,
     /// Chunks of a small file, by number.
-    kept: Mutex<BTreeMap<u64, (Bytes, Held)>>,
+    kept: Mutex<BTreeMap<u64, (Bytes, Reservation)>>,
 }
 
 /// A chunk on its way: `None` until it is there, or will not be.
@@ -145,16 +145,16 @@ impl Version {
         }
         let chunks = range.start / CHUNK..range.end.div_ceil(CHUNK);
         match reading.stream.advance(&range, reading.memory) {
-            Pace::Sequential { window, share, left_behind } => {
+            AccessPattern::Sequential { window, share, left_behind } => {
                 let behind = left_behind.end;
                 for chunk in left_behind {
                     reading.memory.release(&self.key(reading.ino, chunk));
                 }
                 self.fetch_ahead(&chunks, window, behind, share, reading);
             }
-            Pace::Jump if chunks.clone().all(|chunk| self.is_here_or_coming(chunk, reading)) => {}
-            Pace::Jump if self.is_small() => self.fetch_ahead(&chunks, PART, 0, PART, reading),
-            Pace::Jump => return self.fetch_exactly(range, reading).await,
+            AccessPattern::Jump if chunks.clone().all(|chunk| self.is_here_or_coming(chunk, reading)) => {}
+            AccessPattern::Jump if self.is_small() => self.fetch_ahead(&chunks, PART, 0, PART, reading),
+            AccessPattern::Jump => return self.fetch_exactly(range, reading).await,
         }
         let mut pieces = Vec::with_capacity((chunks.end - chunks.start) as usize);
         for chunk in chunks {
@@ -196,7 +196,7 @@ impl Version {
         self.properties.size <= PART
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<u64, (Bytes, Held)>> {
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<u64, (Bytes, Reservation)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -267,7 +267,7 @@ impl Version {
 
     /// Fetches neighbouring chunks by one GET, but for those that somebody else has begun to: what follows on them is fetched when it is
     /// asked for.
-    fn fetch(self: &Arc<Self>, run: Range<u64>, room: Held, reading: Reading<'_>) {
+    fn fetch(self: &Arc<Self>, run: Range<u64>, room: Reservation, reading: Reading<'_>) {
         let mut ours = BTreeMap::new();
         {
             let mut arriving = self.arriving();
@@ -367,7 +367,7 @@ struct Position {
 
 /// How a read follows on those before it.
 #[derive(Debug, PartialEq, Eq)]
-enum Pace {
+enum AccessPattern {
     /// `window`: bytes to have from its beginning on; `share`: the most that there is memory for. The chunks `left_behind` will not be
     /// read again.
     Sequential {
@@ -380,14 +380,14 @@ enum Pace {
 
 impl Stream {
     /// Notes a read.
-    fn advance(&self, range: &Range<u64>, memory: &Arc<Memory>) -> Pace {
+    fn advance(&self, range: &Range<u64>, memory: &Arc<Memory>) -> AccessPattern {
         let mut position = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let jitter = ((range.end - range.start) * 8).clamp(JITTER.start, JITTER.end);
         let near = range.start.abs_diff(position.next) <= jitter;
         if !near || position.jumped {
             let next = if near { position.next.max(range.end) } else { range.end };
             *position = Position { next, behind: next / CHUNK, jumped: !near, ..Position::default() };
-            return Pace::Jump;
+            return AccessPattern::Jump;
         }
         if range.end / PART > position.next / PART || position.window == 0 {
             position.window = if position.next == 0 { 0 } else { (position.window * 2).clamp(PART, LARGEST_WINDOW) };
@@ -398,7 +398,7 @@ impl Stream {
         let left_behind = position.behind..behind.max(position.behind);
         position.behind = left_behind.end;
         let share = memory.share_of_a_stream();
-        Pace::Sequential { window: position.window.min(share), share, left_behind }
+        AccessPattern::Sequential { window: position.window.min(share), share, left_behind }
     }
 }
 

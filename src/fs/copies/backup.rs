@@ -8,7 +8,7 @@ use crate::store::{BlobProperties, CopyId, ETag, LeaseId, Revision};
 
 /// A blob as it was before a copy onto it.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct Backup {
     pub(in crate::fs) blob: Blob,
     pub(in crate::fs) ino: Option<Ino>,
     /// The name that it has on the mount: whoever looks while the copy is pending finds another file there.
@@ -37,7 +37,7 @@ pub enum Mark {
     Unknown,
 }
 
-impl Kept {
+impl Backup {
     /// Where the old content is found if it has to be brought back by hand.
     pub fn place(&self) -> String {
         match &self.how {

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::error::{CopyFailure, Error};
-use crate::fs::copies::backup::Kept;
+use crate::fs::copies::backup::Backup;
 use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, BlobType, CopyId, CopyStatus, LeaseId};
 
@@ -46,7 +46,7 @@ pub struct CopyJob {
     /// Of the destination, as the caller gave it: an abort needs it, too (X5).
     pub(in crate::fs) lease: Option<LeaseId>,
     /// What comes back if the copy is no success (C52), unless somebody takes it out before.
-    pub(in crate::fs) kept: Mutex<Option<Kept>>,
+    pub(in crate::fs) backup: Mutex<Option<Backup>>,
 }
 
 impl CopyJob {
@@ -61,7 +61,7 @@ impl CopyJob {
             adopted: false,
             work: OnceLock::new(),
             lease: None,
-            kept: Mutex::default(),
+            backup: Mutex::default(),
         }
     }
 
@@ -112,18 +112,18 @@ impl CopyJob {
         self.wanted.notify_one();
     }
 
-    pub(in crate::fs) fn keeps(&self) -> bool {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    pub(in crate::fs) fn has_backup(&self) -> bool {
+        self.backup.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// What is to come back after all, if the copy is no success.
-    pub(in crate::fs) fn keep(&self, kept: Option<Kept>) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    pub(in crate::fs) fn set_backup(&self, backup: Option<Backup>) {
+        *self.backup.lock().unwrap_or_else(PoisonError::into_inner) = backup;
     }
 
     /// Whoever deletes the destination needs nothing brought back.
-    pub(in crate::fs) fn take_kept(&self) -> Option<Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(in crate::fs) fn take_backup(&self) -> Option<Backup> {
+        self.backup.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Returns when the copy has ended, however it did.

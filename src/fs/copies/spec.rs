@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::fs::caller::Caller;
-use crate::fs::copies::backup::Kept;
+use crate::fs::copies::backup::Backup;
 use crate::fs::copies::lease::LeaseSource;
 use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, CopySource, LeaseId, Metadata, Precondition, Tags};
@@ -20,7 +20,7 @@ pub struct Care {
     /// The caller's lease of the destination (X5).
     pub lease: Option<LeaseId>,
     /// What comes back if the copy is no success, and is let go if it is.
-    pub kept: Option<Kept>,
+    pub backup: Option<Backup>,
     pub caller: Option<Caller>,
 }
 

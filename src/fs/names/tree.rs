@@ -36,7 +36,7 @@ pub use place::{AccountId, Blob, BlobDir, Past, PastPlace, Place};
 pub use stale::replaced;
 pub(in crate::fs) use stale::stale;
 pub use table::Expired;
-use table::{Anchor, Kept, MOST_RECENT, Node, Table, Word, long_ago};
+use table::{Anchor, CachedProperties, MOST_RECENT, Node, Table, Word, long_ago};
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
@@ -54,7 +54,7 @@ pub struct Tree {
 impl Tree {
     /// `ttl`: how long a listing answers for the service.
     pub fn new(root: Place, ttl: Duration) -> Self {
-        let known = Kept { memo: Memo::Nothing, at: Instant::now() };
+        let known = CachedProperties { memo: Memo::Nothing, at: Instant::now() };
         let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(Anchor::Place(root)), known);
         node.lookups = 1;
         let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
@@ -78,8 +78,8 @@ impl Tree {
         }
     }
 
-    fn keep(&self, known: &Known) -> Kept {
-        Kept { memo: self.pack(&known.heard), at: known.at }
+    fn cached(&self, known: &Known) -> CachedProperties {
+        CachedProperties { memo: self.pack(&known.heard), at: known.at }
     }
 
     pub fn view(&self, ino: Ino) -> Result<NodeView> {
@@ -204,7 +204,7 @@ impl Tree {
         known: Known,
         anchor: Option<Place>,
     ) -> Result<NodeView> {
-        let known = self.keep(&known);
+        let known = self.cached(&known);
         let mut table = self.lock();
         table.node(parent)?;
         let ino = table.reserve(parent, name, kind, &known, Word::Firm);
@@ -243,13 +243,13 @@ impl Tree {
     /// What an operation on the node itself has just made of its blob.
     pub fn learn(&self, ino: Ino, heard: Heard) {
         let memo = self.pack(&heard);
-        self.lock().learn(ino, Kept { memo, at: Instant::now() });
+        self.lock().learn(ino, CachedProperties { memo, at: Instant::now() });
     }
 
     /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it. If it is
     /// another file by now, the node loses its name.
     pub fn hear(&self, ino: Ino, heard: Heard, asked: Instant) {
-        let heard = Kept { memo: self.pack(&heard), at: asked };
+        let heard = CachedProperties { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino).filter(|node| node.hears_of(asked)) else { return };
         let (parent, name, kind) = (node.parent, node.name.clone(), node.kind);
@@ -262,7 +262,7 @@ impl Tree {
     /// What the service, asked at `asked`, says of the node's blob, which is this file whatever it is. What the kernel caches of another
     /// content it is told to drop.
     pub fn adopt(&self, ino: Ino, heard: Heard, asked: Instant) {
-        let heard = Kept { memo: self.pack(&heard), at: asked };
+        let heard = CachedProperties { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino).filter(|node| node.hears_of(asked)) else { return };
         let is_another = !identity::is_same(&node.known.memo, &heard.memo);
@@ -442,7 +442,7 @@ impl Tree {
     /// Takes in a page of a listing of the directory, asked for at `asked`: its entries, each with the number that the name has or gets.
     pub fn add_page(&self, dir: Ino, asked: Instant, rows: Vec<Row>) -> Vec<Entry> {
         let pack = |Row { name, kind, known }: Row| {
-            let Kept { memo, at } = self.keep(&known);
+            let CachedProperties { memo, at } = self.cached(&known);
             Entry { ino: Ino(0), name, kind, memo, at }
         };
         let mut entries: Vec<Entry> = rows.into_iter().map(pack).collect();

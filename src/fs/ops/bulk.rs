@@ -206,7 +206,7 @@ impl Fs {
                 copies.spawn(self.clone().carry_out(bulk.clone(), step, mode, slot));
                 while copies.try_join_next().is_some() {}
             }
-            // The lister is not kept waiting by a channel that nobody reads.
+            // The lister is not backup waiting by a channel that nobody reads.
             drop(to_copy);
             while copies.join_next().await.is_some() {}
         };
@@ -368,8 +368,8 @@ impl Fs {
     async fn start_step(self: &Arc<Self>, step: &Step, mode: Mode) -> Result<Arc<CopyJob>> {
         let source = self.source_url(&step.from, None, &step.to).await?;
         let tags = self.tags_to_keep(&step.from, &step.version).await?;
-        let kept = match &step.there {
-            Some(there) if mode.keep => Some(self.keep((&step.to, None), there, None).await?),
+        let backup = match &step.there {
+            Some(there) if mode.keep => Some(self.back_up((&step.to, None), there, None).await?),
             _ => None,
         };
         let start = Start {
@@ -385,7 +385,7 @@ impl Fs {
             metadata: None,
             tier: None,
             tags,
-            care: Care { source: Some(step.from.clone()), lease_source: mode.lease_source, kept, ..Care::default() },
+            care: Care { source: Some(step.from.clone()), lease_source: mode.lease_source, backup, ..Care::default() },
         };
         self.start_copy(start).await
     }
@@ -446,7 +446,7 @@ impl Fs {
             job.over().await;
             return Outcome::Aborted(false);
         }
-        let empty_is_left = !job.keeps();
+        let empty_is_left = !job.has_backup();
         let error = match self.abort_copy(&step.to, Some(&job.id)).await {
             Ok(()) => return Outcome::Aborted(empty_is_left),
             Err(error) => error,

@@ -90,11 +90,11 @@ impl Fs {
         let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
         let to = destination.clone();
         let lease = order.lease.map(LeaseId::new);
-        let (precondition, kept) = match target.as_ref().and_then(|target| Some((target.ino, target.properties()?))) {
+        let (precondition, backup) = match target.as_ref().and_then(|target| Some((target.ino, target.properties()?))) {
             // On condition of what is kept, so that nothing else is replaced.
             Some((ino, there)) if order.keep || self.config.keep_on_abort => {
-                let kept = self.keep((&destination, Some(ino)), there, lease.clone()).await?;
-                (Precondition::IfMatch(there.etag.clone()), Some(kept))
+                let backup = self.back_up((&destination, Some(ino)), there, lease.clone()).await?;
+                (Precondition::IfMatch(there.etag.clone()), Some(backup))
             }
             _ => (precondition, None),
         };
@@ -104,7 +104,7 @@ impl Fs {
             // Mostly it is replaced whatever it is.
             there: None,
             lease,
-            kept,
+            backup,
             caller: Some(caller),
         };
         // What is copied can be appended to (X23); onto itself it stays what it is.

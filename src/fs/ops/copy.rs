@@ -5,7 +5,7 @@
 //! everybody who waits looks at what it last saw.
 //!
 //! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`copies/lease.rs`), and
-//! what it replaced, which comes back or is let go (`keep.rs`).
+//! what it replaced, which comes back or is let go (`backup.rs`).
 //!
 //! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`, and what becomes of a
 //! copy of which not all was asked for in `granted`; what is not a whole copy is a copy of a range, and goes into the destination's rope
@@ -64,12 +64,12 @@ impl Fs {
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
     pub(in crate::fs) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
-        let kept = start.care.kept.clone();
+        let backup = start.care.backup.clone();
         match self.start_with_care(start).await {
             Ok(job) => Ok(job),
             Err(error) => {
-                if let Some(kept) = kept {
-                    self.never_started(&kept, &error).await;
+                if let Some(backup) = backup {
+                    self.never_started(&backup, &error).await;
                 }
                 Err(error)
             }
@@ -126,7 +126,7 @@ impl Fs {
         let pending = matches!(progress, Progress::Pending(_));
         let job = Arc::new(CopyJob {
             lease: care.lease.clone(),
-            kept: Mutex::new(care.kept.clone()),
+            backup: Mutex::new(care.backup.clone()),
             ..CopyJob::new(destination, started.id, total, progress.clone())
         });
         if pending {
@@ -167,9 +167,9 @@ impl Fs {
         if let Some(lease) = lease {
             lease.release().await;
         }
-        match (job.take_kept(), progress) {
-            (Some(kept), Progress::Success(_)) => self.let_kept_go(&kept).await,
-            (Some(kept), _) => self.bring_back(kept, Mark::Copy(job.id.clone())).await,
+        match (job.take_backup(), progress) {
+            (Some(backup), Progress::Success(_)) => self.delete_backup(&backup).await,
+            (Some(backup), _) => self.restore(backup, Mark::Copy(job.id.clone())).await,
             (None, _) => {}
         }
     }
@@ -272,7 +272,7 @@ impl Fs {
                 info!(destination = %blob.path, id = %state.id, "copy has been aborted");
                 if let Some(job) = job {
                     job.hurry();
-                    if job.keeps() {
+                    if job.has_backup() {
                         // What was there before is there again when the caller is told.
                         let _ = tokio::time::timeout(BROUGHT_BACK, job.ended()).await;
                     }

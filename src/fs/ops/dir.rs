@@ -476,8 +476,8 @@ impl Fs {
             done => return done,
         };
         let job = self.jobs.of(blob);
-        if let Some(kept) = job.as_ref().and_then(|job| job.take_kept()) {
-            self.let_kept_go(&kept).await;
+        if let Some(backup) = job.as_ref().and_then(|job| job.take_backup()) {
+            self.delete_backup(&backup).await;
         }
         match self.abort_copy(blob, None).await {
             // It has ended by itself (X12).

@@ -6,7 +6,7 @@
 //!
 //! Nobody else may write meanwhile. A commit of one or two requests has the ETag of the version that it stands on as condition, and
 //! then that of its own first request. Longer ones take a short lease of that version: then the writes go out side by side, and one
-//! that has to be repeated needs no proof that it was ours. A commit that fails keeps its lease for the next try ([`Hold`]): if that can
+//! that has to be repeated needs no proof that it was ours. A commit that fails keeps its lease for the next try ([`WriteGuard`]): if that can
 //! be renewed, nobody has written since. With the draft that nobody can store the lease is given back, too.
 //!
 //! The size is a multiple of 512. Content that ends elsewhere gets zeros to the end of its page when it is stored; a truncation to
@@ -29,7 +29,7 @@ use crate::fs::content::form::{Change, Form};
 use crate::fs::content::handle::{Content, OpenFile, State};
 use crate::fs::content::page::plan::{self, Write};
 use crate::fs::content::page::ranges::PageRanges;
-use crate::fs::content::page::{Hold, Step, ask_ranges};
+use crate::fs::content::page::{Step, WriteGuard, ask_ranges};
 use crate::fs::content::read::{PART, Receive, Version};
 use crate::fs::content::rope::{Piece, Rope, Segment};
 use crate::fs::content::source::Source;
@@ -89,8 +89,8 @@ impl Fs {
         let client = self.client(blob.account);
         let others = |why: &str| Error::fs(libc::ESTALE, format!("{}: others may have written: {why}", blob.path));
         match &hold {
-            Hold::Version => return Ok(()),
-            Hold::Lease(lease) => {
+            WriteGuard::Version => return Ok(()),
+            WriteGuard::Lease(lease) => {
                 lease.renew().await.map_err(|error| match error.status() {
                     404 | 409 | 412 => others(&error.to_string()),
                     _ => error,
@@ -98,7 +98,7 @@ impl Fs {
                 let now = client.blob_properties(&blob.path, None).await?;
                 self.settle(file, state, Arc::new(now));
             }
-            Hold::Unsure(step) => {
+            WriteGuard::Unsure(step) => {
                 let Some(version) = state.version.clone() else { return Ok(()) };
                 let now = client.blob_properties(&blob.path, None).await.map_err(|error| stale(error, &blob.path))?;
                 if now.etag != version.properties.etag {
@@ -107,7 +107,7 @@ impl Fs {
                     }
                     self.settle(file, state, Arc::new(now));
                 }
-                remember(state, Hold::Version);
+                remember(state, WriteGuard::Version);
             }
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Fs {
 
     /// Sends the steps so that nobody else can have written in between. However far it comes, the file's version is what is there then.
     async fn take_steps(&self, file: &OpenFile, blob: &Blob, state: &mut State, steps: Vec<Step>) -> Result<()> {
-        if steps.len() > MOST_IN_A_ROW || matches!(hold(state), Some(Hold::Lease(_))) {
+        if steps.len() > MOST_IN_A_ROW || matches!(hold(state), Some(WriteGuard::Lease(_))) {
             return self.take_steps_under_lease(file, blob, state, &steps).await;
         }
         for step in steps {
@@ -178,7 +178,7 @@ impl Fs {
                 Err(error) => {
                     // A refusal is an answer.
                     if !(400..500).contains(&error.status()) {
-                        remember(state, Hold::Unsure(Arc::new(step)));
+                        remember(state, WriteGuard::Unsure(Arc::new(step)));
                     }
                     return Err(stale(error, &blob.path));
                 }
@@ -197,7 +197,7 @@ impl Fs {
         let client = self.client(blob.account);
         let Some(version) = state.version.clone() else { return Ok(()) };
         let lease = match hold(state) {
-            Some(Hold::Lease(lease)) => lease.clone(),
+            Some(WriteGuard::Lease(lease)) => lease.clone(),
             _ => {
                 let unchanged = Precondition::IfMatch(version.properties.etag.clone());
                 // One that protects copies from it: this is a write, and they fail.
@@ -247,11 +247,11 @@ impl Fs {
                     self.settle(file, state, Arc::new(now));
                 }
                 // If there is no draft, nobody comes back for it.
-                remember(state, Hold::Lease(lease));
+                remember(state, WriteGuard::Lease(lease));
                 return Err(error);
             }
         }
-        remember(state, Hold::Version);
+        remember(state, WriteGuard::Version);
         if let Some(lease) = Arc::into_inner(lease) {
             lease.release().await;
         }
@@ -385,7 +385,7 @@ fn zeros(range: Range<u64>, receive: &mut Receive) {
     }
 }
 
-fn remember(state: &mut State, hold: Hold) {
+fn remember(state: &mut State, hold: WriteGuard) {
     if let Content::Draft(draft) = &mut state.content {
         draft.form = Form::Pages(hold);
     }
@@ -399,7 +399,7 @@ fn resize_to(properties: &BlobProperties, size: u64) -> Vec<Step> {
     vec![Step::Resize(size, ContentHeaders { content_md5: None, ..properties.headers.clone() })]
 }
 
-fn hold(state: &State) -> Option<&Hold> {
+fn hold(state: &State) -> Option<&WriteGuard> {
     match &state.content {
         Content::Draft(draft) => match &draft.form {
             Form::Pages(hold) => Some(hold),

@@ -3,7 +3,7 @@
 //! A flat account has no rename. A file is copied by the service, the copy is proven (our id, status `success`, the source's ETag as
 //! the condition on both requests), and only then is the source deleted. Whatever ends otherwise leaves both names as they were, and is
 //! reported: a copy under a new name is taken away again, and what a copy replaced is brought back. For that it is kept before
-//! (`keep.rs`): a pending copy takes the old content at its start, and a delete of the source may be refused for reasons that only
+//! (`backup.rs`): a pending copy takes the old content at its start, and a delete of the source may be refused for reasons that only
 //! the service knows. That is two requests, one to take a snapshot and one to delete it, where a look for what would be in the way
 //! of the delete took one and proved less.
 //!
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Handles, OpenFile, State};
-use crate::fs::copies::backup::{Kept, Mark};
+use crate::fs::copies::backup::{Backup, Mark};
 use crate::fs::copies::spec::{Care, Start};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, Heard, NodeView, Place};
@@ -177,7 +177,7 @@ impl Fs {
 
     /// What was written to files goes to their present name before they get another, and nobody writes, opens or closes them until `held`
     /// is dropped: a block that is staged under the old name could not be committed under the new one.
-    async fn hold<'a>(self: &'a Arc<Self>, held: &mut Vec<Held<'a>>, mut files: Vec<Ino>) -> Result<()> {
+    async fn hold<'a>(self: &'a Arc<Self>, held: &mut Vec<LockedFile<'a>>, mut files: Vec<Ino>) -> Result<()> {
         let first = held.len();
         files.sort_unstable_by_key(|ino| ino.0);
         for ino in files {
@@ -189,7 +189,7 @@ impl Fs {
                 Err(_) => tokio::time::timeout(LATE, file.state.clone().lock_owned()).await.ok(),
             };
             match state {
-                Some(state) => held.push(Held { handles: &self.handles, file, state }),
+                Some(state) => held.push(LockedFile { handles: &self.handles, file, state }),
                 None => {
                     tokio::spawn(self.clone().let_go_later(file));
                     return Err(Error::fs(libc::EBUSY, "a file was in use while its directory was renamed"));
@@ -199,7 +199,7 @@ impl Fs {
         if held[first..].iter().any(|held| matches!(held.state.content, Content::Copying(_))) {
             return Err(Error::fs(libc::EBUSY, "a copy onto it is pending"));
         }
-        for Held { file, state, .. } in &mut held[first..] {
+        for LockedFile { file, state, .. } in &mut held[first..] {
             self.commit(file, state).await?;
         }
         Ok(())
@@ -217,9 +217,9 @@ impl Fs {
     }
 
     /// The blob of a node has a new name and so new properties; whoever has it open learns them.
-    fn tell(&self, held: &mut [Held<'_>], ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
+    fn tell(&self, held: &mut [LockedFile<'_>], ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
         match held.iter_mut().find(|held| held.file.ino == ino) {
-            Some(Held { file, state, .. }) => self.settle_on(file, state, stood_on, properties),
+            Some(LockedFile { file, state, .. }) => self.settle_on(file, state, stood_on, properties),
             None => self.tree.learn(ino, Heard::Blob(properties)),
         }
     }
@@ -242,32 +242,32 @@ impl Fs {
         let blob = self.tree.blob(source.ino)?;
         refuse_archived(&blob, &properties)?;
         let replaces = target.and_then(|target| Some((target.ino, target.properties()?)));
-        let (precondition, kept) = match (mode, replaces) {
+        let (precondition, backup) = match (mode, replaces) {
             (RenameMode::Replace, Some((ino, replaced))) => {
-                let kept = self.try_to_keep((&destination, Some(ino)), replaced, None).await?;
-                (Precondition::IfMatch(replaced.etag.clone()), Some(kept))
+                let backup = self.try_to_keep((&destination, Some(ino)), replaced, None).await?;
+                (Precondition::IfMatch(replaced.etag.clone()), Some(backup))
             }
             // Whatever is believed of the target: the service decides.
             (RenameMode::NoReplace, _) | (_, None) => (Precondition::IfAbsent, None),
         };
-        let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, kept.as_ref(), caller).await?;
+        let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, backup.as_ref(), caller).await?;
         let error = match self.delete_moved(&blob, &properties.etag, self.snapshots_on_delete()).await {
             Deletion::Deleted => {
-                if let Some(kept) = &kept {
-                    self.let_kept_go(kept).await;
+                if let Some(backup) = &backup {
+                    self.delete_backup(backup).await;
                 }
                 return Ok(copy);
             }
             Deletion::Refused(error) => {
-                match kept {
+                match backup {
                     None => self.take_back(&destination, &copy.etag).await,
-                    Some(kept) => self.bring_back(kept, Mark::Version(copy.etag.clone())).await,
+                    Some(backup) => self.restore(backup, Mark::Version(copy.etag.clone())).await,
                 }
                 error
             }
             Deletion::Unknown(error) => {
                 error!(source = %blob.path, destination = %destination.path, %error,
-                       kept = kept.map_or_else(String::new, |kept| kept.place()),
+                       backup = backup.map_or_else(String::new, |backup| backup.place()),
                        "copied, but whether the source was deleted is not known: the copy stays");
                 self.tree.doubt(source.ino);
                 return Err(error);
@@ -282,14 +282,14 @@ impl Fs {
         Err(error)
     }
 
-    /// The proven copy. When it ends otherwise, nothing of it is left: what it replaced is `kept`, and comes back.
+    /// The proven copy. When it ends otherwise, nothing of it is left: its backup comes back.
     async fn copy_and_prove(
         self: &Arc<Self>,
         source: &Blob,
         version: &Arc<BlobProperties>,
         destination: &Blob,
         precondition: Precondition,
-        kept: Option<&Kept>,
+        backup: Option<&Backup>,
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
         let start = async {
@@ -311,8 +311,8 @@ impl Fs {
         let job = match start.await {
             Ok(job) => job,
             Err(error) => {
-                if let Some(kept) = kept {
-                    self.never_started(kept, &error).await;
+                if let Some(backup) = backup {
+                    self.never_started(backup, &error).await;
                 }
                 return Err(error);
             }
@@ -329,9 +329,9 @@ impl Fs {
         if job.is_only_here() {
             self.stop_fetching(&job).await;
         }
-        match kept {
+        match backup {
             None => self.undo_copy(destination, &job.id).await,
-            Some(kept) => self.bring_back(kept.clone(), Mark::Copy(job.id.clone())).await,
+            Some(backup) => self.restore(backup.clone(), Mark::Copy(job.id.clone())).await,
         }
         job.over().await;
         Err(failed)
@@ -382,13 +382,13 @@ impl Fs {
 }
 
 /// A file that nobody writes, opens or closes while it gets another name.
-struct Held<'a> {
+struct LockedFile<'a> {
     handles: &'a Handles,
     file: Arc<OpenFile>,
     state: OwnedMutexGuard<State>,
 }
 
-impl Drop for Held<'_> {
+impl Drop for LockedFile<'_> {
     fn drop(&mut self) {
         // Under the lock, as all who leave.
         self.handles.done(self.file.ino);

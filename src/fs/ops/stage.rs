@@ -24,7 +24,7 @@ use crate::fs::content::block_ids::{BlockIds, UPLOADS, Unsent};
 use crate::fs::content::draft::{BLOCK, Draft};
 use crate::fs::content::form::Form;
 use crate::fs::content::handle::{Content, OpenFile, State};
-use crate::fs::content::memory::Held;
+use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
 use crate::fs::content::read::Version;
 use crate::fs::content::rope::{Piece, Rope};
@@ -86,7 +86,12 @@ impl Fs {
     }
 
     /// Room in the budget for so many bytes that are to be written into a file.
-    pub(in crate::fs) async fn room_to_write(&self, file: &OpenFile, state: &mut State, len: u64) -> Result<Held> {
+    pub(in crate::fs) async fn room_to_write(
+        &self,
+        file: &OpenFile,
+        state: &mut State,
+        len: u64,
+    ) -> Result<Reservation> {
         if let Some(room) = self.memory.try_unsent(len) {
             return Ok(room);
         }

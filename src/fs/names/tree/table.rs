@@ -51,7 +51,7 @@ pub(in crate::fs) enum Anchor {
 
 /// What was heard of a blob, packed, and when.
 #[derive(Debug, Clone)]
-pub(in crate::fs) struct Kept {
+pub(in crate::fs) struct CachedProperties {
     pub(in crate::fs) memo: Memo,
     pub(in crate::fs) at: Instant,
 }
@@ -62,7 +62,7 @@ pub(in crate::fs) struct Node {
     pub(in crate::fs) name: Arc<str>,
     pub(in crate::fs) kind: FileKind,
     pub(in crate::fs) anchor: Option<Box<Anchor>>,
-    pub(in crate::fs) known: Kept,
+    pub(in crate::fs) known: CachedProperties,
     /// The version of the blob that the kernel's page cache stands for.
     pub(in crate::fs) cached: Option<ETag>,
     /// Nothing before there is something to say.
@@ -105,7 +105,13 @@ pub(in crate::fs) struct Table {
 pub(in crate::fs) const MOST_RECENT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 impl Node {
-    pub(in crate::fs) fn new(parent: Ino, name: Arc<str>, kind: FileKind, anchor: Option<Anchor>, known: Kept) -> Self {
+    pub(in crate::fs) fn new(
+        parent: Ino,
+        name: Arc<str>,
+        kind: FileKind,
+        anchor: Option<Anchor>,
+        known: CachedProperties,
+    ) -> Self {
         let anchor = anchor.map(Box::new);
         Self {
             parent,
@@ -143,7 +149,7 @@ impl Node {
 
     /// Takes in what was heard of it. What was asked for before something newer was heard does not turn the clock back, and what is of
     /// another file is not of this one.
-    fn hear(&mut self, heard: Kept) {
+    fn hear(&mut self, heard: CachedProperties) {
         if heard.at >= self.known.at && (self.kind == FileKind::Directory || is_same(&self.known.memo, &heard.memo)) {
             self.known = heard;
         }
@@ -166,7 +172,7 @@ impl Node {
     }
 }
 
-impl Kept {
+impl CachedProperties {
     pub(in crate::fs) fn heard(&self) -> Heard {
         match &self.memo {
             Memo::Blob(memo) => Heard::Blob(Arc::new(memo.unpack())),
@@ -248,7 +254,7 @@ impl Table {
         self.nodes.get(&dir)?.child(name)
     }
 
-    pub(in crate::fs) fn learn(&mut self, ino: Ino, known: Kept) {
+    pub(in crate::fs) fn learn(&mut self, ino: Ino, known: CachedProperties) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         node.known = known;
         if node.link == Link::Named && !node.is_hidden() {
@@ -258,7 +264,14 @@ impl Table {
 
     /// The inode number for what was heard of a name: the one that it has, unless that is another file by now ([`is_same`]). Then the
     /// node of that file loses the name.
-    pub(in crate::fs) fn reserve(&mut self, parent: Ino, name: &str, kind: FileKind, heard: &Kept, word: Word) -> Ino {
+    pub(in crate::fs) fn reserve(
+        &mut self,
+        parent: Ino,
+        name: &str,
+        kind: FileKind,
+        heard: &CachedProperties,
+        word: Word,
+    ) -> Ino {
         let existing = self.child(parent, name);
         let existing = existing.filter(|ino| self.nodes.get(ino).is_none_or(|node| !node.is_hidden()));
         if let Some(ino) = existing
@@ -324,7 +337,7 @@ impl Table {
             Answer::Node => {
                 let ino = self.child(parent, name)?;
                 let node = self.nodes.get(&ino).filter(|node| node.known.at.elapsed() < ttl)?;
-                let Kept { memo, at } = node.known.clone();
+                let CachedProperties { memo, at } = node.known.clone();
                 Some(Some(Entry { ino, name: node.name.clone(), kind: node.kind, memo, at }))
             }
             Answer::Absent => Some(None),
@@ -336,7 +349,7 @@ impl Table {
     pub(in crate::fs) fn add_page(&mut self, dir: Ino, asked: Instant, rows: &mut [Entry]) {
         let mut remembered = Vec::with_capacity(rows.len());
         for row in rows {
-            let heard = Kept { memo: row.memo.clone(), at: row.at };
+            let heard = CachedProperties { memo: row.memo.clone(), at: row.at };
             row.ino = self.reserve(dir, &row.name, row.kind, &heard, Word::Listed);
             let names = self.nodes.get(&dir).and_then(|node| node.names.as_ref());
             if names.is_some_and(|names| names.left_after(&row.name, row.at)) {
@@ -387,7 +400,7 @@ impl Table {
         entry: &Entry,
         anchor: Option<Place>,
     ) -> Result<NodeView> {
-        let known = Kept { memo: entry.memo.clone(), at: entry.at };
+        let known = CachedProperties { memo: entry.memo.clone(), at: entry.at };
         let is_known =
             self.node(parent)?.child(&entry.name).is_some() || self.listings.row(parent, &entry.name).is_some();
         let ino = match is_known {
@@ -402,7 +415,7 @@ impl Table {
         let existing = self.node(parent)?.child(name);
         let hidden = existing.filter(|ino| self.nodes.get(ino).is_some_and(|node| node.is_hidden()));
         let ino = hidden.unwrap_or_else(|| self.next_ino());
-        let known = Kept { memo: Memo::Nothing, at: Instant::now() };
+        let known = CachedProperties { memo: Memo::Nothing, at: Instant::now() };
         self.enter(ino, parent, name.into(), FileKind::Directory, known, Some(Anchor::Past(past)))
     }
 
@@ -413,7 +426,7 @@ impl Table {
         parent: Ino,
         name: Arc<str>,
         kind: FileKind,
-        known: Kept,
+        known: CachedProperties,
         anchor: Option<Anchor>,
     ) -> Result<NodeView> {
         if self.node(parent)?.names.as_ref().is_some_and(|names| names.left_after(&name, known.at)) {
@@ -468,7 +481,7 @@ impl Table {
             let Some(node) = self.nodes.remove(&ino) else { return };
             self.listings.forget(ino);
             let hidden = node.is_hidden();
-            let Node { parent, name, kind, known: Kept { memo, at }, link, .. } = *node;
+            let Node { parent, name, kind, known: CachedProperties { memo, at }, link, .. } = *node;
             if link == Link::Named && !hidden && kind != FileKind::Directory && matches!(memo, Memo::Blob(_)) {
                 self.recent.push((parent, name.clone()), (ino, kind, memo.clone()));
             }

@@ -109,20 +109,20 @@ impl Fs {
         let Content::Copying(copying) = &state.content else { return Ok(()) };
         let (job, granted, source) = (copying.job.clone(), copying.granted, copying.source.clone());
         // Taken first: the end of the copy would bring it back.
-        let kept = job.take_kept();
+        let backup = job.take_backup();
         match self.abort_copy(&job.destination, Some(&job.id)).await {
             Ok(()) => job.over().await,
             Err(error) if error.errno() == libc::ENODATA => {
                 job.over().await;
-                match (kept, job.progress()) {
-                    (Some(kept), Progress::Success(_)) => self.let_kept_go(&kept).await,
-                    (Some(kept), Progress::Failed(_)) => self.bring_back(kept, Mark::Copy(job.id.clone())).await,
-                    (kept, _) => job.keep(kept),
+                match (backup, job.progress()) {
+                    (Some(backup), Progress::Success(_)) => self.delete_backup(&backup).await,
+                    (Some(backup), Progress::Failed(_)) => self.restore(backup, Mark::Copy(job.id.clone())).await,
+                    (backup, _) => job.set_backup(backup),
                 }
                 return Ok(());
             }
             Err(error) => {
-                job.keep(kept);
+                job.set_backup(backup);
                 return Err(error);
             }
         }
@@ -134,7 +134,7 @@ impl Fs {
             state.content = Content::Clean;
             self.settle(file, state, Arc::new(now));
             self.copy_part(file, state, &source, granted, caller).await?;
-            if kept.is_some() { self.commit(file, state).await } else { Ok(()) }
+            if backup.is_some() { self.commit(file, state).await } else { Ok(()) }
         };
         let done = part.await;
         match (&done, &state.content) {
@@ -145,9 +145,9 @@ impl Fs {
                 file.show(state);
             }
         }
-        match (kept, &done) {
-            (Some(kept), Ok(())) => self.let_kept_go(&kept).await,
-            (Some(kept), Err(_)) => self.bring_back(kept, Mark::Copy(job.id.clone())).await,
+        match (backup, &done) {
+            (Some(backup), Ok(())) => self.delete_backup(&backup).await,
+            (Some(backup), Err(_)) => self.restore(backup, Mark::Copy(job.id.clone())).await,
             (None, _) => {}
         }
         done

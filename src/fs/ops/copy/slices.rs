@@ -205,9 +205,9 @@ impl Fs {
         };
         let url = self.source_url(&from.blob, from.revision.as_ref(), &to).await?;
         let tags = self.tags_of_origin(from, &source.properties).await?;
-        let kept = match &state.version {
+        let backup = match &state.version {
             Some(there) if self.config.keep_on_abort => {
-                Some(self.keep((&to, Some(output.ino)), &there.properties, None).await?)
+                Some(self.back_up((&to, Some(output.ino)), &there.properties, None).await?)
             }
             _ => None,
         };
@@ -225,7 +225,7 @@ impl Fs {
             care: Care {
                 source: from.current(),
                 there: state.version.as_ref().map(|version| version.properties.clone()),
-                kept,
+                backup,
                 caller: Some(caller),
                 ..Care::default()
             },
@@ -390,7 +390,7 @@ impl Fs {
     /// there any more in any case.
     async fn start_anew(self: &Arc<Self>, state: &mut State) -> Result<()> {
         let Content::Copying(Copying { job, again: Some(again), .. }) = &mut state.content else { return Ok(()) };
-        if state.change.is_empty() || job.keeps() || !matches!(job.progress(), Progress::Pending(_)) {
+        if state.change.is_empty() || job.has_backup() || !matches!(job.progress(), Progress::Pending(_)) {
             return Ok(());
         }
         match self.abort_copy(&job.destination, Some(&job.id)).await {

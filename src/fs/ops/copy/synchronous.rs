@@ -58,7 +58,7 @@ impl Fs {
         let total = version.as_ref().map_or(0, |version| version.size);
         let job = Arc::new(CopyJob {
             lease: care.lease,
-            kept: Mutex::new(care.kept),
+            backup: Mutex::new(care.backup),
             ..CopyJob::new(destination, CopyId::new(""), total, Progress::Pending(0))
         });
         let work = {
@@ -70,15 +70,15 @@ impl Fs {
                 }
                 let ended = match ended {
                     Ok(properties) => {
-                        if let Some(kept) = job.take_kept() {
-                            fs.let_kept_go(&kept).await;
+                        if let Some(backup) = job.take_backup() {
+                            fs.delete_backup(&backup).await;
                         }
                         Progress::Success(properties)
                     }
                     Err(error) => {
                         warn!(%error, "copy ended without success");
-                        if let Some(kept) = job.take_kept() {
-                            fs.never_started(&kept, &error).await;
+                        if let Some(backup) = job.take_backup() {
+                            fs.never_started(&backup, &error).await;
                         }
                         Progress::Failed(error)
                     }
@@ -94,8 +94,8 @@ impl Fs {
     pub(in crate::fs) async fn stop_fetching(self: &Arc<Self>, job: &CopyJob) {
         job.stop();
         debug!(destination = %job.destination.path, "stopped");
-        if let Some(kept) = job.take_kept() {
-            self.bring_back(kept, Mark::Unknown).await;
+        if let Some(backup) = job.take_backup() {
+            self.restore(backup, Mark::Unknown).await;
         }
     }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, Known, NodeView, Place};
-use crate::fs::ops::rename::{Held, Name, RenameMode, exists};
+use crate::fs::ops::rename::{LockedFile, Name, RenameMode, exists};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteSnapshots, ListBlobs, Precondition, Rename, Written};
 
@@ -157,7 +157,13 @@ impl Fs {
     }
 
     /// The blob is what it was. Its ETag and time are so, too (S116), as far as the service has said.
-    async fn learn_renamed(&self, source: &NodeView, new: &Blob, written: Option<Written>, held: &mut [Held<'_>]) {
+    async fn learn_renamed(
+        &self,
+        source: &NodeView,
+        new: &Blob,
+        written: Option<Written>,
+        held: &mut [LockedFile<'_>],
+    ) {
         let Some(before) = source.properties() else { return };
         let now = match written {
             Some(Written { etag, last_modified }) => BlobProperties { etag, last_modified, ..(**before).clone() },

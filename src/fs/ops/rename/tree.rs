@@ -14,10 +14,10 @@ use tracing::{error, warn};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
-use crate::fs::copies::backup::{Kept, Mark};
+use crate::fs::copies::backup::{Backup, Mark};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
-use crate::fs::ops::rename::{Deletion, Held, Name, refuse_archived};
+use crate::fs::ops::rename::{Deletion, LockedFile, Name, refuse_archived};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
 
@@ -73,8 +73,8 @@ impl Fs {
         self.tree.rename(from.0, from.1, to.0, to.1);
         self.learn_moved(source.ino, &mut held, &moves, copies);
         drop(held);
-        for kept in moves.iter().filter_map(|step| step.kept.get()) {
-            self.let_kept_go(kept).await;
+        for backup in moves.iter().filter_map(|step| step.backup.get()) {
+            self.delete_backup(backup).await;
         }
         self.delete_all(&moves).await
     }
@@ -87,7 +87,7 @@ impl Fs {
         old: &BlobDir,
         new: &BlobDir,
         target: Option<&NodeView>,
-        held: &mut Vec<Held<'a>>,
+        held: &mut Vec<LockedFile<'a>>,
     ) -> Result<()> {
         if new.container == old.container && new.prefix.starts_with(&old.prefix) {
             return Err(Error::fs(libc::EINVAL, format!("{} is below {}", new.prefix, old.prefix)));
@@ -100,7 +100,7 @@ impl Fs {
     }
 
     /// Files below a directory that [`Fs::hold`] has not seen yet.
-    fn not_held(&self, dir: Ino, held: &[Held<'_>]) -> Vec<Ino> {
+    fn not_held(&self, dir: Ino, held: &[LockedFile<'_>]) -> Vec<Ino> {
         let known: HashSet<u64> = held.iter().map(|held| held.file.ino.0).collect();
         let below = self.tree.descendants(dir).into_iter();
         below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()
@@ -142,7 +142,7 @@ impl Fs {
                         properties: properties.clone(),
                         precondition: Precondition::IfAbsent,
                         replaces: None,
-                        kept: OnceLock::new(),
+                        backup: OnceLock::new(),
                     }));
                 }
             }
@@ -184,8 +184,8 @@ impl Fs {
                 Some((_, marker)) => Precondition::IfMatch(marker.etag.clone()),
                 None => Precondition::IfAbsent,
             };
-            let (properties, kept) = (properties.clone(), OnceLock::new());
-            moves.push(Arc::new(Move { from: from?, to: to?, properties, precondition, replaces, kept }));
+            let (properties, backup) = (properties.clone(), OnceLock::new());
+            moves.push(Arc::new(Move { from: from?, to: to?, properties, precondition, replaces, backup }));
         }
         Ok(moves)
     }
@@ -213,7 +213,7 @@ impl Fs {
             properties: Arc::new(item.properties),
             precondition: Precondition::IfAbsent,
             replaces: None,
-            kept: OnceLock::new(),
+            backup: OnceLock::new(),
         })))
     }
 
@@ -234,10 +234,10 @@ impl Fs {
                     refuse_archived(&step.from, &step.properties)?;
                     if let Some((ino, replaced)) = &step.replaces {
                         // Nobody else sets it: each step is taken once.
-                        let _ = step.kept.set(self.keep((&step.to, Some(*ino)), replaced, None).await?);
+                        let _ = step.backup.set(self.back_up((&step.to, Some(*ino)), replaced, None).await?);
                     }
-                    let (from, to, kept) = (&step.from, &step.to, step.kept.get());
-                    self.copy_and_prove(from, &step.properties, to, precondition, kept, caller).await
+                    let (from, to, backup) = (&step.from, &step.to, step.backup.get());
+                    self.copy_and_prove(from, &step.properties, to, precondition, backup, caller).await
                 };
                 let copy = copy.await;
                 if copy.is_ok() {
@@ -279,9 +279,9 @@ impl Fs {
             moves.iter().filter_map(|step| Some((step.clone(), copies.get(&step.to.path.name)?.clone()))).collect();
         stream::iter(of_no_use)
             .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
-                match step.kept.get() {
+                match step.backup.get() {
                     None => self.take_back(&step.to, &copy.etag).await,
-                    Some(kept) => self.bring_back(kept.clone(), Mark::Version(copy.etag.clone())).await,
+                    Some(backup) => self.restore(backup.clone(), Mark::Version(copy.etag.clone())).await,
                 }
             })
             .await;
@@ -318,7 +318,7 @@ impl Fs {
     fn learn_moved(
         &self,
         dir: Ino,
-        held: &mut [Held<'_>],
+        held: &mut [LockedFile<'_>],
         moves: &[Arc<Move>],
         copies: HashMap<BlobName, Arc<BlobProperties>>,
     ) {
@@ -361,5 +361,5 @@ struct Move {
     precondition: Precondition,
     /// The marker of an empty directory that is the target.
     replaces: Option<(Ino, Arc<BlobProperties>)>,
-    kept: OnceLock<Kept>,
+    backup: OnceLock<Backup>,
 }

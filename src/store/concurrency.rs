@@ -20,7 +20,7 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 const ONE_SIGN: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct ConcurrencyLimit {
     state: Mutex<State>,
     given_back: Notify,
 }
@@ -33,7 +33,7 @@ struct State {
     last_cut: Option<Instant>,
 }
 
-impl Default for Pace {
+impl Default for ConcurrencyLimit {
     fn default() -> Self {
         Self { state: Mutex::new(State { limit: CEILING, out: 0, last_cut: None }), given_back: Notify::new() }
     }
@@ -41,9 +41,9 @@ impl Default for Pace {
 
 /// Leave to work on one blob. Given back when dropped.
 #[derive(Debug)]
-pub struct Pass<'a>(&'a Pace);
+pub struct Pass<'a>(&'a ConcurrencyLimit);
 
-impl Pace {
+impl ConcurrencyLimit {
     pub async fn pass(&self) -> Pass<'_> {
         loop {
             if let Some(pass) = self.try_pass() {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_refusal_halves_what_was_under_way_and_success_brings_it_back() {
-        let pace = Pace::default();
+        let pace = ConcurrencyLimit::default();
         let mut passes: Vec<Pass<'_>> = (0..32).map(|_| pace.pass().now_or_never().unwrap()).collect();
         assert_eq!(pace.limit(), None);
         for _ in 0..32 {
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_for_a_pass_gets_the_one_that_is_given_back() {
-        let pace = Pace::default();
+        let pace = ConcurrencyLimit::default();
         let first = pace.pass().await;
         pace.refused();
         assert_eq!(pace.limit(), Some(1));

@@ -1,10 +1,10 @@
 //! What a copy replaces, so that it can be brought back (C52).
 //!
 //! A pending copy takes the content of its destination at the start (X14), so what may have to come back is kept before. That is a
-//! snapshot of the destination, or nothing but its properties if it has no content. There are three ways on from a [`Kept`]:
+//! snapshot of the destination, or nothing but its properties if it has no content. There are three ways on from a [`Backup`]:
 //!
-//! - [`Fs::let_kept_go`]: the copy is a success. The snapshot is deleted, for a blob that has one can be neither deleted nor renamed.
-//! - [`Fs::bring_back`]: the copy failed, was aborted, or is not wanted any more. What is pending is aborted, the snapshot is copied over
+//! - [`Fs::delete_backup`]: the copy is a success. The snapshot is deleted, for a blob that has one can be neither deleted nor renamed.
+//! - [`Fs::restore`]: the copy failed, was aborted, or is not wanted any more. What is pending is aborted, the snapshot is copied over
 //!   its blob (C22), with the tags, tier and time that a copy leaves behind, and then deleted.
 //! - Neither, because this process ended: the snapshot is in `.snapshots`, and copying it over its file brings the old content back.
 //!
@@ -20,7 +20,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::copies::backup::{How, Kept, Mark};
+use crate::fs::copies::backup::{Backup, How, Mark};
 use crate::fs::copies::job::Progress;
 use crate::fs::copies::spec::{Care, Start};
 use crate::fs::names::attr::{self, Ino};
@@ -38,12 +38,12 @@ const LOOKS: u32 = 3;
 impl Fs {
     /// Keeps what a copy is about to replace, which is to be on condition of this version. One request, none for what is empty. Where the
     /// service takes no snapshot it is an error, and nothing has happened yet: EOPNOTSUPP where it never does (S192).
-    pub(in crate::fs) async fn keep(
+    pub(in crate::fs) async fn back_up(
         &self,
         (blob, ino): (&Blob, Option<Ino>),
         before: &Arc<BlobProperties>,
         lease: Option<LeaseId>,
-    ) -> Result<Kept> {
+    ) -> Result<Backup> {
         self.try_to_keep((blob, ino), before, lease).await.map_err(|error| {
             if error.is_of_a_hierarchical_namespace() {
                 let what = "there are no snapshots where the namespace is hierarchical, so what is replaced could not be brought back";
@@ -61,50 +61,50 @@ impl Fs {
         (blob, ino): (&Blob, Option<Ino>),
         before: &Arc<BlobProperties>,
         lease: Option<LeaseId>,
-    ) -> Result<Kept> {
+    ) -> Result<Backup> {
         let is_empty = before.blob_type == BlobType::Block && before.size == 0 && before.tag_count == 0;
         let how = match is_empty {
             true => How::Properties,
             false => How::Snapshot(self.client(blob.account).snapshot_blob(&blob.path).await?),
         };
         let name = ino.and_then(|ino| self.tree.view(ino).ok()).map(|view| (view.parent, view.name));
-        Ok(Kept { blob: blob.clone(), ino, name, before: before.clone(), how, lease })
+        Ok(Backup { blob: blob.clone(), ino, name, before: before.clone(), how, lease })
     }
 
-    /// What was kept is not needed any more.
-    pub(in crate::fs) async fn let_kept_go(&self, kept: &Kept) {
-        let How::Snapshot(revision) = &kept.how else { return };
+    /// The backup is not needed any more.
+    pub(in crate::fs) async fn delete_backup(&self, backup: &Backup) {
+        let How::Snapshot(revision) = &backup.how else { return };
         let (refuse, always) = (DeleteSnapshots::Refuse, Precondition::None);
-        let client = self.client(kept.blob.account);
-        match client.delete_blob(&kept.blob.path, Some(revision), refuse, &always, None).await {
+        let client = self.client(backup.blob.account);
+        match client.delete_blob(&backup.blob.path, Some(revision), refuse, &always, None).await {
             Err(error) if !error.is_not_found() => {
-                warn!(snapshot = kept.place(), %error, "a snapshot that is not needed any more could not be deleted");
+                warn!(snapshot = backup.place(), %error, "a snapshot that is not needed any more could not be deleted");
             }
             _ => {}
         }
     }
 
     /// A copy was not started, for that reason.
-    pub(in crate::fs) async fn never_started(self: &Arc<Self>, kept: &Kept, error: &Error) {
+    pub(in crate::fs) async fn never_started(self: &Arc<Self>, backup: &Backup, error: &Error) {
         match error {
-            Error::Transport { .. } => self.bring_back(kept.clone(), Mark::Unknown).await,
+            Error::Transport { .. } => self.restore(backup.clone(), Mark::Unknown).await,
             // The service may have begun before it stumbled.
-            Error::Service(refusal) if refusal.status >= 500 => self.bring_back(kept.clone(), Mark::Unknown).await,
+            Error::Service(refusal) if refusal.status >= 500 => self.restore(backup.clone(), Mark::Unknown).await,
             // A refusal is an answer: nothing has happened.
-            _ => self.let_kept_go(kept).await,
+            _ => self.delete_backup(backup).await,
         }
     }
 
     /// Puts back what was there before, if the destination still shows `mark`. The caller waits for it, but not for ever, and it is done
     /// also when he goes.
-    pub(in crate::fs) fn bring_back(self: &Arc<Self>, kept: Kept, mark: Mark) -> BoxFuture<'static, ()> {
+    pub(in crate::fs) fn restore(self: &Arc<Self>, backup: Backup, mark: Mark) -> BoxFuture<'static, ()> {
         let fs = self.clone();
         let work = tokio::spawn(async move {
             let _chore = fs.chores.begin();
-            match fs.put_back(&kept, &mark).await {
-                Ok(()) => fs.let_kept_go(&kept).await,
+            match fs.try_restore(&backup, &mark).await {
+                Ok(()) => fs.delete_backup(&backup).await,
                 Err(error) => {
-                    error!(blob = %kept.blob.path, %error, kept = kept.place(), "what a copy replaced was not brought back");
+                    error!(blob = %backup.blob.path, %error, backup = backup.place(), "what a copy replaced was not brought back");
                 }
             }
         });
@@ -114,8 +114,8 @@ impl Fs {
         .boxed()
     }
 
-    async fn put_back(self: &Arc<Self>, kept: &Kept, mark: &Mark) -> Result<()> {
-        let Kept { blob, before, lease, .. } = kept;
+    async fn try_restore(self: &Arc<Self>, backup: &Backup, mark: &Mark) -> Result<()> {
+        let Backup { blob, before, lease, .. } = backup;
         let id = match mark {
             Mark::Copy(id) => Some(id),
             Mark::Version(_) | Mark::Unknown => None,
@@ -133,7 +133,7 @@ impl Fs {
             let what = format!("{}: another client has written to it since, which stays", blob.path);
             return Err(Error::fs(libc::ESTALE, what));
         }
-        self.restore(kept, &found).await
+        self.restore_from(backup, &found).await
     }
 
     /// The blob as it is when the copy of that id is not pending onto it any more: if it is, it is aborted first. EBUSY if it does not
@@ -161,8 +161,8 @@ impl Fs {
         Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it does not end", blob.path)))
     }
 
-    async fn restore(self: &Arc<Self>, kept: &Kept, found: &BlobProperties) -> Result<()> {
-        let Kept { blob, before, how, lease, .. } = kept;
+    async fn restore_from(self: &Arc<Self>, backup: &Backup, found: &BlobProperties) -> Result<()> {
+        let Backup { blob, before, how, lease, .. } = backup;
         let client = self.client(blob.account);
         let precondition = Precondition::IfMatch(found.etag.clone());
         // The copy may have brought a tier of its own, which would stay.
@@ -203,12 +203,12 @@ impl Fs {
             }
         };
         info!(blob = %blob.path, "what a copy replaced is back");
-        if let Some(ino) = kept.ino {
+        if let Some(ino) = backup.ino {
             self.hear_restored(ino, &before.etag, properties);
         }
-        if let Some((parent, name)) = &kept.name
+        if let Some((parent, name)) = &backup.name
             && let Some(now) = self.tree.child(*parent, name)
-            && Some(now.ino) != kept.ino
+            && Some(now.ino) != backup.ino
         {
             // The one that was seen while the copy was pending.
             self.tree.disown(*parent, name);
