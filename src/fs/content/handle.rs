@@ -15,7 +15,7 @@ use crate::fs::content::draft::Draft;
 use crate::fs::content::read::{Lineage, Stream, Version};
 use crate::fs::copies::bulk::Bulk;
 use crate::fs::copies::job::CopyJob;
-use crate::fs::copies::spec::Start;
+use crate::fs::copies::spec::CopySpec;
 use crate::fs::names::attr::{Attr, AttrChange, Ino};
 use crate::fs::names::dir::stream::DirStream;
 use crate::fs::names::tree::Origin;
@@ -47,7 +47,7 @@ pub struct Copying {
     pub copier: Process,
     pub source: CopiedFrom,
     /// How it was started, where its end is not waited for: with other attributes it is started anew.
-    pub again: Option<Box<Start>>,
+    pub again: Option<Box<CopySpec>>,
 }
 
 /// The version that a whole copy is made of.

@@ -10,7 +10,7 @@ use crate::store::{BlobProperties, CopySource, LeaseId, Metadata, Precondition, 
 
 /// What is done about source and destination besides copying.
 #[derive(Default, Clone)]
-pub struct Care {
+pub struct CopyOptions {
     /// The source, if it is a blob as it is now in one of the mount's accounts: it can be leased.
     pub source: Option<Blob>,
     /// When that is done; as the mount does otherwise.
@@ -26,7 +26,7 @@ pub struct Care {
 
 /// A copy to start.
 #[derive(Clone)]
-pub struct Start {
+pub struct CopySpec {
     pub source: CopySource,
     /// The version of the source that the caller saw; unknown for a URL outside the mount.
     pub version: Option<Arc<BlobProperties>>,
@@ -38,5 +38,5 @@ pub struct Start {
     pub tags: Tags,
     /// Of an append blob; `None` for all others, and for what is not known.
     pub seal: Option<bool>,
-    pub care: Care,
+    pub care: CopyOptions,
 }

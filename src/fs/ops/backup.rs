@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::copies::backup::{Backup, How, Mark};
 use crate::fs::copies::job::Progress;
-use crate::fs::copies::spec::{Care, Start};
+use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, Ino};
 use crate::fs::names::tree::{Blob, Heard, Origin};
 use crate::store::{
@@ -182,7 +182,7 @@ impl Fs {
             }
             How::Snapshot(revision) => {
                 let origin = Origin { blob: blob.clone(), revision: Some(revision.clone()) };
-                let start = Start {
+                let start = CopySpec {
                     source: self.source_url(blob, Some(revision), blob).await?,
                     version: None,
                     destination: blob.clone(),
@@ -191,7 +191,7 @@ impl Fs {
                     tier,
                     tags: self.tags_of_origin(&origin, before).await?,
                     seal: before.seal_of_copy(before.sealed),
-                    care: Care { lease: lease.clone(), ..Care::default() },
+                    care: CopyOptions { lease: lease.clone(), ..CopyOptions::default() },
                 };
                 let job = self.start_copy(start).await?;
                 job.ended().await;

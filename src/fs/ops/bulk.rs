@@ -35,7 +35,7 @@ use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::bulk::news::{Outcome, Skip};
 use crate::fs::copies::bulk::{Bulk, Listing, Mode, Pending, Step, Stop, TreeOrder, Verdict, lock};
 use crate::fs::copies::job::{CopyJob, Progress, look};
-use crate::fs::copies::spec::{Care, Start};
+use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Creation, FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, NodeView, Place};
@@ -206,7 +206,7 @@ impl Fs {
                 copies.spawn(self.clone().carry_out(bulk.clone(), step, mode, slot));
                 while copies.try_join_next().is_some() {}
             }
-            // The lister is not backup waiting by a channel that nobody reads.
+            // The lister is not kept waiting by a channel that nobody reads.
             drop(to_copy);
             while copies.join_next().await.is_some() {}
         };
@@ -372,7 +372,7 @@ impl Fs {
             Some(there) if mode.keep => Some(self.back_up((&step.to, None), there, None).await?),
             _ => None,
         };
-        let start = Start {
+        let start = CopySpec {
             source,
             // What is copied can be appended to (X23).
             seal: step.version.seal_of_copy(false),
@@ -385,7 +385,12 @@ impl Fs {
             metadata: None,
             tier: None,
             tags,
-            care: Care { source: Some(step.from.clone()), lease_source: mode.lease_source, backup, ..Care::default() },
+            care: CopyOptions {
+                source: Some(step.from.clone()),
+                lease_source: mode.lease_source,
+                backup,
+                ..CopyOptions::default()
+            },
         };
         self.start_copy(start).await
     }

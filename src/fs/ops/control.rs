@@ -8,7 +8,7 @@ use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::job::Progress;
 use crate::fs::copies::lease::LeaseSource;
-use crate::fs::copies::spec::{Care, Start};
+use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{AccountId, Blob, Heard, Known, NodeView, Origin, Place};
@@ -98,7 +98,7 @@ impl Fs {
             }
             _ => (precondition, None),
         };
-        let care = Care {
+        let care = CopyOptions {
             source: origin.as_ref().and_then(Origin::current).filter(|_| !onto_itself),
             lease_source: order.lease_source,
             // Mostly it is replaced whatever it is.
@@ -109,7 +109,7 @@ impl Fs {
         };
         // What is copied can be appended to (X23); onto itself it stays what it is.
         let seal = version.as_ref().and_then(|version| version.seal_of_copy(onto_itself && version.sealed));
-        let start = Start { source, version, destination: to, precondition, metadata, tier, tags, seal, care };
+        let start = CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, care };
         let url = start.source.clone();
         let started = match self.start_copy(start).await {
             Ok(job) if order.no_wait && !job.is_only_here() => Ok((job.progress(), job)),

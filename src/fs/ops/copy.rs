@@ -22,7 +22,7 @@ use crate::fs::caller::Caller;
 use crate::fs::copies::backup::Mark;
 use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look, types_differ};
 use crate::fs::copies::lease::{LeaseSource, SourceLease, Use};
-use crate::fs::copies::spec::{Care, Start};
+use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::tree::Blob;
 use crate::store::{
     BlobProperties, BlobType, Client, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus,
@@ -63,7 +63,7 @@ impl Fs {
     }
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
-    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
+    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
         let backup = start.care.backup.clone();
         match self.start_with_care(start).await {
             Ok(job) => Ok(job),
@@ -76,8 +76,8 @@ impl Fs {
         }
     }
 
-    async fn start_with_care(self: &Arc<Self>, start: Start) -> Result<Arc<CopyJob>> {
-        let Start { source, version, destination, precondition, metadata, tier, tags, seal, care } = start;
+    async fn start_with_care(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
+        let CopySpec { source, version, destination, precondition, metadata, tier, tags, seal, care } = start;
         let client = self.client(destination.account);
         let request = CopyRequest {
             source,
@@ -150,7 +150,7 @@ impl Fs {
     /// C40 to C43.
     async fn lease_source(
         &self,
-        care: &Care,
+        care: &CopyOptions,
         version: Option<&BlobProperties>,
         destination: &Blob,
         id: Option<&CopyId>,
@@ -308,7 +308,7 @@ impl Fs {
 fn tier_of_copy(
     source: &BlobProperties,
     request: &CopyRequest,
-    care: &Care,
+    care: &CopyOptions,
     destination: &Blob,
 ) -> (Option<String>, bool) {
     if request.tier.is_some() {
@@ -378,7 +378,7 @@ async fn first_progress(
     request: &CopyRequest,
     (started, found): (&CopyStarted, Option<Box<BlobProperties>>),
     version: Option<&BlobProperties>,
-    care: &Care,
+    care: &CopyOptions,
 ) -> Progress {
     match (found, version, started.status) {
         // What the service was seen to have is worth more than what it should have.

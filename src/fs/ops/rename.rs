@@ -23,7 +23,7 @@ use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Handles, OpenFile, State};
 use crate::fs::copies::backup::{Backup, Mark};
-use crate::fs::copies::spec::{Care, Start};
+use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, Heard, NodeView, Place};
 use crate::store::{BlobProperties, CopyId, DeleteSnapshots, ETag, Precondition};
@@ -293,7 +293,7 @@ impl Fs {
         caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
         let start = async {
-            let start = Start {
+            let start = CopySpec {
                 source: self.source_url(source, None, destination).await?,
                 version: Some(version.clone()),
                 destination: destination.clone(),
@@ -304,7 +304,7 @@ impl Fs {
                 tier: version.chosen_tier(),
                 tags: self.tags_to_keep(source, version).await?,
                 seal: version.seal_of_copy(version.sealed),
-                care: Care { source: Some(source.clone()), caller: Some(caller), ..Care::default() },
+                care: CopyOptions { source: Some(source.clone()), caller: Some(caller), ..CopyOptions::default() },
             };
             self.start_copy(start).await
         };

@@ -22,7 +22,7 @@ use crate::fs::content::handle::{Content, CopiedFrom, Copying, Fh, Handle, OpenF
 use crate::fs::content::read::Version;
 use crate::fs::content::source::Source;
 use crate::fs::copies::job::{CopyJob, Progress, failure, types_differ};
-use crate::fs::copies::spec::{Care, Start};
+use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, AttrChange, FileKind};
 use crate::fs::names::tree::{Origin, is_grown};
 use crate::store::{Metadata, Precondition};
@@ -188,7 +188,7 @@ impl Fs {
         output: &OpenFile,
         state: &State,
         caller: Caller,
-    ) -> Result<(Arc<CopyJob>, Start)> {
+    ) -> Result<(Arc<CopyJob>, CopySpec)> {
         let to = self.tree.blob(output.ino)?;
         if let Some(there) = &state.version {
             let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
@@ -211,7 +211,7 @@ impl Fs {
             }
             _ => None,
         };
-        let start = Start {
+        let start = CopySpec {
             source: url,
             version: Some(source.properties.clone()),
             destination: to,
@@ -222,12 +222,12 @@ impl Fs {
             tags,
             // What is copied can be appended to (X23).
             seal: source.properties.seal_of_copy(false),
-            care: Care {
+            care: CopyOptions {
                 source: from.current(),
                 there: state.version.as_ref().map(|version| version.properties.clone()),
                 backup,
                 caller: Some(caller),
-                ..Care::default()
+                ..CopyOptions::default()
             },
         };
         Ok((self.start_copy(start.clone()).await?, start))
@@ -407,7 +407,7 @@ impl Fs {
         let mut metadata = again.metadata.clone().or(of_the_source).unwrap_or_default();
         state.change.apply(FileKind::File, &mut metadata, &self.config.defaults);
         let metadata = (!metadata.is_empty()).then_some(metadata);
-        let start = Start { metadata, precondition: Precondition::IfMatch(now.etag), ..(**again).clone() };
+        let start = CopySpec { metadata, precondition: Precondition::IfMatch(now.etag), ..(**again).clone() };
         *job = self.start_copy(start).await?;
         state.change = AttrChange::default();
         Ok(())

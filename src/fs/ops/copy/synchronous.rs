@@ -20,7 +20,7 @@ use crate::fs::content::block_ids::{BlockIds, UPLOADS};
 use crate::fs::copies::backup::Mark;
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::copies::lease::SourceLease;
-use crate::fs::copies::spec::Care;
+use crate::fs::copies::spec::CopyOptions;
 use crate::fs::names::tree::Blob;
 use crate::store::{
     BlobProperties, BlobSettings, BlobType, BlockRef, ContentHeaders, CopyId, CopyRequest, CopySource, ETag,
@@ -43,7 +43,7 @@ impl Fs {
         destination: Blob,
         request: CopyRequest,
         version: Option<Arc<BlobProperties>>,
-        care: Care,
+        care: CopyOptions,
         lease: Option<SourceLease>,
     ) -> Result<Arc<CopyJob>> {
         if let Some(version) = version.as_ref().filter(|version| version.blob_type != BlobType::Block) {
