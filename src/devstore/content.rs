@@ -42,7 +42,7 @@ impl Extent {
 /// An immutable, cheaply cloned sequence of bytes, `len` bytes long.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    /// Extents with the offset at which each starts, ascending and without gaps.
+    /// ExtentMap with the offset at which each starts, ascending and without gaps.
     extents: Arc<[(u64, Extent)]>,
     len: u64,
 }

@@ -2,12 +2,12 @@
 
 pub(in crate::fs) mod block_ids;
 pub(in crate::fs) mod draft;
-pub(in crate::fs) mod form;
+pub(in crate::fs) mod extent_map;
 pub mod handle;
 pub(in crate::fs) mod memory;
 pub(in crate::fs) mod page;
 pub(in crate::fs) mod plan;
 pub(in crate::fs) mod read;
-pub(in crate::fs) mod rope;
 pub(in crate::fs) mod source;
+pub(in crate::fs) mod strategy;
 pub(in crate::fs) mod tail;

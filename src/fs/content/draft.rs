@@ -7,10 +7,10 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::fs::content::block_ids::{BlockIds, Unsent};
-use crate::fs::content::form::Form;
+use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
-use crate::fs::content::rope::{Cut, Piece, Rope, Segment};
+use crate::fs::content::strategy::WriteStrategy;
 use crate::store::Block;
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
@@ -44,9 +44,9 @@ pub enum Basis {
 
 /// New content on its way to the service.
 pub struct Draft {
-    pub rope: Rope,
+    pub extents: ExtentMap,
     /// How it gets into the blob.
-    pub form: Form,
+    pub strategy: WriteStrategy,
     /// It differs from what the service has.
     pub dirty: bool,
     /// Something was written into it. A file that was only created or truncated is committed late: a copy may follow.
@@ -66,11 +66,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Stands on what `rope` says; not dirty before something is done to it.
-    pub fn new(rope: Rope) -> Self {
+    /// Stands on what `extents` says; not dirty before something is done to it.
+    pub fn new(extents: ExtentMap) -> Self {
         Self {
-            rope,
-            form: Form::Blocks,
+            extents,
+            strategy: WriteStrategy::Blocks,
             dirty: false,
             touched: false,
             basis: Basis::Version,
@@ -85,16 +85,16 @@ impl Draft {
 
     /// A file that comes into being, empty.
     pub fn empty(basis: Basis) -> Self {
-        Self { dirty: true, basis, ..Self::new(Rope::default()) }
+        Self { dirty: true, basis, ..Self::new(ExtentMap::default()) }
     }
 
     /// Nothing but emptiness: a whole copy may take its place (design §4).
     pub fn is_blank(&self) -> bool {
-        self.rope.is_empty() && !self.touched
+        self.extents.is_empty() && !self.touched
     }
 
     pub fn write(&mut self, offset: u64, data: &Bytes) -> std::result::Result<(), Cut> {
-        self.rope.write(offset, data)?;
+        self.extents.write(offset, data)?;
         self.changed();
         self.needs_its_version();
         Ok(())
@@ -102,8 +102,8 @@ impl Draft {
 
     /// Adds to the end, as O_APPEND means it.
     pub fn append(&mut self, data: &Bytes) -> std::result::Result<(), Cut> {
-        let end = self.rope.len();
-        self.rope.write(end, data)?;
+        let end = self.extents.len();
+        self.extents.write(end, data)?;
         if self.basis == Basis::Version && !self.dirty {
             self.basis = Basis::End(end);
         }
@@ -121,17 +121,17 @@ impl Draft {
     /// because something of it is staged.
     pub(in crate::fs) fn move_end(&mut self, from: u64, to: u64) -> bool {
         let mut added = Vec::new();
-        for piece in self.rope.read(from..u64::MAX) {
+        for piece in self.extents.read(from..u64::MAX) {
             match piece {
                 Piece::Bytes(bytes) => added.push(bytes),
                 Piece::Base(_) | Piece::Zero(_) | Piece::Staged => return false,
             }
         }
-        self.rope = Rope::of_base(to);
+        self.extents = ExtentMap::of_base(to);
         let mut end = to;
         for bytes in added {
             // Nothing is staged, so nothing is cut.
-            let _ = self.rope.write(end, &bytes);
+            let _ = self.extents.write(end, &bytes);
             end += bytes.len() as u64;
         }
         true
@@ -140,7 +140,7 @@ impl Draft {
     /// What was known of the blocks of the version that it stood on is of no use any more. Ids of blocks that are staged stay.
     pub(in crate::fs) fn forget_blocks(&mut self) {
         self.base_blocks = None;
-        if self.rope.staged_blocks() == 0 {
+        if self.extents.staged_blocks() == 0 {
             self.ids = None;
         } else {
             self.base_blocks = Some(Vec::new());
@@ -148,7 +148,7 @@ impl Draft {
     }
 
     pub fn splice(&mut self, offset: u64, segment: Segment) -> std::result::Result<(), Cut> {
-        self.rope.splice(offset, segment)?;
+        self.extents.splice(offset, segment)?;
         self.changed();
         self.needs_its_version();
         Ok(())
@@ -165,7 +165,7 @@ impl Draft {
     /// Gives back the room for what is not in Buffers any more.
     pub(in crate::fs) fn give_back_room(&mut self) {
         if let Some(room) = &mut self.room {
-            room.shrink(self.rope.buffered());
+            room.shrink(self.extents.buffered());
         }
     }
 
@@ -175,15 +175,15 @@ impl Draft {
 
     pub fn truncate(&mut self, len: u64) -> std::result::Result<(), Cut> {
         // Another client may have filled what was empty: whoever says that it is to be empty means what is there now.
-        if len != self.rope.len() || len == 0 {
-            self.rope.truncate(len)?;
+        if len != self.extents.len() || len == 0 {
+            self.extents.truncate(len)?;
             (self.dirty, self.written) = (true, SystemTime::now());
             self.needs_its_version();
         }
         if len == 0 {
             self.basis = Basis::Nothing;
         }
-        if self.rope.is_empty() {
+        if self.extents.is_empty() {
             // Blocks on their way are of no use any more.
             self.uploads.drain(..).for_each(|upload| upload.abort());
             self.unsent.clear();
@@ -193,13 +193,14 @@ impl Draft {
 
     /// A Buffer that holds more than a block.
     pub(in crate::fs) fn full(&self) -> Option<u64> {
-        self.rope.full(self.block_size())
+        self.extents.full(self.block_size())
     }
 
     /// It holds too much in too many places to go on without a commit.
     pub(in crate::fs) fn is_scattered(&self) -> bool {
         self.dirty
-            && (self.rope.buffered() > MOST_BUFFERED.max(2 * self.block_size()) || self.rope.count() > MOST_SEGMENTS)
+            && (self.extents.buffered() > MOST_BUFFERED.max(2 * self.block_size())
+                || self.extents.count() > MOST_SEGMENTS)
     }
 
     /// Learns how uploads ended: those that have, or after waiting all of them. An error is told once; the block is kept.
@@ -226,7 +227,7 @@ impl Draft {
     }
 
     pub(in crate::fs) fn block_size(&self) -> u64 {
-        block_size_after(self.rope.staged_blocks() + self.base_blocks.as_ref().map_or(0, Vec::len))
+        block_size_after(self.extents.staged_blocks() + self.base_blocks.as_ref().map_or(0, Vec::len))
     }
 }
 
@@ -238,8 +239,8 @@ pub(in crate::fs) fn block_size_after(blocks: usize) -> u64 {
 
 /// EFBIG for more than a blob holds, or for a gap so long that its zeros would take all of its blocks.
 pub(in crate::fs) fn refuse_too_large(draft: &Draft, end: u64) -> Result<()> {
-    let gap = end.saturating_sub(draft.rope.len());
-    if end > LARGEST_FILE || gap > plan::LARGEST_ZEROS && matches!(draft.form, Form::Blocks) {
+    let gap = end.saturating_sub(draft.extents.len());
+    if end > LARGEST_FILE || gap > plan::LARGEST_ZEROS && matches!(draft.strategy, WriteStrategy::Blocks) {
         return Err(Error::fs(libc::EFBIG, "larger than a blob, or a gap of more than 2 TiB"));
     }
     Ok(())
@@ -252,11 +253,11 @@ mod tests {
 
     #[test]
     fn blocks_grow_with_the_file() {
-        let mut draft = Draft::new(Rope::default());
+        let mut draft = Draft::new(ExtentMap::default());
         assert_eq!(draft.block_size(), BLOCK);
         for i in 0..BLOCKS_PER_SIZE {
-            draft.rope.write(i as u64, &Bytes::from_static(b"x")).unwrap();
-            draft.rope.stage(i as u64, BlockId::new(&i.to_string()), BLOCK);
+            draft.extents.write(i as u64, &Bytes::from_static(b"x")).unwrap();
+            draft.extents.stage(i as u64, BlockId::new(&i.to_string()), BLOCK);
         }
         assert_eq!(draft.block_size(), 2 * BLOCK);
     }
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_draft_in_many_places_is_scattered() {
-        let mut draft = Draft::new(Rope::of_base(1 << 40));
+        let mut draft = Draft::new(ExtentMap::of_base(1 << 40));
         for i in 0..MOST_SEGMENTS as u64 / 2 + 1 {
             draft.write(i << 20, &Bytes::from_static(b"x")).unwrap();
         }

@@ -128,7 +128,7 @@ impl OpenFile {
     /// Makes `stat` show what `state` holds. To be called after every change of it.
     pub fn show(&self, state: &State) {
         let content = match &state.content {
-            Content::Draft(draft) if draft.dirty => Some((draft.rope.len(), draft.written)),
+            Content::Draft(draft) if draft.dirty => Some((draft.extents.len(), draft.written)),
             _ => None,
         };
         let copy = match &state.content {

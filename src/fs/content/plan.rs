@@ -1,4 +1,4 @@
-//! From a rope to the blocks of the next version: which are there already, which the service makes, which are sent.
+//! From an extent map to the blocks of the next version: which are there already, which the service makes, which are sent.
 //!
 //! | segment | block |
 //! |---|---|
@@ -16,7 +16,7 @@
 
 use std::ops::Range;
 
-use crate::fs::content::rope::{Rope, Segment};
+use crate::fs::content::extent_map::{ExtentMap, Segment};
 use crate::store::{self, BlockId};
 
 const MIB: u64 = 1024 * 1024;
@@ -58,7 +58,7 @@ pub enum Block {
     /// That range of the committed blob.
     Base(Range<u64>),
     Staged(BlockId, u64),
-    /// The bytes of that range of the rope; parts of it may have to be read.
+    /// The bytes of that range of the extent map; parts of it may have to be read.
     Send(Range<u64>),
     /// `count` times one block of `len` zeros.
     Zeros {
@@ -83,13 +83,13 @@ impl Block {
     }
 }
 
-/// A block and the range of the rope that it holds.
+/// A block and the range of the extent map that it holds.
 type Placed = (Range<u64>, Block);
 
-/// The blocks that make the blob what the rope says, in order. `committed` are those of the blob that it stands on. `None`: there is
+/// The blocks that make the blob what the extent map says, in order. `committed` are those of the blob that it stands on. `None`: there is
 /// no way to do it with so few blocks.
-pub fn blocks(rope: &Rope, committed: &[store::Block], limits: &Limits) -> Option<Vec<Block>> {
-    let mut plan = each_segment(rope, committed, limits);
+pub fn blocks(extents: &ExtentMap, committed: &[store::Block], limits: &Limits) -> Option<Vec<Block>> {
+    let mut plan = each_segment(extents, committed, limits);
     plan = with_gaps_read(plan, limits);
     if count(&plan) > limits.blocks {
         let wanted = limits.blocks - limits.blocks / 10;
@@ -103,7 +103,7 @@ fn count(plan: &[Placed]) -> usize {
     plan.iter().map(|(_, block)| block.count()).sum()
 }
 
-fn each_segment(rope: &Rope, committed: &[store::Block], limits: &Limits) -> Vec<Placed> {
+fn each_segment(extents: &ExtentMap, committed: &[store::Block], limits: &Limits) -> Vec<Placed> {
     let mut ends = Vec::with_capacity(committed.len());
     let mut end = 0;
     for block in committed {
@@ -111,7 +111,7 @@ fn each_segment(rope: &Rope, committed: &[store::Block], limits: &Limits) -> Vec
         ends.push(end);
     }
     let mut plan: Vec<Placed> = Vec::new();
-    for (start, segment) in rope.segments() {
+    for (start, segment) in extents.segments() {
         let whole = start..start + segment.len();
         match segment {
             Segment::Base(range) => {
@@ -262,9 +262,9 @@ mod tests {
     #[test]
     fn a_write_in_the_middle_of_a_block_keeps_all_others() {
         let size = 128 * MIB;
-        let mut rope = Rope::of_base(800 * size);
-        rope.write(400 * size + MIB, &Bytes::from_static(&[1; 1000])).unwrap();
-        let plan = blocks(&rope, &committed(800, size), &LIMITS).unwrap();
+        let mut extents = ExtentMap::of_base(800 * size);
+        extents.write(400 * size + MIB, &Bytes::from_static(&[1; 1000])).unwrap();
+        let plan = blocks(&extents, &committed(800, size), &LIMITS).unwrap();
         let at = 400 * size + MIB;
         let mut expected: Vec<Block> = (0..400).map(|i| keep(i, size)).collect();
         expected.extend([Block::Base(400 * size..at), Block::Send(at..at + 1000), Block::Base(at + 1000..401 * size)]);
@@ -274,19 +274,19 @@ mod tests {
 
     #[test]
     fn a_blob_without_blocks_becomes_blocks_of_itself() {
-        let mut rope = Rope::of_base(5 * GIB);
-        rope.truncate(5 * GIB - 1).unwrap();
-        let plan = blocks(&rope, &[], &LIMITS).unwrap();
+        let mut extents = ExtentMap::of_base(5 * GIB);
+        extents.truncate(5 * GIB - 1).unwrap();
+        let plan = blocks(&extents, &[], &LIMITS).unwrap();
         assert_eq!(plan, [Block::Base(0..4000 * MIB), Block::Base(4000 * MIB..5 * GIB - 1)]);
     }
 
     #[test]
     fn neighbours_in_memory_are_sent_together_and_long_zeros_once() {
-        let mut rope = Rope::default();
-        rope.write(100, &Bytes::from_static(b"x")).unwrap();
-        rope.write(10 * GIB, &Bytes::from_static(b"y")).unwrap();
+        let mut extents = ExtentMap::default();
+        extents.write(100, &Bytes::from_static(b"x")).unwrap();
+        extents.write(10 * GIB, &Bytes::from_static(b"y")).unwrap();
         let size = 2 * MIB;
-        let plan = blocks(&rope, &[], &LIMITS).unwrap();
+        let plan = blocks(&extents, &[], &LIMITS).unwrap();
         let zeros = (10 * GIB - 101) / size;
         assert_eq!(
             plan,
@@ -297,17 +297,17 @@ mod tests {
                 Block::Send(101 + zeros * size + MIB..10 * GIB + 1)
             ]
         );
-        rope.truncate(101 + MIB).unwrap();
-        assert_eq!(blocks(&rope, &[], &LIMITS).unwrap(), [Block::Send(0..101 + MIB)]);
+        extents.truncate(101 + MIB).unwrap();
+        assert_eq!(blocks(&extents, &[], &LIMITS).unwrap(), [Block::Send(0..101 + MIB)]);
     }
 
     #[test]
     fn a_short_gap_between_two_writes_is_read() {
-        let mut rope = Rope::of_base(GIB);
+        let mut extents = ExtentMap::of_base(GIB);
         for at in [MIB, MIB + 4096, MIB + 20 * 4096] {
-            rope.write(at, &Bytes::from_static(b"x")).unwrap();
+            extents.write(at, &Bytes::from_static(b"x")).unwrap();
         }
-        let plan = blocks(&rope, &[], &LIMITS).unwrap();
+        let plan = blocks(&extents, &[], &LIMITS).unwrap();
         let last = MIB + 20 * 4096;
         assert_eq!(
             plan,
@@ -324,9 +324,9 @@ mod tests {
     #[test]
     fn appending_to_a_blob_of_50_000_blocks_merges_some_and_not_all() {
         let size = 4 * MIB;
-        let mut rope = Rope::of_base(50_000 * size);
-        rope.write(50_000 * size, &Bytes::from_static(b"x")).unwrap();
-        let plan = blocks(&rope, &committed(50_000, size), &LIMITS).unwrap();
+        let mut extents = ExtentMap::of_base(50_000 * size);
+        extents.write(50_000 * size, &Bytes::from_static(b"x")).unwrap();
+        let plan = blocks(&extents, &committed(50_000, size), &LIMITS).unwrap();
         assert!(plan.len() <= 50_000, "{}", plan.len());
         let made = plan.iter().filter(|block| matches!(block, Block::Base(_))).count();
         // 64 blocks become one: 5000 disappear with 80 requests.
@@ -344,23 +344,23 @@ mod tests {
             let committed: Vec<_> =
                 sizes.iter().enumerate().map(|(i, size)| store::Block { id: BlockId::new(&i.to_string()), size: *size }).collect();
             let base: u64 = sizes.iter().sum();
-            let mut rope = Rope::of_base(base);
+            let mut extents = ExtentMap::of_base(base);
             for (at, len) in writes {
-                rope.write(at, &vec![1; len].into()).unwrap();
+                extents.write(at, &vec![1; len].into()).unwrap();
             }
-            rope.truncate(cut).unwrap();
+            extents.truncate(cut).unwrap();
             let limits = Limits { block: 64, remote: 100, blocks: limit };
-            let Some(plan) = blocks(&rope, &committed, &limits) else { return Ok(()) };
+            let Some(plan) = blocks(&extents, &committed, &limits) else { return Ok(()) };
             prop_assert!(plan.iter().map(Block::count).sum::<usize>() <= limit);
             let mut at = 0;
             for block in plan {
                 let len = match &block {
                     Block::Keep(_, range) | Block::Base(range) => {
-                        // The rope has that base there, and nothing else.
+                        // The extent map has that base there, and nothing else.
                         let mut base = Vec::new();
-                        for piece in rope.read(at..at + range.end - range.start) {
-                            prop_assert!(matches!(piece, crate::fs::content::rope::Piece::Base(_)));
-                            if let crate::fs::content::rope::Piece::Base(range) = piece { base.extend(range) }
+                        for piece in extents.read(at..at + range.end - range.start) {
+                            prop_assert!(matches!(piece, crate::fs::content::extent_map::Piece::Base(_)));
+                            if let crate::fs::content::extent_map::Piece::Base(range) = piece { base.extend(range) }
                         }
                         prop_assert_eq!(base, range.clone().collect::<Vec<_>>());
                         range.end - range.start
@@ -376,7 +376,7 @@ mod tests {
                 prop_assert!(len > 0);
                 at += len;
             }
-            prop_assert_eq!(at, rope.len());
+            prop_assert_eq!(at, extents.len());
         }
     }
 }

@@ -18,11 +18,11 @@ use bytes::{Bytes, BytesMut};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::content::draft::{Basis, Draft, block_size_after};
-use crate::fs::content::form::{Change, Form};
+use crate::fs::content::extent_map::{Piece, Segment};
 use crate::fs::content::handle::{Content, OpenFile, State};
 use crate::fs::content::read::{Receive, Version};
-use crate::fs::content::rope::{Piece, Segment};
 use crate::fs::content::source::Source;
+use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::tail::Aim;
 use crate::fs::names::attr::{self, AttrChange};
 use crate::fs::names::tree::{Blob, Heard, is_grown, replaced, stale};
@@ -87,10 +87,10 @@ impl Fs {
             let Some(version) = state.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
             let block = tail_block(state).min(client.largest_append());
             let Content::Draft(draft) = &state.content else { return Ok(()) };
-            let Form::Tail(tail) = &draft.form else { return Ok(()) };
+            let WriteStrategy::Tail(tail) = &draft.strategy else { return Ok(()) };
             let (aim, unsure) = (tail.aim, tail.unsure.clone());
             let end = version.properties.size;
-            let waiting = draft.rope.len().saturating_sub(end);
+            let waiting = draft.extents.len().saturating_sub(end);
             if waiting == 0 || waiting < least.min(block) {
                 return Ok(());
             }
@@ -133,7 +133,7 @@ impl Fs {
     /// A draft that begins with nothing of what is there wants an empty blob first.
     async fn empty_tail(&self, file: &OpenFile, blob: &Blob, state: &mut State) -> Result<()> {
         let (Content::Draft(draft), Some(version)) = (&state.content, state.version.clone()) else { return Ok(()) };
-        let keeps = matches!(draft.rope.segments().next(), Some((_, Segment::Base(_))));
+        let keeps = matches!(draft.extents.segments().next(), Some((_, Segment::Base(_))));
         if keeps || version.properties.size == 0 {
             return Ok(());
         }
@@ -290,7 +290,7 @@ pub(in crate::fs) fn tail_block(state: &State) -> u64 {
 
 fn doubt(state: &mut State, block: Option<Bytes>) {
     if let Content::Draft(draft) = &mut state.content
-        && let Form::Tail(tail) = &mut draft.form
+        && let WriteStrategy::Tail(tail) = &mut draft.strategy
     {
         tail.unsure = block;
     }
@@ -299,7 +299,7 @@ fn doubt(state: &mut State, block: Option<Bytes>) {
 /// At most `most` of the bytes that wait behind `end`.
 fn waiting_bytes(draft: &Draft, end: u64, most: u64) -> Bytes {
     let mut joined = BytesMut::new();
-    for piece in draft.rope.read(end..end.saturating_add(most)) {
+    for piece in draft.extents.read(end..end.saturating_add(most)) {
         // Nothing else comes behind the end: that is all that an append blob admits.
         if let Piece::Bytes(bytes) = piece {
             joined.extend_from_slice(&bytes);
@@ -311,14 +311,14 @@ fn waiting_bytes(draft: &Draft, end: u64, most: u64) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::content::rope::Rope;
+    use crate::fs::content::extent_map::ExtentMap;
     #[test]
     fn what_waits_moves_behind_what_others_have_appended() {
-        let mut draft = Draft::new(Rope::of_base(10));
+        let mut draft = Draft::new(ExtentMap::of_base(10));
         draft.write(10, &Bytes::from_static(b"abcdef")).unwrap();
         assert_eq!(waiting_bytes(&draft, 10, 4), "abcd");
         // Two of ours arrived, then three of another client.
         assert!(draft.move_end(12, 15));
-        assert_eq!((draft.rope.len(), waiting_bytes(&draft, 15, 100)), (19, Bytes::from_static(b"cdef")));
+        assert_eq!((draft.extents.len(), waiting_bytes(&draft, 15, 100)), (19, Bytes::from_static(b"cdef")));
     }
 }

@@ -19,9 +19,9 @@ use tracing::debug;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::content::draft::Basis;
-use crate::fs::content::form::Form;
 use crate::fs::content::handle::{Content, OpenFile, State};
 use crate::fs::content::read::Version;
+use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, Expired, Heard, Link, NodeView, continues, replaced};
 use crate::store::{BlobProperties, BlobType, ETag};
@@ -141,9 +141,9 @@ impl Fs {
     async fn start_over(&self, file: &OpenFile, state: &mut State, error: &Error) -> Result<bool> {
         let Content::Draft(draft) = &mut state.content else { return Ok(false) };
         let may = match draft.basis {
-            Basis::Nothing => !matches!(draft.form, Form::Pages(_)) && !draft.rope.has_base(),
+            Basis::Nothing => !matches!(draft.strategy, WriteStrategy::Pages(_)) && !draft.extents.has_base(),
             // Whoever reads the file has seen another beginning.
-            Basis::End(_) => matches!(draft.form, Form::Blocks) && !file.is_read(),
+            Basis::End(_) => matches!(draft.strategy, WriteStrategy::Blocks) && !file.is_read(),
             Basis::Version => false,
         };
         if !may {
@@ -157,9 +157,9 @@ impl Fs {
             Err(error) => return Err(error),
         };
         match (draft.basis, &found) {
-            (Basis::Nothing, Some(found)) if Form::of(found.blob_type).is_like(&draft.form) => {}
+            (Basis::Nothing, Some(found)) if WriteStrategy::of(found.blob_type).is_like(&draft.strategy) => {}
             // What is made anew is a block blob.
-            (Basis::Nothing, None) => draft.form = Form::Blocks,
+            (Basis::Nothing, None) => draft.strategy = WriteStrategy::Blocks,
             (Basis::End(from), Some(found)) if found.blob_type == BlobType::Block => {
                 if !draft.move_end(from, found.size) {
                     return Ok(false);

@@ -1,6 +1,6 @@
 //! A draft, and the cheapest requests that make the service have it. This is how it is done for block blobs; `form.rs` tells of the others.
 //!
-//! | the rope is | requests |
+//! | the extent map is | requests |
 //! |---|---|
 //! | in memory and no larger than a block | one Put Blob |
 //! | anything else | the blocks that are not there yet (`content/plan.rs` says which, `stage.rs` sends them), then one Put Block List |
@@ -16,11 +16,11 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::content::draft::{BLOCK, Basis, Draft, refuse_too_large};
-use crate::fs::content::form::Form;
+use crate::fs::content::extent_map::{Cut, ExtentMap};
 use crate::fs::content::handle::{Content, OpenFile, State};
 use crate::fs::content::plan;
 use crate::fs::content::read::Version;
-use crate::fs::content::rope::{Cut, Rope};
+use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::names::attr::{self, AttrChange, FileKind, SetTime};
 use crate::fs::names::tree::{Blob, Heard, replaced};
 use crate::store::{BlobProperties, BlobSettings, BlobType, ContentHeaders, ETag, Metadata, Precondition, Written};
@@ -98,10 +98,10 @@ impl Fs {
     /// The requests of a commit, of the content or else of the attributes.
     async fn store(&self, file: &OpenFile, state: &mut State, content: bool) -> Result<()> {
         match &state.content {
-            Content::Draft(draft) if content => match draft.form {
-                Form::Blocks => self.commit_content(file, state).await,
-                Form::Tail(_) => self.commit_tail(file, state).await,
-                Form::Pages(_) => self.commit_pages(file, state).await,
+            Content::Draft(draft) if content => match draft.strategy {
+                WriteStrategy::Blocks => self.commit_content(file, state).await,
+                WriteStrategy::Tail(_) => self.commit_tail(file, state).await,
+                WriteStrategy::Pages(_) => self.commit_pages(file, state).await,
             },
             _ => self.commit_attributes(file, state).await,
         }
@@ -119,10 +119,10 @@ impl Fs {
             None => Precondition::IfAbsent,
         };
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
-        let size = draft.rope.len();
+        let size = draft.extents.len();
         let mut sent = None;
         let written = if size <= BLOCK
-            && let Some(bytes) = draft.rope.bytes()
+            && let Some(bytes) = draft.extents.bytes()
         {
             sent = Some(bytes.clone());
             let written = self.client(blob.account).put_blob(&blob.path, bytes, &settings, &precondition).await;
@@ -130,7 +130,7 @@ impl Fs {
                 // It has no block list now.
                 draft.base_blocks = Some(Vec::new());
                 if size > SENT_AGAIN {
-                    draft.rope = Rope::of_base(size);
+                    draft.extents = ExtentMap::of_base(size);
                 }
             }
             written
@@ -172,15 +172,15 @@ impl Fs {
         self.block_ids(blob, draft, base).await?;
         draft.reap(true).await?;
         let limits = plan::Limits::of_service(draft.block_size());
-        let plan = plan::blocks(&draft.rope, draft.base_blocks.as_deref().unwrap_or(&[]), &limits);
+        let plan = plan::blocks(&draft.extents, draft.base_blocks.as_deref().unwrap_or(&[]), &limits);
         let plan =
             plan.ok_or_else(|| Error::fs(libc::EFBIG, format!("{}: it takes more than 50 000 blocks", blob.path)))?;
         let Some(ids) = &draft.ids else { return Err(Error::fs(libc::EIO, "no block ids")) };
-        let made = self.make_blocks(blob, &draft.rope, ids, base, plan).await?;
+        let made = self.make_blocks(blob, &draft.extents, ids, base, plan).await?;
         let (list, blocks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         let written = self.client(blob.account).put_block_list(&blob.path, &list, settings, precondition).await?;
         // What is committed now is the base of what comes next.
-        draft.rope = Rope::of_base(draft.rope.len());
+        draft.extents = ExtentMap::of_base(draft.extents.len());
         draft.base_blocks = Some(blocks);
         Ok(written)
     }
@@ -301,8 +301,8 @@ fn content_type(path: &crate::path::BlobPath) -> String {
 pub(in crate::fs) fn draft_of(state: &mut State) -> Result<&mut Draft> {
     if let Content::Clean = state.content {
         let base = state.version.as_ref().map(|version| &version.properties);
-        let mut draft = Draft::new(Rope::of_base(base.map_or(0, |base| base.size)));
-        draft.form = Form::of(base.map_or(BlobType::Block, |base| base.blob_type));
+        let mut draft = Draft::new(ExtentMap::of_base(base.map_or(0, |base| base.size)));
+        draft.strategy = WriteStrategy::of(base.map_or(BlobType::Block, |base| base.blob_type));
         state.content = Content::Draft(Box::new(draft));
     }
     match &mut state.content {

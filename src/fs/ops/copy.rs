@@ -8,7 +8,7 @@
 //! what it replaced, which comes back or is let go (`backup.rs`).
 //!
 //! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`, and what becomes of a
-//! copy of which not all was asked for in `granted`; what is not a whole copy is a copy of a range, and goes into the destination's rope
+//! copy of which not all was asked for in `granted`; what is not a whole copy is a copy of a range, and goes into the destination's extent map
 //! (`range.rs`).
 
 use std::sync::{Arc, Mutex};

@@ -18,10 +18,10 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::draft::{Basis, Draft};
-use crate::fs::content::form::Change;
+use crate::fs::content::extent_map::Piece;
 use crate::fs::content::handle::{Access, Content, Fh, Handle, OpenFile, State};
 use crate::fs::content::read::{Reading, Receive, Version};
-use crate::fs::content::rope::Piece;
+use crate::fs::content::strategy::Change;
 use crate::fs::content::tail::Aim;
 use crate::fs::names::attr::{Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::names::tree::{Heard, Known, Link, NodeView, Origin, continues, is_grown, replaced};
@@ -239,7 +239,7 @@ impl Fs {
                 return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
             }
             if let Content::Draft(draft) = &state.content {
-                if draft.rope.read(range.clone()).contains(&Piece::Staged) {
+                if draft.extents.read(range.clone()).contains(&Piece::Staged) {
                     self.commit(file, &mut state).await?;
                 }
                 let read = self.read_draft(&handle, &state, range).await;
@@ -277,7 +277,7 @@ impl Fs {
     async fn read_draft(&self, handle: &Handle, state: &State, range: Range<u64>) -> Result<Bytes> {
         let Content::Draft(draft) = &state.content else { return Ok(Bytes::new()) };
         let mut joined = BytesMut::new();
-        for piece in draft.rope.read(range) {
+        for piece in draft.extents.read(range) {
             match piece {
                 Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
                 Piece::Base(range) => {
@@ -331,7 +331,7 @@ impl Fs {
         self.make_room(file, &mut state).await?;
         let room = self.room_to_write(file, &mut state, data.len() as u64).await?;
         draft_of(&mut state)?.take_room(room);
-        let offset = if append { draft_of(&mut state)?.rope.len() } else { offset };
+        let offset = if append { draft_of(&mut state)?.extents.len() } else { offset };
         let end = offset.saturating_add(data.len() as u64);
         let aim = if append { Aim::End } else { Aim::Position };
         self.admit(file, &mut state, Change::Write { range: offset..end, aim })?;

@@ -6,14 +6,14 @@
 //! | append blob | blocks at the end | `append` |
 //! | page blob | pages, where they are | `page` |
 //!
-//! All of them are read and changed here as a rope; they differ in what a commit makes of it. A blob keeps its type for life: the service
+//! All of them are read and changed here as an extent map; they differ in what a commit makes of it. A blob keeps its type for life: the service
 //! changes it as little as a truncation here does.
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::content::form::{Change, Form};
 use crate::fs::content::handle::{Content, OpenFile, State};
 use crate::fs::content::page::MOST_BUFFERED;
+use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::names::attr::{self, AttrChange, FileKind};
 use crate::fs::ops::append::tail_block;
 use crate::fs::ops::commit::draft_of;
@@ -26,8 +26,8 @@ impl Fs {
     /// The blob's type allows the change.
     pub(in crate::fs) fn admit(&self, file: &OpenFile, state: &mut State, change: Change) -> Result<()> {
         let draft = draft_of(state)?;
-        let size = draft.rope.len();
-        let admitted = draft.form.admit(&change, size);
+        let size = draft.extents.len();
+        let admitted = draft.strategy.admit(&change, size);
         if admitted.is_err() {
             // What is not written needs no memory.
             draft.give_back_room();
@@ -42,25 +42,25 @@ impl Fs {
     pub(in crate::fs) async fn make_room_in_place(&self, file: &OpenFile, state: &mut State) -> Result<()> {
         let Content::Draft(draft) = &state.content else { return Ok(()) };
         let block = tail_block(state);
-        let full = match draft.form {
-            Form::Blocks => false,
-            Form::Tail(_) => draft.rope.buffered() >= block,
-            Form::Pages(_) => draft.rope.buffered() >= MOST_BUFFERED || draft.is_scattered(),
+        let full = match draft.strategy {
+            WriteStrategy::Blocks => false,
+            WriteStrategy::Tail(_) => draft.extents.buffered() >= block,
+            WriteStrategy::Pages(_) => draft.extents.buffered() >= MOST_BUFFERED || draft.is_scattered(),
         };
         if !full {
             return Ok(());
         }
         match self.tree.blob(file.ino) {
-            Err(error) if error.is_not_found() && draft.rope.buffered() < MOST_NAMELESS => return Ok(()),
+            Err(error) if error.is_not_found() && draft.extents.buffered() < MOST_NAMELESS => return Ok(()),
             Err(error) if error.is_not_found() => {
                 let what = format!("{error}: without a name it has only memory, and that is full");
                 return Err(Error::fs(libc::ENOSPC, what));
             }
             other => drop(other?),
         }
-        match draft.form {
-            Form::Tail(_) => self.send_tail(file, state, block).await,
-            Form::Blocks | Form::Pages(_) => self.commit(file, state).await,
+        match draft.strategy {
+            WriteStrategy::Tail(_) => self.send_tail(file, state, block).await,
+            WriteStrategy::Blocks | WriteStrategy::Pages(_) => self.commit(file, state).await,
         }
     }
 

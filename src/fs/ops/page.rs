@@ -1,6 +1,6 @@
 //! Page blobs: disks. They are written in place, page by page, and their holes cost nothing.
 //!
-//! A commit turns the rope into writes of whole pages (`page/plan.rs`), after one Set Blob Properties if the size changes. What shares
+//! A commit turns the extent map into writes of whole pages (`page/plan.rs`), after one Set Blob Properties if the size changes. What shares
 //! a page with what is new is read first. A block blob changes all at once; here each request takes effect by itself, and others may see
 //! some of them without the rest.
 //!
@@ -25,14 +25,14 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::content::block_ids::UPLOADS;
-use crate::fs::content::form::{Change, Form};
+use crate::fs::content::extent_map::{ExtentMap, Piece, Segment};
 use crate::fs::content::handle::{Content, OpenFile, State};
 use crate::fs::content::page::plan::{self, Write};
 use crate::fs::content::page::ranges::PageRanges;
 use crate::fs::content::page::{Step, WriteGuard, ask_ranges};
 use crate::fs::content::read::{PART, Receive, Version};
-use crate::fs::content::rope::{Piece, Rope, Segment};
 use crate::fs::content::source::Source;
+use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::copies::lease::Lease;
 use crate::fs::names::attr::AttrChange;
 use crate::fs::names::tree::{Blob, Origin, stale};
@@ -54,21 +54,21 @@ impl Fs {
         self.look_again(file, &blob, state).await?;
         let Some(base) = state.version.clone() else { return Err(Error::fs(libc::EIO, "no pages to write to")) };
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
-        let size = draft.rope.len().next_multiple_of(PAGE);
+        let size = draft.extents.len().next_multiple_of(PAGE);
         // Nothing is staged, so nothing is cut.
-        let _ = draft.rope.truncate(size);
+        let _ = draft.extents.truncate(size);
         let mut steps = resize_to(&base.properties, size);
         let known = base.pages.get();
         let holes = |range: &Range<u64>| known.is_some_and(|ranges| ranges.within(range).is_empty());
-        let rope = &draft.rope;
+        let extents = &draft.extents;
         let mut filled: Vec<BoxFuture<'_, Result<Step>>> = Vec::new();
-        for write in plan::writes(rope, base.properties.size) {
+        for write in plan::writes(extents, base.properties.size) {
             match write {
                 Write::Clear(range) if holes(&range) => {}
                 Write::Clear(range) => filled.push(async move { Ok(Step::Clear(range)) }.boxed()),
                 Write::Put(range) => {
                     let start = range.start;
-                    let bytes = self.pages_of(&blob, rope, &base, range);
+                    let bytes = self.pages_of(&blob, extents, &base, range);
                     filled.push(async move { Ok(Step::Put(start, bytes.await?)) }.boxed());
                 }
             }
@@ -113,9 +113,9 @@ impl Fs {
         Ok(())
     }
 
-    /// Whole pages of the rope. What of the blob lies between is read, unless it is known to be zeros.
-    async fn pages_of(&self, blob: &Blob, rope: &Rope, base: &Version, range: Range<u64>) -> Result<Bytes> {
-        let pieces = rope.read(range.clone());
+    /// Whole pages of the extent map. What of the blob lies between is read, unless it is known to be zeros.
+    async fn pages_of(&self, blob: &Blob, extents: &ExtentMap, base: &Version, range: Range<u64>) -> Result<Bytes> {
+        let pieces = extents.read(range.clone());
         let mut reads: Vec<Range<u64>> = Vec::new();
         for piece in &pieces {
             let Piece::Base(old) = piece else { continue };
@@ -343,8 +343,8 @@ impl Fs {
         let open;
         let (ranges, size) = match &state.content {
             Content::Draft(draft) => {
-                open = with_draft(&draft.rope, stored);
-                (&open, draft.rope.len())
+                open = with_draft(&draft.extents, stored);
+                (&open, draft.extents.len())
             }
             _ => (stored, version.properties.size),
         };
@@ -387,7 +387,7 @@ fn zeros(range: Range<u64>, receive: &mut Receive) {
 
 fn remember(state: &mut State, hold: WriteGuard) {
     if let Content::Draft(draft) = &mut state.content {
-        draft.form = Form::Pages(hold);
+        draft.strategy = WriteStrategy::Pages(hold);
     }
 }
 
@@ -401,8 +401,8 @@ fn resize_to(properties: &BlobProperties, size: u64) -> Vec<Step> {
 
 fn hold(state: &State) -> Option<&WriteGuard> {
     match &state.content {
-        Content::Draft(draft) => match &draft.form {
-            Form::Pages(hold) => Some(hold),
+        Content::Draft(draft) => match &draft.strategy {
+            WriteStrategy::Pages(hold) => Some(hold),
             _ => None,
         },
         _ => None,
@@ -414,10 +414,10 @@ fn is_about_the_source(error: &Error) -> bool {
     ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&error.code())
 }
 
-/// What of the rope is not zeros.
-fn with_draft(rope: &Rope, stored: &PageRanges) -> PageRanges {
+/// What of the extent map is not zeros.
+fn with_draft(extents: &ExtentMap, stored: &PageRanges) -> PageRanges {
     let mut ranges = PageRanges::default();
-    for (start, segment) in rope.segments() {
+    for (start, segment) in extents.segments() {
         match segment {
             Segment::Base(range) => stored.within(range).into_iter().for_each(|data| ranges.write(data)),
             Segment::Zero(_) => {}

@@ -4,9 +4,9 @@
 //! version of the source that the caller saw. So the source may be changed or removed as soon as the call returns, and an error is the
 //! call's own. A call takes one block; what is left the caller asks for again, as `copy_file_range` allows.
 //!
-//! Within one file nothing has to be copied: the range is put into the rope a second time, from wherever it is.
+//! Within one file nothing has to be copied: the range is put into the extent map a second time, from wherever it is.
 //!
-//! Zeros are a segment of the rope as well, so that allocating and punching holes is cheap until the commit, and cheap then (`content/plan.rs`).
+//! Zeros are a segment of the extent map as well, so that allocating and punching holes is cheap until the commit, and cheap then (`content/plan.rs`).
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::draft::{Draft, refuse_too_large};
-use crate::fs::content::form::{Change, Form};
+use crate::fs::content::extent_map::{Cut, Piece, Segment};
 use crate::fs::content::handle::{Content, Fh, Handle, OpenFile, State};
 use crate::fs::content::read::Version;
-use crate::fs::content::rope::{Cut, Piece, Segment};
 use crate::fs::content::source::Source;
+use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::copies::job::SLICE;
 use crate::fs::names::tree::Blob;
 use crate::fs::ops::commit::draft_of;
@@ -38,15 +38,15 @@ impl Fs {
     ) -> Result<u64> {
         let _storing = output.storing();
         self.make_room(output, state).await?;
-        match draft_of(state)?.form {
-            Form::Blocks => {}
-            Form::Tail(_) => return self.copy_to_tail(&source, output, state, offset).await,
-            Form::Pages(_) => return self.copy_to_pages(&source, output, state, offset, within).await,
+        match draft_of(state)?.strategy {
+            WriteStrategy::Blocks => {}
+            WriteStrategy::Tail(_) => return self.copy_to_tail(&source, output, state, offset).await,
+            WriteStrategy::Pages(_) => return self.copy_to_pages(&source, output, state, offset, within).await,
         }
         let to = self.tree.blob(output.ino)?;
         let end = offset.saturating_add(source.block().end - source.range.start);
         refuse_too_large(draft_of(state)?, end)?;
-        if draft_of(state)?.rope.may_replace(offset..end).is_err() {
+        if draft_of(state)?.extents.may_replace(offset..end).is_err() {
             self.commit(output, state).await?;
         }
         let base = state.version.clone();
@@ -62,7 +62,7 @@ impl Fs {
         Ok(len)
     }
 
-    /// Has the service make a block of the source, and puts it into the rope, where nothing that is staged may be cut. The draft is
+    /// Has the service make a block of the source, and puts it into the extent map, where nothing that is staged may be cut. The draft is
     /// borrowed all the while: there is no commit in between, which would drop the block. How many bytes it takes; `None` if the server
     /// cannot make it.
     async fn splice_block(
@@ -102,7 +102,7 @@ impl Fs {
         handle.version(&state)?;
         self.make_room(file, &mut state).await?;
         let range = from..from.saturating_add(len);
-        if !matches!(draft_of(&mut state)?.form, Form::Blocks) {
+        if !matches!(draft_of(&mut state)?.strategy, WriteStrategy::Blocks) {
             self.refuse_nameless(file)?;
             self.commit(file, &mut state).await?;
             let Some(version) = handle.version(&state)? else { return Ok(0) };
@@ -114,10 +114,10 @@ impl Fs {
             let source = Source::of(&from, &version.properties.etag, range);
             return self.copy_range(source, true, file, &mut state, to, caller).await;
         }
-        if draft_of(&mut state)?.rope.read(range.clone()).contains(&Piece::Staged) {
+        if draft_of(&mut state)?.extents.read(range.clone()).contains(&Piece::Staged) {
             self.commit(file, &mut state).await?;
         }
-        let pieces = draft_of(&mut state)?.rope.read(range);
+        let pieces = draft_of(&mut state)?.extents.read(range);
         let mut at = to;
         for piece in pieces {
             let segment = match piece {
@@ -128,12 +128,12 @@ impl Fs {
             };
             let end = at.saturating_add(segment.len());
             // A commit here would make what the other pieces name something else.
-            if draft_of(&mut state)?.rope.may_replace(at..end).is_err() {
+            if draft_of(&mut state)?.extents.may_replace(at..end).is_err() {
                 if at > to {
                     break;
                 }
                 self.commit(file, &mut state).await?;
-                if draft_of(&mut state)?.rope.may_replace(at..end).is_err() {
+                if draft_of(&mut state)?.extents.may_replace(at..end).is_err() {
                     return Err(nameless());
                 }
                 drop(state);
@@ -165,7 +165,7 @@ impl Fs {
         self.tree.refuse_replaced(file.ino)?;
         handle.version(&state)?;
         self.make_room(file, &mut state).await?;
-        let size = draft_of(&mut state)?.rope.len();
+        let size = draft_of(&mut state)?.extents.len();
         let mut end = offset.saturating_add(len);
         if keep_size {
             end = end.min(size);
@@ -189,7 +189,7 @@ impl Fs {
         let state = handle.file.state.lock().await;
         let offset = u64::try_from(offset).map_err(|_| beyond())?;
         let size = match &state.content {
-            Content::Draft(draft) => draft.rope.len(),
+            Content::Draft(draft) => draft.extents.len(),
             Content::Copying(copying) => copying.granted,
             Content::Clean => state.version.as_ref().map_or(0, |version| version.properties.size),
         };
@@ -207,9 +207,9 @@ impl Fs {
             return found.and_then(|found| i64::try_from(found).ok()).ok_or_else(beyond);
         }
         let found = match (&state.content, whence) {
-            (Content::Draft(draft), libc::SEEK_DATA) => draft.rope.seek(offset, false),
+            (Content::Draft(draft), libc::SEEK_DATA) => draft.extents.seek(offset, false),
             // The end is a hole.
-            (Content::Draft(draft), libc::SEEK_HOLE) => Some(draft.rope.seek(offset, true).unwrap_or(size)),
+            (Content::Draft(draft), libc::SEEK_HOLE) => Some(draft.extents.seek(offset, true).unwrap_or(size)),
             (_, libc::SEEK_DATA) => Some(offset),
             _ => Some(size),
         };

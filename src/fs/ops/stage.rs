@@ -22,13 +22,13 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::content::block_ids::{BlockIds, UPLOADS, Unsent};
 use crate::fs::content::draft::{BLOCK, Draft};
-use crate::fs::content::form::Form;
+use crate::fs::content::extent_map::{ExtentMap, Piece};
 use crate::fs::content::handle::{Content, OpenFile, State};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
 use crate::fs::content::read::Version;
-use crate::fs::content::rope::{Piece, Rope};
 use crate::fs::content::source::Source;
+use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::names::tree::Blob;
 use crate::store::{Block, BlockId, BlockRef, CopySource, Payload};
 
@@ -60,7 +60,7 @@ impl Fs {
 
     async fn send_what_is_full(&self, file: &OpenFile, state: &mut State) -> Result<()> {
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
-        if !matches!(draft.form, Form::Blocks) {
+        if !matches!(draft.strategy, WriteStrategy::Blocks) {
             return self.make_room_in_place(file, state).await;
         }
         draft.reap(false).await?;
@@ -117,12 +117,12 @@ impl Fs {
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         // What has no name has nowhere to go.
         let Ok(blob) = self.tree.blob(file.ino) else { return Ok(()) };
-        if matches!(draft.form, Form::Blocks)
-            && let Some(start) = draft.rope.full(WORTH_A_BLOCK)
+        if matches!(draft.strategy, WriteStrategy::Blocks)
+            && let Some(start) = draft.extents.full(WORTH_A_BLOCK)
         {
             self.stage(&blob, draft, state.version.as_deref(), start).await?;
         }
-        if draft.dirty && draft.rope.buffered() > WORTH_A_BLOCK {
+        if draft.dirty && draft.extents.buffered() > WORTH_A_BLOCK {
             self.commit(file, state).await?;
         }
         Ok(())
@@ -142,7 +142,7 @@ impl Fs {
         let id = self.block_ids(blob, draft, base).await?.next()?;
         let slot = self.upload_slot().await?;
         let len = draft.block_size();
-        let bytes = draft.rope.stage(start, id.clone(), len);
+        let bytes = draft.extents.stage(start, id.clone(), len);
         let room = draft.room.as_mut().map(|room| room.split(bytes.len() as u64));
         let client = self.client(blob.account).clone();
         let path = blob.path.clone();
@@ -185,7 +185,7 @@ impl Fs {
     pub(in crate::fs) async fn make_blocks(
         &self,
         blob: &Blob,
-        rope: &Rope,
+        extents: &ExtentMap,
         ids: &BlockIds,
         base: Option<&Version>,
         plan: Vec<plan::Block>,
@@ -202,7 +202,7 @@ impl Fs {
                 plan::Block::Base(range) => self.blocks_of_itself(blob, base, ids, range).boxed(),
                 plan::Block::Send(range) => async move {
                     let slot = self.upload_slot().await?;
-                    let bytes = self.bytes_of(blob, rope, base, range).await?;
+                    let bytes = self.bytes_of(blob, extents, base, range).await?;
                     let block = Block { id: ids.next()?, size: bytes.len() as u64 };
                     self.client(blob.account).put_block(&blob.path, &block.id, bytes, None).await?;
                     drop(slot);
@@ -231,10 +231,16 @@ impl Fs {
         Ok(done.into_iter().flatten().collect())
     }
 
-    /// The bytes of a range of the rope, with what of the committed blob lies between them.
-    async fn bytes_of(&self, blob: &Blob, rope: &Rope, base: Option<&Version>, range: Range<u64>) -> Result<Payload> {
+    /// The bytes of a range of the extent map, with what of the committed blob lies between them.
+    async fn bytes_of(
+        &self,
+        blob: &Blob,
+        extents: &ExtentMap,
+        base: Option<&Version>,
+        range: Range<u64>,
+    ) -> Result<Payload> {
         let mut pieces = Vec::new();
-        for piece in rope.read(range) {
+        for piece in extents.read(range) {
             match (piece, base) {
                 (Piece::Bytes(bytes), _) => pieces.push(bytes),
                 (Piece::Zero(len), _) => pieces.push(BytesMut::zeroed(len as usize).freeze()),

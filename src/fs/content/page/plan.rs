@@ -1,4 +1,4 @@
-//! From a rope to the page writes that make the blob what it says.
+//! From an extent map to the page writes that make the blob what it says.
 //!
 //! | segment | write |
 //! |---|---|
@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::fs::content::rope::{Rope, Segment};
+use crate::fs::content::extent_map::{ExtentMap, Segment};
 use crate::store::{LARGEST_PAGE_WRITE, PAGE};
 
 /// A gap of so many bytes is read and written with what is around it, as long as all of it is no longer than [`JOINED`].
@@ -23,15 +23,15 @@ const FEW_ZEROS: u64 = 64 * 1024;
 /// A write of whole pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
-    /// What the rope has there, at most [`LARGEST_PAGE_WRITE`] bytes.
+    /// What the extent map has there, at most [`LARGEST_PAGE_WRITE`] bytes.
     Put(Range<u64>),
     Clear(Range<u64>),
 }
 
-/// The writes that a blob of `old` bytes needs. The rope's length is a multiple of [`PAGE`], and Base is where it was.
-pub fn writes(rope: &Rope, old: u64) -> Vec<Write> {
+/// The writes that a blob of `old` bytes needs. The extent map's length is a multiple of [`PAGE`], and Base is where it was.
+pub fn writes(extents: &ExtentMap, old: u64) -> Vec<Write> {
     let mut writes: Vec<Write> = Vec::new();
-    let segments: Vec<_> = rope.segments().collect();
+    let segments: Vec<_> = extents.segments().collect();
     let is_buffer = |index: usize| matches!(segments.get(index), Some((_, Segment::Buffer(_))));
     for (index, (start, segment)) in segments.iter().enumerate() {
         let range = *start..start + segment.len();
@@ -89,7 +89,7 @@ fn in_pieces(write: Write) -> Vec<Write> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::content::rope::Piece;
+    use crate::fs::content::extent_map::Piece;
     use proptest::prelude::*;
 
     const MIB: u64 = 1 << 20;
@@ -97,21 +97,21 @@ mod tests {
 
     #[test]
     fn a_write_in_the_middle_is_its_own_pages() {
-        let mut rope = Rope::of_base(TIB);
-        rope.write(TIB / 2, &vec![1; 4096].into()).unwrap();
-        assert_eq!(writes(&rope, TIB), [Write::Put(TIB / 2..TIB / 2 + 4096)]);
-        rope.write(TIB / 2 + 4096, &"x".into()).unwrap();
-        assert_eq!(writes(&rope, TIB), [Write::Put(TIB / 2..TIB / 2 + 4096 + 512)]);
+        let mut extents = ExtentMap::of_base(TIB);
+        extents.write(TIB / 2, &vec![1; 4096].into()).unwrap();
+        assert_eq!(writes(&extents, TIB), [Write::Put(TIB / 2..TIB / 2 + 4096)]);
+        extents.write(TIB / 2 + 4096, &"x".into()).unwrap();
+        assert_eq!(writes(&extents, TIB), [Write::Put(TIB / 2..TIB / 2 + 4096 + 512)]);
     }
 
     #[test]
     fn zeros_are_cleared_and_new_ones_cost_nothing() {
-        let mut rope = Rope::of_base(TIB);
-        rope.splice(100, Segment::Zero(TIB / 2)).unwrap();
-        rope.truncate(2 * TIB).unwrap();
+        let mut extents = ExtentMap::of_base(TIB);
+        extents.splice(100, Segment::Zero(TIB / 2)).unwrap();
+        extents.truncate(2 * TIB).unwrap();
         let end = 100 + TIB / 2;
         assert_eq!(
-            writes(&rope, TIB),
+            writes(&extents, TIB),
             [
                 Write::Put(0..512),
                 Write::Clear(512..end - end % 512),
@@ -119,26 +119,26 @@ mod tests {
             ]
         );
         // Cut and grown again: what was there must not come back.
-        let mut rope = Rope::of_base(8192);
-        rope.truncate(512).unwrap();
-        rope.truncate(16384).unwrap();
-        assert_eq!(writes(&rope, 8192), [Write::Clear(512..8192)]);
+        let mut extents = ExtentMap::of_base(8192);
+        extents.truncate(512).unwrap();
+        extents.truncate(16384).unwrap();
+        assert_eq!(writes(&extents, 8192), [Write::Clear(512..8192)]);
     }
 
     #[test]
     fn long_writes_are_cut_and_near_ones_joined() {
-        let mut rope = Rope::of_base(TIB);
-        rope.write(0, &vec![1; 9 * MIB as usize].into()).unwrap();
+        let mut extents = ExtentMap::of_base(TIB);
+        extents.write(0, &vec![1; 9 * MIB as usize].into()).unwrap();
         let piece = |i: u64| Write::Put(i * 4 * MIB..(9 * MIB).min((i + 1) * 4 * MIB));
-        assert_eq!(writes(&rope, TIB), [piece(0), piece(1), piece(2)]);
-        let mut rope = Rope::of_base(TIB);
+        assert_eq!(writes(&extents, TIB), [piece(0), piece(1), piece(2)]);
+        let mut extents = ExtentMap::of_base(TIB);
         for at in [0, 8192, MIB] {
-            rope.write(at, &"x".into()).unwrap();
+            extents.write(at, &"x".into()).unwrap();
         }
-        assert_eq!(writes(&rope, TIB), [Write::Put(0..8704), Write::Put(MIB..MIB + 512)]);
+        assert_eq!(writes(&extents, TIB), [Write::Put(0..8704), Write::Put(MIB..MIB + 512)]);
     }
 
-    /// A change of a rope and of the bytes that it stands for.
+    /// A change of an extent map and of the bytes that it stands for.
     #[derive(Debug, Clone)]
     enum Op {
         Write(u64, usize),
@@ -161,41 +161,41 @@ mod tests {
             let old = old * PAGE;
             let base: Vec<u8> = (0..old).map(|at| (at % 251) as u8 + 1).collect();
             let mut model = base.clone();
-            let mut rope = Rope::of_base(old);
+            let mut extents = ExtentMap::of_base(old);
             for (number, op) in ops.into_iter().enumerate() {
                 match op {
                     Op::Write(at, len) => {
                         let bytes = vec![number as u8 + 1; len];
-                        rope.write(at, &bytes.clone().into()).unwrap();
+                        extents.write(at, &bytes.clone().into()).unwrap();
                         model.resize(model.len().max(at as usize + len), 0);
                         model[at as usize..at as usize + len].copy_from_slice(&bytes);
                     }
                     Op::Zero(at, len) => {
-                        rope.splice(at, Segment::Zero(len)).unwrap();
+                        extents.splice(at, Segment::Zero(len)).unwrap();
                         model.resize(model.len().max((at + len) as usize), 0);
                         model[at as usize..(at + len) as usize].fill(0);
                     }
                     Op::Truncate(len) => {
-                        rope.truncate(len).unwrap();
+                        extents.truncate(len).unwrap();
                         model.resize(len as usize, 0);
                     }
                 }
             }
-            let size = rope.len().next_multiple_of(PAGE);
-            rope.truncate(size).unwrap();
+            let size = extents.len().next_multiple_of(PAGE);
+            extents.truncate(size).unwrap();
             model.resize(size as usize, 0);
 
             // The service: a resize, then the writes, here from the last to the first.
             let mut blob = base.clone();
             blob.resize(size as usize, 0);
             let mut touched = vec![0; size as usize];
-            for write in writes(&rope, old).into_iter().rev() {
+            for write in writes(&extents, old).into_iter().rev() {
                 let (range, bytes) = match write {
                     Write::Clear(range) => (range.clone(), vec![0; (range.end - range.start) as usize]),
                     Write::Put(range) => {
                         prop_assert!(range.end - range.start <= LARGEST_PAGE_WRITE);
                         let mut bytes = Vec::new();
-                        for piece in rope.read(range.clone()) {
+                        for piece in extents.read(range.clone()) {
                             match piece {
                                 Piece::Bytes(data) => bytes.extend_from_slice(&data),
                                 Piece::Zero(len) => bytes.resize(bytes.len() + len as usize, 0),

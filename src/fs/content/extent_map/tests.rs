@@ -1,8 +1,8 @@
-//! The rope against a vector of bytes.
+//! The extent map against a vector of bytes.
 
 use proptest::prelude::*;
 
-use crate::fs::content::rope::*;
+use crate::fs::content::extent_map::*;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -33,9 +33,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 0..40)
 }
 
-/// A rope, what the service has, and what a file would hold.
+/// An extent map, what the service has, and what a file would hold.
 struct World {
-    rope: Rope,
+    extents: ExtentMap,
     base: Vec<u8>,
     staged: BTreeMap<String, Vec<u8>>,
     ids: usize,
@@ -50,7 +50,7 @@ impl World {
 
     fn content(&self) -> Vec<u8> {
         let mut content = Vec::new();
-        for (start, segment) in self.rope.segments() {
+        for (start, segment) in self.extents.segments() {
             assert_eq!(start, content.len() as u64, "no gaps");
             match segment {
                 Segment::Base(range) => content.extend(&self.base[range.start as usize..range.end as usize]),
@@ -66,16 +66,16 @@ impl World {
     fn commit(&mut self) {
         self.base = self.content();
         self.staged.clear();
-        self.rope = Rope::of_base(self.base.len() as u64);
+        self.extents = ExtentMap::of_base(self.base.len() as u64);
     }
 
     /// Does it, after a commit if need be; a refusal has changed nothing.
-    fn change(&mut self, change: impl Fn(&mut Rope) -> Result<(), Cut>) {
+    fn change(&mut self, change: impl Fn(&mut ExtentMap) -> Result<(), Cut>) {
         let before = self.content();
-        if change(&mut self.rope) == Err(Cut) {
+        if change(&mut self.extents) == Err(Cut) {
             assert_eq!(self.content(), before);
             self.commit();
-            change(&mut self.rope).unwrap();
+            change(&mut self.extents).unwrap();
         }
     }
 
@@ -91,21 +91,21 @@ impl World {
         match op {
             Op::Append(data) => self.apply(Op::Write(self.model.len() as u64, data)),
             Op::Write(at, data) => {
-                self.change(|rope| rope.write(at, &data.clone().into()));
+                self.change(|extents| extents.write(at, &data.clone().into()));
                 self.put(at, &data);
             }
             Op::Truncate(len) => {
-                self.change(|rope| rope.truncate(len));
+                self.change(|extents| extents.truncate(len));
                 self.model.resize(len as usize, 0);
             }
             Op::Zero(range) => {
                 let len = range.end - range.start;
-                self.change(|rope| rope.splice(range.start, Segment::Zero(len)));
+                self.change(|extents| extents.splice(range.start, Segment::Zero(len)));
                 self.put(range.start, &vec![0; len as usize]);
             }
             Op::Base(at, from, len) => {
                 // What a commit makes of the base is not what the range names.
-                if self.rope.staged_blocks() > 0 {
+                if self.extents.staged_blocks() > 0 {
                     self.commit();
                 }
                 let size = self.base.len() as u64;
@@ -113,23 +113,23 @@ impl World {
                 if range.is_empty() {
                     return;
                 }
-                self.change(|rope| rope.splice(at, Segment::Base(range.clone())));
+                self.change(|extents| extents.splice(at, Segment::Base(range.clone())));
                 let data = self.base[range.start as usize..range.end as usize].to_vec();
                 self.put(at, &data);
             }
             Op::Remote(at, data) => {
                 let (id, len) = (self.id(), data.len() as u64);
-                if self.rope.may_replace(at..at + len) == Err(Cut) {
+                if self.extents.may_replace(at..at + len) == Err(Cut) {
                     self.commit();
                 }
                 self.staged.insert(id.as_str().to_owned(), data.clone());
-                assert_eq!(self.rope.splice(at, Segment::Staged { id, len }), Ok(()));
+                assert_eq!(self.extents.splice(at, Segment::Staged { id, len }), Ok(()));
                 self.put(at, &data);
             }
             Op::Stage => {
-                if let Some(start) = self.rope.full(0) {
+                if let Some(start) = self.extents.full(0) {
                     let id = self.id();
-                    let bytes = self.rope.stage(start, id.clone(), 16);
+                    let bytes = self.extents.stage(start, id.clone(), 16);
                     self.staged.insert(id.as_str().to_owned(), bytes.pieces().concat());
                 }
             }
@@ -141,28 +141,28 @@ impl World {
 proptest! {
     #[test]
     fn a_rope_is_a_vector_of_bytes(base in prop::collection::vec(any::<u8>(), 0..100), ops in ops(), from in 0u64..100) {
-        let rope = Rope::of_base(base.len() as u64);
-        let mut world = World { rope, model: base.clone(), base, staged: BTreeMap::new(), ids: 0 };
+        let extents = ExtentMap::of_base(base.len() as u64);
+        let mut world = World { extents, model: base.clone(), base, staged: BTreeMap::new(), ids: 0 };
         for op in ops {
             world.apply(op);
-            let (rope, model) = (&world.rope, &world.model);
-            prop_assert_eq!(rope.len(), model.len() as u64);
+            let (extents, model) = (&world.extents, &world.model);
+            prop_assert_eq!(extents.len(), model.len() as u64);
             prop_assert_eq!(&world.content(), model);
-            let buffers = rope.segments().filter(|(_, s)| matches!(s, Segment::Buffer(_)));
-            prop_assert_eq!(rope.buffered(), buffers.map(|(_, s)| s.len()).sum::<u64>());
-            let staged = rope.segments().filter(|(_, s)| matches!(s, Segment::Staged { .. }));
-            prop_assert_eq!(rope.staged_blocks(), staged.count());
-            if let Some(bytes) = rope.bytes() {
+            let buffers = extents.segments().filter(|(_, s)| matches!(s, Segment::Buffer(_)));
+            prop_assert_eq!(extents.buffered(), buffers.map(|(_, s)| s.len()).sum::<u64>());
+            let staged = extents.segments().filter(|(_, s)| matches!(s, Segment::Staged { .. }));
+            prop_assert_eq!(extents.staged_blocks(), staged.count());
+            if let Some(bytes) = extents.bytes() {
                 prop_assert_eq!(&bytes.pieces().concat(), model);
             }
-            if let Some(hole) = rope.seek(from, true) {
+            if let Some(hole) = extents.seek(from, true) {
                 prop_assert_eq!(model[hole as usize], 0);
             }
         }
         world.commit();
         let range = from..from + 30;
         let mut read = Vec::new();
-        for piece in world.rope.read(range.clone()) {
+        for piece in world.extents.read(range.clone()) {
             match piece {
                 Piece::Base(range) => read.extend(&world.base[range.start as usize..range.end as usize]),
                 Piece::Bytes(bytes) => read.extend(&bytes[..]),
@@ -177,34 +177,34 @@ proptest! {
 
 #[test]
 fn writes_that_follow_each_other_are_one_buffer() {
-    let mut rope = Rope::of_base(10);
+    let mut extents = ExtentMap::of_base(10);
     for at in [10, 13, 16, 11] {
-        rope.write(at, &Bytes::from_static(b"abc")).unwrap();
+        extents.write(at, &Bytes::from_static(b"abc")).unwrap();
     }
-    assert_eq!(rope.count(), 2);
-    assert_eq!(rope.read(9..30), [Piece::Base(9..10), Piece::Bytes(Bytes::from_static(b"aabcbcabc"))]);
+    assert_eq!(extents.count(), 2);
+    assert_eq!(extents.read(9..30), [Piece::Base(9..10), Piece::Bytes(Bytes::from_static(b"aabcbcabc"))]);
 }
 
 #[test]
 fn a_buffer_is_staged_from_its_front_and_not_cut_afterwards() {
-    let mut rope = Rope::default();
-    rope.write(0, &Bytes::from_static(&[7; 25])).unwrap();
-    assert_eq!(rope.full(25), None);
-    assert_eq!(rope.stage(rope.full(10).unwrap(), BlockId::new("a"), 10).len(), 10);
-    assert_eq!(rope.stage(rope.full(10).unwrap(), BlockId::new("b"), 10).len(), 10);
-    assert_eq!((rope.buffered(), rope.len(), rope.staged_blocks()), (5, 25, 2));
-    assert_eq!(rope.read(0..25), [Piece::Staged, Piece::Staged, Piece::Bytes(Bytes::from_static(&[7; 5]))]);
-    assert_eq!((rope.write(5, &Bytes::from_static(b"x")), rope.truncate(15)), (Err(Cut), Err(Cut)));
+    let mut extents = ExtentMap::default();
+    extents.write(0, &Bytes::from_static(&[7; 25])).unwrap();
+    assert_eq!(extents.full(25), None);
+    assert_eq!(extents.stage(extents.full(10).unwrap(), BlockId::new("a"), 10).len(), 10);
+    assert_eq!(extents.stage(extents.full(10).unwrap(), BlockId::new("b"), 10).len(), 10);
+    assert_eq!((extents.buffered(), extents.len(), extents.staged_blocks()), (5, 25, 2));
+    assert_eq!(extents.read(0..25), [Piece::Staged, Piece::Staged, Piece::Bytes(Bytes::from_static(&[7; 5]))]);
+    assert_eq!((extents.write(5, &Bytes::from_static(b"x")), extents.truncate(15)), (Err(Cut), Err(Cut)));
     // As a whole it can go.
-    rope.write(0, &Bytes::from_static(&[8; 20])).unwrap();
-    assert_eq!((rope.staged_blocks(), rope.buffered()), (0, 25));
+    extents.write(0, &Bytes::from_static(&[8; 20])).unwrap();
+    assert_eq!((extents.staged_blocks(), extents.buffered()), (0, 25));
 }
 
 #[test]
 fn holes_are_where_zeros_are() {
-    let mut rope = Rope::of_base(10);
-    rope.truncate(20).unwrap();
-    rope.write(30, &Bytes::from_static(b"x")).unwrap();
-    assert_eq!([0, 10, 15, 30].map(|at| rope.seek(at, true)), [Some(10), Some(10), Some(15), None]);
-    assert_eq!([0, 10, 29, 30, 31].map(|at| rope.seek(at, false)), [Some(0), Some(30), Some(30), Some(30), None]);
+    let mut extents = ExtentMap::of_base(10);
+    extents.truncate(20).unwrap();
+    extents.write(30, &Bytes::from_static(b"x")).unwrap();
+    assert_eq!([0, 10, 15, 30].map(|at| extents.seek(at, true)), [Some(10), Some(10), Some(15), None]);
+    assert_eq!([0, 10, 29, 30, 31].map(|at| extents.seek(at, false)), [Some(0), Some(30), Some(30), Some(30), None]);
 }

@@ -9,12 +9,12 @@
 //! ```
 //!
 //! Segments are kept by the offset at which they begin: whatever changes, nothing behind it moves. Every change is a splice: it cuts
-//! what it covers out of the rope and puts a segment in its place. What joins its neighbour becomes one segment with it.
+//! what it covers out of the extent map and puts a segment in its place. What joins its neighbour becomes one segment with it.
 //!
 //! A staged block is used as a whole or not at all, because the service reads no part of it before it is committed. A change
 //! that would cut one is answered with [`Cut`] and has changed nothing: the caller commits, which makes all of it Base, and repeats.
 //!
-//! The rope knows nothing of requests; `plan.rs` turns it into blocks. What a copy from another file puts here is already
+//! The extent map knows nothing of requests; `plan.rs` turns it into blocks. What a copy from another file puts here is already
 //! staged, by the service, when it comes: so it is what it was when it was copied, whatever becomes of the source.
 
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ pub struct Cut;
 const JOINED_FROM_BEHIND: u64 = 256 * 1024;
 
 #[derive(Debug, Default)]
-pub struct Rope {
+pub struct ExtentMap {
     segments: BTreeMap<u64, Segment>,
     /// Bytes in all Buffers.
     buffered: u64,
@@ -81,12 +81,12 @@ pub struct Rope {
     last: u64,
 }
 
-impl Rope {
+impl ExtentMap {
     /// The whole committed blob of `size` bytes.
     pub fn of_base(size: u64) -> Self {
-        let mut rope = Self::default();
-        rope.put(0, Segment::Base(0..size));
-        rope
+        let mut extents = Self::default();
+        extents.put(0, Segment::Base(0..size));
+        extents
     }
 
     /// Bytes.

@@ -8,7 +8,7 @@ use crate::store::{BlobType, LARGEST_PAGE_BLOB, PAGE};
 
 /// How new content gets into a blob.
 #[derive(Debug)]
-pub enum Form {
+pub enum WriteStrategy {
     /// As a list of blocks. What is created here is such a blob.
     Blocks,
     /// At the end and nowhere else.
@@ -25,7 +25,7 @@ pub enum Change {
     Zeros(Range<u64>),
 }
 
-impl Form {
+impl WriteStrategy {
     pub fn of(blob_type: BlobType) -> Self {
         match blob_type {
             BlobType::Block => Self::Blocks,
@@ -99,6 +99,6 @@ mod tests {
         #[case] change: Change,
         #[case] expected: std::result::Result<(), i32>,
     ) {
-        assert_eq!(Form::of(blob_type).admit(&change, 1000).map_err(|(errno, _)| errno), expected);
+        assert_eq!(WriteStrategy::of(blob_type).admit(&change, 1000).map_err(|(errno, _)| errno), expected);
     }
 }
