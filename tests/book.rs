@@ -109,6 +109,29 @@ fn each_fact_that_is_cited_is_on_the_page_once() {
     assert!(cited.len() > 25, "{} facts are cited", cited.len());
 }
 
+/// Where the words live: files that are named on a page are there.
+#[test]
+fn each_file_that_a_page_names_is_there() {
+    let mut named = 0;
+    for name in ["glossary.md", "design.md", "protocol.md"] {
+        for word in page(name).split('`').skip(1).step_by(2) {
+            let is_source =
+                ["fs/", "store/", "devstore/", "cli/", "mount/", "fuse/"].iter().any(|room| word.starts_with(room));
+            if is_source && word.ends_with(".rs") {
+                assert!(root().join("src").join(word).exists(), "{name} names {word}");
+                named += 1;
+            }
+            if ["src/", "tests/", "docs/", "scripts/"].iter().any(|room| word.starts_with(room))
+                && !word.contains([' ', '<', '*'])
+            {
+                assert!(root().join(word).exists(), "{name} names {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 30, "{named} files are named");
+}
+
 #[test]
 fn citations_are_read_as_they_are_written() {
     assert_eq!(sections("by §13.7. Design §9, (§4.2) and §"), [(false, "13.7"), (true, "9"), (false, "4.2")]);
