@@ -28,6 +28,11 @@
 //! Errors: `ENOTTY` for a command that is none of these, `EINVAL` for one of these with another size or with a field that is not text,
 //! `EACCES` and `EROFS` for what the caller or the mount may not do, otherwise what the operation itself fails with; `ENODATA` when
 //! there is no copy state, nothing to abort or nothing being copied.
+//!
+//! The structures go to the kernel and back as bytes: the derives of `zerocopy` prove that they have no padding and that any bytes are
+//! a value of them.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `_IOC` type of all commands.
 pub const TYPE: u8 = 0xBC;
@@ -117,7 +122,7 @@ pub const RECORDS_SIZE: usize = 16_000;
 
 /// Argument of [`COPY`].
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Copy {
     /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`SNAPSHOT_FIRST`], [`LEASE_SOURCE`], [`LEASE_EARLY`], [`NO_LEASE`], [`LEASE_ID`].
     pub flags: u32,
@@ -137,7 +142,7 @@ pub struct Copy {
 
 /// Result of [`STATUS`]: the values of the `user.blob.copy.*` attributes at one moment.
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Status {
     /// [`PENDING`], [`SUCCESS`], [`ABORTED`] or [`FAILED`].
     pub status: u32,
@@ -155,7 +160,7 @@ pub struct Status {
 
 /// Argument of [`ABORT`].
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Abort {
     /// Only this copy; whichever is pending if empty.
     pub id: [u8; ID_SIZE],
@@ -163,7 +168,7 @@ pub struct Abort {
 
 /// Argument of [`TREE`].
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Tree {
     /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`RECURSIVE`], [`DRY_RUN`], [`SNAPSHOT_FIRST`], [`LEASE_SOURCE`], [`LEASE_EARLY`],
     /// [`NO_LEASE`].
@@ -178,7 +183,7 @@ pub struct Tree {
 
 /// Result of [`NEWS`]. Files and bytes count from the beginning.
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct News {
     /// Out: any of [`DONE`], [`LISTED`].
     pub flags: u32,
@@ -207,7 +212,7 @@ pub struct News {
 
 /// Argument of [`COPIES`]. Each call goes on where the last one on the same descriptor ended.
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Copies {
     /// In: any of [`AGAIN`], [`UNFINISHED`]. Out: [`DONE`].
     pub flags: u32,
@@ -222,7 +227,7 @@ pub struct Copies {
 /// What stands at the beginning of a record in [`News`] and [`Copies`]. Four texts follow, each with a zero byte at its end: path from
 /// the open directory, copy id, source URL without its signature, description or reason. Records begin at multiples of 8 bytes.
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Entry {
     /// Of the whole record, bytes.
     pub length: u32,
@@ -241,7 +246,7 @@ pub struct Entry {
 
 /// Result of [`SNAPSHOT`].
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Snapshot {
     /// The snapshot of `DIR/NAME` is the file `DIR/.snapshots/NAME/MOMENT`.
     pub moment: [u8; ID_SIZE],
@@ -249,7 +254,7 @@ pub struct Snapshot {
 
 /// Argument of [`LEASE`].
 #[repr(C)]
-#[derive(Clone)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Lease {
     /// In: [`SHOW`] or [`BREAK`].
     pub action: u32,
@@ -276,51 +281,6 @@ pub fn is_wrong_size(command: u32) -> bool {
     [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT, LEASE]
         .iter()
         .any(|known| *known != command && apart_from_size(*known) == apart_from_size(command))
-}
-
-/// Structures of this interface: plain bytes without padding, in which any bit pattern is a value.
-///
-/// # Safety
-/// Only for `repr(C)` structures of integers and byte arrays whose size is the sum of their fields'.
-pub unsafe trait Payload: Clone {}
-
-// SAFETY: integers and byte arrays, ordered so that no padding arises; `sizes` below checks the sums.
-unsafe impl Payload for Copy {}
-// SAFETY: as above.
-unsafe impl Payload for Status {}
-// SAFETY: as above.
-unsafe impl Payload for Abort {}
-// SAFETY: as above.
-unsafe impl Payload for Tree {}
-// SAFETY: as above.
-unsafe impl Payload for News {}
-// SAFETY: as above.
-unsafe impl Payload for Copies {}
-// SAFETY: as above.
-unsafe impl Payload for Entry {}
-// SAFETY: as above.
-unsafe impl Payload for Snapshot {}
-// SAFETY: as above.
-unsafe impl Payload for Lease {}
-
-/// All fields zero.
-pub fn zeroed<T: Payload>() -> T {
-    // SAFETY: `Payload` promises that any bit pattern is a value.
-    unsafe { std::mem::zeroed() }
-}
-
-/// The structure in `bytes`; `None` if the length is another.
-pub fn decode<T: Payload>(bytes: &[u8]) -> Option<T> {
-    if bytes.len() != size_of::<T>() {
-        return None;
-    }
-    // SAFETY: the length was checked, and `Payload` promises that any bit pattern is a value; the read need not be aligned.
-    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
-}
-
-pub fn encode<T: Payload>(value: &T) -> &[u8] {
-    // SAFETY: `Payload` promises that there is no padding, so every byte is initialized.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
 /// The text of a field up to its zero byte; `None` if it has none or is not UTF-8.
@@ -366,7 +326,7 @@ impl Records {
         let length = length.next_multiple_of(8);
         let Some(record) = self.bytes.get_mut(self.used..self.used + length) else { return false };
         entry.length = length as u32;
-        record[..size_of::<Entry>()].copy_from_slice(encode(&entry));
+        record[..size_of::<Entry>()].copy_from_slice(entry.as_bytes());
         let mut at = size_of::<Entry>();
         for text in texts {
             record[at..at + text.len()].copy_from_slice(text.as_bytes());
@@ -387,7 +347,7 @@ impl Records {
 pub fn records(count: u32, bytes: &[u8]) -> impl Iterator<Item = (Entry, [&str; 4])> {
     let mut rest = bytes;
     (0..count).map_while(move |_| {
-        let entry: Entry = decode(rest.get(..size_of::<Entry>())?)?;
+        let (entry, _) = Entry::read_from_prefix(rest).ok()?;
         let record = rest.get(..entry.length as usize)?;
         rest = &rest[entry.length as usize..];
         let mut texts = [""; 4];
@@ -408,6 +368,8 @@ fn cut(text: &str, most: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros;
+
     use super::*;
 
     #[test]
@@ -457,7 +419,7 @@ mod tests {
     #[test]
     fn records_are_read_as_they_were_written() {
         let mut list = Records::default();
-        let mut entry: Entry = zeroed();
+        let mut entry = Entry::new_zeroed();
         entry.status = FAILED;
         entry.total_bytes = 7;
         assert!(list.push(entry.clone(), ["a/ü", "id", "http://x/y", "gone"]));
@@ -477,11 +439,11 @@ mod tests {
 
     #[test]
     fn a_structure_survives_the_way_through_bytes() {
-        let mut status: Status = zeroed();
+        let mut status = Status::new_zeroed();
         status.total_bytes = 5;
         set_text(&mut status.id, "id");
-        let back: Status = decode(encode(&status)).unwrap();
+        let back = Status::read_from_bytes(status.as_bytes()).unwrap();
         assert_eq!((back.total_bytes, text(&back.id)), (5, Some("id")));
-        assert!(decode::<Abort>(encode(&status)).is_none());
+        assert!(Abort::read_from_bytes(status.as_bytes()).is_err());
     }
 }

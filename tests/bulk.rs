@@ -15,6 +15,7 @@ use blobcp::ioctl;
 use blobcp::store::{BlobSettings, CopyStatus, Metadata, Precondition};
 use rstest::rstest;
 use serde_json::Value;
+use zerocopy::FromZeros;
 
 mod common;
 use common::*;
@@ -499,7 +500,7 @@ fn the_interface_refuses_what_it_does_not_know() {
     let world = World::new();
     world.put("d/a", "x");
     let call = |path: &str, flags: u32, source: &str, name: &str| {
-        let mut tree: ioctl::Tree = ioctl::zeroed();
+        let mut tree = ioctl::Tree::new_zeroed();
         (tree.flags, tree.jobs) = (flags, 4);
         ioctl::set_text(&mut tree.source, source);
         ioctl::set_text(&mut tree.destination, name);

@@ -5,14 +5,15 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use blobcp::devstore::CopyAction;
-use blobcp::ioctl::{self, Abort, Copy, Payload, Status};
+use blobcp::ioctl::{self, Abort, Copy, Status};
 use blobcp::store::CopyStatus;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 mod common;
 use common::*;
 
 /// ioctl(2); the errno if it failed.
-fn call<T: Payload>(path: &Path, command: u32, payload: &mut T) -> Result<(), i32> {
+fn call<T: FromBytes + IntoBytes>(path: &Path, command: u32, payload: &mut T) -> Result<(), i32> {
     let file = File::open(path).unwrap();
     // SAFETY: the payload is as large as the command says, or larger.
     match unsafe { libc::ioctl(file.as_raw_fd(), command as libc::c_ulong, std::ptr::from_mut(payload)) } {
@@ -22,7 +23,7 @@ fn call<T: Payload>(path: &Path, command: u32, payload: &mut T) -> Result<(), i3
 }
 
 fn copy(source: &str, name: &str, flags: u32) -> Copy {
-    let mut copy: Copy = ioctl::zeroed();
+    let mut copy = Copy::new_zeroed();
     ioctl::set_text(&mut copy.source, source);
     ioctl::set_text(&mut copy.destination, name);
     copy.flags = flags;
@@ -91,7 +92,7 @@ fn status_of_every_end() {
     let world = World::new();
     world.put("a", "text");
     let b = world.here().join("b");
-    let mut status: Status = ioctl::zeroed();
+    let mut status = Status::new_zeroed();
     assert_eq!(call(&world.here().join("a"), ioctl::STATUS, &mut status), Err(libc::ENODATA));
     world.hold_copies();
     call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "b", ioctl::NO_WAIT)).unwrap();
@@ -118,16 +119,16 @@ fn abort_of_any_or_of_one() {
     let world = World::new();
     world.put("a", "text");
     let b = world.here().join("b");
-    let mut abort: Abort = ioctl::zeroed();
+    let mut abort = Abort::new_zeroed();
     assert_eq!(call(&world.here().join("a"), ioctl::ABORT, &mut abort), Err(libc::ENODATA));
     world.hold_copies();
     call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "b", ioctl::NO_WAIT)).unwrap();
     ioctl::set_text(&mut abort.id, "00000000-0000-0000-0000-000000000000");
     assert_eq!(call(&b, ioctl::ABORT, &mut abort), Err(libc::ESTALE));
     assert_eq!(status(&world, "b"), Some(CopyStatus::Pending));
-    call(&b, ioctl::ABORT, &mut ioctl::zeroed::<Abort>()).unwrap();
+    call(&b, ioctl::ABORT, &mut Abort::new_zeroed()).unwrap();
     assert_eq!(status(&world, "b"), Some(CopyStatus::Aborted));
-    assert_eq!(call(&b, ioctl::ABORT, &mut ioctl::zeroed::<Abort>()), Err(libc::ENODATA));
+    assert_eq!(call(&b, ioctl::ABORT, &mut Abort::new_zeroed()), Err(libc::ENODATA));
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn everything_that_is_refused() {
     world.put("a", "text");
     let a = world.here().join("a");
     let mut copy_of_nothing = copy("/one/box/nothing", "b", 0);
-    let mut status: Status = ioctl::zeroed();
+    let mut status = Status::new_zeroed();
     // Unknown command, another type, and the right command with a wrong size.
     let unknown = ioctl::STATUS & !0xff | 0x7f;
     assert_eq!(call(&a, unknown, &mut status), Err(libc::ENOTTY));
@@ -165,10 +166,10 @@ fn a_read_only_mount_lets_no_ioctl_write() {
     world.put("a", "text");
     let here = world.here();
     assert_eq!(call(&here, ioctl::COPY, &mut copy("/one/box/a", "b", 0)), Err(libc::EROFS));
-    let mut tree: ioctl::Tree = ioctl::zeroed();
+    let mut tree = ioctl::Tree::new_zeroed();
     assert_eq!(call(&here, ioctl::TREE, &mut tree), Err(libc::EROFS));
-    assert_eq!(call(&here.join("a"), ioctl::ABORT, &mut ioctl::zeroed::<Abort>()), Err(libc::EROFS));
-    let mut status: Status = ioctl::zeroed();
+    assert_eq!(call(&here.join("a"), ioctl::ABORT, &mut Abort::new_zeroed()), Err(libc::EROFS));
+    let mut status = Status::new_zeroed();
     assert_eq!(call(&here.join("a"), ioctl::STATUS, &mut status), Err(libc::ENODATA));
     assert!(!world.is_stored("b"));
 }

@@ -217,7 +217,8 @@ fn when_a_source_is_leased_can_be_said() {
 fn order(world: &World, source: &str, name: &str, flags: u32) -> Result<(), i32> {
     use blobcp::ioctl;
     use std::os::fd::AsRawFd;
-    let mut copy: ioctl::Copy = ioctl::zeroed();
+    use zerocopy::FromZeros;
+    let mut copy = ioctl::Copy::new_zeroed();
     copy.flags = ioctl::NO_WAIT | flags;
     ioctl::set_text(&mut copy.source, &format!("/{ONE}/{BOX}/{source}"));
     ioctl::set_text(&mut copy.destination, name);

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 
 use blobcp::devstore::{AccountConfig, Devstore, PolicyChange, Stats};
-use blobcp::ioctl::{self, Payload};
+use blobcp::ioctl;
 use blobcp::store::{BlobSettings, CopyStatus, DeleteSnapshots, Precondition, Revision, Tags};
 use bytes::Bytes;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 mod common;
 use common::*;
@@ -25,7 +26,7 @@ fn versioned() -> World {
     World::with(setup)
 }
 
-fn call<T: Payload>(file: &std::path::Path, command: u32, payload: &mut T) -> Result<(), i32> {
+fn call<T: FromBytes + IntoBytes>(file: &std::path::Path, command: u32, payload: &mut T) -> Result<(), i32> {
     let file = File::open(file).unwrap();
     // SAFETY: the payload is as large as the command says.
     match unsafe { libc::ioctl(file.as_raw_fd(), command as libc::c_ulong, std::ptr::from_mut(payload)) } {
@@ -36,7 +37,7 @@ fn call<T: Payload>(file: &std::path::Path, command: u32, payload: &mut T) -> Re
 
 /// Takes a snapshot through the mount; its moment, or the errno.
 fn take(world: &World, name: &str) -> Result<String, i32> {
-    let mut taken: ioctl::Snapshot = ioctl::zeroed();
+    let mut taken = ioctl::Snapshot::new_zeroed();
     call(&world.here().join(name), ioctl::SNAPSHOT, &mut taken)?;
     Ok(ioctl::text(&taken.moment).unwrap().to_owned())
 }
@@ -239,7 +240,7 @@ fn other_ways_of_copying_a_snapshot_move_nothing_either() {
     // By ioctl: a path, and a URL of the mount's own account.
     let url = format!("{}/box/a?snapshot={}", world.store.endpoint(ONE), taken.replace(':', "%3A"));
     for (source, name) in [(format!("/one/box/.snapshots/a/{taken}"), "d"), (url, "e")] {
-        let mut order: ioctl::Copy = ioctl::zeroed();
+        let mut order = ioctl::Copy::new_zeroed();
         ioctl::set_text(&mut order.source, &source);
         ioctl::set_text(&mut order.destination, name);
         call(&world.there(), ioctl::COPY, &mut order).unwrap();
@@ -289,7 +290,7 @@ fn nothing_can_be_written_there() {
         assert!(ran.stderr.contains("Read-only file system"), "{command}: {ran:?}");
     }
     assert!(world.sh("mkdir .snapshots").stderr.contains("File exists"));
-    let mut order: ioctl::Copy = ioctl::zeroed();
+    let mut order = ioctl::Copy::new_zeroed();
     ioctl::set_text(&mut order.source, "/one/box/a");
     assert_eq!(call(&world.here().join(&file), ioctl::COPY, &mut order), Err(libc::EROFS));
     assert_eq!(take(&world, &file), Err(libc::EROFS));

@@ -7,6 +7,7 @@ use std::path::Path;
 use blobcp::ioctl::{self, Copy};
 use blobcp::store::sas::{self, Validity};
 use blobcp::store::{AccountKey, BlobSettings, BlobType, Precondition};
+use zerocopy::FromZeros;
 
 mod common;
 #[path = "common/web.rs"]
@@ -21,7 +22,7 @@ const GIB: u64 = 1 << 30;
 
 /// ioctl(2) COPY into a directory; the copy's id, or the errno.
 fn order(directory: &Path, source: &str, name: &str, flags: u32) -> Result<String, i32> {
-    let mut copy: Copy = ioctl::zeroed();
+    let mut copy = Copy::new_zeroed();
     assert!(ioctl::set_text(&mut copy.source, source));
     assert!(ioctl::set_text(&mut copy.destination, name));
     copy.flags = flags;

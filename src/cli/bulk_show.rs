@@ -303,10 +303,12 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros;
+
     use super::*;
 
     fn news() -> ioctl::News {
-        let mut news: ioctl::News = ioctl::zeroed();
+        let mut news = ioctl::News::new_zeroed();
         (news.found_files, news.found_bytes) = (10_000, 40_960_000);
         (news.copied_files, news.copied_bytes) = (4_200, 17_203_200);
         (news.skipped_files, news.failed_files, news.aborted_files) = (3, 1, 0);

@@ -10,9 +10,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
 use super::failure::{Failure, about};
 use crate::fs::lease::LeaseSource;
-use crate::ioctl::{self, Payload, set_text, text, zeroed};
+use crate::ioctl::{self, set_text, text};
 use crate::mount::table::{self, Mount};
 
 /// A path in a mount of ours.
@@ -90,7 +92,7 @@ pub struct State {
 
 /// The state of the last copy onto a file, from the service. `None`: nothing was ever copied onto it.
 pub fn state(file: &File) -> io::Result<Option<State>> {
-    let mut status: ioctl::Status = zeroed();
+    let mut status = ioctl::Status::new_zeroed();
     match call(file, ioctl::STATUS, &mut status) {
         Err(error) if error.raw_os_error() == Some(libc::ENODATA) => return Ok(None),
         result => result?,
@@ -154,7 +156,7 @@ impl Own {
 /// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`, with these flags of [`ioctl::Copy`]. Returns as soon as it is accepted: its
 /// id, and whether it is done already.
 pub fn start(directory: &File, source: &str, name: &str, flags: u32, own: &Own) -> io::Result<(String, Status)> {
-    let mut copy: ioctl::Copy = zeroed();
+    let mut copy = ioctl::Copy::new_zeroed();
     if !set_text(&mut copy.tier, own.tier.as_deref().unwrap_or_default())
         || !set_text(&mut copy.metadata, &own.metadata.join("\n"))
     {
@@ -176,14 +178,14 @@ pub fn start(directory: &File, source: &str, name: &str, flags: u32, own: &Own) 
 
 /// Aborts the pending copy onto a file; only that one, if an id is given. ENODATA if none is pending.
 pub fn abort(file: &File, id: Option<&str>) -> io::Result<()> {
-    let mut abort: ioctl::Abort = zeroed();
+    let mut abort = ioctl::Abort::new_zeroed();
     set_text(&mut abort.id, id.unwrap_or_default());
     call(file, ioctl::ABORT, &mut abort)
 }
 
 /// Takes a snapshot of a file; the moment by which it is found.
 pub fn snapshot(file: &File) -> io::Result<String> {
-    let mut snapshot: ioctl::Snapshot = zeroed();
+    let mut snapshot = ioctl::Snapshot::new_zeroed();
     call(file, ioctl::SNAPSHOT, &mut snapshot)?;
     Ok(text(&snapshot.moment).unwrap_or_default().to_owned())
 }
@@ -222,14 +224,14 @@ impl fmt::Display for Lease {
 
 /// The lease of a file as it is, or as it is after `action`, one of [`ioctl::SHOW`] and [`ioctl::BREAK`].
 pub fn lease(file: &File, action: u32) -> io::Result<Lease> {
-    let mut lease: ioctl::Lease = zeroed();
+    let mut lease = ioctl::Lease::new_zeroed();
     lease.action = action;
     call(file, ioctl::LEASE, &mut lease)?;
     let owned = |field: &[u8]| text(field).unwrap_or_default().to_owned();
     Ok(Lease { state: owned(&lease.state), duration: owned(&lease.duration), holder: owned(&lease.holder) })
 }
 
-fn call<T: Payload>(file: &File, command: u32, payload: &mut T) -> io::Result<()> {
+fn call<T: FromBytes + IntoBytes>(file: &File, command: u32, payload: &mut T) -> io::Result<()> {
     // SAFETY: the command's number says how many bytes the kernel reads and writes there, and a test of `ioctl` compares that with the
     // structure's size; any bytes written are a value of it.
     match unsafe { libc::ioctl(file.as_raw_fd(), command as _, std::ptr::from_mut(payload)) } {
@@ -241,7 +243,7 @@ fn call<T: Payload>(file: &File, command: u32, payload: &mut T) -> io::Result<()
 /// Adds a source to what is being copied into an open directory: `name` is what it is called there. `flags` are those of
 /// [`ioctl::Tree`].
 pub fn add_tree(directory: &File, source: &str, name: &str, flags: u32, jobs: u32) -> io::Result<()> {
-    let mut tree: ioctl::Tree = zeroed();
+    let mut tree = ioctl::Tree::new_zeroed();
     (tree.flags, tree.jobs) = (flags, jobs);
     if !set_text(&mut tree.source, source) || !set_text(&mut tree.destination, name) {
         return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
@@ -264,7 +266,7 @@ pub struct News {
 
 /// What has become of the copies into an open directory. Waits for news, a fifth of a second at most.
 pub fn news(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<News>)> {
-    let mut news: Box<ioctl::News> = Box::new(zeroed());
+    let mut news = Box::new(ioctl::News::new_zeroed());
     call(directory, ioctl::NEWS, &mut *news)?;
     let entries = ioctl::records(news.count, &news.records).map(|(entry, [path, id, _, reason])| News {
         status: entry.status,
@@ -346,7 +348,7 @@ fn one(path: &Path, metadata: &std::fs::Metadata) -> Result<Row, Failure> {
 
 fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
     let directory = open(top)?;
-    let mut copies: Box<ioctl::Copies> = Box::new(zeroed());
+    let mut copies = Box::new(ioctl::Copies::new_zeroed());
     let mut again = ioctl::AGAIN;
     loop {
         (copies.flags, copies.since) = match which {

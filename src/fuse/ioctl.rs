@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::access::Credentials;
@@ -17,7 +19,7 @@ use crate::ioctl::{
     ABORT, ABORTED, ACCEPTED, AGAIN, Abort, BREAK, COPIES, COPY, Copies, Copy, DONE, DRY_RUN, DUE, EXISTS, Entry,
     FAILED, LEASE, LEASE_EARLY, LEASE_ID, LEASE_SOURCE, LISTED, Lease, NEWS, NO_LEASE, NO_REPLACE, NO_WAIT, News,
     PENDING, RECURSIVE, Records, SAME, SHOW, SNAPSHOT, SNAPSHOT_FIRST, STATUS, SUCCESS, Snapshot, Status, TREE, Tree,
-    UNFINISHED, decode, encode, is_wrong_size, set_text, text, zeroed,
+    UNFINISHED, is_wrong_size, set_text, text,
 };
 use crate::store::{CopyId, CopyState, CopyStatus};
 
@@ -40,17 +42,21 @@ pub async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
         return Err(Error::fs(libc::EROFS, "the mount is read-only"));
     }
     match command {
-        COPY => copy(fs, ino, decode(input).ok_or_else(wrong_size)?, who, caller).await,
+        COPY => copy(fs, ino, read(input)?, who, caller).await,
         STATUS => status(fs, ino).await,
-        ABORT => abort(fs, ino, fh, decode(input).ok_or_else(wrong_size)?, who).await,
-        TREE => tree(fs, fh, decode(input).ok_or_else(wrong_size)?, who),
+        ABORT => abort(fs, ino, fh, read(input)?, who).await,
+        TREE => tree(fs, fh, read(input)?, who),
         NEWS => news(fs, fh).await,
-        COPIES => copies(fs, fh, decode(input).ok_or_else(wrong_size)?, who).await,
+        COPIES => copies(fs, fh, read(input)?, who).await,
         SNAPSHOT => snapshot(fs, ino, who).await,
-        LEASE => lease(fs, ino, decode(input).ok_or_else(wrong_size)?, who, read_only).await,
+        LEASE => lease(fs, ino, read(input)?, who, read_only).await,
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
+}
+
+fn read<T: FromBytes>(input: &[u8]) -> Result<T> {
+    T::read_from_bytes(input).map_err(|_| wrong_size())
 }
 
 fn wrong_size() -> Error {
@@ -91,7 +97,7 @@ async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller:
     let (id, status) = fs.order_copy(order, who, caller).await?;
     copy.status = number(status);
     set_text(&mut copy.id, id.as_str());
-    Ok(encode(&copy).to_vec())
+    Ok(copy.as_bytes().to_vec())
 }
 
 /// `None`: as the mount does.
@@ -116,12 +122,12 @@ async fn lease(fs: &Fs, ino: Ino, mut lease: Lease, who: &Credentials, read_only
     set_text(&mut lease.state, &report.state);
     set_text(&mut lease.duration, &report.duration);
     set_text(&mut lease.holder, &report.holder);
-    Ok(encode(&lease).to_vec())
+    Ok(lease.as_bytes().to_vec())
 }
 
 async fn status(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
     let state = fs.copy_state(ino).await?;
-    let mut status: Status = zeroed();
+    let mut status = Status::new_zeroed();
     status.status = number(state.status);
     status.bytes_copied = state.bytes_copied;
     status.total_bytes = state.total_bytes;
@@ -129,7 +135,7 @@ async fn status(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
     set_text(&mut status.id, state.id.as_str());
     set_text(&mut status.source, state.source.as_deref().unwrap_or(""));
     set_text(&mut status.description, state.description.as_deref().unwrap_or(""));
-    Ok(encode(&status).to_vec())
+    Ok(status.as_bytes().to_vec())
 }
 
 /// On a directory: of what is being copied into it.
@@ -168,7 +174,7 @@ async fn news(fs: &Fs, fh: Fh) -> Result<Vec<u8>> {
     let mut records = Records::default();
     let heard = fs.news(fh, |event| record(&mut records, event)).await?;
     for pending in &heard.slowest {
-        let mut entry: Entry = zeroed();
+        let mut entry = Entry::new_zeroed();
         entry.status = PENDING;
         (entry.bytes_copied, entry.total_bytes) = (pending.copied, pending.total);
         entry.modified = seconds(pending.since);
@@ -177,7 +183,7 @@ async fn news(fs: &Fs, fh: Fh) -> Result<Vec<u8>> {
         }
     }
     let totals = heard.totals;
-    let mut news: News = zeroed();
+    let mut news = News::new_zeroed();
     news.flags = if heard.done { DONE } else { 0 } | if heard.listed { LISTED } else { 0 };
     (news.found_files, news.found_bytes) = (totals.found.files, totals.found.bytes);
     (news.copied_files, news.copied_bytes) = (totals.copied.files, totals.copied.bytes);
@@ -189,11 +195,11 @@ async fn news(fs: &Fs, fh: Fh) -> Result<Vec<u8>> {
     let (count, bytes) = records.finish();
     news.count = count;
     news.records.copy_from_slice(bytes);
-    Ok(encode(&news).to_vec())
+    Ok(news.as_bytes().to_vec())
 }
 
 fn record(records: &mut Records, event: &Event) -> bool {
-    let mut entry: Entry = zeroed();
+    let mut entry = Entry::new_zeroed();
     entry.total_bytes = event.bytes;
     let (status, id, reason) = match &event.outcome {
         Outcome::Copied(id) => (SUCCESS, id.as_str(), ""),
@@ -225,7 +231,7 @@ async fn copies(fs: &Fs, fh: Fh, mut copies: Copies, who: &Credentials) -> Resul
     let (count, bytes) = records.finish();
     copies.count = count;
     copies.records.copy_from_slice(bytes);
-    Ok(encode(&copies).to_vec())
+    Ok(copies.as_bytes().to_vec())
 }
 
 /// `ended_since`: of the copies that were successful only those.
@@ -245,7 +251,7 @@ fn state(records: &mut Records, found: &Found, ended_since: Option<i64>) -> bool
     if !wanted || (found.kind == FileKind::Directory && is_fine) {
         return true;
     }
-    let mut entry: Entry = zeroed();
+    let mut entry = Entry::new_zeroed();
     entry.total_bytes = found.properties.size;
     entry.modified = seconds(found.properties.last_modified);
     let mut texts = [&*found.path, "", "", ""];
@@ -265,9 +271,9 @@ fn seconds(time: SystemTime) -> i64 {
 }
 
 async fn snapshot(fs: &Fs, ino: Ino, who: &Credentials) -> Result<Vec<u8>> {
-    let mut snapshot: Snapshot = zeroed();
+    let mut snapshot = Snapshot::new_zeroed();
     set_text(&mut snapshot.moment, fs.take_snapshot(ino, who).await?.as_str());
-    Ok(encode(&snapshot).to_vec())
+    Ok(snapshot.as_bytes().to_vec())
 }
 
 fn number(status: CopyStatus) -> u32 {
