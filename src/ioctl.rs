@@ -15,7 +15,7 @@
 //! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
 //! | [`LEASE`] | a file | to show it or to break it | state of its lease, who holds it |
 //!
-//! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says [`DONE`]. It waits for
+//! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says [`ReportFlags::DONE`]. It waits for
 //! news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing new is begun, and what is pending is aborted. So
 //! does closing the descriptor. Both [`NEWS`] and [`COPIES`] answer with records, see [`Entry`].
 //!
@@ -32,6 +32,7 @@
 //! The structures go to the kernel and back as bytes: the derives of `zerocopy` prove that they have no padding and that any bytes are
 //! a value of them.
 
+use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `_IOC` type of all commands.
@@ -56,53 +57,77 @@ pub const SNAPSHOT: u32 = ioc(READ, 7, size_of::<Snapshot>());
 /// Show the lease of a file, or break it. `_IOWR(0xBC, 8, struct blobcp_lease)`
 pub const LEASE: u32 = ioc(READ | WRITE, 8, size_of::<Lease>());
 
-/// [`Copy::flags`]: fail with EEXIST if the destination exists. [`Tree::flags`]: skip what exists.
-pub const NO_REPLACE: u32 = 1;
-/// [`Copy::flags`]: return when the copy is accepted instead of when it has ended. [`Tree::flags`]: a blob is done when its copy is
-/// accepted.
-pub const NO_WAIT: u32 = 2;
-/// [`Copy::flags`], [`Tree::flags`]: snapshot an existing destination first, and promote the snapshot if the copy fails or is aborted
-/// (C52); the snapshot is deleted in the end.
-pub const SNAPSHOT_FIRST: u32 = 4;
-/// [`Copy::flags`], [`Tree::flags`]: lease the source while the copy is pending (C40), whatever the mount does.
-pub const LEASE_SOURCE: u32 = 8;
-/// [`Tree::flags`]: take directories, too.
-pub const RECURSIVE: u32 = 16;
-/// [`Tree::flags`]: copy nothing, only say what would be copied.
-pub const DRY_RUN: u32 = 32;
-/// [`Copy::flags`]: [`Copy::id`] holds the id of the lease that the destination has (X5).
-pub const LEASE_ID: u32 = 64;
-/// [`Copy::flags`], [`Tree::flags`]: with [`LEASE_SOURCE`], lease it from before the start.
-pub const LEASE_EARLY: u32 = 128;
-/// [`Copy::flags`], [`Tree::flags`]: do not lease the source, whatever the mount does.
-pub const NO_LEASE: u32 = 256;
+/// [`Copy::flags`] and [`Tree::flags`]. Any bits are a value; which of them a command knows is for who reads it to say.
+#[repr(transparent)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+pub struct OrderFlags(u32);
+
+bitflags! {
+    impl OrderFlags: u32 {
+        /// [`Copy`]: fail with EEXIST if the destination exists. [`Tree`]: skip what exists.
+        const NO_REPLACE = 1;
+        /// [`Copy`]: return when the copy is accepted instead of when it has ended. [`Tree`]: a blob is done when its copy is accepted.
+        const NO_WAIT = 2;
+        /// Snapshot an existing destination first, and promote the snapshot if the copy fails or is aborted (C52); the snapshot is
+        /// deleted in the end.
+        const SNAPSHOT_FIRST = 4;
+        /// Lease the source while the copy is pending (C40), whatever the mount does.
+        const LEASE_SOURCE = 8;
+        /// [`Tree`]: take directories, too.
+        const RECURSIVE = 16;
+        /// [`Tree`]: copy nothing, only say what would be copied.
+        const DRY_RUN = 32;
+        /// [`Copy`]: [`Copy::id`] holds the id of the lease that the destination has (X5).
+        const LEASE_ID = 64;
+        /// With [`LEASE_SOURCE`](Self::LEASE_SOURCE), lease it from before the start.
+        const LEASE_EARLY = 128;
+        /// Do not lease the source, whatever the mount does.
+        const NO_LEASE = 256;
+    }
+}
+
+impl OrderFlags {
+    /// What a [`Copy`] may have.
+    pub const OF_COPY: Self = Self::all().difference(Self::RECURSIVE.union(Self::DRY_RUN));
+    /// What a [`Tree`] may have.
+    pub const OF_TREE: Self = Self::all().difference(Self::LEASE_ID);
+}
 
 /// [`Lease::action`].
 pub const SHOW: u32 = 0;
 /// [`Lease::action`]: end it at once, whoever holds it (C45, C48).
 pub const BREAK: u32 = 1;
 
-/// [`Copies::flags`], in: begin anew.
-pub const AGAIN: u32 = 1;
-/// [`Copies::flags`], in: only files whose last copy is pending, failed or aborted.
-pub const UNFINISHED: u32 = 2;
-/// [`News::flags`] and [`Copies::flags`], out: there is no more to tell.
-pub const DONE: u32 = 0x100;
-/// [`News::flags`], out: everything to copy is known, the numbers of what was found are final.
-pub const LISTED: u32 = 0x200;
+/// [`News::flags`] and [`Copies::flags`].
+#[repr(transparent)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+pub struct ReportFlags(u32);
+
+bitflags! {
+    impl ReportFlags: u32 {
+        /// [`Copies`], in: begin anew.
+        const AGAIN = 1;
+        /// [`Copies`], in: only files whose last copy is pending, failed or aborted.
+        const UNFINISHED = 2;
+        /// Out: there is no more to tell.
+        const DONE = 0x100;
+        /// [`News`], out: everything to copy is known, the numbers of what was found are final.
+        const LISTED = 0x200;
+    }
+}
 
 /// [`Status::status`] and [`Copy::status`].
 pub const PENDING: u32 = 1;
 pub const SUCCESS: u32 = 2;
 pub const ABORTED: u32 = 3;
 pub const FAILED: u32 = 4;
-/// [`Entry::status`] in [`News`]: not copied, there is one already ([`NO_REPLACE`]).
+/// [`Entry::status`] in [`News`]: not copied, there is one already ([`OrderFlags::NO_REPLACE`]).
 pub const EXISTS: u32 = 5;
 /// [`Entry::status`] in [`News`]: not copied, what is there is provably a copy of the same.
 pub const SAME: u32 = 6;
-/// [`Entry::status`] in [`News`]: would be copied ([`DRY_RUN`]).
+/// [`Entry::status`] in [`News`]: would be copied ([`OrderFlags::DRY_RUN`]).
 pub const DUE: u32 = 7;
-/// [`Entry::status`] in [`News`]: accepted, and its end is not waited for ([`NO_WAIT`]).
+/// [`Entry::status`] in [`News`]: accepted, and its end is not waited for ([`OrderFlags::NO_WAIT`]).
 pub const ACCEPTED: u32 = 8;
 
 /// Longest path or URL, with its zero byte.
@@ -124,15 +149,15 @@ pub const RECORDS_SIZE: usize = 16_000;
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Copy {
-    /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`SNAPSHOT_FIRST`], [`LEASE_SOURCE`], [`LEASE_EARLY`], [`NO_LEASE`], [`LEASE_ID`].
-    pub flags: u32,
+    /// In: any of [`OrderFlags::OF_COPY`].
+    pub flags: OrderFlags,
     /// Out: [`PENDING`] or [`SUCCESS`].
     pub status: u32,
     /// In: a path from the mount's root (`/container/blob`), or an http(s) URL.
     pub source: [u8; PATH_SIZE],
     /// In: name in the directory that the call is made on; empty on a file, which is then the destination.
     pub destination: [u8; PATH_SIZE],
-    /// Out: `x-ms-copy-id`. In, with [`LEASE_ID`]: the lease of the destination.
+    /// Out: `x-ms-copy-id`. In, with [`OrderFlags::LEASE_ID`]: the lease of the destination.
     pub id: [u8; ID_SIZE],
     /// In: access tier of the destination (`Hot`, `Cool`, …); empty for what it would have anyway. An archived source needs one.
     pub tier: [u8; TIER_SIZE],
@@ -170,9 +195,8 @@ pub struct Abort {
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Tree {
-    /// In: any of [`NO_REPLACE`], [`NO_WAIT`], [`RECURSIVE`], [`DRY_RUN`], [`SNAPSHOT_FIRST`], [`LEASE_SOURCE`], [`LEASE_EARLY`],
-    /// [`NO_LEASE`].
-    pub flags: u32,
+    /// In: any of [`OrderFlags::OF_TREE`].
+    pub flags: OrderFlags,
     /// In: copies at once, of all that is copied into this open directory. The first call's counts.
     pub jobs: u32,
     /// In: a path from the mount's root.
@@ -185,13 +209,13 @@ pub struct Tree {
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct News {
-    /// Out: any of [`DONE`], [`LISTED`].
-    pub flags: u32,
+    /// Out: any of [`ReportFlags::DONE`], [`ReportFlags::LISTED`].
+    pub flags: ReportFlags,
     /// Records in `records`.
     pub count: u32,
     pub found_files: u64,
     pub found_bytes: u64,
-    /// Copied; or accepted with [`NO_WAIT`], or to be copied with [`DRY_RUN`].
+    /// Copied; or accepted with [`OrderFlags::NO_WAIT`], or to be copied with [`OrderFlags::DRY_RUN`].
     pub copied_files: u64,
     pub copied_bytes: u64,
     pub skipped_files: u64,
@@ -214,11 +238,11 @@ pub struct News {
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Copies {
-    /// In: any of [`AGAIN`], [`UNFINISHED`]. Out: [`DONE`].
-    pub flags: u32,
+    /// In: any of [`ReportFlags::AGAIN`], [`ReportFlags::UNFINISHED`]. Out: [`ReportFlags::DONE`].
+    pub flags: ReportFlags,
     /// Out: records in `records`.
     pub count: u32,
-    /// In, with [`UNFINISHED`]: also copies that ended at that time or later, seconds since the epoch; none if 0.
+    /// In, with [`ReportFlags::UNFINISHED`]: also copies that ended at that time or later, seconds since the epoch; none if 0.
     pub since: i64,
     /// Out: [`Entry`] by [`Entry`].
     pub records: [u8; RECORDS_SIZE],

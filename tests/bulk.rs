@@ -11,7 +11,7 @@ use blobcp::fs::caller::Caller;
 use blobcp::fs::control::CopyOrder;
 use blobcp::fs::handle::Fh;
 use blobcp::fs::{Account, Fs};
-use blobcp::ioctl;
+use blobcp::ioctl::{self, OrderFlags};
 use blobcp::store::{BlobSettings, CopyStatus, Metadata, Precondition};
 use rstest::rstest;
 use serde_json::Value;
@@ -501,7 +501,7 @@ fn the_interface_refuses_what_it_does_not_know() {
     world.put("d/a", "x");
     let call = |path: &str, flags: u32, source: &str, name: &str| {
         let mut tree = ioctl::Tree::new_zeroed();
-        (tree.flags, tree.jobs) = (flags, 4);
+        (tree.flags, tree.jobs) = (OrderFlags::from_bits_retain(flags), 4);
         ioctl::set_text(&mut tree.source, source);
         ioctl::set_text(&mut tree.destination, name);
         let directory = File::open(world.here().join(path)).unwrap();
@@ -515,7 +515,7 @@ fn the_interface_refuses_what_it_does_not_know() {
     assert_eq!(call(".", 0, "one/box/d", "x/y").err(), Some(libc::EINVAL));
     assert_eq!(call(".", 0, "one/box/d", "..").err(), Some(libc::EINVAL));
     assert_eq!(call("d/a", 0, "one/box/d", "x").err(), Some(libc::EBADF), "not a directory");
-    assert!(call(".", ioctl::RECURSIVE, "one/box/d", "copy").is_ok());
+    assert!(call(".", OrderFlags::RECURSIVE.bits(), "one/box/d", "copy").is_ok());
     let kind = world.here().join("d").metadata().unwrap().is_dir().then_some(FileKind::Directory);
     assert_eq!(kind, Some(FileKind::Directory));
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use blobcp::devstore::CopyAction;
-use blobcp::ioctl::{self, Abort, Copy, Status};
+use blobcp::ioctl::{self, Abort, Copy, OrderFlags, Status};
 use blobcp::store::CopyStatus;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -26,7 +26,7 @@ fn copy(source: &str, name: &str, flags: u32) -> Copy {
     let mut copy = Copy::new_zeroed();
     ioctl::set_text(&mut copy.source, source);
     ioctl::set_text(&mut copy.destination, name);
-    copy.flags = flags;
+    copy.flags = OrderFlags::from_bits_retain(flags);
     copy
 }
 
@@ -78,10 +78,13 @@ fn no_replace_and_no_wait() {
     let world = World::new();
     world.put("a", "new");
     world.put("b", "old");
-    assert_eq!(call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "b", ioctl::NO_REPLACE)), Err(libc::EEXIST));
+    assert_eq!(
+        call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "b", OrderFlags::NO_REPLACE.bits())),
+        Err(libc::EEXIST)
+    );
     assert_eq!(world.stored("b"), "old");
     world.hold_copies();
-    let mut order = copy("/one/box/a", "c", ioctl::NO_WAIT);
+    let mut order = copy("/one/box/a", "c", OrderFlags::NO_WAIT.bits());
     call(&world.here(), ioctl::COPY, &mut order).unwrap();
     assert_eq!(order.status, ioctl::PENDING);
     assert_eq!(status(&world, "c"), Some(CopyStatus::Pending));
@@ -95,7 +98,7 @@ fn status_of_every_end() {
     let mut status = Status::new_zeroed();
     assert_eq!(call(&world.here().join("a"), ioctl::STATUS, &mut status), Err(libc::ENODATA));
     world.hold_copies();
-    call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "b", ioctl::NO_WAIT)).unwrap();
+    call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "b", OrderFlags::NO_WAIT.bits())).unwrap();
     call(&b, ioctl::STATUS, &mut status).unwrap();
     assert_eq!(
         (status.status, status.bytes_copied, status.total_bytes, status.completion_time),
@@ -106,7 +109,7 @@ fn status_of_every_end() {
     assert_eq!(status.status, ioctl::FAILED);
     assert!(status.completion_time > 0);
     assert!(ioctl::text(&status.description).unwrap().starts_with("403 AuthenticationFailed"));
-    call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "c", ioctl::NO_WAIT)).unwrap();
+    call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "c", OrderFlags::NO_WAIT.bits())).unwrap();
     steer(&world, CopyAction::Release);
     call(&world.here().join("c"), ioctl::STATUS, &mut status).unwrap();
     assert_eq!((status.status, status.bytes_copied, status.total_bytes), (ioctl::SUCCESS, 4, 4));
@@ -122,7 +125,7 @@ fn abort_of_any_or_of_one() {
     let mut abort = Abort::new_zeroed();
     assert_eq!(call(&world.here().join("a"), ioctl::ABORT, &mut abort), Err(libc::ENODATA));
     world.hold_copies();
-    call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "b", ioctl::NO_WAIT)).unwrap();
+    call(&world.here(), ioctl::COPY, &mut copy("/one/box/a", "b", OrderFlags::NO_WAIT.bits())).unwrap();
     ioctl::set_text(&mut abort.id, "00000000-0000-0000-0000-000000000000");
     assert_eq!(call(&b, ioctl::ABORT, &mut abort), Err(libc::ESTALE));
     assert_eq!(status(&world, "b"), Some(CopyStatus::Pending));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use blobcp::devstore::{CopyAction, Devstore, PolicyChange};
 use blobcp::fs::lease::LeaseSource;
+use blobcp::ioctl::OrderFlags;
 use blobcp::store::{BlobSettings, CopyStatus, DeleteSnapshots, Precondition};
 
 mod common;
@@ -209,17 +210,17 @@ fn when_a_source_is_leased_can_be_said() {
     eventually("the lease", || is_leased(&world, "a"));
     world.ok("rm e f");
     eventually("its end", || !is_leased(&world, "a"));
-    let mixed = blobcp::ioctl::LEASE_SOURCE | blobcp::ioctl::NO_LEASE;
+    let mixed = OrderFlags::LEASE_SOURCE | OrderFlags::NO_LEASE;
     assert_eq!(order(&world, "a", "g", mixed), Err(libc::EINVAL));
 }
 
 /// A copy by ioctl that is not waited for; the errno if it was refused.
-fn order(world: &World, source: &str, name: &str, flags: u32) -> Result<(), i32> {
+fn order(world: &World, source: &str, name: &str, flags: OrderFlags) -> Result<(), i32> {
     use blobcp::ioctl;
     use std::os::fd::AsRawFd;
     use zerocopy::FromZeros;
     let mut copy = ioctl::Copy::new_zeroed();
-    copy.flags = ioctl::NO_WAIT | flags;
+    copy.flags = OrderFlags::NO_WAIT | flags;
     ioctl::set_text(&mut copy.source, &format!("/{ONE}/{BOX}/{source}"));
     ioctl::set_text(&mut copy.destination, name);
     let directory = std::fs::File::open(world.here()).unwrap();

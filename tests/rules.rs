@@ -37,7 +37,7 @@ fn put_append_blob(world: &World, name: &str, content: &'static str) {
 /// A copy by ioctl into `one/box`: what it answered, or the errno.
 fn order(world: &World, source: &str, name: &str, tier: &str, metadata: &str) -> Result<ioctl::Copy, i32> {
     let mut copy = ioctl::Copy::new_zeroed();
-    copy.flags = ioctl::NO_WAIT;
+    copy.flags = ioctl::OrderFlags::NO_WAIT;
     ioctl::set_text(&mut copy.source, source);
     ioctl::set_text(&mut copy.destination, name);
     ioctl::set_text(&mut copy.tier, tier);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use blobcp::ioctl::{self, Copy};
+use blobcp::ioctl::{self, Copy, OrderFlags};
 use blobcp::store::sas::{self, Validity};
 use blobcp::store::{AccountKey, BlobSettings, BlobType, Precondition};
 use zerocopy::FromZeros;
@@ -25,7 +25,7 @@ fn order(directory: &Path, source: &str, name: &str, flags: u32) -> Result<Strin
     let mut copy = Copy::new_zeroed();
     assert!(ioctl::set_text(&mut copy.source, source));
     assert!(ioctl::set_text(&mut copy.destination, name));
-    copy.flags = flags;
+    copy.flags = OrderFlags::from_bits_retain(flags);
     let file = File::open(directory).unwrap();
     // SAFETY: the structure is the command's.
     match unsafe { libc::ioctl(file.as_raw_fd(), ioctl::COPY as libc::c_ulong, std::ptr::from_mut(&mut copy)) } {
@@ -138,7 +138,7 @@ fn any_url_that_the_service_reads_is_copied() {
     assert_eq!((world.stats().requests("CopyBlob"), world.stats().requests("PutBlobFromURL")), (1, 0));
     // The service has asked, not we.
     assert_eq!(web.methods(), ["HEAD", "GET"]);
-    assert_eq!(order(&world.here(), &web.url("x"), "some file", ioctl::NO_REPLACE), Err(libc::EEXIST));
+    assert_eq!(order(&world.here(), &web.url("x"), "some file", OrderFlags::NO_REPLACE.bits()), Err(libc::EEXIST));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn what_copy_blob_cannot_read_is_put_from_its_url() {
     for name in ["new", "old"] {
         world.reset_stats();
         assert_eq!(
-            order(&world.here(), &web.url("f?sig=x"), name, ioctl::NO_WAIT).unwrap(),
+            order(&world.here(), &web.url("f?sig=x"), name, OrderFlags::NO_WAIT.bits()).unwrap(),
             "",
             "there is no copy state"
         );

@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::bulk_show::{Show, Summary};
 use super::failure::{Failure, about};
 use super::on_mount::{self, Located};
-use crate::ioctl;
+use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// 128 + SIGINT, as shells have it.
 pub const INTERRUPTED: u8 = 130;
@@ -25,7 +25,7 @@ pub struct Job<'a> {
     pub destination: &'a Path,
     pub recursive: bool,
     /// Of [`ioctl::Tree`].
-    pub flags: u32,
+    pub flags: OrderFlags,
     pub jobs: u32,
     pub json: bool,
 }
@@ -118,7 +118,7 @@ impl Job<'_> {
                 }
             }
             show.progress(&news, began.elapsed());
-            if news.flags & ioctl::DONE != 0 {
+            if news.flags.contains(ReportFlags::DONE) {
                 return Ok(news);
             }
         }

@@ -8,7 +8,7 @@ use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, Progress
 use super::failure::say;
 use super::on_mount::News;
 use super::show::{self, shortened};
-use crate::ioctl;
+use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// Failures that are named; all are in the mount's log and in `--json`.
 const NAMED: u64 = 10;
@@ -37,12 +37,14 @@ enum Form {
 
 impl Show {
     /// `flags` are those of [`ioctl::Tree`].
-    pub fn new(json: bool, flags: u32) -> Self {
-        let dry_run = flags & ioctl::DRY_RUN != 0;
-        let done = match flags {
-            _ if dry_run => "to be copied",
-            flags if flags & ioctl::NO_WAIT != 0 => "accepted",
-            _ => "copied",
+    pub fn new(json: bool, flags: OrderFlags) -> Self {
+        let dry_run = flags.contains(OrderFlags::DRY_RUN);
+        let done = if dry_run {
+            "to be copied"
+        } else if flags.contains(OrderFlags::NO_WAIT) {
+            "accepted"
+        } else {
+            "copied"
         };
         let form = if json {
             Form::Json
@@ -130,7 +132,7 @@ impl Show {
         match &mut self.form {
             Form::Json => {}
             Form::Lines(last) => {
-                if last.elapsed() >= LINE_INTERVAL && news.flags & ioctl::DONE == 0 {
+                if last.elapsed() >= LINE_INTERVAL && !news.flags.contains(ReportFlags::DONE) {
                     *last = Instant::now();
                     self.say(&text);
                 }
@@ -225,7 +227,7 @@ fn bytes(news: &ioctl::News) -> u64 {
 
 /// How far it is, in a line that leaves room for a bar on 80 columns.
 fn state(news: &ioctl::News, took: Duration) -> String {
-    let more = if news.flags & ioctl::LISTED == 0 { "+" } else { "" };
+    let more = if news.flags.contains(ReportFlags::LISTED) { "" } else { "+" };
     let seconds = took.as_secs_f64().max(0.001);
     // Of small files the number tells more, of large ones the bytes.
     let rate = if ended(news) as f64 >= 10.0 * seconds {
@@ -320,7 +322,7 @@ mod tests {
         let mut news = news();
         let text = state(&news, Duration::from_secs(2));
         assert_eq!(text, "4204 of 10000+, 16.41 MiB of 39.06 MiB+, 2102 files/s");
-        news.flags = ioctl::LISTED;
+        news.flags = ReportFlags::LISTED;
         let text = state(&news, Duration::from_secs(2));
         assert_eq!(text, "4204 of 10000, 16.41 MiB of 39.06 MiB, 2102 files/s, 3s left");
         assert!(text.len() < 66);

@@ -17,7 +17,7 @@ use super::bulk::{self, INTERRUPTED};
 use super::failure::{Failure, about};
 use super::on_mount::{self, Located, State, Status};
 use super::show;
-use crate::ioctl;
+use crate::ioctl::{self, OrderFlags};
 use crate::path::{self, NameError};
 
 /// First pause between questions; it doubles. Many copies between accounts in one region end within a second.
@@ -108,13 +108,11 @@ impl Arguments {
         if self.own.is_set() {
             return Err(Failure::usage("--tier, --meta and --lease-id are for the copy of one file"));
         }
-        let flags = [
-            (self.no_clobber, ioctl::NO_REPLACE),
-            (self.no_wait, ioctl::NO_WAIT),
-            (self.recursive, ioctl::RECURSIVE),
-            (self.dry_run, ioctl::DRY_RUN),
-        ];
-        let flags = flags.iter().filter(|(set, _)| *set).fold(self.protection.flags(), |all, (_, flag)| all | flag);
+        let mut flags = self.protection.flags();
+        flags.set(OrderFlags::NO_REPLACE, self.no_clobber);
+        flags.set(OrderFlags::NO_WAIT, self.no_wait);
+        flags.set(OrderFlags::RECURSIVE, self.recursive);
+        flags.set(OrderFlags::DRY_RUN, self.dry_run);
         let (recursive, json) = (self.recursive, self.json);
         bulk::Job { sources, destination, recursive, flags, jobs: self.jobs.unwrap_or(JOBS), json }.run()
     }
@@ -124,7 +122,8 @@ impl Arguments {
         let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let directory = on_mount::open(&order.directory)?;
-        let flags = self.protection.flags() | if self.no_clobber { ioctl::NO_REPLACE } else { 0 };
+        let mut flags = self.protection.flags();
+        flags.set(OrderFlags::NO_REPLACE, self.no_clobber);
         let started = on_mount::start(&directory, &order.source, &order.name, flags, &self.own);
         let (id, status) = started.map_err(|error| refused(&path, &error, self.own.lease_id.is_some()))?;
         if self.no_wait {

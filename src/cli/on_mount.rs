@@ -14,7 +14,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::failure::{Failure, about};
 use crate::fs::lease::LeaseSource;
-use crate::ioctl::{self, set_text, text};
+use crate::ioctl::{self, OrderFlags, ReportFlags, set_text, text};
 use crate::mount::table::{self, Mount};
 
 /// A path in a mount of ours.
@@ -136,14 +136,15 @@ pub struct Protection {
 
 impl Protection {
     /// As flags of [`ioctl::Copy`] and [`ioctl::Tree`].
-    pub fn flags(self) -> u32 {
-        let keep = if self.keep_on_abort { ioctl::SNAPSHOT_FIRST } else { 0 };
-        keep | match self.lease_source {
-            None => 0,
-            Some(LeaseSource::Never) => ioctl::NO_LEASE,
-            Some(LeaseSource::Pending) => ioctl::LEASE_SOURCE,
-            Some(LeaseSource::Always) => ioctl::LEASE_SOURCE | ioctl::LEASE_EARLY,
-        }
+    pub fn flags(self) -> OrderFlags {
+        let mut flags = match self.lease_source {
+            None => OrderFlags::empty(),
+            Some(LeaseSource::Never) => OrderFlags::NO_LEASE,
+            Some(LeaseSource::Pending) => OrderFlags::LEASE_SOURCE,
+            Some(LeaseSource::Always) => OrderFlags::LEASE_SOURCE | OrderFlags::LEASE_EARLY,
+        };
+        flags.set(OrderFlags::SNAPSHOT_FIRST, self.keep_on_abort);
+        flags
     }
 }
 
@@ -153,18 +154,18 @@ impl Own {
     }
 }
 
-/// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`, with these flags of [`ioctl::Copy`]. Returns as soon as it is accepted: its
-/// id, and whether it is done already.
-pub fn start(directory: &File, source: &str, name: &str, flags: u32, own: &Own) -> io::Result<(String, Status)> {
+/// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`, with these flags of
+/// [`ioctl::Copy`]. Returns as soon as it is accepted: its id, and whether it is done already.
+pub fn start(directory: &File, source: &str, name: &str, flags: OrderFlags, own: &Own) -> io::Result<(String, Status)> {
     let mut copy = ioctl::Copy::new_zeroed();
     if !set_text(&mut copy.tier, own.tier.as_deref().unwrap_or_default())
         || !set_text(&mut copy.metadata, &own.metadata.join("\n"))
     {
         return Err(io::Error::from_raw_os_error(libc::E2BIG));
     }
-    copy.flags = ioctl::NO_WAIT | flags;
+    copy.flags = OrderFlags::NO_WAIT | flags;
     if let Some(lease) = &own.lease_id {
-        copy.flags |= ioctl::LEASE_ID;
+        copy.flags |= OrderFlags::LEASE_ID;
         if !set_text(&mut copy.id, lease) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
@@ -242,7 +243,7 @@ fn call<T: FromBytes + IntoBytes>(file: &File, command: u32, payload: &mut T) ->
 
 /// Adds a source to what is being copied into an open directory: `name` is what it is called there. `flags` are those of
 /// [`ioctl::Tree`].
-pub fn add_tree(directory: &File, source: &str, name: &str, flags: u32, jobs: u32) -> io::Result<()> {
+pub fn add_tree(directory: &File, source: &str, name: &str, flags: OrderFlags, jobs: u32) -> io::Result<()> {
     let mut tree = ioctl::Tree::new_zeroed();
     (tree.flags, tree.jobs) = (flags, jobs);
     if !set_text(&mut tree.source, source) || !set_text(&mut tree.destination, name) {
@@ -349,12 +350,12 @@ fn one(path: &Path, metadata: &std::fs::Metadata) -> Result<Row, Failure> {
 fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
     let directory = open(top)?;
     let mut copies = Box::new(ioctl::Copies::new_zeroed());
-    let mut again = ioctl::AGAIN;
+    let mut again = ReportFlags::AGAIN;
     loop {
         (copies.flags, copies.since) = match which {
             Which::All => (again, 0),
-            Which::Unfinished => (again | ioctl::UNFINISHED, 0),
-            Which::UnfinishedOrSince(since) => (again | ioctl::UNFINISHED, since),
+            Which::Unfinished => (again | ReportFlags::UNFINISHED, 0),
+            Which::UnfinishedOrSince(since) => (again | ReportFlags::UNFINISHED, since),
         };
         match call(&directory, ioctl::COPIES, &mut *copies) {
             // An account: its containers are listed one by one.
@@ -381,10 +382,10 @@ fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
             };
             found.push(Row { path: top.join(path), state, started: Some(entry.modified) });
         }
-        if copies.flags & ioctl::DONE != 0 {
+        if copies.flags.contains(ReportFlags::DONE) {
             return Ok(());
         }
-        again = 0;
+        again = ReportFlags::empty();
     }
 }
 

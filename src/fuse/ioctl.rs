@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bitflags::Flags;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::error::{Error, Result};
@@ -16,10 +17,9 @@ use crate::fs::handle::Fh;
 use crate::fs::lease::LeaseSource;
 use crate::fs::walk::Found;
 use crate::ioctl::{
-    ABORT, ABORTED, ACCEPTED, AGAIN, Abort, BREAK, COPIES, COPY, Copies, Copy, DONE, DRY_RUN, DUE, EXISTS, Entry,
-    FAILED, LEASE, LEASE_EARLY, LEASE_ID, LEASE_SOURCE, LISTED, Lease, NEWS, NO_LEASE, NO_REPLACE, NO_WAIT, News,
-    PENDING, RECURSIVE, Records, SAME, SHOW, SNAPSHOT, SNAPSHOT_FIRST, STATUS, SUCCESS, Snapshot, Status, TREE, Tree,
-    UNFINISHED, is_wrong_size, set_text, text,
+    ABORT, ABORTED, ACCEPTED, Abort, BREAK, COPIES, COPY, Copies, Copy, DUE, EXISTS, Entry, FAILED, LEASE, Lease, NEWS,
+    News, OrderFlags, PENDING, Records, ReportFlags, SAME, SHOW, SNAPSHOT, STATUS, SUCCESS, Snapshot, Status, TREE,
+    Tree, is_wrong_size, set_text, text,
 };
 use crate::store::{CopyId, CopyState, CopyStatus};
 
@@ -67,30 +67,27 @@ fn field<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
     text(bytes).ok_or_else(|| Error::fs(libc::EINVAL, format!("{name} is not UTF-8 that ends with a zero byte")))
 }
 
-fn refuse_unknown(flags: u32, known: u32) -> Result<()> {
-    if flags & !known != 0 {
-        return Err(Error::fs(libc::EINVAL, format!("unknown flags: {:#x}", flags & !known)));
+fn refuse_unknown<F: Flags<Bits = u32>>(flags: F, known: F) -> Result<()> {
+    match flags.difference(known).bits() {
+        0 => Ok(()),
+        unknown => Err(Error::fs(libc::EINVAL, format!("unknown flags: {unknown:#x}"))),
     }
-    Ok(())
 }
 
 async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller: Caller) -> Result<Vec<u8>> {
-    const KNOWN: u32 = NO_REPLACE | NO_WAIT | SNAPSHOT_FIRST | LEASE_SOURCE | LEASE_EARLY | NO_LEASE | LEASE_ID;
-    refuse_unknown(copy.flags, KNOWN)?;
-    let lease = match copy.flags & LEASE_ID {
-        0 => None,
-        _ => Some(field("id", &copy.id)?),
-    };
+    refuse_unknown(copy.flags, OrderFlags::OF_COPY)?;
+    let has = |flag| copy.flags.contains(flag);
+    let lease = has(OrderFlags::LEASE_ID).then(|| field("id", &copy.id)).transpose()?;
     let tier = field("tier", &copy.tier)?;
     let order = CopyOrder {
         source: field("source", &copy.source)?,
         at: ino,
         name: field("destination", &copy.destination)?,
-        no_replace: copy.flags & NO_REPLACE != 0,
-        no_wait: copy.flags & NO_WAIT != 0,
+        no_replace: has(OrderFlags::NO_REPLACE),
+        no_wait: has(OrderFlags::NO_WAIT),
         tier: (!tier.is_empty()).then_some(tier),
         metadata: field("metadata", &copy.metadata)?,
-        keep: copy.flags & SNAPSHOT_FIRST != 0,
+        keep: has(OrderFlags::SNAPSHOT_FIRST),
         lease_source: lease_source(copy.flags)?,
         lease,
     };
@@ -101,12 +98,14 @@ async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller:
 }
 
 /// `None`: as the mount does.
-fn lease_source(flags: u32) -> Result<Option<LeaseSource>> {
-    match flags & (LEASE_SOURCE | LEASE_EARLY | NO_LEASE) {
-        0 => Ok(None),
-        LEASE_SOURCE => Ok(Some(LeaseSource::Pending)),
-        NO_LEASE => Ok(Some(LeaseSource::Never)),
-        both if both == LEASE_SOURCE | LEASE_EARLY => Ok(Some(LeaseSource::Always)),
+fn lease_source(flags: OrderFlags) -> Result<Option<LeaseSource>> {
+    const NOTHING: OrderFlags = OrderFlags::empty();
+    const EARLY: OrderFlags = OrderFlags::LEASE_SOURCE.union(OrderFlags::LEASE_EARLY);
+    match flags & EARLY.union(OrderFlags::NO_LEASE) {
+        NOTHING => Ok(None),
+        OrderFlags::LEASE_SOURCE => Ok(Some(LeaseSource::Pending)),
+        OrderFlags::NO_LEASE => Ok(Some(LeaseSource::Never)),
+        EARLY => Ok(Some(LeaseSource::Always)),
         _ => Err(Error::fs(libc::EINVAL, "flags that say two things about the source's lease")),
     }
 }
@@ -151,18 +150,16 @@ async fn abort(fs: &Fs, ino: Ino, fh: Fh, abort: Abort, who: &Credentials) -> Re
 }
 
 fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> {
-    const KNOWN: u32 =
-        NO_REPLACE | NO_WAIT | RECURSIVE | DRY_RUN | SNAPSHOT_FIRST | LEASE_SOURCE | LEASE_EARLY | NO_LEASE;
-    refuse_unknown(tree.flags, KNOWN)?;
-    let has = |flag| tree.flags & flag != 0;
+    refuse_unknown(tree.flags, OrderFlags::OF_TREE)?;
+    let has = |flag| tree.flags.contains(flag);
     let order = TreeOrder {
         source: field("source", &tree.source)?.to_owned(),
         name: field("destination", &tree.destination)?.to_owned(),
-        recursive: has(RECURSIVE),
-        no_replace: has(NO_REPLACE),
-        no_wait: has(NO_WAIT),
-        dry_run: has(DRY_RUN),
-        keep: has(SNAPSHOT_FIRST),
+        recursive: has(OrderFlags::RECURSIVE),
+        no_replace: has(OrderFlags::NO_REPLACE),
+        no_wait: has(OrderFlags::NO_WAIT),
+        dry_run: has(OrderFlags::DRY_RUN),
+        keep: has(OrderFlags::SNAPSHOT_FIRST),
         lease_source: lease_source(tree.flags)?,
         jobs: tree.jobs,
     };
@@ -184,7 +181,8 @@ async fn news(fs: &Fs, fh: Fh) -> Result<Vec<u8>> {
     }
     let totals = heard.totals;
     let mut news = News::new_zeroed();
-    news.flags = if heard.done { DONE } else { 0 } | if heard.listed { LISTED } else { 0 };
+    news.flags.set(ReportFlags::DONE, heard.done);
+    news.flags.set(ReportFlags::LISTED, heard.listed);
     (news.found_files, news.found_bytes) = (totals.found.files, totals.found.bytes);
     (news.copied_files, news.copied_bytes) = (totals.copied.files, totals.copied.bytes);
     (news.skipped_files, news.skipped_bytes) = (totals.skipped.files, totals.skipped.bytes);
@@ -222,12 +220,13 @@ fn record(records: &mut Records, event: &Event) -> bool {
 }
 
 async fn copies(fs: &Fs, fh: Fh, mut copies: Copies, who: &Credentials) -> Result<Vec<u8>> {
-    refuse_unknown(copies.flags & !DONE, AGAIN | UNFINISHED)?;
-    let again = copies.flags & AGAIN != 0;
-    let ended_since = (copies.flags & UNFINISHED != 0).then_some(copies.since);
+    // What the last call said may still stand there.
+    refuse_unknown(copies.flags, ReportFlags::AGAIN | ReportFlags::UNFINISHED | ReportFlags::DONE)?;
+    let again = copies.flags.contains(ReportFlags::AGAIN);
+    let ended_since = copies.flags.contains(ReportFlags::UNFINISHED).then_some(copies.since);
     let mut records = Records::default();
     let done = fs.list_copies(fh, again, who, |found| state(&mut records, found, ended_since)).await?;
-    copies.flags = if done { DONE } else { 0 };
+    copies.flags = if done { ReportFlags::DONE } else { ReportFlags::empty() };
     let (count, bytes) = records.finish();
     copies.count = count;
     copies.records.copy_from_slice(bytes);

@@ -137,18 +137,31 @@ fn the_c_header_says_what_the_code_says() {
         ),
         format!(
             "{} {} {} {} {} {}",
-            ioctl::RECURSIVE,
-            ioctl::DRY_RUN,
-            ioctl::AGAIN,
-            ioctl::UNFINISHED,
-            ioctl::DONE,
-            ioctl::LISTED
+            OrderFlags::RECURSIVE.bits(),
+            OrderFlags::DRY_RUN.bits(),
+            ReportFlags::AGAIN.bits(),
+            ReportFlags::UNFINISHED.bits(),
+            ReportFlags::DONE.bits(),
+            ReportFlags::LISTED.bits()
         ),
         format!("{} {} {} {}", ioctl::EXISTS, ioctl::SAME, ioctl::DUE, ioctl::ACCEPTED),
         format!("{} {}", ioctl::SNAPSHOT, size_of::<ioctl::Snapshot>()),
         format!("{} {}", std::mem::offset_of!(ioctl::Copy, id), std::mem::offset_of!(ioctl::Status, description)),
-        format!("{} {} {} {}", ioctl::NO_REPLACE, ioctl::NO_WAIT, ioctl::SNAPSHOT_FIRST, ioctl::LEASE_SOURCE),
-        format!("{} {} {} {} {}", ioctl::LEASE_EARLY, ioctl::NO_LEASE, ioctl::LEASE_ID, ioctl::SHOW, ioctl::BREAK),
+        format!(
+            "{} {} {} {}",
+            OrderFlags::NO_REPLACE.bits(),
+            OrderFlags::NO_WAIT.bits(),
+            OrderFlags::SNAPSHOT_FIRST.bits(),
+            OrderFlags::LEASE_SOURCE.bits()
+        ),
+        format!(
+            "{} {} {} {} {}",
+            OrderFlags::LEASE_EARLY.bits(),
+            OrderFlags::NO_LEASE.bits(),
+            OrderFlags::LEASE_ID.bits(),
+            ioctl::SHOW,
+            ioctl::BREAK
+        ),
         format!("{} {}", ioctl::LEASE, std::mem::offset_of!(ioctl::Lease, holder)),
         format!("{} {} {} {}", ioctl::PENDING, ioctl::SUCCESS, ioctl::ABORTED, ioctl::FAILED),
     ];

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use blobcp::devstore::{AccountConfig, Config, CopyPace, Devstore};
-use blobcp::ioctl;
+use blobcp::ioctl::{self, OrderFlags, ReportFlags};
 use blobcp::mount::{table, unmount};
 use bytes::Bytes;
 use rstest::rstest;
