@@ -23,6 +23,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::{getgid, getuid};
 use serde::Deserialize;
 
 pub use accounts::Known;
@@ -250,8 +251,7 @@ pub fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Resul
     let accounts = found
         .into_iter()
         .map(|found| fs::Account { client: Client::new(found.account, http.clone()), only: found.only });
-    // SAFETY: these calls only read ids of this process and cannot fail.
-    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
     let fs = fs::Config {
         accounts: accounts.collect(),
         root,

@@ -270,8 +270,7 @@ impl Drop for Mounted {
 
 /// A name as it has to be written in the options: fusermount splits them at commas, the kernel is given the name apart from them.
 fn as_option(name: &str) -> String {
-    // SAFETY: it only reads an id of this process.
-    let directly = unsafe { libc::geteuid() } == 0;
+    let directly = rustix::process::geteuid().is_root();
     if directly { name.to_owned() } else { name.replace('\\', "\\\\").replace(',', "\\,") }
 }
 

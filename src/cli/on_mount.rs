@@ -10,6 +10,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::failure::{Failure, about};
@@ -391,15 +393,12 @@ fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
 
 /// Waits until the copies onto some of the files have ended: which of them. Empty after `timeout`, or when a signal came.
 pub fn ended(files: &[&File], timeout: std::time::Duration) -> io::Result<Vec<usize>> {
-    let mut polled: Vec<libc::pollfd> =
-        files.iter().map(|file| libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
-    let timeout = timeout.as_millis().min(i32::MAX as u128) as i32;
-    // SAFETY: the array is as long as it is said to be, and the descriptors are open.
-    match unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) } {
-        -1 => match io::Error::last_os_error() {
-            error if error.kind() == io::ErrorKind::Interrupted => Ok(Vec::new()),
-            error => Err(error),
-        },
-        _ => Ok((0..polled.len()).filter(|index| polled[*index].revents != 0).collect()),
+    let mut polled: Vec<PollFd<'_>> = files.iter().map(|file| PollFd::new(file, PollFlags::IN)).collect();
+    // What is longer than the kernel can count is without end.
+    let timeout = Timespec::try_from(timeout).ok();
+    match poll(&mut polled, timeout.as_ref()) {
+        Err(Errno::INTR) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok((0..polled.len()).filter(|index| !polled[*index].revents().is_empty()).collect()),
     }
 }

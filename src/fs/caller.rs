@@ -143,6 +143,10 @@ mod tests {
         Caller { pid: std::process::id() }
     }
 
+    fn this_thread() -> Caller {
+        Caller { pid: rustix::thread::gettid().as_raw_pid() as u32 }
+    }
+
     #[test]
     fn an_open_file_is_seen_among_the_descriptors_with_its_mount() {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -167,9 +171,9 @@ mod tests {
 
     #[test]
     fn threads_of_one_process_are_the_same_caller() {
-        let tid = std::thread::spawn(|| unsafe { libc::gettid() } as u32).join().unwrap();
+        let thread = std::thread::spawn(this_thread).join().unwrap();
         // The thread has ended: nothing is known of it any more.
-        assert!(!me().same_process(Caller { pid: tid }));
+        assert!(!me().same_process(thread));
         assert!(me().same_process(me()));
         assert!(!me().same_process(Caller { pid: 1 }));
     }
@@ -177,7 +181,7 @@ mod tests {
     #[test]
     fn a_process_outlives_its_threads() {
         let (here, there) = std::thread::spawn(|| {
-            let thread = Caller { pid: unsafe { libc::gettid() } as u32 };
+            let thread = this_thread();
             (thread, thread.process())
         })
         .join()
@@ -211,7 +215,7 @@ mod tests {
             libc::sigaddset(&mut set, libc::SIGUSR1);
             libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
             libc::pthread_kill(libc::pthread_self(), libc::SIGUSR1);
-            Caller { pid: libc::gettid() as u32 }.interrupted()
+            this_thread().interrupted()
         });
         assert!(!blocked.join().unwrap());
         assert!(!Caller { pid: u32::MAX }.interrupted());

@@ -9,19 +9,20 @@
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fuser::{FileAttr, FileType, INodeNo};
+use rustix::fs::copy_file_range;
+use rustix::process::{getgid, getuid};
 use tracing::debug;
 
 /// A name that nobody gives a file; once the copy was asked for, it is one like any other.
 const NAME: &str = ".blobcp-first-copy\u{1}";
 const INO: INodeNo = INodeNo(u64::MAX);
 /// The file is two pages, so that one can be copied to the other.
-const PAGE: i64 = 4096;
+const PAGE: u64 = 4096;
 /// What the kernel may believe of the file: longer than the copy takes.
 pub(super) const TTL: Duration = Duration::from_secs(1);
 
@@ -50,7 +51,7 @@ pub(super) fn attr() -> FileAttr {
     let time = SystemTime::UNIX_EPOCH;
     FileAttr {
         ino: INO,
-        size: 2 * PAGE as u64,
+        size: 2 * PAGE,
         blocks: 16,
         atime: time,
         mtime: time,
@@ -59,10 +60,8 @@ pub(super) fn attr() -> FileAttr {
         kind: FileType::RegularFile,
         perm: 0o600,
         nlink: 1,
-        // SAFETY: both only read the process's credentials.
-        uid: unsafe { libc::getuid() },
-        // SAFETY: as above.
-        gid: unsafe { libc::getgid() },
+        uid: getuid().as_raw(),
+        gid: getgid().as_raw(),
         rdev: 0,
         blksize: PAGE as u32,
         flags: 0,
@@ -77,7 +76,6 @@ pub fn make_first_copy(mountpoint: &Path) {
         Err(error) => return debug!(%error, "no first copy"),
     };
     let (mut from, mut to) = (0, PAGE);
-    // SAFETY: a descriptor that lives as long as the call, and offsets that it may write to.
-    let copied = unsafe { libc::copy_file_range(file.as_raw_fd(), &mut from, file.as_raw_fd(), &mut to, 1, 0) };
-    debug!(copied, "first copy");
+    let copied = copy_file_range(&file, Some(&mut from), &file, Some(&mut to), 1);
+    debug!(?copied, "first copy");
 }

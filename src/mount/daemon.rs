@@ -7,7 +7,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, WaitOptions, setsid, waitpid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 /// Which of the two processes this is.
 pub enum Side {
@@ -20,13 +23,7 @@ pub enum Side {
 ///
 /// Must be called while the process has one thread.
 pub fn detach() -> io::Result<Side> {
-    let mut ends = [0; 2];
-    // SAFETY: the pointer is to room for two descriptors.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: pipe2 made these two descriptors, and nobody else knows them.
-    let (reader, writer) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     // SAFETY: the process has one thread (see above), so the child's memory is whole and no lock is held in it.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
@@ -39,19 +36,17 @@ pub fn detach() -> io::Result<Side> {
             Ok(Side::Parent(match answer.first() {
                 Some(b'+') => Ok(text),
                 Some(_) => Err(text),
-                None => Err(how_it_ended(child)),
+                None => Err(how_it_ended(Pid::from_raw(child))),
             }))
         }
     }
 }
 
-fn how_it_ended(child: libc::pid_t) -> String {
-    let mut status = 0;
-    // SAFETY: the pointer is to an integer that outlives the call.
-    if unsafe { libc::waitpid(child, &raw mut status, 0) } == child && libc::WIFSIGNALED(status) {
-        return format!("ended by signal {} before it was mounted", libc::WTERMSIG(status));
+fn how_it_ended(child: Option<Pid>) -> String {
+    match waitpid(child, WaitOptions::empty()).ok().flatten().and_then(|(_, status)| status.terminating_signal()) {
+        Some(signal) => format!("ended by signal {signal} before it was mounted"),
+        None => "ended without an answer before it was mounted".into(),
     }
-    "ended without an answer before it was mounted".into()
 }
 
 /// The child's end of the pipe.
@@ -61,14 +56,12 @@ impl Reporter {
     /// The mount works: lets go of the parent, its terminal and its working directory.
     pub fn ready(mut self, text: &str) {
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
-            for standard in 0..=2 {
-                // SAFETY: both descriptors are open; the standard ones are used by nobody at this moment.
-                unsafe { libc::dup2(null.as_raw_fd(), standard) };
-            }
+            // Where it fails, that one stays at the terminal; the mount is there nevertheless.
+            let _ = (dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null));
         }
         let _ = std::env::set_current_dir("/");
-        // SAFETY: no arguments; it fails only for the leader of a process group, and a forked child is none.
-        unsafe { libc::setsid() };
+        // It fails only for the leader of a process group, and a forked child is none.
+        let _ = setsid();
         // The parent may have been killed meanwhile; the mount is there nevertheless.
         let _ = self.0.write_all(format!("+{text}").as_bytes());
     }

@@ -1,32 +1,28 @@
 //! Taking a mount out of the tree of files: by system call as root, through the setuid `fusermount3` as a user.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+
 /// Unmounts if nothing is open there; EBUSY if something is.
 pub fn politely(mountpoint: &Path) -> io::Result<()> {
-    unmount(mountpoint, 0, &["-u"])
+    unmount(mountpoint, UnmountFlags::empty(), &["-u"])
 }
 
 /// Detaches at once; what is open stays until it is closed.
 pub fn lazily(mountpoint: &Path) -> io::Result<()> {
-    unmount(mountpoint, libc::MNT_DETACH, &["-u", "-z"])
+    unmount(mountpoint, UnmountFlags::DETACH, &["-u", "-z"])
 }
 
-fn unmount(mountpoint: &Path, flags: libc::c_int, arguments: &[&str]) -> io::Result<()> {
-    let path = CString::new(mountpoint.as_os_str().as_bytes())?;
-    // SAFETY: the pointer is to a string that ends with a zero byte and outlives the call.
-    if unsafe { libc::umount2(path.as_ptr(), flags | libc::UMOUNT_NOFOLLOW) } == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    if error.raw_os_error() != Some(libc::EPERM) {
-        return Err(error);
-    }
-    let mut missing = error;
+fn unmount(mountpoint: &Path, flags: UnmountFlags, arguments: &[&str]) -> io::Result<()> {
+    let mut missing = match rustix::mount::unmount(mountpoint, flags | UnmountFlags::NOFOLLOW) {
+        Ok(()) => return Ok(()),
+        Err(Errno::PERM) => Errno::PERM.into(),
+        Err(error) => return Err(error.into()),
+    };
     for program in ["fusermount3", "fusermount"] {
         let run = Command::new(program).args(arguments).arg("--").arg(mountpoint).stdin(Stdio::null()).output();
         match run {

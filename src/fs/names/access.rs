@@ -105,6 +105,7 @@ mod tests {
     use crate::fs::names::attr;
     use crate::fs::names::attr::Defaults;
     use crate::fs::names::attr::{FileKind, Ino};
+    use rustix::process::{getgid, getuid};
 
     fn file(mode: u32, uid: u32, gid: u32) -> Attr {
         let defaults = Defaults { file_mode: mode, dir_mode: mode, uid, gid };
@@ -145,8 +146,7 @@ mod tests {
 
     #[test]
     fn groups_are_those_of_the_process() {
-        // SAFETY: it only reads ids of this process.
-        let (uid, gid, pid) = unsafe { (libc::getuid(), libc::getgid(), std::process::id()) };
+        let (uid, gid, pid) = (getuid().as_raw(), getgid().as_raw(), std::process::id());
         let me = Credentials::new(uid, gid, pid);
         assert!(me.may(&file(0o700, uid, gid), READ | WRITE | SEARCH));
     }
