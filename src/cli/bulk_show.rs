@@ -7,7 +7,7 @@ use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, Progress
 
 use super::failure::say;
 use super::on_mount::News;
-use super::show::{self, shortened};
+use super::show::{self, padded, shortened};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// Failures that are named; all are in the mount's log and in `--json`.
@@ -160,8 +160,7 @@ impl Show {
                     let bar = match pending.iter().find(|(known, _)| *known == path) {
                         Some((_, bar)) => bar.clone(),
                         None => {
-                            let bar =
-                                all.add(show::pace_bar(&format!("{:<NAME$}", shortened(&path, NAME)), copied, size));
+                            let bar = all.add(show::pace_bar(&padded(&shortened(&path, NAME), NAME), copied, size));
                             pending.push((path, bar.clone()));
                             bar
                         }

@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use console::Term;
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::on_mount::{Row, State, Status};
-use super::show::{self, shortened};
+use super::show::{self, padded, shortened};
 
-/// Lines of a terminal that cannot be asked.
-const USUAL_HEIGHT: usize = 24;
-const USUAL_WIDTH: usize = 80;
 /// Left for the prompt and what stood there before.
 const MARGIN: usize = 3;
 
@@ -28,7 +26,8 @@ impl Table {
     }
 
     pub fn draw(&mut self, rows: &[Row]) {
-        let (width, height) = size();
+        let (height, width) = Term::stderr().size();
+        let (height, width) = (usize::from(height), usize::from(width));
         let room = height.saturating_sub(MARGIN).max(2);
         let status = |row: &Row| row.state.as_ref().map(|state| state.status);
         let pending: Vec<&Row> = rows.iter().filter(|row| status(row) == Some(Status::Pending)).collect();
@@ -54,7 +53,7 @@ impl Table {
             let Some(state) = &row.state else { continue };
             let name = shortened(&row.path.display().to_string(), name_width);
             let why = if state.description.is_empty() { String::new() } else { format!(": {}", state.description) };
-            lines.push(Line::Text(format!("{name:<name_width$} {}{why}", state.status.name())));
+            lines.push(Line::Text(format!("{} {}{why}", padded(&name, name_width), state.status.name())));
         }
         let hidden = rows.iter().filter(|row| row.state.is_some()).count() - done(rows) - for_pending - for_failed;
         let more = if hidden > 0 { format!(", {hidden} of them not shown") } else { String::new() };
@@ -130,17 +129,4 @@ fn details(row: &Row, state: &State, watched: f64, before: u64) -> String {
         text += &format!("  {}", state.description);
     }
     text + "  " + &show::without_credential(&state.source)
-}
-
-/// Columns and lines of the terminal at stderr.
-fn size() -> (usize, usize) {
-    // SAFETY: TIOCGWINSZ fills a structure of this type, in which any bytes are a value.
-    let size = unsafe {
-        let mut size: libc::winsize = std::mem::zeroed();
-        (libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &mut size) == 0).then_some(size)
-    };
-    match size {
-        Some(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
-        _ => (USUAL_WIDTH, USUAL_HEIGHT),
-    }
 }

@@ -1,9 +1,11 @@
 //! Copy states for people and for programs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use console::{Alignment, measure_text_width, pad_str};
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use super::on_mount::{Row, State, Status};
@@ -55,7 +57,7 @@ pub fn block(path: &Path, state: Option<&State>) -> String {
 /// Copies as a table, one line each. The last column is the reason if there is one, otherwise the id.
 pub fn table(rows: &[Row]) -> String {
     let path = |row: &Row| row.path.display().to_string();
-    let path_width = rows.iter().map(|row| path(row).chars().count()).chain([4]).max().unwrap_or_default();
+    let path_width = rows.iter().map(|row| measure_text_width(&path(row))).chain([4]).max().unwrap_or_default();
     let progress = |row: &Row| row.state.as_ref().map_or_else(|| NOTHING.to_owned(), State::progress);
     let progress_width = rows.iter().map(|row| progress(row).len()).chain([8]).max().unwrap_or_default();
     let mut text = format!("{:<path_width$}  STATUS   {:<progress_width$}  ID/DESCRIPTION\n", "PATH", "PROGRESS");
@@ -65,7 +67,9 @@ pub fn table(rows: &[Row]) -> String {
             Some(state) if state.description.is_empty() => (state.status.name(), state.id.as_str()),
             Some(state) => (state.status.name(), state.description.as_str()),
         };
-        text += &format!("{:<path_width$}  {status:<7}  {:<progress_width$}  {last}\n", path(row), progress(row));
+        let path = path(row);
+        let path = padded(&path, path_width);
+        text += &format!("{path}  {status:<7}  {:<progress_width$}  {last}\n", progress(row));
     }
     text
 }
@@ -94,14 +98,19 @@ pub fn bar(name: &str, state: &State) -> ProgressBar {
     pace_bar(name, state.copied, state.total)
 }
 
-/// The end of a path, which tells more than its beginning, in at most that many characters.
+/// The end of a path, which tells more than its beginning, in at most that many columns of a terminal.
 pub fn shortened(path: &str, most: usize) -> String {
-    let count = path.chars().count();
-    if count <= most {
+    if measure_text_width(path) <= most {
         return path.to_owned();
     }
-    let tail: String = path.chars().skip(count - most.saturating_sub(1)).collect();
-    format!("…{tail}")
+    let starts: Vec<usize> = path.char_indices().map(|(at, _)| at).collect();
+    let cut = starts.partition_point(|at| measure_text_width(&path[*at..]) >= most);
+    format!("…{}", &path[starts.get(cut).copied().unwrap_or(path.len())..])
+}
+
+/// A cell of so many columns. What `format!` pads it counts in characters, of which some take two columns and some none.
+pub fn padded(text: &str, width: usize) -> Cow<'_, str> {
+    pad_str(text, width, Alignment::Left, None)
 }
 
 /// A bar for so many bytes, of which some are copied.
@@ -163,6 +172,17 @@ none    -        -                            -
     }
 
     #[test]
+    fn wide_characters_take_two_columns_of_a_table() {
+        let row = |path: &str| Row { path: path.into(), state: None, started: None };
+        let expected = "\
+PATH    STATUS   PROGRESS  ID/DESCRIPTION
+日本語  -        -         -
+longer  -        -         -
+";
+        assert_eq!(table(&[row("日本語"), row("longer")]), expected);
+    }
+
+    #[test]
     fn a_block_leaves_out_what_there_is_not() {
         let text = block(Path::new("/m/a"), Some(&state(Status::Aborted)));
         let expected = "\
@@ -198,6 +218,7 @@ none    -        -                            -
     fn long_paths_keep_their_end() {
         assert_eq!(shortened("a/b", 5), "a/b");
         assert_eq!(shortened("dir/über/file", 9), "…ber/file");
+        assert_eq!(shortened("dir/日本/file", 9), "…本/file");
     }
 
     #[test]
