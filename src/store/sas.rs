@@ -177,11 +177,9 @@ fn signed(key: &AccountKey, text: &str, query: Vec<(&str, &str)>) -> Secret {
 
 /// `2030-01-01T00:00:00Z`.
 pub(super) fn iso8601(time: SystemTime) -> String {
-    // RFC 1123 has the same fields: `Tue, 01 Jan 2030 00:00:00 GMT`.
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let text = httpdate::fmt_http_date(time);
-    let month = MONTHS.iter().position(|name| *name == &text[8..11]).map_or(0, |index| index + 1);
-    format!("{}-{month:02}-{}T{}Z", &text[12..16], &text[5..7], &text[17..25])
+    // Nothing can be good for longer than jiff can count, to the year 9999.
+    let stamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX);
+    format!("{stamp:.0}")
 }
 
 #[cfg(test)]
@@ -270,5 +268,7 @@ mod tests {
     fn times_are_written_as_the_service_wants_them() {
         assert_eq!(iso8601(SystemTime::UNIX_EPOCH + Duration::from_secs(1_893_456_000)), "2030-01-01T00:00:00Z");
         assert_eq!(iso8601(SystemTime::UNIX_EPOCH + Duration::from_secs(951_827_696)), "2000-02-29T12:34:56Z");
+        // Whole seconds, and none that has not come yet.
+        assert_eq!(iso8601(SystemTime::UNIX_EPOCH + Duration::from_millis(951_827_696_999)), "2000-02-29T12:34:56Z");
     }
 }

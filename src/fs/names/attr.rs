@@ -436,7 +436,7 @@ pub fn just_written(size: u64, settings: BlobSettings, written: Written) -> Blob
 fn parse_time(text: &str) -> Option<SystemTime> {
     // rclone writes the offset of its own time zone, others write seconds since the epoch.
     if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
-        return Some(stamp.into());
+        return SystemTime::try_from(stamp).ok();
     }
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(text.parse().ok()?))
 }
@@ -448,7 +448,7 @@ fn format_time(time: SystemTime) -> String {
 }
 
 fn parse_nanoseconds(text: &str) -> Option<SystemTime> {
-    jiff::Timestamp::from_nanosecond(text.parse().ok()?).ok().map(SystemTime::from)
+    SystemTime::try_from(jiff::Timestamp::from_nanosecond(text.parse().ok()?).ok()?).ok()
 }
 
 fn format_nanoseconds(time: SystemTime) -> String {
