@@ -3,36 +3,23 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
-/// How many are under way.
-#[derive(Debug, Clone)]
-pub struct Chores(watch::Sender<usize>);
-
-impl Default for Chores {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
-}
+/// What is under way.
+#[derive(Debug, Clone, Default)]
+pub struct Chores(TaskTracker);
 
 impl Chores {
-    /// One more, until what is returned is dropped.
-    pub fn begin(&self) -> Chore {
-        self.0.send_modify(|count| *count += 1);
-        Chore(self.0.clone())
+    /// One more, which is done whether or not anybody waits for what is returned.
+    pub fn spawn<T: Send + 'static>(&self, chore: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.0.spawn(chore)
     }
 
     /// Waits until none is under way; false if that takes longer.
     pub async fn done(&self, bound: Duration) -> bool {
-        let mut count = self.0.subscribe();
-        tokio::time::timeout(bound, count.wait_for(|count| *count == 0)).await.is_ok()
-    }
-}
-
-pub struct Chore(watch::Sender<usize>);
-
-impl Drop for Chore {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        // The tracker waits for tasks that are still to come until it is told of the end. It takes more even then.
+        self.0.close();
+        tokio::time::timeout(bound, self.0.wait()).await.is_ok()
     }
 }

@@ -111,13 +111,10 @@ impl Drop for Lease {
             return;
         }
         // Without a runtime the process is at its end, and the lease ends by itself.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (client, blob, id) = (self.client.clone(), self.blob.clone(), self.id.clone());
-        let chore = self.chores.begin();
-        runtime.spawn(async move {
-            give_back(&client, &blob, &id).await;
-            drop(chore);
-        });
+        if tokio::runtime::Handle::try_current().is_ok() {
+            let (client, blob, id) = (self.client.clone(), self.blob.clone(), self.id.clone());
+            self.chores.spawn(async move { give_back(&client, &blob, &id).await });
+        }
     }
 }
 
@@ -353,11 +350,9 @@ impl Drop for SourceLease {
         if self.released {
             return;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (shared, of, chore) = (self.shared.clone(), self.of.clone(), self.chores.begin());
-        runtime.spawn(async move {
-            shared.leave(&of).await;
-            drop(chore);
-        });
+        if tokio::runtime::Handle::try_current().is_ok() {
+            let (shared, of) = (self.shared.clone(), self.of.clone());
+            self.chores.spawn(async move { shared.leave(&of).await });
+        }
     }
 }

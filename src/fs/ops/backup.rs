@@ -99,8 +99,7 @@ impl Fs {
     /// also when he goes.
     pub(in crate::fs) fn restore(self: &Arc<Self>, backup: Backup, mark: Mark) -> BoxFuture<'static, ()> {
         let fs = self.clone();
-        let work = tokio::spawn(async move {
-            let _chore = fs.chores.begin();
+        let work = self.chores.spawn(async move {
             match fs.try_restore(&backup, &mark).await {
                 Ok(()) => fs.delete_backup(&backup).await,
                 Err(error) => {

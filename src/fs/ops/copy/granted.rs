@@ -41,8 +41,7 @@ impl Fs {
             }
         }
         let (fs, file) = (self.clone(), file.clone());
-        let storing = tokio::spawn(async move {
-            let _chore = fs.chores.begin();
+        let storing = self.chores.spawn(async move {
             let mut state = file.state.lock().await;
             fs.commit(&file, &mut state).await
         });
