@@ -16,13 +16,13 @@ Examples:
 /// Abort pending copies onto files
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(flatten)]
     of: Paths,
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
         let (rows, mut complete) = on_mount::rows("abort", &self.of.paths, self.of.recursive, Which::Unfinished, false);
         for row in &rows {

@@ -17,10 +17,10 @@ use super::on_mount::{self, Located};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// 128 + SIGINT, as shells have it.
-pub const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// What is to be copied, as it was typed.
-pub struct Job<'a> {
+pub(super) struct Job<'a> {
     pub sources: &'a [PathBuf],
     pub destination: &'a Path,
     pub recursive: bool,
@@ -40,7 +40,7 @@ struct Target {
 }
 
 impl Job<'_> {
-    pub fn run(&self) -> Result<(), Failure> {
+    pub(super) fn run(&self) -> Result<(), Failure> {
         let target = self.target()?;
         let names: Vec<(String, &PathBuf)> = self
             .sources

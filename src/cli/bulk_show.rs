@@ -19,7 +19,7 @@ const NAME: usize = 24;
 /// Between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-pub struct Show {
+pub(super) struct Show {
     form: Form,
     /// What was done with the files that count as copied.
     done: &'static str,
@@ -37,7 +37,7 @@ enum Form {
 
 impl Show {
     /// `flags` are those of [`ioctl::Tree`].
-    pub fn new(json: bool, flags: OrderFlags) -> Self {
+    pub(super) fn new(json: bool, flags: OrderFlags) -> Self {
         let dry_run = flags.contains(OrderFlags::DRY_RUN);
         let done = if dry_run {
             "to be copied"
@@ -68,12 +68,12 @@ impl Show {
     }
 
     /// A line for people; programs have their own.
-    pub fn say(&self, what: &str) {
+    pub(super) fn say(&self, what: &str) {
         say("cp", self.bars(), what);
     }
 
     /// A source that was not even ordered.
-    pub fn refused(&mut self, source: &str, why: &str) {
+    pub(super) fn refused(&mut self, source: &str, why: &str) {
         match self.form {
             Form::Json => print_json(&serde_json::json!({
                 "event": "failed", "path": source, "bytes": 0, "errno": null, "reason": why,
@@ -83,14 +83,14 @@ impl Show {
     }
 
     /// A copy that has been pending longer than others.
-    pub fn pending(&mut self, news: &News) {
+    pub(super) fn pending(&mut self, news: &News) {
         if let Form::Bars { seen, .. } = &mut self.form {
             seen.push((news.path.clone(), news.copied, news.total));
         }
     }
 
     /// What became of a file, under the name that is shown.
-    pub fn entry(&mut self, path: &str, news: &News) {
+    pub(super) fn entry(&mut self, path: &str, news: &News) {
         if let Form::Json = self.form {
             return print_json(&event(path, news));
         }
@@ -118,7 +118,7 @@ impl Show {
         }
     }
 
-    pub fn progress(&mut self, news: &ioctl::News, took: Duration) {
+    pub(super) fn progress(&mut self, news: &ioctl::News, took: Duration) {
         if news.bears > 0 && !self.throttled {
             self.throttled = true;
             if !matches!(self.form, Form::Json) {
@@ -171,7 +171,7 @@ impl Show {
         }
     }
 
-    pub fn end(&mut self, summary: &Summary) {
+    pub(super) fn end(&mut self, summary: &Summary) {
         if let Form::Bars { all, total, pending, .. } = &self.form {
             for (_, bar) in pending {
                 bar.finish_and_clear();
@@ -250,7 +250,7 @@ fn state(news: &ioctl::News, took: Duration) -> String {
 }
 
 /// How it ended.
-pub struct Summary {
+pub(super) struct Summary {
     pub copied: u64,
     pub copied_bytes: u64,
     pub skipped: u64,
@@ -264,7 +264,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn new(news: Option<&ioctl::News>, refused: u64, took: Duration, stopped: bool) -> Self {
+    pub(super) fn new(news: Option<&ioctl::News>, refused: u64, took: Duration, stopped: bool) -> Self {
         let count = |field: fn(&ioctl::News) -> u64| news.map_or(0, field);
         Self {
             copied: count(|news| news.copied_files),

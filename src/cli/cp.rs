@@ -51,7 +51,7 @@ Examples:
 /// Copy inside the service, with a progress bar
 #[derive(clap::Args)]
 #[command(after_help = MORE, override_usage = "blobcp cp [OPTIONS] SRC... DST")]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[arg(value_name = "SRC... DST", hide = true)]
     paths: Vec<PathBuf>,
     /// Return when the copy is accepted.
@@ -87,7 +87,7 @@ struct Order {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         let (destination, sources) = match self.paths.split_last() {
             Some((destination, sources)) if !sources.is_empty() => (destination, sources),
             _ => return Err(Failure::usage("SRC or DST is missing (see blobcp cp --help)")),

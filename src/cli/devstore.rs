@@ -14,7 +14,7 @@ use crate::config::duration;
 use crate::devstore::{AccountConfig, Config, ControlError, CopyPace, Devstore, WELL_KNOWN_ACCOUNT};
 
 /// Accounts of `mount --dev`: the one that every Azure tool knows, and one to copy to.
-pub const ACCOUNTS: [&str; 2] = [WELL_KNOWN_ACCOUNT, "devstoreaccount2"];
+pub(super) const ACCOUNTS: [&str; 2] = [WELL_KNOWN_ACCOUNT, "devstoreaccount2"];
 
 /// The port that Azure's emulators use, and that `UseDevelopmentStorage=true` means.
 const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 10000);
@@ -33,7 +33,7 @@ Examples:
 /// Run the embedded Blob service for any Azure client
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value_t = USUAL)]
     listen: SocketAddr,
@@ -69,7 +69,7 @@ fn account(text: &str) -> Result<AccountConfig, String> {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         log::to_stderr(Some(&self.log))?;
         let names = ACCOUNTS.map(AccountConfig::named).to_vec();
         let mut accounts = if self.account.is_empty() { names } else { self.account };
@@ -121,7 +121,7 @@ fn cannot_start(listen: SocketAddr, error: &std::io::Error) -> Failure {
 }
 
 /// The service of `mount --dev`: on the usual port if that is free, otherwise on any.
-pub async fn start_for_mount() -> Result<Devstore, Failure> {
+pub(super) async fn start_for_mount() -> Result<Devstore, Failure> {
     let config = |listen| Config {
         listen,
         accounts: ACCOUNTS.map(AccountConfig::named).to_vec(),
@@ -157,7 +157,7 @@ fn fill(store: &Devstore) -> Result<(), ControlError> {
 }
 
 /// What to try, and how to reach the service from elsewhere.
-pub fn welcome(store: &Devstore, mountpoint: &Path) -> String {
+pub(super) fn welcome(store: &Devstore, mountpoint: &Path) -> String {
     let [first, second] = ACCOUNTS;
     let at = mountpoint.display();
     let mut text = format!(

@@ -11,21 +11,21 @@ pub(super) struct Failure {
 pub(super) const USAGE: u8 = 2;
 
 impl Failure {
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), status: 1 }
     }
 
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
         Self { message: Some(message.into()), status: USAGE }
     }
 
     /// What went wrong was said already, line by line.
-    pub fn said() -> Self {
+    pub(super) fn said() -> Self {
         Self { message: None, status: 1 }
     }
 
     /// The end of a command that complains of each thing that goes wrong, and goes on.
-    pub fn unless(good: bool) -> Result<(), Self> {
+    pub(super) fn unless(good: bool) -> Result<(), Self> {
         if good { Ok(()) } else { Err(Self::said()) }
     }
 }

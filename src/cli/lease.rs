@@ -18,7 +18,7 @@ Examples:
 /// Show the lease of a file, or break one that was left behind
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     action: Action,
 }
@@ -38,7 +38,7 @@ struct Paths {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
         let (paths, action) = match self.action {
             Action::Show(Paths { paths }) => (paths, ioctl::SHOW),

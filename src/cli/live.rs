@@ -13,7 +13,7 @@ use super::show::{self, padded, shortened};
 /// Left for the prompt and what stood there before.
 const MARGIN: usize = 3;
 
-pub struct Table {
+pub(super) struct Table {
     all: MultiProgress,
     lines: Vec<ProgressBar>,
     /// When each copy was first seen, and how far it was.
@@ -21,11 +21,11 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { all: MultiProgress::new(), lines: Vec::new(), first: HashMap::new() }
     }
 
-    pub fn draw(&mut self, rows: &[Row]) {
+    pub(super) fn draw(&mut self, rows: &[Row]) {
         let (height, width) = Term::stderr().size();
         let (height, width) = (usize::from(height), usize::from(width));
         let room = height.saturating_sub(MARGIN).max(2);
@@ -96,7 +96,7 @@ impl Table {
         }
     }
 
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         for line in self.lines.drain(..) {
             line.finish_and_clear();
         }

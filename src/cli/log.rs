@@ -29,11 +29,11 @@ fn filter(level: Option<&str>) -> Result<EnvFilter, Failure> {
 }
 
 /// A mistake in the level, before anything depends on it.
-pub fn check(level: Option<&str>) -> Result<(), Failure> {
+pub(super) fn check(level: Option<&str>) -> Result<(), Failure> {
     filter(level).map(drop)
 }
 
-pub fn to_stderr(level: Option<&str>) -> Result<(), Failure> {
+pub(super) fn to_stderr(level: Option<&str>) -> Result<(), Failure> {
     let colours = io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(io::stderr);
     subscriber.with_ansi(colours).init();
@@ -41,7 +41,7 @@ pub fn to_stderr(level: Option<&str>) -> Result<(), Failure> {
 }
 
 /// Appends to the file; makes it, and its directory, if need be.
-pub fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
+pub(super) fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
     let filter = filter(level)?;
     if let Some(parent) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| about(parent, &error))?;
@@ -54,7 +54,7 @@ pub fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
 
 /// The log of a mount that names none: `~/.local/state/blobcp/MOUNT.log`, with dashes for the slashes of the mount point; without a home,
 /// as at boot, in `/var/log/blobcp`.
-pub fn usual_path(mountpoint: &Path) -> PathBuf {
+pub(super) fn usual_path(mountpoint: &Path) -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
     let name = mountpoint.to_string_lossy().trim_start_matches('/').replace('/', "-");

@@ -34,7 +34,7 @@ In /etc/fstab, with the keys in /etc/blobcp/config.toml:
 /// Mount accounts or containers
 #[derive(clap::Args)]
 #[command(after_help = MORE, override_usage = "blobcp mount [OPTIONS] SOURCE... MOUNTPOINT\n       blobcp mount [OPTIONS] --dev MOUNTPOINT")]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[arg(value_name = "SOURCE... MOUNTPOINT", hide = true)]
     words: Vec<OsString>,
     /// Mount an embedded Blob service with two accounts and sample data.
@@ -64,7 +64,7 @@ struct Job {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         let foreground = self.foreground;
         let job = self.job()?;
         let level = job.settings.log.clone();

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 /// The words of our own command line, `None` if mount(8) only wants to see whether it would work (`-f`).
-pub fn translate(args: Vec<OsString>, commands: &[String]) -> Result<Option<Vec<OsString>>, String> {
+pub(super) fn translate(args: Vec<OsString>, commands: &[String]) -> Result<Option<Vec<OsString>>, String> {
     let program = args.first().and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str).unwrap_or_default();
     if program.starts_with("mount.") {
         return helper(&args[1..]);

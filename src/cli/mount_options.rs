@@ -13,7 +13,7 @@ use crate::config::{Settings, Switch};
 
 /// What a list of options says.
 #[derive(Debug, Default)]
-pub struct MountOptions {
+pub(super) struct MountOptions {
     pub settings: Settings,
     pub config: Option<PathBuf>,
     pub dev: bool,
@@ -78,7 +78,7 @@ struct Flags {
 
 impl MountOptions {
     /// Reads lists separated by commas; later ones win.
-    pub fn parse(lists: &[String]) -> Result<Self, String> {
+    pub(super) fn parse(lists: &[String]) -> Result<Self, String> {
         let mut parsed = Self::default();
         let mut flags = Vec::new();
         for option in lists.iter().flat_map(|list| list.split(',')).filter(|option| !option.is_empty()) {

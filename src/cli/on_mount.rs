@@ -20,7 +20,7 @@ use crate::ioctl::{self, OrderFlags, ReportFlags, set_text, text};
 use crate::mount::table::{self, Mount};
 
 /// A path in a mount of ours.
-pub struct Located {
+pub(super) struct Located {
     pub mount: Mount,
     /// The path as the mount itself names it, from its root.
     pub inside: PathBuf,
@@ -28,7 +28,7 @@ pub struct Located {
 
 impl Located {
     /// Where `path`, which exists, is after all symlinks.
-    pub fn of(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn of(path: &Path) -> Result<Self, Failure> {
         let resolved = path.canonicalize().map_err(|error| about(path, &error))?;
         let table = table::read().map_err(|error| about("/proc/self/mountinfo", &error))?;
         let mount = table.of(&resolved).filter(|mount| mount.is_ours()).cloned();
@@ -38,7 +38,7 @@ impl Located {
 }
 
 /// A file or directory to ask about. Reading it is not meant, so that nothing is fetched.
-pub fn open(path: &Path) -> Result<File, Failure> {
+pub(super) fn open(path: &Path) -> Result<File, Failure> {
     Located::of(path)?;
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
@@ -47,7 +47,7 @@ pub fn open(path: &Path) -> Result<File, Failure> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub(super) enum Status {
     Pending,
     Success,
     Aborted,
@@ -67,7 +67,7 @@ impl Status {
         }
     }
 
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Success => "success",
@@ -79,7 +79,7 @@ impl Status {
 
 /// The last copy onto a file. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub(super) struct State {
     pub status: Status,
     pub copied: u64,
     pub total: u64,
@@ -93,7 +93,7 @@ pub struct State {
 }
 
 /// The state of the last copy onto a file, from the service. `None`: nothing was ever copied onto it.
-pub fn state(file: &File) -> io::Result<Option<State>> {
+pub(super) fn state(file: &File) -> io::Result<Option<State>> {
     let mut status = ioctl::Status::new_zeroed();
     match call(file, ioctl::STATUS, &mut status) {
         Err(error) if error.raw_os_error() == Some(libc::ENODATA) => return Ok(None),
@@ -113,7 +113,7 @@ pub fn state(file: &File) -> io::Result<Option<State>> {
 
 /// What a copy gets that its source has not.
 #[derive(clap::Args, Default)]
-pub struct Own {
+pub(super) struct Own {
     /// Access tier of the copy; an archived SRC needs one.
     #[arg(long, value_name = "TIER")]
     pub tier: Option<String>,
@@ -127,7 +127,7 @@ pub struct Own {
 
 /// How a copy is protected.
 #[derive(clap::Args, Default, Clone, Copy)]
-pub struct Protection {
+pub(super) struct Protection {
     /// Bring back what was at DST if the copy fails or is aborted.
     #[arg(long)]
     pub keep_on_abort: bool,
@@ -138,7 +138,7 @@ pub struct Protection {
 
 impl Protection {
     /// As flags of [`ioctl::Copy`] and [`ioctl::Tree`].
-    pub fn flags(self) -> OrderFlags {
+    pub(super) fn flags(self) -> OrderFlags {
         let mut flags = match self.lease_source {
             None => OrderFlags::empty(),
             Some(LeaseSource::Never) => OrderFlags::NO_LEASE,
@@ -151,14 +151,20 @@ impl Protection {
 }
 
 impl Own {
-    pub fn is_set(&self) -> bool {
+    pub(super) fn is_set(&self) -> bool {
         self.tier.is_some() || !self.metadata.is_empty() || self.lease_id.is_some()
     }
 }
 
 /// Starts a copy of `source`, a path from the mount's root or a URL, onto `name` in `directory`, with these flags of
 /// [`ioctl::Copy`]. Returns as soon as it is accepted: its id, and whether it is done already.
-pub fn start(directory: &File, source: &str, name: &str, flags: OrderFlags, own: &Own) -> io::Result<(String, Status)> {
+pub(super) fn start(
+    directory: &File,
+    source: &str,
+    name: &str,
+    flags: OrderFlags,
+    own: &Own,
+) -> io::Result<(String, Status)> {
     let mut copy = ioctl::Copy::new_zeroed();
     if !set_text(&mut copy.tier, own.tier.as_deref().unwrap_or_default())
         || !set_text(&mut copy.metadata, &own.metadata.join("\n"))
@@ -180,14 +186,14 @@ pub fn start(directory: &File, source: &str, name: &str, flags: OrderFlags, own:
 }
 
 /// Aborts the pending copy onto a file; only that one, if an id is given. ENODATA if none is pending.
-pub fn abort(file: &File, id: Option<&str>) -> io::Result<()> {
+pub(super) fn abort(file: &File, id: Option<&str>) -> io::Result<()> {
     let mut abort = ioctl::Abort::new_zeroed();
     set_text(&mut abort.id, id.unwrap_or_default());
     call(file, ioctl::ABORT, &mut abort)
 }
 
 /// Takes a snapshot of a file; the moment by which it is found.
-pub fn snapshot(file: &File) -> io::Result<String> {
+pub(super) fn snapshot(file: &File) -> io::Result<String> {
     let mut snapshot = ioctl::Snapshot::new_zeroed();
     call(file, ioctl::SNAPSHOT, &mut snapshot)?;
     Ok(text(&snapshot.moment).unwrap_or_default().to_owned())
@@ -195,7 +201,7 @@ pub fn snapshot(file: &File) -> io::Result<String> {
 
 /// The lease of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
+pub(super) struct Lease {
     pub state: String,
     /// Empty while it is not leased.
     pub duration: String,
@@ -204,7 +210,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         ["leased", "breaking"].contains(&self.state.as_str())
     }
 }
@@ -226,7 +232,7 @@ impl fmt::Display for Lease {
 }
 
 /// The lease of a file as it is, or as it is after `action`, one of [`ioctl::SHOW`] and [`ioctl::BREAK`].
-pub fn lease(file: &File, action: u32) -> io::Result<Lease> {
+pub(super) fn lease(file: &File, action: u32) -> io::Result<Lease> {
     let mut lease = ioctl::Lease::new_zeroed();
     lease.action = action;
     call(file, ioctl::LEASE, &mut lease)?;
@@ -245,7 +251,7 @@ fn call<T: FromBytes + IntoBytes>(file: &File, command: u32, payload: &mut T) ->
 
 /// Adds a source to what is being copied into an open directory: `name` is what it is called there. `flags` are those of
 /// [`ioctl::Tree`].
-pub fn add_tree(directory: &File, source: &str, name: &str, flags: OrderFlags, jobs: u32) -> io::Result<()> {
+pub(super) fn add_tree(directory: &File, source: &str, name: &str, flags: OrderFlags, jobs: u32) -> io::Result<()> {
     let mut tree = ioctl::Tree::new_zeroed();
     (tree.flags, tree.jobs) = (flags, jobs);
     if !set_text(&mut tree.source, source) || !set_text(&mut tree.destination, name) {
@@ -255,7 +261,7 @@ pub fn add_tree(directory: &File, source: &str, name: &str, flags: OrderFlags, j
 }
 
 /// News of one file.
-pub struct News {
+pub(super) struct News {
     /// One of the numbers for [`ioctl::Entry::status`].
     pub status: u32,
     /// From the open directory.
@@ -268,7 +274,7 @@ pub struct News {
 }
 
 /// What has become of the copies into an open directory. Waits for news, a fifth of a second at most.
-pub fn news(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<News>)> {
+pub(super) fn news(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<News>)> {
     let mut news = Box::new(ioctl::News::new_zeroed());
     call(directory, ioctl::NEWS, &mut *news)?;
     let entries = ioctl::records(news.count, &news.records).map(|(entry, [path, id, _, reason])| News {
@@ -286,7 +292,7 @@ pub fn news(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<News>)> {
 
 /// A file, and the last copy onto it if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub(super) struct Row {
     pub path: PathBuf,
     pub state: Option<State>,
     /// When a pending copy was started: seconds since the epoch.
@@ -295,14 +301,14 @@ pub struct Row {
 
 impl Row {
     /// The copy, while it is pending.
-    pub fn pending(&self) -> Option<&State> {
+    pub(super) fn pending(&self) -> Option<&State> {
         self.state.as_ref().filter(|state| state.status == Status::Pending)
     }
 }
 
 /// What a command is about.
 #[derive(clap::Args)]
-pub struct Paths {
+pub(super) struct Paths {
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
     /// All files below directories, too.
@@ -312,7 +318,7 @@ pub struct Paths {
 
 /// Which files of a tree are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub(super) enum Which {
     All,
     /// Those whose last copy is pending or ended without success.
     Unfinished,
@@ -323,7 +329,7 @@ pub enum Which {
 /// What the service says of the copies onto `paths`, and onto all files below those that are directories if `recursive`: of those as
 /// `which` says. A tree is one request per 5000 files. What cannot be asked is complained about, unless it is not there and `quiet`
 /// says that it need not be; the second value tells whether that happened.
-pub fn rows(command: &str, paths: &[PathBuf], recursive: bool, which: Which, quiet: bool) -> (Vec<Row>, bool) {
+pub(super) fn rows(command: &str, paths: &[PathBuf], recursive: bool, which: Which, quiet: bool) -> (Vec<Row>, bool) {
     let mut found = Vec::new();
     let mut complete = true;
     for path in paths {
@@ -392,7 +398,7 @@ fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
 }
 
 /// Waits until the copies onto some of the files have ended: which of them. Empty after `timeout`, or when a signal came.
-pub fn ended(files: &[&File], timeout: std::time::Duration) -> io::Result<Vec<usize>> {
+pub(super) fn ended(files: &[&File], timeout: std::time::Duration) -> io::Result<Vec<usize>> {
     let mut polled: Vec<PollFd<'_>> = files.iter().map(|file| PollFd::new(file, PollFlags::IN)).collect();
     // What is longer than the kernel can count is without end.
     let timeout = Timespec::try_from(timeout).ok();

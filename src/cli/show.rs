@@ -14,7 +14,7 @@ use super::on_mount::{Row, State, Status};
 const NOTHING: &str = "-";
 
 impl State {
-    pub fn percent(&self) -> u64 {
+    pub(super) fn percent(&self) -> u64 {
         // A copy of nothing is always complete.
         (u128::from(self.copied) * 100).checked_div(u128::from(self.total)).map_or(100, |percent| percent as u64)
     }
@@ -28,7 +28,7 @@ impl State {
 }
 
 /// A source URL with what names the blob, such as its snapshot, and without the rest of a SAS, which only looks like noise.
-pub fn without_credential(url: &str) -> String {
+pub(super) fn without_credential(url: &str) -> String {
     let Some((base, query)) = url.split_once('?') else { return url.to_owned() };
     let names = |pair: &&str| pair.starts_with("snapshot=") || pair.starts_with("versionid=");
     let kept: Vec<&str> = query.split('&').filter(names).collect();
@@ -36,7 +36,7 @@ pub fn without_credential(url: &str) -> String {
 }
 
 /// Everything about one copy, over several lines.
-pub fn block(path: &Path, state: Option<&State>) -> String {
+pub(super) fn block(path: &Path, state: Option<&State>) -> String {
     let Some(state) = state else { return format!("{}: no copy was made onto this file\n", path.display()) };
     let mut text = format!("{}\n", path.display());
     let completed = state.completed.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
@@ -55,7 +55,7 @@ pub fn block(path: &Path, state: Option<&State>) -> String {
 }
 
 /// Copies as a table, one line each. The last column is the reason if there is one, otherwise the id.
-pub fn table(rows: &[Row]) -> String {
+pub(super) fn table(rows: &[Row]) -> String {
     let path = |row: &Row| row.path.display().to_string();
     let path_width = rows.iter().map(|row| measure_text_width(&path(row))).chain([4]).max().unwrap_or_default();
     let progress = |row: &Row| row.state.as_ref().map_or_else(|| NOTHING.to_owned(), State::progress);
@@ -75,7 +75,7 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 /// One object on one line; a file without copy state has `"status":null` and nothing else.
-pub fn json(path: &Path, state: Option<&State>) -> String {
+pub(super) fn json(path: &Path, state: Option<&State>) -> String {
     let path = path.to_string_lossy();
     let object = match state {
         None => serde_json::json!({ "path": path, "status": null }),
@@ -94,12 +94,12 @@ pub fn json(path: &Path, state: Option<&State>) -> String {
 }
 
 /// A bar for a copy, at the state it is in.
-pub fn bar(name: &str, state: &State) -> ProgressBar {
+pub(super) fn bar(name: &str, state: &State) -> ProgressBar {
     pace_bar(name, state.copied, state.total)
 }
 
 /// The end of a path, which tells more than its beginning, in at most that many columns of a terminal.
-pub fn shortened(path: &str, most: usize) -> String {
+pub(super) fn shortened(path: &str, most: usize) -> String {
     if measure_text_width(path) <= most {
         return path.to_owned();
     }
@@ -109,12 +109,12 @@ pub fn shortened(path: &str, most: usize) -> String {
 }
 
 /// A cell of so many columns. What `format!` pads it counts in characters, of which some take two columns and some none.
-pub fn padded(text: &str, width: usize) -> Cow<'_, str> {
+pub(super) fn padded(text: &str, width: usize) -> Cow<'_, str> {
     pad_str(text, width, Alignment::Left, None)
 }
 
 /// A bar for so many bytes, of which some are copied.
-pub fn pace_bar(name: &str, copied: u64, total: u64) -> ProgressBar {
+pub(super) fn pace_bar(name: &str, copied: u64, total: u64) -> ProgressBar {
     let template = "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {pace}";
     // The template is a constant; if it were wrong, the default one would show the same less prettily.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -132,7 +132,7 @@ pub fn pace_bar(name: &str, copied: u64, total: u64) -> ProgressBar {
 
 /// Rate and time left, from the bytes of the time that was watched: what was copied before says nothing about the pace. Nothing for
 /// as long as nothing was seen.
-pub fn pace(watched: u64, rest: u64, seconds: f64) -> String {
+pub(super) fn pace(watched: u64, rest: u64, seconds: f64) -> String {
     if watched == 0 || seconds <= 0.0 {
         return String::new();
     }

@@ -18,13 +18,13 @@ Examples:
 /// Take snapshots of files, and print where they are
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
         let mut complete = true;
         for path in &self.paths {

@@ -30,7 +30,7 @@ Examples:
 /// Show the state of the last copies onto files
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(flatten)]
     of: Paths,
     /// Until nothing is pending; of trees only what is pending or failed.
@@ -42,7 +42,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
         let which = if self.watch { Which::Unfinished } else { Which::All };
         let began = now();

@@ -17,7 +17,7 @@ const MOST_NAMED: usize = 5;
 
 /// Unmount, and wait until everything is stored
 #[derive(clap::Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     mountpoint: PathBuf,
     /// Detach at once, even if files are open there; they end when they are closed.
     #[arg(short, long)]
@@ -25,7 +25,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         let mount = find(&self.mountpoint)?;
         let point = mount.point.display();
         let waiter = Waiter::of(mount.device);

@@ -27,13 +27,13 @@ Examples:
 /// Wait for the end of copies onto files
 #[derive(clap::Args)]
 #[command(after_help = MORE)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(flatten)]
     of: Paths,
 }
 
 impl Arguments {
-    pub fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), Failure> {
         let (trees, files): (Vec<PathBuf>, Vec<PathBuf>) =
             self.of.paths.iter().cloned().partition(|path| path.is_dir());
         let mut good = true;

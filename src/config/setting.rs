@@ -65,7 +65,7 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
 const LEAST_MEMORY: u64 = 64 << 20;
 
 /// `512MiB`, `2GB`, or a number of bytes, as a limit of memory in bytes.
-pub fn memory(text: &str) -> Result<u64, &'static str> {
+pub(super) fn memory(text: &str) -> Result<u64, &'static str> {
     match text.parse::<ByteSize>() {
         Ok(size) if size.as_u64() >= LEAST_MEMORY => Ok(size.as_u64()),
         Ok(_) => Err("must be at least 64MiB"),

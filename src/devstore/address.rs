@@ -63,7 +63,7 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    pub fn of(host: &str) -> Endpoint {
+    pub(super) fn of(host: &str) -> Endpoint {
         match (host.contains(".blob."), host.contains(DFS_HOST)) {
             (true, _) => Endpoint::Blob,
             (false, true) => Endpoint::Dfs,
@@ -77,7 +77,7 @@ impl Endpoint {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub fn parse(raw: &str) -> Query {
+    pub(super) fn parse(raw: &str) -> Query {
         let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -86,16 +86,16 @@ impl Query {
         Query(pairs.collect())
     }
 
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The same, with an empty value read as absent.
-    pub fn nonempty(&self, name: &str) -> Option<&str> {
+    pub(super) fn nonempty(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    pub fn pairs(&self) -> &[(String, String)] {
+    pub(super) fn pairs(&self) -> &[(String, String)] {
         &self.0
     }
 }
@@ -112,7 +112,7 @@ pub(super) enum Revision {
 
 impl Revision {
     /// What the `snapshot` or `versionid` parameter names.
-    pub fn of(query: &Query) -> Revision {
+    pub(super) fn of(query: &Query) -> Revision {
         let named = |name: &str| query.nonempty(name).map(str::to_owned);
         match (named("snapshot"), named("versionid")) {
             (Some(id), _) => Revision::Snapshot(id),
@@ -132,7 +132,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Service::Blob => "blob",
             Service::File => "file",
@@ -141,7 +141,7 @@ impl Service {
     }
 
     /// Its letter in `ss`.
-    pub fn letter(self) -> char {
+    pub(super) fn letter(self) -> char {
         match self {
             Service::Blob => 'b',
             Service::File => 'f',

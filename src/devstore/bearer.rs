@@ -64,16 +64,21 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    pub fn admit(&self, token: &str, grant: Grant) {
+    pub(super) fn admit(&self, token: &str, grant: Grant) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token.to_owned(), grant);
     }
 
-    pub fn withdraw_all(&self) {
+    pub(super) fn withdraw_all(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// What an `Authorization: Bearer …` of that value is good for in `account`.
-    pub fn verify(&self, authorization: &str, account: &str, version: Option<&str>) -> Result<Grant, ServiceError> {
+    pub(super) fn verify(
+        &self,
+        authorization: &str,
+        account: &str,
+        version: Option<&str>,
+    ) -> Result<Grant, ServiceError> {
         let refused = || {
             ServiceError::from(Code::InvalidAuthenticationInfo)
                 .with_status(hyper::StatusCode::UNAUTHORIZED)
@@ -109,7 +114,7 @@ pub(super) struct Delegation<'a> {
 
 impl Delegation<'_> {
     /// The key itself.
-    pub fn key(&self, account_key: &[u8]) -> Vec<u8> {
+    pub(super) fn key(&self, account_key: &[u8]) -> Vec<u8> {
         let Delegation { object_id, tenant_id, start, expiry, service, version } = self;
         let text = [object_id, tenant_id, start, expiry, service, version].map(|text| *text).join("\n");
         // HMAC takes keys of any length, so this fails for none.
@@ -119,7 +124,7 @@ impl Delegation<'_> {
     }
 
     /// In force at a moment, and not for longer than a key may live.
-    pub fn is_in_force(&self, now: SystemTime) -> bool {
+    pub(super) fn is_in_force(&self, now: SystemTime) -> bool {
         let (Some(start), Some(expiry)) = (parse_iso(self.start), parse_iso(self.expiry)) else { return false };
         now >= start && now < expiry && expiry.duration_since(start).is_ok_and(|life| life <= LONGEST_DELEGATION)
     }

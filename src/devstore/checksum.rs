@@ -27,7 +27,7 @@ pub(super) struct SourceHash {
 }
 
 impl SourceHash {
-    pub fn write(&self, reply: &mut Reply) {
+    pub(super) fn write(&self, reply: &mut Reply) {
         reply.set_optional("content-md5", self.md5.as_deref());
         reply.set_optional("x-ms-content-crc64", self.crc64.as_deref());
     }

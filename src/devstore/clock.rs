@@ -17,7 +17,7 @@ pub(super) struct Ticks(u64);
 
 impl Ticks {
     /// The current time in 100 ns units since 1970, or one more than the last answer if the clock has not moved.
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         let now = since_epoch(SystemTime::now());
         let now = now.as_secs() * TICKS_PER_SECOND + u64::from(now.subsec_nanos()) / 100;
         self.0 = now.max(self.0 + 1);

@@ -57,7 +57,7 @@ struct Subject<'a> {
 
 impl Conditions {
     /// The conditions on what the request line names.
-    pub fn of_target(call: &Call) -> Result<Conditions, ServiceError> {
+    pub(super) fn of_target(call: &Call) -> Result<Conditions, ServiceError> {
         Conditions::read(
             call,
             ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "x-ms-if-tags"],
@@ -65,7 +65,7 @@ impl Conditions {
     }
 
     /// The conditions on a copy source.
-    pub fn of_source(call: &Call) -> Result<Conditions, ServiceError> {
+    pub(super) fn of_source(call: &Call) -> Result<Conditions, ServiceError> {
         Conditions::read(
             call,
             [
@@ -95,7 +95,7 @@ impl Conditions {
     }
 
     /// On a read any combination is legal; `If-None-Match` and `If-Modified-Since` are met if either is.
-    pub fn check_read(&self, blob: &Blob) -> Result<(), ServiceError> {
+    pub(super) fn check_read(&self, blob: &Blob) -> Result<(), ServiceError> {
         if self.none_matches == Some(Tag::Any) {
             return Err(Code::UnsatisfiableCondition.into());
         }
@@ -114,7 +114,7 @@ impl Conditions {
     }
 
     /// On a write, `blob` being absent when the name is free.
-    pub fn check_write(&self, blob: Option<&Blob>) -> Result<(), ServiceError> {
+    pub(super) fn check_write(&self, blob: Option<&Blob>) -> Result<(), ServiceError> {
         let (etags, dates) = (
             (self.matches.is_some(), self.none_matches.is_some()),
             (self.modified_since.is_some(), self.unmodified_since.is_some()),
@@ -135,7 +135,7 @@ impl Conditions {
     }
 
     /// On the source of a copy, where every unmet condition is 412.
-    pub fn check_source(&self, blob: &Blob) -> Result<(), ServiceError> {
+    pub(super) fn check_source(&self, blob: &Blob) -> Result<(), ServiceError> {
         if self.all_hold(blob)? { Ok(()) } else { Err(Code::SourceConditionNotMet.into()) }
     }
 

@@ -55,41 +55,41 @@ impl From<Bytes> for Content {
 
 impl Content {
     /// `len` zero bytes that take no memory.
-    pub fn zeros(len: u64) -> Content {
+    pub(super) fn zeros(len: u64) -> Content {
         Content::collect([Extent::Zeros(len)])
     }
 
     /// Length in bytes.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.len
     }
 
     /// The bytes of `range`, shared with `self`. A range past the end is cut at the end.
-    pub fn slice(&self, range: Range<u64>) -> Content {
+    pub(super) fn slice(&self, range: Range<u64>) -> Content {
         Content::collect(self.pieces(range))
     }
 
     /// One content after the other.
-    pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Content>) -> Content {
+    pub(super) fn concat<'a>(parts: impl IntoIterator<Item = &'a Content>) -> Content {
         Content::collect(parts.into_iter().flat_map(|part| part.extents.iter().map(|(_, extent)| extent.clone())))
     }
 
     /// `self` with the bytes from `offset` on replaced by `patch`, which must lie within `self`: a page write.
-    pub fn overwrite(&self, offset: u64, patch: &Content) -> Content {
+    pub(super) fn overwrite(&self, offset: u64, patch: &Content) -> Content {
         let before = self.slice(0..offset);
         let after = self.slice(offset + patch.len..self.len);
         Content::concat([&before, patch, &after])
     }
 
     /// `self` cut or extended with zeros to `len` bytes.
-    pub fn resize(&self, len: u64) -> Content {
+    pub(super) fn resize(&self, len: u64) -> Content {
         let kept = self.slice(0..len);
         let missing = Content::zeros(len - kept.len);
         Content::concat([&kept, &missing])
     }
 
     /// The ranges that hold written bytes, neighbours joined: the page ranges of a page blob.
-    pub fn written(&self) -> Vec<Range<u64>> {
+    pub(super) fn written(&self) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         for (start, extent) in self.extents.iter() {
             if let Extent::Data(bytes) = extent {
@@ -104,12 +104,12 @@ impl Content {
     }
 
     /// The content in order, in pieces of at most 256 KiB. Owns its share of the content.
-    pub fn chunks(&self) -> Chunks {
+    pub(super) fn chunks(&self) -> Chunks {
         Chunks { content: self.clone(), extent: 0, offset: 0 }
     }
 
     /// Everything in one buffer. Only for what is known to be small.
-    pub fn to_bytes(&self) -> Bytes {
+    pub(super) fn to_bytes(&self) -> Bytes {
         if let [(_, Extent::Data(bytes))] = &self.extents[..] {
             return bytes.clone();
         }

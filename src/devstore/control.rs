@@ -67,14 +67,14 @@ pub enum ControlError {
 
 impl Server {
     /// Makes a container unless it is there.
-    pub fn make_container(&self, account: &str, container: &str) -> Result<(), ControlError> {
+    pub(super) fn make_container(&self, account: &str, container: &str) -> Result<(), ControlError> {
         let now = SystemTime::now();
         make_container(&mut self.state(now), account, container, now).map(drop)
     }
 
     /// Puts a block blob in place as if by Put Blob, its container too; but under the very name that is given, so that one can be listed
     /// that the service would have taken for another.
-    pub fn plant(
+    pub(super) fn plant(
         &self,
         account: &str,
         container: &str,
@@ -90,7 +90,7 @@ impl Server {
     }
 
     /// Puts a block blob of `size` zero bytes in place, in committed blocks of `block` bytes if given.
-    pub fn plant_sparse(
+    pub(super) fn plant_sparse(
         &self,
         account: &str,
         container: &str,
@@ -115,7 +115,13 @@ impl Server {
     }
 
     /// Puts a file in place for copies to read.
-    pub fn plant_file(&self, account: &str, share: &str, path: &str, content: Content) -> Result<(), ControlError> {
+    pub(super) fn plant_file(
+        &self,
+        account: &str,
+        share: &str,
+        path: &str,
+        content: Content,
+    ) -> Result<(), ControlError> {
         if self.key(account).is_none() {
             return Err(ControlError::UnknownAccount(account.to_owned()));
         }
@@ -143,7 +149,7 @@ impl Server {
     }
 
     /// The committed content of a blob in one piece.
-    pub fn content(&self, account: &str, container: &str, blob: &str) -> Result<Bytes, ControlError> {
+    pub(super) fn content(&self, account: &str, container: &str, blob: &str) -> Result<Bytes, ControlError> {
         let address =
             BlobAddress { account: account.to_owned(), container: container.to_owned(), blob: blob.to_owned() };
         let mut state = self.state(SystemTime::now());
@@ -154,13 +160,13 @@ impl Server {
     }
 
     /// All copies, concluded ones first.
-    pub fn copies(&self) -> Vec<CopySummary> {
+    pub(super) fn copies(&self) -> Vec<CopySummary> {
         let now = SystemTime::now();
         self.state(now).copy_summaries(now)
     }
 
     /// Applies one of the actions of the table above to a pending copy; a replaced one answers with the new id.
-    pub fn steer_copy(&self, id: &str, action: CopyAction) -> Result<Option<String>, ControlError> {
+    pub(super) fn steer_copy(&self, id: &str, action: CopyAction) -> Result<Option<String>, ControlError> {
         let unknown = || ControlError::UnknownCopy(id.to_owned());
         let copy: Uuid = id.parse().map_err(|_| unknown())?;
         let now = SystemTime::now();
@@ -178,14 +184,14 @@ impl Server {
     }
 
     /// All finite leases of blobs get that much older.
-    pub fn age_leases(&self, by: Duration) {
+    pub(super) fn age_leases(&self, by: Duration) {
         let mut state = self.state(SystemTime::now());
         for container in state.accounts.values_mut().flat_map(|containers| containers.values_mut()) {
             container.blobs.values_mut().for_each(|entry| entry.lease = entry.lease.aged(by));
         }
     }
 
-    pub fn change_policy(&self, change: PolicyChange) {
+    pub(super) fn change_policy(&self, change: PolicyChange) {
         self.state(SystemTime::now()).policy.change(change);
     }
 }

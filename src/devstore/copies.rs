@@ -74,7 +74,7 @@ pub(super) enum Progress {
 
 impl Progress {
     /// Bytes copied at `now`, unbounded by the length of the source.
-    pub fn bytes(self, now: SystemTime) -> u64 {
+    pub(super) fn bytes(self, now: SystemTime) -> u64 {
         match self {
             Progress::Held { bytes } => bytes,
             Progress::Running { pace: CopyPace::Immediate, .. } => u64::MAX,
@@ -96,7 +96,7 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    pub fn summary(&self, id: Uuid, bytes_copied: u64) -> CopySummary {
+    pub(super) fn summary(&self, id: Uuid, bytes_copied: u64) -> CopySummary {
         CopySummary {
             id: id.to_string(),
             source: redact(&self.copy.source_url),
@@ -129,11 +129,11 @@ pub(super) struct Copies {
 }
 
 impl Copies {
-    pub fn new(age_limit: Duration) -> Copies {
+    pub(super) fn new(age_limit: Duration) -> Copies {
         Copies { pending: BTreeMap::new(), concluded: VecDeque::new(), age_limit }
     }
 
-    pub fn remember(&mut self, summary: CopySummary) {
+    pub(super) fn remember(&mut self, summary: CopySummary) {
         if self.concluded.len() == REMEMBERED {
             self.concluded.pop_front();
         }

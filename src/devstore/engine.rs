@@ -32,7 +32,7 @@ enum Verdict {
 impl State {
     /// Starts a copy into an admitted destination and returns what that is then. Copies at the pace `immediate`
     /// are done at once, and so is a copy of a blob onto itself, whose source would vanish under a placeholder.
-    pub fn begin_copy(&mut self, mut copy: NewCopy, now: SystemTime) -> Result<Blob, ServiceError> {
+    pub(super) fn begin_copy(&mut self, mut copy: NewCopy, now: SystemTime) -> Result<Blob, ServiceError> {
         let from_blob = copy.source.service == Service::Blob;
         let onto_itself =
             from_blob && copy.source.revision == Revision::Current && copy.source.address == copy.destination;
@@ -74,7 +74,7 @@ impl State {
     }
 
     /// Lets time pass: concludes what is due at `now` and brings progress up to date.
-    pub fn advance(&mut self, now: SystemTime) {
+    pub(super) fn advance(&mut self, now: SystemTime) {
         if self.copies.pending.is_empty() {
             return;
         }
@@ -96,7 +96,7 @@ impl State {
     }
 
     /// What a copy reads, as it is now.
-    pub fn source(&self, name: &SourceName) -> Option<&Blob> {
+    pub(super) fn source(&self, name: &SourceName) -> Option<&Blob> {
         match name.service {
             Service::Blob => self.entry_at(&name.address)?.at(&name.revision),
             Service::File => self.files.get(&name.address),
@@ -196,7 +196,12 @@ impl State {
     }
 
     /// Abort Copy Blob on a destination that exists: only the pending copy of that id (X11).
-    pub fn abort_copy(&mut self, destination: &BlobAddress, id: &str, now: SystemTime) -> Result<(), ServiceError> {
+    pub(super) fn abort_copy(
+        &mut self,
+        destination: &BlobAddress,
+        id: &str,
+        now: SystemTime,
+    ) -> Result<(), ServiceError> {
         let base = self.entry(destination)?.base.as_ref().ok_or(Code::BlobNotFound)?;
         let pending = base.copy.as_ref().filter(|copy| copy.status == CopyStatus::Pending);
         let pending = pending.ok_or(Code::NoPendingCopyOperation)?.id;
@@ -208,7 +213,7 @@ impl State {
     }
 
     /// Every copy known, concluded ones first.
-    pub fn copy_summaries(&self, now: SystemTime) -> Vec<CopySummary> {
+    pub(super) fn copy_summaries(&self, now: SystemTime) -> Vec<CopySummary> {
         let pending = self.copies.pending.iter().map(|(id, transfer)| {
             let bytes = transfer.progress.bytes(now).min(transfer.copy.finished.content.len());
             transfer.summary(*id, bytes)
@@ -217,7 +222,7 @@ impl State {
     }
 
     /// Freezes a pending copy. False when there is no such copy.
-    pub fn hold_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
+    pub(super) fn hold_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
         let transfer = self.copies.pending.get_mut(&id);
         transfer
             .map(|transfer| {
@@ -228,7 +233,7 @@ impl State {
     }
 
     /// Lets a held or troubled copy go on at its pace.
-    pub fn release_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
+    pub(super) fn release_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
         let Some(transfer) = self.copies.pending.get_mut(&id) else {
             return false;
         };
@@ -241,7 +246,7 @@ impl State {
     }
 
     /// Ends a pending copy as failed reading its source.
-    pub fn fail_copy(&mut self, id: Uuid, status: u16, code: &str, now: SystemTime) -> bool {
+    pub(super) fn fail_copy(&mut self, id: Uuid, status: u16, code: &str, now: SystemTime) -> bool {
         let known = self.copies.pending.contains_key(&id);
         let description = format!("{status} {code} \"Copy failed when reading the source.\"");
         self.conclude(id, CopyStatus::Failed, Some(description), now);
@@ -249,7 +254,7 @@ impl State {
     }
 
     /// Freezes a pending copy and gives it the description of retryable trouble (X10).
-    pub fn trouble_copy(&mut self, id: Uuid, status: u16, code: &str, now: SystemTime) -> bool {
+    pub(super) fn trouble_copy(&mut self, id: Uuid, status: u16, code: &str, now: SystemTime) -> bool {
         let time = super::clock::rfc1123(now);
         let text = format!(
             "{status} {code} \"Encountered a retryable error when reading the source. Will retry. Time of failure: {time}\""
@@ -272,7 +277,7 @@ impl State {
 
     /// Does what another client would by aborting a copy and starting the same one again: another id is pending at the
     /// destination, from the beginning and held. Returns the new id.
-    pub fn replace_copy(&mut self, id: Uuid, now: SystemTime) -> Option<Uuid> {
+    pub(super) fn replace_copy(&mut self, id: Uuid, now: SystemTime) -> Option<Uuid> {
         let transfer = self.copies.pending.remove(&id)?;
         self.copies.remember(CopySummary { status: "aborted", ..transfer.summary(id, 0) });
         let ticks = self.ticks.next();

@@ -22,43 +22,43 @@ pub(super) struct ServiceError {
 
 impl ServiceError {
     /// An error that is not in the table, as injected faults are.
-    pub fn custom(status: StatusCode, code: String) -> ServiceError {
+    pub(super) fn custom(status: StatusCode, code: String) -> ServiceError {
         let message = Cow::Owned(format!("Injected fault {code}."));
         ServiceError { status, code: Cow::Owned(code), message, details: Vec::new(), headers: Vec::new() }
     }
 
-    pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> ServiceError {
+    pub(super) fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> ServiceError {
         self.message = message.into();
         self
     }
 
-    pub fn with_status(mut self, status: StatusCode) -> ServiceError {
+    pub(super) fn with_status(mut self, status: StatusCode) -> ServiceError {
         self.status = status;
         self
     }
 
-    pub fn with_detail(mut self, element: &'static str, text: impl Into<String>) -> ServiceError {
+    pub(super) fn with_detail(mut self, element: &'static str, text: impl Into<String>) -> ServiceError {
         self.details.push((element, text.into()));
         self
     }
 
-    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> ServiceError {
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> ServiceError {
         self.headers.push((name, value.into()));
         self
     }
 
     /// 400 for a header whose value cannot be used, naming it as the service does.
-    pub fn invalid_header(name: &str, value: &str) -> ServiceError {
+    pub(super) fn invalid_header(name: &str, value: &str) -> ServiceError {
         ServiceError::from(Code::InvalidHeaderValue).with_detail("HeaderName", name).with_detail("HeaderValue", value)
     }
 
     /// 400 for a required header that was not sent.
-    pub fn missing_header(name: &str) -> ServiceError {
+    pub(super) fn missing_header(name: &str) -> ServiceError {
         ServiceError::from(Code::MissingRequiredHeader).with_detail("HeaderName", name)
     }
 
     /// 400 for a query parameter whose value cannot be used.
-    pub fn invalid_query(name: &str, value: &str) -> ServiceError {
+    pub(super) fn invalid_query(name: &str, value: &str) -> ServiceError {
         ServiceError::from(Code::InvalidQueryParameterValue)
             .with_detail("QueryParameterName", name)
             .with_detail("QueryParameterValue", value)

@@ -123,16 +123,16 @@ impl Fault {
 pub(super) struct Faults(Mutex<Vec<Fault>>);
 
 impl Faults {
-    pub fn add(&self, fault: Fault) {
+    pub(super) fn add(&self, fault: Fault) {
         self.rules().push(fault);
     }
 
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.rules().clear();
     }
 
     /// The rule that hits this request, if any. Counts it.
-    pub fn hit(&self, operation: &str, call: &Call) -> Option<Fault> {
+    pub(super) fn hit(&self, operation: &str, call: &Call) -> Option<Fault> {
         let mut rules = self.rules();
         let mut hit = None;
         for rule in rules.iter_mut().filter(|rule| rule.matches(operation, call)) {

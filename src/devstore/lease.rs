@@ -106,7 +106,7 @@ pub(super) enum Action {
 
 impl Lease {
     /// The state at `now`.
-    pub fn at(self, now: SystemTime) -> Lease {
+    pub(super) fn at(self, now: SystemTime) -> Lease {
         match self {
             Lease::Leased { id, term: term @ Term::Finite { until, .. } } if until <= now => {
                 Lease::Expired { id, term }
@@ -117,7 +117,7 @@ impl Lease {
     }
 
     /// The same, if it had begun that much earlier.
-    pub fn aged(self, by: Duration) -> Lease {
+    pub(super) fn aged(self, by: Duration) -> Lease {
         match self {
             Lease::Leased { id, term: Term::Finite { length, until } } => {
                 Lease::Leased { id, term: Term::Finite { length, until: until - by } }
@@ -128,7 +128,7 @@ impl Lease {
     }
 
     /// `x-ms-lease-state`.
-    pub fn state(self) -> &'static str {
+    pub(super) fn state(self) -> &'static str {
         match self {
             Lease::Available => "available",
             Lease::Leased { .. } => "leased",
@@ -139,7 +139,7 @@ impl Lease {
     }
 
     /// `x-ms-lease-status`.
-    pub fn status(self) -> &'static str {
+    pub(super) fn status(self) -> &'static str {
         match self {
             Lease::Leased { .. } | Lease::Breaking { .. } => "locked",
             _ => "unlocked",
@@ -147,7 +147,7 @@ impl Lease {
     }
 
     /// `x-ms-lease-duration`, only while leased.
-    pub fn duration(self) -> Option<&'static str> {
+    pub(super) fn duration(self) -> Option<&'static str> {
         match self {
             Lease::Leased { term: Term::Infinite, .. } => Some("infinite"),
             Lease::Leased { term: Term::Finite { .. }, .. } => Some("fixed"),
@@ -156,12 +156,12 @@ impl Lease {
     }
 
     /// Whether a finite lease is held: not enough for a copy destination (X5).
-    pub fn is_finite(self) -> bool {
+    pub(super) fn is_finite(self) -> bool {
         matches!(self, Lease::Leased { term: Term::Finite { .. }, .. })
     }
 
     /// Rows "write with A / B / none".
-    pub fn check_write(self, given: Option<Uuid>, holder: Holder) -> Result<(), Code> {
+    pub(super) fn check_write(self, given: Option<Uuid>, holder: Holder) -> Result<(), Code> {
         match (self, given) {
             (Lease::Leased { .. } | Lease::Breaking { .. }, None) => Err(Code::LeaseIdMissing),
             (_, None) => Ok(()),
@@ -170,7 +170,7 @@ impl Lease {
     }
 
     /// Row "read with A / B / none".
-    pub fn check_read(self, given: Option<Uuid>, holder: Holder) -> Result<(), Code> {
+    pub(super) fn check_read(self, given: Option<Uuid>, holder: Holder) -> Result<(), Code> {
         let Some(given) = given else { return Ok(()) };
         match self {
             Lease::Available => Err(holder.not_present()),
@@ -182,7 +182,7 @@ impl Lease {
     }
 
     /// The lease after a permitted write: an expired or broken one is gone for good.
-    pub fn after_write(self) -> Lease {
+    pub(super) fn after_write(self) -> Lease {
         match self {
             Lease::Expired { .. } | Lease::Broken { .. } => Lease::Available,
             held => held,
@@ -190,7 +190,7 @@ impl Lease {
     }
 
     /// Applies `action` to the state at `now`. Returns the new lease, or the refusal of the table.
-    pub fn apply(self, action: Action, now: SystemTime) -> Result<Lease, ServiceError> {
+    pub(super) fn apply(self, action: Action, now: SystemTime) -> Result<Lease, ServiceError> {
         let state = self.at(now);
         let new = match action {
             Action::Acquire { seconds, proposed } => state.acquire(seconds, proposed, now)?,
@@ -267,7 +267,7 @@ impl Lease {
     }
 
     /// Seconds until a breaking lease is broken, rounded up: `x-ms-lease-time`.
-    pub fn seconds_left(self, now: SystemTime) -> u64 {
+    pub(super) fn seconds_left(self, now: SystemTime) -> u64 {
         match self {
             Lease::Breaking { until, .. } => {
                 let left = until.duration_since(now).unwrap_or_default();

@@ -32,17 +32,17 @@ const FOLDER: &str = "hdi_isfolder";
 pub(super) struct ETag(u64);
 
 impl ETag {
-    pub fn from_ticks(ticks: u64) -> ETag {
+    pub(super) fn from_ticks(ticks: u64) -> ETag {
         ETag(ticks + TICKS_BEFORE_1970)
     }
 
     /// The moment it was made, in the form of snapshot and version ids.
-    pub fn moment(self) -> String {
+    pub(super) fn moment(self) -> String {
         iso_from_ticks(self.0 - TICKS_BEFORE_1970)
     }
 
     /// The form of headers.
-    pub fn quoted(self) -> String {
+    pub(super) fn quoted(self) -> String {
         format!("\"{self}\"")
     }
 }
@@ -82,7 +82,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// `x-ms-blob-type`.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Kind::Block { .. } => "BlockBlob",
             Kind::Append { .. } => "AppendBlob",
@@ -91,12 +91,12 @@ impl Kind {
     }
 
     /// A block blob without block list.
-    pub fn unlisted() -> Kind {
+    pub(super) fn unlisted() -> Kind {
         Kind::Block { blocks: Arc::default() }
     }
 
     /// Whether both are of one type: a copy cannot change it (C7).
-    pub fn is_same(&self, other: &Kind) -> bool {
+    pub(super) fn is_same(&self, other: &Kind) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
@@ -127,7 +127,7 @@ impl Default for Properties {
 
 impl Properties {
     /// Response header, listing element and value of each property, without the MD5, whose place depends on the range.
-    pub fn each(&self) -> [(&'static str, &'static str, Option<&str>); 5] {
+    pub(super) fn each(&self) -> [(&'static str, &'static str, Option<&str>); 5] {
         [
             ("content-type", "Content-Type", Some(&self.content_type)),
             ("content-encoding", "Content-Encoding", self.encoding.as_deref()),
@@ -148,7 +148,7 @@ pub(super) enum Tier {
 }
 
 impl Tier {
-    pub fn parse(text: &str) -> Result<Tier, ServiceError> {
+    pub(super) fn parse(text: &str) -> Result<Tier, ServiceError> {
         match text {
             "Hot" => Ok(Tier::Hot),
             "Cool" => Ok(Tier::Cool),
@@ -158,7 +158,7 @@ impl Tier {
         }
     }
 
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Tier::Hot => "Hot",
             Tier::Cool => "Cool",
@@ -178,7 +178,7 @@ pub(super) enum CopyStatus {
 }
 
 impl CopyStatus {
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             CopyStatus::Pending => "pending",
             CopyStatus::Success => "success",
@@ -223,7 +223,7 @@ pub(super) struct Blob {
 
 impl Blob {
     /// A blob with default properties, stamped with `ticks` at `now`.
-    pub fn new(kind: Kind, content: Content, ticks: u64, now: SystemTime) -> Blob {
+    pub(super) fn new(kind: Kind, content: Content, ticks: u64, now: SystemTime) -> Blob {
         Blob {
             kind,
             content,
@@ -246,29 +246,29 @@ impl Blob {
     }
 
     /// Marks a write of content, metadata or properties: the only ones that change ETag and Last-Modified (§2).
-    pub fn touch(&mut self, ticks: u64, now: SystemTime) {
+    pub(super) fn touch(&mut self, ticks: u64, now: SystemTime) {
         self.etag = ETag::from_ticks(ticks);
         self.last_modified = now;
     }
 
     /// Whether a copy into this blob is under way.
-    pub fn is_pending(&self) -> bool {
+    pub(super) fn is_pending(&self) -> bool {
         self.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending)
     }
 
     /// A directory of a hierarchical namespace with nothing in it yet.
-    pub fn directory(ticks: u64, now: SystemTime) -> Blob {
+    pub(super) fn directory(ticks: u64, now: SystemTime) -> Blob {
         let mut blob = Blob::new(Kind::unlisted(), Content::default(), ticks, now);
         blob.metadata.insert(FOLDER.to_owned(), "true".to_owned());
         blob
     }
 
-    pub fn is_directory(&self) -> bool {
+    pub(super) fn is_directory(&self) -> bool {
         self.metadata.get(FOLDER).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// 409 for content in the archive tier, which can be neither read nor overwritten in place.
-    pub fn check_online(&self) -> Result<(), ServiceError> {
+    pub(super) fn check_online(&self) -> Result<(), ServiceError> {
         if self.tier == Some(Tier::Archive) { Err(Code::BlobArchived.into()) } else { Ok(()) }
     }
 }
@@ -290,7 +290,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The blob as it is or was.
-    pub fn at(&self, revision: &Revision) -> Option<&Blob> {
+    pub(super) fn at(&self, revision: &Revision) -> Option<&Blob> {
         match revision {
             Revision::Current => self.base.as_ref(),
             Revision::Snapshot(id) => self.snapshots.get(id),
@@ -301,18 +301,18 @@ impl Entry {
         }
     }
 
-    pub fn is_current(&self, blob: &Blob) -> bool {
+    pub(super) fn is_current(&self, blob: &Blob) -> bool {
         blob.version.is_some() && self.base.as_ref().is_some_and(|base| base.version == blob.version)
     }
 
     /// Installs new content under the name: staged blocks go, lease, snapshots and versions stay.
-    pub fn replace(&mut self, blob: Blob) -> &Blob {
+    pub(super) fn replace(&mut self, blob: Blob) -> &Blob {
         self.staged.clear();
         self.supersede(blob)
     }
 
     /// Makes `blob`, which has its stamp, the current version.
-    pub fn supersede(&mut self, mut blob: Blob) -> &Blob {
+    pub(super) fn supersede(&mut self, mut blob: Blob) -> &Blob {
         self.retire();
         blob.version = self.versioned.then(|| blob.etag.moment());
         self.base.insert(blob)
@@ -328,7 +328,7 @@ impl Entry {
     }
 
     /// Deletes the blob with its snapshots and all that waits to be committed.
-    pub fn delete(&mut self) {
+    pub(super) fn delete(&mut self) {
         self.retire();
         self.staged.clear();
         self.snapshots.clear();
@@ -336,25 +336,25 @@ impl Entry {
     }
 
     /// Deletes one version, be it the current one. False if there is none of that id.
-    pub fn delete_version(&mut self, id: &str) -> bool {
+    pub(super) fn delete_version(&mut self, id: &str) -> bool {
         let current = self.base.take_if(|base| base.version.as_deref() == Some(id));
         current.is_some() || self.versions.remove(id).is_some()
     }
 
     /// Takes a snapshot named after `ticks`.
-    pub fn add_snapshot(&mut self, blob: Blob, ticks: u64) -> String {
+    pub(super) fn add_snapshot(&mut self, blob: Blob, ticks: u64) -> String {
         let id = iso_from_ticks(ticks);
         self.snapshots.insert(id.clone(), blob);
         id
     }
 
     /// A directory of a hierarchical namespace, as the Blob endpoint shows it.
-    pub fn is_directory(&self) -> bool {
+    pub(super) fn is_directory(&self) -> bool {
         self.base.as_ref().is_some_and(Blob::is_directory)
     }
 
     /// Whether nothing is left and the name is free again.
-    pub fn is_vacant(&self) -> bool {
+    pub(super) fn is_vacant(&self) -> bool {
         self.base.is_none() && self.staged.is_empty() && self.snapshots.is_empty() && self.versions.is_empty()
     }
 }

@@ -18,7 +18,7 @@ macro_rules! operations {
 
         impl Operation {
             /// The name in statistics, the request log and fault rules.
-            pub fn name(self) -> &'static str {
+            pub(super) fn name(self) -> &'static str {
                 match self { $(Operation::$operation => stringify!($operation),)* }
             }
         }
@@ -41,7 +41,7 @@ operations! {
 impl Operation {
     /// The dispatch rule of §13.1 and of each section's request lines. Unknown combinations are answered like the
     /// service does: a known `comp` with the wrong verb is 405, an unknown one 400.
-    pub fn of(call: &Call) -> Result<Operation, ServiceError> {
+    pub(super) fn of(call: &Call) -> Result<Operation, ServiceError> {
         let comp = call.query.get("comp").unwrap_or("");
         let restype = call.query.get("restype").unwrap_or("");
         refuse_what_is_not_offered(call)?;
@@ -65,7 +65,7 @@ impl Operation {
     }
 
     /// The SAS letters that admit `call`: deleting a version needs one of its own.
-    pub fn sas_permissions_for(self, call: &Call) -> &'static str {
+    pub(super) fn sas_permissions_for(self, call: &Call) -> &'static str {
         match (self, call.revision()) {
             (Operation::DeleteBlob, Revision::Version(_)) => "x",
             _ => self.sas_permissions(),
@@ -153,7 +153,7 @@ impl Operation {
     }
 
     /// Which letters of a SAS admit the operation (any one of them is enough), §3.3.
-    pub fn sas_permissions(self) -> &'static str {
+    pub(super) fn sas_permissions(self) -> &'static str {
         use Operation::*;
         match self {
             GetAccountInformation => "racwdxlt",
@@ -182,7 +182,7 @@ impl Operation {
     }
 
     /// Which resource type (`srt`) of an account SAS the operation belongs to.
-    pub fn sas_resource_type(self) -> char {
+    pub(super) fn sas_resource_type(self) -> char {
         use Operation::*;
         match self {
             ListContainers | GetUserDelegationKey | FindBlobsByTags => 's',
@@ -200,7 +200,7 @@ impl Operation {
     }
 
     /// Whether the body of a request is blob payload, which the statistics count.
-    pub fn carries_payload(self) -> bool {
+    pub(super) fn carries_payload(self) -> bool {
         matches!(self, Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage)
     }
 }

@@ -46,47 +46,47 @@ pub(super) enum Payload {
 }
 
 impl Reply {
-    pub fn new(status: StatusCode) -> Reply {
+    pub(super) fn new(status: StatusCode) -> Reply {
         Reply { status, headers: HeaderMap::new(), body: Payload::Empty }
     }
 
-    pub fn document(content_type: &'static str, text: String) -> Reply {
+    pub(super) fn document(content_type: &'static str, text: String) -> Reply {
         let mut reply = Reply::new(StatusCode::OK).header("content-type", content_type);
         reply.body = Payload::Document(Bytes::from(text));
         reply
     }
 
-    pub fn xml(text: String) -> Reply {
+    pub(super) fn xml(text: String) -> Reply {
         Reply::document("application/xml", text)
     }
 
     /// Adds a header. A value that HTTP cannot carry is dropped: it came in over HTTP, so there is none.
-    pub fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Reply {
+    pub(super) fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Reply {
         self.set(name, value.as_ref());
         self
     }
 
-    pub fn set(&mut self, name: &str, value: &str) {
+    pub(super) fn set(&mut self, name: &str, value: &str) {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) {
             self.headers.insert(name, value);
         }
     }
 
-    pub fn set_optional(&mut self, name: &str, value: Option<&str>) {
+    pub(super) fn set_optional(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.set(name, value);
         }
     }
 
     /// ETag and Last-Modified, and the version that they are of.
-    pub fn stamp(mut self, blob: &Blob) -> Reply {
+    pub(super) fn stamp(mut self, blob: &Blob) -> Reply {
         self.set_optional("x-ms-version-id", blob.version.as_deref());
         self.set(ETAG.as_str(), &blob.etag.quoted());
         self.set(LAST_MODIFIED.as_str(), &rfc1123(blob.last_modified));
         self
     }
 
-    pub fn metadata(mut self, metadata: &Metadata) -> Reply {
+    pub(super) fn metadata(mut self, metadata: &Metadata) -> Reply {
         for (name, value) in metadata {
             self.set(&format!("x-ms-meta-{name}"), value);
         }
@@ -94,7 +94,7 @@ impl Reply {
     }
 
     /// Everything Get Blob and Get Blob Properties say about a blob or snapshot (§8, §13.4).
-    pub fn describe(self, call: &Call, entry: &Entry, blob: &Blob) -> Reply {
+    pub(super) fn describe(self, call: &Call, entry: &Entry, blob: &Blob) -> Reply {
         let mut reply = self.stamp(blob).metadata(&blob.metadata).header("accept-ranges", "bytes");
         reply.set("x-ms-creation-time", &rfc1123(blob.created));
         reply.set("x-ms-blob-type", blob.kind.name());
@@ -228,7 +228,7 @@ pub(super) struct CutShort;
 const FLUSH: Duration = Duration::from_millis(20);
 
 impl ReplyBody {
-    pub fn new(payload: Payload, damage: Damage, counter: &Arc<AtomicU64>) -> ReplyBody {
+    pub(super) fn new(payload: Payload, damage: Damage, counter: &Arc<AtomicU64>) -> ReplyBody {
         let (source, left, counter) = match payload {
             Payload::Empty => (Source::Nothing, 0, None),
             Payload::Document(bytes) => {
@@ -310,7 +310,7 @@ impl Body for ReplyBody {
 }
 
 impl Payload {
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         match self {
             Payload::Empty => 0,
             Payload::Document(bytes) => bytes.len() as u64,

@@ -45,7 +45,7 @@ pub(super) struct Upload {
 
 impl Call {
     /// Splits a request line. `known` tells which accounts exist.
-    pub fn parse(
+    pub(super) fn parse(
         method: Method,
         raw_path: &str,
         raw_query: &str,
@@ -77,22 +77,22 @@ impl Call {
     }
 
     /// A header's value when it is plain text; absent and empty stay different.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
     /// Whether a header says `true`; some clients write `True`.
-    pub fn flag(&self, name: &str) -> bool {
+    pub(super) fn flag(&self, name: &str) -> bool {
         self.header(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// A header read as a number.
-    pub fn number(&self, name: &str) -> Result<Option<u64>, ServiceError> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ServiceError> {
         self.header(name).map(|value| value.parse().map_err(|_| ServiceError::invalid_header(name, value))).transpose()
     }
 
     /// The blob the request names. Operations on blobs are only dispatched for a [`Target::Blob`].
-    pub fn blob(&self) -> Result<&BlobAddress, ServiceError> {
+    pub(super) fn blob(&self) -> Result<&BlobAddress, ServiceError> {
         match &self.target {
             Target::Blob(address) => Ok(address),
             _ => Err(Code::InvalidUri.into()),
@@ -100,7 +100,7 @@ impl Call {
     }
 
     /// The container the request names, also that of a blob.
-    pub fn container(&self) -> Result<&str, ServiceError> {
+    pub(super) fn container(&self) -> Result<&str, ServiceError> {
         match &self.target {
             Target::Blob(address) => Ok(&address.container),
             Target::Container { container } => Ok(container),
@@ -109,12 +109,12 @@ impl Call {
     }
 
     /// Which state of the blob the request is about.
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision::of(&self.query)
     }
 
     /// For all that only the blob itself can do, such as being written.
-    pub fn refuse_revision(&self) -> Result<(), ServiceError> {
+    pub(super) fn refuse_revision(&self) -> Result<(), ServiceError> {
         match self.revision() {
             Revision::Current => Ok(()),
             _ => Err(Code::InvalidOperation.into()),
@@ -122,7 +122,7 @@ impl Call {
     }
 
     /// Whether a SAS that may create but not overwrite was used.
-    pub fn may_only_create(&self) -> bool {
+    pub(super) fn may_only_create(&self) -> bool {
         self.sas.as_deref().is_some_and(|letters| !letters.contains('w'))
     }
 }

@@ -39,7 +39,7 @@ enum Kind<'a> {
 
 impl<'a> Sas<'a> {
     /// Reads the fields; missing mandatory ones and unordered letters are 403 like any broken signature.
-    pub fn parse(query: &'a Query, service: Service) -> Result<Sas<'a>, ServiceError> {
+    pub(super) fn parse(query: &'a Query, service: Service) -> Result<Sas<'a>, ServiceError> {
         let required = |name: &'static str| {
             query.nonempty(name).ok_or_else(|| failed(format!("{name} is mandatory. Cannot be empty")))
         };
@@ -70,12 +70,12 @@ impl<'a> Sas<'a> {
     }
 
     /// The permission letters.
-    pub fn permissions(&self) -> &str {
+    pub(super) fn permissions(&self) -> &str {
         self.permissions
     }
 
     /// When the signature ends, for copies that outlive it (§13.3).
-    pub fn expiry(&self) -> Option<SystemTime> {
+    pub(super) fn expiry(&self) -> Option<SystemTime> {
         let own = self.query.get("se").and_then(parse_iso);
         match self.kind {
             // It is not good for longer than the key.
@@ -85,7 +85,7 @@ impl<'a> Sas<'a> {
     }
 
     /// Checks signature, times, protocol and scope for a resource of `account`.
-    pub fn verify(
+    pub(super) fn verify(
         &self,
         account: &str,
         target: &Target,
@@ -126,7 +126,7 @@ impl<'a> Sas<'a> {
     }
 
     /// Checks that it has one of the permission letters and, for an account SAS, service and resource type.
-    pub fn allows(&self, operation: Operation, letters: &str) -> Result<(), ServiceError> {
+    pub(super) fn allows(&self, operation: Operation, letters: &str) -> Result<(), ServiceError> {
         match self.kind {
             Kind::Account { resource_types } => {
                 if !self.query.get("ss").is_some_and(|services| services.contains(self.service.letter())) {

@@ -43,7 +43,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
+    pub(super) fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
         let namespace = if config.hns { Namespace::Hierarchical } else { Namespace::Flat };
         let versioned = config.accounts.iter().filter(|account| account.versioning);
         let state = State {
@@ -79,23 +79,23 @@ impl Server {
     }
 
     /// The state as of `now`. Never held over an await.
-    pub fn state(&self, now: SystemTime) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self, now: SystemTime) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.advance(now);
         state
     }
 
     /// Path-style endpoint of an account.
-    pub fn endpoint(&self, account: &str) -> String {
+    pub(super) fn endpoint(&self, account: &str) -> String {
         format!("http://{}/{account}", self.address)
     }
 
-    pub fn key(&self, account: &str) -> Option<&[u8]> {
+    pub(super) fn key(&self, account: &str) -> Option<&[u8]> {
         self.keys.get(account).map(|key| key.0.as_slice())
     }
 
     /// Checks credentials and permission; leaves the letters of a SAS in `call`.
-    pub fn admit(&self, call: &mut Call, operation: Operation) -> Result<(), ServiceError> {
+    pub(super) fn admit(&self, call: &mut Call, operation: Operation) -> Result<(), ServiceError> {
         let key = self.key(&call.account).ok_or(Code::ResourceNotFound)?;
         let standing = match call.header("authorization") {
             Some(text) if text.starts_with("Bearer ") => {
@@ -128,7 +128,7 @@ impl Server {
     }
 
     /// Longest body the operation takes, in bytes.
-    pub fn body_limit(&self, operation: Operation) -> u64 {
+    pub(super) fn body_limit(&self, operation: Operation) -> u64 {
         match operation {
             Operation::PutBlob => self.limits.put_blob_bytes,
             Operation::PutBlock => self.limits.block_bytes,

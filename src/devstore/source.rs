@@ -42,7 +42,7 @@ pub(super) struct Source {
 impl Source {
     /// Resolves `x-ms-copy-source`. `owner_may_read`: the operation lets the owner's signature stand for a same-account
     /// source.
-    pub fn of(server: &Server, call: &Call, owner_may_read: bool) -> Result<Source, ServiceError> {
+    pub(super) fn of(server: &Server, call: &Call, owner_may_read: bool) -> Result<Source, ServiceError> {
         let url = call.header("x-ms-copy-source").ok_or_else(|| ServiceError::missing_header("x-ms-copy-source"))?;
         let invalid = || ServiceError::invalid_header("x-ms-copy-source", &super::address::redact(url));
         if url.len() > URL_BYTES {
@@ -101,7 +101,7 @@ impl Source {
     }
 
     /// The blob, snapshot or version as it is now.
-    pub fn read<'a>(&'a self, state: &'a mut State) -> Result<&'a Blob, ServiceError> {
+    pub(super) fn read<'a>(&'a self, state: &'a mut State) -> Result<&'a Blob, ServiceError> {
         if let Some(fetched) = &self.fetched {
             return Ok(fetched);
         }

@@ -38,7 +38,7 @@ pub(super) enum Access {
 
 impl Access {
     /// The value of `x-ms-blob-public-access`, absent for private.
-    pub fn name(self) -> Option<&'static str> {
+    pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Access::Private => None,
             Access::Blob => Some("blob"),
@@ -46,7 +46,7 @@ impl Access {
         }
     }
 
-    pub fn parse(text: Option<&str>) -> Result<Access, ServiceError> {
+    pub(super) fn parse(text: Option<&str>) -> Result<Access, ServiceError> {
         match text {
             None => Ok(Access::Private),
             Some("blob" | "true") => Ok(Access::Blob),
@@ -102,7 +102,7 @@ pub struct PolicyChange {
 }
 
 impl Policy {
-    pub fn change(&mut self, change: PolicyChange) {
+    pub(super) fn change(&mut self, change: PolicyChange) {
         self.copy_same_account = change.copy_same_account.unwrap_or(self.copy_same_account);
         self.copy_cross_account = change.copy_cross_account.unwrap_or(self.copy_cross_account);
         self.hold_new_copies = change.hold_new_copies.unwrap_or(self.hold_new_copies);
@@ -129,25 +129,25 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn is_hierarchical(&self) -> bool {
+    pub(super) fn is_hierarchical(&self) -> bool {
         self.namespace == Namespace::Hierarchical
     }
 
-    pub fn containers(&mut self, account: &str) -> Result<&mut BTreeMap<String, Container>, ServiceError> {
+    pub(super) fn containers(&mut self, account: &str) -> Result<&mut BTreeMap<String, Container>, ServiceError> {
         self.accounts.get_mut(account).ok_or_else(|| Code::ResourceNotFound.into())
     }
 
-    pub fn container(&mut self, account: &str, container: &str) -> Result<&mut Container, ServiceError> {
+    pub(super) fn container(&mut self, account: &str, container: &str) -> Result<&mut Container, ServiceError> {
         self.containers(account)?.get_mut(container).ok_or_else(|| Code::ContainerNotFound.into())
     }
 
     /// The name's entry, or `None` if nothing was ever written there. The container must exist.
-    pub fn find(&mut self, address: &BlobAddress) -> Result<Option<&mut Entry>, ServiceError> {
+    pub(super) fn find(&mut self, address: &BlobAddress) -> Result<Option<&mut Entry>, ServiceError> {
         Ok(self.container(&address.account, &address.container)?.blobs.get_mut(&address.blob))
     }
 
     /// The entry of a committed blob.
-    pub fn entry(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
+    pub(super) fn entry(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
         match self.find(address)? {
             Some(entry) if entry.base.is_some() || !entry.snapshots.is_empty() || !entry.versions.is_empty() => {
                 Ok(entry)
@@ -157,7 +157,7 @@ impl State {
     }
 
     /// The name's entry, made if it is not there.
-    pub fn entry_or_new(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
+    pub(super) fn entry_or_new(&mut self, address: &BlobAddress) -> Result<&mut Entry, ServiceError> {
         if self.is_hierarchical() {
             self.make_parents(address)?;
         }
@@ -169,7 +169,7 @@ impl State {
     }
 
     /// A blob, snapshot or version for reading: lease id and conditions of `call` hold for it.
-    pub fn readable(&mut self, call: &Call) -> Result<(&Entry, &Blob), ServiceError> {
+    pub(super) fn readable(&mut self, call: &Call) -> Result<(&Entry, &Blob), ServiceError> {
         let now = call.now;
         let entry = &*self.entry(call.blob()?)?;
         let blob = entry.at(&call.revision()).ok_or(Code::BlobNotFound)?;
@@ -179,7 +179,7 @@ impl State {
     }
 
     /// The current blob of a name for changing it in place, admitted by [`State::admit`].
-    pub fn writable(&mut self, call: &Call) -> Result<&mut Blob, ServiceError> {
+    pub(super) fn writable(&mut self, call: &Call) -> Result<&mut Blob, ServiceError> {
         let address = call.blob()?;
         if self.find(address)?.is_none_or(|entry| entry.base.is_none()) {
             return Err(Code::BlobNotFound.into());
@@ -190,7 +190,7 @@ impl State {
 
     /// What every write asks before it changes the name in `call`: no copy is under way there (C9), no snapshot is
     /// meant, the lease id fits (§12) and the conditions hold (§5).
-    pub fn admit(&mut self, call: &Call) -> Result<(), ServiceError> {
+    pub(super) fn admit(&mut self, call: &Call) -> Result<(), ServiceError> {
         self.check_free(call)?;
         let conditions = Conditions::of_target(call)?;
         let base = self.find(call.blob()?)?.and_then(|entry| entry.base.as_ref());
@@ -202,7 +202,7 @@ impl State {
     }
 
     /// The same for the operations that take no conditional headers.
-    pub fn admit_unconditionally(&mut self, call: &Call) -> Result<(), ServiceError> {
+    pub(super) fn admit_unconditionally(&mut self, call: &Call) -> Result<(), ServiceError> {
         self.check_free(call)?;
         self.settle_lease(call)
     }
@@ -244,12 +244,12 @@ impl State {
     }
 
     /// Whether there are paths below this one.
-    pub fn has_below(&mut self, address: &BlobAddress) -> Result<bool, ServiceError> {
+    pub(super) fn has_below(&mut self, address: &BlobAddress) -> Result<bool, ServiceError> {
         Ok(!self.below(address, 1)?.is_empty())
     }
 
     /// The first names below a path.
-    pub fn below(&mut self, address: &BlobAddress, most: usize) -> Result<Vec<String>, ServiceError> {
+    pub(super) fn below(&mut self, address: &BlobAddress, most: usize) -> Result<Vec<String>, ServiceError> {
         let (first, end) = (format!("{}/", address.blob), format!("{}{AFTER_SLASH}", address.blob));
         let range = (Bound::Included(first.as_str()), Bound::Excluded(end.as_str()));
         let blobs = &self.container(&address.account, &address.container)?.blobs;

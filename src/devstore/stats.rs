@@ -82,7 +82,7 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Statistics {
-    pub fn begin(&self, operation: &'static str) -> UnderWay<'_> {
+    pub(super) fn begin(&self, operation: &'static str) -> UnderWay<'_> {
         let mut inner = self.inner();
         let now = inner.under_way.entry(operation).or_default();
         *now += 1;
@@ -92,7 +92,7 @@ impl Statistics {
         UnderWay { statistics: self, operation }
     }
 
-    pub fn record(&self, record: RequestRecord) {
+    pub(super) fn record(&self, record: RequestRecord) {
         let mut inner = self.inner();
         *inner.requests.entry(record.operation).or_default() += 1;
         if inner.log.len() == LOGGED {
@@ -101,11 +101,11 @@ impl Statistics {
         inner.log.push_back(record);
     }
 
-    pub fn count_in(&self, bytes: u64) {
+    pub(super) fn count_in(&self, bytes: u64) {
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub fn snapshot(&self) -> Stats {
+    pub(super) fn snapshot(&self) -> Stats {
         let inner = self.inner();
         let (requests, most_at_once) = (inner.requests.clone(), inner.most_at_once.clone());
         Stats {
@@ -118,7 +118,7 @@ impl Statistics {
     }
 
     /// Zeroes the counters and empties the log.
-    pub fn reset(&self) {
+    pub(super) fn reset(&self) {
         let mut inner = self.inner();
         let under_way = std::mem::take(&mut inner.under_way);
         *inner = Inner { under_way, ..Inner::default() };
@@ -126,7 +126,7 @@ impl Statistics {
         self.bytes_out.store(0, Ordering::Relaxed);
     }
 
-    pub fn log(&self) -> Vec<RequestRecord> {
+    pub(super) fn log(&self) -> Vec<RequestRecord> {
         self.inner().log.iter().cloned().collect()
     }
 

@@ -15,12 +15,12 @@ use super::error::{Code, ServiceError};
 pub(super) struct Writer(String);
 
 impl Writer {
-    pub fn new() -> Writer {
+    pub(super) fn new() -> Writer {
         Writer(String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>"))
     }
 
     /// `<name attribute="value"…>`.
-    pub fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
+    pub(super) fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
         self.0.push('<');
         self.0.push_str(name);
         for (attribute, value) in attributes {
@@ -33,14 +33,14 @@ impl Writer {
         self.0.push('>');
     }
 
-    pub fn close(&mut self, name: &str) {
+    pub(super) fn close(&mut self, name: &str) {
         self.0.push_str("</");
         self.0.push_str(name);
         self.0.push('>');
     }
 
     /// `<name>text</name>`, `<name/>` for empty text.
-    pub fn element(&mut self, name: &str, text: impl AsRef<str>) {
+    pub(super) fn element(&mut self, name: &str, text: impl AsRef<str>) {
         let text = text.as_ref();
         if text.is_empty() {
             self.0.push('<');
@@ -54,21 +54,21 @@ impl Writer {
     }
 
     /// The same when there is a text at all.
-    pub fn optional(&mut self, name: &str, text: Option<impl AsRef<str>>) {
+    pub(super) fn optional(&mut self, name: &str, text: Option<impl AsRef<str>>) {
         if let Some(text) = text {
             self.element(name, text);
         }
     }
 
     /// `<name>` around whatever `inside` writes.
-    pub fn nest(&mut self, name: &str, inside: impl FnOnce(&mut Writer)) {
+    pub(super) fn nest(&mut self, name: &str, inside: impl FnOnce(&mut Writer)) {
         self.open(name, &[]);
         inside(self);
         self.close(name);
     }
 
     /// Text between two tags.
-    pub fn escape(&mut self, text: &str) {
+    pub(super) fn escape(&mut self, text: &str) {
         for character in text.chars() {
             match character {
                 '&' => self.0.push_str("&amp;"),
@@ -82,7 +82,7 @@ impl Writer {
         }
     }
 
-    pub fn finish(self) -> String {
+    pub(super) fn finish(self) -> String {
         self.0
     }
 }

@@ -30,13 +30,13 @@ pub(super) struct KernelCache(OnceLock<Notifier>);
 
 impl KernelCache {
     /// How the kernel is told. To be called before it asks anything.
-    pub fn reach_by(&self, notifier: Notifier) {
+    pub(super) fn reach_by(&self, notifier: Notifier) {
         let _ = self.0.set(notifier);
     }
 
     /// Tells the kernel what comes from there, one after the other, until the other end is gone. The kernel waits for whoever works in the
     /// directory, who may be waiting for an answer of ours: so nobody here waits for it.
-    pub fn expire(notifier: Notifier, fs: Weak<Fs>, expired: mpsc::Receiver<Expired>) -> io::Result<()> {
+    pub(super) fn expire(notifier: Notifier, fs: Weak<Fs>, expired: mpsc::Receiver<Expired>) -> io::Result<()> {
         let tell = move || {
             for expired in expired {
                 if fs.upgrade().is_some_and(|fs| !fs.is_old_to_the_kernel(&expired)) {
@@ -56,7 +56,7 @@ impl KernelCache {
 
     /// Drops what is cached of a range of bytes, and of the attributes. It waits for reads of the range to be answered and for what was
     /// written by a mapping to be stored, so it must be called with nothing held that these need, and not for such a write itself.
-    pub async fn drop_range(&self, ino: INodeNo, range: Range<u64>) {
+    pub(super) async fn drop_range(&self, ino: INodeNo, range: Range<u64>) {
         let Some(notifier) = self.0.get().cloned() else { return };
         let (start, len) = (range.start as i64, (range.end - range.start) as i64);
         let told = tokio::task::spawn_blocking(move || notifier.inval_inode(ino, start, len)).await;

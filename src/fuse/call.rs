@@ -13,10 +13,10 @@ use crate::error::Error;
 use crate::fs::Fs;
 
 /// Which number an error is to the program that asked.
-pub type ErrnoOf = fn(&Fs, &Error) -> i32;
+pub(super) type ErrnoOf = fn(&Fs, &Error) -> i32;
 
 /// What a request is, for its line in the log, and how it is worked on.
-pub struct Call {
+pub(super) struct Call {
     operation: &'static str,
     ino: u64,
     name: String,
@@ -26,7 +26,7 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn new(operation: &'static str, request: &Request, ino: INodeNo) -> Self {
+    pub(super) fn new(operation: &'static str, request: &Request, ino: INodeNo) -> Self {
         Self {
             operation,
             ino: ino.0,
@@ -37,28 +37,28 @@ impl Call {
         }
     }
 
-    pub fn on(mut self, name: impl AsRef<OsStr>) -> Self {
+    pub(super) fn on(mut self, name: impl AsRef<OsStr>) -> Self {
         self.name = name.as_ref().to_string_lossy().into_owned();
         self
     }
 
     /// For requests whose errors mean something else to programs than those of others.
-    pub fn errno_of(self, errno_of: ErrnoOf) -> Self {
+    pub(super) fn errno_of(self, errno_of: ErrnoOf) -> Self {
         Self { errno_of, ..self }
     }
 
     /// For what is mostly done without waiting: it is begun on the dispatch thread, and goes to the runtime only if it has to wait,
     /// which saves the way there and back.
-    pub fn at_once(self) -> Self {
+    pub(super) fn at_once(self) -> Self {
         Self { begun_at_once: true, ..self }
     }
 
-    pub fn is_begun_at_once(&self) -> bool {
+    pub(super) fn is_begun_at_once(&self) -> bool {
         self.begun_at_once
     }
 
     /// Leaves a line in the log. What the program is told.
-    pub fn failed(&self, fs: &Fs, error: &Error) -> Errno {
+    pub(super) fn failed(&self, fs: &Fs, error: &Error) -> Errno {
         let Self { operation, ino, name, pid, .. } = self;
         let errno = (self.errno_of)(fs, error);
         let ordinary = matches!(
@@ -80,7 +80,7 @@ impl Call {
 }
 
 /// Replies that can say that it did not work.
-pub trait Refuse {
+pub(super) trait Refuse {
     fn refuse(self, errno: Errno);
 }
 

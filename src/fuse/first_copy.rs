@@ -34,15 +34,15 @@ pub(super) struct FirstCopy {
 
 impl FirstCopy {
     /// The file, if that is what is looked up.
-    pub fn lookup(&self, parent: INodeNo, name: &OsStr) -> Option<FileAttr> {
+    pub(super) fn lookup(&self, parent: INodeNo, name: &OsStr) -> Option<FileAttr> {
         (parent == INodeNo::ROOT && name == NAME && !self.done.load(Ordering::Relaxed)).then(attr)
     }
 
-    pub fn is(&self, ino: INodeNo) -> bool {
+    pub(super) fn is(&self, ino: INodeNo) -> bool {
         ino == INO
     }
 
-    pub fn asked(&self) {
+    pub(super) fn asked(&self) {
         self.done.store(true, Ordering::Relaxed);
     }
 }

@@ -24,7 +24,7 @@ use crate::ioctl::{
 use crate::store::{CopyId, CopyState, CopyStatus};
 
 /// An ioctl as it came.
-pub struct Request {
+pub(super) struct Request {
     pub ino: Ino,
     pub fh: Fh,
     pub command: u32,
@@ -36,7 +36,7 @@ pub struct Request {
 }
 
 /// The output of a command.
-pub async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
+pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
     let Request { ino, fh, command, ref input, ref who, caller, read_only } = request;
     if read_only && matches!(command, COPY | ABORT | TREE | SNAPSHOT) {
         return Err(Error::fs(libc::EROFS, "the mount is read-only"));

@@ -10,23 +10,23 @@ use crate::fs::attr::{Attr, Creation, FileKind, SetTime};
 use crate::fs::caller::Caller;
 
 /// A name as blobs can have it: UTF-8.
-pub fn text(name: &OsStr) -> Result<String> {
+pub(super) fn text(name: &OsStr) -> Result<String> {
     let bad = || Error::fs(libc::EILSEQ, format!("{name:?} is not UTF-8, as blob names are"));
     name.to_str().map(str::to_owned).ok_or_else(bad)
 }
 
-pub fn caller(request: &Request) -> Caller {
+pub(super) fn caller(request: &Request) -> Caller {
     Caller { pid: request.pid() }
 }
 
-pub fn fopen_flags(opened: &Opened) -> FopenFlags {
+pub(super) fn fopen_flags(opened: &Opened) -> FopenFlags {
     let mut flags = FopenFlags::empty();
     flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep_cache);
     flags.set(FopenFlags::FOPEN_DIRECT_IO, opened.direct);
     flags
 }
 
-pub fn file_type(kind: FileKind) -> FileType {
+pub(super) fn file_type(kind: FileKind) -> FileType {
     match kind {
         FileKind::Directory => FileType::Directory,
         FileKind::File => FileType::RegularFile,
@@ -39,7 +39,7 @@ pub fn file_type(kind: FileKind) -> FileType {
 }
 
 /// The kind of file that mknod(2) is asked for; none for what is no kind of its own.
-pub fn kind_of_mode(mode: u32) -> Option<FileKind> {
+pub(super) fn kind_of_mode(mode: u32) -> Option<FileKind> {
     match mode & libc::S_IFMT {
         libc::S_IFREG => Some(FileKind::File),
         libc::S_IFIFO => Some(FileKind::Fifo),
@@ -51,11 +51,11 @@ pub fn kind_of_mode(mode: u32) -> Option<FileKind> {
 }
 
 /// Whoever asks, as the owner of what is made. The kernel has applied the umask.
-pub fn creation(request: &Request, mode: u32) -> Creation {
+pub(super) fn creation(request: &Request, mode: u32) -> Creation {
     Creation { mode, uid: request.uid(), gid: request.gid() }
 }
 
-pub fn file_attr(attr: &Attr) -> FileAttr {
+pub(super) fn file_attr(attr: &Attr) -> FileAttr {
     FileAttr {
         ino: INodeNo(attr.ino.0),
         size: attr.size,
@@ -77,7 +77,7 @@ pub fn file_attr(attr: &Attr) -> FileAttr {
     }
 }
 
-pub fn set_time(time: TimeOrNow) -> SetTime {
+pub(super) fn set_time(time: TimeOrNow) -> SetTime {
     match time {
         TimeOrNow::Now => SetTime::Now,
         TimeOrNow::SpecificTime(time) => SetTime::At(time),

@@ -19,7 +19,7 @@ pub(super) struct Watchers(Mutex<HashMap<Fh, AbortHandle>>);
 
 impl Watchers {
     /// Notifies the kernel when the copy has ended; an earlier promise for the same open file is replaced.
-    pub fn watch(&self, fh: Fh, job: Arc<CopyJob>, notifier: PollNotifier) {
+    pub(super) fn watch(&self, fh: Fh, job: Arc<CopyJob>, notifier: PollNotifier) {
         let task = tokio::spawn(async move {
             job.ended().await;
             // The call may block for a moment.
@@ -35,7 +35,7 @@ impl Watchers {
     }
 
     /// The file was closed.
-    pub fn forget(&self, fh: Fh) {
+    pub(super) fn forget(&self, fh: Fh) {
         if let Some(task) = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&fh) {
             task.abort();
         }

@@ -44,7 +44,7 @@ impl Default for ConcurrencyLimit {
 pub struct Pass<'a>(&'a ConcurrencyLimit);
 
 impl ConcurrencyLimit {
-    pub async fn pass(&self) -> Pass<'_> {
+    pub(super) async fn pass(&self) -> Pass<'_> {
         loop {
             if let Some(pass) = self.try_pass() {
                 return pass;
@@ -62,7 +62,7 @@ impl ConcurrencyLimit {
     }
 
     /// The service was too busy for a request.
-    pub fn refused(&self) {
+    pub(super) fn refused(&self) {
         let mut state = self.state();
         if state.last_cut.is_some_and(|cut| cut.elapsed() < ONE_SIGN) {
             return;
@@ -72,7 +72,7 @@ impl ConcurrencyLimit {
     }
 
     /// How many may be under way; `None` while nothing was refused.
-    pub fn limit(&self) -> Option<usize> {
+    pub(super) fn limit(&self) -> Option<usize> {
         let limit = self.state().limit;
         (limit < CEILING).then_some(limit as usize)
     }

@@ -102,7 +102,7 @@ pub(super) struct Sent {
 impl Sent {
     /// What `answer` makes of the answer; or, if that may have got lost and the error may be the echo of our own success, what `look` finds
     /// of it in the service. It is not begun otherwise.
-    pub async fn or_found<T>(
+    pub(super) async fn or_found<T>(
         self,
         answer: impl FnOnce(&Response) -> Result<T>,
         look: impl Future<Output = Option<T>>,
@@ -121,13 +121,13 @@ fn may_be_ours(error: &Error) -> bool {
 }
 
 impl Request {
-    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
         self
     }
 
     /// A header. A name or value that HTTP cannot carry fails the request when it is sent.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
             // Bytes above ASCII would travel, but no two sides agree on what they mean.
             (Ok(name), Ok(mut value)) if value.to_str().is_ok() => {
@@ -143,7 +143,7 @@ impl Request {
         self
     }
 
-    pub fn optional(self, name: &str, value: Option<&str>) -> Self {
+    pub(super) fn optional(self, name: &str, value: Option<&str>) -> Self {
         match value {
             Some(value) => self.header(name, value),
             None => self,
@@ -151,24 +151,24 @@ impl Request {
     }
 
     /// Sent to another service of the account, in which the path is the same.
-    pub fn at(mut self, endpoint: Endpoint) -> Self {
+    pub(super) fn at(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);
         self
     }
 
-    pub fn body(mut self, body: impl Into<Payload>) -> Self {
+    pub(super) fn body(mut self, body: impl Into<Payload>) -> Self {
         self.body = body.into();
         self
     }
 
     /// The service moves this many bytes before it answers, which may take longer than an answer may take otherwise.
-    pub fn work(mut self, bytes: u64) -> Self {
+    pub(super) fn work(mut self, bytes: u64) -> Self {
         self.work = bytes;
         self
     }
 
     /// The error of an answer that succeeded but does not say what it must.
-    pub fn misunderstood(&self, detail: impl Into<String>) -> Error {
+    pub(super) fn misunderstood(&self, detail: impl Into<String>) -> Error {
         Error::Transport {
             operation: self.operation,
             target: self.target.clone(),
@@ -177,7 +177,7 @@ impl Request {
         }
     }
 
-    pub fn fail(&self, failure: Failure) -> Error {
+    pub(super) fn fail(&self, failure: Failure) -> Error {
         failure.into_error(self.operation, &self.target)
     }
 
@@ -470,17 +470,17 @@ fn is_token_refused(error: &ServiceError) -> bool {
 
 impl Response {
     /// A header that must be there.
-    pub fn required<T>(&self, request: &Request, what: &str, value: Option<T>) -> Result<T> {
+    pub(super) fn required<T>(&self, request: &Request, what: &str, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| request.misunderstood(format!("the answer ({}) lacks {what}", self.status)))
     }
 
     /// The service's clock when it answered.
-    pub fn date(&self) -> Option<SystemTime> {
+    pub(super) fn date(&self) -> Option<SystemTime> {
         answer::date(&self.headers, "date")
     }
 
     /// The body as XML.
-    pub fn xml(&self, request: &Request) -> Result<Element<'_>> {
+    pub(super) fn xml(&self, request: &Request) -> Result<Element<'_>> {
         Element::parse(&self.body).map_err(|detail| request.misunderstood(detail))
     }
 }

@@ -58,7 +58,7 @@ const MAX_DAMAGED: u32 = 2;
 
 impl Failure {
     /// Whether the request may have taken effect although no good answer came.
-    pub fn may_have_happened(&self) -> bool {
+    pub(super) fn may_have_happened(&self) -> bool {
         match self {
             Self::Unsent { .. } | Self::Invalid(_) => false,
             Self::Lost { .. } => true,
@@ -69,7 +69,7 @@ impl Failure {
         }
     }
 
-    pub fn class(&self) -> Class {
+    pub(super) fn class(&self) -> Class {
         let error = match self {
             Self::Unsent { .. } | Self::Lost { .. } => return Class::Transient,
             Self::Invalid(_) => return Class::Final,
@@ -89,7 +89,7 @@ impl Failure {
     }
 
     /// One line for the log: the reason of a repetition.
-    pub fn reason(&self) -> String {
+    pub(super) fn reason(&self) -> String {
         match self {
             Self::Unsent { detail, .. } | Self::Lost { detail, .. } => detail.clone(),
             Self::Invalid(error) => error.to_string(),
@@ -97,7 +97,7 @@ impl Failure {
         }
     }
 
-    pub fn into_error(self, operation: &'static str, target: &str) -> Error {
+    pub(super) fn into_error(self, operation: &'static str, target: &str) -> Error {
         match self {
             Self::Unsent { detail, timed_out } | Self::Lost { detail, timed_out } => {
                 Error::Transport { operation, target: target.to_owned(), detail, timed_out }
@@ -109,17 +109,17 @@ impl Failure {
 }
 
 impl Tries {
-    pub fn new(policy: &Policy) -> Self {
+    pub(super) fn new(policy: &Policy) -> Self {
         Self { policy: policy.clone(), made: 0, damaged: 0 }
     }
 
     /// How many tries have failed.
-    pub fn made(&self) -> u32 {
+    pub(super) fn made(&self) -> u32 {
         self.made
     }
 
     /// Counts a failed try. The delay before the next one, or `None` when there is none.
-    pub fn after(&mut self, failure: &Failure) -> Option<Duration> {
+    pub(super) fn after(&mut self, failure: &Failure) -> Option<Duration> {
         self.made += 1;
         let class = failure.class();
         self.damaged += u32::from(class == Class::Damaged);

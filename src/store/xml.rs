@@ -25,7 +25,7 @@ pub(super) struct Element<'a> {
 
 impl<'a> Element<'a> {
     /// Reads a document; the root element.
-    pub fn parse(document: &'a [u8]) -> Result<Self, String> {
+    pub(super) fn parse(document: &'a [u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(document).map_err(|e| format!("XML is not UTF-8: {e}"))?;
         let text = text.trim_start_matches('\u{feff}');
         let mut reader = Reader::from_str(text);
@@ -84,22 +84,22 @@ impl<'a> Element<'a> {
         }
     }
 
-    pub fn child(&self, name: &str) -> Option<&Element<'a>> {
+    pub(super) fn child(&self, name: &str) -> Option<&Element<'a>> {
         self.children.iter().find(|child| child.name == name)
     }
 
     /// The children of child `name`: the items of a list.
-    pub fn children_of(&self, name: &str) -> &[Element<'a>] {
+    pub(super) fn children_of(&self, name: &str) -> &[Element<'a>] {
         self.child(name).map_or(&[], |child| child.children.as_slice())
     }
 
     /// The text of child `name`; absent and empty are the same (§7).
-    pub fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+    pub(super) fn value(&self, name: &str) -> Option<Cow<'_, str>> {
         self.child(name).map(Element::decoded).filter(|text| !text.is_empty())
     }
 
     /// As [`Element::value`], as a number or whatever else parses.
-    pub fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+    pub(super) fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.value(name)?.trim().parse().ok()
     }
 

@@ -11,13 +11,13 @@ use crate::fs::content::memory::Reservation;
 use crate::store::{Block, BlockId, Payload};
 
 /// Blocks on their way to the service at once, over all files.
-pub const UPLOADS: usize = 16;
+pub(crate) const UPLOADS: usize = 16;
 
 /// Length of a block id before Base64 in a blob that has none yet: a UUID and a counter.
 pub(in crate::fs) const ID_LEN: usize = 24;
 
 /// A block that did not reach the service.
-pub struct Unsent {
+pub(crate) struct Unsent {
     pub id: BlockId,
     pub bytes: Payload,
     /// In the memory, as long as the bytes are.
@@ -25,7 +25,7 @@ pub struct Unsent {
 }
 
 /// Makes ids that fit beside the blob's own: all of a blob's have one length (§1.3).
-pub struct BlockIds {
+pub(crate) struct BlockIds {
     prefix: [u8; 16],
     len: usize,
     /// How many were made, and those that may not be made.

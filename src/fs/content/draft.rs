@@ -14,7 +14,7 @@ use crate::fs::content::strategy::WriteStrategy;
 use crate::store::Block;
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
-pub const BLOCK: u64 = 8 * 1024 * 1024;
+pub(crate) const BLOCK: u64 = 8 * 1024 * 1024;
 
 /// The block size doubles after this many blocks, so that the service's 50 000 suffice for terabytes.
 pub(in crate::fs) const BLOCKS_PER_SIZE: usize = 5_000;

@@ -22,7 +22,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-pub use buffer::Buffer;
+pub(crate) use buffer::Buffer;
 
 use crate::store::{BlockId, Payload};
 

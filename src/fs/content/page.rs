@@ -20,7 +20,7 @@ pub(in crate::fs) mod plan;
 pub(in crate::fs) mod ranges;
 
 /// Bytes of a draft before it is committed. All of it is copied once more then, to be sent.
-pub const MOST_BUFFERED: u64 = UPLOADS as u64 / 2 * LARGEST_PAGE_WRITE;
+pub(crate) const MOST_BUFFERED: u64 = UPLOADS as u64 / 2 * LARGEST_PAGE_WRITE;
 
 /// What keeps others from having written since.
 #[derive(Debug, Clone)]

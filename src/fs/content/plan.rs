@@ -23,7 +23,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// What the service allows and what this machine can hold.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Bytes of a block that is sent.
     pub block: u64,
     /// Bytes of a block that the service makes.
@@ -33,7 +33,7 @@ pub struct Limits {
 
 impl Limits {
     /// §15, with blocks of `block` bytes.
-    pub fn of_service(block: u64) -> Self {
+    pub(crate) fn of_service(block: u64) -> Self {
         Self { block, remote: 4000 * MIB, blocks: 50_000 }
     }
 }
@@ -46,13 +46,13 @@ const FEW_ZEROS: u64 = MIB;
 const ZERO_BLOCKS: u64 = 8192;
 const LARGEST_ZERO_BLOCK: u64 = 64 * MIB;
 /// Longest run of zeros: more would take most of the 50 000 blocks for nothing.
-pub const LARGEST_ZEROS: u64 = 2 * 1024 * 1024 * MIB;
+pub(crate) const LARGEST_ZEROS: u64 = 2 * 1024 * 1024 * MIB;
 /// Neighbours become a block of at most so many bytes when there are too many; what the service copies within a few seconds.
 const MERGED: u64 = 256 * MIB;
 
 /// A block of the next version, or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Block {
+pub(crate) enum Block {
     /// The committed block that holds that range.
     Keep(BlockId, Range<u64>),
     /// That range of the committed blob.
@@ -88,7 +88,7 @@ type Placed = (Range<u64>, Block);
 
 /// The blocks that make the blob what the extent map says, in order. `committed` are those of the blob that it stands on. `None`: there is
 /// no way to do it with so few blocks.
-pub fn blocks(extents: &ExtentMap, committed: &[store::Block], limits: &Limits) -> Option<Vec<Block>> {
+pub(crate) fn blocks(extents: &ExtentMap, committed: &[store::Block], limits: &Limits) -> Option<Vec<Block>> {
     let mut plan = each_segment(extents, committed, limits);
     plan = with_gaps_read(plan, limits);
     if count(&plan) > limits.blocks {

@@ -34,7 +34,7 @@ use crate::store::BlobProperties;
 const CHUNK: u64 = 1024 * 1024;
 /// Bytes of a part: large enough that the per-request latency disappears in its transfer time, small enough that a reader of the
 /// beginning of a file does not fetch much that it never looks at.
-pub const PART: u64 = 4 * 1024 * 1024;
+pub(crate) const PART: u64 = 4 * 1024 * 1024;
 /// Bytes of a part once the window has room for it: half as many requests, which are what the service bills.
 const LARGE_PART: u64 = 8 * 1024 * 1024;
 /// Most that is fetched ahead of one reader, bytes: what 10 Gbit/s bring in 50 ms, by eight connections, of which each alone brings far
@@ -45,10 +45,10 @@ const LARGEST_WINDOW: u64 = 64 * 1024 * 1024;
 const JITTER: Range<u64> = 64 * 1024..8 * 1024 * 1024;
 
 /// Takes bytes of a blob, with their offset in it. The same may come twice, when an answer broke off and came again.
-pub type Receive = Box<dyn FnMut(u64, &[u8]) + Send>;
+pub(crate) type Receive = Box<dyn FnMut(u64, &[u8]) + Send>;
 
 /// Fetches a byte range of the version; the caller binds blob, client and ETag.
-pub type Fetcher<'a> = dyn Fn(Range<u64>, Receive) -> BoxFuture<'static, Result<()>> + Send + Sync + 'a;
+pub(crate) type Fetcher<'a> = dyn Fn(Range<u64>, Receive) -> BoxFuture<'static, Result<()>> + Send + Sync + 'a;
 
 /// A version that this mount found in the service, and those that it made of it, one after the other.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use crate::fs::names::tree::{Blob, Origin};
 use crate::store::{ETag, Revision};
 
 /// A range that the service copies into a block.
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     pub blob: &'a Blob,
     /// `None`: the blob as it is.
     pub revision: Option<&'a Revision>,
@@ -18,12 +18,12 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub fn of(origin: &'a Origin, etag: &'a ETag, range: Range<u64>) -> Self {
+    pub(crate) fn of(origin: &'a Origin, etag: &'a ETag, range: Range<u64>) -> Self {
         Self { blob: &origin.blob, revision: origin.revision.as_ref(), etag, range }
     }
 
     /// As much of it as one block takes that the service makes.
-    pub fn block(&self) -> Range<u64> {
+    pub(crate) fn block(&self) -> Range<u64> {
         let start = self.range.start;
         start..self.range.end.min(start + plan::Limits::of_service(BLOCK).remote)
     }

@@ -19,7 +19,7 @@ pub enum WriteStrategy {
 
 /// A change that is asked for, as far as the type of the blob has a say in it. Bytes.
 #[derive(Debug)]
-pub enum Change {
+pub(crate) enum Change {
     Write { range: Range<u64>, aim: Aim },
     Resize(u64),
     Zeros(Range<u64>),

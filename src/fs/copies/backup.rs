@@ -28,7 +28,7 @@ pub(in crate::fs) enum How {
 
 /// By what the destination shows that nobody else has written to it.
 #[derive(Debug, Clone)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// The copy's id, however it ended.
     Copy(CopyId),
     /// The version that the copy made.

@@ -12,7 +12,7 @@ use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, BlobType, CopyId, CopyStatus, LeaseId};
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
-pub const SLICE: Duration = Duration::from_millis(200);
+pub(crate) const SLICE: Duration = Duration::from_millis(200);
 
 pub(in crate::fs) const LONGEST_POLL: Duration = Duration::from_secs(2);
 

@@ -8,13 +8,13 @@ use crate::fs::names::tree::Blob;
 
 /// The copies that are polled, by their destinations.
 #[derive(Default)]
-pub struct Jobs(Mutex<HashMap<Blob, Weak<CopyJob>>>);
+pub(crate) struct Jobs(Mutex<HashMap<Blob, Weak<CopyJob>>>);
 
 /// Entries at which those that have ended are looked for.
 pub(in crate::fs) const MANY: usize = 1024;
 
 impl Jobs {
-    pub fn add(&self, job: &Arc<CopyJob>) {
+    pub(crate) fn add(&self, job: &Arc<CopyJob>) {
         let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.len() >= MANY {
             jobs.retain(|_, job| job.strong_count() > 0);
@@ -22,12 +22,12 @@ impl Jobs {
         jobs.insert(job.destination.clone(), Arc::downgrade(job));
     }
 
-    pub fn pending(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
+    pub(crate) fn pending(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
         self.of(blob).filter(|job| matches!(job.progress(), Progress::Pending(_)))
     }
 
     /// The copy onto a blob that was followed last.
-    pub fn of(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
+    pub(crate) fn of(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(blob)?.upgrade()
     }
 }

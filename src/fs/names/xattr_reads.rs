@@ -18,7 +18,7 @@ pub(in crate::fs) const MOST_READS: usize = 256;
 
 /// Answers in progress: what a HEAD said, and which names it has answered.
 #[derive(Default)]
-pub struct Reads(Mutex<HashMap<(Ino, u32), Read>>);
+pub(crate) struct Reads(Mutex<HashMap<(Ino, u32), Read>>);
 
 pub(in crate::fs) struct Read {
     blob: Arc<Seen>,

@@ -43,7 +43,7 @@ pub enum RenameMode {
 }
 
 /// A name in a directory.
-pub type Name<'a> = (Ino, &'a str);
+pub(crate) type Name<'a> = (Ino, &'a str);
 
 impl Fs {
     /// rename(2). EXDEV between accounts, so that mv copies and removes.

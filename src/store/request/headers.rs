@@ -10,14 +10,14 @@ use crate::store::types::*;
 
 /// The groups of headers that several operations send.
 impl Request {
-    pub fn metadata(mut self, metadata: &Metadata) -> Self {
+    pub(crate) fn metadata(mut self, metadata: &Metadata) -> Self {
         for (name, value) in metadata.iter() {
             self = self.header(&format!("x-ms-meta-{name}"), value);
         }
         self
     }
 
-    pub fn content_headers(self, headers: &ContentHeaders) -> Self {
+    pub(crate) fn content_headers(self, headers: &ContentHeaders) -> Self {
         self.optional("x-ms-blob-content-type", headers.content_type.as_deref())
             .optional("x-ms-blob-content-encoding", headers.content_encoding.as_deref())
             .optional("x-ms-blob-content-language", headers.content_language.as_deref())
@@ -26,7 +26,7 @@ impl Request {
             .optional("x-ms-blob-content-md5", headers.content_md5.as_deref())
     }
 
-    pub fn settings(self, settings: &BlobSettings) -> Self {
+    pub(crate) fn settings(self, settings: &BlobSettings) -> Self {
         self.content_headers(&settings.headers)
             .metadata(&settings.metadata)
             .optional("x-ms-access-tier", settings.tier.as_deref())
@@ -35,13 +35,13 @@ impl Request {
     }
 
     /// `x-ms-tags`: URL-encoded pairs. None are sent as no header.
-    pub fn tags(self, tags: &Tags) -> Self {
+    pub(crate) fn tags(self, tags: &Tags) -> Self {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let pairs: Vec<_> = tags.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect();
         self.optional("x-ms-tags", (!pairs.is_empty()).then(|| pairs.join("&")).as_deref())
     }
 
-    pub fn precondition(self, precondition: &Precondition) -> Self {
+    pub(crate) fn precondition(self, precondition: &Precondition) -> Self {
         match precondition {
             Precondition::None => self,
             Precondition::IfMatch(etag) => self.header("if-match", &etag.quoted()),
@@ -50,24 +50,24 @@ impl Request {
     }
 
     /// What the service is to read.
-    pub fn source(self, source: &CopySource) -> Self {
+    pub(crate) fn source(self, source: &CopySource) -> Self {
         let token = source.token().map(|token| format!("Bearer {}", token.expose()));
         self.header("x-ms-copy-source", source.expose()).optional("x-ms-copy-source-authorization", token.as_deref())
     }
 
     /// A range that the service reads from another blob, in that version of it.
-    pub fn source_range(self, source: &CopySource, range: &Range<u64>, if_match: Option<&ETag>) -> Self {
+    pub(crate) fn source_range(self, source: &CopySource, range: &Range<u64>, if_match: Option<&ETag>) -> Self {
         self.source(source)
             .header("x-ms-source-range", &bytes(range))
             .optional("x-ms-source-if-match", if_match.map(ETag::quoted).as_deref())
             .work(range.end.saturating_sub(range.start))
     }
 
-    pub fn lease(self, lease: Option<&LeaseId>) -> Self {
+    pub(crate) fn lease(self, lease: Option<&LeaseId>) -> Self {
         self.optional("x-ms-lease-id", lease.map(LeaseId::as_str))
     }
 
-    pub fn revision(self, revision: Option<&Revision>) -> Self {
+    pub(crate) fn revision(self, revision: Option<&Revision>) -> Self {
         match revision.map(Revision::parameter) {
             Some((name, moment)) => self.query(name, moment),
             None => self,

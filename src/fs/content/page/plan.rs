@@ -22,14 +22,14 @@ const FEW_ZEROS: u64 = 64 * 1024;
 
 /// A write of whole pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
+pub(crate) enum Write {
     /// What the extent map has there, at most [`LARGEST_PAGE_WRITE`] bytes.
     Put(Range<u64>),
     Clear(Range<u64>),
 }
 
 /// The writes that a blob of `old` bytes needs. The extent map's length is a multiple of [`PAGE`], and Base is where it was.
-pub fn writes(extents: &ExtentMap, old: u64) -> Vec<Write> {
+pub(crate) fn writes(extents: &ExtentMap, old: u64) -> Vec<Write> {
     let mut writes: Vec<Write> = Vec::new();
     let segments: Vec<_> = extents.segments().collect();
     let is_buffer = |index: usize| matches!(segments.get(index), Some((_, Segment::Buffer(_))));

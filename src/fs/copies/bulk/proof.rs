@@ -18,7 +18,7 @@ use crate::store::{BlobProperties, CopyStatus, same_source};
 const CLOCKS: Duration = Duration::from_secs(10);
 
 /// What is at the destination is a copy of that version of `source`. `url` is the source's, `one_account` that both are in one.
-pub fn is_copy(there: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
+pub(crate) fn is_copy(there: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
     let same_face = there.blob_type == source.blob_type
         && there.size == source.size
         && there.headers == source.headers

@@ -24,7 +24,7 @@ const RESPITE: Duration = Duration::from_secs(60);
 const MOST: usize = 1000;
 
 /// Counts the lookups in each directory.
-pub struct Lookups {
+pub(crate) struct Lookups {
     of: Mutex<HashMap<Ino, Count>>,
     /// How long a listing is believed: lookups of this time and of the one before it count.
     ttl: Duration,
@@ -41,14 +41,14 @@ struct Count {
 }
 
 /// The listing of a directory, which one caller at a time is to do.
-pub struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     lookups: &'a Lookups,
     dir: Ino,
     names: Option<usize>,
 }
 
 impl Lookups {
-    pub fn new(ttl: Duration) -> Self {
+    pub(crate) fn new(ttl: Duration) -> Self {
         Self { of: Mutex::default(), ttl }
     }
 
@@ -57,7 +57,7 @@ impl Lookups {
     }
 
     /// A name of the directory has to be asked for, unless the caller lists the directory: then it has the turn to do so.
-    pub fn ask(&self, dir: Ino) -> Option<Turn<'_>> {
+    pub(crate) fn ask(&self, dir: Ino) -> Option<Turn<'_>> {
         let now = Instant::now();
         let mut of = self.lock();
         let count = self.count(&mut of, dir, now)?;
@@ -71,7 +71,7 @@ impl Lookups {
     }
 
     /// Names of the directory will be looked up: it was just made.
-    pub fn expect(&self, dir: Ino) {
+    pub(crate) fn expect(&self, dir: Ino) {
         self.count(&mut self.lock(), dir, Instant::now());
     }
 
@@ -86,7 +86,7 @@ impl Lookups {
     }
 
     /// A listing had the answer. That counts as well where names were asked for before: the next listing is due when this one is old.
-    pub fn answered(&self, dir: Ino) {
+    pub(crate) fn answered(&self, dir: Ino) {
         if let Some(count) = self.lock().get_mut(&dir) {
             count.note(Instant::now(), self.ttl);
         }
@@ -114,7 +114,7 @@ impl Count {
 
 impl Turn<'_> {
     /// The listing is there, whole, with that many names.
-    pub fn done(mut self, names: usize) {
+    pub(crate) fn done(mut self, names: usize) {
         self.names = Some(names);
     }
 }

@@ -12,7 +12,7 @@ use crate::path::BlobPath;
 use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, Page};
 
 /// What is listed.
-pub enum Source {
+pub(crate) enum Source {
     Accounts(Vec<String>),
     Containers(Client),
     Blobs(Client, BlobDir),
@@ -36,7 +36,7 @@ pub struct Fetched {
 
 impl Source {
     /// The page that begins at `marker`.
-    pub async fn fetch(self, marker: Option<String>) -> Result<Fetched> {
+    pub(crate) async fn fetch(self, marker: Option<String>) -> Result<Fetched> {
         let asked = Instant::now();
         let mut containers = HashMap::new();
         let (items, prefixes, next) = match self {

@@ -214,7 +214,7 @@ impl DirStream {
 }
 
 /// The listing that came to `last` may still come to a directory of that name.
-pub fn may_follow(name: &str, last: Option<&str>) -> bool {
+pub(crate) fn may_follow(name: &str, last: Option<&str>) -> bool {
     // Until then everything begins with the name, and goes on with a character before the slash.
     last.is_none_or(|last| {
         last.strip_prefix(name).is_some_and(|rest| rest.bytes().next().is_none_or(|byte| byte < b'/'))

@@ -11,7 +11,7 @@ pub(in crate::fs) const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
 
 /// Forgets old listings, as long as there are some.
 #[derive(Default)]
-pub struct Sweeper(Arc<AtomicBool>);
+pub(crate) struct Sweeper(Arc<AtomicBool>);
 
 impl Sweeper {
     /// Something was remembered.

@@ -17,7 +17,7 @@ const SHAPES: usize = 16;
 
 /// What was heard of a name, packed.
 #[derive(Debug, Clone)]
-pub enum Memo {
+pub(super) enum Memo {
     Blob(BlobMemo),
     Container(Arc<ContainerItem>),
     Nothing,
@@ -25,7 +25,7 @@ pub enum Memo {
 
 /// A blob's properties, packed.
 #[derive(Debug, Clone)]
-pub struct BlobMemo {
+pub(super) struct BlobMemo {
     size: u64,
     last_modified: SystemTime,
     creation_time: Option<SystemTime>,
@@ -54,10 +54,10 @@ struct Rest {
 
 /// The shapes met last.
 #[derive(Debug, Default)]
-pub struct Shapes(Vec<Arc<BlobProperties>>);
+pub(super) struct Shapes(Vec<Arc<BlobProperties>>);
 
 impl Shapes {
-    pub fn pack(&mut self, properties: &BlobProperties) -> BlobMemo {
+    pub(super) fn pack(&mut self, properties: &BlobProperties) -> BlobMemo {
         let stated = properties.headers.content_md5.as_deref();
         let hash = stated.and_then(hash_of);
         let odd_hash = stated.filter(|_| hash.is_none()).map(str::to_owned);
@@ -103,14 +103,14 @@ impl Shapes {
 }
 
 impl BlobMemo {
-    pub fn has_etag_of(&self, other: &Self) -> bool {
+    pub(super) fn has_etag_of(&self, other: &Self) -> bool {
         match (&self.version, &other.version) {
             (Version::Number(one), Version::Number(other)) => one == other,
             (one, other) => one.etag() == other.etag(),
         }
     }
 
-    pub fn unpack(&self) -> BlobProperties {
+    pub(super) fn unpack(&self) -> BlobProperties {
         let mut properties = BlobProperties {
             size: self.size,
             etag: self.version.etag(),

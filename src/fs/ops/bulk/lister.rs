@@ -31,7 +31,7 @@ pub(in crate::fs) struct Lister {
 }
 
 impl Lister {
-    pub async fn run(self, fs: Arc<Fs>, source: NodeView, who: Credentials) -> Result<()> {
+    pub(super) async fn run(self, fs: Arc<Fs>, source: NodeView, who: Credentials) -> Result<()> {
         let mut anything = false;
         if self.is_new
             && let (Some(version), Some(from), Some(to)) =

@@ -22,7 +22,7 @@ pub(in crate::fs) struct There {
 }
 
 impl There {
-    pub async fn list(&mut self, fs: &Fs, dir: &BlobDir, top: Attr, who: &Credentials) -> Result<()> {
+    pub(super) async fn list(&mut self, fs: &Fs, dir: &BlobDir, top: Attr, who: &Credentials) -> Result<()> {
         let mut walk = Walk::new(dir.clone(), who.clone());
         while let Some(found) = walk.next(fs).await? {
             let path = found.path.trim_end_matches('/');
@@ -41,7 +41,7 @@ impl There {
     }
 
     /// Why a blob cannot be put at `path`.
-    pub fn obstacle(&self, fs: &Fs, path: &str, kind: FileKind) -> Option<Outcome> {
+    pub(super) fn obstacle(&self, fs: &Fs, path: &str, kind: FileKind) -> Option<Outcome> {
         let no = |errno, what: &str| Some(Outcome::Failed(errno, what.to_owned()));
         let (top, who) = self.top.as_ref()?;
         let path = path.trim_end_matches('/');
