@@ -264,10 +264,7 @@ impl Mount {
         options.n_threads = Some(2);
         options.clone_fd = true;
         let session = fuse::mount(fs.clone(), runtime.handle().clone(), read_only, dir.path(), &options).unwrap();
-        if std::env::var_os("BLOBCP_TEST_LOG").is_some() {
-            let _ =
-                tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::DEBUG).try_init();
-        }
+        log::show_if_asked();
         make_first_copy(dir.path());
         Self { dir, session: Some(session), fs }
     }
@@ -310,7 +307,9 @@ impl Drop for Mount {
 }
 
 pub fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    log::is_of_this_test(&runtime);
+    runtime
 }
 
 /// Runs a shell command in a directory.
