@@ -2,6 +2,9 @@
 //! and written meanwhile is right.
 //!
 //! The mount is a process of its own, so that its memory is told from that of the service, which holds all content.
+//!
+//! A program of its own beside `tests/it`: the descriptors of a process that starts programs are flushed by them between fork and exec, and
+//! what is flushed need not be held in memory any more.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -3,8 +3,6 @@
 //! A static is never dropped, and a test process may be killed; so a shell stands between, which waits on a pipe from this
 //! process and kills Azurite, by its pid, when the pipe closes. Azurite logs what it is asked; [`Azurite::asked`] reads that.
 
-#![allow(dead_code)]
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

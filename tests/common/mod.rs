@@ -3,8 +3,6 @@
 //! Everything is in the test's own process, so that a test reads the service's counters and steers its copies directly; what acts on the
 //! mount are real programs in processes of their own. A program that hangs is killed, and the mount is detached whatever happens.
 
-#![allow(dead_code)]
-
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -23,18 +21,17 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+pub mod azurite;
+pub mod entra;
 mod gate;
-#[allow(unused_imports)]
 pub use gate::{Gated, python};
 mod held;
-#[allow(unused_imports)]
 pub use held::Held;
 mod log;
-#[allow(unused_imports)]
 pub use log::{assert_logged, logged, logged_with, times_logged};
 mod process;
-#[allow(unused_imports)]
 pub use process::MountProcess;
+pub mod web;
 
 /// Longest that a program may take: one that reads 100 000 names needs a while in a build that is not optimized, on a machine with much
 /// else to do.

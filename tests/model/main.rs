@@ -1,6 +1,6 @@
 //! Random steps on two mounts and by a client without one, judged by the [`Oracle`].
 //!
-//! A binary of its own: a process that starts programs has its descriptors flushed by them between fork and exec.
+//! A program of its own beside `tests/it`: a process that starts programs has its descriptors flushed by them between fork and exec.
 //!
 //! The mounts believe for a day what they were told; the test itself ends that where a step says so, and no step waits for anything. All
 //! calls are made by this process, one after the other, so that what each of them may and must do is exact. The seeds are printed;
@@ -22,6 +22,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 #[path = "../common/mod.rs"]
+#[allow(dead_code, unused_imports)]
 mod common;
 use common::*;
 

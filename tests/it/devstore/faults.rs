@@ -1,0 +1,104 @@
+//! Ordered faults and the counters: what other tests lean on.
+
+use std::time::{Duration, Instant};
+
+use blobcp::devstore::{Config, Fault, Reset};
+
+use super::client::{Client, ONE, server};
+
+#[tokio::test]
+async fn a_status_fault_hits_once_and_before_the_effect() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    let fault = r#"{"operation":"PutBlob","skip":1,"count":2,"status":503,"retry_after":3,"blob_prefix":"x"}"#;
+    assert_eq!(one.control("POST", "/-/faults", fault).await.status, 204);
+    assert_eq!(one.upload("box/y", "1").await.status, 201, "other name");
+    assert_eq!(one.upload("box/x1", "1").await.status, 201, "skipped");
+    for _ in 0..2 {
+        let answer = one.upload("box/x2", "1").await;
+        assert_eq!((answer.outcome().as_str(), answer.header("retry-after")), ("503 ServerBusy", "3"));
+        assert_eq!(one.head("box/x2").await.status, 404);
+    }
+    assert_eq!(one.upload("box/x2", "1").await.status, 201, "used up");
+}
+
+#[tokio::test]
+async fn a_fault_may_come_after_the_effect() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    let code = Some("OperationTimedOut".to_owned());
+    server.add_fault(Fault { status: Some(500), code, after: true, ..Fault::on("PutBlob") });
+    assert_eq!(one.upload("box/x", "1").await.outcome(), "500 OperationTimedOut");
+    assert_eq!(one.head("box/x").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_can_be_reset_before_and_after() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    for (name, reset, status) in [("box/before", Reset::Before, 404), ("box/after", Reset::After, 200)] {
+        server.add_fault(Fault { reset: Some(reset), ..Fault::on("PutBlob") });
+        let broken = one.try_send("PUT", name, &[("x-ms-blob-type", "BlockBlob")], "1").await;
+        assert!(broken.is_err(), "{broken:?}");
+        assert_eq!(one.head(name).await.status, status, "{name}");
+    }
+    let unanswered = server.requests().iter().filter(|request| request.status == 0).count();
+    assert_eq!(unanswered, 2);
+}
+
+#[tokio::test]
+async fn a_body_can_be_cut_or_stalled() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    one.upload("box/x", vec![1; 1 << 20]).await;
+    server.reset_stats();
+    server.add_fault(Fault { truncate_body: Some(1000), ..Fault::on("GetBlob") });
+    let broken = one.try_send("GET", "box/x", &[], "").await;
+    assert!(broken.unwrap_err().is_decode() || server.stats().body_bytes_out == 1000);
+    assert_eq!(server.stats().body_bytes_out, 1000);
+    server.add_fault(Fault { stall_body_ms: Some(200), ..Fault::on("GetBlob") });
+    let start = Instant::now();
+    assert_eq!(one.get("box/x").await.body.len(), 1 << 20);
+    assert!(start.elapsed() >= Duration::from_millis(200));
+    server.add_fault(Fault { delay_ms: 200, ..Fault::on("*") });
+    let start = Instant::now();
+    assert_eq!(one.head("box/x").await.status, 200);
+    assert!(start.elapsed() >= Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn forgotten_faults_do_nothing() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    server.add_fault(Fault { status: Some(500), count: 100, ..Fault::on("*") });
+    assert_eq!(one.get("box/x").await.outcome(), "500 InternalError");
+    assert_eq!(one.control("DELETE", "/-/faults", "").await.status, 204);
+    assert_eq!(one.get("box/x").await.outcome(), "404 BlobNotFound");
+    assert_eq!(one.control("POST", "/-/faults", "{\"operation\":1}").await.status, 400);
+    assert_eq!(one.control("POST", "/-/unknown", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn requests_and_payload_are_counted() {
+    let server = server(Config { latency: Duration::from_millis(20), ..Config::default() }).await;
+    let one = Client::new(&server, ONE);
+    let start = Instant::now();
+    one.upload("box/x", "12345").await;
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    one.get("box/x").await;
+    one.get("box?restype=container&comp=list").await;
+    one.get("box/x?comp=nonsense").await;
+    let stats = one.control("GET", "/-/stats", "").await.json();
+    let expected = serde_json::json!({
+        "requests": {"PutBlob": 1, "GetBlob": 1, "ListBlobs": 1, "Unknown": 1},
+        "most_at_once": {"PutBlob": 1, "GetBlob": 1, "ListBlobs": 1},
+        "total": 4, "body_bytes_in": 5, "body_bytes_out": 5,
+    });
+    assert_eq!(stats, expected);
+    let log = one.control("GET", "/-/requests", "").await.json();
+    assert_eq!(log[2]["operation"], "ListBlobs");
+    assert_eq!(log[2]["query"], "restype=container&comp=list");
+    assert_eq!(log[3]["status"], 400);
+    assert_eq!(one.control("POST", "/-/stats/reset", "").await.status, 204);
+    assert_eq!(one.control("GET", "/-/stats", "").await.json()["total"], 0);
+}

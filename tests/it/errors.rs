@@ -1,0 +1,112 @@
+//! What a program sees when the service refuses: the errno of the table, where it happened, and a line in the log.
+
+use crate::common::*;
+
+// C58, C59: what the service refuses is told apart, and from what never reached it (`an_outage_…`).
+/// Rows of the errno table as a program meets them: operation that is refused, with what, the command that asks for it, what it prints.
+const ROWS: &[(&str, u16, &str, &str, &str)] = &[
+    ("GetBlob", 403, "AuthorizationPermissionMismatch", "cat a", "Permission denied"),
+    ("GetBlob", 403, "AuthenticationFailed", "cat a", "Permission denied"),
+    ("GetBlob", 401, "NoAuthenticationInformation", "cat a", "Permission denied"),
+    ("GetBlob", 409, "BlobArchived", "cat a", "No data available"),
+    ("GetBlob", 412, "ConditionNotMet", "cat a", "Stale file handle"),
+    ("GetBlob", 404, "BlobNotFound", "cat a", "Stale file handle"),
+    ("GetBlob", 400, "InvalidHeaderValue", "cat a", "Input/output error"),
+    ("GetBlob", 501, "NotImplemented", "cat a", "Operation not supported"),
+    ("PutBlob", 409, "BlobImmutableDueToPolicy", "echo x | dd of=new status=none", "Operation not permitted"),
+    ("PutBlob", 412, "LeaseIdMissing", "echo x | dd of=a status=none", "busy"),
+    ("PutBlob", 413, "RequestBodyTooLarge", "echo x | dd of=new status=none", "File too large"),
+    ("PutBlob", 409, "BlobAlreadyExists", "echo x | dd of=new status=none", "File exists"),
+    ("PutBlob", 412, "ConditionNotMet", "echo x | dd of=a status=none", "Stale file handle"),
+    ("PutBlob", 403, "AccountIsDisabled", "mkdir dir", "Permission denied"),
+    ("PutBlob", 409, "ContainerBeingDeleted", "ln -s a link", "busy"),
+    ("DeleteBlob", 409, "PendingCopyOperation", "rm a", "busy"),
+    ("DeleteBlob", 409, "SnapshotsPresent", "rm a", "busy"),
+    ("DeleteBlob", 412, "LeaseIdMissing", "rm a", "busy"),
+    ("DeleteBlob", 409, "BlobImmutableDueToPolicy", "rm a", "Operation not permitted"),
+    ("SetBlobMetadata", 400, "MetadataTooLarge", "setfattr -n user.blob.meta.x -v 1 a", "No space left on device"),
+    ("SetBlobMetadata", 400, "InvalidMetadata", "setfattr -n user.blob.meta.x -v 1 a", "Invalid argument"),
+    ("SetBlobTier", 409, "BlobBeingRehydrated", "setfattr -n user.blob.tier -v Cool a", "busy"),
+    ("SetBlobTier", 400, "InvalidBlobTier", "setfattr -n user.blob.tier -v Cool a", "Invalid argument"),
+    ("CopyBlob", 404, "CannotVerifyCopySource", "cp a b", "Stale file handle"),
+    ("CopyBlob", 403, "CannotVerifyCopySource", "cp a b", "Permission denied"),
+    ("CopyBlob", 412, "SourceConditionNotMet", "cp a b", "Stale file handle"),
+    ("CopyBlob", 409, "PendingCopyOperation", "cp a b", "busy"),
+    ("CopyBlob", 409, "BlobArchived", "cp a b", "No data available"),
+    ("CopyBlob", 412, "InfiniteLeaseDurationRequired", "cp a b", "busy"),
+    ("CopyBlob", 412, "LeaseLost", "cp a b", "No locks available"),
+    // What cp would take as an invitation to move the data itself is an input/output error there.
+    ("CopyBlob", 409, "BlobIsSealed", "cp a b", "Input/output error"),
+    ("CopyBlob", 400, "CopyAcrossAccountsNotSupported", "cp a b", "Input/output error"),
+    ("ListBlobs", 403, "AuthorizationFailure", "ls", "Permission denied"),
+    // glibc takes ENOENT from readdir for the end of the directory.
+    ("ListBlobs", 404, "ContainerNotFound", "ls", "Stale file handle"),
+    ("GetBlobProperties", 403, "AuthorizationFailure", "stat a", "Permission denied"),
+    ("GetBlobTags", 403, "AuthorizationPermissionMismatch", "getfattr -n user.blob.tag.x a", "Permission denied"),
+];
+
+#[test]
+fn every_refusal_reaches_the_program_as_its_errno() {
+    // The blob is put anew for each row, behind the mount's back: nothing may be believed of the one before.
+    let world = World::with(Setup { attr_ttl: std::time::Duration::ZERO, ..Default::default() });
+    for (operation, status, code, command, says) in ROWS {
+        world.put("a", "some text");
+        world.ok("touch .; rm -f b new");
+        let order = format!(r#"{{"operation":"{operation}","status":{status},"code":"{code}","count":1000}}"#);
+        world.store.add_fault(fault(&order));
+        let ran = world.sh(command);
+        world.store.clear_faults();
+        assert!(ran.code != Some(0) && ran.stderr.contains(says), "{operation} {status} {code}: {command}: {ran:?}");
+        assert!(world.is_stored("a"), "{code}");
+    }
+    assert_eq!(world.stats().body_bytes_out, 0, "no refusal made a program read what it copies");
+}
+
+#[test]
+fn an_outage_is_an_error_that_names_itself_and_passes() {
+    // §4.4: retried, then EIO; 408 and silence are time-outs.
+    let world = World::new();
+    world.put("a", "text");
+    for (status, code, says) in [
+        (500, "InternalError", "Input/output error"),
+        (503, "ServerBusy", "Input/output error"),
+        (500, "OperationTimedOut", "timed out"),
+    ] {
+        world
+            .store
+            .add_fault(fault(&format!(r#"{{"operation":"GetBlob","status":{status},"code":"{code}","count":1000}}"#)));
+        let ran = world.sh("cat a");
+        assert!(ran.code == Some(1) && ran.stderr.contains(says), "{code}: {ran:?}");
+        assert!(world.stats().requests("GetBlob") >= 3, "it was tried again");
+        world.store.clear_faults();
+        world.reset_stats();
+    }
+    assert_eq!(world.ok("cat a"), "text");
+}
+
+#[test]
+fn a_short_outage_is_not_noticed() {
+    let world = World::new();
+    world.put("a", "text");
+    for operation in ["GetBlob", "GetBlobProperties", "ListBlobs", "PutBlob", "CopyBlob", "DeleteBlob"] {
+        world.store.add_fault(fault(&format!(
+            r#"{{"operation":"{operation}","status":503,"code":"ServerBusy","retry_after":0}}"#
+        )));
+    }
+    world.ok("cat a; echo new > b; cp a c; mv b d; rm d");
+    assert_eq!(world.ok("ls"), "a\nc\n");
+}
+
+#[test]
+fn a_container_that_is_gone_is_a_device_that_is_gone() {
+    // §4.2: ENODEV where the mount is that container; elsewhere ENOENT (above).
+    use blobcp::fs::tree::{AccountId, BlobDir, Place};
+    let container = blobcp::path::ContainerName::parse(BOX).unwrap();
+    let root = Place::Directory(BlobDir { account: AccountId(0), container, prefix: String::new() });
+    let world = World::with(Setup { root, ..Default::default() });
+    world.put("a", "text");
+    let order = r#"{"operation":"*","status":404,"code":"ContainerNotFound","count":1000}"#;
+    world.store.add_fault(fault(order));
+    let ran = world.sh(&format!("ls {0}; cat {0}/a", world.root().display()));
+    assert!(ran.stderr.matches("No such device").count() >= 2, "{ran:?}");
+}

@@ -1,0 +1,45 @@
+//! Tests of the whole, in one program, because linking the crate once for each file of them takes longer than running some of them.
+//!
+//! A module for each theme; `cargo test --test it rename::` runs one. What a test does to the whole process, the others see: nobody here
+//! sets variables of the environment, the current directory or limits. Tests that want a process of their own are programs of their own
+//! beside this one, and say why. `tests/house/joined.rs` sees that no file is forgotten here.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod attributes;
+mod azurite;
+mod blob_types;
+mod budgets;
+mod bulk;
+mod cli;
+mod coherence;
+mod copy;
+mod data;
+mod devstore;
+mod entra;
+mod errors;
+mod granted;
+mod hns;
+mod huge;
+mod ioctl;
+mod leases;
+mod listing;
+mod lost_answers;
+mod modes;
+mod names;
+mod posix;
+mod programs;
+mod python_sdk;
+mod races;
+mod readme;
+mod rename;
+mod rope;
+mod rules;
+mod shutdown;
+mod snapshots;
+mod sources;
+mod stat;
+mod tools;
+mod watch;
+mod wire;
