@@ -3,4 +3,5 @@
 
 mod book;
 mod checklist;
+mod joined;
 mod layers;
