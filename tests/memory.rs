@@ -6,6 +6,9 @@
 //! A program of its own beside `tests/it`: the descriptors of a process that starts programs are flushed by them between fork and exec, and
 //! what is flushed need not be held in memory any more.
 
+// Tests end where something is not as they expect, and their modules are nobody else's.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};

@@ -241,7 +241,7 @@ impl Blob {
     }
 
     #[cfg(test)]
-    pub fn sample(etag: u64, last_modified: SystemTime) -> Blob {
+    pub(in crate::devstore) fn sample(etag: u64, last_modified: SystemTime) -> Blob {
         Blob::new(Kind::unlisted(), Content::default(), etag, last_modified)
     }
 

@@ -209,6 +209,7 @@ mod tests {
     #[test]
     fn a_pending_signal_is_an_interrupt_unless_blocked() {
         // Blocked in this thread and sent to it: pending, but not deliverable.
+        // SAFETY: a set of signals may be all zeros before it is emptied, and the thread changes nothing but its own mask.
         let blocked = std::thread::spawn(|| unsafe {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&mut set);

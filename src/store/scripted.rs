@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{AccountConfig, Client, Http, Options};
 
 /// One step of a script.
-pub enum Step {
+pub(super) enum Step {
     /// Status, headers, body. `Date` and `Content-Length` are added.
     Answer(u16, Vec<(&'static str, String)>, &'static str),
     /// The connection breaks after the request was read.
@@ -24,17 +24,17 @@ pub enum Step {
 }
 
 /// A refusal with this code.
-pub fn refuse(status: u16, code: &'static str) -> Step {
+pub(super) fn refuse(status: u16, code: &'static str) -> Step {
     Step::Answer(status, vec![("x-ms-error-code", code.to_owned())], "")
 }
 
 /// An answer without a body, about something modified now.
-pub fn done(status: u16, headers: &[(&'static str, &str)]) -> Step {
+pub(super) fn done(status: u16, headers: &[(&'static str, &str)]) -> Step {
     modified(status, Duration::ZERO, headers)
 }
 
 /// An answer without a body, about something modified `ago`.
-pub fn modified(status: u16, ago: Duration, headers: &[(&'static str, &str)]) -> Step {
+pub(super) fn modified(status: u16, ago: Duration, headers: &[(&'static str, &str)]) -> Step {
     let last_modified = httpdate::fmt_http_date(SystemTime::now() - ago);
     let common = [("etag", "\"0x8D\"".to_owned()), ("last-modified", last_modified)];
     let given = headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
@@ -43,7 +43,7 @@ pub fn modified(status: u16, ago: Duration, headers: &[(&'static str, &str)]) ->
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub(super) struct Asked {
     /// `PUT /acct/c/b?comp=copy`.
     pub line: String,
     head: String,
@@ -51,7 +51,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(": ")?;
             found.eq_ignore_ascii_case(name).then_some(value)
@@ -59,7 +59,7 @@ impl Asked {
     }
 }
 
-pub struct Scripted {
+pub(super) struct Scripted {
     pub client: Client,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
@@ -67,7 +67,7 @@ pub struct Scripted {
 impl Scripted {
     /// A server that follows `script` and then refuses connections, and a client of it with account `acct` that tries three
     /// times without long delays.
-    pub async fn play(script: Vec<Step>) -> Self {
+    pub(super) async fn play(script: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
@@ -91,12 +91,12 @@ impl Scripted {
         Self { client: Client::new(account.resolve().unwrap(), Http::new(options)), asked }
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// Method and target of all requests.
-    pub fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.line).collect()
     }
 }

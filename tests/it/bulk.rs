@@ -504,6 +504,7 @@ fn the_interface_refuses_what_it_does_not_know() {
         ioctl::set_text(&mut tree.source, source);
         ioctl::set_text(&mut tree.destination, name);
         let directory = File::open(world.here().join(path)).unwrap();
+        // SAFETY: the descriptor is open, and `tree` is what this command takes.
         let code = unsafe {
             let fd = std::os::fd::AsRawFd::as_raw_fd(&directory);
             libc::ioctl(fd, libc::c_ulong::from(ioctl::TREE), std::ptr::from_mut(&mut tree))

@@ -4,6 +4,9 @@
 //! sets variables of the environment, the current directory or limits. Tests that want a process of their own are programs of their own
 //! beside this one, and say why. `tests/house/joined.rs` sees that no file is forgotten here.
 
+// Tests end where something is not as they expect, and their modules are nobody else's.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -6,6 +6,9 @@
 //! calls are made by this process, one after the other, so that what each of them may and must do is exact. The seeds are printed;
 //! `BLOBCP_TEST_SEEDS` sets them, `BLOBCP_TEST_STEPS` the number of steps for each.
 
+// Tests end where something is not as they expect, and their modules are nobody else's.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
+
 use std::ffi::c_void;
 use std::fs::{File, OpenOptions};
 use std::io;
