@@ -115,7 +115,7 @@ fn each_fact_that_is_cited_is_on_the_page_once() {
 #[test]
 fn each_file_that_a_page_names_is_there() {
     let mut named = 0;
-    for name in ["glossary.md", "design.md", "protocol.md"] {
+    for name in ["glossary.md", "design.md", "protocol.md", "../CONTRIBUTING.md", "../README.md"] {
         for word in page(name).split('`').skip(1).step_by(2) {
             let is_source =
                 ["fs/", "store/", "devstore/", "cli/", "mount/", "fuse/"].iter().any(|room| word.starts_with(room));
