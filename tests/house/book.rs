@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::{root, rust_files};
 
 fn page(name: &str) -> String {
     fs::read_to_string(root().join("docs").join(name)).unwrap()
@@ -15,23 +13,9 @@ fn page(name: &str) -> String {
 
 /// Name and text of all files of code below `dir`.
 fn code(dir: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut dirs = vec![root().join(dir)];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                && !path.ends_with("tests/house/book.rs")
-            {
-                let name = path.strip_prefix(root()).unwrap().display().to_string();
-                found.push((name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    assert!(!found.is_empty(), "{dir} has code");
-    found
+    let files = rust_files(Path::new(dir)).into_iter().filter(|path| !path.ends_with("tests/house/book.rs"));
+    let name = |path: &Path| path.strip_prefix(root()).unwrap().display().to_string();
+    files.map(|path| (name(&path), fs::read_to_string(&path).unwrap())).collect()
 }
 
 /// `13.7` of `13.7 says`.

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
+
+use crate::{root, rust_files};
 
 /// The rules that there are: letter and how many.
 const RULES: [(char, u32); 3] = [('C', 59), ('X', 26), ('M', 9)];
@@ -13,10 +15,6 @@ type Rule = (char, u32);
 
 fn all_rules() -> BTreeSet<Rule> {
     RULES.into_iter().flat_map(|(letter, count)| (1..=count).map(move |number| (letter, number))).collect()
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// `C22` at the start of a text, and what follows.
@@ -58,24 +56,14 @@ fn rules_in(comment: &str) -> Vec<Rule> {
 
 /// The sources of tests, by their path below `tests/it/`, or below `tests/` if they are elsewhere.
 fn sources() -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut directories = vec![root().join("tests")];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root().join("tests")).unwrap().to_str().unwrap();
-                let name = name.strip_prefix("it/").unwrap_or(name).to_owned();
-                // This file's own examples are no citations.
-                if name != "house/checklist.rs" {
-                    found.push((name, fs::read_to_string(path).unwrap()));
-                }
-            }
-        }
-    }
-    found
+    let tests = root().join("tests");
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(&tests).unwrap().to_str().unwrap();
+        let name = name.strip_prefix("it/").unwrap_or(name).to_owned();
+        // This file's own examples are no citations.
+        (name != "house/checklist.rs").then(|| (name, fs::read_to_string(path).unwrap()))
+    };
+    rust_files(&tests).into_iter().filter_map(named).collect()
 }
 
 /// Which files cite a rule in a comment.

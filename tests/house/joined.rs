@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::{root, rust_files};
+
 fn tests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+    root().join("tests")
 }
 
 /// `file` and the files of the modules that it declares.
@@ -29,23 +31,12 @@ fn declared_in(file: &Path, found: &mut BTreeSet<PathBuf>) {
     }
 }
 
-fn files_below(dir: &Path, found: &mut BTreeSet<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files_below(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.insert(path);
-        }
-    }
-}
-
 #[test]
 fn every_file_of_tests_is_a_module_of_its_program() {
     for top in ["it/main.rs", "house/main.rs", "model/main.rs", "common/mod.rs"].map(|top| tests().join(top)) {
-        let (mut declared, mut there) = (BTreeSet::new(), BTreeSet::new());
+        let mut declared = BTreeSet::new();
         declared_in(&top, &mut declared);
-        files_below(top.parent().unwrap(), &mut there);
+        let there: BTreeSet<PathBuf> = rust_files(top.parent().unwrap()).into_iter().collect();
         let forgotten: Vec<_> = there.difference(&declared).collect();
         assert!(forgotten.is_empty(), "no module of {}: {forgotten:?}", top.display());
     }
@@ -58,4 +49,12 @@ fn programs_of_tests_are_few() {
     let programs = fs::read_dir(tests()).unwrap().map(|entry| entry.unwrap().path()).filter(is_program);
     let programs: BTreeSet<String> = programs.map(|path| path.file_stem().unwrap().display().to_string()).collect();
     assert_eq!(programs, ["house", "it", "memory", "model"].map(str::to_owned).into());
+}
+
+#[test]
+fn every_file_of_tests_can_be_read() {
+    for path in rust_files(&tests()) {
+        let count = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(count <= 800, "{} has {count} lines", path.display());
+    }
 }

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
+
+use crate::{root, rust_files};
 
 /// The rooms from top to bottom. Each may use those below it.
 const ROOMS: [&str; 6] = ["cli", "mount", "config", "fuse", "fs", "store"];
@@ -29,21 +30,6 @@ struct Source {
     module: String,
     text: String,
     parsed: syn::File,
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn files_below(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => files_below(&path, found),
-            false if path.extension().is_some_and(|extension| extension == "rs") => found.push(path),
-            false => {}
-        }
-    }
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
@@ -69,9 +55,7 @@ fn join(module: &str, name: &str) -> String {
 
 fn sources() -> Vec<Source> {
     let src = root().join("src");
-    let mut paths = Vec::new();
-    files_below(&src, &mut paths);
-    paths.sort();
+    let paths = rust_files(&src);
     let mut sources: Vec<Source> = paths
         .iter()
         .map(|path| {

@@ -16,7 +16,6 @@ use crate::store::{
 };
 
 pub(in crate::fs) mod plan;
-
 pub(in crate::fs) mod ranges;
 
 /// Bytes of a draft before it is committed. All of it is copied once more then, to be sent.

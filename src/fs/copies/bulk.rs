@@ -1,5 +1,18 @@
 //! A copy of a whole tree: what was ordered, how far it is, and what stops it.
 
+pub(in crate::fs) mod news;
+pub(in crate::fs) mod proof;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tracing::warn;
+
+pub use news::{Count, Event, News, Outcome, Skip, Totals, Underway};
+
 use crate::fs::copies::bulk::news::Inbox;
 use crate::fs::copies::job::CopyJob;
 use crate::fs::copies::lease::LeaseSource;
@@ -7,19 +20,11 @@ use crate::fs::names::attr::Ino;
 use crate::fs::names::tree::Blob;
 use crate::store::BlobProperties;
 
-pub use news::{Count, Event, News, Outcome, Skip, Totals, Underway};
-use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tracing::warn;
-
-pub(in crate::fs) mod news;
-pub(in crate::fs) mod proof;
-
 /// Most copies at once that can be asked for: as many connections are kept.
 pub(in crate::fs) const MOST_JOBS: u32 = 256;
+
+/// News that wait for the caller.
+pub(in crate::fs) const UNHEARD: usize = 4096;
 
 /// What to copy, and how.
 pub struct TreeOrder {
@@ -147,33 +152,7 @@ impl Bulk {
             slot = self.slots.clone().acquire_owned() => slot.ok(),
         }
     }
-}
 
-pub(in crate::fs) enum Verdict {
-    /// Over this, if there is something.
-    Copy(Option<Arc<BlobProperties>>),
-    Not(Outcome),
-}
-
-impl Verdict {
-    pub(in crate::fs) fn not(errno: i32, what: &str) -> Self {
-        Self::Not(Outcome::Failed(errno, what.to_owned()))
-    }
-}
-
-/// A source is being listed; not any more when this is dropped.
-pub(in crate::fs) struct Listing<'a>(pub(in crate::fs) &'a Arc<Bulk>);
-
-impl Drop for Listing<'_> {
-    fn drop(&mut self) {
-        self.0.unlisted.send_modify(|count| *count -= 1);
-    }
-}
-
-/// News that wait for the caller.
-pub(in crate::fs) const UNHEARD: usize = 4096;
-
-impl Bulk {
     /// Counts what became of a blob, and tells it.
     pub(in crate::fs) async fn tell(&self, path: Arc<str>, bytes: u64, marker: bool, outcome: Outcome) {
         let failed = matches!(outcome, Outcome::Failed(..));
@@ -201,5 +180,26 @@ impl Bulk {
             // The receiver is ours and so not closed.
             _ = self.news.send(Event { path, bytes, outcome }) => {}
         }
+    }
+}
+
+pub(in crate::fs) enum Verdict {
+    /// Over this, if there is something.
+    Copy(Option<Arc<BlobProperties>>),
+    Not(Outcome),
+}
+
+impl Verdict {
+    pub(in crate::fs) fn not(errno: i32, what: &str) -> Self {
+        Self::Not(Outcome::Failed(errno, what.to_owned()))
+    }
+}
+
+/// A source is being listed; not any more when this is dropped.
+pub(in crate::fs) struct Listing<'a>(pub(in crate::fs) &'a Arc<Bulk>);
+
+impl Drop for Listing<'_> {
+    fn drop(&mut self) {
+        self.0.unlisted.send_modify(|count| *count -= 1);
     }
 }

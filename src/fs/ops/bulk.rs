@@ -46,9 +46,7 @@ use crate::fs::ops::bulk::there::There;
 use crate::store::{BlobProperties, CopyStatus, Precondition};
 
 mod lister;
-
 mod news;
-
 mod there;
 
 /// Blobs that are listed ahead of the copies, so that totals are known early.

@@ -30,9 +30,7 @@ use crate::store::{
 };
 
 mod granted;
-
 mod slices;
-
 mod synchronous;
 
 /// Polls of a pending copy: from the first wait to the longest, doubling.
@@ -328,7 +326,7 @@ fn tier_of_copy(
 fn copied(
     source: &BlobProperties,
     started: &CopyStarted,
-    request: CopyRequest,
+    request: &CopyRequest,
     (tier, tier_inferred): (Option<String>, bool),
 ) -> Arc<BlobProperties> {
     Arc::new(BlobProperties {
@@ -336,7 +334,7 @@ fn copied(
         last_modified: started.last_modified,
         // Of others than block blobs it may be that of what was replaced (S29).
         creation_time: (source.blob_type == BlobType::Block).then_some(started.last_modified),
-        metadata: request.metadata.unwrap_or_else(|| source.metadata.clone()),
+        metadata: request.metadata.as_ref().unwrap_or(&source.metadata).clone(),
         tier,
         tier_inferred,
         tag_count: request.tags.len() as u32,
@@ -385,7 +383,7 @@ async fn first_progress(
         (Some(found), _, _) => look(destination, &started.id, *found),
         (None, Some(source), CopyStatus::Success) => {
             let tier = tier_of_copy(source, request, care, destination);
-            Progress::Success(copied(source, started, request.clone(), tier))
+            Progress::Success(copied(source, started, request, tier))
         }
         // All else is seen at the destination, also how long a source outside the mount is.
         (None, None, _) => match client.blob_properties(&destination.path, None).await {
