@@ -83,6 +83,22 @@ pub enum Error {
     Fs { errno: i32, what: String },
 }
 
+/// What is not there is no error for whoever asks whether it is.
+pub trait OptionalExtension<T> {
+    /// `None` for an error that [says so](Error::is_not_found).
+    fn optional(self) -> Result<Option<T>>;
+}
+
+impl<T> OptionalExtension<T> for Result<T> {
+    fn optional(self) -> Result<Option<T>> {
+        match self {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Error {
     /// A filesystem condition with its errno (a `libc::E*` constant).
     pub fn fs(errno: i32, what: impl Into<String>) -> Self {

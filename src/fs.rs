@@ -66,10 +66,10 @@ use crate::fs::copies::lease::{LeaseSource, SourceLeases};
 use crate::fs::names::attr::{Defaults, Permissions};
 use crate::fs::names::dir::lookups::Lookups;
 use crate::fs::names::dir::sweeper::Sweeper;
-use crate::fs::names::tree::{AccountId, Place, Tree};
+use crate::fs::names::tree::{AccountId, Blob, Place, Tree};
 use crate::fs::names::xattr_reads::Reads;
 use crate::path::ContainerName;
-use crate::store::Client;
+use crate::store::{BlobClient, Client};
 
 /// An account of the mount.
 pub struct Account {
@@ -173,6 +173,11 @@ impl Fs {
     fn client(&self, account: AccountId) -> &Client {
         // An AccountId is only ever made from an index into this vector.
         &self.config.accounts[account.0].client
+    }
+
+    /// The store's client of a blob.
+    fn blob<'a>(&'a self, blob: &'a Blob) -> BlobClient<'a> {
+        self.client(blob.account).blob(&blob.path)
     }
 
     /// The errno for a caller. A mount of one container that is gone is a device that is gone (§4.2).

@@ -25,7 +25,7 @@
 //! let account = AccountConfig { connection_string, ..Default::default() }.resolve()?;
 //! let client = Client::new(account, Http::new(Options::default()));
 //! let blob = BlobPath::new(ContainerName::parse("photos")?, BlobName::parse("2026/cat.jpg")?);
-//! println!("{} bytes", client.blob_properties(&blob, None).await?.size);
+//! println!("{} bytes", client.blob(&blob).properties().await?.size);
 //! # Ok(())
 //! # }
 //! ```
@@ -49,10 +49,12 @@ mod headers;
 mod http;
 mod lease;
 mod listing;
+mod options;
 mod outside;
 mod page;
 mod path;
 mod payload;
+mod pipeline;
 mod request;
 mod resolve;
 mod retry;
@@ -68,16 +70,20 @@ mod types;
 mod xml;
 
 pub use account::{Account, AccountConfig, DEFAULT_API_VERSION};
-pub use append::Appended;
+pub use append::{AppendBlobClient, Appended};
+pub use blob::BlobClient;
+pub use block::{BlockBlobClient, LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL};
 pub use client::Client;
 pub use concurrency::Pass;
+pub use container::ContainerClient;
 pub use credential::Credential;
 pub use endpoint::{AZURE, Endpoint, is_loopback};
 pub use entra::{Authority, GET_TOKEN, Identity, Tokens};
 pub use http::{Http, Options};
-pub use outside::{LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Outside, SharedFile};
-pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE};
-pub use path::Rename;
+pub use options::*;
+pub use outside::{Outside, SharedFile};
+pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE, PageBlobClient};
+pub use path::RenameOptions;
 pub use payload::Payload;
 pub use resolve::same_source;
 pub use secret::{AccountKey, Secret};

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::config::Probe;
 use crate::error::Error;
 use crate::mount::failed::Failed;
-use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, Options};
+use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, ListContainers, Options};
 
 /// For all SOURCEs together. People wait for it.
 const BOUND: Duration = Duration::from_secs(12);
@@ -37,10 +37,10 @@ async fn one(probe: &Probe, http: Http) -> Result<(), Failed> {
     let client = Client::new(probe.account.clone(), http);
     let asked = async {
         match &probe.container {
-            None => client.list_containers(None).await.map(drop),
+            None => client.list_containers(&ListContainers::default()).await.map(drop),
             Some(container) => {
                 let list = ListBlobs { prefix: &probe.prefix, max_results: Some(1), ..ListBlobs::default() };
-                client.list_blobs(container, &list).await.map(drop)
+                client.container(container).list_blobs(&list).await.map(drop)
             }
         }
     };

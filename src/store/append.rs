@@ -3,16 +3,13 @@
 //! A block is appended at a position or not at all (`x-ms-blob-condition-appendpos`). So an answer that was lost never makes a block
 //! that is there twice: the second try is refused, and what is at the position then tells whether the first one was executed.
 
-use std::ops::Range;
-
 use bytes::Bytes;
 use reqwest::Method;
 
 use crate::error::Result;
-use crate::path::BlobPath;
-use crate::store::client::Client;
-use crate::store::endpoint::Place;
+use crate::store::blob::BlobClient;
 use crate::store::headers;
+use crate::store::options::WriteOptions;
 use crate::store::request::{Request, Response};
 use crate::store::resolve::modified_since;
 use crate::store::types::*;
@@ -33,94 +30,80 @@ pub struct Appended {
     pub blocks: Option<u32>,
 }
 
-impl Client {
+/// Client of one append blob.
+#[derive(Clone, Copy)]
+pub struct AppendBlobClient<'a>(BlobClient<'a>);
+
+impl<'a> BlobClient<'a> {
+    /// What can be done to it as an append blob.
+    pub fn append_blob(self) -> AppendBlobClient<'a> {
+        AppendBlobClient(self)
+    }
+}
+
+impl AppendBlobClient<'_> {
     /// Bytes of the largest block that this account's version of the protocol appends.
-    pub fn largest_append(&self) -> u64 {
-        if self.api_version() >= LARGER_SINCE { LARGEST_BLOCK } else { LARGEST_BLOCK_BEFORE }
+    pub fn largest_block(self) -> u64 {
+        if self.0.pipeline.api_version() >= LARGER_SINCE { LARGEST_BLOCK } else { LARGEST_BLOCK_BEFORE }
     }
 
     /// Put Blob: an append blob without content, with these properties and metadata and no others. Of tiers it knows none.
-    pub async fn put_append_blob(
-        &self,
-        blob: &BlobPath,
-        settings: &BlobSettings,
-        precondition: &Precondition,
-    ) -> Result<Written> {
+    pub async fn create(self, settings: &BlobSettings, options: &WriteOptions) -> Result<Written> {
         let settings = BlobSettings { tier: None, ..settings.clone() };
         let request = self
-            .request("PutBlob", Method::PUT, Place::Blob(blob))
+            .0
+            .request("PutBlob", Method::PUT)
             .header("x-ms-blob-type", BlobType::Append.as_str())
             .settings(&settings)
-            .precondition(precondition);
-        let sent = self.persist(&request).await;
-        let guarded = *precondition != Precondition::None;
-        self.written_or_recognised(blob, &request, sent, guarded, |found| {
+            .write_options(options);
+        let is_ours = |found: &BlobProperties| {
             found.blob_type == BlobType::Append && found.size == 0 && found.metadata == settings.metadata
-        })
-        .await
+        };
+        self.0.write(&request, options.is_guarded(), is_ours).await
     }
 
     /// Append Block at `position`, which must be the end of the blob: 412 AppendPositionConditionNotMet if it is not.
     ///
     /// After a lost answer the block is ours if its bytes are at `position`: nothing was there when we began.
-    pub async fn append_block(
-        &self,
-        blob: &BlobPath,
-        position: u64,
-        body: Bytes,
-        precondition: &Precondition,
-    ) -> Result<Appended> {
-        let request = self.append_request("AppendBlock", blob, position, precondition).body(body.clone());
-        let sent = self.persist(&request).await;
+    pub async fn append_block(self, position: u64, body: Bytes, options: &WriteOptions) -> Result<Appended> {
+        let request = self.append_request("AppendBlock", position, options).body(body.clone());
+        let sent = self.0.pipeline.persist(&request).await;
         let end = position + body.len() as u64;
         let look = async {
-            let found = self.get_blob(blob, None, Some(position..end), None).await.ok()?;
+            let found = self.0.download(position..end).await.ok()?;
             (found.bytes == body).then(|| Appended::as_found(&found.properties))
         };
         sent.or_found(|response| appended(&request, response, end), look).await
     }
 
-    /// Append Block From URL (§13.10): the service fetches `range` of the source, whose version `source_if_match` pins.
+    /// Append Block From URL (§13.10): the service fetches the source.
     ///
     /// After a lost answer the block is ours if the blob has grown by it and no more since we began. Its bytes are not looked at: that
     /// would move them here.
     pub async fn append_block_from_url(
-        &self,
-        blob: &BlobPath,
+        self,
         position: u64,
-        source: &CopySource,
-        range: Range<u64>,
-        source_if_match: Option<&ETag>,
-        precondition: &Precondition,
+        source: &SourceRange<'_>,
+        options: &WriteOptions,
     ) -> Result<Appended> {
-        let length = range.end.saturating_sub(range.start);
-        let request = self.append_request("AppendBlockFromURL", blob, position, precondition).source_range(
-            source,
-            &range,
-            source_if_match,
-        );
-        let sent = self.persist(&request).await;
+        let length = source.range.end.saturating_sub(source.range.start);
+        let request = self.append_request("AppendBlockFromURL", position, options).source_range(source);
+        let sent = self.0.pipeline.persist(&request).await;
         let began = sent.began;
         let end = position + length;
         let look = async {
-            let (response, found) = self.head_blob(blob, None, None).await.ok()?;
+            let (response, found) = self.0.head(None).await.ok()?;
             let ours = found.size == end && modified_since(began, response.date(), found.last_modified);
             ours.then(|| Appended::as_found(&found))
         };
         sent.or_found(|response| appended(&request, response, end), look).await
     }
 
-    fn append_request(
-        &self,
-        operation: &'static str,
-        blob: &BlobPath,
-        position: u64,
-        precondition: &Precondition,
-    ) -> Request {
-        self.request(operation, Method::PUT, Place::Blob(blob))
-            .query("comp", "appendblock")
+    fn append_request(self, operation: &'static str, position: u64, options: &WriteOptions) -> Request {
+        self.0
+            .component(operation, Method::PUT, "appendblock")
             .header("x-ms-blob-condition-appendpos", &position.to_string())
-            .precondition(precondition)
+            .write_options(options)
     }
 }
 
@@ -136,7 +119,7 @@ impl Appended {
 }
 
 fn appended(request: &Request, response: &Response, size: u64) -> Result<Appended> {
-    let written = response.required(request, "ETag", headers::written(&response.headers))?;
+    let written = response.written(request)?;
     let blocks = headers::text(&response.headers, "x-ms-blob-committed-block-count").and_then(|n| n.parse().ok());
     Ok(Appended { written, size, blocks })
 }

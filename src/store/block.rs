@@ -1,101 +1,137 @@
-//! Blocks and block lists (§9): how a blob is written, or rearranged, in parts.
-
-use std::ops::Range;
+//! Block blobs (§9): written whole, or in blocks that a block list puts together or rearranges.
 
 use reqwest::Method;
 
 use crate::error::Result;
-use crate::path::BlobPath;
-use crate::store::client::Client;
-use crate::store::endpoint::Place;
+use crate::store::blob::BlobClient;
 use crate::store::headers;
+use crate::store::options::WriteOptions;
 use crate::store::payload::Payload;
-use crate::store::request::Response;
+use crate::store::request::{Request, Response};
 use crate::store::resolve::modified_since;
 use crate::store::types::*;
 use crate::store::xml::Element;
 
-impl Client {
-    /// Put Block. Azurite takes 28 ms a MiB for a CRC-64 of each block that has no Content-MD5, and hardly any time for those that have
-    /// one; for the service and for us it would be time spent on what TLS does already.
-    pub async fn put_block(
-        &self,
-        blob: &BlobPath,
-        id: &BlockId,
+/// Largest source of Put Blob From URL, bytes (§15).
+pub const LARGEST_BLOB_FROM_URL: u64 = 5000 << 20;
+/// Largest range of Put Block From URL, bytes (§15).
+pub const LARGEST_BLOCK_FROM_URL: u64 = 4000 << 20;
+
+/// Client of one block blob.
+#[derive(Clone, Copy)]
+pub struct BlockBlobClient<'a>(BlobClient<'a>);
+
+impl<'a> BlobClient<'a> {
+    /// What can be done to it as a block blob.
+    pub fn block_blob(self) -> BlockBlobClient<'a> {
+        BlockBlobClient(self)
+    }
+}
+
+impl BlockBlobClient<'_> {
+    /// Put Blob: a block blob with this content, these properties and metadata and no others.
+    pub async fn upload(
+        self,
         body: impl Into<Payload>,
-        lease: Option<&LeaseId>,
-    ) -> Result<()> {
+        settings: &BlobSettings,
+        options: &WriteOptions,
+    ) -> Result<Written> {
         let body = body.into();
-        let md5 = self.is_azurite().then(|| body.md5());
-        let request = self
-            .request("PutBlock", Method::PUT, Place::Blob(blob))
-            .query("comp", "block")
-            .query("blockid", id.as_str())
-            .optional("content-md5", md5.as_deref())
-            .lease(lease)
-            .body(body);
-        self.send(&request).await.map(drop)
+        let mut request = self
+            .0
+            .request("PutBlob", Method::PUT)
+            .header("x-ms-blob-type", BlobType::Block.as_str())
+            .settings(settings)
+            .write_options(options)
+            .body(body.clone());
+        // Only a guarded write has to recognise itself, so only there is the hash worth its time.
+        let md5 = options.is_guarded().then(|| body.md5());
+        if let Some(md5) = &md5 {
+            request = request.header("content-md5", md5);
+        }
+        let stored_md5 = settings.headers.content_md5.as_ref().or(md5.as_ref());
+        let is_ours = |found: &BlobProperties| {
+            found.size == body.len() as u64 && found.headers.content_md5.as_ref() == stored_md5
+        };
+        self.0.write(&request, options.is_guarded(), is_ours).await
     }
 
-    /// Put Block From URL (§13.9): the service fetches `range` of the source. `source_if_match` pins its version.
-    pub async fn put_block_from_url(
-        &self,
-        blob: &BlobPath,
-        id: &BlockId,
-        source: &CopySource,
-        range: Range<u64>,
-        source_if_match: Option<&ETag>,
-        lease: Option<&LeaseId>,
-    ) -> Result<()> {
+    /// Put Blob From URL (§13.8): a block blob with the content of the source, its content headers unless `settings` has some, and the
+    /// metadata of `settings`.
+    pub async fn upload_from_url(
+        self,
+        source: &WholeSource<'_>,
+        settings: &BlobSettings,
+        options: &WriteOptions,
+    ) -> Result<Written> {
         let request = self
-            .request("PutBlockFromURL", Method::PUT, Place::Blob(blob))
-            .query("comp", "block")
-            .query("blockid", id.as_str())
-            .source_range(source, &range, source_if_match)
-            .lease(lease);
-        self.send(&request).await.map(drop)
+            .0
+            .request("PutBlobFromURL", Method::PUT)
+            .header("x-ms-blob-type", BlobType::Block.as_str())
+            .source(source.source)
+            .optional("x-ms-source-if-match", source.if_match.map(ETag::quoted).as_deref())
+            .settings(settings)
+            .write_options(options)
+            .work(source.size.unwrap_or(LARGEST_BLOB_FROM_URL));
+        let guarded = options.is_guarded() && source.size.is_some();
+        self.0.write(&request, guarded, |found| Some(found.size) == source.size).await
+    }
+
+    /// Put Block. Azurite takes 28 ms a MiB for a CRC-64 of each block that has no Content-MD5, and hardly any time for those that have
+    /// one; for the service and for us it would be time spent on what TLS does already.
+    pub async fn stage_block(self, id: &BlockId, body: impl Into<Payload>) -> Result<()> {
+        let body = body.into();
+        let md5 = self.0.pipeline.is_azurite().then(|| body.md5());
+        let request = self.stage_request("PutBlock", id).optional("content-md5", md5.as_deref()).body(body);
+        self.0.pipeline.send(&request).await.map(drop)
+    }
+
+    /// Put Block From URL (§13.9): the service fetches the source.
+    pub async fn stage_block_from_url(self, id: &BlockId, source: &SourceRange<'_>) -> Result<()> {
+        let request = self.stage_request("PutBlockFromURL", id).source_range(source);
+        self.0.pipeline.send(&request).await.map(drop)
+    }
+
+    fn stage_request(self, operation: &'static str, id: &BlockId) -> Request {
+        self.0.component(operation, Method::PUT, "block").query("blockid", id.as_str())
     }
 
     /// Put Block List: the blob becomes these blocks in this order, with these properties and metadata and no others.
     ///
     /// A lost answer is recognised by the committed ids, so ids must not repeat between writers.
-    pub async fn put_block_list(
-        &self,
-        blob: &BlobPath,
+    pub async fn commit_block_list(
+        self,
         blocks: &[BlockRef],
         settings: &BlobSettings,
-        precondition: &Precondition,
+        options: &WriteOptions,
     ) -> Result<Written> {
         let request = self
-            .request("PutBlockList", Method::PUT, Place::Blob(blob))
-            .query("comp", "blocklist")
+            .0
+            .component("PutBlockList", Method::PUT, "blocklist")
             .settings(settings)
-            .precondition(precondition)
+            .write_options(options)
             .body(block_list_body(blocks));
-        let sent = self.persist(&request).await;
+        let sent = self.0.pipeline.persist(&request).await;
         let began = sent.began;
         // Without a precondition too: blocks named as uncommitted are committed now, and so unknown to a second try.
         let look = async {
-            let (response, committed) = self.committed_blocks(blob).await.ok()?;
+            let (response, committed) = self.committed_blocks().await.ok()?;
             let found = headers::written(&response.headers)?;
             let same = blocks.iter().map(BlockRef::id).eq(committed.iter().map(|block| &block.id));
             (same && modified_since(began, response.date(), found.last_modified)).then_some(found)
         };
-        sent.or_found(|response| response.required(&request, "ETag", headers::written(&response.headers)), look).await
+        sent.or_found(|response| response.written(&request), look).await
     }
 
     /// Get Block List: committed blocks in order, with the ETag of the blob they belong to.
-    pub async fn block_list(&self, blob: &BlobPath) -> Result<(Vec<Block>, Option<ETag>)> {
-        let (response, blocks) = self.committed_blocks(blob).await?;
+    pub async fn block_list(self) -> Result<(Vec<Block>, Option<ETag>)> {
+        let (response, blocks) = self.committed_blocks().await?;
         Ok((blocks, headers::text(&response.headers, "etag").map(ETag::new)))
     }
 
-    async fn committed_blocks(&self, blob: &BlobPath) -> Result<(Response, Vec<Block>)> {
-        let request = self
-            .request("GetBlockList", Method::GET, Place::Blob(blob))
-            .query("comp", "blocklist")
-            .query("blocklisttype", "committed");
-        let response = self.send(&request).await?;
+    async fn committed_blocks(self) -> Result<(Response, Vec<Block>)> {
+        let request = self.0.component("GetBlockList", Method::GET, "blocklist").query("blocklisttype", "committed");
+        let response = self.0.pipeline.send(&request).await?;
         let blocks = parse_blocks(&response.xml(&request)?);
         let blocks = response.required(&request, "names and sizes of blocks", blocks)?;
         Ok((response, blocks))

@@ -6,11 +6,11 @@ use reqwest::Method;
 use tracing::{debug, info};
 
 use crate::error::{Error, Result};
-use crate::path::BlobPath;
+use crate::store::blob::BlobClient;
 use crate::store::client::Client;
 use crate::store::credential::Credential;
-use crate::store::endpoint::{Place, encode_query};
 use crate::store::headers;
+use crate::store::options::AbortOptions;
 use crate::store::request::{Request, Response};
 use crate::store::resolve::{modified_since, same_source};
 use crate::store::retry::{Failure, Tries};
@@ -20,12 +20,12 @@ use crate::store::types::*;
 /// Longest URL in `x-ms-copy-source` (§15).
 pub(super) const MAX_SOURCE_URL: usize = 2048;
 
-impl Client {
+impl BlobClient<'_> {
     /// Copy Blob. A lost answer is resolved here (§13.14): the copy is adopted if the destination shows it to be ours, or asked
     /// for again.
-    pub async fn copy_blob(&self, destination: &BlobPath, copy: &CopyRequest) -> Result<CopyStarted> {
+    pub async fn start_copy(self, copy: &CopyRequest) -> Result<CopyStarted> {
         let mut request = self
-            .request("CopyBlob", Method::PUT, Place::Blob(destination))
+            .request("CopyBlob", Method::PUT)
             .source(&copy.source)
             .optional("x-ms-source-if-match", copy.source_if_match.as_ref().map(ETag::quoted).as_deref())
             .optional("x-ms-access-tier", copy.tier.as_deref())
@@ -36,30 +36,30 @@ impl Client {
         if let Some(metadata) = &copy.metadata {
             if metadata.is_empty() {
                 // No header would be sent, and that means the opposite: take the source's.
-                let what = format!("{}/{destination}: a copy cannot clear metadata", self.account());
+                let what = format!("{}/{}: a copy cannot clear metadata", self.pipeline.account(), self.path);
                 return Err(Error::fs(libc::EINVAL, what));
             }
             request = request.metadata(metadata);
         }
         let began = Instant::now();
-        let mut tries = Tries::new(self.http().policy());
+        let mut tries = Tries::new(self.pipeline.http().policy());
         let mut lost = false;
         loop {
-            let failure = match self.once(&request).await {
+            let failure = match self.pipeline.once(&request).await {
                 Ok(response) => return self.started(&request, &response),
                 Err(failure) => failure,
             };
             let unclear = failure.may_have_happened();
             let delay = tries.after(&failure);
             if let Some(delay) = delay {
-                self.pause(&request, &failure, &tries, delay).await;
+                self.pipeline.pause(&request, &failure, &tries, delay).await;
             }
             // A repetition that is refused may have met the copy that the lost try started.
             let refused_again =
                 lost && matches!(&failure, Failure::Refused { error, .. } if [409, 412].contains(&error.status));
             lost |= unclear;
             if (unclear || (refused_again && delay.is_none()))
-                && let Some(started) = self.adopted(destination, &copy.source, began).await
+                && let Some(started) = self.adopted(&copy.source, began).await
             {
                 return Ok(started);
             }
@@ -69,9 +69,9 @@ impl Client {
         }
     }
 
-    fn started(&self, request: &Request, response: &Response) -> Result<CopyStarted> {
+    fn started(self, request: &Request, response: &Response) -> Result<CopyStarted> {
         let text = |name| headers::text(&response.headers, name);
-        let written = response.required(request, "ETag", headers::written(&response.headers))?;
+        let written = response.written(request)?;
         let status = text("x-ms-copy-status").and_then(headers::copy_status);
         let started = CopyStarted {
             id: response.required(request, "x-ms-copy-id", text("x-ms-copy-id").map(CopyId::new))?,
@@ -80,14 +80,14 @@ impl Client {
             last_modified: written.last_modified,
             found: None,
         };
-        self.remember_copy(&started.id);
+        self.pipeline.remember_copy(&started.id);
         Ok(started)
     }
 
     /// The copy that the destination shows, if it is the one whose answer was lost: from our source, with an id that no
     /// earlier answer told, on a blob modified since we began.
-    async fn adopted(&self, destination: &BlobPath, source: &CopySource, began: Instant) -> Option<CopyStarted> {
-        let (response, found) = match self.head_blob(destination, None, None).await {
+    async fn adopted(self, source: &CopySource, began: Instant) -> Option<CopyStarted> {
+        let (response, found) = match self.head(None).await {
             Ok(found) => found,
             Err(error) => {
                 debug!("no copy to adopt: {error}");
@@ -96,13 +96,13 @@ impl Client {
         };
         let copy = found.copy.clone()?;
         let ours = copy.source.as_deref().is_some_and(|shown| same_source(shown, source.expose()))
-            && !self.knows_copy(&copy.id)
+            && !self.pipeline.knows_copy(&copy.id)
             && modified_since(began, response.date(), found.last_modified);
         if !ours {
             return None;
         }
-        info!(id = %copy.id, on = %destination, "the answer to a copy was lost; it is running or done");
-        self.remember_copy(&copy.id);
+        info!(id = %copy.id, on = %self.path, "the answer to a copy was lost; it is running or done");
+        self.pipeline.remember_copy(&copy.id);
         Some(CopyStarted {
             id: copy.id,
             status: copy.status,
@@ -113,20 +113,19 @@ impl Client {
     }
 
     /// Abort Copy Blob. 409 NoPendingCopyOperation when it has ended, 409 CopyIdMismatch when another one is pending.
-    pub async fn abort_copy(&self, destination: &BlobPath, id: &CopyId, lease: Option<&LeaseId>) -> Result<()> {
+    pub async fn abort_copy(self, id: &CopyId, options: &AbortOptions<'_>) -> Result<()> {
         let request = self
-            .request("AbortCopyBlob", Method::PUT, Place::Blob(destination))
-            .query("comp", "copy")
+            .component("AbortCopyBlob", Method::PUT, "copy")
             .query("copyid", id.as_str())
             .header("x-ms-copy-action", "abort")
-            .lease(lease);
-        let sent = self.persist(&request).await;
+            .lease(options.lease);
+        let sent = self.pipeline.persist(&request).await;
         let error = match sent.result {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
         if sent.lost && error.code() == "NoPendingCopyOperation" {
-            let copy = self.blob_properties(destination, None).await.ok().and_then(|found| found.copy);
+            let copy = self.properties().await.ok().and_then(|found| found.copy);
             if copy.is_some_and(|copy| copy.id == *id && copy.status == CopyStatus::Aborted) {
                 return Ok(());
             }
@@ -138,54 +137,48 @@ impl Client {
     /// that lives for `lifetime`, or the SAS that this client was given. Anonymous access is passed on as it is: the source
     /// is public or the copy is refused. An identity signs by a key that it borrows; where it may not, its token is all there is, and then
     /// the source is not for Copy Blob. A URL that is too long for the header (§13.2) is ENAMETOOLONG.
-    pub async fn copy_source(
-        &self,
-        blob: &BlobPath,
-        revision: Option<&Revision>,
-        reader: &Client,
-        lifetime: Duration,
-    ) -> Result<CopySource> {
-        match self.credential() {
-            Credential::SharedKey(_) | Credential::Entra(_) if reader.account() == self.account() => {
-                self.source_url(blob, revision, None)
+    pub async fn copy_source(self, reader: &Client, lifetime: Duration) -> Result<CopySource> {
+        match self.pipeline.credential() {
+            Credential::SharedKey(_) | Credential::Entra(_) if reader.account() == self.pipeline.account() => {
+                self.source_url(None)
             }
-            _ => self.block_source(blob, revision, reader, lifetime).await,
+            _ => self.block_source(reader, lifetime).await,
         }
     }
 
     /// A source URL for the From-URL operations, which need a SAS even within one account (§13.13).
-    pub async fn block_source(
-        &self,
-        blob: &BlobPath,
-        revision: Option<&Revision>,
-        reader: &Client,
-        lifetime: Duration,
-    ) -> Result<CopySource> {
-        let token = match self.credential() {
+    pub async fn block_source(self, reader: &Client, lifetime: Duration) -> Result<CopySource> {
+        let pipeline = self.pipeline;
+        let token = match self.pipeline.credential() {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
-                Some(sas::read_blob(key, self.account(), blob, revision, &validity, self.api_version()))
+                Some(sas::read_blob(
+                    key,
+                    pipeline.account(),
+                    self.path,
+                    self.revision,
+                    &validity,
+                    pipeline.api_version(),
+                ))
             }
             Credential::Sas(token) => Some(token.clone()),
-            Credential::Entra(_) => match self.delegated_sas(blob, revision, lifetime).await? {
+            Credential::Entra(_) => match pipeline.delegated_sas(self.path, self.revision, lifetime).await? {
                 Some(token) => Some(token),
-                None => return self.source_by_token(self.source_url(blob, revision, None)?, reader).await,
+                None => return pipeline.source_by_token(self.source_url(None)?, reader.pipeline()).await,
             },
             Credential::Anonymous => None,
         };
-        self.source_url(blob, revision, token.as_ref().map(|token| token.expose()))
+        self.source_url(token.as_ref().map(|token| token.expose()))
     }
 
-    fn source_url(&self, blob: &BlobPath, revision: Option<&Revision>, token: Option<&str>) -> Result<CopySource> {
-        let revision = revision.map(|revision| encode_query(&[revision.parameter()]));
-        let query: Vec<&str> = revision.as_deref().into_iter().chain(token).collect();
-        let mut url = self.url(blob);
-        if !query.is_empty() {
-            url.push('?');
-            url.push_str(&query.join("&"));
+    fn source_url(self, token: Option<&str>) -> Result<CopySource> {
+        let mut url = self.url();
+        if let Some(token) = token {
+            url.push(if self.revision.is_some() { '&' } else { '?' });
+            url.push_str(token);
         }
         if url.len() > MAX_SOURCE_URL {
-            let what = format!("{}/{blob}: its URL is too long for a copy source", self.account());
+            let what = format!("{}/{}: its URL is too long for a copy source", self.pipeline.account(), self.path);
             return Err(Error::fs(libc::ENAMETOOLONG, what));
         }
         Ok(CopySource::new(url))
@@ -195,7 +188,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path::{BlobName, ContainerName};
+    use crate::path::{BlobName, BlobPath, ContainerName};
     use crate::store::{AccountConfig, Http, Options};
 
     fn client(config: AccountConfig) -> Client {
@@ -219,7 +212,7 @@ mod tests {
 
     async fn source(client: &Client, revision: Option<Revision>, name: &str) -> String {
         let lifetime = Duration::from_secs(3600);
-        let source = client.copy_source(&blob("copy of a"), revision.as_ref(), &reader(name), lifetime).await;
+        let source = client.blob(&blob("copy of a")).at(revision.as_ref()).copy_source(&reader(name), lifetime).await;
         source.unwrap().expose().to_owned()
     }
 
@@ -245,7 +238,7 @@ mod tests {
         let url = source(&with_key(), Some(Revision::Version(moment)), "other").await;
         assert!(url.starts_with(&format!("{URL}?versionid=T&sv=2025-11-05&sr=bv&st=")), "{url}");
         let url =
-            with_key().block_source(&blob("copy of a"), None, &reader("other"), Duration::from_secs(60)).await.unwrap();
+            with_key().blob(&blob("copy of a")).block_source(&reader("other"), Duration::from_secs(60)).await.unwrap();
         assert!(url.expose().contains("&sig="));
     }
 
@@ -270,19 +263,19 @@ mod tests {
             seal: None,
             lease: None,
         };
-        assert_eq!(with_key().copy_blob(&blob("b"), &request).await.unwrap_err().errno(), libc::EINVAL);
+        assert_eq!(with_key().blob(&blob("b")).start_copy(&request).await.unwrap_err().errno(), libc::EINVAL);
     }
 
     #[tokio::test]
     async fn a_url_that_is_too_long_is_refused_here() {
         let name = "ü".repeat(500);
-        let error = with_key().copy_source(&blob(&name), None, &reader("acct"), Duration::ZERO).await.unwrap_err();
+        let error = with_key().blob(&blob(&name)).copy_source(&reader("acct"), Duration::ZERO).await.unwrap_err();
         assert_eq!(error.errno(), libc::ENAMETOOLONG);
     }
 
     #[test]
     fn the_url_for_display_has_no_sas() {
         let with_sas = client(AccountConfig { sas: Some("sv=1&sig=x".into()), ..Default::default() });
-        assert_eq!(with_sas.url(&blob("copy of a")), URL);
+        assert_eq!(with_sas.blob(&blob("copy of a")).url(), URL);
     }
 }

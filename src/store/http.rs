@@ -163,8 +163,8 @@ mod tests {
             let endpoint = Some(format!("{origin}/{account}"));
             let account = AccountConfig { endpoint, anonymous: true, ..Default::default() }.resolve().unwrap();
             let client = Client::new(account, http.clone());
-            client.blob_properties(&blob, None).await.unwrap();
-            client.blob_properties(&blob, None).await.unwrap();
+            client.blob(&blob).properties().await.unwrap();
+            client.blob(&blob).properties().await.unwrap();
         }
         assert_eq!(accepted.load(Ordering::Relaxed), 1);
     }

@@ -1,32 +1,19 @@
 //! Leases (§12). They never change ETag or Last-Modified.
 
-use std::time::Duration;
-
 use reqwest::Method;
 
 use crate::error::{Error, Result};
-use crate::path::BlobPath;
-use crate::store::client::Client;
+use crate::store::blob::BlobClient;
 use crate::store::endpoint::Place;
 use crate::store::headers;
+use crate::store::options::LeaseOptions;
 use crate::store::request::Request;
 use crate::store::types::*;
 
-impl Client {
-    /// Acquires a lease of 15 to 60 seconds, or an infinite one (`None`). The id is proposed from here, so that a repeated
-    /// request acquires the same lease.
-    pub async fn acquire_lease(&self, blob: &BlobPath, duration: Option<Duration>) -> Result<LeaseId> {
-        self.acquire_lease_if(blob, duration, &Precondition::None).await
-    }
-
-    /// [`Client::acquire_lease`] of a version: who has it knows that the blob stays that version but for what they do.
-    pub async fn acquire_lease_if(
-        &self,
-        blob: &BlobPath,
-        duration: Option<Duration>,
-        precondition: &Precondition,
-    ) -> Result<LeaseId> {
-        let seconds = match duration.map(|duration| duration.as_secs()) {
+impl BlobClient<'_> {
+    /// Acquires a lease. The id is proposed from here, so that a repeated request acquires the same lease.
+    pub async fn acquire_lease(self, options: &LeaseOptions) -> Result<LeaseId> {
+        let seconds = match options.duration.map(|duration| duration.as_secs()) {
             None => "-1".to_owned(),
             Some(seconds @ 15..=60) => seconds.to_string(),
             Some(seconds) => {
@@ -34,23 +21,23 @@ impl Client {
             }
         };
         let request = self
-            .lease_request(blob, "acquire")
+            .lease_request("acquire")
             .header("x-ms-lease-duration", &seconds)
             .header("x-ms-proposed-lease-id", &uuid::Uuid::new_v4().to_string())
-            .precondition(precondition);
-        let response = self.send(&request).await?;
+            .precondition(&options.precondition);
+        let response = self.pipeline.send(&request).await?;
         let id = headers::text(&response.headers, "x-ms-lease-id").map(LeaseId::new);
         response.required(&request, "x-ms-lease-id", id)
     }
 
     /// Starts the lease's time anew.
-    pub async fn renew_lease(&self, blob: &BlobPath, id: &LeaseId) -> Result<()> {
-        self.send(&self.lease_request(blob, "renew").lease(Some(id))).await.map(drop)
+    pub async fn renew_lease(self, id: &LeaseId) -> Result<()> {
+        self.pipeline.send(&self.lease_request("renew").lease(Some(id))).await.map(drop)
     }
 
     /// Gives the lease back.
-    pub async fn release_lease(&self, blob: &BlobPath, id: &LeaseId) -> Result<()> {
-        let sent = self.persist(&self.lease_request(blob, "release").lease(Some(id))).await;
+    pub async fn release_lease(self, id: &LeaseId) -> Result<()> {
+        let sent = self.pipeline.persist(&self.lease_request("release").lease(Some(id))).await;
         match sent.result {
             // Whoever holds a lease now, it is not this id.
             Err(error)
@@ -65,16 +52,26 @@ impl Client {
     }
 
     /// Breaks any lease at once; the seconds that remain.
-    pub async fn break_lease(&self, blob: &BlobPath) -> Result<u64> {
-        let request = self.lease_request(blob, "break").header("x-ms-lease-break-period", "0");
-        let response = self.send(&request).await?;
+    pub async fn break_lease(self) -> Result<u64> {
+        let request = self.lease_request("break").header("x-ms-lease-break-period", "0");
+        let response = self.pipeline.send(&request).await?;
         let seconds = headers::text(&response.headers, "x-ms-lease-time").and_then(|seconds| seconds.parse().ok());
         response.required(&request, "x-ms-lease-time", seconds)
     }
 
-    fn lease_request(&self, blob: &BlobPath, action: &str) -> Request {
-        self.request("LeaseBlob", Method::PUT, Place::Blob(blob))
-            .query("comp", "lease")
-            .header("x-ms-lease-action", action)
+    fn lease_request(self, action: &str) -> Request {
+        self.component("LeaseBlob", Method::PUT, "lease").header("x-ms-lease-action", action)
+    }
+
+    /// From now on writes to the blob are sent with this lease, unless they name another or turn out not to need it.
+    pub fn use_lease(self, id: LeaseId) {
+        let path = self.pipeline.endpoint().path(Place::Blob(self.path));
+        self.pipeline.leases().insert(path, id);
+    }
+
+    /// The lease has ended.
+    pub fn disuse_lease(self) {
+        let path = self.pipeline.endpoint().path(Place::Blob(self.path));
+        self.pipeline.leases().remove(&path);
     }
 }

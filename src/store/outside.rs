@@ -1,8 +1,8 @@
-//! Sources that are not blobs of ours: Azure Files and any other URL (C19, §13.13), and the operations that read them.
+//! Sources that are not blobs of ours: Azure Files and any other URL (C19, §13.13).
 //!
 //! The service takes any URL that it can read, with whatever token is in it. A file of Azure Files in one of our accounts gets a SAS for
 //! exactly that file, made like a blob's from the account's key. Copy Blob begins with HEAD, which not every server answers and which a URL
-//! that is signed for GET does not allow; then [`Client::put_blob_from_url`] or blocks do it, and for these the size has to be known:
+//! that is signed for GET does not allow; then [`crate::store::BlockBlobClient::upload_from_url`] or blocks do it, and for these the size has to be known:
 //! [`Client::ask_outside`] asks for one byte.
 //!
 //! Only the URL itself ever goes to a foreign host. It is asked over https, no redirect is followed, and no credential of ours is sent.
@@ -10,25 +10,20 @@
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use reqwest::Url;
 use reqwest::header::RANGE;
-use reqwest::{Method, Url};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
-use crate::path::{self, BlobPath, NameError};
+use crate::path::{self, NameError};
 use crate::store::client::Client;
 use crate::store::copy::MAX_SOURCE_URL;
 use crate::store::credential::Credential;
-use crate::store::endpoint::{Place, is_loopback};
+use crate::store::endpoint::is_loopback;
 use crate::store::headers;
 use crate::store::http::describe;
 use crate::store::sas::{self, Validity};
 use crate::store::types::*;
-
-/// Largest source of Put Blob From URL, bytes (§15).
-pub const LARGEST_BLOB_FROM_URL: u64 = 5000 << 20;
-/// Largest range of Put Block From URL, bytes (§15).
-pub const LARGEST_BLOCK_FROM_URL: u64 = 4000 << 20;
 
 /// What no header can carry, or would mean something else there. What is encoded already stays as it is.
 const ILLEGAL: &AsciiSet =
@@ -96,7 +91,7 @@ fn host_of(url: &str) -> &str {
 impl Client {
     /// The file of this account that `url` names; `None` if it names something else, or has a credential of its own.
     pub fn file_at(&self, url: &str) -> Option<SharedFile> {
-        let rest = url.strip_prefix(&self.endpoint().of_files(self.account())?)?.strip_prefix('/')?;
+        let rest = url.strip_prefix(&self.pipeline().endpoint().of_files(self.account())?)?.strip_prefix('/')?;
         if rest.contains(['?', '#']) {
             return None;
         }
@@ -109,10 +104,17 @@ impl Client {
     /// A copy source for a file of this account, which needs a SAS even within the account (§13.13). Without a key or a SAS that is
     /// good for files there is none, and the service will say so.
     pub fn file_source(&self, url: &str, file: &SharedFile, lifetime: Duration) -> Result<CopySource> {
-        let token = match self.credential() {
+        let token = match self.pipeline().credential() {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
-                Some(sas::read_file(key, self.account(), &file.share, &file.path, &validity, self.api_version()))
+                Some(sas::read_file(
+                    key,
+                    self.account(),
+                    &file.share,
+                    &file.path,
+                    &validity,
+                    self.pipeline().api_version(),
+                ))
             }
             Credential::Sas(token) => token.is_for_files().then(|| token.clone()),
             Credential::Anonymous | Credential::Entra(_) => None,
@@ -133,11 +135,12 @@ impl Client {
         };
         let url = Url::parse(source.expose()).map_err(|error| failed(error.to_string(), false))?;
         let local = url.host_str().is_some_and(is_loopback);
-        if url.scheme() != "https" && !(local && self.endpoint().is_loopback()) {
+        if url.scheme() != "https" && !(local && self.pipeline().endpoint().is_loopback()) {
             return Err(failed("only https is asked".into(), false));
         }
-        let http = self.http().client(local).map_err(|detail| failed(detail, false))?;
-        let asked = timeout(self.http().read_timeout(), http.get(url).header(RANGE, "bytes=0-0").send()).await;
+        let http = self.pipeline().http().client(local).map_err(|detail| failed(detail, false))?;
+        let asked =
+            timeout(self.pipeline().http().read_timeout(), http.get(url).header(RANGE, "bytes=0-0").send()).await;
         let answer = match asked {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(failed(describe(error), false)),
@@ -168,30 +171,6 @@ impl Client {
             },
             metadata: headers::metadata(headers),
         })
-    }
-
-    /// Put Blob From URL (§13.8): a block blob with the content of the source, its content headers unless `settings` has some, and the
-    /// metadata of `settings`. `size` is the source's, if that is known.
-    pub async fn put_blob_from_url(
-        &self,
-        blob: &BlobPath,
-        source: &CopySource,
-        source_if_match: Option<&ETag>,
-        size: Option<u64>,
-        settings: &BlobSettings,
-        precondition: &Precondition,
-    ) -> Result<Written> {
-        let request = self
-            .request("PutBlobFromURL", Method::PUT, Place::Blob(blob))
-            .header("x-ms-blob-type", BlobType::Block.as_str())
-            .source(source)
-            .optional("x-ms-source-if-match", source_if_match.map(ETag::quoted).as_deref())
-            .settings(settings)
-            .precondition(precondition)
-            .work(size.unwrap_or(LARGEST_BLOB_FROM_URL));
-        let sent = self.persist(&request).await;
-        let guarded = *precondition != Precondition::None && size.is_some();
-        self.written_or_recognised(blob, &request, sent, guarded, |found| Some(found.size) == size).await
     }
 }
 

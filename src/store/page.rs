@@ -9,11 +9,9 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use crate::error::Result;
-use crate::path::BlobPath;
-use crate::store::blob::DEFAULT_CONTENT_TYPE;
-use crate::store::client::Client;
-use crate::store::endpoint::Place;
+use crate::store::blob::{BlobClient, DEFAULT_CONTENT_TYPE};
 use crate::store::headers;
+use crate::store::options::WriteOptions;
 use crate::store::request::Request;
 use crate::store::types::*;
 use crate::store::xml::Element;
@@ -43,87 +41,78 @@ impl Request {
     }
 }
 
-impl Client {
+/// Client of one page blob.
+#[derive(Clone, Copy)]
+pub struct PageBlobClient<'a>(BlobClient<'a>);
+
+impl<'a> BlobClient<'a> {
+    /// What can be done to it as a page blob.
+    pub fn page_blob(self) -> PageBlobClient<'a> {
+        PageBlobClient(self)
+    }
+}
+
+impl PageBlobClient<'_> {
     /// Put Blob: a page blob of `size` bytes, all zeros, with these properties and metadata and no others.
-    pub async fn put_page_blob(
-        &self,
-        blob: &BlobPath,
-        size: u64,
-        settings: &BlobSettings,
-        precondition: &Precondition,
-    ) -> Result<Written> {
+    pub async fn create(self, size: u64, settings: &BlobSettings, options: &WriteOptions) -> Result<Written> {
         let request = self
-            .request("PutBlob", Method::PUT, Place::Blob(blob))
+            .0
+            .request("PutBlob", Method::PUT)
             .header("x-ms-blob-type", BlobType::Page.as_str())
             .header("x-ms-blob-content-length", &size.to_string())
             .settings(settings)
-            .precondition(precondition);
-        let sent = self.persist(&request).await;
-        let guarded = *precondition != Precondition::None;
-        self.written_or_recognised(blob, &request, sent, guarded, |found| {
+            .write_options(options);
+        let is_ours = |found: &BlobProperties| {
             found.blob_type == BlobType::Page && found.size == size && found.metadata == settings.metadata
-        })
-        .await
+        };
+        self.0.write(&request, options.is_guarded(), is_ours).await
     }
 
     /// Put Page: whole pages from `offset` on, at most [`LARGEST_PAGE_WRITE`] bytes.
-    pub async fn put_pages(&self, blob: &BlobPath, offset: u64, body: Bytes, guard: &Guard) -> Result<Written> {
+    pub async fn upload_pages(self, offset: u64, body: Bytes, guard: &Guard) -> Result<Written> {
         let range = offset..offset + body.len() as u64;
-        let request = self.page_request("PutPage", blob, "update", &range, guard).body(body.clone());
+        let request = self.page_request("PutPage", "update", &range, guard).body(body.clone());
         let look = async {
-            let found = self.get_blob(blob, None, Some(range), None).await.ok()?;
+            let found = self.0.download(range).await.ok()?;
             let BlobProperties { etag, last_modified, .. } = found.properties;
             (found.bytes == body).then_some(Written { etag, last_modified })
         };
-        let sent = self.persist(&request).await;
-        sent.or_found(|response| response.required(&request, "ETag", headers::written(&response.headers)), look).await
+        let sent = self.0.pipeline.persist(&request).await;
+        sent.or_found(|response| response.written(&request), look).await
     }
 
     /// Put Page in its clearing form: whole pages become zeros, and holes.
-    pub async fn clear_pages(&self, blob: &BlobPath, range: Range<u64>, guard: &Guard) -> Result<Written> {
-        let request = self.page_request("PutPage", blob, "clear", &range, guard);
+    pub async fn clear_pages(self, range: Range<u64>, guard: &Guard) -> Result<Written> {
+        let request = self.page_request("PutPage", "clear", &range, guard);
         let look = async {
-            let request = self.ranges_request(blob).header("x-ms-range", &headers::bytes(&range));
-            let response = self.send(&request).await.ok()?;
+            let request = self.ranges_request().header("x-ms-range", &headers::bytes(&range));
+            let response = self.0.pipeline.send(&request).await.ok()?;
             let left = parse_ranges(&response.xml(&request).ok()?)?;
             headers::written(&response.headers).filter(|_| left.is_empty())
         };
-        let sent = self.persist(&request).await;
-        sent.or_found(|response| response.required(&request, "ETag", headers::written(&response.headers)), look).await
+        let sent = self.0.pipeline.persist(&request).await;
+        sent.or_found(|response| response.written(&request), look).await
     }
 
-    /// Put Page From URL (§13.11): whole pages from `offset` on become that range of the source.
+    /// Put Page From URL (§13.11): whole pages from `offset` on become the source.
     ///
     /// After a lost answer under [`Guard::Version`] the error stays: to compare the pages would move them here.
-    pub async fn put_pages_from_url(
-        &self,
-        blob: &BlobPath,
-        offset: u64,
-        source: &CopySource,
-        range: Range<u64>,
-        source_if_match: Option<&ETag>,
-        guard: &Guard,
-    ) -> Result<Written> {
-        let target = offset..offset + (range.end - range.start);
-        let request = self.page_request("PutPageFromURL", blob, "update", &target, guard).source_range(
-            source,
-            &range,
-            source_if_match,
-        );
-        let response = self.send(&request).await?;
-        response.required(&request, "ETag", headers::written(&response.headers))
+    pub async fn upload_pages_from_url(self, offset: u64, source: &SourceRange<'_>, guard: &Guard) -> Result<Written> {
+        let target = offset..offset + (source.range.end - source.range.start);
+        let request = self.page_request("PutPageFromURL", "update", &target, guard).source_range(source);
+        self.0.pipeline.send(&request).await?.written(&request)
     }
 
     /// Get Page Ranges of a version: what has been written, in order. All else is zeros.
-    pub async fn page_ranges(&self, blob: &BlobPath, if_match: &ETag) -> Result<Vec<Range<u64>>> {
+    pub async fn page_ranges(self, if_match: &ETag) -> Result<Vec<Range<u64>>> {
         let mut ranges = Vec::new();
         let mut marker = None;
         loop {
-            let mut request = self.ranges_request(blob).header("if-match", &if_match.quoted());
+            let mut request = self.ranges_request().header("if-match", &if_match.quoted());
             if let Some(marker) = marker {
                 request = request.query("marker", marker);
             }
-            let response = self.send(&request).await?;
+            let response = self.0.pipeline.send(&request).await?;
             let document = response.xml(&request)?;
             let page = response.required(&request, "starts and ends of page ranges", parse_ranges(&document))?;
             ranges.extend(page);
@@ -136,46 +125,29 @@ impl Client {
 
     /// Set Blob Properties with a new size, bytes: the blob is cut there, or gets zeros up to there. Headers that are not given are
     /// cleared.
-    pub async fn resize_pages(
-        &self,
-        blob: &BlobPath,
-        size: u64,
-        headers: &ContentHeaders,
-        guard: &Guard,
-    ) -> Result<Written> {
+    pub async fn resize(self, size: u64, headers: &ContentHeaders, guard: &Guard) -> Result<Written> {
         let content_type = headers.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE);
         let headers = ContentHeaders { content_type: Some(content_type.to_owned()), ..headers.clone() };
         let request = self
-            .request("SetBlobProperties", Method::PUT, Place::Blob(blob))
-            .query("comp", "properties")
+            .0
+            .component("SetBlobProperties", Method::PUT, "properties")
             .header("x-ms-blob-content-length", &size.to_string())
             .content_headers(&headers)
             .guard(guard);
-        let sent = self.persist(&request).await;
         let guarded = matches!(guard, Guard::Version(_));
-        self.written_or_recognised(blob, &request, sent, guarded, |found| {
-            found.size == size && found.headers == headers
-        })
-        .await
+        self.0.write(&request, guarded, |found| found.size == size && found.headers == headers).await
     }
 
-    fn page_request(
-        &self,
-        operation: &'static str,
-        blob: &BlobPath,
-        write: &str,
-        range: &Range<u64>,
-        guard: &Guard,
-    ) -> Request {
-        self.request(operation, Method::PUT, Place::Blob(blob))
-            .query("comp", "page")
+    fn page_request(self, operation: &'static str, write: &str, range: &Range<u64>, guard: &Guard) -> Request {
+        self.0
+            .component(operation, Method::PUT, "page")
             .header("x-ms-page-write", write)
             .header("x-ms-range", &headers::bytes(range))
             .guard(guard)
     }
 
-    fn ranges_request(&self, blob: &BlobPath) -> Request {
-        self.request("GetPageRanges", Method::GET, Place::Blob(blob)).query("comp", "pagelist")
+    fn ranges_request(self) -> Request {
+        self.0.component("GetPageRanges", Method::GET, "pagelist")
     }
 }
 

@@ -8,22 +8,22 @@ use tracing::{debug, info, warn};
 
 use crate::error::{Error, Result};
 use crate::path::{BlobPath, ContainerName};
+use crate::store::blob::BlobClient;
 use crate::store::client::Client;
+use crate::store::container::ContainerClient;
 use crate::store::credential::Credential;
 use crate::store::endpoint::Place;
 use crate::store::headers;
+use crate::store::pipeline::Pipeline;
 use crate::store::request::Request;
 use crate::store::types::*;
 
 /// A rename that the service does not end within so many requests is given up: each moves many thousand paths.
 const MOST_PARTS: usize = 10_000;
 
-/// A new name for a file or a directory with all that is below it.
-#[derive(Debug, Clone)]
-pub struct Rename<'a> {
-    pub from: &'a BlobPath,
-    /// May be in another container. The directory that it is in must exist.
-    pub to: &'a BlobPath,
+/// How to rename a file or a directory with all that is below it.
+#[derive(Debug, Clone, Default)]
+pub struct RenameOptions<'a> {
     /// What is known of the source: by this, and by nothing else, it is recognised under its new name when an answer got lost.
     pub known: Option<&'a BlobProperties>,
     /// What is known to be under the new name, and is replaced.
@@ -36,8 +36,21 @@ pub struct Rename<'a> {
 
 impl Client {
     /// Whether the account's namespace is hierarchical and can be asked to rename. The account is asked once; one that does not tell is
-    /// taken for flat, until a refusal proves otherwise (S148, S192). `container` is one that the credential is good for.
-    pub async fn is_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
+    /// taken for flat, until a refusal proves otherwise (S148, S192).
+    pub async fn is_hierarchical(&self) -> Result<bool> {
+        self.pipeline().is_hierarchical(None).await
+    }
+}
+
+impl ContainerClient<'_> {
+    /// [`Client::is_hierarchical`], asked of a container that the credential is good for.
+    pub async fn is_hierarchical(self) -> Result<bool> {
+        self.pipeline.is_hierarchical(Some(self.name)).await
+    }
+}
+
+impl Pipeline {
+    async fn is_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
         if self.is_proved_hierarchical() {
             return Ok(self.endpoint().of_paths(self.account()).is_some());
         }
@@ -77,63 +90,67 @@ impl Client {
         }
         Ok(hierarchical)
     }
+}
 
-    /// Path Create as a rename. What the path is then, as far as the service says so.
-    pub async fn rename_path(&self, rename: &Rename<'_>) -> Result<Option<Written>> {
+impl BlobClient<'_> {
+    /// Path Create as a rename to `to`, which may be in another container; the directory that it is in must exist. What the path is then,
+    /// as far as the service says so.
+    pub async fn rename(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Option<Written>> {
         let mut rest: Option<String> = None;
         for _ in 0..MOST_PARTS {
-            let mut request = self.rename_request(rename)?;
+            let mut request = self.rename_request(to, options)?;
             if let Some(rest) = rest.take() {
                 request = request.query("continuation", rest);
             }
-            let sent = self.persist(&request).await;
+            let sent = self.pipeline.persist(&request).await;
             match sent.result {
                 Ok(response) => match headers::text(&response.headers, "x-ms-continuation") {
                     Some(token) => rest = Some(token.to_owned()),
                     None => return Ok(headers::written(&response.headers)),
                 },
                 Err(error) if sent.lost && may_be_the_echo(&error) => {
-                    return self.found_renamed(rename).await.map(Some).ok_or(error);
+                    return self.found_renamed(to, options).await.map(Some).ok_or(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(self.rename_request(rename)?.misunderstood(format!("not done after {MOST_PARTS} requests")))
+        Err(self.rename_request(to, options)?.misunderstood(format!("not done after {MOST_PARTS} requests")))
     }
 
-    fn rename_request(&self, rename: &Rename<'_>) -> Result<Request> {
-        let Some(endpoint) = self.endpoint().of_paths(self.account()) else {
-            let what = format!("{}: where its hierarchical namespace is asked is not known", self.endpoint());
+    fn rename_request(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Request> {
+        let pipeline = self.pipeline;
+        let Some(endpoint) = pipeline.endpoint().of_paths(pipeline.account()) else {
+            let what = format!("{}: where its hierarchical namespace is asked is not known", pipeline.endpoint());
             return Err(Error::fs(libc::EOPNOTSUPP, what));
         };
-        let mut source = format!("/{}/{}", rename.from.container, rename.from.name.encoded());
-        if let Credential::Sas(token) = self.credential() {
+        let mut source = format!("/{}/{}", self.path.container, self.path.name.encoded());
+        if let Credential::Sas(token) = pipeline.credential() {
             source.push('?');
             source.push_str(token.expose());
         }
-        Ok(self
-            .request("RenamePath", Method::PUT, Place::Blob(rename.to))
+        Ok(pipeline
+            .request("RenamePath", Method::PUT, Place::Blob(to))
             .at(endpoint)
             // As rename(2) has it: an empty directory is replaced. Otherwise a directory would go inside one of the new name (S118, S119).
             .query("mode", "legacy")
             .header("x-ms-rename-source", &source)
-            .optional("x-ms-source-if-match", rename.source_if_match.map(ETag::quoted).as_deref())
-            .precondition(&rename.precondition))
+            .optional("x-ms-source-if-match", options.source_if_match.map(ETag::quoted).as_deref())
+            .precondition(&options.precondition))
     }
 
     /// What is under the new name, if that is the source: its old name is free, and it is the version that the source was.
-    async fn found_renamed(&self, rename: &Rename<'_>) -> Option<Written> {
-        match self.head_blob(rename.from, None, None).await {
+    async fn found_renamed(self, to: &BlobPath, options: &RenameOptions<'_>) -> Option<Written> {
+        match self.head(None).await {
             Err(error) if error.is_not_found() => {}
             _ => return None,
         }
-        let (_, found) = self.head_blob(rename.to, None, None).await.ok()?;
+        let (_, found) = (BlobClient { path: to, ..self }).head(None).await.ok()?;
         // A rename leaves the ETag as it is (S116, S124). Times have seconds, within which another client may have made something alike.
-        let ours = rename.known?.etag == found.etag;
-        if !ours || rename.replaces == Some(&found.etag) {
+        let ours = options.known?.etag == found.etag;
+        if !ours || options.replaces == Some(&found.etag) {
             return None;
         }
-        info!(from = %rename.from, to = %rename.to, "the answer to a rename was lost; it has taken place");
+        info!(from = %self.path, %to, "the answer to a rename was lost; it has taken place");
         Some(Written { etag: found.etag, last_modified: found.last_modified })
     }
 }

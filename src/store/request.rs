@@ -1,9 +1,9 @@
 //! From an operation to an answer: building, authorizing, sending, trying again.
 //!
 //! An operation fills a [`Request`], which stays the same through all tries; each try adds what belongs to it alone: date,
-//! request id, signature. [`Client::send`] is the ordinary way. [`Client::persist`] also tells whether an answer
+//! request id, signature. [`Pipeline::send`] is the ordinary way. [`Pipeline::persist`] also tells whether an answer
 //! was lost on the way, for operations whose repetition is not the same as one execution ([`crate::store::resolve`]).
-//! [`Client::receive`] hands on the body of a good answer as it comes, into a [`Sink`], instead of gathering it.
+//! [`Pipeline::receive`] hands on the body of a good answer as it comes, into a [`Sink`], instead of gathering it.
 
 mod headers;
 
@@ -16,16 +16,16 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
-use crate::store::client::Client;
 use crate::store::credential::Credential;
 use crate::store::endpoint::{Endpoint, Place, encode_query};
 use crate::store::headers as answer;
 use crate::store::http::describe;
 use crate::store::payload::Payload;
+use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries, retry_after};
 use crate::store::secret::Secret;
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
-use crate::store::types::LeaseId;
+use crate::store::types::{LeaseId, Written};
 use crate::store::xml::Element;
 
 /// The slowest upload that is waited for, in bytes per second; it stretches the wait for an answer by the size of the body.
@@ -197,7 +197,7 @@ struct With {
     white_space: WhiteSpace,
 }
 
-impl Client {
+impl Pipeline {
     pub(super) fn request(&self, operation: &'static str, method: Method, place: Place<'_>) -> Request {
         let account = self.account();
         let target = match place {
@@ -224,7 +224,7 @@ impl Client {
         self.persist(request).await.result
     }
 
-    /// [`Client::send`] with the body going to `sink` and not into the response.
+    /// [`Pipeline::send`] with the body going to `sink` and not into the response.
     pub(super) async fn receive(&self, request: &Request, sink: &mut impl Sink) -> Result<Response> {
         self.persist_into(request, sink).await.result
     }
@@ -317,7 +317,7 @@ impl Client {
         let ms = began.elapsed().as_millis() as u64;
         debug!(operation = request.operation, on = request.target, status, ms, request_id, "request");
         if matches!(status, 429 | 503) {
-            self.was_refused();
+            self.concurrency().refused();
         }
         result
     }
@@ -400,7 +400,7 @@ impl Client {
         if reads || of_the_past || WITHOUT.contains(&request.operation) || request.headers.contains_key(LEASE_ID) {
             return None;
         }
-        self.lease_in_use(&request.path)
+        self.leases().get(&request.path).cloned()
     }
 
     fn request_url(&self, request: &Request) -> String {
@@ -472,6 +472,11 @@ impl Response {
     /// A header that must be there.
     pub(super) fn required<T>(&self, request: &Request, what: &str, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| request.misunderstood(format!("the answer ({}) lacks {what}", self.status)))
+    }
+
+    /// The blob or container after a write.
+    pub(super) fn written(&self, request: &Request) -> Result<Written> {
+        self.required(request, "ETag", answer::written(&self.headers))
     }
 
     /// The service's clock when it answered.

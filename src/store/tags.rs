@@ -4,34 +4,25 @@ use quick_xml::escape::escape;
 use reqwest::Method;
 
 use crate::error::Result;
-use crate::path::BlobPath;
-use crate::store::client::Client;
-use crate::store::endpoint::Place;
-use crate::store::types::{Revision, Tags};
+use crate::store::blob::BlobClient;
+use crate::store::types::Tags;
 use crate::store::xml::Element;
 
-impl Client {
+impl BlobClient<'_> {
     /// Get Blob Tags, in the service's order.
-    pub async fn tags(&self, blob: &BlobPath) -> Result<Tags> {
-        self.tags_at(blob, None).await
-    }
-
-    /// [`Client::tags`] of the blob as it is or was.
-    pub async fn tags_at(&self, blob: &BlobPath, revision: Option<&Revision>) -> Result<Tags> {
-        let request =
-            self.request("GetBlobTags", Method::GET, Place::Blob(blob)).query("comp", "tags").revision(revision);
-        let response = self.send(&request).await?;
+    pub async fn tags(self) -> Result<Tags> {
+        let request = self.component("GetBlobTags", Method::GET, "tags");
+        let response = self.pipeline.send(&request).await?;
         Ok(parse_tags(&response.xml(&request)?))
     }
 
     /// Set Blob Tags: exactly these.
-    pub async fn set_tags(&self, blob: &BlobPath, tags: &[(String, String)]) -> Result<()> {
+    pub async fn set_tags(self, tags: &[(String, String)]) -> Result<()> {
         let request = self
-            .request("SetBlobTags", Method::PUT, Place::Blob(blob))
-            .query("comp", "tags")
+            .component("SetBlobTags", Method::PUT, "tags")
             .header("content-type", "application/xml; charset=UTF-8")
             .body(tags_body(tags));
-        self.send(&request).await.map(drop)
+        self.pipeline.send(&request).await.map(drop)
     }
 }
 

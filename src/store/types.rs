@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -299,21 +300,6 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// What to list (§7). `copy` and `metadata` are always included.
-#[derive(Debug, Clone, Default)]
-pub struct ListBlobs<'a> {
-    pub prefix: &'a str,
-    /// `/` as delimiter: one level, with prefixes. Otherwise flat.
-    pub hierarchical: bool,
-    pub marker: Option<&'a str>,
-    /// At most this many rows; the service's own maximum (5000) when `None`.
-    pub max_results: Option<u32>,
-    pub snapshots: bool,
-    /// Earlier versions, also of blobs that are deleted. Not to be combined with `snapshots`.
-    pub versions: bool,
-    pub uncommitted: bool,
-}
-
 /// A condition on the blob that a request writes to (§5).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
@@ -334,7 +320,6 @@ pub struct BlobSettings {
     pub tier: Option<String>,
     /// Index tags.
     pub tags: Tags,
-    pub lease: Option<LeaseId>,
 }
 
 /// The answer to a write.
@@ -459,6 +444,26 @@ pub struct CopyStarted {
     pub last_modified: SystemTime,
     /// What the destination showed, when that had to be asked because the answer was lost.
     pub found: Option<Box<BlobProperties>>,
+}
+
+/// A whole copy source for the operations that read it before they answer.
+#[derive(Debug, Clone, Copy)]
+pub struct WholeSource<'a> {
+    pub source: &'a CopySource,
+    /// `x-ms-source-if-match`: the version that the caller saw.
+    pub if_match: Option<&'a ETag>,
+    /// Bytes, if that is known.
+    pub size: Option<u64>,
+}
+
+/// A range of a copy source.
+#[derive(Debug, Clone)]
+pub struct SourceRange<'a> {
+    pub source: &'a CopySource,
+    /// Bytes.
+    pub range: Range<u64>,
+    /// `x-ms-source-if-match`: the version that the caller saw.
+    pub if_match: Option<&'a ETag>,
 }
 
 /// Content of a blob with the properties that came in the same answer.

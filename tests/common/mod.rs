@@ -185,7 +185,7 @@ impl World {
     /// What the service says of a blob in the container `box`, by a client of its own.
     pub fn properties(&self, account: &str, name: &str) -> Option<store::BlobProperties> {
         let client = client(&self.store, account, &Http::new(store::Options::default()));
-        match self.runtime.block_on(client.blob_properties(&path(name), None)) {
+        match self.runtime.block_on(client.blob(&path(name)).properties()) {
             Ok(properties) => Some(properties),
             Err(error) if error.is_not_found() => None,
             Err(error) => panic!("{error}"),
@@ -475,7 +475,7 @@ pub fn status(world: &World, name: &str) -> Option<store::CopyStatus> {
 pub fn snapshots(world: &World, name: &str) -> usize {
     let list = store::ListBlobs { prefix: name, snapshots: true, ..Default::default() };
     let container = blobcp::path::ContainerName::parse(BOX).unwrap();
-    let page = world.block_on(world.client(ONE).list_blobs(&container, &list)).unwrap();
+    let page = world.block_on(world.client(ONE).container(&container).list_blobs(&list)).unwrap();
     page.items.iter().filter(|item| item.name.as_str() == name && item.revision.is_some()).count()
 }
 

@@ -23,7 +23,7 @@ const LONGEST_FUNCTION: usize = 80;
 const MOST_METHODS: usize = 40;
 
 /// Types with more methods, and how many they may have.
-const LARGE_TYPES: [(&str, usize); 3] = [("fs::Fs", 277), ("fs::Tree", 54), ("store::Client", 106)];
+const LARGE_TYPES: [(&str, usize); 2] = [("fs::Fs", 278), ("fs::Tree", 54)];
 /// A file of `src` without its tests.
 struct Source {
     /// `fs::tree::table`; "" is the crate's root.

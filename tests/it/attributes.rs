@@ -173,11 +173,14 @@ fn tags_and_tier_are_written() {
     let world = World::new();
     world.put("a", "text");
     world.ok("setfattr -n user.blob.tag.project -v 'x y' a; setfattr -n user.blob.tag.owner -v me a");
-    let tags = world.block_on(world.client(ONE).tags(&path("a"))).unwrap();
+    let tags = world.block_on(world.client(ONE).blob(&path("a")).tags()).unwrap();
     assert_eq!(tags.len(), 2);
     assert!(world.ok("getfattr -d a").contains("user.blob.tag.project=\"x y\""));
     world.ok("setfattr -x user.blob.tag.owner a");
-    assert_eq!(world.block_on(world.client(ONE).tags(&path("a"))).unwrap(), [("project".to_owned(), "x y".to_owned())]);
+    assert_eq!(
+        world.block_on(world.client(ONE).blob(&path("a")).tags()).unwrap(),
+        [("project".to_owned(), "x y".to_owned())]
+    );
     world.ok("setfattr -n user.blob.tier -v Cool a");
     assert_eq!(world.properties(ONE, "a").unwrap().tier.as_deref(), Some("Cool"));
     assert_eq!(attribute(&world.here().join("a"), "tier").unwrap(), "Cool");
@@ -206,7 +209,7 @@ fn tools_that_copy_attributes_keep_working() {
     for copy in ["b", "out/a"] {
         assert_eq!(world.stored(copy), "text");
         assert_eq!(world.properties(ONE, copy).unwrap().metadata.get("color"), Some("blue"), "{copy}");
-        assert_eq!(world.block_on(world.client(ONE).tags(&path(copy))).unwrap().len(), 1, "{copy}");
+        assert_eq!(world.block_on(world.client(ONE).blob(&path(copy)).tags()).unwrap().len(), 1, "{copy}");
     }
 }
 

@@ -4,7 +4,7 @@
 use blobcp::error::Error;
 use blobcp::fs::Account;
 use blobcp::path::{BlobName, BlobPath, ContainerName};
-use blobcp::store::{self, AccountConfig, BlobProperties, Client, Http, Precondition};
+use blobcp::store::{self, AccountConfig, BlobProperties, Client, Http, Metadata, WriteOptions};
 use bytes::Bytes;
 
 use crate::common::azurite::{ACCOUNT, Asked, Azurite, KEY, OTHER_ACCOUNT};
@@ -30,7 +30,7 @@ impl World {
         let http = Http::new(setup.http.clone());
         let accounts = [ACCOUNT, OTHER_ACCOUNT].map(|account| {
             let client = client(server, account, &http);
-            runtime.block_on(client.create_container(&container)).unwrap();
+            runtime.block_on(client.container(&container).create(&Metadata::default())).unwrap();
             Account { client, only: None }
         });
         let mount = Mount::new(setup.config(accounts.into()), &runtime);
@@ -51,17 +51,21 @@ impl World {
     fn put(&self, name: &str, content: impl Into<Bytes>) {
         let put = async {
             let settings = store::BlobSettings::default();
-            self.client(ACCOUNT).put_blob(&self.path(name), content.into(), &settings, &Precondition::None).await
+            self.client(ACCOUNT)
+                .blob(&self.path(name))
+                .block_blob()
+                .upload(content.into(), &settings, &WriteOptions::default())
+                .await
         };
         self.runtime.block_on(put).unwrap();
     }
 
     fn properties(&self, account: &str, name: &str) -> Result<BlobProperties, Error> {
-        self.runtime.block_on(self.client(account).blob_properties(&self.path(name), None))
+        self.runtime.block_on(self.client(account).blob(&self.path(name)).properties())
     }
 
     fn stored(&self, account: &str, name: &str) -> Bytes {
-        self.runtime.block_on(self.client(account).get_blob(&self.path(name), None, None, None)).unwrap().bytes
+        self.runtime.block_on(self.client(account).blob(&self.path(name)).download(..)).unwrap().bytes
     }
 
     /// Runs a shell command in the container of the first account.
@@ -291,7 +295,7 @@ fn what_is_written_is_read_again() {
 fn a_blob_with_snapshots_is_not_removed() {
     let world = World::new("snapshots");
     world.put("a", "first");
-    let snapshot = world.runtime.block_on(world.client(ACCOUNT).snapshot_blob(&world.path("a"))).unwrap();
+    let snapshot = world.runtime.block_on(world.client(ACCOUNT).blob(&world.path("a")).create_snapshot()).unwrap();
     for refused in ["rm a", "mv a b"] {
         let ran = world.sh(refused);
         assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{refused}: {ran:?}");
@@ -299,7 +303,7 @@ fn a_blob_with_snapshots_is_not_removed() {
     }
     assert!(world.properties(ACCOUNT, "b").is_err());
     let (client, path) = (world.client(ACCOUNT), world.path("a"));
-    assert_eq!(world.runtime.block_on(client.get_blob(&path, Some(&snapshot), None, None)).unwrap().bytes, "first");
+    assert_eq!(world.runtime.block_on(client.blob(&path).at(&snapshot).download(..)).unwrap().bytes, "first");
 }
 
 #[test]
@@ -307,7 +311,7 @@ fn snapshots_are_files_that_are_read_promoted_copied_and_removed() {
     // C6, C22, C23; X19: this server would overwrite the blob through its snapshot, so nothing like that may be asked of it.
     let mut world = World::new("past");
     world.put("a", pattern(MIB));
-    let taken = world.runtime.block_on(world.client(ACCOUNT).snapshot_blob(&world.path("a"))).unwrap();
+    let taken = world.runtime.block_on(world.client(ACCOUNT).blob(&world.path("a")).create_snapshot()).unwrap();
     let taken = format!(".snapshots/a/{}", taken.moment());
     world.put("a", "new");
     assert_eq!(world.ok("ls -A; find .snapshots -type f"), format!("a\n{taken}\n"));

@@ -12,7 +12,7 @@ use blobcp::fs::control::CopyOrder;
 use blobcp::fs::handle::Fh;
 use blobcp::fs::{Account, Fs};
 use blobcp::ioctl::{self, OrderFlags};
-use blobcp::store::{BlobSettings, CopyStatus, Metadata, Precondition};
+use blobcp::store::{BlobSettings, CopyStatus, Metadata, WriteOptions};
 use rstest::rstest;
 use serde_json::Value;
 use zerocopy::FromZeros;
@@ -181,7 +181,7 @@ fn files_and_directories_are_not_taken_for_each_other() {
 fn a_snapshot_is_copied_alone() {
     let world = World::new();
     world.put("a", "old");
-    world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap();
+    world.block_on(world.client(ONE).blob(&path("a")).create_snapshot()).unwrap();
     world.put("a", "new");
     world.ok("mkdir d");
     let ran = blobcp(&world, "cp a .snapshots/a/* d");
@@ -437,7 +437,7 @@ fn errno(outcome: Option<&Outcome>) -> Option<i32> {
 fn put_with(world: &World, name: &str, content: &'static str, metadata: &[(&str, &str)]) {
     let settings = BlobSettings { metadata: metadata.iter().copied().collect::<Metadata>(), ..Default::default() };
     let (client, path) = (world.client(ONE), path(name));
-    world.block_on(client.put_blob(&path, content, &settings, &Precondition::None)).unwrap();
+    world.block_on(client.blob(&path).block_blob().upload(content, &settings, &WriteOptions::default())).unwrap();
 }
 
 #[test]

@@ -74,11 +74,10 @@ fn cp_of_5_gib_over_the_kernels_clamp_is_one_copy_blob() {
         assert_eq!(carried(&world, "a"), carried(&world, destination));
         // C13: the same blocks; and across the clamp and at the end the same bytes.
         let client = world.client(ONE);
-        let blocks = |name: &str| world.block_on(client.block_list(&path(name))).unwrap().0;
+        let blocks = |name: &str| world.block_on(client.blob(&path(name)).block_blob().block_list()).unwrap().0;
         assert_eq!(blocks("a"), blocks(destination));
         for range in [0xffff_f000 - 8..0xffff_f000 + 8, 5 * GIB - 8..5 * GIB + 7] {
-            let read =
-                |name: &str| world.block_on(client.get_blob(&path(name), None, Some(range.clone()), None)).unwrap();
+            let read = |name: &str| world.block_on(client.blob(&path(name)).download(range.clone())).unwrap();
             assert_eq!(read("a").bytes, read(destination).bytes);
         }
         assert!(world.ok(&format!("tail -c 7 {destination}")) == "the end");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use blobcp::devstore::{AccountConfig, Config, Devstore};
-use blobcp::store::{self, Authority, Client, Http, Identity, Tokens};
+use blobcp::store::{self, Authority, Client, Http, Identity, ListContainers, Tokens, WriteOptions};
 
 use crate::common::entra::{self, CLIENT, Entra, SECRET, TENANT, fields};
 use crate::common::*;
@@ -153,10 +153,12 @@ fn where_no_sas_may_be_signed_the_token_itself_opens_the_source() {
     world.block_on(async {
         let client = world.client(TWO);
         client
-            .put_append_blob(&path("log"), &store::BlobSettings::default(), &store::Precondition::None)
+            .blob(&path("log"))
+            .append_blob()
+            .create(&store::BlobSettings::default(), &WriteOptions::default())
             .await
             .unwrap();
-        client.append_block(&path("log"), 0, "x".into(), &store::Precondition::None).await.unwrap();
+        client.blob(&path("log")).append_blob().append_block(0, "x".into(), &WriteOptions::default()).await.unwrap();
     });
     let ran = world.sh("cp ../../two/box/log log");
     assert_eq!((ran.code, ran.stderr.contains("Operation not supported")), (Some(1), true), "{}", ran.stderr);
@@ -196,7 +198,7 @@ async fn a_workload_proves_itself_by_its_file() {
         authority: Authority::parse(&entra.url()).unwrap(),
     };
     let (client, _store) = client(&entra, identity).await;
-    client.list_containers(None).await.unwrap();
+    client.list_containers(&ListContainers::default()).await.unwrap();
     let form = fields(&entra.asked()[0].body);
     for (name, value) in [
         ("client_assertion", "assertion"),
@@ -212,7 +214,7 @@ async fn a_managed_identity_asks_the_metadata_service() {
     let entra = Entra::start();
     let identity = Identity::Managed { client: Some(CLIENT.into()), host: Some(entra.url()) };
     let (client, _store) = client(&entra, identity).await;
-    client.list_containers(None).await.unwrap();
+    client.list_containers(&ListContainers::default()).await.unwrap();
     let asked = &entra.asked()[0];
     assert!(asked.line.starts_with("GET /metadata/identity/oauth2/token?"), "{asked:?}");
     assert!(asked.headers.contains("metadata: true"), "{asked:?}");
@@ -227,7 +229,7 @@ async fn errors_say_what_was_tried_and_what_was_answered() {
     let (client, _store) = client(&entra, entra.application()).await;
     let body = r#"{"error":"invalid_client","error_codes":[7000215],"error_description":"AADSTS7000215: Invalid client secret provided.\r\nTrace ID: x"}"#;
     entra.refuse(Some((401, body)));
-    let error = client.list_containers(None).await.unwrap_err();
+    let error = client.list_containers(&ListContainers::default()).await.unwrap_err();
     assert_eq!(error.errno(), libc::EACCES);
     let expected = format!(
         "client secret of application {CLIENT} in tenant {TENANT}: http://{}/{TENANT}/oauth2/v2.0/token answered 401: AADSTS7000215: Invalid client secret provided. Trace ID: x",
@@ -235,7 +237,7 @@ async fn errors_say_what_was_tried_and_what_was_answered() {
     );
     assert_eq!(error.to_string(), expected);
     entra.refuse(Some((503, "{}")));
-    let error = client.list_containers(None).await.unwrap_err();
+    let error = client.list_containers(&ListContainers::default()).await.unwrap_err();
     assert_eq!(error.errno(), libc::EIO);
     assert!(error.to_string().contains("answered 503") && error.to_string().contains("/oauth2/v2.0/token"), "{error}");
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use blobcp::devstore::{CopyAction, Fault, PolicyChange};
-use blobcp::store::{BlobSettings, BlobType, CopyStatus, Guard, Precondition};
+use blobcp::store::{BlobSettings, BlobType, CopyStatus, Guard, SourceRange, WriteOptions};
 use bytes::Bytes;
 
 use crate::common::*;
@@ -40,7 +40,7 @@ fn put_marked(world: &World, name: &str, size: u64, mark: u64) {
 }
 
 fn part(world: &World, name: &str, range: std::ops::Range<u64>) -> Bytes {
-    world.block_on(world.client(ONE).get_blob(&path(name), None, Some(range), None)).unwrap().bytes
+    world.block_on(world.client(ONE).blob(&path(name)).download(range)).unwrap().bytes
 }
 
 fn hold_copies(world: &World, held: bool) {
@@ -444,20 +444,38 @@ fn a_part_of_a_disk_and_of_a_log() {
     let world = World::new();
     let client = world.client(ONE);
     let settings = BlobSettings { metadata: [("color", "blue")].into_iter().collect(), ..Default::default() };
-    world.block_on(client.put_page_blob(&path("disk"), 6 * GIB, &settings, &Precondition::None)).unwrap();
+    world
+        .block_on(client.blob(&path("disk")).page_blob().create(6 * GIB, &settings, &WriteOptions::default()))
+        .unwrap();
     let etag = world.properties(ONE, "disk").unwrap().etag;
     let at = CLAMP - 512;
-    world.block_on(client.put_pages(&path("disk"), at, Bytes::from(vec![b'a'; 1024]), &Guard::Version(etag))).unwrap();
+    world
+        .block_on(client.blob(&path("disk")).page_blob().upload_pages(
+            at,
+            Bytes::from(vec![b'a'; 1024]),
+            &Guard::Version(etag),
+        ))
+        .unwrap();
     world.put_sparse("zeros", 5 * GIB);
-    world.block_on(client.put_append_blob(&path("log"), &settings, &Precondition::None)).unwrap();
-    let zeros = world.block_on(client.block_source(&path("zeros"), None, &client, Duration::from_secs(600))).unwrap();
+    world.block_on(client.blob(&path("log")).append_blob().create(&settings, &WriteOptions::default())).unwrap();
+    let zeros = world.block_on(client.blob(&path("zeros")).block_source(&client, Duration::from_secs(600))).unwrap();
     for start in (0..CLAMP).step_by(100 * MIB as usize) {
         let range = start..CLAMP.min(start + 100 * MIB);
         world
-            .block_on(client.append_block_from_url(&path("log"), start, &zeros, range, None, &Precondition::None))
+            .block_on(client.blob(&path("log")).append_blob().append_block_from_url(
+                start,
+                &SourceRange { source: &zeros, range, if_match: None },
+                &WriteOptions::default(),
+            ))
             .unwrap();
     }
-    world.block_on(client.append_block(&path("log"), CLAMP, Bytes::from_static(b"aaaa"), &Precondition::None)).unwrap();
+    world
+        .block_on(client.blob(&path("log")).append_blob().append_block(
+            CLAMP,
+            Bytes::from_static(b"aaaa"),
+            &WriteOptions::default(),
+        ))
+        .unwrap();
     for (name, blob_type) in [("disk", BlobType::Page), ("log", BlobType::Append)] {
         for (wanted, held) in [(CLAMP, false), (3, true)] {
             let copy = format!("{name}{wanted}");

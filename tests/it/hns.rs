@@ -5,7 +5,10 @@ use std::time::Duration;
 use blobcp::devstore::{Config, Devstore, Fault, PolicyChange};
 use blobcp::path::{BlobName, BlobPath, ContainerName};
 use blobcp::store::sas::{self, Validity};
-use blobcp::store::{AccountConfig, AccountKey, Client, ETag, Http, Options, Precondition, Rename, Secret, Written};
+use blobcp::store::{
+    AccountConfig, AccountKey, Client, DeleteOptions, ETag, Http, LeaseOptions, Options, Precondition, RenameOptions,
+    Secret, Written,
+};
 
 use crate::common::*;
 
@@ -145,7 +148,7 @@ fn mv_over_a_file_is_one_request() {
     assert_eq!((world.stored("b"), world.ok("ls; cat b")), ("new".into(), "b\nnew".to_owned()));
     // One that is leased, too: the service breaks the lease.
     world.put("c", "newer");
-    world.block_on(world.client(ONE).acquire_lease(&path("b"), None)).unwrap();
+    world.block_on(world.client(ONE).blob(&path("b")).acquire_lease(&LeaseOptions::default())).unwrap();
     world.ok("ls; mv c b");
     assert_eq!(world.stored("b"), "newer");
 }
@@ -213,9 +216,7 @@ fn what_another_client_did_is_not_taken_for_a_lost_answer() {
     let mv = world.start(&rename("a", "b"));
     eventually("the second try", || world.store.stats().requests("RenamePath") > 0);
     world.put("b", "theirs, and longer");
-    world
-        .block_on(world.client(ONE).delete_blob(&path("a"), None, Default::default(), &Precondition::None, None))
-        .unwrap();
+    world.block_on(world.client(ONE).blob(&path("a")).delete(&DeleteOptions::default())).unwrap();
     let ran = mv.wait();
     assert!(ran.code == Some(1) && ran.stderr.contains("No such file"), "{ran:?}");
     assert_eq!((world.stored("b"), world.ok("ls")), ("theirs, and longer".into(), "b\n".to_owned()));
@@ -254,7 +255,7 @@ fn a_failure_leaves_both_names() {
 fn a_leased_source_is_not_moved() {
     let world = world();
     world.put("a", "a");
-    world.block_on(world.client(ONE).acquire_lease(&path("a"), None)).unwrap();
+    world.block_on(world.client(ONE).blob(&path("a")).acquire_lease(&LeaseOptions::default())).unwrap();
     let ran = world.sh("mv a b");
     assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
     assert!(world.is_stored("a") && !world.is_stored("b"));
@@ -520,8 +521,7 @@ fn client(config: AccountConfig) -> Client {
 }
 
 async fn move_path(client: &Client, from: &BlobPath, to: &BlobPath) -> blobcp::error::Result<Option<Written>> {
-    let precondition = Precondition::None;
-    client.rename_path(&Rename { from, to, known: None, replaces: None, source_if_match: None, precondition }).await
+    client.blob(from).rename(to, &RenameOptions::default()).await
 }
 
 #[tokio::test]
@@ -529,7 +529,7 @@ async fn an_account_is_asked_once_for_its_kind() {
     let (server, client) = server(true).await;
     let container = ContainerName::parse(BOX).unwrap();
     for _ in 0..3 {
-        assert!(client.is_hierarchical(Some(&container)).await.unwrap());
+        assert!(client.container(&container).is_hierarchical().await.unwrap());
     }
     assert_eq!(server.stats().total, 1);
     // A refusal is an answer: no. Silence is none.
@@ -538,9 +538,9 @@ async fn an_account_is_asked_once_for_its_kind() {
         ..Default::default()
     });
     server.add_fault(fault(r#"{"operation":"GetAccountInformation","status":500,"count":2}"#));
-    assert!(other.is_hierarchical(None).await.is_err());
+    assert!(other.is_hierarchical().await.is_err());
     server.add_fault(fault(r#"{"operation":"GetAccountInformation","status":403,"code":"AuthorizationFailure"}"#));
-    assert!(!other.is_hierarchical(None).await.unwrap() && !other.is_hierarchical(None).await.unwrap());
+    assert!(!other.is_hierarchical().await.unwrap() && !other.is_hierarchical().await.unwrap());
     // And what the user says need not be asked.
     server.reset_stats();
     for said in [true, false] {
@@ -549,11 +549,11 @@ async fn an_account_is_asked_once_for_its_kind() {
             hierarchical: Some(said),
             ..Default::default()
         });
-        assert_eq!(told.is_hierarchical(None).await.unwrap(), said);
+        assert_eq!(told.is_hierarchical().await.unwrap(), said);
     }
     assert_eq!(server.stats().total, 0);
     let (_flat, client) = self::server(false).await;
-    assert!(!client.is_hierarchical(None).await.unwrap());
+    assert!(!client.is_hierarchical().await.unwrap());
 }
 
 #[tokio::test]
@@ -567,7 +567,7 @@ async fn a_sas_renames_with_itself_for_the_source() {
         let sas = sas::account(&key, &name, letters, "sco", &validity, "2025-11-05");
         let client =
             client(AccountConfig { endpoint: Some(server.endpoint(ONE)), sas: Some(sas), ..Default::default() });
-        assert!(client.is_hierarchical(None).await.unwrap());
+        assert!(client.is_hierarchical().await.unwrap());
         let renamed = move_path(&client, &path("dir/a b+%"), &path("dir/ü&?#")).await;
         assert_eq!(renamed.is_ok(), may, "{renamed:?}");
         if let Err(error) = renamed {
@@ -613,8 +613,8 @@ async fn the_service_refuses_with_codes_of_its_own() {
         (Precondition::IfMatch(ETag::new("0x1")), None, "ConditionNotMet"),
     ] {
         let source_if_match = version.as_ref();
-        let request = Rename { from, to, known: None, replaces: None, source_if_match, precondition };
-        assert_eq!(client.rename_path(&request).await.unwrap_err().code(), code);
+        let options = RenameOptions { source_if_match, precondition, ..RenameOptions::default() };
+        assert_eq!(client.blob(from).rename(to, &options).await.unwrap_err().code(), code);
     }
     assert_eq!(server.content(ONE, BOX, "file").unwrap(), "x");
     // A flat account has no such thing.

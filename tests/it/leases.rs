@@ -9,7 +9,7 @@ use std::time::Duration;
 use blobcp::devstore::{CopyAction, Devstore, PolicyChange};
 use blobcp::fs::lease::LeaseSource;
 use blobcp::ioctl::OrderFlags;
-use blobcp::store::{BlobSettings, CopyStatus, DeleteSnapshots, Precondition};
+use blobcp::store::{AbortOptions, BlobSettings, CopyStatus, DeleteOptions, LeaseOptions, Precondition, WriteOptions};
 
 use crate::common::*;
 
@@ -28,8 +28,9 @@ fn is_leased(world: &World, name: &str) -> bool {
 
 /// Another client writes to a blob: the service's answer.
 fn write_to(world: &World, name: &str) -> Result<(), String> {
-    let (settings, always) = (BlobSettings::default(), Precondition::None);
-    let written = world.block_on(world.client(ONE).put_blob(&path(name), "changed", &settings, &always));
+    let (settings, always) = (BlobSettings::default(), WriteOptions::default());
+    let written =
+        world.block_on(world.client(ONE).blob(&path(name)).block_blob().upload("changed", &settings, &always));
     written.map(drop).map_err(|error| error.code().to_owned())
 }
 
@@ -92,7 +93,7 @@ fn the_lease_ends_on_every_way_out() {
         ("abort", |world, _| drop(world.ok("setfattr -n user.blob.copy.status -v abort b"))),
         ("abort by another client", |world, _| {
             let id = world.properties(ONE, "b").unwrap().copy.unwrap().id;
-            world.block_on(world.client(ONE).abort_copy(&path("b"), &id, None)).unwrap();
+            world.block_on(world.client(ONE).blob(&path("b")).abort_copy(&id, &AbortOptions::default())).unwrap();
         }),
         ("interruption", |_, cp| cp.signal(libc::SIGINT)),
         ("the end of its process", |_, cp| cp.signal(libc::SIGKILL)),
@@ -105,9 +106,8 @@ fn the_lease_ends_on_every_way_out() {
         ("deletion", |world, _| {
             let (client, b) = (world.client(ONE), path("b"));
             let id = world.properties(ONE, "b").unwrap().copy.unwrap().id;
-            world.block_on(client.abort_copy(&b, &id, None)).unwrap();
-            let deleted = client.delete_blob(&b, None, DeleteSnapshots::Refuse, &Precondition::None, None);
-            world.block_on(deleted).unwrap();
+            world.block_on(client.blob(&b).abort_copy(&id, &AbortOptions::default())).unwrap();
+            world.block_on(client.blob(&b).delete(&DeleteOptions::default())).unwrap();
         }),
     ];
     for (what, end) in ends {
@@ -163,7 +163,7 @@ fn a_source_that_another_client_has_leased_is_copied_all_the_same() {
     // C43
     let world = logged();
     world.put("theirs", pattern(MIB));
-    let id = world.block_on(world.client(ONE).acquire_lease(&path("theirs"), None)).unwrap();
+    let id = world.block_on(world.client(ONE).blob(&path("theirs")).acquire_lease(&LeaseOptions::default())).unwrap();
     world.hold_copies();
     let cp = world.start("exec cp theirs b");
     eventually("the words", || times_logged("leased by another client: copied without a lease of our own") > 0);
@@ -171,7 +171,7 @@ fn a_source_that_another_client_has_leased_is_copied_all_the_same() {
     assert_eq!(cp.wait().code, Some(0));
     assert_eq!(world.stored("b"), pattern(MIB));
     // It is still theirs.
-    world.block_on(world.client(ONE).renew_lease(&path("theirs"), &id)).unwrap();
+    world.block_on(world.client(ONE).blob(&path("theirs")).renew_lease(&id)).unwrap();
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn a_lease_that_was_left_behind_can_be_broken() {
     // C45, C46, C48
     let world = World::with(Setup { attr_ttl: Duration::ZERO, ..Default::default() });
     world.put("a", "text");
-    world.block_on(world.client(ONE).acquire_lease(&path("a"), None)).unwrap();
+    world.block_on(world.client(ONE).blob(&path("a")).acquire_lease(&LeaseOptions::default())).unwrap();
     let refused = world.sh("echo x | dd of=a oflag=append conv=notrunc status=none");
     assert!(refused.code == Some(1) && refused.stderr.contains("busy"), "{refused:?}");
     assert_eq!(world.ok(&format!("{BLOBCP} lease show a")), "a: leased without end, by another client\n");
@@ -365,7 +365,7 @@ fn a_leased_destination_needs_the_id_of_an_infinite_lease() {
     world.put("a", "new");
     world.put("b", "old");
     let client = world.client(ONE);
-    let id = world.block_on(client.acquire_lease(&path("b"), None)).unwrap();
+    let id = world.block_on(client.blob(&path("b")).acquire_lease(&LeaseOptions::default())).unwrap();
     let refused = world.sh("cp a b");
     assert!(refused.code == Some(1) && refused.stderr.contains("busy"), "{refused:?}");
     assert_logged(&["not copied onto it, for its lease", "box/b", "leased, infinite, by another client"]);
@@ -385,7 +385,7 @@ fn a_leased_destination_needs_the_id_of_an_infinite_lease() {
     world.ok(&format!("{BLOBCP} abort b"));
     assert_eq!(status(&world, "b"), Some(CopyStatus::Aborted));
     world.store.change_policy(PolicyChange { hold_new_copies: Some(false), ..Default::default() });
-    world.block_on(client.release_lease(&path("b"), &id)).unwrap();
+    world.block_on(client.blob(&path("b")).release_lease(&id)).unwrap();
     // X6: of what is not leased, and of what is not there.
     let unleased = world.sh(&format!("{BLOBCP} cp --lease-id {id} a b"));
     assert!(
@@ -397,7 +397,13 @@ fn a_leased_destination_needs_the_id_of_an_infinite_lease() {
     assert!(missing.code == Some(1) && missing.stderr.contains("there is no such file"), "{missing:?}");
     assert!(!world.is_stored("missing"));
     // X5: a lease that ends is not enough.
-    let finite = world.block_on(client.acquire_lease(&path("b"), Some(Duration::from_secs(60)))).unwrap();
+    let finite = world
+        .block_on(
+            client
+                .blob(&path("b"))
+                .acquire_lease(&LeaseOptions { duration: Some(Duration::from_secs(60)), ..Default::default() }),
+        )
+        .unwrap();
     let finite = world.sh(&format!("{BLOBCP} cp --lease-id {finite} a b"));
     assert!(finite.stderr.contains("leased for a minute at most"), "{finite:?}");
     assert_logged(&["InfiniteLeaseDurationRequired", "box/b"]);
@@ -422,7 +428,13 @@ fn what_a_copy_replaces_comes_back_if_asked_for() {
             let world = World::with(Setup { keep_on_abort: mount_keeps, ..Default::default() });
             world.put("a", pattern(MIB));
             world.put("d/b", pattern(MIB));
-            world.block_on(world.client(ONE).put_blob(&path("b"), "old", &settings, &Precondition::None)).unwrap();
+            world
+                .block_on(world.client(ONE).blob(&path("b")).block_blob().upload(
+                    "old",
+                    &settings,
+                    &WriteOptions::default(),
+                ))
+                .unwrap();
             world.hold_copies();
             let cp = world.start(&command);
             pending(&world, "b");
@@ -486,7 +498,7 @@ fn rm_of_a_pending_destination_aborts_the_copy() {
         assert_eq!((snapshots(&world, name), world.stats().requests("AbortCopyBlob")), (0, 1));
         eventually("the end of the lease", || !is_leased(&world, "a"));
         // The same of a copy that another client started.
-        let url = world.client(ONE).url(&path("a"));
+        let url = world.client(ONE).blob(&path("a")).url();
         let request = blobcp::store::CopyRequest {
             source: blobcp::store::CopySource::new(url),
             source_if_match: None,
@@ -497,7 +509,7 @@ fn rm_of_a_pending_destination_aborts_the_copy() {
             seal: None,
             lease: None,
         };
-        world.block_on(world.client(ONE).copy_blob(&path("c"), &request)).unwrap();
+        world.block_on(world.client(ONE).blob(&path("c")).start_copy(&request)).unwrap();
         world.ok("rm c");
         assert!(!world.is_stored("c") && world.is_stored("a"));
     }
@@ -509,8 +521,8 @@ fn a_page_blob_that_could_not_be_stored_is_not_left_leased() {
     let world = World::new();
     let client = world.client(ONE);
     let size = 64 << 20;
-    let (settings, always) = (BlobSettings::default(), Precondition::None);
-    world.block_on(client.put_page_blob(&path("disk"), size, &settings, &always)).unwrap();
+    let (settings, always) = (BlobSettings::default(), WriteOptions::default());
+    world.block_on(client.blob(&path("disk")).page_blob().create(size, &settings, &always)).unwrap();
     world.store.add_fault(fault(r#"{"operation":"PutPage","status":403,"code":"AuthorizationFailure","count":100}"#));
     let ran = world.sh("python3 -I -c 'import os\nf = os.open(\"disk\", os.O_RDWR)\n\
          for i in range(40): os.pwrite(f, bytes([i + 1]) * 700, i << 20)\nos.close(f)'");

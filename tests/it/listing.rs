@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use blobcp::devstore::PolicyChange;
+use blobcp::store::DeleteOptions;
 
 use crate::common::*;
 
@@ -158,7 +159,7 @@ assert old == left, set(old) ^ set(left)"
         for name in ["f000100", "f000700", "f000999", "f001000", "f005000"] {
             let gone = world.client(ONE);
             let blob = path(&format!("d/{name}"));
-            world.block_on(gone.delete_blob(&blob, None, Default::default(), &Default::default(), None)).unwrap();
+            world.block_on(gone.blob(&blob).delete(&DeleteOptions::default())).unwrap();
         }
         for name in ["f000000-", "f000600-", "f000999-", "f001999-", "f002000-", "f009999-"] {
             world.put(&format!("d/{name}"), "new");

@@ -47,7 +47,7 @@ impl Service {
     }
 
     async fn copy(&self, precondition: Precondition) -> blobcp::error::Result<CopyStarted> {
-        let source = self.client.copy_source(&blob("source"), None, &self.client, Duration::from_secs(60)).await?;
+        let source = self.client.blob(&blob("source")).copy_source(&self.client, Duration::from_secs(60)).await?;
         let request = CopyRequest {
             source,
             source_if_match: None,
@@ -58,7 +58,7 @@ impl Service {
             seal: None,
             lease: None,
         };
-        self.client.copy_blob(&blob("copy"), &request).await
+        self.client.blob(&blob("copy")).start_copy(&request).await
     }
 
     async fn put(
@@ -68,7 +68,11 @@ impl Service {
         precondition: &Precondition,
     ) -> blobcp::error::Result<Written> {
         let body = Bytes::from_static(content.as_bytes());
-        self.client.put_blob(&blob(name), body, &BlobSettings::default(), precondition).await
+        self.client
+            .blob(&blob(name))
+            .block_blob()
+            .upload(body, &BlobSettings::default(), &precondition.clone().into())
+            .await
     }
 }
 
@@ -99,7 +103,7 @@ async fn one_copy_is_started_however_the_answer_gets_lost(#[case] reset: Reset, 
     assert_eq!(started.status, CopyStatus::Pending);
     let copies = service.server.copies();
     assert_eq!(copies.iter().map(|copy| copy.id.as_str()).collect::<Vec<_>>(), [started.id.as_str()]);
-    let found = service.client.blob_properties(&blob("copy"), None).await.unwrap();
+    let found = service.client.blob(&blob("copy")).properties().await.unwrap();
     // What was seen of a copy that was adopted is told: nothing of it has to be taken for granted.
     let seen = started.found.map(|seen| (seen.size, seen.etag));
     assert_eq!(seen, matches!(reset, Reset::After).then(|| (found.size, found.etag.clone())));
@@ -123,12 +127,11 @@ async fn a_second_copy_onto_a_pending_one_is_busy_and_leaves_it_alone() {
     let first = service.copy(Precondition::None).await.unwrap();
     assert_eq!(service.copy(Precondition::None).await.unwrap_err().errno(), libc::EBUSY);
     assert_eq!(service.put("copy", "x", &Precondition::None).await.unwrap_err().errno(), libc::EBUSY);
-    let deleted =
-        service.client.delete_blob(&blob("copy"), None, DeleteSnapshots::Refuse, &Precondition::None, None).await;
+    let deleted = service.client.blob(&blob("copy")).delete(&DeleteOptions::default()).await;
     assert_eq!(deleted.unwrap_err().errno(), libc::EBUSY);
     // 409 is the last word: nothing was tried twice.
     assert_eq!(service.server.stats().requests("CopyBlob"), 2);
-    let state = service.client.blob_properties(&blob("copy"), None).await.unwrap().copy.unwrap();
+    let state = service.client.blob(&blob("copy")).properties().await.unwrap().copy.unwrap();
     assert_eq!((state.id, state.status, state.total_bytes), (first.id, CopyStatus::Pending, 11));
     assert_eq!(state.completion_time, None);
 }
@@ -139,12 +142,18 @@ async fn an_abort_is_done_even_if_its_answer_is_lost() {
     let service = Service::start().await;
     let started = service.copy(Precondition::None).await.unwrap();
     let other = CopyId::new("11111111-2222-4333-8444-555555555555");
-    assert_eq!(service.client.abort_copy(&blob("copy"), &other, None).await.unwrap_err().code(), "CopyIdMismatch");
+    assert_eq!(
+        service.client.blob(&blob("copy")).abort_copy(&other, &AbortOptions::default()).await.unwrap_err().code(),
+        "CopyIdMismatch"
+    );
     service.lose("AbortCopyBlob", Reset::After);
-    service.client.abort_copy(&blob("copy"), &started.id, None).await.unwrap();
-    let found = service.client.blob_properties(&blob("copy"), None).await.unwrap();
+    service.client.blob(&blob("copy")).abort_copy(&started.id, &AbortOptions::default()).await.unwrap();
+    let found = service.client.blob(&blob("copy")).properties().await.unwrap();
     assert_eq!((found.size, found.copy.unwrap().status), (0, CopyStatus::Aborted));
-    assert_eq!(service.client.abort_copy(&blob("copy"), &started.id, None).await.unwrap_err().errno(), libc::ENODATA);
+    assert_eq!(
+        service.client.blob(&blob("copy")).abort_copy(&started.id, &AbortOptions::default()).await.unwrap_err().errno(),
+        libc::ENODATA
+    );
 }
 
 #[tokio::test]
@@ -154,9 +163,9 @@ async fn an_abort_that_came_too_late_is_an_error() {
     service.server.change_policy(PolicyChange { copy_same_account: Some(CopyPace::Immediate), ..Default::default() });
     let started = service.copy(Precondition::None).await.unwrap();
     service.lose("AbortCopyBlob", Reset::After);
-    let error = service.client.abort_copy(&blob("copy"), &started.id, None).await.unwrap_err();
+    let error = service.client.blob(&blob("copy")).abort_copy(&started.id, &AbortOptions::default()).await.unwrap_err();
     assert_eq!(error.code(), "NoPendingCopyOperation");
-    assert_eq!(service.client.get_blob(&blob("copy"), None, None, None).await.unwrap().bytes, "hello world");
+    assert_eq!(service.client.blob(&blob("copy")).download(..).await.unwrap().bytes, "hello world");
 }
 
 #[rstest]
@@ -167,7 +176,7 @@ async fn a_guarded_put_succeeds_once(#[case] reset: Reset) {
     let service = Service::start().await;
     service.lose("PutBlob", reset);
     let written = service.put("new", "content", &Precondition::IfAbsent).await.unwrap();
-    let found = service.client.get_blob(&blob("new"), None, None, None).await.unwrap();
+    let found = service.client.blob(&blob("new")).download(..).await.unwrap();
     assert_eq!((found.bytes, &found.properties.etag), (Bytes::from_static(b"content"), &written.etag));
 
     service.lose("PutBlob", reset);
@@ -191,7 +200,7 @@ async fn a_guarded_put_never_claims_another_writers_blob() {
     service.lose("PutBlob", Reset::After);
     let error = service.put("new", "content", &Precondition::IfAbsent).await.unwrap_err();
     assert_eq!(error.errno(), libc::EEXIST);
-    assert_eq!(service.client.get_blob(&blob("new"), None, None, None).await.unwrap().bytes, "theirs!");
+    assert_eq!(service.client.blob(&blob("new")).download(..).await.unwrap().bytes, "theirs!");
 }
 
 #[rstest]
@@ -201,28 +210,30 @@ async fn a_guarded_put_never_claims_another_writers_blob() {
 async fn a_block_list_is_committed_once(#[case] precondition: Precondition) {
     let service = Service::start().await;
     let id = BlockId::new("MDE=");
-    service.client.put_block(&blob("new"), &id, Bytes::from_static(b"content"), None).await.unwrap();
+    service.client.blob(&blob("new")).block_blob().stage_block(&id, Bytes::from_static(b"content")).await.unwrap();
     service.lose("PutBlockList", Reset::After);
     let list = [BlockRef::Uncommitted(id)];
     let settings = BlobSettings::default();
-    let written = service.client.put_block_list(&blob("new"), &list, &settings, &precondition).await.unwrap();
-    let found = service.client.get_blob(&blob("new"), None, None, Some(&written.etag)).await.unwrap();
+    let new = blob("new");
+    let client = service.client.blob(&new);
+    let written = client.block_blob().commit_block_list(&list, &settings, &precondition.into()).await.unwrap();
+    let found = client.download(ReadOptions { range: None, if_match: Some(&written.etag) }).await.unwrap();
     assert_eq!(found.bytes, "content");
 }
 
 #[tokio::test]
 async fn guarded_metadata_and_properties_are_set_once() {
     let service = Service::start().await;
-    let etag = service.client.blob_properties(&blob("source"), None).await.unwrap().etag;
+    let etag = service.client.blob(&blob("source")).properties().await.unwrap().etag;
     let metadata: Metadata = [("color", "blue")].into_iter().collect();
     service.lose("SetBlobMetadata", Reset::After);
     let guard = Precondition::IfMatch(etag);
-    let written = service.client.set_metadata(&blob("source"), &metadata, &guard, None).await.unwrap();
+    let written = service.client.blob(&blob("source")).set_metadata(&metadata, &guard.into()).await.unwrap();
     service.lose("SetBlobProperties", Reset::After);
     let headers = ContentHeaders { cache_control: Some("no-cache".into()), ..Default::default() };
     let guard = Precondition::IfMatch(written.etag);
-    service.client.set_properties(&blob("source"), &headers, &guard, None).await.unwrap();
-    let found = service.client.blob_properties(&blob("source"), None).await.unwrap();
+    service.client.blob(&blob("source")).set_properties(&headers, &guard.into()).await.unwrap();
+    let found = service.client.blob(&blob("source")).properties().await.unwrap();
     assert_eq!((found.metadata, found.headers.cache_control.as_deref()), (metadata, Some("no-cache")));
 }
 
@@ -230,9 +241,7 @@ async fn guarded_metadata_and_properties_are_set_once() {
 async fn a_delete_is_done_once() {
     let service = Service::start().await;
     service.lose("DeleteBlob", Reset::After);
-    let delete = async || {
-        service.client.delete_blob(&blob("source"), None, DeleteSnapshots::Refuse, &Precondition::None, None).await
-    };
+    let delete = async || service.client.blob(&blob("source")).delete(&DeleteOptions::default()).await;
     delete().await.unwrap();
     assert!(delete().await.unwrap_err().is_not_found());
 }
@@ -242,20 +251,20 @@ async fn containers_come_and_go_once() {
     let service = Service::start().await;
     let new = ContainerName::parse("new").unwrap();
     service.lose("CreateContainer", Reset::After);
-    service.client.create_container(&new).await.unwrap();
-    assert_eq!(service.client.create_container(&new).await.unwrap_err().errno(), libc::EEXIST);
+    service.client.container(&new).create(&Metadata::default()).await.unwrap();
+    assert_eq!(service.client.container(&new).create(&Metadata::default()).await.unwrap_err().errno(), libc::EEXIST);
     service.lose("DeleteContainer", Reset::After);
-    service.client.delete_container(&new).await.unwrap();
+    service.client.container(&new).delete().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_lease_is_acquired_and_released_once() {
     let service = Service::start().await;
     service.lose("LeaseBlob", Reset::After);
-    let id = service.client.acquire_lease(&blob("source"), None).await.unwrap();
+    let id = service.client.blob(&blob("source")).acquire_lease(&LeaseOptions::default()).await.unwrap();
     service.lose("LeaseBlob", Reset::After);
-    service.client.release_lease(&blob("source"), &id).await.unwrap();
-    let lease = service.client.blob_properties(&blob("source"), None).await.unwrap().lease;
+    service.client.blob(&blob("source")).release_lease(&id).await.unwrap();
+    let lease = service.client.blob(&blob("source")).properties().await.unwrap().lease;
     assert_eq!(lease.state.as_deref(), Some("available"));
 }
 
@@ -264,7 +273,7 @@ async fn throttling_is_waited_out() {
     let service = Service::start().await;
     service.server.add_fault(Fault { status: Some(503), retry_after: Some(1), ..Fault::on("GetBlobProperties") });
     let began = Instant::now();
-    service.client.blob_properties(&blob("source"), None).await.unwrap();
+    service.client.blob(&blob("source")).properties().await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!(service.server.stats().requests("GetBlobProperties"), 2);
 }
@@ -273,10 +282,10 @@ async fn throttling_is_waited_out() {
 async fn a_truncated_body_is_read_again() {
     let service = Service::start().await;
     service.server.add_fault(Fault { truncate_body: Some(3), count: 2, ..Fault::on("GetBlob") });
-    let download = service.client.get_blob(&blob("source"), None, Some(0..5), None).await.unwrap();
+    let download = service.client.blob(&blob("source")).download(0..5).await.unwrap();
     assert_eq!(download.bytes, "hello");
     service.server.add_fault(Fault { truncate_body: Some(3), count: 3, ..Fault::on("GetBlob") });
-    let error = service.client.get_blob(&blob("source"), None, None, None).await.unwrap_err();
+    let error = service.client.blob(&blob("source")).download(..).await.unwrap_err();
     assert_eq!(error.errno(), libc::EIO);
 }
 
@@ -284,7 +293,7 @@ async fn a_truncated_body_is_read_again() {
 async fn a_stalled_body_is_read_again() {
     let service = Service::start().await;
     service.server.add_fault(Fault { stall_body_ms: Some(60_000), ..Fault::on("GetBlob") });
-    let download = service.client.get_blob(&blob("source"), None, None, None).await.unwrap();
+    let download = service.client.blob(&blob("source")).download(..).await.unwrap();
     assert_eq!(download.bytes, "hello world");
 }
 
@@ -296,7 +305,7 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
     service
         .server
         .change_policy(PolicyChange { copy_cross_account: Some(CopyPace::BytesPerSecond(11)), ..Default::default() });
-    let source = service.client.copy_source(&blob("source"), None, &beta, Duration::from_secs(600)).await.unwrap();
+    let source = service.client.blob(&blob("source")).copy_source(&beta, Duration::from_secs(600)).await.unwrap();
     let request = CopyRequest {
         source,
         source_if_match: None,
@@ -307,11 +316,11 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
         seal: None,
         lease: None,
     };
-    let started = beta.copy_blob(&blob("copy"), &request).await.unwrap();
+    let started = beta.blob(&blob("copy")).start_copy(&request).await.unwrap();
     assert_eq!(started.status, CopyStatus::Pending);
-    assert!(beta.get_blob(&blob("copy"), None, None, None).await.unwrap().bytes.is_empty());
+    assert!(beta.blob(&blob("copy")).download(..).await.unwrap().bytes.is_empty());
     let done = loop {
-        let state = beta.blob_properties(&blob("copy"), None).await.unwrap().copy.unwrap();
+        let state = beta.blob(&blob("copy")).properties().await.unwrap().copy.unwrap();
         assert_eq!((&state.id, state.total_bytes), (&started.id, 11));
         if state.status != CopyStatus::Pending {
             break state;
@@ -321,5 +330,5 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
     };
     assert_eq!((done.status, done.bytes_copied), (CopyStatus::Success, 11));
     assert!(done.completion_time.is_some() && !done.source.unwrap().contains("sig="));
-    assert_eq!(beta.get_blob(&blob("copy"), None, None, None).await.unwrap().bytes, "hello world");
+    assert_eq!(beta.blob(&blob("copy")).download(..).await.unwrap().bytes, "hello world");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use blobcp::fs::attr::Permissions;
-use blobcp::store::Precondition;
+use blobcp::store::WriteOptions;
 
 use crate::common::*;
 
@@ -48,7 +48,7 @@ fn a_listing_tells_the_times_of_other_tools_to_the_nanosecond() {
         world.put(&format!("d/{name}"), "x");
         let metadata = [("mtime", mtime)].into_iter().collect();
         let blob = path(&format!("d/{name}"));
-        world.block_on(world.client(ONE).set_metadata(&blob, &metadata, &Precondition::None, None)).unwrap();
+        world.block_on(world.client(ONE).blob(&blob).set_metadata(&metadata, &WriteOptions::default())).unwrap();
     }
     world.ok("stat d >/dev/null");
     world.reset_stats();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use blobcp::devstore::PolicyChange;
-use blobcp::store::{BlobSettings, Precondition};
+use blobcp::store::{BlobSettings, DeleteOptions, WriteOptions};
 
 use crate::common::*;
 
@@ -11,7 +11,7 @@ use crate::common::*;
 fn put_marker(world: &World, name: &str) {
     let settings = BlobSettings { metadata: [("hdi_isfolder", "true")].into_iter().collect(), ..Default::default() };
     let client = world.client(ONE);
-    world.block_on(client.put_blob(&path(name), "", &settings, &Precondition::None)).unwrap();
+    world.block_on(client.blob(&path(name)).block_blob().upload("", &settings, &WriteOptions::default())).unwrap();
 }
 
 fn is_marker(world: &World, name: &str) -> bool {
@@ -148,7 +148,7 @@ fn rm_r_leaves_nothing() {
     world.ok("rm -r t");
     assert_eq!(world.ok("ls -A"), "");
     let client = world.client(ONE);
-    let all = world.block_on(client.list_blobs(&path("x").container, &Default::default())).unwrap();
+    let all = world.block_on(client.container(&path("x").container).list_blobs(&Default::default())).unwrap();
     assert!(all.items.is_empty(), "{:?}", all.items);
 }
 
@@ -257,8 +257,7 @@ fn what_other_clients_do_is_seen_when_the_time_is_up() {
     world.put("changed", "newer");
     world.put("made", "x");
     let client = world.client(ONE);
-    let gone =
-        world.block_on(client.delete_blob(&path("deleted"), None, Default::default(), &Precondition::None, None));
+    let gone = world.block_on(client.blob(&path("deleted")).delete(&DeleteOptions::default()));
     gone.unwrap();
     std::thread::sleep(2 * ttl);
     assert_eq!(world.ok("cat changed; stat -c %s made"), "newer1\n");
@@ -578,7 +577,9 @@ fn symlinks_of_other_tools_are_followed() {
     world.put("target", "content");
     let settings = BlobSettings { metadata: [("Is_Symlink", "true")].into_iter().collect(), ..Default::default() };
     let client = world.client(ONE);
-    world.block_on(client.put_blob(&path("link"), "target", &settings, &Precondition::None)).unwrap();
+    world
+        .block_on(client.blob(&path("link")).block_blob().upload("target", &settings, &WriteOptions::default()))
+        .unwrap();
     assert_eq!(world.ok("cat link; readlink link"), "contenttarget\n");
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use blobcp::path::{BlobName, BlobPath, ContainerName};
-use blobcp::store::{BlockId, Metadata};
+use blobcp::store::{BlockId, DeleteOptions, Metadata, WriteOptions};
 
 use crate::common::*;
 
@@ -73,7 +73,7 @@ fn a_file_that_another_client_deleted_is_not_written_to_in_silence() {
         Gated::start(&world, "f = open('log', 'ab', buffering=0)\ngate()\nf.write(b'2\\n')\nos.fsync(f.fileno())");
     writer.reached();
     let client = world.client(ONE);
-    world.block_on(client.delete_blob(&path("log"), None, Default::default(), &Default::default(), None)).unwrap();
+    world.block_on(client.blob(&path("log")).delete(&DeleteOptions::default())).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     assert!(world.sh("stat log").stderr.contains("No such file"));
     let ran = writer.open();
@@ -128,7 +128,7 @@ fn a_container_with_anything_in_it_is_not_removed() {
     world.ok("mkdir ../upload");
     let blob = BlobPath::new(ContainerName::parse("upload").unwrap(), BlobName::parse("big").unwrap());
     let client = world.client(ONE);
-    world.block_on(client.put_block(&blob, &BlockId::new("MDAw"), vec![1; 1000], None)).unwrap();
+    world.block_on(client.blob(&blob).block_blob().stage_block(&BlockId::new("MDAw"), vec![1; 1000])).unwrap();
     let ran = world.sh("rmdir ../upload");
     assert!(ran.stderr.contains("Directory not empty"), "{ran:?}");
     assert_eq!(world.stats().requests("DeleteContainer"), 0);
@@ -149,7 +149,7 @@ fn metadata_that_make_no_sense_spoil_no_listing() {
     world.put("a", "x");
     let metadata: Metadata =
         [("mtime", "18446744073709551615"), ("permissions", "77777777777"), ("owner", "-1")].into_iter().collect();
-    world.block_on(world.client(ONE).set_metadata(&path("a"), &metadata, &Default::default(), None)).unwrap();
+    world.block_on(world.client(ONE).blob(&path("a")).set_metadata(&metadata, &WriteOptions::default())).unwrap();
     assert!(world.ok("ls -l").contains(" a\n"));
 }
 

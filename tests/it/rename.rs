@@ -1,7 +1,9 @@
 //! mv deletes the source only when its copy is proven (tenet 1, M3).
 
 use blobcp::devstore::{CopyAction, PolicyChange};
-use blobcp::store::{BlobProperties, BlobSettings, ContentHeaders, CopyStatus, Precondition};
+use blobcp::store::{
+    AbortOptions, BlobProperties, BlobSettings, ContentHeaders, CopyStatus, LeaseOptions, WriteOptions,
+};
 
 use crate::common::*;
 
@@ -117,7 +119,7 @@ fn a_copy_that_is_aborted_leaves_the_source() {
     // C53
     let world = a_failed_move(|world| {
         let id = world.properties(ONE, "b").unwrap().copy.unwrap().id;
-        world.block_on(world.client(ONE).abort_copy(&path("b"), &id, None)).unwrap();
+        world.block_on(world.client(ONE).blob(&path("b")).abort_copy(&id, &AbortOptions::default())).unwrap();
     });
     assert!(!world.is_stored("b"));
 }
@@ -280,7 +282,7 @@ fn a_leased_source_is_not_moved() {
     // C43: the delete is refused with 412 LeaseIdMissing.
     let world = World::new();
     world.put("a", pattern(MIB));
-    world.block_on(world.client(ONE).acquire_lease(&path("a"), None)).unwrap();
+    world.block_on(world.client(ONE).blob(&path("a")).acquire_lease(&LeaseOptions::default())).unwrap();
     let ran = world.sh("mv a b");
     assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
     assert!(world.is_stored("a") && !world.is_stored("b"));
@@ -295,7 +297,7 @@ fn a_source_with_snapshots_is_not_moved_unless_allowed() {
         if onto_existing {
             world.put("b", "old");
         }
-        world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap();
+        world.block_on(world.client(ONE).blob(&path("a")).create_snapshot()).unwrap();
         let ran = world.sh("mv a b");
         assert_eq!(ran.code, Some(if allowed { 0 } else { 1 }), "{ran:?}");
         assert_eq!(world.is_stored("a"), !allowed);
@@ -516,15 +518,20 @@ fn two_names(world: &World) {
         metadata: [("color", "blue"), ("mtime", "2001-02-03T04:05:06Z")].into_iter().collect(),
         tier: Some("Cool".into()),
         tags: vec![("project".into(), "x".into())],
-        lease: None,
     };
-    world.block_on(world.client(ONE).put_blob(&path("b"), "old content", &settings, &Precondition::None)).unwrap();
+    world
+        .block_on(world.client(ONE).blob(&path("b")).block_blob().upload(
+            "old content",
+            &settings,
+            &WriteOptions::default(),
+        ))
+        .unwrap();
 }
 
 /// What of a blob must be as it was.
 fn lasting(world: &World, name: &str) -> (u64, BlobProperties, Vec<(String, String)>) {
     let mut properties = world.properties(ONE, name).unwrap();
-    let tags = world.block_on(world.client(ONE).tags_at(&path(name), None)).unwrap();
+    let tags = world.block_on(world.client(ONE).blob(&path(name)).tags()).unwrap();
     // These say when and how it came to be what it is.
     let epoch = std::time::SystemTime::UNIX_EPOCH;
     (properties.etag, properties.last_modified) = (blobcp::store::ETag::new("any"), epoch);
@@ -567,7 +574,7 @@ fn a_move_that_does_not_succeed_leaves_both_names_as_they_were() {
         ("fails", |world, _| steer(world, fail(500, "OperationCancelled"))),
         ("is aborted by another client", |world, _| {
             let id = world.properties(ONE, "b").unwrap().copy.unwrap().id;
-            world.block_on(world.client(ONE).abort_copy(&path("b"), &id, None)).unwrap();
+            world.block_on(world.client(ONE).blob(&path("b")).abort_copy(&id, &AbortOptions::default())).unwrap();
         }),
         ("is interrupted", |_, mv| mv.signal(libc::SIGINT)),
         ("is killed", |_, mv| mv.signal(libc::SIGKILL)),
@@ -606,8 +613,10 @@ fn a_delete_that_is_refused_brings_back_what_was_replaced() {
     // The source has snapshots or a lease, has changed, or the right is missing: what only the delete tells.
     type Refuse = fn(&World);
     let reasons: [(&str, Refuse); 3] = [
-        ("snapshots", |world| drop(world.block_on(world.client(ONE).snapshot_blob(&path("a"))).unwrap())),
-        ("a lease", |world| drop(world.block_on(world.client(ONE).acquire_lease(&path("a"), None)).unwrap())),
+        ("snapshots", |world| drop(world.block_on(world.client(ONE).blob(&path("a")).create_snapshot()).unwrap())),
+        ("a lease", |world| {
+            drop(world.block_on(world.client(ONE).blob(&path("a")).acquire_lease(&LeaseOptions::default())).unwrap())
+        }),
         ("the right", |world| {
             world.store.add_fault(fault(
                 r#"{"operation":"DeleteBlob","status":403,"code":"AuthorizationPermissionMismatch","blob_prefix":"a"}"#,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use blobcp::devstore::{Fault, Stats};
-use blobcp::store::{BlobSettings, ContentHeaders, Precondition};
+use blobcp::store::{BlobSettings, ContentHeaders, WriteOptions};
 
 use crate::common::*;
 
@@ -61,7 +61,7 @@ fn on_large_blobs(requests: u64, payload: u64, change: impl Fn(&World, &str, u64
 }
 
 fn read(world: &World, name: &str, range: std::ops::Range<u64>) -> bytes::Bytes {
-    world.block_on(world.client(ONE).get_blob(&path(name), None, Some(range), None)).unwrap().bytes
+    world.block_on(world.client(ONE).blob(&path(name)).download(range)).unwrap().bytes
 }
 
 #[test]
@@ -124,7 +124,9 @@ fn small_changes_of_a_small_file() {
     let settings = BlobSettings { headers, ..Default::default() };
     let put = |name: &str| {
         let client = world.client(ONE);
-        world.block_on(client.put_blob(&path(name), "0123456789", &settings, &Precondition::None)).unwrap();
+        world
+            .block_on(client.blob(&path(name)).block_blob().upload("0123456789", &settings, &WriteOptions::default()))
+            .unwrap();
     };
     let changes = [
         ("printf X | dd of=F bs=1 seek=5 conv=notrunc", &b"01234X6789"[..]),

@@ -8,7 +8,7 @@ use blobcp::devstore::CopyAction;
 use blobcp::ioctl;
 use blobcp::store::sas::{self, Validity};
 use blobcp::store::{
-    AccountKey, BlobSettings, BlobType, Block, BlockId, BlockRef, CopyStatus, DEFAULT_API_VERSION, Precondition,
+    AccountKey, BlobSettings, BlobType, Block, BlockId, BlockRef, CopyStatus, DEFAULT_API_VERSION, WriteOptions,
 };
 use zerocopy::FromZeros;
 
@@ -20,7 +20,7 @@ fn raw_put(world: &World, name: &str, query: &str, headers: &[(&str, &str)], bod
     let validity = Validity::for_the_next(std::time::Duration::from_secs(600));
     let account = world.client(ONE).account().clone();
     let token = sas::account(&key, &account, "racwl", "co", &validity, DEFAULT_API_VERSION);
-    let url = format!("{}?{query}{}", world.client(ONE).url(&path(name)), token.expose());
+    let url = format!("{}?{query}{}", world.client(ONE).blob(&path(name)).url(), token.expose());
     let mut request = reqwest::Client::new().put(url).body(body).header("content-length", body.len());
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -57,11 +57,13 @@ fn a_copy_onto_itself_is_one_copy_blob_that_drops_uncommitted_blocks() {
     let settings = BlobSettings { metadata: [("old", "1")].into_iter().collect(), ..Default::default() };
     let block = |id: &str, body: &'static str| {
         let id = BlockId::new(id);
-        world.block_on(client.put_block(&path("a"), &id, body, None)).unwrap();
+        world.block_on(client.blob(&path("a")).block_blob().stage_block(&id, body)).unwrap();
         BlockRef::Uncommitted(id)
     };
     let list = [block("MDE=", "committed")];
-    world.block_on(client.put_block_list(&path("a"), &list, &settings, &Precondition::None)).unwrap();
+    world
+        .block_on(client.blob(&path("a")).block_blob().commit_block_list(&list, &settings, &WriteOptions::default()))
+        .unwrap();
     let forgotten = [block("MDI=", "never committed")];
     let before = world.properties(ONE, "a").unwrap();
     world.ok("stat a");
@@ -74,9 +76,13 @@ fn a_copy_onto_itself_is_one_copy_blob_that_drops_uncommitted_blocks() {
     let after = world.properties(ONE, "a").unwrap();
     assert_ne!(after.etag, before.etag);
     assert_eq!((&after.metadata, after.size), (&before.metadata, 9));
-    let gone = world.block_on(client.put_block_list(&path("a"), &forgotten, &settings, &Precondition::None));
+    let gone = world.block_on(client.blob(&path("a")).block_blob().commit_block_list(
+        &forgotten,
+        &settings,
+        &WriteOptions::default(),
+    ));
     assert_eq!(gone.unwrap_err().code(), "InvalidBlockList");
-    let blocks: Vec<Block> = world.block_on(client.block_list(&path("a"))).unwrap().0;
+    let blocks: Vec<Block> = world.block_on(client.blob(&path("a")).block_blob().block_list()).unwrap().0;
     assert_eq!(blocks.iter().map(|block| block.id.as_str()).collect::<Vec<_>>(), ["MDE="]);
     // GNU cp itself refuses, and nothing is asked.
     assert!(world.sh("cp a a").stderr.contains("same file"));
@@ -88,7 +94,13 @@ fn a_copy_onto_itself_gives_other_metadata_and_another_tier() {
     let world = World::new();
     let settings = BlobSettings { metadata: [("old", "1")].into_iter().collect(), ..Default::default() };
     let body = pattern(100_000);
-    world.block_on(world.client(ONE).put_blob(&path("a"), body.clone(), &settings, &Precondition::None)).unwrap();
+    world
+        .block_on(world.client(ONE).blob(&path("a")).block_blob().upload(
+            body.clone(),
+            &settings,
+            &WriteOptions::default(),
+        ))
+        .unwrap();
     let mut reader = File::open(world.here().join("a")).unwrap();
     order(&world, "/one/box/a", "a", "Cool", "new=1\nother=two words").unwrap();
     let after = world.properties(ONE, "a").unwrap();
@@ -149,7 +161,7 @@ fn the_past_of_append_and_page_blobs_is_read_and_copied() {
     let page = [("x-ms-blob-type", "PageBlob"), ("x-ms-blob-content-length", "1024")];
     assert_eq!(raw_put(&world, "disk", "", &page, ""), 201);
     for name in ["log", "disk"] {
-        world.block_on(world.client(ONE).snapshot_blob(&path(name))).unwrap();
+        world.block_on(world.client(ONE).blob(&path(name)).create_snapshot()).unwrap();
     }
     assert_eq!(raw_put(&world, "log", "comp=appendblock&", &[], "new\n"), 201);
     assert_eq!(world.ok("cat .snapshots/log/* log; wc -c < .snapshots/disk/*"), "old\nold\nnew\n1024\n");

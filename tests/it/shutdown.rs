@@ -1,7 +1,7 @@
 //! SIGTERM while the mount is at work: a clean unmount, no zombie mount point, nothing acknowledged is lost.
 
 use blobcp::devstore::{CopyAction, PolicyChange};
-use blobcp::store::{BlobSettings, BlobType, CopyStatus, Precondition};
+use blobcp::store::{BlobSettings, BlobType, CopyStatus, WriteOptions};
 
 use crate::common::*;
 
@@ -67,8 +67,10 @@ fn with_more_to_append_to_an_append_blob() {
     let world = World::new();
     let client = world.client(ONE);
     let settings = BlobSettings::default();
-    world.block_on(client.put_append_blob(&path("log"), &settings, &Precondition::None)).unwrap();
-    world.block_on(client.append_block(&path("log"), 0, "first\n".into(), &Precondition::None)).unwrap();
+    world.block_on(client.blob(&path("log")).append_blob().create(&settings, &WriteOptions::default())).unwrap();
+    world
+        .block_on(client.blob(&path("log")).append_blob().append_block(0, "first\n".into(), &WriteOptions::default()))
+        .unwrap();
     let program = "f = open('log', 'ab', buffering=0)
 for i in range(1000): f.write(b'line %d\\n' % i)";
     terminate_with_unsaved_writes(&world, program);
@@ -81,11 +83,10 @@ for i in range(1000): f.write(b'line %d\\n' % i)";
 fn with_pages_of_a_page_blob_to_store() {
     let world = World::new();
     world
-        .block_on(world.client(ONE).put_page_blob(
-            &path("disk"),
+        .block_on(world.client(ONE).blob(&path("disk")).page_blob().create(
             8 * MIB as u64,
             &BlobSettings::default(),
-            &Precondition::None,
+            &WriteOptions::default(),
         ))
         .unwrap();
     let program = "f = open('disk', 'r+b', buffering=0)

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use blobcp::devstore::{AccountConfig, Devstore, PolicyChange, Stats};
 use blobcp::ioctl;
-use blobcp::store::{BlobSettings, CopyStatus, DeleteSnapshots, Precondition, Revision, Tags};
+use blobcp::store::{BlobSettings, CopyStatus, DeleteOptions, Revision, Tags, WriteOptions};
 use bytes::Bytes;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -14,7 +14,7 @@ use crate::common::*;
 
 /// Takes a snapshot behind the mount's back; its moment.
 fn snapshot(world: &World, name: &str) -> String {
-    let taken = world.block_on(world.client(ONE).snapshot_blob(&path(name))).unwrap();
+    let taken = world.block_on(world.client(ONE).blob(&path(name)).create_snapshot()).unwrap();
     taken.moment().to_string()
 }
 
@@ -84,7 +84,9 @@ fn a_snapshot_is_what_the_file_was() {
     let settings =
         BlobSettings { metadata: [("mtime", "2001-02-03T04:05:06Z")].into_iter().collect(), ..Default::default() };
     let put = |body: Vec<u8>, settings: &BlobSettings| {
-        world.block_on(world.client(ONE).put_blob(&path("a"), body, settings, &Precondition::None)).unwrap();
+        world
+            .block_on(world.client(ONE).blob(&path("a")).block_blob().upload(body, settings, &WriteOptions::default()))
+            .unwrap();
     };
     put(pattern(100_000), &settings);
     let taken = snapshot(&world, "a");
@@ -198,7 +200,9 @@ fn cp_to_another_name_makes_a_writable_blob() {
     let metadata = [("color", "blue")].into_iter().collect();
     let settings = BlobSettings { metadata, tags, ..Default::default() };
     let body = Bytes::from(pattern(1 << 20));
-    world.block_on(world.client(ONE).put_blob(&path("a"), body, &settings, &Precondition::None)).unwrap();
+    world
+        .block_on(world.client(ONE).blob(&path("a")).block_blob().upload(body, &settings, &WriteOptions::default()))
+        .unwrap();
     let taken = snapshot(&world, "a");
     world.put("a", "new");
     world.ok("ls");
@@ -474,15 +478,7 @@ fn versions_outlive_their_blob() {
     assert_eq!(world.stored("d/a"), "kept");
     // A directory that went with its last blob, not by our doing, has no path; made again it has its past.
     world.put("gone/a", "of old");
-    world
-        .block_on(world.client(ONE).delete_blob(
-            &path("gone/a"),
-            None,
-            DeleteSnapshots::Refuse,
-            &Precondition::None,
-            None,
-        ))
-        .unwrap();
+    world.block_on(world.client(ONE).blob(&path("gone/a")).delete(&DeleteOptions::default())).unwrap();
     assert!(world.sh("ls gone/.versions").stderr.contains("No such file"));
     assert_eq!(world.ok("mkdir gone && cat gone/.versions/a/*"), "of old");
 }
@@ -502,7 +498,7 @@ fn rm_of_a_version_deletes_that_version_and_never_the_current_one() {
     assert_eq!((world.stats().requests("DeleteBlob"), changes(&world.stats())), (1, 1));
     assert_eq!(world.ok("ls .versions; cat a"), "second");
     let version = Revision::Version(blobcp::store::Moment::parse(&first).unwrap());
-    let gone = world.block_on(world.client(ONE).blob_properties(&path("a"), Some(&version)));
+    let gone = world.block_on(world.client(ONE).blob(&path("a")).at(&version).properties());
     assert!(gone.unwrap_err().is_not_found());
 }
 

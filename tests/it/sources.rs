@@ -6,7 +6,7 @@ use std::path::Path;
 
 use blobcp::ioctl::{self, Copy, OrderFlags};
 use blobcp::store::sas::{self, Validity};
-use blobcp::store::{AccountKey, BlobSettings, BlobType, Precondition};
+use blobcp::store::{AccountKey, BlobSettings, BlobType, WriteOptions};
 use zerocopy::FromZeros;
 
 use crate::common::web::{Manner, Web};
@@ -107,8 +107,8 @@ fn a_file_changes_no_type() {
     put_file(&world, "f", "from a file");
     world.block_on(async {
         let (client, settings) = (world.client(ONE), BlobSettings::default());
-        client.put_append_blob(&path("append"), &settings, &Precondition::None).await.unwrap();
-        client.put_page_blob(&path("page"), 512, &settings, &Precondition::None).await.unwrap();
+        client.blob(&path("append")).append_blob().create(&settings, &WriteOptions::default()).await.unwrap();
+        client.blob(&path("page")).page_blob().create(512, &settings, &WriteOptions::default()).await.unwrap();
     });
     for (name, is) in [("append", "AppendBlob"), ("page", "PageBlob")] {
         let before = world.properties(ONE, name).unwrap();
@@ -171,7 +171,12 @@ fn what_copy_blob_cannot_read_is_put_from_its_url() {
     // C21: what is fetched is a block blob, and replaces nothing else.
     world.block_on(async {
         let client = world.client(ONE);
-        client.put_append_blob(&path("append"), &BlobSettings::default(), &Precondition::None).await.unwrap();
+        client
+            .blob(&path("append"))
+            .append_blob()
+            .create(&BlobSettings::default(), &WriteOptions::default())
+            .await
+            .unwrap();
     });
     assert_eq!(order(&world.here(), &web.url("f"), "append", 0), Err(libc::EOPNOTSUPP));
     assert_eq!(world.properties(ONE, "append").unwrap().blob_type, BlobType::Append);
@@ -188,7 +193,8 @@ fn what_is_too_large_for_one_request_comes_in_blocks() {
     world.block_on(async {
         let client = world.client(TWO);
         client
-            .set_metadata(&path("huge"), &[("kept", "yes")].into_iter().collect(), &Precondition::None, None)
+            .blob(&path("huge"))
+            .set_metadata(&[("kept", "yes")].into_iter().collect(), &WriteOptions::default())
             .await
             .unwrap();
     });

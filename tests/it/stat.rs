@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use blobcp::store::{BlobSettings, Precondition};
+use blobcp::store::{BlobSettings, WriteOptions};
 use bytes::Bytes;
 
 use crate::common::*;
@@ -51,11 +51,10 @@ fn kinds_that_other_tools_wrote_are_shown_and_content_is_never_hidden_by_them() 
     let world = World::new();
     let settings = BlobSettings { metadata: [("is_fifo", "true")].into_iter().collect(), ..Default::default() };
     for (name, content) in [("fifo", ""), ("file", "content")] {
-        let put = world.block_on(world.client(ONE).put_blob(
-            &path(name),
+        let put = world.block_on(world.client(ONE).blob(&path(name)).block_blob().upload(
             Bytes::from(content),
             &settings,
-            &Precondition::None,
+            &WriteOptions::default(),
         ));
         put.unwrap();
     }
@@ -136,9 +135,9 @@ fn a_directory_with_the_setgid_bit_hands_down_its_group() {
 fn containers_keep_mode_owner_and_time_in_their_metadata() {
     let world = World::new();
     let container = blobcp::path::ContainerName::parse(BOX).unwrap();
-    let kept = || world.block_on(world.client(ONE).container_properties(&container)).unwrap().metadata;
+    let kept = || world.block_on(world.client(ONE).container(&container).properties()).unwrap().metadata;
     let purpose = [("purpose", "test")].into_iter().collect();
-    world.block_on(world.client(ONE).set_container_metadata(&container, &purpose)).unwrap();
+    world.block_on(world.client(ONE).container(&container).set_metadata(&purpose)).unwrap();
     world.ok("stat .");
     world.reset_stats();
     world.ok("chmod 1770 .; touch -d '2001-01-01 UTC' .");
@@ -214,7 +213,9 @@ fn a_renamed_file_keeps_its_time() {
     world.put("d/b", "y");
     let foreign = BlobSettings { metadata: [("Color", "blue")].into_iter().collect(), ..Default::default() };
     let (client, name) = (world.client(ONE), path("foreign"));
-    world.block_on(client.put_blob(&name, Bytes::from("z"), &foreign, &Precondition::None)).unwrap();
+    world
+        .block_on(client.blob(&name).block_blob().upload(Bytes::from("z"), &foreign, &WriteOptions::default()))
+        .unwrap();
     let before = world.properties(ONE, "a").unwrap().last_modified;
     let below = world.properties(ONE, "d/b").unwrap().last_modified;
     world.ok("ls; ls d");

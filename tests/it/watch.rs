@@ -23,7 +23,7 @@ fn poll(file: &File, timeout: i32) -> i16 {
 fn start_elsewhere(world: &World, name: &str) {
     let client = world.client(ONE);
     let request = CopyRequest {
-        source: CopySource::new(client.url(&path("a"))),
+        source: CopySource::new(client.blob(&path("a")).url()),
         source_if_match: None,
         precondition: Precondition::None,
         metadata: None,
@@ -32,7 +32,7 @@ fn start_elsewhere(world: &World, name: &str) {
         lease: None,
         seal: None,
     };
-    world.block_on(client.copy_blob(&path(name), &request)).unwrap();
+    world.block_on(client.blob(&path(name)).start_copy(&request)).unwrap();
 }
 
 fn accept(world: &World, name: &str) {

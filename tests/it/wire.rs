@@ -91,14 +91,14 @@ impl Backend {
         let other = second.map(|config| Client::new(config.resolve().unwrap(), http));
         let container = unique_container();
         for client in [Some(&client), other.as_ref()].into_iter().flatten() {
-            client.create_container(&container).await.unwrap();
+            client.container(&container).create(&Metadata::default()).await.unwrap();
         }
         Self { client, other, key, account, container, _server: server }
     }
 
     async fn close(self) {
         for client in [Some(&self.client), self.other.as_ref()].into_iter().flatten() {
-            client.delete_container(&self.container).await.unwrap();
+            client.container(&self.container).delete().await.unwrap();
         }
     }
 
@@ -109,26 +109,29 @@ impl Backend {
     async fn put(&self, name: &str, content: &'static str) -> BlobPath {
         let blob = self.blob(name);
         let body = Bytes::from_static(content.as_bytes());
-        self.client.put_blob(&blob, body, &BlobSettings::default(), &Precondition::None).await.unwrap();
+        let blocks = self.client.blob(&blob).block_blob();
+        blocks.upload(body, &BlobSettings::default(), &WriteOptions::default()).await.unwrap();
         blob
     }
 
     async fn read(&self, blob: &BlobPath) -> Bytes {
-        self.client.get_blob(blob, None, None, None).await.unwrap().bytes
+        self.client.blob(blob).download(..).await.unwrap().bytes
     }
 
     async fn names(&self, list: &ListBlobs<'_>) -> Vec<String> {
-        let page = self.client.list_blobs(&self.container, list).await.unwrap();
+        let page = self.client.container(&self.container).list_blobs(list).await.unwrap();
         page.items.iter().map(|item| item.name.to_string()).collect()
     }
 
     /// A Copy Blob of `source`, of this account.
     async fn copy(&self, source: &BlobPath, destination: &BlobPath) -> blobcp::error::Result<CopyStarted> {
-        self.client.copy_blob(destination, &self.copy_of(source, None).await).await
+        self.client.blob(destination).start_copy(&self.copy_of(source, None).await).await
     }
 
     async fn copy_of(&self, source: &BlobPath, revision: Option<&Revision>) -> CopyRequest {
-        request(self.client.copy_source(source, revision, &self.client, Duration::from_secs(600)).await.unwrap())
+        request(
+            self.client.blob(source).at(revision).copy_source(&self.client, Duration::from_secs(600)).await.unwrap(),
+        )
     }
 
     /// Requests that the client does not make, by another hand: PUT with an account SAS.
@@ -144,7 +147,7 @@ impl Backend {
         headers: &[(&str, &str)],
         body: &'static str,
     ) -> reqwest::Response {
-        self.raw_at(&self.client.url(blob), query, headers, body).await
+        self.raw_at(&self.client.blob(blob).url(), query, headers, body).await
     }
 
     async fn raw_at(&self, url: &str, query: &str, headers: &[(&str, &str)], body: &'static str) -> reqwest::Response {
@@ -321,24 +324,24 @@ async fn containers_are_created_listed_described_and_deleted(b: &Backend) {
     let mut marker = None;
     let mut found = None;
     while found.is_none() {
-        let page = b.client.list_containers(marker.as_deref()).await.unwrap();
+        let page = b.client.list_containers(&ListContainers { marker: marker.as_deref() }).await.unwrap();
         found = page.items.into_iter().find(|item| item.name == b.container);
         marker = page.next;
         assert!(found.is_some() || marker.is_some(), "the container is not listed");
     }
-    b.client.set_container_metadata(&b.container, &metadata(&[("owner", "us")])).await.unwrap();
-    let described = b.client.container_properties(&b.container).await.unwrap();
+    b.client.container(&b.container).set_metadata(&metadata(&[("owner", "us")])).await.unwrap();
+    let described = b.client.container(&b.container).properties().await.unwrap();
     assert_eq!(described.metadata.get("owner"), Some("us"));
     assert_eq!(described.name, b.container);
 
-    let error = b.client.create_container(&b.container).await.unwrap_err();
+    let error = b.client.container(&b.container).create(&Metadata::default()).await.unwrap_err();
     assert_eq!((error.code(), error.errno()), ("ContainerAlreadyExists", libc::EEXIST));
 
     let second = unique_container();
-    b.client.create_container(&second).await.unwrap();
-    b.client.delete_container(&second).await.unwrap();
-    assert!(b.client.container_properties(&second).await.unwrap_err().is_not_found());
-    let error = b.client.list_blobs(&second, &ListBlobs::default()).await.unwrap_err();
+    b.client.container(&second).create(&Metadata::default()).await.unwrap();
+    b.client.container(&second).delete().await.unwrap();
+    assert!(b.client.container(&second).properties().await.unwrap_err().is_not_found());
+    let error = b.client.container(&second).list_blobs(&ListBlobs::default()).await.unwrap_err();
     assert!(error.is_not_found() || error.code() == "ContainerBeingDeleted", "{error}");
 }
 
@@ -355,7 +358,6 @@ fn settings() -> BlobSettings {
         metadata: metadata(&[("color", "blue"), ("size", "big")]),
         tier: Some("Cool".into()),
         tags: Tags::new(),
-        lease: None,
     }
 }
 
@@ -363,10 +365,12 @@ async fn a_put_blob_is_read_back_with_all_its_settings(b: &Backend) {
     let blob = b.blob("dir/a.txt");
     // Not gzip, and nobody must try: the encoding is only a property.
     let body = Bytes::from_static(b"hello world");
-    let written = b.client.put_blob(&blob, body.clone(), &settings(), &Precondition::None).await.unwrap();
-    let download = b.client.get_blob(&blob, None, None, Some(&written.etag)).await.unwrap();
+    let written =
+        b.client.blob(&blob).block_blob().upload(body.clone(), &settings(), &WriteOptions::default()).await.unwrap();
+    let download =
+        b.client.blob(&blob).download(ReadOptions { range: None, if_match: Some(&written.etag) }).await.unwrap();
     assert_eq!(download.bytes, body);
-    let found = b.client.blob_properties(&blob, None).await.unwrap();
+    let found = b.client.blob(&blob).properties().await.unwrap();
     assert_eq!((found.size, found.blob_type), (11, BlobType::Block));
     assert_eq!((&found.etag, found.last_modified), (&written.etag, written.last_modified));
     assert_eq!(
@@ -381,17 +385,18 @@ async fn a_put_blob_is_read_back_with_all_its_settings(b: &Backend) {
     assert_eq!((download.properties.size, &download.properties.metadata), (11, &found.metadata));
 
     let empty = b.put("empty", "").await;
-    let download = b.client.get_blob(&empty, None, None, None).await.unwrap();
+    let download = b.client.blob(&empty).download(..).await.unwrap();
     assert!(download.bytes.is_empty());
-    assert!(b.client.get_blob(&empty, None, Some(0..10), None).await.unwrap().bytes.is_empty());
+    assert!(b.client.blob(&empty).download(0..10).await.unwrap().bytes.is_empty());
 }
 
 async fn a_write_clears_what_it_does_not_send(b: &Backend) {
     let blob = b.blob("a");
     let body = Bytes::from_static(b"x");
-    b.client.put_blob(&blob, body.clone(), &settings(), &Precondition::None).await.unwrap();
-    b.client.put_blob(&blob, body, &BlobSettings::default(), &Precondition::None).await.unwrap();
-    let found = b.client.blob_properties(&blob, None).await.unwrap();
+    let blocks = b.client.blob(&blob).block_blob();
+    blocks.upload(body.clone(), &settings(), &WriteOptions::default()).await.unwrap();
+    blocks.upload(body, &BlobSettings::default(), &WriteOptions::default()).await.unwrap();
+    let found = b.client.blob(&blob).properties().await.unwrap();
     assert!(found.metadata.is_empty());
     assert_eq!((found.headers.content_encoding, found.headers.cache_control), (None, None));
 }
@@ -401,7 +406,7 @@ async fn ranges_are_clipped_at_the_end(b: &Backend) {
     for (range, expected) in
         [(0..5, "hello"), (6..11, "world"), (6..100, "world"), (10..11, "d"), (11..12, ""), (50..60, "")]
     {
-        let download = b.client.get_blob(&blob, None, Some(range.clone()), None).await.unwrap();
+        let download = b.client.blob(&blob).download(range.clone()).await.unwrap();
         assert_eq!(download.bytes, expected, "{range:?}");
         assert_eq!(download.properties.size, 11, "{range:?}");
         assert_eq!(download.properties.headers.content_md5.as_deref(), Some("XrY7u+Ae7tCTyyK7j1rNww=="), "{range:?}");
@@ -410,10 +415,10 @@ async fn ranges_are_clipped_at_the_end(b: &Backend) {
 
 async fn a_read_of_another_version_is_refused(b: &Backend) {
     let blob = b.put("a", "one").await;
-    let old = b.client.blob_properties(&blob, None).await.unwrap().etag;
+    let old = b.client.blob(&blob).properties().await.unwrap().etag;
     b.put("a", "two").await;
     for range in [None, Some(0..2), Some(7..9)] {
-        let error = b.client.get_blob(&blob, None, range, Some(&old)).await.unwrap_err();
+        let error = b.client.blob(&blob).download(ReadOptions { range, if_match: Some(&old) }).await.unwrap_err();
         assert!(error.is_precondition_failed(), "{error}");
         assert_eq!(error.errno(), libc::ESTALE);
     }
@@ -441,8 +446,8 @@ async fn odd_names_survive_every_way(b: &Backend) {
         let copy = b.blob(&format!("copy of {name}"));
         b.copy(&blob, &copy).await.unwrap();
         assert_eq!(b.read(&copy).await, "x", "{name}");
-        let with_sas = b.client.block_source(&blob, None, &b.client, Duration::from_secs(600)).await.unwrap();
-        b.client.copy_blob(&copy, &request(with_sas)).await.unwrap();
+        let with_sas = b.client.blob(&blob).block_source(&b.client, Duration::from_secs(600)).await.unwrap();
+        b.client.blob(&copy).start_copy(&request(with_sas)).await.unwrap();
         let listed = b.names(&ListBlobs { prefix: name, ..Default::default() }).await;
         assert!(listed.iter().any(|listed| listed == name), "{name}");
     }
@@ -455,11 +460,12 @@ async fn odd_names_survive_every_way(b: &Backend) {
 /// Another blob is met by that name, which is why [`BlobName`] has none like it.
 async fn is_met_as(b: &Backend, blob: &str, encoded: &str) {
     let blob = b.put(blob, "old").await;
-    let url = format!("{}/{encoded}", b.client.url(&blob).strip_suffix(&format!("/{}", blob.name.encoded())).unwrap());
+    let url =
+        format!("{}/{encoded}", b.client.blob(&blob).url().strip_suffix(&format!("/{}", blob.name.encoded())).unwrap());
     assert_eq!(b.raw_at(&url, "", &[("x-ms-blob-type", "BlockBlob")], "new").await.status(), 201, "{encoded}");
     assert_eq!(b.read(&blob).await, "new", "{encoded}");
     assert_eq!(b.names(&ListBlobs::default()).await, [blob.name.as_str()]);
-    b.client.delete_blob(&blob, None, DeleteSnapshots::Refuse, &Precondition::None, None).await.unwrap();
+    b.client.blob(&blob).delete(&DeleteOptions::default()).await.unwrap();
 }
 
 async fn a_backslash_is_a_slash(b: &Backend) {
@@ -477,11 +483,12 @@ async fn a_dot_at_the_end_of_a_segment_is_dropped(b: &Backend) {
 
 async fn a_name_has_its_limits(b: &Backend) {
     // S205: what is refused here is refused there, and what is not is taken.
-    let container = b.client.url(&b.blob("x"));
+    let container = b.client.blob(&b.blob("x")).url();
     let container = container.strip_suffix("/x").unwrap();
     for name in ["x".repeat(1024), "😀".repeat(512), vec!["a"; 255].join("/"), "x\u{fffe}\u{ffff}\u{85}".into()] {
         let blob = b.blob(&name);
-        b.client.put_blob(&blob, "x", &BlobSettings::default(), &Precondition::IfAbsent).await.unwrap();
+        let blocks = b.client.blob(&blob).block_blob();
+        blocks.upload("x", &BlobSettings::default(), &Precondition::IfAbsent.into()).await.unwrap();
         assert_eq!(b.names(&ListBlobs { prefix: &name, ..Default::default() }).await, [name]);
     }
     for name in ["x".repeat(1025), format!("{}x", "😀".repeat(512)), vec!["a"; 256].join("/"), "\u{7f}".into()] {
@@ -495,8 +502,8 @@ async fn a_name_has_its_limits(b: &Backend) {
 async fn metadata_are_signed_in_the_services_order(b: &Backend) {
     let blob = b.put("a", "x").await;
     let entries = metadata(&[("a1", "1"), ("a_1", "2"), ("a", "  x y "), ("_b", "\"q\""), ("ab", ""), ("a_b", "3")]);
-    b.client.set_metadata(&blob, &entries, &Precondition::None, None).await.unwrap();
-    let found = b.client.blob_properties(&blob, None).await.unwrap().metadata;
+    b.client.blob(&blob).set_metadata(&entries, &WriteOptions::default()).await.unwrap();
+    let found = b.client.blob(&blob).properties().await.unwrap().metadata;
     assert_eq!((found.get("a"), found.get("_b")), (Some("x y"), Some("\"q\"")));
     assert_eq!((found.get("a1"), found.get("a_1"), found.get("a_b")), (Some("1"), Some("2"), Some("3")));
 }
@@ -504,21 +511,22 @@ async fn metadata_are_signed_in_the_services_order(b: &Backend) {
 async fn runs_of_white_space_are_signed(b: &Backend) {
     let blob = b.put("a", "x").await;
     let entries = metadata(&[("a", "x  y"), ("b", "x \"q  q\"")]);
-    b.client.set_metadata(&blob, &entries, &Precondition::None, None).await.unwrap();
-    assert_eq!(b.client.blob_properties(&blob, None).await.unwrap().metadata, entries);
+    b.client.blob(&blob).set_metadata(&entries, &WriteOptions::default()).await.unwrap();
+    assert_eq!(b.client.blob(&blob).properties().await.unwrap().metadata, entries);
 }
 
 async fn a_guarded_put_is_refused(b: &Backend) {
     let blob = b.put("a", "one").await;
     let body = Bytes::from_static(b"two");
-    let put =
-        async |precondition| b.client.put_blob(&blob, body.clone(), &BlobSettings::default(), &precondition).await;
+    let put = async |precondition: Precondition| {
+        b.client.blob(&blob).block_blob().upload(body.clone(), &BlobSettings::default(), &precondition.into()).await
+    };
     let error = put(Precondition::IfAbsent).await.unwrap_err();
     assert!(error.is_precondition_failed(), "{error}");
     let error = put(Precondition::IfMatch(ETag::new("0x1"))).await.unwrap_err();
     assert_eq!((error.status(), error.errno()), (412, libc::ESTALE));
     assert_eq!(b.read(&blob).await, "one");
-    let etag = b.client.blob_properties(&blob, None).await.unwrap().etag;
+    let etag = b.client.blob(&blob).properties().await.unwrap().etag;
     put(Precondition::IfMatch(etag)).await.unwrap();
     assert_eq!(b.read(&blob).await, "two");
 }
@@ -528,12 +536,12 @@ async fn listings_come_in_pages_and_levels(b: &Backend) {
         b.put(name, "x").await;
     }
     let top = ListBlobs { hierarchical: true, ..Default::default() };
-    let page = b.client.list_blobs(&b.container, &top).await.unwrap();
+    let page = b.client.container(&b.container).list_blobs(&top).await.unwrap();
     assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["a", "e", "é"]);
     assert_eq!((page.prefixes, page.next), (vec!["dir/".to_owned()], None));
 
     let below = ListBlobs { hierarchical: true, prefix: "dir/", ..Default::default() };
-    let page = b.client.list_blobs(&b.container, &below).await.unwrap();
+    let page = b.client.container(&b.container).list_blobs(&below).await.unwrap();
     assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["dir/x", "dir/y"]);
     assert_eq!(page.prefixes, ["dir/z/"]);
 
@@ -542,7 +550,7 @@ async fn listings_come_in_pages_and_levels(b: &Backend) {
         loop {
             let list =
                 ListBlobs { hierarchical, marker: marker.as_deref(), max_results: Some(2), ..Default::default() };
-            let page = b.client.list_blobs(&b.container, &list).await.unwrap();
+            let page = b.client.container(&b.container).list_blobs(&list).await.unwrap();
             assert!(page.items.len() + page.prefixes.len() <= 2);
             names.extend(page.items.iter().map(|item| item.name.to_string()).chain(page.prefixes));
             pages += 1;
@@ -560,11 +568,17 @@ async fn listings_come_in_pages_and_levels(b: &Backend) {
 
 async fn a_listing_tells_what_a_head_tells(b: &Backend) {
     let blob = b.blob("a");
-    b.client.put_blob(&blob, Bytes::from_static(b"hello"), &settings(), &Precondition::None).await.unwrap();
+    let blocks = b.client.blob(&blob).block_blob();
+    blocks.upload(Bytes::from_static(b"hello"), &settings(), &WriteOptions::default()).await.unwrap();
     b.copy(&blob, &b.blob("b")).await.unwrap();
     for name in ["a", "b"] {
-        let head = b.client.blob_properties(&b.blob(name), None).await.unwrap();
-        let page = b.client.list_blobs(&b.container, &ListBlobs { prefix: name, ..Default::default() }).await.unwrap();
+        let head = b.client.blob(&b.blob(name)).properties().await.unwrap();
+        let page = b
+            .client
+            .container(&b.container)
+            .list_blobs(&ListBlobs { prefix: name, ..Default::default() })
+            .await
+            .unwrap();
         // A listing does not tell these, unless asked.
         let told = |all: &BlobProperties| BlobProperties {
             committed_block_count: None,
@@ -578,81 +592,89 @@ async fn a_listing_tells_what_a_head_tells(b: &Backend) {
 
 async fn snapshots_and_uncommitted_blobs_are_listed_when_asked_for(b: &Backend) {
     let blob = b.put("a", "x").await;
-    let snapshot = b.client.snapshot_blob(&blob).await.unwrap();
-    b.client.put_block(&b.blob("u"), &BlockId::new("MDE="), Bytes::from_static(b"x"), None).await.unwrap();
+    let snapshot = b.client.blob(&blob).create_snapshot().await.unwrap();
+    b.client
+        .blob(&b.blob("u"))
+        .block_blob()
+        .stage_block(&BlockId::new("MDE="), Bytes::from_static(b"x"))
+        .await
+        .unwrap();
     assert_eq!(b.names(&ListBlobs::default()).await, ["a"]);
     let list = ListBlobs { snapshots: true, uncommitted: true, ..Default::default() };
-    let page = b.client.list_blobs(&b.container, &list).await.unwrap();
+    let page = b.client.container(&b.container).list_blobs(&list).await.unwrap();
     let moment = |item: &BlobItem| item.revision.as_ref().map(|revision| revision.moment().to_string());
     let rows: BTreeSet<_> = page.items.iter().map(|item| (item.name.as_str(), moment(item))).collect();
     assert_eq!(rows, BTreeSet::from([("a", None), ("a", Some(snapshot.moment().to_string())), ("u", None)]));
-    b.client.delete_blob(&blob, Some(&snapshot), DeleteSnapshots::Refuse, &Precondition::None, None).await.unwrap();
+    b.client.blob(&blob).at(&snapshot).delete(&DeleteOptions::default()).await.unwrap();
     assert_eq!(b.names(&ListBlobs { snapshots: true, ..Default::default() }).await, ["a"]);
 }
 
 async fn blocks_make_a_blob_in_the_order_of_the_list(b: &Backend) {
     let blob = b.blob("a");
     let (one, two, three) = (BlockId::new("MDE="), BlockId::new("MDI="), BlockId::new("MDM="));
+    let client = b.client.blob(&blob).block_blob();
     for (id, body) in [(&one, "one"), (&two, "two")] {
-        b.client.put_block(&blob, id, Bytes::from_static(body.as_bytes()), None).await.unwrap();
+        client.stage_block(id, Bytes::from_static(body.as_bytes())).await.unwrap();
     }
     let list = [BlockRef::Uncommitted(two.clone()), BlockRef::Uncommitted(one.clone())];
-    let written = b.client.put_block_list(&blob, &list, &settings(), &Precondition::IfAbsent).await.unwrap();
+    let written = client.commit_block_list(&list, &settings(), &Precondition::IfAbsent.into()).await.unwrap();
     assert_eq!(b.read(&blob).await, "twoone");
-    let (blocks, etag) = b.client.block_list(&blob).await.unwrap();
+    let (blocks, etag) = client.block_list().await.unwrap();
     assert_eq!(blocks, [Block { id: two.clone(), size: 3 }, Block { id: one.clone(), size: 3 }]);
     assert_eq!(etag.as_ref(), Some(&written.etag));
-    assert_eq!(b.client.blob_properties(&blob, None).await.unwrap().metadata, settings().metadata);
+    assert_eq!(b.client.blob(&blob).properties().await.unwrap().metadata, settings().metadata);
 
-    b.client.put_block(&blob, &three, Bytes::from_static(b"3"), None).await.unwrap();
+    client.stage_block(&three, Bytes::from_static(b"3")).await.unwrap();
     let list = [BlockRef::Committed(two), BlockRef::Uncommitted(three), BlockRef::Committed(one)];
-    let guard = Precondition::IfMatch(written.etag);
-    b.client.put_block_list(&blob, &list, &BlobSettings::default(), &guard).await.unwrap();
+    let guard = Precondition::IfMatch(written.etag).into();
+    client.commit_block_list(&list, &BlobSettings::default(), &guard).await.unwrap();
     assert_eq!(b.read(&blob).await, "two3one");
-    assert!(b.client.blob_properties(&blob, None).await.unwrap().metadata.is_empty());
-    let error = b.client.put_block_list(&blob, &list[..1], &BlobSettings::default(), &guard).await.unwrap_err();
+    assert!(b.client.blob(&blob).properties().await.unwrap().metadata.is_empty());
+    let error = client.commit_block_list(&list[..1], &BlobSettings::default(), &guard).await.unwrap_err();
     assert!(error.is_precondition_failed(), "{error}");
 
-    b.client.put_block_list(&blob, &[], &BlobSettings::default(), &Precondition::None).await.unwrap();
+    client.commit_block_list(&[], &BlobSettings::default(), &WriteOptions::default()).await.unwrap();
     assert!(b.read(&blob).await.is_empty());
     let whole = b.put("whole", "x").await;
-    assert!(b.client.block_list(&whole).await.unwrap().0.is_empty());
+    assert!(b.client.blob(&whole).block_blob().block_list().await.unwrap().0.is_empty());
 }
 
 async fn an_unknown_block_is_refused(b: &Backend) {
     let blob = b.put("a", "x").await;
     let list = [BlockRef::Uncommitted(BlockId::new("MDE="))];
-    let error = b.client.put_block_list(&blob, &list, &BlobSettings::default(), &Precondition::None).await.unwrap_err();
+    let blocks = b.client.blob(&blob).block_blob();
+    let error = blocks.commit_block_list(&list, &BlobSettings::default(), &WriteOptions::default()).await.unwrap_err();
     assert_eq!((error.code(), error.status()), ("InvalidBlockList", 400));
     assert_eq!(b.read(&blob).await, "x");
 }
 
 async fn properties_and_metadata_are_replaced_as_a_whole(b: &Backend) {
     let blob = b.blob("a");
-    let put = b.client.put_blob(&blob, Bytes::from_static(b"x"), &settings(), &Precondition::None).await.unwrap();
+    let blocks = b.client.blob(&blob).block_blob();
+    let put = blocks.upload(Bytes::from_static(b"x"), &settings(), &WriteOptions::default()).await.unwrap();
     let only = metadata(&[("other", "1")]);
-    let guard = Precondition::IfMatch(put.etag);
-    let set = b.client.set_metadata(&blob, &only, &guard, None).await.unwrap();
-    assert!(b.client.set_metadata(&blob, &only, &guard, None).await.unwrap_err().is_precondition_failed());
+    let guard = Precondition::IfMatch(put.etag).into();
+    let set = b.client.blob(&blob).set_metadata(&only, &guard).await.unwrap();
+    assert!(b.client.blob(&blob).set_metadata(&only, &guard).await.unwrap_err().is_precondition_failed());
     let headers = ContentHeaders { content_language: Some("de".into()), ..Default::default() };
     let guard = Precondition::IfMatch(set.etag);
-    b.client.set_properties(&blob, &headers, &guard, None).await.unwrap();
-    let found = b.client.blob_properties(&blob, None).await.unwrap();
+    b.client.blob(&blob).set_properties(&headers, &guard.into()).await.unwrap();
+    let found = b.client.blob(&blob).properties().await.unwrap();
     assert_eq!(found.metadata, only);
     assert_eq!(found.headers.content_language.as_deref(), Some("de"));
     assert_eq!((&found.headers.content_encoding, &found.headers.cache_control), (&None, &None));
     assert_eq!(found.headers.content_type.as_deref(), Some("application/octet-stream"));
-    b.client.set_properties(&blob, &ContentHeaders::default(), &Precondition::None, None).await.unwrap();
-    assert_eq!(b.client.blob_properties(&blob, None).await.unwrap().headers.content_language, None);
-    b.client.set_metadata(&blob, &Metadata::default(), &Precondition::None, None).await.unwrap();
-    assert!(b.client.blob_properties(&blob, None).await.unwrap().metadata.is_empty());
+    b.client.blob(&blob).set_properties(&ContentHeaders::default(), &WriteOptions::default()).await.unwrap();
+    assert_eq!(b.client.blob(&blob).properties().await.unwrap().headers.content_language, None);
+    b.client.blob(&blob).set_metadata(&Metadata::default(), &WriteOptions::default()).await.unwrap();
+    assert!(b.client.blob(&blob).properties().await.unwrap().metadata.is_empty());
 }
 
 async fn a_delete_minds_conditions_and_snapshots(b: &Backend) {
     let blob = b.put("a", "x").await;
-    b.client.snapshot_blob(&blob).await.unwrap();
+    b.client.blob(&blob).create_snapshot().await.unwrap();
     let delete =
-        async |snapshots, precondition| b.client.delete_blob(&blob, None, snapshots, &precondition, None).await;
+        async |snapshots, precondition| b.client.blob(&blob).delete(&DeleteOptions { snapshots, precondition }).await;
     let error = delete(DeleteSnapshots::Refuse, Precondition::None).await.unwrap_err();
     assert_eq!((error.code(), error.errno()), ("SnapshotsPresent", libc::EBUSY));
     let other = Precondition::IfMatch(ETag::new("0x1"));
@@ -666,64 +688,68 @@ async fn a_delete_minds_conditions_and_snapshots(b: &Backend) {
 async fn a_lease_keeps_writers_out_until_it_ends(b: &Backend) {
     // C40 to C43
     let blob = b.put("a", "x").await;
-    let id = b.client.acquire_lease(&blob, Some(Duration::from_secs(15))).await.unwrap();
-    let found = b.client.blob_properties(&blob, None).await.unwrap().lease;
+    let client = b.client.blob(&blob);
+    let of = |seconds| LeaseOptions { duration: Some(Duration::from_secs(seconds)), ..Default::default() };
+    let id = client.acquire_lease(&of(15)).await.unwrap();
+    let found = client.properties().await.unwrap().lease;
     assert_eq!(found.state.as_deref(), Some("leased"));
     assert_eq!((found.status.as_deref(), found.duration.as_deref()), (Some("locked"), Some("fixed")));
 
     let write = async |lease: Option<&LeaseId>| {
-        b.client.set_metadata(&blob, &Metadata::default(), &Precondition::None, lease).await
+        let options = WriteOptions { lease: lease.cloned(), ..WriteOptions::default() };
+        client.set_metadata(&Metadata::default(), &options).await
     };
     let error = write(None).await.unwrap_err();
     assert_eq!((error.code(), error.errno()), ("LeaseIdMissing", libc::EBUSY));
     write(Some(&id)).await.unwrap();
     b.copy(&blob, &b.blob("copy")).await.unwrap();
-    assert_eq!(b.client.acquire_lease(&blob, None).await.unwrap_err().code(), "LeaseAlreadyPresent");
-    b.client.renew_lease(&blob, &id).await.unwrap();
-    b.client.release_lease(&blob, &id).await.unwrap();
+    let error = client.acquire_lease(&LeaseOptions::default()).await.unwrap_err();
+    assert_eq!(error.code(), "LeaseAlreadyPresent");
+    client.renew_lease(&id).await.unwrap();
+    client.release_lease(&id).await.unwrap();
     write(None).await.unwrap();
     assert_eq!(write(Some(&id)).await.unwrap_err().errno(), libc::ENOLCK);
-    assert_eq!(b.client.acquire_lease(&blob, Some(Duration::from_secs(5))).await.unwrap_err().errno(), libc::EINVAL);
+    assert_eq!(client.acquire_lease(&of(5)).await.unwrap_err().errno(), libc::EINVAL);
 }
 
 async fn a_lease_can_be_broken_without_its_id(b: &Backend) {
     // C41, C44 to C48
     let blob = b.put("a", "x").await;
-    b.client.acquire_lease(&blob, None).await.unwrap();
-    let found = b.client.blob_properties(&blob, None).await.unwrap().lease;
+    b.client.blob(&blob).acquire_lease(&LeaseOptions::default()).await.unwrap();
+    let found = b.client.blob(&blob).properties().await.unwrap().lease;
     assert_eq!(found.duration.as_deref(), Some("infinite"));
-    assert_eq!(b.client.break_lease(&blob).await.unwrap(), 0);
-    let found = b.client.blob_properties(&blob, None).await.unwrap().lease;
+    assert_eq!(b.client.blob(&blob).break_lease().await.unwrap(), 0);
+    let found = b.client.blob(&blob).properties().await.unwrap().lease;
     assert_eq!((found.state.as_deref(), found.status.as_deref()), (Some("broken"), Some("unlocked")));
     b.put("a", "y").await;
 }
 
 async fn tags_are_replaced_as_a_whole(b: &Backend) {
     let blob = b.put("a", "x").await;
-    assert!(b.client.tags(&blob).await.unwrap().is_empty());
+    assert!(b.client.blob(&blob).tags().await.unwrap().is_empty());
     let tags = vec![("Key 1".to_owned(), "a=b:c/d".to_owned()), ("key2".to_owned(), "v".to_owned())];
-    b.client.set_tags(&blob, &tags).await.unwrap();
-    let mut found = b.client.tags(&blob).await.unwrap();
+    b.client.blob(&blob).set_tags(&tags).await.unwrap();
+    let mut found = b.client.blob(&blob).tags().await.unwrap();
     found.sort();
     assert_eq!(found, tags);
-    b.client.set_tags(&blob, &tags[..1]).await.unwrap();
-    assert_eq!(b.client.tags(&blob).await.unwrap(), tags[..1]);
+    b.client.blob(&blob).set_tags(&tags[..1]).await.unwrap();
+    assert_eq!(b.client.blob(&blob).tags().await.unwrap(), tags[..1]);
     let many: Vec<_> = (0..11).map(|n| (format!("k{n}"), "v".to_owned())).collect();
-    assert_eq!(b.client.set_tags(&blob, &many).await.unwrap_err().errno(), libc::EINVAL);
+    assert_eq!(b.client.blob(&blob).set_tags(&many).await.unwrap_err().errno(), libc::EINVAL);
 }
 
 async fn a_tag_may_be_empty(b: &Backend) {
     let blob = b.put("a", "x").await;
     let tags = [("key".to_owned(), String::new())];
-    b.client.set_tags(&blob, &tags).await.unwrap();
-    assert_eq!(b.client.tags(&blob).await.unwrap(), tags);
+    b.client.blob(&blob).set_tags(&tags).await.unwrap();
+    assert_eq!(b.client.blob(&blob).tags().await.unwrap(), tags);
 }
 
 async fn a_tier_is_set(b: &Backend) {
     let blob = b.put("a", "x").await;
-    let etag = b.client.blob_properties(&blob, None).await.unwrap().etag;
-    b.client.set_tier(&blob, "Cool", None).await.unwrap();
-    let found = b.client.blob_properties(&blob, None).await.unwrap();
+    let etag = b.client.blob(&blob).properties().await.unwrap().etag;
+    b.client.blob(&blob).set_tier("Cool").await.unwrap();
+    let found = b.client.blob(&blob).properties().await.unwrap();
     assert_eq!((found.tier.as_deref(), found.etag), (Some("Cool"), etag));
 }
 
@@ -734,18 +760,18 @@ async fn a_sas_is_enough(b: &Backend) {
     let http = Http::new(Options::default());
     let account = Account { credential: Credential::Sas(token), ..b.account.clone() };
     let client = Client::new(account, http.clone());
-    assert_eq!(client.get_blob(&blob, None, Some(0..4), None).await.unwrap().bytes, "hell");
-    assert_eq!(client.list_blobs(&b.container, &ListBlobs::default()).await.unwrap().items.len(), 1);
-    let source = client.copy_source(&blob, None, &client, Duration::ZERO).await.unwrap();
-    client.copy_blob(&b.blob("b"), &request(source)).await.unwrap();
+    assert_eq!(client.blob(&blob).download(0..4).await.unwrap().bytes, "hell");
+    assert_eq!(client.container(&b.container).list_blobs(&ListBlobs::default()).await.unwrap().items.len(), 1);
+    let source = client.blob(&blob).copy_source(&client, Duration::ZERO).await.unwrap();
+    client.blob(&b.blob("b")).start_copy(&request(source)).await.unwrap();
     assert_eq!(b.read(&b.blob("b")).await, "hello");
 
     // One blob, reading only.
     let token = sas::read_blob(&b.key, b.client.account(), &blob, None, &validity, DEFAULT_API_VERSION);
     let account = Account { credential: Credential::Sas(token), ..b.account.clone() };
     let client = Client::new(account, http);
-    assert_eq!(client.get_blob(&blob, None, None, None).await.unwrap().bytes, "hello");
-    let error = client.set_metadata(&blob, &Metadata::default(), &Precondition::None, None).await.unwrap_err();
+    assert_eq!(client.blob(&blob).download(..).await.unwrap().bytes, "hello");
+    let error = client.blob(&blob).set_metadata(&Metadata::default(), &WriteOptions::default()).await.unwrap_err();
     assert_eq!(error.errno(), libc::EACCES);
     assert!(!format!("{error} {error:?}").contains("sig="));
 }
@@ -753,18 +779,21 @@ async fn a_sas_is_enough(b: &Backend) {
 async fn a_wrong_key_is_refused(b: &Backend) {
     let key = AccountKey::parse("d3Jvbmc=").unwrap();
     let account = Account { credential: Credential::SharedKey(key), ..b.account.clone() };
-    let error = Client::new(account, Http::new(Options::default())).list_containers(None).await.unwrap_err();
+    let error = Client::new(account, Http::new(Options::default()))
+        .list_containers(&ListContainers::default())
+        .await
+        .unwrap_err();
     assert_eq!((error.status(), error.errno()), (403, libc::EACCES));
 }
 
 async fn errors_name_what_was_asked_and_answered(b: &Backend) {
     let blob = b.blob("missing");
-    let error = b.client.blob_properties(&blob, None).await.unwrap_err();
+    let error = b.client.blob(&blob).properties().await.unwrap_err();
     let head = service(&error);
     assert_eq!((head.operation, head.status, head.code.as_str()), ("GetBlobProperties", 404, "BlobNotFound"));
     assert_eq!(head.target, format!("{}/{}/missing", b.client.account(), b.container));
     assert!(!head.request_id.is_empty());
-    let error = b.client.get_blob(&blob, None, None, None).await.unwrap_err();
+    let error = b.client.blob(&blob).download(..).await.unwrap_err();
     let get = service(&error);
     assert_eq!((get.operation, get.code.as_str()), ("GetBlob", "BlobNotFound"));
     assert!(!get.message.is_empty() && !get.message.contains('\n'), "{:?}", get.message);

@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use blobcp::store::{BlobSettings, Metadata, Precondition};
+use blobcp::store::{BlobSettings, DeleteOptions, Metadata, WriteOptions};
 use bytes::Bytes;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
@@ -202,29 +202,30 @@ impl Run<'_> {
             return Ok(());
         };
         let (name, was) = (path(&self.name(file)), self.oracle.stored[file].clone());
-        let (always, plain) = (Precondition::None, BlobSettings::default());
+        let (always, plain) = (WriteOptions::default(), BlobSettings::default());
         match (step, was) {
             (Step::Put { len, .. }, was) if was.as_ref().is_none_or(|was| !was.append_blob) => {
                 let content = bytes(*len);
-                let put = client.put_blob(&name, content.clone(), &plain, &always);
+                let put = client.blob(&name).block_blob().upload(content.clone(), &plain, &always);
                 self.world.block_on(put).map_err(|error| error.to_string())?;
                 self.oracle.foreign(file, Some(Stored { content, append_blob: false }), false);
             }
             (Step::PutAppendBlob { len, .. }, was) if was.as_ref().is_none_or(|was| was.append_blob) => {
                 let content = bytes(*len);
                 let put = async {
-                    client.put_append_blob(&name, &plain, &always).await?;
+                    client.blob(&name).append_blob().create(&plain, &always).await?;
                     if content.is_empty() {
                         return Ok(());
                     }
-                    client.append_block(&name, 0, content.clone(), &always).await.map(drop)
+                    client.blob(&name).append_blob().append_block(0, content.clone(), &always).await.map(drop)
                 };
                 self.world.block_on(put).map_err(|error: blobcp::error::Error| error.to_string())?;
                 self.oracle.foreign(file, Some(Stored { content, append_blob: true }), false);
             }
             (Step::AppendBlock { len, .. }, Some(was)) if was.append_blob && *len > 0 => {
                 let more = bytes(*len);
-                let append = client.append_block(&name, was.content.len() as u64, more.clone(), &always);
+                let append =
+                    client.blob(&name).append_blob().append_block(was.content.len() as u64, more.clone(), &always);
                 self.world.block_on(append).map_err(|error| error.to_string())?;
                 let content = [&was.content[..], &more].concat().into();
                 self.oracle.foreign(file, Some(Stored { content, append_blob: true }), true);
@@ -232,13 +233,13 @@ impl Run<'_> {
             // Other metadata; whether the content is proven equal is the mount's business.
             (Step::Describe { .. }, Some(was)) => {
                 let metadata: Metadata = [("note", "another client's")].into_iter().collect();
-                let described = client.set_metadata(&name, &metadata, &always, None);
+                let described = client.blob(&name).set_metadata(&metadata, &always);
                 self.world.block_on(described).map_err(|error| error.to_string())?;
                 self.oracle.foreign(file, Some(was), true);
             }
             (Step::Delete { .. }, Some(_)) => {
-                let deleted = client.delete_blob(&name, None, Default::default(), &always, None);
-                self.world.block_on(deleted).map_err(|error| error.to_string())?;
+                let always = DeleteOptions::default();
+                self.world.block_on(client.blob(&name).delete(&always)).map_err(|error| error.to_string())?;
                 self.oracle.foreign(file, None, false);
             }
             _ => {}

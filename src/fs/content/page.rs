@@ -12,7 +12,7 @@ use crate::fs::copies::lease::Lease;
 use crate::fs::names::tree::{Blob, stale};
 use crate::store::{
     BlobProperties, Client, ContentHeaders, CopySource, ETag, Guard, LARGEST_PAGE_WRITE, Metadata, Precondition,
-    Written,
+    ReadOptions, SourceRange, WriteOptions, Written,
 };
 
 pub(in crate::fs) mod plan;
@@ -51,20 +51,22 @@ pub enum Step {
 
 impl Step {
     pub(in crate::fs) async fn send(&self, client: &Client, blob: &Blob, guard: &Guard) -> Result<Written> {
-        let path = &blob.path;
+        let blob = client.blob(&blob.path);
         match self {
-            Self::Resize(size, headers) => client.resize_pages(path, *size, headers, guard).await,
-            Self::Put(at, bytes) => client.put_pages(path, *at, bytes.clone(), guard).await,
-            Self::Clear(range) => client.clear_pages(path, range.clone(), guard).await,
+            Self::Resize(size, headers) => blob.page_blob().resize(*size, headers, guard).await,
+            Self::Put(at, bytes) => blob.page_blob().upload_pages(*at, bytes.clone(), guard).await,
+            Self::Clear(range) => blob.page_blob().clear_pages(range.clone(), guard).await,
             Self::Copy { at, source, range, etag } => {
-                client.put_pages_from_url(path, *at, source, range.clone(), etag.as_ref(), guard).await
+                let source = SourceRange { source, range: range.clone(), if_match: etag.as_ref() };
+                blob.page_blob().upload_pages_from_url(*at, &source, guard).await
             }
-            Self::Describe(metadata) => match guard {
-                Guard::Version(etag) => {
-                    client.set_metadata(path, metadata, &Precondition::IfMatch(etag.clone()), None).await
-                }
-                Guard::Lease(id) => client.set_metadata(path, metadata, &Precondition::None, Some(id)).await,
-            },
+            Self::Describe(metadata) => {
+                let options = match guard {
+                    Guard::Version(etag) => Precondition::IfMatch(etag.clone()).into(),
+                    Guard::Lease(id) => WriteOptions { lease: Some(id.clone()), ..WriteOptions::default() },
+                };
+                blob.set_metadata(metadata, &options).await
+            }
         }
     }
 
@@ -74,7 +76,12 @@ impl Step {
             Self::Resize(size, headers) => now.size == *size && now.headers == *headers,
             Self::Put(at, bytes) => {
                 let range = *at..*at + bytes.len() as u64;
-                client.get_blob(&blob.path, None, Some(range), Some(&now.etag)).await?.bytes == *bytes
+                client
+                    .blob(&blob.path)
+                    .download(ReadOptions { range: Some(range), if_match: Some(&now.etag) })
+                    .await?
+                    .bytes
+                    == *bytes
             }
             Self::Clear(range) => ask_ranges(client, blob, &now.etag).await?.within(range).is_empty(),
             Self::Copy { .. } => false,
@@ -107,6 +114,7 @@ impl Step {
 }
 
 pub(in crate::fs) async fn ask_ranges(client: &Client, blob: &Blob, etag: &ETag) -> Result<PageRanges> {
-    let ranges = client.page_ranges(&blob.path, etag).await.map_err(|error| stale(error, &blob.path))?;
+    let ranges =
+        client.blob(&blob.path).page_blob().page_ranges(etag).await.map_err(|error| stale(error, &blob.path))?;
     Ok(PageRanges::of(ranges))
 }

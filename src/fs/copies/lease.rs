@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::chores::Chores;
 use crate::fs::names::tree::Blob;
-use crate::store::{Client, CopyId, ETag, LeaseId, Precondition};
+use crate::store::{Client, CopyId, ETag, LeaseId, LeaseOptions, Precondition};
 
 /// The longest finite lease.
 pub(in crate::fs) const TERM: Duration = Duration::from_secs(60);
@@ -65,7 +65,10 @@ pub(in crate::fs) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Lease {
     pub async fn acquire(client: &Client, chores: &Chores, blob: &Blob, condition: &Precondition) -> Result<Self> {
         let began = Instant::now();
-        let id = client.acquire_lease_if(&blob.path, Some(TERM), condition).await?;
+        let id = client
+            .blob(&blob.path)
+            .acquire_lease(&LeaseOptions { duration: Some(TERM), precondition: condition.clone() })
+            .await?;
         let (client, blob, chores) = (client.clone(), blob.clone(), chores.clone());
         Ok(Self { client, blob, id, renewed: Mutex::new(began), chores, released: false })
     }
@@ -77,7 +80,7 @@ impl Lease {
     /// Starts its time anew. An error if it is not ours any more.
     pub async fn renew(&self) -> Result<()> {
         let began = Instant::now();
-        self.client.renew_lease(&self.blob.path, &self.id).await?;
+        self.client.blob(&self.blob.path).renew_lease(&self.id).await?;
         *lock(&self.renewed) = began;
         Ok(())
     }
@@ -95,7 +98,7 @@ impl Lease {
 }
 
 pub(in crate::fs) async fn give_back(client: &Client, blob: &Blob, id: &LeaseId) {
-    match client.release_lease(&blob.path, id).await {
+    match client.blob(&blob.path).release_lease(id).await {
         // Deleted, or somebody broke the lease and has another.
         Err(error) if error.is_not_found() || error.code() == "LeaseIdMismatchWithLeaseOperation" => {
             debug!(blob = %blob.path, %error, "a lease had ended already");
@@ -158,7 +161,7 @@ impl SourceLeases {
             let condition = version.map_or(Precondition::None, |etag| Precondition::IfMatch(etag.clone()));
             match Lease::acquire(client, &self.chores, source, &condition).await {
                 Ok(taken) => {
-                    client.use_lease(&source.path, taken.id().clone());
+                    client.blob(&source.path).use_lease(taken.id().clone());
                     tokio::spawn(keep_alive(Arc::downgrade(&shared), taken.id().clone()));
                     info!(source = %source.path, destination = %copy.destination.path, "source leased while it is copied");
                     *lease = Some(taken);
@@ -247,7 +250,7 @@ impl Shared {
     pub(in crate::fs) async fn end(&self, lease: &mut Option<Lease>) {
         if let Some(lease) = lease.take() {
             lease.release().await;
-            self.client.disuse_lease(&self.blob.path);
+            self.client.blob(&self.blob.path).disuse_lease();
         }
     }
 
@@ -282,7 +285,7 @@ pub(in crate::fs) async fn keep_alive(shared: Weak<Shared>, id: LeaseId) {
                 if let Some(mut lease) = held.take() {
                     lease.released = true;
                 }
-                shared.client.disuse_lease(&shared.blob.path);
+                shared.client.blob(&shared.blob.path).disuse_lease();
                 return;
             }
             Err(error) => warn!(source = %shared.blob.path, %error, "cannot renew the lease of a copy's source"),

@@ -15,7 +15,7 @@ pub(in crate::fs) async fn fetch(
 ) -> Result<(Vec<BlobItem>, Option<String>)> {
     match place {
         PastPlace::Names(past, dir) => {
-            let page = client.list_blobs(&dir.container, &listing(*past, &dir.prefix, marker)).await?;
+            let page = client.container(&dir.container).list_blobs(&listing(*past, &dir.prefix, marker)).await?;
             let mut items = page.items;
             items.retain(|item| is_of(*past, item) && name_in(dir, item).is_some());
             Ok((items, page.next))
@@ -47,7 +47,7 @@ pub(in crate::fs) async fn moments(
 ) -> Result<(Vec<BlobItem>, Option<String>)> {
     let name = &blob.path.name;
     let list = ListBlobs { max_results, ..listing(past, name.as_str(), marker) };
-    let page = client.list_blobs(&blob.path.container, &list).await?;
+    let page = client.container(&blob.path.container).list_blobs(&list).await?;
     let is_past_it = page.items.last().is_some_and(|item| item.name != *name);
     let mut items = page.items;
     items.retain(|item| item.name == *name && is_of(past, item));

@@ -27,7 +27,7 @@ use crate::fs::content::tail::Aim;
 use crate::fs::names::attr::{self, AttrChange};
 use crate::fs::names::tree::{Blob, Heard, is_grown, replaced, stale};
 use crate::fs::ops::commit::draft_of;
-use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition};
+use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition, SourceRange};
 
 /// How often another client may come first before a flush gives up. What is to be appended is kept for the next one.
 const MOST_CONFLICTS: u32 = 64;
@@ -40,7 +40,7 @@ pub(in crate::fs) async fn fetch(
     range: Range<u64>,
     mut receive: Receive,
 ) -> Result<()> {
-    let found = client.get_blob(&blob.path, None, Some(range.clone()), None).await?;
+    let found = client.blob(&blob.path).download(range.clone()).await?;
     if !is_grown(then, &found.properties) {
         return Err(Error::fs(libc::ESTALE, format!("{} was made anew while it was open", blob.path)));
     }
@@ -81,11 +81,11 @@ impl Fs {
     pub(in crate::fs) async fn send_tail(&self, file: &OpenFile, state: &mut State, least: u64) -> Result<()> {
         let blob = self.tree.blob(file.ino)?;
         self.empty_tail(file, &blob, state).await?;
-        let client = self.client(blob.account);
+        let client = self.blob(&blob);
         let mut conflicts = 0;
         loop {
             let Some(version) = state.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
-            let block = tail_block(state).min(client.largest_append());
+            let block = tail_block(state).min(client.append_blob().largest_block());
             let Content::Draft(draft) = &state.content else { return Ok(()) };
             let WriteStrategy::Tail(tail) = &draft.strategy else { return Ok(()) };
             let (aim, unsure) = (tail.aim, tail.unsure.clone());
@@ -96,7 +96,7 @@ impl Fs {
             }
             if let Some(bytes) = unsure {
                 let range = end..end + bytes.len() as u64;
-                let found = client.get_blob(&blob.path, None, Some(range), None).await;
+                let found = client.download(range).await;
                 let found = found.map_err(|error| stale(error, &blob.path))?;
                 if found.bytes == bytes && found.properties.blob_type == BlobType::Append {
                     self.appended(file, state, bytes.len() as u64, Appended::as_found(&found.properties))?;
@@ -109,7 +109,7 @@ impl Fs {
                 Aim::End => Precondition::None,
                 Aim::Position => Precondition::IfMatch(version.properties.etag.clone()),
             };
-            match client.append_block(&blob.path, end, bytes.clone(), &precondition).await {
+            match client.append_blob().append_block(end, bytes.clone(), &precondition.into()).await {
                 Ok(appended) => self.appended(file, state, bytes.len() as u64, appended)?,
                 Err(error)
                     if aim == Aim::End
@@ -140,8 +140,7 @@ impl Fs {
         let mut settings = self.settings(blob, Some(&version), &state.change);
         settings.tags = self.tags_to_keep(blob, &version.properties).await?;
         let precondition = Precondition::IfMatch(version.properties.etag.clone());
-        let client = self.client(blob.account);
-        let written = client.put_append_blob(&blob.path, &settings, &precondition).await;
+        let written = self.blob(blob).append_blob().create(&settings, &precondition.into()).await;
         let written = written.map_err(|error| stale(error, &blob.path))?;
         state.change = AttrChange::default();
         let properties = BlobProperties {
@@ -184,7 +183,7 @@ impl Fs {
     /// Another client has appended: what waits goes behind that.
     async fn catch_up(&self, file: &OpenFile, blob: &Blob, state: &mut State) -> Result<()> {
         let Some(version) = state.version.clone() else { return Ok(()) };
-        let found = self.client(blob.account).blob_properties(&blob.path, None).await;
+        let found = self.blob(blob).properties().await;
         let found = Arc::new(found.map_err(|error| stale(error, &blob.path))?);
         if found.blob_type != BlobType::Append {
             return Err(Error::fs(libc::ESTALE, format!("{} is a blob of another type now", blob.path)));
@@ -209,7 +208,7 @@ impl Fs {
     /// Metadata and properties as they are to be after the content has changed: usually as they are.
     async fn describe_tail(&self, file: &OpenFile, state: &mut State) -> Result<()> {
         let blob = self.tree.blob(file.ino)?;
-        let client = self.client(blob.account);
+        let client = self.blob(&blob);
         let mut conflicts = 0;
         loop {
             let Some(version) = state.version.clone() else { return Ok(()) };
@@ -218,10 +217,10 @@ impl Fs {
             let mut properties = (**base).clone();
             let done = if base.headers.content_md5.is_some() {
                 properties.headers = ContentHeaders { content_md5: None, ..base.headers.clone() };
-                client.set_properties(&blob.path, &properties.headers, &precondition, None).await
+                client.set_properties(&properties.headers, &precondition.into()).await
             } else if let Some(metadata) = self.metadata_after(base, &state.change) {
                 properties.metadata = metadata;
-                client.set_metadata(&blob.path, &properties.metadata, &precondition, None).await
+                client.set_metadata(&properties.metadata, &precondition.into()).await
             } else {
                 state.change = AttrChange::default();
                 return Ok(());
@@ -254,14 +253,15 @@ impl Fs {
         self.commit(output, state).await?;
         let blob = self.tree.blob(output.ino)?;
         let Some(version) = state.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
-        let client = self.client(blob.account);
+        let client = self.blob(&blob).append_blob();
         let url = self.range_url(source, &blob).await?;
         let start = source.range.start;
-        let range = start..source.range.end.min(start + client.largest_append());
+        let range = start..source.range.end.min(start + client.largest_block());
         let len = range.end - start;
         let precondition = Precondition::IfMatch(version.properties.etag.clone());
         let end = version.properties.size;
-        match client.append_block_from_url(&blob.path, end, &url, range, Some(source.etag), &precondition).await {
+        let part = SourceRange { source: &url, range, if_match: Some(source.etag) };
+        match client.append_block_from_url(end, &part, &precondition.into()).await {
             Ok(appended) => {
                 self.appended(output, state, len, appended)?;
                 state.content = Content::Clean;

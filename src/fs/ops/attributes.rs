@@ -98,7 +98,7 @@ impl Fs {
         }
         let Ok(Origin { blob, revision }) = self.tree.origin(ino) else { return Ok(view) };
         let asked = Instant::now();
-        match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
+        match self.blob(&blob).at(revision.as_ref()).properties().await {
             Ok(properties) => self.heard(ino, properties, asked),
             Err(error) if error.is_not_found() && (self.is_ahead(ino) || self.is_copied_to(ino)) => self.tree.view(ino),
             Err(error) if error.is_not_found() => {
@@ -153,7 +153,11 @@ impl Fs {
                 (None, Place::Directory(dir)) => Some(&dir.container),
                 (None, _) => None,
             };
-            if let Err(error) = account.client.is_hierarchical(container).await {
+            let asked = match container {
+                Some(container) => account.client.container(container).is_hierarchical().await,
+                None => account.client.is_hierarchical().await,
+            };
+            if let Err(error) = asked {
                 debug!(account = %account.client.account(), %error, "whether its namespace is hierarchical is not known yet");
             }
         });

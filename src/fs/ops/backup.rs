@@ -26,7 +26,8 @@ use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, Ino};
 use crate::fs::names::tree::{Blob, Heard, Origin};
 use crate::store::{
-    BlobProperties, BlobSettings, BlobType, CopyId, CopyStatus, DeleteSnapshots, ETag, LeaseId, Precondition,
+    AbortOptions, BlobProperties, BlobSettings, BlobType, CopyId, CopyStatus, DeleteOptions, ETag, LeaseId,
+    Precondition, WriteOptions,
 };
 
 /// Longest that a caller waits for the old content. Mostly it is there at once; otherwise it comes back without him.
@@ -65,7 +66,7 @@ impl Fs {
         let is_empty = before.blob_type == BlobType::Block && before.size == 0 && before.tag_count == 0;
         let how = match is_empty {
             true => How::Properties,
-            false => How::Snapshot(self.client(blob.account).snapshot_blob(&blob.path).await?),
+            false => How::Snapshot(self.blob(blob).create_snapshot().await?),
         };
         let name = ino.and_then(|ino| self.tree.view(ino).ok()).map(|view| (view.parent, view.name));
         Ok(Backup { blob: blob.clone(), ino, name, before: before.clone(), how, lease })
@@ -74,9 +75,7 @@ impl Fs {
     /// The backup is not needed any more.
     pub(in crate::fs) async fn delete_backup(&self, backup: &Backup) {
         let How::Snapshot(revision) = &backup.how else { return };
-        let (refuse, always) = (DeleteSnapshots::Refuse, Precondition::None);
-        let client = self.client(backup.blob.account);
-        match client.delete_blob(&backup.blob.path, Some(revision), refuse, &always, None).await {
+        match self.blob(&backup.blob).at(revision).delete(&DeleteOptions::default()).await {
             Err(error) if !error.is_not_found() => {
                 warn!(snapshot = backup.place(), %error, "a snapshot that is not needed any more could not be deleted");
             }
@@ -143,13 +142,13 @@ impl Fs {
         id: Option<&CopyId>,
         lease: Option<&LeaseId>,
     ) -> Result<BlobProperties> {
-        let client = self.client(blob.account);
+        let client = self.blob(blob);
         for _ in 0..LOOKS {
-            let found = client.blob_properties(&blob.path, None).await?;
+            let found = client.properties().await?;
             match &found.copy {
                 Some(copy) if Some(&copy.id) == id && copy.status == CopyStatus::Pending => {
                     // It may end before the abort arrives; the next look tells.
-                    match client.abort_copy(&blob.path, &copy.id, lease).await {
+                    match client.abort_copy(&copy.id, &AbortOptions { lease }).await {
                         Ok(()) => info!(destination = %blob.path, id = %copy.id, "copy has been aborted"),
                         Err(error) => debug!(destination = %blob.path, id = %copy.id, %error, "cannot abort a copy"),
                     }
@@ -162,7 +161,6 @@ impl Fs {
 
     async fn restore_from(self: &Arc<Self>, backup: &Backup, found: &BlobProperties) -> Result<()> {
         let Backup { blob, before, how, lease, .. } = backup;
-        let client = self.client(blob.account);
         let precondition = Precondition::IfMatch(found.etag.clone());
         // The copy may have brought a tier of its own, which would stay.
         let tier = if found.tier_inferred { before.chosen_tier() } else { before.tier.clone() };
@@ -173,10 +171,10 @@ impl Fs {
                     headers: before.headers.clone(),
                     metadata: metadata.unwrap_or_else(|| before.metadata.clone()),
                     tier,
-                    lease: lease.clone(),
                     ..Default::default()
                 };
-                let written = client.put_blob(&blob.path, Bytes::new(), &settings, &precondition).await?;
+                let options = WriteOptions { precondition, lease: lease.clone() };
+                let written = self.blob(blob).block_blob().upload(Bytes::new(), &settings, &options).await?;
                 Arc::new(attr::just_written(0, settings, written))
             }
             How::Snapshot(revision) => {

@@ -302,7 +302,7 @@ impl Fs {
                 if mode.no_replace && !is_rest {
                     return Verdict::Not(Outcome::Skipped(Skip::Exists));
                 }
-                let url = self.client(from.account).url(&from.path);
+                let url = self.blob(from).url();
                 if crate::fs::copies::bulk::proof::is_copy(there, version, &url, from.account == to.account) {
                     return Verdict::Not(Outcome::Skipped(Skip::Same));
                 }
@@ -396,8 +396,8 @@ impl Fs {
     /// Source or destination is not what was listed any more: once, it is taken as it is now. What that makes of the step, if it is
     /// not to be copied.
     async fn look_once_more(&self, step: &mut Step, mode: Mode) -> Result<Option<Outcome>> {
-        step.version = Arc::new(self.client(step.from.account).blob_properties(&step.from.path, None).await?);
-        let there = match self.client(step.to.account).blob_properties(&step.to.path, None).await {
+        step.version = Arc::new(self.blob(&step.from).properties().await?);
+        let there = match self.blob(&step.to).properties().await {
             Ok(found) => Some(Found {
                 path: step.path.clone(),
                 kind: attr::kind_of(&found),
@@ -455,7 +455,7 @@ impl Fs {
             Err(error) => error,
         };
         // It may have ended by itself (X12), which the job has not seen yet.
-        match self.client(step.to.account).blob_properties(&step.to.path, None).await {
+        match self.blob(&step.to).properties().await {
             Ok(found) => match look(&step.to, &job.id, found) {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(self, &error),

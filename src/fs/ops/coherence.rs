@@ -150,7 +150,7 @@ impl Fs {
             return Ok(false);
         }
         let blob = self.tree.blob(file.ino)?;
-        let found = match self.client(blob.account).blob_properties(&blob.path, None).await {
+        let found = match self.blob(&blob).properties().await {
             Ok(found) if !is_a_file(&found) => return Ok(false),
             Ok(found) => Some(Arc::new(found)),
             Err(error) if error.is_not_found() => None,
@@ -194,7 +194,7 @@ impl Fs {
             return Err(error);
         }
         let blob = self.tree.blob(file.ino)?;
-        let found = Arc::new(self.client(blob.account).blob_properties(&blob.path, None).await?);
+        let found = Arc::new(self.blob(&blob).properties().await?);
         if !is_a_file(&found) {
             return Err(replaced(blob.path.name.as_str()));
         }

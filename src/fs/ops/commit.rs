@@ -125,7 +125,7 @@ impl Fs {
             && let Some(bytes) = draft.extents.bytes()
         {
             sent = Some(bytes.clone());
-            let written = self.client(blob.account).put_blob(&blob.path, bytes, &settings, &precondition).await;
+            let written = self.blob(&blob).block_blob().upload(bytes, &settings, &precondition.into()).await;
             if written.is_ok() {
                 // It has no block list now.
                 draft.base_blocks = Some(Vec::new());
@@ -178,7 +178,8 @@ impl Fs {
         let Some(ids) = &draft.ids else { return Err(Error::fs(libc::EIO, "no block ids")) };
         let made = self.make_blocks(blob, &draft.extents, ids, base, plan).await?;
         let (list, blocks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-        let written = self.client(blob.account).put_block_list(&blob.path, &list, settings, precondition).await?;
+        let written =
+            self.blob(blob).block_blob().commit_block_list(&list, settings, &precondition.clone().into()).await?;
         // What is committed now is the base of what comes next.
         draft.extents = ExtentMap::of_base(draft.extents.len());
         draft.base_blocks = Some(blocks);
@@ -231,7 +232,7 @@ impl Fs {
         let mut metadata = properties.metadata.clone();
         change.apply_to(&now, &mut metadata, defaults);
         let precondition = Precondition::IfMatch(properties.etag.clone());
-        let written = self.client(blob.account).set_metadata(&blob.path, &metadata, &precondition, None).await?;
+        let written = self.blob(&blob).set_metadata(&metadata, &precondition.into()).await?;
         let properties = BlobProperties {
             etag: written.etag,
             last_modified: written.last_modified,

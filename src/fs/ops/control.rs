@@ -130,7 +130,7 @@ impl Fs {
             Progress::Success(properties) => (properties, CopyStatus::Success),
             Progress::Failed(error) => return Err(error),
             Progress::Pending(_) => {
-                let now = self.client(destination.account).blob_properties(&destination.path, None).await?;
+                let now = self.blob(&destination).properties().await?;
                 (Arc::new(now), CopyStatus::Pending)
             }
         };
@@ -176,7 +176,7 @@ impl Fs {
                 Some(origin) => {
                     self.refuse_strangers(who)?;
                     let Origin { blob, revision } = &origin;
-                    let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
+                    let properties = self.blob(blob).at(revision.as_ref()).properties().await?;
                     self.own_source(&origin, Arc::new(properties), destination).await
                 }
                 None => {
@@ -239,7 +239,7 @@ impl Fs {
     async fn types_differ(&self, source: &CopySource, destination: &Blob, error: Error) -> Error {
         // Files become block blobs. Of all others only the service knows what they are.
         let comes = source.is_shared_file().then_some(BlobType::Block);
-        match self.client(destination.account).blob_properties(&destination.path, None).await {
+        match self.blob(destination).properties().await {
             Ok(there) => crate::fs::copies::job::types_differ(destination, there.blob_type, source, comes),
             Err(_) => error,
         }
@@ -256,7 +256,7 @@ impl Fs {
     /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
     pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
         let Origin { blob, revision } = self.tree.origin(ino)?;
-        let properties = self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await?;
+        let properties = self.blob(&blob).at(revision.as_ref()).properties().await?;
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 

@@ -25,8 +25,8 @@ use crate::fs::copies::lease::{LeaseSource, SourceLease, Use};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::tree::Blob;
 use crate::store::{
-    BlobProperties, BlobType, Client, CopyId, CopyRequest, CopySource, CopyStarted, CopyState, CopyStatus,
-    LeaseProperties, Precondition, Revision,
+    AbortOptions, BlobProperties, BlobType, Client, CopyId, CopyRequest, CopySource, CopyStarted, CopyState,
+    CopyStatus, LeaseProperties, Precondition, Revision,
 };
 
 mod granted;
@@ -57,7 +57,7 @@ impl Fs {
         destination: &Blob,
     ) -> Result<CopySource> {
         let reader = self.client(destination.account);
-        self.client(source.account).copy_source(&source.path, revision, reader, SOURCE_SAS).await
+        self.blob(source).at(revision).copy_source(reader, SOURCE_SAS).await
     }
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
@@ -97,7 +97,7 @@ impl Fs {
         if request.source.is_read_by_token() {
             return self.copy_synchronously(destination, request, version, care, early).await;
         }
-        let mut started = match client.copy_blob(&destination.path, &request).await {
+        let mut started = match client.blob(&destination.path).start_copy(&request).await {
             Ok(started) => started,
             Err(error) if may_be_read_otherwise(&request.source, version.is_some(), &error) => {
                 debug!(%error, "trying the operations that read any URL");
@@ -189,7 +189,6 @@ impl Fs {
 
     /// Looks at the destination until our copy has ended, for all who wait.
     async fn poll(self: Arc<Self>, job: Arc<CopyJob>, lease: Option<SourceLease>) {
-        let client = self.client(job.destination.account);
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
         loop {
@@ -202,7 +201,7 @@ impl Fs {
                 return;
             }
             pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
-            let progress = match client.blob_properties(&job.destination.path, None).await {
+            let progress = match self.blob(&job.destination).properties().await {
                 Ok(properties) => {
                     blind_since = None;
                     look(&job.destination, &job.id, properties)
@@ -255,9 +254,9 @@ impl Fs {
     /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE when it is
     /// another one.
     pub(in crate::fs) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
-        let client = self.client(blob.account);
+        let client = self.blob(blob);
         // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
-        let state = client.blob_properties(&blob.path, None).await?.copy;
+        let state = client.properties().await?.copy;
         let none = || Error::fs(libc::ENODATA, format!("{}: no copy is pending", blob.path));
         let Some(state) = state.filter(|state| state.status == CopyStatus::Pending) else { return Err(none()) };
         if id.is_some_and(|id| *id != state.id) {
@@ -265,7 +264,7 @@ impl Fs {
         }
         let job = self.jobs.of(blob).filter(|job| job.id == state.id);
         let lease = job.as_ref().and_then(|job| job.lease.as_ref());
-        match client.abort_copy(&blob.path, &state.id, lease).await {
+        match client.abort_copy(&state.id, &AbortOptions { lease }).await {
             Ok(()) => {
                 info!(destination = %blob.path, id = %state.id, "copy has been aborted");
                 if let Some(job) = job {
@@ -279,7 +278,7 @@ impl Fs {
             }
             // X12: it ended while we asked.
             Err(error) if error.code() == "NoPendingCopyOperation" => {
-                let now = client.blob_properties(&blob.path, None).await?.copy;
+                let now = client.properties().await?.copy;
                 match now {
                     Some(now) if now.id == state.id && now.status == CopyStatus::Aborted => Ok(()),
                     _ => Err(none()),
@@ -386,7 +385,7 @@ async fn first_progress(
             Progress::Success(copied(source, started, request, tier))
         }
         // All else is seen at the destination, also how long a source outside the mount is.
-        (None, None, _) => match client.blob_properties(&destination.path, None).await {
+        (None, None, _) => match client.blob(&destination.path).properties().await {
             Ok(found) => look(destination, &started.id, found),
             // It is under way all the same; whoever polls it looks again.
             Err(error) => {

@@ -21,8 +21,8 @@ use crate::fs::names::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Orig
 use crate::fs::ops::coherence::disproves;
 use crate::path::ContainerName;
 use crate::store::{
-    BlobItem, BlobProperties, BlobSettings, ContainerItem, DeleteSnapshots, ETag, ListBlobs, Metadata, Precondition,
-    Written,
+    BlobItem, BlobProperties, BlobSettings, ContainerItem, DeleteOptions, DeleteSnapshots, ETag, ListBlobs, Metadata,
+    Precondition, ReadOptions, Written,
 };
 
 /// PATH_MAX: a longer target could not be followed.
@@ -68,7 +68,7 @@ impl Fs {
             Place::Accounts => self.account_named(name).map(|_| (FileKind::Directory, Heard::Nothing)),
             Place::Account(id) => {
                 let container = self.container_named(id, name)?;
-                match self.client(id).container_properties(&container).await {
+                match self.client(id).container(&container).properties().await {
                     Ok(item) => Some((FileKind::Directory, Heard::Container(Arc::new(item)))),
                     Err(error) if error.is_not_found() => None,
                     Err(error) => return Err(error),
@@ -161,7 +161,7 @@ impl Fs {
         let blob = dir.blob(name).map_err(|error| only_too_long(error, name))?;
         let client = self.client(dir.account);
         let head = async {
-            match client.blob_properties(&blob.path, None).await {
+            match client.blob(&blob.path).properties().await {
                 Ok(properties) => Ok(Some(properties)),
                 Err(error) if error.code() == "ContainerNotFound" => Err(error),
                 Err(error) if error.is_not_found() => Ok(None),
@@ -207,7 +207,7 @@ impl Fs {
                 uncommitted: unseen == Unseen::Included,
                 ..Default::default()
             };
-            let page = client.list_blobs(&dir.container, &list).await?;
+            let page = client.container(&dir.container).list_blobs(&list).await?;
             below.items.extend(page.items);
             below.left_out += page.left_out;
             marker = page.next;
@@ -228,7 +228,7 @@ impl Fs {
                 let change = self.attributes_of_new(parent, FileKind::Directory, creation)?;
                 change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
                 let Written { etag, last_modified } =
-                    self.client(account).create_container_with(&container, &metadata).await?;
+                    self.client(account).container(&container).create(&metadata).await?;
                 let item = ContainerItem { name: container.clone(), last_modified, etag, metadata };
                 let place = Place::Directory(BlobDir { account, container, prefix: String::new() });
                 (Heard::Container(Arc::new(item)), Some(place))
@@ -260,7 +260,7 @@ impl Fs {
         let mut metadata = attr::kind_metadata(FileKind::Directory, 0);
         change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
         let settings = BlobSettings { metadata, ..Default::default() };
-        let written = self.client(marker.account).put_blob(&marker.path, "", &settings, precondition).await?;
+        let written = self.blob(marker).block_blob().upload("", &settings, &precondition.clone().into()).await?;
         Ok(Arc::new(attr::just_written(0, settings, written)))
     }
 
@@ -279,13 +279,13 @@ impl Fs {
     /// The same of a container, in its metadata. The service knows no condition for that but a time, so they are asked for right before.
     async fn attribute_container(&self, view: &NodeView, dir: &BlobDir, change: AttrChange) -> Result<()> {
         let client = self.client(dir.account);
-        let mut item = client.container_properties(&dir.container).await?;
+        let mut item = client.container(&dir.container).properties().await?;
         let mut now = attr::of_container(view.ino, &item, &self.config.defaults);
         if let Some(touched) = view.touched {
             now.touch(touched);
         }
         change.apply_to(&now, &mut item.metadata, &self.config.defaults);
-        let written = client.set_container_metadata(&dir.container, &item.metadata).await?;
+        let written = client.container(&dir.container).set_metadata(&item.metadata).await?;
         (item.etag, item.last_modified) = (written.etag, written.last_modified);
         self.tree.learn(view.ino, Heard::Container(Arc::new(item)));
         Ok(())
@@ -297,8 +297,8 @@ impl Fs {
         let Ok(Place::Directory(dir)) = self.tree.place(Ino::ROOT) else { return };
         let (client, asked) = (self.client(dir.account), Instant::now());
         let heard = match dir.marker() {
-            None => client.container_properties(&dir.container).await.map(|item| Heard::Container(Arc::new(item))),
-            Some(Ok(marker)) => match client.blob_properties(&marker.path, None).await {
+            None => client.container(&dir.container).properties().await.map(|item| Heard::Container(Arc::new(item))),
+            Some(Ok(marker)) => match client.blob(&marker.path).properties().await {
                 Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => {
                     Ok(Heard::Blob(Arc::new(properties)))
                 }
@@ -327,7 +327,7 @@ impl Fs {
         let slash = self.slash_marker_if_empty(&view, &dir).await?;
         let client = self.client(dir.account);
         match dir.marker() {
-            None => client.delete_container(&dir.container).await?,
+            None => client.container(&dir.container).delete().await?,
             Some(marker) => {
                 self.delete_marker(&marker?, &view).await?;
                 if let Some(slash) = slash {
@@ -369,7 +369,7 @@ impl Fs {
         // Only what is known to be a marker: a plain blob of that name is hidden by the directory and must not be lost.
         let known = match view.properties() {
             Some(properties) => Some(properties.clone()),
-            None => match self.client(marker.account).blob_properties(&marker.path, None).await {
+            None => match self.blob(marker).properties().await {
                 Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => Some(Arc::new(properties)),
                 Ok(_) => None,
                 Err(error) if error.is_not_found() => None,
@@ -385,8 +385,7 @@ impl Fs {
     /// Deletes a blob if it is that version still, or there at all.
     async fn delete_version(&self, blob: &Blob, etag: &ETag) -> Result<()> {
         let precondition = Precondition::IfMatch(etag.clone());
-        let snapshots = DeleteSnapshots::default();
-        match self.client(blob.account).delete_blob(&blob.path, None, snapshots, &precondition, None).await {
+        match self.blob(blob).delete(&DeleteOptions { precondition, ..Default::default() }).await {
             Err(error) if error.is_not_found() => Ok(()),
             other => other,
         }
@@ -468,8 +467,8 @@ impl Fs {
     /// Delete Blob. A pending copy onto it is aborted first (X13); what the copy would have brought back otherwise goes, too.
     async fn delete_pending_or_not(&self, blob: &Blob) -> Result<()> {
         let delete = async || {
-            let (snapshots, always) = (self.snapshots_on_delete(), Precondition::None);
-            self.client(blob.account).delete_blob(&blob.path, None, snapshots, &always, None).await
+            let snapshots = self.snapshots_on_delete();
+            self.blob(blob).delete(&DeleteOptions { snapshots, ..Default::default() }).await
         };
         let pending = match delete().await {
             Err(error) if error.code() == "PendingCopyOperation" => error,
@@ -532,8 +531,7 @@ impl Fs {
         self.attributes_of_new(parent, kind, creation)?.apply(kind, &mut metadata, &self.config.defaults);
         let settings = BlobSettings { metadata, ..Default::default() };
         let size = body.len() as u64;
-        let client = self.client(blob.account);
-        let written = client.put_blob(&blob.path, body, &settings, &Precondition::IfAbsent).await?;
+        let written = self.blob(&blob).block_blob().upload(body, &settings, &Precondition::IfAbsent.into()).await?;
         let heard = Heard::Blob(Arc::new(attr::just_written(size, settings, written)));
         let view = self.tree.enter(parent, name, kind, known(heard), None)?;
         self.tree.touch(parent);
@@ -548,7 +546,7 @@ impl Fs {
         let Origin { blob, revision } = self.tree.origin(ino)?;
         let range = Some(0..LONGEST_TARGET + 1);
         let etag = view.properties().map(|properties| &properties.etag);
-        let target = self.client(blob.account).get_blob(&blob.path, revision.as_ref(), range, etag).await;
+        let target = self.blob(&blob).at(revision.as_ref()).download(ReadOptions { range, if_match: etag }).await;
         let target = target.map_err(|error| self.disproved(ino, etag, error))?.bytes;
         if target.len() as u64 > LONGEST_TARGET {
             return Err(Error::fs(

@@ -546,8 +546,10 @@ async fn fetch(
     let etag = &properties.etag;
     match properties.blob_type {
         // What a blob was does not grow, whatever its type.
-        _ if revision.is_some() => client.get_blob_into(&blob.path, revision.as_ref(), range, etag, receive).await,
-        BlobType::Block => client.get_blob_into(&blob.path, None, range, etag, receive).await,
+        _ if revision.is_some() => {
+            client.blob(&blob.path).at(revision.as_ref()).download_into(range, etag, receive).await
+        }
+        BlobType::Block => client.blob(&blob.path).download_into(range, etag, receive).await,
         BlobType::Append => append::fetch(&client, &blob, properties, range, receive).await,
         BlobType::Page => page::fetch(&client, &blob, &version, range, receive).await,
     }

@@ -13,7 +13,7 @@ use crate::fs::names::tree::Blob;
 
 impl Fs {
     pub(in crate::fs) async fn lease_of(&self, blob: &Blob) -> Result<LeaseReport> {
-        let lease = self.client(blob.account).blob_properties(&blob.path, None).await?.lease;
+        let lease = self.blob(blob).properties().await?.lease;
         let holder = match lease.state.as_deref() {
             Some("leased" | "breaking") => self.leases.holder(blob).unwrap_or_else(|| "another client".to_owned()),
             _ => String::new(),
@@ -37,7 +37,7 @@ impl Fs {
         let blob = self.tree.blob(ino)?;
         let broken = match self.leases.give_up(&blob).await {
             true => Ok(()),
-            false => self.client(blob.account).break_lease(&blob.path).await.map(drop),
+            false => self.blob(&blob).break_lease().await.map(drop),
         };
         match broken {
             Err(error) if error.code() == "LeaseNotPresentWithLeaseOperation" => {

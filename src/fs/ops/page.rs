@@ -36,7 +36,9 @@ use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::copies::lease::Lease;
 use crate::fs::names::attr::AttrChange;
 use crate::fs::names::tree::{Blob, Origin, stale};
-use crate::store::{BlobProperties, Client, ContentHeaders, Guard, LARGEST_PAGE_WRITE, PAGE, Precondition, Written};
+use crate::store::{
+    BlobProperties, Client, ContentHeaders, Guard, LARGEST_PAGE_WRITE, PAGE, Precondition, ReadOptions, Written,
+};
 
 /// Steps that go out one after the other, each conditional on the one before: a lease would be two requests more.
 const MOST_IN_A_ROW: usize = 2;
@@ -95,12 +97,12 @@ impl Fs {
                     404 | 409 | 412 => others(&error.to_string()),
                     _ => error,
                 })?;
-                let now = client.blob_properties(&blob.path, None).await?;
+                let now = client.blob(&blob.path).properties().await?;
                 self.settle(file, state, Arc::new(now));
             }
             WriteGuard::Unsure(step) => {
                 let Some(version) = state.version.clone() else { return Ok(()) };
-                let now = client.blob_properties(&blob.path, None).await.map_err(|error| stale(error, &blob.path))?;
+                let now = client.blob(&blob.path).properties().await.map_err(|error| stale(error, &blob.path))?;
                 if now.etag != version.properties.etag {
                     if !step.is_taken(client, blob, &now).await? {
                         return Err(others("it is another version"));
@@ -155,7 +157,7 @@ impl Fs {
         }
         let slot = self.upload_slot().await?;
         let etag = Some(&base.properties.etag);
-        let found = self.client(blob.account).get_blob(&blob.path, None, Some(range), etag).await;
+        let found = self.blob(blob).download(ReadOptions { range: Some(range), if_match: etag }).await;
         drop(slot);
         let bytes = found.map_err(|error| stale(error, &blob.path))?.bytes;
         if bytes.len() != length {
@@ -243,7 +245,7 @@ impl Fs {
             (Ok(()), Some(written)) => self.taken(file, state, &done, written),
             (Ok(()), None) => {}
             (Err(error), _) => {
-                if let Ok(now) = client.blob_properties(&blob.path, None).await {
+                if let Ok(now) = client.blob(&blob.path).properties().await {
                     self.settle(file, state, Arc::new(now));
                 }
                 // If there is no draft, nobody comes back for it.
@@ -363,7 +365,7 @@ pub(in crate::fs) async fn fetch(
     let etag = &version.properties.etag;
     if version.properties.size <= PART {
         // One request more than it could save.
-        return client.get_blob_into(&blob.path, None, range, etag, receive).await;
+        return client.blob(&blob.path).download_into(range, etag, receive).await;
     }
     let data = stored_ranges(client, blob, version).await?.within(&range);
     let data = match (data.first(), data.last()) {
@@ -372,7 +374,7 @@ pub(in crate::fs) async fn fetch(
     };
     zeros(range.start..data.start, &mut receive);
     if !data.is_empty() {
-        client.get_blob_into(&blob.path, None, data.clone(), etag, &mut receive).await?;
+        client.blob(&blob.path).download_into(data.clone(), etag, &mut receive).await?;
     }
     zeros(data.end..range.end, &mut receive);
     Ok(())

@@ -26,7 +26,7 @@ use crate::fs::copies::backup::{Backup, Mark};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, Heard, NodeView, Place};
-use crate::store::{BlobProperties, CopyId, DeleteSnapshots, ETag, Precondition};
+use crate::store::{BlobProperties, CopyId, DeleteOptions, DeleteSnapshots, ETag, Precondition};
 
 mod hierarchical;
 mod tree;
@@ -89,7 +89,7 @@ impl Fs {
         }
         // Refused before anything is stored or moved for it.
         new_dir.blob(to.1)?;
-        let hierarchical = self.client(new_dir.account).is_hierarchical(Some(&new_dir.container)).await?;
+        let hierarchical = self.client(new_dir.account).container(&new_dir.container).is_hierarchical().await?;
         let by_copy = match (hierarchical, source.kind) {
             (true, _) => None,
             (_, FileKind::Directory) => {
@@ -353,17 +353,16 @@ impl Fs {
     /// Deletes a copy that is of no use any more.
     async fn take_back(&self, copy: &Blob, etag: &ETag) {
         let precondition = Precondition::IfMatch(etag.clone());
-        let client = self.client(copy.account);
-        if let Err(error) = client.delete_blob(&copy.path, None, DeleteSnapshots::Refuse, &precondition, None).await {
+        if let Err(error) = self.blob(copy).delete(&DeleteOptions { precondition, ..Default::default() }).await {
             warn!(blob = %copy.path, %error, "a copy made for a failed rename could not be removed");
         }
     }
 
     /// Deletes the source of a proven copy.
     async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
-        let client = self.client(source.account);
+        let client = self.blob(source);
         let precondition = Precondition::IfMatch(etag.clone());
-        let error = match client.delete_blob(&source.path, None, snapshots, &precondition, None).await {
+        let error = match client.delete(&DeleteOptions { snapshots, precondition }).await {
             Ok(()) => return Deletion::Deleted,
             // Somebody else deleted it, which is what was wanted.
             Err(error) if error.is_not_found() => return Deletion::Deleted,
@@ -373,7 +372,7 @@ impl Fs {
         };
         // After a time-out or a 5xx it may be gone all the same, now or in a moment. A refusal may follow a try that was not answered.
         let refused = (400..500).contains(&error.status()) && error.status() != 408;
-        match client.blob_properties(&source.path, None).await {
+        match client.properties().await {
             Err(look) if look.is_not_found() => Deletion::Deleted,
             Ok(found) if refused && found.etag == *etag => Deletion::Refused(error),
             _ => Deletion::Unknown(error),

@@ -26,7 +26,7 @@ use crate::fs::names::access::{Credentials, WRITE};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::revisions::{is_another, kind_of, moments, not_a_directory};
 use crate::fs::names::tree::{Blob, Heard, NodeView, Past, PastPlace, Place, read_only};
-use crate::store::{DeleteSnapshots, Moment, Precondition, Revision};
+use crate::store::{DeleteOptions, Moment, Revision};
 
 /// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
 const A_FEW: u32 = 8;
@@ -58,7 +58,7 @@ impl Fs {
             }
             PastPlace::Moments(past, blob) => {
                 let Some(revision) = past.revision(name) else { return Ok(None) };
-                match self.client(blob.account).blob_properties(&blob.path, Some(&revision)).await {
+                match self.blob(blob).at(&revision).properties().await {
                     // A server that does not know versions answers with the blob itself.
                     Ok(properties) if is_another(&properties, &revision) => Ok(None),
                     Ok(properties) => Ok(Some((kind_of(&properties), Heard::Blob(Arc::new(properties))))),
@@ -93,9 +93,7 @@ impl Fs {
                 format!("{}: this is its current version; remove the file itself", blob.path),
             ));
         }
-        let client = self.client(blob.account);
-        let (refuse, always) = (DeleteSnapshots::Refuse, Precondition::None);
-        let deleted = client.delete_blob(&blob.path, Some(revision), refuse, &always, None).await;
+        let deleted = self.blob(blob).at(revision).delete(&DeleteOptions::default()).await;
         if deleted.as_ref().err().is_none_or(Error::is_not_found) {
             self.tree.unlink(view.parent, &view.name);
         }
@@ -132,7 +130,7 @@ impl Fs {
             }
             None => None,
         };
-        let taken = self.client(blob.account).snapshot_blob(&blob.path).await?;
+        let taken = self.blob(&blob).create_snapshot().await?;
         info!(blob = %blob.path, moment = %taken.moment(), "snapshot taken");
         // It is there for whoever looks next, also if they have just looked.
         if let Some(names) = self.tree.child(view.parent, Past::Snapshots.directory()) {

@@ -30,7 +30,7 @@ use crate::fs::content::read::Version;
 use crate::fs::content::source::Source;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::names::tree::Blob;
-use crate::store::{Block, BlockId, BlockRef, CopySource, Payload};
+use crate::store::{Block, BlockId, BlockRef, CopySource, Payload, ReadOptions, SourceRange};
 
 /// Bytes that are worth a block of their own when memory is short.
 const WORTH_A_BLOCK: u64 = 256 * 1024;
@@ -130,7 +130,7 @@ impl Fs {
 
     pub(in crate::fs) async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
         while let Some(Unsent { id, bytes, .. }) = draft.unsent.last() {
-            self.client(blob.account).put_block(&blob.path, id, bytes.clone(), None).await?;
+            self.blob(blob).block_blob().stage_block(id, bytes.clone()).await?;
             draft.unsent.pop();
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Fs {
         let client = self.client(blob.account).clone();
         let path = blob.path.clone();
         draft.uploads.push(tokio::spawn(async move {
-            let done = client.put_block(&path, &id, bytes.clone(), None).await;
+            let done = client.blob(&path).block_blob().stage_block(&id, bytes.clone()).await;
             drop(slot);
             done.map_err(|error| (Unsent { id, bytes, _room: room }, error))
         }));
@@ -168,7 +168,7 @@ impl Fs {
         if draft.base_blocks.is_none() {
             draft.base_blocks = Some(match base {
                 Some(base) => {
-                    let (blocks, etag) = self.client(blob.account).block_list(&blob.path).await?;
+                    let (blocks, etag) = self.blob(blob).block_blob().block_list().await?;
                     if etag.is_some_and(|etag| etag != base.properties.etag) {
                         return Err(Error::fs(libc::ESTALE, format!("{} was changed by another writer", blob.path)));
                     }
@@ -204,7 +204,7 @@ impl Fs {
                     let slot = self.upload_slot().await?;
                     let bytes = self.bytes_of(blob, extents, base, range).await?;
                     let block = Block { id: ids.next()?, size: bytes.len() as u64 };
-                    self.client(blob.account).put_block(&blob.path, &block.id, bytes, None).await?;
+                    self.blob(blob).block_blob().stage_block(&block.id, bytes).await?;
                     drop(slot);
                     Ok(vec![uncommitted(block)])
                 }
@@ -218,7 +218,7 @@ impl Fs {
                             let slot = self.upload_slot().await?;
                             // At most a few blocks' worth, so it fits in usize.
                             let bytes = BytesMut::zeroed(len as usize).freeze();
-                            self.client(blob.account).put_block(&blob.path, &id, bytes, None).await?;
+                            self.blob(blob).block_blob().stage_block(&id, bytes).await?;
                             drop(slot);
                         }
                         Ok(vec![uncommitted(Block { id, size: len }); count as usize])
@@ -246,7 +246,9 @@ impl Fs {
                 (Piece::Zero(len), _) => pieces.push(BytesMut::zeroed(len as usize).freeze()),
                 (Piece::Base(range), Some(base)) => {
                     let etag = Some(&base.properties.etag);
-                    pieces.push(self.client(blob.account).get_blob(&blob.path, None, Some(range), etag).await?.bytes);
+                    pieces.push(
+                        self.blob(blob).download(ReadOptions { range: Some(range), if_match: etag }).await?.bytes,
+                    );
                 }
                 (Piece::Base(_) | Piece::Staged, _) => return Err(Error::fs(libc::EIO, "a block cannot be read")),
             }
@@ -275,7 +277,7 @@ impl Fs {
                     let _room = self.memory.arriving(BLOCK).await;
                     let bytes = self.read_source(&source).await?;
                     let size = bytes.len() as u64;
-                    self.client(blob.account).put_block(&blob.path, &id, bytes, None).await?;
+                    self.blob(blob).block_blob().stage_block(&id, bytes).await?;
                     drop(slot);
                     size
                 }
@@ -296,8 +298,8 @@ impl Fs {
         let url = self.range_url(source, blob).await?;
         let range = source.block();
         let len = range.end - range.start;
-        let client = self.client(blob.account);
-        match client.put_block_from_url(&blob.path, id, &url, range, Some(source.etag), None).await {
+        let part = SourceRange { source: &url, range, if_match: Some(source.etag) };
+        match self.blob(blob).block_blob().stage_block_from_url(id, &part).await {
             Ok(()) => Ok(Some(len)),
             Err(error) if self.must_move(&error) => Ok(None),
             Err(error) => Err(error),
@@ -306,8 +308,8 @@ impl Fs {
 
     /// A URL by which the service can read the source, for one request.
     pub(in crate::fs) async fn range_url(&self, source: &Source<'_>, to: &Blob) -> Result<CopySource> {
-        let (client, reader) = (self.client(source.blob.account), self.client(to.account));
-        client.block_source(&source.blob.path, source.revision, reader, RANGE_READ).await
+        let reader = self.client(to.account);
+        self.blob(source.blob).at(source.revision).block_source(reader, RANGE_READ).await
     }
 
     /// The first bytes of a source, at most a block.
@@ -315,8 +317,8 @@ impl Fs {
         let start = source.range.start;
         let range = start..source.range.end.min(start + BLOCK);
         let len = range.end - start;
-        let client = self.client(source.blob.account);
-        let read = client.get_blob(&source.blob.path, source.revision, Some(range), Some(source.etag)).await;
+        let wanted = ReadOptions { range: Some(range), if_match: Some(source.etag) };
+        let read = self.blob(source.blob).at(source.revision).download(wanted).await;
         let bytes = read.map_err(Error::of_a_source)?.bytes;
         if bytes.len() as u64 != len {
             return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", source.blob.path)));

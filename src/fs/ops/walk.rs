@@ -38,7 +38,7 @@ impl Walk {
             }
             let Next::Page(marker) = &self.next else { return Ok(None) };
             let list = ListBlobs { prefix: &self.dir.prefix, marker: marker.as_deref(), ..Default::default() };
-            let page = fs.client(self.dir.account).list_blobs(&self.dir.container, &list).await?;
+            let page = fs.client(self.dir.account).container(&self.dir.container).list_blobs(&list).await?;
             self.next = page.next.map_or(Next::Done, |marker| Next::Page(Some(marker)));
             let prefix = &self.dir.prefix;
             self.page = page

@@ -27,7 +27,7 @@ impl Fs {
         }
         // What was heard of it a moment ago may be over; and whose copy it is must be known as of now.
         let asked = Instant::now();
-        let found = self.client(blob.account).blob_properties(&blob.path, None).await?;
+        let found = self.blob(&blob).properties().await?;
         let copy = found.copy.clone();
         // What becomes of a copy onto another file is nothing to this one.
         if Self::named(&self.heard(ino, found, asked)?).is_err() {

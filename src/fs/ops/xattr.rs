@@ -131,7 +131,7 @@ impl Fs {
             }
             _ => {
                 let Origin { blob, revision } = self.tree.origin(ino)?;
-                let url = self.client(blob.account).url_at(&blob.path, revision.as_ref());
+                let url = self.blob(&blob).at(revision.as_ref()).url();
                 // A program that listed the names a moment ago gets the values that went with them.
                 match self.xattr_reads.recall(ino, caller, name, probe) {
                     Some(seen) => value_of(&parsed, &seen.properties, &url),
@@ -179,7 +179,7 @@ impl Fs {
         }
         let Origin { blob, revision } = origin;
         let asked = Instant::now();
-        let properties = match self.client(blob.account).blob_properties(&blob.path, revision.as_ref()).await {
+        let properties = match self.blob(blob).at(revision.as_ref()).properties().await {
             Err(error) if error.is_not_found() && self.is_new(ino) => {
                 return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
             }
@@ -199,7 +199,7 @@ impl Fs {
 
     async fn tags_of<'a>(&self, origin: &Origin, seen: &'a Seen) -> Result<&'a Tags> {
         let Origin { blob, revision } = origin;
-        seen.tags.get_or_try_init(|| self.client(blob.account).tags_at(&blob.path, revision.as_ref())).await
+        seen.tags.get_or_try_init(|| self.blob(blob).at(revision.as_ref()).tags()).await
     }
 
     /// The tags of a blob, to be given to its next version or its copy, which would have none (X4). Asked for only if it has any.
@@ -214,7 +214,7 @@ impl Fs {
             return Ok(Tags::new());
         }
         let Origin { blob, revision } = origin;
-        match self.client(blob.account).tags_at(&blob.path, revision.as_ref()).await {
+        match self.blob(blob).at(revision.as_ref()).tags().await {
             Err(error) if error.errno() == libc::EACCES => {
                 warn!(blob = %blob.path, %error, "its index tags may not be read and are not kept");
                 Ok(Tags::new())
@@ -279,7 +279,7 @@ impl Fs {
         let present = match parsed {
             // That a tag is missing is said where it is looked for to be removed.
             Name::Tag(_) if value.is_none() => true,
-            Name::Tag(tag) => self.client(blob.account).tags(&blob.path).await?.iter().any(|(key, _)| key == tag),
+            Name::Tag(tag) => self.blob(&blob).tags().await?.iter().any(|(key, _)| key == tag),
             _ => value_of(parsed, &properties, "").is_some(),
         };
         if flags & libc::XATTR_CREATE != 0 && present {
@@ -333,7 +333,7 @@ impl Fs {
         name: &Name<'_>,
         value: Option<&str>,
     ) -> Result<()> {
-        let client = self.client(blob.account);
+        let client = self.blob(blob);
         let condition = Precondition::IfMatch(properties.etag.clone());
         let mut changed = (*properties).clone();
         let written = match name {
@@ -342,7 +342,7 @@ impl Fs {
                 if changed == *properties {
                     return Ok(());
                 }
-                client.set_properties(&blob.path, &changed.headers, &condition, None).await?
+                client.set_properties(&changed.headers, &condition.into()).await?
             }
             Name::Meta(key) => {
                 match value {
@@ -353,7 +353,7 @@ impl Fs {
                     return Ok(());
                 }
                 self.keep_mtime(file.ino, key, &mut changed)?;
-                client.set_metadata(&blob.path, &changed.metadata, &condition, None).await?
+                client.set_metadata(&changed.metadata, &condition.into()).await?
             }
             Name::Tier => {
                 let known = match properties.tier.clone() {
@@ -361,7 +361,7 @@ impl Fs {
                     known => known,
                 };
                 let Some(value) = value.filter(|value| known.as_deref() != Some(value)) else { return Ok(()) };
-                client.set_tier(&blob.path, value, None).await.map_err(|error| match error.code() {
+                client.set_tier(value).await.map_err(|error| match error.code() {
                     "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
                     _ => error,
                 })?;
@@ -380,7 +380,7 @@ impl Fs {
     /// has: that is a write, and then it is not the account's any more.
     async fn ask_tier(&self, ino: Ino, blob: &Blob) -> Result<Option<String>> {
         let asked = Instant::now();
-        let found = self.client(blob.account).blob_properties(&blob.path, None).await?;
+        let found = self.blob(blob).properties().await?;
         let tier = found.tier.clone();
         self.tree.hear(ino, Heard::Blob(Arc::new(found)), asked);
         Ok(tier)
@@ -397,8 +397,8 @@ impl Fs {
     }
 
     async fn change_tag(&self, ino: Ino, blob: &Blob, key: &str, value: Option<&str>) -> Result<()> {
-        let client = self.client(blob.account);
-        let before = client.tags(&blob.path).await?;
+        let client = self.blob(blob);
+        let before = client.tags().await?;
         let mut tags = before.clone();
         match (tags.iter_mut().find(|(name, _)| name == key), value) {
             (Some(tag), Some(value)) => tag.1 = value.to_owned(),
@@ -407,7 +407,7 @@ impl Fs {
             (None, None) => return Err(Error::fs(libc::ENODATA, format!("{PREFIX}tag.{key} has no value"))),
         }
         if tags != before {
-            client.set_tags(&blob.path, &tags).await?;
+            client.set_tags(&tags).await?;
             self.tree.doubt(ino);
         }
         Ok(())

@@ -12,9 +12,9 @@ use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::path::BlobPath;
-use crate::store::client::Client;
 use crate::store::credential::Credential;
 use crate::store::endpoint::Place;
+use crate::store::pipeline::Pipeline;
 use crate::store::sas::{self, DelegationKey, Validity, iso8601};
 use crate::store::secret::{AccountKey, Secret};
 use crate::store::types::*;
@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The clocks of two machines: that much before the end of a week nobody is refused for asking for more than a week.
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 
-impl Client {
+impl Pipeline {
     /// A SAS for reading `blob` that lives for `lifetime`, signed in the name of the identity; `None` if it may not sign.
     pub(in crate::store) async fn delegated_sas(
         &self,
@@ -98,7 +98,7 @@ impl Client {
     }
 
     /// A source that the service at `reader` reads by this identity's token.
-    pub(in crate::store) async fn source_by_token(&self, source: CopySource, reader: &Client) -> Result<CopySource> {
+    pub(in crate::store) async fn source_by_token(&self, source: CopySource, reader: &Self) -> Result<CopySource> {
         let Credential::Entra(tokens) = self.credential() else { return Ok(source) };
         if !self.endpoint().is_beside(reader.endpoint()) {
             let (own, reader) = (self.endpoint(), reader.endpoint());

@@ -1,10 +1,9 @@
 //! Properties, metadata, sources and conditions as headers of a request.
 
-use std::ops::Range;
-
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::store::headers::bytes;
+use crate::store::options::WriteOptions;
 use crate::store::request::Request;
 use crate::store::types::*;
 
@@ -31,7 +30,6 @@ impl Request {
             .metadata(&settings.metadata)
             .optional("x-ms-access-tier", settings.tier.as_deref())
             .tags(&settings.tags)
-            .lease(settings.lease.as_ref())
     }
 
     /// `x-ms-tags`: URL-encoded pairs. None are sent as no header.
@@ -49,6 +47,10 @@ impl Request {
         }
     }
 
+    pub(crate) fn write_options(self, options: &WriteOptions) -> Self {
+        self.precondition(&options.precondition).lease(options.lease.as_ref())
+    }
+
     /// What the service is to read.
     pub(crate) fn source(self, source: &CopySource) -> Self {
         let token = source.token().map(|token| format!("Bearer {}", token.expose()));
@@ -56,11 +58,11 @@ impl Request {
     }
 
     /// A range that the service reads from another blob, in that version of it.
-    pub(crate) fn source_range(self, source: &CopySource, range: &Range<u64>, if_match: Option<&ETag>) -> Self {
-        self.source(source)
-            .header("x-ms-source-range", &bytes(range))
-            .optional("x-ms-source-if-match", if_match.map(ETag::quoted).as_deref())
-            .work(range.end.saturating_sub(range.start))
+    pub(crate) fn source_range(self, source: &SourceRange<'_>) -> Self {
+        self.source(source.source)
+            .header("x-ms-source-range", &bytes(&source.range))
+            .optional("x-ms-source-if-match", source.if_match.map(ETag::quoted).as_deref())
+            .work(source.range.end.saturating_sub(source.range.start))
     }
 
     pub(crate) fn lease(self, lease: Option<&LeaseId>) -> Self {

@@ -10,11 +10,12 @@ fn appending_a_kibibyte_to_a_gibibyte_sends_a_kibibyte() {
     world.put_sparse("zeros", GIB);
     put_append(&world, "log", "");
     let client = world.client(ONE);
-    let zeros = world.block_on(client.block_source(&path("zeros"), None, &client, Duration::from_secs(600))).unwrap();
+    let zeros = world.block_on(client.blob(&path("zeros")).block_source(&client, Duration::from_secs(600))).unwrap();
     for start in (0..GIB).step_by(64 * MIB as usize) {
         let (log, range) = (path("log"), start..start + 64 * MIB);
-        let grown = client.append_block_from_url(&log, start, &zeros, range, None, &Precondition::None);
-        world.block_on(grown).unwrap();
+        let part = SourceRange { source: &zeros, range, if_match: None };
+        let log = client.blob(&log).append_blob();
+        world.block_on(log.append_block_from_url(start, &part, &WriteOptions::default())).unwrap();
     }
     world.reset_stats();
     world.ok("head -c 1024 /dev/zero | tr '\\0' x >> log");

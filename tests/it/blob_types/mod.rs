@@ -37,13 +37,13 @@ fn assert_kept(world: &World, name: &str, blob_type: BlobType) -> BlobProperties
     assert_eq!(now.headers.content_type.as_deref(), Some("text/x-log"));
     assert_eq!(now.headers.cache_control.as_deref(), Some("no-store"));
     assert_eq!(now.metadata.get("color"), Some("blue"));
-    assert_eq!(world.block_on(world.client(ONE).tags(&path(name))).unwrap(), settings().tags);
+    assert_eq!(world.block_on(world.client(ONE).blob(&path(name)).tags()).unwrap(), settings().tags);
     now
 }
 
 fn put_append(world: &World, name: &str, content: &'static str) {
     let client = world.client(ONE);
-    world.block_on(client.put_append_blob(&path(name), &settings(), &Precondition::None)).unwrap();
+    world.block_on(client.blob(&path(name)).append_blob().create(&settings(), &WriteOptions::default())).unwrap();
     if !content.is_empty() {
         append(world, name, content);
     }
@@ -53,22 +53,28 @@ fn put_append(world: &World, name: &str, content: &'static str) {
 fn append(world: &World, name: &str, content: &'static str) {
     let size = world.properties(ONE, name).unwrap().size;
     let body = Bytes::from_static(content.as_bytes());
-    world.block_on(world.client(ONE).append_block(&path(name), size, body, &Precondition::None)).unwrap();
+    world
+        .block_on(world.client(ONE).blob(&path(name)).append_blob().append_block(size, body, &WriteOptions::default()))
+        .unwrap();
 }
 
 fn put_page(world: &World, name: &str, size: u64) {
-    world.block_on(world.client(ONE).put_page_blob(&path(name), size, &settings(), &Precondition::None)).unwrap();
+    world
+        .block_on(world.client(ONE).blob(&path(name)).page_blob().create(size, &settings(), &WriteOptions::default()))
+        .unwrap();
 }
 
 /// Another client writes whole pages.
 fn write_pages(world: &World, name: &str, offset: u64, content: impl Into<Bytes>) {
     let etag = world.properties(ONE, name).unwrap().etag;
     let guard = Guard::Version(etag);
-    world.block_on(world.client(ONE).put_pages(&path(name), offset, content.into(), &guard)).unwrap();
+    world
+        .block_on(world.client(ONE).blob(&path(name)).page_blob().upload_pages(offset, content.into(), &guard))
+        .unwrap();
 }
 
 fn range(world: &World, name: &str, range: std::ops::Range<u64>) -> Bytes {
-    world.block_on(world.client(ONE).get_blob(&path(name), None, Some(range), None)).unwrap().bytes
+    world.block_on(world.client(ONE).blob(&path(name)).download(range)).unwrap().bytes
 }
 
 /// What no method of the client does, by another hand.
@@ -77,7 +83,7 @@ fn raw_put(world: &World, name: &str, query: &str) {
     let client = world.client(ONE);
     let validity = Validity::for_the_next(Duration::from_secs(600));
     let token = sas::account(&key, client.account(), "racwl", "co", &validity, DEFAULT_API_VERSION);
-    let url = format!("{}?{query}&{}", client.url(&path(name)), token.expose());
+    let url = format!("{}?{query}&{}", client.blob(&path(name)).url(), token.expose());
     let request = reqwest::Client::new().put(url).header("content-length", 0);
     let answer = world.block_on(request.send()).unwrap();
     assert!(answer.status().is_success(), "{}", answer.status());

@@ -151,7 +151,7 @@ assert os.lseek(f, 1 << 20, os.SEEK_HOLE) == (1 << 20) + 512
     assert!(world.stats().requests("GetPageRanges") <= 1, "{:?}", world.stats());
     world.ok("fallocate -p -o 0 -l 2G disk");
     let etag = world.properties(ONE, "disk").unwrap().etag;
-    assert_eq!(world.block_on(world.client(ONE).page_ranges(&path("disk"), &etag)).unwrap(), []);
+    assert_eq!(world.block_on(world.client(ONE).blob(&path("disk")).page_blob().page_ranges(&etag)).unwrap(), []);
     assert_eq!(world.properties(ONE, "disk").unwrap().size, TIB);
 }
 
@@ -255,7 +255,7 @@ else: raise Exception('overwrote')
 ";
     let halves = Gated::between(&world, &first, second);
     world.store.clear_faults();
-    world.block_on(world.client(ONE).break_lease(&path("disk"))).unwrap();
+    world.block_on(world.client(ONE).blob(&path("disk")).break_lease()).unwrap();
     write_pages(&world, "disk", 0, vec![9; 512]);
     halves.finish();
     assert_eq!(range(&world, "disk", 0..1), [9u8][..]);
@@ -319,10 +319,10 @@ os.pwrite(f, b'z' * 512, 8192)
 fn a_leased_disk_is_busy() {
     let world = World::new();
     put_page(&world, "disk", MIB);
-    let id = world.block_on(world.client(ONE).acquire_lease(&path("disk"), None)).unwrap();
+    let id = world.block_on(world.client(ONE).blob(&path("disk")).acquire_lease(&LeaseOptions::default())).unwrap();
     let ran = world.sh("printf x | dd of=disk bs=512 conv=notrunc,fsync");
     assert!(ran.stderr.contains("Device or resource busy"), "{ran:?}");
-    world.block_on(world.client(ONE).release_lease(&path("disk"), &id)).unwrap();
+    world.block_on(world.client(ONE).blob(&path("disk")).release_lease(&id)).unwrap();
     world.ok("printf x | dd of=disk bs=512 conv=notrunc,fsync 2>&1");
     assert_eq!(range(&world, "disk", 0..2), b"x\0"[..]);
 }

@@ -46,7 +46,7 @@ fn a_truncating_open_of_a_file_that_another_client_changed_replaces_it_and_keeps
     let client = world.client(ONE);
     world.rest_put("ini", "theirs\n");
     let metadata = [("owner_of_it", "them")].into_iter().collect();
-    world.block_on(client.set_metadata(&path("ini"), &metadata, &Precondition::None, None)).unwrap();
+    world.block_on(client.blob(&path("ini")).set_metadata(&metadata, &WriteOptions::default())).unwrap();
     world.ok("echo two > ini");
     assert_eq!(world.stored("ini"), "two\n");
     assert_eq!(world.properties(ONE, "ini").unwrap().metadata.get("owner_of_it"), Some("them"));

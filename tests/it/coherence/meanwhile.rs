@@ -57,7 +57,7 @@ fn a_look_at_a_page_blob_while_a_range_is_copied_into_it_finds_the_same_file() {
     let client = world.client(ONE);
     for name in ["from", "to"] {
         let (name, plain) = (path(name), BlobSettings::default());
-        world.block_on(client.put_page_blob(&name, MIB as u64, &plain, &Precondition::None)).unwrap();
+        world.block_on(client.blob(&name).page_blob().create(MIB as u64, &plain, &WriteOptions::default())).unwrap();
     }
     let before = world.properties(ONE, "to").unwrap().etag;
     let program = between(
@@ -114,8 +114,18 @@ fn a_log_that_is_written_anew_and_replaced_half_way_is_refused() {
     let client = world.client(ONE);
     let put = |content: &'static str| {
         world.block_on(async {
-            client.put_append_blob(&path("log"), &BlobSettings::default(), &Precondition::None).await.unwrap();
-            client.append_block(&path("log"), 0, content.into(), &Precondition::None).await.unwrap();
+            client
+                .blob(&path("log"))
+                .append_blob()
+                .create(&BlobSettings::default(), &WriteOptions::default())
+                .await
+                .unwrap();
+            client
+                .blob(&path("log"))
+                .append_blob()
+                .append_block(0, content.into(), &WriteOptions::default())
+                .await
+                .unwrap();
         });
     };
     put("old");
@@ -182,14 +192,14 @@ fn who_reads_goes_on_when_only_the_metadata_were_changed() {
     let md5 =
         blobcp::store::ContentHeaders { content_md5: Some("1B2M2Y8AsgTpgAmY7PhCfg==".into()), ..Default::default() };
     let client = world.client(ONE);
-    world.block_on(client.set_properties(&path("f"), &md5, &Precondition::None, None)).unwrap();
+    world.block_on(client.blob(&path("f")).set_properties(&md5, &WriteOptions::default())).unwrap();
     let gated = Gated::between(
         &world,
         "fd = os.open('f', os.O_RDONLY)\nos.pread(fd, 10, 50)",
         "g = os.open('f', os.O_RDONLY)\nassert os.fstat(fd).st_ino == os.fstat(g).st_ino\nassert len(os.pread(fd, 10, 10 << 20)) == 10",
     );
     let metadata = [("k", "v")].into_iter().collect();
-    world.block_on(client.set_metadata(&path("f"), &metadata, &Precondition::None, None)).unwrap();
+    world.block_on(client.blob(&path("f")).set_metadata(&metadata, &WriteOptions::default())).unwrap();
     gated.finish();
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blobcp::store::{BlobSettings, Precondition};
+use blobcp::store::{BlobSettings, DeleteOptions, WriteOptions};
 
 use crate::common::*;
 
@@ -22,12 +22,17 @@ impl World {
     /// Another client's Put Blob into `one/box`.
     fn rest_put(&self, name: &str, content: impl Into<bytes::Bytes>) {
         let (client, content) = (self.client(ONE), content.into());
-        self.block_on(client.put_blob(&path(name), content, &BlobSettings::default(), &Precondition::None)).unwrap();
+        self.block_on(client.blob(&path(name)).block_blob().upload(
+            content,
+            &BlobSettings::default(),
+            &WriteOptions::default(),
+        ))
+        .unwrap();
     }
 
     /// Another client's Delete Blob.
     fn rest_delete(&self, name: &str) {
         let client = self.client(ONE);
-        self.block_on(client.delete_blob(&path(name), None, Default::default(), &Precondition::None, None)).unwrap();
+        self.block_on(client.blob(&path(name)).delete(&DeleteOptions::default())).unwrap();
     }
 }

@@ -185,18 +185,18 @@ fn tail_follows_a_name_that_another_machine_writes_anew() {
 fn an_append_blob_that_grew_keeps_its_inode_and_one_that_was_copied_onto_does_not() {
     let world = trusting();
     let client = world.client(ONE);
-    let always = Precondition::None;
+    let always = WriteOptions::default();
     let make = |name: &str, content: &'static str| {
         let name = path(name);
-        world.block_on(client.put_append_blob(&name, &BlobSettings::default(), &always)).unwrap();
-        world.block_on(client.append_block(&name, 0, content.into(), &always)).unwrap();
+        world.block_on(client.blob(&name).append_blob().create(&BlobSettings::default(), &always)).unwrap();
+        world.block_on(client.blob(&name).append_blob().append_block(0, content.into(), &always)).unwrap();
     };
     make("log", "one\n");
     make("other", "one\nbut another's\n");
     let before = ino(&world, "log");
     // As long as somebody has it open, the kernel knows the file.
     let _open = std::fs::File::open(world.here().join("log")).unwrap();
-    world.block_on(client.append_block(&path("log"), 4, "two\n".into(), &always)).unwrap();
+    world.block_on(client.blob(&path("log")).append_blob().append_block(4, "two\n".into(), &always)).unwrap();
     expire(&world, &["log"]);
     assert_eq!((ino(&world, "log"), world.ok("cat log").as_str()), (before, "one\ntwo\n"));
     // S29: the copy keeps the creation time; its id tells.
@@ -211,17 +211,17 @@ fn an_append_blob_that_grew_keeps_its_inode_and_one_that_was_copied_onto_does_no
 fn other_metadata_keep_the_inode_where_the_hash_proves_the_content_equal() {
     let world = trusting();
     let client = world.client(ONE);
-    let always = Precondition::None;
+    let always = WriteOptions::default();
     for (name, md5) in [("proven", true), ("not", false)] {
         world.rest_put(name, "content");
         let content_md5 = md5.then(|| "mgNkuembtIDdJeHwKEyFVQ==".to_owned());
         let headers = blobcp::store::ContentHeaders { content_md5, ..Default::default() };
-        world.block_on(client.set_properties(&path(name), &headers, &always, None)).unwrap();
+        world.block_on(client.blob(&path(name)).set_properties(&headers, &always)).unwrap();
         let before = ino(&world, name);
         // As long as somebody has it open, the kernel knows the file.
         let _open = std::fs::File::open(world.here().join(name)).unwrap();
         let metadata = [("color", "blue")].into_iter().collect();
-        world.block_on(client.set_metadata(&path(name), &metadata, &always, None)).unwrap();
+        world.block_on(client.blob(&path(name)).set_metadata(&metadata, &always)).unwrap();
         expire(&world, &[name]);
         assert_eq!(attribute(&world.here().join(name), "meta.color").as_deref(), Some("blue"));
         assert_eq!(ino(&world, name) == before, md5, "{name}");
@@ -230,9 +230,9 @@ fn other_metadata_keep_the_inode_where_the_hash_proves_the_content_equal() {
     world.ok("mkdir d");
     let (file, dir) = (ino(&world, "not"), ino(&world, "d"));
     let _open = ["not", "d"].map(|name| std::fs::File::open(world.here().join(name)).unwrap());
-    world.block_on(client.set_tier(&path("not"), "Cool", None)).unwrap();
+    world.block_on(client.blob(&path("not")).set_tier("Cool")).unwrap();
     let metadata = [("hdi_isfolder", "true"), ("color", "blue")].into_iter().collect();
-    world.block_on(client.set_metadata(&path("d"), &metadata, &always, None)).unwrap();
+    world.block_on(client.blob(&path("d")).set_metadata(&metadata, &always)).unwrap();
     expire(&world, &["not", "d"]);
     assert_eq!((ino(&world, "not"), ino(&world, "d")), (file, dir));
 }

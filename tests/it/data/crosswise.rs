@@ -4,7 +4,7 @@
 //! file, out of it, or over a boundary of any of these must be the bytes of that moment. Sequences are drawn by a seed, printed with a
 //! failure and set by `BLOBCP_TEST_SEEDS`, and what fails is shrunk.
 
-use blobcp::store::BlobType;
+use blobcp::store::{BlobSettings, BlobType};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
@@ -175,11 +175,15 @@ fn run(world: &World, types: [BlobType; 3], steps: &[Step], case: u32) -> Result
     let names = [0, 1, 2].map(|file| format!("case{case}-{file}"));
     let client = world.client(ONE);
     for (name, blob_type) in names.iter().zip(types) {
-        let (settings, always) = (BlobSettings::default(), Precondition::None);
+        let (settings, always) = (BlobSettings::default(), WriteOptions::default());
         match blob_type {
             BlobType::Block => {}
-            BlobType::Append => drop(world.block_on(client.put_append_blob(&path(name), &settings, &always)).unwrap()),
-            BlobType::Page => drop(world.block_on(client.put_page_blob(&path(name), 512, &settings, &always)).unwrap()),
+            BlobType::Append => {
+                drop(world.block_on(client.blob(&path(name)).append_blob().create(&settings, &always)).unwrap())
+            }
+            BlobType::Page => {
+                drop(world.block_on(client.blob(&path(name)).page_blob().create(512, &settings, &always)).unwrap())
+            }
         }
     }
     let there = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use blobcp::devstore::{Fault, Reset};
-use blobcp::store::{BlobSettings, ContentHeaders, Precondition};
+use blobcp::store::{BlobSettings, ContentHeaders, WriteOptions};
 
 use crate::common::*;
 
@@ -42,7 +42,7 @@ fn put_adorned(world: &World, name: &str, content: &[u8]) {
     let settings = BlobSettings { headers, metadata, ..Default::default() };
     let body = content.to_vec();
     let client = world.client(ONE);
-    world.block_on(client.put_blob(&path(name), body, &settings, &Precondition::None)).unwrap();
+    world.block_on(client.blob(&path(name)).block_blob().upload(body, &settings, &WriteOptions::default())).unwrap();
 }
 
 /// Metadata and properties are those of [`put_adorned`], but for the hash of the old content.

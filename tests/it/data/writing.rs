@@ -62,7 +62,7 @@ fn a_large_file_goes_out_in_blocks() {
     assert_eq!((stats.requests("PutBlockList"), stats.requests("PutBlob")), (1, 0), "{stats:?}");
     assert_eq!(stats.body_bytes_in, size as u64, "every byte once");
     assert!(world.stored("f") == content);
-    let (blocks, _) = world.block_on(world.client(ONE).block_list(&path("f"))).unwrap();
+    let (blocks, _) = world.block_on(world.client(ONE).blob(&path("f")).block_blob().block_list()).unwrap();
     assert_eq!(blocks.len() as u64, (size as u64).div_ceil(BLOCK));
 }
 

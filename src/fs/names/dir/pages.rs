@@ -9,7 +9,7 @@ use crate::fs::names::dir::cursor::{Mark, Start};
 use crate::fs::names::revisions;
 use crate::fs::names::tree::{BlobDir, PastPlace};
 use crate::path::BlobPath;
-use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, Page};
+use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, ListContainers, Page};
 
 /// What is listed.
 pub(crate) enum Source {
@@ -42,7 +42,7 @@ impl Source {
         let (items, prefixes, next) = match self {
             Self::Accounts(names) => (Vec::new(), names.iter().map(|name| format!("{name}/")).collect(), None),
             Self::Containers(client) => {
-                let page = client.list_containers(marker.as_deref()).await?;
+                let page = client.list_containers(&ListContainers { marker: marker.as_deref() }).await?;
                 let names = page.items.iter().map(|item| format!("{}/", item.name)).collect();
                 containers.extend(page.items.into_iter().map(|item| (item.name.to_string(), Arc::new(item))));
                 (Vec::new(), names, page.next)
@@ -50,7 +50,7 @@ impl Source {
             Self::Blobs(client, dir) => {
                 let marker = marker.as_deref();
                 let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
-                let Page { items, prefixes, next, .. } = client.list_blobs(&dir.container, &list).await?;
+                let Page { items, prefixes, next, .. } = client.container(&dir.container).list_blobs(&list).await?;
                 (items, prefixes, next)
             }
             Self::Past(client, place) => {

@@ -126,7 +126,7 @@ impl Fs {
             }
         }
         let part = async {
-            let now = self.client(job.destination.account).blob_properties(&job.destination.path, None).await?;
+            let now = self.blob(&job.destination).properties().await?;
             if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
                 return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
             }

@@ -326,7 +326,7 @@ impl Fs {
         };
         let now = async {
             let blob = self.tree.blob(file.ino)?;
-            self.client(blob.account).blob_properties(&blob.path, None).await
+            self.blob(&blob).properties().await
         };
         match now.await {
             Ok(properties) => {
@@ -399,7 +399,7 @@ impl Fs {
             Err(error) if error.errno() == libc::ENODATA => return Ok(()),
             Err(error) => return Err(error),
         }
-        let now = self.client(job.destination.account).blob_properties(&job.destination.path, None).await?;
+        let now = self.blob(&job.destination).properties().await?;
         if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
             return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
         }

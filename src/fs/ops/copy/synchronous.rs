@@ -24,7 +24,7 @@ use crate::fs::copies::spec::CopyOptions;
 use crate::fs::names::tree::Blob;
 use crate::store::{
     BlobProperties, BlobSettings, BlobType, BlockRef, ContentHeaders, CopyId, CopyRequest, CopySource, ETag,
-    LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Metadata, Precondition,
+    LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Metadata, Precondition, SourceRange, WholeSource, WriteOptions,
 };
 
 /// What is known of a source before it is read.
@@ -105,7 +105,7 @@ impl Fs {
         request: CopyRequest,
         version: Option<Arc<BlobProperties>>,
     ) -> Result<Arc<BlobProperties>> {
-        let client = self.client(destination.account);
+        let blob = self.blob(destination);
         let CopyRequest { source, mut precondition, metadata, tier, tags, lease, .. } = request;
         if precondition == Precondition::None {
             precondition = self.as_a_block_blob(destination, &source).await?;
@@ -117,7 +117,7 @@ impl Fs {
                 headers: version.headers.clone(),
                 metadata: version.metadata.clone(),
             }),
-            None => match client.ask_outside(&source).await {
+            None => match self.client(destination.account).ask_outside(&source).await {
                 Ok(found) => {
                     let (size, etag) = (found.size, found.etag);
                     Some(Facts { size, etag, headers: found.headers, metadata: found.metadata })
@@ -131,27 +131,26 @@ impl Fs {
         };
         let size = facts.as_ref().map(|facts| facts.size);
         let known = facts.as_ref().map(|facts| facts.metadata.clone()).unwrap_or_default();
-        let mut settings =
-            BlobSettings { metadata: metadata.unwrap_or(known), tier, tags, lease, ..BlobSettings::default() };
+        let options = WriteOptions { precondition, lease };
+        let mut settings = BlobSettings { metadata: metadata.unwrap_or(known), tier, tags, ..BlobSettings::default() };
         match facts {
             Some(facts) if facts.size > LARGEST_BLOB_FROM_URL => {
                 settings.headers = facts.headers;
                 let blocks = self.fetch_blocks(destination, &source, facts.size, facts.etag.as_ref()).await?;
-                client.put_block_list(&destination.path, &blocks, &settings, &precondition).await?;
+                blob.block_blob().commit_block_list(&blocks, &settings, &options).await?;
             }
             // The service has been seen to stumble over a source of no bytes (§13.7).
             Some(Facts { size: 0, headers, .. }) => {
                 settings.headers = headers;
-                client.put_blob(&destination.path, bytes::Bytes::new(), &settings, &precondition).await?;
+                blob.block_blob().upload(bytes::Bytes::new(), &settings, &options).await?;
             }
             facts => {
                 let etag = facts.and_then(|facts| facts.etag);
-                let put =
-                    client.put_blob_from_url(&destination.path, &source, etag.as_ref(), size, &settings, &precondition);
-                put.await?;
+                let source = WholeSource { source: &source, if_match: etag.as_ref(), size };
+                blob.block_blob().upload_from_url(&source, &settings, &options).await?;
             }
         }
-        let properties = client.blob_properties(&destination.path, None).await?;
+        let properties = blob.properties().await?;
         info!(destination = %destination.path, %source, bytes = properties.size, "copied by what reads any URL");
         if let Some(size) = size.filter(|size| *size != properties.size) {
             let what = format!("{}: it has {} bytes, its source {size}", destination.path, properties.size);
@@ -162,7 +161,7 @@ impl Fs {
 
     /// What is there may be replaced if it is a block blob, for that is what it becomes (C7); and only as it is now.
     async fn as_a_block_blob(&self, destination: &Blob, source: &CopySource) -> Result<Precondition> {
-        match self.client(destination.account).blob_properties(&destination.path, None).await {
+        match self.blob(destination).properties().await {
             Ok(there) if there.blob_type == BlobType::Block => Ok(Precondition::IfMatch(there.etag)),
             Ok(there) => Err(super::types_differ(destination, there.blob_type, source, Some(BlobType::Block))),
             Err(error) if error.is_not_found() => Ok(Precondition::IfAbsent),
@@ -178,8 +177,8 @@ impl Fs {
         size: u64,
         etag: Option<&ETag>,
     ) -> Result<Vec<BlockRef>> {
-        let client = self.client(destination.account);
-        let there = match client.block_list(&destination.path).await {
+        let client = self.blob(destination);
+        let there = match client.block_blob().block_list().await {
             Ok((blocks, _)) => blocks,
             Err(error) if error.is_not_found() => Vec::new(),
             Err(error) => return Err(error),
@@ -189,7 +188,8 @@ impl Fs {
             let id = ids.next();
             async move {
                 let id = id?;
-                client.put_block_from_url(&destination.path, &id, source, range, etag, None).await?;
+                let part = SourceRange { source, range, if_match: etag };
+                client.block_blob().stage_block_from_url(&id, &part).await?;
                 Ok(BlockRef::Uncommitted(id))
             }
         });

@@ -16,7 +16,7 @@ use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, Known, NodeView, Place};
 use crate::fs::ops::rename::{LockedFile, Name, RenameMode, exists};
 use crate::path::{BlobName, BlobPath};
-use crate::store::{BlobProperties, DeleteSnapshots, ListBlobs, Precondition, Rename, Written};
+use crate::store::{BlobProperties, DeleteOptions, ListBlobs, Precondition, RenameOptions, Written};
 
 impl Fs {
     pub(in crate::fs) async fn rename_path(
@@ -44,9 +44,7 @@ impl Fs {
             let source = self.resolve(from.0, from.1).await?;
             let source = self.look_at(source, &old).await?;
             let asked = Instant::now();
-            let request = Rename {
-                from: &old.path,
-                to: &new.path,
+            let options = RenameOptions {
                 known: source.properties().map(|properties| &**properties),
                 replaces: target.and_then(NodeView::properties).map(|properties| &properties.etag),
                 // What was held of the file is held of it under its new name, so it must be that version. Of a directory nothing is.
@@ -60,7 +58,7 @@ impl Fs {
                 },
             };
             let storing: Vec<_> = held.iter().map(|held| held.file.storing()).collect();
-            let error = match self.client(old.account).rename_path(&request).await {
+            let error = match self.blob(&old).rename(&new.path, &options).await {
                 Ok(written) => {
                     // From here on nothing is waited for until the name is the new one.
                     self.tree.rename(from.0, from.1, to.0, to.1);
@@ -121,7 +119,7 @@ impl Fs {
             return Ok(source);
         }
         let asked = Instant::now();
-        match self.client(path.account).blob_properties(&path.path, None).await {
+        match self.blob(path).properties().await {
             Ok(found) if attr::kind_of(&found) == source.kind => {
                 let heard = Heard::Blob(Arc::new(found));
                 self.tree.hear(source.ino, heard.clone(), asked);
@@ -167,7 +165,7 @@ impl Fs {
         let Some(before) = source.properties() else { return };
         let now = match written {
             Some(Written { etag, last_modified }) => BlobProperties { etag, last_modified, ..(**before).clone() },
-            None => match self.client(new.account).blob_properties(&new.path, None).await {
+            None => match self.blob(new).properties().await {
                 Ok(found) => found,
                 Err(error) => {
                     debug!(path = %new.path, %error, "what was renamed is not known anew");
@@ -191,7 +189,7 @@ impl Fs {
             return;
         }
         let list = ListBlobs { prefix: &old_prefix, max_results: Some(1), ..ListBlobs::default() };
-        match client.list_blobs(&old.path.container, &list).await {
+        match client.container(&old.path.container).list_blobs(&list).await {
             Ok(page) if page.items.is_empty() && page.next.is_none() => return,
             Ok(_) => {}
             Err(error) => warn!(%error, "what came into being during a rename cannot be looked for"),
@@ -207,15 +205,12 @@ impl Fs {
             let Some(from) = path(&old_prefix, rest) else { continue };
             let directories = rest.match_indices('/').filter_map(|(at, _)| path(&old_prefix, &rest[..at]));
             emptied.extend(directories);
-            let request = Rename {
-                from: &from,
-                to: &to.path,
+            let options = RenameOptions {
                 known: node.properties().map(|properties| &**properties),
-                replaces: None,
-                source_if_match: None,
                 precondition: Precondition::IfAbsent,
+                ..RenameOptions::default()
             };
-            match client.rename_path(&request).await {
+            match client.blob(&from).rename(&to.path, &options).await {
                 Ok(_) => self.tree.doubt(node.ino),
                 // It has come along.
                 Err(error) if error.is_not_found() => {}
@@ -229,12 +224,12 @@ impl Fs {
         emptied.dedup();
         for directory in emptied {
             let deleted = async {
-                let found = client.blob_properties(&directory, None).await?;
+                let found = client.blob(&directory).properties().await?;
                 if attr::kind_of(&found) != FileKind::Directory {
                     return Ok(());
                 }
                 let as_found = Precondition::IfMatch(found.etag);
-                client.delete_blob(&directory, None, DeleteSnapshots::Refuse, &as_found, None).await
+                client.blob(&directory).delete(&DeleteOptions { precondition: as_found, ..Default::default() }).await
             };
             if let Err(error) = deleted.await {
                 debug!(%directory, %error, "left of a renamed directory");

@@ -164,7 +164,7 @@ impl Fs {
         loop {
             let list =
                 ListBlobs { prefix: &old.prefix, marker: marker.as_deref(), snapshots: true, ..Default::default() };
-            let page = client.list_blobs(&old.container, &list).await?;
+            let page = client.container(&old.container).list_blobs(&list).await?;
             if page.left_out > 0 {
                 let what = format!("{}: below it are blobs with names that no path can have", old.prefix);
                 return Err(Error::fs(libc::EINVAL, what));

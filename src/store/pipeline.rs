@@ -1,0 +1,135 @@
+//! The ground that all clients of an account stand on: what is known of the account, and the way to it.
+//!
+//! Sending is in [`crate::store::request`], keys for signing in an identity's name in [`crate::store::delegation`].
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use reqwest::header::HeaderMap;
+use tokio::sync::OnceCell;
+
+use crate::path::AccountName;
+use crate::store::account::Account;
+use crate::store::concurrency::ConcurrencyLimit;
+use crate::store::credential::Credential;
+use crate::store::delegation::Delegation;
+use crate::store::endpoint::Endpoint;
+use crate::store::headers;
+use crate::store::http::Http;
+use crate::store::types::*;
+
+/// How many copies are remembered as started: more than run at once, and each only matters for the seconds in which
+/// `Last-Modified` cannot tell two of them apart.
+const REMEMBERED_COPIES: usize = 256;
+
+/// An account, the connections to it, and what was learnt of it on the way.
+pub(super) struct Pipeline {
+    account: Account,
+    http: Http,
+    /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
+    known_copies: Mutex<VecDeque<CopyId>>,
+    /// Leases that writes are sent with unless they name one, by the encoded path of the blob.
+    leases: Mutex<HashMap<String, LeaseId>>,
+    concurrency: ConcurrencyLimit,
+    delegation: Delegation,
+    /// What the account said, or was said of it, when it was asked whether its namespace is hierarchical.
+    hierarchical: OnceCell<bool>,
+    /// A refusal proved it to be hierarchical, whatever was said before.
+    proved_hierarchical: AtomicBool,
+    /// An answer said so.
+    is_azurite: AtomicBool,
+}
+
+impl Pipeline {
+    pub(super) fn new(account: Account, http: Http) -> Self {
+        Self {
+            hierarchical: OnceCell::new_with(account.hierarchical),
+            proved_hierarchical: AtomicBool::new(false),
+            account,
+            http,
+            known_copies: Mutex::default(),
+            leases: Mutex::default(),
+            concurrency: ConcurrencyLimit::default(),
+            delegation: Delegation::default(),
+            is_azurite: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn account(&self) -> &AccountName {
+        &self.account.name
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.account.endpoint
+    }
+
+    pub(super) fn credential(&self) -> &Credential {
+        &self.account.credential
+    }
+
+    pub(super) fn api_version(&self) -> &str {
+        &self.account.api_version
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    pub(super) fn concurrency(&self) -> &ConcurrencyLimit {
+        &self.concurrency
+    }
+
+    pub(super) fn delegation(&self) -> &Delegation {
+        &self.delegation
+    }
+
+    pub(super) fn hierarchical(&self) -> &OnceCell<bool> {
+        &self.hierarchical
+    }
+
+    pub(super) fn is_proved_hierarchical(&self) -> bool {
+        self.proved_hierarchical.load(Ordering::Relaxed)
+    }
+
+    /// True the first time.
+    pub(super) fn prove_hierarchical(&self) -> bool {
+        !self.proved_hierarchical.swap(true, Ordering::Relaxed)
+    }
+
+    /// What an answer says of who gave it.
+    pub(super) fn was_answered(&self, headers: &HeaderMap) {
+        if headers::text(headers, "server").is_some_and(|server| server.starts_with("Azurite")) {
+            self.is_azurite.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_azurite(&self) -> bool {
+        self.is_azurite.load(Ordering::Relaxed)
+    }
+
+    /// The leases of blobs that this process holds, by the encoded paths of the blobs.
+    pub(super) fn leases(&self) -> MutexGuard<'_, HashMap<String, LeaseId>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The service does not know that lease any more.
+    pub(super) fn lease_is_lost(&self, path: &str, id: &LeaseId) {
+        let mut leases = self.leases();
+        if leases.get(path) == Some(id) {
+            leases.remove(path);
+        }
+    }
+
+    pub(super) fn knows_copy(&self, id: &CopyId) -> bool {
+        self.known_copies.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    pub(super) fn remember_copy(&self, id: &CopyId) {
+        let mut known = self.known_copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() == REMEMBERED_COPIES {
+            known.pop_front();
+        }
+        known.push_back(id.clone());
+    }
+}
