@@ -29,7 +29,7 @@ use std::time::SystemTime;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::bulk::news::{Outcome, Skip};
@@ -148,11 +148,7 @@ impl Fs {
         }
         let from = self.tree.blob(source.ino)?;
         let to = self.tree.directory(bulk.into)?.blob(&order.name)?;
-        let target = match self.resolve(bulk.into, &order.name).await {
-            Ok(target) => Some(target),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
+        let target = self.resolve(bulk.into, &order.name).await.optional()?;
         self.check_target(bulk.into, target.as_ref(), who)?;
         let there = target.as_ref().and_then(|target| {
             let properties = target.properties().cloned()?;
@@ -232,11 +228,7 @@ impl Fs {
         let mut top = if order.name.is_empty() {
             Some(into.clone())
         } else {
-            match self.resolve(bulk.into, &order.name).await {
-                Ok(found) => Some(found),
-                Err(error) if error.is_not_found() => None,
-                Err(error) => return Err(error),
-            }
+            self.resolve(bulk.into, &order.name).await.optional()?
         };
         if top.as_ref().is_some_and(|top| top.kind != FileKind::Directory) {
             return Err(Error::fs(libc::ENOTDIR, "a file cannot be replaced by a directory"));
@@ -397,16 +389,12 @@ impl Fs {
     /// not to be copied.
     async fn look_once_more(&self, step: &mut Step, mode: Mode) -> Result<Option<Outcome>> {
         step.version = Arc::new(self.blob(&step.from).properties().await?);
-        let there = match self.blob(&step.to).properties().await {
-            Ok(found) => Some(Found {
-                path: step.path.clone(),
-                kind: attr::kind_of(&found),
-                properties: Arc::new(found),
-                closed: false,
-            }),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
+        let there = self.blob(&step.to).properties().await.optional()?.map(|found| Found {
+            path: step.path.clone(),
+            kind: attr::kind_of(&found),
+            properties: Arc::new(found),
+            closed: false,
+        });
         Ok(match self.verdict(&step.from, &step.version, &step.to, there.as_ref(), mode) {
             Verdict::Copy(there) => {
                 step.there = there;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::content::draft::Basis;
 use crate::fs::content::handle::{Content, OpenFile, State};
@@ -150,12 +150,10 @@ impl Fs {
             return Ok(false);
         }
         let blob = self.tree.blob(file.ino)?;
-        let found = match self.blob(&blob).properties().await {
-            Ok(found) if !is_a_file(&found) => return Ok(false),
-            Ok(found) => Some(Arc::new(found)),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
+        let found = self.blob(&blob).properties().await.optional()?.map(Arc::new);
+        if found.as_ref().is_some_and(|found| !is_a_file(found)) {
+            return Ok(false);
+        }
         match (draft.basis, &found) {
             (Basis::Nothing, Some(found)) if WriteStrategy::of(found.blob_type).is_like(&draft.strategy) => {}
             // What is made anew is a block blob.

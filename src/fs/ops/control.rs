@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Fh};
@@ -76,11 +76,7 @@ impl Fs {
         let (parent, name) = order.destination(&self.tree.view(order.at)?)?;
         let destination = self.tree.directory(parent)?.blob(&name)?;
         let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination, who).await?;
-        let target = match self.resolve(parent, &name).await {
-            Ok(target) => Some(target),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
+        let target = self.resolve(parent, &name).await.optional()?;
         self.check_target(parent, target.as_ref(), who)?;
         self.refuse_target(target.as_ref(), order.no_replace).await?;
         let precondition =

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 mod list;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{self, Attr, AttrChange, Creation, FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, Known, Listed, NodeView, Origin, PastPlace, Place, read_only};
@@ -68,11 +68,8 @@ impl Fs {
             Place::Accounts => self.account_named(name).map(|_| (FileKind::Directory, Heard::Nothing)),
             Place::Account(id) => {
                 let container = self.container_named(id, name)?;
-                match self.client(id).container(&container).properties().await {
-                    Ok(item) => Some((FileKind::Directory, Heard::Container(Arc::new(item)))),
-                    Err(error) if error.is_not_found() => None,
-                    Err(error) => return Err(error),
-                }
+                let item = self.client(id).container(&container).properties().await.optional()?;
+                item.map(|item| (FileKind::Directory, Heard::Container(Arc::new(item))))
             }
             Place::Directory(dir) => self.ask(&dir, name, known.as_ref()).await?,
             Place::Past(place) => self.ask_past(&place, name).await?,
@@ -159,13 +156,10 @@ impl Fs {
     /// Asks the service what a name in a directory is.
     async fn ask(&self, dir: &BlobDir, name: &str, known: Option<&NodeView>) -> Result<Option<(FileKind, Heard)>> {
         let blob = dir.blob(name).map_err(|error| only_too_long(error, name))?;
-        let client = self.client(dir.account);
         let head = async {
-            match client.blob(&blob.path).properties().await {
-                Ok(properties) => Ok(Some(properties)),
+            match self.blob(&blob).properties().await {
                 Err(error) if error.code() == "ContainerNotFound" => Err(error),
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(error),
+                found => found.optional(),
             }
         };
         let below =
@@ -369,12 +363,10 @@ impl Fs {
         // Only what is known to be a marker: a plain blob of that name is hidden by the directory and must not be lost.
         let known = match view.properties() {
             Some(properties) => Some(properties.clone()),
-            None => match self.blob(marker).properties().await {
-                Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => Some(Arc::new(properties)),
-                Ok(_) => None,
-                Err(error) if error.is_not_found() => None,
-                Err(error) => return Err(error),
-            },
+            None => {
+                let found = self.blob(marker).properties().await.optional()?;
+                found.filter(|properties| attr::kind_of(properties) == FileKind::Directory).map(Arc::new)
+            }
         };
         match known {
             Some(known) => self.delete_version(marker, &known.etag).await,
@@ -385,10 +377,8 @@ impl Fs {
     /// Deletes a blob if it is that version still, or there at all.
     async fn delete_version(&self, blob: &Blob, etag: &ETag) -> Result<()> {
         let precondition = Precondition::IfMatch(etag.clone());
-        match self.blob(blob).delete(&DeleteOptions { precondition, ..Default::default() }).await {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other,
-        }
+        let deleted = self.blob(blob).delete(&DeleteOptions { precondition, ..Default::default() }).await;
+        deleted.optional().map(drop)
     }
 
     /// A directory that only its entries made does not vanish with the last of them: it gets a marker.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tracing::{error, warn};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Handles, OpenFile, State};
@@ -55,14 +55,10 @@ impl Fs {
         caller: Caller,
     ) -> Result<()> {
         let source = self.resolve(from.0, from.1).await?;
-        let target = match self.resolve(to.0, to.1).await {
-            Ok(target) if mode == RenameMode::NoReplace && target.ino != source.ino => {
-                return Err(exists(to.1));
-            }
-            Ok(target) => Some(target),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error),
-        };
+        let target = self.resolve(to.0, to.1).await.optional()?;
+        if mode == RenameMode::NoReplace && target.as_ref().is_some_and(|target| target.ino != source.ino) {
+            return Err(exists(to.1));
+        }
         if target.as_ref().is_some_and(|target| target.ino == source.ino) {
             return Ok(());
         }
@@ -148,14 +144,13 @@ impl Fs {
                 Err(error) if error.is_precondition_failed() && !last_try => {
                     drop(storing);
                     self.tree.doubt(source.ino);
-                    target = match self.resolve(to.0, to.1).await {
-                        Ok(_) if mode == RenameMode::NoReplace => return Err(exists(to.1)),
-                        Ok(target) => {
+                    target = match self.resolve(to.0, to.1).await.optional()? {
+                        Some(_) if mode == RenameMode::NoReplace => return Err(exists(to.1)),
+                        Some(target) => {
                             self.tree.doubt(target.ino);
                             Some(self.resolve(to.0, to.1).await?)
                         }
-                        Err(error) if error.is_not_found() => None,
-                        Err(error) => return Err(error),
+                        None => None,
                     };
                 }
                 Err(error) if error.is_precondition_failed() => {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::{StreamExt, TryStreamExt};
 use tracing::{debug, info, warn};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::content::block_ids::{BlockIds, UPLOADS};
 use crate::fs::copies::backup::Mark;
@@ -161,11 +161,10 @@ impl Fs {
 
     /// What is there may be replaced if it is a block blob, for that is what it becomes (C7); and only as it is now.
     async fn as_a_block_blob(&self, destination: &Blob, source: &CopySource) -> Result<Precondition> {
-        match self.blob(destination).properties().await {
-            Ok(there) if there.blob_type == BlobType::Block => Ok(Precondition::IfMatch(there.etag)),
-            Ok(there) => Err(super::types_differ(destination, there.blob_type, source, Some(BlobType::Block))),
-            Err(error) if error.is_not_found() => Ok(Precondition::IfAbsent),
-            Err(error) => Err(error),
+        match self.blob(destination).properties().await.optional()? {
+            Some(there) if there.blob_type == BlobType::Block => Ok(Precondition::IfMatch(there.etag)),
+            Some(there) => Err(super::types_differ(destination, there.blob_type, source, Some(BlobType::Block))),
+            None => Ok(Precondition::IfAbsent),
         }
     }
 
@@ -178,11 +177,7 @@ impl Fs {
         etag: Option<&ETag>,
     ) -> Result<Vec<BlockRef>> {
         let client = self.blob(destination);
-        let there = match client.block_blob().block_list().await {
-            Ok((blocks, _)) => blocks,
-            Err(error) if error.is_not_found() => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let there = client.block_blob().block_list().await.optional()?.map_or_else(Vec::new, |(blocks, _)| blocks);
         let ids = BlockIds::beside(&there);
         let fetched = pieces(size).map(|range| {
             let id = ids.next();
