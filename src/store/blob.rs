@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 
 use crate::error::Result;
 use crate::path::BlobPath;
-use crate::store::endpoint::{Place, encode_query};
+use crate::store::endpoint::{Resource, encode_query};
 use crate::store::headers;
 use crate::store::options::{DeleteOptions, ReadOptions, WriteOptions};
 use crate::store::pipeline::Pipeline;
@@ -36,7 +36,7 @@ impl<'a> BlobClient<'a> {
     /// Display form of the URL: no SAS.
     pub fn url(self) -> String {
         let endpoint = self.pipeline.endpoint();
-        let mut url = endpoint.url(&endpoint.path(Place::Blob(self.path)));
+        let mut url = endpoint.url(&endpoint.path(Resource::Blob(self.path)));
         if let Some(revision) = self.revision {
             url.push('?');
             url.push_str(&encode_query(&[revision.parameter()]));
@@ -45,12 +45,12 @@ impl<'a> BlobClient<'a> {
     }
 
     pub(super) fn request(self, operation: &'static str, method: Method) -> Request {
-        self.pipeline.request(operation, method, Place::Blob(self.path)).revision(self.revision)
+        self.pipeline.request(operation, method, Resource::Blob(self.path)).revision(self.revision)
     }
 
     /// A request for a part of the blob beside its content, which `comp=` names.
     pub(super) fn component(self, operation: &'static str, method: Method, component: &'static str) -> Request {
-        let request = self.pipeline.request(operation, method, Place::Blob(self.path));
+        let request = self.pipeline.request(operation, method, Resource::Blob(self.path));
         request.query("comp", component).revision(self.revision)
     }
 

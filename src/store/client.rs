@@ -10,7 +10,7 @@ use crate::store::account::Account;
 use crate::store::blob::BlobClient;
 use crate::store::concurrency::Pass;
 use crate::store::container::ContainerClient;
-use crate::store::endpoint::Place;
+use crate::store::endpoint::Resource;
 use crate::store::http::Http;
 use crate::store::listing;
 use crate::store::options::ListContainers;
@@ -76,7 +76,7 @@ impl Client {
     pub async fn list_containers(&self, list: &ListContainers<'_>) -> Result<Page<ContainerItem>> {
         let mut request = self
             .0
-            .request("ListContainers", Method::GET, Place::Account)
+            .request("ListContainers", Method::GET, Resource::Account)
             .query("comp", "list")
             .query("include", "metadata");
         if let Some(marker) = list.marker {

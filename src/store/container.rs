@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::path::ContainerName;
-use crate::store::endpoint::Place;
+use crate::store::endpoint::Resource;
 use crate::store::headers;
 use crate::store::listing;
 use crate::store::options::ListBlobs;
@@ -98,6 +98,6 @@ impl ContainerClient<'_> {
     }
 
     pub(super) fn request(self, operation: &'static str, method: Method) -> Request {
-        self.pipeline.request(operation, method, Place::Container(self.name)).query("restype", "container")
+        self.pipeline.request(operation, method, Resource::Container(self.name)).query("restype", "container")
     }
 }

@@ -3,7 +3,7 @@
 //! Two styles exist (§1.1): the account in the host, `https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB`, or in the path,
 //! `http://127.0.0.1:10000/ACCOUNT/CONTAINER/BLOB`. The difference matters when signing, because the canonical resource is
 //! the account followed by the path as sent, so that a path-style account stands there twice. An [`Endpoint`] hides
-//! it: it turns a [`Place`] into the one encoded path that the request line, the signature and a copy source share.
+//! it: it turns a [`Resource`] into the one encoded path that the request line, the signature and a copy source share.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -41,9 +41,9 @@ pub(super) struct ParsedEndpoint {
     pub sas: Option<Secret>,
 }
 
-/// What a request is about.
+/// The target of a request, by its name.
 #[derive(Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(super) enum Resource<'a> {
     Account,
     Container(&'a ContainerName),
     Blob(&'a BlobPath),
@@ -144,12 +144,12 @@ impl Endpoint {
         }
     }
 
-    /// The encoded path of `place`, as it is sent and signed.
-    pub(super) fn path(&self, place: Place<'_>) -> String {
-        match place {
-            Place::Account => format!("{}/", self.prefix),
-            Place::Container(container) => format!("{}/{container}", self.prefix),
-            Place::Blob(blob) => format!("{}/{}/{}", self.prefix, blob.container, blob.name.encoded()),
+    /// The encoded path of `resource`, as it is sent and signed.
+    pub(super) fn path(&self, resource: Resource<'_>) -> String {
+        match resource {
+            Resource::Account => format!("{}/", self.prefix),
+            Resource::Container(container) => format!("{}/{container}", self.prefix),
+            Resource::Blob(blob) => format!("{}/{}/{}", self.prefix, blob.container, blob.name.encoded()),
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
         let parsed = Endpoint::parse(url, None).unwrap();
         assert_eq!(parsed.account.as_str(), account);
         let endpoint = parsed.endpoint;
-        assert_eq!(endpoint.url(&endpoint.path(Place::Blob(&blob("a")))), expected);
+        assert_eq!(endpoint.url(&endpoint.path(Resource::Blob(&blob("a")))), expected);
     }
 
     #[rstest]
@@ -228,7 +228,7 @@ mod tests {
         let account = AccountName::parse("acct").unwrap();
         let parsed = Endpoint::parse(url, Some(&account)).unwrap();
         assert_eq!(parsed.account, account);
-        assert_eq!(parsed.endpoint.url(&parsed.endpoint.path(Place::Blob(&blob("a")))), expected);
+        assert_eq!(parsed.endpoint.url(&parsed.endpoint.path(Resource::Blob(&blob("a")))), expected);
     }
 
     #[rstest]
@@ -300,7 +300,7 @@ mod tests {
     #[case("x\u{fffe}\u{ffff}\u{85}")]
     fn the_http_stack_keeps_the_path_as_encoded(#[case] name: &str) {
         let endpoint = Endpoint::parse("http://127.0.0.1:10000/acct", None).unwrap().endpoint;
-        let path = endpoint.path(Place::Blob(&blob(name)));
+        let path = endpoint.path(Resource::Blob(&blob(name)));
         assert_eq!(Url::parse(&endpoint.url(&path)).unwrap().path(), path);
     }
 
@@ -310,7 +310,7 @@ mod tests {
             if let Ok(name) = BlobName::parse(&name) {
                 let blob = BlobPath::new(ContainerName::parse("spec").unwrap(), name);
                 let endpoint = Endpoint::parse("http://127.0.0.1:10000/acct", None).unwrap().endpoint;
-                let path = endpoint.path(Place::Blob(&blob));
+                let path = endpoint.path(Resource::Blob(&blob));
                 let url = Url::parse(&endpoint.url(&path)).unwrap();
                 proptest::prop_assert_eq!(url.path(), path);
             }

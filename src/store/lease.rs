@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use crate::error::{Error, Result};
 use crate::store::blob::BlobClient;
-use crate::store::endpoint::Place;
+use crate::store::endpoint::Resource;
 use crate::store::headers;
 use crate::store::options::LeaseOptions;
 use crate::store::request::Request;
@@ -65,13 +65,13 @@ impl BlobClient<'_> {
 
     /// From now on writes to the blob are sent with this lease, unless they name another or turn out not to need it.
     pub fn use_lease(self, id: LeaseId) {
-        let path = self.pipeline.endpoint().path(Place::Blob(self.path));
+        let path = self.pipeline.endpoint().path(Resource::Blob(self.path));
         self.pipeline.leases().insert(path, id);
     }
 
     /// The lease has ended.
     pub fn disuse_lease(self) {
-        let path = self.pipeline.endpoint().path(Place::Blob(self.path));
+        let path = self.pipeline.endpoint().path(Resource::Blob(self.path));
         self.pipeline.leases().remove(&path);
     }
 }

@@ -12,7 +12,7 @@ use crate::store::blob::BlobClient;
 use crate::store::client::Client;
 use crate::store::container::ContainerClient;
 use crate::store::credential::Credential;
-use crate::store::endpoint::Place;
+use crate::store::endpoint::Resource;
 use crate::store::headers;
 use crate::store::pipeline::Pipeline;
 use crate::store::request::Request;
@@ -68,12 +68,12 @@ impl Pipeline {
     async fn ask_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
         // A SAS of a container is good for nothing outside of it.
         let narrow = matches!(self.credential(), Credential::Sas(token) if !token.expose().contains("srt="));
-        let place = match container {
-            Some(container) if narrow => Place::Container(container),
-            _ => Place::Account,
+        let resource = match container {
+            Some(container) if narrow => Resource::Container(container),
+            _ => Resource::Account,
         };
         let request = self
-            .request("GetAccountInformation", Method::HEAD, place)
+            .request("GetAccountInformation", Method::HEAD, resource)
             .query("restype", "account")
             .query("comp", "properties");
         let hierarchical = match self.send(&request).await {
@@ -129,7 +129,7 @@ impl BlobClient<'_> {
             source.push_str(token.expose());
         }
         Ok(pipeline
-            .request("RenamePath", Method::PUT, Place::Blob(to))
+            .request("RenamePath", Method::PUT, Resource::Blob(to))
             .at(endpoint)
             // As rename(2) has it: an empty directory is replaced. Otherwise a directory would go inside one of the new name (S118, S119).
             .query("mode", "legacy")

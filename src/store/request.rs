@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
 use crate::store::credential::Credential;
-use crate::store::endpoint::{Endpoint, Place, encode_query};
+use crate::store::endpoint::{Endpoint, Resource, encode_query};
 use crate::store::headers as answer;
 use crate::store::http::describe;
 use crate::store::payload::Payload;
@@ -198,19 +198,19 @@ struct With {
 }
 
 impl Pipeline {
-    pub(super) fn request(&self, operation: &'static str, method: Method, place: Place<'_>) -> Request {
+    pub(super) fn request(&self, operation: &'static str, method: Method, resource: Resource<'_>) -> Request {
         let account = self.account();
-        let target = match place {
-            Place::Account => account.to_string(),
-            Place::Container(container) => format!("{account}/{container}"),
-            Place::Blob(blob) => format!("{account}/{blob}"),
+        let target = match resource {
+            Resource::Account => account.to_string(),
+            Resource::Container(container) => format!("{account}/{container}"),
+            Resource::Blob(blob) => format!("{account}/{blob}"),
         };
         Request {
             operation,
             method,
             target,
             endpoint: None,
-            path: self.endpoint().path(place),
+            path: self.endpoint().path(resource),
             query: Vec::new(),
             headers: HeaderMap::new(),
             body: Payload::default(),

@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::error::{Error, Result};
 use crate::path::BlobPath;
 use crate::store::credential::Credential;
-use crate::store::endpoint::Place;
+use crate::store::endpoint::Resource;
 use crate::store::pipeline::Pipeline;
 use crate::store::sas::{self, DelegationKey, Validity, iso8601};
 use crate::store::secret::{AccountKey, Secret};
@@ -75,7 +75,7 @@ impl Pipeline {
             "<?xml version=\"1.0\" encoding=\"utf-8\"?><KeyInfo><Start>{start}</Start><Expiry>{expiry}</Expiry></KeyInfo>"
         );
         let request = self
-            .request("GetUserDelegationKey", Method::POST, Place::Account)
+            .request("GetUserDelegationKey", Method::POST, Resource::Account)
             .query("restype", "service")
             .query("comp", "userdelegationkey")
             .header("content-type", "application/xml")
