@@ -218,7 +218,7 @@ impl Fs {
                 self.refuse_strangers(who)?;
                 client.file_source(url, &file, SOURCE_SAS)
             }
-            None => CopySource::outside(url),
+            None => CopySource::external(url),
         }
     }
 

@@ -117,7 +117,7 @@ impl Fs {
                 headers: version.headers.clone(),
                 metadata: version.metadata.clone(),
             }),
-            None => match self.client(destination.account).ask_outside(&source).await {
+            None => match self.client(destination.account).source_properties(&source).await {
                 Ok(found) => {
                     let (size, etag) = (found.size, found.etag);
                     Some(Facts { size, etag, headers: found.headers, metadata: found.metadata })

@@ -1,9 +1,9 @@
-//! Sources that are not blobs of ours: Azure Files and any other URL (C19, §13.13).
+//! External sources: files of Azure Files, and what any other URL names (C19, §13.13).
 //!
 //! The service takes any URL that it can read, with whatever token is in it. A file of Azure Files in one of our accounts gets a SAS for
 //! exactly that file, made like a blob's from the account's key. Copy Blob begins with HEAD, which not every server answers and which a URL
 //! that is signed for GET does not allow; then [`crate::store::BlockBlobClient::upload_from_url`] or blocks do it, and for these the size has to be known:
-//! [`Client::ask_outside`] asks for one byte.
+//! [`Client::source_properties`] asks for one byte.
 //!
 //! Only the URL itself ever goes to a foreign host. It is asked over https, no redirect is followed, and no credential of ours is sent.
 
@@ -29,9 +29,9 @@ use crate::store::types::*;
 const ILLEGAL: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// What the server of a source says of it.
+/// Properties of an external source, as its server tells them.
 #[derive(Debug, Clone)]
-pub struct Outside {
+pub struct SourceProperties {
     /// Bytes.
     pub size: u64,
     /// None, if the server has none that means the very same bytes.
@@ -48,9 +48,9 @@ pub struct SharedFile {
 }
 
 impl CopySource {
-    /// A URL from outside, as somebody typed it. EINVAL for what is no http(s) URL, says who asks before the host, or has a path that the
+    /// An external source by its URL, as somebody typed it. EINVAL for what is no http(s) URL, says who asks before the host, or has a path that the
     /// service may take for another one (S203, S204), ENAMETOOLONG for what the service does not take.
-    pub fn outside(text: &str) -> Result<Self> {
+    pub fn external(text: &str) -> Result<Self> {
         let url = utf8_percent_encode(text, ILLEGAL).to_string();
         let wrong = |what: &str| Error::fs(libc::EINVAL, format!("{}: {what}", redact(text)));
         let parsed = Url::parse(&url).map_err(|error| wrong(&error.to_string()))?;
@@ -120,13 +120,13 @@ impl Client {
             Credential::Anonymous | Credential::Entra(_) => None,
         };
         match token {
-            Some(token) => CopySource::outside(&format!("{url}?{}", token.expose())),
-            None => CopySource::outside(url),
+            Some(token) => CopySource::external(&format!("{url}?{}", token.expose())),
+            None => CopySource::external(url),
         }
     }
 
-    /// What the server of a source says of it, asked for one byte of it. Plain http is for emulators on this machine only.
-    pub async fn ask_outside(&self, source: &CopySource) -> Result<Outside> {
+    /// Properties of an external source, whose server is asked for one byte of it. Plain http is for emulators on this machine only.
+    pub async fn source_properties(&self, source: &CopySource) -> Result<SourceProperties> {
         let failed = |detail: String, timed_out| Error::Transport {
             operation: "GET",
             target: source.to_string(),
@@ -157,7 +157,7 @@ impl Client {
         let size = size.ok_or_else(|| failed("the source does not tell its size".into(), false))?;
         let owned = |name: &str| headers::text(headers, name).map(str::to_owned);
         let strong = headers::text(headers, "etag").filter(|etag| !etag.starts_with("W/"));
-        Ok(Outside {
+        Ok(SourceProperties {
             size,
             etag: strong.map(ETag::new),
             headers: ContentHeaders {
@@ -217,26 +217,26 @@ mod tests {
 
     #[test]
     fn what_is_typed_becomes_a_header() {
-        let source = CopySource::outside("https://a.example/ä b?x=1%20&sig=y#end").unwrap();
+        let source = CopySource::external("https://a.example/ä b?x=1%20&sig=y#end").unwrap();
         assert_eq!(source.expose(), "https://a.example/%C3%A4%20b?x=1%20&sig=y");
         for wrong in ["ftp://a/b", "https://", "https://user:secret@a.example/b"] {
-            let error = CopySource::outside(wrong).unwrap_err();
+            let error = CopySource::external(wrong).unwrap_err();
             assert_eq!(error.errno(), libc::EINVAL, "{wrong}");
             assert!(!error.to_string().contains("secret"));
         }
         // S203, S204
-        let error = CopySource::outside("https://a.blob.core.windows.net/c/a\\b?sig=secret").unwrap_err();
+        let error = CopySource::external("https://a.blob.core.windows.net/c/a\\b?sig=secret").unwrap_err();
         assert_eq!(error.errno(), libc::EINVAL);
         assert!(error.to_string().contains("means another blob") && !error.to_string().contains("secret"), "{error}");
         let long = format!("https://a.example/{}", "x".repeat(2048));
-        assert_eq!(CopySource::outside(&long).unwrap_err().errno(), libc::ENAMETOOLONG);
+        assert_eq!(CopySource::external(&long).unwrap_err().errno(), libc::ENAMETOOLONG);
     }
 
     #[tokio::test]
     async fn nobody_is_asked_over_plain_http() {
         let client = client("https://acct.blob.core.windows.net");
         for url in ["http://169.254.169.254/metadata", "http://127.0.0.1:1/x"] {
-            let error = client.ask_outside(&CopySource::new(url)).await.unwrap_err();
+            let error = client.source_properties(&CopySource::new(url)).await.unwrap_err();
             assert!(error.to_string().ends_with("only https is asked"), "{error}");
         }
     }
