@@ -5,7 +5,7 @@
 //! clients of the process share.
 //!
 //! Each operation of the REST reference is one method, in the file of its theme: [`container`], [`blob`], [`block`], [`append`], [`page`], [`copy`],
-//! [`external_source`], [`delegation`], [`lease`], [`tags`], [`path`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
+//! [`external_source`], [`delegation`], [`lease`], [`tags`], [`hierarchical`]. Such a method says what to send by filling a `Request` ([`request`]); what comes back is read
 //! by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`]. Between the two stands one path through which
 //! every request goes: [`endpoint`] turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends
 //! it, [`retry`] judges a failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`] is for work on many blobs: how many at once the service bears.
@@ -47,12 +47,12 @@ mod endpoint;
 mod entra;
 mod external_source;
 mod headers;
+mod hierarchical;
 mod http;
 mod lease;
 mod listing;
 mod options;
 mod page;
-mod path;
 mod payload;
 mod pipeline;
 mod request;
@@ -80,10 +80,11 @@ pub use credential::Credential;
 pub use endpoint::{AZURE, Endpoint, is_loopback};
 pub use entra::{Authority, GET_TOKEN, Identity, Tokens};
 pub use external_source::{SharedFile, SourceProperties};
+pub use hierarchical::RenameOptions;
 pub use http::{Http, Options};
 pub use options::*;
 pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE, PageBlobClient};
-pub use path::RenameOptions;
+
 pub use payload::Payload;
 pub use resolve::same_source;
 pub use secret::{AccountKey, Secret};

@@ -15,7 +15,7 @@
 //! | Put Page of a version | the pages are what was written |
 //! | Set Metadata or Properties with a precondition | the same values, modified since we began |
 //! | Delete | it is gone |
-//! | rename in a hierarchical namespace | the old name is gone, and the new one has what was there (`path.rs`) |
+//! | rename in a hierarchical namespace | the old name is gone, and the new one has what was there (`hierarchical.rs`) |
 //! | Abort Copy | that copy is `aborted` |
 //! | Create Container | modified since we began |
 //! | Release Lease | our id holds no lease |
