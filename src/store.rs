@@ -83,8 +83,7 @@ pub use external_source::{SharedFile, SourceProperties};
 pub use hierarchical::RenameOptions;
 pub use http::{Http, Options};
 pub use options::*;
-pub use page::{Guard, LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE, PageBlobClient};
-
+pub use page::{LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE, PageBlobClient};
 pub use payload::Payload;
 pub use resolve::same_source;
 pub use secret::{AccountKey, Secret};

@@ -23,24 +23,6 @@ pub const LARGEST_PAGE_WRITE: u64 = 4 << 20;
 /// Bytes of a page blob (§15).
 pub const LARGEST_PAGE_BLOB: u64 = 8 << 40;
 
-/// How a write to a page blob makes sure that nobody else has written.
-#[derive(Debug, Clone)]
-pub enum Guard {
-    /// Only this version. The next write needs the next ETag.
-    Version(ETag),
-    /// The lease is ours: any number of writes, in any order.
-    Lease(LeaseId),
-}
-
-impl Request {
-    fn guard(self, guard: &Guard) -> Self {
-        match guard {
-            Guard::Version(etag) => self.header("if-match", &etag.quoted()),
-            Guard::Lease(id) => self.lease(Some(id)),
-        }
-    }
-}
-
 /// Client of one page blob.
 #[derive(Clone, Copy)]
 pub struct PageBlobClient<'a>(BlobClient<'a>);
@@ -52,6 +34,8 @@ impl<'a> BlobClient<'a> {
     }
 }
 
+/// A write to pages makes sure that nobody else has written: by the ETag, which each write changes, or by a lease, under which any number
+/// of them may go out in any order.
 impl PageBlobClient<'_> {
     /// Put Blob: a page blob of `size` bytes, all zeros, with these properties and metadata and no others.
     pub async fn create(self, size: u64, settings: &BlobSettings, options: &WriteOptions) -> Result<Written> {
@@ -69,9 +53,9 @@ impl PageBlobClient<'_> {
     }
 
     /// Put Page: whole pages from `offset` on, at most [`LARGEST_PAGE_WRITE`] bytes.
-    pub async fn upload_pages(self, offset: u64, body: Bytes, guard: &Guard) -> Result<Written> {
+    pub async fn upload_pages(self, offset: u64, body: Bytes, options: &WriteOptions) -> Result<Written> {
         let range = offset..offset + body.len() as u64;
-        let request = self.page_request("PutPage", "update", &range, guard).body(body.clone());
+        let request = self.page_request("PutPage", "update", &range, options).body(body.clone());
         let look = async {
             let found = self.0.download(range).await.ok()?;
             let BlobProperties { etag, last_modified, .. } = found.properties;
@@ -82,8 +66,8 @@ impl PageBlobClient<'_> {
     }
 
     /// Put Page in its clearing form: whole pages become zeros, and holes.
-    pub async fn clear_pages(self, range: Range<u64>, guard: &Guard) -> Result<Written> {
-        let request = self.page_request("PutPage", "clear", &range, guard);
+    pub async fn clear_pages(self, range: Range<u64>, options: &WriteOptions) -> Result<Written> {
+        let request = self.page_request("PutPage", "clear", &range, options);
         let look = async {
             let request = self.ranges_request().header("x-ms-range", &headers::bytes(&range));
             let response = self.0.pipeline.send(&request).await.ok()?;
@@ -96,10 +80,15 @@ impl PageBlobClient<'_> {
 
     /// Put Page From URL (§13.11): whole pages from `offset` on become the source.
     ///
-    /// After a lost answer under [`Guard::Version`] the error stays: to compare the pages would move them here.
-    pub async fn upload_pages_from_url(self, offset: u64, source: &SourceRange<'_>, guard: &Guard) -> Result<Written> {
+    /// After a lost answer under a precondition the error stays: to compare the pages would move them here.
+    pub async fn upload_pages_from_url(
+        self,
+        offset: u64,
+        source: &SourceRange<'_>,
+        options: &WriteOptions,
+    ) -> Result<Written> {
         let target = offset..offset + (source.range.end - source.range.start);
-        let request = self.page_request("PutPageFromURL", "update", &target, guard).source_range(source);
+        let request = self.page_request("PutPageFromURL", "update", &target, options).source_range(source);
         self.0.pipeline.send(&request).await?.written(&request)
     }
 
@@ -125,7 +114,7 @@ impl PageBlobClient<'_> {
 
     /// Set Blob Properties with a new size, bytes: the blob is cut there, or gets zeros up to there. Headers that are not given are
     /// cleared.
-    pub async fn resize(self, size: u64, headers: &ContentHeaders, guard: &Guard) -> Result<Written> {
+    pub async fn resize(self, size: u64, headers: &ContentHeaders, options: &WriteOptions) -> Result<Written> {
         let content_type = headers.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE);
         let headers = ContentHeaders { content_type: Some(content_type.to_owned()), ..headers.clone() };
         let request = self
@@ -133,17 +122,16 @@ impl PageBlobClient<'_> {
             .component("SetBlobProperties", Method::PUT, "properties")
             .header("x-ms-blob-content-length", &size.to_string())
             .content_headers(&headers)
-            .guard(guard);
-        let guarded = matches!(guard, Guard::Version(_));
-        self.0.write(&request, guarded, |found| found.size == size && found.headers == headers).await
+            .write_options(options);
+        self.0.write(&request, options.is_guarded(), |found| found.size == size && found.headers == headers).await
     }
 
-    fn page_request(self, operation: &'static str, write: &str, range: &Range<u64>, guard: &Guard) -> Request {
+    fn page_request(self, operation: &'static str, write: &str, range: &Range<u64>, options: &WriteOptions) -> Request {
         self.0
             .component(operation, Method::PUT, "page")
             .header("x-ms-page-write", write)
             .header("x-ms-range", &headers::bytes(range))
-            .guard(guard)
+            .write_options(options)
     }
 
     fn ranges_request(self) -> Request {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use blobcp::devstore::{CopyAction, Fault, PolicyChange};
-use blobcp::store::{BlobSettings, BlobType, CopyStatus, Guard, SourceRange, WriteOptions};
+use blobcp::store::{BlobSettings, BlobType, CopyStatus, Precondition, SourceRange, WriteOptions};
 use bytes::Bytes;
 
 use crate::common::*;
@@ -453,7 +453,7 @@ fn a_part_of_a_disk_and_of_a_log() {
         .block_on(client.blob(&path("disk")).page_blob().upload_pages(
             at,
             Bytes::from(vec![b'a'; 1024]),
-            &Guard::Version(etag),
+            &Precondition::IfMatch(etag).into(),
         ))
         .unwrap();
     world.put_sparse("zeros", 5 * GIB);

@@ -11,8 +11,8 @@ use crate::fs::content::page::ranges::PageRanges;
 use crate::fs::copies::lease::Lease;
 use crate::fs::names::tree::{Blob, stale};
 use crate::store::{
-    BlobProperties, Client, ContentHeaders, CopySource, ETag, Guard, LARGEST_PAGE_WRITE, Metadata, Precondition,
-    ReadOptions, SourceRange, WriteOptions, Written,
+    BlobProperties, Client, ContentHeaders, CopySource, ETag, LARGEST_PAGE_WRITE, Metadata, ReadOptions, SourceRange,
+    WriteOptions, Written,
 };
 
 pub(in crate::fs) mod plan;
@@ -50,23 +50,17 @@ pub enum Step {
 }
 
 impl Step {
-    pub(in crate::fs) async fn send(&self, client: &Client, blob: &Blob, guard: &Guard) -> Result<Written> {
+    pub(in crate::fs) async fn send(&self, client: &Client, blob: &Blob, options: &WriteOptions) -> Result<Written> {
         let blob = client.blob(&blob.path);
         match self {
-            Self::Resize(size, headers) => blob.page_blob().resize(*size, headers, guard).await,
-            Self::Put(at, bytes) => blob.page_blob().upload_pages(*at, bytes.clone(), guard).await,
-            Self::Clear(range) => blob.page_blob().clear_pages(range.clone(), guard).await,
+            Self::Resize(size, headers) => blob.page_blob().resize(*size, headers, options).await,
+            Self::Put(at, bytes) => blob.page_blob().upload_pages(*at, bytes.clone(), options).await,
+            Self::Clear(range) => blob.page_blob().clear_pages(range.clone(), options).await,
             Self::Copy { at, source, range, etag } => {
                 let source = SourceRange { source, range: range.clone(), if_match: etag.as_ref() };
-                blob.page_blob().upload_pages_from_url(*at, &source, guard).await
+                blob.page_blob().upload_pages_from_url(*at, &source, options).await
             }
-            Self::Describe(metadata) => {
-                let options = match guard {
-                    Guard::Version(etag) => Precondition::IfMatch(etag.clone()).into(),
-                    Guard::Lease(id) => WriteOptions { lease: Some(id.clone()), ..WriteOptions::default() },
-                };
-                blob.set_metadata(metadata, &options).await
-            }
+            Self::Describe(metadata) => blob.set_metadata(metadata, options).await,
         }
     }
 

@@ -37,7 +37,7 @@ use crate::fs::copies::lease::Lease;
 use crate::fs::names::attr::AttrChange;
 use crate::fs::names::tree::{Blob, Origin, stale};
 use crate::store::{
-    BlobProperties, Client, ContentHeaders, Guard, LARGEST_PAGE_WRITE, PAGE, Precondition, ReadOptions, Written,
+    BlobProperties, Client, ContentHeaders, LARGEST_PAGE_WRITE, PAGE, Precondition, ReadOptions, WriteOptions, Written,
 };
 
 /// Steps that go out one after the other, each conditional on the one before: a lease would be two requests more.
@@ -173,7 +173,7 @@ impl Fs {
         }
         for step in steps {
             let Some(version) = state.version.clone() else { return Ok(()) };
-            let guard = Guard::Version(version.properties.etag.clone());
+            let guard = Precondition::IfMatch(version.properties.etag.clone()).into();
             match step.send(self.client(blob.account), blob, &guard).await {
                 Ok(written) => self.taken(file, state, &[&step], written),
                 Err(error) if is_about_the_source(&error) => return Err(error),
@@ -208,7 +208,7 @@ impl Fs {
                 Arc::new(lease.map_err(|error| stale(error, &blob.path))?)
             }
         };
-        let guard = Guard::Lease(lease.id().clone());
+        let guard = WriteOptions { lease: Some(lease.id().clone()), ..WriteOptions::default() };
         let mut done: Vec<&Step> = Vec::new();
         let mut last = None;
         // The ETag is that of the last one to be executed, so that goes alone.

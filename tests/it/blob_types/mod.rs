@@ -67,7 +67,7 @@ fn put_page(world: &World, name: &str, size: u64) {
 /// Another client writes whole pages.
 fn write_pages(world: &World, name: &str, offset: u64, content: impl Into<Bytes>) {
     let etag = world.properties(ONE, name).unwrap().etag;
-    let guard = Guard::Version(etag);
+    let guard = Precondition::IfMatch(etag).into();
     world
         .block_on(world.client(ONE).blob(&path(name)).page_blob().upload_pages(offset, content.into(), &guard))
         .unwrap();

@@ -68,11 +68,11 @@ fn untiered() -> BlobSettings {
     BlobSettings { tier: None, ..settings() }
 }
 
-async fn disk(b: &Backend, size: u64) -> (blobcp::path::BlobPath, Guard) {
+async fn disk(b: &Backend, size: u64) -> (blobcp::path::BlobPath, WriteOptions) {
     let disk = b.blob("disk");
     let written =
         b.client.blob(&disk).page_blob().create(size, &untiered(), &Precondition::IfAbsent.into()).await.unwrap();
-    (disk, Guard::Version(written.etag))
+    (disk, Precondition::IfMatch(written.etag).into())
 }
 
 /// Starts and ends of what has been written.
@@ -88,13 +88,13 @@ pub async fn pages_are_written_cleared_and_listed(b: &Backend) {
     let error =
         b.client.blob(&disk).page_blob().upload_pages(0, Bytes::from_static(&[8; 512]), &new).await.unwrap_err();
     assert!(error.is_precondition_failed(), "{error}");
-    let now = Guard::Version(written.etag.clone());
+    let now = Precondition::IfMatch(written.etag.clone()).into();
     let written =
         b.client.blob(&disk).page_blob().upload_pages(8192, Bytes::from_static(&[7; 512]), &now).await.unwrap();
     assert_eq!(ranges(b, &disk, &written.etag).await, [(1024, 2048), (8192, 8704)]);
     let stale = b.client.blob(&disk).page_blob().page_ranges(&ETag::new("0x1")).await.unwrap_err();
     assert!(stale.is_precondition_failed(), "{stale}");
-    let now = Guard::Version(written.etag);
+    let now = Precondition::IfMatch(written.etag).into();
     let written = b.client.blob(&disk).page_blob().clear_pages(1536..1 << 20, &now).await.unwrap();
     assert_eq!(ranges(b, &disk, &written.etag).await, [(1024, 1536)]);
     let found = b.client.blob(&disk).properties().await.unwrap();
@@ -108,13 +108,13 @@ pub async fn a_page_blob_is_resized_and_keeps_its_headers(b: &Backend) {
     let (disk, new) = disk(b, 1024).await;
     let written = b.client.blob(&disk).page_blob().upload_pages(0, Bytes::from_static(&[7; 1024]), &new).await.unwrap();
     let headers = b.client.blob(&disk).properties().await.unwrap().headers;
-    let mut now = Guard::Version(written.etag);
+    let mut now = Precondition::IfMatch(written.etag).into();
     for size in [512, 1 << 40, 0, 2048] {
         let written = b.client.blob(&disk).page_blob().resize(size, &headers, &now).await.unwrap();
         let found = b.client.blob(&disk).properties().await.unwrap();
         assert_eq!((found.size, &found.etag, &found.headers), (size, &written.etag, &headers));
         assert_eq!(found.metadata, settings().metadata);
-        now = Guard::Version(written.etag);
+        now = Precondition::IfMatch(written.etag).into();
     }
     // What was cut off does not come back.
     assert_eq!(b.read(&disk).await, vec![0; 2048]);
@@ -122,7 +122,7 @@ pub async fn a_page_blob_is_resized_and_keeps_its_headers(b: &Backend) {
 
 pub async fn a_lease_of_a_version_admits_the_writes_of_its_holder(b: &Backend) {
     let (disk, new) = disk(b, 4096).await;
-    let Guard::Version(etag) = new.clone() else { unreachable!() };
+    let Precondition::IfMatch(etag) = new.precondition.clone() else { unreachable!() };
     let lease = |etag: &ETag| {
         let (disk, unchanged) = (disk.clone(), Precondition::IfMatch(etag.clone()));
         async move {
@@ -135,15 +135,20 @@ pub async fn a_lease_of_a_version_admits_the_writes_of_its_holder(b: &Backend) {
     let error = lease(&ETag::new("0x1")).await.unwrap_err();
     assert!(error.is_precondition_failed(), "{error}");
     let id = lease(&etag).await.unwrap();
-    let guard = Guard::Lease(id.clone());
+    let guard = WriteOptions { lease: Some(id.clone()), ..WriteOptions::default() };
     let page = |byte| Bytes::from(vec![byte; 512]);
     b.client.blob(&disk).page_blob().upload_pages(0, page(1), &guard).await.unwrap();
     b.client.blob(&disk).page_blob().upload_pages(512, page(2), &guard).await.unwrap();
     b.client.blob(&disk).page_blob().clear_pages(0..512, &guard).await.unwrap();
     let headers = settings().headers;
     let written = b.client.blob(&disk).page_blob().resize(8192, &headers, &guard).await.unwrap();
-    let error =
-        b.client.blob(&disk).page_blob().upload_pages(0, page(3), &Guard::Version(written.etag)).await.unwrap_err();
+    let error = b
+        .client
+        .blob(&disk)
+        .page_blob()
+        .upload_pages(0, page(3), &Precondition::IfMatch(written.etag).into())
+        .await
+        .unwrap_err();
     assert_eq!((error.code(), error.errno()), ("LeaseIdMissing", libc::EBUSY));
     b.client.blob(&disk).release_lease(&id).await.unwrap();
     let bytes = b.client.blob(&disk).download(0..1024).await.unwrap().bytes;
@@ -165,7 +170,7 @@ pub async fn pages_are_copied_from_a_url(b: &Backend) {
         .await
         .unwrap();
     assert_eq!(ranges(b, &disk, &written.etag).await, [(1024, 2048)]);
-    let now = Guard::Version(written.etag);
+    let now = Precondition::IfMatch(written.etag).into();
     let other = ETag::new("0x1");
     let error = b
         .client
@@ -184,7 +189,7 @@ pub async fn a_blob_of_another_type_takes_neither_pages_nor_blocks(b: &Backend) 
     let etag = b.client.blob(&block).properties().await.unwrap().etag;
     let error = append(b, "block", 5, "x").await.unwrap_err();
     assert_eq!((error.code(), error.errno()), ("InvalidBlobType", libc::EOPNOTSUPP));
-    let guard = Guard::Version(etag);
+    let guard = Precondition::IfMatch(etag).into();
     let error =
         b.client.blob(&block).page_blob().upload_pages(0, Bytes::from_static(&[0; 512]), &guard).await.unwrap_err();
     assert_eq!((error.code(), error.errno()), ("InvalidBlobType", libc::EOPNOTSUPP));
