@@ -74,7 +74,7 @@ pub use append::{AppendBlobClient, Appended};
 pub use blob::BlobClient;
 pub use block::{BlockBlobClient, LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL};
 pub use client::Client;
-pub use concurrency::Pass;
+pub use concurrency::Permit;
 pub use container::ContainerClient;
 pub use credential::Credential;
 pub use endpoint::{AZURE, Endpoint, is_loopback};

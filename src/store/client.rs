@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
 use crate::store::blob::BlobClient;
-use crate::store::concurrency::Pass;
+use crate::store::concurrency::Permit;
 use crate::store::container::ContainerClient;
 use crate::store::endpoint::Resource;
 use crate::store::http::Http;
@@ -86,13 +86,13 @@ impl Client {
         listing::containers(&response.xml(&request)?).map_err(|detail| request.misunderstood(detail))
     }
 
-    /// Leave to work on one of many blobs, which comes the later the busier the service is.
-    pub async fn pass(&self) -> Pass<'_> {
-        self.0.concurrency().pass().await
+    /// A permit to work on one of many blobs, which comes the later the busier the service is.
+    pub async fn permit(&self) -> Permit<'_> {
+        self.0.concurrency().permit().await
     }
 
-    /// How many requests at once the service bears; `None` if it never said that it was busy.
-    pub fn bears(&self) -> Option<usize> {
+    /// The number of requests that the service bears at once; `None` if it never said that it was busy.
+    pub fn concurrency_limit(&self) -> Option<usize> {
         self.0.concurrency().limit()
     }
 }

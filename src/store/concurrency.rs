@@ -1,11 +1,11 @@
 //! How many requests at once an account bears.
 //!
-//! Work on many blobs asks for a [`Pass`] before each of them. At first passes are given to everybody who asks: how many copies are
+//! Work on many blobs asks for a [`Permit`] before each of them. At first permits are given to everybody who asks: how many copies are
 //! wanted at once is the asker's to say. When the service answers that it is busy (503, 429), as many as half of those that were
 //! under way are let through from then on, and with every one that succeeds a little more: the well-known way in which many clients
 //! come to share what there is, without being told how much that is.
 //!
-//! This is beside the repetitions of the single request, which wait and come again (`retry`): they hold their pass meanwhile.
+//! This is beside the repetitions of the single request, which wait and come again (`retry`): they hold their permit meanwhile.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub(super) struct ConcurrencyLimit {
 
 #[derive(Debug)]
 struct State {
-    /// Passes that may be out at once.
+    /// Permits that may be out at once.
     limit: f64,
     out: usize,
     last_cut: Option<Instant>,
@@ -39,26 +39,26 @@ impl Default for ConcurrencyLimit {
     }
 }
 
-/// Leave to work on one blob. Given back when dropped.
+/// A permit to work on one blob, given back when it is dropped.
 #[derive(Debug)]
-pub struct Pass<'a>(&'a ConcurrencyLimit);
+pub struct Permit<'a>(&'a ConcurrencyLimit);
 
 impl ConcurrencyLimit {
-    pub(super) async fn pass(&self) -> Pass<'_> {
+    pub(super) async fn permit(&self) -> Permit<'_> {
         loop {
-            if let Some(pass) = self.try_pass() {
-                return pass;
+            if let Some(permit) = self.try_permit() {
+                return permit;
             }
             // What is given back before this waits is kept for it.
             self.given_back.notified().await;
         }
     }
 
-    fn try_pass(&self) -> Option<Pass<'_>> {
+    fn try_permit(&self) -> Option<Permit<'_>> {
         let mut state = self.state();
         let free = (state.out as f64) < state.limit.floor();
         state.out += usize::from(free);
-        free.then(|| Pass(self))
+        free.then(|| Permit(self))
     }
 
     /// The service was too busy for a request.
@@ -86,7 +86,7 @@ impl ConcurrencyLimit {
     }
 }
 
-impl Pass<'_> {
+impl Permit<'_> {
     /// The work was done: one more at once, by the time that as many as are let through have succeeded.
     pub fn succeeded(self) {
         let mut state = self.0.state();
@@ -94,7 +94,7 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.0.state().out -= 1;
         // A grown limit may let two in where one left.
@@ -110,35 +110,35 @@ mod tests {
 
     #[test]
     fn a_refusal_halves_what_was_under_way_and_success_brings_it_back() {
-        let pace = ConcurrencyLimit::default();
-        let mut passes: Vec<Pass<'_>> = (0..32).map(|_| pace.pass().now_or_never().unwrap()).collect();
-        assert_eq!(pace.limit(), None);
+        let limit = ConcurrencyLimit::default();
+        let mut permits: Vec<Permit<'_>> = (0..32).map(|_| limit.permit().now_or_never().unwrap()).collect();
+        assert_eq!(limit.limit(), None);
         for _ in 0..32 {
-            pace.refused();
+            limit.refused();
         }
-        assert_eq!(pace.limit(), Some(16), "refusals at one time are one sign");
-        assert!(pace.pass().now_or_never().is_none());
-        passes.truncate(15);
-        let next = pace.pass().now_or_never().unwrap();
-        assert!(pace.pass().now_or_never().is_none());
+        assert_eq!(limit.limit(), Some(16), "refusals at one time are one sign");
+        assert!(limit.permit().now_or_never().is_none());
+        permits.truncate(15);
+        let next = limit.permit().now_or_never().unwrap();
+        assert!(limit.permit().now_or_never().is_none());
         next.succeeded();
-        for pass in passes.drain(..) {
-            pass.succeeded();
+        for permit in permits.drain(..) {
+            permit.succeeded();
         }
-        assert_eq!(pace.limit(), Some(16));
+        assert_eq!(limit.limit(), Some(16));
         for _ in 0..18 {
-            pace.pass().now_or_never().unwrap().succeeded();
+            limit.permit().now_or_never().unwrap().succeeded();
         }
-        assert!(pace.limit().unwrap() >= 17);
+        assert!(limit.limit().unwrap() >= 17);
     }
 
     #[tokio::test]
     async fn whoever_waits_for_a_pass_gets_the_one_that_is_given_back() {
-        let pace = ConcurrencyLimit::default();
-        let first = pace.pass().await;
-        pace.refused();
-        assert_eq!(pace.limit(), Some(1));
-        let (second, ()) = tokio::join!(pace.pass(), async { drop(first) });
+        let limit = ConcurrencyLimit::default();
+        let first = limit.permit().await;
+        limit.refused();
+        assert_eq!(limit.limit(), Some(1));
+        let (second, ()) = tokio::join!(limit.permit(), async { drop(first) });
         drop(second);
     }
 }

@@ -323,10 +323,10 @@ impl Fs {
         let mut looked_again = false;
         let mut busy = 0;
         loop {
-            let pass = tokio::select! {
+            let permit = tokio::select! {
                 biased;
                 () = bulk.stopped(Stop::Cancelled) => return None,
-                pass = client.pass() => pass,
+                permit = client.permit() => permit,
             };
             let job = match self.start_step(&step, mode).await {
                 Ok(job) => job,
@@ -344,7 +344,7 @@ impl Fs {
                 }
                 Err(error) => return Some(failed(self, &error)),
             };
-            pass.succeeded();
+            permit.succeeded();
             self.tree.appeared(bulk.into, &step.path);
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),

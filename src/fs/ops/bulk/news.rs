@@ -60,8 +60,8 @@ impl Fs {
             (views.len(), views.iter().map(|view| view.copied).sum(), views)
         };
         let bears = match self.tree.place(bulk.into) {
-            Ok(Place::Directory(dir)) => self.client(dir.account).bears(),
-            Ok(Place::Account(account)) => self.client(account).bears(),
+            Ok(Place::Directory(dir)) => self.client(dir.account).concurrency_limit(),
+            Ok(Place::Account(account)) => self.client(account).concurrency_limit(),
             _ => None,
         };
         let totals = *lock(&bulk.totals);

@@ -229,7 +229,7 @@ impl Fs {
             .take_while(|_| std::future::ready(!stop.load(Ordering::Relaxed)))
             .map(|step| async move {
                 let precondition = step.precondition.clone();
-                let pass = self.client(step.to.account).pass().await;
+                let permit = self.client(step.to.account).permit().await;
                 let copy = async {
                     refuse_archived(&step.from, &step.properties)?;
                     if let Some((ino, replaced)) = &step.replaces {
@@ -241,7 +241,7 @@ impl Fs {
                 };
                 let copy = copy.await;
                 if copy.is_ok() {
-                    pass.succeeded();
+                    permit.succeeded();
                 } else {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -292,7 +292,7 @@ impl Fs {
         let snapshots = self.snapshots_on_delete();
         let failures: Vec<Error> = stream::iter(moves.iter().cloned())
             .map(|step| async move {
-                let _pass = self.client(step.from.account).pass().await;
+                let _permit = self.client(step.from.account).permit().await;
                 let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
                 let error = match deleted {
                     Deletion::Deleted => return None,
