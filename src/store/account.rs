@@ -77,7 +77,7 @@ impl AccountConfig {
                 Credential::SharedKey(AccountKey::parse(key.expose()).ok_or("key: it is not valid Base64")?)
             }
             // Whoever sees a token can use it, for all that it is good for.
-            (None, None, Some(_)) if !parsed.endpoint.keeps_secrets() => {
+            (None, None, Some(_)) if !parsed.endpoint.is_confidential() => {
                 return Err("endpoint: a token is not sent over plain http".into());
             }
             (None, None, Some(tokens)) => Credential::Entra(tokens),

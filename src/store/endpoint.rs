@@ -101,12 +101,12 @@ impl Endpoint {
     }
 
     /// Nobody else reads what is sent there: https, or this machine.
-    pub fn keeps_secrets(&self) -> bool {
+    pub fn is_confidential(&self) -> bool {
         self.loopback || self.origin.starts_with("https://")
     }
 
     /// Both are Azure's, of one cloud, or both are on this machine: what is the one's may be told to the other.
-    pub(super) fn is_beside(&self, other: &Self) -> bool {
+    pub(super) fn may_share_secrets_with(&self, other: &Self) -> bool {
         let cloud = |endpoint: &Self| {
             let host = endpoint.origin.strip_prefix("https://")?.to_owned();
             AZURE.iter().find(|suffix| host.ends_with(*suffix)).copied()
@@ -116,7 +116,7 @@ impl Endpoint {
 
     /// Where the account's files of Azure Files are: the same host with the other service's name. `None` where that cannot be known, as
     /// behind a domain of one's own. Emulators are asked on a host that names the account.
-    pub(super) fn of_files(&self, account: &AccountName) -> Option<String> {
+    pub(super) fn file_service(&self, account: &AccountName) -> Option<String> {
         let (scheme, authority) = self.origin.split_once("://")?;
         let blob = format!("{account}.");
         match authority.strip_prefix(&blob).and_then(|rest| rest.split_once("blob.")) {
@@ -133,7 +133,7 @@ impl Endpoint {
 
     /// Where the account's hierarchical namespace is asked (§14): the same host with the other service's name. An emulator that has the
     /// account in its path tells by the request what is meant. `None` where it cannot be known, as behind a domain of one's own.
-    pub(super) fn of_paths(&self, account: &AccountName) -> Option<Self> {
+    pub(super) fn dfs_service(&self, account: &AccountName) -> Option<Self> {
         let (scheme, authority) = self.origin.split_once("://")?;
         let blob = format!("{account}.");
         match authority.strip_prefix(&blob).and_then(|rest| rest.split_once("blob.")) {
@@ -259,7 +259,10 @@ mod tests {
     fn a_token_is_told_to_accounts_of_the_same_cloud(#[case] a: &str, #[case] b: &str, #[case] beside: bool) {
         let name = AccountName::parse("acct").unwrap();
         let endpoint = |url: &str| Endpoint::parse(url, Some(&name)).unwrap().endpoint;
-        assert_eq!((endpoint(a).is_beside(&endpoint(b)), endpoint(b).is_beside(&endpoint(a))), (beside, beside));
+        assert_eq!(
+            (endpoint(a).may_share_secrets_with(&endpoint(b)), endpoint(b).may_share_secrets_with(&endpoint(a))),
+            (beside, beside)
+        );
     }
 
     #[rstest]
@@ -272,7 +275,7 @@ mod tests {
     fn the_hierarchical_namespace_is_beside_the_blobs(#[case] url: &str, #[case] expected: Option<&str>) {
         let name = AccountName::parse("acct").unwrap();
         let endpoint = Endpoint::parse(url, Some(&name)).unwrap().endpoint;
-        assert_eq!(endpoint.of_paths(&name).map(|endpoint| endpoint.to_string()).as_deref(), expected);
+        assert_eq!(endpoint.dfs_service(&name).map(|endpoint| endpoint.to_string()).as_deref(), expected);
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn host_of(url: &str) -> &str {
 impl Client {
     /// The file of this account that `url` names; `None` if it names something else, or has a credential of its own.
     pub fn file_at(&self, url: &str) -> Option<SharedFile> {
-        let rest = url.strip_prefix(&self.pipeline().endpoint().of_files(self.account())?)?.strip_prefix('/')?;
+        let rest = url.strip_prefix(&self.pipeline().endpoint().file_service(self.account())?)?.strip_prefix('/')?;
         if rest.contains(['?', '#']) {
             return None;
         }

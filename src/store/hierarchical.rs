@@ -52,7 +52,7 @@ impl ContainerClient<'_> {
 impl Pipeline {
     async fn is_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
         if self.is_proved_hierarchical() {
-            return Ok(self.endpoint().of_paths(self.account()).is_some());
+            return Ok(self.endpoint().dfs_service(self.account()).is_some());
         }
         self.hierarchical().get_or_try_init(|| self.ask_hierarchical(container)).await.copied()
     }
@@ -84,7 +84,7 @@ impl Pipeline {
             }
             Err(error) => return Err(error),
         };
-        if hierarchical && self.endpoint().of_paths(self.account()).is_none() {
+        if hierarchical && self.endpoint().dfs_service(self.account()).is_none() {
             warn!(endpoint = %self.endpoint(), "its hierarchical namespace cannot be reached from there: mv copies and deletes");
             return Ok(false);
         }
@@ -119,7 +119,7 @@ impl BlobClient<'_> {
 
     fn rename_request(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Request> {
         let pipeline = self.pipeline;
-        let Some(endpoint) = pipeline.endpoint().of_paths(pipeline.account()) else {
+        let Some(endpoint) = pipeline.endpoint().dfs_service(pipeline.account()) else {
             let what = format!("{}: where its hierarchical namespace is asked is not known", pipeline.endpoint());
             return Err(Error::fs(libc::EOPNOTSUPP, what));
         };

@@ -100,7 +100,7 @@ impl Pipeline {
     /// A source that the service at `reader` reads by this identity's token.
     pub(in crate::store) async fn source_by_token(&self, source: CopySource, reader: &Self) -> Result<CopySource> {
         let Credential::Entra(tokens) = self.credential() else { return Ok(source) };
-        if !self.endpoint().is_beside(reader.endpoint()) {
+        if !self.endpoint().may_share_secrets_with(reader.endpoint()) {
             let (own, reader) = (self.endpoint(), reader.endpoint());
             let what = format!("{own} has to be read by a token, and {reader} is not where that may be sent");
             return Err(Error::fs(libc::EACCES, what));
