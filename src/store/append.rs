@@ -67,7 +67,7 @@ impl AppendBlobClient<'_> {
     /// After a lost answer the block is ours if its bytes are at `position`: nothing was there when we began.
     pub async fn append_block(self, position: u64, body: Bytes, options: &WriteOptions) -> Result<Appended> {
         let request = self.append_request("AppendBlock", position, options).body(body.clone());
-        let sent = self.0.pipeline.persist(&request).await;
+        let sent = self.0.pipeline.send_tracked(&request).await;
         let end = position + body.len() as u64;
         let look = async {
             let found = self.0.download(position..end).await.ok()?;
@@ -88,7 +88,7 @@ impl AppendBlobClient<'_> {
     ) -> Result<Appended> {
         let length = source.range.end.saturating_sub(source.range.start);
         let request = self.append_request("AppendBlockFromURL", position, options).source_range(source);
-        let sent = self.0.pipeline.persist(&request).await;
+        let sent = self.0.pipeline.send_tracked(&request).await;
         let began = sent.began;
         let end = position + length;
         let look = async {

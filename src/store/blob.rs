@@ -139,7 +139,7 @@ impl<'a> BlobClient<'a> {
             .request("DeleteBlob", Method::DELETE)
             .optional("x-ms-delete-snapshots", include)
             .precondition(&options.precondition);
-        let sent = self.pipeline.persist(&request).await;
+        let sent = self.pipeline.send_tracked(&request).await;
         match sent.result {
             Err(error) if sent.lost && error.is_not_found() => Ok(()),
             Err(error) if sent.lost && error.is_precondition_failed() => {
@@ -195,7 +195,7 @@ impl<'a> BlobClient<'a> {
         guarded: bool,
         is_ours: impl Fn(&BlobProperties) -> bool,
     ) -> Result<Written> {
-        let sent = self.pipeline.persist(request).await;
+        let sent = self.pipeline.send_tracked(request).await;
         let began = sent.began;
         let look = async {
             if !guarded {

@@ -111,7 +111,7 @@ impl BlockBlobClient<'_> {
             .settings(settings)
             .write_options(options)
             .body(block_list_body(blocks));
-        let sent = self.0.pipeline.persist(&request).await;
+        let sent = self.0.pipeline.send_tracked(&request).await;
         let began = sent.began;
         // Without a precondition too: blocks named as uncommitted are committed now, and so unknown to a second try.
         let look = async {

@@ -37,7 +37,7 @@ impl ContainerClient<'_> {
     /// Create Container; 409 ContainerAlreadyExists if it is there.
     pub async fn create(self, metadata: &Metadata) -> Result<Written> {
         let request = self.request("CreateContainer", Method::PUT).metadata(metadata);
-        let sent = self.pipeline.persist(&request).await;
+        let sent = self.pipeline.send_tracked(&request).await;
         let error = match sent.result {
             Ok(response) => return response.written(&request),
             Err(error) => error,
@@ -57,7 +57,7 @@ impl ContainerClient<'_> {
     /// Delete Container, with everything in it. Its name stays unusable for half a minute or more.
     pub async fn delete(self) -> Result<()> {
         let request = self.request("DeleteContainer", Method::DELETE);
-        let sent = self.pipeline.persist(&request).await;
+        let sent = self.pipeline.send_tracked(&request).await;
         match sent.result {
             Err(error) if sent.lost && (error.is_not_found() || error.code() == "ContainerBeingDeleted") => Ok(()),
             result => result.map(drop),

@@ -45,7 +45,7 @@ impl BlobClient<'_> {
         let mut tries = Tries::new(self.pipeline.http().policy());
         let mut lost = false;
         loop {
-            let failure = match self.pipeline.once(&request).await {
+            let failure = match self.pipeline.attempt(&request).await {
                 Ok(response) => return self.started(&request, &response),
                 Err(failure) => failure,
             };
@@ -119,7 +119,7 @@ impl BlobClient<'_> {
             .query("copyid", id.as_str())
             .header("x-ms-copy-action", "abort")
             .lease(options.lease);
-        let sent = self.pipeline.persist(&request).await;
+        let sent = self.pipeline.send_tracked(&request).await;
         let error = match sent.result {
             Ok(_) => return Ok(()),
             Err(error) => error,

@@ -102,7 +102,7 @@ impl BlobClient<'_> {
             if let Some(rest) = rest.take() {
                 request = request.query("continuation", rest);
             }
-            let sent = self.pipeline.persist(&request).await;
+            let sent = self.pipeline.send_tracked(&request).await;
             match sent.result {
                 Ok(response) => match headers::text(&response.headers, "x-ms-continuation") {
                     Some(token) => rest = Some(token.to_owned()),

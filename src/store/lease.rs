@@ -37,7 +37,7 @@ impl BlobClient<'_> {
 
     /// Gives the lease back.
     pub async fn release_lease(self, id: &LeaseId) -> Result<()> {
-        let sent = self.pipeline.persist(&self.lease_request("release").lease(Some(id))).await;
+        let sent = self.pipeline.send_tracked(&self.lease_request("release").lease(Some(id))).await;
         match sent.result {
             // Whoever holds a lease now, it is not this id.
             Err(error)

@@ -61,7 +61,7 @@ impl PageBlobClient<'_> {
             let BlobProperties { etag, last_modified, .. } = found.properties;
             (found.bytes == body).then_some(Written { etag, last_modified })
         };
-        let sent = self.0.pipeline.persist(&request).await;
+        let sent = self.0.pipeline.send_tracked(&request).await;
         sent.or_found(|response| response.written(&request), look).await
     }
 
@@ -74,7 +74,7 @@ impl PageBlobClient<'_> {
             let left = parse_ranges(&response.xml(&request).ok()?)?;
             headers::written(&response.headers).filter(|_| left.is_empty())
         };
-        let sent = self.0.pipeline.persist(&request).await;
+        let sent = self.0.pipeline.send_tracked(&request).await;
         sent.or_found(|response| response.written(&request), look).await
     }
 

@@ -1,7 +1,7 @@
 //! From an operation to an answer: building, authorizing, sending, trying again.
 //!
 //! An operation fills a [`Request`], which stays the same through all tries; each try adds what belongs to it alone: date,
-//! request id, signature. [`Pipeline::send`] is the ordinary way. [`Pipeline::persist`] also tells whether an answer
+//! request id, signature. [`Pipeline::send`] is the ordinary way. [`Pipeline::send_tracked`] also tells whether an answer
 //! was lost on the way, for operations whose repetition is not the same as one execution ([`crate::store::resolve`]).
 //! [`Pipeline::receive`] hands on the body of a good answer as it comes, into a [`Sink`], instead of gathering it.
 
@@ -182,15 +182,15 @@ impl Request {
     }
 
     /// How long an answer may take to begin.
-    fn patience(&self, read_timeout: Duration) -> Duration {
+    fn answer_timeout(&self, read_timeout: Duration) -> Duration {
         read_timeout
             + Duration::from_secs(self.body.len() as u64 / SLOWEST_UPLOAD)
             + Duration::from_secs(self.work / SLOWEST_SERVER_COPY)
     }
 }
 
-/// What one try adds to a request.
-struct With {
+/// The parts of a request that are new in each attempt.
+struct PerAttempt {
     /// Of the blob, if this process holds it and the request names none.
     lease: Option<LeaseId>,
     bearer: Option<Secret>,
@@ -221,29 +221,29 @@ impl Pipeline {
 
     /// Sends until there is an answer or no reason to go on.
     pub(super) async fn send(&self, request: &Request) -> Result<Response> {
-        self.persist(request).await.result
+        self.send_tracked(request).await.result
     }
 
     /// [`Pipeline::send`] with the body going to `sink` and not into the response.
     pub(super) async fn receive(&self, request: &Request, sink: &mut impl Sink) -> Result<Response> {
-        self.persist_into(request, sink).await.result
+        self.send_tracked_into(request, sink).await.result
     }
 
-    pub(super) async fn persist(&self, request: &Request) -> Sent {
+    pub(super) async fn send_tracked(&self, request: &Request) -> Sent {
         let mut body = Gather::default();
-        let mut sent = self.persist_into(request, &mut body).await;
+        let mut sent = self.send_tracked_into(request, &mut body).await;
         if let Ok(response) = &mut sent.result {
             response.body = body.0.freeze();
         }
         sent
     }
 
-    async fn persist_into(&self, request: &Request, sink: &mut impl Sink) -> Sent {
+    async fn send_tracked_into(&self, request: &Request, sink: &mut impl Sink) -> Sent {
         let began = Instant::now();
         let mut tries = Tries::new(self.http().policy());
         let mut lost = false;
         loop {
-            let failure = match self.once_into(request, sink).await {
+            let failure = match self.attempt_into(request, sink).await {
                 Ok(response) => return Sent { result: Ok(response), lost, began },
                 Err(failure) => failure,
             };
@@ -268,19 +268,19 @@ impl Pipeline {
         tokio::time::sleep(delay).await;
     }
 
-    /// One try.
-    pub(super) async fn once(&self, request: &Request) -> std::result::Result<Response, Failure> {
+    /// A single attempt.
+    pub(super) async fn attempt(&self, request: &Request) -> std::result::Result<Response, Failure> {
         let mut body = Gather::default();
-        let response = self.once_into(request, &mut body).await?;
+        let response = self.attempt_into(request, &mut body).await?;
         Ok(Response { body: body.0.freeze(), ..response })
     }
 
-    async fn once_into(&self, request: &Request, sink: &mut impl Sink) -> std::result::Result<Response, Failure> {
+    async fn attempt_into(&self, request: &Request, sink: &mut impl Sink) -> std::result::Result<Response, Failure> {
         if let Some(error) = &request.invalid {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let mut with = With {
+        let mut with = PerAttempt {
             lease: self.lease_of(request),
             bearer: self.bearer().await.map_err(Failure::Invalid)?,
             white_space: WhiteSpace::Folded,
@@ -325,7 +325,7 @@ impl Pipeline {
     async fn exchange(
         &self,
         request: &Request,
-        with: &With,
+        with: &PerAttempt,
         sink: &mut impl Sink,
     ) -> std::result::Result<Response, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
@@ -334,7 +334,7 @@ impl Pipeline {
         let headers = self.authorized_headers(request, with);
         let url = self.request_url(request);
         let sending = http.request(request.method.clone(), url).headers(headers).body(request.body.as_body());
-        let mut answer = match timeout(request.patience(read_timeout), sending.send()).await {
+        let mut answer = match timeout(request.answer_timeout(read_timeout), sending.send()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(e)) => {
                 let timed_out = e.is_timeout();
@@ -420,7 +420,7 @@ impl Pipeline {
     }
 
     /// The request's headers with those that are new on each try.
-    fn authorized_headers(&self, request: &Request, with: &With) -> HeaderMap {
+    fn authorized_headers(&self, request: &Request, with: &PerAttempt) -> HeaderMap {
         let mut headers = request.headers.clone();
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
