@@ -28,11 +28,11 @@ use crate::store::http::Http;
 use crate::store::secret::Secret;
 
 /// A token is renewed that long before it is over.
-const EARLY: Duration = Duration::from_secs(300);
+const RENEWED_BEFORE: Duration = Duration::from_secs(300);
 /// A token that ends within this time is not begun with: it has to last until the service has looked at it.
 const LAST_USE: Duration = Duration::from_secs(5);
 /// Longest wait for a token. A process inside a system call waits with us.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a renewal that failed, while the old token still does.
 const NEXT_TRY: Duration = Duration::from_secs(10);
 
@@ -46,22 +46,22 @@ struct Token {
 
 /// How a token is at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Good,
+enum TokenState {
+    Valid,
     /// Good, and it is time for another.
-    Ageing,
-    Over,
+    RenewalDue,
+    Expired,
 }
 
 impl Token {
-    fn standing(&self, now: SystemTime) -> Standing {
+    fn state(&self, now: SystemTime) -> TokenState {
         let left = self.expires.duration_since(now).unwrap_or_default();
         let life = self.expires.duration_since(self.issued).unwrap_or_default();
         match left {
-            left if left <= LAST_USE => Standing::Over,
+            left if left <= LAST_USE => TokenState::Expired,
             // One that never lasts long is not renewed all the time.
-            left if left <= EARLY.min(life / 4) => Standing::Ageing,
-            _ => Standing::Good,
+            left if left <= RENEWED_BEFORE.min(life / 4) => TokenState::RenewalDue,
+            _ => TokenState::Valid,
         }
     }
 }
@@ -96,35 +96,35 @@ impl Tokens {
 
     /// A token for the next request. Not for logs.
     pub(super) async fn token(&self) -> Result<Secret> {
-        match self.at_hand() {
-            Some((token, Standing::Good)) => return Ok(token.secret),
-            Some((token, Standing::Ageing)) => {
+        match self.current() {
+            Some((token, TokenState::Valid)) => return Ok(token.secret),
+            Some((token, TokenState::RenewalDue)) => {
                 self.renew_in_the_background();
                 return Ok(token.secret);
             }
             _ => {}
         }
         let _renewal = self.0.renewal.lock().await;
-        match self.at_hand() {
+        match self.current() {
             // Somebody else was faster.
-            Some((token, Standing::Good | Standing::Ageing)) => Ok(token.secret),
+            Some((token, TokenState::Valid | TokenState::RenewalDue)) => Ok(token.secret),
             _ => self.renew().await,
         }
     }
 
     /// Another token than `refused`, which the service did not accept.
-    pub(super) async fn instead_of(&self, refused: &Secret) -> Result<Secret> {
+    pub(super) async fn replace(&self, refused: &Secret) -> Result<Secret> {
         let _renewal = self.0.renewal.lock().await;
-        match self.at_hand() {
-            Some((token, Standing::Good | Standing::Ageing)) if token.secret != *refused => Ok(token.secret),
+        match self.current() {
+            Some((token, TokenState::Valid | TokenState::RenewalDue)) if token.secret != *refused => Ok(token.secret),
             _ => self.renew().await,
         }
     }
 
-    fn at_hand(&self) -> Option<(Token, Standing)> {
+    fn current(&self) -> Option<(Token, TokenState)> {
         let current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let standing = current.standing(SystemTime::now());
-        Some((current, standing))
+        let state = current.state(SystemTime::now());
+        Some((current, state))
     }
 
     fn renew_in_the_background(&self) {
@@ -133,7 +133,7 @@ impl Tokens {
             // Whoever has it is at work on it.
             let Ok(mut renewal) = tokens.0.renewal.try_lock() else { return };
             let waits = renewal.failed.is_some_and(|failed| failed.elapsed() < NEXT_TRY);
-            if waits || !matches!(tokens.at_hand(), Some((_, Standing::Ageing))) {
+            if waits || !matches!(tokens.current(), Some((_, TokenState::RenewalDue))) {
                 return;
             }
             match tokens.renew().await {
@@ -151,10 +151,10 @@ impl Tokens {
         let identity = &self.0.identity;
         debug!(%identity, "asking for a token");
         let issued = SystemTime::now();
-        let (secret, expires) = match timeout(PATIENCE, identity.ask(&self.0.http)).await {
+        let (secret, expires) = match timeout(TOKEN_TIMEOUT, identity.ask(&self.0.http)).await {
             Ok(answer) => answer?,
             Err(_) => {
-                let detail = format!("{identity}: no token within {} s", PATIENCE.as_secs());
+                let detail = format!("{identity}: no token within {} s", TOKEN_TIMEOUT.as_secs());
                 return Err(Error::Transport {
                     operation: GET_TOKEN,
                     target: identity.endpoint(),
@@ -187,19 +187,19 @@ mod tests {
 
     #[rstest]
     // An hour, as most are.
-    #[case(3600, 0, Standing::Good)]
-    #[case(3600, 3299, Standing::Good)]
-    #[case(3600, 3300, Standing::Ageing)]
-    #[case(3600, 3594, Standing::Ageing)]
-    #[case(3600, 3595, Standing::Over)]
-    #[case(3600, 9999, Standing::Over)]
+    #[case(3600, 0, TokenState::Valid)]
+    #[case(3600, 3299, TokenState::Valid)]
+    #[case(3600, 3300, TokenState::RenewalDue)]
+    #[case(3600, 3594, TokenState::RenewalDue)]
+    #[case(3600, 3595, TokenState::Expired)]
+    #[case(3600, 9999, TokenState::Expired)]
     // One that never lasts as long as others are renewed early.
-    #[case(60, 44, Standing::Good)]
-    #[case(60, 45, Standing::Ageing)]
-    #[case(0, 0, Standing::Over)]
-    fn a_token_is_renewed_in_time(#[case] life: u64, #[case] age: u64, #[case] expected: Standing) {
+    #[case(60, 44, TokenState::Valid)]
+    #[case(60, 45, TokenState::RenewalDue)]
+    #[case(0, 0, TokenState::Expired)]
+    fn a_token_is_renewed_in_time(#[case] life: u64, #[case] age: u64, #[case] expected: TokenState) {
         let issued = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30);
         let token = Token { secret: "x".into(), issued, expires: issued + Duration::from_secs(life) };
-        assert_eq!(token.standing(issued + Duration::from_secs(age)), expected);
+        assert_eq!(token.state(issued + Duration::from_secs(age)), expected);
     }
 }

@@ -289,7 +289,7 @@ impl Pipeline {
         if let (Credential::Entra(tokens), Some(refused)) = (self.credential(), &with.bearer)
             && matches!(&result, Err(Failure::Refused { error, .. }) if is_token_refused(error))
         {
-            with.bearer = Some(tokens.instead_of(refused).await.map_err(Failure::Invalid)?);
+            with.bearer = Some(tokens.replace(refused).await.map_err(Failure::Invalid)?);
             result = self.exchange(request, &with, sink).await;
         }
         let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
