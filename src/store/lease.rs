@@ -70,7 +70,7 @@ impl BlobClient<'_> {
     }
 
     /// The lease has ended.
-    pub fn disuse_lease(self) {
+    pub fn forget_lease(self) {
         let path = self.pipeline.endpoint().path(Resource::Blob(self.path));
         self.pipeline.leases().remove(&path);
     }

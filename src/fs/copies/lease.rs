@@ -250,7 +250,7 @@ impl Shared {
     pub(in crate::fs) async fn end(&self, lease: &mut Option<Lease>) {
         if let Some(lease) = lease.take() {
             lease.release().await;
-            self.client.blob(&self.blob.path).disuse_lease();
+            self.client.blob(&self.blob.path).forget_lease();
         }
     }
 
@@ -285,7 +285,7 @@ pub(in crate::fs) async fn keep_alive(shared: Weak<Shared>, id: LeaseId) {
                 if let Some(mut lease) = held.take() {
                     lease.released = true;
                 }
-                shared.client.blob(&shared.blob.path).disuse_lease();
+                shared.client.blob(&shared.blob.path).forget_lease();
                 return;
             }
             Err(error) => warn!(source = %shared.blob.path, %error, "cannot renew the lease of a copy's source"),
