@@ -75,12 +75,12 @@ impl<'a> BlobClient<'a> {
     pub async fn download(self, options: impl Into<ReadOptions<'_>>) -> Result<Download> {
         let options = options.into();
         if options.range.as_ref().is_some_and(Range::is_empty) {
-            return self.nothing(options.if_match).await;
+            return self.empty_download(options.if_match).await;
         }
         let request = self.get_request(&options);
         let response = match self.pipeline.send(&request).await {
             Err(error) if error.status() == 416 && options.range.is_some() => {
-                return self.nothing(options.if_match).await;
+                return self.empty_download(options.if_match).await;
             }
             other => other?,
         };
@@ -108,9 +108,9 @@ impl<'a> BlobClient<'a> {
         receive: impl FnMut(u64, &[u8]) + Send,
     ) -> Result<()> {
         let request = self.get_request(&ReadOptions { range: Some(range.clone()), if_match: Some(if_match) });
-        let mut within = Within { range: range.clone(), at: range.start, receive };
-        self.pipeline.receive(&request, &mut within).await?;
-        if within.at < range.end {
+        let mut sink = RangeSink { range: range.clone(), at: range.start, receive };
+        self.pipeline.receive(&request, &mut sink).await?;
+        if sink.at < range.end {
             return Err(request.misunderstood(format!("too few bytes came for {range:?}")));
         }
         Ok(())
@@ -125,7 +125,7 @@ impl<'a> BlobClient<'a> {
         }
     }
 
-    async fn nothing(self, if_match: Option<&ETag>) -> Result<Download> {
+    async fn empty_download(self, if_match: Option<&ETag>) -> Result<Download> {
         let (_, properties) = self.head(if_match).await?;
         Ok(Download { bytes: Bytes::new(), properties })
     }
@@ -210,14 +210,14 @@ impl<'a> BlobClient<'a> {
 }
 
 /// Hands on what is in the range.
-struct Within<F> {
+struct RangeSink<F> {
     range: Range<u64>,
     /// Where in the blob the next byte of the answer belongs.
     at: u64,
     receive: F,
 }
 
-impl<F: FnMut(u64, &[u8]) + Send> Sink for Within<F> {
+impl<F: FnMut(u64, &[u8]) + Send> Sink for RangeSink<F> {
     fn begin(&mut self, status: u16, _: &HeaderMap) {
         // A server that does not know ranges sends everything.
         self.at = if status == 206 { self.range.start } else { 0 };

@@ -73,9 +73,9 @@ pub(super) trait Sink: Send {
 
 /// Keeps it in one piece.
 #[derive(Default)]
-struct Gather(BytesMut);
+struct BodySink(BytesMut);
 
-impl Sink for Gather {
+impl Sink for BodySink {
     fn begin(&mut self, _: u16, headers: &HeaderMap) {
         // A length is believed for the memory it claims only as far as a block can be long.
         self.0 = BytesMut::with_capacity(content_length(headers).unwrap_or(0).min(64 << 20));
@@ -230,7 +230,7 @@ impl Pipeline {
     }
 
     pub(super) async fn send_tracked(&self, request: &Request) -> Sent {
-        let mut body = Gather::default();
+        let mut body = BodySink::default();
         let mut sent = self.send_tracked_into(request, &mut body).await;
         if let Ok(response) = &mut sent.result {
             response.body = body.0.freeze();
@@ -270,7 +270,7 @@ impl Pipeline {
 
     /// A single attempt.
     pub(super) async fn attempt(&self, request: &Request) -> std::result::Result<Response, Failure> {
-        let mut body = Gather::default();
+        let mut body = BodySink::default();
         let response = self.attempt_into(request, &mut body).await?;
         Ok(Response { body: body.0.freeze(), ..response })
     }
@@ -359,7 +359,7 @@ impl Pipeline {
             _ => content_length(&headers),
         };
         let succeeded = (200..300).contains(&status);
-        let mut refusal = Gather::default();
+        let mut refusal = BodySink::default();
         match succeeded {
             true => sink.begin(status, &headers),
             false => refusal.begin(status, &headers),
