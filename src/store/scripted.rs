@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{AccountConfig, Client, Http, Options};
 
-/// One step of a script.
-pub(super) enum Step {
+/// One reply of a script.
+pub(super) enum Reply {
     /// Status, headers, body. `Date` and `Content-Length` are added.
     Answer(u16, Vec<(&'static str, String)>, &'static str),
     /// The connection breaks after the request was read.
@@ -24,21 +24,21 @@ pub(super) enum Step {
 }
 
 /// A refusal with this code.
-pub(super) fn refuse(status: u16, code: &'static str) -> Step {
-    Step::Answer(status, vec![("x-ms-error-code", code.to_owned())], "")
+pub(super) fn refuse(status: u16, code: &'static str) -> Reply {
+    Reply::Answer(status, vec![("x-ms-error-code", code.to_owned())], "")
 }
 
 /// An answer without a body, about something modified now.
-pub(super) fn done(status: u16, headers: &[(&'static str, &str)]) -> Step {
+pub(super) fn done(status: u16, headers: &[(&'static str, &str)]) -> Reply {
     modified(status, Duration::ZERO, headers)
 }
 
 /// An answer without a body, about something modified `ago`.
-pub(super) fn modified(status: u16, ago: Duration, headers: &[(&'static str, &str)]) -> Step {
+pub(super) fn modified(status: u16, ago: Duration, headers: &[(&'static str, &str)]) -> Reply {
     let last_modified = httpdate::fmt_http_date(SystemTime::now() - ago);
     let common = [("etag", "\"0x8D\"".to_owned()), ("last-modified", last_modified)];
     let given = headers.iter().map(|(name, value)| (*name, (*value).to_owned()));
-    Step::Answer(status, common.into_iter().chain(given).collect(), "")
+    Reply::Answer(status, common.into_iter().chain(given).collect(), "")
 }
 
 /// A request as it arrived.
@@ -67,18 +67,18 @@ pub(super) struct Scripted {
 impl Scripted {
     /// A server that follows `script` and then refuses connections, and a client of it with account `acct` that tries three
     /// times without long delays.
-    pub(super) async fn play(script: Vec<Step>) -> Self {
+    pub(super) async fn play(script: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let log = asked.clone();
         tokio::spawn(async move {
-            for step in script {
+            for reply in script {
                 let (stream, _) = listener.accept().await.unwrap();
                 let mut stream = stream;
                 let request = read_request(&mut stream).await;
                 log.lock().unwrap().push(request);
-                follow(step, stream).await;
+                follow(reply, stream).await;
             }
         });
         let account = AccountConfig { endpoint: Some(endpoint), key: Some("a2V5".into()), ..Default::default() };
@@ -101,9 +101,9 @@ impl Scripted {
     }
 }
 
-async fn follow(step: Step, mut stream: TcpStream) {
-    let answer = match step {
-        Step::Answer(status, headers, body) => {
+async fn follow(reply: Reply, mut stream: TcpStream) {
+    let answer = match reply {
+        Reply::Answer(status, headers, body) => {
             let mut answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
             let fixed =
                 [("date", httpdate::fmt_http_date(SystemTime::now())), ("content-length", body.len().to_string())];
@@ -113,9 +113,9 @@ async fn follow(step: Step, mut stream: TcpStream) {
             }
             answer + "\r\n" + body
         }
-        Step::HangUp => String::new(),
-        Step::Truncated => "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello".to_owned(),
-        Step::Silence => {
+        Reply::HangUp => String::new(),
+        Reply::Truncated => "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello".to_owned(),
+        Reply::Silence => {
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 drop(stream);

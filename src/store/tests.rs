@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::scripted::{Scripted, Step, done, modified, refuse};
+use super::scripted::{Reply, Scripted, done, modified, refuse};
 use super::*;
 use crate::error::Error;
 use crate::path::{BlobName, BlobPath, ContainerName};
@@ -33,23 +33,23 @@ fn if_absent() -> CopyRequest {
     }
 }
 
-fn started(id: &str) -> Step {
+fn started(id: &str) -> Reply {
     done(202, &[("x-ms-copy-id", id), ("x-ms-copy-status", "success")])
 }
 
 /// HEAD of a copy's destination.
-fn destination(ago: Duration, id: &str, status: &str, source: &str) -> Step {
+fn destination(ago: Duration, id: &str, status: &str, source: &str) -> Reply {
     let copy = [("x-ms-copy-id", id), ("x-ms-copy-status", status), ("x-ms-copy-source", source)];
     modified(200, ago, &[&copy[..], &[("x-ms-blob-type", "BlockBlob"), ("content-length", "0")]].concat())
 }
 
-fn found(ago: Duration, headers: &[(&'static str, &str)]) -> Step {
+fn found(ago: Duration, headers: &[(&'static str, &str)]) -> Reply {
     modified(200, ago, &[headers, &[("x-ms-blob-type", "BlockBlob"), ("content-length", "5")]].concat())
 }
 
 #[tokio::test]
 async fn each_try_is_dated_and_signed_anew_and_a_retry_after_is_honoured() {
-    let busy = Step::Answer(503, vec![("retry-after", "1".into()), ("x-ms-error-code", "ServerBusy".into())], "");
+    let busy = Reply::Answer(503, vec![("retry-after", "1".into()), ("x-ms-error-code", "ServerBusy".into())], "");
     let server = Scripted::play(vec![busy, done(200, &[("x-ms-blob-type", "BlockBlob")])]).await;
     let began = std::time::Instant::now();
     server.client.blob(&blob()).properties().await.unwrap();
@@ -82,12 +82,12 @@ async fn azurite_gets_the_hash_of_each_block_and_the_service_does_not() {
 #[tokio::test]
 async fn a_truncated_body_is_fetched_again_and_then_given_up() {
     let ranged = [("content-range", "bytes 0-4/5"), ("x-ms-blob-type", "BlockBlob")];
-    let Step::Answer(_, headers, _) = done(206, &ranged) else { unreachable!() };
-    let server = Scripted::play(vec![Step::Truncated, Step::Answer(206, headers, "hello")]).await;
+    let Reply::Answer(_, headers, _) = done(206, &ranged) else { unreachable!() };
+    let server = Scripted::play(vec![Reply::Truncated, Reply::Answer(206, headers, "hello")]).await;
     let download = server.client.blob(&blob()).download(0..5).await.unwrap();
     assert_eq!(download.bytes, "hello");
 
-    let server = Scripted::play(vec![Step::Truncated, Step::Truncated, Step::Truncated]).await;
+    let server = Scripted::play(vec![Reply::Truncated, Reply::Truncated, Reply::Truncated]).await;
     let error = server.client.blob(&blob()).download(..).await.unwrap_err();
     assert!(matches!(error, Error::Transport { operation: "GetBlob", timed_out: false, .. }), "{error}");
     assert_eq!(server.lines().len(), 3);
@@ -95,7 +95,7 @@ async fn a_truncated_body_is_fetched_again_and_then_given_up() {
 
 #[tokio::test]
 async fn silence_is_a_time_out() {
-    let server = Scripted::play(vec![Step::Silence, Step::Silence, Step::Silence]).await;
+    let server = Scripted::play(vec![Reply::Silence, Reply::Silence, Reply::Silence]).await;
     let error = server.client.blob(&blob()).properties().await.unwrap_err();
     assert_eq!(error.errno(), libc::ETIMEDOUT);
 }
@@ -144,7 +144,7 @@ async fn what_no_header_can_carry_is_refused_before_it_is_sent() {
 async fn a_copy_whose_answer_was_lost_is_adopted() {
     for status in ["pending", "success"] {
         let shown = "http://127.0.0.1/acct/c/source?sv=1";
-        let server = Scripted::play(vec![Step::HangUp, destination(Duration::ZERO, "new", status, shown)]).await;
+        let server = Scripted::play(vec![Reply::HangUp, destination(Duration::ZERO, "new", status, shown)]).await;
         let copy = server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap();
         assert_eq!((copy.id.as_str(), copy.status.as_str()), ("new", status));
         assert_eq!(server.lines(), ["PUT /acct/con/b", "HEAD /acct/con/b"]);
@@ -153,7 +153,7 @@ async fn a_copy_whose_answer_was_lost_is_adopted() {
 
 #[tokio::test]
 async fn a_copy_that_never_started_is_asked_for_again() {
-    let server = Scripted::play(vec![Step::HangUp, refuse(404, "BlobNotFound"), started("new")]).await;
+    let server = Scripted::play(vec![Reply::HangUp, refuse(404, "BlobNotFound"), started("new")]).await;
     assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "new");
     assert_eq!(server.lines(), ["PUT /acct/con/b", "HEAD /acct/con/b", "PUT /acct/con/b"]);
 }
@@ -165,7 +165,7 @@ async fn another_copy_is_not_taken_for_ours() {
         destination(Duration::ZERO, "other", "success", "http://127.0.0.1/acct/c/else"),
         found(Duration::ZERO, &[]),
     ] {
-        let server = Scripted::play(vec![Step::HangUp, other, started("new")]).await;
+        let server = Scripted::play(vec![Reply::HangUp, other, started("new")]).await;
         assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "new");
     }
 }
@@ -173,7 +173,7 @@ async fn another_copy_is_not_taken_for_ours() {
 #[tokio::test]
 async fn a_copy_that_this_client_knows_already_is_not_taken_for_a_new_one() {
     let known = destination(Duration::ZERO, "first", "success", SOURCE);
-    let server = Scripted::play(vec![started("first"), Step::HangUp, known, started("second")]).await;
+    let server = Scripted::play(vec![started("first"), Reply::HangUp, known, started("second")]).await;
     assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "first");
     assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "second");
 }
@@ -182,7 +182,7 @@ async fn a_copy_that_this_client_knows_already_is_not_taken_for_a_new_one() {
 async fn a_repeated_copy_that_meets_itself_is_adopted() {
     for (status, code) in [(409, "PendingCopyOperation"), (409, "BlobAlreadyExists"), (412, "ConditionNotMet")] {
         let ours = destination(Duration::ZERO, "new", "pending", SOURCE);
-        let server = Scripted::play(vec![Step::HangUp, refuse(404, "BlobNotFound"), refuse(status, code), ours]).await;
+        let server = Scripted::play(vec![Reply::HangUp, refuse(404, "BlobNotFound"), refuse(status, code), ours]).await;
         assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "new", "{code}");
     }
 }
@@ -195,7 +195,7 @@ async fn a_pending_copy_of_someone_else_stays_an_error() {
     assert_eq!(server.lines().len(), 1);
 
     let other = || destination(Duration::ZERO, "x", "pending", "http://127.0.0.1/acct/c/else");
-    let server = Scripted::play(vec![Step::HangUp, other(), refuse(409, "PendingCopyOperation"), other()]).await;
+    let server = Scripted::play(vec![Reply::HangUp, other(), refuse(409, "PendingCopyOperation"), other()]).await;
     assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap_err().errno(), libc::EBUSY);
 }
 
@@ -208,7 +208,7 @@ async fn a_throttled_copy_is_repeated_without_a_look() {
 
 #[tokio::test]
 async fn a_copy_of_which_nothing_is_known_is_an_error() {
-    let lost = || vec![Step::HangUp, refuse(404, "BlobNotFound")];
+    let lost = || vec![Reply::HangUp, refuse(404, "BlobNotFound")];
     let server = Scripted::play([lost(), lost(), lost()].into_iter().flatten().collect()).await;
     let error = server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap_err();
     assert!(matches!(error, Error::Transport { operation: "CopyBlob", .. }), "{error}");
@@ -216,7 +216,7 @@ async fn a_copy_of_which_nothing_is_known_is_an_error() {
 
 #[tokio::test]
 async fn no_error_shows_a_signature() {
-    let shows = Step::Answer(403, vec![], "<Error><Code>CannotVerifyCopySource</Code><Message>no</Message></Error>");
+    let shows = Reply::Answer(403, vec![], "<Error><Code>CannotVerifyCopySource</Code><Message>no</Message></Error>");
     let server = Scripted::play(vec![shows]).await;
     let error = server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap_err();
     assert_eq!(error.to_string(), "CopyBlob acct/con/b: 403 CannotVerifyCopySource no");
@@ -239,7 +239,7 @@ const MD5_OF_HELLO: &str = "XUFAKrxLKna5cZ2REBfFkg==";
 async fn a_guarded_put_recognises_its_own_blob() {
     for (status, code) in [(409, "BlobAlreadyExists"), (412, "ConditionNotMet")] {
         let ours = found(Duration::ZERO, &[("content-md5", MD5_OF_HELLO)]);
-        let server = Scripted::play(vec![Step::HangUp, refuse(status, code), ours]).await;
+        let server = Scripted::play(vec![Reply::HangUp, refuse(status, code), ours]).await;
         assert_eq!(put_guarded(&server).await.unwrap().etag.as_str(), "0x8D");
         assert_eq!(server.asked()[0].header("content-md5"), Some(MD5_OF_HELLO));
         assert_eq!(server.lines(), ["PUT /acct/con/b", "PUT /acct/con/b", "HEAD /acct/con/b"]);
@@ -254,7 +254,7 @@ async fn a_guarded_put_does_not_claim_another_writers_blob() {
         found(Duration::ZERO, &[]),
         refuse(404, "BlobNotFound"),
     ] {
-        let server = Scripted::play(vec![Step::HangUp, refuse(409, "BlobAlreadyExists"), theirs]).await;
+        let server = Scripted::play(vec![Reply::HangUp, refuse(409, "BlobAlreadyExists"), theirs]).await;
         assert_eq!(put_guarded(&server).await.unwrap_err().errno(), libc::EEXIST);
     }
     // The first try was refused, so nothing was lost and nothing is looked at.
@@ -269,7 +269,7 @@ async fn guarded_metadata_recognise_themselves() {
     let guard = Precondition::IfMatch(ETag::new("0x8C")).into();
     for (shown, ours) in [("blue", true), ("red", false)] {
         let now = found(Duration::ZERO, &[("x-ms-meta-color", shown)]);
-        let server = Scripted::play(vec![Step::HangUp, refuse(412, "ConditionNotMet"), now]).await;
+        let server = Scripted::play(vec![Reply::HangUp, refuse(412, "ConditionNotMet"), now]).await;
         let result = server.client.blob(&blob()).set_metadata(&metadata, &guard).await;
         assert_eq!(
             result.map_err(|e| e.errno()).map(|w| w.etag),
@@ -278,9 +278,9 @@ async fn guarded_metadata_recognise_themselves() {
     }
 }
 
-fn committed(ago: Duration, document: &'static str) -> Step {
-    let Step::Answer(status, headers, _) = modified(200, ago, &[]) else { unreachable!() };
-    Step::Answer(status, headers, document)
+fn committed(ago: Duration, document: &'static str) -> Reply {
+    let Reply::Answer(status, headers, _) = modified(200, ago, &[]) else { unreachable!() };
+    Reply::Answer(status, headers, document)
 }
 
 #[tokio::test]
@@ -296,7 +296,7 @@ async fn a_block_list_recognises_its_own_blocks() {
         (refuse(412, "ConditionNotMet"), Duration::ZERO, THEIRS, libc::ESTALE),
         (refuse(412, "ConditionNotMet"), LONG_AGO, OURS, libc::ESTALE),
     ] {
-        let server = Scripted::play(vec![Step::HangUp, again, committed(ago, document)]).await;
+        let server = Scripted::play(vec![Reply::HangUp, again, committed(ago, document)]).await;
         let guard = Precondition::IfMatch(ETag::new("0x8C"));
         let result = server
             .client
@@ -311,7 +311,7 @@ async fn a_block_list_recognises_its_own_blocks() {
 #[tokio::test]
 async fn a_repeated_delete_that_finds_nothing_is_done() {
     let delete = async |server: &Scripted| server.client.blob(&blob()).delete(&DeleteOptions::default()).await;
-    let server = Scripted::play(vec![Step::HangUp, refuse(404, "BlobNotFound")]).await;
+    let server = Scripted::play(vec![Reply::HangUp, refuse(404, "BlobNotFound")]).await;
     delete(&server).await.unwrap();
     let server = Scripted::play(vec![refuse(404, "BlobNotFound")]).await;
     assert_eq!(delete(&server).await.unwrap_err().errno(), libc::ENOENT);
@@ -326,7 +326,7 @@ async fn a_repeated_abort_is_done_if_the_copy_is_aborted() {
         [("mine", "aborted", 0), ("mine", "success", libc::ENODATA), ("other", "aborted", libc::ENODATA)]
     {
         let after = destination(Duration::ZERO, shown, status, SOURCE);
-        let server = Scripted::play(vec![Step::HangUp, refuse(409, "NoPendingCopyOperation"), after]).await;
+        let server = Scripted::play(vec![Reply::HangUp, refuse(409, "NoPendingCopyOperation"), after]).await;
         let result = server.client.blob(&blob()).abort_copy(&id, &AbortOptions::default()).await;
         assert_eq!(result.map_or_else(|e| e.errno(), |()| 0), errno, "{shown} {status}");
     }
@@ -341,7 +341,7 @@ async fn a_repeated_abort_is_done_if_the_copy_is_aborted() {
 async fn a_repeated_create_container_is_done_if_the_container_is_new() {
     for (ago, errno) in [(Duration::ZERO, 0), (LONG_AGO, libc::EEXIST)] {
         let server =
-            Scripted::play(vec![Step::HangUp, refuse(409, "ContainerAlreadyExists"), modified(200, ago, &[])]).await;
+            Scripted::play(vec![Reply::HangUp, refuse(409, "ContainerAlreadyExists"), modified(200, ago, &[])]).await;
         let result = server.client.container(&container()).create(&Metadata::default()).await;
         assert_eq!(result.map_or_else(|e| e.errno(), |_| 0), errno);
     }
@@ -350,7 +350,7 @@ async fn a_repeated_create_container_is_done_if_the_container_is_new() {
 #[tokio::test]
 async fn a_repeated_release_that_finds_no_lease_is_done() {
     let id = LeaseId::new("6c2d4c7e-0000-4000-8000-000000000000");
-    let server = Scripted::play(vec![Step::HangUp, refuse(409, "LeaseIdMismatchWithLeaseOperation")]).await;
+    let server = Scripted::play(vec![Reply::HangUp, refuse(409, "LeaseIdMismatchWithLeaseOperation")]).await;
     server.client.blob(&blob()).release_lease(&id).await.unwrap();
     let server = Scripted::play(vec![refuse(409, "LeaseIdMismatchWithLeaseOperation")]).await;
     assert_eq!(server.client.blob(&blob()).release_lease(&id).await.unwrap_err().errno(), libc::EBUSY);
@@ -358,7 +358,7 @@ async fn a_repeated_release_that_finds_no_lease_is_done() {
 
 #[tokio::test]
 async fn a_lease_is_acquired_twice_under_one_id() {
-    let server = Scripted::play(vec![Step::HangUp, done(201, &[("x-ms-lease-id", "id")])]).await;
+    let server = Scripted::play(vec![Reply::HangUp, done(201, &[("x-ms-lease-id", "id")])]).await;
     server.client.blob(&blob()).acquire_lease(&LeaseOptions::default()).await.unwrap();
     let asked = server.asked();
     assert_eq!(asked[0].header("x-ms-proposed-lease-id"), asked[1].header("x-ms-proposed-lease-id"));
@@ -383,7 +383,7 @@ async fn a_redirect_takes_no_credential_anywhere() {
     let elsewhere = Scripted::play(vec![done(200, &[("x-ms-blob-type", "BlockBlob")])]).await;
     let to = elsewhere.client.blob(&blob()).url();
     for status in [301, 302, 307, 308] {
-        let server = Scripted::play(vec![Step::Answer(status, vec![("location", to.clone())], "")]).await;
+        let server = Scripted::play(vec![Reply::Answer(status, vec![("location", to.clone())], "")]).await;
         let error = server.client.blob(&blob()).properties().await.unwrap_err();
         assert_eq!((error.status(), error.errno()), (status, libc::EIO));
     }
@@ -428,7 +428,7 @@ async fn a_rename_whose_answer_is_lost_is_recognised_by_what_it_leaves_alone() {
         (None, None, false),
     ];
     for (number, (known, replaces, is_ours)) in cases.into_iter().enumerate() {
-        for lost in [Step::HangUp, refuse(500, "OperationTimedOut")] {
+        for lost in [Reply::HangUp, refuse(500, "OperationTimedOut")] {
             let gone = refuse(404, "SourcePathNotFound");
             let server = Scripted::play(vec![lost, gone, refuse(404, "BlobNotFound"), there()]).await;
             let options = RenameOptions {
