@@ -18,6 +18,7 @@ pub const DEFAULT_API_VERSION: &str = "2025-11-05";
 /// connection string wins over what the string says.
 #[derive(Clone, Default)]
 pub struct AccountConfig {
+    /// Name of the account; read from the endpoint when absent.
     pub name: Option<AccountName>,
     /// URL of the Blob service; it may carry a SAS. The public cloud's when absent.
     pub endpoint: Option<String>,
@@ -25,6 +26,7 @@ pub struct AccountConfig {
     pub key: Option<Secret>,
     /// With or without a leading `?`. Used instead of the key when both are given.
     pub sas: Option<Secret>,
+    /// Connection string, whose parts are used where nothing else is given.
     pub connection_string: Option<Secret>,
     /// Of an Entra ID identity. Used where there is neither a key nor a SAS.
     pub tokens: Option<Tokens>,
@@ -39,8 +41,11 @@ pub struct AccountConfig {
 /// An account that requests can be sent to.
 #[derive(Debug, Clone)]
 pub struct Account {
+    /// Name of the account.
     pub name: AccountName,
+    /// Base of its URLs.
     pub endpoint: Endpoint,
+    /// Proof that its requests carry.
     pub credential: Credential,
     /// `x-ms-version` of every request.
     pub api_version: String,

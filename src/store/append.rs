@@ -23,6 +23,7 @@ const LARGER_SINCE: &str = "2022-11-02";
 /// An append blob after a block was added to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
+    /// ETag and time after the block.
     pub written: Written,
     /// Bytes. Larger than position and block if others have appended since, which is known only when an answer was lost.
     pub size: u64,

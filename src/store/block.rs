@@ -139,6 +139,7 @@ impl BlockBlobClient<'_> {
 }
 
 impl BlockRef {
+    /// Id of the block, wherever it is.
     pub fn id(&self) -> &BlockId {
         match self {
             Self::Committed(id) | Self::Uncommitted(id) => id,

@@ -90,6 +90,7 @@ impl Tokens {
         Self(Arc::new(Inner { identity, http, current, renewal: AsyncMutex::default() }))
     }
 
+    /// Identity that the tokens are for.
     pub fn identity(&self) -> &Identity {
         &self.0.identity
     }

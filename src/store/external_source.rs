@@ -36,14 +36,18 @@ pub struct SourceProperties {
     pub size: u64,
     /// None, if the server has none that means the very same bytes.
     pub etag: Option<ETag>,
+    /// Content headers.
     pub headers: ContentHeaders,
+    /// Metadata, where the server has any.
     pub metadata: Metadata,
 }
 
 /// A file of Azure Files. The path is decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedFile {
+    /// Name of the share.
     pub share: String,
+    /// Path in the share, decoded.
     pub path: String,
 }
 

@@ -23,6 +23,7 @@ const REMOTE_IDLE: Duration = Duration::from_secs(90);
 /// Time limits and persistence.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Longest silence: before an answer begins, and between parts of its body.
     pub read_timeout: Duration,

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
 use md5::{Digest, Md5};
 
+/// Body of a request, in pieces.
 #[derive(Debug, Clone, Default)]
 pub struct Payload {
     pieces: Arc<[Bytes]>,
@@ -26,10 +27,12 @@ impl Payload {
         self.len
     }
 
+    /// True if there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
+    /// Pieces in their order.
     pub fn pieces(&self) -> &[Bytes] {
         &self.pieces
     }

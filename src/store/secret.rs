@@ -13,6 +13,7 @@ use sha2::Sha256;
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

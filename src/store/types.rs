@@ -11,6 +11,29 @@ use bytes::Bytes;
 use crate::path::{BlobName, ContainerName, shown_as_text};
 use crate::store::secret::Secret;
 
+/// A text that names something and is sent back as it came.
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes the text over.
+            pub fn new(text: &str) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        shown_as_text!($name);
+    };
+}
+
 /// An entity tag without its quotes; headers quote it and listings do not (§2).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ETag(Arc<str>);
@@ -21,6 +44,7 @@ impl ETag {
         Self(raw.trim_matches('"').into())
     }
 
+    /// Text without quotes.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,33 +55,15 @@ impl ETag {
     }
 }
 
-/// `x-ms-copy-id`: names one attempt to copy onto a destination.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct CopyId(Arc<str>);
+identifier!(
+    /// `x-ms-copy-id`: names one attempt to copy onto a destination.
+    CopyId
+);
 
-impl CopyId {
-    pub fn new(id: &str) -> Self {
-        Self(id.into())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// `x-ms-lease-id`. Whoever knows it can write to the leased blob.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct LeaseId(Arc<str>);
-
-impl LeaseId {
-    pub fn new(id: &str) -> Self {
-        Self(id.into())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+identifier!(
+    /// `x-ms-lease-id`. Whoever knows it can write to the leased blob.
+    LeaseId
+);
 
 /// The service's name for a moment in the life of a blob: what `snapshot=` and `versionid=` take. To be sent back as it came.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,6 +76,7 @@ impl Moment {
         ((1..=64).contains(&text.len()) && text.bytes().all(legal)).then(|| Self(text.into()))
     }
 
+    /// Text as it came.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -93,6 +100,7 @@ impl Revision {
         }
     }
 
+    /// Moment of the snapshot or version.
     pub fn moment(&self) -> &Moment {
         match self {
             Self::Snapshot(moment) | Self::Version(moment) => moment,
@@ -100,12 +108,16 @@ impl Revision {
     }
 }
 
-shown_as_text!(ETag, CopyId, LeaseId, Moment);
+shown_as_text!(ETag, Moment);
 
+/// Type of a blob, which it keeps for life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BlobType {
+    /// Blocks that a list puts in order.
     Block,
+    /// Pages that are written in place.
     Page,
+    /// Blocks that are only added at the end.
     Append,
 }
 
@@ -142,10 +154,12 @@ impl BlobType {
 pub struct Metadata(BTreeMap<String, String>);
 
 impl Metadata {
+    /// Value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(&name.to_ascii_lowercase()).map(String::as_str)
     }
 
+    /// Sets the value of a name.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(name.to_ascii_lowercase(), value.into());
     }
@@ -155,10 +169,12 @@ impl Metadata {
         self.0.remove(&name.to_ascii_lowercase())
     }
 
+    /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// True if there is no entry.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -181,24 +197,35 @@ pub type Tags = Vec<(String, String)>;
 /// The properties that a client sets and a copy carries along (C14). A write that sends none of them clears them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContentHeaders {
+    /// `Content-Type`.
     pub content_type: Option<String>,
+    /// `Content-Encoding`.
     pub content_encoding: Option<String>,
+    /// `Content-Language`.
     pub content_language: Option<String>,
+    /// `Content-Disposition`.
     pub content_disposition: Option<String>,
+    /// `Cache-Control`.
     pub cache_control: Option<String>,
     /// Base64 of the whole blob's MD5, as its writer stated it.
     pub content_md5: Option<String>,
 }
 
+/// State of a copy (§13.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CopyStatus {
+    /// The service is at work.
     Pending,
+    /// All bytes are copied.
     Success,
+    /// Somebody aborted it.
     Aborted,
+    /// The service gave up.
     Failed,
 }
 
 impl CopyStatus {
+    /// The service's spelling.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -212,15 +239,19 @@ impl CopyStatus {
 /// State of the last copy onto a blob (§13.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyState {
+    /// Id of the copy.
     pub id: CopyId,
+    /// State of the copy.
     pub status: CopyStatus,
     /// Source URL without `sig` (X24).
     pub source: Option<String>,
     /// Bytes; both 0 when the service omits the progress of an empty blob.
     pub bytes_copied: u64,
+    /// Bytes of the source.
     pub total_bytes: u64,
     /// `None` while pending (C36).
     pub completion_time: Option<SystemTime>,
+    /// Reason of a failure.
     pub description: Option<String>,
 }
 
@@ -240,25 +271,37 @@ pub struct LeaseProperties {
 pub struct BlobProperties {
     /// Bytes.
     pub size: u64,
+    /// Version of the blob.
     pub etag: ETag,
+    /// Time of the last write.
     pub last_modified: SystemTime,
+    /// Time of the creation, where the service tells it.
     pub creation_time: Option<SystemTime>,
+    /// Type of the blob.
     pub blob_type: BlobType,
+    /// Content headers.
     pub headers: ContentHeaders,
+    /// Metadata.
     pub metadata: Metadata,
+    /// Access tier.
     pub tier: Option<String>,
     /// Nobody chose the tier for this blob: it is the account's default.
     pub tier_inferred: bool,
     /// `rehydrate-pending-to-hot` and the like.
     pub archive_status: Option<String>,
+    /// Lease.
     pub lease: LeaseProperties,
+    /// Last copy onto the blob.
     pub copy: Option<CopyState>,
+    /// Number of index tags.
     pub tag_count: u32,
     /// Page blobs.
     pub sequence_number: Option<u64>,
     /// Append blobs.
     pub committed_block_count: Option<u32>,
+    /// Sealed append blob: nothing can be added.
     pub sealed: bool,
+    /// Id of this version, where the account keeps versions.
     pub version_id: Option<String>,
     /// This version is the blob as it is.
     pub is_current_version: bool,
@@ -274,35 +317,44 @@ impl BlobProperties {
 /// A row of List Containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerItem {
+    /// Name.
     pub name: ContainerName,
+    /// Time of the last change of its metadata.
     pub last_modified: SystemTime,
+    /// Version of its metadata.
     pub etag: ETag,
+    /// Metadata.
     pub metadata: Metadata,
 }
 
 /// A row of List Blobs. Names that [`BlobName`] cannot hold are left out by the parser, which says so in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobItem {
+    /// Name.
     pub name: BlobName,
     /// Of what `include=snapshots` and `include=versions` list besides the blobs themselves.
     pub revision: Option<Revision>,
+    /// Properties.
     pub properties: BlobProperties,
 }
 
 /// One page of a listing. `next` is empty only at the very end: a page may hold nothing and yet have a successor (§7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
+    /// Rows.
     pub items: Vec<T>,
     /// `BlobPrefix` names, each ending in the delimiter. Always empty for containers and flat listings.
     pub prefixes: Vec<String>,
     /// Rows whose names no path can carry. They are there, and must not be taken for nothing.
     pub left_out: usize,
+    /// Marker of the next page.
     pub next: Option<String>,
 }
 
 /// A condition on the blob that a request writes to (§5).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
+    /// No condition.
     #[default]
     None,
     /// `If-Match`: only this version.
@@ -314,7 +366,9 @@ pub enum Precondition {
 /// What a write that sets the whole blob sends along with the content. Whatever is not here is cleared (§9).
 #[derive(Debug, Clone, Default)]
 pub struct BlobSettings {
+    /// Content headers.
     pub headers: ContentHeaders,
+    /// Metadata.
     pub metadata: Metadata,
     /// Access tier to write to; the account's default when `None`.
     pub tier: Option<String>,
@@ -325,36 +379,32 @@ pub struct BlobSettings {
 /// The answer to a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
+    /// New version.
     pub etag: ETag,
+    /// Time of the write.
     pub last_modified: SystemTime,
 }
 
 /// An entry of a block list: Base64 id as sent, size in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
+    /// Id, Base64.
     pub id: BlockId,
+    /// Bytes.
     pub size: u64,
 }
 
-/// A block id in its Base64 form. All ids of a blob have the same length (§1.3).
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct BlockId(Arc<str>);
-
-impl BlockId {
-    pub fn new(base64: &str) -> Self {
-        Self(base64.into())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-shown_as_text!(BlockId);
+identifier!(
+    /// A block id in its Base64 form. All ids of a blob have the same length (§1.3).
+    BlockId
+);
 
 /// Where Put Block List finds a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlockRef {
+    /// In the committed list.
     Committed(BlockId),
+    /// Staged since.
     Uncommitted(BlockId),
 }
 
@@ -417,6 +467,7 @@ pub fn redact(url: &str) -> String {
 /// A Copy Blob request (§13.2) apart from its destination.
 #[derive(Debug, Clone)]
 pub struct CopyRequest {
+    /// URL of the source.
     pub source: CopySource,
     /// `x-ms-source-if-match`: the version that the caller saw. Guards against a source that changed meanwhile.
     pub source_if_match: Option<ETag>,
@@ -432,15 +483,20 @@ pub struct CopyRequest {
     /// Whether an append blob is sealed when the copy is done: see [`BlobProperties::seal_of_copy`]. `None`: as its source is (X23), which
     /// is all that can be said of a source that may be of another type.
     pub seal: Option<bool>,
+    /// Lease of the destination.
     pub lease: Option<LeaseId>,
 }
 
 /// The answer to Copy Blob (C24).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyStarted {
+    /// Id of the copy.
     pub id: CopyId,
+    /// State at the start.
     pub status: CopyStatus,
+    /// Version of the destination.
     pub etag: ETag,
+    /// Time of the start.
     pub last_modified: SystemTime,
     /// What the destination showed, when that had to be asked because the answer was lost.
     pub found: Option<Box<BlobProperties>>,
@@ -449,6 +505,7 @@ pub struct CopyStarted {
 /// A whole copy source for the operations that read it before they answer.
 #[derive(Debug, Clone, Copy)]
 pub struct WholeSource<'a> {
+    /// URL.
     pub source: &'a CopySource,
     /// `x-ms-source-if-match`: the version that the caller saw.
     pub if_match: Option<&'a ETag>,
@@ -459,6 +516,7 @@ pub struct WholeSource<'a> {
 /// A range of a copy source.
 #[derive(Debug, Clone)]
 pub struct SourceRange<'a> {
+    /// URL.
     pub source: &'a CopySource,
     /// Bytes.
     pub range: Range<u64>,
@@ -469,7 +527,9 @@ pub struct SourceRange<'a> {
 /// Content of a blob with the properties that came in the same answer.
 #[derive(Debug, Clone)]
 pub struct Download {
+    /// Content.
     pub bytes: Bytes,
+    /// Properties of the blob.
     pub properties: BlobProperties,
 }
 
@@ -479,6 +539,7 @@ pub enum DeleteSnapshots {
     /// Refuse if there are any: 409 SnapshotsPresent.
     #[default]
     Refuse,
+    /// Delete them, too.
     Include,
 }
 

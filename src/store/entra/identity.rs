@@ -60,14 +60,39 @@ impl Authority {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// An application that knows a secret.
-    ClientSecret { tenant: String, client: String, secret: Secret, authority: Authority },
+    ClientSecret {
+        /// Id or domain of the tenant.
+        tenant: String,
+        /// Id of the application.
+        client: String,
+        /// Secret of the application.
+        secret: Secret,
+        /// Place to ask at.
+        authority: Authority,
+    },
     /// An application that somebody else vouches for, by a file that is renewed: Kubernetes and the like.
-    Workload { tenant: String, client: String, token_file: PathBuf, authority: Authority },
-    /// What the machine or the service that we run on is. `client`: one of several. `host`: of the metadata service, if it is another
-    /// than Azure's.
-    Managed { client: Option<String>, host: Option<String> },
-    /// Who has logged in with `az login`.
-    AzureCli { tenant: Option<String> },
+    Workload {
+        /// Id or domain of the tenant.
+        tenant: String,
+        /// Id of the application.
+        client: String,
+        /// File with the token that vouches for it.
+        token_file: PathBuf,
+        /// Place to ask at.
+        authority: Authority,
+    },
+    /// The identity of the machine or the service that this process runs on.
+    Managed {
+        /// Id of one identity, if there are several.
+        client: Option<String>,
+        /// Host of the metadata service, if it is another than Azure's.
+        host: Option<String>,
+    },
+    /// Whoever has logged in with `az login`.
+    AzureCli {
+        /// Id or domain of the tenant, if it is not the one of the login.
+        tenant: Option<String>,
+    },
 }
 
 /// As a person knows it. No secret is in it.
