@@ -14,7 +14,7 @@ use crate::store::types::redact;
 /// The newest version that all known servers accept and that has every feature used here (§16).
 pub const DEFAULT_API_VERSION: &str = "2025-11-05";
 
-/// What may be said about an account, by flags, environment, a file or a connection string. What is given beside a
+/// Settings of an account, by flags, environment, a file or a connection string. What is given beside a
 /// connection string wins over what the string says.
 #[derive(Clone, Default)]
 pub struct AccountConfig {
@@ -24,17 +24,17 @@ pub struct AccountConfig {
     pub endpoint: Option<String>,
     /// Base64 of the shared key.
     pub key: Option<Secret>,
-    /// With or without a leading `?`. Used instead of the key when both are given.
+    /// SAS with or without a leading `?`. Used instead of the key when both are given.
     pub sas: Option<Secret>,
     /// Connection string, whose parts are used where nothing else is given.
     pub connection_string: Option<Secret>,
-    /// Of an Entra ID identity. Used where there is neither a key nor a SAS.
+    /// Tokens of an Entra ID identity. Used where there is neither a key nor a SAS.
     pub tokens: Option<Tokens>,
-    /// No credential, and that is meant so.
+    /// True if there is no credential, and that is meant so.
     pub anonymous: bool,
     /// `x-ms-version`; [`DEFAULT_API_VERSION`] when absent.
     pub api_version: Option<String>,
-    /// Whether its namespace is hierarchical; the account is asked when absent.
+    /// Kind of its namespace, true if hierarchical; the account is asked when absent.
     pub hierarchical: Option<bool>,
 }
 
@@ -49,7 +49,7 @@ pub struct Account {
     pub credential: Credential,
     /// `x-ms-version` of every request.
     pub api_version: String,
-    /// Whether its namespace is hierarchical; `None` if nobody has said so, and it has to be asked.
+    /// Kind of its namespace, true if hierarchical; `None` if nobody has said so, and it has to be asked.
     pub hierarchical: Option<bool>,
 }
 

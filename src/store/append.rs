@@ -27,7 +27,7 @@ pub struct Appended {
     pub written: Written,
     /// Bytes. Larger than position and block if others have appended since, which is known only when an answer was lost.
     pub size: u64,
-    /// How many blocks it has.
+    /// Number of its blocks.
     pub blocks: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ pub struct Appended {
 pub struct AppendBlobClient<'a>(BlobClient<'a>);
 
 impl<'a> BlobClient<'a> {
-    /// What can be done to it as an append blob.
+    /// Client of the blob as an append blob.
     pub fn append_blob(self) -> AppendBlobClient<'a> {
         AppendBlobClient(self)
     }

@@ -16,7 +16,7 @@ use crate::store::request::{Request, Response, Sink};
 use crate::store::resolve::modified_since;
 use crate::store::types::*;
 
-/// Of a blob whose writer named none.
+/// Content type of a blob whose writer named none.
 pub(super) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
 /// Client of one blob: as it is or, after [`BlobClient::at`], as it was.
@@ -212,7 +212,7 @@ impl<'a> BlobClient<'a> {
 /// Hands on what is in the range.
 struct RangeSink<F> {
     range: Range<u64>,
-    /// Where in the blob the next byte of the answer belongs.
+    /// Offset in the blob of the next byte of the answer.
     at: u64,
     receive: F,
 }

@@ -22,7 +22,7 @@ pub const LARGEST_BLOCK_FROM_URL: u64 = 4000 << 20;
 pub struct BlockBlobClient<'a>(BlobClient<'a>);
 
 impl<'a> BlobClient<'a> {
-    /// What can be done to it as a block blob.
+    /// Client of the blob as a block blob.
     pub fn block_blob(self) -> BlockBlobClient<'a> {
         BlockBlobClient(self)
     }

@@ -1,4 +1,4 @@
-//! How many requests at once an account bears.
+//! Concurrency limit: how many requests at once an account bears.
 //!
 //! Work on many blobs asks for a [`Permit`] before each of them. At first permits are given to everybody who asks: how many copies are
 //! wanted at once is the asker's to say. When the service answers that it is busy (503, 429), as many as half of those that were
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// What nobody was ever refused for needs no bound, but a number: beyond this, an account's own limits are near.
+/// Limit while nothing was ever refused, which needs no bound, but a number: beyond this, an account's own limits are near.
 const CEILING: f64 = 1024.0;
-/// What the service could not bear once it may bear later: after so long without a refusal, nothing is known any more.
+/// Time without a refusal after which nothing is known any more: the service may bear later what it once could not.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 /// Requests that were under way together are refused together: they are one sign, not many.
 const ONE_SIGN: Duration = Duration::from_millis(500);
@@ -71,7 +71,7 @@ impl ConcurrencyLimit {
         state.limit = (state.limit.min(state.out as f64) / 2.0).max(1.0);
     }
 
-    /// How many may be under way; `None` while nothing was refused.
+    /// Number of permits that may be out; `None` while nothing was refused.
     pub(super) fn limit(&self) -> Option<usize> {
         let limit = self.state().limit;
         (limit < CEILING).then_some(limit as usize)

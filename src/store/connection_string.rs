@@ -9,7 +9,7 @@ const DEVELOPMENT_ACCOUNT: &str = "devstoreaccount1";
 const DEVELOPMENT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// What a connection string says, not yet validated.
+/// Parts of a connection string, not yet validated.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Parts {
     pub name: Option<String>,

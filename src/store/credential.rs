@@ -1,9 +1,9 @@
-//! What a client proves itself with.
+//! Credentials: the proof that a client may do what it asks for.
 
 use crate::store::entra::Tokens;
 use crate::store::secret::{AccountKey, Secret};
 
-/// How the requests of an account are authorized (§3).
+/// Authorization of an account's requests (§3).
 #[derive(Debug, Clone)]
 pub enum Credential {
     /// Each request is signed with the account's key.

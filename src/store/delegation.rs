@@ -9,10 +9,10 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::store::sas::DelegationKey;
 
-/// After a refusal the service is not asked again for a while: every copy would ask.
+/// Pause after a refusal, because every copy would ask again.
 const REFUSED_FOR: Duration = Duration::from_secs(300);
 
-/// What is known of keys of one account.
+/// Delegation keys of one account, as far as they are known.
 #[derive(Default)]
 pub(super) struct Delegation {
     /// The key in use, and when it ends.

@@ -1,4 +1,4 @@
-//! Where an account answers, and how the names in it become URLs.
+//! Endpoints of accounts, and the URLs of the names in them.
 //!
 //! Two styles exist (§1.1): the account in the host, `https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB`, or in the path,
 //! `http://127.0.0.1:10000/ACCOUNT/CONTAINER/BLOB`. The difference matters when signing, because the canonical resource is
@@ -15,10 +15,10 @@ use reqwest::Url;
 use crate::path::{AccountName, BlobPath, ContainerName};
 use crate::store::secret::Secret;
 
-/// What stays as it is in a query: the unreserved characters of RFC 3986.
+/// Characters that are encoded in a query: all but the unreserved characters of RFC 3986.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What the hosts of Azure Storage end in, in all clouds.
+/// Ends of the names of Azure Storage's hosts, in all clouds.
 pub const AZURE: [&str; 4] =
     [".core.windows.net", ".core.usgovcloudapi.net", ".core.chinacloudapi.cn", ".storage.azure.net"];
 
@@ -32,7 +32,7 @@ pub struct Endpoint {
     loopback: bool,
 }
 
-/// What an endpoint's text says.
+/// An endpoint with all that its text says.
 #[derive(Debug)]
 pub(super) struct ParsedEndpoint {
     pub endpoint: Endpoint,
@@ -95,17 +95,17 @@ impl Endpoint {
         Ok(ParsedEndpoint { endpoint, account, sas: parsed.query().filter(|q| !q.is_empty()).map(Secret::new) })
     }
 
-    /// On this machine, where no proxy belongs in between.
+    /// True on this machine, where no proxy belongs in between.
     pub fn is_loopback(&self) -> bool {
         self.loopback
     }
 
-    /// Nobody else reads what is sent there: https, or this machine.
+    /// True if nobody else reads what is sent there: https, or this machine.
     pub fn is_confidential(&self) -> bool {
         self.loopback || self.origin.starts_with("https://")
     }
 
-    /// Both are Azure's, of one cloud, or both are on this machine: what is the one's may be told to the other.
+    /// True if both are Azure's, of one cloud, or both are on this machine: a secret of the one may be told to the other.
     pub(super) fn may_share_secrets_with(&self, other: &Self) -> bool {
         let cloud = |endpoint: &Self| {
             let host = endpoint.origin.strip_prefix("https://")?.to_owned();
@@ -114,7 +114,7 @@ impl Endpoint {
         (self.loopback && other.loopback) || cloud(self).is_some_and(|own| cloud(other) == Some(own))
     }
 
-    /// Where the account's files of Azure Files are: the same host with the other service's name. `None` where that cannot be known, as
+    /// URL of the account's Azure Files: the same host with the other service's name. `None` where that cannot be known, as
     /// behind a domain of one's own. Emulators are asked on a host that names the account.
     pub(super) fn file_service(&self, account: &AccountName) -> Option<String> {
         let (scheme, authority) = self.origin.split_once("://")?;
@@ -131,7 +131,7 @@ impl Endpoint {
         }
     }
 
-    /// Where the account's hierarchical namespace is asked (§14): the same host with the other service's name. An emulator that has the
+    /// Endpoint of the account's hierarchical namespace (§14): the same host with the other service's name. An emulator that has the
     /// account in its path tells by the request what is meant. `None` where it cannot be known, as behind a domain of one's own.
     pub(super) fn dfs_service(&self, account: &AccountName) -> Option<Self> {
         let (scheme, authority) = self.origin.split_once("://")?;

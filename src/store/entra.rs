@@ -33,10 +33,10 @@ const RENEWED_BEFORE: Duration = Duration::from_secs(300);
 const LAST_USE: Duration = Duration::from_secs(5);
 /// Longest wait for a token. A process inside a system call waits with us.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// After a renewal that failed, while the old token still does.
+/// Pause after a renewal that failed, while the old token is still good.
 const NEXT_TRY: Duration = Duration::from_secs(10);
 
-/// What proves an identity, until it is over.
+/// Proof of an identity, until it expires.
 #[derive(Clone)]
 struct Token {
     secret: Secret,
@@ -44,11 +44,11 @@ struct Token {
     expires: SystemTime,
 }
 
-/// How a token is at a moment.
+/// State of a token at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TokenState {
     Valid,
-    /// Good, and it is time for another.
+    /// Valid, and it is time for another.
     RenewalDue,
     Expired,
 }

@@ -25,7 +25,7 @@ use crate::store::http::describe;
 use crate::store::sas::{self, Validity};
 use crate::store::types::*;
 
-/// What no header can carry, or would mean something else there. What is encoded already stays as it is.
+/// Characters that no header can carry, or that mean something else there. What is encoded already stays as it is.
 const ILLEGAL: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
@@ -34,7 +34,7 @@ const ILLEGAL: &AsciiSet =
 pub struct SourceProperties {
     /// Bytes.
     pub size: u64,
-    /// None, if the server has none that means the very same bytes.
+    /// Version of the content; `None` if the server has none that means the very same bytes.
     pub etag: Option<ETag>,
     /// Content headers.
     pub headers: ContentHeaders,

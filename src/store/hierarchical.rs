@@ -21,21 +21,21 @@ use crate::store::types::*;
 /// A rename that the service does not end within so many requests is given up: each moves many thousand paths.
 const MOST_PARTS: usize = 10_000;
 
-/// How to rename a file or a directory with all that is below it.
+/// Options of a rename of a file, or of a directory with all that is below it.
 #[derive(Debug, Clone, Default)]
 pub struct RenameOptions<'a> {
-    /// What is known of the source: by this, and by nothing else, it is recognised under its new name when an answer got lost.
+    /// Properties of the source as they are known: by them, and by nothing else, it is recognised under its new name when an answer got lost.
     pub known: Option<&'a BlobProperties>,
-    /// What is known to be under the new name, and is replaced.
+    /// Version that is known to be under the new name, and is replaced.
     pub replaces: Option<&'a ETag>,
     /// The version that the source must have.
     pub source_if_match: Option<&'a ETag>,
-    /// On what is under the new name. It is replaced otherwise, a directory only if it is empty.
+    /// Condition on what is under the new name. It is replaced otherwise, a directory only if it is empty.
     pub precondition: Precondition,
 }
 
 impl Client {
-    /// Whether the account's namespace is hierarchical and can be asked to rename. The account is asked once; one that does not tell is
+    /// True if the account's namespace is hierarchical and can be asked to rename. The account is asked once; one that does not tell is
     /// taken for flat, until a refusal proves otherwise (S148, S192).
     pub async fn is_hierarchical(&self) -> Result<bool> {
         self.pipeline().is_hierarchical(None).await
@@ -138,7 +138,7 @@ impl BlobClient<'_> {
             .precondition(&options.precondition))
     }
 
-    /// What is under the new name, if that is the source: its old name is free, and it is the version that the source was.
+    /// Version under the new name, if that is the source: its old name is free, and it is the version that the source was.
     async fn found_renamed(self, to: &BlobPath, options: &RenameOptions<'_>) -> Option<Written> {
         match self.head(None).await {
             Err(error) if error.is_not_found() => {}
@@ -155,7 +155,7 @@ impl BlobClient<'_> {
     }
 }
 
-/// What a repeated rename meets when its first try was executed.
+/// True for an error that a repeated rename meets when its first try was executed.
 fn may_be_the_echo(error: &Error) -> bool {
     matches!(error, Error::Transport { .. }) || matches!(error.status(), 404 | 409 | 412 | 500..)
 }

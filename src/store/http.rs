@@ -20,7 +20,7 @@ const LOCAL_IDLE: Duration = Duration::from_secs(4);
 /// after four minutes.
 const REMOTE_IDLE: Duration = Duration::from_secs(90);
 
-/// Time limits and persistence.
+/// Time limits and number of tries.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Longest wait for a connection.
@@ -29,7 +29,7 @@ pub struct Options {
     pub read_timeout: Duration,
     /// Tries of a request in all, at least 1.
     pub tries: u32,
-    /// Before the second try; doubles from there, ± 20 %.
+    /// Delay before the second try; doubles from there, ± 20 %.
     pub first_delay: Duration,
     /// Bound of every delay, also of a `Retry-After`.
     pub max_delay: Duration,

@@ -63,13 +63,13 @@ impl BlobClient<'_> {
         self.component("LeaseBlob", Method::PUT, "lease").header("x-ms-lease-action", action)
     }
 
-    /// From now on writes to the blob are sent with this lease, unless they name another or turn out not to need it.
+    /// Sends writes to the blob with this lease from now on, unless they name another or turn out not to need it.
     pub fn use_lease(self, id: LeaseId) {
         let path = self.pipeline.endpoint().path(Resource::Blob(self.path));
         self.pipeline.leases().insert(path, id);
     }
 
-    /// The lease has ended.
+    /// Ends [`BlobClient::use_lease`], because the lease has ended.
     pub fn forget_lease(self) {
         let path = self.pipeline.endpoint().path(Resource::Blob(self.path));
         self.pipeline.leases().remove(&path);

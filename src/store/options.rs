@@ -1,10 +1,10 @@
-//! What an operation may be told besides what it must be told. The default of all of them is to say nothing.
+//! Options: what an operation may be told besides what it must be told. The default of all of them is to say nothing.
 
 use std::ops::{Range, RangeFull};
 
 use crate::store::types::{DeleteSnapshots, ETag, LeaseId, Precondition};
 
-/// What of a blob to read, and of which version of it.
+/// Options of a read: which bytes, of which version.
 #[derive(Debug, Clone, Default)]
 pub struct ReadOptions<'a> {
     /// Bytes; all of them when `None`.
@@ -25,17 +25,17 @@ impl From<RangeFull> for ReadOptions<'_> {
     }
 }
 
-/// Under which condition, and with which lease, a blob is written to.
+/// Options of a write: its condition, and the lease that it needs.
 #[derive(Debug, Clone, Default)]
 pub struct WriteOptions {
-    /// On the blob as it is before the write.
+    /// Condition on the blob as it is before the write.
     pub precondition: Precondition,
-    /// Its lease, where the client is not told by [`crate::store::BlobClient::use_lease`].
+    /// Lease of the blob, where the client is not told by [`crate::store::BlobClient::use_lease`].
     pub lease: Option<LeaseId>,
 }
 
 impl WriteOptions {
-    /// A try whose answer was lost makes the condition fail when it is repeated.
+    /// True if a repetition after a lost answer fails by the condition.
     pub(super) fn is_guarded(&self) -> bool {
         self.precondition != Precondition::None
     }
@@ -47,53 +47,53 @@ impl From<Precondition> for WriteOptions {
     }
 }
 
-/// What of a blob to delete, and under which condition.
+/// Options of a delete.
 #[derive(Debug, Clone, Default)]
 pub struct DeleteOptions {
-    /// Its snapshots.
+    /// Treatment of its snapshots.
     pub snapshots: DeleteSnapshots,
-    /// On the blob.
+    /// Condition on the blob.
     pub precondition: Precondition,
 }
 
-/// With which lease of the destination a copy is aborted.
+/// Options of an abort.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AbortOptions<'a> {
-    /// The one that the copy was started with.
+    /// Lease of the destination that the copy was started with.
     pub lease: Option<&'a LeaseId>,
 }
 
-/// What lease to acquire.
+/// Options of a new lease.
 #[derive(Debug, Clone, Default)]
 pub struct LeaseOptions {
-    /// 15 to 60 seconds; `None` is without end.
+    /// Duration, 15 to 60 seconds; `None` is without end.
     pub duration: Option<std::time::Duration>,
-    /// Of a version: who has the lease knows that the blob stays that version but for what they do.
+    /// Condition on the blob: who has a lease of a version knows that the blob stays that but for what they do.
     pub precondition: Precondition,
 }
 
-/// Which containers to list.
+/// Options of a listing of containers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ListContainers<'a> {
-    /// The previous page's `next`.
+    /// Beginning of the page: the previous page's `next`.
     pub marker: Option<&'a str>,
 }
 
-/// What to list of a container (§7). `copy` and `metadata` are always included.
+/// Options of a listing of blobs (§7). `copy` and `metadata` are always included.
 #[derive(Debug, Clone, Default)]
 pub struct ListBlobs<'a> {
-    /// What the names begin with.
+    /// Beginning of the names.
     pub prefix: &'a str,
-    /// `/` as delimiter: one level, with prefixes. Otherwise flat.
+    /// True for one level, with `/` as delimiter and with prefixes; otherwise flat.
     pub hierarchical: bool,
-    /// The previous page's `next`.
+    /// Beginning of the page: the previous page's `next`.
     pub marker: Option<&'a str>,
-    /// At most this many rows; the service's own maximum (5000) when `None`.
+    /// Most rows of a page; the service's own maximum (5000) when `None`.
     pub max_results: Option<u32>,
-    /// Snapshots, too.
+    /// True to list snapshots, too.
     pub snapshots: bool,
-    /// Earlier versions, also of blobs that are deleted. Not to be combined with `snapshots`.
+    /// True to list earlier versions, also of blobs that are deleted. Not to be combined with `snapshots`.
     pub versions: bool,
-    /// Blobs of which there are only blocks, too.
+    /// True to list blobs of which there are only blocks, too.
     pub uncommitted: bool,
 }

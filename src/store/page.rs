@@ -28,7 +28,7 @@ pub const LARGEST_PAGE_BLOB: u64 = 8 << 40;
 pub struct PageBlobClient<'a>(BlobClient<'a>);
 
 impl<'a> BlobClient<'a> {
-    /// What can be done to it as a page blob.
+    /// Client of the blob as a page blob.
     pub fn page_blob(self) -> PageBlobClient<'a> {
         PageBlobClient(self)
     }

@@ -1,4 +1,4 @@
-//! What an upload sends: pieces of memory, one after the other.
+//! Bodies of uploads: pieces of memory, one after the other.
 //!
 //! Content is written in pieces and stays where it is until the socket takes it: joining a block's pieces first would copy every byte
 //! once more. A payload can be sent any number of times, as retries need.
@@ -43,7 +43,7 @@ impl Payload {
         BASE64_STANDARD.encode(hash.finalize())
     }
 
-    /// For one try.
+    /// The body of one attempt.
     pub(super) fn as_body(&self) -> reqwest::Body {
         match &*self.pieces {
             [] => reqwest::Body::default(),

@@ -19,7 +19,7 @@ use crate::store::headers;
 use crate::store::http::Http;
 use crate::store::types::*;
 
-/// How many copies are remembered as started: more than run at once, and each only matters for the seconds in which
+/// Number of copies that are remembered as started: more than run at once, and each only matters for the seconds in which
 /// `Last-Modified` cannot tell two of them apart.
 const REMEMBERED_COPIES: usize = 256;
 
@@ -33,11 +33,11 @@ pub(super) struct Pipeline {
     leases: Mutex<HashMap<String, LeaseId>>,
     concurrency: ConcurrencyLimit,
     delegation: Delegation,
-    /// What the account said, or was said of it, when it was asked whether its namespace is hierarchical.
+    /// Answer of the account, or of its settings, to the question whether its namespace is hierarchical.
     hierarchical: OnceCell<bool>,
-    /// A refusal proved it to be hierarchical, whatever was said before.
+    /// True once a refusal has proved it to be hierarchical, whatever was said before.
     proved_hierarchical: AtomicBool,
-    /// An answer said so.
+    /// True once an answer has said so.
     is_azurite: AtomicBool,
 }
 
@@ -97,7 +97,7 @@ impl Pipeline {
         !self.proved_hierarchical.swap(true, Ordering::Relaxed)
     }
 
-    /// What an answer says of who gave it.
+    /// Notes which server an answer is from.
     pub(super) fn was_answered(&self, headers: &HeaderMap) {
         if headers::text(headers, "server").is_some_and(|server| server.starts_with("Azurite")) {
             self.is_azurite.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! From an operation to an answer: building, authorizing, sending, trying again.
+//! Requests, from an operation to an answer: building, authorizing, sending, trying again.
 //!
 //! An operation fills a [`Request`], which stays the same through all tries; each try adds what belongs to it alone: date,
 //! request id, signature. [`Pipeline::send`] is the ordinary way. [`Pipeline::send_tracked`] also tells whether an answer
@@ -39,13 +39,13 @@ const LEASE_ID: &str = "x-ms-lease-id";
 pub(super) struct Request {
     operation: &'static str,
     method: Method,
-    /// For errors and the log: `account/container/blob`.
+    /// Name for errors and the log: `account/container/blob`.
     target: String,
-    /// Where it is sent, if that is not where the account's blobs are.
+    /// Endpoint, if that is not the one of the account's blobs.
     endpoint: Option<Endpoint>,
-    /// Encoded, as sent and signed.
+    /// Encoded path, as sent and signed.
     path: String,
-    /// Decoded.
+    /// Decoded parameters.
     query: Vec<(&'static str, String)>,
     headers: HeaderMap,
     body: Payload,
@@ -71,7 +71,7 @@ pub(super) trait Sink: Send {
     fn part(&mut self, bytes: &[u8]);
 }
 
-/// Keeps it in one piece.
+/// Sink that keeps a body in one piece.
 #[derive(Default)]
 struct BodySink(BytesMut);
 
@@ -90,17 +90,17 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     answer::text(headers, "content-length").and_then(|length| length.parse().ok())
 }
 
-/// What all tries together came to.
+/// Result of all tries together.
 pub(super) struct Sent {
     pub result: Result<Response>,
-    /// A try without a good answer may have taken effect.
+    /// True if a try without a good answer may have taken effect.
     pub lost: bool,
-    /// When the first try began.
+    /// Start of the first try.
     pub began: Instant,
 }
 
 impl Sent {
-    /// What `answer` makes of the answer; or, if that may have got lost and the error may be the echo of our own success, what `look` finds
+    /// Result of `answer` on the answer; or, if that may have got lost and the error may be the echo of our own success, what `look` finds
     /// of it in the service. It is not begun otherwise.
     pub(super) async fn or_found<T>(
         self,
@@ -115,7 +115,7 @@ impl Sent {
     }
 }
 
-/// What a repeated write meets when its first try was executed: a condition that no longer holds, or silence once more.
+/// True for an error that a repeated write meets when its first try was executed: a condition that no longer holds, or silence once more.
 fn may_be_ours(error: &Error) -> bool {
     matches!(error, Error::Transport { .. }) || matches!(error.status(), 400 | 409 | 412 | 500..)
 }
@@ -181,7 +181,7 @@ impl Request {
         failure.into_error(self.operation, &self.target)
     }
 
-    /// How long an answer may take to begin.
+    /// Longest wait for the beginning of an answer.
     fn answer_timeout(&self, read_timeout: Duration) -> Duration {
         read_timeout
             + Duration::from_secs(self.body.len() as u64 / SLOWEST_UPLOAD)
@@ -191,7 +191,7 @@ impl Request {
 
 /// The parts of a request that are new in each attempt.
 struct PerAttempt {
-    /// Of the blob, if this process holds it and the request names none.
+    /// Lease of the blob, if this process holds it and the request names none.
     lease: Option<LeaseId>,
     bearer: Option<Secret>,
     white_space: WhiteSpace,

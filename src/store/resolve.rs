@@ -30,14 +30,14 @@ use percent_encoding::percent_decode_str;
 /// `Last-Modified` and `Date` are cut to whole seconds.
 const RESOLUTION: Duration = Duration::from_secs(1);
 
-/// Whether something modified at `last_modified` was modified after `began`. Both times are the service's: `date` is its clock
+/// True if something modified at `last_modified` was modified after `began`. Both times are the service's: `date` is its clock
 /// in the answer that told `last_modified`, so that a wrong clock here decides nothing.
 pub(super) fn modified_since(began: Instant, date: Option<SystemTime>, last_modified: SystemTime) -> bool {
     let start = date.unwrap_or_else(SystemTime::now).checked_sub(began.elapsed());
     start.is_some_and(|start| last_modified + RESOLUTION >= start)
 }
 
-/// Whether two source URLs name the same content: signatures differ or are stripped, and encodings may be normalised, but the
+/// True if two source URLs name the same content: signatures differ or are stripped, and encodings may be normalised, but the
 /// path and the snapshot or version stay.
 pub fn same_source(a: &str, b: &str) -> bool {
     fn identity(url: &str) -> (Vec<u8>, Vec<Vec<u8>>) {

@@ -1,4 +1,4 @@
-//! What a failed try means and when the next one is due (§4.4). Nothing here sends anything.
+//! Retries: what a failed try means and when the next one is due (§4.4). Nothing here sends anything.
 //!
 //! The question that decides most is whether the request may have taken effect. A connection that was never made did
 //! nothing, and neither did a throttled request; a connection that broke, a time-out or a 500 leave it open. Reads and
@@ -11,7 +11,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::error::{Error, ServiceError};
 
-/// How one try failed.
+/// Failure of one try.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
     /// No connection: the request was never sent.
@@ -34,12 +34,12 @@ pub(super) enum Class {
     Damaged,
 }
 
-/// How often and how long.
+/// Number of tries and length of delays.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     /// Tries in all, at least 1.
     pub tries: u32,
-    /// Before the second try; doubles from there.
+    /// Delay before the second try; doubles from there.
     pub first_delay: Duration,
     /// Bound of every delay, also of what the service asks for: no request waits without end.
     pub max_delay: Duration,
@@ -57,7 +57,7 @@ pub(super) struct Tries {
 const MAX_DAMAGED: u32 = 2;
 
 impl Failure {
-    /// Whether the request may have taken effect although no good answer came.
+    /// True if the request may have taken effect although no good answer came.
     pub(super) fn may_have_happened(&self) -> bool {
         match self {
             Self::Unsent { .. } | Self::Invalid(_) => false,
@@ -113,7 +113,7 @@ impl Tries {
         Self { policy: policy.clone(), made: 0, damaged: 0 }
     }
 
-    /// How many tries have failed.
+    /// Number of tries that have failed.
     pub(super) fn made(&self) -> u32 {
         self.made
     }
@@ -141,7 +141,7 @@ fn backoff(policy: &Policy, made: u32, jitter: f64) -> Duration {
     doubled.min(policy.max_delay).mul_f64(jitter).min(policy.max_delay)
 }
 
-/// What the service asks for: `Retry-After` in seconds or as a date, or the finer headers in milliseconds.
+/// Delay that the service asks for: `Retry-After` in seconds or as a date, or the finer headers in milliseconds.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     for name in ["x-ms-retry-after-ms", "retry-after-ms"] {

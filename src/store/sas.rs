@@ -23,7 +23,7 @@ pub(super) struct DelegationKey {
     pub version: String,
 }
 
-/// How long before now a SAS begins, for servers whose clocks are behind.
+/// Time before now at which a SAS begins, for servers whose clocks are behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// The first version whose strings to sign have the encryption scope (`ses`).
@@ -34,7 +34,7 @@ const WITH_AGENTS: &str = "2020-02-10";
 const WITH_DELEGATED_USERS: &str = "2025-07-05";
 const WITH_SIGNED_REQUESTS: &str = "2026-04-06";
 
-/// When a SAS is good, in the service's notation.
+/// Period in which a SAS is good, in the service's notation.
 #[derive(Debug, Clone)]
 pub struct Validity {
     /// `st`; absent: from now on.
@@ -44,7 +44,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// From a quarter of an hour ago until `lifetime` from now.
+    /// The period from a quarter of an hour ago until `lifetime` from now.
     pub fn for_the_next(lifetime: Duration) -> Self {
         let now = SystemTime::now();
         Self { start: Some(iso8601(now - CLOCK_SKEW)), expiry: iso8601(now + lifetime) }

@@ -23,7 +23,7 @@ impl Secret {
         &self.0
     }
 
-    /// Of a SAS: an account's, for reading files of Azure Files among other things.
+    /// True for the SAS of an account that is good for reading files of Azure Files, among other things.
     pub(super) fn is_for_files(&self) -> bool {
         let field = |name: &str| self.0.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         field("ss").is_some_and(|services| services.contains('f'))
@@ -55,7 +55,7 @@ impl fmt::Display for Secret {
 pub struct AccountKey(Vec<u8>);
 
 impl AccountKey {
-    /// From its Base64 form; `None` when it is not Base64 or empty.
+    /// A key from its Base64 form; `None` when it is not Base64 or empty.
     pub fn parse(base64: &str) -> Option<Self> {
         BASE64_STANDARD.decode(base64.trim()).ok().filter(|key| !key.is_empty()).map(Self)
     }

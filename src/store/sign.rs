@@ -26,7 +26,7 @@ const LINES: [&str; 11] = [
 ];
 const CONTENT_LENGTH: &str = "content-length";
 
-/// What becomes of a run of white space inside a header's value.
+/// Treatment of a run of white space inside a header's value.
 ///
 /// The documentation folds it into one space, the vendor's own clients and emulator keep it. Such values are rare, in
 /// metadata only, and no other string to sign is affected; so a request that has one and is refused is signed the other way.
@@ -84,7 +84,7 @@ fn compare_names(a: &str, b: &str) -> Ordering {
     a.bytes().map(rank).cmp(b.bytes().map(rank))
 }
 
-/// Whether the two ways to treat white space differ for these headers.
+/// True if the two ways to treat white space differ for these headers.
 pub(super) fn white_space_matters(headers: &HeaderMap) -> bool {
     let values = headers.iter().filter(|(name, _)| name.as_str().starts_with("x-ms-"));
     values.filter_map(|(_, value)| value.to_str().ok()).any(|value| fold_white_space(value) != value.trim())

@@ -1,4 +1,4 @@
-//! What the Blob service says of a blob, and what it can be told, as owned types.
+//! Owned types for all that the Blob service says of blobs and can be told.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,7 +39,7 @@ macro_rules! identifier {
 pub struct ETag(Arc<str>);
 
 impl ETag {
-    /// From a header or a listing: surrounding quotes are dropped.
+    /// Takes over the text of a header or a listing without its quotes.
     pub fn new(raw: &str) -> Self {
         Self(raw.trim_matches('"').into())
     }
@@ -49,7 +49,7 @@ impl ETag {
         &self.0
     }
 
-    /// As `If-Match` and its relatives want it.
+    /// Text in quotes, for `If-Match` and its relatives.
     pub fn quoted(&self) -> String {
         format!("\"{}\"", self.0)
     }
@@ -127,7 +127,7 @@ impl BlobProperties {
         self.tier.clone().filter(|_| !self.tier_inferred)
     }
 
-    /// What a copy of this blob has to be told so that it is sealed, or is not (S8 to S10): only an append blob can be either.
+    /// Value of `x-ms-seal-blob` that makes a copy of this blob sealed, or not (S8 to S10): only an append blob can be either.
     pub fn seal_of_copy(&self, sealed: bool) -> Option<bool> {
         (self.blob_type == BlobType::Append).then_some(sealed)
     }
@@ -285,7 +285,7 @@ pub struct BlobProperties {
     pub metadata: Metadata,
     /// Access tier.
     pub tier: Option<String>,
-    /// Nobody chose the tier for this blob: it is the account's default.
+    /// True if nobody chose the tier for this blob: it is the account's default.
     pub tier_inferred: bool,
     /// `rehydrate-pending-to-hot` and the like.
     pub archive_status: Option<String>,
@@ -303,7 +303,7 @@ pub struct BlobProperties {
     pub sealed: bool,
     /// Id of this version, where the account keeps versions.
     pub version_id: Option<String>,
-    /// This version is the blob as it is.
+    /// True if this version is the blob as it is.
     pub is_current_version: bool,
 }
 
@@ -332,7 +332,7 @@ pub struct ContainerItem {
 pub struct BlobItem {
     /// Name.
     pub name: BlobName,
-    /// Of what `include=snapshots` and `include=versions` list besides the blobs themselves.
+    /// Snapshot or version, which are listed on request besides the blobs themselves.
     pub revision: Option<Revision>,
     /// Properties.
     pub properties: BlobProperties,
@@ -363,7 +363,7 @@ pub enum Precondition {
     IfAbsent,
 }
 
-/// What a write that sets the whole blob sends along with the content. Whatever is not here is cleared (§9).
+/// Settings that a write of the whole blob sends along with the content. Whatever is not here is cleared (§9).
 #[derive(Debug, Clone, Default)]
 pub struct BlobSettings {
     /// Content headers.
@@ -399,7 +399,7 @@ identifier!(
     BlockId
 );
 
-/// Where Put Block List finds a block.
+/// A block by the list in which Put Block List finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BlockRef {
     /// In the committed list.
@@ -412,7 +412,7 @@ pub enum BlockRef {
 #[derive(Clone, PartialEq, Eq)]
 pub struct CopySource {
     url: String,
-    /// What the service proves itself with to the source, where no SAS can be made. Not for Copy Blob.
+    /// Token by which the service reads the source, where no SAS can be made. Not for Copy Blob.
     token: Option<Secret>,
 }
 
@@ -431,7 +431,7 @@ impl CopySource {
         self.token.as_ref()
     }
 
-    /// It can only be read by operations that are done when they are answered.
+    /// True if it can only be read by operations that are done when they are answered.
     pub fn is_read_by_token(&self) -> bool {
         self.token.is_some()
     }
@@ -471,7 +471,7 @@ pub struct CopyRequest {
     pub source: CopySource,
     /// `x-ms-source-if-match`: the version that the caller saw. Guards against a source that changed meanwhile.
     pub source_if_match: Option<ETag>,
-    /// On the destination.
+    /// Condition on the destination.
     pub precondition: Precondition,
     /// `None`: the source's metadata come along. `Some`: exactly these, none of the source's (X3). No metadata at all is not
     /// among the service's choices, so an empty set is refused.
@@ -480,7 +480,7 @@ pub struct CopyRequest {
     pub tier: Option<String>,
     /// Tags of the destination: the source's are never copied (X4).
     pub tags: Tags,
-    /// Whether an append blob is sealed when the copy is done: see [`BlobProperties::seal_of_copy`]. `None`: as its source is (X23), which
+    /// Seal of an append blob when the copy is done: see [`BlobProperties::seal_of_copy`]. `None`: as its source is (X23), which
     /// is all that can be said of a source that may be of another type.
     pub seal: Option<bool>,
     /// Lease of the destination.
@@ -498,7 +498,7 @@ pub struct CopyStarted {
     pub etag: ETag,
     /// Time of the start.
     pub last_modified: SystemTime,
-    /// What the destination showed, when that had to be asked because the answer was lost.
+    /// Properties that the destination showed, when that had to be asked because the answer was lost.
     pub found: Option<Box<BlobProperties>>,
 }
 

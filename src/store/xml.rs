@@ -98,7 +98,7 @@ impl<'a> Element<'a> {
         self.child(name).map(Element::decoded).filter(|text| !text.is_empty())
     }
 
-    /// As [`Element::value`], as a number or whatever else parses.
+    /// [`Element::value`] as a number or whatever else parses.
     pub(super) fn parsed<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.value(name)?.trim().parse().ok()
     }

@@ -1,4 +1,4 @@
-//! Who asks, and how the library gets a token for him.
+//! Identities, and how the library gets a token for them.
 //!
 //! What is said about an identity comes from the configuration and not from the library's own look at the environment, so that a mount
 //! asks for nothing but what it was told to. The exceptions are the library's affair: App Service and the command line `az` name
@@ -26,11 +26,11 @@ use crate::store::endpoint::is_loopback;
 use crate::store::http::Http;
 use crate::store::secret::Secret;
 
-/// What tokens are for: all accounts of Azure Storage.
+/// Scope of the tokens: all accounts of Azure Storage.
 const SCOPE: &str = "https://storage.azure.com/.default";
 const PUBLIC_CLOUD: &str = "https://login.microsoftonline.com";
 
-/// Where Entra ID answers: an https URL, or http on this machine.
+/// Host of Entra ID: an https URL, or http on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority(Url);
 
@@ -43,7 +43,7 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// From `AZURE_AUTHORITY_HOST`: a URL, or a host.
+    /// The authority that `AZURE_AUTHORITY_HOST` names: a URL, or a host.
     pub fn parse(text: &str) -> std::result::Result<Self, &'static str> {
         let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&url).map_err(|_| "not a URL")?;
@@ -56,7 +56,7 @@ impl Authority {
     }
 }
 
-/// Who asks for tokens.
+/// Identity that tokens are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// An application that knows a secret.
@@ -95,7 +95,7 @@ pub enum Identity {
     },
 }
 
-/// As a person knows it. No secret is in it.
+/// The identity as a person knows it. No secret is in it.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -113,7 +113,7 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
-    /// Where tokens come from, for errors.
+    /// Origin of its tokens, for errors.
     pub(super) fn endpoint(&self) -> String {
         match self {
             Self::ClientSecret { tenant, authority, .. } | Self::Workload { tenant, authority, .. } => {
@@ -199,7 +199,7 @@ impl Identity {
     }
 }
 
-/// Where the library may ask, and how often.
+/// Options of the library: where it may ask, and how often.
 fn options(
     http: &Http,
     authority: Option<&Authority>,
@@ -230,7 +230,7 @@ fn options(
     }
 }
 
-/// What the HTTP library said, if it said something.
+/// Message of the HTTP library, if it said something.
 fn cause(error: &azure_core::Error, detail: &str) -> String {
     let mut text = detail.to_owned();
     let mut cause = std::error::Error::source(error);

@@ -26,7 +26,7 @@ pub(super) struct Wire {
     pub plain: Option<Url>,
     /// Instead of [`IMDS_HOST`]: scheme, host and port.
     pub metadata_host: Option<String>,
-    /// What was answered last instead of a token.
+    /// Last answer that was no token.
     pub refusal: Arc<Mutex<Option<Refusal>>>,
 }
 

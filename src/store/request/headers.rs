@@ -51,7 +51,7 @@ impl Request {
         self.precondition(&options.precondition).lease(options.lease.as_ref())
     }
 
-    /// What the service is to read.
+    /// The source that the service is to read.
     pub(crate) fn source(self, source: &CopySource) -> Self {
         let token = source.token().map(|token| format!("Bearer {}", token.expose()));
         self.header("x-ms-copy-source", source.expose()).optional("x-ms-copy-source-authorization", token.as_deref())
