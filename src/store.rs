@@ -1,26 +1,28 @@
 //! Client of the Blob service.
 //!
-//! No SDK is used: users have account keys, and the official crate `azure_storage_blob` has no Shared Key credential. It could sign
-//! neither requests nor the SAS that a copy between accounts needs (decision D1). Tokens of Entra ID do come from the vendor's
-//! `azure_identity`.
+//! No SDK is used: users have account keys, and the official crate `azure_storage_blob` has no Shared Key credential.
+//! It could sign neither requests nor the SAS that a copy between accounts needs (decision D1). Tokens of Entra ID do
+//! come from the vendor's `azure_identity`.
 //!
-//! A [`Client`] speaks for one account. It is made from an [`Account`], which [`AccountConfig::resolve`] puts together and
-//! validates out of names, keys, tokens and connection strings, and from an [`Http`], the connection pool that all
+//! A [`Client`] speaks for one account. It is made from an [`Account`], which [`AccountConfig::resolve`] puts together
+//! and validates out of names, keys, tokens and connection strings, and from an [`Http`], the connection pool that all
 //! clients of the process share.
 //!
-//! Each operation of the REST reference is one method of a [`ContainerClient`] or [`BlobClient`], in the file of its theme:
-//! [`container`], [`blob`], [`block`], [`append`], [`page`], [`copy`], [`external_source`], [`delegation`], [`lease`], [`tags`],
-//! [`hierarchical`]. What an operation need not be told is in [`options`]. Such a method says what to send by filling a `Request`
-//! ([`request`]); what comes back is read by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`]. Between the two
-//! stands one [`pipeline`] through which every request goes: [`endpoint`] turns names into the one encoded path, [`sign`] signs exactly
-//! what is sent, [`http`] sends it, [`retry`] judges a failure and sets the next date. [`entra`] keeps the tokens of accounts that are
-//! asked with one. [`concurrency`] limits the requests of work on many blobs to what the service bears.
+//! Each operation of the REST reference is one method of a [`ContainerClient`] or [`BlobClient`], in the file of its
+//! theme: [`container`], [`blob`], [`block`], [`append`], [`page`], [`copy`], [`external_source`], [`delegation`],
+//! [`lease`], [`tags`], [`hierarchical`]. What an operation need not be told is in [`options`]. Such a method says what
+//! to send by filling a `Request` ([`request`]); what comes back is read by [`headers`], [`xml`] and [`listing`] into
+//! the owned types of [`types`]. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
+//! turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends it, [`retry`] judges a
+//! failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`]
+//! limits the requests of work on many blobs to what the service bears.
 //!
-//! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`] describes how
-//! the client finds out what happened, so that callers see one of two things: the operation took place, or an error.
+//! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`]
+//! describes how the client finds out what happened, so that callers see one of two things: the operation took place,
+//! or an error.
 //!
-//! Errors carry the operation, `account/container/blob`, the service's code and its request id. No key, signature or SAS is
-//! ever in an error, a log line or a `Debug` output: secrets are [`Secret`]s, and URLs are shown without `sig`.
+//! Errors carry the operation, `account/container/blob`, the service's code and its request id. No key, signature or
+//! SAS is ever in an error, a log line or a `Debug` output: secrets are [`Secret`]s, and URLs are shown without `sig`.
 //!
 //! ```no_run
 //! use blobcp::path::{BlobName, BlobPath, ContainerName};

@@ -54,7 +54,8 @@ pub struct Account {
 }
 
 impl AccountConfig {
-    /// One account out of these settings. Errors (EINVAL) say in one line what is wrong with which field and show no secret.
+    /// One account out of these settings. Errors (EINVAL) say in one line what is wrong with which field and show no
+    /// secret.
     pub fn resolve(self) -> Result<Account> {
         let label = self.name.as_ref().map_or_else(|| "account".to_owned(), |name| format!("account {name}"));
         self.resolve_inner().map_err(|what| Error::fs(libc::EINVAL, format!("{label}: {what}")))

@@ -1,7 +1,8 @@
 //! Append blobs (§9): content that only grows.
 //!
-//! A block is appended at a position or not at all (`x-ms-blob-condition-appendpos`). So an answer that was lost never makes a block
-//! that is there twice: the second try is refused, and what is at the position then tells whether the first one was executed.
+//! A block is appended at a position or not at all (`x-ms-blob-condition-appendpos`). So an answer that was lost never
+//! makes a block that is there twice: the second try is refused, and what is at the position then tells whether the
+//! first one was executed.
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -25,7 +26,8 @@ const LARGER_SINCE: &str = "2022-11-02";
 pub struct Appended {
     /// ETag and time after the block.
     pub written: Written,
-    /// Bytes. Larger than position and block if others have appended since, which is known only when an answer was lost.
+    /// Bytes. Larger than position and block if others have appended since, which is known only when an answer was
+    /// lost.
     pub size: u64,
     /// Number of its blocks.
     pub blocks: Option<u32>,
@@ -48,7 +50,8 @@ impl AppendBlobClient<'_> {
         if self.0.pipeline.api_version() >= LARGER_SINCE { LARGEST_BLOCK } else { LARGEST_BLOCK_BEFORE }
     }
 
-    /// Put Blob: an append blob without content, with these properties and metadata and no others. Of tiers it knows none.
+    /// Put Blob: an append blob without content, with these properties and metadata and no others. Of tiers it knows
+    /// none.
     pub async fn create(self, settings: &BlobSettings, options: &WriteOptions) -> Result<Written> {
         let settings = BlobSettings { tier: None, ..settings.clone() };
         let request = self
@@ -79,8 +82,8 @@ impl AppendBlobClient<'_> {
 
     /// Append Block From URL (§13.10): the service fetches the source.
     ///
-    /// After a lost answer the block is ours if the blob has grown by it and no more since we began. Its bytes are not looked at: that
-    /// would move them here.
+    /// After a lost answer the block is ours if the blob has grown by it and no more since we began. Its bytes are not
+    /// looked at: that would move them here.
     pub async fn append_block_from_url(
         self,
         position: u64,

@@ -28,7 +28,8 @@ pub struct BlobClient<'a> {
 }
 
 impl<'a> BlobClient<'a> {
-    /// The blob as it was; as it is by `None`. All requests carry it: what can only be done to the blob as it is, the service refuses.
+    /// The blob as it was; as it is by `None`. All requests carry it: what can only be done to the blob as it is, the
+    /// service refuses.
     pub fn at(self, revision: impl Into<Option<&'a Revision>>) -> Self {
         Self { revision: revision.into(), ..self }
     }
@@ -70,8 +71,8 @@ impl<'a> BlobClient<'a> {
 
     /// Get Blob: a byte range clipped at the end of the blob, or with `..` all of it.
     ///
-    /// A range at or past the end gives no bytes and the blob's properties, by a HEAD with the same condition: the service's
-    /// 416 is the end of a file, not an error. A range that is empty by itself is never sent either.
+    /// A range at or past the end gives no bytes and the blob's properties, by a HEAD with the same condition: the
+    /// service's 416 is the end of a file, not an error. A range that is empty by itself is never sent either.
     pub async fn download(self, options: impl Into<ReadOptions<'_>>) -> Result<Download> {
         let options = options.into();
         if options.range.as_ref().is_some_and(Range::is_empty) {
@@ -99,8 +100,9 @@ impl<'a> BlobClient<'a> {
         Ok(Download { bytes, properties })
     }
 
-    /// Get Blob of a range that lies within the version `if_match`, handed on as it comes: offset in the blob, and bytes there. When an
-    /// answer breaks off, the next one brings the same bytes again from the beginning. An error if not all came in the end.
+    /// Get Blob of a range that lies within the version `if_match`, handed on as it comes: offset in the blob, and
+    /// bytes there. When an answer breaks off, the next one brings the same bytes again from the beginning. An error if
+    /// not all came in the end.
     pub async fn download_into(
         self,
         range: Range<u64>,
@@ -130,8 +132,8 @@ impl<'a> BlobClient<'a> {
         Ok(Download { bytes: Bytes::new(), properties })
     }
 
-    /// Delete Blob, or one snapshot or version of it. A condition that fails after a try whose answer was lost does not tell whether that try
-    /// deleted and somebody wrote the name anew: it is reported as a lost answer.
+    /// Delete Blob, or one snapshot or version of it. A condition that fails after a try whose answer was lost does not
+    /// tell whether that try deleted and somebody wrote the name anew: it is reported as a lost answer.
     pub async fn delete(self, options: &DeleteOptions) -> Result<()> {
         let include =
             matches!((self.revision, options.snapshots), (None, DeleteSnapshots::Include)).then_some("include");
@@ -179,8 +181,8 @@ impl<'a> BlobClient<'a> {
         self.pipeline.send(&request).await.map(drop)
     }
 
-    /// Snapshot Blob: the blob as it is now, for keeps. Where the namespace is hierarchical there is no such thing, and that is heeded from
-    /// then on: [`crate::store::Client::is_hierarchical`].
+    /// Snapshot Blob: the blob as it is now, for keeps. Where the namespace is hierarchical there is no such thing, and
+    /// that is heeded from then on: [`crate::store::Client::is_hierarchical`].
     pub async fn create_snapshot(self) -> Result<Revision> {
         let request = self.component("SnapshotBlob", Method::PUT, "snapshot");
         let response = self.pipeline.send(&request).await.inspect_err(|error| self.pipeline.heed_refusal(error))?;
@@ -188,7 +190,8 @@ impl<'a> BlobClient<'a> {
         response.required(&request, "x-ms-snapshot", taken.map(Revision::Snapshot))
     }
 
-    /// Sends a write. What its answer says; or, when a guarded one failed after a try was lost, the blob if `is_ours` recognises it.
+    /// Sends a write. What its answer says; or, when a guarded one failed after a try was lost, the blob if `is_ours`
+    /// recognises it.
     pub(super) async fn write(
         self,
         request: &Request,

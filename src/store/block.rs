@@ -56,8 +56,8 @@ impl BlockBlobClient<'_> {
         self.0.write(&request, options.is_guarded(), is_ours).await
     }
 
-    /// Put Blob From URL (§13.8): a block blob with the content of the source, its content headers unless `settings` has some, and the
-    /// metadata of `settings`.
+    /// Put Blob From URL (§13.8): a block blob with the content of the source, its content headers unless `settings`
+    /// has some, and the metadata of `settings`.
     pub async fn upload_from_url(
         self,
         source: &WholeSource<'_>,
@@ -77,8 +77,8 @@ impl BlockBlobClient<'_> {
         self.0.write(&request, guarded, |found| Some(found.size) == source.size).await
     }
 
-    /// Put Block. Azurite takes 28 ms a MiB for a CRC-64 of each block that has no Content-MD5, and hardly any time for those that have
-    /// one; for the service and for us it would be time spent on what TLS does already.
+    /// Put Block. Azurite takes 28 ms a MiB for a CRC-64 of each block that has no Content-MD5, and hardly any time for
+    /// those that have one; for the service and for us it would be time spent on what TLS does already.
     pub async fn stage_block(self, id: &BlockId, body: impl Into<Payload>) -> Result<()> {
         let body = body.into();
         let md5 = self.0.pipeline.is_azurite().then(|| body.md5());

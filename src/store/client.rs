@@ -46,8 +46,8 @@ impl Client {
         BlobClient { pipeline: &self.0, path, revision: None }
     }
 
-    /// The blob of this account that `url` names, as it is or was; `None` if it names something else, or carries more than that in its
-    /// query: then it has a credential of its own.
+    /// The blob of this account that `url` names, as it is or was; `None` if it names something else, or carries more
+    /// than that in its query: then it has a credential of its own.
     pub fn blob_at(&self, url: &str) -> Option<(BlobPath, Option<Revision>)> {
         let path = url.strip_prefix(&format!("{}/", self.0.endpoint()))?;
         if path.contains('#') {

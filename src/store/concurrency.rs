@@ -1,18 +1,20 @@
 //! Concurrency limit: how many requests at once an account bears.
 //!
-//! Work on many blobs asks for a [`Permit`] before each of them. At first permits are given to everybody who asks: how many copies are
-//! wanted at once is the asker's to say. When the service answers that it is busy (503, 429), as many as half of those that were
-//! under way are let through from then on, and with every one that succeeds a little more: the well-known way in which many clients
-//! come to share what there is, without being told how much that is.
+//! Work on many blobs asks for a [`Permit`] before each of them. At first permits are given to everybody who asks: how
+//! many copies are wanted at once is the asker's to say. When the service answers that it is busy (503, 429), as many
+//! as half of those that were under way are let through from then on, and with every one that succeeds a little more:
+//! the well-known way in which many clients come to share what there is, without being told how much that is.
 //!
-//! This is beside the repetitions of the single request, which wait and come again (`retry`): they hold their permit meanwhile.
+//! This is beside the repetitions of the single request, which wait and come again (`retry`): they hold their permit
+//! meanwhile.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Limit while nothing was ever refused, which needs no bound, but a number: beyond this, an account's own limits are near.
+/// Limit while nothing was ever refused, which needs no bound, but a number: beyond this, an account's own limits are
+/// near.
 const CEILING: f64 = 1024.0;
 /// Time without a refusal after which nothing is known any more: the service may bear later what it once could not.
 const FORGOTTEN: Duration = Duration::from_secs(60);

@@ -21,8 +21,8 @@ use crate::store::types::*;
 pub(super) const MAX_SOURCE_URL: usize = 2048;
 
 impl BlobClient<'_> {
-    /// Copy Blob. A lost answer is resolved here (§13.14): the copy is adopted if the destination shows it to be ours, or asked
-    /// for again.
+    /// Copy Blob. A lost answer is resolved here (§13.14): the copy is adopted if the destination shows it to be ours,
+    /// or asked for again.
     pub async fn start_copy(self, copy: &CopyRequest) -> Result<CopyStarted> {
         let mut request = self
             .request("CopyBlob", Method::PUT)
@@ -133,10 +133,11 @@ impl BlobClient<'_> {
         Err(error)
     }
 
-    /// A source URL for Copy Blob onto `reader`'s account: plain within one account under Shared Key, otherwise with a SAS
-    /// that lives for `lifetime`, or the SAS that this client was given. Anonymous access is passed on as it is: the source
-    /// is public or the copy is refused. An identity signs by a key that it borrows; where it may not, its token is all there is, and then
-    /// the source is not for Copy Blob. A URL that is too long for the header (§13.2) is ENAMETOOLONG.
+    /// A source URL for Copy Blob onto `reader`'s account: plain within one account under Shared Key, otherwise with a
+    /// SAS that lives for `lifetime`, or the SAS that this client was given. Anonymous access is passed on as it is:
+    /// the source is public or the copy is refused. An identity signs by a key that it borrows; where it may not, its
+    /// token is all there is, and then the source is not for Copy Blob. A URL that is too long for the header (§13.2)
+    /// is ENAMETOOLONG.
     pub async fn copy_source(self, reader: &Client, lifetime: Duration) -> Result<CopySource> {
         match self.pipeline.credential() {
             Credential::SharedKey(_) | Credential::Entra(_) if reader.account() == self.pipeline.account() => {

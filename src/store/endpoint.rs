@@ -1,9 +1,10 @@
 //! Endpoints of accounts, and the URLs of the names in them.
 //!
-//! Two styles exist (§1.1): the account in the host, `https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB`, or in the path,
-//! `http://127.0.0.1:10000/ACCOUNT/CONTAINER/BLOB`. The difference matters when signing, because the canonical resource is
-//! the account followed by the path as sent, so that a path-style account stands there twice. An [`Endpoint`] hides
-//! it: it turns a [`Resource`] into the one encoded path that the request line, the signature and a copy source share.
+//! Two styles exist (§1.1): the account in the host, `https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB`, or in the
+//! path, `http://127.0.0.1:10000/ACCOUNT/CONTAINER/BLOB`. The difference matters when signing, because the canonical
+//! resource is the account followed by the path as sent, so that a path-style account stands there twice. An
+//! [`Endpoint`] hides it: it turns a [`Resource`] into the one encoded path that the request line, the signature and a
+//! copy source share.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -50,8 +51,8 @@ pub(super) enum Resource<'a> {
 }
 
 impl Endpoint {
-    /// Reads `url`; `account` is its name when that is known already, which also settles custom domains and emulators whose
-    /// URL was given without the account.
+    /// Reads `url`; `account` is its name when that is known already, which also settles custom domains and emulators
+    /// whose URL was given without the account.
     pub(super) fn parse(url: &str, account: Option<&AccountName>) -> Result<ParsedEndpoint, String> {
         let parsed = Url::parse(url.trim()).map_err(|e| format!("not a URL: {e}"))?;
         if !matches!(parsed.scheme(), "http" | "https") {
@@ -105,7 +106,8 @@ impl Endpoint {
         self.loopback || self.origin.starts_with("https://")
     }
 
-    /// True if both are Azure's, of one cloud, or both are on this machine: a secret of the one may be told to the other.
+    /// True if both are Azure's, of one cloud, or both are on this machine: a secret of the one may be told to the
+    /// other.
     pub(super) fn may_share_secrets_with(&self, other: &Self) -> bool {
         let cloud = |endpoint: &Self| {
             let host = endpoint.origin.strip_prefix("https://")?.to_owned();
@@ -114,8 +116,8 @@ impl Endpoint {
         (self.loopback && other.loopback) || cloud(self).is_some_and(|own| cloud(other) == Some(own))
     }
 
-    /// URL of the account's Azure Files: the same host with the other service's name. `None` where that cannot be known, as
-    /// behind a domain of one's own. Emulators are asked on a host that names the account.
+    /// URL of the account's Azure Files: the same host with the other service's name. `None` where that cannot be
+    /// known, as behind a domain of one's own. Emulators are asked on a host that names the account.
     pub(super) fn file_service(&self, account: &AccountName) -> Option<String> {
         let (scheme, authority) = self.origin.split_once("://")?;
         let blob = format!("{account}.");
@@ -131,8 +133,9 @@ impl Endpoint {
         }
     }
 
-    /// Endpoint of the account's hierarchical namespace (§14): the same host with the other service's name. An emulator that has the
-    /// account in its path tells by the request what is meant. `None` where it cannot be known, as behind a domain of one's own.
+    /// Endpoint of the account's hierarchical namespace (§14): the same host with the other service's name. An emulator
+    /// that has the account in its path tells by the request what is meant. `None` where it cannot be known, as behind
+    /// a domain of one's own.
     pub(super) fn dfs_service(&self, account: &AccountName) -> Option<Self> {
         let (scheme, authority) = self.origin.split_once("://")?;
         let blob = format!("{account}.");

@@ -1,12 +1,13 @@
 //! Tokens of Microsoft Entra ID (§3.4): who we are, and what proves it at the moment.
 //!
-//! An [`Identity`] says who asks; how a token is got for it, from which endpoint and in which words, is the affair of the `azure_identity`
-//! library behind [`identity`]. Here a token is kept: [`Tokens`] hands out the one at hand, and sees to it that there is always one.
+//! An [`Identity`] says who asks; how a token is got for it, from which endpoint and in which words, is the affair of
+//! the `azure_identity` library behind [`identity`]. Here a token is kept: [`Tokens`] hands out the one at hand, and
+//! sees to it that there is always one.
 //!
-//! A token is renewed while it is still good, in the background, so that nobody waits for it; a token that is over, and one that
-//! the service refuses with 401, is renewed before the next request. Whoever comes meanwhile waits for that one renewal. The library keeps
-//! tokens, too, but cannot be made to forget one that was refused, and holds up all requests while it renews; so each renewal
-//! asks it anew.
+//! A token is renewed while it is still good, in the background, so that nobody waits for it; a token that is over, and
+//! one that the service refuses with 401, is renewed before the next request. Whoever comes meanwhile waits for that
+//! one renewal. The library keeps tokens, too, but cannot be made to forget one that was refused, and holds up all
+//! requests while it renews; so each renewal asks it anew.
 //!
 //! Of accounts with one identity in a mount, all share one [`Tokens`].
 

@@ -1,11 +1,13 @@
 //! External sources: files of Azure Files, and what any other URL names (C19, §13.13).
 //!
-//! The service takes any URL that it can read, with whatever token is in it. A file of Azure Files in one of our accounts gets a SAS for
-//! exactly that file, made like a blob's from the account's key. Copy Blob begins with HEAD, which not every server answers and which a URL
-//! that is signed for GET does not allow; then [`crate::store::BlockBlobClient::upload_from_url`] or blocks do it, and for these the size has to be known:
+//! The service takes any URL that it can read, with whatever token is in it. A file of Azure Files in one of our
+//! accounts gets a SAS for exactly that file, made like a blob's from the account's key. Copy Blob begins with HEAD,
+//! which not every server answers and which a URL that is signed for GET does not allow; then
+//! [`crate::store::BlockBlobClient::upload_from_url`] or blocks do it, and for these the size has to be known:
 //! [`Client::source_properties`] asks for one byte.
 //!
-//! Only the URL itself ever goes to a foreign host. It is asked over https, no redirect is followed, and no credential of ours is sent.
+//! Only the URL itself ever goes to a foreign host. It is asked over https, no redirect is followed, and no credential
+//! of ours is sent.
 
 use std::time::Duration;
 
@@ -52,8 +54,9 @@ pub struct SharedFile {
 }
 
 impl CopySource {
-    /// An external source by its URL, as somebody typed it. EINVAL for what is no http(s) URL, says who asks before the host, or has a path that the
-    /// service may take for another one (S203, S204), ENAMETOOLONG for what the service does not take.
+    /// An external source by its URL, as somebody typed it. EINVAL for what is no http(s) URL, says who asks before the
+    /// host, or has a path that the service may take for another one (S203, S204), ENAMETOOLONG for what the service
+    /// does not take.
     pub fn external(text: &str) -> Result<Self> {
         let url = utf8_percent_encode(text, ILLEGAL).to_string();
         let wrong = |what: &str| Error::fs(libc::EINVAL, format!("{}: {what}", redact(text)));
@@ -105,8 +108,8 @@ impl Client {
         (!file.share.is_empty() && !file.path.is_empty()).then_some(file)
     }
 
-    /// A copy source for a file of this account, which needs a SAS even within the account (§13.13). Without a key or a SAS that is
-    /// good for files there is none, and the service will say so.
+    /// A copy source for a file of this account, which needs a SAS even within the account (§13.13). Without a key or a
+    /// SAS that is good for files there is none, and the service will say so.
     pub fn file_source(&self, url: &str, file: &SharedFile, lifetime: Duration) -> Result<CopySource> {
         let token = match self.pipeline().credential() {
             Credential::SharedKey(key) => {
@@ -129,7 +132,8 @@ impl Client {
         }
     }
 
-    /// Properties of an external source, whose server is asked for one byte of it. Plain http is for emulators on this machine only.
+    /// Properties of an external source, whose server is asked for one byte of it. Plain http is for emulators on this
+    /// machine only.
     pub async fn source_properties(&self, source: &CopySource) -> Result<SourceProperties> {
         let failed = |detail: String, timed_out| Error::Transport {
             operation: "GET",

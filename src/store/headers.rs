@@ -7,8 +7,8 @@ use reqwest::header::HeaderMap;
 
 use crate::store::types::*;
 
-/// A header's value as text; absent and empty are the same. UTF-8 is let in, so that a value which cannot be sent back is
-/// refused then, instead of being dropped without a word now.
+/// A header's value as text; absent and empty are the same. UTF-8 is let in, so that a value which cannot be sent back
+/// is refused then, instead of being dropped without a word now.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).filter(|value| !value.is_empty())
 }
@@ -85,7 +85,8 @@ fn copy_state(headers: &HeaderMap) -> Option<CopyState> {
     })
 }
 
-/// The properties in the answer to Get Blob or Get Blob Properties; `None` when the headers that every blob has are missing.
+/// The properties in the answer to Get Blob or Get Blob Properties; `None` when the headers that every blob has are
+/// missing.
 pub(super) fn blob_properties(headers: &HeaderMap) -> Option<BlobProperties> {
     let Written { etag, last_modified } = written(headers)?;
     // On a partial answer, `Content-Length` and `Content-MD5` are the part's.

@@ -1,7 +1,8 @@
 //! The one thing that a hierarchical namespace does and a flat one does not: give a path another name (§14).
 //!
-//! Files and directories are renamed by Path Create with `x-ms-rename-source`, which is asked at another endpoint of the account. It is
-//! atomic, takes the same time whatever is below a directory, and moves nothing. Everything else goes on as with any other account.
+//! Files and directories are renamed by Path Create with `x-ms-rename-source`, which is asked at another endpoint of
+//! the account. It is atomic, takes the same time whatever is below a directory, and moves nothing. Everything else
+//! goes on as with any other account.
 
 use reqwest::Method;
 use tracing::{debug, info, warn};
@@ -24,7 +25,8 @@ const MOST_PARTS: usize = 10_000;
 /// Options of a rename of a file, or of a directory with all that is below it.
 #[derive(Debug, Clone, Default)]
 pub struct RenameOptions<'a> {
-    /// Properties of the source as they are known: by them, and by nothing else, it is recognised under its new name when an answer got lost.
+    /// Properties of the source as they are known: by them, and by nothing else, it is recognised under its new name
+    /// when an answer got lost.
     pub known: Option<&'a BlobProperties>,
     /// Version that is known to be under the new name, and is replaced.
     pub replaces: Option<&'a ETag>,
@@ -35,8 +37,8 @@ pub struct RenameOptions<'a> {
 }
 
 impl Client {
-    /// True if the account's namespace is hierarchical and can be asked to rename. The account is asked once; one that does not tell is
-    /// taken for flat, until a refusal proves otherwise (S148, S192).
+    /// True if the account's namespace is hierarchical and can be asked to rename. The account is asked once; one that
+    /// does not tell is taken for flat, until a refusal proves otherwise (S148, S192).
     pub async fn is_hierarchical(&self) -> Result<bool> {
         self.pipeline().is_hierarchical(None).await
     }
@@ -93,8 +95,8 @@ impl Pipeline {
 }
 
 impl BlobClient<'_> {
-    /// Path Create as a rename to `to`, which may be in another container; the directory that it is in must exist. What the path is then,
-    /// as far as the service says so.
+    /// Path Create as a rename to `to`, which may be in another container; the directory that it is in must exist. What
+    /// the path is then, as far as the service says so.
     pub async fn rename(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Option<Written>> {
         let mut rest: Option<String> = None;
         for _ in 0..MOST_PARTS {
@@ -131,21 +133,24 @@ impl BlobClient<'_> {
         Ok(pipeline
             .request("RenamePath", Method::PUT, Resource::Blob(to))
             .at(endpoint)
-            // As rename(2) has it: an empty directory is replaced. Otherwise a directory would go inside one of the new name (S118, S119).
+            // As rename(2) has it: an empty directory is replaced. Otherwise a directory would go inside one of the new
+            // name (S118, S119).
             .query("mode", "legacy")
             .header("x-ms-rename-source", &source)
             .optional("x-ms-source-if-match", options.source_if_match.map(ETag::quoted).as_deref())
             .precondition(&options.precondition))
     }
 
-    /// Version under the new name, if that is the source: its old name is free, and it is the version that the source was.
+    /// Version under the new name, if that is the source: its old name is free, and it is the version that the source
+    /// was.
     async fn found_renamed(self, to: &BlobPath, options: &RenameOptions<'_>) -> Option<Written> {
         match self.head(None).await {
             Err(error) if error.is_not_found() => {}
             _ => return None,
         }
         let (_, found) = (BlobClient { path: to, ..self }).head(None).await.ok()?;
-        // A rename leaves the ETag as it is (S116, S124). Times have seconds, within which another client may have made something alike.
+        // A rename leaves the ETag as it is (S116, S124). Times have seconds, within which another client may have made
+        // something alike.
         let ours = options.known?.etag == found.etag;
         if !ours || options.replaces == Some(&found.etag) {
             return None;

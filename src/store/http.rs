@@ -1,7 +1,7 @@
 //! The HTTP clients that all accounts of a process share.
 //!
-//! HTTP/1.1 only: the Blob service does not offer HTTP/2, and where a proxy in front of it does, all parallel parts of a
-//! blob would share one connection and its window; with HTTP/1.1 each has a connection of its own, kept in the pool.
+//! HTTP/1.1 only: the Blob service does not offer HTTP/2, and where a proxy in front of it does, all parallel parts of
+//! a blob would share one connection and its window; with HTTP/1.1 each has a connection of its own, kept in the pool.
 //! TLS is rustls with the platform's trust roots. Redirects are not followed (the service sends none, and a signature
 //! would not fit the new URL) and nothing is decompressed, because Content-Encoding is a property of the blob.
 //!
@@ -16,8 +16,8 @@ const USER_AGENT: &str = concat!("blobcp/", env!("CARGO_PKG_VERSION"));
 
 /// Azurite closes idle connections after 5 s; below that, no request meets one that is just being closed.
 const LOCAL_IDLE: Duration = Duration::from_secs(4);
-/// A TLS handshake costs two round trips, so connections to the service are kept; load balancers on the way drop idle ones
-/// after four minutes.
+/// A TLS handshake costs two round trips, so connections to the service are kept; load balancers on the way drop idle
+/// ones after four minutes.
 const REMOTE_IDLE: Duration = Duration::from_secs(90);
 
 /// Time limits and number of tries.
@@ -74,8 +74,8 @@ impl Http {
         self.0.options.read_timeout
     }
 
-    /// The client for hosts on this machine or for all others. It is built at first use, because loading the trust roots takes
-    /// milliseconds that a loopback mount need not spend.
+    /// The client for hosts on this machine or for all others. It is built at first use, because loading the trust
+    /// roots takes milliseconds that a loopback mount need not spend.
     pub(super) fn client(&self, loopback: bool) -> Result<&reqwest::Client, String> {
         let client = if loopback { &self.0.local } else { &self.0.remote };
         client.get_or_init(|| self.build(loopback)).as_ref().map_err(Clone::clone)

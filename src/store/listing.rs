@@ -1,8 +1,8 @@
 //! Pages of List Containers and List Blobs, read from their XML.
 //!
-//! Servers differ in what they send and in which order (§7): rows are taken as they come, prefixes may stand between blobs,
-//! and rows that say little (blobs never committed) have defaults. A row whose name this program cannot hold is left out with
-//! a line in the log, because one odd name must not make a directory unreadable.
+//! Servers differ in what they send and in which order (§7): rows are taken as they come, prefixes may stand between
+//! blobs, and rows that say little (blobs never committed) have defaults. A row whose name this program cannot hold is
+//! left out with a line in the log, because one odd name must not make a directory unreadable.
 
 use std::time::SystemTime;
 
@@ -62,7 +62,8 @@ fn expect<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, String> {
     (root.name == "EnumerationResults").then_some(root).ok_or_else(|| format!("a listing begins with {:?}", root.name))
 }
 
-/// Which past of a blob a row is about, if not about the blob itself. Only the current version is marked among versions.
+/// Which past of a blob a row is about, if not about the blob itself. Only the current version is marked among
+/// versions.
 fn revision(row: &Element<'_>, versions: bool) -> Result<Option<Revision>, String> {
     let parse = |text: String, of: fn(Moment) -> Revision| Moment::parse(&text).map(of).ok_or(text).map(Some);
     match (owned(row, "Snapshot"), owned(row, "VersionId")) {
@@ -121,8 +122,8 @@ fn copy_state(from: &Element<'_>) -> Option<CopyState> {
     })
 }
 
-/// Names are element names, except those that XML cannot hold, which come as `<x-ms-invalid-name>name</x-ms-invalid-name>` and
-/// without a value.
+/// Names are element names, except those that XML cannot hold, which come as
+/// `<x-ms-invalid-name>name</x-ms-invalid-name>` and without a value.
 fn metadata(row: &Element<'_>) -> Metadata {
     let entries = row.children_of("Metadata").iter().map(|entry| match entry.name.as_ref() {
         "x-ms-invalid-name" => (entry.text.as_ref(), String::new()),

@@ -1,7 +1,7 @@
 //! Page blobs (§9): pages of 512 bytes that are written where they are.
 //!
-//! A page write is repeated without harm, but not under `If-Match`: a try whose answer was lost has changed the ETag. Then the pages
-//! tell whose they are. Under a lease there is no such question, because nobody else can have written.
+//! A page write is repeated without harm, but not under `If-Match`: a try whose answer was lost has changed the ETag.
+//! Then the pages tell whose they are. Under a lease there is no such question, because nobody else can have written.
 
 use std::ops::Range;
 
@@ -34,8 +34,8 @@ impl<'a> BlobClient<'a> {
     }
 }
 
-/// A write to pages makes sure that nobody else has written: by the ETag, which each write changes, or by a lease, under which any number
-/// of them may go out in any order.
+/// A write to pages makes sure that nobody else has written: by the ETag, which each write changes, or by a lease,
+/// under which any number of them may go out in any order.
 impl PageBlobClient<'_> {
     /// Put Blob: a page blob of `size` bytes, all zeros, with these properties and metadata and no others.
     pub async fn create(self, size: u64, settings: &BlobSettings, options: &WriteOptions) -> Result<Written> {
@@ -112,8 +112,8 @@ impl PageBlobClient<'_> {
         }
     }
 
-    /// Set Blob Properties with a new size, bytes: the blob is cut there, or gets zeros up to there. Headers that are not given are
-    /// cleared.
+    /// Set Blob Properties with a new size, bytes: the blob is cut there, or gets zeros up to there. Headers that are
+    /// not given are cleared.
     pub async fn resize(self, size: u64, headers: &ContentHeaders, options: &WriteOptions) -> Result<Written> {
         let content_type = headers.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE);
         let headers = ContentHeaders { content_type: Some(content_type.to_owned()), ..headers.clone() };

@@ -1,7 +1,7 @@
 //! Bodies of uploads: pieces of memory, one after the other.
 //!
-//! Content is written in pieces and stays where it is until the socket takes it: joining a block's pieces first would copy every byte
-//! once more. A payload can be sent any number of times, as retries need.
+//! Content is written in pieces and stays where it is until the socket takes it: joining a block's pieces first would
+//! copy every byte once more. A payload can be sent any number of times, as retries need.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -19,8 +19,8 @@ use crate::store::headers;
 use crate::store::http::Http;
 use crate::store::types::*;
 
-/// Number of copies that are remembered as started: more than run at once, and each only matters for the seconds in which
-/// `Last-Modified` cannot tell two of them apart.
+/// Number of copies that are remembered as started: more than run at once, and each only matters for the seconds in
+/// which `Last-Modified` cannot tell two of them apart.
 const REMEMBERED_COPIES: usize = 256;
 
 /// An account, the connections to it, and what was learnt of it on the way.

@@ -1,9 +1,10 @@
 //! Requests, from an operation to an answer: building, authorizing, sending, trying again.
 //!
-//! An operation fills a [`Request`], which stays the same through all tries; each try adds what belongs to it alone: date,
-//! request id, signature. [`Pipeline::send`] is the ordinary way. [`Pipeline::send_tracked`] also tells whether an answer
-//! was lost on the way, for operations whose repetition is not the same as one execution ([`crate::store::resolve`]).
-//! [`Pipeline::receive`] hands on the body of a good answer as it comes, into a [`Sink`], instead of gathering it.
+//! An operation fills a [`Request`], which stays the same through all tries; each try adds what belongs to it alone:
+//! date, request id, signature. [`Pipeline::send`] is the ordinary way. [`Pipeline::send_tracked`] also tells whether
+//! an answer was lost on the way, for operations whose repetition is not the same as one execution
+//! ([`crate::store::resolve`]). [`Pipeline::receive`] hands on the body of a good answer as it comes, into a [`Sink`],
+//! instead of gathering it.
 
 mod headers;
 
@@ -28,7 +29,8 @@ use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
 use crate::store::types::{LeaseId, Written};
 use crate::store::xml::Element;
 
-/// The slowest upload that is waited for, in bytes per second; it stretches the wait for an answer by the size of the body.
+/// The slowest upload that is waited for, in bytes per second; it stretches the wait for an answer by the size of the
+/// body.
 const SLOWEST_UPLOAD: u64 = 64 << 10;
 /// The slowest server-side copy of a range within one call, in bytes per second.
 const SLOWEST_SERVER_COPY: u64 = 10 << 20;
@@ -100,8 +102,8 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// Result of `answer` on the answer; or, if that may have got lost and the error may be the echo of our own success, what `look` finds
-    /// of it in the service. It is not begun otherwise.
+    /// Result of `answer` on the answer; or, if that may have got lost and the error may be the echo of our own
+    /// success, what `look` finds of it in the service. It is not begun otherwise.
     pub(super) async fn or_found<T>(
         self,
         answer: impl FnOnce(&Response) -> Result<T>,
@@ -115,7 +117,8 @@ impl Sent {
     }
 }
 
-/// True for an error that a repeated write meets when its first try was executed: a condition that no longer holds, or silence once more.
+/// True for an error that a repeated write meets when its first try was executed: a condition that no longer holds, or
+/// silence once more.
 fn may_be_ours(error: &Error) -> bool {
     matches!(error, Error::Transport { .. }) || matches!(error.status(), 400 | 409 | 412 | 500..)
 }
@@ -391,8 +394,8 @@ impl Pipeline {
         Err(Failure::Refused { error: Box::new(error), retry_after })
     }
 
-    /// The lease that a write is sent with and does not name itself. Snapshots and old versions have none; a copy's destination needs an
-    /// infinite one, which those are not.
+    /// The lease that a write is sent with and does not name itself. Snapshots and old versions have none; a copy's
+    /// destination needs an infinite one, which those are not.
     fn lease_of(&self, request: &Request) -> Option<LeaseId> {
         const WITHOUT: [&str; 3] = ["LeaseBlob", "SnapshotBlob", "CopyBlob"];
         let reads = [Method::GET, Method::HEAD].contains(&request.method);

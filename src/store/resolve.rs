@@ -1,9 +1,9 @@
 //! Lost answers.
 //!
 //! When a connection breaks after a request was sent, the service may have executed it. Sending it again is right for a
-//! read or a plain overwrite. For the rest, the second execution meets the effect of the first: a guarded write finds the
-//! blob it has just written and fails with 412, a delete finds nothing, a copy finds itself pending. So these operations,
-//! when a try of theirs was lost, look at the service and recognise their own work (§13.14):
+//! read or a plain overwrite. For the rest, the second execution meets the effect of the first: a guarded write finds
+//! the blob it has just written and fails with 412, a delete finds nothing, a copy finds itself pending. So these
+//! operations, when a try of theirs was lost, look at the service and recognise their own work (§13.14):
 //!
 //! | operation | ours, if |
 //! |---|---|
@@ -20,8 +20,9 @@
 //! | Create Container | modified since we began |
 //! | Release Lease | our id holds no lease |
 //!
-//! What cannot be recognised stays the error it was: success is never guessed. Acquiring a lease needs none of this, because
-//! the client proposes the id and may acquire it twice; a snapshot taken twice is one snapshot too many and no harm.
+//! What cannot be recognised stays the error it was: success is never guessed. Acquiring a lease needs none of this,
+//! because the client proposes the id and may acquire it twice; a snapshot taken twice is one snapshot too many and no
+//! harm.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,15 +31,15 @@ use percent_encoding::percent_decode_str;
 /// `Last-Modified` and `Date` are cut to whole seconds.
 const RESOLUTION: Duration = Duration::from_secs(1);
 
-/// True if something modified at `last_modified` was modified after `began`. Both times are the service's: `date` is its clock
-/// in the answer that told `last_modified`, so that a wrong clock here decides nothing.
+/// True if something modified at `last_modified` was modified after `began`. Both times are the service's: `date` is
+/// its clock in the answer that told `last_modified`, so that a wrong clock here decides nothing.
 pub(super) fn modified_since(began: Instant, date: Option<SystemTime>, last_modified: SystemTime) -> bool {
     let start = date.unwrap_or_else(SystemTime::now).checked_sub(began.elapsed());
     start.is_some_and(|start| last_modified + RESOLUTION >= start)
 }
 
-/// True if two source URLs name the same content: signatures differ or are stripped, and encodings may be normalised, but the
-/// path and the snapshot or version stay.
+/// True if two source URLs name the same content: signatures differ or are stripped, and encodings may be normalised,
+/// but the path and the snapshot or version stay.
 pub fn same_source(a: &str, b: &str) -> bool {
     fn identity(url: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));

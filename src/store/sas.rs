@@ -1,7 +1,8 @@
 //! Shared access signatures made from an account key, or from one that an identity has borrowed (§3.3).
 //!
-//! The client needs one kind: read access to one blob or file, so that the service can read a copy source in another account or on
-//! behalf of a From-URL operation. The account SAS is here for programs and tests that hand out wider access.
+//! The client needs one kind: read access to one blob or file, so that the service can read a copy source in another
+//! account or on behalf of a From-URL operation. The account SAS is here for programs and tests that hand out wider
+//! access.
 
 use std::time::{Duration, SystemTime};
 
@@ -51,8 +52,8 @@ impl Validity {
     }
 }
 
-/// A service SAS with `sp=r` for a blob (`sr=b`), one of its snapshots (`sr=bs`) or of its versions (`sr=bv`). `version` is its `sv`, which
-/// fixes the layout of the string to sign.
+/// A service SAS with `sp=r` for a blob (`sr=b`), one of its snapshots (`sr=bs`) or of its versions (`sr=bv`).
+/// `version` is its `sv`, which fixes the layout of the string to sign.
 pub fn read_blob(
     key: &AccountKey,
     account: &AccountName,
@@ -102,8 +103,8 @@ struct ReadBlob<'a> {
 }
 
 impl ReadBlob<'_> {
-    /// `who` is signed between the path and the address. `requests` empty fields stand for what the SAS demands of requests. `signer` is
-    /// added to the query.
+    /// `who` is signed between the path and the address. `requests` empty fields stand for what the SAS demands of
+    /// requests. `signer` is added to the query.
     fn signed(&self, key: &AccountKey, who: &[&str], requests: usize, signer: &[(&str, &str)]) -> Secret {
         let Self { path, revision, validity, version } = self;
         // Both kinds of moment are signed in the field of the snapshot.

@@ -1,7 +1,7 @@
 //! A server for tests that answers by a script and remembers what it was asked.
 //!
-//! What happens when an answer is lost depends on the exact order of requests and answers, which no real service can be made
-//! to repeat; here it is written down.
+//! What happens when an answer is lost depends on the exact order of requests and answers, which no real service can be
+//! made to repeat; here it is written down.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -65,8 +65,8 @@ pub(super) struct Scripted {
 }
 
 impl Scripted {
-    /// A server that follows `script` and then refuses connections, and a client of it with account `acct` that tries three
-    /// times without long delays.
+    /// A server that follows `script` and then refuses connections, and a client of it with account `acct` that tries
+    /// three times without long delays.
     pub(super) async fn play(script: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());

@@ -1,7 +1,7 @@
 //! Shared Key: the string to sign of specification §3.1.
 //!
-//! The service rebuilds this string from what arrived, so every part is taken from what is sent and nothing from what was
-//! meant: the encoded path, the headers after all of them are set. `tests` has the worked strings of §3.2.
+//! The service rebuilds this string from what arrived, so every part is taken from what is sent and nothing from what
+//! was meant: the encoded path, the headers after all of them are set. `tests` has the worked strings of §3.2.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -29,7 +29,8 @@ const CONTENT_LENGTH: &str = "content-length";
 /// Treatment of a run of white space inside a header's value.
 ///
 /// The documentation folds it into one space, the vendor's own clients and emulator keep it. Such values are rare, in
-/// metadata only, and no other string to sign is affected; so a request that has one and is refused is signed the other way.
+/// metadata only, and no other string to sign is affected; so a request that has one and is refused is signed the other
+/// way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhiteSpace {
     Folded,
@@ -77,8 +78,8 @@ fn canonical_headers(headers: &HeaderMap, white_space: WhiteSpace) -> String {
     lines.iter().map(|(name, value)| format!("{name}:{value}\n")).collect()
 }
 
-/// Byte order, but `_` before the digits: the service sorts by a collation of words, which differs from bytes in nothing else
-/// that a header name can hold.
+/// Byte order, but `_` before the digits: the service sorts by a collation of words, which differs from bytes in
+/// nothing else that a header name can hold.
 fn compare_names(a: &str, b: &str) -> Ordering {
     let rank = |b: u8| if b == b'_' { b'0' - 1 } else { b };
     a.bytes().map(rank).cmp(b.bytes().map(rank))

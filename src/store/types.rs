@@ -65,7 +65,8 @@ identifier!(
     LeaseId
 );
 
-/// The service's name for a moment in the life of a blob: what `snapshot=` and `versionid=` take. To be sent back as it came.
+/// The service's name for a moment in the life of a blob: what `snapshot=` and `versionid=` take. To be sent back as it
+/// came.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Moment(Arc<str>);
 
@@ -127,7 +128,8 @@ impl BlobProperties {
         self.tier.clone().filter(|_| !self.tier_inferred)
     }
 
-    /// Value of `x-ms-seal-blob` that makes a copy of this blob sealed, or not (S8 to S10): only an append blob can be either.
+    /// Value of `x-ms-seal-blob` that makes a copy of this blob sealed, or not (S8 to S10): only an append blob can be
+    /// either.
     pub fn seal_of_copy(&self, sealed: bool) -> Option<bool> {
         (self.blob_type == BlobType::Append).then_some(sealed)
     }
@@ -473,15 +475,15 @@ pub struct CopyRequest {
     pub source_if_match: Option<ETag>,
     /// Condition on the destination.
     pub precondition: Precondition,
-    /// `None`: the source's metadata come along. `Some`: exactly these, none of the source's (X3). No metadata at all is not
-    /// among the service's choices, so an empty set is refused.
+    /// `None`: the source's metadata come along. `Some`: exactly these, none of the source's (X3). No metadata at all
+    /// is not among the service's choices, so an empty set is refused.
     pub metadata: Option<Metadata>,
     /// Tier of the destination; the account's default, or what an overwritten destination had, when `None`.
     pub tier: Option<String>,
     /// Tags of the destination: the source's are never copied (X4).
     pub tags: Tags,
-    /// Seal of an append blob when the copy is done: see [`BlobProperties::seal_of_copy`]. `None`: as its source is (X23), which
-    /// is all that can be said of a source that may be of another type.
+    /// Seal of an append blob when the copy is done: see [`BlobProperties::seal_of_copy`]. `None`: as its source is
+    /// (X23), which is all that can be said of a source that may be of another type.
     pub seal: Option<bool>,
     /// Lease of the destination.
     pub lease: Option<LeaseId>,

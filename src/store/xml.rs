@@ -1,7 +1,7 @@
 //! The service's XML as a tree.
 //!
-//! Elements come in any order, unknown ones among them, lists interleave (§7), and metadata names are element names; so a document
-//! becomes a tree whose owner asks for what it knows. Names and most texts borrow from the document.
+//! Elements come in any order, unknown ones among them, lists interleave (§7), and metadata names are element names; so
+//! a document becomes a tree whose owner asks for what it knows. Names and most texts borrow from the document.
 
 use std::borrow::Cow;
 

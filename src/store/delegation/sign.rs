@@ -1,9 +1,10 @@
 //! Leave to read a source, for accounts that are asked with an identity (§3.3).
 //!
-//! There is no account key to sign with. The service lends a key for up to a week that signs in the identity's name, if that may
-//! borrow one; it is kept and renewed when it would not last for what is to be signed. Where there is no such key, a copy within one request can
-//! still be read by the identity's token itself, which then goes along to the service of the destination: only to one that
-//! belongs to Azure as the source does, or to this machine as the source does.
+//! There is no account key to sign with. The service lends a key for up to a week that signs in the identity's name, if
+//! that may borrow one; it is kept and renewed when it would not last for what is to be signed. Where there is no such
+//! key, a copy within one request can still be read by the identity's token itself, which then goes along to the
+//! service of the destination: only to one that belongs to Azure as the source does, or to this machine as the source
+//! does.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +26,8 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 
 impl Pipeline {
-    /// A SAS for reading `blob` that lives for `lifetime`, signed in the name of the identity; `None` if it may not sign.
+    /// A SAS for reading `blob` that lives for `lifetime`, signed in the name of the identity; `None` if it may not
+    /// sign.
     pub(in crate::store) async fn delegated_sas(
         &self,
         blob: &BlobPath,

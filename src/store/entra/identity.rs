@@ -1,8 +1,8 @@
 //! Identities, and how the library gets a token for them.
 //!
-//! What is said about an identity comes from the configuration and not from the library's own look at the environment, so that a mount
-//! asks for nothing but what it was told to. The exceptions are the library's affair: App Service and the command line `az` name
-//! their endpoints in the environment of the process.
+//! What is said about an identity comes from the configuration and not from the library's own look at the environment,
+//! so that a mount asks for nothing but what it was told to. The exceptions are the library's affair: App Service and
+//! the command line `az` name their endpoints in the environment of the process.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -173,7 +173,8 @@ impl Identity {
         })
     }
 
-    /// Which credential was tried, and what the endpoint answered, in one line. A refusal is EACCES; no answer is not one.
+    /// Which credential was tried, and what the endpoint answered, in one line. A refusal is EACCES; no answer is not
+    /// one.
     fn explain(&self, error: &azure_core::Error, refusal: Option<Refusal>) -> Error {
         let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let endpoint = self.endpoint();

@@ -1,7 +1,7 @@
 //! The library's requests over our own connections.
 //!
-//! So there is one HTTP stack in the process, with one set of trust roots and proxies, and redirects are not followed here either: what is
-//! posted is a secret.
+//! So there is one HTTP stack in the process, with one set of trust roots and proxies, and redirects are not followed
+//! here either: what is posted is a secret.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
