@@ -14,7 +14,7 @@
 //! condition that the source is still the version that is copied. What cannot be leased, because another client has a lease or we have not
 //! the right, is copied without.
 //!
-//! Our own writes are not kept out: the client knows the id and sends it along ([`Client::use_lease`]). A copy *onto* such a
+//! Our own writes are not kept out: the client knows the id and sends it along ([`crate::store::BlobClient::use_lease`]). A copy *onto* such a
 //! source needs an infinite lease or none (X5), so for that the lease is given up ([`SourceLeases::give_up`]).
 
 use std::collections::HashMap;
