@@ -14,7 +14,7 @@
 //! progress of the `copies` whenever the state is looked at. `control` and `stats` are for the tests' eyes.
 //!
 //! Each file imports only from files below it. At the ground, whom everybody may ask, are `config` (how all of this is
-//! set up), `address` (what a URL says), `signature`, `clock`, `error` and `xml`.
+//! set up), `address` (what a URL says), `signature`, `clock`, `timer`, `error` and `xml`.
 //!
 //! Not offered: stored access policies, soft delete, encryption keys,
 //! immutability, incremental copies. Such requests are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob
@@ -85,6 +85,7 @@ mod source;
 mod state;
 mod stats;
 mod tags;
+mod timer;
 mod web;
 mod xml;
 

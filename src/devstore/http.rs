@@ -32,6 +32,7 @@ use super::reply::{Damage, Outcome, Payload, Reply, ReplyBody, announce, refuse,
 use super::request::{Call, Upload};
 use super::server::Server;
 use super::stats::RequestRecord;
+use super::timer;
 
 /// The version assumed when a request names none.
 const DEFAULT_VERSION: &str = "2025-11-05";
@@ -138,8 +139,7 @@ async fn run(
 ) -> Result<Outcome, HangUp> {
     let delay = fault.as_ref().map_or(Duration::ZERO, |fault| Duration::from_millis(fault.delay_ms));
     if !(server.latency + delay).is_zero() {
-        // tokio's timer has a resolution of a millisecond and rounds up: 10 ms would be 11 to 12.
-        async_io::Timer::after(server.latency + delay).await;
+        timer::sleep(server.latency + delay).await;
         call.now = std::time::SystemTime::now();
     }
     let reset = fault.as_ref().and_then(|fault| fault.reset);
