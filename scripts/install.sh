@@ -56,6 +56,15 @@ need_tool() {
     rm -rf target/tools/build
 }
 
+# need_toolchain VERSION: installs that version of Rust beside the usual one; false if it cannot be had.
+need_toolchain() {
+    command -v rustup >/dev/null || return 1
+    ! rustup run "$1" rustc --version >/dev/null 2>&1 </dev/null || return 0
+    echo "Installing Rust $1"
+    mkdir -p target
+    timeout 600 rustup toolchain install "$1" --profile minimal --no-self-update >target/rustup.log 2>&1 </dev/null
+}
+
 need_fuse() {
     [[ -e /dev/fuse ]] || fail "/dev/fuse is missing: try 'modprobe fuse'; a container needs --device /dev/fuse --cap-add SYS_ADMIN"
     [[ -r /dev/fuse && -w /dev/fuse ]] || fail "/dev/fuse: you may not open it; usually everybody may (chmod 666 /dev/fuse)"
