@@ -87,9 +87,9 @@ bitflags! {
 }
 
 impl OrderFlags {
-    /// What a [`Copy`] may have.
+    /// Flags that [`COPY`] takes.
     pub const OF_COPY: Self = Self::all().difference(Self::RECURSIVE.union(Self::DRY_RUN));
-    /// What a [`Tree`] may have.
+    /// Flags that [`TREE`] takes.
     pub const OF_TREE: Self = Self::all().difference(Self::LEASE_ID);
 }
 
