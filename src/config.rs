@@ -26,12 +26,12 @@ use std::time::Duration;
 use rustix::process::{getgid, getuid};
 use serde::Deserialize;
 
-pub use accounts::Known;
-pub use environment::Environment;
-pub use file::File;
-pub use identity::Auth;
-pub use setting::{Mode, Switch, duration};
-pub use source::Source;
+pub(crate) use accounts::Known;
+pub(crate) use environment::Environment;
+pub(crate) use file::File;
+pub(crate) use identity::Auth;
+pub(crate) use setting::{Mode, Switch, duration};
+pub(crate) use source::Source;
 
 use crate::fs;
 use crate::fs::attr::{Defaults, Permissions};
@@ -46,7 +46,7 @@ const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 
 /// A mistake in what the user said.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{}:{line}: {what}", path.display())]
@@ -78,80 +78,80 @@ pub enum Error {
     NoSource,
 }
 
-pub type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// What can be set about a mount, on the command line, in `-o` options and in the file.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Refuse all changes.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
-    pub read_only: Option<Switch>,
+    pub(crate) read_only: Option<Switch>,
     /// Let other users in, as the modes allow.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
-    pub allow_other: Option<Switch>,
+    pub(crate) allow_other: Option<Switch>,
     /// How long what was heard of a blob is believed [default: 1s].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     #[serde(deserialize_with = "setting::duration_field")]
-    pub attr_ttl: Option<Duration>,
+    pub(crate) attr_ttl: Option<Duration>,
     /// Do cp and friends wait for the end of a copy [default: yes].
     #[arg(long, value_name = "yes|no")]
-    pub copy_wait: Option<Switch>,
+    pub(crate) copy_wait: Option<Switch>,
     /// Lease the source of a copy, so that nobody changes it meanwhile [default: pending].
     #[arg(long, value_name = "never|pending|always", hide_possible_values = true)]
     #[serde(deserialize_with = "setting::lease_source_field")]
-    pub lease_source: Option<LeaseSource>,
+    pub(crate) lease_source: Option<LeaseSource>,
     /// Bring back what a copy replaced if it fails or is aborted; costs two requests.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
-    pub keep_on_abort: Option<Switch>,
+    pub(crate) keep_on_abort: Option<Switch>,
     /// What chmod and chown do [default: keep].
     #[arg(long, value_name = "keep|fixed|ignore", hide_possible_values = true)]
     #[serde(deserialize_with = "setting::permissions_field")]
-    pub permissions: Option<Permissions>,
+    pub(crate) permissions: Option<Permissions>,
     /// The same as --permissions ignore.
     #[arg(long, conflicts_with = "permissions", hide = true)]
-    pub ignore_permissions: bool,
+    pub(crate) ignore_permissions: bool,
     /// Let rm and mv take a blob's snapshots along.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
-    pub delete_snapshots: Option<Switch>,
+    pub(crate) delete_snapshots: Option<Switch>,
     /// Most memory that content may take the process to [default: 512MiB].
     #[arg(long, value_name = "SIZE", value_parser = setting::memory)]
     #[serde(deserialize_with = "setting::memory_field")]
-    pub memory_limit: Option<u64>,
+    pub(crate) memory_limit: Option<u64>,
     /// Owner of files that name none [default: yours].
     #[arg(long, value_name = "UID")]
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     /// Group of files that name none [default: yours].
     #[arg(long, value_name = "GID")]
-    pub gid: Option<u32>,
+    pub(crate) gid: Option<u32>,
     /// Mode of files that have none of their own [default: 644].
     #[arg(long, value_name = "MODE")]
-    pub file_mode: Option<Mode>,
+    pub(crate) file_mode: Option<Mode>,
     /// Mode of directories that have none of their own [default: 755].
     #[arg(long, value_name = "MODE")]
-    pub dir_mode: Option<Mode>,
+    pub(crate) dir_mode: Option<Mode>,
     /// x-ms-version of all requests.
     #[arg(long, value_name = "DATE")]
-    pub api_version: Option<String>,
+    pub(crate) api_version: Option<String>,
     /// How to ask where the file has no credential of the account: client-secret, workload-identity, managed-identity or cli
     /// (Entra ID), or anonymous.
     #[arg(long, value_name = "KIND", hide_possible_values = true)]
-    pub auth: Option<Auth>,
+    pub(crate) auth: Option<Auth>,
     /// Ask without credentials where none are known: public containers.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
-    pub anonymous: Option<Switch>,
+    pub(crate) anonymous: Option<Switch>,
     /// Write the log there.
     #[arg(long, value_name = "FILE")]
-    pub log_file: Option<PathBuf>,
+    pub(crate) log_file: Option<PathBuf>,
     /// error, warn, info, debug or trace [default: warn].
     #[arg(long, value_name = "LEVEL")]
-    pub log: Option<String>,
+    pub(crate) log: Option<String>,
 }
 
 impl Settings {
     /// These, and where they say nothing, `below`.
     #[must_use]
-    pub fn or(self, below: Self) -> Self {
+    pub(crate) fn or(self, below: Self) -> Self {
         // One spelling from here on, so that a flag of either beats a line in the file of the other.
         let permissions = self.chosen_permissions().or(below.chosen_permissions());
         Self {
@@ -183,25 +183,25 @@ impl Settings {
 }
 
 /// What to ask the service before mounting: whether it can list there.
-pub struct Probe {
+pub(crate) struct Probe {
     /// The SOURCE as the user gave it, without its query.
-    pub label: String,
-    pub account: Account,
-    pub container: Option<ContainerName>,
+    pub(crate) label: String,
+    pub(crate) account: Account,
+    pub(crate) container: Option<ContainerName>,
     /// Empty, or ends with `/`.
-    pub prefix: String,
+    pub(crate) prefix: String,
 }
 
 /// A validated mount.
-pub struct Plan {
-    pub fs: fs::Config,
-    pub probes: Vec<Probe>,
+pub(crate) struct Plan {
+    pub(crate) fs: fs::Config,
+    pub(crate) probes: Vec<Probe>,
     /// What `mount` and `df` show as the device.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// The mount of `sources` under `settings`, in which flags, options and the file are already merged.
-pub fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Result<Plan> {
+pub(crate) fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Result<Plan> {
     let sources: Vec<Source> = sources.iter().map(|text| Source::parse(text, known)).collect::<Result<_>>()?;
     let alone = sources.len() == 1;
     if !alone && let Some(source) = sources.iter().find(|source| !source.prefix.is_empty()) {

@@ -30,7 +30,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod cli;
-pub mod config;
+mod config;
 pub mod devstore;
 pub mod error;
 pub mod fs;

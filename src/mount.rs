@@ -17,9 +17,9 @@
 //! Unmounting is done here and not by fuser: its session, when dropped after an unmount from outside, unmounts the path once more, and
 //! takes away whatever is mounted there by then. So its handle is never dropped.
 
-pub mod daemon;
+pub(crate) mod daemon;
 mod failed;
-pub mod farewell;
+pub(crate) mod farewell;
 mod probe;
 pub mod table;
 pub mod unmount;
@@ -35,7 +35,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
-pub use failed::Failed;
+pub(crate) use failed::Failed;
 
 use crate::config::Plan;
 use crate::fs::Fs;
@@ -68,15 +68,15 @@ const READ_AHEAD_KIB: &str = "4096";
 
 /// How the kernel is to mount.
 #[derive(Debug, Clone, Default)]
-pub struct KernelOptions {
-    pub read_only: bool,
-    pub allow_other: bool,
-    pub no_exec: bool,
+pub(crate) struct KernelOptions {
+    pub(crate) read_only: bool,
+    pub(crate) allow_other: bool,
+    pub(crate) no_exec: bool,
 }
 
 /// Mounts what `prepare` plans on `mountpoint` and serves it to its end. `prepare` runs inside the runtime and may return something
 /// that has to live as long as the mount, and a text for the user; `ready` is given that text when the mount works.
-pub fn serve<K>(
+pub(crate) fn serve<K>(
     mountpoint: &Path,
     options: &KernelOptions,
     prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), Failed>,

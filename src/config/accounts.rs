@@ -11,7 +11,7 @@ use crate::path::AccountName;
 use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 
 /// All that is known of accounts before a SOURCE is read.
-pub struct Known<'a> {
+pub(crate) struct Known<'a> {
     environment: &'a Environment,
     file: &'a File,
     /// The account that the environment's connection string describes.
@@ -23,7 +23,7 @@ pub struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    pub fn new(environment: &'a Environment, file: &'a File) -> Result<Self> {
+    pub(crate) fn new(environment: &'a Environment, file: &'a File) -> Result<Self> {
         let connected = match &environment.connection_string {
             Some(text) => Some(
                 of_connection_string(text.clone())
@@ -35,7 +35,7 @@ impl<'a> Known<'a> {
     }
 
     /// Also an account of the embedded service, by its connection string. It wins over everything else of that name.
-    pub fn add_embedded(&mut self, connection_string: &str) -> Result<()> {
+    pub(crate) fn add_embedded(&mut self, connection_string: &str) -> Result<()> {
         let text = Secret::new(connection_string);
         let account = of_connection_string(text.clone()).map_err(Error::Account)?;
         self.embedded.push((account, text));

@@ -4,31 +4,31 @@ use crate::store::Secret;
 
 /// What the environment says, under the names of the Azure command line and SDKs. An empty variable is one not set.
 #[derive(Debug, Default)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// `AZURE_STORAGE_CONNECTION_STRING`
-    pub connection_string: Option<Secret>,
+    pub(crate) connection_string: Option<Secret>,
     /// `AZURE_STORAGE_ACCOUNT`
-    pub account: Option<String>,
+    pub(crate) account: Option<String>,
     /// `AZURE_STORAGE_KEY`
-    pub key: Option<Secret>,
+    pub(crate) key: Option<Secret>,
     /// `AZURE_STORAGE_SAS_TOKEN`
-    pub sas: Option<Secret>,
+    pub(crate) sas: Option<Secret>,
     /// `AZURE_TENANT_ID`
-    pub tenant: Option<String>,
+    pub(crate) tenant: Option<String>,
     /// `AZURE_CLIENT_ID`
-    pub client: Option<String>,
+    pub(crate) client: Option<String>,
     /// `AZURE_CLIENT_SECRET`
-    pub client_secret: Option<Secret>,
+    pub(crate) client_secret: Option<Secret>,
     /// `AZURE_FEDERATED_TOKEN_FILE`
-    pub token_file: Option<String>,
+    pub(crate) token_file: Option<String>,
     /// `AZURE_AUTHORITY_HOST`
-    pub authority: Option<String>,
+    pub(crate) authority: Option<String>,
     /// `AZURE_POD_IDENTITY_AUTHORITY_HOST`: the metadata service, where it is another than Azure's.
-    pub metadata_host: Option<String>,
+    pub(crate) metadata_host: Option<String>,
 }
 
 impl Environment {
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let secret = |name| variable(name).map(Secret::new);
         Self {

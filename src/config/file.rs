@@ -24,31 +24,31 @@ use crate::store::Secret;
 
 /// What was read, and from where.
 #[derive(Debug, Default)]
-pub struct File {
+pub(crate) struct File {
     /// The path that was read, or that could have been.
-    pub path: PathBuf,
-    pub accounts: BTreeMap<String, AccountTable>,
-    pub mount: Settings,
+    pub(crate) path: PathBuf,
+    pub(crate) accounts: BTreeMap<String, AccountTable>,
+    pub(crate) mount: Settings,
     /// Others than the owner may read it, and there are secrets in it.
-    pub exposed: bool,
+    pub(crate) exposed: bool,
 }
 
 /// An `[account.NAME]` table.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct AccountTable {
-    pub endpoint: Option<String>,
-    pub key: Option<Secret>,
-    pub sas: Option<Secret>,
-    pub connection_string: Option<Secret>,
-    pub auth: Option<Auth>,
+pub(crate) struct AccountTable {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) key: Option<Secret>,
+    pub(crate) sas: Option<Secret>,
+    pub(crate) connection_string: Option<Secret>,
+    pub(crate) auth: Option<Auth>,
     /// Of an Entra ID identity, as the other three.
-    pub tenant_id: Option<String>,
-    pub client_id: Option<String>,
-    pub client_secret: Option<Secret>,
-    pub federated_token_file: Option<String>,
+    pub(crate) tenant_id: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) client_secret: Option<Secret>,
+    pub(crate) federated_token_file: Option<String>,
     /// Whether the namespace is hierarchical.
-    pub hns: Option<bool>,
+    pub(crate) hns: Option<bool>,
 }
 
 impl AccountTable {
@@ -67,7 +67,7 @@ struct Document {
 
 impl File {
     /// Reads `given`, which must exist then, or else the file at its usual place, which need not.
-    pub fn load(given: Option<&Path>) -> Result<Self> {
+    pub(crate) fn load(given: Option<&Path>) -> Result<Self> {
         let path = given.map_or_else(usual_path, Path::to_path_buf);
         match std::fs::read_to_string(&path) {
             Ok(text) => {

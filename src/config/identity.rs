@@ -15,7 +15,7 @@ use crate::store::{Authority, Identity, Secret};
 /// How an account is asked that has neither key nor SAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Auth {
+pub(crate) enum Auth {
     /// Public containers.
     Anonymous,
     ClientSecret,

@@ -13,12 +13,12 @@ use crate::fs::lease::LeaseSource;
 
 /// `yes` or `no`; in the file also `true` and `false` without quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Switch(bool);
+pub(crate) struct Switch(bool);
 
 impl Switch {
-    pub const YES: Self = Self(true);
+    pub(crate) const YES: Self = Self(true);
 
-    pub fn is_on(self) -> bool {
+    pub(crate) fn is_on(self) -> bool {
         self.0
     }
 }
@@ -37,7 +37,7 @@ impl FromStr for Switch {
 
 /// Permission bits, in octal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mode(pub u32);
+pub(crate) struct Mode(pub(crate) u32);
 
 impl FromStr for Mode {
     type Err = &'static str;
@@ -52,7 +52,7 @@ impl FromStr for Mode {
 }
 
 /// `500ms`, `1s`, `2m30s`, or a number of seconds.
-pub fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     const WRONG: &str = "must be a time such as 500ms, 1s or 2m";
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));

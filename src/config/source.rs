@@ -10,17 +10,17 @@ use crate::store::Secret;
 
 /// One SOURCE of a mount.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(crate) struct Source {
     /// As the user gave it, without the query of a URL.
-    pub label: String,
-    pub account: AccountName,
+    pub(crate) label: String,
+    pub(crate) account: AccountName,
     /// Base URL of the account, when the source is a URL.
-    pub endpoint: Option<String>,
+    pub(crate) endpoint: Option<String>,
     /// The query of a URL.
-    pub sas: Option<Secret>,
-    pub container: Option<ContainerName>,
+    pub(crate) sas: Option<Secret>,
+    pub(crate) container: Option<ContainerName>,
     /// Empty, or ends with `/`.
-    pub prefix: String,
+    pub(crate) prefix: String,
 }
 
 impl Source {

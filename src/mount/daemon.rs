@@ -13,7 +13,7 @@ use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 /// Which of the two processes this is.
-pub enum Side {
+pub(crate) enum Side {
     /// The child has answered: what to tell the user, or why it failed.
     Parent(Result<String, String>),
     Child(Reporter),
@@ -22,7 +22,7 @@ pub enum Side {
 /// Forks. The parent returns when the child has answered or ended.
 ///
 /// Must be called while the process has one thread.
-pub fn detach() -> io::Result<Side> {
+pub(crate) fn detach() -> io::Result<Side> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     // SAFETY: the process has one thread (see above), so the child's memory is whole and no lock is held in it.
     match unsafe { libc::fork() } {
@@ -50,11 +50,11 @@ fn how_it_ended(child: Option<Pid>) -> String {
 }
 
 /// The child's end of the pipe.
-pub struct Reporter(File);
+pub(crate) struct Reporter(File);
 
 impl Reporter {
     /// The mount works: lets go of the parent, its terminal and its working directory.
-    pub fn ready(mut self, text: &str) {
+    pub(crate) fn ready(mut self, text: &str) {
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
             // Where it fails, that one stays at the terminal; the mount is there nevertheless.
             let _ = (dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null));
@@ -66,7 +66,7 @@ impl Reporter {
         let _ = self.0.write_all(format!("+{text}").as_bytes());
     }
 
-    pub fn failed(mut self, reason: &str) {
+    pub(crate) fn failed(mut self, reason: &str) {
         let _ = self.0.write_all(format!("-{reason}").as_bytes());
     }
 }

@@ -3,4 +3,4 @@
 /// Why a mount did not come about, or how it ended badly, in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Failed(pub String);
+pub(crate) struct Failed(pub(crate) String);

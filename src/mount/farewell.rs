@@ -17,11 +17,11 @@ fn address((major, minor): (u32, u32)) -> io::Result<SocketAddr> {
 
 /// The serving side. Who connects waits in the listener's queue until the end: a connection that was accepted earlier, by another
 /// thread, could be lost in a race with the end, and that `umount` came back before the process was gone.
-pub struct Post(Option<UnixListener>);
+pub(crate) struct Post(Option<UnixListener>);
 
 impl Post {
     /// Listens until `send`. If that is not possible, nobody will wait.
-    pub fn open(device: (u32, u32)) -> Self {
+    pub(crate) fn open(device: (u32, u32)) -> Self {
         let listen = || {
             let listener = UnixListener::bind_addr(&address(device)?)?;
             listener.set_nonblocking(true)?;
@@ -31,7 +31,7 @@ impl Post {
     }
 
     /// Tells everybody who waits: nothing if all went well, or what did not.
-    pub fn send(self, text: &str) {
+    pub(crate) fn send(self, text: &str) {
         let Some(listener) = self.0 else { return };
         while let Ok((mut stream, _)) = listener.accept() {
             let _ = stream.write_all(text.as_bytes());
@@ -42,16 +42,16 @@ impl Post {
 }
 
 /// The asking side, before it unmounts.
-pub struct Waiter(UnixStream);
+pub(crate) struct Waiter(UnixStream);
 
 impl Waiter {
     /// `None` if no process can be reached that serves this superblock.
-    pub fn of(device: (u32, u32)) -> Option<Self> {
+    pub(crate) fn of(device: (u32, u32)) -> Option<Self> {
         UnixStream::connect_addr(&address(device).ok()?).ok().map(Self)
     }
 
     /// Waits for the end of the process. What it said, or an error after that long.
-    pub fn wait(mut self, bound: Duration) -> io::Result<String> {
+    pub(crate) fn wait(mut self, bound: Duration) -> io::Result<String> {
         self.0.set_read_timeout(Some(bound))?;
         let mut text = String::new();
         match self.0.read_to_string(&mut text) {
