@@ -46,7 +46,7 @@ pub const STATUS: u32 = ioc(READ, 2, size_of::<Status>());
 pub const ABORT: u32 = ioc(WRITE, 3, size_of::<Abort>());
 /// Copy a file or a whole directory into an open directory. `_IOW(0xBC, 4, struct blobcp_tree)`
 pub const TREE: u32 = ioc(WRITE, 4, size_of::<Tree>());
-/// How far that is. `_IOR(0xBC, 5, struct blobcp_news)`
+/// Progress of that, and what became of each blob. `_IOR(0xBC, 5, struct blobcp_news)`
 pub const NEWS: u32 = ioc(READ, 5, size_of::<News>());
 /// Copy states of a whole tree (M6). `_IOWR(0xBC, 6, struct blobcp_copies)`
 pub const COPIES: u32 = ioc(READ | WRITE, 6, size_of::<Copies>());
@@ -116,10 +116,13 @@ bitflags! {
     }
 }
 
-/// [`Status::status`] and [`Copy::status`].
+/// Status of a copy that the service has not ended yet, in [`Status::status`] and [`Copy::status`].
 pub const PENDING: u32 = 1;
+/// Status of a copy that succeeded.
 pub const SUCCESS: u32 = 2;
+/// Status of a copy that was aborted.
 pub const ABORTED: u32 = 3;
+/// Status of a copy that the service gave up.
 pub const FAILED: u32 = 4;
 /// [`Entry::status`] in [`News`]: not copied, there is one already ([`OrderFlags::NO_REPLACE`]).
 pub const EXISTS: u32 = 5;
@@ -171,11 +174,15 @@ pub struct Copy {
 pub struct Status {
     /// [`PENDING`], [`SUCCESS`], [`ABORTED`] or [`FAILED`].
     pub status: u32,
+    /// Zero.
     pub reserved: u32,
+    /// Bytes that are copied.
     pub bytes_copied: u64,
+    /// Bytes of the source.
     pub total_bytes: u64,
     /// Seconds since the epoch; 0 while pending.
     pub completion_time: i64,
+    /// `x-ms-copy-id`.
     pub id: [u8; ID_SIZE],
     /// Source URL without its signature.
     pub source: [u8; PATH_SIZE],
@@ -187,7 +194,7 @@ pub struct Status {
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Abort {
-    /// Only this copy; whichever is pending if empty.
+    /// Copy id: only this copy; whichever is pending if empty.
     pub id: [u8; ID_SIZE],
 }
 
@@ -213,19 +220,29 @@ pub struct News {
     pub flags: ReportFlags,
     /// Records in `records`.
     pub count: u32,
+    /// Files to copy that are known.
     pub found_files: u64,
+    /// Bytes of these.
     pub found_bytes: u64,
     /// Copied; or accepted with [`OrderFlags::NO_WAIT`], or to be copied with [`OrderFlags::DRY_RUN`].
     pub copied_files: u64,
+    /// Bytes of these.
     pub copied_bytes: u64,
+    /// Not copied: [`EXISTS`] or [`SAME`].
     pub skipped_files: u64,
+    /// Bytes of these.
     pub skipped_bytes: u64,
+    /// Ended with an error.
     pub failed_files: u64,
+    /// Bytes of these.
     pub failed_bytes: u64,
+    /// Ended by an order.
     pub aborted_files: u64,
+    /// Bytes of these.
     pub aborted_bytes: u64,
-    /// Copies that are pending, and how much of them is copied.
+    /// Copies that are pending.
     pub pending_files: u64,
+    /// Bytes of these that are copied.
     pub pending_bytes: u64,
     /// Copies at once that the service bears; 0 if it was never too busy.
     pub bears: u64,
@@ -248,7 +265,7 @@ pub struct Copies {
     pub records: [u8; RECORDS_SIZE],
 }
 
-/// What stands at the beginning of a record in [`News`] and [`Copies`]. Four texts follow, each with a zero byte at its end: path from
+/// The beginning of a record in [`News`] and [`Copies`]. Four texts follow, each with a zero byte at its end: path from
 /// the open directory, copy id, source URL without its signature, description or reason. Records begin at multiples of 8 bytes.
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]
@@ -259,8 +276,11 @@ pub struct Entry {
     pub status: u32,
     /// errno of a failure in [`News`], otherwise 0.
     pub error: i32,
+    /// Zero.
     pub reserved: u32,
+    /// Bytes that are copied.
     pub bytes_copied: u64,
+    /// Bytes of the source.
     pub total_bytes: u64,
     /// Seconds since the epoch; 0 while pending.
     pub completion_time: i64,
@@ -282,6 +302,7 @@ pub struct Snapshot {
 pub struct Lease {
     /// In: [`SHOW`] or [`BREAK`].
     pub action: u32,
+    /// Zero.
     pub reserved: u32,
     /// Out: `available`, `leased`, `expired`, `breaking` or `broken`.
     pub state: [u8; WORD_SIZE],

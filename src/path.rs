@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What §1.4 leaves unencoded in a path: letters, digits, `-._~` and the separator.
+/// Characters that §1.4 leaves unencoded in a path: letters, digits, `-._~` and the separator.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// Longest blob name, in UTF-16 units as the service counts (S205): see [`length`].
@@ -22,21 +22,26 @@ pub const MAX_CONTAINER_NAME: usize = 63;
 /// Most path segments in a blob name, in a flat account (S205). A hierarchical one takes fewer (S195) and says so itself.
 pub const MAX_SEGMENTS: usize = 255;
 
-/// Why a name cannot be used.
+/// A name that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
+    /// An account name that no service has.
     #[error("account name {0:?} must be 3 to 24 characters from a-z and 0-9 (an emulator's may be longer)")]
     Account(String),
+    /// A container name against the rules of §1.3.
     #[error(
         "container name {0:?} must be 3 to 63 characters from a-z, 0-9 and single dashes, starting and ending with a letter or digit"
     )]
     Container(String),
+    /// No bytes, or more than [`MAX_BLOB_NAME`] or [`MAX_SEGMENTS`].
     #[error("a blob name holds 1 to {MAX_BLOB_NAME} UTF-16 units and at most {MAX_SEGMENTS} segments")]
     TooLong,
+    /// A name that the service takes for another one (S203, S204).
     #[error(
         "{0:?} means another blob: the service takes a backslash for a slash, and drops dots at the end of a path segment"
     )]
     Folded(String),
+    /// A character that the service refuses (S205).
     #[error("blob name {0:?} has a character that the service does not take")]
     Unrepresentable(String),
 }
@@ -46,12 +51,14 @@ pub enum NameError {
 pub struct AccountName(Arc<str>);
 
 impl AccountName {
+    /// Checks a name against the rules above.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let legal =
             (3..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         legal.then(|| Self(name.into())).ok_or_else(|| NameError::Account(name.to_owned()))
     }
 
+    /// The name as it was parsed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,6 +69,7 @@ impl AccountName {
 pub struct ContainerName(Arc<str>);
 
 impl ContainerName {
+    /// Checks a name against the rules above.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let ordinary = (3..=MAX_CONTAINER_NAME).contains(&name.len())
@@ -76,6 +84,7 @@ impl ContainerName {
         }
     }
 
+    /// The name as it was parsed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -90,6 +99,7 @@ impl ContainerName {
 pub struct BlobName(Arc<str>);
 
 impl BlobName {
+    /// Checks a name against the rules above.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         // Bytes are never fewer than units, and cost nothing to count.
         let too_long = name.len() > MAX_BLOB_NAME && length(name) > MAX_BLOB_NAME;
@@ -105,6 +115,7 @@ impl BlobName {
         Ok(Self(name.into()))
     }
 
+    /// The name as it was parsed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -120,12 +131,12 @@ pub fn length(name: &str) -> usize {
     name.encode_utf16().count()
 }
 
-/// The service would take this path for another one (S203, S204).
+/// Whether the service would take this path for another one (S203, S204).
 pub fn is_folded(path: &str) -> bool {
     path.contains('\\') || path.split('/').any(|segment| segment.ends_with('.'))
 }
 
-/// The same of the path of a URL.
+/// [`is_folded`] for the path of a URL.
 pub fn is_folded_in_url(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = rest.split_once('/').map_or("", |(_, path)| path).split(['?', '#']).next().unwrap_or_default();
@@ -135,11 +146,14 @@ pub fn is_folded_in_url(url: &str) -> bool {
 /// A blob within an account.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobPath {
+    /// Where it is.
     pub container: ContainerName,
+    /// Its name there.
     pub name: BlobName,
 }
 
 impl BlobPath {
+    /// Joins the two.
     pub fn new(container: ContainerName, name: BlobName) -> Self {
         Self { container, name }
     }

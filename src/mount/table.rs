@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// What stands behind `fuse.` in the type of our mounts.
+/// The word behind `fuse.` in the type of our mounts.
 pub const SUBTYPE: &str = "blobcp";
 
 /// A line of mountinfo, see proc(5).
@@ -15,14 +15,16 @@ pub struct Mount {
     pub device: (u32, u32),
     /// The directory of the filesystem that is mounted: not `/` for a bind mount of a part.
     pub root: PathBuf,
+    /// The directory that it is mounted on.
     pub point: PathBuf,
     /// `fuse.blobcp`.
     pub kind: String,
-    /// What was mounted.
+    /// The device as `mount` and `df` show it.
     pub source: OsString,
 }
 
 impl Mount {
+    /// Whether a process of blobcp serves it.
     pub fn is_ours(&self) -> bool {
         self.kind.strip_prefix("fuse.") == Some(SUBTYPE)
     }
@@ -45,6 +47,7 @@ impl Mount {
 #[derive(Debug)]
 pub struct Table(Vec<Mount>);
 
+/// Reads `/proc/self/mountinfo`.
 pub fn read() -> io::Result<Table> {
     let text = std::fs::read("/proc/self/mountinfo")?;
     Ok(Table::parse(&text))
@@ -65,7 +68,7 @@ impl Table {
         path.ancestors().find_map(|ancestor| self.at(ancestor))
     }
 
-    /// A mount of that superblock is left anywhere.
+    /// Whether a mount of that superblock is left anywhere.
     pub fn has_device(&self, device: (u32, u32)) -> bool {
         self.0.iter().any(|mount| mount.device == device)
     }
