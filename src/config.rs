@@ -80,7 +80,7 @@ pub(crate) enum Error {
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// What can be set about a mount, on the command line, in `-o` options and in the file.
+/// Settings of a mount, on the command line, in `-o` options and in the file.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
@@ -182,7 +182,7 @@ impl Settings {
     }
 }
 
-/// What to ask the service before mounting: whether it can list there.
+/// A question to the service before mounting: can this be listed?
 pub(crate) struct Probe {
     /// The SOURCE as the user gave it, without its query.
     pub(crate) label: String,
@@ -196,7 +196,7 @@ pub(crate) struct Probe {
 pub(crate) struct Plan {
     pub(crate) fs: fs::Config,
     pub(crate) probes: Vec<Probe>,
-    /// What `mount` and `df` show as the device.
+    /// The device as `mount` and `df` show it.
     pub(crate) name: String,
 }
 

@@ -186,7 +186,7 @@ pub struct Status {
     pub id: [u8; ID_SIZE],
     /// Source URL without its signature.
     pub source: [u8; PATH_SIZE],
-    /// Why it failed, or why it takes long; empty if there is nothing to say.
+    /// The reason why it failed or takes long; empty if there is nothing to say.
     pub description: [u8; DESCRIPTION_SIZE],
 }
 
@@ -270,7 +270,7 @@ pub struct Copies {
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Entry {
-    /// Of the whole record, bytes.
+    /// Bytes of the whole record.
     pub length: u32,
     /// [`PENDING`] to [`FAILED`], or 0: nothing was ever copied onto it. In [`News`] also [`EXISTS`], [`SAME`], [`DUE`], [`ACCEPTED`].
     pub status: u32,
@@ -382,7 +382,7 @@ impl Records {
         true
     }
 
-    /// How many there are, and their bytes.
+    /// The number of records, and their bytes.
     pub fn finish(&self) -> (u32, &[u8; RECORDS_SIZE]) {
         (self.count, &self.bytes)
     }

@@ -42,21 +42,21 @@ use crate::fs::Fs;
 use crate::fs::attr::Ino;
 use crate::fuse::{self, make_first_copy};
 
-/// How long what is not stored yet may take at the end.
+/// Longest time for storing at the end what is not stored yet.
 const FLUSH_BOUND: Duration = Duration::from_secs(60);
 
-/// How long what else is to be done at the service may take: old content to be brought back, leases to be given up.
+/// Longest time for what else is to be done at the service: old content to be brought back, leases to be given up.
 const WIND_DOWN_BOUND: Duration = Duration::from_secs(15);
-/// How long the mount waits for what it asks ahead. Without an answer the first program that wants to know it asks.
+/// Longest time that the mount waits for what it asks ahead. Without an answer the first program that wants to know it asks.
 const ROOT_BOUND: Duration = Duration::from_secs(2);
 
-/// How long requests may run on after the mount is detached.
+/// Longest time that requests may run on after the mount is detached.
 const JOIN_BOUND: Duration = Duration::from_secs(5);
 
-/// How long the runtime waits at the very end for what nobody waits for any more.
+/// Longest wait of the runtime at the very end for what nobody waits for any more.
 const STRAGGLER_BOUND: Duration = Duration::from_millis(500);
 
-/// How often the session is asked whether it has ended: `umount` returns that much later at most, and an idle mount does not
+/// The time between two looks whether the session has ended: `umount` returns that much later at most, and an idle mount does not
 /// notice.
 const SESSION_POLL: Duration = Duration::from_millis(100);
 
@@ -66,7 +66,7 @@ const DISPATCH_THREADS: usize = 2;
 /// Read-ahead as root, in KiB. Sequential reads through the kernel's 128 KiB take twice as long (design, kernel fact 12).
 const READ_AHEAD_KIB: &str = "4096";
 
-/// How the kernel is to mount.
+/// Options of the kernel for a mount.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KernelOptions {
     pub(crate) read_only: bool,
@@ -138,7 +138,7 @@ fn serve_on<K>(
     outcome
 }
 
-/// Waits for the end, whoever wants it, and takes it in order. The number of files that could not be stored.
+/// Waits for the end, whoever wants it, and takes it in order. Returns the number of files that could not be stored.
 async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) -> usize {
     tokio::select! {
         () = mounted.ended() => {
@@ -274,12 +274,12 @@ fn as_option(name: &str) -> String {
     if directly { name.to_owned() } else { name.replace('\\', "\\\\").replace(',', "\\,") }
 }
 
-/// As root only; who may not is content with the kernel's default.
+/// Sets the read-ahead, as root only; who may not is content with the kernel's default.
 fn raise_read_ahead((major, minor): (u32, u32)) {
     let _ = std::fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD_KIB);
 }
 
-/// What fuser and fusermount say, in one line.
+/// The error of fuser or fusermount, in one line.
 fn explain(mountpoint: &Path, error: &std::io::Error) -> String {
     let text = error.to_string();
     let point = mountpoint.display();

@@ -19,18 +19,18 @@ use crate::ioctl::{self, OrderFlags, ReportFlags};
 /// 128 + SIGINT, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// What is to be copied, as it was typed.
+/// An order to copy many files, as it was typed.
 pub(super) struct Job<'a> {
     pub sources: &'a [PathBuf],
     pub destination: &'a Path,
     pub recursive: bool,
-    /// Of [`ioctl::Tree`].
+    /// Flags of [`ioctl::Tree`].
     pub flags: OrderFlags,
     pub jobs: u32,
     pub json: bool,
 }
 
-/// Where it goes: an open directory, and for each source its name there.
+/// The destination: an open directory, and for each source its name there.
 struct Target {
     path: PathBuf,
     located: Located,
@@ -174,7 +174,7 @@ impl Job<'_> {
             .map_err(|error| about(source, &error))
     }
 
-    /// Where a source is. Like cp, -r copies a symlink and not what it points at, unless there is a slash behind it.
+    /// Finds a source on its mount. Like cp, -r copies a symlink and not what it points at, unless there is a slash behind it.
     fn located(&self, source: &Path) -> Result<Located, Failure> {
         let is_link = source.symlink_metadata().map_err(|error| about(source, &error))?.is_symlink();
         if self.recursive
@@ -195,7 +195,7 @@ fn ends_in_slash(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
-/// What a source is called in the directory that it is copied into. None if it ends in `.` or `..`: then what is in it goes there.
+/// The name of a source in the directory that it is copied into. Empty if it ends in `.` or `..`: then what is in it goes there.
 fn own_name(source: &Path) -> String {
     let text = source.as_os_str().to_string_lossy();
     let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();

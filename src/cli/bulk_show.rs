@@ -1,4 +1,4 @@
-//! What `blobcp cp` of many files shows: bars on a terminal, a line now and then elsewhere, JSON for programs.
+//! The output of `blobcp cp` of many files: bars on a terminal, a line now and then elsewhere, JSON for programs.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -16,12 +16,12 @@ const NAMED: u64 = 10;
 const BARS: usize = 6;
 /// Characters of their names.
 const NAME: usize = 24;
-/// Between two lines where there is no terminal.
+/// The time between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Show {
     form: Form,
-    /// What was done with the files that count as copied.
+    /// The word for files that count as copied.
     done: &'static str,
     failures: u64,
     throttled: bool,
@@ -89,7 +89,7 @@ impl Show {
         }
     }
 
-    /// What became of a file, under the name that is shown.
+    /// Prints the outcome of a file, under the name that is shown.
     pub(super) fn entry(&mut self, path: &str, news: &News) {
         if let Form::Json = self.form {
             return print_json(&event(path, news));
@@ -224,7 +224,7 @@ fn bytes(news: &ioctl::News) -> u64 {
     news.copied_bytes + news.skipped_bytes + news.failed_bytes + news.aborted_bytes + news.pending_bytes
 }
 
-/// How far it is, in a line that leaves room for a bar on 80 columns.
+/// Progress in a line that leaves room for a bar on 80 columns.
 fn state(news: &ioctl::News, took: Duration) -> String {
     let more = if news.flags.contains(ReportFlags::LISTED) { "" } else { "+" };
     let seconds = took.as_secs_f64().max(0.001);
@@ -249,7 +249,7 @@ fn state(news: &ioctl::News, took: Duration) -> String {
     text
 }
 
-/// How it ended.
+/// Numbers of files by outcome.
 pub(super) struct Summary {
     pub copied: u64,
     pub copied_bytes: u64,

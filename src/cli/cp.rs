@@ -184,7 +184,7 @@ fn end(path: &Path, state: &State) -> Result<(), Failure> {
     }
 }
 
-/// Why a copy was not started. If the destination is leased, who holds that (X5); or that the lease which was named is none of it (X6).
+/// The reason why a copy was not started. If the destination is leased, with the holder (X5), or that the lease id is of no lease of it (X6).
 fn refused(path: &Path, error: &io::Error, named_lease: bool) -> Failure {
     let about_leases = match error.raw_os_error() {
         Some(libc::EBUSY | libc::ENOLCK) => true,

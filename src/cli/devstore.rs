@@ -156,7 +156,7 @@ fn fill(store: &Devstore) -> Result<(), ControlError> {
     store.create_container(second, "backup")
 }
 
-/// What to try, and how to reach the service from elsewhere.
+/// Commands to try, and how to reach the service from elsewhere.
 pub(super) fn welcome(store: &Devstore, mountpoint: &Path) -> String {
     let [first, second] = ACCOUNTS;
     let at = mountpoint.display();

@@ -1,6 +1,6 @@
-//! How a command fails, and what it says on stderr.
+//! Failures of commands, and their lines on stderr.
 
-/// How a command fails: its exit status, and one line unless everything has been said.
+/// The exit status of a command that fails, and one line unless all has been said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub message: Option<String>,
@@ -19,7 +19,7 @@ impl Failure {
         Self { message: Some(message.into()), status: USAGE }
     }
 
-    /// What went wrong was said already, line by line.
+    /// A failure whose lines were printed already.
     pub(super) fn said() -> Self {
         Self { message: None, status: 1 }
     }
@@ -64,7 +64,7 @@ pub(super) fn end_quietly_without_readers() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// What clap says about a mistake, without its usage and hints, in one line.
+/// The message of clap about a mistake, without its usage and hints, in one line.
 pub(super) fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();

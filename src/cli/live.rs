@@ -10,7 +10,7 @@ use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, Progress
 use super::on_mount::{Row, State, Status};
 use super::show::{self, padded, shortened};
 
-/// Left for the prompt and what stood there before.
+/// Lines left for the prompt and what stood there before.
 const MARGIN: usize = 3;
 
 pub(super) struct Table {
@@ -114,7 +114,7 @@ fn done(rows: &[Row]) -> usize {
     rows.iter().filter(|row| row.state.as_ref().is_some_and(|state| state.status == Status::Success)).count()
 }
 
-/// Most important first: what a narrow terminal cuts off is the source.
+/// Details of a copy, the most important first: what a narrow terminal cuts off is the source.
 fn details(row: &Row, state: &State, watched: f64, before: u64) -> String {
     let mut text = format!("{:>3} % of {}", state.percent(), BinaryBytes(state.total));
     let pace = show::pace(state.copied.saturating_sub(before), state.total.saturating_sub(state.copied), watched);

@@ -1,4 +1,4 @@
-//! Where the log goes and how much of it.
+//! The log: its place and its level.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, IsTerminal};
@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::failure::{Failure, about};
 
-/// Only what somebody should know.
+/// The default level: only what somebody should know.
 const DEFAULT_LEVEL: &str = "warn";
 
 /// `warn` for all, or a list of `MODULE=LEVEL` as tracing has it. A bare level is ours: at `debug` the HTTP library alone would write

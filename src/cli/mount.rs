@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     settings: Settings,
 }
 
-/// Everything said, merged; where the mount goes.
+/// A mount to make: all settings merged, and its place.
 struct Job {
     sources: Vec<String>,
     mountpoint: PathBuf,

@@ -11,7 +11,7 @@ use clap::Parser;
 
 use crate::config::{Settings, Switch};
 
-/// What a list of options says.
+/// A list of options, parsed.
 #[derive(Debug, Default)]
 pub(super) struct MountOptions {
     pub settings: Settings,

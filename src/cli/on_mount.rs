@@ -27,7 +27,7 @@ pub(super) struct Located {
 }
 
 impl Located {
-    /// Where `path`, which exists, is after all symlinks.
+    /// Finds the mount of `path`, which exists, after all symlinks.
     pub(super) fn of(path: &Path) -> Result<Self, Failure> {
         let resolved = path.canonicalize().map_err(|error| about(path, &error))?;
         let table = table::read().map_err(|error| about("/proc/self/mountinfo", &error))?;
@@ -88,7 +88,7 @@ pub(super) struct State {
     pub id: String,
     /// URL, without a signature.
     pub source: String,
-    /// Why it failed, or why it takes long; mostly empty.
+    /// The reason why it failed or takes long; mostly empty.
     pub description: String,
 }
 
@@ -111,7 +111,7 @@ pub(super) fn state(file: &File) -> io::Result<Option<State>> {
     }))
 }
 
-/// What a copy gets that its source has not.
+/// Properties that a copy gets instead of its source's.
 #[derive(clap::Args, Default)]
 pub(super) struct Own {
     /// Access tier of the copy; an archived SRC needs one.
@@ -125,7 +125,7 @@ pub(super) struct Own {
     pub lease_id: Option<String>,
 }
 
-/// How a copy is protected.
+/// Protection of a copy's source and of what it replaces.
 #[derive(clap::Args, Default, Clone, Copy)]
 pub(super) struct Protection {
     /// Bring back what was at DST if the copy fails or is aborted.
@@ -137,7 +137,7 @@ pub(super) struct Protection {
 }
 
 impl Protection {
-    /// As flags of [`ioctl::Copy`] and [`ioctl::Tree`].
+    /// Flags of [`ioctl::Copy`] and [`ioctl::Tree`].
     pub(super) fn flags(self) -> OrderFlags {
         let mut flags = match self.lease_source {
             None => OrderFlags::empty(),
@@ -264,7 +264,7 @@ pub(super) fn add_tree(directory: &File, source: &str, name: &str, flags: OrderF
 pub(super) struct News {
     /// One of the numbers for [`ioctl::Entry::status`].
     pub status: u32,
-    /// From the open directory.
+    /// Path from the open directory.
     pub path: String,
     pub copied: u64,
     pub total: u64,
@@ -273,7 +273,7 @@ pub(super) struct News {
     pub reason: String,
 }
 
-/// What has become of the copies into an open directory. Waits for news, a fifth of a second at most.
+/// The outcome of copies into an open directory. Waits for something to tell, a fifth of a second at most.
 pub(super) fn news(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<News>)> {
     let mut news = Box::new(ioctl::News::new_zeroed());
     call(directory, ioctl::NEWS, &mut *news)?;
@@ -306,7 +306,7 @@ impl Row {
     }
 }
 
-/// What a command is about.
+/// The files that a command is about.
 #[derive(clap::Args)]
 pub(super) struct Paths {
     #[arg(value_name = "PATH", required = true)]
@@ -316,7 +316,7 @@ pub(super) struct Paths {
     pub recursive: bool,
 }
 
-/// Which files of a tree are asked for.
+/// The files of a tree that are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
     All,
@@ -326,7 +326,7 @@ pub(super) enum Which {
     UnfinishedOrSince(i64),
 }
 
-/// What the service says of the copies onto `paths`, and onto all files below those that are directories if `recursive`: of those as
+/// The service's answer about the copies onto `paths`, and onto all files below those that are directories if `recursive`: of those as
 /// `which` says. A tree is one request per 5000 files. What cannot be asked is complained about, unless it is not there and `quiet`
 /// says that it need not be; the second value tells whether that happened.
 pub(super) fn rows(command: &str, paths: &[PathBuf], recursive: bool, which: Which, quiet: bool) -> (Vec<Row>, bool) {

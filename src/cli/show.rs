@@ -10,7 +10,7 @@ use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressState, Progress
 
 use super::on_mount::{Row, State, Status};
 
-/// What is shown where there is no copy state.
+/// The text of a cell without copy state.
 const NOTHING: &str = "-";
 
 impl State {

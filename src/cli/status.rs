@@ -14,7 +14,7 @@ use super::live::Table;
 use super::on_mount::{self, Paths, Row, Which};
 use super::show;
 
-/// Between two looks, if they do not take long themselves.
+/// The time between two looks, if they do not take long themselves.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Looking takes at most this share of the time.
 const SHARE: u32 = 5;
@@ -94,7 +94,7 @@ impl Arguments {
         }
     }
 
-    /// A table that is drawn anew in place. What it showed last.
+    /// Draws a table anew in place. Returns the rows that it showed last.
     fn watch_table(&self, rows: Vec<Row>, began: i64) -> Vec<Row> {
         let mut watched = Watched::new(rows);
         let mut table = Table::new();
@@ -126,7 +126,7 @@ fn now() -> i64 {
 struct Watched {
     rows: Vec<Row>,
     index: HashMap<PathBuf, usize>,
-    /// How long the last look took.
+    /// Duration of the last look.
     took: Duration,
 }
 

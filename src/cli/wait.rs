@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::failure::{Failure, about, complain};
 use super::on_mount::{self, Paths, State, Status, Which};
 
-/// Between two listings of a tree.
+/// The time between two listings of a tree.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Descriptors that are open at once.
 const AT_ONCE: usize = 256;

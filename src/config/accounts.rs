@@ -1,4 +1,4 @@
-//! Where an account's endpoint and credentials come from.
+//! The sources of an account's endpoint and credentials.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::config::{Auth, Error, Result, Settings, Source, Switch, identity};
 use crate::path::AccountName;
 use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 
-/// All that is known of accounts before a SOURCE is read.
+/// Knowledge about accounts before a SOURCE is read.
 pub(crate) struct Known<'a> {
     environment: &'a Environment,
     file: &'a File,
@@ -34,7 +34,7 @@ impl<'a> Known<'a> {
         Ok(Self { environment, file, connected, embedded: Vec::new(), tokens: Mutex::default() })
     }
 
-    /// Also an account of the embedded service, by its connection string. It wins over everything else of that name.
+    /// Adds an account of the embedded service, by its connection string. It wins over everything else of that name.
     pub(crate) fn add_embedded(&mut self, connection_string: &str) -> Result<()> {
         let text = Secret::new(connection_string);
         let account = of_connection_string(text.clone()).map_err(Error::Account)?;

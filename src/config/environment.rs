@@ -2,7 +2,7 @@
 
 use crate::store::Secret;
 
-/// What the environment says, under the names of the Azure command line and SDKs. An empty variable is one not set.
+/// Variables of the environment, under the names of the Azure command line and SDKs. An empty variable is one not set.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     /// `AZURE_STORAGE_CONNECTION_STRING`

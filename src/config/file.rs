@@ -22,7 +22,7 @@ use serde::Deserialize;
 use crate::config::{Auth, Error, Result, Settings};
 use crate::store::Secret;
 
-/// What was read, and from where.
+/// The content of the file, and its path.
 #[derive(Debug, Default)]
 pub(crate) struct File {
     /// The path that was read, or that could have been.
@@ -42,7 +42,7 @@ pub(crate) struct AccountTable {
     pub(crate) sas: Option<Secret>,
     pub(crate) connection_string: Option<Secret>,
     pub(crate) auth: Option<Auth>,
-    /// Of an Entra ID identity, as the other three.
+    /// Tenant of an Entra ID identity; the next three are parts of it, too.
     pub(crate) tenant_id: Option<String>,
     pub(crate) client_id: Option<String>,
     pub(crate) client_secret: Option<Secret>,

@@ -1,4 +1,4 @@
-//! Which Entra ID identity an account is asked with.
+//! The Entra ID identity that an account is asked with.
 //!
 //! `--auth`, `auth` in the file and, if nothing else is said, the environment choose the kind; the names of the Azure SDKs or keys of
 //! the account's table fill it in, the table first.
@@ -12,7 +12,7 @@ use crate::config::file::AccountTable;
 use crate::config::{Error, Result};
 use crate::store::{Authority, Identity, Secret};
 
-/// How an account is asked that has neither key nor SAS.
+/// The kind of access to an account without key and SAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Auth {
@@ -24,7 +24,7 @@ pub(crate) enum Auth {
     Cli,
 }
 
-/// What an environment or a table may say of identities.
+/// The places that may describe an identity.
 struct Said<'a> {
     account: &'a str,
     table: Option<&'a AccountTable>,

@@ -1,4 +1,4 @@
-//! What is mounted: `ACCOUNT[/CONTAINER[/PREFIX]]`, or a URL of the same.
+//! The SOURCE of a mount: `ACCOUNT[/CONTAINER[/PREFIX]]`, or a URL of the same.
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
@@ -11,7 +11,7 @@ use crate::store::Secret;
 /// One SOURCE of a mount.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    /// As the user gave it, without the query of a URL.
+    /// The text that the user gave, without the query of a URL.
     pub(crate) label: String,
     pub(crate) account: AccountName,
     /// Base URL of the account, when the source is a URL.

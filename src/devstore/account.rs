@@ -1,4 +1,4 @@
-//! What is asked of an account itself: its kind, and a key to delegate with (§6, §3.4).
+//! Operations on an account itself: its kind, and a key to delegate with (§6, §3.4).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! What a URL says: which account, container and blob it names, in which state, and what else its query holds.
+//! The parts of a URL: which account, container and blob it names, in which state, and what else its query holds.
 //!
 //! The same rules read a request's own line, the source of a copy and that of a rename.
 
@@ -9,7 +9,7 @@ use super::error::{Code, ServiceError};
 /// Longest blob name in UTF-16 units (S205).
 const BLOB_NAME_UNITS: usize = 1024;
 
-/// How an account orders its names.
+/// The kind of an account's namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Namespace {
     #[default]
@@ -31,7 +31,7 @@ impl Namespace {
 /// Marks the host of a hierarchical namespace, as `.blob.` marks a blob's.
 const DFS_HOST: &str = ".dfs.";
 
-/// Where a blob lives. The order is that of a listing.
+/// The place of a blob. The order is that of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct BlobAddress {
     pub account: String,
@@ -45,7 +45,7 @@ impl std::fmt::Display for BlobAddress {
     }
 }
 
-/// What a URL names inside an account.
+/// The thing inside an account that a URL names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     Account,
@@ -53,11 +53,11 @@ pub(super) enum Target {
     Blob(BlobAddress),
 }
 
-/// Which service of an account a request came to. In path style they share one address, and the request tells.
+/// The service of an account that a request came to. In path style they share one address, and the request tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Blob,
-    /// That of hierarchical namespaces.
+    /// The endpoint of hierarchical namespaces.
     Dfs,
     Either,
 }
@@ -100,7 +100,7 @@ impl Query {
     }
 }
 
-/// Which state of a blob is meant.
+/// The state of a blob that is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Revision {
     Current,
@@ -111,7 +111,7 @@ pub(super) enum Revision {
 }
 
 impl Revision {
-    /// What the `snapshot` or `versionid` parameter names.
+    /// The state that the `snapshot` or `versionid` parameter names.
     pub(super) fn of(query: &Query) -> Revision {
         let named = |name: &str| query.nonempty(name).map(str::to_owned);
         match (named("snapshot"), named("versionid")) {
@@ -175,7 +175,7 @@ pub(super) fn split_account<'a>(host: &str, raw_path: &'a str) -> Result<(String
     Ok((decode(account)?, rest))
 }
 
-/// What an encoded path without its account names. A lone segment is a container when the query says so, else a blob in
+/// The target of an encoded path without its account. A lone segment is a container when the query says so, else a blob in
 /// `$root` (§1.1). A backslash is a slash (S203); what else is not told apart is [`folded`] away.
 pub(super) fn target(
     namespace: Namespace,

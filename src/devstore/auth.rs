@@ -1,4 +1,4 @@
-//! Who is asking, and may they.
+//! Authentication: who is asking, and may they.
 //!
 //! Shared Key is checked against a string to sign computed here from the raw request line and headers, independently of
 //! any client code, so that a mistake cannot cancel out on both sides; a mismatch answers with the string the server
@@ -16,7 +16,7 @@ use super::request::Call;
 use super::sas::Sas;
 use super::signature::signature_matches;
 
-/// How far a request's date may be off (§2).
+/// The most that a request's date may be off (§2).
 const CLOCK_SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// The standing of a request after its credentials were verified.

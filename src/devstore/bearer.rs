@@ -37,7 +37,7 @@ pub struct Grant {
     /// `tid` of its tenant.
     #[serde(default)]
     pub tenant_id: String,
-    /// It may get user delegation keys.
+    /// Whether it may get user delegation keys.
     #[serde(default = "yes")]
     pub delegates: bool,
 }
@@ -72,7 +72,7 @@ impl Tokens {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// What an `Authorization: Bearer …` of that value is good for in `account`.
+    /// The rights of an `Authorization: Bearer …` of that value in `account`.
     pub(super) fn verify(
         &self,
         authorization: &str,
@@ -101,7 +101,7 @@ impl Tokens {
     }
 }
 
-/// What a user delegation key is made for, as the SAS repeats it.
+/// The subject of a user delegation key, as the SAS repeats it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Delegation<'a> {
     pub object_id: &'a str,

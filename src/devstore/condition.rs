@@ -48,7 +48,7 @@ pub(super) struct Conditions {
     tags: Option<String>,
 }
 
-/// What a condition is compared with.
+/// The state that a condition is compared with.
 struct Subject<'a> {
     etag: ETag,
     last_modified: SystemTime,

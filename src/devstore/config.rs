@@ -1,4 +1,4 @@
-//! How a server is set up: its accounts, the pace of copies, and the limits of §15, which tests make small.
+//! The configuration of a server: its accounts, the pace of copies, and the limits of §15, which tests make small.
 
 use std::fmt;
 use std::io;
@@ -17,10 +17,10 @@ const WELL_KNOWN_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq
 
 const MIB: u64 = 1 << 20;
 
-/// How a server is set up.
+/// The configuration of a server.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen; port 0 takes any free one.
+    /// Address to listen on; port 0 takes any free one.
     pub listen: SocketAddr,
     /// The accounts; there is no way to add one later.
     pub accounts: Vec<AccountConfig>,
@@ -37,7 +37,7 @@ pub struct Config {
     /// All accounts have hierarchical namespaces: directories exist by themselves, paths can be renamed, and there are no snapshots (§14,
     /// S192).
     pub hns: bool,
-    /// Whoever asks is told of what kind the accounts are. Otherwise it is 404, as it is for tokens (S148).
+    /// Whether Get Account Information is answered. Otherwise it is 404, as it is for tokens (S148).
     pub tells_kind: bool,
 }
 
@@ -175,7 +175,7 @@ pub struct Limits {
     pub put_blob_from_url_bytes: u64,
     /// Names and values of a blob's metadata together.
     pub metadata_bytes: usize,
-    /// How long a copy may be pending (X9).
+    /// Longest time that a copy may be pending (X9).
     pub copy_age: Duration,
 }
 

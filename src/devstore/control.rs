@@ -48,7 +48,7 @@ const BODY: usize = 1 << 20;
 /// Most blocks made for one sparse blob.
 const SPARSE_BLOCKS: u64 = 50_000;
 
-/// Why a control request was refused.
+/// The reason why a control request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// The server has no such account.
@@ -183,7 +183,7 @@ impl Server {
         if known { Ok(None) } else { Err(unknown()) }
     }
 
-    /// All finite leases of blobs get that much older.
+    /// Ages all finite leases of blobs by that much.
     pub(super) fn age_leases(&self, by: Duration) {
         let mut state = self.state(SystemTime::now());
         for container in state.accounts.values_mut().flat_map(|containers| containers.values_mut()) {
@@ -196,7 +196,7 @@ impl Server {
     }
 }
 
-/// What can be done to a pending copy.
+/// An order about a pending copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyAction {
     /// Freeze its progress.

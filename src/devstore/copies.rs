@@ -1,4 +1,4 @@
-//! What is known of copies: those that were admitted, how far they are, and how they ended. What makes them go on is the
+//! The record of copies: those that were admitted, how far they are, and how they ended. What makes them go on is the
 //! [`engine`](super::engine).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,7 +11,7 @@ use super::address::{BlobAddress, Revision, Service, redact};
 use super::config::CopyPace;
 use super::model::{Blob, CopyState, CopyStatus, ETag};
 
-/// How many concluded copies `GET /-/copies` remembers.
+/// The number of concluded copies that `GET /-/copies` remembers.
 const REMEMBERED: usize = 10_000;
 
 /// A copy as the control interface shows it.
@@ -31,11 +31,11 @@ pub struct CopySummary {
     pub total_bytes: u64,
 }
 
-/// What a copy reads: a blob as it is or was, or a file.
+/// The source of a copy: a blob as it is or was, or a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SourceName {
     pub service: Service,
-    /// Of a file: its share and path.
+    /// Its place. Of a file: share and path.
     pub address: BlobAddress,
     pub revision: Revision,
 }
@@ -54,7 +54,7 @@ pub(super) struct NewCopy {
     pub timing: Timing,
 }
 
-/// What decides when a copy is done.
+/// The rule for when a copy is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timing {
     /// The policy's pace for its kind.
@@ -65,7 +65,7 @@ pub(super) enum Timing {
     WhenReleased,
 }
 
-/// How far a copy is, by arithmetic.
+/// The progress of a copy, by arithmetic.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Progress {
     Held { bytes: u64 },
@@ -124,7 +124,7 @@ pub(super) fn summary(copy: &NewCopy, state: &CopyState) -> CopySummary {
 pub(super) struct Copies {
     pub pending: BTreeMap<Uuid, Transfer>,
     pub concluded: VecDeque<CopySummary>,
-    /// How long a copy may be pending (X9).
+    /// Longest time that a copy may be pending (X9).
     pub age_limit: Duration,
 }
 

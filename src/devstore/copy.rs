@@ -55,7 +55,7 @@ pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
     Ok(reply)
 }
 
-/// What the request sets on the destination instead of inheriting it.
+/// Properties that the request sets on the destination instead of inheriting it.
 struct Settings {
     /// `None` copies the source's (X3).
     metadata: Option<Metadata>,

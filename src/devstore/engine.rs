@@ -21,7 +21,7 @@ use super::error::{Code, ServiceError};
 use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind};
 use super::state::State;
 
-/// How a transfer stands at a moment.
+/// The state of a transfer at a moment.
 enum Verdict {
     Going(u64),
     Done,
@@ -95,7 +95,7 @@ impl State {
         }
     }
 
-    /// What a copy reads, as it is now.
+    /// The source of a copy as it is now.
     pub(super) fn source(&self, name: &SourceName) -> Option<&Blob> {
         match name.service {
             Service::Blob => self.entry_at(&name.address)?.at(&name.revision),

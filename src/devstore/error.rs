@@ -1,4 +1,4 @@
-//! What the service says when it refuses.
+//! Errors of the service: codes, statuses and their documents.
 //!
 //! [`Code`] is the table of error codes with the status and message that belong to each; a [`ServiceError`] is one of
 //! them plus what the particular case adds (extra body elements, extra headers, another status). Only

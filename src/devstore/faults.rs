@@ -31,10 +31,10 @@ pub enum Reset {
 pub struct Fault {
     /// Operation name, or `*` for all.
     pub operation: String,
-    /// How many requests are hit.
+    /// The number of requests that are hit.
     #[serde(default = "one")]
     pub count: u64,
-    /// How many matching requests pass first.
+    /// The number of matching requests that pass first.
     #[serde(default)]
     pub skip: u64,
     /// Refuse with this status.

@@ -1,4 +1,4 @@
-//! What a request says in headers that more than one operation reads: properties, metadata, tags, ranges and leases.
+//! Headers of a request that more than one operation reads: properties, metadata, tags, ranges and leases.
 
 use super::error::{Code, ServiceError};
 use super::lease::Action;

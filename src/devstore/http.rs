@@ -129,7 +129,7 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
     Ok(respond(&server, reply, damage))
 }
 
-/// From a named operation to its outcome, with whatever a fault rule does on the way. Takes `body` when it reads it.
+/// Carries out a named operation, with whatever a fault rule does on the way. Takes `body` when it reads it.
 async fn run(
     server: &Server,
     mut call: Call,
@@ -242,7 +242,7 @@ async fn drain(mut body: Incoming) {
     }
 }
 
-/// What every response repeats from its request (§2).
+/// Headers that every response repeats from its request (§2).
 #[derive(Debug)]
 struct Common {
     request_id: String,

@@ -32,7 +32,7 @@ pub(super) enum Lease {
     },
 }
 
-/// How long a lease is held without renewal.
+/// The time that a lease is held without renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Term {
     Infinite,
@@ -81,7 +81,7 @@ impl Holder {
     }
 }
 
-/// What a client asks of a lease.
+/// An order of a client about a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// `seconds` is `None` for an infinite lease.

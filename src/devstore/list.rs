@@ -23,7 +23,7 @@ use super::state::Container;
 use super::tags;
 use super::xml::{self, Writer, write_tag_set};
 
-/// What stays readable in an encoded name: not even the slash (S77).
+/// Characters that stay readable in an encoded name: not even the slash (S77).
 const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Sorts after every character a name can hold: where a listing resumes behind a prefix.
@@ -62,7 +62,7 @@ impl Include {
     }
 }
 
-/// Where a listing goes on: the name of its first item, and the moment if that is a snapshot or an earlier version.
+/// The place where a listing goes on: the name of its first item, and the moment if that is a snapshot or an earlier version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marker {
     name: String,
@@ -84,7 +84,7 @@ impl Marker {
     }
 }
 
-/// Which past of a blob an item is about.
+/// The state of a blob that an item is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Past<'a> {
     Snapshot(&'a str),
@@ -118,7 +118,7 @@ impl Item<'_> {
     }
 }
 
-/// What a page is taken from.
+/// The listing that a page is taken from.
 #[derive(Debug, Default)]
 struct Selection<'a> {
     prefix: &'a str,

@@ -1,4 +1,4 @@
-//! What a blob is.
+//! Blobs: content, properties, states of copies, snapshots and versions.
 //!
 //! A [`Blob`] is one immutable-looking version: content, properties, metadata, tags and the copy state it carries. An
 //! [`Entry`] is everything under one name: the current blob, blocks that wait to be committed, snapshots and the lease,

@@ -1,4 +1,4 @@
-//! Which REST operation a request is.
+//! The REST operation that a request is.
 //!
 //! The Blob service spreads its operations over methods, `restype`, `comp` and a few headers. [`Operation::of`] is the
 //! one place that untangles this, so that everything behind it (permissions, faults, statistics, dispatch) works with a
@@ -152,7 +152,7 @@ impl Operation {
         })
     }
 
-    /// Which letters of a SAS admit the operation (any one of them is enough), §3.3.
+    /// Letters of a SAS that admit the operation (any one of them is enough), §3.3.
     pub(super) fn sas_permissions(self) -> &'static str {
         use Operation::*;
         match self {
@@ -181,7 +181,7 @@ impl Operation {
         }
     }
 
-    /// Which resource type (`srt`) of an account SAS the operation belongs to.
+    /// The resource type (`srt`) of an account SAS that the operation belongs to.
     pub(super) fn sas_resource_type(self) -> char {
         use Operation::*;
         match self {

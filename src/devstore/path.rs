@@ -22,7 +22,7 @@ use super::state::State;
 /// Letters of a SAS that let a path be moved away.
 const MOVE: &str = "md";
 
-/// What a rename that is not done says, and gets back.
+/// The continuation of a rename that is not done, as it is sent and comes back.
 const UNFINISHED: &str = "the-rest";
 
 impl State {
@@ -49,7 +49,7 @@ impl State {
     }
 }
 
-/// What becomes of a directory whose new name is that of another one.
+/// The fate of a directory whose new name is that of another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// It goes inside (S118), also if there is something in that already (S196).
@@ -134,7 +134,7 @@ fn inside(
     }
 }
 
-/// What `x-ms-rename-source` names, if whoever asks may move it.
+/// The blob that `x-ms-rename-source` names, if whoever asks may move it.
 fn source(server: &Server, call: &Call) -> Result<BlobAddress, ServiceError> {
     let text = call.header("x-ms-rename-source").ok_or_else(|| ServiceError::missing_header("x-ms-rename-source"))?;
     let invalid = || ServiceError::invalid_header("x-ms-rename-source", &super::address::redact(text));

@@ -24,7 +24,7 @@ use super::lease::{Action, Lease};
 use super::model::{Blob, Entry, Kind, Metadata, Tier};
 use super::request::Call;
 
-/// What a handler answers.
+/// The answer of a handler.
 pub(super) type Outcome = Result<Reply, ServiceError>;
 
 /// Status, headers and body of an answer.
@@ -35,7 +35,7 @@ pub(super) struct Reply {
     pub body: Payload,
 }
 
-/// What is sent after the headers.
+/// The body of an answer.
 #[derive(Debug)]
 pub(super) enum Payload {
     Empty,
@@ -93,7 +93,7 @@ impl Reply {
         self
     }
 
-    /// Everything Get Blob and Get Blob Properties say about a blob or snapshot (§8, §13.4).
+    /// All headers that Get Blob and Get Blob Properties say about a blob or snapshot (§8, §13.4).
     pub(super) fn describe(self, call: &Call, entry: &Entry, blob: &Blob) -> Reply {
         let mut reply = self.stamp(blob).metadata(&blob.metadata).header("accept-ranges", "bytes");
         reply.set("x-ms-creation-time", &rfc1123(blob.created));
@@ -191,7 +191,7 @@ pub(super) fn refuse_in_json(error: ServiceError, request_id: &str, time: &str) 
     reply
 }
 
-/// How a fault damages a response body.
+/// The damage that a fault does to a response body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Damage {
     /// Close the connection after this many bytes.
@@ -208,7 +208,7 @@ pub(super) struct ReplyBody {
     left: u64,
     damage: Damage,
     wait: Option<Pin<Box<Sleep>>>,
-    /// Where blob payload is counted.
+    /// The counter of blob payload.
     counter: Option<Arc<AtomicU64>>,
 }
 
@@ -224,7 +224,7 @@ enum Source {
 #[error("response cut short by a fault rule")]
 pub(super) struct CutShort;
 
-/// How long a cut-off body waits before it breaks, so that what it has produced reaches the client first.
+/// The time that a cut-off body waits before it breaks, so that what it has produced reaches the client first.
 const FLUSH: Duration = Duration::from_millis(20);
 
 impl ReplyBody {

@@ -108,7 +108,7 @@ impl Call {
         }
     }
 
-    /// Which state of the blob the request is about.
+    /// The state of the blob that the request is about.
     pub(super) fn revision(&self) -> Revision {
         Revision::of(&self.query)
     }

@@ -22,13 +22,13 @@ use super::stats::Statistics;
 /// Longest body of requests that carry no payload: a block list of 50 000 ids of 64 bytes fits twice.
 const DOCUMENT_BYTES: u64 = 16 << 20;
 
-/// Everything the handlers share.
+/// The state that all handlers share.
 #[derive(Debug)]
 pub(super) struct Server {
     pub address: SocketAddr,
     pub limits: Limits,
     pub latency: Duration,
-    /// Of all accounts.
+    /// The kind of namespace of all accounts.
     pub namespace: Namespace,
     /// Get Account Information is answered.
     pub tells_kind: bool,

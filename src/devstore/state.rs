@@ -67,7 +67,7 @@ pub(super) struct Container {
     pub lease: Lease,
 }
 
-/// How copies run and lists page from now on; every field can be changed while the server runs.
+/// Rules for how copies run and lists page from now on; every field can be changed while the server runs.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     pub copy_same_account: CopyPace,
@@ -123,7 +123,7 @@ pub(super) struct State {
     /// Files of Azure Files by account, share and path: copy sources and nothing else.
     pub files: BTreeMap<BlobAddress, Blob>,
     pub copies: Copies,
-    /// Of all accounts, as the server has it.
+    /// The kind of namespace of all accounts, as the server has it.
     pub namespace: Namespace,
     pub policy: Policy,
 }
@@ -188,7 +188,7 @@ impl State {
         self.entry(address)?.base.as_mut().ok_or_else(|| Code::BlobNotFound.into())
     }
 
-    /// What every write asks before it changes the name in `call`: no copy is under way there (C9), no snapshot is
+    /// Checks what every write needs before it changes the name in `call`: no copy is under way there (C9), no snapshot is
     /// meant, the lease id fits (§12) and the conditions hold (§5).
     pub(super) fn admit(&mut self, call: &Call) -> Result<(), ServiceError> {
         self.check_free(call)?;

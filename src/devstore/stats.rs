@@ -1,4 +1,4 @@
-//! What the server counts and remembers about requests, for tests that assert request budgets and payload bytes.
+//! Counters and the log of requests, for tests that assert request budgets and payload bytes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-/// How many requests the log keeps: enough for any one test, little enough to leave on in a long session.
+/// The number of requests that the log keeps: enough for any one test, little enough to leave on in a long session.
 const LOGGED: usize = 10_000;
 
 /// Counters since the start or the last reset, as `GET /-/stats` shows them.
@@ -25,12 +25,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// How many requests of one operation were seen.
+    /// The number of requests of one operation that were seen.
     pub fn requests(&self, operation: &str) -> u64 {
         self.requests.get(operation).copied().unwrap_or(0)
     }
 
-    /// How many requests of one operation were under way at the same time.
+    /// The number of requests of one operation that were under way at the same time.
     pub fn at_once(&self, operation: &str) -> u64 {
         self.most_at_once.get(operation).copied().unwrap_or(0)
     }

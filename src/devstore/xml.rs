@@ -92,7 +92,7 @@ pub(super) fn representable(text: &str) -> bool {
     !text.chars().any(|c| c < ' ' || matches!(c, '\u{FFFE}' | '\u{FFFF}'))
 }
 
-/// Which list a Put Block List entry names.
+/// The list that a Put Block List entry names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listed {
     Latest,

@@ -1,10 +1,10 @@
-//! What the kernel caches, and when it is told not to believe that any longer.
+//! The kernel's cache, and when it is told not to believe that any longer.
 //!
 //! A name that stands for another file, or for none, by another client's doing is dropped as soon as that is known ([`KernelCache::expire`]).
 //!
 //! Of the content of files, where a write goes past it:
 //!
-//! Who opens a file only to write it gets FOPEN_DIRECT_IO: his bytes come here straight from his memory. The kernel drops from its cache
+//! A program that opens a file only to write it gets FOPEN_DIRECT_IO: its bytes come here straight from its memory. The kernel drops from its cache
 //! what such a write is about to replace. As long as there is such a writer, whoever else opens the file goes past the cache, too, so
 //! nothing gets into it but by a mapping. A page that is mapped may be brought back while the write is on its way, as it was before;
 //! so where the file is open for reading, the range is dropped once more when it is written, before the writer is answered. What remains is
@@ -29,7 +29,7 @@ pub(super) const DROPS_WHAT_IS_WRITTEN: Version = Version(7, 39);
 pub(super) struct KernelCache(OnceLock<Notifier>);
 
 impl KernelCache {
-    /// How the kernel is told. To be called before it asks anything.
+    /// Sets the way to the kernel. To be called before it asks anything.
     pub(super) fn reach_by(&self, notifier: Notifier) {
         let _ = self.0.set(notifier);
     }

@@ -1,4 +1,4 @@
-//! What a request is, how its work is begun, and how it is told that it failed.
+//! A request of the kernel: its line in the log, how its work is begun, and the answer when it failed.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,10 +12,10 @@ use tracing::{debug, warn};
 use crate::error::Error;
 use crate::fs::Fs;
 
-/// Which number an error is to the program that asked.
+/// The number that an error is to the program that asked.
 pub(super) type ErrnoOf = fn(&Fs, &Error) -> i32;
 
-/// What a request is, for its line in the log, and how it is worked on.
+/// A request, for its line in the log, and how it is worked on.
 pub(super) struct Call {
     operation: &'static str,
     ino: u64,
@@ -57,7 +57,7 @@ impl Call {
         self.begun_at_once
     }
 
-    /// Leaves a line in the log. What the program is told.
+    /// Leaves a line in the log. Returns the number that the program is told.
     pub(super) fn failed(&self, fs: &Fs, error: &Error) -> Errno {
         let Self { operation, ino, name, pid, .. } = self;
         let errno = (self.errno_of)(fs, error);

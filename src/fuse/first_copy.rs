@@ -23,7 +23,7 @@ const NAME: &str = ".blobcp-first-copy\u{1}";
 const INO: INodeNo = INodeNo(u64::MAX);
 /// The file is two pages, so that one can be copied to the other.
 const PAGE: u64 = 4096;
-/// What the kernel may believe of the file: longer than the copy takes.
+/// The time for which the kernel may believe the file's attributes: longer than the copy takes.
 pub(super) const TTL: Duration = Duration::from_secs(1);
 
 /// Whether the mount still waits for its first copy.

@@ -1,4 +1,4 @@
-//! Between the bytes of an ioctl and the filesystem: decode, call, encode.
+//! The ioctl commands: decode, call the filesystem, encode.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -50,7 +50,7 @@ pub(super) fn kind_of_mode(mode: u32) -> Option<FileKind> {
     }
 }
 
-/// Whoever asks, as the owner of what is made. The kernel has applied the umask.
+/// The mode of what is made, and who asks as its owner. The kernel has applied the umask.
 pub(super) fn creation(request: &Request, mode: u32) -> Creation {
     Creation { mode, uid: request.uid(), gid: request.gid() }
 }

@@ -12,7 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, setsid, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-/// Which of the two processes this is.
+/// The process that this is after the fork.
 pub(crate) enum Side {
     /// The child has answered: what to tell the user, or why it failed.
     Parent(Result<String, String>),

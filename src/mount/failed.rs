@@ -1,6 +1,6 @@
-//! Why a mount came to nothing.
+//! The error of a mount.
 
-/// Why a mount did not come about, or how it ended badly, in one line.
+/// The reason why a mount did not come about or ended badly, in one line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Failed(pub(crate) String);

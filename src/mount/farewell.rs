@@ -1,4 +1,4 @@
-//! How `blobcp umount` learns that the serving process has stored everything and is gone.
+//! The way by which `blobcp umount` learns that the serving process has stored everything and is gone.
 //!
 //! The process listens on a socket in Linux's abstract namespace, named after the number of its superblock. `umount` connects
 //! before it unmounts and reads to the end: what comes is how the mount ended, and the end itself is the end of the process or of
@@ -50,7 +50,7 @@ impl Waiter {
         UnixStream::connect_addr(&address(device).ok()?).ok().map(Self)
     }
 
-    /// Waits for the end of the process. What it said, or an error after that long.
+    /// Waits for the end of the process. Returns what it said, or an error after that long.
     pub(crate) fn wait(mut self, bound: Duration) -> io::Result<String> {
         self.0.set_read_timeout(Some(bound))?;
         let mut text = String::new();
