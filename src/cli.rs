@@ -1,11 +1,12 @@
 //! The command line: what each word means, and how a failure looks.
 //!
-//! One file per command below this one; here is what they share. A command is a `clap` structure with a `run` method that ends in
-//! [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1. Mistakes in the command line itself
-//! are one line as well, with status 2 and a hint where the help is.
+//! One file per command below this one; here is what they share. A command is a `clap` structure with a `run` method
+//! that ends in [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1.
+//! Mistakes in the command line itself are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`, `lease`) know neither accounts nor credentials: they find the mount that a
-//! path is in and ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on it.
+//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`, `lease`) know neither accounts nor credentials:
+//! they find the mount that a path is in and ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on
+//! it.
 //!
 //! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
 

@@ -1,15 +1,17 @@
 //! From what a user says in several places to one validated mount.
 //!
-//! Settings are said on the command line, in the environment and in a file, in this order of precedence. All of them have one
-//! set of names, [`Settings`]: a flag `--attr-ttl`, an option `-o attr_ttl=` of mount(8) and a key `attr-ttl` in the file's
-//! `[mount]` table are the same field. [`Settings::or`] lays one layer over the next.
+//! Settings are said on the command line, in the environment and in a file, in this order of precedence. All of them
+//! have one set of names, [`Settings`]: a flag `--attr-ttl`, an option `-o attr_ttl=` of mount(8) and a key `attr-ttl`
+//! in the file's `[mount]` table are the same field. [`Settings::or`] lays one layer over the next.
 //!
-//! Accounts are found apart from that. A [`Source`] names one; `accounts` asks the URL itself, then the environment's names of the
-//! Azure command line and SDKs, then the file's `[account.NAME]` tables for its endpoint and credentials. Credentials are taken
-//! as a whole from the first place that has any, so that a key from here is never sent with a SAS from there.
+//! Accounts are found apart from that. A [`Source`] names one; `accounts` asks the URL itself, then the environment's
+//! names of the Azure command line and SDKs, then the file's `[account.NAME]` tables for its endpoint and credentials.
+//! Credentials are taken as a whole from the first place that has any, so that a key from here is never sent with a SAS
+//! from there.
 //!
-//! [`plan`] puts both together into a [`Plan`]: an [`fs::Config`], the name that the mount shows, and what to ask the service before
-//! mounting. Nothing here sends a request or starts a thread. Every error is one line that says where the mistake is.
+//! [`plan`] puts both together into a [`Plan`]: an [`fs::Config`], the name that the mount shows, and what to ask the
+//! service before mounting. Nothing here sends a request or starts a thread. Every error is one line that says where
+//! the mistake is.
 
 mod accounts;
 mod environment;
@@ -133,8 +135,8 @@ pub(crate) struct Settings {
     /// x-ms-version of all requests.
     #[arg(long, value_name = "DATE")]
     pub(crate) api_version: Option<String>,
-    /// How to ask where the file has no credential of the account: client-secret, workload-identity, managed-identity or cli
-    /// (Entra ID), or anonymous.
+    /// How to ask where the file has no credential of the account: client-secret, workload-identity, managed-identity
+    /// or cli (Entra ID), or anonymous.
     #[arg(long, value_name = "KIND", hide_possible_values = true)]
     pub(crate) auth: Option<Auth>,
     /// Ask without credentials where none are known: public containers.

@@ -5,21 +5,22 @@
 //! faults and copy a blob of 1 TiB, because content is shared and zeros are free. It shares no code with blobcp's own
 //! client, so that a mistake about the protocol cannot hide by being made twice.
 //!
-//! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through
-//! `operation` (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `dispatch`, which
-//! calls a handler. Handlers are plain functions from the `server` and a call to a `reply` or an `error`: `account`,
-//! `container`, `list`, `blob`, `blocks`, `page`, `copy` and `from_url` with `source` and `web`, `path` for hierarchical
-//! namespaces. They read `headers` and `checksum`s and work on `state`, one locked map of `model` values whose bytes are
-//! `content`; `condition`, `lease` and `tags` are the rules they consult. The copy `engine` turns elapsed time into
-//! progress of the `copies` whenever the state is looked at. `control` and `stats` are for the tests' eyes.
+//! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through `operation`
+//! (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `dispatch`, which calls a
+//! handler. Handlers are plain functions from the `server` and a call to a `reply` or an `error`: `account`,
+//! `container`, `list`, `blob`, `blocks`, `page`, `copy` and `from_url` with `source` and `web`, `path` for
+//! hierarchical namespaces. They read `headers` and `checksum`s and work on `state`, one locked map of `model` values
+//! whose bytes are `content`; `condition`, `lease` and `tags` are the rules they consult. The copy `engine` turns
+//! elapsed time into progress of the `copies` whenever the state is looked at. `control` and `stats` are for the tests'
+//! eyes.
 //!
 //! Each file imports only from files below it. At the ground, whom everybody may ask, are `config` (how all of this is
 //! set up), `address` (what a URL says), `signature`, `clock`, `timer`, `error` and `xml`.
 //!
-//! Not offered: stored access policies, soft delete, encryption keys,
-//! immutability, incremental copies. Such requests are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob
-//! endpoint sees of them, and rename, but neither owners nor access lists, and no snapshots. Of Azure Files there is
-//! only what a copy source needs: a file that was put in place, and a URL to it. Other servers on this machine can be copy sources, too.
+//! Not offered: stored access policies, soft delete, encryption keys, immutability, incremental copies. Such requests
+//! are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob endpoint sees of them, and
+//! rename, but neither owners nor access lists, and no snapshots. Of Azure Files there is only what a copy source
+//! needs: a file that was put in place, and a URL to it. Other servers on this machine can be copy sources, too.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -163,8 +164,8 @@ impl Devstore {
         self.server.make_container(account, container)
     }
 
-    /// Puts a block blob in place, and its container if need be. A name that a request would mean another blob by (S203, S204) is taken as
-    /// it is.
+    /// Puts a block blob in place, and its container if need be. A name that a request would mean another blob by
+    /// (S203, S204) is taken as it is.
     pub fn put_blob(
         &self,
         account: &str,

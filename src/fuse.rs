@@ -1,9 +1,9 @@
 //! The adapter between the kernel and the filesystem: the only code that knows fuser.
 //!
-//! Every handler is decode, spawn, answer. fuser calls handlers on its few dispatch threads; the work runs on the tokio runtime, so
-//! that a request that waits for the service holds up nobody else, and the reply goes out from there. A request that fails leaves
-//! one line in the log, with what was asked, by whom, and the service's own words; what is part of ordinary life (a name that is not
-//! there, an attribute without a value) is logged at debug only.
+//! Every handler is decode, spawn, answer. fuser calls handlers on its few dispatch threads; the work runs on the tokio
+//! runtime, so that a request that waits for the service holds up nobody else, and the reply goes out from there. A
+//! request that fails leaves one line in the log, with what was asked, by whom, and the service's own words; what is
+//! part of ordinary life (a name that is not there, an attribute without a value) is logged at debug only.
 
 use std::ffi::OsStr;
 use std::future::Future;

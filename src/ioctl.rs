@@ -1,8 +1,8 @@
 //! The ioctl interface of a mount: start a copy, ask for its state, abort it; take a snapshot, see to a lease.
 //!
-//! All take one fixed-size structure with the layout of C, `_IOWR`/`_IOR`/`_IOW` of type `0xBC`, on a descriptor of a file or
-//! directory of the mount. Text fields hold UTF-8 and end with a zero byte. `docs/blobcp.h` says the same in C; a test keeps the two
-//! equal.
+//! All take one fixed-size structure with the layout of C, `_IOWR`/`_IOR`/`_IOW` of type `0xBC`, on a descriptor of a
+//! file or directory of the mount. Text fields hold UTF-8 and end with a zero byte. `docs/blobcp.h` says the same in C;
+//! a test keeps the two equal.
 //!
 //! | command | on | in | out |
 //! |---|---|---|---|
@@ -15,22 +15,23 @@
 //! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
 //! | [`LEASE`] | a file | to show it or to break it | state of its lease, who holds it |
 //!
-//! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says [`ReportFlags::DONE`]. It waits for
-//! news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing new is begun, and what is pending is aborted. So
-//! does closing the descriptor. Both [`NEWS`] and [`COPIES`] answer with records, see [`Entry`].
+//! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says
+//! [`ReportFlags::DONE`]. It waits for news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing
+//! new is begun, and what is pending is aborted. So does closing the descriptor. Both [`NEWS`] and [`COPIES`] answer
+//! with records, see [`Entry`].
 //!
-//! Whoever asks must be allowed to do by open(2) and write(2) what is asked for: to read the source, and to write the destination, or
-//! its directory if it is new. On a mount that is read-only, all but [`STATUS`] and [`COPIES`] fail.
+//! Whoever asks must be allowed to do by open(2) and write(2) what is asked for: to read the source, and to write the
+//! destination, or its directory if it is new. On a mount that is read-only, all but [`STATUS`] and [`COPIES`] fail.
 //!
-//! A [`COPY`] of a file onto itself is a Copy Blob like any other (C17): it discards blocks that others uploaded and never committed,
-//! gives the blob a new ETag and time and, where they are set, another tier and other metadata.
+//! A [`COPY`] of a file onto itself is a Copy Blob like any other (C17): it discards blocks that others uploaded and
+//! never committed, gives the blob a new ETag and time and, where they are set, another tier and other metadata.
 //!
-//! Errors: `ENOTTY` for a command that is none of these, `EINVAL` for one of these with another size or with a field that is not text,
-//! `EACCES` and `EROFS` for what the caller or the mount may not do, otherwise what the operation itself fails with; `ENODATA` when
-//! there is no copy state, nothing to abort or nothing being copied.
+//! Errors: `ENOTTY` for a command that is none of these, `EINVAL` for one of these with another size or with a field
+//! that is not text, `EACCES` and `EROFS` for what the caller or the mount may not do, otherwise what the operation
+//! itself fails with; `ENODATA` when there is no copy state, nothing to abort or nothing being copied.
 //!
-//! The structures go to the kernel and back as bytes: the derives of `zerocopy` prove that they have no padding and that any bytes are
-//! a value of them.
+//! The structures go to the kernel and back as bytes: the derives of `zerocopy` prove that they have no padding and
+//! that any bytes are a value of them.
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -66,10 +67,11 @@ bitflags! {
     impl OrderFlags: u32 {
         /// [`Copy`]: fail with EEXIST if the destination exists. [`Tree`]: skip what exists.
         const NO_REPLACE = 1;
-        /// [`Copy`]: return when the copy is accepted instead of when it has ended. [`Tree`]: a blob is done when its copy is accepted.
+        /// [`Copy`]: return when the copy is accepted instead of when it has ended. [`Tree`]: a blob is done when its
+        /// copy is accepted.
         const NO_WAIT = 2;
-        /// Snapshot an existing destination first, and promote the snapshot if the copy fails or is aborted (C52); the snapshot is
-        /// deleted in the end.
+        /// Snapshot an existing destination first, and promote the snapshot if the copy fails or is aborted (C52); the
+        /// snapshot is deleted in the end.
         const SNAPSHOT_FIRST = 4;
         /// Lease the source while the copy is pending (C40), whatever the mount does.
         const LEASE_SOURCE = 8;
@@ -162,7 +164,8 @@ pub struct Copy {
     pub destination: [u8; PATH_SIZE],
     /// Out: `x-ms-copy-id`. In, with [`OrderFlags::LEASE_ID`]: the lease of the destination.
     pub id: [u8; ID_SIZE],
-    /// In: access tier of the destination (`Hot`, `Cool`, …); empty for what it would have anyway. An archived source needs one.
+    /// In: access tier of the destination (`Hot`, `Cool`, …); empty for what it would have anyway. An archived source
+    /// needs one.
     pub tier: [u8; TIER_SIZE],
     /// In: metadata of the destination, `NAME=VALUE` lines, instead of all of the source's; empty for the source's.
     pub metadata: [u8; METADATA_SIZE],
@@ -246,8 +249,8 @@ pub struct News {
     pub pending_bytes: u64,
     /// Copies at once that the service bears; 0 if it was never too busy.
     pub bears: u64,
-    /// [`Entry`] by [`Entry`]: what came to its end since the last call, once each; then, with status [`PENDING`], those that have been
-    /// pending longest.
+    /// [`Entry`] by [`Entry`]: what came to its end since the last call, once each; then, with status [`PENDING`],
+    /// those that have been pending longest.
     pub records: [u8; RECORDS_SIZE],
 }
 
@@ -259,20 +262,23 @@ pub struct Copies {
     pub flags: ReportFlags,
     /// Out: records in `records`.
     pub count: u32,
-    /// In, with [`ReportFlags::UNFINISHED`]: also copies that ended at that time or later, seconds since the epoch; none if 0.
+    /// In, with [`ReportFlags::UNFINISHED`]: also copies that ended at that time or later, seconds since the epoch;
+    /// none if 0.
     pub since: i64,
     /// Out: [`Entry`] by [`Entry`].
     pub records: [u8; RECORDS_SIZE],
 }
 
 /// The beginning of a record in [`News`] and [`Copies`]. Four texts follow, each with a zero byte at its end: path from
-/// the open directory, copy id, source URL without its signature, description or reason. Records begin at multiples of 8 bytes.
+/// the open directory, copy id, source URL without its signature, description or reason. Records begin at multiples of
+/// 8 bytes.
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]
 pub struct Entry {
     /// Bytes of the whole record.
     pub length: u32,
-    /// [`PENDING`] to [`FAILED`], or 0: nothing was ever copied onto it. In [`News`] also [`EXISTS`], [`SAME`], [`DUE`], [`ACCEPTED`].
+    /// [`PENDING`] to [`FAILED`], or 0: nothing was ever copied onto it. In [`News`] also [`EXISTS`], [`SAME`],
+    /// [`DUE`], [`ACCEPTED`].
     pub status: u32,
     /// errno of a failure in [`News`], otherwise 0.
     pub error: i32,
@@ -357,8 +363,8 @@ impl Default for Records {
 }
 
 impl Records {
-    /// Adds a record with its four texts. False, and nothing is added, if there is no room; texts that are longer than any record may
-    /// be are cut.
+    /// Adds a record with its four texts. False, and nothing is added, if there is no room; texts that are longer than
+    /// any record may be are cut.
     pub fn push(&mut self, mut entry: Entry, texts: [&str; 4]) -> bool {
         let [path, id, source, description] = texts;
         let texts = [

@@ -17,16 +17,17 @@
 //!                  devstore: the embedded Blob service, with a real asynchronous copy engine
 //! ```
 //!
-//! Beside them stand three rooms that everybody may use: [`path`] (names, parsed once), [`error`] (one error, one errno table) and
-//! [`ioctl`] (the public interface of a mount for other programs). The devstore shares no code with the client, so that an error
-//! cannot hide on both sides; the filesystem always talks HTTP to it.
+//! Beside them stand three rooms that everybody may use: [`path`] (names, parsed once), [`error`] (one error, one errno
+//! table) and [`ioctl`] (the public interface of a mount for other programs). The devstore shares no code with the
+//! client, so that an error cannot hide on both sides; the filesystem always talks HTTP to it.
 //!
-//! The way of a `cp a b`: the kernel's `copy_file_range` reaches `fuse`, which asks `fs::ops::copy`; that sees that the whole of `a` is
-//! wanted onto an empty `b` and has `store` send one Copy Blob with the ETag of `a` as condition. If the service says `success`, the
-//! reply is the whole length; if it says `pending`, the reply is what is copied so far, cp asks again, and `close` waits for the end.
-//! No byte of the file passes through this machine.
+//! The way of a `cp a b`: the kernel's `copy_file_range` reaches `fuse`, which asks `fs::ops::copy`; that sees that the
+//! whole of `a` is wanted onto an empty `b` and has `store` send one Copy Blob with the ETag of `a` as condition. If
+//! the service says `success`, the reply is the whole length; if it says `pending`, the reply is what is copied so far,
+//! cp asks again, and `close` waits for the end. No byte of the file passes through this machine.
 
-// The prose at the top of a room speaks of its private parts: it is read in the source, or with `--document-private-items`.
+// The prose at the top of a room speaks of its private parts: it is read in the source, or with
+// `--document-private-items`.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod cli;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Content comes and goes in pieces of a mebibyte. This allocator keeps what is freed for a moment instead of giving it back to the
-/// kernel, which would have to clear it for the next piece.
+/// Content comes and goes in pieces of a mebibyte. This allocator keeps what is freed for a moment instead of giving it
+/// back to the kernel, which would have to clear it for the next piece.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -2,20 +2,21 @@
 //!
 //! [`serve`] is the life of one mount, in one process, which `daemon` may have put into the background before:
 //!
-//! 1. The runtime starts, and with it the listeners for signals: a SIGTERM that comes while mounting must not leave a mount behind.
-//! 2. `probe` asks the service one cheap question per SOURCE. Whatever is wrong with names, keys or the network is said now, in
-//!    seconds, and nothing is mounted.
-//! 3. The kernel mounts; `table` finds the mount in `/proc/self/mountinfo`. From here on [`Mounted`] guards it: on every path it is
-//!    unmounted before the process ends, because a mount whose process is gone answers "Transport endpoint is not connected" to
-//!    everybody.
+//! 1. The runtime starts, and with it the listeners for signals: a SIGTERM that comes while mounting must not leave a
+//!    mount behind.
+//! 2. `probe` asks the service one cheap question per SOURCE. Whatever is wrong with names, keys or the network is said
+//!    now, in seconds, and nothing is mounted.
+//! 3. The kernel mounts; `table` finds the mount in `/proc/self/mountinfo`. From here on [`Mounted`] guards it: on
+//!    every path it is unmounted before the process ends, because a mount whose process is gone answers "Transport
+//!    endpoint is not connected" to everybody.
 //! 4. The caller of `blobcp mount` is told that the mount works.
-//! 5. The session serves until it is unmounted from outside or a signal asks for the end. Then what is not stored yet is stored,
-//!    within [`FLUSH_BOUND`], the mount is detached, and requests that are still running get [`JOIN_BOUND`]. A second signal ends
-//!    the process at once, still without leaving the mount behind.
+//! 5. The session serves until it is unmounted from outside or a signal asks for the end. Then what is not stored yet
+//!    is stored, within [`FLUSH_BOUND`], the mount is detached, and requests that are still running get [`JOIN_BOUND`].
+//!    A second signal ends the process at once, still without leaving the mount behind.
 //! 6. `farewell` tells a waiting `blobcp umount` how it ended.
 //!
-//! Unmounting is done here and not by fuser: its session, when dropped after an unmount from outside, unmounts the path once more, and
-//! takes away whatever is mounted there by then. So its handle is never dropped.
+//! Unmounting is done here and not by fuser: its session, when dropped after an unmount from outside, unmounts the path
+//! once more, and takes away whatever is mounted there by then. So its handle is never dropped.
 
 pub(crate) mod daemon;
 mod failed;
@@ -47,7 +48,8 @@ const FLUSH_BOUND: Duration = Duration::from_secs(60);
 
 /// Longest time for what else is to be done at the service: old content to be brought back, leases to be given up.
 const WIND_DOWN_BOUND: Duration = Duration::from_secs(15);
-/// Longest time that the mount waits for what it asks ahead. Without an answer the first program that wants to know it asks.
+/// Longest time that the mount waits for what it asks ahead. Without an answer the first program that wants to know it
+/// asks.
 const ROOT_BOUND: Duration = Duration::from_secs(2);
 
 /// Longest time that requests may run on after the mount is detached.
@@ -56,14 +58,15 @@ const JOIN_BOUND: Duration = Duration::from_secs(5);
 /// Longest wait of the runtime at the very end for what nobody waits for any more.
 const STRAGGLER_BOUND: Duration = Duration::from_millis(500);
 
-/// The time between two looks whether the session has ended: `umount` returns that much later at most, and an idle mount does not
-/// notice.
+/// The time between two looks whether the session has ended: `umount` returns that much later at most, and an idle
+/// mount does not notice.
 const SESSION_POLL: Duration = Duration::from_millis(100);
 
 /// Threads that read requests from the kernel. They only decode and spawn, so two saturate what the service can answer.
 const DISPATCH_THREADS: usize = 2;
 
-/// Read-ahead as root, in KiB. Sequential reads through the kernel's 128 KiB take twice as long (design, kernel fact 12).
+/// Read-ahead as root, in KiB. Sequential reads through the kernel's 128 KiB take twice as long (design, kernel fact
+/// 12).
 const READ_AHEAD_KIB: &str = "4096";
 
 /// Options of the kernel for a mount.
@@ -74,8 +77,9 @@ pub(crate) struct KernelOptions {
     pub(crate) no_exec: bool,
 }
 
-/// Mounts what `prepare` plans on `mountpoint` and serves it to its end. `prepare` runs inside the runtime and may return something
-/// that has to live as long as the mount, and a text for the user; `ready` is given that text when the mount works.
+/// Mounts what `prepare` plans on `mountpoint` and serves it to its end. `prepare` runs inside the runtime and may
+/// return something that has to live as long as the mount, and a text for the user; `ready` is given that text when the
+/// mount works.
 pub(crate) fn serve<K>(
     mountpoint: &Path,
     options: &KernelOptions,
@@ -113,7 +117,8 @@ fn serve_on<K>(
         }
     })?;
     let fs = Fs::new(plan.fs);
-    // Mode and owner of what is mounted, and how a rename is to be done: asked for now, so that no program has to wait for them.
+    // Mode and owner of what is mounted, and how a rename is to be done: asked for now, so that no program has to wait
+    // for them.
     let first_questions = async {
         let namespaces = async {
             if !options.read_only {
@@ -268,7 +273,8 @@ impl Drop for Mounted {
     }
 }
 
-/// A name as it has to be written in the options: fusermount splits them at commas, the kernel is given the name apart from them.
+/// A name as it has to be written in the options: fusermount splits them at commas, the kernel is given the name apart
+/// from them.
 fn as_option(name: &str) -> String {
     let directly = rustix::process::geteuid().is_root();
     if directly { name.to_owned() } else { name.replace('\\', "\\\\").replace(',', "\\,") }

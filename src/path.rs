@@ -19,7 +19,8 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 pub const MAX_BLOB_NAME: usize = 1024;
 /// Longest container name (§1.3).
 pub const MAX_CONTAINER_NAME: usize = 63;
-/// Most path segments in a blob name, in a flat account (S205). A hierarchical one takes fewer (S195) and says so itself.
+/// Most path segments in a blob name, in a flat account (S205). A hierarchical one takes fewer (S195) and says so
+/// itself.
 pub const MAX_SEGMENTS: usize = 255;
 
 /// A name that cannot be used, and why.
@@ -92,9 +93,10 @@ impl ContainerName {
 
 /// The name of a blob inside its container: 1 to 1024 UTF-16 units, `/` between segments.
 ///
-/// The service takes some names for others (S203, S204): `a\b` is `a/b` to it, and `a.` is `a`. Whoever sent such a name would read,
-/// overwrite or delete a blob that he did not name, so there is no `BlobName` of it. That goes for `.` and `..` as well, which no URL can
-/// carry, for every HTTP stack resolves them. Control characters are refused by the service, and so are U+0081 and U+E000 (§1.3, S205).
+/// The service takes some names for others (S203, S204): `a\b` is `a/b` to it, and `a.` is `a`. Whoever sent such a
+/// name would read, overwrite or delete a blob that he did not name, so there is no `BlobName` of it. That goes for `.`
+/// and `..` as well, which no URL can carry, for every HTTP stack resolves them. Control characters are refused by the
+/// service, and so are U+0081 and U+E000 (§1.3, S205).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobName(Arc<str>);
 

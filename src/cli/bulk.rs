@@ -1,7 +1,8 @@
 //! `blobcp cp` of many files: orders the trees, shows what the mount tells of them, counts.
 //!
-//! The mount does the work; this asks it five times a second at most what has become of each file. Ctrl-C has the mount begin nothing
-//! new and abort what is pending, and that is waited for; a second one leaves at once, and the mount does the same without an audience.
+//! The mount does the work; this asks it five times a second at most what has become of each file. Ctrl-C has the mount
+//! begin nothing new and abort what is pending, and that is waited for; a second one leaves at once, and the mount does
+//! the same without an audience.
 
 use std::fs::File;
 use std::io;
@@ -174,7 +175,8 @@ impl Job<'_> {
             .map_err(|error| about(source, &error))
     }
 
-    /// Finds a source on its mount. Like cp, -r copies a symlink and not what it points at, unless there is a slash behind it.
+    /// Finds a source on its mount. Like cp, -r copies a symlink and not what it points at, unless there is a slash
+    /// behind it.
     fn located(&self, source: &Path) -> Result<Located, Failure> {
         let is_link = source.symlink_metadata().map_err(|error| about(source, &error))?.is_symlink();
         if self.recursive
@@ -195,7 +197,8 @@ fn ends_in_slash(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
-/// The name of a source in the directory that it is copied into. Empty if it ends in `.` or `..`: then what is in it goes there.
+/// The name of a source in the directory that it is copied into. Empty if it ends in `.` or `..`: then what is in it
+/// goes there.
 fn own_name(source: &Path) -> String {
     let text = source.as_os_str().to_string_lossy();
     let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();

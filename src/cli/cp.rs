@@ -1,8 +1,8 @@
 //! `blobcp cp`: what `cp` does on a mount, for sources that are URLs too, many at a time, and with bars.
 //!
-//! A single copy is ordered by ioctl and accepted at once; then its state is asked for until it has ended. So nothing here keeps a request
-//! waiting, Ctrl-C is noticed at once, and it aborts the copy instead of leaving it running. Directories and several files are copied
-//! by the mount in one go ([`bulk`]).
+//! A single copy is ordered by ioctl and accepted at once; then its state is asked for until it has ended. So nothing
+//! here keeps a request waiting, Ctrl-C is noticed at once, and it aborts the copy instead of leaving it running.
+//! Directories and several files are copied by the mount in one go ([`bulk`]).
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -25,7 +25,8 @@ const FIRST_POLL: Duration = Duration::from_millis(50);
 /// Longest pause: a bar that moves twice a second looks alive.
 const LONGEST_POLL: Duration = Duration::from_millis(500);
 
-/// Copies at once unless said otherwise: what a connection pool and a service that does other things as well bear easily.
+/// Copies at once unless said otherwise: what a connection pool and a service that does other things as well bear
+/// easily.
 const JOBS: u32 = 32;
 
 const MORE: &str = "\
@@ -184,7 +185,8 @@ fn end(path: &Path, state: &State) -> Result<(), Failure> {
     }
 }
 
-/// The reason why a copy was not started. If the destination is leased, with the holder (X5), or that the lease id is of no lease of it (X6).
+/// The reason why a copy was not started. If the destination is leased, with the holder (X5), or that the lease id is
+/// of no lease of it (X6).
 fn refused(path: &Path, error: &io::Error, named_lease: bool) -> Failure {
     let about_leases = match error.raw_os_error() {
         Some(libc::EBUSY | libc::ENOLCK) => true,

@@ -1,4 +1,5 @@
-//! The table that `blobcp status --watch` draws on a terminal: a bar for each pending copy, a line for each that has failed.
+//! The table that `blobcp status --watch` draws on a terminal: a bar for each pending copy, a line for each that has
+//! failed.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

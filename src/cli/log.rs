@@ -13,9 +13,9 @@ use super::failure::{Failure, about};
 /// The default level: only what somebody should know.
 const DEFAULT_LEVEL: &str = "warn";
 
-/// `warn` for all, or a list of `MODULE=LEVEL` as tracing has it. A bare level is ours: at `debug` the HTTP library alone would write
-/// a dozen lines per request. What the FUSE library says of an answer that the kernel does not want any more is left out: that is how each
-/// unmount ends for whoever was just being answered.
+/// `warn` for all, or a list of `MODULE=LEVEL` as tracing has it. A bare level is ours: at `debug` the HTTP library
+/// alone would write a dozen lines per request. What the FUSE library says of an answer that the kernel does not want
+/// any more is left out: that is how each unmount ends for whoever was just being answered.
 fn filter(level: Option<&str>) -> Result<EnvFilter, Failure> {
     let level = level.unwrap_or(DEFAULT_LEVEL);
     let wrong = || Failure::usage(format!("--log {level:?}: must be error, warn, info, debug or trace"));
@@ -52,8 +52,8 @@ pub(super) fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The log of a mount that names none: `~/.local/state/blobcp/MOUNT.log`, with dashes for the slashes of the mount point; without a home,
-/// as at boot, in `/var/log/blobcp`.
+/// The log of a mount that names none: `~/.local/state/blobcp/MOUNT.log`, with dashes for the slashes of the mount
+/// point; without a home, as at boot, in `/var/log/blobcp`.
 pub(super) fn usual_path(mountpoint: &Path) -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));

@@ -170,8 +170,8 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// The mount point without symlinks. It must be a directory that no other mount of ours hides; what a process of ours that was killed
-/// has left there is cleared away.
+/// The mount point without symlinks. It must be a directory that no other mount of ours hides; what a process of ours
+/// that was killed has left there is cleared away.
 fn usable_directory(path: &Path) -> Result<PathBuf, Failure> {
     // The path of a dead mount resolves, but what is there cannot be asked.
     let resolve = || path.canonicalize().and_then(|path| path.metadata().map(|metadata| (path, metadata.is_dir())));

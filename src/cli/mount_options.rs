@@ -1,9 +1,9 @@
 //! `-o` options as mount(8) and fstab have them.
 //!
-//! Each flag of `blobcp mount` is an option of the same name with underscores: `-o attr_ttl=5s,allow_other`. They go through the same
-//! parser as the flags, so there is nothing that one can say and the other cannot. Beside them stand the options that mount(8) hands
-//! to every helper: those that mean something here are obeyed, those that mean something to mount(8) or to nobody are accepted,
-//! and a name that nobody knows is an error.
+//! Each flag of `blobcp mount` is an option of the same name with underscores: `-o attr_ttl=5s,allow_other`. They go
+//! through the same parser as the flags, so there is nothing that one can say and the other cannot. Beside them stand
+//! the options that mount(8) hands to every helper: those that mean something here are obeyed, those that mean
+//! something to mount(8) or to nobody are accepted, and a name that nobody knows is an error.
 
 use std::path::PathBuf;
 
@@ -20,8 +20,8 @@ pub(super) struct MountOptions {
     pub no_exec: bool,
 }
 
-/// Options of mount(8) that change nothing here: its own, those that are always so (`nodev`, `nosuid`), and those about access times,
-/// which reading a blob does not change.
+/// Options of mount(8) that change nothing here: its own, those that are always so (`nodev`, `nosuid`), and those about
+/// access times, which reading a blob does not change.
 const ACCEPTED: &[&str] = &[
     "rw",
     "dev",

@@ -1,7 +1,7 @@
 //! Asking a mount about its files, by ioctl.
 //!
-//! A path leads to a mount through `/proc/self/mountinfo`; only if that says `fuse.blobcp` is anything asked, because our numbers may
-//! mean something else to the file of another driver.
+//! A path leads to a mount through `/proc/self/mountinfo`; only if that says `fuse.blobcp` is anything asked, because
+//! our numbers may mean something else to the file of another driver.
 
 use std::fmt;
 use std::fs::File;
@@ -131,7 +131,8 @@ pub(super) struct Protection {
     /// Bring back what was at DST if the copy fails or is aborted.
     #[arg(long)]
     pub keep_on_abort: bool,
-    /// Lease SRC, so that nobody changes it meanwhile: never, pending (while the copy is), always [default: as the mount does].
+    /// Lease SRC, so that nobody changes it meanwhile: never, pending (while the copy is), always [default: as the
+    /// mount does].
     #[arg(long, value_name = "WHEN", hide_possible_values = true)]
     pub lease_source: Option<LeaseSource>,
 }
@@ -241,16 +242,16 @@ pub(super) fn lease(file: &File, action: u32) -> io::Result<Lease> {
 }
 
 fn call<T: FromBytes + IntoBytes>(file: &File, command: u32, payload: &mut T) -> io::Result<()> {
-    // SAFETY: the command's number says how many bytes the kernel reads and writes there, and a test of `ioctl` compares that with the
-    // structure's size; any bytes written are a value of it.
+    // SAFETY: the command's number says how many bytes the kernel reads and writes there, and a test of `ioctl`
+    // compares that with the structure's size; any bytes written are a value of it.
     match unsafe { libc::ioctl(file.as_raw_fd(), command as _, std::ptr::from_mut(payload)) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
 
-/// Adds a source to what is being copied into an open directory: `name` is what it is called there. `flags` are those of
-/// [`ioctl::Tree`].
+/// Adds a source to what is being copied into an open directory: `name` is what it is called there. `flags` are those
+/// of [`ioctl::Tree`].
 pub(super) fn add_tree(directory: &File, source: &str, name: &str, flags: OrderFlags, jobs: u32) -> io::Result<()> {
     let mut tree = ioctl::Tree::new_zeroed();
     (tree.flags, tree.jobs) = (flags, jobs);
@@ -326,9 +327,9 @@ pub(super) enum Which {
     UnfinishedOrSince(i64),
 }
 
-/// The service's answer about the copies onto `paths`, and onto all files below those that are directories if `recursive`: of those as
-/// `which` says. A tree is one request per 5000 files. What cannot be asked is complained about, unless it is not there and `quiet`
-/// says that it need not be; the second value tells whether that happened.
+/// The service's answer about the copies onto `paths`, and onto all files below those that are directories if
+/// `recursive`: of those as `which` says. A tree is one request per 5000 files. What cannot be asked is complained
+/// about, unless it is not there and `quiet` says that it need not be; the second value tells whether that happened.
 pub(super) fn rows(command: &str, paths: &[PathBuf], recursive: bool, which: Which, quiet: bool) -> (Vec<Row>, bool) {
     let mut found = Vec::new();
     let mut complete = true;
@@ -397,7 +398,8 @@ fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
     }
 }
 
-/// Waits until the copies onto some of the files have ended: which of them. Empty after `timeout`, or when a signal came.
+/// Waits until the copies onto some of the files have ended: which of them. Empty after `timeout`, or when a signal
+/// came.
 pub(super) fn ended(files: &[&File], timeout: std::time::Duration) -> io::Result<Vec<usize>> {
     let mut polled: Vec<PollFd<'_>> = files.iter().map(|file| PollFd::new(file, PollFlags::IN)).collect();
     // What is longer than the kernel can count is without end.

@@ -27,7 +27,8 @@ impl State {
     }
 }
 
-/// A source URL with what names the blob, such as its snapshot, and without the rest of a SAS, which only looks like noise.
+/// A source URL with what names the blob, such as its snapshot, and without the rest of a SAS, which only looks like
+/// noise.
 pub(super) fn without_credential(url: &str) -> String {
     let Some((base, query)) = url.split_once('?') else { return url.to_owned() };
     let names = |pair: &&str| pair.starts_with("snapshot=") || pair.starts_with("versionid=");
@@ -108,7 +109,8 @@ pub(super) fn shortened(path: &str, most: usize) -> String {
     format!("…{}", &path[starts.get(cut).copied().unwrap_or(path.len())..])
 }
 
-/// A cell of so many columns. What `format!` pads it counts in characters, of which some take two columns and some none.
+/// A cell of so many columns. What `format!` pads it counts in characters, of which some take two columns and some
+/// none.
 pub(super) fn padded(text: &str, width: usize) -> Cow<'_, str> {
     pad_str(text, width, Alignment::Left, None)
 }
@@ -130,8 +132,8 @@ pub(super) fn pace_bar(name: &str, copied: u64, total: u64) -> ProgressBar {
     ProgressBar::new(total).with_style(style).with_prefix(name.to_owned()).with_position(copied)
 }
 
-/// Rate and time left, from the bytes of the time that was watched: what was copied before says nothing about the pace. Nothing for
-/// as long as nothing was seen.
+/// Rate and time left, from the bytes of the time that was watched: what was copied before says nothing about the pace.
+/// Nothing for as long as nothing was seen.
 pub(super) fn pace(watched: u64, rest: u64, seconds: f64) -> String {
     if watched == 0 || seconds <= 0.0 {
         return String::new();

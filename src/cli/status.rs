@@ -1,7 +1,7 @@
 //! `blobcp status`: the last copies onto files and trees, once or for as long as something is pending.
 //!
-//! A tree is asked for in one request per 5000 files, also each time that it is looked at again, so that watching costs no more than a
-//! listing now and then; a file that is named costs a request each time.
+//! A tree is asked for in one request per 5000 files, also each time that it is looked at again, so that watching costs
+//! no more than a listing now and then; a file that is named costs a request each time.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};

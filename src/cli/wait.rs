@@ -1,7 +1,7 @@
 //! `blobcp wait`: returns when copies have ended.
 //!
-//! Files are waited for by poll(2) on the mount, which looks at each copy once for all who wait. Trees are listed again and again, one
-//! request per 5000 files.
+//! Files are waited for by poll(2) on the mount, which looks at each copy once for all who wait. Trees are listed again
+//! and again, one request per 5000 files.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -57,8 +57,8 @@ impl<'a> Known<'a> {
         tables.into_iter().find(|(_, endpoint)| below(endpoint))
     }
 
-    /// The account of a source. `alone`: all sources of the mount are of this account, so that a key without an account's name
-    /// can only be meant for it.
+    /// The account of a source. `alone`: all sources of the mount are of this account, so that a key without an
+    /// account's name can only be meant for it.
     pub(super) fn resolve(&self, source: &Source, settings: &Settings, alone: bool) -> Result<Account> {
         let name = &source.account;
         let table = self.file.accounts.get(name.as_str());
@@ -145,7 +145,8 @@ impl<'a> Known<'a> {
         new
     }
 
-    /// A host that only the SOURCE itself names is given what is good for more than that host only if it is Azure's, or this machine.
+    /// A host that only the SOURCE itself names is given what is good for more than that host only if it is Azure's, or
+    /// this machine.
     fn refuse_strangers(&self, source: &Source) -> Result<()> {
         let Some(endpoint) = &source.endpoint else { return Ok(()) };
         let host = Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();

@@ -10,8 +10,8 @@
 //! attr-ttl = "5s"
 //! ```
 //!
-//! What cannot be understood is an error at its line, unknown keys included: a misspelt key that is silently ignored costs an
-//! evening. Values are not shown in errors, because they may be secrets.
+//! What cannot be understood is an error at its line, unknown keys included: a misspelt key that is silently ignored
+//! costs an evening. Values are not shown in errors, because they may be secrets.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -101,8 +101,8 @@ fn one_line(message: &str) -> String {
 /// The machine's file, for mounts that are nobody's, such as those of fstab.
 const OF_THE_MACHINE: &str = "/etc/blobcp/config.toml";
 
-/// `$XDG_CONFIG_HOME/blobcp/config.toml`, by default under `~/.config`; the machine's where there is no home, as at boot, or no such
-/// file.
+/// `$XDG_CONFIG_HOME/blobcp/config.toml`, by default under `~/.config`; the machine's where there is no home, as at
+/// boot, or no such file.
 fn usual_path() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));

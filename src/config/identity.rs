@@ -1,7 +1,7 @@
 //! The Entra ID identity that an account is asked with.
 //!
-//! `--auth`, `auth` in the file and, if nothing else is said, the environment choose the kind; the names of the Azure SDKs or keys of
-//! the account's table fill it in, the table first.
+//! `--auth`, `auth` in the file and, if nothing else is said, the environment choose the kind; the names of the Azure
+//! SDKs or keys of the account's table fill it in, the table first.
 
 use std::path::PathBuf;
 

@@ -46,7 +46,8 @@ impl Source {
             return Err(wrong("must not hold a backslash or a segment of dots"));
         }
         let sas = url.query().filter(|query| !query.is_empty()).map(Secret::new);
-        // An account whose endpoint is said somewhere settles what its URL alone leaves open, such as a domain of its own.
+        // An account whose endpoint is said somewhere settles what its URL alone leaves open, such as a domain of its
+        // own.
         let (account, endpoint, rest) = match known.account_at(&label) {
             Some((account, endpoint)) => {
                 let rest = label[endpoint.len()..].to_owned();

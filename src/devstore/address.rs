@@ -175,8 +175,8 @@ pub(super) fn split_account<'a>(host: &str, raw_path: &'a str) -> Result<(String
     Ok((decode(account)?, rest))
 }
 
-/// The target of an encoded path without its account. A lone segment is a container when the query says so, else a blob in
-/// `$root` (§1.1). A backslash is a slash (S203); what else is not told apart is [`folded`] away.
+/// The target of an encoded path without its account. A lone segment is a container when the query says so, else a blob
+/// in `$root` (§1.1). A backslash is a slash (S203); what else is not told apart is [`folded`] away.
 pub(super) fn target(
     namespace: Namespace,
     account: &str,
@@ -203,8 +203,8 @@ pub(super) fn target(
     Ok(Target::Blob(BlobAddress { account: account.to_owned(), container, blob }))
 }
 
-/// The name that the service makes of one: no segment ends in a dot (S204; of several, all are taken for dropped). A hierarchical
-/// namespace has no empty segments either (S195).
+/// The name that the service makes of one: no segment ends in a dot (S204; of several, all are taken for dropped). A
+/// hierarchical namespace has no empty segments either (S195).
 fn folded(namespace: Namespace, name: &str) -> String {
     let segments = name.split('/').map(|segment| segment.trim_end_matches('.'));
     let kept: Vec<&str> = match namespace {

@@ -1,11 +1,11 @@
 //! Bearer tokens and what is derived from them (§3.4): as if there were an Entra ID behind the accounts.
 //!
 //! Nobody here issues tokens. A test says by [`Devstore::admit_token`](super::Devstore::admit_token) which one is good,
-//! for whom and for which accounts, and its own token endpoint hands that out. A token may be withdrawn, and then answers 401
-//! like one that never was.
+//! for whom and for which accounts, and its own token endpoint hands that out. A token may be withdrawn, and then
+//! answers 401 like one that never was.
 //!
-//! A user delegation key belongs to an identity and a time. It is derived from the account's key and these, so nothing has to be
-//! remembered to verify a signature made with it: the SAS carries all of it.
+//! A user delegation key belongs to an identity and a time. It is derived from the account's key and these, so nothing
+//! has to be remembered to verify a signature made with it: the SAS carries all of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

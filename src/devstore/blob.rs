@@ -230,8 +230,9 @@ pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome 
     Ok(Reply::new(StatusCode::NO_CONTENT))
 }
 
-/// The current blob for operations that ask for no lease id but honour one that is sent. A pending destination is closed
-/// to them as well, and snapshots and versions have tiers and tags of their own only in services newer than this one.
+/// The current blob for operations that ask for no lease id but honour one that is sent. A pending destination is
+/// closed to them as well, and snapshots and versions have tiers and tags of their own only in services newer than this
+/// one.
 fn unconditional<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Blob, ServiceError> {
     call.refuse_revision()?;
     state.readable(call)?;
@@ -240,8 +241,8 @@ fn unconditional<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Blob, 
     if blob.is_pending() { Err(Code::PendingCopyOperation.into()) } else { Ok(blob) }
 }
 
-/// Snapshot Blob (§11): own metadata if any is sent. The base keeps its ETag; no lease id is needed. Not where the namespace is
-/// hierarchical (S192).
+/// Snapshot Blob (§11): own metadata if any is sent. The base keeps its ETag; no lease id is needed. Not where the
+/// namespace is hierarchical (S192).
 pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
     if server.namespace == Namespace::Hierarchical {
         return Err(Code::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());

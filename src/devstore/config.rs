@@ -34,8 +34,8 @@ pub struct Config {
     pub check_clock_skew: bool,
     /// Sizes and numbers the service limits.
     pub limits: Limits,
-    /// All accounts have hierarchical namespaces: directories exist by themselves, paths can be renamed, and there are no snapshots (§14,
-    /// S192).
+    /// All accounts have hierarchical namespaces: directories exist by themselves, paths can be renamed, and there are
+    /// no snapshots (§14, S192).
     pub hns: bool,
     /// Whether Get Account Information is answered. Otherwise it is 404, as it is for tokens (S148).
     pub tells_kind: bool,

@@ -1,9 +1,9 @@
 //! Blob content that costs nothing to share, slice or leave empty.
 //!
-//! A [`Content`] is a list of extents, each either bytes somebody else may hold too or a run of zeros that exists only as
-//! a number. Copies, snapshots and Put Block From URL therefore share memory, a 1 TiB blob of zeros takes 32 bytes, and
-//! every operation here is proportional to the number of extents and never to the number of bytes. Content is immutable:
-//! a write makes a new `Content` from slices of the old one.
+//! A [`Content`] is a list of extents, each either bytes somebody else may hold too or a run of zeros that exists only
+//! as a number. Copies, snapshots and Put Block From URL therefore share memory, a 1 TiB blob of zeros takes 32 bytes,
+//! and every operation here is proportional to the number of extents and never to the number of bytes. Content is
+//! immutable: a write makes a new `Content` from slices of the old one.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -72,8 +72,8 @@ impl Server {
         make_container(&mut self.state(now), account, container, now).map(drop)
     }
 
-    /// Puts a block blob in place as if by Put Blob, its container too; but under the very name that is given, so that one can be listed
-    /// that the service would have taken for another.
+    /// Puts a block blob in place as if by Put Blob, its container too; but under the very name that is given, so that
+    /// one can be listed that the service would have taken for another.
     pub(super) fn plant(
         &self,
         account: &str,

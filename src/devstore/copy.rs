@@ -136,8 +136,8 @@ fn begin(
     Ok(reply)
 }
 
-/// The destination's part of §13.2: free of a pending copy (C10), of the source's type (C7), not archived, and if leased
-/// then for ever (X5). Returns the tier an overwritten block blob hands on.
+/// The destination's part of §13.2: free of a pending copy (C10), of the source's type (C7), not archived, and if
+/// leased then for ever (X5). Returns the tier an overwritten block blob hands on.
 fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<Option<Tier>, ServiceError> {
     state.admit(call)?;
     let Some(entry) = state.find(call.blob()?)? else {

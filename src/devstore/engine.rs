@@ -1,13 +1,14 @@
 //! The asynchronous copy engine (§13.3–13.6).
 //!
 //! A pending copy is a [`Transfer`]: where it goes, what the destination will be, and a [`Progress`] from which the
-//! number of copied bytes at any moment follows by arithmetic. Nothing runs in the background. [`State::advance`], called
-//! with every lock of the state, finishes what is due, so completion is exact to the observer and a 1 TiB copy costs
-//! nothing. Bytes are never moved: the finished content was shared with the source when the copy began.
+//! number of copied bytes at any moment follows by arithmetic. Nothing runs in the background. [`State::advance`],
+//! called with every lock of the state, finishes what is due, so completion is exact to the observer and a 1 TiB copy
+//! costs nothing. Bytes are never moved: the finished content was shared with the source when the copy began.
 //!
 //! What ends a copy, in the order it is looked at: the source changed or vanished (X8), the copy is done, the source's
 //! signature ran out, the copy is too old (X9). Held copies are frozen but still watch their source. While a copy is
-//! pending, the destination is a zero-length placeholder (block and append blobs) or fills up from the front (page blobs).
+//! pending, the destination is a zero-length placeholder (block and append blobs) or fills up from the front (page
+//! blobs).
 
 use std::time::SystemTime;
 
@@ -294,8 +295,8 @@ impl State {
     }
 }
 
-/// The destination while the copy is pending: new metadata and properties, none of the content (X14). The MD5 comes with
-/// the content, since it would be wrong for the placeholder.
+/// The destination while the copy is pending: new metadata and properties, none of the content (X14). The MD5 comes
+/// with the content, since it would be wrong for the placeholder.
 fn placeholder(finished: &Blob, state: CopyState) -> Blob {
     let (kind, content) = match &finished.kind {
         Kind::Block { .. } => (Kind::unlisted(), Content::default()),

@@ -1,8 +1,8 @@
 //! Leases of blobs and containers: the state machine of §12.
 //!
 //! Time passes without anybody looking, so a [`Lease`] stores until when its state holds and [`Lease::at`] gives the
-//! state at a given moment: a finite lease becomes `Expired`, a breaking one `Broken`. The outcome table of §12 is spread
-//! over the methods below and reproduced row by row in the tests.
+//! state at a given moment: a finite lease becomes `Expired`, a breaking one `Broken`. The outcome table of §12 is
+//! spread over the methods below and reproduced row by row in the tests.
 
 use std::time::{Duration, SystemTime};
 

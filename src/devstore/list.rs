@@ -62,7 +62,8 @@ impl Include {
     }
 }
 
-/// The place where a listing goes on: the name of its first item, and the moment if that is a snapshot or an earlier version.
+/// The place where a listing goes on: the name of its first item, and the moment if that is a snapshot or an earlier
+/// version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marker {
     name: String,

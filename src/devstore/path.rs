@@ -1,8 +1,9 @@
 //! Hierarchical namespaces: directories that exist by themselves, and rename (§14).
 //!
-//! A directory is an entry of its own, which the Blob endpoint shows as a blob of no bytes that says `hdi_isfolder`. Whoever puts a blob
-//! makes the directories above it. [`rename`] moves entries as they are, with lease, ETag and times (S116). Access lists are not kept, so
-//! one request moves everything, unless the tests want it in parts. Snapshots there are none (S192).
+//! A directory is an entry of its own, which the Blob endpoint shows as a blob of no bytes that says `hdi_isfolder`.
+//! Whoever puts a blob makes the directories above it. [`rename`] moves entries as they are, with lease, ETag and times
+//! (S116). Access lists are not kept, so one request moves everything, unless the tests want it in parts. Snapshots
+//! there are none (S192).
 
 use hyper::StatusCode;
 
@@ -119,7 +120,8 @@ pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
     Ok(reply)
 }
 
-/// The name of a directory that is renamed into another. What the service says to a name that is taken there is not known.
+/// The name of a directory that is renamed into another. What the service says to a name that is taken there is not
+/// known.
 fn inside(
     state: &mut State,
     directory: &BlobAddress,

@@ -1,8 +1,8 @@
 //! An answer on its way out.
 //!
 //! Handlers build a [`Reply`]; [`http`](super::http) adds what every response carries and streams the body. The body is
-//! produced piece by piece from shared content, so a ranged read of a huge sparse blob allocates nothing, and it is here
-//! that an injected fault cuts a response short or lets it stall.
+//! produced piece by piece from shared content, so a ranged read of a huge sparse blob allocates nothing, and it is
+//! here that an injected fault cuts a response short or lets it stall.
 
 use std::pin::Pin;
 use std::sync::Arc;

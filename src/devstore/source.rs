@@ -3,8 +3,8 @@
 //! Blobs and files of this server can be sources, of any of its accounts and in either addressing style, and what
 //! [`web`](super::web) reads from other servers. Copy Blob by the account's owner or an identity reads the same account
 //! without further proof; everything else (another account, a request that came with a SAS, the From-URL operations)
-//! needs a SAS in the source URL or a public container, or for the From-URL operations a bearer token. Refusals that the
-//! service would get from the source are passed on as `CannotVerifyCopySource` with the source's status and code.
+//! needs a SAS in the source URL or a public container, or for the From-URL operations a bearer token. Refusals that
+//! the service would get from the source are passed on as `CannotVerifyCopySource` with the source's status and code.
 
 use std::time::SystemTime;
 

@@ -188,8 +188,8 @@ impl State {
         self.entry(address)?.base.as_mut().ok_or_else(|| Code::BlobNotFound.into())
     }
 
-    /// Checks what every write needs before it changes the name in `call`: no copy is under way there (C9), no snapshot is
-    /// meant, the lease id fits (§12) and the conditions hold (§5).
+    /// Checks what every write needs before it changes the name in `call`: no copy is under way there (C9), no snapshot
+    /// is meant, the lease id fits (§12) and the conditions hold (§5).
     pub(super) fn admit(&mut self, call: &Call) -> Result<(), ServiceError> {
         self.check_free(call)?;
         let conditions = Conditions::of_target(call)?;

@@ -1,7 +1,7 @@
 //! Waiting for well less than a millisecond too long, so that a latency that was ordered is the one that is measured.
 //!
-//! tokio's timer counts whole milliseconds and rounds up: of 1 ms it makes 2.1, of 10 ms 11.1. A timer of the kernel that is waited for
-//! like a socket makes 1.04 and 10.09 of them, for one descriptor as long as it runs.
+//! tokio's timer counts whole milliseconds and rounds up: of 1 ms it makes 2.1, of 10 ms 11.1. A timer of the kernel
+//! that is waited for like a socket makes 1.04 and 10.09 of them, for one descriptor as long as it runs.
 
 use std::io;
 use std::time::Duration;

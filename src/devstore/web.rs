@@ -1,9 +1,9 @@
 //! Copy sources that are not of this server: any URL on this machine (§13.13).
 //!
-//! The service reads such a source over HTTP, and what it sends there decides what a source can be: Copy Blob looks with
-//! HEAD first, so a URL that is signed for GET alone is refused, while the From-URL operations begin with GET. Redirects
-//! are not followed, and nothing but the URL says who asks. Only loopback hosts and plain HTTP are read, which is all
-//! that a test needs; everything else is as unreachable as a host behind a firewall is for the service.
+//! The service reads such a source over HTTP, and what it sends there decides what a source can be: Copy Blob looks
+//! with HEAD first, so a URL that is signed for GET alone is refused, while the From-URL operations begin with GET.
+//! Redirects are not followed, and nothing but the URL says who asks. Only loopback hosts and plain HTTP are read,
+//! which is all that a test needs; everything else is as unreachable as a host behind a firewall is for the service.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest source that is read, in bytes: it is held in memory.
 const LONGEST: u64 = 256 << 20;
 
-/// Reads the source of a copy if it is a URL of another server, and leaves it in `call`. What cannot be reached is left to be refused
-/// as a source that does not exist.
+/// Reads the source of a copy if it is a URL of another server, and leaves it in `call`. What cannot be reached is left
+/// to be refused as a source that does not exist.
 pub(super) async fn fetch(server: &Server, call: &mut Call, operation: Operation) -> Result<(), ServiceError> {
     let Some(url) = call.header("x-ms-copy-source").map(str::to_owned) else { return Ok(()) };
     let Some((authority, _)) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else {

@@ -1,8 +1,8 @@
 //! The little XML the service speaks.
 //!
-//! Answers are written by [`Writer`], which knows escaping and nesting and nothing of blobs. The two request bodies that
-//! are XML, block lists and tags, are read with `quick-xml` into plain pairs; anything else in them is refused as the
-//! service does, with `InvalidXmlDocument`.
+//! Answers are written by [`Writer`], which knows escaping and nesting and nothing of blobs. The two request bodies
+//! that are XML, block lists and tags, are read with `quick-xml` into plain pairs; anything else in them is refused as
+//! the service does, with `InvalidXmlDocument`.
 
 use std::collections::BTreeMap;
 

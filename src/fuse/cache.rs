@@ -1,15 +1,17 @@
 //! The kernel's cache, and when it is told not to believe that any longer.
 //!
-//! A name that stands for another file, or for none, by another client's doing is dropped as soon as that is known ([`KernelCache::expire`]).
+//! A name that stands for another file, or for none, by another client's doing is dropped as soon as that is known
+//! ([`KernelCache::expire`]).
 //!
 //! Of the content of files, where a write goes past it:
 //!
-//! A program that opens a file only to write it gets FOPEN_DIRECT_IO: its bytes come here straight from its memory. The kernel drops from its cache
-//! what such a write is about to replace. As long as there is such a writer, whoever else opens the file goes past the cache, too, so
-//! nothing gets into it but by a mapping. A page that is mapped may be brought back while the write is on its way, as it was before;
-//! so where the file is open for reading, the range is dropped once more when it is written, before the writer is answered. What remains is
-//! what O_DIRECT has everywhere: of two who change different bytes of one page at the same moment, one by a mapping and one by such a write,
-//! one may undo the other's.
+//! A program that opens a file only to write it gets FOPEN_DIRECT_IO: its bytes come here straight from its memory. The
+//! kernel drops from its cache what such a write is about to replace. As long as there is such a writer, whoever else
+//! opens the file goes past the cache, too, so nothing gets into it but by a mapping. A page that is mapped may be
+//! brought back while the write is on its way, as it was before; so where the file is open for reading, the range is
+//! dropped once more when it is written, before the writer is answered. What remains is what O_DIRECT has everywhere:
+//! of two who change different bytes of one page at the same moment, one by a mapping and one by such a write, one may
+//! undo the other's.
 
 use std::ffi::OsStr;
 use std::ops::Range;
@@ -34,8 +36,8 @@ impl KernelCache {
         let _ = self.0.set(notifier);
     }
 
-    /// Tells the kernel what comes from there, one after the other, until the other end is gone. The kernel waits for whoever works in the
-    /// directory, who may be waiting for an answer of ours: so nobody here waits for it.
+    /// Tells the kernel what comes from there, one after the other, until the other end is gone. The kernel waits for
+    /// whoever works in the directory, who may be waiting for an answer of ours: so nobody here waits for it.
     pub(super) fn expire(notifier: Notifier, fs: Weak<Fs>, expired: mpsc::Receiver<Expired>) -> io::Result<()> {
         let tell = move || {
             for expired in expired {
@@ -54,8 +56,9 @@ impl KernelCache {
         thread::Builder::new().name("expire".into()).spawn(tell).map(drop)
     }
 
-    /// Drops what is cached of a range of bytes, and of the attributes. It waits for reads of the range to be answered and for what was
-    /// written by a mapping to be stored, so it must be called with nothing held that these need, and not for such a write itself.
+    /// Drops what is cached of a range of bytes, and of the attributes. It waits for reads of the range to be answered
+    /// and for what was written by a mapping to be stored, so it must be called with nothing held that these need, and
+    /// not for such a write itself.
     pub(super) async fn drop_range(&self, ino: INodeNo, range: Range<u64>) {
         let Some(notifier) = self.0.get().cloned() else { return };
         let (start, len) = (range.start as i64, (range.end - range.start) as i64);

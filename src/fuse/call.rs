@@ -47,8 +47,8 @@ impl Call {
         Self { errno_of, ..self }
     }
 
-    /// For what is mostly done without waiting: it is begun on the dispatch thread, and goes to the runtime only if it has to wait,
-    /// which saves the way there and back.
+    /// For what is mostly done without waiting: it is begun on the dispatch thread, and goes to the runtime only if it
+    /// has to wait, which saves the way there and back.
     pub(super) fn at_once(self) -> Self {
         Self { begun_at_once: true, ..self }
     }

@@ -1,9 +1,9 @@
 //! The first `copy_file_range` of a mount, made by ourselves while nobody else can.
 //!
-//! Linux 6.18 asks by COPY_FILE_RANGE_64 first, which fuser does not know and answers with ENOSYS; then it asks the old way. But it takes
-//! a second ENOSYS for a refusal of the old way as well, and so never again asks this mount for a copy: when two programs make the
-//! first copies of a mount at the same time, all data moves through them from then on. After one copy has been asked for, the
-//! kernel knows, and that cannot happen.
+//! Linux 6.18 asks by COPY_FILE_RANGE_64 first, which fuser does not know and answers with ENOSYS; then it asks the old
+//! way. But it takes a second ENOSYS for a refusal of the old way as well, and so never again asks this mount for a
+//! copy: when two programs make the first copies of a mount at the same time, all data moves through them from then on.
+//! After one copy has been asked for, the kernel knows, and that cannot happen.
 //!
 //! The copy is within a file that exists for this only: no request goes to the service.
 
@@ -68,8 +68,8 @@ pub(super) fn attr() -> FileAttr {
     }
 }
 
-/// Makes the first copy on a mount that has just come up. To be called before anybody is told of it; does nothing where files cannot
-/// be written.
+/// Makes the first copy on a mount that has just come up. To be called before anybody is told of it; does nothing where
+/// files cannot be written.
 pub fn make_first_copy(mountpoint: &Path) {
     let file = match OpenOptions::new().read(true).write(true).open(mountpoint.join(NAME)) {
         Ok(file) => file,

@@ -1,8 +1,8 @@
 //! Programs that wait in poll(2) for the end of a copy.
 //!
-//! The kernel asks once whether a file is ready, and if it is not, wants to be notified when it asks again with success. One task per
-//! open file waits for that; it ends with the copy or with the file. It notifies long after the request was answered, never from
-//! within one, which could block both sides.
+//! The kernel asks once whether a file is ready, and if it is not, wants to be notified when it asks again with
+//! success. One task per open file waits for that; it ends with the copy or with the file. It notifies long after the
+//! request was answered, never from within one, which could block both sides.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,9 +1,9 @@
 //! Into the background, and back with one answer.
 //!
-//! `blobcp mount` returns when the mount works, so it forks: the child mounts and serves, the parent waits at a pipe for
-//! `+` and a text for the user, or `-` and the reason, and becomes its exit status. This happens first of all, because a process with
-//! threads cannot be forked. The child stays in the session and process group of the terminal until the mount works, so that
-//! Ctrl-C ends both; then it leaves them.
+//! `blobcp mount` returns when the mount works, so it forks: the child mounts and serves, the parent waits at a pipe
+//! for `+` and a text for the user, or `-` and the reason, and becomes its exit status. This happens first of all,
+//! because a process with threads cannot be forked. The child stays in the session and process group of the terminal
+//! until the mount works, so that Ctrl-C ends both; then it leaves them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -1,9 +1,9 @@
 //! The way by which `blobcp umount` learns that the serving process has stored everything and is gone.
 //!
-//! The process listens on a socket in Linux's abstract namespace, named after the number of its superblock. `umount` connects
-//! before it unmounts and reads to the end: what comes is how the mount ended, and the end itself is the end of the process or of
-//! its duties. No file is left over, however the process ends. Where the socket cannot be reached (another network namespace),
-//! `umount` works as well and only does not wait.
+//! The process listens on a socket in Linux's abstract namespace, named after the number of its superblock. `umount`
+//! connects before it unmounts and reads to the end: what comes is how the mount ended, and the end itself is the end
+//! of the process or of its duties. No file is left over, however the process ends. Where the socket cannot be reached
+//! (another network namespace), `umount` works as well and only does not wait.
 
 use std::io::{self, Read, Write};
 use std::os::fd::IntoRawFd;
@@ -15,8 +15,8 @@ fn address((major, minor): (u32, u32)) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("blobcp/{major}:{minor}"))
 }
 
-/// The serving side. Who connects waits in the listener's queue until the end: a connection that was accepted earlier, by another
-/// thread, could be lost in a race with the end, and that `umount` came back before the process was gone.
+/// The serving side. Who connects waits in the listener's queue until the end: a connection that was accepted earlier,
+/// by another thread, could be lost in a race with the end, and that `umount` came back before the process was gone.
 pub(crate) struct Post(Option<UnixListener>);
 
 impl Post {

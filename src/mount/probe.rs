@@ -1,8 +1,9 @@
 //! One cheap question per SOURCE before mounting.
 //!
-//! A key for another account, a container that is not there, a host that does not answer: mounted anyway, each of these would be an
-//! unexplained EIO at the first `ls`. So the service is asked for one entry of each SOURCE, with few tries and short limits, and what
-//! it says is turned into one line: what, where, and what to do about it where that is known.
+//! A key for another account, a container that is not there, a host that does not answer: mounted anyway, each of these
+//! would be an unexplained EIO at the first `ls`. So the service is asked for one entry of each SOURCE, with few tries
+//! and short limits, and what it says is turned into one line: what, where, and what to do about it where that is
+//! known.
 
 use std::time::Duration;
 
