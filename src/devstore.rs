@@ -24,11 +24,11 @@
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
-//! use blobcp::devstore::{AccountConfig, Config, CopyPace, Devstore};
+//! use blobcp::devstore::{AccountConfig, Config, CopyRate, Devstore};
 //!
 //! let server = Devstore::start(Config {
 //!     accounts: vec![AccountConfig::named("alpha"), AccountConfig::named("beta")],
-//!     copy_cross_account: CopyPace::BytesPerSecond(4 << 20),
+//!     copy_cross_account: CopyRate::BytesPerSecond(4 << 20),
 //!     ..Config::default()
 //! })
 //! .await?;
@@ -91,7 +91,7 @@ mod web;
 mod xml;
 
 pub use bearer::Grant;
-pub use config::{AccountConfig, Config, CopyPace, InvalidPace, Limits, WELL_KNOWN_ACCOUNT};
+pub use config::{AccountConfig, Config, CopyRate, InvalidRate, Limits, WELL_KNOWN_ACCOUNT};
 pub use control::{ControlError, CopyAction};
 pub use copies::CopySummary;
 pub use faults::{Fault, Reset};

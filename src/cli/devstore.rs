@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::failure::Failure;
 use super::log;
 use crate::config::duration;
-use crate::devstore::{AccountConfig, Config, ControlError, CopyPace, Devstore, WELL_KNOWN_ACCOUNT};
+use crate::devstore::{AccountConfig, Config, ControlError, CopyRate, Devstore, WELL_KNOWN_ACCOUNT};
 
 /// Accounts of `mount --dev`: the one that every Azure tool knows, and one to copy to.
 pub(super) const ACCOUNTS: [&str; 2] = [WELL_KNOWN_ACCOUNT, "devstoreaccount2"];
@@ -20,7 +20,7 @@ pub(super) const ACCOUNTS: [&str; 2] = [WELL_KNOWN_ACCOUNT, "devstoreaccount2"];
 const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 10000);
 
 /// Copies between accounts take as long as a fast network, so that there is something to watch.
-const CROSS_ACCOUNT: CopyPace = CopyPace::BytesPerSecond(64 << 20);
+const CROSS_ACCOUNT: CopyRate = CopyRate::BytesPerSecond(64 << 20);
 
 const MORE: &str = "\
 RATE is bytes per second, such as 500KiB or 64MiB.
@@ -48,10 +48,10 @@ pub(super) struct Arguments {
     hns: bool,
     /// Pace of copies within an account: immediate or RATE.
     #[arg(long, value_name = "PACE", default_value = "immediate")]
-    copy_same_account: CopyPace,
+    copy_same_account: CopyRate,
     /// Pace of copies between accounts: immediate or RATE.
     #[arg(long, value_name = "PACE", default_value = "immediate")]
-    copy_cross_account: CopyPace,
+    copy_cross_account: CopyRate,
     /// Wait before every answer.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     latency: Duration,

@@ -1,4 +1,4 @@
-//! The configuration of a server: its accounts, the pace of copies, and the limits of §15, which tests make small.
+//! The configuration of a server: its accounts, the rate of copies, and the limits of §15, which tests make small.
 
 use std::fmt;
 use std::io;
@@ -24,10 +24,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The accounts; there is no way to add one later.
     pub accounts: Vec<AccountConfig>,
-    /// Pace of copies within one account (C1: usually immediate).
-    pub copy_same_account: CopyPace,
-    /// Pace of copies from another account (C2: usually not).
-    pub copy_cross_account: CopyPace,
+    /// Rate of copies within one account (C1: usually immediate).
+    pub copy_same_account: CopyRate,
+    /// Rate of copies from another account (C2: usually not).
+    pub copy_cross_account: CopyRate,
     /// Added before every answer.
     pub latency: Duration,
     /// Refuse requests dated more than 15 minutes off, as the service does.
@@ -46,8 +46,8 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             accounts: Vec::new(),
-            copy_same_account: CopyPace::Immediate,
-            copy_cross_account: CopyPace::Immediate,
+            copy_same_account: CopyRate::Immediate,
+            copy_cross_account: CopyRate::Immediate,
             latency: Duration::ZERO,
             check_clock_skew: true,
             limits: Limits::default(),
@@ -110,24 +110,24 @@ impl AccountConfig {
 
 /// How fast asynchronous copies go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CopyPace {
+pub enum CopyRate {
     /// Done when the request is answered.
     Immediate,
     /// Pending until so many bytes per second have added up to the source's length.
     BytesPerSecond(u64),
 }
 
-/// A pace that cannot be read.
+/// A rate that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither \"immediate\" nor a number of bytes per second such as 4MiB, 500KiB or 1048576")]
-pub struct InvalidPace(String);
+pub struct InvalidRate(String);
 
-impl FromStr for CopyPace {
-    type Err = InvalidPace;
+impl FromStr for CopyRate {
+    type Err = InvalidRate;
 
-    fn from_str(text: &str) -> Result<CopyPace, InvalidPace> {
+    fn from_str(text: &str) -> Result<CopyRate, InvalidRate> {
         if text.eq_ignore_ascii_case("immediate") {
-            return Ok(CopyPace::Immediate);
+            return Ok(CopyRate::Immediate);
         }
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let shift = match &text[digits.len()..] {
@@ -136,18 +136,18 @@ impl FromStr for CopyPace {
             "MiB" => 20,
             "GiB" => 30,
             "TiB" => 40,
-            _ => return Err(InvalidPace(text.to_owned())),
+            _ => return Err(InvalidRate(text.to_owned())),
         };
         let number: Option<u64> = digits.parse().ok();
         match number.and_then(|number| number.checked_mul(1 << shift)) {
-            Some(rate @ 1..) => Ok(CopyPace::BytesPerSecond(rate)),
-            _ => Err(InvalidPace(text.to_owned())),
+            Some(rate @ 1..) => Ok(CopyRate::BytesPerSecond(rate)),
+            _ => Err(InvalidRate(text.to_owned())),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for CopyPace {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CopyPace, D::Error> {
+impl<'de> Deserialize<'de> for CopyRate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CopyRate, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
@@ -202,13 +202,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paces() {
-        assert_eq!("immediate".parse(), Ok(CopyPace::Immediate));
-        assert_eq!("4MiB".parse(), Ok(CopyPace::BytesPerSecond(4 << 20)));
-        assert_eq!("500KiB".parse(), Ok(CopyPace::BytesPerSecond(500 << 10)));
-        assert_eq!("1048576".parse(), Ok(CopyPace::BytesPerSecond(1 << 20)));
+    fn rates() {
+        assert_eq!("immediate".parse(), Ok(CopyRate::Immediate));
+        assert_eq!("4MiB".parse(), Ok(CopyRate::BytesPerSecond(4 << 20)));
+        assert_eq!("500KiB".parse(), Ok(CopyRate::BytesPerSecond(500 << 10)));
+        assert_eq!("1048576".parse(), Ok(CopyRate::BytesPerSecond(1 << 20)));
         for wrong in ["", "fast", "0", "4MB", "-1", "99999999999TiB"] {
-            assert!(wrong.parse::<CopyPace>().is_err(), "{wrong}");
+            assert!(wrong.parse::<CopyRate>().is_err(), "{wrong}");
         }
     }
 

@@ -8,7 +8,7 @@
 //! | `GET /-/stats`, `POST /-/stats/reset` | counters |
 //! | `GET /-/requests` | the log of requests |
 //! | `GET /-/copies`, `POST /-/copies/ID/hold\|release\|fail\|trouble\|replace` | steer copies; `fail` and `trouble` take `?status=&code=` |
-//! | `POST /-/policy` | change pace and limits, see [`PolicyChange`] |
+//! | `POST /-/policy` | change rates and limits, see [`PolicyChange`] |
 //! | `POST /-/sparse?account=&container=&blob=&size=[&block=]` | a blob of zeros, in blocks if `block` gives their size |
 //! | `POST /-/file?account=&share=&path=` | a file of Azure Files with the body as content, at `http://ACCOUNT.file.localhost:PORT/SHARE/PATH` |
 //! | `POST /-/tokens?token=`, `DELETE /-/tokens` | let a bearer token in for a [`Grant`], or none any more |

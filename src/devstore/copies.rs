@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::address::{BlobAddress, Revision, Service, redact};
-use super::config::CopyPace;
+use super::config::CopyRate;
 use super::model::{Blob, CopyState, CopyStatus, ETag};
 
 /// The number of concluded copies that `GET /-/copies` remembers.
@@ -57,8 +57,8 @@ pub(super) struct NewCopy {
 /// The rule for when a copy is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timing {
-    /// The policy's pace for its kind.
-    AtPace,
+    /// The policy's rate for its kind.
+    AtRate,
     /// Done with the request: the synchronous operations.
     Immediately,
     /// Pending until the control interface releases it: an archived source takes hours to come back.
@@ -69,7 +69,7 @@ pub(super) enum Timing {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Progress {
     Held { bytes: u64 },
-    Running { bytes: u64, since: SystemTime, pace: CopyPace },
+    Running { bytes: u64, since: SystemTime, rate: CopyRate },
 }
 
 impl Progress {
@@ -77,8 +77,8 @@ impl Progress {
     pub(super) fn bytes(self, now: SystemTime) -> u64 {
         match self {
             Progress::Held { bytes } => bytes,
-            Progress::Running { pace: CopyPace::Immediate, .. } => u64::MAX,
-            Progress::Running { bytes, since, pace: CopyPace::BytesPerSecond(rate) } => {
+            Progress::Running { rate: CopyRate::Immediate, .. } => u64::MAX,
+            Progress::Running { bytes, since, rate: CopyRate::BytesPerSecond(rate) } => {
                 let elapsed = now.duration_since(since).unwrap_or_default();
                 bytes.saturating_add((elapsed.as_secs_f64() * rate as f64) as u64)
             }
@@ -90,7 +90,7 @@ impl Progress {
 #[derive(Debug)]
 pub(super) struct Transfer {
     pub copy: NewCopy,
-    pub pace: CopyPace,
+    pub rate: CopyRate,
     pub progress: Progress,
     pub started: SystemTime,
 }

@@ -26,7 +26,7 @@ pub(super) fn start(server: &Server, call: &Call) -> Outcome {
     let original = source.read(&mut state)?.clone();
     let timing = match original.tier {
         Some(Tier::Archive) => Timing::WhenReleased,
-        _ => Timing::AtPace,
+        _ => Timing::AtRate,
     };
     begin(&mut state, call, source, original, settings, timing)
 }

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::address::{BlobAddress, Revision, Service};
-use super::config::CopyPace;
+use super::config::CopyRate;
 use super::content::Content;
 use super::copies::{CopySummary, NewCopy, Progress, SourceName, Timing, Transfer, summary};
 use super::error::{Code, ServiceError};
@@ -31,18 +31,18 @@ enum Verdict {
 }
 
 impl State {
-    /// Starts a copy into an admitted destination and returns what that is then. Copies at the pace `immediate`
+    /// Starts a copy into an admitted destination and returns what that is then. Copies at the rate `immediate`
     /// are done at once, and so is a copy of a blob onto itself, whose source would vanish under a placeholder.
     pub(super) fn begin_copy(&mut self, mut copy: NewCopy, now: SystemTime) -> Result<Blob, ServiceError> {
         let from_blob = copy.source.service == Service::Blob;
         let onto_itself =
             from_blob && copy.source.revision == Revision::Current && copy.source.address == copy.destination;
-        let pace = match from_blob && copy.source.address.account == copy.destination.account {
+        let rate = match from_blob && copy.source.address.account == copy.destination.account {
             true => self.policy.copy_same_account,
             false => self.policy.copy_cross_account,
         };
         let held = self.policy.hold_new_copies || copy.timing == Timing::WhenReleased;
-        let immediate = onto_itself || copy.timing == Timing::Immediately || (pace == CopyPace::Immediate && !held);
+        let immediate = onto_itself || copy.timing == Timing::Immediately || (rate == CopyRate::Immediate && !held);
         let total = copy.finished.content.len();
         let mut state = CopyState {
             id: Uuid::new_v4(),
@@ -68,9 +68,9 @@ impl State {
         let placed = self.entry_or_new(&copy.destination)?.replace(placeholder).clone();
         let progress = match held {
             true => Progress::Held { bytes: 0 },
-            false => Progress::Running { bytes: 0, since: now, pace },
+            false => Progress::Running { bytes: 0, since: now, rate },
         };
-        self.copies.pending.insert(id, Transfer { copy, pace, progress, started: now });
+        self.copies.pending.insert(id, Transfer { copy, rate, progress, started: now });
         Ok(placed)
     }
 
@@ -233,13 +233,13 @@ impl State {
             .is_some()
     }
 
-    /// Lets a held or troubled copy go on at its pace.
+    /// Lets a held or troubled copy go on at its rate.
     pub(super) fn release_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
         let Some(transfer) = self.copies.pending.get_mut(&id) else {
             return false;
         };
         if let Progress::Held { bytes } = transfer.progress {
-            transfer.progress = Progress::Running { bytes, since: now, pace: transfer.pace };
+            transfer.progress = Progress::Running { bytes, since: now, rate: transfer.rate };
         }
         self.describe_copy(id, None);
         self.advance(now);

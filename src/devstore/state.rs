@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::address::{BlobAddress, Namespace};
 use super::clock::Ticks;
 use super::condition::Conditions;
-use super::config::CopyPace;
+use super::config::CopyRate;
 use super::copies::Copies;
 use super::error::{Code, ServiceError};
 use super::headers::lease_id;
@@ -70,8 +70,8 @@ pub(super) struct Container {
 /// Rules for how copies run and lists page from now on; every field can be changed while the server runs.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
-    pub copy_same_account: CopyPace,
-    pub copy_cross_account: CopyPace,
+    pub copy_same_account: CopyRate,
+    pub copy_cross_account: CopyRate,
     pub hold_new_copies: bool,
     pub list_page: usize,
     pub empty_list_pages: bool,
@@ -85,10 +85,10 @@ pub(super) struct Policy {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyChange {
-    /// Pace of copies within an account.
-    pub copy_same_account: Option<CopyPace>,
-    /// Pace of copies between accounts.
-    pub copy_cross_account: Option<CopyPace>,
+    /// Rate of copies within an account.
+    pub copy_same_account: Option<CopyRate>,
+    /// Rate of copies between accounts.
+    pub copy_cross_account: Option<CopyRate>,
     /// New copies of either kind start held: pending, without progress.
     pub hold_new_copies: Option<bool>,
     /// Longest list page, whatever the client asks for.

@@ -462,7 +462,7 @@ pub fn position(pid: i32, file: &Path) -> Option<u64> {
 /// Copies between the accounts run at that many bytes per second.
 pub fn cross_account(rate: u64) -> Setup {
     let mut setup = Setup::default();
-    setup.devstore.copy_cross_account = devstore::CopyPace::BytesPerSecond(rate);
+    setup.devstore.copy_cross_account = devstore::CopyRate::BytesPerSecond(rate);
     setup
 }
 

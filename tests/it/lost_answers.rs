@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use blobcp::devstore::{AccountConfig as DevAccount, Config, CopyPace, Devstore, Fault, PolicyChange, Reset};
+use blobcp::devstore::{AccountConfig as DevAccount, Config, CopyRate, Devstore, Fault, PolicyChange, Reset};
 use blobcp::path::{BlobName, BlobPath, ContainerName};
 use blobcp::store::*;
 use bytes::Bytes;
@@ -22,7 +22,7 @@ impl Service {
     async fn start() -> Self {
         let accounts = ["alpha", "beta"].map(DevAccount::named).to_vec();
         let server =
-            Devstore::start(Config { accounts, copy_same_account: CopyPace::BytesPerSecond(1), ..Default::default() })
+            Devstore::start(Config { accounts, copy_same_account: CopyRate::BytesPerSecond(1), ..Default::default() })
                 .await
                 .unwrap();
         for account in ["alpha", "beta"] {
@@ -160,7 +160,7 @@ async fn an_abort_is_done_even_if_its_answer_is_lost() {
 async fn an_abort_that_came_too_late_is_an_error() {
     // X12
     let service = Service::start().await;
-    service.server.change_policy(PolicyChange { copy_same_account: Some(CopyPace::Immediate), ..Default::default() });
+    service.server.change_policy(PolicyChange { copy_same_account: Some(CopyRate::Immediate), ..Default::default() });
     let started = service.copy(Precondition::None).await.unwrap();
     service.lose("AbortCopyBlob", Reset::After);
     let error = service.client.blob(&blob("copy")).abort_copy(&started.id, &AbortOptions::default()).await.unwrap_err();
@@ -304,8 +304,8 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
     let beta = client_of(&service.server, &service.http, "beta");
     service
         .server
-        .change_policy(PolicyChange { copy_cross_account: Some(CopyPace::BytesPerSecond(11)), ..Default::default() });
-    let source = service.client.blob(&blob("source")).copy_source(&beta, Duration::from_secs(600)).await.unwrap();
+        .change_policy(PolicyChange { copy_cross_account: Some(CopyRate::BytesPerSecond(11)), ..Default::default() });
+    let source = service.client.copy_source(&blob("source"), None, &beta, Duration::from_secs(600)).await.unwrap();
     let request = CopyRequest {
         source,
         source_if_match: None,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use blobcp::devstore::{AccountConfig, Config, CopyAction, CopyPace, Devstore, PolicyChange};
+use blobcp::devstore::{AccountConfig, Config, CopyAction, CopyRate, Devstore, PolicyChange};
 
 use crate::common::*;
 
@@ -38,7 +38,7 @@ fn script(name: &str) -> Command {
 async fn python_sdk_agrees_with_the_devstore() {
     let server = Devstore::start(Config {
         accounts: vec![AccountConfig::named("devstoreaccount1"), AccountConfig::named("other")],
-        copy_cross_account: CopyPace::BytesPerSecond(RATE),
+        copy_cross_account: CopyRate::BytesPerSecond(RATE),
         ..Config::default()
     })
     .await

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use blobcp::devstore::{self, CopyPace, Devstore};
+use blobcp::devstore::{self, CopyRate, Devstore};
 use blobcp::error::Error;
 use blobcp::path::{BlobName, BlobPath, ContainerName, NameError};
 use blobcp::store::sas::{self, Validity};
@@ -66,7 +66,7 @@ impl Backend {
     }
 
     async fn devstore() -> Self {
-        let server = devstore(CopyPace::Immediate).await;
+        let server = devstore(CopyRate::Immediate).await;
         let (first, second) = (connected(&server, "alpha"), connected(&server, "beta"));
         Self::open(first, Some(second), Some(server)).await
     }
@@ -169,8 +169,8 @@ impl Backend {
     }
 }
 
-/// A devstore with accounts `alpha` and `beta`, and this pace for copies between them.
-async fn devstore(copy_cross_account: CopyPace) -> Devstore {
+/// A devstore with accounts `alpha` and `beta`, and this rate for copies between them.
+async fn devstore(copy_cross_account: CopyRate) -> Devstore {
     let accounts = ["alpha", "beta"].map(devstore::AccountConfig::versioned).to_vec();
     Devstore::start(devstore::Config { accounts, copy_cross_account, ..Default::default() }).await.unwrap()
 }

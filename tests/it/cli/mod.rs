@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use blobcp::devstore::{AccountConfig, Config, CopyPace, Devstore};
+use blobcp::devstore::{AccountConfig, Config, CopyRate, Devstore};
 use blobcp::ioctl::{self, OrderFlags, ReportFlags};
 use blobcp::mount::{table, unmount};
 use bytes::Bytes;
@@ -50,7 +50,7 @@ impl Desk {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let config = Config {
             accounts: [ONE, TWO].map(AccountConfig::named).to_vec(),
-            copy_cross_account: CopyPace::BytesPerSecond(4 << 20),
+            copy_cross_account: CopyRate::BytesPerSecond(4 << 20),
             ..Config::default()
         };
         let store = runtime.block_on(Devstore::start(config)).unwrap();

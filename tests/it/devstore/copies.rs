@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blobcp::devstore::{Config, CopyAction, CopyPace, Devstore, Limits, PolicyChange};
+use blobcp::devstore::{Config, CopyAction, CopyRate, Devstore, Limits, PolicyChange};
 
 use super::client::{Client, Headers, ONE, TWO, server};
 
@@ -47,7 +47,7 @@ async fn c1_same_account_is_done_when_answered() {
 /// C2, C39, X17: a 1 TiB copy between accounts is pending, shows progress and never a torn prefix.
 #[tokio::test]
 async fn c2_a_tebibyte_between_accounts_is_pending_first() {
-    let rate = CopyPace::BytesPerSecond(2 * TIB);
+    let rate = CopyRate::BytesPerSecond(2 * TIB);
     let server = server(Config { copy_cross_account: rate, ..Config::default() }).await;
     let (one, two) = (Client::new(&server, ONE), Client::new(&server, TWO));
     server.put_sparse(ONE, "box", "huge", TIB).unwrap();
@@ -299,7 +299,7 @@ async fn pending_copies_can_be_steered() {
 /// A page blob fills from the front while it is copied and changes its ETag meanwhile (§13.3).
 #[tokio::test]
 async fn a_pending_page_blob_fills_visibly() {
-    let rate = CopyPace::BytesPerSecond(64 << 10);
+    let rate = CopyRate::BytesPerSecond(64 << 10);
     let server = server(Config { copy_same_account: rate, ..Config::default() }).await;
     let one = Client::new(&server, ONE);
     one.put(
@@ -336,7 +336,7 @@ async fn a_pending_page_blob_fills_visibly() {
 #[tokio::test]
 async fn x9_a_copy_does_not_stay_pending_for_ever() {
     let limits = Limits { copy_age: Duration::from_millis(100), ..Limits::default() };
-    let server = server(Config { limits, copy_same_account: CopyPace::BytesPerSecond(1), ..Config::default() }).await;
+    let server = server(Config { limits, copy_same_account: CopyRate::BytesPerSecond(1), ..Config::default() }).await;
     let one = Client::new(&server, ONE);
     one.upload("box/s", "content").await;
     one.copy("box/d", &one.url("box/s")).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blobcp::devstore::{Config, CopyAction, CopyPace, PolicyChange};
+use blobcp::devstore::{Config, CopyAction, CopyRate, PolicyChange};
 
 use super::client::{Client, ONE, TWO, server};
 use super::copies::{HOUR, TIB, held};
@@ -11,8 +11,8 @@ use super::copies::{HOUR, TIB, held};
 #[tokio::test]
 async fn x8_a_copy_fails_with_its_source() {
     let (server, one, two) = held().await;
-    let pace = CopyPace::BytesPerSecond(1);
-    let slow = PolicyChange { hold_new_copies: Some(false), copy_cross_account: Some(pace), ..PolicyChange::default() };
+    let rate = CopyRate::BytesPerSecond(1);
+    let slow = PolicyChange { hold_new_copies: Some(false), copy_cross_account: Some(rate), ..PolicyChange::default() };
     for name in ["changed", "deleted"] {
         one.upload(&format!("box/{name}"), "content").await;
         two.copy(&format!("box/{name}"), &one.shared_url(name, HOUR)).await;
