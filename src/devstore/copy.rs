@@ -14,13 +14,13 @@ use super::model::{Blob, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
-use super::source::{Source, cannot_verify};
+use super::source::{CopySource, cannot_verify};
 use super::state::State;
 use super::tags::Tags;
 
 /// Copy Blob: asynchronous, any blob type (§13.2).
 pub(super) fn start(server: &Server, call: &Call) -> Outcome {
-    let source = Source::of(server, call, true)?;
+    let source = CopySource::of(server, call, true)?;
     let settings = Settings::of(server, call)?;
     let mut state = server.state(call.now);
     let original = source.read(&mut state)?.clone();
@@ -33,7 +33,7 @@ pub(super) fn start(server: &Server, call: &Call) -> Outcome {
 
 /// Copy Blob From URL: a small block blob, done when answered (§13.7).
 pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
-    let source = Source::of(server, call, false)?;
+    let source = CopySource::of(server, call, false)?;
     let mut settings = Settings::of(server, call)?;
     let original = source.read(&mut server.state(call.now))?.clone();
     if !matches!(original.kind, Kind::Block { .. }) {
@@ -85,7 +85,7 @@ impl Settings {
 fn begin(
     state: &mut State,
     call: &Call,
-    source: Source,
+    source: CopySource,
     original: Blob,
     settings: Settings,
     timing: Timing,

@@ -19,7 +19,7 @@ use super::page;
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
-use super::source::{Source, cannot_verify};
+use super::source::{CopySource, cannot_verify};
 
 /// Put Blob From URL (§13.8): no block list, no copy state.
 pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
@@ -93,7 +93,7 @@ pub(super) fn put_page(server: &Server, call: &Call) -> Outcome {
 
 /// The source as it is, admitted by credentials and conditions.
 fn read(server: &Server, call: &Call) -> Result<Blob, ServiceError> {
-    let source = Source::of(server, call, false)?;
+    let source = CopySource::of(server, call, false)?;
     let conditions = Conditions::of_source(call)?;
     let mut state = server.state(call.now);
     let blob = source.read(&mut state)?;

@@ -203,7 +203,7 @@ pub(super) struct Damage {
 /// The streaming body. Counts blob payload as it is handed to the connection.
 #[derive(Debug)]
 pub(super) struct ReplyBody {
-    source: Source,
+    source: BodySource,
     /// Bytes that are announced but not yet produced.
     left: u64,
     damage: Damage,
@@ -213,7 +213,7 @@ pub(super) struct ReplyBody {
 }
 
 #[derive(Debug)]
-enum Source {
+enum BodySource {
     Nothing,
     Whole(Bytes),
     Chunks { chunks: Chunks, rest: Bytes },
@@ -230,13 +230,13 @@ const FLUSH: Duration = Duration::from_millis(20);
 impl ReplyBody {
     pub(super) fn new(payload: Payload, damage: Damage, counter: &Arc<AtomicU64>) -> ReplyBody {
         let (source, left, counter) = match payload {
-            Payload::Empty => (Source::Nothing, 0, None),
+            Payload::Empty => (BodySource::Nothing, 0, None),
             Payload::Document(bytes) => {
                 let len = bytes.len() as u64;
-                (Source::Whole(bytes), len, None)
+                (BodySource::Whole(bytes), len, None)
             }
             Payload::Content(content) => {
-                let source = Source::Chunks { chunks: content.chunks(), rest: Bytes::new() };
+                let source = BodySource::Chunks { chunks: content.chunks(), rest: Bytes::new() };
                 (source, content.len(), Some(Arc::clone(counter)))
             }
         };
@@ -246,9 +246,9 @@ impl ReplyBody {
     /// The next piece, at most `limit` bytes long.
     fn piece(&mut self, limit: u64) -> Option<Bytes> {
         let buffer = match &mut self.source {
-            Source::Nothing => return None,
-            Source::Whole(bytes) => bytes,
-            Source::Chunks { chunks, rest } => {
+            BodySource::Nothing => return None,
+            BodySource::Whole(bytes) => bytes,
+            BodySource::Chunks { chunks, rest } => {
                 if rest.is_empty() {
                     *rest = chunks.next()?;
                 }

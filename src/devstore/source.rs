@@ -28,7 +28,7 @@ const FILE_HOST: &str = ".file.";
 
 /// A source the caller may read.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct CopySource {
     pub name: SourceName,
     pub url: String,
     /// When the right to read ends.
@@ -39,10 +39,10 @@ pub(super) struct Source {
     fetched: Option<Blob>,
 }
 
-impl Source {
+impl CopySource {
     /// Resolves `x-ms-copy-source`. `owner_may_read`: the operation lets the owner's signature stand for a same-account
     /// source.
-    pub(super) fn of(server: &Server, call: &Call, owner_may_read: bool) -> Result<Source, ServiceError> {
+    pub(super) fn of(server: &Server, call: &Call, owner_may_read: bool) -> Result<CopySource, ServiceError> {
         let url = call.header("x-ms-copy-source").ok_or_else(|| ServiceError::missing_header("x-ms-copy-source"))?;
         let invalid = || ServiceError::invalid_header("x-ms-copy-source", &super::address::redact(url));
         if url.len() > URL_BYTES {
@@ -55,7 +55,7 @@ impl Source {
             let address =
                 BlobAddress { account: String::new(), container: String::new(), blob: super::address::redact(url) };
             let name = SourceName { service: Service::Web, address, revision: Revision::Current };
-            return Ok(Source {
+            return Ok(CopySource {
                 name,
                 url: url.to_owned(),
                 expiry: None,
@@ -97,7 +97,7 @@ impl Source {
             expiry = readable_until(server, call, service, &account, &target, &query).map_err(cannot_verify)?;
         }
         let name = SourceName { service, address: address.clone(), revision };
-        Ok(Source { name, url: url.to_owned(), expiry, owned, fetched: None })
+        Ok(CopySource { name, url: url.to_owned(), expiry, owned, fetched: None })
     }
 
     /// The blob, snapshot or version as it is now.
