@@ -23,7 +23,7 @@ use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind};
 use super::state::State;
 
 /// The state of a transfer at a moment.
-enum Verdict {
+enum TransferState {
     Going(u64),
     Done,
     Failed(String),
@@ -81,11 +81,11 @@ impl State {
         }
         let ids: Vec<Uuid> = self.copies.pending.keys().copied().collect();
         for id in ids {
-            match self.verdict(id, now) {
-                Verdict::Going(bytes) => self.show_progress(id, bytes),
-                Verdict::Done => self.conclude(id, CopyStatus::Success, None, now),
-                Verdict::Failed(description) => self.conclude(id, CopyStatus::Failed, Some(description), now),
-                Verdict::Vanished => {
+            match self.transfer_state(id, now) {
+                TransferState::Going(bytes) => self.show_progress(id, bytes),
+                TransferState::Done => self.conclude(id, CopyStatus::Success, None, now),
+                TransferState::Failed(description) => self.conclude(id, CopyStatus::Failed, Some(description), now),
+                TransferState::Vanished => {
                     if let Some(transfer) = self.copies.pending.remove(&id) {
                         let total = transfer.copy.finished.content.len();
                         let bytes = transfer.progress.bytes(now).min(total);
@@ -110,15 +110,15 @@ impl State {
         containers.get(&address.container)?.blobs.get(&address.blob)
     }
 
-    fn verdict(&self, id: Uuid, now: SystemTime) -> Verdict {
+    fn transfer_state(&self, id: Uuid, now: SystemTime) -> TransferState {
         let Some(transfer) = self.copies.pending.get(&id) else {
-            return Verdict::Vanished;
+            return TransferState::Vanished;
         };
         let NewCopy { destination, source, source_etag, source_expiry, finished, .. } = &transfer.copy;
         let base = self.entry_at(destination).and_then(|entry| entry.base.as_ref());
         let copy = base.and_then(|base| base.copy.as_ref());
         if copy.is_none_or(|copy| copy.id != id || copy.status != CopyStatus::Pending) {
-            return Verdict::Vanished;
+            return TransferState::Vanished;
         }
         match self.source(source) {
             // Read to its end when the copy began.
@@ -132,16 +132,16 @@ impl State {
         let total = finished.content.len();
         let readable_until = source_expiry.map_or(now, |expiry| expiry.min(now));
         if transfer.progress.bytes(readable_until) >= total && !matches!(transfer.progress, Progress::Held { .. }) {
-            return Verdict::Done;
+            return TransferState::Done;
         }
         if readable_until < now {
             return failed_reading(403, "AuthenticationFailed");
         }
         if now.duration_since(transfer.started).unwrap_or_default() > self.copies.age_limit {
             let text = "500 OperationCancelled \"The copy exceeded the maximum allowed time.\"";
-            return Verdict::Failed(text.to_owned());
+            return TransferState::Failed(text.to_owned());
         }
-        Verdict::Going(transfer.progress.bytes(now).min(total))
+        TransferState::Going(transfer.progress.bytes(now).min(total))
     }
 
     /// Page blobs fill visibly and change their ETag as they do (§13.3); the others only count.
@@ -308,6 +308,6 @@ fn placeholder(finished: &Blob, state: CopyState) -> Blob {
     blob
 }
 
-fn failed_reading(status: u16, code: &str) -> Verdict {
-    Verdict::Failed(format!("{status} {code} \"Copy failed when reading the source.\""))
+fn failed_reading(status: u16, code: &str) -> TransferState {
+    TransferState::Failed(format!("{status} {code} \"Copy failed when reading the source.\""))
 }
