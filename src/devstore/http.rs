@@ -102,7 +102,7 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
         Err(error) => Ok(Err(error)),
         Ok((operation, call)) => {
             record.operation = operation.name();
-            let _under_way = server.statistics.begin(operation.name());
+            let _in_flight = server.statistics.begin(operation.name());
             let fault = server.faults.hit(operation.name(), &call);
             damage = fault.as_ref().map(Fault::damage).unwrap_or_default();
             run(&server, call, operation, &mut body, fault).await

@@ -16,7 +16,7 @@ pub struct Stats {
     pub requests: BTreeMap<&'static str, u64>,
     /// Sum of `requests`.
     pub total: u64,
-    /// Most requests of an operation that were under way at the same time.
+    /// Most requests of an operation that were in flight at the same time.
     pub most_at_once: BTreeMap<&'static str, u64>,
     /// Blob payload received: Put Blob, Put Block, Append Block, Put Page.
     pub body_bytes_in: u64,
@@ -30,7 +30,7 @@ impl Stats {
         self.requests.get(operation).copied().unwrap_or(0)
     }
 
-    /// The number of requests of one operation that were under way at the same time.
+    /// The number of requests of one operation that were in flight at the same time.
     pub fn at_once(&self, operation: &str) -> u64 {
         self.most_at_once.get(operation).copied().unwrap_or(0)
     }
@@ -63,33 +63,33 @@ pub(super) struct Statistics {
 struct Inner {
     requests: BTreeMap<&'static str, u64>,
     log: VecDeque<RequestRecord>,
-    under_way: BTreeMap<&'static str, u64>,
+    in_flight: BTreeMap<&'static str, u64>,
     most_at_once: BTreeMap<&'static str, u64>,
 }
 
 /// A request of that operation that is not answered yet.
-pub(super) struct UnderWay<'a> {
+pub(super) struct InFlight<'a> {
     statistics: &'a Statistics,
     operation: &'static str,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if let Some(count) = self.statistics.inner().under_way.get_mut(self.operation) {
+        if let Some(count) = self.statistics.inner().in_flight.get_mut(self.operation) {
             *count -= 1;
         }
     }
 }
 
 impl Statistics {
-    pub(super) fn begin(&self, operation: &'static str) -> UnderWay<'_> {
+    pub(super) fn begin(&self, operation: &'static str) -> InFlight<'_> {
         let mut inner = self.inner();
-        let now = inner.under_way.entry(operation).or_default();
+        let now = inner.in_flight.entry(operation).or_default();
         *now += 1;
         let now = *now;
         let most = inner.most_at_once.entry(operation).or_default();
         *most = now.max(*most);
-        UnderWay { statistics: self, operation }
+        InFlight { statistics: self, operation }
     }
 
     pub(super) fn record(&self, record: RequestRecord) {
@@ -120,8 +120,8 @@ impl Statistics {
     /// Zeroes the counters and empties the log.
     pub(super) fn reset(&self) {
         let mut inner = self.inner();
-        let under_way = std::mem::take(&mut inner.under_way);
-        *inner = Inner { under_way, ..Inner::default() };
+        let in_flight = std::mem::take(&mut inner.in_flight);
+        *inner = Inner { in_flight, ..Inner::default() };
         self.bytes_in.store(0, Ordering::Relaxed);
         self.bytes_out.store(0, Ordering::Relaxed);
     }
