@@ -174,12 +174,12 @@ impl Devstore {
         content: Bytes,
         content_type: &str,
     ) -> Result<(), ControlError> {
-        self.server.plant(account, container, blob, content, content_type)
+        self.server.put_blob(account, container, blob, content, content_type)
     }
 
     /// Puts a block blob of `size` zero bytes in place that takes no memory.
     pub fn put_sparse(&self, account: &str, container: &str, blob: &str, size: u64) -> Result<(), ControlError> {
-        self.server.plant_sparse(account, container, blob, size, None)
+        self.server.put_sparse(account, container, blob, size, None)
     }
 
     /// The same with a block list of blocks of `block` bytes.
@@ -191,12 +191,12 @@ impl Devstore {
         size: u64,
         block: u64,
     ) -> Result<(), ControlError> {
-        self.server.plant_sparse(account, container, blob, size, Some(block))
+        self.server.put_sparse(account, container, blob, size, Some(block))
     }
 
     /// Puts a file of Azure Files in place: a copy source at [`Devstore::file_url`] (C19).
     pub fn put_file(&self, account: &str, share: &str, path: &str, content: Bytes) -> Result<(), ControlError> {
-        self.server.plant_file(account, share, path, Content::from(content))
+        self.server.put_file(account, share, path, Content::from(content))
     }
 
     /// The URL of a file, to which a SAS must be added: `http://ACCOUNT.file.localhost:PORT/SHARE/PATH`.

@@ -74,7 +74,7 @@ impl Server {
 
     /// Puts a block blob in place as if by Put Blob, its container too; but under the very name that is given, so that
     /// one can be listed that the service would have taken for another.
-    pub(super) fn plant(
+    pub(super) fn put_blob(
         &self,
         account: &str,
         container: &str,
@@ -83,14 +83,14 @@ impl Server {
         content_type: &str,
     ) -> Result<(), ControlError> {
         let md5 = STANDARD.encode(Md5::digest(&bytes));
-        let mut planted = Blob::new(Kind::unlisted(), Content::from(bytes), 0, SystemTime::now());
-        planted.properties.content_type = content_type.to_owned();
-        planted.properties.md5 = Some(md5);
-        self.plant_blob(account, container, blob, planted)
+        let mut stored = Blob::new(Kind::unlisted(), Content::from(bytes), 0, SystemTime::now());
+        stored.properties.content_type = content_type.to_owned();
+        stored.properties.md5 = Some(md5);
+        self.put(account, container, blob, stored)
     }
 
     /// Puts a block blob of `size` zero bytes in place, in committed blocks of `block` bytes if given.
-    pub(super) fn plant_sparse(
+    pub(super) fn put_sparse(
         &self,
         account: &str,
         container: &str,
@@ -110,12 +110,12 @@ impl Server {
                 .collect(),
             None => Arc::default(),
         };
-        let planted = Blob::new(Kind::Block { blocks }, Content::zeros(size), 0, SystemTime::now());
-        self.plant_blob(account, container, blob, planted)
+        let stored = Blob::new(Kind::Block { blocks }, Content::zeros(size), 0, SystemTime::now());
+        self.put(account, container, blob, stored)
     }
 
     /// Puts a file in place for copies to read.
-    pub(super) fn plant_file(
+    pub(super) fn put_file(
         &self,
         account: &str,
         share: &str,
@@ -133,18 +133,18 @@ impl Server {
         Ok(())
     }
 
-    fn plant_blob(&self, account: &str, container: &str, blob: &str, mut planted: Blob) -> Result<(), ControlError> {
+    fn put(&self, account: &str, container: &str, blob: &str, mut stored: Blob) -> Result<(), ControlError> {
         check_blob_name(self.namespace, blob)
             .map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
         let now = SystemTime::now();
         let mut state = self.state(now);
-        planted.touch(state.ticks.next(), now);
+        stored.touch(state.ticks.next(), now);
         make_container(&mut state, account, container, now)?;
         let address =
             BlobAddress { account: account.to_owned(), container: container.to_owned(), blob: blob.to_owned() };
         // The container was made above.
         let entry = state.entry_or_new(&address).map_err(|_| ControlError::NotFound(address.to_string()))?;
-        entry.replace(planted);
+        entry.replace(stored);
         Ok(())
     }
 
@@ -275,12 +275,12 @@ fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8
         ("POST", ["sparse"]) => {
             let (account, container, blob) = (required("account")?, required("container")?, required("blob")?);
             let block = query.nonempty("block").map(number).transpose()?;
-            server.plant_sparse(account, container, blob, number(required("size")?)?, block)?;
+            server.put_sparse(account, container, blob, number(required("size")?)?, block)?;
             Ok(done())
         }
         ("POST", ["file"]) => {
             let (account, share, path) = (required("account")?, required("share")?, required("path")?);
-            server.plant_file(account, share, path, Content::from(Bytes::copy_from_slice(body)))?;
+            server.put_file(account, share, path, Content::from(Bytes::copy_from_slice(body)))?;
             Ok(done())
         }
         ("POST", ["tokens"]) => {
