@@ -20,7 +20,7 @@ const NAME: usize = 24;
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) struct Show {
-    form: Form,
+    mode: OutputMode,
     /// The word for files that count as copied.
     done: &'static str,
     failures: u64,
@@ -29,7 +29,7 @@ pub(super) struct Show {
     pub stopping: bool,
 }
 
-enum Form {
+enum OutputMode {
     Json,
     Lines(Instant),
     Bars { all: MultiProgress, total: ProgressBar, pending: Vec<(String, ProgressBar)>, seen: Vec<(String, u64, u64)> },
@@ -46,23 +46,23 @@ impl Show {
         } else {
             "copied"
         };
-        let form = if json {
-            Form::Json
+        let mode = if json {
+            OutputMode::Json
         } else if io::stderr().is_terminal() && !dry_run {
             let all = MultiProgress::new();
             let style =
                 ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
             let total = all.add(ProgressBar::new(0).with_style(style.progress_chars("=> ")));
-            Form::Bars { all, total, pending: Vec::new(), seen: Vec::new() }
+            OutputMode::Bars { all, total, pending: Vec::new(), seen: Vec::new() }
         } else {
-            Form::Lines(Instant::now())
+            OutputMode::Lines(Instant::now())
         };
-        Self { form, done, failures: 0, throttled: false, stopping: false }
+        Self { mode, done, failures: 0, throttled: false, stopping: false }
     }
 
     fn bars(&self) -> Option<&MultiProgress> {
-        match &self.form {
-            Form::Bars { all, .. } => Some(all),
+        match &self.mode {
+            OutputMode::Bars { all, .. } => Some(all),
             _ => None,
         }
     }
@@ -74,8 +74,8 @@ impl Show {
 
     /// A source that was not even ordered.
     pub(super) fn refused(&mut self, source: &str, why: &str) {
-        match self.form {
-            Form::Json => print_json(&serde_json::json!({
+        match self.mode {
+            OutputMode::Json => print_json(&serde_json::json!({
                 "event": "failed", "path": source, "bytes": 0, "errno": null, "reason": why,
             })),
             _ => self.say(why),
@@ -84,14 +84,14 @@ impl Show {
 
     /// A copy that has been pending longer than others.
     pub(super) fn pending(&mut self, news: &News) {
-        if let Form::Bars { seen, .. } = &mut self.form {
+        if let OutputMode::Bars { seen, .. } = &mut self.mode {
             seen.push((news.path.clone(), news.copied, news.total));
         }
     }
 
     /// Prints the outcome of a file, under the name that is shown.
     pub(super) fn entry(&mut self, path: &str, news: &News) {
-        if let Form::Json = self.form {
+        if let OutputMode::Json = self.mode {
             return print_json(&event(path, news));
         }
         match news.status {
@@ -121,7 +121,7 @@ impl Show {
     pub(super) fn progress(&mut self, news: &ioctl::News, took: Duration) {
         if news.bears > 0 && !self.throttled {
             self.throttled = true;
-            if !matches!(self.form, Form::Json) {
+            if !matches!(self.mode, OutputMode::Json) {
                 self.say(&format!(
                     "the service is busy: going on with {} at a time, and more when it allows",
                     news.bears
@@ -129,15 +129,15 @@ impl Show {
             }
         }
         let text = state(news, took);
-        match &mut self.form {
-            Form::Json => {}
-            Form::Lines(last) => {
+        match &mut self.mode {
+            OutputMode::Json => {}
+            OutputMode::Lines(last) => {
                 if last.elapsed() >= LINE_INTERVAL && !news.flags.contains(ReportFlags::DONE) {
                     *last = Instant::now();
                     self.say(&text);
                 }
             }
-            Form::Bars { all, total, pending, seen } => {
+            OutputMode::Bars { all, total, pending, seen } => {
                 let (done, of) = if news.found_bytes == 0 {
                     (ended(news), news.found_files)
                 } else {
@@ -172,15 +172,15 @@ impl Show {
     }
 
     pub(super) fn end(&mut self, summary: &Summary) {
-        if let Form::Bars { all, total, pending, .. } = &self.form {
+        if let OutputMode::Bars { all, total, pending, .. } = &self.mode {
             for (_, bar) in pending {
                 bar.finish_and_clear();
             }
             total.finish_and_clear();
             let _ = all.clear();
         }
-        match self.form {
-            Form::Json => print_json(&summary.json()),
+        match self.mode {
+            OutputMode::Json => print_json(&summary.json()),
             _ => println!("{}", summary.text(self.done)),
         }
         let _ = io::stdout().flush();
