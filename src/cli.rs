@@ -12,22 +12,22 @@
 
 mod abort;
 mod bulk;
-mod bulk_show;
+mod bulk_output;
 mod cp;
 mod devstore;
 mod failure;
+mod format;
 mod lease;
-mod live;
 mod log;
 mod mount;
 mod mount_helper;
 mod mount_options;
 mod on_mount;
-mod show;
 mod snapshot;
 mod status;
 mod umount;
 mod wait;
+mod watch_table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

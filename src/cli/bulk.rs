@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::bulk_show::{Show, Summary};
+use super::bulk_output::{Output, Summary};
 use super::failure::{Failure, about};
 use super::on_mount::{self, Located};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
@@ -57,7 +57,7 @@ impl Job<'_> {
 
     async fn copy(&self, target: &Target, names: &[(String, &PathBuf)]) -> Result<(), Failure> {
         let mut signals = Signals::listen()?;
-        let mut show = Show::new(self.json, self.flags);
+        let mut output = Output::new(self.json, self.flags);
         let mut refused = 0;
         let mut added = false;
         for (index, (name, source)) in names.iter().enumerate() {
@@ -72,14 +72,14 @@ impl Job<'_> {
                 Ok(()) => added = true,
                 Err(failure) => {
                     refused += 1;
-                    show.refused(&source.display().to_string(), failure.message.as_deref().unwrap_or_default());
+                    output.refused(&source.display().to_string(), failure.message.as_deref().unwrap_or_default());
                 }
             }
         }
         let began = Instant::now();
-        let news = if added { Some(self.hear(target, names, &mut show, &mut signals, began).await?) } else { None };
+        let news = if added { Some(self.hear(target, names, &mut output, &mut signals, began).await?) } else { None };
         let summary = Summary::new(news.as_deref(), refused, began.elapsed(), signals.came);
-        show.end(&summary);
+        output.end(&summary);
         match (signals.came, summary.failed) {
             (true, _) => Err(Failure { message: None, status: INTERRUPTED }),
             (false, 0) => Ok(()),
@@ -92,7 +92,7 @@ impl Job<'_> {
         &self,
         target: &Target,
         names: &[(String, &PathBuf)],
-        show: &mut Show,
+        output: &mut Output,
         signals: &mut Signals,
         began: Instant,
     ) -> Result<Box<ioctl::News>, Failure> {
@@ -105,7 +105,7 @@ impl Job<'_> {
                         let answer = answer.map_err(|error| Failure::new(error.to_string()))?;
                         break answer.map_err(|error| about(&target.path, &error))?;
                     }
-                    () = signals.next() => self.stop(target, show)?,
+                    () = signals.next() => self.stop(target, output)?,
                 }
             };
             for entry in &entries {
@@ -114,11 +114,11 @@ impl Job<'_> {
                 let source = names.iter().find(|(name, _)| ordered(name)).filter(|_| entry.status == ioctl::FAILED);
                 let path = source.map_or_else(|| target.path.join(&entry.path), |(_, source)| source.to_path_buf());
                 match entry.status {
-                    ioctl::PENDING => show.pending(entry),
-                    _ => show.entry(&path.display().to_string(), entry),
+                    ioctl::PENDING => output.pending(entry),
+                    _ => output.entry(&path.display().to_string(), entry),
                 }
             }
-            show.progress(&news, began.elapsed());
+            output.progress(&news, began.elapsed());
             if news.flags.contains(ReportFlags::DONE) {
                 return Ok(news);
             }
@@ -126,13 +126,13 @@ impl Job<'_> {
     }
 
     /// Ctrl-C, for the first or the second time.
-    fn stop(&self, target: &Target, show: &mut Show) -> Result<(), Failure> {
-        if show.stopping {
+    fn stop(&self, target: &Target, output: &mut Output) -> Result<(), Failure> {
+        if output.stopping {
             let message = "left at once; the mount aborts what is pending".to_owned();
             return Err(Failure { message: Some(message), status: INTERRUPTED });
         }
-        show.stopping = true;
-        show.say("stopping: aborting what is pending; Ctrl-C again leaves at once");
+        output.stopping = true;
+        output.say("stopping: aborting what is pending; Ctrl-C again leaves at once");
         on_mount::abort(&target.directory, None).map_err(|error| about(&target.path, &error))
     }
 

@@ -15,8 +15,8 @@ use tokio::time::sleep;
 
 use super::bulk::{self, INTERRUPTED};
 use super::failure::{Failure, about};
+use super::format;
 use super::on_mount::{self, Located, State, Status};
-use super::show;
 use crate::ioctl::{self, OrderFlags};
 use crate::path::{self, NameError};
 
@@ -169,7 +169,7 @@ async fn follow(path: &Path, file: &File, id: &str) -> Result<(), Failure> {
         }
         if on_terminal {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            bar.get_or_insert_with(|| show::bar(&name, &state)).set_position(state.copied);
+            bar.get_or_insert_with(|| format::bar(&name, &state)).set_position(state.copied);
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_POLL);

@@ -10,9 +10,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::failure::Failure;
-use super::live::Table;
+use super::format;
 use super::on_mount::{self, Paths, Row, Which};
-use super::show;
+use super::watch_table::WatchTable;
 
 /// The time between two looks, if they do not take long themselves.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -60,13 +60,13 @@ impl Arguments {
 
     fn shown(&self, rows: &[Row]) -> String {
         if self.json {
-            return rows.iter().map(|row| show::json(&row.path, row.state.as_ref())).collect();
+            return rows.iter().map(|row| format::json(&row.path, row.state.as_ref())).collect();
         }
         match rows {
             [] if self.watch => "no copy is pending or has failed\n".to_owned(),
             [] => String::new(),
-            [row] if self.of.paths.len() == 1 && !self.of.recursive => show::block(&row.path, row.state.as_ref()),
-            _ => show::table(rows),
+            [row] if self.of.paths.len() == 1 && !self.of.recursive => format::block(&row.path, row.state.as_ref()),
+            _ => format::table(rows),
         }
     }
 
@@ -75,10 +75,10 @@ impl Arguments {
         let mut watched = Watched::new(rows);
         let mut shown: Vec<Row> = Vec::new();
         if !self.json {
-            print!("{}", show::table(&watched.rows).split_inclusive('\n').next().unwrap_or_default());
+            print!("{}", format::table(&watched.rows).split_inclusive('\n').next().unwrap_or_default());
         }
         loop {
-            let text = if self.json { self.shown(&watched.rows) } else { show::table(&watched.rows) };
+            let text = if self.json { self.shown(&watched.rows) } else { format::table(&watched.rows) };
             let lines = text.split_inclusive('\n').skip(usize::from(!self.json));
             for (index, line) in lines.enumerate() {
                 if shown.get(index) != watched.rows.get(index) {
@@ -97,7 +97,7 @@ impl Arguments {
     /// Draws a table anew in place. Returns the rows that it showed last.
     fn watch_table(&self, rows: Vec<Row>, began: i64) -> Vec<Row> {
         let mut watched = Watched::new(rows);
-        let mut table = Table::new();
+        let mut table = WatchTable::new();
         while watched.is_pending() {
             table.draw(&watched.rows);
             self.look(&mut watched, began);

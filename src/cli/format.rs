@@ -96,7 +96,7 @@ pub(super) fn json(path: &Path, state: Option<&State>) -> String {
 
 /// A bar for a copy, at the state it is in.
 pub(super) fn bar(name: &str, state: &State) -> ProgressBar {
-    pace_bar(name, state.copied, state.total)
+    byte_bar(name, state.copied, state.total)
 }
 
 /// The end of a path, which tells more than its beginning, in at most that many columns of a terminal.
@@ -116,25 +116,25 @@ pub(super) fn padded(text: &str, width: usize) -> Cow<'_, str> {
 }
 
 /// A bar for so many bytes, of which some are copied.
-pub(super) fn pace_bar(name: &str, copied: u64, total: u64) -> ProgressBar {
-    let template = "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {pace}";
+pub(super) fn byte_bar(name: &str, copied: u64, total: u64) -> ProgressBar {
+    let template = "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {rate}";
     // The template is a constant; if it were wrong, the default one would show the same less prettily.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let first = copied;
-    let style = style.with_key("pace", move |bar: &ProgressState, out: &mut dyn fmt::Write| {
+    let style = style.with_key("rate", move |bar: &ProgressState, out: &mut dyn fmt::Write| {
         let seconds = bar.elapsed().as_secs_f64();
         let watched = bar.pos().saturating_sub(first);
         let rest = bar.len().unwrap_or_default().saturating_sub(bar.pos());
         // Nobody can do anything about a writer of the terminal that fails.
-        let _ = out.write_str(&pace(watched, rest, seconds));
+        let _ = out.write_str(&rate_and_eta(watched, rest, seconds));
     });
     let style = style.progress_chars("=> ");
     ProgressBar::new(total).with_style(style).with_prefix(name.to_owned()).with_position(copied)
 }
 
-/// Rate and time left, from the bytes of the time that was watched: what was copied before says nothing about the pace.
+/// Rate and time left, from the bytes of the time that was watched: what was copied before says nothing about the rate.
 /// Nothing for as long as nothing was seen.
-pub(super) fn pace(watched: u64, rest: u64, seconds: f64) -> String {
+pub(super) fn rate_and_eta(watched: u64, rest: u64, seconds: f64) -> String {
     if watched == 0 || seconds <= 0.0 {
         return String::new();
     }
@@ -211,9 +211,9 @@ longer  -        -         -
     }
 
     #[test]
-    fn the_pace_is_that_of_the_time_watched() {
-        assert_eq!(pace(20 << 20, 100 << 20, 2.0), "10.00 MiB/s  10s");
-        assert_eq!(pace(0, 1, 2.0), "");
+    fn the_rate_is_that_of_the_time_watched() {
+        assert_eq!(rate_and_eta(20 << 20, 100 << 20, 2.0), "10.00 MiB/s  10s");
+        assert_eq!(rate_and_eta(0, 1, 2.0), "");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::failure::say;
+use super::format::{self, padded, shortened};
 use super::on_mount::News;
-use super::show::{self, padded, shortened};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// Failures that are named; all are in the mount's log and in `--json`.
@@ -19,7 +19,7 @@ const NAME: usize = 24;
 /// The time between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-pub(super) struct Show {
+pub(super) struct Output {
     mode: OutputMode,
     /// The word for files that count as copied.
     done: &'static str,
@@ -35,7 +35,7 @@ enum OutputMode {
     Bars { all: MultiProgress, total: ProgressBar, pending: Vec<(String, ProgressBar)>, seen: Vec<(String, u64, u64)> },
 }
 
-impl Show {
+impl Output {
     /// `flags` are those of [`ioctl::Tree`].
     pub(super) fn new(json: bool, flags: OrderFlags) -> Self {
         let dry_run = flags.contains(OrderFlags::DRY_RUN);
@@ -146,7 +146,7 @@ impl Show {
                 total.set_length(of);
                 total.set_position(done);
                 total.set_message(text);
-                // Bars that are still wanted keep their pace; the others make room.
+                // Bars that are still wanted keep their rate; the others make room.
                 let wanted: Vec<_> = seen.drain(..).take(BARS).collect();
                 pending.retain(|(path, bar)| {
                     let stays = wanted.iter().any(|(wanted, ..)| wanted == path);
@@ -160,7 +160,7 @@ impl Show {
                     let bar = match pending.iter().find(|(known, _)| *known == path) {
                         Some((_, bar)) => bar.clone(),
                         None => {
-                            let bar = all.add(show::pace_bar(&padded(&shortened(&path, NAME), NAME), copied, size));
+                            let bar = all.add(format::byte_bar(&padded(&shortened(&path, NAME), NAME), copied, size));
                             pending.push((path, bar.clone()));
                             bar
                         }

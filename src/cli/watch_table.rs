@@ -8,20 +8,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use console::Term;
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
+use super::format::{self, padded, shortened};
 use super::on_mount::{Row, State, Status};
-use super::show::{self, padded, shortened};
 
 /// Lines left for the prompt and what stood there before.
 const MARGIN: usize = 3;
 
-pub(super) struct Table {
+pub(super) struct WatchTable {
     all: MultiProgress,
     lines: Vec<ProgressBar>,
     /// When each copy was first seen, and how far it was.
     first: HashMap<PathBuf, (Instant, u64)>,
 }
 
-impl Table {
+impl WatchTable {
     pub(super) fn new() -> Self {
         Self { all: MultiProgress::new(), lines: Vec::new(), first: HashMap::new() }
     }
@@ -118,9 +118,10 @@ fn done(rows: &[Row]) -> usize {
 /// Details of a copy, the most important first: what a narrow terminal cuts off is the source.
 fn details(row: &Row, state: &State, watched: f64, before: u64) -> String {
     let mut text = format!("{:>3} % of {}", state.percent(), BinaryBytes(state.total));
-    let pace = show::pace(state.copied.saturating_sub(before), state.total.saturating_sub(state.copied), watched);
-    if !pace.is_empty() {
-        text += &format!("  {pace} left");
+    let rate =
+        format::rate_and_eta(state.copied.saturating_sub(before), state.total.saturating_sub(state.copied), watched);
+    if !rate.is_empty() {
+        text += &format!("  {rate} left");
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
     if let Some(age) = row.started.and_then(|started| u64::try_from(now - started).ok()) {
@@ -129,5 +130,5 @@ fn details(row: &Row, state: &State, watched: f64, before: u64) -> String {
     if !state.description.is_empty() {
         text += &format!("  {}", state.description);
     }
-    text + "  " + &show::without_credential(&state.source)
+    text + "  " + &format::without_credential(&state.source)
 }
