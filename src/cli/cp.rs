@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::bulk::{self, INTERRUPTED};
 use super::failure::{Failure, about};
 use super::format;
-use super::on_mount::{self, Located, State, Status};
+use super::on_mount::{self, CopyState, Located, Status};
 use crate::ioctl::{self, OrderFlags};
 use crate::path::{self, NameError};
 
@@ -176,7 +176,7 @@ async fn follow(path: &Path, file: &File, id: &str) -> Result<(), Failure> {
     }
 }
 
-fn end(path: &Path, state: &State) -> Result<(), Failure> {
+fn end(path: &Path, state: &CopyState) -> Result<(), Failure> {
     let path = path.display();
     match state.status {
         Status::Success | Status::Pending => Ok(()),

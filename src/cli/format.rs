@@ -8,12 +8,12 @@ use std::time::Duration;
 use console::{Alignment, measure_text_width, pad_str};
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
-use super::on_mount::{Row, State, Status};
+use super::on_mount::{CopyState, Row, Status};
 
 /// The text of a cell without copy state.
 const NOTHING: &str = "-";
 
-impl State {
+impl CopyState {
     pub(super) fn percent(&self) -> u64 {
         // A copy of nothing is always complete.
         (u128::from(self.copied) * 100).checked_div(u128::from(self.total)).map_or(100, |percent| percent as u64)
@@ -37,7 +37,7 @@ pub(super) fn without_credential(url: &str) -> String {
 }
 
 /// Everything about one copy, over several lines.
-pub(super) fn block(path: &Path, state: Option<&State>) -> String {
+pub(super) fn block(path: &Path, state: Option<&CopyState>) -> String {
     let Some(state) = state else { return format!("{}: no copy was made onto this file\n", path.display()) };
     let mut text = format!("{}\n", path.display());
     let completed = state.completed.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
@@ -59,7 +59,7 @@ pub(super) fn block(path: &Path, state: Option<&State>) -> String {
 pub(super) fn table(rows: &[Row]) -> String {
     let path = |row: &Row| row.path.display().to_string();
     let path_width = rows.iter().map(|row| measure_text_width(&path(row))).chain([4]).max().unwrap_or_default();
-    let progress = |row: &Row| row.state.as_ref().map_or_else(|| NOTHING.to_owned(), State::progress);
+    let progress = |row: &Row| row.state.as_ref().map_or_else(|| NOTHING.to_owned(), CopyState::progress);
     let progress_width = rows.iter().map(|row| progress(row).len()).chain([8]).max().unwrap_or_default();
     let mut text = format!("{:<path_width$}  STATUS   {:<progress_width$}  ID/DESCRIPTION\n", "PATH", "PROGRESS");
     for row in rows {
@@ -76,7 +76,7 @@ pub(super) fn table(rows: &[Row]) -> String {
 }
 
 /// One object on one line; a file without copy state has `"status":null` and nothing else.
-pub(super) fn json(path: &Path, state: Option<&State>) -> String {
+pub(super) fn json(path: &Path, state: Option<&CopyState>) -> String {
     let path = path.to_string_lossy();
     let object = match state {
         None => serde_json::json!({ "path": path, "status": null }),
@@ -95,7 +95,7 @@ pub(super) fn json(path: &Path, state: Option<&State>) -> String {
 }
 
 /// A bar for a copy, at the state it is in.
-pub(super) fn bar(name: &str, state: &State) -> ProgressBar {
+pub(super) fn bar(name: &str, state: &CopyState) -> ProgressBar {
     byte_bar(name, state.copied, state.total)
 }
 
@@ -147,8 +147,8 @@ pub(super) fn rate_and_eta(watched: u64, rest: u64, seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn state(status: Status) -> State {
-        State {
+    fn state(status: Status) -> CopyState {
+        CopyState {
             status,
             copied: 1 << 30,
             total: 4 << 30,
@@ -225,6 +225,6 @@ longer  -        -         -
 
     #[test]
     fn a_copy_of_nothing_is_complete() {
-        assert_eq!(State { copied: 0, total: 0, ..state(Status::Pending) }.percent(), 100);
+        assert_eq!(CopyState { copied: 0, total: 0, ..state(Status::Pending) }.percent(), 100);
     }
 }

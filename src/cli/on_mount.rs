@@ -79,7 +79,7 @@ impl Status {
 
 /// The last copy onto a file. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct CopyState {
     pub status: Status,
     pub copied: u64,
     pub total: u64,
@@ -93,14 +93,14 @@ pub(super) struct State {
 }
 
 /// The state of the last copy onto a file, from the service. `None`: nothing was ever copied onto it.
-pub(super) fn state(file: &File) -> io::Result<Option<State>> {
+pub(super) fn state(file: &File) -> io::Result<Option<CopyState>> {
     let mut status = ioctl::Status::new_zeroed();
     match call(file, ioctl::STATUS, &mut status) {
         Err(error) if error.raw_os_error() == Some(libc::ENODATA) => return Ok(None),
         result => result?,
     }
     let owned = |field: &[u8]| text(field).unwrap_or_default().to_owned();
-    Ok(Some(State {
+    Ok(Some(CopyState {
         status: Status::of(status.status)?,
         copied: status.bytes_copied,
         total: status.total_bytes,
@@ -295,14 +295,14 @@ pub(super) fn news(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<News>)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub path: PathBuf,
-    pub state: Option<State>,
+    pub state: Option<CopyState>,
     /// When a pending copy was started: seconds since the epoch.
     pub started: Option<i64>,
 }
 
 impl Row {
     /// The copy, while it is pending.
-    pub(super) fn pending(&self) -> Option<&State> {
+    pub(super) fn pending(&self) -> Option<&CopyState> {
         self.state.as_ref().filter(|state| state.status == Status::Pending)
     }
 }
@@ -379,7 +379,7 @@ fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
         for (entry, [path, id, source, description]) in ioctl::records(copies.count, &copies.records) {
             let state = match entry.status {
                 0 => None,
-                number => Some(State {
+                number => Some(CopyState {
                     status: Status::of(number).map_err(|error| about(top, &error))?,
                     copied: entry.bytes_copied,
                     total: entry.total_bytes,

@@ -172,10 +172,10 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::on_mount::{State, Status};
+    use crate::cli::on_mount::{CopyState, Status};
 
     fn row(path: &str, status: Option<Status>) -> Row {
-        let state = status.map(|status| State {
+        let state = status.map(|status| CopyState {
             status,
             copied: 0,
             total: 1,

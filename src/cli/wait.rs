@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::failure::{Failure, about, complain};
-use super::on_mount::{self, Paths, State, Status, Which};
+use super::on_mount::{self, CopyState, Paths, Status, Which};
 
 /// The time between two listings of a tree.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -98,7 +98,7 @@ fn wait_for_files(paths: &[PathBuf]) -> Result<bool, Failure> {
 }
 
 /// Whether the copy was successful; says so if it was not.
-fn judge(path: &Path, state: Option<&State>) -> bool {
+fn judge(path: &Path, state: Option<&CopyState>) -> bool {
     let path = path.display();
     match state.map(|state| (state.status, &state.description)) {
         Some((Status::Success, _)) => return true,

@@ -9,7 +9,7 @@ use console::Term;
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::format::{self, padded, shortened};
-use super::on_mount::{Row, State, Status};
+use super::on_mount::{CopyState, Row, Status};
 
 /// Lines left for the prompt and what stood there before.
 const MARGIN: usize = 3;
@@ -116,7 +116,7 @@ fn done(rows: &[Row]) -> usize {
 }
 
 /// Details of a copy, the most important first: what a narrow terminal cuts off is the source.
-fn details(row: &Row, state: &State, watched: f64, before: u64) -> String {
+fn details(row: &Row, state: &CopyState, watched: f64, before: u64) -> String {
     let mut text = format!("{:>3} % of {}", state.percent(), BinaryBytes(state.total));
     let rate =
         format::rate_and_eta(state.copied.saturating_sub(before), state.total.saturating_sub(state.copied), watched);
