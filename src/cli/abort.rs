@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::failure::{Failure, about, complain};
-use super::on_mount::{self, Paths, Which};
+use super::on_mount::{self, Paths, Selection};
 
 const MORE: &str = "\
 The service leaves an empty file where the copy would have been.
@@ -24,7 +24,8 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
-        let (rows, mut complete) = on_mount::rows("abort", &self.of.paths, self.of.recursive, Which::Unfinished, false);
+        let (rows, mut complete) =
+            on_mount::rows("abort", &self.of.paths, self.of.recursive, Selection::Unfinished, false);
         for row in &rows {
             match row.pending().map_or(Ok(false), |state| abort(&row.path, &state.id)) {
                 Ok(true) => println!("{}: aborted", row.path.display()),

@@ -319,7 +319,7 @@ pub(super) struct Paths {
 
 /// The files of a tree that are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum Selection {
     All,
     /// Those whose last copy is pending or ended without success.
     Unfinished,
@@ -328,9 +328,15 @@ pub(super) enum Which {
 }
 
 /// The service's answer about the copies onto `paths`, and onto all files below those that are directories if
-/// `recursive`: of those as `which` says. A tree is one request per 5000 files. What cannot be asked is complained
+/// `recursive`: of those as `selection` says. A tree is one request per 5000 files. What cannot be asked is complained
 /// about, unless it is not there and `quiet` says that it need not be; the second value tells whether that happened.
-pub(super) fn rows(command: &str, paths: &[PathBuf], recursive: bool, which: Which, quiet: bool) -> (Vec<Row>, bool) {
+pub(super) fn rows(
+    command: &str,
+    paths: &[PathBuf],
+    recursive: bool,
+    selection: Selection,
+    quiet: bool,
+) -> (Vec<Row>, bool) {
     let mut found = Vec::new();
     let mut complete = true;
     for path in paths {
@@ -338,7 +344,7 @@ pub(super) fn rows(command: &str, paths: &[PathBuf], recursive: bool, which: Whi
             Ok(metadata) if metadata.is_dir() && !recursive => {
                 Err(Failure::new(format!("{}: is a directory; -r takes the files in it", path.display())))
             }
-            Ok(metadata) if metadata.is_dir() => tree(path, which, &mut found),
+            Ok(metadata) if metadata.is_dir() => tree(path, selection, &mut found),
             Ok(metadata) => one(path, &metadata).map(|row| found.push(row)),
             Err(error) if quiet && error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(about(path, &error)),
@@ -356,15 +362,15 @@ fn one(path: &Path, metadata: &std::fs::Metadata) -> Result<Row, Failure> {
     Ok(Row { path: path.to_path_buf(), state, started: Some(metadata.mtime()) })
 }
 
-fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
+fn tree(top: &Path, selection: Selection, found: &mut Vec<Row>) -> Result<(), Failure> {
     let directory = open(top)?;
     let mut copies = Box::new(ioctl::Copies::new_zeroed());
     let mut again = ReportFlags::AGAIN;
     loop {
-        (copies.flags, copies.since) = match which {
-            Which::All => (again, 0),
-            Which::Unfinished => (again | ReportFlags::UNFINISHED, 0),
-            Which::UnfinishedOrSince(since) => (again | ReportFlags::UNFINISHED, since),
+        (copies.flags, copies.since) = match selection {
+            Selection::All => (again, 0),
+            Selection::Unfinished => (again | ReportFlags::UNFINISHED, 0),
+            Selection::UnfinishedOrSince(since) => (again | ReportFlags::UNFINISHED, since),
         };
         match call(&directory, ioctl::COPIES, &mut *copies) {
             // An account: its containers are listed one by one.
@@ -372,7 +378,7 @@ fn tree(top: &Path, which: Which, found: &mut Vec<Row>) -> Result<(), Failure> {
                 let read = || -> io::Result<Vec<PathBuf>> { top.read_dir()?.map(|entry| Ok(entry?.path())).collect() };
                 let mut below = read().map_err(|error| about(top, &error))?;
                 below.sort_unstable();
-                return below.iter().try_for_each(|path| tree(path, which, found));
+                return below.iter().try_for_each(|path| tree(path, selection, found));
             }
             asked => asked.map_err(|error| about(top, &error))?,
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::failure::Failure;
 use super::format;
-use super::on_mount::{self, Paths, Row, Which};
+use super::on_mount::{self, Paths, Row, Selection};
 use super::watch_table::WatchTable;
 
 /// The time between two looks, if they do not take long themselves.
@@ -44,9 +44,9 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
-        let which = if self.watch { Which::Unfinished } else { Which::All };
+        let selection = if self.watch { Selection::Unfinished } else { Selection::All };
         let began = now();
-        let (rows, complete) = on_mount::rows("status", &self.of.paths, self.of.recursive, which, false);
+        let (rows, complete) = on_mount::rows("status", &self.of.paths, self.of.recursive, selection, false);
         if !self.watch {
             print!("{}", self.shown(&rows));
         } else if io::stderr().is_terminal() && !self.json {
@@ -111,7 +111,7 @@ impl Arguments {
         sleep(WATCH_INTERVAL.max(watched.took * SHARE));
         let again: Vec<PathBuf> = self.of.paths.iter().filter(|path| watched.may_change(path)).cloned().collect();
         let asked = Instant::now();
-        let (rows, _) = on_mount::rows("status", &again, self.of.recursive, Which::UnfinishedOrSince(began), true);
+        let (rows, _) = on_mount::rows("status", &again, self.of.recursive, Selection::UnfinishedOrSince(began), true);
         watched.took = asked.elapsed();
         watched.update(rows);
     }

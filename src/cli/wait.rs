@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::failure::{Failure, about, complain};
-use super::on_mount::{self, CopyState, Paths, Status, Which};
+use super::on_mount::{self, CopyState, Paths, Selection, Status};
 
 /// The time between two listings of a tree.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ impl Arguments {
 
     fn wait_for_trees(&self, trees: &[PathBuf]) -> bool {
         loop {
-            let (rows, complete) = on_mount::rows("wait", trees, self.of.recursive, Which::Unfinished, false);
+            let (rows, complete) = on_mount::rows("wait", trees, self.of.recursive, Selection::Unfinished, false);
             if !complete || !rows.iter().any(|row| row.pending().is_some()) {
                 // What is listed still has failed. All are judged, so that each is named.
                 let ends: Vec<bool> = rows.iter().map(|row| judge(&row.path, row.state.as_ref())).collect();
