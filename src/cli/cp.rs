@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     no_clobber: bool,
     #[command(flatten)]
-    own: on_mount::Own,
+    properties: on_mount::CopyProperties,
     #[command(flatten)]
     protection: on_mount::Protection,
     /// Directories with all that is in them.
@@ -106,7 +106,7 @@ impl Arguments {
     }
 
     fn many(&self, sources: &[PathBuf], destination: &Path) -> Result<(), Failure> {
-        if self.own.is_set() {
+        if self.properties.is_set() {
             return Err(Failure::usage("--tier, --meta and --lease-id are for the copy of one file"));
         }
         let mut flags = self.protection.flags();
@@ -125,8 +125,8 @@ impl Arguments {
         let directory = on_mount::open(&order.directory)?;
         let mut flags = self.protection.flags();
         flags.set(OrderFlags::NO_REPLACE, self.no_clobber);
-        let started = on_mount::start(&directory, &order.source, &order.name, flags, &self.own);
-        let (id, status) = started.map_err(|error| refused(&path, &error, self.own.lease_id.is_some()))?;
+        let started = on_mount::start(&directory, &order.source, &order.name, flags, &self.properties);
+        let (id, status) = started.map_err(|error| refused(&path, &error, self.properties.lease_id.is_some()))?;
         if self.no_wait {
             let id = if id.is_empty() { String::new() } else { format!(", copy id {id}") };
             println!("{}: {}{id}", path.display(), status.name());

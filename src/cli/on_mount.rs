@@ -113,7 +113,7 @@ pub(super) fn state(file: &File) -> io::Result<Option<CopyState>> {
 
 /// Properties that a copy gets instead of its source's.
 #[derive(clap::Args, Default)]
-pub(super) struct Own {
+pub(super) struct CopyProperties {
     /// Access tier of the copy; an archived SRC needs one.
     #[arg(long, value_name = "TIER")]
     pub tier: Option<String>,
@@ -151,7 +151,7 @@ impl Protection {
     }
 }
 
-impl Own {
+impl CopyProperties {
     pub(super) fn is_set(&self) -> bool {
         self.tier.is_some() || !self.metadata.is_empty() || self.lease_id.is_some()
     }
@@ -164,16 +164,16 @@ pub(super) fn start(
     source: &str,
     name: &str,
     flags: OrderFlags,
-    own: &Own,
+    properties: &CopyProperties,
 ) -> io::Result<(String, Status)> {
     let mut copy = ioctl::Copy::new_zeroed();
-    if !set_text(&mut copy.tier, own.tier.as_deref().unwrap_or_default())
-        || !set_text(&mut copy.metadata, &own.metadata.join("\n"))
+    if !set_text(&mut copy.tier, properties.tier.as_deref().unwrap_or_default())
+        || !set_text(&mut copy.metadata, &properties.metadata.join("\n"))
     {
         return Err(io::Error::from_raw_os_error(libc::E2BIG));
     }
     copy.flags = OrderFlags::NO_WAIT | flags;
-    if let Some(lease) = &own.lease_id {
+    if let Some(lease) = &properties.lease_id {
         copy.flags |= OrderFlags::LEASE_ID;
         if !set_text(&mut copy.id, lease) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
