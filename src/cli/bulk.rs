@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::bulk_output::{Output, Summary};
 use super::failure::{Failure, about};
-use super::on_mount::{self, Located};
+use super::on_mount::{self, MountPath};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// 128 + SIGINT, as shells have it.
@@ -34,7 +34,7 @@ pub(super) struct Job<'a> {
 /// The destination: an open directory, and for each source its name there.
 struct Target {
     path: PathBuf,
-    located: Located,
+    located: MountPath,
     directory: Arc<File>,
     /// The name that a single source gets; otherwise each keeps its own.
     name: Option<String>,
@@ -155,7 +155,7 @@ impl Job<'_> {
             (destination.parent().unwrap_or(Path::new("")).to_path_buf(), Some(name.to_owned()))
         };
         let opened = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
-        let located = Located::of(opened)?;
+        let located = MountPath::of(opened)?;
         let directory = Arc::new(on_mount::open(opened)?);
         Ok(Target { path, located, directory, name })
     }
@@ -177,7 +177,7 @@ impl Job<'_> {
 
     /// Finds a source on its mount. Like cp, -r copies a symlink and not what it points at, unless there is a slash
     /// behind it.
-    fn located(&self, source: &Path) -> Result<Located, Failure> {
+    fn located(&self, source: &Path) -> Result<MountPath, Failure> {
         let is_link = source.symlink_metadata().map_err(|error| about(source, &error))?.is_symlink();
         if self.recursive
             && is_link
@@ -185,11 +185,11 @@ impl Job<'_> {
             && let Some(name) = source.file_name()
         {
             let parent = source.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let mut found = Located::of(parent.unwrap_or(Path::new(".")))?;
+            let mut found = MountPath::of(parent.unwrap_or(Path::new(".")))?;
             found.inside.push(name);
             return Ok(found);
         }
-        Located::of(source)
+        MountPath::of(source)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::bulk::{self, INTERRUPTED};
 use super::failure::{Failure, about};
 use super::format;
-use super::on_mount::{self, CopyState, Located, Status};
+use super::on_mount::{self, CopyState, MountPath, Status};
 use crate::ioctl::{self, OrderFlags};
 use crate::path::{self, NameError};
 
@@ -244,7 +244,7 @@ impl Order {
             let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
             (parent.unwrap_or(Path::new(".")).to_path_buf(), name.unwrap_or_default().to_owned())
         };
-        let target = Located::of(&directory)?;
+        let target = MountPath::of(&directory)?;
         // The mount would refuse them, but could not say why.
         if path::is_folded(&name) {
             return Err(Failure::new(NameError::Folded(name).to_string()));
@@ -261,12 +261,12 @@ impl Order {
 }
 
 /// The path of `source` from the root of the mount that `directory` is in.
-fn on_same_mount(source: &Path, directory: &Located) -> Result<String, Failure> {
+fn on_same_mount(source: &Path, directory: &MountPath) -> Result<String, Failure> {
     let shown = source.display();
     if source.is_dir() {
         return Err(Failure::new(format!("{shown}: is a directory; -r copies it with all that is in it")));
     }
-    let found = Located::of(source)?;
+    let found = MountPath::of(source)?;
     if found.mount.device != directory.mount.device {
         return Err(Failure::new(format!("{shown}: not on the same mount as the destination; name it by its URL")));
     }

@@ -20,13 +20,13 @@ use crate::ioctl::{self, OrderFlags, ReportFlags, set_text, text};
 use crate::mount::table::{self, Mount};
 
 /// A path in a mount of ours.
-pub(super) struct Located {
+pub(super) struct MountPath {
     pub mount: Mount,
     /// The path as the mount itself names it, from its root.
     pub inside: PathBuf,
 }
 
-impl Located {
+impl MountPath {
     /// Finds the mount of `path`, which exists, after all symlinks.
     pub(super) fn of(path: &Path) -> Result<Self, Failure> {
         let resolved = path.canonicalize().map_err(|error| about(path, &error))?;
@@ -39,7 +39,7 @@ impl Located {
 
 /// A file or directory to ask about. Reading it is not meant, so that nothing is fetched.
 pub(super) fn open(path: &Path) -> Result<File, Failure> {
-    Located::of(path)?;
+    MountPath::of(path)?;
     let mut options = File::options();
     options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     options.open(path).map_err(|error| about(path, &error))
