@@ -77,7 +77,7 @@ impl Job<'_> {
             }
         }
         let began = Instant::now();
-        let news = if added { Some(self.hear(target, names, &mut output, &mut signals, began).await?) } else { None };
+        let news = if added { Some(self.follow(target, names, &mut output, &mut signals, began).await?) } else { None };
         let summary = Summary::new(news.as_deref(), refused, began.elapsed(), signals.came);
         output.end(&summary);
         match (signals.came, summary.failed) {
@@ -88,7 +88,7 @@ impl Job<'_> {
     }
 
     /// Shows what the mount tells until there is no more.
-    async fn hear(
+    async fn follow(
         &self,
         target: &Target,
         names: &[(String, &PathBuf)],
@@ -98,7 +98,7 @@ impl Job<'_> {
     ) -> Result<Box<ioctl::News>, Failure> {
         loop {
             let directory = target.directory.clone();
-            let mut asked = tokio::task::spawn_blocking(move || on_mount::news(&directory));
+            let mut asked = tokio::task::spawn_blocking(move || on_mount::progress(&directory));
             let (news, entries) = loop {
                 tokio::select! {
                     answer = &mut asked => {

@@ -7,7 +7,7 @@ use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, Progress
 
 use super::failure::say;
 use super::format::{self, padded, shortened};
-use super::on_mount::News;
+use super::on_mount::FileProgress;
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// Failures that are named; all are in the mount's log and in `--json`.
@@ -83,24 +83,24 @@ impl Output {
     }
 
     /// A copy that has been pending longer than others.
-    pub(super) fn pending(&mut self, news: &News) {
+    pub(super) fn pending(&mut self, file: &FileProgress) {
         if let OutputMode::Bars { seen, .. } = &mut self.mode {
-            seen.push((news.path.clone(), news.copied, news.total));
+            seen.push((file.path.clone(), file.copied, file.total));
         }
     }
 
     /// Prints the outcome of a file, under the name that is shown.
-    pub(super) fn entry(&mut self, path: &str, news: &News) {
+    pub(super) fn entry(&mut self, path: &str, file: &FileProgress) {
         if let OutputMode::Json = self.mode {
-            return print_json(&event(path, news));
+            return print_json(&event(path, file));
         }
-        match news.status {
+        match file.status {
             ioctl::FAILED => {
                 self.failures += 1;
                 if self.failures <= NAMED {
-                    let why = super::failure::reason(&io::Error::from_raw_os_error(news.errno));
+                    let why = super::failure::reason(&io::Error::from_raw_os_error(file.errno));
                     // Our own words come without a number that would say more.
-                    let said = if news.reason.contains(' ') { &news.reason } else { &why };
+                    let said = if file.reason.contains(' ') { &file.reason } else { &why };
                     let line = if said.contains("request id") {
                         format!("{path}: {why}: {said}")
                     } else {
@@ -111,7 +111,7 @@ impl Output {
                     self.say("more have failed: the log of the mount names all, and so does --json");
                 }
             }
-            ioctl::ABORTED if !news.reason.is_empty() => self.say(&format!("{path}: aborted; {}", news.reason)),
+            ioctl::ABORTED if !file.reason.is_empty() => self.say(&format!("{path}: aborted; {}", file.reason)),
             ioctl::ABORTED => self.say(&format!("{path}: aborted")),
             ioctl::DUE => println!("{path}"),
             _ => {}
@@ -191,8 +191,8 @@ fn print_json(value: &serde_json::Value) {
     println!("{value}");
 }
 
-fn event(path: &str, news: &News) -> serde_json::Value {
-    let event = match news.status {
+fn event(path: &str, file: &FileProgress) -> serde_json::Value {
+    let event = match file.status {
         ioctl::SUCCESS => "copied",
         ioctl::ACCEPTED => "accepted",
         ioctl::DUE => "due",
@@ -201,16 +201,16 @@ fn event(path: &str, news: &News) -> serde_json::Value {
         ioctl::ABORTED => "aborted",
         _ => "failed",
     };
-    let mut value = serde_json::json!({ "event": event, "path": path, "bytes": news.total });
+    let mut value = serde_json::json!({ "event": event, "path": path, "bytes": file.total });
     let mut add = |name: &str, field: serde_json::Value| value[name] = field;
-    if !news.id.is_empty() {
-        add("id", news.id.as_str().into());
+    if !file.id.is_empty() {
+        add("id", file.id.as_str().into());
     }
-    if !news.reason.is_empty() {
-        add("reason", news.reason.as_str().into());
+    if !file.reason.is_empty() {
+        add("reason", file.reason.as_str().into());
     }
-    if news.errno != 0 {
-        add("errno", news.errno.into());
+    if file.errno != 0 {
+        add("errno", file.errno.into());
     }
     value
 }

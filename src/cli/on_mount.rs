@@ -261,8 +261,8 @@ pub(super) fn add_tree(directory: &File, source: &str, name: &str, flags: OrderF
     call(directory, ioctl::TREE, &mut tree)
 }
 
-/// News of one file.
-pub(super) struct News {
+/// Progress of one file, or the outcome of its copy.
+pub(super) struct FileProgress {
     /// One of the numbers for [`ioctl::Entry::status`].
     pub status: u32,
     /// Path from the open directory.
@@ -275,10 +275,10 @@ pub(super) struct News {
 }
 
 /// The outcome of copies into an open directory. Waits for something to tell, a fifth of a second at most.
-pub(super) fn news(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<News>)> {
+pub(super) fn progress(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<FileProgress>)> {
     let mut news = Box::new(ioctl::News::new_zeroed());
     call(directory, ioctl::NEWS, &mut *news)?;
-    let entries = ioctl::records(news.count, &news.records).map(|(entry, [path, id, _, reason])| News {
+    let entries = ioctl::records(news.count, &news.records).map(|(entry, [path, id, _, reason])| FileProgress {
         status: entry.status,
         path: path.to_owned(),
         copied: entry.bytes_copied,
