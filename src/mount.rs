@@ -13,14 +13,14 @@
 //! 5. The session serves until it is unmounted from outside or a signal asks for the end. Then what is not stored yet
 //!    is stored, within [`FLUSH_BOUND`], the mount is detached, and requests that are still running get [`JOIN_BOUND`].
 //!    A second signal ends the process at once, still without leaving the mount behind.
-//! 6. `farewell` tells a waiting `blobcp umount` how it ended.
+//! 6. `exit_report` tells a waiting `blobcp umount` how it ended.
 //!
 //! Unmounting is done here and not by fuser: its session, when dropped after an unmount from outside, unmounts the path
 //! once more, and takes away whatever is mounted there by then. So its handle is never dropped.
 
 pub(crate) mod daemon;
-mod failed;
-pub(crate) mod farewell;
+mod error;
+pub(crate) mod exit_report;
 mod probe;
 pub mod table;
 pub mod unmount;
@@ -36,7 +36,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
-pub(crate) use failed::Failed;
+pub(crate) use error::MountError;
 
 use crate::config::Plan;
 use crate::fs::Fs;
@@ -83,14 +83,14 @@ pub(crate) struct KernelOptions {
 pub(crate) fn serve<K>(
     mountpoint: &Path,
     options: &KernelOptions,
-    prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), Failed>,
+    prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), MountError>,
     ready: impl FnOnce(String),
-) -> Result<(), Failed> {
+) -> Result<(), MountError> {
     let runtime = Builder::new_multi_thread()
         .thread_name("blobcp")
         .enable_all()
         .build()
-        .map_err(|error| Failed(format!("cannot start threads: {error}")))?;
+        .map_err(|error| MountError(format!("cannot start threads: {error}")))?;
     let outcome = serve_on(&runtime, mountpoint, options, prepare, ready);
     // Not dropped, which would wait for a name server that does not answer.
     runtime.shutdown_timeout(STRAGGLER_BOUND);
@@ -101,9 +101,9 @@ fn serve_on<K>(
     runtime: &Runtime,
     mountpoint: &Path,
     options: &KernelOptions,
-    prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), Failed>,
+    prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), MountError>,
     ready: impl FnOnce(String),
-) -> Result<(), Failed> {
+) -> Result<(), MountError> {
     let mut signals = Signals::listen(runtime)?;
     let prepared = async {
         let (plan, keep, text) = prepare().await?;
@@ -113,7 +113,7 @@ fn serve_on<K>(
     let (plan, _keep, text) = runtime.block_on(async {
         tokio::select! {
             prepared = prepared => prepared,
-            name = signals.next() => Err(Failed(format!("stopped by {name} before anything was mounted"))),
+            name = signals.next() => Err(MountError(format!("stopped by {name} before anything was mounted"))),
         }
     })?;
     let fs = Fs::new(plan.fs);
@@ -129,16 +129,16 @@ fn serve_on<K>(
     };
     let _ = runtime.block_on(async { timeout(ROOT_BOUND, first_questions).await });
     let mounted = Mounted::mount(runtime, fs.clone(), mountpoint, &plan.name, options)?;
-    let farewell = farewell::Post::open(mounted.device);
+    let reporter = exit_report::ExitReporter::listen(mounted.device);
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
     let outcome = match runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals)) {
         0 => Ok(()),
-        1 => Err(Failed("one file could not be stored; the log says which".into())),
-        many => Err(Failed(format!("{many} files could not be stored; the log says which"))),
+        1 => Err(MountError("one file could not be stored; the log says which".into())),
+        many => Err(MountError(format!("{many} files could not be stored; the log says which"))),
     };
-    farewell.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
+    reporter.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
     info!(mountpoint = %mountpoint.display(), "unmounted");
     outcome
 }
@@ -193,9 +193,9 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen(runtime: &Runtime) -> Result<Self, Failed> {
+    fn listen(runtime: &Runtime) -> Result<Self, MountError> {
         let _inside = runtime.enter();
-        let listen = |kind| signal(kind).map_err(|error| Failed(format!("cannot listen for signals: {error}")));
+        let listen = |kind| signal(kind).map_err(|error| MountError(format!("cannot listen for signals: {error}")));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
@@ -227,7 +227,7 @@ impl Mounted {
         mountpoint: &Path,
         name: &str,
         options: &KernelOptions,
-    ) -> Result<Self, Failed> {
+    ) -> Result<Self, MountError> {
         let mut config = fuser::Config::default();
         // As a plain option, because fuser keeps its `Subtype` from the kernel when it mounts without fusermount.
         let subtype = MountOption::CUSTOM(format!("subtype={}", table::SUBTYPE));
@@ -237,7 +237,7 @@ impl Mounted {
         config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
         config.n_threads = Some(DISPATCH_THREADS);
         config.clone_fd = true;
-        let failed = |error: std::io::Error| Failed(explain(mountpoint, &error));
+        let failed = |error: std::io::Error| MountError(explain(mountpoint, &error));
         let session = fuse::mount(fs, runtime.handle().clone(), options.read_only, mountpoint, &config);
         // Dropping the session in an error case from here on unmounts.
         let session = ManuallyDrop::new(session.map_err(failed)?);

@@ -30,9 +30,9 @@ impl Failure {
     }
 }
 
-impl From<crate::mount::Failed> for Failure {
-    fn from(failed: crate::mount::Failed) -> Self {
-        Self::new(failed.0)
+impl From<crate::mount::MountError> for Failure {
+    fn from(error: crate::mount::MountError) -> Self {
+        Self::new(error.0)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{devstore, log};
 use crate::config::{self, Environment, File, Known, Plan, Settings, Switch};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
-use crate::mount::{self, Failed, KernelOptions, table, unmount};
+use crate::mount::{self, KernelOptions, MountError, table, unmount};
 
 const MORE: &str = "\
 SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
@@ -135,14 +135,14 @@ impl Job {
         Ok(mount::serve(&self.mountpoint, &self.kernel, prepare, ready)?)
     }
 
-    async fn prepare(&self) -> Result<(Plan, Option<Devstore>, String), Failed> {
-        let failed = |error: config::Error| Failed(error.to_string());
+    async fn prepare(&self) -> Result<(Plan, Option<Devstore>, String), MountError> {
+        let failed = |error: config::Error| MountError(error.to_string());
         let environment = if self.dev { Environment::default() } else { Environment::of_process() };
         let mut known = Known::new(&environment, &self.file).map_err(failed)?;
         let mut sources = self.sources.clone();
         let store = if self.dev {
             let started = devstore::start_for_mount().await;
-            let store = started.map_err(|failure| Failed(failure.message.unwrap_or_default()))?;
+            let store = started.map_err(|failure| MountError(failure.message.unwrap_or_default()))?;
             for account in devstore::ACCOUNTS {
                 known.add_embedded(&store.connection_string(account).unwrap_or_default()).map_err(failed)?;
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::failure::{Failure, about};
-use crate::mount::farewell::Waiter;
+use crate::mount::exit_report::Waiter;
 use crate::mount::table::{self, Mount};
 use crate::mount::unmount;
 

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::config::Probe;
 use crate::error::Error;
-use crate::mount::failed::Failed;
-use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, ListContainers, Options};
+use crate::mount::error::MountError;
+use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, Options};
 
 /// For all SOURCEs together. People wait for it.
 const BOUND: Duration = Duration::from_secs(12);
@@ -28,13 +28,13 @@ fn options() -> Options {
     }
 }
 
-pub(super) async fn all(probes: &[Probe]) -> Result<(), Failed> {
+pub(super) async fn all(probes: &[Probe]) -> Result<(), MountError> {
     let http = Http::new(options());
     try_join_all(probes.iter().map(|probe| one(probe, http.clone()))).await?;
     Ok(())
 }
 
-async fn one(probe: &Probe, http: Http) -> Result<(), Failed> {
+async fn one(probe: &Probe, http: Http) -> Result<(), MountError> {
     let client = Client::new(probe.account.clone(), http);
     let asked = async {
         match &probe.container {
@@ -47,10 +47,10 @@ async fn one(probe: &Probe, http: Http) -> Result<(), Failed> {
     };
     match timeout(BOUND, asked).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failed(format!("{}: {}", probe.label, explain(probe, &error)))),
+        Ok(Err(error)) => Err(MountError(format!("{}: {}", probe.label, explain(probe, &error)))),
         Err(_) => {
             let (endpoint, bound) = (&probe.account.endpoint, BOUND.as_secs());
-            Err(Failed(format!("{}: {endpoint} did not answer within {bound} s", probe.label)))
+            Err(MountError(format!("{}: {endpoint} did not answer within {bound} s", probe.label)))
         }
     }
 }

@@ -17,17 +17,17 @@ fn address((major, minor): (u32, u32)) -> io::Result<SocketAddr> {
 
 /// The serving side. Who connects waits in the listener's queue until the end: a connection that was accepted earlier,
 /// by another thread, could be lost in a race with the end, and that `umount` came back before the process was gone.
-pub(crate) struct Post(Option<UnixListener>);
+pub(crate) struct ExitReporter(Option<UnixListener>);
 
-impl Post {
+impl ExitReporter {
     /// Listens until `send`. If that is not possible, nobody will wait.
-    pub(crate) fn open(device: (u32, u32)) -> Self {
-        let listen = || {
+    pub(crate) fn listen(device: (u32, u32)) -> Self {
+        let bound = || {
             let listener = UnixListener::bind_addr(&address(device)?)?;
             listener.set_nonblocking(true)?;
             io::Result::Ok(listener)
         };
-        Self(listen().ok())
+        Self(bound().ok())
     }
 
     /// Tells everybody who waits: nothing if all went well, or what did not.
