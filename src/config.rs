@@ -28,7 +28,7 @@ use std::time::Duration;
 use rustix::process::{getgid, getuid};
 use serde::Deserialize;
 
-pub(crate) use accounts::Known;
+pub(crate) use accounts::KnownAccounts;
 pub(crate) use environment::Environment;
 pub(crate) use file::File;
 pub(crate) use identity::Auth;
@@ -203,7 +203,7 @@ pub(crate) struct Plan {
 }
 
 /// The mount of `sources` under `settings`, in which flags, options and the file are already merged.
-pub(crate) fn plan(sources: &[String], settings: &Settings, known: &Known<'_>) -> Result<Plan> {
+pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccounts<'_>) -> Result<Plan> {
     let sources: Vec<Source> = sources.iter().map(|text| Source::parse(text, known)).collect::<Result<_>>()?;
     let alone = sources.len() == 1;
     if !alone && let Some(source) = sources.iter().find(|source| !source.prefix.is_empty()) {

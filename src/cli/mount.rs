@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{Failure, about, complain};
 use super::mount_options::MountOptions;
 use super::{devstore, log};
-use crate::config::{self, Environment, File, Known, Plan, Settings, Switch};
+use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
 use crate::mount::{self, KernelOptions, MountError, table, unmount};
@@ -138,7 +138,7 @@ impl Job {
     async fn prepare(&self) -> Result<(Plan, Option<Devstore>, String), MountError> {
         let failed = |error: config::Error| MountError(error.to_string());
         let environment = if self.dev { Environment::default() } else { Environment::of_process() };
-        let mut known = Known::new(&environment, &self.file).map_err(failed)?;
+        let mut known = KnownAccounts::new(&environment, &self.file).map_err(failed)?;
         let mut sources = self.sources.clone();
         let store = if self.dev {
             let started = devstore::start_for_mount().await;

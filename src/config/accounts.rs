@@ -11,7 +11,7 @@ use crate::path::AccountName;
 use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 
 /// Knowledge about accounts before a SOURCE is read.
-pub(crate) struct Known<'a> {
+pub(crate) struct KnownAccounts<'a> {
     environment: &'a Environment,
     file: &'a File,
     /// The account that the environment's connection string describes.
@@ -22,7 +22,7 @@ pub(crate) struct Known<'a> {
     tokens: Mutex<Vec<Tokens>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> KnownAccounts<'a> {
     pub(crate) fn new(environment: &'a Environment, file: &'a File) -> Result<Self> {
         let connected = match &environment.connection_string {
             Some(text) => Some(

@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use crate::config::accounts::Known;
+use crate::config::accounts::KnownAccounts;
 use crate::config::{Error, Result};
 use crate::path::{AccountName, BlobName, ContainerName};
 use crate::store::Secret;
@@ -24,7 +24,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(super) fn parse(text: &str, known: &Known<'_>) -> Result<Self> {
+    pub(super) fn parse(text: &str, known: &KnownAccounts<'_>) -> Result<Self> {
         if text.starts_with("https://") || text.starts_with("http://") {
             return Self::of_url(text, known);
         }
@@ -34,7 +34,7 @@ impl Source {
         Ok(Self { label: text.trim_end_matches('/').to_owned(), account, endpoint: None, sas: None, container, prefix })
     }
 
-    fn of_url(text: &str, known: &Known<'_>) -> Result<Self> {
+    fn of_url(text: &str, known: &KnownAccounts<'_>) -> Result<Self> {
         let label = text.split(['?', '#']).next().unwrap_or(text).trim_end_matches('/').to_owned();
         let wrong = |what| Error::Url(without_user(&label), what);
         let url = Url::parse(text).map_err(|_| wrong("not a URL"))?;

@@ -24,7 +24,7 @@ fn keyed(account: Option<&str>) -> Environment {
 
 fn planned(sources: &[&str], environment: &Environment, text: &str) -> Result<Plan> {
     let file = file(text);
-    let known = Known::new(environment, &file)?;
+    let known = KnownAccounts::new(environment, &file)?;
     let sources: Vec<String> = sources.iter().map(|source| (*source).to_owned()).collect();
     plan(&sources, &Settings::default().or(file.mount.clone()), &known)
 }
