@@ -4,7 +4,7 @@
 //! have one set of names, [`Settings`]: a flag `--attr-ttl`, an option `-o attr_ttl=` of mount(8) and a key `attr-ttl`
 //! in the file's `[mount]` table are the same field. [`Settings::or`] lays one layer over the next.
 //!
-//! Accounts are found apart from that. A [`Source`] names one; `accounts` asks the URL itself, then the environment's
+//! Accounts are found apart from that. A [`MountSource`] names one; `accounts` asks the URL itself, then the environment's
 //! names of the Azure command line and SDKs, then the file's `[account.NAME]` tables for its endpoint and credentials.
 //! Credentials are taken as a whole from the first place that has any, so that a key from here is never sent with a SAS
 //! from there.
@@ -33,7 +33,7 @@ pub(crate) use environment::Environment;
 pub(crate) use file::File;
 pub(crate) use identity::Auth;
 pub(crate) use setting::{Mode, Switch, duration};
-pub(crate) use source::Source;
+pub(crate) use source::MountSource;
 
 use crate::fs;
 use crate::fs::attr::{Defaults, Permissions};
@@ -204,7 +204,8 @@ pub(crate) struct Plan {
 
 /// The mount of `sources` under `settings`, in which flags, options and the file are already merged.
 pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccounts<'_>) -> Result<Plan> {
-    let sources: Vec<Source> = sources.iter().map(|text| Source::parse(text, known)).collect::<Result<_>>()?;
+    let sources: Vec<MountSource> =
+        sources.iter().map(|text| MountSource::parse(text, known)).collect::<Result<_>>()?;
     let alone = sources.len() == 1;
     if !alone && let Some(source) = sources.iter().find(|source| !source.prefix.is_empty()) {
         return Err(Error::PrefixAmongMany(source.label.clone()));
@@ -235,8 +236,8 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
     }
     let root = match sources.as_slice() {
         [] => return Err(Error::NoSource),
-        [Source { container: None, .. }] => Place::Account(AccountId(0)),
-        [Source { container: Some(container), prefix, .. }] => {
+        [MountSource { container: None, .. }] => Place::Account(AccountId(0)),
+        [MountSource { container: Some(container), prefix, .. }] => {
             Place::Directory(BlobDir { account: AccountId(0), container: container.clone(), prefix: prefix.clone() })
         }
         _ => Place::Accounts,

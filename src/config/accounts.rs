@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use crate::config::environment::Environment;
 use crate::config::file::{AccountTable, File};
-use crate::config::{Auth, Error, Result, Settings, Source, Switch, identity};
+use crate::config::{Auth, Error, MountSource, Result, Settings, Switch, identity};
 use crate::path::AccountName;
 use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 
@@ -59,7 +59,7 @@ impl<'a> KnownAccounts<'a> {
 
     /// The account of a source. `alone`: all sources of the mount are of this account, so that a key without an
     /// account's name can only be meant for it.
-    pub(super) fn resolve(&self, source: &Source, settings: &Settings, alone: bool) -> Result<Account> {
+    pub(super) fn resolve(&self, source: &MountSource, settings: &Settings, alone: bool) -> Result<Account> {
         let name = &source.account;
         let table = self.file.accounts.get(name.as_str());
         let mut config = AccountConfig {
@@ -147,7 +147,7 @@ impl<'a> KnownAccounts<'a> {
 
     /// A host that only the SOURCE itself names is given what is good for more than that host only if it is Azure's, or
     /// this machine.
-    fn refuse_strangers(&self, source: &Source) -> Result<()> {
+    fn refuse_strangers(&self, source: &MountSource) -> Result<()> {
         let Some(endpoint) = &source.endpoint else { return Ok(()) };
         let host = Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         let of_azure = AZURE.iter().any(|suffix| host.ends_with(suffix));

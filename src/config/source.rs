@@ -10,7 +10,7 @@ use crate::store::Secret;
 
 /// One SOURCE of a mount.
 #[derive(Debug, Clone)]
-pub(crate) struct Source {
+pub(crate) struct MountSource {
     /// The text that the user gave, without the query of a URL.
     pub(crate) label: String,
     pub(crate) account: AccountName,
@@ -23,7 +23,7 @@ pub(crate) struct Source {
     pub(crate) prefix: String,
 }
 
-impl Source {
+impl MountSource {
     pub(super) fn parse(text: &str, known: &KnownAccounts<'_>) -> Result<Self> {
         if text.starts_with("https://") || text.starts_with("http://") {
             return Self::of_url(text, known);
