@@ -25,7 +25,7 @@ pub(crate) enum Auth {
 }
 
 /// The places that may describe an identity.
-struct Said<'a> {
+struct IdentitySettings<'a> {
     account: &'a str,
     table: Option<&'a AccountTable>,
     environment: &'a Environment,
@@ -38,23 +38,25 @@ pub(super) fn chosen(
     table: Option<&AccountTable>,
     environment: &Environment,
 ) -> Result<Option<Identity>> {
-    let said = Said { account, table, environment };
+    let settings = IdentitySettings { account, table, environment };
     Ok(Some(match auth {
         Auth::Anonymous => return Ok(None),
         Auth::ClientSecret => Identity::ClientSecret {
-            tenant: said.required(auth, TENANT)?,
-            client: said.required(auth, CLIENT)?,
-            secret: said.secret().ok_or_else(|| said.missing(auth, "AZURE_CLIENT_SECRET", "client_secret"))?,
+            tenant: settings.required(auth, TENANT)?,
+            client: settings.required(auth, CLIENT)?,
+            secret: settings.secret().ok_or_else(|| settings.missing(auth, "AZURE_CLIENT_SECRET", "client_secret"))?,
             authority: authority(environment)?,
         },
         Auth::WorkloadIdentity => Identity::Workload {
-            tenant: said.required(auth, TENANT)?,
-            client: said.required(auth, CLIENT)?,
-            token_file: PathBuf::from(said.required(auth, TOKEN_FILE)?),
+            tenant: settings.required(auth, TENANT)?,
+            client: settings.required(auth, CLIENT)?,
+            token_file: PathBuf::from(settings.required(auth, TOKEN_FILE)?),
             authority: authority(environment)?,
         },
-        Auth::ManagedIdentity => Identity::Managed { client: said.of(CLIENT), host: environment.metadata_host.clone() },
-        Auth::Cli => Identity::AzureCli { tenant: said.of(TENANT) },
+        Auth::ManagedIdentity => {
+            Identity::Managed { client: settings.of(CLIENT), host: environment.metadata_host.clone() }
+        }
+        Auth::Cli => Identity::AzureCli { tenant: settings.of(TENANT) },
     }))
 }
 
@@ -84,9 +86,9 @@ const CLIENT: Value = ("AZURE_CLIENT_ID", "client_id", |env| &env.client, |table
 const TOKEN_FILE: Value =
     ("AZURE_FEDERATED_TOKEN_FILE", "federated_token_file", |env| &env.token_file, |table| &table.federated_token_file);
 
-impl Said<'_> {
+impl IdentitySettings<'_> {
     fn of(&self, (_, _, environment, table): Value) -> Option<String> {
-        self.table.and_then(|said| table(said).clone()).or_else(|| environment(self.environment).clone())
+        self.table.and_then(|own| table(own).clone()).or_else(|| environment(self.environment).clone())
     }
 
     fn required(&self, auth: Auth, value: Value) -> Result<String> {
