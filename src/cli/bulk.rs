@@ -21,7 +21,7 @@ use crate::ioctl::{self, OrderFlags, ReportFlags};
 pub(super) const INTERRUPTED: u8 = 130;
 
 /// An order to copy many files, as it was typed.
-pub(super) struct Job<'a> {
+pub(super) struct BulkCopy<'a> {
     pub sources: &'a [PathBuf],
     pub destination: &'a Path,
     pub recursive: bool,
@@ -40,7 +40,7 @@ struct Target {
     name: Option<String>,
 }
 
-impl Job<'_> {
+impl BulkCopy<'_> {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let target = self.target()?;
         let names: Vec<(String, &PathBuf)> = self

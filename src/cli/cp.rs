@@ -80,7 +80,7 @@ pub(super) struct Arguments {
 }
 
 /// A copy to order.
-struct Order {
+struct SingleCopy {
     /// Path from the mount's root, or URL.
     source: String,
     directory: PathBuf,
@@ -97,7 +97,7 @@ impl Arguments {
             [source] if !self.recursive && !self.dry_run && !self.json && self.jobs.is_none() => source,
             _ => return self.many(sources, destination),
         };
-        let order = Order::new(source, destination)?;
+        let order = SingleCopy::new(source, destination)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -115,10 +115,10 @@ impl Arguments {
         flags.set(OrderFlags::RECURSIVE, self.recursive);
         flags.set(OrderFlags::DRY_RUN, self.dry_run);
         let (recursive, json) = (self.recursive, self.json);
-        bulk::Job { sources, destination, recursive, flags, jobs: self.jobs.unwrap_or(JOBS), json }.run()
+        bulk::BulkCopy { sources, destination, recursive, flags, jobs: self.jobs.unwrap_or(JOBS), json }.run()
     }
 
-    async fn copy(&self, order: &Order) -> Result<(), Failure> {
+    async fn copy(&self, order: &SingleCopy) -> Result<(), Failure> {
         let path = order.directory.join(&order.name);
         let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
@@ -225,7 +225,7 @@ impl Arguments {
     }
 }
 
-impl Order {
+impl SingleCopy {
     fn new(source: &Path, destination: &Path) -> Result<Self, Failure> {
         let url = source.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"));
         let (directory, name) = if destination.is_dir() {

@@ -54,7 +54,7 @@ pub(super) struct Arguments {
 }
 
 /// A mount to make: all settings merged, and its place.
-struct Job {
+struct MountCommand {
     sources: Vec<String>,
     mountpoint: PathBuf,
     dev: bool,
@@ -66,16 +66,16 @@ struct Job {
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         let foreground = self.foreground;
-        let job = self.job()?;
-        let level = job.settings.log.clone();
+        let command = self.command()?;
+        let level = command.settings.log.clone();
         if foreground {
-            match &job.settings.log_file {
+            match &command.settings.log_file {
                 Some(path) => log::to_file(path, level.as_deref())?,
                 None => log::to_stderr(level.as_deref())?,
             }
-            return job.serve(|text| say(&text));
+            return command.serve(|text| say(&text));
         }
-        let path = job.settings.log_file.clone().unwrap_or_else(|| log::usual_path(&job.mountpoint));
+        let path = command.settings.log_file.clone().unwrap_or_else(|| log::usual_path(&command.mountpoint));
         let path = std::path::absolute(&path).unwrap_or(path);
         match daemon::detach().map_err(|error| Failure::new(format!("cannot fork: {error}")))? {
             Side::Parent(Ok(text)) => {
@@ -91,7 +91,7 @@ impl Arguments {
                         reporter.ready(&format!("{text}The log is {}\n", path.display()));
                     }
                 };
-                let result = log::to_file(&path, level.as_deref()).and_then(|()| job.serve(told));
+                let result = log::to_file(&path, level.as_deref()).and_then(|()| command.serve(told));
                 match (result, reporter) {
                     (Err(failure), Some(reporter)) => reporter.failed(failure.message.as_deref().unwrap_or_default()),
                     (Err(failure), None) => tracing::error!("{}", failure.message.unwrap_or_default()),
@@ -102,7 +102,7 @@ impl Arguments {
         }
     }
 
-    fn job(mut self) -> Result<Job, Failure> {
+    fn command(mut self) -> Result<MountCommand, Failure> {
         let options = MountOptions::parse(&self.options).map_err(Failure::usage)?;
         let file = File::load(self.config.or(options.config).as_deref())?;
         if file.exposed {
@@ -124,11 +124,11 @@ impl Arguments {
             allow_other: on(settings.allow_other),
             no_exec: options.no_exec,
         };
-        Ok(Job { sources, mountpoint: usable_directory(&mountpoint)?, dev, settings, file, kernel })
+        Ok(MountCommand { sources, mountpoint: usable_directory(&mountpoint)?, dev, settings, file, kernel })
     }
 }
 
-impl Job {
+impl MountCommand {
     /// Mounts and serves to the end.
     fn serve(&self, ready: impl FnOnce(String)) -> Result<(), Failure> {
         let prepare = async || self.prepare().await;
