@@ -95,7 +95,7 @@ impl Adapter {
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
     {
-        let begun_at_once = call.is_begun_at_once();
+        let polled_inline = call.is_polled_inline();
         let (fs, work) = (self.fs.clone(), work(self.fs.clone()));
         let job = async move {
             match work.await {
@@ -103,7 +103,7 @@ impl Adapter {
                 Err(error) => reply.refuse(call.failed(&fs, &error)),
             }
         };
-        if !begun_at_once {
+        if !polled_inline {
             self.runtime.spawn(job);
             return;
         }
@@ -155,7 +155,12 @@ impl Filesystem for Adapter {
         }
         let call = Call::new("lookup", request, parent).on(name);
         let name = text(name);
-        self.run(call.at_once(), reply, async move |fs| fs.lookup(Ino(parent.0), &name?).await, Self::answer_entry);
+        self.run(
+            call.polled_inline(),
+            reply,
+            async move |fs| fs.lookup(Ino(parent.0), &name?).await,
+            Self::answer_entry,
+        );
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, count: u64) {
@@ -167,7 +172,7 @@ impl Filesystem for Adapter {
             return reply.attr(&first_copy::TTL, &first_copy::attr());
         }
         let call = Call::new("getattr", request, ino);
-        self.run(call.at_once(), reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
+        self.run(call.polled_inline(), reply, async move |fs| fs.getattr(Ino(ino.0)).await, Self::answer_attr);
     }
 
     fn setattr(
@@ -342,7 +347,7 @@ impl Filesystem for Adapter {
     ) {
         let call = Call::new("read", request, ino);
         self.run(
-            call.at_once(),
+            call.polled_inline(),
             reply,
             async move |fs| fs.read(Fh(fh.0), offset, size).await,
             |_, reply, bytes| reply.data(&bytes),
@@ -370,7 +375,7 @@ impl Filesystem for Adapter {
         };
         let cache = self.cache.clone();
         self.run(
-            call.at_once(),
+            call.polled_inline(),
             reply,
             async move |fs| {
                 if let Some(range) = fs.write(Fh(fh.0), offset, &data, mode, caller).await? {

@@ -22,7 +22,7 @@ pub(super) struct Call {
     name: String,
     pid: u32,
     errno_of: ErrnoOf,
-    begun_at_once: bool,
+    polled_inline: bool,
 }
 
 impl Call {
@@ -33,7 +33,7 @@ impl Call {
             name: String::new(),
             pid: request.pid(),
             errno_of: Fs::errno,
-            begun_at_once: false,
+            polled_inline: false,
         }
     }
 
@@ -49,12 +49,12 @@ impl Call {
 
     /// For what is mostly done without waiting: it is begun on the dispatch thread, and goes to the runtime only if it
     /// has to wait, which saves the way there and back.
-    pub(super) fn at_once(self) -> Self {
-        Self { begun_at_once: true, ..self }
+    pub(super) fn polled_inline(self) -> Self {
+        Self { polled_inline: true, ..self }
     }
 
-    pub(super) fn is_begun_at_once(&self) -> bool {
-        self.begun_at_once
+    pub(super) fn is_polled_inline(&self) -> bool {
+        self.polled_inline
     }
 
     /// Leaves a line in the log. Returns the number that the program is told.
