@@ -17,9 +17,9 @@
 //!                  devstore: the embedded Blob service, with a real asynchronous copy engine
 //! ```
 //!
-//! Beside them stand three rooms that everybody may use: [`path`] (names, parsed once), [`error`] (one error, one errno
-//! table) and [`ioctl`] (the public interface of a mount for other programs). The devstore shares no code with the
-//! client, so that an error cannot hide on both sides; the filesystem always talks HTTP to it.
+//! Beside them stand four rooms that everybody may use: [`path`] (names, parsed once), [`error`] (one error, one errno table), [`ioctl`]
+//! (the public interface of a mount for other programs) and [`sync`] (one way to lock). The devstore shares no code with the client, so that an error
+//! cannot hide on both sides; the filesystem always talks HTTP to it.
 //!
 //! The way of a `cp a b`: the kernel's `copy_file_range` reaches `fuse`, which asks `fs::ops::copy`; that sees that the
 //! whole of `a` is wanted onto an empty `b` and has `store` send one Copy Blob with the ETag of `a` as condition. If
@@ -40,3 +40,4 @@ pub mod ioctl;
 pub mod mount;
 pub mod path;
 pub mod store;
+mod sync;

@@ -8,13 +8,14 @@
 //! This is beside the repetitions of the single request, which wait and come again (`retry`): they hold their permit
 //! meanwhile.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Limit while nothing was ever refused, which needs no bound, but a number: beyond this, an account's own limits are
-/// near.
+use crate::sync::{MutexGuard, lock};
+
+/// What nobody was ever refused for needs no bound, but a number: beyond this, an account's own limits are near.
 const CEILING: f64 = 1024.0;
 /// Time without a refusal after which nothing is known any more: the service may bear later what it once could not.
 const FORGOTTEN: Duration = Duration::from_secs(60);
@@ -80,7 +81,7 @@ impl ConcurrencyLimit {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if state.last_cut.is_some_and(|cut| cut.elapsed() >= FORGOTTEN) {
             (state.limit, state.last_cut) = (CEILING, None);
         }

@@ -2,12 +2,13 @@
 
 mod sign;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::store::sas::DelegationKey;
+use crate::sync::lock;
 
 /// Pause after a refusal, because every copy would ask again.
 const REFUSED_FOR: Duration = Duration::from_secs(300);
@@ -23,11 +24,11 @@ pub(super) struct Delegation {
 impl Delegation {
     /// The service has refused to lend a key a short while ago.
     fn is_refused(&self) -> bool {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = lock(&self.refused);
         refused.is_some_and(|at| at.elapsed() < REFUSED_FOR)
     }
 
     fn refuse(&self) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *lock(&self.refused) = Some(Instant::now());
     }
 }

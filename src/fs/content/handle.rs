@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
@@ -21,6 +21,7 @@ use crate::fs::names::dir::stream::DirStream;
 use crate::fs::names::tree::Origin;
 use crate::fs::names::walk::Walk;
 use crate::store::{BlobProperties, CopyId};
+use crate::sync::{MutexGuard, lock};
 
 /// Names an open file or directory for the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -318,10 +319,6 @@ pub struct Handles {
     dirs: Mutex<HashMap<Fh, Arc<DirHandle>>>,
     /// One per inode, with the number of its handles.
     open: Mutex<HashMap<Ino, (Arc<OpenFile>, usize)>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Handles {

@@ -14,7 +14,7 @@
 //! The cache is keyed by inode, version and chunk, so that a file that is opened again finds what it left, and another version of it
 //! finds nothing. What a sequential reader has left behind is dropped at once: the kernel has it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::fs::names::attr::Ino;
 use crate::store::ETag;
+use crate::sync::{MutexGuard, lock};
 
 /// What the process needs besides content, bytes: itself, buffers of connections, requests of the kernel that are being decoded, answers
 /// that are being sent. Measured with 64 readers or 64 writers at once, each with a request of a mebibyte under way.
@@ -76,7 +77,7 @@ impl Memory {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No operation below leaves the state half changed when it panics.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Room for so many bytes from the service, now or not at all.

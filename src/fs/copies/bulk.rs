@@ -5,7 +5,7 @@ pub(in crate::fs) mod proof;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -19,6 +19,7 @@ use crate::fs::copies::lease::LeaseSource;
 use crate::fs::names::attr::Ino;
 use crate::fs::names::tree::Blob;
 use crate::store::BlobProperties;
+pub(in crate::fs) use crate::sync::lock;
 
 /// Most copies at once that can be asked for: as many connections are kept.
 pub(in crate::fs) const MOST_JOBS: u32 = 256;
@@ -98,10 +99,6 @@ pub(in crate::fs) struct Mode {
     pub(in crate::fs) dry_run: bool,
     pub(in crate::fs) keep: bool,
     pub(in crate::fs) lease_source: Option<LeaseSource>,
-}
-
-pub(in crate::fs) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Bulk {

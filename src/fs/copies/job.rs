@@ -1,6 +1,6 @@
 //! A copy that the service runs: what was last seen of it, and how its end is waited for.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -10,6 +10,7 @@ use crate::error::{CopyFailure, Error};
 use crate::fs::copies::backup::Backup;
 use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, BlobType, CopyId, CopyStatus, LeaseId};
+use crate::sync::lock;
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
 pub(crate) const SLICE: Duration = Duration::from_millis(200);
@@ -98,7 +99,7 @@ impl CopyJob {
         if !self.somebody_waits() {
             self.wanted.notify_one();
         }
-        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.waited) = Instant::now();
         let mut progress = self.progress.subscribe();
         if matches!(*progress.borrow_and_update(), Progress::Pending(_)) {
             let _ = tokio::time::timeout(SLICE, progress.changed()).await;
@@ -108,22 +109,22 @@ impl CopyJob {
 
     /// Somebody knows that it has ended, or will in a moment: it is looked at now.
     pub(in crate::fs) fn hurry(&self) {
-        *self.waited.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.waited) = Instant::now();
         self.wanted.notify_one();
     }
 
     pub(in crate::fs) fn has_backup(&self) -> bool {
-        self.backup.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        lock(&self.backup).is_some()
     }
 
     /// What is to come back after all, if the copy is no success.
     pub(in crate::fs) fn set_backup(&self, backup: Option<Backup>) {
-        *self.backup.lock().unwrap_or_else(PoisonError::into_inner) = backup;
+        *lock(&self.backup) = backup;
     }
 
     /// Whoever deletes the destination needs nothing brought back.
     pub(in crate::fs) fn take_backup(&self) -> Option<Backup> {
-        self.backup.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.backup).take()
     }
 
     /// Returns when the copy has ended, however it did.
@@ -138,7 +139,7 @@ impl CopyJob {
     }
 
     pub(in crate::fs) fn somebody_waits(&self) -> bool {
-        self.waited.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LONGEST_POLL
+        lock(&self.waited).elapsed() < LONGEST_POLL
     }
 }
 

@@ -1,10 +1,11 @@
 //! The copies of this mount that are pending, by their destination.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::names::tree::Blob;
+use crate::sync::lock;
 
 /// The copies that are polled, by their destinations.
 #[derive(Default)]
@@ -15,7 +16,7 @@ pub(in crate::fs) const MANY: usize = 1024;
 
 impl Jobs {
     pub(crate) fn add(&self, job: &Arc<CopyJob>) {
-        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = lock(&self.0);
         if jobs.len() >= MANY {
             jobs.retain(|_, job| job.strong_count() > 0);
         }
@@ -28,6 +29,6 @@ impl Jobs {
 
     /// The copy onto a blob that was followed last.
     pub(crate) fn of(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(blob)?.upgrade()
+        lock(&self.0).get(blob)?.upgrade()
     }
 }

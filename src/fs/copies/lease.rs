@@ -19,7 +19,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
@@ -29,6 +29,7 @@ use crate::fs::caller::Caller;
 use crate::fs::chores::Chores;
 use crate::fs::names::tree::Blob;
 use crate::store::{Client, CopyId, ETag, LeaseId, LeaseOptions, Precondition};
+use crate::sync::lock;
 
 /// The longest finite lease.
 pub(in crate::fs) const TERM: Duration = Duration::from_secs(60);
@@ -56,10 +57,6 @@ pub struct Lease {
     renewed: Mutex<Instant>,
     chores: Chores,
     released: bool,
-}
-
-pub(in crate::fs) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Lease {

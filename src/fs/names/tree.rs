@@ -14,7 +14,7 @@
 //! One mutex guards the table. It is held for a few map operations at a time and never across a request.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 mod identity;
@@ -41,6 +41,7 @@ use table::{Anchor, CachedProperties, MOST_RECENT, Node, Table, Word, long_ago};
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::store::ETag;
+use crate::sync::{MutexGuard, lock};
 
 /// Names remembered as absent in one directory.
 const MOST_ABSENT: usize = 4096;
@@ -65,14 +66,12 @@ impl Tree {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // No operation below leaves the table half changed when it panics.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 
     fn pack(&self, heard: &Heard) -> Memo {
         match heard {
-            Heard::Blob(properties) => {
-                Memo::Blob(self.shapes.lock().unwrap_or_else(PoisonError::into_inner).pack(properties))
-            }
+            Heard::Blob(properties) => Memo::Blob(lock(&self.shapes).pack(properties)),
             Heard::Container(item) => Memo::Container(item.clone()),
             Heard::Nothing => Memo::Nothing,
         }

@@ -1,7 +1,7 @@
 //! Attributes of a file that are read one after the other are answered from one look at the blob.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use crate::fs::caller::Caller;
 use crate::fs::names::attr::Ino;
 use crate::store::{BlobProperties, Tags};
+use crate::sync::lock;
 
 /// One question is asked in calls that follow each other at once.
 pub(in crate::fs) const ONE_QUESTION: Duration = Duration::from_millis(100);
@@ -35,7 +36,7 @@ pub(in crate::fs) struct Seen {
 impl Reads {
     /// What was seen a moment ago, unless it has answered `name` before. `probe`: only the size is asked, the value follows.
     pub(in crate::fs) fn recall(&self, ino: Ino, caller: Caller, name: &str, probe: bool) -> Option<Arc<Seen>> {
-        let mut reads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reads = lock(&self.0);
         let read = reads.get_mut(&(ino, caller.pid))?;
         if read.at.elapsed() > ONE_QUESTION || read.answered.contains(name) {
             return None;
@@ -47,7 +48,7 @@ impl Reads {
     }
 
     pub(in crate::fs) fn remember(&self, ino: Ino, caller: Caller, blob: Arc<Seen>) {
-        let mut reads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reads = lock(&self.0);
         if reads.len() >= MOST_READS {
             reads.retain(|_, read| read.at.elapsed() <= ONE_QUESTION);
         }
@@ -55,6 +56,6 @@ impl Reads {
     }
 
     pub(in crate::fs) fn forget(&self, ino: Ino) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(of, _), _| *of != ino);
+        lock(&self.0).retain(|(of, _), _| *of != ino);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use azure_core::cloud::CustomConfiguration;
@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::store::endpoint::is_loopback;
 use crate::store::http::Http;
 use crate::store::secret::Secret;
+use crate::sync::lock;
 
 /// Scope of the tokens: all accounts of Azure Storage.
 const SCOPE: &str = "https://storage.azure.com/.default";
@@ -132,7 +133,7 @@ impl Identity {
         let refusal = Arc::default();
         let answer = async { self.credential(http, &refusal)?.get_token(&[SCOPE], None).await };
         let token = answer.await.map_err(|error| {
-            let refusal: Option<Refusal> = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let refusal: Option<Refusal> = lock(&refusal).take();
             self.explain(&error, refusal)
         })?;
         let expires = u64::try_from(token.expires_on.unix_timestamp()).unwrap_or_default();

@@ -4,7 +4,7 @@
 //! here either: what is posted is a secret.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use azure_core::error::{Error, ErrorKind};
 use azure_core::http::headers::Headers;
@@ -13,6 +13,7 @@ use reqwest::{Method, Url};
 
 use crate::store::endpoint::is_loopback;
 use crate::store::http::{Http, describe};
+use crate::sync::lock;
 
 /// The metadata service of Azure's machines.
 pub(super) const IMDS_HOST: &str = "169.254.169.254";
@@ -104,7 +105,7 @@ impl HttpClient for Wire {
         let body = answer.bytes().await.map_err(failed)?;
         if !(200..300).contains(&status) {
             let refusal = Refusal::of(status, &body);
-            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+            *lock(&self.refusal) = Some(refusal);
         }
         Ok(AsyncRawResponse::from_bytes(status.into(), headers, body))
     }

@@ -6,10 +6,11 @@
 //! or one whose listing takes too long, is not worth it and is left alone for a while.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::fs::names::attr::Ino;
+use crate::sync::{MutexGuard, lock};
 
 /// Lookups of unknown names after which an empty directory is listed.
 const ENOUGH: usize = 8;
@@ -53,7 +54,7 @@ impl Lookups {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Ino, Count>> {
-        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.of)
     }
 
     /// A name of the directory has to be asked for, unless the caller lists the directory: then it has the turn to do so.
