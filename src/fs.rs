@@ -40,6 +40,9 @@ pub mod caller;
 mod chores;
 mod content;
 mod copies;
+#[cfg(test)]
+#[path = "../tests/machines/mod.rs"]
+mod machines;
 mod names;
 mod ops;
 

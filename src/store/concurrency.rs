@@ -107,6 +107,10 @@ impl Drop for Permit<'_> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/machines/concurrency.rs"]
+mod interleaved;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::FutureExt;

@@ -1,10 +1,11 @@
 //! A copy that the service runs: what was last seen of it, and how its end is waited for.
 
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::error::{CopyFailure, Error};
 use crate::fs::copies::backup::Backup;

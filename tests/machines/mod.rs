@@ -1,0 +1,30 @@
+//! The state machines of the filesystem, without a mount and without waiting.
+//!
+//! They belong to the crate and are compiled with its other unit tests: what they test is nobody else's to see. Two kinds:
+//!
+//! - *Interleaved*: threads do what requests of several programs do at the same time, and change places wherever a mutex is locked
+//!   ([`interleave`](crate::sync::interleaved::interleave)). Each test states what has to hold in every order.
+//! - *On a clock that stands still*: tokio's, which goes on by itself to the next moment at which something is due.
+
+mod bulk;
+mod handles;
+mod jobs;
+mod memory;
+mod tree;
+
+use crate::fs::tree::{AccountId, Blob, BlobDir, Place};
+use crate::path::ContainerName;
+
+type Thread<T> = Box<dyn FnOnce() -> T + Send>;
+
+fn container() -> BlobDir {
+    BlobDir { account: AccountId(0), container: ContainerName::parse("box").unwrap(), prefix: String::new() }
+}
+
+fn blob(name: &str) -> Blob {
+    container().blob(name).unwrap()
+}
+
+fn root() -> Place {
+    Place::Directory(container())
+}
