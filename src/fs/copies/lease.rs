@@ -169,8 +169,9 @@ impl SourceLeases {
                 }
             }
         }
-        drop(lease);
+        // Before another copy can leave, and end the lease because it was the last.
         lock(&shared.uses).push(copy.clone());
+        drop(lease);
         Some(SourceLease { shared, of: copy, chores: self.chores.clone(), released: false })
     }
 
@@ -356,3 +357,7 @@ impl Drop for SourceLease {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "../../../tests/machines/leases.rs"]
+mod interleaved;
