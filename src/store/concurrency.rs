@@ -9,9 +9,10 @@
 //! meanwhile.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::sync::{MutexGuard, lock};
 

@@ -12,8 +12,9 @@
 //! (`range.rs`).
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
