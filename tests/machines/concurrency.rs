@@ -54,3 +54,37 @@ fn a_limit_that_grows_lets_the_next_ones_in() {
         assert_eq!(limit.state().out, 0);
     });
 }
+
+#[tokio::test(start_paused = true)]
+async fn refusals_half_a_second_apart_are_two_signs_and_a_minute_without_any_is_a_new_beginning() {
+    let limit = ConcurrencyLimit::default();
+    let mut passes = Vec::new();
+    for _ in 0..32 {
+        passes.push(limit.pass().await);
+    }
+    limit.refused();
+    tokio::time::advance(ONE_SIGN - Duration::from_millis(1)).await;
+    limit.refused();
+    assert_eq!(limit.limit(), Some(16));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    limit.refused();
+    assert_eq!(limit.limit(), Some(8));
+    tokio::time::advance(FORGOTTEN - Duration::from_millis(1)).await;
+    assert_eq!(limit.limit(), Some(8));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(limit.limit(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_one_succeeded_two_go_on() {
+    let limit = ConcurrencyLimit::default();
+    let first = limit.pass().await;
+    limit.refused();
+    let both = async {
+        let passes = tokio::join!(limit.pass(), limit.pass());
+        assert_eq!(limit.state().out, 2);
+        drop(passes);
+    };
+    let (both, ()) = tokio::join!(tokio::time::timeout(ONE_SIGN, both), async { first.succeeded() });
+    assert!(both.is_ok(), "one waits although two are borne");
+}

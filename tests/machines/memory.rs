@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use tokio::time::{Duration, Instant};
 
 use super::Thread;
 use crate::fs::attr::Ino;
@@ -17,6 +18,8 @@ const BUDGET: u64 = LIMIT / 4;
 /// What is on its way in one direction, and what is kept of small files that are open.
 const SHARE: u64 = BUDGET / 16 * 7;
 const KEPT: u64 = BUDGET / 8;
+/// The least that can be had.
+const UNIT: u64 = 4096;
 
 fn key(chunk: u64) -> ChunkKey {
     ChunkKey { ino: Ino(5), version: ETag::new("e"), chunk }
@@ -105,4 +108,52 @@ fn readers_in_sequence_share_what_there_is_for_as_long_as_they_read() {
         at_once(vec![reader(), reader(), reader()]);
         assert_eq!(memory.share_of_a_stream(), SHARE);
     });
+}
+
+/// Whoever waits longest is served first, and no smaller request is let past.
+#[tokio::test(start_paused = true)]
+async fn writers_wait_in_line_for_what_is_sent_and_not_for_ever() {
+    let memory = Memory::new(LIMIT);
+    let second = Duration::from_secs(1);
+    let began = Instant::now();
+    let all = memory.try_unsent(SHARE).unwrap();
+    let writer = |len: u64| {
+        let memory = memory.clone();
+        async move {
+            let held = memory.unsent(len).await;
+            let waited = began.elapsed().as_secs();
+            tokio::time::sleep(3 * second).await;
+            (waited, held.len())
+        }
+    };
+    let ends = async {
+        tokio::time::sleep(second).await;
+        assert!(memory.try_unsent(UNIT).is_none(), "those who wait come first");
+        drop(all);
+    };
+    let (first, second_writer, third, ()) = tokio::join!(writer(SHARE), writer(UNIT), writer(SHARE), ends);
+    assert_eq!([first, second_writer, third], [(1, SHARE), (4, UNIT), (7, SHARE)]);
+    assert_eq!(memory.used(), 0);
+    let held = memory.try_unsent(SHARE).unwrap();
+    let began = Instant::now();
+    let over_budget = memory.unsent(UNIT).await;
+    assert_eq!((began.elapsed(), over_budget.len()), (20 * second, 0), "a request must end");
+    drop(held);
+    assert!(memory.try_unsent(SHARE).is_some(), "one who went on without is not in line any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_more_than_there_is_waits_for_all_of_it() {
+    let memory = Memory::new(LIMIT);
+    let one = memory.try_arriving(UNIT).unwrap();
+    let (held, ()) = tokio::join!(memory.arriving(u64::MAX / 2), async {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        drop(one);
+    });
+    assert_eq!(held.len(), SHARE);
+    // A reader who is gone before its turn is not waited for.
+    let waits = tokio::time::timeout(Duration::from_secs(1), memory.arriving(SHARE)).await;
+    assert!(waits.is_err());
+    drop(held);
+    assert!(memory.try_arriving(SHARE).is_some());
 }

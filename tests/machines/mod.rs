@@ -4,12 +4,16 @@
 //!
 //! - *Interleaved*: threads do what requests of several programs do at the same time, and change places wherever a mutex is locked
 //!   ([`interleave`](crate::sync::interleaved::interleave)). Each test states what has to hold in every order.
-//! - *On a clock that stands still*: tokio's, which goes on by itself to the next moment at which something is due.
+//! - *On a clock that stands still*: tokio's, which goes on by itself to the next moment at which something is due. Where a client of the
+//!   service is needed it goes on only when the test says so ([`service`]).
 
 mod bulk;
+mod copies;
 mod handles;
 mod jobs;
+mod lookups;
 mod memory;
+mod service;
 mod tree;
 
 use crate::fs::tree::{AccountId, Blob, BlobDir, Place};

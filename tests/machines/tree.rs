@@ -175,8 +175,8 @@ fn the_kernel_is_told_of_a_replaced_file_if_and_only_if_it_knows_it() {
 fn a_rename_moves_the_file_or_nothing_while_both_names_are_looked_up() {
     interleave(|| {
         let tree = tree();
-        let before = Instant::now();
-        let at = before + Duration::from_millis(1);
+        let at = Instant::now();
+        let before = at - Duration::from_millis(1);
         let moved = look_up(&tree, Ino::ROOT, "a", FileKind::File, &known("0xA", at)).unwrap();
         let over = look_up(&tree, Ino::ROOT, "b", FileKind::File, &known("0xB", before)).unwrap();
         let mover = {

@@ -312,11 +312,4 @@ mod tests {
         drop(streams);
         assert_eq!(memory.share_of_a_stream(), all);
     }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_writer_does_not_wait_for_ever() {
-        let memory = Memory::new(512 * MIB);
-        let _all = memory.try_unsent(most_in_flight(memory.limit)).unwrap();
-        assert_eq!(memory.unsent(MIB).await.len(), 0);
-    }
 }

@@ -37,30 +37,3 @@ impl Sweeper {
         });
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fs::names::attr::{FileKind, Ino};
-    use crate::fs::names::tree::AccountId;
-    use crate::fs::names::tree::{Heard, Known, Place, Row, Tree};
-    use std::time::Instant;
-
-    #[tokio::test]
-    async fn an_idle_mount_forgets_what_it_listed() {
-        let ttl = Duration::from_millis(1);
-        let tree = Arc::new(Tree::new(Place::Account(AccountId(0)), ttl));
-        let sweeper = Sweeper::default();
-        for _ in 0..2 {
-            let asked = Instant::now();
-            let known = Known { heard: Heard::Nothing, at: asked };
-            tree.add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
-            sweeper.wake(&tree, ttl);
-            assert_eq!(tree.names_remembered(), 1);
-            // Nothing else calls the tree: this ends, or the test does not.
-            while tree.names_remembered() > 0 || sweeper.0.load(Ordering::Acquire) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-    }
-}
