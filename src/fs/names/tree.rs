@@ -430,6 +430,10 @@ impl Tree {
         if let Some(node) = table.nodes.get_mut(&ino) {
             node.parent = new_parent;
             node.name = new_name.clone();
+            if node.kind != FileKind::Directory {
+                // What was heard of the new name until now is of the file that had it.
+                node.known.at = Instant::now();
+            }
             if node.lookups == 0 {
                 // The kernel has moved the file that the old name stood for before.
                 table.expire(Expired::Name { parent: new_parent, name: new_name, old: ino });
