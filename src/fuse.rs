@@ -70,7 +70,7 @@ pub fn mount(
     let cache = Arc::new(KernelCache::default());
     let (first_copy, watchers) = (FirstCopy::default(), Arc::default());
     let (tell, expired) = std::sync::mpsc::channel();
-    fs.tell_expired(tell);
+    fs.tree().kernel().tell_expired(tell);
     let mounted = fs.clone();
     let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), read_only };
     let session = fuser::Session::new(adapter, mountpoint, config)?;
@@ -115,11 +115,11 @@ impl Adapter {
     }
 
     fn answer_attr(fs: &Fs, reply: ReplyAttr, attr: Attr) {
-        reply.attr(&fs.ttl(attr.ino), &file_attr(&attr));
+        reply.attr(&fs.names().ttl(attr.ino), &file_attr(&attr));
     }
 
     fn answer_entry(fs: &Fs, reply: ReplyEntry, attr: Attr) {
-        reply.entry(&fs.ttl(attr.ino), &file_attr(&attr), Generation(0));
+        reply.entry(&fs.names().ttl(attr.ino), &file_attr(&attr), Generation(0));
     }
 }
 
@@ -164,7 +164,7 @@ impl Filesystem for Adapter {
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, count: u64) {
-        self.fs.forget(Ino(ino.0), count);
+        self.fs.tree().kernel().forget(Ino(ino.0), count);
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
@@ -327,7 +327,7 @@ impl Filesystem for Adapter {
             reply,
             async move |fs| fs.create(Ino(parent.0), &name?, creation, flags, caller).await,
             |fs, reply, (attr, opened)| {
-                let ttl = fs.ttl(attr.ino);
+                let ttl = fs.names().ttl(attr.ino);
                 let fh = FileHandle(opened.fh.0);
                 reply.created(&ttl, &file_attr(&attr), Generation(0), fh, fopen_flags(&opened));
             },
@@ -422,7 +422,7 @@ impl Filesystem for Adapter {
         self.run(
             call,
             reply,
-            async move |fs| fs.open_dir(Ino(ino.0)),
+            async move |fs| fs.listing().open(Ino(ino.0)),
             |_, reply, fh| reply.opened(FileHandle(fh.0), FopenFlags::empty()),
         );
     }
@@ -432,7 +432,7 @@ impl Filesystem for Adapter {
         self.run(
             call,
             reply,
-            async move |fs| fs.read_dir(Fh(fh.0), offset).await,
+            async move |fs| fs.listing().read(Fh(fh.0), offset).await,
             |_, mut reply, entries| {
                 for entry in entries {
                     if reply.add(INodeNo(entry.ino.0), entry.offset, file_type(entry.kind), &*entry.name) {
@@ -447,15 +447,15 @@ impl Filesystem for Adapter {
     fn readdirplus(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let call = Call::new("readdirplus", request, ino).errno_of(errno_of_listing);
         let fh = Fh(fh.0);
-        let work = async move |fs: Arc<Fs>| fs.read_dir_plus(fh, offset).await;
+        let work = async move |fs: Arc<Fs>| fs.listing().read_plus(fh, offset).await;
         let answer = |fs: &Fs, mut reply: ReplyDirectoryPlus, entries: Vec<(DirEntry, Attr)>| {
             let mut full = false;
             for (entry, attr) in entries {
-                let (ino, attr, ttl) = (INodeNo(entry.ino.0), file_attr(&attr), fs.ttl_of_listed(entry.ino));
+                let (ino, attr, ttl) = (INodeNo(entry.ino.0), file_attr(&attr), fs.names().ttl_of_listed(entry.ino));
                 full = full || reply.add(ino, entry.offset, &*entry.name, &ttl, &attr, Generation(0));
                 // The dots carry no reference.
                 if entry.offset > 2 {
-                    fs.entry_sent(entry.ino, !full);
+                    fs.listing().entry_sent(entry.ino, !full);
                 }
             }
             reply.ok();
@@ -464,7 +464,7 @@ impl Filesystem for Adapter {
     }
 
     fn releasedir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
-        self.fs.release_dir(Fh(fh.0));
+        self.fs.listing().release(Fh(fh.0));
         reply.ok();
     }
 
@@ -493,7 +493,7 @@ impl Filesystem for Adapter {
         self.run(
             call,
             reply,
-            async move |fs| fs.setxattr(Ino(ino.0), &name?, &value, flags).await,
+            async move |fs| fs.xattrs().set(Ino(ino.0), &name?, &value, flags).await,
             |_, reply, ()| reply.ok(),
         );
     }
@@ -504,7 +504,7 @@ impl Filesystem for Adapter {
         self.run(
             call,
             reply,
-            async move |fs| fs.getxattr(Ino(ino.0), &name?, size == 0, caller).await,
+            async move |fs| fs.xattrs().get(Ino(ino.0), &name?, size == 0, caller).await,
             move |_, reply, value| answer_xattr(reply, size, &value),
         );
     }
@@ -514,7 +514,7 @@ impl Filesystem for Adapter {
         self.run(
             call,
             reply,
-            async move |fs| fs.listxattr(Ino(ino.0), size == 0, caller).await,
+            async move |fs| fs.xattrs().list(Ino(ino.0), size == 0, caller).await,
             move |_, reply, names| {
                 let list: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
                 answer_xattr(reply, size, &list);
@@ -525,7 +525,7 @@ impl Filesystem for Adapter {
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let call = Call::new("removexattr", request, ino).on(name);
         let name = text(name);
-        self.run(call, reply, async move |fs| fs.removexattr(Ino(ino.0), &name?).await, |_, reply, ()| reply.ok());
+        self.run(call, reply, async move |fs| fs.xattrs().remove(Ino(ino.0), &name?).await, |_, reply, ()| reply.ok());
     }
 
     fn ioctl(

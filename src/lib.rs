@@ -17,11 +17,11 @@
 //!                  devstore: the embedded Blob service, with a real asynchronous copy engine
 //! ```
 //!
-//! Beside them stand four rooms that everybody may use: [`path`] (names, parsed once), [`error`] (one error, one errno table), [`ioctl`]
-//! (the public interface of a mount for other programs) and [`sync`] (one way to lock). The devstore shares no code with the client, so that an error
-//! cannot hide on both sides; the filesystem always talks HTTP to it.
+//! Beside them stand four rooms that everybody may use: [`path`] (names, parsed once), [`error`] (one error, one errno
+//! table), [`ioctl`] (the public interface of a mount for other programs) and `sync` (one way to lock). The devstore
+//! shares no code with the client, so that an error cannot hide on both sides; the filesystem always talks HTTP to it.
 //!
-//! The way of a `cp a b`: the kernel's `copy_file_range` reaches `fuse`, which asks `fs::ops::copy`; that sees that the
+//! The way of a `cp a b`: the kernel's `copy_file_range` reaches `fuse`, which asks `fs::ops::copy_file_range`; that sees that the
 //! whole of `a` is wanted onto an empty `b` and has `store` send one Copy Blob with the ETag of `a` as condition. If
 //! the service says `success`, the reply is the whole length; if it says `pending`, the reply is what is copied so far,
 //! cp asks again, and `close` waits for the end. No byte of the file passes through this machine.

@@ -2,7 +2,11 @@
 
 pub(in crate::fs) mod backup;
 pub mod bulk;
+pub(in crate::fs) mod delete;
 pub(in crate::fs) mod job;
 pub(in crate::fs) mod jobs;
 pub mod lease;
+pub(in crate::fs) mod restore;
+pub(in crate::fs) mod run;
 pub(in crate::fs) mod spec;
+pub(in crate::fs) mod synchronous;

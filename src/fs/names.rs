@@ -4,7 +4,12 @@
 
 pub mod access;
 pub mod attr;
+pub(in crate::fs) mod coherence;
 pub(in crate::fs) mod dir;
+pub(in crate::fs) mod known;
+pub(in crate::fs) mod lookup;
+pub(in crate::fs) mod open;
+pub(in crate::fs) mod past;
 pub(in crate::fs) mod revisions;
 pub mod tree;
 pub mod walk;

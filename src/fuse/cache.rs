@@ -41,7 +41,7 @@ impl KernelCache {
     pub(super) fn expire(notifier: Notifier, fs: Weak<Fs>, expired: mpsc::Receiver<Expired>) -> io::Result<()> {
         let tell = move || {
             for expired in expired {
-                if fs.upgrade().is_some_and(|fs| !fs.is_old_to_the_kernel(&expired)) {
+                if fs.upgrade().is_some_and(|fs| !fs.tree().kernel().is_old_to_the_kernel(&expired)) {
                     continue;
                 }
                 let told = match &expired {

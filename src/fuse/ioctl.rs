@@ -91,7 +91,7 @@ async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller:
         lease_source: lease_source(copy.flags)?,
         lease,
     };
-    let (id, status) = fs.order_copy(order, who, caller).await?;
+    let (id, status) = fs.control().copy(order, who, caller).await?;
     copy.status = number(status);
     set_text(&mut copy.id, id.as_str());
     Ok(copy.as_bytes().to_vec())
@@ -110,22 +110,22 @@ fn lease_source(flags: OrderFlags) -> Result<Option<LeaseSource>> {
     }
 }
 
-async fn lease(fs: &Fs, ino: Ino, mut lease: Lease, who: &Credentials, read_only: bool) -> Result<Vec<u8>> {
+async fn lease(fs: &Arc<Fs>, ino: Ino, mut lease: Lease, who: &Credentials, read_only: bool) -> Result<Vec<u8>> {
     match lease.action {
         SHOW => {}
         BREAK if read_only => return Err(Error::fs(libc::EROFS, "the mount is read-only")),
-        BREAK => fs.break_lease(ino, who).await?,
+        BREAK => fs.control().break_lease(ino, who).await?,
         other => return Err(Error::fs(libc::EINVAL, format!("unknown action: {other}"))),
     }
-    let report = fs.lease(ino).await?;
+    let report = fs.control().lease(ino).await?;
     set_text(&mut lease.state, &report.state);
     set_text(&mut lease.duration, &report.duration);
     set_text(&mut lease.holder, &report.holder);
     Ok(lease.as_bytes().to_vec())
 }
 
-async fn status(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
-    let state = fs.copy_state(ino).await?;
+async fn status(fs: &Arc<Fs>, ino: Ino) -> Result<Vec<u8>> {
+    let state = fs.control().copy_state(ino).await?;
     let mut status = Status::new_zeroed();
     status.status = number(state.status);
     status.bytes_copied = state.bytes_copied;
@@ -138,14 +138,14 @@ async fn status(fs: &Fs, ino: Ino) -> Result<Vec<u8>> {
 }
 
 /// On a directory: of what is being copied into it.
-async fn abort(fs: &Fs, ino: Ino, fh: Fh, abort: Abort, who: &Credentials) -> Result<Vec<u8>> {
+async fn abort(fs: &Arc<Fs>, ino: Ino, fh: Fh, abort: Abort, who: &Credentials) -> Result<Vec<u8>> {
     let id = field("id", &abort.id)?;
-    if fs.kind(ino)? == FileKind::Directory {
-        fs.cancel_bulk(fh)?;
+    if fs.control().kind(ino)? == FileKind::Directory {
+        fs.tree_copies().cancel(fh)?;
         return Ok(Vec::new());
     }
     let id = (!id.is_empty()).then(|| CopyId::new(id));
-    fs.abort_as(ino, id.as_ref(), who).await?;
+    fs.control().abort_as(ino, id.as_ref(), who).await?;
     Ok(Vec::new())
 }
 
@@ -163,13 +163,13 @@ fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> 
         lease_source: lease_source(tree.flags)?,
         jobs: tree.jobs,
     };
-    fs.copy_tree(fh, order, who.clone())?;
+    fs.tree_copies().start(fh, order, who.clone())?;
     Ok(Vec::new())
 }
 
-async fn news(fs: &Fs, fh: Fh) -> Result<Vec<u8>> {
+async fn news(fs: &Arc<Fs>, fh: Fh) -> Result<Vec<u8>> {
     let mut records = Records::default();
-    let heard = fs.news(fh, |event| record(&mut records, event)).await?;
+    let heard = fs.tree_copies().news(fh, |event| record(&mut records, event)).await?;
     for pending in &heard.slowest {
         let mut entry = Entry::new_zeroed();
         entry.status = PENDING;
@@ -219,13 +219,13 @@ fn record(records: &mut Records, event: &Event) -> bool {
     records.push(entry, [&event.path, id, "", reason])
 }
 
-async fn copies(fs: &Fs, fh: Fh, mut copies: Copies, who: &Credentials) -> Result<Vec<u8>> {
+async fn copies(fs: &Arc<Fs>, fh: Fh, mut copies: Copies, who: &Credentials) -> Result<Vec<u8>> {
     // What the last call said may still stand there.
     refuse_unknown(copies.flags, ReportFlags::AGAIN | ReportFlags::UNFINISHED | ReportFlags::DONE)?;
     let again = copies.flags.contains(ReportFlags::AGAIN);
     let ended_since = copies.flags.contains(ReportFlags::UNFINISHED).then_some(copies.since);
     let mut records = Records::default();
-    let done = fs.list_copies(fh, again, who, |found| state(&mut records, found, ended_since)).await?;
+    let done = fs.control().list_copies(fh, again, who, |found| state(&mut records, found, ended_since)).await?;
     copies.flags = if done { ReportFlags::DONE } else { ReportFlags::empty() };
     let (count, bytes) = records.finish();
     copies.count = count;
@@ -269,9 +269,9 @@ fn seconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
-async fn snapshot(fs: &Fs, ino: Ino, who: &Credentials) -> Result<Vec<u8>> {
+async fn snapshot(fs: &Arc<Fs>, ino: Ino, who: &Credentials) -> Result<Vec<u8>> {
     let mut snapshot = Snapshot::new_zeroed();
-    set_text(&mut snapshot.moment, fs.take_snapshot(ino, who).await?.as_str());
+    set_text(&mut snapshot.moment, fs.control().take_snapshot(ino, who).await?.as_str());
     Ok(snapshot.as_bytes().to_vec())
 }
 

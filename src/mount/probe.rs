@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::config::Probe;
 use crate::error::Error;
 use crate::mount::error::MountError;
-use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, Options};
+use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, ListContainers, Options};
 
 /// For all SOURCEs together. People wait for it.
 const BOUND: Duration = Duration::from_secs(12);

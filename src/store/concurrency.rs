@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use crate::sync::{MutexGuard, lock};
 
-/// What nobody was ever refused for needs no bound, but a number: beyond this, an account's own limits are near.
+/// Limit while nothing was ever refused, which needs no bound, but a number: beyond this, an account's own limits are
+/// near.
 const CEILING: f64 = 1024.0;
 /// Time without a refusal after which nothing is known any more: the service may bear later what it once could not.
 const FORGOTTEN: Duration = Duration::from_secs(60);

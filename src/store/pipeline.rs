@@ -3,8 +3,8 @@
 //! Sending is in [`crate::store::request`], keys for signing in an identity's name in [`crate::store::delegation`].
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::HeaderMap;
 use tokio::sync::OnceCell;
@@ -18,6 +18,7 @@ use crate::store::endpoint::Endpoint;
 use crate::store::headers;
 use crate::store::http::Http;
 use crate::store::types::*;
+use crate::sync::{MutexGuard, lock};
 
 /// Number of copies that are remembered as started: more than run at once, and each only matters for the seconds in
 /// which `Last-Modified` cannot tell two of them apart.
@@ -110,7 +111,7 @@ impl Pipeline {
 
     /// The leases of blobs that this process holds, by the encoded paths of the blobs.
     pub(super) fn leases(&self) -> MutexGuard<'_, HashMap<String, LeaseId>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.leases)
     }
 
     /// The service does not know that lease any more.
@@ -122,11 +123,11 @@ impl Pipeline {
     }
 
     pub(super) fn knows_copy(&self, id: &CopyId) -> bool {
-        self.known_copies.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+        lock(&self.known_copies).contains(id)
     }
 
     pub(super) fn remember_copy(&self, id: &CopyId) {
-        let mut known = self.known_copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known_copies);
         if known.len() == REMEMBERED_COPIES {
             known.pop_front();
         }

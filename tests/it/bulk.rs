@@ -392,14 +392,14 @@ impl Asked {
         };
         let who = Credentials::new(4242, 4242, 0);
         let caller = Caller { pid: std::process::id() };
-        let done = world.block_on(self.fs.order_copy(order, &who, caller));
+        let done = world.block_on(self.fs.control().copy(order, &who, caller));
         done.map(drop).map_err(|error| error.errno())
     }
 
     /// What becomes of a tree that user 4242 copies.
     fn tree(&self, world: &World, source: &str, name: &str) -> BTreeMap<String, Outcome> {
         world.block_on(async {
-            let fh: Fh = self.fs.open_dir(self.box_).unwrap();
+            let fh: Fh = self.fs.listing().open(self.box_).unwrap();
             let order = TreeOrder {
                 source: source.into(),
                 name: name.into(),
@@ -411,16 +411,17 @@ impl Asked {
                 lease_source: None,
                 jobs: 4,
             };
-            self.fs.copy_tree(fh, order, Credentials::new(4242, 4242, 0)).unwrap();
+            self.fs.tree_copies().start(fh, order, Credentials::new(4242, 4242, 0)).unwrap();
             let mut outcomes = BTreeMap::new();
             while !self
                 .fs
+                .tree_copies()
                 .news(fh, |Event { path, outcome, .. }| outcomes.insert(path.to_string(), outcome.clone()).is_none())
                 .await
                 .unwrap()
                 .done
             {}
-            self.fs.release_dir(fh);
+            self.fs.listing().release(fh);
             outcomes
         })
     }
@@ -458,7 +459,7 @@ fn ioctls_ask_for_no_more_than_the_modes_allow() {
     assert_eq!(asked.copy(&world, &url, "mine"), Err(libc::EACCES), "a URL does not lead around the modes");
     assert!(!world.is_stored("new"));
     let closed = world.block_on(asked.fs.lookup(asked.box_, "closed")).unwrap().ino;
-    let abort = world.block_on(asked.fs.abort_as(closed, None, &Credentials::new(4242, 4242, 0)));
+    let abort = world.block_on(asked.fs.control().abort_as(closed, None, &Credentials::new(4242, 4242, 0)));
     assert_eq!(abort.unwrap_err().errno(), libc::EACCES);
 }
 

@@ -305,7 +305,7 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
     service
         .server
         .change_policy(PolicyChange { copy_cross_account: Some(CopyRate::BytesPerSecond(11)), ..Default::default() });
-    let source = service.client.copy_source(&blob("source"), None, &beta, Duration::from_secs(600)).await.unwrap();
+    let source = service.client.blob(&blob("source")).copy_source(&beta, Duration::from_secs(600)).await.unwrap();
     let request = CopyRequest {
         source,
         source_if_match: None,

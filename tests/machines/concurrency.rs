@@ -13,7 +13,7 @@ fn worker(limit: &Arc<ConcurrencyLimit>, out: &Arc<AtomicUsize>, most: usize, su
     let (limit, out) = (limit.clone(), out.clone());
     Box::new(move || {
         for _ in 0..2 {
-            let pass = shuttle::future::block_on(limit.pass());
+            let pass = shuttle::future::block_on(limit.permit());
             assert!(out.fetch_add(1, Ordering::Relaxed) < most, "more than {most} at once");
             step();
             out.fetch_sub(1, Ordering::Relaxed);
@@ -27,7 +27,7 @@ fn worker(limit: &Arc<ConcurrencyLimit>, out: &Arc<AtomicUsize>, most: usize, su
 
 fn refused_with_one_out() -> Arc<ConcurrencyLimit> {
     let limit = Arc::new(ConcurrencyLimit::default());
-    let first = shuttle::future::block_on(limit.pass());
+    let first = shuttle::future::block_on(limit.permit());
     limit.refused();
     assert_eq!(limit.limit(), Some(1));
     drop(first);
@@ -60,7 +60,7 @@ async fn refusals_half_a_second_apart_are_two_signs_and_a_minute_without_any_is_
     let limit = ConcurrencyLimit::default();
     let mut passes = Vec::new();
     for _ in 0..32 {
-        passes.push(limit.pass().await);
+        passes.push(limit.permit().await);
     }
     limit.refused();
     tokio::time::advance(ONE_SIGN - Duration::from_millis(1)).await;
@@ -78,10 +78,10 @@ async fn refusals_half_a_second_apart_are_two_signs_and_a_minute_without_any_is_
 #[tokio::test(start_paused = true)]
 async fn where_one_succeeded_two_go_on() {
     let limit = ConcurrencyLimit::default();
-    let first = limit.pass().await;
+    let first = limit.permit().await;
     limit.refused();
     let both = async {
-        let passes = tokio::join!(limit.pass(), limit.pass());
+        let passes = tokio::join!(limit.permit(), limit.permit());
         assert_eq!(limit.state().out, 2);
         drop(passes);
     };

@@ -78,12 +78,12 @@ async fn what_was_listed_is_forgotten_when_it_is_not_believed_any_more_and_nobod
     for round in 1..=3 {
         let asked = std::time::Instant::now();
         let known = Known { heard: Heard::Nothing, at: asked };
-        tree.add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
+        tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
         sweeper.wake(&tree, Duration::ZERO);
         sweeper.wake(&tree, Duration::ZERO);
-        assert_eq!(tree.names_remembered(), 1);
+        assert_eq!(tree.listings().names_remembered(), 1);
         for _ in 0..20 {
-            if tree.names_remembered() > 0 {
+            if tree.listings().names_remembered() > 0 {
                 tokio::time::sleep(SHORTEST_SWEEP / 10).await;
             }
         }

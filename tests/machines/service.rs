@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::devstore::{self, CopyAction, CopyPace, Devstore, PolicyChange};
+use crate::devstore::{self, CopyAction, CopyRate, Devstore, PolicyChange};
 use crate::fs::attr::{Defaults, Permissions};
 use crate::fs::copies::job::CopyJob;
+use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::lease::LeaseSource;
 use crate::fs::tree::{Blob, Place};
@@ -61,7 +62,7 @@ pub(super) async fn now<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 pub(super) struct Service {
     pub(super) store: Devstore,
-    pub(super) copies: Arc<Fs>,
+    pub(super) copies: Arc<Copies>,
     pub(super) client: Client,
     _clock: StandingClock,
 }
@@ -79,7 +80,7 @@ impl Service {
         let account = AccountConfig { connection_string, ..Default::default() }.resolve().unwrap();
         // What fails is to be seen by who asked, and not after delays.
         let client = Client::new(account, Http::new(Options { tries: 1, ..Default::default() }));
-        let copies = Fs::new(Config {
+        let fs = Fs::new(Config {
             accounts: vec![Account { client: client.clone(), only: None }],
             root: Place::Account(crate::fs::tree::AccountId(0)),
             attr_ttl: Duration::from_secs(1),
@@ -91,6 +92,7 @@ impl Service {
             delete_snapshots: false,
             memory_limit: 1 << 30,
         });
+        let copies = fs.copies.clone();
         let service = Self { store, copies, client, _clock: clock };
         service.hold_copies(true);
         service
@@ -98,7 +100,7 @@ impl Service {
 
     /// Copies that are begun from now on are pending until they are steered, or done at once.
     pub(super) fn hold_copies(&self, hold: bool) {
-        let copy_same_account = Some(CopyPace::Immediate);
+        let copy_same_account = Some(CopyRate::Immediate);
         self.store.change_policy(PolicyChange { hold_new_copies: Some(hold), copy_same_account, ..Default::default() });
     }
 

@@ -27,7 +27,7 @@ fn dir(at: Instant) -> Known {
 fn look_up(tree: &Tree, parent: Ino, name: &str, kind: FileKind, known: &Known) -> Option<Ino> {
     loop {
         let ino = tree.enter(parent, name, kind, known.clone(), None).ok()?.ino;
-        if tree.looked_up(ino) {
+        if tree.kernel().looked_up(ino) {
             return Some(ino);
         }
     }
@@ -61,10 +61,10 @@ fn a_file_lives_as_long_as_the_kernel_or_a_handle_refers_to_it() {
             Box::new(move || {
                 let ino = look_up(&tree, Ino::ROOT, "f", FileKind::File, &heard)?;
                 assert!(tree.view(ino).is_ok(), "the kernel refers to it");
-                tree.opened(ino);
-                tree.forget(ino, 1);
+                tree.kernel().opened(ino);
+                tree.kernel().forget(ino, 1);
                 assert!(tree.view(ino).is_ok(), "it is open");
-                tree.closed(ino);
+                tree.kernel().closed(ino);
                 Some(ino)
             }) as Thread<Option<Ino>>
         };
@@ -90,9 +90,9 @@ fn directories_above_a_file_in_use_stay_whatever_they_are_called() {
             Box::new(move || {
                 let Some(above) = look_up(&tree, Ino::ROOT, "d", FileKind::Directory, &dir(at)) else { return vec![] };
                 let Some(file) = look_up(&tree, above, "f", FileKind::File, &known("0x1", at)) else { return vec![] };
-                tree.forget(above, 1);
+                tree.kernel().forget(above, 1);
                 assert!(tree.place(file).is_ok(), "all above it is there");
-                tree.forget(file, 1);
+                tree.kernel().forget(file, 1);
                 vec![above, file]
             }) as Thread<Vec<Ino>>
         };
@@ -121,7 +121,7 @@ fn a_name_is_one_file_for_all_who_look_at_it_at_once() {
             let tree = tree.clone();
             Box::new(move || {
                 let row = Row { name: "f".into(), kind: FileKind::File, known: known("0x1", at) };
-                let entries = tree.add_page(Ino::ROOT, at, vec![row]);
+                let entries = tree.listings().add_page(Ino::ROOT, at, vec![row]);
                 Some(tree.enter_sent(Ino::ROOT, &entries[0], None).unwrap().ino)
             })
         };
@@ -129,9 +129,9 @@ fn a_name_is_one_file_for_all_who_look_at_it_at_once() {
         assert!(inos.iter().all(|ino| ino.is_some() && *ino == inos[0]), "{inos:?}");
         check(&tree);
         let ino = inos[0].unwrap();
-        tree.forget(ino, 2);
+        tree.kernel().forget(ino, 2);
         assert!(tree.view(ino).is_ok(), "one of three references is left");
-        tree.forget(ino, 1);
+        tree.kernel().forget(ino, 1);
         assert_forgotten(&tree, [ino]);
     });
 }
@@ -141,7 +141,7 @@ fn the_kernel_is_told_of_a_replaced_file_if_and_only_if_it_knows_it() {
     interleave(|| {
         let tree = tree();
         let (kernel, told) = mpsc::channel();
-        tree.tell_expired(kernel);
+        tree.kernel().tell_expired(kernel);
         let then = Instant::now();
         let now = then + Duration::from_millis(1);
         let looks = {

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-use crate::fs::content::block_ids::{BlockIds, Unsent};
+use crate::fs::block_ids::BlockIds;
 use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
 use crate::fs::content::strategy::WriteStrategy;
-use crate::store::Block;
+use crate::store::{Block, BlockId, Payload};
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
 pub(crate) const BLOCK: u64 = 8 * 1024 * 1024;
@@ -19,7 +19,7 @@ pub(crate) const BLOCK: u64 = 8 * 1024 * 1024;
 /// The block size doubles after this many blocks, so that the service's 50 000 suffice for terabytes.
 pub(in crate::fs) const BLOCKS_PER_SIZE: usize = 5_000;
 
-/// The largest block: [`crate::fs::content::block_ids::UPLOADS`] of them are in memory at once.
+/// The largest block: [`crate::fs::block_ids::UPLOADS`] of them are in memory at once.
 pub(in crate::fs) const LARGEST_BLOCK: u64 = 64 * 1024 * 1024;
 
 /// Bytes that a draft holds in memory, in Buffers that are too short to be sent one by one, before it is committed.
@@ -40,6 +40,14 @@ pub enum Basis {
     Nothing,
     /// That they come at the end, wherever it is by now. It was there, bytes.
     End(u64),
+}
+
+/// A block that did not reach the service.
+pub(crate) struct Unsent {
+    pub id: BlockId,
+    pub bytes: Payload,
+    /// In the memory, as long as the bytes are.
+    pub _room: Option<Reservation>,
 }
 
 /// New content on its way to the service.

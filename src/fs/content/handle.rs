@@ -5,22 +5,28 @@
 //! it as a [`Face`], so that looking at a file never waits for a request in flight.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
+
+use tokio::sync::OwnedMutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::caller::{Caller, Process};
 use crate::fs::content::draft::Draft;
+use crate::fs::content::extent_map::ExtentMap;
 use crate::fs::content::read::{Lineage, Stream, Version};
+use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::copies::bulk::Bulk;
 use crate::fs::copies::job::CopyJob;
 use crate::fs::copies::spec::CopySpec;
 use crate::fs::names::attr::{Attr, AttrChange, Ino};
 use crate::fs::names::dir::stream::DirStream;
+use crate::fs::names::open::{OpenNode, OpenNodes};
 use crate::fs::names::tree::Origin;
 use crate::fs::names::walk::Walk;
-use crate::store::{BlobProperties, CopyId};
+use crate::store::{BlobProperties, BlobType, CopyId, ETag};
 use crate::sync::{MutexGuard, lock};
 
 /// Names an open file or directory for the kernel.
@@ -76,6 +82,79 @@ pub struct State {
     pub lineage: Option<Lineage>,
 }
 
+impl State {
+    /// What comes was made of the version `stood_on`. If the file had another one, that was made of another client's: handles that have
+    /// not seen it end with ESTALE.
+    pub(in crate::fs) fn stand_on(&mut self, stood_on: &ETag) {
+        if self.version.as_ref().is_some_and(|version| version.properties.etag != *stood_on) {
+            self.version = None;
+            // Bytes of a draft that is stored already stood on the version that is no more.
+            if matches!(&self.content, Content::Draft(draft) if !draft.dirty) {
+                self.content = Content::Clean;
+            }
+        }
+    }
+
+    /// The service has the file as `properties` say.
+    pub(in crate::fs) fn take_version(&mut self, properties: Arc<BlobProperties>) {
+        self.version = Some(match (&self.version, self.lineage.take()) {
+            (Some(old), _) => old.with(properties),
+            (None, Some(lineage)) => Version::anew(properties, lineage),
+            (None, None) => Version::new(properties),
+        });
+    }
+}
+
+/// An open file that somebody works on, alone. What `stat` shows of it is what was left here when this is dropped, or published before.
+pub(in crate::fs) struct Locked {
+    file: Arc<OpenFile>,
+    state: OwnedMutexGuard<State>,
+}
+
+impl Locked {
+    /// The file and its state, to be borrowed apart.
+    pub(in crate::fs) fn parts(&mut self) -> (&OpenFile, &mut State) {
+        (&self.file, &mut self.state)
+    }
+
+    pub(in crate::fs) fn view(&self) -> (&OpenFile, &State) {
+        (&self.file, &self.state)
+    }
+
+    pub(in crate::fs) fn file(&self) -> &OpenFile {
+        &self.file
+    }
+
+    pub(in crate::fs) fn ino(&self) -> Ino {
+        self.file.ino
+    }
+
+    /// Shows what there is so far: for those who wait before they let go of the file.
+    pub(in crate::fs) fn publish(&self) {
+        self.file.show(&self.state);
+    }
+}
+
+impl Deref for Locked {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        self.publish();
+    }
+}
+
 /// What `stat` shows of a file that differs from what the service has.
 #[derive(Debug, Clone, Default)]
 struct Face {
@@ -122,12 +201,22 @@ impl OpenFile {
         Self { ino, state, face: Mutex::default(), uses: Mutex::default(), storing: Arc::default() }
     }
 
+    /// The file for one to work on, when nobody else does any more.
+    pub(in crate::fs) async fn lock(self: &Arc<Self>) -> Locked {
+        Locked { file: self.clone(), state: self.state.clone().lock_owned().await }
+    }
+
+    /// [`OpenFile::lock`] unless somebody works on it.
+    pub(in crate::fs) fn try_lock(self: &Arc<Self>) -> Option<Locked> {
+        Some(Locked { file: self.clone(), state: self.state.clone().try_lock_owned().ok()? })
+    }
+
     fn face(&self) -> MutexGuard<'_, Face> {
         lock(&self.face)
     }
 
-    /// Makes `stat` show what `state` holds. To be called after every change of it.
-    pub fn show(&self, state: &State) {
+    /// Makes `stat` show what `state` holds.
+    pub(in crate::fs) fn show(&self, state: &State) {
         let content = match &state.content {
             Content::Draft(draft) if draft.dirty => Some((draft.extents.len(), draft.written)),
             _ => None,
@@ -317,11 +406,58 @@ pub struct Handles {
     next: AtomicU64,
     files: Mutex<HashMap<Fh, Arc<Handle>>>,
     dirs: Mutex<HashMap<Fh, Arc<DirHandle>>>,
+    /// Handles that only write do so past the kernel's cache.
+    direct_writes: AtomicBool,
     /// One per inode, with the number of its handles.
     open: Mutex<HashMap<Ino, (Arc<OpenFile>, usize)>>,
 }
 
+impl OpenNode for OpenFile {
+    fn overlay(&self, attr: &mut Attr) {
+        self.overlay(attr);
+    }
+
+    fn is_unsaved(&self) -> bool {
+        self.is_unsaved()
+    }
+
+    fn is_ahead(&self) -> bool {
+        self.is_ahead()
+    }
+
+    fn copying(&self) -> Option<CopyId> {
+        self.copying()
+    }
+
+    fn is_only_appended_to(&self) -> bool {
+        self.is_only_appended_to()
+    }
+
+    fn is_restored(&self, before: &ETag, properties: &Arc<BlobProperties>) -> bool {
+        let Ok(mut state) = self.state.try_lock() else { return false };
+        state.stand_on(before);
+        state.take_version(properties.clone());
+        self.show(&state);
+        true
+    }
+}
+
+impl OpenNodes for Handles {
+    fn of_ino(&self, ino: Ino) -> Option<Arc<dyn OpenNode>> {
+        Some(self.of_ino(ino)?)
+    }
+
+    fn open_inos(&self) -> Vec<Ino> {
+        self.open_files().iter().map(|file| file.ino).collect()
+    }
+}
+
 impl Handles {
+    /// From now on, handles that only write do so past the kernel's cache.
+    pub fn write_directly(&self) {
+        self.direct_writes.store(true, Ordering::Relaxed);
+    }
+
     fn fh(&self) -> Fh {
         Fh(self.next.fetch_add(1, Ordering::Relaxed) + 1)
     }
@@ -393,5 +529,31 @@ impl Handles {
 
     pub fn remove_dir(&self, fh: Fh) -> Option<Arc<DirHandle>> {
         lock(&self.dirs).remove(&fh)
+    }
+}
+
+/// The draft of a file, begun if there is none yet.
+pub(in crate::fs) fn draft_of(state: &mut State) -> Result<&mut Draft> {
+    if let Content::Clean = state.content {
+        let base = state.version.as_ref().map(|version| &version.properties);
+        let mut draft = Draft::new(ExtentMap::of_base(base.map_or(0, |base| base.size)));
+        draft.strategy = WriteStrategy::of(base.map_or(BlobType::Block, |base| base.blob_type));
+        state.content = Content::Draft(Box::new(draft));
+    }
+    match &mut state.content {
+        Content::Draft(draft) => Ok(draft),
+        _ => Err(Error::fs(libc::EBUSY, "a copy onto it is pending")),
+    }
+}
+
+impl Handles {
+    /// Who only writes has nothing of the kernel's cache, which costs a page and a copy for each page that is written. But as long as one
+    /// goes past it, all do: a reader who had the last page before something was appended would see zeros in its place. To be asked
+    /// under the state lock, together with the registration of the handle.
+    pub(in crate::fs) fn goes_past_the_cache(&self, file: &OpenFile, access: Access) -> bool {
+        match access.read {
+            true => file.is_written_directly(),
+            false => self.direct_writes.load(Ordering::Relaxed) && !file.is_cached(),
+        }
     }
 }

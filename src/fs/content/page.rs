@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::fs::content::block_ids::UPLOADS;
+use crate::fs::block_ids::UPLOADS;
 use crate::fs::content::page::ranges::PageRanges;
 use crate::fs::copies::lease::Lease;
 use crate::fs::names::tree::{Blob, stale};
@@ -17,6 +17,7 @@ use crate::store::{
 
 pub(in crate::fs) mod plan;
 pub(in crate::fs) mod ranges;
+pub(in crate::fs) mod write;
 
 /// Bytes of a draft before it is committed. All of it is copied once more then, to be sent.
 pub(crate) const MOST_BUFFERED: u64 = UPLOADS as u64 / 2 * LARGEST_PAGE_WRITE;

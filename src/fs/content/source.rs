@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::error::Error;
 use crate::fs::content::draft::BLOCK;
 use crate::fs::content::plan;
 use crate::fs::names::tree::{Blob, Origin};
@@ -27,4 +28,10 @@ impl<'a> Source<'a> {
         let start = self.range.start;
         start..self.range.end.min(start + plan::Limits::of_service(BLOCK).remote)
     }
+}
+
+/// What has no name is in no blob. That is no failure of the copy: the kernel reads and writes instead, and whoever asked has what can be
+/// reached.
+pub(in crate::fs) fn nameless() -> Error {
+    Error::fs(libc::EOPNOTSUPP, "a file without a name cannot be copied in the service")
 }

@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::{CopyFailure, Error};
+use crate::fs::caller::Caller;
 use crate::fs::copies::backup::Backup;
 use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, BlobType, CopyId, CopyStatus, LeaseId};
@@ -173,4 +174,14 @@ pub(in crate::fs) fn types_differ(
 
 pub(in crate::fs) fn failure(destination: &Blob, failure: CopyFailure) -> Error {
     Error::Copy { target: destination.path.to_string(), failure }
+}
+
+/// Ends when the caller has a signal to look at.
+pub(in crate::fs) async fn interrupted(caller: Caller) -> Error {
+    loop {
+        tokio::time::sleep(SLICE).await;
+        if caller.interrupted() {
+            return Error::fs(libc::EINTR, "interrupted while a range was copied");
+        }
+    }
 }

@@ -14,10 +14,12 @@
 //! One mutex guards the table. It is held for a few map operations at a time and never across a request.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 mod identity;
+mod kernel;
+mod listed;
 mod listings;
 mod memo;
 mod node;
@@ -27,6 +29,8 @@ mod stale;
 mod table;
 
 pub use identity::{continues, is_grown};
+pub use kernel::KernelView;
+pub use listed::ListedNames;
 use listings::Listings;
 use lru::LruCache;
 use memo::{Memo, Shapes};
@@ -42,9 +46,6 @@ use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::store::ETag;
 use crate::sync::{MutexGuard, lock};
-
-/// Names remembered as absent in one directory.
-const MOST_ABSENT: usize = 4096;
 
 pub struct Tree {
     table: Mutex<Table>,
@@ -62,6 +63,16 @@ impl Tree {
         let table =
             Table { nodes, next: 2, listings: Listings::default(), expired: None, recent: LruCache::new(MOST_RECENT) };
         Self { table: Mutex::new(table), shapes: Mutex::default(), ttl }
+    }
+
+    /// What the kernel holds of the tree.
+    pub fn kernel(&self) -> KernelView<'_> {
+        KernelView { tree: self }
+    }
+
+    /// What listings have said.
+    pub fn listings(&self) -> ListedNames<'_> {
+        ListedNames { tree: self }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -136,46 +147,6 @@ impl Tree {
         Some(table.nodes.get(&ino)?.view(ino))
     }
 
-    /// What listings of the directory say of a name, as far as they are fresh.
-    pub fn listed(&self, parent: Ino, name: &str) -> Listed {
-        let table = self.lock();
-        match table.listed(parent, name, self.ttl) {
-            Some(Some(entry)) => Listed::Present(entry),
-            Some(None) => Listed::Absent,
-            None => {
-                let names = table.nodes.get(&parent).and_then(|node| node.names.as_ref());
-                match names.and_then(|names| names.absent.get(name)) {
-                    Some(asked) if asked.elapsed() < self.ttl => Listed::Absent,
-                    _ => Listed::Unknown,
-                }
-            }
-        }
-    }
-
-    /// The latest moment, not longer ago than it is believed, at which there was nothing under a name, nor below it.
-    pub fn absent_since(&self, parent: Ino, name: &str) -> Option<Instant> {
-        let table = self.lock();
-        let names = table.nodes.get(&parent).and_then(|node| node.names.as_ref());
-        let asked = names.and_then(|names| names.absent.get(name)).copied();
-        asked.max(table.listings.absent_since(parent, name)).filter(|asked| asked.elapsed() < self.ttl)
-    }
-
-    /// The service was asked for the name at `asked` and has nothing under it. What came into being here since stays.
-    pub fn remember_absence(&self, parent: Ino, name: &str, asked: Instant) {
-        let mut table = self.lock();
-        if !table.vanish(parent, name, asked) {
-            return;
-        }
-        let Some(node) = table.nodes.get_mut(&parent) else { return };
-        let absent = &mut node.names().absent;
-        if absent.len() >= MOST_ABSENT {
-            absent.retain(|_, asked| asked.elapsed() < self.ttl);
-        }
-        if absent.len() < MOST_ABSENT {
-            absent.insert(name.into(), asked);
-        }
-    }
-
     /// Every node below a directory, parents first.
     pub fn descendants(&self, dir: Ino) -> Vec<NodeView> {
         let table = self.lock();
@@ -213,15 +184,6 @@ impl Tree {
     /// Enters a hidden directory, which no listing shows.
     pub fn enter_past(&self, parent: Ino, past: Past) -> Result<NodeView> {
         self.lock().enter_past(parent, past)
-    }
-
-    /// What is in the directory has to be asked anew: it was changed from elsewhere.
-    pub fn unlist(&self, dir: Ino) {
-        let mut table = self.lock();
-        table.listings.forget(dir);
-        if let Some(node) = table.nodes.get_mut(&dir) {
-            node.names().absent.clear();
-        }
     }
 
     /// Enters a listed entry under the inode number that was reserved for it.
@@ -297,18 +259,6 @@ impl Tree {
         self.lock().replace(parent, name);
     }
 
-    /// The kernel has not heard of what the name stands for now: what it caches under it is old.
-    pub fn is_old_to_the_kernel(&self, expired: &Expired) -> bool {
-        match expired {
-            Expired::Name { parent, name, old } => {
-                let table = self.lock();
-                let now = table.child(*parent, name).filter(|now| now != old).and_then(|now| table.nodes.get(&now));
-                now.is_none_or(|node| node.lookups == 0)
-            }
-            Expired::File(_) => true,
-        }
-    }
-
     /// ESTALE for a file whose name stands for another one, or for none, by somebody else's doing.
     pub fn refuse_replaced(&self, ino: Ino) -> Result<()> {
         let table = self.lock();
@@ -325,16 +275,6 @@ impl Tree {
         }
     }
 
-    /// Where what the kernel should not believe any longer is told from now on.
-    pub fn tell_expired(&self, kernel: mpsc::Sender<Expired>) {
-        self.lock().expired = Some(kernel);
-    }
-
-    /// What the kernel caches of the content and attributes of the file is true no longer, although it is the same file.
-    pub fn expire_file(&self, ino: Ino) {
-        self.lock().expire(Expired::File(ino));
-    }
-
     /// Nothing that was heard is believed any longer.
     pub fn doubt_all(&self) {
         let mut table = self.lock();
@@ -345,19 +285,6 @@ impl Tree {
             }
         }
         table.listings.clear();
-    }
-
-    /// The node was looked up within `bound`, and not opened since: whoever asks now has asked for it already.
-    pub fn is_just_looked_up(&self, ino: Ino, bound: Duration) -> bool {
-        let table = self.lock();
-        table.nodes.get(&ino).is_some_and(|node| node.looked_up && node.known.at.elapsed() < bound)
-    }
-
-    /// [`Tree::is_just_looked_up`], once.
-    pub fn take_lookup(&self, ino: Ino, bound: Duration) -> bool {
-        let mut table = self.lock();
-        let Some(node) = table.nodes.get_mut(&ino) else { return false };
-        std::mem::take(&mut node.looked_up) && node.known.at.elapsed() < bound
     }
 
     /// What is known of the node may be wrong: ask again next time.
@@ -442,41 +369,6 @@ impl Tree {
         table.collect(parent);
     }
 
-    /// Takes in a page of a listing of the directory, asked for at `asked`: its entries, each with the number that the name has or gets.
-    pub fn add_page(&self, dir: Ino, asked: Instant, rows: Vec<Row>) -> Vec<Entry> {
-        let pack = |Row { name, kind, known }: Row| {
-            let CachedProperties { memo, at } = self.cached(&known);
-            Entry { ino: Ino(0), name, kind, memo, at }
-        };
-        let mut entries: Vec<Entry> = rows.into_iter().map(pack).collect();
-        self.lock().add_page(dir, asked, &mut entries);
-        entries
-    }
-
-    /// The listing of the directory that began at `began` has come to its end.
-    pub fn end_listing(&self, dir: Ino, began: Instant) {
-        self.lock().listings.end(dir, began);
-    }
-
-    #[cfg(test)]
-    pub fn names_remembered(&self) -> usize {
-        self.lock().listings.len()
-    }
-
-    /// Forgets what was listed too long ago; true if something is left to be forgotten later.
-    pub fn sweep(&self) -> bool {
-        self.lock().listings.sweep(self.ttl)
-    }
-
-    /// Another entry than `name` is known to be, or to have been, in the directory.
-    pub fn has_sibling(&self, dir: Ino, name: &str) -> bool {
-        let table = self.lock();
-        let names = table.nodes.get(&dir).and_then(|node| node.names.as_ref());
-        let shown = |ino: &Ino| table.nodes.get(ino).is_none_or(|node| !node.is_hidden());
-        names.is_some_and(|names| names.children.iter().any(|(child, ino)| &**child != name && shown(ino)))
-            || table.listings.has_other_than(dir, name)
-    }
-
     /// Nodes of the directory that are entered and have a name.
     pub fn children(&self, dir: Ino) -> Vec<NodeView> {
         let table = self.lock();
@@ -495,61 +387,6 @@ impl Tree {
     pub fn forget_touch(&self, dir: Ino) {
         if let Some(node) = self.lock().nodes.get_mut(&dir) {
             node.touched = None;
-        }
-    }
-
-    /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.
-    #[must_use]
-    pub fn looked_up(&self, ino: Ino) -> bool {
-        let mut table = self.lock();
-        let Some(node) = table.nodes.get_mut(&ino) else { return false };
-        node.lookups += 1;
-        node.looked_up = true;
-        true
-    }
-
-    /// The kernel gave `count` references back.
-    pub fn forget(&self, ino: Ino, count: u64) {
-        let mut table = self.lock();
-        if let Some(node) = table.nodes.get_mut(&ino) {
-            node.lookups = node.lookups.saturating_sub(count);
-            table.collect(ino);
-        }
-    }
-
-    /// The node is opened in version `etag`, and what the kernel caches of it from now on is that. True if what it has cached so far
-    /// is that too. (Last-Modified cannot tell: it counts in seconds.)
-    pub fn caches(&self, ino: Ino, etag: &ETag) -> bool {
-        let mut table = self.lock();
-        let Some(node) = table.nodes.get_mut(&ino) else { return false };
-        node.cached.replace(etag.clone()).is_some_and(|cached| cached == *etag)
-    }
-
-    /// The kernel's writes made version `now` of version `before`, or of nothing.
-    pub fn rewritten(&self, ino: Ino, before: Option<&ETag>, now: &ETag) {
-        if let Some(node) = self.lock().nodes.get_mut(&ino)
-            && node.cached.as_ref() == before
-        {
-            node.cached = Some(now.clone());
-        }
-    }
-
-    /// Drops a node that was entered for an answer that did not go out.
-    pub fn collect(&self, ino: Ino) {
-        self.lock().collect(ino);
-    }
-
-    pub fn opened(&self, ino: Ino) {
-        if let Some(node) = self.lock().nodes.get_mut(&ino) {
-            node.opens += 1;
-        }
-    }
-
-    pub fn closed(&self, ino: Ino) {
-        let mut table = self.lock();
-        if let Some(node) = table.nodes.get_mut(&ino) {
-            node.opens = node.opens.saturating_sub(1);
-            table.collect(ino);
         }
     }
 }

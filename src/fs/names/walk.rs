@@ -3,10 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::fs::names::access::Credentials;
-use crate::fs::names::attr::FileKind;
+use crate::error::Result;
+use crate::fs::names::access::{Credentials, READ, SEARCH};
+use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::known::Names;
 use crate::fs::names::tree::BlobDir;
-use crate::store::BlobProperties;
+use crate::store::{BlobProperties, ListBlobs};
 
 /// A blob of a tree.
 #[derive(Clone)]
@@ -32,4 +34,82 @@ pub struct Walk {
 pub(in crate::fs) enum Next {
     Page(Option<String>),
     Done,
+}
+
+impl Walk {
+    /// A walk of what is below `dir`, which the caller may read.
+    pub fn new(dir: BlobDir, who: Credentials) -> Self {
+        Self { dir, next: Next::Page(None), page: VecDeque::new(), who, open: HashMap::new() }
+    }
+
+    /// The next blob; `None` at the end.
+    pub async fn next(&mut self, names: &Names) -> Result<Option<Found>> {
+        loop {
+            if let Some(found) = self.page.pop_front() {
+                if self.admit(names, &found) {
+                    return Ok(Some(found));
+                }
+                if found.kind == FileKind::Directory && self.above_is_open(names, &found.path) {
+                    return Ok(Some(Found { closed: true, ..found }));
+                }
+                continue;
+            }
+            let Next::Page(marker) = &self.next else { return Ok(None) };
+            let list = ListBlobs { prefix: &self.dir.prefix, marker: marker.as_deref(), ..Default::default() };
+            let page = names.service.client(self.dir.account).container(&self.dir.container).list_blobs(&list).await?;
+            self.next = page.next.map_or(Next::Done, |marker| Next::Page(Some(marker)));
+            let prefix = &self.dir.prefix;
+            self.page = page
+                .items
+                .into_iter()
+                .filter_map(|item| {
+                    // A marker `dir/` of the top itself is nothing below it.
+                    let path = item.name.as_str().strip_prefix(prefix).filter(|path| !path.is_empty())?;
+                    let mut kind = attr::kind_of(&item.properties);
+                    if path.ends_with('/') && item.properties.size == 0 {
+                        kind = FileKind::Directory;
+                    }
+                    let path = path.into();
+                    Some(Found { path, kind, properties: Arc::new(item.properties), closed: false })
+                })
+                .collect();
+        }
+    }
+
+    /// Puts back what was taken last.
+    pub fn put_back(&mut self, found: Found) {
+        self.page.push_front(found);
+    }
+
+    /// The caller may see it.
+    fn admit(&mut self, names: &Names, found: &Found) -> bool {
+        if found.kind == FileKind::Directory {
+            let attr = attr::of_blob(Ino::ROOT, found.kind, &found.properties, &names.config.defaults);
+            let may = self.who.may(&attr, READ | SEARCH);
+            // A second marker `dir/` does not open what the first has closed.
+            let open = self.open.entry(found.path.trim_end_matches('/').to_owned()).or_insert(true);
+            *open &= may;
+            if !*open {
+                return false;
+            }
+        }
+        self.above_is_open(names, &found.path)
+    }
+
+    /// Every directory on the way may be entered.
+    fn above_is_open(&mut self, names: &Names, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        path.match_indices('/').all(|(end, _)| {
+            let above = &path[..end];
+            if let Some(open) = self.open.get(above) {
+                return *open;
+            }
+            // It has no marker, or it would have come before: then it has the mount's default.
+            let defaults = &names.config.defaults;
+            let attr = attr::of_nothing(Ino::ROOT, FileKind::Directory, 0, names.started, defaults);
+            let may = self.who.may(&attr, READ | SEARCH);
+            self.open.insert(above.to_owned(), may);
+            may
+        })
+    }
 }

@@ -1,7 +1,7 @@
 //! Copies of whole trees, many at a time.
 //!
 //! A [`Bulk`] belongs to an open directory, the destination's, and lives as long as that is open: whoever opened it adds sources
-//! ([`Fs::copy_tree`]), hears what becomes of each blob ([`Fs::news`]), and by closing it or by [`Fs::cancel_bulk`] ends it. All
+//! ([`TreeCopies::start`]), hears what becomes of each blob ([`TreeCopies::news`]), and by closing it or by [`TreeCopies::cancel`] ends it. All
 //! the work is done here, so that a blob costs one request and no round trip to the caller:
 //!
 //! ```text
@@ -32,22 +32,25 @@ use tokio::task::JoinSet;
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::content::handle::{Content, Fh};
-use crate::fs::copies::bulk::news::{Outcome, Skip};
+use crate::fs::copies::bulk::news::Outcome;
 use crate::fs::copies::bulk::{Bulk, Listing, Mode, Pending, Step, Stop, TreeOrder, Verdict, lock};
 use crate::fs::copies::job::{CopyJob, Progress, look};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Creation, FileKind, Ino};
-use crate::fs::names::tree::{Blob, BlobDir, NodeView, Place};
+use crate::fs::names::tree::{BlobDir, NodeView, Place};
 use crate::fs::names::walk::Found;
 use crate::fs::ops::bulk::lister::Lister;
-use crate::fs::ops::bulk::news::failed;
 use crate::fs::ops::bulk::there::There;
-use crate::store::{BlobProperties, CopyStatus, Precondition};
+use crate::fs::ops::bulk::verdict::failed;
+use crate::store::Precondition;
 
 mod lister;
 mod news;
 mod there;
+mod verdict;
+
+pub use verdict::TreeCopies;
 
 /// Blobs that are listed ahead of the copies, so that totals are known early.
 const AHEAD: usize = 20_000;
@@ -55,10 +58,22 @@ const AHEAD: usize = 20_000;
 /// How often a blob for which the service was too busy is tried, apart from the client's own repetitions.
 const BUSY_TRIES: u32 = 20;
 
+/// Somebody was faster: at the source or at the destination.
+fn is_change(error: &Error) -> bool {
+    error.is_precondition_failed() || error.code() == "BlobAlreadyExists"
+}
+
 impl Fs {
+    /// Copies of trees into open directories.
+    pub fn tree_copies(self: &Arc<Self>) -> TreeCopies {
+        TreeCopies { fs: self.clone() }
+    }
+}
+
+impl TreeCopies {
     /// Begins to copy a file or a tree into the open directory, or adds it to what is being copied there.
-    pub fn copy_tree(self: &Arc<Self>, fh: Fh, order: TreeOrder, who: Credentials) -> Result<()> {
-        let handle = self.handles.dir(fh)?;
+    pub fn start(&self, fh: Fh, order: TreeOrder, who: Credentials) -> Result<()> {
+        let handle = self.fs.handles.dir(fh)?;
         if order.name.contains('/') || [".", ".."].contains(&order.name.as_str()) {
             return Err(Error::fs(libc::EINVAL, format!("{:?} is not a name in the directory", order.name)));
         }
@@ -73,7 +88,7 @@ impl Fs {
             if let Err(error) = fs.copy_source(&bulk, &order, &who).await {
                 let path = if order.name.is_empty() { "." } else { &order.name };
                 lock(&bulk.totals).found.add(0);
-                bulk.tell(path.into(), 0, false, failed(&fs, &error)).await;
+                bulk.tell(path.into(), 0, false, failed(&fs.fs, &error)).await;
             }
             bulk.undone.send_modify(|count| *count -= 1);
         });
@@ -81,28 +96,28 @@ impl Fs {
     }
 
     /// Nothing new is begun, and what is pending is aborted.
-    pub fn cancel_bulk(&self, fh: Fh) -> Result<()> {
-        self.bulk(fh)?.end(Stop::Cancelled);
+    pub fn cancel(&self, fh: Fh) -> Result<()> {
+        self.of(fh)?.end(Stop::Cancelled);
         Ok(())
     }
 
-    fn bulk(&self, fh: Fh) -> Result<Arc<Bulk>> {
-        let bulk = lock(&self.handles.dir(fh)?.bulk).clone();
+    pub(in crate::fs) fn of(&self, fh: Fh) -> Result<Arc<Bulk>> {
+        let bulk = lock(&self.fs.handles.dir(fh)?.bulk).clone();
         bulk.ok_or_else(|| Error::fs(libc::ENODATA, "nothing is being copied into this directory"))
     }
 
-    async fn copy_source(self: &Arc<Self>, bulk: &Arc<Bulk>, order: &TreeOrder, who: &Credentials) -> Result<()> {
+    async fn copy_source(&self, bulk: &Arc<Bulk>, order: &TreeOrder, who: &Credentials) -> Result<()> {
         let listing = Listing(bulk);
         let mode = Mode {
             no_replace: order.no_replace,
             no_wait: order.no_wait,
             dry_run: order.dry_run,
-            keep: order.keep || self.config.keep_on_abort,
+            keep: order.keep || self.fs.config.keep_on_abort,
             lease_source: order.lease_source,
         };
         // Many single sources are looked up no faster than they are copied.
         let Some(slot) = bulk.slot().await else { return Ok(()) };
-        let source = self.walk_as(&order.source, who).await?;
+        let source = self.fs.directories.walk_as(&order.source, who).await?;
         let ino = source.ino;
         let done = async {
             if source.kind != FileKind::Directory {
@@ -115,12 +130,12 @@ impl Fs {
             self.copy_directory(bulk, order, mode, source, who, listing).await
         }
         .await;
-        self.tree.collect(ino);
+        self.fs.tree.kernel().collect(ino);
         done
     }
 
     async fn copy_file(
-        self: &Arc<Self>,
+        &self,
         order: &TreeOrder,
         mode: Mode,
         source: NodeView,
@@ -132,24 +147,24 @@ impl Fs {
         if order.name.is_empty() {
             return Err(Error::fs(libc::EISDIR, "a file needs a name in the directory"));
         }
-        self.check_access(&source, READ, who)?;
-        if let Some(file) = self.handles.of_ino(source.ino) {
-            let mut state = file.state.lock().await;
-            self.commit(&file, &mut state).await?;
+        self.fs.names.check_access(&source, READ, who)?;
+        if let Some(file) = self.fs.handles.of_ino(source.ino) {
+            let mut state = file.lock().await;
+            self.fs.files.commit(&mut state).await?;
         }
-        let source = self.fresh(source.ino).await?;
+        let source = self.fs.names.fresh(source.ino).await?;
         if source.is_pending() {
             return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
         }
         let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", source.name));
         let version = source.properties().cloned().ok_or_else(missing)?;
-        if matches!(self.tree.place(source.ino), Ok(Place::Past(_))) {
+        if matches!(self.fs.tree.place(source.ino), Ok(Place::Past(_))) {
             return Err(Error::fs(libc::EOPNOTSUPP, "a snapshot or version is copied alone, or by cp"));
         }
-        let from = self.tree.blob(source.ino)?;
-        let to = self.tree.directory(bulk.into)?.blob(&order.name)?;
-        let target = self.resolve(bulk.into, &order.name).await.optional()?;
-        self.check_target(bulk.into, target.as_ref(), who)?;
+        let from = self.fs.tree.blob(source.ino)?;
+        let to = self.fs.tree.directory(bulk.into)?.blob(&order.name)?;
+        let target = self.fs.directories.resolve(bulk.into, &order.name).await.optional()?;
+        self.fs.names.check_target(bulk.into, target.as_ref(), who)?;
         let there = target.as_ref().and_then(|target| {
             let properties = target.properties().cloned()?;
             Some(Found { path: order.name.as_str().into(), kind: target.kind, properties, closed: false })
@@ -172,7 +187,7 @@ impl Fs {
     }
 
     async fn copy_directory(
-        self: &Arc<Self>,
+        &self,
         bulk: &Arc<Bulk>,
         order: &TreeOrder,
         mode: Mode,
@@ -180,15 +195,15 @@ impl Fs {
         who: &Credentials,
         listing: Listing<'_>,
     ) -> Result<()> {
-        self.check_access(&source, READ | SEARCH, who)?;
-        let Place::Directory(old) = self.tree.place(source.ino)? else {
+        self.fs.names.check_access(&source, READ | SEARCH, who)?;
+        let Place::Directory(old) = self.fs.tree.place(source.ino)? else {
             return Err(Error::fs(libc::EINVAL, "an account is not copied as a whole: copy its containers"));
         };
         let (new, top) = self.destination(bulk, order, &old, mode, who).await?;
         self.store_below(&old).await?;
         let mut there = There::default();
         if let Some(top) = &top {
-            there.list(self, &new, self.attr_of(top), who).await?;
+            there.list(&self.fs.names, &new, self.fs.names.attr_of(top), who).await?;
         }
         let prefix = if order.name.is_empty() { String::new() } else { format!("{}/", order.name) };
         let (steps, mut to_copy) = mpsc::channel::<Step>(AHEAD);
@@ -223,32 +238,32 @@ impl Fs {
         mode: Mode,
         who: &Credentials,
     ) -> Result<(BlobDir, Option<NodeView>)> {
-        let into = self.tree.view(bulk.into)?;
-        self.check_access(&into, SEARCH, who)?;
+        let into = self.fs.tree.view(bulk.into)?;
+        self.fs.names.check_access(&into, SEARCH, who)?;
         let mut top = if order.name.is_empty() {
             Some(into.clone())
         } else {
-            self.resolve(bulk.into, &order.name).await.optional()?
+            self.fs.directories.resolve(bulk.into, &order.name).await.optional()?
         };
         if top.as_ref().is_some_and(|top| top.kind != FileKind::Directory) {
             return Err(Error::fs(libc::ENOTDIR, "a file cannot be replaced by a directory"));
         }
         if top.is_none() {
-            self.check_access(&into, WRITE | SEARCH, who)?;
+            self.fs.names.check_access(&into, WRITE | SEARCH, who)?;
         }
-        let new = match (self.tree.place(bulk.into)?, &top) {
+        let new = match (self.fs.tree.place(bulk.into)?, &top) {
             (Place::Account(account), None) => {
                 let container = crate::path::ContainerName::parse(&order.name)?;
                 if !mode.dry_run {
                     let owned = Creation { mode: 0o755, uid: who.uid, gid: who.gid };
-                    let made = self.make_dir(bulk.into, &order.name, owned).await?;
-                    self.tree.forget(made.ino, 1);
-                    top = Some(self.resolve(bulk.into, &order.name).await?);
+                    let made = self.fs.make_dir(bulk.into, &order.name, owned).await?;
+                    self.fs.tree.kernel().forget(made.ino, 1);
+                    top = Some(self.fs.directories.resolve(bulk.into, &order.name).await?);
                 }
                 BlobDir { account, container, prefix: String::new() }
             }
-            (_, Some(top)) => self.tree.directory(top.ino)?,
-            (_, None) => self.tree.directory(bulk.into)?.subdirectory(&order.name),
+            (_, Some(top)) => self.fs.tree.directory(top.ino)?,
+            (_, None) => self.fs.tree.directory(bulk.into)?.subdirectory(&order.name),
         };
         if new.account == old.account && new.container == old.container && new.prefix.starts_with(&old.prefix) {
             let what = if new.prefix == old.prefix { "it is the destination" } else { "the destination is in it" };
@@ -259,53 +274,22 @@ impl Fs {
 
     /// What is written below a directory and not stored yet is stored, so that the listing shows it.
     async fn store_below(&self, dir: &BlobDir) -> Result<()> {
-        for file in self.handles.open_files() {
-            let below = self.tree.blob(file.ino).is_ok_and(|blob| {
+        for file in self.fs.handles.open_files() {
+            let below = self.fs.tree.blob(file.ino).is_ok_and(|blob| {
                 blob.account == dir.account
                     && blob.path.container == dir.container
                     && blob.path.name.as_str().starts_with(&dir.prefix)
             });
             if below && file.is_unsaved() {
-                let mut state = file.state.lock().await;
-                self.commit(&file, &mut state).await?;
+                let mut state = file.lock().await;
+                self.fs.files.commit(&mut state).await?;
             }
         }
         Ok(())
     }
 
-    /// Whether a blob is to be copied, and on which condition.
-    fn verdict(&self, from: &Blob, version: &BlobProperties, to: &Blob, there: Option<&Found>, mode: Mode) -> Verdict {
-        if from == to {
-            return Verdict::not(libc::EINVAL, "source and destination are the same file");
-        }
-        if version.is_pending() {
-            return Verdict::not(libc::EBUSY, "its content is still being copied");
-        }
-        let replaced = match there {
-            None => None,
-            Some(found) => {
-                let there = &found.properties;
-                let ended = there.copy.as_ref().map(|copy| copy.status);
-                if ended == Some(CopyStatus::Pending) {
-                    return Verdict::not(libc::EBUSY, "a copy onto it is pending");
-                }
-                // The empty blob that a copy without success left behind is nothing to be kept.
-                let is_rest = there.size == 0 && matches!(ended, Some(CopyStatus::Aborted | CopyStatus::Failed));
-                if mode.no_replace && !is_rest {
-                    return Verdict::Not(Outcome::Skipped(Skip::Exists));
-                }
-                let url = self.blob(from).url();
-                if crate::fs::copies::bulk::proof::is_copy(there, version, &url, from.account == to.account) {
-                    return Verdict::Not(Outcome::Skipped(Skip::Same));
-                }
-                Some(there.clone())
-            }
-        };
-        if mode.dry_run { Verdict::Not(Outcome::Due) } else { Verdict::Copy(replaced) }
-    }
-
     /// Copies a blob, to the end unless nobody wants to wait for that, and tells of it.
-    async fn carry_out(self: Arc<Self>, bulk: Arc<Bulk>, step: Step, mode: Mode, slot: OwnedSemaphorePermit) {
+    async fn carry_out(self, bulk: Arc<Bulk>, step: Step, mode: Mode, slot: OwnedSemaphorePermit) {
         let (path, bytes, marker) = (step.path.clone(), step.version.size, step.marker);
         let outcome = self.copy_blob(&bulk, step, mode).await;
         if let Some(outcome) = outcome {
@@ -315,11 +299,11 @@ impl Fs {
     }
 
     /// `None`: it was not begun.
-    async fn copy_blob(self: &Arc<Self>, bulk: &Bulk, mut step: Step, mode: Mode) -> Option<Outcome> {
+    async fn copy_blob(&self, bulk: &Bulk, mut step: Step, mode: Mode) -> Option<Outcome> {
         if let Err(error) = self.refuse_open_target(bulk.into, &step.path).await {
-            return Some(failed(self, &error));
+            return Some(failed(&self.fs, &error));
         }
-        let client = self.client(step.to.account);
+        let client = self.fs.service.client(step.to.account);
         let mut looked_again = false;
         let mut busy = 0;
         loop {
@@ -339,27 +323,27 @@ impl Fs {
                     match self.look_once_more(&mut step, mode).await {
                         Ok(None) => continue,
                         Ok(Some(outcome)) => return Some(outcome),
-                        Err(error) => return Some(failed(self, &error)),
+                        Err(error) => return Some(failed(&self.fs, &error)),
                     }
                 }
-                Err(error) => return Some(failed(self, &error)),
+                Err(error) => return Some(failed(&self.fs, &error)),
             };
             permit.succeeded();
-            self.tree.appeared(bulk.into, &step.path);
+            self.fs.tree.appeared(bulk.into, &step.path);
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
-                Progress::Failed(error) => failed(self, &error),
+                Progress::Failed(error) => failed(&self.fs, &error),
                 Progress::Pending(_) if mode.no_wait && !job.is_only_here() => Outcome::Accepted(job.id.clone()),
                 Progress::Pending(_) => self.wait_out(bulk, &step, job).await,
             });
         }
     }
 
-    async fn start_step(self: &Arc<Self>, step: &Step, mode: Mode) -> Result<Arc<CopyJob>> {
-        let source = self.source_url(&step.from, None, &step.to).await?;
-        let tags = self.tags_to_keep(&step.from, &step.version).await?;
+    async fn start_step(&self, step: &Step, mode: Mode) -> Result<Arc<CopyJob>> {
+        let source = self.fs.service.source_url(&step.from, None, &step.to).await?;
+        let tags = self.fs.service.tags_to_keep(&step.from, &step.version).await?;
         let backup = match &step.there {
-            Some(there) if mode.keep => Some(self.back_up((&step.to, None), there, None).await?),
+            Some(there) if mode.keep => Some(self.fs.copies.back_up((&step.to, None), there, None).await?),
             _ => None,
         };
         let start = CopySpec {
@@ -382,14 +366,14 @@ impl Fs {
                 ..CopyOptions::default()
             },
         };
-        self.start_copy(start).await
+        self.fs.copies.start_copy(start).await
     }
 
     /// Source or destination is not what was listed any more: once, it is taken as it is now. What that makes of the step, if it is
     /// not to be copied.
     async fn look_once_more(&self, step: &mut Step, mode: Mode) -> Result<Option<Outcome>> {
-        step.version = Arc::new(self.blob(&step.from).properties().await?);
-        let there = self.blob(&step.to).properties().await.optional()?.map(|found| Found {
+        step.version = Arc::new(self.fs.service.blob(&step.from).properties().await?);
+        let there = self.fs.service.blob(&step.to).properties().await.optional()?.map(|found| Found {
             path: step.path.clone(),
             kind: attr::kind_of(&found),
             properties: Arc::new(found),
@@ -405,7 +389,7 @@ impl Fs {
     }
 
     /// Follows a pending copy to its end, or ends it.
-    async fn wait_out(self: &Arc<Self>, bulk: &Bulk, step: &Step, job: Arc<CopyJob>) -> Outcome {
+    async fn wait_out(&self, bulk: &Bulk, step: &Step, job: Arc<CopyJob>) -> Outcome {
         let number = bulk.started.fetch_add(1, Ordering::Relaxed);
         let pending = Pending { path: step.path.clone(), job: job.clone(), since: SystemTime::now() };
         lock(&bulk.pending).insert(number, pending);
@@ -418,52 +402,49 @@ impl Fs {
             match progress {
                 Progress::Pending(_) => {}
                 Progress::Success(_) => break Outcome::Copied(job.id.clone()),
-                Progress::Failed(error) => break failed(self, &error),
+                Progress::Failed(error) => break failed(&self.fs, &error),
             }
         };
         lock(&bulk.pending).remove(&number);
-        self.tree.appeared(bulk.into, &step.path);
+        self.fs.tree.appeared(bulk.into, &step.path);
         outcome
     }
 
-    async fn abort_step(self: &Arc<Self>, step: &Step, job: &CopyJob) -> Outcome {
+    async fn abort_step(&self, step: &Step, job: &CopyJob) -> Outcome {
         if job.is_only_here() {
-            self.stop_fetching(job).await;
+            self.fs.copies.stop_fetching(job).await;
             return Outcome::Aborted(false);
         }
         if step.there.is_none() {
             // Nothing was there before, and nothing is left.
-            self.undo_copy(&step.to, &job.id).await;
+            self.fs.copies.undo_copy(&step.to, &job.id).await;
             job.over().await;
             return Outcome::Aborted(false);
         }
         let empty_is_left = !job.has_backup();
-        let error = match self.abort_copy(&step.to, Some(&job.id)).await {
+        let error = match self.fs.copies.abort_copy(&step.to, Some(&job.id)).await {
             Ok(()) => return Outcome::Aborted(empty_is_left),
             Err(error) => error,
         };
         // It may have ended by itself (X12), which the job has not seen yet.
-        match self.blob(&step.to).properties().await {
+        match self.fs.service.blob(&step.to).properties().await {
             Ok(found) => match look(&step.to, &job.id, found) {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
-                Progress::Failed(error) => failed(self, &error),
-                Progress::Pending(_) => failed(self, &error),
+                Progress::Failed(error) => failed(&self.fs, &error),
+                Progress::Pending(_) => failed(&self.fs, &error),
             },
-            Err(_) => failed(self, &error),
+            Err(_) => failed(&self.fs, &error),
         }
     }
 
     /// EBUSY if somebody writes to the file that is to be replaced.
     async fn refuse_open_target(&self, dir: Ino, path: &str) -> Result<()> {
-        let Some(file) = self.tree.below(dir, path).and_then(|ino| self.handles.of_ino(ino)) else { return Ok(()) };
-        match file.state.lock().await.content {
+        let Some(file) = self.fs.tree.below(dir, path).and_then(|ino| self.fs.handles.of_ino(ino)) else {
+            return Ok(());
+        };
+        match file.lock().await.content {
             Content::Clean => Ok(()),
             _ => Err(Error::fs(libc::EBUSY, "it is open for writing")),
         }
     }
-}
-
-/// Somebody was faster: at the source or at the destination.
-fn is_change(error: &Error) -> bool {
-    error.is_precondition_failed() || error.code() == "BlobAlreadyExists"
 }

@@ -1,23 +1,30 @@
-//! What the ioctls and the commands built on them ask for: a copy by path or URL, its state, its abort.
+//! What the ioctls and the commands built on them ask for: a copy by path or URL, its state, its abort; leases.
 
 use std::sync::Arc;
+
+use tracing::info;
 
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::job::Progress;
-use crate::fs::copies::lease::LeaseSource;
+use crate::fs::copies::lease::{LeaseReport, LeaseSource};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::tree::{AccountId, Blob, Heard, Known, NodeView, Origin, Place};
+use crate::fs::names::tree::{Blob, Heard, Known, NodeView, Origin, Place};
 use crate::fs::names::walk::{Found, Walk};
-use crate::fs::ops::copy::SOURCE_SAS;
 use crate::fs::ops::xattr;
+use crate::fs::service::SOURCE_SAS;
 use crate::store::{
     BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, LeaseId, Metadata, Precondition, Tags,
 };
+
+/// What is asked for past the calls of a filesystem.
+pub struct Control<'a> {
+    pub(in crate::fs) fs: &'a Fs,
+}
 
 /// A copy to start by the control interface (M5).
 pub struct CopyOrder<'a> {
@@ -50,6 +57,19 @@ struct Source {
     origin: Option<Origin>,
 }
 
+/// `NAME=VALUE` lines; `None` if there are none.
+fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
+    let parse = |line: &&str| match line.split_once('=') {
+        Some((name, value)) if xattr::is_metadata_name(name) && xattr::is_header_value(value) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err(Error::fs(libc::EINVAL, format!("{line:?} is not NAME=VALUE with an identifier and printable ASCII"))),
+    };
+    let parsed = lines.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
+}
+
 impl CopyOrder<'_> {
     /// The directory and the name in it that are to be copied to; `at` is the node that the order is given at.
     fn destination(&self, at: &NodeView) -> Result<(Ino, String)> {
@@ -66,18 +86,20 @@ impl CopyOrder<'_> {
 }
 
 impl Fs {
+    /// What the ioctls ask for.
+    pub fn control(&self) -> Control<'_> {
+        Control { fs: self }
+    }
+}
+
+impl Control<'_> {
     /// Starts a copy and, unless told not to, waits for its end. Its id, and `pending` or `success`.
-    pub async fn order_copy(
-        self: &Arc<Self>,
-        order: CopyOrder<'_>,
-        who: &Credentials,
-        caller: Caller,
-    ) -> Result<(CopyId, CopyStatus)> {
-        let (parent, name) = order.destination(&self.tree.view(order.at)?)?;
-        let destination = self.tree.directory(parent)?.blob(&name)?;
+    pub async fn copy(&self, order: CopyOrder<'_>, who: &Credentials, caller: Caller) -> Result<(CopyId, CopyStatus)> {
+        let (parent, name) = order.destination(&self.fs.tree.view(order.at)?)?;
+        let destination = self.fs.tree.directory(parent)?.blob(&name)?;
         let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination, who).await?;
-        let target = self.resolve(parent, &name).await.optional()?;
-        self.check_target(parent, target.as_ref(), who)?;
+        let target = self.fs.directories.resolve(parent, &name).await.optional()?;
+        self.fs.names.check_target(parent, target.as_ref(), who)?;
         self.refuse_target(target.as_ref(), order.no_replace).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
@@ -88,8 +110,8 @@ impl Fs {
         let lease = order.lease.map(LeaseId::new);
         let (precondition, backup) = match target.as_ref().and_then(|target| Some((target.ino, target.properties()?))) {
             // On condition of what is kept, so that nothing else is replaced.
-            Some((ino, there)) if order.keep || self.config.keep_on_abort => {
-                let backup = self.back_up((&destination, Some(ino)), there, lease.clone()).await?;
+            Some((ino, there)) if order.keep || self.fs.config.keep_on_abort => {
+                let backup = self.fs.copies.back_up((&destination, Some(ino)), there, lease.clone()).await?;
                 (Precondition::IfMatch(there.etag.clone()), Some(backup))
             }
             _ => (precondition, None),
@@ -107,9 +129,9 @@ impl Fs {
         let seal = version.as_ref().and_then(|version| version.seal_of_copy(onto_itself && version.sealed));
         let start = CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, care };
         let url = start.source.clone();
-        let started = match self.start_copy(start).await {
+        let started = match self.fs.copies.start_copy(start).await {
             Ok(job) if order.no_wait && !job.is_only_here() => Ok((job.progress(), job)),
-            Ok(job) => self.wait_for_copy(&job, caller).await.map(|done| (Progress::Success(done), job)),
+            Ok(job) => self.fs.copies.wait_for_copy(&job, caller).await.map(|done| (Progress::Success(done), job)),
             Err(error) => Err(error),
         };
         let (progress, job) = match started {
@@ -126,21 +148,21 @@ impl Fs {
             Progress::Success(properties) => (properties, CopyStatus::Success),
             Progress::Failed(error) => return Err(error),
             Progress::Pending(_) => {
-                let now = self.blob(&destination).properties().await?;
+                let now = self.fs.service.blob(&destination).properties().await?;
                 (Arc::new(now), CopyStatus::Pending)
             }
         };
         match (&target, &stood_on) {
             // Onto itself (C17): the content is what it was, so whoever has it open may go on.
-            (Some(target), Some(stood_on)) => match self.handles.of_ino(target.ino) {
-                Some(file) => self.settle_on(&file, &mut *file.state.lock().await, stood_on, heard),
-                None => self.tree.learn(target.ino, Heard::Blob(heard)),
+            (Some(target), Some(stood_on)) => match self.fs.handles.of_ino(target.ino) {
+                Some(file) => self.fs.files.settle_on(&mut file.lock().await, stood_on, heard),
+                None => self.fs.tree.learn(target.ino, Heard::Blob(heard)),
             },
             _ => {
                 let kind = attr::kind_of(&heard);
                 let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
-                let view = self.tree.enter(parent, &name, kind, known, None)?;
-                self.tree.collect(view.ino);
+                let view = self.fs.tree.enter(parent, &name, kind, known, None)?;
+                self.fs.tree.kernel().collect(view.ino);
             }
         }
         Ok((job.id.clone(), status))
@@ -157,8 +179,8 @@ impl Fs {
         if target.is_pending() {
             return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", target.name)));
         }
-        if let Some(file) = self.handles.of_ino(target.ino)
-            && !matches!(file.state.lock().await.content, Content::Clean)
+        if let Some(file) = self.fs.handles.of_ino(target.ino)
+            && !matches!(file.lock().await.content, Content::Clean)
         {
             return Err(Error::fs(libc::EBUSY, format!("{} is open for writing", target.name)));
         }
@@ -167,12 +189,12 @@ impl Fs {
 
     async fn source_of(&self, source: &str, destination: &Blob, who: &Credentials) -> Result<Source> {
         if source.starts_with("http://") || source.starts_with("https://") {
-            return match self.located(source) {
+            return match self.fs.service.located(source) {
                 // A blob of one of our accounts: we know how to let the service read it.
                 Some(origin) => {
                     self.refuse_strangers(who)?;
                     let Origin { blob, revision } = &origin;
-                    let properties = self.blob(blob).at(revision.as_ref()).properties().await?;
+                    let properties = self.fs.service.blob(blob).at(revision.as_ref()).properties().await?;
                     self.own_source(&origin, Arc::new(properties), destination).await
                 }
                 None => {
@@ -181,38 +203,38 @@ impl Fs {
                 }
             };
         }
-        let node = self.walk_as(source, who).await?;
+        let node = self.fs.directories.walk_as(source, who).await?;
         let done = async {
             if node.kind == FileKind::Directory {
                 return Err(Error::fs(libc::EISDIR, format!("{source} is a directory")));
             }
-            self.check_access(&node, READ, who)?;
-            if let Some(file) = self.handles.of_ino(node.ino) {
-                let mut state = file.state.lock().await;
-                self.commit(&file, &mut state).await?;
+            self.fs.names.check_access(&node, READ, who)?;
+            if let Some(file) = self.fs.handles.of_ino(node.ino) {
+                let mut state = file.lock().await;
+                self.fs.files.commit(&mut state).await?;
             }
-            let node = self.fresh(node.ino).await?;
+            let node = self.fs.names.fresh(node.ino).await?;
             if node.is_pending() {
                 return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
             }
-            let origin = self.tree.origin(node.ino)?;
+            let origin = self.fs.tree.origin(node.ino)?;
             let missing = || Error::fs(libc::ENOENT, format!("{source} is not in the service"));
             self.own_source(&origin, node.properties().cloned().ok_or_else(missing)?, destination).await
         }
         .await;
-        self.tree.collect(node.ino);
+        self.fs.tree.kernel().collect(node.ino);
         done
     }
 
     async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
-        let url = self.source_url(&origin.blob, origin.revision.as_ref(), destination).await?;
-        let tags = self.tags_of_origin(origin, &version).await?;
+        let url = self.fs.service.source_url(&origin.blob, origin.revision.as_ref(), destination).await?;
+        let tags = self.fs.service.tags_of_origin(origin, &version).await?;
         Ok(Source { url, version: Some(version), tags, origin: Some(origin.clone()) })
     }
 
     /// A URL that is no blob of ours. A file of Azure Files in one of our accounts gets leave to be read.
     fn outside(&self, url: &str, who: &Credentials) -> Result<CopySource> {
-        let clients = || self.config.accounts.iter().map(|account| &account.client);
+        let clients = || self.fs.config.accounts.iter().map(|account| &account.client);
         match clients().find_map(|client| Some((client, client.file_at(url)?))) {
             Some((client, file)) => {
                 self.refuse_strangers(who)?;
@@ -224,7 +246,7 @@ impl Fs {
 
     /// A URL goes past all directories and modes, so our credentials open it only for whom the mount belongs to.
     fn refuse_strangers(&self, who: &Credentials) -> Result<()> {
-        if who.uid != 0 && who.uid != self.config.defaults.uid {
+        if who.uid != 0 && who.uid != self.fs.config.defaults.uid {
             let what = "what is in the mount's own accounts has to be named by its path in the mount";
             return Err(Error::fs(libc::EACCES, what));
         }
@@ -235,44 +257,29 @@ impl Fs {
     async fn types_differ(&self, source: &CopySource, destination: &Blob, error: Error) -> Error {
         // Files become block blobs. Of all others only the service knows what they are.
         let comes = source.is_shared_file().then_some(BlobType::Block);
-        match self.blob(destination).properties().await {
+        match self.fs.service.blob(destination).properties().await {
             Ok(there) => crate::fs::copies::job::types_differ(destination, there.blob_type, source, comes),
             Err(_) => error,
         }
     }
 
-    /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential of its own.
-    fn located(&self, url: &str) -> Option<Origin> {
-        self.config.accounts.iter().enumerate().find_map(|(index, account)| {
-            let (path, revision) = account.client.blob_at(url)?;
-            Some(Origin { blob: Blob { account: AccountId(index), path }, revision })
-        })
-    }
-
     /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
     pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
-        let Origin { blob, revision } = self.tree.origin(ino)?;
-        let properties = self.blob(&blob).at(revision.as_ref()).properties().await?;
+        let Origin { blob, revision } = self.fs.tree.origin(ino)?;
+        let properties = self.fs.service.blob(&blob).at(revision.as_ref()).properties().await?;
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 
     pub fn kind(&self, ino: Ino) -> Result<FileKind> {
-        Ok(self.tree.view(ino)?.kind)
+        Ok(self.fs.tree.view(ino)?.kind)
     }
 
-    /// [`Fs::abort`] for somebody whom the kernel has not asked whether he may write to the file.
+    /// `Copies::abort` for somebody whom the kernel has not asked whether he may write to the file.
     pub async fn abort_as(&self, ino: Ino, id: Option<&CopyId>, who: &Credentials) -> Result<()> {
-        self.check_access(&self.tree.view(ino)?, WRITE, who)?;
-        self.abort(ino, id).await
+        self.fs.names.check_access(&self.fs.tree.view(ino)?, WRITE, who)?;
+        self.fs.copies.abort(ino, id).await
     }
 
-    /// Aborts the pending copy onto a file (M7); only `id` if given.
-    pub async fn abort(&self, ino: Ino, id: Option<&CopyId>) -> Result<()> {
-        let blob = self.tree.blob(ino)?;
-        self.abort_copy(&blob, id).await?;
-        self.tree.doubt(ino);
-        Ok(())
-    }
     /// The blobs below an open directory with the state of the last copy onto each, in as many answers as it takes: each goes on
     /// where the last one ended, and `again` starts from the beginning. `take` is given one after the other until it has no room. True
     /// at the end. EXDEV for accounts, which are not one listing.
@@ -283,17 +290,17 @@ impl Fs {
         who: &Credentials,
         mut take: impl FnMut(&Found) -> bool + Send,
     ) -> Result<bool> {
-        let handle = self.handles.dir(fh)?;
+        let handle = self.fs.handles.dir(fh)?;
         let mut walk = handle.walk.lock().await;
         if again || walk.is_none() {
-            self.check_access(&self.tree.view(handle.ino)?, READ | SEARCH, who)?;
-            let Place::Directory(dir) = self.tree.place(handle.ino)? else {
+            self.fs.names.check_access(&self.fs.tree.view(handle.ino)?, READ | SEARCH, who)?;
+            let Place::Directory(dir) = self.fs.tree.place(handle.ino)? else {
                 return Err(Error::fs(libc::EXDEV, "an account's containers are listed one by one"));
             };
             *walk = Some(Walk::new(dir, who.clone()));
         }
         let Some(walk) = walk.as_mut() else { return Ok(true) };
-        while let Some(found) = walk.next(self).await? {
+        while let Some(found) = walk.next(&self.fs.names).await? {
             if !take(&found) {
                 walk.put_back(found);
                 return Ok(false);
@@ -301,17 +308,29 @@ impl Fs {
         }
         Ok(true)
     }
-}
 
-/// `NAME=VALUE` lines; `None` if there are none.
-fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
-    let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
-    let parse = |line: &&str| match line.split_once('=') {
-        Some((name, value)) if xattr::is_metadata_name(name) && xattr::is_header_value(value) => {
-            Ok((name.to_owned(), value.to_owned()))
+    /// The lease of a file, asked from the service (C42).
+    pub async fn lease(&self, ino: Ino) -> Result<LeaseReport> {
+        self.fs.copies.lease_of(&self.fs.tree.blob(ino)?).await
+    }
+
+    /// Breaks whatever lease a file has, at once (C45, C48). Whoever may write to the file may do that; one of this mount's own is
+    /// given up, and the copies that it protected go on.
+    pub async fn break_lease(&self, ino: Ino, who: &Credentials) -> Result<()> {
+        self.fs.names.check_access(&self.fs.tree.view(ino)?, WRITE, who)?;
+        let blob = self.fs.tree.blob(ino)?;
+        let broken = match self.fs.copies.leases.give_up(&blob).await {
+            true => Ok(()),
+            false => self.fs.service.blob(&blob).break_lease().await.map(drop),
+        };
+        match broken {
+            Err(error) if error.code() == "LeaseNotPresentWithLeaseOperation" => {
+                return Err(Error::fs(libc::ENODATA, format!("{}: it is not leased", blob.path)));
+            }
+            broken => broken?,
         }
-        _ => Err(Error::fs(libc::EINVAL, format!("{line:?} is not NAME=VALUE with an identifier and printable ASCII"))),
-    };
-    let parsed = lines.iter().map(parse).collect::<Result<Vec<_>>>()?;
-    Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
+        info!(blob = %blob.path, "lease broken");
+        self.fs.tree.doubt(ino);
+        Ok(())
+    }
 }

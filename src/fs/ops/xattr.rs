@@ -17,16 +17,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::OnceCell;
-use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
-use crate::fs::content::handle::{OpenFile, State};
+use crate::fs::content::handle::Locked;
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
+use crate::fs::names::known::Names;
 use crate::fs::names::tree::{Blob, Heard, Origin};
 use crate::fs::names::xattr_reads::Seen;
-use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition, Tags};
+use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition};
+
+/// Extended attributes.
+pub struct Xattrs<'a> {
+    pub(in crate::fs) fs: &'a Fs,
+}
 
 const PREFIX: &str = "user.blob.";
 
@@ -51,28 +56,9 @@ enum Header {
     ContentDisposition,
 }
 
-impl Header {
-    const ALL: [(&'static str, Self); 5] = [
-        ("content_type", Self::ContentType),
-        ("cache_control", Self::CacheControl),
-        ("content_encoding", Self::ContentEncoding),
-        ("content_language", Self::ContentLanguage),
-        ("content_disposition", Self::ContentDisposition),
-    ];
-
-    fn of(self, headers: &mut ContentHeaders) -> &mut Option<String> {
-        match self {
-            Self::ContentType => &mut headers.content_type,
-            Self::CacheControl => &mut headers.cache_control,
-            Self::ContentEncoding => &mut headers.content_encoding,
-            Self::ContentLanguage => &mut headers.content_language,
-            Self::ContentDisposition => &mut headers.content_disposition,
-        }
-    }
-}
-
 const COPY_NAMES: [&str; 8] =
     ["status", "id", "source", "progress", "bytes_copied", "total_bytes", "completion_time", "status_description"];
+
 const SYSTEM_NAMES: [&str; 14] = [
     "type",
     "etag",
@@ -89,330 +75,6 @@ const SYSTEM_NAMES: [&str; 14] = [
     "sealed",
     "version_id",
 ];
-
-impl<'a> Name<'a> {
-    /// EOPNOTSUPP for names that are not this filesystem's.
-    fn parse(name: &'a str) -> Result<Self> {
-        let unknown = || Error::fs(libc::EOPNOTSUPP, format!("{name}: no such attribute is kept here"));
-        let short = name.strip_prefix(PREFIX).ok_or_else(unknown)?;
-        if let Some((_, header)) = Header::ALL.iter().find(|(known, _)| *known == short) {
-            return Ok(Self::Header(*header));
-        }
-        match short.split_once('.') {
-            None if short == "tier" => Ok(Self::Tier),
-            None if SYSTEM_NAMES.contains(&short) => Ok(Self::System(short)),
-            Some(("copy", name)) if COPY_NAMES.contains(&name) => Ok(Self::Copy(name)),
-            Some(("meta", name)) if !name.is_empty() => Ok(Self::Meta(name)),
-            Some(("tag", name)) if !name.is_empty() => Ok(Self::Tag(name)),
-            _ => Err(unknown()),
-        }
-    }
-}
-
-impl Fs {
-    /// getxattr(2). `probe`: only the size of the value is asked for. ENODATA if the blob has no such value.
-    pub async fn getxattr(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
-        let parsed = Name::parse(name)?;
-        let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
-        if self.tree.view(ino)?.kind == FileKind::Directory {
-            return Err(none());
-        }
-        let value = match parsed {
-            Name::Copy(_) | Name::Tag(_) => {
-                let origin = self.tree.origin(ino)?;
-                let seen = self.look(ino, &origin, name, probe, caller).await?;
-                match parsed {
-                    Name::Tag(tag) => {
-                        let tags = self.tags_of(&origin, &seen).await?;
-                        tags.iter().find(|(key, _)| key == tag).map(|(_, value)| value.clone())
-                    }
-                    _ => value_of(&parsed, &seen.properties, ""),
-                }
-            }
-            _ => {
-                let Origin { blob, revision } = self.tree.origin(ino)?;
-                let url = self.blob(&blob).at(revision.as_ref()).url();
-                // A program that listed the names a moment ago gets the values that went with them.
-                match self.xattr_reads.recall(ino, caller, name, probe) {
-                    Some(seen) => value_of(&parsed, &seen.properties, &url),
-                    None => {
-                        let view = self.fresh(ino).await?;
-                        Self::named(&view)?;
-                        view.properties().and_then(|properties| value_of(&parsed, properties, &url))
-                    }
-                }
-            }
-        };
-        value.map(String::into_bytes).ok_or_else(none)
-    }
-
-    /// listxattr(2): the names that have a value.
-    pub async fn listxattr(&self, ino: Ino, probe: bool, caller: Caller) -> Result<Vec<String>> {
-        if self.tree.view(ino)?.kind != FileKind::File || self.is_new(ino) && !self.is_copied_to(ino) {
-            return Ok(Vec::new());
-        }
-        let origin = self.tree.origin(ino)?;
-        let seen = self.look(ino, &origin, "", probe, caller).await?;
-        let properties = &seen.properties;
-        let mut names = Vec::new();
-        let copy = COPY_NAMES.map(|name| (format!("copy.{name}"), Name::Copy(name)));
-        let headers = Header::ALL.map(|(name, header)| (name.to_owned(), Name::Header(header)));
-        let system = SYSTEM_NAMES.map(|name| (name.to_owned(), Name::System(name)));
-        let tier = [("tier".to_owned(), Name::Tier)];
-        for (name, parsed) in copy.into_iter().chain(system).chain(headers).chain(tier) {
-            if value_of(&parsed, properties, "-").is_some() {
-                names.push(format!("{PREFIX}{name}"));
-            }
-        }
-        names.extend(properties.metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
-        if properties.tag_count > 0 {
-            let tags = self.tags_of(&origin, &seen).await?;
-            names.extend(tags.iter().map(|(name, _)| format!("{PREFIX}tag.{name}")));
-        }
-        Ok(names)
-    }
-
-    /// The blob as it is now, or as it was a moment ago for the same question.
-    async fn look(&self, ino: Ino, origin: &Origin, name: &str, probe: bool, caller: Caller) -> Result<Arc<Seen>> {
-        if let Some(seen) = self.xattr_reads.recall(ino, caller, name, probe) {
-            return Ok(seen);
-        }
-        let Origin { blob, revision } = origin;
-        let asked = Instant::now();
-        let properties = match self.blob(blob).at(revision.as_ref()).properties().await {
-            Err(error) if error.is_not_found() && self.is_new(ino) => {
-                return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
-            }
-            Err(error) if error.is_not_found() && !self.is_ahead(ino) => {
-                return Err(self.gone(&self.tree.view(ino)?, blob, asked));
-            }
-            other => other?,
-        };
-        // What is said of another file is not said of this one.
-        Self::named(&self.heard(ino, properties.clone(), asked)?)?;
-        let seen = Arc::new(Seen { properties, tags: OnceCell::new() });
-        self.xattr_reads.remember(ino, caller, seen.clone());
-        // Notes that this name has its answer.
-        self.xattr_reads.recall(ino, caller, name, probe);
-        Ok(seen)
-    }
-
-    async fn tags_of<'a>(&self, origin: &Origin, seen: &'a Seen) -> Result<&'a Tags> {
-        let Origin { blob, revision } = origin;
-        seen.tags.get_or_try_init(|| self.blob(blob).at(revision.as_ref()).tags()).await
-    }
-
-    /// The tags of a blob, to be given to its next version or its copy, which would have none (X4). Asked for only if it has any.
-    /// Without permission to read them they are lost, which the log says.
-    pub(in crate::fs) async fn tags_to_keep(&self, blob: &Blob, properties: &BlobProperties) -> Result<Tags> {
-        self.tags_of_origin(&blob.clone().into(), properties).await
-    }
-
-    /// [`Fs::tags_to_keep`] of a blob as it is or was.
-    pub(in crate::fs) async fn tags_of_origin(&self, origin: &Origin, properties: &BlobProperties) -> Result<Tags> {
-        if properties.tag_count == 0 {
-            return Ok(Tags::new());
-        }
-        let Origin { blob, revision } = origin;
-        match self.blob(blob).at(revision.as_ref()).tags().await {
-            Err(error) if error.errno() == libc::EACCES => {
-                warn!(blob = %blob.path, %error, "its index tags may not be read and are not kept");
-                Ok(Tags::new())
-            }
-            other => other,
-        }
-    }
-
-    /// setxattr(2) with its flags.
-    pub async fn setxattr(&self, ino: Ino, name: &str, value: &[u8], flags: i32) -> Result<()> {
-        let parsed = Name::parse(name)?;
-        let invalid = |why: &str| Error::fs(libc::EINVAL, format!("{name}: {why}"));
-        if self.tree.view(ino)?.kind == FileKind::Directory {
-            return Err(Error::fs(libc::EOPNOTSUPP, "directories and containers have no attributes of the service"));
-        }
-        let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
-        match parsed {
-            Name::Copy("status") => {
-                return self.set_copy_status(ino, value.trim_end_matches(['\n', '\0']), invalid).await;
-            }
-            Name::Copy(_) | Name::System(_) => return Ok(()),
-            Name::Meta(key) if !is_metadata_name(key) => return Err(invalid("a metadata name is a C# identifier")),
-            Name::Meta(_) | Name::Header(_) if !is_header_value(value) => {
-                return Err(invalid("the value must be printable ASCII"));
-            }
-            _ => {}
-        }
-        self.change_attribute(ino, name, &parsed, Some(value), flags).await
-    }
-
-    /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no properties
-    /// before; and a commit that comes later finds the blob as it knows it.
-    async fn change_attribute(
-        &self,
-        ino: Ino,
-        name: &str,
-        parsed: &Name<'_>,
-        value: Option<&str>,
-        flags: i32,
-    ) -> Result<()> {
-        let file = self.acquire(&self.tree.view(ino)?).await;
-        let mut state = file.state.lock().await;
-        let done = match self.commit(&file, &mut state).await {
-            Ok(()) => self.change_held(&file, &mut state, name, parsed, value, flags).await,
-            Err(error) => Err(error),
-        };
-        self.xattr_reads.forget(ino);
-        self.let_go(&file, state).await;
-        done
-    }
-
-    async fn change_held(
-        &self,
-        file: &OpenFile,
-        state: &mut State,
-        name: &str,
-        parsed: &Name<'_>,
-        value: Option<&str>,
-        flags: i32,
-    ) -> Result<()> {
-        let (blob, properties) = self.properties_to_change(file.ino).await?;
-        let present = match parsed {
-            // That a tag is missing is said where it is looked for to be removed.
-            Name::Tag(_) if value.is_none() => true,
-            Name::Tag(tag) => self.blob(&blob).tags().await?.iter().any(|(key, _)| key == tag),
-            _ => value_of(parsed, &properties, "").is_some(),
-        };
-        if flags & libc::XATTR_CREATE != 0 && present {
-            return Err(Error::fs(libc::EEXIST, format!("{name} has a value")));
-        }
-        if (flags & libc::XATTR_REPLACE != 0 || value.is_none()) && !present {
-            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
-        }
-        let (_storing, stood_on) = (file.storing(), properties.etag.clone());
-        let changed = self.change(file, state, &blob, properties, parsed, value).await;
-        changed.map_err(|error| self.disproved(file.ino, Some(&stood_on), error))
-    }
-
-    /// removexattr(2): metadata, tags and the properties that can be empty.
-    pub async fn removexattr(&self, ino: Ino, name: &str) -> Result<()> {
-        let parsed = Name::parse(name)?;
-        if self.tree.view(ino)?.kind == FileKind::Directory {
-            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
-        }
-        if matches!(parsed, Name::Copy(_) | Name::System(_) | Name::Tier) {
-            return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
-        }
-        self.change_attribute(ino, name, &parsed, None, 0).await
-    }
-
-    async fn set_copy_status(&self, ino: Ino, value: &str, invalid: impl Fn(&str) -> Error) -> Result<()> {
-        match value.split_once(':') {
-            _ if value == "abort" => self.abort(ino, None).await,
-            Some(("abort", id)) if !id.is_empty() => self.abort(ino, Some(&CopyId::new(id))).await,
-            _ if ["pending", "success", "aborted", "failed"].contains(&value) => Ok(()),
-            _ => Err(invalid("only `abort` or `abort:ID` can be written")),
-        }
-    }
-
-    async fn properties_to_change(&self, ino: Ino) -> Result<(Blob, Arc<BlobProperties>)> {
-        let view = self.fresh(ino).await?;
-        Self::named(&view)?;
-        let blob = self.tree.blob(ino)?;
-        let properties = view.properties().cloned();
-        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
-        Ok((blob.clone(), properties.ok_or_else(missing)?))
-    }
-
-    /// Sets or, without a value, removes. A value that is there already sends nothing.
-    async fn change(
-        &self,
-        file: &OpenFile,
-        state: &mut State,
-        blob: &Blob,
-        properties: Arc<BlobProperties>,
-        name: &Name<'_>,
-        value: Option<&str>,
-    ) -> Result<()> {
-        let client = self.blob(blob);
-        let condition = Precondition::IfMatch(properties.etag.clone());
-        let mut changed = (*properties).clone();
-        let written = match name {
-            Name::Header(header) => {
-                *header.of(&mut changed.headers) = value.map(str::to_owned);
-                if changed == *properties {
-                    return Ok(());
-                }
-                client.set_properties(&changed.headers, &condition.into()).await?
-            }
-            Name::Meta(key) => {
-                match value {
-                    Some(value) => changed.metadata.set(key, value),
-                    None => drop(changed.metadata.remove(key)),
-                }
-                if changed == *properties {
-                    return Ok(());
-                }
-                self.keep_mtime(file.ino, key, &mut changed)?;
-                client.set_metadata(&changed.metadata, &condition.into()).await?
-            }
-            Name::Tier => {
-                let known = match properties.tier.clone() {
-                    None => self.ask_tier(file.ino, blob).await?,
-                    known => known,
-                };
-                let Some(value) = value.filter(|value| known.as_deref() != Some(value)) else { return Ok(()) };
-                client.set_tier(value).await.map_err(|error| match error.code() {
-                    "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
-                    _ => error,
-                })?;
-                self.tree.doubt(file.ino);
-                return Ok(());
-            }
-            Name::Tag(key) => return self.change_tag(file.ino, blob, key, value).await,
-            Name::Copy(_) | Name::System(_) => return Ok(()),
-        };
-        (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
-        self.settle_on(file, state, &properties.etag, Arc::new(changed));
-        Ok(())
-    }
-
-    /// Which tier a new blob or a copy has, the service does not say when it is made. A look costs less than to choose the tier that it
-    /// has: that is a write, and then it is not the account's any more.
-    async fn ask_tier(&self, ino: Ino, blob: &Blob) -> Result<Option<String>> {
-        let asked = Instant::now();
-        let found = self.blob(blob).properties().await?;
-        let tier = found.tier.clone();
-        self.tree.hear(ino, Heard::Blob(Arc::new(found)), asked);
-        Ok(tier)
-    }
-
-    /// The request that stores metadata gives the blob a new Last-Modified, but its content is as old as it was. So that is written
-    /// down, unless it is, or is what is being written.
-    fn keep_mtime(&self, ino: Ino, key: &str, changed: &mut BlobProperties) -> Result<()> {
-        if !attr::is_mtime(key) {
-            let now = self.attr_of(&self.tree.view(ino)?);
-            AttrChange::default().apply_to(&now, &mut changed.metadata, &self.config.defaults);
-        }
-        Ok(())
-    }
-
-    async fn change_tag(&self, ino: Ino, blob: &Blob, key: &str, value: Option<&str>) -> Result<()> {
-        let client = self.blob(blob);
-        let before = client.tags().await?;
-        let mut tags = before.clone();
-        match (tags.iter_mut().find(|(name, _)| name == key), value) {
-            (Some(tag), Some(value)) => tag.1 = value.to_owned(),
-            (None, Some(value)) => tags.push((key.to_owned(), value.to_owned())),
-            (Some(_), None) => tags.retain(|(name, _)| name != key),
-            (None, None) => return Err(Error::fs(libc::ENODATA, format!("{PREFIX}tag.{key} has no value"))),
-        }
-        if tags != before {
-            client.set_tags(&tags).await?;
-            self.tree.doubt(ino);
-        }
-        Ok(())
-    }
-}
 
 /// The value of an attribute that the properties of a blob have, if they have it. Tags are not among them.
 fn value_of(name: &Name<'_>, blob: &BlobProperties, url: &str) -> Option<String> {
@@ -465,6 +127,332 @@ pub(in crate::fs) fn is_metadata_name(name: &str) -> bool {
 /// What a header can carry as it is.
 pub(in crate::fs) fn is_header_value(value: &str) -> bool {
     value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+impl Header {
+    const ALL: [(&'static str, Self); 5] = [
+        ("content_type", Self::ContentType),
+        ("cache_control", Self::CacheControl),
+        ("content_encoding", Self::ContentEncoding),
+        ("content_language", Self::ContentLanguage),
+        ("content_disposition", Self::ContentDisposition),
+    ];
+
+    fn of(self, headers: &mut ContentHeaders) -> &mut Option<String> {
+        match self {
+            Self::ContentType => &mut headers.content_type,
+            Self::CacheControl => &mut headers.cache_control,
+            Self::ContentEncoding => &mut headers.content_encoding,
+            Self::ContentLanguage => &mut headers.content_language,
+            Self::ContentDisposition => &mut headers.content_disposition,
+        }
+    }
+}
+
+impl<'a> Name<'a> {
+    /// EOPNOTSUPP for names that are not this filesystem's.
+    fn parse(name: &'a str) -> Result<Self> {
+        let unknown = || Error::fs(libc::EOPNOTSUPP, format!("{name}: no such attribute is kept here"));
+        let short = name.strip_prefix(PREFIX).ok_or_else(unknown)?;
+        if let Some((_, header)) = Header::ALL.iter().find(|(known, _)| *known == short) {
+            return Ok(Self::Header(*header));
+        }
+        match short.split_once('.') {
+            None if short == "tier" => Ok(Self::Tier),
+            None if SYSTEM_NAMES.contains(&short) => Ok(Self::System(short)),
+            Some(("copy", name)) if COPY_NAMES.contains(&name) => Ok(Self::Copy(name)),
+            Some(("meta", name)) if !name.is_empty() => Ok(Self::Meta(name)),
+            Some(("tag", name)) if !name.is_empty() => Ok(Self::Tag(name)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl Fs {
+    /// Extended attributes.
+    pub fn xattrs(&self) -> Xattrs<'_> {
+        Xattrs { fs: self }
+    }
+}
+
+impl Xattrs<'_> {
+    /// getxattr(2). `probe`: only the size of the value is asked for. ENODATA if the blob has no such value.
+    pub async fn get(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
+        let parsed = Name::parse(name)?;
+        let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
+        if self.fs.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(none());
+        }
+        let value = match parsed {
+            Name::Copy(_) | Name::Tag(_) => {
+                let origin = self.fs.tree.origin(ino)?;
+                let seen = self.look(ino, &origin, name, probe, caller).await?;
+                match parsed {
+                    Name::Tag(tag) => {
+                        let tags = self.fs.service.tags_of(&origin, &seen).await?;
+                        tags.iter().find(|(key, _)| key == tag).map(|(_, value)| value.clone())
+                    }
+                    _ => value_of(&parsed, &seen.properties, ""),
+                }
+            }
+            _ => {
+                let Origin { blob, revision } = self.fs.tree.origin(ino)?;
+                let url = self.fs.service.blob(&blob).at(revision.as_ref()).url();
+                // A program that listed the names a moment ago gets the values that went with them.
+                match self.fs.xattr_reads.recall(ino, caller, name, probe) {
+                    Some(seen) => value_of(&parsed, &seen.properties, &url),
+                    None => {
+                        let view = self.fs.names.fresh(ino).await?;
+                        Names::named(&view)?;
+                        view.properties().and_then(|properties| value_of(&parsed, properties, &url))
+                    }
+                }
+            }
+        };
+        value.map(String::into_bytes).ok_or_else(none)
+    }
+
+    /// listxattr(2): the names that have a value.
+    pub async fn list(&self, ino: Ino, probe: bool, caller: Caller) -> Result<Vec<String>> {
+        if self.fs.tree.view(ino)?.kind != FileKind::File
+            || self.fs.names.is_new(ino) && !self.fs.names.is_copied_to(ino)
+        {
+            return Ok(Vec::new());
+        }
+        let origin = self.fs.tree.origin(ino)?;
+        let seen = self.look(ino, &origin, "", probe, caller).await?;
+        let properties = &seen.properties;
+        let mut names = Vec::new();
+        let copy = COPY_NAMES.map(|name| (format!("copy.{name}"), Name::Copy(name)));
+        let headers = Header::ALL.map(|(name, header)| (name.to_owned(), Name::Header(header)));
+        let system = SYSTEM_NAMES.map(|name| (name.to_owned(), Name::System(name)));
+        let tier = [("tier".to_owned(), Name::Tier)];
+        for (name, parsed) in copy.into_iter().chain(system).chain(headers).chain(tier) {
+            if value_of(&parsed, properties, "-").is_some() {
+                names.push(format!("{PREFIX}{name}"));
+            }
+        }
+        names.extend(properties.metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
+        if properties.tag_count > 0 {
+            let tags = self.fs.service.tags_of(&origin, &seen).await?;
+            names.extend(tags.iter().map(|(name, _)| format!("{PREFIX}tag.{name}")));
+        }
+        Ok(names)
+    }
+
+    /// The blob as it is now, or as it was a moment ago for the same question.
+    async fn look(&self, ino: Ino, origin: &Origin, name: &str, probe: bool, caller: Caller) -> Result<Arc<Seen>> {
+        if let Some(seen) = self.fs.xattr_reads.recall(ino, caller, name, probe) {
+            return Ok(seen);
+        }
+        let Origin { blob, revision } = origin;
+        let asked = Instant::now();
+        let properties = match self.fs.service.blob(blob).at(revision.as_ref()).properties().await {
+            Err(error) if error.is_not_found() && self.fs.names.is_new(ino) => {
+                return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
+            }
+            Err(error) if error.is_not_found() && !self.fs.names.is_ahead(ino) => {
+                return Err(self.fs.names.gone(&self.fs.tree.view(ino)?, blob, asked));
+            }
+            other => other?,
+        };
+        // What is said of another file is not said of this one.
+        Names::named(&self.fs.names.heard(ino, properties.clone(), asked)?)?;
+        let seen = Arc::new(Seen { properties, tags: OnceCell::new() });
+        self.fs.xattr_reads.remember(ino, caller, seen.clone());
+        // Notes that this name has its answer.
+        self.fs.xattr_reads.recall(ino, caller, name, probe);
+        Ok(seen)
+    }
+
+    /// setxattr(2) with its flags.
+    pub async fn set(&self, ino: Ino, name: &str, value: &[u8], flags: i32) -> Result<()> {
+        let parsed = Name::parse(name)?;
+        let invalid = |why: &str| Error::fs(libc::EINVAL, format!("{name}: {why}"));
+        if self.fs.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EOPNOTSUPP, "directories and containers have no attributes of the service"));
+        }
+        let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
+        match parsed {
+            Name::Copy("status") => {
+                return self.set_copy_status(ino, value.trim_end_matches(['\n', '\0']), invalid).await;
+            }
+            Name::Copy(_) | Name::System(_) => return Ok(()),
+            Name::Meta(key) if !is_metadata_name(key) => return Err(invalid("a metadata name is a C# identifier")),
+            Name::Meta(_) | Name::Header(_) if !is_header_value(value) => {
+                return Err(invalid("the value must be printable ASCII"));
+            }
+            _ => {}
+        }
+        self.change_attribute(ino, name, &parsed, Some(value), flags).await
+    }
+
+    /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no properties
+    /// before; and a commit that comes later finds the blob as it knows it.
+    async fn change_attribute(
+        &self,
+        ino: Ino,
+        name: &str,
+        parsed: &Name<'_>,
+        value: Option<&str>,
+        flags: i32,
+    ) -> Result<()> {
+        let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
+        let mut state = file.lock().await;
+        let done = match self.fs.files.commit(&mut state).await {
+            Ok(()) => self.change_held(&mut state, name, parsed, value, flags).await,
+            Err(error) => Err(error),
+        };
+        self.fs.xattr_reads.forget(ino);
+        self.fs.files.let_go(&file, state).await;
+        done
+    }
+
+    async fn change_held(
+        &self,
+        locked: &mut Locked,
+        name: &str,
+        parsed: &Name<'_>,
+        value: Option<&str>,
+        flags: i32,
+    ) -> Result<()> {
+        let ino = locked.ino();
+        let (blob, properties) = self.properties_to_change(ino).await?;
+        let present = match parsed {
+            // That a tag is missing is said where it is looked for to be removed.
+            Name::Tag(_) if value.is_none() => true,
+            Name::Tag(tag) => self.fs.service.blob(&blob).tags().await?.iter().any(|(key, _)| key == tag),
+            _ => value_of(parsed, &properties, "").is_some(),
+        };
+        if flags & libc::XATTR_CREATE != 0 && present {
+            return Err(Error::fs(libc::EEXIST, format!("{name} has a value")));
+        }
+        if (flags & libc::XATTR_REPLACE != 0 || value.is_none()) && !present {
+            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
+        }
+        let (_storing, stood_on) = (locked.file().storing(), properties.etag.clone());
+        let changed = self.change(locked, &blob, properties, parsed, value).await;
+        changed.map_err(|error| self.fs.names.disproved(ino, Some(&stood_on), error))
+    }
+
+    /// removexattr(2): metadata, tags and the properties that can be empty.
+    pub async fn remove(&self, ino: Ino, name: &str) -> Result<()> {
+        let parsed = Name::parse(name)?;
+        if self.fs.tree.view(ino)?.kind == FileKind::Directory {
+            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
+        }
+        if matches!(parsed, Name::Copy(_) | Name::System(_) | Name::Tier) {
+            return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
+        }
+        self.change_attribute(ino, name, &parsed, None, 0).await
+    }
+
+    async fn set_copy_status(&self, ino: Ino, value: &str, invalid: impl Fn(&str) -> Error) -> Result<()> {
+        match value.split_once(':') {
+            _ if value == "abort" => self.fs.copies.abort(ino, None).await,
+            Some(("abort", id)) if !id.is_empty() => self.fs.copies.abort(ino, Some(&CopyId::new(id))).await,
+            _ if ["pending", "success", "aborted", "failed"].contains(&value) => Ok(()),
+            _ => Err(invalid("only `abort` or `abort:ID` can be written")),
+        }
+    }
+
+    async fn properties_to_change(&self, ino: Ino) -> Result<(Blob, Arc<BlobProperties>)> {
+        let view = self.fs.names.fresh(ino).await?;
+        Names::named(&view)?;
+        let blob = self.fs.tree.blob(ino)?;
+        let properties = view.properties().cloned();
+        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
+        Ok((blob.clone(), properties.ok_or_else(missing)?))
+    }
+
+    /// Sets or, without a value, removes. A value that is there already sends nothing.
+    async fn change(
+        &self,
+        locked: &mut Locked,
+        blob: &Blob,
+        properties: Arc<BlobProperties>,
+        name: &Name<'_>,
+        value: Option<&str>,
+    ) -> Result<()> {
+        let client = self.fs.service.blob(blob);
+        let condition = Precondition::IfMatch(properties.etag.clone());
+        let mut changed = (*properties).clone();
+        let written = match name {
+            Name::Header(header) => {
+                *header.of(&mut changed.headers) = value.map(str::to_owned);
+                if changed == *properties {
+                    return Ok(());
+                }
+                client.set_properties(&changed.headers, &condition.into()).await?
+            }
+            Name::Meta(key) => {
+                match value {
+                    Some(value) => changed.metadata.set(key, value),
+                    None => drop(changed.metadata.remove(key)),
+                }
+                if changed == *properties {
+                    return Ok(());
+                }
+                self.keep_mtime(locked.ino(), key, &mut changed)?;
+                client.set_metadata(&changed.metadata, &condition.into()).await?
+            }
+            Name::Tier => {
+                let known = match properties.tier.clone() {
+                    None => self.ask_tier(locked.ino(), blob).await?,
+                    known => known,
+                };
+                let Some(value) = value.filter(|value| known.as_deref() != Some(value)) else { return Ok(()) };
+                client.set_tier(value).await.map_err(|error| match error.code() {
+                    "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
+                    _ => error,
+                })?;
+                self.fs.tree.doubt(locked.ino());
+                return Ok(());
+            }
+            Name::Tag(key) => return self.change_tag(locked.ino(), blob, key, value).await,
+            Name::Copy(_) | Name::System(_) => return Ok(()),
+        };
+        (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
+        self.fs.files.settle_on(locked, &properties.etag, Arc::new(changed));
+        Ok(())
+    }
+
+    /// Which tier a new blob or a copy has, the service does not say when it is made. A look costs less than to choose the tier that it
+    /// has: that is a write, and then it is not the account's any more.
+    async fn ask_tier(&self, ino: Ino, blob: &Blob) -> Result<Option<String>> {
+        let asked = Instant::now();
+        let found = self.fs.service.blob(blob).properties().await?;
+        let tier = found.tier.clone();
+        self.fs.tree.hear(ino, Heard::Blob(Arc::new(found)), asked);
+        Ok(tier)
+    }
+
+    /// The request that stores metadata gives the blob a new Last-Modified, but its content is as old as it was. So that is written
+    /// down, unless it is, or is what is being written.
+    fn keep_mtime(&self, ino: Ino, key: &str, changed: &mut BlobProperties) -> Result<()> {
+        if !attr::is_mtime(key) {
+            let now = self.fs.names.attr_of(&self.fs.tree.view(ino)?);
+            AttrChange::default().apply_to(&now, &mut changed.metadata, &self.fs.config.defaults);
+        }
+        Ok(())
+    }
+
+    async fn change_tag(&self, ino: Ino, blob: &Blob, key: &str, value: Option<&str>) -> Result<()> {
+        let client = self.fs.service.blob(blob);
+        let before = client.tags().await?;
+        let mut tags = before.clone();
+        match (tags.iter_mut().find(|(name, _)| name == key), value) {
+            (Some(tag), Some(value)) => tag.1 = value.to_owned(),
+            (None, Some(value)) => tags.push((key.to_owned(), value.to_owned())),
+            (Some(_), None) => tags.retain(|(name, _)| name != key),
+            (None, None) => return Err(Error::fs(libc::ENODATA, format!("{PREFIX}tag.{key} has no value"))),
+        }
+        if tags != before {
+            client.set_tags(&tags).await?;
+            self.fs.tree.doubt(ino);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -241,7 +241,7 @@ mod tests {
             kind: FileKind::File,
             known: Known { heard: Heard::Nothing, at: asked },
         };
-        tree.add_page(Ino::ROOT, asked, names.map(row).collect())
+        tree.listings().add_page(Ino::ROOT, asked, names.map(row).collect())
     }
 
     fn tree() -> Tree {

@@ -25,12 +25,12 @@ impl Sweeper {
                 tokio::time::sleep(ttl.max(SHORTEST_SWEEP)).await;
                 // The mount has ended if the tree has.
                 let Some(tree) = tree.upgrade() else { return };
-                if tree.sweep() {
+                if tree.listings().sweep() {
                     continue;
                 }
                 awake.store(false, Ordering::Release);
                 // What came in that moment has found us awake.
-                if !tree.sweep() || awake.swap(true, Ordering::AcqRel) {
+                if !tree.listings().sweep() || awake.swap(true, Ordering::AcqRel) {
                     return;
                 }
             }

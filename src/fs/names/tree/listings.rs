@@ -6,7 +6,7 @@
 //!
 //! All directories together have a bounded number of names here: first the directories listed longest ago are forgotten, then of the
 //! present one all but the last pages. What is too old to be believed goes when it is swept up, also on a mount on which nothing
-//! happens any more: whoever remembers a page sees to it that [`Listings::sweep`] is called later (`fs/dir/list.rs`).
+//! happens any more: whoever remembers a page sees to it that [`Listings::sweep`] is called later (`names/dir/list.rs`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::memo::Memo;
 use crate::store::{BlobProperties, ContainerItem};
@@ -91,4 +92,17 @@ pub enum Listed {
     Absent,
     /// There is no fresh listing.
     Unknown,
+}
+
+impl NodeView {
+    pub(in crate::fs) fn refuse_writing(&self) -> Result<()> {
+        let Some(properties) = self.properties() else { return Ok(()) };
+        if self.is_pending() {
+            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", self.name)));
+        }
+        if properties.sealed {
+            return Err(Error::fs(libc::EPERM, format!("{}: the AppendBlob is sealed for good", self.name)));
+        }
+        Ok(())
+    }
 }

@@ -104,7 +104,7 @@ mod tests {
     fn enter(tree: &Tree, parent: Ino, name: &str, kind: FileKind) -> Ino {
         let known = Known { heard: Heard::Nothing, at: Instant::now() };
         let ino = tree.enter(parent, name, kind, known, None).unwrap().ino;
-        assert!(tree.looked_up(ino));
+        assert!(tree.kernel().looked_up(ino));
         ino
     }
 
@@ -115,10 +115,10 @@ mod tests {
         let tree = Tree::new(Place::Directory(root), Duration::from_secs(60));
         let d = enter(&tree, Ino::ROOT, "d", FileKind::Directory);
         let began = Instant::now();
-        tree.add_page(d, began, Vec::new());
-        tree.end_listing(d, began);
+        tree.listings().add_page(d, began, Vec::new());
+        tree.listings().end_listing(d, began);
         let hidden = tree.enter_past(d, Past::Snapshots).unwrap().ino;
-        assert!(tree.looked_up(hidden));
+        assert!(tree.kernel().looked_up(hidden));
         let a = enter(&tree, hidden, "a", FileKind::Directory);
         let file = enter(&tree, a, "2026-11-22T10:26:38.5720000Z", FileKind::File);
         (tree, d, hidden, file)
@@ -146,12 +146,12 @@ mod tests {
     #[test]
     fn no_listing_shows_a_hidden_directory() {
         let (tree, d, hidden, _) = tree();
-        assert!(matches!(tree.listed(d, ".snapshots"), Listed::Absent));
-        assert!(!tree.has_sibling(d, "a"));
+        assert!(matches!(tree.listings().listed(d, ".snapshots"), Listed::Absent));
+        assert!(!tree.listings().has_sibling(d, "a"));
         // A real directory of that name is another node.
         assert_ne!(enter(&tree, d, ".snapshots", FileKind::Directory), hidden);
-        assert!(matches!(tree.listed(d, ".snapshots"), Listed::Present(_)));
-        assert!(tree.has_sibling(d, "a"));
+        assert!(matches!(tree.listings().listed(d, ".snapshots"), Listed::Present(_)));
+        assert!(tree.listings().has_sibling(d, "a"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn tree() -> Tree {
 fn enter(tree: &Tree, parent: Ino, name: &str, kind: FileKind) -> Ino {
     let known = Known { heard: Heard::Nothing, at: Instant::now() };
     let ino = tree.enter(parent, name, kind, known, None).unwrap().ino;
-    assert!(tree.looked_up(ino));
+    assert!(tree.kernel().looked_up(ino));
     ino
 }
 
@@ -56,11 +56,11 @@ fn nodes_go_when_nobody_refers_to_them() {
     let tree = tree();
     let dir = enter(&tree, Ino::ROOT, "d", FileKind::Directory);
     let file = enter(&tree, dir, "f", FileKind::File);
-    tree.opened(file);
-    tree.forget(dir, 1);
-    tree.forget(file, 1);
+    tree.kernel().opened(file);
+    tree.kernel().forget(dir, 1);
+    tree.kernel().forget(file, 1);
     assert_eq!(name_of(&tree, file), "d/f");
-    tree.closed(file);
+    tree.kernel().closed(file);
     assert!(tree.view(file).is_err());
     assert!(tree.view(dir).is_err());
 }
@@ -70,20 +70,20 @@ fn a_listing_answers_for_names_that_do_not_exist_and_learns_what_happens_here() 
     let tree = tree();
     let asked = Instant::now();
     let known = Known { heard: Heard::Nothing, at: asked };
-    assert!(matches!(tree.listed(Ino::ROOT, "a"), Listed::Unknown));
-    tree.add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
-    tree.end_listing(Ino::ROOT, asked);
-    assert!(matches!(tree.listed(Ino::ROOT, "a"), Listed::Present(..)));
-    assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Absent));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "a"), Listed::Unknown));
+    tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
+    tree.listings().end_listing(Ino::ROOT, asked);
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "a"), Listed::Present(..)));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Absent));
     let b = enter(&tree, Ino::ROOT, "b", FileKind::File);
-    assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Present(entry) if entry.ino == b));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Present(entry) if entry.ino == b));
     tree.rename(Ino::ROOT, "b", Ino::ROOT, "c");
-    assert!(matches!(tree.listed(Ino::ROOT, "b"), Listed::Absent));
-    assert!(matches!(tree.listed(Ino::ROOT, "c"), Listed::Present(..)));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Absent));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "c"), Listed::Present(..)));
     tree.unlink(Ino::ROOT, "c");
-    assert!(matches!(tree.listed(Ino::ROOT, "c"), Listed::Absent));
-    assert!(tree.has_sibling(Ino::ROOT, "c"));
-    assert!(!tree.has_sibling(Ino::ROOT, "a"));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "c"), Listed::Absent));
+    assert!(tree.listings().has_sibling(Ino::ROOT, "c"));
+    assert!(!tree.listings().has_sibling(Ino::ROOT, "a"));
 }
 
 #[test]
@@ -93,19 +93,19 @@ fn what_appeared_below_is_not_denied_by_what_is_remembered() {
     let file = enter(&tree, dir, "f", FileKind::File);
     for listed in [Ino::ROOT, dir] {
         let asked = Instant::now();
-        tree.add_page(listed, asked, Vec::new());
-        tree.end_listing(listed, asked);
+        tree.listings().add_page(listed, asked, Vec::new());
+        tree.listings().end_listing(listed, asked);
     }
-    tree.remember_absence(dir, "new", Instant::now());
+    tree.listings().remember_absence(dir, "new", Instant::now());
     tree.appeared(Ino::ROOT, "d/new");
-    assert!(matches!(tree.listed(dir, "new"), Listed::Unknown));
-    assert!(matches!(tree.listed(Ino::ROOT, "x"), Listed::Absent), "nothing came into being there");
+    assert!(matches!(tree.listings().listed(dir, "new"), Listed::Unknown));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "x"), Listed::Absent), "nothing came into being there");
     tree.appeared(Ino::ROOT, "d/f");
     assert!(tree.view(file).unwrap().known.age() > Duration::from_secs(60));
     assert_eq!(tree.below(Ino::ROOT, "d/f"), Some(file));
     assert_eq!(tree.below(Ino::ROOT, "d/f/x"), None);
     tree.appeared(Ino::ROOT, "other/deep");
-    assert!(matches!(tree.listed(Ino::ROOT, "x"), Listed::Unknown));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "x"), Listed::Unknown));
 }
 
 #[test]
@@ -119,8 +119,8 @@ fn two_answers_about_one_replacement_leave_the_old_file_what_it_was() {
     };
     let known = Known { heard: blob("0x1", 5), at: Instant::now() };
     let ino = tree.enter(Ino::ROOT, "f", FileKind::File, known, None).unwrap().ino;
-    assert!(tree.looked_up(ino));
-    tree.opened(ino);
+    assert!(tree.kernel().looked_up(ino));
+    tree.kernel().opened(ino);
     for asked in [Instant::now(), Instant::now()] {
         tree.hear(ino, blob("0x2", 9), asked);
         let view = tree.view(ino).unwrap();
@@ -147,8 +147,8 @@ fn a_file_that_nobody_refers_to_keeps_its_number_as_long_as_it_is_the_same() {
         let written = Written { etag: ETag::new(etag), last_modified: SystemTime::UNIX_EPOCH };
         let heard = Heard::Blob(Arc::new(attr::just_written(5, BlobSettings::default(), written)));
         let ino = tree.enter(Ino::ROOT, "f", FileKind::File, Known { heard, at: Instant::now() }, None).unwrap().ino;
-        assert!(tree.looked_up(ino));
-        tree.forget(ino, 1);
+        assert!(tree.kernel().looked_up(ino));
+        tree.kernel().forget(ino, 1);
         assert!(tree.view(ino).is_err());
         ino
     };

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::error::Result;
-use crate::fs::Fs;
 use crate::fs::copies::bulk::news::{Outcome, Skip};
 use crate::fs::copies::bulk::{Bulk, Mode, Step, Verdict, lock};
 use crate::fs::names::access::{Credentials, READ};
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::names::tree::{BlobDir, NodeView};
 use crate::fs::names::walk::{Found, Walk};
-use crate::fs::ops::bulk::news::failed;
 use crate::fs::ops::bulk::there::There;
+use crate::fs::ops::bulk::verdict::{TreeCopies, failed};
 use crate::store::Precondition;
 
 /// Lists a source and says what is to be done with each blob.
@@ -31,7 +30,7 @@ pub(in crate::fs) struct Lister {
 }
 
 impl Lister {
-    pub(super) async fn run(self, fs: Arc<Fs>, source: NodeView, who: Credentials) -> Result<()> {
+    pub(super) async fn run(self, copies: TreeCopies, source: NodeView, who: Credentials) -> Result<()> {
         let mut anything = false;
         if self.is_new
             && let (Some(version), Some(from), Some(to)) =
@@ -44,12 +43,12 @@ impl Lister {
             }
         }
         let mut walk = Walk::new(self.old.clone(), who.clone());
-        while let Some(found) = walk.next(&fs).await? {
+        while let Some(found) = walk.next(&copies.fs.names).await? {
             if self.bulk.is_stopped() {
                 return Ok(());
             }
             anything = true;
-            self.treat(&fs, found, &who).await;
+            self.treat(&copies, found, &who).await;
         }
         // An empty container, or a directory that was all refused, is there all the same.
         if !anything
@@ -57,22 +56,22 @@ impl Lister {
             && !self.mode.dry_run
             && let Some(marker) = self.new.marker()
         {
-            fs.put_marker(&marker?, &AttrChange::default(), &Precondition::IfAbsent).await?;
-            fs.tree.appeared(self.bulk.into, self.prefix.trim_end_matches('/'));
+            copies.fs.directories.put_marker(&marker?, &AttrChange::default(), &Precondition::IfAbsent).await?;
+            copies.fs.tree.appeared(self.bulk.into, self.prefix.trim_end_matches('/'));
         }
         Ok(())
     }
 
-    async fn treat(&self, fs: &Fs, found: Found, who: &Credentials) {
+    async fn treat(&self, copies: &TreeCopies, found: Found, who: &Credentials) {
         let marker = found.kind == FileKind::Directory;
         let bytes = found.properties.size;
         if !marker {
             lock(&self.bulk.totals).found.add(bytes);
         }
         let path: Arc<str> = format!("{}{}", self.prefix, found.path.trim_end_matches('/')).into();
-        let verdict = match self.verdict(fs, &found, who) {
+        let verdict = match self.verdict(copies, &found, who) {
             Ok(verdict) => verdict,
-            Err(error) => Verdict::Not(failed(fs, &error)),
+            Err(error) => Verdict::Not(failed(&copies.fs, &error)),
         };
         match verdict {
             Verdict::Not(outcome) => self.bulk.tell(path, bytes, marker, outcome).await,
@@ -80,13 +79,15 @@ impl Lister {
                 (Ok(from), Ok(to)) => {
                     self.step(Step { from, to, version: found.properties, there, path, marker }).await;
                 }
-                (Err(error), _) | (_, Err(error)) => self.bulk.tell(path, bytes, marker, failed(fs, &error)).await,
+                (Err(error), _) | (_, Err(error)) => {
+                    self.bulk.tell(path, bytes, marker, failed(&copies.fs, &error)).await
+                }
             },
         }
     }
 
-    fn verdict(&self, fs: &Fs, found: &Found, who: &Credentials) -> Result<Verdict> {
-        let defaults = &fs.config.defaults;
+    fn verdict(&self, copies: &TreeCopies, found: &Found, who: &Credentials) -> Result<Verdict> {
+        let defaults = &copies.fs.config.defaults;
         let attr = attr::of_blob(Ino::ROOT, found.kind, &found.properties, defaults);
         if found.closed {
             return Ok(Verdict::not(
@@ -101,9 +102,9 @@ impl Lister {
             return Ok(Verdict::Not(Outcome::Skipped(Skip::Exists)));
         }
         let (from, to) = (self.old.blob(&found.path)?, self.new.blob(&found.path)?);
-        let verdict = fs.verdict(&from, &found.properties, &to, self.there.blobs.get(&found.path), self.mode);
+        let verdict = copies.verdict(&from, &found.properties, &to, self.there.blobs.get(&found.path), self.mode);
         // What is skipped need not be allowed.
-        match (&verdict, self.there.obstacle(fs, &found.path, found.kind)) {
+        match (&verdict, self.there.obstacle(&copies.fs.names, &found.path, found.kind)) {
             (Verdict::Copy(_) | Verdict::Not(Outcome::Due), Some(outcome)) => Ok(Verdict::Not(outcome)),
             _ => Ok(verdict),
         }

@@ -2,24 +2,19 @@
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::error::{Error, Result};
-use crate::fs::Fs;
+use crate::error::Result;
 use crate::fs::content::handle::Fh;
 use crate::fs::copies::bulk::lock;
-use crate::fs::copies::bulk::news::{Event, News, Outcome, TOGETHER, Underway};
+use crate::fs::copies::bulk::news::{Event, News, TOGETHER, Underway};
 use crate::fs::copies::job::{Progress, SLICE};
 use crate::fs::names::tree::Place;
+use crate::fs::ops::bulk::verdict::TreeCopies;
 
-/// An error as news.
-pub(in crate::fs) fn failed(fs: &Fs, error: &Error) -> Outcome {
-    Outcome::Failed(fs.errno(error), error.to_string())
-}
-
-impl Fs {
+impl TreeCopies {
     /// What has happened: waits for it a slice at most. `take` is given one event after the other until it has no room; the
     /// first that it refuses comes again.
     pub async fn news(&self, fh: Fh, mut take: impl FnMut(&Event) -> bool) -> Result<News> {
-        let bulk = self.bulk(fh)?;
+        let bulk = self.of(fh)?;
         let mut inbox = bulk.inbox.lock().await;
         let mut until = Instant::now() + SLICE;
         let mut undone = bulk.undone.subscribe();
@@ -59,9 +54,9 @@ impl Fs {
             let views: Vec<Underway> = views.collect();
             (views.len(), views.iter().map(|view| view.copied).sum(), views)
         };
-        let bears = match self.tree.place(bulk.into) {
-            Ok(Place::Directory(dir)) => self.client(dir.account).concurrency_limit(),
-            Ok(Place::Account(account)) => self.client(account).concurrency_limit(),
+        let bears = match self.fs.tree.place(bulk.into) {
+            Ok(Place::Directory(dir)) => self.fs.service.client(dir.account).concurrency_limit(),
+            Ok(Place::Account(account)) => self.fs.service.client(account).concurrency_limit(),
             _ => None,
         };
         let totals = *lock(&bulk.totals);

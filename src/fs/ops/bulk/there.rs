@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::fs::Fs;
 use crate::fs::copies::bulk::news::Outcome;
 use crate::fs::names::access::{Credentials, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Attr, FileKind, Ino};
+use crate::fs::names::known::Names;
 use crate::fs::names::tree::BlobDir;
 use crate::fs::names::walk::{Found, Walk};
 
@@ -22,9 +22,9 @@ pub(in crate::fs) struct There {
 }
 
 impl There {
-    pub(super) async fn list(&mut self, fs: &Fs, dir: &BlobDir, top: Attr, who: &Credentials) -> Result<()> {
+    pub(super) async fn list(&mut self, names: &Names, dir: &BlobDir, top: Attr, who: &Credentials) -> Result<()> {
         let mut walk = Walk::new(dir.clone(), who.clone());
-        while let Some(found) = walk.next(fs).await? {
+        while let Some(found) = walk.next(names).await? {
             let path = found.path.trim_end_matches('/');
             for (end, _) in path.match_indices('/') {
                 if !self.directories.contains(&path[..end]) {
@@ -41,7 +41,7 @@ impl There {
     }
 
     /// Why a blob cannot be put at `path`.
-    pub(super) fn obstacle(&self, fs: &Fs, path: &str, kind: FileKind) -> Option<Outcome> {
+    pub(super) fn obstacle(&self, names: &Names, path: &str, kind: FileKind) -> Option<Outcome> {
         let no = |errno, what: &str| Some(Outcome::Failed(errno, what.to_owned()));
         let (top, who) = self.top.as_ref()?;
         let path = path.trim_end_matches('/');
@@ -59,14 +59,14 @@ impl There {
             if let Err(error) = who.check(&holder, SEARCH, holder_name) {
                 return no(libc::EACCES, &error.to_string());
             }
-            let defaults = &fs.config.defaults;
+            let defaults = &names.config.defaults;
             holder_name = above;
             holder = match self.blobs.get(above) {
                 Some(found) if found.closed => return no(libc::EACCES, "its directory may not be entered"),
                 Some(found) if found.kind == FileKind::Directory => {
                     attr::of_blob(Ino::ROOT, FileKind::Directory, &found.properties, defaults)
                 }
-                _ => attr::of_nothing(Ino::ROOT, FileKind::Directory, 0, fs.started, defaults),
+                _ => attr::of_nothing(Ino::ROOT, FileKind::Directory, 0, names.started, defaults),
             };
         }
         match kind {
@@ -80,7 +80,7 @@ impl There {
         }
         let checked = match self.blobs.get(path) {
             Some(found) if kind != FileKind::Directory => {
-                let there = attr::of_blob(Ino::ROOT, found.kind, &found.properties, &fs.config.defaults);
+                let there = attr::of_blob(Ino::ROOT, found.kind, &found.properties, &names.config.defaults);
                 who.check(&there, WRITE, path)
             }
             Some(_) => Ok(()),

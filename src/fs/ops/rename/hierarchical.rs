@@ -11,16 +11,15 @@ use std::time::Instant;
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, Known, NodeView, Place};
-use crate::fs::ops::rename::{LockedFile, Name, RenameMode, exists};
+use crate::fs::ops::rename::{LockedFile, Name, RenameMode, Renaming, exists};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteOptions, ListBlobs, Precondition, RenameOptions, Written};
 
-impl Fs {
+impl<'f> Renaming<'f> {
     pub(in crate::fs) async fn rename_path(
-        self: &Arc<Self>,
+        &self,
         from: Name<'_>,
         source: &NodeView,
         to: Name<'_>,
@@ -31,17 +30,17 @@ impl Fs {
         let old = self.renamable(source)?;
         let new = new_parent.blob(to.1)?;
         let mut held = Vec::new();
-        match self.tree.place(source.ino)? {
+        match self.fs.tree.place(source.ino)? {
             Place::Directory(old) => {
                 self.hold_dir(source.ino, &old, &new_parent.subdirectory(to.1), target, &mut held).await?;
             }
             _ => self.hold(&mut held, vec![source.ino]).await?,
         }
         self.refuse_pending(source.ino, target).await?;
-        let known: HashSet<u64> = self.tree.descendants(source.ino).iter().map(|node| node.ino.0).collect();
+        let known: HashSet<u64> = self.fs.tree.descendants(source.ino).iter().map(|node| node.ino.0).collect();
         // Once more if somebody was faster: names have no handle that could be stale.
         for last_try in [false, true] {
-            let source = self.resolve(from.0, from.1).await?;
+            let source = self.fs.directories.resolve(from.0, from.1).await?;
             let source = self.look_at(source, &old).await?;
             let asked = Instant::now();
             let options = RenameOptions {
@@ -57,11 +56,11 @@ impl Fs {
                     RenameMode::Replace => Precondition::None,
                 },
             };
-            let storing: Vec<_> = held.iter().map(|held| held.file.storing()).collect();
-            let error = match self.blob(&old).rename(&new.path, &options).await {
+            let storing: Vec<_> = held.iter().map(|held| held.locked.file().storing()).collect();
+            let error = match self.fs.service.blob(&old).rename(&new.path, &options).await {
                 Ok(written) => {
                     // From here on nothing is waited for until the name is the new one.
-                    self.tree.rename(from.0, from.1, to.0, to.1);
+                    self.fs.tree.rename(from.0, from.1, to.0, to.1);
                     drop(storing);
                     self.learn_renamed(&source, &new, written, &mut held).await;
                     drop(held);
@@ -74,26 +73,26 @@ impl Fs {
             };
             match error.code() {
                 "PathAlreadyExists" | "BlobAlreadyExists" => {
-                    self.tree.unlist(to.0);
+                    self.fs.tree.listings().unlist(to.0);
                     return Err(if mode == RenameMode::NoReplace { exists(to.1) } else { error });
                 }
                 "SourcePathNotFound" => {
-                    self.tree.vanish(from.0, from.1, asked);
+                    self.fs.tree.vanish(from.0, from.1, asked);
                     return Err(error);
                 }
                 // Another client has put something else there.
                 "InvalidSourceOrDestinationResourceType" if source.kind != FileKind::Directory => {
-                    self.tree.unlist(to.0);
+                    self.fs.tree.listings().unlist(to.0);
                     return Err(Error::fs(libc::EISDIR, error.to_string()));
                 }
-                _ if error.is_precondition_failed() && !last_try => self.tree.doubt(source.ino),
+                _ if error.is_precondition_failed() && !last_try => self.fs.tree.doubt(source.ino),
                 _ if error.is_precondition_failed() => {
                     return Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed: {error}", from.1)));
                 }
                 _ => {
                     // Whatever has become of it: neither name is what was known of it.
-                    self.tree.doubt(source.ino);
-                    self.tree.unlist(to.0);
+                    self.fs.tree.doubt(source.ino);
+                    self.fs.tree.listings().unlist(to.0);
                     return Err(error);
                 }
             }
@@ -103,12 +102,12 @@ impl Fs {
 
     /// The path of a file or directory. Containers and what is only there to be read have none that could be changed.
     fn renamable(&self, source: &NodeView) -> Result<Blob> {
-        match self.tree.place(source.ino)? {
+        match self.fs.tree.place(source.ino)? {
             Place::Directory(dir) => match dir.marker() {
                 Some(marker) => marker,
                 None => Err(Error::fs(libc::EXDEV, "containers cannot be renamed")),
             },
-            _ => self.tree.blob(source.ino),
+            _ => self.fs.tree.blob(source.ino),
         }
     }
 
@@ -119,18 +118,18 @@ impl Fs {
             return Ok(source);
         }
         let asked = Instant::now();
-        match self.blob(path).properties().await {
+        match self.fs.service.blob(path).properties().await {
             Ok(found) if attr::kind_of(&found) == source.kind => {
                 let heard = Heard::Blob(Arc::new(found));
-                self.tree.hear(source.ino, heard.clone(), asked);
+                self.fs.tree.hear(source.ino, heard.clone(), asked);
                 Ok(NodeView { known: Known { heard, at: asked }, ..source })
             }
             Ok(_) => {
-                self.tree.doubt(source.ino);
+                self.fs.tree.doubt(source.ino);
                 Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed", source.name)))
             }
             Err(error) if error.is_not_found() => {
-                self.tree.vanish(source.parent, &source.name, asked);
+                self.fs.tree.vanish(source.parent, &source.name, asked);
                 Err(error)
             }
             Err(error) => {
@@ -142,12 +141,13 @@ impl Fs {
 
     /// EBUSY while a copy onto one of the files is pending. What was pending when it was last heard of is asked for anew.
     async fn refuse_pending(&self, source: Ino, target: Option<&NodeView>) -> Result<()> {
-        let mut suspects = self.tree.descendants(source);
-        suspects.push(self.tree.view(source)?);
+        let mut suspects = self.fs.tree.descendants(source);
+        suspects.push(self.fs.tree.view(source)?);
         suspects.extend(target.cloned());
         for node in suspects.iter().filter(|node| node.kind != FileKind::Directory) {
-            let started_here = self.tree.blob(node.ino).is_ok_and(|blob| self.jobs.pending(&blob).is_some());
-            if started_here || (node.is_pending() && self.fresh(node.ino).await?.is_pending()) {
+            let started_here =
+                self.fs.tree.blob(node.ino).is_ok_and(|blob| self.fs.copies.jobs.pending(&blob).is_some());
+            if started_here || (node.is_pending() && self.fs.names.fresh(node.ino).await?.is_pending()) {
                 return Err(Error::fs(libc::EBUSY, format!("{}: a copy is pending", node.name)));
             }
         }
@@ -165,16 +165,16 @@ impl Fs {
         let Some(before) = source.properties() else { return };
         let now = match written {
             Some(Written { etag, last_modified }) => BlobProperties { etag, last_modified, ..(**before).clone() },
-            None => match self.blob(new).properties().await {
+            None => match self.fs.service.blob(new).properties().await {
                 Ok(found) => found,
                 Err(error) => {
                     debug!(path = %new.path, %error, "what was renamed is not known anew");
-                    return self.tree.doubt(source.ino);
+                    return self.fs.tree.doubt(source.ino);
                 }
             },
         };
         match source.kind {
-            FileKind::Directory => self.tree.learn(source.ino, Heard::Blob(Arc::new(now))),
+            FileKind::Directory => self.fs.tree.learn(source.ino, Heard::Blob(Arc::new(now))),
             _ => self.tell(held, source.ino, &before.etag, Arc::new(now)),
         }
     }
@@ -182,9 +182,10 @@ impl Fs {
     /// What this mount stored below the directory after the service had renamed it and before the mount knew: it is below the old name,
     /// which it brought back. It follows, and the old name goes. `known` was there before.
     async fn fetch_late(&self, dir: Ino, old: &Blob, new: &Blob, known: &HashSet<u64>) {
-        let client = self.client(old.account);
+        let client = self.fs.service.client(old.account);
         let (old_prefix, new_prefix) = (format!("{}/", old.path.name), format!("{}/", new.path.name));
-        let late: Vec<_> = self.tree.descendants(dir).into_iter().filter(|node| !known.contains(&node.ino.0)).collect();
+        let late: Vec<_> =
+            self.fs.tree.descendants(dir).into_iter().filter(|node| !known.contains(&node.ino.0)).collect();
         if late.is_empty() {
             return;
         }
@@ -211,7 +212,7 @@ impl Fs {
                 ..RenameOptions::default()
             };
             match client.blob(&from).rename(&to.path, &options).await {
-                Ok(_) => self.tree.doubt(node.ino),
+                Ok(_) => self.fs.tree.doubt(node.ino),
                 // It has come along.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => {

@@ -12,21 +12,31 @@ use futures_util::{StreamExt, stream};
 use tracing::{error, warn};
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::copies::backup::{Backup, Mark};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
-use crate::fs::ops::rename::{Deletion, LockedFile, Name, refuse_archived};
+use crate::fs::ops::rename::{Deletion, LockedFile, Name, Renaming, refuse_archived};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
 
 /// Copies and deletes at once.
 const AT_ONCE: usize = 32;
 
-impl Fs {
+/// A blob of a directory that is renamed.
+struct Move {
+    from: Blob,
+    to: Blob,
+    properties: Arc<BlobProperties>,
+    precondition: Precondition,
+    /// The marker of an empty directory that is the target.
+    replaces: Option<(Ino, Arc<BlobProperties>)>,
+    backup: OnceLock<Backup>,
+}
+
+impl<'f> Renaming<'f> {
     pub(in crate::fs) async fn rename_dir(
-        self: &Arc<Self>,
+        &self,
         from: Name<'_>,
         source: &NodeView,
         to: Name<'_>,
@@ -34,7 +44,7 @@ impl Fs {
         target: Option<&NodeView>,
         caller: Caller,
     ) -> Result<()> {
-        let old = match self.tree.place(source.ino)? {
+        let old = match self.fs.tree.place(source.ino)? {
             Place::Directory(dir) => dir,
             _ => return Err(Error::fs(libc::EXDEV, "accounts cannot be renamed")),
         };
@@ -70,39 +80,39 @@ impl Fs {
             }
         }
         // The copies are what counts from here on. A source that cannot be deleted stays beside its copy.
-        self.tree.rename(from.0, from.1, to.0, to.1);
+        self.fs.tree.rename(from.0, from.1, to.0, to.1);
         self.learn_moved(source.ino, &mut held, &moves, copies);
         drop(held);
         for backup in moves.iter().filter_map(|step| step.backup.get()) {
-            self.delete_backup(backup).await;
+            self.fs.copies.delete_backup(backup).await;
         }
         self.delete_all(&moves).await
     }
 
     /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files below it are
     /// held.
-    pub(in crate::fs::ops::rename) async fn hold_dir<'a>(
-        self: &'a Arc<Self>,
+    pub(in crate::fs::ops::rename) async fn hold_dir(
+        &self,
         dir: Ino,
         old: &BlobDir,
         new: &BlobDir,
         target: Option<&NodeView>,
-        held: &mut Vec<LockedFile<'a>>,
+        held: &mut Vec<LockedFile<'f>>,
     ) -> Result<()> {
         if new.container == old.container && new.prefix.starts_with(&old.prefix) {
             return Err(Error::fs(libc::EINVAL, format!("{} is below {}", new.prefix, old.prefix)));
         }
         if let Some(target) = target {
-            self.refuse_unless_empty(target, new).await?;
+            self.fs.directories.refuse_unless_empty(target, new).await?;
         }
         let files = self.not_held(dir, held);
         self.hold(held, files).await
     }
 
-    /// Files below a directory that [`Fs::hold`] has not seen yet.
+    /// Files below a directory that [`Renaming::hold`] has not seen yet.
     fn not_held(&self, dir: Ino, held: &[LockedFile<'_>]) -> Vec<Ino> {
-        let known: HashSet<u64> = held.iter().map(|held| held.file.ino.0).collect();
-        let below = self.tree.descendants(dir).into_iter();
+        let known: HashSet<u64> = held.iter().map(|held| held.locked.ino().0).collect();
+        let below = self.fs.tree.descendants(dir).into_iter();
         below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()
     }
 
@@ -117,9 +127,9 @@ impl Fs {
     ) -> Result<Vec<Arc<Move>>> {
         let moved: HashMap<&BlobName, &ETag> = moves.iter().map(|m| (&m.from.path.name, &m.properties.etag)).collect();
         let mut late = Vec::new();
-        for node in self.tree.descendants(dir) {
+        for node in self.fs.tree.descendants(dir) {
             let Some(properties) = node.properties().filter(|_| node.known.at >= began) else { continue };
-            let from = match self.tree.place(node.ino) {
+            let from = match self.fs.tree.place(node.ino) {
                 Ok(Place::Blob(blob)) => blob,
                 Ok(Place::Directory(place)) => match place.marker() {
                     Some(marker) => marker?,
@@ -158,7 +168,7 @@ impl Fs {
         new: &BlobDir,
         target: Option<&NodeView>,
     ) -> Result<Vec<Arc<Move>>> {
-        let client = self.client(old.account);
+        let client = self.fs.service.client(old.account);
         let mut moves = Vec::new();
         let mut marker: Option<String> = None;
         loop {
@@ -196,7 +206,7 @@ impl Fs {
             path: BlobPath::new(dir.container.clone(), name),
         };
         if item.revision.is_some() {
-            if self.config.delete_snapshots {
+            if self.fs.config.delete_snapshots {
                 return Ok(None);
             }
             warn!(blob = %item.name, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
@@ -218,23 +228,19 @@ impl Fs {
     }
 
     /// All copies, proven; or none, and the reason.
-    async fn copy_all(
-        self: &Arc<Self>,
-        moves: &[Arc<Move>],
-        caller: Caller,
-    ) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
+    async fn copy_all(&self, moves: &[Arc<Move>], caller: Caller) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
         // After the first failure nothing new is begun; what is under way comes to its end.
         let stop = &AtomicBool::new(false);
         let results: Vec<_> = stream::iter(moves.iter().cloned())
             .take_while(|_| std::future::ready(!stop.load(Ordering::Relaxed)))
             .map(|step| async move {
                 let precondition = step.precondition.clone();
-                let permit = self.client(step.to.account).permit().await;
+                let permit = self.fs.service.client(step.to.account).permit().await;
                 let copy = async {
                     refuse_archived(&step.from, &step.properties)?;
                     if let Some((ino, replaced)) = &step.replaces {
                         // Nobody else sets it: each step is taken once.
-                        let _ = step.backup.set(self.back_up((&step.to, Some(*ino)), replaced, None).await?);
+                        let _ = step.backup.set(self.fs.copies.back_up((&step.to, Some(*ino)), replaced, None).await?);
                     }
                     let (from, to, backup) = (&step.from, &step.to, step.backup.get());
                     self.copy_and_prove(from, &step.properties, to, precondition, backup, caller).await
@@ -274,14 +280,14 @@ impl Fs {
     }
 
     /// Deletes the copies, and brings back what they replaced.
-    async fn take_all_back(self: &Arc<Self>, moves: &[Arc<Move>], copies: &HashMap<BlobName, Arc<BlobProperties>>) {
+    async fn take_all_back(&self, moves: &[Arc<Move>], copies: &HashMap<BlobName, Arc<BlobProperties>>) {
         let of_no_use: Vec<(Arc<Move>, Arc<BlobProperties>)> =
             moves.iter().filter_map(|step| Some((step.clone(), copies.get(&step.to.path.name)?.clone()))).collect();
         stream::iter(of_no_use)
             .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
                 match step.backup.get() {
-                    None => self.take_back(&step.to, &copy.etag).await,
-                    Some(backup) => self.restore(backup.clone(), Mark::Version(copy.etag.clone())).await,
+                    None => self.fs.copies.take_back(&step.to, &copy.etag).await,
+                    Some(backup) => self.fs.copies.restore(backup.clone(), Mark::Version(copy.etag.clone())).await,
                 }
             })
             .await;
@@ -289,10 +295,10 @@ impl Fs {
 
     /// Deletes all sources. What cannot be deleted stays beside its copy, and is reported.
     async fn delete_all(&self, moves: &[Arc<Move>]) -> Result<()> {
-        let snapshots = self.snapshots_on_delete();
+        let snapshots = self.fs.config.snapshots_on_delete();
         let failures: Vec<Error> = stream::iter(moves.iter().cloned())
             .map(|step| async move {
-                let _permit = self.client(step.from.account).permit().await;
+                let _permit = self.fs.service.client(step.from.account).permit().await;
                 let deleted = self.delete_moved(&step.from, &step.properties.etag, snapshots).await;
                 let error = match deleted {
                     Deletion::Deleted => return None,
@@ -322,18 +328,18 @@ impl Fs {
         moves: &[Arc<Move>],
         copies: HashMap<BlobName, Arc<BlobProperties>>,
     ) {
-        let marker = match self.tree.place(dir) {
+        let marker = match self.fs.tree.place(dir) {
             Ok(Place::Directory(place)) => place.marker().and_then(Result::ok),
             _ => None,
         };
         if let Some(copy) = marker.and_then(|marker| copies.get(&marker.path.name)) {
-            self.tree.learn(dir, Heard::Blob(copy.clone()));
+            self.fs.tree.learn(dir, Heard::Blob(copy.clone()));
         }
         let moved: HashMap<&BlobName, &ETag> =
             moves.iter().map(|step| (&step.to.path.name, &step.properties.etag)).collect();
-        let index: HashMap<u64, usize> = held.iter().enumerate().map(|(i, held)| (held.file.ino.0, i)).collect();
-        for node in self.tree.descendants(dir) {
-            let name = match self.tree.place(node.ino) {
+        let index: HashMap<u64, usize> = held.iter().enumerate().map(|(i, held)| (held.locked.ino().0, i)).collect();
+        for node in self.fs.tree.descendants(dir) {
+            let name = match self.fs.tree.place(node.ino) {
                 Ok(Place::Blob(blob)) => Some(blob.path.name),
                 Ok(Place::Directory(place)) => place.marker().and_then(Result::ok).map(|marker| marker.path.name),
                 _ => None,
@@ -344,22 +350,11 @@ impl Fs {
                         let stood_on = moved.get(name).copied().unwrap_or(&copy.etag);
                         self.tell(&mut held[i..=i], node.ino, stood_on, copy.clone());
                     }
-                    None => self.tree.learn(node.ino, Heard::Blob(copy.clone())),
+                    None => self.fs.tree.learn(node.ino, Heard::Blob(copy.clone())),
                 },
-                None if node.kind != FileKind::Directory && node.properties().is_some() => self.tree.doubt(node.ino),
+                None if node.kind != FileKind::Directory && node.properties().is_some() => self.fs.tree.doubt(node.ino),
                 None => {}
             }
         }
     }
-}
-
-/// A blob of a directory that is renamed.
-struct Move {
-    from: Blob,
-    to: Blob,
-    properties: Arc<BlobProperties>,
-    precondition: Precondition,
-    /// The marker of an empty directory that is the target.
-    replaces: Option<(Ino, Arc<BlobProperties>)>,
-    backup: OnceLock<Backup>,
 }

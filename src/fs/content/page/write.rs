@@ -10,7 +10,7 @@
 //! be renewed, nobody has written since. With the draft that nobody can store the lease is given back, too.
 //!
 //! The size is a multiple of 512. Content that ends elsewhere gets zeros to the end of its page when it is stored; a truncation to
-//! such a size is refused (`form.rs`).
+//! such a size is refused (`strategy.rs`).
 //!
 //! Get Page Ranges, asked once for a version, tells what has been written. The rest is not fetched when it is read, and not read when
 //! it shares a page with something new; SEEK_DATA and SEEK_HOLE answer from it, too.
@@ -18,15 +18,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
-use crate::fs::content::block_ids::UPLOADS;
-use crate::fs::content::extent_map::{ExtentMap, Piece, Segment};
-use crate::fs::content::handle::{Content, OpenFile, State};
+use crate::fs::block_ids::UPLOADS;
+use crate::fs::content::extent_map::{ExtentMap, Segment};
+use crate::fs::content::files::Files;
+use crate::fs::content::handle::{Content, Locked, State};
 use crate::fs::content::page::plan::{self, Write};
 use crate::fs::content::page::ranges::PageRanges;
 use crate::fs::content::page::{Step, WriteGuard, ask_ranges};
@@ -37,322 +36,19 @@ use crate::fs::copies::lease::Lease;
 use crate::fs::names::attr::AttrChange;
 use crate::fs::names::tree::{Blob, Origin, stale};
 use crate::store::{
-    BlobProperties, Client, ContentHeaders, LARGEST_PAGE_WRITE, PAGE, Precondition, ReadOptions, WriteOptions, Written,
+    BlobProperties, Client, ContentHeaders, LARGEST_PAGE_WRITE, PAGE, Precondition, WriteOptions, Written,
 };
+
+/// Page blobs on their way to the service.
+pub(in crate::fs) struct PageBlobs<'a> {
+    pub(in crate::fs) files: &'a Files,
+}
 
 /// Steps that go out one after the other, each conditional on the one before: a lease would be two requests more.
 const MOST_IN_A_ROW: usize = 2;
 
 /// Bytes of one `copy_file_range`.
 const MOST_COPIED: u64 = UPLOADS as u64 * LARGEST_PAGE_WRITE;
-
-/// What pages lack is read by one request if it is no further apart than this, bytes.
-const READ_AT_ONCE: u64 = 4 * 1024;
-
-impl Fs {
-    /// Makes the page blob what the draft says.
-    pub(in crate::fs) async fn commit_pages(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        let blob = self.tree.blob(file.ino)?;
-        self.look_again(file, &blob, state).await?;
-        let Some(base) = state.version.clone() else { return Err(Error::fs(libc::EIO, "no pages to write to")) };
-        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
-        let size = draft.extents.len().next_multiple_of(PAGE);
-        // Nothing is staged, so nothing is cut.
-        let _ = draft.extents.truncate(size);
-        let mut steps = resize_to(&base.properties, size);
-        let known = base.pages.get();
-        let holes = |range: &Range<u64>| known.is_some_and(|ranges| ranges.within(range).is_empty());
-        let extents = &draft.extents;
-        let mut filled: Vec<BoxFuture<'_, Result<Step>>> = Vec::new();
-        for write in plan::writes(extents, base.properties.size) {
-            match write {
-                Write::Clear(range) if holes(&range) => {}
-                Write::Clear(range) => filled.push(async move { Ok(Step::Clear(range)) }.boxed()),
-                Write::Put(range) => {
-                    let start = range.start;
-                    let bytes = self.pages_of(&blob, extents, &base, range);
-                    filled.push(async move { Ok(Step::Put(start, bytes.await?)) }.boxed());
-                }
-            }
-        }
-        let filled: Vec<_> = futures_util::stream::iter(filled).buffered(UPLOADS).try_collect().await?;
-        steps.extend(filled);
-        steps.extend(self.metadata_after(&base.properties, &state.change).map(Step::Describe));
-        self.take_steps(file, &blob, state, steps).await?;
-        state.change = AttrChange::default();
-        state.content = Content::Clean;
-        Ok(())
-    }
-
-    /// After a commit that failed: what is there now is ours, if the lease still is, or if it shows the request of which nothing was
-    /// heard.
-    async fn look_again(&self, file: &OpenFile, blob: &Blob, state: &mut State) -> Result<()> {
-        let Some(hold) = hold(state).cloned() else { return Ok(()) };
-        let client = self.client(blob.account);
-        let others = |why: &str| Error::fs(libc::ESTALE, format!("{}: others may have written: {why}", blob.path));
-        match &hold {
-            WriteGuard::Version => return Ok(()),
-            WriteGuard::Lease(lease) => {
-                lease.renew().await.map_err(|error| match error.status() {
-                    404 | 409 | 412 => others(&error.to_string()),
-                    _ => error,
-                })?;
-                let now = client.blob(&blob.path).properties().await?;
-                self.settle(file, state, Arc::new(now));
-            }
-            WriteGuard::Unsure(step) => {
-                let Some(version) = state.version.clone() else { return Ok(()) };
-                let now = client.blob(&blob.path).properties().await.map_err(|error| stale(error, &blob.path))?;
-                if now.etag != version.properties.etag {
-                    if !step.is_taken(client, blob, &now).await? {
-                        return Err(others("it is another version"));
-                    }
-                    self.settle(file, state, Arc::new(now));
-                }
-                remember(state, WriteGuard::Version);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whole pages of the extent map. What of the blob lies between is read, unless it is known to be zeros.
-    async fn pages_of(&self, blob: &Blob, extents: &ExtentMap, base: &Version, range: Range<u64>) -> Result<Bytes> {
-        let pieces = extents.read(range.clone());
-        let mut reads: Vec<Range<u64>> = Vec::new();
-        for piece in &pieces {
-            let Piece::Base(old) = piece else { continue };
-            match reads.last_mut() {
-                Some(last) if old.end - last.start <= READ_AT_ONCE => last.end = old.end,
-                _ => reads.push(old.clone()),
-            }
-        }
-        let mut asked = Vec::with_capacity(reads.len());
-        for range in &reads {
-            asked.push(self.pages_at(blob, base, range.clone()));
-        }
-        let read = futures_util::future::try_join_all(asked).await?;
-        let mut joined = BytesMut::with_capacity((range.end - range.start) as usize);
-        for piece in pieces {
-            match piece {
-                Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
-                Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
-                Piece::Base(range) => {
-                    let near =
-                        reads.iter().zip(&read).find(|(read, _)| read.start <= range.start && range.end <= read.end);
-                    let Some((from, bytes)) = near else { return Err(Error::fs(libc::EIO, "a page was not read")) };
-                    joined.extend_from_slice(
-                        &bytes[(range.start - from.start) as usize..(range.end - from.start) as usize],
-                    );
-                }
-                Piece::Staged => return Err(Error::fs(libc::EIO, "a block in a page blob")),
-            }
-        }
-        Ok(joined.freeze())
-    }
-
-    async fn pages_at(&self, blob: &Blob, base: &Version, range: Range<u64>) -> Result<Bytes> {
-        let length = (range.end - range.start) as usize;
-        if base.pages.get().is_some_and(|ranges| ranges.within(&range).is_empty()) {
-            return Ok(BytesMut::zeroed(length).freeze());
-        }
-        let slot = self.upload_slot().await?;
-        let etag = Some(&base.properties.etag);
-        let found = self.blob(blob).download(ReadOptions { range: Some(range), if_match: etag }).await;
-        drop(slot);
-        let bytes = found.map_err(|error| stale(error, &blob.path))?.bytes;
-        if bytes.len() != length {
-            return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", blob.path)));
-        }
-        Ok(bytes)
-    }
-
-    /// Sends the steps so that nobody else can have written in between. However far it comes, the file's version is what is there then.
-    async fn take_steps(&self, file: &OpenFile, blob: &Blob, state: &mut State, steps: Vec<Step>) -> Result<()> {
-        if steps.len() > MOST_IN_A_ROW || matches!(hold(state), Some(WriteGuard::Lease(_))) {
-            return self.take_steps_under_lease(file, blob, state, &steps).await;
-        }
-        for step in steps {
-            let Some(version) = state.version.clone() else { return Ok(()) };
-            let guard = Precondition::IfMatch(version.properties.etag.clone()).into();
-            match step.send(self.client(blob.account), blob, &guard).await {
-                Ok(written) => self.taken(file, state, &[&step], written),
-                Err(error) if is_about_the_source(&error) => return Err(error),
-                Err(error) => {
-                    // A refusal is an answer.
-                    if !(400..500).contains(&error.status()) {
-                        remember(state, WriteGuard::Unsure(Arc::new(step)));
-                    }
-                    return Err(stale(error, &blob.path));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn take_steps_under_lease(
-        &self,
-        file: &OpenFile,
-        blob: &Blob,
-        state: &mut State,
-        steps: &[Step],
-    ) -> Result<()> {
-        let client = self.client(blob.account);
-        let Some(version) = state.version.clone() else { return Ok(()) };
-        let lease = match hold(state) {
-            Some(WriteGuard::Lease(lease)) => lease.clone(),
-            _ => {
-                let unchanged = Precondition::IfMatch(version.properties.etag.clone());
-                // One that protects copies from it: this is a write, and they fail.
-                self.leases.give_up(blob).await;
-                let lease = Lease::acquire(client, &self.chores, blob, &unchanged).await;
-                Arc::new(lease.map_err(|error| stale(error, &blob.path))?)
-            }
-        };
-        let guard = WriteOptions { lease: Some(lease.id().clone()), ..WriteOptions::default() };
-        let mut done: Vec<&Step> = Vec::new();
-        let mut last = None;
-        // The ETag is that of the last one to be executed, so that goes alone.
-        let result = async {
-            let mut rest = steps;
-            while !rest.is_empty() {
-                let together = rest[..rest.len() - 1].iter().take_while(|step| step.is_write()).take(4 * UPLOADS);
-                let count = together.count().max(1);
-                let (batch, behind) = rest.split_at(count);
-                lease.renew_in_time().await?;
-                let mut sending: Vec<BoxFuture<'_, Result<Written>>> = Vec::new();
-                for step in batch {
-                    let guard = &guard;
-                    sending.push(
-                        async move {
-                            let _slot = self.upload_slot().await?;
-                            step.send(client, blob, guard).await
-                        }
-                        .boxed(),
-                    );
-                }
-                // All of them end, also when one fails: none may change the blob after we have looked at it.
-                let answers: Vec<_> = futures_util::stream::iter(sending).buffered(UPLOADS).collect().await;
-                for (step, answer) in batch.iter().zip(answers) {
-                    last = Some(answer?);
-                    done.push(step);
-                }
-                rest = behind;
-            }
-            Ok(())
-        }
-        .await;
-        match (result, last) {
-            (Ok(()), Some(written)) => self.taken(file, state, &done, written),
-            (Ok(()), None) => {}
-            (Err(error), _) => {
-                if let Ok(now) = client.blob(&blob.path).properties().await {
-                    self.settle(file, state, Arc::new(now));
-                }
-                // If there is no draft, nobody comes back for it.
-                remember(state, WriteGuard::Lease(lease));
-                return Err(error);
-            }
-        }
-        remember(state, WriteGuard::Version);
-        if let Some(lease) = Arc::into_inner(lease) {
-            lease.release().await;
-        }
-        Ok(())
-    }
-
-    /// Those steps have been taken, and the last of them made this version.
-    fn taken(&self, file: &OpenFile, state: &mut State, steps: &[&Step], written: Written) {
-        let Some(version) = state.version.clone() else { return };
-        let mut properties = (*version.properties).clone();
-        let mut ranges = version.pages.get().cloned();
-        steps.iter().for_each(|step| step.apply(&mut properties, &mut ranges));
-        (properties.etag, properties.last_modified) = (written.etag, written.last_modified);
-        self.tree.rewritten(file.ino, Some(&version.properties.etag), &properties.etag);
-        self.settle(file, state, Arc::new(properties));
-        if let (Some(version), Some(ranges)) = (&state.version, ranges) {
-            // Nobody has asked for those of the new version yet.
-            let _ = version.pages.set(ranges);
-        }
-    }
-
-    /// `copy_file_range` into a page blob: Put Page From URL where source and target are whole pages, else the bytes. Bytes copied.
-    pub(in crate::fs) async fn copy_to_pages(
-        &self,
-        source: &Source<'_>,
-        output: &OpenFile,
-        state: &mut State,
-        offset: u64,
-        within: bool,
-    ) -> Result<u64> {
-        let length = source.range.end - source.range.start;
-        let end = offset.saturating_add(length);
-        self.admit(output, state, Change::Write { range: offset..end, aim: crate::fs::content::tail::Aim::Position })?;
-        let whole = length.min(MOST_COPIED) / PAGE * PAGE;
-        let aligned = offset.is_multiple_of(PAGE) && source.range.start.is_multiple_of(PAGE);
-        if aligned && whole > 0 {
-            self.commit(output, state).await?;
-            match self.copy_pages(source, output, state, offset..offset + whole, within).await {
-                Ok(()) => return Ok(whole),
-                Err(error) if self.must_move(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let bytes = self.read_source(source).await?;
-        self.edit(output, state, offset + bytes.len() as u64, |draft| draft.write(offset, &bytes)).await?;
-        Ok(bytes.len() as u64)
-    }
-
-    async fn copy_pages(
-        &self,
-        source: &Source<'_>,
-        output: &OpenFile,
-        state: &mut State,
-        target: Range<u64>,
-        within: bool,
-    ) -> Result<()> {
-        let blob = self.tree.blob(output.ino)?;
-        let Some(base) = state.version.clone() else { return Err(Error::fs(libc::EIO, "no pages to write to")) };
-        let url = self.range_url(source, &blob).await?;
-        let mut steps = resize_to(&base.properties, base.properties.size.max(target.end));
-        for at in target.clone().step_by(LARGEST_PAGE_WRITE as usize) {
-            let from = source.range.start + (at - target.start);
-            let len = LARGEST_PAGE_WRITE.min(target.end - at);
-            // A blob that is its own source has another ETag after the first of these; it is ours alone while they run.
-            let etag = (!within).then(|| source.etag.clone());
-            steps.push(Step::Copy { at, source: url.clone(), range: from..from + len, etag });
-        }
-        steps.extend(self.metadata_after(&base.properties, &AttrChange::default()).map(Step::Describe));
-        self.take_steps(output, &blob, state, steps).await?;
-        state.content = Content::Clean;
-        Ok(())
-    }
-
-    /// SEEK_DATA or SEEK_HOLE in an open page blob; `None` where there is no more data.
-    pub(in crate::fs) async fn seek_pages(
-        &self,
-        file: &OpenFile,
-        state: &State,
-        version: &Version,
-        offset: u64,
-        data: bool,
-    ) -> Result<Option<u64>> {
-        let Origin { blob, revision } = self.tree.origin(file.ino)?;
-        if revision.is_some() {
-            // Which pages a blob once had is not asked: all of them may be data.
-            return Ok(Some(if data { offset } else { version.properties.size }));
-        }
-        let stored = stored_ranges(self.client(blob.account), &blob, version).await?;
-        let open;
-        let (ranges, size) = match &state.content {
-            Content::Draft(draft) => {
-                open = with_draft(&draft.extents, stored);
-                (&open, draft.extents.len())
-            }
-            _ => (stored, version.properties.size),
-        };
-        Ok(if data { ranges.data(offset) } else { Some(ranges.hole(offset).min(size)) })
-    }
-}
 
 /// A ranged GET that leaves out what was never written: the service would send zeros.
 pub(in crate::fs) async fn fetch(
@@ -431,4 +127,251 @@ fn with_draft(extents: &ExtentMap, stored: &PageRanges) -> PageRanges {
 
 async fn stored_ranges<'a>(client: &Client, blob: &Blob, version: &'a Version) -> Result<&'a PageRanges> {
     version.pages.get_or_try_init(|| ask_ranges(client, blob, &version.properties.etag)).await
+}
+
+impl PageBlobs<'_> {
+    /// Makes the page blob what the draft says.
+    pub(in crate::fs) async fn commit_pages(&self, locked: &mut Locked) -> Result<()> {
+        let blob = self.files.tree.blob(locked.ino())?;
+        self.look_again(locked, &blob).await?;
+        let (_, state) = locked.parts();
+        let Some(base) = state.version.clone() else { return Err(Error::fs(libc::EIO, "no pages to write to")) };
+        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
+        let size = draft.extents.len().next_multiple_of(PAGE);
+        // Nothing is staged, so nothing is cut.
+        let _ = draft.extents.truncate(size);
+        let mut steps = resize_to(&base.properties, size);
+        let known = base.pages.get();
+        let holes = |range: &Range<u64>| known.is_some_and(|ranges| ranges.within(range).is_empty());
+        let extents = &draft.extents;
+        let mut filled: Vec<BoxFuture<'_, Result<Step>>> = Vec::new();
+        for write in plan::writes(extents, base.properties.size) {
+            match write {
+                Write::Clear(range) if holes(&range) => {}
+                Write::Clear(range) => filled.push(async move { Ok(Step::Clear(range)) }.boxed()),
+                Write::Put(range) => {
+                    let start = range.start;
+                    let bytes = self.files.uploads.pages_of(&blob, extents, &base, range);
+                    filled.push(async move { Ok(Step::Put(start, bytes.await?)) }.boxed());
+                }
+            }
+        }
+        let filled: Vec<_> = futures_util::stream::iter(filled).buffered(UPLOADS).try_collect().await?;
+        steps.extend(filled);
+        steps.extend(self.files.metadata_after(&base.properties, &state.change).map(Step::Describe));
+        self.take_steps(locked, &blob, steps).await?;
+        locked.change = AttrChange::default();
+        locked.content = Content::Clean;
+        Ok(())
+    }
+
+    /// After a commit that failed: what is there now is ours, if the lease still is, or if it shows the request of which nothing was
+    /// heard.
+    async fn look_again(&self, locked: &mut Locked, blob: &Blob) -> Result<()> {
+        let Some(hold) = hold(locked).cloned() else { return Ok(()) };
+        let client = self.files.service.client(blob.account);
+        let others = |why: &str| Error::fs(libc::ESTALE, format!("{}: others may have written: {why}", blob.path));
+        match &hold {
+            WriteGuard::Version => return Ok(()),
+            WriteGuard::Lease(lease) => {
+                lease.renew().await.map_err(|error| match error.status() {
+                    404 | 409 | 412 => others(&error.to_string()),
+                    _ => error,
+                })?;
+                let now = client.blob(&blob.path).properties().await?;
+                self.files.settle(locked, Arc::new(now));
+            }
+            WriteGuard::Unsure(step) => {
+                let Some(version) = locked.version.clone() else { return Ok(()) };
+                let now = client.blob(&blob.path).properties().await.map_err(|error| stale(error, &blob.path))?;
+                if now.etag != version.properties.etag {
+                    if !step.is_taken(client, blob, &now).await? {
+                        return Err(others("it is another version"));
+                    }
+                    self.files.settle(locked, Arc::new(now));
+                }
+                remember(locked, WriteGuard::Version);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the steps so that nobody else can have written in between. However far it comes, the file's version is what is there then.
+    async fn take_steps(&self, locked: &mut Locked, blob: &Blob, steps: Vec<Step>) -> Result<()> {
+        if steps.len() > MOST_IN_A_ROW || matches!(hold(locked), Some(WriteGuard::Lease(_))) {
+            return self.take_steps_under_lease(locked, blob, &steps).await;
+        }
+        for step in steps {
+            let Some(version) = locked.version.clone() else { return Ok(()) };
+            let guard = Precondition::IfMatch(version.properties.etag.clone()).into();
+            match step.send(self.files.service.client(blob.account), blob, &guard).await {
+                Ok(written) => self.taken(locked, &[&step], written),
+                Err(error) if is_about_the_source(&error) => return Err(error),
+                Err(error) => {
+                    // A refusal is an answer.
+                    if !(400..500).contains(&error.status()) {
+                        remember(locked, WriteGuard::Unsure(Arc::new(step)));
+                    }
+                    return Err(stale(error, &blob.path));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_steps_under_lease(&self, locked: &mut Locked, blob: &Blob, steps: &[Step]) -> Result<()> {
+        let client = self.files.service.client(blob.account);
+        let Some(version) = locked.version.clone() else { return Ok(()) };
+        let lease = match hold(locked) {
+            Some(WriteGuard::Lease(lease)) => lease.clone(),
+            _ => {
+                let unchanged = Precondition::IfMatch(version.properties.etag.clone());
+                // One that protects copies from it: this is a write, and they fail.
+                self.files.leases.give_up(blob).await;
+                let lease = Lease::acquire(client, &self.files.chores, blob, &unchanged).await;
+                Arc::new(lease.map_err(|error| stale(error, &blob.path))?)
+            }
+        };
+        let guard = WriteOptions { lease: Some(lease.id().clone()), ..WriteOptions::default() };
+        let mut done: Vec<&Step> = Vec::new();
+        let mut last = None;
+        // The ETag is that of the last one to be executed, so that goes alone.
+        let result = async {
+            let mut rest = steps;
+            while !rest.is_empty() {
+                let together = rest[..rest.len() - 1].iter().take_while(|step| step.is_write()).take(4 * UPLOADS);
+                let count = together.count().max(1);
+                let (batch, behind) = rest.split_at(count);
+                lease.renew_in_time().await?;
+                let mut sending: Vec<BoxFuture<'_, Result<Written>>> = Vec::new();
+                for step in batch {
+                    let guard = &guard;
+                    sending.push(
+                        async move {
+                            let _slot = self.files.uploads.upload_slot().await?;
+                            step.send(client, blob, guard).await
+                        }
+                        .boxed(),
+                    );
+                }
+                // All of them end, also when one fails: none may change the blob after we have looked at it.
+                let answers: Vec<_> = futures_util::stream::iter(sending).buffered(UPLOADS).collect().await;
+                for (step, answer) in batch.iter().zip(answers) {
+                    last = Some(answer?);
+                    done.push(step);
+                }
+                rest = behind;
+            }
+            Ok(())
+        }
+        .await;
+        match (result, last) {
+            (Ok(()), Some(written)) => self.taken(locked, &done, written),
+            (Ok(()), None) => {}
+            (Err(error), _) => {
+                if let Ok(now) = client.blob(&blob.path).properties().await {
+                    self.files.settle(locked, Arc::new(now));
+                }
+                // If there is no draft, nobody comes back for it.
+                remember(locked, WriteGuard::Lease(lease));
+                return Err(error);
+            }
+        }
+        remember(locked, WriteGuard::Version);
+        if let Some(lease) = Arc::into_inner(lease) {
+            lease.release().await;
+        }
+        Ok(())
+    }
+
+    /// Those steps have been taken, and the last of them made this version.
+    fn taken(&self, locked: &mut Locked, steps: &[&Step], written: Written) {
+        let Some(version) = locked.version.clone() else { return };
+        let mut properties = (*version.properties).clone();
+        let mut ranges = version.pages.get().cloned();
+        steps.iter().for_each(|step| step.apply(&mut properties, &mut ranges));
+        (properties.etag, properties.last_modified) = (written.etag, written.last_modified);
+        self.files.tree.kernel().rewritten(locked.ino(), Some(&version.properties.etag), &properties.etag);
+        self.files.settle(locked, Arc::new(properties));
+        if let (Some(version), Some(ranges)) = (&locked.version, ranges) {
+            // Nobody has asked for those of the new version yet.
+            let _ = version.pages.set(ranges);
+        }
+    }
+
+    /// `copy_file_range` into a page blob: Put Page From URL where source and target are whole pages, else the bytes. Bytes copied.
+    pub(in crate::fs) async fn copy_to_pages(
+        &self,
+        source: &Source<'_>,
+        locked: &mut Locked,
+        offset: u64,
+        within: bool,
+    ) -> Result<u64> {
+        let length = source.range.end - source.range.start;
+        let end = offset.saturating_add(length);
+        self.files.admit(locked, Change::Write { range: offset..end, aim: crate::fs::content::tail::Aim::Position })?;
+        let whole = length.min(MOST_COPIED) / PAGE * PAGE;
+        let aligned = offset.is_multiple_of(PAGE) && source.range.start.is_multiple_of(PAGE);
+        if aligned && whole > 0 {
+            self.files.commit(locked).await?;
+            match self.copy_pages(source, locked, offset..offset + whole, within).await {
+                Ok(()) => return Ok(whole),
+                Err(error) if self.files.uploads.must_move(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let bytes = self.files.uploads.read_source(source).await?;
+        self.files.edit(locked, offset + bytes.len() as u64, |draft| draft.write(offset, &bytes)).await?;
+        Ok(bytes.len() as u64)
+    }
+
+    async fn copy_pages(
+        &self,
+        source: &Source<'_>,
+        locked: &mut Locked,
+        target: Range<u64>,
+        within: bool,
+    ) -> Result<()> {
+        let blob = self.files.tree.blob(locked.ino())?;
+        let Some(base) = locked.version.clone() else { return Err(Error::fs(libc::EIO, "no pages to write to")) };
+        let url = self.files.uploads.range_url(source, &blob).await?;
+        let mut steps = resize_to(&base.properties, base.properties.size.max(target.end));
+        for at in target.clone().step_by(LARGEST_PAGE_WRITE as usize) {
+            let from = source.range.start + (at - target.start);
+            let len = LARGEST_PAGE_WRITE.min(target.end - at);
+            // A blob that is its own source has another ETag after the first of these; it is ours alone while they run.
+            let etag = (!within).then(|| source.etag.clone());
+            steps.push(Step::Copy { at, source: url.clone(), range: from..from + len, etag });
+        }
+        steps.extend(self.files.metadata_after(&base.properties, &AttrChange::default()).map(Step::Describe));
+        self.take_steps(locked, &blob, steps).await?;
+        locked.content = Content::Clean;
+        Ok(())
+    }
+
+    /// SEEK_DATA or SEEK_HOLE in an open page blob; `None` where there is no more data.
+    pub(in crate::fs) async fn seek_pages(
+        &self,
+        locked: &Locked,
+        version: &Version,
+        offset: u64,
+        data: bool,
+    ) -> Result<Option<u64>> {
+        let (file, state) = locked.view();
+        let Origin { blob, revision } = self.files.tree.origin(file.ino)?;
+        if revision.is_some() {
+            // Which pages a blob once had is not asked: all of them may be data.
+            return Ok(Some(if data { offset } else { version.properties.size }));
+        }
+        let stored = stored_ranges(self.files.service.client(blob.account), &blob, version).await?;
+        let open;
+        let (ranges, size) = match &state.content {
+            Content::Draft(draft) => {
+                open = with_draft(&draft.extents, stored);
+                (&open, draft.extents.len())
+            }
+            _ => (stored, version.properties.size),
+        };
+        Ok(if data { ranges.data(offset) } else { Some(ranges.hole(offset).min(size)) })
+    }
 }

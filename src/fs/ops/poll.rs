@@ -11,31 +11,32 @@ use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::copies::job::CopyJob;
 use crate::fs::names::attr::{FileKind, Ino};
+use crate::fs::names::known::Names;
 
 impl Fs {
     /// The pending copy onto a file; `None` if there is none, and for everything that is not a file.
-    pub async fn pending_copy(self: &Arc<Self>, ino: Ino) -> Result<Option<Arc<CopyJob>>> {
+    pub async fn pending_copy(&self, ino: Ino) -> Result<Option<Arc<CopyJob>>> {
         if self.tree.view(ino)?.kind != FileKind::File {
             return Ok(None);
         }
         let Ok(blob) = self.tree.blob(ino) else { return Ok(None) };
-        if let Some(job) = self.jobs.pending(&blob) {
+        if let Some(job) = self.copies.jobs.pending(&blob) {
             return Ok(Some(job));
         }
-        if !self.fresh(ino).await?.is_pending() {
+        if !self.names.fresh(ino).await?.is_pending() {
             return Ok(None);
         }
         // What was heard of it a moment ago may be over; and whose copy it is must be known as of now.
         let asked = Instant::now();
-        let found = self.blob(&blob).properties().await?;
+        let found = self.service.blob(&blob).properties().await?;
         let copy = found.copy.clone();
         // What becomes of a copy onto another file is nothing to this one.
-        if Self::named(&self.heard(ino, found, asked)?).is_err() {
+        if Names::named(&self.names.heard(ino, found, asked)?).is_err() {
             return Ok(None);
         }
-        Ok(match (self.jobs.pending(&blob), copy) {
+        Ok(match (self.copies.jobs.pending(&blob), copy) {
             (Some(job), _) => Some(job),
-            (None, Some(copy)) => self.adopt(blob, &copy),
+            (None, Some(copy)) => self.copies.adopt(blob, &copy),
             (None, None) => None,
         })
     }

@@ -3,8 +3,9 @@
 //! A pending copy takes the content of its destination at the start (X14), so what may have to come back is kept before. That is a
 //! snapshot of the destination, or nothing but its properties if it has no content. There are three ways on from a [`Backup`]:
 //!
-//! - [`Fs::delete_backup`]: the copy is a success. The snapshot is deleted, for a blob that has one can be neither deleted nor renamed.
-//! - [`Fs::restore`]: the copy failed, was aborted, or is not wanted any more. What is pending is aborted, the snapshot is copied over
+//! - [`Copies::delete_backup`]: the copy is a success. The snapshot is deleted, for a blob that has one can be neither deleted nor
+//!   renamed.
+//! - [`Copies::restore`]: the copy failed, was aborted, or is not wanted any more. What is pending is aborted, the snapshot is copied over
 //!   its blob (C22), with the tags, tier and time that a copy leaves behind, and then deleted.
 //! - Neither, because this process ended: the snapshot is in `.snapshots`, and copying it over its file brings the old content back.
 //!
@@ -19,9 +20,9 @@ use futures_util::future::BoxFuture;
 use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
 use crate::fs::copies::backup::{Backup, How, Mark};
 use crate::fs::copies::job::Progress;
+use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, Ino};
 use crate::fs::names::tree::{Blob, Heard, Origin};
@@ -36,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Looks at the destination: a copy may end while it is aborted.
 const LOOKS: u32 = 3;
 
-impl Fs {
+impl Copies {
     /// Keeps what a copy is about to replace, which is to be on condition of this version. One request, none for what is empty. Where the
     /// service takes no snapshot it is an error, and nothing has happened yet: EOPNOTSUPP where it never does (S192).
     pub(in crate::fs) async fn back_up(
@@ -56,7 +57,7 @@ impl Fs {
         })
     }
 
-    /// [`Fs::keep`] for whoever knows another way: the service's refusal as it is.
+    /// [`Copies::back_up`] for whoever knows another way: the service's refusal as it is.
     pub(in crate::fs) async fn try_to_keep(
         &self,
         (blob, ino): (&Blob, Option<Ino>),
@@ -66,7 +67,7 @@ impl Fs {
         let is_empty = before.blob_type == BlobType::Block && before.size == 0 && before.tag_count == 0;
         let how = match is_empty {
             true => How::Properties,
-            false => How::Snapshot(self.blob(blob).create_snapshot().await?),
+            false => How::Snapshot(self.service.blob(blob).create_snapshot().await?),
         };
         let name = ino.and_then(|ino| self.tree.view(ino).ok()).map(|view| (view.parent, view.name));
         Ok(Backup { blob: blob.clone(), ino, name, before: before.clone(), how, lease })
@@ -75,7 +76,7 @@ impl Fs {
     /// The backup is not needed any more.
     pub(in crate::fs) async fn delete_backup(&self, backup: &Backup) {
         let How::Snapshot(revision) = &backup.how else { return };
-        match self.blob(&backup.blob).at(revision).delete(&DeleteOptions::default()).await {
+        match self.service.blob(&backup.blob).at(revision).delete(&DeleteOptions::default()).await {
             Err(error) if !error.is_not_found() => {
                 warn!(snapshot = backup.place(), %error, "a snapshot that is not needed any more could not be deleted");
             }
@@ -142,7 +143,7 @@ impl Fs {
         id: Option<&CopyId>,
         lease: Option<&LeaseId>,
     ) -> Result<BlobProperties> {
-        let client = self.blob(blob);
+        let client = self.service.blob(blob);
         for _ in 0..LOOKS {
             let found = client.properties().await?;
             match &found.copy {
@@ -174,19 +175,19 @@ impl Fs {
                     ..Default::default()
                 };
                 let options = WriteOptions { precondition, lease: lease.clone() };
-                let written = self.blob(blob).block_blob().upload(Bytes::new(), &settings, &options).await?;
+                let written = self.service.blob(blob).block_blob().upload(Bytes::new(), &settings, &options).await?;
                 Arc::new(attr::just_written(0, settings, written))
             }
             How::Snapshot(revision) => {
                 let origin = Origin { blob: blob.clone(), revision: Some(revision.clone()) };
                 let start = CopySpec {
-                    source: self.source_url(blob, Some(revision), blob).await?,
+                    source: self.service.source_url(blob, Some(revision), blob).await?,
                     version: None,
                     destination: blob.clone(),
                     precondition,
                     metadata,
                     tier,
-                    tags: self.tags_of_origin(&origin, before).await?,
+                    tags: self.service.tags_of_origin(&origin, before).await?,
                     seal: before.seal_of_copy(before.sealed),
                     care: CopyOptions { lease: lease.clone(), ..CopyOptions::default() },
                 };
@@ -216,12 +217,31 @@ impl Fs {
     /// The content is what it was: whoever has it open may go on.
     fn hear_restored(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
         // A caller who waits for us may hold the file: then it is asked for anew.
-        match self.handles.of_ino(ino) {
-            Some(file) => match file.state.try_lock() {
-                Ok(mut state) => self.settle_on(&file, &mut state, stood_on, properties),
-                Err(_) => self.tree.doubt(ino),
-            },
-            None => self.tree.learn(ino, Heard::Blob(properties)),
+        match self.open.of_ino(ino) {
+            Some(file) if !file.is_restored(stood_on, &properties) => self.tree.doubt(ino),
+            _ => self.tree.learn(ino, Heard::Blob(properties)),
+        }
+    }
+
+    /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
+    /// shows another id is somebody else's by now.
+    pub(in crate::fs) async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
+        match self.after_copy(destination, Some(id), None).await {
+            Ok(found) if found.copy.as_ref().is_some_and(|copy| copy.id == *id) => {
+                self.take_back(destination, &found.etag).await;
+            }
+            Ok(_) => warn!(destination = %destination.path, %id, "left as it is after a failed rename"),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => warn!(destination = %destination.path, %id, %error, "left as it is after a failed rename"),
+        }
+    }
+
+    /// Deletes a copy that is of no use any more.
+    pub(in crate::fs) async fn take_back(&self, copy: &Blob, etag: &ETag) {
+        let precondition = Precondition::IfMatch(etag.clone());
+        if let Err(error) = self.service.blob(copy).delete(&DeleteOptions { precondition, ..Default::default() }).await
+        {
+            warn!(blob = %copy.path, %error, "a copy made for a failed rename could not be removed");
         }
     }
 }

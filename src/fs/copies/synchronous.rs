@@ -15,11 +15,11 @@ use futures_util::{StreamExt, TryStreamExt};
 use tracing::{debug, info, warn};
 
 use crate::error::{Error, OptionalExtension, Result};
-use crate::fs::Fs;
-use crate::fs::content::block_ids::{BlockIds, UPLOADS};
+use crate::fs::block_ids::{BlockIds, UPLOADS};
 use crate::fs::copies::backup::Mark;
-use crate::fs::copies::job::{CopyJob, Progress};
+use crate::fs::copies::job::{CopyJob, Progress, types_differ};
 use crate::fs::copies::lease::SourceLease;
+use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::CopyOptions;
 use crate::fs::names::tree::Blob;
 use crate::store::{
@@ -35,7 +35,13 @@ struct Facts {
     metadata: Metadata,
 }
 
-impl Fs {
+/// The ranges that one block each can hold.
+fn pieces(size: u64) -> impl Iterator<Item = Range<u64>> {
+    let starts = (0..size.div_ceil(LARGEST_BLOCK_FROM_URL)).map(|number| number * LARGEST_BLOCK_FROM_URL);
+    starts.map(move |start| start..size.min(start + LARGEST_BLOCK_FROM_URL))
+}
+
+impl Copies {
     /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our blobs; `lease` its
     /// lease, if it has been taken already. A copy that ends with less than the whole leaves the destination as it was.
     pub(in crate::fs) async fn copy_synchronously(
@@ -105,7 +111,7 @@ impl Fs {
         request: CopyRequest,
         version: Option<Arc<BlobProperties>>,
     ) -> Result<Arc<BlobProperties>> {
-        let blob = self.blob(destination);
+        let blob = self.service.blob(destination);
         let CopyRequest { source, mut precondition, metadata, tier, tags, lease, .. } = request;
         if precondition == Precondition::None {
             precondition = self.as_a_block_blob(destination, &source).await?;
@@ -117,7 +123,7 @@ impl Fs {
                 headers: version.headers.clone(),
                 metadata: version.metadata.clone(),
             }),
-            None => match self.client(destination.account).source_properties(&source).await {
+            None => match self.service.client(destination.account).source_properties(&source).await {
                 Ok(found) => {
                     let (size, etag) = (found.size, found.etag);
                     Some(Facts { size, etag, headers: found.headers, metadata: found.metadata })
@@ -161,9 +167,9 @@ impl Fs {
 
     /// What is there may be replaced if it is a block blob, for that is what it becomes (C7); and only as it is now.
     async fn as_a_block_blob(&self, destination: &Blob, source: &CopySource) -> Result<Precondition> {
-        match self.blob(destination).properties().await.optional()? {
+        match self.service.blob(destination).properties().await.optional()? {
             Some(there) if there.blob_type == BlobType::Block => Ok(Precondition::IfMatch(there.etag)),
-            Some(there) => Err(super::types_differ(destination, there.blob_type, source, Some(BlobType::Block))),
+            Some(there) => Err(types_differ(destination, there.blob_type, source, Some(BlobType::Block))),
             None => Ok(Precondition::IfAbsent),
         }
     }
@@ -176,7 +182,7 @@ impl Fs {
         size: u64,
         etag: Option<&ETag>,
     ) -> Result<Vec<BlockRef>> {
-        let client = self.blob(destination);
+        let client = self.service.blob(destination);
         let there = client.block_blob().block_list().await.optional()?.map_or_else(Vec::new, |(blocks, _)| blocks);
         let ids = BlockIds::beside(&there);
         let fetched = pieces(size).map(|range| {
@@ -190,12 +196,6 @@ impl Fs {
         });
         futures_util::stream::iter(fetched).buffered(UPLOADS).try_collect().await
     }
-}
-
-/// The ranges that one block each can hold.
-fn pieces(size: u64) -> impl Iterator<Item = Range<u64>> {
-    let starts = (0..size.div_ceil(LARGEST_BLOCK_FROM_URL)).map(|number| number * LARGEST_BLOCK_FROM_URL);
-    starts.map(move |start| start..size.min(start + LARGEST_BLOCK_FROM_URL))
 }
 
 #[cfg(test)]

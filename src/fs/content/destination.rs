@@ -1,132 +1,52 @@
-//! `copy_file_range`: how cp asks for a copy.
+//! Open files that a whole copy goes to, from the first slice that is granted to its end.
 //!
-//! A process inside that call cannot be killed and the destination's inode is locked, so a pending copy is answered in slices: each
-//! call waits at most [`SLICE`](crate::fs::copies::job::SLICE) and grants the bytes that the service reports as copied. So Ctrl-C works between slices,
-//! other processes get at the file, and progress tools, which watch the file position, tell the truth. The last byte is granted before
-//! the copy is known to have succeeded; the wait for that is in flush, which locks nothing and can report a failure.
-//!
-//! The kernel makes every request at most [`KERNEL_CLAMP`] bytes long, and cp asks for more than there is. So the first request of a large
-//! file may be all that is wanted or only its beginning, and a Copy Blob is started for either. Who turns to something else before all is
-//! granted has what was granted and no more ([`Fs::settled`]): that is what `granted` does.
+//! A pending copy is answered in slices ([`CopyDestinations::grant`]); whoever else wants the file waits outside its lock until the copy
+//! is settled ([`CopyDestinations::settled`]). What becomes of a copy of which not all was asked for is told in `granted`.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::MutexGuard;
 use tracing::{debug, warn};
 
 use crate::error::{CopyFailure, Error, Result};
-use crate::fs::Fs;
 use crate::fs::caller::Caller;
-use crate::fs::content::handle::{Content, CopiedFrom, Copying, Fh, Handle, OpenFile, State};
+use crate::fs::chores::Chores;
+use crate::fs::config::Config;
+use crate::fs::content::files::Files;
+use crate::fs::content::handle::{Content, Copying, Handle, Locked, OpenFile, State};
 use crate::fs::content::read::Version;
-use crate::fs::content::source::Source;
 use crate::fs::copies::job::{CopyJob, Progress, failure, types_differ};
+use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, AttrChange, FileKind};
-use crate::fs::names::tree::{Origin, is_grown};
+use crate::fs::names::tree::{Origin, Tree, is_grown};
+use crate::fs::service::Service;
 use crate::store::{Metadata, Precondition};
 
-/// The kernel shortens `copy_file_range` to this many bytes (FUSE's `UINT_MAX & PAGE_MASK`, with pages of 4 KiB).
-const KERNEL_CLAMP: u64 = 0xffff_f000;
+/// Open files that a whole copy goes to.
+pub(in crate::fs) struct CopyDestinations {
+    pub(in crate::fs) service: Arc<Service>,
+    pub(in crate::fs) config: Arc<Config>,
+    pub(in crate::fs) tree: Arc<Tree>,
+    pub(in crate::fs) files: Arc<Files>,
+    pub(in crate::fs) copies: Arc<Copies>,
+    pub(in crate::fs) chores: Chores,
+}
 
-impl Fs {
-    /// `copy_file_range`: bytes copied, or to be copied by the time that flush returns.
-    pub async fn copy_file_range(
-        self: &Arc<Self>,
-        (fh_in, offset_in): (Fh, u64),
-        (fh_out, offset_out): (Fh, u64),
-        len: u64,
-        caller: Caller,
-    ) -> Result<u64> {
-        let input = self.handles.get(fh_in)?;
-        let output = self.handles.get(fh_out)?;
-        if Arc::ptr_eq(&input.file, &output.file) {
-            return self.copy_within(&output, offset_in, offset_out, len, caller).await;
-        }
-        if offset_in == offset_out
-            && let Some(granted) = self.go_on(&input, &output.file, offset_out, len, caller).await?
-        {
-            return Ok(granted);
-        }
-        self.refuse_nameless(&input.file)?;
-        self.refuse_nameless(&output.file)?;
-        drop(self.settled(&output.file, caller).await?);
-        let (from, source) = self.clean_version(&input, caller).await?;
-        let mut state = output.file.state.lock().await;
-        let size = source.properties.size;
-        if offset_in >= size {
-            return Ok(0);
-        }
-        let reaches_end = len >= size || len >= KERNEL_CLAMP;
-        let blank = match &state.content {
-            Content::Draft(draft) => draft.is_blank(),
-            Content::Clean => state.version.as_ref().is_none_or(|version| version.properties.size == 0),
-            Content::Copying(_) => false,
-        };
-        if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
-            output.version(&state)?;
-            let range = offset_in..size.min(offset_in.saturating_add(len));
-            let range = Source::of(&from, &source.properties.etag, range);
-            let copied = self.copy_range(range, false, &output.file, &mut state, offset_out, caller).await;
-            return copied.map_err(|error| match error.is_about_the_source() {
-                true => self.source_disproved(&input.file, &from, &source, error),
-                false => self.not_stored(&output.file, &state, error),
-            });
-        }
-        let storing = output.file.storing();
-        let mut started = self.copy_onto(&from, &source, &output.file, &state, caller).await;
-        if let Err(error) = started {
-            started = match error.is_about_the_source() {
-                true => Err(self.source_disproved(&input.file, &from, &source, error)),
-                // A destination that was truncated needs nothing of what was there.
-                false => match self.mend(&output.file, &mut state, error).await {
-                    Ok(()) => self.copy_onto(&from, &source, &output.file, &state, caller).await,
-                    Err(error) => Err(error),
-                },
-            };
-        }
-        let (job, start) = match started {
-            Err(error) if is_of_another_type(&error) => {
-                // C7: what was to be overwritten stays, and nobody moves the content instead.
-                if state.version.is_some() {
-                    state.content = Content::Clean;
-                    output.file.show(&state);
-                }
-                input.refuse(&error);
-                output.refuse(&error);
-                return Err(error);
-            }
-            job => job?,
-        };
-        // Mode and owner went along with the copy.
-        state.change = AttrChange::default();
-        state.content = Content::Copying(Copying {
-            job,
-            granted: 0,
-            granted_at: SystemTime::now(),
-            copier: caller.process(),
-            source: CopiedFrom { ino: input.file.ino, origin: from, version: source.properties.clone() },
-            again: (!self.config.copy_wait).then(|| Box::new(start)),
-        });
-        output.file.show(&state);
-        drop(storing);
-        self.grant(&output.file, &mut state, len, caller).await
+impl CopyDestinations {
+    pub(in crate::fs) fn new(files: Arc<Files>, copies: Arc<Copies>) -> Self {
+        let (service, config, tree) = (files.service.clone(), files.config.clone(), files.tree.clone());
+        let chores = copies.chores.clone();
+        Self { service, config, tree, files, copies, chores }
     }
+}
 
-    /// The service has refused to copy that version of the source: what is remembered of it, unless it is as it was, is forgotten.
-    fn source_disproved(&self, input: &OpenFile, from: &Origin, source: &Version, error: Error) -> Error {
-        match from.revision {
-            None => self.disproved(input.ino, Some(&source.properties.etag), error),
-            Some(_) => error,
-        }
-    }
-
+impl CopyDestinations {
     /// More of the whole copy that goes on, if that is what is asked for: the same source, from where the last call ended.
-    async fn go_on(
+    pub(in crate::fs) async fn go_on(
         &self,
         input: &Handle,
-        output: &OpenFile,
+        output: &Arc<OpenFile>,
         offset: u64,
         len: u64,
         caller: Caller,
@@ -135,19 +55,19 @@ impl Fs {
             copying.source.ino == input.file.ino && copying.granted == offset && !copying.complete()
         };
         let copied = {
-            let mut state = output.state.lock().await;
+            let mut state = output.lock().await;
             match &state.content {
                 Content::Copying(copying) if goes_on(copying) => match copying.job.progress() {
                     Progress::Success(_) => copying.source.version.clone(),
                     // Should the source change meanwhile, the copy fails (X8).
-                    _ => return self.grant(output, &mut state, len, caller).await.map(Some),
+                    _ => return self.grant(&mut state, len, caller).await.map(Some),
                 },
                 _ => return Ok(None),
             }
         };
         // One file's lock at a time: another process may be copying the other way.
         {
-            let state = input.file.state.lock().await;
+            let state = input.file.lock().await;
             let unchanged = match (&state.content, input.version(&state)) {
                 (Content::Draft(draft), _) if draft.dirty => false,
                 (_, Ok(Some(now))) => now.properties.etag == copied.etag || is_grown(&copied, &now.properties),
@@ -158,37 +78,39 @@ impl Fs {
                 return Ok(None);
             }
         }
-        let mut state = output.state.lock().await;
+        let mut state = output.lock().await;
         match &state.content {
-            Content::Copying(copying) if goes_on(copying) => {
-                self.grant(output, &mut state, len, caller).await.map(Some)
-            }
+            Content::Copying(copying) if goes_on(copying) => self.grant(&mut state, len, caller).await.map(Some),
             _ => Ok(None),
         }
     }
 
     /// The version that a copy reads, and where it is: what was written here is committed first.
-    async fn clean_version(self: &Arc<Self>, input: &Handle, caller: Caller) -> Result<(Origin, Arc<Version>)> {
+    pub(in crate::fs) async fn clean_version(
+        self: &Arc<Self>,
+        input: &Handle,
+        caller: Caller,
+    ) -> Result<(Origin, Arc<Version>)> {
         self.settle_own(&input.file, caller).await?;
-        let mut state = input.file.state.lock().await;
+        let mut state = input.file.lock().await;
         if let Content::Copying(_) = state.content {
             return Err(Error::fs(libc::EBUSY, "the source is still being copied itself"));
         }
-        self.commit(&input.file, &mut state).await?;
+        self.files.commit(&mut state).await?;
         let version = input.version(&state)?;
         let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
         version.refuse_pending()?;
         Ok((self.tree.origin(input.file.ino)?, version))
     }
 
-    async fn copy_onto(
+    pub(in crate::fs) async fn copy_onto(
         self: &Arc<Self>,
         from: &Origin,
         source: &Version,
-        output: &OpenFile,
-        state: &State,
+        locked: &Locked,
         caller: Caller,
     ) -> Result<(Arc<CopyJob>, CopySpec)> {
+        let (output, state) = locked.view();
         let to = self.tree.blob(output.ino)?;
         if let Some(there) = &state.version {
             let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
@@ -203,11 +125,11 @@ impl Fs {
             Some(version) => Precondition::IfMatch(version.properties.etag.clone()),
             None => Precondition::IfAbsent,
         };
-        let url = self.source_url(&from.blob, from.revision.as_ref(), &to).await?;
-        let tags = self.tags_of_origin(from, &source.properties).await?;
+        let url = self.service.source_url(&from.blob, from.revision.as_ref(), &to).await?;
+        let tags = self.service.tags_of_origin(from, &source.properties).await?;
         let backup = match &state.version {
             Some(there) if self.config.keep_on_abort => {
-                Some(self.back_up((&to, Some(output.ino)), &there.properties, None).await?)
+                Some(self.copies.back_up((&to, Some(output.ino)), &there.properties, None).await?)
             }
             _ => None,
         };
@@ -230,12 +152,12 @@ impl Fs {
                 ..CopyOptions::default()
             },
         };
-        Ok((self.start_copy(start.clone()).await?, start))
+        Ok((self.copies.start_copy(start.clone()).await?, start))
     }
 
     /// One slice of a copy: the bytes to report, at least 1.
-    async fn grant(&self, file: &OpenFile, state: &mut State, len: u64, caller: Caller) -> Result<u64> {
-        let Content::Copying(copying) = &mut state.content else { return Ok(0) };
+    pub(in crate::fs) async fn grant(&self, locked: &mut Locked, len: u64, caller: Caller) -> Result<u64> {
+        let Content::Copying(copying) = &mut locked.content else { return Ok(0) };
         copying.copier = caller.process();
         let progress = if self.config.copy_wait { copying.job.slice().await } else { copying.job.progress() };
         let (granted, total) = (copying.granted, copying.job.total);
@@ -245,14 +167,13 @@ impl Fs {
                 let reply = copying.granted - granted;
                 copying.granted_at = SystemTime::now();
                 if copying.complete() {
-                    state.content = Content::Clean;
-                    self.settle(file, state, properties);
+                    locked.content = Content::Clean;
+                    self.files.settle(locked, properties);
                 }
-                file.show(state);
                 return Ok(reply);
             }
             Progress::Failed(error) => {
-                self.give_up_copy(file, state).await;
+                self.give_up_copy(locked).await;
                 return Err(error);
             }
             Progress::Pending(_) if !self.config.copy_wait => total,
@@ -262,7 +183,6 @@ impl Fs {
         copying.granted = may.min(granted + len).max(granted + 1);
         copying.granted_at = SystemTime::now();
         let reply = copying.granted - granted;
-        file.show(state);
         Ok(reply)
     }
 
@@ -271,37 +191,33 @@ impl Fs {
     ///
     /// A copy of which only a part was granted is cut to that: at once for its copier, who has turned to something else, or else when it
     /// has ended.
-    pub(in crate::fs) async fn settled<'a>(
-        self: &Arc<Self>,
-        file: &'a OpenFile,
-        caller: Caller,
-    ) -> Result<MutexGuard<'a, State>> {
+    pub(in crate::fs) async fn settled(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<Locked> {
         loop {
-            let mut state = file.state.lock().await;
+            let mut state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(state) };
             let (job, complete) = (copying.job.clone(), copying.complete());
             match job.progress() {
                 Progress::Success(properties) if complete => {
                     state.content = Content::Clean;
-                    self.settle(file, &mut state, properties);
+                    self.files.settle(&mut state, properties);
                     return Ok(state);
                 }
                 Progress::Success(properties) => {
-                    self.cut_to_granted(file, &mut state, properties, caller).await?;
+                    self.cut_to_granted(&mut state, properties, caller).await?;
                     return Ok(state);
                 }
                 Progress::Failed(error) => {
-                    self.give_up_copy(file, &mut state).await;
+                    self.give_up_copy(&mut state).await;
                     return Err(error);
                 }
                 // What is only here cannot be stopped so that it is known what has become of it.
                 Progress::Pending(_) if !complete && copying.copier == caller.process() && !job.is_only_here() => {
-                    self.stop_at_granted(file, &mut state, caller).await?;
+                    self.stop_at_granted(&mut state, caller).await?;
                     continue;
                 }
                 Progress::Pending(_) => drop(state),
             }
-            match self.wait_for_copy(&job, caller).await {
+            match self.copies.wait_for_copy(&job, caller).await {
                 Err(error) if error.errno() == libc::EINTR => return Err(error),
                 // How it ended is looked at under the lock.
                 _ => {}
@@ -309,9 +225,9 @@ impl Fs {
         }
     }
 
-    /// [`Fs::settled`] for the process that copies onto the file itself; others find the copy as it is.
-    pub(in crate::fs) async fn settle_own(self: &Arc<Self>, file: &OpenFile, caller: Caller) -> Result<()> {
-        let own = match &file.state.lock().await.content {
+    /// [`CopyDestinations::settled`] for the process that copies onto the file itself; others find the copy as it is.
+    pub(in crate::fs) async fn settle_own(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+        let own = match &file.lock().await.content {
             Content::Copying(copying) => copying.copier == caller.process(),
             _ => false,
         };
@@ -319,31 +235,30 @@ impl Fs {
     }
 
     /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
-    pub(in crate::fs) async fn give_up_copy(&self, file: &OpenFile, state: &mut State) {
+    pub(in crate::fs) async fn give_up_copy(&self, locked: &mut Locked) {
+        let (file, state) = locked.parts();
         let job = match std::mem::replace(&mut state.content, Content::Clean) {
             Content::Copying(copying) => Some(copying.job),
             _ => None,
         };
         let now = async {
             let blob = self.tree.blob(file.ino)?;
-            self.blob(&blob).properties().await
+            self.service.blob(&blob).properties().await
         };
         match now.await {
             Ok(properties) => {
                 let ours = |job: Arc<CopyJob>| properties.copy.as_ref().is_some_and(|copy| copy.id == job.id);
                 if job.is_some_and(ours) {
-                    return self.settle(file, state, Arc::new(properties));
+                    return self.files.settle(locked, Arc::new(properties));
                 }
                 // Another client's: that is another file.
                 self.tree.cut_off(file.ino);
                 state.version = None;
-                file.show(state);
             }
             Err(error) => {
                 state.version = None;
                 debug!(%error, "nothing is known of the destination of a copy that did not succeed");
                 self.tree.doubt(file.ino);
-                file.show(state);
             }
         }
     }
@@ -351,7 +266,7 @@ impl Fs {
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
     pub(in crate::fs) async fn flush_copy(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
         let (job, complete, copier) = {
-            let state = file.state.lock().await;
+            let state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(true) };
             (copying.job.clone(), copying.complete(), copying.copier)
         };
@@ -369,9 +284,9 @@ impl Fs {
         }
         // What only we do ends with us.
         if !self.config.copy_wait && !job.is_only_here() {
-            let mut state = file.state.lock().await;
+            let mut state = file.lock().await;
             self.start_anew(&mut state).await?;
-            self.give_up_copy(file, &mut state).await;
+            self.give_up_copy(&mut state).await;
             return Ok(true);
         }
         match self.settled(file, caller).await {
@@ -393,13 +308,13 @@ impl Fs {
         if state.change.is_empty() || job.has_backup() || !matches!(job.progress(), Progress::Pending(_)) {
             return Ok(());
         }
-        match self.abort_copy(&job.destination, Some(&job.id)).await {
+        match self.copies.abort_copy(&job.destination, Some(&job.id)).await {
             Ok(()) => job.over().await,
             // It has ended, and what is to be stored can be.
             Err(error) if error.errno() == libc::ENODATA => return Ok(()),
             Err(error) => return Err(error),
         }
-        let now = self.blob(&job.destination).properties().await?;
+        let now = self.service.blob(&job.destination).properties().await?;
         if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
             return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
         }
@@ -408,31 +323,26 @@ impl Fs {
         state.change.apply(FileKind::File, &mut metadata, &self.config.defaults);
         let metadata = (!metadata.is_empty()).then_some(metadata);
         let start = CopySpec { metadata, precondition: Precondition::IfMatch(now.etag), ..(**again).clone() };
-        *job = self.start_copy(start).await?;
+        *job = self.copies.start_copy(start).await?;
         state.change = AttrChange::default();
         Ok(())
     }
 
     /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.
-    pub(in crate::fs) async fn abandon(self: &Arc<Self>, file: &OpenFile) {
-        let mut state = file.state.lock().await;
+    pub(in crate::fs) async fn abandon(self: &Arc<Self>, file: &Arc<OpenFile>) {
+        let mut state = file.lock().await;
         let Content::Copying(copying) = &state.content else { return };
         let job = copying.job.clone();
         if job.is_only_here() {
-            self.stop_fetching(&job).await;
+            self.copies.stop_fetching(&job).await;
         } else {
-            match self.abort_copy(&job.destination, Some(&job.id)).await {
+            match self.copies.abort_copy(&job.destination, Some(&job.id)).await {
                 Ok(()) => {}
                 // It ended before we came.
                 Err(error) if error.errno() == libc::ENODATA => {}
                 Err(error) => warn!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy"),
             }
         }
-        self.give_up_copy(file, &mut state).await;
+        self.give_up_copy(&mut state).await;
     }
-}
-
-/// The copy was refused for the types of its blobs (C7), here or by the service.
-fn is_of_another_type(error: &Error) -> bool {
-    error.code() == "InvalidBlobType" || matches!(error, Error::Fs { errno: libc::EOPNOTSUPP, .. })
 }

@@ -1,39 +1,56 @@
-//! Blocks on their way to the service: those that fill up while a file is written, and those that a commit still needs.
+//! Blocks and pages on their way to the service: those that fill up while a file is written, and those that a commit still needs.
 //!
-//! A Buffer that has grown past the block size is sent in the background while the writer goes on, at most [`UPLOADS`] at once over
-//! all files. When the memory for what is unsent is short, whoever writes sends what he has, however little, and then what others have
-//! who are not at work. A block that could not be sent is kept and sent again before anything else
-//! is, so that a failure costs an error and no data.
+//! At most [`UPLOADS`] are under way over all files. A block that could not be sent is kept and sent again before anything else is, so
+//! that a failure costs an error and no data.
 //!
-//! Blocks that the service makes by Put Block From URL cost no payload. A server that does not know the operation says 501;
-//! then the range is read and sent, and the log says so once.
+//! Blocks that the service makes by Put Block From URL cost no payload. A server that does not know the operation says 501; then the
+//! range is read and sent, and the log says so once.
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
-use tokio::sync::OwnedSemaphorePermit;
-use tracing::debug;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
-use crate::fs::content::block_ids::{BlockIds, UPLOADS, Unsent};
+use crate::fs::block_ids::{BlockIds, UPLOADS};
+use crate::fs::caller::Caller;
+use crate::fs::content::draft::Unsent;
 use crate::fs::content::draft::{BLOCK, Draft};
-use crate::fs::content::extent_map::{ExtentMap, Piece};
-use crate::fs::content::handle::{Content, OpenFile, State};
-use crate::fs::content::memory::Reservation;
+use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
+use crate::fs::content::memory::Memory;
 use crate::fs::content::plan;
 use crate::fs::content::read::Version;
 use crate::fs::content::source::Source;
-use crate::fs::content::strategy::WriteStrategy;
-use crate::fs::names::tree::Blob;
-use crate::store::{Block, BlockId, BlockRef, CopySource, Payload, ReadOptions, SourceRange};
+use crate::fs::copies::job::interrupted;
+use crate::fs::names::tree::{Blob, stale};
+use crate::fs::service::Service;
+use crate::store::{
+    BlobSettings, Block, BlockId, BlockRef, CopySource, Payload, Precondition, ReadOptions, SourceRange, Written,
+};
 
-/// Bytes that are worth a block of their own when memory is short.
-const WORTH_A_BLOCK: u64 = 256 * 1024;
+/// Requests that bring content into the service, and the budgets that bound them.
+pub(in crate::fs) struct Uploads {
+    pub(in crate::fs) service: Arc<Service>,
+    pub(in crate::fs) memory: Arc<Memory>,
+    upload_slots: Arc<Semaphore>,
+    said_moving_data: AtomicBool,
+}
+
+impl Uploads {
+    pub(in crate::fs) fn new(service: Arc<Service>, memory: Arc<Memory>) -> Self {
+        let upload_slots = Arc::new(Semaphore::new(UPLOADS));
+        Self { service, memory, upload_slots, said_moving_data: AtomicBool::new(false) }
+    }
+}
+
+/// What pages lack is read by one request if it is no further apart than this, bytes.
+const READ_AT_ONCE: u64 = 4 * 1024;
 
 /// A SAS for the service to read a range of a blob into another, or into its own next version: only as long as the request may take.
 const RANGE_READ: Duration = Duration::from_secs(3600);
@@ -41,110 +58,156 @@ const RANGE_READ: Duration = Duration::from_secs(3600);
 /// Blocks that are in the service, as a block list names them, with their sizes.
 type Made = Vec<(BlockRef, Block)>;
 
-impl Fs {
-    /// Makes room for what comes next: no Buffer holds more than a block afterwards, and all together no more than fits. Waits for
-    /// a free upload slot, which a finished or failed request gives back. On failure nothing of the draft is lost, but it should
-    /// not take more.
-    ///
-    /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
-    pub(in crate::fs) async fn make_room(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        match self.send_what_is_full(file, state).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.mend(file, state, error).await?;
-                let sent = self.send_what_is_full(file, state).await;
-                sent.map_err(|error| self.not_stored(file, state, error))
-            }
-        }
-    }
+fn uncommitted(block: Block) -> (BlockRef, Block) {
+    (BlockRef::Uncommitted(block.id.clone()), block)
+}
 
-    async fn send_what_is_full(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
-        if !matches!(draft.strategy, WriteStrategy::Blocks) {
-            return self.make_room_in_place(file, state).await;
-        }
-        draft.reap(false).await?;
-        while draft.full().is_some() || !draft.unsent.is_empty() {
-            let blob = match self.tree.blob(file.ino) {
-                Ok(blob) => blob,
-                Err(error) if error.is_not_found() && !draft.is_scattered() => return Ok(()),
-                Err(error) if error.is_not_found() => {
-                    let what = format!("{error}: without a name it has only memory, and that is full");
-                    return Err(Error::fs(libc::ENOSPC, what));
-                }
-                Err(error) => return Err(error),
-            };
-            self.send_again(&blob, draft).await?;
-            if let Some(start) = draft.full() {
-                self.stage(&blob, draft, state.version.as_deref(), start).await?;
-            }
-        }
-        if draft.is_scattered() {
-            self.commit(file, state).await?;
-        }
-        Ok(())
-    }
-
-    /// Room in the budget for so many bytes that are to be written into a file.
-    pub(in crate::fs) async fn room_to_write(
+impl Uploads {
+    pub(in crate::fs) async fn commit_blocks(
         &self,
-        file: &OpenFile,
-        state: &mut State,
-        len: u64,
-    ) -> Result<Reservation> {
-        if let Some(room) = self.memory.try_unsent(len) {
-            return Ok(room);
-        }
-        if let Err(error) = self.send_buffers(file, state).await {
-            return Err(self.not_stored(file, state, error));
-        }
-        for other in self.handles.open_files() {
-            if let Some(room) = self.memory.try_unsent(len) {
-                return Ok(room);
-            }
-            // Whoever holds the lock is at work on the file, and sends what it has when he needs room.
-            if let Ok(mut state) = other.state.try_lock()
-                && let Err(error) = self.send_buffers(&other, &mut state).await
-            {
-                debug!(%error, "another file's bytes could not be sent to make room");
-            }
-        }
-        Ok(self.memory.unsent(len).await)
+        blob: &Blob,
+        draft: &mut Draft,
+        base: Option<&Version>,
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<Written> {
+        self.send_again(blob, draft).await?;
+        self.block_ids(blob, draft, base).await?;
+        draft.reap(true).await?;
+        let limits = plan::Limits::of_service(draft.block_size());
+        let plan = plan::blocks(&draft.extents, draft.base_blocks.as_deref().unwrap_or(&[]), &limits);
+        let plan =
+            plan.ok_or_else(|| Error::fs(libc::EFBIG, format!("{}: it takes more than 50 000 blocks", blob.path)))?;
+        let Some(ids) = &draft.ids else { return Err(Error::fs(libc::EIO, "no block ids")) };
+        let made = self.make_blocks(blob, &draft.extents, ids, base, plan).await?;
+        let (list, blocks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+        let written = self
+            .service
+            .blob(blob)
+            .block_blob()
+            .commit_block_list(&list, settings, &precondition.clone().into())
+            .await?;
+        // What is committed now is the base of what comes next.
+        draft.extents = ExtentMap::of_base(draft.extents.len());
+        draft.base_blocks = Some(blocks);
+        Ok(written)
     }
 
-    /// Sends what is in Buffers, so that it leaves the memory: the one that is written to as a block, many short ones with a commit.
-    async fn send_buffers(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
-        // What has no name has nowhere to go.
-        let Ok(blob) = self.tree.blob(file.ino) else { return Ok(()) };
-        if matches!(draft.strategy, WriteStrategy::Blocks)
-            && let Some(start) = draft.extents.full(WORTH_A_BLOCK)
-        {
-            self.stage(&blob, draft, state.version.as_deref(), start).await?;
+    /// The server does not know the operation by which a range would be copied: it has to be moved. Said once.
+    pub(in crate::fs) fn must_move(&self, error: &Error) -> bool {
+        let unknown = error.errno() == libc::EOPNOTSUPP && error.status() >= 500;
+        if unknown && !self.said_moving_data.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            tracing::warn!(%error, "this server cannot copy ranges of blobs: reading and writing them instead");
         }
-        if draft.dirty && draft.extents.buffered() > WORTH_A_BLOCK {
-            self.commit(file, state).await?;
+        unknown
+    }
+
+    /// Whole pages of the extent map. What of the blob lies between is read, unless it is known to be zeros.
+    pub(in crate::fs) async fn pages_of(
+        &self,
+        blob: &Blob,
+        extents: &ExtentMap,
+        base: &Version,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
+        let pieces = extents.read(range.clone());
+        let mut reads: Vec<Range<u64>> = Vec::new();
+        for piece in &pieces {
+            let Piece::Base(old) = piece else { continue };
+            match reads.last_mut() {
+                Some(last) if old.end - last.start <= READ_AT_ONCE => last.end = old.end,
+                _ => reads.push(old.clone()),
+            }
         }
-        Ok(())
+        let mut asked = Vec::with_capacity(reads.len());
+        for range in &reads {
+            asked.push(self.pages_at(blob, base, range.clone()));
+        }
+        let read = futures_util::future::try_join_all(asked).await?;
+        let mut joined = BytesMut::with_capacity((range.end - range.start) as usize);
+        for piece in pieces {
+            match piece {
+                Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
+                Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
+                Piece::Base(range) => {
+                    let near =
+                        reads.iter().zip(&read).find(|(read, _)| read.start <= range.start && range.end <= read.end);
+                    let Some((from, bytes)) = near else { return Err(Error::fs(libc::EIO, "a page was not read")) };
+                    joined.extend_from_slice(
+                        &bytes[(range.start - from.start) as usize..(range.end - from.start) as usize],
+                    );
+                }
+                Piece::Staged => return Err(Error::fs(libc::EIO, "a block in a page blob")),
+            }
+        }
+        Ok(joined.freeze())
+    }
+
+    async fn pages_at(&self, blob: &Blob, base: &Version, range: Range<u64>) -> Result<Bytes> {
+        let length = (range.end - range.start) as usize;
+        if base.pages.get().is_some_and(|ranges| ranges.within(&range).is_empty()) {
+            return Ok(BytesMut::zeroed(length).freeze());
+        }
+        let slot = self.upload_slot().await?;
+        let etag = Some(&base.properties.etag);
+        let found = self.service.blob(blob).download(ReadOptions { range: Some(range), if_match: etag }).await;
+        drop(slot);
+        let bytes = found.map_err(|error| stale(error, &blob.path))?.bytes;
+        if bytes.len() != length {
+            return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", blob.path)));
+        }
+        Ok(bytes)
+    }
+
+    /// Has the service make a block of the source, and puts it into the extent map, where nothing that is staged may be cut. The draft is
+    /// borrowed all the while: there is no commit in between, which would drop the block. How many bytes it takes; `None` if the server
+    /// cannot make it.
+    pub(in crate::fs) async fn splice_block(
+        &self,
+        to: &Blob,
+        draft: &mut Draft,
+        base: Option<&Version>,
+        source: &Source<'_>,
+        offset: u64,
+        caller: Caller,
+    ) -> Result<Option<u64>> {
+        let id = self.block_id(to, draft, base).await?;
+        let made = tokio::select! {
+            made = self.block_from(to, &id, source) => made?,
+            // The block, if there is to be one, belongs to nobody.
+            error = interrupted(caller) => return Err(error),
+        };
+        let Some(len) = made else { return Ok(None) };
+        let spliced = draft.splice(offset, Segment::Staged { id, len });
+        // Nobody else makes it shorter than it was to be.
+        spliced.map_err(|Cut| Error::fs(libc::EIO, "a block does not fit where it was to go"))?;
+        draft.give_back_room();
+        Ok(Some(len))
     }
 
     pub(in crate::fs) async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
         while let Some(Unsent { id, bytes, .. }) = draft.unsent.last() {
-            self.blob(blob).block_blob().stage_block(id, bytes.clone()).await?;
+            self.service.blob(blob).block_blob().stage_block(id, bytes.clone()).await?;
             draft.unsent.pop();
         }
         Ok(())
     }
 
     /// Sends a block from the Buffer at `start`, in the background.
-    async fn stage(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>, start: u64) -> Result<()> {
+    pub(in crate::fs) async fn stage(
+        &self,
+        blob: &Blob,
+        draft: &mut Draft,
+        base: Option<&Version>,
+        start: u64,
+    ) -> Result<()> {
         // All that can fail comes before the bytes leave the buffer.
         let id = self.block_ids(blob, draft, base).await?.next()?;
         let slot = self.upload_slot().await?;
         let len = draft.block_size();
         let bytes = draft.extents.stage(start, id.clone(), len);
         let room = draft.room.as_mut().map(|room| room.split(bytes.len() as u64));
-        let client = self.client(blob.account).clone();
+        let client = self.service.client(blob.account).clone();
         let path = blob.path.clone();
         draft.uploads.push(tokio::spawn(async move {
             let done = client.blob(&path).block_blob().stage_block(&id, bytes.clone()).await;
@@ -168,7 +231,7 @@ impl Fs {
         if draft.base_blocks.is_none() {
             draft.base_blocks = Some(match base {
                 Some(base) => {
-                    let (blocks, etag) = self.blob(blob).block_blob().block_list().await?;
+                    let (blocks, etag) = self.service.blob(blob).block_blob().block_list().await?;
                     if etag.is_some_and(|etag| etag != base.properties.etag) {
                         return Err(Error::fs(libc::ESTALE, format!("{} was changed by another writer", blob.path)));
                     }
@@ -204,7 +267,7 @@ impl Fs {
                     let slot = self.upload_slot().await?;
                     let bytes = self.bytes_of(blob, extents, base, range).await?;
                     let block = Block { id: ids.next()?, size: bytes.len() as u64 };
-                    self.blob(blob).block_blob().stage_block(&block.id, bytes).await?;
+                    self.service.blob(blob).block_blob().stage_block(&block.id, bytes).await?;
                     drop(slot);
                     Ok(vec![uncommitted(block)])
                 }
@@ -218,7 +281,7 @@ impl Fs {
                             let slot = self.upload_slot().await?;
                             // At most a few blocks' worth, so it fits in usize.
                             let bytes = BytesMut::zeroed(len as usize).freeze();
-                            self.blob(blob).block_blob().stage_block(&id, bytes).await?;
+                            self.service.blob(blob).block_blob().stage_block(&id, bytes).await?;
                             drop(slot);
                         }
                         Ok(vec![uncommitted(Block { id, size: len }); count as usize])
@@ -247,7 +310,11 @@ impl Fs {
                 (Piece::Base(range), Some(base)) => {
                     let etag = Some(&base.properties.etag);
                     pieces.push(
-                        self.blob(blob).download(ReadOptions { range: Some(range), if_match: etag }).await?.bytes,
+                        self.service
+                            .blob(blob)
+                            .download(ReadOptions { range: Some(range), if_match: etag })
+                            .await?
+                            .bytes,
                     );
                 }
                 (Piece::Base(_) | Piece::Staged, _) => return Err(Error::fs(libc::EIO, "a block cannot be read")),
@@ -277,7 +344,7 @@ impl Fs {
                     let _room = self.memory.arriving(BLOCK).await;
                     let bytes = self.read_source(&source).await?;
                     let size = bytes.len() as u64;
-                    self.blob(blob).block_blob().stage_block(&id, bytes).await?;
+                    self.service.blob(blob).block_blob().stage_block(&id, bytes).await?;
                     drop(slot);
                     size
                 }
@@ -299,7 +366,7 @@ impl Fs {
         let range = source.block();
         let len = range.end - range.start;
         let part = SourceRange { source: &url, range, if_match: Some(source.etag) };
-        match self.blob(blob).block_blob().stage_block_from_url(id, &part).await {
+        match self.service.blob(blob).block_blob().stage_block_from_url(id, &part).await {
             Ok(()) => Ok(Some(len)),
             Err(error) if self.must_move(&error) => Ok(None),
             Err(error) => Err(error),
@@ -308,8 +375,8 @@ impl Fs {
 
     /// A URL by which the service can read the source, for one request.
     pub(in crate::fs) async fn range_url(&self, source: &Source<'_>, to: &Blob) -> Result<CopySource> {
-        let reader = self.client(to.account);
-        self.blob(source.blob).at(source.revision).block_source(reader, RANGE_READ).await
+        let reader = self.service.client(to.account);
+        self.service.blob(source.blob).at(source.revision).block_source(reader, RANGE_READ).await
     }
 
     /// The first bytes of a source, at most a block.
@@ -318,7 +385,7 @@ impl Fs {
         let range = start..source.range.end.min(start + BLOCK);
         let len = range.end - start;
         let wanted = ReadOptions { range: Some(range), if_match: Some(source.etag) };
-        let read = self.blob(source.blob).at(source.revision).download(wanted).await;
+        let read = self.service.blob(source.blob).at(source.revision).download(wanted).await;
         let bytes = read.map_err(Error::of_a_source)?.bytes;
         if bytes.len() as u64 != len {
             return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", source.blob.path)));
@@ -335,8 +402,4 @@ impl Fs {
     ) -> Result<BlockId> {
         self.block_ids(blob, draft, base).await?.next()
     }
-}
-
-fn uncommitted(block: Block) -> (BlockRef, Block) {
-    (BlockRef::Uncommitted(block.id.clone()), block)
 }

@@ -16,17 +16,16 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, Result};
-use crate::fs::Fs;
 use crate::fs::content::draft::{Basis, Draft, block_size_after};
 use crate::fs::content::extent_map::{Piece, Segment};
-use crate::fs::content::handle::{Content, OpenFile, State};
+use crate::fs::content::files::Files;
+use crate::fs::content::handle::{Content, Locked, State, draft_of};
 use crate::fs::content::read::{Receive, Version};
 use crate::fs::content::source::Source;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::tail::Aim;
 use crate::fs::names::attr::{self, AttrChange};
 use crate::fs::names::tree::{Blob, Heard, is_grown, replaced, stale};
-use crate::fs::ops::commit::draft_of;
 use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition, SourceRange};
 
 /// How often another client may come first before a flush gives up. What is to be appended is kept for the next one.
@@ -46,240 +45,6 @@ pub(in crate::fs) async fn fetch(
     }
     receive(range.start, &found.bytes);
     Ok(())
-}
-
-impl Fs {
-    /// Others may have appended, and the mount have heard of it: that belongs to what the file's handles have open.
-    pub(in crate::fs) fn follow(&self, file: &OpenFile, state: &mut State) {
-        let Some(version) = &state.version else { return };
-        let saved = match &state.content {
-            Content::Clean => true,
-            Content::Draft(draft) => !draft.dirty,
-            Content::Copying(_) => false,
-        };
-        if saved
-            && version.properties.blob_type == BlobType::Append
-            && let Ok(view) = self.tree.view(file.ino)
-            && let Some(now) = view.properties()
-            && now.size > version.properties.size
-            && is_grown(&version.properties, now)
-        {
-            state.version = Some(version.with(now.clone()));
-            state.content = Content::Clean;
-        }
-    }
-
-    /// Makes the append blob what the draft says.
-    pub(in crate::fs) async fn commit_tail(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        self.send_tail(file, state, 1).await?;
-        self.describe_tail(file, state).await?;
-        state.content = Content::Clean;
-        Ok(())
-    }
-
-    /// Appends blocks as long as `least` bytes wait. What could not be appended stays in the draft.
-    pub(in crate::fs) async fn send_tail(&self, file: &OpenFile, state: &mut State, least: u64) -> Result<()> {
-        let blob = self.tree.blob(file.ino)?;
-        self.empty_tail(file, &blob, state).await?;
-        let client = self.blob(&blob);
-        let mut conflicts = 0;
-        loop {
-            let Some(version) = state.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
-            let block = tail_block(state).min(client.append_blob().largest_block());
-            let Content::Draft(draft) = &state.content else { return Ok(()) };
-            let WriteStrategy::Tail(tail) = &draft.strategy else { return Ok(()) };
-            let (aim, unsure) = (tail.aim, tail.unsure.clone());
-            let end = version.properties.size;
-            let waiting = draft.extents.len().saturating_sub(end);
-            if waiting == 0 || waiting < least.min(block) {
-                return Ok(());
-            }
-            if let Some(bytes) = unsure {
-                let range = end..end + bytes.len() as u64;
-                let found = client.download(range).await;
-                let found = found.map_err(|error| stale(error, &blob.path))?;
-                if found.bytes == bytes && found.properties.blob_type == BlobType::Append {
-                    self.appended(file, state, bytes.len() as u64, Appended::as_found(&found.properties))?;
-                }
-                doubt(state, None);
-                continue;
-            }
-            let bytes = waiting_bytes(draft, end, block);
-            let precondition = match aim {
-                Aim::End => Precondition::None,
-                Aim::Position => Precondition::IfMatch(version.properties.etag.clone()),
-            };
-            match client.append_blob().append_block(end, bytes.clone(), &precondition.into()).await {
-                Ok(appended) => self.appended(file, state, bytes.len() as u64, appended)?,
-                Err(error)
-                    if aim == Aim::End
-                        && error.code() == "AppendPositionConditionNotMet"
-                        && conflicts < MOST_CONFLICTS =>
-                {
-                    conflicts += 1;
-                    self.catch_up(file, &blob, state).await?;
-                }
-                Err(error) => {
-                    // A refusal is an answer.
-                    if !(400..500).contains(&error.status()) {
-                        doubt(state, Some(bytes));
-                    }
-                    return Err(stale(error, &blob.path));
-                }
-            }
-        }
-    }
-
-    /// A draft that begins with nothing of what is there wants an empty blob first.
-    async fn empty_tail(&self, file: &OpenFile, blob: &Blob, state: &mut State) -> Result<()> {
-        let (Content::Draft(draft), Some(version)) = (&state.content, state.version.clone()) else { return Ok(()) };
-        let keeps = matches!(draft.extents.segments().next(), Some((_, Segment::Base(_))));
-        if keeps || version.properties.size == 0 {
-            return Ok(());
-        }
-        let mut settings = self.settings(blob, Some(&version), &state.change);
-        settings.tags = self.tags_to_keep(blob, &version.properties).await?;
-        let precondition = Precondition::IfMatch(version.properties.etag.clone());
-        let written = self.blob(blob).append_blob().create(&settings, &precondition.into()).await;
-        let written = written.map_err(|error| stale(error, &blob.path))?;
-        state.change = AttrChange::default();
-        let properties = BlobProperties {
-            blob_type: BlobType::Append,
-            committed_block_count: Some(0),
-            // Put Blob gives it a new one (S61), which the answer does not tell.
-            creation_time: None,
-            lease: version.properties.lease.clone(),
-            ..attr::just_written(0, settings, written)
-        };
-        self.tree.rewritten(file.ino, Some(&version.properties.etag), &properties.etag);
-        self.settle(file, state, Arc::new(properties));
-        Ok(())
-    }
-
-    /// `len` bytes of what waited are in the blob.
-    fn appended(&self, file: &OpenFile, state: &mut State, len: u64, appended: Appended) -> Result<()> {
-        let Some(version) = state.version.clone() else { return Ok(()) };
-        let end = version.properties.size + len;
-        if let Content::Draft(draft) = &mut state.content {
-            draft.move_end(end, appended.size);
-            draft.give_back_room();
-            // A part of it is in the blob, and what follows belongs behind that.
-            draft.basis = Basis::Version;
-        }
-        let properties = BlobProperties {
-            size: appended.size,
-            etag: appended.written.etag,
-            last_modified: appended.written.last_modified,
-            committed_block_count: appended.blocks,
-            ..(*version.properties).clone()
-        };
-        if appended.size == end {
-            self.tree.rewritten(file.ino, Some(&version.properties.etag), &properties.etag);
-        }
-        self.settle(file, state, Arc::new(properties));
-        Ok(())
-    }
-
-    /// Another client has appended: what waits goes behind that.
-    async fn catch_up(&self, file: &OpenFile, blob: &Blob, state: &mut State) -> Result<()> {
-        let Some(version) = state.version.clone() else { return Ok(()) };
-        let found = self.blob(blob).properties().await;
-        let found = Arc::new(found.map_err(|error| stale(error, &blob.path))?);
-        if found.blob_type != BlobType::Append {
-            return Err(Error::fs(libc::ESTALE, format!("{} is a blob of another type now", blob.path)));
-        }
-        let same = is_grown(&version.properties, &found);
-        if !same && file.is_read() {
-            // Whoever reads the file has seen another one.
-            return Err(replaced(blob.path.name.as_str()));
-        }
-        if !same {
-            self.tree.expire_file(file.ino);
-        }
-        if let Content::Draft(draft) = &mut state.content {
-            draft.move_end(version.properties.size, found.size);
-        }
-        state.version = Some(if same { version.with(found.clone()) } else { Version::new(found.clone()) });
-        self.tree.learn(file.ino, Heard::Blob(found));
-        file.show(state);
-        Ok(())
-    }
-
-    /// Metadata and properties as they are to be after the content has changed: usually as they are.
-    async fn describe_tail(&self, file: &OpenFile, state: &mut State) -> Result<()> {
-        let blob = self.tree.blob(file.ino)?;
-        let client = self.blob(&blob);
-        let mut conflicts = 0;
-        loop {
-            let Some(version) = state.version.clone() else { return Ok(()) };
-            let base = &version.properties;
-            let precondition = Precondition::IfMatch(base.etag.clone());
-            let mut properties = (**base).clone();
-            let done = if base.headers.content_md5.is_some() {
-                properties.headers = ContentHeaders { content_md5: None, ..base.headers.clone() };
-                client.set_properties(&properties.headers, &precondition.into()).await
-            } else if let Some(metadata) = self.metadata_after(base, &state.change) {
-                properties.metadata = metadata;
-                client.set_metadata(&properties.metadata, &precondition.into()).await
-            } else {
-                state.change = AttrChange::default();
-                return Ok(());
-            };
-            match done {
-                Ok(written) => {
-                    (properties.etag, properties.last_modified) = (written.etag, written.last_modified);
-                    self.tree.rewritten(file.ino, Some(&base.etag), &properties.etag);
-                    self.settle(file, state, Arc::new(properties));
-                }
-                Err(error) if error.is_precondition_failed() && conflicts < MOST_CONFLICTS => {
-                    conflicts += 1;
-                    self.catch_up(file, &blob, state).await?;
-                }
-                Err(error) => return Err(stale(error, &blob.path)),
-            }
-        }
-    }
-
-    /// `copy_file_range` to the end of an append blob: Append Block From URL of as much as one block takes. Bytes copied.
-    pub(in crate::fs) async fn copy_to_tail(
-        &self,
-        source: &Source<'_>,
-        output: &OpenFile,
-        state: &mut State,
-        offset: u64,
-    ) -> Result<u64> {
-        let length = source.range.end - source.range.start;
-        self.admit(output, state, Change::Write { range: offset..offset.saturating_add(length), aim: Aim::Position })?;
-        self.commit(output, state).await?;
-        let blob = self.tree.blob(output.ino)?;
-        let Some(version) = state.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
-        let client = self.blob(&blob).append_blob();
-        let url = self.range_url(source, &blob).await?;
-        let start = source.range.start;
-        let range = start..source.range.end.min(start + client.largest_block());
-        let len = range.end - start;
-        let precondition = Precondition::IfMatch(version.properties.etag.clone());
-        let end = version.properties.size;
-        let part = SourceRange { source: &url, range, if_match: Some(source.etag) };
-        match client.append_block_from_url(end, &part, &precondition.into()).await {
-            Ok(appended) => {
-                self.appended(output, state, len, appended)?;
-                state.content = Content::Clean;
-                self.describe_tail(output, state).await?;
-                Ok(len)
-            }
-            Err(error) if self.must_move(&error) => {
-                let bytes = self.read_source(source).await?;
-                let len = bytes.len() as u64;
-                self.admit(output, state, Change::Write { range: end..end + len, aim: Aim::Position })?;
-                draft_of(state)?.write(end, &bytes).map_err(|_| Error::fs(libc::EIO, "nothing is staged there"))?;
-                output.show(state);
-                Ok(len)
-            }
-            Err(error) if error.code() == "SourceConditionNotMet" => Err(error),
-            Err(error) => Err(stale(error, &blob.path)),
-        }
-    }
 }
 
 /// Bytes of the next block of an append blob.
@@ -306,6 +71,243 @@ fn waiting_bytes(draft: &Draft, end: u64, most: u64) -> Bytes {
         }
     }
     joined.freeze()
+}
+
+impl Files {
+    /// Others may have appended, and the mount have heard of it: that belongs to what the file's handles have open.
+    pub(in crate::fs) fn follow(&self, locked: &mut Locked) {
+        let (file, state) = locked.parts();
+        let Some(version) = &state.version else { return };
+        let saved = match &state.content {
+            Content::Clean => true,
+            Content::Draft(draft) => !draft.dirty,
+            Content::Copying(_) => false,
+        };
+        if saved
+            && version.properties.blob_type == BlobType::Append
+            && let Ok(view) = self.tree.view(file.ino)
+            && let Some(now) = view.properties()
+            && now.size > version.properties.size
+            && is_grown(&version.properties, now)
+        {
+            state.version = Some(version.with(now.clone()));
+            state.content = Content::Clean;
+        }
+    }
+
+    /// Makes the append blob what the draft says.
+    pub(in crate::fs) async fn commit_tail(&self, locked: &mut Locked) -> Result<()> {
+        self.send_tail(locked, 1).await?;
+        self.describe_tail(locked).await?;
+        locked.content = Content::Clean;
+        Ok(())
+    }
+
+    /// Appends blocks as long as `least` bytes wait. What could not be appended stays in the draft.
+    pub(in crate::fs) async fn send_tail(&self, locked: &mut Locked, least: u64) -> Result<()> {
+        let blob = self.tree.blob(locked.ino())?;
+        self.empty_tail(locked, &blob).await?;
+        let client = self.service.blob(&blob);
+        let mut conflicts = 0;
+        loop {
+            let Some(version) = locked.version.clone() else {
+                return Err(Error::fs(libc::EIO, "nothing to append to"));
+            };
+            let block = tail_block(locked).min(client.append_blob().largest_block());
+            let Content::Draft(draft) = &locked.content else { return Ok(()) };
+            let WriteStrategy::Tail(tail) = &draft.strategy else { return Ok(()) };
+            let (aim, unsure) = (tail.aim, tail.unsure.clone());
+            let end = version.properties.size;
+            let waiting = draft.extents.len().saturating_sub(end);
+            if waiting == 0 || waiting < least.min(block) {
+                return Ok(());
+            }
+            if let Some(bytes) = unsure {
+                let range = end..end + bytes.len() as u64;
+                let found = client.download(range).await;
+                let found = found.map_err(|error| stale(error, &blob.path))?;
+                if found.bytes == bytes && found.properties.blob_type == BlobType::Append {
+                    self.appended(locked, bytes.len() as u64, Appended::as_found(&found.properties))?;
+                }
+                doubt(locked, None);
+                continue;
+            }
+            let bytes = waiting_bytes(draft, end, block);
+            let precondition = match aim {
+                Aim::End => Precondition::None,
+                Aim::Position => Precondition::IfMatch(version.properties.etag.clone()),
+            };
+            match client.append_blob().append_block(end, bytes.clone(), &precondition.into()).await {
+                Ok(appended) => self.appended(locked, bytes.len() as u64, appended)?,
+                Err(error)
+                    if aim == Aim::End
+                        && error.code() == "AppendPositionConditionNotMet"
+                        && conflicts < MOST_CONFLICTS =>
+                {
+                    conflicts += 1;
+                    self.catch_up(locked, &blob).await?;
+                }
+                Err(error) => {
+                    // A refusal is an answer.
+                    if !(400..500).contains(&error.status()) {
+                        doubt(locked, Some(bytes));
+                    }
+                    return Err(stale(error, &blob.path));
+                }
+            }
+        }
+    }
+
+    /// A draft that begins with nothing of what is there wants an empty blob first.
+    async fn empty_tail(&self, locked: &mut Locked, blob: &Blob) -> Result<()> {
+        let (file, state) = locked.parts();
+        let (Content::Draft(draft), Some(version)) = (&state.content, state.version.clone()) else { return Ok(()) };
+        let keeps = matches!(draft.extents.segments().next(), Some((_, Segment::Base(_))));
+        if keeps || version.properties.size == 0 {
+            return Ok(());
+        }
+        let mut settings = self.settings(blob, Some(&version), &state.change);
+        settings.tags = self.service.tags_to_keep(blob, &version.properties).await?;
+        let precondition = Precondition::IfMatch(version.properties.etag.clone());
+        let written = self.service.blob(blob).append_blob().create(&settings, &precondition.into()).await;
+        let written = written.map_err(|error| stale(error, &blob.path))?;
+        state.change = AttrChange::default();
+        let properties = BlobProperties {
+            blob_type: BlobType::Append,
+            committed_block_count: Some(0),
+            // Put Blob gives it a new one (S61), which the answer does not tell.
+            creation_time: None,
+            lease: version.properties.lease.clone(),
+            ..attr::just_written(0, settings, written)
+        };
+        self.tree.kernel().rewritten(file.ino, Some(&version.properties.etag), &properties.etag);
+        self.settle(locked, Arc::new(properties));
+        Ok(())
+    }
+
+    /// `len` bytes of what waited are in the blob.
+    fn appended(&self, locked: &mut Locked, len: u64, appended: Appended) -> Result<()> {
+        let Some(version) = locked.version.clone() else { return Ok(()) };
+        let end = version.properties.size + len;
+        if let Content::Draft(draft) = &mut locked.content {
+            draft.move_end(end, appended.size);
+            draft.give_back_room();
+            // A part of it is in the blob, and what follows belongs behind that.
+            draft.basis = Basis::Version;
+        }
+        let properties = BlobProperties {
+            size: appended.size,
+            etag: appended.written.etag,
+            last_modified: appended.written.last_modified,
+            committed_block_count: appended.blocks,
+            ..(*version.properties).clone()
+        };
+        if appended.size == end {
+            self.tree.kernel().rewritten(locked.ino(), Some(&version.properties.etag), &properties.etag);
+        }
+        self.settle(locked, Arc::new(properties));
+        Ok(())
+    }
+
+    /// Another client has appended: what waits goes behind that.
+    async fn catch_up(&self, locked: &mut Locked, blob: &Blob) -> Result<()> {
+        let (file, state) = locked.parts();
+        let Some(version) = state.version.clone() else { return Ok(()) };
+        let found = self.service.blob(blob).properties().await;
+        let found = Arc::new(found.map_err(|error| stale(error, &blob.path))?);
+        if found.blob_type != BlobType::Append {
+            return Err(Error::fs(libc::ESTALE, format!("{} is a blob of another type now", blob.path)));
+        }
+        let same = is_grown(&version.properties, &found);
+        if !same && file.is_read() {
+            // Whoever reads the file has seen another one.
+            return Err(replaced(blob.path.name.as_str()));
+        }
+        if !same {
+            self.tree.kernel().expire_file(file.ino);
+        }
+        if let Content::Draft(draft) = &mut state.content {
+            draft.move_end(version.properties.size, found.size);
+        }
+        state.version = Some(if same { version.with(found.clone()) } else { Version::new(found.clone()) });
+        self.tree.learn(file.ino, Heard::Blob(found));
+        file.show(state);
+        Ok(())
+    }
+
+    /// Metadata and properties as they are to be after the content has changed: usually as they are.
+    async fn describe_tail(&self, locked: &mut Locked) -> Result<()> {
+        let blob = self.tree.blob(locked.ino())?;
+        let client = self.service.blob(&blob);
+        let mut conflicts = 0;
+        loop {
+            let Some(version) = locked.version.clone() else { return Ok(()) };
+            let base = &version.properties;
+            let precondition = Precondition::IfMatch(base.etag.clone());
+            let mut properties = (**base).clone();
+            let done = if base.headers.content_md5.is_some() {
+                properties.headers = ContentHeaders { content_md5: None, ..base.headers.clone() };
+                client.set_properties(&properties.headers, &precondition.into()).await
+            } else if let Some(metadata) = self.metadata_after(base, &locked.change) {
+                properties.metadata = metadata;
+                client.set_metadata(&properties.metadata, &precondition.into()).await
+            } else {
+                locked.change = AttrChange::default();
+                return Ok(());
+            };
+            match done {
+                Ok(written) => {
+                    (properties.etag, properties.last_modified) = (written.etag, written.last_modified);
+                    self.tree.kernel().rewritten(locked.ino(), Some(&base.etag), &properties.etag);
+                    self.settle(locked, Arc::new(properties));
+                }
+                Err(error) if error.is_precondition_failed() && conflicts < MOST_CONFLICTS => {
+                    conflicts += 1;
+                    self.catch_up(locked, &blob).await?;
+                }
+                Err(error) => return Err(stale(error, &blob.path)),
+            }
+        }
+    }
+
+    /// `copy_file_range` to the end of an append blob: Append Block From URL of as much as one block takes. Bytes copied.
+    pub(in crate::fs) async fn copy_to_tail(
+        &self,
+        source: &Source<'_>,
+        locked: &mut Locked,
+        offset: u64,
+    ) -> Result<u64> {
+        let length = source.range.end - source.range.start;
+        self.admit(locked, Change::Write { range: offset..offset.saturating_add(length), aim: Aim::Position })?;
+        self.commit(locked).await?;
+        let blob = self.tree.blob(locked.ino())?;
+        let Some(version) = locked.version.clone() else { return Err(Error::fs(libc::EIO, "nothing to append to")) };
+        let client = self.service.blob(&blob).append_blob();
+        let url = self.uploads.range_url(source, &blob).await?;
+        let start = source.range.start;
+        let range = start..source.range.end.min(start + client.largest_block());
+        let len = range.end - start;
+        let precondition = Precondition::IfMatch(version.properties.etag.clone());
+        let end = version.properties.size;
+        let part = SourceRange { source: &url, range, if_match: Some(source.etag) };
+        match client.append_block_from_url(end, &part, &precondition.into()).await {
+            Ok(appended) => {
+                self.appended(locked, len, appended)?;
+                locked.content = Content::Clean;
+                self.describe_tail(locked).await?;
+                Ok(len)
+            }
+            Err(error) if self.uploads.must_move(&error) => {
+                let bytes = self.uploads.read_source(source).await?;
+                let len = bytes.len() as u64;
+                self.admit(locked, Change::Write { range: end..end + len, aim: Aim::Position })?;
+                draft_of(locked)?.write(end, &bytes).map_err(|_| Error::fs(libc::EIO, "nothing is staged there"))?;
+                Ok(len)
+            }
+            Err(error) if error.code() == "SourceConditionNotMet" => Err(error),
+            Err(error) => Err(stale(error, &blob.path)),
+        }
+    }
 }
 
 #[cfg(test)]

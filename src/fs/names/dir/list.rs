@@ -1,111 +1,44 @@
-//! Listings: readdir, with attributes where the kernel wants them.
-//!
-//! A directory is listed page by page as far as it is read, and the next page is fetched while the reader is at this one: one page
-//! ahead, and none before it is sure that he reads on. What is made or removed meanwhile neither hides nor doubles another name;
-//! reading from the start again lists anew.
+//! Pages of a directory: listed as far as it is read, the next one fetched while the reader is at this one: one page ahead, and none
+//! before it is sure that he reads on. What is made or removed meanwhile neither hides nor doubles another name.
 //!
 //! The tree remembers what the pages said, so that what was listed need not be asked for again, nor what was not in a listing that came
-//! to its end. A [`Sweeper`](crate::fs::names::dir::sweeper::Sweeper) sees to it that this is forgotten when it is too old, also if nothing happens on the mount any more.
+//! to its end. A [`Sweeper`](crate::fs::names::dir::sweeper::Sweeper) forgets this when it is too old, also if nothing happens on the
+//! mount any more.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::error::Result;
-use crate::fs::Fs;
-use crate::fs::content::handle::{DirHandle, Fh};
-use crate::fs::names::attr::{self, Attr, FileKind, Ino};
+use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::dir::cursor::{Carry, Cookie, Mark, Start};
-use crate::fs::names::dir::entry::DirEntry;
 use crate::fs::names::dir::lookups::Turn;
 use crate::fs::names::dir::pages::{Fetched, Source};
 use crate::fs::names::dir::stream::{DirStream, Wanted, may_follow};
+use crate::fs::names::lookup::Directories;
 use crate::fs::names::tree::{Entry, Heard, Known, Link, NodeView, PastPlace, Place, Row};
 
-/// Entries that are made for one answer: about what fits into the buffers that programs have.
-const MOST: usize = 1024;
-
-/// With attributes, of which more are sent.
-const MOST_PLUS: usize = 256;
-
-impl Fs {
-    pub fn open_dir(&self, ino: Ino) -> Result<Fh> {
-        self.tree.view(ino)?;
-        self.tree.opened(ino);
-        Ok(self.handles.insert_dir(DirHandle::new(ino)))
-    }
-
-    pub fn release_dir(&self, fh: Fh) {
-        if let Some(handle) = self.handles.remove_dir(fh) {
-            handle.desert();
-            self.tree.closed(handle.ino);
+/// [`Directories::rows_of`] a hidden directory, in which names come in their order and again and again.
+fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
+    let Fetched { asked, items, last, next, .. } = fetched;
+    let mut entered = carry.entered;
+    let mut rows = Vec::new();
+    for item in items {
+        let Some((name, kind, heard)) = crate::fs::names::revisions::entry_of(place, item) else { continue };
+        if entered.last() != Some(&name) {
+            entered = vec![name.clone()];
+            rows.push(Row { name, kind, known: Known { heard, at: asked } });
         }
     }
+    let start = next.map_or(Start::OnlyHere, Start::Marker);
+    (rows, Mark { start, carry: Carry { undecided: Vec::new(), entered }, after: last })
+}
 
-    /// Entries from `offset` on: what is listed of them, at least one unless the directory ends there. Offset 0 lists anew.
-    pub async fn read_dir(&self, fh: Fh, offset: u64) -> Result<Vec<DirEntry>> {
-        let handle = self.handles.dir(fh)?;
-        let mut answers = self.dots(&handle, offset)?;
-        let listed = self.listed_from(&handle, offset, MOST).await?;
-        answers.extend(listed.into_iter().map(|(offset, entry)| DirEntry {
-            ino: entry.ino,
-            kind: entry.kind,
-            name: entry.name,
-            offset,
-        }));
-        Ok(answers)
-    }
-
-    /// [`Fs::read_dir`] with attributes. Every entry but the dots is answered by one [`Fs::entry_sent`].
-    pub async fn read_dir_plus(&self, fh: Fh, offset: u64) -> Result<Vec<(DirEntry, Attr)>> {
-        let handle = self.handles.dir(fh)?;
-        let mut answers = Vec::new();
-        for dot in self.dots(&handle, offset)? {
-            let attr = self.attr_of(&self.tree.view(dot.ino)?);
-            answers.push((dot, attr));
-        }
-        let in_container = matches!(self.tree.place(handle.ino)?, Place::Directory(_));
-        let mut offset = offset;
-        loop {
-            let listed = self.listed_from(&handle, offset, MOST_PLUS).await?;
-            let Some((last, _)) = listed.last() else { return Ok(answers) };
-            offset = *last;
-            for (offset, entry) in listed {
-                let anchor = if in_container { None } else { self.anchor_of(handle.ino, &entry.name)? };
-                // A name that was removed since it was listed is left out.
-                let Ok(view) = self.tree.enter_sent(handle.ino, &entry, anchor) else { continue };
-                let attr = self.attr_of(&view);
-                answers.push((DirEntry { ino: view.ino, kind: view.kind, name: view.name, offset }, attr));
-            }
-            // An empty answer is the end of the directory: if all that was listed here has been removed since, there may be more.
-            if !answers.is_empty() {
-                return Ok(answers);
-            }
-        }
-    }
-
-    /// The kernel has the entry, or (`false`) it did not fit any more.
-    pub fn entry_sent(&self, ino: Ino, sent: bool) {
-        if !sent {
-            self.tree.forget(ino, 1);
-        }
-    }
-
-    fn dots(&self, handle: &DirHandle, offset: u64) -> Result<Vec<DirEntry>> {
-        let dots = [(handle.ino, "."), (self.tree.view(handle.ino)?.parent, "..")];
-        let dots = dots.into_iter().zip(1..).skip(offset.min(2) as usize);
-        let entry = |((ino, name), offset): ((Ino, &str), u64)| DirEntry {
-            ino,
-            kind: FileKind::Directory,
-            name: name.into(),
-            offset,
-        };
-        Ok(dots.map(entry).collect())
-    }
-
+impl Directories {
     /// Lists a directory of one page, so that its names are known and all others known to be absent.
     pub(in crate::fs) async fn list_for_lookups(&self, dir: Ino, turn: Turn<'_>) {
         let mut stream = DirStream::default();
@@ -121,15 +54,20 @@ impl Fs {
 
     /// Nothing was in the directory at `asked`: that is as good as a listing.
     pub(in crate::fs) fn listed_empty(&self, dir: Ino, asked: Instant) {
-        self.tree.add_page(dir, asked, Vec::new());
-        self.tree.end_listing(dir, asked);
+        self.tree.listings().add_page(dir, asked, Vec::new());
+        self.tree.listings().end_listing(dir, asked);
         self.lookups.expect(dir);
         self.sweeper.wake(&self.tree, self.config.attr_ttl);
     }
 
-    async fn listed_from(&self, handle: &DirHandle, offset: u64, most: usize) -> Result<Vec<(u64, Entry)>> {
-        let dir = handle.ino;
-        let mut stream = handle.stream.lock().await;
+    pub(in crate::fs) async fn listed_from(
+        &self,
+        dir: Ino,
+        stream: &Mutex<DirStream>,
+        offset: u64,
+        most: usize,
+    ) -> Result<Vec<(u64, Entry)>> {
+        let mut stream = stream.lock().await;
         if offset == 0 && !stream.is_new() {
             *stream = DirStream::default();
         }
@@ -170,7 +108,7 @@ impl Fs {
             Start::First => None,
             Start::Marker(marker) => Some(marker),
             Start::OnlyHere | Start::End => {
-                let entries = self.tree.add_page(dir, Instant::now(), self.only_here(dir, stream));
+                let entries = self.tree.listings().add_page(dir, Instant::now(), self.only_here(dir, stream));
                 stream.put(page, entries, Mark::end());
                 return Ok(());
             }
@@ -194,10 +132,10 @@ impl Fs {
         };
         stream.meet(&rows, self.unstored(dir));
         let ends = next.start == Start::OnlyHere;
-        let entries = self.tree.add_page(dir, asked, rows);
+        let entries = self.tree.listings().add_page(dir, asked, rows);
         stream.put(page, entries, next);
         if ends && first_time {
-            self.tree.end_listing(dir, stream.began());
+            self.tree.listings().end_listing(dir, stream.began());
         }
         self.sweeper.wake(&self.tree, self.config.attr_ttl);
         Ok(())
@@ -221,9 +159,9 @@ impl Fs {
             Place::Accounts => {
                 Source::Accounts(self.config.accounts.iter().map(|a| a.client.account().as_str().to_owned()).collect())
             }
-            Place::Account(id) => Source::Containers(self.client(*id).clone()),
-            Place::Directory(dir) => Source::Blobs(self.client(dir.account).clone(), dir.clone()),
-            Place::Past(place) => Source::Past(self.client(place.account()).clone(), place.clone()),
+            Place::Account(id) => Source::Containers(self.service.client(*id).clone()),
+            Place::Directory(dir) => Source::Blobs(self.service.client(dir.account).clone(), dir.clone()),
+            Place::Past(place) => Source::Past(self.service.client(place.account()).clone(), place.clone()),
             Place::Blob(blob) => Source::Nothing(blob.path.clone()),
         };
         source.fetch(marker)
@@ -238,7 +176,7 @@ impl Fs {
         };
         let below = |name: &str| name.strip_prefix(path).map(Arc::<str>::from);
         let is_shown = |name: &Arc<str>| match place {
-            Place::Account(id) => self.container_named(*id, name).is_ok(),
+            Place::Account(id) => self.service.container_named(*id, name).is_ok(),
             _ => true,
         };
         let directories: HashSet<Arc<str>> =
@@ -285,8 +223,8 @@ impl Fs {
 
     /// Files of the directory that are open here and not in the service yet.
     fn unstored(&self, dir: Ino) -> Vec<NodeView> {
-        let open = self.handles.open_files().into_iter().filter_map(|file| self.tree.view(file.ino).ok());
-        open.filter(|view| view.parent == dir && view.link == Link::Named && self.is_new(view.ino)).collect()
+        let open = self.names.open.open_inos().into_iter().filter_map(|ino| self.tree.view(ino).ok());
+        open.filter(|view| view.parent == dir && view.link == Link::Named && self.names.is_new(view.ino)).collect()
     }
 
     /// What only this mount has, or had when the listing began, and the listing has not come across.
@@ -297,20 +235,4 @@ impl Fs {
         let missed = all.filter(|view| met.insert(view.name.clone()));
         missed.map(|view| Row { name: view.name, kind: view.kind, known: view.known }).collect()
     }
-}
-
-/// [`Fs::rows_of`] a hidden directory, in which names come in their order and again and again.
-fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
-    let Fetched { asked, items, last, next, .. } = fetched;
-    let mut entered = carry.entered;
-    let mut rows = Vec::new();
-    for item in items {
-        let Some((name, kind, heard)) = crate::fs::names::revisions::entry_of(place, item) else { continue };
-        if entered.last() != Some(&name) {
-            entered = vec![name.clone()];
-            rows.push(Row { name, kind, known: Known { heard, at: asked } });
-        }
-    }
-    let start = next.map_or(Start::OnlyHere, Start::Marker);
-    (rows, Mark { start, carry: Carry { undecided: Vec::new(), entered }, after: last })
 }

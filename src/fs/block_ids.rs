@@ -1,4 +1,4 @@
-//! Ids of the blocks of a draft, and blocks that are not sent yet.
+//! Ids of blocks that are sent to a blob.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,22 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::error::{Error, Result};
-use crate::fs::content::memory::Reservation;
-use crate::store::{Block, BlockId, Payload};
+use crate::store::{Block, BlockId};
 
 /// Blocks on their way to the service at once, over all files.
 pub(crate) const UPLOADS: usize = 16;
 
 /// Length of a block id before Base64 in a blob that has none yet: a UUID and a counter.
 pub(in crate::fs) const ID_LEN: usize = 24;
-
-/// A block that did not reach the service.
-pub(crate) struct Unsent {
-    pub id: BlockId,
-    pub bytes: Payload,
-    /// In the memory, as long as the bytes are.
-    pub _room: Option<Reservation>,
-}
 
 /// Makes ids that fit beside the blob's own: all of a blob's have one length (§1.3).
 pub(crate) struct BlockIds {

@@ -17,17 +17,16 @@ use std::sync::Arc;
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
-use crate::fs::Fs;
 use crate::fs::caller::Caller;
-use crate::fs::content::handle::{Content, CopiedFrom, OpenFile, State};
+use crate::fs::content::destination::CopyDestinations;
+use crate::fs::content::handle::{Content, CopiedFrom, Locked, OpenFile, draft_of};
 use crate::fs::content::source::Source;
 use crate::fs::copies::backup::Mark;
+use crate::fs::copies::job::interrupted;
 use crate::fs::copies::job::{Progress, failure};
-use crate::fs::ops::commit::draft_of;
-use crate::fs::ops::range::interrupted;
 use crate::store::{BlobProperties, BlobType};
 
-impl Fs {
+impl CopyDestinations {
     /// Flush before all was granted: the file has what was, in the service. Who is interrupted while it is stored does not wait any more,
     /// but it is stored.
     pub(in crate::fs) async fn store_granted(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
@@ -42,8 +41,8 @@ impl Fs {
         }
         let (fs, file) = (self.clone(), file.clone());
         let storing = self.chores.spawn(async move {
-            let mut state = file.state.lock().await;
-            fs.commit(&file, &mut state).await
+            let mut state = file.lock().await;
+            fs.files.commit(&mut state).await
         });
         tokio::select! {
             stored = storing => stored.unwrap_or_else(|_| Err(Error::fs(libc::EIO, "a part of a copy was not stored"))),
@@ -52,25 +51,25 @@ impl Fs {
     }
 
     /// The last descriptor is gone, and nobody is known to have been killed: what was granted is kept.
-    pub(in crate::fs) async fn keep_granted(self: &Arc<Self>, file: &OpenFile, closer: Caller) {
+    pub(in crate::fs) async fn keep_granted(self: &Arc<Self>, file: &Arc<OpenFile>, closer: Caller) {
         loop {
-            let mut state = file.state.lock().await;
+            let mut state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return };
             let job = copying.job.clone();
             let done = match job.progress() {
                 _ if copying.complete() => return,
-                Progress::Success(properties) => self.cut_to_granted(file, &mut state, properties, closer).await,
+                Progress::Success(properties) => self.cut_to_granted(&mut state, properties, closer).await,
                 Progress::Pending(_) if job.is_only_here() => {
                     drop(state);
                     job.ended().await;
                     continue;
                 }
-                Progress::Pending(_) => self.stop_at_granted(file, &mut state, closer).await,
+                Progress::Pending(_) => self.stop_at_granted(&mut state, closer).await,
                 Progress::Failed(error) => Err(error),
             };
             if let Err(error) = done {
                 warn!(destination = %job.destination.path, %error, "what was granted of a copy is lost");
-                self.give_up_copy(file, &mut state).await;
+                self.give_up_copy(&mut state).await;
                 return;
             }
         }
@@ -79,43 +78,38 @@ impl Fs {
     /// The copy is done, and only a part of it was granted.
     pub(in crate::fs) async fn cut_to_granted(
         self: &Arc<Self>,
-        file: &OpenFile,
-        state: &mut State,
+        locked: &mut Locked,
         whole: Arc<BlobProperties>,
         caller: Caller,
     ) -> Result<()> {
-        let Content::Copying(copying) = std::mem::replace(&mut state.content, Content::Clean) else { return Ok(()) };
+        let Content::Copying(copying) = std::mem::replace(&mut locked.content, Content::Clean) else { return Ok(()) };
         debug!(destination = %copying.job.destination.path, granted = copying.granted, "a part of a copy is kept");
         let type_of_blob = whole.blob_type;
-        self.settle(file, state, whole);
+        self.files.settle(locked, whole);
         if type_of_blob == BlobType::Append {
-            return self.copy_part(file, state, &copying.source, copying.granted, caller).await;
+            return self.copy_part(locked, &copying.source, copying.granted, caller).await;
         }
         // Nothing is staged, so nothing is cut.
-        let _ = draft_of(state)?.truncate(copying.granted);
-        file.show(state);
+        let _ = draft_of(locked)?.truncate(copying.granted);
         Ok(())
     }
 
     /// The copy is pending, and only a part of it is wanted. If it turns out to have ended, nothing is done: what is to be done then has to
     /// be looked at.
-    pub(in crate::fs) async fn stop_at_granted(
-        self: &Arc<Self>,
-        file: &OpenFile,
-        state: &mut State,
-        caller: Caller,
-    ) -> Result<()> {
-        let Content::Copying(copying) = &state.content else { return Ok(()) };
+    pub(in crate::fs) async fn stop_at_granted(self: &Arc<Self>, locked: &mut Locked, caller: Caller) -> Result<()> {
+        let Content::Copying(copying) = &locked.content else { return Ok(()) };
         let (job, granted, source) = (copying.job.clone(), copying.granted, copying.source.clone());
         // Taken first: the end of the copy would bring it back.
         let backup = job.take_backup();
-        match self.abort_copy(&job.destination, Some(&job.id)).await {
+        match self.copies.abort_copy(&job.destination, Some(&job.id)).await {
             Ok(()) => job.over().await,
             Err(error) if error.errno() == libc::ENODATA => {
                 job.over().await;
                 match (backup, job.progress()) {
-                    (Some(backup), Progress::Success(_)) => self.delete_backup(&backup).await,
-                    (Some(backup), Progress::Failed(_)) => self.restore(backup, Mark::Copy(job.id.clone())).await,
+                    (Some(backup), Progress::Success(_)) => self.copies.delete_backup(&backup).await,
+                    (Some(backup), Progress::Failed(_)) => {
+                        self.copies.restore(backup, Mark::Copy(job.id.clone())).await
+                    }
                     (backup, _) => job.set_backup(backup),
                 }
                 return Ok(());
@@ -126,27 +120,26 @@ impl Fs {
             }
         }
         let part = async {
-            let now = self.blob(&job.destination).properties().await?;
+            let now = self.service.blob(&job.destination).properties().await?;
             if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
                 return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
             }
-            state.content = Content::Clean;
-            self.settle(file, state, Arc::new(now));
-            self.copy_part(file, state, &source, granted, caller).await?;
-            if backup.is_some() { self.commit(file, state).await } else { Ok(()) }
+            locked.content = Content::Clean;
+            self.files.settle(locked, Arc::new(now));
+            self.copy_part(locked, &source, granted, caller).await?;
+            if backup.is_some() { self.files.commit(locked).await } else { Ok(()) }
         };
         let done = part.await;
-        match (&done, &state.content) {
+        match (&done, &locked.content) {
             (Ok(()), _) => {}
-            (Err(_), Content::Copying(_)) => self.give_up_copy(file, state).await,
+            (Err(_), Content::Copying(_)) => self.give_up_copy(locked).await,
             (Err(_), _) => {
-                state.content = Content::Clean;
-                file.show(state);
+                locked.content = Content::Clean;
             }
         }
         match (backup, &done) {
-            (Some(backup), Ok(())) => self.delete_backup(&backup).await,
-            (Some(backup), Err(_)) => self.restore(backup, Mark::Copy(job.id.clone())).await,
+            (Some(backup), Ok(())) => self.copies.delete_backup(&backup).await,
+            (Some(backup), Err(_)) => self.copies.restore(backup, Mark::Copy(job.id.clone())).await,
             (None, _) => {}
         }
         done
@@ -156,8 +149,7 @@ impl Fs {
     /// belong. If that fails the file is what is in the service by then.
     async fn copy_part(
         self: &Arc<Self>,
-        file: &OpenFile,
-        state: &mut State,
+        locked: &mut Locked,
         source: &CopiedFrom,
         granted: u64,
         caller: Caller,
@@ -166,22 +158,23 @@ impl Fs {
         let origin = self.tree.origin(source.ino).unwrap_or_else(|_| source.origin.clone());
         info!(source = %origin.blob.path, granted, "the service copies a part of a blob");
         let part = async {
-            draft_of(state)?.truncate(0).map_err(|_| Error::fs(libc::EIO, "a block in a blob that was just copied"))?;
+            draft_of(locked)?
+                .truncate(0)
+                .map_err(|_| Error::fs(libc::EIO, "a block in a blob that was just copied"))?;
             let mut at = 0;
             while at < granted {
                 if caller.interrupted() {
                     return Err(Error::fs(libc::EINTR, "interrupted while a part was copied"));
                 }
                 let range = Source::of(&origin, &source.version.etag, at..granted);
-                at += self.copy_range(range, false, file, state, at, caller).await?;
+                at += self.files.copy_range(range, false, locked, at, caller).await?;
             }
             Ok(())
         };
         let done = part.await;
         if done.is_err() {
-            state.content = Content::Clean;
+            locked.content = Content::Clean;
         }
-        file.show(state);
         done
     }
 }

@@ -4,12 +4,8 @@
 //! counts as done. Usually the service answers `success` at once. Otherwise a [`CopyJob`] exists: one task polls the destination and
 //! everybody who waits looks at what it last saw.
 //!
-//! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`copies/lease.rs`), and
-//! what it replaced, which comes back or is let go (`backup.rs`).
-//!
-//! What Copy Blob cannot read is fetched by other operations (`synchronous`). How cp asks for a copy is in `slices`, and what becomes of a
-//! copy of which not all was asked for in `granted`; what is not a whole copy is a copy of a range, and goes into the destination's extent map
-//! (`range.rs`).
+//! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`lease`), and what
+//! it replaced, which comes back or is let go (`restore`). What Copy Blob cannot read is fetched by other operations (`synchronous`).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,21 +14,43 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
-use crate::fs::Fs;
 use crate::fs::caller::Caller;
+use crate::fs::chores::Chores;
+use crate::fs::config::Config;
 use crate::fs::copies::backup::Mark;
-use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look, types_differ};
-use crate::fs::copies::lease::{LeaseSource, SourceLease, Use};
+use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look};
+use crate::fs::copies::jobs::Jobs;
+use crate::fs::copies::lease::{LeaseReport, LeaseSource, SourceLease, SourceLeases, Use};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
-use crate::fs::names::tree::Blob;
+use crate::fs::names::attr::Ino;
+use crate::fs::names::known::Names;
+use crate::fs::names::open::OpenNodes;
+use crate::fs::names::tree::{Blob, Tree};
+use crate::fs::service::Service;
 use crate::store::{
     AbortOptions, BlobProperties, BlobType, Client, CopyId, CopyRequest, CopySource, CopyStarted, CopyState,
-    CopyStatus, LeaseProperties, Precondition, Revision,
+    CopyStatus, LeaseProperties, Precondition,
 };
 
-mod granted;
-mod slices;
-mod synchronous;
+/// Copies that the service runs for this mount, with the leases of their sources and what they replace.
+pub(in crate::fs) struct Copies {
+    pub(in crate::fs) service: Arc<Service>,
+    pub(in crate::fs) config: Arc<Config>,
+    pub(in crate::fs) tree: Arc<Tree>,
+    pub(in crate::fs) open: Arc<dyn OpenNodes>,
+    pub(in crate::fs) jobs: Jobs,
+    pub(in crate::fs) leases: Arc<SourceLeases>,
+    pub(in crate::fs) chores: Chores,
+}
+
+impl Copies {
+    pub(in crate::fs) fn new(names: &Names) -> Self {
+        let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
+        let chores = Chores::default();
+        let leases = Arc::new(SourceLeases::new(&chores));
+        Self { service, config, tree, open: names.open.clone(), jobs: Jobs::default(), leases, chores }
+    }
+}
 
 /// Polls of a pending copy: from the first wait to the longest, doubling.
 const FIRST_POLL: Duration = Duration::from_millis(100);
@@ -45,261 +63,6 @@ const BLIND: Duration = Duration::from_secs(30);
 
 /// Longest that somebody who aborted a copy waits for what was there before.
 const BROUGHT_BACK: Duration = Duration::from_secs(10);
-
-/// How long the service may read another account's source: a pending copy reads it to its end.
-pub(in crate::fs) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
-
-impl Fs {
-    /// A URL by which `destination`'s account can read `source`, as it is or was.
-    pub(in crate::fs) async fn source_url(
-        &self,
-        source: &Blob,
-        revision: Option<&Revision>,
-        destination: &Blob,
-    ) -> Result<CopySource> {
-        let reader = self.client(destination.account);
-        self.blob(source).at(revision).copy_source(reader, SOURCE_SAS).await
-    }
-
-    /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
-    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
-        let backup = start.care.backup.clone();
-        match self.start_with_care(start).await {
-            Ok(job) => Ok(job),
-            Err(error) => {
-                if let Some(backup) = backup {
-                    self.never_started(&backup, &error).await;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    async fn start_with_care(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
-        let CopySpec { source, version, destination, precondition, metadata, tier, tags, seal, care } = start;
-        let client = self.client(destination.account);
-        let request = CopyRequest {
-            source,
-            source_if_match: version.as_ref().map(|version| version.etag.clone()),
-            precondition,
-            metadata,
-            tier,
-            tags,
-            seal,
-            lease: care.lease.clone(),
-        };
-        // A finite lease forbids it (X5), also one of our own.
-        self.leases.give_up(&destination).await;
-        let policy = care.lease_source.unwrap_or(self.config.lease_source);
-        let early = match policy {
-            LeaseSource::Always => self.lease_source(&care, version.as_deref(), &destination, None).await,
-            LeaseSource::Pending | LeaseSource::Never => None,
-        };
-        if request.source.is_read_by_token() {
-            return self.copy_synchronously(destination, request, version, care, early).await;
-        }
-        let mut started = match client.blob(&destination.path).start_copy(&request).await {
-            Ok(started) => started,
-            Err(error) if may_be_read_otherwise(&request.source, version.is_some(), &error) => {
-                debug!(%error, "trying the operations that read any URL");
-                return self.copy_synchronously(destination, request, version, care, early).await;
-            }
-            Err(error) => {
-                if let Some(lease) = early {
-                    lease.release().await;
-                }
-                self.explain_lease(&destination, &error).await;
-                return Err(error);
-            }
-        };
-        info!(destination = %destination.path, source = %request.source, id = %started.id,
-              status = started.status.as_str(), "copy started");
-        let found = started.found.take();
-        let progress =
-            first_progress(client, &destination, &request, (&started, found), version.as_deref(), &care).await;
-        let total = match (&version, &progress) {
-            (Some(source), _) => source.size,
-            (None, Progress::Success(properties)) => properties.size,
-            (None, _) => 0,
-        };
-        let pending = matches!(progress, Progress::Pending(_));
-        let job = Arc::new(CopyJob {
-            lease: care.lease.clone(),
-            backup: Mutex::new(care.backup.clone()),
-            ..CopyJob::new(destination, started.id, total, progress.clone())
-        });
-        if pending {
-            self.jobs.add(&job);
-            let (fs, job) = (self.clone(), job.clone());
-            tokio::spawn(async move {
-                let lease = match early {
-                    None if policy == LeaseSource::Pending => {
-                        fs.lease_source(&care, version.as_deref(), &job.destination, Some(&job.id)).await
-                    }
-                    early => early,
-                };
-                fs.poll(job, lease).await;
-            });
-        } else {
-            self.wind_up(&job, early, &progress).await;
-        }
-        Ok(job)
-    }
-
-    /// C40 to C43.
-    async fn lease_source(
-        &self,
-        care: &CopyOptions,
-        version: Option<&BlobProperties>,
-        destination: &Blob,
-        id: Option<&CopyId>,
-    ) -> Option<SourceLease> {
-        let source = care.source.as_ref()?;
-        let client = self.client(source.account);
-        let etag = version.map(|version| &version.etag);
-        let copy = Use { destination: destination.clone(), id: id.cloned(), caller: care.caller };
-        self.leases.take(client, source, etag, copy).await
-    }
-
-    /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.
-    async fn wind_up(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
-        if let Some(lease) = lease {
-            lease.release().await;
-        }
-        match (job.take_backup(), progress) {
-            (Some(backup), Progress::Success(_)) => self.delete_backup(&backup).await,
-            (Some(backup), _) => self.restore(backup, Mark::Copy(job.id.clone())).await,
-            (None, _) => {}
-        }
-    }
-
-    /// A job for a pending copy that was started elsewhere; `None` if it is over.
-    pub(in crate::fs) fn adopt(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
-        if copy.status != CopyStatus::Pending {
-            return None;
-        }
-        let progress = Progress::Pending(copy.bytes_copied);
-        let job = Arc::new(CopyJob {
-            adopted: true,
-            ..CopyJob::new(destination, copy.id.clone(), copy.total_bytes, progress)
-        });
-        self.jobs.add(&job);
-        tokio::spawn(self.clone().poll(job.clone(), None));
-        Some(job)
-    }
-
-    /// Looks at the destination until our copy has ended, for all who wait.
-    async fn poll(self: Arc<Self>, job: Arc<CopyJob>, lease: Option<SourceLease>) {
-        let mut pause = FIRST_POLL;
-        let mut blind_since = None;
-        loop {
-            let until_next = if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) };
-            tokio::select! {
-                () = tokio::time::sleep(until_next) => {}
-                () = job.wanted.notified() => pause = FIRST_POLL,
-            }
-            if job.adopted && Arc::strong_count(&job) == 1 {
-                return;
-            }
-            pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
-            let progress = match self.blob(&job.destination).properties().await {
-                Ok(properties) => {
-                    blind_since = None;
-                    look(&job.destination, &job.id, properties)
-                }
-                Err(error) if error.is_not_found() => {
-                    Progress::Failed(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }))
-                }
-                Err(error) => {
-                    let since = *blind_since.get_or_insert_with(Instant::now);
-                    warn!(destination = %job.destination.path, id = %job.id, %error, "cannot see how a copy is doing");
-                    // A refusal stays one; an outage may pass.
-                    let refused = (400..500).contains(&error.status());
-                    if refused || since.elapsed() >= BLIND { Progress::Failed(error) } else { job.progress() }
-                }
-            };
-            let ended = match &progress {
-                Progress::Pending(_) => false,
-                Progress::Success(_) => {
-                    info!(destination = %job.destination.path, id = %job.id, "copy done");
-                    true
-                }
-                Progress::Failed(error) => {
-                    warn!(%error, "copy ended without success");
-                    true
-                }
-            };
-            if ended {
-                self.wind_up(&job, lease, &progress).await;
-                job.progress.send_replace(progress);
-                return;
-            }
-            job.progress.send_replace(progress);
-        }
-    }
-
-    /// Waits for the job's end. A caller with a pending signal is let go with EINTR; the copy goes on.
-    pub(in crate::fs) async fn wait_for_copy(&self, job: &CopyJob, caller: Caller) -> Result<Arc<BlobProperties>> {
-        loop {
-            match job.slice().await {
-                Progress::Success(properties) => return Ok(properties),
-                Progress::Failed(error) => return Err(error),
-                Progress::Pending(_) if caller.interrupted() => {
-                    return Err(Error::fs(libc::EINTR, "interrupted while a copy was pending"));
-                }
-                Progress::Pending(_) => {}
-            }
-        }
-    }
-
-    /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE when it is
-    /// another one.
-    pub(in crate::fs) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
-        let client = self.blob(blob);
-        // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
-        let state = client.properties().await?.copy;
-        let none = || Error::fs(libc::ENODATA, format!("{}: no copy is pending", blob.path));
-        let Some(state) = state.filter(|state| state.status == CopyStatus::Pending) else { return Err(none()) };
-        if id.is_some_and(|id| *id != state.id) {
-            return Err(Error::fs(libc::ESTALE, format!("{}: another copy is pending: {}", blob.path, state.id)));
-        }
-        let job = self.jobs.of(blob).filter(|job| job.id == state.id);
-        let lease = job.as_ref().and_then(|job| job.lease.as_ref());
-        match client.abort_copy(&state.id, &AbortOptions { lease }).await {
-            Ok(()) => {
-                info!(destination = %blob.path, id = %state.id, "copy has been aborted");
-                if let Some(job) = job {
-                    job.hurry();
-                    if job.has_backup() {
-                        // What was there before is there again when the caller is told.
-                        let _ = tokio::time::timeout(BROUGHT_BACK, job.ended()).await;
-                    }
-                }
-                Ok(())
-            }
-            // X12: it ended while we asked.
-            Err(error) if error.code() == "NoPendingCopyOperation" => {
-                let now = client.properties().await?.copy;
-                match now {
-                    Some(now) if now.id == state.id && now.status == CopyStatus::Aborted => Ok(()),
-                    _ => Err(none()),
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Says in the log who holds what, when a copy is refused for a lease of its destination (X5, X6).
-    async fn explain_lease(&self, destination: &Blob, error: &Error) {
-        if !error.code().contains("Lease") {
-            return;
-        }
-        match self.lease_of(destination).await {
-            Ok(lease) => warn!(destination = %destination.path, lease = %lease, "not copied onto it, for its lease"),
-            Err(error) => debug!(destination = %destination.path, %error, "nothing is known of its lease"),
-        }
-    }
-}
 
 /// The tier of a finished copy, as far as it is known, and whether it is only the account's default. That of what is replaced stays, chosen
 /// or not (S103); what is new gets the account's, which is what a blob of the account has for which nobody chose one.
@@ -395,5 +158,267 @@ async fn first_progress(
             }
         },
         (None, Some(_), _) => Progress::Pending(0),
+    }
+}
+
+impl Copies {
+    /// Aborts the pending copy onto a file (M7); only `id` if given.
+    pub(in crate::fs) async fn abort(&self, ino: Ino, id: Option<&CopyId>) -> Result<()> {
+        let blob = self.tree.blob(ino)?;
+        self.abort_copy(&blob, id).await?;
+        self.tree.doubt(ino);
+        Ok(())
+    }
+
+    /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
+    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
+        let backup = start.care.backup.clone();
+        match self.start_with_care(start).await {
+            Ok(job) => Ok(job),
+            Err(error) => {
+                if let Some(backup) = backup {
+                    self.never_started(&backup, &error).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_with_care(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
+        let CopySpec { source, version, destination, precondition, metadata, tier, tags, seal, care } = start;
+        let client = self.service.client(destination.account);
+        let request = CopyRequest {
+            source,
+            source_if_match: version.as_ref().map(|version| version.etag.clone()),
+            precondition,
+            metadata,
+            tier,
+            tags,
+            seal,
+            lease: care.lease.clone(),
+        };
+        // A finite lease forbids it (X5), also one of our own.
+        self.leases.give_up(&destination).await;
+        let policy = care.lease_source.unwrap_or(self.config.lease_source);
+        let early = match policy {
+            LeaseSource::Always => self.lease_source(&care, version.as_deref(), &destination, None).await,
+            LeaseSource::Pending | LeaseSource::Never => None,
+        };
+        if request.source.is_read_by_token() {
+            return self.copy_synchronously(destination, request, version, care, early).await;
+        }
+        let mut started = match client.blob(&destination.path).start_copy(&request).await {
+            Ok(started) => started,
+            Err(error) if may_be_read_otherwise(&request.source, version.is_some(), &error) => {
+                debug!(%error, "trying the operations that read any URL");
+                return self.copy_synchronously(destination, request, version, care, early).await;
+            }
+            Err(error) => {
+                if let Some(lease) = early {
+                    lease.release().await;
+                }
+                self.explain_lease(&destination, &error).await;
+                return Err(error);
+            }
+        };
+        info!(destination = %destination.path, source = %request.source, id = %started.id,
+              status = started.status.as_str(), "copy started");
+        let found = started.found.take();
+        let progress =
+            first_progress(client, &destination, &request, (&started, found), version.as_deref(), &care).await;
+        let total = match (&version, &progress) {
+            (Some(source), _) => source.size,
+            (None, Progress::Success(properties)) => properties.size,
+            (None, _) => 0,
+        };
+        let pending = matches!(progress, Progress::Pending(_));
+        let job = Arc::new(CopyJob {
+            lease: care.lease.clone(),
+            backup: Mutex::new(care.backup.clone()),
+            ..CopyJob::new(destination, started.id, total, progress.clone())
+        });
+        if pending {
+            self.jobs.add(&job);
+            let (fs, job) = (self.clone(), job.clone());
+            tokio::spawn(async move {
+                let lease = match early {
+                    None if policy == LeaseSource::Pending => {
+                        fs.lease_source(&care, version.as_deref(), &job.destination, Some(&job.id)).await
+                    }
+                    early => early,
+                };
+                fs.poll(job, lease).await;
+            });
+        } else {
+            self.wind_up(&job, early, &progress).await;
+        }
+        Ok(job)
+    }
+
+    /// C40 to C43.
+    async fn lease_source(
+        &self,
+        care: &CopyOptions,
+        version: Option<&BlobProperties>,
+        destination: &Blob,
+        id: Option<&CopyId>,
+    ) -> Option<SourceLease> {
+        let source = care.source.as_ref()?;
+        let client = self.service.client(source.account);
+        let etag = version.map(|version| &version.etag);
+        let copy = Use { destination: destination.clone(), id: id.cloned(), caller: care.caller };
+        self.leases.take(client, source, etag, copy).await
+    }
+
+    /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.
+    async fn wind_up(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
+        if let Some(lease) = lease {
+            lease.release().await;
+        }
+        match (job.take_backup(), progress) {
+            (Some(backup), Progress::Success(_)) => self.delete_backup(&backup).await,
+            (Some(backup), _) => self.restore(backup, Mark::Copy(job.id.clone())).await,
+            (None, _) => {}
+        }
+    }
+
+    /// A job for a pending copy that was started elsewhere; `None` if it is over.
+    pub(in crate::fs) fn adopt(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
+        if copy.status != CopyStatus::Pending {
+            return None;
+        }
+        let progress = Progress::Pending(copy.bytes_copied);
+        let job = Arc::new(CopyJob {
+            adopted: true,
+            ..CopyJob::new(destination, copy.id.clone(), copy.total_bytes, progress)
+        });
+        self.jobs.add(&job);
+        tokio::spawn(self.clone().poll(job.clone(), None));
+        Some(job)
+    }
+
+    /// Looks at the destination until our copy has ended, for all who wait.
+    async fn poll(self: Arc<Self>, job: Arc<CopyJob>, lease: Option<SourceLease>) {
+        let mut pause = FIRST_POLL;
+        let mut blind_since = None;
+        loop {
+            let until_next = if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) };
+            tokio::select! {
+                () = tokio::time::sleep(until_next) => {}
+                () = job.wanted.notified() => pause = FIRST_POLL,
+            }
+            if job.adopted && Arc::strong_count(&job) == 1 {
+                return;
+            }
+            pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
+            let progress = match self.service.blob(&job.destination).properties().await {
+                Ok(properties) => {
+                    blind_since = None;
+                    look(&job.destination, &job.id, properties)
+                }
+                Err(error) if error.is_not_found() => {
+                    Progress::Failed(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }))
+                }
+                Err(error) => {
+                    let since = *blind_since.get_or_insert_with(Instant::now);
+                    warn!(destination = %job.destination.path, id = %job.id, %error, "cannot see how a copy is doing");
+                    // A refusal stays one; an outage may pass.
+                    let refused = (400..500).contains(&error.status());
+                    if refused || since.elapsed() >= BLIND { Progress::Failed(error) } else { job.progress() }
+                }
+            };
+            let ended = match &progress {
+                Progress::Pending(_) => false,
+                Progress::Success(_) => {
+                    info!(destination = %job.destination.path, id = %job.id, "copy done");
+                    true
+                }
+                Progress::Failed(error) => {
+                    warn!(%error, "copy ended without success");
+                    true
+                }
+            };
+            if ended {
+                self.wind_up(&job, lease, &progress).await;
+                job.progress.send_replace(progress);
+                return;
+            }
+            job.progress.send_replace(progress);
+        }
+    }
+
+    /// Waits for the job's end. A caller with a pending signal is let go with EINTR; the copy goes on.
+    pub(in crate::fs) async fn wait_for_copy(&self, job: &CopyJob, caller: Caller) -> Result<Arc<BlobProperties>> {
+        loop {
+            match job.slice().await {
+                Progress::Success(properties) => return Ok(properties),
+                Progress::Failed(error) => return Err(error),
+                Progress::Pending(_) if caller.interrupted() => {
+                    return Err(Error::fs(libc::EINTR, "interrupted while a copy was pending"));
+                }
+                Progress::Pending(_) => {}
+            }
+        }
+    }
+
+    /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE when it is
+    /// another one.
+    pub(in crate::fs) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
+        let client = self.service.blob(blob);
+        // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
+        let state = client.properties().await?.copy;
+        let none = || Error::fs(libc::ENODATA, format!("{}: no copy is pending", blob.path));
+        let Some(state) = state.filter(|state| state.status == CopyStatus::Pending) else { return Err(none()) };
+        if id.is_some_and(|id| *id != state.id) {
+            return Err(Error::fs(libc::ESTALE, format!("{}: another copy is pending: {}", blob.path, state.id)));
+        }
+        let job = self.jobs.of(blob).filter(|job| job.id == state.id);
+        let lease = job.as_ref().and_then(|job| job.lease.as_ref());
+        match client.abort_copy(&state.id, &AbortOptions { lease }).await {
+            Ok(()) => {
+                info!(destination = %blob.path, id = %state.id, "copy has been aborted");
+                if let Some(job) = job {
+                    job.hurry();
+                    if job.has_backup() {
+                        // What was there before is there again when the caller is told.
+                        let _ = tokio::time::timeout(BROUGHT_BACK, job.ended()).await;
+                    }
+                }
+                Ok(())
+            }
+            // X12: it ended while we asked.
+            Err(error) if error.code() == "NoPendingCopyOperation" => {
+                let now = client.properties().await?.copy;
+                match now {
+                    Some(now) if now.id == state.id && now.status == CopyStatus::Aborted => Ok(()),
+                    _ => Err(none()),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says in the log who holds what, when a copy is refused for a lease of its destination (X5, X6).
+    async fn explain_lease(&self, destination: &Blob, error: &Error) {
+        if !error.code().contains("Lease") {
+            return;
+        }
+        match self.lease_of(destination).await {
+            Ok(lease) => warn!(destination = %destination.path, lease = %lease, "not copied onto it, for its lease"),
+            Err(error) => debug!(destination = %destination.path, %error, "nothing is known of its lease"),
+        }
+    }
+
+    pub(in crate::fs) async fn lease_of(&self, blob: &Blob) -> Result<LeaseReport> {
+        let lease = self.service.blob(blob).properties().await?.lease;
+        let holder = match lease.state.as_deref() {
+            Some("leased" | "breaking") => self.leases.holder(blob).unwrap_or_else(|| "another client".to_owned()),
+            _ => String::new(),
+        };
+        Ok(LeaseReport {
+            state: lease.state.unwrap_or_else(|| "available".to_owned()),
+            duration: lease.duration.unwrap_or_default(),
+            holder,
+        })
     }
 }

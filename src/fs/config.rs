@@ -1,0 +1,43 @@
+//! What a filesystem is made of: its accounts, and how it is mounted.
+
+use std::time::Duration;
+
+use crate::fs::copies::lease::LeaseSource;
+use crate::fs::names::attr::{Defaults, Permissions};
+use crate::fs::names::tree::Place;
+use crate::path::ContainerName;
+use crate::store::{Client, DeleteSnapshots};
+
+/// An account of the mount.
+pub struct Account {
+    pub client: Client,
+    /// Only these containers are shown; all when `None`.
+    pub only: Option<Vec<ContainerName>>,
+}
+
+/// What a filesystem is made of.
+pub struct Config {
+    pub accounts: Vec<Account>,
+    /// What the root of the mount stands for.
+    pub root: Place,
+    /// How long what was heard of a blob is believed.
+    pub attr_ttl: Duration,
+    pub permissions: Permissions,
+    pub defaults: Defaults,
+    /// Callers of a copy wait for its end; otherwise they are done when it is accepted.
+    pub copy_wait: bool,
+    /// When the source of a copy is leased.
+    pub lease_source: LeaseSource,
+    /// What a copy replaces comes back when the copy fails or is aborted.
+    pub keep_on_abort: bool,
+    /// Deleting or renaming a blob takes its snapshots along instead of being refused.
+    pub delete_snapshots: bool,
+    /// Resident memory of the process that content may bring it to, bytes.
+    pub memory_limit: u64,
+}
+
+impl Config {
+    pub(in crate::fs) fn snapshots_on_delete(&self) -> DeleteSnapshots {
+        if self.delete_snapshots { DeleteSnapshots::Include } else { DeleteSnapshots::Refuse }
+    }
+}

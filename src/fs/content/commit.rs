@@ -1,0 +1,179 @@
+//! A draft, and the cheapest requests that make the service have it. This is how it is done for block blobs; `append` and `page` tell
+//! of the others.
+//!
+//! | the extent map is | requests |
+//! |---|---|
+//! | in memory and no larger than a block | one Put Blob |
+//! | anything else | the blocks that are not there yet (`plan` says which, `upload` sends them), then one Put Block List |
+//!
+//! A change that would cut a block that is staged and not committed commits first ([`Files::edit`]); so does a draft that holds too
+//! much in too many places. What is committed is the base of what comes next.
+//!
+//! Every commit is conditional on the version that the draft stands on, and sends all metadata and properties again, because the
+//! service clears what is not sent. A file whose content is unchanged but whose mode or time is not costs one Set Metadata.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::fs::content::draft::{BLOCK, Basis, Draft, refuse_too_large};
+use crate::fs::content::extent_map::{Cut, ExtentMap};
+use crate::fs::content::files::Files;
+use crate::fs::content::handle::{Content, Locked, draft_of};
+use crate::fs::content::page::write::PageBlobs;
+use crate::fs::content::strategy::WriteStrategy;
+use crate::fs::names::attr::{self, AttrChange};
+use crate::fs::names::tree::replaced;
+use crate::store::Precondition;
+
+/// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A longer one
+/// takes three requests then, but sends only what is new.
+const SENT_AGAIN: u64 = 256 * 1024;
+
+impl Files {
+    /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. So it is not for a change
+    /// that brings a block of its own, which that commit would drop ([`Files::copy_range`]).
+    pub(in crate::fs) async fn edit<T>(
+        &self,
+        locked: &mut Locked,
+        end: u64,
+        change: impl Fn(&mut Draft) -> std::result::Result<T, Cut>,
+    ) -> Result<T> {
+        let draft = draft_of(locked)?;
+        refuse_too_large(draft, end)?;
+        if let Ok(done) = change(draft) {
+            draft.give_back_room();
+            locked.publish();
+            return Ok(done);
+        }
+        self.commit(locked).await?;
+        let draft = draft_of(locked)?;
+        let done = change(draft);
+        draft.give_back_room();
+        locked.publish();
+        // What is committed can be cut; only a file that is deleted was not.
+        done.map_err(|Cut| Error::fs(libc::EIO, "a deleted file's content cannot be read back from the service"))
+    }
+
+    /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again.
+    pub(in crate::fs) async fn commit(&self, locked: &mut Locked) -> Result<()> {
+        let (file, state) = locked.parts();
+        // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it open still reads
+        // what was written.
+        if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) {
+            return Ok(());
+        }
+        let is_dirty = match &state.content {
+            Content::Draft(draft) => draft.dirty,
+            Content::Copying(_) => return Ok(()),
+            Content::Clean => false,
+        };
+        if !is_dirty && state.change.is_empty() {
+            return Ok(());
+        }
+        let storing = file.storing();
+        self.stand_on_what_was_heard(locked);
+        let result = match self.store(locked, is_dirty).await {
+            Ok(()) => Ok(()),
+            Err(error) if !is_dirty => {
+                let stored = self.attribute_successor(locked, error).await;
+                stored.map_err(|error| self.not_stored(locked, error))
+            }
+            Err(error) => match self.mend(locked, error).await {
+                Ok(()) => {
+                    let stored = self.store(locked, is_dirty).await.map_err(|error| match error.code() {
+                        // The other client's write has discarded the blocks that were staged (S169).
+                        "InvalidBlockList" => replaced(&error.to_string()),
+                        _ => error,
+                    });
+                    stored.map_err(|error| self.not_stored(locked, error))
+                }
+                Err(error) => Err(error),
+            },
+        };
+        drop(storing);
+        result
+    }
+
+    /// The requests of a commit, of the content or else of the attributes.
+    async fn store(&self, locked: &mut Locked, content: bool) -> Result<()> {
+        match &locked.content {
+            Content::Draft(draft) if content => match draft.strategy {
+                WriteStrategy::Blocks => self.commit_content(locked).await,
+                WriteStrategy::Tail(_) => self.commit_tail(locked).await,
+                WriteStrategy::Pages(_) => PageBlobs { files: self }.commit_pages(locked).await,
+            },
+            _ => self.commit_attributes(locked).await,
+        }
+    }
+
+    async fn commit_content(&self, locked: &mut Locked) -> Result<()> {
+        let (file, state) = locked.parts();
+        let blob = self.tree.blob(file.ino)?;
+        let base = state.version.clone();
+        let mut settings = self.settings(&blob, base.as_deref(), &state.change);
+        if let Some(base) = &base {
+            settings.tags = self.service.tags_to_keep(&blob, &base.properties).await?;
+        }
+        let precondition = match &base {
+            Some(base) => Precondition::IfMatch(base.properties.etag.clone()),
+            None => Precondition::IfAbsent,
+        };
+        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
+        let size = draft.extents.len();
+        let mut sent = None;
+        let written = if size <= BLOCK
+            && let Some(bytes) = draft.extents.bytes()
+        {
+            sent = Some(bytes.clone());
+            let written = self.service.blob(&blob).block_blob().upload(bytes, &settings, &precondition.into()).await;
+            if written.is_ok() {
+                // It has no block list now.
+                draft.base_blocks = Some(Vec::new());
+                if size > SENT_AGAIN {
+                    draft.extents = ExtentMap::of_base(size);
+                }
+            }
+            written
+        } else {
+            self.uploads.commit_blocks(&blob, draft, base.as_deref(), &settings, &precondition).await
+        };
+        let written = written?;
+        (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);
+        draft.give_back_room();
+        state.change = AttrChange::default();
+        let mut properties = attr::just_written(size, settings, written);
+        if let Some(base) = &base {
+            properties.creation_time = base.properties.creation_time;
+            properties.lease = base.properties.lease.clone();
+            // Chosen, it was sent again; otherwise it is the account's, as before.
+            (properties.tier, properties.tier_inferred) = (base.properties.tier.clone(), base.properties.tier_inferred);
+        }
+        // What the kernel has cached is what it has just written.
+        self.tree.kernel().rewritten(file.ino, base.as_deref().map(|base| &base.properties.etag), &properties.etag);
+        self.settle(locked, Arc::new(properties));
+        let (file, state) = locked.parts();
+        // Whoever reads the file next would find it in the kernel's cache if it had gone through that.
+        if let (Some(bytes), Some(version)) = (sent, &state.version)
+            && !file.is_cached()
+        {
+            version.keep(file.ino, bytes.pieces(), base.as_deref(), &self.memory);
+        }
+        Ok(())
+    }
+
+    async fn commit_attributes(&self, locked: &mut Locked) -> Result<()> {
+        let (file, state) = locked.parts();
+        let Some(base) = state.version.clone() else { return Ok(()) };
+        let change = std::mem::take(&mut state.change);
+        match self.store_attributes(file.ino, &base.properties, &change).await {
+            Ok(properties) => {
+                self.settle(locked, properties);
+                Ok(())
+            }
+            Err(error) => {
+                state.change = change;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Open files: acquired and let go, and what everybody here learns when the service has them as they are.
+
+use std::sync::Arc;
+
+use tracing::error;
+
+use crate::error::{Error, Result};
+use crate::fs::caller::Caller;
+use crate::fs::chores::Chores;
+use crate::fs::config::Config;
+use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
+use crate::fs::content::memory::Memory;
+use crate::fs::content::read::Version;
+use crate::fs::content::source::nameless;
+use crate::fs::content::upload::Uploads;
+use crate::fs::copies::lease::SourceLeases;
+use crate::fs::copies::run::Copies;
+use crate::fs::names::attr::{self, AttrChange, FileKind, SetTime};
+use crate::fs::names::known::Names;
+use crate::fs::names::tree::{Blob, Heard, Link, NodeView, Tree, continues, is_grown};
+use crate::fs::service::Service;
+use crate::store::{BlobProperties, BlobSettings, ContentHeaders, ETag, Metadata, Precondition};
+
+/// Open files and what stores them.
+pub(in crate::fs) struct Files {
+    pub(in crate::fs) service: Arc<Service>,
+    pub(in crate::fs) config: Arc<Config>,
+    pub(in crate::fs) tree: Arc<Tree>,
+    pub(in crate::fs) names: Arc<Names>,
+    pub(in crate::fs) handles: Arc<Handles>,
+    pub(in crate::fs) memory: Arc<Memory>,
+    pub(in crate::fs) uploads: Uploads,
+    pub(in crate::fs) leases: Arc<SourceLeases>,
+    pub(in crate::fs) chores: Chores,
+}
+
+impl Files {
+    pub(in crate::fs) fn new(names: Arc<Names>, handles: Arc<Handles>, copies: &Copies) -> Self {
+        let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
+        let memory = Memory::new(config.memory_limit);
+        let uploads = Uploads::new(service.clone(), memory.clone());
+        let (leases, chores) = (copies.leases.clone(), copies.chores.clone());
+        Self { service, config, tree, names, handles, memory, uploads, leases, chores }
+    }
+}
+
+/// What web servers and browsers will take the blob for, by its name.
+fn content_type(path: &crate::path::BlobPath) -> String {
+    mime_guess::from_path(path.name.as_str()).first_or_octet_stream().to_string()
+}
+
+impl Files {
+    /// Set Blob Metadata with `change` applied; what the blob's properties are then. A blob whose metadata say already what the
+    /// change would make them say costs no request, unless its time is to be now.
+    pub(in crate::fs) async fn store_attributes(
+        &self,
+        ino: crate::fs::names::attr::Ino,
+        properties: &Arc<BlobProperties>,
+        change: &AttrChange,
+    ) -> Result<Arc<BlobProperties>> {
+        let view = self.tree.view(ino)?;
+        let blob = match self.tree.place(ino)? {
+            crate::fs::names::tree::Place::Blob(blob) => blob,
+            crate::fs::names::tree::Place::Directory(dir) => match dir.marker() {
+                Some(marker) => marker?,
+                None => return Err(Error::fs(libc::EPERM, "containers have no mode, owner or time to set")),
+            },
+            crate::fs::names::tree::Place::Past(_) => return Err(crate::fs::names::tree::read_only()),
+            _ => return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set")),
+        };
+        let defaults = &self.config.defaults;
+        let mut metadata = properties.metadata.clone();
+        change.apply(view.kind, &mut metadata, defaults);
+        if metadata == properties.metadata && change.mtime != Some(SetTime::Now) {
+            return Ok(properties.clone());
+        }
+        let mut now = attr::of_blob(ino, view.kind, properties, defaults);
+        if let Some(touched) = view.touched {
+            now.touch(touched);
+        }
+        let mut metadata = properties.metadata.clone();
+        change.apply_to(&now, &mut metadata, defaults);
+        let precondition = Precondition::IfMatch(properties.etag.clone());
+        let written = self.service.blob(&blob).set_metadata(&metadata, &precondition.into()).await?;
+        let properties = BlobProperties {
+            etag: written.etag,
+            last_modified: written.last_modified,
+            metadata,
+            ..(**properties).clone()
+        };
+        Ok(Arc::new(properties))
+    }
+
+    /// The service has the file as `properties` say: everyone here learns it.
+    pub(in crate::fs) fn settle(&self, locked: &mut Locked, properties: Arc<BlobProperties>) {
+        let (file, state) = locked.parts();
+        state.take_version(properties.clone());
+        self.tree.learn(file.ino, Heard::Blob(properties));
+        file.show(state);
+    }
+
+    /// [`Files::settle`] for a change of the version `stood_on`. If the file had another one, that change was made to another client's:
+    /// handles that have not seen it end with ESTALE.
+    pub(in crate::fs) fn settle_on(&self, locked: &mut Locked, stood_on: &ETag, properties: Arc<BlobProperties>) {
+        locked.stand_on(stood_on);
+        self.settle(locked, properties);
+    }
+
+    /// What a write of new content sends along: everything that the blob had, but for what described the old content.
+    pub(in crate::fs) fn settings(&self, blob: &Blob, base: Option<&Version>, change: &AttrChange) -> BlobSettings {
+        let mut settings = match base {
+            Some(base) => BlobSettings {
+                headers: ContentHeaders { content_md5: None, ..base.properties.headers.clone() },
+                metadata: base.properties.metadata.clone(),
+                tier: base.properties.chosen_tier(),
+                ..Default::default()
+            },
+            None => BlobSettings {
+                headers: ContentHeaders { content_type: Some(content_type(&blob.path)), ..Default::default() },
+                metadata: Metadata::default(),
+                ..Default::default()
+            },
+        };
+        attr::forget_time(&mut settings.metadata);
+        change.apply(FileKind::File, &mut settings.metadata, &self.config.defaults);
+        settings
+    }
+
+    /// The shared state of a file, which learns the version that is current now.
+    pub(in crate::fs) async fn acquire(&self, view: &NodeView) -> Arc<OpenFile> {
+        let file = self.handles.acquire(view.ino);
+        self.tree.kernel().opened(view.ino);
+        let mut state = file.lock().await;
+        let unsaved = match &state.content {
+            Content::Clean => false,
+            Content::Draft(draft) => draft.dirty,
+            Content::Copying(_) => true,
+        };
+        // It may have been committed here since `view` was taken.
+        let now = self.tree.view(view.ino);
+        if let (false, Some(properties)) = (unsaved, now.as_ref().unwrap_or(view).properties()) {
+            state.version = match state.version.clone() {
+                Some(version) if version.properties == *properties => Some(version),
+                // Tier and tags change without a new ETag.
+                Some(version) if version.properties.etag == properties.etag => {
+                    Some(version.with_the_same_content(properties.clone()))
+                }
+                Some(version) if is_grown(&version.properties, properties) => {
+                    state.content = Content::Clean;
+                    Some(version.with(properties.clone()))
+                }
+                Some(version) if continues(&version.properties, properties) => {
+                    state.content = Content::Clean;
+                    Some(version.with_the_same_content(properties.clone()))
+                }
+                // Handles that are open on the old version end with ESTALE.
+                _ => {
+                    state.content = Content::Clean;
+                    Some(Version::new(properties.clone()))
+                }
+            };
+        }
+        drop(state);
+        file
+    }
+
+    /// Gives back what [`Files::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an error any more but
+    /// the log. All leave under the state lock, so that of two who leave together one is the last.
+    pub(in crate::fs) async fn let_go(&self, file: &OpenFile, mut state: Locked) {
+        if self.handles.is_last(file.ino)
+            && let Err(error) = self.commit(&mut state).await
+        {
+            let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+            error!(%name, %error, "what was written last is lost: it could not be stored");
+        }
+        self.handles.done(file.ino);
+        drop(state);
+        self.tree.kernel().closed(file.ino);
+    }
+
+    /// False if there was nothing to drop.
+    pub(in crate::fs) fn drop_setid(&self, locked: &mut Locked) -> bool {
+        let (file, state) = locked.parts();
+        let Ok(view) = self.tree.view(file.ino) else { return false };
+        let attr = self.names.attr_of(&view);
+        // Without the right to execute, the bit of the group meant locks once.
+        let group = if attr.mode & libc::S_IXGRP != 0 { libc::S_ISGID } else { 0 };
+        let change = AttrChange { mode: Some(attr.mode & !(libc::S_ISUID | group)), ..AttrChange::default() };
+        // A mode that is not kept was not set.
+        let Ok(change) = change.admit(&attr, self.config.permissions) else { return false };
+        let changes = !change.is_empty();
+        state.change.merge(change);
+        changes
+    }
+
+    /// From the look at what is there to the word of what has become of it, nobody else stores the file.
+    pub(in crate::fs) async fn store_or_keep(
+        &self,
+        locked: &mut Locked,
+        change: AttrChange,
+        caller: Caller,
+    ) -> Result<()> {
+        let (file, state) = locked.parts();
+        let view = self.tree.view(file.ino)?;
+        let stored_later = match &state.content {
+            Content::Clean => false,
+            Content::Draft(draft) => draft.dirty,
+            Content::Copying(_) => true,
+        };
+        let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
+        if stored_later || file.is_written_by(caller) || nameless {
+            state.change.merge(change);
+            return Ok(());
+        }
+        let blob = self.tree.blob(file.ino)?;
+        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
+        let properties = view.properties().ok_or_else(missing)?;
+        let _storing = file.storing();
+        let changed = self.store_attributes(file.ino, properties, &change).await;
+        let changed = changed.map_err(|error| self.names.disproved(file.ino, Some(&properties.etag), error))?;
+        self.settle_on(locked, &properties.etag, changed);
+        Ok(())
+    }
+
+    /// The metadata of a blob whose content was changed in place, if they have to be others: a time that is stored there would be a
+    /// lie, and mode, owner and time may have been asked for.
+    pub(in crate::fs) fn metadata_after(&self, properties: &BlobProperties, change: &AttrChange) -> Option<Metadata> {
+        let mut metadata = properties.metadata.clone();
+        attr::forget_time(&mut metadata);
+        change.apply(FileKind::File, &mut metadata, &self.config.defaults);
+        (metadata != properties.metadata).then_some(metadata)
+    }
+
+    /// The service copies from a blob and into a blob.
+    pub(in crate::fs) fn refuse_nameless(&self, file: &OpenFile) -> Result<()> {
+        if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) { Err(nameless()) } else { Ok(()) }
+    }
+
+    /// Whoever closes the file meanwhile does not take himself for the last, and leaves to us what that one does.
+    pub(in crate::fs) async fn let_go_later(self: Arc<Self>, file: Arc<OpenFile>) {
+        let mut state = file.lock().await;
+        if self.handles.is_last(file.ino)
+            && let Err(error) = self.commit(&mut state).await
+        {
+            error!(%error, "what was written last could not be stored");
+        }
+        self.handles.done(file.ino);
+    }
+}

@@ -1,0 +1,159 @@
+//! Room for what is written: when a draft sends some of what it holds before anybody asks for that.
+//!
+//! The three types of blobs differ in how they take new content, and in which changes they refuse:
+//!
+//! | type | new content | file |
+//! |---|---|---|
+//! | block blob | a new list of blocks, all at once | `plan`, `upload`, `commit` |
+//! | append blob | blocks at the end | `append` |
+//! | page blob | pages, where they are | `page` |
+//!
+//! All of them are read and changed as an extent map; they differ in what a commit makes of it. A blob keeps its type for life: the
+//! service changes it as little as a truncation here does.
+//!
+//! A Buffer that has grown past the block size is sent in the background while the writer goes on. When the memory for what is unsent
+//! is short, whoever writes sends what he has, however little, and then what others have who are not at work.
+
+use tracing::debug;
+
+use crate::error::{Error, Result};
+use crate::fs::content::append::tail_block;
+use crate::fs::content::files::Files;
+use crate::fs::content::handle::{Content, Locked, draft_of};
+use crate::fs::content::memory::Reservation;
+use crate::fs::content::page::MOST_BUFFERED;
+use crate::fs::content::strategy::{Change, WriteStrategy};
+
+/// Bytes that a file without a name may hold in memory: there is nowhere to send them.
+const MOST_NAMELESS: u64 = 64 << 20;
+
+/// Bytes that are worth a block of their own when memory is short.
+const WORTH_A_BLOCK: u64 = 256 * 1024;
+
+impl Files {
+    /// The blob's type allows the change.
+    pub(in crate::fs) fn admit(&self, locked: &mut Locked, change: Change) -> Result<()> {
+        let (file, state) = locked.parts();
+        let draft = draft_of(state)?;
+        let size = draft.extents.len();
+        let admitted = draft.strategy.admit(&change, size);
+        if admitted.is_err() {
+            // What is not written needs no memory.
+            draft.give_back_room();
+        }
+        admitted.map_err(|(errno, why)| {
+            let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+            Error::fs(errno, format!("{name}: {why}"))
+        })
+    }
+
+    /// [`Files::make_room`] where new content goes into the blob itself: whoever fills the memory of a file sends what is in it.
+    pub(in crate::fs) async fn make_room_in_place(&self, locked: &mut Locked) -> Result<()> {
+        let (file, state) = locked.parts();
+        let Content::Draft(draft) = &state.content else { return Ok(()) };
+        let block = tail_block(state);
+        let full = match draft.strategy {
+            WriteStrategy::Blocks => false,
+            WriteStrategy::Tail(_) => draft.extents.buffered() >= block,
+            WriteStrategy::Pages(_) => draft.extents.buffered() >= MOST_BUFFERED || draft.is_scattered(),
+        };
+        if !full {
+            return Ok(());
+        }
+        match self.tree.blob(file.ino) {
+            Err(error) if error.is_not_found() && draft.extents.buffered() < MOST_NAMELESS => return Ok(()),
+            Err(error) if error.is_not_found() => {
+                let what = format!("{error}: without a name it has only memory, and that is full");
+                return Err(Error::fs(libc::ENOSPC, what));
+            }
+            other => drop(other?),
+        }
+        match draft.strategy {
+            WriteStrategy::Tail(_) => self.send_tail(locked, block).await,
+            WriteStrategy::Blocks | WriteStrategy::Pages(_) => self.commit(locked).await,
+        }
+    }
+
+    /// Makes room for what comes next: no Buffer holds more than a block afterwards, and all together no more than fits. Waits for
+    /// a free upload slot, which a finished or failed request gives back. On failure nothing of the draft is lost, but it should
+    /// not take more.
+    ///
+    /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
+    pub(in crate::fs) async fn make_room(&self, locked: &mut Locked) -> Result<()> {
+        match self.send_what_is_full(locked).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.mend(locked, error).await?;
+                let sent = self.send_what_is_full(locked).await;
+                sent.map_err(|error| self.not_stored(locked, error))
+            }
+        }
+    }
+
+    async fn send_what_is_full(&self, locked: &mut Locked) -> Result<()> {
+        let (file, state) = locked.parts();
+        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
+        if !matches!(draft.strategy, WriteStrategy::Blocks) {
+            return self.make_room_in_place(locked).await;
+        }
+        draft.reap(false).await?;
+        while draft.full().is_some() || !draft.unsent.is_empty() {
+            let blob = match self.tree.blob(file.ino) {
+                Ok(blob) => blob,
+                Err(error) if error.is_not_found() && !draft.is_scattered() => return Ok(()),
+                Err(error) if error.is_not_found() => {
+                    let what = format!("{error}: without a name it has only memory, and that is full");
+                    return Err(Error::fs(libc::ENOSPC, what));
+                }
+                Err(error) => return Err(error),
+            };
+            self.uploads.send_again(&blob, draft).await?;
+            if let Some(start) = draft.full() {
+                self.uploads.stage(&blob, draft, state.version.as_deref(), start).await?;
+            }
+        }
+        if draft.is_scattered() {
+            self.commit(locked).await?;
+        }
+        Ok(())
+    }
+
+    /// Room in the budget for so many bytes that are to be written into a file.
+    pub(in crate::fs) async fn room_to_write(&self, locked: &mut Locked, len: u64) -> Result<Reservation> {
+        if let Some(room) = self.memory.try_unsent(len) {
+            return Ok(room);
+        }
+        if let Err(error) = self.send_buffers(locked).await {
+            return Err(self.not_stored(locked, error));
+        }
+        for other in self.handles.open_files() {
+            if let Some(room) = self.memory.try_unsent(len) {
+                return Ok(room);
+            }
+            // Whoever holds the lock is at work on the file, and sends what it has when he needs room.
+            if let Some(mut state) = other.try_lock()
+                && let Err(error) = self.send_buffers(&mut state).await
+            {
+                debug!(%error, "another file's bytes could not be sent to make room");
+            }
+        }
+        Ok(self.memory.unsent(len).await)
+    }
+
+    /// Sends what is in Buffers, so that it leaves the memory: the one that is written to as a block, many short ones with a commit.
+    async fn send_buffers(&self, locked: &mut Locked) -> Result<()> {
+        let (file, state) = locked.parts();
+        let Content::Draft(draft) = &mut state.content else { return Ok(()) };
+        // What has no name has nowhere to go.
+        let Ok(blob) = self.tree.blob(file.ino) else { return Ok(()) };
+        if matches!(draft.strategy, WriteStrategy::Blocks)
+            && let Some(start) = draft.extents.full(WORTH_A_BLOCK)
+        {
+            self.uploads.stage(&blob, draft, state.version.as_deref(), start).await?;
+        }
+        if draft.dirty && draft.extents.buffered() > WORTH_A_BLOCK {
+            self.commit(locked).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Names looked up: what a name in a directory stands for, from what is remembered, listed or asked.
+//!
+//! A directory exists because a blob's name goes through it (implicit), because a marker blob says so (`hdi_isfolder=true`, written
+//! by mkdir here, by blobfuse2 and by Hadoop), or both; a blob `dir/` with a slash at its end is a marker of other tools. Where a
+//! plain blob has the name of a directory, the directory wins and the blob cannot be reached through the mount.
+//!
+//! An unknown name costs a HEAD and a one-entry LIST, side by side. A listing in hand answers for all its names, also for those that
+//! are not in it, as long as it is fresh; where many names are looked up, one is made for them (`dir/lookups`).
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use tracing::warn;
+
+use crate::error::{Error, OptionalExtension, Result};
+use crate::fs::config::Config;
+use crate::fs::names::access::{Credentials, SEARCH};
+use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::dir::lookups::Lookups;
+use crate::fs::names::dir::sweeper::Sweeper;
+use crate::fs::names::known::Names;
+use crate::fs::names::tree::{BlobDir, Heard, Known, Listed, NodeView, Place, Tree};
+use crate::fs::service::{Service, no_such};
+use crate::store::{BlobItem, ListBlobs};
+
+/// Directories: names looked up and listed, and the markers that keep a directory there.
+pub(in crate::fs) struct Directories {
+    pub(in crate::fs) service: Arc<Service>,
+    pub(in crate::fs) config: Arc<Config>,
+    pub(in crate::fs) tree: Arc<Tree>,
+    pub(in crate::fs) names: Arc<Names>,
+    pub(in crate::fs) lookups: Lookups,
+    pub(in crate::fs) sweeper: Sweeper,
+    pub(in crate::fs) said_no_past: AtomicBool,
+}
+
+impl Directories {
+    pub(in crate::fs) fn new(names: Arc<Names>) -> Self {
+        let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
+        let lookups = Lookups::new(config.attr_ttl);
+        let (sweeper, said_no_past) = (Sweeper::default(), AtomicBool::new(false));
+        Self { service, config, tree, names, lookups, sweeper, said_no_past }
+    }
+}
+
+/// What is below a directory that a listing of it does not show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::fs) enum Unseen {
+    Ignored,
+    /// Snapshots without a base, and blobs that were never committed.
+    Included,
+}
+
+/// The first blobs below a directory.
+#[derive(Default)]
+pub(in crate::fs) struct Below {
+    pub(in crate::fs) items: Vec<BlobItem>,
+    /// Blobs whose names no path can carry.
+    left_out: usize,
+}
+
+/// What a lookup says of a name that no blob can have: only its length is not a way of not being there.
+fn only_too_long(error: Error, name: &str) -> Error {
+    match error {
+        Error::Name(crate::path::NameError::TooLong) => error,
+        _ => no_such(name),
+    }
+}
+
+impl Below {
+    pub(in crate::fs) fn count(&self) -> usize {
+        self.items.len() + self.left_out
+    }
+}
+
+impl Directories {
+    /// The node of a name, as fresh as a lookup has to be. ENOENT if there is none.
+    pub(in crate::fs) async fn resolve(&self, parent: Ino, name: &str) -> Result<NodeView> {
+        let known = self.tree.child(parent, name);
+        if let Some(view) = &known
+            && (view.known.age() < self.names.trust(view.kind) || self.names.is_ahead(view.ino))
+        {
+            return Ok(view.clone());
+        }
+        match self.listed(parent, name).await? {
+            Listed::Present(entry) => {
+                self.note_real(parent, name)?;
+                let anchor = self.anchor_of(parent, name)?;
+                return self.tree.enter_listed(parent, &entry, anchor);
+            }
+            Listed::Absent => {
+                if let Some(past) = self.past_in(parent, name)? {
+                    return self.tree.enter_past(parent, past);
+                }
+                self.tree.vanish(parent, name, Instant::now());
+                return Err(self.not_there(parent, name));
+            }
+            Listed::Unknown => {}
+        }
+        let asked = Instant::now();
+        let answer = match self.tree.place(parent)? {
+            Place::Accounts => self.service.account_named(name).map(|_| (FileKind::Directory, Heard::Nothing)),
+            Place::Account(id) => {
+                let container = self.service.container_named(id, name)?;
+                let item = self.service.client(id).container(&container).properties().await.optional()?;
+                item.map(|item| (FileKind::Directory, Heard::Container(Arc::new(item))))
+            }
+            Place::Directory(dir) => self.ask(&dir, name, known.as_ref()).await?,
+            Place::Past(place) => self.ask_past(&place, name).await?,
+            Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
+        };
+        if let Some(view) = self.tree.child(parent, name) {
+            let taken_in = match &answer {
+                Some((kind, Heard::Blob(properties))) if *kind == view.kind => {
+                    self.names.is_taken_in_otherwise(view.ino, properties, asked)
+                }
+                // What was written here in the meantime is newer than the answer.
+                _ => self.names.is_ahead(view.ino) || self.names.is_copied_to(view.ino),
+            };
+            if taken_in {
+                return self.tree.view(view.ino);
+            }
+        }
+        match answer {
+            Some((kind, heard)) => {
+                self.note_real(parent, name)?;
+                let anchor = self.anchor_of(parent, name)?;
+                self.tree.enter(parent, name, kind, Known { heard, at: asked }, anchor)
+            }
+            None => match self.past_in(parent, name)? {
+                Some(past) => self.tree.enter_past(parent, past),
+                None => {
+                    self.tree.listings().remember_absence(parent, name, asked);
+                    Err(no_such(name))
+                }
+            },
+        }
+    }
+
+    /// What is listed of a name. If too many names of the directory would have to be asked for, it is listed now.
+    async fn listed(&self, parent: Ino, name: &str) -> Result<Listed> {
+        let listed = self.tree.listings().listed(parent, name);
+        if !matches!(listed, Listed::Unknown) {
+            self.lookups.answered(parent);
+        } else if matches!(self.tree.place(parent)?, Place::Directory(_))
+            && let Some(turn) = self.lookups.ask(parent)
+        {
+            self.list_for_lookups(parent, turn).await;
+            return Ok(self.tree.listings().listed(parent, name));
+        }
+        Ok(listed)
+    }
+
+    /// The error for a name that is not there, or that the service cannot hold.
+    fn not_there(&self, parent: Ino, name: &str) -> Error {
+        match self.tree.place(parent) {
+            Ok(Place::Directory(dir)) => {
+                dir.blob(name).map_or_else(|error| only_too_long(error, name), |_| no_such(name))
+            }
+            _ => no_such(name),
+        }
+    }
+
+    /// The place of an account or container; everything else follows from its parent's.
+    pub(in crate::fs) fn anchor_of(&self, parent: Ino, name: &str) -> Result<Option<Place>> {
+        Ok(match self.tree.place(parent)? {
+            Place::Accounts => self.service.account_named(name).map(Place::Account),
+            Place::Account(account) => {
+                let container = self.service.container_named(account, name)?;
+                Some(Place::Directory(BlobDir { account, container, prefix: String::new() }))
+            }
+            _ => None,
+        })
+    }
+
+    /// Asks the service what a name in a directory is.
+    async fn ask(&self, dir: &BlobDir, name: &str, known: Option<&NodeView>) -> Result<Option<(FileKind, Heard)>> {
+        let blob = dir.blob(name).map_err(|error| only_too_long(error, name))?;
+        let head = async {
+            match self.service.blob(&blob).properties().await {
+                Err(error) if error.code() == "ContainerNotFound" => Err(error),
+                found => found.optional(),
+            }
+        };
+        let below =
+            async { Ok::<_, Error>(self.first_below(&dir.subdirectory(name), 1, Unseen::Ignored).await?.count() > 0) };
+        if known.is_some_and(|view| view.kind != FileKind::Directory) {
+            // It was a file a moment ago, and almost always is one still.
+            if let Some(properties) = head.await? {
+                return Ok(Some((attr::kind_of(&properties), Heard::Blob(Arc::new(properties)))));
+            }
+            return Ok(below.await?.then_some((FileKind::Directory, Heard::Nothing)));
+        }
+        let (head, below) = tokio::try_join!(head, below)?;
+        Ok(match (head, below) {
+            (Some(properties), below) => {
+                let kind = attr::kind_of(&properties);
+                if below && kind != FileKind::Directory {
+                    warn!(blob = %blob.path, "a blob has the name of a directory: it is hidden by the directory");
+                    Some((FileKind::Directory, Heard::Nothing))
+                } else {
+                    Some((kind, Heard::Blob(Arc::new(properties))))
+                }
+            }
+            (None, true) => Some((FileKind::Directory, Heard::Nothing)),
+            (None, false) => None,
+        })
+    }
+
+    /// The first `count` blobs below a directory.
+    pub(in crate::fs) async fn first_below(&self, dir: &BlobDir, count: u32, unseen: Unseen) -> Result<Below> {
+        let client = self.service.client(dir.account);
+        let mut marker: Option<String> = None;
+        let mut below = Below::default();
+        loop {
+            let list = ListBlobs {
+                prefix: &dir.prefix,
+                marker: marker.as_deref(),
+                max_results: Some(count),
+                snapshots: unseen == Unseen::Included,
+                uncommitted: unseen == Unseen::Included,
+                ..Default::default()
+            };
+            let page = client.container(&dir.container).list_blobs(&list).await?;
+            below.items.extend(page.items);
+            below.left_out += page.left_out;
+            marker = page.next;
+            if below.count() >= count as usize || marker.is_none() {
+                return Ok(below);
+            }
+        }
+    }
+
+    /// The node at a path from the root of the mount, if the caller may go there.
+    pub(in crate::fs) async fn walk_as(&self, path: &str, who: &Credentials) -> Result<NodeView> {
+        let mut node = self.tree.view(Ino::ROOT)?;
+        for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+            if node.kind == FileKind::Directory {
+                self.names.check_access(&node, SEARCH, who)?;
+            }
+            node = self.resolve(node.ino, name).await?;
+        }
+        Ok(node)
+    }
+}

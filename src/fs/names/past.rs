@@ -1,0 +1,110 @@
+//! What was: snapshots and versions as files.
+//!
+//! `DIR/.snapshots/NAME/MOMENT` and `DIR/.versions/NAME/MOMENT` are `DIR/NAME` as it was at that moment. No listing of `DIR` shows the
+//! two, so that `find` and `rm -r` do not come there by themselves; looked up by name they are in every directory of blobs. A blob or
+//! directory that really has one of these names wins, because otherwise nothing could reach it; then its directory has no past to
+//! show, which the log says once.
+//!
+//! Such a file is read like any other and is a source of copies: copied over its own name it brings that state back (C22), to another
+//! name it becomes an ordinary blob (C23), each by one Copy Blob. It can be removed, which deletes that snapshot or version and nothing
+//! else. All else is EROFS, and no request that writes ever carries a `snapshot` or `versionid`, because there are servers that then
+//! change the blob itself (X19).
+//!
+//! Listing is by List Blobs with `include=snapshots` or `versions`. The service refuses that with a delimiter, so `DIR/.snapshots` lists
+//! all that is below `DIR`, one request per 5000 rows; a blob's own moments are the first rows with its name as prefix. They need not
+//! have a blob any more, and the current version is not among them: it is `DIR/NAME`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::fs::names::attr::{FileKind, Ino};
+use crate::fs::names::lookup::Directories;
+use crate::fs::names::revisions::{is_another, kind_of, moments, not_a_directory};
+use crate::fs::names::tree::{Blob, Heard, NodeView, Past, PastPlace, Place, read_only};
+use crate::store::{DeleteOptions, Revision};
+
+/// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
+const A_FEW: u32 = 8;
+
+impl Directories {
+    /// The hidden directory that a name in a directory of blobs stands for if nothing else has that name.
+    pub(in crate::fs) fn past_in(&self, parent: Ino, name: &str) -> Result<Option<Past>> {
+        match Past::named(name) {
+            Some(past) if matches!(self.tree.place(parent)?, Place::Directory(_)) => Ok(Some(past)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Something real was found under a name: if it takes the place of a hidden directory, the log says so.
+    pub(in crate::fs) fn note_real(&self, parent: Ino, name: &str) -> Result<()> {
+        if self.past_in(parent, name)?.is_some() && !self.said_no_past.swap(true, Ordering::Relaxed) {
+            warn!(name, "a blob or directory has this name: what was in its directory cannot be shown there");
+        }
+        Ok(())
+    }
+
+    /// Asks the service what a name in a hidden directory is.
+    pub(in crate::fs) async fn ask_past(&self, place: &PastPlace, name: &str) -> Result<Option<(FileKind, Heard)>> {
+        match place {
+            PastPlace::Names(past, dir) => {
+                let Ok(blob) = dir.blob(name) else { return Ok(None) };
+                let has_any = self.has_moments(*past, &blob).await?;
+                Ok(has_any.then_some((FileKind::Directory, Heard::Nothing)))
+            }
+            PastPlace::Moments(past, blob) => {
+                let Some(revision) = past.revision(name) else { return Ok(None) };
+                match self.service.blob(blob).at(&revision).properties().await {
+                    // A server that does not know versions answers with the blob itself.
+                    Ok(properties) if is_another(&properties, &revision) => Ok(None),
+                    Ok(properties) => Ok(Some((kind_of(&properties), Heard::Blob(Arc::new(properties))))),
+                    Err(error) if error.code() == "ContainerNotFound" => Err(error),
+                    Err(error) if error.is_not_found() || error.code() == "InvalidQueryParameterValue" => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+            PastPlace::File(..) => Err(not_a_directory()),
+        }
+    }
+
+    pub(in crate::fs) async fn has_moments(&self, past: Past, blob: &Blob) -> Result<bool> {
+        let client = self.service.client(blob.account);
+        let mut marker = None;
+        loop {
+            let (found, next) = moments(client, past, blob, marker.as_deref(), Some(A_FEW)).await?;
+            marker = next;
+            if !found.is_empty() || marker.is_none() {
+                return Ok(!found.is_empty());
+            }
+        }
+    }
+
+    /// unlink(2) of a snapshot or version: Delete Blob of that and nothing else. The current version is the blob, and is removed as such.
+    pub(in crate::fs) async fn remove_revision(&self, view: &NodeView, blob: &Blob, revision: &Revision) -> Result<()> {
+        let properties = view.properties().ok_or_else(|| Error::fs(libc::ENOENT, "nothing is known of it"))?;
+        // What is not current never becomes it again: bringing it back makes a new version. So what was heard at any time is true.
+        if properties.is_current_version || is_another(properties, revision) {
+            return Err(Error::fs(
+                libc::EPERM,
+                format!("{}: this is its current version; remove the file itself", blob.path),
+            ));
+        }
+        let deleted = self.service.blob(blob).at(revision).delete(&DeleteOptions::default()).await;
+        if deleted.as_ref().err().is_none_or(Error::is_not_found) {
+            self.tree.unlink(view.parent, &view.name);
+        }
+        deleted
+    }
+
+    /// rmdir(2): `NAME` below a hidden directory goes with its last moment. The hidden directories themselves stay.
+    pub(in crate::fs) async fn remove_past_dir(&self, parent: Ino, name: &str, place: &PastPlace) -> Result<()> {
+        let PastPlace::Moments(past, blob) = place else { return Err(read_only()) };
+        if self.has_moments(*past, blob).await? {
+            return Err(Error::fs(libc::ENOTEMPTY, format!("{} has snapshots or versions", blob.path)));
+        }
+        self.tree.unlink(parent, name);
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! Closing: flush, fsync, release, and what is left to do at the end of the mount.
+//!
+//! `flush` commits a draft, so that `close` can report what went wrong; `fsync` does the same. Shells open a file for redirection,
+//! duplicate the descriptor and close the first: the flush of that comes before anything was written. A draft that is only empty is
+//! therefore not committed while the same process holds another descriptor of it; what comes next may be a whole copy, which replaces
+//! it, or the last close.
+
+use std::time::Duration;
+
+use tracing::{error, warn};
+
+use crate::error::Result;
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::content::handle::{Content, Fh};
+
+impl Fs {
+    /// Called for every close(2) of a descriptor; what it returns is what close returns.
+    pub async fn flush(&self, fh: Fh, caller: Caller) -> Result<()> {
+        let handle = self.handles.get(fh)?;
+        let file = &handle.file;
+        if !handle.access.write {
+            let mut state = file.lock().await;
+            // What is only empty is stored late; the last to leave stores it, also if he may only read it, and so does who made it.
+            let is_left = matches!(&state.content, Content::Draft(draft) if draft.dirty && draft.is_blank())
+                && !caller.holds_open(file.ino, self.device.get());
+            return if handle.access.create || is_left { self.files.commit(&mut state).await } else { Ok(()) };
+        }
+        if !self.destinations.flush_copy(file, caller).await? {
+            return Ok(());
+        }
+        let mut state = file.lock().await;
+        if let Content::Draft(draft) = &state.content
+            && draft.dirty
+            && draft.is_blank()
+            && caller.holds_open(file.ino, self.device.get())
+        {
+            return Ok(());
+        }
+        self.files.commit(&mut state).await?;
+        handle.version(&state).map(drop)
+    }
+
+    /// fsync(2): what was written is in the service.
+    pub async fn fsync(&self, fh: Fh, caller: Caller) -> Result<()> {
+        let handle = self.handles.get(fh)?;
+        let file = &handle.file;
+        let mut state = self.destinations.settled(file, caller).await?;
+        self.files.commit(&mut state).await?;
+        handle.version(&state).map(drop)
+    }
+
+    /// The last descriptor is gone. Nobody hears of errors any more: they go to the log.
+    pub async fn release(&self, fh: Fh) {
+        let Some(handle) = self.handles.remove(fh) else { return };
+        let file = &handle.file;
+        // Whoever copies onto it has it open for writing, and may have more to ask for.
+        let deserted = handle.access.write && !file.is_written();
+        if deserted {
+            self.destinations.keep_granted(file, handle.opener).await;
+        }
+        let mut state = file.lock().await;
+        if deserted && matches!(state.content, Content::Copying(_)) {
+            // The process died between its last call and close: the service goes on without it.
+            self.destinations.give_up_copy(&mut state).await;
+        }
+        self.files.let_go(file, state).await;
+    }
+
+    /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long keeps no other
+    /// from being stored. A file that a rename or a copy holds, and that has nothing to store, is not waited for. The number of files for which that failed.
+    pub async fn flush_all(&self) -> usize {
+        let unsaved = self.handles.open_files().into_iter().filter(|file| file.is_unsaved());
+        let flushes = unsaved.map(|file| async move {
+            let done = self.files.commit(&mut file.lock().await).await;
+            if let Err(error) = &done {
+                let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+                error!(%name, %error, "cannot store a file that is open for writing");
+            }
+            usize::from(done.is_err())
+        });
+        futures_util::future::join_all(flushes).await.into_iter().sum()
+    }
+
+    /// At the end of the mount: what is still to be done at the service is done, as far as that takes no longer than `bound`, and no lease
+    /// stays behind (M9). Copies that are pending go on without.
+    pub async fn wind_down(&self, bound: Duration) {
+        if !self.copies.chores.done(bound).await {
+            warn!("what was left to do at the service has taken too long");
+        }
+        if tokio::time::timeout(bound, self.copies.leases.release_all()).await.is_err() {
+            warn!("leases were not given back in time; they end by themselves within a minute");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Files removed.
+
+use std::time::Instant;
+
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::names::attr::{FileKind, Ino};
+use crate::fs::names::coherence::disproves;
+use crate::fs::names::tree::{PastPlace, Place};
+
+impl Fs {
+    /// unlink(2): Delete Blob. EBUSY for a blob with snapshots, unless the mount was told to take them along.
+    pub async fn unlink(&self, parent: Ino, name: &str) -> Result<()> {
+        let view = self.directories.resolve(parent, name).await?;
+        if view.kind == FileKind::Directory {
+            return Err(Error::fs(libc::EISDIR, format!("{name} is a directory")));
+        }
+        if let Place::Past(PastPlace::File(blob, revision)) = self.tree.place(view.ino)? {
+            return self.directories.remove_revision(&view, &blob, &revision).await;
+        }
+        // A commit under way ends first, and one that comes later finds the name gone: it would bring the file back.
+        let file = self.handles.of_ino(view.ino);
+        let _state = match &file {
+            Some(file) => Some(file.lock().await),
+            None => None,
+        };
+        if self.names.is_new(view.ino) && !self.names.is_copied_to(view.ino) {
+            self.tree.unlink(parent, name);
+            self.tree.touch(parent);
+            return Ok(());
+        }
+        let blob = self.tree.blob(view.ino)?;
+        let is_unsaved = file.as_ref().is_some_and(|file| file.is_unsaved());
+        // Until the name is gone here as well, that it is gone there is no news.
+        let _storing = file.as_ref().map(|file| file.storing());
+        let asked = Instant::now();
+        let deleted = self.copies.delete_pending_or_not(&blob).await;
+        match deleted {
+            Ok(()) => {}
+            // What another client deleted is there for whoever has written to it here, and ends with this call.
+            Err(error) if disproves(&error) && is_unsaved => {}
+            Err(error) if disproves(&error) => return Err(self.names.gone(&view, &blob, asked)),
+            Err(error) => {
+                if error.code() == "SnapshotsPresent" {
+                    warn!(blob = %blob.path, "it has snapshots, which would be lost with it: mount with --delete-snapshots to allow that");
+                }
+                return Err(error);
+            }
+        }
+        self.tree.unlink(parent, name);
+        self.tree.touch(parent);
+        self.directories.keep_alive(parent, name).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Writing, and changes of ranges: allocating, zeros, holes. Zeros are a segment of the extent map, so that all this is cheap until the
+//! commit, and cheap then (`content/plan`).
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::caller::Caller;
+use crate::fs::content::draft::Draft;
+use crate::fs::content::extent_map::Segment;
+use crate::fs::content::handle::{Fh, draft_of};
+use crate::fs::content::strategy::Change;
+use crate::fs::content::tail::Aim;
+
+/// How a write comes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WriteMode {
+    /// From a mapping: it goes where it is, not to the end.
+    pub mapped: bool,
+    /// The file loses its set-user-ID and set-group-ID bits.
+    pub drop_setid: bool,
+}
+
+impl Fs {
+    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Where it went, if what the kernel has cached of that
+    /// and of the attributes has to go before the writer goes on: the write went past it, and others may have mapped the file, or it has
+    /// lost a bit of its mode.
+    pub async fn write(
+        &self,
+        fh: Fh,
+        offset: u64,
+        data: &Bytes,
+        mode: WriteMode,
+        caller: Caller,
+    ) -> Result<Option<Range<u64>>> {
+        let handle = self.handles.get(fh)?;
+        handle.check()?;
+        let file = &handle.file;
+        let mut state = self.destinations.settled(file, caller).await?;
+        // What could not be stored any more is better refused at once.
+        self.tree.refuse_replaced(file.ino)?;
+        // Whoever appends does so wherever the end is now; others would write into what they have never seen.
+        let append = handle.access.append && !mode.mapped;
+        if !append {
+            handle.version(&state)?;
+        }
+        self.files.make_room(&mut state).await?;
+        let room = self.files.room_to_write(&mut state, data.len() as u64).await?;
+        draft_of(&mut state)?.take_room(room);
+        let offset = if append { draft_of(&mut state)?.extents.len() } else { offset };
+        let end = offset.saturating_add(data.len() as u64);
+        let aim = if append { Aim::End } else { Aim::Position };
+        self.files.admit(&mut state, Change::Write { range: offset..end, aim })?;
+        let write = |draft: &mut Draft| if append { draft.append(data) } else { draft.write(offset, data) };
+        self.files.edit(&mut state, end, write).await?;
+        let mode_changed = mode.drop_setid && self.files.drop_setid(&mut state);
+        // The data is taken; what cannot be sent now is kept, and is the error of the next call.
+        let _ = self.files.make_room(&mut state).await;
+        // What comes from a mapping is in the cache, which cannot drop it before it is answered.
+        let past_the_cache = handle.direct && !mode.mapped;
+        Ok((mode_changed || past_the_cache && file.is_read()).then_some(offset..end))
+    }
+
+    /// fallocate(2): allocating is adding zeros up to there, unless the size is to be kept; zeroing and punching holes put zeros.
+    pub async fn fallocate(&self, fh: Fh, offset: u64, len: u64, mode: i32, caller: Caller) -> Result<()> {
+        let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+        let zero = match mode & !libc::FALLOC_FL_KEEP_SIZE {
+            0 => false,
+            libc::FALLOC_FL_ZERO_RANGE => true,
+            libc::FALLOC_FL_PUNCH_HOLE if keep_size => true,
+            _ => return Err(Error::fs(libc::EOPNOTSUPP, "ranges of a file cannot be moved")),
+        };
+        let handle = self.handles.get(fh)?;
+        let file = &handle.file;
+        let mut state = self.destinations.settled(file, caller).await?;
+        self.tree.refuse_replaced(file.ino)?;
+        handle.version(&state)?;
+        self.files.make_room(&mut state).await?;
+        let size = draft_of(&mut state)?.extents.len();
+        let mut end = offset.saturating_add(len);
+        if keep_size {
+            end = end.min(size);
+        }
+        if zero && end > offset {
+            self.files.admit(&mut state, Change::Zeros(offset..end))?;
+            self.files.edit(&mut state, end, |draft| draft.splice(offset, Segment::Zero(end - offset))).await
+        } else if end > size {
+            self.files.admit(&mut state, Change::Resize(end))?;
+            self.files.edit(&mut state, end, |draft| draft.truncate(end)).await
+        } else {
+            Ok(())
+        }
+    }
+}
