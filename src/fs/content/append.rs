@@ -21,7 +21,7 @@ use crate::fs::content::extent_map::{Piece, Segment};
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked, State, draft_of};
 use crate::fs::content::read::{Receive, Version};
-use crate::fs::content::source::Source;
+use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::tail::Aim;
 use crate::fs::names::attr::{self, AttrChange};
@@ -273,7 +273,7 @@ impl Files {
     /// `copy_file_range` to the end of an append blob: Append Block From URL of as much as one block takes. Bytes copied.
     pub(in crate::fs) async fn copy_to_tail(
         &self,
-        source: &Source<'_>,
+        source: &RangeSource<'_>,
         locked: &mut Locked,
         offset: u64,
     ) -> Result<u64> {

@@ -20,7 +20,7 @@ use crate::error::{CopyFailure, Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::handle::{Content, CopiedFrom, Locked, OpenFile, draft_of};
-use crate::fs::content::source::Source;
+use crate::fs::content::source::RangeSource;
 use crate::fs::copies::backup::Mark;
 use crate::fs::copies::job::interrupted;
 use crate::fs::copies::job::{Progress, failure};
@@ -166,7 +166,7 @@ impl CopyDestinations {
                 if caller.interrupted() {
                     return Err(Error::fs(libc::EINTR, "interrupted while a part was copied"));
                 }
-                let range = Source::of(&origin, &source.version.etag, at..granted);
+                let range = RangeSource::of(&origin, &source.version.etag, at..granted);
                 at += self.files.copy_range(range, false, locked, at, caller).await?;
             }
             Ok(())

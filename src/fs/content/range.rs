@@ -10,7 +10,7 @@ use crate::fs::content::draft::refuse_too_large;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Locked, draft_of};
 use crate::fs::content::page::write::PageBlobs;
-use crate::fs::content::source::Source;
+use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::WriteStrategy;
 
 impl Files {
@@ -18,7 +18,7 @@ impl Files {
     /// the destination itself.
     pub(in crate::fs) async fn copy_range(
         &self,
-        source: Source<'_>,
+        source: RangeSource<'_>,
         within: bool,
         locked: &mut Locked,
         offset: u64,

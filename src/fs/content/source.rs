@@ -9,7 +9,7 @@ use crate::fs::names::tree::{Blob, Origin};
 use crate::store::{ETag, Revision};
 
 /// A range that the service copies into a block.
-pub(crate) struct Source<'a> {
+pub(crate) struct RangeSource<'a> {
     pub blob: &'a Blob,
     /// `None`: the blob as it is.
     pub revision: Option<&'a Revision>,
@@ -18,7 +18,7 @@ pub(crate) struct Source<'a> {
     pub range: Range<u64>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> RangeSource<'a> {
     pub(crate) fn of(origin: &'a Origin, etag: &'a ETag, range: Range<u64>) -> Self {
         Self { blob: &origin.blob, revision: origin.revision.as_ref(), etag, range }
     }

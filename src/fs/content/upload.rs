@@ -26,7 +26,7 @@ use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Memory;
 use crate::fs::content::plan;
 use crate::fs::content::read::Version;
-use crate::fs::content::source::Source;
+use crate::fs::content::source::RangeSource;
 use crate::fs::copies::job::interrupted;
 use crate::fs::names::tree::{Blob, stale};
 use crate::fs::service::Service;
@@ -167,7 +167,7 @@ impl Uploads {
         to: &Blob,
         draft: &mut Draft,
         base: Option<&Version>,
-        source: &Source<'_>,
+        source: &RangeSource<'_>,
         offset: u64,
         caller: Caller,
     ) -> Result<Option<u64>> {
@@ -336,7 +336,7 @@ impl Uploads {
         let mut start = range.start;
         while start < range.end {
             let id = ids.next()?;
-            let source = Source { blob, revision: None, etag: &base.properties.etag, range: start..range.end };
+            let source = RangeSource { blob, revision: None, etag: &base.properties.etag, range: start..range.end };
             let size = match self.block_from(blob, &id, &source).await? {
                 Some(size) => size,
                 None => {
@@ -360,7 +360,7 @@ impl Uploads {
         &self,
         blob: &Blob,
         id: &BlockId,
-        source: &Source<'_>,
+        source: &RangeSource<'_>,
     ) -> Result<Option<u64>> {
         let url = self.range_url(source, blob).await?;
         let range = source.block();
@@ -374,13 +374,13 @@ impl Uploads {
     }
 
     /// A URL by which the service can read the source, for one request.
-    pub(in crate::fs) async fn range_url(&self, source: &Source<'_>, to: &Blob) -> Result<CopySource> {
+    pub(in crate::fs) async fn range_url(&self, source: &RangeSource<'_>, to: &Blob) -> Result<CopySource> {
         let reader = self.service.client(to.account);
         self.service.blob(source.blob).at(source.revision).block_source(reader, RANGE_READ).await
     }
 
     /// The first bytes of a source, at most a block.
-    pub(in crate::fs) async fn read_source(&self, source: &Source<'_>) -> Result<Bytes> {
+    pub(in crate::fs) async fn read_source(&self, source: &RangeSource<'_>) -> Result<Bytes> {
         let start = source.range.start;
         let range = start..source.range.end.min(start + BLOCK);
         let len = range.end - start;

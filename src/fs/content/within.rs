@@ -7,7 +7,7 @@ use crate::fs::caller::Caller;
 use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::extent_map::{Piece, Segment};
 use crate::fs::content::handle::{Handle, draft_of};
-use crate::fs::content::source::Source;
+use crate::fs::content::source::RangeSource;
 use crate::fs::content::source::nameless;
 use crate::fs::content::strategy::WriteStrategy;
 
@@ -35,7 +35,7 @@ impl CopyDestinations {
                 return Ok(0);
             }
             let from = self.tree.origin(file.ino)?;
-            let source = Source::of(&from, &version.properties.etag, range);
+            let source = RangeSource::of(&from, &version.properties.etag, range);
             return self.files.copy_range(source, true, &mut state, to, caller).await;
         }
         if draft_of(&mut state)?.extents.read(range.clone()).contains(&Piece::Staged) {

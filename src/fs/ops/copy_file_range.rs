@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, CopiedFrom, Copying, Fh};
-use crate::fs::content::source::Source;
+use crate::fs::content::source::RangeSource;
 use crate::fs::names::attr::AttrChange;
 
 /// The kernel shortens `copy_file_range` to this many bytes (FUSE's `UINT_MAX & PAGE_MASK`, with pages of 4 KiB).
@@ -64,7 +64,7 @@ impl Fs {
         if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
             output.version(&state)?;
             let range = offset_in..size.min(offset_in.saturating_add(len));
-            let range = Source::of(&from, &source.properties.etag, range);
+            let range = RangeSource::of(&from, &source.properties.etag, range);
             let copied = self.files.copy_range(range, false, &mut state, offset_out, caller).await;
             return copied.map_err(|error| match error.is_about_the_source() {
                 true => self.names.source_disproved(input.file.ino, &from, &source.properties.etag, error),

@@ -30,7 +30,7 @@ use crate::fs::content::page::plan::{self, Write};
 use crate::fs::content::page::ranges::PageRanges;
 use crate::fs::content::page::{Step, WriteGuard, ask_ranges};
 use crate::fs::content::read::{PART, Receive, Version};
-use crate::fs::content::source::Source;
+use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::copies::lease::Lease;
 use crate::fs::names::attr::AttrChange;
@@ -302,7 +302,7 @@ impl PageBlobs<'_> {
     /// `copy_file_range` into a page blob: Put Page From URL where source and target are whole pages, else the bytes. Bytes copied.
     pub(in crate::fs) async fn copy_to_pages(
         &self,
-        source: &Source<'_>,
+        source: &RangeSource<'_>,
         locked: &mut Locked,
         offset: u64,
         within: bool,
@@ -327,7 +327,7 @@ impl PageBlobs<'_> {
 
     async fn copy_pages(
         &self,
-        source: &Source<'_>,
+        source: &RangeSource<'_>,
         locked: &mut Locked,
         target: Range<u64>,
         within: bool,
