@@ -48,7 +48,7 @@ pub struct CopyOrder<'a> {
 }
 
 /// A source as Copy Blob wants it.
-struct Source {
+struct ResolvedSource {
     url: CopySource,
     /// What is known of it if it is in one of the mount's accounts.
     version: Option<Arc<BlobProperties>>,
@@ -97,7 +97,8 @@ impl Control<'_> {
     pub async fn copy(&self, order: CopyOrder<'_>, who: &Credentials, caller: Caller) -> Result<(CopyId, CopyStatus)> {
         let (parent, name) = order.destination(&self.fs.tree.view(order.at)?)?;
         let destination = self.fs.tree.directory(parent)?.blob(&name)?;
-        let Source { url: source, version, tags, origin } = self.source_of(order.source, &destination, who).await?;
+        let ResolvedSource { url: source, version, tags, origin } =
+            self.source_of(order.source, &destination, who).await?;
         let target = self.fs.directories.resolve(parent, &name).await.optional()?;
         self.fs.names.check_target(parent, target.as_ref(), who)?;
         self.refuse_target(target.as_ref(), order.no_replace).await?;
@@ -187,7 +188,7 @@ impl Control<'_> {
         Ok(())
     }
 
-    async fn source_of(&self, source: &str, destination: &Blob, who: &Credentials) -> Result<Source> {
+    async fn source_of(&self, source: &str, destination: &Blob, who: &Credentials) -> Result<ResolvedSource> {
         if source.starts_with("http://") || source.starts_with("https://") {
             return match self.fs.service.located(source) {
                 // A blob of one of our accounts: we know how to let the service read it.
@@ -199,7 +200,7 @@ impl Control<'_> {
                 }
                 None => {
                     let url = self.outside(source, who)?;
-                    Ok(Source { url, version: None, tags: Tags::new(), origin: None })
+                    Ok(ResolvedSource { url, version: None, tags: Tags::new(), origin: None })
                 }
             };
         }
@@ -226,10 +227,15 @@ impl Control<'_> {
         done
     }
 
-    async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, destination: &Blob) -> Result<Source> {
+    async fn own_source(
+        &self,
+        origin: &Origin,
+        version: Arc<BlobProperties>,
+        destination: &Blob,
+    ) -> Result<ResolvedSource> {
         let url = self.fs.service.source_url(&origin.blob, origin.revision.as_ref(), destination).await?;
         let tags = self.fs.service.tags_of_origin(origin, &version).await?;
-        Ok(Source { url, version: Some(version), tags, origin: Some(origin.clone()) })
+        Ok(ResolvedSource { url, version: Some(version), tags, origin: Some(origin.clone()) })
     }
 
     /// A URL that is no blob of ours. A file of Azure Files in one of our accounts gets leave to be read.
