@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::dir::cursor::{Carry, Cookie, Mark, Start};
 use crate::fs::names::dir::lookups::Turn;
-use crate::fs::names::dir::pages::{Fetched, Source};
+use crate::fs::names::dir::pages::{Fetched, ListingSource};
 use crate::fs::names::dir::stream::{DirStream, Wanted, may_follow};
 use crate::fs::names::lookup::Directories;
 use crate::fs::names::tree::{Entry, Heard, Known, Link, NodeView, PastPlace, Place, Row};
@@ -156,13 +156,13 @@ impl Directories {
         marker: Option<String>,
     ) -> impl Future<Output = Result<Fetched>> + Send + use<> + 'static {
         let source = match place {
-            Place::Accounts => {
-                Source::Accounts(self.config.accounts.iter().map(|a| a.client.account().as_str().to_owned()).collect())
-            }
-            Place::Account(id) => Source::Containers(self.service.client(*id).clone()),
-            Place::Directory(dir) => Source::Blobs(self.service.client(dir.account).clone(), dir.clone()),
-            Place::Past(place) => Source::Past(self.service.client(place.account()).clone(), place.clone()),
-            Place::Blob(blob) => Source::Nothing(blob.path.clone()),
+            Place::Accounts => ListingSource::Accounts(
+                self.config.accounts.iter().map(|a| a.client.account().as_str().to_owned()).collect(),
+            ),
+            Place::Account(id) => ListingSource::Containers(self.service.client(*id).clone()),
+            Place::Directory(dir) => ListingSource::Blobs(self.service.client(dir.account).clone(), dir.clone()),
+            Place::Past(place) => ListingSource::Past(self.service.client(place.account()).clone(), place.clone()),
+            Place::Blob(blob) => ListingSource::Nothing(blob.path.clone()),
         };
         source.fetch(marker)
     }

@@ -12,7 +12,7 @@ use crate::path::BlobPath;
 use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, ListContainers, Page};
 
 /// What is listed.
-pub(crate) enum Source {
+pub(crate) enum ListingSource {
     Accounts(Vec<String>),
     Containers(Client),
     Blobs(Client, BlobDir),
@@ -34,7 +34,7 @@ pub struct Fetched {
     pub next: Option<String>,
 }
 
-impl Source {
+impl ListingSource {
     /// The page that begins at `marker`.
     pub(crate) async fn fetch(self, marker: Option<String>) -> Result<Fetched> {
         let asked = Instant::now();
