@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fs::content::draft::{Basis, Draft, block_size_after};
 use crate::fs::content::extent_map::{Piece, Segment};
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, Locked, State, draft_of};
+use crate::fs::content::handle::{Content, FileState, Locked, draft_of};
 use crate::fs::content::read::{Receive, Version};
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::{Change, WriteStrategy};
@@ -48,12 +48,12 @@ pub(in crate::fs) async fn fetch(
 }
 
 /// Bytes of the next block of an append blob.
-pub(in crate::fs) fn tail_block(state: &State) -> u64 {
+pub(in crate::fs) fn tail_block(state: &FileState) -> u64 {
     let blocks = state.version.as_ref().and_then(|version| version.properties.committed_block_count);
     block_size_after(blocks.unwrap_or(0) as usize)
 }
 
-fn doubt(state: &mut State, block: Option<Bytes>) {
+fn doubt(state: &mut FileState, block: Option<Bytes>) {
     if let Content::Draft(draft) = &mut state.content
         && let WriteStrategy::Tail(tail) = &mut draft.strategy
     {

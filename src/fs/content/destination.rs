@@ -13,7 +13,7 @@ use crate::fs::caller::Caller;
 use crate::fs::chores::Chores;
 use crate::fs::config::Config;
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, Copying, Handle, Locked, OpenFile, State};
+use crate::fs::content::handle::{Content, Copying, FileState, Handle, Locked, OpenFile};
 use crate::fs::content::read::Version;
 use crate::fs::copies::job::{CopyJob, Progress, failure, types_differ};
 use crate::fs::copies::run::Copies;
@@ -303,7 +303,7 @@ impl CopyDestinations {
     /// `cp -p` sets times, owner and mode when the copy has been accepted, and where nobody waits for its end it is mostly pending then:
     /// nothing can be stored (C9). But it has hardly begun, so it is aborted and begun anew with all of them (X3). What it replaced is not
     /// there any more in any case.
-    async fn start_anew(self: &Arc<Self>, state: &mut State) -> Result<()> {
+    async fn start_anew(self: &Arc<Self>, state: &mut FileState) -> Result<()> {
         let Content::Copying(Copying { job, again: Some(again), .. }) = &mut state.content else { return Ok(()) };
         if state.change.is_empty() || job.has_backup() || !matches!(job.progress(), Progress::Pending(_)) {
             return Ok(());

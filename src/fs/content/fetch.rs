@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use crate::error::{Error, Result};
 use crate::fs::content::extent_map::Piece;
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, Handle, State};
+use crate::fs::content::handle::{Content, FileState, Handle};
 use crate::fs::content::read::{Reading, Receive, Version};
 use crate::fs::content::{append, page};
 use crate::fs::names::tree::Origin;
@@ -38,7 +38,12 @@ async fn fetch(
 }
 
 impl Files {
-    pub(in crate::fs) async fn read_draft(&self, handle: &Handle, state: &State, range: Range<u64>) -> Result<Bytes> {
+    pub(in crate::fs) async fn read_draft(
+        &self,
+        handle: &Handle,
+        state: &FileState,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
         let Content::Draft(draft) = &state.content else { return Ok(Bytes::new()) };
         let mut joined = BytesMut::new();
         for piece in draft.extents.read(range) {

@@ -72,7 +72,7 @@ impl Copying {
     }
 }
 
-pub struct State {
+pub struct FileState {
     pub content: Content,
     /// Mode, owner and time to store with the next commit.
     pub change: AttrChange,
@@ -82,7 +82,7 @@ pub struct State {
     pub lineage: Option<Lineage>,
 }
 
-impl State {
+impl FileState {
     /// What comes was made of the version `stood_on`. If the file had another one, that was made of another client's: handles that have
     /// not seen it end with ESTALE.
     pub(in crate::fs) fn stand_on(&mut self, stood_on: &ETag) {
@@ -108,16 +108,16 @@ impl State {
 /// An open file that somebody works on, alone. What `stat` shows of it is what was left here when this is dropped, or published before.
 pub(in crate::fs) struct Locked {
     file: Arc<OpenFile>,
-    state: OwnedMutexGuard<State>,
+    state: OwnedMutexGuard<FileState>,
 }
 
 impl Locked {
     /// The file and its state, to be borrowed apart.
-    pub(in crate::fs) fn parts(&mut self) -> (&OpenFile, &mut State) {
+    pub(in crate::fs) fn parts(&mut self) -> (&OpenFile, &mut FileState) {
         (&self.file, &mut self.state)
     }
 
-    pub(in crate::fs) fn view(&self) -> (&OpenFile, &State) {
+    pub(in crate::fs) fn view(&self) -> (&OpenFile, &FileState) {
         (&self.file, &self.state)
     }
 
@@ -136,15 +136,15 @@ impl Locked {
 }
 
 impl Deref for Locked {
-    type Target = State;
+    type Target = FileState;
 
-    fn deref(&self) -> &State {
+    fn deref(&self) -> &FileState {
         &self.state
     }
 }
 
 impl DerefMut for Locked {
-    fn deref_mut(&mut self) -> &mut State {
+    fn deref_mut(&mut self) -> &mut FileState {
         &mut self.state
     }
 }
@@ -169,7 +169,7 @@ struct Face {
 
 pub struct OpenFile {
     pub ino: Ino,
-    pub state: Arc<tokio::sync::Mutex<State>>,
+    pub state: Arc<tokio::sync::Mutex<FileState>>,
     face: Mutex<Face>,
     /// One entry for each handle.
     uses: Mutex<Vec<Use>>,
@@ -196,7 +196,7 @@ struct Use {
 
 impl OpenFile {
     fn new(ino: Ino) -> Self {
-        let state = State { content: Content::Clean, change: AttrChange::default(), version: None, lineage: None };
+        let state = FileState { content: Content::Clean, change: AttrChange::default(), version: None, lineage: None };
         let state = Arc::new(tokio::sync::Mutex::new(state));
         Self { ino, state, face: Mutex::default(), uses: Mutex::default(), storing: Arc::default() }
     }
@@ -216,7 +216,7 @@ impl OpenFile {
     }
 
     /// Makes `stat` show what `state` holds.
-    pub(in crate::fs) fn show(&self, state: &State) {
+    pub(in crate::fs) fn show(&self, state: &FileState) {
         let content = match &state.content {
             Content::Draft(draft) if draft.dirty => Some((draft.extents.len(), draft.written)),
             _ => None,
@@ -367,7 +367,7 @@ impl Handle {
 
     /// The version that the handle reads: the file's, unless that did not come from what the handle has seen. Then another client
     /// wrote it, and it is ESTALE.
-    pub fn version(&self, state: &State) -> Result<Option<Arc<Version>>> {
+    pub fn version(&self, state: &FileState) -> Result<Option<Arc<Version>>> {
         let Some(version) = &state.version else { return Ok(None) };
         // What is appended goes to the end of whatever is there.
         if self.access.append || *self.seen.get_or_init(|| version.lineage.clone()) == version.lineage {
@@ -533,7 +533,7 @@ impl Handles {
 }
 
 /// The draft of a file, begun if there is none yet.
-pub(in crate::fs) fn draft_of(state: &mut State) -> Result<&mut Draft> {
+pub(in crate::fs) fn draft_of(state: &mut FileState) -> Result<&mut Draft> {
     if let Content::Clean = state.content {
         let base = state.version.as_ref().map(|version| &version.properties);
         let mut draft = Draft::new(ExtentMap::of_base(base.map_or(0, |base| base.size)));

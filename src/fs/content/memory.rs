@@ -48,10 +48,10 @@ pub struct Memory {
     arriving: Arc<Semaphore>,
     unsent: Arc<Semaphore>,
     kept: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
 }
 
-struct State {
+struct BudgetState {
     /// Bytes of permits of either kind that are out.
     held: u64,
     chunks: LruCache<ChunkKey, Bytes>,
@@ -71,11 +71,11 @@ impl Memory {
             arriving: share(most_in_flight(limit)),
             unsent: share(most_in_flight(limit)),
             kept: share(limit / 8),
-            state: Mutex::new(State { held: 0, chunks: LruCache::unbounded(), cached: 0, streams: 0 }),
+            state: Mutex::new(BudgetState { held: 0, chunks: LruCache::unbounded(), cached: 0, streams: 0 }),
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BudgetState> {
         // No operation below leaves the state half changed when it panics.
         lock(&self.state)
     }
@@ -172,7 +172,7 @@ impl Memory {
     }
 }
 
-impl State {
+impl BudgetState {
     /// Drops chunks until all is within the limit.
     fn make_room(&mut self, limit: u64) {
         while self.held + self.cached > limit

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::fs::block_ids::UPLOADS;
 use crate::fs::content::extent_map::{ExtentMap, Segment};
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, Locked, State};
+use crate::fs::content::handle::{Content, FileState, Locked};
 use crate::fs::content::page::plan::{self, Write};
 use crate::fs::content::page::ranges::PageRanges;
 use crate::fs::content::page::{Step, WriteGuard, ask_ranges};
@@ -83,7 +83,7 @@ fn zeros(range: Range<u64>, receive: &mut Receive) {
     }
 }
 
-fn remember(state: &mut State, hold: WriteGuard) {
+fn remember(state: &mut FileState, hold: WriteGuard) {
     if let Content::Draft(draft) = &mut state.content {
         draft.strategy = WriteStrategy::Pages(hold);
     }
@@ -97,7 +97,7 @@ fn resize_to(properties: &BlobProperties, size: u64) -> Vec<Step> {
     vec![Step::Resize(size, ContentHeaders { content_md5: None, ..properties.headers.clone() })]
 }
 
-fn hold(state: &State) -> Option<&WriteGuard> {
+fn hold(state: &FileState) -> Option<&WriteGuard> {
     match &state.content {
         Content::Draft(draft) => match &draft.strategy {
             WriteStrategy::Pages(hold) => Some(hold),
