@@ -1,4 +1,4 @@
-//! Writes to page blobs: steps on the way, and what is known of the pages that hold data.
+//! Writes to page blobs: requests on the way, and what is known of the pages that hold data.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,14 +28,14 @@ pub enum WriteGuard {
     /// The ETag of the version, if it is still that.
     Version,
     /// That, or what this request has made of it: its answer was lost.
-    Unsure(Arc<Step>),
+    Unsure(Arc<PageWrite>),
     /// The lease of a commit that failed, if it can be renewed. The ETag is whatever its writes have made of it.
     Lease(Arc<Lease>),
 }
 
 /// A request of a commit.
 #[derive(Debug)]
-pub enum Step {
+pub enum PageWrite {
     /// A new size, with the headers that the blob is to have.
     Resize(u64, ContentHeaders),
     Put(u64, Bytes),
@@ -50,7 +50,7 @@ pub enum Step {
     Describe(Metadata),
 }
 
-impl Step {
+impl PageWrite {
     pub(in crate::fs) async fn send(&self, client: &Client, blob: &Blob, options: &WriteOptions) -> Result<Written> {
         let blob = client.blob(&blob.path);
         match self {
@@ -65,8 +65,8 @@ impl Step {
         }
     }
 
-    /// The blob, which is `now` this, shows that the step was taken. A copy does not show itself.
-    pub(in crate::fs) async fn is_taken(&self, client: &Client, blob: &Blob, now: &BlobProperties) -> Result<bool> {
+    /// The blob, which is `now` this, shows that it was applied. A copy does not show itself.
+    pub(in crate::fs) async fn is_applied(&self, client: &Client, blob: &Blob, now: &BlobProperties) -> Result<bool> {
         Ok(match self {
             Self::Resize(size, headers) => now.size == *size && now.headers == *headers,
             Self::Put(at, bytes) => {

@@ -22,15 +22,15 @@ const FEW_ZEROS: u64 = 64 * 1024;
 
 /// A write of whole pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Write {
+pub(crate) enum PlannedWrite {
     /// What the extent map has there, at most [`LARGEST_PAGE_WRITE`] bytes.
     Put(Range<u64>),
     Clear(Range<u64>),
 }
 
 /// The writes that a blob of `old` bytes needs. The extent map's length is a multiple of [`PAGE`], and Base is where it was.
-pub(crate) fn writes(extents: &ExtentMap, old: u64) -> Vec<Write> {
-    let mut writes: Vec<Write> = Vec::new();
+pub(crate) fn writes(extents: &ExtentMap, old: u64) -> Vec<PlannedWrite> {
+    let mut writes: Vec<PlannedWrite> = Vec::new();
     let segments: Vec<_> = extents.segments().collect();
     let is_buffer = |index: usize| matches!(segments.get(index), Some((_, Segment::Buffer(_))));
     for (index, (start, segment)) in segments.iter().enumerate() {
@@ -47,7 +47,7 @@ pub(crate) fn writes(extents: &ExtentMap, old: u64) -> Vec<Write> {
                     put(&mut writes, range);
                 } else {
                     put(&mut writes, range.start..inner.start);
-                    writes.push(Write::Clear(inner.clone()));
+                    writes.push(PlannedWrite::Clear(inner.clone()));
                     put(&mut writes, inner.end..range.end);
                 }
             }
@@ -59,12 +59,12 @@ pub(crate) fn writes(extents: &ExtentMap, old: u64) -> Vec<Write> {
 }
 
 /// Adds the pages that `range` touches.
-fn put(writes: &mut Vec<Write>, range: Range<u64>) {
+fn put(writes: &mut Vec<PlannedWrite>, range: Range<u64>) {
     if range.is_empty() {
         return;
     }
     let mut pages = range.start - range.start % PAGE..range.end.next_multiple_of(PAGE);
-    if let Some(Write::Put(last)) = writes.last_mut() {
+    if let Some(PlannedWrite::Put(last)) = writes.last_mut() {
         let touches = pages.start <= last.end;
         let near = pages.start <= last.end + SHORT_GAP && pages.end - last.start <= JOINED;
         if touches || near {
@@ -73,14 +73,14 @@ fn put(writes: &mut Vec<Write>, range: Range<u64>) {
         }
         pages.start = pages.start.max(last.end);
     }
-    writes.push(Write::Put(pages));
+    writes.push(PlannedWrite::Put(pages));
 }
 
-fn in_pieces(write: Write) -> Vec<Write> {
+fn in_pieces(write: PlannedWrite) -> Vec<PlannedWrite> {
     match write {
-        Write::Put(range) => {
+        PlannedWrite::Put(range) => {
             let starts = range.clone().step_by(LARGEST_PAGE_WRITE as usize);
-            starts.map(|start| Write::Put(start..range.end.min(start + LARGEST_PAGE_WRITE))).collect()
+            starts.map(|start| PlannedWrite::Put(start..range.end.min(start + LARGEST_PAGE_WRITE))).collect()
         }
         clear => vec![clear],
     }
@@ -99,9 +99,9 @@ mod tests {
     fn a_write_in_the_middle_is_its_own_pages() {
         let mut extents = ExtentMap::of_base(TIB);
         extents.write(TIB / 2, &vec![1; 4096].into()).unwrap();
-        assert_eq!(writes(&extents, TIB), [Write::Put(TIB / 2..TIB / 2 + 4096)]);
+        assert_eq!(writes(&extents, TIB), [PlannedWrite::Put(TIB / 2..TIB / 2 + 4096)]);
         extents.write(TIB / 2 + 4096, &"x".into()).unwrap();
-        assert_eq!(writes(&extents, TIB), [Write::Put(TIB / 2..TIB / 2 + 4096 + 512)]);
+        assert_eq!(writes(&extents, TIB), [PlannedWrite::Put(TIB / 2..TIB / 2 + 4096 + 512)]);
     }
 
     #[test]
@@ -113,29 +113,29 @@ mod tests {
         assert_eq!(
             writes(&extents, TIB),
             [
-                Write::Put(0..512),
-                Write::Clear(512..end - end % 512),
-                Write::Put(end - end % 512..end - end % 512 + 512)
+                PlannedWrite::Put(0..512),
+                PlannedWrite::Clear(512..end - end % 512),
+                PlannedWrite::Put(end - end % 512..end - end % 512 + 512)
             ]
         );
         // Cut and grown again: what was there must not come back.
         let mut extents = ExtentMap::of_base(8192);
         extents.truncate(512).unwrap();
         extents.truncate(16384).unwrap();
-        assert_eq!(writes(&extents, 8192), [Write::Clear(512..8192)]);
+        assert_eq!(writes(&extents, 8192), [PlannedWrite::Clear(512..8192)]);
     }
 
     #[test]
     fn long_writes_are_cut_and_near_ones_joined() {
         let mut extents = ExtentMap::of_base(TIB);
         extents.write(0, &vec![1; 9 * MIB as usize].into()).unwrap();
-        let piece = |i: u64| Write::Put(i * 4 * MIB..(9 * MIB).min((i + 1) * 4 * MIB));
+        let piece = |i: u64| PlannedWrite::Put(i * 4 * MIB..(9 * MIB).min((i + 1) * 4 * MIB));
         assert_eq!(writes(&extents, TIB), [piece(0), piece(1), piece(2)]);
         let mut extents = ExtentMap::of_base(TIB);
         for at in [0, 8192, MIB] {
             extents.write(at, &"x".into()).unwrap();
         }
-        assert_eq!(writes(&extents, TIB), [Write::Put(0..8704), Write::Put(MIB..MIB + 512)]);
+        assert_eq!(writes(&extents, TIB), [PlannedWrite::Put(0..8704), PlannedWrite::Put(MIB..MIB + 512)]);
     }
 
     /// A change of an extent map and of the bytes that it stands for.
@@ -191,8 +191,8 @@ mod tests {
             let mut touched = vec![0; size as usize];
             for write in writes(&extents, old).into_iter().rev() {
                 let (range, bytes) = match write {
-                    Write::Clear(range) => (range.clone(), vec![0; (range.end - range.start) as usize]),
-                    Write::Put(range) => {
+                    PlannedWrite::Clear(range) => (range.clone(), vec![0; (range.end - range.start) as usize]),
+                    PlannedWrite::Put(range) => {
                         prop_assert!(range.end - range.start <= LARGEST_PAGE_WRITE);
                         let mut bytes = Vec::new();
                         for piece in extents.read(range.clone()) {

@@ -26,9 +26,9 @@ use crate::fs::block_ids::UPLOADS;
 use crate::fs::content::extent_map::{ExtentMap, Segment};
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, FileState, Locked};
-use crate::fs::content::page::plan::{self, Write};
+use crate::fs::content::page::plan::{self, PlannedWrite};
 use crate::fs::content::page::ranges::PageRanges;
-use crate::fs::content::page::{Step, WriteGuard, ask_ranges};
+use crate::fs::content::page::{PageWrite, WriteGuard, ask_ranges};
 use crate::fs::content::read::{PART, Receive, Version};
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::{Change, WriteStrategy};
@@ -89,12 +89,12 @@ fn remember(state: &mut FileState, hold: WriteGuard) {
     }
 }
 
-/// The step that gives the blob its size, if it needs one. An MD5 of the old content goes, too.
-fn resize_to(properties: &BlobProperties, size: u64) -> Vec<Step> {
+/// The write that gives the blob its size, if it needs one. An MD5 of the old content goes, too.
+fn resize_to(properties: &BlobProperties, size: u64) -> Vec<PageWrite> {
     if size == properties.size && properties.headers.content_md5.is_none() {
         return Vec::new();
     }
-    vec![Step::Resize(size, ContentHeaders { content_md5: None, ..properties.headers.clone() })]
+    vec![PageWrite::Resize(size, ContentHeaders { content_md5: None, ..properties.headers.clone() })]
 }
 
 fn hold(state: &FileState) -> Option<&WriteGuard> {
@@ -140,26 +140,26 @@ impl PageBlobs<'_> {
         let size = draft.extents.len().next_multiple_of(PAGE);
         // Nothing is staged, so nothing is cut.
         let _ = draft.extents.truncate(size);
-        let mut steps = resize_to(&base.properties, size);
+        let mut writes = resize_to(&base.properties, size);
         let known = base.pages.get();
         let holes = |range: &Range<u64>| known.is_some_and(|ranges| ranges.within(range).is_empty());
         let extents = &draft.extents;
-        let mut filled: Vec<BoxFuture<'_, Result<Step>>> = Vec::new();
+        let mut filled: Vec<BoxFuture<'_, Result<PageWrite>>> = Vec::new();
         for write in plan::writes(extents, base.properties.size) {
             match write {
-                Write::Clear(range) if holes(&range) => {}
-                Write::Clear(range) => filled.push(async move { Ok(Step::Clear(range)) }.boxed()),
-                Write::Put(range) => {
+                PlannedWrite::Clear(range) if holes(&range) => {}
+                PlannedWrite::Clear(range) => filled.push(async move { Ok(PageWrite::Clear(range)) }.boxed()),
+                PlannedWrite::Put(range) => {
                     let start = range.start;
                     let bytes = self.files.uploads.pages_of(&blob, extents, &base, range);
-                    filled.push(async move { Ok(Step::Put(start, bytes.await?)) }.boxed());
+                    filled.push(async move { Ok(PageWrite::Put(start, bytes.await?)) }.boxed());
                 }
             }
         }
         let filled: Vec<_> = futures_util::stream::iter(filled).buffered(UPLOADS).try_collect().await?;
-        steps.extend(filled);
-        steps.extend(self.files.metadata_after(&base.properties, &state.change).map(Step::Describe));
-        self.take_steps(locked, &blob, steps).await?;
+        writes.extend(filled);
+        writes.extend(self.files.metadata_after(&base.properties, &state.change).map(PageWrite::Describe));
+        self.send_writes(locked, &blob, writes).await?;
         locked.change = AttrChange::default();
         locked.content = Content::Clean;
         Ok(())
@@ -181,11 +181,11 @@ impl PageBlobs<'_> {
                 let now = client.blob(&blob.path).properties().await?;
                 self.files.settle(locked, Arc::new(now));
             }
-            WriteGuard::Unsure(step) => {
+            WriteGuard::Unsure(write) => {
                 let Some(version) = locked.version.clone() else { return Ok(()) };
                 let now = client.blob(&blob.path).properties().await.map_err(|error| stale(error, &blob.path))?;
                 if now.etag != version.properties.etag {
-                    if !step.is_taken(client, blob, &now).await? {
+                    if !write.is_applied(client, blob, &now).await? {
                         return Err(others("it is another version"));
                     }
                     self.files.settle(locked, Arc::new(now));
@@ -196,21 +196,21 @@ impl PageBlobs<'_> {
         Ok(())
     }
 
-    /// Sends the steps so that nobody else can have written in between. However far it comes, the file's version is what is there then.
-    async fn take_steps(&self, locked: &mut Locked, blob: &Blob, steps: Vec<Step>) -> Result<()> {
-        if steps.len() > MOST_IN_A_ROW || matches!(hold(locked), Some(WriteGuard::Lease(_))) {
-            return self.take_steps_under_lease(locked, blob, &steps).await;
+    /// Sends the writes so that nobody else can have written in between. However far it comes, the file's version is what is there then.
+    async fn send_writes(&self, locked: &mut Locked, blob: &Blob, writes: Vec<PageWrite>) -> Result<()> {
+        if writes.len() > MOST_IN_A_ROW || matches!(hold(locked), Some(WriteGuard::Lease(_))) {
+            return self.send_writes_under_lease(locked, blob, &writes).await;
         }
-        for step in steps {
+        for write in writes {
             let Some(version) = locked.version.clone() else { return Ok(()) };
             let guard = Precondition::IfMatch(version.properties.etag.clone()).into();
-            match step.send(self.files.service.client(blob.account), blob, &guard).await {
-                Ok(written) => self.taken(locked, &[&step], written),
+            match write.send(self.files.service.client(blob.account), blob, &guard).await {
+                Ok(written) => self.record_writes(locked, &[&write], written),
                 Err(error) if is_about_the_source(&error) => return Err(error),
                 Err(error) => {
                     // A refusal is an answer.
                     if !(400..500).contains(&error.status()) {
-                        remember(locked, WriteGuard::Unsure(Arc::new(step)));
+                        remember(locked, WriteGuard::Unsure(Arc::new(write)));
                     }
                     return Err(stale(error, &blob.path));
                 }
@@ -219,7 +219,7 @@ impl PageBlobs<'_> {
         Ok(())
     }
 
-    async fn take_steps_under_lease(&self, locked: &mut Locked, blob: &Blob, steps: &[Step]) -> Result<()> {
+    async fn send_writes_under_lease(&self, locked: &mut Locked, blob: &Blob, writes: &[PageWrite]) -> Result<()> {
         let client = self.files.service.client(blob.account);
         let Some(version) = locked.version.clone() else { return Ok(()) };
         let lease = match hold(locked) {
@@ -233,32 +233,32 @@ impl PageBlobs<'_> {
             }
         };
         let guard = WriteOptions { lease: Some(lease.id().clone()), ..WriteOptions::default() };
-        let mut done: Vec<&Step> = Vec::new();
+        let mut done: Vec<&PageWrite> = Vec::new();
         let mut last = None;
         // The ETag is that of the last one to be executed, so that goes alone.
         let result = async {
-            let mut rest = steps;
+            let mut rest = writes;
             while !rest.is_empty() {
-                let together = rest[..rest.len() - 1].iter().take_while(|step| step.is_write()).take(4 * UPLOADS);
+                let together = rest[..rest.len() - 1].iter().take_while(|write| write.is_write()).take(4 * UPLOADS);
                 let count = together.count().max(1);
                 let (batch, behind) = rest.split_at(count);
                 lease.renew_in_time().await?;
                 let mut sending: Vec<BoxFuture<'_, Result<Written>>> = Vec::new();
-                for step in batch {
+                for write in batch {
                     let guard = &guard;
                     sending.push(
                         async move {
                             let _slot = self.files.uploads.upload_slot().await?;
-                            step.send(client, blob, guard).await
+                            write.send(client, blob, guard).await
                         }
                         .boxed(),
                     );
                 }
                 // All of them end, also when one fails: none may change the blob after we have looked at it.
                 let answers: Vec<_> = futures_util::stream::iter(sending).buffered(UPLOADS).collect().await;
-                for (step, answer) in batch.iter().zip(answers) {
+                for (write, answer) in batch.iter().zip(answers) {
                     last = Some(answer?);
-                    done.push(step);
+                    done.push(write);
                 }
                 rest = behind;
             }
@@ -266,7 +266,7 @@ impl PageBlobs<'_> {
         }
         .await;
         match (result, last) {
-            (Ok(()), Some(written)) => self.taken(locked, &done, written),
+            (Ok(()), Some(written)) => self.record_writes(locked, &done, written),
             (Ok(()), None) => {}
             (Err(error), _) => {
                 if let Ok(now) = client.blob(&blob.path).properties().await {
@@ -284,12 +284,12 @@ impl PageBlobs<'_> {
         Ok(())
     }
 
-    /// Those steps have been taken, and the last of them made this version.
-    fn taken(&self, locked: &mut Locked, steps: &[&Step], written: Written) {
+    /// Those writes have been taken, and the last of them made this version.
+    fn record_writes(&self, locked: &mut Locked, writes: &[&PageWrite], written: Written) {
         let Some(version) = locked.version.clone() else { return };
         let mut properties = (*version.properties).clone();
         let mut ranges = version.pages.get().cloned();
-        steps.iter().for_each(|step| step.apply(&mut properties, &mut ranges));
+        writes.iter().for_each(|write| write.apply(&mut properties, &mut ranges));
         (properties.etag, properties.last_modified) = (written.etag, written.last_modified);
         self.files.tree.kernel().rewritten(locked.ino(), Some(&version.properties.etag), &properties.etag);
         self.files.settle(locked, Arc::new(properties));
@@ -335,16 +335,16 @@ impl PageBlobs<'_> {
         let blob = self.files.tree.blob(locked.ino())?;
         let Some(base) = locked.version.clone() else { return Err(Error::fs(libc::EIO, "no pages to write to")) };
         let url = self.files.uploads.range_url(source, &blob).await?;
-        let mut steps = resize_to(&base.properties, base.properties.size.max(target.end));
+        let mut writes = resize_to(&base.properties, base.properties.size.max(target.end));
         for at in target.clone().step_by(LARGEST_PAGE_WRITE as usize) {
             let from = source.range.start + (at - target.start);
             let len = LARGEST_PAGE_WRITE.min(target.end - at);
             // A blob that is its own source has another ETag after the first of these; it is ours alone while they run.
             let etag = (!within).then(|| source.etag.clone());
-            steps.push(Step::Copy { at, source: url.clone(), range: from..from + len, etag });
+            writes.push(PageWrite::Copy { at, source: url.clone(), range: from..from + len, etag });
         }
-        steps.extend(self.files.metadata_after(&base.properties, &AttrChange::default()).map(Step::Describe));
-        self.take_steps(locked, &blob, steps).await?;
+        writes.extend(self.files.metadata_after(&base.properties, &AttrChange::default()).map(PageWrite::Describe));
+        self.send_writes(locked, &blob, writes).await?;
         locked.content = Content::Clean;
         Ok(())
     }
