@@ -80,7 +80,7 @@ pub(in crate::fs) struct Pending {
 }
 
 /// A blob to copy.
-pub(in crate::fs) struct Step {
+pub(in crate::fs) struct BulkItem {
     pub(in crate::fs) from: Blob,
     pub(in crate::fs) to: Blob,
     pub(in crate::fs) version: Arc<BlobProperties>,

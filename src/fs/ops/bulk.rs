@@ -33,7 +33,7 @@ use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::bulk::news::Outcome;
-use crate::fs::copies::bulk::{Bulk, Listing, Mode, Pending, Step, Stop, TreeOrder, Verdict, lock};
+use crate::fs::copies::bulk::{Bulk, BulkItem, Listing, Mode, Pending, Stop, TreeOrder, Verdict, lock};
 use crate::fs::copies::job::{CopyJob, Progress, look};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
@@ -179,8 +179,8 @@ impl TreeCopies {
         match self.verdict(&from, &version, &to, there.as_ref(), mode) {
             Verdict::Not(outcome) => bulk.tell(path, bytes, false, outcome).await,
             Verdict::Copy(there) => {
-                let step = Step { from, to, version, there, path, marker: false };
-                self.clone().carry_out(bulk.clone(), step, mode, slot).await;
+                let item = BulkItem { from, to, version, there, path, marker: false };
+                self.clone().carry_out(bulk.clone(), item, mode, slot).await;
             }
         }
         Ok(())
@@ -206,13 +206,13 @@ impl TreeCopies {
             there.list(&self.fs.names, &new, self.fs.names.attr_of(top), who).await?;
         }
         let prefix = if order.name.is_empty() { String::new() } else { format!("{}/", order.name) };
-        let (steps, mut to_copy) = mpsc::channel::<Step>(AHEAD);
-        let lister = Lister { bulk: bulk.clone(), steps, old, new, prefix, there, mode, is_new: top.is_none() };
+        let (items, mut to_copy) = mpsc::channel::<BulkItem>(AHEAD);
+        let lister = Lister { bulk: bulk.clone(), items, old, new, prefix, there, mode, is_new: top.is_none() };
         let starter = async {
             let mut copies = JoinSet::new();
-            while let Some(step) = to_copy.recv().await {
+            while let Some(item) = to_copy.recv().await {
                 let Some(slot) = bulk.slot().await else { break };
-                copies.spawn(self.clone().carry_out(bulk.clone(), step, mode, slot));
+                copies.spawn(self.clone().carry_out(bulk.clone(), item, mode, slot));
                 while copies.try_join_next().is_some() {}
             }
             // The lister is not kept waiting by a channel that nobody reads.
@@ -289,9 +289,9 @@ impl TreeCopies {
     }
 
     /// Copies a blob, to the end unless nobody wants to wait for that, and tells of it.
-    async fn carry_out(self, bulk: Arc<Bulk>, step: Step, mode: Mode, slot: OwnedSemaphorePermit) {
-        let (path, bytes, marker) = (step.path.clone(), step.version.size, step.marker);
-        let outcome = self.copy_blob(&bulk, step, mode).await;
+    async fn carry_out(self, bulk: Arc<Bulk>, item: BulkItem, mode: Mode, slot: OwnedSemaphorePermit) {
+        let (path, bytes, marker) = (item.path.clone(), item.version.size, item.marker);
+        let outcome = self.copy_blob(&bulk, item, mode).await;
         if let Some(outcome) = outcome {
             bulk.tell(path, bytes, marker, outcome).await;
         }
@@ -299,11 +299,11 @@ impl TreeCopies {
     }
 
     /// `None`: it was not begun.
-    async fn copy_blob(&self, bulk: &Bulk, mut step: Step, mode: Mode) -> Option<Outcome> {
-        if let Err(error) = self.refuse_open_target(bulk.into, &step.path).await {
+    async fn copy_blob(&self, bulk: &Bulk, mut item: BulkItem, mode: Mode) -> Option<Outcome> {
+        if let Err(error) = self.refuse_open_target(bulk.into, &item.path).await {
             return Some(failed(&self.fs, &error));
         }
-        let client = self.fs.service.client(step.to.account);
+        let client = self.fs.service.client(item.to.account);
         let mut looked_again = false;
         let mut busy = 0;
         loop {
@@ -312,7 +312,7 @@ impl TreeCopies {
                 () = bulk.stopped(Stop::Cancelled) => return None,
                 permit = client.permit() => permit,
             };
-            let job = match self.start_step(&step, mode).await {
+            let job = match self.start_item(&item, mode).await {
                 Ok(job) => job,
                 Err(error) if matches!(error.status(), 429 | 503) && busy < BUSY_TRIES => {
                     busy += 1;
@@ -320,7 +320,7 @@ impl TreeCopies {
                 }
                 Err(error) if is_change(&error) && !looked_again => {
                     looked_again = true;
-                    match self.look_once_more(&mut step, mode).await {
+                    match self.look_once_more(&mut item, mode).await {
                         Ok(None) => continue,
                         Ok(Some(outcome)) => return Some(outcome),
                         Err(error) => return Some(failed(&self.fs, &error)),
@@ -329,30 +329,30 @@ impl TreeCopies {
                 Err(error) => return Some(failed(&self.fs, &error)),
             };
             permit.succeeded();
-            self.fs.tree.appeared(bulk.into, &step.path);
+            self.fs.tree.appeared(bulk.into, &item.path);
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(&self.fs, &error),
                 Progress::Pending(_) if mode.no_wait && !job.is_only_here() => Outcome::Accepted(job.id.clone()),
-                Progress::Pending(_) => self.wait_out(bulk, &step, job).await,
+                Progress::Pending(_) => self.wait_out(bulk, &item, job).await,
             });
         }
     }
 
-    async fn start_step(&self, step: &Step, mode: Mode) -> Result<Arc<CopyJob>> {
-        let source = self.fs.service.source_url(&step.from, None, &step.to).await?;
-        let tags = self.fs.service.tags_to_keep(&step.from, &step.version).await?;
-        let backup = match &step.there {
-            Some(there) if mode.keep => Some(self.fs.copies.back_up((&step.to, None), there, None).await?),
+    async fn start_item(&self, item: &BulkItem, mode: Mode) -> Result<Arc<CopyJob>> {
+        let source = self.fs.service.source_url(&item.from, None, &item.to).await?;
+        let tags = self.fs.service.tags_to_keep(&item.from, &item.version).await?;
+        let backup = match &item.there {
+            Some(there) if mode.keep => Some(self.fs.copies.back_up((&item.to, None), there, None).await?),
             _ => None,
         };
         let start = CopySpec {
             source,
             // What is copied can be appended to (X23).
-            seal: step.version.seal_of_copy(false),
-            version: Some(step.version.clone()),
-            destination: step.to.clone(),
-            precondition: match &step.there {
+            seal: item.version.seal_of_copy(false),
+            version: Some(item.version.clone()),
+            destination: item.to.clone(),
+            precondition: match &item.there {
                 None => Precondition::IfAbsent,
                 Some(there) => Precondition::IfMatch(there.etag.clone()),
             },
@@ -360,7 +360,7 @@ impl TreeCopies {
             tier: None,
             tags,
             care: CopyOptions {
-                source: Some(step.from.clone()),
+                source: Some(item.from.clone()),
                 lease_source: mode.lease_source,
                 backup,
                 ..CopyOptions::default()
@@ -369,19 +369,19 @@ impl TreeCopies {
         self.fs.copies.start_copy(start).await
     }
 
-    /// Source or destination is not what was listed any more: once, it is taken as it is now. What that makes of the step, if it is
+    /// Source or destination is not what was listed any more: once, it is taken as it is now. What that makes of the item, if it is
     /// not to be copied.
-    async fn look_once_more(&self, step: &mut Step, mode: Mode) -> Result<Option<Outcome>> {
-        step.version = Arc::new(self.fs.service.blob(&step.from).properties().await?);
-        let there = self.fs.service.blob(&step.to).properties().await.optional()?.map(|found| Found {
-            path: step.path.clone(),
+    async fn look_once_more(&self, item: &mut BulkItem, mode: Mode) -> Result<Option<Outcome>> {
+        item.version = Arc::new(self.fs.service.blob(&item.from).properties().await?);
+        let there = self.fs.service.blob(&item.to).properties().await.optional()?.map(|found| Found {
+            path: item.path.clone(),
             kind: attr::kind_of(&found),
             properties: Arc::new(found),
             closed: false,
         });
-        Ok(match self.verdict(&step.from, &step.version, &step.to, there.as_ref(), mode) {
+        Ok(match self.verdict(&item.from, &item.version, &item.to, there.as_ref(), mode) {
             Verdict::Copy(there) => {
-                step.there = there;
+                item.there = there;
                 None
             }
             Verdict::Not(outcome) => Some(outcome),
@@ -389,14 +389,14 @@ impl TreeCopies {
     }
 
     /// Follows a pending copy to its end, or ends it.
-    async fn wait_out(&self, bulk: &Bulk, step: &Step, job: Arc<CopyJob>) -> Outcome {
+    async fn wait_out(&self, bulk: &Bulk, item: &BulkItem, job: Arc<CopyJob>) -> Outcome {
         let number = bulk.started.fetch_add(1, Ordering::Relaxed);
-        let pending = Pending { path: step.path.clone(), job: job.clone(), since: SystemTime::now() };
+        let pending = Pending { path: item.path.clone(), job: job.clone(), since: SystemTime::now() };
         lock(&bulk.pending).insert(number, pending);
         let outcome = loop {
             let progress = tokio::select! {
                 biased;
-                () = bulk.stopped(Stop::Cancelled) => break self.abort_step(step, &job).await,
+                () = bulk.stopped(Stop::Cancelled) => break self.abort_item(item, &job).await,
                 progress = job.slice() => progress,
             };
             match progress {
@@ -406,29 +406,29 @@ impl TreeCopies {
             }
         };
         lock(&bulk.pending).remove(&number);
-        self.fs.tree.appeared(bulk.into, &step.path);
+        self.fs.tree.appeared(bulk.into, &item.path);
         outcome
     }
 
-    async fn abort_step(&self, step: &Step, job: &CopyJob) -> Outcome {
+    async fn abort_item(&self, item: &BulkItem, job: &CopyJob) -> Outcome {
         if job.is_only_here() {
             self.fs.copies.stop_fetching(job).await;
             return Outcome::Aborted(false);
         }
-        if step.there.is_none() {
+        if item.there.is_none() {
             // Nothing was there before, and nothing is left.
-            self.fs.copies.undo_copy(&step.to, &job.id).await;
+            self.fs.copies.undo_copy(&item.to, &job.id).await;
             job.over().await;
             return Outcome::Aborted(false);
         }
         let empty_is_left = !job.has_backup();
-        let error = match self.fs.copies.abort_copy(&step.to, Some(&job.id)).await {
+        let error = match self.fs.copies.abort_copy(&item.to, Some(&job.id)).await {
             Ok(()) => return Outcome::Aborted(empty_is_left),
             Err(error) => error,
         };
         // It may have ended by itself (X12), which the job has not seen yet.
-        match self.fs.service.blob(&step.to).properties().await {
-            Ok(found) => match look(&step.to, &job.id, found) {
+        match self.fs.service.blob(&item.to).properties().await {
+            Ok(found) => match look(&item.to, &job.id, found) {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(&self.fs, &error),
                 Progress::Pending(_) => failed(&self.fs, &error),

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::error::Result;
 use crate::fs::copies::bulk::news::{Outcome, Skip};
-use crate::fs::copies::bulk::{Bulk, Mode, Step, Verdict, lock};
+use crate::fs::copies::bulk::{Bulk, BulkItem, Mode, Verdict, lock};
 use crate::fs::names::access::{Credentials, READ};
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::names::tree::{BlobDir, NodeView};
@@ -18,7 +18,7 @@ use crate::store::Precondition;
 /// Lists a source and says what is to be done with each blob.
 pub(in crate::fs) struct Lister {
     pub bulk: Arc<Bulk>,
-    pub steps: mpsc::Sender<Step>,
+    pub items: mpsc::Sender<BulkItem>,
     pub old: BlobDir,
     pub new: BlobDir,
     /// Of the paths in news.
@@ -39,7 +39,7 @@ impl Lister {
             anything = true;
             let path = self.prefix.trim_end_matches('/').into();
             if !self.mode.dry_run {
-                self.step(Step { from: from?, to: to?, version, there: None, path, marker: true }).await;
+                self.submit(BulkItem { from: from?, to: to?, version, there: None, path, marker: true }).await;
             }
         }
         let mut walk = Walk::new(self.old.clone(), who.clone());
@@ -77,7 +77,7 @@ impl Lister {
             Verdict::Not(outcome) => self.bulk.tell(path, bytes, marker, outcome).await,
             Verdict::Copy(there) => match (self.old.blob(&found.path), self.new.blob(&found.path)) {
                 (Ok(from), Ok(to)) => {
-                    self.step(Step { from, to, version: found.properties, there, path, marker }).await;
+                    self.submit(BulkItem { from, to, version: found.properties, there, path, marker }).await;
                 }
                 (Err(error), _) | (_, Err(error)) => {
                     self.bulk.tell(path, bytes, marker, failed(&copies.fs, &error)).await
@@ -110,8 +110,8 @@ impl Lister {
         }
     }
 
-    async fn step(&self, step: Step) {
+    async fn submit(&self, item: BulkItem) {
         // A starter that is gone begins nothing any more.
-        let _ = self.steps.send(step).await;
+        let _ = self.items.send(item).await;
     }
 }
