@@ -8,7 +8,7 @@ use crate::store::BlobItem;
 
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
+pub enum PageStart {
     First,
     Marker(String),
     /// Behind all pages: what exists only on this mount so far.
@@ -27,16 +27,16 @@ pub struct Carry {
 
 /// A page's beginning.
 #[derive(Clone)]
-pub struct Mark {
-    pub start: Start,
+pub struct Cursor {
+    pub start: PageStart,
     pub carry: Carry,
     /// The last name of the page before, with the path to it; none if that was empty.
     pub after: Option<String>,
 }
 
-impl Mark {
+impl Cursor {
     pub fn end() -> Self {
-        Self { start: Start::End, carry: Carry::default(), after: None }
+        Self { start: PageStart::End, carry: Carry::default(), after: None }
     }
 }
 

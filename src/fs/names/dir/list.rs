@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use crate::error::Result;
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::dir::cursor::{Carry, Cookie, Mark, Start};
+use crate::fs::names::dir::cursor::{Carry, Cookie, Cursor, PageStart};
 use crate::fs::names::dir::lookups::Turn;
 use crate::fs::names::dir::pages::{Fetched, ListingSource};
 use crate::fs::names::dir::stream::{DirStream, Wanted, may_follow};
@@ -23,7 +23,7 @@ use crate::fs::names::lookup::Directories;
 use crate::fs::names::tree::{Entry, Heard, Known, Link, NodeView, PastPlace, Place, Row};
 
 /// [`Directories::rows_of`] a hidden directory, in which names come in their order and again and again.
-fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
+fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Cursor) {
     let Fetched { asked, items, last, next, .. } = fetched;
     let mut entered = carry.entered;
     let mut rows = Vec::new();
@@ -34,8 +34,8 @@ fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>,
             rows.push(Row { name, kind, known: Known { heard, at: asked } });
         }
     }
-    let start = next.map_or(Start::OnlyHere, Start::Marker);
-    (rows, Mark { start, carry: Carry { undecided: Vec::new(), entered }, after: last })
+    let start = next.map_or(PageStart::OnlyHere, PageStart::Marker);
+    (rows, Cursor { start, carry: Carry { undecided: Vec::new(), entered }, after: last })
 }
 
 impl Directories {
@@ -103,13 +103,13 @@ impl Directories {
     }
 
     async fn list_page(&self, dir: Ino, stream: &mut DirStream, wanted: Wanted) -> Result<()> {
-        let Wanted { page, mark, until } = wanted;
-        let marker = match mark.start {
-            Start::First => None,
-            Start::Marker(marker) => Some(marker),
-            Start::OnlyHere | Start::End => {
+        let Wanted { page, cursor, until } = wanted;
+        let marker = match cursor.start {
+            PageStart::First => None,
+            PageStart::Marker(marker) => Some(marker),
+            PageStart::OnlyHere | PageStart::End => {
                 let entries = self.tree.listings().add_page(dir, Instant::now(), self.only_here(dir, stream));
-                stream.put(page, entries, Mark::end());
+                stream.put(page, entries, Cursor::end());
                 return Ok(());
             }
         };
@@ -127,11 +127,11 @@ impl Directories {
             stream.begin(asked, self.unstored(dir));
         }
         let (rows, next) = match &place {
-            Place::Past(place) => rows_of_past(place, mark.carry, fetched),
-            _ => self.rows_of(&place, mark.carry, fetched),
+            Place::Past(place) => rows_of_past(place, cursor.carry, fetched),
+            _ => self.rows_of(&place, cursor.carry, fetched),
         };
-        stream.meet(&rows, self.unstored(dir));
-        let ends = next.start == Start::OnlyHere;
+        stream.mark_listed(&rows, self.unstored(dir));
+        let ends = next.start == PageStart::OnlyHere;
         let entries = self.tree.listings().add_page(dir, asked, rows);
         stream.put(page, entries, next);
         if ends && first_time {
@@ -168,7 +168,7 @@ impl Directories {
     }
 
     /// The entries of a page, and where the next one begins.
-    fn rows_of(&self, place: &Place, carry: Carry, fetched: Fetched) -> (Vec<Row>, Mark) {
+    fn rows_of(&self, place: &Place, carry: Carry, fetched: Fetched) -> (Vec<Row>, Cursor) {
         let Fetched { asked, items, prefixes, containers, last, next } = fetched;
         let path = match place {
             Place::Directory(dir) => dir.prefix.as_str(),
@@ -217,8 +217,8 @@ impl Directories {
         let is_last = |name: &str| last.as_deref().and_then(|last| last.strip_suffix('/')) == Some(name);
         let full = |name: &str| format!("{path}{name}");
         let entered = entered.into_iter().filter(|name| may_follow(&full(name)) || is_last(&full(name))).collect();
-        let start = next.map_or(Start::OnlyHere, Start::Marker);
-        (rows, Mark { start, carry: Carry { undecided, entered }, after: last })
+        let start = next.map_or(PageStart::OnlyHere, PageStart::Marker);
+        (rows, Cursor { start, carry: Carry { undecided, entered }, after: last })
     }
 
     /// Files of the directory that are open here and not in the service yet.
@@ -230,7 +230,7 @@ impl Directories {
     /// What only this mount has, or had when the listing began, and the listing has not come across.
     fn only_here(&self, dir: Ino, stream: &DirStream) -> Vec<Row> {
         let was_here = stream.only_here().iter().filter_map(|name| self.tree.child(dir, name));
-        let mut met = stream.met().clone();
+        let mut met = stream.listed().clone();
         let all = self.unstored(dir).into_iter().chain(was_here);
         let missed = all.filter(|view| met.insert(view.name.clone()));
         missed.map(|view| Row { name: view.name, kind: view.kind, known: view.known }).collect()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::fs::names::dir::cursor::{Mark, Start};
+use crate::fs::names::dir::cursor::{Cursor, PageStart};
 use crate::fs::names::revisions;
 use crate::fs::names::tree::{BlobDir, PastPlace};
 use crate::path::BlobPath;
@@ -68,10 +68,12 @@ impl ListingSource {
 impl Fetched {
     /// A page that was listed before is the same stretch of names again, in however many pages that comes now: where to go on if the end
     /// of it is not reached.
-    pub fn lacks(&self, until: &Mark) -> Option<String> {
+    pub fn lacks(&self, until: &Cursor) -> Option<String> {
         match (&until.start, &until.after) {
-            (Start::Marker(_), Some(after)) if self.last.as_ref().is_none_or(|last| last < after) => self.next.clone(),
-            (Start::Marker(_), _) => None,
+            (PageStart::Marker(_), Some(after)) if self.last.as_ref().is_none_or(|last| last < after) => {
+                self.next.clone()
+            }
+            (PageStart::Marker(_), _) => None,
             _ => self.next.clone(),
         }
     }
@@ -85,8 +87,8 @@ impl Fetched {
     }
 
     /// Drops what is behind the end of the stretch, and goes on where that was left the first time.
-    pub fn cut(&mut self, until: &Mark) {
-        let Start::Marker(next) = &until.start else { return };
+    pub fn cut(&mut self, until: &Cursor) {
+        let PageStart::Marker(next) = &until.start else { return };
         let is_within = |name: &str| until.after.as_deref().is_some_and(|after| name <= after);
         self.items.retain(|item| is_within(item.name.as_str()));
         self.prefixes.retain(|prefix| is_within(prefix));

@@ -18,7 +18,7 @@ use std::time::Instant;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-use crate::fs::names::dir::cursor::{Carry, Cookie, Mark, Start};
+use crate::fs::names::dir::cursor::{Carry, Cookie, Cursor, PageStart};
 use crate::fs::names::dir::pages::Fetched;
 use crate::fs::names::tree::{Entry, NodeView, Row};
 
@@ -40,7 +40,7 @@ impl Drop for Ahead {
 /// A reader of a directory.
 pub struct DirStream {
     /// The beginnings of all pages listed so far, and of the next.
-    marks: Vec<Mark>,
+    cursors: Vec<Cursor>,
     /// Pages in memory, one after the other.
     window: VecDeque<Vec<Entry>>,
     /// Number of the first page in `window`.
@@ -50,19 +50,19 @@ pub struct DirStream {
     /// What existed only on this mount when the listing began.
     only_here: Vec<Arc<str>>,
     /// Of that and of what came later, what has been listed all the same.
-    met: HashSet<Arc<str>>,
+    listed: HashSet<Arc<str>>,
 }
 
 impl Default for DirStream {
     fn default() -> Self {
         Self {
-            marks: vec![Mark { start: Start::First, carry: Carry::default(), after: None }],
+            cursors: vec![Cursor { start: PageStart::First, carry: Carry::default(), after: None }],
             window: VecDeque::new(),
             first: 0,
             ahead: None,
             began: Instant::now(),
             only_here: Vec::new(),
-            met: HashSet::new(),
+            listed: HashSet::new(),
         }
     }
 }
@@ -70,26 +70,26 @@ impl Default for DirStream {
 /// A page that has to be listed before the reader can go on.
 pub struct Wanted {
     pub page: usize,
-    pub mark: Mark,
+    pub cursor: Cursor,
     /// Where it ended when it was listed before.
-    pub until: Option<Mark>,
+    pub until: Option<Cursor>,
 }
 
 impl DirStream {
     /// Nothing was read yet.
     pub fn is_new(&self) -> bool {
-        self.marks.len() == 1
+        self.cursors.len() == 1
     }
 
     /// What has to be listed for an entry at `page` to be in memory; nothing if it is, or if there is no such page.
     pub fn wants(&self, page: usize) -> Option<Wanted> {
         // A page that was never listed is reached through those before it.
-        let page = page.min(self.marks.len() - 1);
-        let mark = self.marks.get(page)?.clone();
-        if self.has(page) || mark.start == Start::End {
+        let page = page.min(self.cursors.len() - 1);
+        let cursor = self.cursors.get(page)?.clone();
+        if self.has(page) || cursor.start == PageStart::End {
             return None;
         }
-        Some(Wanted { page, mark, until: self.marks.get(page + 1).cloned() })
+        Some(Wanted { page, cursor: cursor, until: self.cursors.get(page + 1).cloned() })
     }
 
     /// The listing begins; `unstored` are the files that exist only on this mount so far.
@@ -107,16 +107,16 @@ impl DirStream {
         &self.only_here
     }
 
-    pub fn met(&self) -> &HashSet<Arc<str>> {
-        &self.met
+    pub fn listed(&self) -> &HashSet<Arc<str>> {
+        &self.listed
     }
 
     /// Rows of a page; `unstored` is what exists only here at this moment.
-    pub fn meet(&mut self, rows: &[Row], unstored: Vec<NodeView>) {
+    pub fn mark_listed(&mut self, rows: &[Row], unstored: Vec<NodeView>) {
         let ours: HashSet<Arc<str>> =
             unstored.into_iter().map(|view| view.name).chain(self.only_here.iter().cloned()).collect();
         if !ours.is_empty() {
-            self.met.extend(rows.iter().map(|row| row.name.clone()).filter(|name| ours.contains(name)));
+            self.listed.extend(rows.iter().map(|row| row.name.clone()).filter(|name| ours.contains(name)));
         }
     }
 
@@ -126,20 +126,20 @@ impl DirStream {
     }
 
     /// The page, and what follows on it where that was not known yet.
-    pub fn put(&mut self, page: usize, entries: Vec<Entry>, next: Mark) {
+    pub fn put(&mut self, page: usize, entries: Vec<Entry>, next: Cursor) {
         if page != self.first + self.window.len() {
             self.window.clear();
             self.first = page;
         }
         self.window.push_back(entries);
-        if page + 1 == self.marks.len() {
-            self.marks.push(next);
+        if page + 1 == self.cursors.len() {
+            self.cursors.push(next);
         }
     }
 
     /// Everything that the service has of the directory has been listed.
     pub fn is_whole(&self) -> bool {
-        self.marks.last().is_some_and(|next| matches!(next.start, Start::OnlyHere | Start::End))
+        self.cursors.last().is_some_and(|next| matches!(next.start, PageStart::OnlyHere | PageStart::End))
     }
 
     fn page(&self, page: usize) -> Option<&Vec<Entry>> {
@@ -183,9 +183,9 @@ impl DirStream {
 
     /// The marker of the page to fetch ahead of a reader who has come to that place: the next one, once it is sure that he reads on.
     pub fn to_fetch(&self, page: usize, index: usize) -> Option<String> {
-        match &self.marks.last()?.start {
-            Start::Marker(marker)
-                if self.ahead.is_none() && page + 2 == self.marks.len() && (page, index) != (0, 0) =>
+        match &self.cursors.last()?.start {
+            PageStart::Marker(marker)
+                if self.ahead.is_none() && page + 2 == self.cursors.len() && (page, index) != (0, 0) =>
             {
                 Some(marker.clone())
             }
@@ -248,8 +248,8 @@ mod tests {
         Tree::new(Place::Account(AccountId(0)), Duration::from_secs(60))
     }
 
-    fn marker(page: usize) -> Mark {
-        Mark { start: Start::Marker(page.to_string()), carry: Carry::default(), after: Some(format!("{page}")) }
+    fn marker(page: usize) -> Cursor {
+        Cursor { start: PageStart::Marker(page.to_string()), carry: Carry::default(), after: Some(format!("{page}")) }
     }
 
     #[test]
