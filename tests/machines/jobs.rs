@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Thread, blob};
 use crate::error::CopyFailure;
 use crate::fs::attr::just_written;
-use crate::fs::copies::backup::{Backup, How};
+use crate::fs::copies::backup::{Backup, BackupKind};
 use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, SEEN, SLICE, failure, look};
 use crate::fs::copies::jobs::Jobs;
 use crate::store::{BlobProperties, BlobSettings, CopyId, CopyState, CopyStatus, ETag, Written};
@@ -33,7 +33,7 @@ fn aborted() -> Progress {
 
 fn backup() -> Backup {
     let before = Arc::new(properties());
-    Backup { blob: blob("b"), ino: None, name: None, before, how: How::Properties, lease: None }
+    Backup { blob: blob("b"), ino: None, name: None, before, kind: BackupKind::Properties, lease: None }
 }
 
 #[test]

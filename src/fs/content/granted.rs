@@ -21,7 +21,7 @@ use crate::fs::caller::Caller;
 use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::handle::{Content, CopiedFrom, Locked, OpenFile, draft_of};
 use crate::fs::content::source::RangeSource;
-use crate::fs::copies::backup::Mark;
+use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::interrupted;
 use crate::fs::copies::job::{Progress, failure};
 use crate::store::{BlobProperties, BlobType};
@@ -108,7 +108,7 @@ impl CopyDestinations {
                 match (backup, job.progress()) {
                     (Some(backup), Progress::Success(_)) => self.copies.delete_backup(&backup).await,
                     (Some(backup), Progress::Failed(_)) => {
-                        self.copies.restore(backup, Mark::Copy(job.id.clone())).await
+                        self.copies.restore(backup, OwnWrite::Copy(job.id.clone())).await
                     }
                     (backup, _) => job.set_backup(backup),
                 }
@@ -139,7 +139,7 @@ impl CopyDestinations {
         }
         match (backup, &done) {
             (Some(backup), Ok(())) => self.copies.delete_backup(&backup).await,
-            (Some(backup), Err(_)) => self.copies.restore(backup, Mark::Copy(job.id.clone())).await,
+            (Some(backup), Err(_)) => self.copies.restore(backup, OwnWrite::Copy(job.id.clone())).await,
             (None, _) => {}
         }
         done

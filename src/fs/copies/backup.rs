@@ -14,13 +14,13 @@ pub struct Backup {
     /// The name that it has on the mount: whoever looks while the copy is pending finds another file there.
     pub(in crate::fs) name: Option<(Ino, Arc<str>)>,
     pub(in crate::fs) before: Arc<BlobProperties>,
-    pub(in crate::fs) how: How,
+    pub(in crate::fs) kind: BackupKind,
     /// The caller's lease of the destination (X5).
     pub(in crate::fs) lease: Option<LeaseId>,
 }
 
 #[derive(Debug, Clone)]
-pub(in crate::fs) enum How {
+pub(in crate::fs) enum BackupKind {
     /// A block blob without content: what is known of it is all there is.
     Properties,
     Snapshot(Revision),
@@ -28,7 +28,7 @@ pub(in crate::fs) enum How {
 
 /// By what the destination shows that nobody else has written to it.
 #[derive(Debug, Clone)]
-pub(crate) enum Mark {
+pub(crate) enum OwnWrite {
     /// The copy's id, however it ended.
     Copy(CopyId),
     /// The version that the copy made.
@@ -40,9 +40,9 @@ pub(crate) enum Mark {
 impl Backup {
     /// Where the old content is found if it has to be brought back by hand.
     pub fn place(&self) -> String {
-        match &self.how {
-            How::Properties => "it had no content".to_owned(),
-            How::Snapshot(revision) => {
+        match &self.kind {
+            BackupKind::Properties => "it had no content".to_owned(),
+            BackupKind::Snapshot(revision) => {
                 let (dir, name) = match self.blob.path.name.as_str().rsplit_once('/') {
                     Some((dir, name)) => (format!("{dir}/"), name),
                     None => (String::new(), self.blob.path.name.as_str()),

@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Result};
-use crate::fs::copies::backup::{Backup, How, Mark};
+use crate::fs::copies::backup::{Backup, BackupKind, OwnWrite};
 use crate::fs::copies::job::Progress;
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
@@ -66,16 +66,16 @@ impl Copies {
     ) -> Result<Backup> {
         let is_empty = before.blob_type == BlobType::Block && before.size == 0 && before.tag_count == 0;
         let how = match is_empty {
-            true => How::Properties,
-            false => How::Snapshot(self.service.blob(blob).create_snapshot().await?),
+            true => BackupKind::Properties,
+            false => BackupKind::Snapshot(self.service.blob(blob).create_snapshot().await?),
         };
         let name = ino.and_then(|ino| self.tree.view(ino).ok()).map(|view| (view.parent, view.name));
-        Ok(Backup { blob: blob.clone(), ino, name, before: before.clone(), how, lease })
+        Ok(Backup { blob: blob.clone(), ino, name, before: before.clone(), kind: how, lease })
     }
 
     /// The backup is not needed any more.
     pub(in crate::fs) async fn delete_backup(&self, backup: &Backup) {
-        let How::Snapshot(revision) = &backup.how else { return };
+        let BackupKind::Snapshot(revision) = &backup.kind else { return };
         match self.service.blob(&backup.blob).at(revision).delete(&DeleteOptions::default()).await {
             Err(error) if !error.is_not_found() => {
                 warn!(snapshot = backup.place(), %error, "a snapshot that is not needed any more could not be deleted");
@@ -87,20 +87,20 @@ impl Copies {
     /// A copy was not started, for that reason.
     pub(in crate::fs) async fn never_started(self: &Arc<Self>, backup: &Backup, error: &Error) {
         match error {
-            Error::Transport { .. } => self.restore(backup.clone(), Mark::Unknown).await,
+            Error::Transport { .. } => self.restore(backup.clone(), OwnWrite::Unknown).await,
             // The service may have begun before it stumbled.
-            Error::Service(refusal) if refusal.status >= 500 => self.restore(backup.clone(), Mark::Unknown).await,
+            Error::Service(refusal) if refusal.status >= 500 => self.restore(backup.clone(), OwnWrite::Unknown).await,
             // A refusal is an answer: nothing has happened.
             _ => self.delete_backup(backup).await,
         }
     }
 
-    /// Puts back what was there before, if the destination still shows `mark`. The caller waits for it, but not for ever, and it is done
+    /// Puts back what was there before, if the destination still shows `write`. The caller waits for it, but not for ever, and it is done
     /// also when he goes.
-    pub(in crate::fs) fn restore(self: &Arc<Self>, backup: Backup, mark: Mark) -> BoxFuture<'static, ()> {
+    pub(in crate::fs) fn restore(self: &Arc<Self>, backup: Backup, write: OwnWrite) -> BoxFuture<'static, ()> {
         let fs = self.clone();
         let work = self.chores.spawn(async move {
-            match fs.try_restore(&backup, &mark).await {
+            match fs.try_restore(&backup, &write).await {
                 Ok(()) => fs.delete_backup(&backup).await,
                 Err(error) => {
                     error!(blob = %backup.blob.path, %error, backup = backup.place(), "what a copy replaced was not brought back");
@@ -113,20 +113,20 @@ impl Copies {
         .boxed()
     }
 
-    async fn try_restore(self: &Arc<Self>, backup: &Backup, mark: &Mark) -> Result<()> {
+    async fn try_restore(self: &Arc<Self>, backup: &Backup, write: &OwnWrite) -> Result<()> {
         let Backup { blob, before, lease, .. } = backup;
-        let id = match mark {
-            Mark::Copy(id) => Some(id),
-            Mark::Version(_) | Mark::Unknown => None,
+        let id = match write {
+            OwnWrite::Copy(id) => Some(id),
+            OwnWrite::Version(_) | OwnWrite::Unknown => None,
         };
         let found = self.after_copy(blob, id, lease.as_ref()).await?;
         if found.etag == before.etag {
             return Ok(());
         }
-        let is_ours = match mark {
-            Mark::Copy(id) => found.copy.as_ref().is_some_and(|copy| copy.id == *id),
-            Mark::Version(etag) => found.etag == *etag,
-            Mark::Unknown => false,
+        let is_ours = match write {
+            OwnWrite::Copy(id) => found.copy.as_ref().is_some_and(|copy| copy.id == *id),
+            OwnWrite::Version(etag) => found.etag == *etag,
+            OwnWrite::Unknown => false,
         };
         if !is_ours {
             let what = format!("{}: another client has written to it since, which stays", blob.path);
@@ -161,13 +161,13 @@ impl Copies {
     }
 
     async fn restore_from(self: &Arc<Self>, backup: &Backup, found: &BlobProperties) -> Result<()> {
-        let Backup { blob, before, how, lease, .. } = backup;
+        let Backup { blob, before, kind: how, lease, .. } = backup;
         let precondition = Precondition::IfMatch(found.etag.clone());
         // The copy may have brought a tier of its own, which would stay.
         let tier = if found.tier_inferred { before.chosen_tier() } else { before.tier.clone() };
         let metadata = attr::for_rename(before);
         let properties = match how {
-            How::Properties => {
+            BackupKind::Properties => {
                 let settings = BlobSettings {
                     headers: before.headers.clone(),
                     metadata: metadata.unwrap_or_else(|| before.metadata.clone()),
@@ -178,7 +178,7 @@ impl Copies {
                 let written = self.service.blob(blob).block_blob().upload(Bytes::new(), &settings, &options).await?;
                 Arc::new(attr::just_written(0, settings, written))
             }
-            How::Snapshot(revision) => {
+            BackupKind::Snapshot(revision) => {
                 let origin = Origin { blob: blob.clone(), revision: Some(revision.clone()) };
                 let start = CopySpec {
                     source: self.service.source_url(blob, Some(revision), blob).await?,

@@ -17,7 +17,7 @@ use crate::error::{CopyFailure, Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::chores::Chores;
 use crate::fs::config::Config;
-use crate::fs::copies::backup::Mark;
+use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look};
 use crate::fs::copies::jobs::Jobs;
 use crate::fs::copies::lease::{LeaseReport, LeaseSource, SourceLease, SourceLeases, Use};
@@ -277,7 +277,7 @@ impl Copies {
         }
         match (job.take_backup(), progress) {
             (Some(backup), Progress::Success(_)) => self.delete_backup(&backup).await,
-            (Some(backup), _) => self.restore(backup, Mark::Copy(job.id.clone())).await,
+            (Some(backup), _) => self.restore(backup, OwnWrite::Copy(job.id.clone())).await,
             (None, _) => {}
         }
     }

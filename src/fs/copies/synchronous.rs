@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::block_ids::{BlockIds, UPLOADS};
-use crate::fs::copies::backup::Mark;
+use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::{CopyJob, Progress, types_differ};
 use crate::fs::copies::lease::SourceLease;
 use crate::fs::copies::run::Copies;
@@ -101,7 +101,7 @@ impl Copies {
         job.stop();
         debug!(destination = %job.destination.path, "stopped");
         if let Some(backup) = job.take_backup() {
-            self.restore(backup, Mark::Unknown).await;
+            self.restore(backup, OwnWrite::Unknown).await;
         }
     }
 

@@ -21,7 +21,7 @@ use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Handles, Locked};
-use crate::fs::copies::backup::{Backup, Mark};
+use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, Heard, NodeView, Place};
@@ -301,7 +301,7 @@ impl<'f> Renaming<'f> {
             Deletion::Refused(error) => {
                 match backup {
                     None => self.fs.copies.take_back(&destination, &copy.etag).await,
-                    Some(backup) => self.fs.copies.restore(backup, Mark::Version(copy.etag.clone())).await,
+                    Some(backup) => self.fs.copies.restore(backup, OwnWrite::Version(copy.etag.clone())).await,
                 }
                 error
             }
@@ -371,7 +371,7 @@ impl<'f> Renaming<'f> {
         }
         match backup {
             None => self.fs.copies.undo_copy(destination, &job.id).await,
-            Some(backup) => self.fs.copies.restore(backup.clone(), Mark::Copy(job.id.clone())).await,
+            Some(backup) => self.fs.copies.restore(backup.clone(), OwnWrite::Copy(job.id.clone())).await,
         }
         job.over().await;
         Err(failed)

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
-use crate::fs::copies::backup::{Backup, Mark};
+use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
 use crate::fs::ops::rename::{Deletion, LockedFile, Name, Renaming, refuse_archived};
@@ -287,7 +287,7 @@ impl<'f> Renaming<'f> {
             .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
                 match step.backup.get() {
                     None => self.fs.copies.take_back(&step.to, &copy.etag).await,
-                    Some(backup) => self.fs.copies.restore(backup.clone(), Mark::Version(copy.etag.clone())).await,
+                    Some(backup) => self.fs.copies.restore(backup.clone(), OwnWrite::Version(copy.etag.clone())).await,
                 }
             })
             .await;
