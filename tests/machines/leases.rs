@@ -20,8 +20,8 @@ fn blob(name: &str) -> Blob {
     BlobDir { account: AccountId(0), container, prefix: String::new() }.blob(name).unwrap()
 }
 
-fn copy_to(name: &str) -> Use {
-    Use { destination: blob(name), id: None, caller: None }
+fn copy_to(name: &str) -> LeasedCopy {
+    LeasedCopy { destination: blob(name), id: None, caller: None }
 }
 
 /// Leases with one of that source, which a copy to `a` has.

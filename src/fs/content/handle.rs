@@ -172,7 +172,7 @@ pub struct OpenFile {
     pub state: Arc<tokio::sync::Mutex<FileState>>,
     face: Mutex<Face>,
     /// One entry for each handle.
-    uses: Mutex<Vec<Use>>,
+    openings: Mutex<Vec<Opening>>,
     /// Requests under way that change the blob.
     storing: Arc<AtomicU32>,
 }
@@ -188,7 +188,7 @@ impl Drop for Storing {
 
 /// A handle that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Use {
+struct Opening {
     opener: Caller,
     access: Access,
     direct: bool,
@@ -198,7 +198,7 @@ impl OpenFile {
     fn new(ino: Ino) -> Self {
         let state = FileState { content: Content::Clean, change: AttrChange::default(), version: None, lineage: None };
         let state = Arc::new(tokio::sync::Mutex::new(state));
-        Self { ino, state, face: Mutex::default(), uses: Mutex::default(), storing: Arc::default() }
+        Self { ino, state, face: Mutex::default(), openings: Mutex::default(), storing: Arc::default() }
     }
 
     /// The file for one to work on, when nobody else does any more.
@@ -263,32 +263,32 @@ impl OpenFile {
 
     /// The process has it open for writing: what it changes may wait for its flush.
     pub fn is_written_by(&self, caller: Caller) -> bool {
-        lock(&self.uses).iter().any(|used| used.access.write && used.opener.same_process(caller))
+        lock(&self.openings).iter().any(|used| used.access.write && used.opener.same_process(caller))
     }
 
     /// Somebody has it open so that the kernel caches what he reads and writes.
     pub fn is_cached(&self) -> bool {
-        lock(&self.uses).iter().any(|used| !used.direct)
+        lock(&self.openings).iter().any(|used| !used.direct)
     }
 
     /// Somebody writes past the kernel's cache.
     pub fn is_written_directly(&self) -> bool {
-        lock(&self.uses).iter().any(|used| used.direct && used.access.write)
+        lock(&self.openings).iter().any(|used| used.direct && used.access.write)
     }
 
     /// Somebody has it open for writing.
     pub fn is_written(&self) -> bool {
-        lock(&self.uses).iter().any(|used| used.access.write)
+        lock(&self.openings).iter().any(|used| used.access.write)
     }
 
     /// Somebody has it open for reading.
     pub fn is_read(&self) -> bool {
-        lock(&self.uses).iter().any(|used| used.access.read)
+        lock(&self.openings).iter().any(|used| used.access.read)
     }
 
     /// Whoever has it open appends to it, wherever its end is, and sees nothing of it.
     pub fn is_only_appended_to(&self) -> bool {
-        let uses = lock(&self.uses);
+        let uses = lock(&self.openings);
         !uses.is_empty() && uses.iter().all(|used| used.access.append && used.access.write && !used.access.read)
     }
 
@@ -351,8 +351,8 @@ impl Handle {
         Self { file, access, direct, opener, seen, refused, stream }
     }
 
-    fn used(&self) -> Use {
-        Use { opener: self.opener, access: self.access, direct: self.direct }
+    fn opening(&self) -> Opening {
+        Opening { opener: self.opener, access: self.access, direct: self.direct }
     }
 
     /// Reads and writes through this handle end with that error from now on. A copy that is refused for good would be made after all, by
@@ -497,7 +497,7 @@ impl Handles {
     }
 
     pub fn insert(&self, handle: Handle) -> Fh {
-        lock(&handle.file.uses).push(handle.used());
+        lock(&handle.file.openings).push(handle.opening());
         let fh = self.fh();
         lock(&self.files).insert(fh, Arc::new(handle));
         fh
@@ -509,8 +509,8 @@ impl Handles {
 
     pub fn remove(&self, fh: Fh) -> Option<Arc<Handle>> {
         let handle = lock(&self.files).remove(&fh)?;
-        let mut uses = lock(&handle.file.uses);
-        if let Some(index) = uses.iter().position(|used| *used == handle.used()) {
+        let mut uses = lock(&handle.file.openings);
+        if let Some(index) = uses.iter().position(|used| *used == handle.opening()) {
             uses.swap_remove(index);
         }
         drop(uses);

@@ -121,7 +121,7 @@ impl Drop for Lease {
 
 /// A copy that a source is leased for.
 #[derive(Debug, Clone)]
-pub struct Use {
+pub struct LeasedCopy {
     pub destination: Blob,
     /// Not known before its start.
     pub id: Option<CopyId>,
@@ -140,7 +140,7 @@ pub(in crate::fs) struct Shared {
     blob: Blob,
     /// Whoever asks, acquires or gives back has the lock meanwhile, so that no two get in each other's way.
     lease: tokio::sync::Mutex<Option<Lease>>,
-    uses: Mutex<Vec<Use>>,
+    copies: Mutex<Vec<LeasedCopy>>,
 }
 
 /// Entries at which those that are over are looked for.
@@ -152,7 +152,13 @@ impl SourceLeases {
     }
 
     /// Leases a source for a copy of `version`, or shares the lease that is there. `None` if it cannot be had, which the log tells.
-    pub async fn take(&self, client: &Client, source: &Blob, version: Option<&ETag>, copy: Use) -> Option<SourceLease> {
+    pub async fn take(
+        &self,
+        client: &Client,
+        source: &Blob,
+        version: Option<&ETag>,
+        copy: LeasedCopy,
+    ) -> Option<SourceLease> {
         let shared = self.shared(client, source);
         let mut lease = shared.lease.lock().await;
         if lease.is_none() {
@@ -171,7 +177,7 @@ impl SourceLeases {
             }
         }
         // Before another copy can leave, and end the lease because it was the last.
-        lock(&shared.uses).push(copy.clone());
+        lock(&shared.copies).push(copy.clone());
         drop(lease);
         Some(SourceLease { shared, of: copy, chores: self.chores.clone(), released: false })
     }
@@ -188,7 +194,7 @@ impl SourceLeases {
             client: client.clone(),
             blob: source.clone(),
             lease: tokio::sync::Mutex::default(),
-            uses: Mutex::default(),
+            copies: Mutex::default(),
         });
         all.insert(source.clone(), Arc::downgrade(&shared));
         shared
@@ -216,7 +222,7 @@ impl SourceLeases {
         let shared = self.of(blob)?;
         // Who has the lock is about to acquire or to release it.
         let held = shared.lease.try_lock().map_or(true, |lease| lease.is_some());
-        let uses = lock(&shared.uses);
+        let uses = lock(&shared.copies);
         let first = uses.first().filter(|_| held)?;
         let by = first.caller.map_or_else(String::new, |caller| format!(", started by process {}", caller.pid));
         let id = first.id.as_ref().map_or_else(String::new, |id| format!(" (copy {id})"));
@@ -234,7 +240,7 @@ impl SourceLeases {
                 return 0;
             }
             shared.end(&mut lease).await;
-            let uses = lock(&shared.uses).clone();
+            let uses = lock(&shared.copies).clone();
             for copy in &uses {
                 warn!(source = %shared.blob.path, destination = %copy.destination.path,
                       "a copy is pending at the end of the mount: it goes on, but its source is not leased any more");
@@ -253,10 +259,10 @@ impl Shared {
         }
     }
 
-    pub(in crate::fs) async fn leave(&self, of: &Use) {
+    pub(in crate::fs) async fn leave(&self, of: &LeasedCopy) {
         let mut lease = self.lease.lock().await;
         let last = {
-            let mut uses = lock(&self.uses);
+            let mut uses = lock(&self.copies);
             if let Some(index) = uses.iter().position(|other| other.destination == of.destination && other.id == of.id)
             {
                 uses.swap_remove(index);
@@ -334,7 +340,7 @@ impl fmt::Display for LeaseReport {
 /// One copy's part in the lease of its source.
 pub struct SourceLease {
     shared: Arc<Shared>,
-    of: Use,
+    of: LeasedCopy,
     chores: Chores,
     released: bool,
 }

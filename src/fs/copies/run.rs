@@ -20,7 +20,7 @@ use crate::fs::config::Config;
 use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look};
 use crate::fs::copies::jobs::Jobs;
-use crate::fs::copies::lease::{LeaseReport, LeaseSource, SourceLease, SourceLeases, Use};
+use crate::fs::copies::lease::{LeaseReport, LeaseSource, LeasedCopy, SourceLease, SourceLeases};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::Ino;
 use crate::fs::names::known::Names;
@@ -266,7 +266,7 @@ impl Copies {
         let source = care.source.as_ref()?;
         let client = self.service.client(source.account);
         let etag = version.map(|version| &version.etag);
-        let copy = Use { destination: destination.clone(), id: id.cloned(), caller: care.caller };
+        let copy = LeasedCopy { destination: destination.clone(), id: id.cloned(), caller: care.caller };
         self.leases.take(client, source, etag, copy).await
     }
 
