@@ -47,7 +47,7 @@ pub enum RenameMode {
 }
 
 /// A name in a directory.
-pub(crate) type Name<'a> = (Ino, &'a str);
+pub(crate) type EntryName<'a> = (Ino, &'a str);
 
 /// A file that nobody writes, opens or closes while it gets another name.
 pub(in crate::fs) struct LockedFile<'a> {
@@ -95,14 +95,14 @@ impl Drop for LockedFile<'_> {
 
 impl Fs {
     /// rename(2). EXDEV between accounts, so that mv copies and removes.
-    pub async fn rename(&self, from: Name<'_>, to: Name<'_>, mode: RenameMode, caller: Caller) -> Result<()> {
+    pub async fn rename(&self, from: EntryName<'_>, to: EntryName<'_>, mode: RenameMode, caller: Caller) -> Result<()> {
         Renaming { fs: self }.run(from, to, mode, caller).await
     }
 }
 
 impl<'f> Renaming<'f> {
     /// See [`Fs::rename`].
-    async fn run(&self, from: Name<'_>, to: Name<'_>, mode: RenameMode, caller: Caller) -> Result<()> {
+    async fn run(&self, from: EntryName<'_>, to: EntryName<'_>, mode: RenameMode, caller: Caller) -> Result<()> {
         let source = self.fs.directories.resolve(from.0, from.1).await?;
         let target = self.fs.directories.resolve(to.0, to.1).await.optional()?;
         if mode == RenameMode::NoReplace && target.as_ref().is_some_and(|target| target.ino != source.ino) {
@@ -158,9 +158,9 @@ impl<'f> Renaming<'f> {
 
     async fn rename_file(
         &self,
-        from: Name<'_>,
+        from: EntryName<'_>,
         source: &NodeView,
-        to: Name<'_>,
+        to: EntryName<'_>,
         target: Option<NodeView>,
         mode: RenameMode,
         caller: Caller,

@@ -37,7 +37,7 @@ const PREFIX: &str = "user.blob.";
 
 /// A name after `user.blob.`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Name<'a> {
+enum XattrName<'a> {
     Copy(&'a str),
     Header(Header),
     Tier,
@@ -77,10 +77,10 @@ const SYSTEM_NAMES: [&str; 14] = [
 ];
 
 /// The value of an attribute that the properties of a blob have, if they have it. Tags are not among them.
-fn value_of(name: &Name<'_>, blob: &BlobProperties, url: &str) -> Option<String> {
+fn value_of(name: &XattrName<'_>, blob: &BlobProperties, url: &str) -> Option<String> {
     let date = httpdate::fmt_http_date;
     match name {
-        Name::Copy(name) => {
+        XattrName::Copy(name) => {
             let copy = blob.copy.as_ref()?;
             match *name {
                 "status" => Some(copy.status.as_str().to_owned()),
@@ -94,11 +94,11 @@ fn value_of(name: &Name<'_>, blob: &BlobProperties, url: &str) -> Option<String>
                 _ => None,
             }
         }
-        Name::Header(header) => header.of(&mut blob.headers.clone()).clone(),
-        Name::Tier => blob.tier.clone(),
-        Name::Meta(name) => blob.metadata.get(name).map(str::to_owned),
-        Name::Tag(_) => None,
-        Name::System(name) => match *name {
+        XattrName::Header(header) => header.of(&mut blob.headers.clone()).clone(),
+        XattrName::Tier => blob.tier.clone(),
+        XattrName::Meta(name) => blob.metadata.get(name).map(str::to_owned),
+        XattrName::Tag(_) => None,
+        XattrName::System(name) => match *name {
             "type" => Some(blob.blob_type.as_str().to_owned()),
             "etag" => Some(blob.etag.to_string()),
             "url" => Some(url.to_owned()),
@@ -149,7 +149,7 @@ impl Header {
     }
 }
 
-impl<'a> Name<'a> {
+impl<'a> XattrName<'a> {
     /// EOPNOTSUPP for names that are not this filesystem's.
     fn parse(name: &'a str) -> Result<Self> {
         let unknown = || Error::fs(libc::EOPNOTSUPP, format!("{name}: no such attribute is kept here"));
@@ -178,17 +178,17 @@ impl Fs {
 impl Xattrs<'_> {
     /// getxattr(2). `probe`: only the size of the value is asked for. ENODATA if the blob has no such value.
     pub async fn get(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
-        let parsed = Name::parse(name)?;
+        let parsed = XattrName::parse(name)?;
         let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
         if self.fs.tree.view(ino)?.kind == FileKind::Directory {
             return Err(none());
         }
         let value = match parsed {
-            Name::Copy(_) | Name::Tag(_) => {
+            XattrName::Copy(_) | XattrName::Tag(_) => {
                 let origin = self.fs.tree.origin(ino)?;
                 let seen = self.look(ino, &origin, name, probe, caller).await?;
                 match parsed {
-                    Name::Tag(tag) => {
+                    XattrName::Tag(tag) => {
                         let tags = self.fs.service.tags_of(&origin, &seen).await?;
                         tags.iter().find(|(key, _)| key == tag).map(|(_, value)| value.clone())
                     }
@@ -223,10 +223,10 @@ impl Xattrs<'_> {
         let seen = self.look(ino, &origin, "", probe, caller).await?;
         let properties = &seen.properties;
         let mut names = Vec::new();
-        let copy = COPY_NAMES.map(|name| (format!("copy.{name}"), Name::Copy(name)));
-        let headers = Header::ALL.map(|(name, header)| (name.to_owned(), Name::Header(header)));
-        let system = SYSTEM_NAMES.map(|name| (name.to_owned(), Name::System(name)));
-        let tier = [("tier".to_owned(), Name::Tier)];
+        let copy = COPY_NAMES.map(|name| (format!("copy.{name}"), XattrName::Copy(name)));
+        let headers = Header::ALL.map(|(name, header)| (name.to_owned(), XattrName::Header(header)));
+        let system = SYSTEM_NAMES.map(|name| (name.to_owned(), XattrName::System(name)));
+        let tier = [("tier".to_owned(), XattrName::Tier)];
         for (name, parsed) in copy.into_iter().chain(system).chain(headers).chain(tier) {
             if value_of(&parsed, properties, "-").is_some() {
                 names.push(format!("{PREFIX}{name}"));
@@ -267,19 +267,21 @@ impl Xattrs<'_> {
 
     /// setxattr(2) with its flags.
     pub async fn set(&self, ino: Ino, name: &str, value: &[u8], flags: i32) -> Result<()> {
-        let parsed = Name::parse(name)?;
+        let parsed = XattrName::parse(name)?;
         let invalid = |why: &str| Error::fs(libc::EINVAL, format!("{name}: {why}"));
         if self.fs.tree.view(ino)?.kind == FileKind::Directory {
             return Err(Error::fs(libc::EOPNOTSUPP, "directories and containers have no attributes of the service"));
         }
         let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
         match parsed {
-            Name::Copy("status") => {
+            XattrName::Copy("status") => {
                 return self.set_copy_status(ino, value.trim_end_matches(['\n', '\0']), invalid).await;
             }
-            Name::Copy(_) | Name::System(_) => return Ok(()),
-            Name::Meta(key) if !is_metadata_name(key) => return Err(invalid("a metadata name is a C# identifier")),
-            Name::Meta(_) | Name::Header(_) if !is_header_value(value) => {
+            XattrName::Copy(_) | XattrName::System(_) => return Ok(()),
+            XattrName::Meta(key) if !is_metadata_name(key) => {
+                return Err(invalid("a metadata name is a C# identifier"));
+            }
+            XattrName::Meta(_) | XattrName::Header(_) if !is_header_value(value) => {
                 return Err(invalid("the value must be printable ASCII"));
             }
             _ => {}
@@ -293,7 +295,7 @@ impl Xattrs<'_> {
         &self,
         ino: Ino,
         name: &str,
-        parsed: &Name<'_>,
+        parsed: &XattrName<'_>,
         value: Option<&str>,
         flags: i32,
     ) -> Result<()> {
@@ -312,7 +314,7 @@ impl Xattrs<'_> {
         &self,
         locked: &mut Locked,
         name: &str,
-        parsed: &Name<'_>,
+        parsed: &XattrName<'_>,
         value: Option<&str>,
         flags: i32,
     ) -> Result<()> {
@@ -320,8 +322,8 @@ impl Xattrs<'_> {
         let (blob, properties) = self.properties_to_change(ino).await?;
         let present = match parsed {
             // That a tag is missing is said where it is looked for to be removed.
-            Name::Tag(_) if value.is_none() => true,
-            Name::Tag(tag) => self.fs.service.blob(&blob).tags().await?.iter().any(|(key, _)| key == tag),
+            XattrName::Tag(_) if value.is_none() => true,
+            XattrName::Tag(tag) => self.fs.service.blob(&blob).tags().await?.iter().any(|(key, _)| key == tag),
             _ => value_of(parsed, &properties, "").is_some(),
         };
         if flags & libc::XATTR_CREATE != 0 && present {
@@ -337,11 +339,11 @@ impl Xattrs<'_> {
 
     /// removexattr(2): metadata, tags and the properties that can be empty.
     pub async fn remove(&self, ino: Ino, name: &str) -> Result<()> {
-        let parsed = Name::parse(name)?;
+        let parsed = XattrName::parse(name)?;
         if self.fs.tree.view(ino)?.kind == FileKind::Directory {
             return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
         }
-        if matches!(parsed, Name::Copy(_) | Name::System(_) | Name::Tier) {
+        if matches!(parsed, XattrName::Copy(_) | XattrName::System(_) | XattrName::Tier) {
             return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
         }
         self.change_attribute(ino, name, &parsed, None, 0).await
@@ -371,21 +373,21 @@ impl Xattrs<'_> {
         locked: &mut Locked,
         blob: &Blob,
         properties: Arc<BlobProperties>,
-        name: &Name<'_>,
+        name: &XattrName<'_>,
         value: Option<&str>,
     ) -> Result<()> {
         let client = self.fs.service.blob(blob);
         let condition = Precondition::IfMatch(properties.etag.clone());
         let mut changed = (*properties).clone();
         let written = match name {
-            Name::Header(header) => {
+            XattrName::Header(header) => {
                 *header.of(&mut changed.headers) = value.map(str::to_owned);
                 if changed == *properties {
                     return Ok(());
                 }
                 client.set_properties(&changed.headers, &condition.into()).await?
             }
-            Name::Meta(key) => {
+            XattrName::Meta(key) => {
                 match value {
                     Some(value) => changed.metadata.set(key, value),
                     None => drop(changed.metadata.remove(key)),
@@ -396,7 +398,7 @@ impl Xattrs<'_> {
                 self.keep_mtime(locked.ino(), key, &mut changed)?;
                 client.set_metadata(&changed.metadata, &condition.into()).await?
             }
-            Name::Tier => {
+            XattrName::Tier => {
                 let known = match properties.tier.clone() {
                     None => self.ask_tier(locked.ino(), blob).await?,
                     known => known,
@@ -409,8 +411,8 @@ impl Xattrs<'_> {
                 self.fs.tree.doubt(locked.ino());
                 return Ok(());
             }
-            Name::Tag(key) => return self.change_tag(locked.ino(), blob, key, value).await,
-            Name::Copy(_) | Name::System(_) => return Ok(()),
+            XattrName::Tag(key) => return self.change_tag(locked.ino(), blob, key, value).await,
+            XattrName::Copy(_) | XattrName::System(_) => return Ok(()),
         };
         (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
         self.fs.files.settle_on(locked, &properties.etag, Arc::new(changed));
@@ -472,10 +474,10 @@ mod tests {
 
     #[test]
     fn names_are_parsed_or_refused() {
-        assert_eq!(Name::parse("user.blob.copy.status").unwrap(), Name::Copy("status"));
-        assert_eq!(Name::parse("user.blob.meta.a.b").unwrap(), Name::Meta("a.b"));
-        assert_eq!(Name::parse("user.blob.content_type").unwrap(), Name::Header(Header::ContentType));
-        assert_eq!(Name::parse("user.blob.etag").unwrap(), Name::System("etag"));
+        assert_eq!(XattrName::parse("user.blob.copy.status").unwrap(), XattrName::Copy("status"));
+        assert_eq!(XattrName::parse("user.blob.meta.a.b").unwrap(), XattrName::Meta("a.b"));
+        assert_eq!(XattrName::parse("user.blob.content_type").unwrap(), XattrName::Header(Header::ContentType));
+        assert_eq!(XattrName::parse("user.blob.etag").unwrap(), XattrName::System("etag"));
         for other in [
             "security.capability",
             "system.posix_acl_access",
@@ -484,7 +486,7 @@ mod tests {
             "user.blob.meta.",
             "user.blob.nothing",
         ] {
-            assert_eq!(Name::parse(other).unwrap_err().errno(), libc::EOPNOTSUPP, "{other}");
+            assert_eq!(XattrName::parse(other).unwrap_err().errno(), libc::EOPNOTSUPP, "{other}");
         }
     }
 

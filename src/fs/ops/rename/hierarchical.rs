@@ -13,16 +13,16 @@ use tracing::{debug, warn};
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, Known, NodeView, Place};
-use crate::fs::ops::rename::{LockedFile, Name, RenameMode, Renaming, exists};
+use crate::fs::ops::rename::{EntryName, LockedFile, RenameMode, Renaming, exists};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteOptions, ListBlobs, Precondition, RenameOptions, Written};
 
 impl<'f> Renaming<'f> {
     pub(in crate::fs) async fn rename_path(
         &self,
-        from: Name<'_>,
+        from: EntryName<'_>,
         source: &NodeView,
-        to: Name<'_>,
+        to: EntryName<'_>,
         new_parent: &BlobDir,
         target: Option<&NodeView>,
         mode: RenameMode,

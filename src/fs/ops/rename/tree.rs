@@ -16,7 +16,7 @@ use crate::fs::caller::Caller;
 use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
-use crate::fs::ops::rename::{Deletion, LockedFile, Name, Renaming, refuse_archived};
+use crate::fs::ops::rename::{Deletion, EntryName, LockedFile, Renaming, refuse_archived};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
 
@@ -37,9 +37,9 @@ struct Move {
 impl<'f> Renaming<'f> {
     pub(in crate::fs) async fn rename_dir(
         &self,
-        from: Name<'_>,
+        from: EntryName<'_>,
         source: &NodeView,
-        to: Name<'_>,
+        to: EntryName<'_>,
         new_parent: &BlobDir,
         target: Option<&NodeView>,
         caller: Caller,
