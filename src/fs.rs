@@ -13,14 +13,14 @@
 //! | `copies` | [`Copies`] | copies that the service runs: what was ordered, how far they are, what they replace, leases of their sources |
 //! | `names` | [`Names`], [`Directories`], [`Tree`] | inodes, what is known of the blobs behind them, places in listings, who may do what |
 //! | `service`, `config` | [`Service`], [`Config`] | the accounts and the clients that reach them; how the filesystem is mounted |
-//! | `caller`, `chores` | | what `/proc` tells about the process behind a request; what is done after the answer, for unmounting to wait for |
+//! | `caller`, `background` | | what `/proc` tells about the process behind a request; what is done after the answer, for unmounting to wait for |
 //!
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file: `Locked`), then the
 //! inode table (a mutex, never held across a request). Of several files at once, `ops/rename` locks in the order of their inode numbers.
 
 mod block_ids;
 pub mod caller;
-mod chores;
+mod background;
 mod config;
 mod content;
 mod copies;

@@ -174,7 +174,7 @@ fn arrows_between_rooms_point_down() {
     assert_eq!(up, BTreeSet::new());
 }
 
-/// The rooms inside `fs`, from top to bottom; `caller` and `chores` serve all of them.
+/// The rooms inside `fs`, from top to bottom; `caller` and `background` serve all of them.
 const FS_ROOMS: [&str; 4] = ["ops", "content", "copies", "names"];
 
 #[test]

@@ -26,15 +26,15 @@ fn copy_to(name: &str) -> LeasedCopy {
 
 /// Leases with one of that source, which a copy to `a` has.
 async fn leased(source: &Blob) -> (SourceLeases, SourceLease) {
-    let chores = Chores::default();
-    let leases = SourceLeases::new(&chores);
+    let background = BackgroundTasks::default();
+    let leases = SourceLeases::new(&background);
     let shared = leases.shared(&client(), source);
     *shared.lease.lock().await = Some(Lease {
         client: client(),
         blob: source.clone(),
         id: LeaseId::new(UNSENDABLE),
         renewed: Mutex::new(Instant::now()),
-        chores,
+        background,
         released: false,
     });
     let first = leases.take(&client(), source, None, copy_to("a")).await.unwrap();

@@ -8,7 +8,7 @@ use tokio::time::{Instant, advance};
 
 use super::Thread;
 use crate::fs::attr::{FileKind, Ino};
-use crate::fs::chores::Chores;
+use crate::fs::background::BackgroundTasks;
 use crate::fs::names::dir::lookups::Lookups;
 use crate::fs::names::dir::sweeper::{SHORTEST_SWEEP, Sweeper};
 use crate::fs::tree::{Heard, Known, Row, Tree};
@@ -95,14 +95,14 @@ async fn what_was_listed_is_forgotten_when_it_is_not_believed_any_more_and_nobod
 
 #[tokio::test(start_paused = true)]
 async fn an_unmount_waits_for_what_is_still_to_be_done_but_not_for_ever() {
-    let chores = Chores::default();
+    let background = BackgroundTasks::default();
     let second = Duration::from_secs(1);
     let began = Instant::now();
-    assert!(chores.done(second).await);
+    assert!(background.done(second).await);
     // Dropping the handle does not end what is under way.
-    drop(chores.spawn(tokio::time::sleep(3 * second)));
-    assert!(!chores.done(second).await);
+    drop(background.spawn(tokio::time::sleep(3 * second)));
+    assert!(!background.done(second).await);
     assert_eq!(began.elapsed(), second);
-    assert!(chores.done(10 * second).await);
+    assert!(background.done(10 * second).await);
     assert_eq!(began.elapsed(), 3 * second);
 }

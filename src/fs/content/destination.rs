@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use crate::error::{CopyFailure, Error, Result};
 use crate::fs::caller::Caller;
-use crate::fs::chores::Chores;
+use crate::fs::background::BackgroundTasks;
 use crate::fs::config::Config;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Copying, FileState, Handle, Locked, OpenFile};
@@ -30,14 +30,14 @@ pub(in crate::fs) struct CopyDestinations {
     pub(in crate::fs) tree: Arc<Tree>,
     pub(in crate::fs) files: Arc<Files>,
     pub(in crate::fs) copies: Arc<Copies>,
-    pub(in crate::fs) chores: Chores,
+    pub(in crate::fs) background: BackgroundTasks,
 }
 
 impl CopyDestinations {
     pub(in crate::fs) fn new(files: Arc<Files>, copies: Arc<Copies>) -> Self {
         let (service, config, tree) = (files.service.clone(), files.config.clone(), files.tree.clone());
-        let chores = copies.chores.clone();
-        Self { service, config, tree, files, copies, chores }
+        let background = copies.background.clone();
+        Self { service, config, tree, files, copies, background }
     }
 }
 

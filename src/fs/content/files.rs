@@ -6,7 +6,7 @@ use tracing::error;
 
 use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
-use crate::fs::chores::Chores;
+use crate::fs::background::BackgroundTasks;
 use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
 use crate::fs::content::memory::Memory;
@@ -31,7 +31,7 @@ pub(in crate::fs) struct Files {
     pub(in crate::fs) memory: Arc<Memory>,
     pub(in crate::fs) uploads: Uploads,
     pub(in crate::fs) leases: Arc<SourceLeases>,
-    pub(in crate::fs) chores: Chores,
+    pub(in crate::fs) background: BackgroundTasks,
 }
 
 impl Files {
@@ -39,8 +39,8 @@ impl Files {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
         let memory = Memory::new(config.memory_limit);
         let uploads = Uploads::new(service.clone(), memory.clone());
-        let (leases, chores) = (copies.leases.clone(), copies.chores.clone());
-        Self { service, config, tree, names, handles, memory, uploads, leases, chores }
+        let (leases, background) = (copies.leases.clone(), copies.background.clone());
+        Self { service, config, tree, names, handles, memory, uploads, leases, background }
     }
 }
 

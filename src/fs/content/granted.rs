@@ -40,7 +40,7 @@ impl CopyDestinations {
             }
         }
         let (fs, file) = (self.clone(), file.clone());
-        let storing = self.chores.spawn(async move {
+        let storing = self.background.spawn(async move {
             let mut state = file.lock().await;
             fs.files.commit(&mut state).await
         });

@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
-use crate::fs::chores::Chores;
+use crate::fs::background::BackgroundTasks;
 use crate::fs::names::tree::Blob;
 use crate::store::{Client, CopyId, ETag, LeaseId, LeaseOptions, Precondition};
 use crate::sync::lock;
@@ -56,19 +56,24 @@ pub struct Lease {
     blob: Blob,
     id: LeaseId,
     renewed: Mutex<Instant>,
-    chores: Chores,
+    background: BackgroundTasks,
     released: bool,
 }
 
 impl Lease {
-    pub async fn acquire(client: &Client, chores: &Chores, blob: &Blob, condition: &Precondition) -> Result<Self> {
+    pub async fn acquire(
+        client: &Client,
+        background: &BackgroundTasks,
+        blob: &Blob,
+        condition: &Precondition,
+    ) -> Result<Self> {
         let began = Instant::now();
         let id = client
             .blob(&blob.path)
             .acquire_lease(&LeaseOptions { duration: Some(TERM), precondition: condition.clone() })
             .await?;
-        let (client, blob, chores) = (client.clone(), blob.clone(), chores.clone());
-        Ok(Self { client, blob, id, renewed: Mutex::new(began), chores, released: false })
+        let (client, blob, background) = (client.clone(), blob.clone(), background.clone());
+        Ok(Self { client, blob, id, renewed: Mutex::new(began), background, released: false })
     }
 
     pub fn id(&self) -> &LeaseId {
@@ -114,7 +119,7 @@ impl Drop for Lease {
         // Without a runtime the process is at its end, and the lease ends by itself.
         if tokio::runtime::Handle::try_current().is_ok() {
             let (client, blob, id) = (self.client.clone(), self.blob.clone(), self.id.clone());
-            self.chores.spawn(async move { give_back(&client, &blob, &id).await });
+            self.background.spawn(async move { give_back(&client, &blob, &id).await });
         }
     }
 }
@@ -131,7 +136,7 @@ pub struct LeasedCopy {
 /// The leased sources.
 pub struct SourceLeases {
     all: Mutex<HashMap<Blob, Weak<Shared>>>,
-    chores: Chores,
+    background: BackgroundTasks,
 }
 
 /// A source, for as long as copies of it are pending.
@@ -147,8 +152,8 @@ pub(in crate::fs) struct Shared {
 pub(in crate::fs) const MANY: usize = 1024;
 
 impl SourceLeases {
-    pub fn new(chores: &Chores) -> Self {
-        Self { all: Mutex::default(), chores: chores.clone() }
+    pub fn new(background: &BackgroundTasks) -> Self {
+        Self { all: Mutex::default(), background: background.clone() }
     }
 
     /// Leases a source for a copy of `version`, or shares the lease that is there. `None` if it cannot be had, which the log tells.
@@ -163,7 +168,7 @@ impl SourceLeases {
         let mut lease = shared.lease.lock().await;
         if lease.is_none() {
             let condition = version.map_or(Precondition::None, |etag| Precondition::IfMatch(etag.clone()));
-            match Lease::acquire(client, &self.chores, source, &condition).await {
+            match Lease::acquire(client, &self.background, source, &condition).await {
                 Ok(taken) => {
                     client.blob(&source.path).use_lease(taken.id().clone());
                     tokio::spawn(keep_alive(Arc::downgrade(&shared), taken.id().clone()));
@@ -179,7 +184,7 @@ impl SourceLeases {
         // Before another copy can leave, and end the lease because it was the last.
         lock(&shared.copies).push(copy.clone());
         drop(lease);
-        Some(SourceLease { shared, of: copy, chores: self.chores.clone(), released: false })
+        Some(SourceLease { shared, of: copy, background: self.background.clone(), released: false })
     }
 
     pub(in crate::fs) fn shared(&self, client: &Client, source: &Blob) -> Arc<Shared> {
@@ -341,7 +346,7 @@ impl fmt::Display for LeaseReport {
 pub struct SourceLease {
     shared: Arc<Shared>,
     of: LeasedCopy,
-    chores: Chores,
+    background: BackgroundTasks,
     released: bool,
 }
 
@@ -360,7 +365,7 @@ impl Drop for SourceLease {
         }
         if tokio::runtime::Handle::try_current().is_ok() {
             let (shared, of) = (self.shared.clone(), self.of.clone());
-            self.chores.spawn(async move { shared.leave(&of).await });
+            self.background.spawn(async move { shared.leave(&of).await });
         }
     }
 }

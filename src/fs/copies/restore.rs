@@ -99,7 +99,7 @@ impl Copies {
     /// also when he goes.
     pub(in crate::fs) fn restore(self: &Arc<Self>, backup: Backup, write: OwnWrite) -> BoxFuture<'static, ()> {
         let fs = self.clone();
-        let work = self.chores.spawn(async move {
+        let work = self.background.spawn(async move {
             match fs.try_restore(&backup, &write).await {
                 Ok(()) => fs.delete_backup(&backup).await,
                 Err(error) => {

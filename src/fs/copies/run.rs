@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
 use crate::fs::caller::Caller;
-use crate::fs::chores::Chores;
+use crate::fs::background::BackgroundTasks;
 use crate::fs::config::Config;
 use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look};
@@ -40,15 +40,15 @@ pub(in crate::fs) struct Copies {
     pub(in crate::fs) open: Arc<dyn OpenNodes>,
     pub(in crate::fs) jobs: Jobs,
     pub(in crate::fs) leases: Arc<SourceLeases>,
-    pub(in crate::fs) chores: Chores,
+    pub(in crate::fs) background: BackgroundTasks,
 }
 
 impl Copies {
     pub(in crate::fs) fn new(names: &Names) -> Self {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
-        let chores = Chores::default();
-        let leases = Arc::new(SourceLeases::new(&chores));
-        Self { service, config, tree, open: names.open.clone(), jobs: Jobs::default(), leases, chores }
+        let background = BackgroundTasks::default();
+        let leases = Arc::new(SourceLeases::new(&background));
+        Self { service, config, tree, open: names.open.clone(), jobs: Jobs::default(), leases, background }
     }
 }
 

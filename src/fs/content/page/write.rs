@@ -228,7 +228,7 @@ impl PageBlobs<'_> {
                 let unchanged = Precondition::IfMatch(version.properties.etag.clone());
                 // One that protects copies from it: this is a write, and they fail.
                 self.files.leases.give_up(blob).await;
-                let lease = Lease::acquire(client, &self.files.chores, blob, &unchanged).await;
+                let lease = Lease::acquire(client, &self.files.background, blob, &unchanged).await;
                 Arc::new(lease.map_err(|error| stale(error, &blob.path))?)
             }
         };

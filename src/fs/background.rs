@@ -8,9 +8,9 @@ use tokio_util::task::TaskTracker;
 
 /// What is under way.
 #[derive(Debug, Clone, Default)]
-pub struct Chores(TaskTracker);
+pub struct BackgroundTasks(TaskTracker);
 
-impl Chores {
+impl BackgroundTasks {
     /// One more, which is done whether or not anybody waits for what is returned.
     pub fn spawn<T: Send + 'static>(&self, chore: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.0.spawn(chore)
