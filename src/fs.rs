@@ -18,9 +18,9 @@
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file: `Locked`), then the
 //! inode table (a mutex, never held across a request). Of several files at once, `ops/rename` locks in the order of their inode numbers.
 
+mod background;
 mod block_ids;
 pub mod caller;
-mod background;
 mod config;
 mod content;
 mod copies;

@@ -37,7 +37,7 @@ async fn leased(source: &Blob) -> (SourceLeases, SourceLease) {
         background,
         released: false,
     });
-    let first = leases.take(&client(), source, None, copy_to("a")).await.unwrap();
+    let first = leases.acquire(&client(), source, None, copy_to("a")).await.unwrap();
     (leases, first)
 }
 
@@ -57,7 +57,7 @@ fn a_source_is_leased_as_long_as_any_of_its_copies_is_pending() {
                 shuttle::future::block_on(async {
                     // Where the first has ended already a lease has to be acquired, which comes to nothing.
                     let version = ETag::new(UNSENDABLE);
-                    let Some(mine) = leases.take(&client(), &source, Some(&version), copy_to(name)).await else {
+                    let Some(mine) = leases.acquire(&client(), &source, Some(&version), copy_to(name)).await else {
                         return false;
                     };
                     assert!(mine.shared.lease.lock().await.is_some(), "it is leased for {name}, too");
@@ -81,7 +81,7 @@ fn a_lease_that_is_given_up_while_copies_end_is_given_back_once() {
         let leases = Arc::new(leases);
         let gives_up = || {
             let (leases, source) = (leases.clone(), source.clone());
-            Box::new(move || shuttle::future::block_on(leases.give_up(&source))) as Box<dyn FnOnce() -> bool + Send>
+            Box::new(move || shuttle::future::block_on(leases.release(&source))) as Box<dyn FnOnce() -> bool + Send>
         };
         let shared = first.shared.clone();
         let ends = Box::new(move || {

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use tracing::{debug, warn};
 
 use crate::error::{CopyFailure, Error, Result};
-use crate::fs::caller::Caller;
 use crate::fs::background::BackgroundTasks;
+use crate::fs::caller::Caller;
 use crate::fs::config::Config;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Copying, FileState, Handle, Locked, OpenFile};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tracing::error;
 
 use crate::error::{Error, Result};
-use crate::fs::caller::Caller;
 use crate::fs::background::BackgroundTasks;
+use crate::fs::caller::Caller;
 use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
 use crate::fs::content::memory::Memory;

@@ -26,8 +26,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::error::{Error, Result};
-use crate::fs::caller::Caller;
 use crate::fs::background::BackgroundTasks;
+use crate::fs::caller::Caller;
 use crate::fs::names::tree::Blob;
 use crate::store::{Client, CopyId, ETag, LeaseId, LeaseOptions, Precondition};
 use crate::sync::lock;
@@ -96,11 +96,11 @@ impl Lease {
 
     pub async fn release(mut self) {
         self.released = true;
-        give_back(&self.client, &self.blob, &self.id).await;
+        release_lease(&self.client, &self.blob, &self.id).await;
     }
 }
 
-pub(in crate::fs) async fn give_back(client: &Client, blob: &Blob, id: &LeaseId) {
+pub(in crate::fs) async fn release_lease(client: &Client, blob: &Blob, id: &LeaseId) {
     match client.blob(&blob.path).release_lease(id).await {
         // Deleted, or somebody broke the lease and has another.
         Err(error) if error.is_not_found() || error.code() == "LeaseIdMismatchWithLeaseOperation" => {
@@ -119,7 +119,7 @@ impl Drop for Lease {
         // Without a runtime the process is at its end, and the lease ends by itself.
         if tokio::runtime::Handle::try_current().is_ok() {
             let (client, blob, id) = (self.client.clone(), self.blob.clone(), self.id.clone());
-            self.background.spawn(async move { give_back(&client, &blob, &id).await });
+            self.background.spawn(async move { release_lease(&client, &blob, &id).await });
         }
     }
 }
@@ -135,12 +135,12 @@ pub struct LeasedCopy {
 
 /// The leased sources.
 pub struct SourceLeases {
-    all: Mutex<HashMap<Blob, Weak<Shared>>>,
+    all: Mutex<HashMap<Blob, Weak<SharedLease>>>,
     background: BackgroundTasks,
 }
 
 /// A source, for as long as copies of it are pending.
-pub(in crate::fs) struct Shared {
+pub(in crate::fs) struct SharedLease {
     client: Client,
     blob: Blob,
     /// Whoever asks, acquires or gives back has the lock meanwhile, so that no two get in each other's way.
@@ -157,7 +157,7 @@ impl SourceLeases {
     }
 
     /// Leases a source for a copy of `version`, or shares the lease that is there. `None` if it cannot be had, which the log tells.
-    pub async fn take(
+    pub async fn acquire(
         &self,
         client: &Client,
         source: &Blob,
@@ -187,7 +187,7 @@ impl SourceLeases {
         Some(SourceLease { shared, of: copy, background: self.background.clone(), released: false })
     }
 
-    pub(in crate::fs) fn shared(&self, client: &Client, source: &Blob) -> Arc<Shared> {
+    pub(in crate::fs) fn shared(&self, client: &Client, source: &Blob) -> Arc<SharedLease> {
         let mut all = lock(&self.all);
         if all.len() >= MANY {
             all.retain(|_, shared| shared.strong_count() > 0);
@@ -195,7 +195,7 @@ impl SourceLeases {
         if let Some(shared) = all.get(source).and_then(Weak::upgrade) {
             return shared;
         }
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedLease {
             client: client.clone(),
             blob: source.clone(),
             lease: tokio::sync::Mutex::default(),
@@ -205,20 +205,20 @@ impl SourceLeases {
         shared
     }
 
-    pub(in crate::fs) fn of(&self, blob: &Blob) -> Option<Arc<Shared>> {
+    pub(in crate::fs) fn of(&self, blob: &Blob) -> Option<Arc<SharedLease>> {
         lock(&self.all).get(blob).and_then(Weak::upgrade)
     }
 
     /// Ends our lease of a blob that is to be written to in a way that a finite lease forbids. The copies from it go on without. False
     /// if there is none.
-    pub async fn give_up(&self, blob: &Blob) -> bool {
+    pub async fn release(&self, blob: &Blob) -> bool {
         let Some(shared) = self.of(blob) else { return false };
         let lease = &mut *shared.lease.lock().await;
         if lease.is_none() {
             return false;
         }
         info!(source = %blob.path, "the lease that this mount has of it is given up; it may change while it is copied");
-        shared.end(lease).await;
+        shared.release(lease).await;
         true
     }
 
@@ -238,13 +238,13 @@ impl SourceLeases {
 
     /// Gives all of them back, for unmounting: the copies go on and are not protected any more. How many copies that are.
     pub async fn release_all(&self) -> usize {
-        let all: Vec<Arc<Shared>> = lock(&self.all).values().filter_map(Weak::upgrade).collect();
+        let all: Vec<Arc<SharedLease>> = lock(&self.all).values().filter_map(Weak::upgrade).collect();
         let ends = all.iter().map(|shared| async move {
             let mut lease = shared.lease.lock().await;
             if lease.is_none() {
                 return 0;
             }
-            shared.end(&mut lease).await;
+            shared.release(&mut lease).await;
             let uses = lock(&shared.copies).clone();
             for copy in &uses {
                 warn!(source = %shared.blob.path, destination = %copy.destination.path,
@@ -256,8 +256,8 @@ impl SourceLeases {
     }
 }
 
-impl Shared {
-    pub(in crate::fs) async fn end(&self, lease: &mut Option<Lease>) {
+impl SharedLease {
+    pub(in crate::fs) async fn release(&self, lease: &mut Option<Lease>) {
         if let Some(lease) = lease.take() {
             lease.release().await;
             self.client.blob(&self.blob.path).forget_lease();
@@ -275,13 +275,13 @@ impl Shared {
             uses.is_empty()
         };
         if last {
-            self.end(&mut lease).await;
+            self.release(&mut lease).await;
         }
     }
 }
 
 /// Renews a lease until it is given back, or somebody broke it.
-pub(in crate::fs) async fn keep_alive(shared: Weak<Shared>, id: LeaseId) {
+pub(in crate::fs) async fn keep_alive(shared: Weak<SharedLease>, id: LeaseId) {
     loop {
         tokio::time::sleep(RENEWED_AFTER).await;
         let Some(shared) = shared.upgrade() else { return };
@@ -344,7 +344,7 @@ impl fmt::Display for LeaseReport {
 
 /// One copy's part in the lease of its source.
 pub struct SourceLease {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLease>,
     of: LeasedCopy,
     background: BackgroundTasks,
     released: bool,

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
-use crate::fs::caller::Caller;
 use crate::fs::background::BackgroundTasks;
+use crate::fs::caller::Caller;
 use crate::fs::config::Config;
 use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look};
@@ -198,7 +198,7 @@ impl Copies {
             lease: care.lease.clone(),
         };
         // A finite lease forbids it (X5), also one of our own.
-        self.leases.give_up(&destination).await;
+        self.leases.release(&destination).await;
         let policy = care.lease_source.unwrap_or(self.config.lease_source);
         let early = match policy {
             LeaseSource::Always => self.lease_source(&care, version.as_deref(), &destination, None).await,
@@ -267,7 +267,7 @@ impl Copies {
         let client = self.service.client(source.account);
         let etag = version.map(|version| &version.etag);
         let copy = LeasedCopy { destination: destination.clone(), id: id.cloned(), caller: care.caller };
-        self.leases.take(client, source, etag, copy).await
+        self.leases.acquire(client, source, etag, copy).await
     }
 
     /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.

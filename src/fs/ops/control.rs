@@ -325,7 +325,7 @@ impl Control<'_> {
     pub async fn break_lease(&self, ino: Ino, who: &Credentials) -> Result<()> {
         self.fs.names.check_access(&self.fs.tree.view(ino)?, WRITE, who)?;
         let blob = self.fs.tree.blob(ino)?;
-        let broken = match self.fs.copies.leases.give_up(&blob).await {
+        let broken = match self.fs.copies.leases.release(&blob).await {
             true => Ok(()),
             false => self.fs.service.blob(&blob).break_lease().await.map(drop),
         };

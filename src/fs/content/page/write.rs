@@ -227,7 +227,7 @@ impl PageBlobs<'_> {
             _ => {
                 let unchanged = Precondition::IfMatch(version.properties.etag.clone());
                 // One that protects copies from it: this is a write, and they fail.
-                self.files.leases.give_up(blob).await;
+                self.files.leases.release(blob).await;
                 let lease = Lease::acquire(client, &self.files.background, blob, &unchanged).await;
                 Arc::new(lease.map_err(|error| stale(error, &blob.path))?)
             }
