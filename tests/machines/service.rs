@@ -131,7 +131,7 @@ impl Service {
             tier: None,
             tags: Tags::new(),
             seal: None,
-            care: CopyOptions { source: Some(from.clone()), there, backup, ..CopyOptions::default() },
+            options: CopyOptions { source: Some(from.clone()), replaced: there, backup, ..CopyOptions::default() },
         };
         let job = self.copies.start_copy(start).await.unwrap();
         until("the lease of its source", || self.copies.leases.holder(&from).is_some()).await;

@@ -144,9 +144,9 @@ impl CopyDestinations {
             tags,
             // What is copied can be appended to (X23).
             seal: source.properties.seal_of_copy(false),
-            care: CopyOptions {
+            options: CopyOptions {
                 source: from.current(),
-                there: state.version.as_ref().map(|version| version.properties.clone()),
+                replaced: state.version.as_ref().map(|version| version.properties.clone()),
                 backup,
                 caller: Some(caller),
                 ..CopyOptions::default()

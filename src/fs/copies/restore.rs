@@ -189,7 +189,7 @@ impl Copies {
                     tier,
                     tags: self.service.tags_of_origin(&origin, before).await?,
                     seal: before.seal_of_copy(before.sealed),
-                    care: CopyOptions { lease: lease.clone(), ..CopyOptions::default() },
+                    options: CopyOptions { lease: lease.clone(), ..CopyOptions::default() },
                 };
                 let job = self.start_copy(start).await?;
                 job.ended().await;

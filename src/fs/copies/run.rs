@@ -69,15 +69,15 @@ const BROUGHT_BACK: Duration = Duration::from_secs(10);
 fn tier_of_copy(
     source: &BlobProperties,
     request: &CopyRequest,
-    care: &CopyOptions,
+    options: &CopyOptions,
     destination: &Blob,
 ) -> (Option<String>, bool) {
     if request.tier.is_some() {
         return (request.tier.clone(), false);
     }
-    let within_account = care.source.as_ref().is_some_and(|source| source.account == destination.account);
-    match &care.there {
-        Some(there) => (there.tier.clone(), there.tier_inferred),
+    let within_account = options.source.as_ref().is_some_and(|source| source.account == destination.account);
+    match &options.replaced {
+        Some(replaced) => (replaced.tier.clone(), replaced.tier_inferred),
         None if request.precondition == Precondition::IfAbsent && within_account && source.tier_inferred => {
             (source.tier.clone(), true)
         }
@@ -139,13 +139,13 @@ async fn first_progress(
     request: &CopyRequest,
     (started, found): (&CopyStarted, Option<Box<BlobProperties>>),
     version: Option<&BlobProperties>,
-    care: &CopyOptions,
+    options: &CopyOptions,
 ) -> Progress {
     match (found, version, started.status) {
         // What the service was seen to have is worth more than what it should have.
         (Some(found), _, _) => look(destination, &started.id, *found),
         (None, Some(source), CopyStatus::Success) => {
-            let tier = tier_of_copy(source, request, care, destination);
+            let tier = tier_of_copy(source, request, options, destination);
             Progress::Success(copied(source, started, request, tier))
         }
         // All else is seen at the destination, also how long a source outside the mount is.
@@ -172,8 +172,8 @@ impl Copies {
 
     /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
     pub(in crate::fs) async fn start_copy(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
-        let backup = start.care.backup.clone();
-        match self.start_with_care(start).await {
+        let backup = start.options.backup.clone();
+        match self.start_with_options(start).await {
             Ok(job) => Ok(job),
             Err(error) => {
                 if let Some(backup) = backup {
@@ -184,8 +184,8 @@ impl Copies {
         }
     }
 
-    async fn start_with_care(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
-        let CopySpec { source, version, destination, precondition, metadata, tier, tags, seal, care } = start;
+    async fn start_with_options(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
+        let CopySpec { source, version, destination, precondition, metadata, tier, tags, seal, options } = start;
         let client = self.service.client(destination.account);
         let request = CopyRequest {
             source,
@@ -195,23 +195,23 @@ impl Copies {
             tier,
             tags,
             seal,
-            lease: care.lease.clone(),
+            lease: options.lease.clone(),
         };
         // A finite lease forbids it (X5), also one of our own.
         self.leases.release(&destination).await;
-        let policy = care.lease_source.unwrap_or(self.config.lease_source);
+        let policy = options.lease_source.unwrap_or(self.config.lease_source);
         let early = match policy {
-            LeaseSource::Always => self.lease_source(&care, version.as_deref(), &destination, None).await,
+            LeaseSource::Always => self.lease_source(&options, version.as_deref(), &destination, None).await,
             LeaseSource::Pending | LeaseSource::Never => None,
         };
         if request.source.is_read_by_token() {
-            return self.copy_synchronously(destination, request, version, care, early).await;
+            return self.copy_synchronously(destination, request, version, options, early).await;
         }
         let mut started = match client.blob(&destination.path).start_copy(&request).await {
             Ok(started) => started,
             Err(error) if may_be_read_otherwise(&request.source, version.is_some(), &error) => {
                 debug!(%error, "trying the operations that read any URL");
-                return self.copy_synchronously(destination, request, version, care, early).await;
+                return self.copy_synchronously(destination, request, version, options, early).await;
             }
             Err(error) => {
                 if let Some(lease) = early {
@@ -225,7 +225,7 @@ impl Copies {
               status = started.status.as_str(), "copy started");
         let found = started.found.take();
         let progress =
-            first_progress(client, &destination, &request, (&started, found), version.as_deref(), &care).await;
+            first_progress(client, &destination, &request, (&started, found), version.as_deref(), &options).await;
         let total = match (&version, &progress) {
             (Some(source), _) => source.size,
             (None, Progress::Success(properties)) => properties.size,
@@ -233,8 +233,8 @@ impl Copies {
         };
         let pending = matches!(progress, Progress::Pending(_));
         let job = Arc::new(CopyJob {
-            lease: care.lease.clone(),
-            backup: Mutex::new(care.backup.clone()),
+            lease: options.lease.clone(),
+            backup: Mutex::new(options.backup.clone()),
             ..CopyJob::new(destination, started.id, total, progress.clone())
         });
         if pending {
@@ -243,7 +243,7 @@ impl Copies {
             tokio::spawn(async move {
                 let lease = match early {
                     None if policy == LeaseSource::Pending => {
-                        fs.lease_source(&care, version.as_deref(), &job.destination, Some(&job.id)).await
+                        fs.lease_source(&options, version.as_deref(), &job.destination, Some(&job.id)).await
                     }
                     early => early,
                 };
@@ -258,15 +258,15 @@ impl Copies {
     /// C40 to C43.
     async fn lease_source(
         &self,
-        care: &CopyOptions,
+        options: &CopyOptions,
         version: Option<&BlobProperties>,
         destination: &Blob,
         id: Option<&CopyId>,
     ) -> Option<SourceLease> {
-        let source = care.source.as_ref()?;
+        let source = options.source.as_ref()?;
         let client = self.service.client(source.account);
         let etag = version.map(|version| &version.etag);
-        let copy = LeasedCopy { destination: destination.clone(), id: id.cloned(), caller: care.caller };
+        let copy = LeasedCopy { destination: destination.clone(), id: id.cloned(), caller: options.caller };
         self.leases.acquire(client, source, etag, copy).await
     }
 

@@ -16,7 +16,7 @@ pub struct CopyOptions {
     /// When that is done; as the mount does otherwise.
     pub lease_source: Option<LeaseSource>,
     /// What is replaced, if the caller knows.
-    pub there: Option<Arc<BlobProperties>>,
+    pub replaced: Option<Arc<BlobProperties>>,
     /// The caller's lease of the destination (X5).
     pub lease: Option<LeaseId>,
     /// What comes back if the copy is no success, and is let go if it is.
@@ -38,5 +38,5 @@ pub struct CopySpec {
     pub tags: Tags,
     /// Of an append blob; `None` for all others, and for what is not known.
     pub seal: Option<bool>,
-    pub care: CopyOptions,
+    pub options: CopyOptions,
 }

@@ -49,7 +49,7 @@ impl Copies {
         destination: Blob,
         request: CopyRequest,
         version: Option<Arc<BlobProperties>>,
-        care: CopyOptions,
+        options: CopyOptions,
         lease: Option<SourceLease>,
     ) -> Result<Arc<CopyJob>> {
         if let Some(version) = version.as_ref().filter(|version| version.blob_type != BlobType::Block) {
@@ -63,8 +63,8 @@ impl Copies {
         }
         let total = version.as_ref().map_or(0, |version| version.size);
         let job = Arc::new(CopyJob {
-            lease: care.lease,
-            backup: Mutex::new(care.backup),
+            lease: options.lease,
+            backup: Mutex::new(options.backup),
             ..CopyJob::new(destination, CopyId::new(""), total, Progress::Pending(0))
         });
         let work = {

@@ -359,7 +359,7 @@ impl TreeCopies {
             metadata: None,
             tier: None,
             tags,
-            care: CopyOptions {
+            options: CopyOptions {
                 source: Some(item.from.clone()),
                 lease_source: mode.lease_source,
                 backup,

@@ -121,14 +121,15 @@ impl Control<'_> {
             source: origin.as_ref().and_then(Origin::current).filter(|_| !onto_itself),
             lease_source: order.lease_source,
             // Mostly it is replaced whatever it is.
-            there: None,
+            replaced: None,
             lease,
             backup,
             caller: Some(caller),
         };
         // What is copied can be appended to (X23); onto itself it stays what it is.
         let seal = version.as_ref().and_then(|version| version.seal_of_copy(onto_itself && version.sealed));
-        let start = CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, care };
+        let start =
+            CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, options: care };
         let url = start.source.clone();
         let started = match self.fs.copies.start_copy(start).await {
             Ok(job) if order.no_wait && !job.is_only_here() => Ok((job.progress(), job)),

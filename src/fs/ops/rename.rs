@@ -344,7 +344,7 @@ impl<'f> Renaming<'f> {
                 tier: version.chosen_tier(),
                 tags: self.fs.service.tags_to_keep(source, version).await?,
                 seal: version.seal_of_copy(version.sealed),
-                care: CopyOptions { source: Some(source.clone()), caller: Some(caller), ..CopyOptions::default() },
+                options: CopyOptions { source: Some(source.clone()), caller: Some(caller), ..CopyOptions::default() },
             };
             self.fs.copies.start_copy(start).await
         };
