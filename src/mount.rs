@@ -149,7 +149,7 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
         () = mounted.ended() => {
             info!("unmounted from outside");
             let lost = flush(fs, signals, mounted).await;
-            fs.wind_down(WIND_DOWN_BOUND).await;
+            fs.shut_down(WIND_DOWN_BOUND).await;
             return lost;
         }
         name = signals.next() => info!("{name}: unmounting"),
@@ -164,7 +164,7 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
     }
     // Whatever was written between the first flush and the end.
     let lost = lost.max(flush(fs, signals, mounted).await);
-    fs.wind_down(WIND_DOWN_BOUND).await;
+    fs.shut_down(WIND_DOWN_BOUND).await;
     lost
 }
 

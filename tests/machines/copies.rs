@@ -172,12 +172,12 @@ async fn a_copy_of_another_client_is_looked_at_as_long_as_somebody_here_waits_fo
     service.client.blob(&blob("new").path).abort_copy(&job.id, &AbortOptions::default()).await.unwrap();
     advance(SOON).await;
     end_of(&job).await;
-    let adopted = service.copies.adopt(blob("new"), &state).unwrap();
+    let adopted = service.copies.follow(blob("new"), &state).unwrap();
     let mut news = adopted.progress.subscribe();
     service.sends_after(Duration::from_millis(100), LOOK).await;
     now("what was seen", news.changed()).await.unwrap();
     assert!(matches!(failure_of(adopted.progress()), CopyFailure::Aborted { .. }));
-    let adopted = service.copies.adopt(blob("new"), &state).unwrap();
+    let adopted = service.copies.follow(blob("new"), &state).unwrap();
     drop(adopted);
     service.settle().await;
     advance(Duration::from_secs(3600)).await;
@@ -206,7 +206,7 @@ async fn the_lease_of_a_source_is_renewed_and_shared_and_ends_with_the_last_copy
     assert_eq!(service.properties("s").await.lease.state.as_deref(), Some("leased"));
     for (job, left) in [(first, Some("leased")), (second, Some("available"))] {
         service.steer(&job, CopyAction::Release);
-        job.hurry();
+        job.poll_now();
         end_of(&job).await;
         assert_eq!(service.properties("s").await.lease.state.as_deref(), left);
     }

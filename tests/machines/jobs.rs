@@ -111,7 +111,7 @@ async fn news_are_waited_for_no_longer_than_a_slice() {
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_after_a_while_wakes_the_poll_and_those_who_go_on_waiting_do_not() {
     let job = job("b");
-    let woken = || futures_util::FutureExt::now_or_never(job.wanted.notified()).is_some();
+    let woken = || futures_util::FutureExt::now_or_never(job.poll_now.notified()).is_some();
     job.slice().await;
     assert!(!woken(), "it was made just now, by somebody who waits");
     assert!(job.somebody_waits());
@@ -121,7 +121,7 @@ async fn whoever_waits_after_a_while_wakes_the_poll_and_those_who_go_on_waiting_
     assert!(woken(), "the next poll may be far off");
     job.slice().await;
     assert!(!woken());
-    job.hurry();
+    job.poll_now();
     assert!(woken() && job.somebody_waits());
 }
 
@@ -129,7 +129,7 @@ async fn whoever_waits_after_a_while_wakes_the_poll_and_those_who_go_on_waiting_
 async fn an_end_is_waited_for_as_long_as_it_takes_and_the_sight_of_a_known_one_for_a_moment() {
     let job = job("b");
     let began = Instant::now();
-    job.over().await;
+    job.finished().await;
     assert_eq!(began.elapsed(), SEEN);
     let hour = Duration::from_secs(3600);
     tokio::join!(job.ended(), async {
@@ -137,7 +137,7 @@ async fn an_end_is_waited_for_as_long_as_it_takes_and_the_sight_of_a_known_one_f
         job.progress.send_replace(aborted());
     });
     assert_eq!(began.elapsed(), SEEN + hour);
-    job.over().await;
+    job.finished().await;
     assert_eq!(began.elapsed(), SEEN + hour);
 }
 
@@ -145,12 +145,12 @@ async fn an_end_is_waited_for_as_long_as_it_takes_and_the_sight_of_a_known_one_f
 async fn only_a_copy_that_the_service_keeps_no_state_of_can_be_stopped_here() {
     let at_service = job("b");
     at_service.stop();
-    assert!(!at_service.is_only_here() && matches!(at_service.progress(), Progress::Pending(_)));
+    assert!(!at_service.is_local() && matches!(at_service.progress(), Progress::Pending(_)));
     for (ended, shown) in [(false, "Aborted"), (true, "Success")] {
         let job = job("b");
         let work = tokio::spawn(std::future::pending::<()>());
-        job.work_is(work.abort_handle());
-        assert!(job.is_only_here());
+        job.set_work(work.abort_handle());
+        assert!(job.is_local());
         if ended {
             job.progress.send_replace(success());
         }

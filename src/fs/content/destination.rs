@@ -211,7 +211,7 @@ impl CopyDestinations {
                     return Err(error);
                 }
                 // What is only here cannot be stopped so that it is known what has become of it.
-                Progress::Pending(_) if !complete && copying.copier == caller.process() && !job.is_only_here() => {
+                Progress::Pending(_) if !complete && copying.copier == caller.process() && !job.is_local() => {
                     self.stop_at_granted(&mut state, caller).await?;
                     continue;
                 }
@@ -283,7 +283,7 @@ impl CopyDestinations {
             return Ok(true);
         }
         // What only we do ends with us.
-        if !self.config.copy_wait && !job.is_only_here() {
+        if !self.config.copy_wait && !job.is_local() {
             let mut state = file.lock().await;
             self.start_anew(&mut state).await?;
             self.give_up_copy(&mut state).await;
@@ -309,7 +309,7 @@ impl CopyDestinations {
             return Ok(());
         }
         match self.copies.abort_copy(&job.destination, Some(&job.id)).await {
-            Ok(()) => job.over().await,
+            Ok(()) => job.finished().await,
             // It has ended, and what is to be stored can be.
             Err(error) if error.errno() == libc::ENODATA => return Ok(()),
             Err(error) => return Err(error),
@@ -333,7 +333,7 @@ impl CopyDestinations {
         let mut state = file.lock().await;
         let Content::Copying(copying) = &state.content else { return };
         let job = copying.job.clone();
-        if job.is_only_here() {
+        if job.is_local() {
             self.copies.stop_fetching(&job).await;
         } else {
             match self.copies.abort_copy(&job.destination, Some(&job.id)).await {

@@ -59,7 +59,7 @@ impl CopyDestinations {
             let done = match job.progress() {
                 _ if copying.complete() => return,
                 Progress::Success(properties) => self.cut_to_granted(&mut state, properties, closer).await,
-                Progress::Pending(_) if job.is_only_here() => {
+                Progress::Pending(_) if job.is_local() => {
                     drop(state);
                     job.ended().await;
                     continue;
@@ -102,9 +102,9 @@ impl CopyDestinations {
         // Taken first: the end of the copy would bring it back.
         let backup = job.take_backup();
         match self.copies.abort_copy(&job.destination, Some(&job.id)).await {
-            Ok(()) => job.over().await,
+            Ok(()) => job.finished().await,
             Err(error) if error.errno() == libc::ENODATA => {
-                job.over().await;
+                job.finished().await;
                 match (backup, job.progress()) {
                     (Some(backup), Progress::Success(_)) => self.copies.delete_backup(&backup).await,
                     (Some(backup), Progress::Failed(_)) => {

@@ -33,7 +33,7 @@ impl Copies {
         }
         // Whoever waits for it hears that it was aborted, and not that the blob is gone.
         if let Some(job) = job {
-            job.over().await;
+            job.finished().await;
         }
         delete().await
     }

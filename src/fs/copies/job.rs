@@ -41,9 +41,9 @@ pub struct CopyJob {
     /// Somebody waited at this moment.
     pub(in crate::fs) waited: Mutex<Instant>,
     /// Somebody waits again: the next poll need not be so far off.
-    pub(in crate::fs) wanted: Notify,
+    pub(in crate::fs) poll_now: Notify,
     /// Started by somebody else: it is polled only as long as somebody here waits for it.
-    pub(in crate::fs) adopted: bool,
+    pub(in crate::fs) foreign: bool,
     /// What fetches it, where the service keeps no state of a copy.
     pub(in crate::fs) work: OnceLock<AbortHandle>,
     /// Of the destination, as the caller gave it: an abort needs it, too (X5).
@@ -60,21 +60,21 @@ impl CopyJob {
             total,
             progress: watch::Sender::new(progress),
             waited: Mutex::new(Instant::now()),
-            wanted: Notify::new(),
-            adopted: false,
+            poll_now: Notify::new(),
+            foreign: false,
             work: OnceLock::new(),
             lease: None,
             backup: Mutex::default(),
         }
     }
 
-    pub(in crate::fs) fn work_is(&self, work: AbortHandle) {
+    pub(in crate::fs) fn set_work(&self, work: AbortHandle) {
         // It is said once.
         let _ = self.work.set(work);
     }
 
     /// The service keeps no state of it: it can only be waited for here.
-    pub(in crate::fs) fn is_only_here(&self) -> bool {
+    pub(in crate::fs) fn is_local(&self) -> bool {
         self.work.get().is_some()
     }
 
@@ -99,7 +99,7 @@ impl CopyJob {
     /// Waits for news, at most one slice.
     pub(in crate::fs) async fn slice(&self) -> Progress {
         if !self.somebody_waits() {
-            self.wanted.notify_one();
+            self.poll_now.notify_one();
         }
         *lock(&self.waited) = Instant::now();
         let mut progress = self.progress.subscribe();
@@ -110,9 +110,9 @@ impl CopyJob {
     }
 
     /// Somebody knows that it has ended, or will in a moment: it is looked at now.
-    pub(in crate::fs) fn hurry(&self) {
+    pub(in crate::fs) fn poll_now(&self) {
         *lock(&self.waited) = Instant::now();
-        self.wanted.notify_one();
+        self.poll_now.notify_one();
     }
 
     pub(in crate::fs) fn has_backup(&self) -> bool {
@@ -135,8 +135,8 @@ impl CopyJob {
     }
 
     /// The copy has been put an end to: returns when that is seen, and the source not leased any more.
-    pub(in crate::fs) async fn over(&self) {
-        self.hurry();
+    pub(in crate::fs) async fn finished(&self) {
+        self.poll_now();
         let _ = tokio::time::timeout(SEEN, self.ended()).await;
     }
 

@@ -250,7 +250,7 @@ impl Copies {
                 fs.poll(job, lease).await;
             });
         } else {
-            self.wind_up(&job, early, &progress).await;
+            self.finish(&job, early, &progress).await;
         }
         Ok(job)
     }
@@ -271,7 +271,7 @@ impl Copies {
     }
 
     /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.
-    async fn wind_up(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
+    async fn finish(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
         if let Some(lease) = lease {
             lease.release().await;
         }
@@ -283,13 +283,13 @@ impl Copies {
     }
 
     /// A job for a pending copy that was started elsewhere; `None` if it is over.
-    pub(in crate::fs) fn adopt(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
+    pub(in crate::fs) fn follow(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
         if copy.status != CopyStatus::Pending {
             return None;
         }
         let progress = Progress::Pending(copy.bytes_copied);
         let job = Arc::new(CopyJob {
-            adopted: true,
+            foreign: true,
             ..CopyJob::new(destination, copy.id.clone(), copy.total_bytes, progress)
         });
         self.jobs.add(&job);
@@ -305,9 +305,9 @@ impl Copies {
             let until_next = if job.somebody_waits() { pause } else { pause.max(IDLE_POLL.min(pause * 2)) };
             tokio::select! {
                 () = tokio::time::sleep(until_next) => {}
-                () = job.wanted.notified() => pause = FIRST_POLL,
+                () = job.poll_now.notified() => pause = FIRST_POLL,
             }
-            if job.adopted && Arc::strong_count(&job) == 1 {
+            if job.foreign && Arc::strong_count(&job) == 1 {
                 return;
             }
             pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
@@ -339,7 +339,7 @@ impl Copies {
                 }
             };
             if ended {
-                self.wind_up(&job, lease, &progress).await;
+                self.finish(&job, lease, &progress).await;
                 job.progress.send_replace(progress);
                 return;
             }
@@ -378,7 +378,7 @@ impl Copies {
             Ok(()) => {
                 info!(destination = %blob.path, id = %state.id, "copy has been aborted");
                 if let Some(job) = job {
-                    job.hurry();
+                    job.poll_now();
                     if job.has_backup() {
                         // What was there before is there again when the caller is told.
                         let _ = tokio::time::timeout(BROUGHT_BACK, job.ended()).await;

@@ -92,7 +92,7 @@ impl Copies {
                 job.progress.send_replace(ended);
             })
         };
-        job.work_is(work.abort_handle());
+        job.set_work(work.abort_handle());
         Ok(job)
     }
 

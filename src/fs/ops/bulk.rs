@@ -333,7 +333,7 @@ impl TreeCopies {
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(&self.fs, &error),
-                Progress::Pending(_) if mode.no_wait && !job.is_only_here() => Outcome::Accepted(job.id.clone()),
+                Progress::Pending(_) if mode.no_wait && !job.is_local() => Outcome::Accepted(job.id.clone()),
                 Progress::Pending(_) => self.wait_out(bulk, &item, job).await,
             });
         }
@@ -411,14 +411,14 @@ impl TreeCopies {
     }
 
     async fn abort_item(&self, item: &BulkItem, job: &CopyJob) -> Outcome {
-        if job.is_only_here() {
+        if job.is_local() {
             self.fs.copies.stop_fetching(job).await;
             return Outcome::Aborted(false);
         }
         if item.there.is_none() {
             // Nothing was there before, and nothing is left.
             self.fs.copies.undo_copy(&item.to, &job.id).await;
-            job.over().await;
+            job.finished().await;
             return Outcome::Aborted(false);
         }
         let empty_is_left = !job.has_backup();

@@ -84,7 +84,7 @@ impl Fs {
 
     /// At the end of the mount: what is still to be done at the service is done, as far as that takes no longer than `bound`, and no lease
     /// stays behind (M9). Copies that are pending go on without.
-    pub async fn wind_down(&self, bound: Duration) {
+    pub async fn shut_down(&self, bound: Duration) {
         if !self.copies.background.done(bound).await {
             warn!("what was left to do at the service has taken too long");
         }

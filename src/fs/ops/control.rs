@@ -132,7 +132,7 @@ impl Control<'_> {
             CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, options: care };
         let url = start.source.clone();
         let started = match self.fs.copies.start_copy(start).await {
-            Ok(job) if order.no_wait && !job.is_only_here() => Ok((job.progress(), job)),
+            Ok(job) if order.no_wait && !job.is_local() => Ok((job.progress(), job)),
             Ok(job) => self.fs.copies.wait_for_copy(&job, caller).await.map(|done| (Progress::Success(done), job)),
             Err(error) => Err(error),
         };

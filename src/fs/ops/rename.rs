@@ -366,14 +366,14 @@ impl<'f> Renaming<'f> {
             ),
             Err(error) => error,
         };
-        if job.is_only_here() {
+        if job.is_local() {
             self.fs.copies.stop_fetching(&job).await;
         }
         match backup {
             None => self.fs.copies.undo_copy(destination, &job.id).await,
             Some(backup) => self.fs.copies.restore(backup.clone(), OwnWrite::Copy(job.id.clone())).await,
         }
-        job.over().await;
+        job.finished().await;
         Err(failed)
     }
 
