@@ -43,7 +43,7 @@ impl CopyDestinations {
 
 impl CopyDestinations {
     /// More of the whole copy that goes on, if that is what is asked for: the same source, from where the last call ended.
-    pub(in crate::fs) async fn go_on(
+    pub(in crate::fs) async fn continue_copy(
         &self,
         input: &Handle,
         output: &Arc<OpenFile>,
@@ -173,7 +173,7 @@ impl CopyDestinations {
                 return Ok(reply);
             }
             Progress::Failed(error) => {
-                self.give_up_copy(locked).await;
+                self.detach(locked).await;
                 return Err(error);
             }
             Progress::Pending(_) if !self.config.copy_wait => total,
@@ -207,7 +207,7 @@ impl CopyDestinations {
                     return Ok(state);
                 }
                 Progress::Failed(error) => {
-                    self.give_up_copy(&mut state).await;
+                    self.detach(&mut state).await;
                     return Err(error);
                 }
                 // What is only here cannot be stopped so that it is known what has become of it.
@@ -235,7 +235,7 @@ impl CopyDestinations {
     }
 
     /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
-    pub(in crate::fs) async fn give_up_copy(&self, locked: &mut Locked) {
+    pub(in crate::fs) async fn detach(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();
         let job = match std::mem::replace(&mut state.content, Content::Clean) {
             Content::Copying(copying) => Some(copying.job),
@@ -276,7 +276,7 @@ impl CopyDestinations {
                 return Ok(false);
             }
             if caller.is_being_killed() {
-                self.abandon(file).await;
+                self.cancel(file).await;
                 return Err(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() }));
             }
             self.store_granted(file, caller).await?;
@@ -285,15 +285,15 @@ impl CopyDestinations {
         // What only we do ends with us.
         if !self.config.copy_wait && !job.is_local() {
             let mut state = file.lock().await;
-            self.start_anew(&mut state).await?;
-            self.give_up_copy(&mut state).await;
+            self.restart(&mut state).await?;
+            self.detach(&mut state).await;
             return Ok(true);
         }
         match self.settled(file, caller).await {
             Ok(_) => Ok(true),
             Err(error) => {
                 if error.errno() == libc::EINTR {
-                    self.abandon(file).await;
+                    self.cancel(file).await;
                 }
                 Err(error)
             }
@@ -303,7 +303,7 @@ impl CopyDestinations {
     /// `cp -p` sets times, owner and mode when the copy has been accepted, and where nobody waits for its end it is mostly pending then:
     /// nothing can be stored (C9). But it has hardly begun, so it is aborted and begun anew with all of them (X3). What it replaced is not
     /// there any more in any case.
-    async fn start_anew(self: &Arc<Self>, state: &mut FileState) -> Result<()> {
+    async fn restart(self: &Arc<Self>, state: &mut FileState) -> Result<()> {
         let Content::Copying(Copying { job, again: Some(again), .. }) = &mut state.content else { return Ok(()) };
         if state.change.is_empty() || job.has_backup() || !matches!(job.progress(), Progress::Pending(_)) {
             return Ok(());
@@ -329,7 +329,7 @@ impl CopyDestinations {
     }
 
     /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.
-    pub(in crate::fs) async fn abandon(self: &Arc<Self>, file: &Arc<OpenFile>) {
+    pub(in crate::fs) async fn cancel(self: &Arc<Self>, file: &Arc<OpenFile>) {
         let mut state = file.lock().await;
         let Content::Copying(copying) = &state.content else { return };
         let job = copying.job.clone();
@@ -343,6 +343,6 @@ impl CopyDestinations {
                 Err(error) => warn!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy"),
             }
         }
-        self.give_up_copy(&mut state).await;
+        self.detach(&mut state).await;
     }
 }

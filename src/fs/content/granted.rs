@@ -34,7 +34,7 @@ impl CopyDestinations {
             Ok(state) => drop(state),
             Err(error) => {
                 if error.errno() == libc::EINTR {
-                    self.abandon(file).await;
+                    self.cancel(file).await;
                 }
                 return Err(error);
             }
@@ -69,7 +69,7 @@ impl CopyDestinations {
             };
             if let Err(error) = done {
                 warn!(destination = %job.destination.path, %error, "what was granted of a copy is lost");
-                self.give_up_copy(&mut state).await;
+                self.detach(&mut state).await;
                 return;
             }
         }
@@ -132,7 +132,7 @@ impl CopyDestinations {
         let done = part.await;
         match (&done, &locked.content) {
             (Ok(()), _) => {}
-            (Err(_), Content::Copying(_)) => self.give_up_copy(locked).await,
+            (Err(_), Content::Copying(_)) => self.detach(locked).await,
             (Err(_), _) => {
                 locked.content = Content::Clean;
             }

@@ -46,7 +46,7 @@ impl Copies {
         before: &Arc<BlobProperties>,
         lease: Option<LeaseId>,
     ) -> Result<Backup> {
-        self.try_to_keep((blob, ino), before, lease).await.map_err(|error| {
+        self.try_back_up((blob, ino), before, lease).await.map_err(|error| {
             if error.is_of_a_hierarchical_namespace() {
                 let what = "there are no snapshots where the namespace is hierarchical, so what is replaced could not be brought back";
                 return Error::fs(libc::EOPNOTSUPP, format!("{}: {what}", blob.path));
@@ -58,7 +58,7 @@ impl Copies {
     }
 
     /// [`Copies::back_up`] for whoever knows another way: the service's refusal as it is.
-    pub(in crate::fs) async fn try_to_keep(
+    pub(in crate::fs) async fn try_back_up(
         &self,
         (blob, ino): (&Blob, Option<Ino>),
         before: &Arc<BlobProperties>,
@@ -119,7 +119,7 @@ impl Copies {
             OwnWrite::Copy(id) => Some(id),
             OwnWrite::Version(_) | OwnWrite::Unknown => None,
         };
-        let found = self.after_copy(blob, id, lease.as_ref()).await?;
+        let found = self.await_or_abort(blob, id, lease.as_ref()).await?;
         if found.etag == before.etag {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl Copies {
 
     /// The blob as it is when the copy of that id is not pending onto it any more: if it is, it is aborted first. EBUSY if it does not
     /// end.
-    pub(in crate::fs) async fn after_copy(
+    pub(in crate::fs) async fn await_or_abort(
         &self,
         blob: &Blob,
         id: Option<&CopyId>,
@@ -202,7 +202,7 @@ impl Copies {
         };
         info!(blob = %blob.path, "what a copy replaced is back");
         if let Some(ino) = backup.ino {
-            self.hear_restored(ino, &before.etag, properties);
+            self.update_restored(ino, &before.etag, properties);
         }
         if let Some((parent, name)) = &backup.name
             && let Some(now) = self.tree.child(*parent, name)
@@ -215,7 +215,7 @@ impl Copies {
     }
 
     /// The content is what it was: whoever has it open may go on.
-    fn hear_restored(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
+    fn update_restored(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
         // A caller who waits for us may hold the file: then it is asked for anew.
         match self.open.of_ino(ino) {
             Some(file) if !file.is_restored(stood_on, &properties) => self.tree.doubt(ino),
@@ -225,10 +225,10 @@ impl Copies {
 
     /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
     /// shows another id is somebody else's by now.
-    pub(in crate::fs) async fn undo_copy(&self, destination: &Blob, id: &CopyId) {
-        match self.after_copy(destination, Some(id), None).await {
+    pub(in crate::fs) async fn rollback(&self, destination: &Blob, id: &CopyId) {
+        match self.await_or_abort(destination, Some(id), None).await {
             Ok(found) if found.copy.as_ref().is_some_and(|copy| copy.id == *id) => {
-                self.take_back(destination, &found.etag).await;
+                self.delete_copy(destination, &found.etag).await;
             }
             Ok(_) => warn!(destination = %destination.path, %id, "left as it is after a failed rename"),
             Err(error) if error.is_not_found() => {}
@@ -237,7 +237,7 @@ impl Copies {
     }
 
     /// Deletes a copy that is of no use any more.
-    pub(in crate::fs) async fn take_back(&self, copy: &Blob, etag: &ETag) {
+    pub(in crate::fs) async fn delete_copy(&self, copy: &Blob, etag: &ETag) {
         let precondition = Precondition::IfMatch(etag.clone());
         if let Err(error) = self.service.blob(copy).delete(&DeleteOptions { precondition, ..Default::default() }).await
         {

@@ -417,7 +417,7 @@ impl TreeCopies {
         }
         if item.there.is_none() {
             // Nothing was there before, and nothing is left.
-            self.fs.copies.undo_copy(&item.to, &job.id).await;
+            self.fs.copies.rollback(&item.to, &job.id).await;
             job.finished().await;
             return Outcome::Aborted(false);
         }

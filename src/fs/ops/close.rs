@@ -62,7 +62,7 @@ impl Fs {
         let mut state = file.lock().await;
         if deserted && matches!(state.content, Content::Copying(_)) {
             // The process died between its last call and close: the service goes on without it.
-            self.destinations.give_up_copy(&mut state).await;
+            self.destinations.detach(&mut state).await;
         }
         self.files.let_go(file, state).await;
     }

@@ -42,7 +42,8 @@ impl Fs {
             return self.destinations.copy_within(&output, offset_in, offset_out, len, caller).await;
         }
         if offset_in == offset_out
-            && let Some(granted) = self.destinations.go_on(&input, &output.file, offset_out, len, caller).await?
+            && let Some(granted) =
+                self.destinations.continue_copy(&input, &output.file, offset_out, len, caller).await?
         {
             return Ok(granted);
         }

@@ -284,7 +284,7 @@ impl<'f> Renaming<'f> {
         let replaces = target.and_then(|target| Some((target.ino, target.properties()?)));
         let (precondition, backup) = match (mode, replaces) {
             (RenameMode::Replace, Some((ino, replaced))) => {
-                let backup = self.fs.copies.try_to_keep((&destination, Some(ino)), replaced, None).await?;
+                let backup = self.fs.copies.try_back_up((&destination, Some(ino)), replaced, None).await?;
                 (Precondition::IfMatch(replaced.etag.clone()), Some(backup))
             }
             // Whatever is believed of the target: the service decides.
@@ -300,7 +300,7 @@ impl<'f> Renaming<'f> {
             }
             Deletion::Refused(error) => {
                 match backup {
-                    None => self.fs.copies.take_back(&destination, &copy.etag).await,
+                    None => self.fs.copies.delete_copy(&destination, &copy.etag).await,
                     Some(backup) => self.fs.copies.restore(backup, OwnWrite::Version(copy.etag.clone())).await,
                 }
                 error
@@ -370,7 +370,7 @@ impl<'f> Renaming<'f> {
             self.fs.copies.stop_fetching(&job).await;
         }
         match backup {
-            None => self.fs.copies.undo_copy(destination, &job.id).await,
+            None => self.fs.copies.rollback(destination, &job.id).await,
             Some(backup) => self.fs.copies.restore(backup.clone(), OwnWrite::Copy(job.id.clone())).await,
         }
         job.finished().await;

@@ -74,7 +74,7 @@ impl<'f> Renaming<'f> {
                     copies.extend(copied);
                 }
                 Err(error) => {
-                    self.take_all_back(&moves, &copies).await;
+                    self.rollback_all(&moves, &copies).await;
                     return Err(error);
                 }
             }
@@ -270,7 +270,7 @@ impl<'f> Renaming<'f> {
             }
         }
         let Some(error) = failed else { return Ok(copies) };
-        self.take_all_back(moves, &copies).await;
+        self.rollback_all(moves, &copies).await;
         Err(match error {
             error if error.is_precondition_failed() => {
                 Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}"))
@@ -280,13 +280,13 @@ impl<'f> Renaming<'f> {
     }
 
     /// Deletes the copies, and brings back what they replaced.
-    async fn take_all_back(&self, moves: &[Arc<Move>], copies: &HashMap<BlobName, Arc<BlobProperties>>) {
+    async fn rollback_all(&self, moves: &[Arc<Move>], copies: &HashMap<BlobName, Arc<BlobProperties>>) {
         let of_no_use: Vec<(Arc<Move>, Arc<BlobProperties>)> =
             moves.iter().filter_map(|step| Some((step.clone(), copies.get(&step.to.path.name)?.clone()))).collect();
         stream::iter(of_no_use)
             .for_each_concurrent(AT_ONCE, |(step, copy)| async move {
                 match step.backup.get() {
-                    None => self.fs.copies.take_back(&step.to, &copy.etag).await,
+                    None => self.fs.copies.delete_copy(&step.to, &copy.etag).await,
                     Some(backup) => self.fs.copies.restore(backup.clone(), OwnWrite::Version(copy.etag.clone())).await,
                 }
             })
