@@ -191,7 +191,7 @@ impl Files {
         let end = version.properties.size + len;
         if let Content::Draft(draft) = &mut locked.content {
             draft.move_end(end, appended.size);
-            draft.give_back_room();
+            draft.release_room();
             // A part of it is in the blob, and what follows belongs behind that.
             draft.basis = Basis::Version;
         }

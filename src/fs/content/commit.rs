@@ -41,14 +41,14 @@ impl Files {
         let draft = draft_of(locked)?;
         refuse_too_large(draft, end)?;
         if let Ok(done) = change(draft) {
-            draft.give_back_room();
+            draft.release_room();
             locked.publish();
             return Ok(done);
         }
         self.commit(locked).await?;
         let draft = draft_of(locked)?;
         let done = change(draft);
-        draft.give_back_room();
+        draft.release_room();
         locked.publish();
         // What is committed can be cut; only a file that is deleted was not.
         done.map_err(|Cut| Error::fs(libc::EIO, "a deleted file's content cannot be read back from the service"))
@@ -139,7 +139,7 @@ impl Files {
         };
         let written = written?;
         (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);
-        draft.give_back_room();
+        draft.release_room();
         state.change = AttrChange::default();
         let mut properties = attr::just_written(size, settings, written);
         if let Some(base) = &base {

@@ -171,7 +171,7 @@ impl Draft {
     }
 
     /// Gives back the room for what is not in Buffers any more.
-    pub(in crate::fs) fn give_back_room(&mut self) {
+    pub(in crate::fs) fn release_room(&mut self) {
         if let Some(room) = &mut self.room {
             room.shrink(self.extents.buffered());
         }

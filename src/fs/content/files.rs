@@ -166,7 +166,7 @@ impl Files {
 
     /// Gives back what [`Files::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an error any more but
     /// the log. All leave under the state lock, so that of two who leave together one is the last.
-    pub(in crate::fs) async fn let_go(&self, file: &OpenFile, mut state: Locked) {
+    pub(in crate::fs) async fn release(&self, file: &OpenFile, mut state: Locked) {
         if self.handles.is_last(file.ino)
             && let Err(error) = self.commit(&mut state).await
         {
@@ -237,7 +237,7 @@ impl Files {
     }
 
     /// Whoever closes the file meanwhile does not take himself for the last, and leaves to us what that one does.
-    pub(in crate::fs) async fn let_go_later(self: Arc<Self>, file: Arc<OpenFile>) {
+    pub(in crate::fs) async fn release_later(self: Arc<Self>, file: Arc<OpenFile>) {
         let mut state = file.lock().await;
         if self.handles.is_last(file.ino)
             && let Err(error) = self.commit(&mut state).await

@@ -39,7 +39,7 @@ impl Files {
         let admitted = draft.strategy.admit(&change, size);
         if admitted.is_err() {
             // What is not written needs no memory.
-            draft.give_back_room();
+            draft.release_room();
         }
         admitted.map_err(|(errno, why)| {
             let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();

@@ -181,7 +181,7 @@ impl Uploads {
         let spliced = draft.splice(offset, Segment::Staged { id, len });
         // Nobody else makes it shorter than it was to be.
         spliced.map_err(|Cut| Error::fs(libc::EIO, "a block does not fit where it was to go"))?;
-        draft.give_back_room();
+        draft.release_room();
         Ok(Some(len))
     }
 

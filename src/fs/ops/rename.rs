@@ -236,7 +236,7 @@ impl<'f> Renaming<'f> {
             match locked {
                 Some(locked) => held.push(LockedFile { handles: &self.fs.handles, locked }),
                 None => {
-                    tokio::spawn(self.fs.files.clone().let_go_later(file));
+                    tokio::spawn(self.fs.files.clone().release_later(file));
                     return Err(Error::fs(libc::EBUSY, "a file was in use while its directory was renamed"));
                 }
             }

@@ -306,7 +306,7 @@ impl Xattrs<'_> {
             Err(error) => Err(error),
         };
         self.fs.xattr_reads.forget(ino);
-        self.fs.files.let_go(&file, state).await;
+        self.fs.files.release(&file, state).await;
         done
     }
 
