@@ -15,7 +15,7 @@
 //! the right, is copied without.
 //!
 //! Our own writes are not kept out: the client knows the id and sends it along ([`crate::store::BlobClient::use_lease`]). A copy *onto* such a
-//! source needs an infinite lease or none (X5), so for that the lease is given up ([`SourceLeases::give_up`]).
+//! source needs an infinite lease or none (X5), so for that the lease is released ([`SourceLeases::release`]).
 
 use std::collections::HashMap;
 use std::fmt;

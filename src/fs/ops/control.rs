@@ -117,7 +117,7 @@ impl Control<'_> {
             }
             _ => (precondition, None),
         };
-        let care = CopyOptions {
+        let options = CopyOptions {
             source: origin.as_ref().and_then(Origin::current).filter(|_| !onto_itself),
             lease_source: order.lease_source,
             // Mostly it is replaced whatever it is.
@@ -128,8 +128,7 @@ impl Control<'_> {
         };
         // What is copied can be appended to (X23); onto itself it stays what it is.
         let seal = version.as_ref().and_then(|version| version.seal_of_copy(onto_itself && version.sealed));
-        let start =
-            CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, options: care };
+        let start = CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, options };
         let url = start.source.clone();
         let started = match self.fs.copies.start_copy(start).await {
             Ok(job) if order.no_wait && !job.is_local() => Ok((job.progress(), job)),
