@@ -70,7 +70,7 @@ pub fn mount(
     let cache = Arc::new(KernelCache::default());
     let (first_copy, watchers) = (FirstCopy::default(), Arc::default());
     let (tell, expired) = std::sync::mpsc::channel();
-    fs.tree().kernel().tell_expired(tell);
+    fs.tree().kernel().send_expired_to(tell);
     let mounted = fs.clone();
     let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), read_only };
     let session = fuser::Session::new(adapter, mountpoint, config)?;

@@ -279,7 +279,7 @@ impl Mount {
     pub fn expire(&self, dir: &Path, names: &[&str], open: &[u64]) {
         let notifier = self.session.as_ref().unwrap().notifier();
         let dir = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(dir).unwrap());
-        self.fs.tree().doubt_all();
+        self.fs.tree().invalidate_all();
         for name in names {
             // Not every name is cached.
             let _ = notifier.inval_entry(fuser::INodeNo(dir), std::ffi::OsStr::new(name));

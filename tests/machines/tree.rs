@@ -141,7 +141,7 @@ fn the_kernel_is_told_of_a_replaced_file_if_and_only_if_it_knows_it() {
     interleave(|| {
         let tree = tree();
         let (kernel, told) = mpsc::channel();
-        tree.kernel().tell_expired(kernel);
+        tree.kernel().send_expired_to(kernel);
         let then = Instant::now();
         let now = then + Duration::from_millis(1);
         let looks = {

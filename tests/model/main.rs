@@ -616,7 +616,7 @@ fn run(world: &World, other: &Mount, steps: &[Step]) -> Verdict {
     let dir = format!("case-{}", CASE.fetch_add(1, Ordering::Relaxed));
     world.put(&format!("{dir}/keep"), "");
     // They may have listed where it is.
-    [world.mount(), other].iter().for_each(|mount| mount.fs.tree().doubt_all());
+    [world.mount(), other].iter().for_each(|mount| mount.fs.tree().invalidate_all());
     let mut run = Run { world, mounts: [world.mount(), other], dir, open: Vec::new(), oracle: Oracle::new(FILES) };
     let verdict = steps
         .iter()

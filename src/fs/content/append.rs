@@ -230,7 +230,7 @@ impl Files {
             draft.move_end(version.properties.size, found.size);
         }
         state.version = Some(if same { version.with(found.clone()) } else { Version::new(found.clone()) });
-        self.tree.learn(file.ino, Heard::Blob(found));
+        self.tree.update(file.ino, Heard::Blob(found));
         file.show(state);
         Ok(())
     }

@@ -252,13 +252,13 @@ impl CopyDestinations {
                     return self.files.settle(locked, Arc::new(properties));
                 }
                 // Another client's: that is another file.
-                self.tree.cut_off(file.ino);
+                self.tree.detach(file.ino);
                 state.version = None;
             }
             Err(error) => {
                 state.version = None;
                 debug!(%error, "nothing is known of the destination of a copy that did not succeed");
-                self.tree.doubt(file.ino);
+                self.tree.invalidate(file.ino);
             }
         }
     }

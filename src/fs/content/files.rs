@@ -95,7 +95,7 @@ impl Files {
     pub(in crate::fs) fn settle(&self, locked: &mut Locked, properties: Arc<BlobProperties>) {
         let (file, state) = locked.parts();
         state.take_version(properties.clone());
-        self.tree.learn(file.ino, Heard::Blob(properties));
+        self.tree.update(file.ino, Heard::Blob(properties));
         file.show(state);
     }
 
@@ -217,7 +217,8 @@ impl Files {
         let properties = view.properties().ok_or_else(missing)?;
         let _storing = file.storing();
         let changed = self.store_attributes(file.ino, properties, &change).await;
-        let changed = changed.map_err(|error| self.names.disproved(file.ino, Some(&properties.etag), error))?;
+        let changed =
+            changed.map_err(|error| self.names.invalidate_refused(file.ino, Some(&properties.etag), error))?;
         self.settle_on(locked, &properties.etag, changed);
         Ok(())
     }

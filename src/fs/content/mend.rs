@@ -14,7 +14,7 @@ use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::read::Version;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::names::attr::{self, FileKind};
-use crate::fs::names::coherence::disproves;
+use crate::fs::names::coherence::refutes_cache;
 use crate::fs::names::tree::{continues, replaced};
 use crate::store::{BlobProperties, BlobType};
 
@@ -25,7 +25,7 @@ fn is_a_file(found: &BlobProperties) -> bool {
 impl Files {
     /// Storing a file has failed. If it is to be tried again, once, nothing is returned; otherwise what the caller should hear.
     pub(in crate::fs) async fn mend(&self, locked: &mut Locked, error: Error) -> Result<()> {
-        match disproves(&error) && self.start_over(locked, &error).await? {
+        match refutes_cache(&error) && self.start_over(locked, &error).await? {
             true => Ok(()),
             false => Err(self.not_stored(locked, error)),
         }
@@ -35,10 +35,10 @@ impl Files {
     pub(in crate::fs) fn not_stored(&self, locked: &Locked, error: Error) -> Error {
         let (file, state) = locked.view();
         let etag = state.version.as_ref().map(|version| &version.properties.etag);
-        if disproves(&error) {
-            self.tree.cut_off(file.ino);
+        if refutes_cache(&error) {
+            self.tree.detach(file.ino);
         }
-        self.names.disproved(file.ino, etag, error)
+        self.names.invalidate_refused(file.ino, etag, error)
     }
 
     /// What was heard of a file belongs to what those who have it open stand on: it is the same file.
@@ -107,7 +107,7 @@ impl Files {
     pub(in crate::fs) async fn attribute_successor(&self, locked: &mut Locked, error: Error) -> Result<()> {
         let (file, state) = locked.parts();
         let stood_on = state.version.as_ref().map(|version| version.properties.etag.clone());
-        if !disproves(&error) || stood_on.is_none() {
+        if !refutes_cache(&error) || stood_on.is_none() {
             return Err(error);
         }
         let blob = self.tree.blob(file.ino)?;
@@ -117,7 +117,7 @@ impl Files {
         }
         self.store_attributes(file.ino, &found, &state.change).await?;
         state.change = Default::default();
-        self.tree.disprove(file.ino, stood_on.as_ref(), false);
+        self.tree.invalidate_version(file.ino, stood_on.as_ref(), false);
         Ok(())
     }
 }

@@ -209,7 +209,7 @@ impl Copies {
             && Some(now.ino) != backup.ino
         {
             // The one that was seen while the copy was pending.
-            self.tree.disown(*parent, name);
+            self.tree.invalidate_name(*parent, name);
         }
         Ok(())
     }
@@ -218,8 +218,8 @@ impl Copies {
     fn update_restored(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
         // A caller who waits for us may hold the file: then it is asked for anew.
         match self.open.of_ino(ino) {
-            Some(file) if !file.is_restored(stood_on, &properties) => self.tree.doubt(ino),
-            _ => self.tree.learn(ino, Heard::Blob(properties)),
+            Some(file) if !file.is_restored(stood_on, &properties) => self.tree.invalidate(ino),
+            _ => self.tree.update(ino, Heard::Blob(properties)),
         }
     }
 

@@ -166,7 +166,7 @@ impl Copies {
     pub(in crate::fs) async fn abort(&self, ino: Ino, id: Option<&CopyId>) -> Result<()> {
         let blob = self.tree.blob(ino)?;
         self.abort_copy(&blob, id).await?;
-        self.tree.doubt(ino);
+        self.tree.invalidate(ino);
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub(in crate::fs) const LOOKED_UP: Duration = Duration::from_secs(1);
 
 /// The answer says that the blob is not what it was taken for: the blob asked for, or the one that was to be copied from. Whoever copies
 /// from another file than he writes to has to tell the two apart before.
-pub(in crate::fs) fn disproves(error: &Error) -> bool {
+pub(in crate::fs) fn refutes_cache(error: &Error) -> bool {
     let is_missing = match error {
         Error::Service(refusal) => {
             let code = refusal.copy_source.as_ref().map_or(&refusal.code, |(_, code)| code);
@@ -44,21 +44,21 @@ pub(in crate::fs) fn disproves(error: &Error) -> bool {
 
 impl Names {
     /// Takes in what the service, asked at `asked`, says of a node's blob. The node as it is known then, which may have lost its name.
-    pub(in crate::fs) fn heard(&self, ino: Ino, properties: BlobProperties, asked: Instant) -> Result<NodeView> {
+    pub(in crate::fs) fn update_if_newer(
+        &self,
+        ino: Ino,
+        properties: BlobProperties,
+        asked: Instant,
+    ) -> Result<NodeView> {
         let properties = Arc::new(properties);
-        if !self.is_taken_in_otherwise(ino, &properties, asked) {
-            self.tree.hear(ino, Heard::Blob(properties), asked);
+        if !self.update_open_file(ino, &properties, asked) {
+            self.tree.update_if_newer(ino, Heard::Blob(properties), asked);
         }
         self.tree.view(ino)
     }
 
     /// What is heard of a file that is open may count for nothing, or for the file whatever it is. True if that is so, and done.
-    pub(in crate::fs) fn is_taken_in_otherwise(
-        &self,
-        ino: Ino,
-        properties: &Arc<BlobProperties>,
-        asked: Instant,
-    ) -> bool {
+    pub(in crate::fs) fn update_open_file(&self, ino: Ino, properties: &Arc<BlobProperties>, asked: Instant) -> bool {
         let Some(file) = self.open.of_ino(ino) else { return false };
         if file.is_ahead() {
             return true;
@@ -71,7 +71,7 @@ impl Names {
             None => file.is_only_appended_to(),
         };
         if is_ours {
-            self.tree.adopt(ino, Heard::Blob(properties.clone()), asked);
+            self.tree.update_same_file(ino, Heard::Blob(properties.clone()), asked);
         }
         is_ours
     }
@@ -82,7 +82,7 @@ impl Names {
     }
 
     /// ESTALE for a node whose name stands for another file, or for none, by somebody else's doing.
-    pub(in crate::fs) fn named(view: &NodeView) -> Result<()> {
+    pub(in crate::fs) fn check_named(view: &NodeView) -> Result<()> {
         match view.link {
             Link::Vanished => Err(replaced(&view.name)),
             Link::Named | Link::Removed => Ok(()),
@@ -90,25 +90,25 @@ impl Names {
     }
 
     /// What an open goes by: what was just looked up for it, or asked for now. ESTALE if that is another file than the one to be opened.
-    pub(in crate::fs) async fn to_be_opened(&self, ino: Ino) -> Result<NodeView> {
+    pub(in crate::fs) async fn view_for_open(&self, ino: Ino) -> Result<NodeView> {
         let looked_up = self.tree.kernel().take_lookup(ino, LOOKED_UP);
         let mut view = if looked_up { self.tree.view(ino)? } else { self.fresh(ino).await? };
         if view.is_pending() {
             // It may have ended since.
-            self.tree.doubt(ino);
+            self.tree.invalidate(ino);
             view = self.fresh(ino).await?;
         }
-        Self::named(&view)?;
+        Self::check_named(&view)?;
         Ok(view)
     }
 
     /// A request about version `etag` of a node's blob (`None`: that there is none) has failed. If that disproves what is remembered, it is
     /// forgotten, and the error is what the caller should hear.
-    pub(in crate::fs) fn disproved(&self, ino: Ino, etag: Option<&ETag>, error: Error) -> Error {
-        if !disproves(&error) {
+    pub(in crate::fs) fn invalidate_refused(&self, ino: Ino, etag: Option<&ETag>, error: Error) -> Error {
+        if !refutes_cache(&error) {
             return error;
         }
-        self.tree.disprove(ino, etag, error.is_not_found());
+        self.tree.invalidate_version(ino, etag, error.is_not_found());
         let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
         match etag {
             None => Error::fs(libc::EEXIST, format!("{name:?} was made by another client meanwhile: {error}")),
@@ -117,15 +117,21 @@ impl Names {
     }
 
     /// The service has no blob of that name: the node loses it. ENOENT.
-    pub(in crate::fs) fn gone(&self, view: &NodeView, blob: &Blob, asked: Instant) -> Error {
-        self.tree.vanish(view.parent, &view.name, asked);
+    pub(in crate::fs) fn remove_missing(&self, view: &NodeView, blob: &Blob, asked: Instant) -> Error {
+        self.tree.remove_absent(view.parent, &view.name, asked);
         Error::fs(libc::ENOENT, format!("{} is not in the service any more", blob.path))
     }
 
     /// The service has refused to copy that version of the source: what is remembered of it, unless it is as it was, is forgotten.
-    pub(in crate::fs) fn source_disproved(&self, source: Ino, from: &Origin, etag: &ETag, error: Error) -> Error {
+    pub(in crate::fs) fn invalidate_refused_source(
+        &self,
+        source: Ino,
+        from: &Origin,
+        etag: &ETag,
+        error: Error,
+    ) -> Error {
         match from.revision {
-            None => self.disproved(source, Some(etag), error),
+            None => self.invalidate_refused(source, Some(etag), error),
             Some(_) => error,
         }
     }

@@ -64,7 +64,7 @@ impl Names {
             Some(Err(_)) => return,
         };
         match heard {
-            Ok(heard) => self.tree.hear(Ino::ROOT, heard, asked),
+            Ok(heard) => self.tree.update_if_newer(Ino::ROOT, heard, asked),
             Err(error) => debug!(%error, "mode, owner and time of the mounted directory are not known"),
         }
     }
@@ -154,10 +154,10 @@ impl Names {
         let Ok(Origin { blob, revision }) = self.tree.origin(ino) else { return Ok(view) };
         let asked = Instant::now();
         match self.service.blob(&blob).at(revision.as_ref()).properties().await {
-            Ok(properties) => self.heard(ino, properties, asked),
+            Ok(properties) => self.update_if_newer(ino, properties, asked),
             Err(error) if error.is_not_found() && (self.is_ahead(ino) || self.is_copied_to(ino)) => self.tree.view(ino),
             Err(error) if error.is_not_found() => {
-                self.tree.vanish(view.parent, &view.name, asked);
+                self.tree.remove_absent(view.parent, &view.name, asked);
                 self.tree.view(ino).map_err(|_| error)
             }
             Err(error) => Err(error),

@@ -93,7 +93,7 @@ impl Directories {
                 if let Some(past) = self.past_in(parent, name)? {
                     return self.tree.enter_past(parent, past);
                 }
-                self.tree.vanish(parent, name, Instant::now());
+                self.tree.remove_absent(parent, name, Instant::now());
                 return Err(self.not_there(parent, name));
             }
             Listed::Unknown => {}
@@ -113,7 +113,7 @@ impl Directories {
         if let Some(view) = self.tree.child(parent, name) {
             let taken_in = match &answer {
                 Some((kind, Heard::Blob(properties))) if *kind == view.kind => {
-                    self.names.is_taken_in_otherwise(view.ino, properties, asked)
+                    self.names.update_open_file(view.ino, properties, asked)
                 }
                 // What was written here in the meantime is newer than the answer.
                 _ => self.names.is_ahead(view.ino) || self.names.is_copied_to(view.ino),

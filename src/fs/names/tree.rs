@@ -202,32 +202,32 @@ impl Tree {
     }
 
     /// What an operation on the node itself has just made of its blob.
-    pub fn learn(&self, ino: Ino, heard: Heard) {
+    pub fn update(&self, ino: Ino, heard: Heard) {
         let memo = self.pack(&heard);
-        self.lock().learn(ino, CachedProperties { memo, at: Instant::now() });
+        self.lock().update(ino, CachedProperties { memo, at: Instant::now() });
     }
 
     /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it. If it is
     /// another file by now, the node loses its name.
-    pub fn hear(&self, ino: Ino, heard: Heard, asked: Instant) {
+    pub fn update_if_newer(&self, ino: Ino, heard: Heard, asked: Instant) {
         let heard = CachedProperties { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
-        let Some(node) = table.nodes.get(&ino).filter(|node| node.hears_of(asked)) else { return };
+        let Some(node) = table.nodes.get(&ino).filter(|node| node.accepts(asked)) else { return };
         let (parent, name, kind) = (node.parent, node.name.clone(), node.kind);
         let has_its_name = ino != Ino::ROOT && table.child(parent, &name) == Some(ino);
         if !has_its_name || table.reserve(parent, &name, kind, &heard, Word::Firm) == ino {
-            table.learn(ino, heard);
+            table.update(ino, heard);
         }
     }
 
     /// What the service, asked at `asked`, says of the node's blob, which is this file whatever it is. What the kernel caches of another
     /// content it is told to drop.
-    pub fn adopt(&self, ino: Ino, heard: Heard, asked: Instant) {
+    pub fn update_same_file(&self, ino: Ino, heard: Heard, asked: Instant) {
         let heard = CachedProperties { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
-        let Some(node) = table.nodes.get(&ino).filter(|node| node.hears_of(asked)) else { return };
+        let Some(node) = table.nodes.get(&ino).filter(|node| node.accepts(asked)) else { return };
         let is_another = !identity::is_same(&node.known.memo, &heard.memo);
-        table.learn(ino, heard);
+        table.update(ino, heard);
         if is_another {
             table.expire(Expired::File(ino));
         }
@@ -235,7 +235,7 @@ impl Tree {
 
     /// The service has refused to take the node's blob for version `etag`, or (`None`) for one that is not there: if that is what is known
     /// of it still, the name stands for something else, or (`gone`) for nothing.
-    pub fn disprove(&self, ino: Ino, etag: Option<&ETag>, gone: bool) {
+    pub fn invalidate_version(&self, ino: Ino, etag: Option<&ETag>, gone: bool) {
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino) else { return };
         let known = match node.known.heard() {
@@ -250,13 +250,13 @@ impl Tree {
         if gone {
             table.unlink(parent, &name, Link::Vanished);
         } else {
-            table.replace(parent, &name);
+            table.detach_name(parent, &name);
         }
     }
 
     /// What the name stands for has to be asked for anew, by the kernel as well.
-    pub fn disown(&self, parent: Ino, name: &str) {
-        self.lock().replace(parent, name);
+    pub fn invalidate_name(&self, parent: Ino, name: &str) {
+        self.lock().detach_name(parent, name);
     }
 
     /// ESTALE for a file whose name stands for another one, or for none, by somebody else's doing.
@@ -267,16 +267,16 @@ impl Tree {
     }
 
     /// The node of a file loses its name, which stands for something that is not known yet.
-    pub fn cut_off(&self, ino: Ino) {
+    pub fn detach(&self, ino: Ino) {
         let mut table = self.lock();
         if let Some(node) = table.nodes.get(&ino).filter(|node| node.link == Link::Named) {
             let (parent, name) = (node.parent, node.name.clone());
-            table.replace(parent, &name);
+            table.detach_name(parent, &name);
         }
     }
 
     /// Nothing that was heard is believed any longer.
-    pub fn doubt_all(&self) {
+    pub fn invalidate_all(&self) {
         let mut table = self.lock();
         for node in table.nodes.values_mut() {
             node.known.at = long_ago().unwrap_or(node.known.at);
@@ -288,7 +288,7 @@ impl Tree {
     }
 
     /// What is known of the node may be wrong: ask again next time.
-    pub fn doubt(&self, ino: Ino) {
+    pub fn invalidate(&self, ino: Ino) {
         let mut table = self.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return };
         node.known.at = long_ago().unwrap_or(node.known.at);
@@ -297,7 +297,7 @@ impl Tree {
     }
 
     /// A blob was put at a path below the directory, and no node knows of it: what is remembered of the names on the way is forgotten.
-    pub fn appeared(&self, dir: Ino, path: &str) {
+    pub fn invalidate_path(&self, dir: Ino, path: &str) {
         let mut table = self.lock();
         let mut parent = dir;
         let mut names = path.split('/').peekable();
@@ -332,8 +332,8 @@ impl Tree {
     }
 
     /// The service, asked at `asked`, has nothing under the name any more.
-    pub fn vanish(&self, parent: Ino, name: &str, asked: Instant) {
-        self.lock().vanish(parent, name, asked);
+    pub fn remove_absent(&self, parent: Ino, name: &str, asked: Instant) {
+        self.lock().remove_absent(parent, name, asked);
     }
 
     /// The node at the old name gets the new one; a node that had the new name loses it.
@@ -351,9 +351,9 @@ impl Tree {
         }
         let new_name: Arc<str> = new_name.into();
         if let Some(node) = table.nodes.get_mut(&new_parent) {
-            node.names().come(new_name.clone(), ino);
+            node.names().insert(new_name.clone(), ino);
         }
-        table.listings.note(new_parent, &new_name, None);
+        table.listings.insert(new_parent, &new_name, None);
         if let Some(node) = table.nodes.get_mut(&ino) {
             node.parent = new_parent;
             node.name = new_name.clone();

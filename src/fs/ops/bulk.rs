@@ -329,7 +329,7 @@ impl TreeCopies {
                 Err(error) => return Some(failed(&self.fs, &error)),
             };
             permit.succeeded();
-            self.fs.tree.appeared(bulk.into, &item.path);
+            self.fs.tree.invalidate_path(bulk.into, &item.path);
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(&self.fs, &error),
@@ -406,7 +406,7 @@ impl TreeCopies {
             }
         };
         lock(&bulk.pending).remove(&number);
-        self.fs.tree.appeared(bulk.into, &item.path);
+        self.fs.tree.invalidate_path(bulk.into, &item.path);
         outcome
     }
 

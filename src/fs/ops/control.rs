@@ -157,7 +157,7 @@ impl Control<'_> {
             // Onto itself (C17): the content is what it was, so whoever has it open may go on.
             (Some(target), Some(stood_on)) => match self.fs.handles.of_ino(target.ino) {
                 Some(file) => self.fs.files.settle_on(&mut file.lock().await, stood_on, heard),
-                None => self.fs.tree.learn(target.ino, Heard::Blob(heard)),
+                None => self.fs.tree.update(target.ino, Heard::Blob(heard)),
             },
             _ => {
                 let kind = attr::kind_of(&heard);
@@ -336,7 +336,7 @@ impl Control<'_> {
             broken => broken?,
         }
         info!(blob = %blob.path, "lease broken");
-        self.fs.tree.doubt(ino);
+        self.fs.tree.invalidate(ino);
         Ok(())
     }
 }

@@ -68,7 +68,7 @@ impl Fs {
             let range = RangeSource::of(&from, &source.properties.etag, range);
             let copied = self.files.copy_range(range, false, &mut state, offset_out, caller).await;
             return copied.map_err(|error| match error.is_about_the_source() {
-                true => self.names.source_disproved(input.file.ino, &from, &source.properties.etag, error),
+                true => self.names.invalidate_refused_source(input.file.ino, &from, &source.properties.etag, error),
                 false => self.files.not_stored(&state, error),
             });
         }
@@ -76,7 +76,9 @@ impl Fs {
         let mut started = self.destinations.copy_onto(&from, &source, &state, caller).await;
         if let Err(error) = started {
             started = match error.is_about_the_source() {
-                true => Err(self.names.source_disproved(input.file.ino, &from, &source.properties.etag, error)),
+                true => {
+                    Err(self.names.invalidate_refused_source(input.file.ino, &from, &source.properties.etag, error))
+                }
                 // A destination that was truncated needs nothing of what was there.
                 false => match self.files.mend(&mut state, error).await {
                     Ok(()) => self.destinations.copy_onto(&from, &source, &state, caller).await,

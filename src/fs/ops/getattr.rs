@@ -32,7 +32,7 @@ impl Fs {
         // Who has the old file open sees what that was: an error would make pages that the kernel has of it unreachable. All others came
         // by the name.
         if self.handles.of_ino(ino).is_none() {
-            Names::named(&view)?;
+            Names::check_named(&view)?;
         }
         Ok(self.names.attr_of(&view))
     }

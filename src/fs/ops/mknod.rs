@@ -58,13 +58,13 @@ impl Fs {
     /// readlink(2).
     pub async fn read_link(&self, ino: Ino) -> Result<bytes::Bytes> {
         let view = self.names.fresh(ino).await?;
-        Names::named(&view)?;
+        Names::check_named(&view)?;
         let Origin { blob, revision } = self.tree.origin(ino)?;
         let range = Some(0..LONGEST_TARGET + 1);
         let etag = view.properties().map(|properties| &properties.etag);
         let target =
             self.service.blob(&blob).at(revision.as_ref()).download(ReadOptions { range, if_match: etag }).await;
-        let target = target.map_err(|error| self.names.disproved(ino, etag, error))?.bytes;
+        let target = target.map_err(|error| self.names.invalidate_refused(ino, etag, error))?.bytes;
         if target.len() as u64 > LONGEST_TARGET {
             return Err(Error::fs(
                 libc::EIO,

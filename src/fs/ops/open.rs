@@ -21,7 +21,7 @@ impl Fs {
     /// open(2) of a file that exists. `flags` are those of the call.
     pub async fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
         let access = Access::of_flags(flags);
-        let view = self.names.to_be_opened(ino).await?;
+        let view = self.names.view_for_open(ino).await?;
         if access.write {
             self.tree.refuse_past(ino)?;
             view.refuse_writing()?;

@@ -31,7 +31,7 @@ impl Fs {
         let found = self.service.blob(&blob).properties().await?;
         let copy = found.copy.clone();
         // What becomes of a copy onto another file is nothing to this one.
-        if Names::named(&self.names.heard(ino, found, asked)?).is_err() {
+        if Names::check_named(&self.names.update_if_newer(ino, found, asked)?).is_err() {
             return Ok(None);
         }
         Ok(match (self.copies.jobs.pending(&blob), copy) {

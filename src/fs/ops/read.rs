@@ -10,7 +10,7 @@ use crate::fs::content::draft::Basis;
 use crate::fs::content::extent_map::Piece;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::content::page::write::PageBlobs;
-use crate::fs::names::coherence::disproves;
+use crate::fs::names::coherence::refutes_cache;
 use crate::fs::names::tree::replaced;
 use crate::store::BlobType;
 
@@ -40,7 +40,7 @@ impl Fs {
                 let read = self.files.read_draft(&handle, &state, range).await;
                 return read.map_err(|error| match &state.content {
                     // It can be stored all the same, when nobody reads it.
-                    Content::Draft(draft) if draft.dirty && draft.basis != Basis::Version && disproves(&error) => {
+                    Content::Draft(draft) if draft.dirty && draft.basis != Basis::Version && refutes_cache(&error) => {
                         replaced(&error.to_string())
                     }
                     _ => self.files.not_stored(&state, error),
@@ -53,7 +53,7 @@ impl Fs {
         loop {
             match self.files.read_version(&handle, &version, range.clone()).await {
                 // This mount may have made it another version while the answer was on its way.
-                Err(error) if disproves(&error) => {
+                Err(error) if refutes_cache(&error) => {
                     let state = file.lock().await;
                     // Or a directory above it was renamed.
                     let now_at = self.tree.origin(file.ino).ok();
@@ -61,7 +61,9 @@ impl Fs {
                     origin = now_at;
                     match handle.version(&state)? {
                         Some(now) if is_elsewhere || !Arc::ptr_eq(&now, &version) => version = now,
-                        _ => return Err(self.names.disproved(file.ino, Some(&version.properties.etag), error)),
+                        _ => {
+                            return Err(self.names.invalidate_refused(file.ino, Some(&version.properties.etag), error));
+                        }
                     }
                 }
                 other => return other,

@@ -193,11 +193,11 @@ impl<'f> Renaming<'f> {
                 }
                 Err(error) if error.is_precondition_failed() && !last_try => {
                     drop(storing);
-                    self.fs.tree.doubt(source.ino);
+                    self.fs.tree.invalidate(source.ino);
                     target = match self.fs.directories.resolve(to.0, to.1).await.optional()? {
                         Some(_) if mode == RenameMode::NoReplace => return Err(exists(to.1)),
                         Some(target) => {
-                            self.fs.tree.doubt(target.ino);
+                            self.fs.tree.invalidate(target.ino);
                             Some(self.fs.directories.resolve(to.0, to.1).await?)
                         }
                         None => None,
@@ -208,7 +208,7 @@ impl<'f> Renaming<'f> {
                 }
                 Err(error) if error.is_of_no_source() => {
                     let etag = source.properties().map(|properties| &properties.etag);
-                    self.fs.tree.disprove(source.ino, etag, true);
+                    self.fs.tree.invalidate_version(source.ino, etag, true);
                     return Err(error);
                 }
                 Err(error) if error.code() == "InvalidBlobType" => {
@@ -260,7 +260,7 @@ impl<'f> Renaming<'f> {
     ) {
         match held.iter_mut().find(|held| held.locked.ino() == ino) {
             Some(LockedFile { locked, .. }) => self.fs.files.settle_on(locked, stood_on, properties),
-            None => self.fs.tree.learn(ino, Heard::Blob(properties)),
+            None => self.fs.tree.update(ino, Heard::Blob(properties)),
         }
     }
 
@@ -309,7 +309,7 @@ impl<'f> Renaming<'f> {
                 error!(source = %blob.path, destination = %destination.path, %error,
                        backup = backup.map_or_else(String::new, |backup| backup.place()),
                        "copied, but whether the source was deleted is not known: the copy stays");
-                self.fs.tree.doubt(source.ino);
+                self.fs.tree.invalidate(source.ino);
                 return Err(error);
             }
         };

@@ -26,7 +26,7 @@ impl Fs {
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, "is a directory"));
         }
-        Names::named(&view)?;
+        Names::check_named(&view)?;
         self.tree.refuse_past(ino)?;
         view.refuse_writing()?;
         let file = self.files.acquire(&view).await;
@@ -62,7 +62,7 @@ impl Fs {
             match view.properties() {
                 Some(properties) => {
                     let properties = self.files.store_attributes(view.ino, properties, &change).await?;
-                    self.tree.learn(view.ino, Heard::Blob(properties));
+                    self.tree.update(view.ino, Heard::Blob(properties));
                 }
                 None => self.directories.attribute_directory(view, change).await?,
             }
@@ -93,7 +93,7 @@ impl Fs {
         }
         if !change.is_empty() {
             let view = self.names.fresh(ino).await?;
-            Names::named(&view)?;
+            Names::check_named(&view)?;
             let change = change.admit(&self.names.attr_of(&view), self.config.permissions)?;
             if !change.is_empty() {
                 self.change_attributes(&view, change, caller).await?;

@@ -35,9 +35,9 @@ impl Control<'_> {
         info!(blob = %blob.path, moment = %taken.moment(), "snapshot taken");
         // It is there for whoever looks next, also if they have just looked.
         if let Some(names) = self.fs.tree.child(view.parent, Past::Snapshots.directory()) {
-            self.fs.tree.listings().unlist(names.ino);
+            self.fs.tree.listings().invalidate_listing(names.ino);
             if let Some(moments) = self.fs.tree.child(names.ino, &view.name) {
-                self.fs.tree.listings().unlist(moments.ino);
+                self.fs.tree.listings().invalidate_listing(moments.ino);
             }
         }
         Ok(taken.moment().clone())

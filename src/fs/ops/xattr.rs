@@ -203,7 +203,7 @@ impl Xattrs<'_> {
                     Some(seen) => value_of(&parsed, &seen.properties, &url),
                     None => {
                         let view = self.fs.names.fresh(ino).await?;
-                        Names::named(&view)?;
+                        Names::check_named(&view)?;
                         view.properties().and_then(|properties| value_of(&parsed, properties, &url))
                     }
                 }
@@ -252,12 +252,12 @@ impl Xattrs<'_> {
                 return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
             }
             Err(error) if error.is_not_found() && !self.fs.names.is_ahead(ino) => {
-                return Err(self.fs.names.gone(&self.fs.tree.view(ino)?, blob, asked));
+                return Err(self.fs.names.remove_missing(&self.fs.tree.view(ino)?, blob, asked));
             }
             other => other?,
         };
         // What is said of another file is not said of this one.
-        Names::named(&self.fs.names.heard(ino, properties.clone(), asked)?)?;
+        Names::check_named(&self.fs.names.update_if_newer(ino, properties.clone(), asked)?)?;
         let seen = Arc::new(Seen { properties, tags: OnceCell::new() });
         self.fs.xattr_reads.remember(ino, caller, seen.clone());
         // Notes that this name has its answer.
@@ -334,7 +334,7 @@ impl Xattrs<'_> {
         }
         let (_storing, stood_on) = (locked.file().storing(), properties.etag.clone());
         let changed = self.change(locked, &blob, properties, parsed, value).await;
-        changed.map_err(|error| self.fs.names.disproved(ino, Some(&stood_on), error))
+        changed.map_err(|error| self.fs.names.invalidate_refused(ino, Some(&stood_on), error))
     }
 
     /// removexattr(2): metadata, tags and the properties that can be empty.
@@ -360,7 +360,7 @@ impl Xattrs<'_> {
 
     async fn properties_to_change(&self, ino: Ino) -> Result<(Blob, Arc<BlobProperties>)> {
         let view = self.fs.names.fresh(ino).await?;
-        Names::named(&view)?;
+        Names::check_named(&view)?;
         let blob = self.fs.tree.blob(ino)?;
         let properties = view.properties().cloned();
         let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
@@ -408,7 +408,7 @@ impl Xattrs<'_> {
                     "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
                     _ => error,
                 })?;
-                self.fs.tree.doubt(locked.ino());
+                self.fs.tree.invalidate(locked.ino());
                 return Ok(());
             }
             XattrName::Tag(key) => return self.change_tag(locked.ino(), blob, key, value).await,
@@ -425,7 +425,7 @@ impl Xattrs<'_> {
         let asked = Instant::now();
         let found = self.fs.service.blob(blob).properties().await?;
         let tier = found.tier.clone();
-        self.fs.tree.hear(ino, Heard::Blob(Arc::new(found)), asked);
+        self.fs.tree.update_if_newer(ino, Heard::Blob(Arc::new(found)), asked);
         Ok(tier)
     }
 
@@ -451,7 +451,7 @@ impl Xattrs<'_> {
         }
         if tags != before {
             client.set_tags(&tags).await?;
-            self.fs.tree.doubt(ino);
+            self.fs.tree.invalidate(ino);
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ fn what_is_appended_to_a_file_comes_behind_another_one_of_equal_length() {
         "os.write(fd, b'x'); os.close(fd)",
     );
     world.rest_put("f", "bbbb");
-    world.mount().fs.tree().doubt_all();
+    world.mount().fs.tree().invalidate_all();
     assert_eq!(std::fs::metadata(world.here().join("f")).unwrap().size(), 4);
     gated.finish();
     assert_eq!(world.stored("f"), "bbbbx");

@@ -114,7 +114,7 @@ fn an_open_that_finds_another_version_gets_that_and_its_size() {
         for content in ["the second one\n", "3\n"] {
             world.rest_put("v", content);
             // Only the mount's own memory ends; the kernel comes by the old inode.
-            world.mount().fs.tree().doubt_all();
+            world.mount().fs.tree().invalidate_all();
             assert_eq!(world.ok("cat v"), content);
         }
         assert_ne!(ino(&world, "v"), before);
@@ -153,7 +153,7 @@ fn a_change_in_place_does_not_drop_what_another_client_wrote() {
     world.rest_put("v", "aaaa\nbbbb\n");
     world.ok("cat v");
     world.rest_put("v", "aaaa\nbbbb\nanother client's line\n");
-    world.mount().fs.tree().doubt_all();
+    world.mount().fs.tree().invalidate_all();
     let program =
         "fd = os.open('v', os.O_RDWR)\nold = os.read(fd, 100)\nos.pwrite(fd, b'AAAA', 0)\nos.fsync(fd)\nos.close(fd)";
     python(&world, program);

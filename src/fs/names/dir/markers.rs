@@ -33,7 +33,7 @@ impl Directories {
         };
         let Some(marker) = dir.marker() else { return self.attribute_container(view, &dir, change).await };
         let properties = self.put_marker(&marker?, &change, &Precondition::IfAbsent).await?;
-        self.tree.learn(view.ino, Heard::Blob(properties));
+        self.tree.update(view.ino, Heard::Blob(properties));
         Ok(())
     }
 
@@ -48,7 +48,7 @@ impl Directories {
         change.apply_to(&now, &mut item.metadata, &self.config.defaults);
         let written = client.container(&dir.container).set_metadata(&item.metadata).await?;
         (item.etag, item.last_modified) = (written.etag, written.last_modified);
-        self.tree.learn(view.ino, Heard::Container(Arc::new(item)));
+        self.tree.update(view.ino, Heard::Container(Arc::new(item)));
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl Directories {
         }
         match self.put_marker(&marker?, &AttrChange::default(), &Precondition::IfAbsent).await {
             Ok(properties) => {
-                self.tree.learn(dir, Heard::Blob(properties));
+                self.tree.update(dir, Heard::Blob(properties));
                 Ok(())
             }
             Err(error) if error.is_precondition_failed() => Ok(()),

@@ -27,7 +27,7 @@ impl KernelView<'_> {
     }
 
     /// Where what the kernel should not believe any longer is told from now on.
-    pub fn tell_expired(&self, kernel: mpsc::Sender<Expired>) {
+    pub fn send_expired_to(&self, kernel: mpsc::Sender<Expired>) {
         self.tree.lock().expired = Some(kernel);
     }
 

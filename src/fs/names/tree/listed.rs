@@ -43,7 +43,7 @@ impl ListedNames<'_> {
     /// The service was asked for the name at `asked` and has nothing under it. What came into being here since stays.
     pub fn remember_absence(&self, parent: Ino, name: &str, asked: Instant) {
         let mut table = self.tree.lock();
-        if !table.vanish(parent, name, asked) {
+        if !table.remove_absent(parent, name, asked) {
             return;
         }
         let Some(node) = table.nodes.get_mut(&parent) else { return };
@@ -57,7 +57,7 @@ impl ListedNames<'_> {
     }
 
     /// What is in the directory has to be asked anew: it was changed from elsewhere.
-    pub fn unlist(&self, dir: Ino) {
+    pub fn invalidate_listing(&self, dir: Ino) {
         let mut table = self.tree.lock();
         table.listings.forget(dir);
         if let Some(node) = table.nodes.get_mut(&dir) {

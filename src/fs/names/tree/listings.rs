@@ -158,7 +158,7 @@ impl Listings {
     }
 
     /// Of a directory of which anything is known: the name is there.
-    pub(in crate::fs) fn note(&mut self, dir: Ino, name: &Arc<str>, said: Said) {
+    pub(in crate::fs) fn insert(&mut self, dir: Ino, name: &Arc<str>, said: Said) {
         if let Some(listing) = self.of.get_mut(&dir)
             && listing.names.insert(name.clone(), said).is_none()
         {
@@ -167,7 +167,7 @@ impl Listings {
     }
 
     /// The name is not there any more.
-    pub(in crate::fs) fn strike(&mut self, dir: Ino, name: &str) {
+    pub(in crate::fs) fn remove(&mut self, dir: Ino, name: &str) {
         if let Some(listing) = self.of.get_mut(&dir)
             && listing.names.remove(name).is_some()
         {

@@ -18,9 +18,9 @@ use crate::fs::names::tree::stale::replaced;
 use crate::store::ETag;
 
 /// Longer than an answer of the service, or a page of a listing, is on its way or waits to be used.
-const LATE: Duration = Duration::from_secs(600);
+const ANSWER_LIFETIME: Duration = Duration::from_secs(600);
 /// Departures remembered in one directory before the old ones are looked for.
-const MANY_GONE: usize = 4096;
+const MANY_REMOVED: usize = 4096;
 
 /// What the kernel caches and should not believe any longer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,9 +85,9 @@ pub(in crate::fs) struct Names {
     /// Names that were asked for and not there, and when.
     pub(in crate::fs) absent: HashMap<Arc<str>, Instant>,
     /// Names that left this directory, and when: what was heard of them before is too late.
-    gone: HashMap<Arc<str>, Instant>,
+    removed: HashMap<Arc<str>, Instant>,
     /// How many of them there may be before the old ones are looked for again.
-    most_gone: usize,
+    most_removed: usize,
 }
 
 pub(in crate::fs) struct Table {
@@ -143,13 +143,13 @@ impl Node {
     }
 
     /// What the service was asked for at `asked` is news of it: nothing newer is known, and the name is its own.
-    pub(in crate::fs) fn hears_of(&self, asked: Instant) -> bool {
+    pub(in crate::fs) fn accepts(&self, asked: Instant) -> bool {
         self.known.at <= asked && self.link == Link::Named
     }
 
     /// Takes in what was heard of it. What was asked for before something newer was heard does not turn the clock back, and what is of
     /// another file is not of this one.
-    fn hear(&mut self, heard: CachedProperties) {
+    fn update_if_newer(&mut self, heard: CachedProperties) {
         if heard.at >= self.known.at && (self.kind == FileKind::Directory || is_same(&self.known.memo, &heard.memo)) {
             self.known = heard;
         }
@@ -188,23 +188,23 @@ impl CachedProperties {
 
 impl Names {
     /// The name is there again.
-    pub(in crate::fs) fn come(&mut self, name: Arc<str>, ino: Ino) {
+    pub(in crate::fs) fn insert(&mut self, name: Arc<str>, ino: Ino) {
         self.absent.remove(&name);
-        self.gone.remove(&name);
+        self.removed.remove(&name);
         self.children.insert(name, ino);
     }
 
-    fn depart(&mut self, name: &str) {
+    fn remember_removal(&mut self, name: &str) {
         // Twice as many as were left the last time, so that removing many does not look through all of them each time.
-        if self.gone.len() >= self.most_gone.max(MANY_GONE) {
-            self.gone.retain(|_, gone| gone.elapsed() < LATE);
-            self.most_gone = self.gone.len() * 2;
+        if self.removed.len() >= self.most_removed.max(MANY_REMOVED) {
+            self.removed.retain(|_, gone| gone.elapsed() < ANSWER_LIFETIME);
+            self.most_removed = self.removed.len() * 2;
         }
-        self.gone.insert(name.into(), Instant::now());
+        self.removed.insert(name.into(), Instant::now());
     }
 
-    fn left_after(&self, name: &str, at: Instant) -> bool {
-        self.gone.get(name).is_some_and(|gone| at < *gone)
+    fn removed_after(&self, name: &str, at: Instant) -> bool {
+        self.removed.get(name).is_some_and(|gone| at < *gone)
     }
 }
 
@@ -254,11 +254,11 @@ impl Table {
         self.nodes.get(&dir)?.child(name)
     }
 
-    pub(in crate::fs) fn learn(&mut self, ino: Ino, known: CachedProperties) {
+    pub(in crate::fs) fn update(&mut self, ino: Ino, known: CachedProperties) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         node.known = known;
         if node.link == Link::Named && !node.is_hidden() {
-            self.listings.note(node.parent, &node.name, None);
+            self.listings.insert(node.parent, &node.name, None);
         }
     }
 
@@ -286,7 +286,7 @@ impl Table {
                 node.known.at = long_ago().unwrap_or(node.known.at);
                 return ino;
             }
-            self.replace(parent, name);
+            self.detach_name(parent, name);
             return self.next_ino();
         }
         if existing.is_none()
@@ -303,15 +303,15 @@ impl Table {
     }
 
     /// The name stands for another file now, or nobody knows for what: its node loses it.
-    pub(in crate::fs) fn replace(&mut self, parent: Ino, name: &str) {
+    pub(in crate::fs) fn detach_name(&mut self, parent: Ino, name: &str) {
         let Some(node) = self.nodes.get_mut(&parent) else { return };
         if let Some(ino) = node.names().children.remove(name) {
-            self.cut_off(ino, Link::Vanished);
+            self.detach(ino, Link::Vanished);
         }
     }
 
     /// The node has lost its name.
-    fn cut_off(&mut self, ino: Ino, link: Link) {
+    fn detach(&mut self, ino: Ino, link: Link) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         node.link = link;
         if link == Link::Vanished && node.lookups > 0 {
@@ -352,13 +352,13 @@ impl Table {
             let heard = CachedProperties { memo: row.memo.clone(), at: row.at };
             row.ino = self.reserve(dir, &row.name, row.kind, &heard, Word::Listed);
             let names = self.nodes.get(&dir).and_then(|node| node.names.as_ref());
-            if names.is_some_and(|names| names.left_after(&row.name, row.at)) {
+            if names.is_some_and(|names| names.removed_after(&row.name, row.at)) {
                 continue;
             }
             let is_child = self.child(dir, &row.name) == Some(row.ino);
             let said = match self.nodes.get_mut(&row.ino) {
                 Some(node) if is_child => {
-                    node.hear(heard);
+                    node.update_if_newer(heard);
                     None
                 }
                 _ => Some(Box::new(Row { ino: row.ino, kind: row.kind, memo: row.memo.clone(), at: row.at })),
@@ -381,7 +381,7 @@ impl Table {
 
     /// The service has nothing under the name, as of `asked`. What came into being here since stays, and so does a directory in which
     /// files are open: they make it exist when they are committed.
-    pub(in crate::fs) fn vanish(&mut self, parent: Ino, name: &str, asked: Instant) -> bool {
+    pub(in crate::fs) fn remove_absent(&mut self, parent: Ino, name: &str, asked: Instant) -> bool {
         let child = self.child(parent, name);
         let stays = child.is_some_and(|ino| {
             self.nodes
@@ -429,7 +429,7 @@ impl Table {
         known: CachedProperties,
         anchor: Option<Anchor>,
     ) -> Result<NodeView> {
-        if self.node(parent)?.names.as_ref().is_some_and(|names| names.left_after(&name, known.at)) {
+        if self.node(parent)?.names.as_ref().is_some_and(|names| names.removed_after(&name, known.at)) {
             return Err(Error::fs(libc::ENOENT, format!("{name:?} was deleted or renamed meanwhile")));
         }
         // A number that was reserved for the name may belong to a node that has another name by now, or none.
@@ -439,26 +439,26 @@ impl Table {
         };
         let ino = if self.nodes.get(&ino).is_some_and(|node| is_other(node)) { self.next_ino() } else { ino };
         if self.child(parent, &name).is_some_and(|current| current != ino) {
-            self.replace(parent, &name);
+            self.detach_name(parent, &name);
         }
         if let Some(node) = self.nodes.get_mut(&parent) {
-            node.names().come(name.clone(), ino);
+            node.names().insert(name.clone(), ino);
         }
         if !hidden {
-            self.listings.note(parent, &name, None);
+            self.listings.insert(parent, &name, None);
         }
         let new = || Box::new(Node::new(parent, name, kind, anchor, known.clone()));
         let node = self.nodes.entry(ino).or_insert_with(new);
-        node.hear(known);
+        node.update_if_newer(known);
         Ok(node.view(ino))
     }
 
     /// The name leaves the directory; what was heard of it before now does not bring it back.
     pub(in crate::fs) fn depart(&mut self, parent: Ino, name: &str) {
         if let Some(node) = self.nodes.get_mut(&parent) {
-            node.names().depart(name);
+            node.names().remember_removal(name);
         }
-        self.listings.strike(parent, name);
+        self.listings.remove(parent, name);
     }
 
     /// The name is gone, and so is its node's: `link` says how.
@@ -466,7 +466,7 @@ impl Table {
         self.depart(parent, name);
         let Some(node) = self.nodes.get_mut(&parent) else { return };
         if let Some(ino) = node.names().children.remove(name) {
-            self.cut_off(ino, link);
+            self.detach(ino, link);
         }
     }
 
@@ -494,9 +494,9 @@ impl Table {
                 if hidden {
                     // No listing has it.
                 } else if matches!(memo, Memo::Nothing) && kind != FileKind::Directory {
-                    self.listings.strike(parent, &name);
+                    self.listings.remove(parent, &name);
                 } else if self.listings.knows(parent) {
-                    self.listings.note(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
+                    self.listings.insert(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
                 } else {
                     self.listings.drop_unlisted(parent, at);
                 }

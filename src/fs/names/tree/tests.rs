@@ -97,14 +97,14 @@ fn what_appeared_below_is_not_denied_by_what_is_remembered() {
         tree.listings().end_listing(listed, asked);
     }
     tree.listings().remember_absence(dir, "new", Instant::now());
-    tree.appeared(Ino::ROOT, "d/new");
+    tree.invalidate_path(Ino::ROOT, "d/new");
     assert!(matches!(tree.listings().listed(dir, "new"), Listed::Unknown));
     assert!(matches!(tree.listings().listed(Ino::ROOT, "x"), Listed::Absent), "nothing came into being there");
-    tree.appeared(Ino::ROOT, "d/f");
+    tree.invalidate_path(Ino::ROOT, "d/f");
     assert!(tree.view(file).unwrap().known.age() > Duration::from_secs(60));
     assert_eq!(tree.below(Ino::ROOT, "d/f"), Some(file));
     assert_eq!(tree.below(Ino::ROOT, "d/f/x"), None);
-    tree.appeared(Ino::ROOT, "other/deep");
+    tree.invalidate_path(Ino::ROOT, "other/deep");
     assert!(matches!(tree.listings().listed(Ino::ROOT, "x"), Listed::Unknown));
 }
 
@@ -122,7 +122,7 @@ fn two_answers_about_one_replacement_leave_the_old_file_what_it_was() {
     assert!(tree.kernel().looked_up(ino));
     tree.kernel().opened(ino);
     for asked in [Instant::now(), Instant::now()] {
-        tree.hear(ino, blob("0x2", 9), asked);
+        tree.update_if_newer(ino, blob("0x2", 9), asked);
         let view = tree.view(ino).unwrap();
         assert_eq!((view.link, view.properties().unwrap().size), (Link::Vanished, 5));
     }

@@ -57,7 +57,7 @@ impl Lister {
             && let Some(marker) = self.new.marker()
         {
             copies.fs.directories.put_marker(&marker?, &AttrChange::default(), &Precondition::IfAbsent).await?;
-            copies.fs.tree.appeared(self.bulk.into, self.prefix.trim_end_matches('/'));
+            copies.fs.tree.invalidate_path(self.bulk.into, self.prefix.trim_end_matches('/'));
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ impl<'f> Renaming<'f> {
                     // From here on nothing is waited for until the name is the new one.
                     self.fs.tree.rename(from.0, from.1, to.0, to.1);
                     drop(storing);
-                    self.learn_renamed(&source, &new, written, &mut held).await;
+                    self.update_renamed(&source, &new, written, &mut held).await;
                     drop(held);
                     if source.kind == FileKind::Directory {
                         self.fetch_late(source.ino, &old, &new, &known).await;
@@ -73,26 +73,26 @@ impl<'f> Renaming<'f> {
             };
             match error.code() {
                 "PathAlreadyExists" | "BlobAlreadyExists" => {
-                    self.fs.tree.listings().unlist(to.0);
+                    self.fs.tree.listings().invalidate_listing(to.0);
                     return Err(if mode == RenameMode::NoReplace { exists(to.1) } else { error });
                 }
                 "SourcePathNotFound" => {
-                    self.fs.tree.vanish(from.0, from.1, asked);
+                    self.fs.tree.remove_absent(from.0, from.1, asked);
                     return Err(error);
                 }
                 // Another client has put something else there.
                 "InvalidSourceOrDestinationResourceType" if source.kind != FileKind::Directory => {
-                    self.fs.tree.listings().unlist(to.0);
+                    self.fs.tree.listings().invalidate_listing(to.0);
                     return Err(Error::fs(libc::EISDIR, error.to_string()));
                 }
-                _ if error.is_precondition_failed() && !last_try => self.fs.tree.doubt(source.ino),
+                _ if error.is_precondition_failed() && !last_try => self.fs.tree.invalidate(source.ino),
                 _ if error.is_precondition_failed() => {
                     return Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed: {error}", from.1)));
                 }
                 _ => {
                     // Whatever has become of it: neither name is what was known of it.
-                    self.fs.tree.doubt(source.ino);
-                    self.fs.tree.listings().unlist(to.0);
+                    self.fs.tree.invalidate(source.ino);
+                    self.fs.tree.listings().invalidate_listing(to.0);
                     return Err(error);
                 }
             }
@@ -121,15 +121,15 @@ impl<'f> Renaming<'f> {
         match self.fs.service.blob(path).properties().await {
             Ok(found) if attr::kind_of(&found) == source.kind => {
                 let heard = Heard::Blob(Arc::new(found));
-                self.fs.tree.hear(source.ino, heard.clone(), asked);
+                self.fs.tree.update_if_newer(source.ino, heard.clone(), asked);
                 Ok(NodeView { known: Known { heard, at: asked }, ..source })
             }
             Ok(_) => {
-                self.fs.tree.doubt(source.ino);
+                self.fs.tree.invalidate(source.ino);
                 Err(Error::fs(libc::EBUSY, format!("{}: changed while it was renamed", source.name)))
             }
             Err(error) if error.is_not_found() => {
-                self.fs.tree.vanish(source.parent, &source.name, asked);
+                self.fs.tree.remove_absent(source.parent, &source.name, asked);
                 Err(error)
             }
             Err(error) => {
@@ -155,7 +155,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// The blob is what it was. Its ETag and time are so, too (S116), as far as the service has said.
-    async fn learn_renamed(
+    async fn update_renamed(
         &self,
         source: &NodeView,
         new: &Blob,
@@ -169,12 +169,12 @@ impl<'f> Renaming<'f> {
                 Ok(found) => found,
                 Err(error) => {
                     debug!(path = %new.path, %error, "what was renamed is not known anew");
-                    return self.fs.tree.doubt(source.ino);
+                    return self.fs.tree.invalidate(source.ino);
                 }
             },
         };
         match source.kind {
-            FileKind::Directory => self.fs.tree.learn(source.ino, Heard::Blob(Arc::new(now))),
+            FileKind::Directory => self.fs.tree.update(source.ino, Heard::Blob(Arc::new(now))),
             _ => self.tell(held, source.ino, &before.etag, Arc::new(now)),
         }
     }
@@ -212,7 +212,7 @@ impl<'f> Renaming<'f> {
                 ..RenameOptions::default()
             };
             match client.blob(&from).rename(&to.path, &options).await {
-                Ok(_) => self.fs.tree.doubt(node.ino),
+                Ok(_) => self.fs.tree.invalidate(node.ino),
                 // It has come along.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => {

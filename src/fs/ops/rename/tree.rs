@@ -81,7 +81,7 @@ impl<'f> Renaming<'f> {
         }
         // The copies are what counts from here on. A source that cannot be deleted stays beside its copy.
         self.fs.tree.rename(from.0, from.1, to.0, to.1);
-        self.learn_moved(source.ino, &mut held, &moves, copies);
+        self.update_moved(source.ino, &mut held, &moves, copies);
         drop(held);
         for backup in moves.iter().filter_map(|step| step.backup.get()) {
             self.fs.copies.delete_backup(backup).await;
@@ -321,7 +321,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// Everything below a renamed directory has new blobs, whose properties are known.
-    fn learn_moved(
+    fn update_moved(
         &self,
         dir: Ino,
         held: &mut [LockedFile<'_>],
@@ -333,7 +333,7 @@ impl<'f> Renaming<'f> {
             _ => None,
         };
         if let Some(copy) = marker.and_then(|marker| copies.get(&marker.path.name)) {
-            self.fs.tree.learn(dir, Heard::Blob(copy.clone()));
+            self.fs.tree.update(dir, Heard::Blob(copy.clone()));
         }
         let moved: HashMap<&BlobName, &ETag> =
             moves.iter().map(|step| (&step.to.path.name, &step.properties.etag)).collect();
@@ -350,9 +350,11 @@ impl<'f> Renaming<'f> {
                         let stood_on = moved.get(name).copied().unwrap_or(&copy.etag);
                         self.tell(&mut held[i..=i], node.ino, stood_on, copy.clone());
                     }
-                    None => self.fs.tree.learn(node.ino, Heard::Blob(copy.clone())),
+                    None => self.fs.tree.update(node.ino, Heard::Blob(copy.clone())),
                 },
-                None if node.kind != FileKind::Directory && node.properties().is_some() => self.fs.tree.doubt(node.ino),
+                None if node.kind != FileKind::Directory && node.properties().is_some() => {
+                    self.fs.tree.invalidate(node.ino)
+                }
                 None => {}
             }
         }
