@@ -31,7 +31,7 @@ impl Files {
         }
     }
 
-    /// `Names::disproved` for the version that a file stands on, whatever else is remembered of it: what was refused once is not stored later.
+    /// `Names::invalidate_refused` for the version that a file stands on, whatever else is remembered of it: what was refused once is not stored later.
     pub(in crate::fs) fn not_stored(&self, locked: &Locked, error: Error) -> Error {
         let (file, state) = locked.view();
         let etag = state.version.as_ref().map(|version| &version.properties.etag);

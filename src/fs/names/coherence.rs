@@ -1,10 +1,10 @@
 //! What the service says, set against what is remembered here. The rules stand here and nowhere else; whoever hears something or is
 //! refused something brings it here.
 //!
-//! - What was *heard* of a file ([`Names::heard`]) is taken in if it is the same file still. Otherwise the name stands for another file,
+//! - What the service says of a file is taken in ([`Names::update_if_newer`]) if it is the same file still. Otherwise the name stands for another file,
 //!   and the node that had it keeps what is known of the old one for those who have it open: their cached pages, its size and times, no
 //!   links.
-//! - An answer that *disproves* what is remembered ([`Names::disproved`]), a 404 or a 412, ends the memory before the caller hears of it,
+//! - An answer that *disproves* what is remembered ([`Names::invalidate_refused`]), a 404 or a 412, ends the memory before the caller hears of it,
 //!   here and in the kernel. The caller hears ESTALE, and a call that came by a path is repeated by the kernel after a lookup of its own,
 //!   so that the program notices nothing.
 //! - What needs nothing of the version that is no more is stored all the same (`content/mend`).

@@ -141,7 +141,7 @@ impl Names {
     }
 
     /// What is known of a node, asked anew if that is too old. A node without a name keeps what was last known; the answer may be that it
-    /// has lost its name ([`Names::named`]).
+    /// has lost its name ([`Names::check_named`]).
     pub(in crate::fs) async fn fresh(&self, ino: Ino) -> Result<NodeView> {
         let view = self.tree.view(ino)?;
         if view.kind == FileKind::Directory
