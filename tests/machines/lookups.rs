@@ -11,7 +11,7 @@ use crate::fs::attr::{FileKind, Ino};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::names::dir::lookups::Lookups;
 use crate::fs::names::dir::sweeper::{SHORTEST_SWEEP, Sweeper};
-use crate::fs::tree::{Heard, Known, Row, Tree};
+use crate::fs::tree::{NodeProperties, Observation, Row, Tree};
 use crate::sync::interleaved::{at_once, interleave, step};
 
 const DIR: Ino = Ino(7);
@@ -77,7 +77,7 @@ async fn what_was_listed_is_forgotten_when_it_is_not_believed_any_more_and_nobod
     let began = Instant::now();
     for round in 1..=3 {
         let asked = std::time::Instant::now();
-        let known = Known { heard: Heard::Nothing, at: asked };
+        let known = Observation { properties: NodeProperties::Nothing, at: asked };
         tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
         sweeper.wake(&tree, Duration::ZERO);
         sweeper.wake(&tree, Duration::ZERO);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Thread;
 use crate::fs::attr::{self, FileKind, Ino};
-use crate::fs::tree::{Expired, Heard, Known, Link, Row, Tree};
+use crate::fs::tree::{Expired, Link, NodeProperties, Observation, Row, Tree};
 use crate::store::{BlobSettings, ETag, Written};
 use crate::sync::interleaved::{at_once, interleave};
 
@@ -14,17 +14,20 @@ fn tree() -> Arc<Tree> {
     Arc::new(Tree::new(super::root(), Duration::from_secs(60)))
 }
 
-fn known(etag: &str, at: Instant) -> Known {
+fn known(etag: &str, at: Instant) -> Observation {
     let written = Written { etag: ETag::new(etag), last_modified: SystemTime::UNIX_EPOCH };
-    Known { heard: Heard::Blob(Arc::new(attr::just_written(5, BlobSettings::default(), written))), at }
+    Observation {
+        properties: NodeProperties::Blob(Arc::new(attr::just_written(5, BlobSettings::default(), written))),
+        at,
+    }
 }
 
-fn dir(at: Instant) -> Known {
-    Known { heard: Heard::Nothing, at }
+fn dir(at: Instant) -> Observation {
+    Observation { properties: NodeProperties::Nothing, at }
 }
 
 /// The kernel gets an entry: what was heard is entered, and again if the node was dropped before it was referred to.
-fn look_up(tree: &Tree, parent: Ino, name: &str, kind: FileKind, known: &Known) -> Option<Ino> {
+fn look_up(tree: &Tree, parent: Ino, name: &str, kind: FileKind, known: &Observation) -> Option<Ino> {
     loop {
         let ino = tree.enter(parent, name, kind, known.clone(), None).ok()?.ino;
         if tree.kernel().looked_up(ino) {
@@ -185,7 +188,7 @@ fn a_rename_moves_the_file_or_nothing_while_both_names_are_looked_up() {
                 None
             }) as Thread<Option<Ino>>
         };
-        let looks = |name: &'static str, heard: Known| {
+        let looks = |name: &'static str, heard: Observation| {
             let tree = tree.clone();
             Box::new(move || look_up(&tree, Ino::ROOT, name, FileKind::File, &heard)) as Thread<Option<Ino>>
         };

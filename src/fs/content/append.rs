@@ -25,7 +25,7 @@ use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::tail::Aim;
 use crate::fs::names::attr::{self, AttrChange};
-use crate::fs::names::tree::{Blob, Heard, is_grown, replaced, stale};
+use crate::fs::names::tree::{Blob, NodeProperties, is_grown, replaced, stale};
 use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition, SourceRange};
 
 /// How often another client may come first before a flush gives up. What is to be appended is kept for the next one.
@@ -230,7 +230,7 @@ impl Files {
             draft.move_end(version.properties.size, found.size);
         }
         state.version = Some(if same { version.with(found.clone()) } else { Version::new(found.clone()) });
-        self.tree.update(file.ino, Heard::Blob(found));
+        self.tree.update(file.ino, NodeProperties::Blob(found));
         file.show(state);
         Ok(())
     }

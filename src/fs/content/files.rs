@@ -17,7 +17,7 @@ use crate::fs::copies::lease::SourceLeases;
 use crate::fs::copies::run::Copies;
 use crate::fs::names::attr::{self, AttrChange, FileKind, SetTime};
 use crate::fs::names::known::Names;
-use crate::fs::names::tree::{Blob, Heard, Link, NodeView, Tree, continues, is_grown};
+use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Tree, continues, is_grown};
 use crate::fs::service::Service;
 use crate::store::{BlobProperties, BlobSettings, ContentHeaders, ETag, Metadata, Precondition};
 
@@ -95,7 +95,7 @@ impl Files {
     pub(in crate::fs) fn settle(&self, locked: &mut Locked, properties: Arc<BlobProperties>) {
         let (file, state) = locked.parts();
         state.take_version(properties.clone());
-        self.tree.update(file.ino, Heard::Blob(properties));
+        self.tree.update(file.ino, NodeProperties::Blob(properties));
         file.show(state);
     }
 

@@ -25,7 +25,7 @@ use crate::fs::copies::job::Progress;
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, Ino};
-use crate::fs::names::tree::{Blob, Heard, Origin};
+use crate::fs::names::tree::{Blob, NodeProperties, Origin};
 use crate::store::{
     AbortOptions, BlobProperties, BlobSettings, BlobType, CopyId, CopyStatus, DeleteOptions, ETag, LeaseId,
     Precondition, WriteOptions,
@@ -219,7 +219,7 @@ impl Copies {
         // A caller who waits for us may hold the file: then it is asked for anew.
         match self.open.of_ino(ino) {
             Some(file) if !file.is_restored(stood_on, &properties) => self.tree.invalidate(ino),
-            _ => self.tree.update(ino, Heard::Blob(properties)),
+            _ => self.tree.update(ino, NodeProperties::Blob(properties)),
         }
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::fs::names::attr::Ino;
 use crate::fs::names::known::Names;
-use crate::fs::names::tree::{Blob, Heard, Link, NodeView, Origin, replaced};
+use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Origin, replaced};
 use crate::store::{BlobProperties, ETag};
 
 /// A lookup that the kernel has made for a call, to find out of which file it is and who may do that, is no older than this.
@@ -52,7 +52,7 @@ impl Names {
     ) -> Result<NodeView> {
         let properties = Arc::new(properties);
         if !self.update_open_file(ino, &properties, asked) {
-            self.tree.update_if_newer(ino, Heard::Blob(properties), asked);
+            self.tree.update_if_newer(ino, NodeProperties::Blob(properties), asked);
         }
         self.tree.view(ino)
     }
@@ -71,7 +71,7 @@ impl Names {
             None => file.is_only_appended_to(),
         };
         if is_ours {
-            self.tree.update_same_file(ino, Heard::Blob(properties.clone()), asked);
+            self.tree.update_same_file(ino, NodeProperties::Blob(properties.clone()), asked);
         }
         is_ours
     }

@@ -11,7 +11,7 @@ use crate::fs::config::Config;
 use crate::fs::names::access::{Credentials, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Attr, AttrChange, Creation, FileKind, Ino, Permissions};
 use crate::fs::names::open::OpenNodes;
-use crate::fs::names::tree::{Heard, Known, Link, NodeView, Origin, Place, Tree};
+use crate::fs::names::tree::{Link, NodeProperties, NodeView, Observation, Origin, Place, Tree};
 use crate::fs::service::Service;
 
 /// What is known of inodes: in the tree, by what is open here, and by what the service says when it is asked.
@@ -42,8 +42,8 @@ impl Names {
     }
 }
 
-pub(in crate::fs) fn known(heard: Heard) -> Known {
-    Known { heard, at: Instant::now() }
+pub(in crate::fs) fn known(heard: NodeProperties) -> Observation {
+    Observation { properties: heard, at: Instant::now() }
 }
 
 impl Names {
@@ -53,10 +53,14 @@ impl Names {
         let Ok(Place::Directory(dir)) = self.tree.place(Ino::ROOT) else { return };
         let (client, asked) = (self.service.client(dir.account), Instant::now());
         let heard = match dir.marker() {
-            None => client.container(&dir.container).properties().await.map(|item| Heard::Container(Arc::new(item))),
+            None => client
+                .container(&dir.container)
+                .properties()
+                .await
+                .map(|item| NodeProperties::Container(Arc::new(item))),
             Some(Ok(marker)) => match client.blob(&marker.path).properties().await {
                 Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => {
-                    Ok(Heard::Blob(Arc::new(properties)))
+                    Ok(NodeProperties::Blob(Arc::new(properties)))
                 }
                 Ok(_) => return,
                 Err(error) => Err(error),
@@ -89,10 +93,10 @@ impl Names {
     /// What `stat` says of a node, from what is known of it: no request is sent.
     pub(in crate::fs) fn attr_of(&self, view: &NodeView) -> Attr {
         let defaults = &self.config.defaults;
-        let mut attr = match &view.known.heard {
-            Heard::Blob(properties) => attr::of_blob(view.ino, view.kind, properties, defaults),
-            Heard::Container(item) => attr::of_container(view.ino, item, defaults),
-            Heard::Nothing => attr::of_nothing(view.ino, view.kind, 0, self.started, defaults),
+        let mut attr = match &view.known.properties {
+            NodeProperties::Blob(properties) => attr::of_blob(view.ino, view.kind, properties, defaults),
+            NodeProperties::Container(item) => attr::of_container(view.ino, item, defaults),
+            NodeProperties::Nothing => attr::of_nothing(view.ino, view.kind, 0, self.started, defaults),
         };
         if let Some(touched) = view.touched {
             attr.touch(touched);
@@ -167,7 +171,7 @@ impl Names {
     /// The file exists here only so far.
     pub(in crate::fs) fn is_new(&self, ino: Ino) -> bool {
         self.open.of_ino(ino).is_some()
-            && self.tree.view(ino).is_ok_and(|view| matches!(view.known.heard, Heard::Nothing))
+            && self.tree.view(ino).is_ok_and(|view| matches!(view.known.properties, NodeProperties::Nothing))
     }
 
     /// A copy onto the file is under way here.

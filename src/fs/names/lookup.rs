@@ -20,7 +20,7 @@ use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::dir::lookups::Lookups;
 use crate::fs::names::dir::sweeper::Sweeper;
 use crate::fs::names::known::Names;
-use crate::fs::names::tree::{BlobDir, Heard, Known, Listed, NodeView, Place, Tree};
+use crate::fs::names::tree::{BlobDir, Listed, NodeProperties, NodeView, Observation, Place, Tree};
 use crate::fs::service::{Service, no_such};
 use crate::store::{BlobItem, ListBlobs};
 
@@ -100,11 +100,11 @@ impl Directories {
         }
         let asked = Instant::now();
         let answer = match self.tree.place(parent)? {
-            Place::Accounts => self.service.account_named(name).map(|_| (FileKind::Directory, Heard::Nothing)),
+            Place::Accounts => self.service.account_named(name).map(|_| (FileKind::Directory, NodeProperties::Nothing)),
             Place::Account(id) => {
                 let container = self.service.container_named(id, name)?;
                 let item = self.service.client(id).container(&container).properties().await.optional()?;
-                item.map(|item| (FileKind::Directory, Heard::Container(Arc::new(item))))
+                item.map(|item| (FileKind::Directory, NodeProperties::Container(Arc::new(item))))
             }
             Place::Directory(dir) => self.ask(&dir, name, known.as_ref()).await?,
             Place::Past(place) => self.ask_past(&place, name).await?,
@@ -112,7 +112,7 @@ impl Directories {
         };
         if let Some(view) = self.tree.child(parent, name) {
             let taken_in = match &answer {
-                Some((kind, Heard::Blob(properties))) if *kind == view.kind => {
+                Some((kind, NodeProperties::Blob(properties))) if *kind == view.kind => {
                     self.names.update_open_file(view.ino, properties, asked)
                 }
                 // What was written here in the meantime is newer than the answer.
@@ -126,7 +126,7 @@ impl Directories {
             Some((kind, heard)) => {
                 self.note_real(parent, name)?;
                 let anchor = self.anchor_of(parent, name)?;
-                self.tree.enter(parent, name, kind, Known { heard, at: asked }, anchor)
+                self.tree.enter(parent, name, kind, Observation { properties: heard, at: asked }, anchor)
             }
             None => match self.past_in(parent, name)? {
                 Some(past) => self.tree.enter_past(parent, past),
@@ -175,7 +175,12 @@ impl Directories {
     }
 
     /// Asks the service what a name in a directory is.
-    async fn ask(&self, dir: &BlobDir, name: &str, known: Option<&NodeView>) -> Result<Option<(FileKind, Heard)>> {
+    async fn ask(
+        &self,
+        dir: &BlobDir,
+        name: &str,
+        known: Option<&NodeView>,
+    ) -> Result<Option<(FileKind, NodeProperties)>> {
         let blob = dir.blob(name).map_err(|error| only_too_long(error, name))?;
         let head = async {
             match self.service.blob(&blob).properties().await {
@@ -188,9 +193,9 @@ impl Directories {
         if known.is_some_and(|view| view.kind != FileKind::Directory) {
             // It was a file a moment ago, and almost always is one still.
             if let Some(properties) = head.await? {
-                return Ok(Some((attr::kind_of(&properties), Heard::Blob(Arc::new(properties)))));
+                return Ok(Some((attr::kind_of(&properties), NodeProperties::Blob(Arc::new(properties)))));
             }
-            return Ok(below.await?.then_some((FileKind::Directory, Heard::Nothing)));
+            return Ok(below.await?.then_some((FileKind::Directory, NodeProperties::Nothing)));
         }
         let (head, below) = tokio::try_join!(head, below)?;
         Ok(match (head, below) {
@@ -198,12 +203,12 @@ impl Directories {
                 let kind = attr::kind_of(&properties);
                 if below && kind != FileKind::Directory {
                     warn!(blob = %blob.path, "a blob has the name of a directory: it is hidden by the directory");
-                    Some((FileKind::Directory, Heard::Nothing))
+                    Some((FileKind::Directory, NodeProperties::Nothing))
                 } else {
-                    Some((kind, Heard::Blob(Arc::new(properties))))
+                    Some((kind, NodeProperties::Blob(Arc::new(properties))))
                 }
             }
-            (None, true) => Some((FileKind::Directory, Heard::Nothing)),
+            (None, true) => Some((FileKind::Directory, NodeProperties::Nothing)),
             (None, false) => None,
         })
     }

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::lookup::Directories;
 use crate::fs::names::revisions::{is_another, kind_of, moments, not_a_directory};
-use crate::fs::names::tree::{Blob, Heard, NodeView, Past, PastPlace, Place, read_only};
+use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Past, PastPlace, Place, read_only};
 use crate::store::{DeleteOptions, Revision};
 
 /// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
@@ -47,19 +47,23 @@ impl Directories {
     }
 
     /// Asks the service what a name in a hidden directory is.
-    pub(in crate::fs) async fn ask_past(&self, place: &PastPlace, name: &str) -> Result<Option<(FileKind, Heard)>> {
+    pub(in crate::fs) async fn ask_past(
+        &self,
+        place: &PastPlace,
+        name: &str,
+    ) -> Result<Option<(FileKind, NodeProperties)>> {
         match place {
             PastPlace::Names(past, dir) => {
                 let Ok(blob) = dir.blob(name) else { return Ok(None) };
                 let has_any = self.has_moments(*past, &blob).await?;
-                Ok(has_any.then_some((FileKind::Directory, Heard::Nothing)))
+                Ok(has_any.then_some((FileKind::Directory, NodeProperties::Nothing)))
             }
             PastPlace::Moments(past, blob) => {
                 let Some(revision) = past.revision(name) else { return Ok(None) };
                 match self.service.blob(blob).at(&revision).properties().await {
                     // A server that does not know versions answers with the blob itself.
                     Ok(properties) if is_another(&properties, &revision) => Ok(None),
-                    Ok(properties) => Ok(Some((kind_of(&properties), Heard::Blob(Arc::new(properties))))),
+                    Ok(properties) => Ok(Some((kind_of(&properties), NodeProperties::Blob(Arc::new(properties))))),
                     Err(error) if error.code() == "ContainerNotFound" => Err(error),
                     Err(error) if error.is_not_found() || error.code() == "InvalidQueryParameterValue" => Ok(None),
                     Err(error) => Err(error),

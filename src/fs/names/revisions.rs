@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind};
-use crate::fs::names::tree::{Blob, BlobDir, Heard, Past, PastPlace};
+use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, Past, PastPlace};
 use crate::store::{BlobItem, BlobProperties, Client, ListBlobs, Revision};
 
 /// A page of the rows that a hidden directory shows, and where the next one begins.
@@ -26,12 +26,12 @@ pub(in crate::fs) async fn fetch(
 }
 
 /// The entry that a row stands for.
-pub(in crate::fs) fn entry_of(place: &PastPlace, item: BlobItem) -> Option<(Arc<str>, FileKind, Heard)> {
+pub(in crate::fs) fn entry_of(place: &PastPlace, item: BlobItem) -> Option<(Arc<str>, FileKind, NodeProperties)> {
     match place {
-        PastPlace::Names(_, dir) => Some((name_in(dir, &item)?.into(), FileKind::Directory, Heard::Nothing)),
+        PastPlace::Names(_, dir) => Some((name_in(dir, &item)?.into(), FileKind::Directory, NodeProperties::Nothing)),
         PastPlace::Moments(..) => {
             let name = item.revision?.moment().as_str().into();
-            Some((name, kind_of(&item.properties), Heard::Blob(Arc::new(item.properties))))
+            Some((name, kind_of(&item.properties), NodeProperties::Blob(Arc::new(item.properties))))
         }
         PastPlace::File(..) => None,
     }

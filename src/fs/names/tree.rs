@@ -34,7 +34,7 @@ pub use listed::ListedNames;
 use listings::Listings;
 use lru::LruCache;
 use memo::{Memo, Shapes};
-pub use node::{Entry, Heard, Known, Link, Listed, NodeView, Row};
+pub use node::{Entry, Link, Listed, NodeProperties, NodeView, Observation, Row};
 pub use past::{Origin, read_only};
 pub use place::{AccountId, Blob, BlobDir, Past, PastPlace, Place};
 pub use stale::replaced;
@@ -80,16 +80,16 @@ impl Tree {
         lock(&self.table)
     }
 
-    fn pack(&self, heard: &Heard) -> Memo {
+    fn pack(&self, heard: &NodeProperties) -> Memo {
         match heard {
-            Heard::Blob(properties) => Memo::Blob(lock(&self.shapes).pack(properties)),
-            Heard::Container(item) => Memo::Container(item.clone()),
-            Heard::Nothing => Memo::Nothing,
+            NodeProperties::Blob(properties) => Memo::Blob(lock(&self.shapes).pack(properties)),
+            NodeProperties::Container(item) => Memo::Container(item.clone()),
+            NodeProperties::Nothing => Memo::Nothing,
         }
     }
 
-    fn cached(&self, known: &Known) -> CachedProperties {
-        CachedProperties { memo: self.pack(&known.heard), at: known.at }
+    fn cached(&self, known: &Observation) -> CachedProperties {
+        CachedProperties { memo: self.pack(&known.properties), at: known.at }
     }
 
     pub fn view(&self, ino: Ino) -> Result<NodeView> {
@@ -171,7 +171,7 @@ impl Tree {
         parent: Ino,
         name: &str,
         kind: FileKind,
-        known: Known,
+        known: Observation,
         anchor: Option<Place>,
     ) -> Result<NodeView> {
         let known = self.cached(&known);
@@ -202,14 +202,14 @@ impl Tree {
     }
 
     /// What an operation on the node itself has just made of its blob.
-    pub fn update(&self, ino: Ino, heard: Heard) {
+    pub fn update(&self, ino: Ino, heard: NodeProperties) {
         let memo = self.pack(&heard);
         self.lock().update(ino, CachedProperties { memo, at: Instant::now() });
     }
 
     /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it. If it is
     /// another file by now, the node loses its name.
-    pub fn update_if_newer(&self, ino: Ino, heard: Heard, asked: Instant) {
+    pub fn update_if_newer(&self, ino: Ino, heard: NodeProperties, asked: Instant) {
         let heard = CachedProperties { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino).filter(|node| node.accepts(asked)) else { return };
@@ -222,7 +222,7 @@ impl Tree {
 
     /// What the service, asked at `asked`, says of the node's blob, which is this file whatever it is. What the kernel caches of another
     /// content it is told to drop.
-    pub fn update_same_file(&self, ino: Ino, heard: Heard, asked: Instant) {
+    pub fn update_same_file(&self, ino: Ino, heard: NodeProperties, asked: Instant) {
         let heard = CachedProperties { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino).filter(|node| node.accepts(asked)) else { return };
@@ -239,9 +239,9 @@ impl Tree {
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino) else { return };
         let known = match node.known.heard() {
-            Heard::Blob(properties) => etag == Some(&properties.etag),
-            Heard::Container(_) => false,
-            Heard::Nothing => etag.is_none(),
+            NodeProperties::Blob(properties) => etag == Some(&properties.etag),
+            NodeProperties::Container(_) => false,
+            NodeProperties::Nothing => etag.is_none(),
         };
         if !known || node.link != Link::Named || node.kind == FileKind::Directory {
             return;

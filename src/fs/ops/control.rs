@@ -13,7 +13,7 @@ use crate::fs::copies::lease::{LeaseReport, LeaseSource};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::tree::{Blob, Heard, Known, NodeView, Origin, Place};
+use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Observation, Origin, Place};
 use crate::fs::names::walk::{Found, Walk};
 use crate::fs::ops::xattr;
 use crate::fs::service::SOURCE_SAS;
@@ -157,11 +157,11 @@ impl Control<'_> {
             // Onto itself (C17): the content is what it was, so whoever has it open may go on.
             (Some(target), Some(stood_on)) => match self.fs.handles.of_ino(target.ino) {
                 Some(file) => self.fs.files.settle_on(&mut file.lock().await, stood_on, heard),
-                None => self.fs.tree.update(target.ino, Heard::Blob(heard)),
+                None => self.fs.tree.update(target.ino, NodeProperties::Blob(heard)),
             },
             _ => {
                 let kind = attr::kind_of(&heard);
-                let known = Known { heard: Heard::Blob(heard), at: std::time::Instant::now() };
+                let known = Observation { properties: NodeProperties::Blob(heard), at: std::time::Instant::now() };
                 let view = self.fs.tree.enter(parent, &name, kind, known, None)?;
                 self.fs.tree.kernel().collect(view.ino);
             }

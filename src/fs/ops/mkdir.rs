@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{Attr, Creation, FileKind, Ino};
 use crate::fs::names::known::known;
-use crate::fs::names::tree::{BlobDir, Heard, Place, read_only};
+use crate::fs::names::tree::{BlobDir, NodeProperties, Place, read_only};
 use crate::path::ContainerName;
 use crate::store::{ContainerItem, Metadata, Precondition, Written};
 
@@ -25,12 +25,12 @@ impl Fs {
                     self.service.client(account).container(&container).create(&metadata).await?;
                 let item = ContainerItem { name: container.clone(), last_modified, etag, metadata };
                 let place = Place::Directory(BlobDir { account, container, prefix: String::new() });
-                (Heard::Container(Arc::new(item)), Some(place))
+                (NodeProperties::Container(Arc::new(item)), Some(place))
             }
             Place::Directory(dir) => {
                 let change = self.names.attributes_of_new(parent, FileKind::Directory, creation)?;
                 let marker = self.directories.put_marker(&dir.blob(name)?, &change, &Precondition::IfAbsent).await?;
-                (Heard::Blob(marker), None)
+                (NodeProperties::Blob(marker), None)
             }
             Place::Blob(_) => return Err(Error::fs(libc::ENOTDIR, "not a directory")),
             Place::Past(_) => return Err(read_only()),

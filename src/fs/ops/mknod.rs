@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{self, Attr, Creation, FileKind, Ino};
 use crate::fs::names::known::{Names, known};
-use crate::fs::names::tree::{Heard, Origin};
+use crate::fs::names::tree::{NodeProperties, Origin};
 use crate::store::{BlobSettings, Precondition, ReadOptions};
 
 /// PATH_MAX: a longer target could not be followed.
@@ -48,7 +48,7 @@ impl Fs {
         let size = body.len() as u64;
         let written =
             self.service.blob(&blob).block_blob().upload(body, &settings, &Precondition::IfAbsent.into()).await?;
-        let heard = Heard::Blob(Arc::new(attr::just_written(size, settings, written)));
+        let heard = NodeProperties::Blob(Arc::new(attr::just_written(size, settings, written)));
         let view = self.tree.enter(parent, name, kind, known(heard), None)?;
         self.tree.touch(parent);
         let _ = self.tree.kernel().looked_up(view.ino);

@@ -6,7 +6,7 @@ use crate::fs::caller::Caller;
 use crate::fs::content::draft::{Basis, Draft};
 use crate::fs::content::handle::{Access, Content, Fh, Handle};
 use crate::fs::names::attr::{Attr, Creation, FileKind, Ino};
-use crate::fs::names::tree::{Heard, Known};
+use crate::fs::names::tree::{NodeProperties, Observation};
 
 /// An opened file.
 pub struct Opened {
@@ -69,7 +69,7 @@ impl Fs {
             return Ok((self.names.attr_of(&self.tree.view(view.ino)?), opened));
         }
         let asked = self.names.attributes_of_new(parent, FileKind::File, creation)?;
-        let known = Known { heard: Heard::Nothing, at: std::time::Instant::now() };
+        let known = Observation { properties: NodeProperties::Nothing, at: std::time::Instant::now() };
         let view = self.tree.enter(parent, name, FileKind::File, known, None)?;
         self.tree.touch(parent);
         let file = self.files.acquire(&view).await;

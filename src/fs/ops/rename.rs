@@ -24,7 +24,7 @@ use crate::fs::content::handle::{Content, Handles, Locked};
 use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::tree::{Blob, Heard, NodeView, Place};
+use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Place};
 use crate::store::{BlobProperties, DeleteOptions, DeleteSnapshots, ETag, Precondition};
 
 /// A rename on its way.
@@ -260,7 +260,7 @@ impl<'f> Renaming<'f> {
     ) {
         match held.iter_mut().find(|held| held.locked.ino() == ino) {
             Some(LockedFile { locked, .. }) => self.fs.files.settle_on(locked, stood_on, properties),
-            None => self.fs.tree.update(ino, Heard::Blob(properties)),
+            None => self.fs.tree.update(ino, NodeProperties::Blob(properties)),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::fs::content::handle::{Content, Fh};
 use crate::fs::content::strategy::Change;
 use crate::fs::names::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::names::known::Names;
-use crate::fs::names::tree::{Heard, NodeView};
+use crate::fs::names::tree::{NodeProperties, NodeView};
 
 impl Fs {
     /// truncate(2) and ftruncate(2).
@@ -62,7 +62,7 @@ impl Fs {
             match view.properties() {
                 Some(properties) => {
                     let properties = self.files.store_attributes(view.ino, properties, &change).await?;
-                    self.tree.update(view.ino, Heard::Blob(properties));
+                    self.tree.update(view.ino, NodeProperties::Blob(properties));
                 }
                 None => self.directories.attribute_directory(view, change).await?,
             }

@@ -24,7 +24,7 @@ use crate::fs::caller::Caller;
 use crate::fs::content::handle::Locked;
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::names::known::Names;
-use crate::fs::names::tree::{Blob, Heard, Origin};
+use crate::fs::names::tree::{Blob, NodeProperties, Origin};
 use crate::fs::names::xattr_reads::Seen;
 use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition};
 
@@ -425,7 +425,7 @@ impl Xattrs<'_> {
         let asked = Instant::now();
         let found = self.fs.service.blob(blob).properties().await?;
         let tier = found.tier.clone();
-        self.fs.tree.update_if_newer(ino, Heard::Blob(Arc::new(found)), asked);
+        self.fs.tree.update_if_newer(ino, NodeProperties::Blob(Arc::new(found)), asked);
         Ok(tier)
     }
 

@@ -20,7 +20,7 @@ use crate::fs::names::dir::lookups::Turn;
 use crate::fs::names::dir::pages::{Fetched, ListingSource};
 use crate::fs::names::dir::stream::{DirStream, Wanted, may_follow};
 use crate::fs::names::lookup::Directories;
-use crate::fs::names::tree::{Entry, Heard, Known, Link, NodeView, PastPlace, Place, Row};
+use crate::fs::names::tree::{Entry, Link, NodeProperties, NodeView, Observation, PastPlace, Place, Row};
 
 /// [`Directories::rows_of`] a hidden directory, in which names come in their order and again and again.
 fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Cursor) {
@@ -31,7 +31,7 @@ fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>,
         let Some((name, kind, heard)) = crate::fs::names::revisions::entry_of(place, item) else { continue };
         if entered.last() != Some(&name) {
             entered = vec![name.clone()];
-            rows.push(Row { name, kind, known: Known { heard, at: asked } });
+            rows.push(Row { name, kind, known: Observation { properties: heard, at: asked } });
         }
     }
     let start = next.map_or(PageStart::OnlyHere, PageStart::Marker);
@@ -199,7 +199,7 @@ impl Directories {
                 rows.push(Row {
                     name,
                     kind,
-                    known: Known { heard: Heard::Blob(Arc::new(item.properties)), at: asked },
+                    known: Observation { properties: NodeProperties::Blob(Arc::new(item.properties)), at: asked },
                 });
             }
         }
@@ -208,8 +208,8 @@ impl Directories {
                 debug!(directory = path, "names with an empty segment cannot be shown");
             } else if entered.insert(name.clone()) {
                 let container = containers.get(&*name).cloned();
-                let heard = container.map_or(Heard::Nothing, Heard::Container);
-                rows.push(Row { name, kind: FileKind::Directory, known: Known { heard, at: asked } });
+                let heard = container.map_or(NodeProperties::Nothing, NodeProperties::Container);
+                rows.push(Row { name, kind: FileKind::Directory, known: Observation { properties: heard, at: asked } });
             }
         }
         rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));

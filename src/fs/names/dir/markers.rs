@@ -7,7 +7,7 @@ use tracing::warn;
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::names::lookup::{Directories, Unseen};
-use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
+use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
 use crate::store::{BlobProperties, BlobSettings, DeleteOptions, ETag, Precondition};
 
 impl Directories {
@@ -33,7 +33,7 @@ impl Directories {
         };
         let Some(marker) = dir.marker() else { return self.attribute_container(view, &dir, change).await };
         let properties = self.put_marker(&marker?, &change, &Precondition::IfAbsent).await?;
-        self.tree.update(view.ino, Heard::Blob(properties));
+        self.tree.update(view.ino, NodeProperties::Blob(properties));
         Ok(())
     }
 
@@ -48,7 +48,7 @@ impl Directories {
         change.apply_to(&now, &mut item.metadata, &self.config.defaults);
         let written = client.container(&dir.container).set_metadata(&item.metadata).await?;
         (item.etag, item.last_modified) = (written.etag, written.last_modified);
-        self.tree.update(view.ino, Heard::Container(Arc::new(item)));
+        self.tree.update(view.ino, NodeProperties::Container(Arc::new(item)));
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Directories {
 
     async fn mark_if_empty(&self, dir: Ino, without: &str) -> Result<()> {
         let Ok(Place::Directory(place)) = self.tree.place(dir) else { return Ok(()) };
-        let implicit = matches!(self.tree.view(dir)?.known.heard, Heard::Nothing);
+        let implicit = matches!(self.tree.view(dir)?.known.properties, NodeProperties::Nothing);
         let Some(marker) = place.marker() else { return Ok(()) };
         // The root of a mount of a prefix is there because it is mounted.
         if dir == Ino::ROOT || !implicit || self.tree.listings().has_sibling(dir, without) {
@@ -119,7 +119,7 @@ impl Directories {
         }
         match self.put_marker(&marker?, &AttrChange::default(), &Precondition::IfAbsent).await {
             Ok(properties) => {
-                self.tree.update(dir, Heard::Blob(properties));
+                self.tree.update(dir, NodeProperties::Blob(properties));
                 Ok(())
             }
             Err(error) if error.is_precondition_failed() => Ok(()),

@@ -229,8 +229,8 @@ mod tests {
     use crate::fs::names::attr::FileKind;
     use crate::fs::names::attr::Ino;
     use crate::fs::names::tree::AccountId;
-    use crate::fs::names::tree::Heard;
-    use crate::fs::names::tree::Known;
+    use crate::fs::names::tree::NodeProperties;
+    use crate::fs::names::tree::Observation;
     use crate::fs::names::tree::Place;
     use crate::fs::names::tree::Tree;
 
@@ -239,7 +239,7 @@ mod tests {
         let row = |name: String| Row {
             name: name.as_str().into(),
             kind: FileKind::File,
-            known: Known { heard: Heard::Nothing, at: asked },
+            known: Observation { properties: NodeProperties::Nothing, at: asked },
         };
         tree.listings().add_page(Ino::ROOT, asked, names.map(row).collect())
     }

@@ -20,7 +20,7 @@ pub enum Link {
 
 /// What was last heard of the blob of a node.
 #[derive(Debug, Clone)]
-pub enum Heard {
+pub enum NodeProperties {
     Blob(Arc<BlobProperties>),
     /// It is no blob but a container.
     Container(Arc<ContainerItem>),
@@ -29,12 +29,12 @@ pub enum Heard {
 }
 
 #[derive(Debug, Clone)]
-pub struct Known {
-    pub heard: Heard,
+pub struct Observation {
+    pub properties: NodeProperties,
     pub at: Instant,
 }
 
-impl Known {
+impl Observation {
     pub fn age(&self) -> Duration {
         self.at.elapsed()
     }
@@ -47,7 +47,7 @@ pub struct NodeView {
     pub parent: Ino,
     pub name: Arc<str>,
     pub kind: FileKind,
-    pub known: Known,
+    pub known: Observation,
     pub link: Link,
     /// When this mount last made or removed an entry of the directory. Nobody keeps that in the service.
     pub touched: Option<SystemTime>,
@@ -55,9 +55,9 @@ pub struct NodeView {
 
 impl NodeView {
     pub fn properties(&self) -> Option<&Arc<BlobProperties>> {
-        match &self.known.heard {
-            Heard::Blob(properties) => Some(properties),
-            Heard::Container(_) | Heard::Nothing => None,
+        match &self.known.properties {
+            NodeProperties::Blob(properties) => Some(properties),
+            NodeProperties::Container(_) | NodeProperties::Nothing => None,
         }
     }
 
@@ -82,7 +82,7 @@ pub struct Entry {
 pub struct Row {
     pub name: Arc<str>,
     pub kind: FileKind,
-    pub known: Known,
+    pub known: Observation,
 }
 
 /// What a remembered listing says of a name.

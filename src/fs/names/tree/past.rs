@@ -94,15 +94,15 @@ mod tests {
     use super::*;
     use crate::fs::names::attr::FileKind;
     use crate::fs::names::attr::Ino;
-    use crate::fs::names::tree::Heard;
-    use crate::fs::names::tree::Known;
     use crate::fs::names::tree::Listed;
+    use crate::fs::names::tree::NodeProperties;
+    use crate::fs::names::tree::Observation;
     use crate::fs::names::tree::Place;
     use crate::fs::names::tree::Tree;
     use crate::path::ContainerName;
 
     fn enter(tree: &Tree, parent: Ino, name: &str, kind: FileKind) -> Ino {
-        let known = Known { heard: Heard::Nothing, at: Instant::now() };
+        let known = Observation { properties: NodeProperties::Nothing, at: Instant::now() };
         let ino = tree.enter(parent, name, kind, known, None).unwrap().ino;
         assert!(tree.kernel().looked_up(ino));
         ino

@@ -12,7 +12,7 @@ use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::identity::is_same;
 use crate::fs::names::tree::listings::{Answer, Listings, Row};
 use crate::fs::names::tree::memo::Memo;
-use crate::fs::names::tree::node::{Entry, Heard, Known, Link, NodeView};
+use crate::fs::names::tree::node::{Entry, Link, NodeProperties, NodeView, Observation};
 use crate::fs::names::tree::place::{Past, PastPlace, Place};
 use crate::fs::names::tree::stale::replaced;
 use crate::store::ETag;
@@ -173,16 +173,16 @@ impl Node {
 }
 
 impl CachedProperties {
-    pub(in crate::fs) fn heard(&self) -> Heard {
+    pub(in crate::fs) fn heard(&self) -> NodeProperties {
         match &self.memo {
-            Memo::Blob(memo) => Heard::Blob(Arc::new(memo.unpack())),
-            Memo::Container(item) => Heard::Container(item.clone()),
-            Memo::Nothing => Heard::Nothing,
+            Memo::Blob(memo) => NodeProperties::Blob(Arc::new(memo.unpack())),
+            Memo::Container(item) => NodeProperties::Container(item.clone()),
+            Memo::Nothing => NodeProperties::Nothing,
         }
     }
 
-    fn unpack(&self) -> Known {
-        Known { heard: self.heard(), at: self.at }
+    fn unpack(&self) -> Observation {
+        Observation { properties: self.heard(), at: self.at }
     }
 }
 

@@ -10,7 +10,7 @@ fn tree() -> Tree {
 }
 
 fn enter(tree: &Tree, parent: Ino, name: &str, kind: FileKind) -> Ino {
-    let known = Known { heard: Heard::Nothing, at: Instant::now() };
+    let known = Observation { properties: NodeProperties::Nothing, at: Instant::now() };
     let ino = tree.enter(parent, name, kind, known, None).unwrap().ino;
     assert!(tree.kernel().looked_up(ino));
     ino
@@ -69,7 +69,7 @@ fn nodes_go_when_nobody_refers_to_them() {
 fn a_listing_answers_for_names_that_do_not_exist_and_learns_what_happens_here() {
     let tree = tree();
     let asked = Instant::now();
-    let known = Known { heard: Heard::Nothing, at: asked };
+    let known = Observation { properties: NodeProperties::Nothing, at: asked };
     assert!(matches!(tree.listings().listed(Ino::ROOT, "a"), Listed::Unknown));
     tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
     tree.listings().end_listing(Ino::ROOT, asked);
@@ -115,9 +115,9 @@ fn two_answers_about_one_replacement_leave_the_old_file_what_it_was() {
     let tree = tree();
     let blob = |etag: &str, size| {
         let written = Written { etag: ETag::new(etag), last_modified: SystemTime::UNIX_EPOCH };
-        Heard::Blob(Arc::new(attr::just_written(size, BlobSettings::default(), written)))
+        NodeProperties::Blob(Arc::new(attr::just_written(size, BlobSettings::default(), written)))
     };
-    let known = Known { heard: blob("0x1", 5), at: Instant::now() };
+    let known = Observation { properties: blob("0x1", 5), at: Instant::now() };
     let ino = tree.enter(Ino::ROOT, "f", FileKind::File, known, None).unwrap().ino;
     assert!(tree.kernel().looked_up(ino));
     tree.kernel().opened(ino);
@@ -145,8 +145,11 @@ fn a_file_that_nobody_refers_to_keeps_its_number_as_long_as_it_is_the_same() {
     let tree = tree();
     let look_up = |etag: &str| {
         let written = Written { etag: ETag::new(etag), last_modified: SystemTime::UNIX_EPOCH };
-        let heard = Heard::Blob(Arc::new(attr::just_written(5, BlobSettings::default(), written)));
-        let ino = tree.enter(Ino::ROOT, "f", FileKind::File, Known { heard, at: Instant::now() }, None).unwrap().ino;
+        let heard = NodeProperties::Blob(Arc::new(attr::just_written(5, BlobSettings::default(), written)));
+        let ino = tree
+            .enter(Ino::ROOT, "f", FileKind::File, Observation { properties: heard, at: Instant::now() }, None)
+            .unwrap()
+            .ino;
         assert!(tree.kernel().looked_up(ino));
         tree.kernel().forget(ino, 1);
         assert!(tree.view(ino).is_err());

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::tree::{Blob, BlobDir, Heard, Known, NodeView, Place};
+use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Observation, Place};
 use crate::fs::ops::rename::{EntryName, LockedFile, RenameMode, Renaming, exists};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteOptions, ListBlobs, Precondition, RenameOptions, Written};
@@ -120,9 +120,9 @@ impl<'f> Renaming<'f> {
         let asked = Instant::now();
         match self.fs.service.blob(path).properties().await {
             Ok(found) if attr::kind_of(&found) == source.kind => {
-                let heard = Heard::Blob(Arc::new(found));
+                let heard = NodeProperties::Blob(Arc::new(found));
                 self.fs.tree.update_if_newer(source.ino, heard.clone(), asked);
-                Ok(NodeView { known: Known { heard, at: asked }, ..source })
+                Ok(NodeView { known: Observation { properties: heard, at: asked }, ..source })
             }
             Ok(_) => {
                 self.fs.tree.invalidate(source.ino);
@@ -174,7 +174,7 @@ impl<'f> Renaming<'f> {
             },
         };
         match source.kind {
-            FileKind::Directory => self.fs.tree.update(source.ino, Heard::Blob(Arc::new(now))),
+            FileKind::Directory => self.fs.tree.update(source.ino, NodeProperties::Blob(Arc::new(now))),
             _ => self.tell(held, source.ino, &before.etag, Arc::new(now)),
         }
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::names::attr::{FileKind, Ino};
-use crate::fs::names::tree::{Blob, BlobDir, Heard, NodeView, Place};
+use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
 use crate::fs::ops::rename::{Deletion, EntryName, LockedFile, Renaming, refuse_archived};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
@@ -333,7 +333,7 @@ impl<'f> Renaming<'f> {
             _ => None,
         };
         if let Some(copy) = marker.and_then(|marker| copies.get(&marker.path.name)) {
-            self.fs.tree.update(dir, Heard::Blob(copy.clone()));
+            self.fs.tree.update(dir, NodeProperties::Blob(copy.clone()));
         }
         let moved: HashMap<&BlobName, &ETag> =
             moves.iter().map(|step| (&step.to.path.name, &step.properties.etag)).collect();
@@ -350,7 +350,7 @@ impl<'f> Renaming<'f> {
                         let stood_on = moved.get(name).copied().unwrap_or(&copy.etag);
                         self.tell(&mut held[i..=i], node.ino, stood_on, copy.clone());
                     }
-                    None => self.fs.tree.update(node.ino, Heard::Blob(copy.clone())),
+                    None => self.fs.tree.update(node.ino, NodeProperties::Blob(copy.clone())),
                 },
                 None if node.kind != FileKind::Directory && node.properties().is_some() => {
                     self.fs.tree.invalidate(node.ino)
