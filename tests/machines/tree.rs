@@ -123,7 +123,7 @@ fn a_name_is_one_file_for_all_who_look_at_it_at_once() {
         let by_listing = {
             let tree = tree.clone();
             Box::new(move || {
-                let row = Row { name: "f".into(), kind: FileKind::File, known: known("0x1", at) };
+                let row = Row { name: "f".into(), kind: FileKind::File, observed: known("0x1", at) };
                 let entries = tree.listings().add_page(Ino::ROOT, at, vec![row]);
                 Some(tree.enter_sent(Ino::ROOT, &entries[0], None).unwrap().ino)
             })

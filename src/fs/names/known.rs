@@ -42,7 +42,7 @@ impl Names {
     }
 }
 
-pub(in crate::fs) fn known(heard: NodeProperties) -> Observation {
+pub(in crate::fs) fn observed_now(heard: NodeProperties) -> Observation {
     Observation { properties: heard, at: Instant::now() }
 }
 
@@ -93,7 +93,7 @@ impl Names {
     /// What `stat` says of a node, from what is known of it: no request is sent.
     pub(in crate::fs) fn attr_of(&self, view: &NodeView) -> Attr {
         let defaults = &self.config.defaults;
-        let mut attr = match &view.known.properties {
+        let mut attr = match &view.observed.properties {
             NodeProperties::Blob(properties) => attr::of_blob(view.ino, view.kind, properties, defaults),
             NodeProperties::Container(item) => attr::of_container(view.ino, item, defaults),
             NodeProperties::Nothing => attr::of_nothing(view.ino, view.kind, 0, self.started, defaults),
@@ -125,7 +125,7 @@ impl Names {
         if self.open.of_ino(ino).is_some_and(|file| file.is_unsaved()) {
             return Duration::ZERO;
         }
-        self.trust(view.kind).saturating_sub(view.known.age()).min(self.config.attr_ttl)
+        self.trust(view.kind).saturating_sub(view.observed.age()).min(self.config.attr_ttl)
     }
 
     /// How long the kernel may believe what a listing says of a node, from the moment when the reader gets to it. Counted from the moment
@@ -150,7 +150,7 @@ impl Names {
         let view = self.tree.view(ino)?;
         if view.kind == FileKind::Directory
             || view.link != Link::Named
-            || view.known.age() < self.trust(view.kind)
+            || view.observed.age() < self.trust(view.kind)
             || self.is_ahead(ino)
         {
             return Ok(view);
@@ -171,7 +171,7 @@ impl Names {
     /// The file exists here only so far.
     pub(in crate::fs) fn is_new(&self, ino: Ino) -> bool {
         self.open.of_ino(ino).is_some()
-            && self.tree.view(ino).is_ok_and(|view| matches!(view.known.properties, NodeProperties::Nothing))
+            && self.tree.view(ino).is_ok_and(|view| matches!(view.observed.properties, NodeProperties::Nothing))
     }
 
     /// A copy onto the file is under way here.

@@ -79,7 +79,7 @@ impl Directories {
     pub(in crate::fs) async fn resolve(&self, parent: Ino, name: &str) -> Result<NodeView> {
         let known = self.tree.child(parent, name);
         if let Some(view) = &known
-            && (view.known.age() < self.names.trust(view.kind) || self.names.is_ahead(view.ino))
+            && (view.observed.age() < self.names.trust(view.kind) || self.names.is_ahead(view.ino))
         {
             return Ok(view.clone());
         }

@@ -226,7 +226,7 @@ impl Tree {
         let heard = CachedProperties { memo: self.pack(&heard), at: asked };
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino).filter(|node| node.accepts(asked)) else { return };
-        let is_another = !identity::is_same(&node.known.memo, &heard.memo);
+        let is_another = !identity::is_same(&node.cached_properties.memo, &heard.memo);
         table.update(ino, heard);
         if is_another {
             table.expire(Expired::File(ino));
@@ -238,7 +238,7 @@ impl Tree {
     pub fn invalidate_version(&self, ino: Ino, etag: Option<&ETag>, gone: bool) {
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino) else { return };
-        let known = match node.known.heard() {
+        let known = match node.cached_properties.heard() {
             NodeProperties::Blob(properties) => etag == Some(&properties.etag),
             NodeProperties::Container(_) => false,
             NodeProperties::Nothing => etag.is_none(),
@@ -279,7 +279,7 @@ impl Tree {
     pub fn invalidate_all(&self) {
         let mut table = self.lock();
         for node in table.nodes.values_mut() {
-            node.known.at = long_ago().unwrap_or(node.known.at);
+            node.cached_properties.at = long_ago().unwrap_or(node.cached_properties.at);
             if let Some(names) = &mut node.names {
                 names.absent.clear();
             }
@@ -291,7 +291,7 @@ impl Tree {
     pub fn invalidate(&self, ino: Ino) {
         let mut table = self.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return };
-        node.known.at = long_ago().unwrap_or(node.known.at);
+        node.cached_properties.at = long_ago().unwrap_or(node.cached_properties.at);
         let parent = node.parent;
         table.listings.forget(parent);
     }
@@ -312,7 +312,7 @@ impl Tree {
             parent = child;
         }
         let Some(node) = table.nodes.get_mut(&parent) else { return };
-        node.known.at = long_ago().unwrap_or(node.known.at);
+        node.cached_properties.at = long_ago().unwrap_or(node.cached_properties.at);
         if node.kind != FileKind::Directory {
             // The kernel would go on showing what was there before.
             let expired = Expired::Name { parent: node.parent, name: node.name.clone(), old: parent };
@@ -359,7 +359,7 @@ impl Tree {
             node.name = new_name.clone();
             if node.kind != FileKind::Directory {
                 // What was heard of the new name until now is of the file that had it.
-                node.known.at = Instant::now();
+                node.cached_properties.at = Instant::now();
             }
             if node.lookups == 0 {
                 // The kernel has moved the file that the old name stood for before.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{Attr, Creation, FileKind, Ino};
-use crate::fs::names::known::known;
+use crate::fs::names::known::observed_now;
 use crate::fs::names::tree::{BlobDir, NodeProperties, Place, read_only};
 use crate::path::ContainerName;
 use crate::store::{ContainerItem, Metadata, Precondition, Written};
@@ -35,7 +35,7 @@ impl Fs {
             Place::Blob(_) => return Err(Error::fs(libc::ENOTDIR, "not a directory")),
             Place::Past(_) => return Err(read_only()),
         };
-        let view = self.tree.enter(parent, name, FileKind::Directory, known(heard), anchor)?;
+        let view = self.tree.enter(parent, name, FileKind::Directory, observed_now(heard), anchor)?;
         self.tree.touch(parent);
         // Nobody knows the new node yet, so it is there.
         let _ = self.tree.kernel().looked_up(view.ino);

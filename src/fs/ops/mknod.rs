@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{self, Attr, Creation, FileKind, Ino};
-use crate::fs::names::known::{Names, known};
+use crate::fs::names::known::{Names, observed_now};
 use crate::fs::names::tree::{NodeProperties, Origin};
 use crate::store::{BlobSettings, Precondition, ReadOptions};
 
@@ -49,7 +49,7 @@ impl Fs {
         let written =
             self.service.blob(&blob).block_blob().upload(body, &settings, &Precondition::IfAbsent.into()).await?;
         let heard = NodeProperties::Blob(Arc::new(attr::just_written(size, settings, written)));
-        let view = self.tree.enter(parent, name, kind, known(heard), None)?;
+        let view = self.tree.enter(parent, name, kind, observed_now(heard), None)?;
         self.tree.touch(parent);
         let _ = self.tree.kernel().looked_up(view.ino);
         Ok(self.names.attr_of(&view))

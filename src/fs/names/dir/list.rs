@@ -31,7 +31,7 @@ fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>,
         let Some((name, kind, heard)) = crate::fs::names::revisions::entry_of(place, item) else { continue };
         if entered.last() != Some(&name) {
             entered = vec![name.clone()];
-            rows.push(Row { name, kind, known: Observation { properties: heard, at: asked } });
+            rows.push(Row { name, kind, observed: Observation { properties: heard, at: asked } });
         }
     }
     let start = next.map_or(PageStart::OnlyHere, PageStart::Marker);
@@ -199,7 +199,7 @@ impl Directories {
                 rows.push(Row {
                     name,
                     kind,
-                    known: Observation { properties: NodeProperties::Blob(Arc::new(item.properties)), at: asked },
+                    observed: Observation { properties: NodeProperties::Blob(Arc::new(item.properties)), at: asked },
                 });
             }
         }
@@ -209,7 +209,11 @@ impl Directories {
             } else if entered.insert(name.clone()) {
                 let container = containers.get(&*name).cloned();
                 let heard = container.map_or(NodeProperties::Nothing, NodeProperties::Container);
-                rows.push(Row { name, kind: FileKind::Directory, known: Observation { properties: heard, at: asked } });
+                rows.push(Row {
+                    name,
+                    kind: FileKind::Directory,
+                    observed: Observation { properties: heard, at: asked },
+                });
             }
         }
         rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -233,6 +237,6 @@ impl Directories {
         let mut met = stream.listed().clone();
         let all = self.unstored(dir).into_iter().chain(was_here);
         let missed = all.filter(|view| met.insert(view.name.clone()));
-        missed.map(|view| Row { name: view.name, kind: view.kind, known: view.known }).collect()
+        missed.map(|view| Row { name: view.name, kind: view.kind, observed: view.observed }).collect()
     }
 }

@@ -108,7 +108,7 @@ impl Directories {
 
     async fn mark_if_empty(&self, dir: Ino, without: &str) -> Result<()> {
         let Ok(Place::Directory(place)) = self.tree.place(dir) else { return Ok(()) };
-        let implicit = matches!(self.tree.view(dir)?.known.properties, NodeProperties::Nothing);
+        let implicit = matches!(self.tree.view(dir)?.observed.properties, NodeProperties::Nothing);
         let Some(marker) = place.marker() else { return Ok(()) };
         // The root of a mount of a prefix is there because it is mounted.
         if dir == Ino::ROOT || !implicit || self.tree.listings().has_sibling(dir, without) {

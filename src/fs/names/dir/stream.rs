@@ -239,7 +239,7 @@ mod tests {
         let row = |name: String| Row {
             name: name.as_str().into(),
             kind: FileKind::File,
-            known: Observation { properties: NodeProperties::Nothing, at: asked },
+            observed: Observation { properties: NodeProperties::Nothing, at: asked },
         };
         tree.listings().add_page(Ino::ROOT, asked, names.map(row).collect())
     }

@@ -39,14 +39,14 @@ impl KernelView<'_> {
     /// The node was looked up within `bound`, and not opened since: whoever asks now has asked for it already.
     pub fn is_just_looked_up(&self, ino: Ino, bound: Duration) -> bool {
         let table = self.tree.lock();
-        table.nodes.get(&ino).is_some_and(|node| node.looked_up && node.known.at.elapsed() < bound)
+        table.nodes.get(&ino).is_some_and(|node| node.looked_up && node.cached_properties.at.elapsed() < bound)
     }
 
     /// [`KernelView::is_just_looked_up`], once.
     pub fn take_lookup(&self, ino: Ino, bound: Duration) -> bool {
         let mut table = self.tree.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return false };
-        std::mem::take(&mut node.looked_up) && node.known.at.elapsed() < bound
+        std::mem::take(&mut node.looked_up) && node.cached_properties.at.elapsed() < bound
     }
 
     /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.
@@ -73,15 +73,15 @@ impl KernelView<'_> {
     pub fn caches(&self, ino: Ino, etag: &ETag) -> bool {
         let mut table = self.tree.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return false };
-        node.cached.replace(etag.clone()).is_some_and(|cached| cached == *etag)
+        node.kernel_version.replace(etag.clone()).is_some_and(|cached| cached == *etag)
     }
 
     /// The kernel's writes made version `now` of version `before`, or of nothing.
     pub fn rewritten(&self, ino: Ino, before: Option<&ETag>, now: &ETag) {
         if let Some(node) = self.tree.lock().nodes.get_mut(&ino)
-            && node.cached.as_ref() == before
+            && node.kernel_version.as_ref() == before
         {
-            node.cached = Some(now.clone());
+            node.kernel_version = Some(now.clone());
         }
     }
 

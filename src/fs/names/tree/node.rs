@@ -47,7 +47,7 @@ pub struct NodeView {
     pub parent: Ino,
     pub name: Arc<str>,
     pub kind: FileKind,
-    pub known: Observation,
+    pub observed: Observation,
     pub link: Link,
     /// When this mount last made or removed an entry of the directory. Nobody keeps that in the service.
     pub touched: Option<SystemTime>,
@@ -55,7 +55,7 @@ pub struct NodeView {
 
 impl NodeView {
     pub fn properties(&self) -> Option<&Arc<BlobProperties>> {
-        match &self.known.properties {
+        match &self.observed.properties {
             NodeProperties::Blob(properties) => Some(properties),
             NodeProperties::Container(_) | NodeProperties::Nothing => None,
         }
@@ -82,7 +82,7 @@ pub struct Entry {
 pub struct Row {
     pub name: Arc<str>,
     pub kind: FileKind,
-    pub known: Observation,
+    pub observed: Observation,
 }
 
 /// What a remembered listing says of a name.

@@ -62,9 +62,9 @@ pub(in crate::fs) struct Node {
     pub(in crate::fs) name: Arc<str>,
     pub(in crate::fs) kind: FileKind,
     pub(in crate::fs) anchor: Option<Box<Anchor>>,
-    pub(in crate::fs) known: CachedProperties,
+    pub(in crate::fs) cached_properties: CachedProperties,
     /// The version of the blob that the kernel's page cache stands for.
-    pub(in crate::fs) cached: Option<ETag>,
+    pub(in crate::fs) kernel_version: Option<ETag>,
     /// Nothing before there is something to say.
     pub(in crate::fs) names: Option<Box<Names>>,
     /// References of the kernel: entries replied and not yet forgotten.
@@ -118,8 +118,8 @@ impl Node {
             name,
             kind,
             anchor,
-            known,
-            cached: None,
+            cached_properties: known,
+            kernel_version: None,
             names: None,
             lookups: 0,
             opens: 0,
@@ -144,14 +144,16 @@ impl Node {
 
     /// What the service was asked for at `asked` is news of it: nothing newer is known, and the name is its own.
     pub(in crate::fs) fn accepts(&self, asked: Instant) -> bool {
-        self.known.at <= asked && self.link == Link::Named
+        self.cached_properties.at <= asked && self.link == Link::Named
     }
 
     /// Takes in what was heard of it. What was asked for before something newer was heard does not turn the clock back, and what is of
     /// another file is not of this one.
     fn update_if_newer(&mut self, heard: CachedProperties) {
-        if heard.at >= self.known.at && (self.kind == FileKind::Directory || is_same(&self.known.memo, &heard.memo)) {
-            self.known = heard;
+        if heard.at >= self.cached_properties.at
+            && (self.kind == FileKind::Directory || is_same(&self.cached_properties.memo, &heard.memo))
+        {
+            self.cached_properties = heard;
         }
     }
 
@@ -165,7 +167,7 @@ impl Node {
             parent: self.parent,
             name: self.name.clone(),
             kind: self.kind,
-            known: self.known.unpack(),
+            observed: self.cached_properties.unpack(),
             link: self.link,
             touched: self.touched,
         }
@@ -256,7 +258,7 @@ impl Table {
 
     pub(in crate::fs) fn update(&mut self, ino: Ino, known: CachedProperties) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
-        node.known = known;
+        node.cached_properties = known;
         if node.link == Link::Named && !node.is_hidden() {
             self.listings.insert(node.parent, &node.name, None);
         }
@@ -277,13 +279,13 @@ impl Table {
         if let Some(ino) = existing
             && let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.kind == kind)
         {
-            let late = heard.at < node.known.at;
-            if kind == FileKind::Directory || late || is_same(&node.known.memo, &heard.memo) {
+            let late = heard.at < node.cached_properties.at;
+            if kind == FileKind::Directory || late || is_same(&node.cached_properties.memo, &heard.memo) {
                 return ino;
             }
             if word == Word::Listed && node.opens > 0 {
                 // Whoever looks next asks for it alone.
-                node.known.at = long_ago().unwrap_or(node.known.at);
+                node.cached_properties.at = long_ago().unwrap_or(node.cached_properties.at);
                 return ino;
             }
             self.detach_name(parent, name);
@@ -336,8 +338,8 @@ impl Table {
             }
             Answer::Node => {
                 let ino = self.child(parent, name)?;
-                let node = self.nodes.get(&ino).filter(|node| node.known.at.elapsed() < ttl)?;
-                let CachedProperties { memo, at } = node.known.clone();
+                let node = self.nodes.get(&ino).filter(|node| node.cached_properties.at.elapsed() < ttl)?;
+                let CachedProperties { memo, at } = node.cached_properties.clone();
                 Some(Some(Entry { ino, name: node.name.clone(), kind: node.kind, memo, at }))
             }
             Answer::Absent => Some(None),
@@ -384,9 +386,9 @@ impl Table {
     pub(in crate::fs) fn remove_absent(&mut self, parent: Ino, name: &str, asked: Instant) -> bool {
         let child = self.child(parent, name);
         let stays = child.is_some_and(|ino| {
-            self.nodes
-                .get(&ino)
-                .is_some_and(|node| node.known.at > asked || (node.kind == FileKind::Directory && self.is_in_use(ino)))
+            self.nodes.get(&ino).is_some_and(|node| {
+                node.cached_properties.at > asked || (node.kind == FileKind::Directory && self.is_in_use(ino))
+            })
         });
         if !stays {
             self.unlink(parent, name, Link::Vanished);
@@ -481,7 +483,7 @@ impl Table {
             let Some(node) = self.nodes.remove(&ino) else { return };
             self.listings.forget(ino);
             let hidden = node.is_hidden();
-            let Node { parent, name, kind, known: CachedProperties { memo, at }, link, .. } = *node;
+            let Node { parent, name, kind, cached_properties: CachedProperties { memo, at }, link, .. } = *node;
             if link == Link::Named && !hidden && kind != FileKind::Directory && matches!(memo, Memo::Blob(_)) {
                 self.recent.push((parent, name.clone()), (ino, kind, memo.clone()));
             }

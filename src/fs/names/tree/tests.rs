@@ -71,7 +71,7 @@ fn a_listing_answers_for_names_that_do_not_exist_and_learns_what_happens_here() 
     let asked = Instant::now();
     let known = Observation { properties: NodeProperties::Nothing, at: asked };
     assert!(matches!(tree.listings().listed(Ino::ROOT, "a"), Listed::Unknown));
-    tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, known }]);
+    tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, observed }]);
     tree.listings().end_listing(Ino::ROOT, asked);
     assert!(matches!(tree.listings().listed(Ino::ROOT, "a"), Listed::Present(..)));
     assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Absent));
@@ -101,7 +101,7 @@ fn what_appeared_below_is_not_denied_by_what_is_remembered() {
     assert!(matches!(tree.listings().listed(dir, "new"), Listed::Unknown));
     assert!(matches!(tree.listings().listed(Ino::ROOT, "x"), Listed::Absent), "nothing came into being there");
     tree.invalidate_path(Ino::ROOT, "d/f");
-    assert!(tree.view(file).unwrap().known.age() > Duration::from_secs(60));
+    assert!(tree.view(file).unwrap().observed.age() > Duration::from_secs(60));
     assert_eq!(tree.below(Ino::ROOT, "d/f"), Some(file));
     assert_eq!(tree.below(Ino::ROOT, "d/f/x"), None);
     tree.invalidate_path(Ino::ROOT, "other/deep");

@@ -122,7 +122,7 @@ impl<'f> Renaming<'f> {
             Ok(found) if attr::kind_of(&found) == source.kind => {
                 let heard = NodeProperties::Blob(Arc::new(found));
                 self.fs.tree.update_if_newer(source.ino, heard.clone(), asked);
-                Ok(NodeView { known: Observation { properties: heard, at: asked }, ..source })
+                Ok(NodeView { observed: Observation { properties: heard, at: asked }, ..source })
             }
             Ok(_) => {
                 self.fs.tree.invalidate(source.ino);

@@ -128,7 +128,7 @@ impl<'f> Renaming<'f> {
         let moved: HashMap<&BlobName, &ETag> = moves.iter().map(|m| (&m.from.path.name, &m.properties.etag)).collect();
         let mut late = Vec::new();
         for node in self.fs.tree.descendants(dir) {
-            let Some(properties) = node.properties().filter(|_| node.known.at >= began) else { continue };
+            let Some(properties) = node.properties().filter(|_| node.observed.at >= began) else { continue };
             let from = match self.fs.tree.place(node.ino) {
                 Ok(Place::Blob(blob)) => blob,
                 Ok(Place::Directory(place)) => match place.marker() {
