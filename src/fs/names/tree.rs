@@ -21,8 +21,8 @@ mod identity;
 mod kernel;
 mod listed;
 mod listings;
-mod memo;
 mod node;
+mod packed;
 mod past;
 mod place;
 mod stale;
@@ -33,8 +33,8 @@ pub use kernel::KernelView;
 pub use listed::ListedNames;
 use listings::Listings;
 use lru::LruCache;
-use memo::{Memo, Shapes};
 pub use node::{Entry, Link, Listed, NodeProperties, NodeView, Observation, Row};
+use packed::{Packed, Shapes};
 pub use past::{Origin, read_only};
 pub use place::{AccountId, Blob, BlobDir, Past, PastPlace, Place};
 pub use stale::replaced;
@@ -56,7 +56,7 @@ pub struct Tree {
 impl Tree {
     /// `ttl`: how long a listing answers for the service.
     pub fn new(root: Place, ttl: Duration) -> Self {
-        let known = CachedProperties { memo: Memo::Nothing, at: Instant::now() };
+        let known = CachedProperties { packed: Packed::Nothing, at: Instant::now() };
         let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(Anchor::Place(root)), known);
         node.lookups = 1;
         let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
@@ -80,16 +80,16 @@ impl Tree {
         lock(&self.table)
     }
 
-    fn pack(&self, heard: &NodeProperties) -> Memo {
+    fn pack(&self, heard: &NodeProperties) -> Packed {
         match heard {
-            NodeProperties::Blob(properties) => Memo::Blob(lock(&self.shapes).pack(properties)),
-            NodeProperties::Container(item) => Memo::Container(item.clone()),
-            NodeProperties::Nothing => Memo::Nothing,
+            NodeProperties::Blob(properties) => Packed::Blob(lock(&self.shapes).pack(properties)),
+            NodeProperties::Container(item) => Packed::Container(item.clone()),
+            NodeProperties::Nothing => Packed::Nothing,
         }
     }
 
     fn cached(&self, known: &Observation) -> CachedProperties {
-        CachedProperties { memo: self.pack(&known.properties), at: known.at }
+        CachedProperties { packed: self.pack(&known.properties), at: known.at }
     }
 
     pub fn view(&self, ino: Ino) -> Result<NodeView> {
@@ -203,14 +203,14 @@ impl Tree {
 
     /// What an operation on the node itself has just made of its blob.
     pub fn update(&self, ino: Ino, heard: NodeProperties) {
-        let memo = self.pack(&heard);
-        self.lock().update(ino, CachedProperties { memo, at: Instant::now() });
+        let packed = self.pack(&heard);
+        self.lock().update(ino, CachedProperties { packed, at: Instant::now() });
     }
 
     /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it. If it is
     /// another file by now, the node loses its name.
     pub fn update_if_newer(&self, ino: Ino, heard: NodeProperties, asked: Instant) {
-        let heard = CachedProperties { memo: self.pack(&heard), at: asked };
+        let heard = CachedProperties { packed: self.pack(&heard), at: asked };
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino).filter(|node| node.accepts(asked)) else { return };
         let (parent, name, kind) = (node.parent, node.name.clone(), node.kind);
@@ -223,10 +223,10 @@ impl Tree {
     /// What the service, asked at `asked`, says of the node's blob, which is this file whatever it is. What the kernel caches of another
     /// content it is told to drop.
     pub fn update_same_file(&self, ino: Ino, heard: NodeProperties, asked: Instant) {
-        let heard = CachedProperties { memo: self.pack(&heard), at: asked };
+        let heard = CachedProperties { packed: self.pack(&heard), at: asked };
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino).filter(|node| node.accepts(asked)) else { return };
-        let is_another = !identity::is_same(&node.cached_properties.memo, &heard.memo);
+        let is_another = !identity::is_same(&node.cached_properties.packed, &heard.packed);
         table.update(ino, heard);
         if is_another {
             table.expire(Expired::File(ino));

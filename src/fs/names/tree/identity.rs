@@ -14,21 +14,21 @@
 //!
 //! Directories have no content that could be another one.
 
-use crate::fs::names::tree::memo::{BlobMemo, Memo};
+use crate::fs::names::tree::packed::{Packed, PackedBlob};
 use crate::store::{BlobProperties, BlobType, CopyState, CopyStatus};
 
 /// What is heard now is of the file of which `then` was heard.
-pub(in crate::fs) fn is_same(then: &Memo, now: &Memo) -> bool {
+pub(in crate::fs) fn is_same(then: &Packed, now: &Packed) -> bool {
     match (then, now) {
-        (Memo::Blob(then), Memo::Blob(now)) => then.has_etag_of(now) || continues_packed(then, now),
-        (Memo::Container(_), _) | (_, Memo::Container(_)) => true,
-        (Memo::Nothing, Memo::Nothing) => true,
+        (Packed::Blob(then), Packed::Blob(now)) => then.has_etag_of(now) || continues_packed(then, now),
+        (Packed::Container(_), _) | (_, Packed::Container(_)) => true,
+        (Packed::Nothing, Packed::Nothing) => true,
         // What was made here and never stored is not what is there now, and what is not there is not what was.
-        (Memo::Nothing, Memo::Blob(_)) | (Memo::Blob(_), Memo::Nothing) => false,
+        (Packed::Nothing, Packed::Blob(_)) | (Packed::Blob(_), Packed::Nothing) => false,
     }
 }
 
-fn continues_packed(then: &BlobMemo, now: &BlobMemo) -> bool {
+fn continues_packed(then: &PackedBlob, now: &PackedBlob) -> bool {
     continues(&then.unpack(), &now.unpack())
 }
 

@@ -68,8 +68,8 @@ impl ListedNames<'_> {
     /// Takes in a page of a listing of the directory, asked for at `asked`: its entries, each with the number that the name has or gets.
     pub fn add_page(&self, dir: Ino, asked: Instant, rows: Vec<Row>) -> Vec<Entry> {
         let pack = |Row { name, kind, observed: known }: Row| {
-            let CachedProperties { memo, at } = self.tree.cached(&known);
-            Entry { ino: Ino(0), name, kind, memo, at }
+            let CachedProperties { packed, at } = self.tree.cached(&known);
+            Entry { ino: Ino(0), name, kind, packed, at }
         };
         let mut entries: Vec<Entry> = rows.into_iter().map(pack).collect();
         self.tree.lock().add_page(dir, asked, &mut entries);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::fs::names::attr::{FileKind, Ino};
-use crate::fs::names::tree::memo::Memo;
+use crate::fs::names::tree::packed::Packed;
 
 /// Names remembered of all listings together, at some 250 bytes each.
 const MOST: usize = 200_000;
@@ -29,7 +29,7 @@ const MOST_DROPPED: usize = 10_000;
 pub(in crate::fs) struct Row {
     pub(in crate::fs) ino: Ino,
     pub(in crate::fs) kind: FileKind,
-    pub(in crate::fs) memo: Memo,
+    pub(in crate::fs) packed: Packed,
     /// When the service was asked.
     pub(in crate::fs) at: Instant,
 }
@@ -249,7 +249,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     fn page(asked: Instant, names: impl IntoIterator<Item = usize>) -> Vec<(Arc<str>, Said)> {
-        let row = |n| Row { ino: Ino(100 + n as u64), kind: FileKind::File, memo: Memo::Nothing, at: asked };
+        let row = |n| Row { ino: Ino(100 + n as u64), kind: FileKind::File, packed: Packed::Nothing, at: asked };
         names.into_iter().map(|n| (format!("name{n:08}").into(), Some(Box::new(row(n))))).collect()
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
-use crate::fs::names::tree::memo::Memo;
+use crate::fs::names::tree::packed::Packed;
 use crate::store::{BlobProperties, ContainerItem};
 
 /// What ties a node to its name.
@@ -73,7 +73,7 @@ pub struct Entry {
     pub ino: Ino,
     pub name: Arc<str>,
     pub kind: FileKind,
-    pub(super) memo: Memo,
+    pub(super) packed: Packed,
     /// When the service was asked for it: the pages of a long listing are of different ages.
     pub(super) at: Instant,
 }

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::identity::is_same;
 use crate::fs::names::tree::listings::{Answer, Listings, Row};
-use crate::fs::names::tree::memo::Memo;
 use crate::fs::names::tree::node::{Entry, Link, NodeProperties, NodeView, Observation};
+use crate::fs::names::tree::packed::Packed;
 use crate::fs::names::tree::place::{Past, PastPlace, Place};
 use crate::fs::names::tree::stale::replaced;
 use crate::store::ETag;
@@ -52,7 +52,7 @@ pub(in crate::fs) enum Anchor {
 /// What was heard of a blob, packed, and when.
 #[derive(Debug, Clone)]
 pub(in crate::fs) struct CachedProperties {
-    pub(in crate::fs) memo: Memo,
+    pub(in crate::fs) packed: Packed,
     pub(in crate::fs) at: Instant,
 }
 
@@ -98,7 +98,7 @@ pub(in crate::fs) struct Table {
     pub(in crate::fs) expired: Option<mpsc::Sender<Expired>>,
     /// Files that nobody refers to any more, the last ones: one that is looked up again as it was keeps its number, for programs compare
     /// the numbers of a name that they look at twice.
-    pub(in crate::fs) recent: LruCache<(Ino, Arc<str>), (Ino, FileKind, Memo)>,
+    pub(in crate::fs) recent: LruCache<(Ino, Arc<str>), (Ino, FileKind, Packed)>,
 }
 
 /// Files whose numbers are remembered when nobody refers to them.
@@ -151,7 +151,7 @@ impl Node {
     /// another file is not of this one.
     fn update_if_newer(&mut self, heard: CachedProperties) {
         if heard.at >= self.cached_properties.at
-            && (self.kind == FileKind::Directory || is_same(&self.cached_properties.memo, &heard.memo))
+            && (self.kind == FileKind::Directory || is_same(&self.cached_properties.packed, &heard.packed))
         {
             self.cached_properties = heard;
         }
@@ -176,10 +176,10 @@ impl Node {
 
 impl CachedProperties {
     pub(in crate::fs) fn heard(&self) -> NodeProperties {
-        match &self.memo {
-            Memo::Blob(memo) => NodeProperties::Blob(Arc::new(memo.unpack())),
-            Memo::Container(item) => NodeProperties::Container(item.clone()),
-            Memo::Nothing => NodeProperties::Nothing,
+        match &self.packed {
+            Packed::Blob(packed) => NodeProperties::Blob(Arc::new(packed.unpack())),
+            Packed::Container(item) => NodeProperties::Container(item.clone()),
+            Packed::Nothing => NodeProperties::Nothing,
         }
     }
 
@@ -280,7 +280,7 @@ impl Table {
             && let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.kind == kind)
         {
             let late = heard.at < node.cached_properties.at;
-            if kind == FileKind::Directory || late || is_same(&node.cached_properties.memo, &heard.memo) {
+            if kind == FileKind::Directory || late || is_same(&node.cached_properties.packed, &heard.packed) {
                 return ino;
             }
             if word == Word::Listed && node.opens > 0 {
@@ -294,12 +294,12 @@ impl Table {
         if existing.is_none()
             && let Some(row) = self.listings.row(parent, name)
             && row.kind == kind
-            && (kind == FileKind::Directory || heard.at < row.at || is_same(&row.memo, &heard.memo))
+            && (kind == FileKind::Directory || heard.at < row.at || is_same(&row.packed, &heard.packed))
         {
             return row.ino;
         }
         match self.recent.pop(&(parent, name.into())) {
-            Some((ino, was, memo)) if was == kind && existing.is_none() && is_same(&memo, &heard.memo) => ino,
+            Some((ino, was, packed)) if was == kind && existing.is_none() && is_same(&packed, &heard.packed) => ino,
             _ => self.next_ino(),
         }
     }
@@ -333,14 +333,14 @@ impl Table {
     /// What listings and nodes know of a name, as fresh as `ttl` wants it.
     pub(in crate::fs) fn listed(&self, parent: Ino, name: &str, ttl: Duration) -> Option<Option<Entry>> {
         match self.listings.answer(parent, name, ttl) {
-            Answer::Row(Row { ino, kind, memo, at }) => {
-                Some(Some(Entry { ino: *ino, name: name.into(), kind: *kind, memo: memo.clone(), at: *at }))
+            Answer::Row(Row { ino, kind, packed, at }) => {
+                Some(Some(Entry { ino: *ino, name: name.into(), kind: *kind, packed: packed.clone(), at: *at }))
             }
             Answer::Node => {
                 let ino = self.child(parent, name)?;
                 let node = self.nodes.get(&ino).filter(|node| node.cached_properties.at.elapsed() < ttl)?;
-                let CachedProperties { memo, at } = node.cached_properties.clone();
-                Some(Some(Entry { ino, name: node.name.clone(), kind: node.kind, memo, at }))
+                let CachedProperties { packed, at } = node.cached_properties.clone();
+                Some(Some(Entry { ino, name: node.name.clone(), kind: node.kind, packed, at }))
             }
             Answer::Absent => Some(None),
             Answer::Unknown => None,
@@ -351,7 +351,7 @@ impl Table {
     pub(in crate::fs) fn add_page(&mut self, dir: Ino, asked: Instant, rows: &mut [Entry]) {
         let mut remembered = Vec::with_capacity(rows.len());
         for row in rows {
-            let heard = CachedProperties { memo: row.memo.clone(), at: row.at };
+            let heard = CachedProperties { packed: row.packed.clone(), at: row.at };
             row.ino = self.reserve(dir, &row.name, row.kind, &heard, Word::Listed);
             let names = self.nodes.get(&dir).and_then(|node| node.names.as_ref());
             if names.is_some_and(|names| names.removed_after(&row.name, row.at)) {
@@ -363,7 +363,7 @@ impl Table {
                     node.update_if_newer(heard);
                     None
                 }
-                _ => Some(Box::new(Row { ino: row.ino, kind: row.kind, memo: row.memo.clone(), at: row.at })),
+                _ => Some(Box::new(Row { ino: row.ino, kind: row.kind, packed: row.packed.clone(), at: row.at })),
             };
             remembered.push((row.name.clone(), said));
         }
@@ -402,7 +402,7 @@ impl Table {
         entry: &Entry,
         anchor: Option<Place>,
     ) -> Result<NodeView> {
-        let known = CachedProperties { memo: entry.memo.clone(), at: entry.at };
+        let known = CachedProperties { packed: entry.packed.clone(), at: entry.at };
         let is_known =
             self.node(parent)?.child(&entry.name).is_some() || self.listings.row(parent, &entry.name).is_some();
         let ino = match is_known {
@@ -417,7 +417,7 @@ impl Table {
         let existing = self.node(parent)?.child(name);
         let hidden = existing.filter(|ino| self.nodes.get(ino).is_some_and(|node| node.is_hidden()));
         let ino = hidden.unwrap_or_else(|| self.next_ino());
-        let known = CachedProperties { memo: Memo::Nothing, at: Instant::now() };
+        let known = CachedProperties { packed: Packed::Nothing, at: Instant::now() };
         self.enter(ino, parent, name.into(), FileKind::Directory, known, Some(Anchor::Past(past)))
     }
 
@@ -483,9 +483,9 @@ impl Table {
             let Some(node) = self.nodes.remove(&ino) else { return };
             self.listings.forget(ino);
             let hidden = node.is_hidden();
-            let Node { parent, name, kind, cached_properties: CachedProperties { memo, at }, link, .. } = *node;
-            if link == Link::Named && !hidden && kind != FileKind::Directory && matches!(memo, Memo::Blob(_)) {
-                self.recent.push((parent, name.clone()), (ino, kind, memo.clone()));
+            let Node { parent, name, kind, cached_properties: CachedProperties { packed, at }, link, .. } = *node;
+            if link == Link::Named && !hidden && kind != FileKind::Directory && matches!(packed, Packed::Blob(_)) {
+                self.recent.push((parent, name.clone()), (ino, kind, packed.clone()));
             }
             if link == Link::Named
                 && let Some(names) = self.nodes.get_mut(&parent).and_then(|node| node.names.as_mut())
@@ -495,10 +495,10 @@ impl Table {
                 // The name is there all the same, unless nothing was ever stored under it.
                 if hidden {
                     // No listing has it.
-                } else if matches!(memo, Memo::Nothing) && kind != FileKind::Directory {
+                } else if matches!(packed, Packed::Nothing) && kind != FileKind::Directory {
                     self.listings.remove(parent, &name);
                 } else if self.listings.knows(parent) {
-                    self.listings.insert(parent, &name, Some(Box::new(Row { ino, kind, memo, at })));
+                    self.listings.insert(parent, &name, Some(Box::new(Row { ino, kind, packed, at })));
                 } else {
                     self.listings.drop_unlisted(parent, at);
                 }

@@ -17,34 +17,34 @@ const SHAPES: usize = 16;
 
 /// What was heard of a name, packed.
 #[derive(Debug, Clone)]
-pub(super) enum Memo {
-    Blob(BlobMemo),
+pub(super) enum Packed {
+    Blob(PackedBlob),
     Container(Arc<ContainerItem>),
     Nothing,
 }
 
 /// A blob's properties, packed.
 #[derive(Debug, Clone)]
-pub(super) struct BlobMemo {
+pub(super) struct PackedBlob {
     size: u64,
     last_modified: SystemTime,
     creation_time: Option<SystemTime>,
-    version: Version,
+    version: PackedETag,
     hash: Option<[u8; 16]>,
     shape: Arc<BlobProperties>,
-    rest: Option<Box<Rest>>,
+    rest: Option<Box<Rare>>,
 }
 
 /// The service's ETags are hexadecimal numbers; others may look as they like.
 #[derive(Debug, Clone)]
-enum Version {
+enum PackedETag {
     Number(u64),
     Text(ETag),
 }
 
 /// What few blobs have.
 #[derive(Debug, Clone)]
-struct Rest {
+struct Rare {
     metadata: Metadata,
     copy: Option<CopyState>,
     version_id: Option<String>,
@@ -57,7 +57,7 @@ struct Rest {
 pub(super) struct Shapes(Vec<Arc<BlobProperties>>);
 
 impl Shapes {
-    pub(super) fn pack(&mut self, properties: &BlobProperties) -> BlobMemo {
+    pub(super) fn pack(&mut self, properties: &BlobProperties) -> PackedBlob {
         let stated = properties.headers.content_md5.as_deref();
         let hash = stated.and_then(hash_of);
         let odd_hash = stated.filter(|_| hash.is_none()).map(str::to_owned);
@@ -65,13 +65,13 @@ impl Shapes {
         let has_rest = !metadata.is_empty() || copy.is_some() || version_id.is_some() || odd_hash.is_some();
         let rest = has_rest.then(|| {
             let (metadata, copy, version_id) = (metadata.clone(), copy.clone(), version_id.clone());
-            Box::new(Rest { metadata, copy, version_id, odd_hash })
+            Box::new(Rare { metadata, copy, version_id, odd_hash })
         });
-        BlobMemo {
+        PackedBlob {
             size: properties.size,
             last_modified: properties.last_modified,
             creation_time: properties.creation_time,
-            version: Version::of(&properties.etag),
+            version: PackedETag::of(&properties.etag),
             hash,
             shape: self.shape_of(properties),
             rest,
@@ -102,10 +102,10 @@ impl Shapes {
     }
 }
 
-impl BlobMemo {
+impl PackedBlob {
     pub(super) fn has_etag_of(&self, other: &Self) -> bool {
         match (&self.version, &other.version) {
-            (Version::Number(one), Version::Number(other)) => one == other,
+            (PackedETag::Number(one), PackedETag::Number(other)) => one == other,
             (one, other) => one.etag() == other.etag(),
         }
     }
@@ -129,7 +129,7 @@ impl BlobMemo {
     }
 }
 
-impl Version {
+impl PackedETag {
     fn of(etag: &ETag) -> Self {
         let number = etag.as_str().strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
         match number.map(Self::Number) {
@@ -202,6 +202,6 @@ mod tests {
             shapes.pack(&other);
         }
         assert_eq!(shapes.0.len(), SHAPES);
-        assert!(size_of::<Memo>() <= 112);
+        assert!(size_of::<Packed>() <= 112);
     }
 }
