@@ -66,7 +66,7 @@ pub(in crate::fs) struct Node {
     /// The version of the blob that the kernel's page cache stands for.
     pub(in crate::fs) kernel_version: Option<ETag>,
     /// Nothing before there is something to say.
-    pub(in crate::fs) names: Option<Box<Names>>,
+    pub(in crate::fs) names: Option<Box<DirNames>>,
     /// References of the kernel: entries replied and not yet forgotten.
     pub(in crate::fs) lookups: u64,
     /// Open handles.
@@ -80,7 +80,7 @@ pub(in crate::fs) struct Node {
 
 /// The names in a directory.
 #[derive(Default)]
-pub(in crate::fs) struct Names {
+pub(in crate::fs) struct DirNames {
     pub(in crate::fs) children: HashMap<Arc<str>, Ino>,
     /// Names that were asked for and not there, and when.
     pub(in crate::fs) absent: HashMap<Arc<str>, Instant>,
@@ -157,7 +157,7 @@ impl Node {
         }
     }
 
-    pub(in crate::fs) fn names(&mut self) -> &mut Names {
+    pub(in crate::fs) fn names(&mut self) -> &mut DirNames {
         self.names.get_or_insert_default()
     }
 
@@ -188,7 +188,7 @@ impl CachedProperties {
     }
 }
 
-impl Names {
+impl DirNames {
     /// The name is there again.
     pub(in crate::fs) fn insert(&mut self, name: Arc<str>, ino: Ino) {
         self.absent.remove(&name);
