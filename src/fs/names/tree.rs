@@ -40,7 +40,7 @@ pub use place::{AccountId, Blob, BlobDir, Past, PastPlace, Place};
 pub use stale::replaced;
 pub(in crate::fs) use stale::stale;
 pub use table::Expired;
-use table::{Anchor, CachedProperties, MOST_RECENT, Node, Table, Word, long_ago};
+use table::{Anchor, CachedProperties, Evidence, MOST_RECENT, Node, Table, long_ago};
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
@@ -177,7 +177,7 @@ impl Tree {
         let known = self.cached(&known);
         let mut table = self.lock();
         table.node(parent)?;
-        let ino = table.reserve(parent, name, kind, &known, Word::Firm);
+        let ino = table.reserve(parent, name, kind, &known, Evidence::Direct);
         table.enter(ino, parent, name.into(), kind, known, anchor.map(Anchor::Place))
     }
 
@@ -215,7 +215,7 @@ impl Tree {
         let Some(node) = table.nodes.get(&ino).filter(|node| node.accepts(asked)) else { return };
         let (parent, name, kind) = (node.parent, node.name.clone(), node.kind);
         let has_its_name = ino != Ino::ROOT && table.child(parent, &name) == Some(ino);
-        if !has_its_name || table.reserve(parent, &name, kind, &heard, Word::Firm) == ino {
+        if !has_its_name || table.reserve(parent, &name, kind, &heard, Evidence::Direct) == ino {
             table.update(ino, heard);
         }
     }

@@ -26,7 +26,7 @@ const MOST_DROPPED: usize = 10_000;
 
 /// What was listed under a name that has no node, or another one.
 #[derive(Debug, Clone)]
-pub(in crate::fs) struct Row {
+pub(in crate::fs) struct UnenteredRow {
     pub(in crate::fs) ino: Ino,
     pub(in crate::fs) kind: FileKind,
     pub(in crate::fs) packed: Packed,
@@ -35,7 +35,7 @@ pub(in crate::fs) struct Row {
 }
 
 /// Nothing: the node of that name says it.
-type Said = Option<Box<Row>>;
+type RowOrNode = Option<Box<UnenteredRow>>;
 
 struct Listing {
     /// Nothing that was listed since then is missing.
@@ -44,13 +44,13 @@ struct Listing {
     pages: VecDeque<Instant>,
     /// All names were known as of that moment.
     complete: Option<Instant>,
-    names: BTreeMap<Arc<str>, Said>,
+    names: BTreeMap<Arc<str>, RowOrNode>,
 }
 
 pub(in crate::fs) enum Answer<'a> {
     /// The node of that name knows.
     Node,
-    Row(&'a Row),
+    Row(&'a UnenteredRow),
     Absent,
     Unknown,
 }
@@ -87,7 +87,7 @@ impl Listings {
         self.of.get(&dir).filter(|listing| !listing.names.contains_key(name))?.complete
     }
 
-    pub(in crate::fs) fn row(&self, dir: Ino, name: &str) -> Option<&Row> {
+    pub(in crate::fs) fn row(&self, dir: Ino, name: &str) -> Option<&UnenteredRow> {
         self.of.get(&dir)?.names.get(name)?.as_deref()
     }
 
@@ -100,7 +100,7 @@ impl Listings {
     }
 
     /// A page that was asked for at `asked`.
-    pub(in crate::fs) fn add_page(&mut self, dir: Ino, asked: Instant, rows: Vec<(Arc<str>, Said)>) {
+    pub(in crate::fs) fn add_page(&mut self, dir: Ino, asked: Instant, rows: Vec<(Arc<str>, RowOrNode)>) {
         let listing = self.of.entry(dir).or_insert_with(|| Listing {
             since: asked,
             pages: VecDeque::new(),
@@ -110,7 +110,7 @@ impl Listings {
         let before = listing.names.len();
         for (name, said) in rows {
             let newer =
-                |known: &Said| known.as_ref().is_some_and(|known| said.as_ref().is_some_and(|s| known.at > s.at));
+                |known: &RowOrNode| known.as_ref().is_some_and(|known| said.as_ref().is_some_and(|s| known.at > s.at));
             if !listing.names.get(&name).is_some_and(newer) {
                 listing.names.insert(name, said);
             }
@@ -158,7 +158,7 @@ impl Listings {
     }
 
     /// Of a directory of which anything is known: the name is there.
-    pub(in crate::fs) fn insert(&mut self, dir: Ino, name: &Arc<str>, said: Said) {
+    pub(in crate::fs) fn insert(&mut self, dir: Ino, name: &Arc<str>, said: RowOrNode) {
         if let Some(listing) = self.of.get_mut(&dir)
             && listing.names.insert(name.clone(), said).is_none()
         {
@@ -228,7 +228,7 @@ impl Listings {
 
 impl Listing {
     /// Drops the rows that are not wanted; how many. What nodes say is known without a listing.
-    fn thin(&mut self, wanted: impl Fn(&Row) -> bool) -> usize {
+    fn thin(&mut self, wanted: impl Fn(&UnenteredRow) -> bool) -> usize {
         let before = self.names.len();
         self.names.retain(|_, said| said.as_deref().is_some_and(&wanted));
         self.lost_some();
@@ -248,8 +248,9 @@ mod tests {
     const DIR: Ino = Ino(7);
     const LONG: Duration = Duration::from_secs(600);
 
-    fn page(asked: Instant, names: impl IntoIterator<Item = usize>) -> Vec<(Arc<str>, Said)> {
-        let row = |n| Row { ino: Ino(100 + n as u64), kind: FileKind::File, packed: Packed::Nothing, at: asked };
+    fn page(asked: Instant, names: impl IntoIterator<Item = usize>) -> Vec<(Arc<str>, RowOrNode)> {
+        let row =
+            |n| UnenteredRow { ino: Ino(100 + n as u64), kind: FileKind::File, packed: Packed::Nothing, at: asked };
         names.into_iter().map(|n| (format!("name{n:08}").into(), Some(Box::new(row(n))))).collect()
     }
 

@@ -10,7 +10,7 @@ use lru::LruCache;
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::identity::is_same;
-use crate::fs::names::tree::listings::{Answer, Listings, Row};
+use crate::fs::names::tree::listings::{Answer, Listings, UnenteredRow};
 use crate::fs::names::tree::node::{Entry, Link, NodeProperties, NodeView, Observation};
 use crate::fs::names::tree::packed::Packed;
 use crate::fs::names::tree::place::{Past, PastPlace, Place};
@@ -33,9 +33,9 @@ pub enum Expired {
 
 /// How far an observation is believed of a file that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::fs) enum Word {
+pub(in crate::fs) enum Evidence {
     /// The service was asked for it alone, and nothing was being stored from here meanwhile.
-    Firm,
+    Direct,
     /// A listing has it, which may have been made while something was being stored from here.
     Listed,
 }
@@ -272,7 +272,7 @@ impl Table {
         name: &str,
         kind: FileKind,
         heard: &CachedProperties,
-        word: Word,
+        word: Evidence,
     ) -> Ino {
         let existing = self.child(parent, name);
         let existing = existing.filter(|ino| self.nodes.get(ino).is_none_or(|node| !node.is_hidden()));
@@ -283,7 +283,7 @@ impl Table {
             if kind == FileKind::Directory || late || is_same(&node.cached_properties.packed, &heard.packed) {
                 return ino;
             }
-            if word == Word::Listed && node.opens > 0 {
+            if word == Evidence::Listed && node.opens > 0 {
                 // Whoever looks next asks for it alone.
                 node.cached_properties.at = long_ago().unwrap_or(node.cached_properties.at);
                 return ino;
@@ -333,7 +333,7 @@ impl Table {
     /// What listings and nodes know of a name, as fresh as `ttl` wants it.
     pub(in crate::fs) fn listed(&self, parent: Ino, name: &str, ttl: Duration) -> Option<Option<Entry>> {
         match self.listings.answer(parent, name, ttl) {
-            Answer::Row(Row { ino, kind, packed, at }) => {
+            Answer::Row(UnenteredRow { ino, kind, packed, at }) => {
                 Some(Some(Entry { ino: *ino, name: name.into(), kind: *kind, packed: packed.clone(), at: *at }))
             }
             Answer::Node => {
@@ -352,7 +352,7 @@ impl Table {
         let mut remembered = Vec::with_capacity(rows.len());
         for row in rows {
             let heard = CachedProperties { packed: row.packed.clone(), at: row.at };
-            row.ino = self.reserve(dir, &row.name, row.kind, &heard, Word::Listed);
+            row.ino = self.reserve(dir, &row.name, row.kind, &heard, Evidence::Listed);
             let names = self.nodes.get(&dir).and_then(|node| node.names.as_ref());
             if names.is_some_and(|names| names.removed_after(&row.name, row.at)) {
                 continue;
@@ -363,7 +363,12 @@ impl Table {
                     node.update_if_newer(heard);
                     None
                 }
-                _ => Some(Box::new(Row { ino: row.ino, kind: row.kind, packed: row.packed.clone(), at: row.at })),
+                _ => Some(Box::new(UnenteredRow {
+                    ino: row.ino,
+                    kind: row.kind,
+                    packed: row.packed.clone(),
+                    at: row.at,
+                })),
             };
             remembered.push((row.name.clone(), said));
         }
@@ -406,7 +411,7 @@ impl Table {
         let is_known =
             self.node(parent)?.child(&entry.name).is_some() || self.listings.row(parent, &entry.name).is_some();
         let ino = match is_known {
-            true => self.reserve(parent, &entry.name, entry.kind, &known, Word::Listed),
+            true => self.reserve(parent, &entry.name, entry.kind, &known, Evidence::Listed),
             false => entry.ino,
         };
         self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor.map(Anchor::Place))
@@ -498,7 +503,7 @@ impl Table {
                 } else if matches!(packed, Packed::Nothing) && kind != FileKind::Directory {
                     self.listings.remove(parent, &name);
                 } else if self.listings.knows(parent) {
-                    self.listings.insert(parent, &name, Some(Box::new(Row { ino, kind, packed, at })));
+                    self.listings.insert(parent, &name, Some(Box::new(UnenteredRow { ino, kind, packed, at })));
                 } else {
                     self.listings.drop_unlisted(parent, at);
                 }
