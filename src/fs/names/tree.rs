@@ -7,7 +7,7 @@
 //! A name whose blob somebody else has replaced stands for another file and gets another node ([`identity`]); the old one has lost its
 //! name ([`Link::Vanished`]). Where the kernel knew it by that name, it is told ([`Expired`]).
 //!
-//! Each node remembers what was last heard of its blob and when ([`Known`]), packed small ([`memo`]). What directories were listed to
+//! Each node remembers what was last heard of its blob and when ([`CachedProperties`]), packed small ([`packed`]). What directories were listed to
 //! hold is remembered as well ([`listings`]) and answers lookups of their names, also of those that do not exist, for as long as it is
 //! fresh. What this mount itself creates, deletes and renames is entered in both at once, so that a program sees its own doings.
 //!

@@ -71,7 +71,7 @@ fn a_listing_answers_for_names_that_do_not_exist_and_learns_what_happens_here() 
     let asked = Instant::now();
     let known = Observation { properties: NodeProperties::Nothing, at: asked };
     assert!(matches!(tree.listings().listed(Ino::ROOT, "a"), Listed::Unknown));
-    tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, observed }]);
+    tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, observed: known }]);
     tree.listings().end_listing(Ino::ROOT, asked);
     assert!(matches!(tree.listings().listed(Ino::ROOT, "a"), Listed::Present(..)));
     assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Absent));
