@@ -9,7 +9,7 @@ pub(in crate::fs) mod dir;
 pub(in crate::fs) mod known;
 pub(in crate::fs) mod lookup;
 pub(in crate::fs) mod open;
-pub(in crate::fs) mod past;
+pub(in crate::fs) mod revision_dirs;
 pub(in crate::fs) mod revisions;
 pub mod tree;
 pub mod walk;

@@ -78,7 +78,11 @@ async fn what_was_listed_is_forgotten_when_it_is_not_believed_any_more_and_nobod
     for round in 1..=3 {
         let asked = std::time::Instant::now();
         let known = Observation { properties: NodeProperties::Nothing, at: asked };
-        tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, observed: known }]);
+        tree.listings().add_page(
+            Ino::ROOT,
+            asked,
+            vec![Row { name: "a".into(), kind: FileKind::File, observed: known }],
+        );
         sweeper.wake(&tree, Duration::ZERO);
         sweeper.wake(&tree, Duration::ZERO);
         assert_eq!(tree.listings().names_remembered(), 1);

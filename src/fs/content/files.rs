@@ -65,7 +65,7 @@ impl Files {
                 Some(marker) => marker?,
                 None => return Err(Error::fs(libc::EPERM, "containers have no mode, owner or time to set")),
             },
-            crate::fs::names::tree::Place::Past(_) => return Err(crate::fs::names::tree::read_only()),
+            crate::fs::names::tree::Place::Revision(_) => return Err(crate::fs::names::tree::read_only()),
             _ => return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set")),
         };
         let defaults = &self.config.defaults;

@@ -90,8 +90,8 @@ impl Directories {
                 return self.tree.enter_listed(parent, &entry, anchor);
             }
             Listed::Absent => {
-                if let Some(past) = self.past_in(parent, name)? {
-                    return self.tree.enter_past(parent, past);
+                if let Some(revisions) = self.revision_dir_in(parent, name)? {
+                    return self.tree.enter_revision_dir(parent, revisions);
                 }
                 self.tree.remove_absent(parent, name, Instant::now());
                 return Err(self.not_there(parent, name));
@@ -107,7 +107,7 @@ impl Directories {
                 item.map(|item| (FileKind::Directory, NodeProperties::Container(Arc::new(item))))
             }
             Place::Directory(dir) => self.ask(&dir, name, known.as_ref()).await?,
-            Place::Past(place) => self.ask_past(&place, name).await?,
+            Place::Revision(place) => self.ask_revision(&place, name).await?,
             Place::Blob(blob) => return Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
         };
         if let Some(view) = self.tree.child(parent, name) {
@@ -128,8 +128,8 @@ impl Directories {
                 let anchor = self.anchor_of(parent, name)?;
                 self.tree.enter(parent, name, kind, Observation { properties: heard, at: asked }, anchor)
             }
-            None => match self.past_in(parent, name)? {
-                Some(past) => self.tree.enter_past(parent, past),
+            None => match self.revision_dir_in(parent, name)? {
+                Some(revisions) => self.tree.enter_revision_dir(parent, revisions),
                 None => {
                     self.tree.listings().remember_absence(parent, name, asked);
                     Err(no_such(name))

@@ -4,58 +4,60 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind};
-use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, Past, PastPlace};
+use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, RevisionDir, RevisionPlace};
 use crate::store::{BlobItem, BlobProperties, Client, ListBlobs, Revision};
 
 /// A page of the rows that a hidden directory shows, and where the next one begins.
 pub(in crate::fs) async fn fetch(
     client: &Client,
-    place: &PastPlace,
+    place: &RevisionPlace,
     marker: Option<&str>,
 ) -> Result<(Vec<BlobItem>, Option<String>)> {
     match place {
-        PastPlace::Names(past, dir) => {
-            let page = client.container(&dir.container).list_blobs(&listing(*past, &dir.prefix, marker)).await?;
+        RevisionPlace::Names(revisions, dir) => {
+            let page = client.container(&dir.container).list_blobs(&listing(*revisions, &dir.prefix, marker)).await?;
             let mut items = page.items;
-            items.retain(|item| is_of(*past, item) && name_in(dir, item).is_some());
+            items.retain(|item| is_of(*revisions, item) && name_in(dir, item).is_some());
             Ok((items, page.next))
         }
-        PastPlace::Moments(past, blob) => moments(client, *past, blob, marker, None).await,
-        PastPlace::File(..) => Err(not_a_directory()),
+        RevisionPlace::Moments(revisions, blob) => moments(client, *revisions, blob, marker, None).await,
+        RevisionPlace::File(..) => Err(not_a_directory()),
     }
 }
 
 /// The entry that a row stands for.
-pub(in crate::fs) fn entry_of(place: &PastPlace, item: BlobItem) -> Option<(Arc<str>, FileKind, NodeProperties)> {
+pub(in crate::fs) fn entry_of(place: &RevisionPlace, item: BlobItem) -> Option<(Arc<str>, FileKind, NodeProperties)> {
     match place {
-        PastPlace::Names(_, dir) => Some((name_in(dir, &item)?.into(), FileKind::Directory, NodeProperties::Nothing)),
-        PastPlace::Moments(..) => {
+        RevisionPlace::Names(_, dir) => {
+            Some((name_in(dir, &item)?.into(), FileKind::Directory, NodeProperties::Nothing))
+        }
+        RevisionPlace::Moments(..) => {
             let name = item.revision?.moment().as_str().into();
             Some((name, kind_of(&item.properties), NodeProperties::Blob(Arc::new(item.properties))))
         }
-        PastPlace::File(..) => None,
+        RevisionPlace::File(..) => None,
     }
 }
 
 /// The moments of one blob on a page of the listing that begins with its name; no next page once that has come past it.
 pub(in crate::fs) async fn moments(
     client: &Client,
-    past: Past,
+    revisions: RevisionDir,
     blob: &Blob,
     marker: Option<&str>,
     max_results: Option<u32>,
 ) -> Result<(Vec<BlobItem>, Option<String>)> {
     let name = &blob.path.name;
-    let list = ListBlobs { max_results, ..listing(past, name.as_str(), marker) };
+    let list = ListBlobs { max_results, ..listing(revisions, name.as_str(), marker) };
     let page = client.container(&blob.path.container).list_blobs(&list).await?;
     let is_past_it = page.items.last().is_some_and(|item| item.name != *name);
     let mut items = page.items;
-    items.retain(|item| item.name == *name && is_of(past, item));
+    items.retain(|item| item.name == *name && is_of(revisions, item));
     Ok((items, page.next.filter(|_| !is_past_it)))
 }
 
-pub(in crate::fs) fn is_of(past: Past, item: &BlobItem) -> bool {
-    item.revision.as_ref().is_some_and(|revision| past.shows(revision))
+pub(in crate::fs) fn is_of(revisions: RevisionDir, item: &BlobItem) -> bool {
+    item.revision.as_ref().is_some_and(|revision| revisions.shows(revision))
 }
 
 /// The name in the directory itself that a row is about.
@@ -68,8 +70,8 @@ pub(in crate::fs) fn not_a_directory() -> Error {
     Error::fs(libc::ENOTDIR, "a snapshot or version is no directory")
 }
 
-pub(in crate::fs) fn listing<'a>(past: Past, prefix: &'a str, marker: Option<&'a str>) -> ListBlobs<'a> {
-    let (snapshots, versions) = (past == Past::Snapshots, past == Past::Versions);
+pub(in crate::fs) fn listing<'a>(revisions: RevisionDir, prefix: &'a str, marker: Option<&'a str>) -> ListBlobs<'a> {
+    let (snapshots, versions) = (revisions == RevisionDir::Snapshots, revisions == RevisionDir::Versions);
     ListBlobs { prefix, marker, snapshots, versions, ..Default::default() }
 }
 

@@ -23,8 +23,8 @@ mod listed;
 mod listings;
 mod node;
 mod packed;
-mod past;
 mod place;
+mod revision_place;
 mod stale;
 mod table;
 
@@ -35,8 +35,8 @@ use listings::Listings;
 use lru::LruCache;
 pub use node::{Entry, Link, Listed, NodeProperties, NodeView, Observation, Row};
 use packed::{Packed, Shapes};
-pub use past::{Origin, read_only};
-pub use place::{AccountId, Blob, BlobDir, Past, PastPlace, Place};
+pub use place::{AccountId, Blob, BlobDir, Place, RevisionDir, RevisionPlace};
+pub use revision_place::{Origin, read_only};
 pub use stale::replaced;
 pub(in crate::fs) use stale::stale;
 pub use table::Expired;
@@ -108,7 +108,7 @@ impl Tree {
         match self.place(ino)? {
             Place::Directory(dir) => Ok(dir),
             Place::Blob(blob) => Err(Error::fs(libc::ENOTDIR, format!("{} is not a directory", blob.path))),
-            Place::Past(_) => Err(read_only()),
+            Place::Revision(_) => Err(read_only()),
             Place::Accounts | Place::Account(_) => {
                 Err(Error::fs(libc::EPERM, "only containers can be made here, not files"))
             }
@@ -119,7 +119,7 @@ impl Tree {
     pub fn blob(&self, ino: Ino) -> Result<Blob> {
         match self.place(ino)? {
             Place::Blob(blob) => Ok(blob),
-            Place::Past(_) => Err(read_only()),
+            Place::Revision(_) => Err(read_only()),
             _ => Err(Error::fs(libc::EISDIR, "is a directory")),
         }
     }
@@ -128,15 +128,15 @@ impl Tree {
     pub fn origin(&self, ino: Ino) -> Result<Origin> {
         match self.place(ino)? {
             Place::Blob(blob) => Ok(blob.into()),
-            Place::Past(PastPlace::File(blob, revision)) => Ok(Origin { blob, revision: Some(revision) }),
+            Place::Revision(RevisionPlace::File(blob, revision)) => Ok(Origin { blob, revision: Some(revision) }),
             _ => Err(Error::fs(libc::EISDIR, "is a directory")),
         }
     }
 
     /// EROFS for what is in a hidden directory, or is one.
-    pub fn refuse_past(&self, ino: Ino) -> Result<()> {
+    pub fn refuse_revision(&self, ino: Ino) -> Result<()> {
         match self.place(ino) {
-            Ok(Place::Past(_)) => Err(read_only()),
+            Ok(Place::Revision(_)) => Err(read_only()),
             _ => Ok(()),
         }
     }
@@ -182,8 +182,8 @@ impl Tree {
     }
 
     /// Enters a hidden directory, which no listing shows.
-    pub fn enter_past(&self, parent: Ino, past: Past) -> Result<NodeView> {
-        self.lock().enter_past(parent, past)
+    pub fn enter_revision_dir(&self, parent: Ino, revisions: RevisionDir) -> Result<NodeView> {
+        self.lock().enter_revision_dir(parent, revisions)
     }
 
     /// Enters a listed entry under the inode number that was reserved for it.

@@ -158,7 +158,7 @@ impl TreeCopies {
         }
         let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", source.name));
         let version = source.properties().cloned().ok_or_else(missing)?;
-        if matches!(self.fs.tree.place(source.ino), Ok(Place::Past(_))) {
+        if matches!(self.fs.tree.place(source.ino), Ok(Place::Revision(_))) {
             return Err(Error::fs(libc::EOPNOTSUPP, "a snapshot or version is copied alone, or by cp"));
         }
         let from = self.fs.tree.blob(source.ino)?;

@@ -33,7 +33,7 @@ impl Fs {
                 (NodeProperties::Blob(marker), None)
             }
             Place::Blob(_) => return Err(Error::fs(libc::ENOTDIR, "not a directory")),
-            Place::Past(_) => return Err(read_only()),
+            Place::Revision(_) => return Err(read_only()),
         };
         let view = self.tree.enter(parent, name, FileKind::Directory, observed_now(heard), anchor)?;
         self.tree.touch(parent);
@@ -53,7 +53,7 @@ impl Fs {
         }
         let dir = match self.tree.place(view.ino)? {
             Place::Directory(dir) => dir,
-            Place::Past(place) => return self.directories.remove_past_dir(parent, name, &place).await,
+            Place::Revision(place) => return self.directories.remove_revision_dir(parent, name, &place).await,
             _ => return Err(Error::fs(libc::EPERM, "accounts cannot be removed here")),
         };
         let slash = self.directories.slash_marker_if_empty(&view, &dir).await?;

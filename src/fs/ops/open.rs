@@ -23,7 +23,7 @@ impl Fs {
         let access = Access::of_flags(flags);
         let view = self.names.view_for_open(ino).await?;
         if access.write {
-            self.tree.refuse_past(ino)?;
+            self.tree.refuse_revision(ino)?;
             view.refuse_writing()?;
         }
         let file = self.files.acquire(&view).await;

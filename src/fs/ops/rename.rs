@@ -112,7 +112,7 @@ impl<'f> Renaming<'f> {
             return Ok(());
         }
         for ino in [from.0, to.0, source.ino].into_iter().chain(target.iter().map(|target| target.ino)) {
-            self.fs.tree.refuse_past(ino)?;
+            self.fs.tree.refuse_revision(ino)?;
         }
         let across = |what: &str| Error::fs(libc::EXDEV, format!("{what} cannot be renamed, only copied"));
         let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) =

@@ -27,7 +27,7 @@ impl Fs {
             return Err(Error::fs(libc::EISDIR, "is a directory"));
         }
         Names::check_named(&view)?;
-        self.tree.refuse_past(ino)?;
+        self.tree.refuse_revision(ino)?;
         view.refuse_writing()?;
         let file = self.files.acquire(&view).await;
         let done = async {

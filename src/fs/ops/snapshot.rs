@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::content::handle::Content;
 use crate::fs::names::access::{Credentials, WRITE};
 use crate::fs::names::attr::{FileKind, Ino};
-use crate::fs::names::tree::Past;
+use crate::fs::names::tree::RevisionDir;
 use crate::fs::ops::control::Control;
 use crate::store::Moment;
 
@@ -34,7 +34,7 @@ impl Control<'_> {
         let taken = self.fs.service.blob(&blob).create_snapshot().await?;
         info!(blob = %blob.path, moment = %taken.moment(), "snapshot taken");
         // It is there for whoever looks next, also if they have just looked.
-        if let Some(names) = self.fs.tree.child(view.parent, Past::Snapshots.directory()) {
+        if let Some(names) = self.fs.tree.child(view.parent, RevisionDir::Snapshots.directory()) {
             self.fs.tree.listings().invalidate_listing(names.ino);
             if let Some(moments) = self.fs.tree.child(names.ino, &view.name) {
                 self.fs.tree.listings().invalidate_listing(moments.ino);

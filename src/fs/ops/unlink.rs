@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::coherence::refutes_cache;
-use crate::fs::names::tree::{PastPlace, Place};
+use crate::fs::names::tree::{Place, RevisionPlace};
 
 impl Fs {
     /// unlink(2): Delete Blob. EBUSY for a blob with snapshots, unless the mount was told to take them along.
@@ -17,7 +17,7 @@ impl Fs {
         if view.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, format!("{name} is a directory")));
         }
-        if let Place::Past(PastPlace::File(blob, revision)) = self.tree.place(view.ino)? {
+        if let Place::Revision(RevisionPlace::File(blob, revision)) = self.tree.place(view.ino)? {
             return self.directories.remove_revision(&view, &blob, &revision).await;
         }
         // A commit under way ends first, and one that comes later finds the name gone: it would bring the file back.

@@ -20,10 +20,10 @@ use crate::fs::names::dir::lookups::Turn;
 use crate::fs::names::dir::pages::{Fetched, ListingSource};
 use crate::fs::names::dir::stream::{DirStream, Wanted, may_follow};
 use crate::fs::names::lookup::Directories;
-use crate::fs::names::tree::{Entry, Link, NodeProperties, NodeView, Observation, PastPlace, Place, Row};
+use crate::fs::names::tree::{Entry, Link, NodeProperties, NodeView, Observation, Place, RevisionPlace, Row};
 
 /// [`Directories::rows_of`] a hidden directory, in which names come in their order and again and again.
-fn rows_of_past(place: &PastPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Cursor) {
+fn rows_of_revisions(place: &RevisionPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Cursor) {
     let Fetched { asked, items, last, next, .. } = fetched;
     let mut entered = carry.entered;
     let mut rows = Vec::new();
@@ -127,7 +127,7 @@ impl Directories {
             stream.begin(asked, self.unstored(dir));
         }
         let (rows, next) = match &place {
-            Place::Past(place) => rows_of_past(place, cursor.carry, fetched),
+            Place::Revision(place) => rows_of_revisions(place, cursor.carry, fetched),
             _ => self.rows_of(&place, cursor.carry, fetched),
         };
         stream.mark_listed(&rows, self.unstored(dir));
@@ -161,7 +161,9 @@ impl Directories {
             ),
             Place::Account(id) => ListingSource::Containers(self.service.client(*id).clone()),
             Place::Directory(dir) => ListingSource::Blobs(self.service.client(dir.account).clone(), dir.clone()),
-            Place::Past(place) => ListingSource::Past(self.service.client(place.account()).clone(), place.clone()),
+            Place::Revision(place) => {
+                ListingSource::Revisions(self.service.client(place.account()).clone(), place.clone())
+            }
             Place::Blob(blob) => ListingSource::Nothing(blob.path.clone()),
         };
         source.fetch(marker)

@@ -27,7 +27,7 @@ impl Directories {
 
     /// chmod, chown and utimens of a directory without a marker: it gets one to keep them.
     pub(in crate::fs) async fn attribute_directory(&self, view: &NodeView, change: AttrChange) -> Result<()> {
-        self.tree.refuse_past(view.ino)?;
+        self.tree.refuse_revision(view.ino)?;
         let Place::Directory(dir) = self.tree.place(view.ino)? else {
             return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set"));
         };

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::fs::names::dir::cursor::{Cursor, PageStart};
 use crate::fs::names::revisions;
-use crate::fs::names::tree::{BlobDir, PastPlace};
+use crate::fs::names::tree::{BlobDir, RevisionPlace};
 use crate::path::BlobPath;
 use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, ListContainers, Page};
 
@@ -17,7 +17,7 @@ pub(crate) enum ListingSource {
     Containers(Client),
     Blobs(Client, BlobDir),
     /// What a hidden directory shows.
-    Past(Client, PastPlace),
+    Revisions(Client, RevisionPlace),
     Nothing(BlobPath),
 }
 
@@ -53,7 +53,7 @@ impl ListingSource {
                 let Page { items, prefixes, next, .. } = client.container(&dir.container).list_blobs(&list).await?;
                 (items, prefixes, next)
             }
-            Self::Past(client, place) => {
+            Self::Revisions(client, place) => {
                 let (items, next) = revisions::fetch(&client, &place, marker.as_deref()).await?;
                 (items, Vec::new(), next)
             }

@@ -57,23 +57,23 @@ pub enum Place {
     /// A file or symlink.
     Blob(Blob),
     /// In `.snapshots` or `.versions`: what can only be read.
-    Past(PastPlace),
+    Revision(RevisionPlace),
 }
 
 /// What a node in a hidden directory stands for, or that directory itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PastPlace {
+pub enum RevisionPlace {
     /// `DIR/.snapshots`: names of blobs that have any.
-    Names(Past, BlobDir),
+    Names(RevisionDir, BlobDir),
     /// `DIR/.snapshots/NAME`: the moments of one blob.
-    Moments(Past, Blob),
+    Moments(RevisionDir, Blob),
     /// `DIR/.snapshots/NAME/MOMENT`: a file.
     File(Blob, Revision),
 }
 
 /// What a hidden directory shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Past {
+pub enum RevisionDir {
     Snapshots,
     Versions,
 }

@@ -13,7 +13,7 @@ use crate::fs::names::tree::identity::is_same;
 use crate::fs::names::tree::listings::{Answer, Listings, UnenteredRow};
 use crate::fs::names::tree::node::{Entry, Link, NodeProperties, NodeView, Observation};
 use crate::fs::names::tree::packed::Packed;
-use crate::fs::names::tree::place::{Past, PastPlace, Place};
+use crate::fs::names::tree::place::{Place, RevisionDir, RevisionPlace};
 use crate::fs::names::tree::stale::replaced;
 use crate::store::ETag;
 
@@ -46,7 +46,7 @@ pub(in crate::fs) enum Anchor {
     /// The root, an account, a container.
     Place(Place),
     /// A hidden directory of the parent.
-    Past(Past),
+    Revisions(RevisionDir),
 }
 
 /// What was heard of a blob, packed, and when.
@@ -131,7 +131,7 @@ impl Node {
 
     /// No listing of its parent shows it.
     pub(in crate::fs) fn is_hidden(&self) -> bool {
-        matches!(self.anchor.as_deref(), Some(Anchor::Past(_)))
+        matches!(self.anchor.as_deref(), Some(Anchor::Revisions(_)))
     }
 
     pub(in crate::fs) fn child(&self, name: &str) -> Option<Ino> {
@@ -220,7 +220,7 @@ impl Table {
 
     pub(in crate::fs) fn place(&self, ino: Ino) -> Result<Place> {
         let mut names = Vec::new();
-        let mut past = None;
+        let mut revisions = None;
         let mut node = self.node(ino)?;
         let kind = node.kind;
         if node.link == Link::Removed {
@@ -232,15 +232,15 @@ impl Table {
             }
             match node.anchor.as_deref() {
                 Some(Anchor::Place(place)) => break place.clone(),
-                Some(Anchor::Past(shown)) => past = Some((*shown, std::mem::take(&mut names))),
+                Some(Anchor::Revisions(shown)) => revisions = Some((*shown, std::mem::take(&mut names))),
                 None => names.push(node.name.clone()),
             }
             node = self.node(node.parent)?;
         };
         let Place::Directory(mut dir) = anchor else { return Ok(anchor) };
-        if let Some((past, below)) = past {
+        if let Some((revisions, below)) = revisions {
             let dir = names.iter().rev().fold(dir, |dir, name| dir.subdirectory(name));
-            return PastPlace::at(past, dir, &below).map(Place::Past);
+            return RevisionPlace::at(revisions, dir, &below).map(Place::Revision);
         }
         let Some(last) = names.first().cloned() else { return Ok(Place::Directory(dir)) };
         for name in names.iter().skip(1).rev() {
@@ -417,13 +417,13 @@ impl Table {
         self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor.map(Anchor::Place))
     }
 
-    pub(in crate::fs) fn enter_past(&mut self, parent: Ino, past: Past) -> Result<NodeView> {
-        let name = past.directory();
+    pub(in crate::fs) fn enter_revision_dir(&mut self, parent: Ino, revisions: RevisionDir) -> Result<NodeView> {
+        let name = revisions.directory();
         let existing = self.node(parent)?.child(name);
         let hidden = existing.filter(|ino| self.nodes.get(ino).is_some_and(|node| node.is_hidden()));
         let ino = hidden.unwrap_or_else(|| self.next_ino());
         let known = CachedProperties { packed: Packed::Nothing, at: Instant::now() };
-        self.enter(ino, parent, name.into(), FileKind::Directory, known, Some(Anchor::Past(past)))
+        self.enter(ino, parent, name.into(), FileKind::Directory, known, Some(Anchor::Revisions(revisions)))
     }
 
     /// ENOENT when the name left the directory after that was heard of it.
@@ -440,7 +440,7 @@ impl Table {
             return Err(Error::fs(libc::ENOENT, format!("{name:?} was deleted or renamed meanwhile")));
         }
         // A number that was reserved for the name may belong to a node that has another name by now, or none.
-        let hidden = matches!(anchor, Some(Anchor::Past(_)));
+        let hidden = matches!(anchor, Some(Anchor::Revisions(_)));
         let is_other = |node: &Node| {
             node.link != Link::Named || node.parent != parent || node.name != name || node.is_hidden() != hidden
         };

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::lookup::Directories;
 use crate::fs::names::revisions::{is_another, kind_of, moments, not_a_directory};
-use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Past, PastPlace, Place, read_only};
+use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Place, RevisionDir, RevisionPlace, read_only};
 use crate::store::{DeleteOptions, Revision};
 
 /// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
@@ -31,35 +31,35 @@ const A_FEW: u32 = 8;
 
 impl Directories {
     /// The hidden directory that a name in a directory of blobs stands for if nothing else has that name.
-    pub(in crate::fs) fn past_in(&self, parent: Ino, name: &str) -> Result<Option<Past>> {
-        match Past::named(name) {
-            Some(past) if matches!(self.tree.place(parent)?, Place::Directory(_)) => Ok(Some(past)),
+    pub(in crate::fs) fn revision_dir_in(&self, parent: Ino, name: &str) -> Result<Option<RevisionDir>> {
+        match RevisionDir::named(name) {
+            Some(revisions) if matches!(self.tree.place(parent)?, Place::Directory(_)) => Ok(Some(revisions)),
             _ => Ok(None),
         }
     }
 
     /// Something real was found under a name: if it takes the place of a hidden directory, the log says so.
     pub(in crate::fs) fn note_real(&self, parent: Ino, name: &str) -> Result<()> {
-        if self.past_in(parent, name)?.is_some() && !self.said_no_past.swap(true, Ordering::Relaxed) {
+        if self.revision_dir_in(parent, name)?.is_some() && !self.said_no_past.swap(true, Ordering::Relaxed) {
             warn!(name, "a blob or directory has this name: what was in its directory cannot be shown there");
         }
         Ok(())
     }
 
     /// Asks the service what a name in a hidden directory is.
-    pub(in crate::fs) async fn ask_past(
+    pub(in crate::fs) async fn ask_revision(
         &self,
-        place: &PastPlace,
+        place: &RevisionPlace,
         name: &str,
     ) -> Result<Option<(FileKind, NodeProperties)>> {
         match place {
-            PastPlace::Names(past, dir) => {
+            RevisionPlace::Names(revisions, dir) => {
                 let Ok(blob) = dir.blob(name) else { return Ok(None) };
-                let has_any = self.has_moments(*past, &blob).await?;
+                let has_any = self.has_moments(*revisions, &blob).await?;
                 Ok(has_any.then_some((FileKind::Directory, NodeProperties::Nothing)))
             }
-            PastPlace::Moments(past, blob) => {
-                let Some(revision) = past.revision(name) else { return Ok(None) };
+            RevisionPlace::Moments(revisions, blob) => {
+                let Some(revision) = revisions.revision(name) else { return Ok(None) };
                 match self.service.blob(blob).at(&revision).properties().await {
                     // A server that does not know versions answers with the blob itself.
                     Ok(properties) if is_another(&properties, &revision) => Ok(None),
@@ -69,15 +69,15 @@ impl Directories {
                     Err(error) => Err(error),
                 }
             }
-            PastPlace::File(..) => Err(not_a_directory()),
+            RevisionPlace::File(..) => Err(not_a_directory()),
         }
     }
 
-    pub(in crate::fs) async fn has_moments(&self, past: Past, blob: &Blob) -> Result<bool> {
+    pub(in crate::fs) async fn has_moments(&self, revisions: RevisionDir, blob: &Blob) -> Result<bool> {
         let client = self.service.client(blob.account);
         let mut marker = None;
         loop {
-            let (found, next) = moments(client, past, blob, marker.as_deref(), Some(A_FEW)).await?;
+            let (found, next) = moments(client, revisions, blob, marker.as_deref(), Some(A_FEW)).await?;
             marker = next;
             if !found.is_empty() || marker.is_none() {
                 return Ok(!found.is_empty());
@@ -103,9 +103,14 @@ impl Directories {
     }
 
     /// rmdir(2): `NAME` below a hidden directory goes with its last moment. The hidden directories themselves stay.
-    pub(in crate::fs) async fn remove_past_dir(&self, parent: Ino, name: &str, place: &PastPlace) -> Result<()> {
-        let PastPlace::Moments(past, blob) = place else { return Err(read_only()) };
-        if self.has_moments(*past, blob).await? {
+    pub(in crate::fs) async fn remove_revision_dir(
+        &self,
+        parent: Ino,
+        name: &str,
+        place: &RevisionPlace,
+    ) -> Result<()> {
+        let RevisionPlace::Moments(revisions, blob) = place else { return Err(read_only()) };
+        if self.has_moments(*revisions, blob).await? {
             return Err(Error::fs(libc::ENOTEMPTY, format!("{} has snapshots or versions", blob.path)));
         }
         self.tree.unlink(parent, name);

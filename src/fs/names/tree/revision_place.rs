@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::names::tree::place::{AccountId, Blob, BlobDir, Past, PastPlace};
+use crate::fs::names::tree::place::{AccountId, Blob, BlobDir, RevisionDir, RevisionPlace};
 use crate::store::{Moment, Revision};
 
-impl Past {
+impl RevisionDir {
     /// The hidden directory of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Snapshots, Self::Versions].into_iter().find(|past| past.directory() == name)
+        [Self::Snapshots, Self::Versions].into_iter().find(|revisions| revisions.directory() == name)
     }
 
     pub fn directory(self) -> &'static str {
@@ -40,7 +40,7 @@ impl Past {
     }
 }
 
-impl PastPlace {
+impl RevisionPlace {
     pub fn account(&self) -> AccountId {
         match self {
             Self::Names(_, dir) => dir.account,
@@ -49,11 +49,11 @@ impl PastPlace {
     }
 
     /// The place below a hidden directory of `dir` that `names` lead to, the innermost first.
-    pub(in crate::fs) fn at(past: Past, dir: BlobDir, names: &[Arc<str>]) -> Result<Self> {
+    pub(in crate::fs) fn at(revisions: RevisionDir, dir: BlobDir, names: &[Arc<str>]) -> Result<Self> {
         match names {
-            [] => Ok(Self::Names(past, dir)),
-            [name] => Ok(Self::Moments(past, dir.blob(name)?)),
-            [moment, name] => match past.revision(moment) {
+            [] => Ok(Self::Names(revisions, dir)),
+            [name] => Ok(Self::Moments(revisions, dir.blob(name)?)),
+            [moment, name] => match revisions.revision(moment) {
                 Some(revision) => Ok(Self::File(dir.blob(name)?, revision)),
                 None => Err(Error::fs(libc::ENOENT, format!("{moment} is no moment"))),
             },
@@ -117,7 +117,7 @@ mod tests {
         let began = Instant::now();
         tree.listings().add_page(d, began, Vec::new());
         tree.listings().end_listing(d, began);
-        let hidden = tree.enter_past(d, Past::Snapshots).unwrap().ino;
+        let hidden = tree.enter_revision_dir(d, RevisionDir::Snapshots).unwrap().ino;
         assert!(tree.kernel().looked_up(hidden));
         let a = enter(&tree, hidden, "a", FileKind::Directory);
         let file = enter(&tree, a, "2026-11-22T10:26:38.5720000Z", FileKind::File);
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(origin.revision.unwrap().parameter(), ("snapshot", "2026-11-22T10:26:38.5720000Z"));
         assert_eq!(tree.blob(file).unwrap_err().errno(), libc::EROFS);
         assert_eq!(tree.directory(hidden).unwrap_err().errno(), libc::EROFS);
-        assert_eq!(tree.refuse_past(file).unwrap_err().errno(), libc::EROFS);
+        assert_eq!(tree.refuse_revision(file).unwrap_err().errno(), libc::EROFS);
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         let (tree, d, _, file) = tree();
         tree.rename(Ino::ROOT, "d", Ino::ROOT, "e");
         assert_eq!(tree.origin(file).unwrap().blob.path.name.as_str(), "e/a");
-        assert!(tree.refuse_past(d).is_ok());
+        assert!(tree.refuse_revision(d).is_ok());
     }
 
     #[test]
@@ -156,11 +156,11 @@ mod tests {
 
     #[test]
     fn names_are_moments_or_nothing() {
-        assert_eq!(Past::named(".versions"), Some(Past::Versions));
-        assert_eq!(Past::named("versions"), None);
-        assert!(Past::Versions.revision("2026-11-22T10:26:38.5720000Z").is_some());
+        assert_eq!(RevisionDir::named(".versions"), Some(RevisionDir::Versions));
+        assert_eq!(RevisionDir::named("versions"), None);
+        assert!(RevisionDir::Versions.revision("2026-11-22T10:26:38.5720000Z").is_some());
         for nothing in ["", "a", "2026 11", "2026&versionid=", "é"] {
-            assert_eq!(Past::Snapshots.revision(nothing), None, "{nothing:?}");
+            assert_eq!(RevisionDir::Snapshots.revision(nothing), None, "{nothing:?}");
         }
     }
 }
