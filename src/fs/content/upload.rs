@@ -39,13 +39,13 @@ pub(in crate::fs) struct Uploads {
     pub(in crate::fs) service: Arc<Service>,
     pub(in crate::fs) memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
-    said_moving_data: AtomicBool,
+    warned_moving_data: AtomicBool,
 }
 
 impl Uploads {
     pub(in crate::fs) fn new(service: Arc<Service>, memory: Arc<Memory>) -> Self {
         let upload_slots = Arc::new(Semaphore::new(UPLOADS));
-        Self { service, memory, upload_slots, said_moving_data: AtomicBool::new(false) }
+        Self { service, memory, upload_slots, warned_moving_data: AtomicBool::new(false) }
     }
 }
 
@@ -96,7 +96,7 @@ impl Uploads {
     /// The server does not know the operation by which a range would be copied: it has to be moved. Said once.
     pub(in crate::fs) fn must_move(&self, error: &Error) -> bool {
         let unknown = error.errno() == libc::EOPNOTSUPP && error.status() >= 500;
-        if unknown && !self.said_moving_data.swap(true, std::sync::atomic::Ordering::Relaxed) {
+        if unknown && !self.warned_moving_data.swap(true, std::sync::atomic::Ordering::Relaxed) {
             tracing::warn!(%error, "this server cannot copy ranges of blobs: reading and writing them instead");
         }
         unknown

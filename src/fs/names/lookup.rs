@@ -32,15 +32,15 @@ pub(in crate::fs) struct Directories {
     pub(in crate::fs) names: Arc<Names>,
     pub(in crate::fs) lookups: Lookups,
     pub(in crate::fs) sweeper: Sweeper,
-    pub(in crate::fs) said_no_past: AtomicBool,
+    pub(in crate::fs) warned_hidden_dir: AtomicBool,
 }
 
 impl Directories {
     pub(in crate::fs) fn new(names: Arc<Names>) -> Self {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
         let lookups = Lookups::new(config.attr_ttl);
-        let (sweeper, said_no_past) = (Sweeper::default(), AtomicBool::new(false));
-        Self { service, config, tree, names, lookups, sweeper, said_no_past }
+        let (sweeper, warned_hidden_dir) = (Sweeper::default(), AtomicBool::new(false));
+        Self { service, config, tree, names, lookups, sweeper, warned_hidden_dir }
     }
 }
 

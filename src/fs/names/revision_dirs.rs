@@ -40,7 +40,7 @@ impl Directories {
 
     /// Something real was found under a name: if it takes the place of a hidden directory, the log says so.
     pub(in crate::fs) fn note_real(&self, parent: Ino, name: &str) -> Result<()> {
-        if self.revision_dir_in(parent, name)?.is_some() && !self.said_no_past.swap(true, Ordering::Relaxed) {
+        if self.revision_dir_in(parent, name)?.is_some() && !self.warned_hidden_dir.swap(true, Ordering::Relaxed) {
             warn!(name, "a blob or directory has this name: what was in its directory cannot be shown there");
         }
         Ok(())
