@@ -231,7 +231,7 @@ impl Files {
         }
         state.version = Some(if same { version.with(found.clone()) } else { Version::new(found.clone()) });
         self.tree.update(file.ino, NodeProperties::Blob(found));
-        file.show(state);
+        file.publish(state);
         Ok(())
     }
 

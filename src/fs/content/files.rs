@@ -96,7 +96,7 @@ impl Files {
         let (file, state) = locked.parts();
         state.take_version(properties.clone());
         self.tree.update(file.ino, NodeProperties::Blob(properties));
-        file.show(state);
+        file.publish(state);
     }
 
     /// [`Files::settle`] for a change of the version `stood_on`. If the file had another one, that change was made to another client's:

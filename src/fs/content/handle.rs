@@ -2,7 +2,7 @@
 //!
 //! All handles of one inode share an [`OpenFile`]: what one writes the other reads, whatever names the file had in between. Its
 //! [`State`] is behind an async lock that serializes writes, commits and copies onto the file; what `stat` needs is kept beside
-//! it as a [`Face`], so that looking at a file never waits for a request in flight.
+//! it as [`Published`], so that looking at a file never waits for a request in flight.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -131,7 +131,7 @@ impl Locked {
 
     /// Shows what there is so far: for those who wait before they let go of the file.
     pub(in crate::fs) fn publish(&self) {
-        self.file.show(&self.state);
+        self.file.publish(&self.state);
     }
 }
 
@@ -157,7 +157,7 @@ impl Drop for Locked {
 
 /// What `stat` shows of a file that differs from what the service has.
 #[derive(Debug, Clone, Default)]
-struct Face {
+struct Published {
     /// Size in bytes and time of the last write, while there is a draft.
     content: Option<(u64, SystemTime)>,
     /// The same of a copy onto the file.
@@ -170,7 +170,7 @@ struct Face {
 pub struct OpenFile {
     pub ino: Ino,
     pub state: Arc<tokio::sync::Mutex<FileState>>,
-    face: Mutex<Face>,
+    published: Mutex<Published>,
     /// One entry for each handle.
     openings: Mutex<Vec<Opening>>,
     /// Requests under way that change the blob.
@@ -198,7 +198,7 @@ impl OpenFile {
     fn new(ino: Ino) -> Self {
         let state = FileState { content: Content::Clean, change: AttrChange::default(), version: None, lineage: None };
         let state = Arc::new(tokio::sync::Mutex::new(state));
-        Self { ino, state, face: Mutex::default(), openings: Mutex::default(), storing: Arc::default() }
+        Self { ino, state, published: Mutex::default(), openings: Mutex::default(), storing: Arc::default() }
     }
 
     /// The file for one to work on, when nobody else does any more.
@@ -211,12 +211,12 @@ impl OpenFile {
         Some(Locked { file: self.clone(), state: self.state.clone().try_lock_owned().ok()? })
     }
 
-    fn face(&self) -> MutexGuard<'_, Face> {
-        lock(&self.face)
+    fn published(&self) -> MutexGuard<'_, Published> {
+        lock(&self.published)
     }
 
     /// Makes `stat` show what `state` holds.
-    pub(in crate::fs) fn show(&self, state: &FileState) {
+    pub(in crate::fs) fn publish(&self, state: &FileState) {
         let content = match &state.content {
             Content::Draft(draft) if draft.dirty => Some((draft.extents.len(), draft.written)),
             _ => None,
@@ -227,7 +227,7 @@ impl OpenFile {
         };
         let granted = copy.map(|copying| (copying.granted, copying.granted_at));
         let copying = copy.map(|copying| copying.job.id.clone());
-        *self.face() = Face { content, granted, change: state.change.clone(), copying };
+        *self.published() = Published { content, granted, change: state.change.clone(), copying };
     }
 
     /// To be held from before a request that changes the blob until its answer is learnt.
@@ -243,13 +243,13 @@ impl OpenFile {
 
     /// The copy onto it that is not settled yet.
     pub fn copying(&self) -> Option<CopyId> {
-        self.face().copying.clone()
+        self.published().copying.clone()
     }
 
     /// `attr` as the service has it becomes what a program here should see.
     pub fn overlay(&self, attr: &mut Attr) {
-        let face = self.face();
-        if let Some((size, written)) = face.content.or(face.granted) {
+        let published = self.published();
+        if let Some((size, written)) = published.content.or(published.granted) {
             attr.size = size;
             attr.blocks = Attr::blocks(size);
             if attr.atime == attr.mtime {
@@ -258,7 +258,7 @@ impl OpenFile {
             attr.mtime = written;
             attr.ctime = written;
         }
-        face.change.preview(attr);
+        published.change.preview(attr);
     }
 
     /// The process has it open for writing: what it changes may wait for its flush.
@@ -294,18 +294,18 @@ impl OpenFile {
 
     /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the file.
     pub fn is_unsaved(&self) -> bool {
-        let face = self.face();
-        face.content.is_some() || !face.change.is_empty()
+        let published = self.published();
+        published.content.is_some() || !published.change.is_empty()
     }
 
     /// A copy onto it is not settled: the blob is in the service, whatever else is known of it.
     pub fn is_copied_to(&self) -> bool {
-        self.face().copying.is_some()
+        self.published().copying.is_some()
     }
 
     /// There is content here that the service does not have.
     pub fn is_dirty(&self) -> bool {
-        self.face().content.is_some()
+        self.published().content.is_some()
     }
 }
 
@@ -437,7 +437,7 @@ impl OpenNode for OpenFile {
         let Ok(mut state) = self.state.try_lock() else { return false };
         state.stand_on(before);
         state.take_version(properties.clone());
-        self.show(&state);
+        self.publish(&state);
         true
     }
 }

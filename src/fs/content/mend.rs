@@ -98,7 +98,7 @@ impl Files {
             Some(lineage) => Version::anew(found, lineage),
             None => Version::new(found),
         });
-        file.show(state);
+        file.publish(state);
         Ok(true)
     }
 
