@@ -169,7 +169,7 @@ fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> 
 
 async fn news(fs: &Arc<Fs>, fh: Fh) -> Result<Vec<u8>> {
     let mut records = Records::default();
-    let heard = fs.tree_copies().news(fh, |event| record(&mut records, event)).await?;
+    let heard = fs.tree_copies().progress(fh, |event| record(&mut records, event)).await?;
     for pending in &heard.slowest {
         let mut entry = Entry::new_zeroed();
         entry.status = PENDING;
@@ -189,7 +189,7 @@ async fn news(fs: &Arc<Fs>, fh: Fh) -> Result<Vec<u8>> {
     (news.failed_files, news.failed_bytes) = (totals.failed.files, totals.failed.bytes);
     (news.aborted_files, news.aborted_bytes) = (totals.aborted.files, totals.aborted.bytes);
     (news.pending_files, news.pending_bytes) = (heard.pending as u64, heard.underway_bytes);
-    news.bears = heard.bears.unwrap_or(0) as u64;
+    news.bears = heard.limit.unwrap_or(0) as u64;
     let (count, bytes) = records.finish();
     news.count = count;
     news.records.copy_from_slice(bytes);

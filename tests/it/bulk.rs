@@ -416,7 +416,9 @@ impl Asked {
             while !self
                 .fs
                 .tree_copies()
-                .news(fh, |Event { path, outcome, .. }| outcomes.insert(path.to_string(), outcome.clone()).is_none())
+                .progress(fh, |Event { path, outcome, .. }| {
+                    outcomes.insert(path.to_string(), outcome.clone()).is_none()
+                })
                 .await
                 .unwrap()
                 .done

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Thread;
 use crate::fs::attr::Ino;
 use crate::fs::bulk::{Bulk, Outcome};
-use crate::fs::copies::bulk::{Listing, Stop, lock};
+use crate::fs::copies::bulk::{Cancellation, ListingGuard, lock};
 use crate::store::CopyId;
 use crate::sync::interleaved::{at_once, interleave, step};
 
@@ -24,7 +24,7 @@ fn what_is_begun_is_told_and_no_more_at_once_than_were_ordered() {
                     let Some(slot) = bulk.slot().await else { return 0 };
                     assert!(out.fetch_add(1, Ordering::Relaxed) < JOBS, "more at once than were ordered");
                     step();
-                    bulk.tell("x".into(), bytes, false, outcome).await;
+                    bulk.report("x".into(), bytes, false, outcome).await;
                     out.fetch_sub(1, Ordering::Relaxed);
                     drop(slot);
                     bytes
@@ -34,7 +34,7 @@ fn what_is_begun_is_told_and_no_more_at_once_than_were_ordered() {
         let ender = {
             let bulk = bulk.clone();
             Box::new(move || {
-                bulk.end(Stop::Cancelled);
+                bulk.cancel(Cancellation::Cancelled);
                 assert!(shuttle::future::block_on(bulk.slot()).is_none(), "nothing is begun any more");
                 0
             })
@@ -54,16 +54,21 @@ fn what_is_begun_is_told_and_no_more_at_once_than_were_ordered() {
 fn an_end_does_not_become_milder_and_all_who_wait_for_it_hear_of_it() {
     interleave(|| {
         let bulk = Arc::new(Bulk::new(Ino(5), 1));
-        let ends = |how: Stop| {
+        let ends = |how: Cancellation| {
             let bulk = bulk.clone();
-            Box::new(move || bulk.end(how)) as Thread<()>
+            Box::new(move || bulk.cancel(how)) as Thread<()>
         };
-        let waits = |how: Stop| {
+        let waits = |how: Cancellation| {
             let bulk = bulk.clone();
-            Box::new(move || shuttle::future::block_on(bulk.stopped(how))) as Thread<()>
+            Box::new(move || shuttle::future::block_on(bulk.cancelled(how))) as Thread<()>
         };
-        at_once(vec![ends(Stop::Deserted), waits(Stop::Cancelled), waits(Stop::Deserted), ends(Stop::Cancelled)]);
-        assert!(futures_util::FutureExt::now_or_never(bulk.stopped(Stop::Deserted)).is_some());
+        at_once(vec![
+            ends(Cancellation::Detached),
+            waits(Cancellation::Cancelled),
+            waits(Cancellation::Detached),
+            ends(Cancellation::Cancelled),
+        ]);
+        assert!(futures_util::FutureExt::now_or_never(bulk.cancelled(Cancellation::Detached)).is_some());
     });
 }
 
@@ -75,7 +80,7 @@ fn a_tree_is_listed_when_all_of_its_sources_are() {
         let lists = || {
             let bulk = bulk.clone();
             Box::new(move || {
-                let listing = Listing(&bulk);
+                let listing = ListingGuard(&bulk);
                 assert!(*bulk.unlisted.borrow() > 0);
                 drop(listing);
             }) as Thread<()>

@@ -393,9 +393,9 @@ impl DirHandle {
     }
 
     /// Whoever had it open is gone: what he has begun here ends.
-    pub fn desert(&self) {
+    pub fn detach(&self) {
         if let Some(bulk) = lock(&self.bulk).take() {
-            bulk.desert();
+            bulk.detach();
         }
     }
 }

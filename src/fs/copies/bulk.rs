@@ -1,6 +1,6 @@
 //! A copy of a whole tree: what was ordered, how far it is, and what stops it.
 
-pub(in crate::fs) mod news;
+pub(in crate::fs) mod progress;
 pub(in crate::fs) mod proof;
 
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::warn;
 
-pub use news::{Count, Event, News, Outcome, Skip, Totals, Underway};
+pub use progress::{BulkProgress, Count, Event, Outcome, PendingCopy, Skip, Totals};
 
-use crate::fs::copies::bulk::news::Inbox;
+use crate::fs::copies::bulk::progress::Inbox;
 use crate::fs::copies::job::CopyJob;
 use crate::fs::copies::lease::LeaseSource;
 use crate::fs::names::attr::Ino;
@@ -25,7 +25,7 @@ pub(in crate::fs) use crate::sync::lock;
 pub(in crate::fs) const MOST_JOBS: u32 = 256;
 
 /// News that wait for the caller.
-pub(in crate::fs) const UNHEARD: usize = 4096;
+pub(in crate::fs) const EVENT_QUEUE: usize = 4096;
 
 /// What to copy, and how.
 pub struct TreeOrder {
@@ -49,31 +49,31 @@ pub struct TreeOrder {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-pub(in crate::fs) enum Stop {
-    Not,
+pub(in crate::fs) enum Cancellation {
+    Running,
     /// Nothing new is begun, what is pending is aborted.
     Cancelled,
     /// The same, and nobody hears of it.
-    Deserted,
+    Detached,
 }
 
 /// The copies of trees into one open directory.
 pub struct Bulk {
     pub(in crate::fs) into: Ino,
     slots: Arc<Semaphore>,
-    stop: watch::Sender<Stop>,
+    cancellation: watch::Sender<Cancellation>,
     /// Sources that are not listed, and not done.
     pub(in crate::fs) unlisted: watch::Sender<usize>,
-    pub(in crate::fs) undone: watch::Sender<usize>,
+    pub(in crate::fs) unfinished: watch::Sender<usize>,
     pub(in crate::fs) totals: Mutex<Totals>,
-    news: mpsc::Sender<Event>,
+    events: mpsc::Sender<Event>,
     pub(in crate::fs) inbox: tokio::sync::Mutex<Inbox>,
     /// By the order in which they were started.
-    pub(in crate::fs) pending: Mutex<BTreeMap<u64, Pending>>,
+    pub(in crate::fs) pending: Mutex<BTreeMap<u64, PendingItem>>,
     pub(in crate::fs) started: AtomicU64,
 }
 
-pub(in crate::fs) struct Pending {
+pub(in crate::fs) struct PendingItem {
     pub(in crate::fs) path: Arc<str>,
     pub(in crate::fs) job: Arc<CopyJob>,
     pub(in crate::fs) since: SystemTime,
@@ -85,7 +85,7 @@ pub(in crate::fs) struct BulkItem {
     pub(in crate::fs) to: Blob,
     pub(in crate::fs) version: Arc<BlobProperties>,
     /// What is there, and is replaced.
-    pub(in crate::fs) there: Option<Arc<BlobProperties>>,
+    pub(in crate::fs) replaced: Option<Arc<BlobProperties>>,
     /// From the open directory.
     pub(in crate::fs) path: Arc<str>,
     pub(in crate::fs) marker: bool,
@@ -93,7 +93,7 @@ pub(in crate::fs) struct BulkItem {
 
 /// How the blobs of one source are treated.
 #[derive(Clone, Copy)]
-pub(in crate::fs) struct Mode {
+pub(in crate::fs) struct BulkOptions {
     pub(in crate::fs) no_replace: bool,
     pub(in crate::fs) no_wait: bool,
     pub(in crate::fs) dry_run: bool,
@@ -103,23 +103,23 @@ pub(in crate::fs) struct Mode {
 
 impl Bulk {
     pub(in crate::fs) fn new(into: Ino, jobs: u32) -> Self {
-        let (news, events) = mpsc::channel(UNHEARD);
+        let (news, events) = mpsc::channel(EVENT_QUEUE);
         Self {
             into,
             slots: Arc::new(Semaphore::new(jobs.clamp(1, MOST_JOBS) as usize)),
-            stop: watch::Sender::new(Stop::Not),
+            cancellation: watch::Sender::new(Cancellation::Running),
             unlisted: watch::Sender::new(0),
-            undone: watch::Sender::new(0),
+            unfinished: watch::Sender::new(0),
             totals: Mutex::default(),
-            news,
-            inbox: tokio::sync::Mutex::new(Inbox { events, held: None }),
+            events: news,
+            inbox: tokio::sync::Mutex::new(Inbox { events, deferred: None }),
             pending: Mutex::default(),
             started: AtomicU64::new(0),
         }
     }
 
-    pub(in crate::fs) fn end(&self, how: Stop) {
-        self.stop.send_if_modified(|stop| {
+    pub(in crate::fs) fn cancel(&self, how: Cancellation) {
+        self.cancellation.send_if_modified(|stop| {
             let later = how > *stop;
             *stop = if later { how } else { *stop };
             later
@@ -127,31 +127,31 @@ impl Bulk {
     }
 
     /// Nobody listens any more.
-    pub(in crate::fs) fn desert(&self) {
-        self.end(Stop::Deserted);
+    pub(in crate::fs) fn detach(&self) {
+        self.cancel(Cancellation::Detached);
     }
 
-    pub(in crate::fs) fn is_stopped(&self) -> bool {
-        *self.stop.borrow() != Stop::Not
+    pub(in crate::fs) fn is_cancelled(&self) -> bool {
+        *self.cancellation.borrow() != Cancellation::Running
     }
 
     /// Returns when the copies are to end, as `how` or worse.
-    pub(in crate::fs) async fn stopped(&self, how: Stop) {
+    pub(in crate::fs) async fn cancelled(&self, how: Cancellation) {
         // The sender is ours and so not gone.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop >= how).await;
+        let _ = self.cancellation.subscribe().wait_for(|stop| *stop >= how).await;
     }
 
     /// Leave to work on one blob; `None` when nothing is to be begun any more.
     pub(in crate::fs) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
         tokio::select! {
             biased;
-            () = self.stopped(Stop::Cancelled) => None,
+            () = self.cancelled(Cancellation::Cancelled) => None,
             slot = self.slots.clone().acquire_owned() => slot.ok(),
         }
     }
 
     /// Counts what became of a blob, and tells it.
-    pub(in crate::fs) async fn tell(&self, path: Arc<str>, bytes: u64, marker: bool, outcome: Outcome) {
+    pub(in crate::fs) async fn report(&self, path: Arc<str>, bytes: u64, marker: bool, outcome: Outcome) {
         let failed = matches!(outcome, Outcome::Failed(..));
         if !marker || failed {
             let mut totals = lock(&self.totals);
@@ -173,29 +173,29 @@ impl Bulk {
         }
         tokio::select! {
             biased;
-            () = self.stopped(Stop::Deserted) => {}
+            () = self.cancelled(Cancellation::Detached) => {}
             // The receiver is ours and so not closed.
-            _ = self.news.send(Event { path, bytes, outcome }) => {}
+            _ = self.events.send(Event { path, bytes, outcome }) => {}
         }
     }
 }
 
-pub(in crate::fs) enum Verdict {
+pub(in crate::fs) enum Decision {
     /// Over this, if there is something.
     Copy(Option<Arc<BlobProperties>>),
-    Not(Outcome),
+    Settled(Outcome),
 }
 
-impl Verdict {
-    pub(in crate::fs) fn not(errno: i32, what: &str) -> Self {
-        Self::Not(Outcome::Failed(errno, what.to_owned()))
+impl Decision {
+    pub(in crate::fs) fn refused(errno: i32, what: &str) -> Self {
+        Self::Settled(Outcome::Failed(errno, what.to_owned()))
     }
 }
 
 /// A source is being listed; not any more when this is dropped.
-pub(in crate::fs) struct Listing<'a>(pub(in crate::fs) &'a Arc<Bulk>);
+pub(in crate::fs) struct ListingGuard<'a>(pub(in crate::fs) &'a Arc<Bulk>);
 
-impl Drop for Listing<'_> {
+impl Drop for ListingGuard<'_> {
     fn drop(&mut self) {
         self.0.unlisted.send_modify(|count| *count -= 1);
     }

@@ -32,25 +32,27 @@ use tokio::task::JoinSet;
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::content::handle::{Content, Fh};
-use crate::fs::copies::bulk::news::Outcome;
-use crate::fs::copies::bulk::{Bulk, BulkItem, Listing, Mode, Pending, Stop, TreeOrder, Verdict, lock};
+use crate::fs::copies::bulk::progress::Outcome;
+use crate::fs::copies::bulk::{
+    Bulk, BulkItem, BulkOptions, Cancellation, Decision, ListingGuard, PendingItem, TreeOrder, lock,
+};
 use crate::fs::copies::job::{CopyJob, Progress, look};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Creation, FileKind, Ino};
 use crate::fs::names::tree::{BlobDir, NodeView, Place};
 use crate::fs::names::walk::Found;
+use crate::fs::ops::bulk::decision::failed;
+use crate::fs::ops::bulk::destination_index::DestinationIndex;
 use crate::fs::ops::bulk::lister::Lister;
-use crate::fs::ops::bulk::there::There;
-use crate::fs::ops::bulk::verdict::failed;
 use crate::store::Precondition;
 
+mod decision;
+mod destination_index;
 mod lister;
-mod news;
-mod there;
-mod verdict;
+mod progress;
 
-pub use verdict::TreeCopies;
+pub use decision::TreeCopies;
 
 /// Blobs that are listed ahead of the copies, so that totals are known early.
 const AHEAD: usize = 20_000;
@@ -78,26 +80,26 @@ impl TreeCopies {
             return Err(Error::fs(libc::EINVAL, format!("{:?} is not a name in the directory", order.name)));
         }
         let bulk = lock(&handle.bulk).get_or_insert_with(|| Arc::new(Bulk::new(handle.ino, order.jobs))).clone();
-        if bulk.is_stopped() {
+        if bulk.is_cancelled() {
             return Err(Error::fs(libc::ECANCELED, "the copies into this directory were cancelled"));
         }
         bulk.unlisted.send_modify(|count| *count += 1);
-        bulk.undone.send_modify(|count| *count += 1);
+        bulk.unfinished.send_modify(|count| *count += 1);
         let fs = self.clone();
         tokio::spawn(async move {
             if let Err(error) = fs.copy_source(&bulk, &order, &who).await {
                 let path = if order.name.is_empty() { "." } else { &order.name };
                 lock(&bulk.totals).found.add(0);
-                bulk.tell(path.into(), 0, false, failed(&fs.fs, &error)).await;
+                bulk.report(path.into(), 0, false, failed(&fs.fs, &error)).await;
             }
-            bulk.undone.send_modify(|count| *count -= 1);
+            bulk.unfinished.send_modify(|count| *count -= 1);
         });
         Ok(())
     }
 
     /// Nothing new is begun, and what is pending is aborted.
     pub fn cancel(&self, fh: Fh) -> Result<()> {
-        self.of(fh)?.end(Stop::Cancelled);
+        self.of(fh)?.cancel(Cancellation::Cancelled);
         Ok(())
     }
 
@@ -107,8 +109,8 @@ impl TreeCopies {
     }
 
     async fn copy_source(&self, bulk: &Arc<Bulk>, order: &TreeOrder, who: &Credentials) -> Result<()> {
-        let listing = Listing(bulk);
-        let mode = Mode {
+        let listing = ListingGuard(bulk);
+        let options = BulkOptions {
             no_replace: order.no_replace,
             no_wait: order.no_wait,
             dry_run: order.dry_run,
@@ -121,13 +123,13 @@ impl TreeCopies {
         let ino = source.ino;
         let done = async {
             if source.kind != FileKind::Directory {
-                return self.copy_file(order, mode, source, who, listing, slot).await;
+                return self.copy_file(order, options, source, who, listing, slot).await;
             }
             drop(slot);
             if !order.recursive {
                 return Err(Error::fs(libc::EISDIR, "it is a directory, and -r was not given"));
             }
-            self.copy_directory(bulk, order, mode, source, who, listing).await
+            self.copy_directory(bulk, order, options, source, who, listing).await
         }
         .await;
         self.fs.tree.kernel().collect(ino);
@@ -137,10 +139,10 @@ impl TreeCopies {
     async fn copy_file(
         &self,
         order: &TreeOrder,
-        mode: Mode,
+        options: BulkOptions,
         source: NodeView,
         who: &Credentials,
-        listing: Listing<'_>,
+        listing: ListingGuard<'_>,
         slot: OwnedSemaphorePermit,
     ) -> Result<()> {
         let bulk = listing.0;
@@ -165,7 +167,7 @@ impl TreeCopies {
         let to = self.fs.tree.directory(bulk.into)?.blob(&order.name)?;
         let target = self.fs.directories.resolve(bulk.into, &order.name).await.optional()?;
         self.fs.names.check_target(bulk.into, target.as_ref(), who)?;
-        let there = target.as_ref().and_then(|target| {
+        let replaced = target.as_ref().and_then(|target| {
             let properties = target.properties().cloned()?;
             Some(Found { path: order.name.as_str().into(), kind: target.kind, properties, closed: false })
         });
@@ -176,11 +178,11 @@ impl TreeCopies {
         let bytes = version.size;
         lock(&bulk.totals).found.add(bytes);
         drop(listing);
-        match self.verdict(&from, &version, &to, there.as_ref(), mode) {
-            Verdict::Not(outcome) => bulk.tell(path, bytes, false, outcome).await,
-            Verdict::Copy(there) => {
-                let item = BulkItem { from, to, version, there, path, marker: false };
-                self.clone().carry_out(bulk.clone(), item, mode, slot).await;
+        match self.decide(&from, &version, &to, replaced.as_ref(), options) {
+            Decision::Settled(outcome) => bulk.report(path, bytes, false, outcome).await,
+            Decision::Copy(replaced) => {
+                let item = BulkItem { from, to, version, replaced, path, marker: false };
+                self.clone().carry_out(bulk.clone(), item, options, slot).await;
             }
         }
         Ok(())
@@ -190,29 +192,30 @@ impl TreeCopies {
         &self,
         bulk: &Arc<Bulk>,
         order: &TreeOrder,
-        mode: Mode,
+        options: BulkOptions,
         source: NodeView,
         who: &Credentials,
-        listing: Listing<'_>,
+        listing: ListingGuard<'_>,
     ) -> Result<()> {
         self.fs.names.check_access(&source, READ | SEARCH, who)?;
         let Place::Directory(old) = self.fs.tree.place(source.ino)? else {
             return Err(Error::fs(libc::EINVAL, "an account is not copied as a whole: copy its containers"));
         };
-        let (new, top) = self.destination(bulk, order, &old, mode, who).await?;
+        let (new, top) = self.destination(bulk, order, &old, options, who).await?;
         self.store_below(&old).await?;
-        let mut there = There::default();
+        let mut destination = DestinationIndex::default();
         if let Some(top) = &top {
-            there.list(&self.fs.names, &new, self.fs.names.attr_of(top), who).await?;
+            destination.list(&self.fs.names, &new, self.fs.names.attr_of(top), who).await?;
         }
         let prefix = if order.name.is_empty() { String::new() } else { format!("{}/", order.name) };
         let (items, mut to_copy) = mpsc::channel::<BulkItem>(AHEAD);
-        let lister = Lister { bulk: bulk.clone(), items, old, new, prefix, there, mode, is_new: top.is_none() };
+        let lister =
+            Lister { bulk: bulk.clone(), items, old, new, prefix, destination, options, is_new: top.is_none() };
         let starter = async {
             let mut copies = JoinSet::new();
             while let Some(item) = to_copy.recv().await {
                 let Some(slot) = bulk.slot().await else { break };
-                copies.spawn(self.clone().carry_out(bulk.clone(), item, mode, slot));
+                copies.spawn(self.clone().carry_out(bulk.clone(), item, options, slot));
                 while copies.try_join_next().is_some() {}
             }
             // The lister is not kept waiting by a channel that nobody reads.
@@ -235,7 +238,7 @@ impl TreeCopies {
         bulk: &Bulk,
         order: &TreeOrder,
         old: &BlobDir,
-        mode: Mode,
+        options: BulkOptions,
         who: &Credentials,
     ) -> Result<(BlobDir, Option<NodeView>)> {
         let into = self.fs.tree.view(bulk.into)?;
@@ -254,7 +257,7 @@ impl TreeCopies {
         let new = match (self.fs.tree.place(bulk.into)?, &top) {
             (Place::Account(account), None) => {
                 let container = crate::path::ContainerName::parse(&order.name)?;
-                if !mode.dry_run {
+                if !options.dry_run {
                     let owned = Creation { mode: 0o755, uid: who.uid, gid: who.gid };
                     let made = self.fs.make_dir(bulk.into, &order.name, owned).await?;
                     self.fs.tree.kernel().forget(made.ino, 1);
@@ -289,17 +292,17 @@ impl TreeCopies {
     }
 
     /// Copies a blob, to the end unless nobody wants to wait for that, and tells of it.
-    async fn carry_out(self, bulk: Arc<Bulk>, item: BulkItem, mode: Mode, slot: OwnedSemaphorePermit) {
+    async fn carry_out(self, bulk: Arc<Bulk>, item: BulkItem, options: BulkOptions, slot: OwnedSemaphorePermit) {
         let (path, bytes, marker) = (item.path.clone(), item.version.size, item.marker);
-        let outcome = self.copy_blob(&bulk, item, mode).await;
+        let outcome = self.copy_blob(&bulk, item, options).await;
         if let Some(outcome) = outcome {
-            bulk.tell(path, bytes, marker, outcome).await;
+            bulk.report(path, bytes, marker, outcome).await;
         }
         drop(slot);
     }
 
     /// `None`: it was not begun.
-    async fn copy_blob(&self, bulk: &Bulk, mut item: BulkItem, mode: Mode) -> Option<Outcome> {
+    async fn copy_blob(&self, bulk: &Bulk, mut item: BulkItem, options: BulkOptions) -> Option<Outcome> {
         if let Err(error) = self.refuse_open_target(bulk.into, &item.path).await {
             return Some(failed(&self.fs, &error));
         }
@@ -309,10 +312,10 @@ impl TreeCopies {
         loop {
             let permit = tokio::select! {
                 biased;
-                () = bulk.stopped(Stop::Cancelled) => return None,
+                () = bulk.cancelled(Cancellation::Cancelled) => return None,
                 permit = client.permit() => permit,
             };
-            let job = match self.start_item(&item, mode).await {
+            let job = match self.start_item(&item, options).await {
                 Ok(job) => job,
                 Err(error) if matches!(error.status(), 429 | 503) && busy < BUSY_TRIES => {
                     busy += 1;
@@ -320,7 +323,7 @@ impl TreeCopies {
                 }
                 Err(error) if is_change(&error) && !looked_again => {
                     looked_again = true;
-                    match self.look_once_more(&mut item, mode).await {
+                    match self.look_once_more(&mut item, options).await {
                         Ok(None) => continue,
                         Ok(Some(outcome)) => return Some(outcome),
                         Err(error) => return Some(failed(&self.fs, &error)),
@@ -333,17 +336,17 @@ impl TreeCopies {
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(&self.fs, &error),
-                Progress::Pending(_) if mode.no_wait && !job.is_local() => Outcome::Accepted(job.id.clone()),
+                Progress::Pending(_) if options.no_wait && !job.is_local() => Outcome::Accepted(job.id.clone()),
                 Progress::Pending(_) => self.wait_out(bulk, &item, job).await,
             });
         }
     }
 
-    async fn start_item(&self, item: &BulkItem, mode: Mode) -> Result<Arc<CopyJob>> {
+    async fn start_item(&self, item: &BulkItem, options: BulkOptions) -> Result<Arc<CopyJob>> {
         let source = self.fs.service.source_url(&item.from, None, &item.to).await?;
         let tags = self.fs.service.tags_to_keep(&item.from, &item.version).await?;
-        let backup = match &item.there {
-            Some(there) if mode.keep => Some(self.fs.copies.back_up((&item.to, None), there, None).await?),
+        let backup = match &item.replaced {
+            Some(replaced) if options.keep => Some(self.fs.copies.back_up((&item.to, None), replaced, None).await?),
             _ => None,
         };
         let start = CopySpec {
@@ -352,16 +355,16 @@ impl TreeCopies {
             seal: item.version.seal_of_copy(false),
             version: Some(item.version.clone()),
             destination: item.to.clone(),
-            precondition: match &item.there {
+            precondition: match &item.replaced {
                 None => Precondition::IfAbsent,
-                Some(there) => Precondition::IfMatch(there.etag.clone()),
+                Some(replaced) => Precondition::IfMatch(replaced.etag.clone()),
             },
             metadata: None,
             tier: None,
             tags,
             options: CopyOptions {
                 source: Some(item.from.clone()),
-                lease_source: mode.lease_source,
+                lease_source: options.lease_source,
                 backup,
                 ..CopyOptions::default()
             },
@@ -371,32 +374,32 @@ impl TreeCopies {
 
     /// Source or destination is not what was listed any more: once, it is taken as it is now. What that makes of the item, if it is
     /// not to be copied.
-    async fn look_once_more(&self, item: &mut BulkItem, mode: Mode) -> Result<Option<Outcome>> {
+    async fn look_once_more(&self, item: &mut BulkItem, options: BulkOptions) -> Result<Option<Outcome>> {
         item.version = Arc::new(self.fs.service.blob(&item.from).properties().await?);
-        let there = self.fs.service.blob(&item.to).properties().await.optional()?.map(|found| Found {
+        let replaced = self.fs.service.blob(&item.to).properties().await.optional()?.map(|found| Found {
             path: item.path.clone(),
             kind: attr::kind_of(&found),
             properties: Arc::new(found),
             closed: false,
         });
-        Ok(match self.verdict(&item.from, &item.version, &item.to, there.as_ref(), mode) {
-            Verdict::Copy(there) => {
-                item.there = there;
+        Ok(match self.decide(&item.from, &item.version, &item.to, replaced.as_ref(), options) {
+            Decision::Copy(replaced) => {
+                item.replaced = replaced;
                 None
             }
-            Verdict::Not(outcome) => Some(outcome),
+            Decision::Settled(outcome) => Some(outcome),
         })
     }
 
     /// Follows a pending copy to its end, or ends it.
     async fn wait_out(&self, bulk: &Bulk, item: &BulkItem, job: Arc<CopyJob>) -> Outcome {
         let number = bulk.started.fetch_add(1, Ordering::Relaxed);
-        let pending = Pending { path: item.path.clone(), job: job.clone(), since: SystemTime::now() };
+        let pending = PendingItem { path: item.path.clone(), job: job.clone(), since: SystemTime::now() };
         lock(&bulk.pending).insert(number, pending);
         let outcome = loop {
             let progress = tokio::select! {
                 biased;
-                () = bulk.stopped(Stop::Cancelled) => break self.abort_item(item, &job).await,
+                () = bulk.cancelled(Cancellation::Cancelled) => break self.abort_item(item, &job).await,
                 progress = job.slice() => progress,
             };
             match progress {
@@ -415,7 +418,7 @@ impl TreeCopies {
             self.fs.copies.stop_fetching(job).await;
             return Outcome::Aborted(false);
         }
-        if item.there.is_none() {
+        if item.replaced.is_none() {
             // Nothing was there before, and nothing is left.
             self.fs.copies.rollback(&item.to, &job.id).await;
             job.finished().await;

@@ -34,7 +34,7 @@ impl Listing<'_> {
 
     pub fn release(&self, fh: Fh) {
         if let Some(handle) = self.fs.handles.remove_dir(fh) {
-            handle.desert();
+            handle.detach();
             self.fs.tree.kernel().closed(handle.ino);
         }
     }

@@ -18,31 +18,31 @@ use crate::store::{BlobProperties, CopyStatus, same_source};
 const CLOCKS: Duration = Duration::from_secs(10);
 
 /// What is at the destination is a copy of that version of `source`. `url` is the source's, `one_account` that both are in one.
-pub(crate) fn is_copy(there: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
-    let same_face = there.blob_type == source.blob_type
-        && there.size == source.size
-        && there.headers == source.headers
-        && there.metadata == source.metadata
-        && there.tag_count == source.tag_count;
-    same_face && (has_same_md5(there, source) || is_recorded(there, source, url, one_account))
+pub(crate) fn is_copy(destination: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
+    let same_face = destination.blob_type == source.blob_type
+        && destination.size == source.size
+        && destination.headers == source.headers
+        && destination.metadata == source.metadata
+        && destination.tag_count == source.tag_count;
+    same_face && (has_same_md5(destination, source) || is_recorded(destination, source, url, one_account))
 }
 
-fn has_same_md5(there: &BlobProperties, source: &BlobProperties) -> bool {
+fn has_same_md5(destination: &BlobProperties, source: &BlobProperties) -> bool {
     // That of an append or page blob is whatever was set once.
-    there.blob_type == crate::store::BlobType::Block
-        && there.headers.content_md5.is_some()
-        && there.headers.content_md5 == source.headers.content_md5
+    destination.blob_type == crate::store::BlobType::Block
+        && destination.headers.content_md5.is_some()
+        && destination.headers.content_md5 == source.headers.content_md5
 }
 
-fn is_recorded(there: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
-    let Some(copy) = &there.copy else { return false };
+fn is_recorded(destination: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
+    let Some(copy) = &destination.copy else { return false };
     let Some(ended) = copy.completion_time else { return false };
     // Times count in seconds: within the second of the end, the source may have been changed before or after.
     let margin = if one_account { Duration::ZERO } else { CLOCKS };
     copy.status == CopyStatus::Success
         && copy.source.as_deref().is_some_and(|shown| same_source(shown, url))
         && seconds(source.last_modified + margin) < seconds(ended)
-        && seconds(there.last_modified) <= seconds(ended)
+        && seconds(destination.last_modified) <= seconds(ended)
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -99,8 +99,8 @@ mod tests {
         assert!(!is_copy(&copy(20), &BlobProperties { metadata, ..blob(10) }, URL, true));
         for status in [CopyStatus::Pending, CopyStatus::Failed, CopyStatus::Aborted] {
             let mut there = copy(20);
-            there.copy.as_mut().unwrap().status = status;
-            assert!(!is_copy(&there, &source, URL, true));
+            destination.copy.as_mut().unwrap().status = status;
+            assert!(!is_copy(&destination, &source, URL, true));
         }
     }
 

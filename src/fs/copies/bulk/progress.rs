@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use crate::store::CopyId;
 
 /// News that come soon after the first are told together.
-pub(in crate::fs) const TOGETHER: Duration = Duration::from_millis(50);
+pub(in crate::fs) const EVENTS_TOGETHER: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
@@ -67,7 +67,7 @@ pub struct Event {
 }
 
 /// A copy that the service has not ended yet.
-pub struct Underway {
+pub struct PendingCopy {
     pub path: Arc<str>,
     pub id: CopyId,
     pub copied: u64,
@@ -76,15 +76,15 @@ pub struct Underway {
 }
 
 /// What there is to tell at one moment.
-pub struct News {
+pub struct BulkProgress {
     pub totals: Totals,
     /// Bytes of pending copies that are copied already.
     pub underway_bytes: u64,
     pub pending: usize,
     /// Those that have been pending longest.
-    pub slowest: Vec<Underway>,
+    pub slowest: Vec<PendingCopy>,
     /// How many copies at once the service bears, if it was ever too busy.
-    pub bears: Option<usize>,
+    pub limit: Option<usize>,
     /// All sources are listed: the totals are final.
     pub listed: bool,
     /// All is done and told.
@@ -94,5 +94,5 @@ pub struct News {
 pub(in crate::fs) struct Inbox {
     pub events: mpsc::Receiver<Event>,
     /// One that did not fit into the last answer.
-    pub held: Option<Event>,
+    pub deferred: Option<Event>,
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::fs::copies::bulk::news::Outcome;
+use crate::fs::copies::bulk::progress::Outcome;
 use crate::fs::names::access::{Credentials, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Attr, FileKind, Ino};
 use crate::fs::names::known::Names;
@@ -13,7 +13,7 @@ use crate::fs::names::walk::{Found, Walk};
 
 /// What is at the destination.
 #[derive(Default)]
-pub(in crate::fs) struct There {
+pub(in crate::fs) struct DestinationIndex {
     /// By their paths from the top.
     pub blobs: HashMap<Arc<str>, Found>,
     /// Directories that are there, whether they have a marker or not.
@@ -21,7 +21,7 @@ pub(in crate::fs) struct There {
     top: Option<(Attr, Credentials)>,
 }
 
-impl There {
+impl DestinationIndex {
     pub(super) async fn list(&mut self, names: &Names, dir: &BlobDir, top: Attr, who: &Credentials) -> Result<()> {
         let mut walk = Walk::new(dir.clone(), who.clone());
         while let Some(found) = walk.next(names).await? {

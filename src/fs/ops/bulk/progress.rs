@@ -5,21 +5,21 @@ use tokio::time::{Instant, sleep_until};
 use crate::error::Result;
 use crate::fs::content::handle::Fh;
 use crate::fs::copies::bulk::lock;
-use crate::fs::copies::bulk::news::{Event, News, TOGETHER, Underway};
+use crate::fs::copies::bulk::progress::{BulkProgress, EVENTS_TOGETHER, Event, PendingCopy};
 use crate::fs::copies::job::{Progress, SLICE};
 use crate::fs::names::tree::Place;
-use crate::fs::ops::bulk::verdict::TreeCopies;
+use crate::fs::ops::bulk::decision::TreeCopies;
 
 impl TreeCopies {
     /// What has happened: waits for it a slice at most. `take` is given one event after the other until it has no room; the
     /// first that it refuses comes again.
-    pub async fn news(&self, fh: Fh, mut take: impl FnMut(&Event) -> bool) -> Result<News> {
+    pub async fn progress(&self, fh: Fh, mut take: impl FnMut(&Event) -> bool) -> Result<BulkProgress> {
         let bulk = self.of(fh)?;
         let mut inbox = bulk.inbox.lock().await;
         let mut until = Instant::now() + SLICE;
-        let mut undone = bulk.undone.subscribe();
+        let mut undone = bulk.unfinished.subscribe();
         loop {
-            let event = match inbox.held.take() {
+            let event = match inbox.deferred.take() {
                 Some(event) => event,
                 None => tokio::select! {
                     biased;
@@ -32,16 +32,16 @@ impl TreeCopies {
                 },
             };
             if !take(&event) {
-                inbox.held = Some(event);
+                inbox.deferred = Some(event);
                 break;
             }
-            until = until.min(Instant::now() + TOGETHER);
+            until = until.min(Instant::now() + EVENTS_TOGETHER);
         }
-        let done = *bulk.undone.borrow() == 0 && inbox.held.is_none() && inbox.events.is_empty();
+        let done = *bulk.unfinished.borrow() == 0 && inbox.deferred.is_none() && inbox.events.is_empty();
         drop(inbox);
         let (pending, underway_bytes, slowest) = {
             let pending = lock(&bulk.pending);
-            let views = pending.values().map(|pending| Underway {
+            let views = pending.values().map(|pending| PendingCopy {
                 path: pending.path.clone(),
                 id: pending.job.id.clone(),
                 copied: match pending.job.progress() {
@@ -51,7 +51,7 @@ impl TreeCopies {
                 total: pending.job.total,
                 since: pending.since,
             });
-            let views: Vec<Underway> = views.collect();
+            let views: Vec<PendingCopy> = views.collect();
             (views.len(), views.iter().map(|view| view.copied).sum(), views)
         };
         let bears = match self.fs.tree.place(bulk.into) {
@@ -60,6 +60,14 @@ impl TreeCopies {
             _ => None,
         };
         let totals = *lock(&bulk.totals);
-        Ok(News { totals, underway_bytes, pending, slowest, bears, listed: *bulk.unlisted.borrow() == 0, done })
+        Ok(BulkProgress {
+            totals,
+            underway_bytes,
+            pending,
+            slowest,
+            limit: bears,
+            listed: *bulk.unlisted.borrow() == 0,
+            done,
+        })
     }
 }
