@@ -53,7 +53,7 @@ pub(in crate::fs) fn tail_block(state: &FileState) -> u64 {
     block_size_after(blocks.unwrap_or(0) as usize)
 }
 
-fn doubt(state: &mut FileState, block: Option<Bytes>) {
+fn set_unsure(state: &mut FileState, block: Option<Bytes>) {
     if let Content::Draft(draft) = &mut state.content
         && let WriteStrategy::Tail(tail) = &mut draft.strategy
     {
@@ -129,7 +129,7 @@ impl Files {
                 if found.bytes == bytes && found.properties.blob_type == BlobType::Append {
                     self.appended(locked, bytes.len() as u64, Appended::as_found(&found.properties))?;
                 }
-                doubt(locked, None);
+                set_unsure(locked, None);
                 continue;
             }
             let bytes = waiting_bytes(draft, end, block);
@@ -150,7 +150,7 @@ impl Files {
                 Err(error) => {
                     // A refusal is an answer.
                     if !(400..500).contains(&error.status()) {
-                        doubt(locked, Some(bytes));
+                        set_unsure(locked, Some(bytes));
                     }
                     return Err(stale(error, &blob.path));
                 }
@@ -181,7 +181,7 @@ impl Files {
             ..attr::just_written(0, settings, written)
         };
         self.tree.kernel().rewritten(file.ino, Some(&version.properties.etag), &properties.etag);
-        self.settle(locked, Arc::new(properties));
+        self.record_version(locked, Arc::new(properties));
         Ok(())
     }
 
@@ -205,7 +205,7 @@ impl Files {
         if appended.size == end {
             self.tree.kernel().rewritten(locked.ino(), Some(&version.properties.etag), &properties.etag);
         }
-        self.settle(locked, Arc::new(properties));
+        self.record_version(locked, Arc::new(properties));
         Ok(())
     }
 
@@ -259,7 +259,7 @@ impl Files {
                 Ok(written) => {
                     (properties.etag, properties.last_modified) = (written.etag, written.last_modified);
                     self.tree.kernel().rewritten(locked.ino(), Some(&base.etag), &properties.etag);
-                    self.settle(locked, Arc::new(properties));
+                    self.record_version(locked, Arc::new(properties));
                 }
                 Err(error) if error.is_precondition_failed() && conflicts < MOST_CONFLICTS => {
                     conflicts += 1;

@@ -71,14 +71,14 @@ impl Files {
             return Ok(());
         }
         let storing = file.storing();
-        self.stand_on_what_was_heard(locked);
+        self.rebase_on_observed(locked);
         let result = match self.store(locked, is_dirty).await {
             Ok(()) => Ok(()),
             Err(error) if !is_dirty => {
-                let stored = self.attribute_successor(locked, error).await;
+                let stored = self.store_in_successor(locked, error).await;
                 stored.map_err(|error| self.not_stored(locked, error))
             }
-            Err(error) => match self.mend(locked, error).await {
+            Err(error) => match self.recover(locked, error).await {
                 Ok(()) => {
                     let stored = self.store(locked, is_dirty).await.map_err(|error| match error.code() {
                         // The other client's write has discarded the blocks that were staged (S169).
@@ -150,7 +150,7 @@ impl Files {
         }
         // What the kernel has cached is what it has just written.
         self.tree.kernel().rewritten(file.ino, base.as_deref().map(|base| &base.properties.etag), &properties.etag);
-        self.settle(locked, Arc::new(properties));
+        self.record_version(locked, Arc::new(properties));
         let (file, state) = locked.parts();
         // Whoever reads the file next would find it in the kernel's cache if it had gone through that.
         if let (Some(bytes), Some(version)) = (sent, &state.version)
@@ -167,7 +167,7 @@ impl Files {
         let change = std::mem::take(&mut state.change);
         match self.store_attributes(file.ino, &base.properties, &change).await {
             Ok(properties) => {
-                self.settle(locked, properties);
+                self.record_version(locked, properties);
                 Ok(())
             }
             Err(error) => {

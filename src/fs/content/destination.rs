@@ -168,7 +168,7 @@ impl CopyDestinations {
                 copying.granted_at = SystemTime::now();
                 if copying.complete() {
                     locked.content = Content::Clean;
-                    self.files.settle(locked, properties);
+                    self.files.record_version(locked, properties);
                 }
                 return Ok(reply);
             }
@@ -199,7 +199,7 @@ impl CopyDestinations {
             match job.progress() {
                 Progress::Success(properties) if complete => {
                     state.content = Content::Clean;
-                    self.files.settle(&mut state, properties);
+                    self.files.record_version(&mut state, properties);
                     return Ok(state);
                 }
                 Progress::Success(properties) => {
@@ -249,7 +249,7 @@ impl CopyDestinations {
             Ok(properties) => {
                 let ours = |job: Arc<CopyJob>| properties.copy.as_ref().is_some_and(|copy| copy.id == job.id);
                 if job.is_some_and(ours) {
-                    return self.files.settle(locked, Arc::new(properties));
+                    return self.files.record_version(locked, Arc::new(properties));
                 }
                 // Another client's: that is another file.
                 self.tree.detach(file.ino);

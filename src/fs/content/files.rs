@@ -92,18 +92,23 @@ impl Files {
     }
 
     /// The service has the file as `properties` say: everyone here learns it.
-    pub(in crate::fs) fn settle(&self, locked: &mut Locked, properties: Arc<BlobProperties>) {
+    pub(in crate::fs) fn record_version(&self, locked: &mut Locked, properties: Arc<BlobProperties>) {
         let (file, state) = locked.parts();
-        state.take_version(properties.clone());
+        state.record_version(properties.clone());
         self.tree.update(file.ino, NodeProperties::Blob(properties));
         file.publish(state);
     }
 
     /// [`Files::settle`] for a change of the version `stood_on`. If the file had another one, that change was made to another client's:
     /// handles that have not seen it end with ESTALE.
-    pub(in crate::fs) fn settle_on(&self, locked: &mut Locked, stood_on: &ETag, properties: Arc<BlobProperties>) {
-        locked.stand_on(stood_on);
-        self.settle(locked, properties);
+    pub(in crate::fs) fn record_version_on(
+        &self,
+        locked: &mut Locked,
+        stood_on: &ETag,
+        properties: Arc<BlobProperties>,
+    ) {
+        locked.rebase_on(stood_on);
+        self.record_version(locked, properties);
     }
 
     /// What a write of new content sends along: everything that the blob had, but for what described the old content.
@@ -219,7 +224,7 @@ impl Files {
         let changed = self.store_attributes(file.ino, properties, &change).await;
         let changed =
             changed.map_err(|error| self.names.invalidate_refused(file.ino, Some(&properties.etag), error))?;
-        self.settle_on(locked, &properties.etag, changed);
+        self.record_version_on(locked, &properties.etag, changed);
         Ok(())
     }
 

@@ -85,7 +85,7 @@ impl CopyDestinations {
         let Content::Copying(copying) = std::mem::replace(&mut locked.content, Content::Clean) else { return Ok(()) };
         debug!(destination = %copying.job.destination.path, granted = copying.granted, "a part of a copy is kept");
         let type_of_blob = whole.blob_type;
-        self.files.settle(locked, whole);
+        self.files.record_version(locked, whole);
         if type_of_blob == BlobType::Append {
             return self.copy_part(locked, &copying.source, copying.granted, caller).await;
         }
@@ -125,7 +125,7 @@ impl CopyDestinations {
                 return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
             }
             locked.content = Content::Clean;
-            self.files.settle(locked, Arc::new(now));
+            self.files.record_version(locked, Arc::new(now));
             self.copy_part(locked, &source, granted, caller).await?;
             if backup.is_some() { self.files.commit(locked).await } else { Ok(()) }
         };

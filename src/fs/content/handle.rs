@@ -85,7 +85,7 @@ pub struct FileState {
 impl FileState {
     /// What comes was made of the version `stood_on`. If the file had another one, that was made of another client's: handles that have
     /// not seen it end with ESTALE.
-    pub(in crate::fs) fn stand_on(&mut self, stood_on: &ETag) {
+    pub(in crate::fs) fn rebase_on(&mut self, stood_on: &ETag) {
         if self.version.as_ref().is_some_and(|version| version.properties.etag != *stood_on) {
             self.version = None;
             // Bytes of a draft that is stored already stood on the version that is no more.
@@ -96,7 +96,7 @@ impl FileState {
     }
 
     /// The service has the file as `properties` say.
-    pub(in crate::fs) fn take_version(&mut self, properties: Arc<BlobProperties>) {
+    pub(in crate::fs) fn record_version(&mut self, properties: Arc<BlobProperties>) {
         self.version = Some(match (&self.version, self.lineage.take()) {
             (Some(old), _) => old.with(properties),
             (None, Some(lineage)) => Version::anew(properties, lineage),
@@ -435,8 +435,8 @@ impl OpenNode for OpenFile {
 
     fn is_restored(&self, before: &ETag, properties: &Arc<BlobProperties>) -> bool {
         let Ok(mut state) = self.state.try_lock() else { return false };
-        state.stand_on(before);
-        state.take_version(properties.clone());
+        state.rebase_on(before);
+        state.record_version(properties.clone());
         self.publish(&state);
         true
     }

@@ -83,7 +83,7 @@ impl Files {
         match self.send_what_is_full(locked).await {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.mend(locked, error).await?;
+                self.recover(locked, error).await?;
                 let sent = self.send_what_is_full(locked).await;
                 sent.map_err(|error| self.not_stored(locked, error))
             }

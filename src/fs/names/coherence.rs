@@ -7,7 +7,7 @@
 //! - An answer that *disproves* what is remembered ([`Names::invalidate_refused`]), a 404 or a 412, ends the memory before the caller hears of it,
 //!   here and in the kernel. The caller hears ESTALE, and a call that came by a path is repeated by the kernel after a lookup of its own,
 //!   so that the program notices nothing.
-//! - What needs nothing of the version that is no more is stored all the same (`content/mend`).
+//! - What needs nothing of the version that is no more is stored all the same (`content/recovery`).
 //! - While something is being stored from here, nothing is heard of the file: it might be what is being stored, of which we have not had
 //!   the answer yet.
 

@@ -156,7 +156,7 @@ impl Control<'_> {
         match (&target, &stood_on) {
             // Onto itself (C17): the content is what it was, so whoever has it open may go on.
             (Some(target), Some(stood_on)) => match self.fs.handles.of_ino(target.ino) {
-                Some(file) => self.fs.files.settle_on(&mut file.lock().await, stood_on, heard),
+                Some(file) => self.fs.files.record_version_on(&mut file.lock().await, stood_on, heard),
                 None => self.fs.tree.update(target.ino, NodeProperties::Blob(heard)),
             },
             _ => {

@@ -80,7 +80,7 @@ impl Fs {
                     Err(self.names.invalidate_refused_source(input.file.ino, &from, &source.properties.etag, error))
                 }
                 // A destination that was truncated needs nothing of what was there.
-                false => match self.files.mend(&mut state, error).await {
+                false => match self.files.recover(&mut state, error).await {
                     Ok(()) => self.destinations.copy_onto(&from, &source, &state, caller).await,
                     Err(error) => Err(error),
                 },

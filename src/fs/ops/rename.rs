@@ -259,7 +259,7 @@ impl<'f> Renaming<'f> {
         properties: Arc<BlobProperties>,
     ) {
         match held.iter_mut().find(|held| held.locked.ino() == ino) {
-            Some(LockedFile { locked, .. }) => self.fs.files.settle_on(locked, stood_on, properties),
+            Some(LockedFile { locked, .. }) => self.fs.files.record_version_on(locked, stood_on, properties),
             None => self.fs.tree.update(ino, NodeProperties::Blob(properties)),
         }
     }

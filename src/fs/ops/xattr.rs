@@ -415,7 +415,7 @@ impl Xattrs<'_> {
             XattrName::Copy(_) | XattrName::System(_) => return Ok(()),
         };
         (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
-        self.fs.files.settle_on(locked, &properties.etag, Arc::new(changed));
+        self.fs.files.record_version_on(locked, &properties.etag, Arc::new(changed));
         Ok(())
     }
 

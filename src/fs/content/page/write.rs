@@ -179,7 +179,7 @@ impl PageBlobs<'_> {
                     _ => error,
                 })?;
                 let now = client.blob(&blob.path).properties().await?;
-                self.files.settle(locked, Arc::new(now));
+                self.files.record_version(locked, Arc::new(now));
             }
             WriteGuard::Unsure(write) => {
                 let Some(version) = locked.version.clone() else { return Ok(()) };
@@ -188,7 +188,7 @@ impl PageBlobs<'_> {
                     if !write.is_applied(client, blob, &now).await? {
                         return Err(others("it is another version"));
                     }
-                    self.files.settle(locked, Arc::new(now));
+                    self.files.record_version(locked, Arc::new(now));
                 }
                 remember(locked, WriteGuard::Version);
             }
@@ -270,7 +270,7 @@ impl PageBlobs<'_> {
             (Ok(()), None) => {}
             (Err(error), _) => {
                 if let Ok(now) = client.blob(&blob.path).properties().await {
-                    self.files.settle(locked, Arc::new(now));
+                    self.files.record_version(locked, Arc::new(now));
                 }
                 // If there is no draft, nobody comes back for it.
                 remember(locked, WriteGuard::Lease(lease));
@@ -292,7 +292,7 @@ impl PageBlobs<'_> {
         writes.iter().for_each(|write| write.apply(&mut properties, &mut ranges));
         (properties.etag, properties.last_modified) = (written.etag, written.last_modified);
         self.files.tree.kernel().rewritten(locked.ino(), Some(&version.properties.etag), &properties.etag);
-        self.files.settle(locked, Arc::new(properties));
+        self.files.record_version(locked, Arc::new(properties));
         if let (Some(version), Some(ranges)) = (&locked.version, ranges) {
             // Nobody has asked for those of the new version yet.
             let _ = version.pages.set(ranges);

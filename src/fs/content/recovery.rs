@@ -1,6 +1,6 @@
 //! What becomes of a file that cannot be stored, because another client has changed the version that it stands on.
 //!
-//! What needs nothing of the version that is no more is stored all the same, once, on what is there now ([`Files::mend`]): a file that
+//! What needs nothing of the version that is no more is stored all the same, once, on what is there now ([`Files::recover`]): a file that
 //! was truncated, what is added to the end of whatever is there, mode, owner and times. For all else the caller hears ESTALE.
 
 use std::sync::Arc;
@@ -24,8 +24,8 @@ fn is_a_file(found: &BlobProperties) -> bool {
 
 impl Files {
     /// Storing a file has failed. If it is to be tried again, once, nothing is returned; otherwise what the caller should hear.
-    pub(in crate::fs) async fn mend(&self, locked: &mut Locked, error: Error) -> Result<()> {
-        match refutes_cache(&error) && self.start_over(locked, &error).await? {
+    pub(in crate::fs) async fn recover(&self, locked: &mut Locked, error: Error) -> Result<()> {
+        match refutes_cache(&error) && self.rebase_on_successor(locked, &error).await? {
             true => Ok(()),
             false => Err(self.not_stored(locked, error)),
         }
@@ -42,7 +42,7 @@ impl Files {
     }
 
     /// What was heard of a file belongs to what those who have it open stand on: it is the same file.
-    pub(in crate::fs) fn stand_on_what_was_heard(&self, locked: &mut Locked) {
+    pub(in crate::fs) fn rebase_on_observed(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();
         if let (Some(version), Ok(view)) = (&state.version, self.tree.view(file.ino))
             && let Some(now) = view.properties()
@@ -60,7 +60,7 @@ impl Files {
 
     /// What is to be stored may need nothing of the version that `error` says is no more: then it stands on what is there now, and true is
     /// returned.
-    async fn start_over(&self, locked: &mut Locked, error: &Error) -> Result<bool> {
+    async fn rebase_on_successor(&self, locked: &mut Locked, error: &Error) -> Result<bool> {
         let (file, state) = locked.parts();
         let Content::Draft(draft) = &mut state.content else { return Ok(false) };
         let may = match draft.basis {
@@ -104,7 +104,7 @@ impl Files {
 
     /// Stores mode, owner and times in what is there now under the name of a file whose own version, as `error` says, is no more. They are
     /// all that there is to store, so whoever set them is served; the file itself loses the name.
-    pub(in crate::fs) async fn attribute_successor(&self, locked: &mut Locked, error: Error) -> Result<()> {
+    pub(in crate::fs) async fn store_in_successor(&self, locked: &mut Locked, error: Error) -> Result<()> {
         let (file, state) = locked.parts();
         let stood_on = state.version.as_ref().map(|version| version.properties.etag.clone());
         if !refutes_cache(&error) || stood_on.is_none() {
