@@ -44,7 +44,7 @@ fn content_never_takes_more_than_its_budget() {
                 for number in 0..2 {
                     let Some(mut held) = take(&memory, len) else { continue };
                     check(&memory);
-                    memory.keep(key(number), chunk(number));
+                    memory.insert(key(number), chunk(number));
                     let part = held.split(len / 2);
                     drop(held);
                     check(&memory);
@@ -57,14 +57,14 @@ fn content_never_takes_more_than_its_budget() {
             }) as Thread<()>
         };
         at_once(vec![
-            of(Memory::try_arriving, SHARE),
-            of(Memory::try_unsent, SHARE),
-            of(Memory::try_unsent, SHARE),
-            of(Memory::try_kept, KEPT),
+            of(Memory::try_reserve_read, SHARE),
+            of(Memory::try_reserve_write, SHARE),
+            of(Memory::try_reserve_write, SHARE),
+            of(Memory::try_reserve_small, KEPT),
         ]);
-        (0..2).for_each(|number| memory.release(&key(number)));
+        (0..2).for_each(|number| memory.remove(&key(number)));
         assert_eq!(memory.used(), 0, "all was given back");
-        let all = [memory.try_arriving(SHARE), memory.try_unsent(SHARE), memory.try_kept(KEPT)];
+        let all = [memory.try_reserve_read(SHARE), memory.try_reserve_write(SHARE), memory.try_reserve_small(KEPT)];
         assert!(all.iter().all(Option::is_some), "and can be had again");
     });
 }
@@ -77,7 +77,7 @@ fn every_reader_that_waits_is_served_and_no_two_have_the_same_room() {
         let reader = |len: u64| {
             let (memory, out) = (memory.clone(), out.clone());
             Box::new(move || {
-                let mut held = shuttle::future::block_on(memory.arriving(len));
+                let mut held = shuttle::future::block_on(memory.reserve_read(len));
                 assert_eq!(held.len(), len);
                 assert!(out.fetch_add(len, Ordering::Relaxed) + len <= SHARE);
                 step();
@@ -116,11 +116,11 @@ async fn writers_wait_in_line_for_what_is_sent_and_not_for_ever() {
     let memory = Memory::new(LIMIT);
     let second = Duration::from_secs(1);
     let began = Instant::now();
-    let all = memory.try_unsent(SHARE).unwrap();
+    let all = memory.try_reserve_write(SHARE).unwrap();
     let writer = |len: u64| {
         let memory = memory.clone();
         async move {
-            let held = memory.unsent(len).await;
+            let held = memory.reserve_write(len).await;
             let waited = began.elapsed().as_secs();
             tokio::time::sleep(3 * second).await;
             (waited, held.len())
@@ -128,32 +128,32 @@ async fn writers_wait_in_line_for_what_is_sent_and_not_for_ever() {
     };
     let ends = async {
         tokio::time::sleep(second).await;
-        assert!(memory.try_unsent(UNIT).is_none(), "those who wait come first");
+        assert!(memory.try_reserve_write(UNIT).is_none(), "those who wait come first");
         drop(all);
     };
     let (first, second_writer, third, ()) = tokio::join!(writer(SHARE), writer(UNIT), writer(SHARE), ends);
     assert_eq!([first, second_writer, third], [(1, SHARE), (4, UNIT), (7, SHARE)]);
     assert_eq!(memory.used(), 0);
-    let held = memory.try_unsent(SHARE).unwrap();
+    let held = memory.try_reserve_write(SHARE).unwrap();
     let began = Instant::now();
-    let over_budget = memory.unsent(UNIT).await;
+    let over_budget = memory.reserve_write(UNIT).await;
     assert_eq!((began.elapsed(), over_budget.len()), (20 * second, 0), "a request must end");
     drop(held);
-    assert!(memory.try_unsent(SHARE).is_some(), "one who went on without is not in line any more");
+    assert!(memory.try_reserve_write(SHARE).is_some(), "one who went on without is not in line any more");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_for_more_than_there_is_waits_for_all_of_it() {
     let memory = Memory::new(LIMIT);
-    let one = memory.try_arriving(UNIT).unwrap();
-    let (held, ()) = tokio::join!(memory.arriving(u64::MAX / 2), async {
+    let one = memory.try_reserve_read(UNIT).unwrap();
+    let (held, ()) = tokio::join!(memory.reserve_read(u64::MAX / 2), async {
         tokio::time::sleep(Duration::from_secs(100)).await;
         drop(one);
     });
     assert_eq!(held.len(), SHARE);
     // A reader who is gone before its turn is not waited for.
-    let waits = tokio::time::timeout(Duration::from_secs(1), memory.arriving(SHARE)).await;
+    let waits = tokio::time::timeout(Duration::from_secs(1), memory.reserve_read(SHARE)).await;
     assert!(waits.is_err());
     drop(held);
-    assert!(memory.try_arriving(SHARE).is_some());
+    assert!(memory.try_reserve_read(SHARE).is_some());
 }

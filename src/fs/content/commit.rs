@@ -156,7 +156,7 @@ impl Files {
         if let (Some(bytes), Some(version)) = (sent, &state.version)
             && !file.is_cached()
         {
-            version.keep(file.ino, bytes.pieces(), base.as_deref(), &self.memory);
+            version.cache(file.ino, bytes.pieces(), base.as_deref(), &self.memory);
         }
         Ok(())
     }

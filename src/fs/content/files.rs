@@ -99,7 +99,7 @@ impl Files {
         file.publish(state);
     }
 
-    /// [`Files::settle`] for a change of the version `stood_on`. If the file had another one, that change was made to another client's:
+    /// [`Files::record_version`] for a change of the version `stood_on`. If the file had another one, that change was made to another client's:
     /// handles that have not seen it end with ESTALE.
     pub(in crate::fs) fn record_version_on(
         &self,

@@ -81,37 +81,37 @@ impl Memory {
     }
 
     /// Room for so many bytes from the service, now or not at all.
-    pub fn try_arriving(self: &Arc<Self>, len: u64) -> Option<Reservation> {
+    pub fn try_reserve_read(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         let permit = self.arriving.clone().try_acquire_many_owned(self.clamped(len)).ok()?;
-        Some(self.hold(permit))
+        Some(self.reserve(permit))
     }
 
     /// Room for so many bytes from the service. Waits for readers that are being served, whose requests are bounded.
-    pub async fn arriving(self: &Arc<Self>, len: u64) -> Reservation {
+    pub async fn reserve_read(self: &Arc<Self>, len: u64) -> Reservation {
         let permit = self.arriving.clone().acquire_many_owned(self.clamped(len)).await;
         // The semaphore is never closed.
-        self.hold(permit.ok())
+        self.reserve(permit.ok())
     }
 
     /// Room for so many bytes that somebody writes, now or not at all.
-    pub fn try_unsent(self: &Arc<Self>, len: u64) -> Option<Reservation> {
+    pub fn try_reserve_write(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         match self.unsent.clone().try_acquire_many_owned(self.clamped(len)) {
-            Ok(permit) => Some(self.hold(permit)),
+            Ok(permit) => Some(self.reserve(permit)),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
         }
     }
 
     /// Room for so many bytes that somebody writes. Waits for uploads to end, but not for ever.
-    pub async fn unsent(self: &Arc<Self>, len: u64) -> Reservation {
+    pub async fn reserve_write(self: &Arc<Self>, len: u64) -> Reservation {
         let waiting = self.unsent.clone().acquire_many_owned(self.clamped(len));
         let permit = tokio::time::timeout(PATIENCE, waiting).await;
-        self.hold(permit.ok().and_then(Result::ok))
+        self.reserve(permit.ok().and_then(Result::ok))
     }
 
     /// Room for so many bytes of a small file that is open, now or not at all.
-    pub fn try_kept(self: &Arc<Self>, len: u64) -> Option<Reservation> {
+    pub fn try_reserve_small(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         let permit = self.kept.clone().try_acquire_many_owned(u32::try_from(units(len)).ok()?).ok()?;
-        Some(self.hold(permit))
+        Some(self.reserve(permit))
     }
 
     /// A request for more than there is at all takes all there is.
@@ -119,7 +119,7 @@ impl Memory {
         units(len).min(units(most_in_flight(self.limit))) as u32
     }
 
-    fn hold(self: &Arc<Self>, permit: impl Into<Option<OwnedSemaphorePermit>>) -> Reservation {
+    fn reserve(self: &Arc<Self>, permit: impl Into<Option<OwnedSemaphorePermit>>) -> Reservation {
         let held = Reservation { memory: self.clone(), permit: permit.into() };
         let mut state = self.state();
         state.held += held.len();
@@ -132,12 +132,12 @@ impl Memory {
         self.state().chunks.get(key).cloned()
     }
 
-    pub fn has(&self, key: &ChunkKey) -> bool {
+    pub fn contains(&self, key: &ChunkKey) -> bool {
         self.state().chunks.contains(key)
     }
 
     /// Keeps a chunk as long as there is room.
-    pub fn keep(&self, key: ChunkKey, bytes: Bytes) {
+    pub fn insert(&self, key: ChunkKey, bytes: Bytes) {
         let mut state = self.state();
         state.cached += bytes.len() as u64;
         if let Some((_, old)) = state.chunks.push(key, bytes) {
@@ -147,7 +147,7 @@ impl Memory {
     }
 
     /// The chunk is not needed any more.
-    pub fn release(&self, key: &ChunkKey) {
+    pub fn remove(&self, key: &ChunkKey) {
         let mut state = self.state();
         if let Some(bytes) = state.chunks.pop(key) {
             state.cached -= bytes.len() as u64;
@@ -260,16 +260,16 @@ mod tests {
         let memory = Memory::new(OVERHEAD + 8 * MIB);
         let limit = memory.limit / MIB;
         for number in 0..limit {
-            memory.keep(key(number), chunk());
+            memory.insert(key(number), chunk());
         }
         assert!(memory.cached(&key(0)).is_some());
-        memory.keep(key(limit), chunk());
-        assert!(memory.has(&key(0)) && !memory.has(&key(1)));
-        let held = memory.try_arriving(3 * MIB).unwrap();
+        memory.insert(key(limit), chunk());
+        assert!(memory.contains(&key(0)) && !memory.contains(&key(1)));
+        let held = memory.try_reserve_read(3 * MIB).unwrap();
         assert_eq!(memory.used(), memory.limit);
-        assert!(memory.has(&key(limit)));
+        assert!(memory.contains(&key(limit)));
         drop(held);
-        memory.release(&key(limit));
+        memory.remove(&key(limit));
         assert_eq!(memory.used(), memory.limit - 4 * MIB);
     }
 
@@ -277,22 +277,26 @@ mod tests {
     fn readers_writers_and_open_files_take_no_more_than_their_shares() {
         let memory = Memory::new(512 * MIB);
         let share = most_in_flight(memory.limit);
-        let reading = memory.try_arriving(share).unwrap();
-        assert!(memory.try_arriving(1).is_none());
-        let writing = memory.try_unsent(share).unwrap();
-        assert!(memory.try_unsent(1).is_none());
-        let kept = memory.try_kept(memory.limit / 8).unwrap();
-        assert!(memory.try_kept(1).is_none());
+        let reading = memory.try_reserve_read(share).unwrap();
+        assert!(memory.try_reserve_read(1).is_none());
+        let writing = memory.try_reserve_write(share).unwrap();
+        assert!(memory.try_reserve_write(1).is_none());
+        let kept = memory.try_reserve_small(memory.limit / 8).unwrap();
+        assert!(memory.try_reserve_small(1).is_none());
         assert!(memory.used() <= memory.limit);
         drop((reading, writing, kept));
-        assert!(memory.try_arriving(1).is_some() && memory.try_unsent(1).is_some() && memory.try_kept(1).is_some());
+        assert!(
+            memory.try_reserve_read(1).is_some()
+                && memory.try_reserve_write(1).is_some()
+                && memory.try_reserve_small(1).is_some()
+        );
         assert_eq!(memory.used(), 0);
     }
 
     #[test]
     fn held_memory_can_be_split_shrunk_and_merged() {
         let memory = Memory::new(512 * MIB);
-        let mut held = memory.try_unsent(10 * MIB).unwrap();
+        let mut held = memory.try_reserve_write(10 * MIB).unwrap();
         let part = held.split(4 * MIB);
         assert_eq!((held.len(), part.len(), memory.used()), (6 * MIB, 4 * MIB, 10 * MIB));
         held.shrink(MIB);

@@ -148,7 +148,7 @@ impl Version {
             AccessPattern::Sequential { window, share, left_behind } => {
                 let behind = left_behind.end;
                 for chunk in left_behind {
-                    reading.memory.release(&self.key(reading.ino, chunk));
+                    reading.memory.remove(&self.key(reading.ino, chunk));
                 }
                 self.fetch_ahead(&chunks, window, behind, share, reading);
             }
@@ -168,14 +168,14 @@ impl Version {
     }
 
     /// Keeps the whole content, which the caller has at hand, as if it had been fetched, and nothing that it replaces.
-    pub fn keep(self: &Arc<Self>, ino: Ino, content: &[Bytes], before: Option<&Self>, memory: &Arc<Memory>) {
+    pub fn cache(self: &Arc<Self>, ino: Ino, content: &[Bytes], before: Option<&Self>, memory: &Arc<Memory>) {
         let size = self.properties.size;
         if let Some(before) = before {
-            (0..size.div_ceil(CHUNK)).for_each(|chunk| memory.release(&before.key(ino, chunk)));
+            (0..size.div_ceil(CHUNK)).for_each(|chunk| memory.remove(&before.key(ino, chunk)));
         }
         let ends = (1..=size.div_ceil(CHUNK)).map(|chunks| (chunks * CHUNK).min(size)).collect();
         let (version, memory) = (self.clone(), memory.clone());
-        let keep = move |end: u64, bytes| version.take_in(ino, (end - 1) / CHUNK, bytes, &memory);
+        let keep = move |end: u64, bytes| version.insert(ino, (end - 1) / CHUNK, bytes, &memory);
         let mut receive = filling(0..size, ends, keep);
         let mut offset = 0;
         for piece in content {
@@ -187,7 +187,7 @@ impl Version {
     fn is_here_or_coming(&self, chunk: u64, reading: Reading<'_>) -> bool {
         // In this order: what has arrived is in the memory before it is no longer on its way.
         self.arriving().contains_key(&chunk)
-            || reading.memory.has(&self.key(reading.ino, chunk))
+            || reading.memory.contains(&self.key(reading.ino, chunk))
             || self.kept().contains_key(&chunk)
     }
 
@@ -201,13 +201,13 @@ impl Version {
     }
 
     /// A chunk that has arrived.
-    fn take_in(&self, ino: Ino, chunk: u64, bytes: Bytes, memory: &Arc<Memory>) {
+    fn insert(&self, ino: Ino, chunk: u64, bytes: Bytes, memory: &Arc<Memory>) {
         if self.is_small()
-            && let Some(room) = memory.try_kept(bytes.len() as u64)
+            && let Some(room) = memory.try_reserve_small(bytes.len() as u64)
         {
             self.kept().insert(chunk, (bytes.clone(), room));
         }
-        memory.keep(self.key(ino, chunk), bytes);
+        memory.insert(self.key(ino, chunk), bytes);
     }
 
     /// Starts to fetch what is missing of `chunks` and of the window from their beginning, but not what is left `behind`: whole parts
@@ -233,7 +233,7 @@ impl Version {
                 Some(run) if missing && chunk % part != 0 => run.end = chunk + 1,
                 _ => {
                     if let Some(run) = run.take() {
-                        let Some(room) = reading.memory.try_arriving((run.end - run.start) * CHUNK) else { return };
+                        let Some(room) = reading.memory.try_reserve_read((run.end - run.start) * CHUNK) else { return };
                         self.fetch(run, room, reading);
                     }
                     run = missing.then(|| chunk..chunk + 1);
@@ -260,7 +260,7 @@ impl Version {
             if let Some((bytes, _)) = self.kept().get(&chunk) {
                 return Ok(bytes.clone());
             }
-            let room = reading.memory.arriving(CHUNK).await;
+            let room = reading.memory.reserve_read(CHUNK).await;
             self.fetch(chunk..chunk + 1, room, reading);
         }
     }
@@ -272,7 +272,7 @@ impl Version {
         {
             let mut arriving = self.arriving();
             for chunk in run {
-                if arriving.contains_key(&chunk) || reading.memory.has(&self.key(reading.ino, chunk)) {
+                if arriving.contains_key(&chunk) || reading.memory.contains(&self.key(reading.ino, chunk)) {
                     if ours.is_empty() { continue } else { break }
                 }
                 let arrival = Arc::new(Arrival::new(None));
@@ -291,7 +291,7 @@ impl Version {
             move |end: u64, bytes: Bytes| {
                 let chunk = (end - 1) / CHUNK;
                 drop(room.split(bytes.len() as u64));
-                version.take_in(ino, chunk, bytes.clone(), &memory);
+                version.insert(ino, chunk, bytes.clone(), &memory);
                 let arrival = arrivals.lock().unwrap_or_else(PoisonError::into_inner).remove(&chunk);
                 version.arriving().remove(&chunk);
                 arrival.map(|arrival| arrival.send_replace(Some(Ok(bytes))));
@@ -312,7 +312,7 @@ impl Version {
     }
 
     async fn fetch_exactly(&self, range: Range<u64>, reading: Reading<'_>) -> Result<Bytes> {
-        let _room = reading.memory.arriving(range.end - range.start).await;
+        let _room = reading.memory.reserve_read(range.end - range.start).await;
         let (sender, whole) = oneshot::channel();
         let mut sender = Some(sender);
         let settle = move |_, bytes| {

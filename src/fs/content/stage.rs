@@ -120,14 +120,14 @@ impl Files {
 
     /// Room in the budget for so many bytes that are to be written into a file.
     pub(in crate::fs) async fn room_to_write(&self, locked: &mut Locked, len: u64) -> Result<Reservation> {
-        if let Some(room) = self.memory.try_unsent(len) {
+        if let Some(room) = self.memory.try_reserve_write(len) {
             return Ok(room);
         }
         if let Err(error) = self.send_buffers(locked).await {
             return Err(self.not_stored(locked, error));
         }
         for other in self.handles.open_files() {
-            if let Some(room) = self.memory.try_unsent(len) {
+            if let Some(room) = self.memory.try_reserve_write(len) {
                 return Ok(room);
             }
             // Whoever holds the lock is at work on the file, and sends what it has when he needs room.
@@ -137,7 +137,7 @@ impl Files {
                 debug!(%error, "another file's bytes could not be sent to make room");
             }
         }
-        Ok(self.memory.unsent(len).await)
+        Ok(self.memory.reserve_write(len).await)
     }
 
     /// Sends what is in Buffers, so that it leaves the memory: the one that is written to as a block, many short ones with a commit.

@@ -341,7 +341,7 @@ impl Uploads {
                 Some(size) => size,
                 None => {
                     let slot = self.upload_slot().await?;
-                    let _room = self.memory.arriving(BLOCK).await;
+                    let _room = self.memory.reserve_read(BLOCK).await;
                     let bytes = self.read_source(&source).await?;
                     let size = bytes.len() as u64;
                     self.service.blob(blob).block_blob().stage_block(&id, bytes).await?;
