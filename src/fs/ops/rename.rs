@@ -167,14 +167,14 @@ impl<'f> Renaming<'f> {
     ) -> Result<()> {
         let destination = self.fs.tree.directory(to.0)?.blob(to.1)?;
         let mut held = Vec::new();
-        self.hold(&mut held, vec![source.ino]).await?;
+        self.lock_files(&mut held, vec![source.ino]).await?;
         let mut target = target;
         // Once more if somebody was faster: names have no handle that could be stale.
         for last_try in [false, true] {
             let source = self.fs.directories.resolve(from.0, from.1).await?;
             if held.iter().all(|held| held.locked.ino() != source.ino) {
                 // Another client has replaced it meanwhile: that is another file.
-                self.hold(&mut held, vec![source.ino]).await?;
+                self.lock_files(&mut held, vec![source.ino]).await?;
             }
             // Until the name is the new one here as well, that the old one is gone is no news.
             let storing: Vec<_> = held.iter().map(|held| held.locked.file().storing()).collect();
@@ -185,7 +185,7 @@ impl<'f> Renaming<'f> {
                     drop(storing);
                     let stood_on =
                         source.properties().map_or_else(|| properties.etag.clone(), |moved| moved.etag.clone());
-                    self.tell(&mut held, source.ino, &stood_on, properties);
+                    self.record_properties(&mut held, source.ino, &stood_on, properties);
                     return Ok(());
                 }
                 Err(error) if error.code() == "BlobAlreadyExists" && mode == RenameMode::NoReplace => {
@@ -222,7 +222,7 @@ impl<'f> Renaming<'f> {
 
     /// What was written to files goes to their present name before they get another, and nobody writes, opens or closes them until `held`
     /// is dropped: a block that is staged under the old name could not be committed under the new one.
-    pub(in crate::fs) async fn hold(&self, held: &mut Vec<LockedFile<'f>>, mut files: Vec<Ino>) -> Result<()> {
+    pub(in crate::fs) async fn lock_files(&self, held: &mut Vec<LockedFile<'f>>, mut files: Vec<Ino>) -> Result<()> {
         let first = held.len();
         files.sort_unstable_by_key(|ino| ino.0);
         for ino in files {
@@ -251,7 +251,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// The blob of a node has a new name and so new properties; whoever has it open learns them.
-    pub(in crate::fs) fn tell(
+    pub(in crate::fs) fn record_properties(
         &self,
         held: &mut [LockedFile<'_>],
         ino: Ino,

@@ -302,7 +302,7 @@ impl Xattrs<'_> {
         let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
         let mut state = file.lock().await;
         let done = match self.fs.files.commit(&mut state).await {
-            Ok(()) => self.change_held(&mut state, name, parsed, value, flags).await,
+            Ok(()) => self.change_locked(&mut state, name, parsed, value, flags).await,
             Err(error) => Err(error),
         };
         self.fs.xattr_reads.forget(ino);
@@ -310,7 +310,7 @@ impl Xattrs<'_> {
         done
     }
 
-    async fn change_held(
+    async fn change_locked(
         &self,
         locked: &mut Locked,
         name: &str,

@@ -32,9 +32,9 @@ impl<'f> Renaming<'f> {
         let mut held = Vec::new();
         match self.fs.tree.place(source.ino)? {
             Place::Directory(old) => {
-                self.hold_dir(source.ino, &old, &new_parent.subdirectory(to.1), target, &mut held).await?;
+                self.lock_dir(source.ino, &old, &new_parent.subdirectory(to.1), target, &mut held).await?;
             }
-            _ => self.hold(&mut held, vec![source.ino]).await?,
+            _ => self.lock_files(&mut held, vec![source.ino]).await?,
         }
         self.refuse_pending(source.ino, target).await?;
         let known: HashSet<u64> = self.fs.tree.descendants(source.ino).iter().map(|node| node.ino.0).collect();
@@ -175,7 +175,7 @@ impl<'f> Renaming<'f> {
         };
         match source.kind {
             FileKind::Directory => self.fs.tree.update(source.ino, NodeProperties::Blob(Arc::new(now))),
-            _ => self.tell(held, source.ino, &before.etag, Arc::new(now)),
+            _ => self.record_properties(held, source.ino, &before.etag, Arc::new(now)),
         }
     }
 

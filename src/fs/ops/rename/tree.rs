@@ -50,16 +50,16 @@ impl<'f> Renaming<'f> {
         };
         let new = new_parent.subdirectory(to.1);
         let mut held = Vec::new();
-        self.hold_dir(source.ino, &old, &new, target, &mut held).await?;
+        self.lock_dir(source.ino, &old, &new, target, &mut held).await?;
         let began = Instant::now();
         let mut moves = self.moves(&old, source, &new, target).await?;
         let mut copies = self.copy_all(&moves, caller).await?;
         // What came into being meanwhile comes along. From the last look to the new name nothing is waited for, so nothing can slip through.
         loop {
             let late = async {
-                let files = self.not_held(source.ino, &held);
+                let files = self.not_locked(source.ino, &held);
                 let none = files.is_empty();
-                self.hold(&mut held, files).await?;
+                self.lock_files(&mut held, files).await?;
                 let late = self.late_moves(source.ino, &old, &new, &moves, began)?;
                 if none && late.is_empty() {
                     return Ok(None);
@@ -91,7 +91,7 @@ impl<'f> Renaming<'f> {
 
     /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files below it are
     /// held.
-    pub(in crate::fs::ops::rename) async fn hold_dir(
+    pub(in crate::fs::ops::rename) async fn lock_dir(
         &self,
         dir: Ino,
         old: &BlobDir,
@@ -105,12 +105,12 @@ impl<'f> Renaming<'f> {
         if let Some(target) = target {
             self.fs.directories.refuse_unless_empty(target, new).await?;
         }
-        let files = self.not_held(dir, held);
-        self.hold(held, files).await
+        let files = self.not_locked(dir, held);
+        self.lock_files(held, files).await
     }
 
-    /// Files below a directory that [`Renaming::hold`] has not seen yet.
-    fn not_held(&self, dir: Ino, held: &[LockedFile<'_>]) -> Vec<Ino> {
+    /// Files below a directory that [`Renaming::lock_files`] has not seen yet.
+    fn not_locked(&self, dir: Ino, held: &[LockedFile<'_>]) -> Vec<Ino> {
         let known: HashSet<u64> = held.iter().map(|held| held.locked.ino().0).collect();
         let below = self.fs.tree.descendants(dir).into_iter();
         below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()
@@ -348,7 +348,7 @@ impl<'f> Renaming<'f> {
                 Some((name, copy)) => match index.get(&node.ino.0) {
                     Some(&i) => {
                         let stood_on = moved.get(name).copied().unwrap_or(&copy.etag);
-                        self.tell(&mut held[i..=i], node.ino, stood_on, copy.clone());
+                        self.record_properties(&mut held[i..=i], node.ino, stood_on, copy.clone());
                     }
                     None => self.fs.tree.update(node.ino, NodeProperties::Blob(copy.clone())),
                 },
