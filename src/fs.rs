@@ -42,7 +42,7 @@ pub use ops::bulk::TreeCopies;
 pub use ops::control;
 pub use ops::getattr::Statistics;
 pub use ops::open::Opened;
-pub use ops::readdir::Listing;
+pub use ops::readdir::Readdir;
 pub use ops::rename::RenameMode;
 pub use ops::write::WriteMode;
 pub use ops::xattr::Xattrs;

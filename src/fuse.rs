@@ -422,7 +422,7 @@ impl Filesystem for Adapter {
         self.run(
             call,
             reply,
-            async move |fs| fs.listing().open(Ino(ino.0)),
+            async move |fs| fs.readdir().open(Ino(ino.0)),
             |_, reply, fh| reply.opened(FileHandle(fh.0), FopenFlags::empty()),
         );
     }
@@ -432,7 +432,7 @@ impl Filesystem for Adapter {
         self.run(
             call,
             reply,
-            async move |fs| fs.listing().read(Fh(fh.0), offset).await,
+            async move |fs| fs.readdir().read(Fh(fh.0), offset).await,
             |_, mut reply, entries| {
                 for entry in entries {
                     if reply.add(INodeNo(entry.ino.0), entry.offset, file_type(entry.kind), &*entry.name) {
@@ -447,7 +447,7 @@ impl Filesystem for Adapter {
     fn readdirplus(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let call = Call::new("readdirplus", request, ino).errno_of(errno_of_listing);
         let fh = Fh(fh.0);
-        let work = async move |fs: Arc<Fs>| fs.listing().read_plus(fh, offset).await;
+        let work = async move |fs: Arc<Fs>| fs.readdir().read_plus(fh, offset).await;
         let answer = |fs: &Fs, mut reply: ReplyDirectoryPlus, entries: Vec<(DirEntry, Attr)>| {
             let mut full = false;
             for (entry, attr) in entries {
@@ -455,7 +455,7 @@ impl Filesystem for Adapter {
                 full = full || reply.add(ino, entry.offset, &*entry.name, &ttl, &attr, Generation(0));
                 // The dots carry no reference.
                 if entry.offset > 2 {
-                    fs.listing().entry_sent(entry.ino, !full);
+                    fs.readdir().entry_sent(entry.ino, !full);
                 }
             }
             reply.ok();
@@ -464,7 +464,7 @@ impl Filesystem for Adapter {
     }
 
     fn releasedir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
-        self.fs.listing().release(Fh(fh.0));
+        self.fs.readdir().release(Fh(fh.0));
         reply.ok();
     }
 

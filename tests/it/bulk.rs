@@ -399,7 +399,7 @@ impl Asked {
     /// What becomes of a tree that user 4242 copies.
     fn tree(&self, world: &World, source: &str, name: &str) -> BTreeMap<String, Outcome> {
         world.block_on(async {
-            let fh: Fh = self.fs.listing().open(self.box_).unwrap();
+            let fh: Fh = self.fs.readdir().open(self.box_).unwrap();
             let order = TreeOrder {
                 source: source.into(),
                 name: name.into(),
@@ -423,7 +423,7 @@ impl Asked {
                 .unwrap()
                 .done
             {}
-            self.fs.listing().release(fh);
+            self.fs.readdir().release(fh);
             outcomes
         })
     }

@@ -200,7 +200,7 @@ fn with_gaps_read(plan: Vec<Placed>, limits: &Limits) -> Vec<Placed> {
 }
 
 /// The block that `run` and `next` can be together.
-type Next = fn(run: &Placed, next: &Placed) -> Option<Placed>;
+type Joined = fn(run: &Placed, next: &Placed) -> Option<Placed>;
 
 fn next_of_base((at, run): &Placed, (behind, next): &Placed) -> Option<Placed> {
     let (first, second) = (run.base()?, next.base()?);
@@ -214,7 +214,7 @@ fn next_to_send((at, run): &Placed, (behind, next): &Placed) -> Option<Placed> {
 }
 
 /// Merges runs of blocks, none longer than `longest` bytes, those of most blocks first, until `wanted` or fewer are left.
-fn merged(plan: Vec<Placed>, wanted: usize, longest: u64, together: Next) -> Vec<Placed> {
+fn merged(plan: Vec<Placed>, wanted: usize, longest: u64, together: Joined) -> Vec<Placed> {
     let mut left = count(&plan);
     let mut runs: Vec<(Placed, Vec<Placed>)> = Vec::new();
     for placed in plan {

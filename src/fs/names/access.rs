@@ -27,11 +27,11 @@ pub struct Credentials {
     pub gid: u32,
     pid: u32,
     /// What `/proc` says of the process; read when it is needed.
-    process: OnceLock<Process>,
+    process: OnceLock<ProcessStatus>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(in crate::fs) struct Process {
+pub(in crate::fs) struct ProcessStatus {
     groups: Vec<u32>,
     capabilities: u64,
 }
@@ -42,12 +42,12 @@ impl Credentials {
         Self { uid, gid, pid, process: OnceLock::new() }
     }
 
-    pub(in crate::fs) fn process(&self) -> &Process {
+    pub(in crate::fs) fn process(&self) -> &ProcessStatus {
         self.process.get_or_init(|| {
             match fs::read_to_string(format!("/proc/{}/status", self.pid)) {
-                Ok(status) => Process::parse(&status),
+                Ok(status) => ProcessStatus::parse(&status),
                 // In another PID namespace: no more groups than the one that is known; root is taken for what it usually is.
-                Err(_) => Process { groups: Vec::new(), capabilities: CAP_DAC_OVERRIDE },
+                Err(_) => ProcessStatus { groups: Vec::new(), capabilities: CAP_DAC_OVERRIDE },
             }
         })
     }
@@ -85,7 +85,7 @@ impl Credentials {
     }
 }
 
-impl Process {
+impl ProcessStatus {
     pub(in crate::fs) fn parse(status: &str) -> Self {
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         Self {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn somebody(uid: u32, gid: u32, status: &str) -> Credentials {
-        let process = OnceLock::from(Process::parse(status));
+        let process = OnceLock::from(ProcessStatus::parse(status));
         Credentials { uid, gid, pid: 0, process }
     }
 

@@ -24,14 +24,14 @@ pub struct Found {
 /// Where a listing of a tree has come to.
 pub struct Walk {
     pub(in crate::fs) dir: BlobDir,
-    pub(in crate::fs) next: Next,
+    pub(in crate::fs) next: NextPage,
     pub(in crate::fs) page: VecDeque<Found>,
     pub(in crate::fs) who: Credentials,
     /// Whether the caller may enter a directory, by its path.
     pub(in crate::fs) open: HashMap<String, bool>,
 }
 
-pub(in crate::fs) enum Next {
+pub(in crate::fs) enum NextPage {
     Page(Option<String>),
     Done,
 }
@@ -39,7 +39,7 @@ pub(in crate::fs) enum Next {
 impl Walk {
     /// A walk of what is below `dir`, which the caller may read.
     pub fn new(dir: BlobDir, who: Credentials) -> Self {
-        Self { dir, next: Next::Page(None), page: VecDeque::new(), who, open: HashMap::new() }
+        Self { dir, next: NextPage::Page(None), page: VecDeque::new(), who, open: HashMap::new() }
     }
 
     /// The next blob; `None` at the end.
@@ -54,10 +54,10 @@ impl Walk {
                 }
                 continue;
             }
-            let Next::Page(marker) = &self.next else { return Ok(None) };
+            let NextPage::Page(marker) = &self.next else { return Ok(None) };
             let list = ListBlobs { prefix: &self.dir.prefix, marker: marker.as_deref(), ..Default::default() };
             let page = names.service.client(self.dir.account).container(&self.dir.container).list_blobs(&list).await?;
-            self.next = page.next.map_or(Next::Done, |marker| Next::Page(Some(marker)));
+            self.next = page.next.map_or(NextPage::Done, |marker| NextPage::Page(Some(marker)));
             let prefix = &self.dir.prefix;
             self.page = page
                 .items

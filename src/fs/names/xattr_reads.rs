@@ -19,9 +19,9 @@ pub(in crate::fs) const MOST_READS: usize = 256;
 
 /// Answers in progress: what a HEAD said, and which names it has answered.
 #[derive(Default)]
-pub(crate) struct Reads(Mutex<HashMap<(Ino, u32), Read>>);
+pub(crate) struct Reads(Mutex<HashMap<(Ino, u32), ReadSequence>>);
 
-pub(in crate::fs) struct Read {
+pub(in crate::fs) struct ReadSequence {
     blob: Arc<Seen>,
     at: Instant,
     answered: HashSet<String>,
@@ -52,7 +52,7 @@ impl Reads {
         if reads.len() >= MOST_READS {
             reads.retain(|_, read| read.at.elapsed() <= ONE_QUESTION);
         }
-        reads.insert((ino, caller.pid), Read { blob, at: Instant::now(), answered: HashSet::new() });
+        reads.insert((ino, caller.pid), ReadSequence { blob, at: Instant::now(), answered: HashSet::new() });
     }
 
     pub(in crate::fs) fn forget(&self, ino: Ino) {

@@ -199,7 +199,7 @@ impl Control<'_> {
                     self.own_source(&origin, Arc::new(properties), destination).await
                 }
                 None => {
-                    let url = self.outside(source, who)?;
+                    let url = self.external_source(source, who)?;
                     Ok(ResolvedSource { url, version: None, tags: Tags::new(), origin: None })
                 }
             };
@@ -239,7 +239,7 @@ impl Control<'_> {
     }
 
     /// A URL that is no blob of ours. A file of Azure Files in one of our accounts gets leave to be read.
-    fn outside(&self, url: &str, who: &Credentials) -> Result<CopySource> {
+    fn external_source(&self, url: &str, who: &Credentials) -> Result<CopySource> {
         let clients = || self.fs.config.accounts.iter().map(|account| &account.client);
         match clients().find_map(|client| Some((client, client.file_at(url)?))) {
             Some((client, file)) => {

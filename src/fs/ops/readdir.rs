@@ -8,7 +8,7 @@ use crate::fs::names::dir::entry::DirEntry;
 use crate::fs::names::tree::Place;
 
 /// Directories that are open to be listed.
-pub struct Listing<'a> {
+pub struct Readdir<'a> {
     pub(in crate::fs) fs: &'a Fs,
 }
 
@@ -20,12 +20,12 @@ const MOST_PLUS: usize = 256;
 
 impl Fs {
     /// Directories that are open to be listed.
-    pub fn listing(&self) -> Listing<'_> {
-        Listing { fs: self }
+    pub fn readdir(&self) -> Readdir<'_> {
+        Readdir { fs: self }
     }
 }
 
-impl Listing<'_> {
+impl Readdir<'_> {
     pub fn open(&self, ino: Ino) -> Result<Fh> {
         self.fs.tree.view(ino)?;
         self.fs.tree.kernel().opened(ino);

@@ -97,7 +97,7 @@ fn resize_to(properties: &BlobProperties, size: u64) -> Vec<PageWrite> {
     vec![PageWrite::Resize(size, ContentHeaders { content_md5: None, ..properties.headers.clone() })]
 }
 
-fn hold(state: &FileState) -> Option<&WriteGuard> {
+fn write_guard(state: &FileState) -> Option<&WriteGuard> {
     match &state.content {
         Content::Draft(draft) => match &draft.strategy {
             WriteStrategy::Pages(hold) => Some(hold),
@@ -168,7 +168,7 @@ impl PageBlobs<'_> {
     /// After a commit that failed: what is there now is ours, if the lease still is, or if it shows the request of which nothing was
     /// heard.
     async fn look_again(&self, locked: &mut Locked, blob: &Blob) -> Result<()> {
-        let Some(hold) = hold(locked).cloned() else { return Ok(()) };
+        let Some(hold) = write_guard(locked).cloned() else { return Ok(()) };
         let client = self.files.service.client(blob.account);
         let others = |why: &str| Error::fs(libc::ESTALE, format!("{}: others may have written: {why}", blob.path));
         match &hold {
@@ -198,7 +198,7 @@ impl PageBlobs<'_> {
 
     /// Sends the writes so that nobody else can have written in between. However far it comes, the file's version is what is there then.
     async fn send_writes(&self, locked: &mut Locked, blob: &Blob, writes: Vec<PageWrite>) -> Result<()> {
-        if writes.len() > MOST_IN_A_ROW || matches!(hold(locked), Some(WriteGuard::Lease(_))) {
+        if writes.len() > MOST_IN_A_ROW || matches!(write_guard(locked), Some(WriteGuard::Lease(_))) {
             return self.send_writes_under_lease(locked, blob, &writes).await;
         }
         for write in writes {
@@ -222,7 +222,7 @@ impl PageBlobs<'_> {
     async fn send_writes_under_lease(&self, locked: &mut Locked, blob: &Blob, writes: &[PageWrite]) -> Result<()> {
         let client = self.files.service.client(blob.account);
         let Some(version) = locked.version.clone() else { return Ok(()) };
-        let lease = match hold(locked) {
+        let lease = match write_guard(locked) {
             Some(WriteGuard::Lease(lease)) => lease.clone(),
             _ => {
                 let unchanged = Precondition::IfMatch(version.properties.etag.clone());

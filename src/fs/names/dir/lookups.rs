@@ -28,12 +28,12 @@ const MOST: usize = 1000;
 
 /// Counts the lookups in each directory.
 pub(crate) struct Lookups {
-    of: Mutex<HashMap<Ino, Count>>,
+    of: Mutex<HashMap<Ino, LookupCount>>,
     /// How long a listing is believed: lookups of this time and of the one before it count.
     ttl: Duration,
 }
 
-struct Count {
+struct LookupCount {
     since: Instant,
     now: usize,
     before: usize,
@@ -55,7 +55,7 @@ impl Lookups {
         Self { of: Mutex::default(), ttl }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Ino, Count>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Ino, LookupCount>> {
         lock(&self.of)
     }
 
@@ -78,14 +78,14 @@ impl Lookups {
         self.count(&mut self.lock(), dir, Instant::now());
     }
 
-    fn count<'a>(&self, of: &'a mut HashMap<Ino, Count>, dir: Ino, now: Instant) -> Option<&'a mut Count> {
+    fn count<'a>(&self, of: &'a mut HashMap<Ino, LookupCount>, dir: Ino, now: Instant) -> Option<&'a mut LookupCount> {
         if of.len() >= MOST && !of.contains_key(&dir) {
             of.retain(|_, count| count.listing || count.is_of_use(now, self.ttl));
             if of.len() >= MOST {
                 return None;
             }
         }
-        Some(of.entry(dir).or_insert_with(|| Count::new(now)))
+        Some(of.entry(dir).or_insert_with(|| LookupCount::new(now)))
     }
 
     /// A listing had the answer. That counts as well where names were asked for before: the next listing is due when this one is old.
@@ -96,7 +96,7 @@ impl Lookups {
     }
 }
 
-impl Count {
+impl LookupCount {
     fn new(now: Instant) -> Self {
         Self { since: now, now: 0, before: 0, names: 0, listing: false, respite: None }
     }
