@@ -8,7 +8,7 @@
 //!
 //! | room | parts | what it holds |
 //! |---|---|---|
-//! | `ops` | [`Fs`], [`Control`], [`Listing`], [`TreeCopies`], [`Xattrs`] | the operations, a file each: whatever takes a whole [`Fs`] |
+//! | `ops` | [`Fs`], [`Control`], [`Readdir`], [`TreeCopies`], [`Xattrs`] | the operations, a file each: whatever takes a whole [`Fs`] |
 //! | `content` | [`Files`], `PageBlobs`, [`CopyDestinations`], `Uploads` | open files: what was read, what was written and is not stored yet, how it gets into a blob |
 //! | `copies` | [`Copies`] | copies that the service runs: what was ordered, how far they are, what they replace, leases of their sources |
 //! | `names` | [`Names`], [`Directories`], [`Tree`] | inodes, what is known of the blobs behind them, places in listings, who may do what |
@@ -52,7 +52,7 @@ use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::Handles;
 use crate::fs::copies::run::Copies;
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 use crate::fs::names::lookup::Directories;
 use crate::fs::names::tree::{Place, Tree};
 use crate::fs::names::xattr_reads::Reads;

@@ -4,9 +4,9 @@
 
 pub mod access;
 pub mod attr;
+pub(in crate::fs) mod cache;
 pub(in crate::fs) mod coherence;
 pub(in crate::fs) mod dir;
-pub(in crate::fs) mod known;
 pub(in crate::fs) mod lookup;
 pub(in crate::fs) mod open;
 pub(in crate::fs) mod revision_dirs;

@@ -16,7 +16,7 @@ use crate::fs::content::upload::Uploads;
 use crate::fs::copies::lease::SourceLeases;
 use crate::fs::copies::run::Copies;
 use crate::fs::names::attr::{self, AttrChange, FileKind, SetTime};
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Tree, continues, is_grown};
 use crate::fs::service::Service;
 use crate::store::{BlobProperties, BlobSettings, ContentHeaders, ETag, Metadata, Precondition};

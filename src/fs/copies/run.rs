@@ -23,7 +23,7 @@ use crate::fs::copies::jobs::Jobs;
 use crate::fs::copies::lease::{LeaseReport, LeaseSource, LeasedCopy, SourceLease, SourceLeases};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::Ino;
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 use crate::fs::names::open::OpenNodes;
 use crate::fs::names::tree::{Blob, Tree};
 use crate::fs::service::Service;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::Ino;
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Origin, replaced};
 use crate::store::{BlobProperties, ETag};
 

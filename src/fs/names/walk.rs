@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::fs::names::access::{Credentials, READ, SEARCH};
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 use crate::fs::names::tree::BlobDir;
 use crate::store::{BlobProperties, ListBlobs};
 

@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::names::attr::{Attr, Ino};
+use crate::fs::names::cache::Names;
 use crate::fs::names::coherence::LOOKED_UP;
-use crate::fs::names::known::Names;
 use crate::fs::names::tree::Place;
 use crate::path::{self, MAX_BLOB_NAME, MAX_CONTAINER_NAME};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{Attr, Creation, FileKind, Ino};
-use crate::fs::names::known::observed_now;
+use crate::fs::names::cache::observed_now;
 use crate::fs::names::tree::{BlobDir, NodeProperties, Place, read_only};
 use crate::path::ContainerName;
 use crate::store::{ContainerItem, Metadata, Precondition, Written};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{self, Attr, Creation, FileKind, Ino};
-use crate::fs::names::known::{Names, observed_now};
+use crate::fs::names::cache::{Names, observed_now};
 use crate::fs::names::tree::{NodeProperties, Origin};
 use crate::store::{BlobSettings, Precondition, ReadOptions};
 

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::copies::job::CopyJob;
 use crate::fs::names::attr::{FileKind, Ino};
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 
 impl Fs {
     /// The pending copy onto a file; `None` if there is none, and for everything that is not a file.

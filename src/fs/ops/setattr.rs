@@ -6,7 +6,7 @@ use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::content::strategy::Change;
 use crate::fs::names::attr::{Attr, AttrChange, FileKind, Ino};
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 use crate::fs::names::tree::{NodeProperties, NodeView};
 
 impl Fs {

@@ -23,7 +23,7 @@ use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::Locked;
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 use crate::fs::names::tree::{Blob, NodeProperties, Origin};
 use crate::fs::names::xattr_reads::Seen;
 use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition};

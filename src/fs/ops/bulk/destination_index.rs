@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::fs::copies::bulk::progress::Outcome;
 use crate::fs::names::access::{Credentials, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Attr, FileKind, Ino};
-use crate::fs::names::known::Names;
+use crate::fs::names::cache::Names;
 use crate::fs::names::tree::BlobDir;
 use crate::fs::names::walk::{Found, Walk};
 
