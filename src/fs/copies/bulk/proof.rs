@@ -98,7 +98,7 @@ mod tests {
         let metadata: Metadata = [("a", "b")].into_iter().collect();
         assert!(!is_copy(&copy(20), &BlobProperties { metadata, ..blob(10) }, URL, true));
         for status in [CopyStatus::Pending, CopyStatus::Failed, CopyStatus::Aborted] {
-            let mut there = copy(20);
+            let mut destination = copy(20);
             destination.copy.as_mut().unwrap().status = status;
             assert!(!is_copy(&destination, &source, URL, true));
         }
