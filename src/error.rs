@@ -78,7 +78,28 @@ pub enum Error {
     Copy { target: String, failure: CopyFailure },
     #[error("{0}")]
     Name(#[from] NameError),
-    /// A condition of the filesystem, not of the service: the errno and what it is about.
+    /// Nothing has that name, as far as is known here.
+    #[error("{what}")]
+    NotFound { what: String },
+    /// What was meant is not there any more: another client was faster.
+    #[error("{what}")]
+    Stale { what: String },
+    /// A copy onto the target is pending (X9 to X13).
+    #[error("{target}: a copy onto it is pending")]
+    CopyPending { target: String },
+    /// No copy onto the target is pending that could be aborted (X12).
+    #[error("{target}: no copy is pending")]
+    NoPendingCopy { target: String },
+    /// The caller has a signal to look at. What it waited for goes on.
+    #[error("interrupted while {during}")]
+    Interrupted { during: &'static str },
+    /// A copy cannot change the type of a blob (C7, C21).
+    #[error("{what}")]
+    OtherType { what: String },
+    /// The filesystem does not do that, for any blob and at any time.
+    #[error("{what}")]
+    Unsupported { what: String },
+    /// Another condition of the filesystem, on which nothing here depends: the errno and what it is about.
     #[error("{what}")]
     Fs { errno: i32, what: String },
 }
@@ -105,6 +126,27 @@ impl Error {
         Self::Fs { errno, what: what.into() }
     }
 
+    pub fn not_found(what: impl Into<String>) -> Self {
+        Self::NotFound { what: what.into() }
+    }
+
+    /// Nothing of that name is in the service, as far as is known here.
+    pub fn not_in_the_service(name: impl fmt::Display) -> Self {
+        Self::not_found(format!("{name} is not in the service"))
+    }
+
+    pub fn stale(what: impl Into<String>) -> Self {
+        Self::Stale { what: what.into() }
+    }
+
+    pub fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into() }
+    }
+
+    pub fn copy_pending(target: impl fmt::Display) -> Self {
+        Self::CopyPending { target: target.to_string() }
+    }
+
     /// The service's error code, or "" when this is not a service error.
     pub fn code(&self) -> &str {
         match self {
@@ -125,7 +167,7 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::Service(e) => e.status == 404 && e.code != "CannotVerifyCopySource",
-            Self::Fs { errno, .. } => *errno == libc::ENOENT,
+            Self::NotFound { .. } => true,
             _ => false,
         }
     }
@@ -169,6 +211,34 @@ impl Error {
         }
     }
 
+    /// The copy is refused for what its blobs are (C7), here or by the service: nobody is to make it in another way.
+    pub fn is_refused_for_good(&self) -> bool {
+        matches!(self, Self::OtherType { .. } | Self::Unsupported { .. }) || self.code() == "InvalidBlobType"
+    }
+
+    /// What was meant is not there any more, or is another version.
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::Stale { .. } | Self::Copy { failure: CopyFailure::Replaced { .. }, .. } => true,
+            Self::Service(e) => errno_of_service(e) == libc::ESTALE,
+            _ => false,
+        }
+    }
+
+    /// The caller may not do that.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Service(e) => errno_of_service(e) == libc::EACCES,
+            Self::Fs { errno, .. } => *errno == libc::EACCES,
+            _ => false,
+        }
+    }
+
+    /// The server does not know the operation.
+    pub fn is_of_an_unknown_operation(&self) -> bool {
+        matches!(self, Self::Service(e) if e.status >= 500 && errno_of_service(e) == libc::EOPNOTSUPP)
+    }
+
     /// Of a request that reads a source instead of the service: what it says of the blob it says of the source.
     pub fn of_a_source(self) -> Self {
         let code = match &self {
@@ -204,6 +274,12 @@ impl Error {
             },
             Self::Name(NameError::TooLong) => libc::ENAMETOOLONG,
             Self::Name(_) => libc::EINVAL,
+            Self::NotFound { .. } => libc::ENOENT,
+            Self::Stale { .. } => libc::ESTALE,
+            Self::CopyPending { .. } => libc::EBUSY,
+            Self::NoPendingCopy { .. } => libc::ENODATA,
+            Self::Interrupted { .. } => libc::EINTR,
+            Self::OtherType { .. } | Self::Unsupported { .. } => libc::EOPNOTSUPP,
             Self::Fs { errno, .. } => *errno,
         }
     }
@@ -213,8 +289,7 @@ impl Error {
     /// itself, and a destination of another blob type (C7), where the filesystem sees to it that nothing is moved.
     pub fn errno_of_copy(&self) -> i32 {
         match (self.errno(), self) {
-            (libc::EOPNOTSUPP, Self::Fs { .. }) => libc::EOPNOTSUPP,
-            (libc::EOPNOTSUPP, _) if self.code() == "InvalidBlobType" => libc::EOPNOTSUPP,
+            (libc::EOPNOTSUPP, _) if self.is_refused_for_good() => libc::EOPNOTSUPP,
             (libc::EOPNOTSUPP | libc::EXDEV | libc::EINVAL | libc::EPERM | libc::ETXTBSY | libc::ENOSYS, _) => {
                 libc::EIO
             }
@@ -610,7 +685,7 @@ mod tests {
 
     #[test]
     fn two_refusals_keep_their_number() {
-        assert_eq!(Error::fs(libc::EOPNOTSUPP, "x").errno_of_copy(), libc::EOPNOTSUPP);
+        assert_eq!(Error::unsupported("x").errno_of_copy(), libc::EOPNOTSUPP);
         assert_eq!(service(409, "InvalidBlobType").errno_of_copy(), libc::EOPNOTSUPP);
     }
 }

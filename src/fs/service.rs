@@ -37,7 +37,7 @@ impl Service {
 pub(in crate::fs) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(in crate::fs) fn no_such(name: &str) -> Error {
-    Error::fs(libc::ENOENT, format!("{name} does not exist"))
+    Error::not_found(format!("{name} does not exist"))
 }
 
 impl Service {
@@ -92,7 +92,7 @@ impl Service {
         }
         let Origin { blob, revision } = origin;
         match self.blob(blob).at(revision.as_ref()).tags().await {
-            Err(error) if error.errno() == libc::EACCES => {
+            Err(error) if error.is_denied() => {
                 warn!(blob = %blob.path, %error, "its index tags may not be read and are not kept");
                 Ok(Tags::new())
             }

@@ -123,7 +123,7 @@ impl BlobClient<'_> {
         let pipeline = self.pipeline;
         let Some(endpoint) = pipeline.endpoint().dfs_service(pipeline.account()) else {
             let what = format!("{}: where its hierarchical namespace is asked is not known", pipeline.endpoint());
-            return Err(Error::fs(libc::EOPNOTSUPP, what));
+            return Err(Error::unsupported(what));
         };
         let mut source = format!("/{}/{}", self.path.container, self.path.name.encoded());
         if let Credential::Sas(token) = pipeline.credential() {

@@ -172,12 +172,12 @@ async fn a_copy_of_another_client_is_looked_at_as_long_as_somebody_here_waits_fo
     service.client.blob(&blob("new").path).abort_copy(&job.id, &AbortOptions::default()).await.unwrap();
     advance(SOON).await;
     end_of(&job).await;
-    let adopted = service.copies.follow(blob("new"), &state).unwrap();
+    let adopted = service.copies.follow_foreign(blob("new"), &state).unwrap();
     let mut news = adopted.progress.subscribe();
     service.sends_after(Duration::from_millis(100), LOOK).await;
     now("what was seen", news.changed()).await.unwrap();
     assert!(matches!(failure_of(adopted.progress()), CopyFailure::Aborted { .. }));
-    let adopted = service.copies.follow(blob("new"), &state).unwrap();
+    let adopted = service.copies.follow_foreign(blob("new"), &state).unwrap();
     drop(adopted);
     service.settle().await;
     advance(Duration::from_secs(3600)).await;

@@ -41,7 +41,7 @@ pub(in crate::fs) async fn fetch(
 ) -> Result<()> {
     let found = client.blob(&blob.path).download(range.clone()).await?;
     if !is_grown(then, &found.properties) {
-        return Err(Error::fs(libc::ESTALE, format!("{} was made anew while it was open", blob.path)));
+        return Err(Error::stale(format!("{} was made anew while it was open", blob.path)));
     }
     receive(range.start, &found.bytes);
     Ok(())
@@ -216,7 +216,7 @@ impl Files {
         let found = self.service.blob(blob).properties().await;
         let found = Arc::new(found.map_err(|error| stale(error, &blob.path))?);
         if found.blob_type != BlobType::Append {
-            return Err(Error::fs(libc::ESTALE, format!("{} is a blob of another type now", blob.path)));
+            return Err(Error::stale(format!("{} is a blob of another type now", blob.path)));
         }
         let same = is_grown(&version.properties, &found);
         if !same && file.is_read() {

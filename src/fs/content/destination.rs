@@ -218,7 +218,7 @@ impl CopyDestinations {
                 Progress::Pending(_) => drop(state),
             }
             match self.copies.wait_for_copy(&job, caller).await {
-                Err(error) if error.errno() == libc::EINTR => return Err(error),
+                Err(error @ Error::Interrupted { .. }) => return Err(error),
                 // How it ended is looked at under the lock.
                 _ => {}
             }
@@ -292,7 +292,7 @@ impl CopyDestinations {
         match self.settled(file, caller).await {
             Ok(_) => Ok(true),
             Err(error) => {
-                if error.errno() == libc::EINTR {
+                if matches!(error, Error::Interrupted { .. }) {
                     self.cancel(file).await;
                 }
                 Err(error)
@@ -311,7 +311,7 @@ impl CopyDestinations {
         match self.copies.abort_copy(&job.destination, Some(&job.id)).await {
             Ok(()) => job.finished().await,
             // It has ended, and what is to be stored can be.
-            Err(error) if error.errno() == libc::ENODATA => return Ok(()),
+            Err(Error::NoPendingCopy { .. }) => return Ok(()),
             Err(error) => return Err(error),
         }
         let now = self.service.blob(&job.destination).properties().await?;
@@ -339,7 +339,7 @@ impl CopyDestinations {
             match self.copies.abort_copy(&job.destination, Some(&job.id)).await {
                 Ok(()) => {}
                 // It ended before we came.
-                Err(error) if error.errno() == libc::ENODATA => {}
+                Err(Error::NoPendingCopy { .. }) => {}
                 Err(error) => warn!(destination = %job.destination.path, id = %job.id, %error, "cannot abort a copy"),
             }
         }

@@ -15,9 +15,9 @@ use crate::fs::content::source::nameless;
 use crate::fs::content::upload::Uploads;
 use crate::fs::copies::lease::SourceLeases;
 use crate::fs::copies::run::Copies;
-use crate::fs::names::attr::{self, AttrChange, FileKind, SetTime};
+use crate::fs::names::attr::{self, AttrChange, FileKind, Ino, SetTime};
 use crate::fs::names::cache::Names;
-use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Tree, continues, is_grown};
+use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Place, Tree, continues, is_grown, read_only};
 use crate::fs::service::Service;
 use crate::store::{BlobProperties, BlobSettings, ContentHeaders, ETag, Metadata, Precondition};
 
@@ -54,18 +54,18 @@ impl Files {
     /// change would make them say costs no request, unless its time is to be now.
     pub(in crate::fs) async fn store_attributes(
         &self,
-        ino: crate::fs::names::attr::Ino,
+        ino: Ino,
         properties: &Arc<BlobProperties>,
         change: &AttrChange,
     ) -> Result<Arc<BlobProperties>> {
         let view = self.tree.view(ino)?;
         let blob = match self.tree.place(ino)? {
-            crate::fs::names::tree::Place::Blob(blob) => blob,
-            crate::fs::names::tree::Place::Directory(dir) => match dir.marker() {
+            Place::Blob(blob) => blob,
+            Place::Directory(dir) => match dir.marker() {
                 Some(marker) => marker?,
                 None => return Err(Error::fs(libc::EPERM, "containers have no mode, owner or time to set")),
             },
-            crate::fs::names::tree::Place::Revision(_) => return Err(crate::fs::names::tree::read_only()),
+            Place::Revision(_) => return Err(read_only()),
             _ => return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set")),
         };
         let defaults = &self.config.defaults;
@@ -171,16 +171,17 @@ impl Files {
 
     /// Gives back what [`Files::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an error any more but
     /// the log. All leave under the state lock, so that of two who leave together one is the last.
-    pub(in crate::fs) async fn release(&self, file: &OpenFile, mut state: Locked) {
-        if self.handles.is_last(file.ino)
-            && let Err(error) = self.commit(&mut state).await
+    pub(in crate::fs) async fn release(&self, mut locked: Locked) {
+        let ino = locked.ino();
+        if self.handles.is_last(ino)
+            && let Err(error) = self.commit(&mut locked).await
         {
-            let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+            let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
             error!(%name, %error, "what was written last is lost: it could not be stored");
         }
-        self.handles.done(file.ino);
-        drop(state);
-        self.tree.kernel().closed(file.ino);
+        self.handles.done(ino);
+        drop(locked);
+        self.tree.kernel().closed(ino);
     }
 
     /// False if there was nothing to drop.
@@ -218,7 +219,7 @@ impl Files {
             return Ok(());
         }
         let blob = self.tree.blob(file.ino)?;
-        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
+        let missing = || Error::not_in_the_service(&blob.path);
         let properties = view.properties().ok_or_else(missing)?;
         let _storing = file.storing();
         let changed = self.store_attributes(file.ino, properties, &change).await;

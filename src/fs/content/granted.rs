@@ -33,7 +33,7 @@ impl CopyDestinations {
         match self.settled(file, caller).await {
             Ok(state) => drop(state),
             Err(error) => {
-                if error.errno() == libc::EINTR {
+                if matches!(error, Error::Interrupted { .. }) {
                     self.cancel(file).await;
                 }
                 return Err(error);
@@ -103,7 +103,7 @@ impl CopyDestinations {
         let backup = job.take_backup();
         match self.copies.abort_copy(&job.destination, Some(&job.id)).await {
             Ok(()) => job.finished().await,
-            Err(error) if error.errno() == libc::ENODATA => {
+            Err(Error::NoPendingCopy { .. }) => {
                 job.finished().await;
                 match (backup, job.progress()) {
                     (Some(backup), Progress::Success(_)) => self.copies.delete_backup(&backup).await,
@@ -164,7 +164,7 @@ impl CopyDestinations {
             let mut at = 0;
             while at < granted {
                 if caller.interrupted() {
-                    return Err(Error::fs(libc::EINTR, "interrupted while a part was copied"));
+                    return Err(Error::Interrupted { during: "a part was copied" });
                 }
                 let range = RangeSource::of(&origin, &source.version.etag, at..granted);
                 at += self.files.copy_range(range, false, locked, at, caller).await?;

@@ -373,7 +373,7 @@ impl Handle {
         if self.access.append || *self.seen.get_or_init(|| version.lineage.clone()) == version.lineage {
             Ok(Some(version.clone()))
         } else {
-            Err(Error::fs(libc::ESTALE, "another client changed it while it was open"))
+            Err(Error::stale("another client changed it while it was open"))
         }
     }
 }
@@ -542,7 +542,7 @@ pub(in crate::fs) fn draft_of(state: &mut FileState) -> Result<&mut Draft> {
     }
     match &mut state.content {
         Content::Draft(draft) => Ok(draft),
-        _ => Err(Error::fs(libc::EBUSY, "a copy onto it is pending")),
+        _ => Err(Error::copy_pending("the file")),
     }
 }
 

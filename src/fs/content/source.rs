@@ -33,5 +33,5 @@ impl<'a> RangeSource<'a> {
 /// What has no name is in no blob. That is no failure of the copy: the kernel reads and writes instead, and whoever asked has what can be
 /// reached.
 pub(in crate::fs) fn nameless() -> Error {
-    Error::fs(libc::EOPNOTSUPP, "a file without a name cannot be copied in the service")
+    Error::unsupported("a file without a name cannot be copied in the service")
 }

@@ -95,7 +95,7 @@ impl Uploads {
 
     /// The server does not know the operation by which a range would be copied: it has to be moved. Said once.
     pub(in crate::fs) fn must_move(&self, error: &Error) -> bool {
-        let unknown = error.errno() == libc::EOPNOTSUPP && error.status() >= 500;
+        let unknown = error.is_of_an_unknown_operation();
         if unknown && !self.warned_moving_data.swap(true, std::sync::atomic::Ordering::Relaxed) {
             tracing::warn!(%error, "this server cannot copy ranges of blobs: reading and writing them instead");
         }
@@ -233,7 +233,7 @@ impl Uploads {
                 Some(base) => {
                     let (blocks, etag) = self.service.blob(blob).block_blob().block_list().await?;
                     if etag.is_some_and(|etag| etag != base.properties.etag) {
-                        return Err(Error::fs(libc::ESTALE, format!("{} was changed by another writer", blob.path)));
+                        return Err(Error::stale(format!("{} was changed by another writer", blob.path)));
                     }
                     blocks
                 }

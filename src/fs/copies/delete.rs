@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::copies::run::Copies;
 use crate::fs::names::tree::Blob;
 use crate::store::DeleteOptions;
@@ -24,7 +24,7 @@ impl Copies {
         }
         match self.abort_copy(blob, None).await {
             // It has ended by itself (X12).
-            Err(error) if error.errno() == libc::ENODATA => {}
+            Err(Error::NoPendingCopy { .. }) => {}
             Err(error) => {
                 warn!(blob = %blob.path, %error, "the copy onto it cannot be aborted, so it is not deleted");
                 return Err(pending);

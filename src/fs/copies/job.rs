@@ -82,11 +82,15 @@ impl CopyJob {
     pub(in crate::fs) fn stop(&self) {
         let Some(work) = self.work.get() else { return };
         work.abort();
-        let stopped = failure(&self.destination, CopyFailure::Aborted { id: self.id.to_string() });
-        self.progress.send_if_modified(|progress| {
-            let pending = matches!(progress, Progress::Pending(_));
+        self.publish(Progress::Failed(failure(&self.destination, CopyFailure::Aborted { id: self.id.to_string() })));
+    }
+
+    /// Tells all who wait. An end stays what it is: a copy that was stopped is no success any more.
+    pub(in crate::fs) fn publish(&self, progress: Progress) {
+        self.progress.send_if_modified(|last| {
+            let pending = matches!(last, Progress::Pending(_));
             if pending {
-                *progress = Progress::Failed(stopped);
+                *last = progress;
             }
             pending
         });
@@ -169,7 +173,7 @@ pub(in crate::fs) fn types_differ(
     comes: Option<BlobType>,
 ) -> Error {
     let (to, is, comes) = (&to.path, is.as_str(), comes.map_or("blob of another type", BlobType::as_str));
-    Error::fs(libc::EOPNOTSUPP, format!("{to} is a {is} and {from} gives a {comes}: a copy cannot change the type"))
+    Error::OtherType { what: format!("{to} is a {is} and {from} gives a {comes}: a copy cannot change the type") }
 }
 
 pub(in crate::fs) fn failure(destination: &Blob, failure: CopyFailure) -> Error {
@@ -181,7 +185,7 @@ pub(in crate::fs) async fn interrupted(caller: Caller) -> Error {
     loop {
         tokio::time::sleep(SLICE).await;
         if caller.interrupted() {
-            return Error::fs(libc::EINTR, "interrupted while a range was copied");
+            return Error::Interrupted { during: "a range was copied" };
         }
     }
 }

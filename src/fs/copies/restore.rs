@@ -15,13 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::copies::backup::{Backup, BackupKind, OwnWrite};
-use crate::fs::copies::job::Progress;
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, Ino};
@@ -49,7 +46,7 @@ impl Copies {
         self.try_back_up((blob, ino), before, lease).await.map_err(|error| {
             if error.is_of_a_hierarchical_namespace() {
                 let what = "there are no snapshots where the namespace is hierarchical, so what is replaced could not be brought back";
-                return Error::fs(libc::EOPNOTSUPP, format!("{}: {what}", blob.path));
+                return Error::unsupported(format!("{}: {what}", blob.path));
             }
             warn!(blob = %blob.path, %error,
                   "no snapshot can be taken of what is to be replaced, so it is not: it could not be brought back");
@@ -97,23 +94,20 @@ impl Copies {
 
     /// Puts back what was there before, if the destination still shows `write`. The caller waits for it, but not for ever, and it is done
     /// also when he goes.
-    pub(in crate::fs) fn restore(self: &Arc<Self>, backup: Backup, write: OwnWrite) -> BoxFuture<'static, ()> {
-        let fs = self.clone();
+    pub(in crate::fs) async fn restore(self: &Arc<Self>, backup: Backup, write: OwnWrite) {
+        let copies = self.clone();
         let work = self.background.spawn(async move {
-            match fs.try_restore(&backup, &write).await {
-                Ok(()) => fs.delete_backup(&backup).await,
+            match copies.try_restore(&backup, &write).await {
+                Ok(()) => copies.delete_backup(&backup).await,
                 Err(error) => {
                     error!(blob = %backup.blob.path, %error, backup = backup.place(), "what a copy replaced was not brought back");
                 }
             }
         });
-        async move {
-            let _ = tokio::time::timeout(PATIENCE, work).await;
-        }
-        .boxed()
+        let _ = tokio::time::timeout(PATIENCE, work).await;
     }
 
-    async fn try_restore(self: &Arc<Self>, backup: &Backup, write: &OwnWrite) -> Result<()> {
+    async fn try_restore(&self, backup: &Backup, write: &OwnWrite) -> Result<()> {
         let Backup { blob, before, lease, .. } = backup;
         let id = match write {
             OwnWrite::Copy(id) => Some(id),
@@ -130,7 +124,7 @@ impl Copies {
         };
         if !is_ours {
             let what = format!("{}: another client has written to it since, which stays", blob.path);
-            return Err(Error::fs(libc::ESTALE, what));
+            return Err(Error::stale(what));
         }
         self.restore_from(backup, &found).await
     }
@@ -160,7 +154,7 @@ impl Copies {
         Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it does not end", blob.path)))
     }
 
-    async fn restore_from(self: &Arc<Self>, backup: &Backup, found: &BlobProperties) -> Result<()> {
+    async fn restore_from(&self, backup: &Backup, found: &BlobProperties) -> Result<()> {
         let Backup { blob, before, kind: how, lease, .. } = backup;
         let precondition = Precondition::IfMatch(found.etag.clone());
         // The copy may have brought a tier of its own, which would stay.
@@ -191,13 +185,13 @@ impl Copies {
                     seal: before.seal_of_copy(before.sealed),
                     options: CopyOptions { lease: lease.clone(), ..CopyOptions::default() },
                 };
-                let job = self.start_copy(start).await?;
-                job.ended().await;
-                match job.progress() {
-                    Progress::Success(properties) => properties,
-                    Progress::Failed(error) => return Err(error),
-                    Progress::Pending(_) => return Err(Error::fs(libc::EIO, "a copy that has ended is pending")),
+                // A finite lease forbids it (X5), also one of our own.
+                self.leases.release(blob).await;
+                let copied = self.run_copy(start).await;
+                if let Err(error) = &copied {
+                    self.explain_lease(blob, error).await;
                 }
+                copied?
             }
         };
         info!(blob = %blob.path, "what a copy replaced is back");

@@ -64,6 +64,23 @@ const BLIND: Duration = Duration::from_secs(30);
 /// Longest that somebody who aborted a copy waits for what was there before.
 const BROUGHT_BACK: Duration = Duration::from_secs(10);
 
+/// What has become of a Copy Blob.
+enum Begun {
+    /// The service has accepted it.
+    Accepted(CopyId, Progress),
+    /// Copy Blob does not read this source; other operations may.
+    Unreadable,
+}
+
+/// Bytes of the source, as far as they are known.
+fn total_of(version: Option<&BlobProperties>, progress: &Progress) -> u64 {
+    match (version, progress) {
+        (Some(source), _) => source.size,
+        (None, Progress::Success(properties)) => properties.size,
+        (None, _) => 0,
+    }
+}
+
 /// The tier of a finished copy, as far as it is known, and whether it is only the account's default. That of what is replaced stays, chosen
 /// or not (S103); what is new gets the account's, which is what a blob of the account has for which nobody chose one.
 fn tier_of_copy(
@@ -170,33 +187,20 @@ impl Copies {
         Ok(())
     }
 
-    /// Copy Blob. The job is done at once when the service says so, and polled otherwise.
-    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
-        let backup = start.options.backup.clone();
-        match self.start_with_options(start).await {
-            Ok(job) => Ok(job),
-            Err(error) => {
-                if let Some(backup) = backup {
-                    self.never_started(&backup, &error).await;
-                }
-                Err(error)
-            }
+    /// Starts a copy, with a lease of its source and what is to come back if it is no success. The job is done at once when the service
+    /// says so, and followed otherwise.
+    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
+        let backup = spec.options.backup.clone();
+        let started = self.start_leased(spec).await;
+        if let (Err(error), Some(backup)) = (&started, backup) {
+            self.never_started(&backup, error).await;
         }
+        started
     }
 
-    async fn start_with_options(self: &Arc<Self>, start: CopySpec) -> Result<Arc<CopyJob>> {
-        let CopySpec { source, version, destination, precondition, metadata, tier, tags, seal, options } = start;
-        let client = self.service.client(destination.account);
-        let request = CopyRequest {
-            source,
-            source_if_match: version.as_ref().map(|version| version.etag.clone()),
-            precondition,
-            metadata,
-            tier,
-            tags,
-            seal,
-            lease: options.lease.clone(),
-        };
+    async fn start_leased(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
+        let (destination, version) = (spec.destination.clone(), spec.version.clone());
+        let (request, options) = spec.into_request();
         // A finite lease forbids it (X5), also one of our own.
         self.leases.release(&destination).await;
         let policy = options.lease_source.unwrap_or(self.config.lease_source);
@@ -204,15 +208,8 @@ impl Copies {
             LeaseSource::Always => self.lease_source(&options, version.as_deref(), &destination, None).await,
             LeaseSource::Pending | LeaseSource::Never => None,
         };
-        if request.source.is_read_by_token() {
-            return self.copy_synchronously(destination, request, version, options, early).await;
-        }
-        let mut started = match client.blob(&destination.path).start_copy(&request).await {
-            Ok(started) => started,
-            Err(error) if may_be_read_otherwise(&request.source, version.is_some(), &error) => {
-                debug!(%error, "trying the operations that read any URL");
-                return self.copy_synchronously(destination, request, version, options, early).await;
-            }
+        let begun = match self.begin(&destination, &request, version.as_deref(), &options).await {
+            Ok(begun) => begun,
             Err(error) => {
                 if let Some(lease) = early {
                     lease.release().await;
@@ -221,38 +218,84 @@ impl Copies {
                 return Err(error);
             }
         };
-        info!(destination = %destination.path, source = %request.source, id = %started.id,
-              status = started.status.as_str(), "copy started");
-        let found = started.found.take();
-        let progress =
-            first_progress(client, &destination, &request, (&started, found), version.as_deref(), &options).await;
-        let total = match (&version, &progress) {
-            (Some(source), _) => source.size,
-            (None, Progress::Success(properties)) => properties.size,
-            (None, _) => 0,
+        let Begun::Accepted(id, progress) = begun else {
+            return self.copy_synchronously(destination, request, version, options, early).await;
         };
-        let pending = matches!(progress, Progress::Pending(_));
         let job = Arc::new(CopyJob {
             lease: options.lease.clone(),
             backup: Mutex::new(options.backup.clone()),
-            ..CopyJob::new(destination, started.id, total, progress.clone())
+            ..CopyJob::new(destination, id, total_of(version.as_deref(), &progress), progress.clone())
         });
-        if pending {
-            self.jobs.add(&job);
-            let (fs, job) = (self.clone(), job.clone());
-            tokio::spawn(async move {
-                let lease = match early {
-                    None if policy == LeaseSource::Pending => {
-                        fs.lease_source(&options, version.as_deref(), &job.destination, Some(&job.id)).await
-                    }
-                    early => early,
-                };
-                fs.poll(job, lease).await;
-            });
-        } else {
+        if !matches!(progress, Progress::Pending(_)) {
             self.finish(&job, early, &progress).await;
+            return Ok(job);
         }
+        self.jobs.add(&job);
+        let (copies, followed) = (self.clone(), job.clone());
+        tokio::spawn(async move {
+            let lease = match early {
+                None if policy == LeaseSource::Pending => {
+                    copies.lease_source(&options, version.as_deref(), &followed.destination, Some(&followed.id)).await
+                }
+                early => early,
+            };
+            copies.follow_to_its_end(&followed, lease).await;
+        });
         Ok(job)
+    }
+
+    /// A copy to its end, with neither lease nor backup: what brings a backup back stands on this.
+    pub(in crate::fs) async fn run_copy(&self, spec: CopySpec) -> Result<Arc<BlobProperties>> {
+        let (destination, version) = (spec.destination.clone(), spec.version.clone());
+        let (request, options) = spec.into_request();
+        let progress = match self.begin(&destination, &request, version.as_deref(), &options).await? {
+            Begun::Unreadable => return self.fetch_whole(&destination, request, version).await,
+            Begun::Accepted(id, progress @ Progress::Pending(_)) => {
+                let total = total_of(version.as_deref(), &progress);
+                let job = Arc::new(CopyJob { lease: options.lease, ..CopyJob::new(destination, id, total, progress) });
+                self.jobs.add(&job);
+                let followed = async {
+                    if let Some(ended) = self.follow(&job).await {
+                        job.publish(ended);
+                    }
+                };
+                tokio::join!(followed, job.ended());
+                job.progress()
+            }
+            Begun::Accepted(_, progress) => progress,
+        };
+        match progress {
+            Progress::Success(properties) => Ok(properties),
+            Progress::Failed(error) => Err(error),
+            Progress::Pending(_) => Err(Error::fs(libc::EIO, "a copy that has ended is pending")),
+        }
+    }
+
+    /// Copy Blob, and what it has come to so far.
+    async fn begin(
+        &self,
+        destination: &Blob,
+        request: &CopyRequest,
+        version: Option<&BlobProperties>,
+        options: &CopyOptions,
+    ) -> Result<Begun> {
+        if request.source.is_read_by_token() {
+            return Ok(Begun::Unreadable);
+        }
+        let client = self.service.client(destination.account);
+        let mut started = match client.blob(&destination.path).start_copy(request).await {
+            Ok(started) => started,
+            Err(error) if may_be_read_otherwise(&request.source, version.is_some(), &error) => {
+                debug!(%error, "trying the operations that read any URL");
+                return Ok(Begun::Unreadable);
+            }
+            Err(error) => return Err(error),
+        };
+        info!(destination = %destination.path, source = %request.source, id = %started.id,
+              status = started.status.as_str(), "copy started");
+        let found = started.found.take();
+        let progress = first_progress(client, destination, request, (&started, found), version, options).await;
+        Ok(Begun::Accepted(started.id, progress))
     }
 
     /// C40 to C43.
@@ -283,7 +326,7 @@ impl Copies {
     }
 
     /// A job for a pending copy that was started elsewhere; `None` if it is over.
-    pub(in crate::fs) fn follow(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
+    pub(in crate::fs) fn follow_foreign(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
         if copy.status != CopyStatus::Pending {
             return None;
         }
@@ -293,12 +336,21 @@ impl Copies {
             ..CopyJob::new(destination, copy.id.clone(), copy.total_bytes, progress)
         });
         self.jobs.add(&job);
-        tokio::spawn(self.clone().poll(job.clone(), None));
+        let (copies, followed) = (self.clone(), job.clone());
+        tokio::spawn(async move { copies.follow_to_its_end(&followed, None).await });
         Some(job)
     }
 
-    /// Looks at the destination until our copy has ended, for all who wait.
-    async fn poll(self: Arc<Self>, job: Arc<CopyJob>, lease: Option<SourceLease>) {
+    /// Follows a copy for all who wait, to its end and what is left to do then.
+    async fn follow_to_its_end(self: &Arc<Self>, job: &Arc<CopyJob>, lease: Option<SourceLease>) {
+        if let Some(ended) = self.follow(job).await {
+            self.finish(job, lease, &ended).await;
+            job.publish(ended);
+        }
+    }
+
+    /// Looks at the destination until our copy has ended: how. `None` when nobody waits any more for a copy that was started elsewhere.
+    async fn follow(&self, job: &Arc<CopyJob>) -> Option<Progress> {
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
         loop {
@@ -307,8 +359,8 @@ impl Copies {
                 () = tokio::time::sleep(until_next) => {}
                 () = job.poll_now.notified() => pause = FIRST_POLL,
             }
-            if job.foreign && Arc::strong_count(&job) == 1 {
-                return;
+            if job.foreign && Arc::strong_count(job) == 1 {
+                return None;
             }
             pause = if job.somebody_waits() { (pause * 2).min(LONGEST_POLL) } else { (pause * 2).min(IDLE_POLL) };
             let progress = match self.service.blob(&job.destination).properties().await {
@@ -327,23 +379,17 @@ impl Copies {
                     if refused || since.elapsed() >= BLIND { Progress::Failed(error) } else { job.progress() }
                 }
             };
-            let ended = match &progress {
-                Progress::Pending(_) => false,
+            match &progress {
+                Progress::Pending(_) => job.publish(progress),
                 Progress::Success(_) => {
                     info!(destination = %job.destination.path, id = %job.id, "copy done");
-                    true
+                    return Some(progress);
                 }
                 Progress::Failed(error) => {
                     warn!(%error, "copy ended without success");
-                    true
+                    return Some(progress);
                 }
-            };
-            if ended {
-                self.finish(&job, lease, &progress).await;
-                job.progress.send_replace(progress);
-                return;
             }
-            job.progress.send_replace(progress);
         }
     }
 
@@ -354,7 +400,7 @@ impl Copies {
                 Progress::Success(properties) => return Ok(properties),
                 Progress::Failed(error) => return Err(error),
                 Progress::Pending(_) if caller.interrupted() => {
-                    return Err(Error::fs(libc::EINTR, "interrupted while a copy was pending"));
+                    return Err(Error::Interrupted { during: "a copy was pending" });
                 }
                 Progress::Pending(_) => {}
             }
@@ -367,10 +413,10 @@ impl Copies {
         let client = self.service.blob(blob);
         // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
         let state = client.properties().await?.copy;
-        let none = || Error::fs(libc::ENODATA, format!("{}: no copy is pending", blob.path));
+        let none = || Error::NoPendingCopy { target: blob.path.to_string() };
         let Some(state) = state.filter(|state| state.status == CopyStatus::Pending) else { return Err(none()) };
         if id.is_some_and(|id| *id != state.id) {
-            return Err(Error::fs(libc::ESTALE, format!("{}: another copy is pending: {}", blob.path, state.id)));
+            return Err(Error::stale(format!("{}: another copy is pending: {}", blob.path, state.id)));
         }
         let job = self.jobs.of(blob).filter(|job| job.id == state.id);
         let lease = job.as_ref().and_then(|job| job.lease.as_ref());
@@ -399,7 +445,7 @@ impl Copies {
     }
 
     /// Says in the log who holds what, when a copy is refused for a lease of its destination (X5, X6).
-    async fn explain_lease(&self, destination: &Blob, error: &Error) {
+    pub(in crate::fs) async fn explain_lease(&self, destination: &Blob, error: &Error) {
         if !error.code().contains("Lease") {
             return;
         }

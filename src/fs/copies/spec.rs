@@ -6,7 +6,7 @@ use crate::fs::caller::Caller;
 use crate::fs::copies::backup::Backup;
 use crate::fs::copies::lease::LeaseSource;
 use crate::fs::names::tree::Blob;
-use crate::store::{BlobProperties, CopySource, LeaseId, Metadata, Precondition, Tags};
+use crate::store::{BlobProperties, CopyRequest, CopySource, LeaseId, Metadata, Precondition, Tags};
 
 /// What is done about source and destination besides copying.
 #[derive(Default, Clone)]
@@ -39,4 +39,14 @@ pub struct CopySpec {
     /// Of an append blob; `None` for all others, and for what is not known.
     pub seal: Option<bool>,
     pub options: CopyOptions,
+}
+
+impl CopySpec {
+    /// The request to the service, and what is done besides.
+    pub(in crate::fs) fn into_request(self) -> (CopyRequest, CopyOptions) {
+        let Self { source, version, precondition, metadata, tier, tags, seal, options, .. } = self;
+        let source_if_match = version.map(|version| version.etag.clone());
+        let lease = options.lease.clone();
+        (CopyRequest { source, source_if_match, precondition, metadata, tier, tags, seal, lease }, options)
+    }
 }

@@ -59,7 +59,7 @@ impl Copies {
             if let Some(lease) = lease {
                 lease.release().await;
             }
-            return Err(Error::fs(libc::EOPNOTSUPP, what));
+            return Err(Error::OtherType { what });
         }
         let total = version.as_ref().map_or(0, |version| version.size);
         let job = Arc::new(CopyJob {
@@ -89,7 +89,7 @@ impl Copies {
                         Progress::Failed(error)
                     }
                 };
-                job.progress.send_replace(ended);
+                job.publish(ended);
             })
         };
         job.set_work(work.abort_handle());
@@ -105,7 +105,7 @@ impl Copies {
         }
     }
 
-    async fn fetch_whole(
+    pub(in crate::fs) async fn fetch_whole(
         &self,
         destination: &Blob,
         request: CopyRequest,

@@ -38,7 +38,7 @@ pub(in crate::fs) fn refutes_cache(error: &Error) -> bool {
     is_missing
         || error.is_precondition_failed()
         || error.is_of_another_source()
-        || error.errno() == libc::ESTALE
+        || error.is_stale()
         || error.is_of_another_type_than_known()
 }
 
@@ -112,14 +112,14 @@ impl Names {
         let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
         match etag {
             None => Error::fs(libc::EEXIST, format!("{name:?} was made by another client meanwhile: {error}")),
-            Some(_) => Error::fs(libc::ESTALE, format!("{name:?} was changed by another client meanwhile: {error}")),
+            Some(_) => Error::stale(format!("{name:?} was changed by another client meanwhile: {error}")),
         }
     }
 
     /// The service has no blob of that name: the node loses it. ENOENT.
     pub(in crate::fs) fn remove_missing(&self, view: &NodeView, blob: &Blob, asked: Instant) -> Error {
         self.tree.remove_absent(view.parent, &view.name, asked);
-        Error::fs(libc::ENOENT, format!("{} is not in the service any more", blob.path))
+        Error::not_found(format!("{} is not in the service any more", blob.path))
     }
 
     /// The service has refused to copy that version of the source: what is remembered of it, unless it is as it was, is forgotten.

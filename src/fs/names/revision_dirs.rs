@@ -87,7 +87,7 @@ impl Directories {
 
     /// unlink(2) of a snapshot or version: Delete Blob of that and nothing else. The current version is the blob, and is removed as such.
     pub(in crate::fs) async fn remove_revision(&self, view: &NodeView, blob: &Blob, revision: &Revision) -> Result<()> {
-        let properties = view.properties().ok_or_else(|| Error::fs(libc::ENOENT, "nothing is known of it"))?;
+        let properties = view.properties().ok_or_else(|| Error::not_found("nothing is known of it"))?;
         // What is not current never becomes it again: bringing it back makes a new version. So what was heard at any time is true.
         if properties.is_current_version || is_another(properties, revision) {
             return Err(Error::fs(

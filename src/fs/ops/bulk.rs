@@ -158,10 +158,10 @@ impl TreeCopies {
         if source.is_pending() {
             return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
         }
-        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", source.name));
+        let missing = || Error::not_in_the_service(&source.name);
         let version = source.properties().cloned().ok_or_else(missing)?;
         if matches!(self.fs.tree.place(source.ino), Ok(Place::Revision(_))) {
-            return Err(Error::fs(libc::EOPNOTSUPP, "a snapshot or version is copied alone, or by cp"));
+            return Err(Error::unsupported("a snapshot or version is copied alone, or by cp"));
         }
         let from = self.fs.tree.blob(source.ino)?;
         let to = self.fs.tree.directory(bulk.into)?.blob(&order.name)?;

@@ -64,7 +64,7 @@ impl Fs {
             // The process died between its last call and close: the service goes on without it.
             self.destinations.detach(&mut state).await;
         }
-        self.files.release(file, state).await;
+        self.files.release(state).await;
     }
 
     /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long keeps no other

@@ -178,7 +178,7 @@ impl Control<'_> {
             return Err(Error::fs(libc::EISDIR, format!("{} is a directory", target.name)));
         }
         if target.is_pending() {
-            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", target.name)));
+            return Err(Error::copy_pending(&target.name));
         }
         if let Some(file) = self.fs.handles.of_ino(target.ino)
             && !matches!(file.lock().await.content, Content::Clean)
@@ -219,7 +219,7 @@ impl Control<'_> {
                 return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
             }
             let origin = self.fs.tree.origin(node.ino)?;
-            let missing = || Error::fs(libc::ENOENT, format!("{source} is not in the service"));
+            let missing = || Error::not_in_the_service(source);
             self.own_source(&origin, node.properties().cloned().ok_or_else(missing)?, destination).await
         }
         .await;

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, CopiedFrom, Copying, Fh};
@@ -21,11 +21,6 @@ use crate::fs::names::attr::AttrChange;
 
 /// The kernel shortens `copy_file_range` to this many bytes (FUSE's `UINT_MAX & PAGE_MASK`, with pages of 4 KiB).
 const KERNEL_CLAMP: u64 = 0xffff_f000;
-
-/// The copy was refused for the types of its blobs (C7), here or by the service.
-fn is_of_another_type(error: &Error) -> bool {
-    error.code() == "InvalidBlobType" || matches!(error, Error::Fs { errno: libc::EOPNOTSUPP, .. })
-}
 
 impl Fs {
     /// `copy_file_range`: bytes copied, or to be copied by the time that flush returns.
@@ -87,7 +82,7 @@ impl Fs {
             };
         }
         let (job, start) = match started {
-            Err(error) if is_of_another_type(&error) => {
+            Err(error) if error.is_refused_for_good() => {
                 // C7: what was to be overwritten stays, and nobody moves the content instead.
                 if state.version.is_some() {
                     state.content = Content::Clean;

@@ -30,7 +30,7 @@ impl Fs {
         if access.write && flags & libc::O_TRUNC != 0 {
             let mut state = file.lock().await;
             if let Err(error) = self.files.edit(&mut state, 0, |draft| draft.truncate(0)).await {
-                self.files.release(&file, state).await;
+                self.files.release(state).await;
                 return Err(error);
             }
         }

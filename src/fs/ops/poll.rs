@@ -36,7 +36,7 @@ impl Fs {
         }
         Ok(match (self.copies.jobs.pending(&blob), copy) {
             (Some(job), _) => Some(job),
-            (None, Some(copy)) => self.copies.follow(blob, &copy),
+            (None, Some(copy)) => self.copies.follow_foreign(blob, &copy),
             (None, None) => None,
         })
     }

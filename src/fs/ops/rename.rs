@@ -58,10 +58,7 @@ pub(in crate::fs) struct LockedFile<'a> {
 /// To the kernel, ESTALE means that its names are old: it would look them up and rename once more. Once something was sent, that is a copy
 /// once more.
 fn never_stale(error: Error) -> Error {
-    match error.errno() {
-        libc::ESTALE => Error::fs(libc::EBUSY, error.to_string()),
-        _ => error,
-    }
+    if error.is_stale() { Error::fs(libc::EBUSY, error.to_string()) } else { error }
 }
 
 /// It would take hours, and end in another tier (X21).
@@ -242,7 +239,7 @@ impl<'f> Renaming<'f> {
             }
         }
         if held[first..].iter().any(|held| matches!(held.locked.content, Content::Copying(_))) {
-            return Err(Error::fs(libc::EBUSY, "a copy onto it is pending"));
+            return Err(Error::copy_pending("the file"));
         }
         for LockedFile { locked, .. } in &mut held[first..] {
             self.fs.files.commit(locked).await?;
@@ -277,7 +274,7 @@ impl<'f> Renaming<'f> {
             return Err(Error::fs(libc::EBUSY, format!("{} is not in the service yet", source.name)));
         };
         if source.is_pending() || target.is_some_and(NodeView::is_pending) {
-            return Err(Error::fs(libc::EBUSY, format!("{}: a copy is pending", source.name)));
+            return Err(Error::copy_pending(&source.name));
         }
         let blob = self.fs.tree.blob(source.ino)?;
         refuse_archived(&blob, &properties)?;

@@ -44,7 +44,7 @@ impl Fs {
         }
         .await;
         let state = file.lock().await;
-        self.files.release(&file, state).await;
+        self.files.release(state).await;
         done
     }
 
@@ -74,7 +74,7 @@ impl Fs {
         let file = self.files.acquire(view).await;
         let mut state = file.lock().await;
         let done = self.files.store_or_keep(&mut state, change, caller).await;
-        self.files.release(&file, state).await;
+        self.files.release(state).await;
         done
     }
 

@@ -24,7 +24,7 @@ impl Control<'_> {
             Some(file) => {
                 let mut state = file.lock().await;
                 if matches!(state.content, Content::Copying(_)) {
-                    return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", blob.path)));
+                    return Err(Error::copy_pending(&blob.path));
                 }
                 self.fs.files.commit(&mut state).await?;
                 Some(state)

@@ -70,7 +70,7 @@ impl Fs {
             0 => false,
             libc::FALLOC_FL_ZERO_RANGE => true,
             libc::FALLOC_FL_PUNCH_HOLE if keep_size => true,
-            _ => return Err(Error::fs(libc::EOPNOTSUPP, "ranges of a file cannot be moved")),
+            _ => return Err(Error::unsupported("ranges of a file cannot be moved")),
         };
         let handle = self.handles.get(fh)?;
         let file = &handle.file;

@@ -152,7 +152,7 @@ impl Header {
 impl<'a> XattrName<'a> {
     /// EOPNOTSUPP for names that are not this filesystem's.
     fn parse(name: &'a str) -> Result<Self> {
-        let unknown = || Error::fs(libc::EOPNOTSUPP, format!("{name}: no such attribute is kept here"));
+        let unknown = || Error::unsupported(format!("{name}: no such attribute is kept here"));
         let short = name.strip_prefix(PREFIX).ok_or_else(unknown)?;
         if let Some((_, header)) = Header::ALL.iter().find(|(known, _)| *known == short) {
             return Ok(Self::Header(*header));
@@ -270,7 +270,7 @@ impl Xattrs<'_> {
         let parsed = XattrName::parse(name)?;
         let invalid = |why: &str| Error::fs(libc::EINVAL, format!("{name}: {why}"));
         if self.fs.tree.view(ino)?.kind == FileKind::Directory {
-            return Err(Error::fs(libc::EOPNOTSUPP, "directories and containers have no attributes of the service"));
+            return Err(Error::unsupported("directories and containers have no attributes of the service"));
         }
         let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
         match parsed {
@@ -306,7 +306,7 @@ impl Xattrs<'_> {
             Err(error) => Err(error),
         };
         self.fs.xattr_reads.forget(ino);
-        self.fs.files.release(&file, state).await;
+        self.fs.files.release(state).await;
         done
     }
 
@@ -363,7 +363,7 @@ impl Xattrs<'_> {
         Names::check_named(&view)?;
         let blob = self.fs.tree.blob(ino)?;
         let properties = view.properties().cloned();
-        let missing = || Error::fs(libc::ENOENT, format!("{} is not in the service", blob.path));
+        let missing = || Error::not_in_the_service(&blob.path);
         Ok((blob.clone(), properties.ok_or_else(missing)?))
     }
 

@@ -170,7 +170,7 @@ impl PageBlobs<'_> {
     async fn look_again(&self, locked: &mut Locked, blob: &Blob) -> Result<()> {
         let Some(hold) = write_guard(locked).cloned() else { return Ok(()) };
         let client = self.files.service.client(blob.account);
-        let others = |why: &str| Error::fs(libc::ESTALE, format!("{}: others may have written: {why}", blob.path));
+        let others = |why: &str| Error::stale(format!("{}: others may have written: {why}", blob.path));
         match &hold {
             WriteGuard::Version => return Ok(()),
             WriteGuard::Lease(lease) => {

@@ -98,7 +98,7 @@ impl NodeView {
     pub(in crate::fs) fn refuse_writing(&self) -> Result<()> {
         let Some(properties) = self.properties() else { return Ok(()) };
         if self.is_pending() {
-            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", self.name)));
+            return Err(Error::copy_pending(&self.name));
         }
         if properties.sealed {
             return Err(Error::fs(libc::EPERM, format!("{}: the AppendBlob is sealed for good", self.name)));

@@ -55,7 +55,7 @@ impl RevisionPlace {
             [name] => Ok(Self::Moments(revisions, dir.blob(name)?)),
             [moment, name] => match revisions.revision(moment) {
                 Some(revision) => Ok(Self::File(dir.blob(name)?, revision)),
-                None => Err(Error::fs(libc::ENOENT, format!("{moment} is no moment"))),
+                None => Err(Error::not_found(format!("{moment} is no moment"))),
             },
             _ => Err(Error::fs(libc::ENOTDIR, "a snapshot or version is no directory")),
         }

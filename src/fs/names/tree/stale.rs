@@ -6,7 +6,7 @@ use crate::error::Error;
 pub(in crate::fs) fn stale(error: Error, path: &crate::path::BlobPath) -> Error {
     let moved = error.is_precondition_failed() || error.code() == "AppendPositionConditionNotMet";
     if moved || error.is_not_found() {
-        Error::fs(libc::ESTALE, format!("{path} was changed by another writer meanwhile: {error}"))
+        Error::stale(format!("{path} was changed by another writer meanwhile: {error}"))
     } else {
         error
     }
@@ -14,5 +14,5 @@ pub(in crate::fs) fn stale(error: Error, path: &crate::path::BlobPath) -> Error 
 
 /// ESTALE: the kernel asks anew what the name stands for, and repeats a call that came by it.
 pub fn replaced(name: &str) -> Error {
-    Error::fs(libc::ESTALE, format!("{name:?} was deleted or replaced by another client"))
+    Error::stale(format!("{name:?} was deleted or replaced by another client"))
 }

@@ -212,10 +212,7 @@ impl DirNames {
 
 impl Table {
     pub(in crate::fs) fn node(&self, ino: Ino) -> Result<&Node> {
-        self.nodes
-            .get(&ino)
-            .map(|node| &**node)
-            .ok_or_else(|| Error::fs(libc::ESTALE, format!("inode {} is forgotten", ino.0)))
+        self.nodes.get(&ino).map(|node| &**node).ok_or_else(|| Error::stale(format!("inode {} is forgotten", ino.0)))
     }
 
     pub(in crate::fs) fn place(&self, ino: Ino) -> Result<Place> {
@@ -224,7 +221,7 @@ impl Table {
         let mut node = self.node(ino)?;
         let kind = node.kind;
         if node.link == Link::Removed {
-            return Err(Error::fs(libc::ENOENT, format!("{:?} was deleted or replaced", node.name)));
+            return Err(Error::not_found(format!("{:?} was deleted or replaced", node.name)));
         }
         let anchor = loop {
             if node.link != Link::Named {
@@ -437,7 +434,7 @@ impl Table {
         anchor: Option<Anchor>,
     ) -> Result<NodeView> {
         if self.node(parent)?.names.as_ref().is_some_and(|names| names.removed_after(&name, known.at)) {
-            return Err(Error::fs(libc::ENOENT, format!("{name:?} was deleted or renamed meanwhile")));
+            return Err(Error::not_found(format!("{name:?} was deleted or renamed meanwhile")));
         }
         // A number that was reserved for the name may belong to a node that has another name by now, or none.
         let hidden = matches!(anchor, Some(Anchor::Revisions(_)));

@@ -148,7 +148,7 @@ impl<'f> Renaming<'f> {
             let started_here =
                 self.fs.tree.blob(node.ino).is_ok_and(|blob| self.fs.copies.jobs.pending(&blob).is_some());
             if started_here || (node.is_pending() && self.fs.names.fresh(node.ino).await?.is_pending()) {
-                return Err(Error::fs(libc::EBUSY, format!("{}: a copy is pending", node.name)));
+                return Err(Error::copy_pending(&node.name));
             }
         }
         Ok(())

@@ -213,7 +213,7 @@ impl<'f> Renaming<'f> {
             return Err(Error::fs(libc::EBUSY, format!("{} has snapshots", item.name)));
         }
         if item.properties.is_pending() {
-            return Err(Error::fs(libc::EBUSY, format!("{}: a copy onto it is pending", item.name)));
+            return Err(Error::copy_pending(&item.name));
         }
         let Some(rest) = item.name.as_str().strip_prefix(&old.prefix) else { return Ok(None) };
         let name = BlobName::parse(&format!("{}{rest}", new.prefix))?;
