@@ -26,7 +26,7 @@ pub enum Reset {
 }
 
 /// One rule, as the body of `POST /-/faults`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Operation name, or `*` for all.
@@ -38,19 +38,15 @@ pub struct Fault {
     #[serde(default)]
     pub skip: u64,
     /// Refuse with this status.
-    #[serde(default)]
     pub status: Option<u16>,
     /// Error code of the refusal; `InternalError` or `ServerBusy` by status when absent.
-    #[serde(default)]
     pub code: Option<String>,
     /// `Retry-After` of the refusal, seconds.
-    #[serde(default)]
     pub retry_after: Option<u64>,
     /// Carry the request out before refusing.
     #[serde(default)]
     pub after: bool,
     /// Close the connection without a response byte.
-    #[serde(default)]
     pub reset: Option<Reset>,
     /// Wait this long before anything else, milliseconds.
     #[serde(default)]
@@ -59,13 +55,10 @@ pub struct Fault {
     #[serde(default)]
     pub answer_delay_ms: u64,
     /// Announce the whole response body but close after this many bytes of it.
-    #[serde(default)]
     pub truncate_body: Option<u64>,
     /// Pause before the last byte of the response body, milliseconds.
-    #[serde(default)]
     pub stall_body_ms: Option<u64>,
     /// Only blobs whose name starts with this.
-    #[serde(default)]
     pub blob_prefix: Option<String>,
 }
 
@@ -76,21 +69,7 @@ fn one() -> u64 {
 impl Fault {
     /// A rule that hits the next request of `operation` and, as it stands, does nothing to it.
     pub fn on(operation: &str) -> Fault {
-        Fault {
-            operation: operation.to_owned(),
-            count: 1,
-            skip: 0,
-            status: None,
-            code: None,
-            retry_after: None,
-            after: false,
-            reset: None,
-            delay_ms: 0,
-            answer_delay_ms: 0,
-            truncate_body: None,
-            stall_body_ms: None,
-            blob_prefix: None,
-        }
+        Fault { operation: operation.to_owned(), count: 1, ..Fault::default() }
     }
 
     /// The refusal this rule orders.
@@ -131,16 +110,16 @@ impl Faults {
         self.rules().clear();
     }
 
-    /// The rule that hits this request, if any. Counts it.
-    pub(super) fn hit(&self, operation: &str, call: &Call) -> Option<Fault> {
+    /// The rule that hits this request, and counts that; one that does nothing if none does.
+    pub(super) fn hit(&self, operation: &str, call: &Call) -> Fault {
         let mut rules = self.rules();
-        let mut hit = None;
+        let mut hit = Fault::default();
         for rule in rules.iter_mut().filter(|rule| rule.matches(operation, call)) {
             if rule.skip > 0 {
                 rule.skip -= 1;
             } else {
                 rule.count = rule.count.saturating_sub(1);
-                hit = Some(rule.clone());
+                hit = rule.clone();
                 break;
             }
         }

@@ -104,8 +104,8 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
             record.operation = operation.name();
             let _in_flight = server.statistics.begin(operation.name());
             let fault = server.faults.hit(operation.name(), &call);
-            damage = fault.as_ref().map(Fault::damage).unwrap_or_default();
-            run(&server, call, operation, &mut body, fault).await
+            damage = fault.damage();
+            run(&server, call, operation, &mut body, &fault).await
         }
     };
     let Ok(outcome) = outcome else {
@@ -135,28 +135,25 @@ async fn run(
     mut call: Call,
     operation: Operation,
     body: &mut Option<Incoming>,
-    fault: Option<Fault>,
+    fault: &Fault,
 ) -> Result<Outcome, HangUp> {
-    let delay = fault.as_ref().map_or(Duration::ZERO, |fault| Duration::from_millis(fault.delay_ms));
-    if !(server.latency + delay).is_zero() {
-        timer::sleep(server.latency + delay).await;
+    let delay = server.latency + Duration::from_millis(fault.delay_ms);
+    if !delay.is_zero() {
+        timer::sleep(delay).await;
         call.now = std::time::SystemTime::now();
     }
-    let reset = fault.as_ref().and_then(|fault| fault.reset);
-    let error = fault.as_ref().and_then(Fault::error);
-    if reset == Some(Reset::Before) {
+    if fault.reset == Some(Reset::Before) {
         return Err(HangUp);
     }
-    if let Some(fault) = &fault
-        && let Some(error) = error.clone().filter(|_| !fault.after)
-    {
-        return Ok(Err(error));
+    let error = fault.error();
+    if let (Some(error), false) = (&error, fault.after) {
+        return Ok(Err(error.clone()));
     }
     let outcome = carry_out(server, call, operation, body).await;
-    if let Some(fault) = fault.as_ref().filter(|fault| fault.answer_delay_ms > 0) {
+    if fault.answer_delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(fault.answer_delay_ms)).await;
     }
-    if reset == Some(Reset::After) {
+    if fault.reset == Some(Reset::After) {
         return Err(HangUp);
     }
     Ok(error.map_or(outcome, Err))
