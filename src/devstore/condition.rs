@@ -4,7 +4,6 @@
 //! source of a copy: which combinations are legal, and whether an unmet one is 304, 409 or 412. [`Conditions`] reads
 //! them once; the three `check_*` methods know the difference.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use hyper::StatusCode;
@@ -46,13 +45,6 @@ pub(super) struct Conditions {
     modified_since: Option<SystemTime>,
     unmodified_since: Option<SystemTime>,
     tags: Option<String>,
-}
-
-/// The state that a condition is compared with.
-struct Subject<'a> {
-    etag: ETag,
-    last_modified: SystemTime,
-    tags: &'a BTreeMap<String, String>,
 }
 
 impl Conditions {
@@ -99,13 +91,12 @@ impl Conditions {
         if self.none_matches == Some(Tag::Any) {
             return Err(Code::UnsatisfiableCondition.into());
         }
-        let subject = subject(blob);
-        if !self.required_hold(&subject)? {
+        if !self.required_hold(blob)? {
             return Err(Code::ConditionNotMet.into());
         }
         let changed = [
-            self.none_matches.as_ref().map(|tag| !tag.matches(subject.etag)),
-            self.modified_since.map(|since| subject.last_modified > since),
+            self.none_matches.as_ref().map(|tag| !tag.matches(blob.etag)),
+            self.modified_since.map(|since| whole_seconds(blob.last_modified) > since),
         ];
         if changed.iter().flatten().any(|met| *met) || changed.iter().all(Option::is_none) {
             return Ok(());
@@ -140,24 +131,19 @@ impl Conditions {
     }
 
     fn all_hold(&self, blob: &Blob) -> Result<bool, ServiceError> {
-        let subject = subject(blob);
-        Ok(self.required_hold(&subject)?
-            && self.none_matches.as_ref().is_none_or(|tag| !tag.matches(subject.etag))
-            && self.modified_since.is_none_or(|since| subject.last_modified > since))
+        Ok(self.required_hold(blob)?
+            && self.none_matches.as_ref().is_none_or(|tag| !tag.matches(blob.etag))
+            && self.modified_since.is_none_or(|since| whole_seconds(blob.last_modified) > since))
     }
 
-    fn required_hold(&self, subject: &Subject) -> Result<bool, ServiceError> {
-        Ok(self.matches.as_ref().is_none_or(|tag| tag.matches(subject.etag))
-            && self.unmodified_since.is_none_or(|since| subject.last_modified <= since)
+    fn required_hold(&self, blob: &Blob) -> Result<bool, ServiceError> {
+        Ok(self.matches.as_ref().is_none_or(|tag| tag.matches(blob.etag))
+            && self.unmodified_since.is_none_or(|since| whole_seconds(blob.last_modified) <= since)
             && match &self.tags {
-                Some(predicate) => tags::matches(predicate, subject.tags)?,
+                Some(predicate) => tags::matches(predicate, &blob.tags)?,
                 None => true,
             })
     }
-}
-
-fn subject(blob: &Blob) -> Subject<'_> {
-    Subject { etag: blob.etag, last_modified: whole_seconds(blob.last_modified), tags: &blob.tags }
 }
 
 #[cfg(test)]
