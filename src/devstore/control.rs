@@ -257,51 +257,35 @@ fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8
     let required =
         |name: &str| query.nonempty(name).ok_or_else(|| ControlError::Invalid(format!("parameter {name} is missing")));
     match (method.as_str(), path.split('/').collect::<Vec<_>>().as_slice()) {
-        ("GET", ["stats"]) => Ok(json(&server.statistics.snapshot())),
-        ("POST", ["stats", "reset"]) => {
-            server.statistics.reset();
-            Ok(done())
-        }
-        ("GET", ["requests"]) => Ok(json(&server.statistics.log())),
-        ("GET", ["copies"]) => Ok(json(&server.copies())),
+        ("GET", ["stats"]) => return Ok(json(&server.statistics.snapshot())),
+        ("GET", ["requests"]) => return Ok(json(&server.statistics.log())),
+        ("GET", ["copies"]) => return Ok(json(&server.copies())),
         ("POST", ["copies", id, action]) => {
-            let new = server.steer_copy(id, copy_action(action, query)?)?;
-            Ok(new.map_or_else(done, |id| json(&serde_json::json!({ "id": id }))))
+            if let Some(id) = server.steer_copy(id, copy_action(action, query)?)? {
+                return Ok(json(&serde_json::json!({ "id": id })));
+            }
         }
-        ("POST", ["policy"]) => {
-            server.change_policy(parse(body)?);
-            Ok(done())
-        }
+        ("POST", ["stats", "reset"]) => server.statistics.reset(),
+        ("POST", ["policy"]) => server.change_policy(parse(body)?),
         ("POST", ["sparse"]) => {
             let (account, container, blob) = (required("account")?, required("container")?, required("blob")?);
             let block = query.nonempty("block").map(number).transpose()?;
             server.put_sparse(account, container, blob, number(required("size")?)?, block)?;
-            Ok(done())
         }
         ("POST", ["file"]) => {
             let (account, share, path) = (required("account")?, required("share")?, required("path")?);
             server.put_file(account, share, path, Content::from(Bytes::copy_from_slice(body)))?;
-            Ok(done())
         }
         ("POST", ["tokens"]) => {
             let grant = if body.is_empty() { Grant::default() } else { parse(body)? };
             server.tokens.admit(required("token")?, grant);
-            Ok(done())
         }
-        ("DELETE", ["tokens"]) => {
-            server.tokens.withdraw_all();
-            Ok(done())
-        }
-        ("POST", ["faults"]) => {
-            server.faults.add(parse::<Fault>(body)?);
-            Ok(done())
-        }
-        ("DELETE", ["faults"]) => {
-            server.faults.clear();
-            Ok(done())
-        }
-        (method, _) => Err(ControlError::NotFound(format!("{method} {PREFIX}{path}"))),
+        ("DELETE", ["tokens"]) => server.tokens.withdraw_all(),
+        ("POST", ["faults"]) => server.faults.add(parse::<Fault>(body)?),
+        ("DELETE", ["faults"]) => server.faults.clear(),
+        (method, _) => return Err(ControlError::NotFound(format!("{method} {PREFIX}{path}"))),
     }
+    Ok(Reply::new(StatusCode::NO_CONTENT))
 }
 
 fn copy_action(action: &str, query: &Query) -> Result<CopyAction, ControlError> {
@@ -332,10 +316,6 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
 fn json(value: &impl Serialize) -> Reply {
     // Plain structs of strings and numbers always serialize.
     Reply::document("application/json", serde_json::to_string(value).unwrap_or_default())
-}
-
-fn done() -> Reply {
-    Reply::new(StatusCode::NO_CONTENT)
 }
 
 fn refuse(error: ControlError) -> Reply {
