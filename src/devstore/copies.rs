@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::address::{BlobAddress, Revision, Service, redact};
 use super::config::CopyRate;
-use super::model::{Blob, CopyState, CopyStatus, ETag};
+use super::model::{Blob, ETag};
 
 /// The number of concluded copies that `GET /-/copies` remembers.
 const REMEMBERED: usize = 10_000;
@@ -96,26 +96,22 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    pub(super) fn summary(&self, id: Uuid, bytes_copied: u64) -> CopySummary {
-        CopySummary {
-            id: id.to_string(),
-            source: redact(&self.copy.source_url),
-            destination: self.copy.destination.to_string(),
-            status: CopyStatus::Pending.name(),
-            bytes_copied,
-            total_bytes: self.copy.finished.content.len(),
-        }
+    /// Bytes copied at `now`: all of the source at the most.
+    pub(super) fn bytes(&self, now: SystemTime) -> u64 {
+        self.progress.bytes(now).min(self.copy.finished.content.len())
     }
 }
 
-pub(super) fn summary(copy: &NewCopy, state: &CopyState) -> CopySummary {
-    CopySummary {
-        id: state.id.to_string(),
-        source: redact(&copy.source_url),
-        destination: copy.destination.to_string(),
-        status: state.status.name(),
-        bytes_copied: state.bytes,
-        total_bytes: state.total,
+impl NewCopy {
+    pub(super) fn summary(&self, id: Uuid, status: &'static str, bytes_copied: u64) -> CopySummary {
+        CopySummary {
+            id: id.to_string(),
+            source: redact(&self.source_url),
+            destination: self.destination.to_string(),
+            status,
+            bytes_copied,
+            total_bytes: self.finished.content.len(),
+        }
     }
 }
 

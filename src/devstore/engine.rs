@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::address::{BlobAddress, Revision, Service};
 use super::config::CopyRate;
 use super::content::Content;
-use super::copies::{CopySummary, NewCopy, Progress, SourceName, Timing, Transfer, summary};
+use super::copies::{CopySummary, NewCopy, Progress, SourceName, Timing, Transfer};
 use super::error::{Code, ServiceError};
 use super::model::{Blob, CopyState, CopyStatus, ETag, Entry, Kind};
 use super::state::State;
@@ -59,7 +59,7 @@ impl State {
             state.status = CopyStatus::Success;
             state.bytes = total;
             state.completed = Some(now);
-            self.copies.remember(summary(&copy, &state));
+            self.copies.remember(copy.summary(state.id, state.status.name(), total));
             copy.finished.copy = Some(state);
             return Ok(self.entry_or_new(&copy.destination)?.replace(copy.finished).clone());
         }
@@ -87,9 +87,7 @@ impl State {
                 TransferState::Failed(description) => self.conclude(id, CopyStatus::Failed, Some(description), now),
                 TransferState::Vanished => {
                     if let Some(transfer) = self.copies.pending.remove(&id) {
-                        let total = transfer.copy.finished.content.len();
-                        let bytes = transfer.progress.bytes(now).min(total);
-                        self.copies.remember(CopySummary { status: "vanished", ..transfer.summary(id, bytes) });
+                        self.copies.remember(transfer.copy.summary(id, "vanished", transfer.bytes(now)));
                     }
                 }
             }
@@ -123,9 +121,9 @@ impl State {
         match self.source(source) {
             // Read to its end when the copy began.
             _ if source.service == Service::Web => {}
-            None => return failed_reading(404, "ResourceNotFound"),
+            None => return TransferState::Failed(failed_reading(404, "ResourceNotFound")),
             Some(source) if source.etag != *source_etag => {
-                return failed_reading(412, "ConditionNotMet");
+                return TransferState::Failed(failed_reading(412, "ConditionNotMet"));
             }
             Some(_) => {}
         }
@@ -135,29 +133,23 @@ impl State {
             return TransferState::Done;
         }
         if readable_until < now {
-            return failed_reading(403, "AuthenticationFailed");
+            return TransferState::Failed(failed_reading(403, "AuthenticationFailed"));
         }
         if now.duration_since(transfer.started).unwrap_or_default() > self.copies.age_limit {
             let text = "500 OperationCancelled \"The copy exceeded the maximum allowed time.\"";
             return TransferState::Failed(text.to_owned());
         }
-        TransferState::Going(transfer.progress.bytes(now).min(total))
+        TransferState::Going(transfer.bytes(now))
     }
 
     /// Page blobs fill visibly and change their ETag as they do (§13.3); the others only count.
     fn show_progress(&mut self, id: Uuid, bytes: u64) {
-        let Some(transfer) = self.copies.pending.get(&id) else {
-            return;
-        };
+        let Some(transfer) = self.copies.pending.get(&id) else { return };
         let destination = transfer.copy.destination.clone();
         let source = transfer.copy.finished.content.clone();
         let ticks = self.ticks.next();
-        let Ok(Some(base)) = self.find(&destination).map(|entry| entry.and_then(|entry| entry.base.as_mut())) else {
-            return;
-        };
-        let Some(state) = base.copy.as_mut().filter(|state| state.bytes != bytes) else {
-            return;
-        };
+        let Some(base) = self.current(&destination) else { return };
+        let Some(state) = base.copy.as_mut().filter(|state| state.bytes != bytes) else { return };
         state.bytes = bytes;
         if matches!(base.kind, Kind::Page { .. }) {
             base.content = source.slice(0..bytes / 512 * 512).resize(source.len());
@@ -166,23 +158,15 @@ impl State {
     }
 
     fn conclude(&mut self, id: Uuid, status: CopyStatus, description: Option<String>, now: SystemTime) {
-        let Some(Transfer { copy, progress, .. }) = self.copies.pending.remove(&id) else {
-            return;
-        };
-        let ticks = self.ticks.next();
-        let total = copy.finished.content.len();
-        let Ok(Some(base)) = self.find(&copy.destination).map(|entry| entry.and_then(|entry| entry.base.as_mut()))
-        else {
-            return;
-        };
-        let Some(state) = base.copy.as_mut() else {
-            return;
-        };
+        let Some(transfer) = self.copies.pending.remove(&id) else { return };
+        let (ticks, bytes, copy) = (self.ticks.next(), transfer.bytes(now), transfer.copy);
+        let Some(base) = self.current(&copy.destination) else { return };
+        let Some(state) = base.copy.as_mut() else { return };
         state.status = status;
         state.completed = Some(now);
         state.description = description;
-        state.bytes = progress.bytes(now).min(total);
-        let summary = summary(&copy, state);
+        state.bytes = bytes;
+        let summary = copy.summary(state.id, status.name(), bytes);
         match status {
             CopyStatus::Success => {
                 base.kind = copy.finished.kind;
@@ -215,29 +199,24 @@ impl State {
 
     /// Every copy known, concluded ones first.
     pub(super) fn copy_summaries(&self, now: SystemTime) -> Vec<CopySummary> {
-        let pending = self.copies.pending.iter().map(|(id, transfer)| {
-            let bytes = transfer.progress.bytes(now).min(transfer.copy.finished.content.len());
-            transfer.summary(*id, bytes)
-        });
+        let pending = self
+            .copies
+            .pending
+            .iter()
+            .map(|(id, transfer)| transfer.copy.summary(*id, CopyStatus::Pending.name(), transfer.bytes(now)));
         self.copies.concluded.iter().cloned().chain(pending).collect()
     }
 
     /// Freezes a pending copy. False when there is no such copy.
     pub(super) fn hold_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
-        let transfer = self.copies.pending.get_mut(&id);
-        transfer
-            .map(|transfer| {
-                let total = transfer.copy.finished.content.len();
-                transfer.progress = Progress::Held { bytes: transfer.progress.bytes(now).min(total) };
-            })
-            .is_some()
+        let Some(transfer) = self.copies.pending.get_mut(&id) else { return false };
+        transfer.progress = Progress::Held { bytes: transfer.bytes(now) };
+        true
     }
 
     /// Lets a held or troubled copy go on at its rate.
     pub(super) fn release_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
-        let Some(transfer) = self.copies.pending.get_mut(&id) else {
-            return false;
-        };
+        let Some(transfer) = self.copies.pending.get_mut(&id) else { return false };
         if let Progress::Held { bytes } = transfer.progress {
             transfer.progress = Progress::Running { bytes, since: now, rate: transfer.rate };
         }
@@ -249,8 +228,7 @@ impl State {
     /// Ends a pending copy as failed reading its source.
     pub(super) fn fail_copy(&mut self, id: Uuid, status: u16, code: &str, now: SystemTime) -> bool {
         let known = self.copies.pending.contains_key(&id);
-        let description = format!("{status} {code} \"Copy failed when reading the source.\"");
-        self.conclude(id, CopyStatus::Failed, Some(description), now);
+        self.conclude(id, CopyStatus::Failed, Some(failed_reading(status, code)), now);
         known
     }
 
@@ -265,25 +243,26 @@ impl State {
     }
 
     fn describe_copy(&mut self, id: Uuid, description: Option<String>) {
-        let Some(transfer) = self.copies.pending.get(&id) else {
-            return;
-        };
+        let Some(transfer) = self.copies.pending.get(&id) else { return };
         let destination = transfer.copy.destination.clone();
-        if let Ok(Some(entry)) = self.find(&destination)
-            && let Some(copy) = entry.base.as_mut().and_then(|base| base.copy.as_mut())
-        {
+        if let Some(copy) = self.current(&destination).and_then(|base| base.copy.as_mut()) {
             copy.description = description;
         }
+    }
+
+    /// The blob that is there now.
+    fn current(&mut self, address: &BlobAddress) -> Option<&mut Blob> {
+        self.find(address).ok()??.base.as_mut()
     }
 
     /// Does what another client would by aborting a copy and starting the same one again: another id is pending at the
     /// destination, from the beginning and held. Returns the new id.
     pub(super) fn replace_copy(&mut self, id: Uuid, now: SystemTime) -> Option<Uuid> {
         let transfer = self.copies.pending.remove(&id)?;
-        self.copies.remember(CopySummary { status: "aborted", ..transfer.summary(id, 0) });
+        self.copies.remember(transfer.copy.summary(id, CopyStatus::Aborted.name(), 0));
         let ticks = self.ticks.next();
         let new = Uuid::new_v4();
-        let base = self.find(&transfer.copy.destination).ok()??.base.as_mut()?;
+        let base = self.current(&transfer.copy.destination)?;
         let copy = base.copy.as_mut()?;
         copy.id = new;
         copy.bytes = 0;
@@ -308,6 +287,7 @@ fn placeholder(finished: &Blob, state: CopyState) -> Blob {
     blob
 }
 
-fn failed_reading(status: u16, code: &str) -> TransferState {
-    TransferState::Failed(format!("{status} {code} \"Copy failed when reading the source.\""))
+/// Description of a copy that could not read its source.
+fn failed_reading(status: u16, code: &str) -> String {
+    format!("{status} {code} \"Copy failed when reading the source.\"")
 }
