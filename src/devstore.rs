@@ -42,10 +42,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use md5::{Digest, Md5};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -99,6 +101,7 @@ pub use state::PolicyChange;
 pub use stats::{RequestRecord, Stats};
 
 use content::Content;
+use model::{Blob, Kind};
 use server::Server;
 use signature::AccountKey;
 
@@ -161,7 +164,8 @@ impl Devstore {
 
     /// Makes a container unless it is there.
     pub fn create_container(&self, account: &str, container: &str) -> Result<(), ControlError> {
-        self.server.make_container(account, container)
+        let now = SystemTime::now();
+        control::make_container(&mut self.server.state(now), account, container, now).map(drop)
     }
 
     /// Puts a block blob in place, and its container if need be. A name that a request would mean another blob by
@@ -174,7 +178,11 @@ impl Devstore {
         content: Bytes,
         content_type: &str,
     ) -> Result<(), ControlError> {
-        self.server.put_blob(account, container, blob, content, content_type)
+        let md5 = STANDARD.encode(Md5::digest(&content));
+        let mut stored = Blob::new(Kind::unlisted(), Content::from(content), 0, SystemTime::now());
+        stored.properties.content_type = content_type.to_owned();
+        stored.properties.md5 = Some(md5);
+        self.server.put(account, container, blob, stored)
     }
 
     /// Puts a block blob of `size` zero bytes in place that takes no memory.
@@ -226,7 +234,8 @@ impl Devstore {
 
     /// All copies, concluded ones first.
     pub fn copies(&self) -> Vec<CopySummary> {
-        self.server.copies()
+        let now = SystemTime::now();
+        self.server.state(now).copy_summaries(now)
     }
 
     /// Steers a pending copy. [`CopyAction::Replace`] answers with the new copy id.
@@ -236,7 +245,7 @@ impl Devstore {
 
     /// Changes how copies run and lists page from now on.
     pub fn change_policy(&self, change: PolicyChange) {
-        self.server.change_policy(change);
+        self.server.state(SystemTime::now()).policy.change(change);
     }
 
     /// Lets a bearer token in (§3.4).
@@ -250,8 +259,11 @@ impl Devstore {
     }
 
     /// Lets time pass for finite leases of blobs and for nothing else: tests need not wait a minute.
-    pub fn age_leases(&self, by: std::time::Duration) {
-        self.server.age_leases(by);
+    pub fn age_leases(&self, by: Duration) {
+        let mut state = self.server.state(SystemTime::now());
+        for container in state.accounts.values_mut().flat_map(|containers| containers.values_mut()) {
+            container.blobs.values_mut().for_each(|entry| entry.lease = entry.lease.aged(by));
+        }
     }
 
     /// Orders a fault.

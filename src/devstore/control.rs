@@ -8,14 +8,14 @@
 //! | `GET /-/stats`, `POST /-/stats/reset` | counters |
 //! | `GET /-/requests` | the log of requests |
 //! | `GET /-/copies`, `POST /-/copies/ID/hold\|release\|fail\|trouble\|replace` | steer copies; `fail` and `trouble` take `?status=&code=` |
-//! | `POST /-/policy` | change rates and limits, see [`PolicyChange`] |
+//! | `POST /-/policy` | change rates and limits, see [`PolicyChange`](super::PolicyChange) |
 //! | `POST /-/sparse?account=&container=&blob=&size=[&block=]` | a blob of zeros, in blocks if `block` gives their size |
 //! | `POST /-/file?account=&share=&path=` | a file of Azure Files with the body as content, at `http://ACCOUNT.file.localhost:PORT/SHARE/PATH` |
 //! | `POST /-/tokens?token=`, `DELETE /-/tokens` | let a bearer token in for a [`Grant`], or none any more |
 //! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +23,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use md5::{Digest, Md5};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -31,13 +30,12 @@ use uuid::Uuid;
 use super::address::{BlobAddress, Query, check_blob_name, check_container_name};
 use super::bearer::Grant;
 use super::content::Content;
-use super::copies::CopySummary;
 use super::faults::Fault;
 use super::lease::Lease;
 use super::model::{Blob, Block, ETag, Kind, Metadata};
 use super::reply::Reply;
 use super::server::Server;
-use super::state::{Access, Container, PolicyChange, State};
+use super::state::{Access, Container, State};
 
 /// Paths that belong to the control interface.
 pub(super) const PREFIX: &str = "/-/";
@@ -66,29 +64,6 @@ pub enum ControlError {
 }
 
 impl Server {
-    /// Makes a container unless it is there.
-    pub(super) fn make_container(&self, account: &str, container: &str) -> Result<(), ControlError> {
-        let now = SystemTime::now();
-        make_container(&mut self.state(now), account, container, now).map(drop)
-    }
-
-    /// Puts a block blob in place as if by Put Blob, its container too; but under the very name that is given, so that
-    /// one can be listed that the service would have taken for another.
-    pub(super) fn put_blob(
-        &self,
-        account: &str,
-        container: &str,
-        blob: &str,
-        bytes: Bytes,
-        content_type: &str,
-    ) -> Result<(), ControlError> {
-        let md5 = STANDARD.encode(Md5::digest(&bytes));
-        let mut stored = Blob::new(Kind::unlisted(), Content::from(bytes), 0, SystemTime::now());
-        stored.properties.content_type = content_type.to_owned();
-        stored.properties.md5 = Some(md5);
-        self.put(account, container, blob, stored)
-    }
-
     /// Puts a block blob of `size` zero bytes in place, in committed blocks of `block` bytes if given.
     pub(super) fn put_sparse(
         &self,
@@ -133,7 +108,9 @@ impl Server {
         Ok(())
     }
 
-    fn put(&self, account: &str, container: &str, blob: &str, mut stored: Blob) -> Result<(), ControlError> {
+    /// Puts a blob in place as if by a request, its container too; but under the very name that is given, so that one
+    /// can be listed that the service would have taken for another.
+    pub(super) fn put(&self, account: &str, container: &str, blob: &str, mut stored: Blob) -> Result<(), ControlError> {
         check_blob_name(self.namespace, blob)
             .map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
         let now = SystemTime::now();
@@ -159,12 +136,6 @@ impl Server {
         content.map(|content| content.to_bytes()).ok_or_else(|| ControlError::NotFound(address.to_string()))
     }
 
-    /// All copies, concluded ones first.
-    pub(super) fn copies(&self) -> Vec<CopySummary> {
-        let now = SystemTime::now();
-        self.state(now).copy_summaries(now)
-    }
-
     /// Applies one of the actions of the table above to a pending copy; a replaced one answers with the new id.
     pub(super) fn steer_copy(&self, id: &str, action: CopyAction) -> Result<Option<String>, ControlError> {
         let unknown = || ControlError::UnknownCopy(id.to_owned());
@@ -181,18 +152,6 @@ impl Server {
             }
         };
         if known { Ok(None) } else { Err(unknown()) }
-    }
-
-    /// Ages all finite leases of blobs by that much.
-    pub(super) fn age_leases(&self, by: Duration) {
-        let mut state = self.state(SystemTime::now());
-        for container in state.accounts.values_mut().flat_map(|containers| containers.values_mut()) {
-            container.blobs.values_mut().for_each(|entry| entry.lease = entry.lease.aged(by));
-        }
-    }
-
-    pub(super) fn change_policy(&self, change: PolicyChange) {
-        self.state(SystemTime::now()).policy.change(change);
     }
 }
 
@@ -221,7 +180,8 @@ pub enum CopyAction {
     Replace,
 }
 
-fn make_container<'a>(
+/// The container, which is made unless it is there.
+pub(super) fn make_container<'a>(
     state: &'a mut State,
     account: &str,
     container: &str,
@@ -256,17 +216,18 @@ pub(super) async fn answer(server: &Server, request: Request<Incoming>) -> Reply
 fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8]) -> Result<Reply, ControlError> {
     let required =
         |name: &str| query.nonempty(name).ok_or_else(|| ControlError::Invalid(format!("parameter {name} is missing")));
+    let now = SystemTime::now();
     match (method.as_str(), path.split('/').collect::<Vec<_>>().as_slice()) {
         ("GET", ["stats"]) => return Ok(json(&server.statistics.snapshot())),
         ("GET", ["requests"]) => return Ok(json(&server.statistics.log())),
-        ("GET", ["copies"]) => return Ok(json(&server.copies())),
+        ("GET", ["copies"]) => return Ok(json(&server.state(now).copy_summaries(now))),
         ("POST", ["copies", id, action]) => {
             if let Some(id) = server.steer_copy(id, copy_action(action, query)?)? {
                 return Ok(json(&serde_json::json!({ "id": id })));
             }
         }
         ("POST", ["stats", "reset"]) => server.statistics.reset(),
-        ("POST", ["policy"]) => server.change_policy(parse(body)?),
+        ("POST", ["policy"]) => server.state(now).policy.change(parse(body)?),
         ("POST", ["sparse"]) => {
             let (account, container, blob) = (required("account")?, required("container")?, required("blob")?);
             let block = query.nonempty("block").map(number).transpose()?;
