@@ -180,7 +180,7 @@ impl Devstore {
     ) -> Result<(), ControlError> {
         let md5 = STANDARD.encode(Md5::digest(&content));
         let mut stored = Blob::new(Kind::unlisted(), Content::from(content), 0, SystemTime::now());
-        stored.properties.content_type = content_type.to_owned();
+        stored.properties.content_type = Some(content_type.to_owned());
         stored.properties.md5 = Some(md5);
         self.server.put(account, container, blob, stored)
     }

@@ -37,7 +37,7 @@ pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
     let inherits = call.header("x-ms-copy-source-blob-properties") != Some("false");
     let mut blob = Blob::new(Kind::unlisted(), original.content, 0, call.now);
     blob.properties = match sent_properties(call) {
-        Some(sent) if inherits => merge(sent, call, original.properties),
+        Some(sent) if inherits => sent.or(original.properties),
         Some(sent) => sent,
         None if inherits => original.properties,
         None => Properties::default(),
@@ -48,19 +48,6 @@ pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
     let mut reply = commit(server, call, blob)?;
     hashes.write(&mut reply);
     Ok(reply)
-}
-
-/// Sent properties over those of the source.
-fn merge(sent: Properties, call: &Call, source: Properties) -> Properties {
-    let typed = call.headers.contains_key("x-ms-blob-content-type");
-    Properties {
-        content_type: if typed { sent.content_type } else { source.content_type },
-        encoding: sent.encoding.or(source.encoding),
-        language: sent.language.or(source.language),
-        md5: sent.md5.or(source.md5),
-        disposition: sent.disposition.or(source.disposition),
-        cache_control: sent.cache_control.or(source.cache_control),
-    }
 }
 
 /// Put Block From URL (§13.9).

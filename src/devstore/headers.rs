@@ -21,23 +21,19 @@ pub(super) fn sent_properties(call: &Call) -> Option<Properties> {
         return None;
     }
     let [content_type, encoding, language, md5, disposition, cache_control] = names.map(text);
-    let content_type = content_type.unwrap_or_else(|| Properties::default().content_type);
     Some(Properties { content_type, encoding, language, md5, disposition, cache_control })
 }
 
 /// The properties of a Put Blob, where the standard headers serve when the `x-ms-blob-*` ones are missing.
 pub(super) fn put_properties(call: &Call) -> Properties {
     let text = |name: &str| call.header(name).filter(|value| !value.is_empty()).map(str::to_owned);
-    let own = sent_properties(call).unwrap_or_default();
-    let typed = call.headers.contains_key("x-ms-blob-content-type");
-    Properties {
-        content_type: if typed { own.content_type } else { text("content-type").unwrap_or(own.content_type) },
-        encoding: own.encoding.or_else(|| text("content-encoding")),
-        language: own.language.or_else(|| text("content-language")),
-        md5: own.md5,
-        disposition: own.disposition,
-        cache_control: own.cache_control.or_else(|| text("cache-control")),
-    }
+    sent_properties(call).unwrap_or_default().or(Properties {
+        content_type: text("content-type"),
+        encoding: text("content-encoding"),
+        language: text("content-language"),
+        cache_control: text("cache-control"),
+        ..Properties::default()
+    })
 }
 
 /// Reads `x-ms-meta-*`; `None` when the request sends none, which some operations treat differently from "empty".

@@ -102,9 +102,10 @@ impl Kind {
 }
 
 /// The standard HTTP properties a blob stores (C14).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Properties {
-    pub content_type: String,
+    /// Shown as a stream of bytes when none was given.
+    pub content_type: Option<String>,
     pub encoding: Option<String>,
     pub language: Option<String>,
     pub md5: Option<String>,
@@ -112,29 +113,28 @@ pub(super) struct Properties {
     pub cache_control: Option<String>,
 }
 
-impl Default for Properties {
-    fn default() -> Properties {
-        Properties {
-            content_type: DEFAULT_CONTENT_TYPE.to_owned(),
-            encoding: None,
-            language: None,
-            md5: None,
-            disposition: None,
-            cache_control: None,
-        }
-    }
-}
-
 impl Properties {
     /// Response header, listing element and value of each property, without the MD5, whose place depends on the range.
     pub(super) fn each(&self) -> [(&'static str, &'static str, Option<&str>); 5] {
         [
-            ("content-type", "Content-Type", Some(&self.content_type)),
+            ("content-type", "Content-Type", Some(self.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE))),
             ("content-encoding", "Content-Encoding", self.encoding.as_deref()),
             ("content-language", "Content-Language", self.language.as_deref()),
             ("cache-control", "Cache-Control", self.cache_control.as_deref()),
             ("content-disposition", "Content-Disposition", self.disposition.as_deref()),
         ]
+    }
+
+    /// These, and where they say nothing, `below`.
+    pub(super) fn or(self, below: Properties) -> Properties {
+        Properties {
+            content_type: self.content_type.or(below.content_type),
+            encoding: self.encoding.or(below.encoding),
+            language: self.language.or(below.language),
+            md5: self.md5.or(below.md5),
+            disposition: self.disposition.or(below.disposition),
+            cache_control: self.cache_control.or(below.cache_control),
+        }
     }
 }
 

@@ -87,12 +87,12 @@ fn accept(answer: &Response) -> Result<(), ServiceError> {
 
 fn properties(headers: &HeaderMap) -> Properties {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut properties = Properties::default();
-    properties.content_type = text("content-type").unwrap_or(properties.content_type);
-    properties.encoding = text("content-encoding");
-    properties.language = text("content-language");
-    properties.md5 = text("content-md5");
-    properties.disposition = text("content-disposition");
-    properties.cache_control = text("cache-control");
-    properties
+    Properties {
+        content_type: text("content-type"),
+        encoding: text("content-encoding"),
+        language: text("content-language"),
+        md5: text("content-md5"),
+        disposition: text("content-disposition"),
+        cache_control: text("cache-control"),
+    }
 }
