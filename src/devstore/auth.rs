@@ -57,27 +57,23 @@ fn check_shared_key(call: &Call, authorization: &str, key: &[u8], check_clock_sk
         .strip_prefix("SharedKey ")
         .and_then(|credentials| credentials.split_once(':'))
         .ok_or(Code::InvalidAuthenticationInfo)?;
-    let date = call
-        .header("x-ms-date")
-        .or_else(|| call.header("date"))
-        .ok_or_else(|| failed("Neither the x-ms-date header nor the Date header was found in the request."))?;
-    let sent = httpdate::parse_http_date(date).map_err(|_| failed("The Date header has an incorrect format."))?;
+    let date = call.header("x-ms-date").or_else(|| call.header("date")).ok_or_else(|| {
+        ServiceError::unauthentic("Neither the x-ms-date header nor the Date header was found in the request.")
+    })?;
+    let sent = httpdate::parse_http_date(date)
+        .map_err(|_| ServiceError::unauthentic("The Date header has an incorrect format."))?;
     let skew = call.now.duration_since(sent).or_else(|_| sent.duration_since(call.now)).unwrap_or_default();
     if check_clock_skew && skew > CLOCK_SKEW {
-        return Err(failed(format!("Request date header too old: '{date}'")));
+        return Err(ServiceError::unauthentic(format!("Request date header too old: '{date}'")));
     }
     let string_to_sign = string_to_sign(call);
     if account != call.account || !signature_matches(key, &string_to_sign, signature) {
-        return Err(failed(format!(
+        return Err(ServiceError::unauthentic(format!(
             "The MAC signature found in the HTTP request '{signature}' is not the same as any computed signature. \
              Server used following string to sign: '{string_to_sign}'."
         )));
     }
     Ok(())
-}
-
-fn failed(detail: impl Into<String>) -> ServiceError {
-    ServiceError::from(Code::AuthenticationFailed).with_detail("AuthenticationErrorDetail", detail)
 }
 
 /// The Shared Key string to sign of §3.1.
@@ -117,25 +113,18 @@ fn push_canonical_headers(text: &mut String, call: &Call) {
     names.sort_by_key(|name| name.replace('_', "!"));
     for name in names {
         let value = header_text(call, name);
-        text.push_str(name);
-        text.push(':');
-        text.push_str(&value.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
-        text.push('\n');
+        *text += &format!("{name}:{}\n", value.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
     }
 }
 
 fn push_canonical_resource(text: &mut String, call: &Call) {
-    text.push('/');
-    text.push_str(&call.account);
-    text.push_str(if call.raw_path.is_empty() { "/" } else { &call.raw_path });
+    let path = if call.raw_path.is_empty() { "/" } else { &call.raw_path };
+    *text += &format!("/{}{path}", call.account);
     let mut pairs: Vec<&(String, String)> = call.query.pairs().iter().collect();
     pairs.sort();
     for same_name in pairs.chunk_by(|a, b| a.0 == b.0) {
         let values: Vec<&str> = same_name.iter().map(|(_, value)| value.as_str()).collect();
-        text.push('\n');
-        text.push_str(&same_name[0].0);
-        text.push(':');
-        text.push_str(&values.join(","));
+        *text += &format!("\n{}:{}", same_name[0].0, values.join(","));
     }
 }
 

@@ -80,13 +80,8 @@ impl Tokens {
         version: Option<&str>,
     ) -> Result<Grant, ServiceError> {
         let refused = || {
-            ServiceError::from(Code::InvalidAuthenticationInfo)
-                .with_status(hyper::StatusCode::UNAUTHORIZED)
-                .with_header(
-                    "www-authenticate",
-                    "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize \
-                 resource_id=https://storage.azure.com",
-                )
+            let error = ServiceError::from(Code::InvalidAuthenticationInfo);
+            error.with_status(hyper::StatusCode::UNAUTHORIZED).with_challenge()
         };
         let token = authorization.strip_prefix("Bearer ").ok_or_else(refused)?;
         if version.is_none_or(|version| version < SINCE) {

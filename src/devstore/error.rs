@@ -47,6 +47,18 @@ impl ServiceError {
         self
     }
 
+    /// 403 for credentials that prove nothing, and why.
+    pub(super) fn unauthentic(detail: impl Into<String>) -> ServiceError {
+        ServiceError::from(Code::AuthenticationFailed).with_detail("AuthenticationErrorDetail", detail)
+    }
+
+    /// The challenge to whoever has no token, or none that is good.
+    pub(super) fn with_challenge(self) -> ServiceError {
+        let challenge = "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize \
+                         resource_id=https://storage.azure.com";
+        self.with_header("www-authenticate", challenge)
+    }
+
     /// 400 for a header whose value cannot be used, naming it as the service does.
     pub(super) fn invalid_header(name: &str, value: &str) -> ServiceError {
         ServiceError::from(Code::InvalidHeaderValue).with_detail("HeaderName", name).with_detail("HeaderValue", value)

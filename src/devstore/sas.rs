@@ -41,15 +41,17 @@ impl<'a> Sas<'a> {
     /// Reads the fields; missing mandatory ones and unordered letters are 403 like any broken signature.
     pub(super) fn parse(query: &'a Query, service: Service) -> Result<Sas<'a>, ServiceError> {
         let required = |name: &'static str| {
-            query.nonempty(name).ok_or_else(|| failed(format!("{name} is mandatory. Cannot be empty")))
+            query
+                .nonempty(name)
+                .ok_or_else(|| ServiceError::unauthentic(format!("{name} is mandatory. Cannot be empty")))
         };
         if query.get("si").is_some() {
-            return Err(failed("Stored access policies are not supported by this server."));
+            return Err(ServiceError::unauthentic("Stored access policies are not supported by this server."));
         }
         let permissions = required("sp")?;
         let mut rest = LETTERS.chars();
         if !permissions.chars().all(|letter| rest.any(|known| known == letter)) {
-            return Err(failed(format!("sp {permissions} is not in the order {LETTERS}")));
+            return Err(ServiceError::unauthentic(format!("sp {permissions} is not in the order {LETTERS}")));
         }
         let kind = match query.nonempty("srt") {
             Some(resource_types) => Kind::Account { resource_types },
@@ -101,7 +103,9 @@ impl<'a> Sas<'a> {
         };
         let delegated = match self.kind {
             Kind::Delegated { delegation, .. } if !delegation.is_in_force(now) => {
-                return Err(failed("The user delegation key is not valid in the specified time frame"));
+                return Err(ServiceError::unauthentic(
+                    "The user delegation key is not valid in the specified time frame",
+                ));
             }
             Kind::Delegated { delegation, .. } => Some(delegation.key(key)),
             _ => None,
@@ -109,15 +113,17 @@ impl<'a> Sas<'a> {
         let key = delegated.as_deref().unwrap_or(key);
         let signature = self.query.get("sig").unwrap_or("");
         if !signature_matches(key, &text, signature) {
-            return Err(failed(format!("Signature did not match. String to sign used was {text}")));
+            return Err(ServiceError::unauthentic(format!("Signature did not match. String to sign used was {text}")));
         }
-        let expiry = self.expiry().ok_or_else(|| failed("Signature not valid in the specified time frame: no se"))?;
+        let expiry = self
+            .expiry()
+            .ok_or_else(|| ServiceError::unauthentic("Signature not valid in the specified time frame: no se"))?;
         let start = match self.query.nonempty("st") {
-            Some(start) => parse_iso(start).ok_or_else(|| failed("st is not a time"))?,
+            Some(start) => parse_iso(start).ok_or_else(|| ServiceError::unauthentic("st is not a time"))?,
             None => SystemTime::UNIX_EPOCH,
         };
         if now < start || now >= expiry {
-            return Err(failed("Signature not valid in the specified time frame"));
+            return Err(ServiceError::unauthentic("Signature not valid in the specified time frame"));
         }
         if self.query.nonempty("spr").is_some_and(|protocols| protocols == "https") {
             return Err(Code::AuthorizationProtocolMismatch.into());
@@ -233,10 +239,6 @@ impl<'a> Sas<'a> {
         }
         fields.join("\n") + "\n"
     }
-}
-
-fn failed(detail: impl Into<String>) -> ServiceError {
-    ServiceError::from(Code::AuthenticationFailed).with_detail("AuthenticationErrorDetail", detail)
 }
 
 #[cfg(test)]

@@ -120,11 +120,7 @@ impl Server {
         if access.is_some_and(|access| is_public(operation, access)) {
             return Ok(());
         }
-        Err(ServiceError::from(Code::NoAuthenticationInformation).with_header(
-            "www-authenticate",
-            "Bearer authorization_uri=https://login.microsoftonline.com/common/oauth2/authorize \
-             resource_id=https://storage.azure.com",
-        ))
+        Err(ServiceError::from(Code::NoAuthenticationInformation).with_challenge())
     }
 
     /// Longest body the operation takes, in bytes.

@@ -21,12 +21,9 @@ impl Writer {
 
     /// `<name attribute="value"…>`.
     pub(super) fn open(&mut self, name: &str, attributes: &[(&str, &str)]) {
-        self.0.push('<');
-        self.0.push_str(name);
+        self.0 += &format!("<{name}");
         for (attribute, value) in attributes {
-            self.0.push(' ');
-            self.0.push_str(attribute);
-            self.0.push_str("=\"");
+            self.0 += &format!(" {attribute}=\"");
             self.escape(value);
             self.0.push('"');
         }
@@ -34,18 +31,14 @@ impl Writer {
     }
 
     pub(super) fn close(&mut self, name: &str) {
-        self.0.push_str("</");
-        self.0.push_str(name);
-        self.0.push('>');
+        self.0 += &format!("</{name}>");
     }
 
     /// `<name>text</name>`, `<name/>` for empty text.
     pub(super) fn element(&mut self, name: &str, text: impl AsRef<str>) {
         let text = text.as_ref();
         if text.is_empty() {
-            self.0.push('<');
-            self.0.push_str(name);
-            self.0.push_str("/>");
+            self.0 += &format!("<{name}/>");
             return;
         }
         self.open(name, &[]);
