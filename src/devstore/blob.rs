@@ -12,7 +12,7 @@ use super::address::{Namespace, Revision};
 use super::checksum::crc64_header;
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::headers::{lease_action, parse_range, put_properties, sent_metadata, sent_properties, sent_tags};
+use super::headers::{lease_action, parse_range, put_properties, sent_metadata, sent_properties, sent_tags, sent_tier};
 use super::model::{Blob, Kind, Tier};
 use super::reply::{Outcome, Payload, Reply, lease_reply};
 use super::request::{Call, Upload};
@@ -26,12 +26,11 @@ const HASHED_RANGE: u64 = 4 << 20;
 
 /// Put Blob (§9).
 pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
-    let kind = match call.header("x-ms-blob-type") {
-        Some("BlockBlob") => Kind::unlisted(),
-        Some("AppendBlob") => Kind::Append { blocks: 0, sealed: false },
-        Some("PageBlob") => Kind::Page { sequence: call.number("x-ms-blob-sequence-number")?.unwrap_or(0) },
-        Some(other) => return Err(ServiceError::invalid_header("x-ms-blob-type", other)),
-        None => return Err(ServiceError::missing_header("x-ms-blob-type")),
+    let kind = match call.required("x-ms-blob-type")? {
+        "BlockBlob" => Kind::unlisted(),
+        "AppendBlob" => Kind::Append { blocks: 0, sealed: false },
+        "PageBlob" => Kind::Page { sequence: call.number("x-ms-blob-sequence-number")?.unwrap_or(0) },
+        other => return Err(ServiceError::invalid_header("x-ms-blob-type", other)),
     };
     let block_blob = matches!(kind, Kind::Block { .. });
     if !block_blob && !upload.bytes.is_empty() {
@@ -57,7 +56,7 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     blob.properties.md5 = blob.properties.md5.or_else(|| md5.clone());
     blob.metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     blob.tags = sent_tags(call)?;
-    blob.tier = call.header("x-ms-access-tier").map(Tier::parse).transpose()?;
+    blob.tier = sent_tier(call)?;
     blob.tier_changed = blob.tier.map(|_| call.now);
 
     let mut reply = commit(server, call, blob)?;
@@ -200,7 +199,7 @@ pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
 /// Set Blob Tier (§10): leaves the ETag alone. Leaving the archive is instantaneous here but answers 202 like the real
 /// rehydration.
 pub(super) fn set_tier(server: &Server, call: &Call) -> Outcome {
-    let tier = call.header("x-ms-access-tier").ok_or_else(|| ServiceError::missing_header("x-ms-access-tier"))?;
+    let tier = call.required("x-ms-access-tier")?;
     let tier = Tier::parse(tier)?;
     let mut state = server.state(call.now);
     let blob = unconditional(&mut state, call)?;

@@ -14,9 +14,9 @@ use super::address::Revision;
 use super::checksum::crc64_header;
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::headers::{lease_id, sent_metadata, sent_properties, sent_tags};
+use super::headers::{lease_id, sent_metadata, sent_properties, sent_tags, sent_tier};
 use super::lease::Holder;
-use super::model::{Blob, Block, Entry, Kind, Tier};
+use super::model::{Blob, Block, Entry, Kind};
 use super::reply::{Outcome, Reply};
 use super::request::{Call, Upload};
 use super::server::Server;
@@ -89,7 +89,7 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let properties = sent_properties(call).unwrap_or_default();
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     let tags = sent_tags(call)?;
-    let tier = call.header("x-ms-access-tier").map(Tier::parse).transpose()?;
+    let tier = sent_tier(call)?;
 
     let mut state = server.state(call.now);
     state.admit(call)?;

@@ -8,7 +8,7 @@ use super::checksum::check_source_hash;
 use super::condition::Conditions;
 use super::copies::{NewCopy, Timing};
 use super::error::{Code, ServiceError};
-use super::headers::{copies_tags, lease_id, sent_metadata, sent_tags};
+use super::headers::{copies_tags, lease_id, sent_metadata, sent_tags, sent_tier};
 use super::lease::Holder;
 use super::model::{Blob, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
@@ -71,7 +71,7 @@ impl Settings {
         Ok(Settings {
             metadata: sent_metadata(call, server.limits.metadata_bytes)?,
             tags: sent_tags(call)?,
-            tier: call.header("x-ms-access-tier").map(Tier::parse).transpose()?,
+            tier: sent_tier(call)?,
             seal: match call.header("x-ms-seal-blob") {
                 None => None,
                 Some("true") => Some(true),
@@ -158,10 +158,9 @@ fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<
 
 /// Abort Copy Blob (§13.6). Takes no conditions.
 pub(super) fn abort(server: &Server, call: &Call) -> Outcome {
-    match call.header("x-ms-copy-action") {
-        Some("abort") => {}
-        Some(other) => return Err(ServiceError::invalid_header("x-ms-copy-action", other)),
-        None => return Err(ServiceError::missing_header("x-ms-copy-action")),
+    match call.required("x-ms-copy-action")? {
+        "abort" => {}
+        other => return Err(ServiceError::invalid_header("x-ms-copy-action", other)),
     }
     let id = call.query.nonempty("copyid").ok_or(Code::MissingRequiredQueryParameter)?;
     let given = lease_id(call)?;

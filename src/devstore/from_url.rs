@@ -13,8 +13,8 @@ use super::checksum::{SourceHash, check_source_hash};
 use super::condition::Conditions;
 use super::content::Content;
 use super::error::{Code, ServiceError};
-use super::headers::{copies_tags, parse_range, sent_metadata, sent_properties, sent_tags};
-use super::model::{Blob, Kind, Properties, Tier};
+use super::headers::{copies_tags, parse_range, sent_metadata, sent_properties, sent_tags, sent_tier};
+use super::model::{Blob, Kind, Properties};
 use super::page;
 use super::reply::{Outcome, Reply};
 use super::request::Call;
@@ -44,7 +44,7 @@ pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
     };
     blob.metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     blob.tags = if copies_tags(call)? { original.tags } else { sent_tags(call)? };
-    blob.tier = call.header("x-ms-access-tier").map(Tier::parse).transpose()?;
+    blob.tier = sent_tier(call)?;
     let mut reply = commit(server, call, blob)?;
     hashes.write(&mut reply);
     Ok(reply)

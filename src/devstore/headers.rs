@@ -2,7 +2,7 @@
 
 use super::error::{Code, ServiceError};
 use super::lease::Action;
-use super::model::{Metadata, Properties};
+use super::model::{Metadata, Properties, Tier};
 use super::request::Call;
 use super::tags::{self, Tags};
 
@@ -73,6 +73,11 @@ pub(super) fn sent_tags(call: &Call) -> Result<Tags, ServiceError> {
     call.header("x-ms-tags").map(tags::from_header).transpose().map(Option::unwrap_or_default)
 }
 
+/// `x-ms-access-tier`.
+pub(super) fn sent_tier(call: &Call) -> Result<Option<Tier>, ServiceError> {
+    call.header("x-ms-access-tier").map(Tier::parse).transpose()
+}
+
 /// `x-ms-copy-source-tag-option`, which excludes tags of the request's own.
 pub(super) fn copies_tags(call: &Call) -> Result<bool, ServiceError> {
     match call.header("x-ms-copy-source-tag-option") {
@@ -107,16 +112,13 @@ pub(super) fn lease_action(call: &Call) -> Result<Action, ServiceError> {
     let id = lease_id(call)?;
     let id = || id.ok_or_else(|| ServiceError::missing_header("x-ms-lease-id"));
     let proposed = uuid_header(call, "x-ms-proposed-lease-id")?;
-    match call.header("x-ms-lease-action").ok_or_else(|| ServiceError::missing_header("x-ms-lease-action"))? {
+    match call.required("x-ms-lease-action")? {
         "acquire" => {
-            let duration = call.header("x-ms-lease-duration");
-            let duration = duration.ok_or_else(|| ServiceError::missing_header("x-ms-lease-duration"))?;
+            let duration = call.required("x-ms-lease-duration")?;
             let seconds = match duration.parse::<i64>() {
                 Ok(-1) => None,
                 Ok(seconds @ 15..=60) => Some(seconds as u64),
-                _ => {
-                    return Err(ServiceError::invalid_header("x-ms-lease-duration", duration));
-                }
+                _ => return Err(ServiceError::invalid_header("x-ms-lease-duration", duration)),
             };
             Ok(Action::Acquire { seconds, proposed })
         }

@@ -21,14 +21,13 @@ const PAGE: u64 = 512;
 
 /// Put Page with a body, and its clearing form.
 pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
-    match call.header("x-ms-page-write").map(str::to_lowercase).as_deref() {
-        Some("update") => write(server, call, Content::from(upload.bytes)),
-        Some("clear") if upload.bytes.is_empty() => {
+    match call.required("x-ms-page-write")?.to_lowercase().as_str() {
+        "update" => write(server, call, Content::from(upload.bytes)),
+        "clear" if upload.bytes.is_empty() => {
             let range = page_range(call)?;
             write(server, call, Content::zeros(range.end - range.start))
         }
-        Some(other) => Err(ServiceError::invalid_header("x-ms-page-write", other)),
-        None => Err(ServiceError::missing_header("x-ms-page-write")),
+        other => Err(ServiceError::invalid_header("x-ms-page-write", other)),
     }
 }
 

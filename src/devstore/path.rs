@@ -138,7 +138,7 @@ fn inside(
 
 /// The blob that `x-ms-rename-source` names, if whoever asks may move it.
 fn source(server: &Server, call: &Call) -> Result<BlobAddress, ServiceError> {
-    let text = call.header("x-ms-rename-source").ok_or_else(|| ServiceError::missing_header("x-ms-rename-source"))?;
+    let text = call.required("x-ms-rename-source")?;
     let invalid = || ServiceError::invalid_header("x-ms-rename-source", &super::address::redact(text));
     let (path, query) = text.split_once('?').unwrap_or((text, ""));
     let rest = path.strip_prefix('/').ok_or_else(invalid)?;

@@ -81,6 +81,11 @@ impl Call {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// A header that must be there.
+    pub(super) fn required(&self, name: &str) -> Result<&str, ServiceError> {
+        self.header(name).ok_or_else(|| ServiceError::missing_header(name))
+    }
+
     /// Whether a header says `true`; some clients write `True`.
     pub(super) fn flag(&self, name: &str) -> bool {
         self.header(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))

@@ -43,7 +43,7 @@ impl CopySource {
     /// Resolves `x-ms-copy-source`. `owner_may_read`: the operation lets the owner's signature stand for a same-account
     /// source.
     pub(super) fn of(server: &Server, call: &Call, owner_may_read: bool) -> Result<CopySource, ServiceError> {
-        let url = call.header("x-ms-copy-source").ok_or_else(|| ServiceError::missing_header("x-ms-copy-source"))?;
+        let url = call.required("x-ms-copy-source")?;
         let invalid = || ServiceError::invalid_header("x-ms-copy-source", &super::address::redact(url));
         if url.len() > URL_BYTES {
             return Err(invalid());
