@@ -155,12 +155,8 @@ impl Filesystem for Adapter {
         }
         let call = Call::new("lookup", request, parent).on(name);
         let name = text(name);
-        self.run(
-            call.polled_inline(),
-            reply,
-            async move |fs| fs.lookup(Ino(parent.0), &name?).await,
-            Self::answer_entry,
-        );
+        let work = async move |fs: Arc<Fs>| fs.lookup(Ino(parent.0), &name?).await;
+        self.run(call.polled_inline(), reply, work, Self::answer_entry);
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, count: u64) {
@@ -196,12 +192,8 @@ impl Filesystem for Adapter {
         let (call, caller) = (Call::new("setattr", request, ino), caller(request));
         let change = AttrChange { mode, uid, gid, atime: atime.map(set_time), mtime: mtime.map(set_time) };
         let fh = fh.map(|fh| Fh(fh.0));
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.setattr(Ino(ino.0), size, change, fh, caller).await,
-            Self::answer_attr,
-        );
+        let work = async move |fs: Arc<Fs>| fs.setattr(Ino(ino.0), size, change, fh, caller).await;
+        self.run(call, reply, work, Self::answer_attr);
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
@@ -222,16 +214,12 @@ impl Filesystem for Adapter {
         let creation = creation(request, mode);
         let (call, caller) = (Call::new("mknod", request, parent).on(name), caller(request));
         let name = text(name);
-        self.run(
-            call,
-            reply,
-            async move |fs| match kind_of_mode(mode) {
-                Some(FileKind::File) => fs.make_file(Ino(parent.0), &name?, creation, caller).await,
-                Some(kind) => fs.make_special(Ino(parent.0), &name?, kind, rdev, creation).await,
-                None => Err(Error::fs(libc::EINVAL, format!("{mode:o} is no kind of file"))),
-            },
-            Self::answer_entry,
-        );
+        let work = async move |fs: Arc<Fs>| match kind_of_mode(mode) {
+            Some(FileKind::File) => fs.make_file(Ino(parent.0), &name?, creation, caller).await,
+            Some(kind) => fs.make_special(Ino(parent.0), &name?, kind, rdev, creation).await,
+            None => Err(Error::fs(libc::EINVAL, format!("{mode:o} is no kind of file"))),
+        };
+        self.run(call, reply, work, Self::answer_entry);
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
@@ -255,12 +243,8 @@ impl Filesystem for Adapter {
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         let (call, creation) = (Call::new("symlink", request, parent).on(name), creation(request, 0));
         let (name, target) = (text(name), text(target.as_os_str()));
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.symlink(Ino(parent.0), &name?, &target?, creation).await,
-            Self::answer_entry,
-        );
+        let work = async move |fs: Arc<Fs>| fs.symlink(Ino(parent.0), &name?, &target?, creation).await;
+        self.run(call, reply, work, Self::answer_entry);
     }
 
     fn rename(
@@ -275,19 +259,15 @@ impl Filesystem for Adapter {
     ) {
         let (call, caller) = (Call::new("rename", request, parent).on(name), caller(request));
         let (name, new_name) = (text(name), text(new_name));
-        self.run(
-            call,
-            reply,
-            async move |fs| {
-                let mode = match flags {
-                    flags if flags.is_empty() => RenameMode::Replace,
-                    RenameFlags::RENAME_NOREPLACE => RenameMode::NoReplace,
-                    _ => return Err(Error::fs(libc::EINVAL, "names cannot be exchanged atomically")),
-                };
-                fs.rename((Ino(parent.0), &name?), (Ino(new_parent.0), &new_name?), mode, caller).await
-            },
-            |_, reply, ()| reply.ok(),
-        );
+        let work = async move |fs: Arc<Fs>| {
+            let mode = match flags {
+                flags if flags.is_empty() => RenameMode::Replace,
+                RenameFlags::RENAME_NOREPLACE => RenameMode::NoReplace,
+                _ => return Err(Error::fs(libc::EINVAL, "names cannot be exchanged atomically")),
+            };
+            fs.rename((Ino(parent.0), &name?), (Ino(new_parent.0), &new_name?), mode, caller).await
+        };
+        self.run(call, reply, work, |_, reply, ()| reply.ok());
     }
 
     fn link(&self, _request: &Request, _ino: INodeNo, _parent: INodeNo, _name: &OsStr, reply: ReplyEntry) {
@@ -300,14 +280,10 @@ impl Filesystem for Adapter {
             return reply.opened(FileHandle(0), FopenFlags::empty());
         }
         let (call, caller) = (Call::new("open", request, ino), caller(request));
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.open(Ino(ino.0), flags.0, caller).await,
-            |_, reply, opened| {
-                reply.opened(FileHandle(opened.fh.0), fopen_flags(&opened));
-            },
-        );
+        let work = async move |fs: Arc<Fs>| fs.open(Ino(ino.0), flags.0, caller).await;
+        self.run(call, reply, work, |_, reply, opened| {
+            reply.opened(FileHandle(opened.fh.0), fopen_flags(&opened));
+        });
     }
 
     fn create(
@@ -322,16 +298,12 @@ impl Filesystem for Adapter {
     ) {
         let (call, caller) = (Call::new("create", request, parent).on(name), caller(request));
         let (name, creation) = (text(name), creation(request, mode));
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.create(Ino(parent.0), &name?, creation, flags, caller).await,
-            |fs, reply, (attr, opened)| {
-                let ttl = fs.names().ttl(attr.ino);
-                let fh = FileHandle(opened.fh.0);
-                reply.created(&ttl, &file_attr(&attr), Generation(0), fh, fopen_flags(&opened));
-            },
-        );
+        let work = async move |fs: Arc<Fs>| fs.create(Ino(parent.0), &name?, creation, flags, caller).await;
+        self.run(call, reply, work, |fs, reply, (attr, opened)| {
+            let ttl = fs.names().ttl(attr.ino);
+            let fh = FileHandle(opened.fh.0);
+            reply.created(&ttl, &file_attr(&attr), Generation(0), fh, fopen_flags(&opened));
+        });
     }
 
     fn read(
@@ -346,12 +318,8 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let call = Call::new("read", request, ino);
-        self.run(
-            call.polled_inline(),
-            reply,
-            async move |fs| fs.read(Fh(fh.0), offset, size).await,
-            |_, reply, bytes| reply.data(&bytes),
-        );
+        let work = async move |fs: Arc<Fs>| fs.read(Fh(fh.0), offset, size).await;
+        self.run(call.polled_inline(), reply, work, |_, reply, bytes| reply.data(&bytes));
     }
 
     fn write(
@@ -374,17 +342,13 @@ impl Filesystem for Adapter {
             drop_setid: write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
         };
         let cache = self.cache.clone();
-        self.run(
-            call.polled_inline(),
-            reply,
-            async move |fs| {
-                if let Some(range) = fs.write(Fh(fh.0), offset, &data, mode, caller).await? {
-                    cache.drop_range(ino, range).await;
-                }
-                Ok(())
-            },
-            move |_, reply, ()| reply.written(len),
-        );
+        let work = async move |fs: Arc<Fs>| {
+            if let Some(range) = fs.write(Fh(fh.0), offset, &data, mode, caller).await? {
+                cache.drop_range(ino, range).await;
+            }
+            Ok(())
+        };
+        self.run(call.polled_inline(), reply, work, move |_, reply, ()| reply.written(len));
     }
 
     fn flush(&self, request: &Request, ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
@@ -419,29 +383,21 @@ impl Filesystem for Adapter {
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let call = Call::new("opendir", request, ino);
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.readdir().open(Ino(ino.0)),
-            |_, reply, fh| reply.opened(FileHandle(fh.0), FopenFlags::empty()),
-        );
+        let work = async move |fs: Arc<Fs>| fs.listing().open(Ino(ino.0));
+        self.run(call, reply, work, |_, reply, fh| reply.opened(FileHandle(fh.0), FopenFlags::empty()));
     }
 
     fn readdir(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
         let call = Call::new("readdir", request, ino).errno_of(errno_of_listing);
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.readdir().read(Fh(fh.0), offset).await,
-            |_, mut reply, entries| {
-                for entry in entries {
-                    if reply.add(INodeNo(entry.ino.0), entry.offset, file_type(entry.kind), &*entry.name) {
-                        break;
-                    }
+        let work = async move |fs: Arc<Fs>| fs.listing().read(Fh(fh.0), offset).await;
+        self.run(call, reply, work, |_, mut reply, entries| {
+            for entry in entries {
+                if reply.add(INodeNo(entry.ino.0), entry.offset, file_type(entry.kind), &*entry.name) {
+                    break;
                 }
-                reply.ok();
-            },
-        );
+            }
+            reply.ok();
+        });
     }
 
     fn readdirplus(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
@@ -490,36 +446,24 @@ impl Filesystem for Adapter {
     ) {
         let call = Call::new("setxattr", request, ino).on(name);
         let (name, value) = (text(name), value.to_vec());
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.xattrs().set(Ino(ino.0), &name?, &value, flags).await,
-            |_, reply, ()| reply.ok(),
-        );
+        let work = async move |fs: Arc<Fs>| fs.xattrs().set(Ino(ino.0), &name?, &value, flags).await;
+        self.run(call, reply, work, |_, reply, ()| reply.ok());
     }
 
     fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let (call, caller) = (Call::new("getxattr", request, ino).on(name), caller(request));
         let name = text(name);
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.xattrs().get(Ino(ino.0), &name?, size == 0, caller).await,
-            move |_, reply, value| answer_xattr(reply, size, &value),
-        );
+        let work = async move |fs: Arc<Fs>| fs.xattrs().get(Ino(ino.0), &name?, size == 0, caller).await;
+        self.run(call, reply, work, move |_, reply, value| answer_xattr(reply, size, &value));
     }
 
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let (call, caller) = (Call::new("listxattr", request, ino), caller(request));
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.xattrs().list(Ino(ino.0), size == 0, caller).await,
-            move |_, reply, names| {
-                let list: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
-                answer_xattr(reply, size, &list);
-            },
-        );
+        let work = async move |fs: Arc<Fs>| fs.xattrs().list(Ino(ino.0), size == 0, caller).await;
+        self.run(call, reply, work, move |_, reply, names| {
+            let list: Vec<u8> = names.iter().flat_map(|name| name.bytes().chain([0])).collect();
+            answer_xattr(reply, size, &list);
+        });
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -549,12 +493,8 @@ impl Filesystem for Adapter {
             caller: caller(request),
             read_only: self.read_only,
         };
-        self.run(
-            call,
-            reply,
-            async move |fs| ioctl::answer(&fs, asked).await,
-            |_, reply, output| reply.ioctl(0, &output),
-        );
+        let work = async move |fs: Arc<Fs>| ioctl::answer(&fs, asked).await;
+        self.run(call, reply, work, |_, reply, output| reply.ioctl(0, &output));
     }
 
     fn poll(
@@ -576,18 +516,16 @@ impl Filesystem for Adapter {
         let call = Call::new("poll", request, ino);
         let watchers = self.watchers.clone();
         let wanted = flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY);
-        self.run(
-            call,
-            reply,
-            async move |fs| {
-                let job = fs.pending_copy(Ino(ino.0)).await?;
-                if let Some(job) = job.as_ref().filter(|_| wanted).cloned() {
-                    watchers.watch(Fh(fh.0), job, notifier);
-                }
-                Ok(job.is_some())
-            },
-            move |_, reply, pending| reply.poll(if pending { PollEvents::empty() } else { ready }),
-        );
+        let work = async move |fs: Arc<Fs>| {
+            let job = fs.pending_copy(Ino(ino.0)).await?;
+            if let Some(job) = job.as_ref().filter(|_| wanted).cloned() {
+                watchers.watch(Fh(fh.0), job, notifier);
+            }
+            Ok(job.is_some())
+        };
+        self.run(call, reply, work, move |_, reply, pending| {
+            reply.poll(if pending { PollEvents::empty() } else { ready });
+        });
     }
 
     fn fallocate(
@@ -601,22 +539,14 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let (call, caller) = (Call::new("fallocate", request, ino), caller(request));
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.fallocate(Fh(fh.0), offset, length, mode, caller).await,
-            |_, reply, ()| reply.ok(),
-        );
+        let work = async move |fs: Arc<Fs>| fs.fallocate(Fh(fh.0), offset, length, mode, caller).await;
+        self.run(call, reply, work, |_, reply, ()| reply.ok());
     }
 
     fn lseek(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         let call = Call::new("lseek", request, ino);
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.seek(Fh(fh.0), offset, whence).await,
-            |_, reply, offset| reply.offset(offset),
-        );
+        let work = async move |fs: Arc<Fs>| fs.seek(Fh(fh.0), offset, whence).await;
+        self.run(call, reply, work, |_, reply, offset| reply.offset(offset));
     }
 
     fn copy_file_range(
@@ -639,13 +569,9 @@ impl Filesystem for Adapter {
         let call = Call::new("copy_file_range", request, ino_in).errno_of(|_, error| error.errno_of_copy());
         let caller = caller(request);
         let (from, to) = ((Fh(fh_in.0), offset_in), (Fh(fh_out.0), offset_out));
-        self.run(
-            call,
-            reply,
-            async move |fs| fs.copy_file_range(from, to, len, caller).await,
-            // The kernel asks for no more than fits.
-            |_, reply, copied| reply.written(copied.min(u64::from(u32::MAX)) as u32),
-        );
+        let work = async move |fs: Arc<Fs>| fs.copy_file_range(from, to, len, caller).await;
+        // The kernel asks for no more than fits.
+        self.run(call, reply, work, |_, reply, copied| reply.written(copied.min(u64::from(u32::MAX)) as u32));
     }
 }
 
