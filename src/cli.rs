@@ -23,6 +23,7 @@ mod mount;
 mod mount_helper;
 mod mount_options;
 mod on_mount;
+mod signals;
 mod snapshot;
 mod status;
 mod umount;

@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use super::bulk_output::{Output, Summary};
 use super::failure::{Failure, about};
 use super::on_mount::{self, MountPath};
+use super::signals::{self, Signals};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// 128 + SIGINT, as shells have it.
@@ -48,11 +47,7 @@ impl BulkCopy<'_> {
             .iter()
             .map(|source| (target.name.clone().unwrap_or_else(|| own_name(source)), source))
             .collect();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(error.to_string()))?;
-        runtime.block_on(self.copy(&target, &names))
+        signals::runtime()?.block_on(self.copy(&target, &names))
     }
 
     async fn copy(&self, target: &Target, names: &[(String, &PathBuf)]) -> Result<(), Failure> {
@@ -203,30 +198,6 @@ fn own_name(source: &Path) -> String {
     let text = source.as_os_str().to_string_lossy();
     let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     if matches!(last, "." | "..") { String::new() } else { last.to_owned() }
-}
-
-/// The signals that end a copy.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    /// One came.
-    came: bool,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
-        let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, came: false })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-        self.came = true;
-    }
 }
 
 #[cfg(test)]

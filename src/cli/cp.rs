@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::bulk::{self, INTERRUPTED};
 use super::failure::{Failure, about};
 use super::format;
 use super::on_mount::{self, CopyState, MountPath, Status};
+use super::signals::{self, Signals};
 use crate::ioctl::{self, OrderFlags};
 use crate::path::{self, NameError};
 
@@ -98,11 +98,7 @@ impl Arguments {
             _ => return self.many(sources, destination),
         };
         let order = SingleCopy::new(source, destination)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(error.to_string()))?;
-        runtime.block_on(self.copy(&order))
+        signals::runtime()?.block_on(self.copy(&order))
     }
 
     fn many(&self, sources: &[PathBuf], destination: &Path) -> Result<(), Failure> {
@@ -120,8 +116,7 @@ impl Arguments {
 
     async fn copy(&self, order: &SingleCopy) -> Result<(), Failure> {
         let path = order.directory.join(&order.name);
-        let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
-        let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        let mut signals = Signals::listen()?;
         let directory = on_mount::open(&order.directory)?;
         let mut flags = self.protection.flags();
         flags.set(OrderFlags::NO_REPLACE, self.no_clobber);
@@ -138,8 +133,7 @@ impl Arguments {
         let file = on_mount::open(&path)?;
         tokio::select! {
             ended = follow(&path, &file, &id) => ended,
-            _ = interrupt.recv() => Err(self.abandon(&path, &file, &id)),
-            _ = terminate.recv() => Err(self.abandon(&path, &file, &id)),
+            () = signals.next() => Err(self.abandon(&path, &file, &id)),
         }
     }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use super::log;
+use super::signals::Signals;
 use crate::config::duration;
 use crate::devstore::{AccountConfig, Config, ControlError, CopyRate, Devstore, WELL_KNOWN_ACCOUNT};
 
@@ -99,21 +99,11 @@ impl Arguments {
             let mut out = std::io::stdout();
             // Who reads it may have gone; the service is there nevertheless.
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            wait_for_the_end().await?;
+            Signals::listen()?.next().await;
             store.stop().await;
             Ok(())
         })
     }
-}
-
-async fn wait_for_the_end() -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 fn cannot_start(listen: SocketAddr, error: &std::io::Error) -> Failure {
