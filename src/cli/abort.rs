@@ -36,7 +36,7 @@ impl Arguments {
                     complete = false;
                 }
                 Err(failure) => {
-                    complain("abort", failure.message.unwrap_or_default());
+                    failure.complain("abort");
                     complete = false;
                 }
             }

@@ -1,5 +1,7 @@
 //! Failures of commands, and their lines on stderr.
 
+use std::path::{Path, PathBuf};
+
 /// The exit status of a command that fails, and one line unless all has been said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -24,6 +26,11 @@ impl Failure {
         Self { message: None, status: 1 }
     }
 
+    /// Its line, for a command that goes on.
+    pub(super) fn complain(self, command: &str) {
+        complain(command, self.message.unwrap_or_default());
+    }
+
     /// The end of a command that complains of each thing that goes wrong, and goes on.
     pub(super) fn unless(good: bool) -> Result<(), Self> {
         if good { Ok(()) } else { Err(Self::said()) }
@@ -42,8 +49,25 @@ impl From<crate::config::Error> for Failure {
     }
 }
 
+/// Does something about each path, and goes on where that fails: each failure is a line.
+pub(super) fn each(
+    command: &str,
+    paths: &[PathBuf],
+    act: impl Fn(&Path) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    end_quietly_without_readers();
+    let mut good = true;
+    for path in paths {
+        if let Err(failure) = act(path) {
+            failure.complain(command);
+            good = false;
+        }
+    }
+    Failure::unless(good)
+}
+
 /// An error of the system about a path, without Rust's "(os error 2)".
-pub(super) fn about(path: impl AsRef<std::path::Path>, error: &std::io::Error) -> Failure {
+pub(super) fn about(path: impl AsRef<Path>, error: &std::io::Error) -> Failure {
     Failure::new(format!("{}: {}", path.as_ref().display(), reason(error)))
 }
 

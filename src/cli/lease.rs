@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, about, complain};
+use super::failure::{Failure, about, each};
 use super::on_mount;
 use crate::ioctl;
 
@@ -39,22 +39,14 @@ struct Paths {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
-        super::failure::end_quietly_without_readers();
         let (paths, action) = match self.action {
             Action::Show(Paths { paths }) => (paths, ioctl::SHOW),
             Action::Break(Paths { paths }) => (paths, ioctl::BREAK),
         };
-        let mut complete = true;
-        for path in &paths {
-            match lease(path, action) {
-                Ok(lease) => println!("{}: {lease}", path.display()),
-                Err(failure) => {
-                    complain("lease", failure.message.unwrap_or_default());
-                    complete = false;
-                }
-            }
-        }
-        if complete { Ok(()) } else { Err(Failure::said()) }
+        each("lease", &paths, |path| {
+            println!("{}: {}", path.display(), lease(path, action)?);
+            Ok(())
+        })
     }
 }
 

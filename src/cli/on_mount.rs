@@ -350,7 +350,7 @@ pub(super) fn rows(
             Err(error) => Err(about(path, &error)),
         };
         if let Err(failure) = asked {
-            super::failure::complain(command, failure.message.unwrap_or_default());
+            failure.complain(command);
             complete = false;
         }
     }

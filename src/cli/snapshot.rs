@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, about, complain};
+use super::failure::{Failure, about, each};
 use super::on_mount;
 
 const MORE: &str = "\
@@ -25,18 +25,10 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
-        super::failure::end_quietly_without_readers();
-        let mut complete = true;
-        for path in &self.paths {
-            match snapshot(path) {
-                Ok(taken) => println!("{}", taken.display()),
-                Err(failure) => {
-                    complain("snapshot", failure.message.unwrap_or_default());
-                    complete = false;
-                }
-            }
-        }
-        Failure::unless(complete)
+        each("snapshot", &self.paths, |path| {
+            println!("{}", snapshot(path)?.display());
+            Ok(())
+        })
     }
 }
 

@@ -64,7 +64,7 @@ fn wait_for_files(paths: &[PathBuf]) -> Result<bool, Failure> {
         match on_mount::open(path) {
             Ok(file) => pending.push((path, file)),
             Err(failure) => {
-                complain("wait", failure.message.unwrap_or_default());
+                failure.complain("wait");
                 good = false;
             }
         }
@@ -78,7 +78,7 @@ fn wait_for_files(paths: &[PathBuf]) -> Result<bool, Failure> {
                 Ok(Some(state)) if state.status == Status::Pending => continue,
                 Ok(state) => good &= judge(path, state.as_ref()),
                 Err(error) => {
-                    complain("wait", about(path, &error).message.unwrap_or_default());
+                    about(path, &error).complain("wait");
                     good = false;
                 }
             }
