@@ -61,47 +61,34 @@ struct Arguments {
     command: Command,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Mount(Box<mount::Arguments>),
-    Umount(umount::Arguments),
-    Cp(cp::Arguments),
-    Status(status::Arguments),
-    Wait(wait::Arguments),
-    Abort(abort::Arguments),
-    Snapshot(snapshot::Arguments),
-    Lease(lease::Arguments),
-    Devstore(devstore::Arguments),
+/// The commands: how each is called, and its arguments, which run it.
+macro_rules! commands {
+    ($($name:literal $command:ident($arguments:ty),)*) => {
+        #[derive(Subcommand)]
+        enum Command { $($command($arguments),)* }
+
+        impl Command {
+            fn name(&self) -> &'static str {
+                match self { $(Self::$command(_) => $name,)* }
+            }
+
+            fn run(self) -> Result<(), Failure> {
+                match self { $(Self::$command(arguments) => arguments.run(),)* }
+            }
+        }
+    };
 }
 
-impl Command {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Mount(_) => "mount",
-            Self::Umount(_) => "umount",
-            Self::Cp(_) => "cp",
-            Self::Status(_) => "status",
-            Self::Wait(_) => "wait",
-            Self::Abort(_) => "abort",
-            Self::Snapshot(_) => "snapshot",
-            Self::Lease(_) => "lease",
-            Self::Devstore(_) => "devstore",
-        }
-    }
-
-    fn run(self) -> Result<(), Failure> {
-        match self {
-            Self::Mount(arguments) => arguments.run(),
-            Self::Umount(arguments) => arguments.run(),
-            Self::Cp(arguments) => arguments.run(),
-            Self::Status(arguments) => arguments.run(),
-            Self::Wait(arguments) => arguments.run(),
-            Self::Abort(arguments) => arguments.run(),
-            Self::Snapshot(arguments) => arguments.run(),
-            Self::Lease(arguments) => arguments.run(),
-            Self::Devstore(arguments) => arguments.run(),
-        }
-    }
+commands! {
+    "mount" Mount(Box<mount::Arguments>),
+    "umount" Umount(umount::Arguments),
+    "cp" Cp(cp::Arguments),
+    "status" Status(status::Arguments),
+    "wait" Wait(wait::Arguments),
+    "abort" Abort(abort::Arguments),
+    "snapshot" Snapshot(snapshot::Arguments),
+    "lease" Lease(lease::Arguments),
+    "devstore" Devstore(devstore::Arguments),
 }
 
 /// Runs the command in `args`, the program's name first.
