@@ -22,43 +22,10 @@ pub(super) struct MountOptions {
 
 /// Options of mount(8) that change nothing here: its own, those that are always so (`nodev`, `nosuid`), and those about
 /// access times, which reading a blob does not change.
-const ACCEPTED: &[&str] = &[
-    "rw",
-    "dev",
-    "nodev",
-    "suid",
-    "nosuid",
-    "exec",
-    "auto",
-    "noauto",
-    "user",
-    "nouser",
-    "users",
-    "owner",
-    "group",
-    "_netdev",
-    "nofail",
-    "defaults",
-    "async",
-    "sync",
-    "dirsync",
-    "atime",
-    "noatime",
-    "relatime",
-    "norelatime",
-    "diratime",
-    "nodiratime",
-    "strictatime",
-    "nostrictatime",
-    "lazytime",
-    "nolazytime",
-    "default_permissions",
-    "nonempty",
-    "silent",
-    "loud",
-    "mand",
-    "nomand",
-];
+const ACCEPTED: &str = "\
+    rw dev nodev suid nosuid exec auto noauto user nouser users owner group _netdev nofail defaults async sync dirsync \
+    atime noatime relatime norelatime diratime nodiratime strictatime nostrictatime lazytime nolazytime \
+    default_permissions nonempty silent loud mand nomand";
 
 /// The same with a value, or a family of names.
 const ACCEPTED_PREFIXES: &[&str] =
@@ -87,7 +54,7 @@ impl MountOptions {
                 "ro" => parsed.settings.read_only = Some(Switch::YES),
                 "noexec" => parsed.no_exec = true,
                 "exec" => parsed.no_exec = false,
-                _ if ACCEPTED.contains(&option) => {}
+                _ if ACCEPTED.split(' ').any(|accepted| accepted == option) => {}
                 _ if ACCEPTED_PREFIXES.iter().any(|prefix| option.starts_with(prefix)) => {}
                 _ => {
                     let flag = format!("--{}", name.replace('_', "-"));
