@@ -55,25 +55,23 @@ pub(super) enum Status {
 }
 
 impl Status {
+    /// Every one, with its number in an ioctl and its name.
+    const TABLE: [(Self, u32, &'static str); 4] = [
+        (Self::Pending, ioctl::PENDING, "pending"),
+        (Self::Success, ioctl::SUCCESS, "success"),
+        (Self::Aborted, ioctl::ABORTED, "aborted"),
+        (Self::Failed, ioctl::FAILED, "failed"),
+    ];
+
     fn of(number: u32) -> io::Result<Self> {
-        match number {
-            ioctl::PENDING => Ok(Self::Pending),
-            ioctl::SUCCESS => Ok(Self::Success),
-            ioctl::ABORTED => Ok(Self::Aborted),
-            ioctl::FAILED => Ok(Self::Failed),
-            _ => {
-                Err(io::Error::other(format!("the mount answers with copy status {number}; is it of another version?")))
-            }
-        }
+        let row = Self::TABLE.into_iter().find(|(_, known, _)| *known == number);
+        row.map(|(status, ..)| status).ok_or_else(|| {
+            io::Error::other(format!("the mount answers with copy status {number}; is it of another version?"))
+        })
     }
 
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Success => "success",
-            Self::Aborted => "aborted",
-            Self::Failed => "failed",
-        }
+        Self::TABLE[self as usize].2
     }
 }
 
