@@ -154,28 +154,20 @@ impl Settings {
     /// These, and where they say nothing, `below`.
     #[must_use]
     pub(crate) fn or(self, below: Self) -> Self {
-        // One spelling from here on, so that a flag of either beats a line in the file of the other.
-        let permissions = self.chosen_permissions().or(below.chosen_permissions());
-        Self {
-            read_only: self.read_only.or(below.read_only),
-            allow_other: self.allow_other.or(below.allow_other),
-            attr_ttl: self.attr_ttl.or(below.attr_ttl),
-            copy_wait: self.copy_wait.or(below.copy_wait),
-            lease_source: self.lease_source.or(below.lease_source),
-            keep_on_abort: self.keep_on_abort.or(below.keep_on_abort),
-            permissions,
-            ignore_permissions: false,
-            delete_snapshots: self.delete_snapshots.or(below.delete_snapshots),
-            memory_limit: self.memory_limit.or(below.memory_limit),
-            uid: self.uid.or(below.uid),
-            gid: self.gid.or(below.gid),
-            file_mode: self.file_mode.or(below.file_mode),
-            dir_mode: self.dir_mode.or(below.dir_mode),
-            api_version: self.api_version.or(below.api_version),
-            auth: self.auth.or(below.auth),
-            anonymous: self.anonymous.or(below.anonymous),
-            log_file: self.log_file.or(below.log_file),
-            log: self.log.or(below.log),
+        /// Names every field but those of the permissions, which the compiler sees to.
+        macro_rules! laid_over {
+            ($($field:ident)*) => {
+                Self {
+                    // One spelling from here on, so that a flag of either beats a line in the file of the other.
+                    permissions: self.chosen_permissions().or(below.chosen_permissions()),
+                    ignore_permissions: false,
+                    $($field: self.$field.or(below.$field),)*
+                }
+            };
+        }
+        laid_over! {
+            read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
+            uid gid file_mode dir_mode api_version auth anonymous log_file log
         }
     }
 

@@ -6,7 +6,7 @@ use reqwest::Url;
 use crate::config::accounts::KnownAccounts;
 use crate::config::{Error, Result};
 use crate::path::{AccountName, BlobName, ContainerName};
-use crate::store::Secret;
+use crate::store::{Secret, is_loopback};
 
 /// One SOURCE of a mount.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl MountSource {
                 (account, endpoint, rest)
             }
         };
-        if url.scheme() == "http" && !is_loopback(&url) {
+        if url.scheme() == "http" && !url.host_str().is_some_and(is_loopback) {
             return Err(wrong("http:// is only for emulators on this machine; use https://"));
         }
         let rest = percent_decode_str(rest.trim_start_matches('/')).decode_utf8().map_err(|_| wrong("not UTF-8"))?;
@@ -91,15 +91,6 @@ fn split(url: &Url) -> Option<(String, String, String)> {
     }
     let account = host.split('.').next()?;
     Some((account.to_owned(), origin, url.path().to_owned()))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
 }
 
 /// `CONTAINER[/PREFIX]`.
