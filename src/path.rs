@@ -58,11 +58,6 @@ impl AccountName {
             (3..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         legal.then(|| Self(name.into())).ok_or_else(|| NameError::Account(name.to_owned()))
     }
-
-    /// The name as it was parsed.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// A container: 3 to 63 of `[a-z0-9-]`, no double dash, or one of `$root`, `$web`, `$logs`.
@@ -83,11 +78,6 @@ impl ContainerName {
         } else {
             Err(NameError::Container(name.to_owned()))
         }
-    }
-
-    /// The name as it was parsed.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -116,12 +106,6 @@ impl BlobName {
         }
         Ok(Self(name.into()))
     }
-
-    /// The name as it was parsed.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Percent-encoded as in a request line (§1.4).
     pub fn encoded(&self) -> String {
         utf8_percent_encode(&self.0, PATH).to_string()
@@ -166,9 +150,15 @@ impl BlobPath {
     }
 }
 
-/// Newtypes of text that show themselves as that text, quoted where it is for a programmer.
+/// Newtypes of text: that text for whoever asks, and shown as that text, quoted where it is for a programmer.
 macro_rules! shown_as_text {
     ($($name:ident),*) => {$(
+        impl $name {
+            /// The text itself, as it was parsed.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
@@ -183,17 +173,24 @@ macro_rules! shown_as_text {
 }
 pub(crate) use shown_as_text;
 
+/// Types that show a programmer what they show everybody.
+macro_rules! debug_as_display {
+    ($($name:ident),*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+pub(crate) use debug_as_display;
+
 shown_as_text!(AccountName, ContainerName, BlobName);
+debug_as_display!(BlobPath);
 
 impl fmt::Display for BlobPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.container, self.name)
-    }
-}
-
-impl fmt::Debug for BlobPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
     }
 }
 

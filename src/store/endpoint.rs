@@ -13,7 +13,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
-use crate::path::{AccountName, BlobPath, ContainerName};
+use crate::path::{AccountName, BlobPath, ContainerName, debug_as_display};
 use crate::store::secret::Secret;
 
 /// Characters that are encoded in a query: all but the unreserved characters of RFC 3986.
@@ -168,11 +168,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
+debug_as_display!(Endpoint);
 
 /// A host on this machine.
 pub fn is_loopback(host: &str) -> bool {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::path::{BlobName, ContainerName, shown_as_text};
+use crate::path::{BlobName, ContainerName, debug_as_display, shown_as_text};
 use crate::store::secret::Secret;
 
 /// A text that names something and is sent back as it came.
@@ -22,11 +22,6 @@ macro_rules! identifier {
             /// Takes the text over.
             pub fn new(text: &str) -> Self {
                 Self(text.into())
-            }
-
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
             }
         }
 
@@ -43,12 +38,6 @@ impl ETag {
     pub fn new(raw: &str) -> Self {
         Self(raw.trim_matches('"').into())
     }
-
-    /// Text without quotes.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Text in quotes, for `If-Match` and its relatives.
     pub fn quoted(&self) -> String {
         format!("\"{}\"", self.0)
@@ -75,11 +64,6 @@ impl Moment {
     pub fn parse(text: &str) -> Option<Self> {
         let legal = |b: u8| b.is_ascii_digit() || b"-:.TZ".contains(&b);
         ((1..=64).contains(&text.len()) && text.bytes().all(legal)).then(|| Self(text.into()))
-    }
-
-    /// Text as it came.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -110,6 +94,7 @@ impl Revision {
 }
 
 shown_as_text!(ETag, Moment);
+debug_as_display!(CopySource);
 
 /// Type of a blob, which it keeps for life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -447,12 +432,6 @@ impl CopySource {
 impl fmt::Display for CopySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&redact(&self.url))
-    }
-}
-
-impl fmt::Debug for CopySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
     }
 }
 
