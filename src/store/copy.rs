@@ -72,7 +72,7 @@ impl BlobClient<'_> {
     fn started(self, request: &Request, response: &Response) -> Result<CopyStarted> {
         let text = |name| headers::text(&response.headers, name);
         let written = response.written(request)?;
-        let status = text("x-ms-copy-status").and_then(headers::copy_status);
+        let status = text("x-ms-copy-status").and_then(CopyStatus::parse);
         let started = CopyStarted {
             id: response.required(request, "x-ms-copy-id", text("x-ms-copy-id").map(CopyId::new))?,
             status: response.required(request, "x-ms-copy-status", status)?,

@@ -163,20 +163,12 @@ impl Client {
             _ => return Err(failed(format!("the source answers {status}"), false)),
         };
         let size = size.ok_or_else(|| failed("the source does not tell its size".into(), false))?;
-        let owned = |name: &str| headers::text(headers, name).map(str::to_owned);
         let strong = headers::text(headers, "etag").filter(|etag| !etag.starts_with("W/"));
         Ok(SourceProperties {
             size,
             etag: strong.map(ETag::new),
-            headers: ContentHeaders {
-                content_type: owned("content-type"),
-                content_encoding: owned("content-encoding"),
-                content_language: owned("content-language"),
-                content_disposition: owned("content-disposition"),
-                cache_control: owned("cache-control"),
-                // That of the byte, if there is one.
-                content_md5: owned("x-ms-blob-content-md5"),
-            },
+            // No hash but that of the whole: that of the byte, if there is one, goes by the common name.
+            headers: ContentHeaders::read("x-ms-blob-content-md5", |name| headers::owned(headers, name)),
             metadata: headers::metadata(headers),
         })
     }

@@ -13,7 +13,7 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok()).filter(|value| !value.is_empty())
 }
 
-fn owned(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn owned(headers: &HeaderMap, name: &str) -> Option<String> {
     text(headers, name).map(str::to_owned)
 }
 
@@ -56,16 +56,6 @@ pub(super) fn total_of_range(headers: &HeaderMap) -> Option<u64> {
     text(headers, "content-range")?.rsplit_once('/')?.1.parse().ok()
 }
 
-pub(super) fn blob_type(name: &str) -> Option<BlobType> {
-    [BlobType::Block, BlobType::Page, BlobType::Append].into_iter().find(|kind| kind.as_str() == name)
-}
-
-pub(super) fn copy_status(name: &str) -> Option<CopyStatus> {
-    [CopyStatus::Pending, CopyStatus::Success, CopyStatus::Aborted, CopyStatus::Failed]
-        .into_iter()
-        .find(|status| status.as_str() == name)
-}
-
 /// `COPIED/TOTAL`. Some servers omit it for empty blobs (§13.4).
 pub(super) fn copy_progress(progress: Option<&str>) -> (u64, u64) {
     let numbers = progress.and_then(|text| text.split_once('/'));
@@ -76,7 +66,7 @@ fn copy_state(headers: &HeaderMap) -> Option<CopyState> {
     let (bytes_copied, total_bytes) = copy_progress(text(headers, "x-ms-copy-progress"));
     Some(CopyState {
         id: CopyId::new(text(headers, "x-ms-copy-id")?),
-        status: copy_status(text(headers, "x-ms-copy-status")?)?,
+        status: CopyStatus::parse(text(headers, "x-ms-copy-status")?)?,
         source: text(headers, "x-ms-copy-source").map(redact),
         bytes_copied,
         total_bytes,
@@ -97,15 +87,8 @@ pub(super) fn blob_properties(headers: &HeaderMap) -> Option<BlobProperties> {
         etag,
         last_modified,
         creation_time: date(headers, "x-ms-creation-time"),
-        blob_type: text(headers, "x-ms-blob-type").and_then(blob_type)?,
-        headers: ContentHeaders {
-            content_type: owned(headers, "content-type"),
-            content_encoding: owned(headers, "content-encoding"),
-            content_language: owned(headers, "content-language"),
-            content_disposition: owned(headers, "content-disposition"),
-            cache_control: owned(headers, "cache-control"),
-            content_md5: owned(headers, md5),
-        },
+        blob_type: text(headers, "x-ms-blob-type").and_then(BlobType::parse)?,
+        headers: ContentHeaders::read(md5, |name| owned(headers, name)),
         metadata: metadata(headers),
         tier: owned(headers, "x-ms-access-tier"),
         tier_inferred: text(headers, "x-ms-access-tier-inferred") == Some("true"),

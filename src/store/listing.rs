@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use tracing::warn;
 
 use crate::path::{BlobName, ContainerName};
-use crate::store::headers::{blob_type, copy_progress, copy_status, http_date};
+use crate::store::headers::{copy_progress, http_date};
 use crate::store::types::*;
 use crate::store::xml::Element;
 
@@ -81,15 +81,8 @@ fn properties(row: &Element<'_>) -> BlobProperties {
         etag: ETag::new(&from.value("Etag").unwrap_or_default()),
         last_modified: date(from, "Last-Modified").unwrap_or(SystemTime::UNIX_EPOCH),
         creation_time: date(from, "Creation-Time"),
-        blob_type: from.value("BlobType").and_then(|name| blob_type(&name)).unwrap_or(BlobType::Block),
-        headers: ContentHeaders {
-            content_type: owned(from, "Content-Type"),
-            content_encoding: owned(from, "Content-Encoding"),
-            content_language: owned(from, "Content-Language"),
-            content_disposition: owned(from, "Content-Disposition"),
-            cache_control: owned(from, "Cache-Control"),
-            content_md5: owned(from, "Content-MD5"),
-        },
+        blob_type: from.value("BlobType").and_then(|name| BlobType::parse(&name)).unwrap_or(BlobType::Block),
+        headers: ContentHeaders::read("Content-MD5", |name| owned(from, name)),
         metadata: metadata(row),
         tier: owned(from, "AccessTier"),
         tier_inferred: from.value("AccessTierInferred").as_deref() == Some("true"),
@@ -113,7 +106,7 @@ fn copy_state(from: &Element<'_>) -> Option<CopyState> {
     let (bytes_copied, total_bytes) = copy_progress(from.value("CopyProgress").as_deref());
     Some(CopyState {
         id: CopyId::new(&from.value("CopyId")?),
-        status: copy_status(&from.value("CopyStatus")?)?,
+        status: CopyStatus::parse(&from.value("CopyStatus")?)?,
         source: from.value("CopySource").map(|url| redact(&url)),
         bytes_copied,
         total_bytes,

@@ -29,6 +29,23 @@ macro_rules! identifier {
     };
 }
 
+/// Enumerations that the service spells in words of its own.
+macro_rules! spelled {
+    ($name:ident { $($variant:ident: $word:literal),* }) => {
+        impl $name {
+            /// The service's spelling.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The one that is spelled like this, if there is one.
+            pub(super) fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
 /// An entity tag without its quotes; headers quote it and listings do not (§2).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ETag(Arc<str>);
@@ -107,34 +124,7 @@ pub enum BlobType {
     Append,
 }
 
-impl BlobProperties {
-    /// The tier that somebody chose for this blob, which a rewrite or a rename has to choose again.
-    pub fn chosen_tier(&self) -> Option<String> {
-        self.tier.clone().filter(|_| !self.tier_inferred)
-    }
-
-    /// Value of `x-ms-seal-blob` that makes a copy of this blob sealed, or not (S8 to S10): only an append blob can be
-    /// either.
-    pub fn seal_of_copy(&self, sealed: bool) -> Option<bool> {
-        (self.blob_type == BlobType::Append).then_some(sealed)
-    }
-
-    /// The content is in the archive, also while it is on its way back.
-    pub fn is_archived(&self) -> bool {
-        self.tier.as_deref() == Some("Archive")
-    }
-}
-
-impl BlobType {
-    /// The service's spelling: `BlockBlob`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Block => "BlockBlob",
-            Self::Page => "PageBlob",
-            Self::Append => "AppendBlob",
-        }
-    }
-}
+spelled!(BlobType { Block: "BlockBlob", Page: "PageBlob", Append: "AppendBlob" });
 
 /// Metadata of a blob: names are case-insensitive and held in lower case, as HTTP/1.1 clients see them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -198,6 +188,21 @@ pub struct ContentHeaders {
     pub content_md5: Option<String>,
 }
 
+impl ContentHeaders {
+    /// Content headers from an answer or a row of a listing, where `value` finds them by their names. `md5` is the name
+    /// of the whole blob's hash there.
+    pub(super) fn read(md5: &str, value: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            content_type: value("Content-Type"),
+            content_encoding: value("Content-Encoding"),
+            content_language: value("Content-Language"),
+            content_disposition: value("Content-Disposition"),
+            cache_control: value("Cache-Control"),
+            content_md5: value(md5),
+        }
+    }
+}
+
 /// State of a copy (§13.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CopyStatus {
@@ -211,17 +216,7 @@ pub enum CopyStatus {
     Failed,
 }
 
-impl CopyStatus {
-    /// The service's spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Success => "success",
-            Self::Aborted => "aborted",
-            Self::Failed => "failed",
-        }
-    }
-}
+spelled!(CopyStatus { Pending: "pending", Success: "success", Aborted: "aborted", Failed: "failed" });
 
 /// State of the last copy onto a blob (§13.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,6 +290,22 @@ pub struct BlobProperties {
 }
 
 impl BlobProperties {
+    /// The tier that somebody chose for this blob, which a rewrite or a rename has to choose again.
+    pub fn chosen_tier(&self) -> Option<String> {
+        self.tier.clone().filter(|_| !self.tier_inferred)
+    }
+
+    /// Value of `x-ms-seal-blob` that makes a copy of this blob sealed, or not (S8 to S10): only an append blob can be
+    /// either.
+    pub fn seal_of_copy(&self, sealed: bool) -> Option<bool> {
+        (self.blob_type == BlobType::Append).then_some(sealed)
+    }
+
+    /// The content is in the archive, also while it is on its way back.
+    pub fn is_archived(&self) -> bool {
+        self.tier.as_deref() == Some("Archive")
+    }
+
     /// A copy onto the blob has not ended (§13.4).
     pub fn is_pending(&self) -> bool {
         self.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending)
