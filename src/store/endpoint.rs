@@ -119,32 +119,28 @@ impl Endpoint {
     /// URL of the account's Azure Files: the same host with the other service's name. `None` where that cannot be
     /// known, as behind a domain of one's own. Emulators are asked on a host that names the account.
     pub(super) fn file_service(&self, account: &AccountName) -> Option<String> {
-        let (scheme, authority) = self.origin.split_once("://")?;
-        let blob = format!("{account}.");
-        match authority.strip_prefix(&blob).and_then(|rest| rest.split_once("blob.")) {
-            Some((zone, rest)) if self.prefix.is_empty() && (zone.is_empty() || zone.ends_with('.')) => {
-                Some(format!("{scheme}://{account}.{zone}file.{rest}"))
-            }
-            _ if self.loopback => {
-                let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
-                Some(format!("{scheme}://{account}.file.localhost:{port}"))
-            }
-            _ => None,
-        }
+        self.beside(account, "file").or_else(|| {
+            let (scheme, authority) = self.origin.split_once("://").filter(|_| self.loopback)?;
+            let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+            Some(format!("{scheme}://{account}.file.localhost:{port}"))
+        })
     }
 
     /// Endpoint of the account's hierarchical namespace (§14): the same host with the other service's name. An emulator
     /// that has the account in its path tells by the request what is meant. `None` where it cannot be known, as behind
     /// a domain of one's own.
     pub(super) fn dfs_service(&self, account: &AccountName) -> Option<Self> {
-        let (scheme, authority) = self.origin.split_once("://")?;
-        let blob = format!("{account}.");
-        match authority.strip_prefix(&blob).and_then(|rest| rest.split_once("blob.")) {
-            Some((zone, rest)) if self.prefix.is_empty() && (zone.is_empty() || zone.ends_with('.')) => {
-                Some(Self { origin: format!("{scheme}://{account}.{zone}dfs.{rest}").into(), ..self.clone() })
-            }
-            _ => (*self.prefix == *format!("/{account}")).then(|| self.clone()),
+        match self.beside(account, "dfs") {
+            Some(origin) => Some(Self { origin: origin.into(), ..self.clone() }),
+            None => (*self.prefix == *format!("/{account}")).then(|| self.clone()),
         }
+    }
+
+    /// Origin of another service of the account, where the host has the names of both account and service.
+    fn beside(&self, account: &AccountName, service: &str) -> Option<String> {
+        let (scheme, authority) = self.origin.split_once("://").filter(|_| self.prefix.is_empty())?;
+        let (zone, rest) = authority.strip_prefix(&format!("{account}."))?.split_once("blob.")?;
+        (zone.is_empty() || zone.ends_with('.')).then(|| format!("{scheme}://{account}.{zone}{service}.{rest}"))
     }
 
     /// The encoded path of `resource`, as it is sent and signed.

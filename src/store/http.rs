@@ -107,8 +107,12 @@ impl Http {
 /// An error with its causes and without its URL, which may hold a SAS.
 pub(super) fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    with_causes(error.to_string(), &error)
+}
+
+/// `text` with the causes of an error, as far as they say more.
+pub(super) fn with_causes(mut text: String, error: &dyn std::error::Error) -> String {
+    let mut cause = error.source();
     while let Some(inner) = cause {
         let detail = inner.to_string();
         if !text.contains(&detail) {

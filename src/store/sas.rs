@@ -50,6 +50,16 @@ impl Validity {
         let now = SystemTime::now();
         Self { start: Some(iso8601(now - CLOCK_SKEW)), expiry: iso8601(now + lifetime) }
     }
+
+    fn start(&self) -> &str {
+        self.start.as_deref().unwrap_or_default()
+    }
+
+    /// The parameters `st`, unless it is absent, and `se`.
+    fn query(&self) -> impl Iterator<Item = (&str, &str)> {
+        let start = self.start.as_deref().map(|start| ("st", start));
+        start.into_iter().chain([("se", self.expiry.as_str())])
+    }
 }
 
 /// A service SAS with `sp=r` for a blob (`sr=b`), one of its snapshots (`sr=bs`) or of its versions (`sr=bv`).
@@ -113,18 +123,14 @@ impl ReadBlob<'_> {
             Some(Revision::Snapshot(moment)) => ("bs", moment.as_str()),
             Some(Revision::Version(moment)) => ("bv", moment.as_str()),
         };
-        let start = validity.start.as_deref().unwrap_or_default();
         // sp, st, se, resource, who, sip, spr, sv, sr, snapshot [, ses] [, requests], rscc, rscd, rsce, rscl, rsct
-        let mut fields = vec!["r", start, &validity.expiry, path];
+        let mut fields = vec!["r", validity.start(), &validity.expiry, path];
         fields.extend(who);
         fields.extend(["", "", version, resource, moment]);
         let scope = if *version >= WITH_ENCRYPTION_SCOPE { 1 } else { 0 };
         fields.resize(fields.len() + scope + requests + 5, "");
         let mut query = vec![("sv", *version), ("sr", resource)];
-        if !start.is_empty() {
-            query.push(("st", start));
-        }
-        query.extend([("se", validity.expiry.as_str()), ("sp", "r")]);
+        query.extend(validity.query().chain([("sp", "r")]));
         query.extend(signer);
         signed(key, &fields.join("\n"), query)
     }
@@ -139,15 +145,11 @@ pub fn read_file(
     validity: &Validity,
     version: &str,
 ) -> Secret {
-    let start = validity.start.as_deref().unwrap_or_default();
     let path = format!("/file/{account}/{share}/{path}");
     // sp, st, se, resource, si, sip, spr, sv, rscc, rscd, rsce, rscl, rsct
-    let fields = ["r", start, &validity.expiry, &path, "", "", "", version, "", "", "", "", ""];
+    let fields = ["r", validity.start(), &validity.expiry, &path, "", "", "", version, "", "", "", "", ""];
     let mut query = vec![("sv", version), ("sr", "f")];
-    if !start.is_empty() {
-        query.push(("st", start));
-    }
-    query.extend([("se", validity.expiry.as_str()), ("sp", "r")]);
+    query.extend(validity.query().chain([("sp", "r")]));
     signed(key, &fields.join("\n"), query)
 }
 
@@ -160,15 +162,12 @@ pub fn account(
     validity: &Validity,
     version: &str,
 ) -> Secret {
-    let start = validity.start.as_deref().unwrap_or_default();
     // account, sp, ss, srt, st, se, sip, spr, sv [, ses], each with its newline
-    let mut fields = vec![account.as_str(), permissions, "b", resource_types, start, &validity.expiry, "", "", version];
+    let mut fields =
+        vec![account.as_str(), permissions, "b", resource_types, validity.start(), &validity.expiry, "", "", version];
     fields.extend(vec![""; if version >= WITH_ENCRYPTION_SCOPE { 2 } else { 1 }]);
     let mut query = vec![("sv", version), ("ss", "b"), ("srt", resource_types), ("sp", permissions)];
-    if !start.is_empty() {
-        query.push(("st", start));
-    }
-    query.push(("se", &validity.expiry));
+    query.extend(validity.query());
     signed(key, &fields.join("\n"), query)
 }
 

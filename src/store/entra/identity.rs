@@ -23,7 +23,7 @@ use super::GET_TOKEN;
 use super::transport::{IMDS_HOST, Refusal, Wire};
 use crate::error::{Error, Result};
 use crate::store::endpoint::is_loopback;
-use crate::store::http::Http;
+use crate::store::http::{Http, with_causes};
 use crate::store::secret::Secret;
 use crate::sync::lock;
 
@@ -192,7 +192,8 @@ impl Identity {
         let detail = one_line(text.split_once("authentication failed.").map_or(text, |(_, rest)| rest));
         match self {
             Self::AzureCli { .. } => Error::fs(libc::EACCES, format!("{self}: {endpoint}: {detail}")),
-            _ => self.unanswered(format!("{self}: {}", cause(error, &detail))),
+            // The HTTP library may have said something, too.
+            _ => self.unanswered(format!("{self}: {}", with_causes(detail, error))),
         }
     }
 
@@ -230,20 +231,6 @@ fn options(
         transport: Some(Transport::new(Arc::new(wire))),
         ..ClientOptions::default()
     }
-}
-
-/// Message of the HTTP library, if it said something.
-fn cause(error: &azure_core::Error, detail: &str) -> String {
-    let mut text = detail.to_owned();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]
