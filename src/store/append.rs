@@ -114,11 +114,7 @@ impl AppendBlobClient<'_> {
 impl Appended {
     /// A blob that was found to have the block already.
     pub fn as_found(found: &BlobProperties) -> Self {
-        Self {
-            written: Written { etag: found.etag.clone(), last_modified: found.last_modified },
-            size: found.size,
-            blocks: found.committed_block_count,
-        }
+        Self { written: found.written(), size: found.size, blocks: found.committed_block_count }
     }
 }
 

@@ -206,7 +206,7 @@ impl<'a> BlobClient<'a> {
             }
             let (response, found) = self.head(None).await.ok()?;
             let ours = is_ours(&found) && modified_since(began, response.date(), found.last_modified);
-            ours.then(|| Written { etag: found.etag.clone(), last_modified: found.last_modified })
+            ours.then(|| found.written())
         };
         sent.or_found(|response| response.written(request), look).await
     }

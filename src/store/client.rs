@@ -74,14 +74,12 @@ impl Client {
 
     /// List Containers: one page.
     pub async fn list_containers(&self, list: &ListContainers<'_>) -> Result<Page<ContainerItem>> {
-        let mut request = self
+        let request = self
             .0
             .request("ListContainers", Method::GET, Resource::Account)
             .query("comp", "list")
-            .query("include", "metadata");
-        if let Some(marker) = list.marker {
-            request = request.query("marker", marker);
-        }
+            .query("include", "metadata")
+            .optional_query("marker", list.marker);
         let response = self.0.send(&request).await?;
         listing::containers(&response.xml(&request)?).map_err(|detail| request.misunderstood(detail))
     }

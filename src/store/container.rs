@@ -80,19 +80,14 @@ impl ContainerClient<'_> {
                 include.push_str(name);
             }
         }
-        let mut request = self.request("ListBlobs", Method::GET).query("comp", "list").query("include", include);
-        if !list.prefix.is_empty() {
-            request = request.query("prefix", list.prefix);
-        }
-        if list.hierarchical {
-            request = request.query("delimiter", "/");
-        }
-        if let Some(marker) = list.marker {
-            request = request.query("marker", marker);
-        }
-        if let Some(most) = list.max_results {
-            request = request.query("maxresults", most.to_string());
-        }
+        let request = self
+            .request("ListBlobs", Method::GET)
+            .query("comp", "list")
+            .query("include", include)
+            .optional_query("prefix", Some(list.prefix).filter(|prefix| !prefix.is_empty()))
+            .optional_query("delimiter", list.hierarchical.then_some("/"))
+            .optional_query("marker", list.marker)
+            .optional_query("maxresults", list.max_results.map(|most| most.to_string()));
         let response = self.pipeline.send(&request).await?;
         listing::blobs(&response.xml(&request)?, list.versions).map_err(|detail| request.misunderstood(detail))
     }

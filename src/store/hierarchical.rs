@@ -100,10 +100,7 @@ impl BlobClient<'_> {
     pub async fn rename(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Option<Written>> {
         let mut rest: Option<String> = None;
         for _ in 0..MOST_PARTS {
-            let mut request = self.rename_request(to, options)?;
-            if let Some(rest) = rest.take() {
-                request = request.query("continuation", rest);
-            }
+            let request = self.rename_request(to, options)?.optional_query("continuation", rest.take());
             let sent = self.pipeline.send_tracked(&request).await;
             match sent.result {
                 Ok(response) => match headers::text(&response.headers, "x-ms-continuation") {
@@ -156,7 +153,7 @@ impl BlobClient<'_> {
             return None;
         }
         info!(from = %self.path, %to, "the answer to a rename was lost; it has taken place");
-        Some(Written { etag: found.etag, last_modified: found.last_modified })
+        Some(found.written())
     }
 }
 

@@ -58,8 +58,7 @@ impl PageBlobClient<'_> {
         let request = self.page_request("PutPage", "update", &range, options).body(body.clone());
         let look = async {
             let found = self.0.download(range).await.ok()?;
-            let BlobProperties { etag, last_modified, .. } = found.properties;
-            (found.bytes == body).then_some(Written { etag, last_modified })
+            (found.bytes == body).then(|| found.properties.written())
         };
         let sent = self.0.pipeline.send_tracked(&request).await;
         sent.or_found(|response| response.written(&request), look).await
@@ -95,12 +94,9 @@ impl PageBlobClient<'_> {
     /// Get Page Ranges of a version: what has been written, in order. All else is zeros.
     pub async fn page_ranges(self, if_match: &ETag) -> Result<Vec<Range<u64>>> {
         let mut ranges = Vec::new();
-        let mut marker = None;
+        let mut marker: Option<String> = None;
         loop {
-            let mut request = self.ranges_request().header("if-match", &if_match.quoted());
-            if let Some(marker) = marker {
-                request = request.query("marker", marker);
-            }
+            let request = self.ranges_request().header("if-match", &if_match.quoted()).optional_query("marker", marker);
             let response = self.0.pipeline.send(&request).await?;
             let document = response.xml(&request)?;
             let page = response.required(&request, "starts and ends of page ranges", parse_ranges(&document))?;

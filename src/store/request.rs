@@ -153,6 +153,13 @@ impl Request {
         }
     }
 
+    pub(super) fn optional_query(self, name: &'static str, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+
     /// Sent to another service of the account, in which the path is the same.
     pub(super) fn at(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);

@@ -306,6 +306,11 @@ impl BlobProperties {
         self.tier.as_deref() == Some("Archive")
     }
 
+    /// What the answer to the last write said.
+    pub(super) fn written(&self) -> Written {
+        Written { etag: self.etag.clone(), last_modified: self.last_modified }
+    }
+
     /// A copy onto the blob has not ended (§13.4).
     pub fn is_pending(&self) -> bool {
         self.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending)
