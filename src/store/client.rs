@@ -86,12 +86,12 @@ impl Client {
 
     /// A permit to work on one of many blobs, which comes the later the busier the service is.
     pub async fn permit(&self) -> Permit<'_> {
-        self.0.concurrency().permit().await
+        self.0.concurrency.permit().await
     }
 
     /// The number of requests that the service bears at once; `None` if it never said that it was busy.
     pub fn concurrency_limit(&self) -> Option<usize> {
-        self.0.concurrency().limit()
+        self.0.concurrency.limit()
     }
 }
 

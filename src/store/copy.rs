@@ -42,7 +42,7 @@ impl BlobClient<'_> {
             request = request.metadata(metadata);
         }
         let began = Instant::now();
-        let mut tries = Tries::new(self.pipeline.http().policy());
+        let mut tries = Tries::new(self.pipeline.http.options());
         let mut lost = false;
         loop {
             let failure = match self.pipeline.attempt(&request).await {

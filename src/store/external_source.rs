@@ -146,9 +146,9 @@ impl Client {
         if url.scheme() != "https" && !(local && self.pipeline().endpoint().is_loopback()) {
             return Err(failed("only https is asked".into(), false));
         }
-        let http = self.pipeline().http().client(local).map_err(|detail| failed(detail, false))?;
+        let http = self.pipeline().http.client(local).map_err(|detail| failed(detail, false))?;
         let asked =
-            timeout(self.pipeline().http().read_timeout(), http.get(url).header(RANGE, "bytes=0-0").send()).await;
+            timeout(self.pipeline().http.options().read_timeout, http.get(url).header(RANGE, "bytes=0-0").send()).await;
         let answer = match asked {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(failed(describe(error), false)),

@@ -56,7 +56,7 @@ impl Pipeline {
         if self.is_proved_hierarchical() {
             return Ok(self.endpoint().dfs_service(self.account()).is_some());
         }
-        self.hierarchical().get_or_try_init(|| self.ask_hierarchical(container)).await.copied()
+        self.hierarchical.get_or_try_init(|| self.ask_hierarchical(container)).await.copied()
     }
 
     /// A refusal may tell of what kind the account is.

@@ -10,8 +10,6 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::store::retry::Policy;
-
 const USER_AGENT: &str = concat!("blobcp/", env!("CARGO_PKG_VERSION"));
 
 /// Azurite closes idle connections after 5 s; below that, no request meets one that is just being closed.
@@ -53,7 +51,6 @@ pub struct Http(Arc<Inner>);
 
 struct Inner {
     options: Options,
-    policy: Policy,
     local: OnceLock<Result<reqwest::Client, String>>,
     remote: OnceLock<Result<reqwest::Client, String>>,
 }
@@ -61,17 +58,11 @@ struct Inner {
 impl Http {
     /// Connects nowhere yet.
     pub fn new(options: Options) -> Self {
-        let policy =
-            Policy { tries: options.tries.max(1), first_delay: options.first_delay, max_delay: options.max_delay };
-        Self(Arc::new(Inner { options, policy, local: OnceLock::new(), remote: OnceLock::new() }))
+        Self(Arc::new(Inner { options, local: OnceLock::new(), remote: OnceLock::new() }))
     }
 
-    pub(super) fn policy(&self) -> &Policy {
-        &self.0.policy
-    }
-
-    pub(super) fn read_timeout(&self) -> Duration {
-        self.0.options.read_timeout
+    pub(super) fn options(&self) -> &Options {
+        &self.0.options
     }
 
     /// The client for hosts on this machine or for all others. It is built at first use, because loading the trust

@@ -27,15 +27,15 @@ const REMEMBERED_COPIES: usize = 256;
 /// An account, the connections to it, and what was learnt of it on the way.
 pub(super) struct Pipeline {
     account: Account,
-    http: Http,
+    pub(super) http: Http,
     /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
     known_copies: Mutex<VecDeque<CopyId>>,
     /// Leases that writes are sent with unless they name one, by the encoded path of the blob.
     leases: Mutex<HashMap<String, LeaseId>>,
-    concurrency: ConcurrencyLimit,
-    delegation: Delegation,
+    pub(super) concurrency: ConcurrencyLimit,
+    pub(super) delegation: Delegation,
     /// Answer of the account, or of its settings, to the question whether its namespace is hierarchical.
-    hierarchical: OnceCell<bool>,
+    pub(super) hierarchical: OnceCell<bool>,
     /// True once a refusal has proved it to be hierarchical, whatever was said before.
     proved_hierarchical: AtomicBool,
     /// True once an answer has said so.
@@ -71,22 +71,6 @@ impl Pipeline {
 
     pub(super) fn api_version(&self) -> &str {
         &self.account.api_version
-    }
-
-    pub(super) fn http(&self) -> &Http {
-        &self.http
-    }
-
-    pub(super) fn concurrency(&self) -> &ConcurrencyLimit {
-        &self.concurrency
-    }
-
-    pub(super) fn delegation(&self) -> &Delegation {
-        &self.delegation
-    }
-
-    pub(super) fn hierarchical(&self) -> &OnceCell<bool> {
-        &self.hierarchical
     }
 
     pub(super) fn is_proved_hierarchical(&self) -> bool {

@@ -250,7 +250,7 @@ impl Pipeline {
 
     async fn send_tracked_into(&self, request: &Request, sink: &mut impl Sink) -> Sent {
         let began = Instant::now();
-        let mut tries = Tries::new(self.http().policy());
+        let mut tries = Tries::new(self.http.options());
         let mut lost = false;
         loop {
             let failure = match self.attempt_into(request, sink).await {
@@ -327,7 +327,7 @@ impl Pipeline {
         let ms = began.elapsed().as_millis() as u64;
         debug!(operation = request.operation, on = request.target, status, ms, request_id, "request");
         if matches!(status, 429 | 503) {
-            self.concurrency().refused();
+            self.concurrency.refused();
         }
         result
     }
@@ -339,8 +339,8 @@ impl Pipeline {
         sink: &mut impl Sink,
     ) -> std::result::Result<Response, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
-        let read_timeout = self.http().read_timeout();
-        let http = self.http().client(self.endpoint().is_loopback()).map_err(unsent)?;
+        let read_timeout = self.http.options().read_timeout;
+        let http = self.http.client(self.endpoint().is_loopback()).map_err(unsent)?;
         let headers = self.authorized_headers(request, with);
         let url = self.request_url(request);
         let sending = http.request(request.method.clone(), url).headers(headers).body(request.body.as_body());

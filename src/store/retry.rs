@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::error::{Error, ServiceError};
+use crate::store::http::Options;
 
 /// Failure of one try.
 #[derive(Debug, Clone)]
@@ -34,21 +35,10 @@ pub(super) enum Class {
     Damaged,
 }
 
-/// Number of tries and length of delays.
-#[derive(Debug, Clone)]
-pub(super) struct Policy {
-    /// Tries in all, at least 1.
-    pub tries: u32,
-    /// Delay before the second try; doubles from there.
-    pub first_delay: Duration,
-    /// Bound of every delay, also of what the service asks for: no request waits without end.
-    pub max_delay: Duration,
-}
-
 /// The tries of one request.
 #[derive(Debug)]
 pub(super) struct Tries {
-    policy: Policy,
+    options: Options,
     made: u32,
     damaged: u32,
 }
@@ -109,8 +99,9 @@ impl Failure {
 }
 
 impl Tries {
-    pub(super) fn new(policy: &Policy) -> Self {
-        Self { policy: policy.clone(), made: 0, damaged: 0 }
+    /// The number of tries and the delays between them are those of `options`.
+    pub(super) fn new(options: &Options) -> Self {
+        Self { options: options.clone(), made: 0, damaged: 0 }
     }
 
     /// Number of tries that have failed.
@@ -123,22 +114,22 @@ impl Tries {
         self.made += 1;
         let class = failure.class();
         self.damaged += u32::from(class == Class::Damaged);
-        if class == Class::Final || self.made >= self.policy.tries || self.damaged > MAX_DAMAGED {
+        if class == Class::Final || self.made >= self.options.tries || self.damaged > MAX_DAMAGED {
             return None;
         }
         match failure {
-            Failure::Refused { retry_after: Some(asked), .. } => Some((*asked).min(self.policy.max_delay)),
+            Failure::Refused { retry_after: Some(asked), .. } => Some((*asked).min(self.options.max_delay)),
             // Most often a kept connection that the other side had just closed: a fresh one will do.
             Failure::Lost { timed_out: false, .. } if self.made == 1 => Some(Duration::ZERO),
-            _ => Some(backoff(&self.policy, self.made, rand::random_range(0.8..=1.2))),
+            _ => Some(backoff(&self.options, self.made, rand::random_range(0.8..=1.2))),
         }
     }
 }
 
 /// The delay after `made` tries; `jitter` is a factor around 1 that keeps clients from coming back in step.
-fn backoff(policy: &Policy, made: u32, jitter: f64) -> Duration {
-    let doubled = policy.first_delay.saturating_mul(2_u32.saturating_pow(made.saturating_sub(1)));
-    doubled.min(policy.max_delay).mul_f64(jitter).min(policy.max_delay)
+fn backoff(options: &Options, made: u32, jitter: f64) -> Duration {
+    let doubled = options.first_delay.saturating_mul(2_u32.saturating_pow(made.saturating_sub(1)));
+    doubled.min(options.max_delay).mul_f64(jitter).min(options.max_delay)
 }
 
 /// Delay that the service asks for: `Retry-After` in seconds or as a date, or the finer headers in milliseconds.
@@ -160,10 +151,6 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 mod tests {
     use super::*;
     use rstest::rstest;
-
-    fn policy() -> Policy {
-        Policy { tries: 5, first_delay: Duration::from_millis(800), max_delay: Duration::from_secs(60) }
-    }
 
     fn refused(status: u16, code: &str, source: Option<&str>) -> Failure {
         let error = ServiceError {
@@ -229,27 +216,27 @@ mod tests {
     #[test]
     fn delays_double_within_the_jitter_and_stay_below_the_bound() {
         for (made, expected) in [(1, 800), (2, 1_600), (3, 3_200), (4, 6_400), (7, 51_200), (8, 60_000), (40, 60_000)] {
-            assert_eq!(backoff(&policy(), made, 1.0), Duration::from_millis(expected), "{made}");
+            assert_eq!(backoff(&Options::default(), made, 1.0), Duration::from_millis(expected), "{made}");
         }
-        assert_eq!(backoff(&policy(), 1, 0.8), Duration::from_millis(640));
-        assert_eq!(backoff(&policy(), 1, 1.2), Duration::from_millis(960));
-        assert_eq!(backoff(&policy(), 40, 1.2), Duration::from_secs(60));
+        assert_eq!(backoff(&Options::default(), 1, 0.8), Duration::from_millis(640));
+        assert_eq!(backoff(&Options::default(), 1, 1.2), Duration::from_millis(960));
+        assert_eq!(backoff(&Options::default(), 40, 1.2), Duration::from_secs(60));
     }
 
     #[test]
     fn tries_are_counted() {
-        let mut tries = Tries::new(&policy());
+        let mut tries = Tries::new(&Options::default());
         for _ in 0..4 {
             assert!(tries.after(&refused(503, "ServerBusy", None)).is_some());
         }
         assert_eq!(tries.after(&refused(503, "ServerBusy", None)), None);
         assert_eq!(tries.made(), 5);
-        assert_eq!(Tries::new(&policy()).after(&refused(404, "BlobNotFound", None)), None);
+        assert_eq!(Tries::new(&Options::default()).after(&refused(404, "BlobNotFound", None)), None);
     }
 
     #[test]
     fn a_damaged_body_is_sent_again_twice() {
-        let mut tries = Tries::new(&policy());
+        let mut tries = Tries::new(&Options::default());
         let damaged = refused(400, "Md5Mismatch", None);
         assert!(tries.after(&damaged).is_some());
         assert!(tries.after(&damaged).is_some());
@@ -258,10 +245,10 @@ mod tests {
 
     #[test]
     fn only_the_first_reset_is_retried_at_once() {
-        let mut tries = Tries::new(&policy());
+        let mut tries = Tries::new(&Options::default());
         assert_eq!(tries.after(&lost(false)), Some(Duration::ZERO));
         assert!(tries.after(&lost(false)) > Some(Duration::from_secs(1)));
-        assert!(Tries::new(&policy()).after(&lost(true)) > Some(Duration::from_millis(600)));
+        assert!(Tries::new(&Options::default()).after(&lost(true)) > Some(Duration::from_millis(600)));
     }
 
     #[rstest]
@@ -283,7 +270,7 @@ mod tests {
         let asked = |seconds| {
             let Failure::Refused { error, .. } = refused(503, "ServerBusy", None) else { unreachable!() };
             let failure = Failure::Refused { error, retry_after: Some(Duration::from_secs(seconds)) };
-            Tries::new(&policy()).after(&failure)
+            Tries::new(&Options::default()).after(&failure)
         };
         assert_eq!(asked(0), Some(Duration::ZERO));
         assert_eq!(asked(7), Some(Duration::from_secs(7)));

@@ -371,7 +371,7 @@ async fn a_sas_is_part_of_the_url_and_replaces_the_signature() {
     let endpoint = Some(server.client.pipeline().endpoint().to_string());
     let account =
         AccountConfig { endpoint, sas: Some("sv=1&sig=a%3D".into()), ..Default::default() }.resolve().unwrap();
-    let client = Client::new(account, server.client.pipeline().http().clone());
+    let client = Client::new(account, server.client.pipeline().http.clone());
     let taken = Revision::Snapshot(Moment::parse("2026-11-22T10:26").unwrap());
     client.blob(&blob()).at(&taken).properties().await.unwrap();
     assert_eq!(server.lines(), ["HEAD /acct/con/b?snapshot=2026-11-22T10%3A26&sv=1&sig=a%3D"]);
@@ -466,7 +466,7 @@ async fn a_snapshot_that_is_refused_proves_the_namespace_to_be_hierarchical() {
         api_version: DEFAULT_API_VERSION.to_owned(),
         hierarchical: Some(false),
     };
-    let client = Client::new(account, server.client.pipeline().http().clone());
+    let client = Client::new(account, server.client.pipeline().http.clone());
     client.blob(&blob()).create_snapshot().await.unwrap_err();
     assert!(!client.is_hierarchical().await.unwrap());
     let path = blob();

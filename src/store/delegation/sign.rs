@@ -42,7 +42,7 @@ impl Pipeline {
 
     /// A key that lasts for `lifetime`, or for as long as a key can, and when it ends.
     async fn delegation_key(&self, lifetime: Duration) -> Result<Option<(DelegationKey, SystemTime)>> {
-        let state = self.delegation();
+        let state = &self.delegation;
         // A week is as long as there is: a key that was just got will do for a copy that wants one.
         let wanted = lifetime.min(LONGEST / 2);
         let mut current = state.current.lock().await;
