@@ -123,7 +123,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::path::{BlobName, BlobPath, ContainerName};
     use crate::store::{AccountConfig, Client};
 
     #[test]
@@ -154,7 +153,7 @@ mod tests {
             }
         });
         let http = Http::new(Options::default());
-        let blob = BlobPath::new(ContainerName::parse("con").unwrap(), BlobName::parse("b").unwrap());
+        let blob = crate::store::scripted::path();
         for account in ["alpha", "beta", "alpha"] {
             let endpoint = Some(format!("{origin}/{account}"));
             let account = AccountConfig { endpoint, anonymous: true, ..Default::default() }.resolve().unwrap();

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{AccountConfig, Client, Http, Options};
+use super::{AccountConfig, BlobClient, Client, Http, Options};
+use crate::path::{BlobName, BlobPath, ContainerName};
 
 /// One reply of a script.
 pub(super) enum Reply {
@@ -41,6 +42,11 @@ pub(super) fn modified(status: u16, ago: Duration, headers: &[(&'static str, &st
     Reply::Answer(status, common.into_iter().chain(given).collect(), "")
 }
 
+/// The blob `b` of the container `con`.
+pub(super) fn path() -> BlobPath {
+    BlobPath::new(ContainerName::parse("con").unwrap(), BlobName::parse("b").unwrap())
+}
+
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
@@ -61,6 +67,7 @@ impl Asked {
 
 pub(super) struct Scripted {
     pub client: Client,
+    path: BlobPath,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -88,7 +95,13 @@ impl Scripted {
             read_timeout: Duration::from_millis(300),
             ..Default::default()
         };
-        Self { client: Client::new(account.resolve().unwrap(), Http::new(options)), asked }
+        let client = Client::new(account.resolve().unwrap(), Http::new(options));
+        Self { client, path: path(), asked }
+    }
+
+    /// Client of the blob that most tests are about.
+    pub(super) fn blob(&self) -> BlobClient<'_> {
+        self.client.blob(&self.path)
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {

@@ -4,21 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::scripted::{Reply, Scripted, done, modified, refuse};
+use super::scripted::{Reply, Scripted, done, modified, path, refuse};
 use super::*;
 use crate::error::Error;
-use crate::path::{BlobName, BlobPath, ContainerName};
 
 const LONG_AGO: Duration = Duration::from_secs(3_600);
 const SOURCE: &str = "http://127.0.0.1/acct/c/source?sv=1&sig=SeCrEt";
-
-fn container() -> ContainerName {
-    ContainerName::parse("con").unwrap()
-}
-
-fn blob() -> BlobPath {
-    BlobPath::new(container(), BlobName::parse("b").unwrap())
-}
 
 fn if_absent() -> CopyRequest {
     CopyRequest {
@@ -52,7 +43,7 @@ async fn each_try_is_dated_and_signed_anew_and_a_retry_after_is_honoured() {
     let busy = Reply::Answer(503, vec![("retry-after", "1".into()), ("x-ms-error-code", "ServerBusy".into())], "");
     let server = Scripted::play(vec![busy, done(200, &[("x-ms-blob-type", "BlockBlob")])]).await;
     let began = std::time::Instant::now();
-    server.client.blob(&blob()).properties().await.unwrap();
+    server.blob().properties().await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(1));
     let asked = server.asked();
     assert_eq!(server.lines(), ["HEAD /acct/con/b", "HEAD /acct/con/b"]);
@@ -71,7 +62,7 @@ async fn azurite_gets_the_hash_of_each_block_and_the_service_does_not() {
         let server = Scripted::play(vec![done(201, &[("server", server)]), done(201, &[])]).await;
         for _ in 0..2 {
             let pieces: Payload = ["con", "tent"].map(Bytes::from).into_iter().collect();
-            server.client.blob(&blob()).block_blob().stage_block(&BlockId::new("MQ=="), pieces).await.unwrap();
+            server.blob().block_blob().stage_block(&BlockId::new("MQ=="), pieces).await.unwrap();
         }
         // It is known by its first answer.
         let asked = server.asked();
@@ -84,11 +75,11 @@ async fn a_truncated_body_is_fetched_again_and_then_given_up() {
     let ranged = [("content-range", "bytes 0-4/5"), ("x-ms-blob-type", "BlockBlob")];
     let Reply::Answer(_, headers, _) = done(206, &ranged) else { unreachable!() };
     let server = Scripted::play(vec![Reply::Truncated, Reply::Answer(206, headers, "hello")]).await;
-    let download = server.client.blob(&blob()).download(0..5).await.unwrap();
+    let download = server.blob().download(0..5).await.unwrap();
     assert_eq!(download.bytes, "hello");
 
     let server = Scripted::play(vec![Reply::Truncated, Reply::Truncated, Reply::Truncated]).await;
-    let error = server.client.blob(&blob()).download(..).await.unwrap_err();
+    let error = server.blob().download(..).await.unwrap_err();
     assert!(matches!(error, Error::Transport { operation: "GetBlob", timed_out: false, .. }), "{error}");
     assert_eq!(server.lines().len(), 3);
 }
@@ -96,14 +87,14 @@ async fn a_truncated_body_is_fetched_again_and_then_given_up() {
 #[tokio::test]
 async fn silence_is_a_time_out() {
     let server = Scripted::play(vec![Reply::Silence, Reply::Silence, Reply::Silence]).await;
-    let error = server.client.blob(&blob()).properties().await.unwrap_err();
+    let error = server.blob().properties().await.unwrap_err();
     assert_eq!(error.errno(), libc::ETIMEDOUT);
 }
 
 #[tokio::test]
 async fn nobody_listening_is_said_without_a_url() {
     let server = Scripted::play(vec![]).await;
-    let error = server.client.blob(&blob()).properties().await.unwrap_err();
+    let error = server.blob().properties().await.unwrap_err();
     assert_eq!(error.errno(), libc::EIO);
     assert!(error.to_string().starts_with("GetBlobProperties acct/con/b: "), "{error}");
     assert!(!error.to_string().contains("http://"), "{error}");
@@ -112,12 +103,8 @@ async fn nobody_listening_is_said_without_a_url() {
 #[tokio::test]
 async fn past_the_end_there_is_nothing_and_no_error() {
     let server = Scripted::play(vec![refuse(416, "InvalidRange"), found(LONG_AGO, &[])]).await;
-    let download = server
-        .client
-        .blob(&blob())
-        .download(ReadOptions { range: Some(5..9), if_match: Some(&ETag::new("0x8D")) })
-        .await
-        .unwrap();
+    let download =
+        server.blob().download(ReadOptions { range: Some(5..9), if_match: Some(&ETag::new("0x8D")) }).await.unwrap();
     assert!(download.bytes.is_empty());
     assert_eq!(download.properties.size, 5);
     assert_eq!(server.asked()[1].header("if-match"), Some("\"0x8D\""));
@@ -126,7 +113,7 @@ async fn past_the_end_there_is_nothing_and_no_error() {
 #[tokio::test]
 async fn an_empty_range_is_not_sent() {
     let server = Scripted::play(vec![found(LONG_AGO, &[])]).await;
-    let download = server.client.blob(&blob()).download(3..3).await.unwrap();
+    let download = server.blob().download(3..3).await.unwrap();
     assert!(download.bytes.is_empty());
     assert_eq!(server.lines(), ["HEAD /acct/con/b"]);
 }
@@ -135,7 +122,7 @@ async fn an_empty_range_is_not_sent() {
 async fn what_no_header_can_carry_is_refused_before_it_is_sent() {
     let server = Scripted::play(vec![]).await;
     let metadata: Metadata = [("color", "bl\u{e4}u")].into_iter().collect();
-    let error = server.client.blob(&blob()).set_metadata(&metadata, &WriteOptions::default()).await.unwrap_err();
+    let error = server.blob().set_metadata(&metadata, &WriteOptions::default()).await.unwrap_err();
     assert_eq!(error.errno(), libc::EINVAL);
     assert!(server.lines().is_empty());
 }
@@ -145,7 +132,7 @@ async fn a_copy_whose_answer_was_lost_is_adopted() {
     for status in ["pending", "success"] {
         let shown = "http://127.0.0.1/acct/c/source?sv=1";
         let server = Scripted::play(vec![Reply::HangUp, destination(Duration::ZERO, "new", status, shown)]).await;
-        let copy = server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap();
+        let copy = server.blob().start_copy(&if_absent()).await.unwrap();
         assert_eq!((copy.id.as_str(), copy.status.as_str()), ("new", status));
         assert_eq!(server.lines(), ["PUT /acct/con/b", "HEAD /acct/con/b"]);
     }
@@ -154,7 +141,7 @@ async fn a_copy_whose_answer_was_lost_is_adopted() {
 #[tokio::test]
 async fn a_copy_that_never_started_is_asked_for_again() {
     let server = Scripted::play(vec![Reply::HangUp, refuse(404, "BlobNotFound"), started("new")]).await;
-    assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "new");
+    assert_eq!(server.blob().start_copy(&if_absent()).await.unwrap().id.as_str(), "new");
     assert_eq!(server.lines(), ["PUT /acct/con/b", "HEAD /acct/con/b", "PUT /acct/con/b"]);
 }
 
@@ -166,7 +153,7 @@ async fn another_copy_is_not_taken_for_ours() {
         found(Duration::ZERO, &[]),
     ] {
         let server = Scripted::play(vec![Reply::HangUp, other, started("new")]).await;
-        assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "new");
+        assert_eq!(server.blob().start_copy(&if_absent()).await.unwrap().id.as_str(), "new");
     }
 }
 
@@ -174,8 +161,8 @@ async fn another_copy_is_not_taken_for_ours() {
 async fn a_copy_that_this_client_knows_already_is_not_taken_for_a_new_one() {
     let known = destination(Duration::ZERO, "first", "success", SOURCE);
     let server = Scripted::play(vec![started("first"), Reply::HangUp, known, started("second")]).await;
-    assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "first");
-    assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "second");
+    assert_eq!(server.blob().start_copy(&if_absent()).await.unwrap().id.as_str(), "first");
+    assert_eq!(server.blob().start_copy(&if_absent()).await.unwrap().id.as_str(), "second");
 }
 
 #[tokio::test]
@@ -183,26 +170,26 @@ async fn a_repeated_copy_that_meets_itself_is_adopted() {
     for (status, code) in [(409, "PendingCopyOperation"), (409, "BlobAlreadyExists"), (412, "ConditionNotMet")] {
         let ours = destination(Duration::ZERO, "new", "pending", SOURCE);
         let server = Scripted::play(vec![Reply::HangUp, refuse(404, "BlobNotFound"), refuse(status, code), ours]).await;
-        assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap().id.as_str(), "new", "{code}");
+        assert_eq!(server.blob().start_copy(&if_absent()).await.unwrap().id.as_str(), "new", "{code}");
     }
 }
 
 #[tokio::test]
 async fn a_pending_copy_of_someone_else_stays_an_error() {
     let server = Scripted::play(vec![refuse(409, "PendingCopyOperation")]).await;
-    let error = server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap_err();
+    let error = server.blob().start_copy(&if_absent()).await.unwrap_err();
     assert_eq!(error.errno(), libc::EBUSY);
     assert_eq!(server.lines().len(), 1);
 
     let other = || destination(Duration::ZERO, "x", "pending", "http://127.0.0.1/acct/c/else");
     let server = Scripted::play(vec![Reply::HangUp, other(), refuse(409, "PendingCopyOperation"), other()]).await;
-    assert_eq!(server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap_err().errno(), libc::EBUSY);
+    assert_eq!(server.blob().start_copy(&if_absent()).await.unwrap_err().errno(), libc::EBUSY);
 }
 
 #[tokio::test]
 async fn a_throttled_copy_is_repeated_without_a_look() {
     let server = Scripted::play(vec![refuse(503, "ServerBusy"), started("new")]).await;
-    server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap();
+    server.blob().start_copy(&if_absent()).await.unwrap();
     assert_eq!(server.lines(), ["PUT /acct/con/b", "PUT /acct/con/b"]);
 }
 
@@ -210,7 +197,7 @@ async fn a_throttled_copy_is_repeated_without_a_look() {
 async fn a_copy_of_which_nothing_is_known_is_an_error() {
     let lost = || vec![Reply::HangUp, refuse(404, "BlobNotFound")];
     let server = Scripted::play([lost(), lost(), lost()].into_iter().flatten().collect()).await;
-    let error = server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap_err();
+    let error = server.blob().start_copy(&if_absent()).await.unwrap_err();
     assert!(matches!(error, Error::Transport { operation: "CopyBlob", .. }), "{error}");
 }
 
@@ -218,19 +205,14 @@ async fn a_copy_of_which_nothing_is_known_is_an_error() {
 async fn no_error_shows_a_signature() {
     let shows = Reply::Answer(403, vec![], "<Error><Code>CannotVerifyCopySource</Code><Message>no</Message></Error>");
     let server = Scripted::play(vec![shows]).await;
-    let error = server.client.blob(&blob()).start_copy(&if_absent()).await.unwrap_err();
+    let error = server.blob().start_copy(&if_absent()).await.unwrap_err();
     assert_eq!(error.to_string(), "CopyBlob acct/con/b: 403 CannotVerifyCopySource no");
     assert!(!format!("{error:?} {:?}", if_absent()).contains("SeCrEt"));
 }
 
 async fn put_guarded(server: &Scripted) -> crate::error::Result<Written> {
     let body = Bytes::from_static(b"hello");
-    server
-        .client
-        .blob(&blob())
-        .block_blob()
-        .upload(body, &BlobSettings::default(), &Precondition::IfAbsent.into())
-        .await
+    server.blob().block_blob().upload(body, &BlobSettings::default(), &Precondition::IfAbsent.into()).await
 }
 
 const MD5_OF_HELLO: &str = "XUFAKrxLKna5cZ2REBfFkg==";
@@ -270,7 +252,7 @@ async fn guarded_metadata_recognise_themselves() {
     for (shown, ours) in [("blue", true), ("red", false)] {
         let now = found(Duration::ZERO, &[("x-ms-meta-color", shown)]);
         let server = Scripted::play(vec![Reply::HangUp, refuse(412, "ConditionNotMet"), now]).await;
-        let result = server.client.blob(&blob()).set_metadata(&metadata, &guard).await;
+        let result = server.blob().set_metadata(&metadata, &guard).await;
         assert_eq!(
             result.map_err(|e| e.errno()).map(|w| w.etag),
             if ours { Ok(ETag::new("0x8D")) } else { Err(libc::ESTALE) }
@@ -298,19 +280,15 @@ async fn a_block_list_recognises_its_own_blocks() {
     ] {
         let server = Scripted::play(vec![Reply::HangUp, again, committed(ago, document)]).await;
         let guard = Precondition::IfMatch(ETag::new("0x8C"));
-        let result = server
-            .client
-            .blob(&blob())
-            .block_blob()
-            .commit_block_list(&blocks, &BlobSettings::default(), &guard.into())
-            .await;
+        let result =
+            server.blob().block_blob().commit_block_list(&blocks, &BlobSettings::default(), &guard.into()).await;
         assert_eq!(result.map_or_else(|e| e.errno(), |_| 0), errno);
     }
 }
 
 #[tokio::test]
 async fn a_repeated_delete_that_finds_nothing_is_done() {
-    let delete = async |server: &Scripted| server.client.blob(&blob()).delete(&DeleteOptions::default()).await;
+    let delete = async |server: &Scripted| server.blob().delete(&DeleteOptions::default()).await;
     let server = Scripted::play(vec![Reply::HangUp, refuse(404, "BlobNotFound")]).await;
     delete(&server).await.unwrap();
     let server = Scripted::play(vec![refuse(404, "BlobNotFound")]).await;
@@ -327,14 +305,11 @@ async fn a_repeated_abort_is_done_if_the_copy_is_aborted() {
     {
         let after = destination(Duration::ZERO, shown, status, SOURCE);
         let server = Scripted::play(vec![Reply::HangUp, refuse(409, "NoPendingCopyOperation"), after]).await;
-        let result = server.client.blob(&blob()).abort_copy(&id, &AbortOptions::default()).await;
+        let result = server.blob().abort_copy(&id, &AbortOptions::default()).await;
         assert_eq!(result.map_or_else(|e| e.errno(), |()| 0), errno, "{shown} {status}");
     }
     let server = Scripted::play(vec![refuse(409, "NoPendingCopyOperation")]).await;
-    assert_eq!(
-        server.client.blob(&blob()).abort_copy(&id, &AbortOptions::default()).await.unwrap_err().errno(),
-        libc::ENODATA
-    );
+    assert_eq!(server.blob().abort_copy(&id, &AbortOptions::default()).await.unwrap_err().errno(), libc::ENODATA);
 }
 
 #[tokio::test]
@@ -342,7 +317,7 @@ async fn a_repeated_create_container_is_done_if_the_container_is_new() {
     for (ago, errno) in [(Duration::ZERO, 0), (LONG_AGO, libc::EEXIST)] {
         let server =
             Scripted::play(vec![Reply::HangUp, refuse(409, "ContainerAlreadyExists"), modified(200, ago, &[])]).await;
-        let result = server.client.container(&container()).create(&Metadata::default()).await;
+        let result = server.client.container(&path().container).create(&Metadata::default()).await;
         assert_eq!(result.map_or_else(|e| e.errno(), |_| 0), errno);
     }
 }
@@ -351,15 +326,15 @@ async fn a_repeated_create_container_is_done_if_the_container_is_new() {
 async fn a_repeated_release_that_finds_no_lease_is_done() {
     let id = LeaseId::new("6c2d4c7e-0000-4000-8000-000000000000");
     let server = Scripted::play(vec![Reply::HangUp, refuse(409, "LeaseIdMismatchWithLeaseOperation")]).await;
-    server.client.blob(&blob()).release_lease(&id).await.unwrap();
+    server.blob().release_lease(&id).await.unwrap();
     let server = Scripted::play(vec![refuse(409, "LeaseIdMismatchWithLeaseOperation")]).await;
-    assert_eq!(server.client.blob(&blob()).release_lease(&id).await.unwrap_err().errno(), libc::EBUSY);
+    assert_eq!(server.blob().release_lease(&id).await.unwrap_err().errno(), libc::EBUSY);
 }
 
 #[tokio::test]
 async fn a_lease_is_acquired_twice_under_one_id() {
     let server = Scripted::play(vec![Reply::HangUp, done(201, &[("x-ms-lease-id", "id")])]).await;
-    server.client.blob(&blob()).acquire_lease(&LeaseOptions::default()).await.unwrap();
+    server.blob().acquire_lease(&LeaseOptions::default()).await.unwrap();
     let asked = server.asked();
     assert_eq!(asked[0].header("x-ms-proposed-lease-id"), asked[1].header("x-ms-proposed-lease-id"));
     assert_eq!(asked[0].header("x-ms-lease-duration"), Some("-1"));
@@ -373,7 +348,7 @@ async fn a_sas_is_part_of_the_url_and_replaces_the_signature() {
         AccountConfig { endpoint, sas: Some("sv=1&sig=a%3D".into()), ..Default::default() }.resolve().unwrap();
     let client = Client::new(account, server.client.pipeline().http.clone());
     let taken = Revision::Snapshot(Moment::parse("2026-11-22T10:26").unwrap());
-    client.blob(&blob()).at(&taken).properties().await.unwrap();
+    client.blob(&path()).at(&taken).properties().await.unwrap();
     assert_eq!(server.lines(), ["HEAD /acct/con/b?snapshot=2026-11-22T10%3A26&sv=1&sig=a%3D"]);
     assert_eq!(server.asked()[0].header("authorization"), None);
 }
@@ -381,10 +356,10 @@ async fn a_sas_is_part_of_the_url_and_replaces_the_signature() {
 #[tokio::test]
 async fn a_redirect_takes_no_credential_anywhere() {
     let elsewhere = Scripted::play(vec![done(200, &[("x-ms-blob-type", "BlockBlob")])]).await;
-    let to = elsewhere.client.blob(&blob()).url();
+    let to = elsewhere.blob().url();
     for status in [301, 302, 307, 308] {
         let server = Scripted::play(vec![Reply::Answer(status, vec![("location", to.clone())], "")]).await;
-        let error = server.client.blob(&blob()).properties().await.unwrap_err();
+        let error = server.blob().properties().await.unwrap_err();
         assert_eq!((error.status(), error.errno()), (status, libc::EIO));
     }
     assert!(elsewhere.asked().is_empty());
@@ -395,7 +370,7 @@ async fn of_the_seal_a_copy_is_told_what_is_to_be_said() {
     // S8 to S11
     for (seal, told) in [(None, None), (Some(true), Some("true")), (Some(false), Some("false"))] {
         let server = Scripted::play(vec![started("id")]).await;
-        server.client.blob(&blob()).start_copy(&CopyRequest { seal, ..if_absent() }).await.unwrap();
+        server.blob().start_copy(&CopyRequest { seal, ..if_absent() }).await.unwrap();
         assert_eq!(server.asked()[0].header("x-ms-seal-blob"), told);
     }
 }
@@ -403,7 +378,7 @@ async fn of_the_seal_a_copy_is_told_what_is_to_be_said() {
 #[tokio::test]
 async fn a_rename_whose_answer_is_lost_is_recognised_by_what_it_leaves_alone() {
     // S116, S124
-    let (from, to) = (blob(), BlobPath::new(container(), BlobName::parse("new").unwrap()));
+    let (from, to) = (path(), path().sibling("new").unwrap());
     const BORN: &str = "Mon, 01 Jan 2024 00:00:00 GMT";
     let directory = [("x-ms-creation-time", BORN), ("x-ms-meta-hdi_isfolder", "true"), ("content-length", "0")];
     let there = || modified(200, LONG_AGO, &[&directory[..], &[("x-ms-blob-type", "BlockBlob")]].concat());
@@ -454,7 +429,7 @@ async fn a_snapshot_that_is_refused_proves_the_namespace_to_be_hierarchical() {
     let refused = || refuse(409, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts");
     let server = Scripted::play(vec![refuse(404, "ResourceNotFound"), refused()]).await;
     assert!(!server.client.is_hierarchical().await.unwrap());
-    assert_eq!(server.client.blob(&blob()).create_snapshot().await.unwrap_err().errno(), libc::EOPNOTSUPP);
+    assert_eq!(server.blob().create_snapshot().await.unwrap_err().errno(), libc::EOPNOTSUPP);
     assert!(server.client.is_hierarchical().await.unwrap());
     assert!(server.client.clone().is_hierarchical().await.unwrap());
     // Where it cannot be asked to rename, that is of no use.
@@ -467,9 +442,9 @@ async fn a_snapshot_that_is_refused_proves_the_namespace_to_be_hierarchical() {
         hierarchical: Some(false),
     };
     let client = Client::new(account, server.client.pipeline().http.clone());
-    client.blob(&blob()).create_snapshot().await.unwrap_err();
+    client.blob(&path()).create_snapshot().await.unwrap_err();
     assert!(!client.is_hierarchical().await.unwrap());
-    let path = blob();
+    let path = path();
     let renamed = client.blob(&path).rename(&path, &RenameOptions::default()).await;
     assert_eq!(renamed.unwrap_err().errno(), libc::EOPNOTSUPP);
     assert_eq!(server.lines(), ["PUT /acct/con/b?comp=snapshot"]);
