@@ -446,18 +446,16 @@ impl Pipeline {
         if request.method == Method::PUT || !request.body.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
         }
-        if let Credential::SharedKey(key) = self.credential() {
-            let account = self.account().as_str();
-            let (method, white_space) = (&request.method, with.white_space);
-            let text = string_to_sign(account, method, &request.path, &request.query, &headers, white_space);
-            if let Ok(mut value) = HeaderValue::from_str(&format!("SharedKey {account}:{}", key.sign(&text))) {
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
+        let authorization = match (self.credential(), &with.bearer) {
+            (Credential::SharedKey(key), _) => {
+                let account = self.account().as_str();
+                let (method, white_space) = (&request.method, with.white_space);
+                let text = string_to_sign(account, method, &request.path, &request.query, &headers, white_space);
+                Some(format!("SharedKey {account}:{}", key.sign(&text)))
             }
-        }
-        if let Some(token) = &with.bearer
-            && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        {
+            (_, bearer) => bearer.as_ref().map(|token| format!("Bearer {}", token.expose())),
+        };
+        if let Some(Ok(mut value)) = authorization.map(HeaderValue::try_from) {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
