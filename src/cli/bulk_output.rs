@@ -138,11 +138,7 @@ impl Output {
                 }
             }
             OutputMode::Bars { all, total, pending, seen } => {
-                let (done, of) = if news.found_bytes == 0 {
-                    (ended(news), news.found_files)
-                } else {
-                    (bytes(news), news.found_bytes)
-                };
+                let (done, of) = reached(news);
                 total.set_length(of);
                 total.set_position(done);
                 total.set_message(text);
@@ -224,6 +220,14 @@ fn bytes(news: &ioctl::News) -> u64 {
     news.copied_bytes + news.skipped_bytes + news.failed_bytes + news.aborted_bytes + news.pending_bytes
 }
 
+/// How far it is, and of how much: in bytes, or in files if all are empty.
+fn reached(news: &ioctl::News) -> (u64, u64) {
+    match news.found_bytes {
+        0 => (ended(news), news.found_files),
+        found => (bytes(news), found),
+    }
+}
+
 /// Progress in a line that leaves room for a bar on 80 columns.
 fn state(news: &ioctl::News, took: Duration) -> String {
     let more = if news.flags.contains(ReportFlags::LISTED) { "" } else { "+" };
@@ -241,10 +245,10 @@ fn state(news: &ioctl::News, took: Duration) -> String {
         BinaryBytes(bytes(news)),
         BinaryBytes(news.found_bytes),
     );
-    let done = if news.found_bytes == 0 { ended(news) } else { bytes(news) } as f64;
-    let of = if news.found_bytes == 0 { news.found_files } else { news.found_bytes } as f64;
-    if done > 0.0 && more.is_empty() && done < of {
-        text += &format!(", {:#} left", HumanDuration(Duration::from_secs_f64((of - done) * seconds / done)));
+    let (done, of) = reached(news);
+    if done > 0 && more.is_empty() && done < of {
+        let left = (of - done) as f64 * seconds / done as f64;
+        text += &format!(", {:#} left", HumanDuration(Duration::from_secs_f64(left)));
     }
     text
 }
