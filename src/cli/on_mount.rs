@@ -97,16 +97,24 @@ pub(super) fn state(file: &File) -> io::Result<Option<CopyState>> {
         Err(error) if error.raw_os_error() == Some(libc::ENODATA) => return Ok(None),
         result => result?,
     }
-    let owned = |field: &[u8]| text(field).unwrap_or_default().to_owned();
-    Ok(Some(CopyState {
-        status: Status::of(status.status)?,
-        copied: status.bytes_copied,
-        total: status.total_bytes,
-        completed: (status.completion_time != 0).then_some(status.completion_time),
-        id: owned(&status.id),
-        source: owned(&status.source),
-        description: owned(&status.description),
-    }))
+    let ioctl::Status { status: number, bytes_copied, total_bytes, completion_time, .. } = status;
+    let texts = [&status.id[..], &status.source, &status.description].map(|field| text(field).unwrap_or_default());
+    CopyState::read(number, (bytes_copied, total_bytes), completion_time, texts).map(Some)
+}
+
+impl CopyState {
+    /// A state by its number, bytes copied and of the source, end, and id, source and description.
+    fn read(number: u32, bytes: (u64, u64), ended: i64, [id, source, description]: [&str; 3]) -> io::Result<Self> {
+        Ok(Self {
+            status: Status::of(number)?,
+            copied: bytes.0,
+            total: bytes.1,
+            completed: (ended != 0).then_some(ended),
+            id: id.to_owned(),
+            source: source.to_owned(),
+            description: description.to_owned(),
+        })
+    }
 }
 
 /// Properties that a copy gets instead of its source's.
@@ -381,18 +389,9 @@ fn tree(top: &Path, selection: Selection, found: &mut Vec<Row>) -> Result<(), Fa
             asked => asked.map_err(|error| about(top, &error))?,
         }
         for (entry, [path, id, source, description]) in ioctl::records(copies.count, &copies.records) {
-            let state = match entry.status {
-                0 => None,
-                number => Some(CopyState {
-                    status: Status::of(number).map_err(|error| about(top, &error))?,
-                    copied: entry.bytes_copied,
-                    total: entry.total_bytes,
-                    completed: (entry.completion_time != 0).then_some(entry.completion_time),
-                    id: id.to_owned(),
-                    source: source.to_owned(),
-                    description: description.to_owned(),
-                }),
-            };
+            let bytes = (entry.bytes_copied, entry.total_bytes);
+            let read = || CopyState::read(entry.status, bytes, entry.completion_time, [id, source, description]);
+            let state = (entry.status != 0).then(read).transpose().map_err(|error| about(top, &error))?;
             found.push(Row { path: top.join(path), state, started: Some(entry.modified) });
         }
         if copies.flags.contains(ReportFlags::DONE) {
