@@ -163,7 +163,7 @@ async fn follow(path: &Path, file: &File, id: &str) -> Result<(), Failure> {
         }
         if on_terminal {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            bar.get_or_insert_with(|| format::bar(&name, &state)).set_position(state.copied);
+            bar.get_or_insert_with(|| format::byte_bar(&name, state.copied, state.total)).set_position(state.copied);
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_POLL);

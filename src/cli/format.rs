@@ -94,11 +94,6 @@ pub(super) fn json(path: &Path, state: Option<&CopyState>) -> String {
     format!("{object}\n")
 }
 
-/// A bar for a copy, at the state it is in.
-pub(super) fn bar(name: &str, state: &CopyState) -> ProgressBar {
-    byte_bar(name, state.copied, state.total)
-}
-
 /// The end of a path, which tells more than its beginning, in at most that many columns of a terminal.
 pub(super) fn shortened(path: &str, most: usize) -> String {
     if measure_text_width(path) <= most {
@@ -113,6 +108,11 @@ pub(super) fn shortened(path: &str, most: usize) -> String {
 /// none.
 pub(super) fn padded(text: &str, width: usize) -> Cow<'_, str> {
     pad_str(text, width, Alignment::Left, None)
+}
+
+/// Seconds since the epoch.
+pub(super) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 /// A bar for so many bytes, of which some are copied.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::format;
@@ -45,7 +45,7 @@ impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
         let selection = if self.watch { Selection::Unfinished } else { Selection::All };
-        let began = now();
+        let began = format::now();
         let (rows, complete) = on_mount::rows("status", &self.of.paths, self.of.recursive, selection, false);
         if !self.watch {
             print!("{}", self.shown(&rows));
@@ -115,11 +115,6 @@ impl Arguments {
         watched.took = asked.elapsed();
         watched.update(rows);
     }
-}
-
-/// Seconds since the epoch.
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 /// Copies in the order in which they were first seen.

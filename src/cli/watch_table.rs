@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use console::Term;
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
@@ -123,8 +123,7 @@ fn details(row: &Row, state: &CopyState, watched: f64, before: u64) -> String {
     if !rate.is_empty() {
         text += &format!("  {rate} left");
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    if let Some(age) = row.started.and_then(|started| u64::try_from(now - started).ok()) {
+    if let Some(age) = row.started.and_then(|started| u64::try_from(format::now() - started).ok()) {
         text += &format!("  {:#} old", HumanDuration(std::time::Duration::from_secs(age)));
     }
     if !state.description.is_empty() {
