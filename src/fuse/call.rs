@@ -85,7 +85,7 @@ pub(super) trait Refuse {
 }
 
 macro_rules! refuse {
-    ($($reply:ty),*) => {$(
+    ($($reply:ident)*) => {$(
         impl Refuse for $reply {
             fn refuse(self, errno: Errno) {
                 self.error(errno);
@@ -93,18 +93,7 @@ macro_rules! refuse {
         }
     )*};
 }
-refuse!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyDirectory,
-    ReplyDirectoryPlus,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyIoctl,
-    ReplyLseek,
-    ReplyOpen,
-    ReplyPoll,
-    ReplyWrite,
-    ReplyXattr
-);
+refuse! {
+    ReplyAttr ReplyCreate ReplyData ReplyDirectory ReplyDirectoryPlus ReplyEmpty ReplyEntry
+    ReplyIoctl ReplyLseek ReplyOpen ReplyPoll ReplyWrite ReplyXattr
+}
