@@ -125,6 +125,7 @@ mod tests {
     use super::*;
     use crate::store::secret::AccountKey;
     use reqwest::header::{HeaderName, HeaderValue};
+    use rstest::rstest;
 
     const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
@@ -146,91 +147,63 @@ mod tests {
         AccountKey::parse(KEY).unwrap().sign(text)
     }
 
-    #[test]
-    fn worked_string_1_create_container() {
-        let path = "/devstoreaccount1/spec";
-        let query = pairs(&[("restype", "container")]);
-        let text = string_to_sign(
-            "devstoreaccount1",
-            &Method::PUT,
-            path,
-            &query,
-            &headers(&[("content-length", "0")]),
-            FOLDED,
-        );
-        assert_eq!(
-            text,
-            "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec\nrestype:container"
-        );
-        assert_eq!(signature(&text), "KaO9Jzay0OGcXeXUrtoSP84MKpJd1nzoF993g/f+LHU=");
-    }
-
-    #[test]
-    fn worked_string_2_put_blob() {
-        let headers = headers(&[
-            ("Content-Length", "11"),
-            ("Content-Type", "text/plain"),
-            ("x-ms-blob-type", "BlockBlob"),
+    /// Examples 1 to 5 of §3.2: method, path behind the account, parameters, headers; the string to sign behind the
+    /// method, and its signature.
+    #[rstest]
+    #[case::create_container(
+        "PUT", "/spec", &[("restype", "container")], &[("content-length", "0")],
+        "\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n\
+         /devstoreaccount1/devstoreaccount1/spec\nrestype:container",
+        "KaO9Jzay0OGcXeXUrtoSP84MKpJd1nzoF993g/f+LHU="
+    )]
+    #[case::put_blob(
+        "PUT", "/spec/dir/a.txt", &[],
+        &[
+            ("Content-Length", "11"), ("Content-Type", "text/plain"), ("x-ms-blob-type", "BlockBlob"),
             ("x-ms-meta-Color", "blue"),
-        ]);
-        let path = "/devstoreaccount1/spec/dir/a.txt";
-        let text = string_to_sign("devstoreaccount1", &Method::PUT, path, &[], &headers, FOLDED);
-        assert_eq!(
-            text,
-            "PUT\n\n\n11\n\ntext/plain\n\n\n\n\n\n\nx-ms-blob-type:BlockBlob\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-meta-color:blue\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec/dir/a.txt"
-        );
-        assert_eq!(signature(&text), "+OwukRkK84QC6wrORsOjeIikcG2iw0KzJTH7RbLJt64=");
-    }
-
-    #[test]
-    fn worked_string_3_copy_blob() {
-        let headers = headers(&[
-            ("content-length", "0"),
-            ("x-ms-copy-source", "http://127.0.0.1:10000/devstoreaccount1/spec/dir/a.txt"),
-        ]);
-        let path = "/devstoreaccount1/spec/copy%20of%20a.txt";
-        let text = string_to_sign("devstoreaccount1", &Method::PUT, path, &[], &headers, FOLDED);
-        assert_eq!(
-            text,
-            "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-copy-source:http://127.0.0.1:10000/devstoreaccount1/spec/dir/a.txt\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec/copy%20of%20a.txt"
-        );
-        assert_eq!(signature(&text), "vORTVjMeN1Gkfci9ugf4FK8bx2v5UwOj/HJ3INXceog=");
-    }
-
-    #[test]
-    fn worked_string_4_list() {
-        let path = "/devstoreaccount1/spec";
-        let query = pairs(&[
-            ("restype", "container"),
-            ("comp", "list"),
-            ("prefix", "dir/"),
-            ("delimiter", "/"),
+        ],
+        "\n\n\n11\n\ntext/plain\n\n\n\n\n\n\nx-ms-blob-type:BlockBlob\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\n\
+         x-ms-meta-color:blue\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec/dir/a.txt",
+        "+OwukRkK84QC6wrORsOjeIikcG2iw0KzJTH7RbLJt64="
+    )]
+    #[case::copy_blob(
+        "PUT", "/spec/copy%20of%20a.txt", &[],
+        &[("content-length", "0"), ("x-ms-copy-source", "http://127.0.0.1:10000/devstoreaccount1/spec/dir/a.txt")],
+        "\n\n\n\n\n\n\n\n\n\n\n\nx-ms-copy-source:http://127.0.0.1:10000/devstoreaccount1/spec/dir/a.txt\n\
+         x-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n\
+         /devstoreaccount1/devstoreaccount1/spec/copy%20of%20a.txt",
+        "vORTVjMeN1Gkfci9ugf4FK8bx2v5UwOj/HJ3INXceog="
+    )]
+    #[case::list(
+        "GET", "/spec",
+        &[
+            ("restype", "container"), ("comp", "list"), ("prefix", "dir/"), ("delimiter", "/"),
             ("include", "metadata,copy"),
-        ]);
-        let text = string_to_sign("devstoreaccount1", &Method::GET, path, &query, &headers(&[]), FOLDED);
-        assert_eq!(
-            text,
-            "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec\ncomp:list\ndelimiter:/\ninclude:metadata,copy\nprefix:dir/\nrestype:container"
-        );
-        assert_eq!(signature(&text), "omecRYFtdvFsWZ3JtW1pzRWod4EM2jcaeg3yDljmNyY=");
-    }
-
-    #[test]
-    fn worked_string_5_ranged_read() {
-        let path = "/devstoreaccount1/spec/dir/a.txt";
-        let text = string_to_sign(
-            "devstoreaccount1",
-            &Method::GET,
-            path,
-            &[],
-            &headers(&[("x-ms-range", "bytes=0-4")]),
-            FOLDED,
-        );
-        assert_eq!(
-            text,
-            "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-range:bytes=0-4\nx-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec/dir/a.txt"
-        );
-        assert_eq!(signature(&text), "zbVCX7oQvm4HnhebAqyctH2OShKScMvQclILNLdXmYM=");
+        ],
+        &[],
+        "\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-version:2025-11-05\n\
+         /devstoreaccount1/devstoreaccount1/spec\ncomp:list\ndelimiter:/\n\
+         include:metadata,copy\nprefix:dir/\nrestype:container",
+        "omecRYFtdvFsWZ3JtW1pzRWod4EM2jcaeg3yDljmNyY="
+    )]
+    #[case::ranged_read(
+        "GET", "/spec/dir/a.txt", &[], &[("x-ms-range", "bytes=0-4")],
+        "\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Mon, 01 Jan 2024 00:00:00 GMT\nx-ms-range:bytes=0-4\n\
+         x-ms-version:2025-11-05\n/devstoreaccount1/devstoreaccount1/spec/dir/a.txt",
+        "zbVCX7oQvm4HnhebAqyctH2OShKScMvQclILNLdXmYM="
+    )]
+    fn worked_strings(
+        #[case] method: Method,
+        #[case] path: &str,
+        #[case] query: &[(&'static str, &str)],
+        #[case] given: &[(&'static str, &'static str)],
+        #[case] expected: &str,
+        #[case] expected_signature: &str,
+    ) {
+        let path = format!("/devstoreaccount1{path}");
+        let text = string_to_sign("devstoreaccount1", &method, &path, &pairs(query), &headers(given), FOLDED);
+        assert_eq!(text, format!("{method}{expected}"));
+        assert_eq!(signature(&text), expected_signature);
     }
 
     #[test]
