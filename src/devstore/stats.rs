@@ -61,10 +61,10 @@ pub(super) struct Statistics {
 
 #[derive(Debug, Default)]
 struct Inner {
-    requests: BTreeMap<&'static str, u64>,
+    /// All but the bytes.
+    stats: Stats,
     log: VecDeque<RequestRecord>,
     in_flight: BTreeMap<&'static str, u64>,
-    most_at_once: BTreeMap<&'static str, u64>,
 }
 
 /// A request of that operation that is not answered yet.
@@ -87,14 +87,15 @@ impl Statistics {
         let now = inner.in_flight.entry(operation).or_default();
         *now += 1;
         let now = *now;
-        let most = inner.most_at_once.entry(operation).or_default();
+        let most = inner.stats.most_at_once.entry(operation).or_default();
         *most = now.max(*most);
         InFlight { statistics: self, operation }
     }
 
     pub(super) fn record(&self, record: RequestRecord) {
         let mut inner = self.inner();
-        *inner.requests.entry(record.operation).or_default() += 1;
+        *inner.stats.requests.entry(record.operation).or_default() += 1;
+        inner.stats.total += 1;
         if inner.log.len() == LOGGED {
             inner.log.pop_front();
         }
@@ -106,14 +107,10 @@ impl Statistics {
     }
 
     pub(super) fn snapshot(&self) -> Stats {
-        let inner = self.inner();
-        let (requests, most_at_once) = (inner.requests.clone(), inner.most_at_once.clone());
         Stats {
-            most_at_once,
-            total: requests.values().sum(),
-            requests,
             body_bytes_in: self.bytes_in.load(Ordering::Relaxed),
             body_bytes_out: self.bytes_out.load(Ordering::Relaxed),
+            ..self.inner().stats.clone()
         }
     }
 
