@@ -39,6 +39,12 @@ pub(super) struct BlobAddress {
     pub blob: String,
 }
 
+impl BlobAddress {
+    pub(super) fn new(account: &str, container: &str, blob: &str) -> BlobAddress {
+        BlobAddress { account: account.to_owned(), container: container.to_owned(), blob: blob.to_owned() }
+    }
+}
+
 impl std::fmt::Display for BlobAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}/{}", self.account, self.container, self.blob)

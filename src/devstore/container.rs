@@ -1,13 +1,11 @@
 //! Containers: making and deleting them, their metadata, public access and lease (§6).
 
-use std::collections::BTreeMap;
-
 use hyper::StatusCode;
 
 use super::clock::rfc1123;
 use super::error::{Code, ServiceError};
 use super::headers::{lease_action, lease_id, sent_metadata};
-use super::lease::{Holder, Lease};
+use super::lease::Holder;
 use super::model::ETag;
 use super::reply::{Outcome, Reply, lease_reply};
 use super::request::{Call, Upload};
@@ -26,8 +24,7 @@ pub(super) fn create(server: &Server, call: &Call) -> Outcome {
     if containers.contains_key(name) {
         return Err(Code::ContainerAlreadyExists.into());
     }
-    let container =
-        Container { blobs: BTreeMap::new(), etag, last_modified: call.now, metadata, access, lease: Lease::default() };
+    let container = Container { metadata, access, ..Container::new(etag, call.now) };
     let reply = stamp(Reply::new(StatusCode::CREATED), &container);
     containers.insert(name.to_owned(), container);
     Ok(reply)

@@ -31,11 +31,10 @@ use super::address::{BlobAddress, Query, check_blob_name, check_container_name};
 use super::bearer::Grant;
 use super::content::Content;
 use super::faults::Fault;
-use super::lease::Lease;
-use super::model::{Blob, Block, ETag, Kind, Metadata};
+use super::model::{Blob, Block, ETag, Kind};
 use super::reply::Reply;
 use super::server::Server;
-use super::state::{Access, Container, State};
+use super::state::{Container, State};
 
 /// Paths that belong to the control interface.
 pub(super) const PREFIX: &str = "/-/";
@@ -101,10 +100,9 @@ impl Server {
             return Err(ControlError::UnknownAccount(account.to_owned()));
         }
         let now = SystemTime::now();
-        let address = BlobAddress { account: account.to_owned(), container: share.to_owned(), blob: path.to_owned() };
         let mut state = self.state(now);
         let file = Blob::new(Kind::unlisted(), content, state.ticks.next(), now);
-        state.files.insert(address, file);
+        state.files.insert(BlobAddress::new(account, share, path), file);
         Ok(())
     }
 
@@ -117,8 +115,7 @@ impl Server {
         let mut state = self.state(now);
         stored.touch(state.ticks.next(), now);
         make_container(&mut state, account, container, now)?;
-        let address =
-            BlobAddress { account: account.to_owned(), container: container.to_owned(), blob: blob.to_owned() };
+        let address = BlobAddress::new(account, container, blob);
         // The container was made above.
         let entry = state.entry_or_new(&address).map_err(|_| ControlError::NotFound(address.to_string()))?;
         entry.replace(stored);
@@ -127,8 +124,7 @@ impl Server {
 
     /// The committed content of a blob in one piece.
     pub(super) fn content(&self, account: &str, container: &str, blob: &str) -> Result<Bytes, ControlError> {
-        let address =
-            BlobAddress { account: account.to_owned(), container: container.to_owned(), blob: blob.to_owned() };
+        let address = BlobAddress::new(account, container, blob);
         let mut state = self.state(SystemTime::now());
         let base = state.entry(&address).ok().and_then(|entry| entry.base.as_ref());
         let content = base.map(|base| base.content.clone());
@@ -191,14 +187,7 @@ pub(super) fn make_container<'a>(
         .map_err(|_| ControlError::Invalid(format!("{container:?} is no container name")))?;
     let etag = ETag::from_ticks(state.ticks.next());
     let containers = state.containers(account).map_err(|_| ControlError::UnknownAccount(account.to_owned()))?;
-    Ok(containers.entry(container.to_owned()).or_insert_with(|| Container {
-        blobs: Default::default(),
-        etag,
-        last_modified: now,
-        metadata: Metadata::new(),
-        access: Access::Private,
-        lease: Lease::default(),
-    }))
+    Ok(containers.entry(container.to_owned()).or_insert_with(|| Container::new(etag, now)))
 }
 
 /// Answers a request below [`PREFIX`].

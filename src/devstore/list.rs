@@ -455,22 +455,19 @@ mod tests {
     use super::*;
     use crate::devstore::content::Content;
     use crate::devstore::model::ETag;
-    use crate::devstore::state::Access;
-    use std::collections::BTreeMap;
 
     fn container(names: &[&str]) -> Container {
         let now = SystemTime::now();
-        let mut blobs = BTreeMap::new();
+        let mut container = Container::new(ETag::from_ticks(1), now);
         for name in names {
             let mut entry = Entry::default();
             match name.strip_prefix('?') {
                 Some(_) => drop(entry.staged.insert("QQ==".into(), Content::zeros(1))),
                 None => entry.base = Some(Blob::sample(1, now)),
             }
-            blobs.insert(name.trim_start_matches('?').to_owned(), entry);
+            container.blobs.insert(name.trim_start_matches('?').to_owned(), entry);
         }
-        let (metadata, lease) = (Metadata::new(), Lease::default());
-        Container { blobs, etag: ETag::from_ticks(1), last_modified: now, metadata, access: Access::Private, lease }
+        container
     }
 
     /// All pages of `limit`, as strings, prefixes ending in `*`, snapshots with `@`.

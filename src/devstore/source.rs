@@ -52,8 +52,7 @@ impl CopySource {
         let (authority, path_and_query) = rest.split_at(rest.find('/').ok_or_else(invalid)?);
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         if let Some(fetched) = &call.fetched {
-            let address =
-                BlobAddress { account: String::new(), container: String::new(), blob: super::address::redact(url) };
+            let address = BlobAddress::new("", "", &super::address::redact(url));
             let name = SourceName { service: Service::Web, address, revision: Revision::Current };
             return Ok(CopySource {
                 name,

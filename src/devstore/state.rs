@@ -67,6 +67,14 @@ pub(super) struct Container {
     pub lease: Lease,
 }
 
+impl Container {
+    /// A private one with nothing in it.
+    pub(super) fn new(etag: ETag, last_modified: SystemTime) -> Container {
+        let (blobs, metadata, lease) = (BTreeMap::new(), Metadata::new(), Lease::default());
+        Container { blobs, etag, last_modified, metadata, access: Access::Private, lease }
+    }
+}
+
 /// Rules for how copies run and lists page from now on; every field can be changed while the server runs.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
