@@ -15,7 +15,7 @@ mod identity;
 mod transport;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Mutex as AsyncMutex;
@@ -27,6 +27,7 @@ pub use identity::{Authority, Identity};
 use crate::error::{Error, Result};
 use crate::store::http::Http;
 use crate::store::secret::Secret;
+use crate::sync::lock;
 
 /// A token is renewed that long before it is over.
 const RENEWED_BEFORE: Duration = Duration::from_secs(300);
@@ -124,7 +125,7 @@ impl Tokens {
     }
 
     fn current(&self) -> Option<(Token, TokenState)> {
-        let current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let current = lock(&self.0.current).clone()?;
         let state = current.state(SystemTime::now());
         Some((current, state))
     }
@@ -168,7 +169,7 @@ impl Tokens {
         let minutes = expires.duration_since(issued).unwrap_or_default().as_secs() / 60;
         info!(%identity, minutes, "a new token");
         let token = Token { secret: secret.clone(), issued, expires };
-        *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        *lock(&self.0.current) = Some(token);
         Ok(secret)
     }
 }
