@@ -160,12 +160,7 @@ impl BulkCopy<'_> {
         if source.to_str().is_some_and(|text| text.starts_with("https://") || text.starts_with("http://")) {
             return Err(Failure::new(format!("{shown}: a URL is copied alone, and without -r")));
         }
-        let found = self.located(source)?;
-        if found.mount.device != target.located.mount.device {
-            return Err(Failure::new(format!("{shown}: not on the same mount as the destination")));
-        }
-        let inside = found.inside.into_os_string().into_string();
-        let inside = inside.map_err(|_| Failure::new(format!("{shown}: not UTF-8")))?;
+        let inside = self.located(source)?.beside(&target.located, source, "")?;
         on_mount::add_tree(&target.directory, &inside, name, self.flags, self.jobs)
             .map_err(|error| about(source, &error))
     }

@@ -256,15 +256,11 @@ impl SingleCopy {
 
 /// The path of `source` from the root of the mount that `directory` is in.
 fn on_same_mount(source: &Path, directory: &MountPath) -> Result<String, Failure> {
-    let shown = source.display();
     if source.is_dir() {
+        let shown = source.display();
         return Err(Failure::new(format!("{shown}: is a directory; -r copies it with all that is in it")));
     }
-    let found = MountPath::of(source)?;
-    if found.mount.device != directory.mount.device {
-        return Err(Failure::new(format!("{shown}: not on the same mount as the destination; name it by its URL")));
-    }
-    found.inside.into_os_string().into_string().map_err(|_| Failure::new(format!("{shown}: not UTF-8")))
+    MountPath::of(source)?.beside(directory, source, "; name it by its URL")
 }
 
 fn without_query(url: &str) -> &str {

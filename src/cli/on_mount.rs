@@ -35,6 +35,16 @@ impl MountPath {
         let located = mount.and_then(|mount| Some(Self { inside: table::path_inside(&mount, &resolved)?, mount }));
         located.ok_or_else(|| Failure::new(format!("{}: not on a mount of blobcp", path.display())))
     }
+
+    /// The path of `source`, which is at this place, as an ioctl on a file of `other`'s mount names it. `hint` says what
+    /// to do if that is another mount.
+    pub(super) fn beside(self, other: &Self, source: &Path, hint: &str) -> Result<String, Failure> {
+        let shown = source.display();
+        if self.mount.device != other.mount.device {
+            return Err(Failure::new(format!("{shown}: not on the same mount as the destination{hint}")));
+        }
+        self.inside.into_os_string().into_string().map_err(|_| Failure::new(format!("{shown}: not UTF-8")))
+    }
 }
 
 /// A file or directory to ask about. Reading it is not meant, so that nothing is fetched.
