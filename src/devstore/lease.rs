@@ -66,17 +66,12 @@ pub(super) enum Holder {
 }
 
 impl Holder {
-    fn mismatch(self) -> Code {
+    /// Codes for an id that is not the lease's, and for one where there is no lease.
+    fn refusals(self) -> (Code, Code) {
+        use Code::*;
         match self {
-            Holder::Blob => Code::LeaseIdMismatchWithBlobOperation,
-            Holder::Container => Code::LeaseIdMismatchWithContainerOperation,
-        }
-    }
-
-    fn not_present(self) -> Code {
-        match self {
-            Holder::Blob => Code::LeaseNotPresentWithBlobOperation,
-            Holder::Container => Code::LeaseNotPresentWithContainerOperation,
+            Holder::Blob => (LeaseIdMismatchWithBlobOperation, LeaseNotPresentWithBlobOperation),
+            Holder::Container => (LeaseIdMismatchWithContainerOperation, LeaseNotPresentWithContainerOperation),
         }
     }
 }
@@ -172,12 +167,13 @@ impl Lease {
     /// Row "read with A / B / none".
     pub(super) fn check_read(self, given: Option<Uuid>, holder: Holder) -> Result<(), Code> {
         let Some(given) = given else { return Ok(()) };
+        let (mismatch, not_present) = holder.refusals();
         match self {
-            Lease::Available => Err(holder.not_present()),
+            Lease::Available => Err(not_present),
             Lease::Leased { id, .. } | Lease::Breaking { id, .. } if id == given => Ok(()),
-            Lease::Leased { .. } | Lease::Breaking { .. } => Err(holder.mismatch()),
+            Lease::Leased { .. } | Lease::Breaking { .. } => Err(mismatch),
             Lease::Expired { id, .. } | Lease::Broken { id } if id == given => Err(Code::LeaseLost),
-            Lease::Expired { .. } | Lease::Broken { .. } => Err(holder.not_present()),
+            Lease::Expired { .. } | Lease::Broken { .. } => Err(not_present),
         }
     }
 
