@@ -153,14 +153,8 @@ impl BlobClient<'_> {
         let token = match self.pipeline.credential() {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
-                Some(sas::read_blob(
-                    key,
-                    pipeline.account(),
-                    self.path,
-                    self.revision,
-                    &validity,
-                    pipeline.api_version(),
-                ))
+                let (account, version) = (pipeline.account(), pipeline.api_version());
+                Some(sas::read_blob(key, account, self.path, self.revision, &validity, version))
             }
             Credential::Sas(token) => Some(token.clone()),
             Credential::Entra(_) => match pipeline.delegated_sas(self.path, self.revision, lifetime).await? {

@@ -114,14 +114,8 @@ impl Client {
         let token = match self.pipeline().credential() {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
-                Some(sas::read_file(
-                    key,
-                    self.account(),
-                    &file.share,
-                    &file.path,
-                    &validity,
-                    self.pipeline().api_version(),
-                ))
+                let version = self.pipeline().api_version();
+                Some(sas::read_file(key, self.account(), &file.share, &file.path, &validity, version))
             }
             Credential::Sas(token) => token.is_for_files().then(|| token.clone()),
             Credential::Anonymous | Credential::Entra(_) => None,
