@@ -149,13 +149,9 @@ pub(super) enum Tier {
 
 impl Tier {
     pub(super) fn parse(text: &str) -> Result<Tier, ServiceError> {
-        match text {
-            "Hot" => Ok(Tier::Hot),
-            "Cool" => Ok(Tier::Cool),
-            "Cold" => Ok(Tier::Cold),
-            "Archive" => Ok(Tier::Archive),
-            _ => Err(ServiceError::invalid_header("x-ms-access-tier", text)),
-        }
+        let all = [Tier::Hot, Tier::Cool, Tier::Cold, Tier::Archive];
+        let found = all.into_iter().find(|tier| tier.name() == text);
+        found.ok_or_else(|| ServiceError::invalid_header("x-ms-access-tier", text))
     }
 
     pub(super) fn name(self) -> &'static str {
