@@ -1,6 +1,6 @@
 //! The sources of an account's endpoint and credentials.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use reqwest::Url;
 
@@ -9,6 +9,7 @@ use crate::config::file::{AccountTable, File};
 use crate::config::{Auth, Error, MountSource, Result, Settings, Switch, identity};
 use crate::path::AccountName;
 use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
+use crate::sync::lock;
 
 /// Knowledge about accounts before a SOURCE is read.
 pub(crate) struct KnownAccounts<'a> {
@@ -136,7 +137,7 @@ impl<'a> KnownAccounts<'a> {
 
     /// One place for all accounts that are asked with an identity.
     fn tokens_of(&self, identity: Identity) -> Tokens {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = lock(&self.tokens);
         if let Some(known) = tokens.iter().find(|known| *known.identity() == identity) {
             return known.clone();
         }

@@ -5,7 +5,7 @@
 //! request was answered, never from within one, which could block both sides.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use fuser::PollNotifier;
 use tokio::task::AbortHandle;
@@ -13,6 +13,7 @@ use tracing::debug;
 
 use crate::fs::CopyJob;
 use crate::fs::handle::Fh;
+use crate::sync::lock;
 
 #[derive(Default)]
 pub(super) struct Watchers(Mutex<HashMap<Fh, AbortHandle>>);
@@ -28,7 +29,7 @@ impl Watchers {
                 debug!(%error, "nobody polls any more");
             }
         });
-        let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watchers = lock(&self.0);
         if let Some(old) = watchers.insert(fh, task.abort_handle()) {
             old.abort();
         }
@@ -36,7 +37,7 @@ impl Watchers {
 
     /// The file was closed.
     pub(super) fn forget(&self, fh: Fh) {
-        if let Some(task) = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&fh) {
+        if let Some(task) = lock(&self.0).remove(&fh) {
             task.abort();
         }
     }
