@@ -106,6 +106,7 @@ impl BlobName {
         }
         Ok(Self(name.into()))
     }
+
     /// Percent-encoded as in a request line (§1.4).
     pub fn encoded(&self) -> String {
         utf8_percent_encode(&self.0, PATH).to_string()

@@ -95,6 +95,7 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     let words: Vec<&str> = first.split_whitespace().collect();
     words.join(" ").trim_start_matches("error: ").to_owned()
 }
+
 /// A line on stderr that does not tear bars.
 pub(super) fn say(command: &str, bars: Option<&indicatif::MultiProgress>, what: &str) {
     match bars {

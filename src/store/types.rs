@@ -55,6 +55,7 @@ impl ETag {
     pub fn new(raw: &str) -> Self {
         Self(raw.trim_matches('"').into())
     }
+
     /// Text in quotes, for `If-Match` and its relatives.
     pub fn quoted(&self) -> String {
         format!("\"{}\"", self.0)
