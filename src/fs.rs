@@ -8,7 +8,7 @@
 //!
 //! | room | parts | what it holds |
 //! |---|---|---|
-//! | `ops` | [`Fs`], [`Control`], [`Readdir`], [`TreeCopies`], [`Xattrs`] | the operations, a file each: whatever takes a whole [`Fs`] |
+//! | `ops` | [`Fs`], [`Control`], `Readdir`, `TreeCopies`, `Xattrs` | the operations, a file each: whatever takes a whole [`Fs`] |
 //! | `content` | [`Files`], `PageBlobs`, [`CopyDestinations`], `Uploads` | open files: what was read, what was written and is not stored yet, how it gets into a blob |
 //! | `copies` | [`Copies`] | copies that the service runs: what was ordered, how far they are, what they replace, leases of their sources |
 //! | `names` | [`Names`], [`Directories`], [`Tree`] | inodes, what is known of the blobs behind them, places in listings, who may do what |
@@ -20,7 +20,7 @@
 
 mod background;
 mod block_ids;
-pub mod caller;
+pub(crate) mod caller;
 mod config;
 mod content;
 mod copies;
@@ -33,19 +33,23 @@ mod service;
 
 use std::sync::{Arc, OnceLock};
 
+pub use caller::Caller;
 pub use config::{Account, Config};
-pub use content::handle;
-pub use copies::{bulk, job::CopyJob, lease};
-pub use names::dir::entry::DirEntry;
-pub use names::{access, attr, tree, walk};
-pub use ops::bulk::TreeCopies;
-pub use ops::control;
-pub use ops::getattr::Statistics;
-pub use ops::open::Opened;
-pub use ops::readdir::Readdir;
-pub use ops::rename::RenameMode;
-pub use ops::write::WriteMode;
-pub use ops::xattr::Xattrs;
+pub(crate) use content::handle;
+pub use content::handle::Fh;
+pub use copies::bulk::{Event, Outcome, Skip, TreeOrder};
+pub use copies::lease::LeaseSource;
+pub(crate) use copies::{bulk, job::CopyJob, lease};
+pub use names::access::Credentials;
+pub use names::attr::{Defaults, FileKind, Ino, Permissions};
+pub(crate) use names::dir::entry::DirEntry;
+pub use names::tree::{AccountId, BlobDir, Place};
+pub(crate) use names::{access, attr, tree, walk};
+pub(crate) use ops::control;
+pub use ops::control::CopyOrder;
+pub(crate) use ops::open::Opened;
+pub(crate) use ops::rename::RenameMode;
+pub(crate) use ops::write::WriteMode;
 
 use crate::error::Error;
 use crate::fs::content::destination::CopyDestinations;
@@ -54,7 +58,7 @@ use crate::fs::content::handle::Handles;
 use crate::fs::copies::run::Copies;
 use crate::fs::names::cache::Names;
 use crate::fs::names::lookup::Directories;
-use crate::fs::names::tree::{Place, Tree};
+use crate::fs::names::tree::Tree;
 use crate::fs::names::xattr_reads::Reads;
 use crate::fs::service::Service;
 

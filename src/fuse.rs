@@ -383,13 +383,13 @@ impl Filesystem for Adapter {
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let call = Call::new("opendir", request, ino);
-        let work = async move |fs: Arc<Fs>| fs.listing().open(Ino(ino.0));
+        let work = async move |fs: Arc<Fs>| fs.readdir().open(Ino(ino.0));
         self.run(call, reply, work, |_, reply, fh| reply.opened(FileHandle(fh.0), FopenFlags::empty()));
     }
 
     fn readdir(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
         let call = Call::new("readdir", request, ino).errno_of(errno_of_listing);
-        let work = async move |fs: Arc<Fs>| fs.listing().read(Fh(fh.0), offset).await;
+        let work = async move |fs: Arc<Fs>| fs.readdir().read(Fh(fh.0), offset).await;
         self.run(call, reply, work, |_, mut reply, entries| {
             for entry in entries {
                 if reply.add(INodeNo(entry.ino.0), entry.offset, file_type(entry.kind), &*entry.name) {

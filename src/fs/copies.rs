@@ -9,4 +9,5 @@ pub mod lease;
 pub(in crate::fs) mod restore;
 pub(in crate::fs) mod run;
 pub(in crate::fs) mod spec;
+pub(in crate::fs) mod start;
 pub(in crate::fs) mod synchronous;

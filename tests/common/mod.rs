@@ -11,10 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use blobcp::devstore::{self, AccountConfig, Devstore, PolicyChange, Stats};
-use blobcp::fs::attr::{Defaults, Permissions};
-use blobcp::fs::lease::LeaseSource;
-use blobcp::fs::tree::Place;
-use blobcp::fs::{self, Account, Fs};
+use blobcp::fs::{self, Account, Defaults, Fs, LeaseSource, Permissions, Place};
 use blobcp::fuse::{self, make_first_copy};
 use blobcp::store::{self, Client, Http, Secret};
 use bytes::Bytes;

@@ -4,13 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use blobcp::devstore::{CopyAction, Fault};
-use blobcp::fs::access::Credentials;
-use blobcp::fs::attr::{FileKind, Ino};
-use blobcp::fs::bulk::{Event, Outcome, Skip, TreeOrder};
-use blobcp::fs::caller::Caller;
-use blobcp::fs::control::CopyOrder;
-use blobcp::fs::handle::Fh;
 use blobcp::fs::{Account, Fs};
+use blobcp::fs::{Caller, CopyOrder, Credentials, Event, Fh, FileKind, Ino, Outcome, Skip, TreeOrder};
 use blobcp::ioctl::{self, OrderFlags};
 use blobcp::store::{BlobSettings, CopyStatus, Metadata, WriteOptions};
 use rstest::rstest;

@@ -100,7 +100,7 @@ fn a_short_outage_is_not_noticed() {
 #[test]
 fn a_container_that_is_gone_is_a_device_that_is_gone() {
     // §4.2: ENODEV where the mount is that container; elsewhere ENOENT (above).
-    use blobcp::fs::tree::{AccountId, BlobDir, Place};
+    use blobcp::fs::{AccountId, BlobDir, Place};
     let container = blobcp::path::ContainerName::parse(BOX).unwrap();
     let root = Place::Directory(BlobDir { account: AccountId(0), container, prefix: String::new() });
     let world = World::with(Setup { root, ..Default::default() });

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use blobcp::devstore::{CopyAction, Devstore, PolicyChange};
-use blobcp::fs::lease::LeaseSource;
+use blobcp::fs::LeaseSource;
 use blobcp::ioctl::OrderFlags;
 use blobcp::store::{AbortOptions, BlobSettings, CopyStatus, DeleteOptions, LeaseOptions, Precondition, WriteOptions};
 

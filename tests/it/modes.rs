@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blobcp::fs::attr::Permissions;
+use blobcp::fs::Permissions;
 use blobcp::store::WriteOptions;
 
 use crate::common::*;

@@ -149,8 +149,8 @@ fn containers_keep_mode_owner_and_time_in_their_metadata() {
     world.ok("cd ..; mkdir -m 700 made; stat -c %a made | grep -x 700");
     assert_eq!(world.stats().requests("SetContainerMetadata"), 0, "{:?}", world.stats());
     // Another mount finds it so, also where the container is the root.
-    let root = blobcp::fs::tree::Place::Directory(blobcp::fs::tree::BlobDir {
-        account: blobcp::fs::tree::AccountId(0),
+    let root = blobcp::fs::Place::Directory(blobcp::fs::BlobDir {
+        account: blobcp::fs::AccountId(0),
         container: container.clone(),
         prefix: String::new(),
     });
@@ -165,7 +165,7 @@ fn containers_keep_mode_owner_and_time_in_their_metadata() {
 
 #[test]
 fn modes_and_owners_that_are_fixed_or_ignored_are_not_kept_of_new_files_either() {
-    for permissions in [blobcp::fs::attr::Permissions::Fixed, blobcp::fs::attr::Permissions::Ignore] {
+    for permissions in [blobcp::fs::Permissions::Fixed, blobcp::fs::Permissions::Ignore] {
         let world = World::with(Setup { permissions, ..Default::default() });
         world.ok("umask 077; echo x > f; mkdir d; mkfifo p");
         assert_eq!(world.ok("stat -c %a f d p"), "644\n755\n644\n");

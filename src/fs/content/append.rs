@@ -10,7 +10,6 @@
 //!
 //! A blob takes 50 000 blocks. Each flush of something is one, however short; the block size grows with their number.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -20,32 +19,16 @@ use crate::fs::content::draft::{Basis, Draft, block_size_after};
 use crate::fs::content::extent_map::{Piece, Segment};
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, FileState, Locked, draft_of};
-use crate::fs::content::read::{Receive, Version};
+use crate::fs::content::read::Version;
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::tail::Aim;
 use crate::fs::names::attr::{self, AttrChange};
 use crate::fs::names::tree::{Blob, NodeProperties, is_grown, replaced, stale};
-use crate::store::{Appended, BlobProperties, BlobType, Client, ContentHeaders, Precondition, SourceRange};
+use crate::store::{Appended, BlobProperties, BlobType, ContentHeaders, Precondition, SourceRange};
 
 /// How often another client may come first before a flush gives up. What is to be appended is kept for the next one.
 const MOST_CONFLICTS: u32 = 64;
-
-/// A ranged GET of what `then` has. The ETag may be another one by now, the content is not.
-pub(in crate::fs) async fn fetch(
-    client: &Client,
-    blob: &Blob,
-    then: &BlobProperties,
-    range: Range<u64>,
-    mut receive: Receive,
-) -> Result<()> {
-    let found = client.blob(&blob.path).download(range.clone()).await?;
-    if !is_grown(then, &found.properties) {
-        return Err(Error::stale(format!("{} was made anew while it was open", blob.path)));
-    }
-    receive(range.start, &found.bytes);
-    Ok(())
-}
 
 /// Bytes of the next block of an append blob.
 pub(in crate::fs) fn tail_block(state: &FileState) -> u64 {
@@ -74,27 +57,6 @@ fn waiting_bytes(draft: &Draft, end: u64, most: u64) -> Bytes {
 }
 
 impl Files {
-    /// Others may have appended, and the mount have heard of it: that belongs to what the file's handles have open.
-    pub(in crate::fs) fn follow(&self, locked: &mut Locked) {
-        let (file, state) = locked.parts();
-        let Some(version) = &state.version else { return };
-        let saved = match &state.content {
-            Content::Clean => true,
-            Content::Draft(draft) => !draft.dirty,
-            Content::Copying(_) => false,
-        };
-        if saved
-            && version.properties.blob_type == BlobType::Append
-            && let Ok(view) = self.tree.view(file.ino)
-            && let Some(now) = view.properties()
-            && now.size > version.properties.size
-            && is_grown(&version.properties, now)
-        {
-            state.version = Some(version.with(now.clone()));
-            state.content = Content::Clean;
-        }
-    }
-
     /// Makes the append blob what the draft says.
     pub(in crate::fs) async fn commit_tail(&self, locked: &mut Locked) -> Result<()> {
         self.send_tail(locked, 1).await?;

@@ -14,11 +14,11 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-use crate::fs::content::draft::{BLOCK, Basis, Draft, refuse_too_large};
-use crate::fs::content::extent_map::{Cut, ExtentMap};
+use crate::error::Result;
+use crate::fs::content::draft::{BLOCK, Basis};
+use crate::fs::content::extent_map::ExtentMap;
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, Locked, draft_of};
+use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::page::write::PageBlobs;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::names::attr::{self, AttrChange};
@@ -30,30 +30,6 @@ use crate::store::Precondition;
 const SENT_AGAIN: u64 = 256 * 1024;
 
 impl Files {
-    /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. So it is not for a change
-    /// that brings a block of its own, which that commit would drop ([`Files::copy_range`]).
-    pub(in crate::fs) async fn edit<T>(
-        &self,
-        locked: &mut Locked,
-        end: u64,
-        change: impl Fn(&mut Draft) -> std::result::Result<T, Cut>,
-    ) -> Result<T> {
-        let draft = draft_of(locked)?;
-        refuse_too_large(draft, end)?;
-        if let Ok(done) = change(draft) {
-            draft.release_room();
-            locked.publish();
-            return Ok(done);
-        }
-        self.commit(locked).await?;
-        let draft = draft_of(locked)?;
-        let done = change(draft);
-        draft.release_room();
-        locked.publish();
-        // What is committed can be cut; only a file that is deleted was not.
-        done.map_err(|Cut| Error::fs(libc::EIO, "a deleted file's content cannot be read back from the service"))
-    }
-
     /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again.
     pub(in crate::fs) async fn commit(&self, locked: &mut Locked) -> Result<()> {
         let (file, state) = locked.parts();

@@ -9,33 +9,11 @@ use futures_util::FutureExt;
 use crate::error::{Error, Result};
 use crate::fs::content::extent_map::Piece;
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, FileState, Handle};
-use crate::fs::content::read::{Reading, Receive, Version};
-use crate::fs::content::{append, page};
-use crate::fs::names::tree::Origin;
-use crate::store::{BlobType, Client};
-
-/// A ranged GET of that version of a blob.
-async fn fetch(
-    client: Client,
-    origin: Origin,
-    version: Arc<Version>,
-    range: Range<u64>,
-    receive: Receive,
-) -> Result<()> {
-    let Origin { blob, revision } = origin;
-    let properties = &version.properties;
-    let etag = &properties.etag;
-    match properties.blob_type {
-        // What a blob was does not grow, whatever its type.
-        _ if revision.is_some() => {
-            client.blob(&blob.path).at(revision.as_ref()).download_into(range, etag, receive).await
-        }
-        BlobType::Block => client.blob(&blob.path).download_into(range, etag, receive).await,
-        BlobType::Append => append::fetch(&client, &blob, properties, range, receive).await,
-        BlobType::Page => page::write::fetch(&client, &blob, &version, range, receive).await,
-    }
-}
+use crate::fs::content::get::fetch;
+use crate::fs::content::handle::{Content, FileState, Handle, Locked};
+use crate::fs::content::read::{Reading, Version};
+use crate::fs::names::tree::is_grown;
+use crate::store::BlobType;
 
 impl Files {
     pub(in crate::fs) async fn read_draft(
@@ -78,5 +56,28 @@ impl Files {
         };
         let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher };
         version.read(range, reading).await
+    }
+}
+
+impl Files {
+    /// Others may have appended, and the mount have heard of it: that belongs to what the file's handles have open.
+    pub(in crate::fs) fn follow(&self, locked: &mut Locked) {
+        let (file, state) = locked.parts();
+        let Some(version) = &state.version else { return };
+        let saved = match &state.content {
+            Content::Clean => true,
+            Content::Draft(draft) => !draft.dirty,
+            Content::Copying(_) => false,
+        };
+        if saved
+            && version.properties.blob_type == BlobType::Append
+            && let Ok(view) = self.tree.view(file.ino)
+            && let Some(now) = view.properties()
+            && now.size > version.properties.size
+            && is_grown(&version.properties, now)
+        {
+            state.version = Some(version.with(now.clone()));
+            state.content = Content::Clean;
+        }
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::fs::block_ids::UPLOADS;
 use crate::fs::content::page::ranges::PageRanges;
+use crate::fs::content::read::Version;
 use crate::fs::copies::lease::Lease;
 use crate::fs::names::tree::{Blob, stale};
 use crate::store::{
@@ -112,4 +113,12 @@ pub(in crate::fs) async fn ask_ranges(client: &Client, blob: &Blob, etag: &ETag)
     let ranges =
         client.blob(&blob.path).page_blob().page_ranges(etag).await.map_err(|error| stale(error, &blob.path))?;
     Ok(PageRanges::of(ranges))
+}
+
+pub(in crate::fs) async fn stored_ranges<'a>(
+    client: &Client,
+    blob: &Blob,
+    version: &'a Version,
+) -> Result<&'a PageRanges> {
+    version.pages.get_or_try_init(|| ask_ranges(client, blob, &version.properties.etag)).await
 }

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::warn;
 
-pub use progress::{BulkProgress, Count, Event, Outcome, PendingCopy, Skip, Totals};
+pub use progress::{Event, Outcome, Skip, Totals};
 
 use crate::fs::copies::bulk::progress::Inbox;
 use crate::fs::copies::job::CopyJob;

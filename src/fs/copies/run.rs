@@ -7,7 +7,7 @@
 //! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`lease`), and what
 //! it replaced, which comes back or is let go (`restore`). What Copy Blob cannot read is fetched by other operations (`synchronous`).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,10 +17,9 @@ use crate::error::{CopyFailure, Error, Result};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::caller::Caller;
 use crate::fs::config::Config;
-use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look};
 use crate::fs::copies::jobs::Jobs;
-use crate::fs::copies::lease::{LeaseReport, LeaseSource, LeasedCopy, SourceLease, SourceLeases};
+use crate::fs::copies::lease::{LeaseReport, SourceLeases};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::Ino;
 use crate::fs::names::cache::Names;
@@ -65,7 +64,7 @@ const BLIND: Duration = Duration::from_secs(30);
 const BROUGHT_BACK: Duration = Duration::from_secs(10);
 
 /// What has become of a Copy Blob.
-enum Begun {
+pub(in crate::fs) enum Begun {
     /// The service has accepted it.
     Accepted(CopyId, Progress),
     /// Copy Blob does not read this source; other operations may.
@@ -73,7 +72,7 @@ enum Begun {
 }
 
 /// Bytes of the source, as far as they are known.
-fn total_of(version: Option<&BlobProperties>, progress: &Progress) -> u64 {
+pub(in crate::fs) fn total_of(version: Option<&BlobProperties>, progress: &Progress) -> u64 {
     match (version, progress) {
         (Some(source), _) => source.size,
         (None, Progress::Success(properties)) => properties.size,
@@ -187,63 +186,6 @@ impl Copies {
         Ok(())
     }
 
-    /// Starts a copy, with a lease of its source and what is to come back if it is no success. The job is done at once when the service
-    /// says so, and followed otherwise.
-    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
-        let backup = spec.options.backup.clone();
-        let started = self.start_leased(spec).await;
-        if let (Err(error), Some(backup)) = (&started, backup) {
-            self.never_started(&backup, error).await;
-        }
-        started
-    }
-
-    async fn start_leased(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
-        let (destination, version) = (spec.destination.clone(), spec.version.clone());
-        let (request, options) = spec.into_request();
-        // A finite lease forbids it (X5), also one of our own.
-        self.leases.release(&destination).await;
-        let policy = options.lease_source.unwrap_or(self.config.lease_source);
-        let early = match policy {
-            LeaseSource::Always => self.lease_source(&options, version.as_deref(), &destination, None).await,
-            LeaseSource::Pending | LeaseSource::Never => None,
-        };
-        let begun = match self.begin(&destination, &request, version.as_deref(), &options).await {
-            Ok(begun) => begun,
-            Err(error) => {
-                if let Some(lease) = early {
-                    lease.release().await;
-                }
-                self.explain_lease(&destination, &error).await;
-                return Err(error);
-            }
-        };
-        let Begun::Accepted(id, progress) = begun else {
-            return self.copy_synchronously(destination, request, version, options, early).await;
-        };
-        let job = Arc::new(CopyJob {
-            lease: options.lease.clone(),
-            backup: Mutex::new(options.backup.clone()),
-            ..CopyJob::new(destination, id, total_of(version.as_deref(), &progress), progress.clone())
-        });
-        if !matches!(progress, Progress::Pending(_)) {
-            self.finish(&job, early, &progress).await;
-            return Ok(job);
-        }
-        self.jobs.add(&job);
-        let (copies, followed) = (self.clone(), job.clone());
-        tokio::spawn(async move {
-            let lease = match early {
-                None if policy == LeaseSource::Pending => {
-                    copies.lease_source(&options, version.as_deref(), &followed.destination, Some(&followed.id)).await
-                }
-                early => early,
-            };
-            copies.follow_to_its_end(&followed, lease).await;
-        });
-        Ok(job)
-    }
-
     /// A copy to its end, with neither lease nor backup: what brings a backup back stands on this.
     pub(in crate::fs) async fn run_copy(&self, spec: CopySpec) -> Result<Arc<BlobProperties>> {
         let (destination, version) = (spec.destination.clone(), spec.version.clone());
@@ -255,7 +197,7 @@ impl Copies {
                 let job = Arc::new(CopyJob { lease: options.lease, ..CopyJob::new(destination, id, total, progress) });
                 self.jobs.add(&job);
                 let followed = async {
-                    if let Some(ended) = self.follow(&job).await {
+                    if let Some(ended) = self.poll_to_the_end(&job).await {
                         job.publish(ended);
                     }
                 };
@@ -272,7 +214,7 @@ impl Copies {
     }
 
     /// Copy Blob, and what it has come to so far.
-    async fn begin(
+    pub(in crate::fs) async fn begin(
         &self,
         destination: &Blob,
         request: &CopyRequest,
@@ -298,59 +240,8 @@ impl Copies {
         Ok(Begun::Accepted(started.id, progress))
     }
 
-    /// C40 to C43.
-    async fn lease_source(
-        &self,
-        options: &CopyOptions,
-        version: Option<&BlobProperties>,
-        destination: &Blob,
-        id: Option<&CopyId>,
-    ) -> Option<SourceLease> {
-        let source = options.source.as_ref()?;
-        let client = self.service.client(source.account);
-        let etag = version.map(|version| &version.etag);
-        let copy = LeasedCopy { destination: destination.clone(), id: id.cloned(), caller: options.caller };
-        self.leases.acquire(client, source, etag, copy).await
-    }
-
-    /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.
-    async fn finish(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
-        if let Some(lease) = lease {
-            lease.release().await;
-        }
-        match (job.take_backup(), progress) {
-            (Some(backup), Progress::Success(_)) => self.delete_backup(&backup).await,
-            (Some(backup), _) => self.restore(backup, OwnWrite::Copy(job.id.clone())).await,
-            (None, _) => {}
-        }
-    }
-
-    /// A job for a pending copy that was started elsewhere; `None` if it is over.
-    pub(in crate::fs) fn follow_foreign(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
-        if copy.status != CopyStatus::Pending {
-            return None;
-        }
-        let progress = Progress::Pending(copy.bytes_copied);
-        let job = Arc::new(CopyJob {
-            foreign: true,
-            ..CopyJob::new(destination, copy.id.clone(), copy.total_bytes, progress)
-        });
-        self.jobs.add(&job);
-        let (copies, followed) = (self.clone(), job.clone());
-        tokio::spawn(async move { copies.follow_to_its_end(&followed, None).await });
-        Some(job)
-    }
-
-    /// Follows a copy for all who wait, to its end and what is left to do then.
-    async fn follow_to_its_end(self: &Arc<Self>, job: &Arc<CopyJob>, lease: Option<SourceLease>) {
-        if let Some(ended) = self.follow(job).await {
-            self.finish(job, lease, &ended).await;
-            job.publish(ended);
-        }
-    }
-
     /// Looks at the destination until our copy has ended: how. `None` when nobody waits any more for a copy that was started elsewhere.
-    async fn follow(&self, job: &Arc<CopyJob>) -> Option<Progress> {
+    pub(in crate::fs) async fn poll_to_the_end(&self, job: &Arc<CopyJob>) -> Option<Progress> {
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
         loop {

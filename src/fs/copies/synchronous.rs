@@ -9,21 +9,18 @@
 //! keeps no state of it, and whoever gives it up has only to stop asking.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::block_ids::{BlockIds, UPLOADS};
-use crate::fs::copies::backup::OwnWrite;
-use crate::fs::copies::job::{CopyJob, Progress, types_differ};
-use crate::fs::copies::lease::SourceLease;
+use crate::fs::copies::job::types_differ;
 use crate::fs::copies::run::Copies;
-use crate::fs::copies::spec::CopyOptions;
 use crate::fs::names::tree::Blob;
 use crate::store::{
-    BlobProperties, BlobSettings, BlobType, BlockRef, ContentHeaders, CopyId, CopyRequest, CopySource, ETag,
+    BlobProperties, BlobSettings, BlobType, BlockRef, ContentHeaders, CopyRequest, CopySource, ETag,
     LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Metadata, Precondition, SourceRange, WholeSource, WriteOptions,
 };
 
@@ -42,69 +39,6 @@ fn pieces(size: u64) -> impl Iterator<Item = Range<u64>> {
 }
 
 impl Copies {
-    /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our blobs; `lease` its
-    /// lease, if it has been taken already. A copy that ends with less than the whole leaves the destination as it was.
-    pub(in crate::fs) async fn copy_synchronously(
-        self: &Arc<Self>,
-        destination: Blob,
-        request: CopyRequest,
-        version: Option<Arc<BlobProperties>>,
-        options: CopyOptions,
-        lease: Option<SourceLease>,
-    ) -> Result<Arc<CopyJob>> {
-        if let Some(version) = version.as_ref().filter(|version| version.blob_type != BlobType::Block) {
-            // What is fetched becomes a block blob, whatever it was.
-            let (kind, source) = (version.blob_type.as_str(), &request.source);
-            let what = format!("{source} is a {kind}, which the service can only read for a copy by a SAS");
-            if let Some(lease) = lease {
-                lease.release().await;
-            }
-            return Err(Error::OtherType { what });
-        }
-        let total = version.as_ref().map_or(0, |version| version.size);
-        let job = Arc::new(CopyJob {
-            lease: options.lease,
-            backup: Mutex::new(options.backup),
-            ..CopyJob::new(destination, CopyId::new(""), total, Progress::Pending(0))
-        });
-        let work = {
-            let (fs, job) = (self.clone(), job.clone());
-            tokio::spawn(async move {
-                let ended = fs.fetch_whole(&job.destination, request, version).await;
-                if let Some(lease) = lease {
-                    lease.release().await;
-                }
-                let ended = match ended {
-                    Ok(properties) => {
-                        if let Some(backup) = job.take_backup() {
-                            fs.delete_backup(&backup).await;
-                        }
-                        Progress::Success(properties)
-                    }
-                    Err(error) => {
-                        warn!(%error, "copy ended without success");
-                        if let Some(backup) = job.take_backup() {
-                            fs.never_started(&backup, &error).await;
-                        }
-                        Progress::Failed(error)
-                    }
-                };
-                job.publish(ended);
-            })
-        };
-        job.set_work(work.abort_handle());
-        Ok(job)
-    }
-
-    /// Gives up a copy that is only here. What it was to replace is still there, unless the service was done already.
-    pub(in crate::fs) async fn stop_fetching(self: &Arc<Self>, job: &CopyJob) {
-        job.stop();
-        debug!(destination = %job.destination.path, "stopped");
-        if let Some(backup) = job.take_backup() {
-            self.restore(backup, OwnWrite::Unknown).await;
-        }
-    }
-
     pub(in crate::fs) async fn fetch_whole(
         &self,
         destination: &Blob,

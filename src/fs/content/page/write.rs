@@ -28,16 +28,14 @@ use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, FileState, Locked};
 use crate::fs::content::page::plan::{self, PlannedWrite};
 use crate::fs::content::page::ranges::PageRanges;
-use crate::fs::content::page::{PageWrite, WriteGuard, ask_ranges};
-use crate::fs::content::read::{PART, Receive, Version};
+use crate::fs::content::page::{PageWrite, WriteGuard, stored_ranges};
+use crate::fs::content::read::Version;
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::copies::lease::Lease;
 use crate::fs::names::attr::AttrChange;
 use crate::fs::names::tree::{Blob, Origin, stale};
-use crate::store::{
-    BlobProperties, Client, ContentHeaders, LARGEST_PAGE_WRITE, PAGE, Precondition, WriteOptions, Written,
-};
+use crate::store::{BlobProperties, ContentHeaders, LARGEST_PAGE_WRITE, PAGE, Precondition, WriteOptions, Written};
 
 /// Page blobs on their way to the service.
 pub(in crate::fs) struct PageBlobs<'a> {
@@ -49,39 +47,6 @@ const MOST_IN_A_ROW: usize = 2;
 
 /// Bytes of one `copy_file_range`.
 const MOST_COPIED: u64 = UPLOADS as u64 * LARGEST_PAGE_WRITE;
-
-/// A ranged GET that leaves out what was never written: the service would send zeros.
-pub(in crate::fs) async fn fetch(
-    client: &Client,
-    blob: &Blob,
-    version: &Version,
-    range: Range<u64>,
-    mut receive: Receive,
-) -> Result<()> {
-    let etag = &version.properties.etag;
-    if version.properties.size <= PART {
-        // One request more than it could save.
-        return client.blob(&blob.path).download_into(range, etag, receive).await;
-    }
-    let data = stored_ranges(client, blob, version).await?.within(&range);
-    let data = match (data.first(), data.last()) {
-        (Some(first), Some(last)) => first.start..last.end,
-        _ => range.end..range.end,
-    };
-    zeros(range.start..data.start, &mut receive);
-    if !data.is_empty() {
-        client.blob(&blob.path).download_into(data.clone(), etag, &mut receive).await?;
-    }
-    zeros(data.end..range.end, &mut receive);
-    Ok(())
-}
-
-fn zeros(range: Range<u64>, receive: &mut Receive) {
-    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-    for at in range.clone().step_by(ZEROS.len()) {
-        receive(at, &ZEROS[..ZEROS.len().min((range.end - at) as usize)]);
-    }
-}
 
 fn remember(state: &mut FileState, hold: WriteGuard) {
     if let Content::Draft(draft) = &mut state.content {
@@ -123,10 +88,6 @@ fn with_draft(extents: &ExtentMap, stored: &PageRanges) -> PageRanges {
         }
     }
     ranges
-}
-
-async fn stored_ranges<'a>(client: &Client, blob: &Blob, version: &'a Version) -> Result<&'a PageRanges> {
-    version.pages.get_or_try_init(|| ask_ranges(client, blob, &version.properties.etag)).await
 }
 
 impl PageBlobs<'_> {

@@ -13,7 +13,8 @@ use tracing::{debug, warn};
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Observation, Place};
-use crate::fs::ops::rename::{EntryName, LockedFile, RenameMode, Renaming, exists};
+use crate::fs::ops::rename::hold::LockedFile;
+use crate::fs::ops::rename::{EntryName, RenameMode, Renaming, exists};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteOptions, ListBlobs, Precondition, RenameOptions, Written};
 

@@ -3,7 +3,7 @@
 //! All are copied, many at a time, and all copies are proven before the first source is deleted, so that a failure on the way leaves the
 //! tree whole. What this mount makes below the directory meanwhile comes along. It is not atomic for onlookers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -16,7 +16,9 @@ use crate::fs::caller::Caller;
 use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
-use crate::fs::ops::rename::{Deletion, EntryName, LockedFile, Renaming, refuse_archived};
+use crate::fs::ops::rename::hold::LockedFile;
+use crate::fs::ops::rename::prove::{Deletion, refuse_archived};
+use crate::fs::ops::rename::{EntryName, Renaming};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
 
@@ -87,33 +89,6 @@ impl<'f> Renaming<'f> {
             self.fs.copies.delete_backup(backup).await;
         }
         self.delete_all(&moves).await
-    }
-
-    /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files below it are
-    /// held.
-    pub(in crate::fs::ops::rename) async fn lock_dir(
-        &self,
-        dir: Ino,
-        old: &BlobDir,
-        new: &BlobDir,
-        target: Option<&NodeView>,
-        held: &mut Vec<LockedFile<'f>>,
-    ) -> Result<()> {
-        if new.container == old.container && new.prefix.starts_with(&old.prefix) {
-            return Err(Error::fs(libc::EINVAL, format!("{} is below {}", new.prefix, old.prefix)));
-        }
-        if let Some(target) = target {
-            self.fs.directories.refuse_unless_empty(target, new).await?;
-        }
-        let files = self.not_locked(dir, held);
-        self.lock_files(held, files).await
-    }
-
-    /// Files below a directory that [`Renaming::lock_files`] has not seen yet.
-    fn not_locked(&self, dir: Ino, held: &[LockedFile<'_>]) -> Vec<Ino> {
-        let known: HashSet<u64> = held.iter().map(|held| held.locked.ino().0).collect();
-        let below = self.fs.tree.descendants(dir).into_iter();
-        below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()
     }
 
     /// What this mount has made below a directory since `began`, and `moves` has not. EBUSY if something that was copied has changed.

@@ -18,6 +18,8 @@ use tracing::debug;
 
 use crate::error::{Error, Result};
 use crate::fs::content::append::tail_block;
+use crate::fs::content::draft::{Draft, refuse_too_large};
+use crate::fs::content::extent_map::Cut;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked, draft_of};
 use crate::fs::content::memory::Reservation;
@@ -155,5 +157,31 @@ impl Files {
             self.commit(locked).await?;
         }
         Ok(())
+    }
+}
+
+impl Files {
+    /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. So it is not for a change
+    /// that brings a block of its own, which that commit would drop ([`Files::copy_range`]).
+    pub(in crate::fs) async fn edit<T>(
+        &self,
+        locked: &mut Locked,
+        end: u64,
+        change: impl Fn(&mut Draft) -> std::result::Result<T, Cut>,
+    ) -> Result<T> {
+        let draft = draft_of(locked)?;
+        refuse_too_large(draft, end)?;
+        if let Ok(done) = change(draft) {
+            draft.release_room();
+            locked.publish();
+            return Ok(done);
+        }
+        self.commit(locked).await?;
+        let draft = draft_of(locked)?;
+        let done = change(draft);
+        draft.release_room();
+        locked.publish();
+        // What is committed can be cut; only a file that is deleted was not.
+        done.map_err(|Cut| Error::fs(libc::EIO, "a deleted file's content cannot be read back from the service"))
     }
 }
