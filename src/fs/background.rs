@@ -8,16 +8,16 @@ use tokio_util::task::TaskTracker;
 
 /// What is under way.
 #[derive(Debug, Clone, Default)]
-pub struct BackgroundTasks(TaskTracker);
+pub(crate) struct BackgroundTasks(TaskTracker);
 
 impl BackgroundTasks {
     /// One more, which is done whether or not anybody waits for what is returned.
-    pub fn spawn<T: Send + 'static>(&self, chore: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    pub(crate) fn spawn<T: Send + 'static>(&self, chore: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.0.spawn(chore)
     }
 
     /// Waits until none is under way; false if that takes longer.
-    pub async fn done(&self, bound: Duration) -> bool {
+    pub(crate) async fn done(&self, bound: Duration) -> bool {
         // The tracker waits for tasks that are still to come until it is told of the end. It takes more even then.
         self.0.close();
         tokio::time::timeout(bound, self.0.wait()).await.is_ok()

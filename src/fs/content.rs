@@ -9,7 +9,7 @@ pub(in crate::fs) mod fetch;
 pub(in crate::fs) mod files;
 pub(in crate::fs) mod get;
 pub(in crate::fs) mod granted;
-pub mod handle;
+pub(crate) mod handle;
 pub(in crate::fs) mod memory;
 pub(in crate::fs) mod page;
 pub(in crate::fs) mod plan;

@@ -1,11 +1,11 @@
 //! Copies that the service runs: what was ordered, how far they are, what they replace, and the leases of their sources.
 
 pub(in crate::fs) mod backup;
-pub mod bulk;
+pub(crate) mod bulk;
 pub(in crate::fs) mod delete;
 pub(in crate::fs) mod job;
 pub(in crate::fs) mod jobs;
-pub mod lease;
+pub(crate) mod lease;
 pub(in crate::fs) mod restore;
 pub(in crate::fs) mod run;
 pub(in crate::fs) mod spec;

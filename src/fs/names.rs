@@ -2,8 +2,8 @@
 //!
 //! Nothing here sends a request but [`walk`] and [`dir`]'s pages, which list; nothing here knows of content.
 
-pub mod access;
-pub mod attr;
+pub(crate) mod access;
+pub(crate) mod attr;
 pub(in crate::fs) mod cache;
 pub(in crate::fs) mod coherence;
 pub(in crate::fs) mod dir;
@@ -11,6 +11,6 @@ pub(in crate::fs) mod lookup;
 pub(in crate::fs) mod open;
 pub(in crate::fs) mod revision_dirs;
 pub(in crate::fs) mod revisions;
-pub mod tree;
-pub mod walk;
+pub(crate) mod tree;
+pub(crate) mod walk;
 pub(in crate::fs) mod xattr_reads;

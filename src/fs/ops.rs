@@ -2,7 +2,7 @@
 
 pub(in crate::fs) mod bulk;
 mod close;
-pub mod control;
+pub(crate) mod control;
 mod copy_file_range;
 pub(in crate::fs) mod getattr;
 pub(in crate::fs) mod lookup;

@@ -33,7 +33,7 @@ pub(in crate::fs) const LARGEST_FILE: u64 = 190 << 40;
 
 /// What the changes since the last commit need of the version that they were made to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
+pub(crate) enum Basis {
     /// That version, and no other.
     Version,
     /// Nothing: the file was truncated to nothing, or made by a call that would have truncated it.
@@ -51,7 +51,7 @@ pub(crate) struct Unsent {
 }
 
 /// New content on its way to the service.
-pub struct Draft {
+pub(crate) struct Draft {
     pub extents: ExtentMap,
     /// How it gets into the blob.
     pub strategy: WriteStrategy,
@@ -75,7 +75,7 @@ pub struct Draft {
 
 impl Draft {
     /// Stands on what `extents` says; not dirty before something is done to it.
-    pub fn new(extents: ExtentMap) -> Self {
+    pub(crate) fn new(extents: ExtentMap) -> Self {
         Self {
             extents,
             strategy: WriteStrategy::Blocks,
@@ -92,16 +92,16 @@ impl Draft {
     }
 
     /// A file that comes into being, empty.
-    pub fn empty(basis: Basis) -> Self {
+    pub(crate) fn empty(basis: Basis) -> Self {
         Self { dirty: true, basis, ..Self::new(ExtentMap::default()) }
     }
 
     /// Nothing but emptiness: a whole copy may take its place (design §4).
-    pub fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         self.extents.is_empty() && !self.touched
     }
 
-    pub fn write(&mut self, offset: u64, data: &Bytes) -> std::result::Result<(), Cut> {
+    pub(crate) fn write(&mut self, offset: u64, data: &Bytes) -> std::result::Result<(), Cut> {
         self.extents.write(offset, data)?;
         self.changed();
         self.needs_its_version();
@@ -109,7 +109,7 @@ impl Draft {
     }
 
     /// Adds to the end, as O_APPEND means it.
-    pub fn append(&mut self, data: &Bytes) -> std::result::Result<(), Cut> {
+    pub(crate) fn append(&mut self, data: &Bytes) -> std::result::Result<(), Cut> {
         let end = self.extents.len();
         self.extents.write(end, data)?;
         if self.basis == Basis::Version && !self.dirty {
@@ -155,7 +155,7 @@ impl Draft {
         }
     }
 
-    pub fn splice(&mut self, offset: u64, segment: Segment) -> std::result::Result<(), Cut> {
+    pub(crate) fn splice(&mut self, offset: u64, segment: Segment) -> std::result::Result<(), Cut> {
         self.extents.splice(offset, segment)?;
         self.changed();
         self.needs_its_version();
@@ -181,7 +181,7 @@ impl Draft {
         (self.dirty, self.touched, self.written) = (true, true, SystemTime::now());
     }
 
-    pub fn truncate(&mut self, len: u64) -> std::result::Result<(), Cut> {
+    pub(crate) fn truncate(&mut self, len: u64) -> std::result::Result<(), Cut> {
         // Another client may have filled what was empty: whoever says that it is to be empty means what is there now.
         if len != self.extents.len() || len == 0 {
             self.extents.truncate(len)?;

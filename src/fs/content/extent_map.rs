@@ -29,7 +29,7 @@ use crate::store::{BlockId, Payload};
 mod buffer;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
+pub(crate) enum Segment {
     /// That range of the committed blob.
     Base(Range<u64>),
     /// A block and its size in bytes.
@@ -43,7 +43,7 @@ pub enum Segment {
 }
 
 impl Segment {
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Base(range) => range.end - range.start,
             Self::Staged { len, .. } | Self::Zero(len) => *len,
@@ -54,7 +54,7 @@ impl Segment {
 
 /// Where a piece of the content is, for a reader.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// That range of the committed blob.
     Base(Range<u64>),
     Bytes(Bytes),
@@ -65,14 +65,14 @@ pub enum Piece {
 
 /// The change would cut a staged block: commit first.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Cut;
+pub(crate) struct Cut;
 
 /// A Buffer takes in one that follows it only up to this size: a file that is written backwards must not move what it has
 /// with every write.
 const JOINED_FROM_BEHIND: u64 = 256 * 1024;
 
 #[derive(Debug, Default)]
-pub struct ExtentMap {
+pub(crate) struct ExtentMap {
     segments: BTreeMap<u64, Segment>,
     /// Bytes in all Buffers.
     buffered: u64,
@@ -83,46 +83,46 @@ pub struct ExtentMap {
 
 impl ExtentMap {
     /// The whole committed blob of `size` bytes.
-    pub fn of_base(size: u64) -> Self {
+    pub(crate) fn of_base(size: u64) -> Self {
         let mut extents = Self::default();
         extents.put(0, Segment::Base(0..size));
         extents
     }
 
     /// Bytes.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.segments.last_key_value().map_or(0, |(start, segment)| start + segment.len())
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
 
     /// Offsets and segments, in order and without gaps.
-    pub fn segments(&self) -> impl Iterator<Item = (u64, &Segment)> {
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (u64, &Segment)> {
         self.segments.iter().map(|(start, segment)| (*start, segment))
     }
 
     /// Something of it is in the committed blob.
-    pub fn has_base(&self) -> bool {
+    pub(crate) fn has_base(&self) -> bool {
         self.segments.values().any(|segment| matches!(segment, Segment::Base(_)))
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.segments.len()
     }
 
     /// Bytes in memory.
-    pub fn buffered(&self) -> u64 {
+    pub(crate) fn buffered(&self) -> u64 {
         self.buffered
     }
 
-    pub fn staged_blocks(&self) -> usize {
+    pub(crate) fn staged_blocks(&self) -> usize {
         self.staged
     }
 
     /// Puts `data` at `offset`; a gap before it becomes zeros.
-    pub fn write(&mut self, offset: u64, data: &Bytes) -> Result<(), Cut> {
+    pub(crate) fn write(&mut self, offset: u64, data: &Bytes) -> Result<(), Cut> {
         if data.is_empty() {
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl ExtentMap {
     }
 
     /// Puts a segment at `offset`; a gap before it becomes zeros.
-    pub fn splice(&mut self, offset: u64, segment: Segment) -> Result<(), Cut> {
+    pub(crate) fn splice(&mut self, offset: u64, segment: Segment) -> Result<(), Cut> {
         let end = offset + segment.len();
         self.may_replace(offset..end)?;
         self.extend(offset);
@@ -167,13 +167,13 @@ impl ExtentMap {
     }
 
     /// Whether a splice of that range would go through.
-    pub fn may_replace(&self, range: Range<u64>) -> Result<(), Cut> {
+    pub(crate) fn may_replace(&self, range: Range<u64>) -> Result<(), Cut> {
         self.check(range.start)?;
         self.check(range.end)
     }
 
     /// Cuts to `len`, or adds zeros up to it.
-    pub fn truncate(&mut self, len: u64) -> Result<(), Cut> {
+    pub(crate) fn truncate(&mut self, len: u64) -> Result<(), Cut> {
         self.check(len)?;
         self.extend(len);
         self.clear(len..u64::MAX);
@@ -181,7 +181,7 @@ impl ExtentMap {
     }
 
     /// Makes the first `len` bytes of the Buffer at `start` the block `id`: these bytes.
-    pub fn stage(&mut self, start: u64, id: BlockId, len: u64) -> Payload {
+    pub(crate) fn stage(&mut self, start: u64, id: BlockId, len: u64) -> Payload {
         let Some(Segment::Buffer(mut block)) = self.take(start) else { return Payload::default() };
         // What is buffered fits in memory and so in usize.
         let rest = block.split_off(block.len().min(len as usize));
@@ -193,7 +193,7 @@ impl ExtentMap {
     }
 
     /// The Buffer that was written to last, if it holds more than `len` bytes.
-    pub fn full(&self, len: u64) -> Option<u64> {
+    pub(crate) fn full(&self, len: u64) -> Option<u64> {
         match self.segments.get(&self.last) {
             Some(Segment::Buffer(buffer)) if buffer.len() as u64 > len => Some(self.last),
             _ => None,
@@ -201,7 +201,7 @@ impl ExtentMap {
     }
 
     /// All of the content, if no byte of it is in the service only.
-    pub fn bytes(&self) -> Option<Payload> {
+    pub(crate) fn bytes(&self) -> Option<Payload> {
         let mut all = Vec::new();
         for segment in self.segments.values() {
             match segment {
@@ -214,7 +214,7 @@ impl ExtentMap {
     }
 
     /// Where the bytes of `range` are, clipped at the end.
-    pub fn read(&self, range: Range<u64>) -> Vec<Piece> {
+    pub(crate) fn read(&self, range: Range<u64>) -> Vec<Piece> {
         let first = self.segments.range(..=range.start).next_back().map_or(0, |(start, _)| *start);
         let mut pieces = Vec::new();
         for (start, segment) in self.segments.range(first..range.end.max(first)) {
@@ -237,7 +237,7 @@ impl ExtentMap {
     }
 
     /// The first offset from `offset` on that is, or is not, in a run of zeros; `None` at or behind the end.
-    pub fn seek(&self, offset: u64, zeros: bool) -> Option<u64> {
+    pub(crate) fn seek(&self, offset: u64, zeros: bool) -> Option<u64> {
         let first = self.segments.range(..=offset).next_back().map_or(0, |(start, _)| *start);
         let mut rest = self.segments.range(first..).filter(|(start, segment)| offset < *start + segment.len());
         rest.find(|(_, segment)| matches!(segment, Segment::Zero(_)) == zeros).map(|(start, _)| offset.max(*start))

@@ -34,7 +34,7 @@ use crate::sync::{MutexGuard, lock};
 pub struct Fh(pub u64);
 
 /// What an open file holds that the service does not have yet.
-pub enum Content {
+pub(crate) enum Content {
     /// Nothing: the service has it all.
     Clean,
     /// Written to, truncated or created here.
@@ -44,7 +44,7 @@ pub enum Content {
 }
 
 /// A Copy Blob onto the file, as its caller sees it.
-pub struct Copying {
+pub(crate) struct Copying {
     pub job: Arc<CopyJob>,
     /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one. So many the
     /// file has, whatever the service has: only when all are granted is it known that all were wanted.
@@ -59,7 +59,7 @@ pub struct Copying {
 
 /// The version that a whole copy is made of.
 #[derive(Clone)]
-pub struct CopiedFrom {
+pub(crate) struct CopiedFrom {
     pub ino: Ino,
     /// Where it was when the copy was started.
     pub origin: Origin,
@@ -67,12 +67,12 @@ pub struct CopiedFrom {
 }
 
 impl Copying {
-    pub fn complete(&self) -> bool {
+    pub(crate) fn complete(&self) -> bool {
         self.granted >= self.job.total
     }
 }
 
-pub struct FileState {
+pub(crate) struct FileState {
     pub content: Content,
     /// Mode, owner and time to store with the next commit.
     pub change: AttrChange,
@@ -167,7 +167,7 @@ struct Published {
     copying: Option<CopyId>,
 }
 
-pub struct OpenFile {
+pub(crate) struct OpenFile {
     pub ino: Ino,
     pub state: Arc<tokio::sync::Mutex<FileState>>,
     published: Mutex<Published>,
@@ -178,7 +178,7 @@ pub struct OpenFile {
 }
 
 /// A change of the blob is under way as long as this lives.
-pub struct Storing(Arc<AtomicU32>);
+pub(crate) struct Storing(Arc<AtomicU32>);
 
 impl Drop for Storing {
     fn drop(&mut self) {
@@ -231,23 +231,23 @@ impl OpenFile {
     }
 
     /// To be held from before a request that changes the blob until its answer is learnt.
-    pub fn storing(&self) -> Storing {
+    pub(crate) fn storing(&self) -> Storing {
         self.storing.fetch_add(1, Ordering::Acquire);
         Storing(self.storing.clone())
     }
 
     /// The service may not have yet, or have without our knowing, what the file is here.
-    pub fn is_ahead(&self) -> bool {
+    pub(crate) fn is_ahead(&self) -> bool {
         self.is_unsaved() || self.storing.load(Ordering::Acquire) > 0
     }
 
     /// The copy onto it that is not settled yet.
-    pub fn copying(&self) -> Option<CopyId> {
+    pub(crate) fn copying(&self) -> Option<CopyId> {
         self.published().copying.clone()
     }
 
     /// `attr` as the service has it becomes what a program here should see.
-    pub fn overlay(&self, attr: &mut Attr) {
+    pub(crate) fn overlay(&self, attr: &mut Attr) {
         let published = self.published();
         if let Some((size, written)) = published.content.or(published.granted) {
             attr.size = size;
@@ -262,55 +262,45 @@ impl OpenFile {
     }
 
     /// The process has it open for writing: what it changes may wait for its flush.
-    pub fn is_written_by(&self, caller: Caller) -> bool {
+    pub(crate) fn is_written_by(&self, caller: Caller) -> bool {
         lock(&self.openings).iter().any(|used| used.access.write && used.opener.same_process(caller))
     }
 
     /// Somebody has it open so that the kernel caches what he reads and writes.
-    pub fn is_cached(&self) -> bool {
+    pub(crate) fn is_cached(&self) -> bool {
         lock(&self.openings).iter().any(|used| !used.direct)
     }
 
     /// Somebody writes past the kernel's cache.
-    pub fn is_written_directly(&self) -> bool {
+    pub(crate) fn is_written_directly(&self) -> bool {
         lock(&self.openings).iter().any(|used| used.direct && used.access.write)
     }
 
     /// Somebody has it open for writing.
-    pub fn is_written(&self) -> bool {
+    pub(crate) fn is_written(&self) -> bool {
         lock(&self.openings).iter().any(|used| used.access.write)
     }
 
     /// Somebody has it open for reading.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         lock(&self.openings).iter().any(|used| used.access.read)
     }
 
     /// Whoever has it open appends to it, wherever its end is, and sees nothing of it.
-    pub fn is_only_appended_to(&self) -> bool {
+    pub(crate) fn is_only_appended_to(&self) -> bool {
         let uses = lock(&self.openings);
         !uses.is_empty() && uses.iter().all(|used| used.access.append && used.access.write && !used.access.read)
     }
 
     /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the file.
-    pub fn is_unsaved(&self) -> bool {
+    pub(crate) fn is_unsaved(&self) -> bool {
         let published = self.published();
         published.content.is_some() || !published.change.is_empty()
-    }
-
-    /// A copy onto it is not settled: the blob is in the service, whatever else is known of it.
-    pub fn is_copied_to(&self) -> bool {
-        self.published().copying.is_some()
-    }
-
-    /// There is content here that the service does not have.
-    pub fn is_dirty(&self) -> bool {
-        self.published().content.is_some()
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
+pub(crate) struct Access {
     pub read: bool,
     pub write: bool,
     pub append: bool,
@@ -320,7 +310,7 @@ pub struct Access {
 
 impl Access {
     /// From the flags of open(2).
-    pub fn of_flags(flags: i32) -> Self {
+    pub(crate) fn of_flags(flags: i32) -> Self {
         let mode = flags & libc::O_ACCMODE;
         Self {
             read: mode != libc::O_WRONLY,
@@ -331,7 +321,7 @@ impl Access {
     }
 }
 
-pub struct Handle {
+pub(crate) struct Handle {
     pub file: Arc<OpenFile>,
     pub access: Access,
     /// Reads and writes come here past the kernel's cache.
@@ -346,7 +336,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    pub fn new(file: Arc<OpenFile>, access: Access, direct: bool, opener: Caller) -> Self {
+    pub(crate) fn new(file: Arc<OpenFile>, access: Access, direct: bool, opener: Caller) -> Self {
         let (seen, refused, stream) = (OnceLock::new(), OnceLock::new(), Stream::default());
         Self { file, access, direct, opener, seen, refused, stream }
     }
@@ -357,17 +347,17 @@ impl Handle {
 
     /// Reads and writes through this handle end with that error from now on. A copy that is refused for good would be made after all, by
     /// the kernel or by its caller, who read and write what is not copied.
-    pub fn refuse(&self, error: &Error) {
+    pub(crate) fn refuse(&self, error: &Error) {
         self.refused.get_or_init(|| error.clone());
     }
 
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.refused.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The version that the handle reads: the file's, unless that did not come from what the handle has seen. Then another client
     /// wrote it, and it is ESTALE.
-    pub fn version(&self, state: &FileState) -> Result<Option<Arc<Version>>> {
+    pub(crate) fn version(&self, state: &FileState) -> Result<Option<Arc<Version>>> {
         let Some(version) = &state.version else { return Ok(None) };
         // What is appended goes to the end of whatever is there.
         if self.access.append || *self.seen.get_or_init(|| version.lineage.clone()) == version.lineage {
@@ -378,7 +368,7 @@ impl Handle {
     }
 }
 
-pub struct DirHandle {
+pub(crate) struct DirHandle {
     pub ino: Ino,
     pub stream: tokio::sync::Mutex<DirStream>,
     /// Copies of trees into the directory.
@@ -388,12 +378,12 @@ pub struct DirHandle {
 }
 
 impl DirHandle {
-    pub fn new(ino: Ino) -> Self {
+    pub(crate) fn new(ino: Ino) -> Self {
         Self { ino, stream: Default::default(), bulk: Mutex::default(), walk: Default::default() }
     }
 
     /// Whoever had it open is gone: what he has begun here ends.
-    pub fn detach(&self) {
+    pub(crate) fn detach(&self) {
         if let Some(bulk) = lock(&self.bulk).take() {
             bulk.detach();
         }
@@ -402,7 +392,7 @@ impl DirHandle {
 
 /// The registry of what is open.
 #[derive(Default)]
-pub struct Handles {
+pub(crate) struct Handles {
     next: AtomicU64,
     files: Mutex<HashMap<Fh, Arc<Handle>>>,
     dirs: Mutex<HashMap<Fh, Arc<DirHandle>>>,
@@ -454,7 +444,7 @@ impl OpenNodes for Handles {
 
 impl Handles {
     /// From now on, handles that only write do so past the kernel's cache.
-    pub fn write_directly(&self) {
+    pub(crate) fn write_directly(&self) {
         self.direct_writes.store(true, Ordering::Relaxed);
     }
 
@@ -463,7 +453,7 @@ impl Handles {
     }
 
     /// The shared state of an inode, with one more user. Every call is answered by one of [`Handles::done`].
-    pub fn acquire(&self, ino: Ino) -> Arc<OpenFile> {
+    pub(crate) fn acquire(&self, ino: Ino) -> Arc<OpenFile> {
         let mut open = lock(&self.open);
         let (file, users) = open.entry(ino).or_insert_with(|| (Arc::new(OpenFile::new(ino)), 0));
         *users += 1;
@@ -471,7 +461,7 @@ impl Handles {
     }
 
     /// One user less; true if that was the last.
-    pub fn done(&self, ino: Ino) -> bool {
+    pub(crate) fn done(&self, ino: Ino) -> bool {
         let mut open = lock(&self.open);
         let Some((_, users)) = open.get_mut(&ino) else { return true };
         *users -= 1;
@@ -483,31 +473,31 @@ impl Handles {
     }
 
     /// The shared state of an inode, if it is open.
-    pub fn of_ino(&self, ino: Ino) -> Option<Arc<OpenFile>> {
+    pub(crate) fn of_ino(&self, ino: Ino) -> Option<Arc<OpenFile>> {
         lock(&self.open).get(&ino).map(|(file, _)| file.clone())
     }
 
     /// The only user of that inode is the one asking. To be relied on only under the file's state lock, which whoever leaves holds.
-    pub fn is_last(&self, ino: Ino) -> bool {
+    pub(crate) fn is_last(&self, ino: Ino) -> bool {
         lock(&self.open).get(&ino).is_none_or(|(_, users)| *users <= 1)
     }
 
-    pub fn open_files(&self) -> Vec<Arc<OpenFile>> {
+    pub(crate) fn open_files(&self) -> Vec<Arc<OpenFile>> {
         lock(&self.open).values().map(|(file, _)| file.clone()).collect()
     }
 
-    pub fn insert(&self, handle: Handle) -> Fh {
+    pub(crate) fn insert(&self, handle: Handle) -> Fh {
         lock(&handle.file.openings).push(handle.opening());
         let fh = self.fh();
         lock(&self.files).insert(fh, Arc::new(handle));
         fh
     }
 
-    pub fn get(&self, fh: Fh) -> Result<Arc<Handle>> {
+    pub(crate) fn get(&self, fh: Fh) -> Result<Arc<Handle>> {
         lock(&self.files).get(&fh).cloned().ok_or_else(|| Error::fs(libc::EBADF, "no such open file"))
     }
 
-    pub fn remove(&self, fh: Fh) -> Option<Arc<Handle>> {
+    pub(crate) fn remove(&self, fh: Fh) -> Option<Arc<Handle>> {
         let handle = lock(&self.files).remove(&fh)?;
         let mut uses = lock(&handle.file.openings);
         if let Some(index) = uses.iter().position(|used| *used == handle.opening()) {
@@ -517,17 +507,17 @@ impl Handles {
         Some(handle)
     }
 
-    pub fn insert_dir(&self, handle: DirHandle) -> Fh {
+    pub(crate) fn insert_dir(&self, handle: DirHandle) -> Fh {
         let fh = self.fh();
         lock(&self.dirs).insert(fh, Arc::new(handle));
         fh
     }
 
-    pub fn dir(&self, fh: Fh) -> Result<Arc<DirHandle>> {
+    pub(crate) fn dir(&self, fh: Fh) -> Result<Arc<DirHandle>> {
         lock(&self.dirs).get(&fh).cloned().ok_or_else(|| Error::fs(libc::EBADF, "no such open directory"))
     }
 
-    pub fn remove_dir(&self, fh: Fh) -> Option<Arc<DirHandle>> {
+    pub(crate) fn remove_dir(&self, fh: Fh) -> Option<Arc<DirHandle>> {
         lock(&self.dirs).remove(&fh)
     }
 }

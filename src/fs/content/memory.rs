@@ -36,13 +36,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names a chunk of a version of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ChunkKey {
+pub(crate) struct ChunkKey {
     pub ino: Ino,
     pub version: ETag,
     pub chunk: u64,
 }
 
-pub struct Memory {
+pub(crate) struct Memory {
     /// Bytes of content in all.
     limit: u64,
     arriving: Arc<Semaphore>,
@@ -63,7 +63,7 @@ struct BudgetState {
 
 impl Memory {
     /// `limit`: resident memory of the process that content may bring it to, bytes.
-    pub fn new(limit: u64) -> Arc<Self> {
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
         let limit = limit.saturating_sub(OVERHEAD).max(limit / 4);
         let share = |share| Arc::new(Semaphore::new(units(share) as usize));
         Arc::new(Self {
@@ -81,20 +81,20 @@ impl Memory {
     }
 
     /// Room for so many bytes from the service, now or not at all.
-    pub fn try_reserve_read(self: &Arc<Self>, len: u64) -> Option<Reservation> {
+    pub(crate) fn try_reserve_read(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         let permit = self.arriving.clone().try_acquire_many_owned(self.clamped(len)).ok()?;
         Some(self.reserve(permit))
     }
 
     /// Room for so many bytes from the service. Waits for readers that are being served, whose requests are bounded.
-    pub async fn reserve_read(self: &Arc<Self>, len: u64) -> Reservation {
+    pub(crate) async fn reserve_read(self: &Arc<Self>, len: u64) -> Reservation {
         let permit = self.arriving.clone().acquire_many_owned(self.clamped(len)).await;
         // The semaphore is never closed.
         self.reserve(permit.ok())
     }
 
     /// Room for so many bytes that somebody writes, now or not at all.
-    pub fn try_reserve_write(self: &Arc<Self>, len: u64) -> Option<Reservation> {
+    pub(crate) fn try_reserve_write(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         match self.unsent.clone().try_acquire_many_owned(self.clamped(len)) {
             Ok(permit) => Some(self.reserve(permit)),
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
@@ -102,14 +102,14 @@ impl Memory {
     }
 
     /// Room for so many bytes that somebody writes. Waits for uploads to end, but not for ever.
-    pub async fn reserve_write(self: &Arc<Self>, len: u64) -> Reservation {
+    pub(crate) async fn reserve_write(self: &Arc<Self>, len: u64) -> Reservation {
         let waiting = self.unsent.clone().acquire_many_owned(self.clamped(len));
         let permit = tokio::time::timeout(PATIENCE, waiting).await;
         self.reserve(permit.ok().and_then(Result::ok))
     }
 
     /// Room for so many bytes of a small file that is open, now or not at all.
-    pub fn try_reserve_small(self: &Arc<Self>, len: u64) -> Option<Reservation> {
+    pub(crate) fn try_reserve_small(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         let permit = self.kept.clone().try_acquire_many_owned(u32::try_from(units(len)).ok()?).ok()?;
         Some(self.reserve(permit))
     }
@@ -128,16 +128,16 @@ impl Memory {
         held
     }
 
-    pub fn cached(&self, key: &ChunkKey) -> Option<Bytes> {
+    pub(crate) fn cached(&self, key: &ChunkKey) -> Option<Bytes> {
         self.state().chunks.get(key).cloned()
     }
 
-    pub fn contains(&self, key: &ChunkKey) -> bool {
+    pub(crate) fn contains(&self, key: &ChunkKey) -> bool {
         self.state().chunks.contains(key)
     }
 
     /// Keeps a chunk as long as there is room.
-    pub fn insert(&self, key: ChunkKey, bytes: Bytes) {
+    pub(crate) fn insert(&self, key: ChunkKey, bytes: Bytes) {
         let mut state = self.state();
         state.cached += bytes.len() as u64;
         if let Some((_, old)) = state.chunks.push(key, bytes) {
@@ -147,7 +147,7 @@ impl Memory {
     }
 
     /// The chunk is not needed any more.
-    pub fn remove(&self, key: &ChunkKey) {
+    pub(crate) fn remove(&self, key: &ChunkKey) {
         let mut state = self.state();
         if let Some(bytes) = state.chunks.pop(key) {
             state.cached -= bytes.len() as u64;
@@ -155,13 +155,13 @@ impl Memory {
     }
 
     /// Another sequential reader, as long as the token lives.
-    pub fn stream(self: &Arc<Self>) -> StreamToken {
+    pub(crate) fn stream(self: &Arc<Self>) -> StreamToken {
         self.state().streams += 1;
         StreamToken(self.clone())
     }
 
     /// Bytes that each sequential reader may have fetched ahead.
-    pub fn share_of_a_stream(&self) -> u64 {
+    pub(crate) fn share_of_a_stream(&self) -> u64 {
         most_in_flight(self.limit) / self.state().streams.max(1)
     }
 
@@ -193,31 +193,31 @@ fn units(bytes: u64) -> u64 {
 }
 
 /// Room in the budget, given back when dropped.
-pub struct Reservation {
+pub(crate) struct Reservation {
     memory: Arc<Memory>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Reservation {
     /// Bytes.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.permit.as_ref().map_or(0, |permit| permit.num_permits() as u64 * UNIT)
     }
 
     /// So many bytes of it, as far as they are there, for somebody else.
-    pub fn split(&mut self, len: u64) -> Self {
+    pub(crate) fn split(&mut self, len: u64) -> Self {
         let permit =
             self.permit.as_mut().and_then(|permit| permit.split(permit.num_permits().min(units(len) as usize)));
         Self { memory: self.memory.clone(), permit }
     }
 
     /// Gives back what is more than so many bytes.
-    pub fn shrink(&mut self, len: u64) {
+    pub(crate) fn shrink(&mut self, len: u64) {
         let more = self.len().saturating_sub(units(len) * UNIT);
         drop(self.split(more));
     }
 
-    pub fn merge(&mut self, mut other: Self) {
+    pub(crate) fn merge(&mut self, mut other: Self) {
         match (&mut self.permit, other.permit.take()) {
             (Some(permit), Some(more)) => permit.merge(more),
             (permit @ None, more) => *permit = more,
@@ -233,7 +233,7 @@ impl Drop for Reservation {
 }
 
 /// A sequential reader, in the count of those who share.
-pub struct StreamToken(Arc<Memory>);
+pub(crate) struct StreamToken(Arc<Memory>);
 
 impl Drop for StreamToken {
     fn drop(&mut self) {

@@ -25,7 +25,7 @@ pub(crate) const MOST_BUFFERED: u64 = UPLOADS as u64 / 2 * LARGEST_PAGE_WRITE;
 
 /// What keeps others from having written since.
 #[derive(Debug, Clone)]
-pub enum WriteGuard {
+pub(crate) enum WriteGuard {
     /// The ETag of the version, if it is still that.
     Version,
     /// That, or what this request has made of it: its answer was lost.
@@ -36,7 +36,7 @@ pub enum WriteGuard {
 
 /// A request of a commit.
 #[derive(Debug)]
-pub enum PageWrite {
+pub(crate) enum PageWrite {
     /// A new size, with the headers that the blob is to have.
     Resize(u64, ContentHeaders),
     Put(u64, Bytes),

@@ -52,7 +52,7 @@ pub(crate) type Fetcher<'a> = dyn Fn(Range<u64>, Receive) -> BoxFuture<'static, 
 
 /// A version that this mount found in the service, and those that it made of it, one after the other.
 #[derive(Clone)]
-pub struct Lineage(Arc<()>);
+pub(crate) struct Lineage(Arc<()>);
 
 impl PartialEq for Lineage {
     fn eq(&self, other: &Self) -> bool {
@@ -61,7 +61,7 @@ impl PartialEq for Lineage {
 }
 
 /// A version of a blob, shared by all handles that have it open.
-pub struct Version {
+pub(crate) struct Version {
     pub properties: Arc<BlobProperties>,
     pub lineage: Lineage,
     /// Of a page blob: what has been written, once somebody asked for it.
@@ -77,7 +77,7 @@ type Arrival = watch::Sender<Option<Result<Bytes>>>;
 
 /// What a read needs beside the version.
 #[derive(Clone, Copy)]
-pub struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     pub ino: Ino,
     pub memory: &'a Arc<Memory>,
     /// The memory of the handle that reads.
@@ -87,19 +87,19 @@ pub struct Reading<'a> {
 
 impl Version {
     /// A version found in the service.
-    pub fn new(properties: Arc<BlobProperties>) -> Arc<Self> {
+    pub(crate) fn new(properties: Arc<BlobProperties>) -> Arc<Self> {
         Arc::new(Self::found(properties))
     }
 
     /// The same content under another ETag: what is kept of it is kept on.
-    pub fn with_the_same_content(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
+    pub(crate) fn with_the_same_content(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
         let same = self.with(properties);
         *same.kept() = std::mem::take(&mut *self.kept());
         same
     }
 
     /// What this mount made in place of a version that is no more.
-    pub fn anew(properties: Arc<BlobProperties>, lineage: Lineage) -> Arc<Self> {
+    pub(crate) fn anew(properties: Arc<BlobProperties>, lineage: Lineage) -> Arc<Self> {
         Arc::new(Self { lineage, ..Self::found(properties) })
     }
 
@@ -114,13 +114,13 @@ impl Version {
     }
 
     /// What this mount made of this version.
-    pub fn with(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
+    pub(crate) fn with(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
         Arc::new(Self { lineage: self.lineage.clone(), ..Self::found(properties) })
     }
 
     /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about
     /// the content to come.
-    pub fn refuse_pending(&self) -> Result<()> {
+    pub(crate) fn refuse_pending(&self) -> Result<()> {
         if self.properties.is_pending() {
             return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
         }
@@ -136,7 +136,7 @@ impl Version {
     }
 
     /// Reads `range`, clipped at the end of the blob.
-    pub async fn read(self: &Arc<Self>, range: Range<u64>, reading: Reading<'_>) -> Result<Bytes> {
+    pub(crate) async fn read(self: &Arc<Self>, range: Range<u64>, reading: Reading<'_>) -> Result<Bytes> {
         self.refuse_pending()?;
         let size = self.properties.size;
         let range = range.start.min(size)..range.end.min(size);
@@ -168,7 +168,7 @@ impl Version {
     }
 
     /// Keeps the whole content, which the caller has at hand, as if it had been fetched, and nothing that it replaces.
-    pub fn cache(self: &Arc<Self>, ino: Ino, content: &[Bytes], before: Option<&Self>, memory: &Arc<Memory>) {
+    pub(crate) fn cache(self: &Arc<Self>, ino: Ino, content: &[Bytes], before: Option<&Self>, memory: &Arc<Memory>) {
         let size = self.properties.size;
         if let Some(before) = before {
             (0..size.div_ceil(CHUNK)).for_each(|chunk| memory.remove(&before.key(ino, chunk)));
@@ -350,7 +350,7 @@ fn filling(range: Range<u64>, mut ends: VecDeque<u64>, mut settle: impl FnMut(u6
 
 /// What a handle remembers of its reading: where a sequential reader would go on, and how far ahead to fetch.
 #[derive(Default)]
-pub struct Stream(Mutex<Position>);
+pub(crate) struct Stream(Mutex<Position>);
 
 #[derive(Default)]
 struct Position {

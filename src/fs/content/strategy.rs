@@ -8,7 +8,7 @@ use crate::store::{BlobType, LARGEST_PAGE_BLOB, PAGE};
 
 /// How new content gets into a blob.
 #[derive(Debug)]
-pub enum WriteStrategy {
+pub(crate) enum WriteStrategy {
     /// As a list of blocks. What is created here is such a blob.
     Blocks,
     /// At the end and nowhere else.
@@ -26,7 +26,7 @@ pub(crate) enum Change {
 }
 
 impl WriteStrategy {
-    pub fn of(blob_type: BlobType) -> Self {
+    pub(crate) fn of(blob_type: BlobType) -> Self {
         match blob_type {
             BlobType::Block => Self::Blocks,
             BlobType::Append => Self::Tail(Tail::new()),
@@ -35,7 +35,7 @@ impl WriteStrategy {
     }
 
     /// A blob of the one form and a blob of the other are of one type.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// Where bytes are meant to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim {
+pub(crate) enum Aim {
     /// To the end, wherever that is by then.
     End,
     /// To where they were written.
@@ -13,14 +13,14 @@ pub enum Aim {
 
 /// What waits to be appended.
 #[derive(Debug)]
-pub struct Tail {
+pub(crate) struct Tail {
     pub aim: Aim,
     /// The block that was sent last, when nothing was heard of it: it may be there.
     pub(in crate::fs) unsure: Option<Bytes>,
 }
 
 impl Tail {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { aim: Aim::End, unsure: None }
     }
 }

@@ -8,7 +8,7 @@ use crate::store::{BlobProperties, CopyId, ETag, LeaseId, Revision};
 
 /// A blob as it was before a copy onto it.
 #[derive(Debug, Clone)]
-pub struct Backup {
+pub(crate) struct Backup {
     pub(in crate::fs) blob: Blob,
     pub(in crate::fs) ino: Option<Ino>,
     /// The name that it has on the mount: whoever looks while the copy is pending finds another file there.
@@ -39,7 +39,7 @@ pub(crate) enum OwnWrite {
 
 impl Backup {
     /// Where the old content is found if it has to be brought back by hand.
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match &self.kind {
             BackupKind::Properties => "it had no content".to_owned(),
             BackupKind::Snapshot(revision) => {

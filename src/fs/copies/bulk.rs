@@ -11,7 +11,8 @@ use std::time::SystemTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::warn;
 
-pub use progress::{Event, Outcome, Skip, Totals};
+pub(crate) use progress::Totals;
+pub use progress::{Event, Outcome, Skip};
 
 use crate::fs::copies::bulk::progress::Inbox;
 use crate::fs::copies::job::CopyJob;
@@ -58,7 +59,7 @@ pub(in crate::fs) enum Cancellation {
 }
 
 /// The copies of trees into one open directory.
-pub struct Bulk {
+pub(crate) struct Bulk {
     pub(in crate::fs) into: Ino,
     slots: Arc<Semaphore>,
     cancellation: watch::Sender<Cancellation>,

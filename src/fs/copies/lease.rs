@@ -51,7 +51,7 @@ pub enum LeaseSource {
 
 /// A finite lease of a blob, ours until this is dropped.
 #[derive(Debug)]
-pub struct Lease {
+pub(crate) struct Lease {
     client: Client,
     blob: Blob,
     id: LeaseId,
@@ -61,7 +61,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub async fn acquire(
+    pub(crate) async fn acquire(
         client: &Client,
         background: &BackgroundTasks,
         blob: &Blob,
@@ -76,12 +76,12 @@ impl Lease {
         Ok(Self { client, blob, id, renewed: Mutex::new(began), background, released: false })
     }
 
-    pub fn id(&self) -> &LeaseId {
+    pub(crate) fn id(&self) -> &LeaseId {
         &self.id
     }
 
     /// Starts its time anew. An error if it is not ours any more.
-    pub async fn renew(&self) -> Result<()> {
+    pub(crate) async fn renew(&self) -> Result<()> {
         let began = Instant::now();
         self.client.blob(&self.blob.path).renew_lease(&self.id).await?;
         *lock(&self.renewed) = began;
@@ -89,12 +89,12 @@ impl Lease {
     }
 
     /// [`Lease::renew`], if it is time for that.
-    pub async fn renew_in_time(&self) -> Result<()> {
+    pub(crate) async fn renew_in_time(&self) -> Result<()> {
         let is_due = lock(&self.renewed).elapsed() > RENEWED_AFTER;
         if is_due { self.renew().await } else { Ok(()) }
     }
 
-    pub async fn release(mut self) {
+    pub(crate) async fn release(mut self) {
         self.released = true;
         release_lease(&self.client, &self.blob, &self.id).await;
     }
@@ -126,7 +126,7 @@ impl Drop for Lease {
 
 /// A copy that a source is leased for.
 #[derive(Debug, Clone)]
-pub struct LeasedCopy {
+pub(crate) struct LeasedCopy {
     pub destination: Blob,
     /// Not known before its start.
     pub id: Option<CopyId>,
@@ -134,7 +134,7 @@ pub struct LeasedCopy {
 }
 
 /// The leased sources.
-pub struct SourceLeases {
+pub(crate) struct SourceLeases {
     all: Mutex<HashMap<Blob, Weak<SharedLease>>>,
     background: BackgroundTasks,
 }
@@ -152,12 +152,12 @@ pub(in crate::fs) struct SharedLease {
 pub(in crate::fs) const MANY: usize = 1024;
 
 impl SourceLeases {
-    pub fn new(background: &BackgroundTasks) -> Self {
+    pub(crate) fn new(background: &BackgroundTasks) -> Self {
         Self { all: Mutex::default(), background: background.clone() }
     }
 
     /// Leases a source for a copy of `version`, or shares the lease that is there. `None` if it cannot be had, which the log tells.
-    pub async fn acquire(
+    pub(crate) async fn acquire(
         &self,
         client: &Client,
         source: &Blob,
@@ -211,7 +211,7 @@ impl SourceLeases {
 
     /// Ends our lease of a blob that is to be written to in a way that a finite lease forbids. The copies from it go on without. False
     /// if there is none.
-    pub async fn release(&self, blob: &Blob) -> bool {
+    pub(crate) async fn release(&self, blob: &Blob) -> bool {
         let Some(shared) = self.of(blob) else { return false };
         let lease = &mut *shared.lease.lock().await;
         if lease.is_none() {
@@ -223,7 +223,7 @@ impl SourceLeases {
     }
 
     /// What the lease of a blob is for, if it is one of ours.
-    pub fn holder(&self, blob: &Blob) -> Option<String> {
+    pub(crate) fn holder(&self, blob: &Blob) -> Option<String> {
         let shared = self.of(blob)?;
         // Who has the lock is about to acquire or to release it.
         let held = shared.lease.try_lock().map_or(true, |lease| lease.is_some());
@@ -237,7 +237,7 @@ impl SourceLeases {
     }
 
     /// Gives all of them back, for unmounting: the copies go on and are not protected any more. How many copies that are.
-    pub async fn release_all(&self) -> usize {
+    pub(crate) async fn release_all(&self) -> usize {
         let all: Vec<Arc<SharedLease>> = lock(&self.all).values().filter_map(Weak::upgrade).collect();
         let ends = all.iter().map(|shared| async move {
             let mut lease = shared.lease.lock().await;
@@ -343,7 +343,7 @@ impl fmt::Display for LeaseReport {
 }
 
 /// One copy's part in the lease of its source.
-pub struct SourceLease {
+pub(crate) struct SourceLease {
     shared: Arc<SharedLease>,
     of: LeasedCopy,
     background: BackgroundTasks,
@@ -352,7 +352,7 @@ pub struct SourceLease {
 
 impl SourceLease {
     /// The copy has ended. With the last copy of the source, its lease has ended when this returns.
-    pub async fn release(mut self) {
+    pub(crate) async fn release(mut self) {
         self.released = true;
         self.shared.leave(&self.of).await;
     }

@@ -10,7 +10,7 @@ use crate::store::{BlobProperties, CopyRequest, CopySource, LeaseId, Metadata, P
 
 /// What is done about source and destination besides copying.
 #[derive(Default, Clone)]
-pub struct CopyOptions {
+pub(crate) struct CopyOptions {
     /// The source, if it is a blob as it is now in one of the mount's accounts: it can be leased.
     pub source: Option<Blob>,
     /// When that is done; as the mount does otherwise.
@@ -26,7 +26,7 @@ pub struct CopyOptions {
 
 /// A copy to start.
 #[derive(Clone)]
-pub struct CopySpec {
+pub(crate) struct CopySpec {
     pub source: CopySource,
     /// The version of the source that the caller saw; unknown for a URL outside the mount.
     pub version: Option<Arc<BlobProperties>>,

@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 use crate::fs::names::attr::Attr;
 
 /// What is wanted of a file or directory, as the bits of a mode.
-pub const READ: u32 = 4;
+pub(crate) const READ: u32 = 4;
 
-pub const WRITE: u32 = 2;
+pub(crate) const WRITE: u32 = 2;
 
 /// Of a directory: to go through it.
-pub const SEARCH: u32 = 1;
+pub(crate) const SEARCH: u32 = 1;
 
 /// Read and search whatever the mode says.
 pub(in crate::fs) const CAP_DAC_READ_SEARCH: u64 = 1 << 2;

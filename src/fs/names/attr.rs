@@ -275,19 +275,19 @@ impl AttrChange {
 }
 
 /// The metadata of that name is the time of the content.
-pub fn is_mtime(name: &str) -> bool {
+pub(crate) fn is_mtime(name: &str) -> bool {
     name.eq_ignore_ascii_case(MTIME)
 }
 
 /// The attributes of a blob, or of the marker of a directory.
-pub fn of_blob(ino: Ino, kind: FileKind, blob: &BlobProperties, defaults: &Defaults) -> Attr {
+pub(crate) fn of_blob(ino: Ino, kind: FileKind, blob: &BlobProperties, defaults: &Defaults) -> Attr {
     let size = if kind == FileKind::Directory { 0 } else { blob.size };
     let attr = described(ino, kind, size, blob.last_modified, &blob.metadata, defaults);
     Attr { crtime: blob.creation_time.unwrap_or(blob.last_modified), ..attr }
 }
 
 /// The attributes of a container, which keeps them in its metadata as a blob does.
-pub fn of_container(ino: Ino, container: &ContainerItem, defaults: &Defaults) -> Attr {
+pub(crate) fn of_container(ino: Ino, container: &ContainerItem, defaults: &Defaults) -> Attr {
     described(ino, FileKind::Directory, 0, container.last_modified, &container.metadata, defaults)
 }
 
@@ -319,7 +319,7 @@ fn described(
 }
 
 /// The attributes of something that no blob describes: an implicit directory, a file not yet committed.
-pub fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, defaults: &Defaults) -> Attr {
+pub(crate) fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, defaults: &Defaults) -> Attr {
     Attr {
         ino,
         kind,
@@ -340,7 +340,7 @@ pub fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, default
 /// What kind of file a blob is (§19).
 ///
 /// A blob with content is a file, whatever its metadata say: as a directory it could be removed, and its content lost.
-pub fn kind_of(blob: &BlobProperties) -> FileKind {
+pub(crate) fn kind_of(blob: &BlobProperties) -> FileKind {
     let (metadata, empty) = (&blob.metadata, blob.size == 0);
     if empty && metadata.flag(FOLDER) {
         FileKind::Directory
@@ -352,7 +352,7 @@ pub fn kind_of(blob: &BlobProperties) -> FileKind {
 }
 
 /// Metadata that make a blob something else than a file. `device` is the number of a device.
-pub fn kind_metadata(kind: FileKind, device: u32) -> Metadata {
+pub(crate) fn kind_metadata(kind: FileKind, device: u32) -> Metadata {
     let mut metadata = Metadata::default();
     match kind {
         FileKind::File => {}
@@ -369,13 +369,13 @@ pub fn kind_metadata(kind: FileKind, device: u32) -> Metadata {
 }
 
 /// New content has a new time: the stored one would be a lie. When it was last read is true as before.
-pub fn forget_time(metadata: &mut Metadata) {
+pub(crate) fn forget_time(metadata: &mut Metadata) {
     metadata.remove(MTIME);
 }
 
 /// The metadata that a copy of a blob with `source` gets under a name whose own attributes are those of `own` (M1):
 /// everything of the source except mode, owner and time, and of those what `own` has.
-pub fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
+pub(crate) fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
     let mut metadata = source.clone();
     for name in OWN_NAMES {
         metadata.remove(name);
@@ -395,7 +395,7 @@ pub fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
 /// The metadata that a copy under another name must be given to be the same blob: none if it brings along what is needed. The copy's
 /// Last-Modified is not the blob's, so that is written down; but not where others have metadata of their own, whose names would lose
 /// their capitals on the way through here.
-pub fn for_rename(blob: &BlobProperties) -> Option<Metadata> {
+pub(crate) fn for_rename(blob: &BlobProperties) -> Option<Metadata> {
     let is_own = |name: &str| {
         OWN_NAMES.contains(&name)
             || [FOLDER, SYMLINK, DEVICE].contains(&name)
@@ -410,7 +410,7 @@ pub fn for_rename(blob: &BlobProperties) -> Option<Metadata> {
 }
 
 /// What the service would say of a block blob that was just written: no request is needed to know it.
-pub fn just_written(size: u64, settings: BlobSettings, written: Written) -> BlobProperties {
+pub(crate) fn just_written(size: u64, settings: BlobSettings, written: Written) -> BlobProperties {
     BlobProperties {
         size,
         etag: written.etag,

@@ -28,18 +28,19 @@ mod revision_place;
 mod stale;
 mod table;
 
-pub use identity::{continues, is_grown};
-pub use kernel::KernelView;
-pub use listed::ListedNames;
+pub(crate) use identity::{continues, is_grown};
+pub(crate) use kernel::KernelView;
+pub(crate) use listed::ListedNames;
 use listings::Listings;
 use lru::LruCache;
-pub use node::{Entry, Link, Listed, NodeProperties, NodeView, Observation, Row};
+pub(crate) use node::{Entry, Link, Listed, NodeProperties, NodeView, Observation, Row};
 use packed::{Packed, Shapes};
-pub use place::{AccountId, Blob, BlobDir, Place, RevisionDir, RevisionPlace};
-pub use revision_place::{Origin, read_only};
-pub use stale::replaced;
+pub use place::{AccountId, BlobDir, Place};
+pub(crate) use place::{Blob, RevisionDir, RevisionPlace};
+pub(crate) use revision_place::{Origin, read_only};
+pub(crate) use stale::replaced;
 pub(in crate::fs) use stale::stale;
-pub use table::Expired;
+pub(crate) use table::Expired;
 use table::{Anchor, CachedProperties, Evidence, MOST_RECENT, Node, Table, long_ago};
 
 use crate::error::{Error, Result};

@@ -22,7 +22,7 @@ pub struct Found {
 }
 
 /// Where a listing of a tree has come to.
-pub struct Walk {
+pub(crate) struct Walk {
     pub(in crate::fs) dir: BlobDir,
     pub(in crate::fs) next: NextPage,
     pub(in crate::fs) page: VecDeque<Found>,
@@ -38,12 +38,12 @@ pub(in crate::fs) enum NextPage {
 
 impl Walk {
     /// A walk of what is below `dir`, which the caller may read.
-    pub fn new(dir: BlobDir, who: Credentials) -> Self {
+    pub(crate) fn new(dir: BlobDir, who: Credentials) -> Self {
         Self { dir, next: NextPage::Page(None), page: VecDeque::new(), who, open: HashMap::new() }
     }
 
     /// The next blob; `None` at the end.
-    pub async fn next(&mut self, names: &Names) -> Result<Option<Found>> {
+    pub(crate) async fn next(&mut self, names: &Names) -> Result<Option<Found>> {
         loop {
             if let Some(found) = self.page.pop_front() {
                 if self.admit(names, &found) {
@@ -77,7 +77,7 @@ impl Walk {
     }
 
     /// Puts back what was taken last.
-    pub fn put_back(&mut self, found: Found) {
+    pub(crate) fn put_back(&mut self, found: Found) {
         self.page.push_front(found);
     }
 

@@ -52,7 +52,7 @@ mod destination_index;
 mod lister;
 mod progress;
 
-pub use decision::TreeCopies;
+pub(crate) use decision::TreeCopies;
 
 /// Blobs that are listed ahead of the copies, so that totals are known early.
 const AHEAD: usize = 20_000;

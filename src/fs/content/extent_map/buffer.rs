@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 const LARGE: usize = 256 * 1024;
 
 #[derive(Debug, Clone, Default)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     pieces: VecDeque<Bytes>,
     tail: BytesMut,
     /// Bytes in all of it.
@@ -38,11 +38,11 @@ impl Eq for Buffer {}
 
 impl Buffer {
     /// Bytes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub fn append(&mut self, data: &Bytes) {
+    pub(crate) fn append(&mut self, data: &Bytes) {
         self.len += data.len();
         if data.len() >= LARGE {
             self.end_tail();
@@ -57,7 +57,7 @@ impl Buffer {
     }
 
     /// Puts `data` over what is there from `at` on, and the rest of it behind the end. `at` is at most the length.
-    pub fn write(&mut self, at: usize, data: &Bytes) {
+    pub(crate) fn write(&mut self, at: usize, data: &Bytes) {
         let over = data.len().min(self.len - at);
         let mut left = &data[..over];
         let mut start = 0;
@@ -83,7 +83,7 @@ impl Buffer {
     }
 
     /// Cuts at `at`; what is behind it.
-    pub fn split_off(&mut self, at: usize) -> Self {
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
         self.end_tail();
         let mut behind = Self { len: self.len - at, ..Self::default() };
         while let Some(mut piece) = self.pieces.pop_back() {
@@ -104,7 +104,7 @@ impl Buffer {
     }
 
     /// Takes in what follows.
-    pub fn join(&mut self, mut next: Self) {
+    pub(crate) fn join(&mut self, mut next: Self) {
         self.end_tail();
         self.pieces.append(&mut next.pieces);
         self.tail = next.tail;
@@ -112,7 +112,7 @@ impl Buffer {
     }
 
     /// The bytes of a range, which is within the length.
-    pub fn slice(&self, range: Range<usize>) -> impl Iterator<Item = Bytes> {
+    pub(crate) fn slice(&self, range: Range<usize>) -> impl Iterator<Item = Bytes> {
         let (from, to) = within(&range, self.len - self.tail.len(), self.tail.len());
         let tail = (from < to).then(|| Bytes::copy_from_slice(&self.tail[from..to]));
         let mut start = 0;
@@ -124,7 +124,7 @@ impl Buffer {
         pieces.chain(tail)
     }
 
-    pub fn into_pieces(mut self) -> impl Iterator<Item = Bytes> {
+    pub(crate) fn into_pieces(mut self) -> impl Iterator<Item = Bytes> {
         self.end_tail();
         self.pieces.into_iter()
     }

@@ -5,36 +5,36 @@ use std::ops::Range;
 
 /// Ranges of data in bytes: start and end, apart from each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PageRanges(BTreeMap<u64, u64>);
+pub(crate) struct PageRanges(BTreeMap<u64, u64>);
 
 impl PageRanges {
-    pub fn of(ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
+    pub(crate) fn of(ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
         let mut all = Self::default();
         ranges.into_iter().for_each(|range| all.write(range));
         all
     }
 
     /// The data in `range`, in order.
-    pub fn within(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+    pub(crate) fn within(&self, range: &Range<u64>) -> Vec<Range<u64>> {
         let first = self.0.range(..=range.start).next_back().map_or(range.start, |(start, _)| *start);
         let near = self.0.range(first..range.end.max(first));
         near.map(|(start, end)| range.start.max(*start)..range.end.min(*end)).filter(|data| !data.is_empty()).collect()
     }
 
     /// The first offset from `offset` on that is data; `None` if there is none.
-    pub fn data(&self, offset: u64) -> Option<u64> {
+    pub(crate) fn data(&self, offset: u64) -> Option<u64> {
         self.within(&(offset..u64::MAX)).first().map(|data| data.start)
     }
 
     /// The first offset from `offset` on that is not data.
-    pub fn hole(&self, offset: u64) -> u64 {
+    pub(crate) fn hole(&self, offset: u64) -> u64 {
         match self.0.range(..=offset).next_back() {
             Some((_, end)) if *end > offset => *end,
             _ => offset,
         }
     }
 
-    pub fn write(&mut self, range: Range<u64>) {
+    pub(crate) fn write(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -49,7 +49,7 @@ impl PageRanges {
         self.0.insert(start, end);
     }
 
-    pub fn clear(&mut self, range: Range<u64>) {
+    pub(crate) fn clear(&mut self, range: Range<u64>) {
         for data in self.within(&range) {
             let Some((start, end)) = self.0.range(..=data.start).next_back().map(|(start, end)| (*start, *end)) else {
                 continue;

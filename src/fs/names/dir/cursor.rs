@@ -8,7 +8,7 @@ use crate::store::BlobItem;
 
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PageStart {
+pub(crate) enum PageStart {
     First,
     Marker(String),
     /// Behind all pages: what exists only on this mount so far.
@@ -18,7 +18,7 @@ pub enum PageStart {
 
 /// What earlier pages leave open.
 #[derive(Clone, Default)]
-pub struct Carry {
+pub(crate) struct Carry {
     /// Blobs that are no entries before the listing has come past where a directory of their name would be.
     pub undecided: Vec<(BlobItem, Instant)>,
     /// Directories that are entries already, and may be listed once more.
@@ -27,7 +27,7 @@ pub struct Carry {
 
 /// A page's beginning.
 #[derive(Clone)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     pub start: PageStart,
     pub carry: Carry,
     /// The last name of the page before, with the path to it; none if that was empty.
@@ -35,14 +35,14 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    pub fn end() -> Self {
+    pub(crate) fn end() -> Self {
         Self { start: PageStart::End, carry: Carry::default(), after: None }
     }
 }
 
 /// Offset of an entry of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cookie {
+pub(crate) struct Cookie {
     pub page: usize,
     pub index: usize,
     pub print: u64,
@@ -52,24 +52,24 @@ impl Cookie {
     const INDEX: u32 = 20;
     const PRINT: u32 = 20;
 
-    pub fn of(page: usize, index: usize, name: &str) -> Self {
+    pub(crate) fn of(page: usize, index: usize, name: &str) -> Self {
         let print = BuildHasherDefault::<DefaultHasher>::default().hash_one(name) & ((1 << Self::PRINT) - 1);
         Self { page, index, print }
     }
 
-    pub fn page(self) -> usize {
+    pub(crate) fn page(self) -> usize {
         self.page
     }
 
     /// `None` for the beginning and the dots.
-    pub fn parse(offset: u64) -> Option<Self> {
+    pub(crate) fn parse(offset: u64) -> Option<Self> {
         let page = (offset >> (Self::INDEX + Self::PRINT)).checked_sub(1)?;
         let index = (offset >> Self::PRINT) & ((1 << Self::INDEX) - 1);
         Some(Self { page: page as usize, index: index as usize, print: offset & ((1 << Self::PRINT) - 1) })
     }
 
     /// The largest is that of page 2^23: beyond what anybody lists.
-    pub fn offset(self) -> u64 {
+    pub(crate) fn offset(self) -> u64 {
         (self.page as u64 + 1) << (Self::INDEX + Self::PRINT) | (self.index as u64) << Self::PRINT | self.print
     }
 }

@@ -22,7 +22,7 @@ pub(crate) enum ListingSource {
 }
 
 /// A page, or several that are taken for one.
-pub struct Fetched {
+pub(crate) struct Fetched {
     pub asked: Instant,
     pub items: Vec<BlobItem>,
     /// Directories, with the path to them and a slash at the end.
@@ -68,7 +68,7 @@ impl ListingSource {
 impl Fetched {
     /// A page that was listed before is the same stretch of names again, in however many pages that comes now: where to go on if the end
     /// of it is not reached.
-    pub fn lacks(&self, until: &Cursor) -> Option<String> {
+    pub(crate) fn lacks(&self, until: &Cursor) -> Option<String> {
         match (&until.start, &until.after) {
             (PageStart::Marker(_), Some(after)) if self.last.as_ref().is_none_or(|last| last < after) => {
                 self.next.clone()
@@ -78,7 +78,7 @@ impl Fetched {
         }
     }
 
-    pub fn append(&mut self, more: Self) {
+    pub(crate) fn append(&mut self, more: Self) {
         self.items.extend(more.items);
         self.prefixes.extend(more.prefixes);
         self.containers.extend(more.containers);
@@ -87,7 +87,7 @@ impl Fetched {
     }
 
     /// Drops what is behind the end of the stretch, and goes on where that was left the first time.
-    pub fn cut(&mut self, until: &Cursor) {
+    pub(crate) fn cut(&mut self, until: &Cursor) {
         let PageStart::Marker(next) = &until.start else { return };
         let is_within = |name: &str| until.after.as_deref().is_some_and(|after| name <= after);
         self.items.retain(|item| is_within(item.name.as_str()));

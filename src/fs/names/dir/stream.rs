@@ -38,7 +38,7 @@ impl Drop for Ahead {
 }
 
 /// A reader of a directory.
-pub struct DirStream {
+pub(crate) struct DirStream {
     /// The beginnings of all pages listed so far, and of the next.
     cursors: Vec<Cursor>,
     /// Pages in memory, one after the other.
@@ -68,7 +68,7 @@ impl Default for DirStream {
 }
 
 /// A page that has to be listed before the reader can go on.
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub page: usize,
     pub cursor: Cursor,
     /// Where it ended when it was listed before.
@@ -77,12 +77,12 @@ pub struct Wanted {
 
 impl DirStream {
     /// Nothing was read yet.
-    pub fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         self.cursors.len() == 1
     }
 
     /// What has to be listed for an entry at `page` to be in memory; nothing if it is, or if there is no such page.
-    pub fn wants(&self, page: usize) -> Option<Wanted> {
+    pub(crate) fn wants(&self, page: usize) -> Option<Wanted> {
         // A page that was never listed is reached through those before it.
         let page = page.min(self.cursors.len() - 1);
         let cursor = self.cursors.get(page)?.clone();
@@ -93,26 +93,26 @@ impl DirStream {
     }
 
     /// The listing begins; `unstored` are the files that exist only on this mount so far.
-    pub fn begin(&mut self, asked: Instant, unstored: Vec<NodeView>) {
+    pub(crate) fn begin(&mut self, asked: Instant, unstored: Vec<NodeView>) {
         self.began = asked;
         self.only_here = unstored.into_iter().map(|view| view.name).collect();
     }
 
     /// When the listing began.
-    pub fn began(&self) -> Instant {
+    pub(crate) fn began(&self) -> Instant {
         self.began
     }
 
-    pub fn only_here(&self) -> &[Arc<str>] {
+    pub(crate) fn only_here(&self) -> &[Arc<str>] {
         &self.only_here
     }
 
-    pub fn listed(&self) -> &HashSet<Arc<str>> {
+    pub(crate) fn listed(&self) -> &HashSet<Arc<str>> {
         &self.listed
     }
 
     /// Rows of a page; `unstored` is what exists only here at this moment.
-    pub fn mark_listed(&mut self, rows: &[Row], unstored: Vec<NodeView>) {
+    pub(crate) fn mark_listed(&mut self, rows: &[Row], unstored: Vec<NodeView>) {
         let ours: HashSet<Arc<str>> =
             unstored.into_iter().map(|view| view.name).chain(self.only_here.iter().cloned()).collect();
         if !ours.is_empty() {
@@ -121,12 +121,12 @@ impl DirStream {
     }
 
     /// The page is in memory.
-    pub fn has(&self, page: usize) -> bool {
+    pub(crate) fn has(&self, page: usize) -> bool {
         self.page(page).is_some()
     }
 
     /// The page, and what follows on it where that was not known yet.
-    pub fn put(&mut self, page: usize, entries: Vec<Entry>, next: Cursor) {
+    pub(crate) fn put(&mut self, page: usize, entries: Vec<Entry>, next: Cursor) {
         if page != self.first + self.window.len() {
             self.window.clear();
             self.first = page;
@@ -138,7 +138,7 @@ impl DirStream {
     }
 
     /// Everything that the service has of the directory has been listed.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.cursors.last().is_some_and(|next| matches!(next.start, PageStart::OnlyHere | PageStart::End))
     }
 
@@ -147,7 +147,7 @@ impl DirStream {
     }
 
     /// Where the entry behind an offset is, once its page is in memory.
-    pub fn behind(&self, cookie: Cookie) -> (usize, usize) {
+    pub(crate) fn behind(&self, cookie: Cookie) -> (usize, usize) {
         let Cookie { page, index, print } = cookie;
         let Some(entries) = self.page(page) else { return (page, 0) };
         let is_it = |at: usize| entries.get(at).is_some_and(|e| Cookie::of(page, at, &e.name).print == print);
@@ -160,7 +160,7 @@ impl DirStream {
     }
 
     /// At most `most` entries from a place on, with their offsets: none if that is the end of what is in memory.
-    pub fn entries(&self, page: usize, index: usize, most: usize) -> Vec<(u64, Entry)> {
+    pub(crate) fn entries(&self, page: usize, index: usize, most: usize) -> Vec<(u64, Entry)> {
         let pages = self.window.iter().zip(self.first..).filter(|(_, number)| *number >= page);
         let all = pages.flat_map(|(entries, number)| {
             let skip = if number == page { index } else { 0 };
@@ -170,7 +170,7 @@ impl DirStream {
     }
 
     /// Drops the pages that are far behind the reader.
-    pub fn slide(&mut self, page: usize, index: usize) {
+    pub(crate) fn slide(&mut self, page: usize, index: usize) {
         while self.first < page {
             let between: usize = self.window.iter().take(page - self.first).skip(1).map(Vec::len).sum();
             if between + index < BEHIND {
@@ -182,7 +182,7 @@ impl DirStream {
     }
 
     /// The marker of the page to fetch ahead of a reader who has come to that place: the next one, once it is sure that he reads on.
-    pub fn to_fetch(&self, page: usize, index: usize) -> Option<String> {
+    pub(crate) fn to_fetch(&self, page: usize, index: usize) -> Option<String> {
         match &self.cursors.last()?.start {
             PageStart::Marker(marker)
                 if self.ahead.is_none() && page + 2 == self.cursors.len() && (page, index) != (0, 0) =>
@@ -193,12 +193,12 @@ impl DirStream {
         }
     }
 
-    pub fn fetch_ahead(&mut self, marker: String, work: impl Future<Output = Result<Fetched>> + Send + 'static) {
+    pub(crate) fn fetch_ahead(&mut self, marker: String, work: impl Future<Output = Result<Fetched>> + Send + 'static) {
         self.ahead = Some(Ahead { marker, task: tokio::spawn(work) });
     }
 
     /// The page that was fetched ahead, if it is that one.
-    pub async fn fetched(&mut self, marker: &str) -> Option<Result<Fetched>> {
+    pub(crate) async fn fetched(&mut self, marker: &str) -> Option<Result<Fetched>> {
         let mut ahead = self.ahead.take()?;
         if ahead.marker != marker {
             return None;
@@ -208,7 +208,7 @@ impl DirStream {
     }
 
     /// Entries in memory.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.window.iter().map(Vec::len).sum()
     }
 }

@@ -33,7 +33,7 @@ fn continues_packed(then: &PackedBlob, now: &PackedBlob) -> bool {
 }
 
 /// `now`, with another ETag, has the content that `then` had, or more of it.
-pub fn continues(then: &BlobProperties, now: &BlobProperties) -> bool {
+pub(crate) fn continues(then: &BlobProperties, now: &BlobProperties) -> bool {
     if then.blob_type != now.blob_type {
         return false;
     }
@@ -49,7 +49,7 @@ pub fn continues(then: &BlobProperties, now: &BlobProperties) -> bool {
 ///
 /// One that was made anew in the second in which the old one was made and last written, and has more blocks by now, cannot be told from it:
 /// the service says no more of it.
-pub fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
+pub(crate) fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
     let id = |blob: &BlobProperties| blob.copy.as_ref().map(|copy| copy.id.clone());
     let longer = now.size.saturating_sub(then.size);
     let may_have_added = |(then, now): (u32, u32)| match longer {

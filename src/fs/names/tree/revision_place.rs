@@ -83,7 +83,7 @@ impl From<Blob> for Origin {
 }
 
 /// EROFS: nothing can be written, made or renamed where only what was is shown (X19).
-pub fn read_only() -> Error {
+pub(crate) fn read_only() -> Error {
     Error::fs(libc::EROFS, "snapshots and versions cannot be changed, only read, copied and removed")
 }
 

@@ -13,6 +13,6 @@ pub(in crate::fs) fn stale(error: Error, path: &crate::path::BlobPath) -> Error 
 }
 
 /// ESTALE: the kernel asks anew what the name stands for, and repeats a call that came by it.
-pub fn replaced(name: &str) -> Error {
+pub(crate) fn replaced(name: &str) -> Error {
     Error::stale(format!("{name:?} was deleted or replaced by another client"))
 }
