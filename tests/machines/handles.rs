@@ -6,6 +6,7 @@ use super::Thread;
 use crate::fs::attr::Ino;
 use crate::fs::caller::Caller;
 use crate::fs::handle::{Access, Handle, Handles};
+use crate::fs::names::open::OpenNode;
 use crate::sync::interleaved::{at_once, interleave, step};
 
 const INO: Ino = Ino(5);

@@ -236,31 +236,6 @@ impl OpenFile {
         Storing(self.storing.clone())
     }
 
-    /// The service may not have yet, or have without our knowing, what the file is here.
-    pub(crate) fn is_ahead(&self) -> bool {
-        self.is_unsaved() || self.storing.load(Ordering::Acquire) > 0
-    }
-
-    /// The copy onto it that is not settled yet.
-    pub(crate) fn copying(&self) -> Option<CopyId> {
-        self.published().copying.clone()
-    }
-
-    /// `attr` as the service has it becomes what a program here should see.
-    pub(crate) fn overlay(&self, attr: &mut Attr) {
-        let published = self.published();
-        if let Some((size, written)) = published.content.or(published.granted) {
-            attr.size = size;
-            attr.blocks = Attr::blocks(size);
-            if attr.atime == attr.mtime {
-                attr.atime = written;
-            }
-            attr.mtime = written;
-            attr.ctime = written;
-        }
-        published.change.preview(attr);
-    }
-
     /// The process has it open for writing: what it changes may wait for its flush.
     pub(crate) fn is_written_by(&self, caller: Caller) -> bool {
         lock(&self.openings).iter().any(|used| used.access.write && used.opener.same_process(caller))
@@ -284,18 +259,6 @@ impl OpenFile {
     /// Somebody has it open for reading.
     pub(crate) fn is_read(&self) -> bool {
         lock(&self.openings).iter().any(|used| used.access.read)
-    }
-
-    /// Whoever has it open appends to it, wherever its end is, and sees nothing of it.
-    pub(crate) fn is_only_appended_to(&self) -> bool {
-        let uses = lock(&self.openings);
-        !uses.is_empty() && uses.iter().all(|used| used.access.append && used.access.write && !used.access.read)
-    }
-
-    /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the file.
-    pub(crate) fn is_unsaved(&self) -> bool {
-        let published = self.published();
-        published.content.is_some() || !published.change.is_empty()
     }
 }
 
@@ -404,23 +367,35 @@ pub(crate) struct Handles {
 
 impl OpenNode for OpenFile {
     fn overlay(&self, attr: &mut Attr) {
-        self.overlay(attr);
+        let published = self.published();
+        if let Some((size, written)) = published.content.or(published.granted) {
+            attr.size = size;
+            attr.blocks = Attr::blocks(size);
+            if attr.atime == attr.mtime {
+                attr.atime = written;
+            }
+            attr.mtime = written;
+            attr.ctime = written;
+        }
+        published.change.preview(attr);
     }
 
     fn is_unsaved(&self) -> bool {
-        self.is_unsaved()
+        let published = self.published();
+        published.content.is_some() || !published.change.is_empty()
     }
 
     fn is_ahead(&self) -> bool {
-        self.is_ahead()
+        self.is_unsaved() || self.storing.load(Ordering::Acquire) > 0
     }
 
     fn copying(&self) -> Option<CopyId> {
-        self.copying()
+        self.published().copying.clone()
     }
 
     fn is_only_appended_to(&self) -> bool {
-        self.is_only_appended_to()
+        let uses = lock(&self.openings);
+        !uses.is_empty() && uses.iter().all(|used| used.access.append && used.access.write && !used.access.read)
     }
 
     fn is_restored(&self, before: &ETag, properties: &Arc<BlobProperties>) -> bool {

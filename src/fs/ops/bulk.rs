@@ -40,6 +40,7 @@ use crate::fs::copies::job::{CopyJob, Progress, look};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Creation, FileKind, Ino};
+use crate::fs::names::open::OpenNode;
 use crate::fs::names::tree::{BlobDir, NodeView, Place};
 use crate::fs::names::walk::Found;
 use crate::fs::ops::bulk::decision::failed;

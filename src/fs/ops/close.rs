@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Fh};
+use crate::fs::names::open::OpenNode;
 
 impl Fs {
     /// Called for every close(2) of a descriptor; what it returns is what close returns.

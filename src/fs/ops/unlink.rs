@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::coherence::refutes_cache;
+use crate::fs::names::open::OpenNode;
 use crate::fs::names::tree::{Place, RevisionPlace};
 
 impl Fs {
