@@ -12,6 +12,7 @@ use std::fmt;
 
 use crate::path::NameError;
 
+/// The result of whatever can fail here.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What the service answered to a request that it refused.
@@ -53,6 +54,7 @@ impl fmt::Display for ServiceError {
 
 /// How a server-side copy ended when it did not end well.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "an id is the copy's, a description the service's")]
 pub enum CopyFailure {
     /// Status `failed`; the service's description, as in §13.5.
     #[error("copy {id} failed: {description}")]
@@ -67,6 +69,7 @@ pub enum CopyFailure {
 
 /// Any failure of blobcp, from a bad name to a refused request.
 #[derive(Debug, Clone, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields of a variant are")]
 pub enum Error {
     /// The service answered and refused.
     #[error("{0}")]
@@ -74,8 +77,10 @@ pub enum Error {
     /// No usable answer came, after all retries: connect, reset, time-out, damaged body.
     #[error("{operation} {target}: {detail}")]
     Transport { operation: &'static str, target: String, detail: String, timed_out: bool },
+    /// A copy that ended otherwise than well.
     #[error("{target}: {failure}")]
     Copy { target: String, failure: CopyFailure },
+    /// A name that no blob can have.
     #[error("{0}")]
     Name(#[from] NameError),
     /// Nothing has that name, as far as is known here.
@@ -126,6 +131,7 @@ impl Error {
         Self::Fs { errno, what: what.into() }
     }
 
+    /// [`Error::NotFound`].
     pub fn not_found(what: impl Into<String>) -> Self {
         Self::NotFound { what: what.into() }
     }
@@ -135,14 +141,17 @@ impl Error {
         Self::not_found(format!("{name} is not in the service"))
     }
 
+    /// [`Error::Stale`].
     pub fn stale(what: impl Into<String>) -> Self {
         Self::Stale { what: what.into() }
     }
 
+    /// [`Error::Unsupported`].
     pub fn unsupported(what: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into() }
     }
 
+    /// [`Error::CopyPending`].
     pub fn copy_pending(target: impl fmt::Display) -> Self {
         Self::CopyPending { target: target.to_string() }
     }

@@ -78,6 +78,7 @@ pub struct Fs {
 }
 
 impl Fs {
+    /// A filesystem on the accounts of `config`; no request is sent.
     pub fn new(config: Config) -> Arc<Self> {
         let config = Arc::new(config);
         let service = Arc::new(Service::new(config.clone()));

@@ -41,6 +41,7 @@ pub struct Process(u32);
 /// The thread that made a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
+    /// Thread id; 0 for the kernel itself.
     pub pid: u32,
 }
 

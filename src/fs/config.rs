@@ -10,6 +10,7 @@ use crate::store::{Client, DeleteSnapshots};
 
 /// An account of the mount.
 pub struct Account {
+    /// The client that reaches it.
     pub client: Client,
     /// Only these containers are shown; all when `None`.
     pub only: Option<Vec<ContainerName>>,
@@ -17,12 +18,15 @@ pub struct Account {
 
 /// What a filesystem is made of.
 pub struct Config {
+    /// The accounts of the mount, by [`AccountId`](crate::fs::AccountId).
     pub accounts: Vec<Account>,
     /// What the root of the mount stands for.
     pub root: Place,
     /// How long what was heard of a blob is believed.
     pub attr_ttl: Duration,
+    /// The treatment of modes and owners.
     pub permissions: Permissions,
+    /// Modes and owner of what states none.
     pub defaults: Defaults,
     /// Callers of a copy wait for its end; otherwise they are done when it is accepted.
     pub copy_wait: bool,

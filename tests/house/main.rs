@@ -12,6 +12,7 @@ mod layers;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The root of the repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -34,6 +34,7 @@ pub struct TreeOrder {
     pub source: String,
     /// What it is called in the open directory; nothing if what is in the source goes there itself.
     pub name: String,
+    /// Directories are copied, with all that is in them.
     pub recursive: bool,
     /// Blobs that are there stay as they are.
     pub no_replace: bool,

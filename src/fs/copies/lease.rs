@@ -41,6 +41,7 @@ pub(in crate::fs) const RENEWED_AFTER: Duration = Duration::from_secs(20);
 /// When the source of a copy is leased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LeaseSource {
+    /// Not at all.
     Never,
     /// While the copy is pending.
     #[default]

@@ -23,7 +23,9 @@ pub(in crate::fs) const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 /// In whose name a request is made.
 #[derive(Debug, Clone)]
 pub struct Credentials {
+    /// User id.
     pub uid: u32,
+    /// Primary group id.
     pub gid: u32,
     pid: u32,
     /// What `/proc` says of the process; read when it is needed.

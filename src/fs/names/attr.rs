@@ -49,10 +49,13 @@ const MODE_BITS: u32 = 0o7777;
 pub struct Ino(pub u64);
 
 impl Ino {
+    /// The root of the mount.
     pub const ROOT: Self = Self(1);
 }
 
+/// The type of a file, as `S_IFMT` has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the types of POSIX")]
 pub enum FileKind {
     Directory,
     File,
@@ -145,9 +148,13 @@ pub enum Permissions {
 /// Modes and owner of everything that states none itself.
 #[derive(Debug, Clone)]
 pub struct Defaults {
+    /// Permission bits of files.
     pub file_mode: u32,
+    /// Permission bits of directories.
     pub dir_mode: u32,
+    /// User id of the owner.
     pub uid: u32,
+    /// Group id of the owner.
     pub gid: u32,
 }
 

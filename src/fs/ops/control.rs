@@ -32,8 +32,11 @@ pub struct CopyOrder<'a> {
     pub source: &'a str,
     /// The directory of the destination, or the destination itself if `name` is empty.
     pub at: Ino,
+    /// Name of the destination in `at`.
     pub name: &'a str,
+    /// EEXIST if the destination exists.
     pub no_replace: bool,
+    /// The answer comes when the service has accepted the copy.
     pub no_wait: bool,
     /// Of the destination; an archived source needs one (X21).
     pub tier: Option<&'a str>,

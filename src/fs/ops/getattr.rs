@@ -21,6 +21,7 @@ pub struct Statistics {
 }
 
 impl Fs {
+    /// stat(2).
     pub async fn getattr(&self, ino: Ino) -> Result<Attr> {
         if ino == Ino::ROOT {
             self.names.ask_root_once().await;
@@ -37,6 +38,7 @@ impl Fs {
         Ok(self.names.attr_of(&view))
     }
 
+    /// statfs(2).
     pub fn statfs(&self, ino: Ino) -> Statistics {
         const TIB: u64 = 1 << 40;
         let longest_name = match self.tree.place(ino) {

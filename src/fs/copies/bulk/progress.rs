@@ -37,11 +37,13 @@ pub struct Totals {
 /// What became of a blob.
 #[derive(Debug, Clone)]
 pub enum Outcome {
+    /// Copied to the end.
     Copied(CopyId),
     /// Accepted, and nobody waits for its end.
     Accepted(CopyId),
     /// A dry run: it would be copied.
     Due,
+    /// Left alone.
     Skipped(Skip),
     /// errno and reason.
     Failed(i32, String),
@@ -49,6 +51,7 @@ pub enum Outcome {
     Aborted(bool),
 }
 
+/// The reason why a blob was not copied that could have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skip {
     /// It is there, and nothing is to be replaced.
@@ -62,7 +65,9 @@ pub enum Skip {
 pub struct Event {
     /// Of the copy, from the open directory.
     pub path: Arc<str>,
+    /// Size of the source.
     pub bytes: u64,
+    /// The end that it came to.
     pub outcome: Outcome,
 }
 

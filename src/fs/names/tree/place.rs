@@ -11,8 +11,11 @@ pub struct AccountId(pub usize);
 /// A container or a directory in it: the names below it start with `prefix`, which is empty or ends with `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobDir {
+    /// The account of the container.
     pub account: AccountId,
+    /// The container.
     pub container: ContainerName,
+    /// The path in it.
     pub prefix: String,
 }
 
@@ -23,6 +26,7 @@ impl BlobDir {
         Ok(Blob { account: self.account, path: BlobPath::new(self.container.clone(), name) })
     }
 
+    /// The directory of that name in this directory.
     pub fn subdirectory(&self, name: &str) -> Self {
         Self { prefix: format!("{}{name}/", self.prefix), ..self.clone() }
     }
