@@ -4,9 +4,9 @@
 //! [`Error::errno`] is the only place where that becomes a number for a caller of a system call. The table follows
 //! specification §4.2 and §4.3 row by row, and `tests` below has a case for every row.
 //!
-//! Three errnos must never leave through `copy_file_range` for a real failure, because cp takes them as an invitation to move
-//! the data itself (EOPNOTSUPP, EXDEV, EINVAL, EPERM, ETXTBSY) or spins on them (EINTR); [`Error::errno_of_copy`] maps
-//! them away.
+//! Three errnos must never leave through `copy_file_range` for a real failure, because cp takes them as an invitation
+//! to move the data itself (EOPNOTSUPP, EXDEV, EINVAL, EPERM, ETXTBSY) or spins on them (EINTR);
+//! [`Error::errno_of_copy`] maps them away.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::path::NameError;
 /// The result of whatever can fail here.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What the service answered to a request that it refused.
+/// The answer of the service to a request that it refused.
 #[derive(Debug, Clone)]
 pub struct ServiceError {
     /// REST operation, as in the reference: `CopyBlob`.
@@ -52,7 +52,7 @@ impl fmt::Display for ServiceError {
     }
 }
 
-/// How a server-side copy ended when it did not end well.
+/// The end of a server-side copy that did not end well.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "an id is the copy's, a description the service's")]
 pub enum CopyFailure {
@@ -207,12 +207,14 @@ impl Error {
         }
     }
 
-    /// The source of a copy is not what it was taken for, or not there: not a word about the destination (S15–S17, S36–S40).
+    /// The source of a copy is not what it was taken for, or not there: not a word about the destination (S15–S17,
+    /// S36–S40).
     pub fn is_about_the_source(&self) -> bool {
         ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&self.code()) || self.is_of_no_source()
     }
 
-    /// A blob takes no part of a blob of another type: it is another one than it was. (A whole copy may be refused for the source's type.)
+    /// A blob takes no part of a blob of another type: it is another one than it was. (A whole copy may be refused for
+    /// the source's type.)
     pub fn is_of_another_type_than_known(&self) -> bool {
         match self {
             Self::Service(e) => e.code == "InvalidBlobType" && !["CopyBlob", "PutBlobFromURL"].contains(&e.operation),
@@ -293,9 +295,10 @@ impl Error {
         }
     }
 
-    /// The errno for `copy_file_range`, where some numbers would make the kernel or cp move the data through this machine
-    /// although the copy was refused (or may even have happened). Two refusals keep that number: what this filesystem does not do by
-    /// itself, and a destination of another blob type (C7), where the filesystem sees to it that nothing is moved.
+    /// The errno for `copy_file_range`, where some numbers would make the kernel or cp move the data through this
+    /// machine although the copy was refused (or may even have happened). Two refusals keep that number: what this
+    /// filesystem does not do by itself, and a destination of another blob type (C7), where the filesystem sees to it
+    /// that nothing is moved.
     pub fn errno_of_copy(&self) -> i32 {
         match (self.errno(), self) {
             (libc::EOPNOTSUPP, _) if self.is_refused_for_good() => libc::EOPNOTSUPP,

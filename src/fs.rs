@@ -1,22 +1,23 @@
 //! The filesystem: containers are directories, blobs are files, and what the service can do itself is left to it.
 //!
-//! Nothing here knows FUSE. An operation is an async method of [`Fs`] that takes owned types (inode numbers, names, byte offsets) and
-//! answers with owned types or an [`Error`]; the adapter in `fuse.rs` decodes, calls and replies.
+//! Nothing here knows FUSE. An operation is an async method of [`Fs`] that takes owned types (inode numbers, names,
+//! byte offsets) and answers with owned types or an [`Error`]; the adapter in `fuse.rs` decodes, calls and replies.
 //!
-//! [`Fs`] is composed of parts, each of which owns its data; a method is on the part whose data it touches. The rooms, each standing on
-//! those below it:
+//! [`Fs`] is composed of parts, each of which owns its data; a method is on the part whose data it touches. The rooms,
+//! each standing on those below it:
 //!
 //! | room | parts | what it holds |
 //! |---|---|---|
-//! | `ops` | [`Fs`], [`Control`], `Readdir`, `TreeCopies`, `Xattrs` | the operations, a file each: whatever takes a whole [`Fs`] |
+//! | `ops` | [`Fs`], `Control`, `Readdir`, `TreeCopies`, `Xattrs` | the operations, a file each: whatever takes a whole [`Fs`] |
 //! | `content` | [`Files`], `PageBlobs`, [`CopyDestinations`], `Uploads` | open files: what was read, what was written and is not stored yet, how it gets into a blob |
 //! | `copies` | [`Copies`] | copies that the service runs: what was ordered, how far they are, what they replace, leases of their sources |
 //! | `names` | [`Names`], [`Directories`], [`Tree`] | inodes, what is known of the blobs behind them, places in listings, who may do what |
 //! | `service`, `config` | [`Service`], [`Config`] | the accounts and the clients that reach them; how the filesystem is mounted |
 //! | `caller`, `background` | | what `/proc` tells about the process behind a request; what is done after the answer, for unmounting to wait for |
 //!
-//! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file: `Locked`), then the
-//! inode table (a mutex, never held across a request). Of several files at once, `ops/rename` locks in the order of their inode numbers.
+//! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file:
+//! `Locked`), then the inode table (a mutex, never held across a request). Of several files at once, `ops/rename` locks
+//! in the order of their inode numbers.
 
 mod background;
 mod block_ids;
@@ -102,18 +103,18 @@ impl Fs {
         })
     }
 
-    /// From now on, handles that only write do so past the kernel's cache. To be called before anything is opened, and only where the
-    /// kernel drops from the cache what such a write replaces.
+    /// From now on, handles that only write do so past the kernel's cache. To be called before anything is opened, and
+    /// only where the kernel drops from the cache what such a write replaces.
     pub fn write_directly(&self) {
         self.handles.write_directly();
     }
 
-    /// What the filesystem is mounted as. To be said once.
+    /// Sets what the filesystem is mounted as, once.
     pub fn mounted_as(&self, device: caller::Device) {
         let _ = self.device.set(device);
     }
 
-    /// What is known of inodes, with how long the kernel may believe it.
+    /// The knowledge about inodes, with how long the kernel may believe it.
     pub fn names(&self) -> &Names {
         &self.names
     }

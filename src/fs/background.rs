@@ -1,12 +1,12 @@
-//! What is still to be done at the service when the caller has had his answer: old content to be brought back, leases to be given up.
-//! Unmounting waits for it.
+//! Tasks that are left at the service when the caller has had its answer: old content to be restored, leases to be
+//! released. Unmounting waits for it.
 
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-/// What is under way.
+/// The tasks under way.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BackgroundTasks(TaskTracker);
 

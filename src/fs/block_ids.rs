@@ -19,7 +19,7 @@ pub(in crate::fs) const ID_LEN: usize = 24;
 pub(crate) struct BlockIds {
     prefix: [u8; 16],
     len: usize,
-    /// How many were made, and those that may not be made.
+    /// The number that was made, and those that may not be made.
     made: Mutex<(u32, HashSet<BlockId>)>,
 }
 

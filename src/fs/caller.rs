@@ -1,12 +1,13 @@
-//! What `/proc` tells about the process behind a request.
+//! The process behind a request, as `/proc` tells.
 //!
-//! A process inside a FUSE request cannot be killed before we reply (fuser answers FUSE_INTERRUPT with ENOSYS), so a handler
-//! that has to wait looks at the pending signals itself. Two more questions are asked about a FLUSH. Is it the last one? Shells
-//! duplicate descriptors and close the original at once, and the flush of that says nothing about the file being done. And does the
-//! process close the file because it is done with it, or is it being killed, so that the kernel closes what it had open?
+//! A process inside a FUSE request cannot be killed before we reply (fuser answers FUSE_INTERRUPT with ENOSYS), so a
+//! handler that has to wait looks at the pending signals itself. Two more questions are asked about a FLUSH. Is it the
+//! last one? Shells duplicate descriptors and close the original at once, and the flush of that says nothing about the
+//! file being done. And does the process close the file because it is done with it, or is it being killed, so that the
+//! kernel closes what it had open?
 //!
-//! Where the process cannot be seen (another PID namespace) the answers are the harmless ones: not interrupted, not killed, no other
-//! descriptor.
+//! Where the process cannot be seen (another PID namespace) the answers are the harmless ones: not interrupted, not
+//! killed, no other descriptor.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ const FATAL: [i32; 5] = [libc::SIGKILL, libc::SIGINT, libc::SIGTERM, libc::SIGHU
 pub struct Device(String);
 
 impl Device {
-    /// Of what is mounted there.
+    /// The device number of what is mounted there.
     pub fn mounted_at(mountpoint: &Path) -> Option<Self> {
         let mountpoint = fs::canonicalize(mountpoint.parent()?).ok()?.join(mountpoint.file_name()?);
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -46,8 +47,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A signal is pending by which somebody wants the process to end: only then may EINTR be answered, and a copy be given up. Timers,
-    /// children and Ctrl-Z do not count.
+    /// A signal is pending by which somebody wants the process to end: only then may EINTR be answered, and a copy be
+    /// given up. Timers, children and Ctrl-Z do not count.
     pub fn interrupted(self) -> bool {
         let Ok(status) = fs::read_to_string(self.proc("status")) else {
             return false;
@@ -68,7 +69,7 @@ impl Caller {
         fs::read_to_string(self.proc("stat")).is_ok_and(|stat| ends_by_signal(&stat, || self.is_open_to_us()))
     }
 
-    /// What `/proc` keeps from strangers can be read.
+    /// Whether what `/proc` keeps from strangers can be read.
     fn is_open_to_us(self) -> bool {
         fs::read_link(self.proc("root")).is_ok()
     }
@@ -83,14 +84,14 @@ impl Caller {
         Process(self.group().unwrap_or(self.pid))
     }
 
-    /// The process has another descriptor open on that inode (`ino:` in fdinfo, Linux 5.14) of the filesystem that is `device`, or of any
-    /// FUSE mount where that is not known.
+    /// The process has another descriptor open on that inode (`ino:` in fdinfo, Linux 5.14) of the filesystem that is
+    /// `device`, or of any FUSE mount where that is not known.
     pub fn holds_open(self, ino: Ino, device: Option<&Device>) -> bool {
         self.mounts_of(ino).any(|mount| self.is_of(&mount, device))
     }
 
-    /// Ids of the mounts in which the process has an inode of that number open. Small numbers are in use everywhere: that of
-    /// `/dev/null` may be 4, and another mount of ours counts its inodes in the same way.
+    /// Ids of the mounts in which the process has an inode of that number open. Small numbers are in use everywhere:
+    /// that of `/dev/null` may be 4, and another mount of ours counts its inodes in the same way.
     fn mounts_of(self, ino: Ino) -> impl Iterator<Item = String> {
         let wanted = ino.0.to_string();
         fs::read_dir(self.proc("fdinfo")).into_iter().flatten().flatten().filter_map(move |entry| {
@@ -125,8 +126,9 @@ impl Caller {
     }
 }
 
-/// What a line of `/proc/PID/stat` says. When a process ends by itself its other threads are ended by a signal, too, so the flag alone is
-/// no proof: the exit code tells how the process ends. It is 0 for strangers, whom the flag has to be enough.
+/// The content of a line of `/proc/PID/stat`. When a process ends by itself its other threads are ended by a signal,
+/// too, so the flag alone is no proof: the exit code tells how the process ends. It is 0 for strangers, whom the flag
+/// has to be enough.
 fn ends_by_signal(stat: &str, is_open_to_us: impl Fn() -> bool) -> bool {
     // The name, which may hold anything, ends with the last parenthesis; the state behind it is field 3.
     let Some((_, fields)) = stat.rsplit_once(')') else { return false };
@@ -209,8 +211,8 @@ mod tests {
 
     #[test]
     fn a_pending_signal_is_an_interrupt_unless_blocked() {
-        // Blocked in this thread and sent to it: pending, but not deliverable.
-        // SAFETY: a set of signals may be all zeros before it is emptied, and the thread changes nothing but its own mask.
+        // Blocked in this thread and sent to it: pending, but not deliverable. SAFETY: a set of signals may be all
+        // zeros before it is emptied, and the thread changes nothing but its own mask.
         let blocked = std::thread::spawn(|| unsafe {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&mut set);

@@ -1,4 +1,4 @@
-//! What a filesystem is made of: its accounts, and how it is mounted.
+//! The configuration of a filesystem: its accounts, and how it is mounted.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ pub struct Account {
     pub only: Option<Vec<ContainerName>>,
 }
 
-/// What a filesystem is made of.
+/// The configuration of a filesystem.
 pub struct Config {
     /// The accounts of the mount, by [`AccountId`](crate::fs::AccountId).
     pub accounts: Vec<Account>,
-    /// What the root of the mount stands for.
+    /// The place of the root.
     pub root: Place,
-    /// How long what was heard of a blob is believed.
+    /// The time for which an observation of a blob is believed.
     pub attr_ttl: Duration,
     /// The treatment of modes and owners.
     pub permissions: Permissions,
@@ -32,7 +32,7 @@ pub struct Config {
     pub copy_wait: bool,
     /// When the source of a copy is leased.
     pub lease_source: LeaseSource,
-    /// What a copy replaces comes back when the copy fails or is aborted.
+    /// Whether what a copy replaces is restored when the copy fails or is aborted.
     pub keep_on_abort: bool,
     /// Deleting or renaming a blob takes its snapshots along instead of being refused.
     pub delete_snapshots: bool,

@@ -1,4 +1,5 @@
-//! Copies that the service runs: what was ordered, how far they are, what they replace, and the leases of their sources.
+//! Copies that the service runs: what was ordered, how far they are, what they replace, and the leases of their
+//! sources.
 
 pub(in crate::fs) mod backup;
 pub(crate) mod bulk;

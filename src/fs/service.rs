@@ -33,7 +33,7 @@ impl Service {
     }
 }
 
-/// How long the service may read another account's source: a pending copy reads it to its end.
+/// The time for which the service may read another account's source: a pending copy reads it to its end.
 pub(in crate::fs) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(in crate::fs) fn no_such(name: &str) -> Error {
@@ -41,7 +41,8 @@ pub(in crate::fs) fn no_such(name: &str) -> Error {
 }
 
 impl Service {
-    /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential of its own.
+    /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential
+    /// of its own.
     pub(in crate::fs) fn located(&self, url: &str) -> Option<Origin> {
         self.config.accounts.iter().enumerate().find_map(|(index, account)| {
             let (path, revision) = account.client.blob_at(url)?;
@@ -79,8 +80,8 @@ impl Service {
         seen.tags.get_or_try_init(|| self.blob(blob).at(revision.as_ref()).tags()).await
     }
 
-    /// The tags of a blob, to be given to its next version or its copy, which would have none (X4). Asked for only if it has any.
-    /// Without permission to read them they are lost, which the log says.
+    /// The tags of a blob, to be given to its next version or its copy, which would have none (X4). Asked for only if
+    /// it has any. Without permission to read them they are lost, which the log says.
     pub(in crate::fs) async fn tags_to_keep(&self, blob: &Blob, properties: &BlobProperties) -> Result<Tags> {
         self.tags_of_origin(&blob.clone().into(), properties).await
     }

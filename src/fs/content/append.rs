@@ -1,12 +1,14 @@
 //! Append blobs: logs, to which several writers may add.
 //!
-//! What is written waits in memory until it fills a block or somebody flushes; then it is appended, one block after the other, each
-//! on condition that the blob ends where the block is to begin. So a block of which nothing was heard can be looked for at its place, now
-//! or at the next flush, and is not appended twice. Who opened the file with O_APPEND means the end, wherever it is: if
-//! another client was there first, the block goes behind what that wrote. Everybody else means a position, and hears ESTALE.
+//! What is written waits in memory until it fills a block or somebody flushes; then it is appended, one block after the
+//! other, each on condition that the blob ends where the block is to begin. So a block of which nothing was heard can
+//! be looked for at its place, now or at the next flush, and is not appended twice. Who opened the file with O_APPEND
+//! means the end, wherever it is: if another client was there first, the block goes behind what that wrote. Everybody
+//! else means a position, and hears ESTALE.
 //!
-//! The content that is there never changes, so a blob that has grown is no other version to those who read it ([`is_grown`]): `tail -f`
-//! goes on, and GETs need no ETag. A truncation to nothing is a new empty blob in its place, with everything that the old one had.
+//! The content that is there never changes, so a blob that has grown is no other version to those who read it
+//! ([`is_grown`]): `tail -f` goes on, and GETs need no ETag. A truncation to nothing is a new empty blob in its place,
+//! with everything that the old one had.
 //!
 //! A blob takes 50 000 blocks. Each flush of something is one, however short; the block size grows with their number.
 
@@ -27,7 +29,7 @@ use crate::fs::names::attr::{self, AttrChange};
 use crate::fs::names::tree::{Blob, NodeProperties, is_grown, replaced, stale};
 use crate::store::{Appended, BlobProperties, BlobType, ContentHeaders, Precondition, SourceRange};
 
-/// How often another client may come first before a flush gives up. What is to be appended is kept for the next one.
+/// Times that another client may come first before a flush gives up. The next flush has all that is to be appended.
 const MOST_CONFLICTS: u32 = 64;
 
 /// Bytes of the next block of an append blob.
@@ -232,7 +234,8 @@ impl Files {
         }
     }
 
-    /// `copy_file_range` to the end of an append blob: Append Block From URL of as much as one block takes. Bytes copied.
+    /// `copy_file_range` to the end of an append blob: Append Block From URL of as much as one block takes. Bytes
+    /// copied.
     pub(in crate::fs) async fn copy_to_tail(
         &self,
         source: &RangeSource<'_>,

@@ -1,16 +1,17 @@
-//! A draft, and the cheapest requests that make the service have it. This is how it is done for block blobs; `append` and `page` tell
-//! of the others.
+//! A draft, and the cheapest requests that make the service have it. This is how it is done for block blobs; `append`
+//! and `page` tell of the others.
 //!
 //! | the extent map is | requests |
 //! |---|---|
 //! | in memory and no larger than a block | one Put Blob |
 //! | anything else | the blocks that are not there yet (`plan` says which, `upload` sends them), then one Put Block List |
 //!
-//! A change that would cut a block that is staged and not committed commits first ([`Files::edit`]); so does a draft that holds too
-//! much in too many places. What is committed is the base of what comes next.
+//! A change that would cut a block that is staged and not committed commits first ([`Files::edit`]); so does a draft
+//! that holds too much in too many places. What is committed is the base of what comes next.
 //!
-//! Every commit is conditional on the version that the draft stands on, and sends all metadata and properties again, because the
-//! service clears what is not sent. A file whose content is unchanged but whose mode or time is not costs one Set Metadata.
+//! Every commit is conditional on the version that the draft stands on, and sends all metadata and properties again,
+//! because the service clears what is not sent. A file whose content is unchanged but whose mode or time is not costs
+//! one Set Metadata.
 
 use std::sync::Arc;
 
@@ -25,16 +26,16 @@ use crate::fs::names::attr::{self, AttrChange};
 use crate::fs::names::tree::replaced;
 use crate::store::Precondition;
 
-/// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A longer one
-/// takes three requests then, but sends only what is new.
+/// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A
+/// longer one takes three requests then, but sends only what is new.
 const SENT_AGAIN: u64 = 256 * 1024;
 
 impl Files {
     /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again.
     pub(in crate::fs) async fn commit(&self, locked: &mut Locked) -> Result<()> {
         let (file, state) = locked.parts();
-        // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it open still reads
-        // what was written.
+        // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it
+        // open still reads what was written.
         if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) {
             return Ok(());
         }

@@ -1,7 +1,8 @@
 //! Open files that a whole copy goes to, from the first slice that is granted to its end.
 //!
-//! A pending copy is answered in slices ([`CopyDestinations::grant`]); whoever else wants the file waits outside its lock until the copy
-//! is settled ([`CopyDestinations::settled`]). What becomes of a copy of which not all was asked for is told in `granted`.
+//! A pending copy is answered in slices ([`CopyDestinations::grant`]); whoever else wants the file waits outside its
+//! lock until the copy is settled ([`CopyDestinations::settled`]). What becomes of a copy of which not all was asked
+//! for is told in `granted`.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -42,7 +43,8 @@ impl CopyDestinations {
 }
 
 impl CopyDestinations {
-    /// More of the whole copy that goes on, if that is what is asked for: the same source, from where the last call ended.
+    /// More of the whole copy that goes on, if that is what is asked for: the same source, from where the last call
+    /// ended.
     pub(in crate::fs) async fn continue_copy(
         &self,
         input: &Handle,
@@ -186,11 +188,11 @@ impl CopyDestinations {
         Ok(reply)
     }
 
-    /// The state of a file once no copy onto it is pending, so that it can be written, read or copied on. The wait is outside the
-    /// lock: others may look, abort, open and read meanwhile.
+    /// The state of a file once no copy onto it is pending, so that it can be written, read or copied on. The wait is
+    /// outside the lock: others may look, abort, open and read meanwhile.
     ///
-    /// A copy of which only a part was granted is cut to that: at once for its copier, who has turned to something else, or else when it
-    /// has ended.
+    /// A copy of which only a part was granted is cut to that: at once for its copier, who has turned to something
+    /// else, or else when it has ended.
     pub(in crate::fs) async fn settled(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<Locked> {
         loop {
             let mut state = file.lock().await;
@@ -217,10 +219,9 @@ impl CopyDestinations {
                 }
                 Progress::Pending(_) => drop(state),
             }
-            match self.copies.wait_for_copy(&job, caller).await {
-                Err(error @ Error::Interrupted { .. }) => return Err(error),
-                // How it ended is looked at under the lock.
-                _ => {}
+            // How it ended is looked at under the lock.
+            if let Err(error @ Error::Interrupted { .. }) = self.copies.wait_for_copy(&job, caller).await {
+                return Err(error);
             }
         }
     }
@@ -263,7 +264,8 @@ impl CopyDestinations {
         }
     }
 
-    /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this flush's to wait for.
+    /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this
+    /// flush's to wait for.
     pub(in crate::fs) async fn flush_copy(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
         let (job, complete, copier) = {
             let state = file.lock().await;
@@ -300,9 +302,9 @@ impl CopyDestinations {
         }
     }
 
-    /// `cp -p` sets times, owner and mode when the copy has been accepted, and where nobody waits for its end it is mostly pending then:
-    /// nothing can be stored (C9). But it has hardly begun, so it is aborted and begun anew with all of them (X3). What it replaced is not
-    /// there any more in any case.
+    /// `cp -p` sets times, owner and mode when the copy has been accepted, and where nobody waits for its end it is
+    /// mostly pending then: nothing can be stored (C9). But it has hardly begun, so it is aborted and begun anew with
+    /// all of them (X3). What it replaced is not there any more in any case.
     async fn restart(self: &Arc<Self>, state: &mut FileState) -> Result<()> {
         let Content::Copying(Copying { job, again: Some(again), .. }) = &mut state.content else { return Ok(()) };
         if state.change.is_empty() || job.has_backup() || !matches!(job.progress(), Progress::Pending(_)) {
@@ -328,7 +330,8 @@ impl CopyDestinations {
         Ok(())
     }
 
-    /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status `aborted`.
+    /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status
+    /// `aborted`.
     pub(in crate::fs) async fn cancel(self: &Arc<Self>, file: &Arc<OpenFile>) {
         let mut state = file.lock().await;
         let Content::Copying(copying) = &state.content else { return };

@@ -28,13 +28,13 @@ pub(in crate::fs) const MOST_BUFFERED: u64 = 64 * 1024 * 1024;
 /// Segments of a draft before it is committed: each is a request or an entry of the block list.
 pub(in crate::fs) const MOST_SEGMENTS: usize = 20_000;
 
-/// What a blob can hold (§15), bytes.
+/// The largest blob (§15), bytes.
 pub(in crate::fs) const LARGEST_FILE: u64 = 190 << 40;
 
-/// What the changes since the last commit need of the version that they were made to.
+/// The need of the changes since the last commit of the version that they were made to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Basis {
-    /// That version, and no other.
+    /// They need that version, and no other.
     Version,
     /// Nothing: the file was truncated to nothing, or made by a call that would have truncated it.
     Nothing,
@@ -53,13 +53,13 @@ pub(crate) struct Unsent {
 /// New content on its way to the service.
 pub(crate) struct Draft {
     pub extents: ExtentMap,
-    /// How it gets into the blob.
+    /// The way by which it gets into the blob.
     pub strategy: WriteStrategy,
-    /// It differs from what the service has.
+    /// Whether it differs from what the service has.
     pub dirty: bool,
     /// Something was written into it. A file that was only created or truncated is committed late: a copy may follow.
     pub touched: bool,
-    /// What of the version that it stands on it needs.
+    /// Its need of the version that it stands on.
     pub basis: Basis,
     /// Time of the last change.
     pub written: SystemTime,
@@ -125,8 +125,8 @@ impl Draft {
         }
     }
 
-    /// The version that it stands on ends at `to` and not at `from` as it did: what was added goes there. False if that cannot be done,
-    /// because something of it is staged.
+    /// The version that it stands on ends at `to` and not at `from` as it did: what was added goes there. False if that
+    /// cannot be done, because something of it is staged.
     pub(in crate::fs) fn move_end(&mut self, from: u64, to: u64) -> bool {
         let mut added = Vec::new();
         for piece in self.extents.read(from..u64::MAX) {
@@ -145,7 +145,7 @@ impl Draft {
         true
     }
 
-    /// What was known of the blocks of the version that it stood on is of no use any more. Ids of blocks that are staged stay.
+    /// Forgets the blocks of the version that it stood on. Ids of blocks that are staged stay.
     pub(in crate::fs) fn forget_blocks(&mut self) {
         self.base_blocks = None;
         if self.extents.staged_blocks() == 0 {
@@ -204,14 +204,15 @@ impl Draft {
         self.extents.full(self.block_size())
     }
 
-    /// It holds too much in too many places to go on without a commit.
+    /// Whether it holds too much in too many places to go on without a commit.
     pub(in crate::fs) fn is_scattered(&self) -> bool {
         self.dirty
             && (self.extents.buffered() > MOST_BUFFERED.max(2 * self.block_size())
                 || self.extents.count() > MOST_SEGMENTS)
     }
 
-    /// Learns how uploads ended: those that have, or after waiting all of them. An error is told once; the block is kept.
+    /// Learns how uploads ended: those that have, or after waiting all of them. An error is told once; the block is
+    /// kept.
     pub(in crate::fs) async fn reap(&mut self, wait: bool) -> Result<()> {
         let mut failed = None;
         for upload in std::mem::take(&mut self.uploads) {

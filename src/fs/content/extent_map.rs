@@ -8,14 +8,17 @@
 //!     …       Zero 1 GiB                 a gap, or what truncate added
 //! ```
 //!
-//! Segments are kept by the offset at which they begin: whatever changes, nothing behind it moves. Every change is a splice: it cuts
-//! what it covers out of the extent map and puts a segment in its place. What joins its neighbour becomes one segment with it.
+//! Segments are kept by the offset at which they begin: whatever changes, nothing behind it moves. Every change is a
+//! splice: it cuts what it covers out of the extent map and puts a segment in its place. What joins its neighbour
+//! becomes one segment with it.
 //!
-//! A staged block is used as a whole or not at all, because the service reads no part of it before it is committed. A change
-//! that would cut one is answered with [`Cut`] and has changed nothing: the caller commits, which makes all of it Base, and repeats.
+//! A staged block is used as a whole or not at all, because the service reads no part of it before it is committed. A
+//! change that would cut one is answered with [`Cut`] and has changed nothing: the caller commits, which makes all of
+//! it Base, and repeats.
 //!
-//! The extent map knows nothing of requests; `plan.rs` turns it into blocks. What a copy from another file puts here is already
-//! staged, by the service, when it comes: so it is what it was when it was copied, whatever becomes of the source.
+//! The extent map knows nothing of requests; `plan.rs` turns it into blocks. What a copy from another file puts here is
+//! already staged, by the service, when it comes: so it is what it was when it was copied, whatever becomes of the
+//! source.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,7 +33,7 @@ mod buffer;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Segment {
-    /// That range of the committed blob.
+    /// A range of the committed blob.
     Base(Range<u64>),
     /// A block and its size in bytes.
     Staged {
@@ -52,10 +55,10 @@ impl Segment {
     }
 }
 
-/// Where a piece of the content is, for a reader.
+/// The place of a piece of the content, for a reader.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// That range of the committed blob.
+    /// A range of the committed blob.
     Base(Range<u64>),
     Bytes(Bytes),
     Zero(u64),
@@ -67,8 +70,8 @@ pub(crate) enum Piece {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cut;
 
-/// A Buffer takes in one that follows it only up to this size: a file that is written backwards must not move what it has
-/// with every write.
+/// A Buffer takes in one that follows it only up to this size: a file that is written backwards must not move what it
+/// has with every write.
 const JOINED_FROM_BEHIND: u64 = 256 * 1024;
 
 #[derive(Debug, Default)]
@@ -77,7 +80,7 @@ pub(crate) struct ExtentMap {
     /// Bytes in all Buffers.
     buffered: u64,
     staged: usize,
-    /// Where the Buffer begins that was written to last.
+    /// The start of the Buffer that was written to last.
     last: u64,
 }
 
@@ -213,7 +216,7 @@ impl ExtentMap {
         Some(all.into_iter().collect())
     }
 
-    /// Where the bytes of `range` are, clipped at the end.
+    /// The places of the bytes of `range`, clipped at the end.
     pub(crate) fn read(&self, range: Range<u64>) -> Vec<Piece> {
         let first = self.segments.range(..=range.start).next_back().map_or(0, |(start, _)| *start);
         let mut pieces = Vec::new();

@@ -44,14 +44,14 @@ impl Files {
     }
 }
 
-/// What web servers and browsers will take the blob for, by its name.
+/// The content type of a blob, by its name, for web servers and browsers.
 fn content_type(path: &crate::path::BlobPath) -> String {
     mime_guess::from_path(path.name.as_str()).first_or_octet_stream().to_string()
 }
 
 impl Files {
-    /// Set Blob Metadata with `change` applied; what the blob's properties are then. A blob whose metadata say already what the
-    /// change would make them say costs no request, unless its time is to be now.
+    /// Set Blob Metadata with `change` applied; what the blob's properties are then. A blob whose metadata say already
+    /// what the change would make them say costs no request, unless its time is to be now.
     pub(in crate::fs) async fn store_attributes(
         &self,
         ino: Ino,
@@ -99,8 +99,8 @@ impl Files {
         file.publish(state);
     }
 
-    /// [`Files::record_version`] for a change of the version `stood_on`. If the file had another one, that change was made to another client's:
-    /// handles that have not seen it end with ESTALE.
+    /// [`Files::record_version`] for a change of the version `stood_on`. If the file had another one, that change was
+    /// made to another client's: handles that have not seen it end with ESTALE.
     pub(in crate::fs) fn record_version_on(
         &self,
         locked: &mut Locked,
@@ -111,7 +111,8 @@ impl Files {
         self.record_version(locked, properties);
     }
 
-    /// What a write of new content sends along: everything that the blob had, but for what described the old content.
+    /// The settings that a write of new content sends along: everything that the blob had, but for what described the
+    /// old content.
     pub(in crate::fs) fn settings(&self, blob: &Blob, base: Option<&Version>, change: &AttrChange) -> BlobSettings {
         let mut settings = match base {
             Some(base) => BlobSettings {
@@ -169,8 +170,8 @@ impl Files {
         file
     }
 
-    /// Gives back what [`Files::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an error any more but
-    /// the log. All leave under the state lock, so that of two who leave together one is the last.
+    /// Gives back what [`Files::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an
+    /// error any more but the log. All leave under the state lock, so that of two who leave together one is the last.
     pub(in crate::fs) async fn release(&self, mut locked: Locked) {
         let ino = locked.ino();
         if self.handles.is_last(ino)
@@ -229,8 +230,8 @@ impl Files {
         Ok(())
     }
 
-    /// The metadata of a blob whose content was changed in place, if they have to be others: a time that is stored there would be a
-    /// lie, and mode, owner and time may have been asked for.
+    /// The metadata of a blob whose content was changed in place, if they have to be others: a time that is stored
+    /// there would be a lie, and mode, owner and time may have been asked for.
     pub(in crate::fs) fn metadata_after(&self, properties: &BlobProperties, change: &AttrChange) -> Option<Metadata> {
         let mut metadata = properties.metadata.clone();
         attr::forget_time(&mut metadata);

@@ -1,5 +1,5 @@
-//! Ranged GETs of a version of a blob, whatever its type: a block blob by its ETag, an append blob that may have grown since, a page blob
-//! without its holes.
+//! Ranged GETs of a version of a blob, whatever its type: a block blob by its ETag, an append blob that may have grown
+//! since, a page blob without its holes.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! A whole copy of which only a part was granted.
 //!
-//! On a disk, whoever copies a part has that part. So when the copier closes the file, or writes to it, or copies something else there,
-//! the file is cut to what was granted, which is of the version that the copy is pinned to.
+//! On a disk, whoever copies a part has that part. So when the copier closes the file, or writes to it, or copies
+//! something else there, the file is cut to what was granted, which is of the version that the copy is pinned to.
 //!
 //! | the copy | the destination becomes | moved |
 //! |---|---|---|
@@ -9,8 +9,8 @@
 //! | is done, of an append blob, which cannot be cut | an empty one, to which the service appends the range | nothing |
 //! | is pending | the copy is aborted, and the service puts the range there by the From-URL operations | nothing |
 //!
-//! That may take the service as long as a copy does. So it is not done for a copier who is being killed: then the copy is aborted, and
-//! the destination is the service's empty blob with status `aborted`.
+//! That may take the service as long as a copy does. So it is not done for a copier who is being killed: then the copy
+//! is aborted, and the destination is the service's empty blob with status `aborted`.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ use crate::fs::copies::job::{Progress, failure};
 use crate::store::{BlobProperties, BlobType};
 
 impl CopyDestinations {
-    /// Flush before all was granted: the file has what was, in the service. Who is interrupted while it is stored does not wait any more,
-    /// but it is stored.
+    /// Flush before all was granted: the file has what was, in the service. Who is interrupted while it is stored does
+    /// not wait any more, but it is stored.
     pub(in crate::fs) async fn store_granted(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
         match self.settled(file, caller).await {
             Ok(state) => drop(state),
@@ -94,8 +94,8 @@ impl CopyDestinations {
         Ok(())
     }
 
-    /// The copy is pending, and only a part of it is wanted. If it turns out to have ended, nothing is done: what is to be done then has to
-    /// be looked at.
+    /// The copy is pending, and only a part of it is wanted. If it turns out to have ended, nothing is done: what is to
+    /// be done then has to be looked at.
     pub(in crate::fs) async fn stop_at_granted(self: &Arc<Self>, locked: &mut Locked, caller: Caller) -> Result<()> {
         let Content::Copying(copying) = &locked.content else { return Ok(()) };
         let (job, granted, source) = (copying.job.clone(), copying.granted, copying.source.clone());
@@ -145,8 +145,8 @@ impl CopyDestinations {
         done
     }
 
-    /// Empties the file and has the service put the first `granted` bytes of the source there: as blocks to be committed, or where they
-    /// belong. If that fails the file is what is in the service by then.
+    /// Empties the file and has the service put the first `granted` bytes of the source there: as blocks to be
+    /// committed, or where they belong. If that fails the file is what is in the service by then.
     async fn copy_part(
         self: &Arc<Self>,
         locked: &mut Locked,

@@ -1,8 +1,8 @@
 //! Open files.
 //!
-//! All handles of one inode share an [`OpenFile`]: what one writes the other reads, whatever names the file had in between. Its
-//! [`State`] is behind an async lock that serializes writes, commits and copies onto the file; what `stat` needs is kept beside
-//! it as [`Published`], so that looking at a file never waits for a request in flight.
+//! All handles of one inode share an [`OpenFile`]: what one writes the other reads, whatever names the file had in
+//! between. Its [`FileState`] is behind an async lock that serializes writes, commits and copies onto the file; what
+//! `stat` needs is kept beside it as [`Published`], so that looking at a file never waits for a request in flight.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -33,7 +33,7 @@ use crate::sync::{MutexGuard, lock};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fh(pub u64);
 
-/// What an open file holds that the service does not have yet.
+/// The content of an open file that the service does not have yet.
 pub(crate) enum Content {
     /// Nothing: the service has it all.
     Clean,
@@ -46,14 +46,14 @@ pub(crate) enum Content {
 /// A Copy Blob onto the file, as its caller sees it.
 pub(crate) struct Copying {
     pub job: Arc<CopyJob>,
-    /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last one. So many the
-    /// file has, whatever the service has: only when all are granted is it known that all were wanted.
+    /// Bytes that `copy_file_range` has reported as copied. Never more than the service reported, except for the last
+    /// one. So many the file has, whatever the service has: only when all are granted is it known that all were wanted.
     pub granted: u64,
     pub granted_at: SystemTime,
-    /// Who was granted them.
+    /// The process that was granted them.
     pub copier: Process,
     pub source: CopiedFrom,
-    /// How it was started, where its end is not waited for: with other attributes it is started anew.
+    /// The order that started it, where its end is not waited for: with other attributes it is started anew.
     pub again: Option<Box<CopySpec>>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Copying {
 #[derive(Clone)]
 pub(crate) struct CopiedFrom {
     pub ino: Ino,
-    /// Where it was when the copy was started.
+    /// Its place when the copy was started.
     pub origin: Origin,
     pub version: Arc<BlobProperties>,
 }
@@ -78,13 +78,14 @@ pub(crate) struct FileState {
     pub change: AttrChange,
     /// The newest version in the service that this mount knows of; `None` before a new file's first commit.
     pub version: Option<Arc<Version>>,
-    /// Of the version that was here before the service had none any more, while the file is made anew by those who have it open.
+    /// The lineage of the version that was here before the service had none any more, while the file is made anew by
+    /// those who have it open.
     pub lineage: Option<Lineage>,
 }
 
 impl FileState {
-    /// What comes was made of the version `stood_on`. If the file had another one, that was made of another client's: handles that have
-    /// not seen it end with ESTALE.
+    /// Takes `stood_on` for the version that what comes was made of. If the file had another one, that was made of
+    /// another client's: handles that have not seen it end with ESTALE.
     pub(in crate::fs) fn rebase_on(&mut self, stood_on: &ETag) {
         if self.version.as_ref().is_some_and(|version| version.properties.etag != *stood_on) {
             self.version = None;
@@ -105,7 +106,8 @@ impl FileState {
     }
 }
 
-/// An open file that somebody works on, alone. What `stat` shows of it is what was left here when this is dropped, or published before.
+/// An open file that somebody works on, alone. What `stat` shows of it is what was left here when this is dropped, or
+/// published before.
 pub(in crate::fs) struct Locked {
     file: Arc<OpenFile>,
     state: OwnedMutexGuard<FileState>,
@@ -155,7 +157,7 @@ impl Drop for Locked {
     }
 }
 
-/// What `stat` shows of a file that differs from what the service has.
+/// Attributes of a file, for `stat`, that differ from what the service has.
 #[derive(Debug, Clone, Default)]
 struct Published {
     /// Size in bytes and time of the last write, while there is a draft.
@@ -241,7 +243,7 @@ impl OpenFile {
         lock(&self.openings).iter().any(|used| used.access.write && used.opener.same_process(caller))
     }
 
-    /// Somebody has it open so that the kernel caches what he reads and writes.
+    /// Somebody has it open so that the kernel caches what is read and written.
     pub(crate) fn is_cached(&self) -> bool {
         lock(&self.openings).iter().any(|used| !used.direct)
     }
@@ -289,11 +291,11 @@ pub(crate) struct Handle {
     pub access: Access,
     /// Reads and writes come here past the kernel's cache.
     pub direct: bool,
-    /// Who opened it.
+    /// The opener.
     pub opener: Caller,
-    /// What it has seen: the lineage at open, or of a file that had none, of its first commit.
+    /// The lineage that it has seen: that at open, or of a file that had none, of its first commit.
     seen: OnceLock<Lineage>,
-    /// Why nothing goes through this handle any more.
+    /// The error for whatever goes through this handle from now on.
     refused: OnceLock<Error>,
     pub stream: Stream,
 }
@@ -308,8 +310,8 @@ impl Handle {
         Opening { opener: self.opener, access: self.access, direct: self.direct }
     }
 
-    /// Reads and writes through this handle end with that error from now on. A copy that is refused for good would be made after all, by
-    /// the kernel or by its caller, who read and write what is not copied.
+    /// Reads and writes through this handle end with that error from now on. A copy that is refused for good would be
+    /// made after all, by the kernel or by its caller, who read and write what is not copied.
     pub(crate) fn refuse(&self, error: &Error) {
         self.refused.get_or_init(|| error.clone());
     }
@@ -318,8 +320,8 @@ impl Handle {
         self.refused.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// The version that the handle reads: the file's, unless that did not come from what the handle has seen. Then another client
-    /// wrote it, and it is ESTALE.
+    /// The version that the handle reads: the file's, unless that did not come from what the handle has seen. Then
+    /// another client wrote it, and it is ESTALE.
     pub(crate) fn version(&self, state: &FileState) -> Result<Option<Arc<Version>>> {
         let Some(version) = &state.version else { return Ok(None) };
         // What is appended goes to the end of whatever is there.
@@ -345,7 +347,7 @@ impl DirHandle {
         Self { ino, stream: Default::default(), bulk: Mutex::default(), walk: Default::default() }
     }
 
-    /// Whoever had it open is gone: what he has begun here ends.
+    /// Ends what the process has begun here that had it open and is gone.
     pub(crate) fn detach(&self) {
         if let Some(bulk) = lock(&self.bulk).take() {
             bulk.detach();
@@ -452,7 +454,8 @@ impl Handles {
         lock(&self.open).get(&ino).map(|(file, _)| file.clone())
     }
 
-    /// The only user of that inode is the one asking. To be relied on only under the file's state lock, which whoever leaves holds.
+    /// The only user of that inode is the one asking. To be relied on only under the file's state lock, which whoever
+    /// leaves holds.
     pub(crate) fn is_last(&self, ino: Ino) -> bool {
         lock(&self.open).get(&ino).is_none_or(|(_, users)| *users <= 1)
     }
@@ -512,9 +515,9 @@ pub(in crate::fs) fn draft_of(state: &mut FileState) -> Result<&mut Draft> {
 }
 
 impl Handles {
-    /// Who only writes has nothing of the kernel's cache, which costs a page and a copy for each page that is written. But as long as one
-    /// goes past it, all do: a reader who had the last page before something was appended would see zeros in its place. To be asked
-    /// under the state lock, together with the registration of the handle.
+    /// Who only writes has nothing of the kernel's cache, which costs a page and a copy for each page that is written.
+    /// But as long as one goes past it, all do: a reader who had the last page before something was appended would see
+    /// zeros in its place. To be asked under the state lock, together with the registration of the handle.
     pub(in crate::fs) fn goes_past_the_cache(&self, file: &OpenFile, access: Access) -> bool {
         match access.read {
             true => file.is_written_directly(),

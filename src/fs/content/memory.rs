@@ -8,11 +8,11 @@
 //!              kernel's cache, and may be read again
 //! ```
 //!
-//! None of them can starve another, so nobody waits for somebody who waits for him: what arrives ends up in the cache, from
-//! where it can be dropped at any time, and what is unsent ends up in the service.
+//! None of them can starve another, so nobody waits for somebody who waits for the first: what arrives ends up in the
+//! cache, from where it can be dropped at any time, and what is unsent ends up in the service.
 //!
-//! The cache is keyed by inode, version and chunk, so that a file that is opened again finds what it left, and another version of it
-//! finds nothing. What a sequential reader has left behind is dropped at once: the kernel has it.
+//! The cache is keyed by inode, version and chunk, so that a file that is opened again finds what it left, and another
+//! version of it finds nothing. What a sequential reader has left behind is dropped at once: the kernel has it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,13 +25,14 @@ use crate::fs::names::attr::Ino;
 use crate::store::ETag;
 use crate::sync::{MutexGuard, lock};
 
-/// What the process needs besides content, bytes: itself, buffers of connections, requests of the kernel that are being decoded, answers
-/// that are being sent. Measured with 64 readers or 64 writers at once, each with a request of a mebibyte under way.
+/// Memory of the process besides content, bytes: itself, buffers of connections, requests of the kernel that are being
+/// decoded, answers that are being sent. Measured with 64 readers or 64 writers at once, each with a request of a
+/// mebibyte under way.
 const OVERHEAD: u64 = 176 << 20;
 /// The budget is kept in units of so many bytes: semaphores count in 32 bits.
 const UNIT: u64 = 4096;
-/// Longest that a writer waits for others to send. Whoever is still here then goes on, over the budget: a request that waits for ever
-/// could not be killed.
+/// Longest that a writer waits for others to send. Whoever is still here then goes on, over the budget: a request that
+/// waits for ever could not be killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names a chunk of a version of a file.

@@ -23,7 +23,7 @@ pub(in crate::fs) mod write;
 /// Bytes of a draft before it is committed. All of it is copied once more then, to be sent.
 pub(crate) const MOST_BUFFERED: u64 = UPLOADS as u64 / 2 * LARGEST_PAGE_WRITE;
 
-/// What keeps others from having written since.
+/// A proof that nobody else has written since.
 #[derive(Debug, Clone)]
 pub(crate) enum WriteGuard {
     /// The ETag of the version, if it is still that.

@@ -1,4 +1,5 @@
-//! From an extent map to the blocks of the next version: which are there already, which the service makes, which are sent.
+//! From an extent map to the blocks of the next version: which are there already, which the service makes, which are
+//! sent.
 //!
 //! | segment | block |
 //! |---|---|
@@ -10,9 +11,9 @@
 //!
 //! A short piece of Base between two that are sent is read and sent with them: one request takes the place of two.
 //!
-//! A blob has at most 50 000 blocks. When there would be more, committed neighbours are made one block by the service, those runs
-//! first in which most blocks disappear; if that does not suffice, neighbours that are short are read and sent as one. Both go a
-//! little further than they must, so that not every following commit has to do it again.
+//! A blob has at most 50 000 blocks. When there would be more, committed neighbours are made one block by the service,
+//! those runs first in which most blocks disappear; if that does not suffice, neighbours that are short are read and
+//! sent as one. Both go a little further than they must, so that not every following commit has to do it again.
 
 use std::ops::Range;
 
@@ -21,7 +22,7 @@ use crate::store::{self, BlockId};
 
 const MIB: u64 = 1024 * 1024;
 
-/// What the service allows and what this machine can hold.
+/// Limits of the service and of this machine's memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// Bytes of a block that is sent.
@@ -38,7 +39,8 @@ impl Limits {
     }
 }
 
-/// Base between two pieces that are sent is read up to this size, bytes: reading so little takes no longer than any request.
+/// Base between two pieces that are sent is read up to this size, bytes: reading so little takes no longer than any
+/// request.
 const SHORT_GAP: u64 = 64 * 1024;
 /// Zeros are sent like other bytes up to this size.
 const FEW_ZEROS: u64 = MIB;
@@ -47,7 +49,8 @@ const ZERO_BLOCKS: u64 = 8192;
 const LARGEST_ZERO_BLOCK: u64 = 64 * MIB;
 /// Longest run of zeros: more would take most of the 50 000 blocks for nothing.
 pub(crate) const LARGEST_ZEROS: u64 = 2 * 1024 * 1024 * MIB;
-/// Neighbours become a block of at most so many bytes when there are too many; what the service copies within a few seconds.
+/// Neighbours become a block of at most so many bytes when there are too many; what the service copies within a few
+/// seconds.
 const MERGED: u64 = 256 * MIB;
 
 /// A block of the next version, or several.
@@ -55,7 +58,7 @@ const MERGED: u64 = 256 * MIB;
 pub(crate) enum Block {
     /// The committed block that holds that range.
     Keep(BlockId, Range<u64>),
-    /// That range of the committed blob.
+    /// A range of the committed blob.
     Base(Range<u64>),
     Staged(BlockId, u64),
     /// The bytes of that range of the extent map; parts of it may have to be read.
@@ -86,8 +89,8 @@ impl Block {
 /// A block and the range of the extent map that it holds.
 type Placed = (Range<u64>, Block);
 
-/// The blocks that make the blob what the extent map says, in order. `committed` are those of the blob that it stands on. `None`: there is
-/// no way to do it with so few blocks.
+/// The blocks that make the blob what the extent map says, in order. `committed` are those of the blob that it stands
+/// on. `None`: there is no way to do it with so few blocks.
 pub(crate) fn blocks(extents: &ExtentMap, committed: &[store::Block], limits: &Limits) -> Option<Vec<Block>> {
     let mut plan = each_segment(extents, committed, limits);
     plan = with_gaps_read(plan, limits);
@@ -213,7 +216,8 @@ fn next_to_send((at, run): &Placed, (behind, next): &Placed) -> Option<Placed> {
     (can(run) && can(next)).then(|| (whole.clone(), Block::Send(whole)))
 }
 
-/// Merges runs of blocks, none longer than `longest` bytes, those of most blocks first, until `wanted` or fewer are left.
+/// Merges runs of blocks, none longer than `longest` bytes, those of most blocks first, until `wanted` or fewer are
+/// left.
 fn merged(plan: Vec<Placed>, wanted: usize, longest: u64, together: Joined) -> Vec<Placed> {
     let mut left = count(&plan);
     let mut runs: Vec<(Placed, Vec<Placed>)> = Vec::new();

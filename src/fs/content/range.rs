@@ -1,8 +1,9 @@
 //! Ranges of a file that the service copies.
 //!
-//! A range that is copied from another file is staged at once: the service makes a block of it by Put Block From URL, pinned to the
-//! version of the source that the caller saw. So the source may be changed or removed as soon as the call returns, and an error is the
-//! call's own. A call takes one block; what is left the caller asks for again, as `copy_file_range` allows.
+//! A range that is copied from another file is staged at once: the service makes a block of it by Put Block From URL,
+//! pinned to the version of the source that the caller saw. So the source may be changed or removed as soon as the call
+//! returns, and an error is the call's own. A call takes one block; what is left the caller asks for again, as
+//! `copy_file_range` allows.
 
 use crate::error::Result;
 use crate::fs::caller::Caller;
@@ -14,8 +15,8 @@ use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::WriteStrategy;
 
 impl Files {
-    /// Puts the range of a clean source into the destination at `offset`; how many bytes of it, at least one. `within`: the source is
-    /// the destination itself.
+    /// Puts the range of a clean source into the destination at `offset`; how many bytes of it, at least one. `within`:
+    /// the source is the destination itself.
     pub(in crate::fs) async fn copy_range(
         &self,
         source: RangeSource<'_>,

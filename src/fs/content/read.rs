@@ -1,20 +1,22 @@
 //! Reading a committed version of a blob.
 //!
-//! A [`Version`] is one ETag's worth of a blob. Every GET carries `If-Match`, so a handle never sees a mix of two versions: once
-//! the blob has changed, reads end with ESTALE. When this mount itself commits a newer version, that is of the same [`Lineage`],
-//! and open handles go over.
+//! A [`Version`] is one ETag's worth of a blob. Every GET carries `If-Match`, so a handle never sees a mix of two
+//! versions: once the blob has changed, reads end with ESTALE. When this mount itself commits a newer version, that is
+//! of the same [`Lineage`], and open handles go over.
 //!
-//! Sequential readers are served from *chunks* on a fixed grid. They are fetched ahead of the reader, several by one ranged GET (a
-//! *part*) and several GETs at once, and each is there as soon as its own bytes are: the reader of the first does not wait for the
-//! last of its part. The window doubles as long as the reading stays sequential, up to the reader's share of the memory. A chunk on
-//! its way is known to the version, so that readers who go together fetch it once; one that has arrived is kept by [`Memory`] until the
-//! reader has left it behind or its room is needed.
+//! Sequential readers are served from *chunks* on a fixed grid. They are fetched ahead of the reader, several by one
+//! ranged GET (a *part*) and several GETs at once, and each is there as soon as its own bytes are: the reader of the
+//! first does not wait for the last of its part. The window doubles as long as the reading stays sequential, up to the
+//! reader's share of the memory. A chunk on its way is known to the version, so that readers who go together fetch it
+//! once; one that has arrived is kept by [`Memory`] until the reader has left it behind or its room is needed.
 //!
-//! A file of at most one part is fetched whole at the first read of it, and the version keeps it for as long as somebody has the file open
-//! and the memory has room for it: so a reader or a mapping comes to its end although the blob is replaced or deleted meanwhile.
+//! A file of at most one part is fetched whole at the first read of it, and the version keeps it for as long as
+//! somebody has the file open and the memory has room for it: so a reader or a mapping comes to its end although the
+//! blob is replaced or deleted meanwhile.
 //!
-//! A reader that jumps in a larger one is answered with exactly the bytes that it asked for, so random access wastes nothing. Of many jumps some
-//! happen to land near each other, so it takes two reads that follow on a jump for it to be the start of sequential reading.
+//! A reader that jumps in a larger one is answered with exactly the bytes that it asked for, so random access wastes
+//! nothing. Of many jumps some happen to land near each other, so it takes two reads that follow on a jump for it to be
+//! the start of sequential reading.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -32,16 +34,16 @@ use crate::store::BlobProperties;
 
 /// Bytes of a chunk: the largest request of the kernel, which is answered from one chunk without joining anything.
 const CHUNK: u64 = 1024 * 1024;
-/// Bytes of a part: large enough that the per-request latency disappears in its transfer time, small enough that a reader of the
-/// beginning of a file does not fetch much that it never looks at.
+/// Bytes of a part: large enough that the per-request latency disappears in its transfer time, small enough that a
+/// reader of the beginning of a file does not fetch much that it never looks at.
 pub(crate) const PART: u64 = 4 * 1024 * 1024;
 /// Bytes of a part once the window has room for it: half as many requests, which are what the service bills.
 const LARGE_PART: u64 = 8 * 1024 * 1024;
-/// Most that is fetched ahead of one reader, bytes: what 10 Gbit/s bring in 50 ms, by eight connections, of which each alone brings far
-/// less. It is also what a reader may leave unread.
+/// Most that is fetched ahead of one reader, bytes: what 10 Gbit/s bring in 50 ms, by eight connections, of which each
+/// alone brings far less. It is also what a reader may leave unread.
 const LARGEST_WINDOW: u64 = 64 * 1024 * 1024;
-/// The kernel sends the requests of its own read-ahead in parallel and they arrive in any order. So the next one of a sequential
-/// reader is off by some times its length, up to twice the read-ahead of a mount ([`crate::mount`]).
+/// The kernel sends the requests of its own read-ahead in parallel and they arrive in any order. So the next one of a
+/// sequential reader is off by some times its length, up to twice the read-ahead of a mount ([`crate::mount`]).
 const JITTER: Range<u64> = 64 * 1024..8 * 1024 * 1024;
 
 /// Takes bytes of a blob, with their offset in it. The same may come twice, when an answer broke off and came again.
@@ -64,7 +66,7 @@ impl PartialEq for Lineage {
 pub(crate) struct Version {
     pub properties: Arc<BlobProperties>,
     pub lineage: Lineage,
-    /// Of a page blob: what has been written, once somebody asked for it.
+    /// Written ranges of a page blob, once somebody asked for them.
     pub pages: OnceCell<PageRanges>,
     /// Chunks on their way, by number.
     arriving: Mutex<BTreeMap<u64, Arc<Arrival>>>,
@@ -75,7 +77,7 @@ pub(crate) struct Version {
 /// A chunk on its way: `None` until it is there, or will not be.
 type Arrival = watch::Sender<Option<Result<Bytes>>>;
 
-/// What a read needs beside the version.
+/// The means of a read beside the version.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'a> {
     pub ino: Ino,
@@ -98,7 +100,7 @@ impl Version {
         same
     }
 
-    /// What this mount made in place of a version that is no more.
+    /// A version that this mount made in place of one that is no more.
     pub(crate) fn anew(properties: Arc<BlobProperties>, lineage: Lineage) -> Arc<Self> {
         Arc::new(Self { lineage, ..Self::found(properties) })
     }
@@ -113,13 +115,13 @@ impl Version {
         }
     }
 
-    /// What this mount made of this version.
+    /// The version that this mount made of this one.
     pub(crate) fn with(&self, properties: Arc<BlobProperties>) -> Arc<Self> {
         Arc::new(Self { lineage: self.lineage.clone(), ..Self::found(properties) })
     }
 
-    /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be a lie about
-    /// the content to come.
+    /// EBUSY while a copy onto the blob is pending. The service would show an empty blob (C39), and saying so would be
+    /// a lie about the content to come.
     pub(crate) fn refuse_pending(&self) -> Result<()> {
         if self.properties.is_pending() {
             return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
@@ -210,8 +212,8 @@ impl Version {
         memory.insert(self.key(ino, chunk), bytes);
     }
 
-    /// Starts to fetch what is missing of `chunks` and of the window from their beginning, but not what is left `behind`: whole parts
-    /// at a time, as far as there is room for it at once.
+    /// Starts to fetch what is missing of `chunks` and of the window from their beginning, but not what is left
+    /// `behind`: whole parts at a time, as far as there is room for it at once.
     fn fetch_ahead(self: &Arc<Self>, chunks: &Range<u64>, window: u64, behind: u64, share: u64, reading: Reading<'_>) {
         let in_all = self.properties.size.div_ceil(CHUNK);
         // Where there is no room for whole parts, a GET brings fewer chunks.
@@ -265,8 +267,8 @@ impl Version {
         }
     }
 
-    /// Fetches neighbouring chunks by one GET, but for those that somebody else has begun to: what follows on them is fetched when it is
-    /// asked for.
+    /// Fetches neighbouring chunks by one GET, but for those that somebody else has begun to: what follows on them is
+    /// fetched when it is asked for.
     fn fetch(self: &Arc<Self>, run: Range<u64>, room: Reservation, reading: Reading<'_>) {
         let mut ours = BTreeMap::new();
         {
@@ -323,7 +325,8 @@ impl Version {
     }
 }
 
-/// Puts the bytes of `range` together in buffers that end at `ends`; each is given to `settle` as soon as it is full, with its end.
+/// Puts the bytes of `range` together in buffers that end at `ends`; each is given to `settle` as soon as it is full,
+/// with its end.
 fn filling(range: Range<u64>, mut ends: VecDeque<u64>, mut settle: impl FnMut(u64, Bytes) + Send + 'static) -> Receive {
     let mut at = range.start;
     let mut buffer = BytesMut::new();
@@ -348,7 +351,7 @@ fn filling(range: Range<u64>, mut ends: VecDeque<u64>, mut settle: impl FnMut(u6
     })
 }
 
-/// What a handle remembers of its reading: where a sequential reader would go on, and how far ahead to fetch.
+/// The memory of a handle about its reading: where a sequential reader would go on, and how far ahead to fetch.
 #[derive(Default)]
 pub(crate) struct Stream(Mutex<Position>);
 
@@ -365,11 +368,11 @@ struct Position {
     token: Option<StreamToken>,
 }
 
-/// How a read follows on those before it.
+/// The order of a read after those before it.
 #[derive(Debug, PartialEq, Eq)]
 enum AccessPattern {
-    /// `window`: bytes to have from its beginning on; `share`: the most that there is memory for. The chunks `left_behind` will not be
-    /// read again.
+    /// `window`: bytes to have from its beginning on; `share`: the most that there is memory for. The chunks
+    /// `left_behind` will not be read again.
     Sequential {
         window: u64,
         share: u64,

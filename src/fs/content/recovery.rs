@@ -1,7 +1,8 @@
-//! What becomes of a file that cannot be stored, because another client has changed the version that it stands on.
+//! Files that cannot be stored, because another client has changed the version that it stands on.
 //!
-//! What needs nothing of the version that is no more is stored all the same, once, on what is there now ([`Files::recover`]): a file that
-//! was truncated, what is added to the end of whatever is there, mode, owner and times. For all else the caller hears ESTALE.
+//! What needs nothing of the version that is no more is stored all the same, once, on what is there now
+//! ([`Files::recover`]): a file that was truncated, what is added to the end of whatever is there, mode, owner and
+//! times. For all else the caller hears ESTALE.
 
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ fn is_a_file(found: &BlobProperties) -> bool {
 }
 
 impl Files {
-    /// Storing a file has failed. If it is to be tried again, once, nothing is returned; otherwise what the caller should hear.
+    /// Storing a file has failed. If it is to be tried again, once, nothing is returned; otherwise what the caller
+    /// should hear.
     pub(in crate::fs) async fn recover(&self, locked: &mut Locked, error: Error) -> Result<()> {
         match refutes_cache(&error) && self.rebase_on_successor(locked, &error).await? {
             true => Ok(()),
@@ -31,7 +33,8 @@ impl Files {
         }
     }
 
-    /// `Names::invalidate_refused` for the version that a file stands on, whatever else is remembered of it: what was refused once is not stored later.
+    /// `Names::invalidate_refused` for the version that a file stands on, whatever else is remembered of it: what was
+    /// refused once is not stored later.
     pub(in crate::fs) fn not_stored(&self, locked: &Locked, error: Error) -> Error {
         let (file, state) = locked.view();
         let etag = state.version.as_ref().map(|version| &version.properties.etag);
@@ -41,7 +44,7 @@ impl Files {
         self.names.invalidate_refused(file.ino, etag, error)
     }
 
-    /// What was heard of a file belongs to what those who have it open stand on: it is the same file.
+    /// Rebases a file on what was observed of it, if it is the same file.
     pub(in crate::fs) fn rebase_on_observed(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();
         if let (Some(version), Ok(view)) = (&state.version, self.tree.view(file.ino))
@@ -58,8 +61,8 @@ impl Files {
         }
     }
 
-    /// What is to be stored may need nothing of the version that `error` says is no more: then it stands on what is there now, and true is
-    /// returned.
+    /// What is to be stored may need nothing of the version that `error` says is no more: then it stands on what is
+    /// there now, and true is returned.
     async fn rebase_on_successor(&self, locked: &mut Locked, error: &Error) -> Result<bool> {
         let (file, state) = locked.parts();
         let Content::Draft(draft) = &mut state.content else { return Ok(false) };
@@ -102,8 +105,8 @@ impl Files {
         Ok(true)
     }
 
-    /// Stores mode, owner and times in what is there now under the name of a file whose own version, as `error` says, is no more. They are
-    /// all that there is to store, so whoever set them is served; the file itself loses the name.
+    /// Stores mode, owner and times in what is there now under the name of a file whose own version, as `error` says,
+    /// is no more. They are all that there is to store, so whoever set them is served; the file itself loses the name.
     pub(in crate::fs) async fn store_in_successor(&self, locked: &mut Locked, error: Error) -> Result<()> {
         let (file, state) = locked.parts();
         let stood_on = state.version.as_ref().map(|version| version.properties.etag.clone());

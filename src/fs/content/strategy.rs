@@ -1,4 +1,4 @@
-//! What the type of a blob allows, and in which form new content gets into it.
+//! Changes that the type of a blob allows, and the way of new content into it.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use crate::fs::content::page::WriteGuard;
 use crate::fs::content::tail::{Aim, Tail};
 use crate::store::{BlobType, LARGEST_PAGE_BLOB, PAGE};
 
-/// How new content gets into a blob.
+/// The way of new content into a blob.
 #[derive(Debug)]
 pub(crate) enum WriteStrategy {
     /// As a list of blocks. What is created here is such a blob.

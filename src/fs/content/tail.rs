@@ -1,8 +1,8 @@
-//! What waits to be added to the end of an append blob.
+//! Bytes that wait to be added to the end of an append blob.
 
 use bytes::Bytes;
 
-/// Where bytes are meant to go.
+/// The place that bytes are meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aim {
     /// To the end, wherever that is by then.
@@ -11,7 +11,7 @@ pub(crate) enum Aim {
     Position,
 }
 
-/// What waits to be appended.
+/// Bytes that wait to be appended.
 #[derive(Debug)]
 pub(crate) struct Tail {
     pub aim: Aim,

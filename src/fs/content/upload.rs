@@ -1,10 +1,11 @@
-//! Blocks and pages on their way to the service: those that fill up while a file is written, and those that a commit still needs.
+//! Blocks and pages on their way to the service: those that fill up while a file is written, and those that a commit
+//! still needs.
 //!
-//! At most [`UPLOADS`] are under way over all files. A block that could not be sent is kept and sent again before anything else is, so
-//! that a failure costs an error and no data.
+//! At most [`UPLOADS`] are under way over all files. A block that could not be sent is kept and sent again before
+//! anything else is, so that a failure costs an error and no data.
 //!
-//! Blocks that the service makes by Put Block From URL cost no payload. A server that does not know the operation says 501; then the
-//! range is read and sent, and the log says so once.
+//! Blocks that the service makes by Put Block From URL cost no payload. A server that does not know the operation says
+//! 501; then the range is read and sent, and the log says so once.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -49,10 +50,11 @@ impl Uploads {
     }
 }
 
-/// What pages lack is read by one request if it is no further apart than this, bytes.
+/// Gaps in pages that are no further apart than this are read by one request, bytes.
 const READ_AT_ONCE: u64 = 4 * 1024;
 
-/// A SAS for the service to read a range of a blob into another, or into its own next version: only as long as the request may take.
+/// A SAS for the service to read a range of a blob into another, or into its own next version: only as long as the
+/// request may take.
 const RANGE_READ: Duration = Duration::from_secs(3600);
 
 /// Blocks that are in the service, as a block list names them, with their sizes.
@@ -159,9 +161,9 @@ impl Uploads {
         Ok(bytes)
     }
 
-    /// Has the service make a block of the source, and puts it into the extent map, where nothing that is staged may be cut. The draft is
-    /// borrowed all the while: there is no commit in between, which would drop the block. How many bytes it takes; `None` if the server
-    /// cannot make it.
+    /// Has the service make a block of the source, and puts it into the extent map, where nothing that is staged may be
+    /// cut. The draft is borrowed all the while: there is no commit in between, which would drop the block. How many
+    /// bytes it takes; `None` if the server cannot make it.
     pub(in crate::fs) async fn splice_block(
         &self,
         to: &Blob,
@@ -355,7 +357,8 @@ impl Uploads {
         Ok(made)
     }
 
-    /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server cannot do it.
+    /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server
+    /// cannot do it.
     pub(in crate::fs) async fn block_from(
         &self,
         blob: &Blob,

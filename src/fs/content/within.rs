@@ -1,4 +1,5 @@
-//! Ranges copied within one file: nothing has to be copied, the range is put into the extent map a second time, from wherever it is.
+//! Ranges copied within one file: nothing has to be copied, the range is put into the extent map a second time, from
+//! wherever it is.
 
 use std::sync::Arc;
 

@@ -8,11 +8,12 @@
 //! | append blob | blocks at the end | `append` |
 //! | page blob | pages, where they are | `page` |
 //!
-//! All of them are read and changed as an extent map; they differ in what a commit makes of it. A blob keeps its type for life: the
-//! service changes it as little as a truncation here does.
+//! All of them are read and changed as an extent map; they differ in what a commit makes of it. A blob keeps its type
+//! for life: the service changes it as little as a truncation here does.
 //!
-//! A Buffer that has grown past the block size is sent in the background while the writer goes on. When the memory for what is unsent
-//! is short, whoever writes sends what he has, however little, and then what others have who are not at work.
+//! A Buffer that has grown past the block size is sent in the background while the writer goes on. When the memory for
+//! what is unsent is short, whoever writes sends what it has, however little, and then what others have who are not at
+//! work.
 
 use tracing::debug;
 
@@ -49,7 +50,8 @@ impl Files {
         })
     }
 
-    /// [`Files::make_room`] where new content goes into the blob itself: whoever fills the memory of a file sends what is in it.
+    /// [`Files::make_room`] where new content goes into the blob itself: whoever fills the memory of a file sends what
+    /// is in it.
     pub(in crate::fs) async fn make_room_in_place(&self, locked: &mut Locked) -> Result<()> {
         let (file, state) = locked.parts();
         let Content::Draft(draft) = &state.content else { return Ok(()) };
@@ -76,9 +78,9 @@ impl Files {
         }
     }
 
-    /// Makes room for what comes next: no Buffer holds more than a block afterwards, and all together no more than fits. Waits for
-    /// a free upload slot, which a finished or failed request gives back. On failure nothing of the draft is lost, but it should
-    /// not take more.
+    /// Makes room for what comes next: no Buffer holds more than a block afterwards, and all together no more than
+    /// fits. Waits for a free upload slot, which a finished or failed request gives back. On failure nothing of the
+    /// draft is lost, but it should not take more.
     ///
     /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
     pub(in crate::fs) async fn make_room(&self, locked: &mut Locked) -> Result<()> {
@@ -132,7 +134,7 @@ impl Files {
             if let Some(room) = self.memory.try_reserve_write(len) {
                 return Ok(room);
             }
-            // Whoever holds the lock is at work on the file, and sends what it has when he needs room.
+            // Whoever holds the lock is at work on the file, and sends what it has when it needs room.
             if let Some(mut state) = other.try_lock()
                 && let Err(error) = self.send_buffers(&mut state).await
             {
@@ -142,7 +144,8 @@ impl Files {
         Ok(self.memory.reserve_write(len).await)
     }
 
-    /// Sends what is in Buffers, so that it leaves the memory: the one that is written to as a block, many short ones with a commit.
+    /// Sends what is in Buffers, so that it leaves the memory: the one that is written to as a block, many short ones
+    /// with a commit.
     async fn send_buffers(&self, locked: &mut Locked) -> Result<()> {
         let (file, state) = locked.parts();
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
@@ -161,8 +164,8 @@ impl Files {
 }
 
 impl Files {
-    /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. So it is not for a change
-    /// that brings a block of its own, which that commit would drop ([`Files::copy_range`]).
+    /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. So it
+    /// is not for a change that brings a block of its own, which that commit would drop ([`Files::copy_range`]).
     pub(in crate::fs) async fn edit<T>(
         &self,
         locked: &mut Locked,

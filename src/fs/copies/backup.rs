@@ -38,7 +38,7 @@ pub(crate) enum OwnWrite {
 }
 
 impl Backup {
-    /// Where the old content is found if it has to be brought back by hand.
+    /// The place of the old content if it has to be brought back by hand.
     pub(crate) fn place(&self) -> String {
         match &self.kind {
             BackupKind::Properties => "it had no content".to_owned(),

@@ -28,11 +28,11 @@ pub(in crate::fs) const MOST_JOBS: u32 = 256;
 /// News that wait for the caller.
 pub(in crate::fs) const EVENT_QUEUE: usize = 4096;
 
-/// What to copy, and how.
+/// An order to copy a tree.
 pub struct TreeOrder {
     /// Path from the root of the mount: a file or a directory.
     pub source: String,
-    /// What it is called in the open directory; nothing if what is in the source goes there itself.
+    /// Its name in the open directory; empty if what is in the source goes there itself.
     pub name: String,
     /// Directories are copied, with all that is in them.
     pub recursive: bool,
@@ -42,7 +42,7 @@ pub struct TreeOrder {
     pub no_wait: bool,
     /// Say what would be done.
     pub dry_run: bool,
-    /// What is replaced comes back if the copy is no success (C52).
+    /// Whether what is replaced is restored if the copy is no success (C52).
     pub keep: bool,
     /// When sources are leased; as the mount does otherwise.
     pub lease_source: Option<LeaseSource>,
@@ -86,14 +86,14 @@ pub(in crate::fs) struct BulkItem {
     pub(in crate::fs) from: Blob,
     pub(in crate::fs) to: Blob,
     pub(in crate::fs) version: Arc<BlobProperties>,
-    /// What is there, and is replaced.
+    /// The blob that is replaced.
     pub(in crate::fs) replaced: Option<Arc<BlobProperties>>,
     /// From the open directory.
     pub(in crate::fs) path: Arc<str>,
     pub(in crate::fs) marker: bool,
 }
 
-/// How the blobs of one source are treated.
+/// Options for the blobs of one source.
 #[derive(Clone, Copy)]
 pub(in crate::fs) struct BulkOptions {
     pub(in crate::fs) no_replace: bool,

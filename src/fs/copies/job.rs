@@ -22,7 +22,7 @@ pub(in crate::fs) const LONGEST_POLL: Duration = Duration::from_secs(2);
 /// Longest wait for the sight of an end that is known.
 pub(in crate::fs) const SEEN: Duration = Duration::from_secs(2);
 
-/// What a poll saw last.
+/// The progress that a poll saw last.
 #[derive(Debug, Clone)]
 pub enum Progress {
     /// Bytes copied.
@@ -44,11 +44,11 @@ pub struct CopyJob {
     pub(in crate::fs) poll_now: Notify,
     /// Started by somebody else: it is polled only as long as somebody here waits for it.
     pub(in crate::fs) foreign: bool,
-    /// What fetches it, where the service keeps no state of a copy.
+    /// The task that fetches it, where the service keeps no state of a copy.
     pub(in crate::fs) work: OnceLock<AbortHandle>,
-    /// Of the destination, as the caller gave it: an abort needs it, too (X5).
+    /// The lease of the destination, as the caller gave it: an abort needs it, too (X5).
     pub(in crate::fs) lease: Option<LeaseId>,
-    /// What comes back if the copy is no success (C52), unless somebody takes it out before.
+    /// The backup that is restored if the copy is no success (C52), unless somebody takes it out before.
     pub(in crate::fs) backup: Mutex<Option<Backup>>,
 }
 
@@ -123,12 +123,12 @@ impl CopyJob {
         lock(&self.backup).is_some()
     }
 
-    /// What is to come back after all, if the copy is no success.
+    /// Sets the backup to be restored after all, if the copy is no success.
     pub(in crate::fs) fn set_backup(&self, backup: Option<Backup>) {
         *lock(&self.backup) = backup;
     }
 
-    /// Whoever deletes the destination needs nothing brought back.
+    /// Takes the backup: whoever deletes the destination needs nothing restored.
     pub(in crate::fs) fn take_backup(&self) -> Option<Backup> {
         lock(&self.backup).take()
     }
@@ -149,7 +149,7 @@ impl CopyJob {
     }
 }
 
-/// What the destination's properties say of our copy (X16).
+/// The progress of our copy by the destination's properties (X16).
 pub(in crate::fs) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
     match &properties.copy {
         Some(state) if state.id == *id => match state.status {

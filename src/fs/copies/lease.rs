@@ -1,21 +1,23 @@
 //! Leases that this mount takes, and gives back on every way out (C47).
 //!
-//! A copy that is pending fails when its source changes (X8), so the source is leased meanwhile: whoever has not the lease's id cannot write
-//! to it (C40, C43). The vendor's samples take an infinite lease, which stays when the program dies. Here it is a finite one of 60 s that
-//! is renewed as long as the copy is pending: others are kept out just the same, and after a crash it ends by itself.
+//! A copy that is pending fails when its source changes (X8), so the source is leased meanwhile: whoever has not the
+//! lease's id cannot write to it (C40, C43). The vendor's samples take an infinite lease, which stays when the program
+//! dies. Here it is a finite one of 60 s that is renewed as long as the copy is pending: others are kept out just the
+//! same, and after a crash it ends by itself.
 //!
-//! - [`Lease`] is the guard: given back by [`Lease::release`], which can be waited for, or else when it is dropped. Commits of page blobs
-//!   use it, too.
-//! - [`SourceLeases`] has one for each source that copies are pending from; several copies of one source share it (C11). Each copy has a
-//!   [`SourceLease`], and with the last of them the lease ends, before the copy's end is told to anybody: `mv` between accounts
-//!   deletes the source right after.
+//! - [`Lease`] is the guard: given back by [`Lease::release`], which can be waited for, or else when it is dropped.
+//!   Commits of page blobs use it, too.
+//! - [`SourceLeases`] has one for each source that copies are pending from; several copies of one source share it
+//!   (C11). Each copy has a [`SourceLease`], and with the last of them the lease ends, before the copy's end is told to
+//!   anybody: `mv` between accounts deletes the source right after.
 //!
-//! A copy that is answered `success` at once, as most are, costs no request more: the lease is taken after the answer `pending`, on
-//! condition that the source is still the version that is copied. What cannot be leased, because another client has a lease or we have not
-//! the right, is copied without.
+//! A copy that is answered `success` at once, as most are, costs no request more: the lease is taken after the answer
+//! `pending`, on condition that the source is still the version that is copied. What cannot be leased, because another
+//! client has a lease or we have not the right, is copied without.
 //!
-//! Our own writes are not kept out: the client knows the id and sends it along ([`crate::store::BlobClient::use_lease`]). A copy *onto* such a
-//! source needs an infinite lease or none (X5), so for that the lease is released ([`SourceLeases::release`]).
+//! Our own writes are not kept out: the client knows the id and sends it along
+//! ([`crate::store::BlobClient::use_lease`]). A copy *onto* such a source needs an infinite lease or none (X5), so for
+//! that the lease is released ([`SourceLeases::release`]).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -157,7 +159,8 @@ impl SourceLeases {
         Self { all: Mutex::default(), background: background.clone() }
     }
 
-    /// Leases a source for a copy of `version`, or shares the lease that is there. `None` if it cannot be had, which the log tells.
+    /// Leases a source for a copy of `version`, or shares the lease that is there. `None` if it cannot be had, which
+    /// the log tells.
     pub(crate) async fn acquire(
         &self,
         client: &Client,
@@ -210,8 +213,8 @@ impl SourceLeases {
         lock(&self.all).get(blob).and_then(Weak::upgrade)
     }
 
-    /// Ends our lease of a blob that is to be written to in a way that a finite lease forbids. The copies from it go on without. False
-    /// if there is none.
+    /// Ends our lease of a blob that is to be written to in a way that a finite lease forbids. The copies from it go on
+    /// without. False if there is none.
     pub(crate) async fn release(&self, blob: &Blob) -> bool {
         let Some(shared) = self.of(blob) else { return false };
         let lease = &mut *shared.lease.lock().await;
@@ -223,7 +226,7 @@ impl SourceLeases {
         true
     }
 
-    /// What the lease of a blob is for, if it is one of ours.
+    /// The copies that the lease of a blob is for, if it is one of ours.
     pub(crate) fn holder(&self, blob: &Blob) -> Option<String> {
         let shared = self.of(blob)?;
         // Who has the lock is about to acquire or to release it.
@@ -237,7 +240,8 @@ impl SourceLeases {
         Some(format!("this mount, for the copy of {} to {}{id}{by}{more}", account(blob), account(&first.destination)))
     }
 
-    /// Gives all of them back, for unmounting: the copies go on and are not protected any more. How many copies that are.
+    /// Gives all of them back, for unmounting: the copies go on and are not protected any more. How many copies that
+    /// are.
     pub(crate) async fn release_all(&self) -> usize {
         let all: Vec<Arc<SharedLease>> = lock(&self.all).values().filter_map(Weak::upgrade).collect();
         let ends = all.iter().map(|shared| async move {
@@ -327,7 +331,7 @@ pub struct LeaseReport {
     pub state: String,
     /// `infinite`, `fixed`, or nothing while it is not leased.
     pub duration: String,
-    /// Who holds it, as far as that is known.
+    /// Its holder, as far as that is known.
     pub holder: String,
 }
 

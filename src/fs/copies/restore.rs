@@ -1,15 +1,18 @@
-//! What a copy replaces, so that it can be brought back (C52).
+//! Backups of what a copy replaces, and restoring them (C52).
 //!
-//! A pending copy takes the content of its destination at the start (X14), so what may have to come back is kept before. That is a
-//! snapshot of the destination, or nothing but its properties if it has no content. There are three ways on from a [`Backup`]:
+//! A pending copy takes the content of its destination at the start (X14), so what may have to come back is kept
+//! before. That is a snapshot of the destination, or nothing but its properties if it has no content. There are three
+//! ways on from a [`Backup`]:
 //!
-//! - [`Copies::delete_backup`]: the copy is a success. The snapshot is deleted, for a blob that has one can be neither deleted nor
-//!   renamed.
-//! - [`Copies::restore`]: the copy failed, was aborted, or is not wanted any more. What is pending is aborted, the snapshot is copied over
-//!   its blob (C22), with the tags, tier and time that a copy leaves behind, and then deleted.
-//! - Neither, because this process ended: the snapshot is in `.snapshots`, and copying it over its file brings the old content back.
+//! - [`Copies::delete_backup`]: the copy is a success. The snapshot is deleted, for a blob that has one can be neither
+//!   deleted nor renamed.
+//! - [`Copies::restore`]: the copy failed, was aborted, or is not wanted any more. What is pending is aborted, the
+//!   snapshot is copied over its blob (C22), with the tags, tier and time that a copy leaves behind, and then deleted.
+//! - Neither, because this process ended: the snapshot is in `.snapshots`, and copying it over its file brings the old
+//!   content back.
 //!
-//! Nothing is brought back over what somebody else has written meanwhile: then the snapshot stays, and the log says where.
+//! Nothing is brought back over what somebody else has written meanwhile: then the snapshot stays, and the log says
+//! where.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +31,17 @@ use crate::store::{
     Precondition, WriteOptions,
 };
 
-/// Longest that a caller waits for the old content. Mostly it is there at once; otherwise it comes back without him.
+/// Longest that a caller waits for the old content. Mostly it is there at once; otherwise it comes back without the
+/// caller.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at the destination: a copy may end while it is aborted.
 const LOOKS: u32 = 3;
 
 impl Copies {
-    /// Keeps what a copy is about to replace, which is to be on condition of this version. One request, none for what is empty. Where the
-    /// service takes no snapshot it is an error, and nothing has happened yet: EOPNOTSUPP where it never does (S192).
+    /// Keeps what a copy is about to replace, which is to be on condition of this version. One request, none for what
+    /// is empty. Where the service takes no snapshot it is an error, and nothing has happened yet: EOPNOTSUPP where it
+    /// never does (S192).
     pub(in crate::fs) async fn back_up(
         &self,
         (blob, ino): (&Blob, Option<Ino>),
@@ -92,8 +97,8 @@ impl Copies {
         }
     }
 
-    /// Puts back what was there before, if the destination still shows `write`. The caller waits for it, but not for ever, and it is done
-    /// also when he goes.
+    /// Puts back what was there before, if the destination still shows `write`. The caller waits for it, but not for
+    /// ever, and it is done also when the caller goes.
     pub(in crate::fs) async fn restore(self: &Arc<Self>, backup: Backup, write: OwnWrite) {
         let copies = self.clone();
         let work = self.background.spawn(async move {
@@ -129,8 +134,8 @@ impl Copies {
         self.restore_from(backup, &found).await
     }
 
-    /// The blob as it is when the copy of that id is not pending onto it any more: if it is, it is aborted first. EBUSY if it does not
-    /// end.
+    /// The blob as it is when the copy of that id is not pending onto it any more: if it is, it is aborted first. EBUSY
+    /// if it does not end.
     pub(in crate::fs) async fn await_or_abort(
         &self,
         blob: &Blob,
@@ -217,8 +222,8 @@ impl Copies {
         }
     }
 
-    /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A destination that
-    /// shows another id is somebody else's by now.
+    /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A
+    /// destination that shows another id is somebody else's by now.
     pub(in crate::fs) async fn rollback(&self, destination: &Blob, id: &CopyId) {
         match self.await_or_abort(destination, Some(id), None).await {
             Ok(found) if found.copy.as_ref().is_some_and(|copy| copy.id == *id) => {

@@ -1,11 +1,12 @@
 //! Whole copies, run by the service.
 //!
-//! A copy is started by Copy Blob and is done when the destination shows *our* copy id with status `success` (X16); nothing else
-//! counts as done. Usually the service answers `success` at once. Otherwise a [`CopyJob`] exists: one task polls the destination and
-//! everybody who waits looks at what it last saw.
+//! A copy is started by Copy Blob and is done when the destination shows *our* copy id with status `success` (X16);
+//! nothing else counts as done. Usually the service answers `success` at once. Otherwise a [`CopyJob`] exists: one task
+//! polls the destination and everybody who waits looks at what it last saw.
 //!
-//! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`lease`), and what
-//! it replaced, which comes back or is let go (`restore`). What Copy Blob cannot read is fetched by other operations (`synchronous`).
+//! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source
+//! (`lease`), and what it replaced, which comes back or is let go (`restore`). What Copy Blob cannot read is fetched by
+//! other operations (`synchronous`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,13 +58,14 @@ const FIRST_POLL: Duration = Duration::from_millis(100);
 /// Between polls when nobody has waited for a while.
 const IDLE_POLL: Duration = Duration::from_secs(10);
 
-/// A job that cannot be polled for this long, the client's own retries aside, is given up: its end is unknown, which is not success.
+/// A job that cannot be polled for this long, the client's own retries aside, is given up: its end is unknown, which is
+/// not success.
 const BLIND: Duration = Duration::from_secs(30);
 
 /// Longest that somebody who aborted a copy waits for what was there before.
 const BROUGHT_BACK: Duration = Duration::from_secs(10);
 
-/// What has become of a Copy Blob.
+/// The result of a Copy Blob.
 pub(in crate::fs) enum Begun {
     /// The service has accepted it.
     Accepted(CopyId, Progress),
@@ -80,8 +82,9 @@ pub(in crate::fs) fn total_of(version: Option<&BlobProperties>, progress: &Progr
     }
 }
 
-/// The tier of a finished copy, as far as it is known, and whether it is only the account's default. That of what is replaced stays, chosen
-/// or not (S103); what is new gets the account's, which is what a blob of the account has for which nobody chose one.
+/// The tier of a finished copy, as far as it is known, and whether it is only the account's default. That of what is
+/// replaced stays, chosen or not (S103); what is new gets the account's, which is what a blob of the account has for
+/// which nobody chose one.
 fn tier_of_copy(
     source: &BlobProperties,
     request: &CopyRequest,
@@ -101,7 +104,7 @@ fn tier_of_copy(
     }
 }
 
-/// What the service would say of a finished copy of `source`: no request is needed to know it.
+/// The properties of a finished copy of `source`: no request is needed to know them.
 fn copied(
     source: &BlobProperties,
     started: &CopyStarted,
@@ -137,8 +140,8 @@ fn copied(
     })
 }
 
-/// Copy Blob could not read the source, and another operation may. For our `own` blobs we have given it the means, so that its
-/// word counts.
+/// Copy Blob could not read the source, and another operation may. For our `own` blobs we have given it the means, so
+/// that its word counts.
 fn may_be_read_otherwise(source: &CopySource, own: bool, error: &Error) -> bool {
     match error.code() {
         _ if own => false,
@@ -148,7 +151,7 @@ fn may_be_read_otherwise(source: &CopySource, own: bool, error: &Error) -> bool 
     }
 }
 
-/// What a copy that was just accepted has come to, `found` if the service was seen to have it.
+/// The progress of a copy that was just accepted, `found` if the service was seen to have it.
 async fn first_progress(
     client: &Client,
     destination: &Blob,
@@ -240,7 +243,8 @@ impl Copies {
         Ok(Begun::Accepted(started.id, progress))
     }
 
-    /// Looks at the destination until our copy has ended: how. `None` when nobody waits any more for a copy that was started elsewhere.
+    /// Looks at the destination until our copy has ended: how. `None` when nobody waits any more for a copy that was
+    /// started elsewhere.
     pub(in crate::fs) async fn poll_to_the_end(&self, job: &Arc<CopyJob>) -> Option<Progress> {
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
@@ -298,8 +302,8 @@ impl Copies {
         }
     }
 
-    /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE when it is
-    /// another one.
+    /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE
+    /// when it is another one.
     pub(in crate::fs) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
         let client = self.service.blob(blob);
         // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.

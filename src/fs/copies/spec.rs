@@ -8,18 +8,18 @@ use crate::fs::copies::lease::LeaseSource;
 use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, CopyRequest, CopySource, LeaseId, Metadata, Precondition, Tags};
 
-/// What is done about source and destination besides copying.
+/// The treatment of source and destination besides copying.
 #[derive(Default, Clone)]
 pub(crate) struct CopyOptions {
     /// The source, if it is a blob as it is now in one of the mount's accounts: it can be leased.
     pub source: Option<Blob>,
     /// When that is done; as the mount does otherwise.
     pub lease_source: Option<LeaseSource>,
-    /// What is replaced, if the caller knows.
+    /// The blob that is replaced, if the caller knows.
     pub replaced: Option<Arc<BlobProperties>>,
     /// The caller's lease of the destination (X5).
     pub lease: Option<LeaseId>,
-    /// What comes back if the copy is no success, and is let go if it is.
+    /// The backup that is restored if the copy is no success, and deleted if it is.
     pub backup: Option<Backup>,
     pub caller: Option<Caller>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct CopySpec {
     pub metadata: Option<Metadata>,
     pub tier: Option<String>,
     pub tags: Tags,
-    /// Of an append blob; `None` for all others, and for what is not known.
+    /// Whether an append blob is sealed; `None` for all others, and for what is not known.
     pub seal: Option<bool>,
     pub options: CopyOptions,
 }

@@ -1,7 +1,8 @@
 //! Copies started with what belongs to them: a lease of the source, and what comes back if the copy is no success.
 //!
-//! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source (`lease`), and what
-//! it replaced, which comes back or is let go (`restore`). The copy itself is [`Copies::begin`] and what follows (`run`).
+//! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source
+//! (`lease`), and what it replaced, which comes back or is let go (`restore`). The copy itself is [`Copies::begin`] and
+//! what follows (`run`).
 
 use std::sync::{Arc, Mutex};
 
@@ -17,8 +18,8 @@ use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, BlobType, CopyId, CopyRequest, CopyState, CopyStatus};
 
 impl Copies {
-    /// Starts a copy, with a lease of its source and what is to come back if it is no success. The job is done at once when the service
-    /// says so, and followed otherwise.
+    /// Starts a copy, with a lease of its source and what is to come back if it is no success. The job is done at once
+    /// when the service says so, and followed otherwise.
     pub(in crate::fs) async fn start_copy(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
         let backup = spec.options.backup.clone();
         let started = self.start_leased(spec).await;
@@ -89,7 +90,8 @@ impl Copies {
         self.leases.acquire(client, source, etag, copy).await
     }
 
-    /// What is left to do when a copy has ended, before anybody hears of it: whoever does may go on to delete the source.
+    /// Does what is left when a copy has ended, before anybody hears of it: whoever does may go on to delete the
+    /// source.
     pub(in crate::fs) async fn finish(
         self: &Arc<Self>,
         job: &CopyJob,
@@ -132,8 +134,9 @@ impl Copies {
 }
 
 impl Copies {
-    /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our blobs; `lease` its
-    /// lease, if it has been taken already. A copy that ends with less than the whole leaves the destination as it was.
+    /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our
+    /// blobs; `lease` its lease, if it has been taken already. A copy that ends with less than the whole leaves the
+    /// destination as it was.
     pub(in crate::fs) async fn copy_synchronously(
         self: &Arc<Self>,
         destination: Blob,

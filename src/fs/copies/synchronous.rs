@@ -1,12 +1,12 @@
 //! Whole copies of what Copy Blob cannot read (§13.8, §13.9).
 //!
-//! Copy Blob looks at its source with HEAD before it promises anything, and there are sources that do not let it: servers that know only GET, URLs
-//! that are signed for GET. The From-URL operations read them all the same, and are done when they are answered. A source of
-//! up to 5000 MiB is one Put Blob From URL; a larger one is fetched in blocks, side by side and pinned to one version of the source if it
-//! has an ETag, and appears with one Put Block List.
+//! Copy Blob looks at its source with HEAD before it promises anything, and there are sources that do not let it:
+//! servers that know only GET, URLs that are signed for GET. The From-URL operations read them all the same, and are
+//! done when they are answered. A source of up to 5000 MiB is one Put Blob From URL; a larger one is fetched in blocks,
+//! side by side and pinned to one version of the source if it has an ETag, and appears with one Put Block List.
 //!
-//! To callers this is a copy like any other: a [`CopyJob`] that is pending until it is done. It has no copy id, though, for the service
-//! keeps no state of it, and whoever gives it up has only to stop asking.
+//! To callers this is a copy like any other: a `CopyJob` that is pending until it is done. It has no copy id, though,
+//! for the service keeps no state of it, and whoever gives it up has only to stop asking.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::store::{
     LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Metadata, Precondition, SourceRange, WholeSource, WriteOptions,
 };
 
-/// What is known of a source before it is read.
+/// Properties of a source before it is read.
 struct Facts {
     size: u64,
     etag: Option<ETag>,

@@ -1,4 +1,4 @@
-//! Who may do what: the identity of a caller, as far as the kernel does not ask itself.
+//! Access rights: the identity of a caller, as far as the kernel does not ask itself.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -6,12 +6,12 @@ use std::sync::OnceLock;
 use crate::error::{Error, Result};
 use crate::fs::names::attr::Attr;
 
-/// What is wanted of a file or directory, as the bits of a mode.
+/// The wish to read a file or directory; these are bits of a mode.
 pub(crate) const READ: u32 = 4;
 
 pub(crate) const WRITE: u32 = 2;
 
-/// Of a directory: to go through it.
+/// The wish to go through a directory.
 pub(crate) const SEARCH: u32 = 1;
 
 /// Read and search whatever the mode says.
@@ -28,7 +28,7 @@ pub struct Credentials {
     /// Primary group id.
     pub gid: u32,
     pid: u32,
-    /// What `/proc` says of the process; read when it is needed.
+    /// The status of the process by `/proc`; read when it is needed.
     process: OnceLock<ProcessStatus>,
 }
 
@@ -39,7 +39,8 @@ pub(in crate::fs) struct ProcessStatus {
 }
 
 impl Credentials {
-    /// `uid` and `gid` are those of the request: as the mount sees them, whatever the process calls itself in its own namespace.
+    /// `uid` and `gid` are those of the request: as the mount sees them, whatever the process calls itself in its own
+    /// namespace.
     pub fn new(uid: u32, gid: u32, pid: u32) -> Self {
         Self { uid, gid, pid, process: OnceLock::new() }
     }
@@ -48,14 +49,15 @@ impl Credentials {
         self.process.get_or_init(|| {
             match fs::read_to_string(format!("/proc/{}/status", self.pid)) {
                 Ok(status) => ProcessStatus::parse(&status),
-                // In another PID namespace: no more groups than the one that is known; root is taken for what it usually is.
+                // In another PID namespace: no more groups than the one that is known; root is taken for what it
+                // usually is.
                 Err(_) => ProcessStatus { groups: Vec::new(), capabilities: CAP_DAC_OVERRIDE },
             }
         })
     }
 
     pub(in crate::fs) fn has(&self, capabilities: u64) -> bool {
-        // Somebody may be root, with all capabilities, in a namespace of his own; here he is who he is.
+        // Somebody may be root, with all capabilities, in another namespace; here only the user id counts.
         self.uid == 0 && self.process().capabilities & capabilities != 0
     }
 

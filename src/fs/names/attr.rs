@@ -1,16 +1,17 @@
-//! What `stat` says, and how it is kept in a blob.
+//! Attributes for `stat`, and how they are kept in a blob.
 //!
-//! A blob has a size, a Last-Modified time and metadata; everything else that a file has lives in metadata, under names that
-//! other tools read: `mtime` as rclone writes it, `permissions` (octal), `owner` and `group` as Azure Managed Lustre and
-//! AzCopy write them, `posix_atime` (nanoseconds since the epoch) as AzCopy does. A value equal to the mount's default is not stored,
-//! so an ordinary file carries no extra metadata. Nor is an access time that is the time of the last change: reading does not set it.
+//! A blob has a size, a Last-Modified time and metadata; everything else that a file has lives in metadata, under names
+//! that other tools read: `mtime` as rclone writes it, `permissions` (octal), `owner` and `group` as Azure Managed
+//! Lustre and AzCopy write them, `posix_atime` (nanoseconds since the epoch) as AzCopy does. A value equal to the
+//! mount's default is not stored, so an ordinary file carries no extra metadata. Nor is an access time that is the time
+//! of the last change: reading does not set it.
 //!
-//! What kind of file a blob is, is metadata too: `hdi_isfolder` and `is_symlink` as blobfuse2 and Hadoop have them, and on empty blobs
-//! `is_fifo`, `is_socket`, `is_block_dev` and `is_char_dev` with `posix_rdev`, as AzCopy has them. What such a file does is the
-//! kernel's business; all there is to keep is that it is one.
+//! What kind of file a blob is, is metadata too: `hdi_isfolder` and `is_symlink` as blobfuse2 and Hadoop have them, and
+//! on empty blobs `is_fifo`, `is_socket`, `is_block_dev` and `is_char_dev` with `posix_rdev`, as AzCopy has them. What
+//! such a file does is the kernel's business; all there is to keep is that it is one.
 //!
-//! [`AttrChange`] is what chmod, chown and utimens ask for. It travels with an open file until the commit, so that it costs no
-//! request of its own there.
+//! [`AttrChange`] is what chmod, chown and utimens ask for. It travels with an open file until the commit, so that it
+//! costs no request of its own there.
 
 use std::time::{Duration, SystemTime};
 
@@ -88,11 +89,11 @@ pub struct Attr {
     pub links: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Which device it is, if it is one.
+    /// The device number, if it is a device.
     pub device: u32,
 }
 
-/// Who makes a file, and with which mode.
+/// The maker of a file, and the mode.
 #[derive(Debug, Clone, Copy)]
 pub struct Creation {
     pub mode: u32,
@@ -101,8 +102,8 @@ pub struct Creation {
 }
 
 impl Creation {
-    /// What a new file of that kind gets in a directory: a directory with the setgid bit hands down its group, and to directories the
-    /// bit.
+    /// The attributes of a new file of that kind in a directory: a directory with the setgid bit hands down its group,
+    /// and to directories the bit.
     pub fn within(self, dir: &Attr, kind: FileKind) -> AttrChange {
         const SETGID: u32 = 0o2000;
         let handed_down = dir.mode & SETGID != 0;
@@ -127,13 +128,14 @@ impl Attr {
         self.ctime = self.ctime.max(time);
     }
 
-    /// GNU cp asks for `copy_file_range` only if the blocks cover the size, so this is never less (design, kernel fact 1).
+    /// GNU cp asks for `copy_file_range` only if the blocks cover the size, so this is never less (design, kernel fact
+    /// 1).
     pub fn blocks(size: u64) -> u64 {
         size.div_ceil(512)
     }
 }
 
-/// What chmod and chown do.
+/// The effect of chmod and chown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Permissions {
     /// Keep mode, owner and group in the blob's metadata.
@@ -254,8 +256,8 @@ impl AttrChange {
         }
     }
 
-    /// [`AttrChange::apply`] to a file that stays what it is. The request that stores it gives the blob a new Last-Modified, so the times
-    /// that it had (`now`) are written down, unless they are.
+    /// [`AttrChange::apply`] to a file that stays what it is. The request that stores it gives the blob a new
+    /// Last-Modified, so the times that it had (`now`) are written down, unless they are.
     pub fn apply_to(&self, now: &Attr, metadata: &mut Metadata, defaults: &Defaults) {
         if self.mtime.is_none() && metadata.get(MTIME).is_none_or(|_| now.kind == FileKind::Directory) {
             metadata.set(MTIME, format_time(now.mtime));
@@ -266,7 +268,7 @@ impl AttrChange {
         self.apply(now.kind, metadata, defaults);
     }
 
-    /// What `attr` looks like once this is stored.
+    /// Changes `attr` to what it is once this is stored.
     pub fn preview(&self, attr: &mut Attr) {
         attr.mode = self.mode.unwrap_or(attr.mode);
         attr.uid = self.uid.unwrap_or(attr.uid);
@@ -344,7 +346,7 @@ pub(crate) fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, 
     }
 }
 
-/// What kind of file a blob is (§19).
+/// The kind of file that a blob is (§19).
 ///
 /// A blob with content is a file, whatever its metadata say: as a directory it could be removed, and its content lost.
 pub(crate) fn kind_of(blob: &BlobProperties) -> FileKind {
@@ -399,9 +401,9 @@ pub(crate) fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
     metadata
 }
 
-/// The metadata that a copy under another name must be given to be the same blob: none if it brings along what is needed. The copy's
-/// Last-Modified is not the blob's, so that is written down; but not where others have metadata of their own, whose names would lose
-/// their capitals on the way through here.
+/// The metadata that a copy under another name must be given to be the same blob: none if it brings along what is
+/// needed. The copy's Last-Modified is not the blob's, so that is written down; but not where others have metadata of
+/// their own, whose names would lose their capitals on the way through here.
 pub(crate) fn for_rename(blob: &BlobProperties) -> Option<Metadata> {
     let is_own = |name: &str| {
         OWN_NAMES.contains(&name)
@@ -416,7 +418,7 @@ pub(crate) fn for_rename(blob: &BlobProperties) -> Option<Metadata> {
     Some(metadata)
 }
 
-/// What the service would say of a block blob that was just written: no request is needed to know it.
+/// The properties of a block blob that was just written: no request is needed to know them.
 pub(crate) fn just_written(size: u64, settings: BlobSettings, written: Written) -> BlobProperties {
     BlobProperties {
         size,

@@ -1,4 +1,5 @@
-//! What is known of a node: its attributes as `stat` shows them, how long that is believed, and when the service is asked anew.
+//! Knowledge about nodes: attributes as `stat` shows them, how long that is believed, and when the service is asked
+//! anew.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,12 +15,12 @@ use crate::fs::names::open::OpenNodes;
 use crate::fs::names::tree::{Link, NodeProperties, NodeView, Observation, Origin, Place, Tree};
 use crate::fs::service::Service;
 
-/// What is known of inodes: in the tree, by what is open here, and by what the service says when it is asked.
+/// The knowledge about inodes: from the tree, from what is open here, and from the service when it is asked.
 pub struct Names {
     pub(in crate::fs) service: Arc<Service>,
     pub(in crate::fs) config: Arc<Config>,
     pub(in crate::fs) tree: Arc<Tree>,
-    /// What programs here have open, which may be ahead of the service.
+    /// Files that programs here have open, which may be ahead of the service.
     pub(in crate::fs) open: Arc<dyn OpenNodes>,
     root_asked: OnceCell<()>,
     /// The time of everything that has none of its own.
@@ -36,7 +37,7 @@ impl Names {
         Self { service, config, tree, open, root_asked: OnceCell::new(), started: SystemTime::now() }
     }
 
-    /// What is kept of the directory that is mounted, asked for the first time that anybody looks at it.
+    /// Asks for the attributes of the mounted directory, the first time that anybody looks at it.
     pub(in crate::fs) async fn ask_root_once(&self) {
         self.root_asked.get_or_init(|| self.ask_root()).await;
     }
@@ -47,8 +48,8 @@ pub(in crate::fs) fn observed_now(heard: NodeProperties) -> Observation {
 }
 
 impl Names {
-    /// What is kept of the directory that is mounted. Nobody looks it up, so it is asked for once; who may not ask is content with the
-    /// mount's own modes.
+    /// Asks for the attributes of the mounted directory. Nobody looks it up, so it is asked for once; who may not ask
+    /// is content with the mount's own modes.
     pub(in crate::fs) async fn ask_root(&self) {
         let Ok(Place::Directory(dir)) = self.tree.place(Ino::ROOT) else { return };
         let (client, asked) = (self.service.client(dir.account), Instant::now());
@@ -90,7 +91,7 @@ impl Names {
         }
     }
 
-    /// What `stat` says of a node, from what is known of it: no request is sent.
+    /// The attributes of a node for `stat`, from what is known of it: no request is sent.
     pub(in crate::fs) fn attr_of(&self, view: &NodeView) -> Attr {
         let defaults = &self.config.defaults;
         let mut attr = match &view.observed.properties {
@@ -110,7 +111,7 @@ impl Names {
         attr
     }
 
-    /// What a new file of that kind gets, if this mount keeps such things.
+    /// The attributes of a new file of that kind, if this mount keeps such things.
     pub(in crate::fs) fn attributes_of_new(&self, dir: Ino, kind: FileKind, creation: Creation) -> Result<AttrChange> {
         match self.config.permissions {
             Permissions::Keep => Ok(creation.within(&self.attr_of(&self.tree.view(dir)?), kind)),
@@ -118,8 +119,8 @@ impl Names {
         }
     }
 
-    /// How long the kernel may believe what it is told now of a node: as long as we would. What is not stored yet gets other times when
-    /// it is.
+    /// The time for which the kernel may believe what it is told now of a node: as long as we would. What is not stored
+    /// yet gets other times when it is.
     pub fn ttl(&self, ino: Ino) -> Duration {
         let Ok(view) = self.tree.view(ino) else { return Duration::ZERO };
         if self.open.of_ino(ino).is_some_and(|file| file.is_unsaved()) {
@@ -128,15 +129,16 @@ impl Names {
         self.trust(view.kind).saturating_sub(view.observed.age()).min(self.config.attr_ttl)
     }
 
-    /// How long the kernel may believe what a listing says of a node, from the moment when the reader gets to it. Counted from the moment
-    /// when the page was asked for, the last entries of a large page would be too old for a reader who is slow, and asking for each of
-    /// them would make him slower still. Whoever opens the file asks anew all the same.
+    /// The time for which the kernel may believe what a listing says of a node, from the moment when the reader gets to
+    /// it. Counted from the moment when the page was asked for, the last entries of a large page would be too old for a
+    /// reader who is slow, and asking for each of them would make that slower still. Whoever opens the file asks anew
+    /// all the same.
     pub fn ttl_of_listed(&self, ino: Ino) -> Duration {
         if self.open.of_ino(ino).is_some() { self.ttl(ino) } else { self.config.attr_ttl }
     }
 
-    /// How long what was heard is believed. That a directory is there is believed longer: nothing is read from the memory of it but
-    /// that names can be looked up in it, and every path walks through several.
+    /// The time for which an observation is believed. The existence of a directory is believed longer: nothing is read
+    /// from the memory of it but that names can be looked up in it, and every path walks through several.
     pub(in crate::fs) fn trust(&self, kind: FileKind) -> Duration {
         match kind {
             FileKind::Directory => self.config.attr_ttl * 30,
@@ -144,8 +146,8 @@ impl Names {
         }
     }
 
-    /// What is known of a node, asked anew if that is too old. A node without a name keeps what was last known; the answer may be that it
-    /// has lost its name ([`Names::check_named`]).
+    /// The view of a node, asked for anew if it is too old. A node without a name keeps what was last known; the answer
+    /// may be that it has lost its name ([`Names::check_named`]).
     pub(in crate::fs) async fn fresh(&self, ino: Ino) -> Result<NodeView> {
         let view = self.tree.view(ino)?;
         if view.kind == FileKind::Directory

@@ -1,15 +1,15 @@
-//! What the service says, set against what is remembered here. The rules stand here and nowhere else; whoever hears something or is
-//! refused something brings it here.
+//! Answers of the service, set against what is remembered here. The rules stand here and nowhere else; whoever hears
+//! something or is refused something brings it here.
 //!
-//! - What the service says of a file is taken in ([`Names::update_if_newer`]) if it is the same file still. Otherwise the name stands for another file,
-//!   and the node that had it keeps what is known of the old one for those who have it open: their cached pages, its size and times, no
-//!   links.
-//! - An answer that *disproves* what is remembered ([`Names::invalidate_refused`]), a 404 or a 412, ends the memory before the caller hears of it,
-//!   here and in the kernel. The caller hears ESTALE, and a call that came by a path is repeated by the kernel after a lookup of its own,
-//!   so that the program notices nothing.
+//! - What the service says of a file is taken in ([`Names::update_if_newer`]) if it is the same file still. Otherwise
+//!   the name stands for another file, and the node that had it keeps what is known of the old one for those who have
+//!   it open: their cached pages, its size and times, no links.
+//! - An answer that *disproves* what is remembered ([`Names::invalidate_refused`]), a 404 or a 412, ends the memory
+//!   before the caller hears of it, here and in the kernel. The caller hears ESTALE, and a call that came by a path is
+//!   repeated by the kernel after a lookup of its own, so that the program notices nothing.
 //! - What needs nothing of the version that is no more is stored all the same (`content/recovery`).
-//! - While something is being stored from here, nothing is heard of the file: it might be what is being stored, of which we have not had
-//!   the answer yet.
+//! - While something is being stored from here, nothing is heard of the file: it might be what is being stored, of
+//!   which we have not had the answer yet.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,11 +20,12 @@ use crate::fs::names::cache::Names;
 use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Origin, replaced};
 use crate::store::{BlobProperties, ETag};
 
-/// A lookup that the kernel has made for a call, to find out of which file it is and who may do that, is no older than this.
+/// A lookup that the kernel has made for a call, to find out of which file it is and who may do that, is no older than
+/// this.
 pub(in crate::fs) const LOOKED_UP: Duration = Duration::from_secs(1);
 
-/// The answer says that the blob is not what it was taken for: the blob asked for, or the one that was to be copied from. Whoever copies
-/// from another file than he writes to has to tell the two apart before.
+/// The answer says that the blob is not what it was taken for: the blob asked for, or the one that was to be copied
+/// from. Whoever copies from another file than it writes to has to tell the two apart before.
 pub(in crate::fs) fn refutes_cache(error: &Error) -> bool {
     let is_missing = match error {
         Error::Service(refusal) => {
@@ -43,7 +44,8 @@ pub(in crate::fs) fn refutes_cache(error: &Error) -> bool {
 }
 
 impl Names {
-    /// Takes in what the service, asked at `asked`, says of a node's blob. The node as it is known then, which may have lost its name.
+    /// Takes in what the service, asked at `asked`, says of a node's blob. The node as it is known then, which may have
+    /// lost its name.
     pub(in crate::fs) fn update_if_newer(
         &self,
         ino: Ino,
@@ -57,14 +59,16 @@ impl Names {
         self.tree.view(ino)
     }
 
-    /// What is heard of a file that is open may count for nothing, or for the file whatever it is. True if that is so, and done.
+    /// Takes in what is heard of a file that is open, if it counts for nothing or for the file whatever it is; true
+    /// then.
     pub(in crate::fs) fn update_open_file(&self, ino: Ino, properties: &Arc<BlobProperties>, asked: Instant) -> bool {
         let Some(file) = self.open.of_ino(ino) else { return false };
         if file.is_ahead() {
             return true;
         }
         let is_ours = match file.copying() {
-            // The copy that somebody makes onto it here is his; what else is seen meanwhile comes to light when it ends.
+            // The copy that somebody makes onto it here is its own; what else is seen meanwhile comes to light when it
+            // ends.
             Some(ours) if properties.copy.as_ref().is_none_or(|copy| copy.id != ours) => return true,
             Some(_) => true,
             // Whoever means the end of whatever has the name means that.
@@ -89,7 +93,8 @@ impl Names {
         }
     }
 
-    /// What an open goes by: what was just looked up for it, or asked for now. ESTALE if that is another file than the one to be opened.
+    /// The view that an open goes by: what was just looked up for it, or asked for now. ESTALE if that is another file
+    /// than the one to be opened.
     pub(in crate::fs) async fn view_for_open(&self, ino: Ino) -> Result<NodeView> {
         let looked_up = self.tree.kernel().take_lookup(ino, LOOKED_UP);
         let mut view = if looked_up { self.tree.view(ino)? } else { self.fresh(ino).await? };
@@ -102,8 +107,8 @@ impl Names {
         Ok(view)
     }
 
-    /// A request about version `etag` of a node's blob (`None`: that there is none) has failed. If that disproves what is remembered, it is
-    /// forgotten, and the error is what the caller should hear.
+    /// A request about version `etag` of a node's blob (`None`: that there is none) has failed. If that disproves what
+    /// is remembered, it is forgotten, and the error is what the caller should hear.
     pub(in crate::fs) fn invalidate_refused(&self, ino: Ino, etag: Option<&ETag>, error: Error) -> Error {
         if !refutes_cache(&error) {
             return error;
@@ -122,7 +127,8 @@ impl Names {
         Error::not_found(format!("{} is not in the service any more", blob.path))
     }
 
-    /// The service has refused to copy that version of the source: what is remembered of it, unless it is as it was, is forgotten.
+    /// The service has refused to copy that version of the source: what is remembered of it, unless it is as it was, is
+    /// forgotten.
     pub(in crate::fs) fn invalidate_refused_source(
         &self,
         source: Ino,

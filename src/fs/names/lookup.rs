@@ -1,11 +1,13 @@
 //! Names looked up: what a name in a directory stands for, from what is remembered, listed or asked.
 //!
-//! A directory exists because a blob's name goes through it (implicit), because a marker blob says so (`hdi_isfolder=true`, written
-//! by mkdir here, by blobfuse2 and by Hadoop), or both; a blob `dir/` with a slash at its end is a marker of other tools. Where a
-//! plain blob has the name of a directory, the directory wins and the blob cannot be reached through the mount.
+//! A directory exists because a blob's name goes through it (implicit), because a marker blob says so
+//! (`hdi_isfolder=true`, written by mkdir here, by blobfuse2 and by Hadoop), or both; a blob `dir/` with a slash at its
+//! end is a marker of other tools. Where a plain blob has the name of a directory, the directory wins and the blob
+//! cannot be reached through the mount.
 //!
-//! An unknown name costs a HEAD and a one-entry LIST, side by side. A listing in hand answers for all its names, also for those that
-//! are not in it, as long as it is fresh; where many names are looked up, one is made for them (`dir/lookups`).
+//! An unknown name costs a HEAD and a one-entry LIST, side by side. A listing in hand answers for all its names, also
+//! for those that are not in it, as long as it is fresh; where many names are looked up, one is made for them
+//! (`dir/lookups`).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,7 +46,7 @@ impl Directories {
     }
 }
 
-/// What is below a directory that a listing of it does not show.
+/// The treatment of blobs below a directory that a listing of it does not show.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::fs) enum Unseen {
     Ignored,
@@ -60,7 +62,7 @@ pub(in crate::fs) struct Below {
     left_out: usize,
 }
 
-/// What a lookup says of a name that no blob can have: only its length is not a way of not being there.
+/// The error of a lookup of a name that no blob can have: only its length is not a way of not being there.
 fn only_too_long(error: Error, name: &str) -> Error {
     match error {
         Error::Name(crate::path::NameError::TooLong) => error,
@@ -138,7 +140,7 @@ impl Directories {
         }
     }
 
-    /// What is listed of a name. If too many names of the directory would have to be asked for, it is listed now.
+    /// The listed entry of a name. If too many names of the directory would have to be asked for, it is listed now.
     async fn listed(&self, parent: Ino, name: &str) -> Result<Listed> {
         let listed = self.tree.listings().listed(parent, name);
         if !matches!(listed, Listed::Unknown) {

@@ -1,4 +1,4 @@
-//! What names have to know of files that are open here: they may be ahead of the service.
+//! The interface of names to files that are open here, which may be ahead of the service.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ pub(in crate::fs) trait OpenNode: Send + Sync {
     /// `attr` as the service has it becomes what a program here should see.
     fn overlay(&self, attr: &mut Attr);
 
-    /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the file.
+    /// There is something here to be stored, content or attributes. To be told without waiting for whoever works on the
+    /// file.
     fn is_unsaved(&self) -> bool;
 
     /// The service may not have yet, or have without our knowing, what the file is here.
@@ -19,10 +20,11 @@ pub(in crate::fs) trait OpenNode: Send + Sync {
     /// The copy onto it that is not settled yet.
     fn copying(&self) -> Option<CopyId>;
 
-    /// Whoever has it open appends to it, wherever its end is, and sees nothing of it.
+    /// Whether all who have it open append to it, wherever its end is, and see nothing of it.
     fn is_only_appended_to(&self) -> bool;
 
-    /// The blob is again what it was as version `before`. False if somebody is at work on the file, who may have to ask.
+    /// The blob is again what it was as version `before`. False if somebody is at work on the file, who may have to
+    /// ask.
     fn is_restored(&self, before: &ETag, properties: &Arc<BlobProperties>) -> bool;
 }
 

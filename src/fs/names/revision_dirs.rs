@@ -1,18 +1,19 @@
-//! What was: snapshots and versions as files.
+//! Hidden directories: snapshots and versions as files.
 //!
-//! `DIR/.snapshots/NAME/MOMENT` and `DIR/.versions/NAME/MOMENT` are `DIR/NAME` as it was at that moment. No listing of `DIR` shows the
-//! two, so that `find` and `rm -r` do not come there by themselves; looked up by name they are in every directory of blobs. A blob or
-//! directory that really has one of these names wins, because otherwise nothing could reach it; then its directory has no past to
-//! show, which the log says once.
+//! `DIR/.snapshots/NAME/MOMENT` and `DIR/.versions/NAME/MOMENT` are `DIR/NAME` as it was at that moment. No listing of
+//! `DIR` shows the two, so that `find` and `rm -r` do not come there by themselves; looked up by name they are in every
+//! directory of blobs. A blob or directory that really has one of these names wins, because otherwise nothing could
+//! reach it; then its directory has no past to show, which the log says once.
 //!
-//! Such a file is read like any other and is a source of copies: copied over its own name it brings that state back (C22), to another
-//! name it becomes an ordinary blob (C23), each by one Copy Blob. It can be removed, which deletes that snapshot or version and nothing
-//! else. All else is EROFS, and no request that writes ever carries a `snapshot` or `versionid`, because there are servers that then
-//! change the blob itself (X19).
+//! Such a file is read like any other and is a source of copies: copied over its own name it brings that state back
+//! (C22), to another name it becomes an ordinary blob (C23), each by one Copy Blob. It can be removed, which deletes
+//! that snapshot or version and nothing else. All else is EROFS, and no request that writes ever carries a `snapshot`
+//! or `versionid`, because there are servers that then change the blob itself (X19).
 //!
-//! Listing is by List Blobs with `include=snapshots` or `versions`. The service refuses that with a delimiter, so `DIR/.snapshots` lists
-//! all that is below `DIR`, one request per 5000 rows; a blob's own moments are the first rows with its name as prefix. They need not
-//! have a blob any more, and the current version is not among them: it is `DIR/NAME`.
+//! Listing is by List Blobs with `include=snapshots` or `versions`. The service refuses that with a delimiter, so
+//! `DIR/.snapshots` lists all that is below `DIR`, one request per 5000 rows; a blob's own moments are the first rows
+//! with its name as prefix. They need not have a blob any more, and the current version is not among them: it is
+//! `DIR/NAME`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -85,10 +86,12 @@ impl Directories {
         }
     }
 
-    /// unlink(2) of a snapshot or version: Delete Blob of that and nothing else. The current version is the blob, and is removed as such.
+    /// unlink(2) of a snapshot or version: Delete Blob of that and nothing else. The current version is the blob, and
+    /// is removed as such.
     pub(in crate::fs) async fn remove_revision(&self, view: &NodeView, blob: &Blob, revision: &Revision) -> Result<()> {
         let properties = view.properties().ok_or_else(|| Error::not_found("nothing is known of it"))?;
-        // What is not current never becomes it again: bringing it back makes a new version. So what was heard at any time is true.
+        // What is not current never becomes it again: bringing it back makes a new version. So what was heard at any
+        // time is true.
         if properties.is_current_version || is_another(properties, revision) {
             return Err(Error::fs(
                 libc::EPERM,

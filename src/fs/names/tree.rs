@@ -1,15 +1,17 @@
 //! The inode table: what the kernel holds references to, and what is remembered of the service.
 //!
-//! An inode is an identity, not a path. A node knows its parent and its own name; where its blob is follows from the chain of
-//! parents, so that renaming a directory moves everything below it, open files included, by changing one node. A node that
-//! lost its name (unlinked, replaced) stays until the kernel forgets it, but has no place in the service any more.
+//! An inode is an identity, not a path. A node knows its parent and its own name; where its blob is follows from the
+//! chain of parents, so that renaming a directory moves everything below it, open files included, by changing one node.
+//! A node that lost its name (unlinked, replaced) stays until the kernel forgets it, but has no place in the service
+//! any more.
 //!
-//! A name whose blob somebody else has replaced stands for another file and gets another node ([`identity`]); the old one has lost its
-//! name ([`Link::Vanished`]). Where the kernel knew it by that name, it is told ([`Expired`]).
+//! A name whose blob somebody else has replaced stands for another file and gets another node ([`identity`]); the old
+//! one has lost its name ([`Link::Vanished`]). Where the kernel knew it by that name, it is told ([`Expired`]).
 //!
-//! Each node remembers what was last heard of its blob and when ([`CachedProperties`]), packed small ([`packed`]). What directories were listed to
-//! hold is remembered as well ([`listings`]) and answers lookups of their names, also of those that do not exist, for as long as it is
-//! fresh. What this mount itself creates, deletes and renames is entered in both at once, so that a program sees its own doings.
+//! Each node remembers what was last heard of its blob and when ([`CachedProperties`]), packed small ([`packed`]). What
+//! directories were listed to hold is remembered as well ([`listings`]) and answers lookups of their names, also of
+//! those that do not exist, for as long as it is fresh. What this mount itself creates, deletes and renames is entered
+//! in both at once, so that a program sees its own doings.
 //!
 //! One mutex guards the table. It is held for a few map operations at a time and never across a request.
 
@@ -66,12 +68,12 @@ impl Tree {
         Self { table: Mutex::new(table), shapes: Mutex::default(), ttl }
     }
 
-    /// What the kernel holds of the tree.
+    /// The kernel's part of the tree.
     pub fn kernel(&self) -> KernelView<'_> {
         KernelView { tree: self }
     }
 
-    /// What listings have said.
+    /// The answers of listings.
     pub fn listings(&self) -> ListedNames<'_> {
         ListedNames { tree: self }
     }
@@ -99,7 +101,7 @@ impl Tree {
         Ok(node.view(ino))
     }
 
-    /// Where the node's content is. ENOENT once it has lost its name.
+    /// The place of the node's content. ENOENT once it has lost its name.
     pub fn place(&self, ino: Ino) -> Result<Place> {
         self.lock().place(ino)
     }
@@ -125,7 +127,7 @@ impl Tree {
         }
     }
 
-    /// Where the content of a file or symlink is read.
+    /// The origin from which the content of a file or symlink is read.
     pub fn origin(&self, ino: Ino) -> Result<Origin> {
         match self.place(ino)? {
             Place::Blob(blob) => Ok(blob.into()),
@@ -165,8 +167,8 @@ impl Tree {
         }
     }
 
-    /// Enters what was heard of a name; the node keeps its identity unless it is another file by now ([`identity`]). `anchor` is for accounts and
-    /// containers, whose place does not follow from their parent's.
+    /// Enters what was heard of a name; the node keeps its identity unless it is another file by now ([`identity`]).
+    /// `anchor` is for accounts and containers, whose place does not follow from their parent's.
     pub fn enter(
         &self,
         parent: Ino,
@@ -192,7 +194,8 @@ impl Tree {
         self.lock().enter_listed(parent, entry, anchor)
     }
 
-    /// [`Tree::enter_listed`] for an entry that the kernel gets at once: the node is referred to before anybody can drop it.
+    /// [`Tree::enter_listed`] for an entry that the kernel gets at once: the node is referred to before anybody can
+    /// drop it.
     pub fn enter_sent(&self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
         let mut table = self.lock();
         let view = table.enter_listed(parent, entry, anchor)?;
@@ -202,14 +205,14 @@ impl Tree {
         Ok(view)
     }
 
-    /// What an operation on the node itself has just made of its blob.
+    /// Takes in what an operation on the node itself has just made of its blob.
     pub fn update(&self, ino: Ino, heard: NodeProperties) {
         let packed = self.pack(&heard);
         self.lock().update(ino, CachedProperties { packed, at: Instant::now() });
     }
 
-    /// What the service says of the node's blob. It was asked at `asked`, and what was learnt since is not forgotten over it. If it is
-    /// another file by now, the node loses its name.
+    /// Takes in what the service says of the node's blob. It was asked at `asked`, and what was learnt since is not
+    /// forgotten over it. If it is another file by now, the node loses its name.
     pub fn update_if_newer(&self, ino: Ino, heard: NodeProperties, asked: Instant) {
         let heard = CachedProperties { packed: self.pack(&heard), at: asked };
         let mut table = self.lock();
@@ -221,8 +224,8 @@ impl Tree {
         }
     }
 
-    /// What the service, asked at `asked`, says of the node's blob, which is this file whatever it is. What the kernel caches of another
-    /// content it is told to drop.
+    /// Takes in what the service, asked at `asked`, says of the node's blob, which is this file whatever it is. What
+    /// the kernel caches of another content it is told to drop.
     pub fn update_same_file(&self, ino: Ino, heard: NodeProperties, asked: Instant) {
         let heard = CachedProperties { packed: self.pack(&heard), at: asked };
         let mut table = self.lock();
@@ -234,8 +237,8 @@ impl Tree {
         }
     }
 
-    /// The service has refused to take the node's blob for version `etag`, or (`None`) for one that is not there: if that is what is known
-    /// of it still, the name stands for something else, or (`gone`) for nothing.
+    /// The service has refused to take the node's blob for version `etag`, or (`None`) for one that is not there: if
+    /// that is what is known of it still, the name stands for something else, or (`gone`) for nothing.
     pub fn invalidate_version(&self, ino: Ino, etag: Option<&ETag>, gone: bool) {
         let mut table = self.lock();
         let Some(node) = table.nodes.get(&ino) else { return };
@@ -255,7 +258,7 @@ impl Tree {
         }
     }
 
-    /// What the name stands for has to be asked for anew, by the kernel as well.
+    /// Forgets what the name stands for, which has to be asked for anew, by the kernel as well.
     pub fn invalidate_name(&self, parent: Ino, name: &str) {
         self.lock().detach_name(parent, name);
     }
@@ -288,7 +291,7 @@ impl Tree {
         table.listings.clear();
     }
 
-    /// What is known of the node may be wrong: ask again next time.
+    /// Doubts what is known of the node, which may be wrong: it is asked for next time.
     pub fn invalidate(&self, ino: Ino) {
         let mut table = self.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return };
@@ -297,7 +300,8 @@ impl Tree {
         table.listings.forget(parent);
     }
 
-    /// A blob was put at a path below the directory, and no node knows of it: what is remembered of the names on the way is forgotten.
+    /// A blob was put at a path below the directory, and no node knows of it: what is remembered of the names on the
+    /// way is forgotten.
     pub fn invalidate_path(&self, dir: Ino, path: &str) {
         let mut table = self.lock();
         let mut parent = dir;

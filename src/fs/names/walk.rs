@@ -21,7 +21,7 @@ pub struct Found {
     pub closed: bool,
 }
 
-/// Where a listing of a tree has come to.
+/// The position of a listing of a tree.
 pub(crate) struct Walk {
     pub(in crate::fs) dir: BlobDir,
     pub(in crate::fs) next: NextPage,

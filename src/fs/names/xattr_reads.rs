@@ -34,7 +34,8 @@ pub(in crate::fs) struct Seen {
 }
 
 impl Reads {
-    /// What was seen a moment ago, unless it has answered `name` before. `probe`: only the size is asked, the value follows.
+    /// The blob as it was seen a moment ago, unless it has answered `name` before. `probe`: only the size is asked, the
+    /// value follows.
     pub(in crate::fs) fn recall(&self, ino: Ino, caller: Caller, name: &str, probe: bool) -> Option<Arc<Seen>> {
         let mut reads = lock(&self.0);
         let read = reads.get_mut(&(ino, caller.pid))?;

@@ -1,8 +1,9 @@
 //! Copies of whole trees, many at a time.
 //!
-//! A [`Bulk`] belongs to an open directory, the destination's, and lives as long as that is open: whoever opened it adds sources
-//! ([`TreeCopies::start`]), hears what becomes of each blob ([`TreeCopies::news`]), and by closing it or by [`TreeCopies::cancel`] ends it. All
-//! the work is done here, so that a blob costs one request and no round trip to the caller:
+//! A [`Bulk`] belongs to an open directory, the destination's, and lives as long as that is open: whoever opened it
+//! adds sources ([`TreeCopies::start`]), hears what becomes of each blob ([`TreeCopies::progress`]), and by closing it
+//! or by [`TreeCopies::cancel`] ends it. All the work is done here, so that a blob costs one request and no round trip
+//! to the caller:
 //!
 //! ```text
 //!   lister     one listing of the source, one of the destination if that is there: 5000 names a request (walk)
@@ -12,15 +13,15 @@
 //!   copy       one Copy Blob, on condition that source and destination are what was listed; a pending one is followed to its end
 //! ```
 //!
-//! Names are not looked up one by one, and the inode table holds none of them: it only hears what may have changed. Nothing waits for
-//! the caller but what he has to be told: he is told in the order in which things end, and when he does not listen, the copies stop
-//! after a while and hold no memory.
+//! Names are not looked up one by one, and the inode table holds none of them: it only hears what may have changed.
+//! Nothing waits for the caller but what it has to be told: it is told in the order in which things end, and when it
+//! does not listen, the copies stop after a while and hold no memory.
 //!
-//! What is at the destination is held in memory while a source is copied, some hundred bytes for each blob that is there; of the source
-//! only what is listed ahead.
+//! What is at the destination is held in memory while a source is copied, some hundred bytes for each blob that is
+//! there; of the source only what is listed ahead.
 //!
-//! A tree goes along as it is: directory markers and symlinks are blobs and are copied like all others, with their metadata, and so
-//! with mode, owner and time. What is open for writing in the source is stored first.
+//! A tree goes along as it is: directory markers and symlinks are blobs and are copied like all others, with their
+//! metadata, and so with mode, owner and time. What is open for writing in the source is stored first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -58,7 +59,7 @@ pub(crate) use decision::TreeCopies;
 /// Blobs that are listed ahead of the copies, so that totals are known early.
 const AHEAD: usize = 20_000;
 
-/// How often a blob for which the service was too busy is tried, apart from the client's own repetitions.
+/// Attempts for a blob for which the service was too busy, apart from the client's own repetitions.
 const BUSY_TRIES: u32 = 20;
 
 /// Somebody was faster: at the source or at the destination.
@@ -276,7 +277,7 @@ impl TreeCopies {
         Ok((new, top))
     }
 
-    /// What is written below a directory and not stored yet is stored, so that the listing shows it.
+    /// Stores what was written below a directory and is not stored yet, so that the listing shows it.
     async fn store_below(&self, dir: &BlobDir) -> Result<()> {
         for file in self.fs.handles.open_files() {
             let below = self.fs.tree.blob(file.ino).is_ok_and(|blob| {
@@ -373,8 +374,8 @@ impl TreeCopies {
         self.fs.copies.start_copy(start).await
     }
 
-    /// Source or destination is not what was listed any more: once, it is taken as it is now. What that makes of the item, if it is
-    /// not to be copied.
+    /// Source or destination is not what was listed any more: once, it is taken as it is now. What that makes of the
+    /// item, if it is not to be copied.
     async fn look_once_more(&self, item: &mut BulkItem, options: BulkOptions) -> Result<Option<Outcome>> {
         item.version = Arc::new(self.fs.service.blob(&item.from).properties().await?);
         let replaced = self.fs.service.blob(&item.to).properties().await.optional()?.map(|found| Found {

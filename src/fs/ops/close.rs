@@ -1,9 +1,9 @@
 //! Closing: flush, fsync, release, and what is left to do at the end of the mount.
 //!
-//! `flush` commits a draft, so that `close` can report what went wrong; `fsync` does the same. Shells open a file for redirection,
-//! duplicate the descriptor and close the first: the flush of that comes before anything was written. A draft that is only empty is
-//! therefore not committed while the same process holds another descriptor of it; what comes next may be a whole copy, which replaces
-//! it, or the last close.
+//! `flush` commits a draft, so that `close` can report what went wrong; `fsync` does the same. Shells open a file for
+//! redirection, duplicate the descriptor and close the first: the flush of that comes before anything was written. A
+//! draft that is only empty is therefore not committed while the same process holds another descriptor of it; what
+//! comes next may be a whole copy, which replaces it, or the last close.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ impl Fs {
         let file = &handle.file;
         if !handle.access.write {
             let mut state = file.lock().await;
-            // What is only empty is stored late; the last to leave stores it, also if he may only read it, and so does who made it.
+            // What is only empty is stored late; the last to leave stores it, also one that may only read it, and so
+            // does who made it.
             let is_left = matches!(&state.content, Content::Draft(draft) if draft.dirty && draft.is_blank())
                 && !caller.holds_open(file.ino, self.device.get());
             return if handle.access.create || is_left { self.files.commit(&mut state).await } else { Ok(()) };
@@ -68,8 +69,9 @@ impl Fs {
         self.files.release(state).await;
     }
 
-    /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long keeps no other
-    /// from being stored. A file that a rename or a copy holds, and that has nothing to store, is not waited for. The number of files for which that failed.
+    /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long
+    /// keeps no other from being stored. A file that a rename or a copy holds, and that has nothing to store, is not
+    /// waited for. The number of files for which that failed.
     pub async fn flush_all(&self) -> usize {
         let unsaved = self.handles.open_files().into_iter().filter(|file| file.is_unsaved());
         let flushes = unsaved.map(|file| async move {
@@ -83,8 +85,8 @@ impl Fs {
         futures_util::future::join_all(flushes).await.into_iter().sum()
     }
 
-    /// At the end of the mount: what is still to be done at the service is done, as far as that takes no longer than `bound`, and no lease
-    /// stays behind (M9). Copies that are pending go on without.
+    /// At the end of the mount: what is still to be done at the service is done, as far as that takes no longer than
+    /// `bound`, and no lease stays behind (M9). Copies that are pending go on without.
     pub async fn shut_down(&self, bound: Duration) {
         if !self.copies.background.done(bound).await {
             warn!("what was left to do at the service has taken too long");

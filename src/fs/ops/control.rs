@@ -1,4 +1,4 @@
-//! What the ioctls and the commands built on them ask for: a copy by path or URL, its state, its abort; leases.
+//! Operations of the ioctls and of the commands built on them: a copy by path or URL, its state, its abort; leases.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::store::{
     BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, LeaseId, Metadata, Precondition, Tags,
 };
 
-/// What is asked for past the calls of a filesystem.
+/// The operations past the calls of a filesystem.
 pub struct Control<'a> {
     pub(in crate::fs) fs: &'a Fs,
 }
@@ -38,11 +38,11 @@ pub struct CopyOrder<'a> {
     pub no_replace: bool,
     /// The answer comes when the service has accepted the copy.
     pub no_wait: bool,
-    /// Of the destination; an archived source needs one (X21).
+    /// Tier of the destination; an archived source needs one (X21).
     pub tier: Option<&'a str>,
     /// `NAME=VALUE` lines, instead of all of the source's; the source's if empty (X3).
     pub metadata: &'a str,
-    /// What the destination is comes back if the copy is no success (C52).
+    /// Whether the destination is restored if the copy is no success (C52).
     pub keep: bool,
     /// When the source is leased; as the mount does otherwise.
     pub lease_source: Option<LeaseSource>,
@@ -53,10 +53,10 @@ pub struct CopyOrder<'a> {
 /// A source as Copy Blob wants it.
 struct ResolvedSource {
     url: CopySource,
-    /// What is known of it if it is in one of the mount's accounts.
+    /// Its properties, if it is in one of the mount's accounts.
     version: Option<Arc<BlobProperties>>,
     tags: Tags,
-    /// Where that is.
+    /// Its place there.
     origin: Option<Origin>,
 }
 
@@ -89,7 +89,7 @@ impl CopyOrder<'_> {
 }
 
 impl Fs {
-    /// What the ioctls ask for.
+    /// The operations of the ioctls.
     pub fn control(&self) -> Control<'_> {
         Control { fs: self }
     }
@@ -283,15 +283,15 @@ impl Control<'_> {
         Ok(self.fs.tree.view(ino)?.kind)
     }
 
-    /// `Copies::abort` for somebody whom the kernel has not asked whether he may write to the file.
+    /// `Copies::abort` for a caller about whose right to write to the file the kernel has not asked.
     pub async fn abort_as(&self, ino: Ino, id: Option<&CopyId>, who: &Credentials) -> Result<()> {
         self.fs.names.check_access(&self.fs.tree.view(ino)?, WRITE, who)?;
         self.fs.copies.abort(ino, id).await
     }
 
-    /// The blobs below an open directory with the state of the last copy onto each, in as many answers as it takes: each goes on
-    /// where the last one ended, and `again` starts from the beginning. `take` is given one after the other until it has no room. True
-    /// at the end. EXDEV for accounts, which are not one listing.
+    /// The blobs below an open directory with the state of the last copy onto each, in as many answers as it takes:
+    /// each goes on where the last one ended, and `again` starts from the beginning. `take` is given one after the
+    /// other until it has no room. True at the end. EXDEV for accounts, which are not one listing.
     pub async fn list_copies(
         &self,
         fh: Fh,
@@ -323,8 +323,8 @@ impl Control<'_> {
         self.fs.copies.lease_of(&self.fs.tree.blob(ino)?).await
     }
 
-    /// Breaks whatever lease a file has, at once (C45, C48). Whoever may write to the file may do that; one of this mount's own is
-    /// given up, and the copies that it protected go on.
+    /// Breaks whatever lease a file has, at once (C45, C48). Whoever may write to the file may do that; one of this
+    /// mount's own is given up, and the copies that it protected go on.
     pub async fn break_lease(&self, ino: Ino, who: &Credentials) -> Result<()> {
         self.fs.names.check_access(&self.fs.tree.view(ino)?, WRITE, who)?;
         let blob = self.fs.tree.blob(ino)?;

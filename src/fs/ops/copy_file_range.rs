@@ -1,13 +1,14 @@
 //! `copy_file_range`: how cp asks for a copy.
 //!
-//! A process inside that call cannot be killed and the destination's inode is locked, so a pending copy is answered in slices: each
-//! call waits at most [`SLICE`](crate::fs::copies::job::SLICE) and grants the bytes that the service reports as copied. So Ctrl-C works
-//! between slices, other processes get at the file, and progress tools, which watch the file position, tell the truth. The last byte is
-//! granted before the copy is known to have succeeded; the wait for that is in flush, which locks nothing and can report a failure.
+//! A process inside that call cannot be killed and the destination's inode is locked, so a pending copy is answered in
+//! slices: each call waits at most [`SLICE`](crate::fs::copies::job::SLICE) and grants the bytes that the service
+//! reports as copied. So Ctrl-C works between slices, other processes get at the file, and progress tools, which watch
+//! the file position, tell the truth. The last byte is granted before the copy is known to have succeeded; the wait for
+//! that is in flush, which locks nothing and can report a failure.
 //!
-//! The kernel makes every request at most [`KERNEL_CLAMP`] bytes long, and cp asks for more than there is. So the first request of a
-//! large file may be all that is wanted or only its beginning, and a Copy Blob is started for either. Who turns to something else before
-//! all is granted has what was granted and no more.
+//! The kernel makes every request at most [`KERNEL_CLAMP`] bytes long, and cp asks for more than there is. So the first
+//! request of a large file may be all that is wanted or only its beginning, and a Copy Blob is started for either. Who
+//! turns to something else before all is granted has what was granted and no more.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! What `stat` and `statfs` say.
+//! The answers of `stat` and `statfs`.
 
 use crate::error::Result;
 use crate::fs::Fs;
@@ -11,7 +11,7 @@ use crate::path::{self, MAX_BLOB_NAME, MAX_CONTAINER_NAME};
 /// The longest name of a directory entry where the service does not say, as everywhere on Linux.
 const MAX_NAME: usize = 255;
 
-/// What `statfs` says, in units of `block_size` bytes. The service has no limit that a file could meet.
+/// The answer of `statfs`, in units of `block_size` bytes. The service has no limit that a file could meet.
 pub struct Statistics {
     pub block_size: u32,
     pub blocks: u64,
@@ -26,12 +26,12 @@ impl Fs {
         if ino == Ino::ROOT {
             self.names.ask_root_once().await;
         }
-        // The kernel asks for the mode before an open: an answer about another file than it has just looked up would never let it open one
-        // that is written all the time.
+        // The kernel asks for the mode before an open: an answer about another file than it has just looked up would
+        // never let it open one that is written all the time.
         let looked_up = self.tree.kernel().is_just_looked_up(ino, LOOKED_UP);
         let view = if looked_up { self.tree.view(ino)? } else { self.names.fresh(ino).await? };
-        // Who has the old file open sees what that was: an error would make pages that the kernel has of it unreachable. All others came
-        // by the name.
+        // Who has the old file open sees what that was: an error would make pages that the kernel has of it
+        // unreachable. All others came by the name.
         if self.handles.of_ino(ino).is_none() {
             Names::check_named(&view)?;
         }

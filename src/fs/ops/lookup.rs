@@ -20,8 +20,8 @@ impl Fs {
         }
     }
 
-    /// Asks the accounts whether their namespaces are hierarchical, so that the first rename need not. It is of no consequence if they do
-    /// not answer now.
+    /// Asks the accounts whether their namespaces are hierarchical, so that the first rename need not. It is of no
+    /// consequence if they do not answer now.
     pub async fn ask_namespaces(&self) {
         let asked = self.config.accounts.iter().map(|account| async {
             let container = match (&account.only, &self.config.root) {

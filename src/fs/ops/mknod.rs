@@ -19,7 +19,8 @@ impl Fs {
             .await
     }
 
-    /// mknod(2) of a FIFO, a socket or a device: an empty blob whose metadata say so. `device` is the number of a device.
+    /// mknod(2) of a FIFO, a socket or a device: an empty blob whose metadata say so. `device` is the number of a
+    /// device.
     pub async fn make_special(
         &self,
         parent: Ino,

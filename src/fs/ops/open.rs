@@ -11,7 +11,7 @@ use crate::fs::names::tree::{NodeProperties, Observation};
 /// An opened file.
 pub struct Opened {
     pub fh: Fh,
-    /// What the kernel has cached of it is still true.
+    /// Whether the kernel's cache of it is still true.
     pub keep_cache: bool,
     /// Reads and writes come here past the kernel's cache.
     pub direct: bool,

@@ -1,8 +1,9 @@
 //! Waiting for the end of copies, whoever started them.
 //!
-//! `poll(2)` on a file is answered from here: a file is ready, as regular files are, unless a copy onto it is pending; then it becomes
-//! ready when that ends. A copy that this mount started has a [`CopyJob`] already, which one task polls for all who wait. One that
-//! was started elsewhere gets a job when somebody waits for it, which ends with the copy or when nobody waits any more.
+//! `poll(2)` on a file is answered from here: a file is ready, as regular files are, unless a copy onto it is pending;
+//! then it becomes ready when that ends. A copy that this mount started has a [`CopyJob`] already, which one task polls
+//! for all who wait. One that was started elsewhere gets a job when somebody waits for it, which ends with the copy or
+//! when nobody waits any more.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -71,8 +71,8 @@ impl Fs {
         }
     }
 
-    /// lseek(2) with SEEK_DATA or SEEK_HOLE. Holes are the zeros of a draft and what of a page blob was never written; what is committed
-    /// to other blobs is data.
+    /// lseek(2) with SEEK_DATA or SEEK_HOLE. Holes are the zeros of a draft and what of a page blob was never written;
+    /// what is committed to other blobs is data.
     pub async fn seek(&self, fh: Fh, offset: i64, whence: i32) -> Result<i64> {
         let beyond = || Error::fs(libc::ENXIO, "behind the end, or behind the last data");
         let handle = self.handles.get(fh)?;

@@ -39,7 +39,8 @@ impl Readdir<'_> {
         }
     }
 
-    /// Entries from `offset` on: what is listed of them, at least one unless the directory ends there. Offset 0 lists anew.
+    /// Entries from `offset` on: what is listed of them, at least one unless the directory ends there. Offset 0 lists
+    /// anew.
     pub async fn read(&self, fh: Fh, offset: u64) -> Result<Vec<DirEntry>> {
         let handle = self.fs.handles.dir(fh)?;
         let mut answers = self.dots(&handle, offset)?;
@@ -53,7 +54,7 @@ impl Readdir<'_> {
         Ok(answers)
     }
 
-    /// [`Listing::read`] with attributes. Every entry but the dots is answered by one [`Listing::entry_sent`].
+    /// [`Readdir::read`] with attributes. Every entry but the dots is answered by one [`Readdir::entry_sent`].
     pub async fn read_plus(&self, fh: Fh, offset: u64) -> Result<Vec<(DirEntry, Attr)>> {
         let handle = self.fs.handles.dir(fh)?;
         let mut answers = Vec::new();
@@ -75,7 +76,8 @@ impl Readdir<'_> {
                 let attr = self.fs.names.attr_of(&view);
                 answers.push((DirEntry { ino: view.ino, kind: view.kind, name: view.name, offset }, attr));
             }
-            // An empty answer is the end of the directory: if all that was listed here has been removed since, there may be more.
+            // An empty answer is the end of the directory: if all that was listed here has been removed since, there
+            // may be more.
             if !answers.is_empty() {
                 return Ok(answers);
             }

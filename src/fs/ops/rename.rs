@@ -1,16 +1,17 @@
 //! Rename: copy, proof, delete (M3, §13.14).
 //!
-//! A flat account has no rename. A file is copied by the service, the copy is proven (our id, status `success`, the source's ETag as
-//! the condition on both requests), and only then is the source deleted. Whatever ends otherwise leaves both names as they were, and is
-//! reported: a copy under a new name is taken away again, and what a copy replaced is brought back. For that it is kept before
-//! (`copies/restore.rs`): a pending copy takes the old content at its start, and a delete of the source may be refused for reasons that only
-//! the service knows. That is two requests, one to take a snapshot and one to delete it, where a look for what would be in the way
-//! of the delete took one and proved less.
+//! A flat account has no rename. A file is copied by the service, the copy is proven (our id, status `success`, the
+//! source's ETag as the condition on both requests), and only then is the source deleted. Whatever ends otherwise
+//! leaves both names as they were, and is reported: a copy under a new name is taken away again, and what a copy
+//! replaced is brought back. For that it is kept before (`copies/restore.rs`): a pending copy takes the old content at
+//! its start, and a delete of the source may be refused for reasons that only the service knows. That is two requests,
+//! one to take a snapshot and one to delete it, where a look for what would be in the way of the delete took one and
+//! proved less.
 //!
 //! A directory is every blob below it (`rename/tree.rs`).
 //!
-//! All that is for flat accounts. A hierarchical namespace renames by itself (`rename/hierarchical.rs`). Some accounts do not say that
-//! they have one; but they take no snapshot, and whatever would have needed one is begun anew.
+//! All that is for flat accounts. A hierarchical namespace renames by itself (`rename/hierarchical.rs`). Some accounts
+//! do not say that they have one; but they take no snapshot, and whatever would have needed one is begun anew.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ mod tree;
 /// Longest wait for a file that turned up in a directory while that was renamed.
 pub(in crate::fs) const LATE: Duration = Duration::from_secs(1);
 
-/// What renameat2(2) was asked for.
+/// The flags of renameat2(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RenameMode {
     Replace,
@@ -45,8 +46,8 @@ pub enum RenameMode {
 /// A name in a directory.
 pub(crate) type EntryName<'a> = (Ino, &'a str);
 
-/// To the kernel, ESTALE means that its names are old: it would look them up and rename once more. Once something was sent, that is a copy
-/// once more.
+/// To the kernel, ESTALE means that its names are old: it would look them up and rename once more. Once something was
+/// sent, that is a copy once more.
 fn never_stale(error: Error) -> Error {
     if error.is_stale() { Error::fs(libc::EBUSY, error.to_string()) } else { error }
 }

@@ -48,9 +48,9 @@ impl Fs {
         done
     }
 
-    /// chmod, chown and utimens that change something. A process that has the file open for writing gets it stored with its next
-    /// flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the two calls it was.) What
-    /// has no name any more keeps it only as long as it is open.
+    /// chmod, chown and utimens that change something. A process that has the file open for writing gets it stored with
+    /// its next flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the
+    /// two calls it was.) What has no name any more keeps it only as long as it is open.
     pub(in crate::fs) async fn change_attributes(
         &self,
         view: &NodeView,
@@ -78,8 +78,8 @@ impl Fs {
         done
     }
 
-    /// chmod, chown, utimens and truncate; `size` in bytes. `writer` is the open file that a truncation came through, if any: then it
-    /// is stored with the next commit, otherwise at once.
+    /// chmod, chown, utimens and truncate; `size` in bytes. `writer` is the open file that a truncation came through,
+    /// if any: then it is stored with the next commit, otherwise at once.
     pub async fn setattr(
         &self,
         ino: Ino,

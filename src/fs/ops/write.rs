@@ -1,5 +1,5 @@
-//! Writing, and changes of ranges: allocating, zeros, holes. Zeros are a segment of the extent map, so that all this is cheap until the
-//! commit, and cheap then (`content/plan`).
+//! Writing, and changes of ranges: allocating, zeros, holes. Zeros are a segment of the extent map, so that all this is
+//! cheap until the commit, and cheap then (`content/plan`).
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::fs::content::handle::{Fh, draft_of};
 use crate::fs::content::strategy::Change;
 use crate::fs::content::tail::Aim;
 
-/// How a write comes.
+/// The way by which a write comes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WriteMode {
     /// From a mapping: it goes where it is, not to the end.
@@ -24,9 +24,9 @@ pub struct WriteMode {
 }
 
 impl Fs {
-    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Where it went, if what the kernel has cached of that
-    /// and of the attributes has to go before the writer goes on: the write went past it, and others may have mapped the file, or it has
-    /// lost a bit of its mode.
+    /// Writes all of `data` at `offset`, or at the end of a file opened with O_APPEND. Where it went, if what the
+    /// kernel has cached of that and of the attributes has to go before the writer goes on: the write went past it, and
+    /// others may have mapped the file, or it has lost a bit of its mode.
     pub async fn write(
         &self,
         fh: Fh,
@@ -63,7 +63,8 @@ impl Fs {
         Ok((mode_changed || past_the_cache && file.is_read()).then_some(offset..end))
     }
 
-    /// fallocate(2): allocating is adding zeros up to there, unless the size is to be kept; zeroing and punching holes put zeros.
+    /// fallocate(2): allocating is adding zeros up to there, unless the size is to be kept; zeroing and punching holes
+    /// put zeros.
     pub async fn fallocate(&self, fh: Fh, offset: u64, len: u64, mode: i32, caller: Caller) -> Result<()> {
         let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
         let zero = match mode & !libc::FALLOC_FL_KEEP_SIZE {

@@ -7,11 +7,13 @@
 //! | `user.blob.content_type`, … `.tier` | properties | set |
 //! | `user.blob.meta.NAME`, `user.blob.tag.NAME` | metadata and tags | set, remove |
 //!
-//! `cp -a`, `rsync -X` and `tar --xattrs` read all names of one file and write them to another. So writing a value that the blob has
-//! already sends nothing, a copy state may be written back, and what only the service can set is accepted and ignored.
+//! `cp -a`, `rsync -X` and `tar --xattrs` read all names of one file and write them to another. So writing a value that
+//! the blob has already sends nothing, a copy state may be written back, and what only the service can set is accepted
+//! and ignored.
 //!
-//! Copy attributes are never served from a cache: they are a HEAD. A program that lists a file's attributes and reads each of them
-//! asks one question in many calls, so one HEAD answers each name once ([`Reads`](crate::fs::names::xattr_reads::Reads)); asking the same name again asks the service again.
+//! Copy attributes are never served from a cache: they are a HEAD. A program that lists a file's attributes and reads
+//! each of them asks one question in many calls, so one HEAD answers each name once
+//! ([`Reads`](crate::fs::names::xattr_reads::Reads)); asking the same name again asks the service again.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,7 +45,7 @@ enum XattrName<'a> {
     Tier,
     Meta(&'a str),
     Tag(&'a str),
-    /// What only the service sets.
+    /// A property that only the service sets.
     System(&'a str),
 }
 
@@ -124,7 +126,7 @@ pub(in crate::fs) fn is_metadata_name(name: &str) -> bool {
     name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
 }
 
-/// What a header can carry as it is.
+/// Whether a header can carry the text as it is.
 pub(in crate::fs) fn is_header_value(value: &str) -> bool {
     value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
@@ -289,8 +291,8 @@ impl Xattrs<'_> {
         self.change_attribute(ino, name, &parsed, Some(value), flags).await
     }
 
-    /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no properties
-    /// before; and a commit that comes later finds the blob as it knows it.
+    /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no
+    /// properties before; and a commit that comes later finds the blob as it knows it.
     async fn change_attribute(
         &self,
         ino: Ino,
@@ -419,8 +421,8 @@ impl Xattrs<'_> {
         Ok(())
     }
 
-    /// Which tier a new blob or a copy has, the service does not say when it is made. A look costs less than to choose the tier that it
-    /// has: that is a write, and then it is not the account's any more.
+    /// Which tier a new blob or a copy has, the service does not say when it is made. A look costs less than to choose
+    /// the tier that it has: that is a write, and then it is not the account's any more.
     async fn ask_tier(&self, ino: Ino, blob: &Blob) -> Result<Option<String>> {
         let asked = Instant::now();
         let found = self.fs.service.blob(blob).properties().await?;
@@ -429,8 +431,8 @@ impl Xattrs<'_> {
         Ok(tier)
     }
 
-    /// The request that stores metadata gives the blob a new Last-Modified, but its content is as old as it was. So that is written
-    /// down, unless it is, or is what is being written.
+    /// The request that stores metadata gives the blob a new Last-Modified, but its content is as old as it was. So
+    /// that is written down, unless it is, or is what is being written.
     fn keep_mtime(&self, ino: Ino, key: &str, changed: &mut BlobProperties) -> Result<()> {
         if !attr::is_mtime(key) {
             let now = self.fs.names.attr_of(&self.fs.tree.view(ino)?);

@@ -1,7 +1,7 @@
 //! Bytes in memory, in pieces as they were written.
 //!
-//! A large piece is taken as it comes and is never copied again: it goes to the socket from where it is. Small ones are gathered at the
-//! end in a tail, so that a program that writes line by line does not leave a piece for each line.
+//! A large piece is taken as it comes and is never copied again: it goes to the socket from where it is. Small ones are
+//! gathered at the end in a tail, so that a program that writes line by line does not leave a piece for each line.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -136,7 +136,7 @@ impl Buffer {
     }
 }
 
-/// What of `range` is in a piece that begins at `start`, counted from there.
+/// The part of `range` in a piece that begins at `start`, counted from there.
 fn within(range: &Range<usize>, start: usize, len: usize) -> (usize, usize) {
     (range.start.saturating_sub(start), range.end.saturating_sub(start).min(len))
 }

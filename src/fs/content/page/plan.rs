@@ -6,15 +6,16 @@
 //! | Buffer | Put Page of all pages that it touches, neighbours together |
 //! | Zero | clearing of the pages that it covers; nothing behind the old end, where the service has zeros already |
 //!
-//! No page is in two writes, so they may go out in any order. Base that shares a page with a Buffer is read and written again, and so is
-//! a short gap between two Buffers: one request takes the place of two.
+//! No page is in two writes, so they may go out in any order. Base that shares a page with a Buffer is read and written
+//! again, and so is a short gap between two Buffers: one request takes the place of two.
 
 use std::ops::Range;
 
 use crate::fs::content::extent_map::{ExtentMap, Segment};
 use crate::store::{LARGEST_PAGE_WRITE, PAGE};
 
-/// A gap of so many bytes is read and written with what is around it, as long as all of it is no longer than [`JOINED`].
+/// A gap of so many bytes is read and written with what is around it, as long as all of it is no longer than
+/// [`JOINED`].
 const SHORT_GAP: u64 = 16 * 1024;
 const JOINED: u64 = 64 * 1024;
 /// Zeros between two Buffers are sent with them up to this size, bytes.
@@ -23,12 +24,13 @@ const FEW_ZEROS: u64 = 64 * 1024;
 /// A write of whole pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PlannedWrite {
-    /// What the extent map has there, at most [`LARGEST_PAGE_WRITE`] bytes.
+    /// The extent map's bytes there, at most [`LARGEST_PAGE_WRITE`] bytes.
     Put(Range<u64>),
     Clear(Range<u64>),
 }
 
-/// The writes that a blob of `old` bytes needs. The extent map's length is a multiple of [`PAGE`], and Base is where it was.
+/// The writes that a blob of `old` bytes needs. The extent map's length is a multiple of [`PAGE`], and Base is where it
+/// was.
 pub(crate) fn writes(extents: &ExtentMap, old: u64) -> Vec<PlannedWrite> {
     let mut writes: Vec<PlannedWrite> = Vec::new();
     let segments: Vec<_> = extents.segments().collect();

@@ -1,4 +1,4 @@
-//! What of a page blob has been written; all else is holes, which read as zeros and are not sent.
+//! Ranges of a page blob that have been written; all else is holes, which read as zeros and are not sent.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

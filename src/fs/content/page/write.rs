@@ -1,19 +1,20 @@
 //! Page blobs: disks. They are written in place, page by page, and their holes cost nothing.
 //!
-//! A commit turns the extent map into writes of whole pages (`page/plan.rs`), after one Set Blob Properties if the size changes. What shares
-//! a page with what is new is read first. A block blob changes all at once; here each request takes effect by itself, and others may see
-//! some of them without the rest.
+//! A commit turns the extent map into writes of whole pages (`page/plan.rs`), after one Set Blob Properties if the size
+//! changes. What shares a page with what is new is read first. A block blob changes all at once; here each request
+//! takes effect by itself, and others may see some of them without the rest.
 //!
-//! Nobody else may write meanwhile. A commit of one or two requests has the ETag of the version that it stands on as condition, and
-//! then that of its own first request. Longer ones take a short lease of that version: then the writes go out side by side, and one
-//! that has to be repeated needs no proof that it was ours. A commit that fails keeps its lease for the next try ([`WriteGuard`]): if that can
-//! be renewed, nobody has written since. With the draft that nobody can store the lease is given back, too.
+//! Nobody else may write meanwhile. A commit of one or two requests has the ETag of the version that it stands on as
+//! condition, and then that of its own first request. Longer ones take a short lease of that version: then the writes
+//! go out side by side, and one that has to be repeated needs no proof that it was ours. A commit that fails keeps its
+//! lease for the next try ([`WriteGuard`]): if that can be renewed, nobody has written since. With the draft that
+//! nobody can store the lease is given back, too.
 //!
-//! The size is a multiple of 512. Content that ends elsewhere gets zeros to the end of its page when it is stored; a truncation to
-//! such a size is refused (`strategy.rs`).
+//! The size is a multiple of 512. Content that ends elsewhere gets zeros to the end of its page when it is stored; a
+//! truncation to such a size is refused (`strategy.rs`).
 //!
-//! Get Page Ranges, asked once for a version, tells what has been written. The rest is not fetched when it is read, and not read when
-//! it shares a page with something new; SEEK_DATA and SEEK_HOLE answer from it, too.
+//! Get Page Ranges, asked once for a version, tells what has been written. The rest is not fetched when it is read, and
+//! not read when it shares a page with something new; SEEK_DATA and SEEK_HOLE answer from it, too.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ fn is_about_the_source(error: &Error) -> bool {
     ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&error.code())
 }
 
-/// What of the extent map is not zeros.
+/// The ranges of the extent map that are not zeros.
 fn with_draft(extents: &ExtentMap, stored: &PageRanges) -> PageRanges {
     let mut ranges = PageRanges::default();
     for (start, segment) in extents.segments() {
@@ -126,8 +127,8 @@ impl PageBlobs<'_> {
         Ok(())
     }
 
-    /// After a commit that failed: what is there now is ours, if the lease still is, or if it shows the request of which nothing was
-    /// heard.
+    /// After a commit that failed: what is there now is ours, if the lease still is, or if it shows the request of
+    /// which nothing was heard.
     async fn look_again(&self, locked: &mut Locked, blob: &Blob) -> Result<()> {
         let Some(hold) = write_guard(locked).cloned() else { return Ok(()) };
         let client = self.files.service.client(blob.account);
@@ -157,7 +158,8 @@ impl PageBlobs<'_> {
         Ok(())
     }
 
-    /// Sends the writes so that nobody else can have written in between. However far it comes, the file's version is what is there then.
+    /// Sends the writes so that nobody else can have written in between. However far it comes, the file's version is
+    /// what is there then.
     async fn send_writes(&self, locked: &mut Locked, blob: &Blob, writes: Vec<PageWrite>) -> Result<()> {
         if writes.len() > MOST_IN_A_ROW || matches!(write_guard(locked), Some(WriteGuard::Lease(_))) {
             return self.send_writes_under_lease(locked, blob, &writes).await;
@@ -260,7 +262,8 @@ impl PageBlobs<'_> {
         }
     }
 
-    /// `copy_file_range` into a page blob: Put Page From URL where source and target are whole pages, else the bytes. Bytes copied.
+    /// `copy_file_range` into a page blob: Put Page From URL where source and target are whole pages, else the bytes.
+    /// Bytes copied.
     pub(in crate::fs) async fn copy_to_pages(
         &self,
         source: &RangeSource<'_>,

@@ -1,4 +1,4 @@
-//! What has happened to a copy of a tree since its caller asked last.
+//! Events of a copy of a tree since its caller asked last.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,7 @@ impl Count {
     }
 }
 
-/// What has become of the files that were found. Markers of directories are not counted, unless they fail.
+/// Numbers of the files that were found, by outcome. Markers of directories are not counted, unless they fail.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
     pub found: Count,
@@ -34,7 +34,7 @@ pub struct Totals {
     pub aborted: Count,
 }
 
-/// What became of a blob.
+/// The outcome for a blob.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// Copied to the end.
@@ -54,16 +54,16 @@ pub enum Outcome {
 /// The reason why a blob was not copied that could have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skip {
-    /// It is there, and nothing is to be replaced.
+    /// The destination exists, and nothing is to be replaced.
     Exists,
-    /// What is there is a copy of it, provably.
+    /// The destination is a copy of it, provably.
     Same,
 }
 
 /// News of one blob.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Of the copy, from the open directory.
+    /// Path of the copy, from the open directory.
     pub path: Arc<str>,
     /// Size of the source.
     pub bytes: u64,
@@ -80,7 +80,7 @@ pub struct PendingCopy {
     pub since: SystemTime,
 }
 
-/// What there is to tell at one moment.
+/// The progress at one moment.
 pub struct BulkProgress {
     pub totals: Totals,
     /// Bytes of pending copies that are copied already.
@@ -88,7 +88,7 @@ pub struct BulkProgress {
     pub pending: usize,
     /// Those that have been pending longest.
     pub slowest: Vec<PendingCopy>,
-    /// How many copies at once the service bears, if it was ever too busy.
+    /// Copies at once that the service bears, if it was ever too busy.
     pub limit: Option<usize>,
     /// All sources are listed: the totals are final.
     pub listed: bool,

@@ -1,23 +1,27 @@
 //! When a blob needs no copy, because what is there is one already.
 //!
-//! A copy that was interrupted is simply begun again, and skips what it had done. Equal sizes and times prove nothing; two things do:
+//! A copy that was interrupted is simply begun again, and skips what it had done. Equal sizes and times prove nothing;
+//! two things do:
 //!
-//! 1. *The service's own record.* The last copy onto the destination is from this very source, it ended with `success`, and it
-//!    ended after the source was last modified: so it copied the version that is there now. The destination was not modified since,
-//!    which would have cleared the record for a block blob, and shows in its time for the other types.
+//! 1. *The service's own record.* The last copy onto the destination is from this very source, it ended with `success`,
+//!    and it ended after the source was last modified: so it copied the version that is there now. The destination was
+//!    not modified since, which would have cleared the record for a block blob, and shows in its time for the other
+//!    types.
 //! 2. *The MD5 of the content*, if both have one and they are equal.
 //!
-//! Either way, type, size, content headers and metadata must be equal as well: what somebody changed at the source without
-//! changing its content is copied again. Where the record's times are too close to tell, the blob is copied again.
+//! Either way, type, size, content headers and metadata must be equal as well: what somebody changed at the source
+//! without changing its content is copied again. Where the record's times are too close to tell, the blob is copied
+//! again.
 
 use std::time::{Duration, SystemTime};
 
 use crate::store::{BlobProperties, CopyStatus, same_source};
 
-/// How far apart the clocks of two accounts may be.
+/// The largest difference between the clocks of two accounts.
 const CLOCKS: Duration = Duration::from_secs(10);
 
-/// What is at the destination is a copy of that version of `source`. `url` is the source's, `one_account` that both are in one.
+/// Whether the destination is a copy of that version of `source`. `url` is the source's, `one_account` that both are in
+/// one.
 pub(crate) fn is_copy(destination: &BlobProperties, source: &BlobProperties, url: &str, one_account: bool) -> bool {
     let same_face = destination.blob_type == source.blob_type
         && destination.size == source.size

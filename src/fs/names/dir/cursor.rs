@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::store::BlobItem;
 
-/// Where a page begins.
+/// The beginning of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PageStart {
     First,
@@ -16,7 +16,7 @@ pub(crate) enum PageStart {
     End,
 }
 
-/// What earlier pages leave open.
+/// Names that earlier pages leave open.
 #[derive(Clone, Default)]
 pub(crate) struct Carry {
     /// Blobs that are no entries before the listing has come past where a directory of their name would be.

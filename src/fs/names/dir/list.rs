@@ -1,9 +1,10 @@
-//! Pages of a directory: listed as far as it is read, the next one fetched while the reader is at this one: one page ahead, and none
-//! before it is sure that he reads on. What is made or removed meanwhile neither hides nor doubles another name.
+//! Pages of a directory: listed as far as it is read, the next one fetched while the reader is at this one: one page
+//! ahead, and none before it is sure that the reader reads on. What is made or removed meanwhile neither hides nor
+//! doubles another name.
 //!
-//! The tree remembers what the pages said, so that what was listed need not be asked for again, nor what was not in a listing that came
-//! to its end. A [`Sweeper`](crate::fs::names::dir::sweeper::Sweeper) forgets this when it is too old, also if nothing happens on the
-//! mount any more.
+//! The tree remembers what the pages said, so that what was listed need not be asked for again, nor what was not in a
+//! listing that came to its end. A [`Sweeper`](crate::fs::names::dir::sweeper::Sweeper) forgets this when it is too
+//! old, also if nothing happens on the mount any more.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -233,7 +234,7 @@ impl Directories {
         open.filter(|view| view.parent == dir && view.link == Link::Named && self.names.is_new(view.ino)).collect()
     }
 
-    /// What only this mount has, or had when the listing began, and the listing has not come across.
+    /// Names that only this mount has, or had when the listing began, and the listing has not come across.
     fn only_here(&self, dir: Ino, stream: &DirStream) -> Vec<Row> {
         let was_here = stream.only_here().iter().filter_map(|name| self.tree.child(dir, name));
         let mut met = stream.listed().clone();

@@ -1,9 +1,10 @@
 //! When to list a directory because its names are looked up one by one.
 //!
-//! Who makes a thousand files, or opens a thousand whose names stand elsewhere, looks up a thousand names, and an unknown name is two
-//! requests. A listing of one page answers them all for as long as it is believed. So once enough names of a directory had to be asked
-//! for in a short time, it is listed, and the larger it was the last time, the more names that takes. A directory of more than one page,
-//! or one whose listing takes too long, is not worth it and is left alone for a while.
+//! Who makes a thousand files, or opens a thousand whose names stand elsewhere, looks up a thousand names, and an
+//! unknown name is two requests. A listing of one page answers them all for as long as it is believed. So once enough
+//! names of a directory had to be asked for in a short time, it is listed, and the larger it was the last time, the
+//! more names that takes. A directory of more than one page, or one whose listing takes too long, is not worth it and
+//! is left alone for a while.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -29,7 +30,7 @@ const MOST: usize = 1000;
 /// Counts the lookups in each directory.
 pub(crate) struct Lookups {
     of: Mutex<HashMap<Ino, LookupCount>>,
-    /// How long a listing is believed: lookups of this time and of the one before it count.
+    /// The time for which a listing is believed: lookups of this time and of the one before it count.
     ttl: Duration,
 }
 
@@ -59,7 +60,8 @@ impl Lookups {
         lock(&self.of)
     }
 
-    /// A name of the directory has to be asked for, unless the caller lists the directory: then it has the turn to do so.
+    /// A name of the directory has to be asked for, unless the caller lists the directory: then it has the turn to do
+    /// so.
     pub(crate) fn ask(&self, dir: Ino) -> Option<Turn<'_>> {
         let now = Instant::now();
         let mut of = self.lock();
@@ -88,7 +90,8 @@ impl Lookups {
         Some(of.entry(dir).or_insert_with(|| LookupCount::new(now)))
     }
 
-    /// A listing had the answer. That counts as well where names were asked for before: the next listing is due when this one is old.
+    /// A listing had the answer. That counts as well where names were asked for before: the next listing is due when
+    /// this one is old.
     pub(crate) fn answered(&self, dir: Ino) {
         if let Some(count) = self.lock().get_mut(&dir) {
             count.note(Instant::now(), self.ttl);

@@ -37,7 +37,8 @@ impl Directories {
         Ok(())
     }
 
-    /// The same of a container, in its metadata. The service knows no condition for that but a time, so they are asked for right before.
+    /// The same of a container, in its metadata. The service knows no condition for that but a time, so they are asked
+    /// for right before.
     async fn attribute_container(&self, view: &NodeView, dir: &BlobDir, change: AttrChange) -> Result<()> {
         let client = self.service.client(dir.account);
         let mut item = client.container(&dir.container).properties().await?;
@@ -57,14 +58,15 @@ impl Directories {
         self.slash_marker_if_empty(view, dir).await.map(drop)
     }
 
-    /// The marker with a slash at its end, if there is one: all that may be in an empty directory. Such a blob with content is no
-    /// marker, and must not be lost.
+    /// The marker with a slash at its end, if there is one: all that may be in an empty directory. Such a blob with
+    /// content is no marker, and must not be lost.
     pub(in crate::fs) async fn slash_marker_if_empty(&self, view: &NodeView, dir: &BlobDir) -> Result<Option<ETag>> {
         let not_empty = || Error::fs(libc::ENOTEMPTY, format!("{} is not empty", dir.prefix));
         if self.tree.children(view.ino).iter().any(|child| self.names.is_new(child.ino)) {
             return Err(not_empty());
         }
-        // With a container everything in it would go, also what no directory shows: uploads under way, names that no path can carry.
+        // With a container everything in it would go, also what no directory shows: uploads under way, names that no
+        // path can carry.
         let unseen = if dir.prefix.is_empty() { Unseen::Included } else { Unseen::Ignored };
         let mut below = self.first_below(dir, 2, unseen).await?;
         match (below.count(), below.items.pop()) {

@@ -11,12 +11,12 @@ use crate::fs::names::tree::{BlobDir, RevisionPlace};
 use crate::path::BlobPath;
 use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, ListContainers, Page};
 
-/// What is listed.
+/// The source of a listing.
 pub(crate) enum ListingSource {
     Accounts(Vec<String>),
     Containers(Client),
     Blobs(Client, BlobDir),
-    /// What a hidden directory shows.
+    /// The kind of revisions that a hidden directory shows.
     Revisions(Client, RevisionPlace),
     Nothing(BlobPath),
 }
@@ -27,7 +27,7 @@ pub(crate) struct Fetched {
     pub items: Vec<BlobItem>,
     /// Directories, with the path to them and a slash at the end.
     pub prefixes: Vec<String>,
-    /// What is known of directories that are containers.
+    /// Properties of directories that are containers.
     pub containers: HashMap<String, Arc<ContainerItem>>,
     /// The last name, with the path to it.
     pub last: Option<String>,
@@ -66,8 +66,8 @@ impl ListingSource {
 }
 
 impl Fetched {
-    /// A page that was listed before is the same stretch of names again, in however many pages that comes now: where to go on if the end
-    /// of it is not reached.
+    /// A page that was listed before is the same stretch of names again, in however many pages that comes now: where to
+    /// go on if the end of it is not reached.
     pub(crate) fn lacks(&self, until: &Cursor) -> Option<String> {
         match (&until.start, &until.after) {
             (PageStart::Marker(_), Some(after)) if self.last.as_ref().is_none_or(|last| last < after) => {

@@ -1,15 +1,16 @@
-//! Where a reader of a directory is, and the pages around it.
+//! The position of a reader of a directory, and the pages around it.
 //!
-//! A directory may have any number of entries, and the stream of a reader holds only those of the pages around its position. Of every
-//! page that was listed it keeps where that began, so that a reader who goes back (seekdir) gets it listed again: exactly the names
-//! between the same two names, whatever was made or removed meanwhile.
+//! A directory may have any number of entries, and the stream of a reader holds only those of the pages around its
+//! position. Of every page that was listed it keeps where that began, so that a reader who goes back (seekdir) gets it
+//! listed again: exactly the names between the same two names, whatever was made or removed meanwhile.
 //!
-//! An offset names the entry before it: its page, its place in that, and a fingerprint of its name. So it means the same after its page
-//! has been listed anew, although other names there may have come or gone. Offsets 0, 1 and 2 are the beginning and the two dots.
+//! An offset names the entry before it: its page, its place in that, and a fingerprint of its name. So it means the
+//! same after its page has been listed anew, although other names there may have come or gone. Offsets 0, 1 and 2 are
+//! the beginning and the two dots.
 //!
-//! A blob and a directory may have the same name: `a` and `a/`. They are one entry, but between the two there is room for `a-1` and any
-//! number of others, so what is undecided is carried from page to page. All names that can be undecided at a time begin each other,
-//! so that there are never more than a name has characters.
+//! A blob and a directory may have the same name: `a` and `a/`. They are one entry, but between the two there is room
+//! for `a-1` and any number of others, so what is undecided is carried from page to page. All names that can be
+//! undecided at a time begin each other, so that there are never more than a name has characters.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -47,9 +48,9 @@ pub(crate) struct DirStream {
     first: usize,
     ahead: Option<Ahead>,
     began: Instant,
-    /// What existed only on this mount when the listing began.
+    /// Names that existed only on this mount when the listing began.
     only_here: Vec<Arc<str>>,
-    /// Of that and of what came later, what has been listed all the same.
+    /// Those of them, and of what came later, that have been listed all the same.
     listed: HashSet<Arc<str>>,
 }
 
@@ -71,7 +72,7 @@ impl Default for DirStream {
 pub(crate) struct Wanted {
     pub page: usize,
     pub cursor: Cursor,
-    /// Where it ended when it was listed before.
+    /// Its end when it was listed before.
     pub until: Option<Cursor>,
 }
 
@@ -81,7 +82,7 @@ impl DirStream {
         self.cursors.len() == 1
     }
 
-    /// What has to be listed for an entry at `page` to be in memory; nothing if it is, or if there is no such page.
+    /// The page to be listed for an entry at `page` to be in memory; none if it is, or if there is no such page.
     pub(crate) fn wants(&self, page: usize) -> Option<Wanted> {
         // A page that was never listed is reached through those before it.
         let page = page.min(self.cursors.len() - 1);
@@ -89,7 +90,7 @@ impl DirStream {
         if self.has(page) || cursor.start == PageStart::End {
             return None;
         }
-        Some(Wanted { page, cursor: cursor, until: self.cursors.get(page + 1).cloned() })
+        Some(Wanted { page, cursor, until: self.cursors.get(page + 1).cloned() })
     }
 
     /// The listing begins; `unstored` are the files that exist only on this mount so far.
@@ -146,7 +147,7 @@ impl DirStream {
         self.window.get(page.checked_sub(self.first)?)
     }
 
-    /// Where the entry behind an offset is, once its page is in memory.
+    /// The place of the entry behind an offset, once its page is in memory.
     pub(crate) fn behind(&self, cookie: Cookie) -> (usize, usize) {
         let Cookie { page, index, print } = cookie;
         let Some(entries) = self.page(page) else { return (page, 0) };
@@ -181,7 +182,8 @@ impl DirStream {
         }
     }
 
-    /// The marker of the page to fetch ahead of a reader who has come to that place: the next one, once it is sure that he reads on.
+    /// The marker of the page to fetch ahead of a reader who has come to that place: the next one, once it is sure that
+    /// it reads on.
     pub(crate) fn to_fetch(&self, page: usize, index: usize) -> Option<String> {
         match &self.cursors.last()?.start {
             PageStart::Marker(marker)

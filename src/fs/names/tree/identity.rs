@@ -1,8 +1,9 @@
 //! Whether a blob is still the file that it was.
 //!
-//! The kernel keeps pages, size and name by inode, and a program that has a file open is promised one version of it. So a blob that
-//! somebody else has replaced is another file: it gets an inode of its own, and the old inode stays what it was for whoever has it open,
-//! as after a rename over a name on a local disk. What this mount does itself never comes here: it is learnt, not heard.
+//! The kernel keeps pages, size and name by inode, and a program that has a file open is promised one version of it. So
+//! a blob that somebody else has replaced is another file: it gets an inode of its own, and the old inode stays what it
+//! was for whoever has it open, as after a rename over a name on a local disk. What this mount does itself never comes
+//! here: it is learnt, not heard.
 //!
 //! | what is heard | is |
 //! |---|---|
@@ -17,7 +18,7 @@
 use crate::fs::names::tree::packed::{Packed, PackedBlob};
 use crate::store::{BlobProperties, BlobType, CopyState, CopyStatus};
 
-/// What is heard now is of the file of which `then` was heard.
+/// Whether the properties now are of the file that `then` was of.
 pub(in crate::fs) fn is_same(then: &Packed, now: &Packed) -> bool {
     match (then, now) {
         (Packed::Blob(then), Packed::Blob(now)) => then.has_etag_of(now) || continues_packed(then, now),
@@ -44,11 +45,11 @@ pub(crate) fn continues(then: &BlobProperties, now: &BlobProperties) -> bool {
 
 /// `now` is the append blob that `then` was, with more at its end or nothing.
 ///
-/// Copy Blob onto an append blob may keep its creation time (S29), but leaves its own copy id; what is written later may only take the
-/// copy state away (S157). Each Append Block adds one block of at least a byte.
+/// Copy Blob onto an append blob may keep its creation time (S29), but leaves its own copy id; what is written later
+/// may only take the copy state away (S157). Each Append Block adds one block of at least a byte.
 ///
-/// One that was made anew in the second in which the old one was made and last written, and has more blocks by now, cannot be told from it:
-/// the service says no more of it.
+/// One that was made anew in the second in which the old one was made and last written, and has more blocks by now,
+/// cannot be told from it: the service says no more of it.
 pub(crate) fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
     let id = |blob: &BlobProperties| blob.copy.as_ref().map(|copy| copy.id.clone());
     let longer = now.size.saturating_sub(then.size);
@@ -63,8 +64,8 @@ pub(crate) fn is_grown(then: &BlobProperties, now: &BlobProperties) -> bool {
         && (now.copy.is_none() || id(then) == id(now))
 }
 
-/// Length and Content-MD5 say that nothing but properties or metadata was changed. Put Page leaves the hash of a page blob as it was, so
-/// there it proves nothing.
+/// Length and Content-MD5 say that nothing but properties or metadata was changed. Put Page leaves the hash of a page
+/// blob as it was, so there it proves nothing.
 fn has_equal_content(then: &BlobProperties, now: &BlobProperties) -> bool {
     let hash = |blob: &BlobProperties| blob.headers.content_md5.clone();
     then.blob_type != BlobType::Page

@@ -1,4 +1,4 @@
-//! What the kernel holds of the tree: references to nodes, their content in its cache, and what it has to be told.
+//! The kernel's part of the tree: references to nodes, their content in its cache, and what it has to be told.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::fs::names::tree::Tree;
 use crate::fs::names::tree::table::Expired;
 use crate::store::ETag;
 
-/// What the kernel holds of the tree. A node stays as long as the kernel has a reference to it or somebody has it open.
+/// The kernel's part of the tree. A node stays as long as the kernel has a reference to it or somebody has it open.
 pub struct KernelView<'a> {
     pub(super) tree: &'a Tree,
 }
@@ -26,12 +26,12 @@ impl KernelView<'_> {
         }
     }
 
-    /// Where what the kernel should not believe any longer is told from now on.
+    /// Sets the channel on which the kernel is told from now on what it should not believe any longer.
     pub fn send_expired_to(&self, kernel: mpsc::Sender<Expired>) {
         self.tree.lock().expired = Some(kernel);
     }
 
-    /// What the kernel caches of the content and attributes of the file is true no longer, although it is the same file.
+    /// Expires the kernel's cache of the content and attributes of the file, although it is the same file.
     pub fn expire_file(&self, ino: Ino) {
         self.tree.lock().expire(Expired::File(ino));
     }
@@ -49,7 +49,8 @@ impl KernelView<'_> {
         std::mem::take(&mut node.looked_up) && node.cached_properties.at.elapsed() < bound
     }
 
-    /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back meanwhile.
+    /// The kernel gets an entry for the node; false if the node is gone, because the last reference was given back
+    /// meanwhile.
     #[must_use]
     pub fn looked_up(&self, ino: Ino) -> bool {
         let mut table = self.tree.lock();
@@ -68,8 +69,8 @@ impl KernelView<'_> {
         }
     }
 
-    /// The node is opened in version `etag`, and what the kernel caches of it from now on is that. True if what it has cached so far
-    /// is that too. (Last-Modified cannot tell: it counts in seconds.)
+    /// The node is opened in version `etag`, and what the kernel caches of it from now on is that. True if what it has
+    /// cached so far is that too. (Last-Modified cannot tell: it counts in seconds.)
     pub fn caches(&self, ino: Ino, etag: &ETag) -> bool {
         let mut table = self.tree.lock();
         let Some(node) = table.nodes.get_mut(&ino) else { return false };

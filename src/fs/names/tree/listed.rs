@@ -1,4 +1,4 @@
-//! What listings of directories have said of names, and which names were found absent.
+//! Names as listings of directories have them, and those that were found absent.
 
 use std::time::Instant;
 
@@ -10,13 +10,13 @@ use crate::fs::names::tree::table::CachedProperties;
 /// Names remembered as absent in one directory.
 const MOST_ABSENT: usize = 4096;
 
-/// What listings have said, as far as it is believed still.
+/// The answers of listings, as far as they are believed still.
 pub struct ListedNames<'a> {
     pub(super) tree: &'a Tree,
 }
 
 impl ListedNames<'_> {
-    /// What listings of the directory say of a name, as far as they are fresh.
+    /// The answer of listings of the directory about a name, as far as they are fresh.
     pub fn listed(&self, parent: Ino, name: &str) -> Listed {
         let table = self.tree.lock();
         match table.listed(parent, name, self.tree.ttl) {
@@ -56,7 +56,7 @@ impl ListedNames<'_> {
         }
     }
 
-    /// What is in the directory has to be asked anew: it was changed from elsewhere.
+    /// Forgets what is in the directory: it was changed from elsewhere.
     pub fn invalidate_listing(&self, dir: Ino) {
         let mut table = self.tree.lock();
         table.listings.forget(dir);
@@ -65,7 +65,8 @@ impl ListedNames<'_> {
         }
     }
 
-    /// Takes in a page of a listing of the directory, asked for at `asked`: its entries, each with the number that the name has or gets.
+    /// Takes in a page of a listing of the directory, asked for at `asked`: its entries, each with the number that the
+    /// name has or gets.
     pub fn add_page(&self, dir: Ino, asked: Instant, rows: Vec<Row>) -> Vec<Entry> {
         let pack = |Row { name, kind, observed: known }: Row| {
             let CachedProperties { packed, at } = self.tree.cached(&known);

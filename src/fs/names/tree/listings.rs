@@ -1,12 +1,13 @@
-//! What listings said of the names in directories.
+//! Names in directories, as listings have them.
 //!
-//! Every page of a listing is remembered as it comes, so that its names are known while the listing still goes on; once it has come to
-//! its end, names that it did not have are known to be absent. Listings of one directory, one after the other or at once, go into one
-//! memory, in which every name has its own age.
+//! Every page of a listing is remembered as it comes, so that its names are known while the listing still goes on; once
+//! it has come to its end, names that it did not have are known to be absent. Listings of one directory, one after the
+//! other or at once, go into one memory, in which every name has its own age.
 //!
-//! All directories together have a bounded number of names here: first the directories listed longest ago are forgotten, then of the
-//! present one all but the last pages. What is too old to be believed goes when it is swept up, also on a mount on which nothing
-//! happens any more: whoever remembers a page sees to it that [`Listings::sweep`] is called later (`names/dir/list.rs`).
+//! All directories together have a bounded number of names here: first the directories listed longest ago are
+//! forgotten, then of the present one all but the last pages. What is too old to be believed goes when it is swept up,
+//! also on a mount on which nothing happens any more: whoever remembers a page sees to it that [`Listings::sweep`] is
+//! called later (`names/dir/list.rs`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,13 +19,14 @@ use crate::fs::names::tree::packed::Packed;
 /// Names remembered of all listings together, at some 250 bytes each.
 const MOST: usize = 200_000;
 
-/// Pages that are kept of a listing that is too long to be kept: programs list up to 10 000 names before they look at them (fts(3)).
+/// Pages that are kept of a listing that is too long to be kept: programs list up to 10 000 names before they look at
+/// them (fts(3)).
 const LAST_PAGES: usize = 4;
 
 /// Directories whose names were dropped that are told from each other.
 const MOST_DROPPED: usize = 10_000;
 
-/// What was listed under a name that has no node, or another one.
+/// A listed entry whose name has no node, or another one.
 #[derive(Debug, Clone)]
 pub(in crate::fs) struct UnenteredRow {
     pub(in crate::fs) ino: Ino,
@@ -62,15 +64,15 @@ pub(in crate::fs) struct Listings {
     names: usize,
     /// Pages, oldest first: of which directory, and when they were asked for.
     order: VecDeque<(Ino, Instant)>,
-    /// Directories of which nothing was known when a node in them was dropped, and when that node was last heard of: a listing whose first
-    /// page is still on its way may not have its name.
+    /// Directories of which nothing was known when a node in them was dropped, and when that node was last heard of: a
+    /// listing whose first page is still on its way may not have its name.
     dropped: HashMap<Ino, Instant>,
     /// The latest of those that were too many to be kept one by one.
     dropped_anywhere: Option<Instant>,
 }
 
 impl Listings {
-    /// What is known of a name and not older than `ttl`.
+    /// The answer about a name, if it is not older than `ttl`.
     pub(in crate::fs) fn answer(&self, dir: Ino, name: &str, ttl: Duration) -> Answer<'_> {
         let Some(listing) = self.of.get(&dir) else { return Answer::Unknown };
         match listing.names.get(name) {
@@ -157,7 +159,7 @@ impl Listings {
         *latest = heard.max(*latest);
     }
 
-    /// Of a directory of which anything is known: the name is there.
+    /// Enters a name of a directory of which anything is known.
     pub(in crate::fs) fn insert(&mut self, dir: Ino, name: &Arc<str>, said: RowOrNode) {
         if let Some(listing) = self.of.get_mut(&dir)
             && listing.names.insert(name.clone(), said).is_none()

@@ -1,4 +1,4 @@
-//! What is known of a node of the tree, as it is shown to whoever asks.
+//! Views of nodes of the tree, as they are shown to whoever asks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,7 +8,7 @@ use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::packed::Packed;
 use crate::store::{BlobProperties, ContainerItem};
 
-/// What ties a node to its name.
+/// The tie of a node to its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     Named,
@@ -18,11 +18,11 @@ pub enum Link {
     Vanished,
 }
 
-/// What was last heard of the blob of a node.
+/// Properties of the blob of a node.
 #[derive(Debug, Clone)]
 pub enum NodeProperties {
     Blob(Arc<BlobProperties>),
-    /// It is no blob but a container.
+    /// Those of a container.
     Container(Arc<ContainerItem>),
     /// There is none: an implicit directory, an account, a file not yet committed.
     Nothing,
@@ -85,7 +85,7 @@ pub struct Row {
     pub observed: Observation,
 }
 
-/// What a remembered listing says of a name.
+/// The answer of a remembered listing about a name.
 #[derive(Debug, Clone)]
 pub enum Listed {
     Present(Entry),

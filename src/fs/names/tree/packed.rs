@@ -1,8 +1,9 @@
-//! What is remembered of a blob, in as few bytes as it takes.
+//! Packed properties of a blob, in as few bytes as it takes.
 //!
-//! A directory may have a million blobs, and the kernel may hold on to all of them. Most of what the service says of them is the same
-//! for all: type, content type, tier, lease. So a [`BlobMemo`] has a blob's own size, times, version and hash in numbers, and shares the
-//! rest, its shape, with blobs that look alike. Metadata and copy state, which few blobs have, are kept beside.
+//! A directory may have a million blobs, and the kernel may hold on to all of them. Most of what the service says of
+//! them is the same for all: type, content type, tier, lease. So a [`PackedBlob`] has a blob's own size, times, version
+//! and hash in numbers, and shares the rest, its shape, with blobs that look alike. Metadata and copy state, which few
+//! blobs have, are kept beside.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,7 +16,7 @@ use crate::store::{BlobProperties, ContainerItem, CopyState, ETag, Metadata};
 /// Different shapes looked through for one that is the same: blobs of a directory have a few between them.
 const SHAPES: usize = 16;
 
-/// What was heard of a name, packed.
+/// Properties of a name, packed.
 #[derive(Debug, Clone)]
 pub(super) enum Packed {
     Blob(PackedBlob),
@@ -42,7 +43,7 @@ enum PackedETag {
     Text(ETag),
 }
 
-/// What few blobs have.
+/// Properties that few blobs have.
 #[derive(Debug, Clone)]
 struct Rare {
     metadata: Metadata,

@@ -1,4 +1,4 @@
-//! What a name stands for: an account, a container, or a path in it.
+//! Places that names stand for: an account, a container, or a path in it.
 
 use crate::error::{Error, Result};
 use crate::path::{BlobName, BlobPath, ContainerName};
@@ -49,7 +49,7 @@ pub struct Blob {
     pub path: BlobPath,
 }
 
-/// What a node stands for in the service.
+/// The place of a node in the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The root of a mount of several accounts.
@@ -64,7 +64,7 @@ pub enum Place {
     Revision(RevisionPlace),
 }
 
-/// What a node in a hidden directory stands for, or that directory itself.
+/// The place of a node in a hidden directory, or of that directory itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevisionPlace {
     /// `DIR/.snapshots`: names of blobs that have any.
@@ -75,7 +75,7 @@ pub enum RevisionPlace {
     File(Blob, Revision),
 }
 
-/// What a hidden directory shows.
+/// The kind of revisions that a hidden directory shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevisionDir {
     Snapshots,

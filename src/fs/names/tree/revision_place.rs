@@ -1,8 +1,8 @@
-//! What was: the hidden directories `.snapshots` and `.versions`.
+//! Places of revisions: the hidden directories `.snapshots` and `.versions`.
 //!
-//! Every directory of blobs has both. `DIR/.snapshots/NAME/MOMENT` is the blob `DIR/NAME` as it was at that moment. Such a file has a
-//! place of its own kind, not that of a blob, so that whatever changes blobs finds none there; what only reads takes an [`Origin`],
-//! which says blob and revision together.
+//! Every directory of blobs has both. `DIR/.snapshots/NAME/MOMENT` is the blob `DIR/NAME` as it was at that moment.
+//! Such a file has a place of its own kind, not that of a blob, so that whatever changes blobs finds none there; what
+//! only reads takes an [`Origin`], which says blob and revision together.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl RevisionPlace {
     }
 }
 
-/// Where content is read from or copied from: a blob as it is, or as it was.
+/// The origin of content that is read or copied: a blob as it is, or as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     pub blob: Blob,

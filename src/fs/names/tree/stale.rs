@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 
-/// What a failed condition on the blob itself means to whoever has it open.
+/// The error of a failed condition on the blob itself, for whoever has it open.
 pub(in crate::fs) fn stale(error: Error, path: &crate::path::BlobPath) -> Error {
     let moved = error.is_precondition_failed() || error.code() == "AppendPositionConditionNotMet";
     if moved || error.is_not_found() {

@@ -22,16 +22,16 @@ const ANSWER_LIFETIME: Duration = Duration::from_secs(600);
 /// Departures remembered in one directory before the old ones are looked for.
 const MANY_REMOVED: usize = 4096;
 
-/// What the kernel caches and should not believe any longer.
+/// A part of the kernel's cache that it should not believe any longer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Expired {
-    /// What the name stands for, if it is `old` for the kernel.
+    /// The file under the name, if it is `old` for the kernel.
     Name { parent: Ino, name: Arc<str>, old: Ino },
     /// Content and attributes of the file.
     File(Ino),
 }
 
-/// How far an observation is believed of a file that is open.
+/// The trust in an observation of a file that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::fs) enum Evidence {
     /// The service was asked for it alone, and nothing was being stored from here meanwhile.
@@ -40,7 +40,7 @@ pub(in crate::fs) enum Evidence {
     Listed,
 }
 
-/// Where the place of a node begins that does not follow from its parent's.
+/// The beginning of a node's place that does not follow from its parent's.
 #[derive(Debug, Clone)]
 pub(in crate::fs) enum Anchor {
     /// The root, an account, a container.
@@ -49,14 +49,15 @@ pub(in crate::fs) enum Anchor {
     Revisions(RevisionDir),
 }
 
-/// What was heard of a blob, packed, and when.
+/// An observation of a blob, packed.
 #[derive(Debug, Clone)]
 pub(in crate::fs) struct CachedProperties {
     pub(in crate::fs) packed: Packed,
     pub(in crate::fs) at: Instant,
 }
 
-/// There is one for everything that the kernel holds on to, which may be millions: it is small, and what only some have is boxed.
+/// There is one for everything that the kernel holds on to, which may be millions: it is small, and what only some have
+/// is boxed.
 pub(in crate::fs) struct Node {
     pub(in crate::fs) parent: Ino,
     pub(in crate::fs) name: Arc<str>,
@@ -86,7 +87,7 @@ pub(in crate::fs) struct DirNames {
     pub(in crate::fs) absent: HashMap<Arc<str>, Instant>,
     /// Names that left this directory, and when: what was heard of them before is too late.
     removed: HashMap<Arc<str>, Instant>,
-    /// How many of them there may be before the old ones are looked for again.
+    /// The number of them at which the old ones are looked for again.
     most_removed: usize,
 }
 
@@ -94,10 +95,10 @@ pub(in crate::fs) struct Table {
     pub(in crate::fs) nodes: HashMap<Ino, Box<Node>>,
     pub(in crate::fs) next: u64,
     pub(in crate::fs) listings: Listings,
-    /// Where the kernel is told of what it should not believe any longer, once there is one.
+    /// The channel on which the kernel is told what it should not believe any longer, once there is one.
     pub(in crate::fs) expired: Option<mpsc::Sender<Expired>>,
-    /// Files that nobody refers to any more, the last ones: one that is looked up again as it was keeps its number, for programs compare
-    /// the numbers of a name that they look at twice.
+    /// Files that nobody refers to any more, the last ones: one that is looked up again as it was keeps its number, for
+    /// programs compare the numbers of a name that they look at twice.
     pub(in crate::fs) recent: LruCache<(Ino, Arc<str>), (Ino, FileKind, Packed)>,
 }
 
@@ -142,13 +143,13 @@ impl Node {
         self.names.iter().flat_map(|names| names.children.values().copied())
     }
 
-    /// What the service was asked for at `asked` is news of it: nothing newer is known, and the name is its own.
+    /// Whether an answer to what was asked at `asked` counts: nothing newer is known, and the name is its own.
     pub(in crate::fs) fn accepts(&self, asked: Instant) -> bool {
         self.cached_properties.at <= asked && self.link == Link::Named
     }
 
-    /// Takes in what was heard of it. What was asked for before something newer was heard does not turn the clock back, and what is of
-    /// another file is not of this one.
+    /// Takes in what was heard of it. What was asked for before something newer was heard does not turn the clock back,
+    /// and what is of another file is not of this one.
     fn update_if_newer(&mut self, heard: CachedProperties) {
         if heard.at >= self.cached_properties.at
             && (self.kind == FileKind::Directory || is_same(&self.cached_properties.packed, &heard.packed))
@@ -261,8 +262,8 @@ impl Table {
         }
     }
 
-    /// The inode number for what was heard of a name: the one that it has, unless that is another file by now ([`is_same`]). Then the
-    /// node of that file loses the name.
+    /// The inode number for what was heard of a name: the one that it has, unless that is another file by now
+    /// ([`is_same`]). Then the node of that file loses the name.
     pub(in crate::fs) fn reserve(
         &mut self,
         parent: Ino,
@@ -327,7 +328,7 @@ impl Table {
         }
     }
 
-    /// What listings and nodes know of a name, as fresh as `ttl` wants it.
+    /// The entry of a name by listings and nodes, as fresh as `ttl` wants it.
     pub(in crate::fs) fn listed(&self, parent: Ino, name: &str, ttl: Duration) -> Option<Option<Entry>> {
         match self.listings.answer(parent, name, ttl) {
             Answer::Row(UnenteredRow { ino, kind, packed, at }) => {
@@ -383,8 +384,8 @@ impl Table {
         self.nodes.get(&ino).is_some_and(|node| node.opens > 0 || node.children().any(|child| self.is_in_use(child)))
     }
 
-    /// The service has nothing under the name, as of `asked`. What came into being here since stays, and so does a directory in which
-    /// files are open: they make it exist when they are committed.
+    /// The service has nothing under the name, as of `asked`. What came into being here since stays, and so does a
+    /// directory in which files are open: they make it exist when they are committed.
     pub(in crate::fs) fn remove_absent(&mut self, parent: Ino, name: &str, asked: Instant) -> bool {
         let child = self.child(parent, name);
         let stays = child.is_some_and(|ino| {

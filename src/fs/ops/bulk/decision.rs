@@ -1,4 +1,4 @@
-//! What is to be done with one blob of a tree.
+//! Decisions about single blobs of a tree.
 
 use std::sync::Arc;
 

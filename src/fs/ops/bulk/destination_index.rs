@@ -1,4 +1,4 @@
-//! What is at the destination of a tree already, and what of it is in the way.
+//! The blobs at the destination of a tree, and which of them are in the way.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::fs::names::cache::Names;
 use crate::fs::names::tree::BlobDir;
 use crate::fs::names::walk::{Found, Walk};
 
-/// What is at the destination.
+/// The blobs and directories at the destination.
 #[derive(Default)]
 pub(in crate::fs) struct DestinationIndex {
     /// By their paths from the top.
@@ -40,7 +40,7 @@ impl DestinationIndex {
         Ok(())
     }
 
-    /// Why a blob cannot be put at `path`.
+    /// The reason why a blob cannot be put at `path`.
     pub(super) fn obstacle(&self, names: &Names, path: &str, kind: FileKind) -> Option<Outcome> {
         let no = |errno, what: &str| Some(Outcome::Failed(errno, what.to_owned()));
         let (top, who) = self.top.as_ref()?;

@@ -21,7 +21,7 @@ pub(in crate::fs) struct Lister {
     pub items: mpsc::Sender<BulkItem>,
     pub old: BlobDir,
     pub new: BlobDir,
-    /// Of the paths in news.
+    /// The prefix of paths in events.
     pub prefix: String,
     pub destination: DestinationIndex,
     pub options: BulkOptions,

@@ -1,4 +1,4 @@
-//! What there is to tell of a bulk copy: totals at any moment, and each blob once, when it has come to its end.
+//! The progress of a bulk copy: totals at any moment, and each blob once, when it has come to its end.
 
 use tokio::time::{Instant, sleep_until};
 
@@ -11,8 +11,8 @@ use crate::fs::names::tree::Place;
 use crate::fs::ops::bulk::decision::TreeCopies;
 
 impl TreeCopies {
-    /// What has happened: waits for it a slice at most. `take` is given one event after the other until it has no room; the
-    /// first that it refuses comes again.
+    /// Returns what has happened, after a slice at most. `take` is given one event after the other until it has no
+    /// room; the first that it refuses comes again.
     pub async fn progress(&self, fh: Fh, mut take: impl FnMut(&Event) -> bool) -> Result<BulkProgress> {
         let bulk = self.of(fh)?;
         let mut inbox = bulk.inbox.lock().await;

@@ -1,8 +1,9 @@
 //! Rename in a hierarchical namespace: one request (M4).
 //!
-//! The service gives a file, or a directory with all that is below it, its new name at once and for everybody, or not at all; so nothing
-//! has to be copied, proven or kept. What remains to be done here is that this mount agrees with itself: what was written goes to the old
-//! name before, nobody writes meanwhile, and what this mount makes below a directory in that moment comes along.
+//! The service gives a file, or a directory with all that is below it, its new name at once and for everybody, or not
+//! at all; so nothing has to be copied, proven or kept. What remains to be done here is that this mount agrees with
+//! itself: what was written goes to the old name before, nobody writes meanwhile, and what this mount makes below a
+//! directory in that moment comes along.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,7 +48,8 @@ impl<'f> Renaming<'f> {
             let options = RenameOptions {
                 known: source.properties().map(|properties| &**properties),
                 replaces: target.and_then(NodeView::properties).map(|properties| &properties.etag),
-                // What was held of the file is held of it under its new name, so it must be that version. Of a directory nothing is.
+                // What was held of the file is held of it under its new name, so it must be that version. Of a
+                // directory nothing is.
                 source_if_match: match source.kind {
                     FileKind::Directory => None,
                     _ => source.properties().map(|properties| &properties.etag),
@@ -112,8 +114,8 @@ impl<'f> Renaming<'f> {
         }
     }
 
-    /// The source as the service has it, if that is not known: by nothing else is it recognised when the answer to its rename is lost
-    /// (S124). Of a directory that was only listed, nothing is.
+    /// The source as the service has it, if that is not known: by nothing else is it recognised when the answer to its
+    /// rename is lost (S124). Of a directory that was only listed, nothing is.
     async fn look_at(&self, source: NodeView, path: &Blob) -> Result<NodeView> {
         if source.properties().is_some() {
             return Ok(source);
@@ -140,7 +142,8 @@ impl<'f> Renaming<'f> {
         }
     }
 
-    /// EBUSY while a copy onto one of the files is pending. What was pending when it was last heard of is asked for anew.
+    /// EBUSY while a copy onto one of the files is pending. What was pending when it was last heard of is asked for
+    /// anew.
     async fn refuse_pending(&self, source: Ino, target: Option<&NodeView>) -> Result<()> {
         let mut suspects = self.fs.tree.descendants(source);
         suspects.push(self.fs.tree.view(source)?);
@@ -180,8 +183,8 @@ impl<'f> Renaming<'f> {
         }
     }
 
-    /// What this mount stored below the directory after the service had renamed it and before the mount knew: it is below the old name,
-    /// which it brought back. It follows, and the old name goes. `known` was there before.
+    /// What this mount stored below the directory after the service had renamed it and before the mount knew: it is
+    /// below the old name, which it brought back. It follows, and the old name goes. `known` was there before.
     async fn fetch_late(&self, dir: Ino, old: &Blob, new: &Blob, known: &HashSet<u64>) {
         let client = self.fs.service.client(old.account);
         let (old_prefix, new_prefix) = (format!("{}/", old.path.name), format!("{}/", new.path.name));

@@ -24,8 +24,9 @@ impl Drop for LockedFile<'_> {
 }
 
 impl<'f> Renaming<'f> {
-    /// What was written to files goes to their present name before they get another, and nobody writes, opens or closes them until `held`
-    /// is dropped: a block that is staged under the old name could not be committed under the new one.
+    /// Commits what was written to files to their present name before they get another, and nobody writes, opens or
+    /// closes them until `held` is dropped: a block that is staged under the old name could not be committed under the
+    /// new one.
     pub(in crate::fs) async fn lock_files(&self, held: &mut Vec<LockedFile<'f>>, mut files: Vec<Ino>) -> Result<()> {
         let first = held.len();
         files.sort_unstable_by_key(|ino| ino.0);
@@ -33,7 +34,8 @@ impl<'f> Renaming<'f> {
             let file = self.fs.handles.acquire(ino);
             let locked = match file.try_lock() {
                 Some(locked) => Some(locked),
-                // In one order, so that two renames do not wait for each other; what comes on top may not wait for long.
+                // In one order, so that two renames do not wait for each other; what comes on top may not wait for
+                // long.
                 None if first == 0 => Some(file.lock().await),
                 None => tokio::time::timeout(LATE, file.lock()).await.ok(),
             };
@@ -70,8 +72,8 @@ impl<'f> Renaming<'f> {
 }
 
 impl<'f> Renaming<'f> {
-    /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files below it are
-    /// held.
+    /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files
+    /// below it are held.
     pub(in crate::fs) async fn lock_dir(
         &self,
         dir: Ino,
@@ -90,7 +92,7 @@ impl<'f> Renaming<'f> {
         self.lock_files(held, files).await
     }
 
-    /// Files below a directory that [`Renaming::hold`] has not seen yet.
+    /// Files below a directory that [`Renaming::lock_files`] has not seen yet.
     pub(in crate::fs) fn not_locked(&self, dir: Ino, held: &[LockedFile<'_>]) -> Vec<Ino> {
         let known: HashSet<u64> = held.iter().map(|held| held.locked.ino().0).collect();
         let below = self.fs.tree.descendants(dir).into_iter();

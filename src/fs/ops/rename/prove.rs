@@ -20,7 +20,7 @@ pub(in crate::fs) fn refuse_archived(source: &Blob, version: &BlobProperties) ->
     Ok(())
 }
 
-/// How the delete of a source ended.
+/// The end of the delete of a source.
 pub(in crate::fs) enum Deletion {
     Deleted,
     /// The service refused, and the source is still there: the copy may be taken back.
@@ -46,8 +46,8 @@ impl<'f> Renaming<'f> {
                 version: Some(version.clone()),
                 destination: destination.clone(),
                 precondition,
-                // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7), the time of its content
-                // too.
+                // The name changes, the blob does not: what a copy leaves behind is given to it (X4, §13.2.7), the time
+                // of its content too.
                 metadata: attr::for_rename(version),
                 tier: version.chosen_tier(),
                 tags: self.fs.service.tags_to_keep(source, version).await?,
@@ -97,7 +97,8 @@ impl<'f> Renaming<'f> {
             Err(error) if error.is_precondition_failed() => return Deletion::Refused(error),
             Err(error) => error,
         };
-        // After a time-out or a 5xx it may be gone all the same, now or in a moment. A refusal may follow a try that was not answered.
+        // After a time-out or a 5xx it may be gone all the same, now or in a moment. A refusal may follow a try that
+        // was not answered.
         let refused = (400..500).contains(&error.status()) && error.status() != 408;
         match client.properties().await {
             Err(look) if look.is_not_found() => Deletion::Deleted,

@@ -1,7 +1,8 @@
 //! Rename of a directory: every blob below it and its markers.
 //!
-//! All are copied, many at a time, and all copies are proven before the first source is deleted, so that a failure on the way leaves the
-//! tree whole. What this mount makes below the directory meanwhile comes along. It is not atomic for onlookers.
+//! All are copied, many at a time, and all copies are proven before the first source is deleted, so that a failure on
+//! the way leaves the tree whole. What this mount makes below the directory meanwhile comes along. It is not atomic for
+//! onlookers.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +57,8 @@ impl<'f> Renaming<'f> {
         let began = Instant::now();
         let mut moves = self.moves(&old, source, &new, target).await?;
         let mut copies = self.copy_all(&moves, caller).await?;
-        // What came into being meanwhile comes along. From the last look to the new name nothing is waited for, so nothing can slip through.
+        // What came into being meanwhile comes along. From the last look to the new name nothing is waited for, so
+        // nothing can slip through.
         loop {
             let late = async {
                 let files = self.not_locked(source.ino, &held);
@@ -91,7 +93,8 @@ impl<'f> Renaming<'f> {
         self.delete_all(&moves).await
     }
 
-    /// What this mount has made below a directory since `began`, and `moves` has not. EBUSY if something that was copied has changed.
+    /// What this mount has made below a directory since `began`, and `moves` has not. EBUSY if something that was
+    /// copied has changed.
     fn late_moves(
         &self,
         dir: Ino,
