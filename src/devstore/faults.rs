@@ -2,13 +2,15 @@
 //!
 //! A rule matches an operation (and optionally a blob name prefix), lets some requests pass, then hits some. It can
 //! refuse with a status, before the effect or after it; close the connection, before the effect or after it, which is
-//! how a response gets lost; delay; cut a response body short or let it stall. The first rule that hits wins.
+//! how a response gets lost; delay, for a time or until a test opens a gate; cut a response body short or let it stall.
+//! The first rule that hits wins.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::StatusCode;
 use serde::Deserialize;
+use tokio::sync::Barrier;
 
 use super::address::Target;
 use super::error::ServiceError;
@@ -54,6 +56,12 @@ pub struct Fault {
     /// Wait this long after all was done and before the answer, milliseconds.
     #[serde(default)]
     pub answer_delay_ms: u64,
+    /// Wait here before anything else, first for whoever wants to know that the request has come, then to be let go on.
+    #[serde(skip)]
+    pub gate: Option<Arc<Barrier>>,
+    /// The same after all was done and before the answer.
+    #[serde(skip)]
+    pub answer_gate: Option<Arc<Barrier>>,
     /// Announce the whole response body but close after this many bytes of it.
     pub truncate_body: Option<u64>,
     /// Pause before the last byte of the response body, milliseconds.
@@ -94,6 +102,14 @@ impl Fault {
         };
         (self.operation == "*" || self.operation == operation)
             && self.blob_prefix.as_deref().is_none_or(|prefix| blob.starts_with(prefix))
+    }
+}
+
+/// Waits at a gate if there is one, twice.
+pub(super) async fn pass(gate: Option<&Arc<Barrier>>) {
+    if let Some(gate) = gate {
+        gate.wait().await;
+        gate.wait().await;
     }
 }
 

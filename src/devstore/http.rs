@@ -26,7 +26,7 @@ use super::clock::{iso, rfc1123};
 use super::control;
 use super::dispatch;
 use super::error::{Code, ServiceError};
-use super::faults::{Fault, Reset};
+use super::faults::{Fault, Reset, pass};
 use super::operation::Operation;
 use super::reply::{Damage, Outcome, Payload, Reply, ReplyBody, announce, refuse, refuse_in_json};
 use super::request::{Call, Upload};
@@ -142,6 +142,7 @@ async fn run(
         timer::sleep(delay).await;
         call.now = std::time::SystemTime::now();
     }
+    pass(fault.gate.as_ref()).await;
     if fault.reset == Some(Reset::Before) {
         return Err(HangUp);
     }
@@ -153,6 +154,7 @@ async fn run(
     if fault.answer_delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(fault.answer_delay_ms)).await;
     }
+    pass(fault.answer_gate.as_ref()).await;
     if fault.reset == Some(Reset::After) {
         return Err(HangUp);
     }

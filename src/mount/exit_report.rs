@@ -11,6 +11,9 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::Duration;
 
+/// How long a process that served the same number before may take to end. It has nothing to do any more, in most cases.
+const PREDECESSOR: Duration = Duration::from_secs(2);
+
 fn address((major, minor): (u32, u32)) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("blobcp/{major}:{minor}"))
 }
@@ -21,13 +24,21 @@ pub(crate) struct ExitReporter(Option<UnixListener>);
 
 impl ExitReporter {
     /// Listens until `send`. If that is not possible, nobody will wait.
+    ///
+    /// The kernel gives the number of a superblock away again as soon as it is unmounted, and the process that served that may listen still:
+    /// its end is waited for, or `umount` would take it for the end of this mount.
     pub(crate) fn listen(device: (u32, u32)) -> Self {
         let bound = || {
             let listener = UnixListener::bind_addr(&address(device)?)?;
             listener.set_nonblocking(true)?;
             io::Result::Ok(listener)
         };
-        Self(bound().ok())
+        let listener = bound().or_else(|error| match Waiter::of(device) {
+            Some(before) if error.kind() == io::ErrorKind::AddrInUse => before.wait(PREDECESSOR).and_then(|_| bound()),
+            // It has stopped listening a moment ago, or nobody can listen.
+            _ => bound(),
+        });
+        Self(listener.ok())
     }
 
     /// Tells everybody who waits: nothing if all went well, or what did not.

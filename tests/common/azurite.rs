@@ -85,7 +85,7 @@ impl Azurite {
                 panic!("Azurite cannot be started: {status}");
             }
             assert!(began.elapsed() < PATIENCE, "Azurite does not listen after {PATIENCE:?}");
-            std::thread::sleep(Duration::from_millis(50));
+            super::look_again();
         }
         azurite
     }
@@ -132,7 +132,7 @@ impl Azurite {
         let asked = format!("/{ACCOUNT}/{name} ");
         while !std::fs::read_to_string(&self.log).is_ok_and(|log| log.contains(&asked) && log.ends_with('\n')) {
             assert!(began.elapsed() < PATIENCE, "Azurite writes no log");
-            std::thread::sleep(Duration::from_millis(10));
+            super::look_again();
         }
     }
 }

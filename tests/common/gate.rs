@@ -1,6 +1,8 @@
-//! Python programs on the mount, and programs that stop half-way until the test lets them go on.
+//! Python programs on the mount; programs, and requests in the service, that stop half-way until the test lets them go on.
 
+use blobcp::devstore::Fault;
 use tempfile::TempDir;
+use tokio::sync::Barrier;
 
 use super::*;
 
@@ -12,7 +14,7 @@ pub fn python(world: &World, program: &str) -> String {
 fn script(program: &str) -> String {
     // Started elsewhere and isolated: what starts Python, and Python itself, look for files in the current directory.
     format!(
-        "dir=$PWD; cd /; python3 -I - \"$dir\" <<'END'\nimport os, errno, sys, time\nos.chdir(sys.argv[1])\n{program}\nEND"
+        "dir=$PWD; cd /; exec python3 -I - \"$dir\" <<'END'\nimport os, errno, sys, time\nos.chdir(sys.argv[1])\n{program}\nEND"
     )
 }
 
@@ -53,6 +55,10 @@ impl Gated {
         self.running.signal(signal);
     }
 
+    pub fn has_ended_or_is_in(&mut self, calls: &[libc::c_long]) -> bool {
+        self.running.has_ended_or_is_in(calls)
+    }
+
     pub fn wait(self) -> Ran {
         self.running.wait()
     }
@@ -85,5 +91,52 @@ impl Gated {
         gated.reached();
         meanwhile();
         gated.open()
+    }
+}
+
+/// A request that stands still in the service.
+pub struct Stopped<'a> {
+    world: &'a World,
+    operation: String,
+    gate: Arc<Barrier>,
+}
+
+impl World {
+    /// The next request of the rule's kind stops when it has come. What the rule says more becomes of it when it goes on.
+    pub fn stop(&self, fault: Fault) -> Stopped<'_> {
+        self.stop_at(fault, |fault| &mut fault.gate)
+    }
+
+    /// The next request of the rule's kind stops when it has been carried out, and before it is answered.
+    pub fn stop_answer(&self, fault: Fault) -> Stopped<'_> {
+        self.stop_at(fault, |fault| &mut fault.answer_gate)
+    }
+
+    fn stop_at(&self, mut fault: Fault, gate_of: fn(&mut Fault) -> &mut Option<Arc<Barrier>>) -> Stopped<'_> {
+        let (operation, gate) = (fault.operation.clone(), Arc::new(Barrier::new(2)));
+        *gate_of(&mut fault) = Some(gate.clone());
+        self.store.add_fault(fault);
+        Stopped { world: self, operation, gate }
+    }
+}
+
+impl Stopped<'_> {
+    /// Waits until the request has come.
+    #[track_caller]
+    pub fn reached(&self) {
+        self.meet("did not come");
+    }
+
+    /// The request goes on.
+    #[track_caller]
+    pub fn let_go(self) {
+        self.meet("does not stand still any more");
+    }
+
+    #[track_caller]
+    fn meet(&self, or: &str) {
+        // Less than the time after which the client takes an answer for lost, and asks again.
+        let met = self.world.block_on(async { tokio::time::timeout(Duration::from_secs(50), self.gate.wait()).await });
+        assert!(met.is_ok(), "{} {or}", self.operation);
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use blobcp::devstore::{self, AccountConfig, Devstore, PolicyChange, Stats};
@@ -39,6 +39,9 @@ pub const TWO: &str = "two";
 /// The container of each account that is there from the start.
 pub const BOX: &str = "box";
 
+/// As long as a mount believes what it was told unless it is told otherwise; for tests of what is seen when that time is up.
+pub const USUAL_TTL: Duration = Duration::from_secs(1);
+
 /// What a test wants different.
 pub struct Setup {
     pub devstore: devstore::Config,
@@ -64,7 +67,8 @@ impl Default for Setup {
         let accounts = [ONE, TWO].map(AccountConfig::named).to_vec();
         Self {
             devstore: devstore::Config { accounts, ..Default::default() },
-            attr_ttl: Duration::from_secs(1),
+            // For long, so that neither what is asked nor how often depends on how busy this machine is.
+            attr_ttl: Duration::from_secs(600),
             copy_wait: true,
             lease_source: LeaseSource::default(),
             keep_on_abort: false,
@@ -105,6 +109,8 @@ impl Setup {
 pub struct World {
     pub store: Devstore,
     mount: Mount,
+    /// For clients of the test's own: to make one reads all certificates of this machine.
+    http: Http,
     runtime: Runtime,
 }
 
@@ -130,7 +136,7 @@ impl World {
         });
         let acl = if setup.allow_other { fuser::SessionACL::All } else { fuser::SessionACL::Owner };
         let mount = Mount::with(setup.config(accounts.into()), &runtime, acl, setup.read_only);
-        let world = Self { store, mount, runtime };
+        let world = Self { store, mount, http: Http::new(store::Options::default()), runtime };
         world.store.reset_stats();
         world
     }
@@ -181,7 +187,7 @@ impl World {
 
     /// What the service says of a blob in the container `box`, by a client of its own.
     pub fn properties(&self, account: &str, name: &str) -> Option<store::BlobProperties> {
-        let client = client(&self.store, account, &Http::new(store::Options::default()));
+        let client = self.client(account);
         match self.runtime.block_on(client.blob(&path(name)).properties()) {
             Ok(properties) => Some(properties),
             Err(error) if error.is_not_found() => None,
@@ -191,11 +197,17 @@ impl World {
 
     /// A client of the test's own.
     pub fn client(&self, account: &str) -> Client {
-        client(&self.store, account, &Http::new(store::Options::default()))
+        client(&self.store, account, &self.http)
     }
 
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
+    }
+
+    /// Ends the time for which the mount and the kernel believe what they were told, of these names in `one/box` and of all that is not
+    /// open.
+    pub fn expire(&self, names: &[&str]) {
+        self.mount.expire(&self.here(), names, &[]);
     }
 
     pub fn stats(&self) -> Stats {
@@ -308,20 +320,28 @@ pub fn runtime() -> Runtime {
 
 /// Runs a shell command in a directory.
 pub fn start_in(dir: &Path, command: &str) -> Running {
-    let mut shell = Command::new("bash");
-    shell.args(["-c", command]).current_dir(dir).env("LC_ALL", "C");
+    // Tests that were started in the background of a script ignore Ctrl-C, and what they start would, too. To change that in the new
+    // process would take a fork of this one, with all of its memory.
+    static HEED_INTERRUPTS: Once = Once::new();
+    HEED_INTERRUPTS.call_once(|| {
+        // SAFETY: the default is no handler of ours.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+    });
+    // By its path, for a program that is looked for in another PATH than ours would be started by fork, too.
+    let mut shell = Command::new("/bin/bash");
+    shell.args(["-c", command]).current_dir(dir).env("LC_ALL", "C").env("PATH", search_path());
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that a signal reaches what the shell started and nothing else.
     std::os::unix::process::CommandExt::process_group(&mut shell, 0);
-    // Tests that were started in the background of a script ignore Ctrl-C, and what they start would, too.
-    let heed_interrupts = || {
-        // SAFETY: signal(2) may be called between fork and exec.
-        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
-        Ok(())
-    };
-    // SAFETY: as above; nothing else is done there.
-    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut shell, heed_interrupts) };
     Running { child: Some(shell.spawn().unwrap()), command: command.to_owned() }
+}
+
+/// Where programs are looked for: the Python that scripts/test has installed comes first. Another may be a script that looks for the real
+/// one, and takes longer for that than most tests need Python.
+fn search_path() -> std::ffi::OsString {
+    let mut path = std::ffi::OsString::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin:"));
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    path
 }
 
 /// A client of one account of the devstore.
@@ -382,6 +402,13 @@ impl Running {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
+    /// Ended, or waiting in one of these system calls.
+    pub fn has_ended_or_is_in(&mut self, calls: &[libc::c_long]) -> bool {
+        let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid())).unwrap_or_default();
+        let number = call.split(' ').next().and_then(|number| number.parse().ok());
+        self.has_ended() || number.is_some_and(|number| calls.contains(&number))
+    }
+
     pub fn wait(mut self) -> Ran {
         let began = Instant::now();
         while !self.has_ended() {
@@ -389,7 +416,7 @@ impl Running {
                 self.signal(libc::SIGKILL);
                 panic!("{} did not end in {PATIENCE:?}", self.command);
             }
-            std::thread::sleep(Duration::from_millis(5));
+            look_again();
         }
         let took = began.elapsed();
         let output = self.child.take().unwrap().wait_with_output().unwrap();
@@ -414,7 +441,26 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < PATIENCE, "{what} did not happen in {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(10));
+        look_again();
+    }
+}
+
+/// The pause between two looks at something that other threads or processes bring about.
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub fn look_again() {
+    std::thread::sleep(PAUSE);
+}
+
+/// Asks until there is an answer; for tests that are tasks.
+pub async fn answer<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what} did not come in {PATIENCE:?}");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

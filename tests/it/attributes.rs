@@ -140,7 +140,7 @@ fn metadata_are_set_replaced_and_removed_one_by_one() {
 #[test]
 fn metadata_and_tags_leave_the_time_of_the_content_alone() {
     // setxattr(2) changes the ctime only.
-    let world = World::new();
+    let world = World::with(Setup { attr_ttl: USUAL_TTL, ..Default::default() });
     world.put("a", "text");
     let times = || world.ok("stat -c '%.9Y' a; stat -c '%.9Z' a");
     let before = times();
@@ -283,10 +283,11 @@ fn an_abort_that_loses_the_race_is_told_the_truth() {
     world.hold_copies();
     let cp = world.start("cp a b");
     pending(&world, "b");
-    world.store.add_fault(fault(r#"{"operation":"AbortCopyBlob","delay_ms":500}"#));
+    let asked = world.stop(fault(r#"{"operation":"AbortCopyBlob"}"#));
     let abort = world.start("setfattr -n user.blob.copy.status -v abort b");
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    asked.reached();
     steer(&world, blobcp::devstore::CopyAction::Release);
+    asked.let_go();
     let ran = abort.wait();
     assert!(ran.stderr.contains("No such attribute"), "{ran:?}");
     assert_eq!(cp.wait().code, Some(0));

@@ -212,11 +212,12 @@ fn what_another_client_did_is_not_taken_for_a_lost_answer() {
     world.put("b", "their old");
     world.ok("ls -l");
     world.store.add_fault(fault(r#"{"operation":"RenamePath","reset":"before"}"#));
-    world.store.add_fault(fault(r#"{"operation":"RenamePath","delay_ms":1500}"#));
+    let second = world.stop(Fault::on("RenamePath"));
     let mv = world.start(&rename("a", "b"));
-    eventually("the second try", || world.store.stats().requests("RenamePath") > 0);
+    second.reached();
     world.put("b", "theirs, and longer");
     world.block_on(world.client(ONE).blob(&path("a")).delete(&DeleteOptions::default())).unwrap();
+    second.let_go();
     let ran = mv.wait();
     assert!(ran.code == Some(1) && ran.stderr.contains("No such file"), "{ran:?}");
     assert_eq!((world.stored("b"), world.ok("ls")), ("theirs, and longer".into(), "b\n".to_owned()));
@@ -458,26 +459,21 @@ fn open_files_follow_their_name() {
 #[test]
 fn what_is_made_in_a_directory_while_it_is_renamed_comes_along() {
     // Before the service has done it, and between that and its answer: then the old directory is there again.
-    for fault in [
-        Fault { delay_ms: 1500, ..Fault::on("RenamePath") },
-        Fault { answer_delay_ms: 1500, ..Fault::on("RenamePath") },
-    ] {
+    for after in [false, true] {
         let world = world();
         tree(&world, 3);
-        let after = fault.answer_delay_ms > 0;
         world.ok("ls -l d");
-        world.store.add_fault(fault);
-        world.reset_stats();
+        let stop = if after { World::stop_answer } else { World::stop };
+        let rename = stop(&world, Fault::on("RenamePath"));
         let mut mv = world.start("mv d e");
-        match after {
-            true => eventually("the rename", || world.is_stored("e/1")),
-            false => eventually("the rename to be asked for", || world.stats().at_once("RenamePath") > 0),
-        }
+        rename.reached();
+        assert_eq!(world.is_stored("e/1"), after);
         let d = world.here().join("d");
         std::fs::write(d.join("late"), "late").unwrap();
         std::fs::create_dir(d.join("new")).unwrap();
         std::fs::write(d.join("new/deep"), "deep").unwrap();
         assert!(!mv.has_ended());
+        rename.let_go();
         assert_eq!(mv.wait().code, Some(0));
         assert_eq!((world.stored("e/late"), world.stored("e/new/deep")), ("late".into(), "deep".into()), "{after}");
         assert_eq!(world.ok("ls; ls e; cat e/late e/new/deep e/1"), "e\n1\n2\nlate\nnew\nsub\nlatedeepcontent 1");

@@ -11,6 +11,8 @@ use blobcp::store::*;
 use bytes::Bytes;
 use rstest::rstest;
 
+use crate::common::answer;
+
 struct Service {
     server: Devstore,
     client: Client,
@@ -319,15 +321,16 @@ async fn pending_copies_between_accounts_tell_their_progress_until_they_are_done
     let started = beta.blob(&blob("copy")).start_copy(&request).await.unwrap();
     assert_eq!(started.status, CopyStatus::Pending);
     assert!(beta.blob(&blob("copy")).download(..).await.unwrap().bytes.is_empty());
-    let done = loop {
+    let look = async || {
         let state = beta.blob(&blob("copy")).properties().await.unwrap().copy.unwrap();
         assert_eq!((&state.id, state.total_bytes), (&started.id, 11));
         if state.status != CopyStatus::Pending {
-            break state;
+            return Some(state);
         }
         assert!(state.bytes_copied < 11 && state.completion_time.is_none());
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        None
     };
+    let done = answer("the end of the copy", look).await;
     assert_eq!((done.status, done.bytes_copied), (CopyStatus::Success, 11));
     assert!(done.completion_time.is_some() && !done.source.unwrap().contains("sig="));
     assert_eq!(beta.blob(&blob("copy")).download(..).await.unwrap().bytes, "hello world");

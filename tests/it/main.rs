@@ -44,5 +44,6 @@ mod snapshots;
 mod sources;
 mod stat;
 mod tools;
+mod waiting;
 mod watch;
 mod wire;

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
+use blobcp::devstore::Fault;
 use blobcp::path::{BlobName, BlobPath, ContainerName};
 use blobcp::store::{BlockId, DeleteOptions, Metadata, WriteOptions};
 
 use crate::common::*;
-
-/// A mount that believes nothing for long.
-fn doubting() -> World {
-    World::with(Setup { attr_ttl: Duration::from_millis(50), ..Default::default() })
-}
 
 /// Scans a large directory; in the middle of it `zlog`, which is listed but not delivered yet, is renamed.
 const SLOW_SCAN: &str = "entries = os.scandir(\".\")\n\
@@ -41,24 +37,26 @@ fn a_listing_that_comes_late_gives_no_file_a_second_name() {
 fn a_listing_that_comes_late_does_not_cut_an_open_file_off() {
     let world = World::new();
     large_directory(&world);
-    let program = format!(
-        "f = open(\"zlog\", \"ab\", buffering=0)\n{SLOW_SCAN}\ntime.sleep(1.2)\nassert not os.path.exists(\"zlog\")\n\
-         f.write(b\"2\\n\")\nos.fsync(f.fileno())\nf.close()"
+    let writer = Gated::between(
+        &world,
+        &format!("f = open('zlog', 'ab', buffering=0)\n{SLOW_SCAN}"),
+        "assert not os.path.exists('zlog')\nf.write(b'2\\n')\nos.fsync(f.fileno())\nf.close()",
     );
-    python(&world, &program);
+    world.expire(&["zlog", "zlog.1"]);
+    writer.finish();
     assert_eq!(world.stored("zlog.1"), "1\n2\n");
 }
 
 #[test]
 fn a_handle_that_missed_another_clients_version_does_not_overwrite_it_after_setfattr() {
-    let world = doubting();
+    let world = World::new();
     let mut writer = Gated::start(
         &world,
         "f = open('f', 'wb', buffering=0)\nf.write(b'old')\nos.fsync(f.fileno())\ngate()\nf.write(b'more')\nf.close()",
     );
     writer.reached();
     world.put("f", "another client wrote this");
-    std::thread::sleep(Duration::from_millis(200));
+    world.expire(&["f"]);
     world.ok("setfattr -n user.blob.meta.color -v blue f");
     let ran = writer.open();
     assert!(ran.stderr.contains("Stale file handle"), "{ran:?}");
@@ -67,14 +65,14 @@ fn a_handle_that_missed_another_clients_version_does_not_overwrite_it_after_setf
 
 #[test]
 fn a_file_that_another_client_deleted_is_not_written_to_in_silence() {
-    let world = doubting();
+    let world = World::new();
     world.put("log", "1\n");
     let mut writer =
         Gated::start(&world, "f = open('log', 'ab', buffering=0)\ngate()\nf.write(b'2\\n')\nos.fsync(f.fileno())");
     writer.reached();
     let client = world.client(ONE);
     world.block_on(client.blob(&path("log")).delete(&DeleteOptions::default())).unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    world.expire(&["log"]);
     assert!(world.sh("stat log").stderr.contains("No such file"));
     let ran = writer.open();
     assert!(ran.stderr.contains("Stale file handle"), "{ran:?}");
@@ -83,12 +81,12 @@ fn a_file_that_another_client_deleted_is_not_written_to_in_silence() {
 #[test]
 fn a_line_that_was_appended_is_not_reported_as_lost() {
     // O_APPEND goes to the end of whatever is there, so close says what happened: it is stored.
-    let world = doubting();
+    let world = World::new();
     world.put("log", "1\n");
     let mut writer = Gated::start(&world, "f = open('log', 'ab', buffering=0)\ngate()\nf.write(b'2\\n')\nf.close()");
     writer.reached();
     world.put("log", "other\n");
-    std::thread::sleep(Duration::from_millis(200));
+    world.expire(&["log"]);
     world.ok("cat log");
     let ran = writer.open();
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -136,9 +134,11 @@ fn a_container_with_anything_in_it_is_not_removed() {
 
 #[test]
 fn a_blob_with_content_is_no_directory_whatever_its_metadata_say() {
-    let world = doubting();
+    let world = World::new();
     world.put("m", "content that matters");
-    world.ok("setfattr -n user.blob.meta.hdi_isfolder -v true m; sleep 0.2; test -f m");
+    world.ok("setfattr -n user.blob.meta.hdi_isfolder -v true m");
+    world.expire(&["m"]);
+    world.ok("test -f m");
     assert!(world.sh("rmdir m").stderr.contains("Not a directory"));
     assert_eq!(world.ok("cat m"), "content that matters");
 }
@@ -171,18 +171,31 @@ fn attributes_that_one_process_changes_while_another_closes_the_file_are_both_ke
     let world = World::with(Setup { attr_ttl: Duration::from_secs(600), ..Default::default() });
     for (operation, change) in [
         ("SetBlobMetadata", "chmod 600 f"),
-        ("PutBlob", "chmod 600 f"),
+        ("PutBlockList", "chmod 600 f"),
         ("SetBlobMetadata", "setfattr -n user.blob.meta.color -v blue f"),
-        ("PutBlob", "setfattr -n user.blob.meta.color -v blue f"),
+        ("PutBlockList", "setfattr -n user.blob.meta.color -v blue f"),
         ("SetBlobProperties", "setfattr -n user.blob.content_type -v image/png f"),
     ] {
         world.ok("rm -f f; echo old > f");
         let mut writer = Gated::start(&world, "f = open('f', 'r+b')\nf.write(b'new')\ngate()\nf.close()");
         writer.reached();
-        world.store.add_fault(fault(&format!(r#"{{"operation":"{operation}","delay_ms":400}}"#)));
-        let change = world.start(change);
-        std::thread::sleep(Duration::from_millis(150));
-        let ran = writer.open();
+        // The request of the first stops, and the other begins meanwhile.
+        let first = world.stop(Fault::on(operation));
+        let change = if operation == "PutBlockList" {
+            writer.let_go();
+            first.reached();
+            let mut change = world.start(change);
+            eventually("the change", || change.has_ended_or_is_in(&[libc::SYS_fchmodat, libc::SYS_setxattr]));
+            change
+        } else {
+            let change = world.start(change);
+            first.reached();
+            writer.let_go();
+            eventually("the close", || writer.has_ended_or_is_in(&[libc::SYS_write, libc::SYS_close]));
+            change
+        };
+        first.let_go();
+        let ran = writer.wait();
         assert_eq!((ran.code, change.wait().code), (Some(0), Some(0)), "{operation}: {ran:?}");
         assert_eq!(world.stored("f"), "new\n");
         let now = world.properties(ONE, "f").unwrap();

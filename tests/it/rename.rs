@@ -1,6 +1,8 @@
 //! mv deletes the source only when its copy is proven (tenet 1, M3).
 
-use blobcp::devstore::{CopyAction, PolicyChange};
+use std::collections::BTreeSet;
+
+use blobcp::devstore::{CopyAction, Fault, PolicyChange};
 use blobcp::store::{
     AbortOptions, BlobProperties, BlobSettings, ContentHeaders, CopyStatus, LeaseOptions, WriteOptions,
 };
@@ -58,19 +60,16 @@ fn rename_noreplace_holds_in_its_second_try() {
     // The source changed, and while that was found out another client made the new name.
     let world = World::with(Setup { attr_ttl: std::time::Duration::from_millis(1), ..Default::default() });
     world.put("a", "mine");
-    world
-        .store
-        .add_fault(fault(r#"{"operation":"CopyBlob","status":412,"code":"SourceConditionNotMet","delay_ms":500}"#));
-    world.reset_stats();
+    let copy = world.stop(fault(r#"{"operation":"CopyBlob","status":412,"code":"SourceConditionNotMet"}"#));
     let rename = world.start(
         "python3 -c 'import ctypes, os\n\
          r = ctypes.CDLL(None, use_errno=True).renameat2(-100, b\"a\", -100, b\"b\", 1)\n\
          print(r, os.strerror(ctypes.get_errno()))'",
     );
     // Nothing looks at `b` any more before the copy is answered.
-    eventually("a look at the new name", || world.stats().total >= 2);
-    std::thread::sleep(std::time::Duration::from_millis(250));
+    copy.reached();
     world.put("b", "theirs");
+    copy.let_go();
     assert_eq!(rename.wait().stdout.trim(), "-1 File exists");
     assert_eq!((world.stored("a"), world.stored("b")), ("mine".into(), "theirs".into()));
 }
@@ -168,8 +167,9 @@ fn ctrl_c_at_the_moment_the_copy_ends_leaves_the_source_alone() {
     world.hold_copies();
     let mv = world.start("exec mv a b");
     pending(&world, "b");
-    // By now the mount looks every second or two; the signal comes between the end and the next look.
-    std::thread::sleep(std::time::Duration::from_millis(1700));
+    // After some looks the mount waits for more than a second; the signal comes between the end and the next look.
+    world.reset_stats();
+    eventually("some looks", || world.stats().requests("GetBlobProperties") >= 4);
     steer(&world, CopyAction::Release);
     mv.signal(libc::SIGINT);
     assert_eq!(mv.wait().signal, Some(libc::SIGINT));
@@ -267,12 +267,12 @@ fn a_refusal_after_a_lost_answer_is_not_taken_for_the_whole_truth() {
     let world = World::new();
     world.put("a", "precious");
     world.store.add_fault(fault(r#"{"operation":"DeleteBlob","status":500,"after":true,"count":1}"#));
-    world.store.add_fault(fault(
-        r#"{"operation":"DeleteBlob","delay_ms":3000,"status":412,"code":"ConditionNotMet","count":1}"#,
-    ));
+    let second = world.stop(fault(r#"{"operation":"DeleteBlob","status":412,"code":"ConditionNotMet"}"#));
     let mv = world.start(RENAME);
-    eventually("the first try", || world.is_stored("b") && !world.is_stored("a"));
+    second.reached();
+    assert!(world.is_stored("b") && !world.is_stored("a"));
     world.put("a", "theirs");
+    second.let_go();
     assert_eq!(mv.wait().code, Some(1));
     assert_eq!((world.stored("a"), world.stored("b")), ("theirs".into(), "precious".into()));
 }
@@ -319,10 +319,11 @@ fn a_source_that_changes_during_the_move_is_not_deleted() {
     let world = World::new();
     world.put("a", "old");
     // The copy is done; before the delete another client writes.
-    world.store.add_fault(fault(r#"{"operation":"DeleteBlob","delay_ms":700}"#));
+    let delete = world.stop(Fault::on("DeleteBlob"));
     let mv = world.start("mv a b");
-    eventually("the delete", || world.stats().requests("DeleteBlob") > 0 || world.is_stored("b"));
+    delete.reached();
     world.put("a", "newer");
+    delete.let_go();
     let ran = mv.wait();
     assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{ran:?}");
     assert_eq!(world.stored("a"), "newer");
@@ -407,7 +408,12 @@ fn all_copies_of_a_directory_are_proven_before_the_first_delete() {
     for _ in 0..11 {
         steer(&world, CopyAction::Release);
     }
-    std::thread::sleep(std::time::Duration::from_millis(2500));
+    world.reset_stats();
+    // All are looked at equally often until they have ended.
+    eventually("two looks at what is pending", || {
+        let mut seen = BTreeSet::new();
+        !world.store.requests().into_iter().all(|request| seen.insert(request.path))
+    });
     assert_eq!(world.stats().requests("DeleteBlob"), 0);
     steer(&world, fail(500, "OperationCancelled"));
     assert_eq!(mv.wait().code, Some(1));
@@ -448,13 +454,17 @@ fn blocks_that_are_written_during_a_rename_go_to_the_new_name() {
     for (name, from, to, renamed) in [("f", "f", "g", "g"), ("d/f", "d", "e", "e/f")] {
         let world = World::new();
         world.ok("mkdir d");
-        world.store.add_fault(fault(r#"{"operation":"CopyBlob","delay_ms":1500,"count":2}"#));
-        let writer = world.start(&format!(
-            "python3 -c '\nimport time\nf = open(\"{name}\", \"wb\", buffering=0)\nf.write(b\"x\" * 100)\n\
-             time.sleep(1)\nfor i in range(20): f.write(b\"y\" * (1 << 20))\nf.close()'"
-        ));
-        eventually("the first write", || world.here().join(name).metadata().is_ok_and(|file| file.len() == 100));
+        let copy = world.stop(Fault::on("CopyBlob"));
+        let mut writer = Gated::between(
+            &world,
+            &format!("f = open('{name}', 'wb', buffering=0)\nf.write(b'x' * 100)"),
+            "for i in range(20): f.write(b'y' * (1 << 20))\nf.close()",
+        );
         let mv = world.start(&format!("mv {from} {to}"));
+        copy.reached();
+        writer.let_go();
+        eventually("a write", || writer.has_ended_or_is_in(&[libc::SYS_write]));
+        copy.let_go();
         let (mv, writer) = (mv.wait(), writer.wait());
         assert_eq!((mv.code, writer.code), (Some(0), Some(0)), "{mv:?} {writer:?}");
         assert_eq!(world.stored(renamed).len(), 100 + (20 << 20));
@@ -466,13 +476,13 @@ fn blocks_that_are_written_during_a_rename_go_to_the_new_name() {
 fn what_is_made_in_a_directory_while_it_is_renamed_comes_along() {
     let world = World::new();
     tree(&world, 2);
-    world.store.add_fault(fault(r#"{"operation":"CopyBlob","delay_ms":1500,"count":4}"#));
+    let copy = world.stop(Fault::on("CopyBlob"));
     let mut mv = world.start("mv d e");
-    eventually("the copies", || world.stats().requests("ListBlobs") > 0);
-    std::thread::sleep(std::time::Duration::from_millis(400));
+    copy.reached();
     let d = world.here().join("d");
     std::fs::write(d.join("late"), "late").unwrap();
     assert!(!mv.has_ended());
+    copy.let_go();
     assert_eq!(mv.wait().code, Some(0));
     assert_eq!(world.stored("e/late"), "late");
     assert!(!world.is_stored("d/late"));

@@ -134,7 +134,7 @@ fn a_file_that_is_being_written_is_not_copied_onto_itself() {
 #[test]
 fn an_archived_source_is_brought_back_into_another_blob() {
     // X21
-    let world = logged();
+    let world = logged_with(Setup { attr_ttl: USUAL_TTL, ..Default::default() });
     world.put("cold", "archived text");
     world.ok("setfattr -n user.blob.tier -v Archive cold");
     let cp = world.sh("cp cold copy");

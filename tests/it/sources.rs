@@ -93,6 +93,8 @@ fn a_pending_copy_of_a_file_is_like_any_other() {
     put_file(&world, "slow", pattern(1000));
     let copying = world.start(&format!("{BLOBCP} cp '{}' slow", shared(&world, "slow")));
     pending(&world, "slow");
+    // The mount may not have heard yet what it has ordered.
+    eventually("the new file", || world.here().join("slow").exists());
     assert_eq!(attribute(&world.here().join("slow"), "copy.status").as_deref(), Some("pending"));
     world.ok("setfattr -n user.blob.copy.status -v abort slow");
     let ran = copying.wait();

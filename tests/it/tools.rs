@@ -1,7 +1,6 @@
 //! Ordinary programs on the mount do what they do on a disk, and the service has it afterwards.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::common::*;
 use tempfile::TempDir;
@@ -102,11 +101,11 @@ fn install_sets_the_mode_that_it_is_told() {
 
 #[test]
 fn cat_a_b_is_a_and_then_b() {
-    let world = World::with(Setup { attr_ttl: Duration::from_millis(10), ..Default::default() });
+    let world = World::new();
     for (a, b) in [(3, 4), (MIB, 5), (5, MIB), (9 * MIB, 10 * MIB), (0, 7), (7, 0)] {
         world.put("a", pattern(a));
         world.put("b", vec![b'b'; b]);
-        std::thread::sleep(Duration::from_millis(20));
+        world.expire(&["a", "b"]);
         world.ok("cat a b > c");
         let expected = [pattern(a), vec![b'b'; b]].concat();
         assert!(world.stored("c") == expected, "{a} and {b}");
@@ -311,9 +310,17 @@ fn checksums_comparisons_and_searches_read_everything() {
 fn a_running_log_can_be_followed() {
     let world = World::new();
     world.ok("echo first > log");
-    let tail = world.start("tail -n +1 -f --pid=$$ log | head -n 3");
-    world.ok("for i in 1 2; do sleep 0.3; echo line $i >> log; done");
-    assert_eq!(tail.wait().stdout, "first\nline 1\nline 2\n");
+    let seen = tempfile::NamedTempFile::new().unwrap();
+    let tail = world.start(&format!("exec tail -n +1 -s 0.1 -f log > {}", seen.path().display()));
+    let shown = || std::fs::read_to_string(seen.path()).unwrap();
+    eventually("the first line", || shown() == "first\n");
+    for line in ["line 1", "line 2"] {
+        let before = shown();
+        world.ok(&format!("echo {line} >> log"));
+        eventually("another line", || shown() != before);
+    }
+    assert_eq!(shown(), "first\nline 1\nline 2\n");
+    drop(tail);
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn cp_waits_for_the_end_and_watch_sees_it() {
     desk.mount_both();
     let target = format!("m/{TWO}/backup/named.img");
     let child = desk.command(&["cp", &format!("m/{ONE}/box/some.img"), &target]).spawn().unwrap();
-    wait_until("the copy is there", || Path::new(&desk.path(&target)).exists());
+    eventually("the copy", || Path::new(&desk.path(&target)).exists());
     let watched = desk.run(&["status", "--watch", &target]);
     assert_eq!(watched.status, 0, "{watched:?}");
     let last = watched.out.lines().last().unwrap();
@@ -54,7 +54,7 @@ fn interrupting_cp_aborts_the_copy() {
     desk.mount_both();
     let target = format!("m/{TWO}/backup/big.img");
     let child = desk.command(&["cp", &format!("m/{ONE}/box/big.img"), &target]).spawn().unwrap();
-    wait_until("the copy has begun", || !desk.store.copies().is_empty() && desk.path(&target).exists());
+    eventually("the copy", || !desk.store.copies().is_empty() && desk.path(&target).exists());
     // cp listens for signals before it orders the copy.
     send(child.id() as i32, libc::SIGINT);
     let ended = finish(child);

@@ -20,6 +20,8 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::common::{eventually, look_again};
+
 mod copying;
 mod mounting;
 mod settings;
@@ -122,7 +124,7 @@ impl Desk {
     }
 
     fn wait_for_no_process(&self) {
-        wait_until("no process is left", || self.processes().is_empty());
+        eventually("the end of all processes", || self.processes().is_empty());
     }
 }
 
@@ -149,20 +151,12 @@ fn finish(mut child: Child) -> Ended {
             child.kill().unwrap();
             panic!("the command did not end: {:?}", child.wait_with_output());
         }
-        std::thread::sleep(Duration::from_millis(10));
+        look_again();
     }
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let status = output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(0));
     Ended { status, out: text(output.stdout), err: text(output.stderr) }
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Starts a mount in the foreground and waits until it works.

@@ -99,7 +99,7 @@ fn a_second_signal_ends_at_once_and_leaves_no_mount() {
     let pid = child.id() as i32;
     let _open = fs::File::open(desk.m().join("box/hello.txt")).unwrap();
     send(pid, libc::SIGTERM);
-    wait_until("it is detached", || !desk.is_mounted());
+    eventually("the detaching", || !desk.is_mounted());
     let began = Instant::now();
     send(pid, libc::SIGTERM);
     finish(child);
@@ -137,6 +137,28 @@ fn a_busy_mount_names_who_uses_it_and_can_be_detached() {
 }
 
 #[test]
+fn umount_waits_for_its_own_mount_also_if_the_number_was_that_of_another_which_has_not_ended_yet() {
+    // The kernel gives the lowest number that is free; other tests may be faster.
+    let took_over = (0..50).any(|_| {
+        let desks = [Desk::new(), Desk::new()];
+        let device = |desk: &Desk| table::read().unwrap().at(&desk.m()).unwrap().device;
+        assert_eq!(desks[0].run(&["mount", ONE, "m"]).status, 0);
+        let (number, pids) = (device(&desks[0]), desks[0].processes());
+        pids.iter().for_each(|pid| send(*pid, libc::SIGSTOP));
+        unmount::politely(&desks[0].m()).unwrap();
+        let mount = desks[1].command(&["mount", ONE, "m"]).spawn().unwrap();
+        eventually("the second mount", || desks[1].is_mounted());
+        let is_the_same = device(&desks[1]) == number;
+        pids.iter().for_each(|pid| send(*pid, libc::SIGCONT));
+        assert_eq!(finish(mount).status, 0);
+        assert_eq!(desks[1].run(&["umount", "m"]).status, 0);
+        assert_eq!(desks[1].processes(), [0; 0]);
+        is_the_same
+    });
+    assert!(took_over, "no mount got the number of the one before");
+}
+
+#[test]
 fn umount_of_something_else_is_refused() {
     let desk = Desk::new();
     let ended = desk.run(&["umount", "m"]);
@@ -153,7 +175,7 @@ fn what_a_killed_process_leaves_can_be_unmounted_and_mounted_over() {
         for pid in desk.processes() {
             send(pid, libc::SIGKILL);
         }
-        wait_until("the mount is dead", || {
+        eventually("the death of the mount", || {
             fs::metadata(desk.m()).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
         });
         if command == "umount" {

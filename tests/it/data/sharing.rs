@@ -84,7 +84,7 @@ except OSError as e:
 
 #[test]
 fn a_file_opened_again_after_a_change_elsewhere_shows_it_also_while_a_writer_has_it_open() {
-    let world = World::with(Setup { attr_ttl: Duration::from_millis(50), ..Default::default() });
+    let world = World::new();
     let mut writer = Gated::start(
         &world,
         "f = open('f', 'wb', buffering=0)
@@ -101,7 +101,7 @@ except OSError as e:
     );
     writer.reached();
     world.put("f", "theirs");
-    std::thread::sleep(Duration::from_millis(60));
+    world.expire(&["f"]);
     let ran = writer.open();
     assert_eq!(ran.stdout, "theirs\nESTALE\n", "{}", ran.stderr);
     assert_eq!(world.stored("f"), "theirs");
@@ -153,11 +153,13 @@ assert not os.path.exists('new') and not os.path.exists('old')",
 #[test]
 fn a_file_unlinked_while_its_close_is_under_way_does_not_come_back() {
     let world = World::new();
-    world.store.add_fault(Fault { delay_ms: 1000, ..fault("PutBlob") });
+    let put = world.stop(fault("PutBlob"));
     let writer = world.start("echo hello > f");
-    eventually("the request", || world.stats().requests("PutBlob") == 1 || world.ok("ls") == "f\n");
-    std::thread::sleep(Duration::from_millis(300));
-    world.ok("rm f");
+    put.reached();
+    let mut rm = world.start("exec rm f");
+    eventually("the removal", || rm.has_ended_or_is_in(&[libc::SYS_unlinkat]));
+    put.let_go();
+    assert_eq!(rm.wait().code, Some(0));
     writer.wait();
     assert!(!world.is_stored("f"));
     assert_eq!(world.ok("ls"), "");

@@ -185,16 +185,24 @@ fn what_is_still_in_memory_can_be_written_over() {
 #[test]
 fn what_was_just_written_is_read_from_memory() {
     let world = World::new();
+    let local = tempfile::NamedTempFile::new().unwrap();
     for size in [1, 5000, MIB, 3 * MIB + 7, BLOCK as usize] {
         let content = pattern(size);
-        std::fs::write(world.here().join("f"), &content).unwrap();
+        std::fs::write(local.path(), &content).unwrap();
         world.reset_stats();
-        assert_eq!(std::fs::read(world.here().join("f")).unwrap(), content, "{size}");
+        // By a program: whatever this process starts meanwhile would flush the file half-way.
+        let program = format!(
+            "content = open('{}', 'rb').read()
+with open('f', 'wb', buffering=0) as f: assert f.write(content) == len(content)
+assert open('f', 'rb').read() == content",
+            local.path().display()
+        );
+        python(&world, &program);
         assert_eq!(world.stats().requests("GetBlob"), 0, "{size}: {:?}", world.stats());
         // What somebody else makes of it is read anew.
         let other = content.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>();
         world.put("f", other.clone());
-        std::thread::sleep(2 * Setup::default().attr_ttl);
+        world.expire(&["f"]);
         assert_eq!(std::fs::read(world.here().join("f")).unwrap(), other, "{size}");
     }
 }

@@ -186,6 +186,12 @@ impl Client {
         self.send("HEAD", path, &[], "").await
     }
 
+    /// HEAD, as soon as no copy is pending any more.
+    pub async fn copied(&self, path: &str) -> Answer {
+        let ended = async || Some(self.head(path).await).filter(|head| head.header("x-ms-copy-status") != "pending");
+        crate::common::answer("the end of the copy", ended).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, &[], "").await
     }

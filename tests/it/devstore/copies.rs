@@ -5,6 +5,7 @@ use std::time::Duration;
 use blobcp::devstore::{Config, CopyAction, CopyRate, Devstore, Limits, PolicyChange};
 
 use super::client::{Client, Headers, ONE, TWO, server};
+use crate::common::answer;
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const TIB: u64 = 1 << 40;
@@ -55,10 +56,10 @@ async fn c2_a_tebibyte_between_accounts_is_pending_first() {
     let started = two.copy("box/huge", &one.shared_url("huge", HOUR)).await;
     assert_eq!(started.header("x-ms-copy-status"), "pending");
     let mut last = 0;
-    let done = loop {
+    let look = async || {
         let head = two.head("box/huge").await;
         if head.header("x-ms-copy-status") != "pending" {
-            break head;
+            return Some(head);
         }
         assert_eq!(head.header("content-length"), "0");
         assert_eq!(head.header("x-ms-copy-completion-time"), "");
@@ -66,8 +67,9 @@ async fn c2_a_tebibyte_between_accounts_is_pending_first() {
         let bytes: u64 = bytes.parse().unwrap();
         assert!(bytes >= last && bytes < TIB && total == TIB.to_string());
         last = bytes;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        None
     };
+    let done = answer("the end of the copy", look).await;
     assert!(last > 0);
     assert_eq!(done.header("x-ms-copy-status"), "success");
     assert_eq!(done.header("content-length"), TIB.to_string());
@@ -321,13 +323,8 @@ async fn a_pending_page_blob_fills_visibly() {
     };
     assert!(filled < 65536 && filled % 512 == 0, "{filled}");
     assert_eq!(one.get("box/q?comp=pagelist").await.outcome(), "409 PendingCopyOperation");
-    let whole = loop {
-        let whole = one.get("box/q").await;
-        if whole.header("x-ms-copy-status") == "success" {
-            break whole;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    assert_eq!(one.copied("box/q").await.header("x-ms-copy-status"), "success");
+    let whole = one.get("box/q").await;
     assert_eq!(whole.header("x-ms-blob-sequence-number"), "7");
     assert!(whole.body.iter().all(|byte| *byte == b'p'));
 }
@@ -340,8 +337,7 @@ async fn x9_a_copy_does_not_stay_pending_for_ever() {
     let one = Client::new(&server, ONE);
     one.upload("box/s", "content").await;
     one.copy("box/d", &one.url("box/s")).await;
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    let head = one.head("box/d").await;
+    let head = one.copied("box/d").await;
     assert_eq!(
         head.header("x-ms-copy-status-description"),
         "500 OperationCancelled \"The copy exceeded the maximum allowed time.\""

@@ -6,6 +6,7 @@ use blobcp::store::*;
 use bytes::Bytes;
 
 use super::{Backend, metadata, request, settings};
+use crate::common::answer;
 
 pub async fn a_copy_within_an_account_is_complete_on_return(b: &Backend) {
     // C1, C15, C24, C27, C32 to C38
@@ -315,11 +316,11 @@ pub async fn a_copy_from_another_account_needs_a_sas(b: &Backend) {
     for revision in [None, Some(&snapshot)] {
         let with_sas = b.client.blob(&source).at(revision).copy_source(other, Duration::from_secs(600)).await.unwrap();
         let started = other.blob(&destination).start_copy(&request(with_sas)).await.unwrap();
-        let mut found = other.blob(&destination).properties().await.unwrap();
-        while found.copy.as_ref().is_some_and(|copy| copy.status == CopyStatus::Pending) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            found = other.blob(&destination).properties().await.unwrap();
-        }
+        let look = async || {
+            let found = other.blob(&destination).properties().await.unwrap();
+            Some(found).filter(|found| found.copy.as_ref().is_some_and(|copy| copy.status != CopyStatus::Pending))
+        };
+        let found = answer("the end of the copy", look).await;
         let copy = found.copy.unwrap();
         assert_eq!((copy.id, copy.status, found.size), (started.id, CopyStatus::Success, 11));
         let shown = copy.source.unwrap();
