@@ -18,17 +18,17 @@ pub(in crate::fs) struct Service {
 }
 
 impl Service {
-    pub(in crate::fs) fn new(config: Arc<Config>) -> Self {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
         Self { config }
     }
 
-    pub(in crate::fs) fn client(&self, account: AccountId) -> &Client {
+    pub(crate) fn client(&self, account: AccountId) -> &Client {
         // An AccountId is only ever made from an index into this vector.
         &self.config.accounts[account.0].client
     }
 
     /// A blob of the mount, to be worked on.
-    pub(in crate::fs) fn blob<'a>(&'a self, blob: &'a Blob) -> BlobClient<'a> {
+    pub(crate) fn blob<'a>(&'a self, blob: &'a Blob) -> BlobClient<'a> {
         self.client(blob.account).blob(&blob.path)
     }
 }
@@ -36,14 +36,14 @@ impl Service {
 /// The time for which the service may read another account's source: a pending copy reads it to its end.
 pub(in crate::fs) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
 
-pub(in crate::fs) fn no_such(name: &str) -> Error {
+pub(crate) fn no_such(name: &str) -> Error {
     Error::not_found(format!("{name} does not exist"))
 }
 
 impl Service {
     /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential
     /// of its own.
-    pub(in crate::fs) fn located(&self, url: &str) -> Option<Origin> {
+    pub(crate) fn located(&self, url: &str) -> Option<Origin> {
         self.config.accounts.iter().enumerate().find_map(|(index, account)| {
             let (path, revision) = account.client.blob_at(url)?;
             Some(Origin { blob: Blob { account: AccountId(index), path }, revision })
@@ -51,7 +51,7 @@ impl Service {
     }
 
     /// A URL by which `destination`'s account can read `source`, as it is or was.
-    pub(in crate::fs) async fn source_url(
+    pub(crate) async fn source_url(
         &self,
         source: &Blob,
         revision: Option<&Revision>,
@@ -61,12 +61,12 @@ impl Service {
         self.blob(source).at(revision).copy_source(reader, SOURCE_SAS).await
     }
 
-    pub(in crate::fs) fn account_named(&self, name: &str) -> Option<AccountId> {
+    pub(crate) fn account_named(&self, name: &str) -> Option<AccountId> {
         let accounts = &self.config.accounts;
         accounts.iter().position(|a| a.client.account().as_str() == name).map(AccountId)
     }
 
-    pub(in crate::fs) fn container_named(&self, id: AccountId, name: &str) -> Result<ContainerName> {
+    pub(crate) fn container_named(&self, id: AccountId, name: &str) -> Result<ContainerName> {
         // A name that no container can have is simply not there.
         let container = ContainerName::parse(name).map_err(|_| no_such(name))?;
         match &self.config.accounts[id.0].only {
@@ -75,19 +75,19 @@ impl Service {
         }
     }
 
-    pub(in crate::fs) async fn tags_of<'a>(&self, origin: &Origin, seen: &'a Seen) -> Result<&'a Tags> {
+    pub(crate) async fn tags_of<'a>(&self, origin: &Origin, seen: &'a Seen) -> Result<&'a Tags> {
         let Origin { blob, revision } = origin;
         seen.tags.get_or_try_init(|| self.blob(blob).at(revision.as_ref()).tags()).await
     }
 
     /// The tags of a blob, to be given to its next version or its copy, which would have none (X4). Asked for only if
     /// it has any. Without permission to read them they are lost, which the log says.
-    pub(in crate::fs) async fn tags_to_keep(&self, blob: &Blob, properties: &BlobProperties) -> Result<Tags> {
+    pub(crate) async fn tags_to_keep(&self, blob: &Blob, properties: &BlobProperties) -> Result<Tags> {
         self.tags_of_origin(&blob.clone().into(), properties).await
     }
 
     /// [`Service::tags_to_keep`] of a blob as it is or was.
-    pub(in crate::fs) async fn tags_of_origin(&self, origin: &Origin, properties: &BlobProperties) -> Result<Tags> {
+    pub(crate) async fn tags_of_origin(&self, origin: &Origin, properties: &BlobProperties) -> Result<Tags> {
         if properties.tag_count == 0 {
             return Ok(Tags::new());
         }

@@ -33,7 +33,7 @@ use crate::store::{Appended, BlobProperties, BlobType, ContentHeaders, Precondit
 const MOST_CONFLICTS: u32 = 64;
 
 /// Bytes of the next block of an append blob.
-pub(in crate::fs) fn tail_block(state: &FileState) -> u64 {
+pub(crate) fn tail_block(state: &FileState) -> u64 {
     let blocks = state.version.as_ref().and_then(|version| version.properties.committed_block_count);
     block_size_after(blocks.unwrap_or(0) as usize)
 }
@@ -60,7 +60,7 @@ fn waiting_bytes(draft: &Draft, end: u64, most: u64) -> Bytes {
 
 impl Files {
     /// Makes the append blob what the draft says.
-    pub(in crate::fs) async fn commit_tail(&self, locked: &mut Locked) -> Result<()> {
+    pub(crate) async fn commit_tail(&self, locked: &mut Locked) -> Result<()> {
         self.send_tail(locked, 1).await?;
         self.describe_tail(locked).await?;
         locked.content = Content::Clean;
@@ -68,7 +68,7 @@ impl Files {
     }
 
     /// Appends blocks as long as `least` bytes wait. What could not be appended stays in the draft.
-    pub(in crate::fs) async fn send_tail(&self, locked: &mut Locked, least: u64) -> Result<()> {
+    pub(crate) async fn send_tail(&self, locked: &mut Locked, least: u64) -> Result<()> {
         let blob = self.tree.blob(locked.ino())?;
         self.empty_tail(locked, &blob).await?;
         let client = self.service.blob(&blob);
@@ -236,12 +236,7 @@ impl Files {
 
     /// `copy_file_range` to the end of an append blob: Append Block From URL of as much as one block takes. Bytes
     /// copied.
-    pub(in crate::fs) async fn copy_to_tail(
-        &self,
-        source: &RangeSource<'_>,
-        locked: &mut Locked,
-        offset: u64,
-    ) -> Result<u64> {
+    pub(crate) async fn copy_to_tail(&self, source: &RangeSource<'_>, locked: &mut Locked, offset: u64) -> Result<u64> {
         let length = source.range.end - source.range.start;
         self.admit(locked, Change::Write { range: offset..offset.saturating_add(length), aim: Aim::Position })?;
         self.commit(locked).await?;

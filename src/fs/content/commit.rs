@@ -32,7 +32,7 @@ const SENT_AGAIN: u64 = 256 * 1024;
 
 impl Files {
     /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again.
-    pub(in crate::fs) async fn commit(&self, locked: &mut Locked) -> Result<()> {
+    pub(crate) async fn commit(&self, locked: &mut Locked) -> Result<()> {
         let (file, state) = locked.parts();
         // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it
         // open still reads what was written.

@@ -26,16 +26,16 @@ use crate::store::{Metadata, Precondition};
 
 /// Open files that a whole copy goes to.
 pub(in crate::fs) struct CopyDestinations {
-    pub(in crate::fs) service: Arc<Service>,
-    pub(in crate::fs) config: Arc<Config>,
-    pub(in crate::fs) tree: Arc<Tree>,
-    pub(in crate::fs) files: Arc<Files>,
-    pub(in crate::fs) copies: Arc<Copies>,
-    pub(in crate::fs) background: BackgroundTasks,
+    pub(crate) service: Arc<Service>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) files: Arc<Files>,
+    pub(crate) copies: Arc<Copies>,
+    pub(crate) background: BackgroundTasks,
 }
 
 impl CopyDestinations {
-    pub(in crate::fs) fn new(files: Arc<Files>, copies: Arc<Copies>) -> Self {
+    pub(crate) fn new(files: Arc<Files>, copies: Arc<Copies>) -> Self {
         let (service, config, tree) = (files.service.clone(), files.config.clone(), files.tree.clone());
         let background = copies.background.clone();
         Self { service, config, tree, files, copies, background }
@@ -45,7 +45,7 @@ impl CopyDestinations {
 impl CopyDestinations {
     /// More of the whole copy that goes on, if that is what is asked for: the same source, from where the last call
     /// ended.
-    pub(in crate::fs) async fn continue_copy(
+    pub(crate) async fn continue_copy(
         &self,
         input: &Handle,
         output: &Arc<OpenFile>,
@@ -88,7 +88,7 @@ impl CopyDestinations {
     }
 
     /// The version that a copy reads, and where it is: what was written here is committed first.
-    pub(in crate::fs) async fn clean_version(
+    pub(crate) async fn clean_version(
         self: &Arc<Self>,
         input: &Handle,
         caller: Caller,
@@ -105,7 +105,7 @@ impl CopyDestinations {
         Ok((self.tree.origin(input.file.ino)?, version))
     }
 
-    pub(in crate::fs) async fn copy_onto(
+    pub(crate) async fn copy_onto(
         self: &Arc<Self>,
         from: &Origin,
         source: &Version,
@@ -158,7 +158,7 @@ impl CopyDestinations {
     }
 
     /// One slice of a copy: the bytes to report, at least 1.
-    pub(in crate::fs) async fn grant(&self, locked: &mut Locked, len: u64, caller: Caller) -> Result<u64> {
+    pub(crate) async fn grant(&self, locked: &mut Locked, len: u64, caller: Caller) -> Result<u64> {
         let Content::Copying(copying) = &mut locked.content else { return Ok(0) };
         copying.copier = caller.process();
         let progress = if self.config.copy_wait { copying.job.slice().await } else { copying.job.progress() };
@@ -193,7 +193,7 @@ impl CopyDestinations {
     ///
     /// A copy of which only a part was granted is cut to that: at once for its copier, who has turned to something
     /// else, or else when it has ended.
-    pub(in crate::fs) async fn settled(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<Locked> {
+    pub(crate) async fn settled(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<Locked> {
         loop {
             let mut state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(state) };
@@ -227,7 +227,7 @@ impl CopyDestinations {
     }
 
     /// [`CopyDestinations::settled`] for the process that copies onto the file itself; others find the copy as it is.
-    pub(in crate::fs) async fn settle_own(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+    pub(crate) async fn settle_own(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
         let own = match &file.lock().await.content {
             Content::Copying(copying) => copying.copier == caller.process(),
             _ => false,
@@ -236,7 +236,7 @@ impl CopyDestinations {
     }
 
     /// The copy ended otherwise than well, or goes on without us: what the destination is now has to be asked.
-    pub(in crate::fs) async fn detach(&self, locked: &mut Locked) {
+    pub(crate) async fn detach(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();
         let job = match std::mem::replace(&mut state.content, Content::Clean) {
             Content::Copying(copying) => Some(copying.job),
@@ -266,7 +266,7 @@ impl CopyDestinations {
 
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this
     /// flush's to wait for.
-    pub(in crate::fs) async fn flush_copy(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
+    pub(crate) async fn flush_copy(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
         let (job, complete, copier) = {
             let state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(true) };
@@ -332,7 +332,7 @@ impl CopyDestinations {
 
     /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status
     /// `aborted`.
-    pub(in crate::fs) async fn cancel(self: &Arc<Self>, file: &Arc<OpenFile>) {
+    pub(crate) async fn cancel(self: &Arc<Self>, file: &Arc<OpenFile>) {
         let mut state = file.lock().await;
         let Content::Copying(copying) = &state.content else { return };
         let job = copying.job.clone();

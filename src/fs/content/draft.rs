@@ -241,13 +241,13 @@ impl Draft {
 }
 
 /// Bytes of the next block of a blob that has so many.
-pub(in crate::fs) fn block_size_after(blocks: usize) -> u64 {
+pub(crate) fn block_size_after(blocks: usize) -> u64 {
     let doublings = blocks / BLOCKS_PER_SIZE;
     BLOCK.checked_shl(doublings.min(16) as u32).map_or(LARGEST_BLOCK, |size| size.min(LARGEST_BLOCK))
 }
 
 /// EFBIG for more than a blob holds, or for a gap so long that its zeros would take all of its blocks.
-pub(in crate::fs) fn refuse_too_large(draft: &Draft, end: u64) -> Result<()> {
+pub(crate) fn refuse_too_large(draft: &Draft, end: u64) -> Result<()> {
     let gap = end.saturating_sub(draft.extents.len());
     if end > LARGEST_FILE || gap > plan::LARGEST_ZEROS && matches!(draft.strategy, WriteStrategy::Blocks) {
         return Err(Error::fs(libc::EFBIG, "larger than a blob, or a gap of more than 2 TiB"));

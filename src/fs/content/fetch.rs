@@ -16,12 +16,7 @@ use crate::fs::names::tree::is_grown;
 use crate::store::BlobType;
 
 impl Files {
-    pub(in crate::fs) async fn read_draft(
-        &self,
-        handle: &Handle,
-        state: &FileState,
-        range: Range<u64>,
-    ) -> Result<Bytes> {
+    pub(crate) async fn read_draft(&self, handle: &Handle, state: &FileState, range: Range<u64>) -> Result<Bytes> {
         let Content::Draft(draft) = &state.content else { return Ok(Bytes::new()) };
         let mut joined = BytesMut::new();
         for piece in draft.extents.read(range) {
@@ -41,7 +36,7 @@ impl Files {
         Ok(joined.freeze())
     }
 
-    pub(in crate::fs) async fn read_version(
+    pub(crate) async fn read_version(
         &self,
         handle: &Handle,
         version: &Arc<Version>,
@@ -61,7 +56,7 @@ impl Files {
 
 impl Files {
     /// Others may have appended, and the mount have heard of it: that belongs to what the file's handles have open.
-    pub(in crate::fs) fn follow(&self, locked: &mut Locked) {
+    pub(crate) fn follow(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();
         let Some(version) = &state.version else { return };
         let saved = match &state.content {

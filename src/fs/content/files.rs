@@ -23,19 +23,19 @@ use crate::store::{BlobProperties, BlobSettings, ContentHeaders, ETag, Metadata,
 
 /// Open files and what stores them.
 pub(in crate::fs) struct Files {
-    pub(in crate::fs) service: Arc<Service>,
-    pub(in crate::fs) config: Arc<Config>,
-    pub(in crate::fs) tree: Arc<Tree>,
-    pub(in crate::fs) names: Arc<Names>,
-    pub(in crate::fs) handles: Arc<Handles>,
-    pub(in crate::fs) memory: Arc<Memory>,
-    pub(in crate::fs) uploads: Uploads,
-    pub(in crate::fs) leases: Arc<SourceLeases>,
-    pub(in crate::fs) background: BackgroundTasks,
+    pub(crate) service: Arc<Service>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) handles: Arc<Handles>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) uploads: Uploads,
+    pub(crate) leases: Arc<SourceLeases>,
+    pub(crate) background: BackgroundTasks,
 }
 
 impl Files {
-    pub(in crate::fs) fn new(names: Arc<Names>, handles: Arc<Handles>, copies: &Copies) -> Self {
+    pub(crate) fn new(names: Arc<Names>, handles: Arc<Handles>, copies: &Copies) -> Self {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
         let memory = Memory::new(config.memory_limit);
         let uploads = Uploads::new(service.clone(), memory.clone());
@@ -52,7 +52,7 @@ fn content_type(path: &crate::path::BlobPath) -> String {
 impl Files {
     /// Set Blob Metadata with `change` applied; what the blob's properties are then. A blob whose metadata say already
     /// what the change would make them say costs no request, unless its time is to be now.
-    pub(in crate::fs) async fn store_attributes(
+    pub(crate) async fn store_attributes(
         &self,
         ino: Ino,
         properties: &Arc<BlobProperties>,
@@ -92,7 +92,7 @@ impl Files {
     }
 
     /// The service has the file as `properties` say: everyone here learns it.
-    pub(in crate::fs) fn record_version(&self, locked: &mut Locked, properties: Arc<BlobProperties>) {
+    pub(crate) fn record_version(&self, locked: &mut Locked, properties: Arc<BlobProperties>) {
         let (file, state) = locked.parts();
         state.record_version(properties.clone());
         self.tree.update(file.ino, NodeProperties::Blob(properties));
@@ -101,19 +101,14 @@ impl Files {
 
     /// [`Files::record_version`] for a change of the version `stood_on`. If the file had another one, that change was
     /// made to another client's: handles that have not seen it end with ESTALE.
-    pub(in crate::fs) fn record_version_on(
-        &self,
-        locked: &mut Locked,
-        stood_on: &ETag,
-        properties: Arc<BlobProperties>,
-    ) {
+    pub(crate) fn record_version_on(&self, locked: &mut Locked, stood_on: &ETag, properties: Arc<BlobProperties>) {
         locked.rebase_on(stood_on);
         self.record_version(locked, properties);
     }
 
     /// The settings that a write of new content sends along: everything that the blob had, but for what described the
     /// old content.
-    pub(in crate::fs) fn settings(&self, blob: &Blob, base: Option<&Version>, change: &AttrChange) -> BlobSettings {
+    pub(crate) fn settings(&self, blob: &Blob, base: Option<&Version>, change: &AttrChange) -> BlobSettings {
         let mut settings = match base {
             Some(base) => BlobSettings {
                 headers: ContentHeaders { content_md5: None, ..base.properties.headers.clone() },
@@ -133,7 +128,7 @@ impl Files {
     }
 
     /// The shared state of a file, which learns the version that is current now.
-    pub(in crate::fs) async fn acquire(&self, view: &NodeView) -> Arc<OpenFile> {
+    pub(crate) async fn acquire(&self, view: &NodeView) -> Arc<OpenFile> {
         let file = self.handles.acquire(view.ino);
         self.tree.kernel().opened(view.ino);
         let mut state = file.lock().await;
@@ -172,7 +167,7 @@ impl Files {
 
     /// Gives back what [`Files::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an
     /// error any more but the log. All leave under the state lock, so that of two who leave together one is the last.
-    pub(in crate::fs) async fn release(&self, mut locked: Locked) {
+    pub(crate) async fn release(&self, mut locked: Locked) {
         let ino = locked.ino();
         if self.handles.is_last(ino)
             && let Err(error) = self.commit(&mut locked).await
@@ -186,7 +181,7 @@ impl Files {
     }
 
     /// False if there was nothing to drop.
-    pub(in crate::fs) fn drop_setid(&self, locked: &mut Locked) -> bool {
+    pub(crate) fn drop_setid(&self, locked: &mut Locked) -> bool {
         let (file, state) = locked.parts();
         let Ok(view) = self.tree.view(file.ino) else { return false };
         let attr = self.names.attr_of(&view);
@@ -201,12 +196,7 @@ impl Files {
     }
 
     /// From the look at what is there to the word of what has become of it, nobody else stores the file.
-    pub(in crate::fs) async fn store_or_keep(
-        &self,
-        locked: &mut Locked,
-        change: AttrChange,
-        caller: Caller,
-    ) -> Result<()> {
+    pub(crate) async fn store_or_keep(&self, locked: &mut Locked, change: AttrChange, caller: Caller) -> Result<()> {
         let (file, state) = locked.parts();
         let view = self.tree.view(file.ino)?;
         let stored_later = match &state.content {
@@ -232,7 +222,7 @@ impl Files {
 
     /// The metadata of a blob whose content was changed in place, if they have to be others: a time that is stored
     /// there would be a lie, and mode, owner and time may have been asked for.
-    pub(in crate::fs) fn metadata_after(&self, properties: &BlobProperties, change: &AttrChange) -> Option<Metadata> {
+    pub(crate) fn metadata_after(&self, properties: &BlobProperties, change: &AttrChange) -> Option<Metadata> {
         let mut metadata = properties.metadata.clone();
         attr::forget_time(&mut metadata);
         change.apply(FileKind::File, &mut metadata, &self.config.defaults);
@@ -240,12 +230,12 @@ impl Files {
     }
 
     /// The service copies from a blob and into a blob.
-    pub(in crate::fs) fn refuse_nameless(&self, file: &OpenFile) -> Result<()> {
+    pub(crate) fn refuse_nameless(&self, file: &OpenFile) -> Result<()> {
         if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) { Err(nameless()) } else { Ok(()) }
     }
 
     /// Whoever closes the file meanwhile does not take himself for the last, and leaves to us what that one does.
-    pub(in crate::fs) async fn release_later(self: Arc<Self>, file: Arc<OpenFile>) {
+    pub(crate) async fn release_later(self: Arc<Self>, file: Arc<OpenFile>) {
         let mut state = file.lock().await;
         if self.handles.is_last(file.ino)
             && let Err(error) = self.commit(&mut state).await

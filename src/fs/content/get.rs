@@ -11,7 +11,7 @@ use crate::fs::names::tree::{Blob, Origin, is_grown};
 use crate::store::{BlobProperties, BlobType, Client};
 
 /// A ranged GET of that version of a blob.
-pub(in crate::fs) async fn fetch(
+pub(crate) async fn fetch(
     client: Client,
     origin: Origin,
     version: Arc<Version>,

@@ -29,7 +29,7 @@ use crate::store::{BlobProperties, BlobType};
 impl CopyDestinations {
     /// Flush before all was granted: the file has what was, in the service. Who is interrupted while it is stored does
     /// not wait any more, but it is stored.
-    pub(in crate::fs) async fn store_granted(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+    pub(crate) async fn store_granted(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
         match self.settled(file, caller).await {
             Ok(state) => drop(state),
             Err(error) => {
@@ -51,7 +51,7 @@ impl CopyDestinations {
     }
 
     /// The last descriptor is gone, and nobody is known to have been killed: what was granted is kept.
-    pub(in crate::fs) async fn keep_granted(self: &Arc<Self>, file: &Arc<OpenFile>, closer: Caller) {
+    pub(crate) async fn keep_granted(self: &Arc<Self>, file: &Arc<OpenFile>, closer: Caller) {
         loop {
             let mut state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return };
@@ -76,7 +76,7 @@ impl CopyDestinations {
     }
 
     /// The copy is done, and only a part of it was granted.
-    pub(in crate::fs) async fn cut_to_granted(
+    pub(crate) async fn cut_to_granted(
         self: &Arc<Self>,
         locked: &mut Locked,
         whole: Arc<BlobProperties>,
@@ -96,7 +96,7 @@ impl CopyDestinations {
 
     /// The copy is pending, and only a part of it is wanted. If it turns out to have ended, nothing is done: what is to
     /// be done then has to be looked at.
-    pub(in crate::fs) async fn stop_at_granted(self: &Arc<Self>, locked: &mut Locked, caller: Caller) -> Result<()> {
+    pub(crate) async fn stop_at_granted(self: &Arc<Self>, locked: &mut Locked, caller: Caller) -> Result<()> {
         let Content::Copying(copying) = &locked.content else { return Ok(()) };
         let (job, granted, source) = (copying.job.clone(), copying.granted, copying.source.clone());
         // Taken first: the end of the copy would bring it back.

@@ -115,24 +115,24 @@ pub(in crate::fs) struct Locked {
 
 impl Locked {
     /// The file and its state, to be borrowed apart.
-    pub(in crate::fs) fn parts(&mut self) -> (&OpenFile, &mut FileState) {
+    pub(crate) fn parts(&mut self) -> (&OpenFile, &mut FileState) {
         (&self.file, &mut self.state)
     }
 
-    pub(in crate::fs) fn view(&self) -> (&OpenFile, &FileState) {
+    pub(crate) fn view(&self) -> (&OpenFile, &FileState) {
         (&self.file, &self.state)
     }
 
-    pub(in crate::fs) fn file(&self) -> &OpenFile {
+    pub(crate) fn file(&self) -> &OpenFile {
         &self.file
     }
 
-    pub(in crate::fs) fn ino(&self) -> Ino {
+    pub(crate) fn ino(&self) -> Ino {
         self.file.ino
     }
 
     /// Shows what there is so far: for those who wait before they let go of the file.
-    pub(in crate::fs) fn publish(&self) {
+    pub(crate) fn publish(&self) {
         self.file.publish(&self.state);
     }
 }

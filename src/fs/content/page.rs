@@ -109,16 +109,12 @@ impl PageWrite {
     }
 }
 
-pub(in crate::fs) async fn ask_ranges(client: &Client, blob: &Blob, etag: &ETag) -> Result<PageRanges> {
+pub(crate) async fn ask_ranges(client: &Client, blob: &Blob, etag: &ETag) -> Result<PageRanges> {
     let ranges =
         client.blob(&blob.path).page_blob().page_ranges(etag).await.map_err(|error| stale(error, &blob.path))?;
     Ok(PageRanges::of(ranges))
 }
 
-pub(in crate::fs) async fn stored_ranges<'a>(
-    client: &Client,
-    blob: &Blob,
-    version: &'a Version,
-) -> Result<&'a PageRanges> {
+pub(crate) async fn stored_ranges<'a>(client: &Client, blob: &Blob, version: &'a Version) -> Result<&'a PageRanges> {
     version.pages.get_or_try_init(|| ask_ranges(client, blob, &version.properties.etag)).await
 }

@@ -17,7 +17,7 @@ use crate::fs::content::strategy::WriteStrategy;
 impl Files {
     /// Puts the range of a clean source into the destination at `offset`; how many bytes of it, at least one. `within`:
     /// the source is the destination itself.
-    pub(in crate::fs) async fn copy_range(
+    pub(crate) async fn copy_range(
         &self,
         source: RangeSource<'_>,
         within: bool,

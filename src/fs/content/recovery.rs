@@ -26,7 +26,7 @@ fn is_a_file(found: &BlobProperties) -> bool {
 impl Files {
     /// Storing a file has failed. If it is to be tried again, once, nothing is returned; otherwise what the caller
     /// should hear.
-    pub(in crate::fs) async fn recover(&self, locked: &mut Locked, error: Error) -> Result<()> {
+    pub(crate) async fn recover(&self, locked: &mut Locked, error: Error) -> Result<()> {
         match refutes_cache(&error) && self.rebase_on_successor(locked, &error).await? {
             true => Ok(()),
             false => Err(self.not_stored(locked, error)),
@@ -35,7 +35,7 @@ impl Files {
 
     /// `Names::invalidate_refused` for the version that a file stands on, whatever else is remembered of it: what was
     /// refused once is not stored later.
-    pub(in crate::fs) fn not_stored(&self, locked: &Locked, error: Error) -> Error {
+    pub(crate) fn not_stored(&self, locked: &Locked, error: Error) -> Error {
         let (file, state) = locked.view();
         let etag = state.version.as_ref().map(|version| &version.properties.etag);
         if refutes_cache(&error) {
@@ -45,7 +45,7 @@ impl Files {
     }
 
     /// Rebases a file on what was observed of it, if it is the same file.
-    pub(in crate::fs) fn rebase_on_observed(&self, locked: &mut Locked) {
+    pub(crate) fn rebase_on_observed(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();
         if let (Some(version), Ok(view)) = (&state.version, self.tree.view(file.ino))
             && let Some(now) = view.properties()
@@ -107,7 +107,7 @@ impl Files {
 
     /// Stores mode, owner and times in what is there now under the name of a file whose own version, as `error` says,
     /// is no more. They are all that there is to store, so whoever set them is served; the file itself loses the name.
-    pub(in crate::fs) async fn store_in_successor(&self, locked: &mut Locked, error: Error) -> Result<()> {
+    pub(crate) async fn store_in_successor(&self, locked: &mut Locked, error: Error) -> Result<()> {
         let (file, state) = locked.parts();
         let stood_on = state.version.as_ref().map(|version| version.properties.etag.clone());
         if !refutes_cache(&error) || stood_on.is_none() {

@@ -32,6 +32,6 @@ impl<'a> RangeSource<'a> {
 
 /// What has no name is in no blob. That is no failure of the copy: the kernel reads and writes instead, and whoever
 /// asked has what can be reached.
-pub(in crate::fs) fn nameless() -> Error {
+pub(crate) fn nameless() -> Error {
     Error::unsupported("a file without a name cannot be copied in the service")
 }

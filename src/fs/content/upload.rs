@@ -37,14 +37,14 @@ use crate::store::{
 
 /// Requests that bring content into the service, and the budgets that bound them.
 pub(in crate::fs) struct Uploads {
-    pub(in crate::fs) service: Arc<Service>,
-    pub(in crate::fs) memory: Arc<Memory>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) memory: Arc<Memory>,
     upload_slots: Arc<Semaphore>,
     warned_moving_data: AtomicBool,
 }
 
 impl Uploads {
-    pub(in crate::fs) fn new(service: Arc<Service>, memory: Arc<Memory>) -> Self {
+    pub(crate) fn new(service: Arc<Service>, memory: Arc<Memory>) -> Self {
         let upload_slots = Arc::new(Semaphore::new(UPLOADS));
         Self { service, memory, upload_slots, warned_moving_data: AtomicBool::new(false) }
     }
@@ -65,7 +65,7 @@ fn uncommitted(block: Block) -> (BlockRef, Block) {
 }
 
 impl Uploads {
-    pub(in crate::fs) async fn commit_blocks(
+    pub(crate) async fn commit_blocks(
         &self,
         blob: &Blob,
         draft: &mut Draft,
@@ -96,7 +96,7 @@ impl Uploads {
     }
 
     /// The server does not know the operation by which a range would be copied: it has to be moved. Said once.
-    pub(in crate::fs) fn must_move(&self, error: &Error) -> bool {
+    pub(crate) fn must_move(&self, error: &Error) -> bool {
         let unknown = error.is_of_an_unknown_operation();
         if unknown && !self.warned_moving_data.swap(true, std::sync::atomic::Ordering::Relaxed) {
             tracing::warn!(%error, "this server cannot copy ranges of blobs: reading and writing them instead");
@@ -105,7 +105,7 @@ impl Uploads {
     }
 
     /// Whole pages of the extent map. What of the blob lies between is read, unless it is known to be zeros.
-    pub(in crate::fs) async fn pages_of(
+    pub(crate) async fn pages_of(
         &self,
         blob: &Blob,
         extents: &ExtentMap,
@@ -164,7 +164,7 @@ impl Uploads {
     /// Has the service make a block of the source, and puts it into the extent map, where nothing that is staged may be
     /// cut. The draft is borrowed all the while: there is no commit in between, which would drop the block. How many
     /// bytes it takes; `None` if the server cannot make it.
-    pub(in crate::fs) async fn splice_block(
+    pub(crate) async fn splice_block(
         &self,
         to: &Blob,
         draft: &mut Draft,
@@ -187,7 +187,7 @@ impl Uploads {
         Ok(Some(len))
     }
 
-    pub(in crate::fs) async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
+    pub(crate) async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
         while let Some(Unsent { id, bytes, .. }) = draft.unsent.last() {
             self.service.blob(blob).block_blob().stage_block(id, bytes.clone()).await?;
             draft.unsent.pop();
@@ -196,13 +196,7 @@ impl Uploads {
     }
 
     /// Sends a block from the Buffer at `start`, in the background.
-    pub(in crate::fs) async fn stage(
-        &self,
-        blob: &Blob,
-        draft: &mut Draft,
-        base: Option<&Version>,
-        start: u64,
-    ) -> Result<()> {
+    pub(crate) async fn stage(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>, start: u64) -> Result<()> {
         // All that can fail comes before the bytes leave the buffer.
         let id = self.block_ids(blob, draft, base).await?.next()?;
         let slot = self.upload_slot().await?;
@@ -219,12 +213,12 @@ impl Uploads {
         Ok(())
     }
 
-    pub(in crate::fs) async fn upload_slot(&self) -> Result<OwnedSemaphorePermit> {
+    pub(crate) async fn upload_slot(&self) -> Result<OwnedSemaphorePermit> {
         self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))
     }
 
     /// The id maker of the draft. A blob that exists is asked for its blocks first: our ids must have their length.
-    pub(in crate::fs) async fn block_ids<'a>(
+    pub(crate) async fn block_ids<'a>(
         &self,
         blob: &Blob,
         draft: &'a mut Draft,
@@ -247,7 +241,7 @@ impl Uploads {
     }
 
     /// Sees to it that all blocks of a plan are in the service; their list.
-    pub(in crate::fs) async fn make_blocks(
+    pub(crate) async fn make_blocks(
         &self,
         blob: &Blob,
         extents: &ExtentMap,
@@ -359,12 +353,7 @@ impl Uploads {
 
     /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server
     /// cannot do it.
-    pub(in crate::fs) async fn block_from(
-        &self,
-        blob: &Blob,
-        id: &BlockId,
-        source: &RangeSource<'_>,
-    ) -> Result<Option<u64>> {
+    pub(crate) async fn block_from(&self, blob: &Blob, id: &BlockId, source: &RangeSource<'_>) -> Result<Option<u64>> {
         let url = self.range_url(source, blob).await?;
         let range = source.block();
         let len = range.end - range.start;
@@ -377,13 +366,13 @@ impl Uploads {
     }
 
     /// A URL by which the service can read the source, for one request.
-    pub(in crate::fs) async fn range_url(&self, source: &RangeSource<'_>, to: &Blob) -> Result<CopySource> {
+    pub(crate) async fn range_url(&self, source: &RangeSource<'_>, to: &Blob) -> Result<CopySource> {
         let reader = self.service.client(to.account);
         self.service.blob(source.blob).at(source.revision).block_source(reader, RANGE_READ).await
     }
 
     /// The first bytes of a source, at most a block.
-    pub(in crate::fs) async fn read_source(&self, source: &RangeSource<'_>) -> Result<Bytes> {
+    pub(crate) async fn read_source(&self, source: &RangeSource<'_>) -> Result<Bytes> {
         let start = source.range.start;
         let range = start..source.range.end.min(start + BLOCK);
         let len = range.end - start;
@@ -397,12 +386,7 @@ impl Uploads {
     }
 
     /// An id for a block of this draft that is made outside a commit.
-    pub(in crate::fs) async fn block_id(
-        &self,
-        blob: &Blob,
-        draft: &mut Draft,
-        base: Option<&Version>,
-    ) -> Result<BlockId> {
+    pub(crate) async fn block_id(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>) -> Result<BlockId> {
         self.block_ids(blob, draft, base).await?.next()
     }
 }

@@ -14,7 +14,7 @@ use crate::fs::content::strategy::WriteStrategy;
 
 impl CopyDestinations {
     /// `copy_file_range` within one file. The kernel has refused ranges that overlap.
-    pub(in crate::fs) async fn copy_within(
+    pub(crate) async fn copy_within(
         self: &Arc<Self>,
         handle: &Handle,
         from: u64,

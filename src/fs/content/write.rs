@@ -35,7 +35,7 @@ const WORTH_A_BLOCK: u64 = 256 * 1024;
 
 impl Files {
     /// The blob's type allows the change.
-    pub(in crate::fs) fn admit(&self, locked: &mut Locked, change: Change) -> Result<()> {
+    pub(crate) fn admit(&self, locked: &mut Locked, change: Change) -> Result<()> {
         let (file, state) = locked.parts();
         let draft = draft_of(state)?;
         let size = draft.extents.len();
@@ -52,7 +52,7 @@ impl Files {
 
     /// [`Files::make_room`] where new content goes into the blob itself: whoever fills the memory of a file sends what
     /// is in it.
-    pub(in crate::fs) async fn make_room_in_place(&self, locked: &mut Locked) -> Result<()> {
+    pub(crate) async fn make_room_in_place(&self, locked: &mut Locked) -> Result<()> {
         let (file, state) = locked.parts();
         let Content::Draft(draft) = &state.content else { return Ok(()) };
         let block = tail_block(state);
@@ -83,7 +83,7 @@ impl Files {
     /// draft is lost, but it should not take more.
     ///
     /// A block is staged when there is more than that, so that a file of exactly one block is still one Put Blob.
-    pub(in crate::fs) async fn make_room(&self, locked: &mut Locked) -> Result<()> {
+    pub(crate) async fn make_room(&self, locked: &mut Locked) -> Result<()> {
         match self.send_what_is_full(locked).await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -123,7 +123,7 @@ impl Files {
     }
 
     /// Room in the budget for so many bytes that are to be written into a file.
-    pub(in crate::fs) async fn room_to_write(&self, locked: &mut Locked, len: u64) -> Result<Reservation> {
+    pub(crate) async fn room_to_write(&self, locked: &mut Locked, len: u64) -> Result<Reservation> {
         if let Some(room) = self.memory.try_reserve_write(len) {
             return Ok(room);
         }
@@ -166,7 +166,7 @@ impl Files {
 impl Files {
     /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. So it
     /// is not for a change that brings a block of its own, which that commit would drop ([`Files::copy_range`]).
-    pub(in crate::fs) async fn edit<T>(
+    pub(crate) async fn edit<T>(
         &self,
         locked: &mut Locked,
         end: u64,

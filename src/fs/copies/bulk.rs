@@ -76,31 +76,31 @@ pub(crate) struct Bulk {
 }
 
 pub(in crate::fs) struct PendingItem {
-    pub(in crate::fs) path: Arc<str>,
-    pub(in crate::fs) job: Arc<CopyJob>,
-    pub(in crate::fs) since: SystemTime,
+    pub(crate) path: Arc<str>,
+    pub(crate) job: Arc<CopyJob>,
+    pub(crate) since: SystemTime,
 }
 
 /// A blob to copy.
 pub(in crate::fs) struct BulkItem {
-    pub(in crate::fs) from: Blob,
-    pub(in crate::fs) to: Blob,
-    pub(in crate::fs) version: Arc<BlobProperties>,
+    pub(crate) from: Blob,
+    pub(crate) to: Blob,
+    pub(crate) version: Arc<BlobProperties>,
     /// The blob that is replaced.
-    pub(in crate::fs) replaced: Option<Arc<BlobProperties>>,
+    pub(crate) replaced: Option<Arc<BlobProperties>>,
     /// From the open directory.
-    pub(in crate::fs) path: Arc<str>,
-    pub(in crate::fs) marker: bool,
+    pub(crate) path: Arc<str>,
+    pub(crate) marker: bool,
 }
 
 /// Options for the blobs of one source.
 #[derive(Clone, Copy)]
 pub(in crate::fs) struct BulkOptions {
-    pub(in crate::fs) no_replace: bool,
-    pub(in crate::fs) no_wait: bool,
-    pub(in crate::fs) dry_run: bool,
-    pub(in crate::fs) keep: bool,
-    pub(in crate::fs) lease_source: Option<LeaseSource>,
+    pub(crate) no_replace: bool,
+    pub(crate) no_wait: bool,
+    pub(crate) dry_run: bool,
+    pub(crate) keep: bool,
+    pub(crate) lease_source: Option<LeaseSource>,
 }
 
 impl Bulk {
@@ -189,7 +189,7 @@ pub(in crate::fs) enum Decision {
 }
 
 impl Decision {
-    pub(in crate::fs) fn refused(errno: i32, what: &str) -> Self {
+    pub(crate) fn refused(errno: i32, what: &str) -> Self {
         Self::Settled(Outcome::Failed(errno, what.to_owned()))
     }
 }

@@ -10,7 +10,7 @@ use crate::store::DeleteOptions;
 impl Copies {
     /// Delete Blob. A pending copy onto it is aborted first (X13); what the copy would have brought back otherwise
     /// goes, too.
-    pub(in crate::fs) async fn delete_pending_or_not(&self, blob: &Blob) -> Result<()> {
+    pub(crate) async fn delete_pending_or_not(&self, blob: &Blob) -> Result<()> {
         let delete = async || {
             let snapshots = self.config.snapshots_on_delete();
             self.service.blob(blob).delete(&DeleteOptions { snapshots, ..Default::default() }).await

@@ -150,7 +150,7 @@ impl CopyJob {
 }
 
 /// The progress of our copy by the destination's properties (X16).
-pub(in crate::fs) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
+pub(crate) fn look(destination: &Blob, id: &CopyId, properties: BlobProperties) -> Progress {
     match &properties.copy {
         Some(state) if state.id == *id => match state.status {
             CopyStatus::Pending => Progress::Pending(state.bytes_copied),
@@ -166,22 +166,17 @@ pub(in crate::fs) fn look(destination: &Blob, id: &CopyId, properties: BlobPrope
 }
 
 /// A copy cannot change the type of a blob (C7, C21). What the source is may be known to the service alone.
-pub(in crate::fs) fn types_differ(
-    to: &Blob,
-    is: BlobType,
-    from: &impl std::fmt::Display,
-    comes: Option<BlobType>,
-) -> Error {
+pub(crate) fn types_differ(to: &Blob, is: BlobType, from: &impl std::fmt::Display, comes: Option<BlobType>) -> Error {
     let (to, is, comes) = (&to.path, is.as_str(), comes.map_or("blob of another type", BlobType::as_str));
     Error::OtherType { what: format!("{to} is a {is} and {from} gives a {comes}: a copy cannot change the type") }
 }
 
-pub(in crate::fs) fn failure(destination: &Blob, failure: CopyFailure) -> Error {
+pub(crate) fn failure(destination: &Blob, failure: CopyFailure) -> Error {
     Error::Copy { target: destination.path.to_string(), failure }
 }
 
 /// Ends when the caller has a signal to look at.
-pub(in crate::fs) async fn interrupted(caller: Caller) -> Error {
+pub(crate) async fn interrupted(caller: Caller) -> Error {
     loop {
         tokio::time::sleep(SLICE).await;
         if caller.interrupted() {

@@ -262,14 +262,14 @@ impl SourceLeases {
 }
 
 impl SharedLease {
-    pub(in crate::fs) async fn release(&self, lease: &mut Option<Lease>) {
+    pub(crate) async fn release(&self, lease: &mut Option<Lease>) {
         if let Some(lease) = lease.take() {
             lease.release().await;
             self.client.blob(&self.blob.path).forget_lease();
         }
     }
 
-    pub(in crate::fs) async fn leave(&self, of: &LeasedCopy) {
+    pub(crate) async fn leave(&self, of: &LeasedCopy) {
         let mut lease = self.lease.lock().await;
         let last = {
             let mut uses = lock(&self.copies);

@@ -42,7 +42,7 @@ impl Copies {
     /// Keeps what a copy is about to replace, which is to be on condition of this version. One request, none for what
     /// is empty. Where the service takes no snapshot it is an error, and nothing has happened yet: EOPNOTSUPP where it
     /// never does (S192).
-    pub(in crate::fs) async fn back_up(
+    pub(crate) async fn back_up(
         &self,
         (blob, ino): (&Blob, Option<Ino>),
         before: &Arc<BlobProperties>,
@@ -60,7 +60,7 @@ impl Copies {
     }
 
     /// [`Copies::back_up`] for whoever knows another way: the service's refusal as it is.
-    pub(in crate::fs) async fn try_back_up(
+    pub(crate) async fn try_back_up(
         &self,
         (blob, ino): (&Blob, Option<Ino>),
         before: &Arc<BlobProperties>,
@@ -76,7 +76,7 @@ impl Copies {
     }
 
     /// The backup is not needed any more.
-    pub(in crate::fs) async fn delete_backup(&self, backup: &Backup) {
+    pub(crate) async fn delete_backup(&self, backup: &Backup) {
         let BackupKind::Snapshot(revision) = &backup.kind else { return };
         match self.service.blob(&backup.blob).at(revision).delete(&DeleteOptions::default()).await {
             Err(error) if !error.is_not_found() => {
@@ -87,7 +87,7 @@ impl Copies {
     }
 
     /// A copy was not started, for that reason.
-    pub(in crate::fs) async fn never_started(self: &Arc<Self>, backup: &Backup, error: &Error) {
+    pub(crate) async fn never_started(self: &Arc<Self>, backup: &Backup, error: &Error) {
         match error {
             Error::Transport { .. } => self.restore(backup.clone(), OwnWrite::Unknown).await,
             // The service may have begun before it stumbled.
@@ -99,7 +99,7 @@ impl Copies {
 
     /// Puts back what was there before, if the destination still shows `write`. The caller waits for it, but not for
     /// ever, and it is done also when the caller goes.
-    pub(in crate::fs) async fn restore(self: &Arc<Self>, backup: Backup, write: OwnWrite) {
+    pub(crate) async fn restore(self: &Arc<Self>, backup: Backup, write: OwnWrite) {
         let copies = self.clone();
         let work = self.background.spawn(async move {
             match copies.try_restore(&backup, &write).await {
@@ -136,7 +136,7 @@ impl Copies {
 
     /// The blob as it is when the copy of that id is not pending onto it any more: if it is, it is aborted first. EBUSY
     /// if it does not end.
-    pub(in crate::fs) async fn await_or_abort(
+    pub(crate) async fn await_or_abort(
         &self,
         blob: &Blob,
         id: Option<&CopyId>,
@@ -224,7 +224,7 @@ impl Copies {
 
     /// Leaves nothing of a copy onto a new name, whatever has become of it: one that is pending is aborted first. A
     /// destination that shows another id is somebody else's by now.
-    pub(in crate::fs) async fn rollback(&self, destination: &Blob, id: &CopyId) {
+    pub(crate) async fn rollback(&self, destination: &Blob, id: &CopyId) {
         match self.await_or_abort(destination, Some(id), None).await {
             Ok(found) if found.copy.as_ref().is_some_and(|copy| copy.id == *id) => {
                 self.delete_copy(destination, &found.etag).await;
@@ -236,7 +236,7 @@ impl Copies {
     }
 
     /// Deletes a copy that is of no use any more.
-    pub(in crate::fs) async fn delete_copy(&self, copy: &Blob, etag: &ETag) {
+    pub(crate) async fn delete_copy(&self, copy: &Blob, etag: &ETag) {
         let precondition = Precondition::IfMatch(etag.clone());
         if let Err(error) = self.service.blob(copy).delete(&DeleteOptions { precondition, ..Default::default() }).await
         {

@@ -34,17 +34,17 @@ use crate::store::{
 
 /// Copies that the service runs for this mount, with the leases of their sources and what they replace.
 pub(in crate::fs) struct Copies {
-    pub(in crate::fs) service: Arc<Service>,
-    pub(in crate::fs) config: Arc<Config>,
-    pub(in crate::fs) tree: Arc<Tree>,
-    pub(in crate::fs) open: Arc<dyn OpenNodes>,
-    pub(in crate::fs) jobs: Jobs,
-    pub(in crate::fs) leases: Arc<SourceLeases>,
-    pub(in crate::fs) background: BackgroundTasks,
+    pub(crate) service: Arc<Service>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) open: Arc<dyn OpenNodes>,
+    pub(crate) jobs: Jobs,
+    pub(crate) leases: Arc<SourceLeases>,
+    pub(crate) background: BackgroundTasks,
 }
 
 impl Copies {
-    pub(in crate::fs) fn new(names: &Names) -> Self {
+    pub(crate) fn new(names: &Names) -> Self {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
         let background = BackgroundTasks::default();
         let leases = Arc::new(SourceLeases::new(&background));
@@ -74,7 +74,7 @@ pub(in crate::fs) enum Begun {
 }
 
 /// Bytes of the source, as far as they are known.
-pub(in crate::fs) fn total_of(version: Option<&BlobProperties>, progress: &Progress) -> u64 {
+pub(crate) fn total_of(version: Option<&BlobProperties>, progress: &Progress) -> u64 {
     match (version, progress) {
         (Some(source), _) => source.size,
         (None, Progress::Success(properties)) => properties.size,
@@ -182,7 +182,7 @@ async fn first_progress(
 
 impl Copies {
     /// Aborts the pending copy onto a file (M7); only `id` if given.
-    pub(in crate::fs) async fn abort(&self, ino: Ino, id: Option<&CopyId>) -> Result<()> {
+    pub(crate) async fn abort(&self, ino: Ino, id: Option<&CopyId>) -> Result<()> {
         let blob = self.tree.blob(ino)?;
         self.abort_copy(&blob, id).await?;
         self.tree.invalidate(ino);
@@ -190,7 +190,7 @@ impl Copies {
     }
 
     /// A copy to its end, with neither lease nor backup: what brings a backup back stands on this.
-    pub(in crate::fs) async fn run_copy(&self, spec: CopySpec) -> Result<Arc<BlobProperties>> {
+    pub(crate) async fn run_copy(&self, spec: CopySpec) -> Result<Arc<BlobProperties>> {
         let (destination, version) = (spec.destination.clone(), spec.version.clone());
         let (request, options) = spec.into_request();
         let progress = match self.begin(&destination, &request, version.as_deref(), &options).await? {
@@ -217,7 +217,7 @@ impl Copies {
     }
 
     /// Copy Blob, and what it has come to so far.
-    pub(in crate::fs) async fn begin(
+    pub(crate) async fn begin(
         &self,
         destination: &Blob,
         request: &CopyRequest,
@@ -245,7 +245,7 @@ impl Copies {
 
     /// Looks at the destination until our copy has ended: how. `None` when nobody waits any more for a copy that was
     /// started elsewhere.
-    pub(in crate::fs) async fn poll_to_the_end(&self, job: &Arc<CopyJob>) -> Option<Progress> {
+    pub(crate) async fn poll_to_the_end(&self, job: &Arc<CopyJob>) -> Option<Progress> {
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
         loop {
@@ -289,7 +289,7 @@ impl Copies {
     }
 
     /// Waits for the job's end. A caller with a pending signal is let go with EINTR; the copy goes on.
-    pub(in crate::fs) async fn wait_for_copy(&self, job: &CopyJob, caller: Caller) -> Result<Arc<BlobProperties>> {
+    pub(crate) async fn wait_for_copy(&self, job: &CopyJob, caller: Caller) -> Result<Arc<BlobProperties>> {
         loop {
             match job.slice().await {
                 Progress::Success(properties) => return Ok(properties),
@@ -304,7 +304,7 @@ impl Copies {
 
     /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE
     /// when it is another one.
-    pub(in crate::fs) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
+    pub(crate) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
         let client = self.service.blob(blob);
         // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
         let state = client.properties().await?.copy;
@@ -340,7 +340,7 @@ impl Copies {
     }
 
     /// Says in the log who holds what, when a copy is refused for a lease of its destination (X5, X6).
-    pub(in crate::fs) async fn explain_lease(&self, destination: &Blob, error: &Error) {
+    pub(crate) async fn explain_lease(&self, destination: &Blob, error: &Error) {
         if !error.code().contains("Lease") {
             return;
         }
@@ -350,7 +350,7 @@ impl Copies {
         }
     }
 
-    pub(in crate::fs) async fn lease_of(&self, blob: &Blob) -> Result<LeaseReport> {
+    pub(crate) async fn lease_of(&self, blob: &Blob) -> Result<LeaseReport> {
         let lease = self.service.blob(blob).properties().await?.lease;
         let holder = match lease.state.as_deref() {
             Some("leased" | "breaking") => self.leases.holder(blob).unwrap_or_else(|| "another client".to_owned()),

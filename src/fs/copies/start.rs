@@ -20,7 +20,7 @@ use crate::store::{BlobProperties, BlobType, CopyId, CopyRequest, CopyState, Cop
 impl Copies {
     /// Starts a copy, with a lease of its source and what is to come back if it is no success. The job is done at once
     /// when the service says so, and followed otherwise.
-    pub(in crate::fs) async fn start_copy(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
+    pub(crate) async fn start_copy(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
         let backup = spec.options.backup.clone();
         let started = self.start_leased(spec).await;
         if let (Err(error), Some(backup)) = (&started, backup) {
@@ -29,7 +29,7 @@ impl Copies {
         started
     }
 
-    pub(in crate::fs) async fn start_leased(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
+    pub(crate) async fn start_leased(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
         let (destination, version) = (spec.destination.clone(), spec.version.clone());
         let (request, options) = spec.into_request();
         // A finite lease forbids it (X5), also one of our own.
@@ -76,7 +76,7 @@ impl Copies {
     }
 
     /// C40 to C43.
-    pub(in crate::fs) async fn lease_source(
+    pub(crate) async fn lease_source(
         &self,
         options: &CopyOptions,
         version: Option<&BlobProperties>,
@@ -92,12 +92,7 @@ impl Copies {
 
     /// Does what is left when a copy has ended, before anybody hears of it: whoever does may go on to delete the
     /// source.
-    pub(in crate::fs) async fn finish(
-        self: &Arc<Self>,
-        job: &CopyJob,
-        lease: Option<SourceLease>,
-        progress: &Progress,
-    ) {
+    pub(crate) async fn finish(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
         if let Some(lease) = lease {
             lease.release().await;
         }
@@ -109,7 +104,7 @@ impl Copies {
     }
 
     /// A job for a pending copy that was started elsewhere; `None` if it is over.
-    pub(in crate::fs) fn follow_foreign(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
+    pub(crate) fn follow_foreign(self: &Arc<Self>, destination: Blob, copy: &CopyState) -> Option<Arc<CopyJob>> {
         if copy.status != CopyStatus::Pending {
             return None;
         }
@@ -125,7 +120,7 @@ impl Copies {
     }
 
     /// Follows a copy for all who wait, to its end and what is left to do then.
-    pub(in crate::fs) async fn poll_and_finish(self: &Arc<Self>, job: &Arc<CopyJob>, lease: Option<SourceLease>) {
+    pub(crate) async fn poll_and_finish(self: &Arc<Self>, job: &Arc<CopyJob>, lease: Option<SourceLease>) {
         if let Some(ended) = self.poll_to_the_end(job).await {
             self.finish(job, lease, &ended).await;
             job.publish(ended);
@@ -137,7 +132,7 @@ impl Copies {
     /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our
     /// blobs; `lease` its lease, if it has been taken already. A copy that ends with less than the whole leaves the
     /// destination as it was.
-    pub(in crate::fs) async fn copy_synchronously(
+    pub(crate) async fn copy_synchronously(
         self: &Arc<Self>,
         destination: Blob,
         request: CopyRequest,
@@ -190,7 +185,7 @@ impl Copies {
     }
 
     /// Gives up a copy that is only here. What it was to replace is still there, unless the service was done already.
-    pub(in crate::fs) async fn stop_fetching(self: &Arc<Self>, job: &CopyJob) {
+    pub(crate) async fn stop_fetching(self: &Arc<Self>, job: &CopyJob) {
         job.stop();
         debug!(destination = %job.destination.path, "stopped");
         if let Some(backup) = job.take_backup() {

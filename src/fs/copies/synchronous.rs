@@ -39,7 +39,7 @@ fn pieces(size: u64) -> impl Iterator<Item = Range<u64>> {
 }
 
 impl Copies {
-    pub(in crate::fs) async fn fetch_whole(
+    pub(crate) async fn fetch_whole(
         &self,
         destination: &Blob,
         request: CopyRequest,

@@ -90,7 +90,7 @@ impl Credentials {
 }
 
 impl ProcessStatus {
-    pub(in crate::fs) fn parse(status: &str) -> Self {
+    pub(crate) fn parse(status: &str) -> Self {
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         Self {
             groups: field("Groups:")

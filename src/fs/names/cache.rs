@@ -43,7 +43,7 @@ impl Names {
     }
 }
 
-pub(in crate::fs) fn observed_now(heard: NodeProperties) -> Observation {
+pub(crate) fn observed_now(heard: NodeProperties) -> Observation {
     Observation { properties: heard, at: Instant::now() }
 }
 

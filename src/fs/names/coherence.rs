@@ -26,7 +26,7 @@ pub(in crate::fs) const LOOKED_UP: Duration = Duration::from_secs(1);
 
 /// The answer says that the blob is not what it was taken for: the blob asked for, or the one that was to be copied
 /// from. Whoever copies from another file than it writes to has to tell the two apart before.
-pub(in crate::fs) fn refutes_cache(error: &Error) -> bool {
+pub(crate) fn refutes_cache(error: &Error) -> bool {
     let is_missing = match error {
         Error::Service(refusal) => {
             let code = refusal.copy_source.as_ref().map_or(&refusal.code, |(_, code)| code);

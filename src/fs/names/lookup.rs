@@ -28,17 +28,17 @@ use crate::store::{BlobItem, ListBlobs};
 
 /// Directories: names looked up and listed, and the markers that keep a directory there.
 pub(in crate::fs) struct Directories {
-    pub(in crate::fs) service: Arc<Service>,
-    pub(in crate::fs) config: Arc<Config>,
-    pub(in crate::fs) tree: Arc<Tree>,
-    pub(in crate::fs) names: Arc<Names>,
-    pub(in crate::fs) lookups: Lookups,
-    pub(in crate::fs) sweeper: Sweeper,
-    pub(in crate::fs) warned_hidden_dir: AtomicBool,
+    pub(crate) service: Arc<Service>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) lookups: Lookups,
+    pub(crate) sweeper: Sweeper,
+    pub(crate) warned_hidden_dir: AtomicBool,
 }
 
 impl Directories {
-    pub(in crate::fs) fn new(names: Arc<Names>) -> Self {
+    pub(crate) fn new(names: Arc<Names>) -> Self {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
         let lookups = Lookups::new(config.attr_ttl);
         let (sweeper, warned_hidden_dir) = (Sweeper::default(), AtomicBool::new(false));
@@ -57,7 +57,7 @@ pub(in crate::fs) enum Unseen {
 /// The first blobs below a directory.
 #[derive(Default)]
 pub(in crate::fs) struct Below {
-    pub(in crate::fs) items: Vec<BlobItem>,
+    pub(crate) items: Vec<BlobItem>,
     /// Blobs whose names no path can carry.
     left_out: usize,
 }
@@ -71,14 +71,14 @@ fn only_too_long(error: Error, name: &str) -> Error {
 }
 
 impl Below {
-    pub(in crate::fs) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.items.len() + self.left_out
     }
 }
 
 impl Directories {
     /// The node of a name, as fresh as a lookup has to be. ENOENT if there is none.
-    pub(in crate::fs) async fn resolve(&self, parent: Ino, name: &str) -> Result<NodeView> {
+    pub(crate) async fn resolve(&self, parent: Ino, name: &str) -> Result<NodeView> {
         let known = self.tree.child(parent, name);
         if let Some(view) = &known
             && (view.observed.age() < self.names.trust(view.kind) || self.names.is_ahead(view.ino))
@@ -165,7 +165,7 @@ impl Directories {
     }
 
     /// The place of an account or container; everything else follows from its parent's.
-    pub(in crate::fs) fn anchor_of(&self, parent: Ino, name: &str) -> Result<Option<Place>> {
+    pub(crate) fn anchor_of(&self, parent: Ino, name: &str) -> Result<Option<Place>> {
         Ok(match self.tree.place(parent)? {
             Place::Accounts => self.service.account_named(name).map(Place::Account),
             Place::Account(account) => {
@@ -216,7 +216,7 @@ impl Directories {
     }
 
     /// The first `count` blobs below a directory.
-    pub(in crate::fs) async fn first_below(&self, dir: &BlobDir, count: u32, unseen: Unseen) -> Result<Below> {
+    pub(crate) async fn first_below(&self, dir: &BlobDir, count: u32, unseen: Unseen) -> Result<Below> {
         let client = self.service.client(dir.account);
         let mut marker: Option<String> = None;
         let mut below = Below::default();
@@ -240,7 +240,7 @@ impl Directories {
     }
 
     /// The node at a path from the root of the mount, if the caller may go there.
-    pub(in crate::fs) async fn walk_as(&self, path: &str, who: &Credentials) -> Result<NodeView> {
+    pub(crate) async fn walk_as(&self, path: &str, who: &Credentials) -> Result<NodeView> {
         let mut node = self.tree.view(Ino::ROOT)?;
         for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
             if node.kind == FileKind::Directory {

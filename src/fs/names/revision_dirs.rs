@@ -32,7 +32,7 @@ const A_FEW: u32 = 8;
 
 impl Directories {
     /// The hidden directory that a name in a directory of blobs stands for if nothing else has that name.
-    pub(in crate::fs) fn revision_dir_in(&self, parent: Ino, name: &str) -> Result<Option<RevisionDir>> {
+    pub(crate) fn revision_dir_in(&self, parent: Ino, name: &str) -> Result<Option<RevisionDir>> {
         match RevisionDir::named(name) {
             Some(revisions) if matches!(self.tree.place(parent)?, Place::Directory(_)) => Ok(Some(revisions)),
             _ => Ok(None),
@@ -40,7 +40,7 @@ impl Directories {
     }
 
     /// Something real was found under a name: if it takes the place of a hidden directory, the log says so.
-    pub(in crate::fs) fn note_real(&self, parent: Ino, name: &str) -> Result<()> {
+    pub(crate) fn note_real(&self, parent: Ino, name: &str) -> Result<()> {
         if self.revision_dir_in(parent, name)?.is_some() && !self.warned_hidden_dir.swap(true, Ordering::Relaxed) {
             warn!(name, "a blob or directory has this name: what was in its directory cannot be shown there");
         }
@@ -48,7 +48,7 @@ impl Directories {
     }
 
     /// Asks the service what a name in a hidden directory is.
-    pub(in crate::fs) async fn ask_revision(
+    pub(crate) async fn ask_revision(
         &self,
         place: &RevisionPlace,
         name: &str,
@@ -74,7 +74,7 @@ impl Directories {
         }
     }
 
-    pub(in crate::fs) async fn has_moments(&self, revisions: RevisionDir, blob: &Blob) -> Result<bool> {
+    pub(crate) async fn has_moments(&self, revisions: RevisionDir, blob: &Blob) -> Result<bool> {
         let client = self.service.client(blob.account);
         let mut marker = None;
         loop {
@@ -88,7 +88,7 @@ impl Directories {
 
     /// unlink(2) of a snapshot or version: Delete Blob of that and nothing else. The current version is the blob, and
     /// is removed as such.
-    pub(in crate::fs) async fn remove_revision(&self, view: &NodeView, blob: &Blob, revision: &Revision) -> Result<()> {
+    pub(crate) async fn remove_revision(&self, view: &NodeView, blob: &Blob, revision: &Revision) -> Result<()> {
         let properties = view.properties().ok_or_else(|| Error::not_found("nothing is known of it"))?;
         // What is not current never becomes it again: bringing it back makes a new version. So what was heard at any
         // time is true.
@@ -106,12 +106,7 @@ impl Directories {
     }
 
     /// rmdir(2): `NAME` below a hidden directory goes with its last moment. The hidden directories themselves stay.
-    pub(in crate::fs) async fn remove_revision_dir(
-        &self,
-        parent: Ino,
-        name: &str,
-        place: &RevisionPlace,
-    ) -> Result<()> {
+    pub(crate) async fn remove_revision_dir(&self, parent: Ino, name: &str, place: &RevisionPlace) -> Result<()> {
         let RevisionPlace::Moments(revisions, blob) = place else { return Err(read_only()) };
         if self.has_moments(*revisions, blob).await? {
             return Err(Error::fs(libc::ENOTEMPTY, format!("{} has snapshots or versions", blob.path)));

@@ -8,7 +8,7 @@ use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, RevisionDir, Revisio
 use crate::store::{BlobItem, BlobProperties, Client, ListBlobs, Revision};
 
 /// A page of the rows that a hidden directory shows, and where the next one begins.
-pub(in crate::fs) async fn fetch(
+pub(crate) async fn fetch(
     client: &Client,
     place: &RevisionPlace,
     marker: Option<&str>,
@@ -26,7 +26,7 @@ pub(in crate::fs) async fn fetch(
 }
 
 /// The entry that a row stands for.
-pub(in crate::fs) fn entry_of(place: &RevisionPlace, item: BlobItem) -> Option<(Arc<str>, FileKind, NodeProperties)> {
+pub(crate) fn entry_of(place: &RevisionPlace, item: BlobItem) -> Option<(Arc<str>, FileKind, NodeProperties)> {
     match place {
         RevisionPlace::Names(_, dir) => {
             Some((name_in(dir, &item)?.into(), FileKind::Directory, NodeProperties::Nothing))
@@ -40,7 +40,7 @@ pub(in crate::fs) fn entry_of(place: &RevisionPlace, item: BlobItem) -> Option<(
 }
 
 /// The moments of one blob on a page of the listing that begins with its name; no next page once that has come past it.
-pub(in crate::fs) async fn moments(
+pub(crate) async fn moments(
     client: &Client,
     revisions: RevisionDir,
     blob: &Blob,
@@ -56,27 +56,27 @@ pub(in crate::fs) async fn moments(
     Ok((items, page.next.filter(|_| !is_past_it)))
 }
 
-pub(in crate::fs) fn is_of(revisions: RevisionDir, item: &BlobItem) -> bool {
+pub(crate) fn is_of(revisions: RevisionDir, item: &BlobItem) -> bool {
     item.revision.as_ref().is_some_and(|revision| revisions.shows(revision))
 }
 
 /// The name in the directory itself that a row is about.
-pub(in crate::fs) fn name_in<'a>(dir: &BlobDir, item: &'a BlobItem) -> Option<&'a str> {
+pub(crate) fn name_in<'a>(dir: &BlobDir, item: &'a BlobItem) -> Option<&'a str> {
     let name = item.name.as_str().strip_prefix(&dir.prefix)?;
     (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
-pub(in crate::fs) fn not_a_directory() -> Error {
+pub(crate) fn not_a_directory() -> Error {
     Error::fs(libc::ENOTDIR, "a snapshot or version is no directory")
 }
 
-pub(in crate::fs) fn listing<'a>(revisions: RevisionDir, prefix: &'a str, marker: Option<&'a str>) -> ListBlobs<'a> {
+pub(crate) fn listing<'a>(revisions: RevisionDir, prefix: &'a str, marker: Option<&'a str>) -> ListBlobs<'a> {
     let (snapshots, versions) = (revisions == RevisionDir::Snapshots, revisions == RevisionDir::Versions);
     ListBlobs { prefix, marker, snapshots, versions, ..Default::default() }
 }
 
 /// These are not the properties of the version that was asked for.
-pub(in crate::fs) fn is_another(properties: &BlobProperties, revision: &Revision) -> bool {
+pub(crate) fn is_another(properties: &BlobProperties, revision: &Revision) -> bool {
     match revision {
         Revision::Snapshot(_) => false,
         Revision::Version(moment) => properties.version_id.as_deref() != Some(moment.as_str()),
@@ -84,7 +84,7 @@ pub(in crate::fs) fn is_another(properties: &BlobProperties, revision: &Revision
 }
 
 /// A marker was a blob like any other; a snapshot of it has no entries.
-pub(in crate::fs) fn kind_of(properties: &BlobProperties) -> FileKind {
+pub(crate) fn kind_of(properties: &BlobProperties) -> FileKind {
     match attr::kind_of(properties) {
         FileKind::Directory => FileKind::File,
         kind => kind,

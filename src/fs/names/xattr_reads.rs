@@ -29,8 +29,8 @@ pub(in crate::fs) struct ReadSequence {
 
 /// A blob at one moment. Its tags are asked for when the first of them is.
 pub(in crate::fs) struct Seen {
-    pub(in crate::fs) properties: BlobProperties,
-    pub(in crate::fs) tags: OnceCell<Tags>,
+    pub(crate) properties: BlobProperties,
+    pub(crate) tags: OnceCell<Tags>,
 }
 
 impl Reads {

@@ -23,7 +23,7 @@ use crate::fs::names::tree::Place;
 
 /// A rename on its way.
 pub(in crate::fs) struct Renaming<'a> {
-    pub(in crate::fs) fs: &'a Fs,
+    pub(crate) fs: &'a Fs,
 }
 
 mod file;
@@ -52,7 +52,7 @@ fn never_stale(error: Error) -> Error {
     if error.is_stale() { Error::fs(libc::EBUSY, error.to_string()) } else { error }
 }
 
-pub(in crate::fs) fn exists(name: &str) -> Error {
+pub(crate) fn exists(name: &str) -> Error {
     Error::fs(libc::EEXIST, format!("{name} exists"))
 }
 

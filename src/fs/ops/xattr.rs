@@ -121,13 +121,13 @@ fn value_of(name: &XattrName<'_>, blob: &BlobProperties, url: &str) -> Option<St
 }
 
 /// A C# identifier (§1.3), as far as a header can carry it.
-pub(in crate::fs) fn is_metadata_name(name: &str) -> bool {
+pub(crate) fn is_metadata_name(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
 }
 
 /// Whether a header can carry the text as it is.
-pub(in crate::fs) fn is_header_value(value: &str) -> bool {
+pub(crate) fn is_header_value(value: &str) -> bool {
     value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
 

@@ -40,7 +40,7 @@ use crate::store::{BlobProperties, ContentHeaders, LARGEST_PAGE_WRITE, PAGE, Pre
 
 /// Page blobs on their way to the service.
 pub(in crate::fs) struct PageBlobs<'a> {
-    pub(in crate::fs) files: &'a Files,
+    pub(crate) files: &'a Files,
 }
 
 /// Steps that go out one after the other, each conditional on the one before: a lease would be two requests more.
@@ -93,7 +93,7 @@ fn with_draft(extents: &ExtentMap, stored: &PageRanges) -> PageRanges {
 
 impl PageBlobs<'_> {
     /// Makes the page blob what the draft says.
-    pub(in crate::fs) async fn commit_pages(&self, locked: &mut Locked) -> Result<()> {
+    pub(crate) async fn commit_pages(&self, locked: &mut Locked) -> Result<()> {
         let blob = self.files.tree.blob(locked.ino())?;
         self.look_again(locked, &blob).await?;
         let (_, state) = locked.parts();
@@ -264,7 +264,7 @@ impl PageBlobs<'_> {
 
     /// `copy_file_range` into a page blob: Put Page From URL where source and target are whole pages, else the bytes.
     /// Bytes copied.
-    pub(in crate::fs) async fn copy_to_pages(
+    pub(crate) async fn copy_to_pages(
         &self,
         source: &RangeSource<'_>,
         locked: &mut Locked,
@@ -314,7 +314,7 @@ impl PageBlobs<'_> {
     }
 
     /// SEEK_DATA or SEEK_HOLE in an open page blob; `None` where there is no more data.
-    pub(in crate::fs) async fn seek_pages(
+    pub(crate) async fn seek_pages(
         &self,
         locked: &Locked,
         version: &Version,

@@ -41,7 +41,7 @@ fn rows_of_revisions(place: &RevisionPlace, carry: Carry, fetched: Fetched) -> (
 
 impl Directories {
     /// Lists a directory of one page, so that its names are known and all others known to be absent.
-    pub(in crate::fs) async fn list_for_lookups(&self, dir: Ino, turn: Turn<'_>) {
+    pub(crate) async fn list_for_lookups(&self, dir: Ino, turn: Turn<'_>) {
         let mut stream = DirStream::default();
         // What takes longer is hardly there before it is old.
         match timeout(self.config.attr_ttl / 2, self.bring(dir, &mut stream, 0)).await {
@@ -54,14 +54,14 @@ impl Directories {
     }
 
     /// Nothing was in the directory at `asked`: that is as good as a listing.
-    pub(in crate::fs) fn listed_empty(&self, dir: Ino, asked: Instant) {
+    pub(crate) fn listed_empty(&self, dir: Ino, asked: Instant) {
         self.tree.listings().add_page(dir, asked, Vec::new());
         self.tree.listings().end_listing(dir, asked);
         self.lookups.expect(dir);
         self.sweeper.wake(&self.tree, self.config.attr_ttl);
     }
 
-    pub(in crate::fs) async fn listed_from(
+    pub(crate) async fn listed_from(
         &self,
         dir: Ino,
         stream: &Mutex<DirStream>,

@@ -11,7 +11,7 @@ use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
 use crate::store::{BlobProperties, BlobSettings, DeleteOptions, ETag, Precondition};
 
 impl Directories {
-    pub(in crate::fs) async fn put_marker(
+    pub(crate) async fn put_marker(
         &self,
         marker: &Blob,
         change: &AttrChange,
@@ -26,7 +26,7 @@ impl Directories {
     }
 
     /// chmod, chown and utimens of a directory without a marker: it gets one to keep them.
-    pub(in crate::fs) async fn attribute_directory(&self, view: &NodeView, change: AttrChange) -> Result<()> {
+    pub(crate) async fn attribute_directory(&self, view: &NodeView, change: AttrChange) -> Result<()> {
         self.tree.refuse_revision(view.ino)?;
         let Place::Directory(dir) = self.tree.place(view.ino)? else {
             return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set"));
@@ -54,13 +54,13 @@ impl Directories {
     }
 
     /// ENOTEMPTY unless nothing but a marker is in the directory.
-    pub(in crate::fs) async fn refuse_unless_empty(&self, view: &NodeView, dir: &BlobDir) -> Result<()> {
+    pub(crate) async fn refuse_unless_empty(&self, view: &NodeView, dir: &BlobDir) -> Result<()> {
         self.slash_marker_if_empty(view, dir).await.map(drop)
     }
 
     /// The marker with a slash at its end, if there is one: all that may be in an empty directory. Such a blob with
     /// content is no marker, and must not be lost.
-    pub(in crate::fs) async fn slash_marker_if_empty(&self, view: &NodeView, dir: &BlobDir) -> Result<Option<ETag>> {
+    pub(crate) async fn slash_marker_if_empty(&self, view: &NodeView, dir: &BlobDir) -> Result<Option<ETag>> {
         let not_empty = || Error::fs(libc::ENOTEMPTY, format!("{} is not empty", dir.prefix));
         if self.tree.children(view.ino).iter().any(|child| self.names.is_new(child.ino)) {
             return Err(not_empty());
@@ -78,7 +78,7 @@ impl Directories {
         }
     }
 
-    pub(in crate::fs) async fn delete_marker(&self, marker: &Blob, view: &NodeView) -> Result<()> {
+    pub(crate) async fn delete_marker(&self, marker: &Blob, view: &NodeView) -> Result<()> {
         // Only what is known to be a marker: a plain blob of that name is hidden by the directory and must not be lost.
         let known = match view.properties() {
             Some(properties) => Some(properties.clone()),
@@ -94,7 +94,7 @@ impl Directories {
     }
 
     /// Deletes a blob if it is that version still, or there at all.
-    pub(in crate::fs) async fn delete_version(&self, blob: &Blob, etag: &ETag) -> Result<()> {
+    pub(crate) async fn delete_version(&self, blob: &Blob, etag: &ETag) -> Result<()> {
         let precondition = Precondition::IfMatch(etag.clone());
         let deleted = self.service.blob(blob).delete(&DeleteOptions { precondition, ..Default::default() }).await;
         deleted.optional().map(drop)
@@ -102,7 +102,7 @@ impl Directories {
 
     /// A directory that only its entries made does not vanish with the last of them: it gets a marker.
     /// What took the last entry away has happened, so nothing here makes it fail.
-    pub(in crate::fs) async fn keep_alive(&self, dir: Ino, without: &str) {
+    pub(crate) async fn keep_alive(&self, dir: Ino, without: &str) {
         if let Err(error) = self.mark_if_empty(dir, without).await {
             warn!(%error, "a directory that became empty could not be marked, and is gone");
         }

@@ -29,11 +29,11 @@ const MOST_DROPPED: usize = 10_000;
 /// A listed entry whose name has no node, or another one.
 #[derive(Debug, Clone)]
 pub(in crate::fs) struct UnenteredRow {
-    pub(in crate::fs) ino: Ino,
-    pub(in crate::fs) kind: FileKind,
-    pub(in crate::fs) packed: Packed,
+    pub(crate) ino: Ino,
+    pub(crate) kind: FileKind,
+    pub(crate) packed: Packed,
     /// When the service was asked.
-    pub(in crate::fs) at: Instant,
+    pub(crate) at: Instant,
 }
 
 /// Nothing: the node of that name says it.
@@ -73,7 +73,7 @@ pub(in crate::fs) struct Listings {
 
 impl Listings {
     /// The answer about a name, if it is not older than `ttl`.
-    pub(in crate::fs) fn answer(&self, dir: Ino, name: &str, ttl: Duration) -> Answer<'_> {
+    pub(crate) fn answer(&self, dir: Ino, name: &str, ttl: Duration) -> Answer<'_> {
         let Some(listing) = self.of.get(&dir) else { return Answer::Unknown };
         match listing.names.get(name) {
             Some(None) => Answer::Node,
@@ -85,24 +85,24 @@ impl Listings {
     }
 
     /// When a listing had all names of the directory, but not this one.
-    pub(in crate::fs) fn absent_since(&self, dir: Ino, name: &str) -> Option<Instant> {
+    pub(crate) fn absent_since(&self, dir: Ino, name: &str) -> Option<Instant> {
         self.of.get(&dir).filter(|listing| !listing.names.contains_key(name))?.complete
     }
 
-    pub(in crate::fs) fn row(&self, dir: Ino, name: &str) -> Option<&UnenteredRow> {
+    pub(crate) fn row(&self, dir: Ino, name: &str) -> Option<&UnenteredRow> {
         self.of.get(&dir)?.names.get(name)?.as_deref()
     }
 
-    pub(in crate::fs) fn knows(&self, dir: Ino) -> bool {
+    pub(crate) fn knows(&self, dir: Ino) -> bool {
         self.of.contains_key(&dir)
     }
 
-    pub(in crate::fs) fn has_other_than(&self, dir: Ino, name: &str) -> bool {
+    pub(crate) fn has_other_than(&self, dir: Ino, name: &str) -> bool {
         self.of.get(&dir).is_some_and(|listing| listing.names.keys().any(|known| &**known != name))
     }
 
     /// A page that was asked for at `asked`.
-    pub(in crate::fs) fn add_page(&mut self, dir: Ino, asked: Instant, rows: Vec<(Arc<str>, RowOrNode)>) {
+    pub(crate) fn add_page(&mut self, dir: Ino, asked: Instant, rows: Vec<(Arc<str>, RowOrNode)>) {
         let listing = self.of.entry(dir).or_insert_with(|| Listing {
             since: asked,
             pages: VecDeque::new(),
@@ -141,7 +141,7 @@ impl Listings {
     }
 
     /// A listing that began at `began` has come to its end: names that it did not have are not there.
-    pub(in crate::fs) fn end(&mut self, dir: Ino, began: Instant) {
+    pub(crate) fn end(&mut self, dir: Ino, began: Instant) {
         let late = self.dropped.get(&dir).copied().max(self.dropped_anywhere).is_some_and(|heard| heard >= began);
         let Some(listing) = self.of.get_mut(&dir).filter(|listing| listing.since <= began && !late) else { return };
         let before = listing.names.len();
@@ -151,7 +151,7 @@ impl Listings {
     }
 
     /// A name that is there, of which was heard at `heard`, is forgotten in a directory of which nothing is known.
-    pub(in crate::fs) fn drop_unlisted(&mut self, dir: Ino, heard: Instant) {
+    pub(crate) fn drop_unlisted(&mut self, dir: Ino, heard: Instant) {
         if self.dropped.len() >= MOST_DROPPED {
             self.dropped_anywhere = self.dropped.drain().map(|(_, heard)| heard).chain(self.dropped_anywhere).max();
         }
@@ -160,7 +160,7 @@ impl Listings {
     }
 
     /// Enters a name of a directory of which anything is known.
-    pub(in crate::fs) fn insert(&mut self, dir: Ino, name: &Arc<str>, said: RowOrNode) {
+    pub(crate) fn insert(&mut self, dir: Ino, name: &Arc<str>, said: RowOrNode) {
         if let Some(listing) = self.of.get_mut(&dir)
             && listing.names.insert(name.clone(), said).is_none()
         {
@@ -169,7 +169,7 @@ impl Listings {
     }
 
     /// The name is not there any more.
-    pub(in crate::fs) fn remove(&mut self, dir: Ino, name: &str) {
+    pub(crate) fn remove(&mut self, dir: Ino, name: &str) {
         if let Some(listing) = self.of.get_mut(&dir)
             && listing.names.remove(name).is_some()
         {
@@ -177,20 +177,20 @@ impl Listings {
         }
     }
 
-    pub(in crate::fs) fn forget(&mut self, dir: Ino) {
+    pub(crate) fn forget(&mut self, dir: Ino) {
         if let Some(listing) = self.of.remove(&dir) {
             self.names -= listing.names.len();
         }
     }
 
     /// Forgets all.
-    pub(in crate::fs) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         // What is being listed now may lack what came in the meantime.
         *self = Self { dropped_anywhere: Some(Instant::now()), ..Self::default() };
     }
 
     /// Forgets what is older than `ttl`; true if something is left that will be.
-    pub(in crate::fs) fn sweep(&mut self, ttl: Duration) -> bool {
+    pub(crate) fn sweep(&mut self, ttl: Duration) -> bool {
         let mut dropped = 0;
         let old = |at: &Instant| at.elapsed() >= ttl;
         self.of.retain(|_, listing| {
@@ -222,7 +222,7 @@ impl Listings {
     }
 
     #[cfg(test)]
-    pub(in crate::fs) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         assert_eq!(self.names, self.of.values().map(|listing| listing.names.len()).sum::<usize>());
         self.names
     }

@@ -52,39 +52,39 @@ pub(in crate::fs) enum Anchor {
 /// An observation of a blob, packed.
 #[derive(Debug, Clone)]
 pub(in crate::fs) struct CachedProperties {
-    pub(in crate::fs) packed: Packed,
-    pub(in crate::fs) at: Instant,
+    pub(crate) packed: Packed,
+    pub(crate) at: Instant,
 }
 
 /// There is one for everything that the kernel holds on to, which may be millions: it is small, and what only some have
 /// is boxed.
 pub(in crate::fs) struct Node {
-    pub(in crate::fs) parent: Ino,
-    pub(in crate::fs) name: Arc<str>,
-    pub(in crate::fs) kind: FileKind,
-    pub(in crate::fs) anchor: Option<Box<Anchor>>,
-    pub(in crate::fs) cached_properties: CachedProperties,
+    pub(crate) parent: Ino,
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: FileKind,
+    pub(crate) anchor: Option<Box<Anchor>>,
+    pub(crate) cached_properties: CachedProperties,
     /// The version of the blob that the kernel's page cache stands for.
-    pub(in crate::fs) kernel_version: Option<ETag>,
+    pub(crate) kernel_version: Option<ETag>,
     /// Nothing before there is something to say.
-    pub(in crate::fs) names: Option<Box<DirNames>>,
+    pub(crate) names: Option<Box<DirNames>>,
     /// References of the kernel: entries replied and not yet forgotten.
-    pub(in crate::fs) lookups: u64,
+    pub(crate) lookups: u64,
     /// Open handles.
-    pub(in crate::fs) opens: u32,
+    pub(crate) opens: u32,
     /// The kernel has looked it up since it was last opened.
-    pub(in crate::fs) looked_up: bool,
-    pub(in crate::fs) link: Link,
+    pub(crate) looked_up: bool,
+    pub(crate) link: Link,
     /// When this mount last made or removed an entry of this directory.
-    pub(in crate::fs) touched: Option<SystemTime>,
+    pub(crate) touched: Option<SystemTime>,
 }
 
 /// The names in a directory.
 #[derive(Default)]
 pub(in crate::fs) struct DirNames {
-    pub(in crate::fs) children: HashMap<Arc<str>, Ino>,
+    pub(crate) children: HashMap<Arc<str>, Ino>,
     /// Names that were asked for and not there, and when.
-    pub(in crate::fs) absent: HashMap<Arc<str>, Instant>,
+    pub(crate) absent: HashMap<Arc<str>, Instant>,
     /// Names that left this directory, and when: what was heard of them before is too late.
     removed: HashMap<Arc<str>, Instant>,
     /// The number of them at which the old ones are looked for again.
@@ -92,21 +92,21 @@ pub(in crate::fs) struct DirNames {
 }
 
 pub(in crate::fs) struct Table {
-    pub(in crate::fs) nodes: HashMap<Ino, Box<Node>>,
-    pub(in crate::fs) next: u64,
-    pub(in crate::fs) listings: Listings,
+    pub(crate) nodes: HashMap<Ino, Box<Node>>,
+    pub(crate) next: u64,
+    pub(crate) listings: Listings,
     /// The channel on which the kernel is told what it should not believe any longer, once there is one.
-    pub(in crate::fs) expired: Option<mpsc::Sender<Expired>>,
+    pub(crate) expired: Option<mpsc::Sender<Expired>>,
     /// Files that nobody refers to any more, the last ones: one that is looked up again as it was keeps its number, for
     /// programs compare the numbers of a name that they look at twice.
-    pub(in crate::fs) recent: LruCache<(Ino, Arc<str>), (Ino, FileKind, Packed)>,
+    pub(crate) recent: LruCache<(Ino, Arc<str>), (Ino, FileKind, Packed)>,
 }
 
 /// Files whose numbers are remembered when nobody refers to them.
 pub(in crate::fs) const MOST_RECENT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 impl Node {
-    pub(in crate::fs) fn new(
+    pub(crate) fn new(
         parent: Ino,
         name: Arc<str>,
         kind: FileKind,
@@ -131,20 +131,20 @@ impl Node {
     }
 
     /// No listing of its parent shows it.
-    pub(in crate::fs) fn is_hidden(&self) -> bool {
+    pub(crate) fn is_hidden(&self) -> bool {
         matches!(self.anchor.as_deref(), Some(Anchor::Revisions(_)))
     }
 
-    pub(in crate::fs) fn child(&self, name: &str) -> Option<Ino> {
+    pub(crate) fn child(&self, name: &str) -> Option<Ino> {
         self.names.as_ref()?.children.get(name).copied()
     }
 
-    pub(in crate::fs) fn children(&self) -> impl Iterator<Item = Ino> + '_ {
+    pub(crate) fn children(&self) -> impl Iterator<Item = Ino> + '_ {
         self.names.iter().flat_map(|names| names.children.values().copied())
     }
 
     /// Whether an answer to what was asked at `asked` counts: nothing newer is known, and the name is its own.
-    pub(in crate::fs) fn accepts(&self, asked: Instant) -> bool {
+    pub(crate) fn accepts(&self, asked: Instant) -> bool {
         self.cached_properties.at <= asked && self.link == Link::Named
     }
 
@@ -158,11 +158,11 @@ impl Node {
         }
     }
 
-    pub(in crate::fs) fn names(&mut self) -> &mut DirNames {
+    pub(crate) fn names(&mut self) -> &mut DirNames {
         self.names.get_or_insert_default()
     }
 
-    pub(in crate::fs) fn view(&self, ino: Ino) -> NodeView {
+    pub(crate) fn view(&self, ino: Ino) -> NodeView {
         NodeView {
             ino,
             parent: self.parent,
@@ -176,7 +176,7 @@ impl Node {
 }
 
 impl CachedProperties {
-    pub(in crate::fs) fn heard(&self) -> NodeProperties {
+    pub(crate) fn heard(&self) -> NodeProperties {
         match &self.packed {
             Packed::Blob(packed) => NodeProperties::Blob(Arc::new(packed.unpack())),
             Packed::Container(item) => NodeProperties::Container(item.clone()),
@@ -191,7 +191,7 @@ impl CachedProperties {
 
 impl DirNames {
     /// The name is there again.
-    pub(in crate::fs) fn insert(&mut self, name: Arc<str>, ino: Ino) {
+    pub(crate) fn insert(&mut self, name: Arc<str>, ino: Ino) {
         self.absent.remove(&name);
         self.removed.remove(&name);
         self.children.insert(name, ino);
@@ -212,11 +212,11 @@ impl DirNames {
 }
 
 impl Table {
-    pub(in crate::fs) fn node(&self, ino: Ino) -> Result<&Node> {
+    pub(crate) fn node(&self, ino: Ino) -> Result<&Node> {
         self.nodes.get(&ino).map(|node| &**node).ok_or_else(|| Error::stale(format!("inode {} is forgotten", ino.0)))
     }
 
-    pub(in crate::fs) fn place(&self, ino: Ino) -> Result<Place> {
+    pub(crate) fn place(&self, ino: Ino) -> Result<Place> {
         let mut names = Vec::new();
         let mut revisions = None;
         let mut node = self.node(ino)?;
@@ -250,11 +250,11 @@ impl Table {
         }
     }
 
-    pub(in crate::fs) fn child(&self, dir: Ino, name: &str) -> Option<Ino> {
+    pub(crate) fn child(&self, dir: Ino, name: &str) -> Option<Ino> {
         self.nodes.get(&dir)?.child(name)
     }
 
-    pub(in crate::fs) fn update(&mut self, ino: Ino, known: CachedProperties) {
+    pub(crate) fn update(&mut self, ino: Ino, known: CachedProperties) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         node.cached_properties = known;
         if node.link == Link::Named && !node.is_hidden() {
@@ -264,7 +264,7 @@ impl Table {
 
     /// The inode number for what was heard of a name: the one that it has, unless that is another file by now
     /// ([`is_same`]). Then the node of that file loses the name.
-    pub(in crate::fs) fn reserve(
+    pub(crate) fn reserve(
         &mut self,
         parent: Ino,
         name: &str,
@@ -303,7 +303,7 @@ impl Table {
     }
 
     /// The name stands for another file now, or nobody knows for what: its node loses it.
-    pub(in crate::fs) fn detach_name(&mut self, parent: Ino, name: &str) {
+    pub(crate) fn detach_name(&mut self, parent: Ino, name: &str) {
         let Some(node) = self.nodes.get_mut(&parent) else { return };
         if let Some(ino) = node.names().children.remove(name) {
             self.detach(ino, Link::Vanished);
@@ -321,7 +321,7 @@ impl Table {
         self.collect(ino);
     }
 
-    pub(in crate::fs) fn expire(&self, expired: Expired) {
+    pub(crate) fn expire(&self, expired: Expired) {
         if let Some(kernel) = &self.expired {
             // After an unmount nobody has to be told.
             let _ = kernel.send(expired);
@@ -329,7 +329,7 @@ impl Table {
     }
 
     /// The entry of a name by listings and nodes, as fresh as `ttl` wants it.
-    pub(in crate::fs) fn listed(&self, parent: Ino, name: &str, ttl: Duration) -> Option<Option<Entry>> {
+    pub(crate) fn listed(&self, parent: Ino, name: &str, ttl: Duration) -> Option<Option<Entry>> {
         match self.listings.answer(parent, name, ttl) {
             Answer::Row(UnenteredRow { ino, kind, packed, at }) => {
                 Some(Some(Entry { ino: *ino, name: name.into(), kind: *kind, packed: packed.clone(), at: *at }))
@@ -346,7 +346,7 @@ impl Table {
     }
 
     /// Takes in a page of a listing; `rows` have no number yet.
-    pub(in crate::fs) fn add_page(&mut self, dir: Ino, asked: Instant, rows: &mut [Entry]) {
+    pub(crate) fn add_page(&mut self, dir: Ino, asked: Instant, rows: &mut [Entry]) {
         let mut remembered = Vec::with_capacity(rows.len());
         for row in rows {
             let heard = CachedProperties { packed: row.packed.clone(), at: row.at };
@@ -386,7 +386,7 @@ impl Table {
 
     /// The service has nothing under the name, as of `asked`. What came into being here since stays, and so does a
     /// directory in which files are open: they make it exist when they are committed.
-    pub(in crate::fs) fn remove_absent(&mut self, parent: Ino, name: &str, asked: Instant) -> bool {
+    pub(crate) fn remove_absent(&mut self, parent: Ino, name: &str, asked: Instant) -> bool {
         let child = self.child(parent, name);
         let stays = child.is_some_and(|ino| {
             self.nodes.get(&ino).is_some_and(|node| {
@@ -399,12 +399,7 @@ impl Table {
         !stays
     }
 
-    pub(in crate::fs) fn enter_listed(
-        &mut self,
-        parent: Ino,
-        entry: &Entry,
-        anchor: Option<Place>,
-    ) -> Result<NodeView> {
+    pub(crate) fn enter_listed(&mut self, parent: Ino, entry: &Entry, anchor: Option<Place>) -> Result<NodeView> {
         let known = CachedProperties { packed: entry.packed.clone(), at: entry.at };
         let is_known =
             self.node(parent)?.child(&entry.name).is_some() || self.listings.row(parent, &entry.name).is_some();
@@ -415,7 +410,7 @@ impl Table {
         self.enter(ino, parent, entry.name.clone(), entry.kind, known, anchor.map(Anchor::Place))
     }
 
-    pub(in crate::fs) fn enter_revision_dir(&mut self, parent: Ino, revisions: RevisionDir) -> Result<NodeView> {
+    pub(crate) fn enter_revision_dir(&mut self, parent: Ino, revisions: RevisionDir) -> Result<NodeView> {
         let name = revisions.directory();
         let existing = self.node(parent)?.child(name);
         let hidden = existing.filter(|ino| self.nodes.get(ino).is_some_and(|node| node.is_hidden()));
@@ -425,7 +420,7 @@ impl Table {
     }
 
     /// ENOENT when the name left the directory after that was heard of it.
-    pub(in crate::fs) fn enter(
+    pub(crate) fn enter(
         &mut self,
         ino: Ino,
         parent: Ino,
@@ -459,7 +454,7 @@ impl Table {
     }
 
     /// The name leaves the directory; what was heard of it before now does not bring it back.
-    pub(in crate::fs) fn depart(&mut self, parent: Ino, name: &str) {
+    pub(crate) fn depart(&mut self, parent: Ino, name: &str) {
         if let Some(node) = self.nodes.get_mut(&parent) {
             node.names().remember_removal(name);
         }
@@ -467,7 +462,7 @@ impl Table {
     }
 
     /// The name is gone, and so is its node's: `link` says how.
-    pub(in crate::fs) fn unlink(&mut self, parent: Ino, name: &str, link: Link) {
+    pub(crate) fn unlink(&mut self, parent: Ino, name: &str, link: Link) {
         self.depart(parent, name);
         let Some(node) = self.nodes.get_mut(&parent) else { return };
         if let Some(ino) = node.names().children.remove(name) {
@@ -476,7 +471,7 @@ impl Table {
     }
 
     /// Drops a node that nobody refers to any more, and then its parent if that was the last reason to keep it.
-    pub(in crate::fs) fn collect(&mut self, ino: Ino) {
+    pub(crate) fn collect(&mut self, ino: Ino) {
         let mut ino = ino;
         while ino != Ino::ROOT {
             let Some(node) = self.nodes.get(&ino) else { return };

@@ -17,7 +17,7 @@ pub struct TreeCopies {
 }
 
 /// An error as news.
-pub(in crate::fs) fn failed(fs: &Fs, error: &Error) -> Outcome {
+pub(crate) fn failed(fs: &Fs, error: &Error) -> Outcome {
     Outcome::Failed(fs.errno(error), error.to_string())
 }
 

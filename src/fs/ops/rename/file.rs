@@ -13,7 +13,7 @@ use crate::fs::ops::rename::{EntryName, RenameMode, Renaming, exists};
 use crate::store::{BlobProperties, Precondition};
 
 impl<'f> Renaming<'f> {
-    pub(in crate::fs) async fn rename_file(
+    pub(crate) async fn rename_file(
         &self,
         from: EntryName<'_>,
         source: &NodeView,
@@ -78,7 +78,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// Copies a blob to its new name, proves the copy, deletes the source.
-    pub(in crate::fs) async fn move_blob(
+    pub(crate) async fn move_blob(
         &self,
         source: &NodeView,
         destination: Blob,

@@ -20,7 +20,7 @@ use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteOptions, ListBlobs, Precondition, RenameOptions, Written};
 
 impl<'f> Renaming<'f> {
-    pub(in crate::fs) async fn rename_path(
+    pub(crate) async fn rename_path(
         &self,
         from: EntryName<'_>,
         source: &NodeView,

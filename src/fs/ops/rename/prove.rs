@@ -12,7 +12,7 @@ use crate::fs::ops::rename::Renaming;
 use crate::store::{BlobProperties, DeleteOptions, DeleteSnapshots, ETag, Precondition};
 
 /// It would take hours, and end in another tier (X21).
-pub(in crate::fs) fn refuse_archived(source: &Blob, version: &BlobProperties) -> Result<()> {
+pub(crate) fn refuse_archived(source: &Blob, version: &BlobProperties) -> Result<()> {
     if version.is_archived() {
         let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
         return Err(Error::fs(libc::ENODATA, what));
@@ -31,7 +31,7 @@ pub(in crate::fs) enum Deletion {
 
 impl<'f> Renaming<'f> {
     /// The proven copy. When it ends otherwise, nothing of it is left: its backup comes back.
-    pub(in crate::fs) async fn copy_and_prove(
+    pub(crate) async fn copy_and_prove(
         &self,
         source: &Blob,
         version: &Arc<BlobProperties>,
@@ -86,7 +86,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// Deletes the source of a proven copy.
-    pub(in crate::fs) async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
+    pub(crate) async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
         let client = self.fs.service.blob(source);
         let precondition = Precondition::IfMatch(etag.clone());
         let error = match client.delete(&DeleteOptions { snapshots, precondition }).await {

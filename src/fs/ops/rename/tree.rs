@@ -38,7 +38,7 @@ struct Move {
 }
 
 impl<'f> Renaming<'f> {
-    pub(in crate::fs) async fn rename_dir(
+    pub(crate) async fn rename_dir(
         &self,
         from: EntryName<'_>,
         source: &NodeView,
