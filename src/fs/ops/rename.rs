@@ -22,8 +22,12 @@ use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::Place;
 
 /// A rename on its way.
-pub(in crate::fs) struct Renaming<'a> {
-    pub(crate) fs: &'a Fs,
+struct Renaming<'a> {
+    fs: &'a Fs,
+    from: EntryName<'a>,
+    to: EntryName<'a>,
+    mode: RenameMode,
+    caller: Caller,
 }
 
 mod file;
@@ -33,7 +37,7 @@ mod prove;
 mod tree;
 
 /// Longest wait for a file that turned up in a directory while that was renamed.
-pub(in crate::fs) const LATE: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(1);
 
 /// The flags of renameat2(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,22 +56,23 @@ fn never_stale(error: Error) -> Error {
     if error.is_stale() { Error::fs(libc::EBUSY, error.to_string()) } else { error }
 }
 
-pub(crate) fn exists(name: &str) -> Error {
+fn exists(name: &str) -> Error {
     Error::fs(libc::EEXIST, format!("{name} exists"))
 }
 
 impl Fs {
     /// rename(2). EXDEV between accounts, so that mv copies and removes.
     pub async fn rename(&self, from: EntryName<'_>, to: EntryName<'_>, mode: RenameMode, caller: Caller) -> Result<()> {
-        Renaming { fs: self }.run(from, to, mode, caller).await
+        Renaming { fs: self, from, to, mode, caller }.run().await
     }
 }
 
-impl<'f> Renaming<'f> {
+impl Renaming<'_> {
     /// See [`Fs::rename`].
-    async fn run(&self, from: EntryName<'_>, to: EntryName<'_>, mode: RenameMode, caller: Caller) -> Result<()> {
-        let source = self.fs.directories.resolve(from.0, from.1).await?;
-        let target = self.fs.directories.resolve(to.0, to.1).await.optional()?;
+    async fn run(&self) -> Result<()> {
+        let Self { fs, from, to, mode, caller } = *self;
+        let source = fs.directories.resolve(from.0, from.1).await?;
+        let target = fs.directories.resolve(to.0, to.1).await.optional()?;
         if mode == RenameMode::NoReplace && target.as_ref().is_some_and(|target| target.ino != source.ino) {
             return Err(exists(to.1));
         }
@@ -75,19 +80,18 @@ impl<'f> Renaming<'f> {
             return Ok(());
         }
         for ino in [from.0, to.0, source.ino].into_iter().chain(target.iter().map(|target| target.ino)) {
-            self.fs.tree.refuse_revision(ino)?;
+            fs.tree.refuse_revision(ino)?;
         }
         let across = |what: &str| Error::fs(libc::EXDEV, format!("{what} cannot be renamed, only copied"));
-        let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) =
-            (self.fs.tree.place(from.0)?, self.fs.tree.place(to.0))
+        let (Place::Directory(old_dir), Ok(Place::Directory(new_dir))) = (fs.tree.place(from.0)?, fs.tree.place(to.0))
         else {
             return Err(across("containers and accounts"));
         };
         if old_dir.account != new_dir.account {
             return Err(across("files between accounts"));
         }
-        if let Some(file) = self.fs.handles.of_ino(source.ino) {
-            self.fs.destinations.settle_own(&file, caller).await?;
+        if let Some(file) = fs.handles.of_ino(source.ino) {
+            fs.destinations.settle_own(&file, caller).await?;
         }
         match (source.kind, target.as_ref().map(|target| target.kind)) {
             (FileKind::Directory, None | Some(FileKind::Directory)) => {}
@@ -97,25 +101,22 @@ impl<'f> Renaming<'f> {
         }
         // Refused before anything is stored or moved for it.
         new_dir.blob(to.1)?;
-        let hierarchical =
-            self.fs.service.client(new_dir.account).container(&new_dir.container).is_hierarchical().await?;
+        let hierarchical = fs.service.client(new_dir.account).container(&new_dir.container).is_hierarchical().await?;
         let by_copy = match (hierarchical, source.kind) {
             (true, _) => None,
-            (_, FileKind::Directory) => {
-                Some(self.rename_dir(from, &source, to, &new_dir, target.as_ref(), caller).await)
-            }
-            _ => Some(self.rename_file(from, &source, to, target.clone(), mode, caller).await),
+            (_, FileKind::Directory) => Some(self.rename_dir(&source, &new_dir, target.as_ref()).await),
+            _ => Some(self.rename_file(&source, target.clone()).await),
         };
         match by_copy {
             // What was to be replaced cannot be kept, which was tried first: nothing has happened yet.
             Some(Err(error)) if !error.is_of_a_hierarchical_namespace() => return Err(never_stale(error)),
             None | Some(Err(_)) => {
-                self.rename_path(from, &source, to, &new_dir, target.as_ref(), mode).await.map_err(never_stale)?;
+                self.rename_path(&source, &new_dir, target.as_ref()).await.map_err(never_stale)?;
             }
-            Some(Ok(())) => self.fs.directories.keep_alive(from.0, from.1).await,
+            Some(Ok(())) => fs.directories.keep_alive(from.0, from.1).await,
         }
-        self.fs.tree.touch(from.0);
-        self.fs.tree.touch(to.0);
+        fs.tree.touch(from.0);
+        fs.tree.touch(to.0);
         Ok(())
     }
 }

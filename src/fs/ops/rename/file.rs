@@ -5,27 +5,18 @@ use std::sync::Arc;
 use tracing::{error, warn};
 
 use crate::error::{Error, OptionalExtension, Result};
-use crate::fs::caller::Caller;
 use crate::fs::copies::backup::OwnWrite;
 use crate::fs::names::tree::{Blob, NodeView};
 use crate::fs::ops::rename::prove::{Deletion, refuse_archived};
-use crate::fs::ops::rename::{EntryName, RenameMode, Renaming, exists};
+use crate::fs::ops::rename::{RenameMode, Renaming, exists};
 use crate::store::{BlobProperties, Precondition};
 
-impl<'f> Renaming<'f> {
-    pub(crate) async fn rename_file(
-        &self,
-        from: EntryName<'_>,
-        source: &NodeView,
-        to: EntryName<'_>,
-        target: Option<NodeView>,
-        mode: RenameMode,
-        caller: Caller,
-    ) -> Result<()> {
+impl Renaming<'_> {
+    pub(super) async fn rename_file(&self, source: &NodeView, mut target: Option<NodeView>) -> Result<()> {
+        let Self { from, to, mode, .. } = *self;
         let destination = self.fs.tree.directory(to.0)?.blob(to.1)?;
         let mut held = Vec::new();
         self.lock_files(&mut held, vec![source.ino]).await?;
-        let mut target = target;
         // Once more if somebody was faster: names have no handle that could be stale.
         for last_try in [false, true] {
             let source = self.fs.directories.resolve(from.0, from.1).await?;
@@ -35,7 +26,7 @@ impl<'f> Renaming<'f> {
             }
             // Until the name is the new one here as well, that the old one is gone is no news.
             let storing: Vec<_> = held.iter().map(|held| held.locked.file().storing()).collect();
-            let moved = self.move_blob(&source, destination.clone(), target.as_ref(), mode, caller).await;
+            let moved = self.move_blob(&source, &destination, target.as_ref()).await;
             match moved {
                 Ok(properties) => {
                     self.fs.tree.rename(from.0, from.1, to.0, to.1);
@@ -78,13 +69,11 @@ impl<'f> Renaming<'f> {
     }
 
     /// Copies a blob to its new name, proves the copy, deletes the source.
-    pub(crate) async fn move_blob(
+    async fn move_blob(
         &self,
         source: &NodeView,
-        destination: Blob,
+        destination: &Blob,
         target: Option<&NodeView>,
-        mode: RenameMode,
-        caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
         let Some(properties) = source.properties().cloned() else {
             return Err(Error::fs(libc::EBUSY, format!("{} is not in the service yet", source.name)));
@@ -95,15 +84,15 @@ impl<'f> Renaming<'f> {
         let blob = self.fs.tree.blob(source.ino)?;
         refuse_archived(&blob, &properties)?;
         let replaces = target.and_then(|target| Some((target.ino, target.properties()?)));
-        let (precondition, backup) = match (mode, replaces) {
+        let (precondition, backup) = match (self.mode, replaces) {
             (RenameMode::Replace, Some((ino, replaced))) => {
-                let backup = self.fs.copies.try_back_up((&destination, Some(ino)), replaced, None).await?;
+                let backup = self.fs.copies.try_back_up((destination, Some(ino)), replaced, None).await?;
                 (Precondition::IfMatch(replaced.etag.clone()), Some(backup))
             }
             // Whatever is believed of the target: the service decides.
             (RenameMode::NoReplace, _) | (_, None) => (Precondition::IfAbsent, None),
         };
-        let copy = self.copy_and_prove(&blob, &properties, &destination, precondition, backup.as_ref(), caller).await?;
+        let copy = self.copy_and_prove(&blob, &properties, destination, precondition, backup.as_ref()).await?;
         let error = match self.delete_moved(&blob, &properties.etag, self.fs.config.snapshots_on_delete()).await {
             Deletion::Deleted => {
                 if let Some(backup) = &backup {
@@ -113,7 +102,7 @@ impl<'f> Renaming<'f> {
             }
             Deletion::Refused(error) => {
                 match backup {
-                    None => self.fs.copies.delete_copy(&destination, &copy.etag).await,
+                    None => self.fs.copies.delete_copy(destination, &copy.etag).await,
                     Some(backup) => self.fs.copies.restore(backup, OwnWrite::Version(copy.etag.clone())).await,
                 }
                 error

@@ -15,20 +15,18 @@ use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Observation, Place};
 use crate::fs::ops::rename::hold::LockedFile;
-use crate::fs::ops::rename::{EntryName, RenameMode, Renaming, exists};
+use crate::fs::ops::rename::{RenameMode, Renaming, exists};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteOptions, ListBlobs, Precondition, RenameOptions, Written};
 
-impl<'f> Renaming<'f> {
-    pub(crate) async fn rename_path(
+impl Renaming<'_> {
+    pub(super) async fn rename_path(
         &self,
-        from: EntryName<'_>,
         source: &NodeView,
-        to: EntryName<'_>,
         new_parent: &BlobDir,
         target: Option<&NodeView>,
-        mode: RenameMode,
     ) -> Result<()> {
+        let Self { from, to, mode, .. } = *self;
         let old = self.renamable(source)?;
         let new = new_parent.blob(to.1)?;
         let mut held = Vec::new();

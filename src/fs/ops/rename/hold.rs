@@ -11,9 +11,9 @@ use crate::fs::ops::rename::{LATE, Renaming};
 use crate::store::{BlobProperties, ETag};
 
 /// A file that nobody writes, opens or closes while it gets another name.
-pub(in crate::fs) struct LockedFile<'a> {
+pub(super) struct LockedFile<'a> {
     handles: &'a Handles,
-    pub(crate) locked: Locked,
+    pub(super) locked: Locked,
 }
 
 impl Drop for LockedFile<'_> {
@@ -27,7 +27,7 @@ impl<'f> Renaming<'f> {
     /// Commits what was written to files to their present name before they get another, and nobody writes, opens or
     /// closes them until `held` is dropped: a block that is staged under the old name could not be committed under the
     /// new one.
-    pub(crate) async fn lock_files(&self, held: &mut Vec<LockedFile<'f>>, mut files: Vec<Ino>) -> Result<()> {
+    pub(super) async fn lock_files(&self, held: &mut Vec<LockedFile<'f>>, mut files: Vec<Ino>) -> Result<()> {
         let first = held.len();
         files.sort_unstable_by_key(|ino| ino.0);
         for ino in files {
@@ -57,7 +57,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// The blob of a node has a new name and so new properties; whoever has it open learns them.
-    pub(crate) fn record_properties(
+    pub(super) fn record_properties(
         &self,
         held: &mut [LockedFile<'_>],
         ino: Ino,
@@ -74,7 +74,7 @@ impl<'f> Renaming<'f> {
 impl<'f> Renaming<'f> {
     /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files
     /// below it are held.
-    pub(crate) async fn lock_dir(
+    pub(super) async fn lock_dir(
         &self,
         dir: Ino,
         old: &BlobDir,
@@ -93,7 +93,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// Files below a directory that [`Renaming::lock_files`] has not seen yet.
-    pub(crate) fn not_locked(&self, dir: Ino, held: &[LockedFile<'_>]) -> Vec<Ino> {
+    pub(super) fn not_locked(&self, dir: Ino, held: &[LockedFile<'_>]) -> Vec<Ino> {
         let known: HashSet<u64> = held.iter().map(|held| held.locked.ino().0).collect();
         let below = self.fs.tree.descendants(dir).into_iter();
         below.filter(|node| node.kind != FileKind::Directory && !known.contains(&node.ino.0)).map(|n| n.ino).collect()

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::fs::caller::Caller;
 use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr;
@@ -12,7 +11,7 @@ use crate::fs::ops::rename::Renaming;
 use crate::store::{BlobProperties, DeleteOptions, DeleteSnapshots, ETag, Precondition};
 
 /// It would take hours, and end in another tier (X21).
-pub(crate) fn refuse_archived(source: &Blob, version: &BlobProperties) -> Result<()> {
+pub(super) fn refuse_archived(source: &Blob, version: &BlobProperties) -> Result<()> {
     if version.is_archived() {
         let what = format!("{}: it is archived, and cannot be copied before it is brought back", source.path);
         return Err(Error::fs(libc::ENODATA, what));
@@ -21,7 +20,7 @@ pub(crate) fn refuse_archived(source: &Blob, version: &BlobProperties) -> Result
 }
 
 /// The end of the delete of a source.
-pub(in crate::fs) enum Deletion {
+pub(super) enum Deletion {
     Deleted,
     /// The service refused, and the source is still there: the copy may be taken back.
     Refused(Error),
@@ -29,16 +28,15 @@ pub(in crate::fs) enum Deletion {
     Unknown(Error),
 }
 
-impl<'f> Renaming<'f> {
+impl Renaming<'_> {
     /// The proven copy. When it ends otherwise, nothing of it is left: its backup comes back.
-    pub(crate) async fn copy_and_prove(
+    pub(super) async fn copy_and_prove(
         &self,
         source: &Blob,
         version: &Arc<BlobProperties>,
         destination: &Blob,
         precondition: Precondition,
         backup: Option<&Backup>,
-        caller: Caller,
     ) -> Result<Arc<BlobProperties>> {
         let start = async {
             let start = CopySpec {
@@ -52,7 +50,11 @@ impl<'f> Renaming<'f> {
                 tier: version.chosen_tier(),
                 tags: self.fs.service.tags_to_keep(source, version).await?,
                 seal: version.seal_of_copy(version.sealed),
-                options: CopyOptions { source: Some(source.clone()), caller: Some(caller), ..CopyOptions::default() },
+                options: CopyOptions {
+                    source: Some(source.clone()),
+                    caller: Some(self.caller),
+                    ..CopyOptions::default()
+                },
             };
             self.fs.copies.start_copy(start).await
         };
@@ -65,7 +67,7 @@ impl<'f> Renaming<'f> {
                 return Err(error);
             }
         };
-        let ended = self.fs.copies.wait_for_copy(&job, caller).await;
+        let ended = self.fs.copies.wait_for_copy(&job, self.caller).await;
         let failed = match ended {
             Ok(copy) if copy.size == version.size => return Ok(copy),
             Ok(copy) => Error::fs(
@@ -86,7 +88,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// Deletes the source of a proven copy.
-    pub(crate) async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
+    pub(super) async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
         let client = self.fs.service.blob(source);
         let precondition = Precondition::IfMatch(etag.clone());
         let error = match client.delete(&DeleteOptions { snapshots, precondition }).await {

@@ -13,13 +13,12 @@ use futures_util::{StreamExt, stream};
 use tracing::{error, warn};
 
 use crate::error::{Error, Result};
-use crate::fs::caller::Caller;
 use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
+use crate::fs::ops::rename::Renaming;
 use crate::fs::ops::rename::hold::LockedFile;
 use crate::fs::ops::rename::prove::{Deletion, refuse_archived};
-use crate::fs::ops::rename::{EntryName, Renaming};
 use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
 
@@ -37,16 +36,14 @@ struct Move {
     backup: OnceLock<Backup>,
 }
 
-impl<'f> Renaming<'f> {
-    pub(crate) async fn rename_dir(
+impl Renaming<'_> {
+    pub(super) async fn rename_dir(
         &self,
-        from: EntryName<'_>,
         source: &NodeView,
-        to: EntryName<'_>,
         new_parent: &BlobDir,
         target: Option<&NodeView>,
-        caller: Caller,
     ) -> Result<()> {
+        let (from, to) = (self.from, self.to);
         let old = match self.fs.tree.place(source.ino)? {
             Place::Directory(dir) => dir,
             _ => return Err(Error::fs(libc::EXDEV, "accounts cannot be renamed")),
@@ -56,7 +53,7 @@ impl<'f> Renaming<'f> {
         self.lock_dir(source.ino, &old, &new, target, &mut held).await?;
         let began = Instant::now();
         let mut moves = self.moves(&old, source, &new, target).await?;
-        let mut copies = self.copy_all(&moves, caller).await?;
+        let mut copies = self.copy_all(&moves).await?;
         // What came into being meanwhile comes along. From the last look to the new name nothing is waited for, so
         // nothing can slip through.
         loop {
@@ -68,7 +65,7 @@ impl<'f> Renaming<'f> {
                 if none && late.is_empty() {
                     return Ok(None);
                 }
-                let copied = self.copy_all(&late, caller).await?;
+                let copied = self.copy_all(&late).await?;
                 Ok(Some((late, copied)))
             };
             match late.await {
@@ -206,7 +203,7 @@ impl<'f> Renaming<'f> {
     }
 
     /// All copies, proven; or none, and the reason.
-    async fn copy_all(&self, moves: &[Arc<Move>], caller: Caller) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
+    async fn copy_all(&self, moves: &[Arc<Move>]) -> Result<HashMap<BlobName, Arc<BlobProperties>>> {
         // After the first failure nothing new is begun; what is under way comes to its end.
         let stop = &AtomicBool::new(false);
         let results: Vec<_> = stream::iter(moves.iter().cloned())
@@ -221,7 +218,7 @@ impl<'f> Renaming<'f> {
                         let _ = step.backup.set(self.fs.copies.back_up((&step.to, Some(*ino)), replaced, None).await?);
                     }
                     let (from, to, backup) = (&step.from, &step.to, step.backup.get());
-                    self.copy_and_prove(from, &step.properties, to, precondition, backup, caller).await
+                    self.copy_and_prove(from, &step.properties, to, precondition, backup).await
                 };
                 let copy = copy.await;
                 if copy.is_ok() {
