@@ -17,7 +17,7 @@ use crate::fs::copies::lease::SourceLeases;
 use crate::fs::copies::run::Copies;
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino, SetTime};
 use crate::fs::names::cache::Names;
-use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Place, Tree, continues, is_grown, read_only};
+use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Tree, continues, is_grown};
 use crate::fs::service::Service;
 use crate::store::{BlobProperties, BlobSettings, ContentHeaders, ETag, Metadata, Precondition};
 
@@ -59,15 +59,9 @@ impl Files {
         change: &AttrChange,
     ) -> Result<Arc<BlobProperties>> {
         let view = self.tree.view(ino)?;
-        let blob = match self.tree.place(ino)? {
-            Place::Blob(blob) => blob,
-            Place::Directory(dir) => match dir.marker() {
-                Some(marker) => marker?,
-                None => return Err(Error::fs(libc::EPERM, "containers have no mode, owner or time to set")),
-            },
-            Place::Revision(_) => return Err(read_only()),
-            _ => return Err(Error::fs(libc::EPERM, "accounts have no mode, owner or time to set")),
-        };
+        self.tree.refuse_revision(ino)?;
+        let nothing_to_set = || Error::fs(libc::EPERM, "accounts and containers have no mode, owner or time to set");
+        let blob = self.tree.place(ino)?.blob_or_marker().ok_or_else(nothing_to_set)??;
         let defaults = &self.config.defaults;
         let mut metadata = properties.metadata.clone();
         change.apply(view.kind, &mut metadata, defaults);

@@ -33,12 +33,8 @@ impl BlobDir {
 
     /// The blob that marks this directory; none marks a container.
     pub fn marker(&self) -> Option<Result<Blob>> {
-        let name = self.prefix.strip_suffix('/')?;
-        Some(
-            BlobName::parse(name)
-                .map_err(Error::from)
-                .map(|name| Blob { account: self.account, path: BlobPath::new(self.container.clone(), name) }),
-        )
+        let name = BlobName::parse(self.prefix.strip_suffix('/')?).map_err(Error::from);
+        Some(name.map(|name| Blob { account: self.account, path: BlobPath::new(self.container.clone(), name) }))
     }
 }
 
@@ -62,6 +58,17 @@ pub enum Place {
     Blob(Blob),
     /// In `.snapshots` or `.versions`: what can only be read.
     Revision(RevisionPlace),
+}
+
+impl Place {
+    /// The blob at the place, or the one that marks the directory there: what keeps its attributes.
+    pub fn blob_or_marker(self) -> Option<Result<Blob>> {
+        match self {
+            Self::Blob(blob) => Some(Ok(blob)),
+            Self::Directory(dir) => dir.marker(),
+            Self::Accounts | Self::Account(_) | Self::Revision(_) => None,
+        }
+    }
 }
 
 /// The place of a node in a hidden directory, or of that directory itself.

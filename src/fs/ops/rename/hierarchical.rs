@@ -104,10 +104,9 @@ impl Renaming<'_> {
     /// The path of a file or directory. Containers and what is only there to be read have none that could be changed.
     fn renamable(&self, source: &NodeView) -> Result<Blob> {
         match self.fs.tree.place(source.ino)? {
-            Place::Directory(dir) => match dir.marker() {
-                Some(marker) => marker,
-                None => Err(Error::fs(libc::EXDEV, "containers cannot be renamed")),
-            },
+            Place::Directory(dir) => {
+                dir.marker().unwrap_or_else(|| Err(Error::fs(libc::EXDEV, "containers cannot be renamed")))
+            }
             _ => self.fs.tree.blob(source.ino),
         }
     }

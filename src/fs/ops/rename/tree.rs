@@ -19,7 +19,7 @@ use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
 use crate::fs::ops::rename::Renaming;
 use crate::fs::ops::rename::hold::LockedFile;
 use crate::fs::ops::rename::prove::{Deletion, refuse_archived};
-use crate::path::{BlobName, BlobPath};
+use crate::path::BlobName;
 use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
 
 /// Copies and deletes at once.
@@ -34,6 +34,28 @@ struct Move {
     /// The marker of an empty directory that is the target.
     replaces: Option<(Ino, Arc<BlobProperties>)>,
     backup: OnceLock<Backup>,
+}
+
+impl Move {
+    /// The move of a blob below `old` to its place below `new`, where nothing is; `None` for what is not below it.
+    fn below(
+        name: &BlobName,
+        old: &BlobDir,
+        new: &BlobDir,
+        properties: Arc<BlobProperties>,
+    ) -> Result<Option<Arc<Self>>> {
+        let Some(rest) = name.as_str().strip_prefix(&old.prefix) else { return Ok(None) };
+        let (from, to, precondition) = (old.blob(rest)?, new.blob(rest)?, Precondition::IfAbsent);
+        Ok(Some(Arc::new(Self { from, to, properties, precondition, replaces: None, backup: OnceLock::new() })))
+    }
+}
+
+/// EBUSY for a move that another client was faster than.
+fn changed(error: Error) -> Error {
+    match error.is_precondition_failed() {
+        true => Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}")),
+        false => error,
+    }
 }
 
 impl Renaming<'_> {
@@ -104,32 +126,14 @@ impl Renaming<'_> {
         let mut late = Vec::new();
         for node in self.fs.tree.descendants(dir) {
             let Some(properties) = node.properties().filter(|_| node.observed.at >= began) else { continue };
-            let from = match self.fs.tree.place(node.ino) {
-                Ok(Place::Blob(blob)) => blob,
-                Ok(Place::Directory(place)) => match place.marker() {
-                    Some(marker) => marker?,
-                    None => continue,
-                },
-                _ => continue,
-            };
+            let Some(from) = self.fs.tree.place(node.ino).ok().and_then(Place::blob_or_marker) else { continue };
+            let from = from?;
             match moved.get(&from.path.name) {
                 Some(etag) if **etag == properties.etag => {}
                 Some(_) => {
                     return Err(Error::fs(libc::EBUSY, format!("{} was changed while it was renamed", from.path)));
                 }
-                None => {
-                    let Some(rest) = from.path.name.as_str().strip_prefix(&old.prefix) else { continue };
-                    let name = BlobName::parse(&format!("{}{rest}", new.prefix))?;
-                    let path = BlobPath::new(new.container.clone(), name);
-                    late.push(Arc::new(Move {
-                        to: Blob { account: new.account, path },
-                        from,
-                        properties: properties.clone(),
-                        precondition: Precondition::IfAbsent,
-                        replaces: None,
-                        backup: OnceLock::new(),
-                    }));
-                }
+                None => late.extend(Move::below(&from.path.name, old, new, properties.clone())?),
             }
         }
         Ok(late)
@@ -176,10 +180,6 @@ impl Renaming<'_> {
     }
 
     fn move_of(&self, item: BlobItem, old: &BlobDir, new: &BlobDir) -> Result<Option<Arc<Move>>> {
-        let blob = |dir: &BlobDir, name: BlobName| Blob {
-            account: dir.account,
-            path: BlobPath::new(dir.container.clone(), name),
-        };
         if item.revision.is_some() {
             if self.fs.config.delete_snapshots {
                 return Ok(None);
@@ -190,16 +190,7 @@ impl Renaming<'_> {
         if item.properties.is_pending() {
             return Err(Error::copy_pending(&item.name));
         }
-        let Some(rest) = item.name.as_str().strip_prefix(&old.prefix) else { return Ok(None) };
-        let name = BlobName::parse(&format!("{}{rest}", new.prefix))?;
-        Ok(Some(Arc::new(Move {
-            from: blob(old, item.name.clone()),
-            to: blob(new, name),
-            properties: Arc::new(item.properties),
-            precondition: Precondition::IfAbsent,
-            replaces: None,
-            backup: OnceLock::new(),
-        })))
+        Move::below(&item.name, old, new, Arc::new(item.properties))
     }
 
     /// All copies, proven; or none, and the reason.
@@ -246,12 +237,7 @@ impl Renaming<'_> {
         }
         let Some(error) = failed else { return Ok(copies) };
         self.rollback_all(moves, &copies).await;
-        Err(match error {
-            error if error.is_precondition_failed() => {
-                Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}"))
-            }
-            error => error,
-        })
+        Err(changed(error))
     }
 
     /// Deletes the copies, and brings back what they replaced.
@@ -286,13 +272,7 @@ impl Renaming<'_> {
             .filter_map(std::future::ready)
             .collect()
             .await;
-        match failures.into_iter().next() {
-            None => Ok(()),
-            Some(error) if error.is_precondition_failed() => {
-                Err(Error::fs(libc::EBUSY, format!("changed while it was renamed: {error}")))
-            }
-            Some(error) => Err(error),
-        }
+        failures.into_iter().next().map_or(Ok(()), |error| Err(changed(error)))
     }
 
     /// Everything below a renamed directory has new blobs, whose properties are known.
@@ -303,26 +283,18 @@ impl Renaming<'_> {
         moves: &[Arc<Move>],
         copies: HashMap<BlobName, Arc<BlobProperties>>,
     ) {
-        let marker = match self.fs.tree.place(dir) {
-            Ok(Place::Directory(place)) => place.marker().and_then(Result::ok),
-            _ => None,
-        };
-        if let Some(copy) = marker.and_then(|marker| copies.get(&marker.path.name)) {
+        let name = |ino| Some(self.fs.tree.place(ino).ok()?.blob_or_marker()?.ok()?.path.name);
+        if let Some(copy) = name(dir).and_then(|name| copies.get(&name)) {
             self.fs.tree.update(dir, NodeProperties::Blob(copy.clone()));
         }
         let moved: HashMap<&BlobName, &ETag> =
             moves.iter().map(|step| (&step.to.path.name, &step.properties.etag)).collect();
         let index: HashMap<u64, usize> = held.iter().enumerate().map(|(i, held)| (held.locked.ino().0, i)).collect();
         for node in self.fs.tree.descendants(dir) {
-            let name = match self.fs.tree.place(node.ino) {
-                Ok(Place::Blob(blob)) => Some(blob.path.name),
-                Ok(Place::Directory(place)) => place.marker().and_then(Result::ok).map(|marker| marker.path.name),
-                _ => None,
-            };
-            match name.as_ref().and_then(|name| Some((name, copies.get(name)?))) {
-                Some((name, copy)) => match index.get(&node.ino.0) {
+            match name(node.ino).and_then(|name| Some((copies.get(&name)?, name))) {
+                Some((copy, name)) => match index.get(&node.ino.0) {
                     Some(&i) => {
-                        let stood_on = moved.get(name).copied().unwrap_or(&copy.etag);
+                        let stood_on = moved.get(&name).copied().unwrap_or(&copy.etag);
                         self.record_properties(&mut held[i..=i], node.ino, stood_on, copy.clone());
                     }
                     None => self.fs.tree.update(node.ino, NodeProperties::Blob(copy.clone())),
