@@ -329,21 +329,7 @@ fn described(
 
 /// The attributes of something that no blob describes: an implicit directory, a file not yet committed.
 pub(crate) fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, defaults: &Defaults) -> Attr {
-    Attr {
-        ino,
-        kind,
-        size,
-        blocks: Attr::blocks(size),
-        atime: time,
-        mtime: time,
-        ctime: time,
-        crtime: time,
-        mode: defaults.mode(kind),
-        links: 1,
-        uid: defaults.uid,
-        gid: defaults.gid,
-        device: 0,
-    }
+    described(ino, kind, size, time, &Metadata::default(), defaults)
 }
 
 /// The kind of file that a blob is (§19).
