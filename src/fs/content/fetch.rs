@@ -52,19 +52,12 @@ impl Files {
         let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher };
         version.read(range, reading).await
     }
-}
 
-impl Files {
     /// Others may have appended, and the mount have heard of it: that belongs to what the file's handles have open.
     pub(crate) fn follow(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();
         let Some(version) = &state.version else { return };
-        let saved = match &state.content {
-            Content::Clean => true,
-            Content::Draft(draft) => !draft.dirty,
-            Content::Copying(_) => false,
-        };
-        if saved
+        if !state.content.is_unsaved()
             && version.properties.blob_type == BlobType::Append
             && let Ok(view) = self.tree.view(file.ino)
             && let Some(now) = view.properties()

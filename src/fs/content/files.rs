@@ -126,14 +126,9 @@ impl Files {
         let file = self.handles.acquire(view.ino);
         self.tree.kernel().opened(view.ino);
         let mut state = file.lock().await;
-        let unsaved = match &state.content {
-            Content::Clean => false,
-            Content::Draft(draft) => draft.dirty,
-            Content::Copying(_) => true,
-        };
         // It may have been committed here since `view` was taken.
         let now = self.tree.view(view.ino);
-        if let (false, Some(properties)) = (unsaved, now.as_ref().unwrap_or(view).properties()) {
+        if let (false, Some(properties)) = (state.content.is_unsaved(), now.as_ref().unwrap_or(view).properties()) {
             state.version = match state.version.clone() {
                 Some(version) if version.properties == *properties => Some(version),
                 // Tier and tags change without a new ETag.
@@ -163,15 +158,20 @@ impl Files {
     /// error any more but the log. All leave under the state lock, so that of two who leave together one is the last.
     pub(crate) async fn release(&self, mut locked: Locked) {
         let ino = locked.ino();
+        self.leave(&mut locked).await;
+        drop(locked);
+        self.tree.kernel().closed(ino);
+    }
+
+    async fn leave(&self, locked: &mut Locked) {
+        let ino = locked.ino();
         if self.handles.is_last(ino)
-            && let Err(error) = self.commit(&mut locked).await
+            && let Err(error) = self.commit(locked).await
         {
             let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
             error!(%name, %error, "what was written last is lost: it could not be stored");
         }
         self.handles.done(ino);
-        drop(locked);
-        self.tree.kernel().closed(ino);
     }
 
     /// False if there was nothing to drop.
@@ -193,13 +193,8 @@ impl Files {
     pub(crate) async fn store_or_keep(&self, locked: &mut Locked, change: AttrChange, caller: Caller) -> Result<()> {
         let (file, state) = locked.parts();
         let view = self.tree.view(file.ino)?;
-        let stored_later = match &state.content {
-            Content::Clean => false,
-            Content::Draft(draft) => draft.dirty,
-            Content::Copying(_) => true,
-        };
         let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
-        if stored_later || file.is_written_by(caller) || nameless {
+        if state.content.is_unsaved() || file.is_written_by(caller) || nameless {
             state.change.merge(change);
             return Ok(());
         }
@@ -230,12 +225,6 @@ impl Files {
 
     /// Whoever closes the file meanwhile does not take himself for the last, and leaves to us what that one does.
     pub(crate) async fn release_later(self: Arc<Self>, file: Arc<OpenFile>) {
-        let mut state = file.lock().await;
-        if self.handles.is_last(file.ino)
-            && let Err(error) = self.commit(&mut state).await
-        {
-            error!(%error, "what was written last could not be stored");
-        }
-        self.handles.done(file.ino);
+        self.leave(&mut file.lock().await).await;
     }
 }

@@ -43,6 +43,17 @@ pub(crate) enum Content {
     Copying(Copying),
 }
 
+impl Content {
+    /// There is something to store, now or when a copy has ended.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        match self {
+            Self::Clean => false,
+            Self::Draft(draft) => draft.dirty,
+            Self::Copying(_) => true,
+        }
+    }
+}
+
 /// A Copy Blob onto the file, as its caller sees it.
 pub(crate) struct Copying {
     pub job: Arc<CopyJob>,
