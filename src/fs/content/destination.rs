@@ -40,9 +40,7 @@ impl CopyDestinations {
         let background = copies.background.clone();
         Self { service, config, tree, files, copies, background }
     }
-}
 
-impl CopyDestinations {
     /// More of the whole copy that goes on, if that is what is asked for: the same source, from where the last call
     /// ended.
     pub(crate) async fn continue_copy(

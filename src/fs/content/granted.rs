@@ -22,8 +22,7 @@ use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::handle::{Content, CopiedFrom, Locked, OpenFile, draft_of};
 use crate::fs::content::source::RangeSource;
 use crate::fs::copies::backup::OwnWrite;
-use crate::fs::copies::job::interrupted;
-use crate::fs::copies::job::{Progress, failure};
+use crate::fs::copies::job::{Progress, failure, interrupted};
 use crate::store::{BlobProperties, BlobType};
 
 impl CopyDestinations {
@@ -133,9 +132,7 @@ impl CopyDestinations {
         match (&done, &locked.content) {
             (Ok(()), _) => {}
             (Err(_), Content::Copying(_)) => self.detach(locked).await,
-            (Err(_), _) => {
-                locked.content = Content::Clean;
-            }
+            (Err(_), _) => locked.content = Content::Clean,
         }
         match (backup, &done) {
             (Some(backup), Ok(())) => self.copies.delete_backup(&backup).await,

@@ -72,12 +72,8 @@ impl PageWrite {
             Self::Resize(size, headers) => now.size == *size && now.headers == *headers,
             Self::Put(at, bytes) => {
                 let range = *at..*at + bytes.len() as u64;
-                client
-                    .blob(&blob.path)
-                    .download(ReadOptions { range: Some(range), if_match: Some(&now.etag) })
-                    .await?
-                    .bytes
-                    == *bytes
+                let wanted = ReadOptions { range: Some(range), if_match: Some(&now.etag) };
+                client.blob(&blob.path).download(wanted).await?.bytes == *bytes
             }
             Self::Clear(range) => ask_ranges(client, blob, &now.etag).await?.within(range).is_empty(),
             Self::Copy { .. } => false,

@@ -8,8 +8,7 @@ use crate::fs::caller::Caller;
 use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::extent_map::{Piece, Segment};
 use crate::fs::content::handle::{Handle, draft_of};
-use crate::fs::content::source::RangeSource;
-use crate::fs::content::source::nameless;
+use crate::fs::content::source::{RangeSource, nameless};
 use crate::fs::content::strategy::WriteStrategy;
 
 impl CopyDestinations {

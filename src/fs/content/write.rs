@@ -161,9 +161,7 @@ impl Files {
         }
         Ok(())
     }
-}
 
-impl Files {
     /// Changes the content, up to `end`; where that would cut a staged block, what there is is committed first. So it
     /// is not for a change that brings a block of its own, which that commit would drop ([`Files::copy_range`]).
     pub(crate) async fn edit<T>(

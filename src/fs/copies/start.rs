@@ -126,9 +126,7 @@ impl Copies {
             job.publish(ended);
         }
     }
-}
 
-impl Copies {
     /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our
     /// blobs; `lease` its lease, if it has been taken already. A copy that ends with less than the whole leaves the
     /// destination as it was.

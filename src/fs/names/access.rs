@@ -106,9 +106,7 @@ impl ProcessStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::names::attr;
-    use crate::fs::names::attr::Defaults;
-    use crate::fs::names::attr::{FileKind, Ino};
+    use crate::fs::names::attr::{self, Defaults, FileKind, Ino};
     use rustix::process::{getgid, getuid};
 
     fn file(mode: u32, uid: u32, gid: u32) -> Attr {

@@ -54,11 +54,10 @@ impl Names {
         let Ok(Place::Directory(dir)) = self.tree.place(Ino::ROOT) else { return };
         let (client, asked) = (self.service.client(dir.account), Instant::now());
         let heard = match dir.marker() {
-            None => client
-                .container(&dir.container)
-                .properties()
-                .await
-                .map(|item| NodeProperties::Container(Arc::new(item))),
+            None => {
+                let found = client.container(&dir.container).properties().await;
+                found.map(|item| NodeProperties::Container(Arc::new(item)))
+            }
             Some(Ok(marker)) => match client.blob(&marker.path).properties().await {
                 Ok(properties) if attr::kind_of(&properties) == FileKind::Directory => {
                     Ok(NodeProperties::Blob(Arc::new(properties)))

@@ -57,10 +57,6 @@ impl Cookie {
         Self { page, index, print }
     }
 
-    pub(crate) fn page(self) -> usize {
-        self.page
-    }
-
     /// `None` for the beginning and the dots.
     pub(crate) fn parse(offset: u64) -> Option<Self> {
         let page = (offset >> (Self::INDEX + Self::PRINT)).checked_sub(1)?;

@@ -73,7 +73,7 @@ impl Directories {
             *stream = DirStream::default();
         }
         let cookie = Cookie::parse(offset);
-        let wanted = cookie.map_or(0, Cookie::page);
+        let wanted = cookie.map_or(0, |cookie| cookie.page);
         self.bring(dir, &mut stream, wanted).await?;
         let (mut page, mut index) = cookie.map_or((0, 0), |cookie| stream.behind(cookie));
         loop {
@@ -136,7 +136,7 @@ impl Directories {
         let entries = self.tree.listings().add_page(dir, asked, rows);
         stream.put(page, entries, next);
         if ends && first_time {
-            self.tree.listings().end_listing(dir, stream.began());
+            self.tree.listings().end_listing(dir, stream.began);
         }
         self.sweeper.wake(&self.tree, self.config.attr_ttl);
         Ok(())
@@ -236,8 +236,8 @@ impl Directories {
 
     /// Names that only this mount has, or had when the listing began, and the listing has not come across.
     fn only_here(&self, dir: Ino, stream: &DirStream) -> Vec<Row> {
-        let was_here = stream.only_here().iter().filter_map(|name| self.tree.child(dir, name));
-        let mut met = stream.listed().clone();
+        let was_here = stream.only_here.iter().filter_map(|name| self.tree.child(dir, name));
+        let mut met = stream.listed.clone();
         let all = self.unstored(dir).into_iter().chain(was_here);
         let missed = all.filter(|view| met.insert(view.name.clone()));
         missed.map(|view| Row { name: view.name, kind: view.kind, observed: view.observed }).collect()

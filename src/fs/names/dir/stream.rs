@@ -47,11 +47,12 @@ pub(crate) struct DirStream {
     /// Number of the first page in `window`.
     first: usize,
     ahead: Option<Ahead>,
-    began: Instant,
+    /// When the listing began.
+    pub(super) began: Instant,
     /// Names that existed only on this mount when the listing began.
-    only_here: Vec<Arc<str>>,
+    pub(super) only_here: Vec<Arc<str>>,
     /// Those of them, and of what came later, that have been listed all the same.
-    listed: HashSet<Arc<str>>,
+    pub(super) listed: HashSet<Arc<str>>,
 }
 
 impl Default for DirStream {
@@ -97,19 +98,6 @@ impl DirStream {
     pub(crate) fn begin(&mut self, asked: Instant, unstored: Vec<NodeView>) {
         self.began = asked;
         self.only_here = unstored.into_iter().map(|view| view.name).collect();
-    }
-
-    /// When the listing began.
-    pub(crate) fn began(&self) -> Instant {
-        self.began
-    }
-
-    pub(crate) fn only_here(&self) -> &[Arc<str>] {
-        &self.only_here
-    }
-
-    pub(crate) fn listed(&self) -> &HashSet<Arc<str>> {
-        &self.listed
     }
 
     /// Rows of a page; `unstored` is what exists only here at this moment.
@@ -228,13 +216,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::fs::names::attr::FileKind;
-    use crate::fs::names::attr::Ino;
-    use crate::fs::names::tree::AccountId;
-    use crate::fs::names::tree::NodeProperties;
-    use crate::fs::names::tree::Observation;
-    use crate::fs::names::tree::Place;
-    use crate::fs::names::tree::Tree;
+    use crate::fs::names::attr::{FileKind, Ino};
+    use crate::fs::names::tree::{AccountId, NodeProperties, Observation, Place, Tree};
 
     fn entries(tree: &Tree, names: impl Iterator<Item = String>) -> Vec<Entry> {
         let asked = Instant::now();

@@ -69,9 +69,7 @@ impl<'f> Renaming<'f> {
             None => self.fs.tree.update(ino, NodeProperties::Blob(properties)),
         }
     }
-}
 
-impl<'f> Renaming<'f> {
     /// What every way to rename a directory begins with: refused below itself and over one that is not empty; all files
     /// below it are held.
     pub(super) async fn lock_dir(
