@@ -35,6 +35,17 @@ pub struct Xattrs<'a> {
     pub(in crate::fs) fs: &'a Fs,
 }
 
+/// A change of an attribute.
+struct XattrChange<'a> {
+    /// As the caller gave it.
+    name: &'a str,
+    parsed: XattrName<'a>,
+    /// `None`: it is removed.
+    value: Option<&'a str>,
+    /// Of setxattr(2).
+    flags: i32,
+}
+
 const PREFIX: &str = "user.blob.";
 
 /// A name after `user.blob.`, parsed.
@@ -288,23 +299,16 @@ impl Xattrs<'_> {
             }
             _ => {}
         }
-        self.change_attribute(ino, name, &parsed, Some(value), flags).await
+        self.change_attribute(ino, XattrChange { name, parsed, value: Some(value), flags }).await
     }
 
     /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no
     /// properties before; and a commit that comes later finds the blob as it knows it.
-    async fn change_attribute(
-        &self,
-        ino: Ino,
-        name: &str,
-        parsed: &XattrName<'_>,
-        value: Option<&str>,
-        flags: i32,
-    ) -> Result<()> {
+    async fn change_attribute(&self, ino: Ino, change: XattrChange<'_>) -> Result<()> {
         let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
         let mut state = file.lock().await;
         let done = match self.fs.files.commit(&mut state).await {
-            Ok(()) => self.change_locked(&mut state, name, parsed, value, flags).await,
+            Ok(()) => self.change_locked(&mut state, &change).await,
             Err(error) => Err(error),
         };
         self.fs.xattr_reads.forget(ino);
@@ -312,14 +316,8 @@ impl Xattrs<'_> {
         done
     }
 
-    async fn change_locked(
-        &self,
-        locked: &mut Locked,
-        name: &str,
-        parsed: &XattrName<'_>,
-        value: Option<&str>,
-        flags: i32,
-    ) -> Result<()> {
+    async fn change_locked(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
+        let XattrChange { name, parsed, value, flags } = change;
         let ino = locked.ino();
         let (blob, properties) = self.properties_to_change(ino).await?;
         let present = match parsed {
@@ -335,7 +333,7 @@ impl Xattrs<'_> {
             return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
         }
         let (_storing, stood_on) = (locked.file().storing(), properties.etag.clone());
-        let changed = self.change(locked, &blob, properties, parsed, value).await;
+        let changed = self.change(locked, &blob, properties, parsed, *value).await;
         changed.map_err(|error| self.fs.names.invalidate_refused(ino, Some(&stood_on), error))
     }
 
@@ -348,7 +346,7 @@ impl Xattrs<'_> {
         if matches!(parsed, XattrName::Copy(_) | XattrName::System(_) | XattrName::Tier) {
             return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
         }
-        self.change_attribute(ino, name, &parsed, None, 0).await
+        self.change_attribute(ino, XattrChange { name, parsed, value: None, flags: 0 }).await
     }
 
     async fn set_copy_status(&self, ino: Ino, value: &str, invalid: impl Fn(&str) -> Error) -> Result<()> {
