@@ -22,6 +22,7 @@ use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::page::write::PageBlobs;
 use crate::fs::content::strategy::WriteStrategy;
+use crate::fs::content::upload::Target;
 use crate::fs::names::attr::{self, AttrChange};
 use crate::fs::names::tree::replaced;
 use crate::store::Precondition;
@@ -112,7 +113,8 @@ impl Files {
             }
             written
         } else {
-            self.uploads.commit_blocks(&blob, draft, base.as_deref(), &settings, &precondition).await
+            let to = Target { blob: &blob, base: base.as_deref() };
+            self.uploads.commit_blocks(to, draft, &settings, &precondition).await
         };
         let written = written?;
         (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);

@@ -13,6 +13,7 @@ use crate::fs::content::handle::{Locked, draft_of};
 use crate::fs::content::page::write::PageBlobs;
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::WriteStrategy;
+use crate::fs::content::upload::Target;
 
 impl Files {
     /// Puts the range of a clean source into the destination at `offset`; how many bytes of it, at least one. `within`:
@@ -41,9 +42,8 @@ impl Files {
             self.commit(locked).await?;
         }
         let base = locked.version.clone();
-        if let Some(len) =
-            self.uploads.splice_block(&to, draft_of(locked)?, base.as_deref(), &source, offset, caller).await?
-        {
+        let target = Target { blob: &to, base: base.as_deref() };
+        if let Some(len) = self.uploads.splice_block(target, draft_of(locked)?, &source, offset, caller).await? {
             locked.publish();
             return Ok(len);
         }

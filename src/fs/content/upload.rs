@@ -49,6 +49,13 @@ impl Uploads {
     }
 }
 
+/// A blob that content goes to, and the version of it that the content stands on; none of a new one.
+#[derive(Clone, Copy)]
+pub(in crate::fs) struct Target<'a> {
+    pub blob: &'a Blob,
+    pub base: Option<&'a Version>,
+}
+
 /// Gaps in pages that are no further apart than this are read by one request, bytes.
 const READ_AT_ONCE: u64 = 4 * 1024;
 
@@ -66,28 +73,24 @@ fn uncommitted(block: Block) -> (BlockRef, Block) {
 impl Uploads {
     pub(crate) async fn commit_blocks(
         &self,
-        blob: &Blob,
+        to: Target<'_>,
         draft: &mut Draft,
-        base: Option<&Version>,
         settings: &BlobSettings,
         precondition: &Precondition,
     ) -> Result<Written> {
+        let blob = to.blob;
         self.send_again(blob, draft).await?;
-        self.block_ids(blob, draft, base).await?;
+        self.block_ids(to, draft).await?;
         draft.reap(true).await?;
         let limits = plan::Limits::of_service(draft.block_size());
         let plan = plan::blocks(&draft.extents, draft.base_blocks.as_deref().unwrap_or(&[]), &limits);
         let plan =
             plan.ok_or_else(|| Error::fs(libc::EFBIG, format!("{}: it takes more than 50 000 blocks", blob.path)))?;
         let Some(ids) = &draft.ids else { return Err(Error::fs(libc::EIO, "no block ids")) };
-        let made = self.make_blocks(blob, &draft.extents, ids, base, plan).await?;
+        let made = self.make_blocks(to, &draft.extents, ids, plan).await?;
         let (list, blocks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-        let written = self
-            .service
-            .blob(blob)
-            .block_blob()
-            .commit_block_list(&list, settings, &precondition.clone().into())
-            .await?;
+        let client = self.service.blob(blob);
+        let written = client.block_blob().commit_block_list(&list, settings, &precondition.clone().into()).await?;
         // What is committed now is the base of what comes next.
         draft.extents = ExtentMap::of_base(draft.extents.len());
         draft.base_blocks = Some(blocks);
@@ -165,16 +168,15 @@ impl Uploads {
     /// bytes it takes; `None` if the server cannot make it.
     pub(crate) async fn splice_block(
         &self,
-        to: &Blob,
+        to: Target<'_>,
         draft: &mut Draft,
-        base: Option<&Version>,
         source: &RangeSource<'_>,
         offset: u64,
         caller: Caller,
     ) -> Result<Option<u64>> {
-        let id = self.block_id(to, draft, base).await?;
+        let id = self.block_ids(to, draft).await?.next()?;
         let made = tokio::select! {
-            made = self.block_from(to, &id, source) => made?,
+            made = self.block_from(to.blob, &id, source) => made?,
             // The block, if there is to be one, belongs to nobody.
             error = interrupted(caller) => return Err(error),
         };
@@ -195,15 +197,14 @@ impl Uploads {
     }
 
     /// Sends a block from the Buffer at `start`, in the background.
-    pub(crate) async fn stage(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>, start: u64) -> Result<()> {
+    pub(crate) async fn stage(&self, to: Target<'_>, draft: &mut Draft, start: u64) -> Result<()> {
         // All that can fail comes before the bytes leave the buffer.
-        let id = self.block_ids(blob, draft, base).await?.next()?;
+        let id = self.block_ids(to, draft).await?.next()?;
         let slot = self.upload_slot().await?;
         let len = draft.block_size();
         let bytes = draft.extents.stage(start, id.clone(), len);
         let room = draft.room.as_mut().map(|room| room.split(bytes.len() as u64));
-        let client = self.service.client(blob.account).clone();
-        let path = blob.path.clone();
+        let (client, path) = (self.service.client(to.blob.account).clone(), to.blob.path.clone());
         draft.uploads.push(tokio::spawn(async move {
             let done = client.blob(&path).block_blob().stage_block(&id, bytes.clone()).await;
             drop(slot);
@@ -217,12 +218,7 @@ impl Uploads {
     }
 
     /// The id maker of the draft. A blob that exists is asked for its blocks first: our ids must have their length.
-    pub(crate) async fn block_ids<'a>(
-        &self,
-        blob: &Blob,
-        draft: &'a mut Draft,
-        base: Option<&Version>,
-    ) -> Result<&'a BlockIds> {
+    async fn block_ids<'a>(&self, Target { blob, base }: Target<'_>, draft: &'a mut Draft) -> Result<&'a BlockIds> {
         if draft.base_blocks.is_none() {
             draft.base_blocks = Some(match base {
                 Some(base) => {
@@ -240,12 +236,11 @@ impl Uploads {
     }
 
     /// Sees to it that all blocks of a plan are in the service; their list.
-    pub(crate) async fn make_blocks(
+    async fn make_blocks(
         &self,
-        blob: &Blob,
+        to: Target<'_>,
         extents: &ExtentMap,
         ids: &BlockIds,
-        base: Option<&Version>,
         plan: Vec<plan::Block>,
     ) -> Result<Made> {
         let mut zeros: HashMap<u64, BlockId> = HashMap::new();
@@ -257,12 +252,12 @@ impl Uploads {
                     async move { Ok(vec![(BlockRef::Committed(id), block)]) }.boxed()
                 }
                 plan::Block::Staged(id, size) => async move { Ok(vec![uncommitted(Block { id, size })]) }.boxed(),
-                plan::Block::Base(range) => self.blocks_of_itself(blob, base, ids, range).boxed(),
+                plan::Block::Base(range) => self.blocks_of_itself(to, ids, range).boxed(),
                 plan::Block::Send(range) => async move {
                     let slot = self.upload_slot().await?;
-                    let bytes = self.bytes_of(blob, extents, base, range).await?;
+                    let bytes = self.bytes_of(to, extents, range).await?;
                     let block = Block { id: ids.next()?, size: bytes.len() as u64 };
-                    self.service.blob(blob).block_blob().stage_block(&block.id, bytes).await?;
+                    self.service.blob(to.blob).block_blob().stage_block(&block.id, bytes).await?;
                     drop(slot);
                     Ok(vec![uncommitted(block)])
                 }
@@ -276,7 +271,7 @@ impl Uploads {
                             let slot = self.upload_slot().await?;
                             // At most a few blocks' worth, so it fits in usize.
                             let bytes = BytesMut::zeroed(len as usize).freeze();
-                            self.service.blob(blob).block_blob().stage_block(&id, bytes).await?;
+                            self.service.blob(to.blob).block_blob().stage_block(&id, bytes).await?;
                             drop(slot);
                         }
                         Ok(vec![uncommitted(Block { id, size: len }); count as usize])
@@ -290,27 +285,15 @@ impl Uploads {
     }
 
     /// The bytes of a range of the extent map, with what of the committed blob lies between them.
-    async fn bytes_of(
-        &self,
-        blob: &Blob,
-        extents: &ExtentMap,
-        base: Option<&Version>,
-        range: Range<u64>,
-    ) -> Result<Payload> {
+    async fn bytes_of(&self, to: Target<'_>, extents: &ExtentMap, range: Range<u64>) -> Result<Payload> {
         let mut pieces = Vec::new();
         for piece in extents.read(range) {
-            match (piece, base) {
+            match (piece, to.base) {
                 (Piece::Bytes(bytes), _) => pieces.push(bytes),
                 (Piece::Zero(len), _) => pieces.push(BytesMut::zeroed(len as usize).freeze()),
                 (Piece::Base(range), Some(base)) => {
-                    let etag = Some(&base.properties.etag);
-                    pieces.push(
-                        self.service
-                            .blob(blob)
-                            .download(ReadOptions { range: Some(range), if_match: etag })
-                            .await?
-                            .bytes,
-                    );
+                    let wanted = ReadOptions { range: Some(range), if_match: Some(&base.properties.etag) };
+                    pieces.push(self.service.blob(to.blob).download(wanted).await?.bytes);
                 }
                 (Piece::Base(_) | Piece::Staged, _) => return Err(Error::fs(libc::EIO, "a block cannot be read")),
             }
@@ -319,14 +302,10 @@ impl Uploads {
     }
 
     /// Blocks that hold `range` of the committed blob itself.
-    async fn blocks_of_itself(
-        &self,
-        blob: &Blob,
-        base: Option<&Version>,
-        ids: &BlockIds,
-        range: Range<u64>,
-    ) -> Result<Made> {
-        let Some(base) = base else { return Err(Error::fs(libc::EIO, "nothing is committed yet")) };
+    async fn blocks_of_itself(&self, to: Target<'_>, ids: &BlockIds, range: Range<u64>) -> Result<Made> {
+        let Target { blob, base: Some(base) } = to else {
+            return Err(Error::fs(libc::EIO, "nothing is committed yet"));
+        };
         let mut made = Vec::new();
         let mut start = range.start;
         while start < range.end {
@@ -352,7 +331,7 @@ impl Uploads {
 
     /// Put Block From URL of as much of the source as one block takes: how much that was, bytes. `None`: the server
     /// cannot do it.
-    pub(crate) async fn block_from(&self, blob: &Blob, id: &BlockId, source: &RangeSource<'_>) -> Result<Option<u64>> {
+    async fn block_from(&self, blob: &Blob, id: &BlockId, source: &RangeSource<'_>) -> Result<Option<u64>> {
         let url = self.range_url(source, blob).await?;
         let range = source.block();
         let len = range.end - range.start;
@@ -382,10 +361,5 @@ impl Uploads {
             return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", source.blob.path)));
         }
         Ok(bytes)
-    }
-
-    /// An id for a block of this draft that is made outside a commit.
-    pub(crate) async fn block_id(&self, blob: &Blob, draft: &mut Draft, base: Option<&Version>) -> Result<BlockId> {
-        self.block_ids(blob, draft, base).await?.next()
     }
 }

@@ -26,6 +26,7 @@ use crate::fs::content::handle::{Content, Locked, draft_of};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::page::MOST_BUFFERED;
 use crate::fs::content::strategy::{Change, WriteStrategy};
+use crate::fs::content::upload::Target;
 
 /// Bytes that a file without a name may hold in memory: there is nowhere to send them.
 const MOST_NAMELESS: u64 = 64 << 20;
@@ -113,7 +114,8 @@ impl Files {
             };
             self.uploads.send_again(&blob, draft).await?;
             if let Some(start) = draft.full() {
-                self.uploads.stage(&blob, draft, state.version.as_deref(), start).await?;
+                let to = Target { blob: &blob, base: state.version.as_deref() };
+                self.uploads.stage(to, draft, start).await?;
             }
         }
         if draft.is_scattered() {
@@ -154,7 +156,8 @@ impl Files {
         if matches!(draft.strategy, WriteStrategy::Blocks)
             && let Some(start) = draft.extents.full(WORTH_A_BLOCK)
         {
-            self.uploads.stage(&blob, draft, state.version.as_deref(), start).await?;
+            let to = Target { blob: &blob, base: state.version.as_deref() };
+            self.uploads.stage(to, draft, start).await?;
         }
         if draft.dirty && draft.extents.buffered() > WORTH_A_BLOCK {
             self.commit(locked).await?;
