@@ -10,9 +10,7 @@ use std::time::SystemTime;
 use tracing::{debug, warn};
 
 use crate::error::{CopyFailure, Error, Result};
-use crate::fs::background::BackgroundTasks;
 use crate::fs::caller::Caller;
-use crate::fs::config::Config;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Copying, FileState, Handle, Locked, OpenFile};
 use crate::fs::content::read::Version;
@@ -20,25 +18,18 @@ use crate::fs::copies::job::{CopyJob, Progress, failure, types_differ};
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, AttrChange, FileKind};
-use crate::fs::names::tree::{Origin, Tree, is_grown};
-use crate::fs::service::Service;
+use crate::fs::names::tree::{Origin, is_grown};
 use crate::store::{Metadata, Precondition};
 
 /// Open files that a whole copy goes to.
 pub(in crate::fs) struct CopyDestinations {
-    pub(crate) service: Arc<Service>,
-    pub(crate) config: Arc<Config>,
-    pub(crate) tree: Arc<Tree>,
     pub(crate) files: Arc<Files>,
     pub(crate) copies: Arc<Copies>,
-    pub(crate) background: BackgroundTasks,
 }
 
 impl CopyDestinations {
     pub(crate) fn new(files: Arc<Files>, copies: Arc<Copies>) -> Self {
-        let (service, config, tree) = (files.service.clone(), files.config.clone(), files.tree.clone());
-        let background = copies.background.clone();
-        Self { service, config, tree, files, copies, background }
+        Self { files, copies }
     }
 
     /// More of the whole copy that goes on, if that is what is asked for: the same source, from where the last call
@@ -100,7 +91,7 @@ impl CopyDestinations {
         let version = input.version(&state)?;
         let version = version.ok_or_else(|| Error::fs(libc::EBUSY, "the source has no content in the service yet"))?;
         version.refuse_pending()?;
-        Ok((self.tree.origin(input.file.ino)?, version))
+        Ok((self.files.tree.origin(input.file.ino)?, version))
     }
 
     pub(crate) async fn copy_onto(
@@ -111,7 +102,7 @@ impl CopyDestinations {
         caller: Caller,
     ) -> Result<(Arc<CopyJob>, CopySpec)> {
         let (output, state) = locked.view();
-        let to = self.tree.blob(output.ino)?;
+        let to = self.files.tree.blob(output.ino)?;
         if let Some(there) = &state.version {
             let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
             if is != comes {
@@ -119,16 +110,16 @@ impl CopyDestinations {
             }
         }
         let mut own = state.version.as_ref().map_or_else(Metadata::default, |v| v.properties.metadata.clone());
-        state.change.apply(FileKind::File, &mut own, &self.config.defaults);
+        state.change.apply(FileKind::File, &mut own, &self.files.config.defaults);
         let metadata = attr::for_copy(&source.properties.metadata, &own);
         let precondition = match &state.version {
             Some(version) => Precondition::IfMatch(version.properties.etag.clone()),
             None => Precondition::IfAbsent,
         };
-        let url = self.service.source_url(&from.blob, from.revision.as_ref(), &to).await?;
-        let tags = self.service.tags_of_origin(from, &source.properties).await?;
+        let url = self.files.service.source_url(&from.blob, from.revision.as_ref(), &to).await?;
+        let tags = self.files.service.tags_of_origin(from, &source.properties).await?;
         let backup = match &state.version {
-            Some(there) if self.config.keep_on_abort => {
+            Some(there) if self.files.config.keep_on_abort => {
                 Some(self.copies.back_up((&to, Some(output.ino)), &there.properties, None).await?)
             }
             _ => None,
@@ -159,7 +150,7 @@ impl CopyDestinations {
     pub(crate) async fn grant(&self, locked: &mut Locked, len: u64, caller: Caller) -> Result<u64> {
         let Content::Copying(copying) = &mut locked.content else { return Ok(0) };
         copying.copier = caller.process();
-        let progress = if self.config.copy_wait { copying.job.slice().await } else { copying.job.progress() };
+        let progress = if self.files.config.copy_wait { copying.job.slice().await } else { copying.job.progress() };
         let (granted, total) = (copying.granted, copying.job.total);
         let may = match progress {
             Progress::Success(properties) => {
@@ -176,7 +167,7 @@ impl CopyDestinations {
                 self.detach(locked).await;
                 return Err(error);
             }
-            Progress::Pending(_) if !self.config.copy_wait => total,
+            Progress::Pending(_) if !self.files.config.copy_wait => total,
             // The last byte stays until it is the only one left: then flush waits, outside the inode lock.
             Progress::Pending(copied) => copied.min(total - 1).max(granted + 1),
         };
@@ -241,8 +232,8 @@ impl CopyDestinations {
             _ => None,
         };
         let now = async {
-            let blob = self.tree.blob(file.ino)?;
-            self.service.blob(&blob).properties().await
+            let blob = self.files.tree.blob(file.ino)?;
+            self.files.service.blob(&blob).properties().await
         };
         match now.await {
             Ok(properties) => {
@@ -251,13 +242,13 @@ impl CopyDestinations {
                     return self.files.record_version(locked, Arc::new(properties));
                 }
                 // Another client's: that is another file.
-                self.tree.detach(file.ino);
+                self.files.tree.detach(file.ino);
                 state.version = None;
             }
             Err(error) => {
                 state.version = None;
                 debug!(%error, "nothing is known of the destination of a copy that did not succeed");
-                self.tree.invalidate(file.ino);
+                self.files.tree.invalidate(file.ino);
             }
         }
     }
@@ -283,7 +274,7 @@ impl CopyDestinations {
             return Ok(true);
         }
         // What only we do ends with us.
-        if !self.config.copy_wait && !job.is_local() {
+        if !self.files.config.copy_wait && !job.is_local() {
             let mut state = file.lock().await;
             self.restart(&mut state).await?;
             self.detach(&mut state).await;
@@ -314,13 +305,13 @@ impl CopyDestinations {
             Err(Error::NoPendingCopy { .. }) => return Ok(()),
             Err(error) => return Err(error),
         }
-        let now = self.service.blob(&job.destination).properties().await?;
+        let now = self.files.service.blob(&job.destination).properties().await?;
         if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
             return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
         }
         let of_the_source = again.version.as_ref().map(|version| version.metadata.clone());
         let mut metadata = again.metadata.clone().or(of_the_source).unwrap_or_default();
-        state.change.apply(FileKind::File, &mut metadata, &self.config.defaults);
+        state.change.apply(FileKind::File, &mut metadata, &self.files.config.defaults);
         let metadata = (!metadata.is_empty()).then_some(metadata);
         let start = CopySpec { metadata, precondition: Precondition::IfMatch(now.etag), ..(**again).clone() };
         *job = self.copies.start_copy(start).await?;

@@ -39,7 +39,7 @@ impl CopyDestinations {
             }
         }
         let (fs, file) = (self.clone(), file.clone());
-        let storing = self.background.spawn(async move {
+        let storing = self.copies.background.spawn(async move {
             let mut state = file.lock().await;
             fs.files.commit(&mut state).await
         });
@@ -119,7 +119,7 @@ impl CopyDestinations {
             }
         }
         let part = async {
-            let now = self.service.blob(&job.destination).properties().await?;
+            let now = self.files.service.blob(&job.destination).properties().await?;
             if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
                 return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
             }
@@ -152,7 +152,7 @@ impl CopyDestinations {
         caller: Caller,
     ) -> Result<()> {
         // It may have another name by now.
-        let origin = self.tree.origin(source.ino).unwrap_or_else(|_| source.origin.clone());
+        let origin = self.files.tree.origin(source.ino).unwrap_or_else(|_| source.origin.clone());
         info!(source = %origin.blob.path, granted, "the service copies a part of a blob");
         let part = async {
             draft_of(locked)?

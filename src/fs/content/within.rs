@@ -34,7 +34,7 @@ impl CopyDestinations {
             if range.is_empty() {
                 return Ok(0);
             }
-            let from = self.tree.origin(file.ino)?;
+            let from = self.files.tree.origin(file.ino)?;
             let source = RangeSource::of(&from, &version.properties.etag, range);
             return self.files.copy_range(source, true, &mut state, to, caller).await;
         }
