@@ -77,11 +77,7 @@ impl CopyDestinations {
     }
 
     /// The version that a copy reads, and where it is: what was written here is committed first.
-    pub(crate) async fn clean_version(
-        self: &Arc<Self>,
-        input: &Handle,
-        caller: Caller,
-    ) -> Result<(Origin, Arc<Version>)> {
+    pub(crate) async fn clean_version(&self, input: &Handle, caller: Caller) -> Result<(Origin, Arc<Version>)> {
         self.settle_own(&input.file, caller).await?;
         let mut state = input.file.lock().await;
         if let Content::Copying(_) = state.content {
@@ -95,7 +91,7 @@ impl CopyDestinations {
     }
 
     pub(crate) async fn copy_onto(
-        self: &Arc<Self>,
+        &self,
         from: &Origin,
         source: &Version,
         locked: &Locked,
@@ -182,7 +178,7 @@ impl CopyDestinations {
     ///
     /// A copy of which only a part was granted is cut to that: at once for its copier, who has turned to something
     /// else, or else when it has ended.
-    pub(crate) async fn settled(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<Locked> {
+    pub(crate) async fn settled(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<Locked> {
         loop {
             let mut state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(state) };
@@ -216,7 +212,7 @@ impl CopyDestinations {
     }
 
     /// [`CopyDestinations::settled`] for the process that copies onto the file itself; others find the copy as it is.
-    pub(crate) async fn settle_own(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+    pub(crate) async fn settle_own(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
         let own = match &file.lock().await.content {
             Content::Copying(copying) => copying.copier == caller.process(),
             _ => false,
@@ -255,7 +251,7 @@ impl CopyDestinations {
 
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this
     /// flush's to wait for.
-    pub(crate) async fn flush_copy(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
+    pub(crate) async fn flush_copy(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
         let (job, complete, copier) = {
             let state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(true) };
@@ -294,7 +290,7 @@ impl CopyDestinations {
     /// `cp -p` sets times, owner and mode when the copy has been accepted, and where nobody waits for its end it is
     /// mostly pending then: nothing can be stored (C9). But it has hardly begun, so it is aborted and begun anew with
     /// all of them (X3). What it replaced is not there any more in any case.
-    async fn restart(self: &Arc<Self>, state: &mut FileState) -> Result<()> {
+    async fn restart(&self, state: &mut FileState) -> Result<()> {
         let Content::Copying(Copying { job, again: Some(again), .. }) = &mut state.content else { return Ok(()) };
         if state.change.is_empty() || job.has_backup() || !matches!(job.progress(), Progress::Pending(_)) {
             return Ok(());
@@ -321,7 +317,7 @@ impl CopyDestinations {
 
     /// Nobody wants the copy any more: abort it. The destination is then the service's empty blob with status
     /// `aborted`.
-    pub(crate) async fn cancel(self: &Arc<Self>, file: &Arc<OpenFile>) {
+    pub(crate) async fn cancel(&self, file: &Arc<OpenFile>) {
         let mut state = file.lock().await;
         let Content::Copying(copying) = &state.content else { return };
         let job = copying.job.clone();

@@ -28,7 +28,7 @@ use crate::store::{BlobProperties, BlobType};
 impl CopyDestinations {
     /// Flush before all was granted: the file has what was, in the service. Who is interrupted while it is stored does
     /// not wait any more, but it is stored.
-    pub(crate) async fn store_granted(self: &Arc<Self>, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+    pub(crate) async fn store_granted(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
         match self.settled(file, caller).await {
             Ok(state) => drop(state),
             Err(error) => {
@@ -38,10 +38,10 @@ impl CopyDestinations {
                 return Err(error);
             }
         }
-        let (fs, file) = (self.clone(), file.clone());
+        let (files, file) = (self.files.clone(), file.clone());
         let storing = self.copies.background.spawn(async move {
             let mut state = file.lock().await;
-            fs.files.commit(&mut state).await
+            files.commit(&mut state).await
         });
         tokio::select! {
             stored = storing => stored.unwrap_or_else(|_| Err(Error::fs(libc::EIO, "a part of a copy was not stored"))),
@@ -50,7 +50,7 @@ impl CopyDestinations {
     }
 
     /// The last descriptor is gone, and nobody is known to have been killed: what was granted is kept.
-    pub(crate) async fn keep_granted(self: &Arc<Self>, file: &Arc<OpenFile>, closer: Caller) {
+    pub(crate) async fn keep_granted(&self, file: &Arc<OpenFile>, closer: Caller) {
         loop {
             let mut state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return };
@@ -76,7 +76,7 @@ impl CopyDestinations {
 
     /// The copy is done, and only a part of it was granted.
     pub(crate) async fn cut_to_granted(
-        self: &Arc<Self>,
+        &self,
         locked: &mut Locked,
         whole: Arc<BlobProperties>,
         caller: Caller,
@@ -95,7 +95,7 @@ impl CopyDestinations {
 
     /// The copy is pending, and only a part of it is wanted. If it turns out to have ended, nothing is done: what is to
     /// be done then has to be looked at.
-    pub(crate) async fn stop_at_granted(self: &Arc<Self>, locked: &mut Locked, caller: Caller) -> Result<()> {
+    pub(crate) async fn stop_at_granted(&self, locked: &mut Locked, caller: Caller) -> Result<()> {
         let Content::Copying(copying) = &locked.content else { return Ok(()) };
         let (job, granted, source) = (copying.job.clone(), copying.granted, copying.source.clone());
         // Taken first: the end of the copy would bring it back.
@@ -144,13 +144,7 @@ impl CopyDestinations {
 
     /// Empties the file and has the service put the first `granted` bytes of the source there: as blocks to be
     /// committed, or where they belong. If that fails the file is what is in the service by then.
-    async fn copy_part(
-        self: &Arc<Self>,
-        locked: &mut Locked,
-        source: &CopiedFrom,
-        granted: u64,
-        caller: Caller,
-    ) -> Result<()> {
+    async fn copy_part(&self, locked: &mut Locked, source: &CopiedFrom, granted: u64, caller: Caller) -> Result<()> {
         // It may have another name by now.
         let origin = self.files.tree.origin(source.ino).unwrap_or_else(|_| source.origin.clone());
         info!(source = %origin.blob.path, granted, "the service copies a part of a blob");

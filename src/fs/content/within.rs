@@ -1,8 +1,6 @@
 //! Ranges copied within one file: nothing has to be copied, the range is put into the extent map a second time, from
 //! wherever it is.
 
-use std::sync::Arc;
-
 use crate::error::Result;
 use crate::fs::caller::Caller;
 use crate::fs::content::destination::CopyDestinations;
@@ -14,7 +12,7 @@ use crate::fs::content::strategy::WriteStrategy;
 impl CopyDestinations {
     /// `copy_file_range` within one file. The kernel has refused ranges that overlap.
     pub(crate) async fn copy_within(
-        self: &Arc<Self>,
+        &self,
         handle: &Handle,
         from: u64,
         to: u64,
