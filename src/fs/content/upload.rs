@@ -86,8 +86,7 @@ impl Uploads {
         let plan = plan::blocks(&draft.extents, draft.base_blocks.as_deref().unwrap_or(&[]), &limits);
         let plan =
             plan.ok_or_else(|| Error::fs(libc::EFBIG, format!("{}: it takes more than 50 000 blocks", blob.path)))?;
-        let Some(ids) = &draft.ids else { return Err(Error::fs(libc::EIO, "no block ids")) };
-        let made = self.make_blocks(to, &draft.extents, ids, plan).await?;
+        let made = self.make_blocks(to, draft, plan).await?;
         let (list, blocks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         let client = self.service.blob(blob);
         let written = client.block_blob().commit_block_list(&list, settings, &precondition.clone().into()).await?;
@@ -236,13 +235,8 @@ impl Uploads {
     }
 
     /// Sees to it that all blocks of a plan are in the service; their list.
-    async fn make_blocks(
-        &self,
-        to: Target<'_>,
-        extents: &ExtentMap,
-        ids: &BlockIds,
-        plan: Vec<plan::Block>,
-    ) -> Result<Made> {
+    async fn make_blocks(&self, to: Target<'_>, draft: &Draft, plan: Vec<plan::Block>) -> Result<Made> {
+        let Draft { extents, ids: Some(ids), .. } = draft else { return Err(Error::fs(libc::EIO, "no block ids")) };
         let mut zeros: HashMap<u64, BlockId> = HashMap::new();
         let mut work: Vec<BoxFuture<'_, Result<Made>>> = Vec::with_capacity(plan.len());
         for block in plan {
