@@ -62,6 +62,9 @@ pub(in crate::fs) struct Below {
     left_out: usize,
 }
 
+/// The answer of the service about a name: what it stands for.
+pub(in crate::fs) type Heard = (FileKind, NodeProperties);
+
 /// The error of a lookup of a name that no blob can have: only its length is not a way of not being there.
 fn only_too_long(error: Error, name: &str) -> Error {
     match error {
@@ -177,12 +180,7 @@ impl Directories {
     }
 
     /// Asks the service what a name in a directory is.
-    async fn ask(
-        &self,
-        dir: &BlobDir,
-        name: &str,
-        known: Option<&NodeView>,
-    ) -> Result<Option<(FileKind, NodeProperties)>> {
+    async fn ask(&self, dir: &BlobDir, name: &str, known: Option<&NodeView>) -> Result<Option<Heard>> {
         let blob = dir.blob(name).map_err(|error| only_too_long(error, name))?;
         let head = async {
             match self.service.blob(&blob).properties().await {

@@ -22,7 +22,7 @@ use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
-use crate::fs::names::lookup::Directories;
+use crate::fs::names::lookup::{Directories, Heard};
 use crate::fs::names::revisions::{is_another, kind_of, moments, not_a_directory};
 use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Place, RevisionDir, RevisionPlace, read_only};
 use crate::store::{DeleteOptions, Revision};
@@ -48,11 +48,7 @@ impl Directories {
     }
 
     /// Asks the service what a name in a hidden directory is.
-    pub(crate) async fn ask_revision(
-        &self,
-        place: &RevisionPlace,
-        name: &str,
-    ) -> Result<Option<(FileKind, NodeProperties)>> {
+    pub(crate) async fn ask_revision(&self, place: &RevisionPlace, name: &str) -> Result<Option<Heard>> {
         match place {
             RevisionPlace::Names(revisions, dir) => {
                 let Ok(blob) = dir.blob(name) else { return Ok(None) };

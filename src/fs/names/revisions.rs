@@ -7,12 +7,11 @@ use crate::fs::names::attr::{self, FileKind};
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, RevisionDir, RevisionPlace};
 use crate::store::{BlobItem, BlobProperties, Client, ListBlobs, Revision};
 
+/// Rows of a page, and where the next one begins.
+type Rows = (Vec<BlobItem>, Option<String>);
+
 /// A page of the rows that a hidden directory shows, and where the next one begins.
-pub(crate) async fn fetch(
-    client: &Client,
-    place: &RevisionPlace,
-    marker: Option<&str>,
-) -> Result<(Vec<BlobItem>, Option<String>)> {
+pub(crate) async fn fetch(client: &Client, place: &RevisionPlace, marker: Option<&str>) -> Result<Rows> {
     match place {
         RevisionPlace::Names(revisions, dir) => {
             let page = client.container(&dir.container).list_blobs(&listing(*revisions, &dir.prefix, marker)).await?;
@@ -46,7 +45,7 @@ pub(crate) async fn moments(
     blob: &Blob,
     marker: Option<&str>,
     max_results: Option<u32>,
-) -> Result<(Vec<BlobItem>, Option<String>)> {
+) -> Result<Rows> {
     let name = &blob.path.name;
     let list = ListBlobs { max_results, ..listing(revisions, name.as_str(), marker) };
     let page = client.container(&blob.path.container).list_blobs(&list).await?;
