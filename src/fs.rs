@@ -85,7 +85,7 @@ impl Fs {
         let service = Arc::new(Service::new(config.clone()));
         let tree = Arc::new(Tree::new(config.root.clone(), config.attr_ttl));
         let handles = Arc::new(Handles::default());
-        let names = Arc::new(Names::new(service.clone(), config.clone(), tree.clone(), handles.clone()));
+        let names = Arc::new(Names::new(service.clone(), tree.clone(), handles.clone()));
         let copies = Arc::new(Copies::new(&names));
         let files = Arc::new(Files::new(names.clone(), handles.clone(), &copies));
         Arc::new(Self {

@@ -14,7 +14,7 @@ use crate::store::{BlobClient, BlobProperties, Client, CopySource, Revision, Tag
 
 /// The accounts of a mount. Cheap to share; what is asked of them goes through their clients.
 pub(in crate::fs) struct Service {
-    config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
 }
 
 impl Service {
@@ -50,14 +50,9 @@ impl Service {
         })
     }
 
-    /// A URL by which `destination`'s account can read `source`, as it is or was.
-    pub(crate) async fn source_url(
-        &self,
-        source: &Blob,
-        revision: Option<&Revision>,
-        destination: &Blob,
-    ) -> Result<CopySource> {
-        let reader = self.client(destination.account);
+    /// A URL by which `to`'s account can read `source`, as it is or was.
+    pub(crate) async fn source_url(&self, source: &Blob, revision: Option<&Revision>, to: &Blob) -> Result<CopySource> {
+        let reader = self.client(to.account);
         self.blob(source).at(revision).copy_source(reader, SOURCE_SAS).await
     }
 

@@ -28,12 +28,8 @@ pub struct Names {
 }
 
 impl Names {
-    pub(in crate::fs) fn new(
-        service: Arc<Service>,
-        config: Arc<Config>,
-        tree: Arc<Tree>,
-        open: Arc<dyn OpenNodes>,
-    ) -> Self {
+    pub(in crate::fs) fn new(service: Arc<Service>, tree: Arc<Tree>, open: Arc<dyn OpenNodes>) -> Self {
+        let config = service.config.clone();
         Self { service, config, tree, open, root_asked: OnceCell::new(), started: SystemTime::now() }
     }
 
