@@ -300,16 +300,9 @@ pub(crate) fn of_container(ino: Ino, container: &ContainerItem, defaults: &Defau
     described(ino, FileKind::Directory, 0, container.last_modified, &container.metadata, defaults)
 }
 
-fn described(
-    ino: Ino,
-    kind: FileKind,
-    size: u64,
-    last_modified: SystemTime,
-    metadata: &Metadata,
-    defaults: &Defaults,
-) -> Attr {
+fn described(ino: Ino, kind: FileKind, size: u64, time: SystemTime, metadata: &Metadata, defaults: &Defaults) -> Attr {
     let number = |name: &str, default: u32| metadata.get(name).and_then(|v| v.parse().ok()).unwrap_or(default);
-    let mtime = metadata.get(MTIME).and_then(parse_time).unwrap_or(last_modified);
+    let mtime = metadata.get(MTIME).and_then(parse_time).unwrap_or(time);
     Attr {
         ino,
         kind,
@@ -317,8 +310,8 @@ fn described(
         blocks: Attr::blocks(size),
         atime: metadata.get(ATIME).and_then(parse_nanoseconds).unwrap_or(mtime),
         mtime,
-        ctime: last_modified,
-        crtime: last_modified,
+        ctime: time,
+        crtime: time,
         mode: metadata.get(PERMISSIONS).and_then(parse_mode).unwrap_or_else(|| defaults.mode(kind)),
         links: 1,
         uid: number(OWNER, defaults.uid),

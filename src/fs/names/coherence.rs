@@ -46,13 +46,8 @@ pub(crate) fn refutes_cache(error: &Error) -> bool {
 impl Names {
     /// Takes in what the service, asked at `asked`, says of a node's blob. The node as it is known then, which may have
     /// lost its name.
-    pub(in crate::fs) fn update_if_newer(
-        &self,
-        ino: Ino,
-        properties: BlobProperties,
-        asked: Instant,
-    ) -> Result<NodeView> {
-        let properties = Arc::new(properties);
+    pub(in crate::fs) fn update_if_newer(&self, ino: Ino, found: BlobProperties, asked: Instant) -> Result<NodeView> {
+        let properties = Arc::new(found);
         if !self.update_open_file(ino, &properties, asked) {
             self.tree.update_if_newer(ino, NodeProperties::Blob(properties), asked);
         }
@@ -129,15 +124,9 @@ impl Names {
 
     /// The service has refused to copy that version of the source: what is remembered of it, unless it is as it was, is
     /// forgotten.
-    pub(in crate::fs) fn invalidate_refused_source(
-        &self,
-        source: Ino,
-        from: &Origin,
-        etag: &ETag,
-        error: Error,
-    ) -> Error {
+    pub(in crate::fs) fn invalidate_refused_source(&self, ino: Ino, from: &Origin, etag: &ETag, error: Error) -> Error {
         match from.revision {
-            None => self.invalidate_refused(source, Some(etag), error),
+            None => self.invalidate_refused(ino, Some(etag), error),
             Some(_) => error,
         }
     }

@@ -230,13 +230,8 @@ impl Control<'_> {
         done
     }
 
-    async fn own_source(
-        &self,
-        origin: &Origin,
-        version: Arc<BlobProperties>,
-        destination: &Blob,
-    ) -> Result<ResolvedSource> {
-        let url = self.fs.service.source_url(&origin.blob, origin.revision.as_ref(), destination).await?;
+    async fn own_source(&self, origin: &Origin, version: Arc<BlobProperties>, to: &Blob) -> Result<ResolvedSource> {
+        let url = self.fs.service.source_url(&origin.blob, origin.revision.as_ref(), to).await?;
         let tags = self.fs.service.tags_of_origin(origin, &version).await?;
         Ok(ResolvedSource { url, version: Some(version), tags, origin: Some(origin.clone()) })
     }

@@ -51,12 +51,7 @@ impl Fs {
     /// chmod, chown and utimens that change something. A process that has the file open for writing gets it stored with
     /// its next flush, together with everything else; otherwise it is stored at once. (FUSE does not say which of the
     /// two calls it was.) What has no name any more keeps it only as long as it is open.
-    pub(in crate::fs) async fn change_attributes(
-        &self,
-        view: &NodeView,
-        change: AttrChange,
-        caller: Caller,
-    ) -> Result<()> {
+    async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
         if view.kind == FileKind::Directory {
             let dated = change.mtime.is_some();
             match view.properties() {

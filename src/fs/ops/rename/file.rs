@@ -69,12 +69,7 @@ impl Renaming<'_> {
     }
 
     /// Copies a blob to its new name, proves the copy, deletes the source.
-    async fn move_blob(
-        &self,
-        source: &NodeView,
-        destination: &Blob,
-        target: Option<&NodeView>,
-    ) -> Result<Arc<BlobProperties>> {
+    async fn move_blob(&self, source: &NodeView, to: &Blob, target: Option<&NodeView>) -> Result<Arc<BlobProperties>> {
         let Some(properties) = source.properties().cloned() else {
             return Err(Error::fs(libc::EBUSY, format!("{} is not in the service yet", source.name)));
         };
@@ -86,13 +81,13 @@ impl Renaming<'_> {
         let replaces = target.and_then(|target| Some((target.ino, target.properties()?)));
         let (precondition, backup) = match (self.mode, replaces) {
             (RenameMode::Replace, Some((ino, replaced))) => {
-                let backup = self.fs.copies.try_back_up((destination, Some(ino)), replaced, None).await?;
+                let backup = self.fs.copies.try_back_up((to, Some(ino)), replaced, None).await?;
                 (Precondition::IfMatch(replaced.etag.clone()), Some(backup))
             }
             // Whatever is believed of the target: the service decides.
             (RenameMode::NoReplace, _) | (_, None) => (Precondition::IfAbsent, None),
         };
-        let copy = self.copy_and_prove(&blob, &properties, destination, precondition, backup.as_ref()).await?;
+        let copy = self.copy_and_prove(&blob, &properties, to, precondition, backup.as_ref()).await?;
         let error = match self.delete_moved(&blob, &properties.etag, self.fs.config.snapshots_on_delete()).await {
             Deletion::Deleted => {
                 if let Some(backup) = &backup {
@@ -102,13 +97,13 @@ impl Renaming<'_> {
             }
             Deletion::Refused(error) => {
                 match backup {
-                    None => self.fs.copies.delete_copy(destination, &copy.etag).await,
+                    None => self.fs.copies.delete_copy(to, &copy.etag).await,
                     Some(backup) => self.fs.copies.restore(backup, OwnWrite::Version(copy.etag.clone())).await,
                 }
                 error
             }
             Deletion::Unknown(error) => {
-                error!(source = %blob.path, destination = %destination.path, %error,
+                error!(source = %blob.path, destination = %to.path, %error,
                        backup = backup.map_or_else(String::new, |backup| backup.place()),
                        "copied, but whether the source was deleted is not known: the copy stays");
                 self.fs.tree.invalidate(source.ino);

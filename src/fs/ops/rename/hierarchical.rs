@@ -20,19 +20,14 @@ use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobProperties, DeleteOptions, ListBlobs, Precondition, RenameOptions, Written};
 
 impl Renaming<'_> {
-    pub(super) async fn rename_path(
-        &self,
-        source: &NodeView,
-        new_parent: &BlobDir,
-        target: Option<&NodeView>,
-    ) -> Result<()> {
+    pub(super) async fn rename_path(&self, source: &NodeView, into: &BlobDir, target: Option<&NodeView>) -> Result<()> {
         let Self { from, to, mode, .. } = *self;
         let old = self.renamable(source)?;
-        let new = new_parent.blob(to.1)?;
+        let new = into.blob(to.1)?;
         let mut held = Vec::new();
         match self.fs.tree.place(source.ino)? {
             Place::Directory(old) => {
-                self.lock_dir(source.ino, &old, &new_parent.subdirectory(to.1), target, &mut held).await?;
+                self.lock_dir(source.ino, &old, &into.subdirectory(to.1), target, &mut held).await?;
             }
             _ => self.lock_files(&mut held, vec![source.ino]).await?,
         }
@@ -156,27 +151,21 @@ impl Renaming<'_> {
     }
 
     /// The blob is what it was. Its ETag and time are so, too (S116), as far as the service has said.
-    async fn update_renamed(
-        &self,
-        source: &NodeView,
-        new: &Blob,
-        written: Option<Written>,
-        held: &mut [LockedFile<'_>],
-    ) {
-        let Some(before) = source.properties() else { return };
+    async fn update_renamed(&self, node: &NodeView, new: &Blob, written: Option<Written>, held: &mut [LockedFile<'_>]) {
+        let Some(before) = node.properties() else { return };
         let now = match written {
             Some(Written { etag, last_modified }) => BlobProperties { etag, last_modified, ..(**before).clone() },
             None => match self.fs.service.blob(new).properties().await {
                 Ok(found) => found,
                 Err(error) => {
                     debug!(path = %new.path, %error, "what was renamed is not known anew");
-                    return self.fs.tree.invalidate(source.ino);
+                    return self.fs.tree.invalidate(node.ino);
                 }
             },
         };
-        match source.kind {
-            FileKind::Directory => self.fs.tree.update(source.ino, NodeProperties::Blob(Arc::new(now))),
-            _ => self.record_properties(held, source.ino, &before.etag, Arc::new(now)),
+        match node.kind {
+            FileKind::Directory => self.fs.tree.update(node.ino, NodeProperties::Blob(Arc::new(now))),
+            _ => self.record_properties(held, node.ino, &before.etag, Arc::new(now)),
         }
     }
 

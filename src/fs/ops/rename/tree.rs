@@ -38,15 +38,11 @@ struct Move {
 
 impl Move {
     /// The move of a blob below `old` to its place below `new`, where nothing is; `None` for what is not below it.
-    fn below(
-        name: &BlobName,
-        old: &BlobDir,
-        new: &BlobDir,
-        properties: Arc<BlobProperties>,
-    ) -> Result<Option<Arc<Self>>> {
+    fn below(name: &BlobName, old: &BlobDir, new: &BlobDir, version: Arc<BlobProperties>) -> Result<Option<Arc<Self>>> {
         let Some(rest) = name.as_str().strip_prefix(&old.prefix) else { return Ok(None) };
-        let (from, to, precondition) = (old.blob(rest)?, new.blob(rest)?, Precondition::IfAbsent);
-        Ok(Some(Arc::new(Self { from, to, properties, precondition, replaces: None, backup: OnceLock::new() })))
+        let (from, to, properties) = (old.blob(rest)?, new.blob(rest)?, version);
+        let (precondition, backup) = (Precondition::IfAbsent, OnceLock::new());
+        Ok(Some(Arc::new(Self { from, to, properties, precondition, replaces: None, backup })))
     }
 }
 
@@ -59,18 +55,13 @@ fn changed(error: Error) -> Error {
 }
 
 impl Renaming<'_> {
-    pub(super) async fn rename_dir(
-        &self,
-        source: &NodeView,
-        new_parent: &BlobDir,
-        target: Option<&NodeView>,
-    ) -> Result<()> {
+    pub(super) async fn rename_dir(&self, source: &NodeView, into: &BlobDir, target: Option<&NodeView>) -> Result<()> {
         let (from, to) = (self.from, self.to);
         let old = match self.fs.tree.place(source.ino)? {
             Place::Directory(dir) => dir,
             _ => return Err(Error::fs(libc::EXDEV, "accounts cannot be renamed")),
         };
-        let new = new_parent.subdirectory(to.1);
+        let new = into.subdirectory(to.1);
         let mut held = Vec::new();
         self.lock_dir(source.ino, &old, &new, target, &mut held).await?;
         let began = Instant::now();
