@@ -224,7 +224,12 @@ impl Error {
 
     /// The copy is refused for what its blobs are (C7), here or by the service: nobody is to make it in another way.
     pub fn is_refused_for_good(&self) -> bool {
-        matches!(self, Self::OtherType { .. } | Self::Unsupported { .. }) || self.code() == "InvalidBlobType"
+        match self {
+            Self::OtherType { .. } | Self::Unsupported { .. } => true,
+            // What the type of a blob does not admit (`WriteStrategy::admit`).
+            Self::Fs { errno, .. } => *errno == libc::EOPNOTSUPP,
+            _ => self.code() == "InvalidBlobType",
+        }
     }
 
     /// What was meant is not there any more, or is another version.
