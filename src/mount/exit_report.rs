@@ -25,8 +25,8 @@ pub(crate) struct ExitReporter(Option<UnixListener>);
 impl ExitReporter {
     /// Listens until `send`. If that is not possible, nobody will wait.
     ///
-    /// The kernel gives the number of a superblock away again as soon as it is unmounted, and the process that served that may listen still:
-    /// its end is waited for, or `umount` would take it for the end of this mount.
+    /// The kernel gives the number of a superblock away again as soon as it is unmounted, and the process that served
+    /// that may listen still: its end is waited for, or `umount` would take it for the end of this mount.
     pub(crate) fn listen(device: (u32, u32)) -> Self {
         let bound = || {
             let listener = UnixListener::bind_addr(&address(device)?)?;

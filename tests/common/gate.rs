@@ -1,4 +1,5 @@
-//! Python programs on the mount; programs, and requests in the service, that stop half-way until the test lets them go on.
+//! Python programs on the mount; programs, and requests in the service, that stop half-way until the test lets them go
+//! on.
 
 use blobcp::devstore::Fault;
 use tempfile::TempDir;
@@ -102,7 +103,8 @@ pub struct Stopped<'a> {
 }
 
 impl World {
-    /// The next request of the rule's kind stops when it has come. What the rule says more becomes of it when it goes on.
+    /// The next request of the rule's kind stops when it has come. What the rule says more becomes of it when it goes
+    /// on.
     pub fn stop(&self, fault: Fault) -> Stopped<'_> {
         self.stop_at(fault, |fault| &mut fault.gate)
     }

@@ -39,7 +39,8 @@ pub const TWO: &str = "two";
 /// The container of each account that is there from the start.
 pub const BOX: &str = "box";
 
-/// As long as a mount believes what it was told unless it is told otherwise; for tests of what is seen when that time is up.
+/// As long as a mount believes what it was told unless it is told otherwise; for tests of what is seen when that time
+/// is up.
 pub const USUAL_TTL: Duration = Duration::from_secs(1);
 
 /// What a test wants different.
@@ -204,8 +205,8 @@ impl World {
         self.runtime.block_on(work)
     }
 
-    /// Ends the time for which the mount and the kernel believe what they were told, of these names in `one/box` and of all that is not
-    /// open.
+    /// Ends the time for which the mount and the kernel believe what they were told, of these names in `one/box` and of
+    /// all that is not open.
     pub fn expire(&self, names: &[&str]) {
         self.mount.expire(&self.here(), names, &[]);
     }
@@ -320,8 +321,8 @@ pub fn runtime() -> Runtime {
 
 /// Runs a shell command in a directory.
 pub fn start_in(dir: &Path, command: &str) -> Running {
-    // Tests that were started in the background of a script ignore Ctrl-C, and what they start would, too. To change that in the new
-    // process would take a fork of this one, with all of its memory.
+    // Tests that were started in the background of a script ignore Ctrl-C, and what they start would, too. To change
+    // that in the new process would take a fork of this one, with all of its memory.
     static HEED_INTERRUPTS: Once = Once::new();
     HEED_INTERRUPTS.call_once(|| {
         // SAFETY: the default is no handler of ours.
@@ -336,8 +337,8 @@ pub fn start_in(dir: &Path, command: &str) -> Running {
     Running { child: Some(shell.spawn().unwrap()), command: command.to_owned() }
 }
 
-/// Where programs are looked for: the Python that scripts/test has installed comes first. Another may be a script that looks for the real
-/// one, and takes longer for that than most tests need Python.
+/// Where programs are looked for: the Python that scripts/test has installed comes first. Another may be a script that
+/// looks for the real one, and takes longer for that than most tests need Python.
 fn search_path() -> std::ffi::OsString {
     let mut path = std::ffi::OsString::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin:"));
     path.push(std::env::var_os("PATH").unwrap_or_default());

@@ -111,8 +111,8 @@ fn row(label: &str, commands: &[&str], tries: usize) -> Result<String, String> {
     Ok(format!("| {label} | {moved} | {} | {} |\n", within.requests, between.requests))
 }
 
-/// Rows that are as they are `shown` are believed at once, in a few tries: a program that takes longer, because others are at work, asks
-/// again for what it was told a moment ago.
+/// Rows that are as they are `shown` are believed at once, in a few tries: a program that takes longer, because others
+/// are at work, asks again for what it was told a moment ago.
 fn table(shown: &str) -> String {
     let mut table = String::from(
         "| program | content through your machine | other requests within an account | and between accounts |\n|---|---|---|---|\n",

@@ -1,5 +1,6 @@
-//! Tests do not wait for time to pass: they wait for what they want to see, by [`eventually`](crate::common::eventually) and
-//! [`answer`](crate::common::answer), or stop a program or a request at a gate. What is left is here, with its reason.
+//! Tests do not wait for time to pass: they wait for what they want to see, by
+//! [`eventually`](crate::common::eventually) and [`answer`](crate::common::answer), or stop a program or a request at a
+//! gate. What is left is here, with its reason.
 
 use std::collections::BTreeMap;
 use std::path::Path;
