@@ -1,4 +1,4 @@
-"""Measures blobcp beside `rclone mount` and beside plain HTTP, on the devstore and on Azurite; see `scripts/bench`.
+"""Measures blobcp beside an earlier build of itself, `rclone mount` and plain HTTP, on the devstore and on Azurite; see `scripts/bench`.
 
 For every benchmark a fresh server (a quick run empties it instead); for every run of a mount a fresh mount, so that nothing is cached that the run did not ask for.
 Runs alternate (blobcp, rclone, bare, blobcp, …), because other programs share the machine: whatever slows one down slows its
@@ -7,6 +7,9 @@ neighbours down as well, and the ratios are medians over the rounds. Requests an
 Where plain HTTP is bound by the processor, no mount reaches it: each byte also goes through the kernel's FUSE and page cache. So reads
 and writes are measured on `fuse_limit` as well, a mount with no service behind it. A mount has to do what both do, and takes at
 least as long as the slower of them, and as their processor time on all cores: that is its limit.
+
+The two builds of blobcp run next to each other in every round and take turns in going first. What a round says of them is the ratio
+of its two runs, because noise that lasts longer than a run hits both; the table has the median of these ratios and their quartiles.
 """
 
 import argparse
@@ -23,10 +26,14 @@ import sys
 import tempfile
 import time
 
-from place import Broken, Server, mount, server
+from place import BUILDS, Broken, Server, build, commit_named, mount, server
 from work import MIB, benchmarks
 
-SYSTEMS = ("blobcp", "rclone", "bare", "fuse")
+SYSTEMS = ("blobcp", "earlier", "rclone", "bare", "fuse")
+# The build that changes are measured against: what blobcp was when the work on the present issues began.
+EARLIER = "e4ae440"
+# What the command line of an earlier build says of a command or an option that it does not have.
+UNKNOWN = re.compile("unrecognized subcommand|unexpected argument")
 CORES = len(os.sched_getaffinity(0))
 TICK = os.sysconf("SC_CLK_TCK")
 # A run that takes this long is long enough: the rest of its rounds, but for a second one, are done without that system.
@@ -48,6 +55,7 @@ class Measured:
 def measure(benchmark, system, tag, dir):
     """One run: see `clock`."""
     host = benchmark.server
+    benchmark.program = BUILDS.get(system)
     benchmark.before(tag)
     try:
         if system == "bare":
@@ -96,14 +104,23 @@ def cpu_of(pids):
     return ticks / TICK
 
 
+def in_turn(systems, number):
+    """The order of a round. Whoever comes first finds the service's memory cold: everybody does once."""
+    start = number % len(systems)
+    order = systems[start:] + systems[:start]
+    # Backwards, so that the two builds of blobcp stay neighbours and each is as often the first of them.
+    if "earlier" in systems and (order[0] == "earlier" or order[0] != "blobcp" and number % 2):
+        return order[:1] + order[:0:-1]
+    return order
+
+
 def compare(benchmark, runs, systems, dir):
     """All rounds of one benchmark: what was measured, by system."""
     benchmark.prepare()
     results = {system: Measured() for system in systems if system != "fuse" or benchmark.goal in ("read", "write")}
     for number in range(runs):
-        # Whoever comes first finds the service's memory cold: everybody does once.
-        order = list(results.items())
-        for system, result in order[number % len(order):] + order[:number % len(order)]:
+        for system in in_turn(list(results), number):
+            result = results[system]
             if result.error or (len(result.seconds) >= 2 and min(result.seconds) > LONG):
                 continue
             try:
@@ -122,12 +139,24 @@ def compare(benchmark, runs, systems, dir):
     return results
 
 
+def ratios(results, other):
+    """By how much blobcp is faster than `other`, in each round that has both."""
+    if other not in results:
+        return []
+    return [theirs / ours for ours, theirs in zip(results["blobcp"].seconds, results[other].seconds)]
+
+
 def times_faster(results, other):
     """By how much blobcp is faster than `other`: the median over the rounds."""
-    if other not in results or not results[other].seconds or not results["blobcp"].seconds:
+    return statistics.median(found) if (found := ratios(results, other)) else None
+
+
+def of_earlier(results):
+    """The same against the earlier build, with quartiles; more than 1 where the present one is faster."""
+    if not (found := ratios(results, "earlier")):
         return None
-    rounds = zip(results["blobcp"].seconds, results[other].seconds)
-    return statistics.median(theirs / ours for ours, theirs in rounds)
+    low, median, high = statistics.quantiles(found, method="inclusive") if len(found) > 1 else found * 3
+    return {"median": median, "quartiles": [low, high], "rounds": found}
 
 
 def of_limit(results):
@@ -158,7 +187,7 @@ def record(benchmark, results):
         "name": benchmark.name, "server": benchmark.server.name, "latency_ms": benchmark.server.latency,
         "unit": benchmark.unit, "goal": benchmark.goal, "value": systems["blobcp"].get("value"), "systems": systems,
         "faster_than_rclone": times_faster(results, "rclone"), "of_bare": times_faster(results, "bare"),
-        "of_limit": of_limit(results),
+        "of_limit": of_limit(results), "of_earlier": of_earlier(results),
         "budget_requests": requests, "budget_payload_bytes": payload, "ideal_seconds": benchmark.ideal(),
     }
 
@@ -179,12 +208,22 @@ def spread(system):
     return f"{figure(system['value'])} ({figure(system['min'])}-{figure(system['max'])})"
 
 
-COLUMNS = "{:<31} {:<7} {:>20} {:>20} {:>20} {:>18} {:>7} {:>8} {:>8} {:>18} {:>20}"
+def paired(row):
+    """The cell of the earlier build."""
+    if "earlier" not in row["systems"]:
+        return "-"
+    if not (found := row["of_earlier"]):
+        return "cannot" if UNKNOWN.search(row["systems"]["earlier"].get("error") or "") else "failed"
+    low, high = found["quartiles"]
+    return f"{found['median']:.3f}" if len(found["rounds"]) == 1 else f"{found['median']:.3f} ({low:.3f}-{high:.3f})"
+
+
+COLUMNS = "{:<31} {:<7} {:>20} {:>19} {:>20} {:>20} {:>18} {:>7} {:>8} {:>8} {:>25} {:>25}"
 
 
 def table_head():
     print(COLUMNS.format(
-        "", "", "blobcp", "rclone mount", "bare HTTP", "FUSE alone", "of bare", "of limit", "x rclone",
+        "", "", "blobcp", "of earlier", "rclone mount", "bare HTTP", "FUSE alone", "of bare", "of limit", "x rclone",
         "requests", "payload, MiB"
     ))
 
@@ -195,6 +234,7 @@ def table_row(row):
     requests = " / ".join(figure(s.get("requests"), 6) for s in served)
     payload = " / ".join("-" if s.get("payload_bytes") is None else figure(s["payload_bytes"] / MIB) for s in served)
     cells = [spread(systems[name]) if name in systems else "-" for name in SYSTEMS]
+    cells[SYSTEMS.index("earlier")] = paired(row)
     print(COLUMNS.format(
         row["name"], row["unit"], *cells, figure(row["of_bare"], 2), figure(row["of_limit"], 2),
         figure(row["faster_than_rclone"], 2), requests, payload
@@ -293,14 +333,28 @@ def arguments():
     parser.add_argument("--server", choices=("devstore", "azurite"), action="append", help="only on this one")
     parser.add_argument("--latency", type=int, action="append", metavar="MS", help="added per request [default: 0 and 10]")
     parser.add_argument("--without-rclone", action="store_true", help="blobcp and plain HTTP alone")
-    return parser.parse_args()
+    parser.add_argument("--against", metavar="COMMIT", help=f"pair with the build of this commit, or none [default: {EARLIER}]")
+    options = parser.parse_args()
+    named = options.against or EARLIER
+    options.commit = None if named == "none" else commit_named(named)
+    if not options.commit and named != "none":
+        if options.against:
+            parser.error(f"--against: there is no commit {named}")
+        print(f"Without an earlier build: this repository does not have {named}", file=sys.stderr)
+    return options
 
 
 def main():
     options = arguments()
     # SIGTERM ends like Ctrl-C: everything is ended and unmounted on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    about = machine()
+    if options.commit:
+        try:
+            BUILDS["earlier"] = build(options.commit)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"The earlier build fails: {error}", file=sys.stderr)
+            return 2
+    about = machine() | {"earlier": options.commit}
     began = time.monotonic()
     print(
         f"{about['date']}  {about['cores']} cores, {about['processor']}, {about['memory_bytes'] / 1024**3:.0f} GiB, "
@@ -310,7 +364,11 @@ def main():
     runs = 1 if options.quick else options.runs
     if runs > 1:
         print(f"{runs} runs each: median (min-max)")
-    systems = [name for name in SYSTEMS if not (options.without_rclone and name == "rclone")]
+    if options.commit:
+        spoken = ", and their quartiles" if runs > 1 else ""
+        print(f"of earlier: speed / that of {options.commit[:7]}, the median of the ratios of each round{spoken}")
+    left_out = ({"rclone"} if options.without_rclone else set()) | (set() if options.commit else {"earlier"})
+    systems = [name for name in SYSTEMS if name not in left_out]
     rows = []
     try:
         with tempfile.TemporaryDirectory(prefix="blobcp-bench.") as dir:

@@ -8,6 +8,7 @@ in order; should this process be killed, the kernel ends them.
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from wire import ACCOUNT, KEY, Service
 
 PATIENCE = 60.0
 CONTAINER = "bench"
+# The builds of blobcp that are measured; `--against` adds an earlier one. The devstore is always the present one.
+BUILDS = {"blobcp": "target/release/blobcp"}
 
 libc = ctypes.CDLL(None)
 
@@ -29,6 +32,33 @@ def die_with_parent():
 
 class Broken(Exception):
     """A program that is measured did not do what it should."""
+
+
+def commit_named(name):
+    """The full hash of a commit, or None if this repository does not have it."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.strip() or None
+
+
+def build(commit):
+    """The program of a commit, built once with the release profile of that commit; the working tree stays as it is."""
+    home = os.path.join("target", "against", commit)
+    program, source, built = (os.path.join(home, name) for name in ("blobcp", "source", "build"))
+    if os.path.exists(program):
+        return program
+    print(f"Building blobcp of {commit[:7]} into {home}", flush=True)
+    os.makedirs(source, exist_ok=True)
+    files = subprocess.run(["git", "archive", commit], stdout=subprocess.PIPE, check=True).stdout
+    subprocess.run(["tar", "-x", "-C", source], input=files, check=True)
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "--bins", "--target-dir", built,
+         "--manifest-path", os.path.join(source, "Cargo.toml")],
+        check=True,
+    )
+    os.rename(os.path.join(built, "release", "blobcp"), program)
+    shutil.rmtree(source)
+    shutil.rmtree(built)
+    return program
 
 
 @contextmanager
@@ -100,7 +130,7 @@ def server(name, latency, dir):
     env = dict(os.environ)
     if name == "devstore":
         command = [
-            "target/release/blobcp", "devstore", "--listen", f"127.0.0.1:{port}", "--account", f"{ACCOUNT}:{KEY}",
+            BUILDS["blobcp"], "devstore", "--listen", f"127.0.0.1:{port}", "--account", f"{ACCOUNT}:{KEY}",
             "--latency", f"{latency}ms",
         ]
     else:
@@ -154,11 +184,11 @@ def mount(system, server, dir, cached=False, size=0):
     os.makedirs(point, exist_ok=True)
     endpoint = f"http://127.0.0.1:{server.port}/{ACCOUNT}"
     env = dict(os.environ)
-    if system == "blobcp":
+    if system in BUILDS:
         config = os.path.join(dir, "config.toml")
         with open(config, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(f'[account.{ACCOUNT}]\nkey = "{KEY}"\nendpoint = "{endpoint}"\n')
-        command = ["target/release/blobcp", "mount", "-f", "--config", config, f"{ACCOUNT}/{CONTAINER}", point]
+        command = [BUILDS[system], "mount", "-f", "--config", config, f"{ACCOUNT}/{CONTAINER}", point]
     elif system == "fuse":
         command = ["target/release/examples/fuse_limit", point, str(size)]
     else:

@@ -99,6 +99,8 @@ class Benchmark:
     cached = False
     """Of the goals, those that hold for it: read, write, metadata, copy."""
     goal = None
+    """The build of blobcp whose run it is; None in the run of another system."""
+    program = None
 
     def __init__(self, server):
         self.server = server
@@ -439,7 +441,7 @@ class BulkCopy(Bulk):
         self.put_small(self.names("source"))
 
     def mount(self, dir, tag):
-        run("target/release/blobcp", "cp", "-r", "--jobs", str(RENAMES), f"{dir}/source", f"{dir}/{tag}")
+        run(self.program, "cp", "-r", "--jobs", str(RENAMES), f"{dir}/source", f"{dir}/{tag}")
 
     def rclone(self, dir, tag):
         self.rclone_does("copy", "source", tag)
