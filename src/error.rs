@@ -235,7 +235,9 @@ impl Error {
     /// What was meant is not there any more, or is another version.
     pub fn is_stale(&self) -> bool {
         match self {
-            Self::Stale { .. } | Self::Copy { failure: CopyFailure::Replaced { .. }, .. } => true,
+            Self::Stale { .. } => true,
+            // Replaced, or failed because its source was changed (X8).
+            Self::Copy { .. } => self.errno() == libc::ESTALE,
             Self::Service(e) => errno_of_service(e) == libc::ESTALE,
             _ => false,
         }
@@ -602,7 +604,8 @@ mod tests {
     #[case(CopyFailure::Aborted { id: "i".into() }, libc::ECANCELED)]
     #[case(CopyFailure::Replaced { id: "i".into() }, libc::ESTALE)]
     fn ends_of_a_copy(#[case] failure: CopyFailure, #[case] errno: i32) {
-        assert_eq!(Error::Copy { target: "b".into(), failure }.errno(), errno);
+        let error = Error::Copy { target: "b".into(), failure };
+        assert_eq!((error.errno(), error.is_stale()), (errno, errno == libc::ESTALE));
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Files {
             },
         };
         drop(storing);
+        locked.publish();
         result
     }
 

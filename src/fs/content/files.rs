@@ -186,6 +186,7 @@ impl Files {
         let Ok(change) = change.admit(&attr, self.config.permissions) else { return false };
         let changes = !change.is_empty();
         state.change.merge(change);
+        locked.publish();
         changes
     }
 
@@ -196,6 +197,7 @@ impl Files {
         let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
         if state.content.is_unsaved() || file.is_written_by(caller) || nameless {
             state.change.merge(change);
+            locked.publish();
             return Ok(());
         }
         let blob = self.tree.blob(file.ino)?;

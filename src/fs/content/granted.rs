@@ -90,6 +90,7 @@ impl CopyDestinations {
         }
         // Nothing is staged, so nothing is cut.
         let _ = draft_of(locked)?.truncate(copying.granted);
+        locked.publish();
         Ok(())
     }
 
@@ -134,6 +135,8 @@ impl CopyDestinations {
             (Err(_), Content::Copying(_)) => self.detach(locked).await,
             (Err(_), _) => locked.content = Content::Clean,
         }
+        // What comes back may take a while.
+        locked.publish();
         match (backup, &done) {
             (Some(backup), Ok(())) => self.copies.delete_backup(&backup).await,
             (Some(backup), Err(_)) => self.copies.restore(backup, OwnWrite::Copy(job.id.clone())).await,
@@ -166,6 +169,7 @@ impl CopyDestinations {
         if done.is_err() {
             locked.content = Content::Clean;
         }
+        locked.publish();
         done
     }
 }

@@ -24,7 +24,7 @@ use crate::fs::copies::spec::CopySpec;
 use crate::fs::names::attr::{Attr, AttrChange, Ino};
 use crate::fs::names::dir::stream::DirStream;
 use crate::fs::names::open::{OpenNode, OpenNodes};
-use crate::fs::names::tree::Origin;
+use crate::fs::names::tree::{NodeProperties, Origin, Tree};
 use crate::fs::names::walk::Walk;
 use crate::store::{BlobProperties, BlobType, CopyId, ETag};
 use crate::sync::{MutexGuard, lock};
@@ -411,10 +411,11 @@ impl OpenNode for OpenFile {
         !uses.is_empty() && uses.iter().all(|used| used.access.append && used.access.write && !used.access.read)
     }
 
-    fn is_restored(&self, before: &ETag, properties: &Arc<BlobProperties>) -> bool {
+    fn is_restored(&self, before: &ETag, properties: &Arc<BlobProperties>, tree: &Tree) -> bool {
         let Ok(mut state) = self.state.try_lock() else { return false };
         state.rebase_on(before);
         state.record_version(properties.clone());
+        tree.update(self.ino, NodeProperties::Blob(properties.clone()));
         self.publish(&state);
         true
     }
