@@ -1,6 +1,7 @@
 //! What is appended goes to the end, once, whoever appends with us; nothing else is done to an append blob.
 
 use blobcp::devstore::{Fault, Limits};
+use blobcp::fs::Ino;
 
 use super::*;
 
@@ -45,6 +46,25 @@ for word in ['', 'five', 'six']: logging.info(word)
     // Without O_APPEND, but at the end: as dd does it.
     world.ok("printf 'seven\\n' | dd of=log bs=1 seek=28 conv=notrunc 2>&1");
     assert_eq!(range(&world, "log", 24..34), "six\nseven\n");
+}
+
+#[test]
+fn a_log_that_was_stored_to_be_renamed_is_not_taken_for_unsaved_while_that_goes_on() {
+    let world = World::new();
+    put_append(&world, "log", "one\n");
+    let mut writer = Gated::start(&world, "f = open('log', 'ab', buffering=0)\nf.write(b'two\\n')\ngate()");
+    writer.reached();
+    let ino = Ino(world.ok("stat -c %i log").trim().parse().unwrap());
+    let names = world.mount().fs.names();
+    assert_eq!(names.ttl(ino), Duration::ZERO);
+    let copy = world.stop(Fault::on("CopyBlob"));
+    let mv = world.start("mv log other");
+    copy.reached();
+    assert_eq!(world.stored("log"), "one\ntwo\n");
+    assert!(names.ttl(ino) > Duration::ZERO);
+    copy.let_go();
+    assert_eq!(mv.wait().code, Some(0));
+    writer.open();
 }
 
 #[test]
