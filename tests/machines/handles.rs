@@ -26,7 +26,7 @@ fn of_those_who_leave_exactly_the_last_one_is_told_so() {
                 let file = handles.acquire(INO);
                 let same = handles.of_ino(INO).expect("it is open");
                 assert!(Arc::ptr_eq(&file, &same), "there is one state for all");
-                let state = shuttle::future::block_on(file.state.lock());
+                let state = shuttle::future::block_on(file.lock());
                 let last = handles.is_last(INO);
                 step();
                 let done = handles.done(INO);

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::fs::content::draft::{Basis, Draft, block_size_after};
 use crate::fs::content::extent_map::{Piece, Segment};
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, FileState, Locked, draft_of};
+use crate::fs::content::handle::{Content, FileState, Locked};
 use crate::fs::content::read::Version;
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::{Change, WriteStrategy};
@@ -261,7 +261,7 @@ impl Files {
                 let bytes = self.uploads.read_source(source).await?;
                 let len = bytes.len() as u64;
                 self.admit(locked, Change::Write { range: end..end + len, aim: Aim::Position })?;
-                draft_of(locked)?.write(end, &bytes).map_err(|_| Error::fs(libc::EIO, "nothing is staged there"))?;
+                locked.draft()?.write(end, &bytes).map_err(|_| Error::fs(libc::EIO, "nothing is staged there"))?;
                 Ok(len)
             }
             Err(error) if error.code() == "SourceConditionNotMet" => Err(error),

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::error::{CopyFailure, Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::content::destination::CopyDestinations;
-use crate::fs::content::handle::{Content, CopiedFrom, Locked, OpenFile, draft_of};
+use crate::fs::content::handle::{Content, CopiedFrom, Locked, OpenFile};
 use crate::fs::content::source::RangeSource;
 use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::{Progress, failure, interrupted};
@@ -89,7 +89,7 @@ impl CopyDestinations {
             return self.copy_part(locked, &copying.source, copying.granted, caller).await;
         }
         // Nothing is staged, so nothing is cut.
-        let _ = draft_of(locked)?.truncate(copying.granted);
+        let _ = locked.draft()?.truncate(copying.granted);
         locked.publish();
         Ok(())
     }
@@ -152,9 +152,7 @@ impl CopyDestinations {
         let origin = self.files.tree.origin(source.ino).unwrap_or_else(|_| source.origin.clone());
         info!(source = %origin.blob.path, granted, "the service copies a part of a blob");
         let part = async {
-            draft_of(locked)?
-                .truncate(0)
-                .map_err(|_| Error::fs(libc::EIO, "a block in a blob that was just copied"))?;
+            locked.draft()?.truncate(0).map_err(|_| Error::fs(libc::EIO, "a block in a blob that was just copied"))?;
             let mut at = 0;
             while at < granted {
                 if caller.interrupted() {

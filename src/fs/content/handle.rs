@@ -95,6 +95,20 @@ pub(crate) struct FileState {
 }
 
 impl FileState {
+    /// The draft of the file, begun if there is none yet.
+    pub(in crate::fs) fn draft(&mut self) -> Result<&mut Draft> {
+        if let Content::Clean = self.content {
+            let base = self.version.as_ref().map(|version| &version.properties);
+            let mut draft = Draft::new(ExtentMap::of_base(base.map_or(0, |base| base.size)));
+            draft.strategy = WriteStrategy::of(base.map_or(BlobType::Block, |base| base.blob_type));
+            self.content = Content::Draft(Box::new(draft));
+        }
+        match &mut self.content {
+            Content::Draft(draft) => Ok(draft),
+            _ => Err(Error::copy_pending("the file")),
+        }
+    }
+
     /// Takes `stood_on` for the version that what comes was made of. If the file had another one, that was made of
     /// another client's: handles that have not seen it end with ESTALE.
     pub(in crate::fs) fn rebase_on(&mut self, stood_on: &ETag) {
@@ -182,7 +196,7 @@ struct Published {
 
 pub(crate) struct OpenFile {
     pub ino: Ino,
-    pub state: Arc<tokio::sync::Mutex<FileState>>,
+    state: Arc<tokio::sync::Mutex<FileState>>,
     published: Mutex<Published>,
     /// One entry for each handle.
     openings: Mutex<Vec<Opening>>,
@@ -366,18 +380,6 @@ impl DirHandle {
     }
 }
 
-/// The registry of what is open.
-#[derive(Default)]
-pub(crate) struct Handles {
-    next: AtomicU64,
-    files: Mutex<HashMap<Fh, Arc<Handle>>>,
-    dirs: Mutex<HashMap<Fh, Arc<DirHandle>>>,
-    /// Handles that only write do so past the kernel's cache.
-    direct_writes: AtomicBool,
-    /// One per inode, with the number of its handles.
-    open: Mutex<HashMap<Ino, (Arc<OpenFile>, usize)>>,
-}
-
 impl OpenNode for OpenFile {
     fn overlay(&self, attr: &mut Attr) {
         let published = self.published();
@@ -411,7 +413,7 @@ impl OpenNode for OpenFile {
         !uses.is_empty() && uses.iter().all(|used| used.access.append && used.access.write && !used.access.read)
     }
 
-    fn is_restored(&self, before: &ETag, properties: &Arc<BlobProperties>, tree: &Tree) -> bool {
+    fn record_restored(&self, before: &ETag, properties: &Arc<BlobProperties>, tree: &Tree) -> bool {
         let Ok(mut state) = self.state.try_lock() else { return false };
         state.rebase_on(before);
         state.record_version(properties.clone());
@@ -419,6 +421,18 @@ impl OpenNode for OpenFile {
         self.publish(&state);
         true
     }
+}
+
+/// The registry of what is open.
+#[derive(Default)]
+pub(crate) struct Handles {
+    next: AtomicU64,
+    files: Mutex<HashMap<Fh, Arc<Handle>>>,
+    dirs: Mutex<HashMap<Fh, Arc<DirHandle>>>,
+    /// Handles that only write do so past the kernel's cache.
+    direct_writes: AtomicBool,
+    /// One per inode, with the number of its handles.
+    open: Mutex<HashMap<Ino, (Arc<OpenFile>, usize)>>,
 }
 
 impl OpenNodes for Handles {
@@ -435,6 +449,16 @@ impl Handles {
     /// From now on, handles that only write do so past the kernel's cache.
     pub(crate) fn write_directly(&self) {
         self.direct_writes.store(true, Ordering::Relaxed);
+    }
+
+    /// Who only writes has nothing of the kernel's cache, which costs a page and a copy for each page that is written.
+    /// But as long as one goes past it, all do: a reader who had the last page before something was appended would see
+    /// zeros in its place. To be asked under the state lock, together with the registration of the handle.
+    pub(in crate::fs) fn goes_past_the_cache(&self, file: &OpenFile, access: Access) -> bool {
+        match access.read {
+            true => file.is_written_directly(),
+            false => self.direct_writes.load(Ordering::Relaxed) && !file.is_cached(),
+        }
     }
 
     fn fh(&self) -> Fh {
@@ -509,31 +533,5 @@ impl Handles {
 
     pub(crate) fn remove_dir(&self, fh: Fh) -> Option<Arc<DirHandle>> {
         lock(&self.dirs).remove(&fh)
-    }
-}
-
-/// The draft of a file, begun if there is none yet.
-pub(in crate::fs) fn draft_of(state: &mut FileState) -> Result<&mut Draft> {
-    if let Content::Clean = state.content {
-        let base = state.version.as_ref().map(|version| &version.properties);
-        let mut draft = Draft::new(ExtentMap::of_base(base.map_or(0, |base| base.size)));
-        draft.strategy = WriteStrategy::of(base.map_or(BlobType::Block, |base| base.blob_type));
-        state.content = Content::Draft(Box::new(draft));
-    }
-    match &mut state.content {
-        Content::Draft(draft) => Ok(draft),
-        _ => Err(Error::copy_pending("the file")),
-    }
-}
-
-impl Handles {
-    /// Who only writes has nothing of the kernel's cache, which costs a page and a copy for each page that is written.
-    /// But as long as one goes past it, all do: a reader who had the last page before something was appended would see
-    /// zeros in its place. To be asked under the state lock, together with the registration of the handle.
-    pub(in crate::fs) fn goes_past_the_cache(&self, file: &OpenFile, access: Access) -> bool {
-        match access.read {
-            true => file.is_written_directly(),
-            false => self.direct_writes.load(Ordering::Relaxed) && !file.is_cached(),
-        }
     }
 }

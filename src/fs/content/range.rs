@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::fs::caller::Caller;
 use crate::fs::content::draft::refuse_too_large;
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Locked, draft_of};
+use crate::fs::content::handle::Locked;
 use crate::fs::content::page::write::PageBlobs;
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::WriteStrategy;
@@ -28,7 +28,7 @@ impl Files {
     ) -> Result<u64> {
         let _storing = locked.file().storing();
         self.make_room(locked).await?;
-        match draft_of(locked)?.strategy {
+        match locked.draft()?.strategy {
             WriteStrategy::Blocks => {}
             WriteStrategy::Tail(_) => return self.copy_to_tail(&source, locked, offset).await,
             WriteStrategy::Pages(_) => {
@@ -37,20 +37,20 @@ impl Files {
         }
         let to = self.tree.blob(locked.ino())?;
         let end = offset.saturating_add(source.block().end - source.range.start);
-        refuse_too_large(draft_of(locked)?, end)?;
-        if draft_of(locked)?.extents.may_replace(offset..end).is_err() {
+        refuse_too_large(locked.draft()?, end)?;
+        if locked.draft()?.extents.may_replace(offset..end).is_err() {
             self.commit(locked).await?;
         }
         let base = locked.version.clone();
         let target = Target { blob: &to, base: base.as_deref() };
-        if let Some(len) = self.uploads.splice_block(target, draft_of(locked)?, &source, offset, caller).await? {
+        if let Some(len) = self.uploads.splice_block(target, locked.draft()?, &source, offset, caller).await? {
             locked.publish();
             return Ok(len);
         }
         let bytes = self.uploads.read_source(&source).await?;
         let len = bytes.len() as u64;
         let room = self.room_to_write(locked, len).await?;
-        draft_of(locked)?.take_room(room);
+        locked.draft()?.take_room(room);
         self.edit(locked, offset.saturating_add(len), |draft| draft.write(offset, &bytes)).await?;
         Ok(len)
     }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::fs::caller::Caller;
 use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::extent_map::{Piece, Segment};
-use crate::fs::content::handle::{Handle, draft_of};
+use crate::fs::content::handle::Handle;
 use crate::fs::content::source::{RangeSource, nameless};
 use crate::fs::content::strategy::WriteStrategy;
 
@@ -24,7 +24,7 @@ impl CopyDestinations {
         handle.version(&state)?;
         self.files.make_room(&mut state).await?;
         let range = from..from.saturating_add(len);
-        if !matches!(draft_of(&mut state)?.strategy, WriteStrategy::Blocks) {
+        if !matches!(state.draft()?.strategy, WriteStrategy::Blocks) {
             self.files.refuse_nameless(file)?;
             self.files.commit(&mut state).await?;
             let Some(version) = handle.version(&state)? else { return Ok(0) };
@@ -36,10 +36,10 @@ impl CopyDestinations {
             let source = RangeSource::of(&from, &version.properties.etag, range);
             return self.files.copy_range(source, true, &mut state, to, caller).await;
         }
-        if draft_of(&mut state)?.extents.read(range.clone()).contains(&Piece::Staged) {
+        if state.draft()?.extents.read(range.clone()).contains(&Piece::Staged) {
             self.files.commit(&mut state).await?;
         }
-        let pieces = draft_of(&mut state)?.extents.read(range);
+        let pieces = state.draft()?.extents.read(range);
         let mut at = to;
         for piece in pieces {
             let segment = match piece {
@@ -50,12 +50,12 @@ impl CopyDestinations {
             };
             let end = at.saturating_add(segment.len());
             // A commit here would make what the other pieces name something else.
-            if draft_of(&mut state)?.extents.may_replace(at..end).is_err() {
+            if state.draft()?.extents.may_replace(at..end).is_err() {
                 if at > to {
                     break;
                 }
                 self.files.commit(&mut state).await?;
-                if draft_of(&mut state)?.extents.may_replace(at..end).is_err() {
+                if state.draft()?.extents.may_replace(at..end).is_err() {
                     return Err(nameless());
                 }
                 drop(state);

@@ -22,7 +22,7 @@ use crate::fs::content::append::tail_block;
 use crate::fs::content::draft::{Draft, refuse_too_large};
 use crate::fs::content::extent_map::Cut;
 use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, Locked, draft_of};
+use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::page::MOST_BUFFERED;
 use crate::fs::content::strategy::{Change, WriteStrategy};
@@ -38,7 +38,7 @@ impl Files {
     /// The blob's type allows the change.
     pub(crate) fn admit(&self, locked: &mut Locked, change: Change) -> Result<()> {
         let (file, state) = locked.parts();
-        let draft = draft_of(state)?;
+        let draft = state.draft()?;
         let size = draft.extents.len();
         let admitted = draft.strategy.admit(&change, size);
         if admitted.is_err() {
@@ -173,7 +173,7 @@ impl Files {
         end: u64,
         change: impl Fn(&mut Draft) -> std::result::Result<T, Cut>,
     ) -> Result<T> {
-        let draft = draft_of(locked)?;
+        let draft = locked.draft()?;
         refuse_too_large(draft, end)?;
         if let Ok(done) = change(draft) {
             draft.release_room();
@@ -181,7 +181,7 @@ impl Files {
             return Ok(done);
         }
         self.commit(locked).await?;
-        let draft = draft_of(locked)?;
+        let draft = locked.draft()?;
         let done = change(draft);
         draft.release_room();
         locked.publish();

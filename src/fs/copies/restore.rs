@@ -217,7 +217,7 @@ impl Copies {
     fn update_restored(&self, ino: Ino, stood_on: &ETag, properties: Arc<BlobProperties>) {
         // A caller who waits for us may hold the file: then it is asked for anew.
         match self.open.of_ino(ino) {
-            Some(file) if file.is_restored(stood_on, &properties, &self.tree) => {}
+            Some(file) if file.record_restored(stood_on, &properties, &self.tree) => {}
             Some(_) => self.tree.invalidate(ino),
             None => self.tree.update(ino, NodeProperties::Blob(properties)),
         }

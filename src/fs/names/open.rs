@@ -24,9 +24,9 @@ pub(in crate::fs) trait OpenNode: Send + Sync {
     /// Whether all who have it open append to it, wherever its end is, and see nothing of it.
     fn is_only_appended_to(&self) -> bool;
 
-    /// The blob is again what it was as version `before`, which the tree learns, too. False if somebody is at work on the
-    /// file, who may have to ask.
-    fn is_restored(&self, before: &ETag, properties: &Arc<BlobProperties>, tree: &Tree) -> bool;
+    /// Records here and in the tree that the blob is again what it was as version `before`. False, and nothing is
+    /// recorded, if somebody is at work on the file, who may have to ask.
+    fn record_restored(&self, before: &ETag, properties: &Arc<BlobProperties>, tree: &Tree) -> bool;
 }
 
 /// The files that are open.

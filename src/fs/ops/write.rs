@@ -10,7 +10,7 @@ use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::draft::Draft;
 use crate::fs::content::extent_map::Segment;
-use crate::fs::content::handle::{Fh, draft_of};
+use crate::fs::content::handle::Fh;
 use crate::fs::content::strategy::Change;
 use crate::fs::content::tail::Aim;
 
@@ -48,8 +48,8 @@ impl Fs {
         }
         self.files.make_room(&mut state).await?;
         let room = self.files.room_to_write(&mut state, data.len() as u64).await?;
-        draft_of(&mut state)?.take_room(room);
-        let offset = if append { draft_of(&mut state)?.extents.len() } else { offset };
+        state.draft()?.take_room(room);
+        let offset = if append { state.draft()?.extents.len() } else { offset };
         let end = offset.saturating_add(data.len() as u64);
         let aim = if append { Aim::End } else { Aim::Position };
         self.files.admit(&mut state, Change::Write { range: offset..end, aim })?;
@@ -79,7 +79,7 @@ impl Fs {
         self.tree.refuse_replaced(file.ino)?;
         handle.version(&state)?;
         self.files.make_room(&mut state).await?;
-        let size = draft_of(&mut state)?.extents.len();
+        let size = state.draft()?.extents.len();
         let mut end = offset.saturating_add(len);
         if keep_size {
             end = end.min(size);
