@@ -27,6 +27,8 @@ use crate::fs::content::memory::Reservation;
 use crate::fs::content::page::MOST_BUFFERED;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::upload::Target;
+use crate::fs::names::attr::Ino;
+use crate::fs::names::tree::Blob;
 
 /// Bytes that a file without a name may hold in memory: there is nowhere to send them.
 const MOST_NAMELESS: u64 = 64 << 20;
@@ -65,17 +67,25 @@ impl Files {
         if !full {
             return Ok(());
         }
-        match self.tree.blob(file.ino) {
-            Err(error) if error.is_not_found() && draft.extents.buffered() < MOST_NAMELESS => return Ok(()),
-            Err(error) if error.is_not_found() => {
-                let what = format!("{error}: without a name it has only memory, and that is full");
-                return Err(Error::fs(libc::ENOSPC, what));
-            }
-            other => drop(other?),
+        if self.blob_to_fill(file.ino, draft.extents.buffered() < MOST_NAMELESS)?.is_none() {
+            return Ok(());
         }
         match draft.strategy {
             WriteStrategy::Tail(_) => self.send_tail(locked, block).await,
             WriteStrategy::Blocks | WriteStrategy::Pages(_) => self.commit(locked).await,
+        }
+    }
+
+    /// The blob that the content of a file goes to. `None` for a file without a name as long as its content `fits` into
+    /// memory, then ENOSPC.
+    fn blob_to_fill(&self, ino: Ino, fits: bool) -> Result<Option<Blob>> {
+        match self.tree.blob(ino) {
+            Err(error) if error.is_not_found() && fits => Ok(None),
+            Err(error) if error.is_not_found() => {
+                let what = format!("{error}: without a name it has only memory, and that is full");
+                Err(Error::fs(libc::ENOSPC, what))
+            }
+            blob => blob.map(Some),
         }
     }
 
@@ -103,15 +113,7 @@ impl Files {
         }
         draft.reap(false).await?;
         while draft.full().is_some() || !draft.unsent.is_empty() {
-            let blob = match self.tree.blob(file.ino) {
-                Ok(blob) => blob,
-                Err(error) if error.is_not_found() && !draft.is_scattered() => return Ok(()),
-                Err(error) if error.is_not_found() => {
-                    let what = format!("{error}: without a name it has only memory, and that is full");
-                    return Err(Error::fs(libc::ENOSPC, what));
-                }
-                Err(error) => return Err(error),
-            };
+            let Some(blob) = self.blob_to_fill(file.ino, !draft.is_scattered())? else { return Ok(()) };
             self.uploads.send_again(&blob, draft).await?;
             if let Some(start) = draft.full() {
                 let to = Target { blob: &blob, base: state.version.as_deref() };
