@@ -276,15 +276,16 @@ impl CopyDestinations {
             self.detach(&mut state).await;
             return Ok(true);
         }
-        match self.settled(file, caller).await {
-            Ok(_) => Ok(true),
-            Err(error) => {
-                if matches!(error, Error::Interrupted { .. }) {
-                    self.cancel(file).await;
-                }
-                Err(error)
-            }
+        self.settle_or_cancel(file, caller).await.map(|()| true)
+    }
+
+    /// [`CopyDestinations::settled`] for a flush: who is interrupted then does not want the copy any more.
+    pub(crate) async fn settle_or_cancel(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
+        let settled = self.settled(file, caller).await.map(drop);
+        if let Err(Error::Interrupted { .. }) = settled {
+            self.cancel(file).await;
         }
+        settled
     }
 
     /// `cp -p` sets times, owner and mode when the copy has been accepted, and where nobody waits for its end it is

@@ -29,15 +29,7 @@ impl CopyDestinations {
     /// Flush before all was granted: the file has what was, in the service. Who is interrupted while it is stored does
     /// not wait any more, but it is stored.
     pub(crate) async fn store_granted(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
-        match self.settled(file, caller).await {
-            Ok(state) => drop(state),
-            Err(error) => {
-                if matches!(error, Error::Interrupted { .. }) {
-                    self.cancel(file).await;
-                }
-                return Err(error);
-            }
-        }
+        self.settle_or_cancel(file, caller).await?;
         let (files, file) = (self.files.clone(), file.clone());
         let storing = self.copies.background.spawn(async move {
             let mut state = file.lock().await;
