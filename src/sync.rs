@@ -1,8 +1,8 @@
-//! One way to lock. A panic ends the request in which it happens and no other: a mutex that it leaves poisoned is taken all the same, and
-//! what is done under one is written so that a panic leaves nothing half changed.
+//! One way to lock. A panic ends the request in which it happens and no other: a mutex that it leaves poisoned is taken
+//! all the same, and what is done under one is written so that a panic leaves nothing half changed.
 //!
-//! Because the state machines lock here and nowhere else, their tests can let threads change places at exactly these points
-//! (`tests/machines`).
+//! Because the state machines lock here and nowhere else, their tests can let threads change places at exactly these
+//! points (`tests/machines`).
 
 #[cfg(test)]
 #[path = "../tests/machines/interleaved.rs"]

@@ -12,6 +12,13 @@ use crate::fs::names::xattr_reads::Seen;
 use crate::path::ContainerName;
 use crate::store::{BlobClient, BlobProperties, Client, CopySource, Revision, Tags};
 
+/// The time for which the service may read another account's source: a pending copy reads it to its end.
+pub(in crate::fs) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
+
+pub(crate) fn no_such(name: &str) -> Error {
+    Error::not_found(format!("{name} does not exist"))
+}
+
 /// The accounts of a mount. Cheap to share; what is asked of them goes through their clients.
 pub(in crate::fs) struct Service {
     pub(crate) config: Arc<Config>,
@@ -31,16 +38,7 @@ impl Service {
     pub(crate) fn blob<'a>(&'a self, blob: &'a Blob) -> BlobClient<'a> {
         self.client(blob.account).blob(&blob.path)
     }
-}
 
-/// The time for which the service may read another account's source: a pending copy reads it to its end.
-pub(in crate::fs) const SOURCE_SAS: Duration = Duration::from_secs(7 * 24 * 3600);
-
-pub(crate) fn no_such(name: &str) -> Error {
-    Error::not_found(format!("{name} does not exist"))
-}
-
-impl Service {
     /// The blob of one of the mount's accounts that a URL names, as it is or was, if it does and brings no credential
     /// of its own.
     pub(crate) fn located(&self, url: &str) -> Option<Origin> {

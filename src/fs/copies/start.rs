@@ -29,7 +29,7 @@ impl Copies {
         started
     }
 
-    pub(crate) async fn start_leased(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
+    async fn start_leased(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
         let (destination, version) = (spec.destination.clone(), spec.version.clone());
         let (request, options) = spec.into_request();
         // A finite lease forbids it (X5), also one of our own.
@@ -76,7 +76,7 @@ impl Copies {
     }
 
     /// C40 to C43.
-    pub(crate) async fn lease_source(
+    async fn lease_source(
         &self,
         options: &CopyOptions,
         version: Option<&BlobProperties>,
@@ -92,7 +92,7 @@ impl Copies {
 
     /// Does what is left when a copy has ended, before anybody hears of it: whoever does may go on to delete the
     /// source.
-    pub(crate) async fn finish(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
+    async fn finish(self: &Arc<Self>, job: &CopyJob, lease: Option<SourceLease>, progress: &Progress) {
         if let Some(lease) = lease {
             lease.release().await;
         }
@@ -120,7 +120,7 @@ impl Copies {
     }
 
     /// Follows a copy for all who wait, to its end and what is left to do then.
-    pub(crate) async fn poll_and_finish(self: &Arc<Self>, job: &Arc<CopyJob>, lease: Option<SourceLease>) {
+    async fn poll_and_finish(self: &Arc<Self>, job: &Arc<CopyJob>, lease: Option<SourceLease>) {
         if let Some(ended) = self.poll_to_the_end(job).await {
             self.finish(job, lease, &ended).await;
             job.publish(ended);
@@ -130,7 +130,7 @@ impl Copies {
     /// Copies by the operations that read any URL. `version` is the source as the caller saw it, if it is one of our
     /// blobs; `lease` its lease, if it has been taken already. A copy that ends with less than the whole leaves the
     /// destination as it was.
-    pub(crate) async fn copy_synchronously(
+    async fn copy_synchronously(
         self: &Arc<Self>,
         destination: Blob,
         request: CopyRequest,
@@ -154,23 +154,23 @@ impl Copies {
             ..CopyJob::new(destination, CopyId::new(""), total, Progress::Pending(0))
         });
         let work = {
-            let (fs, job) = (self.clone(), job.clone());
+            let (copies, job) = (self.clone(), job.clone());
             tokio::spawn(async move {
-                let ended = fs.fetch_whole(&job.destination, request, version).await;
+                let ended = copies.fetch_whole(&job.destination, request, version).await;
                 if let Some(lease) = lease {
                     lease.release().await;
                 }
                 let ended = match ended {
                     Ok(properties) => {
                         if let Some(backup) = job.take_backup() {
-                            fs.delete_backup(&backup).await;
+                            copies.delete_backup(&backup).await;
                         }
                         Progress::Success(properties)
                     }
                     Err(error) => {
                         warn!(%error, "copy ended without success");
                         if let Some(backup) = job.take_backup() {
-                            fs.never_started(&backup, &error).await;
+                            copies.never_started(&backup, &error).await;
                         }
                         Progress::Failed(error)
                     }
