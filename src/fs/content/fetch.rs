@@ -57,7 +57,7 @@ impl Files {
     pub(crate) fn follow(&self, locked: &mut Locked) {
         let (file, state) = locked.parts();
         let Some(version) = &state.version else { return };
-        if !state.content.is_unsaved()
+        if !state.content.is_uncommitted()
             && version.properties.blob_type == BlobType::Append
             && let Ok(view) = self.tree.view(file.ino)
             && let Some(now) = view.properties()

@@ -128,7 +128,7 @@ impl Files {
         let mut state = file.lock().await;
         // It may have been committed here since `view` was taken.
         let now = self.tree.view(view.ino);
-        if let (false, Some(properties)) = (state.content.is_unsaved(), now.as_ref().unwrap_or(view).properties()) {
+        if let (false, Some(properties)) = (state.content.is_uncommitted(), now.as_ref().unwrap_or(view).properties()) {
             state.version = match state.version.clone() {
                 Some(version) if version.properties == *properties => Some(version),
                 // Tier and tags change without a new ETag.
@@ -195,7 +195,7 @@ impl Files {
         let (file, state) = locked.parts();
         let view = self.tree.view(file.ino)?;
         let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
-        if state.content.is_unsaved() || file.is_written_by(caller) || nameless {
+        if state.content.is_uncommitted() || file.is_written_by(caller) || nameless {
             state.change.merge(change);
             locked.publish();
             return Ok(());

@@ -45,7 +45,7 @@ pub(crate) enum Content {
 
 impl Content {
     /// There is something to store, now or when a copy has ended.
-    pub(crate) fn is_unsaved(&self) -> bool {
+    pub(crate) fn is_uncommitted(&self) -> bool {
         match self {
             Self::Clean => false,
             Self::Draft(draft) => draft.dirty,
