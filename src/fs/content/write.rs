@@ -28,13 +28,26 @@ use crate::fs::content::page::MOST_BUFFERED;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::upload::Target;
 use crate::fs::names::attr::Ino;
-use crate::fs::names::tree::Blob;
+use crate::fs::names::tree::{Blob, Tree};
 
 /// Bytes that a file without a name may hold in memory: there is nowhere to send them.
 const MOST_NAMELESS: u64 = 64 << 20;
 
 /// Bytes that are worth a block of their own when memory is short.
 const WORTH_A_BLOCK: u64 = 256 * 1024;
+
+/// The blob that the content of a file goes to. `None` for a file without a name as long as its content `fits` into
+/// memory, then ENOSPC.
+fn blob_to_fill(tree: &Tree, ino: Ino, fits: bool) -> Result<Option<Blob>> {
+    match tree.blob(ino) {
+        Err(error) if error.is_not_found() && fits => Ok(None),
+        Err(error) if error.is_not_found() => {
+            let what = format!("{error}: without a name it has only memory, and that is full");
+            Err(Error::fs(libc::ENOSPC, what))
+        }
+        blob => blob.map(Some),
+    }
+}
 
 impl Files {
     /// The blob's type allows the change.
@@ -67,25 +80,12 @@ impl Files {
         if !full {
             return Ok(());
         }
-        if self.blob_to_fill(file.ino, draft.extents.buffered() < MOST_NAMELESS)?.is_none() {
+        if blob_to_fill(&self.tree, file.ino, draft.extents.buffered() < MOST_NAMELESS)?.is_none() {
             return Ok(());
         }
         match draft.strategy {
             WriteStrategy::Tail(_) => self.send_tail(locked, block).await,
             WriteStrategy::Blocks | WriteStrategy::Pages(_) => self.commit(locked).await,
-        }
-    }
-
-    /// The blob that the content of a file goes to. `None` for a file without a name as long as its content `fits` into
-    /// memory, then ENOSPC.
-    fn blob_to_fill(&self, ino: Ino, fits: bool) -> Result<Option<Blob>> {
-        match self.tree.blob(ino) {
-            Err(error) if error.is_not_found() && fits => Ok(None),
-            Err(error) if error.is_not_found() => {
-                let what = format!("{error}: without a name it has only memory, and that is full");
-                Err(Error::fs(libc::ENOSPC, what))
-            }
-            blob => blob.map(Some),
         }
     }
 
@@ -113,7 +113,7 @@ impl Files {
         }
         draft.reap(false).await?;
         while draft.full().is_some() || !draft.unsent.is_empty() {
-            let Some(blob) = self.blob_to_fill(file.ino, !draft.is_scattered())? else { return Ok(()) };
+            let Some(blob) = blob_to_fill(&self.tree, file.ino, !draft.is_scattered())? else { return Ok(()) };
             self.uploads.send_again(&blob, draft).await?;
             if let Some(start) = draft.full() {
                 let to = Target { blob: &blob, base: state.version.as_deref() };
