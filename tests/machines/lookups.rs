@@ -11,7 +11,7 @@ use crate::fs::attr::{FileKind, Ino};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::names::dir::lookups::Lookups;
 use crate::fs::names::dir::sweeper::{SHORTEST_SWEEP, Sweeper};
-use crate::fs::tree::{NodeProperties, Observation, Row, Tree};
+use crate::fs::tree::{Listed, NodeProperties, Observation, Row, Tree};
 use crate::sync::interleaved::{at_once, interleave, step};
 
 const DIR: Ino = Ino(7);
@@ -39,6 +39,28 @@ fn one_of_those_who_look_up_names_lists_the_directory() {
         };
         let turns = at_once(vec![user(), user()]);
         assert!(turns.iter().sum::<usize>() > 0, "somebody lists it");
+    });
+}
+
+/// A copy comes into being while somebody looks its name up, which was not there a moment ago.
+#[test]
+fn who_looks_a_name_up_does_not_remove_what_comes_into_being_meanwhile() {
+    interleave(|| {
+        let tree = Arc::new(Tree::new(super::root(), Duration::from_secs(60)));
+        tree.listings().remember_absence(Ino::ROOT, "f", std::time::Instant::now());
+        let (looked_up, entered) = (tree.clone(), tree.clone());
+        let look_up = Box::new(move || {
+            if let Listed::Absent(asked) = looked_up.listings().listed(Ino::ROOT, "f") {
+                looked_up.remove_absent(Ino::ROOT, "f", asked);
+            }
+        }) as Thread<()>;
+        let enter = Box::new(move || {
+            let known = super::known("1", std::time::Instant::now());
+            let ino = entered.enter(Ino::ROOT, "f", FileKind::File, known, None).unwrap().ino;
+            assert!(entered.kernel().looked_up(ino));
+        }) as Thread<()>;
+        at_once(vec![look_up, enter]);
+        assert!(tree.child(Ino::ROOT, "f").is_some(), "it is there");
     });
 }
 

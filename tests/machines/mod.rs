@@ -16,8 +16,13 @@ mod memory;
 mod service;
 mod tree;
 
-use crate::fs::tree::{AccountId, Blob, BlobDir, Place};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::fs::attr;
+use crate::fs::tree::{AccountId, Blob, BlobDir, NodeProperties, Observation, Place};
 use crate::path::ContainerName;
+use crate::store::{BlobSettings, ETag, Written};
 
 type Thread<T> = Box<dyn FnOnce() -> T + Send>;
 
@@ -31,4 +36,12 @@ fn blob(name: &str) -> Blob {
 
 fn root() -> Place {
     Place::Directory(container())
+}
+
+fn known(etag: &str, at: Instant) -> Observation {
+    let written = Written { etag: ETag::new(etag), last_modified: SystemTime::UNIX_EPOCH };
+    Observation {
+        properties: NodeProperties::Blob(Arc::new(attr::just_written(5, BlobSettings::default(), written))),
+        at,
+    }
 }

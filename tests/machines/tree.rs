@@ -2,24 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::Thread;
-use crate::fs::attr::{self, FileKind, Ino};
+use super::{Thread, known};
+use crate::fs::attr::{FileKind, Ino};
 use crate::fs::tree::{Expired, Link, NodeProperties, Observation, Row, Tree};
-use crate::store::{BlobSettings, ETag, Written};
 use crate::sync::interleaved::{at_once, interleave};
 
 fn tree() -> Arc<Tree> {
     Arc::new(Tree::new(super::root(), Duration::from_secs(60)))
-}
-
-fn known(etag: &str, at: Instant) -> Observation {
-    let written = Written { etag: ETag::new(etag), last_modified: SystemTime::UNIX_EPOCH };
-    Observation {
-        properties: NodeProperties::Blob(Arc::new(attr::just_written(5, BlobSettings::default(), written))),
-        at,
-    }
 }
 
 fn dir(at: Instant) -> Observation {

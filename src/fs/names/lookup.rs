@@ -94,11 +94,12 @@ impl Directories {
                 let anchor = self.anchor_of(parent, name)?;
                 return self.tree.enter_listed(parent, &entry, anchor);
             }
-            Listed::Absent => {
+            Listed::Absent(asked) => {
                 if let Some(revisions) = self.revision_dir_in(parent, name)? {
                     return self.tree.enter_revision_dir(parent, revisions);
                 }
-                self.tree.remove_absent(parent, name, Instant::now());
+                // Not what came into being here since.
+                self.tree.remove_absent(parent, name, asked);
                 return Err(self.not_there(parent, name));
             }
             Listed::Unknown => {}

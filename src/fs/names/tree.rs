@@ -252,7 +252,7 @@ impl Tree {
         }
         let (parent, name) = (node.parent, node.name.clone());
         if gone {
-            table.unlink(parent, &name, Link::Vanished);
+            table.unlink(parent, &name, Link::Vanished, Instant::now());
         } else {
             table.detach_name(parent, &name);
         }
@@ -333,7 +333,7 @@ impl Tree {
 
     /// The name was removed here: from the directory, its listing, and from the node that had it.
     pub fn unlink(&self, parent: Ino, name: &str) {
-        self.lock().unlink(parent, name, Link::Removed);
+        self.lock().unlink(parent, name, Link::Removed, Instant::now());
     }
 
     /// The service, asked at `asked`, has nothing under the name any more.
@@ -347,9 +347,9 @@ impl Tree {
         if (parent, name) == (new_parent, new_name) {
             return;
         }
-        table.unlink(new_parent, new_name, Link::Removed);
+        table.unlink(new_parent, new_name, Link::Removed, Instant::now());
         let ino = table.child(parent, name);
-        table.depart(parent, name);
+        table.depart(parent, name, Instant::now());
         let Some(ino) = ino else { return };
         if let Some(node) = table.nodes.get_mut(&parent) {
             node.names().children.remove(name);

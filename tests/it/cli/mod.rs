@@ -88,6 +88,19 @@ impl Desk {
         finish(self.command(args).spawn().unwrap())
     }
 
+    /// `umount m`. What another test starts has the open files of this process until it runs, and with them a mount in
+    /// use.
+    fn umount(&self) -> Ended {
+        let began = Instant::now();
+        loop {
+            let ended = self.run(&["umount", "m"]);
+            if !ended.err.contains(": in use;") || began.elapsed() > PATIENCE {
+                return ended;
+            }
+            look_again();
+        }
+    }
+
     /// A configuration file of both accounts.
     fn configure(&self, more: &str) -> String {
         let table = |account| {

@@ -20,7 +20,7 @@ fn mount_returns_when_it_works_and_umount_when_everything_is_stored() {
     let mut written = fs::File::create(desk.m().join("box/new.txt")).unwrap();
     written.write_all(b"news").unwrap();
     drop(written);
-    let ended = desk.run(&["umount", "m"]);
+    let ended = desk.umount();
     assert_eq!((ended.status, ended.out.as_str(), ended.err.as_str()), (0, "", ""));
     assert!(!desk.is_mounted());
     assert_eq!(&desk.store.content(ONE, "box", "new.txt").unwrap()[..], b"news");
@@ -58,7 +58,7 @@ fn a_mount_point_in_use_is_not_mounted_over() {
         (ended.status, ended.err),
         (1, format!("blobcp: mount: {}: {ONE} is mounted there already\n", desk.m().display()))
     );
-    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_directory_with_files_is_mounted_over_with_a_warning() {
     let warning =
         format!("blobcp: mount: warning: {} is not empty; its files are hidden meanwhile\n", desk.m().display());
     assert_eq!((ended.status, ended.err), (0, warning));
-    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
     assert!(desk.m().join("hidden").exists());
 }
 
@@ -151,7 +151,7 @@ fn umount_waits_for_its_own_mount_also_if_the_number_was_that_of_another_which_h
         let is_the_same = device(&desks[1]) == number;
         pids.iter().for_each(|pid| send(*pid, libc::SIGCONT));
         assert_eq!(finish(mount).status, 0);
-        assert_eq!(desks[1].run(&["umount", "m"]).status, 0);
+        assert_eq!(desks[1].umount().status, 0);
         assert_eq!(desks[1].processes(), [0; 0]);
         is_the_same
     });
@@ -179,14 +179,14 @@ fn what_a_killed_process_leaves_can_be_unmounted_and_mounted_over() {
             fs::metadata(desk.m()).is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
         });
         if command == "umount" {
-            assert_eq!(desk.run(&["umount", "m"]).status, 0);
+            assert_eq!(desk.umount().status, 0);
             assert!(!desk.is_mounted());
         } else {
             let ended = desk.run(&["mount", ONE, "m"]);
             assert_eq!(ended.status, 0, "{ended:?}");
             assert!(ended.err.contains("unmounted what a killed process had left there"), "{ended:?}");
             assert!(desk.m().join("box/hello.txt").exists());
-            assert_eq!(desk.run(&["umount", "m"]).status, 0);
+            assert_eq!(desk.umount().status, 0);
         }
     }
 }
@@ -204,10 +204,10 @@ fn several_sources_are_directories_and_one_is_the_root() {
     assert_eq!(desk.run(&["mount", "--config", &config, &format!("{ONE}/box"), TWO, "m"]).status, 0);
     assert_eq!(names(desk.m()), [ONE, TWO]);
     assert_eq!(names(desk.m().join(ONE)), ["box"], "only the container that was named");
-    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
     assert_eq!(desk.run(&["mount", &format!("{ONE}/box/dir"), "m"]).status, 0);
     assert_eq!(names(desk.m()), ["deep.txt"]);
-    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn dev_is_a_service_with_two_accounts_and_something_to_copy() {
     let copied = Command::new("cp").arg(&big).arg(desk.m().join("devstoreaccount1/images/copy.img")).status().unwrap();
     assert!(copied.success());
     assert_eq!(fs::metadata(desk.m().join("devstoreaccount1/images/copy.img")).unwrap().len(), 6 << 30);
-    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
     desk.wait_for_no_process();
 }
 
@@ -239,7 +239,7 @@ fn devstore_prints_how_to_reach_it_and_ends_on_a_signal() {
     let mut mount = desk.command(&["mount", "second", "m"]);
     mount.env("AZURE_STORAGE_CONNECTION_STRING", string);
     assert_eq!(finish(mount.spawn().unwrap()).status, 0);
-    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
     send(child.id() as i32, libc::SIGTERM);
     assert_eq!(finish(child).status, 0);
 }

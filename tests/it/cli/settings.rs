@@ -73,7 +73,7 @@ fn mount_8_and_fstab_can_call_it() {
         let info = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let line = info.lines().find(|line| line.contains(desk.m().to_str().unwrap())).unwrap();
         assert!(line.contains("noexec") && line.contains("nosuid") && line.contains("nodev"), "{line}");
-        assert_eq!(desk.run(&["umount", "m"]).status, 0);
+        assert_eq!(desk.umount().status, 0);
     }
 }
 
@@ -88,12 +88,12 @@ fn flags_come_before_options_and_these_before_the_file() {
     let metadata = fs::metadata(desk.m().join("hello.txt")).unwrap();
     assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777), (3, 5, 0o640));
     fs::write(desk.m().join("written"), "x").unwrap();
-    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
 
     assert_eq!(desk.run(&["mount", "--config", &config, ONE, "m"]).status, 0);
     let refused = fs::write(desk.m().join("box/written"), "x").unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(libc::EROFS));
-    assert_eq!(desk.run(&["umount", "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
 }
 
 #[test]

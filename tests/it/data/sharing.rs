@@ -60,7 +60,12 @@ try:
 except OSError as e:
     print(errno.errorcode[e.errno])"
         );
-        let ran = Gated::run(&world, &program, || world.put(name, "theirs"));
+        let ran = Gated::run(&world, &program, || {
+            if name == "large" {
+                eventually("staged blocks", || world.store.stats().requests("PutBlock") > 0);
+            }
+            world.put(name, "theirs");
+        });
         assert_eq!(ran.stdout, printed, "{name}: {}", ran.stderr);
         assert_eq!(world.stored(name), stored, "{name}");
     }

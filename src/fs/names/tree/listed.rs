@@ -19,17 +19,15 @@ impl ListedNames<'_> {
     /// The answer of listings of the directory about a name, as far as they are fresh.
     pub fn listed(&self, parent: Ino, name: &str) -> Listed {
         let table = self.tree.lock();
-        match table.listed(parent, name, self.tree.ttl) {
-            Some(Some(entry)) => Listed::Present(entry),
-            Some(None) => Listed::Absent,
+        let absent = match table.listed(parent, name, self.tree.ttl) {
+            Some(Some(entry)) => return Listed::Present(entry),
+            Some(None) => table.listings.absent_since(parent, name),
             None => {
                 let names = table.nodes.get(&parent).and_then(|node| node.names.as_ref());
-                match names.and_then(|names| names.absent.get(name)) {
-                    Some(asked) if asked.elapsed() < self.tree.ttl => Listed::Absent,
-                    _ => Listed::Unknown,
-                }
+                names.and_then(|names| names.absent.get(name)).filter(|asked| asked.elapsed() < self.tree.ttl).copied()
             }
-        }
+        };
+        absent.map_or(Listed::Unknown, Listed::Absent)
     }
 
     /// The latest moment, not longer ago than it is believed, at which there was nothing under a name, nor below it.

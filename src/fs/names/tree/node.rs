@@ -89,7 +89,8 @@ pub struct Row {
 #[derive(Debug, Clone)]
 pub enum Listed {
     Present(Entry),
-    Absent,
+    /// Since when it is known: what came into being here since is there.
+    Absent(Instant),
     /// There is no fresh listing.
     Unknown,
 }

@@ -197,13 +197,14 @@ impl DirNames {
         self.children.insert(name, ino);
     }
 
-    fn remember_removal(&mut self, name: &str) {
+    fn remember_removal(&mut self, name: &str, at: Instant) {
         // Twice as many as were left the last time, so that removing many does not look through all of them each time.
         if self.removed.len() >= self.most_removed.max(MANY_REMOVED) {
             self.removed.retain(|_, gone| gone.elapsed() < ANSWER_LIFETIME);
             self.most_removed = self.removed.len() * 2;
         }
-        self.removed.insert(name.into(), Instant::now());
+        let gone = self.removed.entry(name.into()).or_insert(at);
+        *gone = at.max(*gone);
     }
 
     fn removed_after(&self, name: &str, at: Instant) -> bool {
@@ -394,7 +395,7 @@ impl Table {
             })
         });
         if !stays {
-            self.unlink(parent, name, Link::Vanished);
+            self.unlink(parent, name, Link::Vanished, asked);
         }
         !stays
     }
@@ -453,17 +454,17 @@ impl Table {
         Ok(node.view(ino))
     }
 
-    /// The name leaves the directory; what was heard of it before now does not bring it back.
-    pub(crate) fn depart(&mut self, parent: Ino, name: &str) {
+    /// The name left the directory at `at`: what was heard of it before does not bring it back.
+    pub(crate) fn depart(&mut self, parent: Ino, name: &str, at: Instant) {
         if let Some(node) = self.nodes.get_mut(&parent) {
-            node.names().remember_removal(name);
+            node.names().remember_removal(name, at);
         }
         self.listings.remove(parent, name);
     }
 
     /// The name is gone, and so is its node's: `link` says how.
-    pub(crate) fn unlink(&mut self, parent: Ino, name: &str, link: Link) {
-        self.depart(parent, name);
+    pub(crate) fn unlink(&mut self, parent: Ino, name: &str, link: Link, at: Instant) {
+        self.depart(parent, name, at);
         let Some(node) = self.nodes.get_mut(&parent) else { return };
         if let Some(ino) = node.names().children.remove(name) {
             self.detach(ino, link);

@@ -74,14 +74,14 @@ fn a_listing_answers_for_names_that_do_not_exist_and_learns_what_happens_here() 
     tree.listings().add_page(Ino::ROOT, asked, vec![Row { name: "a".into(), kind: FileKind::File, observed: known }]);
     tree.listings().end_listing(Ino::ROOT, asked);
     assert!(matches!(tree.listings().listed(Ino::ROOT, "a"), Listed::Present(..)));
-    assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Absent));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Absent(_)));
     let b = enter(&tree, Ino::ROOT, "b", FileKind::File);
     assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Present(entry) if entry.ino == b));
     tree.rename(Ino::ROOT, "b", Ino::ROOT, "c");
-    assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Absent));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "b"), Listed::Absent(_)));
     assert!(matches!(tree.listings().listed(Ino::ROOT, "c"), Listed::Present(..)));
     tree.unlink(Ino::ROOT, "c");
-    assert!(matches!(tree.listings().listed(Ino::ROOT, "c"), Listed::Absent));
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "c"), Listed::Absent(_)));
     assert!(tree.listings().has_sibling(Ino::ROOT, "c"));
     assert!(!tree.listings().has_sibling(Ino::ROOT, "a"));
 }
@@ -99,7 +99,7 @@ fn what_appeared_below_is_not_denied_by_what_is_remembered() {
     tree.listings().remember_absence(dir, "new", Instant::now());
     tree.invalidate_path(Ino::ROOT, "d/new");
     assert!(matches!(tree.listings().listed(dir, "new"), Listed::Unknown));
-    assert!(matches!(tree.listings().listed(Ino::ROOT, "x"), Listed::Absent), "nothing came into being there");
+    assert!(matches!(tree.listings().listed(Ino::ROOT, "x"), Listed::Absent(_)), "nothing came into being there");
     tree.invalidate_path(Ino::ROOT, "d/f");
     assert!(tree.view(file).unwrap().observed.age() > Duration::from_secs(60));
     assert_eq!(tree.below(Ino::ROOT, "d/f"), Some(file));
