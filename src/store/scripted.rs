@@ -79,6 +79,7 @@ impl Scripted {
         let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let log = asked.clone();
+        let silent = script.iter().any(|reply| matches!(reply, Reply::Silence));
         tokio::spawn(async move {
             for reply in script {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -92,7 +93,8 @@ impl Scripted {
         let options = Options {
             tries: 3,
             first_delay: Duration::from_millis(1),
-            read_timeout: Duration::from_millis(300),
+            // A machine may be busy for longer than a test wants to wait for nothing.
+            read_timeout: Duration::from_millis(if silent { 300 } else { 20_000 }),
             ..Default::default()
         };
         let client = Client::new(account.resolve().unwrap(), Http::new(options));
