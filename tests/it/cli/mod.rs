@@ -91,14 +91,14 @@ impl Desk {
     /// `umount m`. What another test starts has the open files of this process until it runs, and with them a mount in
     /// use.
     fn umount(&self) -> Ended {
-        let began = Instant::now();
-        loop {
-            let ended = self.run(&["umount", "m"]);
-            if !ended.err.contains(": in use;") || began.elapsed() > PATIENCE {
-                return ended;
-            }
-            look_again();
-        }
+        let mut ended = None;
+        eventually("a mount that nobody else uses", || {
+            let run = self.run(&["umount", "m"]);
+            let in_use = run.err.contains(": in use;");
+            ended = Some(run);
+            !in_use
+        });
+        ended.unwrap()
     }
 
     /// A configuration file of both accounts.
