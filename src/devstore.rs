@@ -15,7 +15,7 @@
 //! eyes.
 //!
 //! Each file imports only from files below it. At the ground, whom everybody may ask, are `config` (how all of this is
-//! set up), `address` (what a URL says), `signature`, `clock`, `timer`, `error` and `xml`.
+//! set up), [`answers`] (what it says where nobody knows what the service says), `address` (what a URL says), `signature`, `clock`, `timer`, `error` and `xml`.
 //!
 //! Not offered: stored access policies, soft delete, encryption keys, immutability, incremental copies. Such requests
 //! are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob endpoint sees of them, and
@@ -53,6 +53,7 @@ use tokio::task::JoinHandle;
 
 mod account;
 mod address;
+pub mod answers;
 mod auth;
 mod bearer;
 mod blob;
@@ -92,6 +93,7 @@ mod timer;
 mod web;
 mod xml;
 
+pub use answers::{Answers, Choice};
 pub use bearer::Grant;
 pub use config::{AccountConfig, Config, CopyRate, InvalidRate, Limits, WELL_KNOWN_ACCOUNT};
 pub use control::{ControlError, CopyAction};

@@ -11,7 +11,8 @@ use super::failure::Failure;
 use super::log;
 use super::signals::Signals;
 use crate::config::duration;
-use crate::devstore::{AccountConfig, Config, ControlError, CopyRate, Devstore, WELL_KNOWN_ACCOUNT};
+use crate::devstore::answers::questions;
+use crate::devstore::{AccountConfig, Choice, Config, ControlError, CopyRate, Devstore, WELL_KNOWN_ACCOUNT};
 
 /// Accounts of `mount --dev`: the one that every Azure tool knows, and one to copy to.
 pub(super) const ACCOUNTS: [&str; 2] = [WELL_KNOWN_ACCOUNT, "devstoreaccount2"];
@@ -22,17 +23,22 @@ const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHO
 /// Copies between accounts take as long as a fast network, so that there is something to watch.
 const CROSS_ACCOUNT: CopyRate = CopyRate::BytesPerSecond(64 << 20);
 
-const MORE: &str = "\
-RATE is bytes per second, such as 500KiB or 64MiB.
-
-Examples:
-  blobcp devstore
-  blobcp devstore --account first --account second:a2V5 \\
-      --copy-cross-account 8MiB --latency 20ms";
+fn more() -> String {
+    format!(
+        "RATE is bytes per second, such as 500KiB or 64MiB.\n\n\
+         What nobody knows about the real service is answered by choice, KEY=VALUE; the first value is the default:\n\
+         {}\n\
+         Examples:\n  \
+         blobcp devstore\n  \
+         blobcp devstore --account first --account second:a2V5 \\\n      \
+         --copy-cross-account 8MiB --latency 20ms",
+        questions()
+    )
+}
 
 /// Run the embedded Blob service for any Azure client
 #[derive(clap::Args)]
-#[command(after_help = MORE)]
+#[command(after_help = more())]
 pub(super) struct Arguments {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value_t = USUAL)]
@@ -55,6 +61,9 @@ pub(super) struct Arguments {
     /// Wait before every answer.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     latency: Duration,
+    /// Answer a question about the service otherwise, several times for several.
+    #[arg(long = "as", value_name = "KEY=VALUE")]
+    answers: Vec<Choice>,
     /// error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log: String,
@@ -83,6 +92,7 @@ impl Arguments {
             copy_cross_account: self.copy_cross_account,
             latency: self.latency,
             hns: self.hns,
+            answers: self.answers.into_iter().collect(),
             ..Config::default()
         };
         let accounts: Vec<String> = config.accounts.iter().map(|account| account.name.clone()).collect();

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 
 use super::address::Namespace;
+use super::answers::AccountInformation;
 use super::bearer::{Delegation, LONGEST_DELEGATION};
 use super::clock::{iso, parse_iso};
 use super::error::{Code, ServiceError};
@@ -15,7 +16,7 @@ use super::xml::{self, Writer};
 
 /// Get Account Information (§6): a general-purpose account.
 pub(super) fn information(server: &Server) -> Outcome {
-    if !server.tells_kind {
+    if server.answers.account_information == AccountInformation::NotFound {
         return Err(Code::ResourceNotFound.into());
     }
     let hierarchical = server.namespace == Namespace::Hierarchical;

@@ -171,6 +171,14 @@ pub(super) fn redact(url_or_query: &str) -> String {
     clean
 }
 
+/// A URL without its `sig` parameter (S6).
+pub(super) fn without_signature(url: &str) -> String {
+    let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
+    let is_signature = |pair: &&str| pair.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("sig="));
+    let kept: Vec<&str> = query.split('&').filter(|pair| !is_signature(pair)).collect();
+    if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+}
+
 /// Splits `HOST` and path into the account and the rest of the path without its leading slash, still encoded.
 pub(super) fn split_account<'a>(host: &str, raw_path: &'a str) -> Result<(String, &'a str), ServiceError> {
     let path = raw_path.strip_prefix('/').unwrap_or(raw_path);
@@ -259,5 +267,12 @@ mod tests {
         assert_eq!(redact("sv=1&sig=abc&se=2"), "sv=1&sig=***&se=2");
         assert_eq!(redact("http://h/a?sig=abc"), "http://h/a?sig=***");
         assert_eq!(redact("signed=yes"), "signed=yes");
+    }
+
+    #[test]
+    fn signatures_are_left_out() {
+        assert_eq!(without_signature("http://h/a?sv=1&sig=abc&se=2"), "http://h/a?sv=1&se=2");
+        assert_eq!(without_signature("http://h/a?Sig=abc"), "http://h/a");
+        assert_eq!(without_signature("http://h/sig=a"), "http://h/sig=a");
     }
 }

@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use md5::{Digest, Md5};
 
 use super::address::{Namespace, Revision};
+use super::answers::CopyStateAfterMetadata;
 use super::checksum::crc64_header;
 use super::content::Content;
 use super::error::{Code, ServiceError};
@@ -69,7 +70,7 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
 pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
     let address = call.blob()?;
     let mut state = server.state(call.now);
-    state.admit(call)?;
+    state.admit_whole(call)?;
     blob.touch(state.ticks.next(), call.now);
     let entry = state.entry_or_new(address)?;
     if let Some(old) = &entry.base {
@@ -157,12 +158,15 @@ pub(super) fn metadata(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::new(StatusCode::OK).stamp(blob).metadata(&blob.metadata))
 }
 
-/// Set Blob Metadata (§10). Removes copy state (X15), and is a version of its own.
+/// Set Blob Metadata (§10). Removes copy state (X15) unless told otherwise, and is a version of its own.
 pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     let mut state = server.state(call.now);
     let ticks = state.ticks.next();
-    let mut changed = Blob { metadata, copy: None, ..state.writable(call)?.clone() };
+    let mut changed = Blob { metadata, ..state.writable(call)?.clone() };
+    if server.answers.copy_state == CopyStateAfterMetadata::Removed {
+        changed.copy = None;
+    }
     changed.touch(ticks, call.now);
     let blob = state.entry(call.blob()?)?.supersede(changed);
     Ok(Reply::new(StatusCode::OK).stamp(blob))

@@ -125,6 +125,11 @@ impl Conditions {
         if self.all_hold(blob)? { Ok(()) } else { Err(Code::ConditionNotMet.into()) }
     }
 
+    /// Drops the condition that there is no blob.
+    pub(super) fn allow_existing(&mut self) {
+        self.none_matches.take_if(|tag| *tag == Tag::Any);
+    }
+
     /// On the source of a copy, where every unmet condition is 412.
     pub(super) fn check_source(&self, blob: &Blob) -> Result<(), ServiceError> {
         if self.all_hold(blob)? { Ok(()) } else { Err(Code::SourceConditionNotMet.into()) }

@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha512};
 
+use super::answers::Answers;
+
 /// The emulator account every Azure tool knows, and its public key (§1.2).
 pub const WELL_KNOWN_ACCOUNT: &str = "devstoreaccount1";
 const WELL_KNOWN_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
@@ -37,8 +39,8 @@ pub struct Config {
     /// All accounts have hierarchical namespaces: directories exist by themselves, paths can be renamed, and there are
     /// no snapshots (§14, S192).
     pub hns: bool,
-    /// Whether Get Account Information is answered. Otherwise it is 404, as it is for tokens (S148).
-    pub tells_kind: bool,
+    /// The answers to what nobody knows about the service.
+    pub answers: Answers,
 }
 
 impl Default for Config {
@@ -52,7 +54,7 @@ impl Default for Config {
             check_clock_skew: true,
             limits: Limits::default(),
             hns: false,
-            tells_kind: true,
+            answers: Answers::default(),
         }
     }
 }

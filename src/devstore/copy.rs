@@ -4,6 +4,7 @@
 use hyper::StatusCode;
 
 use super::address::Revision;
+use super::answers::CreationTimeOfOverwritten;
 use super::checksum::check_source_hash;
 use super::condition::Conditions;
 use super::copies::{NewCopy, Timing};
@@ -100,7 +101,14 @@ fn begin(
     if original.tier == Some(Tier::Archive) && settings.tier.is_none() {
         return Err(Code::BlobArchived.into());
     }
-    let tier = admit_destination(state, call, &original)?.filter(|tier| *tier != Tier::Archive);
+    let replaced = admit_destination(state, call, &original)?;
+    let tier = replaced.as_ref().and_then(|old| old.tier).filter(|tier| *tier != Tier::Archive);
+    let created = match state.answers.creation_time {
+        CreationTimeOfOverwritten::Kept if !matches!(original.kind, Kind::Block { .. }) => {
+            replaced.map(|old| old.created)
+        }
+        _ => None,
+    };
     let source_etag = original.etag;
     let kind = match original.kind {
         Kind::Append { blocks, sealed } => Kind::Append { blocks, sealed: settings.seal.unwrap_or(sealed) },
@@ -114,7 +122,7 @@ fn begin(
         tags: settings.tags,
         tier,
         tier_changed: tier.map(|_| call.now),
-        created: call.now,
+        created: created.unwrap_or(call.now),
         copy: None,
         ..original
     };
@@ -137,8 +145,8 @@ fn begin(
 }
 
 /// The destination's part of §13.2: free of a pending copy (C10), of the source's type (C7), not archived, and if
-/// leased then for ever (X5). Returns the tier an overwritten block blob hands on.
-fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<Option<Tier>, ServiceError> {
+/// leased then for ever (X5). Returns the blob that is overwritten.
+fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<Option<Blob>, ServiceError> {
     state.admit(call)?;
     let Some(entry) = state.find(call.blob()?)? else {
         return Ok(None);
@@ -153,7 +161,7 @@ fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<
         return Err(Code::InvalidBlobType.into());
     }
     base.check_online()?;
-    Ok(base.tier)
+    Ok(Some(base.clone()))
 }
 
 /// Abort Copy Blob (§13.6). Takes no conditions.

@@ -14,7 +14,8 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use super::address::{BlobAddress, Revision, Service};
+use super::address::{BlobAddress, Revision, Service, without_signature};
+use super::answers::CopySourceSignature;
 use super::config::CopyRate;
 use super::content::Content;
 use super::copies::{CopySummary, NewCopy, Progress, SourceName, Timing, Transfer};
@@ -46,7 +47,7 @@ impl State {
         let total = copy.finished.content.len();
         let mut state = CopyState {
             id: Uuid::new_v4(),
-            source: copy.source_url.clone(),
+            source: self.shown_source(&copy),
             status: CopyStatus::Pending,
             bytes: 0,
             total,
@@ -72,6 +73,16 @@ impl State {
         };
         self.copies.pending.insert(id, Transfer { copy, rate, progress, started: now });
         Ok(placed)
+    }
+
+    /// `x-ms-copy-source` of a copy.
+    fn shown_source(&self, copy: &NewCopy) -> String {
+        let strips = match self.answers.copy_source_signature {
+            CopySourceSignature::ByOperation => copy.timing != Timing::Immediately,
+            CopySourceSignature::Stripped => true,
+            CopySourceSignature::Kept => false,
+        };
+        if strips { without_signature(&copy.source_url) } else { copy.source_url.clone() }
     }
 
     /// Lets time pass: concludes what is due at `now` and brings progress up to date.

@@ -155,6 +155,11 @@ impl Lease {
         matches!(self, Lease::Leased { term: Term::Finite { .. }, .. })
     }
 
+    /// Whether it is held, and not for ever.
+    pub(super) fn ends(self) -> bool {
+        self.is_finite() || matches!(self, Lease::Breaking { .. })
+    }
+
     /// Rows "write with A / B / none".
     pub(super) fn check_write(self, given: Option<Uuid>, holder: Holder) -> Result<(), Code> {
         match (self, given) {

@@ -188,7 +188,7 @@ impl CopyStatus {
 #[derive(Debug, Clone)]
 pub(super) struct CopyState {
     pub id: Uuid,
-    /// The source URL as sent, signature included (X24).
+    /// The source URL, with as much of its signature as the service shows (X24).
     pub source: String,
     pub status: CopyStatus,
     pub bytes: u64,

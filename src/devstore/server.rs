@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::address::Namespace;
+use super::answers::Answers;
 use super::auth::{self, Principal};
 use super::bearer::Tokens;
 use super::clock::Ticks;
@@ -30,8 +31,7 @@ pub(super) struct Server {
     pub latency: Duration,
     /// The kind of namespace of all accounts.
     pub namespace: Namespace,
-    /// Get Account Information is answered.
-    pub tells_kind: bool,
+    pub answers: Answers,
     pub faults: Faults,
     pub statistics: Statistics,
     /// Bearer tokens that are good.
@@ -53,6 +53,7 @@ impl Server {
             files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
             namespace,
+            answers: config.answers,
             policy: Policy {
                 copy_same_account: config.copy_same_account,
                 copy_cross_account: config.copy_cross_account,
@@ -68,7 +69,7 @@ impl Server {
             limits: config.limits.clone(),
             latency: config.latency,
             namespace,
-            tells_kind: config.tells_kind,
+            answers: config.answers,
             faults: Faults::default(),
             statistics: Statistics::default(),
             tokens: Tokens::default(),

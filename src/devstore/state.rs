@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 
 use super::address::{BlobAddress, Namespace};
+use super::answers::{Answers, LeaseGuard};
 use super::clock::Ticks;
 use super::condition::Conditions;
 use super::config::CopyRate;
@@ -133,6 +134,7 @@ pub(super) struct State {
     pub copies: Copies,
     /// The kind of namespace of all accounts, as the server has it.
     pub namespace: Namespace,
+    pub answers: Answers,
     pub policy: Policy,
 }
 
@@ -200,7 +202,28 @@ impl State {
     /// is meant, the lease id fits (§12) and the conditions hold (§5).
     pub(super) fn admit(&mut self, call: &Call) -> Result<(), ServiceError> {
         self.check_free(call)?;
-        let conditions = Conditions::of_target(call)?;
+        self.check_conditions(call, self.answers.lease_guard == LeaseGuard::EveryWrite)
+    }
+
+    /// The same for a blob that replaces what is there.
+    pub(super) fn admit_whole(&mut self, call: &Call) -> Result<(), ServiceError> {
+        self.check_free(call)?;
+        let put_blob = !call.headers.contains_key("x-ms-copy-source");
+        let lease = self.find(call.blob()?)?.map_or(Lease::default(), |entry| entry.lease.at(call.now));
+        let overrules = match self.answers.lease_guard {
+            LeaseGuard::FinitePutBlob => put_blob && lease.ends(),
+            LeaseGuard::PutBlob => put_blob,
+            LeaseGuard::EveryWrite => true,
+        };
+        self.check_conditions(call, overrules)
+    }
+
+    /// `overrules`: the id of the lease, if it was sent, counts for more than that there must be no blob (S58).
+    fn check_conditions(&mut self, call: &Call, overrules: bool) -> Result<(), ServiceError> {
+        let mut conditions = Conditions::of_target(call)?;
+        if overrules && lease_id(call)?.is_some() {
+            conditions.allow_existing();
+        }
         let base = self.find(call.blob()?)?.and_then(|entry| entry.base.as_ref());
         conditions.check_write(base)?;
         if base.is_some() && call.may_only_create() {

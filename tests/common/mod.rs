@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use blobcp::devstore::{self, AccountConfig, Devstore, PolicyChange, Stats};
+use blobcp::devstore::{self, AccountConfig, Choice, Devstore, PolicyChange, Stats};
 use blobcp::fs::{self, Account, Defaults, Fs, LeaseSource, Permissions, Place};
 use blobcp::fuse::{self, make_first_copy};
 use blobcp::store::{self, Client, Http, Secret};
@@ -118,6 +118,13 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         Self::with(Setup::default())
+    }
+
+    /// With a service that answers so what nobody knows.
+    pub fn answering(choices: impl IntoIterator<Item = Choice>) -> Self {
+        let mut setup = Setup::default();
+        setup.devstore.answers = choices.into_iter().collect();
+        Self::with(setup)
     }
 
     pub fn with(setup: Setup) -> Self {

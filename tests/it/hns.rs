@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use blobcp::devstore::{Config, Devstore, Fault, PolicyChange};
+use blobcp::devstore::answers::AccountInformation;
+use blobcp::devstore::{Answers, Config, Devstore, Fault, PolicyChange};
 use blobcp::path::{BlobName, BlobPath, ContainerName};
 use blobcp::store::sas::{self, Validity};
 use blobcp::store::{
@@ -313,7 +314,8 @@ fn cp_that_is_to_keep_what_it_replaces_is_refused() {
 /// A mount of two accounts that are hierarchical and do not say so.
 fn silent() -> World {
     let setup = Setup::default();
-    let devstore = Config { hns: true, tells_kind: false, ..setup.devstore.clone() };
+    let answers = Answers { account_information: AccountInformation::NotFound, ..Answers::default() };
+    let devstore = Config { hns: true, answers, ..setup.devstore.clone() };
     World::with(Setup { devstore, attr_ttl: Duration::from_secs(600), ..setup })
 }
 

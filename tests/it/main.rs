@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod answers;
 mod attributes;
 mod azurite;
 mod blob_types;

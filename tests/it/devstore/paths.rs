@@ -134,8 +134,11 @@ async fn names_are_folded_and_not_too_deep() {
 async fn an_account_may_keep_its_kind_to_itself() {
     // S148
     let question = "?restype=account&comp=properties";
-    for (tells_kind, outcome, kind) in [(true, "200", "true"), (false, "404 ResourceNotFound", "")] {
-        let server = super::client::server(Config { hns: true, tells_kind, ..Config::default() }).await;
+    for (answer, outcome, kind) in
+        [("account-information=told", "200", "true"), ("account-information=not-found", "404 ResourceNotFound", "")]
+    {
+        let answers = [answer.parse().unwrap()].into_iter().collect();
+        let server = super::client::server(Config { hns: true, answers, ..Config::default() }).await;
         let answer = Client::new(&server, ONE).get(question).await;
         assert_eq!((answer.outcome().as_str(), answer.header("x-ms-is-hns-enabled")), (outcome, kind));
     }

@@ -1,0 +1,78 @@
+//! What nobody knows about the service makes no difference to who uses a mount: the same programs do the same under
+//! each answer that the embedded service can give.
+
+use blobcp::devstore::{Answers, Choice};
+use blobcp::store::{BlobSettings, WriteOptions};
+
+use crate::common::*;
+
+/// A mount for each answer that is not the usual one.
+fn worlds() -> impl Iterator<Item = (Choice, World)> {
+    let unusual = |choice: &Choice| [*choice].into_iter().collect::<Answers>() != Answers::default();
+    Choice::all().into_iter().filter(unusual).map(|choice| (choice, World::answering([choice])))
+}
+
+#[test]
+fn copies_are_whole_and_say_how_they_went() {
+    for (choice, world) in worlds() {
+        println!("{choice}");
+        let content = pattern(100_000);
+        world.put("a", content.clone());
+        world.store.put_blob(TWO, BOX, "far", content.clone().into(), "text/plain").unwrap();
+        // Within the account, onto what is there, from the other account, onto itself.
+        world.ok("cp a b && cp a b && cp ../../two/box/far c && cp ../../two/box/far b");
+        for name in ["b", "c"] {
+            assert_eq!(world.stored(name), content, "{choice}: {name}");
+            assert_eq!(attribute(&world.here().join(name), "copy.status").as_deref(), Some("success"), "{choice}");
+        }
+        // No signature is shown, whatever the service says.
+        assert!(!world.ok("getfattr -d b c").contains("sig="), "{choice}");
+        // A changed mode does not disturb the content, nor what follows.
+        world.ok("chmod 600 b && setfattr -n user.blob.meta.k -v v b && cp -p b d && cmp a d");
+        assert_eq!(world.ok("stat -c %a b d"), "600\n600\n", "{choice}");
+    }
+}
+
+#[test]
+fn what_is_written_is_there_and_nothing_else_is_lost() {
+    for (choice, world) in worlds() {
+        println!("{choice}");
+        world.ok("printf one > f && printf two >> f && printf three >> f && cat f f > g && cp f h");
+        assert_eq!((world.stored("f"), world.stored("g")), ("onetwothree".into(), "onetwothree".repeat(2).into()));
+        world.ok("mv h i && mv i g && ! ls h 2>&- && ! ls i 2>&-");
+        assert_eq!(world.stored("g"), "onetwothree", "{choice}");
+        world.ok("printf new > tmp && mv tmp f && truncate -s 2 f && mkdir d && mv f d/f && rm g");
+        assert_eq!(world.stored("d/f"), "ne", "{choice}");
+        // Who creates exclusively does not take what is there.
+        world.ok("set -C; printf kept > x; ! printf lost > x");
+        assert_eq!(world.stored("x"), "kept", "{choice}");
+        world.ok("rm -r d x");
+        assert_eq!(world.ok("ls -A"), "", "{choice}");
+    }
+}
+
+#[test]
+fn blobs_of_other_types_are_copied_and_go_on_growing() {
+    for (choice, world) in worlds() {
+        println!("{choice}");
+        let append = |name: &str, text: &'static str| {
+            let (client, path) = (world.client(ONE), path(name));
+            let blob = client.blob(&path).append_blob();
+            world.block_on(blob.create(&BlobSettings::default(), &WriteOptions::default())).unwrap();
+            world.block_on(blob.append_block(0, text.into(), &WriteOptions::default())).unwrap();
+        };
+        append("log", "one\n");
+        append("old", "two\n");
+        world.ok("cp log copy && cp log old && echo more >> copy && echo more >> old");
+        for name in ["copy", "old"] {
+            assert_eq!(world.stored(name), "one\nmore\n", "{choice}: {name}");
+        }
+        let created = world.properties(ONE, "old").unwrap().creation_time.unwrap();
+        let created = Some(httpdate::fmt_http_date(created));
+        // Unknown rather than wrong, until the service is asked again.
+        let shown = || attribute(&world.here().join("old"), "creation_time");
+        assert!(shown().is_none() || shown() == created, "{choice}");
+        world.expire(&["old"]);
+        assert_eq!(shown(), created, "{choice}");
+    }
+}
