@@ -17,7 +17,7 @@
 //! Each file imports only from files below it. At the ground, whom everybody may ask, are `config` (how all of this is
 //! set up), [`answers`] (what it says where nobody knows what the service says), `address` (what a URL says), `signature`, `clock`, `timer`, `error` and `xml`.
 //!
-//! Not offered: stored access policies, soft delete, encryption keys, immutability, incremental copies. Such requests
+//! Not offered: stored access policies, soft delete, immutability, incremental copies. Such requests
 //! are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob endpoint sees of them, and
 //! rename, but neither owners nor access lists, and no snapshots. Of Azure Files there is only what a copy source
 //! needs: a file that was put in place, and a URL to it. Other servers on this machine can be copy sources, too.
@@ -68,6 +68,7 @@ mod control;
 mod copies;
 mod copy;
 mod dispatch;
+mod encryption;
 mod engine;
 mod error;
 mod faults;
@@ -90,6 +91,7 @@ mod state;
 mod stats;
 mod tags;
 mod timer;
+mod versions;
 mod web;
 mod xml;
 

@@ -25,7 +25,7 @@ const CROSS_ACCOUNT: CopyRate = CopyRate::BytesPerSecond(64 << 20);
 
 fn more() -> String {
     format!(
-        "RATE is bytes per second, such as 500KiB or 64MiB.\n\n\
+        "RATE is bytes per second, such as 500KiB or 64MiB; looked-at is pending until somebody has seen it.\n\n\
          What nobody knows about the real service is answered by choice, KEY=VALUE; the first value is the default:\n\
          {}\n\
          Examples:\n  \
@@ -52,11 +52,11 @@ pub(super) struct Arguments {
     /// Give all accounts hierarchical namespaces, in which mv is one rename.
     #[arg(long)]
     hns: bool,
-    /// Pace of copies within an account: immediate or RATE.
+    /// Pace of copies within an account: immediate, looked-at or RATE.
     #[arg(long, value_name = "PACE", default_value = "immediate")]
     copy_same_account: CopyRate,
-    /// Pace of copies between accounts: immediate or RATE.
-    #[arg(long, value_name = "PACE", default_value = "immediate")]
+    /// Pace of copies between accounts: immediate, looked-at or RATE.
+    #[arg(long, value_name = "PACE", default_value = "looked-at")]
     copy_cross_account: CopyRate,
     /// Wait before every answer.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]

@@ -105,6 +105,115 @@ answers! {
         /// That of the copy.
         New = "new",
     }
+    /// The code where Put Block From URL finds its source modified since `x-ms-source-if-unmodified-since`.
+    modified_source: CodeOfModifiedSource = "code-of-modified-source" {
+        /// CannotVerifyCopySource, as Put Blob From URL (S160).
+        Unverified = "CannotVerifyCopySource",
+        /// SourceConditionNotMet, as for an ETag (S158).
+        Condition = "SourceConditionNotMet",
+    }
+    /// The metadata of Put Blob From URL where properties are sent and no metadata, as if it were those alone.
+    metadata_beside_properties: MetadataBesideProperties = "metadata-beside-sent-properties" {
+        /// The source's.
+        Source = "source",
+        /// None.
+        Nothing = "none",
+    }
+    /// The same where `x-ms-copy-source-blob-properties: false` is sent (S46).
+    metadata_without_properties: MetadataWithoutProperties = "metadata-without-source-properties" {
+        /// None.
+        Nothing = "none",
+        /// The source's.
+        Source = "source",
+    }
+    /// How a source is refused that is named without credential (S18, S47, S48): as the account's settings have it.
+    public_access: PublicAccess = "public-access" {
+        /// 401: the account allows it, the container does not.
+        Allowed = "allowed",
+        /// 409 from operations that read the source, 401 from Copy Blob: the account does not allow it.
+        Forbidden = "forbidden",
+        /// 409 from Copy Blob as well.
+        ForbiddenToCopies = "forbidden-to-copies",
+    }
+    /// The code with which an archived source is refused (S52).
+    archived_source: CodeOfArchivedSource = "code-of-archived-source" {
+        /// CannotVerifyCopySource, with BlobArchived as the source's own.
+        Unverified = "CannotVerifyCopySource",
+        /// BlobArchived.
+        Archived = "BlobArchived",
+    }
+    /// Whether Copy Blob From URL reads a blob of the account that the request itself may read (S163).
+    own_source: OwnSource = "own-source-of-copy-from-url" {
+        /// Only with a signature or token of its own.
+        Refused = "refused",
+        /// Without.
+        Allowed = "allowed",
+    }
+    /// What operations do that are to read more of a source than there is.
+    range_beyond_end: RangeBeyondEnd = "source-range-beyond-end" {
+        /// 416.
+        Refused = "refused",
+        /// They read what there is.
+        Cut = "cut",
+    }
+    /// Which code says that a condition is not met on a destination which a copy is pending onto.
+    pending_or_condition: PendingOrCondition = "unmet-condition-on-pending" {
+        /// PendingCopyOperation.
+        Pending = "PendingCopyOperation",
+        /// TargetConditionNotMet.
+        Condition = "TargetConditionNotMet",
+    }
+    /// What Set Blob Tier, Set Blob Tags, Get Block List, Delete Blob and leases do with a destination of a pending copy.
+    pending_destination: PendingDestination = "pending-destination" {
+        /// 409.
+        Refuses = "refuses",
+        /// What they always do.
+        Takes = "takes",
+    }
+    /// Put Blob of another type than what is there.
+    other_type: OtherType = "put-blob-of-another-type" {
+        /// 409.
+        Refused = "refused",
+        /// Done.
+        Taken = "taken",
+    }
+    /// Which operations keep a tier that was chosen (S102, S103) if they name none.
+    chosen_tier: ChosenTier = "chosen-tier-stays" {
+        /// All.
+        Always = "always",
+        /// Put Blob and Copy Blob, in an account with versions.
+        AsSeen = "as-seen",
+    }
+    /// How often a prefix is listed whose names go on in the next page (S83).
+    repeated_prefix: RepeatedPrefix = "repeated-prefix" {
+        /// Once.
+        Never = "never",
+        /// Again at the beginning of the next page.
+        NextPage = "next-page",
+        /// Again at the beginning of the last page.
+        LastPage = "last-page",
+    }
+    /// Whether GET tells the tier, which HEAD tells (S69).
+    tier_on_get: TierOnGet = "tier-on-get" {
+        /// No.
+        Absent = "absent",
+        /// As HEAD does: so perhaps from 2026-10-06.
+        Present = "present",
+    }
+    /// Whether the account keeps track of accesses, so that reads and lists tell of the last one (S74).
+    access_tracking: AccessTracking = "access-tracking" {
+        /// No.
+        Off = "off",
+        /// Yes.
+        On = "on",
+    }
+    /// The code for the id of a lease that was broken, with a write.
+    broken_lease: CodeOfBrokenLease = "code-of-broken-lease" {
+        /// LeaseLost (S95).
+        Lost = "LeaseLost",
+        /// LeaseNotPresentWithBlobOperation.
+        NotPresent = "LeaseNotPresentWithBlobOperation",
+    }
     /// Which writes of whom has the lease are done though `If-None-Match: *` is not met (S58).
     lease_guard: LeaseGuard = "lease-overrules-if-none-match" {
         /// Put Blob of a blob with a finite lease.

@@ -17,6 +17,7 @@ use sha2::Sha256;
 
 use super::clock::parse_iso;
 use super::error::{Code, ServiceError};
+use super::versions::UNAUTHORIZED;
 
 /// Longest life of a user delegation key (§15).
 pub(super) const LONGEST_DELEGATION: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -31,6 +32,9 @@ pub struct Grant {
     /// The accounts that it opens; all when empty.
     #[serde(default)]
     pub accounts: Vec<String>,
+    /// The containers for which it has a role; all when empty.
+    #[serde(default)]
+    pub containers: Vec<String>,
     /// `oid` of the identity.
     #[serde(default)]
     pub object_id: String,
@@ -49,7 +53,22 @@ fn yes() -> bool {
 impl Default for Grant {
     fn default() -> Grant {
         let (object_id, tenant_id) = ("00000000-0000-0000-0000-0000000000aa", "00000000-0000-0000-0000-0000000000bb");
-        Grant { accounts: Vec::new(), object_id: object_id.into(), tenant_id: tenant_id.into(), delegates: true }
+        Grant {
+            accounts: Vec::new(),
+            containers: Vec::new(),
+            object_id: object_id.into(),
+            tenant_id: tenant_id.into(),
+            delegates: true,
+        }
+    }
+}
+
+impl Grant {
+    /// 403 for what lies in a container without a role, whether that is there or not (S200).
+    pub(super) fn check(&self, container: Option<&str>) -> Result<(), ServiceError> {
+        let has_role =
+            self.containers.is_empty() || self.containers.iter().any(|name| Some(name.as_str()) == container);
+        if has_role { Ok(()) } else { Err(Code::AuthorizationPermissionMismatch.into()) }
     }
 }
 
@@ -81,6 +100,10 @@ impl Tokens {
     ) -> Result<Grant, ServiceError> {
         let refused = || {
             let error = ServiceError::from(Code::InvalidAuthenticationInfo);
+            if version.is_some_and(|version| version < UNAUTHORIZED) {
+                // S144, S201
+                return error;
+            }
             error.with_status(hyper::StatusCode::UNAUTHORIZED).with_challenge()
         };
         let token = authorization.strip_prefix("Bearer ").ok_or_else(refused)?;

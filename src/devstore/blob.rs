@@ -9,16 +9,21 @@ use hyper::StatusCode;
 use md5::{Digest, Md5};
 
 use super::address::{Namespace, Revision};
-use super::answers::CopyStateAfterMetadata;
+use super::answers::{ChosenTier, CopyStateAfterMetadata, OtherType};
 use super::checksum::crc64_header;
+use super::condition::Conditions;
 use super::content::Content;
+use super::encryption;
 use super::error::{Code, ServiceError};
-use super::headers::{lease_action, parse_range, put_properties, sent_metadata, sent_properties, sent_tags, sent_tier};
+use super::headers::{
+    lease_action, lease_id, parse_range, put_properties, sent_metadata, sent_properties, sent_tags, sent_tier,
+};
+use super::lease::Holder;
 use super::model::{Blob, Kind, Tier};
 use super::reply::{Outcome, Payload, Reply, lease_reply};
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::state::State;
+use super::state::{State, check_lease, keeps_chosen_tier};
 use super::tags;
 use super::xml::{self, Writer, write_tag_set};
 
@@ -44,7 +49,8 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
         Kind::Page { .. } => {
             let size = call.number("x-ms-blob-content-length")?;
             let size = size.ok_or_else(|| ServiceError::missing_header("x-ms-blob-content-length"))?;
-            if size % 512 != 0 {
+            // S68
+            if size % 512 != 0 || size > server.limits.page_blob_bytes {
                 return Err(ServiceError::invalid_header("x-ms-blob-content-length", &size.to_string()));
             }
             Content::zeros(size)
@@ -59,7 +65,6 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     blob.tags = sent_tags(call)?;
     blob.tier = sent_tier(call)?;
     blob.tier_changed = blob.tier.map(|_| call.now);
-
     let mut reply = commit(server, call, blob)?;
     reply.set_optional("content-md5", md5.as_deref());
     reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref());
@@ -69,29 +74,36 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
 /// Installs a blob that was prepared without the lock; 201 with its stamp.
 pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
     let address = call.blob()?;
+    let put_blob = !call.headers.contains_key("x-ms-copy-source");
+    blob.encryption = encryption::sent(call)?;
     let mut state = server.state(call.now);
     state.admit_whole(call)?;
     blob.touch(state.ticks.next(), call.now);
+    let stays =
+        keeps_chosen_tier(&state, &call.account) && (put_blob || call.answers.chosen_tier == ChosenTier::Always);
     let entry = state.entry_or_new(address)?;
     if let Some(old) = &entry.base {
         // The service lets nobody change the type of a blob that is there.
-        if !old.kind.is_same(&blob.kind) {
+        if !old.kind.is_same(&blob.kind) && call.answers.other_type == OtherType::Refused {
             return Err(Code::InvalidBlobType.into());
         }
         old.check_online()?;
-        if blob.tier.is_none() && old.tier.is_some() {
+        if stays && blob.tier.is_none() && old.kind.is_same(&blob.kind) && old.tier.is_some() {
             // What was chosen stays chosen (S102).
             (blob.tier, blob.tier_changed) = (old.tier, Some(call.now));
         }
     }
     let blob = entry.replace(blob);
-    Ok(Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-request-server-encrypted", "true"))
+    let mut reply = Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-request-server-encrypted", "true");
+    reply.tell_encryption(&blob.encryption);
+    Ok(reply)
 }
 
 /// Get Blob (§8).
 pub(super) fn get(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
     let (entry, blob) = state.readable(call)?;
+    encryption::check(blob, call)?;
     blob.check_online()?;
     let size = blob.content.len();
     let md5 = blob.properties.md5.as_deref();
@@ -145,9 +157,11 @@ fn requested_range(call: &Call, size: u64) -> Result<Option<Range<u64>>, Service
 pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
     let (entry, blob) = state.readable(call)?;
+    encryption::check(blob, call)?;
     let mut reply = Reply::new(StatusCode::OK).describe(call, entry, blob);
     reply.set_optional("content-md5", blob.properties.md5.as_deref());
     reply.set("content-length", &blob.content.len().to_string());
+    state.copies.seen(call.blob()?);
     Ok(reply)
 }
 
@@ -155,6 +169,7 @@ pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
 pub(super) fn metadata(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
     let (_, blob) = state.readable(call)?;
+    encryption::check(blob, call)?;
     Ok(Reply::new(StatusCode::OK).stamp(blob).metadata(&blob.metadata))
 }
 
@@ -206,7 +221,11 @@ pub(super) fn set_tier(server: &Server, call: &Call) -> Outcome {
     let tier = call.required("x-ms-access-tier")?;
     let tier = Tier::parse(tier)?;
     let mut state = server.state(call.now);
-    let blob = unconditional(&mut state, call)?;
+    let (_, blob) = state.readable(call)?;
+    call.check_settled(blob)?;
+    // Also of a version or snapshot alone (S176).
+    let found = state.entry(call.blob()?)?.at_mut(&call.revision());
+    let blob = found.ok_or(Code::BlobNotFound)?;
     if !matches!(blob.kind, Kind::Block { .. }) {
         return Err(Code::AccessTierNotSupportedForBlobType.into());
     }
@@ -228,20 +247,14 @@ pub(super) fn tags(server: &Server, call: &Call) -> Outcome {
 /// Set Blob Tags (§10): leaves the ETag alone.
 pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let tags = tags::check(xml::read_tags(&upload.bytes)?)?;
-    let mut state = server.state(call.now);
-    unconditional(&mut state, call)?.tags = tags;
-    Ok(Reply::new(StatusCode::NO_CONTENT))
-}
-
-/// The current blob for operations that ask for no lease id but honour one that is sent. A pending destination is
-/// closed to them as well, and snapshots and versions have tiers and tags of their own only in services newer than this
-/// one.
-fn unconditional<'a>(state: &'a mut State, call: &Call) -> Result<&'a mut Blob, ServiceError> {
     call.refuse_revision()?;
-    state.readable(call)?;
-    let entry = state.entry(call.blob()?)?;
-    let blob = entry.base.as_mut().ok_or(Code::BlobNotFound)?;
-    if blob.is_pending() { Err(Code::PendingCopyOperation.into()) } else { Ok(blob) }
+    let mut state = server.state(call.now);
+    let (_, blob) = state.readable(call)?;
+    call.check_settled(blob)?;
+    // S97
+    check_lease(state.find(call.blob()?)?, call)?;
+    state.entry(call.blob()?)?.base.as_mut().ok_or(Code::BlobNotFound)?.tags = tags;
+    Ok(Reply::new(StatusCode::NO_CONTENT))
 }
 
 /// Snapshot Blob (§11): own metadata if any is sent. The base keeps its ETag; no lease id is needed. Not where the
@@ -253,10 +266,12 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?;
     call.refuse_revision()?;
     let mut state = server.state(call.now);
-    state.readable(call)?;
     let ticks = state.ticks.next();
     let entry = state.entry(call.blob()?)?;
-    let base = entry.base.as_ref().ok_or(Code::BlobNotFound)?;
+    entry.lease.at(call.now).check_read(lease_id(call)?, Holder::Blob)?;
+    let base = entry.base.clone().ok_or(Code::BlobNotFound)?;
+    Conditions::of_target(call)?.check_write(Some(&base))?;
+    encryption::check(&base, call)?;
     if base.is_pending() {
         return Err(Code::PendingCopyOperation.into());
     }
@@ -265,8 +280,13 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
         taken.metadata = metadata;
         taken.touch(ticks, call.now);
     }
-    let reply = Reply::new(StatusCode::CREATED).stamp(&taken);
+    let mut reply = Reply::new(StatusCode::CREATED).stamp(&taken);
     let id = entry.add_snapshot(taken, ticks);
+    if base.version.is_some() {
+        // The base is a version anew (S85).
+        let current = entry.supersede_as(id.clone(), base);
+        reply.set_optional("x-ms-version-id", current.version.as_deref());
+    }
     Ok(reply.header("x-ms-snapshot", id))
 }
 
@@ -274,17 +294,21 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
 pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
     let address = call.blob()?;
     let mut state = server.state(call.now);
+    let mut permanent = true;
     match call.revision() {
         Revision::Snapshot(id) => drop(state.entry(address)?.snapshots.remove(&id).ok_or(Code::BlobNotFound)?),
-        Revision::Version(id) if state.entry(address)?.delete_version(&id) => {}
-        Revision::Version(_) => return Err(Code::BlobNotFound.into()),
-        Revision::Current => delete_current(&mut state, call)?,
+        Revision::Version(id) => state.entry(address)?.delete_version(&id)?,
+        Revision::Current => {
+            delete_current(&mut state, call)?;
+            // It goes on as a version (S87).
+            permanent = !state.versioned.contains(&address.account);
+        }
     }
     let container = state.container(&address.account, &address.container)?;
     if container.blobs.get(&address.blob).is_some_and(|entry| entry.is_vacant()) {
         container.blobs.remove(&address.blob);
     }
-    Ok(Reply::new(StatusCode::ACCEPTED).header("x-ms-delete-type-permanent", "true"))
+    Ok(Reply::new(StatusCode::ACCEPTED).header("x-ms-delete-type-permanent", permanent.to_string()))
 }
 
 /// Deletes the blob itself. With versioning it becomes an earlier version.
@@ -293,7 +317,7 @@ fn delete_current(state: &mut State, call: &Call) -> Result<(), ServiceError> {
     if state.find(address)?.is_none_or(|entry| entry.base.is_none() && entry.staged.is_empty()) {
         return Err(Code::BlobNotFound.into());
     }
-    state.admit(call)?;
+    state.admit_delete(call)?;
     if state.is_hierarchical() && state.has_below(address)? {
         return Err(Code::DirectoryIsNotEmpty.into());
     }
@@ -312,12 +336,10 @@ pub(super) fn lease(server: &Server, call: &Call) -> Outcome {
     let action = lease_action(call)?;
     call.refuse_revision()?;
     let mut state = server.state(call.now);
+    let blob = state.entry(call.blob()?)?.base.clone().ok_or(Code::BlobNotFound)?;
+    call.check_settled(&blob)?;
     let entry = state.entry(call.blob()?)?;
-    let blob = entry.base.as_ref().ok_or(Code::BlobNotFound)?;
-    if blob.is_pending() {
-        return Err(Code::PendingCopyOperation.into());
-    }
-    super::condition::Conditions::of_target(call)?.check_write(Some(blob))?;
+    Conditions::of_target(call)?.check_write(Some(&blob))?;
     entry.lease = entry.lease.apply(action, call.now)?;
-    Ok(lease_reply(action, entry.lease, call).stamp(blob))
+    Ok(lease_reply(action, entry.lease, call).stamp(&blob))
 }

@@ -11,8 +11,10 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 
 use super::address::Revision;
+use super::answers::ChosenTier;
 use super::checksum::crc64_header;
 use super::content::Content;
+use super::encryption;
 use super::error::{Code, ServiceError};
 use super::headers::{lease_id, sent_metadata, sent_properties, sent_tags, sent_tier};
 use super::lease::Holder;
@@ -58,17 +60,22 @@ fn admit_block(entry: &Entry, id: &str, limit: usize) -> Result<(), ServiceError
         let Kind::Block { blocks } = &base.kind else {
             return Err(Code::InvalidBlobType.into());
         };
-        if blocks.first().is_some_and(|block| block.id.len() != id.len()) {
+        if blocks.first().is_some_and(|block| decoded_length(&block.id) != decoded_length(id)) {
             return Err(Code::InvalidBlobOrBlock.into());
         }
     }
-    if entry.staged.keys().next().is_some_and(|other| other.len() != id.len()) {
+    if entry.staged.keys().next().is_some_and(|other| decoded_length(other) != decoded_length(id)) {
         return Err(Code::InvalidBlobOrBlock.into());
     }
     if entry.staged.len() >= limit {
         return Err(Code::BlockCountExceedsLimit.into());
     }
     Ok(())
+}
+
+/// Bytes of a block id, all of which must have as many (S168).
+fn decoded_length(id: &str) -> usize {
+    id.trim_end_matches('=').len() * 3 / 4
 }
 
 fn block_id(call: &Call) -> Result<String, ServiceError> {
@@ -94,21 +101,24 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let mut state = server.state(call.now);
     state.admit(call)?;
     let ticks = state.ticks.next();
+    let always = state.answers.chosen_tier == ChosenTier::Always;
     let address = call.blob()?;
     let nothing = Entry::default();
     let entry = state.find(address)?.map_or(&nothing, |entry| &*entry);
     if let Some(base) = &entry.base {
         base.check_online()?;
+        encryption::check(base, call)?;
     }
     let blocks = chosen_blocks(entry, list)?;
     let content = Content::concat(blocks.iter().map(|block| &block.content));
     let created = entry.base.as_ref().map(|base| base.created);
-    let old_tier = entry.base.as_ref().and_then(|base| base.tier);
+    let old_tier = entry.base.as_ref().and_then(|base| base.tier).filter(|_| always);
     let mut blob = Blob::new(Kind::Block { blocks }, content, ticks, call.now);
     blob.created = created.unwrap_or(call.now);
     blob.properties = properties;
     blob.metadata = metadata;
     blob.tags = tags;
+    blob.encryption = encryption::sent(call)?;
     blob.tier = tier.or(old_tier);
     blob.tier_changed = blob.tier.map(|_| call.now);
     let blob = state.entry_or_new(address)?.replace(blob);
@@ -145,6 +155,9 @@ pub(super) fn list(server: &Server, call: &Call) -> Outcome {
         return Err(ServiceError::invalid_query("blocklisttype", &wanted));
     }
     let mut state = server.state(call.now);
+    if let Some(base) = state.find(call.blob()?)?.and_then(|entry| entry.base.clone()) {
+        call.check_settled(&base)?;
+    }
     let entry = state.find(call.blob()?)?.ok_or(Code::BlobNotFound)?;
     let lease = entry.lease.at(call.now);
     lease.check_read(lease_id(call)?, Holder::Blob)?;
@@ -173,7 +186,8 @@ pub(super) fn list(server: &Server, call: &Call) -> Outcome {
     let reply = Reply::xml(document.finish());
     Ok(match blob {
         Some(blob) => reply.stamp(blob).header("x-ms-blob-content-length", blob.content.len().to_string()),
-        None => reply.header("x-ms-blob-content-length", "0"),
+        // S65
+        None => reply,
     })
 }
 

@@ -19,6 +19,12 @@ pub(super) fn crc64_header(crc: u64) -> String {
     STANDARD.encode(crc.to_le_bytes())
 }
 
+fn crc64_of(content: &Content) -> String {
+    let mut digest = crc64fast_nvme::Digest::new();
+    content.chunks().for_each(|chunk| digest.write(&chunk));
+    crc64_header(digest.sum64())
+}
+
 /// Checksums of a source that were verified and are repeated in the answer.
 #[derive(Debug, Default)]
 pub(super) struct SourceHash {
@@ -27,6 +33,12 @@ pub(super) struct SourceHash {
 }
 
 impl SourceHash {
+    /// With the CRC64 of the whole content, unless it is known.
+    pub(super) fn with_crc64(mut self, content: &Content) -> SourceHash {
+        self.crc64.get_or_insert_with(|| crc64_of(content));
+        self
+    }
+
     pub(super) fn write(&self, reply: &mut Reply) {
         reply.set_optional("content-md5", self.md5.as_deref());
         reply.set_optional("x-ms-content-crc64", self.crc64.as_deref());
@@ -48,9 +60,7 @@ pub(super) fn check_source_hash(call: &Call, content: &Content) -> Result<Source
         verified.md5 = Some(STANDARD.encode(digest));
     }
     if let Some(sent) = crc64 {
-        let mut digest = crc64fast_nvme::Digest::new();
-        content.chunks().for_each(|chunk| digest.write(&chunk));
-        let computed = crc64_header(digest.sum64());
+        let computed = crc64_of(content);
         if computed != sent {
             return Err(Code::Crc64Mismatch.into());
         }

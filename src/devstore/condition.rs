@@ -37,6 +37,27 @@ impl Tag {
     }
 }
 
+/// The operations that read a source, as far as they differ in what they say of conditions that are not met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Put Blob and Copy Blob From URL.
+    Blob,
+    /// Put Block From URL. It is not known whether it names an unmet `x-ms-source-if-unmodified-since` a condition.
+    Block { names_condition: bool },
+    /// Append Block and Put Page From URL.
+    Part,
+}
+
+/// The refusal of an operation with a source whose destination does not meet the request's conditions. They are named
+/// the target's, but for those on dates if the operation is done when it is answered (S12, S42, S162).
+pub(super) fn on_target(error: ServiceError, call: &Call, asynchronous: bool) -> ServiceError {
+    let by_etag = || ["if-match", "if-none-match"].iter().any(|name| call.headers.contains_key(*name));
+    match error.code == "ConditionNotMet" && (asynchronous || by_etag()) {
+        true => Code::TargetConditionNotMet.into(),
+        false => error,
+    }
+}
+
 /// The conditions of one request, for its target or for its copy source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Conditions {
@@ -130,15 +151,42 @@ impl Conditions {
         self.none_matches.take_if(|tag| *tag == Tag::Any);
     }
 
-    /// On the source of a copy, where every unmet condition is 412.
+    /// On the source of a copy or rename that is not read when it is answered: every unmet condition is 412 (S15).
     pub(super) fn check_source(&self, blob: &Blob) -> Result<(), ServiceError> {
         if self.all_hold(blob)? { Ok(()) } else { Err(Code::SourceConditionNotMet.into()) }
     }
 
+    /// On a source that the operation reads, which makes an answer of its own of what the source says.
+    pub(super) fn check_read_source(&self, blob: &Blob, reader: Reader) -> Result<(), ServiceError> {
+        let unverified = |status| Err(ServiceError::from(Code::CannotVerifyCopySource).with_status(status));
+        if self.is_changed(blob) == Some(false) {
+            // S37, S38, S40, S159, S160
+            return unverified(StatusCode::NOT_MODIFIED);
+        }
+        if self.required_hold(blob)? {
+            return Ok(());
+        }
+        let by_match = self.matches.as_ref().is_some_and(|tag| !tag.matches(blob.etag));
+        match reader {
+            // S36
+            Reader::Part => unverified(StatusCode::PRECONDITION_FAILED),
+            // S41, S158, S161
+            _ if by_match || self.tags.is_some() => Err(Code::SourceConditionNotMet.into()),
+            Reader::Block { names_condition: true } => Err(Code::SourceConditionNotMet.into()),
+            // S160
+            Reader::Block { .. } | Reader::Blob => unverified(StatusCode::PRECONDITION_FAILED),
+        }
+    }
+
     fn all_hold(&self, blob: &Blob) -> Result<bool, ServiceError> {
-        Ok(self.required_hold(blob)?
-            && self.none_matches.as_ref().is_none_or(|tag| !tag.matches(blob.etag))
-            && self.modified_since.is_none_or(|since| whole_seconds(blob.last_modified) > since))
+        Ok(self.required_hold(blob)? && self.is_changed(blob) != Some(false))
+    }
+
+    /// Whether all that asks for a change is met; `None` if nothing does.
+    fn is_changed(&self, blob: &Blob) -> Option<bool> {
+        let other = self.none_matches.as_ref().map(|tag| !tag.matches(blob.etag));
+        let later = self.modified_since.map(|since| whole_seconds(blob.last_modified) > since);
+        [other, later].into_iter().flatten().reduce(|other, later| other && later)
     }
 
     fn required_hold(&self, blob: &Blob) -> Result<bool, ServiceError> {

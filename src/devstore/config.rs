@@ -28,7 +28,7 @@ pub struct Config {
     pub accounts: Vec<AccountConfig>,
     /// Rate of copies within one account (C1: usually immediate).
     pub copy_same_account: CopyRate,
-    /// Rate of copies from another account (C2: usually not).
+    /// Rate of copies from another account or server (C2), which are not done when they are answered (S3).
     pub copy_cross_account: CopyRate,
     /// Added before every answer.
     pub latency: Duration,
@@ -49,7 +49,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             accounts: Vec::new(),
             copy_same_account: CopyRate::Immediate,
-            copy_cross_account: CopyRate::Immediate,
+            copy_cross_account: CopyRate::Looks(1),
             latency: Duration::ZERO,
             check_clock_skew: true,
             limits: Limits::default(),
@@ -115,13 +115,15 @@ impl AccountConfig {
 pub enum CopyRate {
     /// Done when the request is answered.
     Immediate,
+    /// Pending in the answer, and for whoever then looks at the destination, so many times. Takes no time.
+    Looks(u32),
     /// Pending until so many bytes per second have added up to the source's length.
     BytesPerSecond(u64),
 }
 
 /// A rate that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither \"immediate\" nor a number of bytes per second such as 4MiB, 500KiB or 1048576")]
+#[error("{0:?} is not \"immediate\", \"looked-at\" or a number of bytes per second such as 4MiB, 500KiB or 1048576")]
 pub struct InvalidRate(String);
 
 impl FromStr for CopyRate {
@@ -130,6 +132,9 @@ impl FromStr for CopyRate {
     fn from_str(text: &str) -> Result<CopyRate, InvalidRate> {
         if text.eq_ignore_ascii_case("immediate") {
             return Ok(CopyRate::Immediate);
+        }
+        if text.eq_ignore_ascii_case("looked-at") {
+            return Ok(CopyRate::Looks(1));
         }
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let shift = match &text[digits.len()..] {
@@ -175,6 +180,8 @@ pub struct Limits {
     pub sync_copy_bytes: u64,
     /// Source of Put Blob From URL.
     pub put_blob_from_url_bytes: u64,
+    /// A page blob.
+    pub page_blob_bytes: u64,
     /// Names and values of a blob's metadata together.
     pub metadata_bytes: usize,
     /// Longest time that a copy may be pending (X9).
@@ -193,6 +200,7 @@ impl Default for Limits {
             list_page: 5000,
             sync_copy_bytes: 256 * MIB,
             put_blob_from_url_bytes: 5000 * MIB,
+            page_blob_bytes: 8 << 40,
             metadata_bytes: 8 << 10,
             copy_age: Duration::from_secs(14 * 24 * 3600),
         }
@@ -206,6 +214,7 @@ mod tests {
     #[test]
     fn rates() {
         assert_eq!("immediate".parse(), Ok(CopyRate::Immediate));
+        assert_eq!("looked-at".parse(), Ok(CopyRate::Looks(1)));
         assert_eq!("4MiB".parse(), Ok(CopyRate::BytesPerSecond(4 << 20)));
         assert_eq!("500KiB".parse(), Ok(CopyRate::BytesPerSecond(500 << 10)));
         assert_eq!("1048576".parse(), Ok(CopyRate::BytesPerSecond(1 << 20)));

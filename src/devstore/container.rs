@@ -10,7 +10,7 @@ use super::model::ETag;
 use super::reply::{Outcome, Reply, lease_reply};
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::state::{Access, Container};
+use super::state::{Access, Container, WEB};
 use super::xml::{self, Writer};
 
 /// Create Container.
@@ -19,9 +19,13 @@ pub(super) fn create(server: &Server, call: &Call) -> Outcome {
     let access = Access::parse(call.header("x-ms-blob-public-access"))?;
     let mut state = server.state(call.now);
     let etag = ETag::from_ticks(state.ticks.next());
-    let containers = state.containers(&call.account)?;
     let name = call.container()?;
-    if containers.contains_key(name) {
+    if state.deleting.remove(&(call.account.clone(), name.to_owned())) {
+        return Err(Code::ContainerBeingDeleted.into());
+    }
+    let containers = state.containers(&call.account)?;
+    // `$web` is there without being made (S150).
+    if containers.contains_key(name) || name == WEB {
         return Err(Code::ContainerAlreadyExists.into());
     }
     let container = Container { metadata, access, ..Container::new(etag, call.now) };
@@ -30,16 +34,31 @@ pub(super) fn create(server: &Server, call: &Call) -> Outcome {
     Ok(reply)
 }
 
-/// Delete Container. Leases and pending copies inside do not matter; the name is free at once, which the real service
-/// takes half a minute for.
+/// Delete Container. Leases and pending copies inside do not matter. The real service takes half a minute until the name
+/// is free; here one Create Container is told so (S154).
 pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
     let given = lease_id(call)?;
     let mut state = server.state(call.now);
+    let name = (call.account.clone(), call.container()?.to_owned());
+    if state.deleting.contains(&name) {
+        return Ok(Reply::new(StatusCode::ACCEPTED));
+    }
     let container = state.container(&call.account, call.container()?)?;
-    container.lease.at(call.now).check_write(given, Holder::Container)?;
+    container.lease.at(call.now).check_write(given, Holder::Container).map_err(refused)?;
     check_dates(call, container)?;
     state.containers(&call.account)?.remove(call.container()?);
+    state.deleting.insert(name);
     Ok(Reply::new(StatusCode::ACCEPTED))
+}
+
+/// The refusal of a lease id.
+fn refused(code: Code) -> ServiceError {
+    match code {
+        // S98
+        Code::LeaseLost => ServiceError::from(code)
+            .with_message("A lease ID was specified, but the lease for the container has expired."),
+        code => code.into(),
+    }
 }
 
 /// The only conditions containers know are those on dates.
@@ -57,7 +76,7 @@ pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
     let container = state.container(&call.account, call.container()?)?;
     let lease = container.lease.at(call.now);
-    lease.check_read(given, Holder::Container)?;
+    lease.check_read(given, Holder::Container).map_err(refused)?;
     let mut reply = stamp(Reply::new(StatusCode::OK).metadata(&container.metadata), container)
         .header("x-ms-lease-state", lease.state())
         .header("x-ms-lease-status", lease.status())
@@ -89,7 +108,7 @@ fn change(server: &Server, call: &Call, apply: impl FnOnce(&mut Container)) -> O
     let mut state = server.state(call.now);
     let etag = ETag::from_ticks(state.ticks.next());
     let container = state.container(&call.account, call.container()?)?;
-    container.lease.at(call.now).check_read(given, Holder::Container)?;
+    container.lease.at(call.now).check_read(given, Holder::Container).map_err(refused)?;
     check_dates(call, container)?;
     apply(container);
     container.etag = etag;

@@ -186,6 +186,7 @@ pub(super) fn make_container<'a>(
     check_container_name(container)
         .map_err(|_| ControlError::Invalid(format!("{container:?} is no container name")))?;
     let etag = ETag::from_ticks(state.ticks.next());
+    state.deleting.remove(&(account.to_owned(), container.to_owned()));
     let containers = state.containers(account).map_err(|_| ControlError::UnknownAccount(account.to_owned()))?;
     Ok(containers.entry(container.to_owned()).or_insert_with(|| Container::new(etag, now)))
 }

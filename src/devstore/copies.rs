@@ -68,17 +68,44 @@ pub(super) enum Timing {
 /// The progress of a copy, by arithmetic.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Progress {
-    Held { bytes: u64 },
-    Running { bytes: u64, since: SystemTime, rate: CopyRate },
+    Held {
+        bytes: u64,
+    },
+    Running {
+        bytes: u64,
+        since: SystemTime,
+        rate: u64,
+    },
+    /// Done when it has been looked at that often.
+    Unseen {
+        looks: u32,
+    },
 }
 
 impl Progress {
+    /// Goes on from `bytes` at a rate.
+    pub(super) fn running(bytes: u64, since: SystemTime, rate: CopyRate) -> Progress {
+        match rate {
+            CopyRate::BytesPerSecond(rate) => Progress::Running { bytes, since, rate },
+            CopyRate::Looks(looks) => Progress::Unseen { looks },
+            CopyRate::Immediate => Progress::Unseen { looks: 0 },
+        }
+    }
+
+    /// Somebody has seen the destination.
+    pub(super) fn seen(&mut self) {
+        if let Progress::Unseen { looks } = self {
+            *looks = looks.saturating_sub(1);
+        }
+    }
+
     /// Bytes copied at `now`, unbounded by the length of the source.
     pub(super) fn bytes(self, now: SystemTime) -> u64 {
         match self {
             Progress::Held { bytes } => bytes,
-            Progress::Running { rate: CopyRate::Immediate, .. } => u64::MAX,
-            Progress::Running { bytes, since, rate: CopyRate::BytesPerSecond(rate) } => {
+            Progress::Unseen { looks: 0 } => u64::MAX,
+            Progress::Unseen { .. } => 0,
+            Progress::Running { bytes, since, rate } => {
                 let elapsed = now.duration_since(since).unwrap_or_default();
                 bytes.saturating_add((elapsed.as_secs_f64() * rate as f64) as u64)
             }
@@ -127,6 +154,12 @@ pub(super) struct Copies {
 impl Copies {
     pub(super) fn new(age_limit: Duration) -> Copies {
         Copies { pending: BTreeMap::new(), concluded: VecDeque::new(), age_limit }
+    }
+
+    /// Somebody has seen the state of a copy onto this blob.
+    pub(super) fn seen(&mut self, destination: &BlobAddress) {
+        let onto_it = self.pending.values_mut().filter(|transfer| transfer.copy.destination == *destination);
+        onto_it.for_each(|transfer| transfer.progress.seen());
     }
 
     pub(super) fn remember(&mut self, summary: CopySummary) {

@@ -4,19 +4,20 @@
 use hyper::StatusCode;
 
 use super::address::Revision;
-use super::answers::CreationTimeOfOverwritten;
+use super::answers::{CreationTimeOfOverwritten, OwnSource, PendingOrCondition};
 use super::checksum::check_source_hash;
-use super::condition::Conditions;
+use super::condition::{Conditions, Reader, on_target};
 use super::copies::{NewCopy, Timing};
+use super::encryption;
 use super::error::{Code, ServiceError};
 use super::headers::{copies_tags, lease_id, sent_metadata, sent_tags, sent_tier};
 use super::lease::Holder;
-use super::model::{Blob, Kind, Metadata, Tier};
+use super::model::{Blob, Encryption, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
 use super::source::{CopySource, cannot_verify};
-use super::state::State;
+use super::state::{State, keeps_chosen_tier};
 use super::tags::Tags;
 
 /// Copy Blob: asynchronous, any blob type (§13.2).
@@ -25,6 +26,7 @@ pub(super) fn start(server: &Server, call: &Call) -> Outcome {
     let settings = Settings::of(server, call)?;
     let mut state = server.state(call.now);
     let original = source.read(&mut state)?.clone();
+    Conditions::of_source(call)?.check_source(&original)?;
     let timing = match original.tier {
         Some(Tier::Archive) => Timing::WhenReleased,
         _ => Timing::AtRate,
@@ -34,11 +36,16 @@ pub(super) fn start(server: &Server, call: &Call) -> Outcome {
 
 /// Copy Blob From URL: a small block blob, done when answered (§13.7).
 pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
-    let source = CopySource::of(server, call, false)?;
+    let own = call.answers.own_source == OwnSource::Allowed;
+    let source = CopySource::of(server, call, own)?;
     let mut settings = Settings::of(server, call)?;
     let original = source.read(&mut server.state(call.now))?.clone();
+    Conditions::of_source(call)?.check_read_source(&original, Reader::Blob)?;
     if !matches!(original.kind, Kind::Block { .. }) {
-        return Err(Code::InvalidSourceBlobType.into());
+        // S53; which status it has is not known.
+        let only_blocks =
+            ServiceError::from(Code::InvalidSourceBlobType).with_message("The copy source must be a block blob.");
+        return Err(cannot_verify(only_blocks));
     }
     original.check_online()?;
     if original.content.len() > server.limits.sync_copy_bytes {
@@ -46,14 +53,15 @@ pub(super) fn synchronous(server: &Server, call: &Call) -> Outcome {
         let error = ServiceError::from(Code::RequestBodyTooLarge).with_message(too_large);
         return Err(cannot_verify(error.with_status(StatusCode::CONFLICT)));
     }
-    let hashes = check_source_hash(call, &original.content)?;
+    let hashes = check_source_hash(call, &original.content)?.with_crc64(&original.content);
     if copies_tags(call)? {
         settings.tags = original.tags.clone();
     }
     let mut state = server.state(call.now);
     let mut reply = begin(&mut state, call, source, original, settings, Timing::Immediately)?;
+    // S54
     hashes.write(&mut reply);
-    Ok(reply)
+    Ok(reply.header("x-ms-request-server-encrypted", "true"))
 }
 
 /// Properties that the request sets on the destination instead of inheriting it.
@@ -65,6 +73,7 @@ struct Settings {
     tier: Option<Tier>,
     /// `None` takes over that of the source (S8).
     seal: Option<bool>,
+    encryption: Encryption,
 }
 
 impl Settings {
@@ -73,6 +82,7 @@ impl Settings {
             metadata: sent_metadata(call, server.limits.metadata_bytes)?,
             tags: sent_tags(call)?,
             tier: sent_tier(call)?,
+            encryption: encryption::sent(call)?,
             seal: match call.header("x-ms-seal-blob") {
                 None => None,
                 Some("true") => Some(true),
@@ -97,12 +107,13 @@ fn begin(
         Revision::Snapshot(id) => return Err(ServiceError::invalid_query("snapshot", &id)),
         Revision::Version(id) => return Err(ServiceError::invalid_query("versionid", &id)),
     }
-    Conditions::of_source(call)?.check_source(&original)?;
     if original.tier == Some(Tier::Archive) && settings.tier.is_none() {
         return Err(Code::BlobArchived.into());
     }
-    let replaced = admit_destination(state, call, &original)?;
-    let tier = replaced.as_ref().and_then(|old| old.tier).filter(|tier| *tier != Tier::Archive);
+    let replaced = admit_destination(state, call, &original)
+        .map_err(|error| on_target(error, call, timing != Timing::Immediately))?;
+    let stays = keeps_chosen_tier(state, &call.account);
+    let tier = replaced.as_ref().filter(|_| stays).and_then(|old| old.tier).filter(|tier| *tier != Tier::Archive);
     let created = match state.answers.creation_time {
         CreationTimeOfOverwritten::Kept if !matches!(original.kind, Kind::Block { .. }) => {
             replaced.map(|old| old.created)
@@ -120,6 +131,7 @@ fn begin(
         kind,
         metadata: settings.metadata.unwrap_or(original.metadata),
         tags: settings.tags,
+        encryption: settings.encryption,
         tier,
         tier_changed: tier.map(|_| call.now),
         created: created.unwrap_or(call.now),
@@ -137,6 +149,7 @@ fn begin(
     };
     let begun = state.begin_copy(copy, call.now)?;
     let mut reply = Reply::new(StatusCode::ACCEPTED).stamp(&begun);
+    reply.tell_encryption(&begun.encryption);
     if let Some(copy) = &begun.copy {
         reply.set("x-ms-copy-id", &copy.id.to_string());
         reply.set("x-ms-copy-status", copy.status.name());
@@ -147,6 +160,10 @@ fn begin(
 /// The destination's part of §13.2: free of a pending copy (C10), of the source's type (C7), not archived, and if
 /// leased then for ever (X5). Returns the blob that is overwritten.
 fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<Option<Blob>, ServiceError> {
+    if state.answers.pending_or_condition == PendingOrCondition::Condition {
+        let base = state.find(call.blob()?)?.and_then(|entry| entry.base.as_ref());
+        Conditions::of_target(call)?.check_write(base)?;
+    }
     state.admit(call)?;
     let Some(entry) = state.find(call.blob()?)? else {
         return Ok(None);

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::address::{BlobAddress, Revision, Service, without_signature};
-use super::answers::CopySourceSignature;
+use super::answers::{Answers, CopySourceSignature};
 use super::config::CopyRate;
 use super::content::Content;
 use super::copies::{CopySummary, NewCopy, Progress, SourceName, Timing, Transfer};
@@ -47,7 +47,7 @@ impl State {
         let total = copy.finished.content.len();
         let mut state = CopyState {
             id: Uuid::new_v4(),
-            source: self.shown_source(&copy),
+            source: shown_source(&self.answers, &copy),
             status: CopyStatus::Pending,
             bytes: 0,
             total,
@@ -69,20 +69,10 @@ impl State {
         let placed = self.entry_or_new(&copy.destination)?.replace(placeholder).clone();
         let progress = match held {
             true => Progress::Held { bytes: 0 },
-            false => Progress::Running { bytes: 0, since: now, rate },
+            false => Progress::running(0, now, rate),
         };
         self.copies.pending.insert(id, Transfer { copy, rate, progress, started: now });
         Ok(placed)
-    }
-
-    /// `x-ms-copy-source` of a copy.
-    fn shown_source(&self, copy: &NewCopy) -> String {
-        let strips = match self.answers.copy_source_signature {
-            CopySourceSignature::ByOperation => copy.timing != Timing::Immediately,
-            CopySourceSignature::Stripped => true,
-            CopySourceSignature::Kept => false,
-        };
-        if strips { without_signature(&copy.source_url) } else { copy.source_url.clone() }
     }
 
     /// Lets time pass: concludes what is due at `now` and brings progress up to date.
@@ -140,7 +130,12 @@ impl State {
         }
         let total = finished.content.len();
         let readable_until = source_expiry.map_or(now, |expiry| expiry.min(now));
-        if transfer.progress.bytes(readable_until) >= total && !matches!(transfer.progress, Progress::Held { .. }) {
+        let done = match transfer.progress {
+            Progress::Held { .. } => false,
+            Progress::Unseen { looks } => looks == 0,
+            Progress::Running { .. } => transfer.progress.bytes(readable_until) >= total,
+        };
+        if done {
             return TransferState::Done;
         }
         if readable_until < now {
@@ -229,7 +224,11 @@ impl State {
     pub(super) fn release_copy(&mut self, id: Uuid, now: SystemTime) -> bool {
         let Some(transfer) = self.copies.pending.get_mut(&id) else { return false };
         if let Progress::Held { bytes } = transfer.progress {
-            transfer.progress = Progress::Running { bytes, since: now, rate: transfer.rate };
+            // Who lets it go on has seen it.
+            transfer.progress = match transfer.rate {
+                CopyRate::Looks(_) => Progress::running(bytes, now, CopyRate::Immediate),
+                rate => Progress::running(bytes, now, rate),
+            };
         }
         self.describe_copy(id, None);
         self.advance(now);
@@ -285,17 +284,30 @@ impl State {
     }
 }
 
-/// The destination while the copy is pending: new metadata and properties, none of the content (X14). The MD5 comes
-/// with the content, since it would be wrong for the placeholder.
+/// `x-ms-copy-source` of a copy.
+fn shown_source(answers: &Answers, copy: &NewCopy) -> String {
+    let strips = match answers.copy_source_signature {
+        CopySourceSignature::ByOperation => copy.timing != Timing::Immediately,
+        CopySourceSignature::Stripped => true,
+        CopySourceSignature::Kept => false,
+    };
+    let shown = if strips { without_signature(&copy.source_url) } else { copy.source_url.clone() };
+    match shown.split_once('?') {
+        // Colons are not encoded (S7).
+        Some((path, query)) => format!("{path}?{}", query.replace("%3A", ":").replace("%3a", ":")),
+        None => shown,
+    }
+}
+
+/// The destination while the copy is pending: new metadata and properties, the MD5 among them (S5), and none of the
+/// content (X14).
 fn placeholder(finished: &Blob, state: CopyState) -> Blob {
     let (kind, content) = match &finished.kind {
         Kind::Block { .. } => (Kind::unlisted(), Content::default()),
         Kind::Append { .. } => (Kind::Append { blocks: 0, sealed: false }, Content::default()),
         Kind::Page { sequence } => (Kind::Page { sequence: *sequence }, Content::zeros(finished.content.len())),
     };
-    let mut blob = Blob { kind, content, copy: Some(state), ..finished.clone() };
-    blob.properties.md5 = None;
-    blob
+    Blob { kind, content, copy: Some(state), ..finished.clone() }
 }
 
 /// Description of a copy that could not read its source.

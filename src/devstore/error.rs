@@ -18,13 +18,29 @@ pub(super) struct ServiceError {
     pub details: Vec<(&'static str, String)>,
     /// Extra response headers, lower-case names.
     pub headers: Vec<(&'static str, String)>,
+    /// Answered by what stands before the service proper: only the body tells the code (S72, S143, S151).
+    pub early: bool,
 }
 
 impl ServiceError {
     /// An error that is not in the table, as injected faults are.
     pub(super) fn custom(status: StatusCode, code: String) -> ServiceError {
         let message = Cow::Owned(format!("Injected fault {code}."));
-        ServiceError { status, code: Cow::Owned(code), message, details: Vec::new(), headers: Vec::new() }
+        ServiceError { status, code: Cow::Owned(code), message, details: Vec::new(), headers: Vec::new(), early: false }
+    }
+
+    pub(super) fn early(mut self) -> ServiceError {
+        self.early = true;
+        self
+    }
+
+    /// As a version of the protocol tells it: what a source said is told by headers of its own only in newer ones.
+    pub(super) fn in_version(mut self, version: &str) -> ServiceError {
+        if version < super::versions::SOURCE_ERRORS {
+            self.headers.retain(|(name, _)| !name.starts_with("x-ms-copy-source-"));
+            self.details.retain(|(name, _)| !name.starts_with("CopySource"));
+        }
+        self
     }
 
     pub(super) fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> ServiceError {
@@ -95,6 +111,7 @@ macro_rules! codes {
                     message: Cow::Borrowed(message),
                     details: Vec::new(),
                     headers: Vec::new(),
+                    early: false,
                 }
             }
         }
@@ -110,9 +127,12 @@ codes! {
     AuthorizationResourceTypeMismatch 403 "This request is not authorized to perform this operation using this resource type.",
     AuthorizationServiceMismatch 403 "This request is not authorized to perform this operation using this service.",
     BlobAlreadyExists 409 "The specified blob already exists.",
+    AuthorizationFailure 403 "This request is not authorized to perform this operation.",
     BlobArchived 409 "This operation is not permitted on an archived blob.",
+    BlobCustomerSpecifiedEncryptionMismatch 409 "The given customer specified encryption does not match the encryption used to encrypt the blob.",
     BlobIsSealed 409 "The specified blob is sealed and its contents can't be modified unless the blob is re-created after a delete.",
     BlobNotFound 404 "The specified blob does not exist.",
+    BlobUsesCustomerSpecifiedEncryption 409 "The blob is encrypted with customer specified encryption, but it was not provided in the request.",
     BlockCountExceedsLimit 409 "The committed block count cannot exceed the maximum limit of 50,000 blocks.",
     BlockListTooLong 400 "The block list may not contain more than 50,000 blocks.",
     BothCrc64AndMd5HeaderPresent 400 "Both x-ms-content-crc64 header and Content-MD5 header are present.",
@@ -120,6 +140,7 @@ codes! {
     CannotVerifyCopySource 404 "Could not verify the copy source.",
     ConditionNotMet 412 "The condition specified using HTTP conditional header(s) is not met.",
     ContainerAlreadyExists 409 "The specified container already exists.",
+    ContainerBeingDeleted 409 "The specified container is being deleted. Try operation later.",
     ContainerNotFound 404 "The specified container does not exist.",
     CopyIdMismatch 409 "The specified copy ID did not match the copy ID for the pending copy operation.",
     Crc64Mismatch 400 "The CRC64 value specified in the request did not match with the CRC64 value calculated by the server.",
@@ -169,6 +190,7 @@ codes! {
     NoAuthenticationInformation 401 "Server failed to authenticate the request. Please refer to the information in the www-authenticate header.",
     NoPendingCopyOperation 409 "There is currently no pending copy operation.",
     NotImplemented 501 "The requested operation is not implemented on the specified resource.",
+    OperationNotAllowedOnRootBlob 403 "This operation is not allowed on a root blob.",
     OutOfRangeInput 400 "One of the request inputs is out of range.",
     OutOfRangeQueryParameterValue 400 "One of the query parameters specified in the request URI is outside the permissible range.",
     PathAlreadyExists 409 "The specified path already exists.",
@@ -181,7 +203,9 @@ codes! {
     SnapshotsPresent 409 "This operation is not permitted because the blob has snapshots.",
     SourceConditionNotMet 412 "The source condition specified using HTTP conditional header(s) is not met.",
     SourcePathNotFound 404 "The source path for a rename operation does not exist.",
+    PublicAccessNotPermitted 409 "Public access is not permitted on this storage account.",
     TagsTooLarge 400 "The tags specified exceed the maximum permissible limit.",
+    TargetConditionNotMet 412 "The target condition specified using HTTP conditional header(s) is not met.",
     UnauthorizedBlobOverwrite 403 "This request is not authorized to perform blob overwrites.",
     UnsatisfiableCondition 400 "The request includes an unsatisfiable condition for this operation.",
     UnsupportedHeader 400 "One of the HTTP headers specified in the request is not supported.",

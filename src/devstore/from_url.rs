@@ -7,14 +7,17 @@ use std::ops::Range;
 
 use hyper::StatusCode;
 
+use super::answers::{
+    CodeOfArchivedSource, CodeOfModifiedSource, MetadataBesideProperties, MetadataWithoutProperties, RangeBeyondEnd,
+};
 use super::blob::commit;
 use super::blocks;
 use super::checksum::{SourceHash, check_source_hash};
-use super::condition::Conditions;
+use super::condition::{Conditions, Reader, on_target};
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::headers::{copies_tags, parse_range, sent_metadata, sent_properties, sent_tags, sent_tier};
-use super::model::{Blob, Kind, Properties};
+use super::model::{Blob, Kind, Metadata, Properties};
 use super::page;
 use super::reply::{Outcome, Reply};
 use super::request::Call;
@@ -29,30 +32,42 @@ pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {
             return Err(ServiceError::invalid_header("x-ms-blob-type", other.unwrap_or("")));
         }
     }
-    let original = read(server, call)?;
+    let original = read(server, call, Reader::Blob)?;
     if original.content.len() > server.limits.put_blob_from_url_bytes {
         return Err(cannot_verify(ServiceError::from(Code::RequestBodyTooLarge).with_status(StatusCode::CONFLICT)));
     }
-    let hashes = check_source_hash(call, &original.content)?;
+    // S45
+    let hashes = check_source_hash(call, &original.content)?.with_crc64(&original.content);
     let inherits = call.header("x-ms-copy-source-blob-properties") != Some("false");
     let mut blob = Blob::new(Kind::unlisted(), original.content, 0, call.now);
-    blob.properties = match sent_properties(call) {
+    let properties = sent_properties(call);
+    let metadata_comes_along = match (&properties, inherits) {
+        (_, false) => call.answers.metadata_without_properties == MetadataWithoutProperties::Source,
+        (Some(_), true) => call.answers.metadata_beside_properties == MetadataBesideProperties::Source,
+        (None, true) => true,
+    };
+    blob.metadata = match sent_metadata(call, server.limits.metadata_bytes)? {
+        Some(sent) => sent,
+        None if metadata_comes_along => original.metadata,
+        None => Metadata::new(),
+    };
+    blob.properties = match properties {
         Some(sent) if inherits => sent.or(original.properties),
         Some(sent) => sent,
         None if inherits => original.properties,
         None => Properties::default(),
     };
-    blob.metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     blob.tags = if copies_tags(call)? { original.tags } else { sent_tags(call)? };
     blob.tier = sent_tier(call)?;
-    let mut reply = commit(server, call, blob)?;
+    let mut reply = commit(server, call, blob).map_err(|error| on_target(error, call, false))?;
     hashes.write(&mut reply);
     Ok(reply)
 }
 
 /// Put Block From URL (§13.9).
 pub(super) fn put_block(server: &Server, call: &Call) -> Outcome {
-    let (content, hashes) = read_range(server, call, server.limits.block_bytes)?;
+    let names_condition = call.answers.modified_source == CodeOfModifiedSource::Condition;
+    let (content, hashes) = read_range(server, call, server.limits.block_bytes, Reader::Block { names_condition })?;
     if content.len() == 0 {
         return Err(ServiceError::invalid_header("x-ms-source-range", ""));
     }
@@ -64,7 +79,7 @@ pub(super) fn put_block(server: &Server, call: &Call) -> Outcome {
 
 /// Append Block From URL (§13.10).
 pub(super) fn append_block(server: &Server, call: &Call) -> Outcome {
-    let (content, hashes) = read_range(server, call, server.limits.append_block_bytes)?;
+    let (content, hashes) = read_range(server, call, server.limits.append_block_bytes, Reader::Part)?;
     let mut reply = blocks::append(server, call, content)?;
     hashes.write(&mut reply);
     Ok(reply)
@@ -72,39 +87,43 @@ pub(super) fn append_block(server: &Server, call: &Call) -> Outcome {
 
 /// Put Page From URL (§13.11).
 pub(super) fn put_page(server: &Server, call: &Call) -> Outcome {
-    let (content, hashes) = read_range(server, call, server.limits.page_write_bytes)?;
+    let (content, hashes) = read_range(server, call, server.limits.page_write_bytes, Reader::Part)?;
     let mut reply = page::write(server, call, content)?;
     hashes.write(&mut reply);
     Ok(reply)
 }
 
 /// The source as it is, admitted by credentials and conditions.
-fn read(server: &Server, call: &Call) -> Result<Blob, ServiceError> {
+fn read(server: &Server, call: &Call, reader: Reader) -> Result<Blob, ServiceError> {
     let source = CopySource::of(server, call, false)?;
     let conditions = Conditions::of_source(call)?;
     let mut state = server.state(call.now);
     let blob = source.read(&mut state)?;
-    conditions.check_source(blob)?;
-    blob.check_online().map_err(cannot_verify)?;
+    conditions.check_read_source(blob, reader)?;
+    blob.check_online().map_err(|error| match call.answers.archived_source {
+        CodeOfArchivedSource::Unverified => cannot_verify(error),
+        CodeOfArchivedSource::Archived => error,
+    })?;
     Ok(blob.clone())
 }
 
-fn read_range(server: &Server, call: &Call, limit: u64) -> Result<(Content, SourceHash), ServiceError> {
+fn read_range(server: &Server, call: &Call, limit: u64, reader: Reader) -> Result<(Content, SourceHash), ServiceError> {
     let range = call.header("x-ms-source-range");
     let range = range
         .map(|text| parse_range(text).ok_or_else(|| ServiceError::invalid_header("x-ms-source-range", text)))
         .transpose()?;
-    let blob = read(server, call)?;
+    let blob = read(server, call, reader)?;
     let content = match range {
         None => blob.content,
         Some((start, end)) => {
             let size = blob.content.len();
             let Range { start, end } = start..end.map_or(size, |end| end.saturating_add(1));
             // A range beyond the end means the client has the wrong size; cutting it would hide that.
-            if start >= size || end > size {
+            let cut = call.answers.range_beyond_end == RangeBeyondEnd::Cut;
+            if start >= size || (end > size && !cut) {
                 return Err(cannot_verify(Code::InvalidRange.into()));
             }
-            blob.content.slice(start..end)
+            blob.content.slice(start..end.min(size))
         }
     };
     if content.len() > limit {

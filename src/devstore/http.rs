@@ -33,9 +33,7 @@ use super::request::{Call, Upload};
 use super::server::Server;
 use super::stats::RequestRecord;
 use super::timer;
-
-/// The version assumed when a request names none.
-const DEFAULT_VERSION: &str = "2025-11-05";
+use super::versions;
 
 /// A refused upload is read to its end up to this size, so that the client is reading when the refusal arrives.
 const DRAINED: u64 = 64 << 20;
@@ -79,7 +77,7 @@ async fn connection(stream: TcpStream, server: Arc<Server>) {
 async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<ReplyBody>, HangUp> {
     if request.uri().path().starts_with(control::PREFIX) {
         let reply = control::answer(&server, request).await;
-        return Ok(respond(&server, reply, Damage::default()));
+        return Ok(respond(&server, reply, Damage::default(), false));
     }
     let id = Uuid::new_v4().to_string();
     let head = request.method() == Method::HEAD;
@@ -95,7 +93,8 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
     };
     let known = |account: &str| server.key(account).is_some();
     let call = Call::parse(parts.method, &path, &query, parts.headers, server.namespace, known);
-    let named = call.and_then(|call| Ok((Operation::of(&call)?, call)));
+    let named = call.map(|call| Call { answers: server.answers, ..call });
+    let named = named.and_then(|call| Ok((Operation::of(&call)?, call)));
     let mut body = Some(body);
     let mut damage = Damage::default();
     let outcome = match named {
@@ -115,18 +114,25 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
     if let Some(body) = body {
         drain(body).await;
     }
+    let mut early = false;
     let mut reply = outcome.unwrap_or_else(|error| {
         tracing::debug!(operation = record.operation, path, code = %error.code, "refused");
+        early = error.early;
+        let error = error.in_version(&common.version);
         let now = iso(std::time::SystemTime::now());
         match record.operation == Operation::RenamePath.name() {
             true => refuse_in_json(error, &id, &now),
             false => refuse(error, &id, &now, head),
         }
     });
-    common.decorate(&mut reply);
+    common.decorate(&mut reply, early);
+    if reply.headers.get("x-ms-error-code").is_some_and(|code| code == "AuthorizationServiceMismatch") {
+        // S146
+        reply.headers.remove("x-ms-version");
+    }
     record.status = reply.status.as_u16();
     server.statistics.record(record);
-    Ok(respond(&server, reply, damage))
+    Ok(respond(&server, reply, damage, head))
 }
 
 /// Carries out a named operation, with whatever a fault rule does on the way. Takes `body` when it reads it.
@@ -163,6 +169,7 @@ async fn run(
 
 async fn carry_out(server: &Server, mut call: Call, operation: Operation, body: &mut Option<Incoming>) -> Outcome {
     check_version(&call)?;
+    call.check_moment()?;
     server.admit(&mut call, operation)?;
     super::web::fetch(server, &mut call, operation).await?;
     let upload = match call.method {
@@ -173,13 +180,13 @@ async fn carry_out(server: &Server, mut call: Call, operation: Operation, body: 
     dispatch::perform(server, &call, operation, upload)
 }
 
+/// 400 for a version that there is not, before anything else is looked at (S151).
 fn check_version(call: &Call) -> Result<(), ServiceError> {
-    let Some(version) = call.header("x-ms-version") else {
-        return Ok(());
-    };
-    match super::clock::parse_iso(version) {
-        Some(_) if version.len() == DEFAULT_VERSION.len() => Ok(()),
-        _ => Err(ServiceError::invalid_header("x-ms-version", version)),
+    match call.header("x-ms-version") {
+        Some(version) if !versions::exists(version) => {
+            Err(ServiceError::invalid_header("x-ms-version", version).early())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -254,29 +261,39 @@ impl Common {
         let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Common {
             request_id: id.to_owned(),
-            version: text("x-ms-version").unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
+            version: text("x-ms-version").unwrap_or_else(|| versions::DEFAULT.to_owned()),
             client_request_id: text("x-ms-client-request-id"),
         }
     }
 
-    fn decorate(&self, reply: &mut Reply) {
-        reply.set("x-ms-request-id", &self.request_id);
-        reply.set("x-ms-version", &self.version);
-        reply.set_optional("x-ms-client-request-id", self.client_request_id.as_deref());
+    fn decorate(&self, reply: &mut Reply, early: bool) {
+        if !early {
+            reply.set("x-ms-request-id", &self.request_id);
+            reply.set("x-ms-version", &self.version);
+            reply.set_optional("x-ms-client-request-id", self.client_request_id.as_deref());
+        }
         reply.set("server", concat!("blobcp-devstore/", env!("CARGO_PKG_VERSION")));
         reply.set("date", &rfc1123(std::time::SystemTime::now()));
     }
 }
 
-fn respond(server: &Server, reply: Reply, damage: Damage) -> Response<ReplyBody> {
+fn respond(server: &Server, reply: Reply, damage: Damage, head: bool) -> Response<ReplyBody> {
     let Reply { status, mut headers, body } = reply;
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    // A HEAD answer has its length set by its handler and an empty body.
-    if !bodiless && !headers.contains_key("content-length") {
+    // A HEAD answer has its length set by its handler and an empty body. If it is a refusal, it has none (S73).
+    let known = headers.contains_key("content-length") || bodiless || (head && !status.is_success());
+    if !known {
         announce(&mut headers, body.len());
     }
     let damage = if matches!(body, Payload::Empty) { Damage::default() } else { damage };
-    let mut response = Response::new(ReplyBody::new(body, damage, &server.statistics.bytes_out));
+    let body = match status {
+        StatusCode::NOT_MODIFIED => {
+            announce(&mut headers, 0);
+            ReplyBody::announced_empty()
+        }
+        _ => ReplyBody::new(body, damage, &server.statistics.bytes_out),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::address::Namespace;
+use super::answers::{AccessTracking, RepeatedPrefix};
 use super::clock::rfc1123;
 use super::error::{Code, ServiceError};
 use super::lease::Lease;
@@ -29,6 +30,9 @@ const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remo
 /// Sorts after every character a name can hold: where a listing resumes behind a prefix.
 const AFTER_EVERYTHING: char = char::MAX;
 
+/// Begins a marker.
+const MARKER: &str = "2!";
+
 /// Begins the marker of an empty page that was slipped in; the page proper follows.
 const AFTER_EMPTY_PAGE: char = '!';
 
@@ -40,6 +44,7 @@ struct Include {
     snapshots: bool,
     versions: bool,
     uncommitted: bool,
+    deleted_with_versions: bool,
     tags: bool,
 }
 
@@ -53,6 +58,7 @@ impl Include {
                 "snapshots" => include.snapshots = true,
                 "versions" => include.versions = true,
                 "uncommittedblobs" => include.uncommitted = true,
+                "deletedwithversions" => include.deleted_with_versions = true,
                 "tags" => include.tags = true,
                 // Parts of features this server does not have have nothing to add.
                 _ => {}
@@ -68,20 +74,34 @@ impl Include {
 struct Marker {
     name: String,
     moment: Option<String>,
+    /// A prefix that was listed and is listed again (S83).
+    again: Option<String>,
 }
 
 impl Marker {
-    fn encode(&self) -> String {
-        let moment = self.moment.as_deref().unwrap_or("");
-        URL_SAFE_NO_PAD.encode(format!("{moment}\n{}", self.name))
+    fn at(name: &str) -> Marker {
+        Marker { name: name.to_owned(), moment: None, again: None }
     }
 
-    fn decode(text: &str) -> Result<Marker, ServiceError> {
+    /// Says how long it is, as those of the service do.
+    fn encode(&self) -> String {
+        let [moment, again] = [&self.moment, &self.again].map(|text| text.as_deref().unwrap_or(""));
+        let text = URL_SAFE_NO_PAD.encode(format!("{moment}\n{again}\n{}", self.name));
+        format!("{MARKER}{}!{text}", text.len())
+    }
+
+    /// One that was made up is another error than one that was cut off (S175).
+    fn decode(sent: &str) -> Result<Marker, ServiceError> {
+        let invented = || ServiceError::invalid_query("marker", sent);
+        let (length, text) = sent.strip_prefix(MARKER).and_then(|sent| sent.split_once('!')).ok_or_else(invented)?;
+        if length.parse() != Ok(text.len()) {
+            return Err(Code::InvalidInput.into());
+        }
         let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let decoded = decoded.ok_or_else(|| ServiceError::invalid_query("marker", text))?;
-        let (moment, name) = decoded.split_once('\n').ok_or_else(|| ServiceError::invalid_query("marker", text))?;
-        let moment = (!moment.is_empty()).then(|| moment.to_owned());
-        Ok(Marker { name: name.to_owned(), moment })
+        let decoded = decoded.ok_or_else(invented)?;
+        let [moment, again, name] = decoded.splitn(3, '\n').collect::<Vec<_>>().try_into().map_err(|_| invented())?;
+        let [moment, again] = [moment, again].map(|text| (!text.is_empty()).then(|| text.to_owned()));
+        Ok(Marker { name: name.to_owned(), moment, again })
     }
 }
 
@@ -104,8 +124,20 @@ impl<'a> Past<'a> {
 #[derive(Debug)]
 enum Item<'a> {
     Prefix(String),
-    Blob { name: &'a str, past: Option<Past<'a>>, entry: &'a Entry, blob: &'a Blob },
-    Uncommitted { name: &'a str },
+    Blob {
+        name: &'a str,
+        past: Option<Past<'a>>,
+        entry: &'a Entry,
+        blob: &'a Blob,
+    },
+    Uncommitted {
+        name: &'a str,
+    },
+    /// A name that goes on in earlier versions alone.
+    VersionsOnly {
+        name: &'a str,
+        blob: &'a Blob,
+    },
 }
 
 impl Item<'_> {
@@ -113,9 +145,9 @@ impl Item<'_> {
         let (name, past) = match self {
             Item::Prefix(name) => (name.as_str(), None),
             Item::Blob { name, past, .. } => (*name, *past),
-            Item::Uncommitted { name } => (*name, None),
+            Item::Uncommitted { name } | Item::VersionsOnly { name, .. } => (*name, None),
         };
-        Marker { name: name.to_owned(), moment: past.map(|past| past.moment().to_owned()) }
+        Marker { name: name.to_owned(), moment: past.map(|past| past.moment().to_owned()), again: None }
     }
 }
 
@@ -150,7 +182,7 @@ impl Selection<'_> {
                     }
                     if entry.is_directory() {
                         if items.len() == limit {
-                            return (items, Some(Marker { name: name.clone(), moment: None }));
+                            return (items, Some(Marker::at(name)));
                         }
                         items.push(Item::Prefix(format!("{name}/")));
                         continue;
@@ -160,7 +192,7 @@ impl Selection<'_> {
                     let shown = last_prefix.as_deref() == Some(group);
                     if !shown && self.is_listed(entry) {
                         if items.len() == limit {
-                            return (items, Some(Marker { name: group.to_owned(), moment: None }));
+                            return (items, Some(Marker::at(group)));
                         }
                         items.push(Item::Prefix(group.to_owned()));
                         last_prefix = Some(group.to_owned());
@@ -181,6 +213,35 @@ impl Selection<'_> {
         }
     }
 
+    /// The same, with a prefix that comes twice (S83).
+    fn repeating<'c>(
+        &self,
+        container: &'c Container,
+        limit: usize,
+        repeated: RepeatedPrefix,
+    ) -> (Vec<Item<'c>>, Option<Marker>) {
+        let again = self.marker.as_ref().and_then(|marker| marker.again.clone());
+        let (mut items, mut next) = self.page(container, limit);
+        let shown = match repeated {
+            RepeatedPrefix::Never => None,
+            RepeatedPrefix::NextPage => again.clone(),
+            RepeatedPrefix::LastPage => again.clone().filter(|_| next.is_none()),
+        };
+        // A page has room for it if something else goes on with the next one.
+        if let Some(name) = shown.filter(|_| limit > 1) {
+            items.insert(0, Item::Prefix(name));
+            if items.len() > limit {
+                next = items.pop().map(|item| item.marker());
+            }
+        }
+        let last = items.iter().rev().find_map(|item| match item {
+            Item::Prefix(name) => Some(name.clone()),
+            _ => None,
+        });
+        let again = if repeated == RepeatedPrefix::LastPage { again.or(last) } else { last };
+        (items, next.map(|marker| Marker { again: again.filter(|_| repeated != RepeatedPrefix::Never), ..marker }))
+    }
+
     /// The `BlobPrefix` a name falls under.
     fn group<'n>(&self, name: &'n str) -> Option<&'n str> {
         let delimiter = self.delimiter?;
@@ -191,7 +252,7 @@ impl Selection<'_> {
     fn is_listed(&self, entry: &Entry) -> bool {
         let uncommitted = self.include.uncommitted && !entry.staged.is_empty();
         let snapshots = self.include.snapshots && !entry.snapshots.is_empty();
-        let versions = self.include.versions && !entry.versions.is_empty();
+        let versions = (self.include.versions || self.include.deleted_with_versions) && !entry.versions.is_empty();
         entry.base.is_some() || uncommitted || snapshots || versions
     }
 
@@ -212,6 +273,11 @@ impl Selection<'_> {
         match &entry.base {
             Some(blob) => items.push(Item::Blob { name, past: None, entry, blob }),
             None if self.include.uncommitted && !entry.staged.is_empty() => items.push(Item::Uncommitted { name }),
+            None if self.include.deleted_with_versions => {
+                // The last of its versions stands for it (S174).
+                let last = entry.versions.values().next_back();
+                items.extend(last.map(|blob| Item::VersionsOnly { name, blob }));
+            }
             None => {}
         }
         items
@@ -245,6 +311,10 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
         include: Include::parse(call),
         hierarchical: server.namespace == Namespace::Hierarchical,
     };
+    if selection.prefix.chars().any(|c| matches!(c, ..' ' | '\u{7F}')) {
+        // S175
+        return Err(ServiceError::invalid_query("prefix", selection.prefix));
+    }
     if selection.include.snapshots && selection.delimiter.is_some() {
         return Err(ServiceError::invalid_query("include", "snapshots"));
     }
@@ -257,7 +327,7 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
     let (items, next) = if slip_in {
         (Vec::new(), Some(format!("{AFTER_EMPTY_PAGE}{marker}")))
     } else {
-        let (items, next) = selection.page(container, limit);
+        let (items, next) = selection.repeating(container, limit, call.answers.repeated_prefix);
         (items, next.map(|marker| marker.encode()))
     };
 
@@ -269,7 +339,7 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
     document.optional("Delimiter", selection.delimiter);
     document.nest("Blobs", |document| {
         for item in &items {
-            write_item(document, item, selection.include, call.now);
+            write_item(document, item, selection.include, call);
         }
     });
     document.element("NextMarker", next.unwrap_or_default());
@@ -277,15 +347,26 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::xml(document.finish()))
 }
 
-fn write_item(document: &mut Writer, item: &Item, include: Include, now: SystemTime) {
+fn write_item(document: &mut Writer, item: &Item, include: Include, call: &Call) {
     match item {
         Item::Prefix(name) => document.nest("BlobPrefix", |document| write_name(document, name)),
         Item::Uncommitted { name } => document.nest("Blob", |document| {
             write_name(document, name);
+            // Nothing else is told of it (S173).
             document.nest("Properties", |document| {
                 document.element("Content-Length", "0");
                 document.element("BlobType", "BlockBlob");
+                document.element("AccessTier", Tier::Hot.name());
+                document.element("AccessTierInferred", "true");
+                document.element("LeaseStatus", Lease::Available.status());
+                document.element("LeaseState", Lease::Available.state());
+                document.element("ServerEncrypted", "false");
             });
+        }),
+        Item::VersionsOnly { name, blob } => document.nest("Blob", |document| {
+            write_name(document, name);
+            document.element("HasVersionsOnly", "true");
+            document.nest("Properties", |document| write_properties(document, blob, Show::past(None), include));
         }),
         Item::Blob { name, past, entry, blob } => document.nest("Blob", |document| {
             write_name(document, name);
@@ -298,9 +379,12 @@ fn write_item(document: &mut Writer, item: &Item, include: Include, now: SystemT
                     document.element("IsCurrentVersion", "true");
                 }
             }
+            if include.deleted_with_versions {
+                document.element("HasVersionsOnly", "false");
+            }
             document.nest("Properties", |document| {
-                let lease = past.is_none().then(|| entry.lease.at(now));
-                write_properties(document, blob, lease, include);
+                let show = if past.is_none() { Show::current(entry.lease.at(call.now)) } else { Show::past(*past) };
+                write_properties(document, blob, Show { accesses: call.answers.access_tracking, ..show }, include);
             });
             if include.metadata {
                 write_metadata(document, &blob.metadata);
@@ -322,7 +406,26 @@ fn write_name(document: &mut Writer, name: &str) {
     }
 }
 
-fn write_properties(document: &mut Writer, blob: &Blob, lease: Option<Lease>, include: Include) {
+/// The properties that not all entries of a blob have (S80).
+#[derive(Debug, Clone, Copy)]
+struct Show {
+    lease: Option<Lease>,
+    tier: bool,
+    accesses: AccessTracking,
+}
+
+impl Show {
+    fn current(lease: Lease) -> Show {
+        Show { lease: Some(lease), ..Show::past(None) }
+    }
+
+    fn past(past: Option<Past>) -> Show {
+        let tier = !matches!(past, Some(Past::Snapshot(_)));
+        Show { lease: None, tier, accesses: AccessTracking::Off }
+    }
+}
+
+fn write_properties(document: &mut Writer, blob: &Blob, show: Show, include: Include) {
     document.element("Creation-Time", rfc1123(blob.created));
     document.element("Last-Modified", rfc1123(blob.last_modified));
     document.element("Etag", blob.etag.to_string());
@@ -335,7 +438,7 @@ fn write_properties(document: &mut Writer, blob: &Blob, lease: Option<Lease>, in
         document.element("x-ms-blob-sequence-number", sequence.to_string());
     }
     document.element("BlobType", blob.kind.name());
-    if let Kind::Block { .. } = blob.kind {
+    if show.tier && matches!(blob.kind, Kind::Block { .. }) {
         document.element("AccessTier", blob.tier.unwrap_or(Tier::Hot).name());
         match blob.tier_changed {
             Some(changed) => document.element("AccessTierChangeTime", rfc1123(changed)),
@@ -345,7 +448,10 @@ fn write_properties(document: &mut Writer, blob: &Blob, lease: Option<Lease>, in
     if let Kind::Append { sealed: true, .. } = blob.kind {
         document.element("Sealed", "true");
     }
-    if let Some(lease) = lease {
+    if show.accesses == AccessTracking::On {
+        document.element("LastAccessTime", rfc1123(blob.last_modified));
+    }
+    if let Some(lease) = show.lease {
         document.element("LeaseStatus", lease.status());
         document.element("LeaseState", lease.state());
         document.optional("LeaseDuration", lease.duration());
@@ -395,7 +501,7 @@ pub(super) fn containers(server: &Server, call: &Call) -> Outcome {
             document.nest("Container", |document| write_container(document, name, container, include, call.now));
         }
     });
-    let next = names.next().map(|(name, _)| Marker { name: name.clone(), moment: None }.encode());
+    let next = names.next().map(|(name, _)| Marker::at(name).encode());
     document.element("NextMarker", next.unwrap_or_default());
     document.close("EnumerationResults");
     Ok(Reply::xml(document.finish()))
@@ -481,6 +587,7 @@ mod tests {
                 Item::Blob { name, past: Some(past), .. } => format!("{name}@{}", past.moment()),
                 Item::Blob { name, .. } => (*name).to_owned(),
                 Item::Uncommitted { name } => format!("?{name}"),
+                Item::VersionsOnly { name, .. } => format!("{name}~"),
             }));
             match next {
                 Some(marker) => selection.marker = Some(Marker::decode(&marker.encode()).unwrap()),

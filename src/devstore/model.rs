@@ -198,6 +198,14 @@ pub(super) struct CopyState {
     pub description: Option<String>,
 }
 
+/// The encryption that a customer chose for a blob.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Encryption {
+    /// SHA-256 of the customer's key, in Base64.
+    pub key: Option<String>,
+    pub scope: Option<String>,
+}
+
 /// One version of a blob.
 #[derive(Debug, Clone)]
 pub(super) struct Blob {
@@ -213,6 +221,7 @@ pub(super) struct Blob {
     pub tier: Option<Tier>,
     pub tier_changed: Option<SystemTime>,
     pub copy: Option<CopyState>,
+    pub encryption: Encryption,
     /// `x-ms-version-id`, in an account with versioning.
     pub version: Option<String>,
 }
@@ -232,6 +241,7 @@ impl Blob {
             tier: None,
             tier_changed: None,
             copy: None,
+            encryption: Encryption::default(),
             version: None,
         }
     }
@@ -308,9 +318,15 @@ impl Entry {
     }
 
     /// Makes `blob`, which has its stamp, the current version.
-    pub(super) fn supersede(&mut self, mut blob: Blob) -> &Blob {
+    pub(super) fn supersede(&mut self, blob: Blob) -> &Blob {
+        let version = blob.etag.moment();
+        self.supersede_as(version, blob)
+    }
+
+    /// The same with a version's id that is not the moment of its ETag.
+    pub(super) fn supersede_as(&mut self, version: String, mut blob: Blob) -> &Blob {
         self.retire();
-        blob.version = self.versioned.then(|| blob.etag.moment());
+        blob.version = self.versioned.then_some(version);
         self.base.insert(blob)
     }
 
@@ -331,10 +347,24 @@ impl Entry {
         self.lease = Lease::default();
     }
 
-    /// Deletes one version, be it the current one. False if there is none of that id.
-    pub(super) fn delete_version(&mut self, id: &str) -> bool {
-        let current = self.base.take_if(|base| base.version.as_deref() == Some(id));
-        current.is_some() || self.versions.remove(id).is_some()
+    /// Deletes one version, which must not be the current one (S88).
+    pub(super) fn delete_version(&mut self, id: &str) -> Result<(), Code> {
+        if self.base.as_ref().is_some_and(|base| base.version.as_deref() == Some(id)) {
+            return Err(Code::OperationNotAllowedOnRootBlob);
+        }
+        self.versions.remove(id).map(drop).ok_or(Code::BlobNotFound)
+    }
+
+    /// The same as [`Entry::at`], for changing it.
+    pub(super) fn at_mut(&mut self, revision: &Revision) -> Option<&mut Blob> {
+        match revision {
+            Revision::Current => self.base.as_mut(),
+            Revision::Snapshot(id) => self.snapshots.get_mut(id),
+            Revision::Version(id) => {
+                let current = self.base.as_mut().filter(|base| base.version.as_deref() == Some(id));
+                current.or_else(|| self.versions.get_mut(id))
+            }
+        }
     }
 
     /// Takes a snapshot named after `ticks`.

@@ -206,11 +206,12 @@ impl Operation {
 }
 
 /// Headers of features this server does not have. Ignoring them would pretend a protection that is not there.
-const NOT_OFFERED: [&str; 4] =
-    ["x-ms-encryption-key", "x-ms-encryption-scope", "x-ms-immutability-policy-until-date", "x-ms-legal-hold"];
+const NOT_OFFERED: [&str; 2] = ["x-ms-immutability-policy-until-date", "x-ms-legal-hold"];
 
 fn refuse_what_is_not_offered(call: &Call) -> Result<(), ServiceError> {
-    match NOT_OFFERED.into_iter().find(|name| call.headers.contains_key(*name)) {
+    // Scopes are for whole blobs.
+    let scope = Some("x-ms-encryption-scope").filter(|_| call.query.nonempty("comp").is_some());
+    match NOT_OFFERED.into_iter().chain(scope).find(|name| call.headers.contains_key(*name)) {
         Some(name) => Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", name)),
         None => Ok(()),
     }

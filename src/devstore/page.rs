@@ -82,6 +82,7 @@ pub(super) fn ranges(server: &Server, call: &Call) -> Outcome {
         return Err(Code::InvalidBlobType.into());
     }
     if blob.is_pending() {
+        // S22
         return Err(Code::PendingCopyOperation.into());
     }
     let header = call.header("x-ms-range").or_else(|| call.header("range"));

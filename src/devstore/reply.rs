@@ -13,15 +13,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED};
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use tokio::time::Sleep;
 
 use super::address::Revision;
+use super::answers::{AccessTracking, TierOnGet};
 use super::clock::rfc1123;
 use super::content::{Chunks, Content};
 use super::error::ServiceError;
 use super::lease::{Action, Lease};
-use super::model::{Blob, Entry, Kind, Metadata, Tier};
+use super::model::{Blob, Encryption, Entry, Kind, Metadata, Tier};
 use super::request::Call;
 
 /// The answer of a handler.
@@ -93,6 +94,12 @@ impl Reply {
         self
     }
 
+    /// The customer's key or scope with which a blob is encrypted (S56).
+    pub(super) fn tell_encryption(&mut self, encryption: &Encryption) {
+        self.set_optional("x-ms-encryption-key-sha256", encryption.key.as_deref());
+        self.set_optional("x-ms-encryption-scope", encryption.scope.as_deref());
+    }
+
     /// All headers that Get Blob and Get Blob Properties say about a blob or snapshot (§8, §13.4).
     pub(super) fn describe(self, call: &Call, entry: &Entry, blob: &Blob) -> Reply {
         let mut reply = self.stamp(blob).metadata(&blob.metadata).header("accept-ranges", "bytes");
@@ -103,6 +110,8 @@ impl Reply {
             reply.set_optional(header, value);
         }
         match &blob.kind {
+            // Who gets the content is not told the tier (S69).
+            Kind::Block { .. } if call.method == Method::GET && call.answers.tier_on_get == TierOnGet::Absent => {}
             Kind::Block { .. } => {
                 reply.set("x-ms-access-tier", blob.tier.unwrap_or(Tier::Hot).name());
                 match blob.tier_changed {
@@ -116,8 +125,13 @@ impl Reply {
             }
             Kind::Page { sequence } => reply.set("x-ms-blob-sequence-number", &sequence.to_string()),
         }
+        reply.tell_encryption(&blob.encryption);
         if !blob.tags.is_empty() {
             reply.set("x-ms-tag-count", &blob.tags.len().to_string());
+        }
+        if call.answers.access_tracking == AccessTracking::On {
+            // The service looks once a day, and no blob here is that old.
+            reply.set("x-ms-last-access-time", &rfc1123(blob.last_modified));
         }
         if entry.is_current(blob) {
             reply.set("x-ms-is-current-version", "true");
@@ -171,7 +185,9 @@ pub(super) fn refuse(error: ServiceError, request_id: &str, time: &str, head: bo
         reply.set(CONTENT_TYPE.as_str(), "application/xml");
         reply.body = Payload::Document(Bytes::from(document.finish()));
     }
-    reply.set("x-ms-error-code", &error.code);
+    if !error.early {
+        reply.set("x-ms-error-code", &error.code);
+    }
     for (name, value) in &error.headers {
         reply.set(name, value);
     }
@@ -210,6 +226,8 @@ pub(super) struct ReplyBody {
     wait: Option<Pin<Box<Sleep>>>,
     /// The counter of blob payload.
     counter: Option<Arc<AtomicU64>>,
+    /// Nothing is sent, and that there is nothing is announced.
+    announces_nothing: bool,
 }
 
 #[derive(Debug)]
@@ -240,7 +258,13 @@ impl ReplyBody {
                 (source, content.len(), Some(Arc::clone(counter)))
             }
         };
-        ReplyBody { source, left, damage, wait: None, counter }
+        ReplyBody { source, left, damage, wait: None, counter, announces_nothing: false }
+    }
+
+    /// No body, of which the answer says that it has no bytes, although it cannot have any (S71).
+    pub(super) fn announced_empty() -> ReplyBody {
+        let source = BodySource::Nothing;
+        ReplyBody { source, left: 0, damage: Damage::default(), wait: None, counter: None, announces_nothing: true }
     }
 
     /// The next piece, at most `limit` bytes long.
@@ -301,7 +325,7 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0 && self.damage == Damage::default()
+        self.left == 0 && self.damage == Damage::default() && !self.announces_nothing
     }
 
     fn size_hint(&self) -> SizeHint {

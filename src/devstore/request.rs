@@ -11,7 +11,9 @@ use hyper::header::HOST;
 use hyper::{HeaderMap, Method};
 
 use super::address::{BlobAddress, Endpoint, Namespace, Query, Revision, Target, split_account, target};
+use super::answers::{Answers, PendingDestination};
 use super::bearer::Grant;
+use super::clock::parse_iso;
 use super::error::{Code, ServiceError};
 use super::model::Blob;
 
@@ -31,6 +33,8 @@ pub(super) struct Call {
     pub sas: Option<String>,
     /// Whose bearer token it came with.
     pub bearer: Option<Grant>,
+    /// What this server says where nobody knows.
+    pub answers: Answers,
     /// The copy source, when that is another server's.
     pub fetched: Option<Blob>,
 }
@@ -72,6 +76,7 @@ impl Call {
             now: SystemTime::now(),
             sas: None,
             bearer: None,
+            answers: Answers::default(),
             fetched: None,
         })
     }
@@ -113,9 +118,32 @@ impl Call {
         }
     }
 
+    /// The version of the protocol that it speaks: that of its signature if it does not say.
+    pub(super) fn version(&self) -> &str {
+        self.header("x-ms-version").or_else(|| self.query.nonempty("sv")).unwrap_or(super::versions::DEFAULT)
+    }
+
     /// The state of the blob that the request is about.
     pub(super) fn revision(&self) -> Revision {
         Revision::of(&self.query)
+    }
+
+    /// 400 for what can be no snapshot's id, before anything else is looked at (S72).
+    pub(super) fn check_moment(&self) -> Result<(), ServiceError> {
+        match self.revision() {
+            Revision::Snapshot(id) if !id.contains('T') || parse_iso(&id).is_none() => {
+                Err(ServiceError::invalid_query("snapshot", &id).early())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// 409 for what perhaps may not be done to a destination while a copy onto it is pending.
+    pub(super) fn check_settled(&self, blob: &Blob) -> Result<(), ServiceError> {
+        match blob.is_pending() && self.answers.pending_destination == PendingDestination::Refuses {
+            true => Err(Code::PendingCopyOperation.into()),
+            false => Ok(()),
+        }
     }
 
     /// For all that only the blob itself can do, such as being written.

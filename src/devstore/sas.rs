@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use super::address::{Query, Revision, Service, Target};
 use super::bearer::Delegation;
-use super::clock::parse_iso;
+use super::clock::{parse_iso, rfc1123};
 use super::error::{Code, ServiceError};
 use super::operation::Operation;
 use super::signature::signature_matches;
@@ -119,11 +119,11 @@ impl<'a> Sas<'a> {
             .expiry()
             .ok_or_else(|| ServiceError::unauthentic("Signature not valid in the specified time frame: no se"))?;
         let start = match self.query.nonempty("st") {
-            Some(start) => parse_iso(start).ok_or_else(|| ServiceError::unauthentic("st is not a time"))?,
-            None => SystemTime::UNIX_EPOCH,
+            Some(start) => Some(parse_iso(start).ok_or_else(|| ServiceError::unauthentic("st is not a time"))?),
+            None => None,
         };
-        if now < start || now >= expiry {
-            return Err(ServiceError::unauthentic("Signature not valid in the specified time frame"));
+        if now >= expiry || start.is_some_and(|start| now < start) {
+            return Err(out_of_time(start, expiry, now));
         }
         if self.query.nonempty("spr").is_some_and(|protocols| protocols == "https") {
             return Err(Code::AuthorizationProtocolMismatch.into());
@@ -239,6 +239,17 @@ impl<'a> Sas<'a> {
         }
         fields.join("\n") + "\n"
     }
+}
+
+/// The refusal of a signature before or after its time, which says the times (S145).
+fn out_of_time(start: Option<SystemTime>, expiry: SystemTime, now: SystemTime) -> ServiceError {
+    let (expiry, now) = (rfc1123(expiry), rfc1123(now));
+    ServiceError::unauthentic(match start.map(rfc1123) {
+        Some(start) => format!(
+            "Signature not valid in the specified time frame: Start [{start}] - Expiry [{expiry}] - Current [{now}]"
+        ),
+        None => format!("Signed expiry time [{expiry}] has to be after signed start time [{now}]"),
+    })
 }
 
 #[cfg(test)]

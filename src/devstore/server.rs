@@ -1,6 +1,6 @@
 //! The server behind the connections: keys, state, counters, and who is let in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -19,6 +19,7 @@ use super::request::Call;
 use super::signature::AccountKey;
 use super::state::{Access, Policy, State};
 use super::stats::Statistics;
+use super::versions::UNAUTHORIZED;
 
 /// Longest body of requests that carry no payload: a block list of 50 000 ids of 64 bytes fits twice.
 const DOCUMENT_BYTES: u64 = 16 << 20;
@@ -50,6 +51,7 @@ impl Server {
             ticks: Ticks::default(),
             accounts: keys.keys().map(|name| (name.clone(), BTreeMap::new())).collect(),
             versioned: versioned.map(|account| account.name.clone()).collect(),
+            deleting: BTreeSet::new(),
             files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
             namespace,
@@ -62,6 +64,7 @@ impl Server {
                 empty_list_pages: false,
                 rename_part: None,
                 rename_tells: true,
+                firewall: false,
             },
         };
         Server {
@@ -98,6 +101,9 @@ impl Server {
     /// Checks credentials and permission; leaves the letters of a SAS in `call`.
     pub(super) fn admit(&self, call: &mut Call, operation: Operation) -> Result<(), ServiceError> {
         let key = self.key(&call.account).ok_or(Code::ResourceNotFound)?;
+        if self.state(call.now).policy.firewall {
+            return Err(Code::AuthorizationFailure.into());
+        }
         let standing = match call.header("authorization") {
             Some(text) if text.starts_with("Bearer ") => {
                 Principal::Bearer(self.tokens.verify(text, &call.account, call.header("x-ms-version"))?)
@@ -106,7 +112,10 @@ impl Server {
         };
         match standing {
             Principal::Owner => {}
-            Principal::Bearer(grant) => call.bearer = Some(grant),
+            Principal::Bearer(grant) => {
+                grant.check(call.container().ok())?;
+                call.bearer = Some(grant);
+            }
             Principal::Sas(letters) => call.sas = Some(letters),
             Principal::Anonymous => self.admit_anonymous(call, operation)?,
         }
@@ -120,6 +129,10 @@ impl Server {
         };
         if access.is_some_and(|access| is_public(operation, access)) {
             return Ok(());
+        }
+        if call.version() < UNAUTHORIZED {
+            // S143
+            return Err(ServiceError::from(Code::ResourceNotFound).early());
         }
         Err(ServiceError::from(Code::NoAuthenticationInformation).with_challenge())
     }

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use hyper::StatusCode;
 
 use super::address::{BlobAddress, Query, Revision, Service, Target, split_account, target};
+use super::answers::PublicAccess;
 use super::copies::SourceName;
 use super::error::{Code, ServiceError};
 use super::model::Blob;
@@ -91,9 +92,11 @@ impl CopySource {
             if service == Service::File && call.header("x-ms-file-request-intent") != Some("backup") {
                 return Err(cannot_verify(Code::AuthorizationPermissionMismatch.into()));
             }
-            server.tokens.verify(authorization, &account, call.header("x-ms-version")).map_err(cannot_verify)?;
+            let grant = server.tokens.verify(authorization, &account, call.header("x-ms-version"));
+            grant.and_then(|grant| grant.check(Some(&address.container))).map_err(cannot_verify)?;
         } else if !owned {
-            expiry = readable_until(server, call, service, &account, &target, &query).map_err(cannot_verify)?;
+            expiry = readable_until(server, call, service, &account, &target, &query)
+                .map_err(|error| refused_source(call, error, owner_may_read))?;
         }
         let name = SourceName { service, address: address.clone(), revision };
         Ok(CopySource { name, url: url.to_owned(), expiry, owned, fetched: None })
@@ -110,6 +113,10 @@ impl CopySource {
             Service::File | Service::Web => Ok(()),
         };
         let found = place.and_then(|()| state.source(&self.name).ok_or_else(|| Code::BlobNotFound.into()));
+        let found = found.and_then(|blob| match blob.encryption.key {
+            Some(_) => Err(Code::BlobUsesCustomerSpecifiedEncryption.into()),
+            None => Ok(blob),
+        });
         found.map_err(|error| if self.owned { error } else { cannot_verify(error) })
     }
 }
@@ -149,6 +156,27 @@ fn readable_until(
         return Ok(None);
     }
     Err(Code::NoAuthenticationInformation.into())
+}
+
+/// The refusal of a source that nobody may read on these terms. `asynchronous`: by Copy Blob.
+fn refused_source(call: &Call, error: ServiceError, asynchronous: bool) -> ServiceError {
+    let closed = match call.answers.public_access {
+        PublicAccess::Allowed => false,
+        PublicAccess::Forbidden => !asynchronous,
+        PublicAccess::ForbiddenToCopies => true,
+    };
+    if error.code != "NoAuthenticationInformation" {
+        cannot_verify(error)
+    } else if closed {
+        // S47
+        cannot_verify(Code::PublicAccessNotPermitted.into())
+    } else if asynchronous {
+        // S18
+        cannot_verify(error)
+    } else {
+        // S48, S50
+        cannot_verify(error).with_message("Could not verify the copy source within the specified time.")
+    }
 }
 
 /// Wraps what the source answered (§4.1): its status outside, its code in headers and elements.

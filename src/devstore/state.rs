@@ -12,16 +12,20 @@ use std::time::SystemTime;
 use serde::Deserialize;
 
 use super::address::{BlobAddress, Namespace};
-use super::answers::{Answers, LeaseGuard};
+use super::answers::{Answers, ChosenTier, CodeOfBrokenLease, LeaseGuard};
 use super::clock::Ticks;
 use super::condition::Conditions;
 use super::config::CopyRate;
 use super::copies::Copies;
+use super::encryption;
 use super::error::{Code, ServiceError};
 use super::headers::lease_id;
 use super::lease::{Holder, Lease};
 use super::model::{Blob, ETag, Entry, Metadata};
 use super::request::Call;
+
+/// The container that an account has without anybody making it (S150). It is listed once somebody has used it.
+pub(super) const WEB: &str = "$web";
 
 /// Comes after `/` in the order of names.
 const AFTER_SLASH: char = '0';
@@ -88,6 +92,8 @@ pub(super) struct Policy {
     pub rename_part: Option<usize>,
     /// The answer to a rename has ETag and Last-Modified (S117).
     pub rename_tells: bool,
+    /// A firewall keeps everybody out (S200).
+    pub firewall: bool,
 }
 
 /// The body of `POST /-/policy`: what is absent stays as it is.
@@ -108,6 +114,8 @@ pub struct PolicyChange {
     pub rename_part: Option<usize>,
     /// The answer to a rename has `ETag` and `Last-Modified`, which that of some services has not (S117).
     pub rename_tells: Option<bool>,
+    /// A firewall keeps everybody out.
+    pub firewall: Option<bool>,
 }
 
 impl Policy {
@@ -119,6 +127,7 @@ impl Policy {
         self.empty_list_pages = change.empty_list_pages.unwrap_or(self.empty_list_pages);
         self.rename_part = change.rename_part.or(self.rename_part);
         self.rename_tells = change.rename_tells.unwrap_or(self.rename_tells);
+        self.firewall = change.firewall.unwrap_or(self.firewall);
     }
 }
 
@@ -129,6 +138,8 @@ pub(super) struct State {
     pub accounts: BTreeMap<String, BTreeMap<String, Container>>,
     /// Accounts that keep versions of their blobs.
     pub versioned: BTreeSet<String>,
+    /// Containers that are not quite gone: account and name (S154).
+    pub deleting: BTreeSet<(String, String)>,
     /// Files of Azure Files by account, share and path: copy sources and nothing else.
     pub files: BTreeMap<BlobAddress, Blob>,
     pub copies: Copies,
@@ -148,7 +159,13 @@ impl State {
     }
 
     pub(super) fn container(&mut self, account: &str, container: &str) -> Result<&mut Container, ServiceError> {
-        self.containers(account)?.get_mut(container).ok_or_else(|| Code::ContainerNotFound.into())
+        let ticks = if container == WEB { Some(self.ticks.next()) } else { None };
+        let containers = self.containers(account)?;
+        if let Some(ticks) = ticks {
+            let made = || Container::new(ETag::from_ticks(ticks), SystemTime::now());
+            return Ok(containers.entry(container.to_owned()).or_insert_with(made));
+        }
+        containers.get_mut(container).ok_or_else(|| Code::ContainerNotFound.into())
     }
 
     /// The name's entry, or `None` if nothing was ever written there. The container must exist.
@@ -195,6 +212,9 @@ impl State {
             return Err(Code::BlobNotFound.into());
         }
         self.admit(call)?;
+        if let Some(base) = &self.entry(address)?.base {
+            encryption::check(base, call)?;
+        }
         self.entry(address)?.base.as_mut().ok_or_else(|| Code::BlobNotFound.into())
     }
 
@@ -232,6 +252,16 @@ impl State {
         self.settle_lease(call)
     }
 
+    /// The same for Delete Blob.
+    pub(super) fn admit_delete(&mut self, call: &Call) -> Result<(), ServiceError> {
+        call.refuse_revision()?;
+        if let Some(base) = self.find(call.blob()?)?.and_then(|entry| entry.base.clone()) {
+            call.check_settled(&base)?;
+        }
+        check_lease(self.find(call.blob()?)?, call)?;
+        self.check_conditions(call, false)
+    }
+
     /// The same for the operations that take no conditional headers.
     pub(super) fn admit_unconditionally(&mut self, call: &Call) -> Result<(), ServiceError> {
         self.check_free(call)?;
@@ -240,13 +270,10 @@ impl State {
 
     fn check_free(&mut self, call: &Call) -> Result<(), ServiceError> {
         call.refuse_revision()?;
-        let given = lease_id(call)?;
-        match self.find(call.blob()?)? {
-            Some(entry) if entry.base.as_ref().is_some_and(Blob::is_pending) => Err(Code::PendingCopyOperation.into()),
-            Some(entry) => Ok(entry.lease.at(call.now).check_write(given, Holder::Blob)?),
-            None if given.is_some() => Err(Code::LeaseNotPresentWithBlobOperation.into()),
-            None => Ok(()),
+        if self.find(call.blob()?)?.and_then(|entry| entry.base.as_ref()).is_some_and(Blob::is_pending) {
+            return Err(Code::PendingCopyOperation.into());
         }
+        check_lease(self.find(call.blob()?)?, call)
     }
 
     /// An admitted write ends an expired or broken lease for good.
@@ -286,4 +313,24 @@ impl State {
         let blobs = &self.container(&address.account, &address.container)?.blobs;
         Ok(blobs.range::<str, _>(range).take(most).map(|(name, _)| name.clone()).collect())
     }
+}
+
+/// The lease id of a write (§12).
+pub(super) fn check_lease(entry: Option<&mut Entry>, call: &Call) -> Result<(), ServiceError> {
+    let given = lease_id(call)?;
+    let Some(entry) = entry else {
+        return if given.is_some() { Err(Code::LeaseNotPresentWithBlobOperation.into()) } else { Ok(()) };
+    };
+    let lease = entry.lease.at(call.now);
+    lease.check_write(given, Holder::Blob).map_err(|code| match (code, lease, call.answers.broken_lease) {
+        (Code::LeaseLost, Lease::Broken { .. }, CodeOfBrokenLease::NotPresent) => {
+            Code::LeaseNotPresentWithBlobOperation.into()
+        }
+        _ => code.into(),
+    })
+}
+
+/// Whether an account's blobs keep a tier that was chosen when they are replaced without one (S102, S103).
+pub(super) fn keeps_chosen_tier(state: &State, account: &str) -> bool {
+    state.answers.chosen_tier == ChosenTier::Always || state.versioned.contains(account)
 }

@@ -16,7 +16,8 @@ pub(super) struct Writer(String);
 
 impl Writer {
     pub(super) fn new() -> Writer {
-        Writer(String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?>"))
+        // The service begins with a byte order mark (S152).
+        Writer(String::from("\u{FEFF}<?xml version=\"1.0\" encoding=\"utf-8\"?>"))
     }
 
     /// `<name attribute="value"…>`.

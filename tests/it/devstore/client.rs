@@ -49,8 +49,10 @@ impl Answer {
         }
     }
 
+    /// The body without the byte order mark that documents begin with.
     pub fn text(&self) -> String {
-        String::from_utf8(self.body.to_vec()).unwrap()
+        let text = String::from_utf8(self.body.to_vec()).unwrap();
+        text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text)
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -97,11 +99,31 @@ impl Client {
 
     /// The query of a SAS for `box/BLOB`.
     pub fn signature(&self, blob: &str, letters: &str, life: Duration) -> String {
-        let (expiry, account) = (iso(SystemTime::now() + life), &self.account);
+        self.signature_between(blob, letters, None, SystemTime::now() + life)
+    }
+
+    /// The same with times of its own.
+    pub fn signature_between(
+        &self,
+        blob: &str,
+        letters: &str,
+        start: Option<SystemTime>,
+        expiry: SystemTime,
+    ) -> String {
+        let (start, expiry, account) = (start.map(iso).unwrap_or_default(), iso(expiry), &self.account);
         let resource = format!("/blob/{account}/box/{blob}");
-        let text = format!("{letters}\n\n{expiry}\n{resource}\n\n\n\n2025-11-05\nb\n\n\n\n\n\n\n");
+        let text = format!("{letters}\n{start}\n{expiry}\n{resource}\n\n\n\n2025-11-05\nb\n\n\n\n\n\n\n");
         let signature = encode(&self.sign(&text));
-        format!("sv=2025-11-05&sr=b&se={}&sp={letters}&sig={signature}", encode(&expiry))
+        let start = if start.is_empty() { start } else { format!("&st={}", encode(&start)) };
+        format!("sv=2025-11-05&sr=b{start}&se={}&sp={letters}&sig={signature}", encode(&expiry))
+    }
+
+    /// The query of an account SAS for an hour.
+    pub fn account_signature(&self, services: &str, types: &str, letters: &str) -> String {
+        let (expiry, account) = (iso(SystemTime::now() + Duration::from_secs(3600)), &self.account);
+        let text = format!("{account}\n{letters}\n{services}\n{types}\n\n{expiry}\n\n\n2025-11-05\n\n");
+        let signature = encode(&self.sign(&text));
+        format!("sv=2025-11-05&ss={services}&srt={types}&se={}&sp={letters}&sig={signature}", encode(&expiry))
     }
 
     /// The query of a read SAS for a file of Azure Files, whose string to sign is an older one.
@@ -128,7 +150,10 @@ impl Client {
     ) -> Result<Answer, reqwest::Error> {
         let body = body.into();
         let date = httpdate::fmt_http_date(SystemTime::now());
-        let mut sent = vec![("x-ms-date", date.as_str()), ("x-ms-version", "2025-11-05")];
+        let mut sent = vec![("x-ms-date", date.as_str())];
+        if !headers.iter().any(|(name, _)| *name == "x-ms-version") {
+            sent.push(("x-ms-version", "2025-11-05"));
+        }
         sent.extend(headers);
         let length = if body.is_empty() { String::new() } else { body.len().to_string() };
         let header = |name: &str| sent.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value);
@@ -211,6 +236,30 @@ impl Client {
         self.put(path, &[("x-ms-copy-source", source)]).await
     }
 
+    /// A request without credentials of its own.
+    pub async fn unsigned(&self, method: &str, path: &str, headers: Headers<'_>) -> Answer {
+        self.unsigned_with(method, path, headers, "").await
+    }
+
+    /// The same with a body.
+    pub async fn unsigned_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Headers<'_>,
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let body = body.into();
+        let mut request = self.http.request(method.parse().unwrap(), self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if method == "PUT" {
+            request = request.header("content-length", body.len());
+        }
+        read(request.body(body)).await.unwrap()
+    }
+
     /// An unsigned request to the server's root, for the control interface.
     pub async fn control(&self, method: &str, path: &str, body: &str) -> Answer {
         let url = format!("{}{path}", self.root);
@@ -219,7 +268,7 @@ impl Client {
 }
 
 /// HTTP dates are the only ones at hand; their parts make the ISO form.
-fn iso(time: SystemTime) -> String {
+pub fn iso(time: SystemTime) -> String {
     let text = httpdate::fmt_http_date(time);
     let parts: Vec<&str> = text.split(' ').collect();
     let month = "JanFebMarAprMayJunJulAugSepOctNovDec".find(parts[2]).unwrap() / 3 + 1;

@@ -5,6 +5,7 @@
 
 mod client;
 mod copies;
+mod facts;
 mod faults;
 mod paths;
 mod sources;
