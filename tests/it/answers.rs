@@ -1,8 +1,8 @@
 //! What nobody knows about the service makes no difference to who uses a mount: the same programs do the same under
 //! each answer that the embedded service can give.
 
-use blobcp::devstore::{Answers, Choice};
-use blobcp::store::{BlobSettings, WriteOptions};
+use blobcp::devstore::{Answers, Choice, CopyAction, PolicyChange};
+use blobcp::store::{BlobSettings, CopyStatus, WriteOptions};
 
 use crate::common::*;
 
@@ -48,6 +48,52 @@ fn what_is_written_is_there_and_nothing_else_is_lost() {
         assert_eq!(world.stored("x"), "kept", "{choice}");
         world.ok("rm -r d x");
         assert_eq!(world.ok("ls -A"), "", "{choice}");
+    }
+}
+
+#[test]
+fn a_copy_that_is_not_done_yet_is_either_done_or_said_not_to_be() {
+    for (choice, world) in worlds() {
+        println!("{choice}");
+        world.store.put_blob(TWO, BOX, "far", pattern(1000).into(), "text/plain").unwrap();
+        world.hold_copies();
+        // Aborted by who waits for it.
+        let copying = world.start("exec cp ../../two/box/far a");
+        pending(&world, "a");
+        copying.signal(libc::SIGINT);
+        assert_ne!(copying.wait().code, Some(0), "{choice}");
+        assert_ne!(status(&world, "a"), Some(CopyStatus::Pending), "{choice}");
+        // Changed or removed meanwhile, as far as the service lets anybody.
+        let copying = world.start("cp ../../two/box/far b");
+        pending(&world, "b");
+        let cooled = world.sh("setfattr -n user.blob.tier -v Cool b");
+        let removed = world.sh("rm -f b");
+        if status(&world, "b").is_some() {
+            steer(&world, CopyAction::Release);
+        }
+        let copied = copying.wait();
+        match world.properties(ONE, "b") {
+            Some(_) => assert_eq!((copied.code, world.stored("b")), (Some(0), pattern(1000).into()), "{choice}"),
+            None => assert_eq!(removed.code, Some(0), "{choice}: {cooled:?} {removed:?} {copied:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_directory_shows_each_name_once() {
+    for (choice, world) in worlds() {
+        println!("{choice}");
+        let names: Vec<String> = (0..7).flat_map(|number| [format!("d{number}/f"), format!("f{number}")]).collect();
+        for name in &names {
+            world.put(name, "");
+        }
+        world.store.change_policy(PolicyChange { list_page: Some(3), ..Default::default() });
+        let shown: Vec<String> = (0..7).map(|number| format!("d{number}\n")).collect();
+        let files: Vec<String> = (0..7).map(|number| format!("f{number}\n")).collect();
+        assert_eq!(world.ok("ls"), shown.concat() + &files.concat(), "{choice}");
+        assert_eq!(world.ok("find . -type f | wc -l"), "14\n", "{choice}");
+        world.ok("rm -r d* && ls f3");
+        assert_eq!(world.ok("ls"), files.concat(), "{choice}");
     }
 }
 

@@ -123,6 +123,9 @@ impl Directories {
             }
             fetched.cut(until);
         }
+        if let (Place::Directory(_), Some(after)) = (&place, stream.last_before(page)) {
+            fetched.drop_repeated(after);
+        }
         let asked = fetched.asked;
         if page == 0 && first_time {
             stream.begin(asked, self.unstored(dir));

@@ -86,6 +86,15 @@ impl Fetched {
         self.next = more.next;
     }
 
+    /// Drops the directories that a page before had already, whose last name was `after`: the service may list one
+    /// again, in any later page (S83).
+    pub(crate) fn drop_repeated(&mut self, after: &str) {
+        // In the order of bytes and in that of UTF-16, since nobody says which of them the service's is.
+        self.prefixes.retain(|prefix| prefix.as_str() > after || prefix.encode_utf16().gt(after.encode_utf16()));
+        // A page of nothing else leaves the listing where it was.
+        self.last = self.last.take().max(Some(after.to_owned()));
+    }
+
     /// Drops what is behind the end of the stretch, and goes on where that was left the first time.
     pub(crate) fn cut(&mut self, until: &Cursor) {
         let PageStart::Marker(next) = &until.start else { return };

@@ -126,6 +126,11 @@ impl DirStream {
         }
     }
 
+    /// The last name that was listed before a page, with the path to it.
+    pub(crate) fn last_before(&self, page: usize) -> Option<&str> {
+        self.cursors.iter().take(page + 1).rev().find_map(|cursor| cursor.after.as_deref())
+    }
+
     /// Everything that the service has of the directory has been listed.
     pub(crate) fn is_whole(&self) -> bool {
         self.cursors.last().is_some_and(|next| matches!(next.start, PageStart::OnlyHere | PageStart::End))
