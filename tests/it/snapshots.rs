@@ -433,6 +433,19 @@ fn an_archived_snapshot_says_what_an_archived_blob_says() {
 }
 
 #[test]
+fn a_snapshot_makes_a_version_of_the_file() {
+    // S85
+    let world = versioned();
+    world.put("a", "text");
+    let shown = || attribute(&world.here().join("a"), "version_id").unwrap();
+    let before = shown();
+    assert_eq!(world.ok("ls .versions"), "");
+    take(&world, "a").unwrap();
+    assert_eq!(Some(shown()), world.properties(ONE, "a").unwrap().version_id);
+    assert_eq!(world.ok("ls .versions/a"), format!("{before}\n"));
+}
+
+#[test]
 fn versions_are_what_every_write_has_left_behind() {
     // X22
     let world = versioned();

@@ -33,12 +33,17 @@ impl Control<'_> {
         };
         let taken = self.fs.service.blob(&blob).create_snapshot().await?;
         info!(blob = %blob.path, moment = %taken.moment(), "snapshot taken");
-        // It is there for whoever looks next, also if they have just looked.
-        if let Some(names) = self.fs.tree.child(view.parent, RevisionDir::Snapshots.directory()) {
+        // It is there for whoever looks next, also if they have just looked; and where there are versions, the file has
+        // become another one of them (S85).
+        for revisions in [RevisionDir::Snapshots, RevisionDir::Versions] {
+            let Some(names) = self.fs.tree.child(view.parent, revisions.directory()) else { continue };
             self.fs.tree.listings().invalidate_listing(names.ino);
             if let Some(moments) = self.fs.tree.child(names.ino, &view.name) {
                 self.fs.tree.listings().invalidate_listing(moments.ino);
             }
+        }
+        if view.properties().is_some_and(|properties| properties.version_id.is_some()) {
+            self.fs.tree.invalidate(ino);
         }
         Ok(taken.moment().clone())
     }
