@@ -156,6 +156,13 @@ answers! {
         /// They read what there is.
         Cut = "cut",
     }
+    /// `Last-Modified` of the destination of a pending copy that has succeeded.
+    copied_at: LastModifiedAfterCopy = "last-modified-after-copy" {
+        /// The end of the copy.
+        Ended = "end",
+        /// Its start.
+        Started = "start",
+    }
     /// Which code says that a condition is not met on a destination which a copy is pending onto.
     pending_or_condition: PendingOrCondition = "unmet-condition-on-pending" {
         /// PendingCopyOperation.

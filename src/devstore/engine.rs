@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::address::{BlobAddress, Revision, Service, without_signature};
-use super::answers::{Answers, CopySourceSignature};
+use super::answers::{Answers, CopySourceSignature, LastModifiedAfterCopy};
 use super::config::CopyRate;
 use super::content::Content;
 use super::copies::{CopySummary, NewCopy, Progress, SourceName, Timing, Transfer};
@@ -165,6 +165,7 @@ impl State {
 
     fn conclude(&mut self, id: Uuid, status: CopyStatus, description: Option<String>, now: SystemTime) {
         let Some(transfer) = self.copies.pending.remove(&id) else { return };
+        let stays = status == CopyStatus::Success && self.answers.copied_at == LastModifiedAfterCopy::Started;
         let (ticks, bytes, copy) = (self.ticks.next(), transfer.bytes(now), transfer.copy);
         let Some(base) = self.current(&copy.destination) else { return };
         let Some(state) = base.copy.as_mut() else { return };
@@ -182,7 +183,8 @@ impl State {
             // Nothing of a copy that did not succeed is kept, whatever the type (C50).
             _ => base.content = Content::default(),
         }
-        base.touch(ticks, now);
+        let written = if stays { base.last_modified } else { now };
+        base.touch(ticks, written);
         self.copies.remember(summary);
     }
 

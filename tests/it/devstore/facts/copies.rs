@@ -364,6 +364,20 @@ async fn an_abort_leaves_an_empty_blob() {
 }
 
 #[tokio::test]
+async fn when_a_copied_blob_was_modified_is_not_known() {
+    for (choice, by_start) in [("last-modified-after-copy=end", false), ("last-modified-after-copy=start", true)] {
+        let (server, one, two) = answering(&[choice]).await;
+        let started = pending(&server, &one, &two, "box/b", &[]).await;
+        next_second(&one, started.header("last-modified")).await;
+        server.steer_copy(started.header("x-ms-copy-id"), CopyAction::Release).unwrap();
+        let head = one.head("box/b").await;
+        assert_eq!(state(&head), ["success", "8/8"]);
+        assert_eq!(head.header("last-modified") == started.header("last-modified"), by_start, "{choice}");
+        assert_ne!(head.header("etag"), started.header("etag"));
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_aborted() {
     let (server, one, two) = accounts(Config::default()).await;
     let abort = async |blob: &str, id: &str, headers: Headers<'_>| {
