@@ -336,10 +336,10 @@ pub(super) fn lease(server: &Server, call: &Call) -> Outcome {
     let action = lease_action(call)?;
     call.refuse_revision()?;
     let mut state = server.state(call.now);
-    let blob = state.entry(call.blob()?)?.base.clone().ok_or(Code::BlobNotFound)?;
-    call.check_settled(&blob)?;
     let entry = state.entry(call.blob()?)?;
-    Conditions::of_target(call)?.check_write(Some(&blob))?;
+    let blob = entry.base.as_ref().ok_or(Code::BlobNotFound)?;
+    call.check_settled(blob)?;
+    Conditions::of_target(call)?.check_write(Some(blob))?;
     entry.lease = entry.lease.apply(action, call.now)?;
-    Ok(lease_reply(action, entry.lease, call).stamp(&blob))
+    Ok(lease_reply(action, entry.lease, call).stamp(blob))
 }

@@ -155,10 +155,10 @@ pub(super) fn list(server: &Server, call: &Call) -> Outcome {
         return Err(ServiceError::invalid_query("blocklisttype", &wanted));
     }
     let mut state = server.state(call.now);
-    if let Some(base) = state.find(call.blob()?)?.and_then(|entry| entry.base.clone()) {
-        call.check_settled(&base)?;
-    }
     let entry = state.find(call.blob()?)?.ok_or(Code::BlobNotFound)?;
+    if let Some(base) = &entry.base {
+        call.check_settled(base)?;
+    }
     let lease = entry.lease.at(call.now);
     lease.check_read(lease_id(call)?, Holder::Blob)?;
     let current = call.revision() == Revision::Current;

@@ -255,8 +255,8 @@ impl State {
     /// The same for Delete Blob.
     pub(super) fn admit_delete(&mut self, call: &Call) -> Result<(), ServiceError> {
         call.refuse_revision()?;
-        if let Some(base) = self.find(call.blob()?)?.and_then(|entry| entry.base.clone()) {
-            call.check_settled(&base)?;
+        if let Some(base) = self.find(call.blob()?)?.and_then(|entry| entry.base.as_ref()) {
+            call.check_settled(base)?;
         }
         check_lease(self.find(call.blob()?)?, call)?;
         self.check_conditions(call, false)
