@@ -10,12 +10,13 @@
 //! handler. Handlers are plain functions from the `server` and a call to a `reply` or an `error`: `account`,
 //! `container`, `list`, `blob`, `blocks`, `page`, `copy` and `from_url` with `source` and `web`, `path` for
 //! hierarchical namespaces. They read `headers` and `checksum`s and work on `state`, one locked map of `model` values
-//! whose bytes are `content`; `condition`, `lease` and `tags` are the rules they consult. The copy `engine` turns
-//! elapsed time into progress of the `copies` whenever the state is looked at. `control` and `stats` are for the tests'
-//! eyes.
+//! whose bytes are `content`; `condition`, `lease`, `tags` and `encryption` are the rules they consult. The copy
+//! `engine` turns elapsed time into progress of the `copies` whenever the state is looked at. `control` and `stats` are
+//! for the tests' eyes.
 //!
 //! Each file imports only from files below it. At the ground, whom everybody may ask, are `config` (how all of this is
-//! set up), [`answers`] (what it says where nobody knows what the service says), `address` (what a URL says), `signature`, `clock`, `timer`, `error` and `xml`.
+//! set up), [`answers`] (what is said where nobody knows what the service says), `address` (what a URL says),
+//! `signature`, `versions`, `clock`, `timer`, `error` and `xml`.
 //!
 //! Not offered: stored access policies, soft delete, immutability, incremental copies. Such requests
 //! are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob endpoint sees of them, and
