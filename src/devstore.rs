@@ -88,6 +88,7 @@ mod sas;
 mod server;
 mod signature;
 mod source;
+mod spelling;
 mod state;
 mod stats;
 mod tags;

@@ -13,7 +13,7 @@
 //! [`lease`], [`tags`], [`hierarchical`]. What an operation need not be told is in [`options`]. Such a method says what
 //! to send by filling a `Request` ([`request`]); what comes back is read by [`headers`], [`xml`] and [`listing`] into
 //! the owned types of [`types`]. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
-//! turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends it, [`retry`] judges a
+//! turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends it over one of the [`connections`], which keep the [`spelling`] of metadata names, [`retry`] judges a
 //! failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`]
 //! limits the requests of work on many blobs to what the service bears.
 //!
@@ -47,6 +47,7 @@ mod block;
 mod client;
 mod concurrency;
 mod connection_string;
+mod connections;
 mod container;
 mod copy;
 mod credential;
@@ -71,6 +72,7 @@ pub mod sas;
 mod scripted;
 mod secret;
 mod sign;
+mod spelling;
 mod tags;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::error::{Code, ServiceError};
 use super::lease::Action;
 use super::model::{Metadata, Properties, Tier};
 use super::request::Call;
+use super::spelling::PREFIX;
 use super::tags::{self, Tags};
 
 /// The `x-ms-blob-*` properties of a request, `None` if it sends none of them.
@@ -41,13 +42,14 @@ pub(super) fn sent_metadata(call: &Call, limit: usize) -> Result<Option<Metadata
     let mut metadata = Metadata::new();
     let mut size = 0;
     for (name, value) in &call.headers {
-        let Some(name) = name.as_str().strip_prefix("x-ms-meta-") else {
+        let Some(name) = name.as_str().strip_prefix(PREFIX) else {
             continue;
         };
+        let name = call.names.iter().find(|sent| sent.eq_ignore_ascii_case(name)).map_or(name, String::as_str);
         let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
         check_metadata_name(name)?;
         size += name.len() + value.len();
-        if metadata.insert(name.to_owned(), value).is_some() {
+        if metadata.insert(name, value).is_some() {
             return Err(Code::InvalidMetadata.into());
         }
     }

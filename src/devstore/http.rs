@@ -31,6 +31,7 @@ use super::operation::Operation;
 use super::reply::{Damage, Outcome, Payload, Reply, ReplyBody, announce, refuse, refuse_in_json};
 use super::request::{Call, Upload};
 use super::server::Server;
+use super::spelling::{Spelling, Wire};
 use super::stats::RequestRecord;
 use super::timer;
 use super::versions;
@@ -68,16 +69,29 @@ async fn connection(stream: TcpStream, server: Arc<Server>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let service = service_fn(move |request| exchange(Arc::clone(&server), request));
-    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
+    let spelling = Arc::new(Spelling::default());
+    let wire = TokioIo::new(Wire::new(stream, Arc::clone(&spelling)));
+    let service = service_fn(move |request| {
+        let (server, spelling) = (Arc::clone(&server), Arc::clone(&spelling));
+        async move {
+            let (reply, damage, head) = exchange(&server, request, spelling.of_request()).await?;
+            spelling.answer(reply.names.clone());
+            Ok::<_, HangUp>(respond(&server, reply, damage, head))
+        }
+    });
+    if let Err(error) = http1::Builder::new().serve_connection(wire, service).await {
         tracing::debug!(%error, "connection ended");
     }
 }
 
-async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<ReplyBody>, HangUp> {
+/// Reply, what is done to it, and whether the request was a HEAD. `names`: those of the request's metadata, as they were sent.
+async fn exchange(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    names: Vec<String>,
+) -> Result<(Reply, Damage, bool), HangUp> {
     if request.uri().path().starts_with(control::PREFIX) {
-        let reply = control::answer(&server, request).await;
-        return Ok(respond(&server, reply, Damage::default(), false));
+        return Ok((control::answer(server, request).await, Damage::default(), false));
     }
     let id = Uuid::new_v4().to_string();
     let head = request.method() == Method::HEAD;
@@ -93,7 +107,7 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
     };
     let known = |account: &str| server.key(account).is_some();
     let call = Call::parse(parts.method, &path, &query, parts.headers, server.namespace, known);
-    let named = call.map(|call| Call { answers: server.answers, ..call });
+    let named = call.map(|call| Call { answers: server.answers, names, ..call });
     let named = named.and_then(|call| Ok((Operation::of(&call)?, call)));
     let mut body = Some(body);
     let mut damage = Damage::default();
@@ -104,7 +118,7 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
             let _in_flight = server.statistics.begin(operation.name());
             let fault = server.faults.hit(operation.name(), &call);
             damage = fault.damage();
-            run(&server, call, operation, &mut body, &fault).await
+            run(server, call, operation, &mut body, &fault).await
         }
     };
     let Ok(outcome) = outcome else {
@@ -132,7 +146,7 @@ async fn exchange(server: Arc<Server>, request: Request<Incoming>) -> Result<Res
     }
     record.status = reply.status.as_u16();
     server.statistics.record(record);
-    Ok(respond(&server, reply, damage, head))
+    Ok((reply, damage, head))
 }
 
 /// Carries out a named operation, with whatever a fault rule does on the way. Takes `body` when it reads it.
@@ -278,7 +292,7 @@ impl Common {
 }
 
 fn respond(server: &Server, reply: Reply, damage: Damage, head: bool) -> Response<ReplyBody> {
-    let Reply { status, mut headers, body } = reply;
+    let Reply { status, mut headers, body, names: _ } = reply;
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     // A HEAD answer has its length set by its handler and an empty body. If it is a refusal, it has none (S73).
     let known = headers.contains_key("content-length") || bodiless || (head && !status.is_success());

@@ -472,7 +472,7 @@ fn write_properties(document: &mut Writer, blob: &Blob, show: Show, include: Inc
 
 fn write_metadata(document: &mut Writer, metadata: &Metadata) {
     document.nest("Metadata", |document| {
-        for (name, value) in metadata {
+        for (name, value) in metadata.iter() {
             document.element(name, value);
         }
     });

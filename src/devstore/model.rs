@@ -53,8 +53,34 @@ impl fmt::Display for ETag {
     }
 }
 
-/// Metadata by name. Names arrive lower-cased from the HTTP layer.
-pub(super) type Metadata = BTreeMap<String, String>;
+/// Metadata: names count without regard to case, and keep theirs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Metadata(BTreeMap<String, (String, String)>);
+
+impl Metadata {
+    pub(super) fn new() -> Metadata {
+        Metadata::default()
+    }
+
+    /// The value that the name had.
+    pub(super) fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Option<String> {
+        let name = name.into();
+        self.0.insert(name.to_ascii_lowercase(), (name, value.into())).map(|(_, value)| value)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(&name.to_ascii_lowercase()).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names as they were sent, sorted without regard to case, and values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.values().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
 
 /// One committed or staged block.
 #[derive(Debug, Clone)]
@@ -265,7 +291,7 @@ impl Blob {
     /// A directory of a hierarchical namespace with nothing in it yet.
     pub(super) fn directory(ticks: u64, now: SystemTime) -> Blob {
         let mut blob = Blob::new(Kind::unlisted(), Content::default(), ticks, now);
-        blob.metadata.insert(FOLDER.to_owned(), "true".to_owned());
+        blob.metadata.insert(FOLDER, "true");
         blob
     }
 

@@ -24,6 +24,7 @@ use super::error::ServiceError;
 use super::lease::{Action, Lease};
 use super::model::{Blob, Encryption, Entry, Kind, Metadata, Tier};
 use super::request::Call;
+use super::spelling::PREFIX;
 
 /// The answer of a handler.
 pub(super) type Outcome = Result<Reply, ServiceError>;
@@ -33,6 +34,8 @@ pub(super) type Outcome = Result<Reply, ServiceError>;
 pub(super) struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    /// Names of metadata in the headers, as they are stored.
+    pub names: Vec<String>,
     pub body: Payload,
 }
 
@@ -48,7 +51,7 @@ pub(super) enum Payload {
 
 impl Reply {
     pub(super) fn new(status: StatusCode) -> Reply {
-        Reply { status, headers: HeaderMap::new(), body: Payload::Empty }
+        Reply { status, headers: HeaderMap::new(), names: Vec::new(), body: Payload::Empty }
     }
 
     pub(super) fn document(content_type: &'static str, text: String) -> Reply {
@@ -88,8 +91,9 @@ impl Reply {
     }
 
     pub(super) fn metadata(mut self, metadata: &Metadata) -> Reply {
-        for (name, value) in metadata {
-            self.set(&format!("x-ms-meta-{name}"), value);
+        for (name, value) in metadata.iter() {
+            self.set(&format!("{PREFIX}{name}"), value);
+            self.names.push(name.to_owned());
         }
         self
     }

@@ -25,6 +25,8 @@ pub(super) struct Call {
     pub raw_path: String,
     pub query: Query,
     pub headers: HeaderMap,
+    /// Names of metadata in the headers, as they were sent.
+    pub names: Vec<String>,
     pub account: String,
     pub endpoint: Endpoint,
     pub target: Target,
@@ -70,6 +72,7 @@ impl Call {
             raw_path: raw_path.to_owned(),
             query,
             headers,
+            names: Vec::new(),
             account,
             endpoint,
             target,

@@ -12,19 +12,21 @@
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
-use reqwest::Url;
-use reqwest::header::RANGE;
+use reqwest::header::{HeaderMap, HeaderValue, RANGE};
+use reqwest::{Method, Url};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::path::{self, NameError};
 use crate::store::client::Client;
+use crate::store::connections::Outgoing;
 use crate::store::copy::MAX_SOURCE_URL;
 use crate::store::credential::Credential;
 use crate::store::endpoint::is_loopback;
 use crate::store::headers;
-use crate::store::http::describe;
+use crate::store::payload::Payload;
 use crate::store::sas::{self, Validity};
+use crate::store::spelling::Names;
 use crate::store::types::*;
 
 /// Characters that no header can carry, or that mean something else there. What is encoded already stays as it is.
@@ -140,15 +142,21 @@ impl Client {
         if url.scheme() != "https" && !(local && self.pipeline().endpoint().is_loopback()) {
             return Err(failed("only https is asked".into(), false));
         }
-        let http = self.pipeline().http.client(local).map_err(|detail| failed(detail, false))?;
-        let asked =
-            timeout(self.pipeline().http.options().read_timeout, http.get(url).header(RANGE, "bytes=0-0").send()).await;
-        let answer = match asked {
+        let http = &self.pipeline().http;
+        let connections = http.connections(local).map_err(|detail| failed(detail, false))?;
+        let outgoing = Outgoing {
+            method: Method::GET,
+            url: url.as_str(),
+            headers: HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-0"))]),
+            names: &Names::default(),
+            body: Payload::default().as_body(),
+        };
+        let answer = match timeout(http.options().read_timeout, connections.send(outgoing)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(failed(describe(error), false)),
+            Ok(Err(broken)) => return Err(failed(broken.detail, broken.timed_out)),
             Err(_) => return Err(failed("no answer in time".into(), true)),
         };
-        let (status, headers) = (answer.status().as_u16(), answer.headers());
+        let (status, headers) = (answer.status, &answer.headers);
         let size = match status {
             // One that does not know ranges sends all of it, which nobody reads.
             200 => headers::text(headers, "content-length").and_then(|length| length.parse().ok()),

@@ -1,11 +1,33 @@
 //! Blob properties, metadata and copy state as they stand in the headers of an answer.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::time::SystemTime;
 
 use reqwest::header::HeaderMap;
 
+use crate::store::spelling::{METADATA, Names};
 use crate::store::types::*;
+
+/// Headers of an answer, with the names of metadata as they were spelled.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AnswerHeaders {
+    all: HeaderMap,
+    names: Names,
+}
+
+impl AnswerHeaders {
+    pub(super) fn new(all: HeaderMap, names: Names) -> Self {
+        Self { all, names }
+    }
+}
+
+impl Deref for AnswerHeaders {
+    type Target = HeaderMap;
+
+    fn deref(&self) -> &HeaderMap {
+        &self.all
+    }
+}
 
 /// A header's value as text; absent and empty are the same. UTF-8 is let in, so that a value which cannot be sent back
 /// is refused then, instead of being dropped without a word now.
@@ -35,13 +57,13 @@ pub(super) fn written(headers: &HeaderMap) -> Option<Written> {
     Some(Written { etag: ETag::new(text(headers, "etag")?), last_modified: date(headers, "last-modified")? })
 }
 
-/// All `x-ms-meta-*`.
-pub(super) fn metadata(headers: &HeaderMap) -> Metadata {
+/// All `x-ms-meta-*`, spelled as they came.
+pub(super) fn metadata(headers: &AnswerHeaders) -> Metadata {
     headers
         .iter()
         .filter_map(|(name, value)| {
-            let name = name.as_str().strip_prefix("x-ms-meta-")?;
-            Some((name, String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            let name = name.as_str().strip_prefix(METADATA)?;
+            Some((headers.names.spell(name), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         })
         .collect()
 }
@@ -77,7 +99,7 @@ fn copy_state(headers: &HeaderMap) -> Option<CopyState> {
 
 /// The properties in the answer to Get Blob or Get Blob Properties; `None` when the headers that every blob has are
 /// missing.
-pub(super) fn blob_properties(headers: &HeaderMap) -> Option<BlobProperties> {
+pub(super) fn blob_properties(headers: &AnswerHeaders) -> Option<BlobProperties> {
     let Written { etag, last_modified } = written(headers)?;
     // On a partial answer, `Content-Length` and `Content-MD5` are the part's.
     let partial = total_of_range(headers);
@@ -128,7 +150,7 @@ mod tests {
     fn properties(pairs: &[(&'static str, &'static str)]) -> BlobProperties {
         let mut all = headers(COMMON);
         all.extend(headers(pairs));
-        blob_properties(&all).unwrap()
+        blob_properties(&AnswerHeaders::new(all, ["Color"].iter().collect())).unwrap()
     }
 
     #[test]
@@ -138,7 +160,7 @@ mod tests {
         assert_eq!(properties.size, 11);
         assert_eq!(properties.etag.as_str(), "0x8D");
         assert_eq!(properties.headers.content_md5.as_deref(), Some("bWQ1"));
-        assert_eq!(properties.metadata.get("Color"), Some("blue"));
+        assert_eq!(properties.metadata.iter().collect::<Vec<_>>(), [("Color", "blue")]);
         assert_eq!(properties.lease.state.as_deref(), Some("available"));
         assert_eq!(properties.copy, None);
     }
@@ -185,6 +207,6 @@ mod tests {
 
     #[test]
     fn an_answer_without_the_common_headers_is_none() {
-        assert!(blob_properties(&headers(&COMMON[1..])).is_none());
+        assert!(blob_properties(&AnswerHeaders::new(headers(&COMMON[1..]), Names::default())).is_none());
     }
 }

@@ -1,16 +1,16 @@
-//! The HTTP clients that all accounts of a process share.
+//! The connections that all accounts of a process share ([`crate::store::connections`]), and their limits.
 //!
 //! HTTP/1.1 only: the Blob service does not offer HTTP/2, and where a proxy in front of it does, all parallel parts of
 //! a blob would share one connection and its window; with HTTP/1.1 each has a connection of its own, kept in the pool.
 //! TLS is rustls with the platform's trust roots. Redirects are not followed (the service sends none, and a signature
 //! would not fit the new URL) and nothing is decompressed, because Content-Encoding is a property of the blob.
 //!
-//! Loopback hosts have a client of their own, without proxies and with a short memory for idle connections.
+//! Loopback hosts have connections of their own, without proxies and with a short memory for idle connections.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-const USER_AGENT: &str = concat!("blobcp/", env!("CARGO_PKG_VERSION"));
+use crate::store::connections::{Connections, Limits};
 
 /// Azurite closes idle connections after 5 s; below that, no request meets one that is just being closed.
 const LOCAL_IDLE: Duration = Duration::from_secs(4);
@@ -51,8 +51,8 @@ pub struct Http(Arc<Inner>);
 
 struct Inner {
     options: Options,
-    local: OnceLock<Result<reqwest::Client, String>>,
-    remote: OnceLock<Result<reqwest::Client, String>>,
+    local: OnceLock<Result<Connections, String>>,
+    remote: OnceLock<Result<Connections, String>>,
 }
 
 impl Http {
@@ -65,54 +65,20 @@ impl Http {
         &self.0.options
     }
 
-    /// The client for hosts on this machine or for all others. It is built at first use, because loading the trust
-    /// roots takes milliseconds that a loopback mount need not spend.
-    pub(super) fn client(&self, loopback: bool) -> Result<&reqwest::Client, String> {
-        let client = if loopback { &self.0.local } else { &self.0.remote };
-        client.get_or_init(|| self.build(loopback)).as_ref().map_err(Clone::clone)
-    }
-
-    fn build(&self, loopback: bool) -> Result<reqwest::Client, String> {
-        let common = || {
-            reqwest::Client::builder()
-                .user_agent(USER_AGENT)
-                .http1_only()
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false)
-                .tcp_nodelay(true)
-                .connect_timeout(self.0.options.connect_timeout)
-                .pool_max_idle_per_host(256)
+    /// The connections to hosts on this machine or to all others. They are set up at first use, because loading the
+    /// trust roots takes milliseconds that a loopback mount need not spend.
+    pub(super) fn connections(&self, loopback: bool) -> Result<&Connections, String> {
+        let connect_timeout = self.0.options.connect_timeout;
+        let set_up = match loopback {
+            true => {
+                self.0.local.get_or_init(|| Connections::local(Limits { connect_timeout, idle_timeout: LOCAL_IDLE }))
+            }
+            false => {
+                self.0.remote.get_or_init(|| Connections::new(Limits { connect_timeout, idle_timeout: REMOTE_IDLE }))
+            }
         };
-        let built = if loopback {
-            let local = || common().no_proxy().pool_idle_timeout(LOCAL_IDLE);
-            // A machine without trust roots can still talk plain HTTP to itself.
-            local().build().or_else(|_| local().tls_certs_only([]).build())
-        } else {
-            common().pool_idle_timeout(REMOTE_IDLE).build()
-        };
-        built.map_err(|e| format!("HTTP client: {}", describe(e)))
+        set_up.as_ref().map_err(Clone::clone)
     }
-}
-
-/// An error with its causes and without its URL, which may hold a SAS.
-pub(super) fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    with_causes(error.to_string(), &error)
-}
-
-/// `text` with the causes of an error, as far as they say more.
-pub(super) fn with_causes(mut text: String, error: &dyn std::error::Error) -> String {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let detail = inner.to_string();
-        if !text.contains(&detail) {
-            text.push_str(": ");
-            text.push_str(&detail);
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -128,8 +94,8 @@ mod tests {
     #[test]
     fn there_are_a_crypto_provider_and_trust_roots() {
         let http = Http::new(Options::default());
-        assert_eq!(http.client(true).err(), None);
-        assert_eq!(http.client(false).err(), None);
+        assert_eq!(http.connections(true).err(), None);
+        assert_eq!(http.connections(false).err(), None);
     }
 
     #[tokio::test]

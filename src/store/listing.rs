@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(headers.content_md5.as_deref(), Some("bWQ1"));
         assert_eq!(headers.cache_control.as_deref(), Some("no-cache"));
         assert_eq!(headers.content_disposition.as_deref(), Some("inline"));
-        assert_eq!(found.metadata.iter().collect::<Vec<_>>(), [("a-b", ""), ("color", "blue")]);
+        assert_eq!(found.metadata.iter().collect::<Vec<_>>(), [("a-b", ""), ("Color", "blue")]);
         assert_eq!((found.tier.as_deref(), found.tag_count), (Some("Hot"), 2));
         assert_eq!(found.archive_status.as_deref(), Some("rehydrate-pending-to-hot"));
         assert_eq!(found.lease.duration.as_deref(), Some("infinite"));

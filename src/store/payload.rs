@@ -44,12 +44,8 @@ impl Payload {
     }
 
     /// The body of one attempt.
-    pub(super) fn as_body(&self) -> reqwest::Body {
-        match &*self.pieces {
-            [] => reqwest::Body::default(),
-            [piece] => piece.clone().into(),
-            pieces => reqwest::Body::wrap(Pieces { left: pieces.iter().cloned().collect(), len: self.len as u64 }),
-        }
+    pub(super) fn as_body(&self) -> Pieces {
+        Pieces { left: self.pieces.iter().cloned().collect(), len: self.len as u64 }
     }
 }
 
@@ -72,7 +68,7 @@ macro_rules! from_one_piece {
 from_one_piece!(Bytes, BytesMut, Vec<u8>, String, &'static str);
 
 /// The pieces that are not sent yet.
-struct Pieces {
+pub(super) struct Pieces {
     left: VecDeque<Bytes>,
     /// Bytes in them.
     len: u64,

@@ -17,15 +17,16 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
+use crate::store::connections::{Broken, Outgoing};
 use crate::store::credential::Credential;
 use crate::store::endpoint::{Endpoint, Resource, encode_query};
-use crate::store::headers as answer;
-use crate::store::http::describe;
+use crate::store::headers::{self as answer, AnswerHeaders};
 use crate::store::payload::Payload;
 use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries, retry_after};
 use crate::store::secret::Secret;
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
+use crate::store::spelling::Names;
 use crate::store::types::{LeaseId, Written};
 use crate::store::xml::Element;
 
@@ -50,6 +51,8 @@ pub(super) struct Request {
     /// Decoded parameters.
     query: Vec<(&'static str, String)>,
     headers: HeaderMap,
+    /// Spelling of the names of metadata.
+    names: Names,
     body: Payload,
     /// Bytes that the service moves before it answers.
     work: u64,
@@ -61,7 +64,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Response {
     pub status: u16,
-    pub headers: HeaderMap,
+    pub headers: AnswerHeaders,
     pub body: Bytes,
 }
 
@@ -223,6 +226,7 @@ impl Pipeline {
             path: self.endpoint().path(resource),
             query: Vec::new(),
             headers: HeaderMap::new(),
+            names: Names::default(),
             body: Payload::default(),
             work: 0,
             invalid: None,
@@ -340,29 +344,25 @@ impl Pipeline {
     ) -> std::result::Result<Response, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
         let read_timeout = self.http.options().read_timeout;
-        let http = self.http.client(self.endpoint().is_loopback()).map_err(unsent)?;
-        let headers = self.authorized_headers(request, with);
-        let url = self.request_url(request);
-        let sending = http.request(request.method.clone(), url).headers(headers).body(request.body.as_body());
-        let mut answer = match timeout(request.answer_timeout(read_timeout), sending.send()).await {
+        let connections = self.http.connections(self.endpoint().is_loopback()).map_err(unsent)?;
+        let outgoing = Outgoing {
+            method: request.method.clone(),
+            url: &self.request_url(request),
+            headers: self.authorized_headers(request, with),
+            names: &request.names,
+            body: request.body.as_body(),
+        };
+        let mut answer = match timeout(request.answer_timeout(read_timeout), connections.send(outgoing)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(e)) => {
-                let timed_out = e.is_timeout();
-                let connected = !e.is_connect() && !e.is_builder();
-                let detail = describe(e);
-                if !connected && detail.contains("certificate") {
-                    // Who is not trusted now will not be in a second.
-                    return Err(Failure::Invalid(request.misunderstood(detail)));
-                }
-                return Err(match connected {
-                    true => Failure::Lost { detail, timed_out },
-                    false => Failure::Unsent { detail, timed_out },
-                });
+            Ok(Err(Broken { detail, unsent: true, .. })) if detail.contains("certificate") => {
+                // Who is not trusted now will not be in a second.
+                return Err(Failure::Invalid(request.misunderstood(detail)));
             }
+            Ok(Err(broken)) => return Err(broken.into()),
             Err(_) => return Err(Failure::Lost { detail: "no answer in time".into(), timed_out: true }),
         };
-        let status = answer.status().as_u16();
-        let headers = std::mem::take(answer.headers_mut());
+        let status = answer.status;
+        let headers = std::mem::take(&mut answer.headers);
         self.was_answered(&headers);
         let promised = match request.method {
             Method::HEAD => None,
@@ -376,7 +376,7 @@ impl Pipeline {
         }
         let mut received = 0;
         loop {
-            match timeout(read_timeout, answer.chunk()).await {
+            match timeout(read_timeout, answer.part()).await {
                 Ok(Ok(Some(part))) => {
                     received += part.len();
                     match succeeded {
@@ -385,7 +385,7 @@ impl Pipeline {
                     }
                 }
                 Ok(Ok(None)) => break,
-                Ok(Err(e)) => return Err(Failure::Lost { timed_out: e.is_timeout(), detail: describe(e) }),
+                Ok(Err(broken)) => return Err(broken.into()),
                 Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
             }
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::error::{Error, ServiceError};
+use crate::store::connections::Broken;
 use crate::store::http::Options;
 
 /// Failure of one try.
@@ -23,6 +24,15 @@ pub(super) enum Failure {
     Invalid(Error),
     /// The service refused.
     Refused { error: Box<ServiceError>, retry_after: Option<Duration> },
+}
+
+impl From<Broken> for Failure {
+    fn from(Broken { detail, timed_out, unsent }: Broken) -> Self {
+        match unsent {
+            true => Self::Unsent { detail, timed_out },
+            false => Self::Lost { detail, timed_out },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -127,29 +127,43 @@ pub enum BlobType {
 
 spelled!(BlobType { Block: "BlockBlob", Page: "PageBlob", Append: "AppendBlob" });
 
-/// Metadata of a blob: names are case-insensitive and held in lower case, as HTTP/1.1 clients see them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Metadata(BTreeMap<String, String>);
+/// Metadata of a blob. A name is the same in whatever case, as in a header, and keeps the spelling that it was first given:
+/// other programs look names up exactly.
+#[derive(Debug, Clone, Default)]
+pub struct Metadata(BTreeMap<String, Entry>);
+
+#[derive(Debug, Clone)]
+struct Entry {
+    /// The name with its capitals; `None` if it has none.
+    spelled: Option<Box<str>>,
+    value: String,
+}
 
 impl Metadata {
     /// Value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(&name.to_ascii_lowercase()).map(String::as_str)
+        self.0.get(&name.to_ascii_lowercase()).map(|entry| entry.value.as_str())
     }
 
-    /// Sets the value of a name.
+    /// Sets the value of a name, which keeps its spelling if it is there.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.0.insert(name.to_ascii_lowercase(), value.into());
+        let (lower, value) = (name.to_ascii_lowercase(), value.into());
+        if let Some(entry) = self.0.get_mut(&lower) {
+            entry.value = value;
+            return;
+        }
+        let spelled = (lower != name).then(|| name.into());
+        self.0.insert(lower, Entry { spelled, value });
     }
 
     /// The removed value, if there was one.
     pub fn remove(&mut self, name: &str) -> Option<String> {
-        self.0.remove(&name.to_ascii_lowercase())
+        self.0.remove(&name.to_ascii_lowercase()).map(|entry| entry.value)
     }
 
-    /// Names and values, sorted by name.
+    /// Names as they are spelled and values, sorted by name in lower case.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, entry)| (entry.spelled.as_deref().unwrap_or(name), entry.value.as_str()))
     }
 
     /// True if there is no entry.
@@ -165,9 +179,21 @@ impl Metadata {
 
 impl<N: AsRef<str>, V: Into<String>> FromIterator<(N, V)> for Metadata {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
-        Self(entries.into_iter().map(|(name, value)| (name.as_ref().to_ascii_lowercase(), value.into())).collect())
+        let mut metadata = Self::default();
+        entries.into_iter().for_each(|(name, value)| metadata.set(name.as_ref(), value));
+        metadata
     }
 }
+
+/// The same names, however they are spelled, with the same values: a server may return names in lower case.
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        let entries = |(name, entry): (&'_ String, &'_ Entry)| (name.clone(), entry.value.clone());
+        self.0.iter().map(entries).eq(other.0.iter().map(entries))
+    }
+}
+
+impl Eq for Metadata {}
 
 /// Index tags: case-sensitive names and values, at most ten.
 pub type Tags = Vec<(String, String)>;
@@ -561,10 +587,15 @@ mod tests {
     }
 
     #[test]
-    fn metadata_names_ignore_case() {
-        let mut metadata: Metadata = [("Color", "blue")].into_iter().collect();
+    fn metadata_names_ignore_case_and_keep_it() {
+        let mut metadata: Metadata = [("Color", "blue"), ("b", "x"), ("A", "y")].into_iter().collect();
         metadata.set("COLOR", "red");
-        assert_eq!(metadata.iter().collect::<Vec<_>>(), [("color", "red")]);
-        assert!(!metadata.flag("color"));
+        assert_eq!(metadata.iter().collect::<Vec<_>>(), [("A", "y"), ("b", "x"), ("Color", "red")]);
+        assert_eq!((metadata.get("cOLOR"), metadata.flag("color")), (Some("red"), false));
+        assert_eq!(metadata, [("a", "y"), ("B", "x"), ("color", "red")].into_iter().collect());
+        assert_ne!(metadata, [("a", "y"), ("B", "x"), ("color", "Red")].into_iter().collect());
+        assert_eq!(metadata.remove("COLOR").as_deref(), Some("red"));
+        metadata.set("COLOR", "green");
+        assert_eq!(metadata.iter().last(), Some(("COLOR", "green")));
     }
 }

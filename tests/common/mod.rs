@@ -28,6 +28,7 @@ mod log;
 pub use log::{assert_logged, logged, logged_with, times_logged};
 mod process;
 pub use process::MountProcess;
+pub mod raw;
 pub mod web;
 
 /// Longest that a program may take: one that reads 100 000 names needs a while in a build that is not optimized, on a machine with much

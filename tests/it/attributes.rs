@@ -130,7 +130,7 @@ fn metadata_are_set_replaced_and_removed_one_by_one() {
     world.ok("setfattr -n user.blob.meta.color -v red a");
     let metadata = world.properties(ONE, "a").unwrap().metadata;
     assert_eq!((metadata.get("color"), metadata.get("shape")), (Some("red"), Some("very round")));
-    assert!(world.ok("getfattr -d a").contains("user.blob.meta.shape=\"very round\""));
+    assert!(world.ok("getfattr -d a").contains("user.blob.meta.Shape=\"very round\""));
     world.ok("setfattr -x user.blob.meta.color a");
     let metadata = world.properties(ONE, "a").unwrap().metadata;
     assert_eq!((metadata.get("color"), metadata.get("shape")), (None, Some("very round")));

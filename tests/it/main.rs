@@ -43,6 +43,7 @@ mod rules;
 mod shutdown;
 mod snapshots;
 mod sources;
+mod spelling;
 mod stat;
 mod tools;
 mod waiting;

@@ -15,10 +15,12 @@ use blobcp::store::*;
 use bytes::Bytes;
 
 mod copying;
+mod metadata;
 mod types;
 
 use crate::common::azurite::{self, Azurite};
 use copying::*;
+use metadata::*;
 use types::*;
 
 const AZURITE: &str = "azurite";
@@ -264,6 +266,7 @@ on_every_backend! {
     a_name_has_its_limits,
     metadata_are_signed_in_the_services_order,
     runs_of_white_space_are_signed,
+    names_of_metadata_keep_their_case,
     a_guarded_put_is_refused,
     listings_come_in_pages_and_levels,
     a_listing_tells_what_a_head_tells,
@@ -497,22 +500,6 @@ async fn a_name_has_its_limits(b: &Backend) {
         let url = format!("{container}/{}", encoded.to_string().replace("%2F", "/"));
         assert_eq!(b.raw_at(&url, "", &[("x-ms-blob-type", "BlockBlob")], "x").await.status(), 400, "{name}");
     }
-}
-
-async fn metadata_are_signed_in_the_services_order(b: &Backend) {
-    let blob = b.put("a", "x").await;
-    let entries = metadata(&[("a1", "1"), ("a_1", "2"), ("a", "  x y "), ("_b", "\"q\""), ("ab", ""), ("a_b", "3")]);
-    b.client.blob(&blob).set_metadata(&entries, &WriteOptions::default()).await.unwrap();
-    let found = b.client.blob(&blob).properties().await.unwrap().metadata;
-    assert_eq!((found.get("a"), found.get("_b")), (Some("x y"), Some("\"q\"")));
-    assert_eq!((found.get("a1"), found.get("a_1"), found.get("a_b")), (Some("1"), Some("2"), Some("3")));
-}
-
-async fn runs_of_white_space_are_signed(b: &Backend) {
-    let blob = b.put("a", "x").await;
-    let entries = metadata(&[("a", "x  y"), ("b", "x \"q  q\"")]);
-    b.client.blob(&blob).set_metadata(&entries, &WriteOptions::default()).await.unwrap();
-    assert_eq!(b.client.blob(&blob).properties().await.unwrap().metadata, entries);
 }
 
 async fn a_guarded_put_is_refused(b: &Backend) {

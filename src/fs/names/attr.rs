@@ -381,15 +381,9 @@ pub(crate) fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
 }
 
 /// The metadata that a copy under another name must be given to be the same blob: none if it brings along what is
-/// needed. The copy's Last-Modified is not the blob's, so that is written down; but not where others have metadata of
-/// their own, whose names would lose their capitals on the way through here.
+/// needed. The copy's Last-Modified is not the blob's, so that is written down.
 pub(crate) fn for_rename(blob: &BlobProperties) -> Option<Metadata> {
-    let is_own = |name: &str| {
-        OWN_NAMES.contains(&name)
-            || [FOLDER, SYMLINK, DEVICE].contains(&name)
-            || SPECIAL.iter().any(|(special, _)| *special == name)
-    };
-    if blob.metadata.get(MTIME).is_some() || !blob.metadata.iter().all(|(name, _)| is_own(name)) {
+    if blob.metadata.get(MTIME).is_some() {
         return None;
     }
     let mut metadata = blob.metadata.clone();

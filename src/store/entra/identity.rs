@@ -22,8 +22,9 @@ use reqwest::Url;
 use super::GET_TOKEN;
 use super::transport::{IMDS_HOST, Refusal, Wire};
 use crate::error::{Error, Result};
+use crate::store::connections::with_causes;
 use crate::store::endpoint::is_loopback;
-use crate::store::http::{Http, with_causes};
+use crate::store::http::Http;
 use crate::store::secret::Secret;
 use crate::sync::lock;
 

@@ -9,10 +9,14 @@ use std::sync::{Arc, Mutex};
 use azure_core::error::{Error, ErrorKind};
 use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
+use crate::store::connections::{Broken, Outgoing};
 use crate::store::endpoint::is_loopback;
-use crate::store::http::{Http, describe};
+use crate::store::http::Http;
+use crate::store::payload::Payload;
+use crate::store::spelling::Names;
 use crate::sync::lock;
 
 /// The metadata service of Azure's machines.
@@ -80,29 +84,33 @@ impl HttpClient for Wire {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let url = self.target(request.url())?;
         let local = url.host_str().is_some_and(|host| is_loopback(host) || host == IMDS_HOST);
-        let http = self.http.client(local).map_err(|text| Error::with_message(ErrorKind::Other, text))?;
-        let method = Method::from_bytes(request.method().as_ref().as_bytes())
-            .map_err(|error| Error::new(ErrorKind::Other, error))?;
-        let mut sending = http.request(method, url);
+        let connections = self.http.connections(local).map_err(|text| Error::with_message(ErrorKind::Other, text))?;
+        let other = |error: Box<dyn std::error::Error + Send + Sync>| Error::new(ErrorKind::Other, error);
+        let method = Method::from_bytes(request.method().as_ref().as_bytes()).map_err(|error| other(error.into()))?;
+        let mut headers = HeaderMap::new();
         for (name, value) in request.headers().iter() {
-            sending = sending.header(name.as_str(), value.as_str());
+            let name = HeaderName::from_bytes(name.as_str().as_bytes()).map_err(|error| other(error.into()))?;
+            headers.insert(name, HeaderValue::from_str(value.as_str()).map_err(|error| other(error.into()))?);
         }
-        if let Body::Bytes(bytes) = request.body() {
-            sending = sending.body(bytes.clone());
-        }
-        let failed = |error: reqwest::Error| {
-            let kind = if error.is_connect() { ErrorKind::Connection } else { ErrorKind::Io };
-            Error::with_message(kind, describe(error))
+        let body = match request.body() {
+            Body::Bytes(bytes) => Payload::from(bytes.clone()),
+            _ => Payload::default(),
         };
-        let answer = sending.send().await.map_err(failed)?;
-        let status = answer.status().as_u16();
+        let failed = |broken: Broken| {
+            let kind = if broken.unsent { ErrorKind::Connection } else { ErrorKind::Io };
+            Error::with_message(kind, broken.detail)
+        };
+        let (url, names) = (url.as_str(), &Names::default());
+        let answer =
+            connections.send(Outgoing { method, url, headers, names, body: body.as_body() }).await.map_err(failed)?;
+        let status = answer.status;
         let mut headers = Headers::new();
-        for (name, value) in answer.headers() {
+        for (name, value) in answer.headers.iter() {
             if let Ok(value) = value.to_str() {
                 headers.insert(name.as_str().to_owned(), value.to_owned());
             }
         }
-        let body = answer.bytes().await.map_err(failed)?;
+        let body = answer.whole().await.map_err(failed)?;
         if !(200..300).contains(&status) {
             let refusal = Refusal::of(status, &body);
             *lock(&self.refusal) = Some(refusal);

@@ -5,13 +5,15 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::store::headers::bytes;
 use crate::store::options::WriteOptions;
 use crate::store::request::Request;
+use crate::store::spelling::METADATA;
 use crate::store::types::*;
 
 /// The groups of headers that several operations send.
 impl Request {
     pub(crate) fn metadata(mut self, metadata: &Metadata) -> Self {
         for (name, value) in metadata.iter() {
-            self = self.header(&format!("x-ms-meta-{name}"), value);
+            self = self.header(&format!("{METADATA}{name}"), value);
+            self.names.add(name);
         }
         self
     }
