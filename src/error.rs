@@ -28,6 +28,9 @@ pub struct ServiceError {
     pub code: String,
     /// First line of the body's `<Message>`.
     pub message: String,
+    /// The cause that the service names besides: the times of a SAS and its own (S145), or the API version that it does
+    /// not know (S151). Empty if it names none that may be shown.
+    pub detail: String,
     /// `x-ms-request-id`.
     pub request_id: String,
     /// Status and code of the copy source's own answer, on operations that read one.
@@ -41,6 +44,9 @@ impl fmt::Display for ServiceError {
             if !part.is_empty() {
                 write!(f, " {part}")?;
             }
+        }
+        if !self.detail.is_empty() {
+            write!(f, " ({})", self.detail)?;
         }
         if let Some((status, code)) = &self.copy_source {
             write!(f, " (copy source: {status} {code})")?;
@@ -175,7 +181,7 @@ impl Error {
     /// The blob or container is not there (not: the copy source is not there).
     pub fn is_not_found(&self) -> bool {
         match self {
-            Self::Service(e) => e.status == 404 && e.code != "CannotVerifyCopySource",
+            Self::Service(e) => e.status == 404 && e.code != UNVERIFIED,
             Self::NotFound { .. } => true,
             _ => false,
         }
@@ -186,31 +192,38 @@ impl Error {
         self.code() == "FeatureNotYetSupportedForHierarchicalNamespaceAccounts"
     }
 
+    /// The service does not know the API version that is asked for (S151).
+    pub fn is_of_an_unknown_version(&self) -> bool {
+        matches!(self, Self::Service(e) if e.code == "InvalidHeaderValue" && e.detail.starts_with("x-ms-version"))
+    }
+
     /// The source of a copy is not there: named by a path of the account (S16), or by a URL (S17).
     pub fn is_of_no_source(&self) -> bool {
         match self {
-            Self::Service(e) if e.code == "CannotVerifyCopySource" => {
-                e.copy_source.as_ref().map_or(e.status, |(status, _)| *status) == 404
+            Self::Service(e) if e.code == UNVERIFIED => e.source_status() == 404,
+            Self::Service(e) => {
+                e.status == 404 && e.code == "BlobNotFound" && NEEDS_NO_DESTINATION.contains(&e.operation)
             }
-            Self::Service(e) => e.status == 404 && e.code == "BlobNotFound" && COPIES.contains(&e.operation),
             _ => false,
         }
     }
 
-    /// The source of a copy has another version than the one asked for.
+    /// The source of a copy is not as the condition on it wants it (S15, S36–S41, S158–S161), or was changed while it was
+    /// read (S51).
     pub fn is_of_another_source(&self) -> bool {
         match self {
-            Self::Service(e) if e.code == "CannotVerifyCopySource" => {
-                e.copy_source.as_ref().map_or(e.status, |(status, _)| *status) == 412
+            Self::Service(e) if e.code == UNVERIFIED => {
+                [304, 412].contains(&e.source_status()) || e.says_source_modified()
             }
-            _ => self.code() == "SourceConditionNotMet",
+            Self::Service(e) => e.code == "SourceConditionNotMet" || e.says_source_modified(),
+            _ => false,
         }
     }
 
-    /// The source of a copy is not what it was taken for, or not there: not a word about the destination (S15–S17,
+    /// The source of a copy is not what it was taken for, or cannot be read: not a word about the destination (S15–S17,
     /// S36–S40).
     pub fn is_about_the_source(&self) -> bool {
-        ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&self.code()) || self.is_of_no_source()
+        self.code() == UNVERIFIED || self.is_of_another_source() || self.is_of_no_source()
     }
 
     /// A blob takes no part of a blob of another type: it is another one than it was. (A whole copy may be refused for
@@ -261,7 +274,7 @@ impl Error {
     pub fn of_a_source(self) -> Self {
         let code = match &self {
             Self::Service(_) if self.is_precondition_failed() => "SourceConditionNotMet",
-            Self::Service(_) if self.is_not_found() => "CannotVerifyCopySource",
+            Self::Service(_) if self.is_not_found() => UNVERIFIED,
             _ => return self,
         };
         match self {
@@ -270,13 +283,13 @@ impl Error {
         }
     }
 
-    /// A precondition sent with the request did not hold: 412 without a lease in its code, 304, or "already exists".
+    /// A precondition sent with the request did not hold, on the destination or on the source: 412 without a lease in its
+    /// code, 304, or "already exists".
     pub fn is_precondition_failed(&self) -> bool {
-        matches!(
-            self.code(),
-            "ConditionNotMet" | "TargetConditionNotMet" | "SourceConditionNotMet" | "BlobAlreadyExists"
-        ) || self.status() == 412 && self.code().is_empty()
+        matches!(self.code(), "ConditionNotMet" | "TargetConditionNotMet" | "BlobAlreadyExists")
+            || self.status() == 412 && self.code().is_empty()
             || self.status() == 304
+            || self.is_of_another_source()
     }
 
     /// The errno for a caller of a system call (§4.2).
@@ -317,8 +330,23 @@ impl Error {
     }
 }
 
-/// Operations that read a source; of them a blob that is not found is that.
-const COPIES: &[&str] = &["CopyBlob", "PutBlobFromURL", "PutBlockFromURL", "AppendBlockFromURL", "PutPageFromURL"];
+/// A source that the service did not read, whatever the reason is.
+const UNVERIFIED: &str = "CannotVerifyCopySource";
+
+/// Operations that read a source and need nothing to be there before: of them a blob that is not found is the source.
+const NEEDS_NO_DESTINATION: &[&str] = &["CopyBlob", "PutBlobFromURL", "PutBlockFromURL"];
+
+impl ServiceError {
+    /// The status of the source's own answer. Where it is not told, the outer status repeats it (§4.1).
+    fn source_status(&self) -> u16 {
+        self.copy_source.as_ref().map_or(self.status, |(status, _)| *status)
+    }
+
+    /// The code of this is not known, the text is (S51).
+    fn says_source_modified(&self) -> bool {
+        self.status == 409 && self.message.starts_with("Copy source blob has been modified")
+    }
+}
 
 /// The rows of §4.2: codes that share an errno, whatever the status. An errno has as many rows as its codes take.
 const BY_CODE: &[(i32, &[&str])] = &[
@@ -361,39 +389,44 @@ const BY_CODE: &[(i32, &[&str])] = &[
     (libc::EINVAL, &["InvalidBlobTier", "AccessTierNotSupportedForBlobType", "InvalidRenameSourcePath"]),
     (libc::EINVAL, &["InvalidPageRange"]),
     (libc::EPERM, &["BlobImmutableDueToPolicy", "BlobIsSealed", "BlobOverwritten"]),
-    (libc::EPERM, &["OperationNotAllowedOnIncrementalCopyBlob"]),
+    (libc::EPERM, &["OperationNotAllowedOnIncrementalCopyBlob", "OperationNotAllowedOnRootBlob"]),
     (libc::ENOTEMPTY, &["DirectoryNotEmpty", "DirectoryIsNotEmpty"]),
     (libc::ENOTDIR, &["PathConflict", "InvalidDestinationPath", "ResourceTypeMismatch"]),
     (libc::ENOTDIR, &["InvalidSourceOrDestinationResourceType"]),
     (libc::ETIMEDOUT, &["OperationTimedOut"]),
 ];
 
-fn errno_of_service(e: &ServiceError) -> i32 {
-    // The source's answer is the cause, and the outer status repeats it (§4.1).
-    if e.code == "CannotVerifyCopySource" {
-        let status = e.copy_source.as_ref().map_or(e.status, |(status, _)| *status);
-        return match status {
-            401 | 403 => libc::EACCES,
-            404 => libc::ENOENT,
-            412 => libc::ESTALE,
-            // Copy Blob From URL says so of a source that is too large for it (§13.7).
-            409 => libc::EOPNOTSUPP,
-            _ => libc::EIO,
-        };
-    }
-    if let Some((errno, _)) = BY_CODE.iter().find(|(_, codes)| codes.contains(&e.code.as_str())) {
-        return *errno;
-    }
-    match e.status {
+fn errno_of_code(code: &str) -> Option<i32> {
+    BY_CODE.iter().find(|(_, codes)| codes.contains(&code)).map(|(errno, _)| *errno)
+}
+
+/// The errno of a status whose code says nothing, or is not known here. It is never success.
+fn errno_of_status(status: u16) -> i32 {
+    match status {
         401 | 403 => libc::EACCES,
         404 => libc::ENOENT,
-        405 => libc::EOPNOTSUPP,
+        405 | 501 => libc::EOPNOTSUPP,
         408 => libc::ETIMEDOUT,
-        412 => libc::ESTALE,
+        304 | 412 => libc::ESTALE,
         413 => libc::EFBIG,
-        501 => libc::EOPNOTSUPP,
         _ => libc::EIO,
     }
+}
+
+fn errno_of_service(e: &ServiceError) -> i32 {
+    if e.says_source_modified() {
+        return libc::ESTALE;
+    }
+    if e.code == UNVERIFIED {
+        // The source's answer is the cause: its code, then its status (S47–S49).
+        let of_source = e.copy_source.as_ref().and_then(|(_, code)| errno_of_code(code));
+        return of_source.unwrap_or_else(|| match e.source_status() {
+            // Copy Blob From URL says so of a source that is too large for it (§13.7).
+            409 => libc::EOPNOTSUPP,
+            status => errno_of_status(status),
+        });
+    }
+    errno_of_code(&e.code).unwrap_or_else(|| errno_of_status(e.status))
 }
 
 /// A failed copy's description begins with the HTTP status of what went wrong (§13.5); the text after it may change.
@@ -424,10 +457,18 @@ mod tests {
             status,
             code: code.into(),
             message: String::new(),
+            detail: String::new(),
             request_id: String::new(),
             copy_source: None,
         }
         .into()
+    }
+
+    /// The same of an operation that reads a source, which itself answered so.
+    fn of_source(operation: &'static str, status: u16, source: Option<(u16, &str)>) -> Error {
+        let Error::Service(error) = service(status, UNVERIFIED) else { unreachable!() };
+        let copy_source = source.map(|(status, code)| (status, code.to_owned()));
+        ServiceError { operation, copy_source, ..*error }.into()
     }
 
     /// Every row of §4.2. A code that stands in the table but not here fails `every_code_has_a_row`.
@@ -516,6 +557,8 @@ mod tests {
         (409, "BlobIsSealed", libc::EPERM),
         (409, "BlobOverwritten", libc::EPERM),
         (409, "OperationNotAllowedOnIncrementalCopyBlob", libc::EPERM),
+        // S88
+        (403, "OperationNotAllowedOnRootBlob", libc::EPERM),
         (409, "ContainerBeingDeleted", libc::EBUSY),
         (409, "ContainerDisabled", libc::EBUSY),
         (409, "FilesystemBeingDeleted", libc::EBUSY),
@@ -585,14 +628,77 @@ mod tests {
     }
 
     #[rstest]
-    #[case(403, libc::EACCES)]
-    #[case(401, libc::EACCES)]
-    #[case(404, libc::ENOENT)]
-    #[case(409, libc::EOPNOTSUPP)]
-    #[case(412, libc::ESTALE)]
-    #[case(500, libc::EIO)]
-    fn a_copy_source_that_cannot_be_verified_answers_by_its_status(#[case] status: u16, #[case] errno: i32) {
-        assert_eq!(service(status, "CannotVerifyCopySource").errno(), errno);
+    #[case(403, None, libc::EACCES)]
+    #[case(401, None, libc::EACCES)]
+    #[case(404, None, libc::ENOENT)]
+    #[case(409, None, libc::EOPNOTSUPP)]
+    #[case(500, None, libc::EIO)]
+    // S36, S37, S158 to S161
+    #[case(412, None, libc::ESTALE)]
+    #[case(304, None, libc::ESTALE)]
+    // S47, S48: the source's code, then its status, and the outer one last.
+    #[case(409, Some((409, "PublicAccessNotPermitted")), libc::EACCES)]
+    #[case(401, Some((401, "NoAuthenticationInformation")), libc::EACCES)]
+    #[case(409, Some((409, "BlobArchived")), libc::ENODATA)]
+    #[case(404, Some((404, "ContainerNotFound")), libc::ENOENT)]
+    #[case(409, Some((403, "SomethingNew")), libc::EACCES)]
+    #[case(409, Some((500, "")), libc::EIO)]
+    fn a_copy_source_that_cannot_be_verified_answers_by_its_code_and_status(
+        #[case] status: u16,
+        #[case] source: Option<(u16, &str)>,
+        #[case] errno: i32,
+    ) {
+        let error = of_source("CopyBlob", status, source);
+        assert_eq!(error.errno(), errno);
+        assert_eq!(error.is_of_another_source(), errno == libc::ESTALE);
+        assert_eq!(error.is_precondition_failed(), errno == libc::ESTALE);
+        assert_eq!(error.is_of_no_source(), errno == libc::ENOENT);
+        assert!(error.is_about_the_source() && !error.is_not_found());
+    }
+
+    #[test]
+    fn a_source_that_changed_while_it_was_read_is_another_one() {
+        // S51: the code is not known.
+        for code in ["CannotVerifyCopySource", "SomethingNew", ""] {
+            let Error::Service(error) = service(409, code) else { unreachable!() };
+            let message = "Copy source blob has been modified.".to_owned();
+            let error = Error::from(ServiceError { operation: "PutBlobFromURL", message, ..*error });
+            assert_eq!(error.errno(), libc::ESTALE, "{code}");
+            assert!(error.is_of_another_source() && error.is_about_the_source() && !error.is_refused_for_good());
+        }
+    }
+
+    #[test]
+    fn a_missing_blob_is_the_source_where_no_other_has_to_be_there() {
+        for (operation, is_source) in [
+            ("CopyBlob", true),
+            ("PutBlobFromURL", true),
+            ("PutBlockFromURL", true),
+            ("AppendBlockFromURL", false),
+            ("PutPageFromURL", false),
+            ("PutPage", false),
+        ] {
+            let Error::Service(error) = service(404, "BlobNotFound") else { unreachable!() };
+            let error = Error::from(ServiceError { operation, ..*error });
+            assert_eq!(error.is_about_the_source(), is_source, "{operation}");
+            // S17
+            assert!(of_source(operation, 404, Some((404, "BlobNotFound"))).is_about_the_source());
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_not_known_is_an_error_like_its_status() {
+        let known = [401, 403, 404, 405, 408, 412, 413, 304, 501];
+        for status in 100..600 {
+            let (bare, new) = (service(status, "").errno(), service(status, "SomethingNew").errno());
+            assert_eq!(bare, new, "{status}");
+            assert_eq!(new == libc::EIO, !known.contains(&status), "{status}");
+            let copied =
+                [service(status, "SomethingNew"), of_source("CopyBlob", status, Some((status, "SomethingNew")))];
+            for error in copied {
+                assert!(error.errno() > 0 && error.errno() != libc::ENOSYS && error.errno_of_copy() > 0, "{error}");
+            }
+        }
     }
 
     #[rstest]

@@ -73,13 +73,20 @@ fn explain(probe: &Probe, error: &Error) -> String {
         Error::Transport { detail, .. } => return format!("cannot reach {}: {}", account.endpoint, cause(detail)),
         other => return other.to_string(),
     };
+    let detail = match error {
+        Error::Service(e) if !e.detail.is_empty() => format!("; {}", e.detail),
+        _ => String::new(),
+    };
     match (error.status(), error.code()) {
+        _ if error.is_of_an_unknown_version() => {
+            format!("the service does not know the API version {} (--api-version): {said}", account.api_version)
+        }
         (_, "ContainerNotFound" | "FilesystemNotFound") => format!("there is no such container ({said})"),
         (404, "ResourceNotFound") if probe.container.is_none() => {
             format!("there is no such account at {} ({said})", account.endpoint)
         }
         (401 | 403, "AuthenticationFailed" | "InvalidAuthenticationInfo") => {
-            format!("the service does not accept the {credential} ({said})")
+            format!("the service does not accept the {credential} ({said}){detail}")
         }
         (401 | 403, _) if probe.container.is_none() => {
             format!("the {credential} does not allow to list containers; name one: {}/CONTAINER ({said})", probe.label)
@@ -91,7 +98,7 @@ fn explain(probe: &Probe, error: &Error) -> String {
 
 /// The last cause in what the HTTP library says, which repeats itself on the way down to it.
 fn cause(detail: &str) -> &str {
-    let detail = detail.rsplit_once("client error (Connect): ").map_or(detail, |(_, cause)| cause);
+    let detail = detail.rsplit_once("no connection: ").map_or(detail, |(_, cause)| cause);
     let detail = detail.strip_prefix("tcp connect error: ").unwrap_or(detail);
     let detail = detail.rsplit_once("failed to lookup address information: ").map_or(detail, |(_, cause)| cause);
     // A list of all names that a certificate is for helps nobody.
@@ -105,17 +112,14 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
+    #[case("no connection: tcp connect error: Connection refused (os error 111)", "Connection refused")]
     #[case(
-        "error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)",
-        "Connection refused"
-    )]
-    #[case(
-        "error sending request: client error (Connect): dns error: error resolving DNS: failed to lookup address information: \
+        "no connection: dns error: error resolving DNS: failed to lookup address information: \
          Name or service not known",
         "Name or service not known"
     )]
     #[case(
-        "error sending request: client error (Connect): invalid peer certificate: certificate not valid for name \"a\"; \
+        "no connection: invalid peer certificate: certificate not valid for name \"a\"; \
          certificate is only valid for DnsName(\"b\")",
         "invalid peer certificate: certificate not valid for name \"a\""
     )]

@@ -407,7 +407,8 @@ impl Pipeline {
         const WITHOUT: [&str; 3] = ["LeaseBlob", "SnapshotBlob", "CopyBlob"];
         let reads = [Method::GET, Method::HEAD].contains(&request.method);
         let of_the_past = request.query.iter().any(|(name, _)| ["snapshot", "versionid"].contains(name));
-        if reads || of_the_past || WITHOUT.contains(&request.operation) || request.headers.contains_key(LEASE_ID) {
+        let has_own = request.headers.contains_key(LEASE_ID);
+        if reads || of_the_past || WITHOUT.contains(&request.operation) || has_own {
             return None;
         }
         self.leases().get(&request.path).cloned()
@@ -516,6 +517,7 @@ fn service_error(operation: &'static str, target: &str, status: u16, headers: &H
         status,
         code: fields.code,
         message: fields.message.lines().next().unwrap_or_default().trim().to_owned(),
+        detail: fields.detail,
         request_id: from_header("x-ms-request-id").unwrap_or_default(),
         copy_source,
     }
@@ -525,6 +527,7 @@ fn service_error(operation: &'static str, target: &str, status: u16, headers: &H
 struct ErrorBody {
     code: String,
     message: String,
+    detail: String,
     source_status: Option<String>,
     source_code: Option<String>,
 }
@@ -542,12 +545,28 @@ impl ErrorBody {
                 Self {
                     code: text("Code").unwrap_or_default(),
                     message: text("Message").unwrap_or_default(),
+                    detail: detail(&root),
                     source_status: text("CopySourceStatusCode"),
                     source_code: text("CopySourceErrorCode"),
                 }
             }
             _ => Self::default(),
         }
+    }
+}
+
+/// What of an error's other elements may be shown. A string to sign may not, nor the value of any header: there may be
+/// signatures in them.
+fn detail(error: &Element<'_>) -> String {
+    let value = |name: &str| error.value(name).unwrap_or_default();
+    let said = value("AuthenticationErrorDetail");
+    let said = said.lines().next().unwrap_or_default().trim();
+    let is_of_times = ["Signature not valid in the specified", "Signed expiry time", "Signed start time"];
+    match value("HeaderName") {
+        name if name.eq_ignore_ascii_case("x-ms-version") => format!("x-ms-version: {}", value("HeaderValue")),
+        name if !name.is_empty() => name.into_owned(),
+        _ if is_of_times.iter().any(|start| said.starts_with(start)) => said.to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -579,6 +598,30 @@ mod tests {
         assert_eq!((error.code.as_str(), error.message.as_str()), ("BlobNotFound", ""));
         assert_eq!(refusal(&[], "").code, "");
         assert_eq!(refusal(&[], "<html>Bad Gateway</html>").code, "");
+    }
+
+    #[test]
+    fn what_else_is_said_is_shown_if_it_can_hold_no_signature() {
+        let said = |elements: &str| {
+            let error = refusal(&[], &format!("<Error><Code>C</Code><Message>M</Message>{elements}</Error>"));
+            assert!(error.to_string().contains(&error.detail));
+            error.detail
+        };
+        // S145, as recorded, with and without a start
+        let times = "Signature not valid in the specified time frame: Start [Mon, 01 Jan 2024 00:00:00 GMT] - Expiry [Tue, 02 Jan \
+                     2024 00:00:00 GMT] - Current [Wed, 03 Jan 2024 00:00:00 GMT]";
+        let detail = |text: &str| format!("<AuthenticationErrorDetail>{text}</AuthenticationErrorDetail>");
+        assert_eq!(said(&detail(times)), times);
+        let times = "Signed expiry time [a] has to be after signed start time [b]";
+        assert_eq!(said(&detail(times)), times);
+        let secret =
+            "The MAC signature found in the HTTP request 'c2VjcmV0' is not the same as any computed signature.";
+        assert_eq!(said(&detail(secret)), "");
+        // S151
+        let version = "<HeaderName>x-ms-version</HeaderName><HeaderValue>1999-01-01</HeaderValue>";
+        assert_eq!(said(version), "x-ms-version: 1999-01-01");
+        let source = "<HeaderName>x-ms-copy-source</HeaderName><HeaderValue>http://h/c/b?sig=secret</HeaderValue>";
+        assert_eq!(said(source), "x-ms-copy-source");
     }
 
     #[test]

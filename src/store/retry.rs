@@ -169,6 +169,7 @@ mod tests {
             status,
             code: code.into(),
             message: String::new(),
+            detail: String::new(),
             request_id: String::new(),
             copy_source: source.map(|code| (status, code.to_owned())),
         };

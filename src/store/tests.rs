@@ -449,3 +449,41 @@ async fn a_snapshot_that_is_refused_proves_the_namespace_to_be_hierarchical() {
     assert_eq!(renamed.unwrap_err().errno(), libc::EOPNOTSUPP);
     assert_eq!(server.lines(), ["PUT /acct/con/b?comp=snapshot"]);
 }
+
+#[tokio::test]
+async fn refusals_by_the_source_are_told_apart_as_recorded() {
+    // S36 to S41, S47, S48, S158 to S161: operations, status, code, the source's own answer; errno, and whether it changed.
+    let unverified = "CannotVerifyCopySource";
+    let cases = [
+        (412, unverified, None, libc::ESTALE, true),
+        (304, unverified, None, libc::ESTALE, true),
+        (412, "SourceConditionNotMet", None, libc::ESTALE, true),
+        (409, unverified, Some(("409", "PublicAccessNotPermitted")), libc::EACCES, false),
+        (401, unverified, Some(("401", "NoAuthenticationInformation")), libc::EACCES, false),
+        (409, unverified, Some(("409", "BlobArchived")), libc::ENODATA, false),
+    ];
+    for (status, code, source, errno, changed) in cases {
+        let mut headers = vec![("x-ms-error-code", code.to_owned())];
+        if let Some((status, code)) = source {
+            headers.push(("x-ms-copy-source-status-code", status.to_owned()));
+            headers.push(("x-ms-copy-source-error-code", code.to_owned()));
+        }
+        let refusal = || Reply::Answer(status, headers.clone(), "");
+        let server = Scripted::play(vec![refusal(), refusal(), refusal(), refusal()]).await;
+        let source = CopySource::new(SOURCE);
+        let (etag, settings, options) = (ETag::new("0x8C"), BlobSettings::default(), WriteOptions::default());
+        let range = SourceRange { source: &source, range: 0..512, if_match: Some(&etag) };
+        let whole = WholeSource { source: &source, if_match: Some(&etag), size: Some(512) };
+        let id = BlockId::new("QQ==");
+        let errors = [
+            server.blob().block_blob().stage_block_from_url(&id, &range).await.unwrap_err(),
+            server.blob().append_blob().append_block_from_url(0, &range, &options).await.unwrap_err(),
+            server.blob().page_blob().upload_pages_from_url(0, &range, &options).await.unwrap_err(),
+            server.blob().block_blob().upload_from_url(&whole, &settings, &options).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!((error.errno(), error.is_of_another_source()), (errno, changed), "{error}");
+            assert!(error.is_about_the_source() && !error.is_not_found(), "{error}");
+        }
+    }
+}

@@ -74,6 +74,9 @@ fn they_are_reached_by_path_and_shown_by_no_listing() {
         assert_eq!(ran.code, Some(1), "{missing}: {ran:?}");
         assert!(ran.stderr.contains("No such file") || ran.stderr.contains("Not a directory"), "{missing}: {ran:?}");
     }
+    // S72: to a HEAD, the service says of what is no id that it is wrong, and no code.
+    world.store.add_fault(fault(r#"{"operation":"GetBlobProperties","status":400,"code":""}"#));
+    assert!(world.sh("stat .snapshots/a/something").stderr.contains("No such file"));
     // The same at the root of an account: there are no blobs there.
     assert!(world.sh("ls ../.snapshots").stderr.contains("No such file"));
 }

@@ -30,6 +30,11 @@ use crate::store::{DeleteOptions, Revision};
 /// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
 const A_FEW: u32 = 8;
 
+/// The service calls the moment none. It is asked by a HEAD, whose refusal need not tell a code (S72).
+fn is_no_moment(error: &Error) -> bool {
+    error.status() == 400 && ["", "InvalidQueryParameterValue"].contains(&error.code())
+}
+
 impl Directories {
     /// The hidden directory that a name in a directory of blobs stands for if nothing else has that name.
     pub(crate) fn revision_dir_in(&self, parent: Ino, name: &str) -> Result<Option<RevisionDir>> {
@@ -62,7 +67,7 @@ impl Directories {
                     Ok(properties) if is_another(&properties, &revision) => Ok(None),
                     Ok(properties) => Ok(Some((kind_of(&properties), NodeProperties::Blob(Arc::new(properties))))),
                     Err(error) if error.code() == "ContainerNotFound" => Err(error),
-                    Err(error) if error.is_not_found() || error.code() == "InvalidQueryParameterValue" => Ok(None),
+                    Err(error) if error.is_not_found() || is_no_moment(&error) => Ok(None),
                     Err(error) => Err(error),
                 }
             }

@@ -243,3 +243,46 @@ fn devstore_prints_how_to_reach_it_and_ends_on_a_signal() {
     send(child.id() as i32, libc::SIGTERM);
     assert_eq!(finish(child).status, 0);
 }
+
+/// Answers every request in the same way and closes.
+fn answering(answer: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/someone", listener.local_addr().unwrap());
+    // Ends with the process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let _ = lines.find(String::is_empty);
+            let _ = (&stream).write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn what_the_service_says_of_a_version_or_of_a_time_is_said() {
+    let desk = Desk::new();
+    let answer = |status: &str, code: &str, details: &str| {
+        let body = format!(
+            "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>M\nRequestId:r</Message>{details}</Error>"
+        );
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    // S151, as recorded: no header tells the code.
+    let version = "<HeaderName>x-ms-version</HeaderName><HeaderValue>1999-01-01</HeaderValue>";
+    let url = answering(answer("400 Bad Request", "InvalidHeaderValue", version));
+    let ended = desk.run(&["mount", "--anonymous", "--api-version", "1999-01-01", &url, "m"]);
+    let expected = "the service does not know the API version 1999-01-01 (--api-version): 400 InvalidHeaderValue";
+    assert_eq!((ended.status, ended.err), (1, format!("blobcp: mount: {url}: {expected}\n")));
+    // S145
+    let times = "Signature not valid in the specified time frame: Start [Mon, 01 Jan 2024 00:00:00 GMT] - Expiry [Tue, 02 Jan 2024 \
+                 00:00:00 GMT] - Current [Wed, 03 Jan 2024 00:00:00 GMT]";
+    let detail = format!("<AuthenticationErrorDetail>{times}</AuthenticationErrorDetail>");
+    let url = answering(answer("403 Forbidden", "AuthenticationFailed", &detail));
+    let ended = desk.run(&["mount", &format!("{url}?sv=2025-11-05&sig=secret"), "m"]);
+    assert!(ended.err.contains("does not accept the SAS") && ended.err.contains(times), "{ended:?}");
+    assert!(ended.status == 1 && !ended.err.contains("secret") && !desk.is_mounted(), "{ended:?}");
+}

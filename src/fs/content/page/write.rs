@@ -73,11 +73,6 @@ fn write_guard(state: &FileState) -> Option<&WriteGuard> {
     }
 }
 
-/// Not the blob that is written is the trouble.
-fn is_about_the_source(error: &Error) -> bool {
-    ["SourceConditionNotMet", "CannotVerifyCopySource"].contains(&error.code())
-}
-
 /// The ranges of the extent map that are not zeros.
 fn with_draft(extents: &ExtentMap, stored: &PageRanges) -> PageRanges {
     let mut ranges = PageRanges::default();
@@ -169,7 +164,7 @@ impl PageBlobs<'_> {
             let guard = Precondition::IfMatch(version.properties.etag.clone()).into();
             match write.send(self.files.service.client(blob.account), blob, &guard).await {
                 Ok(written) => self.record_writes(locked, &[&write], written),
-                Err(error) if is_about_the_source(&error) => return Err(error),
+                Err(error) if error.is_about_the_source() => return Err(error),
                 Err(error) => {
                     // A refusal is an answer.
                     if !(400..500).contains(&error.status()) {
