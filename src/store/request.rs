@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -192,6 +192,10 @@ impl Request {
 
     pub(super) fn fail(&self, failure: Failure) -> Error {
         failure.into_error(self.operation, &self.target)
+    }
+
+    fn needs_nothing_there(&self) -> bool {
+        self.headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*")
     }
 
     /// Longest wait for the beginning of an answer.
@@ -402,13 +406,14 @@ impl Pipeline {
     }
 
     /// The lease that a write is sent with and does not name itself. Snapshots and old versions have none; a copy's
-    /// destination needs an infinite one, which those are not.
+    /// destination needs an infinite one, which those are not. A write that must find nothing there names none, because
+    /// with the lease's id the service overwrites what is there (S58).
     fn lease_of(&self, request: &Request) -> Option<LeaseId> {
         const WITHOUT: [&str; 3] = ["LeaseBlob", "SnapshotBlob", "CopyBlob"];
         let reads = [Method::GET, Method::HEAD].contains(&request.method);
         let of_the_past = request.query.iter().any(|(name, _)| ["snapshot", "versionid"].contains(name));
         let has_own = request.headers.contains_key(LEASE_ID);
-        if reads || of_the_past || WITHOUT.contains(&request.operation) || has_own {
+        if reads || of_the_past || WITHOUT.contains(&request.operation) || has_own || request.needs_nothing_there() {
             return None;
         }
         self.leases().get(&request.path).cloned()
@@ -433,6 +438,10 @@ impl Pipeline {
     /// The request's headers with those that are new on each try.
     fn authorized_headers(&self, request: &Request, with: &PerAttempt) -> HeaderMap {
         let mut headers = request.headers.clone();
+        if request.needs_nothing_there() {
+            // S58, also of a lease that the caller names.
+            headers.remove(LEASE_ID);
+        }
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);

@@ -451,6 +451,29 @@ async fn a_snapshot_that_is_refused_proves_the_namespace_to_be_hierarchical() {
 }
 
 #[tokio::test]
+async fn a_write_that_must_find_nothing_names_no_lease() {
+    // S58: with the id of its lease, the service overwrites what is there.
+    let settings = BlobSettings::default();
+    let held = || LeaseId::new("held");
+    for (precondition, named) in [(Precondition::IfAbsent, false), (Precondition::IfMatch(ETag::new("0x8D")), true)] {
+        let written = || done(201, &[]);
+        let server = Scripted::play(vec![written(), written(), written(), written(), started("id")]).await;
+        server.blob().use_lease(held());
+        let options = WriteOptions { precondition: precondition.clone(), lease: None };
+        server.blob().block_blob().upload("x", &settings, &options).await.unwrap();
+        server.blob().block_blob().commit_block_list(&[], &settings, &options).await.unwrap();
+        server.blob().append_blob().create(&settings, &options).await.unwrap();
+        let options = WriteOptions { lease: Some(held()), ..options };
+        server.blob().block_blob().upload("x", &settings, &options).await.unwrap();
+        let copy = CopyRequest { precondition, lease: Some(held()), ..if_absent() };
+        server.blob().start_copy(&copy).await.unwrap();
+        for asked in server.asked() {
+            assert_eq!(asked.header("x-ms-lease-id").is_some(), named, "{}", asked.line);
+        }
+    }
+}
+
+#[tokio::test]
 async fn refusals_by_the_source_are_told_apart_as_recorded() {
     // S36 to S41, S47, S48, S158 to S161: operations, status, code, the source's own answer; errno, and whether it changed.
     let unverified = "CannotVerifyCopySource";

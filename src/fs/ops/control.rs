@@ -107,6 +107,10 @@ impl Control<'_> {
         self.refuse_target(target.as_ref(), order.no_replace).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
+        if precondition == Precondition::IfAbsent && order.lease.is_some() {
+            // X6, and the service would not heed the condition (S58).
+            return Err(Error::fs(libc::ENOLCK, format!("{name}: what is not there has no lease")));
+        }
         let (tier, metadata) = (order.tier.map(str::to_owned), metadata_of(order.metadata)?);
         let onto_itself = origin.as_ref().is_some_and(|origin| *origin == destination.clone().into());
         let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
