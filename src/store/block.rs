@@ -57,7 +57,7 @@ impl BlockBlobClient<'_> {
     }
 
     /// Put Blob From URL (§13.8): a block blob with the content of the source, its content headers unless `settings`
-    /// has some, and the metadata of `settings`.
+    /// has some, and the metadata of `settings`; the source's if that has none (S45).
     pub async fn upload_from_url(
         self,
         source: &WholeSource<'_>,

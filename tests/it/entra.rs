@@ -136,19 +136,24 @@ fn where_no_sas_may_be_signed_the_token_itself_opens_the_source() {
     let entra = Entra::start();
     let world = beside(&entra);
     entra.grant(r#"{"delegates":false}"#);
-    world.ok("setfattr -n user.blob.meta.color -v blue ../../two/box/a");
+    world.ok("setfattr -n user.blob.meta.Color -v blue ../../two/box/a");
     world.reset_stats();
     world.ok("cp ../../two/box/a b && cat ../../two/box/a b > e");
     assert_eq!(world.stored("b"), pattern(3000));
     assert_eq!(world.store.content(ONE, BOX, "e").unwrap().len(), 6000);
     let copied = world.properties(ONE, "b").unwrap();
     assert_eq!((copied.headers.content_type.as_deref(), copied.copy), (Some("text/x"), None));
-    assert_eq!(copied.metadata.get("color"), Some("blue"));
+    assert_eq!(copied.metadata.iter().find(|(name, _)| *name == "Color"), Some(("Color", "blue")));
     let stats = world.stats();
     assert_eq!((stats.requests("CopyBlob"), stats.requests("PutBlobFromURL")), (0, 2));
     // The refusal is remembered.
     assert_eq!(stats.requests("GetUserDelegationKey"), 1);
     assert_no_payload(&stats);
+    world.ok("echo mine > ../../two/box/own; chown 5:6 ../../two/box/own");
+    // S45: the owner is the copy's own, also where nothing else could be sent for it.
+    world.ok("cp ../../two/box/own own && test $(stat -c %u own) = $(id -u)");
+    let own = world.properties(ONE, "own").unwrap().metadata;
+    assert_eq!((own.get("owner"), own.get("group"), own.get("mtime").is_some()), (None, None, true));
     // An append blob would come out as another type, and is left alone.
     world.block_on(async {
         let client = world.client(TWO);

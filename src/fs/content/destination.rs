@@ -125,8 +125,7 @@ impl CopyDestinations {
             version: Some(source.properties.clone()),
             destination: to,
             precondition,
-            // X3: none sent takes the source's, which are these; any sent must be all.
-            metadata: (metadata != source.properties.metadata).then_some(metadata),
+            metadata: attr::told_to_a_copy(metadata, &source.properties.metadata),
             tier: None,
             tags,
             // What is copied can be appended to (X23).
@@ -306,10 +305,10 @@ impl CopyDestinations {
         if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
             return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
         }
-        let of_the_source = again.version.as_ref().map(|version| version.metadata.clone());
-        let mut metadata = again.metadata.clone().or(of_the_source).unwrap_or_default();
+        let of_the_source = again.version.as_ref().map(|version| version.metadata.clone()).unwrap_or_default();
+        let mut metadata = again.metadata.clone().unwrap_or_else(|| of_the_source.clone());
         state.change.apply(FileKind::File, &mut metadata, &self.files.config.defaults);
-        let metadata = (!metadata.is_empty()).then_some(metadata);
+        let metadata = attr::told_to_a_copy(metadata, &of_the_source);
         let start = CopySpec { metadata, precondition: Precondition::IfMatch(now.etag), ..(**again).clone() };
         *job = self.copies.start_copy(start).await?;
         state.change = AttrChange::default();
