@@ -56,6 +56,7 @@ mod account;
 mod address;
 pub mod answers;
 mod auth;
+mod batch;
 mod bearer;
 mod blob;
 mod blocks;

@@ -6,7 +6,7 @@ use super::operation::Operation;
 use super::reply::Outcome;
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::{account, blob, blocks, container, copy, from_url, list, page, path};
+use super::{account, batch, blob, blocks, container, copy, from_url, list, page, path};
 
 /// Carries an admitted request out.
 pub(super) fn perform(server: &Server, call: &Call, operation: Operation, upload: Upload) -> Outcome {
@@ -47,6 +47,7 @@ pub(super) fn perform(server: &Server, call: &Call, operation: Operation, upload
         SnapshotBlob => blob::snapshot(server, call),
         LeaseBlob => blob::lease(server, call),
         DeleteBlob => blob::delete(server, call),
+        BlobBatch => batch::submit(server, call, &upload, perform),
         CopyBlob => copy::start(server, call),
         CopyBlobFromURL => copy::synchronous(server, call),
         AbortCopyBlob => copy::abort(server, call),

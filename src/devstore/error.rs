@@ -147,6 +147,7 @@ codes! {
     DirectoryIsNotEmpty 409 "This operation is not permitted on a non-empty directory.",
     DirectoryNotEmpty 409 "The recursive query parameter value must be true to delete a non-empty directory.",
     EmptyMetadataKey 400 "The key for one of the metadata key-value pairs is empty.",
+    ExceedsMaxBatchRequestCount 400 "The batch operation exceeds the maximum number of allowed subrequests.",
     FeatureNotYetSupportedForHierarchicalNamespaceAccounts 409 "Blob API is not yet supported for hierarchical namespace accounts.",
     FilesystemNotFound 404 "The specified filesystem does not exist.",
     InfiniteLeaseDurationRequired 412 "The lease ID matched, but the specified lease must be an infinite-duration lease.",

@@ -33,7 +33,7 @@ operations! {
     PutBlob PutBlobFromURL PutBlock PutBlockFromURL PutBlockList
     AppendBlock AppendBlockFromURL AppendBlobSeal PutPage PutPageFromURL
     SetBlobMetadata SetBlobProperties SetBlobTier SetBlobTags
-    SnapshotBlob LeaseBlob DeleteBlob
+    SnapshotBlob LeaseBlob DeleteBlob BlobBatch
     CopyBlob CopyBlobFromURL AbortCopyBlob IncrementalCopyBlob
     RenamePath
 }
@@ -77,6 +77,7 @@ impl Operation {
             (&Method::GET, "list") => Ok(Operation::ListContainers),
             (&Method::GET, "blobs") => Ok(Operation::FindBlobsByTags),
             (&Method::POST, "userdelegationkey") => Ok(Operation::GetUserDelegationKey),
+            (&Method::POST, "batch") => Ok(Operation::BlobBatch),
             (_, "properties" | "stats" | "userdelegationkey" | "batch") => Err(Code::NotImplemented.into()),
             _ => Err(unknown(call, comp)),
         }
@@ -95,6 +96,7 @@ impl Operation {
             "acl" if read => Ok(Operation::GetContainerACL),
             "acl" if put => Ok(Operation::SetContainerACL),
             "lease" if put => Ok(Operation::LeaseContainer),
+            "batch" if call.method == Method::POST => Ok(Operation::BlobBatch),
             "blobs" | "undelete" | "rename" | "batch" => Err(Code::NotImplemented.into()),
             "list" | "metadata" | "acl" | "lease" => Err(Code::UnsupportedHttpVerb.into()),
             _ => Err(unknown(call, comp)),
@@ -156,7 +158,8 @@ impl Operation {
     pub(super) fn sas_permissions(self) -> &'static str {
         use Operation::*;
         match self {
-            GetAccountInformation => "racwdxlt",
+            // Each request of a batch is admitted by itself.
+            GetAccountInformation | BlobBatch => "racwdxlt",
             ListContainers | ListBlobs => "l",
             CreateContainer | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL | PutBlockList | CopyBlob
             | CopyBlobFromURL | SnapshotBlob => "cw",

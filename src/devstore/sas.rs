@@ -144,14 +144,15 @@ impl<'a> Sas<'a> {
                 if !self.query.get("ss").is_some_and(|services| services.contains(self.service.letter())) {
                     return Err(Code::AuthorizationServiceMismatch.into());
                 }
-                if !resource_types.contains(operation.sas_resource_type()) {
+                let is_batch = operation == Operation::BlobBatch;
+                if !is_batch && !resource_types.contains(operation.sas_resource_type()) {
                     return Err(Code::AuthorizationResourceTypeMismatch.into());
                 }
             }
             // A service SAS reaches blobs and lists its container; it never manages containers.
             Kind::Service { resource } | Kind::Delegated { resource, .. } => {
-                let lists = operation == Operation::ListBlobs && resource == "c";
-                if operation.sas_resource_type() != 'o' && !lists {
+                let of_container = [Operation::ListBlobs, Operation::BlobBatch].contains(&operation) && resource == "c";
+                if operation.sas_resource_type() != 'o' && !of_container {
                     return Err(Code::AuthorizationPermissionMismatch.into());
                 }
             }

@@ -140,22 +140,23 @@ impl Client {
         STANDARD.encode(mac.finalize().into_bytes())
     }
 
-    /// Sends a signed request; the error is a connection that broke.
-    pub async fn try_send(
-        &self,
-        method: &str,
-        path: &str,
-        headers: Headers<'_>,
-        body: impl Into<Bytes>,
-    ) -> Result<Answer, reqwest::Error> {
-        let body = body.into();
+    /// Signs with another's key from now on.
+    pub fn take_key_of(&mut self, other: &Client) {
+        self.key.clone_from(&other.key);
+    }
+
+    /// The headers of a request of a batch: those given, its date and its signature.
+    pub fn signed(&self, method: &str, path: &str, headers: Headers<'_>) -> Vec<(String, String)> {
         let date = httpdate::fmt_http_date(SystemTime::now());
         let mut sent = vec![("x-ms-date", date.as_str())];
-        if !headers.iter().any(|(name, _)| *name == "x-ms-version") {
-            sent.push(("x-ms-version", "2025-11-05"));
-        }
         sent.extend(headers);
-        let length = if body.is_empty() { String::new() } else { body.len().to_string() };
+        let authorization = self.authorization(method, path, &sent, 0);
+        let sent = sent.into_iter().chain([("authorization", authorization.as_str())]);
+        sent.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn authorization(&self, method: &str, path: &str, sent: &[(&str, &str)], length: usize) -> String {
+        let length = if length == 0 { String::new() } else { length.to_string() };
         let header = |name: &str| sent.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value);
         let mut text = [
             method,
@@ -186,10 +187,28 @@ impl Client {
             let value = percent_encoding::percent_decode_str(value).decode_utf8().unwrap();
             text.push_str(&format!("\n{name}:{value}"));
         }
+        format!("SharedKey {}:{}", self.account, self.sign(&text))
+    }
+
+    /// Sends a signed request; the error is a connection that broke.
+    pub async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Headers<'_>,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, reqwest::Error> {
+        let body = body.into();
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        let mut sent = vec![("x-ms-date", date.as_str())];
+        if !headers.iter().any(|(name, _)| *name == "x-ms-version") {
+            sent.push(("x-ms-version", "2025-11-05"));
+        }
+        sent.extend(headers);
         let mut request = self
             .http
             .request(method.parse().unwrap(), self.url(path))
-            .header("authorization", format!("SharedKey {}:{}", self.account, self.sign(&text)));
+            .header("authorization", self.authorization(method, path, &sent, body.len()));
         for (name, value) in sent {
             request = request.header(name, value);
         }

@@ -3,6 +3,7 @@
 //! Unit tests beside the code hold the tables (signatures, leases, conditions, paging); here is what only shows on the
 //! wire: status codes and headers, the copy engine, faults, limits and the control interface.
 
+mod batch;
 mod client;
 mod copies;
 mod facts;
