@@ -534,7 +534,12 @@ pub(super) fn by_tags(server: &Server, call: &Call) -> Outcome {
     document.element("Where", predicate);
     document.open("Blobs", &[]);
     let mut state = server.state(call.now);
-    for (container_name, container) in state.containers(&call.account)? {
+    let only = call.container().ok();
+    if let Some(only) = only {
+        state.container(&call.account, only)?;
+    }
+    let asked = state.containers(&call.account)?.iter().filter(|(name, _)| only.is_none_or(|only| *name == only));
+    for (container_name, container) in asked {
         for (name, entry) in &container.blobs {
             let Some(blob) = entry.base.as_ref().filter(|blob| !blob.tags.is_empty()) else {
                 continue;

@@ -97,6 +97,7 @@ impl Operation {
             "acl" if put => Ok(Operation::SetContainerACL),
             "lease" if put => Ok(Operation::LeaseContainer),
             "batch" if call.method == Method::POST => Ok(Operation::BlobBatch),
+            "blobs" if call.method == Method::GET => Ok(Operation::FindBlobsByTags),
             "blobs" | "undelete" | "rename" | "batch" => Err(Code::NotImplemented.into()),
             "list" | "metadata" | "acl" | "lease" => Err(Code::UnsupportedHttpVerb.into()),
             _ => Err(unknown(call, comp)),
