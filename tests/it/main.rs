@@ -27,6 +27,7 @@ mod granted;
 mod hns;
 mod huge;
 mod ioctl;
+mod judges;
 mod leases;
 mod listing;
 mod lost_answers;
