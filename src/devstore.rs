@@ -8,7 +8,7 @@
 //! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through `operation`
 //! (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `dispatch`, which calls a
 //! handler. Handlers are plain functions from the `server` and a call to a `reply` or an `error`: `account`,
-//! `container`, `list`, `blob`, `blocks`, `page`, `copy` and `from_url` with `source` and `web`, `path` for
+//! `container`, `list`, `blob`, `blocks`, `page`, `copy` and `from_url` with `source` and `web`; `path` and `dfs` for
 //! hierarchical namespaces. They read `headers` and `checksum`s and work on `state`, one locked map of `model` values
 //! whose bytes are `content`; `condition`, `lease`, `tags` and `encryption` are the rules they consult. The copy
 //! `engine` turns elapsed time into progress of the `copies` whenever the state is looked at. `control` and `stats` are
@@ -18,10 +18,10 @@
 //! set up), [`answers`] (what is said where nobody knows what the service says), `address` (what a URL says),
 //! `signature`, `versions`, `clock`, `timer`, `error` and `xml`.
 //!
-//! Not offered: stored access policies, soft delete, immutability, incremental copies. Such requests
-//! are refused, not ignored. Of hierarchical namespaces there is what a client of the Blob endpoint sees of them, and
-//! rename, but neither owners nor access lists, and no snapshots. Of Azure Files there is only what a copy source
-//! needs: a file that was put in place, and a URL to it. Other servers on this machine can be copy sources, too.
+//! Not offered: stored access policies, soft delete, immutability, incremental copies. Such requests are refused, not
+//! ignored. In hierarchical namespaces there are no snapshots, owners and access lists bind nobody, and their own
+//! endpoint lists nothing. Of Azure Files there is only what a copy source needs: a file that was put in place, and a
+//! URL to it. Other servers on this machine can be copy sources, too.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -52,6 +52,7 @@ use md5::{Digest, Md5};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+mod access;
 mod account;
 mod address;
 pub mod answers;
@@ -69,6 +70,7 @@ mod content;
 mod control;
 mod copies;
 mod copy;
+mod dfs;
 mod dispatch;
 mod encryption;
 mod engine;
@@ -190,6 +192,12 @@ impl Devstore {
         stored.properties.content_type = Some(content_type.to_owned());
         stored.properties.md5 = Some(md5);
         self.server.put(account, container, blob, stored)
+    }
+
+    /// Puts a file in place as one that was written over DFS, by append and flush (S131).
+    pub fn put_over_dfs(&self, account: &str, container: &str, path: &str, content: Bytes) -> Result<(), ControlError> {
+        let stored = Blob::new(Kind::unlisted(), Content::from(content), 0, SystemTime::now());
+        self.server.put(account, container, path, Blob { over_dfs: true, ..stored })
     }
 
     /// Puts a block blob of `size` zero bytes in place that takes no memory.

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 
-use super::address::Namespace;
+use super::address::{Namespace, Target};
 use super::answers::AccountInformation;
 use super::bearer::{Delegation, LONGEST_DELEGATION};
 use super::clock::{iso, parse_iso};
@@ -14,10 +14,15 @@ use super::request::{Call, Upload};
 use super::server::Server;
 use super::xml::{self, Writer};
 
-/// Get Account Information (§6): a general-purpose account.
-pub(super) fn information(server: &Server) -> Outcome {
-    if server.answers.account_information == AccountInformation::NotFound {
-        return Err(Code::ResourceNotFound.into());
+/// Get Account Information (§6): a general-purpose account. Whoever has a token is not told everywhere (S148, S149).
+pub(super) fn information(server: &Server, call: &Call) -> Outcome {
+    use AccountInformation::*;
+    let (at_root, token) = (call.target == Target::Account, call.bearer.is_some());
+    match server.answers.account_information {
+        NotFound => return Err(Code::ResourceNotFound.into()),
+        TokensAtContainers | KeysOnly if token && at_root => return Err(Code::ResourceNotFound.into()),
+        KeysOnly if token => return Err(Code::AuthorizationPermissionMismatch.into()),
+        TokensAtContainers | KeysOnly | Everybody => {}
     }
     let hierarchical = server.namespace == Namespace::Hierarchical;
     Ok(Reply::new(StatusCode::OK)

@@ -205,7 +205,9 @@ pub(super) fn target(
     let (container, blob) = match rest.split_once('/') {
         Some((container, blob)) if !blob.is_empty() => (decode(container)?, decode(blob)?),
         Some((container, _)) => (decode(container)?, String::new()),
-        None if restype == Some("container") || comp == Some("list") => (decode(rest)?, String::new()),
+        None if matches!(restype, Some("container" | "account")) || comp == Some("list") => {
+            (decode(rest)?, String::new())
+        }
         None => (String::from("$root"), decode(rest)?),
     };
     check_container_name(&container)?;

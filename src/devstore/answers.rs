@@ -75,11 +75,15 @@ macro_rules! answers {
 }
 
 answers! {
-    /// Whether a request for the kind of the account is answered (S148).
+    /// To whom and where the kind of the account is told (S148, S149).
     account_information: AccountInformation = "account-information" {
-        /// 200.
-        Told = "told",
-        /// 404, as it once was for tokens.
+        /// To tokens at containers only: at the account itself they get 404.
+        TokensAtContainers = "tokens-at-containers",
+        /// To everybody, at the account and at containers.
+        Everybody = "everybody",
+        /// To tokens nowhere: 404 at the account, and 403 at containers, for want of a role.
+        KeysOnly = "keys-only",
+        /// To nobody.
         NotFound = "not-found",
     }
     /// What Set Blob Metadata does to the state of the last copy (S157).
@@ -220,6 +224,20 @@ answers! {
         Lost = "LeaseLost",
         /// LeaseNotPresentWithBlobOperation.
         NotPresent = "LeaseNotPresentWithBlobOperation",
+    }
+    /// Whether a filesystem tells of the kind of its account (S149).
+    filesystem_properties: FilesystemProperties = "filesystem-properties" {
+        /// It does.
+        Told = "told",
+        /// 403.
+        Forbidden = "forbidden",
+    }
+    /// Whether Set Blob Tier is known where the namespace is hierarchical (S194).
+    tiers_of_paths: TiersOfPaths = "tiers-in-hns" {
+        /// It is.
+        Known = "known",
+        /// 400, like a `comp` that there is none.
+        Unknown = "unknown",
     }
     /// Which writes of whom has the lease are done though `If-None-Match: *` is not met (S58).
     lease_guard: LeaseGuard = "lease-overrules-if-none-match" {

@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use md5::{Digest, Md5};
 
 use super::address::{Namespace, Revision};
-use super::answers::{ChosenTier, CopyStateAfterMetadata, OtherType};
+use super::answers::{ChosenTier, CopyStateAfterMetadata, OtherType, TiersOfPaths};
 use super::checksum::crc64_header;
 use super::condition::Conditions;
 use super::content::Content;
@@ -19,7 +19,7 @@ use super::headers::{
     lease_action, lease_id, parse_range, put_properties, sent_metadata, sent_properties, sent_tags, sent_tier,
 };
 use super::lease::Holder;
-use super::model::{Blob, Kind, Tier};
+use super::model::{Blob, Kind, Tier, is_marked};
 use super::reply::{Outcome, Payload, Reply, lease_reply};
 use super::request::{Call, Upload};
 use super::server::Server;
@@ -65,10 +65,25 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     blob.tags = sent_tags(call)?;
     blob.tier = sent_tier(call)?;
     blob.tier_changed = blob.tier.map(|_| call.now);
+    let blob = call.made(blob);
+    if server.namespace == Namespace::Hierarchical {
+        refuse_unknown_to_paths(call, &blob)?;
+    }
+
     let mut reply = commit(server, call, blob)?;
     reply.set_optional("content-md5", md5.as_deref());
     reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref());
     Ok(reply)
+}
+
+/// What a Put Blob may say of a blob in a flat account and not where there are directories. Which code the service has
+/// for a tier is not known (S140).
+fn refuse_unknown_to_paths(call: &Call, blob: &Blob) -> Result<(), ServiceError> {
+    match call.header("x-ms-access-tier") {
+        _ if !blob.tags.is_empty() => Err(Code::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into()),
+        Some(tier) if blob.directory => Err(ServiceError::invalid_header("x-ms-access-tier", tier)),
+        _ => Ok(()),
+    }
 }
 
 /// Installs a blob that was prepared without the lock; 201 with its stamp.
@@ -83,6 +98,7 @@ pub(super) fn commit(server: &Server, call: &Call, mut blob: Blob) -> Outcome {
         keeps_chosen_tier(&state, &call.account) && (put_blob || call.answers.chosen_tier == ChosenTier::Always);
     let entry = state.entry_or_new(address)?;
     if let Some(old) = &entry.base {
+        old.check_replaced_by(blob.directory)?;
         // The service lets nobody change the type of a blob that is there.
         if !old.kind.is_same(&blob.kind) && call.answers.other_type == OtherType::Refused {
             return Err(Code::InvalidBlobType.into());
@@ -170,15 +186,20 @@ pub(super) fn metadata(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
     let (_, blob) = state.readable(call)?;
     encryption::check(blob, call)?;
-    Ok(Reply::new(StatusCode::OK).stamp(blob).metadata(&blob.metadata))
+    Ok(Reply::new(StatusCode::OK).stamp(blob).metadata(&blob.shown_metadata()))
 }
 
-/// Set Blob Metadata (§10). Removes copy state (X15) unless told otherwise, and is a version of its own.
+/// Set Blob Metadata (§10). Removes copy state (X15) unless told otherwise, and is a version of its own. A directory is
+/// one whatever they say, and they must not say it (S136, S137); which code the service has for that is not known.
 pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?.unwrap_or_default();
     let mut state = server.state(call.now);
     let ticks = state.ticks.next();
-    let mut changed = Blob { metadata, ..state.writable(call)?.clone() };
+    let before = state.writable(call)?;
+    if before.directory && is_marked(&metadata) {
+        return Err(Code::InvalidMetadata.into());
+    }
+    let mut changed = Blob { metadata, ..before.clone() };
     if server.answers.copy_state == CopyStateAfterMetadata::Removed {
         changed.copy = None;
     }
@@ -220,6 +241,9 @@ pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
 pub(super) fn set_tier(server: &Server, call: &Call) -> Outcome {
     let tier = call.required("x-ms-access-tier")?;
     let tier = Tier::parse(tier)?;
+    if server.namespace == Namespace::Hierarchical && server.answers.tiers_of_paths == TiersOfPaths::Unknown {
+        return Err(ServiceError::invalid_query("comp", "tier"));
+    }
     let mut state = server.state(call.now);
     let (_, blob) = state.readable(call)?;
     call.check_settled(blob)?;
@@ -235,8 +259,17 @@ pub(super) fn set_tier(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::new(if rehydrates { StatusCode::ACCEPTED } else { StatusCode::OK }))
 }
 
+/// Tags there are none over Blob where the namespace is hierarchical (S193).
+fn refuse_tags_of_paths(server: &Server) -> Result<(), ServiceError> {
+    match server.namespace {
+        Namespace::Hierarchical => Err(ServiceError::invalid_query("comp", "tags")),
+        Namespace::Flat => Ok(()),
+    }
+}
+
 /// Get Blob Tags (§10).
 pub(super) fn tags(server: &Server, call: &Call) -> Outcome {
+    refuse_tags_of_paths(server)?;
     let mut state = server.state(call.now);
     let (_, blob) = state.readable(call)?;
     let mut document = Writer::new();
@@ -246,6 +279,7 @@ pub(super) fn tags(server: &Server, call: &Call) -> Outcome {
 
 /// Set Blob Tags (§10): leaves the ETag alone.
 pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome {
+    refuse_tags_of_paths(server)?;
     let tags = tags::check(xml::read_tags(&upload.bytes)?)?;
     call.refuse_revision()?;
     let mut state = server.state(call.now);
@@ -318,8 +352,16 @@ fn delete_current(state: &mut State, call: &Call) -> Result<(), ServiceError> {
         return Err(Code::BlobNotFound.into());
     }
     state.admit_delete(call)?;
-    if state.is_hierarchical() && state.has_below(address)? {
-        return Err(Code::DirectoryIsNotEmpty.into());
+    if state.is_hierarchical() {
+        let directory = state.find(address)?.is_some_and(|entry| entry.is_directory());
+        if directory && call.header("x-ms-delete-snapshots").is_some() {
+            // S133
+            return Err(Code::OperationNotSupportedOnDirectory.into());
+        }
+        if state.has_below(address)? {
+            // S132
+            return Err(Code::DirectoryIsNotEmpty.into());
+        }
     }
     let entry = state.entry_or_new(address)?;
     match call.header("x-ms-delete-snapshots") {

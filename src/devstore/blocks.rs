@@ -56,6 +56,8 @@ pub(super) fn stage(server: &Server, call: &Call, content: Content) -> Result<()
 
 fn admit_block(entry: &Entry, id: &str, limit: usize) -> Result<(), ServiceError> {
     if let Some(base) = &entry.base {
+        base.check_replaced_by(false)?;
+        base.check_blocks()?;
         base.check_online()?;
         let Kind::Block { blocks } = &base.kind else {
             return Err(Code::InvalidBlobType.into());
@@ -106,6 +108,8 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let nothing = Entry::default();
     let entry = state.find(address)?.map_or(&nothing, |entry| &*entry);
     if let Some(base) = &entry.base {
+        base.check_replaced_by(false)?;
+        base.check_blocks()?;
         base.check_online()?;
         encryption::check(base, call)?;
     }
@@ -113,7 +117,9 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let content = Content::concat(blocks.iter().map(|block| &block.content));
     let created = entry.base.as_ref().map(|base| base.created);
     let old_tier = entry.base.as_ref().and_then(|base| base.tier).filter(|_| always);
-    let mut blob = Blob::new(Kind::Block { blocks }, content, ticks, call.now);
+    let old_access = entry.base.as_ref().map(|base| base.access.clone());
+    let mut blob = call.made(Blob::new(Kind::Block { blocks }, content, ticks, call.now));
+    blob.access = old_access.unwrap_or(blob.access);
     blob.created = created.unwrap_or(call.now);
     blob.properties = properties;
     blob.metadata = metadata;

@@ -70,7 +70,7 @@ fn check_dates(call: &Call, container: &Container) -> Result<(), ServiceError> {
     if unmet { Err(Code::ConditionNotMet.into()) } else { Ok(()) }
 }
 
-/// Get Container Properties and Get Container Metadata.
+/// Get Container Properties and Get Container Metadata; also what the endpoint of hierarchical namespaces says of it.
 pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
     let given = lease_id(call)?;
     let mut state = server.state(call.now);

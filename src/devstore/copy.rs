@@ -136,8 +136,10 @@ fn begin(
         tier_changed: tier.map(|_| call.now),
         created: created.unwrap_or(call.now),
         copy: None,
+        over_dfs: false,
         ..original
     };
+    let finished = call.made(finished);
     let copy = NewCopy {
         destination,
         source: source.name,
@@ -174,6 +176,7 @@ fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<
     let Some(base) = &entry.base else {
         return Ok(None);
     };
+    base.check_replaced_by(original.directory)?;
     if !base.kind.is_same(&original.kind) {
         return Err(Code::InvalidBlobType.into());
     }

@@ -6,14 +6,37 @@ use super::operation::Operation;
 use super::reply::Outcome;
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::{account, batch, blob, blocks, container, copy, from_url, list, page, path};
+use super::{account, batch, blob, blocks, container, copy, dfs, from_url, list, page, path};
 
 /// Carries an admitted request out.
 pub(super) fn perform(server: &Server, call: &Call, operation: Operation, upload: Upload) -> Outcome {
+    match operation.is_of_dfs() {
+        true => on_path(server, call, operation, upload).map_err(dfs::in_its_words),
+        false => on_blob(server, call, operation, upload),
+    }
+}
+
+/// Operations of the endpoint of hierarchical namespaces.
+fn on_path(server: &Server, call: &Call, operation: Operation, upload: Upload) -> Outcome {
+    use Operation::*;
+    match operation {
+        GetFilesystemProperties => dfs::filesystem(server, call),
+        CreatePath => dfs::create(server, call),
+        AppendPath => dfs::append(server, call, upload),
+        FlushPath => dfs::flush(server, call),
+        DeletePath => dfs::delete(server, call),
+        GetPathProperties => dfs::properties(server, call),
+        SetAccessControl => dfs::set_access(server, call),
+        RenamePath => path::rename(server, call),
+        _ => Err(Code::NotImplemented.into()),
+    }
+}
+
+fn on_blob(server: &Server, call: &Call, operation: Operation, upload: Upload) -> Outcome {
     use Operation::*;
     match operation {
         ListContainers => list::containers(server, call),
-        GetAccountInformation => account::information(server),
+        GetAccountInformation => account::information(server, call),
         GetUserDelegationKey => account::delegation_key(server, call, &upload),
         FindBlobsByTags => list::by_tags(server, call),
         CreateContainer => container::create(server, call),
@@ -51,7 +74,6 @@ pub(super) fn perform(server: &Server, call: &Call, operation: Operation, upload
         CopyBlob => copy::start(server, call),
         CopyBlobFromURL => copy::synchronous(server, call),
         AbortCopyBlob => copy::abort(server, call),
-        RenamePath => path::rename(server, call),
-        IncrementalCopyBlob => Err(Code::NotImplemented.into()),
+        _ => Err(Code::NotImplemented.into()),
     }
 }

@@ -111,10 +111,11 @@ async fn exchange(
     let named = named.and_then(|call| Ok((Operation::of(&call)?, call)));
     let mut body = Some(body);
     let mut damage = Damage::default();
+    let mut of_dfs = false;
     let outcome = match named {
         Err(error) => Ok(Err(error)),
         Ok((operation, call)) => {
-            record.operation = operation.name();
+            (record.operation, of_dfs) = (operation.name(), operation.is_of_dfs());
             let _in_flight = server.statistics.begin(operation.name());
             let fault = server.faults.hit(operation.name(), &call);
             damage = fault.damage();
@@ -134,8 +135,8 @@ async fn exchange(
         early = error.early;
         let error = error.in_version(&common.version);
         let now = iso(std::time::SystemTime::now());
-        match record.operation == Operation::RenamePath.name() {
-            true => refuse_in_json(error, &id, &now),
+        match of_dfs {
+            true => refuse_in_json(error, &id, &now, head),
             false => refuse(error, &id, &now, head),
         }
     });
@@ -187,7 +188,7 @@ async fn carry_out(server: &Server, mut call: Call, operation: Operation, body: 
     server.admit(&mut call, operation)?;
     super::web::fetch(server, &mut call, operation).await?;
     let upload = match call.method {
-        Method::PUT | Method::POST => receive(server, &call, operation, body).await?,
+        Method::PUT | Method::POST | Method::PATCH => receive(server, &call, operation, body).await?,
         _ => Upload::default(),
     };
     call.now = std::time::SystemTime::now();

@@ -46,6 +46,7 @@ struct Include {
     uncommitted: bool,
     deleted_with_versions: bool,
     tags: bool,
+    permissions: bool,
 }
 
 impl Include {
@@ -60,6 +61,7 @@ impl Include {
                 "uncommittedblobs" => include.uncommitted = true,
                 "deletedwithversions" => include.deleted_with_versions = true,
                 "tags" => include.tags = true,
+                "permissions" => include.permissions = true,
                 // Parts of features this server does not have have nothing to add.
                 _ => {}
             }
@@ -123,7 +125,7 @@ impl<'a> Past<'a> {
 /// One element of a listing.
 #[derive(Debug)]
 enum Item<'a> {
-    Prefix(String),
+    Prefix(String, Option<&'a Entry>),
     Blob {
         name: &'a str,
         past: Option<Past<'a>>,
@@ -143,7 +145,7 @@ enum Item<'a> {
 impl Item<'_> {
     fn marker(&self) -> Marker {
         let (name, past) = match self {
-            Item::Prefix(name) => (name.as_str(), None),
+            Item::Prefix(name, _) => (name.as_str(), None),
             Item::Blob { name, past, .. } => (*name, *past),
             Item::Uncommitted { name } | Item::VersionsOnly { name, .. } => (*name, None),
         };
@@ -184,7 +186,7 @@ impl Selection<'_> {
                         if items.len() == limit {
                             return (items, Some(Marker::at(name)));
                         }
-                        items.push(Item::Prefix(format!("{name}/")));
+                        items.push(Item::Prefix(format!("{name}/"), Some(entry)));
                         continue;
                     }
                 }
@@ -194,7 +196,7 @@ impl Selection<'_> {
                         if items.len() == limit {
                             return (items, Some(Marker::at(group)));
                         }
-                        items.push(Item::Prefix(group.to_owned()));
+                        items.push(Item::Prefix(group.to_owned(), None));
                         last_prefix = Some(group.to_owned());
                         from = format!("{group}{AFTER_EVERYTHING}");
                         continue 'resume;
@@ -229,13 +231,14 @@ impl Selection<'_> {
         };
         // A page has room for it if something else goes on with the next one.
         if let Some(name) = shown.filter(|_| limit > 1) {
-            items.insert(0, Item::Prefix(name));
+            let entry = container.blobs.get(name.trim_end_matches('/')).filter(|_| self.hierarchical);
+            items.insert(0, Item::Prefix(name, entry));
             if items.len() > limit {
                 next = items.pop().map(|item| item.marker());
             }
         }
         let last = items.iter().rev().find_map(|item| match item {
-            Item::Prefix(name) => Some(name.clone()),
+            Item::Prefix(name, _) => Some(name.clone()),
             _ => None,
         });
         let again = if repeated == RepeatedPrefix::LastPage { again.or(last) } else { last };
@@ -349,7 +352,15 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
 
 fn write_item(document: &mut Writer, item: &Item, include: Include, call: &Call) {
     match item {
-        Item::Prefix(name) => document.nest("BlobPrefix", |document| write_name(document, name)),
+        Item::Prefix(name, entry) => document.nest("BlobPrefix", |document| {
+            write_name(document, name);
+            // A directory of a flat account is a name and nothing else (S171).
+            if let Some((entry, blob)) =
+                entry.filter(|_| call.shows_paths()).and_then(|entry| Some((entry, entry.base.as_ref()?)))
+            {
+                document.nest("Properties", |document| write_directory(document, blob, entry.lease.at(call.now)));
+            }
+        }),
         Item::Uncommitted { name } => document.nest("Blob", |document| {
             write_name(document, name);
             // Nothing else is told of it (S173).
@@ -385,9 +396,12 @@ fn write_item(document: &mut Writer, item: &Item, include: Include, call: &Call)
             document.nest("Properties", |document| {
                 let show = if past.is_none() { Show::current(entry.lease.at(call.now)) } else { Show::past(*past) };
                 write_properties(document, blob, Show { accesses: call.answers.access_tracking, ..show }, include);
+                if call.shows_paths() {
+                    write_path(document, blob, include);
+                }
             });
             if include.metadata {
-                write_metadata(document, &blob.metadata);
+                write_metadata(document, &blob.shown_metadata());
             }
             if include.tags && !blob.tags.is_empty() {
                 document.nest("Tags", |document| write_tag_set(document, &blob.tags));
@@ -404,6 +418,31 @@ fn write_name(document: &mut Writer, name: &str) {
         document.escape(&utf8_percent_encode(name, ENCODED_NAME).to_string());
         document.close("Name");
     }
+}
+
+/// What a path is, and if that was asked, whose (S172).
+fn write_path(document: &mut Writer, blob: &Blob, include: Include) {
+    document.element("ResourceType", blob.resource_type());
+    if include.permissions {
+        document.element("Owner", &blob.access.owner);
+        document.element("Group", &blob.access.group);
+        document.element("Permissions", blob.access.permissions());
+        document.element("Acl", blob.access.list());
+    }
+}
+
+/// A directory among the prefixes of a hierarchical namespace (S171).
+fn write_directory(document: &mut Writer, blob: &Blob, lease: Lease) {
+    document.element("Creation-Time", rfc1123(blob.created));
+    document.element("Last-Modified", rfc1123(blob.last_modified));
+    document.element("Etag", blob.etag.to_string());
+    document.element("ResourceType", blob.resource_type());
+    document.element("Content-Length", "0");
+    document.element("Content-Type", "");
+    document.element("AccessTier", blob.tier.unwrap_or(Tier::Hot).name());
+    document.element("AccessTierInferred", "true");
+    document.element("LeaseStatus", lease.status());
+    document.element("LeaseState", lease.state());
 }
 
 /// The properties that not all entries of a blob have (S80).
@@ -588,7 +627,7 @@ mod tests {
             let (items, next) = selection.page(container, limit);
             assert!(items.len() <= limit);
             seen.extend(items.iter().map(|item| match item {
-                Item::Prefix(name) => format!("{name}*"),
+                Item::Prefix(name, _) => format!("{name}*"),
                 Item::Blob { name, past: Some(past), .. } => format!("{name}@{}", past.moment()),
                 Item::Blob { name, .. } => (*name).to_owned(),
                 Item::Uncommitted { name } => format!("?{name}"),

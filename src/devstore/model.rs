@@ -11,7 +11,8 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use super::address::Revision;
+use super::access::Access;
+use super::address::{Namespace, Revision};
 use super::clock::iso_from_ticks;
 use super::content::Content;
 use super::error::{Code, ServiceError};
@@ -24,7 +25,7 @@ const TICKS_BEFORE_1970: u64 = 621_355_968_000_000_000;
 /// Content type of a blob that was given none.
 const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
-/// The metadata by which the Blob endpoint shows that a blob is a directory (§14).
+/// The metadata by which the Blob endpoint shows that a blob is a directory (§14, S135).
 const FOLDER: &str = "hdi_isfolder";
 
 /// An entity tag. `Display` is the bare form of listings; headers add the quotes.
@@ -72,6 +73,10 @@ impl Metadata {
         self.0.get(&name.to_ascii_lowercase()).map(|(_, value)| value.as_str())
     }
 
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(&name.to_ascii_lowercase());
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -80,6 +85,11 @@ impl Metadata {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.values().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// Whether they say that a blob is a directory.
+pub(super) fn is_marked(metadata: &Metadata) -> bool {
+    metadata.get(FOLDER).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// One committed or staged block.
@@ -250,6 +260,12 @@ pub(super) struct Blob {
     pub encryption: Encryption,
     /// `x-ms-version-id`, in an account with versioning.
     pub version: Option<String>,
+    /// A directory of a hierarchical namespace. Those of flat accounts are blobs like any other.
+    pub directory: bool,
+    /// Shown where the namespace is hierarchical (S134).
+    pub access: Access,
+    /// Written last by append and flush over DFS: it has no blocks that the Blob endpoint knows (S131).
+    pub over_dfs: bool,
 }
 
 impl Blob {
@@ -269,6 +285,9 @@ impl Blob {
             copy: None,
             encryption: Encryption::default(),
             version: None,
+            directory: false,
+            access: Access::default(),
+            over_dfs: false,
         }
     }
 
@@ -290,13 +309,44 @@ impl Blob {
 
     /// A directory of a hierarchical namespace with nothing in it yet.
     pub(super) fn directory(ticks: u64, now: SystemTime) -> Blob {
-        let mut blob = Blob::new(Kind::unlisted(), Content::default(), ticks, now);
-        blob.metadata.insert(FOLDER, "true");
-        blob
+        let blob = Blob::new(Kind::unlisted(), Content::default(), ticks, now);
+        Blob { directory: true, access: Access::of_a_directory(), ..blob }
     }
 
-    pub(super) fn is_directory(&self) -> bool {
-        self.metadata.get(FOLDER).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    /// The same in a namespace of that kind: in a hierarchical one, who puts a blob that says so makes a directory.
+    pub(super) fn within(self, namespace: Namespace) -> Blob {
+        match namespace {
+            Namespace::Hierarchical if is_marked(&self.metadata) => {
+                let mut metadata = self.metadata;
+                metadata.remove(FOLDER);
+                Blob { metadata, directory: true, access: Access::of_a_directory(), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// The metadata as they are shown: every directory says that it is one, whatever a client stored (S135).
+    pub(super) fn shown_metadata(&self) -> Metadata {
+        let mut shown = self.metadata.clone();
+        if self.directory {
+            shown.insert(FOLDER, "true");
+        }
+        shown
+    }
+
+    /// `x-ms-resource-type`.
+    pub(super) fn resource_type(&self) -> &'static str {
+        if self.directory { "directory" } else { "file" }
+    }
+
+    /// 409 for blocks of a file that has none which the Blob endpoint knows (S131).
+    pub(super) fn check_blocks(&self) -> Result<(), ServiceError> {
+        if self.over_dfs { Err(Code::BlobOperationNotSupported.into()) } else { Ok(()) }
+    }
+
+    /// 409 where what is put there would make a file of a directory, or a directory of a file (S141).
+    pub(super) fn check_replaced_by(&self, directory: bool) -> Result<(), ServiceError> {
+        if self.directory == directory { Ok(()) } else { Err(Code::PathConflict.into()) }
     }
 
     /// 409 for content in the archive tier, which can be neither read nor overwritten in place.
@@ -311,6 +361,8 @@ pub(super) struct Entry {
     /// Absent while only uncommitted blocks exist.
     pub base: Option<Blob>,
     pub staged: BTreeMap<String, Content>,
+    /// Appended over DFS and not flushed, by position.
+    pub appended: BTreeMap<u64, Content>,
     /// By snapshot id, oldest first.
     pub snapshots: BTreeMap<String, Blob>,
     pub lease: Lease,
@@ -340,6 +392,7 @@ impl Entry {
     /// Installs new content under the name: staged blocks go, lease, snapshots and versions stay.
     pub(super) fn replace(&mut self, blob: Blob) -> &Blob {
         self.staged.clear();
+        self.appended.clear();
         self.supersede(blob)
     }
 
@@ -402,7 +455,7 @@ impl Entry {
 
     /// A directory of a hierarchical namespace, as the Blob endpoint shows it.
     pub(super) fn is_directory(&self) -> bool {
-        self.base.as_ref().is_some_and(Blob::is_directory)
+        self.base.as_ref().is_some_and(|base| base.directory)
     }
 
     /// Whether nothing is left and the name is free again.

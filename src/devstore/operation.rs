@@ -35,7 +35,7 @@ operations! {
     SetBlobMetadata SetBlobProperties SetBlobTier SetBlobTags
     SnapshotBlob LeaseBlob DeleteBlob BlobBatch
     CopyBlob CopyBlobFromURL AbortCopyBlob IncrementalCopyBlob
-    RenamePath
+    RenamePath CreatePath AppendPath FlushPath DeletePath GetPathProperties SetAccessControl GetFilesystemProperties
 }
 
 impl Operation {
@@ -51,8 +51,8 @@ impl Operation {
                 _ => Err(Code::UnsupportedHttpVerb.into()),
             };
         }
-        if call.endpoint == Endpoint::Dfs {
-            return Err(Code::NotImplemented.into());
+        if let Some(operation) = Operation::of_path(call)? {
+            return Ok(operation);
         }
         if restype == "account" && comp == "properties" {
             return Ok(Operation::GetAccountInformation);
@@ -62,6 +62,51 @@ impl Operation {
             Target::Container { .. } => Operation::of_container(call, comp),
             Target::Blob(_) => Operation::of_blob(call, comp),
         }
+    }
+
+    /// An operation of the endpoint of hierarchical namespaces. In path style only what the query says tells it from one
+    /// of the Blob service.
+    fn of_path(call: &Call) -> Result<Option<Operation>, ServiceError> {
+        let of = |name: &str| call.query.get(name);
+        let dfs = call.endpoint == Endpoint::Dfs;
+        let found = match (call.endpoint, &call.target, call.method.as_str()) {
+            (Endpoint::Blob, ..) => None,
+            (_, Target::Container { .. }, method) if of("resource") == Some("filesystem") => match method {
+                "HEAD" => Some(Operation::GetFilesystemProperties),
+                "PUT" => Some(Operation::CreateContainer),
+                "DELETE" => Some(Operation::DeleteContainer),
+                _ => return Err(Code::NotImplemented.into()),
+            },
+            (_, Target::Blob(_), "PUT") if of("resource").is_some() => Some(Operation::CreatePath),
+            (_, Target::Blob(_), "PATCH") => match of("action") {
+                Some("append") => Some(Operation::AppendPath),
+                Some("flush") => Some(Operation::FlushPath),
+                Some("setAccessControl") => Some(Operation::SetAccessControl),
+                Some("setProperties" | "setAccessControlRecursive") => return Err(Code::NotImplemented.into()),
+                other => return Err(ServiceError::invalid_query("action", other.unwrap_or(""))),
+            },
+            (_, Target::Blob(_), "DELETE") if dfs || of("recursive").is_some() => Some(Operation::DeletePath),
+            (_, Target::Blob(_), "HEAD") if dfs || of("action").is_some() => Some(Operation::GetPathProperties),
+            (_, Target::Blob(_), "GET") if dfs => Some(Operation::GetBlob),
+            _ => None,
+        };
+        if found.is_none() && dfs { Err(Code::NotImplemented.into()) } else { Ok(found) }
+    }
+
+    /// Answered by the endpoint of hierarchical namespaces, with errors of its own.
+    pub(super) fn is_of_dfs(self) -> bool {
+        use Operation::*;
+        matches!(
+            self,
+            RenamePath
+                | CreatePath
+                | AppendPath
+                | FlushPath
+                | DeletePath
+                | GetPathProperties
+                | SetAccessControl
+                | GetFilesystemProperties
+        )
     }
 
     /// The SAS letters that admit `call`: deleting a version needs one of its own.
@@ -162,10 +207,13 @@ impl Operation {
             // Each request of a batch is admitted by itself.
             GetAccountInformation | BlobBatch => "racwdxlt",
             ListContainers | ListBlobs => "l",
-            CreateContainer | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL | PutBlockList | CopyBlob
-            | CopyBlobFromURL | SnapshotBlob => "cw",
-            AppendBlock | AppendBlockFromURL | AppendBlobSeal => "aw",
-            GetContainerProperties
+            CreateContainer | CreatePath | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL | PutBlockList
+            | CopyBlob | CopyBlobFromURL | SnapshotBlob => "cw",
+            AppendBlock | AppendBlockFromURL | AppendBlobSeal | AppendPath | FlushPath => "aw",
+            SetAccessControl => "p",
+            GetFilesystemProperties
+            | GetPathProperties
+            | GetContainerProperties
             | GetContainerMetadata
             | GetBlob
             | GetBlobProperties
@@ -176,7 +224,7 @@ impl Operation {
             | AbortCopyBlob | IncrementalCopyBlob => "w",
             RenamePath => "cwm",
             LeaseContainer | LeaseBlob => "wd",
-            DeleteContainer | DeleteBlob => "d",
+            DeleteContainer | DeleteBlob | DeletePath => "d",
             GetBlobTags | SetBlobTags => "t",
             FindBlobsByTags => "f",
             // Only the account's owner reads or sets who may see a container.
@@ -198,6 +246,7 @@ impl Operation {
             | GetContainerACL
             | SetContainerACL
             | LeaseContainer
+            | GetFilesystemProperties
             | ListBlobs => 'c',
             _ => 'o',
         }
@@ -205,7 +254,8 @@ impl Operation {
 
     /// Whether the body of a request is blob payload, which the statistics count.
     pub(super) fn carries_payload(self) -> bool {
-        matches!(self, Operation::PutBlob | Operation::PutBlock | Operation::AppendBlock | Operation::PutPage)
+        use Operation::*;
+        matches!(self, PutBlob | PutBlock | AppendBlock | PutPage | AppendPath)
     }
 }
 

@@ -24,7 +24,7 @@ use super::state::State;
 const MOVE: &str = "md";
 
 /// The continuation of a rename that is not done, as it is sent and comes back.
-const UNFINISHED: &str = "the-rest";
+pub(super) const UNFINISHED: &str = "the-rest";
 
 impl State {
     fn take(&mut self, address: &BlobAddress) -> Result<Entry, ServiceError> {
@@ -161,7 +161,7 @@ fn check_source(state: &mut State, call: &Call, from: &BlobAddress) -> Result<bo
     let entry = state.find(from)?.ok_or(Code::SourcePathNotFound)?;
     let base = entry.base.as_ref().ok_or(Code::SourcePathNotFound)?;
     Conditions::of_source(call)?.check_source(base)?;
-    let directory = base.is_directory();
+    let directory = base.directory;
     let mut pending = base.is_pending();
     entry.lease.at(call.now).check_write(uuid_header(call, "x-ms-source-lease-id")?, Holder::Blob)?;
     if directory {
@@ -191,7 +191,7 @@ fn check_destination(state: &mut State, call: &Call, to: &BlobAddress, directory
     if call.may_only_create() && !call.sas.as_deref().is_some_and(|letters| letters.contains('m')) {
         return Err(Code::UnauthorizedBlobOverwrite.into());
     }
-    if base.is_directory() != directory {
+    if base.directory != directory {
         return Err(Code::InvalidSourceOrDestinationResourceType.into());
     }
     if base.is_pending() {

@@ -104,9 +104,17 @@ impl Reply {
         self.set_optional("x-ms-encryption-scope", encryption.scope.as_deref());
     }
 
+    /// What a path is, and whose (S134).
+    pub(super) fn owned(self, blob: &Blob) -> Reply {
+        self.header("x-ms-resource-type", blob.resource_type())
+            .header("x-ms-owner", &blob.access.owner)
+            .header("x-ms-group", &blob.access.group)
+            .header("x-ms-permissions", blob.access.permissions())
+    }
+
     /// All headers that Get Blob and Get Blob Properties say about a blob or snapshot (§8, §13.4).
     pub(super) fn describe(self, call: &Call, entry: &Entry, blob: &Blob) -> Reply {
-        let mut reply = self.stamp(blob).metadata(&blob.metadata).header("accept-ranges", "bytes");
+        let mut reply = self.stamp(blob).metadata(&blob.shown_metadata()).header("accept-ranges", "bytes");
         reply.set("x-ms-creation-time", &rfc1123(blob.created));
         reply.set("x-ms-blob-type", blob.kind.name());
         reply.set("x-ms-server-encrypted", "true");
@@ -136,6 +144,9 @@ impl Reply {
         if call.answers.access_tracking == AccessTracking::On {
             // The service looks once a day, and no blob here is that old.
             reply.set("x-ms-last-access-time", &rfc1123(blob.last_modified));
+        }
+        if call.shows_paths() {
+            reply = reply.owned(blob);
         }
         if entry.is_current(blob) {
             reply.set("x-ms-is-current-version", "true");
@@ -199,10 +210,13 @@ pub(super) fn refuse(error: ServiceError, request_id: &str, time: &str, head: bo
 }
 
 /// The error body of the endpoint of hierarchical namespaces (§4.1).
-pub(super) fn refuse_in_json(error: ServiceError, request_id: &str, time: &str) -> Reply {
+pub(super) fn refuse_in_json(error: ServiceError, request_id: &str, time: &str, head: bool) -> Reply {
     let message = format!("{}\nRequestId:{request_id}\nTime:{time}", error.message);
     let body = serde_json::json!({ "error": { "code": error.code, "message": message } });
-    let mut reply = Reply::document("application/json;charset=utf-8", body.to_string());
+    let mut reply = match head {
+        true => Reply::new(error.status),
+        false => Reply::document("application/json;charset=utf-8", body.to_string()),
+    };
     reply.status = error.status;
     reply.set("x-ms-error-code", &error.code);
     for (name, value) in &error.headers {

@@ -17,6 +17,9 @@ use super::clock::parse_iso;
 use super::error::{Code, ServiceError};
 use super::model::Blob;
 
+/// First version that tells files from directories (S172).
+const PATHS_SHOWN_SINCE: &str = "2020-10-02";
+
 /// One request without its body.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -29,6 +32,8 @@ pub(super) struct Call {
     pub names: Vec<String>,
     pub account: String,
     pub endpoint: Endpoint,
+    /// The kind of the account's namespace.
+    pub namespace: Namespace,
     pub target: Target,
     pub now: SystemTime,
     /// Letters of the SAS the request came with, for the cases where they matter beyond admission.
@@ -66,7 +71,9 @@ impl Call {
         if !known(&account) {
             return Err(Code::ResourceNotFound.into());
         }
-        let target = target(namespace, &account, rest, query.get("restype"), query.get("comp"))?;
+        let whole = endpoint == Endpoint::Dfs || query.get("resource") == Some("filesystem");
+        let restype = if whole { Some("container") } else { query.get("restype") };
+        let target = target(namespace, &account, rest, restype, query.get("comp"))?;
         Ok(Call {
             method,
             raw_path: raw_path.to_owned(),
@@ -75,6 +82,7 @@ impl Call {
             names: Vec::new(),
             account,
             endpoint,
+            namespace,
             target,
             now: SystemTime::now(),
             sas: None,
@@ -155,6 +163,21 @@ impl Call {
             Revision::Current => Ok(()),
             _ => Err(Code::InvalidOperation.into()),
         }
+    }
+
+    /// Whether it is of a version in which paths are shown to be files or directories (S172).
+    pub(super) fn shows_paths(&self) -> bool {
+        let version = self.header("x-ms-version");
+        self.namespace == Namespace::Hierarchical && version.is_none_or(|version| version >= PATHS_SHOWN_SINCE)
+    }
+
+    /// A blob that this request makes: of whoever asks, and a directory if that is what it says.
+    pub(super) fn made(&self, blob: Blob) -> Blob {
+        let mut blob = blob.within(self.namespace);
+        if let Some(grant) = &self.bearer {
+            blob.access.owner.clone_from(&grant.object_id);
+        }
+        blob
     }
 
     /// Whether a SAS that may create but not overwrite was used.

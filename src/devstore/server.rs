@@ -141,7 +141,7 @@ impl Server {
     pub(super) fn body_limit(&self, operation: Operation) -> u64 {
         match operation {
             Operation::PutBlob => self.limits.put_blob_bytes,
-            Operation::PutBlock => self.limits.block_bytes,
+            Operation::PutBlock | Operation::AppendPath => self.limits.block_bytes,
             Operation::AppendBlock => self.limits.append_block_bytes,
             Operation::PutPage => self.limits.page_write_bytes,
             _ => DOCUMENT_BYTES,

@@ -78,7 +78,8 @@ fn names_outlive_all_that_is_done_with_a_file() {
         let setup = Setup::default();
         let world = World::with(Setup { devstore: devstore::Config { hns, ..setup.devstore }, ..setup });
         put(&world, "a", "BlockBlob");
-        for step in steps {
+        // S193: there are no tags where the namespace is hierarchical.
+        for step in steps.into_iter().filter(|step| !(hns && step.contains(".tag."))) {
             world.ok(step);
             assert_eq!(names(&world, "a"), SPELLED, "{step}, hierarchical: {hns}");
         }

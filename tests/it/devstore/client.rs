@@ -212,7 +212,7 @@ impl Client {
         for (name, value) in sent {
             request = request.header(name, value);
         }
-        if method == "PUT" {
+        if matches!(method, "PUT" | "PATCH") {
             request = request.header("content-length", body.len());
         }
         read(request.body(body)).await

@@ -6,8 +6,10 @@
 mod batch;
 mod client;
 mod copies;
+mod dfs;
 mod facts;
 mod faults;
+mod namespace;
 mod paths;
 mod sources;
 mod versions;

@@ -134,12 +134,45 @@ async fn names_are_folded_and_not_too_deep() {
 async fn an_account_may_keep_its_kind_to_itself() {
     // S148
     let question = "?restype=account&comp=properties";
-    for (answer, outcome, kind) in
-        [("account-information=told", "200", "true"), ("account-information=not-found", "404 ResourceNotFound", "")]
-    {
+    for (answer, outcome, kind) in [
+        ("account-information=everybody", "200", "true"),
+        ("account-information=not-found", "404 ResourceNotFound", ""),
+    ] {
         let answers = [answer.parse().unwrap()].into_iter().collect();
         let server = super::client::server(Config { hns: true, answers, ..Config::default() }).await;
         let answer = Client::new(&server, ONE).get(question).await;
         assert_eq!((answer.outcome().as_str(), answer.header("x-ms-is-hns-enabled")), (outcome, kind));
     }
+}
+
+#[tokio::test]
+async fn the_new_name_and_its_directory_must_be_what_they_are_meant_to_be() {
+    // S122, S125, S126, S197, S199
+    let (_server, one) = server().await;
+    for name in ["d/sub/x", "f", "g"] {
+        one.upload(&format!("box/{name}"), name).await;
+    }
+    for mode in ["", "?mode=posix", LEGACY] {
+        for (from, to, outcome) in [
+            ("f", "none/f", "404 RenameDestinationParentPathNotFound"),
+            ("none", "f", "404 SourcePathNotFound"),
+            ("d", "d", "409 InvalidRenameSourcePath"),
+            ("d", "d/sub/d", "409 InvalidRenameSourcePath"),
+            ("f", "d", "409 InvalidSourceOrDestinationResourceType"),
+            ("d", "f", "409 InvalidSourceOrDestinationResourceType"),
+        ] {
+            let answer = rename(&one, from, to, mode).await;
+            assert_eq!(answer.outcome(), outcome, "{from} {to} {mode}");
+            assert_eq!(answer.json()["error"]["code"].as_str(), outcome.split(' ').nth(1));
+        }
+    }
+    let missing = [("x-ms-rename-source", "/box/f"), ("if-none-match", "*")];
+    assert_eq!(one.put("box/none/f", &missing).await.outcome(), "404 RenameDestinationParentPathNotFound");
+    for (condition, outcome) in
+        [("x-ms-source-if-match", "412 SourceConditionNotMet"), ("if-match", "412 ConditionNotMet")]
+    {
+        let headers = [("x-ms-rename-source", "/box/f"), (condition, "\"0x1\"")];
+        assert_eq!(one.put("box/g?mode=legacy", &headers).await.outcome(), outcome);
+    }
+    assert_eq!(names(&one).await, ["d", "d/sub", "d/sub/x", "f", "g"]);
 }
