@@ -197,6 +197,16 @@ impl Error {
         matches!(self, Self::Service(e) if e.code == "InvalidHeaderValue" && e.detail.starts_with("x-ms-version"))
     }
 
+    /// The blob was written last at the endpoint of its hierarchical namespace: no blocks are put into it (S131).
+    pub fn is_written_over_dfs(&self) -> bool {
+        self.code() == "BlobOperationNotSupported"
+    }
+
+    /// The path, or one above it, is a file where a directory was meant, or a directory where a file was (S141).
+    pub fn is_of_another_type(&self) -> bool {
+        ["PathConflict", "ResourceTypeMismatch"].contains(&self.code())
+    }
+
     /// The source of a copy is not there: named by a path of the account (S16), or by a URL (S17).
     pub fn is_of_no_source(&self) -> bool {
         match self {
@@ -364,7 +374,7 @@ const BY_CODE: &[(i32, &[&str])] = &[
     (libc::EACCES, &["KeyBasedAuthenticationNotPermitted", "UnauthorizedBlobOverwrite", "FeatureVersionMismatch"]),
     (libc::EACCES, &["PublicAccessNotPermitted"]),
     (libc::EOPNOTSUPP, &["BlobUsesCustomerSpecifiedEncryption", "FeatureNotSupported"]),
-    (libc::EOPNOTSUPP, &["FeatureNotYetSupportedForHierarchicalNamespaceAccounts"]),
+    (libc::EOPNOTSUPP, &["FeatureNotYetSupportedForHierarchicalNamespaceAccounts", "BlobOperationNotSupported"]),
     (libc::ENOENT, &["BlobNotFound", "ContainerNotFound", "FilesystemNotFound", "ResourceNotFound", "PathNotFound"]),
     (libc::ENOENT, &["SourcePathNotFound", "RenameDestinationParentPathNotFound"]),
     // Not ENOSYS: the kernel would take that operation, flush included, for missing as long as the mount lives.
@@ -376,14 +386,14 @@ const BY_CODE: &[(i32, &[&str])] = &[
     (libc::EBUSY, &["ContainerDisabled", "FilesystemBeingDeleted", "AccountBeingCreated", "SystemInUse"]),
     (libc::EBUSY, &["SourcePathIsBeingDeleted", "DestinationPathIsBeingDeleted", "LeaseIdMissing"]),
     (libc::EBUSY, &["LeaseIdMismatchWithBlobOperation", "LeaseIdMismatchWithContainerOperation"]),
-    (libc::EBUSY, &["InfiniteLeaseDurationRequired"]),
+    (libc::EBUSY, &["InfiniteLeaseDurationRequired", "LeaseIdMismatch", "OperationNotAllowedInCurrentState"]),
     (libc::ENODATA, &["NoPendingCopyOperation", "BlobArchived"]),
     (libc::ESTALE, &["CopyIdMismatch", "SourceConditionNotMet", "ConditionNotMet", "TargetConditionNotMet"]),
     (libc::ESTALE, &["AppendPositionConditionNotMet", "SequenceNumberConditionNotMet"]),
     (libc::EOPNOTSUPP, &["InvalidBlobType", "InvalidSourceBlobType", "APINotImplemented", "NotImplemented"]),
     (libc::EAGAIN, &["SnapshotCountExceeded", "SnapshotOperationRateExceeded"]),
     (libc::ENOLCK, &["LeaseNotPresentWithLeaseOperation", "LeaseIsBrokenAndCannotBeRenewed", "LeaseAlreadyBroken"]),
-    (libc::ENOLCK, &["LeaseLost", "LeaseNotPresentWithBlobOperation"]),
+    (libc::ENOLCK, &["LeaseLost", "LeaseNotPresentWithBlobOperation", "LeaseNotPresent"]),
     (libc::EINVAL, &["BlobNotArchived", "CannotChangeToLowerTier", "BlobTierInadequateForContentLength"]),
     (libc::EINVAL, &["ContentLengthLargerThanTierLimit", "BlobAccessTierNotSupportedForAccountType"]),
     (libc::EINVAL, &["InvalidBlobTier", "AccessTierNotSupportedForBlobType", "InvalidRenameSourcePath"]),
@@ -391,6 +401,7 @@ const BY_CODE: &[(i32, &[&str])] = &[
     (libc::EPERM, &["BlobImmutableDueToPolicy", "BlobIsSealed", "BlobOverwritten"]),
     (libc::EPERM, &["OperationNotAllowedOnIncrementalCopyBlob", "OperationNotAllowedOnRootBlob"]),
     (libc::ENOTEMPTY, &["DirectoryNotEmpty", "DirectoryIsNotEmpty"]),
+    (libc::EISDIR, &["OperationNotSupportedOnDirectory"]),
     (libc::ENOTDIR, &["PathConflict", "InvalidDestinationPath", "ResourceTypeMismatch"]),
     (libc::ENOTDIR, &["InvalidSourceOrDestinationResourceType"]),
     (libc::ETIMEDOUT, &["OperationTimedOut"]),
@@ -425,6 +436,10 @@ fn errno_of_service(e: &ServiceError) -> i32 {
             409 => libc::EOPNOTSUPP,
             status => errno_of_status(status),
         });
+    }
+    // Which operation it is, `comp` says: one that is not offered there (S193, S194).
+    if e.code == "InvalidQueryParameterValue" && e.detail == "comp" {
+        return libc::EOPNOTSUPP;
     }
     errno_of_code(&e.code).unwrap_or_else(|| errno_of_status(e.status))
 }
@@ -576,6 +591,12 @@ mod tests {
         (409, "InvalidRenameSourcePath", libc::EINVAL),
         (409, "FeatureVersionMismatch", libc::EACCES),
         (409, "BlobUsesCustomerSpecifiedEncryption", libc::EOPNOTSUPP),
+        // S127, S128, S131, S133, S142
+        (412, "LeaseNotPresent", libc::ENOLCK),
+        (412, "LeaseIdMismatch", libc::EBUSY),
+        (409, "BlobOperationNotSupported", libc::EOPNOTSUPP),
+        (400, "OperationNotSupportedOnDirectory", libc::EISDIR),
+        (409, "OperationNotAllowedInCurrentState", libc::EBUSY),
         // S192
         (409, "FeatureNotYetSupportedForHierarchicalNamespaceAccounts", libc::EOPNOTSUPP),
         (409, "PublicAccessNotPermitted", libc::EACCES),
@@ -612,6 +633,16 @@ mod tests {
         for (status, code, errno) in ROWS {
             assert_eq!(service(*status, code).errno(), *errno, "{status} {code}");
         }
+    }
+
+    #[test]
+    fn an_operation_that_is_not_offered_is_not_supported() {
+        // S193, S194
+        let refused = |parameter: &str| match service(400, "InvalidQueryParameterValue") {
+            Error::Service(error) => Error::from(ServiceError { detail: parameter.into(), ..*error }),
+            other => other,
+        };
+        assert_eq!((refused("comp").errno(), refused("maxresults").errno()), (libc::EOPNOTSUPP, libc::EIO));
     }
 
     #[test]

@@ -42,6 +42,7 @@
 
 mod account;
 mod append;
+mod ask;
 mod blob;
 mod block;
 mod client;
@@ -60,6 +61,7 @@ mod hierarchical;
 mod http;
 mod lease;
 mod listing;
+mod namespace;
 mod options;
 mod page;
 mod payload;
@@ -92,6 +94,7 @@ pub use entra::{Authority, GET_TOKEN, Identity, Tokens};
 pub use external_source::{SharedFile, SourceProperties};
 pub use hierarchical::RenameOptions;
 pub use http::{Http, Options};
+pub use namespace::Namespace;
 pub use options::*;
 pub use page::{LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE, PageBlobClient};
 pub use payload::Payload;

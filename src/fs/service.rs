@@ -7,6 +7,7 @@ use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::fs::config::Config;
+use crate::fs::names::attr::{self, FileKind};
 use crate::fs::names::tree::{AccountId, Blob, Origin};
 use crate::fs::names::xattr_reads::Seen;
 use crate::path::ContainerName;
@@ -32,6 +33,16 @@ impl Service {
     pub(crate) fn client(&self, account: AccountId) -> &Client {
         // An AccountId is only ever made from an index into this vector.
         &self.config.accounts[account.0].client
+    }
+
+    /// The error of a path that was to be made, where the service says that a type is wrong: which one, it does not say.
+    pub(crate) async fn of_another_type(&self, path: &Blob, made: FileKind, error: Error) -> Error {
+        match self.blob(path).properties().await.map(|found| attr::kind_of(&found)) {
+            Ok(_) if made == FileKind::Directory => Error::fs(libc::EEXIST, error.to_string()),
+            Ok(FileKind::Directory) => Error::fs(libc::EISDIR, error.to_string()),
+            // One above it is a file.
+            _ => error,
+        }
     }
 
     /// A blob of the mount, to be worked on.

@@ -19,6 +19,9 @@ use crate::store::types::*;
 /// Content type of a blob whose writer named none.
 pub(super) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
+/// Metadata that make a directory of an empty blob; a hierarchical namespace shows them with each of its own (S135).
+const FOLDER: &str = "hdi_isfolder";
+
 /// Client of one blob: as it is or, after [`BlobClient::at`], as it was.
 #[derive(Clone, Copy)]
 pub struct BlobClient<'a> {
@@ -66,6 +69,9 @@ impl<'a> BlobClient<'a> {
         let response = self.pipeline.send(&request).await?;
         let properties = headers::blob_properties(&response.headers);
         let properties = response.required(&request, "the properties of a blob", properties)?;
+        if properties.path.is_some() && !self.pipeline.has_directories() {
+            self.pipeline.shows_directories("the owner of a blob");
+        }
         Ok((response, properties))
     }
 
@@ -151,11 +157,20 @@ impl<'a> BlobClient<'a> {
         }
     }
 
-    /// Set Blob Metadata: exactly these.
+    /// Set Blob Metadata: exactly these. In a hierarchical namespace, that a directory is one is no matter of metadata: the
+    /// service says so with them and does not take it (S136, S137).
     pub async fn set_metadata(self, metadata: &Metadata, options: &WriteOptions) -> Result<Written> {
-        let request =
-            self.component("SetBlobMetadata", Method::PUT, "metadata").metadata(metadata).write_options(options);
-        self.write(&request, options.is_guarded(), |found| found.metadata == *metadata).await
+        let apart = self.pipeline.has_directories();
+        let told = |metadata: &Metadata| {
+            let mut told = metadata.clone();
+            if apart {
+                told.remove(FOLDER);
+            }
+            told
+        };
+        let sent = told(metadata);
+        let request = self.component("SetBlobMetadata", Method::PUT, "metadata").metadata(&sent).write_options(options);
+        self.write(&request, options.is_guarded(), |found| told(&found.metadata) == sent).await
     }
 
     /// Set Blob Properties: the HTTP headers; those not given are cleared.
@@ -182,7 +197,7 @@ impl<'a> BlobClient<'a> {
     }
 
     /// Snapshot Blob: the blob as it is now, for keeps. Where the namespace is hierarchical there is no such thing, and
-    /// that is heeded from then on: [`crate::store::Client::is_hierarchical`].
+    /// that is heeded from then on: [`crate::store::Client::namespace`].
     pub async fn create_snapshot(self) -> Result<Revision> {
         let request = self.component("SnapshotBlob", Method::PUT, "snapshot");
         let response = self.pipeline.send(&request).await.inspect_err(|error| self.pipeline.heed_refusal(error))?;

@@ -83,13 +83,19 @@ impl BlockBlobClient<'_> {
         let body = body.into();
         let md5 = self.0.pipeline.is_azurite().then(|| body.md5());
         let request = self.stage_request("PutBlock", id).optional("content-md5", md5.as_deref()).body(body);
-        self.0.pipeline.send(&request).await.map(drop)
+        self.heeded(&request).await
     }
 
     /// Put Block From URL (§13.9): the service fetches the source.
     pub async fn stage_block_from_url(self, id: &BlockId, source: &SourceRange<'_>) -> Result<()> {
         let request = self.stage_request("PutBlockFromURL", id).source_range(source);
-        self.0.pipeline.send(&request).await.map(drop)
+        self.heeded(&request).await
+    }
+
+    /// That a blob takes no blocks tells of what kind its account is (S131).
+    async fn heeded(self, request: &Request) -> Result<()> {
+        let sent = self.0.pipeline.send(request).await;
+        sent.map(drop).inspect_err(|error| self.0.pipeline.heed_refusal(error))
     }
 
     fn stage_request(self, operation: &'static str, id: &BlockId) -> Request {

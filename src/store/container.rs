@@ -73,9 +73,12 @@ impl ContainerClient<'_> {
     /// List Blobs: one page. It may be empty and yet have a successor; only an empty `next` is the end.
     pub async fn list_blobs(self, list: &ListBlobs<'_>) -> Result<Page<BlobItem>> {
         let mut include = "copy,metadata".to_owned();
-        for (wanted, name) in
-            [(list.snapshots, ",snapshots"), (list.versions, ",versions"), (list.uncommitted, ",uncommittedblobs")]
-        {
+        for (wanted, name) in [
+            (list.snapshots, ",snapshots"),
+            (list.versions, ",versions"),
+            (list.uncommitted, ",uncommittedblobs"),
+            (list.owners && self.pipeline.has_directories(), ",permissions"),
+        ] {
             if wanted {
                 include.push_str(name);
             }
@@ -89,7 +92,13 @@ impl ContainerClient<'_> {
             .optional_query("marker", list.marker)
             .optional_query("maxresults", list.max_results.map(|most| most.to_string()));
         let response = self.pipeline.send(&request).await?;
-        listing::blobs(&response.xml(&request)?, list.versions).map_err(|detail| request.misunderstood(detail))
+        let document = response.xml(&request)?;
+        if !self.pipeline.has_directories()
+            && let Some(is_directory) = listing::shows_directories(&document)
+        {
+            self.pipeline.listed_prefix(is_directory);
+        }
+        listing::blobs(&document, list.versions).map_err(|detail| request.misunderstood(detail))
     }
 
     pub(super) fn request(self, operation: &'static str, method: Method) -> Request {

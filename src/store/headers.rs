@@ -127,6 +127,12 @@ pub(super) fn blob_properties(headers: &AnswerHeaders) -> Option<BlobProperties>
         sealed: text(headers, "x-ms-blob-sealed") == Some("true"),
         version_id: owned(headers, "x-ms-version-id"),
         is_current_version: text(headers, "x-ms-is-current-version") == Some("true"),
+        path: text(headers, "x-ms-resource-type").map(|kind| PathProperties {
+            owner: owned(headers, "x-ms-owner"),
+            group: owned(headers, "x-ms-group"),
+            permissions: owned(headers, "x-ms-permissions"),
+            ..PathProperties::of_type(kind)
+        }),
     })
 }
 

@@ -1,21 +1,18 @@
-//! The one thing that a hierarchical namespace does and a flat one does not: give a path another name (§14).
+//! What a hierarchical namespace does and a flat one does not: give a path another name, and an owner (§14).
 //!
 //! Files and directories are renamed by Path Create with `x-ms-rename-source`, which is asked at another endpoint of
-//! the account. It is atomic, takes the same time whatever is below a directory, and moves nothing. Everything else
-//! goes on as with any other account.
+//! the account. It is atomic, takes the same time whatever is below a directory, and moves nothing. Owner, group and
+//! access list of a path are shown and set there as well. Everything else goes on as with any other account.
 
 use reqwest::Method;
-use tracing::{debug, info, warn};
+use tracing::info;
 
 use crate::error::{Error, Result};
-use crate::path::{BlobPath, ContainerName};
+use crate::path::BlobPath;
 use crate::store::blob::BlobClient;
-use crate::store::client::Client;
-use crate::store::container::ContainerClient;
 use crate::store::credential::Credential;
 use crate::store::endpoint::Resource;
 use crate::store::headers;
-use crate::store::pipeline::Pipeline;
 use crate::store::request::Request;
 use crate::store::types::*;
 
@@ -36,71 +33,14 @@ pub struct RenameOptions<'a> {
     pub precondition: Precondition,
 }
 
-impl Client {
-    /// True if the account's namespace is hierarchical and can be asked to rename. The account is asked once; one that
-    /// does not tell is taken for flat, until a refusal proves otherwise (S148, S192).
-    pub async fn is_hierarchical(&self) -> Result<bool> {
-        self.pipeline().is_hierarchical(None).await
-    }
-}
-
-impl ContainerClient<'_> {
-    /// [`Client::is_hierarchical`], asked of a container that the credential is good for.
-    pub async fn is_hierarchical(self) -> Result<bool> {
-        self.pipeline.is_hierarchical(Some(self.name)).await
-    }
-}
-
-impl Pipeline {
-    async fn is_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
-        if self.is_proved_hierarchical() {
-            return Ok(self.endpoint().dfs_service(self.account()).is_some());
-        }
-        self.hierarchical.get_or_try_init(|| self.ask_hierarchical(container)).await.copied()
-    }
-
-    /// A refusal may tell of what kind the account is.
-    pub(super) fn heed_refusal(&self, error: &Error) {
-        if error.is_of_a_hierarchical_namespace() && self.prove_hierarchical() {
-            warn!(account = %self.account(), %error, "its namespace is hierarchical, which it did not say when it was asked");
-        }
-    }
-
-    /// Get Account Information.
-    async fn ask_hierarchical(&self, container: Option<&ContainerName>) -> Result<bool> {
-        // A SAS of a container is good for nothing outside of it.
-        let narrow = matches!(self.credential(), Credential::Sas(token) if !token.expose().contains("srt="));
-        let resource = match container {
-            Some(container) if narrow => Resource::Container(container),
-            _ => Resource::Account,
-        };
-        let request = self
-            .request("GetAccountInformation", Method::HEAD, resource)
-            .query("restype", "account")
-            .query("comp", "properties");
-        let hierarchical = match self.send(&request).await {
-            Ok(response) => headers::text(&response.headers, "x-ms-is-hns-enabled") == Some("true"),
-            Err(error) if (400..500).contains(&error.status()) || error.status() == 501 => {
-                debug!(%error, "the account does not tell of its namespace, which is taken for flat");
-                false
-            }
-            Err(error) => return Err(error),
-        };
-        if hierarchical && self.endpoint().dfs_service(self.account()).is_none() {
-            warn!(endpoint = %self.endpoint(), "its hierarchical namespace cannot be reached from there: mv copies and deletes");
-            return Ok(false);
-        }
-        Ok(hierarchical)
-    }
-}
-
 impl BlobClient<'_> {
     /// Path Create as a rename to `to`, which may be in another container; the directory that it is in must exist. What
     /// the path is then, as far as the service says so.
     pub async fn rename(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Option<Written>> {
         let mut rest: Option<String> = None;
+        let mut looked = false;
         for _ in 0..MOST_PARTS {
-            let request = self.rename_request(to, options)?.optional_query("continuation", rest.take());
+            let request = self.rename_request(to, options)?.optional_query("continuation", rest.clone());
             let sent = self.pipeline.send_tracked(&request).await;
             match sent.result {
                 Ok(response) => match headers::text(&response.headers, "x-ms-continuation") {
@@ -110,6 +50,13 @@ impl BlobClient<'_> {
                 Err(error) if sent.lost && may_be_the_echo(&error) => {
                     return self.found_renamed(to, options).await.map(Some).ok_or(error);
                 }
+                // It may say so though the directory is there; who has looked at the source is not told so again (S123).
+                Err(error) if error.code() == "RenameDestinationParentPathNotFound" && !looked => {
+                    looked = true;
+                    if self.head(None).await.is_err() {
+                        return Err(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -118,24 +65,50 @@ impl BlobClient<'_> {
 
     fn rename_request(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Request> {
         let pipeline = self.pipeline;
-        let Some(endpoint) = pipeline.endpoint().dfs_service(pipeline.account()) else {
-            let what = format!("{}: where its hierarchical namespace is asked is not known", pipeline.endpoint());
-            return Err(Error::unsupported(what));
-        };
         let mut source = format!("/{}/{}", self.path.container, self.path.name.encoded());
         if let Credential::Sas(token) = pipeline.credential() {
             source.push('?');
             source.push_str(token.expose());
         }
-        Ok(pipeline
-            .request("RenamePath", Method::PUT, Resource::Blob(to))
-            .at(endpoint)
+        Ok(path_request(BlobClient { path: to, ..self }, "RenamePath", Method::PUT)?
             // As rename(2) has it: an empty directory is replaced. Otherwise a directory would go inside one of the new
             // name (S118, S119).
             .query("mode", "legacy")
             .header("x-ms-rename-source", &source)
             .optional("x-ms-source-if-match", options.source_if_match.map(ETag::quoted).as_deref())
             .precondition(&options.precondition))
+    }
+
+    /// Path Get Properties with `action=getAccessControl`: owner, group and access list, under names as the service has
+    /// them: GUIDs, or what stands for the owner of the account.
+    pub async fn access_control(self) -> Result<AccessControl> {
+        let request = path_request(self, "GetPathProperties", Method::HEAD)?.query("action", "getAccessControl");
+        let response = self.pipeline.send(&request).await?;
+        let text = |name| headers::owned(&response.headers, name);
+        Ok(AccessControl {
+            owner: text("x-ms-owner"),
+            group: text("x-ms-group"),
+            permissions: text("x-ms-permissions"),
+            acl: text("x-ms-acl"),
+        })
+    }
+
+    /// Path Update with `action=setAccessControl`: what is given, and of permissions and list only one. Sending it
+    /// twice is the same as once. What the path is then, as far as the service says so.
+    pub async fn set_access_control(
+        self,
+        access: &AccessControl,
+        precondition: &Precondition,
+    ) -> Result<Option<Written>> {
+        let request = path_request(self, "SetAccessControl", Method::PATCH)?
+            .query("action", "setAccessControl")
+            .optional("x-ms-owner", access.owner.as_deref())
+            .optional("x-ms-group", access.group.as_deref())
+            .optional("x-ms-permissions", access.permissions.as_deref())
+            .optional("x-ms-acl", access.acl.as_deref())
+            .precondition(precondition);
+        let response = self.pipeline.send(&request).await?;
+        Ok(headers::written(&response.headers))
     }
 
     /// Version under the new name, if that is the source: its old name is free, and it is the version that the source
@@ -154,6 +127,18 @@ impl BlobClient<'_> {
         }
         info!(from = %self.path, %to, "the answer to a rename was lost; it has taken place");
         Some(found.written())
+    }
+}
+
+/// A request at the endpoint of the namespace.
+fn path_request(path: BlobClient<'_>, operation: &'static str, method: Method) -> Result<Request> {
+    let pipeline = path.pipeline;
+    match pipeline.endpoint().dfs_service(pipeline.account()) {
+        Some(endpoint) => Ok(pipeline.request(operation, method, Resource::Blob(path.path)).at(endpoint)),
+        None => {
+            let what = format!("{}: where its hierarchical namespace is asked is not known", pipeline.endpoint());
+            Err(Error::unsupported(what))
+        }
     }
 }
 

@@ -58,6 +58,22 @@ pub(super) fn blobs(root: &Element<'_>, versions: bool) -> Result<Page<BlobItem>
     Ok(page)
 }
 
+/// Whether a listing is of a namespace with directories, as far as it tells: an entry with a type is in one, a prefix that
+/// is a name and nothing else is not (S171, S172).
+pub(super) fn shows_directories(root: &Element<'_>) -> Option<bool> {
+    let mut seen = None;
+    for row in root.children_of("Blobs") {
+        let properties = row.child("Properties");
+        if properties.is_some_and(|properties| properties.value("ResourceType").is_some()) {
+            return Some(true);
+        }
+        if row.name == "BlobPrefix" && properties.is_none() {
+            seen = Some(false);
+        }
+    }
+    seen
+}
+
 fn expect<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, String> {
     (root.name == "EnumerationResults").then_some(root).ok_or_else(|| format!("a listing begins with {:?}", root.name))
 }
@@ -99,6 +115,12 @@ fn properties(row: &Element<'_>) -> BlobProperties {
         sealed: is_true(from, "Sealed"),
         version_id: owned(row, "VersionId"),
         is_current_version: is_true(row, "IsCurrentVersion"),
+        path: from.value("ResourceType").map(|kind| PathProperties {
+            owner: owned(from, "Owner"),
+            group: owned(from, "Group"),
+            permissions: owned(from, "Permissions"),
+            ..PathProperties::of_type(&kind)
+        }),
     }
 }
 

@@ -96,4 +96,6 @@ pub struct ListBlobs<'a> {
     pub versions: bool,
     /// True to list blobs of which there are only blocks, too.
     pub uncommitted: bool,
+    /// True to be told of owners, where the namespace is hierarchical.
+    pub owners: bool,
 }

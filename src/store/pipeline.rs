@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::header::HeaderMap;
-use tokio::sync::OnceCell;
 
 use crate::path::AccountName;
 use crate::store::account::Account;
@@ -17,6 +16,7 @@ use crate::store::delegation::Delegation;
 use crate::store::endpoint::Endpoint;
 use crate::store::headers;
 use crate::store::http::Http;
+use crate::store::namespace::Knowledge;
 use crate::store::types::*;
 use crate::sync::{MutexGuard, lock};
 
@@ -34,10 +34,7 @@ pub(super) struct Pipeline {
     leases: Mutex<HashMap<String, LeaseId>>,
     pub(super) concurrency: ConcurrencyLimit,
     pub(super) delegation: Delegation,
-    /// Answer of the account, or of its settings, to the question whether its namespace is hierarchical.
-    pub(super) hierarchical: OnceCell<bool>,
-    /// True once a refusal has proved it to be hierarchical, whatever was said before.
-    proved_hierarchical: AtomicBool,
+    pub(super) namespace: Knowledge,
     /// True once an answer has said so.
     is_azurite: AtomicBool,
 }
@@ -45,8 +42,7 @@ pub(super) struct Pipeline {
 impl Pipeline {
     pub(super) fn new(account: Account, http: Http) -> Self {
         Self {
-            hierarchical: OnceCell::new_with(account.hierarchical),
-            proved_hierarchical: AtomicBool::new(false),
+            namespace: Knowledge::of_settings(account.hierarchical),
             account,
             http,
             known_copies: Mutex::default(),
@@ -71,15 +67,6 @@ impl Pipeline {
 
     pub(super) fn api_version(&self) -> &str {
         &self.account.api_version
-    }
-
-    pub(super) fn is_proved_hierarchical(&self) -> bool {
-        self.proved_hierarchical.load(Ordering::Relaxed)
-    }
-
-    /// True the first time.
-    pub(super) fn prove_hierarchical(&self) -> bool {
-        !self.proved_hierarchical.swap(true, Ordering::Relaxed)
     }
 
     /// Notes which server an answer is from.

@@ -453,7 +453,7 @@ impl Pipeline {
         if let Some(lease) = &with.lease {
             set(LEASE_ID, lease.as_str());
         }
-        if request.method == Method::PUT || !request.body.is_empty() {
+        if [Method::PUT, Method::PATCH].contains(&request.method) || !request.body.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
         }
         let authorization = match (self.credential(), &with.bearer) {
@@ -574,6 +574,7 @@ fn detail(error: &Element<'_>) -> String {
     match value("HeaderName") {
         name if name.eq_ignore_ascii_case("x-ms-version") => format!("x-ms-version: {}", value("HeaderValue")),
         name if !name.is_empty() => name.into_owned(),
+        _ if error.child("QueryParameterName").is_some() => value("QueryParameterName").into_owned(),
         _ if is_of_times.iter().any(|start| said.starts_with(start)) => said.to_owned(),
         _ => String::new(),
     }
@@ -643,6 +644,14 @@ mod tests {
             (error.code.as_str(), error.message.as_str()),
             ("PathNotFound", "The specified path does not exist.")
         );
+    }
+
+    #[test]
+    fn an_operation_that_is_not_offered_is_told_by_its_parameter() {
+        // S193, S194
+        let body =
+            "<Error><Code>InvalidQueryParameterValue</Code><QueryParameterName>comp</QueryParameterName></Error>";
+        assert_eq!(refusal(&[], body).detail, "comp");
     }
 
     #[test]

@@ -314,6 +314,40 @@ pub struct BlobProperties {
     pub version_id: Option<String>,
     /// True if this version is the blob as it is.
     pub is_current_version: bool,
+    /// Where the namespace is hierarchical.
+    pub path: Option<PathProperties>,
+}
+
+/// What a hierarchical namespace says of a path besides (S134). Identities are GUIDs, or names such as `$superuser`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PathProperties {
+    /// A directory, which is one whatever its metadata say.
+    pub is_directory: bool,
+    /// Owner; not told by listings, nor what follows.
+    pub owner: Option<String>,
+    /// Owning group.
+    pub group: Option<String>,
+    /// `rwxr-x---`, with a `+` if there is more in the access list.
+    pub permissions: Option<String>,
+}
+
+impl PathProperties {
+    pub(super) fn of_type(kind: &str) -> Self {
+        Self { is_directory: kind.eq_ignore_ascii_case("directory"), ..Self::default() }
+    }
+}
+
+/// Owner, group and access list of a path: as it has them, or as far as they are to be set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessControl {
+    /// Owner.
+    pub owner: Option<String>,
+    /// Owning group.
+    pub group: Option<String>,
+    /// `rwxr-x---` or, to set, `0750`.
+    pub permissions: Option<String>,
+    /// `user::rwx,group::r-x,other::---` and what else there is.
+    pub acl: Option<String>,
 }
 
 impl BlobProperties {

@@ -60,6 +60,8 @@ pub struct Setup {
     /// Other users are let in, as modes allow.
     pub allow_other: bool,
     pub read_only: bool,
+    /// Version of the service's interface, of accounts that are asked with their keys.
+    pub api_version: Option<&'static str>,
     /// These accounts are asked with an identity and not with their keys.
     pub identity: Option<(store::Identity, &'static [&'static str])>,
 }
@@ -82,6 +84,7 @@ impl Default for Setup {
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
             allow_other: false,
             read_only: false,
+            api_version: None,
             identity: None,
         }
     }
@@ -145,7 +148,7 @@ impl World {
         let accounts = [ONE, TWO].map(|name| {
             let client = match &tokens {
                 Some((tokens, of)) if of.contains(&name) => with_tokens(&store, name, tokens, &http),
-                _ => client(&store, name, &http),
+                _ => client_of(&store, name, &http, setup.api_version),
             };
             Account { client, only: None }
         });
@@ -361,8 +364,13 @@ fn search_path() -> std::ffi::OsString {
 
 /// A client of one account of the devstore.
 fn client(store: &Devstore, account: &str, http: &Http) -> Client {
+    client_of(store, account, http, None)
+}
+
+fn client_of(store: &Devstore, account: &str, http: &Http, api_version: Option<&str>) -> Client {
     let config = store::AccountConfig {
         connection_string: store.connection_string(account).map(Secret::new),
+        api_version: api_version.map(str::to_owned),
         ..Default::default()
     };
     Client::new(config.resolve().unwrap(), http.clone())
@@ -373,8 +381,6 @@ fn with_tokens(store: &Devstore, account: &str, tokens: &store::Tokens, http: &H
     let config = store::AccountConfig {
         endpoint: Some(store.endpoint(account)),
         tokens: Some(tokens.clone()),
-        // Not asked, for the tokens are not good for anything yet.
-        hierarchical: Some(false),
         ..Default::default()
     };
     Client::new(config.resolve().unwrap(), http.clone())

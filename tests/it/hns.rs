@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use blobcp::devstore::answers::AccountInformation;
-use blobcp::devstore::{Answers, Config, Devstore, Fault, PolicyChange};
+use blobcp::devstore::{Config, Devstore, Fault, PolicyChange};
 use blobcp::path::{BlobName, BlobPath, ContainerName};
 use blobcp::store::sas::{self, Validity};
 use blobcp::store::{
-    AccountConfig, AccountKey, Client, DeleteOptions, ETag, Http, LeaseOptions, Options, Precondition, RenameOptions,
-    Secret, Written,
+    AccountConfig, AccountKey, Client, DeleteOptions, ETag, Http, LeaseOptions, Namespace, Options, Precondition,
+    RenameOptions, Secret, Written,
 };
 
 use crate::common::*;
@@ -311,57 +310,6 @@ fn cp_that_is_to_keep_what_it_replaces_is_refused() {
     world.ok("cp a new && cmp a new");
 }
 
-/// A mount of two accounts that are hierarchical and do not say so.
-fn silent() -> World {
-    let setup = Setup::default();
-    let answers = Answers { account_information: AccountInformation::NotFound, ..Answers::default() };
-    let devstore = Config { hns: true, answers, ..setup.devstore.clone() };
-    World::with(Setup { devstore, attr_ttl: Duration::from_secs(600), ..setup })
-}
-
-#[test]
-fn an_account_that_passes_for_flat_is_found_out_by_the_first_file_that_is_replaced() {
-    // S148, S192
-    let world = silent();
-    for name in ["f", "g", "h", "i"] {
-        world.put(name, name);
-    }
-    tree(&world, 3);
-    world.ok("ls -l . d");
-    world.reset_stats();
-    world.ok(&rename("f", "g"));
-    assert_cost(&world, &[("SnapshotBlob", 1), ("RenamePath", 1)]);
-    assert_eq!((world.stored("g"), world.ok("cat g; ls -d ?")), ("f".into(), "fd\ng\nh\ni\n".to_owned()));
-    // From then on it is what it is, for files and for directories.
-    world.reset_stats();
-    world.ok(&format!("{}; {}", rename("g", "h"), rename("i", "j")));
-    assert_cost(&world, &[("RenamePath", 2)]);
-    world.reset_stats();
-    world.ok("mv d e");
-    assert_cost(&world, &[("GetBlobProperties", 1), ("RenamePath", 1)]);
-    assert_eq!(
-        (world.stored("h"), world.stored("j"), world.stored("e/1")),
-        ("f".into(), "i".into(), "content 1".into())
-    );
-    // What editors do, and what is open goes along.
-    world.ok("exec 3>>h; echo two >&3; echo new > h.tmp && mv -f h.tmp h; echo three >&3; exec 3>&-; cat h");
-    assert_eq!(world.stored("h"), "new\n");
-}
-
-#[test]
-fn what_is_written_goes_along_when_the_kind_is_found_out() {
-    // S192: what was begun for a flat account has stored it, and nothing else.
-    let world = silent();
-    world.put("g", "old");
-    world.put("f", "one\n");
-    world.ok("exec 3>>f; echo two >&3; mv -f f g; echo three >&3; exec 3>&-");
-    assert_eq!(
-        (world.stored("g"), world.ok("cat g; ls")),
-        ("one\ntwo\nthree\n".into(), "one\ntwo\nthree\ng\n".to_owned())
-    );
-    assert_eq!(world.stats().requests("CopyBlob") + world.stats().requests("DeleteBlob"), 0);
-}
-
 #[test]
 fn a_directory_never_goes_inside_another() {
     // S118 to S120, S196
@@ -530,15 +478,17 @@ async fn an_account_is_asked_once_for_its_kind() {
         assert!(client.container(&container).is_hierarchical().await.unwrap());
     }
     assert_eq!(server.stats().total, 1);
-    // A refusal is an answer: no. Silence is none.
+    // A refusal is an answer: it is not told, and is not asked there again (S148). Silence is none.
     let other = self::client(AccountConfig {
         connection_string: server.connection_string(ONE).map(Secret::new),
         ..Default::default()
     });
     server.add_fault(fault(r#"{"operation":"GetAccountInformation","status":500,"count":2}"#));
-    assert!(other.is_hierarchical().await.is_err());
+    assert!(other.namespace().await.is_err());
     server.add_fault(fault(r#"{"operation":"GetAccountInformation","status":403,"code":"AuthorizationFailure"}"#));
-    assert!(!other.is_hierarchical().await.unwrap() && !other.is_hierarchical().await.unwrap());
+    assert_eq!([other.namespace().await.unwrap(), other.namespace().await.unwrap()], [Namespace::Untold; 2]);
+    assert_eq!(other.container(&container).namespace().await.unwrap(), Namespace::Hierarchical);
+    assert_eq!(other.namespace().await.unwrap(), Namespace::Hierarchical);
     // And what the user says need not be asked.
     server.reset_stats();
     for said in [true, false] {

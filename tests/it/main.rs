@@ -25,6 +25,8 @@ mod entra;
 mod errors;
 mod granted;
 mod hns;
+mod hns_kind;
+mod hns_paths;
 mod huge;
 mod ioctl;
 mod judges;

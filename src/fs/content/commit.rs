@@ -23,7 +23,7 @@ use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::page::write::PageBlobs;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::content::upload::Target;
-use crate::fs::names::attr::{self, AttrChange};
+use crate::fs::names::attr::{self, AttrChange, FileKind};
 use crate::fs::names::tree::replaced;
 use crate::store::Precondition;
 
@@ -117,7 +117,12 @@ impl Files {
             let to = Target { blob: &blob, base: base.as_deref() };
             self.uploads.commit_blocks(to, draft, &settings, &precondition).await
         };
-        let written = written?;
+        let written = match written {
+            Err(error) if error.is_of_another_type() => {
+                return Err(self.service.of_another_type(&blob, FileKind::File, error).await);
+            }
+            written => written?,
+        };
         (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);
         draft.release_room();
         state.change = AttrChange::default();

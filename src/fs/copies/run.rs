@@ -136,6 +136,7 @@ fn copied(
         sealed: request.seal.unwrap_or(source.sealed),
         version_id: None,
         is_current_version: false,
+        path: None,
         ..source.clone()
     })
 }

@@ -330,7 +330,9 @@ pub(crate) fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, 
 /// A blob with content is a file, whatever its metadata say: as a directory it could be removed, and its content lost.
 pub(crate) fn kind_of(blob: &BlobProperties) -> FileKind {
     let (metadata, empty) = (&blob.metadata, blob.size == 0);
-    if empty && metadata.flag(FOLDER) {
+    // Where directories exist by themselves, they are told apart (S134, S172).
+    let is_path = blob.path.as_ref().is_some_and(|path| path.is_directory);
+    if is_path || empty && metadata.flag(FOLDER) {
         FileKind::Directory
     } else if metadata.flag(SYMLINK) {
         FileKind::Symlink
@@ -418,6 +420,7 @@ pub(crate) fn just_written(size: u64, settings: BlobSettings, written: Written) 
         sealed: false,
         version_id: None,
         is_current_version: false,
+        path: None,
     }
 }
 

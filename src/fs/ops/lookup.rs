@@ -30,8 +30,8 @@ impl Fs {
                 (None, _) => None,
             };
             let asked = match container {
-                Some(container) => account.client.container(container).is_hierarchical().await,
-                None => account.client.is_hierarchical().await,
+                Some(container) => account.client.container(container).namespace().await,
+                None => account.client.namespace().await,
             };
             if let Err(error) = asked {
                 debug!(account = %account.client.account(), %error, "whether its namespace is hierarchical is not known yet");

@@ -11,7 +11,8 @@
 //! A directory is every blob below it (`rename/tree.rs`).
 //!
 //! All that is for flat accounts. A hierarchical namespace renames by itself (`rename/hierarchical.rs`). Some accounts
-//! do not say that they have one; but they take no snapshot, and whatever would have needed one is begun anew.
+//! do not say that they have one; but they take no snapshot, and whatever would have needed one is begun anew. While it
+//! is not known, files are copied, which is right in either, and directories are not renamed.
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::Place;
+use crate::store::Namespace;
 
 /// A rename on its way.
 struct Renaming<'a> {
@@ -101,9 +103,15 @@ impl Renaming<'_> {
         }
         // Refused before anything is stored or moved for it.
         new_dir.blob(to.1)?;
-        let hierarchical = fs.service.client(new_dir.account).container(&new_dir.container).is_hierarchical().await?;
-        let by_copy = match (hierarchical, source.kind) {
-            (true, _) => None,
+        let namespace = fs.service.client(new_dir.account).container(&new_dir.container).namespace().await?;
+        let by_copy = match (namespace, source.kind) {
+            (Namespace::Hierarchical, _) => None,
+            // As a tree of blobs it would be copied and deleted, and the directories be left.
+            (Namespace::Untold, FileKind::Directory) => {
+                let what =
+                    "whether the namespace of the account is hierarchical is not known, so directories are not renamed";
+                return Err(Error::unsupported(format!("{}: {what}: say `hns` in the configuration", from.1)));
+            }
             (_, FileKind::Directory) => Some(self.rename_dir(&source, &new_dir, target.as_ref()).await),
             _ => Some(self.rename_file(&source, target.clone()).await),
         };

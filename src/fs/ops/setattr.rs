@@ -54,9 +54,9 @@ impl Fs {
     async fn change_attributes(&self, view: &NodeView, change: AttrChange, caller: Caller) -> Result<()> {
         if view.kind == FileKind::Directory {
             let dated = change.mtime.is_some();
-            match view.properties() {
+            match self.directories.properties_of_directory(view).await? {
                 Some(properties) => {
-                    let properties = self.files.store_attributes(view.ino, properties, &change).await?;
+                    let properties = self.files.store_attributes(view.ino, &properties, &change).await?;
                     self.tree.update(view.ino, NodeProperties::Blob(properties));
                 }
                 None => self.directories.attribute_directory(view, change).await?,

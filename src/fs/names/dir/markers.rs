@@ -20,9 +20,28 @@ impl Directories {
         let mut metadata = attr::kind_metadata(FileKind::Directory, 0);
         change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
         let settings = BlobSettings { metadata, ..Default::default() };
-        let written =
-            self.service.blob(marker).block_blob().upload("", &settings, &precondition.clone().into()).await?;
+        let made = self.service.blob(marker).block_blob().upload("", &settings, &precondition.clone().into()).await;
+        let written = match made {
+            Err(error) if error.is_of_another_type() => {
+                return Err(self.service.of_another_type(marker, FileKind::Directory, error).await);
+            }
+            made => made?,
+        };
         Ok(Arc::new(attr::just_written(0, settings, written)))
+    }
+
+    /// The properties of a directory: of its marker, if it has one that is known, or of the directory itself, which exists
+    /// where the namespace is hierarchical although a listing tells but its name.
+    pub(crate) async fn properties_of_directory(&self, view: &NodeView) -> Result<Option<Arc<BlobProperties>>> {
+        let known = view.properties().cloned();
+        let Some(path) = self.tree.place(view.ino)?.blob_or_marker().filter(|_| known.is_none()) else {
+            return Ok(known);
+        };
+        let path = path?;
+        if !self.service.client(path.account).has_directories() {
+            return Ok(known);
+        }
+        Ok(Some(Arc::new(self.service.blob(&path).properties().await?)))
     }
 
     /// chmod, chown and utimens of a directory without a marker: it gets one to keep them.
