@@ -3,6 +3,7 @@
 pub(in crate::fs) mod append;
 pub(in crate::fs) mod commit;
 pub(in crate::fs) mod destination;
+pub(in crate::fs) mod detour;
 pub(in crate::fs) mod draft;
 pub(in crate::fs) mod extent_map;
 pub(in crate::fs) mod fetch;

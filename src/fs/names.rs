@@ -7,6 +7,7 @@ pub(crate) mod attr;
 pub(in crate::fs) mod cache;
 pub(in crate::fs) mod coherence;
 pub(in crate::fs) mod dir;
+pub(in crate::fs) mod hidden;
 pub(in crate::fs) mod lookup;
 pub(in crate::fs) mod open;
 pub(in crate::fs) mod revision_dirs;

@@ -25,6 +25,7 @@ mod entra;
 mod errors;
 mod granted;
 mod hns;
+mod hns_dfs;
 mod hns_kind;
 mod hns_paths;
 mod huge;

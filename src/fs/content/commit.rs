@@ -123,12 +123,15 @@ impl Files {
             }
             written => written?,
         };
+        let anew = std::mem::take(&mut draft.refuses_blocks);
+        self.uploads.abandon_detour(draft).await;
         (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);
         draft.release_room();
         state.change = AttrChange::default();
         let mut properties = attr::just_written(size, settings, written);
         if let Some(base) = &base {
-            properties.creation_time = base.properties.creation_time;
+            // Under the name there is another blob then.
+            properties.creation_time = base.properties.creation_time.filter(|_| !anew);
             properties.lease = base.properties.lease.clone();
             // Chosen, it was sent again; otherwise it is the account's, as before.
             (properties.tier, properties.tier_inferred) = (base.properties.tier.clone(), base.properties.tier_inferred);

@@ -11,7 +11,8 @@ use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
 use crate::fs::content::strategy::WriteStrategy;
-use crate::store::{Block, BlockId, Payload};
+use crate::fs::names::tree::Blob;
+use crate::store::{Block, BlockId, ETag, Payload};
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
 pub(crate) const BLOCK: u64 = 8 * 1024 * 1024;
@@ -50,6 +51,13 @@ pub(crate) struct Unsent {
     pub _room: Option<Reservation>,
 }
 
+/// Another blob that the blocks of a draft go to.
+pub(in crate::fs) struct Detour {
+    pub blob: Blob,
+    /// Its version, once its blocks are committed.
+    pub committed: Option<ETag>,
+}
+
 /// New content on its way to the service.
 pub(crate) struct Draft {
     pub extents: ExtentMap,
@@ -71,6 +79,10 @@ pub(crate) struct Draft {
     /// Committed blocks of the version that the draft stands on, once they had to be asked for.
     pub(in crate::fs) base_blocks: Option<Vec<Block>>,
     pub(in crate::fs) ids: Option<BlockIds>,
+    /// The blob has refused a block, as one that was written over DFS.
+    pub(in crate::fs) refuses_blocks: bool,
+    /// Where blocks go then.
+    pub(in crate::fs) detour: Option<Detour>,
 }
 
 impl Draft {
@@ -88,6 +100,8 @@ impl Draft {
             unsent: Vec::new(),
             base_blocks: None,
             ids: None,
+            refuses_blocks: false,
+            detour: None,
         }
     }
 
@@ -224,7 +238,11 @@ impl Draft {
                 Ok(Ok(())) => {}
                 Ok(Err((unsent, error))) => {
                     self.unsent.push(unsent);
-                    failed.get_or_insert(error);
+                    // It is sent elsewhere.
+                    match error.is_written_over_dfs() && self.detour.is_none() {
+                        true => self.refuses_blocks = true,
+                        false => drop(failed.get_or_insert(error)),
+                    }
                 }
                 // Its block is missing for good, and Put Block List will be refused.
                 Err(_) => {

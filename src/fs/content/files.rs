@@ -170,6 +170,9 @@ impl Files {
         {
             let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
             error!(%name, %error, "what was written last is lost: it could not be stored");
+            if let Content::Draft(draft) = &mut locked.content {
+                self.uploads.abandon_detour(draft).await;
+            }
         }
         self.handles.done(ino);
     }

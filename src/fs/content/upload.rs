@@ -71,7 +71,31 @@ fn uncommitted(block: Block) -> (BlockRef, Block) {
 }
 
 impl Uploads {
+    /// The blocks that are not there yet, and their list. A blob that takes none is written as a whole (`detour`).
     pub(crate) async fn commit_blocks(
+        &self,
+        to: Target<'_>,
+        draft: &mut Draft,
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<Written> {
+        match self.put_blocks(to, draft, settings, precondition).await {
+            Err(error) if error.is_written_over_dfs() && draft.fits_a_blob() => {
+                draft.refuses_blocks = true;
+                let whole = self.bytes_of(to, &draft.extents, 0..draft.extents.len()).await?;
+                let options = precondition.clone().into();
+                let written = self.service.blob(to.blob).block_blob().upload(whole, settings, &options).await?;
+                (draft.extents, draft.base_blocks) = (ExtentMap::of_base(draft.extents.len()), Some(Vec::new()));
+                Ok(written)
+            }
+            Err(error) if draft.make_detour(to.blob, &error) => {
+                self.put_blocks(to, draft, settings, precondition).await
+            }
+            done => done,
+        }
+    }
+
+    async fn put_blocks(
         &self,
         to: Target<'_>,
         draft: &mut Draft,
@@ -82,14 +106,20 @@ impl Uploads {
         self.send_again(blob, draft).await?;
         self.block_ids(to, draft).await?;
         draft.reap(true).await?;
+        self.send_again(blob, draft).await?;
         let limits = plan::Limits::of_service(draft.block_size());
         let plan = plan::blocks(&draft.extents, draft.base_blocks.as_deref().unwrap_or(&[]), &limits);
         let plan =
             plan.ok_or_else(|| Error::fs(libc::EFBIG, format!("{}: it takes more than 50 000 blocks", blob.path)))?;
         let made = self.make_blocks(to, draft, plan).await?;
         let (list, blocks): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-        let client = self.service.blob(blob);
-        let written = client.block_blob().commit_block_list(&list, settings, &precondition.clone().into()).await?;
+        let written = match draft.detour {
+            Some(_) => self.end_detour(to, draft, &list, settings, precondition).await?,
+            None => {
+                let client = self.service.blob(blob).block_blob();
+                client.commit_block_list(&list, settings, &precondition.clone().into()).await?
+            }
+        };
         // What is committed now is the base of what comes next.
         draft.extents = ExtentMap::of_base(draft.extents.len());
         draft.base_blocks = Some(blocks);
@@ -173,13 +203,20 @@ impl Uploads {
         offset: u64,
         caller: Caller,
     ) -> Result<Option<u64>> {
-        let id = self.block_ids(to, draft).await?.next()?;
-        let made = tokio::select! {
-            made = self.block_from(to.blob, &id, source) => made?,
-            // The block, if there is to be one, belongs to nobody.
-            error = interrupted(caller) => return Err(error),
+        let made = loop {
+            let id = self.block_ids(to, draft).await?.next()?;
+            let filled = draft.filled(to.blob);
+            let made = tokio::select! {
+                made = self.block_from(&filled, &id, source) => made,
+                // The block, if there is to be one, belongs to nobody.
+                error = interrupted(caller) => return Err(error),
+            };
+            match made {
+                Err(error) if draft.make_detour(to.blob, &error) => {}
+                made => break made?.map(|len| (id, len)),
+            }
         };
-        let Some(len) = made else { return Ok(None) };
+        let Some((id, len)) = made else { return Ok(None) };
         let spliced = draft.splice(offset, Segment::Staged { id, len });
         // Nobody else makes it shorter than it was to be.
         spliced.map_err(|Cut| Error::fs(libc::EIO, "a block does not fit where it was to go"))?;
@@ -188,9 +225,16 @@ impl Uploads {
     }
 
     pub(crate) async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
+        if draft.refuses_blocks {
+            draft.begin_detour(blob);
+        }
         while let Some(Unsent { id, bytes, .. }) = draft.unsent.last() {
-            self.service.blob(blob).block_blob().stage_block(id, bytes.clone()).await?;
-            draft.unsent.pop();
+            let sent = self.service.blob(&draft.filled(blob)).block_blob().stage_block(id, bytes.clone()).await;
+            match sent {
+                Ok(()) => drop(draft.unsent.pop()),
+                Err(error) if draft.make_detour(blob, &error) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -203,12 +247,15 @@ impl Uploads {
         let len = draft.block_size();
         let bytes = draft.extents.stage(start, id.clone(), len);
         let room = draft.room.as_mut().map(|room| room.split(bytes.len() as u64));
-        let (client, path) = (self.service.client(to.blob.account).clone(), to.blob.path.clone());
+        let (client, path) = (self.service.client(to.blob.account).clone(), draft.filled(to.blob).path);
         draft.uploads.push(tokio::spawn(async move {
             let done = client.blob(&path).block_blob().stage_block(&id, bytes.clone()).await;
             drop(slot);
             done.map_err(|error| (Unsent { id, bytes, _room: room }, error))
         }));
+        if self.may_refuse_blocks(to, draft) {
+            draft.reap(true).await?;
+        }
         Ok(())
     }
 
@@ -220,14 +267,14 @@ impl Uploads {
     async fn block_ids<'a>(&self, Target { blob, base }: Target<'_>, draft: &'a mut Draft) -> Result<&'a BlockIds> {
         if draft.base_blocks.is_none() {
             draft.base_blocks = Some(match base {
-                Some(base) => {
+                Some(base) if draft.detour.is_none() => {
                     let (blocks, etag) = self.service.blob(blob).block_blob().block_list().await?;
                     if etag.is_some_and(|etag| etag != base.properties.etag) {
                         return Err(Error::stale(format!("{} was changed by another writer", blob.path)));
                     }
                     blocks
                 }
-                None => Vec::new(),
+                _ => Vec::new(),
             });
         }
         let existing = draft.base_blocks.as_deref().unwrap_or(&[]);
@@ -237,6 +284,12 @@ impl Uploads {
     /// Sees to it that all blocks of a plan are in the service; their list.
     async fn make_blocks(&self, to: Target<'_>, draft: &Draft, plan: Vec<plan::Block>) -> Result<Made> {
         let Draft { extents, ids: Some(ids), .. } = draft else { return Err(Error::fs(libc::EIO, "no block ids")) };
+        let filled = &draft.filled(to.blob);
+        let staged = |block: Block| match draft.detour.as_ref().is_some_and(|detour| detour.committed.is_some()) {
+            // It was committed there when the file could not be renamed.
+            true => (BlockRef::Committed(block.id.clone()), block),
+            false => uncommitted(block),
+        };
         let mut zeros: HashMap<u64, BlockId> = HashMap::new();
         let mut work: Vec<BoxFuture<'_, Result<Made>>> = Vec::with_capacity(plan.len());
         for block in plan {
@@ -245,13 +298,16 @@ impl Uploads {
                     let block = Block { id: id.clone(), size: range.end - range.start };
                     async move { Ok(vec![(BlockRef::Committed(id), block)]) }.boxed()
                 }
-                plan::Block::Staged(id, size) => async move { Ok(vec![uncommitted(Block { id, size })]) }.boxed(),
-                plan::Block::Base(range) => self.blocks_of_itself(to, ids, range).boxed(),
+                plan::Block::Staged(id, size) => {
+                    let block = staged(Block { id, size });
+                    async move { Ok(vec![block]) }.boxed()
+                }
+                plan::Block::Base(range) => self.blocks_of_itself(to, filled, ids, range).boxed(),
                 plan::Block::Send(range) => async move {
                     let slot = self.upload_slot().await?;
                     let bytes = self.bytes_of(to, extents, range).await?;
                     let block = Block { id: ids.next()?, size: bytes.len() as u64 };
-                    self.service.blob(to.blob).block_blob().stage_block(&block.id, bytes).await?;
+                    self.service.blob(filled).block_blob().stage_block(&block.id, bytes).await?;
                     drop(slot);
                     Ok(vec![uncommitted(block)])
                 }
@@ -265,7 +321,7 @@ impl Uploads {
                             let slot = self.upload_slot().await?;
                             // At most a few blocks' worth, so it fits in usize.
                             let bytes = BytesMut::zeroed(len as usize).freeze();
-                            self.service.blob(to.blob).block_blob().stage_block(&id, bytes).await?;
+                            self.service.blob(filled).block_blob().stage_block(&id, bytes).await?;
                             drop(slot);
                         }
                         Ok(vec![uncommitted(Block { id, size: len }); count as usize])
@@ -274,8 +330,15 @@ impl Uploads {
                 }
             });
         }
-        let done: Vec<_> = futures_util::stream::iter(work).buffered(UPLOADS).try_collect().await?;
-        Ok(done.into_iter().flatten().collect())
+        let mut work = work.into_iter();
+        let mut done = Vec::new();
+        if self.may_refuse_blocks(to, draft)
+            && let Some(first) = work.next()
+        {
+            done.push(first.await?);
+        }
+        let rest: Vec<_> = futures_util::stream::iter(work).buffered(UPLOADS).try_collect().await?;
+        Ok(done.into_iter().chain(rest).flatten().collect())
     }
 
     /// The bytes of a range of the extent map, with what of the committed blob lies between them.
@@ -295,8 +358,8 @@ impl Uploads {
         Ok(pieces.into_iter().collect())
     }
 
-    /// Blocks that hold `range` of the committed blob itself.
-    async fn blocks_of_itself(&self, to: Target<'_>, ids: &BlockIds, range: Range<u64>) -> Result<Made> {
+    /// Blocks that hold `range` of the committed blob itself, staged in `filled`.
+    async fn blocks_of_itself(&self, to: Target<'_>, filled: &Blob, ids: &BlockIds, range: Range<u64>) -> Result<Made> {
         let Target { blob, base: Some(base) } = to else {
             return Err(Error::fs(libc::EIO, "nothing is committed yet"));
         };
@@ -305,14 +368,14 @@ impl Uploads {
         while start < range.end {
             let id = ids.next()?;
             let source = RangeSource { blob, revision: None, etag: &base.properties.etag, range: start..range.end };
-            let size = match self.block_from(blob, &id, &source).await? {
+            let size = match self.block_from(filled, &id, &source).await? {
                 Some(size) => size,
                 None => {
                     let slot = self.upload_slot().await?;
                     let _room = self.memory.reserve_read(BLOCK).await;
                     let bytes = self.read_source(&source).await?;
                     let size = bytes.len() as u64;
-                    self.service.blob(blob).block_blob().stage_block(&id, bytes).await?;
+                    self.service.blob(filled).block_blob().stage_block(&id, bytes).await?;
                     drop(slot);
                     size
                 }

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::fs::names::access::{Credentials, READ, SEARCH};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::cache::Names;
+use crate::fs::names::hidden;
 use crate::fs::names::tree::BlobDir;
 use crate::store::{BlobProperties, ListBlobs};
 
@@ -62,6 +63,7 @@ impl Walk {
             self.page = page
                 .items
                 .into_iter()
+                .filter(|item| !hidden::is_hidden(item))
                 .filter_map(|item| {
                     // A marker `dir/` of the top itself is nothing below it.
                     let path = item.name.as_str().strip_prefix(prefix).filter(|path| !path.is_empty())?;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::fs::names::dir::cursor::{Cursor, PageStart};
+use crate::fs::names::hidden;
 use crate::fs::names::revisions;
 use crate::fs::names::tree::{BlobDir, RevisionPlace};
 use crate::path::BlobPath;
@@ -50,7 +51,8 @@ impl ListingSource {
             Self::Blobs(client, dir) => {
                 let marker = marker.as_deref();
                 let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
-                let Page { items, prefixes, next, .. } = client.container(&dir.container).list_blobs(&list).await?;
+                let Page { mut items, prefixes, next, .. } = client.container(&dir.container).list_blobs(&list).await?;
+                items.retain(|item| !hidden::is_hidden(item));
                 (items, prefixes, next)
             }
             Self::Revisions(client, place) => {

@@ -1,0 +1,151 @@
+//! Files that were written last at the endpoint of their hierarchical namespace: Spark, Hadoop and AzCopy do so. The
+//! service puts no blocks into them (S131), so whatever takes more than one Put Blob is written as a whole beside them,
+//! under a hidden name, and takes the file's name when it is complete.
+//!
+//! | new content | requests, besides the one that is refused |
+//! |---|---|
+//! | in memory and no larger than a block | one Put Blob, and nothing is refused |
+//! | no larger than a block, at most 1 MiB of it in the blob | that is read, then one Put Blob |
+//! | anything else | the blocks, Put Block List, owner and access list of the file seen and set, one rename |
+//!
+//! The rename is conditional on the version that was changed, as Put Block List would have been, so another client's
+//! write is refused or kept as ever; and the file has either content at every moment. It is a block blob afterwards,
+//! which takes blocks like any other.
+//!
+//! Which files are so is not told. Where it could be one, in a hierarchical namespace, the first block is waited for
+//! before others are sent.
+
+use tracing::{debug, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::content::draft::{BLOCK, Detour, Draft};
+use crate::fs::content::extent_map::Segment;
+use crate::fs::content::upload::{Target, Uploads};
+use crate::fs::names::attr;
+use crate::fs::names::hidden;
+use crate::fs::names::tree::Blob;
+use crate::store::{
+    AccessControl, BlobSettings, BlockRef, DeleteOptions, Precondition, RenameOptions, WriteOptions, Written,
+};
+
+/// Most bytes that are read to be sent again: what takes no longer than the four requests that it saves.
+const READ_BACK: u64 = 1 << 20;
+
+impl Draft {
+    /// The blob that the blocks go to, where that of the file is `blob`.
+    pub(in crate::fs) fn filled(&self, blob: &Blob) -> Blob {
+        self.detour.as_ref().map_or(blob, |detour| &detour.blob).clone()
+    }
+
+    /// From now on, blocks go to another blob, because this one takes none. False if it is not so, or if they did
+    /// already.
+    pub(in crate::fs) fn make_detour(&mut self, blob: &Blob, error: &Error) -> bool {
+        error.is_written_over_dfs() && self.begin_detour(blob)
+    }
+
+    /// The same, where it is known already that the blob takes no blocks.
+    pub(in crate::fs) fn begin_detour(&mut self, blob: &Blob) -> bool {
+        if self.detour.is_some() {
+            return false;
+        }
+        let Some(path) = hidden::beside(&blob.path) else { return false };
+        debug!(blob = %blob.path, %path, "it takes no blocks: it is written as a whole");
+        self.detour = Some(Detour { blob: Blob { path, account: blob.account }, committed: None });
+        self.refuses_blocks = true;
+        // Nothing of it can be listed there.
+        self.base_blocks = Some(Vec::new());
+        true
+    }
+}
+
+impl Draft {
+    /// One Put Blob writes it, once what of it is in the blob is read, and that is little.
+    pub(in crate::fs) fn fits_a_blob(&self) -> bool {
+        let old = |(_, segment): (u64, &Segment)| {
+            if let Segment::Base(range) = segment { range.end - range.start } else { 0 }
+        };
+        self.detour.is_none()
+            && self.extents.staged_blocks() == 0
+            && self.extents.len() <= BLOCK
+            && self.extents.segments().map(old).sum::<u64>() <= READ_BACK
+    }
+}
+
+impl Uploads {
+    /// The blob may be one that takes no blocks, and nothing that was sent says otherwise.
+    pub(crate) fn may_refuse_blocks(&self, to: Target<'_>, draft: &Draft) -> bool {
+        let unlisted = draft.base_blocks.as_ref().is_none_or(Vec::is_empty);
+        draft.detour.is_none()
+            && unlisted
+            && draft.extents.staged_blocks() <= 1
+            && to.base.is_some_and(|base| base.properties.size > 0)
+            && self.service.client(to.blob.account).has_directories()
+    }
+
+    /// Put Block List of the other blob, and its rename over the file.
+    pub(crate) async fn end_detour(
+        &self,
+        to: Target<'_>,
+        draft: &mut Draft,
+        list: &[BlockRef],
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<Written> {
+        let size = draft.extents.len();
+        let Some(detour) = &mut draft.detour else { return Err(Error::fs(libc::EIO, "no blob beside the file")) };
+        let client = self.service.blob(&detour.blob);
+        let condition = match &detour.committed {
+            Some(etag) => Precondition::IfMatch(etag.clone()),
+            None => Precondition::IfAbsent,
+        };
+        let mut written = client.block_blob().commit_block_list(list, settings, &WriteOptions::from(condition)).await?;
+        detour.committed = Some(written.etag.clone());
+        if let Some(changed) = self.hand_down_access(to.blob, &detour.blob).await {
+            detour.committed = Some(changed.etag.clone());
+            written = changed;
+        }
+        let known = attr::just_written(size, settings.clone(), written.clone());
+        let options = RenameOptions {
+            known: Some(&known),
+            replaces: to.base.map(|base| &base.properties.etag),
+            source_if_match: Some(&written.etag),
+            precondition: precondition.clone(),
+        };
+        let renamed = client.rename(&to.blob.path, &options).await?;
+        draft.detour = None;
+        Ok(renamed.unwrap_or(written))
+    }
+
+    /// The file keeps its owner and its access list, as far as whoever writes it may give them: what a new one has is
+    /// the writer's and the directory's. The version of the new one, if the service says it.
+    async fn hand_down_access(&self, from: &Blob, to: &Blob) -> Option<Written> {
+        let access = match self.service.blob(from).access_control().await {
+            Ok(access) => AccessControl { permissions: None, ..access },
+            Err(error) => {
+                debug!(blob = %from.path, %error, "owner and access list of what is replaced are not known");
+                return None;
+            }
+        };
+        let client = self.service.blob(to);
+        let list = AccessControl { owner: None, group: None, ..access.clone() };
+        for access in [access, list] {
+            match client.set_access_control(&access, &Precondition::None).await {
+                Ok(written) => return written,
+                Err(error) => warn!(blob = %from.path, %error, "it does not keep its owner or access list"),
+            }
+        }
+        None
+    }
+
+    /// Takes away what is left of a detour that did not lead to the file. Blocks that were never committed go by
+    /// themselves.
+    pub(crate) async fn abandon_detour(&self, draft: &mut Draft) {
+        let Some(Detour { blob, committed: Some(etag) }) = draft.detour.take() else { return };
+        let options = DeleteOptions { precondition: Precondition::IfMatch(etag), ..DeleteOptions::default() };
+        if let Err(error) = self.service.blob(&blob).delete(&options).await
+            && !error.is_not_found()
+        {
+            warn!(blob = %blob.path, %error, "left of a file that could not be stored");
+        }
+    }
+}
