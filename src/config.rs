@@ -23,6 +23,7 @@ mod source;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{getgid, getuid};
@@ -110,6 +111,9 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "keep|fixed|ignore", hide_possible_values = true)]
     #[serde(deserialize_with = "setting::permissions_field")]
     pub(crate) permissions: Option<Permissions>,
+    /// Show owners and modes as the service has them, where its namespace is hierarchical; they bind nobody here.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub(crate) show_owners: Option<Switch>,
     /// The same as --permissions ignore.
     #[arg(long, conflicts_with = "permissions", hide = true)]
     pub(crate) ignore_permissions: bool,
@@ -167,7 +171,7 @@ impl Settings {
         }
         laid_over! {
             read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
-            uid gid file_mode dir_mode api_version auth anonymous log_file log
+            show_owners uid gid file_mode dir_mode api_version auth anonymous log_file log
         }
     }
 
@@ -246,17 +250,23 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
     let accounts = found
         .into_iter()
         .map(|found| fs::Account { client: Client::new(found.account, http.clone()), only: found.only });
+    let shows_owners = settings.show_owners.is_some_and(Switch::is_on);
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
     let fs = fs::Config {
         accounts: accounts.collect(),
         root,
         attr_ttl: settings.attr_ttl.unwrap_or(DEFAULT_ATTR_TTL),
-        permissions: settings.chosen_permissions().unwrap_or_default(),
+        // A mode that is kept in metadata would not be the one that is shown.
+        permissions: match settings.chosen_permissions().unwrap_or_default() {
+            Permissions::Keep if shows_owners => Permissions::Fixed,
+            chosen => chosen,
+        },
         defaults: Defaults {
             file_mode: settings.file_mode.map_or(0o644, |mode| mode.0),
             dir_mode: settings.dir_mode.map_or(0o755, |mode| mode.0),
             uid: settings.uid.unwrap_or(uid),
             gid: settings.gid.unwrap_or(gid),
+            shown: shows_owners.then(|| Arc::new(known.identities())),
         },
         copy_wait: settings.copy_wait.is_none_or(Switch::is_on),
         lease_source: settings.lease_source.unwrap_or_default(),

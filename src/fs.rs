@@ -44,6 +44,7 @@ pub(crate) use copies::{bulk, job::CopyJob, lease};
 pub use names::access::Credentials;
 pub use names::attr::{Defaults, FileKind, Ino, Permissions};
 pub(crate) use names::dir::entry::DirEntry;
+pub use names::identities::Identities;
 pub use names::tree::{AccountId, BlobDir, Place};
 pub(crate) use names::{access, attr, tree, walk};
 pub(crate) use ops::control;
@@ -112,6 +113,11 @@ impl Fs {
     /// Sets what the filesystem is mounted as, once.
     pub fn mounted_as(&self, device: caller::Device) {
         let _ = self.device.set(device);
+    }
+
+    /// Whether modes and owners bind anybody: not those that the service has for itself.
+    pub fn modes_bind(&self) -> bool {
+        self.config.defaults.shown.is_none()
     }
 
     /// The knowledge about inodes, with how long the kernel may believe it.

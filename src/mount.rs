@@ -231,7 +231,8 @@ impl Mounted {
         let mut config = fuser::Config::default();
         // As a plain option, because fuser keeps its `Subtype` from the kernel when it mounts without fusermount.
         let subtype = MountOption::CUSTOM(format!("subtype={}", table::SUBTYPE));
-        config.mount_options = vec![MountOption::FSName(as_option(name)), subtype, MountOption::DefaultPermissions];
+        config.mount_options = vec![MountOption::FSName(as_option(name)), subtype];
+        config.mount_options.extend(fs.modes_bind().then_some(MountOption::DefaultPermissions));
         config.mount_options.extend(options.read_only.then_some(MountOption::RO));
         config.mount_options.extend(options.no_exec.then_some(MountOption::NoExec));
         config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };

@@ -119,6 +119,12 @@ impl Arguments {
         let sources = self.words.into_iter().map(OsString::into_string).collect::<Result<_, _>>();
         let sources = sources.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
         let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
+        let checks = on(settings.allow_other) || options.default_permissions;
+        if on(settings.show_owners) && checks {
+            let what = "--show-owners shows modes that bind nobody, for a key may do what they forbid; \
+                        allow_other and default_permissions rest on modes: choose one of the two";
+            return Err(Failure::usage(what));
+        }
         let kernel = KernelOptions {
             read_only: on(settings.read_only),
             allow_other: on(settings.allow_other),

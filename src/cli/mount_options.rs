@@ -18,6 +18,8 @@ pub(super) struct MountOptions {
     pub config: Option<PathBuf>,
     pub dev: bool,
     pub no_exec: bool,
+    /// The kernel is to check modes, which it does anyway unless what is shown binds nobody.
+    pub default_permissions: bool,
 }
 
 /// Options of mount(8) that change nothing here: its own, those that are always so (`nodev`, `nosuid`), and those about
@@ -25,7 +27,7 @@ pub(super) struct MountOptions {
 const ACCEPTED: &str = "\
     rw dev nodev suid nosuid exec auto noauto user nouser users owner group _netdev nofail defaults async sync dirsync \
     atime noatime relatime norelatime diratime nodiratime strictatime nostrictatime lazytime nolazytime \
-    default_permissions nonempty silent loud mand nomand";
+    nonempty silent loud mand nomand";
 
 /// The same with a value, or a family of names.
 const ACCEPTED_PREFIXES: &[&str] =
@@ -53,6 +55,7 @@ impl MountOptions {
             match name {
                 "ro" => parsed.settings.read_only = Some(Switch::YES),
                 "noexec" => parsed.no_exec = true,
+                "default_permissions" => parsed.default_permissions = true,
                 "exec" => parsed.no_exec = false,
                 _ if ACCEPTED.split(' ').any(|accepted| accepted == option) => {}
                 _ if ACCEPTED_PREFIXES.iter().any(|prefix| option.starts_with(prefix)) => {}

@@ -7,6 +7,7 @@ use reqwest::Url;
 use crate::config::environment::Environment;
 use crate::config::file::{AccountTable, File};
 use crate::config::{Auth, Error, MountSource, Result, Settings, Switch, identity};
+use crate::fs::Identities;
 use crate::path::AccountName;
 use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 use crate::sync::lock;
@@ -33,6 +34,11 @@ impl<'a> KnownAccounts<'a> {
             None => None,
         };
         Ok(Self { environment, file, connected, embedded: Vec::new(), tokens: Mutex::default() })
+    }
+
+    /// Users and groups of this machine by the service's names for them.
+    pub(super) fn identities(&self) -> Identities {
+        self.file.ids.clone().into_iter().collect()
     }
 
     /// Adds an account of the embedded service, by its connection string. It wins over everything else of that name.

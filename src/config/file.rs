@@ -8,6 +8,9 @@
 //!
 //! [mount]                         # the names of the flags of `blobcp mount`
 //! attr-ttl = "5s"
+//!
+//! [ids]                           # for --show-owners: users and groups by the service's names for them
+//! "11111111-2222-3333-4444-555555555555" = 1000
 //! ```
 //!
 //! What cannot be understood is an error at its line, unknown keys included: a misspelt key that is silently ignored
@@ -29,6 +32,8 @@ pub(crate) struct File {
     pub(crate) path: PathBuf,
     pub(crate) accounts: BTreeMap<String, AccountTable>,
     pub(crate) mount: Settings,
+    /// Users and groups of this machine by the names and GUIDs that the service has for them.
+    pub(crate) ids: BTreeMap<String, u32>,
     /// Others than the owner may read it, and there are secrets in it.
     pub(crate) exposed: bool,
 }
@@ -63,6 +68,7 @@ impl AccountTable {
 struct Document {
     account: BTreeMap<String, AccountTable>,
     mount: Settings,
+    ids: BTreeMap<String, u32>,
 }
 
 impl File {
@@ -89,7 +95,8 @@ impl File {
             let line = text.get(..start).unwrap_or(text).matches('\n').count() + 1;
             Error::File { path: path.to_path_buf(), line, what: one_line(error.message()) }
         })?;
-        Ok(Self { path: path.to_path_buf(), accounts: document.account, mount: document.mount, exposed: false })
+        let Document { account: accounts, mount, ids } = document;
+        Ok(Self { path: path.to_path_buf(), accounts, mount, ids, exposed: false })
     }
 }
 

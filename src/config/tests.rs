@@ -296,3 +296,15 @@ fn mistakes_in_the_environment_show_no_secret(#[case] environment: Environment, 
 fn times(#[case] text: &str, #[case] milliseconds: Option<u64>) {
     assert_eq!(duration(text).ok(), milliseconds.map(Duration::from_millis));
 }
+
+#[test]
+fn owners_are_shown_as_the_file_says() {
+    let text = "[mount]\nshow-owners = true\n[ids]\n'$superuser' = 0\nAnn = 1000";
+    let plan = planned(&["acct/box"], &keyed(Some("acct")), text).unwrap();
+    let ids: fs::Identities = [("$superuser".to_owned(), 0), ("ann".to_owned(), 1000)].into_iter().collect();
+    assert_eq!(plan.fs.defaults.shown.as_deref(), Some(&ids));
+    // A mode that would be kept beside the one that is shown is refused.
+    assert_eq!(plan.fs.permissions, Permissions::Fixed);
+    let plan = planned(&["acct/box"], &keyed(Some("acct")), "[ids]\nAnn = 1000").unwrap();
+    assert_eq!((plan.fs.defaults.shown, plan.fs.permissions), (None, Permissions::Keep));
+}

@@ -8,6 +8,7 @@ pub(in crate::fs) mod cache;
 pub(in crate::fs) mod coherence;
 pub(in crate::fs) mod dir;
 pub(in crate::fs) mod hidden;
+pub(crate) mod identities;
 pub(in crate::fs) mod lookup;
 pub(in crate::fs) mod open;
 pub(in crate::fs) mod revision_dirs;

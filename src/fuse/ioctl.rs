@@ -37,7 +37,8 @@ pub(super) struct Request {
 
 /// The output of a command.
 pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
-    let Request { ino, fh, command, ref input, ref who, caller, read_only } = request;
+    let Request { ino, fh, command, ref input, who, caller, read_only } = request;
+    let who = &who.where_modes_bind(fs.modes_bind());
     if read_only && matches!(command, COPY | ABORT | TREE | SNAPSHOT) {
         return Err(Error::fs(libc::EROFS, "the mount is read-only"));
     }

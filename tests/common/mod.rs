@@ -11,7 +11,7 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use blobcp::devstore::{self, AccountConfig, Answers, Choice, Devstore, PolicyChange, Stats};
-use blobcp::fs::{self, Account, Defaults, Fs, LeaseSource, Permissions, Place};
+use blobcp::fs::{self, Account, Defaults, Fs, Identities, LeaseSource, Permissions, Place};
 use blobcp::fuse::{self, make_first_copy};
 use blobcp::store::{self, Client, Http, Secret};
 use bytes::Bytes;
@@ -60,6 +60,8 @@ pub struct Setup {
     /// Other users are let in, as modes allow.
     pub allow_other: bool,
     pub read_only: bool,
+    /// Owners of the service are shown, as these users and groups.
+    pub shown: Option<Identities>,
     /// Version of the service's interface, of accounts that are asked with their keys.
     pub api_version: Option<&'static str>,
     /// These accounts are asked with an identity and not with their keys.
@@ -84,6 +86,7 @@ impl Default for Setup {
             http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
             allow_other: false,
             read_only: false,
+            shown: None,
             api_version: None,
             identity: None,
         }
@@ -106,7 +109,7 @@ impl Setup {
             root: self.root.clone(),
             attr_ttl: self.attr_ttl,
             permissions: self.permissions,
-            defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid },
+            defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid, gid, shown: self.shown.clone().map(Arc::new) },
             copy_wait: self.copy_wait,
             lease_source: self.lease_source,
             keep_on_abort: self.keep_on_abort,
@@ -281,8 +284,8 @@ impl Mount {
             fuser::MountOption::FSName("blobcp-test".into()),
             // Not as `Subtype`, which fuser keeps from the kernel: the commands know a mount of ours by it.
             fuser::MountOption::CUSTOM("subtype=blobcp".into()),
-            fuser::MountOption::DefaultPermissions,
         ];
+        options.mount_options.extend(fs.modes_bind().then_some(fuser::MountOption::DefaultPermissions));
         options.acl = acl;
         options.mount_options.extend(read_only.then_some(fuser::MountOption::RO));
         options.n_threads = Some(2);

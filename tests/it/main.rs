@@ -27,6 +27,7 @@ mod granted;
 mod hns;
 mod hns_dfs;
 mod hns_kind;
+mod hns_owners;
 mod hns_paths;
 mod huge;
 mod ioctl;

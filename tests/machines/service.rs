@@ -85,7 +85,7 @@ impl Service {
             root: Place::Account(crate::fs::tree::AccountId(0)),
             attr_ttl: Duration::from_secs(1),
             permissions: Permissions::Keep,
-            defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid: 0, gid: 0 },
+            defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid: 0, gid: 0, shown: None },
             copy_wait: true,
             lease_source: LeaseSource::Pending,
             keep_on_abort: true,

@@ -28,6 +28,8 @@ pub struct Credentials {
     /// Primary group id.
     pub gid: u32,
     pid: u32,
+    /// Modes are shown and bind nobody.
+    unbound: bool,
     /// The status of the process by `/proc`; read when it is needed.
     process: OnceLock<ProcessStatus>,
 }
@@ -42,7 +44,12 @@ impl Credentials {
     /// `uid` and `gid` are those of the request: as the mount sees them, whatever the process calls itself in its own
     /// namespace.
     pub fn new(uid: u32, gid: u32, pid: u32) -> Self {
-        Self { uid, gid, pid, process: OnceLock::new() }
+        Self { uid, gid, pid, unbound: false, process: OnceLock::new() }
+    }
+
+    /// The same, of somebody whom modes do not bind where `bind` is false.
+    pub fn where_modes_bind(self, bind: bool) -> Self {
+        Self { unbound: !bind, ..self }
     }
 
     pub(in crate::fs) fn process(&self) -> &ProcessStatus {
@@ -71,7 +78,10 @@ impl Credentials {
             attr.mode
         };
         let beyond = want & !(class & 7);
-        beyond == 0 || self.has(CAP_DAC_OVERRIDE) || (beyond & WRITE == 0 && self.has(CAP_DAC_READ_SEARCH))
+        self.unbound
+            || beyond == 0
+            || self.has(CAP_DAC_OVERRIDE)
+            || (beyond & WRITE == 0 && self.has(CAP_DAC_READ_SEARCH))
     }
 
     /// EACCES unless [`Credentials::may`].
@@ -110,13 +120,13 @@ mod tests {
     use rustix::process::{getgid, getuid};
 
     fn file(mode: u32, uid: u32, gid: u32) -> Attr {
-        let defaults = Defaults { file_mode: mode, dir_mode: mode, uid, gid };
+        let defaults = Defaults { file_mode: mode, dir_mode: mode, uid, gid, shown: None };
         attr::of_nothing(Ino(5), FileKind::File, 0, std::time::SystemTime::UNIX_EPOCH, &defaults)
     }
 
     fn somebody(uid: u32, gid: u32, status: &str) -> Credentials {
         let process = OnceLock::from(ProcessStatus::parse(status));
-        Credentials { uid, gid, pid: 0, process }
+        Credentials { uid, gid, pid: 0, unbound: false, process }
     }
 
     #[test]

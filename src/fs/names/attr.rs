@@ -13,9 +13,11 @@
 //! [`AttrChange`] is what chmod, chown and utimens ask for. It travels with an open file until the commit, so that it
 //! costs no request of its own there.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
+use crate::fs::names::identities::{self, Identities};
 use crate::store::{BlobProperties, BlobSettings, BlobType, ContainerItem, LeaseProperties, Metadata, Written};
 
 /// RFC 3339, rclone's convention.
@@ -158,6 +160,8 @@ pub struct Defaults {
     pub uid: u32,
     /// Group id of the owner.
     pub gid: u32,
+    /// Owners and modes of paths are shown as the service has them, if it tells.
+    pub shown: Option<Arc<Identities>>,
 }
 
 impl Defaults {
@@ -217,7 +221,10 @@ impl AttrChange {
             match permissions {
                 Permissions::Keep => {}
                 Permissions::Fixed => {
-                    return Err(Error::fs(libc::EPERM, "mode and owner are fixed on this mount (--permissions fixed)"));
+                    return Err(Error::fs(
+                        libc::EPERM,
+                        "mode and owner are fixed on this mount (--permissions fixed or --show-owners)",
+                    ));
                 }
                 Permissions::Ignore => (self.mode, self.uid, self.gid) = (None, None, None),
             }
@@ -292,7 +299,13 @@ pub(crate) fn is_mtime(name: &str) -> bool {
 pub(crate) fn of_blob(ino: Ino, kind: FileKind, blob: &BlobProperties, defaults: &Defaults) -> Attr {
     let size = if kind == FileKind::Directory { 0 } else { blob.size };
     let attr = described(ino, kind, size, blob.last_modified, &blob.metadata, defaults);
-    Attr { crtime: blob.creation_time.unwrap_or(blob.last_modified), ..attr }
+    let mut attr = Attr { crtime: blob.creation_time.unwrap_or(blob.last_modified), ..attr };
+    if let (Some(identities), Some(path)) = (&defaults.shown, &blob.path) {
+        attr.uid = path.owner.as_deref().map_or(attr.uid, |name| identities.id_of(name));
+        attr.gid = path.group.as_deref().map_or(attr.gid, |name| identities.id_of(name));
+        attr.mode = path.permissions.as_deref().and_then(identities::mode_of).unwrap_or(attr.mode);
+    }
+    attr
 }
 
 /// The attributes of a container, which keeps them in its metadata as a blob does.
@@ -457,7 +470,7 @@ mod tests {
     use super::*;
     use crate::store::ETag;
 
-    const DEFAULTS: Defaults = Defaults { file_mode: 0o644, dir_mode: 0o755, uid: 7, gid: 8 };
+    const DEFAULTS: Defaults = Defaults { file_mode: 0o644, dir_mode: 0o755, uid: 7, gid: 8, shown: None };
 
     fn blob(metadata: Metadata) -> BlobProperties {
         let last_modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);

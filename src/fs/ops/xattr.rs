@@ -6,6 +6,7 @@
 //! | `user.blob.type`, `.etag`, `.url`, … | what the service says | ignored |
 //! | `user.blob.content_type`, … `.tier` | properties | set |
 //! | `user.blob.meta.NAME`, `user.blob.tag.NAME` | metadata and tags | set, remove |
+//! | `user.blob.owner`, `.group`, `.permissions`, `.acl` | where the namespace is hierarchical, of directories, too | set |
 //!
 //! `cp -a`, `rsync -X` and `tar --xattrs` read all names of one file and write them to another. So writing a value that
 //! the blob has already sends nothing, a copy state may be written back, and what only the service can set is accepted
@@ -28,7 +29,11 @@ use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::names::cache::Names;
 use crate::fs::names::tree::{Blob, NodeProperties, Origin};
 use crate::fs::names::xattr_reads::Seen;
+use crate::fs::ops::xattr::access_name::AccessName;
 use crate::store::{BlobProperties, ContentHeaders, CopyId, Precondition};
+
+mod access;
+mod access_name;
 
 /// Extended attributes.
 pub struct Xattrs<'a> {
@@ -56,6 +61,8 @@ enum XattrName<'a> {
     Tier,
     Meta(&'a str),
     Tag(&'a str),
+    /// Owner, group, permissions or list of a path (`access`).
+    Access(AccessName),
     /// A property that only the service sets.
     System(&'a str),
 }
@@ -111,6 +118,7 @@ fn value_of(name: &XattrName<'_>, blob: &BlobProperties, url: &str) -> Option<St
         XattrName::Tier => blob.tier.clone(),
         XattrName::Meta(name) => blob.metadata.get(name).map(str::to_owned),
         XattrName::Tag(_) => None,
+        XattrName::Access(name) => name.of_path(blob.path.as_ref()?),
         XattrName::System(name) => match *name {
             "type" => Some(blob.blob_type.as_str().to_owned()),
             "etag" => Some(blob.etag.to_string()),
@@ -170,6 +178,9 @@ impl<'a> XattrName<'a> {
         if let Some((_, header)) = Header::ALL.iter().find(|(known, _)| *known == short) {
             return Ok(Self::Header(*header));
         }
+        if let Some(name) = AccessName::parse(short) {
+            return Ok(Self::Access(name));
+        }
         match short.split_once('.') {
             None if short == "tier" => Ok(Self::Tier),
             None if SYSTEM_NAMES.contains(&short) => Ok(Self::System(short)),
@@ -193,11 +204,17 @@ impl Xattrs<'_> {
     pub async fn get(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
         let parsed = XattrName::parse(name)?;
         let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
-        if self.fs.tree.view(ino)?.kind == FileKind::Directory {
+        let directory = self.fs.tree.view(ino)?.kind == FileKind::Directory;
+        if let XattrName::Access(access) = parsed
+            && (directory || access == AccessName::Acl)
+        {
+            return self.access_of(ino, access).await?.map(String::into_bytes).ok_or_else(none);
+        }
+        if directory {
             return Err(none());
         }
         let value = match parsed {
-            XattrName::Copy(_) | XattrName::Tag(_) => {
+            XattrName::Copy(_) | XattrName::Tag(_) | XattrName::Access(_) => {
                 let origin = self.fs.tree.origin(ino)?;
                 let seen = self.look(ino, &origin, name, probe, caller).await?;
                 match parsed {
@@ -227,6 +244,12 @@ impl Xattrs<'_> {
 
     /// listxattr(2): the names that have a value.
     pub async fn list(&self, ino: Ino, probe: bool, caller: Caller) -> Result<Vec<String>> {
+        if self.fs.tree.view(ino)?.kind == FileKind::Directory {
+            let path = self.path_with_access(ino)?;
+            return Ok(
+                path.map_or_else(Vec::new, |_| AccessName::ALL.map(|(name, _)| format!("{PREFIX}{name}")).into())
+            );
+        }
         if self.fs.tree.view(ino)?.kind != FileKind::File
             || self.fs.names.is_new(ino) && !self.fs.names.is_copied_to(ino)
         {
@@ -244,6 +267,9 @@ impl Xattrs<'_> {
             if value_of(&parsed, properties, "-").is_some() {
                 names.push(format!("{PREFIX}{name}"));
             }
+        }
+        if properties.path.is_some() {
+            names.extend(AccessName::ALL.map(|(name, _)| format!("{PREFIX}{name}")));
         }
         names.extend(properties.metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
         if properties.tag_count > 0 {
@@ -282,10 +308,13 @@ impl Xattrs<'_> {
     pub async fn set(&self, ino: Ino, name: &str, value: &[u8], flags: i32) -> Result<()> {
         let parsed = XattrName::parse(name)?;
         let invalid = |why: &str| Error::fs(libc::EINVAL, format!("{name}: {why}"));
-        if self.fs.tree.view(ino)?.kind == FileKind::Directory {
-            return Err(Error::unsupported("directories and containers have no attributes of the service"));
-        }
         let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
+        if self.fs.tree.view(ino)?.kind == FileKind::Directory {
+            return match parsed {
+                XattrName::Access(access) => self.set_access_of_directory(ino, access, value).await,
+                _ => Err(Error::unsupported("directories and containers have no such attribute of the service")),
+            };
+        }
         match parsed {
             XattrName::Copy("status") => {
                 return self.set_copy_status(ino, value.trim_end_matches(['\n', '\0']), invalid).await;
@@ -294,7 +323,7 @@ impl Xattrs<'_> {
             XattrName::Meta(key) if !is_metadata_name(key) => {
                 return Err(invalid("a metadata name is a C# identifier"));
             }
-            XattrName::Meta(_) | XattrName::Header(_) if !is_header_value(value) => {
+            XattrName::Meta(_) | XattrName::Header(_) | XattrName::Access(_) if !is_header_value(value) => {
                 return Err(invalid("the value must be printable ASCII"));
             }
             _ => {}
@@ -323,6 +352,7 @@ impl Xattrs<'_> {
         let present = match parsed {
             // That a tag is missing is said where it is looked for to be removed.
             XattrName::Tag(_) if value.is_none() => true,
+            XattrName::Access(_) => true,
             XattrName::Tag(tag) => self.fs.service.blob(&blob).tags().await?.iter().any(|(key, _)| key == tag),
             _ => value_of(parsed, &properties, "").is_some(),
         };
@@ -343,7 +373,7 @@ impl Xattrs<'_> {
         if self.fs.tree.view(ino)?.kind == FileKind::Directory {
             return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
         }
-        if matches!(parsed, XattrName::Copy(_) | XattrName::System(_) | XattrName::Tier) {
+        if matches!(parsed, XattrName::Copy(_) | XattrName::System(_) | XattrName::Tier | XattrName::Access(_)) {
             return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
         }
         self.change_attribute(ino, XattrChange { name, parsed, value: None, flags: 0 }).await
@@ -412,6 +442,10 @@ impl Xattrs<'_> {
                 return Ok(());
             }
             XattrName::Tag(key) => return self.change_tag(locked.ino(), blob, key, value).await,
+            XattrName::Access(access) => {
+                let value = value.unwrap_or_default();
+                return self.set_access_of_file(locked, blob, &properties.etag, (*access, value)).await;
+            }
             XattrName::Copy(_) | XattrName::System(_) => return Ok(()),
         };
         (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
@@ -475,6 +509,7 @@ mod tests {
     #[test]
     fn names_are_parsed_or_refused() {
         assert_eq!(XattrName::parse("user.blob.copy.status").unwrap(), XattrName::Copy("status"));
+        assert_eq!(XattrName::parse("user.blob.owner").unwrap(), XattrName::Access(AccessName::Owner));
         assert_eq!(XattrName::parse("user.blob.meta.a.b").unwrap(), XattrName::Meta("a.b"));
         assert_eq!(XattrName::parse("user.blob.content_type").unwrap(), XattrName::Header(Header::ContentType));
         assert_eq!(XattrName::parse("user.blob.etag").unwrap(), XattrName::System("etag"));

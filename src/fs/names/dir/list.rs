@@ -164,7 +164,10 @@ impl Directories {
                 self.config.accounts.iter().map(|a| a.client.account().as_str().to_owned()).collect(),
             ),
             Place::Account(id) => ListingSource::Containers(self.service.client(*id).clone()),
-            Place::Directory(dir) => ListingSource::Blobs(self.service.client(dir.account).clone(), dir.clone()),
+            Place::Directory(dir) => {
+                let owners = self.config.defaults.shown.is_some();
+                ListingSource::Blobs(self.service.client(dir.account).clone(), dir.clone(), owners)
+            }
             Place::Revision(place) => {
                 ListingSource::Revisions(self.service.client(place.account()).clone(), place.clone())
             }

@@ -4,19 +4,25 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::{Error, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::names::dir::cursor::{Cursor, PageStart};
 use crate::fs::names::hidden;
 use crate::fs::names::revisions;
 use crate::fs::names::tree::{BlobDir, RevisionPlace};
-use crate::path::BlobPath;
+use crate::path::{BlobName, BlobPath};
 use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, ListContainers, Page};
+
+/// Questions about the entries of a page at once.
+const AT_ONCE: usize = 32;
 
 /// The source of a listing.
 pub(crate) enum ListingSource {
     Accounts(Vec<String>),
     Containers(Client),
-    Blobs(Client, BlobDir),
+    /// With the owners of what is there, or without.
+    Blobs(Client, BlobDir, bool),
     /// The kind of revisions that a hidden directory shows.
     Revisions(Client, RevisionPlace),
     Nothing(BlobPath),
@@ -48,11 +54,14 @@ impl ListingSource {
                 containers.extend(page.items.into_iter().map(|item| (item.name.to_string(), Arc::new(item))));
                 (Vec::new(), names, page.next)
             }
-            Self::Blobs(client, dir) => {
+            Self::Blobs(client, dir, owners) => {
                 let marker = marker.as_deref();
-                let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, ..Default::default() };
+                let list = ListBlobs { prefix: &dir.prefix, hierarchical: true, marker, owners, ..Default::default() };
                 let Page { mut items, prefixes, next, .. } = client.container(&dir.container).list_blobs(&list).await?;
                 items.retain(|item| !hidden::is_hidden(item));
+                if owners && client.has_directories() {
+                    ask_owners(&client, &dir, &mut items, &prefixes).await?;
+                }
                 (items, prefixes, next)
             }
             Self::Revisions(client, place) => {
@@ -65,6 +74,26 @@ impl ListingSource {
         let last = names.max().map(str::to_owned);
         Ok(Fetched { asked, items, prefixes, containers, last, next })
     }
+}
+
+/// Asks for the owners that a page does not tell: of its directories it tells nothing.
+async fn ask_owners(client: &Client, dir: &BlobDir, items: &mut Vec<BlobItem>, prefixes: &[String]) -> Result<()> {
+    let told = |item: &BlobItem| item.properties.path.as_ref().is_some_and(|path| path.owner.is_some());
+    let mut untold: Vec<BlobName> = items.extract_if(.., |item| !told(item)).map(|item| item.name).collect();
+    untold.extend(prefixes.iter().filter_map(|prefix| BlobName::parse(prefix.trim_end_matches('/')).ok()));
+    let mut asked = Vec::with_capacity(untold.len());
+    for name in untold {
+        asked.push(owner_of(client, BlobPath::new(dir.container.clone(), name)));
+    }
+    let asked: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).try_collect().await?;
+    items.extend(asked.into_iter().flatten());
+    Ok(())
+}
+
+/// A blob as it is now, if it is there still.
+async fn owner_of(client: &Client, path: BlobPath) -> Result<Option<BlobItem>> {
+    let found = client.blob(&path).properties().await.optional()?;
+    Ok(found.map(|properties| BlobItem { name: path.name, revision: None, properties }))
 }
 
 impl Fetched {
