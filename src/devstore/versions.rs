@@ -11,7 +11,7 @@ pub(super) const UNAUTHORIZED: &str = "2019-02-02";
 pub(super) const SOURCE_ERRORS: &str = "2024-08-04";
 
 /// All that there are, oldest first; those of the DFS endpoint too.
-const ALL: [&str; 51] = [
+const ALL: [&str; 52] = [
     "2009-07-17",
     "2009-09-19",
     "2011-08-18",
@@ -63,6 +63,7 @@ const ALL: [&str; 51] = [
     "2026-04-06",
     "2026-06-06",
     "2026-10-06",
+    "2026-12-06",
 ];
 
 /// Whether there is such a version (S151).
