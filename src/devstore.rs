@@ -81,6 +81,7 @@ mod headers;
 mod http;
 mod lease;
 mod list;
+mod list_paths;
 mod model;
 mod operation;
 mod page;

@@ -5,6 +5,8 @@
 //! What is appended waits beside the file until a flush says where it ends. From then on the file is one that was
 //! written over DFS: the Blob endpoint reads it, and puts no blocks into it (S131).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 
 use super::address::{BlobAddress, Namespace};
@@ -14,7 +16,7 @@ use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::headers::lease_id;
 use super::lease::Holder;
-use super::model::{Blob, Kind};
+use super::model::{Blob, Kind, Metadata};
 use super::reply::{Outcome, Reply};
 use super::request::{Call, Upload};
 use super::server::Server;
@@ -64,6 +66,7 @@ pub(super) fn create(server: &Server, call: &Call) -> Outcome {
         false => Blob::new(Kind::unlisted(), Content::default(), ticks, call.now),
     };
     let mut made = call.made(made);
+    made.metadata = sent_metadata(call)?;
     made.access = made.access.changed(|name| call.header(name))?;
     let entry = state.entry_or_new(address)?;
     if let Some(old) = &entry.base {
@@ -75,13 +78,17 @@ pub(super) fn create(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::new(StatusCode::CREATED).stamp(entry.replace(made)))
 }
 
-/// Path Update, append: nobody sees it before the flush.
+/// Path Update, append: nobody sees it before the flush, which the same request may ask for.
 pub(super) fn append(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let position = position(call)?;
+    let end = position + upload.bytes.len() as u64;
     let mut state = hierarchical(server, call)?;
     check_lease(&mut state, call)?;
     file(&mut state, call)?;
     state.entry(call.blob()?)?.appended.insert(position, Content::from(upload.bytes));
+    if call.query.get("flush").is_some_and(|flush| flush.eq_ignore_ascii_case("true")) {
+        flush_to(&mut state, call, end)?;
+    }
     Ok(Reply::new(StatusCode::ACCEPTED).header("x-ms-request-server-encrypted", "true"))
 }
 
@@ -91,6 +98,10 @@ pub(super) fn flush(server: &Server, call: &Call) -> Outcome {
     let mut state = hierarchical(server, call)?;
     check_lease(&mut state, call)?;
     Conditions::of_target(call)?.check_write(Some(file(&mut state, call)?))?;
+    Ok(Reply::new(StatusCode::OK).stamp(flush_to(&mut state, call, end)?))
+}
+
+fn flush_to<'a>(state: &'a mut State, call: &Call, end: u64) -> Result<&'a Blob, ServiceError> {
     let ticks = state.ticks.next();
     let entry = state.entry(call.blob()?)?;
     let appended = std::mem::take(&mut entry.appended);
@@ -109,7 +120,7 @@ pub(super) fn flush(server: &Server, call: &Call) -> Outcome {
     (base.content, base.kind, base.over_dfs) = (content, Kind::unlisted(), true);
     (base.copy, base.properties.md5) = (None, None);
     base.touch(ticks, call.now);
-    Ok(Reply::new(StatusCode::OK).stamp(base))
+    Ok(base)
 }
 
 /// Path Delete. A directory with something in it takes `recursive=true`.
@@ -164,6 +175,21 @@ pub(super) fn set_access(server: &Server, call: &Call) -> Outcome {
 fn hierarchical<'a>(server: &'a Server, call: &Call) -> Result<std::sync::MutexGuard<'a, State>, ServiceError> {
     let state = server.state(call.now);
     if state.is_hierarchical() { Ok(state) } else { Err(Code::NotImplemented.into()) }
+}
+
+/// `x-ms-properties`: names and values in Base64.
+fn sent_metadata(call: &Call) -> Result<Metadata, ServiceError> {
+    let mut metadata = Metadata::new();
+    let text = call.header("x-ms-properties").unwrap_or_default();
+    for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
+        let decoded = pair
+            .trim()
+            .split_once('=')
+            .and_then(|(name, value)| Some((name.to_owned(), String::from_utf8(STANDARD.decode(value).ok()?).ok()?)));
+        let (name, value) = decoded.ok_or_else(|| ServiceError::invalid_header("x-ms-properties", text))?;
+        metadata.insert(name, value);
+    }
+    Ok(metadata)
 }
 
 fn position(call: &Call) -> Result<u64, ServiceError> {

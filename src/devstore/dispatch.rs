@@ -1,12 +1,13 @@
 //! From an operation to its handler: the one place above all handlers that knows every one of them.
 
+use super::address::Target;
 use super::content::Content;
 use super::error::Code;
 use super::operation::Operation;
 use super::reply::Outcome;
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::{account, batch, blob, blocks, container, copy, dfs, from_url, list, page, path};
+use super::{account, batch, blob, blocks, container, copy, dfs, from_url, list, list_paths, page, path};
 
 /// Carries an admitted request out.
 pub(super) fn perform(server: &Server, call: &Call, operation: Operation, upload: Upload) -> Outcome {
@@ -25,7 +26,9 @@ fn on_path(server: &Server, call: &Call, operation: Operation, upload: Upload) -
         AppendPath => dfs::append(server, call, upload),
         FlushPath => dfs::flush(server, call),
         DeletePath => dfs::delete(server, call),
+        GetPathProperties if matches!(call.target, Target::Container { .. }) => list_paths::root(server, call),
         GetPathProperties => dfs::properties(server, call),
+        ListPaths => list_paths::paths(server, call),
         SetAccessControl => dfs::set_access(server, call),
         RenamePath => path::rename(server, call),
         _ => Err(Code::NotImplemented.into()),

@@ -151,6 +151,7 @@ codes! {
     ExceedsMaxBatchRequestCount 400 "The batch operation exceeds the maximum number of allowed subrequests.",
     FeatureNotYetSupportedForHierarchicalNamespaceAccounts 409 "Blob API is not yet supported for hierarchical namespace accounts.",
     FilesystemNotFound 404 "The specified filesystem does not exist.",
+    HierarchicalNamespaceNotEnabled 400 "This operation is only supported on a hierarchical namespace account.",
     InfiniteLeaseDurationRequired 412 "The lease ID matched, but the specified lease must be an infinite-duration lease.",
     InvalidAuthenticationInfo 400 "Authentication information is not given in the correct format. Check the value of Authorization header.",
     InvalidBlobOrBlock 400 "The specified blob or block content is invalid.",

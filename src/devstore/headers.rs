@@ -105,8 +105,12 @@ pub(super) fn lease_id(call: &Call) -> Result<Option<uuid::Uuid>, ServiceError> 
     uuid_header(call, "x-ms-lease-id")
 }
 
+/// An empty one is none: the vendor's Python client sends it so for a source that is not leased.
 pub(super) fn uuid_header(call: &Call, name: &str) -> Result<Option<uuid::Uuid>, ServiceError> {
-    call.header(name).map(|text| text.parse().map_err(|_| ServiceError::invalid_header(name, text))).transpose()
+    call.header(name)
+        .filter(|text| !text.is_empty())
+        .map(|text| text.parse().map_err(|_| ServiceError::invalid_header(name, text)))
+        .transpose()
 }
 
 /// Reads the headers of a lease request.

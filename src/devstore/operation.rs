@@ -36,6 +36,7 @@ operations! {
     SnapshotBlob LeaseBlob DeleteBlob BlobBatch
     CopyBlob CopyBlobFromURL AbortCopyBlob IncrementalCopyBlob
     RenamePath CreatePath AppendPath FlushPath DeletePath GetPathProperties SetAccessControl GetFilesystemProperties
+    ListPaths
 }
 
 impl Operation {
@@ -73,10 +74,12 @@ impl Operation {
             (Endpoint::Blob, ..) => None,
             (_, Target::Container { .. }, method) if of("resource") == Some("filesystem") => match method {
                 "HEAD" => Some(Operation::GetFilesystemProperties),
+                "GET" => Some(Operation::ListPaths),
                 "PUT" => Some(Operation::CreateContainer),
                 "DELETE" => Some(Operation::DeleteContainer),
                 _ => return Err(Code::NotImplemented.into()),
             },
+            (_, Target::Container { .. }, "HEAD") if of("action").is_some() => Some(Operation::GetPathProperties),
             (_, Target::Blob(_), "PUT") if of("resource").is_some() => Some(Operation::CreatePath),
             (_, Target::Blob(_), "PATCH") => match of("action") {
                 Some("append") => Some(Operation::AppendPath),
@@ -106,6 +109,7 @@ impl Operation {
                 | GetPathProperties
                 | SetAccessControl
                 | GetFilesystemProperties
+                | ListPaths
         )
     }
 
@@ -206,7 +210,7 @@ impl Operation {
         match self {
             // Each request of a batch is admitted by itself.
             GetAccountInformation | BlobBatch => "racwdxlt",
-            ListContainers | ListBlobs => "l",
+            ListContainers | ListBlobs | ListPaths => "l",
             CreateContainer | CreatePath | PutBlob | PutBlobFromURL | PutBlock | PutBlockFromURL | PutBlockList
             | CopyBlob | CopyBlobFromURL | SnapshotBlob => "cw",
             AppendBlock | AppendBlockFromURL | AppendBlobSeal | AppendPath | FlushPath => "aw",
@@ -247,6 +251,7 @@ impl Operation {
             | SetContainerACL
             | LeaseContainer
             | GetFilesystemProperties
+            | ListPaths
             | ListBlobs => 'c',
             _ => 'o',
         }

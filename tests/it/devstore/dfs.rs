@@ -249,3 +249,68 @@ async fn a_flat_account_has_no_paths() {
     assert_eq!(one.head("box/f?action=getAccessControl").await.outcome(), "501 NotImplemented");
     assert_eq!(one.head("box/f").await.header("x-ms-owner"), "");
 }
+
+/// Names of a page of paths, directories with a slash behind, and where the next page goes on.
+async fn paths(one: &Client, parameters: &str) -> (Vec<String>, String) {
+    let answer = one.get(&format!("box?resource=filesystem&{parameters}")).await;
+    assert_eq!(answer.status, 200, "{parameters}: {}", answer.text());
+    let rows = answer.json()["paths"].as_array().unwrap().clone();
+    let name = |row: &serde_json::Value| {
+        let directory = if row["isDirectory"] == "true" { "/" } else { "" };
+        format!("{}{directory}", row["name"].as_str().unwrap())
+    };
+    (rows.iter().map(name).collect(), answer.header("x-ms-continuation").to_owned())
+}
+
+#[tokio::test]
+async fn paths_are_listed_through_the_tree_page_by_page() {
+    let (_server, one) = server().await;
+    written(&one, "a/x/f", "12345").await;
+    written(&one, "a-b", "1").await;
+    create(&one, "a/empty", DIRECTORY, &[]).await;
+    let all = ["a/", "a/empty/", "a/x/", "a/x/f", "a-b"];
+    assert_eq!(paths(&one, "recursive=true").await.0, all);
+    assert_eq!(paths(&one, "recursive=false").await.0, ["a/", "a-b"]);
+    assert_eq!(paths(&one, "recursive=false&directory=a").await.0, ["a/empty/", "a/x/"]);
+    assert_eq!(paths(&one, "recursive=true&directory=a/empty").await.0, [""; 0]);
+    let (mut seen, mut next) = paths(&one, "recursive=true&maxresults=2").await;
+    while !next.is_empty() {
+        let page = paths(&one, &format!("recursive=true&maxresults=2&continuation={}", next.replace('%', "%25"))).await;
+        seen.extend(page.0);
+        next = page.1;
+    }
+    assert_eq!(seen, all);
+    let text = one.get("box?resource=filesystem&recursive=true&directory=a/x").await.json();
+    let row = &text["paths"][0];
+    assert_eq!((row["contentLength"].as_str(), row["permissions"].as_str()), (Some("5"), Some("rw-r-----")), "{row}");
+    let list = async |parameters: &str| one.get(&format!("box?resource=filesystem&{parameters}")).await.outcome();
+    assert_eq!(list("recursive=true&directory=none").await, "404 PathNotFound");
+    assert_eq!(list("recursive=true&directory=a-b").await, "409 PathConflict");
+    assert_eq!(list("recursive=maybe").await, "400 InvalidQueryParameterValue");
+}
+
+#[tokio::test]
+async fn an_append_may_flush_and_a_new_file_have_metadata() {
+    let (_server, one) = server().await;
+    let properties = [("x-ms-properties", "sourceFile=b3JpZy5jc3Y=,lower=bA==")];
+    assert_eq!(create(&one, "f", FILE, &properties).await.status, 201);
+    let one_request = async |at: usize, bytes: &'static str| {
+        one.send("PATCH", &format!("box/f?action=append&position={at}&flush=true"), &[], bytes).await.outcome()
+    };
+    assert_eq!((one_request(0, "one").await, one_request(3, "two").await), ("202".into(), "202".into()));
+    assert_eq!(one_request(9, "gap").await, "400 InvalidFlushPosition");
+    assert_eq!(one.get("box/f").await.text(), "onetwo");
+    assert_eq!(one.head("box/f").await.header("x-ms-meta-sourcefile"), "orig.csv");
+    let wrong = create(&one, "g", FILE, &[("x-ms-properties", "a=%")]).await;
+    assert_eq!(wrong.outcome(), "400 InvalidHeaderValue");
+}
+
+#[tokio::test]
+async fn the_root_tells_whether_there_are_directories() {
+    let (_server, one) = server().await;
+    let root = one.head("box/?action=getAccessControl").await;
+    assert_eq!((root.status, root.header("x-ms-acl")), (200, "user::rwx,group::r-x,other::---"));
+    let flat = super::client::server(Config::default()).await;
+    let refused = Client::new(&flat, ONE).head("box/?action=getAccessControl").await;
+    assert_eq!(refused.outcome(), "400 HierarchicalNamespaceNotEnabled");
+}
