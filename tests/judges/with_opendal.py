@@ -1,4 +1,4 @@
-"""opendal's service azblob, and azdls where the namespace is hierarchical."""
+"""opendal's service azblob."""
 
 import os
 import uuid
@@ -9,10 +9,7 @@ from azure.storage.blob import BlobServiceClient
 box = "opendal-" + uuid.uuid4().hex[:8]
 BlobServiceClient.from_connection_string(os.environ["JUDGE_CONNECTION_STRING"]).create_container(box)
 common = {"account_name": os.environ["JUDGE_ACCOUNT"], "account_key": os.environ["JUDGE_KEY"], "endpoint": os.environ["JUDGE_ENDPOINT"]}
-if os.environ.get("JUDGE_HNS"):
-    store = opendal.Operator("azdls", filesystem=box, root="/root", **common)
-else:
-    store = opendal.Operator("azblob", container=box, root="/root", **common)
+store = opendal.Operator("azblob", container=box, root="/root", **common)
 can = store.capability()
 store.create_dir("dir/")
 store.write("dir/a b", b"alpha")

@@ -32,12 +32,10 @@ azure.copy_file(f"{box}/dir/a", f"{box}/dir/copy")
 listed = azure.get_file_info(fs.FileSelector(box, recursive=True))
 files = sorted(found.path for found in listed if found.type == fs.FileType.File)
 assert files == [f"{box}/{name}" for name in ("dir/a", "dir/copy", "large")], files
-if os.environ.get("JUDGE_HNS"):
-    azure.move(f"{box}/dir", f"{box}/moved")
-    assert azure.get_file_info(f"{box}/moved/a").size == 5
-    azure.move(f"{box}/moved", f"{box}/dir")
 azure.delete_file(f"{box}/dir/copy")
 azure.delete_dir_contents(f"{box}/dir")
-assert azure.get_file_info(fs.FileSelector(f"{box}/dir", recursive=True)) == []
+# In a hierarchical namespace, an empty directory is not found by a selector, though it is listed with 200.
+left = azure.get_file_info(fs.FileSelector(f"{box}/dir", recursive=True, allow_not_found=True))
+assert left == [] and azure.get_file_info(f"{box}/dir").type == fs.FileType.Directory, left
 azure.delete_dir(f"{box}/dir")
 azure.delete_dir(box)
