@@ -335,7 +335,7 @@ fn cp_a_chooses_no_tier_that_the_copy_has() {
 
 #[test]
 fn a_tier_that_was_chosen_stays_whatever_replaces_the_content() {
-    // S102, S103: it stays in the service, and this mount knows it.
+    // S102, S103: it stays in the service, in accounts with versions or by being named, and this mount knows it.
     let world = World::with(Setup { attr_ttl: Duration::from_secs(600), ..Default::default() });
     for name in ["a", "copied", "written"] {
         world.put(name, name);

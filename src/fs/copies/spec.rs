@@ -6,7 +6,7 @@ use crate::fs::caller::Caller;
 use crate::fs::copies::backup::Backup;
 use crate::fs::copies::lease::LeaseSource;
 use crate::fs::names::tree::Blob;
-use crate::store::{BlobProperties, CopyRequest, CopySource, LeaseId, Metadata, Precondition, Tags};
+use crate::store::{BlobProperties, BlobType, CopyRequest, CopySource, LeaseId, Metadata, Precondition, Tags};
 
 /// The treatment of source and destination besides copying.
 #[derive(Default, Clone)]
@@ -47,6 +47,10 @@ impl CopySpec {
         let Self { source, version, precondition, metadata, tier, tags, seal, options, .. } = self;
         let source_if_match = version.map(|version| version.etag.clone());
         let lease = options.lease.clone();
+        // What was chosen for the destination stays in an account with versions (S103); that it stays everywhere, nobody
+        // has seen.
+        let chosen = options.replaced.as_ref().filter(|replaced| replaced.blob_type == BlobType::Block);
+        let tier = tier.or_else(|| chosen?.chosen_tier());
         (CopyRequest { source, source_if_match, precondition, metadata, tier, tags, seal, lease }, options)
     }
 }
