@@ -127,12 +127,14 @@ pub(super) fn get(server: &Server, call: &Call) -> Outcome {
         let mut reply = Reply::new(StatusCode::OK).describe(call, entry, blob);
         reply.set_optional("content-md5", md5);
         reply.body = Payload::Content(blob.content.clone());
+        state.copies.seen(call.blob()?);
         return Ok(reply);
     };
     let mut reply = Reply::new(StatusCode::PARTIAL_CONTENT).describe(call, entry, blob);
     reply.set("content-range", &format!("bytes {}-{}/{size}", range.start, range.end - 1));
     reply.set_optional("x-ms-blob-content-md5", md5);
     let content = blob.content.slice(range);
+    state.copies.seen(call.blob()?);
     drop(state);
     hash_range(call, &content, &mut reply)?;
     reply.body = Payload::Content(content);

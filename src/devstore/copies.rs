@@ -162,6 +162,14 @@ impl Copies {
         onto_it.for_each(|transfer| transfer.progress.seen());
     }
 
+    /// Somebody has seen the state of all copies onto names that begin so.
+    pub(super) fn seen_below(&mut self, account: &str, container: &str, prefix: &str) {
+        let is_listed =
+            |to: &BlobAddress| to.account == account && to.container == container && to.blob.starts_with(prefix);
+        let listed = self.pending.values_mut().filter(|transfer| is_listed(&transfer.copy.destination));
+        listed.for_each(|transfer| transfer.progress.seen());
+    }
+
     pub(super) fn remember(&mut self, summary: CopySummary) {
         if self.concluded.len() == REMEMBERED {
             self.concluded.pop_front();

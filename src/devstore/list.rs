@@ -347,6 +347,9 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
     });
     document.element("NextMarker", next.unwrap_or_default());
     document.close("EnumerationResults");
+    if selection.include.copy {
+        state.copies.seen_below(&call.account, name, selection.prefix);
+    }
     Ok(Reply::xml(document.finish()))
 }
 

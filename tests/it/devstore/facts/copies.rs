@@ -58,6 +58,14 @@ async fn from_another_account_a_copy_is_pending_first() {
     let done = one.head("box/b").await;
     assert_eq!((done.header("content-length"), state(&done)), ("4", ["success", "4/4"]));
     assert_ne!(done.header("etag"), copied.header("etag"));
+    // It goes on for whoever looks otherwise, too.
+    for (name, look) in [("c", "box/c"), ("d", "box?restype=container&comp=list&include=copy&prefix=d")] {
+        one.copy(&format!("box/{name}"), &two.shared_url("a", HOUR)).await;
+        let seen = one.get(look).await;
+        let pending = seen.header("x-ms-copy-status") == "pending" || seen.elements("CopyStatus") == ["pending"];
+        assert!(pending, "{seen:?}");
+        assert_eq!(one.get(&format!("box/{name}")).await.text(), "four");
+    }
     // From another server as well.
     let web = Web::start(Manner::Plain("text from elsewhere"));
     let copied = one.copy("box/web", &web.url("x")).await;
