@@ -18,7 +18,7 @@
 //! set up), [`answers`] (what is said where nobody knows what the service says), `address` (what a URL says),
 //! `signature`, `versions`, `clock`, `timer`, `error` and `xml`.
 //!
-//! Not offered: stored access policies, soft delete, immutability, incremental copies. Such requests are refused, not
+//! Not offered: stored access policies, incremental copies. Such requests are refused, not
 //! ignored. In hierarchical namespaces there are no snapshots, owners and access lists bind nobody, and their own
 //! endpoint lists nothing. Of Azure Files there is only what a copy source needs: a file that was put in place, and a
 //! URL to it. Other servers on this machine can be copy sources, too.
@@ -59,6 +59,7 @@ pub mod answers;
 mod auth;
 mod batch;
 mod bearer;
+mod bin;
 mod blob;
 mod blocks;
 mod checksum;
@@ -78,7 +79,9 @@ mod error;
 mod faults;
 mod from_url;
 mod headers;
+mod holds;
 mod http;
+mod immutable;
 mod lease;
 mod list;
 mod list_paths;
@@ -86,11 +89,13 @@ mod model;
 mod operation;
 mod page;
 mod path;
+mod protection;
 mod reply;
 mod request;
 mod sas;
 mod server;
 mod signature;
+mod soft_delete;
 mod source;
 mod spelling;
 mod state;
@@ -107,6 +112,7 @@ pub use config::{AccountConfig, Config, CopyRate, InvalidRate, Limits, WELL_KNOW
 pub use control::{ControlError, CopyAction};
 pub use copies::CopySummary;
 pub use faults::{Fault, Reset};
+pub use protection::Immutability;
 pub use state::PolicyChange;
 pub use stats::{RequestRecord, Stats};
 
@@ -280,6 +286,21 @@ impl Devstore {
         for container in state.accounts.values_mut().flat_map(|containers| containers.values_mut()) {
             container.blobs.values_mut().for_each(|entry| entry.lease = entry.lease.aged(by));
         }
+    }
+
+    /// Keeps the blobs of a container so from now on, as the management interface of the real service would.
+    pub fn keep(&self, account: &str, container: &str, rules: Immutability) -> Result<(), ControlError> {
+        self.server.keep(account, container, rules)
+    }
+
+    /// Ends the way of an archived blob back, which takes hours in the real service.
+    pub fn end_rehydration(&self, account: &str, container: &str, blob: &str) -> Result<(), ControlError> {
+        self.server.end_rehydration(account, container, blob)
+    }
+
+    /// Lets time pass for whatever is kept for a while, and for nothing else: policies, and what was deleted softly.
+    pub fn age_retention(&self, by: Duration) {
+        self.server.age_retention(by);
     }
 
     /// Orders a fault.

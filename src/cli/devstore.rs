@@ -49,6 +49,9 @@ pub(super) struct Arguments {
     /// Keep versions of all blobs.
     #[arg(long)]
     versioning: bool,
+    /// Keep what is deleted for so many days: blobs, snapshots, containers.
+    #[arg(long, value_name = "DAYS")]
+    soft_delete: Option<u32>,
     /// Give all accounts hierarchical namespaces, in which mv is one rename.
     #[arg(long)]
     hns: bool,
@@ -84,6 +87,7 @@ impl Arguments {
         let mut accounts = if self.account.is_empty() { names } else { self.account };
         for account in &mut accounts {
             account.versioning = self.versioning;
+            account.soft_delete = self.soft_delete;
         }
         let config = Config {
             listen: self.listen,

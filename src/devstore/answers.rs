@@ -145,6 +145,8 @@ answers! {
         Unverified = "CannotVerifyCopySource",
         /// BlobArchived.
         Archived = "BlobArchived",
+        /// CannotVerifyCopySource, with the text that the source was modified, and no code of its own.
+        Modified = "modified",
     }
     /// Whether Copy Blob From URL reads a blob of the account that the request itself may read (S163).
     own_source: OwnSource = "own-source-of-copy-from-url" {
@@ -239,6 +241,43 @@ answers! {
         /// 400, like a `comp` that there is none.
         Unknown = "unknown",
     }
+    /// Whether tier, tags and lease of a blob that its container keeps can be changed (S110, S188).
+    immutable_attributes: ImmutableAttributes = "attributes-of-immutable" {
+        /// They can.
+        Allowed = "allowed",
+        /// They cannot.
+        Refused = "refused",
+    }
+    /// Whether Copy Blob may make a new name in a container that keeps its blobs (S110).
+    immutable_copy: ImmutableCopy = "copy-into-immutable" {
+        /// It may.
+        Allowed = "allowed",
+        /// It may not.
+        Refused = "refused",
+    }
+    /// The code by which metadata and snapshots of an archived blob are refused (S106).
+    archived_changes: ArchivedChanges = "changes-of-archived" {
+        /// The one that is known.
+        Known = "blob-archived",
+        /// One that no client knows.
+        Unknown = "unknown-code",
+    }
+    /// Copy Blob of an archived blob to the tier Cold (S107).
+    archived_to_cold: ArchivedToCold = "archived-to-cold" {
+        /// 400.
+        Refused = "refused",
+        /// Done, as to other tiers.
+        Taken = "taken",
+    }
+    /// A second Set Blob Tier while the first is still bringing the blob back (S100, S182).
+    tier_again: TierAgain = "tier-again-while-rehydrating" {
+        /// A higher priority is taken, another tier is not.
+        Priority = "priority",
+        /// 409.
+        Refused = "refused",
+        /// Taken.
+        Taken = "taken",
+    }
     /// Which writes of whom has the lease are done though `If-None-Match: *` is not met (S58).
     lease_guard: LeaseGuard = "lease-overrules-if-none-match" {
         /// Put Blob of a blob with a finite lease.
@@ -247,6 +286,13 @@ answers! {
         PutBlob = "put-blob",
         /// Every write, whatever the lease.
         EveryWrite = "every-write",
+    }
+    /// Whether metadata of a version that has a policy or a hold of its own can be set (S190).
+    protected_metadata: ProtectedMetadata = "metadata-of-protected-version" {
+        /// They can: that makes a new version.
+        Allowed = "allowed",
+        /// They cannot.
+        Refused = "refused",
     }
 }
 

@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use md5::{Digest, Md5};
 
 use super::address::{Namespace, Revision};
-use super::answers::{ChosenTier, CopyStateAfterMetadata, OtherType, TiersOfPaths};
+use super::answers::{ArchivedChanges, ChosenTier, CopyStateAfterMetadata, OtherType, TierAgain, TiersOfPaths};
 use super::checksum::crc64_header;
 use super::condition::Conditions;
 use super::content::Content;
@@ -18,12 +18,15 @@ use super::error::{Code, ServiceError};
 use super::headers::{
     lease_action, lease_id, parse_range, put_properties, sent_metadata, sent_properties, sent_tags, sent_tier,
 };
+use super::holds::sent_protection;
 use super::lease::Holder;
-use super::model::{Blob, Kind, Tier, is_marked};
+use super::model::{Blob, Kind, PageTier, Rehydration, Tier, is_marked};
+use super::protection::Protection;
 use super::reply::{Outcome, Payload, Reply, lease_reply};
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::state::{State, check_lease, keeps_chosen_tier};
+use super::soft_delete::{delete_entry, delete_snapshot, delete_snapshots, mark_missing};
+use super::state::{State, check_kept, check_lease, keeps_chosen_tier};
 use super::tags;
 use super::xml::{self, Writer, write_tag_set};
 
@@ -65,6 +68,7 @@ pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     blob.tags = sent_tags(call)?;
     blob.tier = sent_tier(call)?;
     blob.tier_changed = blob.tier.map(|_| call.now);
+    blob.protection = sent_protection(&mut server.state(call.now), call)?;
     let blob = call.made(blob);
     if server.namespace == Namespace::Hierarchical {
         refuse_unknown_to_paths(call, &blob)?;
@@ -174,6 +178,9 @@ fn requested_range(call: &Call, size: u64) -> Result<Option<Range<u64>>, Service
 /// Get Blob Properties (§8): the headers of Get Blob without reading, so archived blobs answer too.
 pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
+    if let Err(error) = state.readable(call).map(drop) {
+        return Err(mark_missing(&mut state, call, error));
+    }
     let (entry, blob) = state.readable(call)?;
     encryption::check(blob, call)?;
     let mut reply = Reply::new(StatusCode::OK).describe(call, entry, blob);
@@ -201,7 +208,8 @@ pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
     if before.directory && is_marked(&metadata) {
         return Err(Code::InvalidMetadata.into());
     }
-    let mut changed = Blob { metadata, ..before.clone() };
+    check_online(before, server)?;
+    let mut changed = Blob { metadata, protection: Protection::default(), ..before.clone() };
     if server.answers.copy_state == CopyStateAfterMetadata::Removed {
         changed.copy = None;
     }
@@ -238,27 +246,62 @@ pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::new(StatusCode::OK).stamp(blob))
 }
 
-/// Set Blob Tier (§10): leaves the ETag alone. Leaving the archive is instantaneous here but answers 202 like the real
-/// rehydration.
+/// Set Blob Tier (§10): leaves the ETag alone.
 pub(super) fn set_tier(server: &Server, call: &Call) -> Outcome {
-    let tier = call.required("x-ms-access-tier")?;
-    let tier = Tier::parse(tier)?;
+    let asked = call.required("x-ms-access-tier")?;
+    let high = match call.header("x-ms-rehydrate-priority") {
+        None | Some("Standard") => false,
+        Some("High") => true,
+        Some(other) => return Err(ServiceError::invalid_header("x-ms-rehydrate-priority", other)),
+    };
     if server.namespace == Namespace::Hierarchical && server.answers.tiers_of_paths == TiersOfPaths::Unknown {
         return Err(ServiceError::invalid_query("comp", "tier"));
     }
     let mut state = server.state(call.now);
+    let again = state.answers.tier_again;
     let (_, blob) = state.readable(call)?;
     call.check_settled(blob)?;
+    check_kept(&mut state, call)?;
     // Also of a version or snapshot alone (S176).
     let found = state.entry(call.blob()?)?.at_mut(&call.revision());
     let blob = found.ok_or(Code::BlobNotFound)?;
-    if !matches!(blob.kind, Kind::Block { .. }) {
-        return Err(Code::AccessTierNotSupportedForBlobType.into());
+    match blob.kind {
+        Kind::Block { .. } => {}
+        Kind::Page { .. } => return set_page_tier(blob, asked),
+        Kind::Append { .. } => return Err(Code::AccessTierNotSupportedForBlobType.into()),
     }
-    let rehydrates = blob.tier == Some(Tier::Archive) && tier != Tier::Archive;
-    blob.tier = Some(tier);
+    let tier = Tier::parse(asked)?;
+    match blob.rehydrating {
+        Some(under_way) => {
+            let raises = tier == under_way.to && high && !under_way.high;
+            if again == TierAgain::Refused || again == TierAgain::Priority && !raises {
+                return Err(Code::BlobBeingRehydrated.into());
+            }
+        }
+        None if blob.tier == Some(Tier::Archive) && tier != Tier::Archive => {}
+        None => {
+            blob.tier = Some(tier);
+            blob.tier_changed = Some(call.now);
+            return Ok(Reply::new(StatusCode::OK));
+        }
+    }
+    // The content takes hours to come back, and until then the tier stays what it is (S99).
+    blob.rehydrating = Some(Rehydration { to: tier, high });
     blob.tier_changed = Some(call.now);
-    Ok(Reply::new(if rehydrates { StatusCode::ACCEPTED } else { StatusCode::OK }))
+    Ok(Reply::new(StatusCode::ACCEPTED))
+}
+
+/// Tiers of page blobs are sizes, and only grow (S184).
+fn set_page_tier(blob: &mut Blob, asked: &str) -> Outcome {
+    let tier = PageTier::parse(asked).ok_or(Code::InvalidBlobTier)?;
+    if tier.size() < blob.content.len() {
+        return Err(Code::BlobTierInadequateForContentLength.into());
+    }
+    if blob.page_tier.is_some_and(|before| before > tier) {
+        return Err(Code::CannotChangeToLowerTier.into());
+    }
+    blob.page_tier = Some(tier);
+    Ok(Reply::new(StatusCode::OK))
 }
 
 /// Tags there are none over Blob where the namespace is hierarchical (S193).
@@ -287,6 +330,7 @@ pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome 
     let mut state = server.state(call.now);
     let (_, blob) = state.readable(call)?;
     call.check_settled(blob)?;
+    check_kept(&mut state, call)?;
     // S97
     check_lease(state.find(call.blob()?)?, call)?;
     state.entry(call.blob()?)?.base.as_mut().ok_or(Code::BlobNotFound)?.tags = tags;
@@ -302,6 +346,7 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
     let metadata = sent_metadata(call, server.limits.metadata_bytes)?;
     call.refuse_revision()?;
     let mut state = server.state(call.now);
+    check_kept(&mut state, call)?;
     let ticks = state.ticks.next();
     let entry = state.entry(call.blob()?)?;
     entry.lease.at(call.now).check_read(lease_id(call)?, Holder::Blob)?;
@@ -311,7 +356,9 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
     if base.is_pending() {
         return Err(Code::PendingCopyOperation.into());
     }
-    let mut taken = Blob { version: None, ..base.clone() };
+    check_online(&base, server)?;
+    // What keeps the blob does not keep its snapshot.
+    let mut taken = Blob { version: None, protection: Protection::default(), ..base.clone() };
     if let Some(metadata) = metadata {
         taken.metadata = metadata;
         taken.touch(ticks, call.now);
@@ -326,29 +373,39 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
     Ok(reply.header("x-ms-snapshot", id))
 }
 
+/// Refuses for an archived blob what changes it beside its content. By which code nobody knows (S106).
+fn check_online(blob: &Blob, server: &Server) -> Result<(), ServiceError> {
+    match server.answers.archived_changes {
+        ArchivedChanges::Unknown if blob.tier == Some(Tier::Archive) => {
+            Err(ServiceError { code: "CodeThatNobodyKnows".into(), ..Code::BlobArchived.into() })
+        }
+        _ => blob.check_online(),
+    }
+}
+
 /// Delete Blob (§11). A pending destination must be aborted first (X13).
 pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
     let address = call.blob()?;
     let mut state = server.state(call.now);
-    let mut permanent = true;
-    match call.revision() {
-        Revision::Snapshot(id) => drop(state.entry(address)?.snapshots.remove(&id).ok_or(Code::BlobNotFound)?),
-        Revision::Version(id) => state.entry(address)?.delete_version(&id)?,
-        Revision::Current => {
-            delete_current(&mut state, call)?;
-            // It goes on as a version (S87).
-            permanent = !state.versioned.contains(&address.account);
+    check_kept(&mut state, call)?;
+    let is_kept = match call.revision() {
+        Revision::Snapshot(id) => delete_snapshot(&mut state, call, &id)?,
+        Revision::Version(id) => {
+            state.entry(address)?.delete_version(&id)?;
+            false
         }
-    }
+        Revision::Current => delete_current(&mut state, call)?,
+    };
     let container = state.container(&address.account, &address.container)?;
     if container.blobs.get(&address.blob).is_some_and(|entry| entry.is_vacant()) {
         container.blobs.remove(&address.blob);
     }
-    Ok(Reply::new(StatusCode::ACCEPTED).header("x-ms-delete-type-permanent", permanent.to_string()))
+    // S86, S87
+    Ok(Reply::new(StatusCode::ACCEPTED).header("x-ms-delete-type-permanent", if is_kept { "false" } else { "true" }))
 }
 
-/// Deletes the blob itself. With versioning it becomes an earlier version.
-fn delete_current(state: &mut State, call: &Call) -> Result<(), ServiceError> {
+/// Deletes the blob itself. With versioning it becomes an earlier version. Whether it can be brought back.
+fn delete_current(state: &mut State, call: &Call) -> Result<bool, ServiceError> {
     let address = call.blob()?;
     if state.find(address)?.is_none_or(|entry| entry.base.is_none() && entry.staged.is_empty()) {
         return Err(Code::BlobNotFound.into());
@@ -365,14 +422,13 @@ fn delete_current(state: &mut State, call: &Call) -> Result<(), ServiceError> {
             return Err(Code::DirectoryIsNotEmpty.into());
         }
     }
-    let entry = state.entry_or_new(address)?;
+    let has_snapshots = !state.entry_or_new(address)?.snapshots.is_empty();
     match call.header("x-ms-delete-snapshots") {
-        Some("only") => entry.snapshots.clear(),
-        None if !entry.snapshots.is_empty() => return Err(Code::SnapshotsPresent.into()),
-        Some("include") | None => entry.delete(),
-        Some(other) => return Err(ServiceError::invalid_header("x-ms-delete-snapshots", other)),
+        Some("only") => delete_snapshots(state, call),
+        None if has_snapshots => Err(Code::SnapshotsPresent.into()),
+        Some("include") | None => delete_entry(state, call),
+        Some(other) => Err(ServiceError::invalid_header("x-ms-delete-snapshots", other)),
     }
-    Ok(())
 }
 
 /// Lease Blob (§12). Every action on a pending destination is refused.
@@ -380,6 +436,7 @@ pub(super) fn lease(server: &Server, call: &Call) -> Outcome {
     let action = lease_action(call)?;
     call.refuse_revision()?;
     let mut state = server.state(call.now);
+    check_kept(&mut state, call)?;
     let entry = state.entry(call.blob()?)?;
     let blob = entry.base.as_ref().ok_or(Code::BlobNotFound)?;
     call.check_settled(blob)?;

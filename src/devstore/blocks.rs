@@ -17,6 +17,7 @@ use super::content::Content;
 use super::encryption;
 use super::error::{Code, ServiceError};
 use super::headers::{lease_id, sent_metadata, sent_properties, sent_tags, sent_tier};
+use super::holds::sent_protection;
 use super::lease::Holder;
 use super::model::{Blob, Block, Entry, Kind};
 use super::reply::{Outcome, Reply};
@@ -102,6 +103,7 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
 
     let mut state = server.state(call.now);
     state.admit(call)?;
+    let protection = sent_protection(&mut state, call)?;
     let ticks = state.ticks.next();
     let always = state.answers.chosen_tier == ChosenTier::Always;
     let address = call.blob()?;
@@ -127,6 +129,7 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     blob.encryption = encryption::sent(call)?;
     blob.tier = tier.or(old_tier);
     blob.tier_changed = blob.tier.map(|_| call.now);
+    blob.protection = protection;
     let blob = state.entry_or_new(address)?.replace(blob);
     let mut reply = Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-request-server-encrypted", "true");
     reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref());

@@ -68,6 +68,8 @@ pub struct AccountConfig {
     pub key: Option<String>,
     /// Every write and delete keeps what was there before (X22).
     pub versioning: bool,
+    /// Days for which deleted blobs and containers can be brought back.
+    pub soft_delete: Option<u32>,
 }
 
 impl fmt::Debug for AccountConfig {
@@ -77,6 +79,7 @@ impl fmt::Debug for AccountConfig {
             .field("name", &self.name)
             .field("key", &key)
             .field("versioning", &self.versioning)
+            .field("soft_delete", &self.soft_delete)
             .finish()
     }
 }
@@ -84,12 +87,17 @@ impl fmt::Debug for AccountConfig {
 impl AccountConfig {
     /// An account with its default key.
     pub fn named(name: &str) -> AccountConfig {
-        AccountConfig { name: name.to_owned(), key: None, versioning: false }
+        AccountConfig { name: name.to_owned(), key: None, versioning: false, soft_delete: None }
     }
 
     /// The same, with versions of its blobs.
     pub fn versioned(name: &str) -> AccountConfig {
         AccountConfig { versioning: true, ..AccountConfig::named(name) }
+    }
+
+    /// The same, keeping for so many days what is deleted.
+    pub fn keeping_deleted(name: &str, days: u32) -> AccountConfig {
+        AccountConfig { soft_delete: Some(days), ..AccountConfig::named(name) }
     }
 
     pub(super) fn check_name(&self) -> io::Result<()> {

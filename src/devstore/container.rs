@@ -5,11 +5,13 @@ use hyper::StatusCode;
 use super::clock::rfc1123;
 use super::error::{Code, ServiceError};
 use super::headers::{lease_action, lease_id, sent_metadata};
+use super::immutable::check_deletion;
 use super::lease::Holder;
 use super::model::ETag;
 use super::reply::{Outcome, Reply, lease_reply};
 use super::request::{Call, Upload};
 use super::server::Server;
+use super::soft_delete::bin_container;
 use super::state::{Access, Container, WEB};
 use super::xml::{self, Writer};
 
@@ -46,7 +48,10 @@ pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
     let container = state.container(&call.account, call.container()?)?;
     container.lease.at(call.now).check_write(given, Holder::Container).map_err(refused)?;
     check_dates(call, container)?;
-    state.containers(&call.account)?.remove(call.container()?);
+    check_deletion(&container.rules, !container.blobs.is_empty())?;
+    if let Some(container) = state.containers(&call.account)?.remove(call.container()?) {
+        bin_container(&mut state, call, call.container()?, container);
+    }
     state.deleting.insert(name);
     Ok(Reply::new(StatusCode::ACCEPTED))
 }
@@ -80,8 +85,9 @@ pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
     let mut reply = stamp(Reply::new(StatusCode::OK).metadata(&container.metadata), container)
         .header("x-ms-lease-state", lease.state())
         .header("x-ms-lease-status", lease.status())
-        .header("x-ms-has-immutability-policy", "false")
-        .header("x-ms-has-legal-hold", "false");
+        .header("x-ms-has-immutability-policy", flag(container.rules.has_policy()))
+        .header("x-ms-has-legal-hold", flag(container.rules.legal_hold))
+        .header("x-ms-immutable-storage-with-versioning-enabled", flag(container.rules.versions));
     reply.set_optional("x-ms-lease-duration", lease.duration());
     reply.set_optional("x-ms-blob-public-access", container.access.name());
     Ok(reply)
@@ -134,6 +140,11 @@ pub(super) fn lease(server: &Server, call: &Call) -> Outcome {
     let container = state.container(&call.account, call.container()?)?;
     container.lease = container.lease.apply(action, call.now)?;
     Ok(stamp(lease_reply(action, container.lease, call), container))
+}
+
+/// How the service spells a truth value.
+pub(super) fn flag(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
 }
 
 fn stamp(mut reply: Reply, container: &Container) -> Reply {

@@ -12,10 +12,13 @@
 //! | `POST /-/sparse?account=&container=&blob=&size=[&block=]` | a blob of zeros, in blocks if `block` gives their size |
 //! | `POST /-/file?account=&share=&path=` | a file of Azure Files with the body as content, at `http://ACCOUNT.file.localhost:PORT/SHARE/PATH` |
 //! | `POST /-/tokens?token=`, `DELETE /-/tokens` | let a bearer token in for a [`Grant`], or none any more |
+//! | `POST /-/immutability?account=&container=` | how a container keeps its blobs from now on, an [`Immutability`](super::Immutability) |
+//! | `POST /-/rehydrated?account=&container=&blob=` | an archived blob that was on its way back is there |
+//! | `POST /-/retention?seconds=` | let time pass for whatever is kept for a while, and for nothing else |
 //! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -32,6 +35,7 @@ use super::bearer::Grant;
 use super::content::Content;
 use super::faults::Fault;
 use super::model::{Blob, Block, ETag, Kind};
+use super::protection::Immutability;
 use super::reply::Reply;
 use super::server::Server;
 use super::state::{Container, State};
@@ -120,6 +124,30 @@ impl Server {
         let entry = state.entry_or_new(&address).map_err(|_| ControlError::NotFound(address.to_string()))?;
         entry.replace(stored);
         Ok(())
+    }
+
+    /// Keeps the blobs of a container so from now on.
+    pub(super) fn keep(&self, account: &str, container: &str, rules: Immutability) -> Result<(), ControlError> {
+        let mut state = self.state(SystemTime::now());
+        let found = state.container(account, container);
+        found.map_err(|_| ControlError::NotFound(format!("{account}/{container}")))?.rules = rules;
+        Ok(())
+    }
+
+    /// An archived blob that was on its way back is there. What becomes of its ETag is not known: it stays.
+    pub(super) fn end_rehydration(&self, account: &str, container: &str, blob: &str) -> Result<(), ControlError> {
+        let address = BlobAddress::new(account, container, blob);
+        let mut state = self.state(SystemTime::now());
+        let base = state.entry(&address).ok().and_then(|entry| entry.base.as_mut());
+        let on_its_way = base.and_then(|base| base.rehydrating.take().map(|rehydration| (base, rehydration)));
+        let (base, rehydration) = on_its_way.ok_or_else(|| ControlError::NotFound(address.to_string()))?;
+        base.tier = Some(rehydration.to);
+        Ok(())
+    }
+
+    /// Lets time pass for whatever is kept for a while.
+    pub(super) fn age_retention(&self, by: Duration) {
+        self.state(SystemTime::now()).retention_ahead += by;
     }
 
     /// The committed content of a blob in one piece.
@@ -227,6 +255,11 @@ fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8
             let (account, share, path) = (required("account")?, required("share")?, required("path")?);
             server.put_file(account, share, path, Content::from(Bytes::copy_from_slice(body)))?;
         }
+        ("POST", ["immutability"]) => server.keep(required("account")?, required("container")?, parse(body)?)?,
+        ("POST", ["rehydrated"]) => {
+            server.end_rehydration(required("account")?, required("container")?, required("blob")?)?;
+        }
+        ("POST", ["retention"]) => server.age_retention(Duration::from_secs(number(required("seconds")?)?)),
         ("POST", ["tokens"]) => {
             let grant = if body.is_empty() { Grant::default() } else { parse(body)? };
             server.tokens.admit(required("token")?, grant);

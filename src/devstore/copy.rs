@@ -4,13 +4,14 @@
 use hyper::StatusCode;
 
 use super::address::Revision;
-use super::answers::{CreationTimeOfOverwritten, OwnSource, PendingOrCondition};
+use super::answers::{ArchivedToCold, CreationTimeOfOverwritten, OwnSource, PendingOrCondition};
 use super::checksum::check_source_hash;
 use super::condition::{Conditions, Reader, on_target};
 use super::copies::{NewCopy, Timing};
 use super::encryption;
 use super::error::{Code, ServiceError};
 use super::headers::{copies_tags, lease_id, sent_metadata, sent_tags, sent_tier};
+use super::holds::sent_protection;
 use super::lease::Holder;
 use super::model::{Blob, Encryption, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
@@ -110,6 +111,10 @@ fn begin(
     if original.tier == Some(Tier::Archive) && settings.tier.is_none() {
         return Err(Code::BlobArchived.into());
     }
+    let to_cold = original.tier == Some(Tier::Archive) && settings.tier == Some(Tier::Cold);
+    if to_cold && state.answers.archived_to_cold == ArchivedToCold::Refused {
+        return Err(Code::InvalidInput.into());
+    }
     let replaced = admit_destination(state, call, &original)
         .map_err(|error| on_target(error, call, timing != Timing::Immediately))?;
     let stays = keeps_chosen_tier(state, &call.account);
@@ -120,6 +125,7 @@ fn begin(
         }
         _ => None,
     };
+    let protection = sent_protection(state, call)?;
     let source_etag = original.etag;
     let kind = match original.kind {
         Kind::Append { blocks, sealed } => Kind::Append { blocks, sealed: settings.seal.unwrap_or(sealed) },
@@ -137,6 +143,8 @@ fn begin(
         created: created.unwrap_or(call.now),
         copy: None,
         over_dfs: false,
+        protection,
+        rehydrating: None,
         ..original
     };
     let finished = call.made(finished);

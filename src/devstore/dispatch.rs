@@ -7,7 +7,9 @@ use super::operation::Operation;
 use super::reply::Outcome;
 use super::request::{Call, Upload};
 use super::server::Server;
-use super::{account, batch, blob, blocks, container, copy, dfs, from_url, list, list_paths, page, path};
+use super::{
+    account, batch, blob, blocks, container, copy, dfs, from_url, holds, list, list_paths, page, path, soft_delete,
+};
 
 /// Carries an admitted request out.
 pub(super) fn perform(server: &Server, call: &Call, operation: Operation, upload: Upload) -> Outcome {
@@ -77,6 +79,11 @@ fn on_blob(server: &Server, call: &Call, operation: Operation, upload: Upload) -
         CopyBlob => copy::start(server, call),
         CopyBlobFromURL => copy::synchronous(server, call),
         AbortCopyBlob => copy::abort(server, call),
+        UndeleteBlob => soft_delete::undelete(server, call),
+        RestoreContainer => soft_delete::restore_container(server, call),
+        SetImmutabilityPolicy => holds::set_policy(server, call),
+        DeleteImmutabilityPolicy => holds::delete_policy(server, call),
+        SetLegalHold => holds::set_hold(server, call),
         _ => Err(Code::NotImplemented.into()),
     }
 }

@@ -181,7 +181,11 @@ impl State {
                 base.properties = copy.finished.properties;
             }
             // Nothing of a copy that did not succeed is kept, whatever the type (C50).
-            _ => base.content = Content::default(),
+            _ => {
+                base.content = Content::default();
+                // S103
+                base.tier_changed = base.tier.map(|_| now);
+            }
         }
         let written = if stays { base.last_modified } else { now };
         base.touch(ticks, written);

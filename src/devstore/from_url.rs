@@ -103,6 +103,9 @@ fn read(server: &Server, call: &Call, reader: Reader) -> Result<Blob, ServiceErr
     blob.check_online().map_err(|error| match call.answers.archived_source {
         CodeOfArchivedSource::Unverified => cannot_verify(error),
         CodeOfArchivedSource::Archived => error,
+        CodeOfArchivedSource::Modified => ServiceError::from(Code::CannotVerifyCopySource)
+            .with_status(StatusCode::CONFLICT)
+            .with_message("Copy source blob has been modified."),
     })?;
     Ok(blob.clone())
 }

@@ -13,14 +13,16 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::address::Namespace;
 use super::answers::{AccessTracking, RepeatedPrefix};
+use super::bin::Deleted;
 use super::clock::rfc1123;
+use super::container::flag;
 use super::error::{Code, ServiceError};
 use super::lease::Lease;
 use super::model::{Blob, Entry, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
-use super::state::Container;
+use super::state::{Container, DeletedContainer, State, retention_clock};
 use super::tags;
 use super::xml::{self, Writer, write_tag_set};
 
@@ -47,6 +49,9 @@ struct Include {
     deleted_with_versions: bool,
     tags: bool,
     permissions: bool,
+    policy: bool,
+    hold: bool,
+    deleted: bool,
 }
 
 impl Include {
@@ -62,6 +67,9 @@ impl Include {
                 "deletedwithversions" => include.deleted_with_versions = true,
                 "tags" => include.tags = true,
                 "permissions" => include.permissions = true,
+                "immutabilitypolicy" => include.policy = true,
+                "legalhold" => include.hold = true,
+                "deleted" => include.deleted = true,
                 // Parts of features this server does not have have nothing to add.
                 _ => {}
             }
@@ -135,6 +143,12 @@ enum Item<'a> {
     Uncommitted {
         name: &'a str,
     },
+    /// What was deleted softly, of a blob or of one of its snapshots.
+    Deleted {
+        name: &'a str,
+        snapshot: Option<&'a str>,
+        deleted: &'a Deleted<Blob>,
+    },
     /// A name that goes on in earlier versions alone.
     VersionsOnly {
         name: &'a str,
@@ -147,6 +161,7 @@ impl Item<'_> {
         let (name, past) = match self {
             Item::Prefix(name, _) => (name.as_str(), None),
             Item::Blob { name, past, .. } => (*name, *past),
+            Item::Deleted { name, snapshot, .. } => (*name, snapshot.map(Past::Snapshot)),
             Item::Uncommitted { name } | Item::VersionsOnly { name, .. } => (*name, None),
         };
         Marker { name: name.to_owned(), moment: past.map(|past| past.moment().to_owned()), again: None }
@@ -154,7 +169,7 @@ impl Item<'_> {
 }
 
 /// The listing that a page is taken from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Selection<'a> {
     prefix: &'a str,
     delimiter: Option<&'a str>,
@@ -164,6 +179,15 @@ struct Selection<'a> {
     include: Include,
     /// Directories are shown as prefixes, empty ones too, and not as blobs beside them.
     hierarchical: bool,
+    /// By the clock of retention.
+    now: SystemTime,
+}
+
+impl Default for Selection<'_> {
+    fn default() -> Self {
+        let (include, now) = (Include::default(), SystemTime::UNIX_EPOCH);
+        Selection { prefix: "", delimiter: None, start: None, marker: None, include, hierarchical: false, now }
+    }
 }
 
 impl Selection<'_> {
@@ -256,7 +280,8 @@ impl Selection<'_> {
         let uncommitted = self.include.uncommitted && !entry.staged.is_empty();
         let snapshots = self.include.snapshots && !entry.snapshots.is_empty();
         let versions = (self.include.versions || self.include.deleted_with_versions) && !entry.versions.is_empty();
-        entry.base.is_some() || uncommitted || snapshots || versions
+        let deleted = self.include.deleted && entry.bin.blob.as_ref().is_some_and(|deleted| deleted.is_kept(self.now));
+        entry.base.is_some() || uncommitted || snapshots || versions || deleted
     }
 
     /// All that is listed of one name: snapshots and earlier versions, oldest first, then the blob.
@@ -272,6 +297,20 @@ impl Selection<'_> {
             past.retain(|(past, _)| past.moment() >= first);
             past.sort_by_key(|(past, _)| past.moment());
             items.extend(past.into_iter().map(|(past, blob)| Item::Blob { name, past: Some(past), entry, blob }));
+            if self.include.deleted && self.include.snapshots {
+                let kept = entry
+                    .bin
+                    .snapshots
+                    .iter()
+                    .filter(|(id, deleted)| id.as_str() >= first && deleted.is_kept(self.now));
+                items.extend(kept.map(|(id, deleted)| Item::Deleted { name, snapshot: Some(id.as_str()), deleted }));
+            }
+        }
+        if let Some(deleted) = &entry.bin.blob
+            && self.include.deleted
+            && deleted.is_kept(self.now)
+        {
+            items.push(Item::Deleted { name, snapshot: None, deleted });
         }
         match &entry.base {
             Some(blob) => items.push(Item::Blob { name, past: None, entry, blob }),
@@ -313,6 +352,7 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
         },
         include: Include::parse(call),
         hierarchical: server.namespace == Namespace::Hierarchical,
+        now: retention_clock(&server.state(call.now), call.now),
     };
     if selection.prefix.chars().any(|c| matches!(c, ..' ' | '\u{7F}')) {
         // S175
@@ -342,7 +382,7 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
     document.optional("Delimiter", selection.delimiter);
     document.nest("Blobs", |document| {
         for item in &items {
-            write_item(document, item, selection.include, call);
+            write_item(document, item, &selection, call);
         }
     });
     document.element("NextMarker", next.unwrap_or_default());
@@ -353,8 +393,24 @@ pub(super) fn blobs(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::xml(document.finish()))
 }
 
-fn write_item(document: &mut Writer, item: &Item, include: Include, call: &Call) {
+fn write_item(document: &mut Writer, item: &Item, selection: &Selection<'_>, call: &Call) {
+    let include = selection.include;
     match item {
+        // S81
+        Item::Deleted { name, snapshot, deleted } => document.nest("Blob", |document| {
+            write_name(document, name);
+            document.optional("Snapshot", *snapshot);
+            document.element("Deleted", "true");
+            document.nest("Properties", |document| {
+                write_properties(document, &deleted.what, Show::past(None), include);
+                document.element("LeaseStatus", "");
+                document.element("DeletedTime", rfc1123(deleted.at));
+                document.element("RemainingRetentionDays", deleted.days_left(selection.now).to_string());
+            });
+            if include.metadata {
+                write_metadata(document, &deleted.what.metadata);
+            }
+        }),
         Item::Prefix(name, entry) => document.nest("BlobPrefix", |document| {
             write_name(document, name);
             // A directory of a flat account is a name and nothing else (S171).
@@ -486,6 +542,10 @@ fn write_properties(document: &mut Writer, blob: &Blob, show: Show, include: Inc
             Some(changed) => document.element("AccessTierChangeTime", rfc1123(changed)),
             None => document.element("AccessTierInferred", "true"),
         }
+        if let Some(rehydration) = blob.rehydrating {
+            document.element("ArchiveStatus", rehydration.status());
+            document.element("RehydratePriority", rehydration.priority());
+        }
     }
     if let Kind::Append { sealed: true, .. } = blob.kind {
         document.element("Sealed", "true");
@@ -507,6 +567,13 @@ fn write_properties(document: &mut Writer, blob: &Blob, show: Show, include: Inc
         document.optional("CopyStatusDescription", copy.description.as_ref());
     }
     document.element("ServerEncrypted", "true");
+    if let Some(until) = blob.protection.until.filter(|_| include.policy) {
+        document.element("ImmutabilityPolicyUntilDate", rfc1123(until.time));
+        document.element("ImmutabilityPolicyMode", until.mode());
+    }
+    if let Some(hold) = blob.protection.hold.filter(|_| include.hold) {
+        document.element("LegalHold", flag(hold));
+    }
     if !blob.tags.is_empty() {
         document.element("TagCount", blob.tags.len().to_string());
     }
@@ -526,10 +593,16 @@ pub(super) fn containers(server: &Server, call: &Call) -> Outcome {
     let marker = call.query.nonempty("marker").map(Marker::decode).transpose()?;
     let include = Include::parse(call);
     let endpoint = server.endpoint(&call.account);
-    let mut state = server.state(call.now);
+    let state = server.state(call.now);
     let limit = page_size(call, state.policy.list_page)?;
     let from = marker.as_ref().map_or("", |marker| &marker.name).max(prefix);
-    let containers = state.containers(&call.account)?;
+    let clock = retention_clock(&state, call.now);
+    let State { accounts, deleted_containers, .. } = &*state;
+    let containers = accounts.get(&call.account).ok_or(Code::ResourceNotFound)?;
+    let of_the_account = |container: &&DeletedContainer| {
+        container.account == call.account && container.name.starts_with(prefix) && container.deleted.is_kept(clock)
+    };
+    let deleted: Vec<_> = deleted_containers.iter().filter(of_the_account).filter(|_| include.deleted).collect();
     let mut names = containers
         .range::<str, _>((Bound::Included(from), Bound::Unbounded))
         .take_while(|(name, _)| name.starts_with(prefix));
@@ -540,7 +613,12 @@ pub(super) fn containers(server: &Server, call: &Call) -> Outcome {
     document.element("MaxResults", limit.to_string());
     document.nest("Containers", |document| {
         for (name, container) in names.by_ref().take(limit) {
-            document.nest("Container", |document| write_container(document, name, container, include, call.now));
+            document.nest("Container", |document| write_container(document, name, container, include, call));
+        }
+        // All on the last page: there are few.
+        let is_last = names.clone().next().is_none();
+        for container in deleted.into_iter().filter(|_| is_last) {
+            document.nest("Container", |document| write_deleted_container(document, container, clock));
         }
     });
     let next = names.next().map(|(name, _)| Marker::at(name).encode());
@@ -549,7 +627,24 @@ pub(super) fn containers(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::xml(document.finish()))
 }
 
-fn write_container(document: &mut Writer, name: &str, container: &Container, include: Include, now: SystemTime) {
+/// S178: nobody took the lease.
+fn write_deleted_container(document: &mut Writer, container: &DeletedContainer, now: SystemTime) {
+    document.element("Name", &container.name);
+    document.element("Deleted", "true");
+    document.element("Version", &container.version);
+    document.nest("Properties", |document| {
+        document.element("Last-Modified", rfc1123(container.deleted.what.last_modified));
+        document.element("Etag", container.deleted.what.etag.quoted());
+        document.element("LeaseStatus", "locked");
+        document.element("LeaseState", "leased");
+        document.element("LeaseDuration", "fixed");
+        document.element("DeletedTime", rfc1123(container.deleted.at));
+        document.element("RemainingRetentionDays", container.deleted.days_left(now).to_string());
+    });
+}
+
+fn write_container(document: &mut Writer, name: &str, container: &Container, include: Include, call: &Call) {
+    let now = call.now;
     let lease = container.lease.at(now);
     document.element("Name", name);
     document.nest("Properties", |document| {
@@ -559,8 +654,14 @@ fn write_container(document: &mut Writer, name: &str, container: &Container, inc
         document.element("LeaseState", lease.state());
         document.optional("LeaseDuration", lease.duration());
         document.optional("PublicAccess", container.access.name());
-        document.element("HasImmutabilityPolicy", "false");
-        document.element("HasLegalHold", "false");
+        document.element("HasImmutabilityPolicy", flag(container.rules.has_policy()));
+        document.element("HasLegalHold", flag(container.rules.legal_hold));
+        // S191; versions are dates, and so in the order of texts.
+        let name = match call.header("x-ms-version") {
+            Some(version) if version < "2020-10-02" => "VersionLevelWormEnabled",
+            _ => "ImmutableStorageWithVersioningEnabled",
+        };
+        document.element(name, flag(container.rules.versions));
     });
     if include.metadata {
         write_metadata(document, &container.metadata);
@@ -635,6 +736,7 @@ mod tests {
                 Item::Blob { name, .. } => (*name).to_owned(),
                 Item::Uncommitted { name } => format!("?{name}"),
                 Item::VersionsOnly { name, .. } => format!("{name}~"),
+                Item::Deleted { name, .. } => format!("-{name}"),
             }));
             match next {
                 Some(marker) => selection.marker = Some(Marker::decode(&marker.encode()).unwrap()),

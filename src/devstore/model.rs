@@ -13,10 +13,12 @@ use uuid::Uuid;
 
 use super::access::Access;
 use super::address::{Namespace, Revision};
+use super::bin::Bin;
 use super::clock::iso_from_ticks;
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::lease::Lease;
+use super::protection::Protection;
 use super::tags::Tags;
 
 /// Ticks between year 1, where the service counts from, and 1970: gives ETags the familiar `0x8D…` look.
@@ -200,6 +202,60 @@ impl Tier {
     }
 }
 
+/// Sizes of the tiers of page blobs in GiB, and their names (S184).
+const PAGE_TIERS: [(u64, &str); 11] = [
+    (32, "P4"),
+    (64, "P6"),
+    (128, "P10"),
+    (256, "P15"),
+    (512, "P20"),
+    (1 << 10, "P30"),
+    (2 << 10, "P40"),
+    (4 << 10, "P50"),
+    (8 << 10, "P60"),
+    (16 << 10, "P70"),
+    (32 << 10, "P80"),
+];
+
+/// A tier of a page blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PageTier(usize);
+
+impl PageTier {
+    /// `None` if there is none of that name.
+    pub(super) fn parse(text: &str) -> Option<PageTier> {
+        PAGE_TIERS.iter().position(|(_, name)| *name == text).map(PageTier)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        PAGE_TIERS[self.0].1
+    }
+
+    /// Bytes that a blob of that tier may have.
+    pub(super) fn size(self) -> u64 {
+        PAGE_TIERS[self.0].0 << 30
+    }
+}
+
+/// An archived blob on its way back, which takes until the control interface ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rehydration {
+    pub to: Tier,
+    pub high: bool,
+}
+
+impl Rehydration {
+    /// `x-ms-archive-status` (S99, S183).
+    pub(super) fn status(self) -> String {
+        format!("rehydrate-pending-to-{}", self.to.name().to_lowercase())
+    }
+
+    /// `x-ms-rehydrate-priority`.
+    pub(super) fn priority(self) -> &'static str {
+        if self.high { "High" } else { "Standard" }
+    }
+}
+
 /// `x-ms-copy-status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CopyStatus {
@@ -256,6 +312,9 @@ pub(super) struct Blob {
     /// `None` when never set: block blobs then report the account's default as inferred.
     pub tier: Option<Tier>,
     pub tier_changed: Option<SystemTime>,
+    pub rehydrating: Option<Rehydration>,
+    /// Of a page blob whose tier was set.
+    pub page_tier: Option<PageTier>,
     pub copy: Option<CopyState>,
     pub encryption: Encryption,
     /// `x-ms-version-id`, in an account with versioning.
@@ -266,6 +325,8 @@ pub(super) struct Blob {
     pub access: Access,
     /// Written last by append and flush over DFS: it has no blocks that the Blob endpoint knows (S131).
     pub over_dfs: bool,
+    /// What keeps this version and no other (S187).
+    pub protection: Protection,
 }
 
 impl Blob {
@@ -282,12 +343,15 @@ impl Blob {
             tags: Tags::new(),
             tier: None,
             tier_changed: None,
+            rehydrating: None,
+            page_tier: None,
             copy: None,
             encryption: Encryption::default(),
             version: None,
             directory: false,
             access: Access::default(),
             over_dfs: false,
+            protection: Protection::default(),
         }
     }
 
@@ -370,6 +434,8 @@ pub(super) struct Entry {
     pub versioned: bool,
     /// By version id, oldest first, without the current one.
     pub versions: BTreeMap<String, Blob>,
+    /// What was deleted softly.
+    pub bin: Bin<Blob>,
 }
 
 impl Entry {
@@ -405,6 +471,10 @@ impl Entry {
     /// The same with a version's id that is not the moment of its ETag.
     pub(super) fn supersede_as(&mut self, version: String, mut blob: Blob) -> &Blob {
         self.retire();
+        // What was deleted under the name is no more than a snapshot now.
+        if let Some(deleted) = self.bin.blob.take() {
+            self.bin.snapshots.insert(deleted.what.etag.moment(), deleted);
+        }
         blob.version = self.versioned.then_some(version);
         self.base.insert(blob)
     }
@@ -460,6 +530,7 @@ impl Entry {
 
     /// Whether nothing is left and the name is free again.
     pub(super) fn is_vacant(&self) -> bool {
-        self.base.is_none() && self.staged.is_empty() && self.snapshots.is_empty() && self.versions.is_empty()
+        let has_past = !self.snapshots.is_empty() || !self.versions.is_empty() || !self.bin.is_empty();
+        self.base.is_none() && self.staged.is_empty() && !has_past
     }
 }

@@ -37,6 +37,8 @@ operations! {
     CopyBlob CopyBlobFromURL AbortCopyBlob IncrementalCopyBlob
     RenamePath CreatePath AppendPath FlushPath DeletePath GetPathProperties SetAccessControl GetFilesystemProperties
     ListPaths
+    UndeleteBlob RestoreContainer
+    SetImmutabilityPolicy DeleteImmutabilityPolicy SetLegalHold
 }
 
 impl Operation {
@@ -147,6 +149,7 @@ impl Operation {
             "lease" if put => Ok(Operation::LeaseContainer),
             "batch" if call.method == Method::POST => Ok(Operation::BlobBatch),
             "blobs" if call.method == Method::GET => Ok(Operation::FindBlobsByTags),
+            "undelete" if put => Ok(Operation::RestoreContainer),
             "blobs" | "undelete" | "rename" | "batch" => Err(Code::NotImplemented.into()),
             "list" | "metadata" | "acl" | "lease" => Err(Code::UnsupportedHttpVerb.into()),
             _ => Err(unknown(call, comp)),
@@ -169,6 +172,7 @@ impl Operation {
                 _ => Err(unknown(call, comp)),
             },
             Method::DELETE if comp.is_empty() => Ok(Operation::DeleteBlob),
+            Method::DELETE if comp.eq_ignore_ascii_case(POLICIES) => Ok(Operation::DeleteImmutabilityPolicy),
             Method::PUT => Operation::of_blob_put(call, comp),
             _ => Err(Code::UnsupportedHttpVerb.into()),
         }
@@ -197,7 +201,10 @@ impl Operation {
             ("lease", _) => Operation::LeaseBlob,
             ("copy", _) => Operation::AbortCopyBlob,
             ("incrementalcopy", _) => Operation::IncrementalCopyBlob,
-            ("undelete" | "expiry" | "immutabilityPolicies" | "legalhold" | "query", _) => {
+            (policies, _) if policies.eq_ignore_ascii_case(POLICIES) => Operation::SetImmutabilityPolicy,
+            ("legalhold", _) => Operation::SetLegalHold,
+            ("undelete", _) => Operation::UndeleteBlob,
+            ("expiry" | "query", _) => {
                 return Err(Code::NotImplemented.into());
             }
             _ => return Err(unknown(call, comp)),
@@ -225,7 +232,8 @@ impl Operation {
             | GetBlockList
             | GetPageRanges => "r",
             SetContainerMetadata | PutPage | PutPageFromURL | SetBlobMetadata | SetBlobProperties | SetBlobTier
-            | AbortCopyBlob | IncrementalCopyBlob => "w",
+            | AbortCopyBlob | IncrementalCopyBlob | UndeleteBlob | RestoreContainer => "w",
+            SetImmutabilityPolicy | DeleteImmutabilityPolicy | SetLegalHold => "i",
             RenamePath => "cwm",
             LeaseContainer | LeaseBlob => "wd",
             DeleteContainer | DeleteBlob | DeletePath => "d",
@@ -252,6 +260,7 @@ impl Operation {
             | LeaseContainer
             | GetFilesystemProperties
             | ListPaths
+            | RestoreContainer
             | ListBlobs => 'c',
             _ => 'o',
         }
@@ -264,15 +273,15 @@ impl Operation {
     }
 }
 
-/// Headers of features this server does not have. Ignoring them would pretend a protection that is not there.
-const NOT_OFFERED: [&str; 2] = ["x-ms-immutability-policy-until-date", "x-ms-legal-hold"];
+/// `comp` of the operations on the policy of a version; clients write it in two ways.
+const POLICIES: &str = "immutabilityPolicies";
 
+/// Encryption scopes are for whole blobs. To ignore one would pretend a protection that is not there.
 fn refuse_what_is_not_offered(call: &Call) -> Result<(), ServiceError> {
-    // Scopes are for whole blobs.
-    let scope = Some("x-ms-encryption-scope").filter(|_| call.query.nonempty("comp").is_some());
-    match NOT_OFFERED.into_iter().chain(scope).find(|name| call.headers.contains_key(*name)) {
-        Some(name) => Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", name)),
-        None => Ok(()),
+    let name = "x-ms-encryption-scope";
+    match call.query.nonempty("comp").is_some() && call.headers.contains_key(name) {
+        true => Err(ServiceError::from(Code::NotImplemented).with_detail("Reason", name)),
+        false => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::sas::Sas;
 use super::server::Server;
-use super::state::State;
+use super::state::{State, check_kept_at};
 
 /// Letters of a SAS that let a path be moved away.
 const MOVE: &str = "md";
@@ -89,6 +89,7 @@ pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
         return Err(Code::InvalidRenameSourcePath.into());
     }
     let directory = check_source(&mut state, call, &from)?;
+    check_kept_at(&mut state, call, &from, &Revision::Current)?;
     if !goes_on {
         state.check_parent(asked)?;
         check_conditions(&mut state, call, asked)?;
@@ -98,6 +99,7 @@ pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
         false => asked.clone(),
     };
     if !goes_on {
+        check_kept_at(&mut state, call, to, &Revision::Current)?;
         check_destination(&mut state, call, to, directory)?;
     }
     let most = state.policy.rename_part.unwrap_or(usize::MAX);
@@ -166,7 +168,9 @@ fn check_source(state: &mut State, call: &Call, from: &BlobAddress) -> Result<bo
     entry.lease.at(call.now).check_write(uuid_header(call, "x-ms-source-lease-id")?, Holder::Blob)?;
     if directory {
         for name in state.below(from, usize::MAX)? {
-            let below = state.find(&BlobAddress { blob: name, ..from.clone() })?;
+            let address = BlobAddress { blob: name, ..from.clone() };
+            check_kept_at(state, call, &address, &Revision::Current)?;
+            let below = state.find(&address)?;
             pending |= below.and_then(|entry| entry.base.as_ref()).is_some_and(Blob::is_pending);
         }
     }

@@ -22,7 +22,8 @@ use super::clock::rfc1123;
 use super::content::{Chunks, Content};
 use super::error::ServiceError;
 use super::lease::{Action, Lease};
-use super::model::{Blob, Encryption, Entry, Kind, Metadata, Tier};
+use super::model::{Blob, Encryption, Entry, Kind, Metadata, PageTier, Tier};
+use super::protection::{HOLD, MODE, Protection, UNTIL};
 use super::request::Call;
 use super::spelling::PREFIX;
 
@@ -112,6 +113,16 @@ impl Reply {
             .header("x-ms-permissions", blob.access.permissions())
     }
 
+    /// How a version is kept, as GET and HEAD tell it (S114, S186).
+    pub(super) fn protection(mut self, protection: &Protection) -> Reply {
+        if let Some(until) = protection.until {
+            self.set(MODE, until.mode());
+            self.set(UNTIL, &rfc1123(until.time));
+        }
+        self.set_optional(HOLD, protection.hold.map(|hold| if hold { "true" } else { "false" }));
+        self
+    }
+
     /// All headers that Get Blob and Get Blob Properties say about a blob or snapshot (§8, §13.4).
     pub(super) fn describe(self, call: &Call, entry: &Entry, blob: &Blob) -> Reply {
         let mut reply = self.stamp(blob).metadata(&blob.shown_metadata()).header("accept-ranges", "bytes");
@@ -130,12 +141,21 @@ impl Reply {
                     Some(changed) => reply.set("x-ms-access-tier-change-time", &rfc1123(changed)),
                     None => reply.set("x-ms-access-tier-inferred", "true"),
                 }
+                if let Some(rehydration) = blob.rehydrating {
+                    reply.set("x-ms-archive-status", &rehydration.status());
+                    // S99; versions are dates, and so in the order of texts.
+                    let priority = call.header("x-ms-version").is_none_or(|version| version > "2018-11-09");
+                    reply.set_optional("x-ms-rehydrate-priority", priority.then(|| rehydration.priority()));
+                }
             }
             Kind::Append { blocks, sealed } => {
                 reply.set("x-ms-blob-committed-block-count", &blocks.to_string());
                 reply.set_optional("x-ms-blob-sealed", sealed.then_some("true"));
             }
-            Kind::Page { sequence } => reply.set("x-ms-blob-sequence-number", &sequence.to_string()),
+            Kind::Page { sequence } => {
+                reply.set("x-ms-blob-sequence-number", &sequence.to_string());
+                reply.set_optional("x-ms-access-tier", blob.page_tier.map(PageTier::name));
+            }
         }
         reply.tell_encryption(&blob.encryption);
         if !blob.tags.is_empty() {
@@ -157,6 +177,7 @@ impl Reply {
             reply.set("x-ms-lease-status", lease.status());
             reply.set_optional("x-ms-lease-duration", lease.duration());
         }
+        reply = reply.protection(&blob.protection);
         if let Some(copy) = &blob.copy {
             reply.set("x-ms-copy-id", &copy.id.to_string());
             reply.set("x-ms-copy-status", copy.status.name());

@@ -46,12 +46,16 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
         let namespace = if config.hns { Namespace::Hierarchical } else { Namespace::Flat };
+        let soft_delete =
+            config.accounts.iter().filter_map(|account| Some((account.name.clone(), account.soft_delete?)));
         let versioned = config.accounts.iter().filter(|account| account.versioning);
         let state = State {
             ticks: Ticks::default(),
             accounts: keys.keys().map(|name| (name.clone(), BTreeMap::new())).collect(),
             versioned: versioned.map(|account| account.name.clone()).collect(),
             deleting: BTreeSet::new(),
+            soft_delete: soft_delete.collect(),
+            deleted_containers: Vec::new(),
             files: BTreeMap::new(),
             copies: Copies::new(config.limits.copy_age),
             namespace,
@@ -66,6 +70,7 @@ impl Server {
                 rename_tells: true,
                 firewall: false,
             },
+            retention_ahead: Duration::ZERO,
         };
         Server {
             address,

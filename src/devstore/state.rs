@@ -7,12 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use super::address::{BlobAddress, Namespace};
+use super::address::{BlobAddress, Namespace, Revision};
 use super::answers::{Answers, ChosenTier, CodeOfBrokenLease, LeaseGuard};
+use super::bin::Deleted;
 use super::clock::Ticks;
 use super::condition::Conditions;
 use super::config::CopyRate;
@@ -20,8 +21,10 @@ use super::copies::Copies;
 use super::encryption;
 use super::error::{Code, ServiceError};
 use super::headers::lease_id;
+use super::immutable;
 use super::lease::{Holder, Lease};
 use super::model::{Blob, ETag, Entry, Metadata};
+use super::protection::Immutability;
 use super::request::Call;
 
 /// The container that an account has without anybody making it (S150). It is listed once somebody has used it.
@@ -70,14 +73,27 @@ pub(super) struct Container {
     pub metadata: Metadata,
     pub access: Access,
     pub lease: Lease,
+    /// What keeps its blobs.
+    pub rules: Immutability,
 }
 
 impl Container {
     /// A private one with nothing in it.
     pub(super) fn new(etag: ETag, last_modified: SystemTime) -> Container {
         let (blobs, metadata, lease) = (BTreeMap::new(), Metadata::new(), Lease::default());
-        Container { blobs, etag, last_modified, metadata, access: Access::Private, lease }
+        let rules = Immutability::default();
+        Container { blobs, etag, last_modified, metadata, access: Access::Private, lease, rules }
     }
+}
+
+/// A container that was deleted and can be restored.
+#[derive(Debug)]
+pub(super) struct DeletedContainer {
+    pub account: String,
+    pub name: String,
+    /// By which it is told from others of its name, hexadecimal (S178).
+    pub version: String,
+    pub deleted: Deleted<Container>,
 }
 
 /// Rules for how copies run and lists page from now on; every field can be changed while the server runs.
@@ -140,6 +156,9 @@ pub(super) struct State {
     pub versioned: BTreeSet<String>,
     /// Containers that are not quite gone: account and name (S154).
     pub deleting: BTreeSet<(String, String)>,
+    /// Accounts that keep what is deleted, and for how many days.
+    pub soft_delete: BTreeMap<String, u32>,
+    pub deleted_containers: Vec<DeletedContainer>,
     /// Files of Azure Files by account, share and path: copy sources and nothing else.
     pub files: BTreeMap<BlobAddress, Blob>,
     pub copies: Copies,
@@ -147,6 +166,8 @@ pub(super) struct State {
     pub namespace: Namespace,
     pub answers: Answers,
     pub policy: Policy,
+    /// How far the clock of retention is ahead.
+    pub retention_ahead: Duration,
 }
 
 impl State {
@@ -270,6 +291,7 @@ impl State {
 
     fn check_free(&mut self, call: &Call) -> Result<(), ServiceError> {
         call.refuse_revision()?;
+        check_kept(self, call)?;
         if self.find(call.blob()?)?.and_then(|entry| entry.base.as_ref()).is_some_and(Blob::is_pending) {
             return Err(Code::PendingCopyOperation.into());
         }
@@ -333,4 +355,27 @@ pub(super) fn check_lease(entry: Option<&mut Entry>, call: &Call) -> Result<(), 
 /// Whether an account's blobs keep a tier that was chosen when they are replaced without one (S102, S103).
 pub(super) fn keeps_chosen_tier(state: &State, account: &str) -> bool {
     state.answers.chosen_tier == ChosenTier::Always || state.versioned.contains(account)
+}
+
+/// The moment by which it is judged whether something is still kept.
+pub(super) fn retention_clock(state: &State, now: SystemTime) -> SystemTime {
+    now + state.retention_ahead
+}
+
+/// 409 if the blob that the request is about is kept from what it wants.
+pub(super) fn check_kept(state: &mut State, call: &Call) -> Result<(), ServiceError> {
+    check_kept_at(state, call, call.blob()?, &call.revision())
+}
+
+/// The same of another blob that the request changes.
+pub(super) fn check_kept_at(
+    state: &mut State,
+    call: &Call,
+    address: &BlobAddress,
+    revision: &Revision,
+) -> Result<(), ServiceError> {
+    let (now, answers) = (retention_clock(state, call.now), state.answers);
+    let container = state.container(&address.account, &address.container)?;
+    let blob = container.blobs.get(&address.blob).and_then(|entry| entry.at(revision));
+    immutable::check(&container.rules, call, blob, now, &answers)
 }

@@ -419,18 +419,16 @@ fn a_file_that_is_being_copied_onto_has_no_snapshot_yet() {
 }
 
 #[test]
-fn an_archived_snapshot_says_what_an_archived_blob_says() {
-    let world = World::new();
+fn an_archived_version_says_what_an_archived_blob_says() {
+    let world = versioned();
     world.put("a", "cold");
-    world.ok("setfattr -n user.blob.tier -v Archive a");
-    let taken = snapshot(&world, "a");
-    world.ok("setfattr -n user.blob.tier -v Hot a");
-    assert_eq!(world.ok("cat a"), "cold");
-    let ran = world.sh(&format!("cat .snapshots/a/{taken}"));
+    let version = world.properties(ONE, "a").unwrap().version_id.unwrap();
+    world.ok("setfattr -n user.blob.tier -v Archive a; rm a");
+    let ran = world.sh(&format!("cat .versions/a/{version}"));
     assert!(ran.stderr.contains("No data available"), "{ran:?}");
     // X21: it can only be copied with a tier, and says so.
     world.reset_stats();
-    let ran = world.sh(&format!("cp .snapshots/a/{taken} b"));
+    let ran = world.sh(&format!("cp .versions/a/{version} b"));
     assert!(ran.code == Some(1) && ran.stderr.contains("No data available"), "{ran:?}");
     assert_no_payload(&world.stats());
 }

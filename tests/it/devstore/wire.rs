@@ -122,7 +122,7 @@ async fn what_is_not_there_is_refused() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);
     for (method, path, outcome) in [
-        ("PUT", "box/x?comp=undelete", "501 NotImplemented"),
+        ("PUT", "box/x?comp=query", "501 NotImplemented"),
         ("GET", "box/x?versionid=2026", "404 BlobNotFound"),
         ("PUT", "box/x?comp=nonsense", "400 InvalidQueryParameterValue"),
         ("POST", "box/x", "405 UnsupportedHttpVerb"),

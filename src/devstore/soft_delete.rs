@@ -1,0 +1,141 @@
+//! Soft delete: what is deleted in an account that keeps such things for some days, and how it comes back (S86, S89,
+//! S178, S179).
+//!
+//! A blob goes with its snapshots into the [`bin`](super::bin) of its name, where listings show it on request. In an
+//! account with versions a deleted blob is an earlier version, and nothing is needed but that. A container goes away
+//! whole. Days pass by the clock of retention.
+
+use hyper::StatusCode;
+
+use super::address::Revision;
+use super::bin::Deleted;
+use super::clock::rfc1123;
+use super::error::{Code, ServiceError};
+use super::model::{ETag, Entry};
+use super::reply::{Outcome, Reply};
+use super::request::Call;
+use super::server::Server;
+use super::state::{Container, DeletedContainer, State, retention_clock};
+
+/// Takes the blob of an entry away with its snapshots. Whether it can be brought back.
+pub(super) fn delete_entry(state: &mut State, call: &Call) -> Result<bool, ServiceError> {
+    let (days, at) = (state.soft_delete.get(&call.account).copied(), retention_clock(state, call.now));
+    let entry = state.entry_or_new(call.blob()?)?;
+    let has_versions = entry.versioned;
+    if let Some(days) = days.filter(|_| !has_versions) {
+        if let Some(what) = entry.base.take() {
+            entry.bin.blob = Some(Deleted { what, at, days });
+        }
+        bin_snapshots(entry, at, days);
+    }
+    entry.delete();
+    Ok(days.is_some() || has_versions)
+}
+
+/// Takes all snapshots away.
+pub(super) fn delete_snapshots(state: &mut State, call: &Call) -> Result<bool, ServiceError> {
+    let (days, at) = (state.soft_delete.get(&call.account).copied(), retention_clock(state, call.now));
+    let entry = state.entry_or_new(call.blob()?)?;
+    if let Some(days) = days {
+        bin_snapshots(entry, at, days);
+    }
+    entry.snapshots.clear();
+    Ok(days.is_some())
+}
+
+fn bin_snapshots(entry: &mut Entry, at: std::time::SystemTime, days: u32) {
+    for (id, what) in std::mem::take(&mut entry.snapshots) {
+        entry.bin.snapshots.insert(id, Deleted { what, at, days });
+    }
+}
+
+/// Takes one snapshot away.
+pub(super) fn delete_snapshot(state: &mut State, call: &Call, id: &str) -> Result<bool, ServiceError> {
+    let (days, at) = (state.soft_delete.get(&call.account).copied(), retention_clock(state, call.now));
+    let entry = state.entry(call.blob()?)?;
+    let what = entry.snapshots.remove(id).ok_or(Code::BlobNotFound)?;
+    if let Some(days) = days {
+        entry.bin.snapshots.insert(id.to_owned(), Deleted { what, at, days });
+    }
+    Ok(days.is_some())
+}
+
+/// The 404 for what is not there says so if it was a snapshot that was deleted (S89).
+pub(super) fn mark_missing(state: &mut State, call: &Call, error: ServiceError) -> ServiceError {
+    let now = retention_clock(state, call.now);
+    let is_deleted = match (call.blob(), call.revision()) {
+        (Ok(address), Revision::Snapshot(id)) => {
+            let entry = state.find(address).ok().flatten();
+            entry.and_then(|entry| entry.bin.snapshots.get(&id)).is_some_and(|deleted| deleted.is_kept(now))
+        }
+        _ => false,
+    };
+    match is_deleted && error.status == StatusCode::NOT_FOUND {
+        true => error.with_header("x-ms-is-soft-deleted", "true"),
+        false => error,
+    }
+}
+
+/// Undelete Blob: what was deleted under the name is there again as it was (S89).
+pub(super) fn undelete(server: &Server, call: &Call) -> Outcome {
+    call.refuse_revision()?;
+    let mut state = server.state(call.now);
+    let now = retention_clock(&state, call.now);
+    let entry = state.find(call.blob()?)?.ok_or(Code::BlobNotFound)?;
+    entry.bin.expire(now);
+    if entry.base.is_none() && entry.bin.is_empty() {
+        return Err(Code::BlobNotFound.into());
+    }
+    if let Some(deleted) = entry.bin.blob.take()
+        && entry.base.is_none()
+    {
+        entry.base = Some(deleted.what);
+    }
+    for (id, deleted) in std::mem::take(&mut entry.bin.snapshots) {
+        entry.snapshots.insert(id, deleted.what);
+    }
+    Ok(Reply::new(StatusCode::OK))
+}
+
+/// Puts a container that was deleted away, if the account keeps such things.
+pub(super) fn bin_container(state: &mut State, call: &Call, name: &str, container: Container) {
+    let Some(days) = state.soft_delete.get(&call.account).copied() else { return };
+    let (at, version) = (retention_clock(state, call.now), format!("{:016X}", state.ticks.next()));
+    let (account, name) = (call.account.clone(), name.to_owned());
+    state.deleted_containers.push(DeletedContainer {
+        account,
+        name,
+        version,
+        deleted: Deleted { what: container, at, days },
+    });
+}
+
+/// Restore Container: under its own name, with a new ETag; its blobs keep theirs (S179).
+pub(super) fn restore_container(server: &Server, call: &Call) -> Outcome {
+    let wanted = call.required("x-ms-deleted-container-name")?;
+    let version = call.required("x-ms-deleted-container-version")?;
+    let name = call.container()?;
+    if wanted != name {
+        return Err(ServiceError::invalid_header("x-ms-deleted-container-name", wanted));
+    }
+    let mut state = server.state(call.now);
+    let now = retention_clock(&state, call.now);
+    if state.containers(&call.account)?.contains_key(name) {
+        return Err(Code::ContainerAlreadyExists.into());
+    }
+    let found = state.deleted_containers.iter().position(|container| {
+        container.account == call.account
+            && container.name == name
+            && container.version == version
+            && container.deleted.is_kept(now)
+    });
+    let found = found.ok_or(Code::ContainerNotFound)?;
+    let mut container = state.deleted_containers.remove(found).deleted.what;
+    container.etag = ETag::from_ticks(state.ticks.next());
+    container.last_modified = call.now;
+    let reply = Reply::new(StatusCode::CREATED)
+        .header("etag", container.etag.quoted())
+        .header("last-modified", rfc1123(container.last_modified));
+    state.containers(&call.account)?.insert(name.to_owned(), container);
+    Ok(reply)
+}
