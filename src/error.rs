@@ -207,6 +207,31 @@ impl Error {
         ["PathConflict", "ResourceTypeMismatch"].contains(&self.code())
     }
 
+    /// The blob exists, and its container or a policy or hold of its own keeps it as it is (S109, S112).
+    pub fn is_of_a_kept_blob(&self) -> bool {
+        ["BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold"].contains(&self.code())
+    }
+
+    /// A change was refused by a code that is not known here, or for a source of which nothing more is said: it may be
+    /// archived (S52, S106).
+    pub fn may_be_of_an_archived_blob(&self) -> bool {
+        match self {
+            Self::Service(e) if ![400, 409].contains(&e.status) => false,
+            Self::Service(e) if e.code == "CannotVerifyCopySource" => {
+                e.copy_source.as_ref().is_none_or(|(_, code)| code == "BlobArchived")
+            }
+            Self::Service(e) => !BY_CODE.iter().any(|(_, codes)| codes.contains(&e.code.as_str())),
+            _ => false,
+        }
+    }
+
+    /// The same refusal, of a blob that was found to be archived.
+    pub fn of_an_archived_blob(self) -> Self {
+        let Self::Service(refusal) = self else { return self };
+        let message = format!("it is archived (the service says: {} {})", refusal.code, refusal.message);
+        ServiceError { code: "BlobArchived".to_owned(), message, copy_source: None, ..*refusal }.into()
+    }
+
     /// The source of a copy is not there: named by a path of the account (S16), or by a URL (S17).
     pub fn is_of_no_source(&self) -> bool {
         match self {
@@ -400,6 +425,9 @@ const BY_CODE: &[(i32, &[&str])] = &[
     (libc::EINVAL, &["InvalidPageRange"]),
     (libc::EPERM, &["BlobImmutableDueToPolicy", "BlobIsSealed", "BlobOverwritten"]),
     (libc::EPERM, &["OperationNotAllowedOnIncrementalCopyBlob", "OperationNotAllowedOnRootBlob"]),
+    (libc::EPERM, &["BlobImmutableDueToLegalHold"]),
+    (libc::EPERM, &["ContainerImmutabilityPolicyLocked", "ContainerHasLegalHold"]),
+    (libc::EPERM, &["ContainerImmutableStorageWithVersioningEnabled"]),
     (libc::ENOTEMPTY, &["DirectoryNotEmpty", "DirectoryIsNotEmpty"]),
     (libc::EISDIR, &["OperationNotSupportedOnDirectory"]),
     (libc::ENOTDIR, &["PathConflict", "InvalidDestinationPath", "ResourceTypeMismatch"]),
@@ -569,6 +597,11 @@ mod tests {
         (400, "AccessTierNotSupportedForBlobType", libc::EINVAL),
         (409, "BlockCountExceedsLimit", libc::EFBIG),
         (409, "BlobImmutableDueToPolicy", libc::EPERM),
+        // S112, S113
+        (409, "BlobImmutableDueToLegalHold", libc::EPERM),
+        (409, "ContainerImmutabilityPolicyLocked", libc::EPERM),
+        (409, "ContainerHasLegalHold", libc::EPERM),
+        (409, "ContainerImmutableStorageWithVersioningEnabled", libc::EPERM),
         (409, "BlobIsSealed", libc::EPERM),
         (409, "BlobOverwritten", libc::EPERM),
         (409, "OperationNotAllowedOnIncrementalCopyBlob", libc::EPERM),
@@ -643,6 +676,24 @@ mod tests {
             other => other,
         };
         assert_eq!((refused("comp").errno(), refused("maxresults").errno()), (libc::EOPNOTSUPP, libc::EIO));
+    }
+
+    #[test]
+    fn what_may_be_archived_is_looked_at() {
+        for (status, code, may) in [
+            (409, "SomethingNew", true),
+            (409, "", true),
+            (400, "InvalidInput", true),
+            (409, "CannotVerifyCopySource", true),
+            (409, "BlobImmutableDueToPolicy", false),
+            (412, "SomethingNew", false),
+            (404, "", false),
+        ] {
+            assert_eq!(service(status, code).may_be_of_an_archived_blob(), may, "{status} {code}");
+        }
+        let archived = service(409, "SomethingNew").of_an_archived_blob();
+        assert_eq!(archived.errno(), libc::ENODATA);
+        assert!(archived.to_string().contains("it is archived (the service says: SomethingNew"), "{archived}");
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use console::{Alignment, measure_text_width, pad_str};
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
-use super::on_mount::{CopyState, Row, Status};
+use super::on_mount::{Archive, CopyState, Row, Status};
 
 /// The text of a cell without copy state.
 const NOTHING: &str = "-";
@@ -36,10 +35,22 @@ pub(super) fn without_credential(url: &str) -> String {
     if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
 }
 
-/// Everything about one copy, over several lines.
-pub(super) fn block(path: &Path, state: Option<&CopyState>) -> String {
-    let Some(state) = state else { return format!("{}: no copy was made onto this file\n", path.display()) };
-    let mut text = format!("{}\n", path.display());
+impl fmt::Display for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.status, &self.priority) {
+            (None, _) => f.write_str("archived"),
+            (Some(status), None) => f.write_str(status),
+            (Some(status), Some(priority)) => write!(f, "{status}, priority {priority}"),
+        }
+    }
+}
+
+/// Everything about one file, over several lines.
+pub(super) fn block(row: &Row) -> String {
+    let path = row.path.display();
+    let archive = row.archive.as_ref().map_or_else(String::new, |archive| format!("  archive  {archive}\n"));
+    let Some(state) = &row.state else { return format!("{path}: no copy was made onto this file\n{archive}") };
+    let mut text = format!("{path}\n");
     let completed = state.completed.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     let rows = [
         ("status", state.status.name().to_owned()),
@@ -52,7 +63,7 @@ pub(super) fn block(path: &Path, state: Option<&CopyState>) -> String {
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         text += &format!("  {name:<8} {value}\n");
     }
-    text
+    text + &archive
 }
 
 /// Copies as a table, one line each. The last column is the reason if there is one, otherwise the id.
@@ -75,10 +86,10 @@ pub(super) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// One object on one line; a file without copy state has `"status":null` and nothing else.
-pub(super) fn json(path: &Path, state: Option<&CopyState>) -> String {
-    let path = path.to_string_lossy();
-    let object = match state {
+/// One object on one line; a file without copy state has `"status":null` and nothing of a copy.
+pub(super) fn json(row: &Row) -> String {
+    let path = row.path.to_string_lossy();
+    let mut object = match &row.state {
         None => serde_json::json!({ "path": path, "status": null }),
         Some(state) => serde_json::json!({
             "path": path,
@@ -91,6 +102,10 @@ pub(super) fn json(path: &Path, state: Option<&CopyState>) -> String {
             "description": state.description,
         }),
     };
+    if let Some(archive) = &row.archive {
+        object["archive_status"] = archive.status.clone().into();
+        object["rehydrate_priority"] = archive.priority.clone().into();
+    }
     format!("{object}\n")
 }
 
@@ -159,9 +174,12 @@ mod tests {
         }
     }
 
+    fn row(path: &str, state: Option<CopyState>) -> Row {
+        Row { path: path.into(), state, started: None, archive: None }
+    }
+
     #[test]
     fn a_table_has_aligned_columns_and_says_why() {
-        let row = |path: &str, state| Row { path: path.into(), state, started: None };
         let rows =
             [row("a", Some(state(Status::Pending))), row("longer", Some(state(Status::Failed))), row("none", None)];
         let expected = "\
@@ -175,18 +193,17 @@ none    -        -                            -
 
     #[test]
     fn wide_characters_take_two_columns_of_a_table() {
-        let row = |path: &str| Row { path: path.into(), state: None, started: None };
         let expected = "\
 PATH    STATUS   PROGRESS  ID/DESCRIPTION
 日本語  -        -         -
 longer  -        -         -
 ";
-        assert_eq!(table(&[row("日本語"), row("longer")]), expected);
+        assert_eq!(table(&[row("日本語", None), row("longer", None)]), expected);
     }
 
     #[test]
     fn a_block_leaves_out_what_there_is_not() {
-        let text = block(Path::new("/m/a"), Some(&state(Status::Aborted)));
+        let text = block(&row("/m/a", Some(state(Status::Aborted))));
         let expected = "\
 /m/a
   status   aborted
@@ -196,17 +213,30 @@ longer  -        -         -
   ended    2026-01-01T00:00:00Z
 ";
         assert_eq!(text, expected);
-        assert_eq!(block(Path::new("/m/a"), None), "/m/a: no copy was made onto this file\n");
+        assert_eq!(block(&row("/m/a", None)), "/m/a: no copy was made onto this file\n");
+    }
+
+    #[test]
+    fn an_archived_file_says_so() {
+        let (status, priority) = (Some("rehydrate-pending-to-hot".to_owned()), Some("High".to_owned()));
+        let coming = Row { archive: Some(Archive { status, priority }), ..row("a", None) };
+        let expected = "a: no copy was made onto this file\n  archive  rehydrate-pending-to-hot, priority High\n";
+        assert_eq!(block(&coming), expected);
+        let value: serde_json::Value = serde_json::from_str(&json(&coming)).unwrap();
+        assert_eq!(
+            (&value["archive_status"], &value["rehydrate_priority"]),
+            (&"rehydrate-pending-to-hot".into(), &"High".into())
+        );
     }
 
     #[test]
     fn json_is_one_line() {
-        let text = json(Path::new("/m/a"), Some(&state(Status::Pending)));
+        let text = json(&row("/m/a", Some(state(Status::Pending))));
         assert_eq!(text.lines().count(), 1);
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&value["status"], &value["bytes_copied"]), (&"pending".into(), &(1_u64 << 30).into()));
         assert!(value["completion_time"].is_null());
-        let none: serde_json::Value = serde_json::from_str(&json(Path::new("x"), None)).unwrap();
+        let none: serde_json::Value = serde_json::from_str(&json(&row("x", None))).unwrap();
         assert!(none["status"].is_null());
     }
 

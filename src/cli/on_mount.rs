@@ -307,6 +307,42 @@ pub(super) fn progress(directory: &File) -> io::Result<(Box<ioctl::News>, Vec<Fi
     Ok((news, entries))
 }
 
+/// Where an archived file is on its way back, in the service's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Archive {
+    /// `rehydrate-pending-to-hot` and the like; `None` if nobody brings it back.
+    pub status: Option<String>,
+    /// `Standard`, `High`.
+    pub priority: Option<String>,
+}
+
+/// The value of an attribute of a file; `None` if it has none.
+fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
+    let mut value = [0_u8; 64];
+    match rustix::fs::getxattr(path, format!("user.blob.{name}"), &mut value[..]) {
+        Ok(length) => Ok(Some(String::from_utf8_lossy(&value[..length]).into_owned())),
+        Err(Errno::NODATA) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a file is archived, as far as the mount knows; if so, the service is asked whether it comes back.
+fn archive(path: &Path) -> io::Result<Option<Archive>> {
+    match attribute(path, "tier")?.as_deref() {
+        Some("Archive") => archive_now(path),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a file is archived, by asking the service.
+pub(super) fn archive_now(path: &Path) -> io::Result<Option<Archive>> {
+    // This one is asked for each time, and the others are then as new.
+    let status = attribute(path, "archive_status")?;
+    let archived = status.is_some() || attribute(path, "tier")?.as_deref() == Some("Archive");
+    let priority = if status.is_some() { attribute(path, "rehydrate_priority")? } else { None };
+    Ok(archived.then_some(Archive { status, priority }))
+}
+
 /// A file, and the last copy onto it if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
@@ -314,6 +350,8 @@ pub(super) struct Row {
     pub state: Option<CopyState>,
     /// When a pending copy was started: seconds since the epoch.
     pub started: Option<i64>,
+    /// Of a file that was named, if it is archived.
+    pub archive: Option<Archive>,
 }
 
 impl Row {
@@ -375,7 +413,8 @@ pub(super) fn rows(
 
 fn one(path: &Path, metadata: &std::fs::Metadata) -> Result<Row, Failure> {
     let state = state(&open(path)?).map_err(|error| about(path, &error))?;
-    Ok(Row { path: path.to_path_buf(), state, started: Some(metadata.mtime()) })
+    let archive = archive(path).map_err(|error| about(path, &error))?;
+    Ok(Row { path: path.to_path_buf(), state, started: Some(metadata.mtime()), archive })
 }
 
 fn tree(top: &Path, selection: Selection, found: &mut Vec<Row>) -> Result<(), Failure> {
@@ -402,7 +441,7 @@ fn tree(top: &Path, selection: Selection, found: &mut Vec<Row>) -> Result<(), Fa
             let bytes = (entry.bytes_copied, entry.total_bytes);
             let read = || CopyState::read(entry.status, bytes, entry.completion_time, [id, source, description]);
             let state = (entry.status != 0).then(read).transpose().map_err(|error| about(top, &error))?;
-            found.push(Row { path: top.join(path), state, started: Some(entry.modified) });
+            found.push(Row { path: top.join(path), state, started: Some(entry.modified), archive: None });
         }
         if copies.flags.contains(ReportFlags::DONE) {
             return Ok(());

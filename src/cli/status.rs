@@ -60,12 +60,12 @@ impl Arguments {
 
     fn shown(&self, rows: &[Row]) -> String {
         if self.json {
-            return rows.iter().map(|row| format::json(&row.path, row.state.as_ref())).collect();
+            return rows.iter().map(format::json).collect();
         }
         match rows {
             [] if self.watch => "no copy is pending or has failed\n".to_owned(),
             [] => String::new(),
-            [row] if self.of.paths.len() == 1 && !self.of.recursive => format::block(&row.path, row.state.as_ref()),
+            [row] if self.of.paths.len() == 1 && !self.of.recursive => format::block(row),
             _ => format::table(rows),
         }
     }
@@ -179,7 +179,7 @@ mod tests {
             source: String::new(),
             description: String::new(),
         });
-        Row { path: path.into(), state, started: None }
+        Row { path: path.into(), state, started: None, archive: None }
     }
 
     #[test]

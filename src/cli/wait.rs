@@ -9,20 +9,24 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::failure::{Failure, about, complain};
-use super::on_mount::{self, CopyState, Paths, Selection, Status};
+use super::on_mount::{self, CopyState, MountPath, Paths, Selection, Status};
 
 /// The time between two listings of a tree.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The longest time between two looks at a file that comes back from the archive.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(60);
 /// Descriptors that are open at once.
 const AT_ONCE: usize = 256;
 
 const MORE: &str = "\
-The exit status is 0 only if the last copy onto every PATH was successful.
+The exit status is 0 only if the last copy onto every PATH was successful;
+with --rehydrated, if none of them is archived any more.
 Ctrl-C ends the waiting, not the copies.
 
 Examples:
   blobcp cp --no-wait disk.img backup/ && blobcp wait backup/disk.img
-  blobcp wait -r backup || blobcp status -r backup";
+  blobcp wait -r backup || blobcp status -r backup
+  setfattr -n user.blob.tier -v Hot old.img && blobcp wait --rehydrated old.img";
 
 /// Wait for the end of copies onto files
 #[derive(clap::Args)]
@@ -30,10 +34,16 @@ Examples:
 pub(super) struct Arguments {
     #[command(flatten)]
     of: Paths,
+    /// Until archived files are back, which takes hours.
+    #[arg(long)]
+    rehydrated: bool,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if self.rehydrated {
+            return Failure::unless(self.wait_for_the_archive());
+        }
         let (trees, files): (Vec<PathBuf>, Vec<PathBuf>) =
             self.of.paths.iter().cloned().partition(|path| path.is_dir());
         let mut good = true;
@@ -42,6 +52,42 @@ impl Arguments {
         }
         good &= self.wait_for_trees(&trees);
         Failure::unless(good)
+    }
+
+    /// Asks about each file until it is back, from time to time. A file that nobody brings back is no success.
+    fn wait_for_the_archive(&self) -> bool {
+        let mut good = true;
+        let mut waiting: Vec<PathBuf> = Vec::new();
+        for path in &self.of.paths {
+            let found = MountPath::of(path).and_then(|_| files_below(path, self.of.recursive, &mut waiting));
+            if let Err(failure) = found {
+                failure.complain("wait");
+                good = false;
+            }
+        }
+        let mut pause = INTERVAL;
+        loop {
+            waiting.retain(|path| match on_mount::archive_now(path) {
+                Ok(None) => false,
+                Ok(Some(archive)) if archive.status.is_some() => true,
+                Ok(Some(_)) => {
+                    let path = path.display();
+                    complain("wait", format_args!("{path}: it is archived, and nobody brings it back: set its tier"));
+                    good = false;
+                    false
+                }
+                Err(error) => {
+                    about(path, &error).complain("wait");
+                    good = false;
+                    false
+                }
+            });
+            if waiting.is_empty() {
+                return good;
+            }
+            sleep(pause);
+            pause = LONGEST_INTERVAL.min(pause * 2);
+        }
     }
 
     fn wait_for_trees(&self, trees: &[PathBuf]) -> bool {
@@ -55,6 +101,28 @@ impl Arguments {
             sleep(INTERVAL);
         }
     }
+}
+
+/// The file at a path, or all below it that are files.
+fn files_below(path: &Path, recursive: bool, found: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| about(path, &error);
+    let metadata = path.symlink_metadata().map_err(failed)?;
+    if metadata.is_dir() && !recursive {
+        return Err(Failure::new(format!("{}: is a directory; -r takes the files in it", path.display())));
+    }
+    if !metadata.is_dir() {
+        found.push(path.to_path_buf());
+        return Ok(());
+    }
+    for entry in path.read_dir().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            files_below(&entry.path(), true, found)?;
+        } else if entry.file_type().map_err(failed)?.is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 fn wait_for_files(paths: &[PathBuf]) -> Result<bool, Failure> {

@@ -59,6 +59,19 @@ impl Service {
         })
     }
 
+    /// The error to report of a copy that was refused, perhaps for its source: that one is archived is looked at before
+    /// anybody takes it for changed (S51, S52).
+    pub(crate) async fn explain_source(&self, source: &Blob, revision: Option<&Revision>, error: Error) -> Error {
+        if error.may_be_of_an_archived_blob()
+            && self.blob(source).at(revision).properties().await.is_ok_and(|found| found.is_archived())
+        {
+            let what =
+                format!("{}: it is archived, and cannot be read before it is brought back: {error}", source.path);
+            return Error::fs(libc::ENODATA, what);
+        }
+        error
+    }
+
     /// A URL by which `to`'s account can read `source`, as it is or was.
     pub(crate) async fn source_url(&self, source: &Blob, revision: Option<&Revision>, to: &Blob) -> Result<CopySource> {
         let reader = self.client(to.account);

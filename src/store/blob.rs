@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::path::BlobPath;
 use crate::store::endpoint::{Resource, encode_query};
 use crate::store::headers;
@@ -190,9 +190,18 @@ impl<'a> BlobClient<'a> {
         .await
     }
 
-    /// Set Blob Tier. From the archive this only starts the rehydration.
-    pub async fn set_tier(self, tier: &str) -> Result<()> {
-        let request = self.component("SetBlobTier", Method::PUT, "tier").header("x-ms-access-tier", tier);
+    /// Undelete Blob: what was deleted softly is there again, with its snapshots, as it was (S89).
+    pub async fn undelete(self) -> Result<()> {
+        let request = self.component("UndeleteBlob", Method::PUT, "undelete");
+        self.pipeline.send(&request).await.map(drop)
+    }
+
+    /// Set Blob Tier. From the archive this only starts the rehydration, with that priority: `Standard` or `High`.
+    pub async fn set_tier(self, tier: &str, priority: Option<&str>) -> Result<()> {
+        let request = self
+            .component("SetBlobTier", Method::PUT, "tier")
+            .header("x-ms-access-tier", tier)
+            .optional("x-ms-rehydrate-priority", priority);
         self.pipeline.send(&request).await.map(drop)
     }
 
@@ -200,7 +209,13 @@ impl<'a> BlobClient<'a> {
     /// that is heeded from then on: [`crate::store::Client::namespace`].
     pub async fn create_snapshot(self) -> Result<Revision> {
         let request = self.component("SnapshotBlob", Method::PUT, "snapshot");
-        let response = self.pipeline.send(&request).await.inspect_err(|error| self.pipeline.heed_refusal(error))?;
+        let response = match self.pipeline.send(&request).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.pipeline.heed_refusal(&error);
+                return Err(explain(self, error).await);
+            }
+        };
         let taken = headers::text(&response.headers, "x-ms-snapshot").and_then(Moment::parse);
         response.required(&request, "x-ms-snapshot", taken.map(Revision::Snapshot))
     }
@@ -223,8 +238,20 @@ impl<'a> BlobClient<'a> {
             let ours = is_ours(&found) && modified_since(began, response.date(), found.last_modified);
             ours.then(|| found.written())
         };
-        sent.or_found(|response| response.written(request), look).await
+        match sent.or_found(|response| response.written(request), look).await {
+            Err(error) => Err(explain(self, error).await),
+            written => written,
+        }
     }
+}
+
+/// The error to report of a change that was refused by a code which tells nothing here: that of an archived blob, if
+/// it is one (S106).
+async fn explain(blob: BlobClient<'_>, error: Error) -> Error {
+    if error.may_be_of_an_archived_blob() && blob.properties().await.is_ok_and(|found| found.is_archived()) {
+        return error.of_an_archived_blob();
+    }
+    error
 }
 
 /// Hands on what is in the range.

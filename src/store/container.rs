@@ -31,6 +31,7 @@ impl ContainerClient<'_> {
             last_modified: written.last_modified,
             etag: written.etag,
             metadata: headers::metadata(&response.headers),
+            keeping: headers::keeping(&response.headers),
         })
     }
 
@@ -78,6 +79,8 @@ impl ContainerClient<'_> {
             (list.versions, ",versions"),
             (list.uncommitted, ",uncommittedblobs"),
             (list.owners && self.pipeline.has_directories(), ",permissions"),
+            (list.deleted, ",deleted"),
+            (list.protection, ",immutabilitypolicy,legalhold"),
         ] {
             if wanted {
                 include.push_str(name);
@@ -98,7 +101,11 @@ impl ContainerClient<'_> {
         {
             self.pipeline.listed_prefix(is_directory);
         }
-        listing::blobs(&document, list.versions).map_err(|detail| request.misunderstood(detail))
+        let page = match list.deleted {
+            true => listing::deleted_blobs(&document),
+            false => listing::blobs(&document, list.versions),
+        };
+        page.map_err(|detail| request.misunderstood(detail))
     }
 
     pub(super) fn request(self, operation: &'static str, method: Method) -> Request {

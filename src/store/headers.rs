@@ -68,6 +68,16 @@ pub(super) fn metadata(headers: &AnswerHeaders) -> Metadata {
         .collect()
 }
 
+/// What a container says that it keeps.
+pub(super) fn keeping(headers: &HeaderMap) -> Keeping {
+    let says = |name| text(headers, name) == Some("true");
+    Keeping::of(
+        says("x-ms-has-immutability-policy"),
+        says("x-ms-has-legal-hold"),
+        says("x-ms-immutable-storage-with-versioning-enabled"),
+    )
+}
+
 /// A range as headers want it: the end is part of it.
 pub(super) fn bytes(range: &Range<u64>) -> String {
     format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
@@ -115,6 +125,7 @@ pub(super) fn blob_properties(headers: &AnswerHeaders) -> Option<BlobProperties>
         tier: owned(headers, "x-ms-access-tier"),
         tier_inferred: text(headers, "x-ms-access-tier-inferred") == Some("true"),
         archive_status: owned(headers, "x-ms-archive-status"),
+        rehydrate_priority: owned(headers, "x-ms-rehydrate-priority"),
         lease: LeaseProperties {
             state: owned(headers, "x-ms-lease-state"),
             status: owned(headers, "x-ms-lease-status"),
@@ -133,6 +144,11 @@ pub(super) fn blob_properties(headers: &AnswerHeaders) -> Option<BlobProperties>
             permissions: owned(headers, "x-ms-permissions"),
             ..PathProperties::of_type(kind)
         }),
+        protection: Protection {
+            until: date(headers, "x-ms-immutability-policy-until-date"),
+            mode: owned(headers, "x-ms-immutability-policy-mode"),
+            legal_hold: text(headers, "x-ms-legal-hold").map(|hold| hold == "true"),
+        },
     })
 }
 

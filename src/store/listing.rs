@@ -28,6 +28,7 @@ pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, Stri
             last_modified: date(properties, "Last-Modified").unwrap_or(SystemTime::UNIX_EPOCH),
             etag: ETag::new(&properties.value("Etag").unwrap_or_default()),
             metadata: metadata(row),
+            keeping: keeping(properties),
         });
     }
     Ok(Page { items, prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") })
@@ -74,6 +75,21 @@ pub(super) fn shows_directories(root: &Element<'_>) -> Option<bool> {
     seen
 }
 
+/// Blobs that were deleted softly (S81), and nothing else of the page. Their snapshots come back with them.
+pub(super) fn deleted_blobs(root: &Element<'_>) -> Result<Page<BlobItem>, String> {
+    let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") };
+    for row in expect(root)?.children_of("Blobs").iter().filter(|row| is_true(row, "Deleted")) {
+        if row.value("Snapshot").is_some() || row.value("VersionId").is_some() {
+            continue;
+        }
+        match BlobName::parse(&row.value("Name").unwrap_or_default()) {
+            Ok(name) => page.items.push(BlobItem { name, revision: None, properties: properties(row) }),
+            Err(_) => page.left_out += 1,
+        }
+    }
+    Ok(page)
+}
+
 fn expect<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, String> {
     (root.name == "EnumerationResults").then_some(root).ok_or_else(|| format!("a listing begins with {:?}", root.name))
 }
@@ -103,6 +119,7 @@ fn properties(row: &Element<'_>) -> BlobProperties {
         tier: owned(from, "AccessTier"),
         tier_inferred: from.value("AccessTierInferred").as_deref() == Some("true"),
         archive_status: owned(from, "ArchiveStatus"),
+        rehydrate_priority: owned(from, "RehydratePriority"),
         lease: LeaseProperties {
             state: owned(from, "LeaseState"),
             status: owned(from, "LeaseStatus"),
@@ -121,7 +138,22 @@ fn properties(row: &Element<'_>) -> BlobProperties {
             permissions: owned(from, "Permissions"),
             ..PathProperties::of_type(&kind)
         }),
+        protection: Protection {
+            until: date(from, "ImmutabilityPolicyUntilDate"),
+            mode: owned(from, "ImmutabilityPolicyMode"),
+            legal_hold: from.value("LegalHold").map(|hold| hold == "true"),
+        },
     }
+}
+
+/// S191: what is asked about versions has had two names.
+fn keeping(from: &Element<'_>) -> Keeping {
+    let versions = ["ImmutableStorageWithVersioningEnabled", "VersionLevelWormEnabled"];
+    Keeping::of(
+        is_true(from, "HasImmutabilityPolicy"),
+        is_true(from, "HasLegalHold"),
+        versions.iter().any(|name| is_true(from, name)),
+    )
 }
 
 fn copy_state(from: &Element<'_>) -> Option<CopyState> {

@@ -298,6 +298,8 @@ pub struct BlobProperties {
     pub tier_inferred: bool,
     /// `rehydrate-pending-to-hot` and the like.
     pub archive_status: Option<String>,
+    /// How urgently it is brought back from the archive: `Standard`, `High`.
+    pub rehydrate_priority: Option<String>,
     /// Lease.
     pub lease: LeaseProperties,
     /// Last copy onto the blob.
@@ -314,6 +316,8 @@ pub struct BlobProperties {
     pub version_id: Option<String>,
     /// True if this version is the blob as it is.
     pub is_current_version: bool,
+    /// What keeps this version from being changed, beside what its container does.
+    pub protection: Protection,
     /// Where the namespace is hierarchical.
     pub path: Option<PathProperties>,
 }
@@ -378,6 +382,50 @@ impl BlobProperties {
     }
 }
 
+/// The policy and the hold of one version of a blob (S114), in the service's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// The policy's end.
+    pub until: Option<SystemTime>,
+    /// The policy's mode: `unlocked`, `locked`.
+    pub mode: Option<String>,
+    /// Whether there is a legal hold; `None` if there never was one.
+    pub legal_hold: Option<bool>,
+}
+
+impl Protection {
+    /// It may be refused to delete the version. (A policy may have run out; the clock that counts is the service's.)
+    pub fn is_any(&self) -> bool {
+        self.until.is_some() || self.legal_hold == Some(true)
+    }
+}
+
+/// What a container keeps from being changed (S109, S188, S190).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Every blob, as it is first made.
+    Blobs,
+    /// Versions that have a policy or a hold of their own.
+    Versions {
+        /// Every new version has a policy: the container's.
+        every: bool,
+    },
+}
+
+impl Keeping {
+    /// By what a container says of itself (S115, S191).
+    pub(super) fn of(policy: bool, hold: bool, versions: bool) -> Self {
+        match (versions, policy || hold) {
+            (true, _) => Self::Versions { every: policy },
+            (false, true) => Self::Blobs,
+            (false, false) => Self::Nothing,
+        }
+    }
+}
+
 /// A row of List Containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerItem {
@@ -389,6 +437,8 @@ pub struct ContainerItem {
     pub etag: ETag,
     /// Metadata.
     pub metadata: Metadata,
+    /// What it keeps from being changed.
+    pub keeping: Keeping,
 }
 
 /// A row of List Blobs. Names that [`BlobName`] cannot hold are left out by the parser, which says so in the log.

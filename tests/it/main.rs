@@ -11,6 +11,7 @@
 mod common;
 
 mod answers;
+mod archive;
 mod attributes;
 mod azurite;
 mod blob_types;
@@ -20,6 +21,7 @@ mod cli;
 mod coherence;
 mod copy;
 mod data;
+mod deleted;
 mod devstore;
 mod entra;
 mod errors;
@@ -30,6 +32,7 @@ mod hns_kind;
 mod hns_owners;
 mod hns_paths;
 mod huge;
+mod immutable;
 mod ioctl;
 mod judges;
 mod leases;

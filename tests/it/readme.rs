@@ -37,7 +37,9 @@ fn commands() -> BTreeSet<&'static str> {
         .split("blobcp ")
         .skip(1)
         .filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next())
-        .filter(|word| ["cp", "status", "abort", "mount", "umount", "devstore", "snapshot"].contains(word))
+        .filter(|word| {
+            ["cp", "status", "abort", "mount", "umount", "devstore", "snapshot", "wait", "undelete"].contains(word)
+        })
         .collect()
 }
 

@@ -735,7 +735,7 @@ async fn a_tag_may_be_empty(b: &Backend) {
 async fn a_tier_is_set(b: &Backend) {
     let blob = b.put("a", "x").await;
     let etag = b.client.blob(&blob).properties().await.unwrap().etag;
-    b.client.blob(&blob).set_tier("Cool").await.unwrap();
+    b.client.blob(&blob).set_tier("Cool", None).await.unwrap();
     let found = b.client.blob(&blob).properties().await.unwrap();
     assert_eq!((found.tier.as_deref(), found.etag), (Some("Cool"), etag));
 }

@@ -130,7 +130,7 @@ impl Files {
         if keeps || version.properties.size == 0 {
             return Ok(());
         }
-        let mut settings = self.settings(blob, Some(&version), &state.change);
+        let mut settings = self.settings(blob, Some(&version), &state.change, None);
         settings.tags = self.service.tags_to_keep(blob, &version.properties).await?;
         let precondition = Precondition::IfMatch(version.properties.etag.clone());
         let written = self.service.blob(blob).append_blob().create(&settings, &precondition.into()).await;

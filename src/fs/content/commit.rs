@@ -31,46 +31,56 @@ use crate::store::Precondition;
 /// longer one takes three requests then, but sends only what is new.
 const SENT_AGAIN: u64 = 256 * 1024;
 
-impl Files {
-    /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again.
-    pub(crate) async fn commit(&self, locked: &mut Locked) -> Result<()> {
-        let (file, state) = locked.parts();
-        // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it
-        // open still reads what was written.
-        if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) {
-            return Ok(());
+/// [`Files::commit`] because the writers are done, or want it now.
+pub(in crate::fs) async fn commit_finally(files: &Files, locked: &mut Locked) -> Result<()> {
+    let (file, state) = locked.parts();
+    // Deleted while open: what was changed has nowhere to go and must not come back under the name. Whoever has it
+    // open still reads what was written.
+    if files.tree.place(file.ino).is_err_and(|error| error.is_not_found()) {
+        return Ok(());
+    }
+    let is_dirty = match &state.content {
+        Content::Draft(draft) => draft.dirty,
+        Content::Copying(_) => return Ok(()),
+        Content::Clean => false,
+    };
+    if !is_dirty && state.change.is_empty() {
+        return Ok(());
+    }
+    let storing = file.storing();
+    files.rebase_on_observed(locked);
+    let result = match files.store(locked, is_dirty).await {
+        Ok(()) => Ok(()),
+        Err(error) if !is_dirty => {
+            let stored = files.store_in_successor(locked, error).await;
+            stored.map_err(|error| files.not_stored(locked, error))
         }
-        let is_dirty = match &state.content {
-            Content::Draft(draft) => draft.dirty,
-            Content::Copying(_) => return Ok(()),
-            Content::Clean => false,
-        };
-        if !is_dirty && state.change.is_empty() {
-            return Ok(());
-        }
-        let storing = file.storing();
-        self.rebase_on_observed(locked);
-        let result = match self.store(locked, is_dirty).await {
-            Ok(()) => Ok(()),
-            Err(error) if !is_dirty => {
-                let stored = self.store_in_successor(locked, error).await;
-                stored.map_err(|error| self.not_stored(locked, error))
+        Err(error) => match files.recover(locked, error).await {
+            Ok(()) => {
+                let stored = files.store(locked, is_dirty).await.map_err(|error| match error.code() {
+                    // The other client's write has discarded the blocks that were staged (S169).
+                    "InvalidBlockList" => replaced(&error.to_string()),
+                    _ => error,
+                });
+                stored.map_err(|error| files.not_stored(locked, error))
             }
-            Err(error) => match self.recover(locked, error).await {
-                Ok(()) => {
-                    let stored = self.store(locked, is_dirty).await.map_err(|error| match error.code() {
-                        // The other client's write has discarded the blocks that were staged (S169).
-                        "InvalidBlockList" => replaced(&error.to_string()),
-                        _ => error,
-                    });
-                    stored.map_err(|error| self.not_stored(locked, error))
-                }
-                Err(error) => Err(error),
-            },
-        };
-        drop(storing);
-        locked.publish();
-        result
+            Err(error) => Err(error),
+        },
+    };
+    drop(storing);
+    if let Err(error) = &result {
+        files.names.note_refusal(locked.ino(), error);
+    }
+    locked.publish();
+    result
+}
+
+impl Files {
+    /// Makes the service have what the file holds. On failure the draft stays as it was, to be committed again. EBUSY for
+    /// a file that is stored once (`once`): it has a time of its own.
+    pub(crate) async fn commit(&self, locked: &mut Locked) -> Result<()> {
+        locked.refuse_before_its_time()?;
+        commit_finally(self, locked).await
     }
 
     /// The requests of a commit, of the content or else of the attributes.
@@ -89,7 +99,7 @@ impl Files {
         let (file, state) = locked.parts();
         let blob = self.tree.blob(file.ino)?;
         let base = state.version.clone();
-        let mut settings = self.settings(&blob, base.as_deref(), &state.change);
+        let mut settings = self.settings(&blob, base.as_deref(), &state.change, state.chosen.as_deref());
         if let Some(base) = &base {
             settings.tags = self.service.tags_to_keep(&blob, &base.properties).await?;
         }

@@ -203,6 +203,12 @@ impl ExtentMap {
         }
     }
 
+    /// Where Buffers begin.
+    pub(crate) fn buffers(&self) -> Vec<u64> {
+        let of_buffers = self.segments().filter(|(_, segment)| matches!(segment, Segment::Buffer(_)));
+        of_buffers.map(|(start, _)| start).collect()
+    }
+
     /// All of the content, if no byte of it is in the service only.
     pub(crate) fn bytes(&self) -> Option<Payload> {
         let mut all = Vec::new();

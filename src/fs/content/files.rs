@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::error;
-
 use crate::error::{Error, Result};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::caller::Caller;
@@ -101,22 +99,31 @@ impl Files {
     }
 
     /// The settings that a write of new content sends along: everything that the blob had, but for what described the
-    /// old content.
-    pub(crate) fn settings(&self, blob: &Blob, base: Option<&Version>, change: &AttrChange) -> BlobSettings {
-        let mut settings = match base {
-            Some(base) => BlobSettings {
+    /// old content. `chosen`: what a new file is to have.
+    pub(crate) fn settings(
+        &self,
+        blob: &Blob,
+        base: Option<&Version>,
+        change: &AttrChange,
+        chosen: Option<&BlobSettings>,
+    ) -> BlobSettings {
+        let mut settings = match (base, chosen) {
+            (Some(base), _) => BlobSettings {
                 headers: ContentHeaders { content_md5: None, ..base.properties.headers.clone() },
                 metadata: base.properties.metadata.clone(),
                 tier: base.properties.chosen_tier(),
                 ..Default::default()
             },
-            None => BlobSettings {
+            (None, Some(chosen)) => chosen.clone(),
+            (None, None) => BlobSettings {
                 headers: ContentHeaders { content_type: Some(content_type(&blob.path)), ..Default::default() },
                 metadata: Metadata::default(),
                 ..Default::default()
             },
         };
-        attr::forget_time(&mut settings.metadata);
+        if base.is_some() {
+            attr::forget_time(&mut settings.metadata);
+        }
         change.apply(FileKind::File, &mut settings.metadata, &self.config.defaults);
         settings
     }
@@ -154,29 +161,6 @@ impl Files {
         file
     }
 
-    /// Gives back what [`Files::acquire`] took. The last to leave stores what nobody has stored; nobody hears of an
-    /// error any more but the log. All leave under the state lock, so that of two who leave together one is the last.
-    pub(crate) async fn release(&self, mut locked: Locked) {
-        let ino = locked.ino();
-        self.leave(&mut locked).await;
-        drop(locked);
-        self.tree.kernel().closed(ino);
-    }
-
-    async fn leave(&self, locked: &mut Locked) {
-        let ino = locked.ino();
-        if self.handles.is_last(ino)
-            && let Err(error) = self.commit(locked).await
-        {
-            let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
-            error!(%name, %error, "what was written last is lost: it could not be stored");
-            if let Content::Draft(draft) = &mut locked.content {
-                self.uploads.abandon_detour(draft).await;
-            }
-        }
-        self.handles.done(ino);
-    }
-
     /// False if there was nothing to drop.
     pub(crate) fn drop_setid(&self, locked: &mut Locked) -> bool {
         let (file, state) = locked.parts();
@@ -198,7 +182,9 @@ impl Files {
         let (file, state) = locked.parts();
         let view = self.tree.view(file.ino)?;
         let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
-        if state.content.is_uncommitted() || file.is_written_by(caller) || nameless {
+        // What its container keeps is refused now and not with the flush.
+        let waits = file.is_written_by(caller) && !state.is_kept();
+        if state.content.is_uncommitted() || waits || nameless {
             state.change.merge(change);
             locked.publish();
             return Ok(());
@@ -226,10 +212,5 @@ impl Files {
     /// The service copies from a blob and into a blob.
     pub(crate) fn refuse_nameless(&self, file: &OpenFile) -> Result<()> {
         if self.tree.place(file.ino).is_err_and(|error| error.is_not_found()) { Err(nameless()) } else { Ok(()) }
-    }
-
-    /// Whoever closes the file meanwhile does not take himself for the last, and leaves to us what that one does.
-    pub(crate) async fn release_later(self: Arc<Self>, file: Arc<OpenFile>) {
-        self.leave(&mut file.lock().await).await;
     }
 }

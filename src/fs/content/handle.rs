@@ -22,11 +22,12 @@ use crate::fs::copies::bulk::Bulk;
 use crate::fs::copies::job::CopyJob;
 use crate::fs::copies::spec::CopySpec;
 use crate::fs::names::attr::{Attr, AttrChange, Ino};
+use crate::fs::names::containers::kept;
 use crate::fs::names::dir::stream::DirStream;
 use crate::fs::names::open::{OpenNode, OpenNodes};
 use crate::fs::names::tree::{NodeProperties, Origin, Tree};
 use crate::fs::names::walk::Walk;
-use crate::store::{BlobProperties, BlobType, CopyId, ETag};
+use crate::store::{BlobProperties, BlobSettings, BlobType, CopyId, ETag};
 use crate::sync::{MutexGuard, lock};
 
 /// Names an open file or directory for the kernel.
@@ -92,11 +93,23 @@ pub(crate) struct FileState {
     /// The lineage of the version that was here before the service had none any more, while the file is made anew by
     /// those who have it open.
     pub lineage: Option<Lineage>,
+    /// Its container keeps what is committed (`once`).
+    pub once: bool,
+    /// What a new file that is stored once gets beside its content, where that was chosen already.
+    pub chosen: Option<Box<BlobSettings>>,
 }
 
 impl FileState {
-    /// The draft of the file, begun if there is none yet.
+    fn new() -> Self {
+        let (content, change) = (Content::Clean, AttrChange::default());
+        Self { content, change, version: None, lineage: None, once: false, chosen: None }
+    }
+
+    /// The draft of the file, begun if there is none yet. EPERM if nothing can be changed any more.
     pub(in crate::fs) fn draft(&mut self) -> Result<&mut Draft> {
+        if self.is_kept() {
+            return Err(kept("the file"));
+        }
         if let Content::Clean = self.content {
             let base = self.version.as_ref().map(|version| &version.properties);
             let mut draft = Draft::new(ExtentMap::of_base(base.map_or(0, |base| base.size)));
@@ -106,6 +119,15 @@ impl FileState {
         match &mut self.content {
             Content::Draft(draft) => Ok(draft),
             _ => Err(Error::copy_pending("the file")),
+        }
+    }
+
+    /// There is nothing that a whole copy could not take the place of.
+    pub(in crate::fs) fn is_blank(&self) -> bool {
+        match &self.content {
+            Content::Draft(draft) => draft.is_blank(),
+            Content::Clean => self.version.as_ref().is_none_or(|version| version.properties.size == 0),
+            Content::Copying(_) => false,
         }
     }
 
@@ -223,8 +245,7 @@ struct Opening {
 
 impl OpenFile {
     fn new(ino: Ino) -> Self {
-        let state = FileState { content: Content::Clean, change: AttrChange::default(), version: None, lineage: None };
-        let state = Arc::new(tokio::sync::Mutex::new(state));
+        let state = Arc::new(tokio::sync::Mutex::new(FileState::new()));
         Self { ino, state, published: Mutex::default(), openings: Mutex::default(), storing: Arc::default() }
     }
 
@@ -281,6 +302,11 @@ impl OpenFile {
     /// Somebody has it open for writing.
     pub(crate) fn is_written(&self) -> bool {
         lock(&self.openings).iter().any(|used| used.access.write)
+    }
+
+    /// Several have it open for writing.
+    pub(crate) fn has_several_writers(&self) -> bool {
+        lock(&self.openings).iter().filter(|used| used.access.write).count() > 1
     }
 
     /// Somebody has it open for reading.

@@ -27,7 +27,7 @@ impl Files {
     /// Storing a file has failed. If it is to be tried again, once, nothing is returned; otherwise what the caller
     /// should hear.
     pub(crate) async fn recover(&self, locked: &mut Locked, error: Error) -> Result<()> {
-        match refutes_cache(&error) && self.rebase_on_successor(locked, &error).await? {
+        match refutes_cache(&error) && !locked.once && self.rebase_on_successor(locked, &error).await? {
             true => Ok(()),
             false => Err(self.not_stored(locked, error)),
         }

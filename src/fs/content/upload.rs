@@ -259,6 +259,15 @@ impl Uploads {
         Ok(())
     }
 
+    /// Sends all Buffers of a new file: where a commit would have to wait.
+    pub(crate) async fn stage_all(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
+        for start in draft.extents.buffers() {
+            self.stage(Target { blob, base: None }, draft, start).await?;
+        }
+        draft.release_room();
+        Ok(())
+    }
+
     pub(crate) async fn upload_slot(&self) -> Result<OwnedSemaphorePermit> {
         self.upload_slots.clone().acquire_owned().await.map_err(|_| Error::fs(libc::EIO, "shutting down"))
     }
@@ -396,7 +405,7 @@ impl Uploads {
         match self.service.blob(blob).block_blob().stage_block_from_url(id, &part).await {
             Ok(()) => Ok(Some(len)),
             Err(error) if self.must_move(&error) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(self.service.explain_source(source.blob, source.revision, error).await),
         }
     }
 

@@ -107,6 +107,7 @@ impl Files {
 
     async fn send_what_is_full(&self, locked: &mut Locked) -> Result<()> {
         let (file, state) = locked.parts();
+        let is_unborn = state.is_unborn();
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         if !matches!(draft.strategy, WriteStrategy::Blocks) {
             return self.make_room_in_place(locked).await;
@@ -120,10 +121,11 @@ impl Files {
                 self.uploads.stage(to, draft, start).await?;
             }
         }
-        if draft.is_scattered() {
-            self.commit(locked).await?;
+        match (draft.is_scattered(), self.tree.blob(file.ino)) {
+            (true, Ok(blob)) if is_unborn => self.uploads.stage_all(&blob, draft).await,
+            (true, _) => self.commit(locked).await,
+            (false, _) => Ok(()),
         }
-        Ok(())
     }
 
     /// Room in the budget for so many bytes that are to be written into a file.
@@ -152,6 +154,7 @@ impl Files {
     /// with a commit.
     async fn send_buffers(&self, locked: &mut Locked) -> Result<()> {
         let (file, state) = locked.parts();
+        let is_unborn = state.is_unborn();
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         // What has no name has nowhere to go.
         let Ok(blob) = self.tree.blob(file.ino) else { return Ok(()) };
@@ -162,7 +165,10 @@ impl Files {
             self.uploads.stage(to, draft, start).await?;
         }
         if draft.dirty && draft.extents.buffered() > WORTH_A_BLOCK {
-            self.commit(locked).await?;
+            match is_unborn {
+                true => self.uploads.stage_all(&blob, draft).await?,
+                false => self.commit(locked).await?,
+            }
         }
         Ok(())
     }

@@ -122,6 +122,7 @@ fn copied(
         tag_count: request.tags.len() as u32,
         // None of these comes along (§13.2.4).
         archive_status: None,
+        rehydrate_priority: None,
         lease: LeaseProperties::default(),
         // By its id an append blob is known that another client copies onto later; nobody is shown it from here.
         copy: Some(CopyState {
@@ -137,6 +138,7 @@ fn copied(
         version_id: None,
         is_current_version: false,
         path: None,
+        protection: Default::default(),
         ..source.clone()
     })
 }

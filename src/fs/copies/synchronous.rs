@@ -18,7 +18,7 @@ use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::block_ids::{BlockIds, UPLOADS};
 use crate::fs::copies::job::types_differ;
 use crate::fs::copies::run::Copies;
-use crate::fs::names::tree::Blob;
+use crate::fs::names::tree::{Blob, Origin};
 use crate::store::{
     BlobProperties, BlobSettings, BlobType, BlockRef, ContentHeaders, CopyRequest, CopySource, ETag,
     LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL, Metadata, Precondition, SourceRange, WholeSource, WriteOptions,
@@ -46,6 +46,7 @@ impl Copies {
         version: Option<Arc<BlobProperties>>,
     ) -> Result<Arc<BlobProperties>> {
         let blob = self.service.blob(destination);
+        let origin = self.service.located(request.source.expose());
         let CopyRequest { source, mut precondition, metadata, tier, tags, lease, .. } = request;
         if precondition == Precondition::None {
             precondition = self.as_a_block_blob(destination, &source).await?;
@@ -87,7 +88,12 @@ impl Copies {
             facts => {
                 let etag = facts.and_then(|facts| facts.etag);
                 let source = WholeSource { source: &source, if_match: etag.as_ref(), size };
-                blob.block_blob().upload_from_url(&source, &settings, &options).await?;
+                match (blob.block_blob().upload_from_url(&source, &settings, &options).await, &origin) {
+                    (Err(error), Some(Origin { blob, revision })) => {
+                        return Err(self.service.explain_source(blob, revision.as_ref(), error).await);
+                    }
+                    (written, _) => written?,
+                };
             }
         }
         let properties = blob.properties().await?;

@@ -425,6 +425,7 @@ pub(crate) fn just_written(size: u64, settings: BlobSettings, written: Written) 
         tier: settings.tier,
         tier_inferred: false,
         archive_status: None,
+        rehydrate_priority: None,
         lease: LeaseProperties::default(),
         copy: None,
         tag_count: settings.tags.len() as u32,
@@ -434,6 +435,7 @@ pub(crate) fn just_written(size: u64, settings: BlobSettings, written: Written) 
         version_id: None,
         is_current_version: false,
         path: None,
+        protection: Default::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::fs::config::Config;
 use crate::fs::names::access::{Credentials, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Attr, AttrChange, Creation, FileKind, Ino, Permissions};
+use crate::fs::names::containers::Containers;
 use crate::fs::names::open::OpenNodes;
 use crate::fs::names::tree::{Link, NodeProperties, NodeView, Observation, Origin, Place, Tree};
 use crate::fs::service::Service;
@@ -23,6 +24,7 @@ pub struct Names {
     /// Files that programs here have open, which may be ahead of the service.
     pub(in crate::fs) open: Arc<dyn OpenNodes>,
     root_asked: OnceCell<()>,
+    pub(in crate::fs) containers: Containers,
     /// The time of everything that has none of its own.
     pub(in crate::fs) started: SystemTime,
 }
@@ -30,7 +32,8 @@ pub struct Names {
 impl Names {
     pub(in crate::fs) fn new(service: Arc<Service>, tree: Arc<Tree>, open: Arc<dyn OpenNodes>) -> Self {
         let config = service.config.clone();
-        Self { service, config, tree, open, root_asked: OnceCell::new(), started: SystemTime::now() }
+        let (root_asked, containers) = (OnceCell::new(), Containers::default());
+        Self { service, config, tree, open, root_asked, containers, started: SystemTime::now() }
     }
 
     /// Asks for the attributes of the mounted directory, the first time that anybody looks at it.

@@ -10,6 +10,9 @@
 //! that snapshot or version and nothing else. All else is EROFS, and no request that writes ever carries a `snapshot`
 //! or `versionid`, because there are servers that then change the blob itself (X19).
 //!
+//! `DIR/.deleted/NAME` is a blob that was deleted softly (S81): its size and times, but not its content, which the
+//! service gives nobody before the blob is brought back. That is a rename to `DIR/NAME`, done by Undelete Blob.
+//!
 //! Listing is by List Blobs with `include=snapshots` or `versions`. The service refuses that with a delimiter, so
 //! `DIR/.snapshots` lists all that is below `DIR`, one request per 5000 rows; a blob's own moments are the first rows
 //! with its name as prefix. They need not have a blob any more, and the current version is not among them: it is
@@ -23,7 +26,7 @@ use tracing::warn;
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::lookup::{Directories, Heard};
-use crate::fs::names::revisions::{is_another, kind_of, moments, not_a_directory};
+use crate::fs::names::revisions::{deleted_blob, is_another, kind_of, moments, not_a_directory};
 use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Place, RevisionDir, RevisionPlace, read_only};
 use crate::store::{DeleteOptions, Revision};
 
@@ -57,6 +60,10 @@ impl Directories {
         match place {
             RevisionPlace::Names(revisions, dir) => {
                 let Ok(blob) = dir.blob(name) else { return Ok(None) };
+                if *revisions == RevisionDir::Deleted {
+                    let found = deleted_blob(self.service.client(blob.account), &blob).await?;
+                    return Ok(found.map(|found| (kind_of(&found), NodeProperties::Blob(Arc::new(found)))));
+                }
                 let has_any = self.has_moments(*revisions, &blob).await?;
                 Ok(has_any.then_some((FileKind::Directory, NodeProperties::Nothing)))
             }
@@ -71,7 +78,7 @@ impl Directories {
                     Err(error) => Err(error),
                 }
             }
-            RevisionPlace::File(..) => Err(not_a_directory()),
+            RevisionPlace::File(..) | RevisionPlace::Deleted(_) => Err(not_a_directory()),
         }
     }
 

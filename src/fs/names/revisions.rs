@@ -13,6 +13,14 @@ type Rows = (Vec<BlobItem>, Option<String>);
 /// A page of the rows that a hidden directory shows, and where the next one begins.
 pub(crate) async fn fetch(client: &Client, place: &RevisionPlace, marker: Option<&str>) -> Result<Rows> {
     match place {
+        RevisionPlace::Names(RevisionDir::Deleted, dir) => {
+            let list =
+                ListBlobs { prefix: &dir.prefix, marker, deleted: true, hierarchical: true, ..Default::default() };
+            let page = client.container(&dir.container).list_blobs(&list).await?;
+            let mut items = page.items;
+            items.retain(|item| name_in(dir, item).is_some());
+            Ok((items, page.next))
+        }
         RevisionPlace::Names(revisions, dir) => {
             let page = client.container(&dir.container).list_blobs(&listing(*revisions, &dir.prefix, marker)).await?;
             let mut items = page.items;
@@ -20,13 +28,17 @@ pub(crate) async fn fetch(client: &Client, place: &RevisionPlace, marker: Option
             Ok((items, page.next))
         }
         RevisionPlace::Moments(revisions, blob) => moments(client, *revisions, blob, marker, None).await,
-        RevisionPlace::File(..) => Err(not_a_directory()),
+        RevisionPlace::File(..) | RevisionPlace::Deleted(_) => Err(not_a_directory()),
     }
 }
 
 /// The entry that a row stands for.
 pub(crate) fn entry_of(place: &RevisionPlace, item: BlobItem) -> Option<(Arc<str>, FileKind, NodeProperties)> {
     match place {
+        RevisionPlace::Names(RevisionDir::Deleted, dir) => {
+            let name = name_in(dir, &item)?.into();
+            Some((name, kind_of(&item.properties), NodeProperties::Blob(Arc::new(item.properties))))
+        }
         RevisionPlace::Names(_, dir) => {
             Some((name_in(dir, &item)?.into(), FileKind::Directory, NodeProperties::Nothing))
         }
@@ -34,7 +46,24 @@ pub(crate) fn entry_of(place: &RevisionPlace, item: BlobItem) -> Option<(Arc<str
             let name = item.revision?.moment().as_str().into();
             Some((name, kind_of(&item.properties), NodeProperties::Blob(Arc::new(item.properties))))
         }
-        RevisionPlace::File(..) => None,
+        RevisionPlace::File(..) | RevisionPlace::Deleted(_) => None,
+    }
+}
+
+/// What was deleted under a name, if it can be brought back.
+pub(crate) async fn deleted_blob(client: &Client, blob: &Blob) -> Result<Option<BlobProperties>> {
+    let mut marker: Option<String> = None;
+    loop {
+        let (prefix, marker_now) = (blob.path.name.as_str(), marker.as_deref());
+        let list = ListBlobs { prefix, marker: marker_now, deleted: true, hierarchical: true, ..Default::default() };
+        let page = client.container(&blob.path.container).list_blobs(&list).await?;
+        if let Some(item) = page.items.into_iter().find(|item| item.name == blob.path.name) {
+            return Ok(Some(item.properties));
+        }
+        marker = page.next;
+        if marker.is_none() {
+            return Ok(None);
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) use node::{Entry, Link, Listed, NodeProperties, NodeView, Observation
 use packed::{Packed, Shapes};
 pub use place::{AccountId, BlobDir, Place};
 pub(crate) use place::{Blob, RevisionDir, RevisionPlace};
-pub(crate) use revision_place::{Origin, read_only};
+pub(crate) use revision_place::{Origin, deleted, read_only};
 pub(crate) use stale::replaced;
 pub(in crate::fs) use stale::stale;
 pub(crate) use table::Expired;
@@ -132,6 +132,7 @@ impl Tree {
         match self.place(ino)? {
             Place::Blob(blob) => Ok(blob.into()),
             Place::Revision(RevisionPlace::File(blob, revision)) => Ok(Origin { blob, revision: Some(revision) }),
+            Place::Revision(RevisionPlace::Deleted(blob)) => Err(deleted(&blob)),
             _ => Err(Error::fs(libc::EISDIR, "is a directory")),
         }
     }

@@ -12,7 +12,9 @@ use tracing::{error, warn};
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
+use crate::fs::content::commit::commit_finally;
 use crate::fs::content::handle::{Content, Fh};
+use crate::fs::content::once::store_deserted;
 use crate::fs::names::open::OpenNode;
 
 impl Fs {
@@ -22,6 +24,9 @@ impl Fs {
         let file = &handle.file;
         if !handle.access.write {
             let mut state = file.lock().await;
+            if state.is_unborn() {
+                return Ok(());
+            }
             // What is only empty is stored late; the last to leave stores it, also one that may only read it, and so
             // does who made it.
             let is_left = matches!(&state.content, Content::Draft(draft) if draft.dirty && draft.is_blank())
@@ -32,6 +37,17 @@ impl Fs {
             return Ok(());
         }
         let mut state = file.lock().await;
+        if state.is_unborn() {
+            // Whoever goes on writing could not store that any more (`content/once`).
+            let device = self.device.get();
+            let goes_on = || {
+                file.has_several_writers() || [caller, handle.opener].iter().any(|who| who.holds_open(file.ino, device))
+            };
+            if state.is_unfilled() || goes_on() {
+                return Ok(());
+            }
+            return commit_finally(&self.files, &mut state).await;
+        }
         if let Content::Draft(draft) = &state.content
             && draft.dirty
             && draft.is_blank()
@@ -48,7 +64,7 @@ impl Fs {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         let mut state = self.destinations.settled(file, caller).await?;
-        self.files.commit(&mut state).await?;
+        commit_finally(&self.files, &mut state).await?;
         handle.version(&state).map(drop)
     }
 
@@ -66,6 +82,9 @@ impl Fs {
             // The process died between its last call and close: the service goes on without it.
             self.destinations.detach(&mut state).await;
         }
+        if deserted {
+            store_deserted(&self.files, &mut state).await;
+        }
         self.files.release(state).await;
     }
 
@@ -75,7 +94,7 @@ impl Fs {
     pub async fn flush_all(&self) -> usize {
         let unsaved = self.handles.open_files().into_iter().filter(|file| file.is_unsaved());
         let flushes = unsaved.map(|file| async move {
-            let done = self.files.commit(&mut file.lock().await).await;
+            let done = commit_finally(&self.files, &mut file.lock().await).await;
             if let Err(error) = &done {
                 let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
                 error!(%name, %error, "cannot store a file that is open for writing");

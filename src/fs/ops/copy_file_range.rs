@@ -53,16 +53,16 @@ impl Fs {
             return Ok(0);
         }
         let reaches_end = len >= size || len >= KERNEL_CLAMP;
-        let blank = match &state.content {
-            Content::Draft(draft) => draft.is_blank(),
-            Content::Clean => state.version.as_ref().is_none_or(|version| version.properties.size == 0),
-            Content::Copying(_) => false,
-        };
-        if offset_in != 0 || offset_out != 0 || !reaches_end || !blank {
+        let whole = offset_in == 0 && offset_out == 0 && reaches_end && state.is_blank();
+        if !whole || state.is_unborn() {
             output.version(&state)?;
             let range = offset_in..size.min(offset_in.saturating_add(len));
             let range = RangeSource::of(&from, &source.properties.etag, range);
             let copied = self.files.copy_range(range, false, &mut state, offset_out, caller).await;
+            if whole && copied.is_ok() {
+                let tags = self.service.tags_of_origin(&from, &source.properties).await?;
+                state.take_after(&source.properties, tags);
+            }
             return copied.map_err(|error| match error.is_about_the_source() {
                 true => self.names.invalidate_refused_source(input.file.ino, &from, &source.properties.etag, error),
                 false => self.files.not_stored(&state, error),

@@ -8,7 +8,7 @@ use crate::fs::names::attr::{Attr, Creation, FileKind, Ino};
 use crate::fs::names::cache::observed_now;
 use crate::fs::names::tree::{BlobDir, NodeProperties, Place, read_only};
 use crate::path::ContainerName;
-use crate::store::{ContainerItem, Metadata, Precondition, Written};
+use crate::store::{ContainerItem, Keeping, Metadata, Precondition, Written};
 
 impl Fs {
     /// mkdir(2): a marker blob, or at an account's root a container.
@@ -23,7 +23,8 @@ impl Fs {
                 change.apply(FileKind::Directory, &mut metadata, &self.config.defaults);
                 let Written { etag, last_modified } =
                     self.service.client(account).container(&container).create(&metadata).await?;
-                let item = ContainerItem { name: container.clone(), last_modified, etag, metadata };
+                let keeping = Keeping::Nothing;
+                let item = ContainerItem { name: container.clone(), last_modified, etag, metadata, keeping };
                 let place = Place::Directory(BlobDir { account, container, prefix: String::new() });
                 (NodeProperties::Container(Arc::new(item)), Some(place))
             }

@@ -5,8 +5,10 @@ use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::draft::{Basis, Draft};
 use crate::fs::content::handle::{Access, Content, Fh, Handle};
+use crate::fs::content::once::refuse_kept;
 use crate::fs::names::attr::{Attr, Creation, FileKind, Ino};
-use crate::fs::names::tree::{NodeProperties, Observation};
+use crate::fs::names::tree::{NodeProperties, Observation, Place, RevisionPlace, deleted};
+use crate::store::Keeping;
 
 /// An opened file.
 pub struct Opened {
@@ -22,11 +24,21 @@ impl Fs {
     pub async fn open(&self, ino: Ino, flags: i32, caller: Caller) -> Result<Opened> {
         let access = Access::of_flags(flags);
         let view = self.names.view_for_open(ino).await?;
+        if let Place::Revision(RevisionPlace::Deleted(blob)) = self.tree.place(ino)? {
+            return Err(deleted(&blob));
+        }
         if access.write {
             self.tree.refuse_revision(ino)?;
             view.refuse_writing()?;
         }
+        let once = access.write && self.names.keeping(ino).await == Keeping::Blobs;
+        if once {
+            refuse_kept(&view)?;
+        }
         let file = self.files.acquire(&view).await;
+        if once {
+            file.lock().await.once = true;
+        }
         if access.write && flags & libc::O_TRUNC != 0 {
             let mut state = file.lock().await;
             if let Err(error) = self.files.edit(&mut state, 0, |draft| draft.truncate(0)).await {
@@ -69,6 +81,7 @@ impl Fs {
             return Ok((self.names.attr_of(&self.tree.view(view.ino)?), opened));
         }
         let asked = self.names.attributes_of_new(parent, FileKind::File, creation)?;
+        let once = self.names.keeping(parent).await == Keeping::Blobs;
         let known = Observation { properties: NodeProperties::Nothing, at: std::time::Instant::now() };
         let view = self.tree.enter(parent, name, FileKind::File, known, None)?;
         self.tree.touch(parent);
@@ -82,6 +95,7 @@ impl Fs {
             _ => Basis::Version,
         };
         state.content = Content::Draft(Box::new(Draft::empty(basis)));
+        state.once = once;
         // A mode that cannot be kept is no reason to refuse a file.
         state.change = asked.admit(&self.names.attr_of(&view), self.config.permissions).unwrap_or_default();
         let access = Access { create: true, ..Access::of_flags(flags) };
@@ -97,7 +111,9 @@ impl Fs {
     pub async fn make_file(&self, parent: Ino, name: &str, creation: Creation, caller: Caller) -> Result<Attr> {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
         let (attr, opened) = self.create(parent, name, creation, flags, caller).await?;
-        let done = self.fsync(opened.fh, caller).await;
+        // What is stored once is stored when it is written to.
+        let once = self.names.keeping(parent).await == Keeping::Blobs;
+        let done = if once { Ok(()) } else { self.fsync(opened.fh, caller).await };
         self.release(opened.fh).await;
         match done {
             Ok(()) => Ok(Attr { ino: attr.ino, ..self.names.attr_of(&self.tree.view(attr.ino)?) }),

@@ -35,8 +35,10 @@ struct Renaming<'a> {
 mod file;
 mod hierarchical;
 mod hold;
+mod kept;
 mod prove;
 mod tree;
+mod undelete;
 
 /// Longest wait for a file that turned up in a directory while that was renamed.
 const LATE: Duration = Duration::from_secs(1);
@@ -81,6 +83,9 @@ impl Renaming<'_> {
         if target.as_ref().is_some_and(|target| target.ino == source.ino) {
             return Ok(());
         }
+        if self.undelete(&source, target.as_ref()).await? {
+            return Ok(());
+        }
         for ino in [from.0, to.0, source.ino].into_iter().chain(target.iter().map(|target| target.ino)) {
             fs.tree.refuse_revision(ino)?;
         }
@@ -92,6 +97,7 @@ impl Renaming<'_> {
         if old_dir.account != new_dir.account {
             return Err(across("files between accounts"));
         }
+        self.refuse_kept(&source).await?;
         if let Some(file) = fs.handles.of_ino(source.ino) {
             fs.destinations.settle_own(&file, caller).await?;
         }

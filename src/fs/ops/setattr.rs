@@ -4,10 +4,12 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::{Content, Fh};
+use crate::fs::content::once::refuse_kept;
 use crate::fs::content::strategy::Change;
 use crate::fs::names::attr::{Attr, AttrChange, FileKind, Ino};
 use crate::fs::names::cache::Names;
 use crate::fs::names::tree::{NodeProperties, NodeView};
+use crate::store::Keeping;
 
 impl Fs {
     /// truncate(2) and ftruncate(2).
@@ -29,12 +31,18 @@ impl Fs {
         Names::check_named(&view)?;
         self.tree.refuse_revision(ino)?;
         view.refuse_writing()?;
+        if self.names.keeping(ino).await == Keeping::Blobs {
+            refuse_kept(&view)?;
+        }
         let file = self.files.acquire(&view).await;
         let done = async {
             let mut state = self.destinations.settled(&file, caller).await?;
             self.files.admit(&mut state, Change::Resize(size))?;
             let was_stored = !matches!(&state.content, Content::Draft(draft) if draft.dirty);
             self.files.edit(&mut state, size, |draft| draft.truncate(size)).await?;
+            if state.is_unborn() {
+                return Ok(());
+            }
             let stored = self.files.commit(&mut state).await;
             if was_stored && stored.is_err() {
                 // Nothing has happened, to nobody who has it open either.

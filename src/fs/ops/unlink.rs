@@ -47,6 +47,7 @@ impl Fs {
                 if error.code() == "SnapshotsPresent" {
                     warn!(blob = %blob.path, "it has snapshots, which would be lost with it: mount with --delete-snapshots to allow that");
                 }
+                self.names.note_refusal(view.ino, &error);
                 return Err(error);
             }
         }

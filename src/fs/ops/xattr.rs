@@ -5,6 +5,7 @@
 //! | `user.blob.copy.*` | state of the last copy (C33–C38) | `status`: `abort` or `abort:ID` (M7) |
 //! | `user.blob.type`, `.etag`, `.url`, … | what the service says | ignored |
 //! | `user.blob.content_type`, … `.tier` | properties | set |
+//! | `user.blob.immutability_until`, `.immutability_mode`, `.legal_hold` | what keeps the version (S114) | set, remove |
 //! | `user.blob.meta.NAME`, `user.blob.tag.NAME` | metadata and tags | set, remove |
 //! | `user.blob.owner`, `.group`, `.permissions`, `.acl` | where the namespace is hierarchical, of directories, too | set |
 //!
@@ -20,6 +21,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::OnceCell;
+
+mod kept;
+
+use kept::KeptName;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
@@ -59,6 +64,10 @@ enum XattrName<'a> {
     Copy(&'a str),
     Header(Header),
     Tier,
+    /// How urgently it is brought back from the archive.
+    Priority,
+    /// Policy or hold of the version.
+    Kept(KeptName),
     Meta(&'a str),
     Tag(&'a str),
     /// Owner, group, permissions or list of a path (`access`).
@@ -116,6 +125,8 @@ fn value_of(name: &XattrName<'_>, blob: &BlobProperties, url: &str) -> Option<St
         }
         XattrName::Header(header) => header.of(&mut blob.headers.clone()).clone(),
         XattrName::Tier => blob.tier.clone(),
+        XattrName::Priority => blob.rehydrate_priority.clone(),
+        XattrName::Kept(name) => name.value(blob),
         XattrName::Meta(name) => blob.metadata.get(name).map(str::to_owned),
         XattrName::Tag(_) => None,
         XattrName::Access(name) => name.of_path(blob.path.as_ref()?),
@@ -137,6 +148,17 @@ fn value_of(name: &XattrName<'_>, blob: &BlobProperties, url: &str) -> Option<St
             _ => None,
         },
     }
+}
+
+/// The tier, in small letters, to which a blob is being brought back from the archive.
+fn target_of(blob: &BlobProperties) -> Option<&str> {
+    blob.archive_status.as_deref()?.strip_prefix("rehydrate-pending-to-")
+}
+
+/// A tier as requests spell it.
+fn capitalized(tier: &str) -> String {
+    let mut characters = tier.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
 /// A C# identifier (§1.3), as far as a header can carry it.
@@ -183,6 +205,8 @@ impl<'a> XattrName<'a> {
         }
         match short.split_once('.') {
             None if short == "tier" => Ok(Self::Tier),
+            None if short == "rehydrate_priority" => Ok(Self::Priority),
+            None if KeptName::parse(short).is_some() => KeptName::parse(short).map(Self::Kept).ok_or_else(unknown),
             None if SYSTEM_NAMES.contains(&short) => Ok(Self::System(short)),
             Some(("copy", name)) if COPY_NAMES.contains(&name) => Ok(Self::Copy(name)),
             Some(("meta", name)) if !name.is_empty() => Ok(Self::Meta(name)),
@@ -214,7 +238,13 @@ impl Xattrs<'_> {
             return Err(none());
         }
         let value = match parsed {
-            XattrName::Copy(_) | XattrName::Tag(_) | XattrName::Access(_) => {
+            // Of the last a listing does not tell. What comes back from the archive is asked for to see whether it is there.
+            XattrName::Copy(_)
+            | XattrName::System("archive_status")
+            | XattrName::Priority
+            | XattrName::Tag(_)
+            | XattrName::Access(_)
+            | XattrName::Kept(_) => {
                 let origin = self.fs.tree.origin(ino)?;
                 let seen = self.look(ino, &origin, name, probe, caller).await?;
                 match parsed {
@@ -262,7 +292,7 @@ impl Xattrs<'_> {
         let copy = COPY_NAMES.map(|name| (format!("copy.{name}"), XattrName::Copy(name)));
         let headers = Header::ALL.map(|(name, header)| (name.to_owned(), XattrName::Header(header)));
         let system = SYSTEM_NAMES.map(|name| (name.to_owned(), XattrName::System(name)));
-        let tier = [("tier".to_owned(), XattrName::Tier)];
+        let tier = [("tier".to_owned(), XattrName::Tier), ("rehydrate_priority".to_owned(), XattrName::Priority)];
         for (name, parsed) in copy.into_iter().chain(system).chain(headers).chain(tier) {
             if value_of(&parsed, properties, "-").is_some() {
                 names.push(format!("{PREFIX}{name}"));
@@ -337,12 +367,34 @@ impl Xattrs<'_> {
         let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
         let mut state = file.lock().await;
         let done = match self.fs.files.commit(&mut state).await {
+            _ if state.is_unborn() => self.choose(&mut state, &change),
             Ok(()) => self.change_locked(&mut state, &change).await,
             Err(error) => Err(error),
         };
         self.fs.xattr_reads.forget(ino);
         self.fs.files.release(state).await;
         done
+    }
+
+    /// What a file that is stored once is to have beside its content, before it is stored.
+    fn choose(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
+        let blob = self.fs.tree.blob(locked.ino())?;
+        let anew = || Box::new(self.fs.files.settings(&blob, None, &AttrChange::default(), None));
+        let chosen = locked.chosen.get_or_insert_with(anew);
+        let value = change.value.map(str::to_owned);
+        match (&change.parsed, value) {
+            (XattrName::Header(header), value) => *header.of(&mut chosen.headers) = value,
+            (XattrName::Meta(key), Some(value)) => chosen.metadata.set(key, value),
+            (XattrName::Meta(key), None) => drop(chosen.metadata.remove(key)),
+            (XattrName::Tag(tag), value) => {
+                chosen.tags.retain(|(key, _)| key != tag);
+                chosen.tags.extend(value.map(|value| ((*tag).to_owned(), value)));
+            }
+            (XattrName::Tier, tier) => chosen.tier = tier,
+            (XattrName::Kept(_), _) => return Err(Error::unsupported("its container keeps blobs and not versions")),
+            (XattrName::Copy(_) | XattrName::System(_) | XattrName::Priority | XattrName::Access(_), _) => {}
+        }
+        Ok(())
     }
 
     async fn change_locked(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
@@ -354,6 +406,8 @@ impl Xattrs<'_> {
             XattrName::Tag(_) if value.is_none() => true,
             XattrName::Access(_) => true,
             XattrName::Tag(tag) => self.fs.service.blob(&blob).tags().await?.iter().any(|(key, _)| key == tag),
+            // A listing does not tell of it, and to take away what is not there is no harm.
+            XattrName::Kept(_) => true,
             _ => value_of(parsed, &properties, "").is_some(),
         };
         if flags & libc::XATTR_CREATE != 0 && present {
@@ -373,7 +427,10 @@ impl Xattrs<'_> {
         if self.fs.tree.view(ino)?.kind == FileKind::Directory {
             return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
         }
-        if matches!(parsed, XattrName::Copy(_) | XattrName::System(_) | XattrName::Tier | XattrName::Access(_)) {
+        if matches!(
+            parsed,
+            XattrName::Copy(_) | XattrName::System(_) | XattrName::Tier | XattrName::Priority | XattrName::Access(_)
+        ) {
             return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
         }
         self.change_attribute(ino, XattrChange { name, parsed, value: None, flags: 0 }).await
@@ -434,10 +491,27 @@ impl Xattrs<'_> {
                     known => known,
                 };
                 let Some(value) = value.filter(|value| known.as_deref() != Some(value)) else { return Ok(()) };
-                client.set_tier(value).await.map_err(|error| match error.code() {
+                if target_of(&properties).is_some_and(|target| target.eq_ignore_ascii_case(value)) {
+                    return Ok(());
+                }
+                client.set_tier(value, None).await.map_err(|error| match error.code() {
                     "InvalidHeaderValue" => Error::fs(libc::EINVAL, format!("{value} is no access tier: {error}")),
                     _ => error,
                 })?;
+                self.fs.tree.invalidate(locked.ino());
+                return Ok(());
+            }
+            XattrName::Priority => {
+                let Some(target) = target_of(&properties) else {
+                    return Err(Error::fs(
+                        libc::EINVAL,
+                        "it is not being brought back from the archive: set its tier first",
+                    ));
+                };
+                let Some(value) = value.filter(|value| properties.rehydrate_priority.as_deref() != Some(value)) else {
+                    return Ok(());
+                };
+                client.set_tier(&capitalized(target), Some(value)).await?;
                 self.fs.tree.invalidate(locked.ino());
                 return Ok(());
             }
@@ -445,6 +519,11 @@ impl Xattrs<'_> {
             XattrName::Access(access) => {
                 let value = value.unwrap_or_default();
                 return self.set_access_of_file(locked, blob, &properties.etag, (*access, value)).await;
+            }
+            XattrName::Kept(name) => {
+                name.change(client, &client.properties().await?, value).await?;
+                self.fs.tree.invalidate(locked.ino());
+                return Ok(());
             }
             XattrName::Copy(_) | XattrName::System(_) => return Ok(()),
         };

@@ -230,7 +230,7 @@ fn other_metadata_keep_the_inode_where_the_hash_proves_the_content_equal() {
     world.ok("mkdir d");
     let (file, dir) = (ino(&world, "not"), ino(&world, "d"));
     let _open = ["not", "d"].map(|name| std::fs::File::open(world.here().join(name)).unwrap());
-    world.block_on(client.blob(&path("not")).set_tier("Cool")).unwrap();
+    world.block_on(client.blob(&path("not")).set_tier("Cool", None)).unwrap();
     let metadata = [("hdi_isfolder", "true"), ("color", "blue")].into_iter().collect();
     world.block_on(client.blob(&path("d")).set_metadata(&metadata, &always)).unwrap();
     expire(&world, &["not", "d"]);

@@ -260,7 +260,7 @@ pub async fn a_copy_may_set_tier_and_tags(b: &Backend) {
 pub async fn an_archived_source_needs_a_tier(b: &Backend) {
     // X21
     let (source, destination) = (b.put("a", "text").await, b.blob("b"));
-    b.client.blob(&source).set_tier("Archive").await.unwrap();
+    b.client.blob(&source).set_tier("Archive", None).await.unwrap();
     let error = b.copy(&source, &destination).await.unwrap_err();
     assert_eq!((error.code(), error.errno()), ("BlobArchived", libc::ENODATA));
     assert!(b.client.blob(&destination).properties().await.unwrap_err().is_not_found());
@@ -276,7 +276,7 @@ pub async fn an_archived_source_needs_a_tier(b: &Backend) {
 pub async fn an_archived_destination_refuses(b: &Backend) {
     // X21
     let (source, destination) = (b.put("a", "new").await, b.put("b", "archived").await);
-    b.client.blob(&destination).set_tier("Archive").await.unwrap();
+    b.client.blob(&destination).set_tier("Archive", None).await.unwrap();
     let error = b.copy(&source, &destination).await.unwrap_err();
     assert_eq!((error.status(), error.code(), error.errno()), (409, "BlobArchived", libc::ENODATA));
     assert_eq!(b.client.blob(&destination).properties().await.unwrap().size, 8);

@@ -101,6 +101,10 @@ impl NodeView {
         if self.is_pending() {
             return Err(Error::copy_pending(&self.name));
         }
+        // Who ignores errors of close would lose what it writes.
+        if properties.is_archived() {
+            return Err(Error::fs(libc::ENODATA, format!("{}: it is archived", self.name)));
+        }
         if properties.sealed {
             return Err(Error::fs(libc::EPERM, format!("{}: the AppendBlob is sealed for good", self.name)));
         }

@@ -80,6 +80,8 @@ pub enum RevisionPlace {
     Moments(RevisionDir, Blob),
     /// `DIR/.snapshots/NAME/MOMENT`: a file.
     File(Blob, Revision),
+    /// `DIR/.deleted/NAME`: a blob that was deleted and can be brought back.
+    Deleted(Blob),
 }
 
 /// The kind of revisions that a hidden directory shows.
@@ -87,4 +89,6 @@ pub enum RevisionPlace {
 pub enum RevisionDir {
     Snapshots,
     Versions,
+    /// What was deleted: shown by its name, for there is one of each.
+    Deleted,
 }

@@ -13,13 +13,14 @@ use crate::store::{Moment, Revision};
 impl RevisionDir {
     /// The hidden directory of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Snapshots, Self::Versions].into_iter().find(|revisions| revisions.directory() == name)
+        [Self::Snapshots, Self::Versions, Self::Deleted].into_iter().find(|revisions| revisions.directory() == name)
     }
 
     pub fn directory(self) -> &'static str {
         match self {
             Self::Snapshots => ".snapshots",
             Self::Versions => ".versions",
+            Self::Deleted => ".deleted",
         }
     }
 
@@ -29,6 +30,7 @@ impl RevisionDir {
         Some(match self {
             Self::Snapshots => Revision::Snapshot(moment),
             Self::Versions => Revision::Version(moment),
+            Self::Deleted => return None,
         })
     }
 
@@ -36,6 +38,7 @@ impl RevisionDir {
         match self {
             Self::Snapshots => matches!(revision, Revision::Snapshot(_)),
             Self::Versions => matches!(revision, Revision::Version(_)),
+            Self::Deleted => false,
         }
     }
 }
@@ -44,7 +47,7 @@ impl RevisionPlace {
     pub fn account(&self) -> AccountId {
         match self {
             Self::Names(_, dir) => dir.account,
-            Self::Moments(_, blob) | Self::File(blob, _) => blob.account,
+            Self::Moments(_, blob) | Self::File(blob, _) | Self::Deleted(blob) => blob.account,
         }
     }
 
@@ -52,6 +55,7 @@ impl RevisionPlace {
     pub(in crate::fs) fn at(revisions: RevisionDir, dir: BlobDir, names: &[Arc<str>]) -> Result<Self> {
         match names {
             [] => Ok(Self::Names(revisions, dir)),
+            [name] if revisions == RevisionDir::Deleted => Ok(Self::Deleted(dir.blob(name)?)),
             [name] => Ok(Self::Moments(revisions, dir.blob(name)?)),
             [moment, name] => match revisions.revision(moment) {
                 Some(revision) => Ok(Self::File(dir.blob(name)?, revision)),
@@ -80,6 +84,12 @@ impl From<Blob> for Origin {
     fn from(blob: Blob) -> Self {
         Self { blob, revision: None }
     }
+}
+
+/// ENODATA: the service keeps what was deleted, and gives nobody its content.
+pub(crate) fn deleted(blob: &Blob) -> Error {
+    let what = format!("{}: it was deleted, and can be read when it is brought back: blobcp undelete", blob.path);
+    Error::fs(libc::ENODATA, what)
 }
 
 /// EROFS: nothing can be written, made or renamed where only what was is shown (X19).

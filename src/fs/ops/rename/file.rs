@@ -96,6 +96,7 @@ impl Renaming<'_> {
                 return Ok(copy);
             }
             Deletion::Refused(error) => {
+                self.fs.names.note_refusal(source.ino, &error);
                 match backup {
                     None => self.fs.copies.delete_copy(to, &copy.etag).await,
                     Some(backup) => self.fs.copies.restore(backup, OwnWrite::Version(copy.etag.clone())).await,

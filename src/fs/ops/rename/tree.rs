@@ -18,6 +18,7 @@ use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
 use crate::fs::ops::rename::Renaming;
 use crate::fs::ops::rename::hold::LockedFile;
+use crate::fs::ops::rename::kept::refuse_protected;
 use crate::fs::ops::rename::prove::{Deletion, refuse_archived};
 use crate::path::BlobName;
 use crate::store::{BlobItem, BlobProperties, ETag, ListBlobs, Precondition};
@@ -139,11 +140,17 @@ impl Renaming<'_> {
         target: Option<&NodeView>,
     ) -> Result<Vec<Arc<Move>>> {
         let client = self.fs.service.client(old.account);
+        let protection = self.is_protection_asked().await;
         let mut moves = Vec::new();
         let mut marker: Option<String> = None;
         loop {
-            let list =
-                ListBlobs { prefix: &old.prefix, marker: marker.as_deref(), snapshots: true, ..Default::default() };
+            let list = ListBlobs {
+                prefix: &old.prefix,
+                marker: marker.as_deref(),
+                snapshots: true,
+                protection,
+                ..Default::default()
+            };
             let page = client.container(&old.container).list_blobs(&list).await?;
             if page.left_out > 0 {
                 let what = format!("{}: below it are blobs with names that no path can have", old.prefix);
@@ -181,6 +188,7 @@ impl Renaming<'_> {
         if item.properties.is_pending() {
             return Err(Error::copy_pending(&item.name));
         }
+        refuse_protected(item.name.as_str(), &item.properties)?;
         Move::below(&item.name, old, new, Arc::new(item.properties))
     }
 

@@ -1,0 +1,79 @@
+//! What containers keep from being changed (S109, S188): a policy or a hold refuses everything that would change a blob
+//! that exists.
+//!
+//! Whoever looks a container up or lists containers hears it of each, and it is believed as long as the container's
+//! other properties. Where nobody does, because the mount shows a directory of one container, the container is asked
+//! once in the life of the mount, before the first thing is made, renamed or removed in it. Some credentials may not
+//! ask, and a hold may be set later; so a refusal that says that a blob is kept counts as an answer, too.
+
+use tracing::{debug, warn};
+
+use crate::error::{Error, Result};
+use crate::fs::names::attr::Ino;
+use crate::fs::names::cache::Names;
+use crate::fs::names::tree::{AccountId, NodeProperties, Place};
+use crate::path::ContainerName;
+use crate::store::Keeping;
+
+impl Names {
+    /// What the container keeps that a directory or file is in. Nothing, as far as one may know, if it cannot be asked.
+    pub(in crate::fs) async fn keeping(&self, ino: Ino) -> Keeping {
+        let (account, container) = match self.tree.place(ino) {
+            Ok(Place::Directory(dir)) => (dir.account, dir.container),
+            Ok(Place::Blob(blob)) => (blob.account, blob.path.container),
+            _ => return Keeping::Nothing,
+        };
+        let asked = self.containers.of(account, &container);
+        let heard = match self.heard_of_container(ino) {
+            Some(heard) => heard,
+            None => match asked.answer.get_or_try_init(|| self.ask_container(account, &container)).await {
+                Ok(answer) => *answer,
+                Err(error) => {
+                    warn!(%container, %error, "whether it keeps its blobs from being changed is not known");
+                    Keeping::Nothing
+                }
+            },
+        };
+        match heard {
+            Keeping::Nothing if asked.refused.initialized() => Keeping::Blobs,
+            heard => heard,
+        }
+    }
+
+    async fn ask_container(&self, account: AccountId, container: &ContainerName) -> Result<Keeping> {
+        match self.service.client(account).container(container).properties().await {
+            Ok(item) => Ok(item.keeping),
+            Err(error) if error.is_denied() => {
+                debug!(%container, %error, "whether it keeps its blobs from being changed may not be asked");
+                Ok(Keeping::Nothing)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the container above a node was heard to keep, if the container is a node itself.
+    fn heard_of_container(&self, ino: Ino) -> Option<Keeping> {
+        let mut at = ino;
+        loop {
+            let view = self.tree.view(at).ok()?;
+            match view.observed.properties {
+                NodeProperties::Container(item) => return Some(item.keeping),
+                _ if view.parent == at => return None,
+                _ => at = view.parent,
+            }
+        }
+    }
+
+    /// Something in a directory was refused. If that was because its blob is kept, others there are kept as well.
+    pub(in crate::fs) fn note_refusal(&self, ino: Ino, error: &Error) {
+        let container = match self.tree.place(ino) {
+            Ok(Place::Directory(dir)) => (dir.account, dir.container),
+            Ok(Place::Blob(blob)) => (blob.account, blob.path.container),
+            _ => return,
+        };
+        if error.is_of_a_kept_blob() {
+            // It may have been said before.
+            let _ = self.containers.of(container.0, &container.1).refused.set(());
+        }
+    }
+}

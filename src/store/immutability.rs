@@ -1,0 +1,46 @@
+//! Policies and legal holds of single versions of blobs (S185, S186), which only some containers offer.
+
+use std::time::SystemTime;
+
+use reqwest::Method;
+
+use crate::error::Result;
+use crate::store::blob::BlobClient;
+
+/// Client of what keeps one version of a blob.
+#[derive(Clone, Copy)]
+pub struct ProtectionClient<'a>(BlobClient<'a>);
+
+impl<'a> BlobClient<'a> {
+    /// What keeps the blob.
+    pub fn protection(self) -> ProtectionClient<'a> {
+        ProtectionClient(self)
+    }
+}
+
+impl ProtectionClient<'_> {
+    /// Set Blob Immutability Policy: the version is kept until then. A locked policy can only be made longer.
+    pub async fn set_policy(self, until: SystemTime, locked: bool) -> Result<()> {
+        let request = self
+            .0
+            .component("SetImmutabilityPolicy", Method::PUT, "immutabilityPolicies")
+            .header("x-ms-immutability-policy-until-date", &httpdate::fmt_http_date(until))
+            .header("x-ms-immutability-policy-mode", if locked { "Locked" } else { "Unlocked" });
+        self.0.pipeline.send(&request).await.map(drop)
+    }
+
+    /// Delete Blob Immutability Policy, if it is not locked.
+    pub async fn delete_policy(self) -> Result<()> {
+        let request = self.0.component("DeleteImmutabilityPolicy", Method::DELETE, "immutabilityPolicies");
+        self.0.pipeline.send(&request).await.map(drop)
+    }
+
+    /// Set Blob Legal Hold.
+    pub async fn set_hold(self, hold: bool) -> Result<()> {
+        let request = self
+            .0
+            .component("SetLegalHold", Method::PUT, "legalhold")
+            .header("x-ms-legal-hold", if hold { "true" } else { "false" });
+        self.0.pipeline.send(&request).await.map(drop)
+    }
+}
