@@ -121,8 +121,8 @@ fn every_change_of_an_archived_file_says_that_it_has_no_data() {
 // S51, S52
 #[test]
 fn an_archived_source_is_not_taken_for_a_changed_one() {
-    for answer in ["blob-archived", "modified"] {
-        let world = archived(&[&format!("archived-source={answer}")]);
+    for answer in ["CannotVerifyCopySource", "BlobArchived", "modified"] {
+        let world = archived(&[&format!("code-of-archived-source={answer}")]);
         world.put("a", "first");
         let ran = world.sh("cat a x > joined");
         assert!(ran.stderr.contains("No data available"), "{answer}: {ran:?}");

@@ -1,9 +1,9 @@
-//! What containers were heard to keep from being changed, where they are no nodes of the tree.
+//! What containers have said, when they were asked, of what they keep from being changed.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-
-use tokio::sync::OnceCell;
+use std::time::Instant;
 
 use crate::error::Error;
 use crate::fs::names::tree::AccountId;
@@ -11,15 +11,16 @@ use crate::path::ContainerName;
 use crate::store::Keeping;
 use crate::sync::lock;
 
-/// Answers of containers that are no node of the tree, and what refusals have told.
+/// Answers of containers that were asked, and what refusals have told.
 #[derive(Default)]
 pub(in crate::fs) struct Containers(Mutex<HashMap<(AccountId, ContainerName), Arc<Asked>>>);
 
 #[derive(Default)]
 pub(in crate::fs) struct Asked {
-    pub(crate) answer: OnceCell<Keeping>,
-    /// The service has refused a change because a blob is kept.
-    pub(crate) refused: OnceCell<()>,
+    /// The answer, and when it was asked for. Held while it is asked for, so that one asks for all.
+    pub(crate) answer: tokio::sync::Mutex<Option<(Keeping, Instant)>>,
+    /// The service has refused a change since, because a blob is kept.
+    pub(crate) refused: AtomicBool,
 }
 
 impl Containers {

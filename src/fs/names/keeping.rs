@@ -3,8 +3,12 @@
 //!
 //! Whoever looks a container up or lists containers hears it of each, and it is believed as long as the container's
 //! other properties. Where nobody does, because the mount shows a directory of one container, the container is asked
-//! once in the life of the mount, before the first thing is made, renamed or removed in it. Some credentials may not
-//! ask, and a hold may be set later; so a refusal that says that a blob is kept counts as an answer, too.
+//! once in the life of the mount, before the first thing is made, renamed or removed in it. A hold may be set later: so
+//! when something is refused because it is kept, the container is asked again before the next change. Some credentials
+//! may not ask; to them the refusal is the answer.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tracing::{debug, warn};
 
@@ -24,40 +28,42 @@ impl Names {
             _ => return Keeping::Nothing,
         };
         let asked = self.containers.of(account, &container);
-        let heard = match self.heard_of_container(ino) {
-            Some(heard) => heard,
-            None => match asked.answer.get_or_try_init(|| self.ask_container(account, &container)).await {
-                Ok(answer) => *answer,
-                Err(error) => {
-                    warn!(%container, %error, "whether it keeps its blobs from being changed is not known");
-                    Keeping::Nothing
-                }
-            },
-        };
-        match heard {
-            Keeping::Nothing if asked.refused.initialized() => Keeping::Blobs,
-            heard => heard,
+        let mut answer = asked.answer.lock().await;
+        let refused = asked.refused.swap(false, Ordering::Relaxed);
+        // The latest word counts.
+        let known = answer.into_iter().chain(self.heard_of_container(ino)).max_by_key(|(_, at)| *at);
+        if let (Some((known, _)), false) = (known, refused) {
+            return known;
+        }
+        let now = Instant::now();
+        match self.ask_container(account, &container, refused).await {
+            Ok(keeping) => answer.insert((keeping, now)).0,
+            Err(error) => {
+                warn!(%container, %error, "whether it keeps its blobs from being changed is not known");
+                asked.refused.store(refused, Ordering::Relaxed);
+                if refused { Keeping::Blobs } else { Keeping::Nothing }
+            }
         }
     }
 
-    async fn ask_container(&self, account: AccountId, container: &ContainerName) -> Result<Keeping> {
+    async fn ask_container(&self, account: AccountId, container: &ContainerName, refused: bool) -> Result<Keeping> {
         match self.service.client(account).container(container).properties().await {
             Ok(item) => Ok(item.keeping),
             Err(error) if error.is_denied() => {
                 debug!(%container, %error, "whether it keeps its blobs from being changed may not be asked");
-                Ok(Keeping::Nothing)
+                Ok(if refused { Keeping::Blobs } else { Keeping::Nothing })
             }
             Err(error) => Err(error),
         }
     }
 
-    /// What the container above a node was heard to keep, if the container is a node itself.
-    fn heard_of_container(&self, ino: Ino) -> Option<Keeping> {
+    /// What the container above a node was heard to keep, and when, if the container is a node itself.
+    fn heard_of_container(&self, ino: Ino) -> Option<(Keeping, Instant)> {
         let mut at = ino;
         loop {
             let view = self.tree.view(at).ok()?;
             match view.observed.properties {
-                NodeProperties::Container(item) => return Some(item.keeping),
+                NodeProperties::Container(item) => return Some((item.keeping, view.observed.at)),
                 _ if view.parent == at => return None,
                 _ => at = view.parent,
             }
@@ -72,8 +78,7 @@ impl Names {
             _ => return,
         };
         if error.is_of_a_kept_blob() {
-            // It may have been said before.
-            let _ = self.containers.of(container.0, &container.1).refused.set(());
+            self.containers.of(container.0, &container.1).refused.store(true, Ordering::Relaxed);
         }
     }
 }
