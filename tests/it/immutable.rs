@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use blobcp::devstore::{AccountConfig, Immutability};
+use blobcp::devstore::{AccountConfig, Choice, Immutability};
 
 use crate::common::*;
 
@@ -271,6 +271,46 @@ fn a_reader_meanwhile_is_told_to_wait() {
     assert_eq!(commits(&world), 1);
 }
 
+/// A world whose service answers so, and keeps `one/box` from then on.
+fn answering(choices: &[&str], rules: Immutability, files: &[(&str, &str)]) -> World {
+    keeping_in(World::answering(choices.iter().map(|choice| choice.parse::<Choice>().unwrap())), rules, files)
+}
+
+// S110
+#[test]
+fn a_service_that_makes_no_copies_and_sets_no_attributes_there_is_no_harm() {
+    let refusing = ["copy-into-immutable=refused", "attributes-of-immutable=refused"];
+    let world = answering(&refusing, POLICY, &[("n1", "first\n"), ("n2", "second\n")]);
+    world.ok("cat n1 n2 > new; cp -p n1 copy; (echo a; echo b) > f");
+    assert_eq!((world.stored("new"), world.stored("copy")), ("first\nsecond\n".into(), "first\n".into()));
+    refused(&world, "setfattr -n user.blob.tier -v Cool n1");
+    refused(&world, "setfattr -n user.blob.tag.team -v red n1");
+    // Copy Blob is what this asks for, and it is not made in another way.
+    refused(&world, &format!("{} cp n1 ordered", env!("CARGO_BIN_EXE_blobcp")));
+    assert!(!world.is_stored("ordered"));
+    // Where the service allows it, it is one request.
+    let world = answering(&[], POLICY, &[("n1", "first\n")]);
+    world.ok(&format!("{} cp n1 ordered; setfattr -n user.blob.tier -v Cool n1", env!("CARGO_BIN_EXE_blobcp")));
+    assert_eq!((world.stored("ordered"), commits(&world)), ("first\n".into(), 1));
+}
+
+// S188
+#[test]
+fn append_blobs_grow_where_the_policy_allows_it() {
+    for (appends, grows) in [(true, true), (false, false)] {
+        let world = World::new();
+        world
+            .block_on(
+                world.client(ONE).blob(&path("log")).append_blob().create(&Default::default(), &Default::default()),
+            )
+            .unwrap();
+        let world = keeping_in(world, Immutability { appends, ..POLICY }, &[]);
+        let ran = world.sh("echo line | dd of=log oflag=append conv=notrunc status=none");
+        assert_eq!(ran.code == Some(0), grows, "{ran:?}");
+        assert_eq!(world.stored("log"), if grows { "line\n" } else { "" });
+    }
+}
+
 #[test]
 fn the_answer_to_the_one_commit_may_be_lost() {
     // S109: when it is sent again, the service says that what is there cannot be changed.
@@ -351,6 +391,24 @@ fn where_versions_are_kept_files_are_written_as_ever() {
     world.reset_stats();
     refused(&world, "mv d e");
     assert_eq!(count(&world, "CopyBlob"), 0);
+}
+
+// S190
+#[test]
+fn metadata_of_a_held_version_are_set_or_refused() {
+    for (answer, is_refused) in [("allowed", false), ("refused", true)] {
+        let mut setup = Setup::default();
+        setup.devstore.accounts = vec![AccountConfig::versioned(ONE), AccountConfig::named(TWO)];
+        let choice: Choice = format!("metadata-of-protected-version={answer}").parse().unwrap();
+        setup.devstore.answers = [choice].into_iter().collect();
+        let world = keeping_in(World::with(setup), VERSIONS, &[("x", "content")]);
+        world.ok("setfattr -n user.blob.legal_hold -v true x");
+        let ran = world.sh("chmod 600 x");
+        assert_eq!(ran.stderr.contains("Operation not permitted"), is_refused, "{ran:?}");
+        // Content is another version in any case.
+        world.ok("echo other > x");
+        assert_eq!(world.stored("x"), "other\n");
+    }
 }
 
 #[test]
