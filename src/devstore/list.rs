@@ -22,6 +22,7 @@ use super::model::{Blob, Entry, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
+use super::soft_delete::write_deleted_container;
 use super::state::{Container, DeletedContainer, State, retention_clock};
 use super::tags;
 use super::xml::{self, Writer, write_tag_set};
@@ -625,22 +626,6 @@ pub(super) fn containers(server: &Server, call: &Call) -> Outcome {
     document.element("NextMarker", next.unwrap_or_default());
     document.close("EnumerationResults");
     Ok(Reply::xml(document.finish()))
-}
-
-/// S178: nobody took the lease.
-fn write_deleted_container(document: &mut Writer, container: &DeletedContainer, now: SystemTime) {
-    document.element("Name", &container.name);
-    document.element("Deleted", "true");
-    document.element("Version", &container.version);
-    document.nest("Properties", |document| {
-        document.element("Last-Modified", rfc1123(container.deleted.what.last_modified));
-        document.element("Etag", container.deleted.what.etag.quoted());
-        document.element("LeaseStatus", "locked");
-        document.element("LeaseState", "leased");
-        document.element("LeaseDuration", "fixed");
-        document.element("DeletedTime", rfc1123(container.deleted.at));
-        document.element("RemainingRetentionDays", container.deleted.days_left(now).to_string());
-    });
 }
 
 fn write_container(document: &mut Writer, name: &str, container: &Container, include: Include, call: &Call) {

@@ -16,6 +16,7 @@ use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
 use super::state::{Container, DeletedContainer, State, retention_clock};
+use super::xml::Writer;
 
 /// Takes the blob of an entry away with its snapshots. Whether it can be brought back.
 pub(super) fn delete_entry(state: &mut State, call: &Call) -> Result<bool, ServiceError> {
@@ -107,6 +108,22 @@ pub(super) fn bin_container(state: &mut State, call: &Call, name: &str, containe
         name,
         version,
         deleted: Deleted { what: container, at, days },
+    });
+}
+
+/// A row of List Containers (S178); nobody took the lease.
+pub(super) fn write_deleted_container(document: &mut Writer, container: &DeletedContainer, now: std::time::SystemTime) {
+    document.element("Name", &container.name);
+    document.element("Deleted", "true");
+    document.element("Version", &container.version);
+    document.nest("Properties", |document| {
+        document.element("Last-Modified", rfc1123(container.deleted.what.last_modified));
+        document.element("Etag", container.deleted.what.etag.quoted());
+        document.element("LeaseStatus", "locked");
+        document.element("LeaseState", "leased");
+        document.element("LeaseDuration", "fixed");
+        document.element("DeletedTime", rfc1123(container.deleted.at));
+        document.element("RemainingRetentionDays", container.deleted.days_left(now).to_string());
     });
 }
 

@@ -190,12 +190,6 @@ impl<'a> BlobClient<'a> {
         .await
     }
 
-    /// Undelete Blob: what was deleted softly is there again, with its snapshots, as it was (S89).
-    pub async fn undelete(self) -> Result<()> {
-        let request = self.component("UndeleteBlob", Method::PUT, "undelete");
-        self.pipeline.send(&request).await.map(drop)
-    }
-
     /// Set Blob Tier. From the archive this only starts the rehydration, with that priority: `Standard` or `High`.
     pub async fn set_tier(self, tier: &str, priority: Option<&str>) -> Result<()> {
         let request = self

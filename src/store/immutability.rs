@@ -1,4 +1,5 @@
-//! Policies and legal holds of single versions of blobs (S185, S186), which only some containers offer.
+//! What keeps blobs: policies and legal holds of single versions (S185, S186), which only some containers offer, and the
+//! way back of what was deleted.
 
 use std::time::SystemTime;
 
@@ -7,18 +8,23 @@ use reqwest::Method;
 use crate::error::Result;
 use crate::store::blob::BlobClient;
 
-/// Client of what keeps one version of a blob.
+/// Client of what keeps a blob, or one version of it.
 #[derive(Clone, Copy)]
 pub struct ProtectionClient<'a>(BlobClient<'a>);
 
-impl<'a> BlobClient<'a> {
-    /// What keeps the blob.
-    pub fn protection(self) -> ProtectionClient<'a> {
-        ProtectionClient(self)
+impl<'a> From<BlobClient<'a>> for ProtectionClient<'a> {
+    fn from(blob: BlobClient<'a>) -> Self {
+        Self(blob)
     }
 }
 
 impl ProtectionClient<'_> {
+    /// Undelete Blob: what was deleted softly is there again, with its snapshots, as it was (S89).
+    pub async fn undelete(self) -> Result<()> {
+        let request = self.0.component("UndeleteBlob", Method::PUT, "undelete");
+        self.0.pipeline.send(&request).await.map(drop)
+    }
+
     /// Set Blob Immutability Policy: the version is kept until then. A locked policy can only be made longer.
     pub async fn set_policy(self, until: SystemTime, locked: bool) -> Result<()> {
         let request = self

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::fs::names::tree::{Blob, NodeView, Place, RevisionPlace};
 use crate::fs::ops::rename::{Renaming, exists};
+use crate::store::ProtectionClient;
 
 impl Renaming<'_> {
     /// Whether that is what is wanted, and then done. It comes back under its own name and nowhere else, and never over
@@ -16,7 +17,7 @@ impl Renaming<'_> {
         if target.is_some() {
             return Err(exists(self.to.1));
         }
-        self.fs.service.blob(&blob).undelete().await?;
+        ProtectionClient::from(self.fs.service.blob(&blob)).undelete().await?;
         self.fs.tree.rename(self.from.0, self.from.1, self.to.0, self.to.1);
         self.fs.tree.invalidate(source.ino);
         self.fs.tree.touch(self.to.0);

@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::store::{BlobClient, BlobProperties};
+use crate::store::{BlobClient, BlobProperties, ProtectionClient};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeptName {
@@ -39,21 +39,22 @@ impl KeptName {
     pub(super) async fn change(self, client: BlobClient<'_>, blob: &BlobProperties, value: Option<&str>) -> Result<()> {
         let invalid = |text: &str, why: &str| Error::fs(libc::EINVAL, format!("{text:?} is {why}"));
         let now = &blob.protection;
+        let client = ProtectionClient::from(client);
         let locked = now.mode.as_deref() == Some("locked");
         match (self, value) {
             (_, Some(value)) if self.value(blob).as_deref() == Some(value) => Ok(()),
             (Self::Until, Some(text)) => {
                 let until = parse_time(text).ok_or_else(|| invalid(text, "no time, such as 2030-01-02T03:04:05Z"))?;
-                client.protection().set_policy(until, locked).await
+                client.set_policy(until, locked).await
             }
             (Self::Mode, Some(mode @ ("locked" | "unlocked"))) => match now.until {
-                Some(until) => client.protection().set_policy(until, mode == "locked").await,
+                Some(until) => client.set_policy(until, mode == "locked").await,
                 None => Err(Error::fs(libc::EINVAL, "there is no policy yet: set immutability_until first")),
             },
             (Self::Mode, Some(text)) => Err(invalid(text, "neither locked nor unlocked")),
-            (Self::Until | Self::Mode, None) => client.protection().delete_policy().await,
-            (Self::Hold, Some("true")) => client.protection().set_hold(true).await,
-            (Self::Hold, Some("false") | None) => client.protection().set_hold(false).await,
+            (Self::Until | Self::Mode, None) => client.delete_policy().await,
+            (Self::Hold, Some("true")) => client.set_hold(true).await,
+            (Self::Hold, Some("false") | None) => client.set_hold(false).await,
             (Self::Hold, Some(text)) => Err(invalid(text, "neither true nor false")),
         }
     }
