@@ -1,4 +1,4 @@
-//! The endpoint of hierarchical namespaces (§14), but for rename, which is in [`path`](super::path): files and
+//! The endpoint of hierarchical namespaces (§14), but for rename, which is in [`path`]: files and
 //! directories made, appended to, flushed and deleted, their owners and access lists, and what a filesystem says of
 //! itself.
 //!
