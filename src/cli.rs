@@ -28,6 +28,7 @@ mod snapshot;
 mod status;
 mod umount;
 mod undelete;
+mod verify_account;
 mod wait;
 mod watch_table;
 
@@ -91,6 +92,7 @@ commands! {
     "lease" Lease(lease::Arguments),
     "undelete" Undelete(undelete::Arguments),
     "devstore" Devstore(devstore::Arguments),
+    "verify-account" VerifyAccount(verify_account::Arguments),
 }
 
 /// Runs the command in `args`, the program's name first.

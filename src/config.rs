@@ -277,6 +277,13 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
     Ok(Plan { fs, probes, name })
 }
 
+/// The one account that `source` names, and what it names in it.
+pub(crate) fn account(source: &str, settings: &Settings, known: &KnownAccounts<'_>) -> Result<(MountSource, Account)> {
+    let source = MountSource::parse(source, known)?;
+    let account = known.resolve(&source, settings, true)?;
+    Ok((source, account))
+}
+
 /// An account that sources name, and which of its containers they name.
 struct FoundAccount {
     account: Account,

@@ -100,6 +100,7 @@ pub use namespace::Namespace;
 pub use options::*;
 pub use page::{LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE, PageBlobClient};
 pub use payload::Payload;
+pub use request::{Answer, Probe};
 pub use resolve::same_source;
 pub use secret::{AccountKey, Secret};
 pub use types::*;

@@ -18,7 +18,7 @@ pub enum Credential {
 
 impl Credential {
     /// A SAS as users paste it: with or without `?`.
-    pub(super) fn sas(token: &Secret) -> Option<Self> {
+    pub(crate) fn sas(token: &Secret) -> Option<Self> {
         let token = token.expose().trim().trim_start_matches('?').trim_end_matches('&');
         let signed = token.split('&').any(|pair| pair.starts_with("sig=") && pair.len() > 4);
         signed.then(|| Self::Sas(Secret::new(token)))

@@ -7,6 +7,9 @@
 //! instead of gathering it.
 
 mod headers;
+mod probe;
+
+pub use probe::{Answer, Probe};
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +20,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
-use crate::store::connections::{Broken, Outgoing};
+use crate::store::connections::{self, Broken, Outgoing};
 use crate::store::credential::Credential;
 use crate::store::endpoint::{Endpoint, Resource, encode_query};
 use crate::store::headers::{self as answer, AnswerHeaders};
@@ -340,12 +343,8 @@ impl Pipeline {
         result
     }
 
-    async fn exchange(
-        &self,
-        request: &Request,
-        with: &PerAttempt,
-        sink: &mut impl Sink,
-    ) -> std::result::Result<Response, Failure> {
+    /// Sends once, to the beginning of the answer.
+    async fn begin(&self, request: &Request, with: &PerAttempt) -> std::result::Result<connections::Answer, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
         let read_timeout = self.http.options().read_timeout;
         let connections = self.http.connections(self.endpoint().is_loopback()).map_err(unsent)?;
@@ -356,15 +355,25 @@ impl Pipeline {
             names: &request.names,
             body: request.body.as_body(),
         };
-        let mut answer = match timeout(request.answer_timeout(read_timeout), connections.send(outgoing)).await {
-            Ok(Ok(answer)) => answer,
+        match timeout(request.answer_timeout(read_timeout), connections.send(outgoing)).await {
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Broken { detail, unsent: true, .. })) if detail.contains("certificate") => {
                 // Who is not trusted now will not be in a second.
-                return Err(Failure::Invalid(request.misunderstood(detail)));
+                Err(Failure::Invalid(request.misunderstood(detail)))
             }
-            Ok(Err(broken)) => return Err(broken.into()),
-            Err(_) => return Err(Failure::Lost { detail: "no answer in time".into(), timed_out: true }),
-        };
+            Ok(Err(broken)) => Err(broken.into()),
+            Err(_) => Err(Failure::Lost { detail: "no answer in time".into(), timed_out: true }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: &Request,
+        with: &PerAttempt,
+        sink: &mut impl Sink,
+    ) -> std::result::Result<Response, Failure> {
+        let read_timeout = self.http.options().read_timeout;
+        let mut answer = self.begin(request, with).await?;
         let status = answer.status;
         let headers = std::mem::take(&mut answer.headers);
         self.was_answered(&headers);
@@ -438,7 +447,7 @@ impl Pipeline {
     /// The request's headers with those that are new on each try.
     fn authorized_headers(&self, request: &Request, with: &PerAttempt) -> HeaderMap {
         let mut headers = request.headers.clone();
-        if request.needs_nothing_there() {
+        if request.needs_nothing_there() && request.operation != probe::PROBE {
             // S58, also of a lease that the caller names.
             headers.remove(LEASE_ID);
         }

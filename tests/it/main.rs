@@ -54,6 +54,7 @@ mod sources;
 mod spelling;
 mod stat;
 mod tools;
+mod verify;
 mod waiting;
 mod watch;
 mod wire;
