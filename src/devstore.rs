@@ -137,6 +137,10 @@ impl Devstore {
         let mut keys = BTreeMap::new();
         for account in &config.accounts {
             account.check_name()?;
+            if config.hns && account.soft_delete.is_some() {
+                let text = format!("account {}: what is deleted is kept in flat accounts only", account.name);
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
             let key = STANDARD.decode(account.key_text()).map_err(|_| {
                 let text = format!("the key of account {} is not Base64", account.name);
                 io::Error::new(io::ErrorKind::InvalidInput, text)

@@ -15,6 +15,7 @@ use crate::store::http::Http;
 use crate::store::listing;
 use crate::store::options::ListContainers;
 use crate::store::pipeline::Pipeline;
+use crate::store::request::{Answer, Probe};
 use crate::store::types::*;
 
 /// Client of one account. Cheap to clone; all clients of a process share one HTTP connection pool.
@@ -82,6 +83,11 @@ impl Client {
             .optional_query("marker", list.marker);
         let response = self.0.send(&request).await?;
         listing::containers(&response.xml(&request)?).map_err(|detail| request.misunderstood(detail))
+    }
+
+    /// Sends a request as it is. Every answer is one, also a refusal.
+    pub async fn probe(&self, probe: &Probe) -> Result<Answer> {
+        self.0.probe(probe).await
     }
 
     /// A permit to work on one of many blobs, which comes the later the busier the service is.

@@ -39,6 +39,9 @@ const SLOWEST_UPLOAD: u64 = 64 << 10;
 /// The slowest server-side copy of a range within one call, in bytes per second.
 const SLOWEST_SERVER_COPY: u64 = 10 << 20;
 
+/// The name of requests that are sent as they are, whatever blobcp would send instead.
+const PROBE: &str = "Probe";
+
 const LEASE_ID: &str = "x-ms-lease-id";
 
 /// One operation, ready to be sent any number of times. Without `Debug`, because a copy source may hold a signature.
@@ -447,7 +450,7 @@ impl Pipeline {
     /// The request's headers with those that are new on each try.
     fn authorized_headers(&self, request: &Request, with: &PerAttempt) -> HeaderMap {
         let mut headers = request.headers.clone();
-        if request.needs_nothing_there() && request.operation != probe::PROBE {
+        if request.needs_nothing_there() && request.operation != PROBE {
             // S58, also of a lease that the caller names.
             headers.remove(LEASE_ID);
         }

@@ -13,19 +13,15 @@ use reqwest::header::HeaderMap;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
-use crate::store::client::Client;
 use crate::store::endpoint::Resource;
 use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries};
 use crate::store::sign::WhiteSpace;
 
-use super::{PerAttempt, Request, service_error};
+use super::{PROBE, PerAttempt, Request, service_error};
 
 /// Characters of a path that are encoded: all but the unreserved ones of RFC 3986 and the slash.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
-
-/// The name of these requests. They are sent as they are, whatever blobcp would send instead.
-pub(super) const PROBE: &str = "Probe";
 
 static NOTHING: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
@@ -127,65 +123,61 @@ impl Answer {
     }
 }
 
-impl Client {
+impl Pipeline {
     /// Sends `probe` until it is answered. A server that is busy (S202) or does not answer is asked again as often as
     /// other requests are; every other answer is one.
-    pub async fn probe(&self, probe: &Probe) -> Result<Answer> {
-        let pipeline = self.pipeline();
-        let request = pipeline.request_of(probe)?;
-        let mut tries = Tries::new(pipeline.http.options());
+    pub(in crate::store) async fn probe(&self, probe: &Probe) -> Result<Answer> {
+        let request = request_of(self, probe)?;
+        let mut tries = Tries::new(self.http.options());
         loop {
-            let failure = match pipeline.answer(&request).await {
+            let failure = match answer(self, &request).await {
                 Ok(answer) if !matches!(answer.status, 429 | 503) => return Ok(answer),
-                Ok(answer) => {
-                    let error =
-                        service_error(request.operation, &request.target, answer.status, &answer.headers, &answer.body);
+                Ok(Answer { status, headers, body }) => {
+                    let error = service_error(request.operation, &request.target, status, &headers, &body);
                     Failure::Refused { error: Box::new(error), retry_after: None }
                 }
                 Err(failure) => failure,
             };
             let Some(delay) = tries.after(&failure) else { return Err(request.fail(failure)) };
-            pipeline.pause(&request, &failure, &tries, delay).await;
+            self.pause(&request, &failure, &tries, delay).await;
         }
     }
 }
 
-impl Pipeline {
-    fn request_of(&self, probe: &Probe) -> Result<Request> {
-        let mut request = self.request(PROBE, probe.method.clone(), Resource::Account);
-        request.path += &utf8_percent_encode(&probe.path, PATH).to_string();
-        request.target = format!("{}/{}", self.account(), probe.path);
-        request.query.clone_from(&probe.query);
-        for (name, value) in &probe.headers {
-            request = request.header(name, value);
-        }
-        if probe.hierarchical {
-            let dfs = self.endpoint().dfs_service(self.account());
-            let what = || format!("{}: its DFS endpoint is not known", self.account());
-            request = request.at(dfs.ok_or_else(|| Error::fs(libc::EINVAL, what()))?);
-        }
-        match request.invalid.take() {
-            Some(error) => Err(error),
-            None => Ok(request.body(probe.body.clone())),
-        }
+fn request_of(pipeline: &Pipeline, probe: &Probe) -> Result<Request> {
+    let mut request = pipeline.request(PROBE, probe.method.clone(), Resource::Account);
+    request.path += &utf8_percent_encode(&probe.path, PATH).to_string();
+    request.target = format!("{}/{}", pipeline.account(), probe.path);
+    request.query.clone_from(&probe.query);
+    for (name, value) in &probe.headers {
+        request = request.header(name, value);
     }
+    if probe.hierarchical {
+        let dfs = pipeline.endpoint().dfs_service(pipeline.account());
+        let what = || format!("{}: its DFS endpoint is not known", pipeline.account());
+        request = request.at(dfs.ok_or_else(|| Error::fs(libc::EINVAL, what()))?);
+    }
+    match request.invalid.take() {
+        Some(error) => Err(error),
+        None => Ok(request.body(probe.body.clone())),
+    }
+}
 
-    /// Sends once.
-    async fn answer(&self, request: &Request) -> std::result::Result<Answer, Failure> {
-        let bearer = self.bearer().await.map_err(Failure::Invalid)?;
-        let with = PerAttempt { lease: None, bearer, white_space: WhiteSpace::Folded };
-        let mut answer = self.begin(request, &with).await?;
-        let headers = Box::new(HeaderMap::clone(&answer.headers));
-        self.was_answered(&headers);
-        let status = answer.status;
-        let mut body = BytesMut::new();
-        loop {
-            match timeout(self.http.options().read_timeout, answer.part()).await {
-                Ok(Ok(Some(part))) => body.extend_from_slice(&part),
-                Ok(Ok(None)) => return Ok(Answer { status, headers, body: body.freeze() }),
-                Ok(Err(broken)) => return Err(broken.into()),
-                Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
-            }
+/// Sends once.
+async fn answer(pipeline: &Pipeline, request: &Request) -> std::result::Result<Answer, Failure> {
+    let bearer = pipeline.bearer().await.map_err(Failure::Invalid)?;
+    let with = PerAttempt { lease: None, bearer, white_space: WhiteSpace::Folded };
+    let mut answer = pipeline.begin(request, &with).await?;
+    let headers = Box::new(HeaderMap::clone(&answer.headers));
+    pipeline.was_answered(&headers);
+    let status = answer.status;
+    let mut body = BytesMut::new();
+    loop {
+        match timeout(pipeline.http.options().read_timeout, answer.part()).await {
+            Ok(Ok(Some(part))) => body.extend_from_slice(&part),
+            Ok(Ok(None)) => return Ok(Answer { status, headers, body: body.freeze() }),
+            Ok(Err(broken)) => return Err(broken.into()),
+            Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
         }
     }
 }
