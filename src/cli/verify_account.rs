@@ -13,15 +13,18 @@ use std::path::PathBuf;
 
 use futures_util::stream::{self, StreamExt};
 
-use super::failure::{Failure, end_quietly_without_readers};
+use super::failure::{Failure, complain, end_quietly_without_readers};
 use super::log;
 use super::signals::Signals;
 use crate::config::{self, Auth, Environment, File, KnownAccounts, Settings};
 use crate::error::{Error, Result};
 use crate::path::ContainerName;
 use crate::store::{ListBlobs, Metadata};
-use fact::Fact;
+use fact::{Fact, Of};
 use lab::{Kind, Lab, Seen};
+
+/// Transactions to make a container, to learn the kind of the account, and to remove the container.
+const OF_THE_PLACE: u32 = 6;
 
 /// Facts that are looked at side by side. Some wait for the next second.
 const AT_ONCE: usize = 8;
@@ -29,7 +32,8 @@ const AT_ONCE: usize = 8;
 const MORE: &str = "\
 ACCOUNT is looked at in a container of its own, which is removed again. With
 CONTAINER it is a directory in that, for who may not make containers. The
-number of transactions is said before; they cost next to nothing.
+number of transactions is said before; they cost next to nothing. Copies
+between accounts, which take their time, are not looked at.
 
 The output names the account and no secrets. It belongs into every report
 about wrong behaviour. The exit status is 0 if everything is as expected.
@@ -116,6 +120,14 @@ impl Arguments {
     /// From making the place to removing it, whatever happens in between.
     async fn look(&self, lab: Lab, label: &str) -> std::result::Result<(), Failure> {
         let failed = |error: Error| Failure::new(format!("{label}: {error}"));
+        let most = self.most_transactions(&lab);
+        let place = if lab.prefix.is_empty() { "a container" } else { "a directory" };
+        let promise = format!("At most {most} transactions will be made, in {place} that is removed again.");
+        if self.json {
+            complain("verify-account", promise)
+        } else {
+            say(&promise)
+        }
         if lab.prefix.is_empty() {
             lab.client.container(&lab.container).create(&Metadata::default()).await.map_err(failed)?;
         }
@@ -140,12 +152,28 @@ impl Arguments {
         }
     }
 
+    /// Those that were asked for.
+    fn wanted(&self) -> impl Iterator<Item = &'static Fact> {
+        facts::all().filter(|fact| self.only.is_empty() || self.only.iter().any(|id| id == fact.id))
+    }
+
+    /// The number of transactions whatever kind of account it is: to make the place, to learn the kind, for the facts,
+    /// and to remove what is there. A container goes as a whole; of a directory each blob is deleted, and there are
+    /// fewer than transactions.
+    fn most_transactions(&self, lab: &Lab) -> u32 {
+        let facts = |hierarchical: bool| -> u32 {
+            let admitted =
+                |fact: &&Fact| (fact.of != Of::Flat || !hierarchical) && (fact.of != Of::Hierarchical || hierarchical);
+            self.wanted().filter(admitted).map(|fact| fact.requests).sum()
+        };
+        let facts = facts(false).max(facts(true));
+        if lab.prefix.is_empty() { facts + OF_THE_PLACE } else { 2 * facts + OF_THE_PLACE }
+    }
+
     /// The number of facts that differ.
     async fn look_in(&self, lab: &Lab, label: &str) -> usize {
         let kind = lab.kind;
-        let wanted = |fact: &&Fact| self.only.is_empty() || self.only.iter().any(|id| id == fact.id);
-        let (of, others): (Vec<&'static Fact>, Vec<_>) =
-            facts::all().filter(wanted).partition(|fact| fact.of.admits(kind));
+        let (of, others): (Vec<&'static Fact>, Vec<_>) = self.wanted().partition(|fact| fact.of.admits(kind));
         let requests: u32 = of.iter().map(|fact| fact.requests).sum();
         if !self.json {
             say(&format!(
@@ -218,6 +246,9 @@ async fn kind(lab: &Lab) -> Result<Kind> {
         _ => lab.head("kind").send().await?.has("x-ms-resource-type"),
     };
     let deleted = lab.ask("DELETE", "kind").send().await?;
+    if deleted.status() != 202 {
+        return Err(Error::unsupported(format!("what is written there cannot be removed: {}", deleted.outcome())));
+    }
     let versions = probe.has("x-ms-version-id");
     let soft_delete = !versions && deleted.header("x-ms-delete-type-permanent") == "false";
     Ok(Kind { hierarchical, versions, soft_delete, ..lab.kind })

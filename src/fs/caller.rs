@@ -21,6 +21,15 @@ const FATAL: [i32; 5] = [libc::SIGKILL, libc::SIGINT, libc::SIGTERM, libc::SIGHU
 pub struct Device(String);
 
 impl Device {
+    /// The same as `/proc/PID/maps` writes it, in hexadecimal.
+    fn is_in_maps(&self, text: &str) -> bool {
+        let number = |text: &str, radix| {
+            let (major, minor) = text.split_once(':')?;
+            Some((u32::from_str_radix(major, radix).ok()?, u32::from_str_radix(minor, radix).ok()?))
+        };
+        number(&self.0, 10).is_some_and(|own| number(text, 16) == Some(own))
+    }
+
     /// The device number of what is mounted there.
     pub fn mounted_at(mountpoint: &Path) -> Option<Self> {
         let mountpoint = fs::canonicalize(mountpoint.parent()?).ok()?.join(mountpoint.file_name()?);
@@ -88,6 +97,25 @@ impl Caller {
     /// `device`, or of any FUSE mount where that is not known.
     pub fn holds_open(self, ino: Ino, device: Option<&Device>) -> bool {
         self.mounts_of(ino).any(|mount| self.is_of(&mount, device))
+    }
+
+    /// What the process has open is kept from us: it is another user's, or in another PID namespace.
+    pub fn is_hidden(self) -> bool {
+        self.pid == 0
+            || fs::read_dir(self.proc("fdinfo")).is_err_and(|error| error.raw_os_error() == Some(libc::EACCES))
+    }
+
+    /// The process has that inode of the filesystem in its memory: a mapping goes on when the descriptor is closed.
+    pub fn maps(self, ino: Ino, device: Option<&Device>) -> bool {
+        let wanted = ino.0.to_string();
+        fs::read_to_string(self.proc("maps")).is_ok_and(|maps| {
+            maps.lines().any(|line| {
+                // Addresses, permissions, offset, device, inode.
+                let mut fields = line.split_ascii_whitespace().skip(3);
+                let (at, inode) = (fields.next(), fields.next());
+                inode == Some(&wanted) && at.is_some_and(|at| device.is_none_or(|device| device.is_in_maps(at)))
+            })
+        })
     }
 
     /// Ids of the mounts in which the process has an inode of that number open. Small numbers are in use everywhere:

@@ -148,7 +148,7 @@ impl BlockRef {
     /// Id of the block, wherever it is.
     pub fn id(&self) -> &BlockId {
         match self {
-            Self::Committed(id) | Self::Uncommitted(id) => id,
+            Self::Committed(id) | Self::Uncommitted(id) | Self::Latest(id) => id,
         }
     }
 }
@@ -160,6 +160,7 @@ fn block_list_body(blocks: &[BlockRef]) -> String {
         let element = match block {
             BlockRef::Committed(_) => "Committed",
             BlockRef::Uncommitted(_) => "Uncommitted",
+            BlockRef::Latest(_) => "Latest",
         };
         body.push_str(&format!("<{element}>{}</{element}>", block.id()));
     }

@@ -37,6 +37,9 @@ const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("blobcp/", env!(
 /// Idle connections to one host that are kept: more than a mount has requests on their way.
 const MOST_IDLE: usize = 256;
 
+/// The time in which a connection that is kept is ready for the next request.
+const READY: Duration = Duration::from_millis(50);
+
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What makes and keeps connections. Cheap to clone.
@@ -201,7 +204,9 @@ impl Connections {
         loop {
             let Idle { mut connection, since } = lock(&self.0.idle).get_mut(origin)?.pop_back()?;
             let fresh = since.elapsed() < self.0.idle_timeout;
-            if fresh && !connection.sender.is_closed() && connection.sender.ready().await.is_ok() {
+            // One that was answered early may still be sending what nobody reads.
+            let ready = async { matches!(timeout(READY, connection.sender.ready()).await, Ok(Ok(()))) };
+            if fresh && ready.await {
                 return Some(connection);
             }
         }

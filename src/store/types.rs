@@ -520,6 +520,8 @@ pub enum BlockRef {
     Committed(BlockId),
     /// Staged since.
     Uncommitted(BlockId),
+    /// Staged since, or else in the committed list.
+    Latest(BlockId),
 }
 
 /// A URL that the service reads from. It may carry a SAS, so it shows itself without `sig` (X24).

@@ -57,6 +57,16 @@ fn mv_and_undelete_bring_back_what_it_was() {
 }
 
 #[test]
+fn what_another_client_has_made_meanwhile_is_not_taken_for_what_comes_back() {
+    let world = world();
+    world.ok("echo content > x; rm x; ls .deleted; ls -l");
+    world.put("x", "theirs");
+    let ran = world.sh("mv .deleted/x .");
+    assert!(ran.code == Some(1) && ran.stderr.contains("File exists"), "{ran:?}");
+    assert_eq!((world.ok("cat x"), world.stored("x")), ("theirs".to_owned(), "theirs".into()));
+}
+
+#[test]
 fn nothing_is_brought_back_over_what_is_there_or_elsewhere() {
     let world = world();
     world.ok("echo old > x; rm x; ls .deleted; echo new > other");

@@ -31,6 +31,9 @@ const ROWS: &[(&str, u16, &str, &str, &str)] = &[
     ("CopyBlob", 404, "CannotVerifyCopySource", "cp a b", "Stale file handle"),
     ("CopyBlob", 403, "CannotVerifyCopySource", "cp a b", "Permission denied"),
     ("CopyBlob", 412, "SourceConditionNotMet", "cp a b", "Stale file handle"),
+    // S36, S38: the same as another code; S13: one code of a condition is as good as another.
+    ("CopyBlob", 412, "CannotVerifyCopySource", "cp a b", "Stale file handle"),
+    ("PutBlob", 412, "TargetConditionNotMet", "echo x | dd of=a status=none", "Stale file handle"),
     ("CopyBlob", 409, "PendingCopyOperation", "cp a b", "busy"),
     ("CopyBlob", 409, "BlobArchived", "cp a b", "No data available"),
     ("CopyBlob", 412, "InfiniteLeaseDurationRequired", "cp a b", "busy"),

@@ -230,6 +230,9 @@ fn a_failure_leaves_both_names() {
         (409, "DestinationPathIsBeingDeleted", "busy"),
         (409, "SourcePathIsBeingDeleted", "busy"),
         (412, "LeaseIdMissing", "busy"),
+        // S127, S128
+        (412, "LeaseIdMismatch", "busy"),
+        (412, "LeaseNotPresent", "No locks available"),
         (500, "InternalError", "Input/output error"),
     ];
     let world = world();

@@ -158,6 +158,43 @@ fn what_cannot_be_stored_leaves_the_file_as_it_was() {
 }
 
 #[test]
+fn what_is_written_after_a_rename_that_failed_is_stored_as_well() {
+    // S131
+    let world = world(pattern(40 * MIB));
+    let program = "import os\nf = os.open('f', os.O_WRONLY)\nos.pwrite(f, b'x' * 20000000, 1000000)\n\
+                   try: os.fsync(f); raise SystemExit('stored')\nexcept PermissionError: pass\n\
+                   os.pwrite(f, b'y' * 20000000, 25000000)\nos.fsync(f); os.close(f)";
+    world.store.add_fault(fault(r#"{"operation":"RenamePath","status":403,"code":"AuthorizationFailure"}"#));
+    world.ok(&format!("python3 -I -c \"{program}\""));
+    let mut expected = pattern(45_000_000).to_vec();
+    expected[1_000_000..21_000_000].fill(b'x');
+    expected[25_000_000..].fill(b'y');
+    let stored = world.stored("f");
+    assert_eq!(stored.len(), expected.len());
+    assert!(stored[..21_000_000] == expected[..21_000_000] && stored[25_000_000..] == expected[25_000_000..]);
+    assert_eq!(names(&world), ["f"]);
+}
+
+#[test]
+fn a_file_whose_list_cannot_be_kept_is_not_replaced() {
+    // S131, S134
+    let world = world(pattern(40 * MIB));
+    let (client, path) = (world.client(ONE), path("f"));
+    let given = AccessControl { acl: Some("user::rw-,group::---,other::---".into()), ..Default::default() };
+    world.block_on(client.blob(&path).set_access_control(&given, &Precondition::None)).unwrap();
+    for operation in ["SetAccessControl", "GetPathProperties"] {
+        let refusal =
+            format!(r#"{{"operation":"{operation}","status":403,"code":"AuthorizationPermissionMismatch","count":9}}"#);
+        world.store.add_fault(fault(&refusal));
+        let failed = world.sh("printf changed | dd of=f bs=1 seek=20000000 conv=notrunc status=none");
+        assert!(failed.stderr.contains("Permission denied"), "{operation}: {failed:?}");
+        eventually("nothing is left", || names(&world) == ["f"]);
+        assert!(world.stored("f") == pattern(40 * MIB));
+        world.store.clear_faults();
+    }
+}
+
+#[test]
 fn what_another_client_writes_meanwhile_is_not_overwritten() {
     let world = world(pattern(40 * MIB));
     let held = world.stop(Fault::on("RenamePath"));

@@ -25,6 +25,14 @@ fn keeping_in(world: World, rules: Immutability, files: &[(&str, &str)]) -> Worl
     world
 }
 
+/// The root of the mount is a directory of the container.
+fn of_a_directory() -> Setup {
+    let container = blobcp::path::ContainerName::parse(BOX).unwrap();
+    let (account, prefix) = (blobcp::fs::AccountId(0), "d/".to_owned());
+    let root = blobcp::fs::Place::Directory(blobcp::fs::BlobDir { account, container, prefix });
+    Setup { root, ..Setup::default() }
+}
+
 /// How often the service was asked for an operation.
 fn count(world: &World, operation: &str) -> u64 {
     world.stats().requests.get(operation).copied().unwrap_or(0)
@@ -67,6 +75,35 @@ fn several_writers_of_one_redirection_are_one_commit() {
     world.ok("exec 3> h; echo a >&3; /bin/echo b >&3; exec 3>&-; cat h");
     assert_eq!(world.stored("h"), "a\nb\n");
     assert_eq!(commits(&world), 3);
+}
+
+// S109
+#[test]
+fn what_is_mapped_is_stored_when_it_is_not_mapped_any_more() {
+    let world = keeping(POLICY, &[]);
+    world.ok("python3 -I -c \"import mmap, os
+f = os.open('f', os.O_RDWR | os.O_CREAT)
+os.ftruncate(f, 5)
+m = mmap.mmap(f, 5)
+os.close(f)
+m[:] = b'later'
+m.close()\"");
+    eventually("the file", || world.is_stored("f"));
+    assert_eq!((world.stored("f"), commits(&world)), ("later".into(), 1));
+}
+
+// S109
+#[test]
+fn nothing_is_begun_where_it_is_not_known_what_the_container_keeps() {
+    let world = World::with(of_a_directory());
+    world.put("d/x", "content");
+    world
+        .store
+        .add_fault(fault(r#"{"operation":"GetContainerProperties","status":500,"code":"InternalError","count":9}"#));
+    let root = world.root().to_owned();
+    let ran = start_in(&root, "mv x z").wait();
+    assert!(ran.code == Some(1) && ran.stderr.contains("Input/output error"), "{ran:?}");
+    assert_eq!(count(&world, "CopyBlob"), 0);
 }
 
 // S109
@@ -336,14 +373,7 @@ fn a_hold_that_comes_later_is_learnt_by_its_refusals() {
 
 #[test]
 fn a_mounted_directory_asks_its_container_once() {
-    let mut setup = Setup::default();
-    let container = blobcp::path::ContainerName::parse(BOX).unwrap();
-    setup.root = blobcp::fs::Place::Directory(blobcp::fs::BlobDir {
-        account: blobcp::fs::AccountId(0),
-        container,
-        prefix: "d/".to_owned(),
-    });
-    let world = World::with(setup);
+    let world = World::with(of_a_directory());
     world.store.keep(ONE, BOX, POLICY).unwrap();
     let root = world.root().to_owned();
     let ran = start_in(&root, "echo a > f; echo b > g; cat f g > h; mv f i").wait();

@@ -437,7 +437,7 @@ fn characters_that_no_blob_name_has_are_einval() {
 
 #[test]
 fn a_name_that_the_service_takes_for_another_is_no_name() {
-    // S203, S204
+    // S156, S203, S204
     let names = [r"a\\b", r"a\\", "doc.", "doc..", r"doc\\.", "a/b."];
     // Whether the directory was listed or not: what is not in a listing is not asked for.
     for listed in ["true", "ls -l . a"] {

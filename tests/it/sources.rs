@@ -238,6 +238,15 @@ fn a_source_that_does_not_answer_holds_nobody() {
 }
 
 #[test]
+fn a_source_without_a_signature_is_denied_also_where_the_account_forbids_public_access() {
+    // S47
+    let world = World::answering(["public-access=forbidden-to-copies".parse().unwrap()]);
+    put_file(&world, "a", "from a file");
+    let unsigned = world.store.file_url(TWO, "share", "a").replace(".file.localhost", ".file.core.localhost");
+    assert_eq!(order(&world.here(), &unsigned, "b", 0), Err(libc::EACCES));
+}
+
+#[test]
 fn a_url_of_the_mounts_own_accounts_is_for_its_owner() {
     // M5, X2
     let setup = Setup { allow_other: true, ..Setup::default() };

@@ -70,7 +70,7 @@ fn assert_agrees(config: Config) {
     let connection_string = store.connection_string(ACCOUNT).unwrap();
     let verified = Verified::of(&connection_string, &["--json", ACCOUNT]);
     assert_eq!(verified.differing(), BTreeMap::new(), "{}", verified.err);
-    assert_eq!((verified.status, verified.err.as_str()), (0, ""));
+    assert_eq!((verified.status, verified.err.lines().count()), (0, 1), "{}", verified.err);
     assert!(verified.out.lines().count() > 40, "{}", verified.out);
 }
 
@@ -82,6 +82,11 @@ fn the_devstore_answers_as_the_page_says_in_a_flat_account() {
 #[test]
 fn the_devstore_answers_as_the_page_says_in_an_account_with_versions() {
     assert_agrees(Config { accounts: vec![devstore::AccountConfig::versioned(ACCOUNT)], ..Config::default() });
+}
+
+#[test]
+fn the_devstore_answers_as_the_page_says_in_an_account_that_keeps_what_is_deleted() {
+    assert_agrees(Config { accounts: vec![devstore::AccountConfig::keeping_deleted(ACCOUNT, 7)], ..Config::default() });
 }
 
 #[test]
@@ -101,6 +106,8 @@ fn it_says_before_how_many_transactions_it_makes_and_leaves_nothing() {
     };
     let (promised, made) = (number("will be looked at by", "looked at by "), number("transactions were made", ""));
     assert_eq!(promised, made);
+    let (most, counted) = (number("transactions will be made", "At most "), store.stats().total);
+    assert!(counted <= u64::from(most) && counted > u64::from(made), "{counted} of {most}");
     assert_eq!(names(&runtime, &connection_string), [""; 0]);
 
     // In a directory of a container that somebody else owns.
@@ -108,6 +115,19 @@ fn it_says_before_how_many_transactions_it_makes_and_leaves_nothing() {
     let verified = Verified::of(&connection_string, &[&format!("{ACCOUNT}/box")]);
     assert_eq!((verified.status, verified.err.as_str()), (0, ""), "{}", verified.out);
     assert_eq!(names(&runtime, &connection_string), ["box", "box/mine"]);
+}
+
+#[test]
+fn nothing_is_left_in_a_container_that_keeps_its_blobs() {
+    let (runtime, store) = serve(flat());
+    let connection_string = store.connection_string(ACCOUNT).unwrap();
+    store.create_container(ACCOUNT, "kept").unwrap();
+    store.keep(ACCOUNT, "kept", devstore::Immutability { days: Some(7), ..Default::default() }).unwrap();
+    let verified = Verified::of(&connection_string, &[&format!("{ACCOUNT}/kept")]);
+    assert_eq!(verified.status, 1);
+    assert!(verified.err.contains("what is written there cannot be removed"), "{}", verified.err);
+    // That much it had to try.
+    assert_eq!(names(&runtime, &connection_string).len(), 2);
 }
 
 #[test]

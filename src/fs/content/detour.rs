@@ -100,7 +100,7 @@ impl Uploads {
         };
         let mut written = client.block_blob().commit_block_list(list, settings, &WriteOptions::from(condition)).await?;
         detour.committed = Some(written.etag.clone());
-        if let Some(changed) = self.hand_down_access(to.blob, &detour.blob).await {
+        if let Some(changed) = self.hand_down_access(to.blob, &detour.blob).await? {
             detour.committed = Some(changed.etag.clone());
             written = changed;
         }
@@ -116,25 +116,25 @@ impl Uploads {
         Ok(renamed.unwrap_or(written))
     }
 
-    /// The file keeps its owner and its access list, as far as whoever writes it may give them: what a new one has is
-    /// the writer's and the directory's. The version of the new one, if the service says it.
-    async fn hand_down_access(&self, from: &Blob, to: &Blob) -> Option<Written> {
-        let access = match self.service.blob(from).access_control().await {
-            Ok(access) => AccessControl { permissions: None, ..access },
-            Err(error) => {
-                debug!(blob = %from.path, %error, "owner and access list of what is replaced are not known");
-                return None;
-            }
-        };
+    /// The file keeps its access list, and its owner as far as whoever writes it may give that away: what a new one has
+    /// is the writer's and the directory's. The version of the new one, if the service says it. Where the list cannot be
+    /// kept the file is not replaced, for others might read then what they may not.
+    async fn hand_down_access(&self, from: &Blob, to: &Blob) -> Result<Option<Written>> {
+        let access = self.service.blob(from).access_control().await?;
+        let access = AccessControl { permissions: None, ..access };
         let client = self.service.blob(to);
-        let list = AccessControl { owner: None, group: None, ..access.clone() };
-        for access in [access, list] {
-            match client.set_access_control(&access, &Precondition::None).await {
-                Ok(written) => return written,
-                Err(error) => warn!(blob = %from.path, %error, "it does not keep its owner or access list"),
-            }
+        match client.set_access_control(&access, &Precondition::None).await {
+            Ok(written) => return Ok(written),
+            Err(error) => warn!(blob = %from.path, %error, "it does not keep its owner"),
         }
-        None
+        let list = AccessControl { owner: None, group: None, ..access.clone() };
+        match client.set_access_control(&list, &Precondition::None).await {
+            Err(error) if client.access_control().await.is_ok_and(|now| now.acl == access.acl) => {
+                warn!(blob = %from.path, %error, "it has the same access list by itself");
+                Ok(None)
+            }
+            set => set,
+        }
     }
 
     /// Takes away what is left of a detour that did not lead to the file. Blocks that were never committed go by

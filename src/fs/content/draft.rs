@@ -239,7 +239,7 @@ impl Draft {
                 Ok(Err((unsent, error))) => {
                     self.unsent.push(unsent);
                     // It is sent elsewhere.
-                    match error.is_written_over_dfs() && self.detour.is_none() {
+                    match error.is_written_over_dfs() {
                         true => self.refuses_blocks = true,
                         false => drop(failed.get_or_insert(error)),
                     }

@@ -28,11 +28,12 @@ impl Files {
 
     async fn leave(&self, locked: &mut Locked) {
         let ino = locked.ino();
-        if self.handles.is_last(ino)
-            && let Err(error) = commit_finally(self, locked).await
-        {
-            let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
-            error!(%name, %error, "what was written last is lost: it could not be stored");
+        if self.handles.is_last(ino) {
+            if let Err(error) = commit_finally(self, locked).await {
+                let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
+                error!(%name, %error, "what was written last is lost: it could not be stored");
+            }
+            // Also of a file that was removed meanwhile.
             if let Content::Draft(draft) = &mut locked.content {
                 self.uploads.abandon_detour(draft).await;
             }

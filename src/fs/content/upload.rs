@@ -295,8 +295,8 @@ impl Uploads {
         let Draft { extents, ids: Some(ids), .. } = draft else { return Err(Error::fs(libc::EIO, "no block ids")) };
         let filled = &draft.filled(to.blob);
         let staged = |block: Block| match draft.detour.as_ref().is_some_and(|detour| detour.committed.is_some()) {
-            // It was committed there when the file could not be renamed.
-            true => (BlockRef::Committed(block.id.clone()), block),
+            // It was committed there when the file could not be renamed, or staged there since.
+            true => (BlockRef::Latest(block.id.clone()), block),
             false => uncommitted(block),
         };
         let mut zeros: HashMap<u64, BlockId> = HashMap::new();

@@ -20,12 +20,12 @@ use crate::path::ContainerName;
 use crate::store::Keeping;
 
 impl Names {
-    /// What the container keeps that a directory or file is in. Nothing, as far as one may know, if it cannot be asked.
-    pub(in crate::fs) async fn keeping(&self, ino: Ino) -> Keeping {
+    /// What the container keeps that a directory or file is in. Nothing, as far as one may know, if it may not be asked.
+    pub(in crate::fs) async fn keeping(&self, ino: Ino) -> Result<Keeping> {
         let (account, container) = match self.tree.place(ino) {
             Ok(Place::Directory(dir)) => (dir.account, dir.container),
             Ok(Place::Blob(blob)) => (blob.account, blob.path.container),
-            _ => return Keeping::Nothing,
+            _ => return Ok(Keeping::Nothing),
         };
         let asked = self.containers.of(account, &container);
         let mut answer = asked.answer.lock().await;
@@ -33,15 +33,16 @@ impl Names {
         // The latest word counts.
         let known = answer.into_iter().chain(self.heard_of_container(ino)).max_by_key(|(_, at)| *at);
         if let (Some((known, _)), false) = (known, refused) {
-            return known;
+            return Ok(known);
         }
         let now = Instant::now();
         match self.ask_container(account, &container, refused).await {
-            Ok(keeping) => answer.insert((keeping, now)).0,
+            Ok(keeping) => Ok(answer.insert((keeping, now)).0),
             Err(error) => {
                 warn!(%container, %error, "whether it keeps its blobs from being changed is not known");
                 asked.refused.store(refused, Ordering::Relaxed);
-                if refused { Keeping::Blobs } else { Keeping::Nothing }
+                // To take it for one that keeps nothing could leave something there that nobody can remove.
+                if refused { Ok(Keeping::Blobs) } else { Err(error) }
             }
         }
     }

@@ -40,8 +40,13 @@ impl Fs {
         if state.is_unborn() {
             // Whoever goes on writing could not store that any more (`content/once`).
             let device = self.device.get();
+            let users = [caller, handle.opener];
             let goes_on = || {
-                file.has_several_writers() || [caller, handle.opener].iter().any(|who| who.holds_open(file.ino, device))
+                // Of who cannot be looked at, only the close of who opened it is taken for the end.
+                let unseen = users.iter().any(|who| who.is_hidden())
+                    && (users.iter().any(|who| who.pid == 0) || !caller.same_process(handle.opener));
+                let uses = |who: &Caller| who.holds_open(file.ino, device) || who.maps(file.ino, device);
+                file.has_several_writers() || unseen || users.iter().any(uses)
             };
             if state.is_unfilled() || goes_on() {
                 return Ok(());

@@ -31,7 +31,7 @@ impl Fs {
             self.tree.refuse_revision(ino)?;
             view.refuse_writing()?;
         }
-        let once = access.write && self.names.keeping(ino).await == Keeping::Blobs;
+        let once = access.write && self.names.keeping(ino).await? == Keeping::Blobs;
         if once {
             refuse_kept(&view)?;
         }
@@ -81,7 +81,7 @@ impl Fs {
             return Ok((self.names.attr_of(&self.tree.view(view.ino)?), opened));
         }
         let asked = self.names.attributes_of_new(parent, FileKind::File, creation)?;
-        let once = self.names.keeping(parent).await == Keeping::Blobs;
+        let once = self.names.keeping(parent).await? == Keeping::Blobs;
         let known = Observation { properties: NodeProperties::Nothing, at: std::time::Instant::now() };
         let view = self.tree.enter(parent, name, FileKind::File, known, None)?;
         self.tree.touch(parent);
@@ -112,7 +112,7 @@ impl Fs {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
         let (attr, opened) = self.create(parent, name, creation, flags, caller).await?;
         // What is stored once is stored when it is written to.
-        let once = self.names.keeping(parent).await == Keeping::Blobs;
+        let once = self.names.keeping(parent).await.is_ok_and(|keeping| keeping == Keeping::Blobs);
         let done = if once { Ok(()) } else { self.fsync(opened.fh, caller).await };
         self.release(opened.fh).await;
         match done {

@@ -31,7 +31,7 @@ impl Fs {
         Names::check_named(&view)?;
         self.tree.refuse_revision(ino)?;
         view.refuse_writing()?;
-        if self.names.keeping(ino).await == Keeping::Blobs {
+        if self.names.keeping(ino).await? == Keeping::Blobs {
             refuse_kept(&view)?;
         }
         let file = self.files.acquire(&view).await;

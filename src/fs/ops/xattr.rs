@@ -392,7 +392,10 @@ impl Xattrs<'_> {
             }
             (XattrName::Tier, tier) => chosen.tier = tier,
             (XattrName::Kept(_), _) => return Err(Error::unsupported("its container keeps blobs and not versions")),
-            (XattrName::Copy(_) | XattrName::System(_) | XattrName::Priority | XattrName::Access(_), _) => {}
+            (XattrName::Priority | XattrName::Access(_), _) => {
+                return Err(Error::fs(libc::EBUSY, "it is stored when it is closed, and has none before"));
+            }
+            (XattrName::Copy(_) | XattrName::System(_), _) => {}
         }
         Ok(())
     }

@@ -303,3 +303,9 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Ok(Answer { status, headers, body: response.bytes().await? })
 }
+
+/// Until the server's clock shows another second than `date`, which is all that headers tell of a time.
+pub async fn next_second(client: &Client, date: &str) {
+    let other = async || Some(client.head("box/none").await).filter(|head| head.header("date") > date);
+    crate::common::answer("the next second", other).await;
+}

@@ -151,6 +151,9 @@ async fn containers_say_how_they_keep_their_blobs() {
         let listed = one.get("?comp=list").await;
         let names = ["HasImmutabilityPolicy", "HasLegalHold", "ImmutableStorageWithVersioningEnabled"];
         assert_eq!(names.map(|name| listed.elements(name).concat()), expected);
+        let listed = one.send("GET", "?comp=list", &[("x-ms-version", "2020-06-12")], "").await;
+        assert_eq!(listed.elements("VersionLevelWormEnabled"), [expected[2]]);
+        assert!(listed.elements("ImmutableStorageWithVersioningEnabled").is_empty());
     }
 }
 

@@ -84,6 +84,7 @@ async fn directories_are_listed_with_their_properties_or_as_entries() {
         assert!(prefix.contains(&format!("<{element}>")), "{element}: {prefix}");
     }
     assert!(prefix.contains("<ResourceType>directory</ResourceType><Content-Length>0</Content-Length>"), "{prefix}");
+    assert!(prefix.contains("<Content-Type/>"), "{prefix}");
     assert_eq!(
         format!("\"{}\"", prefix.split("Etag>").nth(1).unwrap().trim_end_matches("</")),
         one.head("box/d").await.header("etag")

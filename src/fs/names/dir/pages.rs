@@ -120,8 +120,12 @@ impl Fetched {
     /// Drops the directories that a page before had already, whose last name was `after`: the service may list one
     /// again, in any later page (S83).
     pub(crate) fn drop_repeated(&mut self, after: &str) {
-        // In the order of bytes and in that of UTF-16, since nobody says which of them the service's is.
-        self.prefixes.retain(|prefix| prefix.as_str() > after || prefix.encode_utf16().gt(after.encode_utf16()));
+        // In the order of bytes and in that of UTF-16, since nobody says which of them the service's is; and in that of
+        // paths, where the slash comes before all other characters, as hierarchical namespaces list.
+        let path = |name: &str| name.replace('/', "\0");
+        let is_behind =
+            |name: &str| name > after || name.encode_utf16().gt(after.encode_utf16()) || path(name) > path(after);
+        self.prefixes.retain(|prefix| is_behind(prefix));
         // A page of nothing else leaves the listing where it was.
         self.last = self.last.take().max(Some(after.to_owned()));
     }
@@ -134,5 +138,35 @@ impl Fetched {
         self.prefixes.retain(|prefix| is_within(prefix));
         self.last = until.after.clone();
         self.next = Some(next.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(prefixes: &[&str]) -> Fetched {
+        Fetched {
+            asked: Instant::now(),
+            items: Vec::new(),
+            prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            containers: HashMap::new(),
+            last: prefixes.iter().max().map(|last| (*last).to_owned()),
+            next: None,
+        }
+    }
+
+    /// S83; the order of a hierarchical namespace puts `job/` before `job-1/`, that of a flat one behind it.
+    #[test]
+    fn only_what_was_there_before_is_dropped_whatever_the_order() {
+        for (last, prefixes, left) in [
+            ("job/", &["job-5000/", "job-5001/"][..], &["job-5000/", "job-5001/"][..]),
+            ("d/", &["d/", "e/"], &["e/"]),
+            ("job-4999/", &["job-5000/", "job/"], &["job-5000/", "job/"]),
+        ] {
+            let mut page = page(prefixes);
+            page.drop_repeated(last);
+            assert_eq!(page.prefixes, left, "{last}");
+        }
     }
 }

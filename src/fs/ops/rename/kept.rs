@@ -23,7 +23,7 @@ impl Renaming<'_> {
     /// content and attributes: mv copies then, and removes.
     pub(super) async fn refuse_kept(&self, source: &NodeView) -> Result<()> {
         let names = &self.fs.names;
-        match names.keeping(self.from.0).await {
+        match names.keeping(self.from.0).await? {
             Keeping::Blobs | Keeping::Versions { every: true } => return Err(kept(self.from.1)),
             Keeping::Versions { every: false } if source.kind != FileKind::Directory => {
                 let blob = self.fs.tree.blob(source.ino)?;
@@ -33,7 +33,7 @@ impl Renaming<'_> {
             }
             Keeping::Versions { .. } | Keeping::Nothing => {}
         }
-        match names.keeping(self.to.0).await {
+        match names.keeping(self.to.0).await? {
             Keeping::Blobs => {
                 Err(Error::fs(libc::EXDEV, format!("{}: its container keeps what is made there", self.to.1)))
             }
@@ -42,7 +42,7 @@ impl Renaming<'_> {
     }
 
     /// Whether listings of what is renamed have to tell of policies and holds.
-    pub(super) async fn is_protection_asked(&self) -> bool {
-        matches!(self.fs.names.keeping(self.from.0).await, Keeping::Versions { .. })
+    pub(super) async fn is_protection_asked(&self) -> Result<bool> {
+        Ok(matches!(self.fs.names.keeping(self.from.0).await?, Keeping::Versions { .. }))
     }
 }

@@ -140,7 +140,7 @@ impl Renaming<'_> {
         target: Option<&NodeView>,
     ) -> Result<Vec<Arc<Move>>> {
         let client = self.fs.service.client(old.account);
-        let protection = self.is_protection_asked().await;
+        let protection = self.is_protection_asked().await?;
         let mut moves = Vec::new();
         let mut marker: Option<String> = None;
         loop {

@@ -17,7 +17,14 @@ impl Renaming<'_> {
         if target.is_some() {
             return Err(exists(self.to.1));
         }
-        ProtectionClient::from(self.fs.service.blob(&blob)).undelete().await?;
+        let client = self.fs.service.blob(&blob);
+        ProtectionClient::from(client).undelete().await?;
+        // It comes back with its ETag (S89). Where another client has made something of that name, it does not.
+        let found = client.properties().await?;
+        if source.properties().is_some_and(|was| was.etag != found.etag) {
+            self.fs.tree.listings().invalidate_listing(self.to.0);
+            return Err(exists(self.to.1));
+        }
         self.fs.tree.rename(self.from.0, self.from.1, self.to.0, self.to.1);
         self.fs.tree.invalidate(source.ino);
         self.fs.tree.touch(self.to.0);

@@ -4,6 +4,7 @@ use blobcp::devstore::{Config, CopyAction};
 
 use super::*;
 use crate::common::web::{Manner, Web};
+use crate::devstore::client::next_second;
 
 /// What a HEAD says about the last copy.
 fn state(head: &Answer) -> [&str; 2] {
@@ -344,12 +345,6 @@ async fn creation_times_of_what_is_copied_over() {
     let before = one.head("box/log").await;
     one.copy("box/log", &one.url("box/more")).await;
     assert_eq!(one.head("box/log").await.header("x-ms-creation-time"), before.header("x-ms-creation-time"));
-}
-
-/// Until the server's clock shows another second than `date`, which is all that headers tell of a time.
-async fn next_second(client: &Client, date: &str) {
-    let other = async || Some(client.head("box/none").await).filter(|head| head.header("date") > date);
-    crate::common::answer("the next second", other).await;
 }
 
 #[tokio::test]
