@@ -12,7 +12,7 @@
 //! | `POST /-/sparse?account=&container=&blob=&size=[&block=]` | a blob of zeros, in blocks if `block` gives their size |
 //! | `POST /-/file?account=&share=&path=` | a file of Azure Files with the body as content, at `http://ACCOUNT.file.localhost:PORT/SHARE/PATH` |
 //! | `POST /-/tokens?token=`, `DELETE /-/tokens` | let a bearer token in for a [`Grant`], or none any more |
-//! | `POST /-/immutability?account=&container=` | how a container keeps its blobs from now on, an [`Immutability`](super::Immutability) |
+//! | `POST /-/immutability?account=&container=` | how a container keeps its blobs from now on, an [`Immutability`] |
 //! | `POST /-/rehydrated?account=&container=&blob=` | an archived blob that was on its way back is there |
 //! | `POST /-/retention?seconds=` | let time pass for whatever is kept for a while, and for nothing else |
 //! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
