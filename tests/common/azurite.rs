@@ -63,9 +63,30 @@ impl Azurite {
     }
 
     fn start() -> Self {
+        // A port that is free now may be another server's before Azurite has it.
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let started = (0..5).map(|_| Self::start_on(free())).find(|azurite| azurite.is_there());
+        started.expect("a port of its own")
+    }
+
+    /// Who listens there says that it is Azurite.
+    fn is_there(&self) -> bool {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let request = format!("GET /{ACCOUNT}?comp=list HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let (mut answer, mut part) = (Vec::new(), [0; 512]);
+        while let Ok(read @ 1..) = stream.read(&mut part) {
+            answer.extend_from_slice(&part[..read]);
+            if answer.windows(7).any(|window| window == b"Azurite") {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn start_on(port: u16) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(PROGRAM);
         assert!(program.exists(), "Azurite is not installed ({PROGRAM}): run scripts/test, which installs it");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = std::env::temp_dir().join(format!("blobcp-azurite-{port}.log"));
         let supervisor = Command::new("/bin/sh")
             .args(["-c", SUPERVISOR])
