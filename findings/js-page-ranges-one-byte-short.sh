@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# FACT: @azure/storage-blob 12.32.0: getPageRanges() and its diff say of each range a count that is one byte short (511 for a page of 512), so that a copy made by these ranges loses the last byte of each.
+# FACT: @azure/storage-blob 12.32.0: getPageRanges() says of each range a count that is one byte short (511 for a page of 512), so that a copy made by these ranges loses the last byte of each.
 # Needs: node and npm (@azure/storage-blob, azurite), network registry. No root.
 set -euo pipefail
 
@@ -24,7 +24,6 @@ done
 
 cat >"$work/probe.cjs" <<'JS'
 const { BlobServiceClient, StorageSharedKeyCredential } = require("@azure/storage-blob");
-const http = require("http");
 const [endpoint, key, version] = process.argv.slice(2);
 (async () => {
     const service = new BlobServiceClient(endpoint, new StorageSharedKeyCredential("probe", key));

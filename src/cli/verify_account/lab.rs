@@ -153,6 +153,11 @@ impl Lab {
         Ok(self.ask("PUT", name).header("x-ms-copy-source", &self.url(source)?))
     }
 
+    /// Lease Blob.
+    pub(super) fn lease(&self, name: &str, action: &str) -> Ask<'_> {
+        self.ask("PUT", name).query("comp", "lease").header("x-ms-lease-action", action)
+    }
+
     /// Put Block.
     pub(super) fn block(&self, name: &str, id: &str, content: &str) -> Ask<'_> {
         self.ask("PUT", name).query("comp", "block").query("blockid", id).body(content)

@@ -7,21 +7,19 @@
 use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
+use crate::path::PATH;
 use crate::store::endpoint::Resource;
 use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries};
 use crate::store::sign::WhiteSpace;
 
 use super::{PROBE, PerAttempt, Request, service_error};
-
-/// Characters of a path that are encoded: all but the unreserved ones of RFC 3986 and the slash.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 static NOTHING: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 

@@ -3,17 +3,13 @@
 use crate::cli::verify_account::fact::{Fact, NO_LEASE, Of};
 use crate::cli::verify_account::lab::{Ask, Lab};
 
-fn lease<'a>(lab: &'a Lab, name: &str, action: &str) -> Ask<'a> {
-    lab.ask("PUT", name).query("comp", "lease").header("x-ms-lease-action", action)
-}
-
 /// For as short a time as there is.
 fn acquire<'a>(lab: &'a Lab, name: &str) -> Ask<'a> {
-    lease(lab, name, "acquire").header("x-ms-lease-duration", "15")
+    lab.lease(name, "acquire").header("x-ms-lease-duration", "15")
 }
 
 fn break_at_once<'a>(lab: &'a Lab, name: &str) -> Ask<'a> {
-    lease(lab, name, "break").header("x-ms-lease-break-period", "0")
+    lab.lease(name, "break").header("x-ms-lease-break-period", "0")
 }
 
 pub(super) const FACTS: &[Fact] = &[
@@ -43,7 +39,7 @@ pub(super) const FACTS: &[Fact] = &[
             Box::pin(async move {
                 lab.put("s94", "a").done().await?;
                 let acquired = acquire(lab, "s94").done().await?;
-                let broken = lease(lab, "s94", "break").header("x-ms-lease-break-period", "10").send().await?;
+                let broken = lab.lease("s94", "break").header("x-ms-lease-break-period", "10").send().await?;
                 let time = if broken.header("x-ms-lease-time").parse::<u32>().is_ok() { "with a" } else { "without" };
                 let put = lab.put("s94", "b").header("x-ms-lease-id", acquired.header("x-ms-lease-id")).send().await?;
                 break_at_once(lab, "s94").done().await?;
@@ -111,9 +107,9 @@ pub(super) const FACTS: &[Fact] = &[
         run: |lab| {
             Box::pin(async move {
                 lab.put("s180", "a").done().await?;
-                let nothing = lease(lab, "s180", "break").send().await?;
+                let nothing = lab.lease("s180", "break").send().await?;
                 acquire(lab, "s180").done().await?;
-                let renew = lease(lab, "s180", "renew").header("x-ms-lease-id", NO_LEASE).send().await?;
+                let renew = lab.lease("s180", "renew").header("x-ms-lease-id", NO_LEASE).send().await?;
                 break_at_once(lab, "s180").done().await?;
                 Ok(format!("{} / {}", renew.outcome(), nothing.outcome()))
             })
@@ -130,10 +126,10 @@ pub(super) const FACTS: &[Fact] = &[
                 let put = lab.put("s181", "a").done().await?;
                 let acquired = acquire(lab, "s181").done().await?;
                 let id = acquired.header("x-ms-lease-id");
-                let renew = lease(lab, "s181", "renew").header("x-ms-lease-id", id).send().await?;
-                let change = lease(lab, "s181", "change").header("x-ms-lease-id", id);
+                let renew = lab.lease("s181", "renew").header("x-ms-lease-id", id).send().await?;
+                let change = lab.lease("s181", "change").header("x-ms-lease-id", id);
                 let change = change.header("x-ms-proposed-lease-id", NO_LEASE).send().await?;
-                let release = lease(lab, "s181", "release").header("x-ms-lease-id", NO_LEASE).send().await?;
+                let release = lab.lease("s181", "release").header("x-ms-lease-id", NO_LEASE).send().await?;
                 let again = acquire(lab, "s181").send().await?;
                 let head = lab.head("s181").done().await?;
                 break_at_once(lab, "s181").done().await?;

@@ -34,11 +34,11 @@ pub(super) const FACTS: &[Fact] = &[
         run: |lab| {
             Box::pin(async move {
                 lab.put("s58", "a").done().await?;
-                let lease = lab.ask("PUT", "s58").query("comp", "lease").header("x-ms-lease-action", "acquire");
+                let lease = lab.lease("s58", "acquire");
                 let lease = lease.header("x-ms-lease-duration", "15").done().await?;
                 let id = lease.header("x-ms-lease-id");
                 let put = lab.put("s58", "b").header("if-none-match", "*").header("x-ms-lease-id", id).send().await?;
-                let release = lab.ask("PUT", "s58").query("comp", "lease").header("x-ms-lease-action", "release");
+                let release = lab.lease("s58", "release");
                 release.header("x-ms-lease-id", id).done().await?;
                 Ok(put.outcome())
             })
@@ -58,8 +58,7 @@ pub(super) const FACTS: &[Fact] = &[
         run: |lab| {
             Box::pin(async move {
                 lab.put("s58-infinite", "a").done().await?;
-                let lease =
-                    lab.ask("PUT", "s58-infinite").query("comp", "lease").header("x-ms-lease-action", "acquire");
+                let lease = lab.lease("s58-infinite", "acquire");
                 let lease = lease.header("x-ms-lease-duration", "-1").done().await?;
                 let id = lease.header("x-ms-lease-id");
                 let put = lab.put("s58-infinite", "b").header("if-none-match", "*").header("x-ms-lease-id", id);
@@ -67,8 +66,7 @@ pub(super) const FACTS: &[Fact] = &[
                 lab.block("s58-infinite", ID[0], "c").header("x-ms-lease-id", id).done().await?;
                 let commit = lab.commit("s58-infinite", &ID[..1]).header("if-none-match", "*");
                 let commit = commit.header("x-ms-lease-id", id).send().await?;
-                let release =
-                    lab.ask("PUT", "s58-infinite").query("comp", "lease").header("x-ms-lease-action", "release");
+                let release = lab.lease("s58-infinite", "release");
                 release.header("x-ms-lease-id", id).done().await?;
                 Ok(format!("{} / {}", put.outcome(), commit.outcome()))
             })
@@ -280,7 +278,7 @@ pub(super) const FACTS: &[Fact] = &[
         run: |lab| {
             Box::pin(async move {
                 lab.put("s108", "a").done().await?;
-                let lease = lab.ask("PUT", "s108").query("comp", "lease").header("x-ms-lease-action", "acquire");
+                let lease = lab.lease("s108", "acquire");
                 let mut seen = Vec::new();
                 for ask in [
                     lab.ask("PUT", "s108").query("comp", "metadata"),
