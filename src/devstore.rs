@@ -8,7 +8,7 @@
 //! From the wire inwards: `http` runs connections and hands each request, as a `request::Call`, through `operation`
 //! (what is it), `faults` (what shall go wrong), `auth`, `bearer` and `sas` (who asks) to `dispatch`, which calls a
 //! handler. Handlers are plain functions from the `server` and a call to a `reply` or an `error`: `account`,
-//! `container`, `list`, `blob`, `blocks`, `page`, `copy` and `from_url` with `source` and `web`; `path` and `dfs` for
+//! `container`, `list`, `find`, `blob`, `blocks`, `page`, `copy` and `from_url` with `source` and `web`; `path` and `dfs` for
 //! hierarchical namespaces. They read `headers` and `checksum`s and work on `state`, one locked map of `model` values
 //! whose bytes are `content`; `condition`, `lease`, `tags` and `encryption` are the rules they consult. The copy
 //! `engine` turns elapsed time into progress of the `copies` whenever the state is looked at. `control` and `stats` are
@@ -77,6 +77,7 @@ mod encryption;
 mod engine;
 mod error;
 mod faults;
+mod find;
 mod from_url;
 mod headers;
 mod holds;
@@ -89,6 +90,7 @@ mod model;
 mod operation;
 mod page;
 mod path;
+mod predicate;
 mod protection;
 mod reply;
 mod request;

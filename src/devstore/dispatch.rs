@@ -8,7 +8,8 @@ use super::reply::Outcome;
 use super::request::{Call, Upload};
 use super::server::Server;
 use super::{
-    account, batch, blob, blocks, container, copy, dfs, from_url, holds, list, list_paths, page, path, soft_delete,
+    account, batch, blob, blocks, container, copy, dfs, find, from_url, holds, list, list_paths, page, path,
+    soft_delete,
 };
 
 /// Carries an admitted request out.
@@ -43,7 +44,7 @@ fn on_blob(server: &Server, call: &Call, operation: Operation, upload: Upload) -
         ListContainers => list::containers(server, call),
         GetAccountInformation => account::information(server, call),
         GetUserDelegationKey => account::delegation_key(server, call, &upload),
-        FindBlobsByTags => list::by_tags(server, call),
+        FindBlobsByTags | FindBlobsByTagsInContainer => find::by_tags(server, call),
         CreateContainer => container::create(server, call),
         DeleteContainer => container::delete(server, call),
         GetContainerProperties | GetContainerMetadata => container::properties(server, call),

@@ -1,4 +1,4 @@
-//! Listings: List Containers, List Blobs with real paging, Find Blobs by Tags (§6, §7).
+//! Listings: List Containers, List Blobs with real paging (§6, §7).
 //!
 //! A page is cut at the client's `maxresults` or the server's own limit, whichever is smaller; the marker names the
 //! first item of the next page, in an encoding that clients have no business reading. A hierarchical listing jumps over
@@ -24,7 +24,6 @@ use super::request::Call;
 use super::server::Server;
 use super::soft_delete::write_deleted_container;
 use super::state::{Container, DeletedContainer, State, retention_clock};
-use super::tags;
 use super::xml::{self, Writer, write_tag_set};
 
 /// Characters that stay readable in an encoded name: not even the slash (S77).
@@ -82,27 +81,27 @@ impl Include {
 /// The place where a listing goes on: the name of its first item, and the moment if that is a snapshot or an earlier
 /// version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Marker {
-    name: String,
+pub(super) struct Marker {
+    pub name: String,
     moment: Option<String>,
     /// A prefix that was listed and is listed again (S83).
     again: Option<String>,
 }
 
 impl Marker {
-    fn at(name: &str) -> Marker {
+    pub(super) fn at(name: &str) -> Marker {
         Marker { name: name.to_owned(), moment: None, again: None }
     }
 
     /// Says how long it is, as those of the service do.
-    fn encode(&self) -> String {
+    pub(super) fn encode(&self) -> String {
         let [moment, again] = [&self.moment, &self.again].map(|text| text.as_deref().unwrap_or(""));
         let text = URL_SAFE_NO_PAD.encode(format!("{moment}\n{again}\n{}", self.name));
         format!("{MARKER}{}!{text}", text.len())
     }
 
     /// One that was made up is another error than one that was cut off (S175).
-    fn decode(sent: &str) -> Result<Marker, ServiceError> {
+    pub(super) fn decode(sent: &str) -> Result<Marker, ServiceError> {
         let invented = || ServiceError::invalid_query("marker", sent);
         let (length, text) = sent.strip_prefix(MARKER).and_then(|sent| sent.split_once('!')).ok_or_else(invented)?;
         if length.parse() != Ok(text.len()) {
@@ -328,7 +327,7 @@ impl Selection<'_> {
 }
 
 /// `maxresults` as far as the server goes along (§7).
-fn page_size(call: &Call, limit: usize) -> Result<usize, ServiceError> {
+pub(super) fn page_size(call: &Call, limit: usize) -> Result<usize, ServiceError> {
     match call.query.nonempty("maxresults") {
         None => Ok(limit),
         Some(text) => match text.parse::<i64>() {
@@ -470,7 +469,7 @@ fn write_item(document: &mut Writer, item: &Item, selection: &Selection<'_>, cal
     }
 }
 
-fn write_name(document: &mut Writer, name: &str) {
+pub(super) fn write_name(document: &mut Writer, name: &str) {
     if xml::representable(name) {
         document.element("Name", name);
     } else {
@@ -651,42 +650,6 @@ fn write_container(document: &mut Writer, name: &str, container: &Container, inc
     if include.metadata {
         write_metadata(document, &container.metadata);
     }
-}
-
-/// Find Blobs by Tags (§6), without the delay of the real index. `@container = 'NAME'` works like a tag.
-pub(super) fn by_tags(server: &Server, call: &Call) -> Outcome {
-    let predicate = call.query.nonempty("where").ok_or(Code::MissingRequiredQueryParameter)?;
-    let endpoint = server.endpoint(&call.account);
-    let mut document = Writer::new();
-    document.open("EnumerationResults", &[("ServiceEndpoint", &format!("{endpoint}/"))]);
-    document.element("Where", predicate);
-    document.open("Blobs", &[]);
-    let mut state = server.state(call.now);
-    let only = call.container().ok();
-    if let Some(only) = only {
-        state.container(&call.account, only)?;
-    }
-    let asked = state.containers(&call.account)?.iter().filter(|(name, _)| only.is_none_or(|only| *name == only));
-    for (container_name, container) in asked {
-        for (name, entry) in &container.blobs {
-            let Some(blob) = entry.base.as_ref().filter(|blob| !blob.tags.is_empty()) else {
-                continue;
-            };
-            let mut tags = blob.tags.clone();
-            tags.insert("@container".to_owned(), container_name.clone());
-            if tags::matches(predicate, &tags)? {
-                document.nest("Blob", |document| {
-                    write_name(document, name);
-                    document.element("ContainerName", container_name);
-                    document.nest("Tags", |document| write_tag_set(document, &blob.tags));
-                });
-            }
-        }
-    }
-    document.close("Blobs");
-    document.element("NextMarker", "");
-    document.close("EnumerationResults");
-    Ok(Reply::xml(document.finish()))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ macro_rules! operations {
 
 operations! {
     ListContainers GetAccountInformation GetUserDelegationKey FindBlobsByTags
+    FindBlobsByTagsInContainer
     CreateContainer DeleteContainer GetContainerProperties GetContainerMetadata SetContainerMetadata
     GetContainerACL SetContainerACL LeaseContainer ListBlobs
     GetBlob GetBlobProperties GetBlobMetadata GetBlobTags GetBlockList GetPageRanges
@@ -148,7 +149,7 @@ impl Operation {
             "acl" if put => Ok(Operation::SetContainerACL),
             "lease" if put => Ok(Operation::LeaseContainer),
             "batch" if call.method == Method::POST => Ok(Operation::BlobBatch),
-            "blobs" if call.method == Method::GET => Ok(Operation::FindBlobsByTags),
+            "blobs" if call.method == Method::GET => Ok(Operation::FindBlobsByTagsInContainer),
             "undelete" if put => Ok(Operation::RestoreContainer),
             "blobs" | "undelete" | "rename" | "batch" => Err(Code::NotImplemented.into()),
             "list" | "metadata" | "acl" | "lease" => Err(Code::UnsupportedHttpVerb.into()),
@@ -238,7 +239,7 @@ impl Operation {
             LeaseContainer | LeaseBlob => "wd",
             DeleteContainer | DeleteBlob | DeletePath => "d",
             GetBlobTags | SetBlobTags => "t",
-            FindBlobsByTags => "f",
+            FindBlobsByTags | FindBlobsByTagsInContainer => "f",
             // Only the account's owner reads or sets who may see a container.
             // And what an identity may delegate, only itself.
             GetContainerACL | SetContainerACL | GetUserDelegationKey => "",
@@ -251,6 +252,7 @@ impl Operation {
         match self {
             ListContainers | GetUserDelegationKey | FindBlobsByTags => 's',
             CreateContainer
+            | FindBlobsByTagsInContainer
             | DeleteContainer
             | GetContainerProperties
             | GetContainerMetadata

@@ -149,9 +149,12 @@ impl<'a> Sas<'a> {
                     return Err(Code::AuthorizationResourceTypeMismatch.into());
                 }
             }
-            // A service SAS reaches blobs and lists its container; it never manages containers.
+            // A service SAS reaches blobs and lists or searches its container; it never manages containers.
             Kind::Service { resource } | Kind::Delegated { resource, .. } => {
-                let of_container = [Operation::ListBlobs, Operation::BlobBatch].contains(&operation) && resource == "c";
+                let of_container = matches!(
+                    operation,
+                    Operation::ListBlobs | Operation::BlobBatch | Operation::FindBlobsByTagsInContainer
+                ) && resource == "c";
                 if operation.sas_resource_type() != 'o' && !of_container {
                     return Err(Code::AuthorizationPermissionMismatch.into());
                 }

@@ -81,19 +81,3 @@ async fn what_is_no_batch_is_refused_as_a_whole() {
     assert_eq!(submit(&forged, "?comp=batch", &[delete]).await.0, "403 AuthenticationFailed");
     assert_eq!(one.head("box/a").await.status, 200);
 }
-
-#[tokio::test]
-async fn tags_are_searched_in_one_container_or_in_all() {
-    let server = server(Config::default()).await;
-    let one = Client::new(&server, ONE);
-    one.put("other?restype=container", &[]).await;
-    for (name, tag) in [("box/a", "k=v"), ("box/b", "k=w"), ("other/c", "k=v")] {
-        one.send("PUT", name, &[("x-ms-blob-type", "BlockBlob"), ("x-ms-tags", tag)], "x").await;
-    }
-    let condition = "comp=blobs&where=%22k%22%3D%27v%27";
-    let found = async |path: &str| one.get(path).await.elements("Name");
-    assert_eq!(found(&format!("?{condition}")).await, ["a", "c"]);
-    assert_eq!(found(&format!("box?restype=container&{condition}")).await, ["a"]);
-    let missing = one.get(&format!("none?restype=container&{condition}")).await;
-    assert_eq!(missing.outcome(), "404 ContainerNotFound");
-}

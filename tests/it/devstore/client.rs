@@ -118,6 +118,14 @@ impl Client {
         format!("sv=2025-11-05&sr=b{start}&se={}&sp={letters}&sig={signature}", encode(&expiry))
     }
 
+    /// The query of a SAS for the container `box` for an hour.
+    pub fn container_signature(&self, letters: &str) -> String {
+        let (expiry, account) = (iso(SystemTime::now() + Duration::from_secs(3600)), &self.account);
+        let text = format!("{letters}\n\n{expiry}\n/blob/{account}/box\n\n\n\n2025-11-05\nc\n\n\n\n\n\n\n");
+        let signature = encode(&self.sign(&text));
+        format!("sv=2025-11-05&sr=c&se={}&sp={letters}&sig={signature}", encode(&expiry))
+    }
+
     /// The query of an account SAS for an hour.
     pub fn account_signature(&self, services: &str, types: &str, letters: &str) -> String {
         let (expiry, account) = (iso(SystemTime::now() + Duration::from_secs(3600)), &self.account);

@@ -15,5 +15,6 @@ mod immutability;
 mod namespace;
 mod paths;
 mod sources;
+mod tags;
 mod versions;
 mod wire;
