@@ -322,18 +322,20 @@ pub(super) fn tags(server: &Server, call: &Call) -> Outcome {
     Ok(Reply::xml(document.finish()))
 }
 
-/// Set Blob Tags (§10): leaves the ETag alone.
+/// Set Blob Tags (§10), also of a version or snapshot alone: leaves the ETag alone.
 pub(super) fn set_tags(server: &Server, call: &Call, upload: Upload) -> Outcome {
     refuse_tags_of_paths(server)?;
     let tags = tags::check(xml::read_tags(&upload.bytes)?)?;
-    call.refuse_revision()?;
     let mut state = server.state(call.now);
     let (_, blob) = state.readable(call)?;
     call.check_settled(blob)?;
     check_kept(&mut state, call)?;
-    // S97
-    check_lease(state.find(call.blob()?)?, call)?;
-    state.entry(call.blob()?)?.base.as_mut().ok_or(Code::BlobNotFound)?.tags = tags;
+    if call.revision() == Revision::Current {
+        // S97
+        check_lease(state.find(call.blob()?)?, call)?;
+    }
+    let found = state.entry(call.blob()?)?.at_mut(&call.revision());
+    found.ok_or(Code::BlobNotFound)?.tags = tags;
     Ok(Reply::new(StatusCode::NO_CONTENT))
 }
 

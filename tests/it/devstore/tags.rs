@@ -1,8 +1,48 @@
-//! Index tags, and what finds them.
+//! Index tags: of which state of a blob they are, and what finds them.
 
-use blobcp::devstore::Config;
+use blobcp::devstore::{AccountConfig, Config, Devstore};
 
 use super::client::{Answer, Client, ONE, server};
+
+/// The document of Set Blob Tags with one tag.
+fn tag(key: &str, value: &str) -> String {
+    format!("<Tags><TagSet><Tag><Key>{key}</Key><Value>{value}</Value></Tag></TagSet></Tags>")
+}
+
+/// The values of all tags.
+async fn values(client: &Client, path: &str) -> Vec<String> {
+    client.get(&format!("{path}comp=tags")).await.elements("Value")
+}
+
+#[tokio::test]
+async fn snapshots_and_versions_have_tags_of_their_own() {
+    let accounts = vec![AccountConfig::versioned(ONE)];
+    let server = Devstore::start(Config { accounts, ..Config::default() }).await.unwrap();
+    server.create_container(ONE, "box").unwrap();
+    let one = Client::new(&server, ONE);
+    let version = one.upload("box/a", "old").await.header("x-ms-version-id").to_owned();
+    one.upload("box/a", "new").await;
+    let taken = one.put("box/a?comp=snapshot", &[]).await.header("x-ms-snapshot").to_owned();
+    let states = ["box/a?".to_owned(), format!("box/a?versionid={version}&"), format!("box/a?snapshot={taken}&")];
+    let etag = one.head("box/a").await.header("etag").to_owned();
+    for (state, value) in states.iter().zip(["current", "earlier", "taken"]) {
+        let set = one.send("PUT", &format!("{state}comp=tags"), &[], tag("state", value)).await;
+        assert_eq!(set.outcome(), "204", "{state}");
+    }
+    for (state, value) in states.iter().zip(["current", "earlier", "taken"]) {
+        assert_eq!(values(&one, state).await, [value]);
+    }
+    assert_eq!(one.head("box/a").await.header("etag"), etag);
+    // A lease is the blob's alone.
+    let acquire = [("x-ms-lease-action", "acquire"), ("x-ms-lease-duration", "-1")];
+    assert_eq!(one.put("box/a?comp=lease", &acquire).await.status, 201);
+    for (state, outcome) in states.iter().zip(["412 LeaseIdMissing", "204", "204"]) {
+        let set = one.send("PUT", &format!("{state}comp=tags"), &[], tag("state", "leased")).await;
+        assert_eq!(set.outcome(), outcome, "{state}");
+    }
+    let missing = "box/a?snapshot=2020-01-01T00:00:00.0000000Z&comp=tags";
+    assert_eq!(one.send("PUT", missing, &[], tag("state", "lost")).await.outcome(), "404 BlobNotFound");
+}
 
 /// Puts a blob with tags, given as the header has them.
 async fn tagged(client: &Client, path: &str, tags: &str) {
