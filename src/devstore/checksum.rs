@@ -19,6 +19,15 @@ pub(super) fn crc64_header(crc: u64) -> String {
     STANDARD.encode(crc.to_le_bytes())
 }
 
+/// A CRC64 that was sent in the header of that name: any other length is none.
+pub(super) fn sent_crc64<'c>(call: &'c Call, name: &str) -> Result<Option<&'c str>, ServiceError> {
+    let is_one = |text: &str| STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 8);
+    match call.header(name) {
+        Some(text) if !is_one(text) => Err(ServiceError::invalid_header(name, text)),
+        sent => Ok(sent),
+    }
+}
+
 fn crc64_of(content: &Content) -> String {
     let mut digest = crc64fast_nvme::Digest::new();
     content.chunks().for_each(|chunk| digest.write(&chunk));
@@ -47,7 +56,7 @@ impl SourceHash {
 
 /// Verifies `x-ms-source-content-md5` or `-crc64` against what was read.
 pub(super) fn check_source_hash(call: &Call, content: &Content) -> Result<SourceHash, ServiceError> {
-    let (md5, crc64) = (call.header("x-ms-source-content-md5"), call.header("x-ms-source-content-crc64"));
+    let (md5, crc64) = (call.header("x-ms-source-content-md5"), sent_crc64(call, "x-ms-source-content-crc64")?);
     if md5.is_some() && crc64.is_some() {
         return Err(Code::BothCrc64AndMd5HeaderPresent.into());
     }

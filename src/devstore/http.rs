@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::checksum::{crc64_header, parse_md5};
+use super::checksum::{crc64_header, parse_md5, sent_crc64};
 use super::clock::{iso, rfc1123};
 use super::control;
 use super::dispatch;
@@ -217,9 +217,12 @@ async fn receive(
     if length > limit {
         return Err(ServiceError::from(Code::RequestBodyTooLarge).with_detail("MaxLimit", limit.to_string()));
     }
-    let sent_md5 = call.header("content-md5").map(parse_md5).transpose()?;
-    let sent_crc64 = call.header("x-ms-content-crc64");
-    if sent_md5.is_some() && sent_crc64.is_some() {
+    // Of a whole block blob the hash to be stored is verified too, and then the other one is not looked at.
+    let is_whole = operation == Operation::PutBlob && call.header("x-ms-blob-type") == Some("BlockBlob");
+    let stored_md5 = call.header("x-ms-blob-content-md5").filter(|_| is_whole);
+    let sent_md5 = stored_md5.or_else(|| call.header("content-md5")).map(parse_md5).transpose()?;
+    let sent_crc64 = sent_crc64(call, "x-ms-content-crc64")?;
+    if call.headers.contains_key("content-md5") && sent_crc64.is_some() {
         return Err(Code::BothCrc64AndMd5HeaderPresent.into());
     }
     // MD5 is slow, so only where the service stores it or the client asked; CRC64 costs next to nothing.

@@ -111,6 +111,19 @@ async fn checksums_are_verified() {
     assert_eq!(put(&[("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")]).await.outcome(), "400 Md5Mismatch");
     assert_eq!(put(&[("content-md5", "short")]).await.outcome(), "400 InvalidMd5");
     assert_eq!(put(&[("x-ms-content-crc64", "AAAAAAAAAAA=")]).await.outcome(), "400 Crc64Mismatch");
+    assert_eq!(put(&[("x-ms-content-crc64", "AAAAAA==")]).await.outcome(), "400 InvalidHeaderValue");
+    // Of a whole block blob the hash to be stored must be right, and is what counts.
+    let (right, wrong) = ("XrY7u+Ae7tCTyyK7j1rNww==", "AAAAAAAAAAAAAAAAAAAAAA==");
+    let stored = "x-ms-blob-content-md5";
+    assert_eq!(put(&[(stored, wrong)]).await.outcome(), "400 Md5Mismatch");
+    assert_eq!(put(&[(stored, "short")]).await.outcome(), "400 InvalidMd5");
+    assert_eq!(put(&[(stored, wrong), ("content-md5", right)]).await.outcome(), "400 Md5Mismatch");
+    assert_eq!(put(&[(stored, right), ("content-md5", wrong)]).await.outcome(), "201");
+    assert_eq!(one.head("box/x").await.header("content-md5"), right);
+    // Nobody can know the hash of what is to come.
+    let append = [("x-ms-blob-type", "AppendBlob"), (stored, wrong)];
+    assert_eq!(one.put("box/log", &append).await.outcome(), "201");
+    assert_eq!(one.head("box/log").await.header("content-md5"), wrong);
     let part =
         one.send("GET", "box/x", &[("x-ms-range", "bytes=0-4"), ("x-ms-range-get-content-md5", "true")], "").await;
     assert_eq!(part.header("content-md5"), "XUFAKrxLKna5cZ2REBfFkg==");
