@@ -246,15 +246,13 @@ pub(super) fn append(server: &Server, call: &Call, content: Content) -> Outcome 
         .header("x-ms-request-server-encrypted", "true"))
 }
 
-/// Append Blob Seal (§9).
+/// Append Blob Seal (§9): leaves the ETag alone, and one that is sealed as it is.
 pub(super) fn seal(server: &Server, call: &Call) -> Outcome {
     let mut state = server.state(call.now);
-    let ticks = state.ticks.next();
     let blob = state.writable(call)?;
     let Kind::Append { sealed, .. } = &mut blob.kind else {
         return Err(Code::InvalidBlobType.into());
     };
     *sealed = true;
-    blob.touch(ticks, call.now);
     Ok(Reply::new(StatusCode::OK).stamp(blob).header("x-ms-blob-sealed", "true"))
 }
