@@ -18,21 +18,19 @@ use super::request::Call;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Tag {
     Any,
-    Is(String),
+    OneOf(Vec<String>),
 }
 
 impl Tag {
     fn parse(text: &str) -> Tag {
-        match text.trim().trim_matches('"') {
-            "*" => Tag::Any,
-            tag => Tag::Is(tag.to_owned()),
-        }
+        let tags: Vec<_> = text.split(',').map(|tag| tag.trim().trim_matches('"').to_owned()).collect();
+        if tags.iter().any(|tag| tag == "*") { Tag::Any } else { Tag::OneOf(tags) }
     }
 
     fn matches(&self, etag: ETag) -> bool {
         match self {
             Tag::Any => true,
-            Tag::Is(tag) => *tag == etag.to_string(),
+            Tag::OneOf(tags) => tags.contains(&etag.to_string()),
         }
     }
 }
@@ -210,6 +208,10 @@ mod tests {
         Some(Tag::parse(&format!("\"{}\"", ETag::from_ticks(etag))))
     }
 
+    fn either(etag: u64, other: u64) -> Option<Tag> {
+        Some(Tag::parse(&format!("\"{}\", {}", ETag::from_ticks(etag), ETag::from_ticks(other))))
+    }
+
     fn at(seconds: u64) -> Option<SystemTime> {
         Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
     }
@@ -221,6 +223,11 @@ mod tests {
             (none.clone(), 200),
             (Conditions { matches: tag(7), ..none.clone() }, 200),
             (Conditions { matches: tag(8), ..none.clone() }, 412),
+            (Conditions { matches: either(8, 7), ..none.clone() }, 200),
+            (Conditions { matches: either(8, 9), ..none.clone() }, 412),
+            (Conditions { matches: Some(Tag::parse("*,other")), ..none.clone() }, 200),
+            (Conditions { none_matches: either(8, 7), ..none.clone() }, 304),
+            (Conditions { none_matches: either(8, 9), ..none.clone() }, 200),
             (Conditions { none_matches: tag(7), ..none.clone() }, 304),
             (Conditions { none_matches: tag(8), ..none.clone() }, 200),
             (Conditions { modified_since: at(1000), ..none.clone() }, 304),
