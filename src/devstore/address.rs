@@ -240,7 +240,8 @@ pub(super) fn check_container_name(name: &str) -> Result<(), ServiceError> {
         return Err(Code::InvalidResourceName.into());
     }
     if !(3..=63).contains(&name.len()) {
-        return Err(ServiceError::from(Code::OutOfRangeInput));
+        let text = "The specified resource name length is not within the permissible limits.";
+        return Err(ServiceError::from(Code::OutOfRangeInput).with_message(text));
     }
     Ok(())
 }

@@ -141,7 +141,10 @@ fn answer(
 fn parts(call: &Call, body: &[u8]) -> Option<Vec<Part>> {
     let kind = call.header(CONTENT_TYPE.as_str())?;
     let (kind, parameters) = kind.split_once(';')?;
-    let boundary = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("boundary="))?;
+    let boundary = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("boundary").then_some(value.trim())
+    })?;
     if !kind.trim().eq_ignore_ascii_case("multipart/mixed") {
         return None;
     }

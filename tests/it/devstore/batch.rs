@@ -4,8 +4,21 @@ use blobcp::devstore::Config;
 
 use super::client::*;
 
+/// The type of a batch's body, as the vendor's clients write it.
+const KIND: &str = "multipart/mixed; boundary=batch_1";
+
 /// A batch of these requests below the account; what each is answered, status and code, and the text of all.
 async fn submit(client: &Client, path: &str, parts: &[(&str, &str, Headers<'_>)]) -> (String, Vec<String>, String) {
+    submit_as(client, path, KIND, parts).await
+}
+
+/// The same with another spelling of the type.
+async fn submit_as(
+    client: &Client,
+    path: &str,
+    kind: &str,
+    parts: &[(&str, &str, Headers<'_>)],
+) -> (String, Vec<String>, String) {
     let mut body = String::new();
     for (id, (method, path, headers)) in parts.iter().enumerate() {
         body += "--batch_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n";
@@ -16,7 +29,7 @@ async fn submit(client: &Client, path: &str, parts: &[(&str, &str, Headers<'_>)]
         body += "Content-Length: 0\r\n\r\n\r\n";
     }
     body += "--batch_1--\r\n";
-    let answer = client.send("POST", path, &[("content-type", "multipart/mixed; boundary=batch_1")], body).await;
+    let answer = client.send("POST", path, &[("content-type", kind)], body).await;
     let text = answer.text();
     let boundary = answer.header("content-type").strip_prefix("multipart/mixed; boundary=").unwrap_or("-").to_owned();
     let delimiter = format!("--{boundary}\r\n");
@@ -59,6 +72,21 @@ async fn each_part_of_a_batch_has_an_answer_of_its_own() {
     assert_eq!((outcome.as_str(), &answers[..]), ("202", &["200", "404 BlobNotFound"].map(String::from)[..]), "{text}");
     assert_eq!(one.head("box/d").await.header("x-ms-access-tier"), "Cool");
     assert_eq!(server.stats().requests("DeleteBlob"), 5, "what a batch does is counted");
+}
+
+#[tokio::test]
+async fn the_boundary_of_a_batch_is_a_parameter_like_others() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    for kind in [
+        "Multipart/Mixed; Boundary=batch_1",
+        "multipart/mixed; charset=utf-8; boundary=\"batch_1\"",
+        "multipart/mixed;boundary= batch_1",
+    ] {
+        one.upload("box/a", "x").await;
+        let (outcome, answers, text) = submit_as(&one, "?comp=batch", kind, &[("DELETE", "box/a", &[])]).await;
+        assert_eq!((outcome.as_str(), &answers[..]), ("202", &["202".to_owned()][..]), "{kind} {text}");
+    }
 }
 
 #[tokio::test]
