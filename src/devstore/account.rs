@@ -31,7 +31,7 @@ pub(super) fn information(server: &Server, call: &Call) -> Outcome {
         .header("x-ms-is-hns-enabled", if hierarchical { "true" } else { "false" }))
 }
 
-/// Get User Delegation Key. The account's own key cannot ask for it.
+/// Get User Delegation Key, for a token: the account's key, and what is signed with it, were refused before.
 pub(super) fn delegation_key(server: &Server, call: &Call, upload: &Upload) -> Outcome {
     let grant = call.bearer.as_ref().filter(|grant| grant.delegates).ok_or(Code::AuthorizationPermissionMismatch)?;
     let leaves = xml::read_leaves(&upload.bytes, "KeyInfo")?;

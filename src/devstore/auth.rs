@@ -39,6 +39,10 @@ pub(super) fn authenticate(
     key: &[u8],
     check_clock_skew: bool,
 ) -> Result<Principal, ServiceError> {
+    let has_proof = call.headers.contains_key("authorization") || call.query.get("sig").is_some();
+    if operation == Operation::GetUserDelegationKey && has_proof {
+        return Err(ServiceError::unauthentic("Only authentication scheme Bearer is supported"));
+    }
     if let Some(authorization) = call.header("authorization") {
         check_shared_key(call, authorization, key, check_clock_skew)?;
         return Ok(Principal::Owner);

@@ -83,6 +83,15 @@ async fn a_delegation_key_is_a_document() {
     for name in ["SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService", "SignedVersion", "Value"] {
         assert!(!key.elements(name).concat().is_empty(), "{name}");
     }
+    // The account's key, and what it signs, can do without.
+    let path = "?restype=service&comp=userdelegationkey";
+    let signed = format!("{path}&{}", one.account_signature("b", "s", "rw"));
+    let (by_key, by_sas) = (one.send("POST", path, &[], "").await, one.unsigned("POST", &signed, &[NEW]).await);
+    for refused in [by_key, by_sas] {
+        assert_eq!(refused.outcome(), "403 AuthenticationFailed");
+        let detail = refused.elements("AuthenticationErrorDetail");
+        assert_eq!(detail, ["Only authentication scheme Bearer is supported"]);
+    }
 }
 
 #[tokio::test]
