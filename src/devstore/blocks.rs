@@ -102,7 +102,7 @@ pub(super) fn commit(server: &Server, call: &Call, upload: Upload) -> Outcome {
     let tier = sent_tier(call)?;
 
     let mut state = server.state(call.now);
-    state.admit(call)?;
+    state.admit_replacing(call)?;
     let protection = sent_protection(&mut state, call)?;
     let ticks = state.ticks.next();
     let always = state.answers.chosen_tier == ChosenTier::Always;

@@ -174,7 +174,7 @@ fn admit_destination(state: &mut State, call: &Call, original: &Blob) -> Result<
         let base = state.find(call.blob()?)?.and_then(|entry| entry.base.as_ref());
         Conditions::of_target(call)?.check_write(base)?;
     }
-    state.admit(call)?;
+    state.admit_replacing(call)?;
     let Some(entry) = state.find(call.blob()?)? else {
         return Ok(None);
     };

@@ -59,7 +59,7 @@ pub(super) fn create(server: &Server, call: &Call) -> Outcome {
     };
     let address = call.blob()?;
     let mut state = hierarchical(server, call)?;
-    state.admit(call)?;
+    state.admit_replacing(call)?;
     let ticks = state.ticks.next();
     let made = match directory {
         true => Blob::directory(ticks, call.now),

@@ -256,7 +256,14 @@ impl State {
             LeaseGuard::PutBlob => put_blob,
             LeaseGuard::EveryWrite => true,
         };
-        self.check_conditions(call, overrules)
+        self.check_conditions(call, overrules)?;
+        self.check_overwrite(call)
+    }
+
+    /// The same for what replaces a blob by another operation than Put Blob.
+    pub(super) fn admit_replacing(&mut self, call: &Call) -> Result<(), ServiceError> {
+        self.admit(call)?;
+        self.check_overwrite(call)
     }
 
     /// `overrules`: the id of the lease, if it was sent, counts for more than that there must be no blob (S58).
@@ -267,10 +274,15 @@ impl State {
         }
         let base = self.find(call.blob()?)?.and_then(|entry| entry.base.as_ref());
         conditions.check_write(base)?;
-        if base.is_some() && call.may_only_create() {
-            return Err(Code::UnauthorizedBlobOverwrite.into());
-        }
         self.settle_lease(call)
+    }
+
+    /// Refuses to replace what is there by a SAS that may only create. Deleting and appending have letters of their own.
+    fn check_overwrite(&mut self, call: &Call) -> Result<(), ServiceError> {
+        match self.find(call.blob()?)?.is_some_and(|entry| entry.base.is_some()) && call.may_only_create() {
+            true => Err(Code::UnauthorizedBlobOverwrite.into()),
+            false => Ok(()),
+        }
     }
 
     /// The same for Delete Blob.

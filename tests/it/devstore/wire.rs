@@ -131,6 +131,34 @@ async fn checksums_are_verified() {
 }
 
 #[tokio::test]
+async fn a_signature_that_may_not_overwrite_may_still_delete_and_append() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    one.put("box/log", &[("x-ms-blob-type", "AppendBlob")]).await;
+    one.upload("box/a", "text").await;
+    let block = [("x-ms-blob-type", "BlockBlob")];
+    for (method, blob, query, letters, headers, outcome) in [
+        ("PUT", "a", "", "c", &block[..], "403 UnauthorizedBlobOverwrite"),
+        ("PUT", "a", "comp=blocklist&", "cd", &[], "403 UnauthorizedBlobOverwrite"),
+        ("PUT", "new", "", "c", &block, "201"),
+        ("PUT", "log", "comp=appendblock&", "a", &[], "201"),
+        ("PUT", "log", "comp=appendblock&", "c", &[], "403 AuthorizationPermissionMismatch"),
+        ("DELETE", "a", "", "cd", &[], "202"),
+        ("DELETE", "log", "", "d", &[], "202"),
+    ] {
+        let signature = one.signature(blob, letters, Duration::from_secs(60));
+        let headers = [headers, &[("x-ms-version", "2025-11-05")]].concat();
+        let body = if query.contains("blocklist") { "<BlockList/>" } else { "more" };
+        let body = if method == "PUT" { body } else { "" };
+        let answer = one.unsigned_with(method, &format!("box/{blob}?{query}{signature}"), &headers, body).await;
+        assert_eq!(answer.outcome(), outcome, "{method} {blob} {query} {letters}");
+    }
+    for gone in ["box/a", "box/log"] {
+        assert_eq!(one.head(gone).await.status, 404);
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_refused() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);
