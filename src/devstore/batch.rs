@@ -4,7 +4,7 @@
 //! is judged and carried out as if it had come alone; the whole is 202 whatever becomes of its parts. What is no batch
 //! at all is refused as a whole.
 
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
 use uuid::Uuid;
 
@@ -81,6 +81,10 @@ fn named(server: &Server, batch: &Call, part: Part) -> Result<(Call, Operation),
     // What is addressed is addressed as the batch is; the version is its, too, and is no part of what is signed.
     if let Some(host) = batch.headers.get(HOST) {
         headers.insert(HOST, host.clone());
+    }
+    let has_token = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"Bearer "));
+    if let Some(version) = batch.headers.get("x-ms-version").filter(|_| has_token) {
+        headers.insert("x-ms-version", version.clone());
     }
     let known = |account: &str| server.key(account).is_some();
     let call = Call::parse(part.method, &part.path, &part.query, headers, server.namespace, known)?;

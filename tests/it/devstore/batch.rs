@@ -1,6 +1,6 @@
 //! Many requests in one: Blob Batch as the vendor's clients send it.
 
-use blobcp::devstore::Config;
+use blobcp::devstore::{Config, Grant};
 
 use super::client::*;
 
@@ -72,6 +72,29 @@ async fn each_part_of_a_batch_has_an_answer_of_its_own() {
     assert_eq!((outcome.as_str(), &answers[..]), ("202", &["200", "404 BlobNotFound"].map(String::from)[..]), "{text}");
     assert_eq!(one.head("box/d").await.header("x-ms-access-tier"), "Cool");
     assert_eq!(server.stats().requests("DeleteBlob"), 5, "what a batch does is counted");
+}
+
+#[tokio::test]
+async fn parts_of_a_batch_come_with_a_token_or_a_signature_too() {
+    let server = server(Config::default()).await;
+    server.admit_token("good", Grant::default());
+    let one = Client::new(&server, ONE);
+    let version = ("x-ms-version", "2025-11-05");
+    let sas = one.account_signature("b", "o", "d");
+    for (line, path, own) in [
+        ("authorization: Bearer good\r\n".to_owned(), String::new(), &[("authorization", "Bearer good"), version][..]),
+        (String::new(), format!("?{sas}"), &[version]),
+    ] {
+        one.upload("box/a", "x").await;
+        let body =
+            format!("--batch_1\r\nContent-ID: 0\r\n\r\nDELETE /one/box/a{path} HTTP/1.1\r\n{line}\r\n--batch_1--\r\n");
+        let headers = [own, &[("content-type", KIND)]].concat();
+        let batch = format!("?comp=batch{}", path.replace('?', "&"));
+        let answer = one.unsigned_with("POST", &batch, &headers, body).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        assert!(answer.text().contains("HTTP/1.1 202 "), "{}", answer.text());
+        assert_eq!(one.head("box/a").await.status, 404);
+    }
 }
 
 #[tokio::test]
