@@ -58,7 +58,8 @@ impl Include {
     fn parse(call: &Call) -> Include {
         let mut include = Include::default();
         for part in call.query.get("include").unwrap_or("").split(',') {
-            match part {
+            // The vendor's client for .NET writes `Snapshots`.
+            match part.to_ascii_lowercase().as_str() {
                 "copy" => include.copy = true,
                 "metadata" => include.metadata = true,
                 "snapshots" => include.snapshots = true,

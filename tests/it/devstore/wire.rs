@@ -228,6 +228,18 @@ async fn paging_follows_the_policy() {
 }
 
 #[tokio::test]
+async fn what_a_listing_includes_is_named_in_any_case() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    one.upload("box/a", "").await;
+    one.put("box/a?comp=snapshot", &[]).await;
+    for (include, entries) in [("", 1), ("snapshots", 2), ("Snapshots", 2), ("Metadata,SNAPSHOTS", 2)] {
+        let page = one.get(&format!("box?restype=container&comp=list&include={include}")).await;
+        assert_eq!(page.elements("Name").len(), entries, "{include}");
+    }
+}
+
+#[tokio::test]
 async fn odd_names_survive() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);
