@@ -128,13 +128,13 @@ pub(super) fn get(server: &Server, call: &Call) -> Outcome {
     let size = blob.content.len();
     let md5 = blob.properties.md5.as_deref();
     let Some(range) = requested_range(call, size)? else {
-        let mut reply = Reply::new(StatusCode::OK).describe(call, entry, blob);
+        let mut reply = overridden(Reply::new(StatusCode::OK).describe(call, entry, blob), call);
         reply.set_optional("content-md5", md5);
         reply.body = Payload::Content(blob.content.clone());
         state.copies.seen(call.blob()?);
         return Ok(reply);
     };
-    let mut reply = Reply::new(StatusCode::PARTIAL_CONTENT).describe(call, entry, blob);
+    let mut reply = overridden(Reply::new(StatusCode::PARTIAL_CONTENT).describe(call, entry, blob), call);
     reply.set("content-range", &format!("bytes {}-{}/{size}", range.start, range.end - 1));
     reply.set_optional("x-ms-blob-content-md5", md5);
     let content = blob.content.slice(range);
@@ -143,6 +143,18 @@ pub(super) fn get(server: &Server, call: &Call) -> Outcome {
     hash_range(call, &content, &mut reply)?;
     reply.body = Payload::Content(content);
     Ok(reply)
+}
+
+/// With the headers that a SAS for a blob or container sets in place of the blob's own (§3.3).
+fn overridden(mut reply: Reply, call: &Call) -> Reply {
+    if call.sas.is_some() && call.query.get("sr").is_some() {
+        reply.set_optional("cache-control", call.query.nonempty("rscc"));
+        reply.set_optional("content-disposition", call.query.nonempty("rscd"));
+        reply.set_optional("content-encoding", call.query.nonempty("rsce"));
+        reply.set_optional("content-language", call.query.nonempty("rscl"));
+        reply.set_optional("content-type", call.query.nonempty("rsct"));
+    }
+    reply
 }
 
 fn hash_range(call: &Call, content: &Content, reply: &mut Reply) -> Result<(), ServiceError> {
@@ -183,7 +195,7 @@ pub(super) fn properties(server: &Server, call: &Call) -> Outcome {
     }
     let (entry, blob) = state.readable(call)?;
     encryption::check(blob, call)?;
-    let mut reply = Reply::new(StatusCode::OK).describe(call, entry, blob);
+    let mut reply = overridden(Reply::new(StatusCode::OK).describe(call, entry, blob), call);
     reply.set_optional("content-md5", blob.properties.md5.as_deref());
     reply.set("content-length", &blob.content.len().to_string());
     state.copies.seen(call.blob()?);

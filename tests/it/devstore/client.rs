@@ -118,6 +118,18 @@ impl Client {
         format!("sv=2025-11-05&sr=b{start}&se={}&sp={letters}&sig={signature}", encode(&expiry))
     }
 
+    /// The query of a SAS for reading `box/BLOB` that sets headers of the answer: Cache-Control, Content-Disposition,
+    /// Content-Encoding, Content-Language, Content-Type.
+    pub fn signature_with_headers(&self, blob: &str, values: [&str; 5]) -> String {
+        let (expiry, account) = (iso(SystemTime::now() + Duration::from_secs(3600)), &self.account);
+        let resource = format!("/blob/{account}/box/{blob}");
+        let text = format!("r\n\n{expiry}\n{resource}\n\n\n\n2025-11-05\nb\n\n\n{}", values.join("\n"));
+        let signature = encode(&self.sign(&text));
+        let names = ["rscc", "rscd", "rsce", "rscl", "rsct"];
+        let set: String = names.iter().zip(values).map(|(name, value)| format!("&{name}={}", encode(value))).collect();
+        format!("sv=2025-11-05&sr=b&se={}&sp=r{set}&sig={signature}", encode(&expiry))
+    }
+
     /// The query of a SAS for the container `box` for an hour.
     pub fn container_signature(&self, letters: &str) -> String {
         let (expiry, account) = (iso(SystemTime::now() + Duration::from_secs(3600)), &self.account);

@@ -131,6 +131,32 @@ async fn checksums_are_verified() {
 }
 
 #[tokio::test]
+async fn a_signature_sets_headers_of_what_is_read_by_it() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    let put = [("x-ms-blob-type", "BlockBlob"), ("x-ms-blob-content-type", "a/b"), ("x-ms-blob-cache-control", "own")];
+    one.send("PUT", "box/a", &put, "text").await;
+    let headers = ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type"];
+    let values = ["no-store", "attachment; filename=\"a b\"", "identity", "de", "c/d"];
+    let path = format!("box/a?{}", one.signature_with_headers("a", values));
+    for (method, range) in [("GET", ""), ("GET", "bytes=0-1"), ("HEAD", "")] {
+        let sent = [("x-ms-version", "2025-11-05"), ("x-ms-range", range)];
+        let answer = one.unsigned(method, &path, &sent[..if range.is_empty() { 1 } else { 2 }]).await;
+        assert_eq!(headers.map(|name| answer.header(name).to_owned()), values.map(str::to_owned), "{method} {range}");
+    }
+    let some = one.signature_with_headers("a", ["", "", "", "", "c/d"]);
+    let answer = one.unsigned("GET", &format!("box/a?{some}"), &[("x-ms-version", "2025-11-05")]).await;
+    assert_eq!((answer.header("cache-control"), answer.header("content-type")), ("own", "c/d"));
+    let forged = path.replace("rscc=no%2Dstore", "rscc=public");
+    assert_eq!(
+        one.unsigned("GET", &forged, &[("x-ms-version", "2025-11-05")]).await.outcome(),
+        "403 AuthenticationFailed"
+    );
+    // With the key they mean nothing.
+    assert_eq!(one.get("box/a?rsct=c%2Fd").await.header("content-type"), "a/b");
+}
+
+#[tokio::test]
 async fn a_signature_that_may_not_overwrite_may_still_delete_and_append() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);
