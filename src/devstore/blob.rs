@@ -20,7 +20,7 @@ use super::headers::{
 };
 use super::holds::sent_protection;
 use super::lease::Holder;
-use super::model::{Blob, Kind, PageTier, Rehydration, Tier, is_marked};
+use super::model::{Blob, Kind, PageTier, Properties, Rehydration, Tier, is_marked};
 use super::protection::Protection;
 use super::reply::{Outcome, Payload, Reply, lease_reply};
 use super::request::{Call, Upload};
@@ -227,10 +227,11 @@ pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
     }
     changed.touch(ticks, call.now);
     let blob = state.entry(call.blob()?)?.supersede(changed);
-    Ok(Reply::new(StatusCode::OK).stamp(blob))
+    Ok(Reply::new(StatusCode::OK).stamp(blob).header("x-ms-request-server-encrypted", "true"))
 }
 
-/// Set Blob Properties (§10): sending one clears those not sent. Resizes and renumbers page blobs. Removes copy state.
+/// Set Blob Properties (§10): clears those not sent, unless what is sent only resizes or renumbers a page blob. Removes
+/// copy state.
 pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
     let size = call.number("x-ms-blob-content-length")?;
     let mut state = server.state(call.now);
@@ -250,8 +251,11 @@ pub(super) fn set_properties(server: &Server, call: &Call) -> Outcome {
             blob.content = blob.content.resize(size);
         }
     }
-    if let Some(sent) = sent_properties(call) {
-        blob.properties = sent;
+    let about_pages = ["x-ms-blob-content-length", "x-ms-sequence-number-action"];
+    match sent_properties(call) {
+        Some(sent) => blob.properties = sent,
+        None if about_pages.iter().any(|name| call.headers.contains_key(*name)) => {}
+        None => blob.properties = Properties::default(),
     }
     blob.copy = None;
     blob.touch(ticks, call.now);

@@ -12,7 +12,8 @@ use hyper::StatusCode;
 
 use super::address::Revision;
 use super::answers::ChosenTier;
-use super::checksum::crc64_header;
+use super::checksum::{crc64_header, tell_checksums};
+use super::condition::Conditions;
 use super::content::Content;
 use super::encryption;
 use super::error::{Code, ServiceError};
@@ -30,16 +31,19 @@ const BLOCK_ID_BYTES: usize = 64;
 
 /// Put Block (§9).
 pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
-    if upload.bytes.is_empty() {
-        return Err(ServiceError::invalid_header("Content-Length", "0"));
-    }
-    stage(server, call, Content::from(upload.bytes))?;
+    refuse_empty(&upload)?;
+    stage(server, call, Content::from(upload.bytes.clone()))?;
     let mut reply = Reply::new(StatusCode::CREATED).header("x-ms-request-server-encrypted", "true");
-    match (call.headers.contains_key("content-md5"), upload.md5) {
-        (true, Some(digest)) => reply.set("content-md5", &STANDARD.encode(digest)),
-        _ => reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref()),
-    }
+    tell_checksums(&mut reply, call, &upload);
     Ok(reply)
+}
+
+/// A block has at least one byte (S62; taken for true of append blobs as well).
+fn refuse_empty(upload: &Upload) -> Result<(), ServiceError> {
+    match upload.bytes.is_empty() {
+        true => Err(ServiceError::invalid_header("Content-Length", "0")),
+        false => Ok(()),
+    }
 }
 
 /// Adds an uncommitted block, also for Put Block From URL.
@@ -60,13 +64,11 @@ fn admit_block(entry: &Entry, id: &str, limit: usize) -> Result<(), ServiceError
         base.check_replaced_by(false)?;
         base.check_blocks()?;
         base.check_online()?;
-        let Kind::Block { blocks } = &base.kind else {
+        if !matches!(base.kind, Kind::Block { .. }) {
             return Err(Code::InvalidBlobType.into());
-        };
-        if blocks.first().is_some_and(|block| decoded_length(&block.id) != decoded_length(id)) {
-            return Err(Code::InvalidBlobOrBlock.into());
         }
     }
+    // Those that are committed do not matter.
     if entry.staged.keys().next().is_some_and(|other| decoded_length(other) != decoded_length(id)) {
         return Err(Code::InvalidBlobOrBlock.into());
     }
@@ -76,7 +78,7 @@ fn admit_block(entry: &Entry, id: &str, limit: usize) -> Result<(), ServiceError
     Ok(())
 }
 
-/// Bytes of a block id, all of which must have as many (S168).
+/// Bytes of a block id; all that are staged must have as many (S168).
 fn decoded_length(id: &str) -> usize {
     id.trim_end_matches('=').len() * 3 / 4
 }
@@ -170,6 +172,9 @@ pub(super) fn list(server: &Server, call: &Call) -> Outcome {
     }
     let lease = entry.lease.at(call.now);
     lease.check_read(lease_id(call)?, Holder::Blob)?;
+    if let Some(blob) = entry.at(&call.revision()) {
+        Conditions::of_tags(call)?.check_read(blob)?;
+    }
     let current = call.revision() == Revision::Current;
     let blob = entry.at(&call.revision());
     if blob.is_none() && (!current || entry.staged.is_empty()) {
@@ -211,8 +216,16 @@ fn write_blocks<'a>(document: &mut Writer, name: &str, blocks: impl Iterator<Ite
     });
 }
 
-/// Append Block (§9), also the end of Append Block From URL.
-pub(super) fn append(server: &Server, call: &Call, content: Content) -> Outcome {
+/// Append Block (§9).
+pub(super) fn append(server: &Server, call: &Call, upload: Upload) -> Outcome {
+    refuse_empty(&upload)?;
+    let mut reply = append_content(server, call, Content::from(upload.bytes.clone()))?;
+    tell_checksums(&mut reply, call, &upload);
+    Ok(reply)
+}
+
+/// Appends a block, also for Append Block From URL.
+pub(super) fn append_content(server: &Server, call: &Call, content: Content) -> Outcome {
     let position = call.number("x-ms-blob-condition-appendpos")?;
     let max_size = call.number("x-ms-blob-condition-maxsize")?;
     let mut state = server.state(call.now);

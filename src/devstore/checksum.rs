@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::reply::Reply;
-use super::request::Call;
+use super::request::{Call, Upload};
 
 /// `Content-MD5` and its relatives: Base64.
 pub(super) fn parse_md5(text: &str) -> Result<[u8; 16], ServiceError> {
@@ -32,6 +32,14 @@ fn crc64_of(content: &Content) -> String {
     let mut digest = crc64fast_nvme::Digest::new();
     content.chunks().for_each(|chunk| digest.write(&chunk));
     crc64_header(digest.sum64())
+}
+
+/// The checksums that an answer repeats of a body: the MD5 if that was sent, else the CRC64, unasked.
+pub(super) fn tell_checksums(reply: &mut Reply, call: &Call, upload: &Upload) {
+    match (call.headers.contains_key("content-md5"), upload.md5) {
+        (true, Some(digest)) => reply.set("content-md5", &STANDARD.encode(digest)),
+        _ => reply.set_optional("x-ms-content-crc64", upload.crc64.map(crc64_header).as_deref()),
+    }
 }
 
 /// Checksums of a source that were verified and are repeated in the answer.

@@ -89,6 +89,11 @@ impl Conditions {
         )
     }
 
+    /// The only condition of Get Block List: that on tags.
+    pub(super) fn of_tags(call: &Call) -> Result<Conditions, ServiceError> {
+        Ok(Conditions { tags: Conditions::of_target(call)?.tags, ..Conditions::default() })
+    }
+
     fn read(call: &Call, names: [&str; 5]) -> Result<Conditions, ServiceError> {
         let [matches, none_matches, modified, unmodified, tags] = names;
         let date = |name: &str| {

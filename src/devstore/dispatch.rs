@@ -1,7 +1,6 @@
 //! From an operation to its handler: the one place above all handlers that knows every one of them.
 
 use super::address::Target;
-use super::content::Content;
 use super::error::Code;
 use super::operation::Operation;
 use super::reply::Outcome;
@@ -64,7 +63,7 @@ fn on_blob(server: &Server, call: &Call, operation: Operation, upload: Upload) -
         PutBlock => blocks::put(server, call, upload),
         PutBlockFromURL => from_url::put_block(server, call),
         PutBlockList => blocks::commit(server, call, upload),
-        AppendBlock => blocks::append(server, call, Content::from(upload.bytes)),
+        AppendBlock => blocks::append(server, call, upload),
         AppendBlockFromURL => from_url::append_block(server, call),
         AppendBlobSeal => blocks::seal(server, call),
         PutPage => page::put(server, call, upload),

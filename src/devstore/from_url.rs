@@ -80,7 +80,7 @@ pub(super) fn put_block(server: &Server, call: &Call) -> Outcome {
 /// Append Block From URL (§13.10).
 pub(super) fn append_block(server: &Server, call: &Call) -> Outcome {
     let (content, hashes) = read_range(server, call, server.limits.append_block_bytes, Reader::Part)?;
-    let mut reply = blocks::append(server, call, content)?;
+    let mut reply = blocks::append_content(server, call, content)?;
     hashes.write(&mut reply);
     Ok(reply)
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use hyper::StatusCode;
 
+use super::checksum::tell_checksums;
 use super::content::Content;
 use super::error::{Code, ServiceError};
 use super::headers::parse_range;
@@ -22,7 +23,11 @@ const PAGE: u64 = 512;
 /// Put Page with a body, and its clearing form.
 pub(super) fn put(server: &Server, call: &Call, upload: Upload) -> Outcome {
     match call.required("x-ms-page-write")?.to_lowercase().as_str() {
-        "update" => write(server, call, Content::from(upload.bytes)),
+        "update" => {
+            let mut reply = write(server, call, Content::from(upload.bytes.clone()))?;
+            tell_checksums(&mut reply, call, &upload);
+            Ok(reply)
+        }
         "clear" if upload.bytes.is_empty() => {
             let range = page_range(call)?;
             write(server, call, Content::zeros(range.end - range.start))
@@ -49,7 +54,10 @@ pub(super) fn write(server: &Server, call: &Call, content: Content) -> Outcome {
     }
     blob.content = blob.content.overwrite(range.start, &content);
     blob.touch(ticks, call.now);
-    Ok(Reply::new(StatusCode::CREATED).stamp(blob).header("x-ms-blob-sequence-number", sequence.to_string()))
+    Ok(Reply::new(StatusCode::CREATED)
+        .stamp(blob)
+        .header("x-ms-blob-sequence-number", sequence.to_string())
+        .header("x-ms-request-server-encrypted", "true"))
 }
 
 fn page_range(call: &Call) -> Result<Range<u64>, ServiceError> {

@@ -131,6 +131,55 @@ async fn checksums_are_verified() {
 }
 
 #[tokio::test]
+async fn what_is_written_has_its_checksum_in_the_answer() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    let (md5, crc) = ("XrY7u+Ae7tCTyyK7j1rNww==", "vo7q9sPVKY0=");
+    one.put("box/log", &[("x-ms-blob-type", "AppendBlob")]).await;
+    let append =
+        async |headers: &[(&str, &str)]| one.send("PUT", "box/log?comp=appendblock", headers, "hello world").await;
+    for (headers, told) in [(&[][..], ("", crc)), (&[("content-md5", md5)], (md5, ""))] {
+        let answer = append(headers).await;
+        assert_eq!((answer.header("content-md5"), answer.header("x-ms-content-crc64")), told, "{headers:?}");
+    }
+    let empty = one.put("box/log?comp=appendblock", &[]).await;
+    assert_eq!(empty.outcome(), "400 InvalidHeaderValue");
+    one.put("box/pages", &[("x-ms-blob-type", "PageBlob"), ("x-ms-blob-content-length", "512")]).await;
+    let update = [("x-ms-page-write", "update"), ("x-ms-range", "bytes=0-511")];
+    let written = one.send("PUT", "box/pages?comp=page", &update, vec![0; 512]).await;
+    let same = [&update[..], &[("x-ms-content-crc64", written.header("x-ms-content-crc64"))]].concat();
+    assert_eq!(one.send("PUT", "box/pages?comp=page", &same, vec![0; 512]).await.outcome(), "201");
+    assert_eq!(one.send("PUT", "box/pages?comp=page", &same, vec![1; 512]).await.outcome(), "400 Crc64Mismatch");
+    let clear = [("x-ms-page-write", "clear"), ("x-ms-range", "bytes=0-511")];
+    let cleared = one.put("box/pages?comp=page", &clear).await;
+    assert_eq!((cleared.outcome().as_str(), cleared.header("x-ms-content-crc64")), ("201", ""));
+    for answer in [written, cleared, one.put("box/log?comp=metadata", &[("x-ms-meta-a", "b")]).await] {
+        assert_eq!(answer.header("x-ms-request-server-encrypted"), "true", "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn properties_that_are_not_sent_are_cleared() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    one.put(
+        "box/pages",
+        &[("x-ms-blob-type", "PageBlob"), ("x-ms-blob-content-length", "512"), ("x-ms-blob-content-type", "a/b")],
+    )
+    .await;
+    let kind = async || one.head("box/pages").await.header("content-type").to_owned();
+    let set = "box/pages?comp=properties";
+    for kept in [("x-ms-blob-content-length", "1024"), ("x-ms-sequence-number-action", "increment")] {
+        assert_eq!(one.put(set, &[kept]).await.status, 200);
+        assert_eq!(kind().await, "a/b", "{kept:?}");
+    }
+    assert_eq!(one.put(set, &[("x-ms-blob-cache-control", "no-store")]).await.status, 200);
+    assert_eq!(kind().await, "application/octet-stream");
+    assert_eq!(one.put(set, &[]).await.status, 200);
+    assert_eq!(one.head("box/pages").await.header("cache-control"), "");
+}
+
+#[tokio::test]
 async fn a_signature_sets_headers_of_what_is_read_by_it() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);

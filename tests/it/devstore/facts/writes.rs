@@ -68,6 +68,12 @@ async fn blocks_are_checked() {
     assert_eq!(commit(&one, "box/a", &[], &["QUE=", "QUM="]).await.outcome(), "400 InvalidBlockList");
     assert_eq!(commit(&one, "box/a", &[], &["QUE=", "QUI="]).await.status, 201);
     assert_eq!(one.get("box/a").await.text(), "threetwo");
+    // Those that are committed may be of another length.
+    stage(&one, "box/a", &[("QUFB", "x")]).await;
+    assert_eq!(commit(&one, "box/a", &[], &["QUE=", "QUFB"]).await.status, 201);
+    assert_eq!(one.get("box/a").await.text(), "threex");
+    let unmet = [("x-ms-if-tags", "kind='none'")];
+    assert_eq!(one.send("GET", "box/a?comp=blocklist", &unmet, "").await.outcome(), "412 ConditionNotMet");
     // S63
     let (etag, past, future) = (one.head("box/a").await.header("etag").to_owned(), date(-1), date(1));
     for header in [
