@@ -18,9 +18,8 @@
 //! set up), [`answers`] (what is said where nobody knows what the service says), `address` (what a URL says),
 //! `signature`, `versions`, `clock`, `timer`, `error` and `xml`.
 //!
-//! Not offered: stored access policies, incremental copies. Such requests are refused, not
-//! ignored. In hierarchical namespaces there are no snapshots, owners and access lists bind nobody, and their own
-//! endpoint lists nothing. Of Azure Files there is only what a copy source needs: a file that was put in place, and a
+//! Not offered: stored access policies, incremental copies. Such requests are refused, not ignored. In hierarchical
+//! namespaces there are no snapshots, and owners and access lists bind nobody. Of Azure Files there is only what a copy source needs: a file that was put in place, and a
 //! URL to it. Other servers on this machine can be copy sources, too.
 //!
 //! ```no_run
@@ -43,7 +42,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -85,7 +84,9 @@ mod http;
 mod immutable;
 mod lease;
 mod list;
+mod list_deleted;
 mod list_paths;
+mod marker;
 mod model;
 mod operation;
 mod page;
@@ -139,10 +140,6 @@ impl Devstore {
         let mut keys = BTreeMap::new();
         for account in &config.accounts {
             account.check_name()?;
-            if config.hns && account.soft_delete.is_some() {
-                let text = format!("account {}: what is deleted is kept in flat accounts only", account.name);
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-            }
             let key = STANDARD.decode(account.key_text()).map_err(|_| {
                 let text = format!("the key of account {} is not Base64", account.name);
                 io::Error::new(io::ErrorKind::InvalidInput, text)
@@ -186,7 +183,7 @@ impl Devstore {
 
     /// Makes a container unless it is there.
     pub fn create_container(&self, account: &str, container: &str) -> Result<(), ControlError> {
-        let now = SystemTime::now();
+        let now = self.server.now();
         control::make_container(&mut self.server.state(now), account, container, now).map(drop)
     }
 
@@ -201,7 +198,7 @@ impl Devstore {
         content_type: &str,
     ) -> Result<(), ControlError> {
         let md5 = STANDARD.encode(Md5::digest(&content));
-        let mut stored = Blob::new(Kind::unlisted(), Content::from(content), 0, SystemTime::now());
+        let mut stored = Blob::new(Kind::unlisted(), Content::from(content), 0, self.server.now());
         stored.properties.content_type = Some(content_type.to_owned());
         stored.properties.md5 = Some(md5);
         self.server.put(account, container, blob, stored)
@@ -209,7 +206,7 @@ impl Devstore {
 
     /// Puts a file in place as one that was written over DFS, by append and flush (S131).
     pub fn put_over_dfs(&self, account: &str, container: &str, path: &str, content: Bytes) -> Result<(), ControlError> {
-        let stored = Blob::new(Kind::unlisted(), Content::from(content), 0, SystemTime::now());
+        let stored = Blob::new(Kind::unlisted(), Content::from(content), 0, self.server.now());
         self.server.put(account, container, path, Blob { over_dfs: true, ..stored })
     }
 
@@ -262,7 +259,7 @@ impl Devstore {
 
     /// All copies, concluded ones first.
     pub fn copies(&self) -> Vec<CopySummary> {
-        let now = SystemTime::now();
+        let now = self.server.now();
         self.server.state(now).copy_summaries(now)
     }
 
@@ -273,7 +270,7 @@ impl Devstore {
 
     /// Changes how copies run and lists page from now on.
     pub fn change_policy(&self, change: PolicyChange) {
-        self.server.state(SystemTime::now()).policy.change(change);
+        self.server.state(self.server.now()).policy.change(change);
     }
 
     /// Lets a bearer token in (§3.4).
@@ -288,7 +285,7 @@ impl Devstore {
 
     /// Lets time pass for finite leases of blobs and for nothing else: tests need not wait a minute.
     pub fn age_leases(&self, by: Duration) {
-        let mut state = self.server.state(SystemTime::now());
+        let mut state = self.server.state(self.server.now());
         for container in state.accounts.values_mut().flat_map(|containers| containers.values_mut()) {
             container.blobs.values_mut().for_each(|entry| entry.lease = entry.lease.aged(by));
         }
@@ -307,6 +304,12 @@ impl Devstore {
     /// Lets time pass for whatever is kept for a while, and for nothing else: policies, and what was deleted softly.
     pub fn age_retention(&self, by: Duration) {
         self.server.age_retention(by);
+    }
+
+    /// Puts the server's clock ahead: what is done from now on is done later by so much. Tests need not wait for another
+    /// second to see whether a time stays.
+    pub fn advance_clock(&self, by: Duration) {
+        self.server.clock.advance(by);
     }
 
     /// Orders a fault.

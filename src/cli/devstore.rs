@@ -49,7 +49,7 @@ pub(super) struct Arguments {
     /// Keep versions of all blobs.
     #[arg(long)]
     versioning: bool,
-    /// Keep what is deleted for so many days: blobs, snapshots, containers.
+    /// Keep what is deleted for so many days: blobs, snapshots, containers, paths.
     #[arg(long, value_name = "DAYS")]
     soft_delete: Option<u32>,
     /// Give all accounts hierarchical namespaces, in which mv is one rename.

@@ -287,6 +287,43 @@ answers! {
         /// Every write, whatever the lease.
         EveryWrite = "every-write",
     }
+    /// Whether the answer to a rename has `ETag` and `Last-Modified` (S117).
+    rename_stamp: RenameStamp = "stamp-of-rename" {
+        /// In newer versions of the protocol.
+        ByVersion = "by-version",
+        /// In none.
+        Never = "never",
+    }
+    /// What becomes of a rename onto a file that somebody else has a lease on.
+    replaced_lease: ReplacedLease = "lease-on-replaced" {
+        /// It is done, and the lease is gone with the file.
+        Broken = "broken",
+        /// 412.
+        Refuses = "refuses",
+    }
+    /// The code for metadata of a directory that say it is one (S136).
+    marked_metadata: CodeOfMarkedMetadata = "code-of-marked-metadata" {
+        /// The one that others take for it.
+        Invalid = "InvalidMetadata",
+        /// One that no client knows.
+        Unknown = "unknown-code",
+    }
+    /// The code, at the Blob endpoint, for a blob below a file or onto a directory; the text is known (S141).
+    wrong_type: CodeOfWrongType = "code-of-wrong-type" {
+        /// That of the endpoint of hierarchical namespaces.
+        Conflict = "PathConflict",
+        /// That of Azure Files.
+        Mismatch = "ResourceTypeMismatch",
+        /// One that no client knows.
+        Unknown = "unknown-code",
+    }
+    /// What Undelete Blob does where the namespace is hierarchical and something else has the name by now.
+    undelete_onto: UndeleteOnto = "undelete-onto-existing" {
+        /// 409.
+        Refused = "refused",
+        /// That is replaced.
+        Replaces = "replaces",
+    }
     /// Whether metadata of a version that has a policy or a hold of its own can be set (S190).
     protected_metadata: ProtectedMetadata = "metadata-of-protected-version" {
         /// They can: that makes a new version.

@@ -1,5 +1,5 @@
-//! What was deleted softly, under one name: the blob and its snapshots, for as long as the account keeps such things
-//! (S86, S89).
+//! What was deleted softly, for as long as the account keeps such things: under one name the blob and its snapshots (S86,
+//! S89), and where the namespace is hierarchical each path that was deleted, with all that was below it (S130).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -17,13 +17,23 @@ pub(super) struct Deleted<T> {
 
 impl<T> Deleted<T> {
     pub(super) fn is_kept(&self, now: SystemTime) -> bool {
-        now < self.at + DAY * self.days
+        now < self.ends()
     }
 
     /// `RemainingRetentionDays`: the days that are left, begun ones too.
     pub(super) fn days_left(&self, now: SystemTime) -> u64 {
-        let end = self.at + DAY * self.days;
-        end.duration_since(now).unwrap_or_default().as_secs().div_ceil(DAY.as_secs())
+        self.ends().duration_since(now).unwrap_or_default().as_secs().div_ceil(DAY.as_secs())
+    }
+
+    /// The same of a path of a hierarchical namespace: the days that are whole (S81; two of two days are not, a minute
+    /// after the delete).
+    pub(super) fn whole_days_left(&self, now: SystemTime) -> u64 {
+        self.ends().duration_since(now).unwrap_or_default().as_secs() / DAY.as_secs()
+    }
+
+    /// The moment from which it is kept no longer.
+    pub(super) fn ends(&self) -> SystemTime {
+        self.at + DAY * self.days
     }
 }
 
@@ -50,5 +60,39 @@ impl<T> Bin<T> {
     pub(super) fn expire(&mut self, now: SystemTime) {
         self.blob.take_if(|deleted| !deleted.is_kept(now));
         self.snapshots.retain(|_, deleted| deleted.is_kept(now));
+    }
+}
+
+/// A path that was deleted, by its end, and what was below it; the path itself has an empty one.
+pub(super) type DeletedPath<T> = Deleted<Vec<(String, T)>>;
+
+/// The paths of a container that were deleted: one name more than once, each time under an id of its own.
+#[derive(Debug)]
+pub(super) struct DeletedPaths<T>(BTreeMap<(String, u64), DeletedPath<T>>);
+
+impl<T> Default for DeletedPaths<T> {
+    fn default() -> DeletedPaths<T> {
+        DeletedPaths(BTreeMap::new())
+    }
+}
+
+impl<T> DeletedPaths<T> {
+    pub(super) fn insert(&mut self, path: String, id: u64, deleted: DeletedPath<T>) {
+        self.0.insert((path, id), deleted);
+    }
+
+    /// Name, id and what was deleted, in the order of names and of time.
+    pub(super) fn kept(&self, now: SystemTime) -> impl Iterator<Item = (&str, u64, &DeletedPath<T>)> {
+        let kept = self.0.iter().filter(move |(_, deleted)| deleted.is_kept(now));
+        kept.map(|((path, id), deleted)| (path.as_str(), *id, deleted))
+    }
+
+    /// What was deleted under the id, if that can be brought back.
+    pub(super) fn find(&self, path: &str, id: u64, now: SystemTime) -> Option<&DeletedPath<T>> {
+        self.0.get(&(path.to_owned(), id)).filter(|deleted| deleted.is_kept(now))
+    }
+
+    pub(super) fn remove(&mut self, path: &str, id: u64) -> Option<DeletedPath<T>> {
+        self.0.remove(&(path.to_owned(), id))
     }
 }

@@ -9,7 +9,9 @@ use hyper::StatusCode;
 use md5::{Digest, Md5};
 
 use super::address::{Namespace, Revision};
-use super::answers::{ArchivedChanges, ChosenTier, CopyStateAfterMetadata, OtherType, TierAgain, TiersOfPaths};
+use super::answers::{
+    ArchivedChanges, ChosenTier, CodeOfMarkedMetadata, CopyStateAfterMetadata, OtherType, TierAgain, TiersOfPaths,
+};
 use super::checksum::crc64_header;
 use super::condition::Conditions;
 use super::content::Content;
@@ -28,6 +30,7 @@ use super::server::Server;
 use super::soft_delete::{delete_entry, delete_snapshot, delete_snapshots, mark_missing};
 use super::state::{State, check_kept, check_lease, keeps_chosen_tier};
 use super::tags;
+use super::versions::DIRECTORY_DELETE_FAILS;
 use super::xml::{self, Writer, write_tag_set};
 
 /// Longest range whose MD5 or CRC64 is computed on request (§8).
@@ -218,7 +221,10 @@ pub(super) fn set_metadata(server: &Server, call: &Call) -> Outcome {
     let ticks = state.ticks.next();
     let before = state.writable(call)?;
     if before.directory && is_marked(&metadata) {
-        return Err(Code::InvalidMetadata.into());
+        return Err(match server.answers.marked_metadata {
+            CodeOfMarkedMetadata::Invalid => Code::InvalidMetadata.into(),
+            CodeOfMarkedMetadata::Unknown => ServiceError::from(Code::InvalidMetadata).with_unknown_code(),
+        });
     }
     check_online(before, server)?;
     let mut changed = Blob { metadata, protection: Protection::default(), ..before.clone() };
@@ -395,7 +401,7 @@ pub(super) fn snapshot(server: &Server, call: &Call) -> Outcome {
 fn check_online(blob: &Blob, server: &Server) -> Result<(), ServiceError> {
     match server.answers.archived_changes {
         ArchivedChanges::Unknown if blob.tier == Some(Tier::Archive) => {
-            Err(ServiceError { code: "CodeThatNobodyKnows".into(), ..Code::BlobArchived.into() })
+            Err(ServiceError::from(Code::BlobArchived).with_unknown_code())
         }
         _ => blob.check_online(),
     }
@@ -433,7 +439,10 @@ fn delete_current(state: &mut State, call: &Call) -> Result<bool, ServiceError> 
         let directory = state.find(address)?.is_some_and(|entry| entry.is_directory());
         if directory && call.header("x-ms-delete-snapshots").is_some() {
             // S133
-            return Err(Code::OperationNotSupportedOnDirectory.into());
+            return Err(match call.version() <= DIRECTORY_DELETE_FAILS {
+                true => Code::InternalError.into(),
+                false => Code::OperationNotSupportedOnDirectory.into(),
+            });
         }
         if state.has_below(address)? {
             // S132

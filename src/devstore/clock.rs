@@ -5,13 +5,31 @@
 //! are needed in UTC only; the calendar behind them is `jiff`'s.
 //!
 //! [`Ticks`] hands out strictly increasing 100 ns stamps: ETags and snapshot ids come from it, so two writes within one
-//! tick of the clock still differ.
+//! tick of the clock still differ. The times of blobs are those of a [`Clock`], which tests move.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+
+/// The server's clock: the real one, and what tests have put it ahead, in nanoseconds. Headers tell times in seconds, so
+/// that only who lets seconds pass sees whether a time stays.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clock(Arc<AtomicU64>);
+
+impl Clock {
+    pub(super) fn now(&self) -> SystemTime {
+        SystemTime::now() + Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Puts it ahead. More than some centuries are no more than those.
+    pub(super) fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX / 2), Ordering::Relaxed);
+    }
+}
 
 /// A source of strictly increasing 100 ns time stamps.
 #[derive(Debug, Default)]
@@ -88,6 +106,14 @@ mod tests {
         assert_eq!(parse_iso("2030-01-01T00:01:00Z"), Some(midnight + Duration::from_secs(60)));
         assert_eq!(parse_iso("tomorrow"), None);
         assert_eq!(parse_iso("2030-13-01"), None);
+    }
+
+    #[test]
+    fn a_clock_goes_on_from_where_it_was_put() {
+        let clock = Clock::default();
+        let other = clock.clone();
+        other.advance(Duration::from_secs(3600));
+        assert!(clock.now() >= SystemTime::now() + Duration::from_secs(3599));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | `POST /-/immutability?account=&container=` | how a container keeps its blobs from now on, an [`Immutability`] |
 //! | `POST /-/rehydrated?account=&container=&blob=` | an archived blob that was on its way back is there |
 //! | `POST /-/retention?seconds=` | let time pass for whatever is kept for a while, and for nothing else |
+//! | `POST /-/clock?seconds=` | put the server's clock ahead, for all that is done from now on |
 //! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
 
 use std::sync::Arc;
@@ -88,7 +89,7 @@ impl Server {
                 .collect(),
             None => Arc::default(),
         };
-        let stored = Blob::new(Kind::Block { blocks }, Content::zeros(size), 0, SystemTime::now());
+        let stored = Blob::new(Kind::Block { blocks }, Content::zeros(size), 0, self.now());
         self.put(account, container, blob, stored)
     }
 
@@ -103,7 +104,7 @@ impl Server {
         if self.key(account).is_none() {
             return Err(ControlError::UnknownAccount(account.to_owned()));
         }
-        let now = SystemTime::now();
+        let now = self.now();
         let mut state = self.state(now);
         let file = Blob::new(Kind::unlisted(), content, state.ticks.next(), now);
         state.files.insert(BlobAddress::new(account, share, path), file);
@@ -115,7 +116,7 @@ impl Server {
     pub(super) fn put(&self, account: &str, container: &str, blob: &str, mut stored: Blob) -> Result<(), ControlError> {
         check_blob_name(self.namespace, blob)
             .map_err(|_| ControlError::Invalid(format!("{blob:?} is no blob name")))?;
-        let now = SystemTime::now();
+        let now = self.now();
         let mut state = self.state(now);
         stored.touch(state.ticks.next(), now);
         make_container(&mut state, account, container, now)?;
@@ -128,7 +129,7 @@ impl Server {
 
     /// Keeps the blobs of a container so from now on.
     pub(super) fn keep(&self, account: &str, container: &str, rules: Immutability) -> Result<(), ControlError> {
-        let mut state = self.state(SystemTime::now());
+        let mut state = self.state(self.now());
         let found = state.container(account, container);
         found.map_err(|_| ControlError::NotFound(format!("{account}/{container}")))?.rules = rules;
         Ok(())
@@ -137,7 +138,7 @@ impl Server {
     /// An archived blob that was on its way back is there. What becomes of its ETag is not known: it stays.
     pub(super) fn end_rehydration(&self, account: &str, container: &str, blob: &str) -> Result<(), ControlError> {
         let address = BlobAddress::new(account, container, blob);
-        let mut state = self.state(SystemTime::now());
+        let mut state = self.state(self.now());
         let base = state.entry(&address).ok().and_then(|entry| entry.base.as_mut());
         let on_its_way = base.and_then(|base| base.rehydrating.take().map(|rehydration| (base, rehydration)));
         let (base, rehydration) = on_its_way.ok_or_else(|| ControlError::NotFound(address.to_string()))?;
@@ -147,13 +148,13 @@ impl Server {
 
     /// Lets time pass for whatever is kept for a while.
     pub(super) fn age_retention(&self, by: Duration) {
-        self.state(SystemTime::now()).retention_ahead += by;
+        self.state(self.now()).retention_ahead += by;
     }
 
     /// The committed content of a blob in one piece.
     pub(super) fn content(&self, account: &str, container: &str, blob: &str) -> Result<Bytes, ControlError> {
         let address = BlobAddress::new(account, container, blob);
-        let mut state = self.state(SystemTime::now());
+        let mut state = self.state(self.now());
         let base = state.entry(&address).ok().and_then(|entry| entry.base.as_ref());
         let content = base.map(|base| base.content.clone());
         drop(state);
@@ -164,7 +165,7 @@ impl Server {
     pub(super) fn steer_copy(&self, id: &str, action: CopyAction) -> Result<Option<String>, ControlError> {
         let unknown = || ControlError::UnknownCopy(id.to_owned());
         let copy: Uuid = id.parse().map_err(|_| unknown())?;
-        let now = SystemTime::now();
+        let now = self.now();
         let mut state = self.state(now);
         let known = match action {
             CopyAction::Hold => state.hold_copy(copy, now),
@@ -234,7 +235,7 @@ pub(super) async fn answer(server: &Server, request: Request<Incoming>) -> Reply
 fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8]) -> Result<Reply, ControlError> {
     let required =
         |name: &str| query.nonempty(name).ok_or_else(|| ControlError::Invalid(format!("parameter {name} is missing")));
-    let now = SystemTime::now();
+    let now = server.now();
     match (method.as_str(), path.split('/').collect::<Vec<_>>().as_slice()) {
         ("GET", ["stats"]) => return Ok(json(&server.statistics.snapshot())),
         ("GET", ["requests"]) => return Ok(json(&server.statistics.log())),
@@ -260,6 +261,7 @@ fn route(server: &Server, method: &Method, path: &str, query: &Query, body: &[u8
             server.end_rehydration(required("account")?, required("container")?, required("blob")?)?;
         }
         ("POST", ["retention"]) => server.age_retention(Duration::from_secs(number(required("seconds")?)?)),
+        ("POST", ["clock"]) => server.clock.advance(Duration::from_secs(number(required("seconds")?)?)),
         ("POST", ["tokens"]) => {
             let grant = if body.is_empty() { Grant::default() } else { parse(body)? };
             server.tokens.admit(required("token")?, grant);

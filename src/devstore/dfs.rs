@@ -21,9 +21,9 @@ use super::reply::{Outcome, Reply};
 use super::request::{Call, Upload};
 use super::server::Server;
 use super::state::State;
-use super::{container, path};
+use super::{container, path, soft_delete};
 
-/// Most paths that one request deletes before it answers with a continuation.
+/// Most paths that one request deletes before it answers with a continuation, unless the tests want fewer.
 const MOST_AT_ONCE: usize = 5000;
 
 /// What this endpoint says where the Blob endpoint would say something else.
@@ -131,18 +131,25 @@ pub(super) fn delete(server: &Server, call: &Call) -> Outcome {
         return Err(Code::PathNotFound.into());
     }
     state.admit(call)?;
-    let below = state.below(address, MOST_AT_ONCE)?;
+    let most = state.policy.delete_part.unwrap_or(MOST_AT_ONCE);
+    let below = state.below(address, most)?;
     if !below.is_empty() && call.query.get("recursive") != Some("true") {
         return Err(Code::DirectoryNotEmpty.into());
     }
+    if let Some(id) = soft_delete::delete_path(&mut state, call)? {
+        // S130
+        let reply = Reply::new(StatusCode::OK).header("x-ms-delete-type-permanent", "false");
+        return Ok(reply.header("x-ms-deletion-id", id.to_string()));
+    }
     let blobs = &mut state.container(&address.account, &address.container)?.blobs;
-    let unfinished = below.len() == MOST_AT_ONCE;
     // Deepest names first, so that no path is ever there without its directory.
     below.iter().rev().for_each(|name| drop(blobs.remove(name)));
-    if unfinished {
+    if below.len() == most {
+        state.deleting_paths.insert(address.clone());
         return Ok(Reply::new(StatusCode::OK).header("x-ms-continuation", path::UNFINISHED));
     }
     blobs.remove(&address.blob);
+    state.deleting_paths.remove(address);
     Ok(Reply::new(StatusCode::OK))
 }
 

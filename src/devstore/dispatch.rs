@@ -7,15 +7,15 @@ use super::reply::Outcome;
 use super::request::{Call, Upload};
 use super::server::Server;
 use super::{
-    account, batch, blob, blocks, container, copy, dfs, find, from_url, holds, list, list_paths, page, path,
-    soft_delete,
+    account, batch, blob, blocks, container, copy, dfs, find, from_url, holds, list, list_deleted, list_paths, page,
+    path, soft_delete,
 };
 
 /// Carries an admitted request out.
 pub(super) fn perform(server: &Server, call: &Call, operation: Operation, upload: Upload) -> Outcome {
     match operation.is_of_dfs() {
         true => on_path(server, call, operation, upload).map_err(dfs::in_its_words),
-        false => on_blob(server, call, operation, upload),
+        false => on_blob(server, call, operation, upload).map_err(|error| path::at_the_blob_endpoint(server, error)),
     }
 }
 
@@ -51,6 +51,7 @@ fn on_blob(server: &Server, call: &Call, operation: Operation, upload: Upload) -
         GetContainerACL => container::acl(server, call),
         SetContainerACL => container::set_acl(server, call, upload),
         LeaseContainer => container::lease(server, call),
+        ListBlobs if list_deleted::is_meant(call) => list_deleted::blobs(server, call),
         ListBlobs => list::blobs(server, call),
         GetBlob => blob::get(server, call),
         GetBlobProperties => blob::properties(server, call),

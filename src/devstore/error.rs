@@ -43,6 +43,12 @@ impl ServiceError {
         self
     }
 
+    /// The same refusal under a code that no client knows.
+    pub(super) fn with_unknown_code(mut self) -> ServiceError {
+        self.code = Cow::Borrowed("CodeThatNobodyKnows");
+        self
+    }
+
     pub(super) fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> ServiceError {
         self.message = message.into();
         self
@@ -153,6 +159,7 @@ codes! {
     ContainerNotFound 404 "The specified container does not exist.",
     CopyIdMismatch 409 "The specified copy ID did not match the copy ID for the pending copy operation.",
     Crc64Mismatch 400 "The CRC64 value specified in the request did not match with the CRC64 value calculated by the server.",
+    DestinationPathIsBeingDeleted 409 "The specified destination path is marked to be deleted.",
     DirectoryIsNotEmpty 409 "This operation is not permitted on a non-empty directory.",
     DirectoryNotEmpty 409 "The recursive query parameter value must be true to delete a non-empty directory.",
     EmptyMetadataKey 400 "The key for one of the metadata key-value pairs is empty.",
@@ -161,6 +168,7 @@ codes! {
     FilesystemNotFound 404 "The specified filesystem does not exist.",
     HierarchicalNamespaceNotEnabled 400 "This operation is only supported on a hierarchical namespace account.",
     InfiniteLeaseDurationRequired 412 "The lease ID matched, but the specified lease must be an infinite-duration lease.",
+    InternalError 500 "Server encountered an internal error. Please try again after some time.",
     InvalidAuthenticationInfo 400 "Authentication information is not given in the correct format. Check the value of Authorization header.",
     InvalidBlobOrBlock 400 "The specified blob or block content is invalid.",
     InvalidBlobType 409 "The blob type is invalid for this operation.",
@@ -219,6 +227,7 @@ codes! {
     SequenceNumberConditionNotMet 412 "The sequence number condition specified was not met.",
     SnapshotsPresent 409 "This operation is not permitted because the blob has snapshots.",
     SourceConditionNotMet 412 "The source condition specified using HTTP conditional header(s) is not met.",
+    SourcePathIsBeingDeleted 409 "The specified source path is marked to be deleted.",
     SourcePathNotFound 404 "The source path for a rename operation does not exist.",
     PublicAccessNotPermitted 409 "Public access is not permitted on this storage account.",
     TagsTooLarge 400 "The tags specified exceed the maximum permissible limit.",

@@ -4,7 +4,8 @@
 //! found blob shows those that were searched for.
 
 use super::error::Code;
-use super::list::{Marker, page_size, write_name};
+use super::list::{page_size, write_name};
+use super::marker::Marker;
 use super::predicate::{CONTAINER, Predicate};
 use super::reply::{Outcome, Reply};
 use super::request::Call;

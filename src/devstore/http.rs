@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -75,7 +75,10 @@ async fn connection(stream: TcpStream, server: Arc<Server>) {
         let (server, spelling) = (Arc::clone(&server), Arc::clone(&spelling));
         async move {
             let (reply, damage, head) = exchange(&server, request, spelling.of_request()).await?;
-            spelling.answer(reply.names.clone());
+            // S73; a refusal that does not come from the service proper (S72, S151) was not looked at.
+            let chunked = head && !reply.status.is_success() && reply.status != StatusCode::NOT_MODIFIED;
+            let chunked = chunked && reply.headers.contains_key("x-ms-error-code");
+            spelling.answer(reply.names.clone(), chunked);
             Ok::<_, HangUp>(respond(&server, reply, damage, head))
         }
     });
@@ -107,7 +110,7 @@ async fn exchange(
     };
     let known = |account: &str| server.key(account).is_some();
     let call = Call::parse(parts.method, &path, &query, parts.headers, server.namespace, known);
-    let named = call.map(|call| Call { answers: server.answers, names, ..call });
+    let named = call.map(|call| Call { answers: server.answers, names, now: server.now(), ..call });
     let named = named.and_then(|call| Ok((Operation::of(&call)?, call)));
     let mut body = Some(body);
     let mut damage = Damage::default();
@@ -134,13 +137,13 @@ async fn exchange(
         tracing::debug!(operation = record.operation, path, code = %error.code, "refused");
         early = error.early;
         let error = error.in_version(&common.version);
-        let now = iso(std::time::SystemTime::now());
+        let now = iso(server.now());
         match of_dfs {
             true => refuse_in_json(error, &id, &now, head),
             false => refuse(error, &id, &now, head),
         }
     });
-    common.decorate(&mut reply, early);
+    common.decorate(&mut reply, early, server.now());
     if reply.headers.get("x-ms-error-code").is_some_and(|code| code == "AuthorizationServiceMismatch") {
         // S146
         reply.headers.remove("x-ms-version");
@@ -161,7 +164,7 @@ async fn run(
     let delay = server.latency + Duration::from_millis(fault.delay_ms);
     if !delay.is_zero() {
         timer::sleep(delay).await;
-        call.now = std::time::SystemTime::now();
+        call.now = server.now();
     }
     pass(fault.gate.as_ref()).await;
     if fault.reset == Some(Reset::Before) {
@@ -191,7 +194,7 @@ async fn carry_out(server: &Server, mut call: Call, operation: Operation, body: 
         Method::PUT | Method::POST | Method::PATCH => receive(server, &call, operation, body).await?,
         _ => Upload::default(),
     };
-    call.now = std::time::SystemTime::now();
+    call.now = server.now();
     dispatch::perform(server, &call, operation, upload)
 }
 
@@ -284,21 +287,22 @@ impl Common {
         }
     }
 
-    fn decorate(&self, reply: &mut Reply, early: bool) {
+    fn decorate(&self, reply: &mut Reply, early: bool, now: SystemTime) {
         if !early {
             reply.set("x-ms-request-id", &self.request_id);
             reply.set("x-ms-version", &self.version);
             reply.set_optional("x-ms-client-request-id", self.client_request_id.as_deref());
         }
         reply.set("server", concat!("blobcp-devstore/", env!("CARGO_PKG_VERSION")));
-        reply.set("date", &rfc1123(std::time::SystemTime::now()));
+        reply.set("date", &rfc1123(now));
     }
 }
 
 fn respond(server: &Server, reply: Reply, damage: Damage, head: bool) -> Response<ReplyBody> {
     let Reply { status, mut headers, body, names: _ } = reply;
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    // A HEAD answer has its length set by its handler and an empty body. If it is a refusal, it has none (S73).
+    // A HEAD answer has its length set by its handler and an empty body. If it is a refusal, it has none, but says
+    // that it is chunked, which hyper leaves to [`Wire`] (S73).
     let known = headers.contains_key("content-length") || bodiless || (head && !status.is_success());
     if !known {
         announce(&mut headers, body.len());

@@ -7,8 +7,6 @@
 use std::ops::Bound;
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::address::Namespace;
@@ -18,6 +16,7 @@ use super::clock::rfc1123;
 use super::container::flag;
 use super::error::{Code, ServiceError};
 use super::lease::Lease;
+use super::marker::Marker;
 use super::model::{Blob, Entry, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
 use super::request::Call;
@@ -32,17 +31,14 @@ const ENCODED_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remo
 /// Sorts after every character a name can hold: where a listing resumes behind a prefix.
 const AFTER_EVERYTHING: char = char::MAX;
 
-/// Begins a marker.
-const MARKER: &str = "2!";
-
 /// Begins the marker of an empty page that was slipped in; the page proper follows.
 const AFTER_EMPTY_PAGE: char = '!';
 
 /// The optional parts a listing was asked for.
 #[derive(Debug, Default, Clone, Copy)]
-struct Include {
+pub(super) struct Include {
     copy: bool,
-    metadata: bool,
+    pub(super) metadata: bool,
     snapshots: bool,
     versions: bool,
     uncommitted: bool,
@@ -51,11 +47,11 @@ struct Include {
     permissions: bool,
     policy: bool,
     hold: bool,
-    deleted: bool,
+    pub(super) deleted: bool,
 }
 
 impl Include {
-    fn parse(call: &Call) -> Include {
+    pub(super) fn parse(call: &Call) -> Include {
         let mut include = Include::default();
         for part in call.query.get("include").unwrap_or("").split(',') {
             // The vendor's client for .NET writes `Snapshots`.
@@ -79,46 +75,9 @@ impl Include {
     }
 }
 
-/// The place where a listing goes on: the name of its first item, and the moment if that is a snapshot or an earlier
-/// version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marker {
-    pub name: String,
-    moment: Option<String>,
-    /// A prefix that was listed and is listed again (S83).
-    again: Option<String>,
-}
-
-impl Marker {
-    pub(super) fn at(name: &str) -> Marker {
-        Marker { name: name.to_owned(), moment: None, again: None }
-    }
-
-    /// Says how long it is, as those of the service do.
-    pub(super) fn encode(&self) -> String {
-        let [moment, again] = [&self.moment, &self.again].map(|text| text.as_deref().unwrap_or(""));
-        let text = URL_SAFE_NO_PAD.encode(format!("{moment}\n{again}\n{}", self.name));
-        format!("{MARKER}{}!{text}", text.len())
-    }
-
-    /// One that was made up is another error than one that was cut off (S175).
-    pub(super) fn decode(sent: &str) -> Result<Marker, ServiceError> {
-        let invented = || ServiceError::invalid_query("marker", sent);
-        let (length, text) = sent.strip_prefix(MARKER).and_then(|sent| sent.split_once('!')).ok_or_else(invented)?;
-        if length.parse() != Ok(text.len()) {
-            return Err(Code::InvalidInput.into());
-        }
-        let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let decoded = decoded.ok_or_else(invented)?;
-        let [moment, again, name] = decoded.splitn(3, '\n').collect::<Vec<_>>().try_into().map_err(|_| invented())?;
-        let [moment, again] = [moment, again].map(|text| (!text.is_empty()).then(|| text.to_owned()));
-        Ok(Marker { name: name.to_owned(), moment, again })
-    }
-}
-
 /// The state of a blob that an item is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Past<'a> {
+pub(super) enum Past<'a> {
     Snapshot(&'a str),
     Version(&'a str),
 }
@@ -507,7 +466,7 @@ fn write_directory(document: &mut Writer, blob: &Blob, lease: Lease) {
 
 /// The properties that not all entries of a blob have (S80).
 #[derive(Debug, Clone, Copy)]
-struct Show {
+pub(super) struct Show {
     lease: Option<Lease>,
     tier: bool,
     accesses: AccessTracking,
@@ -518,13 +477,13 @@ impl Show {
         Show { lease: Some(lease), ..Show::past(None) }
     }
 
-    fn past(past: Option<Past>) -> Show {
+    pub(super) fn past(past: Option<Past>) -> Show {
         let tier = !matches!(past, Some(Past::Snapshot(_)));
         Show { lease: None, tier, accesses: AccessTracking::Off }
     }
 }
 
-fn write_properties(document: &mut Writer, blob: &Blob, show: Show, include: Include) {
+pub(super) fn write_properties(document: &mut Writer, blob: &Blob, show: Show, include: Include) {
     document.element("Creation-Time", rfc1123(blob.created));
     document.element("Last-Modified", rfc1123(blob.last_modified));
     document.element("Etag", blob.etag.to_string());
@@ -580,7 +539,7 @@ fn write_properties(document: &mut Writer, blob: &Blob, show: Show, include: Inc
     }
 }
 
-fn write_metadata(document: &mut Writer, metadata: &Metadata) {
+pub(super) fn write_metadata(document: &mut Writer, metadata: &Metadata) {
     document.nest("Metadata", |document| {
         for (name, value) in metadata.iter() {
             document.element(name, value);

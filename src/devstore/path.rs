@@ -8,6 +8,7 @@
 use hyper::StatusCode;
 
 use super::address::{BlobAddress, Query, Revision, Service, Target, target};
+use super::answers::{CodeOfWrongType, RenameStamp, ReplacedLease};
 use super::condition::Conditions;
 use super::error::{Code, ServiceError};
 use super::headers::{lease_id, uuid_header};
@@ -19,6 +20,7 @@ use super::request::Call;
 use super::sas::Sas;
 use super::server::Server;
 use super::state::{State, check_kept_at};
+use super::versions::RENAME_STAMPS;
 
 /// Letters of a SAS that let a path be moved away.
 const MOVE: &str = "md";
@@ -88,6 +90,9 @@ pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
     if *asked == from || (asked.container == from.container && asked.blob.starts_with(&format!("{}/", from.blob))) {
         return Err(Code::InvalidRenameSourcePath.into());
     }
+    if !goes_on {
+        refuse_half_deleted(&state, &from, asked)?;
+    }
     let directory = check_source(&mut state, call, &from)?;
     check_kept_at(&mut state, call, &from, &Revision::Current)?;
     if !goes_on {
@@ -114,12 +119,37 @@ pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
     }
     let entry = state.take(&from)?;
     let mut reply = Reply::new(StatusCode::CREATED);
-    // S117: there are services that say neither.
-    if let Some(base) = entry.base.as_ref().filter(|_| state.policy.rename_tells) {
+    // S117
+    let tells = call.version() >= RENAME_STAMPS && call.answers.rename_stamp == RenameStamp::ByVersion;
+    if let Some(base) = entry.base.as_ref().filter(|_| tells) {
         reply = reply.stamp(base);
     }
     state.place(to, entry)?;
     Ok(reply)
+}
+
+/// 409 for what a delete that is not done yet takes away, and for names in it (S199).
+fn refuse_half_deleted(state: &State, from: &BlobAddress, to: &BlobAddress) -> Result<(), ServiceError> {
+    for (address, code) in [(from, Code::SourcePathIsBeingDeleted), (to, Code::DestinationPathIsBeingDeleted)] {
+        let is_in = |deleting: &BlobAddress| {
+            let rest = address.blob.strip_prefix(&deleting.blob);
+            (&deleting.account, &deleting.container) == (&address.account, &address.container)
+                && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if state.deleting_paths.iter().any(is_in) {
+            return Err(code.into());
+        }
+    }
+    Ok(())
+}
+
+/// The code that the Blob endpoint gives where the other one says `PathConflict` (S141).
+pub(super) fn at_the_blob_endpoint(server: &Server, error: ServiceError) -> ServiceError {
+    match (error.code.as_ref(), server.answers.wrong_type) {
+        ("PathConflict", CodeOfWrongType::Mismatch) => ServiceError { code: "ResourceTypeMismatch".into(), ..error },
+        ("PathConflict", CodeOfWrongType::Unknown) => error.with_unknown_code(),
+        _ => error,
+    }
 }
 
 /// The name of a directory that is renamed into another. What the service says to a name that is taken there is not
@@ -187,7 +217,7 @@ fn check_conditions(state: &mut State, call: &Call, to: &BlobAddress) -> Result<
     })
 }
 
-/// Whether the destination may be replaced. A lease on it is broken.
+/// Whether the destination may be replaced.
 fn check_destination(state: &mut State, call: &Call, to: &BlobAddress, directory: bool) -> Result<(), ServiceError> {
     let Some((entry, base)) = state.find(to)?.and_then(|entry| Some((&*entry, entry.base.as_ref()?))) else {
         return Ok(());
@@ -201,8 +231,9 @@ fn check_destination(state: &mut State, call: &Call, to: &BlobAddress, directory
     if base.is_pending() {
         return Err(Code::PendingCopyOperation.into());
     }
-    if let Some(given) = lease_id(call)? {
-        entry.lease.at(call.now).check_write(Some(given), Holder::Blob)?;
+    let given = lease_id(call)?;
+    if given.is_some() || call.answers.replaced_lease == ReplacedLease::Refuses {
+        entry.lease.at(call.now).check_write(given, Holder::Blob)?;
     }
     if directory && state.has_below(to)? {
         return Err(Code::DirectoryNotEmpty.into());

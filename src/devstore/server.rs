@@ -9,7 +9,7 @@ use super::address::Namespace;
 use super::answers::Answers;
 use super::auth::{self, Principal};
 use super::bearer::Tokens;
-use super::clock::Ticks;
+use super::clock::{Clock, Ticks};
 use super::config::{Config, Limits};
 use super::copies::Copies;
 use super::error::{Code, ServiceError};
@@ -30,6 +30,7 @@ pub(super) struct Server {
     pub address: SocketAddr,
     pub limits: Limits,
     pub latency: Duration,
+    pub clock: Clock,
     /// The kind of namespace of all accounts.
     pub namespace: Namespace,
     pub answers: Answers,
@@ -49,11 +50,14 @@ impl Server {
         let soft_delete =
             config.accounts.iter().filter_map(|account| Some((account.name.clone(), account.soft_delete?)));
         let versioned = config.accounts.iter().filter(|account| account.versioning);
+        let clock = Clock::default();
         let state = State {
+            clock: clock.clone(),
             ticks: Ticks::default(),
             accounts: keys.keys().map(|name| (name.clone(), BTreeMap::new())).collect(),
             versioned: versioned.map(|account| account.name.clone()).collect(),
             deleting: BTreeSet::new(),
+            deleting_paths: BTreeSet::new(),
             soft_delete: soft_delete.collect(),
             deleted_containers: Vec::new(),
             files: BTreeMap::new(),
@@ -67,7 +71,7 @@ impl Server {
                 list_page: config.limits.list_page,
                 empty_list_pages: false,
                 rename_part: None,
-                rename_tells: true,
+                delete_part: None,
                 firewall: false,
             },
             retention_ahead: Duration::ZERO,
@@ -76,6 +80,7 @@ impl Server {
             address,
             limits: config.limits.clone(),
             latency: config.latency,
+            clock,
             namespace,
             answers: config.answers,
             faults: Faults::default(),
@@ -85,6 +90,11 @@ impl Server {
             check_clock_skew: config.check_clock_skew,
             state: Mutex::new(state),
         }
+    }
+
+    /// The time by the server's clock.
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// The state as of `now`. Never held over an await.

@@ -4,10 +4,15 @@
 //! A blob goes with its snapshots into the [`bin`](super::bin) of its name, where listings show it on request. In an
 //! account with versions a deleted blob is an earlier version, and nothing is needed but that. A container goes away
 //! whole. Days pass by the clock of retention.
+//!
+//! Where the namespace is hierarchical each deletion has an id (S130), and Undelete Blob says by it what is to come back:
+//! a name may have been deleted more than once. A directory goes and comes with all that is below it.
 
 use hyper::StatusCode;
+use percent_encoding::percent_decode_str;
 
-use super::address::Revision;
+use super::address::{BlobAddress, Revision};
+use super::answers::UndeleteOnto;
 use super::bin::Deleted;
 use super::clock::rfc1123;
 use super::error::{Code, ServiceError};
@@ -18,8 +23,37 @@ use super::server::Server;
 use super::state::{Container, DeletedContainer, State, retention_clock};
 use super::xml::Writer;
 
+/// 1970, as ids of deletions count: in units of 100 ns since 1601.
+const TICKS_BEFORE_1970: u64 = 116_444_736_000_000_000;
+
+/// Takes a path away with all that is below it, in an account that keeps such things; the id of the deletion. `None` in
+/// others, where nothing is done.
+pub(super) fn delete_path(state: &mut State, call: &Call) -> Result<Option<u64>, ServiceError> {
+    let address = call.blob()?;
+    let Some(days) = state.soft_delete.get(&call.account).copied() else { return Ok(None) };
+    let (at, id) = (retention_clock(state, call.now), state.ticks.next() + TICKS_BEFORE_1970);
+    let mut what = vec![(String::new(), take(state, address, &address.blob)?)];
+    for name in state.below(address, usize::MAX)? {
+        let entry = take(state, address, &name)?;
+        what.push((name[address.blob.len()..].to_owned(), entry));
+    }
+    let container = state.container(&address.account, &address.container)?;
+    container.deleted_paths.insert(address.blob.clone(), id, Deleted { what, at, days });
+    Ok(Some(id))
+}
+
+/// An entry with nothing but what is committed.
+fn take(state: &mut State, address: &BlobAddress, name: &str) -> Result<Entry, ServiceError> {
+    let blobs = &mut state.container(&address.account, &address.container)?.blobs;
+    let base = blobs.remove(name).and_then(|entry| entry.base);
+    Ok(Entry { base, ..Entry::default() })
+}
+
 /// Takes the blob of an entry away with its snapshots. Whether it can be brought back.
 pub(super) fn delete_entry(state: &mut State, call: &Call) -> Result<bool, ServiceError> {
+    if state.is_hierarchical() && delete_path(state, call)?.is_some() {
+        return Ok(true);
+    }
     let (days, at) = (state.soft_delete.get(&call.account).copied(), retention_clock(state, call.now));
     let entry = state.entry_or_new(call.blob()?)?;
     let has_versions = entry.versioned;
@@ -81,6 +115,9 @@ pub(super) fn mark_missing(state: &mut State, call: &Call, error: ServiceError) 
 pub(super) fn undelete(server: &Server, call: &Call) -> Outcome {
     call.refuse_revision()?;
     let mut state = server.state(call.now);
+    if state.is_hierarchical() {
+        return undelete_path(&mut state, call);
+    }
     let now = retention_clock(&state, call.now);
     let entry = state.find(call.blob()?)?.ok_or(Code::BlobNotFound)?;
     entry.bin.expire(now);
@@ -96,6 +133,44 @@ pub(super) fn undelete(server: &Server, call: &Call) -> Outcome {
         entry.snapshots.insert(id, deleted.what);
     }
     Ok(Reply::new(StatusCode::OK))
+}
+
+/// Undelete Blob where the namespace is hierarchical (S206). Without `x-ms-undelete-source` nothing is meant, and what is
+/// there stays.
+fn undelete_path(state: &mut State, call: &Call) -> Outcome {
+    let (to, now) = (call.blob()?, retention_clock(state, call.now));
+    let Some(source) = call.header("x-ms-undelete-source") else {
+        return state.entry(to).map(|_| Reply::new(StatusCode::OK));
+    };
+    let invalid = || ServiceError::invalid_header("x-ms-undelete-source", source);
+    let (path, id) = source.split_once("?deletionid=").ok_or_else(invalid)?;
+    let path = percent_decode_str(path).decode_utf8().map_err(|_| invalid())?;
+    let id: u64 = id.parse().map_err(|_| invalid())?;
+    let below = state.below(to, usize::MAX)?;
+    let container = state.container(&to.account, &to.container)?;
+    container.deleted_paths.find(&path, id, now).ok_or(Code::BlobNotFound)?;
+    // That it is an error is documented, and not which.
+    if let Some((parent, _)) = to.blob.rsplit_once('/')
+        && !container.blobs.get(parent).is_some_and(Entry::is_directory)
+    {
+        return Err(Code::BlobNotFound.into());
+    }
+    if container.blobs.get(&to.blob).is_some_and(|entry| entry.base.is_some()) {
+        if call.answers.undelete_onto == UndeleteOnto::Refused {
+            return Err(Code::BlobAlreadyExists.into());
+        }
+        below.iter().for_each(|name| drop(container.blobs.remove(name)));
+    }
+    let deleted = container.deleted_paths.remove(&path, id).ok_or(Code::BlobNotFound)?;
+    let mut reply = Reply::new(StatusCode::OK);
+    for (rest, entry) in deleted.what {
+        if let Some(base) = entry.base.as_ref().filter(|_| rest.is_empty()) {
+            reply.set("x-ms-creation-time", &rfc1123(base.created));
+            reply.set("x-ms-resource-type", base.resource_type());
+        }
+        container.blobs.insert(format!("{}{rest}", to.blob), entry);
+    }
+    Ok(reply)
 }
 
 /// Puts a container that was deleted away, if the account keeps such things.

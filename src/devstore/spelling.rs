@@ -2,6 +2,8 @@
 //!
 //! hyper hands out header names in lower case and writes them so. [`Wire`], under hyper, copies the head of each request
 //! to read the names in it, and holds back the head of an answer until the names in it are written as they are stored.
+//! It also says of a refused HEAD that its answer is chunked, as the service does (S73) and hyper does not: there is no
+//! body to be sent in chunks.
 //! One exchange follows the other on a connection; a client that sends the next request before it has read the answer
 //! would lose the case of its names, and there is no such client.
 
@@ -30,6 +32,8 @@ struct Exchange {
     complete: bool,
     /// Names to write in the head of the answer.
     answer: Vec<String>,
+    /// The answer says that it is chunked.
+    chunked: bool,
 }
 
 impl Spelling {
@@ -44,9 +48,9 @@ impl Spelling {
         head.split("\r\n").filter_map(name_in).map(str::to_owned).collect()
     }
 
-    /// The request has been read; its answer has metadata of these names.
-    pub(super) fn answer(&self, names: Vec<String>) {
-        *self.exchange() = Exchange { answer: names, ..Exchange::default() };
+    /// The request has been read; its answer has metadata of these names, and says that it is `chunked` or not.
+    pub(super) fn answer(&self, names: Vec<String>, chunked: bool) {
+        *self.exchange() = Exchange { answer: names, chunked, ..Exchange::default() };
     }
 }
 
@@ -77,10 +81,10 @@ impl Wire {
         Wire { socket, spelling, held: Vec::new(), sent: None }
     }
 
-    /// Holds back what of `bytes` belongs to the head of an answer with names of its own.
+    /// Holds back what of `bytes` belongs to the head of an answer that is to be changed.
     fn hold(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut exchange = self.spelling.exchange();
-        if exchange.answer.is_empty() {
+        if exchange.answer.is_empty() && !exchange.chunked {
             return None;
         }
         let before = self.held.len();
@@ -94,6 +98,10 @@ impl Wire {
         if !self.held.starts_with(b"HTTP/1.1 1") {
             let names = std::mem::take(&mut exchange.answer);
             self.held = spelled(&self.held, &names);
+            if std::mem::take(&mut exchange.chunked) {
+                let empty_line = self.held.len() - b"\r\n".len();
+                self.held.splice(empty_line..empty_line, *b"transfer-encoding: chunked\r\n");
+            }
         }
         Some(end - before)
     }

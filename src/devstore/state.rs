@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use super::address::{BlobAddress, Namespace, Revision};
 use super::answers::{Answers, ChosenTier, CodeOfBrokenLease, LeaseGuard};
-use super::bin::Deleted;
-use super::clock::Ticks;
+use super::bin::{Deleted, DeletedPaths};
+use super::clock::{Clock, Ticks};
 use super::condition::Conditions;
 use super::config::CopyRate;
 use super::copies::Copies;
@@ -75,6 +75,8 @@ pub(super) struct Container {
     pub lease: Lease,
     /// What keeps its blobs.
     pub rules: Immutability,
+    /// What was deleted softly, where the namespace is hierarchical.
+    pub deleted_paths: DeletedPaths<Entry>,
 }
 
 impl Container {
@@ -82,7 +84,8 @@ impl Container {
     pub(super) fn new(etag: ETag, last_modified: SystemTime) -> Container {
         let (blobs, metadata, lease) = (BTreeMap::new(), Metadata::new(), Lease::default());
         let rules = Immutability::default();
-        Container { blobs, etag, last_modified, metadata, access: Access::Private, lease, rules }
+        let deleted_paths = DeletedPaths::default();
+        Container { blobs, etag, last_modified, metadata, access: Access::Private, lease, rules, deleted_paths }
     }
 }
 
@@ -106,8 +109,8 @@ pub(super) struct Policy {
     pub empty_list_pages: bool,
     /// Most paths that one rename moves before it answers with a continuation.
     pub rename_part: Option<usize>,
-    /// The answer to a rename has ETag and Last-Modified (S117).
-    pub rename_tells: bool,
+    /// Most paths that one delete over DFS takes away before it answers with a continuation.
+    pub delete_part: Option<usize>,
     /// A firewall keeps everybody out (S200).
     pub firewall: bool,
 }
@@ -128,8 +131,8 @@ pub struct PolicyChange {
     pub empty_list_pages: Option<bool>,
     /// Most paths that one rename moves before it answers with a continuation (§14).
     pub rename_part: Option<usize>,
-    /// The answer to a rename has `ETag` and `Last-Modified`, which that of some services has not (S117).
-    pub rename_tells: Option<bool>,
+    /// Most paths that one delete over DFS takes away before it answers with a continuation.
+    pub delete_part: Option<usize>,
     /// A firewall keeps everybody out.
     pub firewall: Option<bool>,
 }
@@ -142,7 +145,7 @@ impl Policy {
         self.list_page = change.list_page.unwrap_or(self.list_page).max(1);
         self.empty_list_pages = change.empty_list_pages.unwrap_or(self.empty_list_pages);
         self.rename_part = change.rename_part.or(self.rename_part);
-        self.rename_tells = change.rename_tells.unwrap_or(self.rename_tells);
+        self.delete_part = change.delete_part.or(self.delete_part);
         self.firewall = change.firewall.unwrap_or(self.firewall);
     }
 }
@@ -150,12 +153,15 @@ impl Policy {
 /// Everything the server remembers.
 #[derive(Debug)]
 pub(super) struct State {
+    pub clock: Clock,
     pub ticks: Ticks,
     pub accounts: BTreeMap<String, BTreeMap<String, Container>>,
     /// Accounts that keep versions of their blobs.
     pub versioned: BTreeSet<String>,
     /// Containers that are not quite gone: account and name (S154).
     pub deleting: BTreeSet<(String, String)>,
+    /// Directories that a delete over DFS has begun to take away and has not ended (S199).
+    pub deleting_paths: BTreeSet<BlobAddress>,
     /// Accounts that keep what is deleted, and for how many days.
     pub soft_delete: BTreeMap<String, u32>,
     pub deleted_containers: Vec<DeletedContainer>,
@@ -181,9 +187,10 @@ impl State {
 
     pub(super) fn container(&mut self, account: &str, container: &str) -> Result<&mut Container, ServiceError> {
         let ticks = if container == WEB { Some(self.ticks.next()) } else { None };
+        let now = self.clock.now();
         let containers = self.containers(account)?;
         if let Some(ticks) = ticks {
-            let made = || Container::new(ETag::from_ticks(ticks), SystemTime::now());
+            let made = || Container::new(ETag::from_ticks(ticks), now);
             return Ok(containers.entry(container.to_owned()).or_insert_with(made));
         }
         containers.get_mut(container).ok_or_else(|| Code::ContainerNotFound.into())
@@ -326,7 +333,7 @@ impl State {
                 Some(entry) if entry.is_directory() => {}
                 Some(Entry { base: Some(_), .. }) => return Err(Code::PathConflict.into()),
                 _ => {
-                    let directory = Blob::directory(self.ticks.next(), SystemTime::now());
+                    let directory = Blob::directory(self.ticks.next(), self.clock.now());
                     let blobs = &mut self.container(&parent.account, &parent.container)?.blobs;
                     blobs.entry(parent.blob).or_default().supersede(directory);
                 }

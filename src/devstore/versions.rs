@@ -10,6 +10,13 @@ pub(super) const UNAUTHORIZED: &str = "2019-02-02";
 /// Since this one a source that cannot be read is told by headers of its own (S17, S18).
 pub(super) const SOURCE_ERRORS: &str = "2024-08-04";
 
+/// Since this one the answer to a rename has `ETag` and `Last-Modified` (S117). In which of the versions after 2020-02-10
+/// and until 2021-08-06 that began is not known.
+pub(super) const RENAME_STAMPS: &str = "2020-04-08";
+
+/// The last one in which Delete Blob of a directory with `x-ms-delete-snapshots` was seen to end in a 500 (S133).
+pub(super) const DIRECTORY_DELETE_FAILS: &str = "2018-11-09";
+
 /// All that there are, oldest first; those of the DFS endpoint too.
 const ALL: [&str; 52] = [
     "2009-07-17",
@@ -78,7 +85,8 @@ mod tests {
     #[test]
     fn versions_are_known_and_in_order() {
         assert!(ALL.is_sorted());
-        assert!([DEFAULT, UNAUTHORIZED, SOURCE_ERRORS].iter().all(|version| ALL.contains(version)));
+        let named = [DEFAULT, UNAUTHORIZED, SOURCE_ERRORS, RENAME_STAMPS, DIRECTORY_DELETE_FAILS];
+        assert!(named.iter().all(|version| ALL.contains(version)));
         for wrong in ["", "1999-01-01", "2025-11-06", "2099-01-01", "2025-11-05 "] {
             assert!(!exists(wrong), "{wrong:?}");
         }

@@ -32,6 +32,40 @@ pub fn query_of(key: &AccountKey, account: &blobcp::path::AccountName) -> String
     sas::account(key, account, "rwdlac", "co", &validity, DEFAULT_API_VERSION).expose().to_owned()
 }
 
+/// The URL of a blob of `one/box` with a SAS that permits everything.
+pub fn url(world: &super::World, name: &str) -> String {
+    let key = AccountKey::parse(&world.store.account_key(super::ONE).unwrap()).unwrap();
+    let query = query_of(&key, &blobcp::path::AccountName::parse(super::ONE).unwrap());
+    format!("{}/{}/{name}?{query}", world.store.endpoint(super::ONE), super::BOX)
+}
+
+/// DELETE over DFS of a path of `one/box` by another client, with all that is below it: the first part of it, if the
+/// service does it in parts.
+pub fn delete_path(world: &super::World, name: &str) -> RawAnswer {
+    exchange("DELETE", &format!("{}&recursive=true", url(world, name)), &[], b"")
+}
+
+/// Sends requests one after the other over one connection, each when the head of the answer before has come; the answers,
+/// the last one with its body. It must close the connection.
+pub fn on_one_connection(host: &str, requests: &[String]) -> Vec<String> {
+    let mut stream = TcpStream::connect(host).unwrap();
+    let mut answers = Vec::new();
+    for (at, request) in requests.iter().enumerate() {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        if at + 1 == requests.len() {
+            stream.read_to_end(&mut answer).unwrap();
+        }
+        while at + 1 < requests.len() && !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        answers.push(String::from_utf8(answer).unwrap());
+    }
+    answers
+}
+
 /// Sends one request over a connection of its own, header lines as they are given.
 pub fn exchange(method: &str, url: &str, headers: &[&str], body: &[u8]) -> RawAnswer {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();

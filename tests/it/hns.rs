@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use blobcp::devstore::{Config, Devstore, Fault, PolicyChange};
+use blobcp::devstore::answers::{RenameStamp, ReplacedLease};
+use blobcp::devstore::{Answers, Config, Devstore, Fault, PolicyChange};
 use blobcp::path::{BlobName, BlobPath, ContainerName};
 use blobcp::store::sas::{self, Validity};
 use blobcp::store::{
@@ -10,6 +11,7 @@ use blobcp::store::{
     RenameOptions, Secret, Written,
 };
 
+use crate::common::raw;
 use crate::common::*;
 
 /// rename(2), once: mv makes a second try of its own when the first has failed.
@@ -25,6 +27,13 @@ const NO_REPLACE: &str = "python3 -I -c 'import ctypes, os\n\
 /// A mount of two such accounts that believes for long what it has heard: how fast the machine is changes no count.
 fn world() -> World {
     believing(Duration::from_secs(600))
+}
+
+/// The same where nobody knows the answers, and these are given.
+fn answering(answers: Answers) -> World {
+    let setup = Setup::default();
+    let devstore = Config { hns: true, answers, ..setup.devstore.clone() };
+    World::with(Setup { devstore, attr_ttl: Duration::from_secs(600), ..setup })
 }
 
 fn believing(attr_ttl: Duration) -> World {
@@ -336,9 +345,8 @@ fn a_directory_never_goes_inside_another() {
 #[test]
 fn a_rename_keeps_time_and_version_whatever_the_answer_says() {
     // S116, S117
-    for rename_tells in [true, false] {
-        let world = world();
-        world.store.change_policy(PolicyChange { rename_tells: Some(rename_tells), ..Default::default() });
+    for rename_stamp in [RenameStamp::ByVersion, RenameStamp::Never] {
+        let world = answering(Answers { rename_stamp, ..Answers::default() });
         world.put("a", "one\n");
         tree(&world, 2);
         let before = world.properties(ONE, "a").unwrap();
@@ -347,10 +355,51 @@ fn a_rename_keeps_time_and_version_whatever_the_answer_says() {
         world.ok("cat a; mv a b; mv d e");
         let after = world.properties(ONE, "b").unwrap();
         assert_eq!((after.etag, after.last_modified), (before.etag, before.last_modified));
-        assert_eq!(times("b", "e"), shown, "{rename_tells}");
+        assert_eq!(times("b", "e"), shown, "{rename_stamp:?}");
         // What the mount has of it is right: what follows is conditional on it.
         world.ok("echo two >> b; chmod 600 e; cat b; mv e f");
         assert_eq!((world.stored("b"), world.ok("stat -c %a f")), ("one\ntwo\n".into(), "600\n".to_owned()));
+    }
+}
+
+#[test]
+fn what_is_being_deleted_is_busy_and_nothing_else_is_lost() {
+    // S199
+    let world = world();
+    tree(&world, 5);
+    world.put("f", "file");
+    world.ok("ls -l . d d/sub");
+    world.store.change_policy(PolicyChange { delete_part: Some(2), ..Default::default() });
+    assert!(raw::delete_path(&world, "d").head.contains("x-ms-continuation"));
+    for (from, to) in [("d", "e"), ("d/4", "four"), ("f", "d/f"), ("f", "d/4")] {
+        let ran = world.sh(&rename(from, to));
+        assert!(ran.code == Some(1) && ran.stderr.contains("busy"), "{from} {to}: {ran:?}");
+    }
+    assert_eq!((world.stored("f"), world.stored("d/4")), ("file".into(), "content 4".into()));
+    assert!(!world.is_stored("e") && !world.is_stored("four") && !world.is_stored("d/f"));
+    for _ in 0..3 {
+        raw::delete_path(&world, "d");
+    }
+    world.expire(&["d"]);
+    world.ok("mkdir d; mv f d/f");
+    assert_eq!(world.stored("d/f"), "file");
+}
+
+#[test]
+fn a_lease_on_what_is_replaced_ends_or_keeps_it() {
+    for (replaced_lease, kept) in [(ReplacedLease::Broken, false), (ReplacedLease::Refuses, true)] {
+        let world = answering(Answers { replaced_lease, ..Answers::default() });
+        world.put("new", "new");
+        world.put("old", "old");
+        world.ok("ls -l");
+        let headers = ["x-ms-lease-action: acquire", "x-ms-lease-duration: -1"];
+        let url = format!("{}&comp=lease", raw::url(&world, "old"));
+        assert_eq!(raw::exchange("PUT", &url, &headers, b"").status, 201);
+        let ran = world.sh(&rename("new", "old"));
+        assert_eq!(ran.stderr.contains("busy"), kept, "{ran:?}");
+        let now = if kept { ("old", true) } else { ("new", false) };
+        assert_eq!((world.stored("old"), world.is_stored("new")), (now.0.into(), now.1));
+        assert_eq!(world.ok("cat old"), now.0);
     }
 }
 

@@ -2,16 +2,9 @@
 //! them as they were. What is stored is read as it is on the wire.
 
 use blobcp::devstore;
-use blobcp::store::AccountKey;
 
-use crate::common::raw::{self, RawAnswer};
+use crate::common::raw::{self, RawAnswer, url};
 use crate::common::*;
-
-fn url(world: &World, name: &str) -> String {
-    let key = AccountKey::parse(&world.store.account_key(ONE).unwrap()).unwrap();
-    let query = raw::query_of(&key, &blobcp::path::AccountName::parse(ONE).unwrap());
-    format!("{}/{BOX}/{name}?{query}", world.store.endpoint(ONE))
-}
 
 fn get(world: &World, name: &str) -> RawAnswer {
     let answer = raw::exchange("GET", &url(world, name), &[], b"");

@@ -324,8 +324,6 @@ async fn read(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error
     Ok(Answer { status, headers, body: response.bytes().await? })
 }
 
-/// Until the server's clock shows another second than `date`, which is all that headers tell of a time.
-pub async fn next_second(client: &Client, date: &str) {
-    let other = async || Some(client.head("box/none").await).filter(|head| head.header("date") > date);
-    crate::common::answer("the next second", other).await;
-}
+/// As much as headers tell of a time: by so much a test puts the clock of a server ahead (`Devstore::advance_clock`) to
+/// see whether a time stays.
+pub const SECOND: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use blobcp::devstore::answers::{Answers, TiersOfPaths};
 use blobcp::devstore::{Config, Devstore};
 
-use super::client::{Client, Headers, ONE};
+use super::client::{Client, Headers, ONE, SECOND};
 
 async fn server() -> (Devstore, Client) {
     let server = super::client::server(Config { hns: true, ..Config::default() }).await;
@@ -22,7 +22,7 @@ async fn mkdir(one: &Client, name: &str, headers: Headers<'_>) -> String {
 #[tokio::test]
 async fn a_directory_says_that_it_is_one_whatever_is_stored_in_it() {
     // S134 to S137
-    let (_server, one) = server().await;
+    let (server, one) = server().await;
     one.upload("box/made/f", "text").await;
     assert_eq!(mkdir(&one, "put", &[]).await, "201");
     for name in ["made", "put"] {
@@ -34,14 +34,22 @@ async fn a_directory_says_that_it_is_one_whatever_is_stored_in_it() {
         );
         let refused = one.put(&path, &[FOLDER, ("x-ms-meta-k", "v")]).await;
         assert_eq!(refused.status, 400, "{name}");
+        server.advance_clock(SECOND);
         assert_eq!(one.put(&path, &[("x-ms-meta-k", "v")]).await.status, 200);
         let after = one.head(&format!("box/{name}")).await;
         assert_eq!((after.header("x-ms-meta-hdi_isfolder"), after.header("x-ms-meta-k")), ("true", "v"));
         assert_eq!(after.header("x-ms-creation-time"), before.header("x-ms-creation-time"));
-        assert_ne!(after.header("etag"), before.header("etag"));
+        for header in ["etag", "last-modified"] {
+            assert_ne!(after.header(header), before.header(header), "{header}");
+        }
         // None at all: the same.
+        server.advance_clock(SECOND);
         assert_eq!(one.put(&path, &[]).await.status, 200);
-        let after = one.head(&format!("box/{name}")).await;
+        let (before, after) = (after, one.head(&format!("box/{name}")).await);
+        for header in ["etag", "last-modified"] {
+            assert_ne!(after.header(header), before.header(header), "{header}");
+        }
+        assert_eq!(after.header("x-ms-creation-time"), before.header("x-ms-creation-time"));
         assert_eq!((after.header("x-ms-meta-hdi_isfolder"), after.header("x-ms-meta-k")), ("true", ""));
         let listed = one.get("box?restype=container&comp=list&include=metadata").await.text();
         assert_eq!(listed.matches("<hdi_isfolder>true</hdi_isfolder>").count(), 2);
@@ -53,13 +61,14 @@ async fn a_directory_says_that_it_is_one_whatever_is_stored_in_it() {
 #[tokio::test]
 async fn what_happens_in_a_directory_does_not_change_it() {
     // S138
-    let (_server, one) = server().await;
+    let (server, one) = server().await;
     one.upload("box/d/f", "text").await;
     let seen = async || {
         let found = one.head("box/d").await;
         ["etag", "last-modified", "x-ms-creation-time"].map(|name| found.header(name).to_owned())
     };
     let before = seen().await;
+    server.advance_clock(SECOND);
     one.upload("box/d/g", "text").await;
     one.upload("box/d/sub/h", "text").await;
     one.put("box/out?mode=legacy", &[("x-ms-rename-source", "/box/d/g")]).await;
@@ -136,9 +145,12 @@ async fn directories_have_no_tier_and_no_snapshots_to_delete() {
     };
     assert_eq!(delete("d", &with_snapshots).await, "400 OperationNotSupportedOnDirectory");
     assert_eq!(delete("d", &[]).await, "409 DirectoryIsNotEmpty");
+    let old = [with_snapshots[0], ("x-ms-version", "2018-11-09")];
+    assert_eq!(delete("d", &old).await, "500 InternalError");
     // A file is another matter (S192).
     assert_eq!(delete("d/x", &with_snapshots).await, "202");
     assert_eq!(delete("d", &with_snapshots).await, "400 OperationNotSupportedOnDirectory");
+    assert_eq!(delete("d", &old).await, "500 InternalError");
     assert_eq!(delete("d", &[]).await, "202");
 }
 
@@ -172,5 +184,29 @@ async fn an_account_may_know_no_tiers() {
         let answer = one.put("box/f?comp=tier", &[("x-ms-access-tier", "Cool")]).await;
         assert_eq!(answer.outcome(), outcome);
         assert!(answer.status == 200 || answer.elements("QueryParameterName") == ["comp"]);
+    }
+}
+
+#[tokio::test]
+async fn codes_that_nobody_has_seen_are_a_question() {
+    for (choice, marked, wrong_type) in [
+        // S136
+        ("code-of-marked-metadata=InvalidMetadata", "400 InvalidMetadata", "409 PathConflict"),
+        ("code-of-marked-metadata=unknown-code", "400 CodeThatNobodyKnows", "409 PathConflict"),
+        // S141
+        ("code-of-wrong-type=ResourceTypeMismatch", "400 InvalidMetadata", "409 ResourceTypeMismatch"),
+        ("code-of-wrong-type=unknown-code", "400 InvalidMetadata", "409 CodeThatNobodyKnows"),
+    ] {
+        let answers = [choice.parse().unwrap()].into_iter().collect();
+        let server = super::client::server(Config { hns: true, answers, ..Config::default() }).await;
+        let one = Client::new(&server, ONE);
+        one.upload("box/d/x", "text").await;
+        assert_eq!(one.put("box/d?comp=metadata", &[FOLDER]).await.outcome(), marked, "{choice}");
+        let refused = one.upload("box/d", "").await;
+        assert_eq!(refused.outcome(), wrong_type, "{choice}");
+        let text = "<Message>The specified path, or an element of the path, exists and its resource type is invalid";
+        assert!(refused.text().contains(text), "{choice}: {}", refused.text());
+        // The other endpoint has one code.
+        assert_eq!(one.put("box/d?resource=file", &[]).await.outcome(), "409 PathConflict", "{choice}");
     }
 }

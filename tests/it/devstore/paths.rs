@@ -2,7 +2,7 @@
 
 use blobcp::devstore::{Config, Devstore, PolicyChange};
 
-use super::client::{Answer, Client, ONE};
+use super::client::{Answer, Client, ONE, SECOND};
 
 /// A server whose accounts have hierarchical namespaces, and a client.
 async fn server() -> (Devstore, Client) {
@@ -85,26 +85,85 @@ async fn in_legacy_mode_an_empty_directory_is_replaced_and_no_other() {
 #[tokio::test]
 async fn a_rename_changes_the_name_and_nothing_else() {
     // S116, S117
+    for choice in ["stamp-of-rename=by-version", "stamp-of-rename=never"] {
+        let answers = [choice.parse().unwrap()].into_iter().collect();
+        let server = super::client::server(Config { hns: true, answers, ..Config::default() }).await;
+        let one = Client::new(&server, ONE);
+        one.upload("box/d/f", "text").await;
+        one.upload("box/old", "replaced").await;
+        // Times are told in seconds.
+        server.advance_clock(SECOND);
+        let identity = async |name: &str| {
+            let found = one.head(&format!("box/{name}")).await;
+            assert_eq!(found.status, 200, "{name}");
+            ["etag", "last-modified", "x-ms-creation-time"].map(|header| found.header(header).to_owned())
+        };
+        for (from, to, mode, version, tells) in [
+            ("d", "e", "", "2019-02-02", false),
+            ("e", "d", LEGACY, "2020-02-10", false),
+            ("d", "e", LEGACY, "2021-08-06", true),
+            ("e", "d", "", "2023-08-03", true),
+            ("d/f", "old", LEGACY, "2025-11-05", true),
+            ("old", "new", "", "2020-02-10", false),
+        ] {
+            let before = identity(from).await;
+            let headers = [("x-ms-rename-source", &*format!("/box/{from}")), ("x-ms-version", version)];
+            let renamed = one.put(&format!("box/{to}{mode}"), &headers).await;
+            assert_eq!(renamed.status, 201, "{choice} {from} {to}");
+            let told = ["etag", "last-modified"].map(|header| renamed.header(header).to_owned());
+            let tells = tells && choice.ends_with("by-version");
+            let expected = if tells { [before[0].clone(), before[1].clone()] } else { Default::default() };
+            assert_eq!(told, expected, "{choice} {version}");
+            assert_eq!(identity(to).await, before, "{from}");
+            assert_eq!(one.head(&format!("box/{from}")).await.status, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_half_deleted_is_not_renamed() {
+    // S199
     let (server, one) = server().await;
-    one.upload("box/d/f", "text").await;
-    let old = one.upload("box/old", "replaced").await;
-    // Times are told in seconds.
-    super::client::next_second(&one, old.header("last-modified")).await;
-    let identity = async |name: &str| {
-        let found = one.head(&format!("box/{name}")).await;
-        assert_eq!(found.status, 200, "{name}");
-        ["etag", "last-modified", "x-ms-creation-time"].map(|header| found.header(header).to_owned())
-    };
-    let mut tells = true;
-    for (from, to, mode) in [("d", "e", ""), ("e", "d", LEGACY), ("d/f", "old", LEGACY), ("old", "new", "")] {
-        let before = identity(from).await;
-        server.change_policy(PolicyChange { rename_tells: Some(tells), ..Default::default() });
-        let renamed = rename(&one, from, to, mode).await;
-        let told = ["etag", "last-modified"].map(|header| renamed.header(header).to_owned());
-        assert_eq!(told, if tells { [before[0].clone(), before[1].clone()] } else { Default::default() }, "{from}");
-        assert_eq!(identity(to).await, before, "{from}");
-        assert_eq!(one.head(&format!("box/{from}")).await.status, 404);
-        tells = !tells;
+    for name in ["d/1", "d/2", "d/3", "f", "dd/x"] {
+        one.upload(&format!("box/{name}"), name).await;
+    }
+    server.change_policy(PolicyChange { delete_part: Some(2), ..Default::default() });
+    let delete = async |rest: &str| one.delete(&format!("box/d?recursive=true{rest}")).await;
+    let rest = delete("").await.header("x-ms-continuation").to_owned();
+    assert!(!rest.is_empty());
+    for (from, to, outcome) in [
+        ("d", "e", "409 SourcePathIsBeingDeleted"),
+        ("d/3", "three", "409 SourcePathIsBeingDeleted"),
+        ("f", "d/f", "409 DestinationPathIsBeingDeleted"),
+        ("dd", "d", "409 DestinationPathIsBeingDeleted"),
+    ] {
+        let refused = rename(&one, from, to, LEGACY).await;
+        assert_eq!(refused.outcome(), outcome, "{from} {to}");
+        assert_eq!(refused.json()["error"]["code"].as_str(), outcome.split(' ').nth(1));
+    }
+    assert_eq!(delete(&format!("&continuation={rest}")).await.header("x-ms-continuation"), "");
+    assert_eq!(rename(&one, "dd", "d", LEGACY).await.status, 201);
+    assert_eq!(names(&one).await, ["d", "d/x", "f"]);
+}
+
+#[tokio::test]
+async fn a_lease_on_what_is_replaced_is_a_question() {
+    for (answer, outcome) in [("broken", "201"), ("refuses", "412 LeaseIdMissing")] {
+        let answers = [format!("lease-on-replaced={answer}").parse().unwrap()].into_iter().collect();
+        let server = super::client::server(Config { hns: true, answers, ..Config::default() }).await;
+        let one = Client::new(&server, ONE);
+        one.upload("box/new", "new").await;
+        one.upload("box/old", "old").await;
+        let acquire = [("x-ms-lease-action", "acquire"), ("x-ms-lease-duration", "-1")];
+        let id = one.put("box/old?comp=lease", &acquire).await.header("x-ms-lease-id").to_owned();
+        assert_eq!(rename(&one, "new", "old", LEGACY).await.outcome(), outcome, "{answer}");
+        if answer == "refuses" {
+            assert_eq!(one.get("box/old").await.text(), "old");
+            let held = [("x-ms-rename-source", "/box/new"), ("x-ms-lease-id", &*id)];
+            assert_eq!(one.put("box/old?mode=legacy", &held).await.status, 201);
+        }
+        let now = one.get("box/old").await;
+        assert_eq!((now.text().as_str(), now.header("x-ms-lease-state")), ("new", "available"), "{answer}");
     }
 }
 

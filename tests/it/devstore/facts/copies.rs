@@ -4,7 +4,6 @@ use blobcp::devstore::{Config, CopyAction};
 
 use super::*;
 use crate::common::web::{Manner, Web};
-use crate::devstore::client::next_second;
 
 /// What a HEAD says about the last copy.
 fn state(head: &Answer) -> [&str; 2] {
@@ -71,6 +70,10 @@ async fn from_another_account_a_copy_is_pending_first() {
     let web = Web::start(Manner::Plain("text from elsewhere"));
     let copied = one.copy("box/web", &web.url("x")).await;
     assert_eq!((copied.status, copied.header("x-ms-copy-status")), (202, "pending"));
+    // S5: of the type that the server says, already.
+    let head = one.head("box/web").await;
+    assert_eq!((head.header("content-length"), state(&head)), ("0", ["pending", "0/19"]));
+    assert_eq!(head.header("content-type"), "text/x-web");
     drop(server);
 }
 
@@ -298,7 +301,7 @@ async fn the_type_of_a_blob_stays() {
 
 #[tokio::test]
 async fn later_writes_end_the_state_of_a_copy_or_keep_it() {
-    let (_server, one, _) = accounts(Config::default()).await;
+    let (server, one, _) = accounts(Config::default()).await;
     one.upload("box/a", "four").await;
     let copied = async || {
         one.copy("box/b", &one.url("box/a")).await;
@@ -307,11 +310,13 @@ async fn later_writes_end_the_state_of_a_copy_or_keep_it() {
     let before = copied().await;
     assert_eq!(copy_headers(&before), 5);
     // S28
+    server.advance_clock(SECOND);
     assert_eq!(one.put("box/b?comp=tier", &[("x-ms-access-tier", "Cool")]).await.status, 200);
     let after = one.head("box/b").await;
-    for name in ["etag", "last-modified", "x-ms-copy-id", "x-ms-copy-status"] {
-        assert_eq!(after.header(name), before.header(name));
-    }
+    assert_same(&before, &after, &STAMP);
+    let copy = ["x-ms-copy-id", "x-ms-copy-status", "x-ms-copy-source", "x-ms-copy-progress"];
+    assert_same(&before, &after, &copy);
+    assert_same(&before, &after, &["x-ms-copy-completion-time"]);
     // S157
     one.put("box/b?comp=properties", &[("x-ms-blob-content-type", "text/plain")]).await;
     assert_eq!(copy_headers(&one.head("box/b").await), 0);
@@ -332,12 +337,12 @@ async fn later_writes_end_the_state_of_a_copy_or_keep_it() {
 
 #[tokio::test]
 async fn creation_times_of_what_is_copied_over() {
-    let (_server, one, _) = accounts(Config::default()).await;
+    let (server, one, _) = accounts(Config::default()).await;
     one.upload("box/old", "old").await;
     append_blob(&one, "box/log", "old").await;
     let before = one.head("box/old").await;
     // S29
-    next_second(&one, before.header("x-ms-creation-time")).await;
+    server.advance_clock(SECOND);
     one.upload("box/a", "new").await;
     append_blob(&one, "box/more", "new").await;
     one.copy("box/old", &one.url("box/a")).await;
@@ -352,7 +357,7 @@ async fn an_abort_leaves_an_empty_blob() {
     let (server, one, two) = accounts(Config::default()).await;
     let started = pending(&server, &one, &two, "box/b", &[]).await;
     let before = one.head("box/b").await;
-    next_second(&one, started.header("last-modified")).await;
+    server.advance_clock(SECOND);
     let path = format!("box/b?comp=copy&copyid={}", started.header("x-ms-copy-id"));
     let aborted = one.put(&path, &[("x-ms-copy-action", "abort")]).await;
     // S31
@@ -364,6 +369,7 @@ async fn an_abort_leaves_an_empty_blob() {
     // S32
     assert_eq!(head.header("last-modified"), head.header("x-ms-copy-completion-time"));
     assert_ne!(head.header("last-modified"), started.header("last-modified"));
+    assert_ne!(head.header("last-modified"), head.header("x-ms-creation-time"));
 }
 
 #[tokio::test]
@@ -371,7 +377,7 @@ async fn when_a_copied_blob_was_modified_is_not_known() {
     for (choice, by_start) in [("last-modified-after-copy=end", false), ("last-modified-after-copy=start", true)] {
         let (server, one, two) = answering(&[choice]).await;
         let started = pending(&server, &one, &two, "box/b", &[]).await;
-        next_second(&one, started.header("last-modified")).await;
+        server.advance_clock(SECOND);
         server.steer_copy(started.header("x-ms-copy-id"), CopyAction::Release).unwrap();
         let head = one.head("box/b").await;
         assert_eq!(state(&head), ["success", "8/8"]);

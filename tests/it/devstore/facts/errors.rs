@@ -49,9 +49,24 @@ async fn a_container_takes_its_time_to_go() {
 #[tokio::test]
 async fn the_service_is_busy_for_a_moment() {
     let (server, one, _) = accounts(Config::default()).await;
-    server.add_fault(Fault { status: Some(503), ..Fault::on("PutBlob") });
     // S202, S153
-    let busy = one.upload("box/a", "text").await;
-    assert_eq!((busy.outcome().as_str(), busy.header("retry-after")), ("503 ServerBusy", ""));
-    assert_eq!(one.upload("box/a", "text").await.outcome(), "201");
+    for (status, code, after, stored) in [
+        (503, "ServerBusy", false, ""),
+        (500, "OperationTimedOut", false, ""),
+        (500, "OperationTimedOut", true, "text"),
+        (500, "InternalError", false, ""),
+    ] {
+        one.delete("box/a").await;
+        let fault = Fault { status: Some(status), code: Some(code.to_owned()), after, ..Fault::on("PutBlob") };
+        server.add_fault(fault);
+        let refused = one.upload("box/a", "text").await;
+        assert_eq!((refused.outcome(), refused.header("retry-after")), (format!("{status} {code}"), ""));
+        assert_eq!(refused.elements("Code"), [code]);
+        // It may have been done.
+        let got = one.get("box/a").await;
+        assert_eq!(if got.status == 200 { got.text() } else { String::new() }, stored);
+        assert_eq!(one.upload("box/a", "text").await.outcome(), "201");
+    }
+    server.add_fault(Fault { status: Some(503), ..Fault::on("PutBlob") });
+    assert_eq!(one.upload("box/a", "text").await.outcome(), "503 ServerBusy");
 }

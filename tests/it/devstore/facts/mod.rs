@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use blobcp::devstore::{Config, Devstore, PolicyChange};
 
-use super::client::{Answer, Client, Headers, ONE, TWO, server};
+use super::client::{Answer, Client, Headers, ONE, SECOND, TWO, server};
 
 /// A server, and a client of each of its accounts.
 async fn accounts(config: Config) -> (Devstore, Client, Client) {
@@ -45,6 +45,18 @@ fn hold(server: &Devstore) {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Two answers say the same in these headers, and something.
+#[track_caller]
+fn assert_same(before: &Answer, after: &Answer, names: &[&str]) {
+    for name in names {
+        assert_ne!(before.header(name), "", "{name}");
+        assert_eq!(after.header(name), before.header(name), "{name}");
+    }
+}
+
+/// What a change of content or metadata changes.
+const STAMP: [&str; 2] = ["etag", "last-modified"];
 
 /// Put Blob of an append blob with one block.
 async fn append_blob(client: &Client, path: &str, text: &'static str) {

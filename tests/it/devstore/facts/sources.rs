@@ -1,5 +1,7 @@
 //! The From-URL operations: their sources, conditions and answers.
 
+use blobcp::devstore::Grant;
+
 use super::*;
 
 /// A From-URL operation: its name, path and headers without source.
@@ -184,6 +186,20 @@ async fn a_source_without_credential_is_refused() {
             }
         }
         assert_eq!(one.copy("box/b", &two.url("box/a")).await.outcome(), copy, "{choice}");
+    }
+    // S49: who asks with a token is refused as well, until the token stands for the source, too.
+    let (server, one, _) = prepared(&[]).await;
+    one.upload("box/own", "p".repeat(512)).await;
+    server.admit_token("mine", Grant::default());
+    let (token, version) = (("authorization", "Bearer mine"), ("x-ms-version", "2025-11-05"));
+    let source = one.url("box/own");
+    for operation in [PUT_BLOB, PUT_BLOCK, APPEND_BLOCK, PUT_PAGE] {
+        let headers = [operation.2, &[token, version, ("x-ms-copy-source", &*source)]].concat();
+        let refused = one.unsigned("PUT", operation.1, &headers).await;
+        assert_eq!(refused.outcome(), unauthorized, "{}", operation.0);
+        assert_eq!(refused.header("x-ms-copy-source-error-code"), missing, "{}", operation.0);
+        let headers = [&headers[..], &[("x-ms-copy-source-authorization", "Bearer mine")]].concat();
+        assert_eq!(one.unsigned("PUT", operation.1, &headers).await.status, 201, "{}", operation.0);
     }
     let (_server, one, _) = prepared(&["own-source-of-copy-from-url=allowed"]).await;
     one.upload("box/own", "text").await;
