@@ -10,7 +10,9 @@ const DELETED: &str = ".deleted";
 
 const MORE: &str = "\
 The account must keep what is deleted (soft delete). 'ls .deleted' shows what
-can be brought back of a directory.
+can be brought back of a directory. In a hierarchical namespace directories
+come back with all that was in them, and of a name that was deleted more than
+once what was deleted last.
 
 Examples:
   blobcp undelete report.csv

@@ -79,7 +79,6 @@ impl ContainerClient<'_> {
             (list.versions, ",versions"),
             (list.uncommitted, ",uncommittedblobs"),
             (list.owners && self.pipeline.has_directories(), ",permissions"),
-            (list.deleted, ",deleted"),
             (list.protection, ",immutabilitypolicy,legalhold"),
         ] {
             if wanted {
@@ -101,11 +100,25 @@ impl ContainerClient<'_> {
         {
             self.pipeline.listed_prefix(is_directory);
         }
-        let page = match list.deleted {
-            true => listing::deleted_blobs(&document),
-            false => listing::blobs(&document, list.versions),
+        listing::blobs(&document, list.versions).map_err(|detail| request.misunderstood(detail))
+    }
+
+    /// List Blobs of what was deleted softly: one page, in the order of names and, under one name, of time. Of a flat
+    /// namespace those are the blobs of one level; of a hierarchical one, for which it is asked in another way (S206), all
+    /// whose names begin so.
+    pub async fn list_deleted(self, prefix: &str, marker: Option<&str>) -> Result<Page<DeletedBlob>> {
+        let request = self
+            .request("ListBlobs", Method::GET)
+            .query("comp", "list")
+            .optional_query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()))
+            .optional_query("marker", marker);
+        let request = match self.is_hierarchical().await? {
+            true => request.query("include", "metadata").query("showonly", "deleted"),
+            false => request.query("include", "copy,metadata,deleted").query("delimiter", "/"),
         };
-        page.map_err(|detail| request.misunderstood(detail))
+        let response = self.pipeline.send(&request).await?;
+        let document = response.xml(&request)?;
+        listing::deleted_blobs(&document).map_err(|detail| request.misunderstood(detail))
     }
 
     pub(super) fn request(self, operation: &'static str, method: Method) -> Request {

@@ -7,6 +7,7 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::store::blob::BlobClient;
+use crate::store::types::DeletionId;
 
 /// Client of what keeps a blob, or one version of it.
 #[derive(Clone, Copy)]
@@ -19,9 +20,13 @@ impl<'a> From<BlobClient<'a>> for ProtectionClient<'a> {
 }
 
 impl ProtectionClient<'_> {
-    /// Undelete Blob: what was deleted softly is there again, with its snapshots, as it was (S89).
-    pub async fn undelete(self) -> Result<()> {
+    /// Undelete Blob: what was deleted softly is there again, with its snapshots, as it was (S89). `deletion` says which of
+    /// the name, where the namespace is hierarchical (S206). If an answer is lost there, the second try finds nothing to
+    /// bring back; whoever asks knows by the ETag what it is that is there then.
+    pub async fn undelete(self, deletion: Option<&DeletionId>) -> Result<()> {
+        let source = deletion.map(|DeletionId(id)| format!("{}?deletionid={id}", self.0.path.name.encoded()));
         let request = self.0.component("UndeleteBlob", Method::PUT, "undelete");
+        let request = request.optional("x-ms-undelete-source", source.as_deref());
         self.0.pipeline.send(&request).await.map(drop)
     }
 

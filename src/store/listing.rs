@@ -75,15 +75,18 @@ pub(super) fn shows_directories(root: &Element<'_>) -> Option<bool> {
     seen
 }
 
-/// Blobs that were deleted softly (S81), and nothing else of the page. Their snapshots come back with them.
-pub(super) fn deleted_blobs(root: &Element<'_>) -> Result<Page<BlobItem>, String> {
+/// Blobs and paths that were deleted softly (S81), and nothing else of the page. Their snapshots come back with them.
+pub(super) fn deleted_blobs(root: &Element<'_>) -> Result<Page<DeletedBlob>, String> {
     let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") };
     for row in expect(root)?.children_of("Blobs").iter().filter(|row| is_true(row, "Deleted")) {
         if row.value("Snapshot").is_some() || row.value("VersionId").is_some() {
             continue;
         }
         match BlobName::parse(&row.value("Name").unwrap_or_default()) {
-            Ok(name) => page.items.push(BlobItem { name, revision: None, properties: properties(row) }),
+            Ok(name) => {
+                let deletion = owned(row, "DeletionId").map(DeletionId);
+                page.items.push(DeletedBlob { name, deletion, properties: properties(row) });
+            }
             Err(_) => page.left_out += 1,
         }
     }

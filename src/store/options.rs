@@ -98,8 +98,6 @@ pub struct ListBlobs<'a> {
     pub uncommitted: bool,
     /// True to be told of owners, where the namespace is hierarchical.
     pub owners: bool,
-    /// Those that were deleted and can be brought back, and no others.
-    pub deleted: bool,
     /// With policy and hold of each version, which only some containers have.
     pub protection: bool,
 }

@@ -16,6 +16,7 @@
 //! | Set Metadata or Properties with a precondition | the same values, modified since we began |
 //! | Delete | it is gone |
 //! | rename in a hierarchical namespace | the old name is gone, and the new one has what was there (`hierarchical.rs`) |
+//! | Undelete | what is there has the ETag of what was to come back (`fs/ops/rename/undelete.rs`) |
 //! | Abort Copy | that copy is `aborted` |
 //! | Create Container | modified since we began |
 //! | Release Lease | our id holds no lease |

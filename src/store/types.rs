@@ -452,6 +452,21 @@ pub struct BlobItem {
     pub properties: BlobProperties,
 }
 
+/// The id of a deletion in a hierarchical namespace, by which one of several of the same name is brought back (S206).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletionId(pub(super) String);
+
+/// What was deleted softly and can be brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedBlob {
+    /// Name.
+    pub name: BlobName,
+    /// Where the namespace is hierarchical: a name may have been deleted more than once there.
+    pub deletion: Option<DeletionId>,
+    /// Properties, as they were.
+    pub properties: BlobProperties,
+}
+
 /// One page of a listing. `next` is empty only at the very end: a page may hold nothing and yet have a successor (§7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {

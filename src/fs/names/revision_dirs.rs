@@ -11,7 +11,9 @@
 //! or `versionid`, because there are servers that then change the blob itself (X19).
 //!
 //! `DIR/.deleted/NAME` is a blob that was deleted softly (S81): its size and times, but not its content, which the
-//! service gives nobody before the blob is brought back. That is a rename to `DIR/NAME`, done by Undelete Blob.
+//! service gives nobody before the blob is brought back. That is a rename to `DIR/NAME`, done by Undelete Blob. Where the
+//! namespace is hierarchical, a directory was deleted with all that was in it, which is not shown, and a name may have
+//! been deleted more than once: what was deleted last is shown and brought back, and then what was deleted before (S206).
 //!
 //! Listing is by List Blobs with `include=snapshots` or `versions`. The service refuses that with a delimiter, so
 //! `DIR/.snapshots` lists all that is below `DIR`, one request per 5000 rows; a blob's own moments are the first rows
@@ -26,8 +28,8 @@ use tracing::warn;
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::lookup::{Directories, Heard};
-use crate::fs::names::revisions::{deleted_blob, is_another, kind_of, moments, not_a_directory};
-use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Place, RevisionDir, RevisionPlace, read_only};
+use crate::fs::names::revisions::{deleted_blob, is_another, kind_of, kind_of_deleted, moments, not_a_directory};
+use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Place, RevisionDir, RevisionPlace, deleted, read_only};
 use crate::store::{DeleteOptions, Revision};
 
 /// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
@@ -62,7 +64,8 @@ impl Directories {
                 let Ok(blob) = dir.blob(name) else { return Ok(None) };
                 if *revisions == RevisionDir::Deleted {
                     let found = deleted_blob(self.service.client(blob.account), &blob).await?;
-                    return Ok(found.map(|found| (kind_of(&found), NodeProperties::Blob(Arc::new(found)))));
+                    let found = found.map(|found| found.properties);
+                    return Ok(found.map(|found| (kind_of_deleted(&found), NodeProperties::Blob(Arc::new(found)))));
                 }
                 let has_any = self.has_moments(*revisions, &blob).await?;
                 Ok(has_any.then_some((FileKind::Directory, NodeProperties::Nothing)))
@@ -78,7 +81,8 @@ impl Directories {
                     Err(error) => Err(error),
                 }
             }
-            RevisionPlace::File(..) | RevisionPlace::Deleted(_) => Err(not_a_directory()),
+            RevisionPlace::File(..) => Err(not_a_directory()),
+            RevisionPlace::Deleted(blob) => Err(deleted(blob)),
         }
     }
 

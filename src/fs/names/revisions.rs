@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind};
-use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, RevisionDir, RevisionPlace};
-use crate::store::{BlobItem, BlobProperties, Client, ListBlobs, Revision};
+use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, RevisionDir, RevisionPlace, deleted};
+use crate::path::BlobPath;
+use crate::store::{BlobItem, BlobProperties, Client, DeletedBlob, ListBlobs, Revision};
 
 /// Rows of a page, and where the next one begins.
 type Rows = (Vec<BlobItem>, Option<String>);
@@ -14,11 +15,23 @@ type Rows = (Vec<BlobItem>, Option<String>);
 pub(crate) async fn fetch(client: &Client, place: &RevisionPlace, marker: Option<&str>) -> Result<Rows> {
     match place {
         RevisionPlace::Names(RevisionDir::Deleted, dir) => {
-            let list =
-                ListBlobs { prefix: &dir.prefix, marker, deleted: true, hierarchical: true, ..Default::default() };
-            let page = client.container(&dir.container).list_blobs(&list).await?;
-            let mut items = page.items;
-            items.retain(|item| name_in(dir, item).is_some());
+            let page = client.container(&dir.container).list_deleted(&dir.prefix, marker).await?;
+            // A name may go on in the next page, of which nothing of that name is shown any more.
+            let is_cut = page.next.is_some() && page.items.last().is_some_and(|item| item.deletion.is_some());
+            let cut = page.items.last().filter(|_| is_cut).map(|item| item.name.clone());
+            let items = page.items.into_iter();
+            let items = items.map(|found| BlobItem { name: found.name, revision: None, properties: found.properties });
+            let mut items: Vec<_> = items.filter(|item| name_in(dir, item).is_some()).collect();
+            // What was deleted last of a name is what comes back.
+            items.reverse();
+            items.dedup_by(|older, newer| older.name == newer.name);
+            items.reverse();
+            if let Some(last) = items.last_mut().filter(|last| Some(&last.name) == cut.as_ref()) {
+                let blob = Blob { account: dir.account, path: BlobPath::new(dir.container.clone(), last.name.clone()) };
+                if let Some(newest) = deleted_blob(client, &blob).await? {
+                    last.properties = newest.properties;
+                }
+            }
             Ok((items, page.next))
         }
         RevisionPlace::Names(revisions, dir) => {
@@ -28,7 +41,8 @@ pub(crate) async fn fetch(client: &Client, place: &RevisionPlace, marker: Option
             Ok((items, page.next))
         }
         RevisionPlace::Moments(revisions, blob) => moments(client, *revisions, blob, marker, None).await,
-        RevisionPlace::File(..) | RevisionPlace::Deleted(_) => Err(not_a_directory()),
+        RevisionPlace::File(..) => Err(not_a_directory()),
+        RevisionPlace::Deleted(blob) => Err(deleted(blob)),
     }
 }
 
@@ -37,7 +51,7 @@ pub(crate) fn entry_of(place: &RevisionPlace, item: BlobItem) -> Option<(Arc<str
     match place {
         RevisionPlace::Names(RevisionDir::Deleted, dir) => {
             let name = name_in(dir, &item)?.into();
-            Some((name, kind_of(&item.properties), NodeProperties::Blob(Arc::new(item.properties))))
+            Some((name, kind_of_deleted(&item.properties), NodeProperties::Blob(Arc::new(item.properties))))
         }
         RevisionPlace::Names(_, dir) => {
             Some((name_in(dir, &item)?.into(), FileKind::Directory, NodeProperties::Nothing))
@@ -50,19 +64,18 @@ pub(crate) fn entry_of(place: &RevisionPlace, item: BlobItem) -> Option<(Arc<str
     }
 }
 
-/// What was deleted under a name, if it can be brought back.
-pub(crate) async fn deleted_blob(client: &Client, blob: &Blob) -> Result<Option<BlobProperties>> {
+/// What was deleted last under a name, if it can be brought back.
+pub(crate) async fn deleted_blob(client: &Client, blob: &Blob) -> Result<Option<DeletedBlob>> {
+    let name = &blob.path.name;
     let mut marker: Option<String> = None;
+    let mut last = None;
     loop {
-        let (prefix, marker_now) = (blob.path.name.as_str(), marker.as_deref());
-        let list = ListBlobs { prefix, marker: marker_now, deleted: true, hierarchical: true, ..Default::default() };
-        let page = client.container(&blob.path.container).list_blobs(&list).await?;
-        if let Some(item) = page.items.into_iter().find(|item| item.name == blob.path.name) {
-            return Ok(Some(item.properties));
-        }
-        marker = page.next;
+        let page = client.container(&blob.path.container).list_deleted(name.as_str(), marker.as_deref()).await?;
+        let is_past_it = page.items.last().is_some_and(|item| item.name != *name);
+        last = page.items.into_iter().rfind(|item| item.name == *name).or(last);
+        marker = page.next.filter(|_| !is_past_it);
         if marker.is_none() {
-            return Ok(None);
+            return Ok(last);
         }
     }
 }
@@ -108,6 +121,14 @@ pub(crate) fn is_another(properties: &BlobProperties, revision: &Revision) -> bo
     match revision {
         Revision::Snapshot(_) => false,
         Revision::Version(moment) => properties.version_id.as_deref() != Some(moment.as_str()),
+    }
+}
+
+/// Where directories exist by themselves, they are deleted as such; elsewhere a marker was a blob like any other.
+pub(crate) fn kind_of_deleted(properties: &BlobProperties) -> FileKind {
+    match &properties.path {
+        Some(path) if path.is_directory => FileKind::Directory,
+        _ => kind_of(properties),
     }
 }
 

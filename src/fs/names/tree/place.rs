@@ -80,7 +80,7 @@ pub enum RevisionPlace {
     Moments(RevisionDir, Blob),
     /// `DIR/.snapshots/NAME/MOMENT`: a file.
     File(Blob, Revision),
-    /// `DIR/.deleted/NAME`: a blob that was deleted and can be brought back.
+    /// `DIR/.deleted/NAME`: a blob or directory that was deleted and can be brought back.
     Deleted(Blob),
 }
 
@@ -89,6 +89,6 @@ pub enum RevisionPlace {
 pub enum RevisionDir {
     Snapshots,
     Versions,
-    /// What was deleted: shown by its name, for there is one of each.
+    /// What was deleted: shown by its name, and if that was deleted more than once, what was deleted last.
     Deleted,
 }
