@@ -204,7 +204,12 @@ impl Error {
 
     /// The path, or one above it, is a file where a directory was meant, or a directory where a file was (S141).
     pub fn is_of_another_type(&self) -> bool {
-        ["PathConflict", "ResourceTypeMismatch"].contains(&self.code())
+        match self {
+            Self::Service(e) => {
+                ["PathConflict", "ResourceTypeMismatch"].contains(&e.code.as_str()) || e.says_another_type()
+            }
+            _ => false,
+        }
     }
 
     /// The blob exists, and its container or a policy or hold of its own keeps it as it is (S109, S112).
@@ -377,6 +382,11 @@ impl ServiceError {
         self.copy_source.as_ref().map_or(self.status, |(status, _)| *status)
     }
 
+    /// The code of this is not known at the Blob endpoint, the text is (S141).
+    fn says_another_type(&self) -> bool {
+        self.status == 409 && self.message.starts_with("The specified path, or an element of the path, exists")
+    }
+
     /// The code of this is not known, the text is (S51).
     fn says_source_modified(&self) -> bool {
         self.status == 409 && self.message.starts_with("Copy source blob has been modified")
@@ -455,6 +465,9 @@ fn errno_of_status(status: u16) -> i32 {
 fn errno_of_service(e: &ServiceError) -> i32 {
     if e.says_source_modified() {
         return libc::ESTALE;
+    }
+    if e.says_another_type() {
+        return libc::ENOTDIR;
     }
     if e.code == UNVERIFIED {
         // The source's answer is the cause: its code, then its status (S47–S49).

@@ -328,3 +328,14 @@ fn two_refusals_keep_their_number() {
     assert_eq!(Error::unsupported("x").errno_of_copy(), libc::EOPNOTSUPP);
     assert_eq!(service(409, "InvalidBlobType").errno_of_copy(), libc::EOPNOTSUPP);
 }
+
+#[test]
+fn a_path_of_another_type_is_known_by_its_text() {
+    // S141: the code at the Blob endpoint is not known.
+    let Error::Service(error) = service(409, "SomethingNew") else { unreachable!() };
+    assert!(!Error::Service(error.clone()).is_of_another_type());
+    let message =
+        "The specified path, or an element of the path, exists and its resource type is invalid for this operation.";
+    let refused = Error::from(ServiceError { message: message.to_owned(), ..*error });
+    assert_eq!((refused.is_of_another_type(), refused.errno()), (true, libc::ENOTDIR));
+}

@@ -1,15 +1,63 @@
 //! What nobody knows about the service makes no difference to who uses a mount: the same programs do the same under
 //! each answer that the embedded service can give.
 
-use blobcp::devstore::{Answers, Choice, CopyAction, PolicyChange};
+use blobcp::devstore::{Answers, Choice, Config, CopyAction, PolicyChange};
 use blobcp::store::{BlobSettings, CopyStatus, WriteOptions};
 
+use crate::common::raw;
 use crate::common::*;
 
 /// A mount for each answer that is not the usual one.
 fn worlds() -> impl Iterator<Item = (Choice, World)> {
     let unusual = |choice: &Choice| [*choice].into_iter().collect::<Answers>() != Answers::default();
     Choice::all().into_iter().filter(unusual).map(|choice| (choice, World::answering([choice])))
+}
+
+/// The same with hierarchical namespaces.
+fn worlds_of_paths() -> impl Iterator<Item = (Choice, World)> {
+    let unusual = |choice: &Choice| [*choice].into_iter().collect::<Answers>() != Answers::default();
+    Choice::all().into_iter().filter(unusual).map(|choice| {
+        let mut setup = Setup::default();
+        setup.devstore = Config { hns: true, answers: [choice].into_iter().collect(), ..setup.devstore };
+        (choice, World::with(setup))
+    })
+}
+
+#[test]
+fn paths_are_renamed_written_and_removed() {
+    for (choice, world) in worlds_of_paths() {
+        println!("{choice}");
+        world.ok("mkdir -p d/sub && printf one > d/f && printf two > d/sub/g && mv d e && printf more >> e/f");
+        // What the mount knows of a renamed file is right: what follows is conditional on it.
+        world.ok("chmod 750 e e/f && mv e/f e/sub/f && printf end >> e/sub/f && mv e/sub/f e/sub/g && cp -p e/sub/g h");
+        for name in ["e/sub/g", "h"] {
+            assert_eq!(world.stored(name), "onemoreend", "{choice}: {name}");
+        }
+        assert_eq!(world.ok("stat -c '%a %F' e h"), "750 directory\n750 regular file\n", "{choice}");
+        assert_eq!(world.ok("find . | sort"), ".\n./e\n./e/sub\n./e/sub/g\n./h\n", "{choice}");
+        // Where somebody has a lease, it is done or not.
+        world.ok("printf old > held");
+        let headers = ["x-ms-lease-action: acquire", "x-ms-lease-duration: -1"];
+        let url = format!("{}&comp=lease", raw::url(&world, "held"));
+        assert_eq!(raw::exchange("PUT", &url, &headers, b"").status, 201);
+        let ran = world.sh("python3 -I -c \"import os; os.rename('h', 'held')\"");
+        let (held, source) = if ran.code == Some(0) { ("onemoreend", false) } else { ("old", true) };
+        assert_eq!((world.stored("held"), world.is_stored("h")), (held.into(), source), "{choice}: {ran:?}");
+        world.ok("test \"$(cat held)\" = old || test ! -e h");
+        // Behind the mount's back a directory has become a file, and a file a directory.
+        world.ok("mkdir was-dir && printf x > was-file && ls -l was-dir . > /dev/null");
+        for name in ["was-dir", "was-file"] {
+            assert_eq!(raw::delete_path(&world, name).status, 200);
+        }
+        world.put("was-dir", "a file by now");
+        world.put("was-file/below", "x");
+        let ran = world.sh("printf y | dd of=was-dir/new conv=fsync status=none");
+        assert!(ran.stderr.contains("Not a directory"), "{choice}: {ran:?}");
+        assert_ne!(world.sh("printf y | dd of=was-file conv=fsync status=none").code, Some(0), "{choice}");
+        assert_eq!((world.stored("was-dir"), world.stored("was-file/below")), ("a file by now".into(), "x".into()));
+        world.ok("rm -r e");
+        assert!(!world.is_stored("e"), "{choice}");
+    }
 }
 
 #[test]

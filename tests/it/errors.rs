@@ -67,7 +67,7 @@ fn every_refusal_reaches_the_program_as_its_errno() {
 
 #[test]
 fn an_outage_is_an_error_that_names_itself_and_passes() {
-    // §4.4: retried, then EIO; 408 and silence are time-outs.
+    // §4.4, S153: retried although no answer says when, then EIO; 408 and silence are time-outs.
     let world = World::new();
     world.put("a", "text");
     for (status, code, says) in [
@@ -89,15 +89,23 @@ fn an_outage_is_an_error_that_names_itself_and_passes() {
 
 #[test]
 fn a_short_outage_is_not_noticed() {
-    let world = World::new();
-    world.put("a", "text");
-    for operation in ["GetBlob", "GetBlobProperties", "ListBlobs", "PutBlob", "CopyBlob", "DeleteBlob"] {
-        world.store.add_fault(fault(&format!(
-            r#"{{"operation":"{operation}","status":503,"code":"ServerBusy","retry_after":0}}"#
-        )));
+    // S153: also where the answer does not say when to come again, and after what may have been done.
+    for outage in [
+        r#""status":503,"code":"ServerBusy","retry_after":0"#,
+        r#""status":503,"code":"ServerBusy""#,
+        r#""status":500,"code":"InternalError""#,
+        r#""status":500,"code":"OperationTimedOut""#,
+        r#""status":500,"code":"OperationTimedOut","after":true"#,
+    ] {
+        let world = World::new();
+        world.put("a", "text");
+        for operation in ["GetBlob", "GetBlobProperties", "ListBlobs", "PutBlob", "CopyBlob", "DeleteBlob"] {
+            world.store.add_fault(fault(&format!(r#"{{"operation":"{operation}",{outage}}}"#)));
+        }
+        world.ok("cat a; echo new > b; cp a c; mv b d; rm d");
+        assert_eq!(world.ok("ls"), "a\nc\n", "{outage}");
+        assert_eq!((world.stored("a"), world.stored("c")), ("text".into(), "text".into()), "{outage}");
     }
-    world.ok("cat a; echo new > b; cp a c; mv b d; rm d");
-    assert_eq!(world.ok("ls"), "a\nc\n");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use blobcp::devstore::answers::TiersOfPaths;
 use blobcp::devstore::{Answers, Config, Fault};
 use blobcp::store::DeleteOptions;
 
+use crate::common::raw;
 use crate::common::*;
 
 /// A mount of two accounts with hierarchical namespaces that believes for long what it has heard.
@@ -65,6 +66,35 @@ fn a_directory_that_fills_up_meanwhile_is_not_empty() {
     let rmdir = rmdir.wait();
     assert!(rmdir.stderr.contains("Directory not empty"), "{rmdir:?}");
     assert_eq!(world.stored("d/theirs"), "x");
+}
+
+#[test]
+fn a_file_that_is_a_directory_by_now_is_not_removed() {
+    // S133: refused, or by an old version with an error that says nothing.
+    for (api_version, says) in [(None, "Is a directory"), (Some("2018-11-09"), "Input/output error")] {
+        let setup = Setup::default();
+        let devstore = Config { hns: true, ..setup.devstore.clone() };
+        let attr_ttl = Duration::from_secs(600);
+        let world = World::with(Setup { devstore, attr_ttl, delete_snapshots: true, api_version, ..setup });
+        for theirs in ["", "f/below"] {
+            world.put("f", "file");
+            world.ok("ls -l");
+            delete(&world, "f");
+            match theirs {
+                "" => world.put("f/gone", ""),
+                name => world.put(name, "x"),
+            }
+            if theirs.is_empty() {
+                delete(&world, "f/gone");
+            }
+            let ran = world.sh("python3 -I -c \"import os; os.unlink('f')\"");
+            assert!(ran.code == Some(1) && ran.stderr.contains(says), "{api_version:?} {theirs}: {ran:?}");
+            assert!(world.is_stored("f"), "{api_version:?} {theirs}");
+            assert!(theirs.is_empty() || world.stored(theirs) == "x");
+            assert_eq!(raw::delete_path(&world, "f").status, 200);
+            world.expire(&["f"]);
+        }
+    }
 }
 
 #[test]
