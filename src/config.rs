@@ -277,10 +277,16 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
     Ok(Plan { fs, probes, name })
 }
 
-/// The one account that `source` names, and what it names in it.
-pub(crate) fn account(source: &str, settings: &Settings, known: &KnownAccounts<'_>) -> Result<(MountSource, Account)> {
+/// The one account that `source` names, and what it names in it. `alone` as for a mount: no other account is named, so
+/// that a key without an account's name can only be meant for this one.
+pub(crate) fn account(
+    source: &str,
+    alone: bool,
+    settings: &Settings,
+    known: &KnownAccounts<'_>,
+) -> Result<(MountSource, Account)> {
     let source = MountSource::parse(source, known)?;
-    let account = known.resolve(&source, settings, true)?;
+    let account = known.resolve(&source, settings, alone)?;
     Ok((source, account))
 }
 

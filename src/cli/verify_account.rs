@@ -2,12 +2,16 @@
 //!
 //! blobcp rests on facts about the service that others recorded. Whoever has an account can look at all that can be
 //! looked at there, in a container or directory that is made for it and removed again. A row that differs is either a
-//! mistake on the page or something new in the service: both are worth a report.
+//! mistake on the page or something new in the service: both are worth a report. What is not asked is listed with the
+//! reason, so that nobody takes silence for agreement.
 
 mod fact;
 mod facts;
+mod kind;
 mod lab;
+mod place;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -16,15 +20,15 @@ use futures_util::stream::{self, StreamExt};
 use super::failure::{Failure, complain, end_quietly_without_readers};
 use super::log;
 use super::signals::Signals;
-use crate::config::{self, Auth, Environment, File, KnownAccounts, Settings};
-use crate::error::{Error, Result};
+use crate::config::{self, Auth, Environment, File, KnownAccounts, MountSource, Settings};
 use crate::path::ContainerName;
-use crate::store::{ListBlobs, Metadata};
-use fact::{Fact, Of};
-use lab::{Kind, Lab, Seen};
+use crate::store::Account;
+use fact::Fact;
+use kind::{Kind, Second};
+use lab::Lab;
 
 /// Transactions to make a container, to learn the kind of the account, and to remove the container.
-const OF_THE_PLACE: u32 = 6;
+const OF_A_PLACE: u32 = 8;
 
 /// Facts that are looked at side by side. Some wait for the next second.
 const AT_ONCE: usize = 8;
@@ -33,7 +37,9 @@ const MORE: &str = "\
 ACCOUNT is looked at in a container of its own, which is removed again. With
 CONTAINER it is a directory in that, for who may not make containers. The
 number of transactions is said before; they cost next to nothing. Copies
-between accounts, which take their time, are not looked at.
+between accounts are looked at if --from names a second one, in which a
+container or directory is made as well; some are of 4 MiB. What could not be
+looked at is listed in the end, with the reason.
 
 The output names the account and no secrets. It belongs into every report
 about wrong behaviour. The exit status is 0 if everything is as expected.
@@ -41,6 +47,7 @@ about wrong behaviour. The exit status is 0 if everything is as expected.
 Examples:
   blobcp verify-account myaccount
   blobcp verify-account myaccount/scratch
+  blobcp verify-account --from otheraccount myaccount
   blobcp verify-account --only S12,S58 --json myaccount";
 
 /// Look whether an account answers as blobcp expects
@@ -52,6 +59,9 @@ pub(super) struct Arguments {
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
+    /// Look at copies from this account, too.
+    #[arg(long, value_name = "ACCOUNT[/CONTAINER]")]
+    from: Option<String>,
     /// Only these facts.
     #[arg(long, value_name = "S1,S2,...", value_delimiter = ',')]
     only: Vec<String>,
@@ -82,15 +92,15 @@ impl Row {
     }
 
     fn text(&self, json: bool) -> String {
-        let Fact { id, what, expected, .. } = self.fact;
+        let Fact { ids, what, expected, .. } = self.fact;
         if json {
             let row = serde_json::json!({
-                "fact": id, "about": what, "expected": expected, "seen": self.seen, "agrees": self.agrees(),
+                "facts": ids, "about": what, "expected": expected, "seen": self.seen, "agrees": self.agrees(),
             });
             return row.to_string();
         }
         let mark = if self.agrees() { ' ' } else { '!' };
-        format!("{mark} {id} | {what} | {} | {}", expected.join(" or "), self.seen)
+        format!("{mark} {} | {what} | {} | {}", ids.join(", "), expected.join(" or "), self.seen)
     }
 }
 
@@ -103,48 +113,63 @@ impl Arguments {
         let known = KnownAccounts::new(&environment, &file)?;
         let settings = Settings { api_version: self.api_version.clone(), auth: self.auth, ..Settings::default() }
             .or(file.mount.clone());
-        if let Some(unknown) = self.only.iter().find(|id| !facts::all().any(|fact| fact.id == **id)) {
-            return Err(Failure::usage(format!("{unknown} is no fact that can be looked at here")));
-        }
-        let (source, account) = config::account(&self.source, &settings, &known)?;
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
+        self.check_only()?;
         let name = format!("blobcp-verify-{:08x}", rand::random::<u32>());
-        let (container, prefix) = match &source.container {
-            Some(container) => (container.clone(), format!("{}{name}/", source.prefix)),
-            None => (ContainerName::parse(&name).map_err(|error| Failure::new(error.to_string()))?, String::new()),
+        let place = |source: &str| {
+            let (source, account) = config::account(source, self.from.is_none(), &settings, &known)?;
+            place_in(source, account, &name)
         };
-        let lab = Lab::new(account, container, prefix);
-        runtime.block_on(self.look(lab, &source.label))
+        let (mut lab, label) = place(&self.source)?;
+        if let Some(from) = &self.from {
+            let (second, label) = place(from)?;
+            if second.client.account() == lab.client.account() {
+                return Err(Failure::usage(format!("--from {label}: copies from another account are looked at")));
+            }
+            lab.second = Some(Box::new(second));
+            // Of which kind it is will be seen; what needs a flat one is counted.
+            lab.kind.second = Some(Second::Flat);
+        }
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
+        runtime.block_on(self.look(lab, &label))
     }
 
-    /// From making the place to removing it, whatever happens in between.
-    async fn look(&self, lab: Lab, label: &str) -> std::result::Result<(), Failure> {
-        let failed = |error: Error| Failure::new(format!("{label}: {error}"));
+    /// A mistake if a fact is asked for that is none, or that no run looks at.
+    fn check_only(&self) -> std::result::Result<(), Failure> {
+        for id in &self.only {
+            if facts::all().any(|fact| fact.ids.contains(&id.as_str())) {
+                continue;
+            }
+            let reason = facts::not_asked().find(|(ids, _)| ids.contains(&id.as_str()));
+            let reason = reason.map_or_else(String::new, |(_, reason)| format!(": {reason}"));
+            return Err(Failure::usage(format!("{id} is no fact that can be looked at here{reason}")));
+        }
+        Ok(())
+    }
+
+    /// From making the places to removing them, whatever happens in between.
+    async fn look(&self, mut lab: Lab, label: &str) -> std::result::Result<(), Failure> {
         let most = self.most_transactions(&lab);
-        let place = if lab.prefix.is_empty() { "a container" } else { "a directory" };
-        let promise = format!("At most {most} transactions will be made, in {place} that is removed again.");
+        let places = match &lab.second {
+            None if lab.prefix.is_empty() => "in a container that is removed again",
+            None => "in a directory that is removed again",
+            Some(_) => "in a place in each account that is removed again",
+        };
+        let promise = format!("At most {most} transactions will be made, {places}.");
         if self.json {
             complain("verify-account", promise)
         } else {
             say(&promise)
         }
-        if lab.prefix.is_empty() {
-            lab.client.container(&lab.container).create(&Metadata::default()).await.map_err(failed)?;
-        }
-        let kind = kind(&lab).await.map_err(failed);
-        let lab = lab.of_kind(*kind.as_ref().unwrap_or(&lab.kind));
-        let result = match kind {
-            Ok(_) => tokio::select! {
-                result = self.look_in(&lab, label) => Ok(result),
+        let result = match place::make(&mut lab).await {
+            Ok(()) => tokio::select! {
+                differing = self.look_in(&lab, label) => Ok(differing),
                 end = interrupted() => Err(end),
             },
-            Err(failure) => Err(failure),
+            Err(error) => Err(Failure::new(format!("{label}: {error}"))),
         };
-        let removed = remove(&lab).await;
+        let removed = place::remove(&lab).await;
         let differing = result?;
-        removed.map_err(|error| {
-            Failure::new(format!("{}/{}: could not be removed: {error}", lab.container, lab.prefix))
-        })?;
+        removed.map_err(Failure::new)?;
         match differing {
             0 => Ok(()),
             1 => Err(Failure::new("1 fact differs")),
@@ -152,36 +177,46 @@ impl Arguments {
         }
     }
 
+    /// Something about these facts was asked for.
+    fn wants(&self, ids: &[&str]) -> bool {
+        self.only.is_empty() || self.only.iter().any(|id| ids.contains(&id.as_str()))
+    }
+
     /// Those that were asked for.
     fn wanted(&self) -> impl Iterator<Item = &'static Fact> {
-        facts::all().filter(|fact| self.only.is_empty() || self.only.iter().any(|id| id == fact.id))
+        facts::all().filter(|fact| self.wants(fact.ids))
     }
 
     /// The number of transactions whatever kind of account it is: to make the place, to learn the kind, for the facts,
     /// and to remove what is there. A container goes as a whole; of a directory each blob is deleted, and there are
     /// fewer than transactions.
     fn most_transactions(&self, lab: &Lab) -> u32 {
-        let facts = |hierarchical: bool| -> u32 {
-            let admitted =
-                |fact: &&Fact| (fact.of != Of::Flat || !hierarchical) && (fact.of != Of::Hierarchical || hierarchical);
-            self.wanted().filter(admitted).map(|fact| fact.requests).sum()
-        };
-        let facts = facts(false).max(facts(true));
-        if lab.prefix.is_empty() { facts + OF_THE_PLACE } else { 2 * facts + OF_THE_PLACE }
+        let facts =
+            |kind: Kind| self.wanted().filter(|fact| fact.lacks(kind).is_none()).map(|fact| fact.requests).sum();
+        let facts: u32 = lab.kind.all_alike().map(facts).max().unwrap_or_default();
+        let places = [Some(lab), lab.second.as_deref()].into_iter().flatten();
+        let in_directories = places.clone().any(|place| !place.prefix.is_empty());
+        let of_places: u32 = places.map(|_| OF_A_PLACE).sum();
+        if in_directories { 2 * facts + of_places } else { facts + of_places }
     }
 
     /// The number of facts that differ.
     async fn look_in(&self, lab: &Lab, label: &str) -> usize {
         let kind = lab.kind;
-        let (of, others): (Vec<&'static Fact>, Vec<_>) = self.wanted().partition(|fact| fact.of.admits(kind));
+        let (of, others): (Vec<&'static Fact>, Vec<_>) = self.wanted().partition(|fact| fact.lacks(kind).is_none());
         let requests: u32 = of.iter().map(|fact| fact.requests).sum();
         if !self.json {
+            say(&format!("{label} is {}.", kind.in_words()));
+            if let Some(second) = &lab.second {
+                say(&format!(
+                    "{}, which copies are made from, is {}.",
+                    second.client.account(),
+                    second.kind.in_words()
+                ));
+            }
             say(&format!(
-                "{label} is {}.\n{} facts will be looked at by {requests} transactions; {} are about other accounts.\n\n\
-                 fact | about | expected | seen",
-                kind_in_words(kind),
+                "{} facts will be looked at by {requests} transactions.\n\nfact | about | expected | seen",
                 of.len(),
-                others.len(),
             ));
         }
         let rows = of.into_iter().map(|fact| row(lab.anew(), fact));
@@ -192,11 +227,41 @@ impl Arguments {
             sent += row.sent;
             say(&row.text(self.json));
         }
+        self.tell_what_was_not_asked(&others, kind);
         if !self.json {
             say(&format!("\n{sent} transactions were made."));
         }
         differing
     }
+
+    /// The facts that this account cannot show, and those that none can, by what is missing.
+    fn tell_what_was_not_asked(&self, others: &[&'static Fact], kind: Kind) {
+        let others = others.iter().map(|fact| (fact.ids, Some(fact.what), fact.lacks(kind).unwrap_or_default()));
+        let never = facts::not_asked().map(|(ids, reason)| (ids, None, reason)).filter(|(ids, ..)| self.wants(ids));
+        let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (ids, about, reason) in others.chain(never) {
+            if self.json {
+                say(&serde_json::json!({ "facts": ids, "about": about, "not_asked": reason }).to_string());
+            }
+            by_reason.entry(reason).or_default().extend(ids);
+        }
+        if self.json || by_reason.is_empty() {
+            return;
+        }
+        say("");
+        for (reason, ids) in by_reason {
+            say(&format!("not asked: {reason}: {}", ids.join(", ")));
+        }
+    }
+}
+
+/// The place called `name` where a source says, and what the source is called.
+fn place_in(source: MountSource, account: Account, name: &str) -> std::result::Result<(Lab, String), Failure> {
+    let (container, prefix) = match source.container {
+        Some(container) => (container, format!("{}{name}/", source.prefix)),
+        None => (ContainerName::parse(name).map_err(|error| Failure::new(error.to_string()))?, String::new()),
+    };
+    Ok((Lab::new(account, container, prefix), source.label))
 }
 
 /// Ends when somebody wants an end.
@@ -219,85 +284,4 @@ fn say(line: &str) {
 async fn row(lab: Lab, fact: &'static Fact) -> Row {
     let seen = (fact.run)(&lab).await.unwrap_or_else(|error| format!("failed: {error}"));
     Row { fact, seen, sent: lab.sent() }
-}
-
-fn kind_in_words(kind: Kind) -> String {
-    let mut words = vec![if kind.hierarchical { "hierarchical" } else { "flat" }];
-    if kind.versions {
-        words.push("keeps versions");
-    }
-    if kind.soft_delete {
-        words.push("keeps deleted blobs for a while");
-    }
-    words.push(if kind.key { "is asked with its key" } else { "is asked without its key" });
-    words.join(", ")
-}
-
-/// What kind of account it is, by four transactions.
-async fn kind(lab: &Lab) -> Result<Kind> {
-    let told = lab.ask_container_as("GET", "account").query("comp", "properties").send().await?;
-    let probe = lab.put("kind", "a").send().await?;
-    if probe.status() != 201 {
-        return Err(Error::unsupported(format!("nothing can be written there: {}", probe.outcome())));
-    }
-    let hierarchical = match told.status() {
-        200 => told.header("x-ms-is-hns-enabled") == "true",
-        // Only there a blob has a resource type (S134).
-        _ => lab.head("kind").send().await?.has("x-ms-resource-type"),
-    };
-    let deleted = lab.ask("DELETE", "kind").send().await?;
-    if deleted.status() != 202 {
-        return Err(Error::unsupported(format!("what is written there cannot be removed: {}", deleted.outcome())));
-    }
-    let versions = probe.has("x-ms-version-id");
-    let soft_delete = !versions && deleted.header("x-ms-delete-type-permanent") == "false";
-    Ok(Kind { hierarchical, versions, soft_delete, ..lab.kind })
-}
-
-/// Removes what was made: the container, or all that is in the directory.
-async fn remove(lab: &Lab) -> Result<()> {
-    if lab.prefix.is_empty() {
-        return lab.client.container(&lab.container).delete().await;
-    }
-    if lab.kind.hierarchical {
-        let tree = lab.ask("DELETE", "").over_dfs().query("recursive", "true").send().await?;
-        return gone(&tree);
-    }
-    remove_blobs(lab, false).await?;
-    if lab.kind.versions { remove_blobs(lab, true).await } else { Ok(()) }
-}
-
-/// Deletes all blobs with their snapshots, or all their versions.
-async fn remove_blobs(lab: &Lab, versions: bool) -> Result<()> {
-    let mut marker = None;
-    loop {
-        let list = ListBlobs { prefix: &lab.prefix, versions, marker: marker.as_deref(), ..ListBlobs::default() };
-        let page = lab.client.container(&lab.container).list_blobs(&list).await?;
-        for item in &page.items {
-            let name = item.name.as_str().strip_prefix(&lab.prefix).unwrap_or_default();
-            let delete = || match &item.revision {
-                Some(revision) => lab.ask("DELETE", name).query(revision.parameter().0, revision.parameter().1),
-                None => lab.ask("DELETE", name).header("x-ms-delete-snapshots", "include"),
-            };
-            let mut deleted = delete().send().await?;
-            if deleted.code().starts_with("Lease") {
-                // Of a fact that did not come to its end.
-                let end = lab.ask("PUT", name).query("comp", "lease").header("x-ms-lease-action", "break");
-                end.header("x-ms-lease-break-period", "0").done().await?;
-                deleted = delete().send().await?;
-            }
-            gone(&deleted)?;
-        }
-        marker = page.next;
-        if marker.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-fn gone(deleted: &Seen) -> Result<()> {
-    match deleted.status() {
-        200..300 | 404 => Ok(()),
-        _ => Err(Error::unsupported(deleted.outcome())),
-    }
 }

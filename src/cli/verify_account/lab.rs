@@ -1,12 +1,15 @@
 //! The place in which facts are looked at: an account, a container or a directory in one, and what is known of both.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::kind::{Kind, Proof};
 use crate::error::{Error, Result};
 use crate::path::{BlobName, BlobPath, ContainerName};
 use crate::store::sas::{self, Validity};
-use crate::store::{Account, Answer, Client, Credential, Http, Options, Probe, Secret};
+use crate::store::{Account, Answer, Client, Credential, Http, Moment, Options, Probe, Revision, Secret};
+use crate::sync::lock;
 
 /// `Last-Modified` and other dates are in seconds: what happens after this has another one.
 const TICK: Duration = Duration::from_millis(1100);
@@ -14,54 +17,69 @@ const TICK: Duration = Duration::from_millis(1100);
 /// Longest that a source is read by the SAS that a copy gets.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The kinds of account that facts are about.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Kind {
-    pub hierarchical: bool,
-    pub versions: bool,
-    pub soft_delete: bool,
-    /// There is an account key, which can sign any SAS.
-    pub key: bool,
-}
-
 /// An account with a place in it.
 pub(super) struct Lab {
     pub client: Client,
-    account: Account,
+    pub account: Account,
     http: Http,
     pub container: ContainerName,
     /// Before every name: empty, or ends with a slash.
     pub prefix: String,
     pub kind: Kind,
-    sent: AtomicU32,
+    /// There is something to be removed.
+    pub begun: bool,
+    /// The place in the account that copies are made from.
+    pub second: Option<Box<Lab>>,
+    /// Containers that facts have made and not deleted.
+    pub beside: Arc<Mutex<Vec<ContainerName>>>,
+    sent: Arc<AtomicU32>,
 }
 
 impl Lab {
     /// Sends nothing yet.
     pub(super) fn new(account: Account, container: ContainerName, prefix: String) -> Self {
         let http = Http::new(Options::default());
-        let kind = Kind { key: matches!(account.credential, Credential::SharedKey(_)), ..Kind::default() };
+        let proof = match &account.credential {
+            Credential::SharedKey(_) => Proof::Key,
+            Credential::Entra(_) => Proof::Token,
+            Credential::Sas(_) => Proof::Sas,
+            Credential::Anonymous => Proof::Nothing,
+        };
+        let (shares, makes_containers) = (proof != Proof::Nothing, prefix.is_empty());
+        let kind = Kind { proof, shares, makes_containers, ..Kind::default() };
         let client = Client::new(account.clone(), http.clone());
-        Self { client, account, http, container, prefix, kind, sent: AtomicU32::new(0) }
+        let (beside, sent) = (Arc::default(), Arc::default());
+        Self { client, account, http, container, prefix, kind, begun: false, second: None, beside, sent }
     }
 
-    /// The same place, asked as somebody else or in another way. What is sent there is counted there.
+    /// The same place, asked by the same client, with a count of its own.
+    pub(super) fn anew(&self) -> Self {
+        let sent = Arc::default();
+        let second = self.second.as_deref().map(|second| Box::new(second.counted_by(&sent)));
+        Self { second, ..self.counted_by(&sent) }
+    }
+
+    fn counted_by(&self, sent: &Arc<AtomicU32>) -> Self {
+        Self {
+            client: self.client.clone(),
+            account: self.account.clone(),
+            http: self.http.clone(),
+            container: self.container.clone(),
+            prefix: self.prefix.clone(),
+            kind: self.kind,
+            begun: self.begun,
+            second: None,
+            beside: Arc::clone(&self.beside),
+            sent: Arc::clone(sent),
+        }
+    }
+
+    /// The same place, asked as somebody else or in another way.
     fn changed(&self, change: impl FnOnce(&mut Account)) -> Self {
         let mut account = self.account.clone();
         change(&mut account);
         let client = Client::new(account.clone(), self.http.clone());
-        let (container, prefix) = (self.container.clone(), self.prefix.clone());
-        Self { client, account, http: self.http.clone(), container, prefix, kind: self.kind, sent: AtomicU32::new(0) }
-    }
-
-    /// The same place, of which more is known.
-    pub(super) fn of_kind(&self, kind: Kind) -> Self {
-        Self { kind, ..self.anew() }
-    }
-
-    /// The same place, with a count of its own.
-    pub(super) fn anew(&self) -> Self {
-        self.changed(|_| ())
+        Self { client, account, ..self.counted_by(&self.sent) }
     }
 
     /// Without any credential.
@@ -74,8 +92,40 @@ impl Lab {
         self.changed(|account| version.clone_into(&mut account.api_version))
     }
 
+    /// Another container of this name, which need not exist.
+    pub(super) fn at(&self, container: ContainerName) -> Self {
+        Self { container, prefix: String::new(), ..self.counted_by(&self.sent) }
+    }
+
+    /// Another container, which need not exist.
+    pub(super) fn in_container(&self, name: &str) -> Result<Self> {
+        Ok(self.at(ContainerName::parse(&format!("{}-{name}", self.container))?))
+    }
+
+    /// A new container, by one request. Until it is [deleted](Self::delete_container), it is removed in the end.
+    pub(super) async fn new_container(&self, name: &str) -> Result<Self> {
+        let new = self.in_container(name)?;
+        new.ask_container("PUT").done().await?;
+        lock(&self.beside).push(new.container.clone());
+        Ok(new)
+    }
+
+    /// Delete Container of a [new one](Self::new_container).
+    pub(super) async fn delete_container(&self) -> Result<Seen> {
+        let seen = self.ask_container("DELETE").send().await?;
+        if seen.status() == 202 {
+            lock(&self.beside).retain(|container| *container != self.container);
+        }
+        Ok(seen)
+    }
+
+    /// The place in the account that copies are made from.
+    pub(super) fn second(&self) -> Result<&Self> {
+        self.second.as_deref().ok_or_else(|| Error::unsupported("there is no second account"))
+    }
+
     /// An account SAS of these permissions. Needs a key.
-    fn account_sas(&self, permissions: &str, validity: &Validity) -> Result<Secret> {
+    pub(super) fn sas(&self, permissions: &str, validity: &Validity) -> Result<Secret> {
         let Credential::SharedKey(key) = &self.account.credential else {
             return Err(Error::unsupported("only a key signs a SAS"));
         };
@@ -85,7 +135,7 @@ impl Lab {
 
     /// With an account SAS of these permissions. Needs a key.
     pub(super) fn with_sas(&self, permissions: &str, validity: &Validity) -> Result<Self> {
-        let token = self.account_sas(permissions, validity)?;
+        let token = self.sas(permissions, validity)?;
         let credential = Credential::sas(&token).ok_or_else(|| Error::unsupported("a SAS without signature"))?;
         Ok(self.changed(|account| account.credential = credential))
     }
@@ -105,14 +155,10 @@ impl Lab {
         tokio::time::sleep(TICK).await;
     }
 
-    /// `CONTAINER/PREFIX NAME`.
-    fn path(&self, name: &str) -> String {
-        format!("{}/{}{name}", self.container, self.prefix)
-    }
-
     /// A request for a blob of the place, to be filled.
     pub(super) fn ask(&self, method: &str, name: &str) -> Ask<'_> {
-        Ask { lab: self, probe: Probe::new(method.parse().unwrap_or_default(), &self.path(name)) }
+        let path = format!("{}/{}{name}", self.container, self.prefix);
+        Ask { lab: self, probe: Probe::new(method.parse().unwrap_or_default(), &path) }
     }
 
     /// A request for the container.
@@ -126,10 +172,16 @@ impl Lab {
         Ask { lab: self, probe: probe.query("restype", kind) }
     }
 
-    /// What was sent by a [changed](Self::changed) lab, counted here.
-    pub(super) fn counted(&self, seen: Result<Seen>) -> Result<Seen> {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        seen
+    /// HEAD of the directory that the place is in, if that is not the container.
+    pub(super) fn head_above(&self) -> Option<Ask<'_>> {
+        let (above, _) = self.prefix.trim_end_matches('/').rsplit_once('/')?;
+        let path = format!("{}/{above}", self.container);
+        Some(Ask { lab: self, probe: Probe::new("HEAD".parse().unwrap_or_default(), &path) })
+    }
+
+    /// A request for the account.
+    pub(super) fn ask_account(&self, method: &str) -> Ask<'_> {
+        Ask { lab: self, probe: Probe::new(method.parse().unwrap_or_default(), "") }
     }
 
     /// Put Blob of a block blob.
@@ -149,8 +201,38 @@ impl Lab {
     }
 
     /// Copy Blob within the account.
-    pub(super) fn copy(&self, source: &str, name: &str) -> Result<Ask<'_>> {
-        Ok(self.ask("PUT", name).header("x-ms-copy-source", &self.url(source)?))
+    pub(super) async fn copy(&self, source: &str, name: &str) -> Result<Ask<'_>> {
+        let path = self.blob_path(source)?;
+        let source = self.client.blob(&path).copy_source(&self.client, HOUR).await?;
+        Ok(self.copy_from(source.expose(), name))
+    }
+
+    /// A version of a blob as the source of Copy Blob within the account.
+    pub(super) async fn url_of_version(&self, name: &str, id: &str) -> Result<String> {
+        let path = self.blob_path(name)?;
+        let version = Moment::parse(id).map(Revision::Version);
+        let source = self.client.blob(&path).at(version.as_ref()).copy_source(&self.client, HOUR).await?;
+        Ok(source.expose().to_owned())
+    }
+
+    /// Copy Blob of what a URL names.
+    pub(super) fn copy_from(&self, url: &str, name: &str) -> Ask<'_> {
+        self.ask("PUT", name).header("x-ms-copy-source", url)
+    }
+
+    /// Abort Copy Blob.
+    pub(super) fn abort(&self, name: &str, copy: &str) -> Ask<'_> {
+        self.ask("PUT", name).query("comp", "copy").query("copyid", copy).header("x-ms-copy-action", "abort")
+    }
+
+    /// Set Blob Tier.
+    pub(super) fn set_tier(&self, name: &str, tier: &str) -> Ask<'_> {
+        self.ask("PUT", name).query("comp", "tier").header("x-ms-access-tier", tier)
+    }
+
+    /// Set Blob Metadata, to one name.
+    pub(super) fn set_metadata(&self, name: &str) -> Ask<'_> {
+        self.ask("PUT", name).query("comp", "metadata").header("x-ms-meta-a", "1")
     }
 
     /// Lease Blob.
@@ -193,12 +275,6 @@ impl Lab {
         Ok(self.client.blob(&self.blob_path(name)?).url())
     }
 
-    /// The URL of a blob with an account SAS of these permissions. Needs a key.
-    pub(super) fn url_with_sas(&self, name: &str, permissions: &str) -> Result<String> {
-        let token = self.account_sas(permissions, &Validity::for_the_next(HOUR))?;
-        Ok(format!("{}?{}", self.url(name)?, token.expose()))
-    }
-
     /// The URL of a blob with leave to read it.
     pub(super) async fn readable_url(&self, name: &str) -> Result<String> {
         self.readable_by(name, &self.client).await
@@ -208,7 +284,10 @@ impl Lab {
     pub(super) async fn readable_by(&self, name: &str, reader: &Client) -> Result<String> {
         let path = self.blob_path(name)?;
         let source = self.client.blob(&path).block_source(reader, HOUR).await?;
-        Ok(source.expose().to_owned())
+        match source.is_read_by_token() {
+            true => Err(Error::unsupported("the identity may not sign a SAS")),
+            false => Ok(source.expose().to_owned()),
+        }
     }
 }
 
@@ -237,6 +316,12 @@ impl Ask<'_> {
 
     pub(super) fn over_dfs(mut self) -> Self {
         self.probe = self.probe.over_dfs();
+        self
+    }
+
+    /// It holds others, which count as well.
+    pub(super) fn holding(self, parts: u32) -> Self {
+        self.lab.sent.fetch_add(parts, Ordering::Relaxed);
         self
     }
 
@@ -275,6 +360,13 @@ impl Seen {
 
     pub(super) fn code_in_body(&self) -> String {
         self.0.code_in_body()
+    }
+
+    /// The text of an element of the body; empty if there is none.
+    pub(super) fn element(&self, name: &str) -> String {
+        let text = self.text();
+        let rest = text.split_once(&format!("<{name}>")).map_or("", |(_, rest)| rest);
+        rest.split("</").next().unwrap_or_default().to_owned()
     }
 
     /// A header's value; empty if there is none.

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::cli::verify_account::fact::{Fact, Of};
+use crate::cli::verify_account::fact::Fact;
+use crate::cli::verify_account::fact::Need::{Key, Token};
 use crate::store::sas::Validity;
 
 /// Times of a SAS, as the service writes them.
@@ -14,22 +15,22 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) const FACTS: &[Fact] = &[
     Fact {
-        id: "S143",
+        ids: &["S143"],
         what: "a private blob without credential, current version of the protocol",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["401 NoAuthenticationInformation", "409 PublicAccessNotPermitted"],
         run: |lab| {
             Box::pin(async move {
                 lab.put("s143", "a").done().await?;
-                Ok(lab.counted(lab.as_nobody().get("s143").send().await)?.outcome())
+                Ok(lab.as_nobody().get("s143").send().await?.outcome())
             })
         },
     },
     Fact {
-        id: "S201",
+        ids: &["S201"],
         what: "something that is no token as bearer",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["401 InvalidAuthenticationInfo", "400 InvalidAuthenticationInfo"],
         run: |lab| {
@@ -37,14 +38,14 @@ pub(super) const FACTS: &[Fact] = &[
                 lab.put("s201", "a").done().await?;
                 let nobody = lab.as_nobody();
                 let get = nobody.get("s201").header("authorization", "Bearer no-token");
-                Ok(lab.counted(get.send().await)?.outcome())
+                Ok(get.send().await?.outcome())
             })
         },
     },
     Fact {
-        id: "S145",
+        ids: &["S145"],
         what: "a SAS that is over",
-        of: Of::Key,
+        needs: &[Key],
         requests: 2,
         expected: &["403 AuthenticationFailed, with the times"],
         run: |lab| {
@@ -52,7 +53,7 @@ pub(super) const FACTS: &[Fact] = &[
                 lab.put("s145", "a").done().await?;
                 let now = SystemTime::now();
                 let over = Validity { start: Some(moment(now - 2 * DAY)), expiry: moment(now - DAY) };
-                let get = lab.counted(lab.with_sas("r", &over)?.get("s145").send().await)?;
+                let get = lab.with_sas("r", &over)?.get("s145").send().await?;
                 let times = if get.text().contains("Signature not valid in the specified time frame") {
                     "with"
                 } else {
@@ -63,38 +64,38 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S146",
+        ids: &["S146"],
         what: "an account SAS for reading, used for writing",
-        of: Of::Key,
+        needs: &[Key],
         requests: 1,
         expected: &["403 AuthorizationPermissionMismatch"],
         run: |lab| {
             Box::pin(async move {
                 let reader = lab.with_sas("r", &Validity::for_the_next(DAY))?;
-                Ok(lab.counted(reader.put("s146", "a").send().await)?.outcome())
+                Ok(reader.put("s146", "a").send().await?.outcome())
             })
         },
     },
     Fact {
-        id: "S151",
+        ids: &["S151"],
         what: "a version of the protocol that there is not: where its code is",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["GET 400 InvalidHeaderValue in the body only, HEAD 400"],
         run: |lab| {
             Box::pin(async move {
                 let old = lab.in_version("1999-01-01");
-                let get = lab.counted(old.get("s151").send().await)?;
+                let get = old.get("s151").send().await?;
                 let place = if get.has("x-ms-error-code") { "in a header" } else { "in the body only" };
-                let head = lab.counted(old.head("s151").send().await)?;
+                let head = old.head("s151").send().await?;
                 Ok(format!("GET {} {} {place}, HEAD {}", get.status(), get.code_in_body(), head.outcome()))
             })
         },
     },
     Fact {
-        id: "S152",
+        ids: &["S152"],
         what: "the byte order mark of documents",
-        of: Of::Any,
+        needs: &[],
         requests: 1,
         expected: &["there"],
         run: |lab| {
@@ -105,9 +106,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S149",
+        ids: &["S149"],
         what: "Get Account Information of the container's path",
-        of: Of::Any,
+        needs: &[],
         requests: 1,
         expected: &["200, flat", "200, hierarchical", "not told: 403", "not told: 404"],
         run: |lab| {
@@ -118,6 +119,79 @@ pub(super) const FACTS: &[Fact] = &[
                     (200, _) => "200, flat".to_owned(),
                     (status, _) => format!("not told: {status}"),
                 })
+            })
+        },
+    },
+    Fact {
+        ids: &["S144"],
+        what: "something that is no token as bearer, in 2018-11-09",
+        needs: &[],
+        requests: 1,
+        expected: &["400 InvalidAuthenticationInfo"],
+        run: |lab| {
+            Box::pin(async move {
+                let nobody = lab.as_nobody().in_version("2018-11-09");
+                Ok(nobody.get("s144").header("authorization", "Bearer no-token").send().await?.outcome())
+            })
+        },
+    },
+    Fact {
+        ids: &["S147"],
+        what: "elements of a user delegation key, if the identity gets one",
+        needs: &[Token],
+        requests: 1,
+        expected: &[
+            "SignedOid, SignedTid, SignedStart, SignedExpiry, SignedService, SignedVersion, Value",
+            "403 AuthorizationPermissionMismatch",
+        ],
+        run: |lab| {
+            Box::pin(async move {
+                let now = SystemTime::now();
+                let body = format!(
+                    "<?xml version=\"1.0\" encoding=\"utf-8\"?><KeyInfo><Start>{}</Start><Expiry>{}</Expiry></KeyInfo>",
+                    moment(now),
+                    moment(now + DAY)
+                );
+                let ask = lab.ask_account("POST").query("restype", "service").query("comp", "userdelegationkey");
+                let key = ask.header("content-type", "application/xml").body(body).send().await?;
+                if key.status() != 200 {
+                    return Ok(key.outcome());
+                }
+                let text = key.text();
+                let inside = text.split_once("<UserDelegationKey>").map_or("", |(_, rest)| rest);
+                let names =
+                    inside.split('<').filter(|part| !part.starts_with('/')).filter_map(|part| part.split('>').next());
+                Ok(names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", "))
+            })
+        },
+    },
+    Fact {
+        ids: &["S148"],
+        what: "Get Account Information of the account, with a token: open today",
+        needs: &[Token],
+        requests: 1,
+        expected: &["not told: 404", "not told: 403", "told"],
+        run: |lab| {
+            Box::pin(async move {
+                let ask = lab.ask_account("GET").query("restype", "account").query("comp", "properties");
+                let seen = ask.send().await?;
+                Ok(match seen.status() {
+                    200 => "told".to_owned(),
+                    status => format!("not told: {status}"),
+                })
+            })
+        },
+    },
+    Fact {
+        ids: &["S200"],
+        what: "List Blobs of a container that is not there, with a role on the account or on a container",
+        needs: &[Token],
+        requests: 1,
+        expected: &["404 ContainerNotFound", "403 AuthorizationPermissionMismatch", "403 AuthorizationFailure"],
+        run: |lab| {
+            Box::pin(async move {
+                let nowhere = lab.in_container("s200")?;
+                Ok(nowhere.list("").send().await?.outcome())
             })
         },
     },

@@ -1,8 +1,14 @@
 //! Put Block, Append Block, Put Page and Put Blob From URL, and Copy Blob From URL.
 
-use crate::cli::verify_account::fact::{Fact, LONG_AGO, NO_ETAG, Of, together};
+use std::time::Duration;
+
+use crate::cli::verify_account::fact::Need::{Flat, Key, Sharing};
+use crate::cli::verify_account::fact::{Fact, LONG_AGO, NO_ETAG, together};
 use crate::cli::verify_account::lab::{Ask, Lab, Seen};
 use crate::error::Result;
+use crate::store::sas::Validity;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 const MATCH: &str = "x-ms-source-if-match";
 const NONE_MATCH: &str = "x-ms-source-if-none-match";
@@ -45,6 +51,12 @@ fn copy_blob<'a>(lab: &'a Lab, name: &str, url: &str) -> Ask<'a> {
     lab.ask("PUT", name).header("x-ms-requires-sync", "true").header("x-ms-copy-source", url)
 }
 
+/// The URL of a blob with an account SAS of these permissions.
+fn url_with_sas(lab: &Lab, name: &str, permissions: &str) -> Result<String> {
+    let token = lab.sas(permissions, &Validity::for_the_next(HOUR))?;
+    Ok(format!("{}?{}", lab.url(name)?, token.expose()))
+}
+
 /// The answers to `operation` when each of `conditions` on its source, a new block blob of 512 bytes, is not met: one
 /// request for the source, and one for each.
 async fn refused(lab: &Lab, name: &str, operation: Operation, conditions: &[&str]) -> Result<String> {
@@ -61,9 +73,9 @@ async fn refused(lab: &Lab, name: &str, operation: Operation, conditions: &[&str
 
 pub(super) const FACTS: &[Fact] = &[
     Fact {
-        id: "S36",
+        ids: &["S36"],
         what: "Append Block From URL and Put Page From URL, source-if-match or -if-unmodified-since unmet",
-        of: Of::Flat,
+        needs: &[Flat, Sharing],
         requests: 8,
         expected: &["412 CannotVerifyCopySource"],
         run: |lab| {
@@ -77,9 +89,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S37",
+        ids: &["S37"],
         what: "the same, source-if-none-match or -if-modified-since unmet",
-        of: Of::Flat,
+        needs: &[Flat, Sharing],
         requests: 8,
         expected: &["304 CannotVerifyCopySource"],
         run: |lab| {
@@ -93,33 +105,33 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S38",
+        ids: &["S38"],
         what: "Put Block From URL, source-if-modified-since unmet",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["304 CannotVerifyCopySource"],
         run: |lab| Box::pin(refused(lab, "s38", put_block, &[MODIFIED])),
     },
     Fact {
-        id: "S158",
+        ids: &["S158", "S39"],
         what: "Put Block From URL, source-if-match unmet",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["412 SourceConditionNotMet"],
         run: |lab| Box::pin(refused(lab, "s158", put_block, &[MATCH])),
     },
     Fact {
-        id: "S159",
+        ids: &["S159"],
         what: "Put Block From URL, source-if-none-match unmet",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["304 CannotVerifyCopySource"],
         run: |lab| Box::pin(refused(lab, "s159", put_block, &[NONE_MATCH])),
     },
     Fact {
-        id: "S160",
+        ids: &["S160", "S41"],
         what: "Put Blob From URL, source-if-match, -modified-since, -unmodified-since, -none-match unmet",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 5,
         expected: &[
             "412 SourceConditionNotMet / 304 CannotVerifyCopySource / 412 CannotVerifyCopySource / 304 CannotVerifyCopySource",
@@ -127,25 +139,25 @@ pub(super) const FACTS: &[Fact] = &[
         run: |lab| Box::pin(refused(lab, "s160", put_blob, &[MATCH, MODIFIED, UNMODIFIED, NONE_MATCH])),
     },
     Fact {
-        id: "S40",
+        ids: &["S40"],
         what: "Copy Blob From URL, source-if-none-match unmet",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["304 CannotVerifyCopySource"],
         run: |lab| Box::pin(refused(lab, "s40", copy_blob, &[NONE_MATCH])),
     },
     Fact {
-        id: "S161",
+        ids: &["S161"],
         what: "Copy Blob From URL, source-if-match unmet",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["412 SourceConditionNotMet"],
         run: |lab| Box::pin(refused(lab, "s161", copy_blob, &[MATCH])),
     },
     Fact {
-        id: "S162",
+        ids: &["S162", "S42"],
         what: "Put Blob From URL, match, modified-since, unmodified-since and none-match * on the destination unmet",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 6,
         expected: &["412 TargetConditionNotMet / 412 ConditionNotMet / 412 ConditionNotMet / 409 BlobAlreadyExists"],
         run: |lab| {
@@ -167,9 +179,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S43",
+        ids: &["S43"],
         what: "Put Blob From URL with If-None-Match: * to a free name",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["201"],
         run: |lab| {
@@ -181,9 +193,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S44",
+        ids: &["S44"],
         what: "Put Blob From URL with If-None-Match: * onto a blob, and the source is not there",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["404 CannotVerifyCopySource"],
         run: |lab| {
@@ -195,9 +207,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S45",
+        ids: &["S45"],
         what: "Put Blob From URL that sends neither metadata nor properties",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 3,
         expected: &["the source's metadata, the source's content type; x-ms-content-crc64 without content-md5"],
         run: |lab| {
@@ -218,9 +230,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S46",
+        ids: &["S46"],
         what: "Put Blob From URL with x-ms-copy-source-blob-properties: false and a content type",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 3,
         expected: &["text/x-sent"],
         run: |lab| {
@@ -234,9 +246,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S46",
+        ids: &["S46"],
         what: "the same with metadata at the source and none sent: open",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 3,
         expected: &["no x-ms-meta-a", "x-ms-meta-a: 1"],
         run: |lab| {
@@ -250,9 +262,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S49",
-        what: "Put Block From URL of a private blob of the account without a SAS (also S47, S48)",
-        of: Of::Any,
+        ids: &["S49", "S47", "S48"],
+        what: "Put Block From URL of a private blob of the account without a SAS",
+        needs: &[],
         requests: 2,
         expected: &[
             "401 CannotVerifyCopySource, source 401 NoAuthenticationInformation",
@@ -266,9 +278,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S163",
+        ids: &["S163"],
         what: "Copy Blob From URL of a private blob of the account without a SAS",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["CannotVerifyCopySource"],
         run: |lab| {
@@ -279,9 +291,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S53",
+        ids: &["S53"],
         what: "Copy Blob From URL of a page blob",
-        of: Of::Flat,
+        needs: &[Flat, Sharing],
         requests: 2,
         expected: &["CannotVerifyCopySource"],
         run: |lab| {
@@ -293,9 +305,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S54",
+        ids: &["S54"],
         what: "answer to Copy Blob From URL",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["202 success, with x-ms-content-crc64"],
         run: |lab| {
@@ -309,9 +321,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S165",
+        ids: &["S165"],
         what: "Copy Blob From URL with tag option COPY of a blob without tags onto one that has some",
-        of: Of::FlatKey,
+        needs: &[Flat, Key],
         requests: 4,
         expected: &["no x-ms-tag-count"],
         run: |lab| {
@@ -319,7 +331,7 @@ pub(super) const FACTS: &[Fact] = &[
                 lab.put("s165", "a").done().await?;
                 lab.put("s165-to", "b").header("x-ms-tags", "a=1").done().await?;
                 // Tags are copied by who may read them.
-                let url = lab.url_with_sas("s165", "rt")?;
+                let url = url_with_sas(lab, "s165", "rt")?;
                 let copy = copy_blob(lab, "s165-to", &url).header("x-ms-copy-source-tag-option", "COPY").send().await?;
                 let head = lab.head("s165-to").done().await?;
                 Ok(match copy.status() {
@@ -330,9 +342,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S166",
+        ids: &["S166"],
         what: "Put Block From URL with a block id that is too long",
-        of: Of::Any,
+        needs: &[Sharing],
         requests: 2,
         expected: &["400 OutOfRangeInput"],
         run: |lab| {
@@ -343,6 +355,60 @@ pub(super) const FACTS: &[Fact] = &[
                 let id = "YWFh".repeat(24);
                 let put = lab.ask("PUT", "s166-to").query("comp", "block").query("blockid", &id);
                 Ok(put.header("x-ms-copy-source", &url).send().await?.outcome())
+            })
+        },
+    },
+    Fact {
+        ids: &["S50"],
+        what: "message where a source is not there, and where it is named without a SAS",
+        needs: &[Sharing],
+        requests: 3,
+        expected: &["the source's / a general one", "the source's / the source's"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s50", "a").done().await?;
+                let missing = put_blob(lab, "s50-to", &lab.readable_url("s50-nothing").await?).send().await?;
+                let private = put_blob(lab, "s50-to", &lab.url("s50")?).send().await?;
+                let whose = [&missing, &private].map(|seen| {
+                    let (outer, inner) = (seen.element("Message"), seen.element("CopySourceErrorMessage"));
+                    match outer.lines().next() {
+                        None => "none",
+                        Some(first) if inner.starts_with(first) => "the source's",
+                        Some(_) => "a general one",
+                    }
+                });
+                Ok(whose.join(" / "))
+            })
+        },
+    },
+    Fact {
+        ids: &["S52"],
+        what: "Put Blob From URL of an archived blob; the code is open",
+        needs: &[Sharing],
+        requests: 3,
+        expected: &["409"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s52", "a").done().await?;
+                lab.set_tier("s52", "Archive").done().await?;
+                let put = put_blob(lab, "s52-to", &lab.readable_url("s52").await?).send().await?;
+                Ok(put.status().to_string())
+            })
+        },
+    },
+    Fact {
+        ids: &["S55"],
+        what: "Copy Blob From URL with tag option COPY",
+        needs: &[Flat, Key],
+        requests: 3,
+        expected: &["202, x-ms-tag-count: 1"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s55", "a").header("x-ms-tags", "a=1").done().await?;
+                let url = url_with_sas(lab, "s55", "rt")?;
+                let copy = copy_blob(lab, "s55-to", &url).header("x-ms-copy-source-tag-option", "COPY").send().await?;
+                let head = lab.head("s55-to").send().await?;
+                Ok(format!("{}, {}", copy.outcome(), head.shown("x-ms-tag-count")))
             })
         },
     },

@@ -1,17 +1,26 @@
 //! Accounts with a hierarchical namespace, over the Blob and the DFS endpoint.
 
-use crate::cli::verify_account::fact::{Fact, NO_ETAG, NO_LEASE, Of, together};
+use percent_encoding::utf8_percent_encode;
+
+use crate::cli::verify_account::fact::Need::{Hierarchical, SoftDelete};
+use crate::cli::verify_account::fact::{Fact, NO_ETAG, NO_LEASE, together};
 use crate::cli::verify_account::lab::{Ask, Lab};
 use crate::error::Result;
+use crate::path::PATH;
+use crate::store::Credential;
 
 /// Create Path of a directory.
 fn create_directory<'a>(lab: &'a Lab, name: &str) -> Ask<'a> {
     lab.ask("PUT", name).over_dfs().query("resource", "directory")
 }
 
-/// Create Path as a rename; `mode` is `legacy` or `posix`.
+/// Create Path as a rename; `mode` is `legacy` or `posix`. A SAS has to open the source as well.
 fn rename<'a>(lab: &'a Lab, from: &str, to: &str, mode: &str) -> Ask<'a> {
-    let source = format!("/{}/{}{from}", lab.container, lab.prefix);
+    let path = format!("/{}/{}{from}", lab.container, lab.prefix);
+    let mut source = utf8_percent_encode(&path, PATH).to_string();
+    if let Credential::Sas(token) = &lab.account.credential {
+        source = format!("{source}?{}", token.expose());
+    }
     lab.ask("PUT", to).over_dfs().query("mode", mode).header("x-ms-rename-source", &source)
 }
 
@@ -26,9 +35,9 @@ async fn create_file(lab: &Lab, name: &str) -> Result<()> {
 
 pub(super) const FACTS: &[Fact] = &[
     Fact {
-        id: "S116",
+        ids: &["S116"],
         what: "rename of a file and of a directory: ETag, Last-Modified, creation time",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 8,
         expected: &["the same etag, the same last-modified, the same x-ms-creation-time"],
         run: |lab| {
@@ -51,9 +60,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S117",
+        ids: &["S117"],
         what: "ETag and Last-Modified in the answer to a rename",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["both", "neither"],
         run: |lab| {
@@ -70,9 +79,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S118",
-        what: "rename of a directory onto a directory, mode posix (also S196)",
-        of: Of::Hierarchical,
+        ids: &["S118", "S196"],
+        what: "rename of a directory onto a directory, mode posix",
+        needs: &[Hierarchical],
         requests: 5,
         expected: &["inside of it"],
         run: |lab| {
@@ -92,9 +101,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S119",
+        ids: &["S119"],
         what: "the same, mode legacy, onto an empty one",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 4,
         expected: &["201, instead of it"],
         run: |lab| {
@@ -108,9 +117,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S120",
+        ids: &["S120"],
         what: "the same, mode legacy, onto one that is not empty",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 3,
         expected: &["409 DirectoryNotEmpty"],
         run: |lab| {
@@ -122,9 +131,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S121",
+        ids: &["S121"],
         what: "rename with If-None-Match: * onto a file",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 3,
         expected: &["409 PathAlreadyExists"],
         run: |lab| {
@@ -136,9 +145,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S122",
-        what: "rename to a name whose parent is not there (also S197)",
-        of: Of::Hierarchical,
+        ids: &["S122", "S197"],
+        what: "rename to a name whose parent is not there",
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["404 RenameDestinationParentPathNotFound"],
         run: |lab| {
@@ -149,17 +158,17 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S125",
+        ids: &["S125"],
         what: "rename of what is not there",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 1,
         expected: &["404 SourcePathNotFound"],
         run: |lab| Box::pin(async move { Ok(rename(lab, "s125", "s125-to", "legacy").send().await?.outcome()) }),
     },
     Fact {
-        id: "S126",
+        ids: &["S126"],
         what: "rename, unmet condition on the source, and on the new path",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 4,
         expected: &["412 SourceConditionNotMet / 412 ConditionNotMet"],
         run: |lab| {
@@ -174,9 +183,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S127",
+        ids: &["S127"],
         what: "rename with a lease id, and nothing is leased",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 3,
         expected: &["412 LeaseNotPresent"],
         run: |lab| {
@@ -189,9 +198,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S129",
+        ids: &["S129"],
         what: "DFS delete of what is not there; flush at a wrong position",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 3,
         expected: &["404 PathNotFound / 400 InvalidFlushPosition"],
         run: |lab| {
@@ -205,9 +214,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S131",
+        ids: &["S131"],
         what: "a file written over DFS: Put Block and Put Block List, then Put Blob",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 6,
         expected: &["409 BlobOperationNotSupported / 409 BlobOperationNotSupported / 201"],
         run: |lab| {
@@ -221,9 +230,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S132",
+        ids: &["S132"],
         what: "Delete Blob of a directory that is not empty",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["409 DirectoryIsNotEmpty"],
         run: |lab| {
@@ -234,9 +243,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S133",
+        ids: &["S133"],
         what: "Delete Blob of a directory with x-ms-delete-snapshots",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["400 OperationNotSupportedOnDirectory"],
         run: |lab| {
@@ -248,9 +257,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S134",
+        ids: &["S134"],
         what: "HEAD of a directory: resource type, hdi_isfolder, owner, group and permissions",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["x-ms-resource-type: directory, x-ms-meta-hdi_isfolder: true, all three"],
         run: |lab| {
@@ -264,9 +273,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S136",
+        ids: &["S136"],
         what: "Set Blob Metadata of a directory with hdi_isfolder: refused",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["refused"],
         run: |lab| {
@@ -279,16 +288,16 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S137",
+        ids: &["S137"],
         what: "Set Blob Metadata of a directory without it",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 4,
         expected: &["200, x-ms-meta-hdi_isfolder: true, another etag, the same x-ms-creation-time"],
         run: |lab| {
             Box::pin(async move {
                 create_directory(lab, "s137").done().await?;
                 let before = lab.head("s137").done().await?;
-                let set = lab.ask("PUT", "s137").query("comp", "metadata").header("x-ms-meta-a", "1").send().await?;
+                let set = lab.set_metadata("s137").send().await?;
                 let after = lab.head("s137").done().await?;
                 let (etag, created) = (before.compared(&after, "etag"), before.compared(&after, "x-ms-creation-time"));
                 Ok(format!("{}, {}, {etag}, {created}", set.outcome(), after.shown("x-ms-meta-hdi_isfolder")))
@@ -296,9 +305,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S138",
+        ids: &["S138"],
         what: "ETag and Last-Modified of a directory when a child is made and deleted",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 5,
         expected: &["the same etag, the same last-modified"],
         run: |lab| {
@@ -314,9 +323,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S139",
+        ids: &["S139"],
         what: "DFS create of a file over a file: creation time; parents are made",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 5,
         expected: &["another x-ms-creation-time, the parent is there"],
         run: |lab| {
@@ -334,9 +343,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S141",
+        ids: &["S141"],
         what: "Put Blob below a file, and onto a directory: refused",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 4,
         expected: &["409 / 409"],
         run: |lab| {
@@ -350,9 +359,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S171",
+        ids: &["S171"],
         what: "listing with a delimiter: what a prefix has, and ResourceType",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["properties and ResourceType directory"],
         run: |lab| {
@@ -371,9 +380,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S172",
+        ids: &["S172"],
         what: "listing without a delimiter: a directory is an entry of its own",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["an entry without a last slash"],
         run: |lab| {
@@ -390,9 +399,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S192",
+        ids: &["S192"],
         what: "Snapshot Blob",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["409 FeatureNotYetSupportedForHierarchicalNamespaceAccounts"],
         run: |lab| {
@@ -403,9 +412,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S193",
+        ids: &["S193"],
         what: "Get Blob Tags, and Put Blob with tags",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 3,
         expected: &[
             "400 InvalidQueryParameterValue / 409 FeatureNotYetSupportedForHierarchicalNamespaceAccounts",
@@ -421,23 +430,22 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S194",
+        ids: &["S194"],
         what: "Set Blob Tier: open",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 2,
         expected: &["200", "400 InvalidQueryParameterValue"],
         run: |lab| {
             Box::pin(async move {
                 lab.put("s194", "a").done().await?;
-                let set = lab.ask("PUT", "s194").query("comp", "tier").header("x-ms-access-tier", "Cool");
-                Ok(set.send().await?.outcome())
+                Ok(lab.set_tier("s194", "Cool").send().await?.outcome())
             })
         },
     },
     Fact {
-        id: "S195",
+        ids: &["S195"],
         what: "an empty segment in a name, and 62 segments",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 3,
         expected: &["is removed / 400"],
         run: |lab| {
@@ -451,9 +459,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S198",
+        ids: &["S198"],
         what: "rename of a file onto a file, mode posix",
-        of: Of::Hierarchical,
+        needs: &[Hierarchical],
         requests: 3,
         expected: &["201"],
         run: |lab| {
@@ -461,6 +469,89 @@ pub(super) const FACTS: &[Fact] = &[
                 lab.put("s198", "a").done().await?;
                 lab.put("s198-to", "b").done().await?;
                 Ok(rename(lab, "s198", "s198-to", "posix").send().await?.outcome())
+            })
+        },
+    },
+    Fact {
+        ids: &["S128"],
+        what: "rename with a wrong lease id of the path that is replaced, and of the one that is renamed",
+        needs: &[Hierarchical],
+        requests: 8,
+        expected: &["412 LeaseIdMismatch"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s128", "a").done().await?;
+                lab.put("s128-to", "b").done().await?;
+                let mut seen = Vec::new();
+                for (leased, header) in [("s128-to", "x-ms-lease-id"), ("s128", "x-ms-source-lease-id")] {
+                    lab.lease(leased, "acquire").header("x-ms-lease-duration", "15").done().await?;
+                    let renamed = rename(lab, "s128", "s128-to", "legacy").header(header, NO_LEASE).send().await?;
+                    lab.lease(leased, "break").header("x-ms-lease-break-period", "0").done().await?;
+                    seen.push(renamed.outcome());
+                }
+                Ok(together(&seen))
+            })
+        },
+    },
+    Fact {
+        ids: &["S130"],
+        what: "DFS delete where deleted files are kept",
+        needs: &[Hierarchical, SoftDelete],
+        requests: 2,
+        expected: &["200, x-ms-delete-type-permanent: false, with x-ms-deletion-id"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s130", "a").done().await?;
+                let delete = lab.ask("DELETE", "s130").over_dfs().query("recursive", "false").send().await?;
+                let id = if delete.has("x-ms-deletion-id") { "with" } else { "without" };
+                let permanent = delete.shown("x-ms-delete-type-permanent");
+                Ok(format!("{}, {permanent}, {id} x-ms-deletion-id", delete.outcome()))
+            })
+        },
+    },
+    Fact {
+        ids: &["S135"],
+        what: "hdi_isfolder of a directory in HEAD and in a list",
+        needs: &[Hierarchical],
+        requests: 3,
+        expected: &["true / true"],
+        run: |lab| {
+            Box::pin(async move {
+                create_directory(lab, "s135").done().await?;
+                let head = lab.head("s135").done().await?;
+                let list = lab.list("s135").query("include", "metadata").done().await?;
+                Ok(format!("{} / {}", head.header("x-ms-meta-hdi_isfolder"), list.element("hdi_isfolder")))
+            })
+        },
+    },
+    Fact {
+        ids: &["S140"],
+        what: "Put Blob with hdi_isfolder and an access tier: refused; the code is open",
+        needs: &[Hierarchical],
+        requests: 1,
+        expected: &["refused"],
+        run: |lab| {
+            Box::pin(async move {
+                let put = lab.put("s140", "").header("x-ms-meta-hdi_isfolder", "true");
+                let put = put.header("x-ms-access-tier", "Cool").send().await?;
+                Ok(if (400..500).contains(&put.status()) { "refused".to_owned() } else { put.outcome() })
+            })
+        },
+    },
+    Fact {
+        ids: &["S199"],
+        what: "rename of a directory onto and below itself, of a file onto a directory, of a directory onto a file",
+        needs: &[Hierarchical],
+        requests: 6,
+        expected: &["409 InvalidRenameSourcePath / 409 InvalidSourceOrDestinationResourceType"],
+        run: |lab| {
+            Box::pin(async move {
+                create_directory(lab, "s199").done().await?;
+                lab.put("s199-file", "a").done().await?;
+                let renamed = async |from, to| rename(lab, from, to, "legacy").send().await.map(|seen| seen.outcome());
+                let itself = [renamed("s199", "s199").await?, renamed("s199", "s199/below").await?];
+                let other = [renamed("s199-file", "s199").await?, renamed("s199", "s199-file").await?];
+                Ok(format!("{} / {}", together(&itself), together(&other)))
             })
         },
     },

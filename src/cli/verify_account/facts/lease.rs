@@ -1,6 +1,7 @@
 //! Lease Blob.
 
-use crate::cli::verify_account::fact::{Fact, NO_LEASE, Of};
+use crate::cli::verify_account::fact::Need::Flat;
+use crate::cli::verify_account::fact::{Fact, NO_LEASE};
 use crate::cli::verify_account::lab::{Ask, Lab};
 
 /// For as short a time as there is.
@@ -14,9 +15,9 @@ fn break_at_once<'a>(lab: &'a Lab, name: &str) -> Ask<'a> {
 
 pub(super) const FACTS: &[Fact] = &[
     Fact {
-        id: "S93",
+        ids: &["S93"],
         what: "acquire a lease: ETag; once more with another id",
-        of: Of::Any,
+        needs: &[],
         requests: 4,
         expected: &["201, the same etag / 409 LeaseAlreadyPresent"],
         run: |lab| {
@@ -30,9 +31,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S94",
+        ids: &["S94"],
         what: "break a lease, and a write with its id while it breaks",
-        of: Of::Any,
+        needs: &[],
         requests: 5,
         expected: &["202 with a time, 201"],
         run: |lab| {
@@ -48,9 +49,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S95",
+        ids: &["S95"],
         what: "a write with the id of a lease that was broken",
-        of: Of::Any,
+        needs: &[],
         requests: 4,
         expected: &["412 LeaseLost"],
         run: |lab| {
@@ -64,9 +65,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S96",
+        ids: &["S96"],
         what: "a malformed lease id",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["400 InvalidHeaderValue"],
         run: |lab| {
@@ -77,9 +78,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S97",
+        ids: &["S97"],
         what: "leased blob: Set Blob Tags without id, Get Blob Tags with a wrong one, Set Blob Tags with it",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 6,
         expected: &["412 LeaseIdMissing / 412 LeaseIdMismatchWithBlobOperation / 204"],
         run: |lab| {
@@ -99,9 +100,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S180",
+        ids: &["S180"],
         what: "renew with another id; break where there is no lease",
-        of: Of::Any,
+        needs: &[],
         requests: 5,
         expected: &["409 LeaseIdMismatchWithLeaseOperation / 409 LeaseNotPresentWithLeaseOperation"],
         run: |lab| {
@@ -116,9 +117,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S181",
+        ids: &["S181"],
         what: "renew, change, release, acquire again: status, and ETag and Last-Modified at the end",
-        of: Of::Any,
+        needs: &[],
         requests: 8,
         expected: &["200 / 200 / 200 / 201, the same etag, the same last-modified"],
         run: |lab| {

@@ -1,6 +1,7 @@
 //! List Blobs.
 
-use crate::cli::verify_account::fact::{Fact, Of};
+use crate::cli::verify_account::fact::Fact;
+use crate::cli::verify_account::fact::Need::{Flat, SoftDelete, Versions};
 
 /// Where things are in the text of a listing: `in this order`, or what is missing or elsewhere.
 fn order(text: &str, parts: &[&str]) -> &'static str {
@@ -14,9 +15,9 @@ fn order(text: &str, parts: &[&str]) -> &'static str {
 
 pub(super) const FACTS: &[Fact] = &[
     Fact {
-        id: "S77",
-        what: "a name that XML cannot hold: how it is listed, and the slash in it (also S205)",
-        of: Of::Flat,
+        ids: &["S77", "S205"],
+        what: "a name that XML cannot hold: how it is listed, and the slash in it",
+        needs: &[Flat],
         requests: 2,
         expected: &["Encoded=\"true\", the slash is %2F"],
         run: |lab| {
@@ -30,9 +31,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S79",
-        what: "a snapshot stands before its blob, and has no tier (also S80)",
-        of: Of::Flat,
+        ids: &["S79", "S80"],
+        what: "a snapshot stands before its blob, and has no tier",
+        needs: &[Flat],
         requests: 3,
         expected: &["in this order, 1 tier of 2"],
         run: |lab| {
@@ -51,9 +52,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S173",
+        ids: &["S173"],
         what: "a blob of uncommitted blocks, include=uncommittedblobs",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 2,
         expected: &["listed, without Etag, without Last-Modified, with AccessTier"],
         run: |lab| {
@@ -68,9 +69,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S175",
+        ids: &["S175"],
         what: "maxresults above 5000, a marker that is none, and a control character in prefix",
-        of: Of::Any,
+        needs: &[],
         requests: 3,
         expected: &["MaxResults 5000 / 400 InvalidQueryParameterValue / 400 InvalidQueryParameterValue"],
         run: |lab| {
@@ -81,6 +82,97 @@ pub(super) const FACTS: &[Fact] = &[
                 let marker = lab.list("s175").query("marker", "nowhere").send().await?;
                 let control = lab.list("s175\u{1}").send().await?;
                 Ok(format!("MaxResults {many} / {} / {}", marker.outcome(), control.outcome()))
+            })
+        },
+    },
+    Fact {
+        ids: &["S78"],
+        what: "elements about its copy in the entry of a copied blob, include=copy",
+        needs: &[],
+        requests: 3,
+        expected: &["CopyId, CopyStatus, CopySource, CopyProgress, CopyCompletionTime"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s78", "a").done().await?;
+                lab.copy("s78", "s78-copy").await?.done().await?;
+                let list = lab.list("s78-copy").query("include", "copy").done().await?.text();
+                let elements = [
+                    "CopyId",
+                    "CopyStatus",
+                    "CopySource",
+                    "CopyProgress",
+                    "CopyCompletionTime",
+                    "CopyStatusDescription",
+                ];
+                let there = elements.iter().copied().filter(|name| list.contains(&format!("<{name}>")));
+                Ok(there.collect::<Vec<_>>().join(", "))
+            })
+        },
+    },
+    Fact {
+        ids: &["S81"],
+        what: "the entry of a deleted blob, include=deleted",
+        needs: &[Flat, SoftDelete],
+        requests: 3,
+        expected: &["Deleted, DeletedTime, RemainingRetentionDays, an empty LeaseStatus"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s81", "a").done().await?;
+                lab.ask("DELETE", "s81").done().await?;
+                let list = lab.list("s81").query("include", "deleted").done().await?.text();
+                let there = ["Deleted", "DeletedTime", "RemainingRetentionDays"].into_iter();
+                let mut there: Vec<&str> = there.filter(|name| list.contains(&format!("<{name}>"))).collect();
+                let empty = ["<LeaseStatus />", "<LeaseStatus/>", "<LeaseStatus></LeaseStatus>"];
+                let empty = empty.iter().any(|element| list.contains(element));
+                there.push(if empty { "an empty LeaseStatus" } else { "no empty LeaseStatus" });
+                Ok(there.join(", "))
+            })
+        },
+    },
+    Fact {
+        ids: &["S82"],
+        what: "the entry of a blob that comes back from Archive",
+        needs: &[],
+        requests: 4,
+        expected: &["ArchiveStatus rehydrate-pending-to-hot, RehydratePriority Standard"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s82", "a").done().await?;
+                lab.set_tier("s82", "Archive").done().await?;
+                lab.set_tier("s82", "Hot").done().await?;
+                let list = lab.list("s82").done().await?;
+                let (status, priority) = (list.element("ArchiveStatus"), list.element("RehydratePriority"));
+                Ok(format!("ArchiveStatus {status}, RehydratePriority {priority}"))
+            })
+        },
+    },
+    Fact {
+        ids: &["S174"],
+        what: "a name with old versions alone, and a living one, include=deletedwithversions",
+        needs: &[Flat, Versions],
+        requests: 5,
+        expected: &["HasVersionsOnly true, Etag, and neither VersionId nor IsCurrentVersion nor Deleted; false"],
+        run: |lab| {
+            Box::pin(async move {
+                lab.put("s174/a", "first").done().await?;
+                lab.put("s174/a", "second").done().await?;
+                lab.ask("DELETE", "s174/a").done().await?;
+                lab.put("s174/b", "b").done().await?;
+                let list = lab.list("s174/").query("include", "deletedwithversions").done().await?.text();
+                let mut entries = list.split("<Blob>").skip(1);
+                let (gone, living) = (entries.next().unwrap_or_default(), entries.next().unwrap_or_default());
+                let only = |entry: &str| {
+                    let value = entry.split_once("<HasVersionsOnly>").map_or("missing", |(_, rest)| rest);
+                    value.split('<').next().unwrap_or_default().to_owned()
+                };
+                let etag = if gone.contains("<Etag>") { "Etag" } else { "no Etag" };
+                let others = ["VersionId", "IsCurrentVersion", "Deleted"];
+                let others: Vec<_> = others.iter().filter(|name| gone.contains(&format!("<{name}>"))).collect();
+                let others = match others.is_empty() {
+                    true => "neither VersionId nor IsCurrentVersion nor Deleted".to_owned(),
+                    false => format!("{others:?}"),
+                };
+                Ok(format!("HasVersionsOnly {}, {etag}, and {others}; {}", only(gone), only(living)))
             })
         },
     },

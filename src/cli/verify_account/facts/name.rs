@@ -1,6 +1,7 @@
 //! Names that the service changes or refuses.
 
-use crate::cli::verify_account::fact::{Fact, Of, together};
+use crate::cli::verify_account::fact::Need::Flat;
+use crate::cli::verify_account::fact::{Fact, together};
 
 /// Longest name of a blob in UTF-16 units, and most segments of one (S205).
 const LONGEST: usize = 1024;
@@ -8,9 +9,9 @@ const MOST_SEGMENTS: usize = 255;
 
 pub(super) const FACTS: &[Fact] = &[
     Fact {
-        id: "S203",
+        ids: &["S203"],
         what: "a backslash in a name",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["is a slash"],
         run: |lab| {
@@ -26,9 +27,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S204",
-        what: "a dot at the end of a segment, in the middle and at the end (also S156)",
-        of: Of::Any,
+        ids: &["S204", "S156"],
+        what: "a dot at the end of a segment, in the middle and at the end",
+        needs: &[],
         requests: 4,
         expected: &["is dropped"],
         run: |lab| {
@@ -48,9 +49,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S205",
+        ids: &["S205"],
         what: "U+007F, U+0001, a name too long by one UTF-16 unit, and the longest one",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 4,
         expected: &["400 / 400 / 400 / 201"],
         run: |lab| {
@@ -65,9 +66,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S205",
+        ids: &["S205"],
         what: "255 segments, and 256",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 2,
         expected: &["201 / 400"],
         run: |lab| {

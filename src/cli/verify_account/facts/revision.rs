@@ -1,6 +1,7 @@
 //! Snapshots, versions, and what is deleted.
 
-use crate::cli::verify_account::fact::{Fact, Of};
+use crate::cli::verify_account::fact::Fact;
+use crate::cli::verify_account::fact::Need::{Flat, Forgets, SoftDelete, Versions};
 use crate::cli::verify_account::lab::{Lab, Seen};
 use crate::error::Result;
 
@@ -17,9 +18,9 @@ fn id(seen: &Seen) -> &str {
 
 pub(super) const FACTS: &[Fact] = &[
     Fact {
-        id: "S84",
+        ids: &["S84"],
         what: "Delete Blob of a blob with a snapshot",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 3,
         expected: &["409 SnapshotsPresent"],
         run: |lab| {
@@ -31,9 +32,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S85",
+        ids: &["S85"],
         what: "Snapshot Blob: version id of the answer and of the blob after it, ETag",
-        of: Of::Versions,
+        needs: &[Flat, Versions],
         requests: 4,
         expected: &["a new version id, which the blob has then, the same etag"],
         run: |lab| {
@@ -49,9 +50,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S86",
+        ids: &["S86"],
         what: "Delete Blob where nothing is kept",
-        of: Of::Plain,
+        needs: &[Flat, Forgets],
         requests: 2,
         expected: &["202, x-ms-delete-type-permanent: true"],
         run: |lab| {
@@ -63,9 +64,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S86",
+        ids: &["S86"],
         what: "Delete Blob with soft delete",
-        of: Of::SoftDelete,
+        needs: &[Flat, SoftDelete],
         requests: 2,
         expected: &["202, x-ms-delete-type-permanent: false"],
         run: |lab| {
@@ -77,9 +78,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S89",
+        ids: &["S89"],
         what: "Undelete Blob: ETag, Last-Modified and creation time; HEAD before it",
-        of: Of::SoftDelete,
+        needs: &[Flat, SoftDelete],
         requests: 6,
         expected: &["404 BlobNotFound; 200, the same etag, the same last-modified, the same x-ms-creation-time"],
         run: |lab| {
@@ -96,9 +97,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S89",
+        ids: &["S89"],
         what: "Undelete Blob of a blob that never was",
-        of: Of::SoftDelete,
+        needs: &[Flat, SoftDelete],
         requests: 1,
         expected: &["404 BlobNotFound"],
         run: |lab| {
@@ -106,9 +107,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S87",
+        ids: &["S87"],
         what: "Delete Blob of a blob with versions; HEAD of the blob and of its version",
-        of: Of::Versions,
+        needs: &[Flat, Versions],
         requests: 5,
         expected: &["202, x-ms-delete-type-permanent: false; 404 BlobNotFound; 200"],
         run: |lab| {
@@ -123,9 +124,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S88",
+        ids: &["S88"],
         what: "Delete Blob of the current version by its id",
-        of: Of::Versions,
+        needs: &[Flat, Versions],
         requests: 3,
         expected: &["403 OperationNotAllowedOnRootBlob"],
         run: |lab| {
@@ -136,9 +137,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S90",
+        ids: &["S90"],
         what: "HEAD of an old version: lease, is-current-version and tier",
-        of: Of::Versions,
+        needs: &[Flat, Versions],
         requests: 3,
         expected: &["no x-ms-lease-state, no x-ms-is-current-version, a tier"],
         run: |lab| {
@@ -152,18 +153,17 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S91",
+        ids: &["S91"],
         what: "version id in the answers to Set Blob Metadata and Set Blob Tier",
-        of: Of::Versions,
+        needs: &[Flat, Versions],
         requests: 4,
         expected: &["a new one / none, the version stays"],
         run: |lab| {
             Box::pin(async move {
                 let put = lab.put("s91", "a").done().await?;
-                let set = lab.ask("PUT", "s91").query("comp", "metadata").header("x-ms-meta-a", "1").done().await?;
+                let set = lab.set_metadata("s91").done().await?;
                 let new = if id(&set).is_empty() || id(&set) == id(&put) { "no new one" } else { "a new one" };
-                let tier =
-                    lab.ask("PUT", "s91").query("comp", "tier").header("x-ms-access-tier", "Cool").done().await?;
+                let tier = lab.set_tier("s91", "Cool").done().await?;
                 let told = if id(&tier).is_empty() { "none" } else { "one" };
                 let stays = if id(&lab.head("s91").done().await?) == id(&set) { "stays" } else { "changes" };
                 Ok(format!("{new} / {told}, the version {stays}"))
@@ -171,19 +171,18 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S92",
-        what: "Copy Blob of a blob's own old version onto it; x-ms-copy-source then (also S7)",
-        of: Of::Versions,
+        ids: &["S92", "S7"],
+        what: "Copy Blob of a blob's own old version onto it; x-ms-copy-source then",
+        needs: &[Flat, Versions],
         requests: 4,
         expected: &["202 success, a new version id; a source with plain colons"],
         run: |lab| {
             Box::pin(async move {
                 let (old, current) = two_versions(lab, "s92").await?;
-                let source = format!("{}?versionid={old}", lab.url("s92")?);
-                let copied = lab.ask("PUT", "s92").header("x-ms-copy-source", &source).send().await?;
+                let copied = lab.copy_from(&lab.url_of_version("s92", &old).await?, "s92").send().await?;
                 let new = if id(&copied).is_empty() || id(&copied) == current { "no new" } else { "a new" };
                 let head = lab.head("s92").done().await?;
-                let plain = head.header("x-ms-copy-source").ends_with(&format!("?versionid={old}"));
+                let plain = head.header("x-ms-copy-source").contains(&format!("?versionid={old}"));
                 let colons = if plain { "plain colons" } else { "something else" };
                 Ok(format!(
                     "{} {}, {new} version id; a source with {colons}",
@@ -194,17 +193,16 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S176",
+        ids: &["S176"],
         what: "Set Blob Tier of an old version: its ETag, and the current one's tier",
-        of: Of::Versions,
+        needs: &[Flat, Versions],
         requests: 6,
         expected: &["200, the same etag, Cool; the current one another"],
         run: |lab| {
             Box::pin(async move {
                 let (old, _) = two_versions(lab, "s176").await?;
                 let before = lab.head("s176").query("versionid", &old).done().await?;
-                let set = lab.ask("PUT", "s176").query("comp", "tier").query("versionid", &old);
-                let set = set.header("x-ms-access-tier", "Cool").send().await?;
+                let set = lab.set_tier("s176", "Cool").query("versionid", &old).send().await?;
                 let after = lab.head("s176").query("versionid", &old).done().await?;
                 let tier = after.header("x-ms-access-tier");
                 let current = lab.head("s176").done().await?;
@@ -214,18 +212,16 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S177",
+        ids: &["S177"],
         what: "Set Blob Metadata of a snapshot: refused",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 3,
         expected: &["refused"],
         run: |lab| {
             Box::pin(async move {
                 lab.put("s177", "a").done().await?;
                 let snapshot = lab.ask("PUT", "s177").query("comp", "snapshot").done().await?;
-                let set = lab.ask("PUT", "s177").query("comp", "metadata");
-                let set =
-                    set.query("snapshot", snapshot.header("x-ms-snapshot")).header("x-ms-meta-a", "1").send().await?;
+                let set = lab.set_metadata("s177").query("snapshot", snapshot.header("x-ms-snapshot")).send().await?;
                 Ok(if (400..500).contains(&set.status()) { "refused".to_owned() } else { set.outcome() })
             })
         },

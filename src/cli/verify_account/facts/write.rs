@@ -1,6 +1,7 @@
 //! Put Blob, Put Block, Put Block List, and what append and page blobs take.
 
-use crate::cli::verify_account::fact::{Fact, LONG_AGO, NO_ETAG, Of, together};
+use crate::cli::verify_account::fact::Need::Flat;
+use crate::cli::verify_account::fact::{Fact, LONG_AGO, NO_ETAG, together};
 
 /// Base64 of three ids of one length, the first two in one order with and without Base64; and of one that is longer.
 const ID: [&str; 3] = ["YWFh", "YmJi", "Y2Nj"];
@@ -11,9 +12,9 @@ const WRONG_MD5: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 
 pub(super) const FACTS: &[Fact] = &[
     Fact {
-        id: "S57",
+        ids: &["S57"],
         what: "Put Block, and Put Block with a wrong MD5",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["201 with no etag / 400 Md5Mismatch"],
         run: |lab| {
@@ -26,9 +27,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S58",
+        ids: &["S58"],
         what: "Put Blob with If-None-Match: * and the lease id of a leased blob: the guard has no effect",
-        of: Of::Any,
+        needs: &[],
         requests: 4,
         expected: &["201"],
         run: |lab| {
@@ -45,9 +46,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S58",
+        ids: &["S58"],
         what: "the same with an infinite lease, and with Put Block List: open",
-        of: Of::Any,
+        needs: &[],
         requests: 6,
         expected: &[
             "201 / 201",
@@ -73,9 +74,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S59",
+        ids: &["S59"],
         what: "Put Blob with If-None-Match: * onto a blob",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["409 BlobAlreadyExists"],
         run: |lab| {
@@ -86,9 +87,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S60",
+        ids: &["S60"],
         what: "the same with a wrong MD5",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["400 Md5Mismatch"],
         run: |lab| {
@@ -100,9 +101,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S61",
+        ids: &["S61"],
         what: "creation time of a blob that Put Blob overwrites",
-        of: Of::Any,
+        needs: &[],
         requests: 4,
         expected: &["another x-ms-creation-time"],
         run: |lab| {
@@ -116,17 +117,17 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S62",
+        ids: &["S62"],
         what: "Put Block without content",
-        of: Of::Any,
+        needs: &[],
         requests: 1,
         expected: &["400 InvalidHeaderValue"],
         run: |lab| Box::pin(async move { Ok(lab.block("s62", ID[0], "").send().await?.outcome()) }),
     },
     Fact {
-        id: "S63",
+        ids: &["S63"],
         what: "Put Block List, If-Match, If-None-Match of its ETag, If-Unmodified-Since unmet",
-        of: Of::Any,
+        needs: &[],
         requests: 5,
         expected: &["412 ConditionNotMet"],
         run: |lab| {
@@ -144,9 +145,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S64",
+        ids: &["S64"],
         what: "Put Block List of an id that nobody staged",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["400 InvalidBlockList"],
         run: |lab| {
@@ -157,9 +158,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S65",
-        what: "Get Block List of a blob that was never committed (also S169)",
-        of: Of::Any,
+        ids: &["S65", "S169"],
+        what: "Get Block List of a blob that was never committed",
+        needs: &[],
         requests: 2,
         expected: &["200, no x-ms-blob-content-length, no etag"],
         run: |lab| {
@@ -173,9 +174,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S167",
+        ids: &["S167"],
         what: "Put Block List with If-None-Match: * onto a blob",
-        of: Of::Any,
+        needs: &[],
         requests: 3,
         expected: &["409 BlobAlreadyExists"],
         run: |lab| {
@@ -187,9 +188,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S168",
+        ids: &["S168"],
         what: "Put Block with an id of another length than those staged before",
-        of: Of::Any,
+        needs: &[],
         requests: 2,
         expected: &["400 InvalidBlobOrBlock"],
         run: |lab| {
@@ -200,9 +201,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S169",
+        ids: &["S169"],
         what: "Put Block List that names nothing; order of staged blocks; what Put Blob leaves of them",
-        of: Of::Any,
+        needs: &[],
         requests: 8,
         expected: &["201 of 0 bytes; in the order of ids; none; 404 BlobNotFound"],
         run: |lab| {
@@ -232,9 +233,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S66",
+        ids: &["S66"],
         what: "Append Block to a sealed blob",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 3,
         expected: &["409 BlobIsSealed"],
         run: |lab| {
@@ -246,9 +247,9 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S67",
+        ids: &["S67"],
         what: "Append Block with a wrong position, and over the size that is allowed",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 3,
         expected: &["412 AppendPositionConditionNotMet / 412 MaxBlobSizeConditionNotMet"],
         run: |lab| {
@@ -262,17 +263,17 @@ pub(super) const FACTS: &[Fact] = &[
         },
     },
     Fact {
-        id: "S68",
+        ids: &["S68"],
         what: "Put Blob of a page blob of more than 8 TiB",
-        of: Of::Flat,
+        needs: &[Flat],
         requests: 1,
         expected: &["400 InvalidHeaderValue"],
         run: |lab| Box::pin(async move { Ok(lab.put_pages("s68", (8 << 40) + 512).send().await?.outcome()) }),
     },
     Fact {
-        id: "S108",
+        ids: &["S108"],
         what: "Set Blob Metadata, Set Blob Properties, Lease Blob and Delete Blob with an unmet condition",
-        of: Of::Any,
+        needs: &[],
         requests: 5,
         expected: &["412 ConditionNotMet"],
         run: |lab| {
