@@ -194,6 +194,52 @@ fn a_file_whose_list_cannot_be_kept_is_not_replaced() {
     }
 }
 
+/// Requests about the hidden name, from the first that makes something under it.
+fn since_it_is_there(world: &World) -> Vec<String> {
+    let requests = world.store.requests();
+    let first = requests.iter().position(|request| request.operation == "PutBlockList").unwrap();
+    requests[first..].iter().map(|request| request.operation.to_string()).collect()
+}
+
+#[test]
+fn its_list_is_set_at_once() {
+    // S134: what is under the hidden name has the list of new files until then.
+    let world = world(pattern(40 * MIB));
+    world.ok("echo end >> f");
+    assert_eq!(since_it_is_there(&world), ["PutBlockList", "SetAccessControl", "RenamePath"]);
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_for_good_is_an_error_and_leaves_nothing() {
+    // S131: it has taken place, and whether it has cannot be seen.
+    let lose = |world: &World, count: u32| {
+        for operation in ["PutBlockList", "GetBlockList"] {
+            let rule = r#""reset":"after","blob_prefix":".blobcp-write-""#;
+            world.store.add_fault(fault(&format!(r#"{{"operation":"{operation}",{rule},"count":{count}}}"#)));
+        }
+    };
+    let world = world(pattern(40 * MIB));
+    // Of the second try as well, which is made when nobody has it open any more.
+    lose(&world, 1000);
+    let failed = world.sh("printf changed | dd of=f bs=1 seek=20000000 conv=notrunc status=none");
+    assert!(failed.stderr.contains("Input/output error"), "{failed:?}");
+    eventually("nothing is left", || names(&world) == ["f"]);
+    assert!(world.stored("f") == pattern(40 * MIB));
+    world.store.clear_faults();
+    // Who tries again stores it, with what was written since.
+    let program = "import os\nf = os.open('f', os.O_WRONLY)\nos.pwrite(f, b'x' * 20000000, 1000000)\n\
+                   try: os.fsync(f); raise SystemExit('stored')\nexcept OSError as error: print(error)\n\
+                   os.pwrite(f, b'y' * 20000000, 25000000)\nos.fsync(f); os.close(f)";
+    lose(&world, 3);
+    let ran = world.ok(&format!("python3 -I -c \"{program}\""));
+    assert!(ran.contains("Input/output error"), "{ran}");
+    let mut expected = pattern(45_000_000).to_vec();
+    expected[1_000_000..21_000_000].fill(b'x');
+    expected[25_000_000..].fill(b'y');
+    assert!(world.stored("f") == expected);
+    assert_eq!(names(&world), ["f"]);
+}
+
 #[test]
 fn what_another_client_writes_meanwhile_is_not_overwritten() {
     let world = world(pattern(40 * MIB));

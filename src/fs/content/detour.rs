@@ -6,11 +6,20 @@
 //! |---|---|
 //! | in memory and no larger than a block | one Put Blob, and nothing is refused |
 //! | no larger than a block, at most 1 MiB of it in the blob | that is read, then one Put Blob |
-//! | anything else | the blocks, Put Block List, owner and access list of the file seen and set, one rename |
+//! | anything else | owner and access list of the file are seen; the blocks, Put Block List, both set; one rename |
 //!
 //! The rename is conditional on the version that was changed, as Put Block List would have been, so another client's
 //! write is refused or kept as ever; and the file has either content at every moment. It is a block blob afterwards,
 //! which takes blocks like any other.
+//!
+//! What Put Block List makes has the list that its directory gives new files, until the next request sets the file's:
+//! so long, somebody may read it by its hidden name who must not read the file. Nothing closes that. A path that is
+//! there before its blocks may lose its list to Put Block List, one that is made over DFS may take no blocks (S131), and
+//! a directory that nobody enters takes two requests more, and stays where a program ends. So what there is to be set is
+//! asked for before anything is there, and nothing comes in between.
+//!
+//! Nobody else has the hidden name. So what is there, is of this draft: a commit whose answer is lost is sent again
+//! without a condition, and what is left when there is no more use for it is deleted without one.
 //!
 //! Which files are so is not told. Where it could be one, in a hierarchical namespace, the first block is waited for
 //! before others are sent.
@@ -50,7 +59,7 @@ impl Draft {
         }
         let Some(path) = hidden::beside(&blob.path) else { return false };
         debug!(blob = %blob.path, %path, "it takes no blocks: it is written as a whole");
-        self.detour = Some(Detour { blob: Blob { path, account: blob.account }, committed: None });
+        self.detour = Some(Detour { blob: Blob { path, account: blob.account }, begun: false });
         self.refuses_blocks = true;
         // Nothing of it can be listed there.
         self.base_blocks = Some(Vec::new());
@@ -93,15 +102,12 @@ impl Uploads {
     ) -> Result<Written> {
         let size = draft.extents.len();
         let Some(detour) = &mut draft.detour else { return Err(Error::fs(libc::EIO, "no blob beside the file")) };
+        let access = self.service.blob(to.blob).access_control().await?;
         let client = self.service.blob(&detour.blob);
-        let condition = match &detour.committed {
-            Some(etag) => Precondition::IfMatch(etag.clone()),
-            None => Precondition::IfAbsent,
-        };
-        let mut written = client.block_blob().commit_block_list(list, settings, &WriteOptions::from(condition)).await?;
-        detour.committed = Some(written.etag.clone());
-        if let Some(changed) = self.hand_down_access(to.blob, &detour.blob).await? {
-            detour.committed = Some(changed.etag.clone());
+        // Whatever the answer is, or if there is none.
+        detour.begun = true;
+        let mut written = client.block_blob().commit_block_list(list, settings, &WriteOptions::default()).await?;
+        if let Some(changed) = self.hand_down_access(access, to.blob, &detour.blob).await? {
             written = changed;
         }
         let known = attr::just_written(size, settings.clone(), written.clone());
@@ -119,8 +125,7 @@ impl Uploads {
     /// The file keeps its access list, and its owner as far as whoever writes it may give that away: what a new one has
     /// is the writer's and the directory's. The version of the new one, if the service says it. Where the list cannot be
     /// kept the file is not replaced, for others might read then what they may not.
-    async fn hand_down_access(&self, from: &Blob, to: &Blob) -> Result<Option<Written>> {
-        let access = self.service.blob(from).access_control().await?;
+    async fn hand_down_access(&self, access: AccessControl, from: &Blob, to: &Blob) -> Result<Option<Written>> {
         let access = AccessControl { permissions: None, ..access };
         let client = self.service.blob(to);
         match client.set_access_control(&access, &Precondition::None).await {
@@ -140,9 +145,8 @@ impl Uploads {
     /// Takes away what is left of a detour that did not lead to the file. Blocks that were never committed go by
     /// themselves.
     pub(crate) async fn abandon_detour(&self, draft: &mut Draft) {
-        let Some(Detour { blob, committed: Some(etag) }) = draft.detour.take() else { return };
-        let options = DeleteOptions { precondition: Precondition::IfMatch(etag), ..DeleteOptions::default() };
-        if let Err(error) = self.service.blob(&blob).delete(&options).await
+        let Some(Detour { blob, begun: true }) = draft.detour.take() else { return };
+        if let Err(error) = self.service.blob(&blob).delete(&DeleteOptions::default()).await
             && !error.is_not_found()
         {
             warn!(blob = %blob.path, %error, "left of a file that could not be stored");

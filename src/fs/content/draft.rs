@@ -12,7 +12,7 @@ use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::names::tree::Blob;
-use crate::store::{Block, BlockId, ETag, Payload};
+use crate::store::{Block, BlockId, Payload};
 
 /// Bytes of the first blocks of a file, and the largest blob that one Put Blob writes.
 pub(crate) const BLOCK: u64 = 8 * 1024 * 1024;
@@ -51,11 +51,11 @@ pub(crate) struct Unsent {
     pub _room: Option<Reservation>,
 }
 
-/// Another blob that the blocks of a draft go to.
+/// Another blob that the blocks of a draft go to, under a name that nobody else has.
 pub(in crate::fs) struct Detour {
     pub blob: Blob,
-    /// Its version, once its blocks are committed.
-    pub committed: Option<ETag>,
+    /// Its blocks were committed, or that was tried: it may be there.
+    pub begun: bool,
 }
 
 /// New content on its way to the service.

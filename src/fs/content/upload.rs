@@ -294,8 +294,8 @@ impl Uploads {
     async fn make_blocks(&self, to: Target<'_>, draft: &Draft, plan: Vec<plan::Block>) -> Result<Made> {
         let Draft { extents, ids: Some(ids), .. } = draft else { return Err(Error::fs(libc::EIO, "no block ids")) };
         let filled = &draft.filled(to.blob);
-        let staged = |block: Block| match draft.detour.as_ref().is_some_and(|detour| detour.committed.is_some()) {
-            // It was committed there when the file could not be renamed, or staged there since.
+        let staged = |block: Block| match draft.detour.as_ref().is_some_and(|detour| detour.begun) {
+            // It was committed there, by a try that did not come to its end, or staged there since.
             true => (BlockRef::Latest(block.id.clone()), block),
             false => uncommitted(block),
         };

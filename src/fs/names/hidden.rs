@@ -1,9 +1,12 @@
 //! Names of blobs that this program makes for a moment, to be renamed over another one.
 //!
 //! Nobody is shown them while they are young. One that has been there for an hour is of a program that ended meanwhile:
-//! it is shown, so that it can be removed.
+//! it is shown, so that it can be removed, and the log says so. Nobody removes it unasked: it may be all that is left of
+//! what somebody wrote.
 
 use std::time::{Duration, SystemTime};
+
+use tracing::warn;
 
 use crate::path::{BlobName, BlobPath};
 use crate::store::BlobItem;
@@ -25,11 +28,19 @@ pub(in crate::fs) fn beside(path: &BlobPath) -> Option<BlobPath> {
 
 /// True for a blob of that kind that may still be wanted.
 pub(in crate::fs) fn is_hidden(item: &BlobItem) -> bool {
+    let Some(age) = age_if_ours(item) else { return false };
+    if age >= MOMENT {
+        warn!(blob = %item.name, "left by a program that ended before it was a file: it can be removed");
+    }
+    age < MOMENT
+}
+
+/// The time since a blob of that kind was made.
+fn age_if_ours(item: &BlobItem) -> Option<Duration> {
     let name = item.name.as_str().rsplit('/').next().unwrap_or_default();
-    let digits = name.strip_prefix(START);
-    let ours = digits.is_some_and(|digits| digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    let age = SystemTime::now().duration_since(item.properties.last_modified).unwrap_or_default();
-    ours && age < MOMENT
+    let digits = name.strip_prefix(START)?;
+    let ours = digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    ours.then(|| SystemTime::now().duration_since(item.properties.last_modified).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -54,7 +65,9 @@ mod tests {
                 BlobItem { name: name.clone(), revision: None, properties }
             };
             assert!(is_hidden(&item(&made.name, Duration::ZERO)) && !is_hidden(&item(&made.name, MOMENT)));
+            assert!(age_if_ours(&item(&made.name, MOMENT)).is_some_and(|age| age >= MOMENT));
             assert!(!is_hidden(&item(&path(name).name, Duration::ZERO)));
+            assert!(age_if_ours(&item(&path(name).name, MOMENT)).is_none());
         }
         assert_ne!(beside(&path("a")), beside(&path("a")));
         let long = path(&format!("d/{}", "x".repeat(1020)));
