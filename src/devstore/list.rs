@@ -119,7 +119,9 @@ enum Item<'a> {
 impl Item<'_> {
     fn marker(&self) -> Marker {
         let (name, past) = match self {
-            Item::Prefix(name, _) => (name.as_str(), None),
+            // Which stands for itself, and not for what is below it.
+            Item::Prefix(name, Some(_)) => (name.strip_suffix('/').unwrap_or(name), None),
+            Item::Prefix(name, None) => (name.as_str(), None),
             Item::Blob { name, past, .. } => (*name, *past),
             Item::Deleted { name, snapshot, .. } => (*name, snapshot.map(Past::Snapshot)),
             Item::Uncommitted { name } | Item::VersionsOnly { name, .. } => (*name, None),

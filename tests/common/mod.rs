@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use blobcp::devstore::{self, AccountConfig, Answers, Choice, Devstore, PolicyChange, Stats};
+use blobcp::devstore::{self, AccountConfig, Choice, Devstore, PolicyChange, Stats};
 use blobcp::fs::{self, Account, Defaults, Fs, Identities, LeaseSource, Permissions, Place};
 use blobcp::fuse::{self, make_first_copy};
 use blobcp::store::{self, Client, Http, Secret};
@@ -18,6 +18,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+pub mod answers;
 pub mod azurite;
 pub mod entra;
 mod gate;
@@ -72,7 +73,7 @@ impl Default for Setup {
     fn default() -> Self {
         let accounts = [ONE, TWO].map(AccountConfig::named).to_vec();
         Self {
-            devstore: devstore::Config { accounts, answers: answers(), ..Default::default() },
+            devstore: devstore::Config { accounts, answers: answers::of_this_run(), ..Default::default() },
             // For long, so that neither what is asked nor how often depends on how busy this machine is.
             attr_ttl: Duration::from_secs(600),
             copy_wait: true,
@@ -91,12 +92,6 @@ impl Default for Setup {
             identity: None,
         }
     }
-}
-
-/// What the service answers where nobody knows, if this run of the tests says so: `KEY=VALUE,…` as of `devstore --as`.
-fn answers() -> Answers {
-    let choices = std::env::var("BLOBCP_TEST_AS").unwrap_or_default();
-    choices.split(',').filter(|choice| !choice.is_empty()).map(|choice| choice.parse::<Choice>().unwrap()).collect()
 }
 
 impl Setup {

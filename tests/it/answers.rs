@@ -170,3 +170,30 @@ fn blobs_of_other_types_are_copied_and_go_on_growing() {
         assert_eq!(shown(), created, "{choice}");
     }
 }
+
+#[test]
+fn every_answer_is_one_of_a_run() {
+    let runs: Vec<Answers> = (0..=answers::runs()).map(answers::of_run).collect();
+    assert_eq!(runs[0], Answers::default());
+    for choice in Choice::all() {
+        let given = |run: &Answers| {
+            let mut same = *run;
+            same.choose(choice);
+            same == *run
+        };
+        assert!(runs.iter().any(given), "{choice}");
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = std::fs::read_to_string(root.join("scripts/test")).unwrap();
+    let numbers: Vec<String> = (1..=answers::runs()).map(|number| number.to_string()).collect();
+    assert!(script.contains(&format!("for run in {}; do\n", numbers.join(" "))), "scripts/test does other runs");
+    // What is excepted is there, and has its reason.
+    for (of, key, reason) in answers::USUAL {
+        let (module, name) = of.rsplit_once("::").unwrap();
+        let place = root.join("tests/it").join(module.replace("::", "/"));
+        let file = [place.with_extension("rs"), place.join("mod.rs")].into_iter().find(|file| file.exists());
+        let source = std::fs::read_to_string(file.expect(of)).unwrap();
+        assert!(source.contains(&format!("fn {name}{}", if name.is_empty() { "" } else { "(" })), "{of}");
+        assert!(answers::usual(key).key() == *key && reason.len() > 10, "{of}");
+    }
+}
