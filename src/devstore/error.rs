@@ -237,3 +237,16 @@ codes! {
     UnsupportedHeader 400 "One of the HTTP headers specified in the request is not supported.",
     UnsupportedHttpVerb 405 "The resource doesn't support specified Http Verb.",
 }
+
+/// Wraps what the source answered (§4.1): its status outside, its code in headers and elements.
+pub(super) fn cannot_verify(source: ServiceError) -> ServiceError {
+    let status = source.status.as_u16().to_string();
+    ServiceError::from(Code::CannotVerifyCopySource)
+        .with_status(if source.status.is_success() { StatusCode::NOT_FOUND } else { source.status })
+        .with_message(source.message.clone())
+        .with_header("x-ms-copy-source-status-code", status.clone())
+        .with_header("x-ms-copy-source-error-code", source.code.clone())
+        .with_detail("CopySourceStatusCode", status)
+        .with_detail("CopySourceErrorCode", source.code)
+        .with_detail("CopySourceErrorMessage", source.message)
+}

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::Barrier;
 
 use super::address::Target;
-use super::error::ServiceError;
+use super::error::{ServiceError, cannot_verify};
 use super::reply::Damage;
 use super::request::Call;
 
@@ -43,6 +43,9 @@ pub struct Fault {
     pub status: Option<u16>,
     /// Error code of the refusal; `InternalError` or `ServerBusy` by status when absent.
     pub code: Option<String>,
+    /// The refusal is that of the source of a copy: the request is refused for it (§4.1).
+    #[serde(default)]
+    pub of_source: bool,
     /// `Retry-After` of the refusal, seconds.
     pub retry_after: Option<u64>,
     /// Carry the request out before refusing.
@@ -85,6 +88,7 @@ impl Fault {
         let status = StatusCode::from_u16(self.status?).ok()?;
         let default = if status == StatusCode::SERVICE_UNAVAILABLE { "ServerBusy" } else { "InternalError" };
         let error = ServiceError::custom(status, self.code.clone().unwrap_or_else(|| default.to_owned()));
+        let error = if self.of_source { cannot_verify(error) } else { error };
         Some(match self.retry_after {
             Some(seconds) => error.with_header("retry-after", seconds.to_string()),
             None => error,

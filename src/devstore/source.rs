@@ -8,11 +8,10 @@
 
 use std::time::SystemTime;
 
-use hyper::StatusCode;
-
 use super::address::{BlobAddress, Query, Revision, Service, Target, split_account, target};
 use super::answers::PublicAccess;
 use super::copies::SourceName;
+pub(super) use super::error::cannot_verify;
 use super::error::{Code, ServiceError};
 use super::model::Blob;
 use super::operation::Operation;
@@ -177,17 +176,4 @@ fn refused_source(call: &Call, error: ServiceError, asynchronous: bool) -> Servi
         // S48, S50
         cannot_verify(error).with_message("Could not verify the copy source within the specified time.")
     }
-}
-
-/// Wraps what the source answered (§4.1): its status outside, its code in headers and elements.
-pub(super) fn cannot_verify(source: ServiceError) -> ServiceError {
-    let status = source.status.as_u16().to_string();
-    ServiceError::from(Code::CannotVerifyCopySource)
-        .with_status(if source.status.is_success() { StatusCode::NOT_FOUND } else { source.status })
-        .with_message(source.message.clone())
-        .with_header("x-ms-copy-source-status-code", status.clone())
-        .with_header("x-ms-copy-source-error-code", source.code.clone())
-        .with_detail("CopySourceStatusCode", status)
-        .with_detail("CopySourceErrorCode", source.code)
-        .with_detail("CopySourceErrorMessage", source.message)
 }

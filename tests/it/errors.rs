@@ -65,6 +65,88 @@ fn every_refusal_reaches_the_program_as_its_errno() {
     assert_eq!(world.stats().body_bytes_out, 0, "no refusal made a program read what it copies");
 }
 
+/// Refusals of a request for the source that it copies: operation, the source's own status and code, what a program prints.
+const OF_SOURCES: &[(&str, u16, &str, &str)] = &[
+    // S47: the status alone would say that the service does not do it, and cp would move the content itself.
+    ("CopyBlob", 409, "PublicAccessNotPermitted", "Permission denied"),
+    ("PutBlockFromURL", 409, "PublicAccessNotPermitted", "Permission denied"),
+    // S48, S49
+    ("CopyBlob", 401, "NoAuthenticationInformation", "Permission denied"),
+    ("PutBlockFromURL", 401, "NoAuthenticationInformation", "Permission denied"),
+    ("PutBlockFromURL", 403, "AuthorizationPermissionMismatch", "Permission denied"),
+    // S17
+    ("PutBlockFromURL", 404, "BlobNotFound", "Stale file handle"),
+    // S36, S158
+    ("PutBlockFromURL", 412, "ConditionNotMet", "Stale file handle"),
+    ("CopyBlob", 409, "PendingCopyOperation", "busy"),
+    ("PutBlockFromURL", 409, "PendingCopyOperation", "busy"),
+];
+
+#[test]
+fn what_fails_for_its_source_says_why_and_moves_nothing() {
+    let world = World::with(Setup { attr_ttl: std::time::Duration::ZERO, ..Default::default() });
+    for (operation, status, code, says) in OF_SOURCES {
+        world.put("a", "some ");
+        world.put("b", "text");
+        world.ok("rm -f new");
+        world.reset_stats();
+        let order =
+            format!(r#"{{"operation":"{operation}","status":{status},"code":"{code}","of_source":true,"count":1000}}"#);
+        world.store.add_fault(fault(&order));
+        // One is a whole copy, the other puts ranges together.
+        let command = if *operation == "CopyBlob" { "cp a new" } else { "cat a b > new" };
+        let ran = world.sh(command);
+        world.store.clear_faults();
+        assert!(ran.code != Some(0) && ran.stderr.contains(says), "{operation} {status} {code}: {ran:?}");
+        assert!(world.stats().requests(operation) > 0, "{operation} {code}");
+        assert_no_payload(&world.stats());
+        // Nothing of it passes for the whole.
+        assert!(!world.is_stored("new") || ["", "some "].contains(&&*world.ok("cat new")), "{operation} {code}");
+    }
+    world.ok("cat a b > new");
+    assert_eq!(world.stored("new"), "some text");
+}
+
+// S15, S36 to S40, S158 to S161
+#[test]
+fn a_condition_on_the_source_that_is_not_met_is_one_whatever_says_so() {
+    let world = World::new();
+    for (operation, status, code) in [
+        ("CopyBlob", 412, "SourceConditionNotMet"),
+        ("CopyBlob", 412, "CannotVerifyCopySource"),
+        ("CopyBlob", 304, "CannotVerifyCopySource"),
+        ("PutBlockFromURL", 412, "SourceConditionNotMet"),
+        ("PutBlockFromURL", 412, "CannotVerifyCopySource"),
+        ("PutBlockFromURL", 304, "CannotVerifyCopySource"),
+    ] {
+        world.put("a", "some ");
+        world.put("b", "text");
+        world.ok("rm -f new");
+        world.expire(&["a", "b"]);
+        world.ok("ls -l; cat a b > old");
+        let changed = if operation == "CopyBlob" { "a" } else { "b" };
+        world.put(changed, "other");
+        world.reset_stats();
+        let refusal = format!(r#"{{"operation":"{operation}","status":{status},"code":"{code}","count":1000}}"#);
+        world.store.add_fault(fault(&refusal));
+        let command = if operation == "CopyBlob" { "cp a new" } else { "cat a b > new" };
+        let ran = world.sh(command);
+        world.store.clear_faults();
+        assert!(
+            ran.code == Some(1) && ran.stderr.contains("Stale file handle"),
+            "{operation} {status} {code}: {ran:?}"
+        );
+        assert_no_payload(&world.stats());
+        // What was known of the source is not believed any more: it is looked at anew, and then it is copied.
+        world.ok(command);
+        assert_eq!(
+            world.stored("new"),
+            if operation == "CopyBlob" { "other" } else { "some other" },
+            "{status} {code}"
+        );
+    }
+}
+
 #[test]
 fn an_outage_is_an_error_that_names_itself_and_passes() {
     // §4.4, S153: retried although no answer says when, then EIO; 408 and silence are time-outs.

@@ -410,6 +410,44 @@ fn a_leased_destination_needs_the_id_of_an_infinite_lease() {
 }
 
 #[test]
+fn who_has_a_lease_replaces_nothing_where_nothing_is_to_be() {
+    // S58: sent with the lease's id, the condition that there is to be nothing would not be heeded.
+    for answer in ["finite-put-blob", "put-blob", "every-write"] {
+        let world = World::answering([format!("lease-overrules-if-none-match={answer}").parse().unwrap()]);
+        world.put("a", "new");
+        world.put("b", "old");
+        let leased = |name: &str| {
+            world.block_on(world.client(ONE).blob(&path(name)).acquire_lease(&LeaseOptions::default())).unwrap()
+        };
+        let id = leased("b");
+        world.ok("ls -l");
+        let kept = world.sh(&format!("{BLOBCP} cp --no-clobber --lease-id {id} a b"));
+        assert_eq!(world.stored("b"), "old", "{answer}: {kept:?}");
+        // Free when the mount looked, taken and leased by now.
+        world.put("c", "theirs");
+        let id = leased("c");
+        let late = world.sh(&format!("{BLOBCP} cp --lease-id {id} a c"));
+        assert!(late.code == Some(1) && !late.stderr.is_empty(), "{answer}: {late:?}");
+        assert_eq!((world.stored("c"), world.stats().requests("CopyBlob")), ("theirs".into(), 0), "{answer}");
+        // And by a program that makes the file: without blocks, and with.
+        for (name, mebibytes) in [("d", 1), ("e", 20)] {
+            world.put(name, "theirs");
+            leased(name);
+            let late = python(
+                &world,
+                &format!(
+                    "f = os.open('{name}', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+for i in range({mebibytes}): os.write(f, bytes(1 << 20))
+try: os.close(f)
+except OSError as error: print('refused' if error.errno in (errno.EEXIST, errno.EBUSY) else error)"
+                ),
+            );
+            assert_eq!((late.trim(), world.stored(name)), ("refused", "theirs".into()), "{answer}: {name}");
+        }
+    }
+}
+
+#[test]
 fn what_a_copy_replaces_comes_back_if_asked_for() {
     // C52: by option of cp and of the mount, alone and in a tree.
     let settings = BlobSettings { metadata: [("color", "blue")].into_iter().collect(), ..Default::default() };
