@@ -77,6 +77,30 @@ fn several_writers_of_one_redirection_are_one_commit() {
     assert_eq!(commits(&world), 3);
 }
 
+// S109: the last that hears of an error has closed it, so it is stored.
+#[test]
+fn who_goes_on_writing_when_its_opener_has_closed_it_is_refused() {
+    let world = keeping(POLICY, &[]);
+    let gate = tempfile::tempdir().unwrap();
+    let here = gate.path().display();
+    std::fs::write(
+        gate.path().join("later"),
+        format!("until [ -e {here}/open ]; do :; done; /bin/echo later; echo $?"),
+    )
+    .unwrap();
+    let command = format!("exec 3> f; echo first >&3; sh {here}/later >&3 2> {here}/said & exec 3>&-; wait");
+    let running = world.start(&command);
+    eventually("the first part", || world.is_stored("f"));
+    std::fs::write(gate.path().join("open"), "").unwrap();
+    running.wait();
+    assert!(std::fs::read_to_string(gate.path().join("said")).unwrap().contains("Operation not permitted"));
+    assert_eq!((world.stored("f"), commits(&world)), ("first\n".into(), 1));
+    // Where it is the last to close, all of it is stored.
+    world
+        .ok("(echo first; sh -c 'echo later' & wait) > g; exec 3> h; echo first >&3; echo later >&3 & wait; exec 3>&-");
+    assert_eq!((world.stored("g"), world.stored("h")), ("first\nlater\n".into(), "first\nlater\n".into()));
+}
+
 // S109
 #[test]
 fn what_is_mapped_is_stored_when_it_is_not_mapped_any_more() {
@@ -164,6 +188,39 @@ fn mv_into_a_container_that_keeps_copies_once_and_removes() {
     world.ok("touch -d 2001-02-03 ../free/x; mv ../free/x x");
     assert_eq!(world.stored("x"), "content");
     assert_eq!(world.ok("stat -c %y x | cut -c1-10; ls ../free"), "2001-02-03\n");
+}
+
+// S113
+#[test]
+fn a_container_that_keeps_something_is_not_removed() {
+    let locked = Immutability { locked: true, ..POLICY };
+    for rules in [locked, HOLD, VERSIONS] {
+        let world = World::new();
+        world.store.create_container(ONE, "kept").unwrap();
+        world.store.keep(ONE, "kept", rules).unwrap();
+        world.ok("ls -l .. ../kept");
+        world.reset_stats();
+        if rules.versions {
+            refused(&world, "rmdir ../kept");
+        } else {
+            // There is something in it by now, which the mount has not seen.
+            let held = world.stop(blobcp::devstore::Fault::on("DeleteContainer"));
+            let rmdir = world.start("rmdir ../kept");
+            held.reached();
+            world.store.put_blob(ONE, "kept", "theirs", "content".into(), "text/plain").unwrap();
+            held.let_go();
+            let rmdir = rmdir.wait();
+            assert!(rmdir.stderr.contains("Operation not permitted"), "{rmdir:?}");
+            assert_eq!(world.store.content(ONE, "kept", "theirs").unwrap(), "content");
+            world.mount().fs.tree().invalidate_all();
+            world.reset_stats();
+            let rmdir = world.sh("rmdir ../kept");
+            assert!(rmdir.stderr.contains("Directory not empty"), "{rmdir:?}");
+            assert_eq!(count(&world, "DeleteContainer"), 0);
+        }
+        assert_eq!(count(&world, "DeleteBlob"), 0);
+        assert_eq!(world.ok("ls .."), "box\nkept\n");
+    }
 }
 
 // S109, S188
@@ -288,17 +345,30 @@ fn tar_stores_each_file_once() {
     assert_eq!(commits(&world), 2);
 }
 
+/// README says by which flags; rsync sets modes and times by name, after it has closed what it has written.
 #[test]
-fn rsync_stores_each_file_once_if_it_writes_in_place_and_nobody_wants_modes() {
-    // It sets them when the file is closed.
+fn rsync_stores_each_file_once_with_the_flags_that_are_documented() {
     let ignoring = Setup { permissions: blobcp::fs::Permissions::Ignore, ..Default::default() };
-    let world = keeping_in(World::with(ignoring), POLICY, &[]);
-    let outside = tempfile::tempdir().unwrap();
-    start_in(outside.path(), "echo one > 1; echo two > 2").wait();
-    world.ok(&format!("rsync -r --inplace {}/ r/", outside.path().display()));
-    assert_eq!((world.stored("r/1"), world.stored("r/2")), ("one\n".into(), "two\n".into()));
-    // What is there already is skipped, and nothing is refused.
-    world.ok(&format!("rsync -r --inplace --size-only {}/ r/", outside.path().display()));
+    for (setup, flags) in [(Setup::default(), "-r --inplace --chmod=F600"), (ignoring, "-r --inplace")] {
+        let world = keeping_in(World::with(setup), POLICY, &[]);
+        let outside = tempfile::tempdir().unwrap();
+        start_in(
+            outside.path(),
+            "umask 022; mkdir d; echo one > 1; echo two > d/2; chmod 751 d; touch -d 2001-02-03 1",
+        )
+        .wait();
+        world.ok(&format!("rsync {flags} {}/ r/", outside.path().display()));
+        assert_eq!((world.stored("r/1"), world.stored("r/d/2")), ("one\n".into(), "two\n".into()), "{flags}");
+        // Each directory and each file.
+        assert_eq!(commits(&world), 4, "{flags}: {:?}", world.stats().requests);
+        // What is there already is skipped, and nothing is refused.
+        world.ok(&format!("rsync {flags} --size-only {}/ r/", outside.path().display()));
+        assert_eq!(commits(&world), 4, "{flags}");
+        // Others say so, and what they have stored is whole.
+        let ran = world.sh(&format!("rsync -rt --inplace {}/1 t", outside.path().display()));
+        assert!(ran.code == Some(23) && ran.stderr.contains("Operation not permitted"), "{ran:?}");
+        assert_eq!(world.stored("t"), "one\n");
+    }
 }
 
 #[test]

@@ -90,6 +90,8 @@ fn every_flag_it_names_exists() {
         "--sparse",
         "--inplace", // rsync
         "--whole-file",
+        "--chmod",
+        "--size-only",
         "--device", // docker
         "--cap-add",
     ];
