@@ -179,6 +179,12 @@ fn the_devstore_answers_as_the_page_says_in_a_hierarchical_account() {
 }
 
 #[test]
+fn the_devstore_answers_as_the_page_says_in_a_hierarchical_account_that_keeps_what_is_deleted() {
+    let verified = assert_agrees_with_keys(devstore::AccountConfig::keeping_deleted(ACCOUNT, 7), true);
+    assert!(verified.asked().is_superset(&["S130", "S206"].map(String::from).into()));
+}
+
+#[test]
 fn a_directory_of_a_hierarchical_account_is_enough() {
     let (runtime, store) = serve_two(plain(), true);
     for account in [ACCOUNT, SECOND] {

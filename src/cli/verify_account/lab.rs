@@ -270,6 +270,11 @@ impl Lab {
         Ok(BlobPath::new(self.container.clone(), BlobName::parse(&format!("{}{name}", self.prefix))?))
     }
 
+    /// The name of a blob in its container, encoded.
+    pub(super) fn encoded(&self, name: &str) -> Result<String> {
+        Ok(self.blob_path(name)?.name.encoded())
+    }
+
     /// The URL of a blob, without a credential.
     pub(super) fn url(&self, name: &str) -> Result<String> {
         Ok(self.client.blob(&self.blob_path(name)?).url())

@@ -555,4 +555,29 @@ pub(super) const FACTS: &[Fact] = &[
             })
         },
     },
+    Fact {
+        ids: &["S206"],
+        what: "a deleted file in a list with showonly=deleted, and back by its DeletionId",
+        needs: &[Hierarchical, SoftDelete],
+        requests: 5,
+        expected: &["a DeletionId, ResourceType file; 200, the same ETag"],
+        run: |lab| {
+            Box::pin(async move {
+                let made = lab.put("s206", "a").done().await?;
+                lab.ask("DELETE", "s206").over_dfs().query("recursive", "false").done().await?;
+                let list = lab.list("s206").query("showonly", "deleted").done().await?;
+                let (deletion, kind) = (list.element("DeletionId"), list.element("ResourceType"));
+                let source = format!("{}?deletionid={deletion}", lab.encoded("s206")?);
+                let back = lab.ask("PUT", "s206").query("comp", "undelete").header("x-ms-undelete-source", &source);
+                let back = back.send().await?;
+                let id = if deletion.is_empty() { "no DeletionId" } else { "a DeletionId" };
+                let same = if lab.head("s206").send().await?.header("etag") == made.header("etag") {
+                    "the same"
+                } else {
+                    "another"
+                };
+                Ok(format!("{id}, ResourceType {kind}; {}, {same} ETag", back.outcome()))
+            })
+        },
+    },
 ];
