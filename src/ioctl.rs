@@ -21,7 +21,8 @@
 //! with records, see [`Entry`].
 //!
 //! Whoever asks must be allowed to do by open(2) and write(2) what is asked for: to read the source, and to write the
-//! destination, or its directory if it is new. On a mount that is read-only, all but [`STATUS`] and [`COPIES`] fail.
+//! destination, or its directory if it is new. A URL is a path of the mount to everybody but who mounted and root, unless
+//! it has a SAS. On a mount that is read-only, all but [`STATUS`] and [`COPIES`] fail.
 //!
 //! A [`COPY`] of a file onto itself is a Copy Blob like any other (C17): it discards blocks that others uploaded and
 //! never committed, gives the blob a new ETag and time and, where they are set, another tier and other metadata.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use reqwest::Method;
+use reqwest::{Method, Url};
 
 use crate::error::Result;
-use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
+use crate::path::{self, AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
 use crate::store::blob::BlobClient;
 use crate::store::concurrency::Permit;
@@ -47,30 +47,30 @@ impl Client {
         BlobClient { pipeline: &self.0, path, revision: None }
     }
 
-    /// The blob of this account that `url` names, as it is or was; `None` if it names something else, or carries more
-    /// than that in its query: then it has a credential of its own.
+    /// The blob of this account that `url` names by any of the account's names, as it is or was; `None` if it names
+    /// something else, or carries more than that in its query: then it may have a credential of its own.
     pub fn blob_at(&self, url: &str) -> Option<(BlobPath, Option<Revision>)> {
-        let path = url.strip_prefix(&format!("{}/", self.0.endpoint()))?;
-        if path.contains('#') {
+        // What is parsed below is resolved first, which is not what the service does.
+        if path::is_folded_in_url(url) {
             return None;
         }
-        let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8().ok();
-        let (path, revision) = match path.split_once('?') {
-            None => (path, None),
-            Some((path, query)) => {
-                let (name, moment) = query.split_once('=')?;
-                let moment = Moment::parse(&decode(moment)?)?;
-                let revision = match name {
-                    "snapshot" => Revision::Snapshot(moment),
-                    "versionid" => Revision::Version(moment),
-                    _ => return None,
-                };
-                (path, Some(revision))
+        let url = Url::parse(url).ok()?;
+        let mut revision = None;
+        for (name, moment) in url.query_pairs() {
+            let moment = Moment::parse(&moment)?;
+            let said = match &*name.to_ascii_lowercase() {
+                "snapshot" => Revision::Snapshot(moment),
+                "versionid" => Revision::Version(moment),
+                _ => return None,
+            };
+            if revision.replace(said).is_some() {
+                return None;
             }
-        };
-        let (container, name) = path.split_once('/')?;
-        let blob = BlobPath::new(ContainerName::parse(container).ok()?, BlobName::parse(&decode(name)?).ok()?);
-        Some((blob, revision))
+        }
+        let (container, name) = self.0.endpoint().path_in(self.account(), &url)?.split_once('/')?;
+        let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8().ok();
+        let container = ContainerName::parse(&decode(container)?).ok()?;
+        Some((BlobPath::new(container, BlobName::parse(&decode(name)?).ok()?), revision))
     }
 
     /// List Containers: one page.

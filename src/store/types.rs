@@ -545,12 +545,26 @@ pub struct CopySource {
     url: String,
     /// Token by which the service reads the source, where no SAS can be made. Not for Copy Blob.
     token: Option<Secret>,
+    /// The credentials of the request must not count for the source.
+    alone: bool,
 }
 
 impl CopySource {
     /// A complete, percent-encoded `http(s)` URL, with SAS where the source needs one.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), token: None }
+        Self { url: url.into(), token: None, alone: false }
+    }
+
+    /// The same, to be read by what the URL itself proves and by nothing else. Copy Blob lends the credentials of its
+    /// own request to whatever it takes for the same account; the From-URL operations lend them to nobody (S49).
+    pub fn on_its_own(self) -> Self {
+        Self { alone: true, ..self }
+    }
+
+    /// True if the URL brings a SAS of its own, good or not.
+    pub fn is_signed(&self) -> bool {
+        let Ok(url) = reqwest::Url::parse(&self.url) else { return false };
+        url.query_pairs().any(|(name, value)| name.eq_ignore_ascii_case("sig") && !value.is_empty())
     }
 
     /// The same, to be read by a token.
@@ -564,7 +578,7 @@ impl CopySource {
 
     /// True if it can only be read by operations that are done when they are answered.
     pub fn is_read_by_token(&self) -> bool {
-        self.token.is_some()
+        self.token.is_some() || self.alone
     }
 
     /// The URL as the request header wants it, signature and all. Not for logs.

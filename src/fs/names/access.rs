@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::OnceLock;
 
+use rustix::process::getuid;
+
 use crate::error::{Error, Result};
 use crate::fs::names::attr::Attr;
 
@@ -63,6 +65,11 @@ impl Credentials {
         })
     }
 
+    /// Whether the credentials of the accounts are the caller's own: of the user who mounted, or root.
+    pub(in crate::fs) fn is_who_mounted(&self) -> bool {
+        self.uid == 0 || self.uid == getuid().as_raw()
+    }
+
     pub(in crate::fs) fn has(&self, capabilities: u64) -> bool {
         // Somebody may be root, with all capabilities, in another namespace; here only the user id counts.
         self.uid == 0 && self.process().capabilities & capabilities != 0
@@ -117,7 +124,7 @@ impl ProcessStatus {
 mod tests {
     use super::*;
     use crate::fs::names::attr::{self, Defaults, FileKind, Ino};
-    use rustix::process::{getgid, getuid};
+    use rustix::process::getgid;
 
     fn file(mode: u32, uid: u32, gid: u32) -> Attr {
         let defaults = Defaults { file_mode: mode, dir_mode: mode, uid, gid, shown: None };

@@ -75,6 +75,19 @@ fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
 
 impl CopyOrder<'_> {
     /// The directory and the name in it that are to be copied to; `at` is the node that the order is given at.
+fn is_url(source: &str) -> bool {
+    let scheme = source.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+}
+
+/// EACCES: whoever did not mount copies what has a path in the mount, or a URL with a SAS.
+fn not_by_url() -> Error {
+    Error::fs(
+        libc::EACCES,
+        "a URL without a SAS is for who mounted; others name what they copy by its path in the mount",
+    )
+}
+
     fn destination(&self, at: &NodeView) -> Result<(Ino, String)> {
         match (at.kind, self.name) {
             (FileKind::Directory, "") => Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
@@ -196,25 +209,40 @@ impl Control<'_> {
     }
 
     async fn source_of(&self, source: &str, destination: &Blob, who: &Credentials) -> Result<ResolvedSource> {
-        if source.starts_with("http://") || source.starts_with("https://") {
-            return match self.fs.service.located(source) {
-                // A blob of one of our accounts: we know how to let the service read it.
-                Some(origin) => {
-                    self.refuse_strangers(who)?;
-                    let Origin { blob, revision } = &origin;
-                    let properties = self.fs.service.blob(blob).at(revision.as_ref()).properties().await?;
-                    self.own_source(&origin, Arc::new(properties), destination).await
-                }
-                None => {
-                    let url = self.external_source(source, who)?;
-                    Ok(ResolvedSource { url, version: None, tags: Tags::new(), origin: None })
-                }
-            };
+        if !is_url(source) {
+            return self.source_at(source, None, destination, who).await;
         }
-        let node = self.fs.directories.walk_as(source, who).await?;
+        let url = CopySource::external(source)?;
+        let origin = self.fs.service.located(url.expose());
+        let foreign = |url| ResolvedSource { url, version: None, tags: Tags::new(), origin: None };
+        match origin {
+            Some(origin) if who.is_who_mounted() => {
+                let Origin { blob, revision } = &origin;
+                let properties = self.fs.service.blob(blob).at(revision.as_ref()).properties().await?;
+                self.own_source(&origin, Arc::new(properties), destination).await
+            }
+            None if who.is_who_mounted() => Ok(foreign(self.external_source(source)?)),
+            Some(origin) => {
+                let path = self.fs.directories.path_to(&origin).ok_or_else(not_by_url)?;
+                self.source_at(&path, Some(&origin), destination, who).await
+            }
+            None if url.is_signed() => Ok(foreign(url.on_its_own())),
+            None => Err(not_by_url()),
+        }
+    }
+
+    /// `meant`: what has to be at the path.
+    async fn source_at(
+        &self,
+        path: &str,
+        meant: Option<&Origin>,
+        destination: &Blob,
+        who: &Credentials,
+    ) -> Result<ResolvedSource> {
+        let node = self.fs.directories.walk_as(path, who).await?;
         let done = async {
             if node.kind == FileKind::Directory {
-                return Err(Error::fs(libc::EISDIR, format!("{source} is a directory")));
+                return Err(Error::fs(libc::EISDIR, format!("{path} is a directory")));
             }
             self.fs.names.check_access(&node, READ, who)?;
             if let Some(file) = self.fs.handles.of_ino(node.ino) {
@@ -223,10 +251,15 @@ impl Control<'_> {
             }
             let node = self.fs.names.fresh(node.ino).await?;
             if node.is_pending() {
-                return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
+    /// A path is walked as the caller. A URL goes past all directories and modes, so as it stands it is for whom the
+    /// credentials belong to; for all others one without a credential of its own is a path of this mount or nothing.
+                return Err(Error::fs(libc::EBUSY, format!("{path}: its content is still being copied")));
             }
             let origin = self.fs.tree.origin(node.ino)?;
-            let missing = || Error::not_in_the_service(source);
+            if meant.is_some_and(|meant| *meant != origin) {
+                return Err(not_by_url());
+            }
+            let missing = || Error::not_in_the_service(path);
             self.own_source(&origin, node.properties().cloned().ok_or_else(missing)?, destination).await
         }
         .await;
@@ -241,24 +274,14 @@ impl Control<'_> {
     }
 
     /// A URL that is no blob of ours. A file of Azure Files in one of our accounts gets leave to be read.
-    fn external_source(&self, url: &str, who: &Credentials) -> Result<CopySource> {
+    fn external_source(&self, url: &str) -> Result<CopySource> {
         let clients = || self.fs.config.accounts.iter().map(|account| &account.client);
         match clients().find_map(|client| Some((client, client.file_at(url)?))) {
-            Some((client, file)) => {
-                self.refuse_strangers(who)?;
-                client.file_source(url, &file, SOURCE_SAS)
-            }
+            Some((client, file)) => client.file_source(url, &file, SOURCE_SAS),
             None => CopySource::external(url),
         }
-    }
-
-    /// A URL goes past all directories and modes, so our credentials open it only for whom the mount belongs to.
-    fn refuse_strangers(&self, who: &Credentials) -> Result<()> {
-        if who.uid != 0 && who.uid != self.fs.config.defaults.uid {
-            let what = "what is in the mount's own accounts has to be named by its path in the mount";
-            return Err(Error::fs(libc::EACCES, what));
-        }
-        Ok(())
+            // What is copied is what is there now, with the mode that it has now.
+            self.fs.names.check_access(&node, READ, who)?;
     }
 
     /// The service refused to change the type of a blob (C7, C21): which types they are.
