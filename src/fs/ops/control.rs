@@ -6,13 +6,15 @@ use tracing::info;
 
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
-use crate::fs::caller::Caller;
+use crate::fs::caller::{Caller, Device};
+use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::job::Progress;
 use crate::fs::copies::lease::{LeaseReport, LeaseSource};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::ownership::CopyBy;
 use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Observation, Origin, Place};
 use crate::fs::names::walk::{Found, Walk};
 use crate::fs::ops::xattr;
@@ -73,8 +75,6 @@ fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
     Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
 }
 
-impl CopyOrder<'_> {
-    /// The directory and the name in it that are to be copied to; `at` is the node that the order is given at.
 fn is_url(source: &str) -> bool {
     let scheme = source.split_once("://").map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
@@ -88,6 +88,8 @@ fn not_by_url() -> Error {
     )
 }
 
+impl CopyOrder<'_> {
+    /// The directory and the name in it that are to be copied to; `at` is the node that the order is given at.
     fn destination(&self, at: &NodeView) -> Result<(Ino, String)> {
         match (at.kind, self.name) {
             (FileKind::Directory, "") => Err(Error::fs(libc::EISDIR, "a directory cannot be copied onto")),
@@ -124,7 +126,8 @@ impl Control<'_> {
             // X6, and the service would not heed the condition (S58).
             return Err(Error::fs(libc::ENOLCK, format!("{name}: what is not there has no lease")));
         }
-        let (tier, metadata) = (order.tier.map(str::to_owned), metadata_of(order.metadata)?);
+        let tier = order.tier.map(str::to_owned);
+        let metadata = self.metadata_of_copy(order.metadata, version.as_deref(), (parent, target.as_ref()), who)?;
         let onto_itself = origin.as_ref().is_some_and(|origin| *origin == destination.clone().into());
         let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
         let to = destination.clone();
@@ -189,6 +192,31 @@ impl Control<'_> {
         Ok((job.id.clone(), status))
     }
 
+    /// What the copy is told of metadata: what is asked for, or what differs from the source's, so that the copy belongs
+    /// to whoever makes it. `None`: all comes along.
+    fn metadata_of_copy(
+        &self,
+        lines: &str,
+        version: Option<&BlobProperties>,
+        (parent, target): (Ino, Option<&NodeView>),
+        who: &Credentials,
+    ) -> Result<Option<Metadata>> {
+        let names = &self.fs.names;
+        let (target, dir) = (target.map(|target| names.attr_of(target)), names.attr_of(&self.fs.tree.view(parent)?));
+        let Config { permissions, defaults, .. } = &*self.fs.config;
+        let by = CopyBy { who, target: target.as_ref(), dir: Some(&dir), permissions: *permissions, defaults };
+        match (metadata_of(lines)?, version) {
+            (Some(asked), version) => by.with(&asked, version).map(Some),
+            (None, Some(version)) => {
+                let made = by.of_source(&version.metadata, attr::kind_of(version))?;
+                Ok(attr::told_to_a_copy(made, &version.metadata))
+            }
+            (None, None) if who.is_who_mounted() => Ok(None),
+            // Nobody here has seen what the source says of owner and mode.
+            (None, None) => by.of_source(&Metadata::default(), FileKind::File).map(Some),
+        }
+    }
+
     async fn refuse_target(&self, target: Option<&NodeView>, no_replace: bool) -> Result<()> {
         let Some(target) = target else { return Ok(()) };
         if no_replace {
@@ -208,6 +236,8 @@ impl Control<'_> {
         Ok(())
     }
 
+    /// A path is walked as the caller. A URL goes past all directories and modes, so as it stands it is for whom the
+    /// credentials belong to; for all others one without a credential of its own is a path of this mount or nothing.
     async fn source_of(&self, source: &str, destination: &Blob, who: &Credentials) -> Result<ResolvedSource> {
         if !is_url(source) {
             return self.source_at(source, None, destination, who).await;
@@ -250,9 +280,9 @@ impl Control<'_> {
                 self.fs.files.commit(&mut state).await?;
             }
             let node = self.fs.names.fresh(node.ino).await?;
+            // What is copied is what is there now, with the mode that it has now.
+            self.fs.names.check_access(&node, READ, who)?;
             if node.is_pending() {
-    /// A path is walked as the caller. A URL goes past all directories and modes, so as it stands it is for whom the
-    /// credentials belong to; for all others one without a credential of its own is a path of this mount or nothing.
                 return Err(Error::fs(libc::EBUSY, format!("{path}: its content is still being copied")));
             }
             let origin = self.fs.tree.origin(node.ino)?;
@@ -280,8 +310,6 @@ impl Control<'_> {
             Some((client, file)) => client.file_source(url, &file, SOURCE_SAS),
             None => CopySource::external(url),
         }
-            // What is copied is what is there now, with the mode that it has now.
-            self.fs.names.check_access(&node, READ, who)?;
     }
 
     /// The service refused to change the type of a blob (C7, C21): which types they are.

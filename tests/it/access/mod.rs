@@ -4,6 +4,7 @@
 
 use crate::common::*;
 
+mod attributes;
 mod urls;
 
 const IOCTL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");

@@ -130,5 +130,6 @@ fn a_url_with_a_sas_is_for_everybody() {
         let url = format!("{}/{BOX}/signed?{}", world.store.endpoint(account), signature(&world, account, "signed"));
         assert_eq!(copies(&world, STRANGER, std::slice::from_ref(&url)), ["-"], "{account}");
         assert_eq!(world.stored("d/copy"), "by somebody");
+        assert_eq!(metadata(&world, "d/copy", "owner").as_deref(), Some("10003"));
     }
 }
