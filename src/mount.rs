@@ -22,6 +22,7 @@ pub(crate) mod daemon;
 mod error;
 pub(crate) mod exit_report;
 mod probe;
+mod runtime_dir;
 pub mod table;
 pub mod unmount;
 
@@ -129,7 +130,7 @@ fn serve_on<K>(
     };
     let _ = runtime.block_on(async { timeout(ROOT_BOUND, first_questions).await });
     let mounted = Mounted::mount(runtime, fs.clone(), mountpoint, &plan.name, options)?;
-    let reporter = exit_report::ExitReporter::listen(mounted.device);
+    let reporter = exit_report::ExitReporter::begin(mounted.device);
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
