@@ -147,7 +147,7 @@ impl Devstore {
             keys.insert(account.name.clone(), AccountKey(key));
         }
         let listener = TcpListener::bind(config.listen).await?;
-        let server = Arc::new(Server::new(&config, listener.local_addr()?, keys));
+        let server = Arc::new(Server::new(&config, listener.local_addr()?, keys, control::new_token()));
         let accept = tokio::spawn(http::serve(listener, Arc::clone(&server)));
         Ok(Devstore { server, accept })
     }
@@ -160,6 +160,11 @@ impl Devstore {
     /// `http://127.0.0.1:PORT/ACCOUNT`.
     pub fn endpoint(&self, account: &str) -> String {
         self.server.endpoint(account)
+    }
+
+    /// The token that the control interface asks for: `Authorization: Bearer TOKEN`.
+    pub fn control_token(&self) -> &str {
+        &self.server.control_token
     }
 
     /// The account's key in Base64.

@@ -38,6 +38,8 @@ pub(super) struct Server {
     pub statistics: Statistics,
     /// Bearer tokens that are good.
     pub tokens: Tokens,
+    /// The one that the control interface asks for.
+    pub control_token: String,
     /// Decoded account keys. Accounts are fixed for the server's life.
     keys: BTreeMap<String, AccountKey>,
     check_clock_skew: bool,
@@ -45,7 +47,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
+    pub(super) fn new(
+        config: &Config,
+        address: SocketAddr,
+        keys: BTreeMap<String, AccountKey>,
+        control_token: String,
+    ) -> Server {
         let namespace = if config.hns { Namespace::Hierarchical } else { Namespace::Flat };
         let soft_delete =
             config.accounts.iter().filter_map(|account| Some((account.name.clone(), account.soft_delete?)));
@@ -86,6 +93,7 @@ impl Server {
             faults: Faults::default(),
             statistics: Statistics::default(),
             tokens: Tokens::default(),
+            control_token,
             keys,
             check_clock_skew: config.check_clock_skew,
             state: Mutex::new(state),
