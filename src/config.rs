@@ -75,6 +75,8 @@ pub(crate) enum Error {
         "{0}: a credential from the environment or of an identity is not sent to a host that is not Azure's; write its endpoint in the configuration file to allow that"
     )]
     Stranger(String),
+    #[error("{0}: http:// is for servers on this machine; use https://, or say --allow-http")]
+    PlainHttp(String),
     #[error("{0}")]
     Account(crate::error::Error),
     #[error("no SOURCE is given: ACCOUNT, ACCOUNT/CONTAINER or a URL; or --dev")]
@@ -146,6 +148,9 @@ pub(crate) struct Settings {
     /// Ask without credentials where none are known: public containers.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub(crate) anonymous: Option<Switch>,
+    /// Talk plain http to endpoints that are not on this machine, where everybody on the way can read and change it.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub(crate) allow_http: Option<Switch>,
     /// Write the log there.
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
@@ -171,7 +176,7 @@ impl Settings {
         }
         laid_over! {
             read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
-            show_owners uid gid file_mode dir_mode api_version auth anonymous log_file log
+            show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http log_file log
         }
     }
 

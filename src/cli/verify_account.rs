@@ -20,7 +20,7 @@ use futures_util::stream::{self, StreamExt};
 use super::failure::{Failure, complain, end_quietly_without_readers};
 use super::log;
 use super::signals::Signals;
-use crate::config::{self, Auth, Environment, File, KnownAccounts, MountSource, Settings};
+use crate::config::{self, Auth, Environment, File, KnownAccounts, MountSource, Settings, Switch};
 use crate::path::ContainerName;
 use crate::store::Account;
 use fact::Fact;
@@ -74,6 +74,9 @@ pub(super) struct Arguments {
     /// How to ask, as for mount.
     #[arg(long, value_name = "KIND", hide_possible_values = true)]
     auth: Option<Auth>,
+    /// Talk plain http to a server that is not on this machine.
+    #[arg(long)]
+    allow_http: bool,
     /// error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log: String,
@@ -111,8 +114,13 @@ impl Arguments {
         let environment = Environment::of_process();
         let file = File::load(self.config.as_deref())?;
         let known = KnownAccounts::new(&environment, &file)?;
-        let settings = Settings { api_version: self.api_version.clone(), auth: self.auth, ..Settings::default() }
-            .or(file.mount.clone());
+        let said = Settings {
+            api_version: self.api_version.clone(),
+            auth: self.auth,
+            allow_http: self.allow_http.then_some(Switch::YES),
+            ..Settings::default()
+        };
+        let settings = said.or(file.mount.clone());
         self.check_only()?;
         let name = format!("blobcp-verify-{:08x}", rand::random::<u32>());
         let place = |source: &str| {

@@ -124,7 +124,11 @@ impl<'a> KnownAccounts<'a> {
         if !self.is_connected(name) {
             config.endpoint = config.endpoint.or_else(|| table?.endpoint.clone());
         }
-        config.resolve().map_err(Error::Account)
+        let account = config.resolve().map_err(Error::Account)?;
+        if !account.endpoint.is_confidential() && !settings.allow_http.is_some_and(Switch::is_on) {
+            return Err(Error::PlainHttp(account.endpoint.to_string()));
+        }
+        Ok(account)
     }
 
     fn prove(

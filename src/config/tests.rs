@@ -114,6 +114,22 @@ fn an_endpoint_of_the_file_is_found_from_its_url() {
     assert_eq!(plan.probes[0].account.endpoint.to_string(), "https://files.example.com");
 }
 
+#[rstest]
+#[case("[account.acct]\nkey = 'a2V5'\nendpoint = 'http://azurite:10000/acct'", "acct")]
+#[case(
+    "[account.acct]\nconnection_string = 'AccountName=acct;AccountKey=a2V5;BlobEndpoint=http://10.0.0.1/acct'",
+    "acct"
+)]
+#[case("[account.acct]\nkey = 'a2V5'", "http://192.168.0.1:10000/acct/box")]
+fn plain_http_to_another_machine_is_said_to_be_wanted(#[case] text: &str, #[case] source: &str) {
+    let nobody = Environment::default();
+    assert!(complaint(&[source], &nobody, text).ends_with("or say --allow-http"));
+    assert_eq!(complaint(&[source], &nobody, &format!("{text}\n[mount]\nallow-http = true")), "");
+    // A token is told to nobody on the way, whatever is said.
+    let by_token = "[account.acct]\nauth = 'cli'\nendpoint = 'http://azurite:10000/acct'\n[mount]\nallow-http = true";
+    assert!(complaint(&["acct"], &nobody, by_token).ends_with("a token is not sent over plain http"));
+}
+
 #[test]
 fn anonymous_access_is_said_by_a_flag_or_in_the_file() {
     let text = "[account.acct]\nauth = 'anonymous'";
@@ -254,7 +270,7 @@ fn a_file_of_secrets_that_others_can_read_is_noticed() {
 #[case(&["http://127.0.0.1:1"], "http://127.0.0.1:1: names no account")]
 #[case(
     &["http://acct.blob.core.windows.net?sig=SeCrEt"],
-    "http://acct.blob.core.windows.net: http:// is only for emulators on this machine; use https://"
+    "http://acct.blob.core.windows.net: http:// is for servers on this machine; use https://, or say --allow-http"
 )]
 #[case(&["https://me:SeCrEt@acct.example.com"], "https://acct.example.com: must not hold a user, a password or a fragment")]
 #[case(
