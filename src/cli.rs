@@ -17,6 +17,7 @@ mod cp;
 mod devstore;
 mod failure;
 mod format;
+mod handover;
 mod lease;
 mod log;
 mod mount;
@@ -105,6 +106,14 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(what) => {
             complain("mount", what);
             return ExitCode::from(USAGE);
+        }
+    };
+    let is_mount = args.get(1).is_some_and(|word| word == "mount");
+    let args = match if is_mount { handover::out_of_sight(args) } else { Ok(args) } {
+        Ok(args) => args,
+        Err(error) => {
+            complain("mount", format_args!("cannot take secrets off the command line: {error}"));
+            return ExitCode::FAILURE;
         }
     };
     let arguments = match Arguments::try_parse_from(&args) {

@@ -188,7 +188,7 @@ pub struct Status {
     pub completion_time: i64,
     /// `x-ms-copy-id`.
     pub id: [u8; ID_SIZE],
-    /// Source URL without its signature.
+    /// Source URL without its token.
     pub source: [u8; PATH_SIZE],
     /// The reason why it failed or takes long; empty if there is nothing to say.
     pub description: [u8; DESCRIPTION_SIZE],
@@ -271,7 +271,7 @@ pub struct Copies {
 }
 
 /// The beginning of a record in [`News`] and [`Copies`]. Four texts follow, each with a zero byte at its end: path from
-/// the open directory, copy id, source URL without its signature, description or reason. Records begin at multiples of
+/// the open directory, copy id, source URL without its token, description or reason. Records begin at multiples of
 /// 8 bytes.
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, about, complain};
 use super::mount_options::MountOptions;
-use super::{devstore, log};
+use super::{devstore, handover, log};
 use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
@@ -15,11 +15,14 @@ use crate::mount::{self, KernelOptions, MountError, table, unmount};
 const MORE: &str = "\
 SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
 the same, also with a SAS. Several SOURCEs give one directory per account.
+In place of a SOURCE, - reads it from the standard input, @FILE from a file and
+env:NAME from a variable: the words of a command line can be read by everybody,
+for a URL with a SAS until the mount has taken it out of sight.
 
 Examples:
   blobcp mount --dev ~/mnt
   AZURE_STORAGE_ACCOUNT=acct AZURE_STORAGE_KEY=… blobcp mount acct ~/mnt
-  blobcp mount 'https://acct.blob.core.windows.net/photos?sv=…&sig=…' ~/mnt
+  blobcp mount @photos.url ~/mnt
   blobcp mount -f --log debug --read-only acct/photos ~/mnt
 
 In ~/.config/blobcp/config.toml, readable only by you:
@@ -117,7 +120,8 @@ impl Arguments {
             return Err(missing());
         }
         let sources = self.words.into_iter().map(OsString::into_string).collect::<Result<_, _>>();
-        let sources = sources.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
+        let sources: Vec<String> = sources.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
+        let sources = sources.into_iter().map(spelled_out).collect::<Result<_, _>>()?;
         let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
         let checks = on(settings.allow_other) || options.default_permissions;
         if on(settings.show_owners) && checks {
@@ -168,6 +172,33 @@ impl MountCommand {
         }
         Ok((plan, store, text))
     }
+}
+
+/// A SOURCE that is said elsewhere than on the command line, which others can read: `-` is a line of the standard input,
+/// `@FILE` the first line of a file, `env:NAME` a variable.
+fn spelled_out(word: String) -> Result<String, Failure> {
+    let first_line = |text: io::Result<String>, of: &str| match text {
+        Ok(text) => Ok(text.lines().next().unwrap_or_default().trim().to_owned()),
+        Err(error) => Err(about(of, &error)),
+    };
+    let text = match word.strip_prefix('@') {
+        _ if word == "-" => {
+            let mut line = String::new();
+            first_line(io::stdin().read_line(&mut line).map(|_| line), "standard input")?
+        }
+        Some(path) => first_line(std::fs::read_to_string(path), path)?,
+        None => match word.strip_prefix(handover::OF_VARIABLE) {
+            Some(name) => {
+                let value = Environment::secret(name);
+                value.map(|value| value.expose().trim().to_owned()).unwrap_or_default()
+            }
+            None => return Ok(word),
+        },
+    };
+    if text.is_empty() {
+        return Err(Failure::usage(format!("{word}: there is no SOURCE in it")));
+    }
+    Ok(text)
 }
 
 /// On stdout. If nobody reads it, the mount works all the same.

@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(found.version_id.as_deref(), Some("v1"));
         let copy = found.copy.as_ref().unwrap();
         assert_eq!((copy.status, copy.bytes_copied, copy.total_bytes), (CopyStatus::Failed, 3, 11));
-        assert_eq!(copy.source.as_deref(), Some("http://h/a/c/s?sv=1"));
+        assert_eq!(copy.source.as_deref(), Some("http://h/a/c/s"));
         assert_eq!(copy.description.as_deref(), Some("404 ResourceNotFound \"gone\""));
     }
 

@@ -24,6 +24,7 @@ use crate::common::{eventually, look_again};
 
 mod copying;
 mod mounting;
+mod secrets;
 mod settings;
 
 const BLOBCP: &str = env!("CARGO_BIN_EXE_blobcp");
