@@ -329,6 +329,11 @@ impl Control<'_> {
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 
+    /// Whether the mount was made read-only since it was mounted.
+    pub fn is_made_read_only(&self) -> bool {
+        self.fs.device.get().is_some_and(Device::is_read_only)
+    }
+
     pub fn kind(&self, ino: Ino) -> Result<FileKind> {
         Ok(self.fs.tree.view(ino)?.kind)
     }

@@ -5,6 +5,7 @@
 use crate::common::*;
 
 mod attributes;
+mod everybody;
 mod urls;
 
 const IOCTL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
