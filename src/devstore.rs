@@ -169,7 +169,12 @@ impl Devstore {
 
     /// The account's key in Base64.
     pub fn account_key(&self, account: &str) -> Option<String> {
-        self.server.key(account).map(|key| STANDARD.encode(key))
+        self.server.key(account).map(|key| STANDARD.encode(&key.0))
+    }
+
+    /// Replaces an account's key, as whoever revokes it does: what was signed with the old one is refused.
+    pub fn replace_key(&self, account: &str) {
+        self.server.replace_key(account, AccountKey(uuid::Uuid::new_v4().into_bytes().to_vec()));
     }
 
     /// A connection string for any Azure client (§1.2).
