@@ -61,6 +61,7 @@ mod hierarchical;
 mod http;
 mod immutability;
 mod lease;
+mod life;
 mod listing;
 mod namespace;
 mod options;
