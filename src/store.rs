@@ -46,6 +46,7 @@ mod ask;
 mod blob;
 mod block;
 mod client;
+mod clocks;
 mod concurrency;
 mod connection_string;
 mod connections;

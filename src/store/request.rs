@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
+use crate::store::clocks::clocks;
 use crate::store::connections::{self, Broken, Outgoing};
 use crate::store::credential::Credential;
 use crate::store::endpoint::{Endpoint, Resource, encode_query};
@@ -527,6 +528,13 @@ fn service_error(operation: &'static str, target: &str, status: u16, headers: &H
     if let Some(code) = from_header("x-ms-error-code") {
         fields.code = code;
     }
+    if status == 403
+        && fields.code == "AuthenticationFailed"
+        && let Some(clocks) = clocks(answer::date(headers, "date"), SystemTime::now())
+    {
+        let and = if fields.detail.is_empty() { "" } else { "; " };
+        fields.detail += &format!("{and}{clocks}");
+    }
     let source_status = from_header("x-ms-copy-source-status-code").or(fields.source_status);
     let source_code = from_header("x-ms-copy-source-error-code").or(fields.source_code);
     let copy_source = (source_status.is_some() || source_code.is_some()).then(|| {
@@ -644,6 +652,20 @@ mod tests {
         assert_eq!(said(version), "x-ms-version: 1999-01-01");
         let source = "<HeaderName>x-ms-copy-source</HeaderName><HeaderValue>http://h/c/b?sig=secret</HeaderValue>";
         assert_eq!(said(source), "x-ms-copy-source");
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told_with_a_refusal_for_which_that_may_be_the_reason() {
+        let told = |status, code| {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static("date"),
+                HeaderValue::from_static("Mon, 01 Jan 2024 12:00:00 GMT"),
+            )]);
+            let body = format!("<Error><Code>{code}</Code><Message>M</Message></Error>");
+            service_error("GetBlob", "acct/c/b", status, &headers, body.as_bytes()).to_string()
+        };
+        assert!(told(403, "AuthenticationFailed").contains("the service Mon, 01 Jan 2024 12:00:00 GMT)"));
+        assert!(!told(403, "AuthorizationFailure").contains("clock"));
     }
 
     #[test]
