@@ -14,6 +14,8 @@
 //! the mistake is.
 
 mod accounts;
+mod again;
+mod command;
 mod environment;
 mod file;
 mod identity;
@@ -30,6 +32,7 @@ use rustix::process::{getgid, getuid};
 use serde::Deserialize;
 
 pub(crate) use accounts::KnownAccounts;
+pub(crate) use again::living;
 pub(crate) use environment::Environment;
 pub(crate) use file::File;
 pub(crate) use identity::Auth;
@@ -77,6 +80,8 @@ pub(crate) enum Error {
     Stranger(String),
     #[error("{0}: http:// is for servers on this machine; use https://, or say --allow-http")]
     PlainHttp(String),
+    #[error("account {0}: credential_command: {1}")]
+    Command(String, String),
     #[error("{0}")]
     Account(crate::error::Error),
     #[error("no SOURCE is given: ACCOUNT, ACCOUNT/CONTAINER or a URL; or --dev")]
@@ -199,6 +204,8 @@ pub(crate) struct Probe {
 pub(crate) struct Plan {
     pub(crate) fs: fs::Config,
     pub(crate) probes: Vec<Probe>,
+    /// The accounts, for what becomes of their credentials.
+    pub(crate) accounts: Vec<Account>,
     /// The device as `mount` and `df` show it.
     pub(crate) name: String,
 }
@@ -227,7 +234,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
             }
             None => {
                 let one_account = sources.iter().all(|other| other.account == source.account);
-                let account = known.resolve(source, settings, one_account)?;
+                let account = living(source, settings, one_account, known)?;
                 found.push(FoundAccount { account, only: Some(Vec::new()) });
                 found.len() - 1
             }
@@ -252,6 +259,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
     let probes = probes.collect();
     let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join("+");
     let http = Http::new(Options::default());
+    let named = found.iter().map(|found| found.account.clone()).collect();
     let accounts = found
         .into_iter()
         .map(|found| fs::Account { client: Client::new(found.account, http.clone()), only: found.only });
@@ -279,7 +287,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };
-    Ok(Plan { fs, probes, name })
+    Ok(Plan { fs, probes, accounts: named, name })
 }
 
 /// The one account that `source` names, and what it names in it. `alone` as for a mount: no other account is named, so
@@ -291,7 +299,7 @@ pub(crate) fn account(
     known: &KnownAccounts<'_>,
 ) -> Result<(MountSource, Account)> {
     let source = MountSource::parse(source, known)?;
-    let account = known.resolve(&source, settings, alone)?;
+    let account = living(&source, settings, alone, known)?;
     Ok((source, account))
 }
 

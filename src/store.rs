@@ -14,7 +14,8 @@
 //! to send by filling a `Request` ([`request`]); what comes back is read by [`headers`], [`xml`] and [`listing`] into
 //! the owned types of [`types`]. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
 //! turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends it over one of the [`connections`], which keep the [`spelling`] of metadata names, [`retry`] judges a
-//! failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`]
+//! failure and sets the next date. [`credential`] has the proof that a request carries, and asks for another before it ends
+//! or when it is refused; [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`]
 //! limits the requests of work on many blobs to what the service bears.
 //!
 //! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`]
@@ -91,7 +92,7 @@ pub use block::{BlockBlobClient, LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL};
 pub use client::Client;
 pub use concurrency::Permit;
 pub use container::ContainerClient;
-pub use credential::Credential;
+pub use credential::{Credential, CredentialSource, Found, Nearing, ReadCredential, Reread};
 pub use endpoint::{AZURE, Endpoint, is_loopback};
 pub use entra::{Authority, GET_TOKEN, Identity, Tokens};
 pub use external_source::{SharedFile, SourceProperties};

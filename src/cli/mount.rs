@@ -10,7 +10,7 @@ use super::{devstore, handover, log};
 use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
-use crate::mount::{self, KernelOptions, MountError, table, unmount};
+use crate::mount::{self, KernelOptions, MountError, credentials, table, unmount};
 
 const MORE: &str = "\
 SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
@@ -164,6 +164,7 @@ impl MountCommand {
             sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
         }
         let plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
+        credentials::ask(&plan.accounts).await?;
         // The labels, not the arguments: those may hold a SAS.
         let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
         let mut text = format!("{} is mounted on {}\n", labels.join(" and "), self.mountpoint.display());

@@ -123,8 +123,11 @@ impl Arguments {
         let settings = said.or(file.mount.clone());
         self.check_only()?;
         let name = format!("blobcp-verify-{:08x}", rand::random::<u32>());
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
         let place = |source: &str| {
             let (source, account) = config::account(source, self.from.is_none(), &settings, &known)?;
+            // What is looked at is not to change meanwhile.
+            let account = runtime.block_on(account.settled()).map_err(|error| Failure::new(error.to_string()))?;
             place_in(source, account, &name)
         };
         let (mut lab, label) = place(&self.source)?;
@@ -137,7 +140,6 @@ impl Arguments {
             // Of which kind it is will be seen; what needs a flat one is counted.
             lab.kind.second = Some(Second::Flat);
         }
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
         runtime.block_on(self.look(lab, &label))
     }
 

@@ -9,7 +9,7 @@ use crate::store::Secret;
 static INHERITED: OnceLock<BTreeMap<String, Secret>> = OnceLock::new();
 
 /// Variables of the environment, under the names of the Azure command line and SDKs. An empty variable is one not set.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     /// `AZURE_STORAGE_CONNECTION_STRING`
     pub(crate) connection_string: Option<Secret>,

@@ -324,3 +324,30 @@ fn owners_are_shown_as_the_file_says() {
     let plan = planned(&["acct/box"], &keyed(Some("acct")), "[ids]\nAnn = 1000").unwrap();
     assert_eq!((plan.fs.defaults.shown, plan.fs.permissions), (None, Permissions::Keep));
 }
+
+#[test]
+fn a_command_of_the_table_is_where_a_credential_comes_from() {
+    let text = "[account.acct]\ncredential_command = \"vault read 'secret/my acct'\"";
+    let plan = planned(&["acct"], &Environment::default(), text).unwrap();
+    let source = plan.accounts[0].source.as_ref().unwrap();
+    assert!(source.current().is_none(), "it is asked for when it is needed");
+    // What the environment says of the account comes first, as for a key in the table.
+    let known = planned(&["acct"], &keyed(Some("acct")), text).unwrap().accounts.remove(0);
+    assert!(matches!(&*known.credential_in_use(), Credential::SharedKey(_)));
+    let exclusive = "account acct: credential_command: it and another credential exclude each other";
+    for more in ["key = 'a2V5'", "sas = 'sig=x'", "auth = 'cli'", "auth = 'anonymous'"] {
+        assert_eq!(complaint(&["acct"], &Environment::default(), &format!("{text}\n{more}")), exclusive);
+    }
+    let shell = "[account.acct]\ncredential_command = 'vault read $SECRET'";
+    assert!(complaint(&["acct"], &Environment::default(), shell).contains("credential_command: no shell reads it"));
+    // A host that only the SOURCE names is not sent what a command prints.
+    let stranger = complaint(&["https://acct.example.com/box"], &Environment::default(), text);
+    assert!(stranger.contains("https://acct.example.com: a credential"), "{stranger}");
+}
+
+#[test]
+fn what_the_source_itself_says_is_not_asked_for_again() {
+    let plan = |source| planned(&[source], &Environment::default(), "[account.acct]\nkey = 'a2V5'").unwrap();
+    assert!(plan("https://acct.blob.core.windows.net/box?sv=1&sig=x").accounts[0].source.is_none());
+    assert!(plan("acct/box").accounts[0].source.is_some());
+}

@@ -3,15 +3,16 @@
 //! Sending is in [`crate::store::request`], keys for signing in an identity's name in [`crate::store::delegation`].
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use reqwest::header::HeaderMap;
 
+use crate::error::{Result, ServiceError};
 use crate::path::AccountName;
 use crate::store::account::Account;
 use crate::store::concurrency::ConcurrencyLimit;
-use crate::store::credential::Credential;
+use crate::store::credential::{Credential, CredentialSource, Want};
 use crate::store::delegation::Delegation;
 use crate::store::endpoint::Endpoint;
 use crate::store::headers;
@@ -27,6 +28,8 @@ const REMEMBERED_COPIES: usize = 256;
 /// An account, the connections to it, and what was learnt of it on the way.
 pub(super) struct Pipeline {
     account: Account,
+    /// The credential of the account, unless its source knows of another.
+    credential: Arc<Credential>,
     pub(super) http: Http,
     /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
     known_copies: Mutex<VecDeque<CopyId>>,
@@ -43,6 +46,7 @@ impl Pipeline {
     pub(super) fn new(account: Account, http: Http) -> Self {
         Self {
             namespace: Knowledge::of_settings(account.hierarchical),
+            credential: Arc::new(account.credential.clone()),
             account,
             http,
             known_copies: Mutex::default(),
@@ -61,8 +65,27 @@ impl Pipeline {
         &self.account.endpoint
     }
 
-    pub(super) fn credential(&self) -> &Credential {
-        &self.account.credential
+    /// The credential in use, for what is made of it beside a request.
+    pub(super) fn credential(&self) -> Arc<Credential> {
+        let found = self.account.source.as_ref().and_then(CredentialSource::current);
+        found.unwrap_or_else(|| self.credential.clone())
+    }
+
+    /// The credential for the next request.
+    pub(super) async fn credential_for_a_request(&self) -> Result<Arc<Credential>> {
+        match &self.account.source {
+            Some(source) => source.for_a_request().await,
+            None => Ok(self.credential()),
+        }
+    }
+
+    /// Another credential, if a request was refused for `refused` and there is one.
+    pub(super) async fn credential_after(
+        &self,
+        refused: &Arc<Credential>,
+        error: &ServiceError,
+    ) -> Option<Arc<Credential>> {
+        self.account.source.as_ref()?.another_than(refused, Want::after(error)?).await
     }
 
     pub(super) fn api_version(&self) -> &str {

@@ -11,6 +11,7 @@ mod probe;
 
 pub use probe::{Answer, Probe};
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
@@ -217,6 +218,9 @@ impl Request {
 struct PerAttempt {
     /// Lease of the blob, if this process holds it and the request names none.
     lease: Option<LeaseId>,
+    credential: Arc<Credential>,
+    /// The credential that was refused a moment ago, parts of which may be in the request.
+    refused: Option<Arc<Credential>>,
     bearer: Option<Secret>,
     white_space: WhiteSpace,
 }
@@ -305,22 +309,14 @@ impl Pipeline {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let mut with = PerAttempt {
-            lease: self.lease_of(request),
-            bearer: self.bearer().await.map_err(Failure::Invalid)?,
-            white_space: WhiteSpace::Folded,
-        };
-        let mut result = self.exchange(request, &with, sink).await;
-        if let (Credential::Entra(tokens), Some(refused)) = (self.credential(), &with.bearer)
-            && matches!(&result, Err(Failure::Refused { error, .. }) if is_token_refused(error))
+        let mut with = self.new_attempt(self.lease_of(request)).await?;
+        let mut result = self.exchange_authorized(request, &mut with, sink).await;
+        if let Err(Failure::Refused { error, .. }) = &result
+            && let Some(another) = self.credential_after(&with.credential, error).await
         {
-            with.bearer = Some(tokens.replace(refused).await.map_err(Failure::Invalid)?);
-            result = self.exchange(request, &with, sink).await;
-        }
-        let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
-        if refused && matches!(self.credential(), Credential::SharedKey(_)) && white_space_matters(&request.headers) {
-            with.white_space = WhiteSpace::Kept;
-            result = self.exchange(request, &with, sink).await;
+            with.bearer = bearer_of(&another).await.map_err(Failure::Invalid)?;
+            with.refused = Some(std::mem::replace(&mut with.credential, another));
+            result = self.exchange_authorized(request, &mut with, sink).await;
         }
         if matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 412 && error.code.starts_with("Lease"))
         {
@@ -347,6 +343,36 @@ impl Pipeline {
         result
     }
 
+    /// What belongs to the next attempt alone.
+    async fn new_attempt(&self, lease: Option<LeaseId>) -> std::result::Result<PerAttempt, Failure> {
+        let credential = self.credential_for_a_request().await.map_err(Failure::Invalid)?;
+        let bearer = bearer_of(&credential).await.map_err(Failure::Invalid)?;
+        Ok(PerAttempt { lease, credential, refused: None, bearer, white_space: WhiteSpace::Folded })
+    }
+
+    /// Sends once, and once more where a token is over, or a signature may be meant in another way.
+    async fn exchange_authorized(
+        &self,
+        request: &Request,
+        with: &mut PerAttempt,
+        sink: &mut impl Sink,
+    ) -> std::result::Result<Response, Failure> {
+        with.white_space = WhiteSpace::Folded;
+        let mut result = self.exchange(request, with, sink).await;
+        if let (Credential::Entra(tokens), Some(refused)) = (&*with.credential, &with.bearer)
+            && matches!(&result, Err(Failure::Refused { error, .. }) if is_token_refused(error))
+        {
+            with.bearer = Some(tokens.replace(refused).await.map_err(Failure::Invalid)?);
+            result = self.exchange(request, with, sink).await;
+        }
+        let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
+        if refused && matches!(*with.credential, Credential::SharedKey(_)) && white_space_matters(&request.headers) {
+            with.white_space = WhiteSpace::Kept;
+            result = self.exchange(request, with, sink).await;
+        }
+        result
+    }
+
     /// Sends once, to the beginning of the answer.
     async fn begin(&self, request: &Request, with: &PerAttempt) -> std::result::Result<connections::Answer, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
@@ -354,7 +380,7 @@ impl Pipeline {
         let connections = self.http.connections(self.endpoint().is_loopback()).map_err(unsent)?;
         let outgoing = Outgoing {
             method: request.method.clone(),
-            url: &self.request_url(request),
+            url: &self.request_url(request, with),
             headers: self.authorized_headers(request, with),
             names: &request.names,
             body: request.body.as_body(),
@@ -432,11 +458,11 @@ impl Pipeline {
         self.leases().get(&request.path).cloned()
     }
 
-    fn request_url(&self, request: &Request) -> String {
+    fn request_url(&self, request: &Request, with: &PerAttempt) -> String {
         let mut url = request.endpoint.as_ref().unwrap_or(self.endpoint()).url(&request.path);
         let mut separator = '?';
         let query = encode_query(&request.query);
-        let sas = match self.credential() {
+        let sas = match &*with.credential {
             Credential::Sas(token) => token.expose(),
             _ => "",
         };
@@ -455,6 +481,7 @@ impl Pipeline {
             // S58, also of a lease that the caller names.
             headers.remove(LEASE_ID);
         }
+        renew_sources(&mut headers, with);
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);
@@ -469,7 +496,7 @@ impl Pipeline {
         if [Method::PUT, Method::PATCH].contains(&request.method) || !request.body.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
         }
-        let authorization = match (self.credential(), &with.bearer) {
+        let authorization = match (&*with.credential, &with.bearer) {
             (Credential::SharedKey(key), _) => {
                 let account = self.account().as_str();
                 let (method, white_space) = (&request.method, with.white_space);
@@ -484,12 +511,25 @@ impl Pipeline {
         }
         headers
     }
+}
 
-    /// A token for the next try, if this account is asked with one.
-    async fn bearer(&self) -> Result<Option<Secret>> {
-        match self.credential() {
-            Credential::Entra(tokens) => tokens.token().await.map(Some),
-            _ => Ok(None),
+/// A token for the next try, if that is what it is asked with.
+async fn bearer_of(credential: &Credential) -> Result<Option<Secret>> {
+    match credential {
+        Credential::Entra(tokens) => tokens.token().await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A source within the account is named with the SAS that was in use when the request was made.
+fn renew_sources(headers: &mut HeaderMap, with: &PerAttempt) {
+    let (Some(refused), Credential::Sas(now)) = (with.refused.as_deref(), &*with.credential) else { return };
+    let Credential::Sas(before) = refused else { return };
+    for name in ["x-ms-copy-source", "x-ms-rename-source"] {
+        let own = headers.get(name).and_then(|value| value.to_str().ok()?.strip_suffix(before.expose()));
+        if let Some(Ok(mut value)) = own.map(|path| HeaderValue::try_from(format!("{path}{}", now.expose()))) {
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_static(name), value);
         }
     }
 }

@@ -17,9 +17,8 @@ use crate::path::PATH;
 use crate::store::endpoint::Resource;
 use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries};
-use crate::store::sign::WhiteSpace;
 
-use super::{PROBE, PerAttempt, Request, service_error};
+use super::{PROBE, Request, service_error};
 
 static NOTHING: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
@@ -163,8 +162,7 @@ fn request_of(pipeline: &Pipeline, probe: &Probe) -> Result<Request> {
 
 /// Sends once.
 async fn answer(pipeline: &Pipeline, request: &Request) -> std::result::Result<Answer, Failure> {
-    let bearer = pipeline.bearer().await.map_err(Failure::Invalid)?;
-    let with = PerAttempt { lease: None, bearer, white_space: WhiteSpace::Folded };
+    let with = pipeline.new_attempt(None).await?;
     let mut answer = pipeline.begin(request, &with).await?;
     let headers = Box::new(HeaderMap::clone(&answer.headers));
     pipeline.was_answered(&headers);

@@ -23,6 +23,7 @@ use tokio::runtime::Runtime;
 use crate::common::{eventually, look_again};
 
 mod copying;
+mod credentials;
 mod mounting;
 mod secrets;
 mod settings;

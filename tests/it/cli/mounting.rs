@@ -76,7 +76,6 @@ fn a_directory_with_files_is_mounted_over_with_a_warning() {
 #[rstest]
 #[case(libc::SIGTERM)]
 #[case(libc::SIGINT)]
-#[case(libc::SIGHUP)]
 fn a_signal_stores_what_is_open_and_unmounts(#[case] signal: i32) {
     let desk = Desk::new();
     let child = in_front(&desk, &[ONE, "m"]);
