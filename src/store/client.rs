@@ -37,6 +37,11 @@ impl Client {
         self.0.account()
     }
 
+    /// What is to be said of its credential: that it ends soon, or is over. Without secrets.
+    pub fn notice(&self) -> Option<String> {
+        self.0.notice()
+    }
+
     /// Client of a container, which need not exist.
     pub fn container<'a>(&'a self, name: &'a ContainerName) -> ContainerClient<'a> {
         ContainerClient { pipeline: &self.0, name }

@@ -88,6 +88,11 @@ impl Pipeline {
         self.account.source.as_ref()?.another_than(refused, Want::after(error)?).await
     }
 
+    /// What is to be said of the credential that ends.
+    pub(super) fn notice(&self) -> Option<String> {
+        self.account.notice().map(|(_, text)| text)
+    }
+
     pub(super) fn api_version(&self) -> &str {
         &self.account.api_version
     }

@@ -7,6 +7,7 @@
 //! | `user.blob.content_type`, … `.tier` | properties | set |
 //! | `user.blob.immutability_until`, `.immutability_mode`, `.legal_hold` | what keeps the version (S114) | set, remove |
 //! | `user.blob.meta.NAME`, `user.blob.tag.NAME` | metadata and tags | set, remove |
+//! | `user.blob.warnings` | of the whole mount: credentials that end soon, a line each | |
 //! | `user.blob.owner`, `.group`, `.permissions`, `.acl` | where the namespace is hierarchical, of directories, too | set |
 //!
 //! `cp -a`, `rsync -X` and `tar --xattrs` read all names of one file and write them to another. So writing a value that
@@ -60,6 +61,9 @@ struct XattrChange<'a> {
 }
 
 const PREFIX: &str = "user.blob.";
+
+/// What the mount wants somebody to know, of every file and directory. It is in no list, so that no copy takes it along.
+const WARNINGS: &str = "user.blob.warnings";
 
 /// A name after `user.blob.`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,8 +233,11 @@ impl Fs {
 impl Xattrs<'_> {
     /// getxattr(2). `probe`: only the size of the value is asked for. ENODATA if the blob has no such value.
     pub async fn get(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
-        let parsed = XattrName::parse(name)?;
         let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
+        if name == WARNINGS {
+            return self.fs.service.warnings().map(String::into_bytes).ok_or_else(none);
+        }
+        let parsed = XattrName::parse(name)?;
         let directory = self.fs.tree.view(ino)?.kind == FileKind::Directory;
         if let XattrName::Access(access) = parsed
             && (directory || access == AccessName::Acl)

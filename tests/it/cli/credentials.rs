@@ -178,3 +178,30 @@ fn a_command_that_fails_says_why_before_anything_is_mounted() {
     assert_eq!((ended.status, ended.err.as_str()), (1, expected.as_str()));
     assert!(!desk.is_mounted() && !log(&desk).contains("SeCrEt"));
 }
+
+#[test]
+fn a_sas_that_ends_soon_is_spoken_of() {
+    let desk = Desk::new();
+    let shown = || desk.run(&["status", "m"]);
+    for (seconds, expected) in [(1_790, "ends in 29 min, at 20"), (230, "ends in 3 min, at 20")] {
+        configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, seconds)));
+        assert_eq!(mount(&desk).status, 0);
+        let expected = format!("the SAS of {TWO} {expected}");
+        eventually("the warning", || log(&desk).contains(&expected));
+        let status = shown();
+        assert_eq!(status.status, 0, "{status:?}");
+        assert!(status.out.starts_with(&format!("m: {expected}")), "{status:?}");
+        // Beside what is asked for.
+        put(&desk, "a.txt", b"text");
+        let status = desk.run(&["status", "m/a.txt"]);
+        assert!(status.err.starts_with(&format!("blobcp: status: warning: {expected}")), "{status:?}");
+        assert_eq!(desk.umount().status, 0);
+        fs::remove_file(desk.path("log")).unwrap();
+    }
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+    assert_eq!(mount(&desk).status, 0);
+    let status = shown();
+    assert_eq!((status.out.as_str(), status.err.as_str()), ("m: mounted, nothing to warn of\n", ""));
+    assert!(!log(&desk).contains("ends in"), "{}", log(&desk));
+    assert_eq!(desk.umount().status, 0);
+}
