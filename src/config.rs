@@ -206,6 +206,8 @@ pub(crate) struct Plan {
     pub(crate) probes: Vec<Probe>,
     /// The accounts, for what becomes of their credentials.
     pub(crate) accounts: Vec<Account>,
+    /// No credential allows to change anything.
+    pub(crate) read_only: bool,
     /// The device as `mount` and `df` show it.
     pub(crate) name: String,
 }
@@ -287,7 +289,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };
-    Ok(Plan { fs, probes, accounts: named, name })
+    Ok(Plan { fs, probes, accounts: named, read_only: false, name })
 }
 
 /// The one account that `source` names, and what it names in it. `alone` as for a mount: no other account is named, so

@@ -120,6 +120,7 @@ fn serve_on<K>(
             _ = hangup.recv() => Err(MountError("stopped by SIGHUP before anything was mounted".into())),
         }
     })?;
+    let options = &KernelOptions { read_only: options.read_only || plan.read_only, ..options.clone() };
     let fs = Fs::new(plan.fs);
     // Mode and owner of what is mounted, and how a rename is to be done: asked for now, so that no program has to wait
     // for them.

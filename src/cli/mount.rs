@@ -163,13 +163,18 @@ impl MountCommand {
         if sources.is_empty() {
             sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
         }
-        let plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
-        credentials::ask(&plan.accounts).await?;
+        let mut plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
+        let limits = credentials::limits(&plan.accounts, self.settings.read_only.map(Switch::is_on)).await?;
+        plan.read_only = limits.read_only;
         // The labels, not the arguments: those may hold a SAS.
         let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
         let mut text = format!("{} is mounted on {}\n", labels.join(" and "), self.mountpoint.display());
         if let Some(store) = store.as_ref().filter(|_| self.sources.is_empty()) {
             text = devstore::welcome(store, &self.mountpoint);
+        }
+        for line in limits.lines {
+            tracing::warn!("{line}");
+            text += &format!("{line}\n");
         }
         Ok((plan, store, text))
     }

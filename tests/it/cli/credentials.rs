@@ -1,4 +1,4 @@
-//! Credentials that end or are replaced while a mount lives on.
+//! Credentials that end, are replaced or do not allow everything, while a mount lives on.
 
 use blobcp::path::AccountName;
 use blobcp::store::{AccountKey, DEFAULT_API_VERSION, sas};
@@ -203,5 +203,42 @@ fn a_sas_that_ends_soon_is_spoken_of() {
     let status = shown();
     assert_eq!((status.out.as_str(), status.err.as_str()), ("m: mounted, nothing to warn of\n", ""));
     assert!(!log(&desk).contains("ends in"), "{}", log(&desk));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_sas_that_does_not_allow_to_write_makes_a_mount_read_only() {
+    let desk = Desk::new();
+    configure(&desk, &format!("sas = '{}'", signed(&desk, "rlt", 86_400)));
+    put(&desk, "a.txt", b"text");
+    let ended = mount(&desk);
+    let line = format!("the SAS of {TWO} does not allow to write: mounted read-only (sp=rlt)\n");
+    assert!(ended.status == 0 && ended.out.contains(&line), "{ended:?}");
+    assert!(log(&desk).contains(line.trim()), "{}", log(&desk));
+    assert_eq!(fs::read(desk.m().join("a.txt")).unwrap(), b"text");
+    let errno = |error: std::io::Error| error.raw_os_error();
+    assert_eq!(fs::write(desk.m().join("b.txt"), "x").map_err(errno), Err(Some(libc::EROFS)));
+    assert_eq!(fs::remove_file(desk.m().join("a.txt")).map_err(errno), Err(Some(libc::EROFS)));
+    assert_eq!(desk.umount().status, 0);
+    // Somebody may know better.
+    let source = format!("{TWO}/backup");
+    let ended = desk.run(&["mount", "--config", "config.toml", "--read-only=no", &source, "m"]);
+    assert!(ended.out.contains("does not allow to write: every change will be refused (sp=rlt)"), "{ended:?}");
+    assert_eq!(fs::remove_file(desk.m().join("a.txt")).map_err(errno), Err(Some(libc::EACCES)));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn what_a_sas_does_not_allow_is_said_at_mount() {
+    let desk = Desk::new();
+    configure(&desk, &format!("sas = '{}'", signed(&desk, "racwl", 86_400)));
+    let ended = mount(&desk);
+    for what in ["delete: rm and mv will be refused", "use index tags: "] {
+        assert!(ended.out.contains(&format!("the SAS of {TWO} does not allow to {what}")), "{ended:?}");
+    }
+    fs::write(desk.m().join("b.txt"), "x").unwrap();
+    assert_eq!(&desk.store.content(TWO, "backup", "b.txt").unwrap()[..], b"x");
+    let error = fs::remove_file(desk.m().join("b.txt")).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EACCES));
     assert_eq!(desk.umount().status, 0);
 }
