@@ -275,6 +275,13 @@ pub struct LeaseProperties {
     pub duration: Option<String>,
 }
 
+impl LeaseProperties {
+    /// Somebody holds it, or lets go of it and has not yet: writes need its id.
+    pub fn is_held(&self) -> bool {
+        self.state.as_deref().is_some_and(|state| ["leased", "breaking"].contains(&state))
+    }
+}
+
 /// Everything that Get Blob Properties or a listing says of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobProperties {
