@@ -177,6 +177,9 @@ impl<'a> KnownAccounts<'a> {
         if table.has_own() || table.has_identity() {
             return Err(wrong("it and another credential exclude each other"));
         }
+        if self.file.foreign {
+            return Err(wrong("it is not run, because others may write the file (chmod go-w)"));
+        }
         command::words(text).map(Some).map_err(wrong)
     }
 

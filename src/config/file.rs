@@ -18,7 +18,7 @@
 //! costs an evening. Values are not shown in errors, because they may be secrets.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -37,6 +37,8 @@ pub(crate) struct File {
     pub(crate) ids: BTreeMap<String, u32>,
     /// Others than the owner may read it, and there are secrets in it.
     pub(crate) exposed: bool,
+    /// Others than the user and root may write it: what it says to run is not run.
+    pub(super) foreign: bool,
     /// The path that was asked for, absolute; none if its usual place was meant.
     pub(super) given: Option<PathBuf>,
 }
@@ -91,7 +93,9 @@ impl File {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let mut file = Self::parse(&path, &text)?;
-                let mode = std::fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
+                let (mode, owner) = std::fs::metadata(&path).map_or((0o777, 0), |found| (found.mode(), found.uid()));
+                let trusted = [0, rustix::process::geteuid().as_raw()].contains(&owner);
+                file.foreign = !trusted || mode & 0o022 != 0;
                 file.exposed = mode & 0o077 != 0 && file.accounts.values().any(AccountTable::has_credential);
                 // A process in the background has another directory than whoever typed the path.
                 file.given = given.map(|given| std::path::absolute(given).unwrap_or_else(|_| given.to_path_buf()));
@@ -111,7 +115,7 @@ impl File {
             Error::File { path: path.to_path_buf(), line, what: one_line(error.message()) }
         })?;
         let Document { account: accounts, mount, ids } = document;
-        Ok(Self { path: path.to_path_buf(), accounts, mount, ids, exposed: false, given: None })
+        Ok(Self { path: path.to_path_buf(), accounts, mount, ids, exposed: false, foreign: false, given: None })
     }
 }
 

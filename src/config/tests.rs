@@ -346,6 +346,24 @@ fn a_command_of_the_table_is_where_a_credential_comes_from() {
 }
 
 #[test]
+fn no_command_is_run_that_others_could_have_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, "[account.acct]\ncredential_command = 'print'").unwrap();
+    let planned = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (file, environment) = (File::load(Some(&path)).unwrap(), Environment::default());
+        let known = KnownAccounts::new(&environment, &file).unwrap();
+        plan(&["acct".to_owned()], &Settings::default(), &known).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!((planned(0o600), planned(0o644)), (Ok(()), Ok(())));
+    for mode in [0o620, 0o602] {
+        assert!(planned(mode).unwrap_err().contains("others may write the file"), "{mode:o}");
+    }
+}
+
+#[test]
 fn what_the_source_itself_says_is_not_asked_for_again() {
     let plan = |source| planned(&[source], &Environment::default(), "[account.acct]\nkey = 'a2V5'").unwrap();
     assert!(plan("https://acct.blob.core.windows.net/box?sv=1&sig=x").accounts[0].source.is_none());
