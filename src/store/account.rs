@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ServiceError};
 use crate::path::AccountName;
 use crate::store::connection_string;
-use crate::store::credential::{Credential, CredentialSource, Nearing, notice};
+use crate::store::credential::{Credential, CredentialSource, Nearing, Want, notice};
 use crate::store::endpoint::Endpoint;
 use crate::store::entra::Tokens;
 use crate::store::secret::{AccountKey, Secret};
@@ -124,11 +124,57 @@ impl AccountConfig {
     }
 }
 
+/// The credential of an account at any moment.
+pub(super) struct CredentialInUse {
+    account: AccountName,
+    /// Without a source, or before that knows one.
+    known: Arc<Credential>,
+    source: Option<CredentialSource>,
+}
+
+impl CredentialInUse {
+    pub(super) fn of(account: &Account) -> Self {
+        let (known, source) = (Arc::new(account.credential.clone()), account.source.clone());
+        Self { account: account.name.clone(), known, source }
+    }
+
+    /// For what is made of it beside a request.
+    pub(super) fn current(&self) -> Arc<Credential> {
+        let found = self.source.as_ref().and_then(CredentialSource::current);
+        found.unwrap_or_else(|| self.known.clone())
+    }
+
+    /// For the next request. It may have to be asked for.
+    pub(super) async fn for_a_request(&self) -> Result<Arc<Credential>> {
+        match &self.source {
+            Some(source) => source.for_a_request().await,
+            None => Ok(self.known.clone()),
+        }
+    }
+
+    /// Another one, if a request was refused for `refused` and there is one.
+    pub(super) async fn after(&self, refused: &Arc<Credential>, error: &ServiceError) -> Option<Arc<Credential>> {
+        self.source.as_ref()?.another_than(refused, Want::after(error)?).await
+    }
+
+    /// What is to be said of its end.
+    pub(super) fn notice(&self) -> Option<String> {
+        self.nearing().map(|(_, text)| text)
+    }
+
+    fn nearing(&self) -> Option<(Nearing, String)> {
+        let now = SystemTime::now();
+        match &self.source {
+            Some(source) => source.notice(now),
+            None => notice(&self.account, &self.known, false, now),
+        }
+    }
+}
+
 impl Account {
     /// The proof that is in use at this moment.
     pub fn credential_in_use(&self) -> Arc<Credential> {
-        let found = self.source.as_ref().and_then(CredentialSource::current);
-        found.unwrap_or_else(|| Arc::new(self.credential.clone()))
+        CredentialInUse::of(self).current()
     }
 
     /// The account with the credential that its source has now, and without the source.
@@ -141,11 +187,7 @@ impl Account {
 
     /// What is to be said at this moment of the end of the credential in use, and how near that is.
     pub fn notice(&self) -> Option<(Nearing, String)> {
-        let now = SystemTime::now();
-        match &self.source {
-            Some(source) => source.notice(now),
-            None => notice(&self.name, &self.credential, false, now),
-        }
+        CredentialInUse::of(self).nearing()
     }
 }
 

@@ -140,7 +140,7 @@ impl Pipeline {
     }
 
     fn is_narrow(&self) -> bool {
-        match &*self.credential() {
+        match &*self.credential.current() {
             Credential::Sas(token) => !token.expose().contains("srt="),
             Credential::Entra(_) => true,
             _ => false,

@@ -37,9 +37,14 @@ impl Client {
         self.0.account()
     }
 
+    /// A lease of that blob is in use here.
+    pub fn holds_lease(&self, blob: &BlobPath) -> bool {
+        self.0.leases().contains_key(&self.0.endpoint().path(Resource::Blob(blob)))
+    }
+
     /// What is to be said of its credential: that it ends soon, or is over. Without secrets.
     pub fn notice(&self) -> Option<String> {
-        self.0.notice()
+        self.0.credential.notice()
     }
 
     /// Client of a container, which need not exist.

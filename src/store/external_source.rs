@@ -113,7 +113,7 @@ impl Client {
     /// A copy source for a file of this account, which needs a SAS even within the account (§13.13). Without a key or a
     /// SAS that is good for files there is none, and the service will say so.
     pub fn file_source(&self, url: &str, file: &SharedFile, lifetime: Duration) -> Result<CopySource> {
-        let token = match &*self.pipeline().credential() {
+        let token = match &*self.pipeline().credential.current() {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
                 let version = self.pipeline().api_version();

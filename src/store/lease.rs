@@ -69,12 +69,6 @@ impl BlobClient<'_> {
         self.pipeline.leases().insert(path, id);
     }
 
-    /// A lease of the blob is in use here.
-    pub fn has_own_lease(self) -> bool {
-        let path = self.pipeline.endpoint().path(Resource::Blob(self.path));
-        self.pipeline.leases().contains_key(&path)
-    }
-
     /// Ends [`BlobClient::use_lease`], because the lease has ended.
     pub fn forget_lease(self) {
         let path = self.pipeline.endpoint().path(Resource::Blob(self.path));

@@ -3,16 +3,14 @@
 //! Sending is in [`crate::store::request`], keys for signing in an identity's name in [`crate::store::delegation`].
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use reqwest::header::HeaderMap;
 
-use crate::error::{Result, ServiceError};
 use crate::path::AccountName;
-use crate::store::account::Account;
+use crate::store::account::{Account, CredentialInUse};
 use crate::store::concurrency::ConcurrencyLimit;
-use crate::store::credential::{Credential, CredentialSource, Want};
 use crate::store::delegation::Delegation;
 use crate::store::endpoint::Endpoint;
 use crate::store::headers;
@@ -28,8 +26,7 @@ const REMEMBERED_COPIES: usize = 256;
 /// An account, the connections to it, and what was learnt of it on the way.
 pub(super) struct Pipeline {
     account: Account,
-    /// The credential of the account, unless its source knows of another.
-    credential: Arc<Credential>,
+    pub(super) credential: CredentialInUse,
     pub(super) http: Http,
     /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
     known_copies: Mutex<VecDeque<CopyId>>,
@@ -46,7 +43,7 @@ impl Pipeline {
     pub(super) fn new(account: Account, http: Http) -> Self {
         Self {
             namespace: Knowledge::of_settings(account.hierarchical),
-            credential: Arc::new(account.credential.clone()),
+            credential: CredentialInUse::of(&account),
             account,
             http,
             known_copies: Mutex::default(),
@@ -63,34 +60,6 @@ impl Pipeline {
 
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.account.endpoint
-    }
-
-    /// The credential in use, for what is made of it beside a request.
-    pub(super) fn credential(&self) -> Arc<Credential> {
-        let found = self.account.source.as_ref().and_then(CredentialSource::current);
-        found.unwrap_or_else(|| self.credential.clone())
-    }
-
-    /// The credential for the next request.
-    pub(super) async fn credential_for_a_request(&self) -> Result<Arc<Credential>> {
-        match &self.account.source {
-            Some(source) => source.for_a_request().await,
-            None => Ok(self.credential()),
-        }
-    }
-
-    /// Another credential, if a request was refused for `refused` and there is one.
-    pub(super) async fn credential_after(
-        &self,
-        refused: &Arc<Credential>,
-        error: &ServiceError,
-    ) -> Option<Arc<Credential>> {
-        self.account.source.as_ref()?.another_than(refused, Want::after(error)?).await
-    }
-
-    /// What is to be said of the credential that ends.
-    pub(super) fn notice(&self) -> Option<String> {
-        self.account.notice().map(|(_, text)| text)
     }
 
     pub(super) fn api_version(&self) -> &str {

@@ -225,6 +225,14 @@ struct PerAttempt {
     white_space: WhiteSpace,
 }
 
+impl PerAttempt {
+    async fn new(pipeline: &Pipeline, lease: Option<LeaseId>) -> std::result::Result<Self, Failure> {
+        let credential = pipeline.credential.for_a_request().await.map_err(Failure::Invalid)?;
+        let bearer = bearer_of(&credential).await.map_err(Failure::Invalid)?;
+        Ok(Self { lease, credential, refused: None, bearer, white_space: WhiteSpace::Folded })
+    }
+}
+
 impl Pipeline {
     pub(super) fn request(&self, operation: &'static str, method: Method, resource: Resource<'_>) -> Request {
         let account = self.account();
@@ -309,10 +317,10 @@ impl Pipeline {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let mut with = self.new_attempt(self.lease_of(request)).await?;
+        let mut with = PerAttempt::new(self, self.lease_of(request)).await?;
         let mut result = self.exchange_authorized(request, &mut with, sink).await;
         if let Err(Failure::Refused { error, .. }) = &result
-            && let Some(another) = self.credential_after(&with.credential, error).await
+            && let Some(another) = self.credential.after(&with.credential, error).await
         {
             with.bearer = bearer_of(&another).await.map_err(Failure::Invalid)?;
             with.refused = Some(std::mem::replace(&mut with.credential, another));
@@ -341,13 +349,6 @@ impl Pipeline {
             self.concurrency.refused();
         }
         result
-    }
-
-    /// What belongs to the next attempt alone.
-    async fn new_attempt(&self, lease: Option<LeaseId>) -> std::result::Result<PerAttempt, Failure> {
-        let credential = self.credential_for_a_request().await.map_err(Failure::Invalid)?;
-        let bearer = bearer_of(&credential).await.map_err(Failure::Invalid)?;
-        Ok(PerAttempt { lease, credential, refused: None, bearer, white_space: WhiteSpace::Folded })
     }
 
     /// Sends once, and once more where a token is over, or a signature may be meant in another way.

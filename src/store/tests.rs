@@ -437,7 +437,7 @@ async fn a_snapshot_that_is_refused_proves_the_namespace_to_be_hierarchical() {
     let account = Account {
         name: crate::path::AccountName::parse("another").unwrap(),
         endpoint: server.client.pipeline().endpoint().clone(),
-        credential: server.client.pipeline().credential().as_ref().clone(),
+        credential: server.client.pipeline().credential.current().as_ref().clone(),
         source: None,
         api_version: DEFAULT_API_VERSION.to_owned(),
         hierarchical: Some(false),

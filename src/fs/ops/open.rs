@@ -30,7 +30,7 @@ impl Fs {
         if access.write {
             self.tree.refuse_revision(ino)?;
             view.refuse_writing()?;
-            self.refuse_leased(ino, &view).await?;
+            refuse_leased(self, ino, &view).await?;
         }
         let once = access.write && self.names.keeping(ino).await? == Keeping::Blobs;
         if once {
@@ -56,27 +56,6 @@ impl Fs {
         let fh = self.handles.insert(handle);
         drop(state);
         Ok(Opened { fh, keep_cache, direct })
-    }
-
-    /// Refuses to open for writing what others hold a lease of: the service would refuse what is written, and who ignores
-    /// errors of close would lose it. A lease ends without a trace in what is remembered, so it is looked at once more.
-    async fn refuse_leased(&self, ino: Ino, view: &NodeView) -> Result<()> {
-        let is_leased = |view: &NodeView| view.properties().is_some_and(|found| found.lease.is_held());
-        let is_of_others = |view: &NodeView| {
-            let blob = self.tree.blob(ino)?;
-            Ok(is_leased(view) && !self.service.blob(&blob).has_own_lease())
-        };
-        // Of what is being written here already more is known than the service would say.
-        if !is_leased(view) || self.names.is_ahead(ino) || !is_of_others(view)? {
-            return Ok(());
-        }
-        self.tree.invalidate(ino);
-        let view = self.names.fresh(ino).await?;
-        match is_of_others(&view) {
-            Ok(true) => Err(Error::fs(libc::EBUSY, format!("{}: another client holds a lease of it", view.name))),
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Creates and opens a file. It comes into being with its first commit.
@@ -145,4 +124,25 @@ impl Fs {
             }
         }
     }
+}
+
+/// Refuses to open for writing what others hold a lease of: the service would refuse what is written, and who ignores
+/// errors of close would lose it. A lease ends without a trace in what is remembered, so it is looked at once more.
+async fn refuse_leased(fs: &Fs, ino: Ino, view: &NodeView) -> Result<()> {
+    let is_leased = |view: &NodeView| view.properties().is_some_and(|found| found.lease.is_held());
+    // Of what is being written here already more is known than the service would say.
+    if !is_leased(view) || fs.names.is_ahead(ino) {
+        return Ok(());
+    }
+    let blob = fs.tree.blob(ino)?;
+    let is_own = || fs.service.client(blob.account).holds_lease(&blob.path);
+    if is_own() {
+        return Ok(());
+    }
+    fs.tree.invalidate(ino);
+    let view = fs.names.fresh(ino).await?;
+    if is_leased(&view) && !is_own() {
+        return Err(Error::fs(libc::EBUSY, format!("{}: another client holds a lease of it", view.name)));
+    }
+    Ok(())
 }

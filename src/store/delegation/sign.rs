@@ -101,7 +101,7 @@ impl Pipeline {
 
     /// A source that the service at `reader` reads by this identity's token.
     pub(in crate::store) async fn source_by_token(&self, source: CopySource, reader: &Self) -> Result<CopySource> {
-        let credential = self.credential();
+        let credential = self.credential.current();
         let Credential::Entra(tokens) = &*credential else { return Ok(source) };
         if !self.endpoint().may_share_secrets_with(reader.endpoint()) {
             let (own, reader) = (self.endpoint(), reader.endpoint());

@@ -18,7 +18,7 @@ use crate::store::endpoint::Resource;
 use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries};
 
-use super::{PROBE, Request, service_error};
+use super::{PROBE, PerAttempt, Request, service_error};
 
 static NOTHING: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
@@ -162,7 +162,7 @@ fn request_of(pipeline: &Pipeline, probe: &Probe) -> Result<Request> {
 
 /// Sends once.
 async fn answer(pipeline: &Pipeline, request: &Request) -> std::result::Result<Answer, Failure> {
-    let with = pipeline.new_attempt(None).await?;
+    let with = PerAttempt::new(pipeline, None).await?;
     let mut answer = pipeline.begin(request, &with).await?;
     let headers = Box::new(HeaderMap::clone(&answer.headers));
     pipeline.was_answered(&headers);
