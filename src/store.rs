@@ -14,9 +14,9 @@
 //! to send by filling a `Request` ([`request`]); what comes back is read by [`headers`], [`xml`] and [`listing`] into
 //! the owned types of [`types`]. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
 //! turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends it over one of the [`connections`], which keep the [`spelling`] of metadata names, [`retry`] judges a
-//! failure and sets the next date. [`credential`] has the proof that a request carries, and asks for another before it ends
-//! or when it is refused; [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`]
-//! limits the requests of work on many blobs to what the service bears.
+//! failure and sets the next date. [`credential`] has the proof that a request carries, and asks for another before it
+//! ends or when it is refused; [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`] limits
+//! the requests of work on many blobs to what the service bears.
 //!
 //! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`]
 //! describes how the client finds out what happened, so that callers see one of two things: the operation took place,

@@ -1,5 +1,5 @@
-//! Clocks that differ: a cause of refusals that nobody thinks of, because a signature that is right is refused like one that
-//! is wrong.
+//! Clocks that differ: a cause of refusals that nobody thinks of, because a signature that is right is refused like one
+//! that is wrong.
 
 use std::time::{Duration, SystemTime};
 

@@ -2,8 +2,8 @@
 //!
 //! A [`Credential`] does not change. That of an account does: a SAS ends, a key is replaced, and a mount is to live on.
 //! So an account may have a [`CredentialSource`], the place that its credential came from: [`source`] asks there again,
-//! before a credential ends ([`crate::store::life`]) and after a refusal that another one may mend. What a SAS says of itself, when it
-//! ends and what it is good for, is read here; whether it is genuine only the service knows.
+//! before a credential ends ([`crate::store::life`]) and after a refusal that another one may mend. What a SAS says of
+//! itself, when it ends and what it is good for, is read here; whether it is genuine only the service knows.
 
 mod notice;
 mod source;

@@ -1,11 +1,11 @@
 //! The place that the credential of an account comes from, and that is asked again.
 //!
-//! A [`CredentialSource`] keeps the credential that is in use. It asks its place, whatever that is ([`ReadCredential`]),
-//! for another one on four occasions: before the first request where none is known yet; when the one in use is about to
-//! end, in the background, and when it is over, before the next request; when the service has refused a request and
-//! another credential may mend that; and when the user says so. Of those who want it at once, one asks, and all others
-//! wait for what comes of it. A place that has nothing new, or fails, leaves the credential in use as it is: it may
-//! still be good for other requests.
+//! A [`CredentialSource`] keeps the credential that is in use. It asks its place, whatever that is
+//! ([`ReadCredential`]), for another one on four occasions: before the first request where none is known yet; when the
+//! one in use is about to end, in the background, and when it is over, before the next request; when the service has
+//! refused a request and another credential may mend that; and when the user says so. Of those who want it at once, one
+//! asks, and all others wait for what comes of it. A place that has nothing new, or fails, leaves the credential in use
+//! as it is: it may still be good for other requests.
 //!
 //! Asking costs little for a file and much for a command, which may lead far away. So there is a [`PAUSE`] after each
 //! time, and a longer one after a command that was of no use.
