@@ -11,8 +11,9 @@
 //! Each operation of the REST reference is one method of a [`ContainerClient`] or [`BlobClient`], in the file of its
 //! theme: [`container`], [`blob`], [`block`], [`append`], [`page`], [`copy`], [`external_source`], [`delegation`],
 //! [`lease`], [`tags`], [`hierarchical`]. What an operation need not be told is in [`options`]. Such a method says what
-//! to send by filling a `Request` ([`request`]); what comes back is read by [`headers`], [`xml`] and [`listing`] into
-//! the owned types of [`types`]. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
+//! to send by filling a `Request` ([`request`]); what comes back is taken as far as it
+//! fits what was asked ([`body`]), and read by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`];
+//! [`pages`] follows a listing to its end. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
 //! turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends it over one of the [`connections`], which keep the [`spelling`] of metadata names, [`retry`] judges a
 //! failure and sets the next date. [`credential`] has the proof that a request carries, and asks for another before it
 //! ends or when it is refused; [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`] limits
@@ -46,6 +47,7 @@ mod append;
 mod ask;
 mod blob;
 mod block;
+mod body;
 mod client;
 mod clocks;
 mod concurrency;
@@ -64,10 +66,13 @@ mod http;
 mod immutability;
 mod lease;
 mod life;
+#[cfg(test)]
+mod lies;
 mod listing;
 mod namespace;
 mod options;
 mod page;
+mod pages;
 mod payload;
 mod pipeline;
 mod request;
@@ -102,6 +107,7 @@ pub use immutability::ProtectionClient;
 pub use namespace::Namespace;
 pub use options::*;
 pub use page::{LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE, PageBlobClient};
+pub use pages::{Pages, Progress, may_follow};
 pub use payload::Payload;
 pub use request::{Answer, Probe};
 pub use resolve::same_source;

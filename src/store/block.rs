@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::store::blob::BlobClient;
+use crate::store::body::MOST_OF_A_BLOCK_LIST;
 use crate::store::headers;
 use crate::store::options::WriteOptions;
 use crate::store::payload::Payload;
@@ -137,9 +138,16 @@ impl BlockBlobClient<'_> {
 
     async fn committed_blocks(self) -> Result<(Response, Vec<Block>)> {
         let request = self.0.component("GetBlockList", Method::GET, "blocklist").query("blocklisttype", "committed");
+        let request = request.takes(MOST_OF_A_BLOCK_LIST);
         let response = self.0.pipeline.send(&request).await?;
         let blocks = parse_blocks(&response.xml(&request)?);
         let blocks = response.required(&request, "names and sizes of blocks", blocks)?;
+        // A blob that was not written by blocks has none.
+        let told = headers::text(&response.headers, "x-ms-blob-content-length").filter(|_| !blocks.is_empty());
+        let sum = blocks.iter().try_fold(0_u64, |sum, block| sum.checked_add(block.size));
+        if told.is_some_and(|told| headers::size(told) != sum) {
+            return Err(request.misunderstood("its blocks are not as long as the blob"));
+        }
         Ok((response, blocks))
     }
 }
@@ -170,7 +178,7 @@ fn block_list_body(blocks: &[BlockRef]) -> String {
 
 fn parse_blocks(root: &Element<'_>) -> Option<Vec<Block>> {
     let blocks = root.children_of("CommittedBlocks").iter();
-    blocks.map(|block| Some(Block { id: BlockId::new(&block.value("Name")?), size: block.parsed("Size")? })).collect()
+    blocks.map(|block| Some(Block { id: BlockId::new(&block.value("Name")?), size: block.size("Size")? })).collect()
 }
 
 #[cfg(test)]

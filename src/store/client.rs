@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::path::{self, AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
 use crate::store::blob::BlobClient;
+use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::concurrency::Permit;
 use crate::store::container::ContainerClient;
 use crate::store::endpoint::Resource;
@@ -88,6 +89,7 @@ impl Client {
         let request = self
             .0
             .request("ListContainers", Method::GET, Resource::Account)
+            .takes(MOST_OF_A_LISTING)
             .query("comp", "list")
             .query("include", "metadata")
             .optional_query("marker", list.marker);

@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::path::ContainerName;
+use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::endpoint::Resource;
 use crate::store::headers;
 use crate::store::listing;
@@ -87,6 +88,7 @@ impl ContainerClient<'_> {
         }
         let request = self
             .request("ListBlobs", Method::GET)
+            .takes(MOST_OF_A_LISTING)
             .query("comp", "list")
             .query("include", include)
             .optional_query("prefix", Some(list.prefix).filter(|prefix| !prefix.is_empty()))
@@ -100,7 +102,7 @@ impl ContainerClient<'_> {
         {
             self.pipeline.listed_prefix(is_directory);
         }
-        listing::blobs(&document, list.versions).map_err(|detail| request.misunderstood(detail))
+        listing::blobs(&document, list).map_err(|detail| request.misunderstood(detail))
     }
 
     /// List Blobs of what was deleted softly: one page, in the order of names and, under one name, of time. Of a flat

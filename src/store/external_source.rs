@@ -159,9 +159,13 @@ impl Client {
         let (status, headers) = (answer.status, &answer.headers);
         let size = match status {
             // One that does not know ranges sends all of it, which nobody reads.
-            200 => headers::text(headers, "content-length").and_then(|length| length.parse().ok()),
+            200 => headers::text(headers, "content-length").and_then(headers::size),
+            206 => headers::text(headers, "content-range")
+                .and_then(headers::content_range)
+                .filter(|(range, _)| *range == (0..1))
+                .map(|(_, total)| total),
             // An empty one has no first byte.
-            206 | 416 => headers::total_of_range(headers),
+            416 => headers::total_of_range(headers),
             _ => return Err(failed(format!("the source answers {status}"), false)),
         };
         let size = size.ok_or_else(|| failed("the source does not tell its size".into(), false))?;

@@ -4,7 +4,7 @@
 //! date, request id, signature. [`Pipeline::send`] is the ordinary way. [`Pipeline::send_tracked`] also tells whether
 //! an answer was lost on the way, for operations whose repetition is not the same as one execution
 //! ([`crate::store::resolve`]). [`Pipeline::receive`] hands on the body of a good answer as it comes, into a [`Sink`],
-//! instead of gathering it.
+//! instead of gathering it. What of an answer is taken at all, [`crate::store::body`] says.
 
 mod headers;
 mod probe;
@@ -14,13 +14,14 @@ pub use probe::{Answer, Probe};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
+use crate::store::body::{Gathered, MOST, MOST_OF_A_REFUSAL, Sink};
 use crate::store::clocks::clocks;
 use crate::store::connections::{self, Broken, Outgoing};
 use crate::store::credential::Credential;
@@ -64,6 +65,8 @@ pub(super) struct Request {
     body: Payload,
     /// Bytes that the service moves before it answers.
     work: u64,
+    /// Bytes that the body of a good answer has at most.
+    most: usize,
     /// The first thing that no header can carry.
     invalid: Option<Error>,
 }
@@ -74,33 +77,6 @@ pub(super) struct Response {
     pub status: u16,
     pub headers: AnswerHeaders,
     pub body: Bytes,
-}
-
-/// Takes the body of a good answer, as it comes.
-pub(super) trait Sink: Send {
-    /// An answer of this status begins, or begins anew after one that broke off.
-    fn begin(&mut self, status: u16, headers: &HeaderMap);
-
-    fn part(&mut self, bytes: &[u8]);
-}
-
-/// Sink that keeps a body in one piece.
-#[derive(Default)]
-struct BodySink(BytesMut);
-
-impl Sink for BodySink {
-    fn begin(&mut self, _: u16, headers: &HeaderMap) {
-        // A length is believed for the memory it claims only as far as a block can be long.
-        self.0 = BytesMut::with_capacity(content_length(headers).unwrap_or(0).min(64 << 20));
-    }
-
-    fn part(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    answer::text(headers, "content-length").and_then(|length| length.parse().ok())
 }
 
 /// Result of all tries together.
@@ -188,6 +164,12 @@ impl Request {
         self
     }
 
+    /// The body of a good answer may have so many bytes.
+    pub(super) fn takes(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
     /// The error of an answer that succeeded but does not say what it must.
     pub(super) fn misunderstood(&self, detail: impl Into<String>) -> Error {
         Error::Transport {
@@ -252,6 +234,7 @@ impl Pipeline {
             names: Names::default(),
             body: Payload::default(),
             work: 0,
+            most: MOST,
             invalid: None,
         }
     }
@@ -267,10 +250,10 @@ impl Pipeline {
     }
 
     pub(super) async fn send_tracked(&self, request: &Request) -> Sent {
-        let mut body = BodySink::default();
+        let mut body = Gathered::of_at_most(request.most);
         let mut sent = self.send_tracked_into(request, &mut body).await;
         if let Ok(response) = &mut sent.result {
-            response.body = body.0.freeze();
+            response.body = body.freeze();
         }
         sent
     }
@@ -307,9 +290,9 @@ impl Pipeline {
 
     /// A single attempt.
     pub(super) async fn attempt(&self, request: &Request) -> std::result::Result<Response, Failure> {
-        let mut body = BodySink::default();
+        let mut body = Gathered::of_at_most(request.most);
         let response = self.attempt_into(request, &mut body).await?;
-        Ok(Response { body: body.0.freeze(), ..response })
+        Ok(Response { body: body.freeze(), ..response })
     }
 
     async fn attempt_into(&self, request: &Request, sink: &mut impl Sink) -> std::result::Result<Response, Failure> {
@@ -408,40 +391,45 @@ impl Pipeline {
         let status = answer.status;
         let headers = std::mem::take(&mut answer.headers);
         self.was_answered(&headers);
+        let untrue = |detail| Failure::Untrue { detail };
         let promised = match request.method {
             Method::HEAD => None,
-            _ => content_length(&headers),
+            _ => answer::content_length(&headers).map_err(untrue)?,
         };
         let succeeded = (200..300).contains(&status);
-        let mut refusal = BodySink::default();
-        match succeeded {
-            true => sink.begin(status, &headers),
-            false => refusal.begin(status, &headers),
+        if succeeded {
+            sink.begin(status, &headers).map_err(untrue)?;
         }
+        let mut refusal = Gathered::of_at_most(MOST_OF_A_REFUSAL);
         let mut received = 0;
         loop {
             match timeout(read_timeout, answer.part()).await {
                 Ok(Ok(Some(part))) => {
-                    received += part.len();
-                    match succeeded {
-                        true => sink.part(&part),
-                        false => refusal.part(&part),
+                    received += part.len() as u64;
+                    if succeeded {
+                        sink.part(part).map_err(untrue)?;
+                    } else if !refusal.take(&part) {
+                        // Its status says enough.
+                        break;
                     }
                 }
-                Ok(Ok(None)) => break,
+                Ok(Ok(None)) => {
+                    if let Some(promised) = promised.filter(|promised| *promised != received) {
+                        let detail = format!("the answer has {received} of {promised} bytes");
+                        return Err(Failure::Lost { detail, timed_out: false });
+                    }
+                    break;
+                }
                 Ok(Err(broken)) => return Err(broken.into()),
                 Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
             }
         }
-        if promised.is_some_and(|promised| promised != received) {
-            let detail = format!("the answer has {received} of {} bytes", promised.unwrap_or(0));
-            return Err(Failure::Lost { detail, timed_out: false });
-        }
         if succeeded {
+            sink.end().map_err(untrue)?;
             return Ok(Response { status, headers, body: Bytes::new() });
         }
         let retry_after = retry_after(&headers, SystemTime::now());
-        let error = service_error(request.operation, &request.target, status, &headers, &refusal.0);
+        let error = service_error(request.operation, &request.target, status, &headers, &refusal.freeze());
         Err(Failure::Refused { error: Box::new(error), retry_after })
     }
 

@@ -25,6 +25,7 @@ mod gate;
 pub use gate::{Gated, python};
 mod held;
 pub use held::Held;
+pub mod liar;
 mod log;
 pub use log::{assert_logged, logged, logged_with, times_logged};
 mod process;
@@ -175,6 +176,20 @@ impl World {
     pub fn mounted_elsewhere(&self, setup: &Setup) -> Mount {
         let http = Http::new(setup.http.clone());
         let accounts = [ONE, TWO].map(|name| Account { client: client(&self.store, name, &http), only: None });
+        Mount::new(setup.config(accounts.into()), &self.runtime)
+    }
+
+    /// Another mount of both accounts, which reaches them at that port of this machine.
+    pub fn mounted_through(&self, port: u16, setup: &Setup) -> Mount {
+        let http = Http::new(setup.http.clone());
+        let accounts = [ONE, TWO].map(|name| {
+            let endpoint = self.store.endpoint(name);
+            let (_, path) = endpoint.trim_start_matches("http://").split_once('/').unwrap();
+            let key = Some(Secret::new(&self.store.account_key(name).unwrap()));
+            let endpoint = Some(format!("http://127.0.0.1:{port}/{path}"));
+            let account = store::AccountConfig { endpoint, key, ..Default::default() }.resolve().unwrap();
+            Account { client: Client::new(account, http.clone()), only: None }
+        });
         Mount::new(setup.config(accounts.into()), &self.runtime)
     }
 

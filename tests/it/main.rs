@@ -37,6 +37,7 @@ mod immutable;
 mod ioctl;
 mod judges;
 mod leases;
+mod lies;
 mod listing;
 mod lost_answers;
 mod modes;

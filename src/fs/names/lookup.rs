@@ -219,25 +219,21 @@ impl Directories {
     /// The first `count` blobs below a directory.
     pub(crate) async fn first_below(&self, dir: &BlobDir, count: u32, unseen: Unseen) -> Result<Below> {
         let client = self.service.client(dir.account);
-        let mut marker: Option<String> = None;
         let mut below = Below::default();
-        loop {
-            let list = ListBlobs {
-                prefix: &dir.prefix,
-                marker: marker.as_deref(),
-                max_results: Some(count),
-                snapshots: unseen == Unseen::Included,
-                uncommitted: unseen == Unseen::Included,
-                ..Default::default()
-            };
-            let page = client.container(&dir.container).list_blobs(&list).await?;
+        let mut pages = client.container(&dir.container).pages(ListBlobs {
+            prefix: &dir.prefix,
+            max_results: Some(count),
+            snapshots: unseen == Unseen::Included,
+            uncommitted: unseen == Unseen::Included,
+            ..Default::default()
+        });
+        while below.count() < count as usize
+            && let Some(page) = pages.next().await?
+        {
             below.items.extend(page.items);
             below.left_out += page.left_out;
-            marker = page.next;
-            if below.count() >= count as usize || marker.is_none() {
-                return Ok(below);
-            }
         }
+        Ok(below)
     }
 
     /// The path from the root of the mount to a blob, as it is or was; `None` if it is outside of what is mounted, or

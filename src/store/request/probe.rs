@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use percent_encoding::utf8_percent_encode;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::path::PATH;
+use crate::store::body::{Gathered, MOST_OF_A_LISTING, Sink};
 use crate::store::endpoint::Resource;
 use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries};
@@ -167,10 +168,10 @@ async fn answer(pipeline: &Pipeline, request: &Request) -> std::result::Result<A
     let headers = Box::new(HeaderMap::clone(&answer.headers));
     pipeline.was_answered(&headers);
     let status = answer.status;
-    let mut body = BytesMut::new();
+    let mut body = Gathered::of_at_most(MOST_OF_A_LISTING);
     loop {
         match timeout(pipeline.http.options().read_timeout, answer.part()).await {
-            Ok(Ok(Some(part))) => body.extend_from_slice(&part),
+            Ok(Ok(Some(part))) => body.part(part).map_err(|detail| Failure::Untrue { detail })?,
             Ok(Ok(None)) => return Ok(Answer { status, headers, body: body.freeze() }),
             Ok(Err(broken)) => return Err(broken.into()),
             Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
