@@ -127,6 +127,9 @@ pub(crate) struct Settings {
     /// Let rm and mv take a blob's snapshots along.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub(crate) delete_snapshots: Option<Switch>,
+    /// Ask for checksums of what is read, and hand nothing on that they belie [default: yes].
+    #[arg(long, value_name = "yes|no")]
+    pub(crate) check_reads: Option<Switch>,
     /// Most memory that content may take the process to [default: 512MiB].
     #[arg(long, value_name = "SIZE", value_parser = setting::memory)]
     #[serde(deserialize_with = "setting::memory_field")]
@@ -181,6 +184,7 @@ impl Settings {
         }
         laid_over! {
             read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
+            check_reads
             show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http log_file log
         }
     }
@@ -260,7 +264,8 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
     });
     let probes = probes.collect();
     let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join("+");
-    let http = Http::new(Options::default());
+    let check_reads = settings.check_reads.is_none_or(Switch::is_on);
+    let http = Http::new(Options { check_reads, ..Options::default() });
     let named = found.iter().map(|found| found.account.clone()).collect();
     let accounts = found
         .into_iter()

@@ -25,6 +25,7 @@ fn options() -> Options {
         tries: 2,
         first_delay: Duration::from_millis(300),
         max_delay: Duration::from_secs(1),
+        check_reads: true,
     }
 }
 

@@ -19,6 +19,9 @@ use crate::store::types::*;
 /// Content type of a blob whose writer named none.
 pub(super) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
+/// Longest range that the service tells a checksum of, bytes (§15).
+pub(super) const LARGEST_HASHED_RANGE: u64 = 4 << 20;
+
 /// Metadata that make a directory of an empty blob; a hierarchical namespace shows them with each of its own (S135).
 const FOLDER: &str = "hdi_isfolder";
 
@@ -66,7 +69,7 @@ impl<'a> BlobClient<'a> {
     pub(super) async fn head(self, if_match: Option<&ETag>) -> Result<(Response, BlobProperties)> {
         let request =
             self.request("GetBlobProperties", Method::HEAD).optional("if-match", if_match.map(ETag::quoted).as_deref());
-        let response = self.pipeline.receive(&request, &mut Described(self.expected(if_match))).await?;
+        let response = self.pipeline.receive(&request, &mut Described(expected(self, if_match))).await?;
         let properties = headers::blob_properties(&response.headers);
         let properties = response.required(&request, "the properties of a blob", properties)?;
         if properties.path.is_some() && !self.pipeline.has_directories() {
@@ -92,7 +95,7 @@ impl<'a> BlobClient<'a> {
             bytes.truncate((at - start) as usize);
             bytes.extend_from_slice(part);
         };
-        let mut part = Part::new(self.expected(options.if_match), options.range.clone(), gather);
+        let mut part = Part::new(expected(self, options.if_match), options.range.clone(), gather);
         let response = match self.pipeline.receive(&request, &mut part).await {
             Err(error) if error.status() == 416 && options.range.is_some() => {
                 return self.empty_download(options.if_match).await;
@@ -114,22 +117,16 @@ impl<'a> BlobClient<'a> {
         receive: impl FnMut(u64, &[u8]) + Send,
     ) -> Result<()> {
         let request = self.get_request(&ReadOptions { range: Some(range.clone()), if_match: Some(&of.etag) });
-        let expected = Expected { total: Some(of.size), ..self.expected(Some(&of.etag)) };
+        let expected = Expected { total: Some(of.size), ..expected(self, Some(&of.etag)) };
         self.pipeline.receive(&request, &mut Part::new(expected, Some(range), receive)).await.map(drop)
-    }
-
-    /// What an answer about this blob is to be about.
-    fn expected(self, if_match: Option<&ETag>) -> Expected {
-        Expected { etag: if_match.cloned(), revision: self.revision.cloned(), total: None }
     }
 
     fn get_request(self, options: &ReadOptions<'_>) -> Request {
         let request =
             self.request("GetBlob", Method::GET).optional("if-match", options.if_match.map(ETag::quoted).as_deref());
-        match &options.range {
-            Some(range) => request.header("x-ms-range", &headers::bytes(range)),
-            None => request,
-        }
+        let Some(range) = &options.range else { return request };
+        let hashed = self.pipeline.http.options().check_reads && range.end - range.start <= LARGEST_HASHED_RANGE;
+        request.header("x-ms-range", &headers::bytes(range)).hashed(hashed)
     }
 
     async fn empty_download(self, if_match: Option<&ETag>) -> Result<Download> {
@@ -236,6 +233,11 @@ impl<'a> BlobClient<'a> {
             written => written,
         }
     }
+}
+
+/// What an answer about a blob is to be about.
+fn expected(blob: BlobClient<'_>, if_match: Option<&ETag>) -> Expected {
+    Expected { etag: if_match.cloned(), revision: blob.revision.cloned(), total: None }
 }
 
 /// The error to report of a change that was refused by a code which tells nothing here: that of an archived blob, if

@@ -7,7 +7,7 @@ use reqwest::{Method, Url};
 use crate::error::Result;
 use crate::path::{self, AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
-use crate::store::blob::BlobClient;
+use crate::store::blob::{BlobClient, LARGEST_HASHED_RANGE};
 use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::concurrency::Permit;
 use crate::store::container::ContainerClient;
@@ -15,7 +15,7 @@ use crate::store::endpoint::Resource;
 use crate::store::http::Http;
 use crate::store::listing;
 use crate::store::options::ListContainers;
-use crate::store::pipeline::Pipeline;
+use crate::store::pipeline::{Checksums, Pipeline};
 use crate::store::request::{Answer, Probe};
 use crate::store::types::*;
 
@@ -100,6 +100,13 @@ impl Client {
     /// Sends a request as it is. Every answer is one, also a refusal.
     pub async fn probe(&self, probe: &Probe) -> Result<Answer> {
         self.0.probe(probe).await
+    }
+
+    /// Longest range that is read of a blob at once, bytes, if nothing is to be handed on that was damaged on its way. TLS
+    /// sees to that for any length; without it a checksum does, and there is none of longer ranges.
+    pub fn longest_read(&self) -> Option<u64> {
+        let checks = self.0.http.options().check_reads && !self.0.endpoint().is_encrypted();
+        (checks && self.0.checksums() == Checksums::Crc64).then_some(LARGEST_HASHED_RANGE)
     }
 
     /// A permit to work on one of many blobs, which comes the later the busier the service is.

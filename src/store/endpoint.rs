@@ -105,7 +105,12 @@ impl Endpoint {
 
     /// True if nobody else reads what is sent there: https, or this machine.
     pub fn is_confidential(&self) -> bool {
-        self.loopback || self.origin.starts_with("https://")
+        self.loopback || self.is_encrypted()
+    }
+
+    /// True if what is damaged on the way is noticed there.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.origin.starts_with("https://")
     }
 
     /// True if both are Azure's, of one cloud, or both are on this machine: a secret of the one may be told to the

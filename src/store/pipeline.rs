@@ -37,7 +37,23 @@ pub(super) struct Pipeline {
     pub(super) namespace: Knowledge,
     /// True once an answer has said so.
     is_azurite: AtomicBool,
+    /// True once a checksum that was asked for was refused.
+    pub(super) without_crc64: AtomicBool,
 }
+
+/// The checksums that a server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checksums {
+    /// CRC64 of bodies, and of ranges that are read.
+    Crc64,
+    /// None but MD5.
+    Md5,
+    /// Any of bodies, none of ranges.
+    OfAzurite,
+}
+
+/// First version that knows CRC64. Versions are dates and compare as text.
+const CRC64_SINCE: &str = "2019-02-02";
 
 impl Pipeline {
     pub(super) fn new(account: Account, http: Http) -> Self {
@@ -51,6 +67,7 @@ impl Pipeline {
             concurrency: ConcurrencyLimit::default(),
             delegation: Delegation::default(),
             is_azurite: AtomicBool::new(false),
+            without_crc64: AtomicBool::new(false),
         }
     }
 
@@ -75,6 +92,17 @@ impl Pipeline {
 
     pub(super) fn is_azurite(&self) -> bool {
         self.is_azurite.load(Ordering::Relaxed)
+    }
+
+    /// What this server is sent and asked for, as far as it is known.
+    pub(super) fn checksums(&self) -> Checksums {
+        if self.is_azurite() {
+            return Checksums::OfAzurite;
+        }
+        match self.api_version() < CRC64_SINCE || self.without_crc64.load(Ordering::Relaxed) {
+            true => Checksums::Md5,
+            false => Checksums::Crc64,
+        }
     }
 
     /// The leases of blobs that this process holds, by the encoded paths of the blobs.

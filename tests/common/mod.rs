@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 pub mod answers;
 pub mod azurite;
 pub mod entra;
+pub mod flip;
 mod gate;
 pub use gate::{Gated, python};
 mod held;

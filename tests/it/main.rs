@@ -34,6 +34,7 @@ mod hns_owners;
 mod hns_paths;
 mod huge;
 mod immutable;
+mod integrity;
 mod ioctl;
 mod judges;
 mod leases;
