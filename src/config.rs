@@ -130,6 +130,9 @@ pub(crate) struct Settings {
     /// Ask for checksums of what is read, and hand nothing on that they belie [default: yes].
     #[arg(long, value_name = "yes|no")]
     pub(crate) check_reads: Option<Switch>,
+    /// Store the MD5 of files that are written in one pass, which 'blobcp verify' compares them with.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub(crate) content_md5: Option<Switch>,
     /// Most memory that content may take the process to [default: 512MiB].
     #[arg(long, value_name = "SIZE", value_parser = setting::memory)]
     #[serde(deserialize_with = "setting::memory_field")]
@@ -184,7 +187,7 @@ impl Settings {
         }
         laid_over! {
             read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
-            check_reads
+            check_reads content_md5
             show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http log_file log
         }
     }
@@ -292,6 +295,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
         lease_source: settings.lease_source.unwrap_or_default(),
         keep_on_abort: settings.keep_on_abort.is_some_and(Switch::is_on),
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
+        content_md5: settings.content_md5.is_some_and(Switch::is_on),
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };
     Ok(Plan { fs, probes, accounts: named, read_only: false, name })

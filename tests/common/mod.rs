@@ -56,6 +56,7 @@ pub struct Setup {
     pub keep_on_abort: bool,
     pub permissions: Permissions,
     pub delete_snapshots: bool,
+    pub content_md5: bool,
     pub memory_limit: u64,
     /// What the root of the mount is; a directory for each account unless said otherwise.
     pub root: Place,
@@ -83,6 +84,7 @@ impl Default for Setup {
             keep_on_abort: false,
             permissions: Permissions::Keep,
             delete_snapshots: false,
+            content_md5: false,
             memory_limit: 512 << 20,
             root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
@@ -111,6 +113,7 @@ impl Setup {
             lease_source: self.lease_source,
             keep_on_abort: self.keep_on_abort,
             delete_snapshots: self.delete_snapshots,
+            content_md5: self.content_md5,
             memory_limit: self.memory_limit,
         }
     }
@@ -186,7 +189,7 @@ impl World {
         let accounts = [ONE, TWO].map(|name| {
             let endpoint = self.store.endpoint(name);
             let (_, path) = endpoint.trim_start_matches("http://").split_once('/').unwrap();
-            let key = Some(Secret::new(&self.store.account_key(name).unwrap()));
+            let key = Some(Secret::new(self.store.account_key(name).unwrap()));
             let endpoint = Some(format!("http://127.0.0.1:{port}/{path}"));
             let account = store::AccountConfig { endpoint, key, ..Default::default() }.resolve().unwrap();
             Account { client: Client::new(account, http.clone()), only: None }

@@ -1,8 +1,11 @@
 //! What is read is what was written, or an error: whatever happens to it on its way.
 
+use blobcp::store::{ContentHeaders, WriteOptions};
+
 use crate::common::flip::Flipper;
 use crate::common::*;
 
+const BLOBCP: &str = env!("CARGO_BIN_EXE_blobcp");
 const MIB: usize = 1 << 20;
 
 /// Bytes that are different everywhere.
@@ -106,4 +109,63 @@ fn without_checksums_a_turned_bit_would_be_read() {
     let read = std::fs::read(copy.path()).unwrap();
     assert_eq!((ran.code, read.len()), (Some(0), right.len()));
     assert!(read != right);
+}
+
+fn md5_of(world: &World, name: &str) -> Option<String> {
+    world.properties(ONE, name).unwrap().headers.content_md5
+}
+
+/// What `md5sum` says of standard input, as a header has it.
+fn md5_by_program(world: &World, command: &str) -> String {
+    let sum = format!(
+        "{command} | python3 -c 'import sys,hashlib,base64; \
+        print(base64.b64encode(hashlib.md5(sys.stdin.buffer.read()).digest()).decode())'"
+    );
+    world.ok(&sum).trim().to_owned()
+}
+
+#[test]
+fn files_that_are_written_in_one_pass_have_a_hash_if_that_is_wanted() {
+    let world = World::with(Setup { content_md5: true, ..Default::default() });
+    world.ok("head -c 20M /dev/urandom > blocks; head -c 1000 /dev/urandom > small");
+    for name in ["blocks", "small"] {
+        assert_eq!(md5_of(&world, name), Some(md5_by_program(&world, &format!("cat {name}"))), "{name}");
+    }
+    // Of what was written in the middle, it would not be true.
+    world.ok("printf changed | dd of=blocks bs=1 seek=7000000 conv=notrunc status=none");
+    assert_eq!(md5_of(&world, "blocks"), None);
+    world.ok("{ head -c 9M /dev/urandom; head -c 3M /dev/zero; } > again; truncate -s 30M again");
+    assert_eq!(md5_of(&world, "again"), None);
+    let plain = World::new();
+    plain.ok("head -c 20M /dev/urandom > blocks");
+    assert_eq!(md5_of(&plain, "blocks"), None);
+}
+
+#[test]
+fn verify_tells_what_is_as_it_was_written() {
+    let world = World::new();
+    world.ok("mkdir d d/below; echo good > d/good; echo bad > d/bad; head -c 20M /dev/urandom > d/below/blocks; ln -s good d/link");
+    let stored = world.properties(ONE, "d/bad").unwrap().headers;
+    let headers = ContentHeaders { content_md5: Some("1B2M2Y8AsgTpgAmY7PhCfg==".into()), ..stored };
+    let client = world.client(ONE);
+    world.block_on(client.blob(&path("d/bad")).set_properties(&headers, &WriteOptions::default())).unwrap();
+    world.expire(&["d"]);
+    let ran = world.sh(&format!("{BLOBCP} verify d"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        ["d/good: as it was written", "d/below/blocks: readable; there is no hash to compare it with"],
+        "{ran:?}"
+    );
+    let md5 = md5_by_program(&world, "echo bad");
+    assert_eq!(
+        ran.stderr,
+        format!(
+            "blobcp: verify: d/bad: it is not what was written: its MD5 is {md5}, and not 1B2M2Y8AsgTpgAmY7PhCfg==\n"
+        )
+    );
+    let ran = world.sh(&format!("{BLOBCP} verify d/good d/none /etc/hostname"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "d/good: as it was written\n"), "{ran:?}");
+    assert_eq!(ran.stderr.lines().count(), 2, "{ran:?}");
 }
