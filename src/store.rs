@@ -65,9 +65,9 @@ mod hierarchical;
 mod http;
 mod immutability;
 mod lease;
-mod life;
 #[cfg(test)]
 mod lies;
+mod life;
 mod listing;
 mod namespace;
 mod options;
