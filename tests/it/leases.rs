@@ -438,8 +438,9 @@ fn who_has_a_lease_replaces_nothing_where_nothing_is_to_be() {
                 &world,
                 &format!(
                     "f = os.open('{name}', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-for i in range({mebibytes}): os.write(f, bytes(1 << 20))
-try: os.close(f)
+try:
+    for i in range({mebibytes}): os.write(f, bytes(1 << 20))
+    os.close(f)
 except OSError as error: print('refused' if error.errno in (errno.EEXIST, errno.EBUSY) else error)"
                 ),
             );

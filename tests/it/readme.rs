@@ -36,9 +36,10 @@ fn commands() -> BTreeSet<&'static str> {
     README
         .split("blobcp ")
         .skip(1)
-        .filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next())
+        .filter_map(|rest| rest.split(|c: char| !is_flag(c)).next())
         .filter(|word| {
-            ["cp", "status", "abort", "mount", "umount", "devstore", "snapshot", "wait", "undelete"].contains(word)
+            let all = "cp status abort mount umount devstore snapshot wait undelete lease verify-account";
+            all.split(' ').any(|known| known == *word)
         })
         .collect()
 }

@@ -266,13 +266,8 @@ impl Lab {
         self.ask_container("GET").query("comp", "list").query("prefix", &prefix)
     }
 
-    fn blob_path(&self, name: &str) -> Result<BlobPath> {
+    pub(super) fn blob_path(&self, name: &str) -> Result<BlobPath> {
         Ok(BlobPath::new(self.container.clone(), BlobName::parse(&format!("{}{name}", self.prefix))?))
-    }
-
-    /// The name of a blob in its container, encoded.
-    pub(super) fn encoded(&self, name: &str) -> Result<String> {
-        Ok(self.blob_path(name)?.name.encoded())
     }
 
     /// The URL of a blob, without a credential.

@@ -567,7 +567,7 @@ pub(super) const FACTS: &[Fact] = &[
                 lab.ask("DELETE", "s206").over_dfs().query("recursive", "false").done().await?;
                 let list = lab.list("s206").query("showonly", "deleted").done().await?;
                 let (deletion, kind) = (list.element("DeletionId"), list.element("ResourceType"));
-                let source = format!("{}?deletionid={deletion}", lab.encoded("s206")?);
+                let source = format!("{}?deletionid={deletion}", lab.blob_path("s206")?.name.encoded());
                 let back = lab.ask("PUT", "s206").query("comp", "undelete").header("x-ms-undelete-source", &source);
                 let back = back.send().await?;
                 let id = if deletion.is_empty() { "no DeletionId" } else { "a DeletionId" };
