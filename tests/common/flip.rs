@@ -119,7 +119,7 @@ impl Side {
     /// Hands on a head, and the body that it announces unless there is none.
     fn body(&mut self, head: &[u8], bodiless: bool, mut to: &TcpStream, state: &State) -> io::Result<()> {
         let text = String::from_utf8_lossy(head).to_lowercase();
-        assert!(!text.contains("transfer-encoding:"), "a body without a length: {text}");
+        assert!(bodiless || !text.contains("transfer-encoding:"), "a body without a length: {text}");
         let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
         let length = length.filter(|_| !bodiless).map_or(0, |length| length.trim().parse::<usize>().unwrap());
         while self.read.len() < length {
