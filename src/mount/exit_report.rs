@@ -1,6 +1,6 @@
 //! The way by which `blobcp umount` learns that the serving process has stored everything and is gone.
 //!
-//! The process has a file in the directory of its user ([`runtime_dir`](super::runtime_dir)), named after the number of
+//! The process has a file in the directory of its user ([`runtime_dir`]), named after the number of
 //! its superblock, and holds a lock on it as long as it lives: the kernel takes the lock away, however the process
 //! ends. Before that it writes how the mount ended. `umount` opens the file before it unmounts and waits for the lock,
 //! for a time that is bounded. There is nothing to connect to and no name that others could take, so nobody else can

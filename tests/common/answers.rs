@@ -44,7 +44,7 @@ pub(super) fn of_this_run() -> Answers {
     let said = std::env::var("BLOBCP_TEST_AS").unwrap_or_default();
     let mut answers = match said.parse() {
         Ok(number) => of_run(number),
-        Err(_) => said.split(',').filter(|choice| !choice.is_empty()).map(|choice| chosen(choice)).collect(),
+        Err(_) => said.split(',').filter(|choice| !choice.is_empty()).map(chosen).collect(),
     };
     // A test's own thread is called as the test is.
     let thread = std::thread::current();
