@@ -18,6 +18,7 @@ use std::process::Command;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{DumpableBehavior, getpid, set_dumpable_behavior};
+use rustix::thread::set_name;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Environment;
@@ -49,6 +50,8 @@ pub(super) fn out_of_sight(mut args: Vec<OsString>) -> io::Result<Vec<OsString>>
     // The kernel may not offer it, and everything works all the same.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Some(handover) = received()? {
+        // The kernel called it after the path of the second beginning.
+        let _ = set_name(c"blobcp");
         for (place, word) in handover.words {
             if let Some(clean) = args.get_mut(place) {
                 *clean = word.into();

@@ -204,6 +204,13 @@ fn spelled_out(word: String) -> Result<String, Failure> {
     if text.is_empty() {
         return Err(Failure::usage(format!("{word}: there is no SOURCE in it")));
     }
+    // A token alone, or a key: what is wrong with it must not be shown.
+    let place = text.split('?').next().unwrap_or_default();
+    if !place.contains("://") && (text.contains("sig=") || place.contains(['=', '+', '&'])) {
+        return Err(Failure::usage(format!(
+            "{word}: a SOURCE is expected in it, an account or a URL, not a key or a token alone"
+        )));
+    }
     Ok(text)
 }
 

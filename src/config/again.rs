@@ -5,15 +5,22 @@
 //! asked there with a credential that may be meant for the other: that takes a new mount.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::config::accounts::{KnownAccounts, Resolved, TokensInUse};
 use crate::config::environment::Environment;
 use crate::config::file::File;
 use crate::config::{MountSource, Result, Settings, command};
 use crate::store::{Account, Credential, CredentialSource, Found, ReadCredential};
+
+/// Longest wait for the file. It may be where nobody answers, and even on the mount that waits for it.
+const BOUND: Duration = Duration::from_secs(5);
 
 /// The account of a source, which gets its credential from the configuration again when it needs another. `alone`: all
 /// sources of the mount are of this account.
@@ -37,11 +44,15 @@ pub(crate) fn living(
         endpoint: account.endpoint.to_string(),
         tokens: known.tokens(),
     };
+    let place = Place(Arc::new(place));
     let credential = command.is_none().then(|| account.credential.clone());
     Ok(Account { source: Some(CredentialSource::new(account.name.clone(), credential, place)), ..account })
 }
 
 /// The place that an account's credential was read from.
+struct Place(Arc<Configuration>);
+
+/// All that the credential follows from.
 struct Configuration {
     environment: Environment,
     /// The file that was named; the one at its usual place when `None`.
@@ -78,10 +89,15 @@ impl Configuration {
     }
 }
 
-impl ReadCredential for Configuration {
+impl ReadCredential for Place {
     fn read(&self) -> BoxFuture<'_, Found> {
         async move {
-            match self.said() {
+            let configuration = self.0.clone();
+            let said = match timeout(BOUND, spawn_blocking(move || configuration.said())).await {
+                Ok(said) => said.unwrap_or_else(|error| Err(error.to_string())),
+                Err(_) => Err(format!("the configuration could not be read within {} s", BOUND.as_secs())),
+            };
+            match said {
                 Ok(Said::Credential(credential)) => Found { credential: Ok(credential), made: false },
                 Ok(Said::Command(words)) => Found { credential: command::ask(&words).await, made: true },
                 Err(what) => Found { credential: Err(what), made: false },

@@ -98,7 +98,12 @@ impl<'a> BlobClient<'a> {
         let mut part = Part::new(expected(self, options.if_match), options.range.clone(), gather);
         let response = match self.pipeline.receive(&request, &mut part).await {
             Err(error) if error.status() == 416 && options.range.is_some() => {
-                return self.empty_download(options.if_match).await;
+                let empty = self.empty_download(options.if_match).await?;
+                let size = empty.properties.size;
+                if size > start {
+                    return Err(request.misunderstood(format!("a blob of {size} bytes is said to end before {start}")));
+                }
+                return Ok(empty);
             }
             other => other?,
         };

@@ -113,8 +113,9 @@ impl ContainerClient<'_> {
             .request("ListBlobs", Method::GET)
             .query("comp", "list")
             .optional_query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()))
-            .optional_query("marker", marker);
-        let request = match self.is_hierarchical().await? {
+            .optional_query("marker", marker)
+            .takes(MOST_OF_A_LISTING);
+        let request = match self.has_directories().await? {
             true => request.query("include", "metadata").query("showonly", "deleted"),
             false => request.query("include", "copy,metadata,deleted").query("delimiter", "/"),
         };

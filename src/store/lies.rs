@@ -170,6 +170,35 @@ fn listing(body: &'static str) -> Reply {
 }
 
 #[tokio::test]
+async fn a_page_of_what_was_deleted_may_be_as_long_as_any_other() {
+    let row = |number: usize| {
+        format!(
+            "<Blob><Name>{number}</Name><Deleted>true</Deleted><Properties><Last-Modified>Mon, 30 Nov 2026 20:00:00 \
+             GMT</Last-Modified><Etag>0x1</Etag><Content-Length>1</Content-Length><BlobType>BlockBlob</BlobType>\
+             </Properties></Blob>"
+        )
+    };
+    let rows: String = (0..5000).map(row).collect();
+    assert!(rows.len() > body::MOST);
+    let page = format!("<EnumerationResults><Blobs>{rows}</Blobs><NextMarker/></EnumerationResults>");
+    let flat = Reply::Answer(200, vec![("x-ms-is-hns-enabled", "false".to_owned())], "");
+    let server = Scripted::play(vec![flat, listing(page.leak())]).await;
+    let page = server.client.container(&path().container).list_deleted("", None).await.unwrap();
+    assert_eq!(page.items.len(), 5000);
+}
+
+#[tokio::test]
+async fn a_read_behind_the_end_of_a_blob_that_has_it_is_a_lie() {
+    for size in ["11", "4", "0"] {
+        let end = Reply::Answer(416, headers(&[("x-ms-error-code", "InvalidRange")]), "");
+        let head = Reply::Answer(200, headers(&[("content-length", size)]), "");
+        let server = Scripted::play(vec![end, head]).await;
+        let read = server.blob().download(5..9).await;
+        assert_eq!(read.map_or(0, |read| read.bytes.len() + 1), if size == "11" { 0 } else { 1 }, "{size}");
+    }
+}
+
+#[tokio::test]
 async fn a_listing_that_goes_round_comes_to_an_end() {
     const ONE: &str = "<EnumerationResults><Blobs><Blob><Name>a</Name></Blob></Blobs><NextMarker>one</NextMarker></EnumerationResults>";
     const TWO: &str = "<EnumerationResults><Blobs><Blob><Name>b</Name></Blob></Blobs><NextMarker>two</NextMarker></EnumerationResults>";

@@ -17,6 +17,12 @@ pub const USUAL: &[(&str, &str, &str)] = &[
     ("stat::fifos_and_sockets_are_blobs_that_say_so", "account-information", UNTOLD),
     ("budgets::", "account-information", ASKED),
     ("programs::", "account-information", ASKED),
+    ("hns::a_directory_that_the_service_moves_in_parts_takes_a_request_for_each", "stamp-of-rename", LOOKED_AT),
+    ("hns::mv_of_a_directory_of_a_thousand_files_is_one_request", "stamp-of-rename", LOOKED_AT),
+    ("hns::mv_of_a_file_is_one_request", "stamp-of-rename", LOOKED_AT),
+    ("hns::mv_over_a_file_is_one_request", "stamp-of-rename", LOOKED_AT),
+    ("hns::mv_over_a_file_is_one_request", "lease-on-replaced", "where a leased file is not replaced, mv is refused"),
+    ("hns::mv_to_another_container_is_one_request", "stamp-of-rename", LOOKED_AT),
     (
         "granted::rm_of_what_is_being_copied_ends_the_copy_and_moves_nothing",
         "pending-destination",
@@ -25,6 +31,7 @@ pub const USUAL: &[(&str, &str, &str)] = &[
 ];
 
 const ASKED: &str = "where nobody tells the kind of the account, a rename asks once more";
+const LOOKED_AT: &str = "where the answer does not say what the file is now, somebody looks (hns, answers)";
 const UNTOLD: &str = "where nobody tells the kind of the account, directories are not renamed (hns_kind)";
 
 /// The answers of a numbered run.

@@ -29,6 +29,8 @@ pub(in crate::fs) fn check_metadata(
     defaults: &Defaults,
 ) -> Result<()> {
     let Some(meaning) = attr::meaning_of(name) else { return Ok(()) };
+    // Blanks around it do not reach the service.
+    let value = value.map(str::trim);
     if who.is_unbound() {
         return Ok(());
     }
@@ -184,6 +186,7 @@ mod tests {
     #[case("permissions", Some("0777"), [true, true, false])]
     #[case("Permissions", Some("04777"), [true, true, false])]
     #[case("permissions", Some("02777"), [true, false, false])]
+    #[case("permissions", Some(" 02777"), [true, false, false])]
     #[case("permissions", None, [true, true, false])]
     #[case("mtime", Some("2020-01-01T00:00:00Z"), [true, true, false])]
     #[case("posix_atime", Some("5"), [true, true, false])]

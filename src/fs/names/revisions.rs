@@ -73,6 +73,10 @@ pub(crate) async fn deleted_blob(client: &Client, blob: &Blob) -> Result<Option<
     loop {
         let page = client.container(&blob.path.container).list_deleted(name.as_str(), marker.as_deref()).await?;
         progress.note(page.items.iter().map(|item| item.name.as_str()), [].into_iter(), page.next.as_deref())?;
+        // A flat namespace has one row for a name.
+        if let Some(item) = page.items.iter().find(|item| item.name == *name && item.deletion.is_none()) {
+            return Ok(Some(item.clone()));
+        }
         let is_past_it = page.items.last().is_some_and(|item| item.name != *name);
         last = page.items.into_iter().rfind(|item| item.name == *name).or(last);
         marker = page.next.filter(|_| !is_past_it);

@@ -107,6 +107,8 @@ struct Current {
 #[derive(Default)]
 struct LastTime {
     began: Option<Instant>,
+    /// A program that prints it may take longer than a pause.
+    ended: Option<Instant>,
     pause: Duration,
 }
 
@@ -118,7 +120,7 @@ impl LastTime {
 
     /// Time until it may be asked again.
     fn pause_left(&self, pause: Duration) -> Duration {
-        self.began.map_or(Duration::ZERO, |began| pause.max(self.pause).saturating_sub(began.elapsed()))
+        self.ended.map_or(Duration::ZERO, |ended| pause.max(self.pause).saturating_sub(ended.elapsed()))
     }
 }
 
@@ -222,8 +224,9 @@ impl CredentialSource {
     async fn read(&self, last: &mut AsyncGuard<'_, LastTime>) -> Reread {
         let account = &self.0.account;
         debug!(%account, "asking for the credential");
-        **last = LastTime { began: Some(Instant::now()), pause: PAUSE };
+        **last = LastTime { began: Some(Instant::now()), ended: None, pause: PAUSE };
         let Found { credential, made } = self.0.place.read().await;
+        last.ended = Some(Instant::now());
         let mut current = lock(&self.0.current);
         current.made = made;
         let outcome = match credential {

@@ -111,7 +111,9 @@ impl Fetched {
 
     /// Takes note of the page in the progress of its listing: EIO if that leads nowhere.
     pub(crate) fn note_in(&self, progress: &mut Progress) -> Result<()> {
-        let blobs = self.items.iter().map(|item| item.name.as_str());
+        // Directories whose owner was asked for are among the items, and come in the order of prefixes.
+        let is_prefix = |name: &str| self.prefixes.iter().any(|prefix| prefix.strip_suffix('/') == Some(name));
+        let blobs = self.items.iter().map(|item| item.name.as_str()).filter(|name| !is_prefix(name));
         progress.note(blobs, self.prefixes.iter().map(String::as_str), self.next.as_deref())
     }
 
