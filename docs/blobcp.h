@@ -80,7 +80,7 @@ struct blobcp_status {
 	uint64_t total_bytes;
 	int64_t completion_time; /* seconds since the epoch; 0 while pending */
 	char id[BLOBCP_ID_SIZE];
-	char source[BLOBCP_PATH_SIZE]; /* URL without its signature */
+	char source[BLOBCP_PATH_SIZE]; /* URL without its token */
 	char description[BLOBCP_DESCRIPTION_SIZE];
 };
 
@@ -136,7 +136,7 @@ struct blobcp_copies {
 
 /*
  * A record. Behind it stand four texts, each with a zero byte at its end: path from
- * the directory, copy id, source without its signature, description or reason.
+ * the directory, copy id, source without its token, description or reason.
  */
 struct blobcp_entry {
 	uint32_t length; /* to the next record, bytes */

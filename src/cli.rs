@@ -4,7 +4,7 @@
 //! that ends in [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1.
 //! Mistakes in the command line itself are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`, `lease`, `undelete`) know neither accounts nor credentials:
+//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`, `lease`, `undelete`, `verify`) know neither accounts nor credentials:
 //! they find the mount that a path is in and ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on
 //! it.
 //!
@@ -17,6 +17,7 @@ mod cp;
 mod devstore;
 mod failure;
 mod format;
+mod handover;
 mod lease;
 mod log;
 mod mount;
@@ -28,6 +29,7 @@ mod snapshot;
 mod status;
 mod umount;
 mod undelete;
+mod verify;
 mod verify_account;
 mod wait;
 mod watch_table;
@@ -91,6 +93,7 @@ commands! {
     "snapshot" Snapshot(snapshot::Arguments),
     "lease" Lease(lease::Arguments),
     "undelete" Undelete(undelete::Arguments),
+    "verify" Verify(verify::Arguments),
     "devstore" Devstore(devstore::Arguments),
     "verify-account" VerifyAccount(verify_account::Arguments),
 }
@@ -105,6 +108,14 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(what) => {
             complain("mount", what);
             return ExitCode::from(USAGE);
+        }
+    };
+    let is_mount = args.get(1).is_some_and(|word| word == "mount");
+    let args = match if is_mount { handover::out_of_sight(args) } else { Ok(args) } {
+        Ok(args) => args,
+        Err(error) => {
+            complain("mount", format_args!("cannot take secrets off the command line: {error}"));
+            return ExitCode::FAILURE;
         }
     };
     let arguments = match Arguments::try_parse_from(&args) {

@@ -14,6 +14,8 @@
 //! the mistake is.
 
 mod accounts;
+mod again;
+mod command;
 mod environment;
 mod file;
 mod identity;
@@ -30,6 +32,7 @@ use rustix::process::{getgid, getuid};
 use serde::Deserialize;
 
 pub(crate) use accounts::KnownAccounts;
+pub(crate) use again::living;
 pub(crate) use environment::Environment;
 pub(crate) use file::File;
 pub(crate) use identity::Auth;
@@ -75,6 +78,10 @@ pub(crate) enum Error {
         "{0}: a credential from the environment or of an identity is not sent to a host that is not Azure's; write its endpoint in the configuration file to allow that"
     )]
     Stranger(String),
+    #[error("{0}: http:// is for servers on this machine; use https://, or say --allow-http")]
+    PlainHttp(String),
+    #[error("account {0}: credential_command: {1}")]
+    Command(String, String),
     #[error("{0}")]
     Account(crate::error::Error),
     #[error("no SOURCE is given: ACCOUNT, ACCOUNT/CONTAINER or a URL; or --dev")]
@@ -120,6 +127,12 @@ pub(crate) struct Settings {
     /// Let rm and mv take a blob's snapshots along.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub(crate) delete_snapshots: Option<Switch>,
+    /// Ask for checksums of what is read, and hand nothing on that they belie [default: yes].
+    #[arg(long, value_name = "yes|no")]
+    pub(crate) check_reads: Option<Switch>,
+    /// Store the MD5 of files that are written in one pass, which 'blobcp verify' compares them with.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub(crate) content_md5: Option<Switch>,
     /// Most memory that content may take the process to [default: 512MiB].
     #[arg(long, value_name = "SIZE", value_parser = setting::memory)]
     #[serde(deserialize_with = "setting::memory_field")]
@@ -146,6 +159,9 @@ pub(crate) struct Settings {
     /// Ask without credentials where none are known: public containers.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub(crate) anonymous: Option<Switch>,
+    /// Talk plain http to endpoints that are not on this machine, where everybody on the way can read and change it.
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
+    pub(crate) allow_http: Option<Switch>,
     /// Write the log there.
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
@@ -171,7 +187,8 @@ impl Settings {
         }
         laid_over! {
             read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
-            show_owners uid gid file_mode dir_mode api_version auth anonymous log_file log
+            check_reads content_md5
+            show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http log_file log
         }
     }
 
@@ -194,6 +211,10 @@ pub(crate) struct Probe {
 pub(crate) struct Plan {
     pub(crate) fs: fs::Config,
     pub(crate) probes: Vec<Probe>,
+    /// The accounts, for what becomes of their credentials.
+    pub(crate) accounts: Vec<Account>,
+    /// No credential allows to change anything.
+    pub(crate) read_only: bool,
     /// The device as `mount` and `df` show it.
     pub(crate) name: String,
 }
@@ -222,7 +243,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
             }
             None => {
                 let one_account = sources.iter().all(|other| other.account == source.account);
-                let account = known.resolve(source, settings, one_account)?;
+                let account = living(source, settings, one_account, known)?;
                 found.push(FoundAccount { account, only: Some(Vec::new()) });
                 found.len() - 1
             }
@@ -246,7 +267,9 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
     });
     let probes = probes.collect();
     let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join("+");
-    let http = Http::new(Options::default());
+    let check_reads = settings.check_reads.is_none_or(Switch::is_on);
+    let http = Http::new(Options { check_reads, ..Options::default() });
+    let named = found.iter().map(|found| found.account.clone()).collect();
     let accounts = found
         .into_iter()
         .map(|found| fs::Account { client: Client::new(found.account, http.clone()), only: found.only });
@@ -272,9 +295,10 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
         lease_source: settings.lease_source.unwrap_or_default(),
         keep_on_abort: settings.keep_on_abort.is_some_and(Switch::is_on),
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),
+        content_md5: settings.content_md5.is_some_and(Switch::is_on),
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };
-    Ok(Plan { fs, probes, name })
+    Ok(Plan { fs, probes, accounts: named, read_only: false, name })
 }
 
 /// The one account that `source` names, and what it names in it. `alone` as for a mount: no other account is named, so
@@ -286,7 +310,7 @@ pub(crate) fn account(
     known: &KnownAccounts<'_>,
 ) -> Result<(MountSource, Account)> {
     let source = MountSource::parse(source, known)?;
-    let account = known.resolve(&source, settings, alone)?;
+    let account = living(&source, settings, alone, known)?;
     Ok((source, account))
 }
 

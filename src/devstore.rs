@@ -147,7 +147,7 @@ impl Devstore {
             keys.insert(account.name.clone(), AccountKey(key));
         }
         let listener = TcpListener::bind(config.listen).await?;
-        let server = Arc::new(Server::new(&config, listener.local_addr()?, keys));
+        let server = Arc::new(Server::new(&config, listener.local_addr()?, keys, control::new_token()));
         let accept = tokio::spawn(http::serve(listener, Arc::clone(&server)));
         Ok(Devstore { server, accept })
     }
@@ -162,9 +162,19 @@ impl Devstore {
         self.server.endpoint(account)
     }
 
+    /// The token that the control interface asks for: `Authorization: Bearer TOKEN`.
+    pub fn control_token(&self) -> &str {
+        &self.server.control_token
+    }
+
     /// The account's key in Base64.
     pub fn account_key(&self, account: &str) -> Option<String> {
-        self.server.key(account).map(|key| STANDARD.encode(key))
+        self.server.key(account).map(|key| STANDARD.encode(&key.0))
+    }
+
+    /// Replaces an account's key, as whoever revokes it does: what was signed with the old one is refused.
+    pub fn replace_key(&self, account: &str) {
+        self.server.replace_key(account, AccountKey(uuid::Uuid::new_v4().into_bytes().to_vec()));
     }
 
     /// A connection string for any Azure client (§1.2).

@@ -114,6 +114,11 @@ impl Adapter {
         }
     }
 
+    fn credentials(&self, request: &Request) -> Credentials {
+        let who = Credentials::new(request.uid(), request.gid(), request.pid());
+        who.where_modes_bind(self.fs.modes_bind())
+    }
+
     fn answer_attr(fs: &Fs, reply: ReplyAttr, attr: Attr) {
         reply.attr(&fs.names().ttl(attr.ino), &file_attr(&attr));
     }
@@ -444,9 +449,9 @@ impl Filesystem for Adapter {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        let call = Call::new("setxattr", request, ino).on(name);
+        let (call, who) = (Call::new("setxattr", request, ino).on(name), self.credentials(request));
         let (name, value) = (text(name), value.to_vec());
-        let work = async move |fs: Arc<Fs>| fs.xattrs().set(Ino(ino.0), &name?, &value, flags).await;
+        let work = async move |fs: Arc<Fs>| fs.xattrs().set(Ino(ino.0), &name?, &value, flags, &who).await;
         self.run(call, reply, work, |_, reply, ()| reply.ok());
     }
 
@@ -467,9 +472,10 @@ impl Filesystem for Adapter {
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let call = Call::new("removexattr", request, ino).on(name);
+        let (call, who) = (Call::new("removexattr", request, ino).on(name), self.credentials(request));
         let name = text(name);
-        self.run(call, reply, async move |fs| fs.xattrs().remove(Ino(ino.0), &name?).await, |_, reply, ()| reply.ok());
+        let work = async move |fs: Arc<Fs>| fs.xattrs().remove(Ino(ino.0), &name?, &who).await;
+        self.run(call, reply, work, |_, reply, ()| reply.ok());
     }
 
     fn ioctl(
@@ -489,7 +495,7 @@ impl Filesystem for Adapter {
             fh: Fh(fh.0),
             command,
             input: input.to_vec(),
-            who: Credentials::new(request.uid(), request.gid(), request.pid()),
+            who: self.credentials(request),
             caller: caller(request),
             read_only: self.read_only,
         };

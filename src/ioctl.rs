@@ -21,7 +21,8 @@
 //! with records, see [`Entry`].
 //!
 //! Whoever asks must be allowed to do by open(2) and write(2) what is asked for: to read the source, and to write the
-//! destination, or its directory if it is new. On a mount that is read-only, all but [`STATUS`] and [`COPIES`] fail.
+//! destination, or its directory if it is new. A URL is a path of the mount to everybody but who mounted and root, unless
+//! it has a SAS. On a mount that is read-only, all but [`STATUS`] and [`COPIES`] fail.
 //!
 //! A [`COPY`] of a file onto itself is a Copy Blob like any other (C17): it discards blocks that others uploaded and
 //! never committed, gives the blob a new ETag and time and, where they are set, another tier and other metadata.
@@ -187,7 +188,7 @@ pub struct Status {
     pub completion_time: i64,
     /// `x-ms-copy-id`.
     pub id: [u8; ID_SIZE],
-    /// Source URL without its signature.
+    /// Source URL without its token.
     pub source: [u8; PATH_SIZE],
     /// The reason why it failed or takes long; empty if there is nothing to say.
     pub description: [u8; DESCRIPTION_SIZE],
@@ -270,7 +271,7 @@ pub struct Copies {
 }
 
 /// The beginning of a record in [`News`] and [`Copies`]. Four texts follow, each with a zero byte at its end: path from
-/// the open directory, copy id, source URL without its signature, description or reason. Records begin at multiples of
+/// the open directory, copy id, source URL without its token, description or reason. Records begin at multiples of
 /// 8 bytes.
 #[repr(C)]
 #[derive(Clone, FromBytes, IntoBytes, Immutable)]

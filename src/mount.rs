@@ -10,7 +10,8 @@
 //!    every path it is unmounted before the process ends, because a mount whose process is gone answers "Transport
 //!    endpoint is not connected" to everybody.
 //! 4. The caller of `blobcp mount` is told that the mount works.
-//! 5. The session serves until it is unmounted from outside or a signal asks for the end. Then what is not stored yet
+//! 5. The session serves until it is unmounted from outside or a signal asks for the end; a SIGHUP does not, but has
+//!    `credentials` read the configuration again. Then what is not stored yet
 //!    is stored, within [`FLUSH_BOUND`], the mount is detached, and requests that are still running get [`JOIN_BOUND`].
 //!    A second signal ends the process at once, still without leaving the mount behind.
 //! 6. `exit_report` tells a waiting `blobcp umount` how it ended.
@@ -18,10 +19,12 @@
 //! Unmounting is done here and not by fuser: its session, when dropped after an unmount from outside, unmounts the path
 //! once more, and takes away whatever is mounted there by then. So its handle is never dropped.
 
+pub(crate) mod credentials;
 pub(crate) mod daemon;
 mod error;
 pub(crate) mod exit_report;
 mod probe;
+mod runtime_dir;
 pub mod table;
 pub mod unmount;
 
@@ -104,7 +107,7 @@ fn serve_on<K>(
     prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), MountError>,
     ready: impl FnOnce(String),
 ) -> Result<(), MountError> {
-    let mut signals = Signals::listen(runtime)?;
+    let (mut signals, mut hangup) = (Signals::listen(runtime)?, listen(runtime, SignalKind::hangup())?);
     let prepared = async {
         let (plan, keep, text) = prepare().await?;
         probe::all(&plan.probes).await?;
@@ -114,8 +117,10 @@ fn serve_on<K>(
         tokio::select! {
             prepared = prepared => prepared,
             name = signals.next() => Err(MountError(format!("stopped by {name} before anything was mounted"))),
+            _ = hangup.recv() => Err(MountError("stopped by SIGHUP before anything was mounted".into())),
         }
     })?;
+    let options = &KernelOptions { read_only: options.read_only || plan.read_only, ..options.clone() };
     let fs = Fs::new(plan.fs);
     // Mode and owner of what is mounted, and how a rename is to be done: asked for now, so that no program has to wait
     // for them.
@@ -129,7 +134,9 @@ fn serve_on<K>(
     };
     let _ = runtime.block_on(async { timeout(ROOT_BOUND, first_questions).await });
     let mounted = Mounted::mount(runtime, fs.clone(), mountpoint, &plan.name, options)?;
-    let reporter = exit_report::ExitReporter::listen(mounted.device);
+    let reporter = exit_report::ExitReporter::begin(mounted.device);
+    // Ends with the runtime.
+    drop(runtime.spawn(credentials::watch(plan.accounts, hangup)));
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
@@ -189,17 +196,13 @@ async fn flush(fs: &Arc<Fs>, signals: &mut Signals, mounted: &Mounted) -> usize 
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
 }
 
 impl Signals {
     fn listen(runtime: &Runtime) -> Result<Self, MountError> {
-        let _inside = runtime.enter();
-        let listen = |kind| signal(kind).map_err(|error| MountError(format!("cannot listen for signals: {error}")));
         Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(runtime, SignalKind::terminate())?,
+            interrupt: listen(runtime, SignalKind::interrupt())?,
         })
     }
 
@@ -207,9 +210,13 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
-            _ = self.hangup.recv() => "SIGHUP",
         }
     }
+}
+
+fn listen(runtime: &Runtime, kind: SignalKind) -> Result<Signal, MountError> {
+    let _inside = runtime.enter();
+    signal(kind).map_err(|error| MountError(format!("cannot listen for signals: {error}")))
 }
 
 /// A mount of this process. It is detached when this is dropped, unless it is gone already.

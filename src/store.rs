@@ -11,11 +11,13 @@
 //! Each operation of the REST reference is one method of a [`ContainerClient`] or [`BlobClient`], in the file of its
 //! theme: [`container`], [`blob`], [`block`], [`append`], [`page`], [`copy`], [`external_source`], [`delegation`],
 //! [`lease`], [`tags`], [`hierarchical`]. What an operation need not be told is in [`options`]. Such a method says what
-//! to send by filling a `Request` ([`request`]); what comes back is read by [`headers`], [`xml`] and [`listing`] into
-//! the owned types of [`types`]. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
+//! to send by filling a `Request` ([`request`]); what comes back is taken as far as it
+//! fits what was asked ([`body`]), and read by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`];
+//! [`pages`] follows a listing to its end. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
 //! turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends it over one of the [`connections`], which keep the [`spelling`] of metadata names, [`retry`] judges a
-//! failure and sets the next date. [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`]
-//! limits the requests of work on many blobs to what the service bears.
+//! failure and sets the next date. [`credential`] has the proof that a request carries, and asks for another before it
+//! ends or when it is refused; [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`] limits
+//! the requests of work on many blobs to what the service bears.
 //!
 //! An answer can be lost after the service has acted. For operations that cannot simply be repeated, [`resolve`]
 //! describes how the client finds out what happened, so that callers see one of two things: the operation took place,
@@ -45,7 +47,9 @@ mod append;
 mod ask;
 mod blob;
 mod block;
+mod body;
 mod client;
+mod clocks;
 mod concurrency;
 mod connection_string;
 mod connections;
@@ -61,10 +65,14 @@ mod hierarchical;
 mod http;
 mod immutability;
 mod lease;
+#[cfg(test)]
+mod lies;
+mod life;
 mod listing;
 mod namespace;
 mod options;
 mod page;
+mod pages;
 mod payload;
 mod pipeline;
 mod request;
@@ -89,7 +97,7 @@ pub use block::{BlockBlobClient, LARGEST_BLOB_FROM_URL, LARGEST_BLOCK_FROM_URL};
 pub use client::Client;
 pub use concurrency::Permit;
 pub use container::ContainerClient;
-pub use credential::Credential;
+pub use credential::{Credential, CredentialSource, Found, Nearing, ReadCredential, Reread};
 pub use endpoint::{AZURE, Endpoint, is_loopback};
 pub use entra::{Authority, GET_TOKEN, Identity, Tokens};
 pub use external_source::{SharedFile, SourceProperties};
@@ -99,6 +107,7 @@ pub use immutability::ProtectionClient;
 pub use namespace::Namespace;
 pub use options::*;
 pub use page::{LARGEST_PAGE_BLOB, LARGEST_PAGE_WRITE, PAGE, PageBlobClient};
+pub use pages::{Pages, Progress, may_follow};
 pub use payload::Payload;
 pub use request::{Answer, Probe};
 pub use resolve::same_source;

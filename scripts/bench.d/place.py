@@ -99,12 +99,13 @@ def wait_for(what, ready, child, log):
 class Server:
     """A Blob service with counters, and a bare client of it."""
 
-    def __init__(self, name, port, latency, pid=None):
+    def __init__(self, name, port, latency, pid=None, token=""):
         self.name, self.port, self.latency, self.pid = name, port, latency, pid
+        self.control_headers = f"host: 127.0.0.1:{port}\r\nauthorization: Bearer {token}\r\n"
         self.service = Service(port)
 
     def control(self, method, path):
-        head = f"{method} /-/{path} HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\ncontent-length: 0\r\n\r\n"
+        head = f"{method} /-/{path} HTTP/1.1\r\n{self.control_headers}content-length: 0\r\n\r\n"
         status, _, body = self.service.one(head.encode())
         if status >= 300:
             raise Broken(f"{self.name}: {method} /-/{path}: {status} {body!r}")
@@ -142,10 +143,16 @@ def server(name, latency, dir):
             "--skipApiVersionCheck",
         ]
     with process(command, log, env=env) as child:
-        wait_for(name, lambda: listens(port), child, log)
-        made = Server(name, port, latency, child.pid)
+        wait_for(name, lambda: listens(port) and (name != "devstore" or token_in(log)), child, log)
+        made = Server(name, port, latency, child.pid, token_in(log))
         made.service.all([made.service.create_container(CONTAINER)], 1)
         yield made
+
+
+def token_in(log):
+    """The token of the control interface, from what the devstore has printed."""
+    with open(log, errors="replace") as text:
+        return next((line.split()[1] for line in text if line.startswith("token: ")), "")
 
 
 def listens(port):

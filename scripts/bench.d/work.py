@@ -292,7 +292,7 @@ class List(Benchmark):
             account = "account=devstoreaccount1"
             requests = [
                 (f"POST /-/sparse?{account}&container={CONTAINER}&blob={name}&size=4096 HTTP/1.1\r\n"
-                 "host: 127.0.0.1\r\ncontent-length: 0\r\n\r\n".encode(), b"")
+                 f"{self.server.control_headers}content-length: 0\r\n\r\n".encode(), b"")
                 for name in names
             ]
             self.service.all(requests, PREPARE)

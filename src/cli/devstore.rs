@@ -5,7 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::failure::Failure;
 use super::log;
@@ -43,6 +46,9 @@ pub(super) struct Arguments {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value_t = USUAL)]
     listen: SocketAddr,
+    /// Let other machines in, where --listen does: whoever reaches it knows the keys of the usual accounts.
+    #[arg(long)]
+    insecure: bool,
     /// An account, several times for several [default: devstoreaccount1 and 2].
     #[arg(long, value_name = "NAME[:KEY]", value_parser = account)]
     account: Vec<AccountConfig>,
@@ -82,6 +88,10 @@ fn account(text: &str) -> Result<AccountConfig, String> {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if !self.listen.ip().to_canonical().is_loopback() && !self.insecure {
+            let what = "would let other machines in, and keys that everybody knows open all of it";
+            return Err(Failure::usage(format!("--listen {} {what}; say --insecure if that is meant", self.listen)));
+        }
         log::to_stderr(Some(&self.log))?;
         let names = ACCOUNTS.map(AccountConfig::named).to_vec();
         let mut accounts = if self.account.is_empty() { names } else { self.account };
@@ -104,34 +114,45 @@ impl Arguments {
         runtime.block_on(async {
             let listen = config.listen;
             let store = Devstore::start(config).await.map_err(|error| cannot_start(listen, &error))?;
+            let mut signals = Signals::listen()?;
             let mut text = String::new();
             for account in &accounts {
                 text += &format!("{account}\n  endpoint           {}\n", store.endpoint(account));
                 text += &format!("  connection string  {}\n", store.connection_string(account).unwrap_or_default());
             }
+            text += &token_line(&store);
             text += "Ready. Everything is in memory and gone when this ends (Ctrl-C).\n";
             let mut out = std::io::stdout();
             // Who reads it may have gone; the service is there nevertheless.
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            Signals::listen()?.next().await;
+            signals.next().await;
             store.stop().await;
             Ok(())
         })
     }
 }
 
+/// A line of its own, for programs that steer the service.
+fn token_line(store: &Devstore) -> String {
+    format!("token: {}\n", store.control_token())
+}
+
 fn cannot_start(listen: SocketAddr, error: &std::io::Error) -> Failure {
     Failure::new(format!("{listen}: {}", super::failure::reason(error)))
 }
 
-/// The service of `mount --dev`: on the usual port if that is free, otherwise on any.
+/// A key that only this service's own user is told, whatever the account is called.
+fn with_a_key_of_its_own(name: &str) -> AccountConfig {
+    let key: Vec<u8> = (0..4).flat_map(|_| Uuid::new_v4().into_bytes()).collect();
+    AccountConfig { key: Some(STANDARD.encode(key)), ..AccountConfig::named(name) }
+}
+
+/// The service of `mount --dev`: on the usual port if that is free, otherwise on any. It is for who mounts alone, as the
+/// mount is, so its keys are not those that everybody knows.
 pub(super) async fn start_for_mount() -> Result<Devstore, Failure> {
-    let config = |listen| Config {
-        listen,
-        accounts: ACCOUNTS.map(AccountConfig::named).to_vec(),
-        copy_cross_account: CROSS_ACCOUNT,
-        ..Config::default()
-    };
+    let accounts = ACCOUNTS.map(with_a_key_of_its_own).to_vec();
+    let config =
+        |listen| Config { listen, accounts: accounts.clone(), copy_cross_account: CROSS_ACCOUNT, ..Config::default() };
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let store = match Devstore::start(config(USUAL)).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Devstore::start(config(any)).await,
@@ -179,6 +200,7 @@ pub(super) fn welcome(store: &Devstore, mountpoint: &Path) -> String {
     for account in ACCOUNTS {
         text += &format!("{}\n", store.connection_string(account).unwrap_or_default());
     }
+    text += &token_line(store);
     text.push('\n');
     text
 }

@@ -26,9 +26,11 @@ impl Failure {
         Self { message: None, status: 1 }
     }
 
-    /// Its line, for a command that goes on.
+    /// Its line, for a command that goes on; nothing if all has been said.
     pub(super) fn complain(self, command: &str) {
-        complain(command, self.message.unwrap_or_default());
+        if let Some(message) = self.message {
+            complain(command, message);
+        }
     }
 
     /// The end of a command that complains of each thing that goes wrong, and goes on.

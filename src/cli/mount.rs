@@ -6,20 +6,23 @@ use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, about, complain};
 use super::mount_options::MountOptions;
-use super::{devstore, log};
+use super::{devstore, handover, log};
 use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
-use crate::mount::{self, KernelOptions, MountError, table, unmount};
+use crate::mount::{self, KernelOptions, MountError, credentials, table, unmount};
 
 const MORE: &str = "\
 SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
 the same, also with a SAS. Several SOURCEs give one directory per account.
+In place of a SOURCE, - reads it from the standard input, @FILE from a file and
+env:NAME from a variable: the words of a command line can be read by everybody,
+for a URL with a SAS until the mount has taken it out of sight.
 
 Examples:
   blobcp mount --dev ~/mnt
   AZURE_STORAGE_ACCOUNT=acct AZURE_STORAGE_KEY=… blobcp mount acct ~/mnt
-  blobcp mount 'https://acct.blob.core.windows.net/photos?sv=…&sig=…' ~/mnt
+  blobcp mount @photos.url ~/mnt
   blobcp mount -f --log debug --read-only acct/photos ~/mnt
 
 In ~/.config/blobcp/config.toml, readable only by you:
@@ -117,7 +120,8 @@ impl Arguments {
             return Err(missing());
         }
         let sources = self.words.into_iter().map(OsString::into_string).collect::<Result<_, _>>();
-        let sources = sources.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
+        let sources: Vec<String> = sources.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
+        let sources = sources.into_iter().map(spelled_out).collect::<Result<_, _>>()?;
         let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
         let checks = on(settings.allow_other) || options.default_permissions;
         if on(settings.show_owners) && checks {
@@ -159,15 +163,55 @@ impl MountCommand {
         if sources.is_empty() {
             sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
         }
-        let plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
+        let mut plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
+        let limits = credentials::limits(&plan.accounts, self.settings.read_only.map(Switch::is_on)).await?;
+        plan.read_only = limits.read_only;
         // The labels, not the arguments: those may hold a SAS.
         let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
         let mut text = format!("{} is mounted on {}\n", labels.join(" and "), self.mountpoint.display());
         if let Some(store) = store.as_ref().filter(|_| self.sources.is_empty()) {
             text = devstore::welcome(store, &self.mountpoint);
         }
+        for line in limits.lines {
+            tracing::warn!("{line}");
+            text += &format!("{line}\n");
+        }
         Ok((plan, store, text))
     }
+}
+
+/// A SOURCE that is said elsewhere than on the command line, which others can read: `-` is a line of the standard input,
+/// `@FILE` the first line of a file, `env:NAME` a variable.
+fn spelled_out(word: String) -> Result<String, Failure> {
+    let first_line = |text: io::Result<String>, of: &str| match text {
+        Ok(text) => Ok(text.lines().next().unwrap_or_default().trim().to_owned()),
+        Err(error) => Err(about(of, &error)),
+    };
+    let text = match word.strip_prefix('@') {
+        _ if word == "-" => {
+            let mut line = String::new();
+            first_line(io::stdin().read_line(&mut line).map(|_| line), "standard input")?
+        }
+        Some(path) => first_line(std::fs::read_to_string(path), path)?,
+        None => match word.strip_prefix(handover::OF_VARIABLE) {
+            Some(name) => {
+                let value = Environment::secret(name);
+                value.map(|value| value.expose().trim().to_owned()).unwrap_or_default()
+            }
+            None => return Ok(word),
+        },
+    };
+    if text.is_empty() {
+        return Err(Failure::usage(format!("{word}: there is no SOURCE in it")));
+    }
+    // A token alone, or a key: what is wrong with it must not be shown.
+    let place = text.split('?').next().unwrap_or_default();
+    if !place.contains("://") && (text.contains("sig=") || place.contains(['=', '+', '&'])) {
+        return Err(Failure::usage(format!(
+            "{word}: a SOURCE is expected in it, an account or a URL, not a key or a token alone"
+        )));
+    }
+    Ok(text)
 }
 
 /// On stdout. If nobody reads it, the mount works all the same.

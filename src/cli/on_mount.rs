@@ -326,6 +326,17 @@ fn attribute(path: &Path, name: &str) -> io::Result<Option<String>> {
     }
 }
 
+/// What the mount of a path has to say of itself, in lines.
+pub(super) fn warnings(path: &Path) -> io::Result<Vec<String>> {
+    let mut value = [0_u8; 4096];
+    match rustix::fs::getxattr(path, "user.blob.warnings", &mut value[..]) {
+        Ok(length) => Ok(String::from_utf8_lossy(&value[..length]).lines().map(str::to_owned).collect()),
+        // One of another version has nothing to say.
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether a file is archived, as far as the mount knows; if so, the service is asked whether it comes back.
 fn archive(path: &Path) -> io::Result<Option<Archive>> {
     match attribute(path, "tier")?.as_deref() {

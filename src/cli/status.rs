@@ -1,4 +1,5 @@
-//! `blobcp status`: the last copies onto files and trees, once or for as long as something is pending.
+//! `blobcp status`: the last copies onto files and trees, once or for as long as something is pending; and what a mount
+//! has to say of itself, such as that its SAS is about to end.
 //!
 //! A tree is asked for in one request per 5000 files, also each time that it is looked at again, so that watching costs
 //! no more than a listing now and then; a file that is named costs a request each time.
@@ -9,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::failure::Failure;
+use super::failure::{Failure, complain};
 use super::format;
-use super::on_mount::{self, Paths, Row, Selection};
+use super::on_mount::{self, MountPath, Paths, Row, Selection};
 use super::watch_table::WatchTable;
 
 /// The time between two looks, if they do not take long themselves.
@@ -20,9 +21,11 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const SHARE: u32 = 5;
 
 const MORE: &str = "\
-The service is asked each time; a path without copy state shows a dash.
+The service is asked each time; a path without copy state shows a dash. Of a
+mount point, without -r, warnings of the mount are shown: a SAS that ends soon.
 
 Examples:
+  blobcp status ~/mnt
   blobcp status backup/disk.img
   blobcp status -r --watch backup
   blobcp status -r --json backup | jq 'select(.status == \"failed\")'";
@@ -42,8 +45,13 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(mut self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
+        let asked = self.of.paths.len();
+        self.show_mounts();
+        if asked > 0 && self.of.paths.is_empty() {
+            return Ok(());
+        }
         let selection = if self.watch { Selection::Unfinished } else { Selection::All };
         let began = format::now();
         let (rows, complete) = on_mount::rows("status", &self.of.paths, self.of.recursive, selection, false);
@@ -56,6 +64,34 @@ impl Arguments {
             self.watch_lines(rows, began);
         }
         Failure::unless(complete)
+    }
+
+    /// What mounts say of themselves: before anything else, and alone of a mount point without the files in it.
+    fn show_mounts(&mut self) {
+        let (mut mounts, mut said) = (Vec::new(), Vec::new());
+        self.of.paths.retain(|path| {
+            let Ok(found) = MountPath::of(path) else { return true };
+            let lines = on_mount::warnings(path).unwrap_or_default();
+            if found.inside == Path::new("/") && !self.of.recursive && path.is_dir() {
+                mounts.push((path.clone(), lines));
+                return false;
+            }
+            said.extend(lines.into_iter().map(|line| (found.mount.device, line)));
+            true
+        });
+        said.sort();
+        said.dedup();
+        for (_, line) in said {
+            complain("status", format_args!("warning: {line}"));
+        }
+        for (path, lines) in mounts {
+            let path = path.display();
+            match (self.json, lines.as_slice()) {
+                (true, lines) => println!("{}", serde_json::json!({ "path": path.to_string(), "warnings": lines })),
+                (false, []) => println!("{path}: mounted, nothing to warn of"),
+                (false, lines) => lines.iter().for_each(|line| println!("{path}: {line}")),
+            }
+        }
     }
 
     fn shown(&self, rows: &[Row]) -> String {

@@ -28,7 +28,7 @@ impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mount = find(&self.mountpoint)?;
         let point = mount.point.display();
-        let waiter = Waiter::of(mount.device);
+        let waiter = Waiter::of(&mount);
         if self.lazy {
             return unmount::lazily(&mount.point).map_err(|error| about(&mount.point, &error));
         }

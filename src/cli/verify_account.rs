@@ -20,7 +20,7 @@ use futures_util::stream::{self, StreamExt};
 use super::failure::{Failure, complain, end_quietly_without_readers};
 use super::log;
 use super::signals::Signals;
-use crate::config::{self, Auth, Environment, File, KnownAccounts, MountSource, Settings};
+use crate::config::{self, Auth, Environment, File, KnownAccounts, MountSource, Settings, Switch};
 use crate::path::ContainerName;
 use crate::store::Account;
 use fact::Fact;
@@ -74,6 +74,9 @@ pub(super) struct Arguments {
     /// How to ask, as for mount.
     #[arg(long, value_name = "KIND", hide_possible_values = true)]
     auth: Option<Auth>,
+    /// Talk plain http to a server that is not on this machine.
+    #[arg(long)]
+    allow_http: bool,
     /// error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log: String,
@@ -111,12 +114,20 @@ impl Arguments {
         let environment = Environment::of_process();
         let file = File::load(self.config.as_deref())?;
         let known = KnownAccounts::new(&environment, &file)?;
-        let settings = Settings { api_version: self.api_version.clone(), auth: self.auth, ..Settings::default() }
-            .or(file.mount.clone());
+        let said = Settings {
+            api_version: self.api_version.clone(),
+            auth: self.auth,
+            allow_http: self.allow_http.then_some(Switch::YES),
+            ..Settings::default()
+        };
+        let settings = said.or(file.mount.clone());
         self.check_only()?;
         let name = format!("blobcp-verify-{:08x}", rand::random::<u32>());
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
         let place = |source: &str| {
             let (source, account) = config::account(source, self.from.is_none(), &settings, &known)?;
+            // What is looked at is not to change meanwhile.
+            let account = runtime.block_on(account.settled()).map_err(|error| Failure::new(error.to_string()))?;
             place_in(source, account, &name)
         };
         let (mut lab, label) = place(&self.source)?;
@@ -129,7 +140,6 @@ impl Arguments {
             // Of which kind it is will be seen; what needs a flat one is counted.
             lab.kind.second = Some(Second::Flat);
         }
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
         runtime.block_on(self.look(lab, &label))
     }
 

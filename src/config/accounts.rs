@@ -1,9 +1,10 @@
 //! The sources of an account's endpoint and credentials.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use reqwest::Url;
 
+use crate::config::command;
 use crate::config::environment::Environment;
 use crate::config::file::{AccountTable, File};
 use crate::config::{Auth, Error, MountSource, Result, Settings, Switch, identity};
@@ -20,8 +21,17 @@ pub(crate) struct KnownAccounts<'a> {
     connected: Option<Account>,
     /// Accounts of the embedded service.
     embedded: Vec<(Account, Secret)>,
-    /// One for each identity, whatever accounts are asked with it.
-    tokens: Mutex<Vec<Tokens>>,
+    tokens: TokensInUse,
+}
+
+/// One for each identity, whatever accounts are asked with it.
+pub(super) type TokensInUse = Arc<Mutex<Vec<Tokens>>>;
+
+/// An account, and the words of the command that prints its credential, if that is where it comes from: without it,
+/// the account is asked anonymously.
+pub(super) struct Resolved {
+    pub account: Account,
+    pub command: Option<Vec<String>>,
 }
 
 impl<'a> KnownAccounts<'a> {
@@ -33,7 +43,12 @@ impl<'a> KnownAccounts<'a> {
             ),
             None => None,
         };
-        Ok(Self { environment, file, connected, embedded: Vec::new(), tokens: Mutex::default() })
+        Ok(Self { environment, file, connected, embedded: Vec::new(), tokens: TokensInUse::default() })
+    }
+
+    /// With the tokens that are in use already.
+    pub(super) fn with_tokens(self, tokens: TokensInUse) -> Self {
+        Self { tokens, ..self }
     }
 
     /// Users and groups of this machine by the service's names for them.
@@ -64,9 +79,26 @@ impl<'a> KnownAccounts<'a> {
         tables.into_iter().find(|(_, endpoint)| below(endpoint))
     }
 
+    /// An account of the embedded service, which ends with the mount.
+    pub(super) fn is_embedded(&self, name: &AccountName) -> bool {
+        self.embedded.iter().any(|(known, _)| known.name == *name)
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        self.environment
+    }
+
+    pub(super) fn file(&self) -> &File {
+        self.file
+    }
+
+    pub(super) fn tokens(&self) -> TokensInUse {
+        self.tokens.clone()
+    }
+
     /// The account of a source. `alone`: all sources of the mount are of this account, so that a key without an
     /// account's name can only be meant for it.
-    pub(super) fn resolve(&self, source: &MountSource, settings: &Settings, alone: bool) -> Result<Account> {
+    pub(super) fn resolve(&self, source: &MountSource, settings: &Settings, alone: bool) -> Result<Resolved> {
         let name = &source.account;
         let table = self.file.accounts.get(name.as_str());
         let mut config = AccountConfig {
@@ -80,8 +112,10 @@ impl<'a> KnownAccounts<'a> {
         let embedded = self.embedded.iter().find(|(account, _)| account.name == *name);
         if let (None, Some((_, text))) = (&config.sas, embedded) {
             config.connection_string = Some(text.clone());
-            return config.resolve().map_err(Error::Account);
+            let account = config.resolve().map_err(Error::Account)?;
+            return Ok(Resolved { account, command: None });
         }
+        let mut command = None;
         let asked = settings.auth.filter(|_| !table.is_some_and(AccountTable::has_credential));
         if config.sas.is_some() {
             // The SOURCE brings its own.
@@ -97,9 +131,13 @@ impl<'a> KnownAccounts<'a> {
                     config.key.clone_from(&table.key);
                     config.sas.clone_from(&table.sas);
                     config.connection_string.clone_from(&table.connection_string);
-                    let given = config.key.is_some() || config.sas.is_some() || config.connection_string.is_some();
+                    let given = table.has_own();
                     let auth = table.auth.or(table.client_secret.as_ref().map(|_| Auth::ClientSecret));
                     match auth.or(table.federated_token_file.as_ref().map(|_| Auth::WorkloadIdentity)) {
+                        _ if table.credential_command.is_some() => {
+                            command = self.command_of(source, table)?;
+                            config.anonymous = true;
+                        }
                         // Both: refused below.
                         Some(Auth::Anonymous) => config.anonymous = true,
                         Some(auth) if !given => self.prove(&mut config, name, auth, Some(table))?,
@@ -124,7 +162,25 @@ impl<'a> KnownAccounts<'a> {
         if !self.is_connected(name) {
             config.endpoint = config.endpoint.or_else(|| table?.endpoint.clone());
         }
-        config.resolve().map_err(Error::Account)
+        let account = config.resolve().map_err(Error::Account)?;
+        if !account.endpoint.is_confidential() && !settings.allow_http.is_some_and(Switch::is_on) {
+            return Err(Error::PlainHttp(account.endpoint.to_string()));
+        }
+        Ok(Resolved { account, command })
+    }
+
+    /// The words of the command that prints the credential, which is the only one then.
+    fn command_of(&self, source: &MountSource, table: &AccountTable) -> Result<Option<Vec<String>>> {
+        let Some(text) = &table.credential_command else { return Ok(None) };
+        self.refuse_strangers(source)?;
+        let wrong = |what: &str| Error::Command(source.account.to_string(), what.to_owned());
+        if table.has_own() || table.has_identity() {
+            return Err(wrong("it and another credential exclude each other"));
+        }
+        if self.file.foreign {
+            return Err(wrong("it is not run, because others may write the file (chmod go-w)"));
+        }
+        command::words(text).map(Some).map_err(wrong)
     }
 
     fn prove(

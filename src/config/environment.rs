@@ -1,9 +1,15 @@
 //! The variables of the environment that say something of accounts.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
 use crate::store::Secret;
 
+/// Variables that were handed over past the environment, which others can read.
+static INHERITED: OnceLock<BTreeMap<String, Secret>> = OnceLock::new();
+
 /// Variables of the environment, under the names of the Azure command line and SDKs. An empty variable is one not set.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
     /// `AZURE_STORAGE_CONNECTION_STRING`
     pub(crate) connection_string: Option<Secret>,
@@ -28,9 +34,26 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    /// Variables that are secrets.
+    pub(crate) const SECRETS: [&'static str; 4] =
+        ["AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET"];
+
+    /// Adds variables that the environment itself does not have any more. To be called once, before anything is asked
+    /// for.
+    pub(crate) fn inherit(variables: impl IntoIterator<Item = (String, Secret)>) {
+        let _ = INHERITED.set(variables.into_iter().collect());
+    }
+
+    /// A variable that is a secret.
+    pub(crate) fn secret(name: &str) -> Option<Secret> {
+        let inherited = INHERITED.get().and_then(|inherited| inherited.get(name).cloned());
+        let found = inherited.or_else(|| std::env::var(name).ok().map(Secret::new));
+        found.filter(|value| !value.expose().is_empty())
+    }
+
     pub(crate) fn of_process() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let secret = |name| variable(name).map(Secret::new);
+        let secret = Self::secret;
         Self {
             connection_string: secret("AZURE_STORAGE_CONNECTION_STRING"),
             account: variable("AZURE_STORAGE_ACCOUNT"),

@@ -2,7 +2,8 @@
 //!
 //! ```toml
 //! [account.photos2026]
-//! key = "…"                       # or sas, or connection_string, or auth = "cli" and other words of --auth
+//! key = "…"                       # or sas, or connection_string, or auth = "cli" and other words of --auth,
+//!                                 # or credential_command = "PROGRAM ARGUMENT…", which prints a key or a SAS
 //! endpoint = "https://…"          # only where it is not https://NAME.blob.core.windows.net
 //! hns = true                      # only where the account may not be asked whether its namespace is hierarchical
 //!
@@ -17,7 +18,7 @@
 //! costs an evening. Values are not shown in errors, because they may be secrets.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -36,6 +37,10 @@ pub(crate) struct File {
     pub(crate) ids: BTreeMap<String, u32>,
     /// Others than the owner may read it, and there are secrets in it.
     pub(crate) exposed: bool,
+    /// Others than the user and root may write it: what it says to run is not run.
+    pub(super) foreign: bool,
+    /// The path that was asked for, absolute; none if its usual place was meant.
+    pub(super) given: Option<PathBuf>,
 }
 
 /// An `[account.NAME]` table.
@@ -46,6 +51,8 @@ pub(crate) struct AccountTable {
     pub(crate) key: Option<Secret>,
     pub(crate) sas: Option<Secret>,
     pub(crate) connection_string: Option<Secret>,
+    /// A program that prints a key or a SAS, and its arguments.
+    pub(crate) credential_command: Option<String>,
     pub(crate) auth: Option<Auth>,
     /// Tenant of an Entra ID identity; the next three are parts of it, too.
     pub(crate) tenant_id: Option<String>,
@@ -57,9 +64,17 @@ pub(crate) struct AccountTable {
 }
 
 impl AccountTable {
+    /// A credential stands in the table itself.
+    pub(super) fn has_own(&self) -> bool {
+        self.key.is_some() || self.sas.is_some() || self.connection_string.is_some()
+    }
+
     pub(super) fn has_credential(&self) -> bool {
-        let identity = self.auth.is_some() || self.client_secret.is_some() || self.federated_token_file.is_some();
-        self.key.is_some() || self.sas.is_some() || self.connection_string.is_some() || identity
+        self.has_own() || self.credential_command.is_some() || self.has_identity()
+    }
+
+    pub(super) fn has_identity(&self) -> bool {
+        self.auth.is_some() || self.client_secret.is_some() || self.federated_token_file.is_some()
     }
 }
 
@@ -78,8 +93,12 @@ impl File {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let mut file = Self::parse(&path, &text)?;
-                let mode = std::fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode());
+                let (mode, owner) = std::fs::metadata(&path).map_or((0o777, 0), |found| (found.mode(), found.uid()));
+                let trusted = [0, rustix::process::geteuid().as_raw()].contains(&owner);
+                file.foreign = !trusted || mode & 0o022 != 0;
                 file.exposed = mode & 0o077 != 0 && file.accounts.values().any(AccountTable::has_credential);
+                // A process in the background has another directory than whoever typed the path.
+                file.given = given.map(|given| std::path::absolute(given).unwrap_or_else(|_| given.to_path_buf()));
                 Ok(file)
             }
             Err(source) if given.is_none() && source.kind() == std::io::ErrorKind::NotFound => {
@@ -96,7 +115,7 @@ impl File {
             Error::File { path: path.to_path_buf(), line, what: one_line(error.message()) }
         })?;
         let Document { account: accounts, mount, ids } = document;
-        Ok(Self { path: path.to_path_buf(), accounts, mount, ids, exposed: false })
+        Ok(Self { path: path.to_path_buf(), accounts, mount, ids, exposed: false, foreign: false, given: None })
     }
 }
 

@@ -6,7 +6,7 @@ use reqwest::Url;
 use crate::config::accounts::KnownAccounts;
 use crate::config::{Error, Result};
 use crate::path::{AccountName, BlobName, ContainerName};
-use crate::store::{Secret, is_loopback};
+use crate::store::Secret;
 
 /// One SOURCE of a mount.
 #[derive(Debug, Clone)]
@@ -59,9 +59,6 @@ impl MountSource {
                 (account, endpoint, rest)
             }
         };
-        if url.scheme() == "http" && !url.host_str().is_some_and(is_loopback) {
-            return Err(wrong("http:// is only for emulators on this machine; use https://"));
-        }
         let rest = percent_decode_str(rest.trim_start_matches('/')).decode_utf8().map_err(|_| wrong("not UTF-8"))?;
         let (container, prefix) = inside(&label, &rest)?;
         Ok(Self { label, account, endpoint: Some(endpoint), sas, container, prefix })

@@ -114,6 +114,22 @@ fn an_endpoint_of_the_file_is_found_from_its_url() {
     assert_eq!(plan.probes[0].account.endpoint.to_string(), "https://files.example.com");
 }
 
+#[rstest]
+#[case("[account.acct]\nkey = 'a2V5'\nendpoint = 'http://azurite:10000/acct'", "acct")]
+#[case(
+    "[account.acct]\nconnection_string = 'AccountName=acct;AccountKey=a2V5;BlobEndpoint=http://10.0.0.1/acct'",
+    "acct"
+)]
+#[case("[account.acct]\nkey = 'a2V5'", "http://192.168.0.1:10000/acct/box")]
+fn plain_http_to_another_machine_is_said_to_be_wanted(#[case] text: &str, #[case] source: &str) {
+    let nobody = Environment::default();
+    assert!(complaint(&[source], &nobody, text).ends_with("or say --allow-http"));
+    assert_eq!(complaint(&[source], &nobody, &format!("{text}\n[mount]\nallow-http = true")), "");
+    // A token is told to nobody on the way, whatever is said.
+    let by_token = "[account.acct]\nauth = 'cli'\nendpoint = 'http://azurite:10000/acct'\n[mount]\nallow-http = true";
+    assert!(complaint(&["acct"], &nobody, by_token).ends_with("a token is not sent over plain http"));
+}
+
 #[test]
 fn anonymous_access_is_said_by_a_flag_or_in_the_file() {
     let text = "[account.acct]\nauth = 'anonymous'";
@@ -254,7 +270,7 @@ fn a_file_of_secrets_that_others_can_read_is_noticed() {
 #[case(&["http://127.0.0.1:1"], "http://127.0.0.1:1: names no account")]
 #[case(
     &["http://acct.blob.core.windows.net?sig=SeCrEt"],
-    "http://acct.blob.core.windows.net: http:// is only for emulators on this machine; use https://"
+    "http://acct.blob.core.windows.net: http:// is for servers on this machine; use https://, or say --allow-http"
 )]
 #[case(&["https://me:SeCrEt@acct.example.com"], "https://acct.example.com: must not hold a user, a password or a fragment")]
 #[case(
@@ -307,4 +323,49 @@ fn owners_are_shown_as_the_file_says() {
     assert_eq!(plan.fs.permissions, Permissions::Fixed);
     let plan = planned(&["acct/box"], &keyed(Some("acct")), "[ids]\nAnn = 1000").unwrap();
     assert_eq!((plan.fs.defaults.shown, plan.fs.permissions), (None, Permissions::Keep));
+}
+
+#[test]
+fn a_command_of_the_table_is_where_a_credential_comes_from() {
+    let text = "[account.acct]\ncredential_command = \"vault read 'secret/my acct'\"";
+    let plan = planned(&["acct"], &Environment::default(), text).unwrap();
+    let source = plan.accounts[0].source.as_ref().unwrap();
+    assert!(source.current().is_none(), "it is asked for when it is needed");
+    // What the environment says of the account comes first, as for a key in the table.
+    let known = planned(&["acct"], &keyed(Some("acct")), text).unwrap().accounts.remove(0);
+    assert!(matches!(&*known.credential_in_use(), Credential::SharedKey(_)));
+    let exclusive = "account acct: credential_command: it and another credential exclude each other";
+    for more in ["key = 'a2V5'", "sas = 'sig=x'", "auth = 'cli'", "auth = 'anonymous'"] {
+        assert_eq!(complaint(&["acct"], &Environment::default(), &format!("{text}\n{more}")), exclusive);
+    }
+    let shell = "[account.acct]\ncredential_command = 'vault read $SECRET'";
+    assert!(complaint(&["acct"], &Environment::default(), shell).contains("credential_command: no shell reads it"));
+    // A host that only the SOURCE names is not sent what a command prints.
+    let stranger = complaint(&["https://acct.example.com/box"], &Environment::default(), text);
+    assert!(stranger.contains("https://acct.example.com: a credential"), "{stranger}");
+}
+
+#[test]
+fn no_command_is_run_that_others_could_have_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, "[account.acct]\ncredential_command = 'print'").unwrap();
+    let planned = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (file, environment) = (File::load(Some(&path)).unwrap(), Environment::default());
+        let known = KnownAccounts::new(&environment, &file).unwrap();
+        plan(&["acct".to_owned()], &Settings::default(), &known).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!((planned(0o600), planned(0o644)), (Ok(()), Ok(())));
+    for mode in [0o620, 0o602] {
+        assert!(planned(mode).unwrap_err().contains("others may write the file"), "{mode:o}");
+    }
+}
+
+#[test]
+fn what_the_source_itself_says_is_not_asked_for_again() {
+    let plan = |source| planned(&[source], &Environment::default(), "[account.acct]\nkey = 'a2V5'").unwrap();
+    assert!(plan("https://acct.blob.core.windows.net/box?sv=1&sig=x").accounts[0].source.is_none());
+    assert!(plan("acct/box").accounts[0].source.is_some());
 }

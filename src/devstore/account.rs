@@ -56,7 +56,7 @@ pub(super) fn delegation_key(server: &Server, call: &Call, upload: &Upload) -> O
         service: "b",
         version,
     };
-    let key = delegation.key(server.key(&call.account).ok_or(Code::ResourceNotFound)?);
+    let key = delegation.key(&server.key(&call.account).ok_or(Code::ResourceNotFound)?.0);
     let mut document = Writer::new();
     document.nest("UserDelegationKey", |document| {
         document.element("SignedOid", &grant.object_id);

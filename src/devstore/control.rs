@@ -3,6 +3,11 @@
 //! Two doors lead to the same functions on [`Server`]: HTTP below `/-/`, a name no account can have, for tests in other
 //! processes; and the methods of [`Devstore`](super::Devstore) for callers in this one.
 //!
+//! By HTTP, whoever asks proves it by a token that the server makes when it starts: `Authorization: Bearer TOKEN`. Others
+//! on this machine do not know it. Nor do pages in somebody's browser, which are turned away besides: a `Host` that is
+//! no name of this machine and no address is one that such a page has made to lead here, and `Origin` says whose page
+//! asks.
+//!
 //! | request | effect |
 //! |---|---|
 //! | `GET /-/stats`, `POST /-/stats/reset` | counters |
@@ -18,6 +23,7 @@
 //! | `POST /-/clock?seconds=` | put the server's clock ahead, for all that is done from now on |
 //! | `POST /-/faults`, `DELETE /-/faults` | order a [`Fault`], or forget them all |
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +32,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +66,9 @@ pub enum ControlError {
     /// No blob or container of that name.
     #[error("{0} does not exist")]
     NotFound(String),
+    /// Whoever asks may not.
+    #[error("{0}")]
+    Forbidden(String),
     /// No pending copy of that id.
     #[error("no pending copy {0}")]
     UnknownCopy(String),
@@ -220,9 +230,47 @@ pub(super) fn make_container<'a>(
     Ok(containers.entry(container.to_owned()).or_insert_with(|| Container::new(etag, now)))
 }
 
+/// A token that nobody can guess.
+pub(super) fn new_token() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Lets in who has the token and is no page of a browser.
+fn admit(server: &Server, headers: &HeaderMap) -> Result<(), ControlError> {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(HOST);
+    if let Some(host) = host.filter(|host| !is_of_this_machine(host)) {
+        return Err(ControlError::Forbidden(format!("{host} is no name of this server")));
+    }
+    if let Some(origin) = text(ORIGIN).filter(|origin| origin.strip_prefix("http://") != host.or(Some(""))) {
+        return Err(ControlError::Forbidden(format!("no page of {origin} may ask this")));
+    }
+    let token = text(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    // In a time that does not tell how much of it is right.
+    let differs = token.bytes().zip(server.control_token.bytes()).fold(0, |all, (sent, own)| all | (sent ^ own));
+    if token.len() != server.control_token.len() || differs != 0 {
+        return Err(ControlError::Forbidden("the token that was printed at the start is missing".into()));
+    }
+    Ok(())
+}
+
+/// A host with or without a port. An address cannot be made to lead to another machine.
+fn is_of_this_machine(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    is_address || name == "localhost" || name.ends_with(".localhost")
+}
+
 /// Answers a request below [`PREFIX`].
 pub(super) async fn answer(server: &Server, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
+    if let Err(error) = admit(server, &parts.headers) {
+        return refuse(error);
+    }
     let body = match Limited::new(body, BODY).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return refuse(ControlError::Invalid(error.to_string())),
@@ -308,6 +356,7 @@ fn refuse(error: ControlError) -> Reply {
     let mut reply = json(&serde_json::json!({ "error": error.to_string() }));
     reply.status = match error {
         ControlError::Invalid(_) => StatusCode::BAD_REQUEST,
+        ControlError::Forbidden(_) => StatusCode::FORBIDDEN,
         _ => StatusCode::NOT_FOUND,
     };
     reply

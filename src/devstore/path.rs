@@ -179,7 +179,7 @@ fn source(server: &Server, call: &Call) -> Result<BlobAddress, ServiceError> {
         let key = server.key(&call.account).ok_or(Code::ResourceNotFound)?;
         let query = Query::parse(query);
         let sas = Sas::parse(&query, Service::Blob)?;
-        sas.verify(&call.account, &named, &Revision::Current, key, call.now)?;
+        sas.verify(&call.account, &named, &Revision::Current, &key.0, call.now)?;
         sas.allows(Operation::RenamePath, MOVE)?;
     }
     match named {

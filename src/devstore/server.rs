@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::address::Namespace;
@@ -38,14 +38,21 @@ pub(super) struct Server {
     pub statistics: Statistics,
     /// Bearer tokens that are good.
     pub tokens: Tokens,
-    /// Decoded account keys. Accounts are fixed for the server's life.
-    keys: BTreeMap<String, AccountKey>,
+    /// The one that the control interface asks for.
+    pub control_token: String,
+    /// Decoded account keys. Accounts are fixed for the server's life; their keys may be replaced.
+    keys: Mutex<BTreeMap<String, Arc<AccountKey>>>,
     check_clock_skew: bool,
     state: Mutex<State>,
 }
 
 impl Server {
-    pub(super) fn new(config: &Config, address: SocketAddr, keys: BTreeMap<String, AccountKey>) -> Server {
+    pub(super) fn new(
+        config: &Config,
+        address: SocketAddr,
+        keys: BTreeMap<String, AccountKey>,
+        control_token: String,
+    ) -> Server {
         let namespace = if config.hns { Namespace::Hierarchical } else { Namespace::Flat };
         let soft_delete =
             config.accounts.iter().filter_map(|account| Some((account.name.clone(), account.soft_delete?)));
@@ -86,7 +93,8 @@ impl Server {
             faults: Faults::default(),
             statistics: Statistics::default(),
             tokens: Tokens::default(),
-            keys,
+            control_token,
+            keys: Mutex::new(keys.into_iter().map(|(name, key)| (name, Arc::new(key))).collect()),
             check_clock_skew: config.check_clock_skew,
             state: Mutex::new(state),
         }
@@ -109,8 +117,16 @@ impl Server {
         format!("http://{}/{account}", self.address)
     }
 
-    pub(super) fn key(&self, account: &str) -> Option<&[u8]> {
-        self.keys.get(account).map(|key| key.0.as_slice())
+    pub(super) fn key(&self, account: &str) -> Option<Arc<AccountKey>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
+    }
+
+    /// From now on what was signed with the account's key before is refused.
+    pub(super) fn replace_key(&self, account: &str, key: AccountKey) {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = keys.get_mut(account) {
+            *known = Arc::new(key);
+        }
     }
 
     /// Checks credentials and permission; leaves the letters of a SAS in `call`.
@@ -123,7 +139,7 @@ impl Server {
             Some(text) if text.starts_with("Bearer ") => {
                 Principal::Bearer(self.tokens.verify(text, &call.account, call.header("x-ms-version"))?)
             }
-            _ => auth::authenticate(call, operation, key, self.check_clock_skew)?,
+            _ => auth::authenticate(call, operation, &key.0, self.check_clock_skew)?,
         };
         match standing {
             Principal::Owner => {}

@@ -140,7 +140,7 @@ fn readable_until(
     let key = server.key(account).ok_or(Code::ResourceNotFound)?;
     if query.get("sig").is_some() {
         let sas = Sas::parse(query, service)?;
-        sas.verify(account, target, &Revision::of(query), key, call.now)?;
+        sas.verify(account, target, &Revision::of(query), &key.0, call.now)?;
         sas.allows(Operation::GetBlob, Operation::GetBlob.sas_permissions())?;
         return Ok(sas.expiry());
     }

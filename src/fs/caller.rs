@@ -41,6 +41,21 @@ impl Device {
     }
 }
 
+impl Device {
+    /// Nobody may write to it any more. `mount -o remount,ro` tells us nothing, and ioctls still come through.
+    pub(in crate::fs) fn is_read_only(&self) -> bool {
+        fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| self.is_read_only_in(&mounts))
+    }
+
+    /// The superblock is, or each of its mounts: the sixth field has the options of a mount, the last one those of the
+    /// superblock.
+    fn is_read_only_in(&self, mounts: &str) -> bool {
+        let is_set = |options: Option<&str>| options.is_some_and(|options| options.split(',').any(|o| o == "ro"));
+        let mut own = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(&self.0)).peekable();
+        own.peek().is_some() && own.all(|line| is_set(line.split(' ').nth(5)) || is_set(line.rsplit(' ').next()))
+    }
+}
+
 /// `PF_SIGNALED` of the kernel: a signal ends the thread.
 const PF_SIGNALED: u64 = 0x400;
 
@@ -198,6 +213,24 @@ mod tests {
         assert!(me().holds_open(Ino(stat.ino()), Some(&device)));
         assert!(!me().holds_open(Ino(stat.ino()), Some(&other)));
         assert!(Device::mounted_at(Path::new("/proc")).is_some_and(|proc| proc != device));
+    }
+
+    #[test]
+    fn a_mount_is_read_only_if_its_superblock_is_or_each_of_its_mounts() {
+        let device = Device("0:60".into());
+        let line = |own: &str, all: &str| {
+            format!("90 27 0:60 / /mnt {own},nodev shared:7 - fuse.blobcp a/c {all},user_id=0\n")
+        };
+        let other = "91 27 0:61 / /ro ro - tmpfs x ro\n";
+        for (mounts, expected) in [
+            (line("rw", "rw"), false),
+            (line("rw", "ro"), true),
+            (line("ro", "rw"), true),
+            (line("ro", "rw") + &line("rw", "rw"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(device.is_read_only_in(&(mounts.clone() + other)), expected, "{mounts}");
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Config {
     pub keep_on_abort: bool,
     /// Deleting or renaming a blob takes its snapshots along instead of being refused.
     pub delete_snapshots: bool,
+    /// Files that are written in one pass get a hash of what they hold, as `Content-MD5`.
+    pub content_md5: bool,
     /// Resident memory of the process that content may bring it to, bytes.
     pub memory_limit: u64,
 }

@@ -13,6 +13,7 @@ pub(crate) mod identities;
 pub(in crate::fs) mod keeping;
 pub(in crate::fs) mod lookup;
 pub(in crate::fs) mod open;
+pub(in crate::fs) mod ownership;
 pub(in crate::fs) mod revision_dirs;
 pub(in crate::fs) mod revisions;
 pub(crate) mod tree;

@@ -45,6 +45,12 @@ impl Service {
         }
     }
 
+    /// What whoever looks after the mount should know, in lines; `None` if there is nothing.
+    pub(crate) fn warnings(&self) -> Option<String> {
+        let lines: Vec<String> = self.config.accounts.iter().filter_map(|account| account.client.notice()).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
     /// A blob of the mount, to be worked on.
     pub(crate) fn blob<'a>(&'a self, blob: &'a Blob) -> BlobClient<'a> {
         self.client(blob.account).blob(&blob.path)

@@ -38,8 +38,10 @@ pub(super) struct Request {
 /// The output of a command.
 pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
     let Request { ino, fh, command, ref input, who, caller, read_only } = request;
-    let who = &who.where_modes_bind(fs.modes_bind());
-    if read_only && matches!(command, COPY | ABORT | TREE | SNAPSHOT) {
+    let who = &who;
+    let may_write = matches!(command, COPY | ABORT | TREE | SNAPSHOT | LEASE);
+    let read_only = may_write && (read_only || fs.control().is_made_read_only());
+    if read_only && command != LEASE {
         return Err(Error::fs(libc::EROFS, "the mount is read-only"));
     }
     match command {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::config::Probe;
 use crate::error::Error;
 use crate::mount::error::MountError;
-use crate::store::{Client, Credential, GET_TOKEN, Http, ListBlobs, ListContainers, Options};
+use crate::store::{Client, GET_TOKEN, Http, ListBlobs, ListContainers, Options};
 
 /// For all SOURCEs together. People wait for it.
 const BOUND: Duration = Duration::from_secs(12);
@@ -25,6 +25,7 @@ fn options() -> Options {
         tries: 2,
         first_delay: Duration::from_millis(300),
         max_delay: Duration::from_secs(1),
+        check_reads: true,
     }
 }
 
@@ -57,12 +58,7 @@ async fn one(probe: &Probe, http: Http) -> Result<(), MountError> {
 
 fn explain(probe: &Probe, error: &Error) -> String {
     let account = &probe.account;
-    let credential = match &account.credential {
-        Credential::SharedKey(_) => "key".to_owned(),
-        Credential::Sas(_) => "SAS".to_owned(),
-        Credential::Anonymous => "anonymous access".to_owned(),
-        Credential::Entra(tokens) => format!("token of the {}", tokens.identity()),
-    };
+    let credential = account.credential_in_use();
     let said = match error {
         Error::Service(e) if e.request_id.is_empty() => format!("{} {}", e.status, e.code),
         Error::Service(e) => format!("{} {}, request id {}", e.status, e.code, e.request_id),

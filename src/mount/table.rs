@@ -21,6 +21,8 @@ pub struct Mount {
     pub kind: String,
     /// The device as `mount` and `df` show it.
     pub source: OsString,
+    /// Who mounted it, as FUSE has it; none for other filesystems.
+    pub user: Option<u32>,
 }
 
 impl Mount {
@@ -38,8 +40,11 @@ impl Mount {
         let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
         let kind = String::from_utf8_lossy(rest.next()?).into_owned();
         let source = unescape(rest.next()?);
+        let options = rest.next().unwrap_or_default();
+        let user = options.split(|byte| *byte == b',').find_map(|option| option.strip_prefix(b"user_id="));
+        let user = user.and_then(|user| std::str::from_utf8(user).ok()?.parse().ok());
         let device = (device.0.parse().ok()?, device.1.parse().ok()?);
-        Some(Self { device, root: root.into(), point: point.into(), kind, source })
+        Some(Self { device, root: root.into(), point: point.into(), kind, source, user })
     }
 }
 
@@ -108,7 +113,7 @@ mod tests {
     use super::*;
 
     const TEXT: &[u8] = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n\
-        90 27 0:60 / /mnt/two\\040words rw,nosuid,nodev shared:7 master:1 - fuse.blobcp acct/c rw,user_id=0\n\
+        90 27 0:60 / /mnt/two\\040words rw,nosuid,nodev shared:7 master:1 - fuse.blobcp acct/c rw,user_id=1000,group_id=0\n\
         91 27 0:60 /photos/2026 /bind rw - fuse.blobcp acct/c rw\n\
         92 27 0:61 / /bind rw - tmpfs x\\134y rw\n";
 
@@ -117,6 +122,7 @@ mod tests {
         let table = Table::parse(TEXT);
         let mount = table.of(Path::new("/mnt/two words/a/b")).unwrap();
         assert_eq!((mount.device, mount.is_ours(), mount.source.to_str()), ((0, 60), true, Some("acct/c")));
+        assert_eq!((mount.user, table.at(Path::new("/proc")).unwrap().user), (Some(1000), None));
         assert_eq!(path_inside(mount, Path::new("/mnt/two words/a/b")), Some("/a/b".into()));
         assert_eq!(path_inside(mount, Path::new("/mnt/two words")), Some("/".into()));
         assert!(table.of(Path::new("/home")).is_none());

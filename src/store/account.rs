@@ -1,11 +1,13 @@
 //! From loose settings to one validated account.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ServiceError};
 use crate::path::AccountName;
 use crate::store::connection_string;
-use crate::store::credential::Credential;
+use crate::store::credential::{Credential, CredentialSource, Nearing, Want, notice};
 use crate::store::endpoint::Endpoint;
 use crate::store::entra::Tokens;
 use crate::store::secret::{AccountKey, Secret};
@@ -45,8 +47,10 @@ pub struct Account {
     pub name: AccountName,
     /// Base of its URLs.
     pub endpoint: Endpoint,
-    /// Proof that its requests carry.
+    /// Proof that its requests carry, unless its source knows of another.
     pub credential: Credential,
+    /// Where the credential comes from and may be asked for again.
+    pub source: Option<CredentialSource>,
     /// `x-ms-version` of every request.
     pub api_version: String,
     /// Kind of its namespace, true if hierarchical; `None` if nobody has said so, and it has to be asked.
@@ -96,6 +100,7 @@ impl AccountConfig {
             name: parsed.account,
             endpoint: parsed.endpoint,
             credential,
+            source: None,
             api_version,
             hierarchical: self.hierarchical,
         })
@@ -116,6 +121,73 @@ impl AccountConfig {
             (self.key, self.sas) = (parts.key, parts.sas);
         }
         Ok(())
+    }
+}
+
+/// The credential of an account at any moment.
+pub(super) struct CredentialInUse {
+    account: AccountName,
+    /// Without a source, or before that knows one.
+    known: Arc<Credential>,
+    source: Option<CredentialSource>,
+}
+
+impl CredentialInUse {
+    pub(super) fn of(account: &Account) -> Self {
+        let (known, source) = (Arc::new(account.credential.clone()), account.source.clone());
+        Self { account: account.name.clone(), known, source }
+    }
+
+    /// For what is made of it beside a request.
+    pub(super) fn current(&self) -> Arc<Credential> {
+        let found = self.source.as_ref().and_then(CredentialSource::current);
+        found.unwrap_or_else(|| self.known.clone())
+    }
+
+    /// For the next request. It may have to be asked for.
+    pub(super) async fn for_a_request(&self) -> Result<Arc<Credential>> {
+        match &self.source {
+            Some(source) => source.for_a_request().await,
+            None => Ok(self.known.clone()),
+        }
+    }
+
+    /// Another one, if a request was refused for `refused` and there is one.
+    pub(super) async fn after(&self, refused: &Arc<Credential>, error: &ServiceError) -> Option<Arc<Credential>> {
+        self.source.as_ref()?.another_than(refused, Want::after(error)?).await
+    }
+
+    /// What is to be said of its end.
+    pub(super) fn notice(&self) -> Option<String> {
+        self.nearing().map(|(_, text)| text)
+    }
+
+    fn nearing(&self) -> Option<(Nearing, String)> {
+        let now = SystemTime::now();
+        match &self.source {
+            Some(source) => source.notice(now),
+            None => notice(&self.account, &self.known, false, now),
+        }
+    }
+}
+
+impl Account {
+    /// The proof that is in use at this moment.
+    pub fn credential_in_use(&self) -> Arc<Credential> {
+        CredentialInUse::of(self).current()
+    }
+
+    /// The account with the credential that its source has now, and without the source.
+    pub async fn settled(mut self) -> Result<Self> {
+        if let Some(source) = self.source.take() {
+            self.credential = source.ready().await?.as_ref().clone();
+        }
+        Ok(self)
+    }
+
+    /// What is to be said at this moment of the end of the credential in use, and how near that is.
+    pub fn notice(&self) -> Option<(Nearing, String)> {
+        CredentialInUse::of(self).nearing()
     }
 }
 

@@ -53,6 +53,11 @@ impl ContainerClient<'_> {
         self.pipeline.namespace(Some(self.name)).await
     }
 
+    /// True if directories exist by themselves, wherever the account could be asked to rename.
+    pub async fn has_directories(self) -> Result<bool> {
+        Ok(matches!(self.namespace().await?, Namespace::Hierarchical | Namespace::Unreachable))
+    }
+
     /// [`Client::is_hierarchical`], asked of a container that the credential is good for.
     pub async fn is_hierarchical(self) -> Result<bool> {
         Ok(self.namespace().await? == Namespace::Hierarchical)
@@ -140,7 +145,7 @@ impl Pipeline {
     }
 
     fn is_narrow(&self) -> bool {
-        match self.credential() {
+        match &*self.credential.current() {
             Credential::Sas(token) => !token.expose().contains("srt="),
             Credential::Entra(_) => true,
             _ => false,

@@ -2,22 +2,25 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use reqwest::Method;
-use reqwest::header::HeaderMap;
 
 use crate::error::{Error, Result};
 use crate::path::BlobPath;
+use crate::store::body::{Described, Expected, Part};
 use crate::store::endpoint::{Resource, encode_query};
 use crate::store::headers;
 use crate::store::options::{DeleteOptions, ReadOptions, WriteOptions};
 use crate::store::pipeline::Pipeline;
-use crate::store::request::{Request, Response, Sink};
+use crate::store::request::{Request, Response};
 use crate::store::resolve::modified_since;
 use crate::store::types::*;
 
 /// Content type of a blob whose writer named none.
 pub(super) const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
+
+/// Longest range that the service tells a checksum of, bytes (§15).
+pub(super) const LARGEST_HASHED_RANGE: u64 = 4 << 20;
 
 /// Metadata that make a directory of an empty blob; a hierarchical namespace shows them with each of its own (S135).
 const FOLDER: &str = "hdi_isfolder";
@@ -66,7 +69,7 @@ impl<'a> BlobClient<'a> {
     pub(super) async fn head(self, if_match: Option<&ETag>) -> Result<(Response, BlobProperties)> {
         let request =
             self.request("GetBlobProperties", Method::HEAD).optional("if-match", if_match.map(ETag::quoted).as_deref());
-        let response = self.pipeline.send(&request).await?;
+        let response = self.pipeline.receive(&request, &mut Described(expected(self, if_match))).await?;
         let properties = headers::blob_properties(&response.headers);
         let properties = response.required(&request, "the properties of a blob", properties)?;
         if properties.path.is_some() && !self.pipeline.has_directories() {
@@ -85,52 +88,50 @@ impl<'a> BlobClient<'a> {
             return self.empty_download(options.if_match).await;
         }
         let request = self.get_request(&options);
-        let response = match self.pipeline.send(&request).await {
+        let start = options.range.as_ref().map_or(0, |range| range.start);
+        let mut bytes = BytesMut::new();
+        let gather = |at: u64, part: &[u8]| {
+            // The same may come anew, when an answer broke off.
+            bytes.truncate((at - start) as usize);
+            bytes.extend_from_slice(part);
+        };
+        let mut part = Part::new(expected(self, options.if_match), options.range.clone(), gather);
+        let response = match self.pipeline.receive(&request, &mut part).await {
             Err(error) if error.status() == 416 && options.range.is_some() => {
-                return self.empty_download(options.if_match).await;
+                let empty = self.empty_download(options.if_match).await?;
+                let size = empty.properties.size;
+                if size > start {
+                    return Err(request.misunderstood(format!("a blob of {size} bytes is said to end before {start}")));
+                }
+                return Ok(empty);
             }
             other => other?,
         };
         let properties = headers::blob_properties(&response.headers);
         let properties = response.required(&request, "the properties of a blob", properties)?;
-        let size = properties.size;
-        let wanted = options.range.map_or(0..size, |range| range.start.min(size)..range.end.min(size));
-        let bytes = match response.status {
-            206 => response.body,
-            // A server that does not know ranges sends everything.
-            _ => response.body.slice(clip(&wanted, response.body.len())),
-        };
-        if bytes.len() as u64 != wanted.end - wanted.start {
-            return Err(request.misunderstood(format!("{} bytes came for {wanted:?}", bytes.len())));
-        }
-        Ok(Download { bytes, properties })
+        Ok(Download { bytes: bytes.freeze(), properties })
     }
 
-    /// Get Blob of a range that lies within the version `if_match`, handed on as it comes: offset in the blob, and
-    /// bytes there. When an answer breaks off, the next one brings the same bytes again from the beginning. An error if
-    /// not all came in the end.
+    /// Get Blob of a range that lies within the version that `of` describes, handed on as it comes: offset in the blob,
+    /// and bytes there. When an answer breaks off, the next one brings the same bytes again from the beginning. An error
+    /// if not all came in the end.
     pub async fn download_into(
         self,
         range: Range<u64>,
-        if_match: &ETag,
+        of: &BlobProperties,
         receive: impl FnMut(u64, &[u8]) + Send,
     ) -> Result<()> {
-        let request = self.get_request(&ReadOptions { range: Some(range.clone()), if_match: Some(if_match) });
-        let mut sink = RangeSink { range: range.clone(), at: range.start, receive };
-        self.pipeline.receive(&request, &mut sink).await?;
-        if sink.at < range.end {
-            return Err(request.misunderstood(format!("too few bytes came for {range:?}")));
-        }
-        Ok(())
+        let request = self.get_request(&ReadOptions { range: Some(range.clone()), if_match: Some(&of.etag) });
+        let expected = Expected { total: Some(of.size), ..expected(self, Some(&of.etag)) };
+        self.pipeline.receive(&request, &mut Part::new(expected, Some(range), receive)).await.map(drop)
     }
 
     fn get_request(self, options: &ReadOptions<'_>) -> Request {
         let request =
             self.request("GetBlob", Method::GET).optional("if-match", options.if_match.map(ETag::quoted).as_deref());
-        match &options.range {
-            Some(range) => request.header("x-ms-range", &headers::bytes(range)),
-            None => request,
-        }
+        let Some(range) = &options.range else { return request };
+        let hashed = self.pipeline.http.options().check_reads && range.end - range.start <= LARGEST_HASHED_RANGE;
+        request.header("x-ms-range", &headers::bytes(range)).hashed(hashed)
     }
 
     async fn empty_download(self, if_match: Option<&ETag>) -> Result<Download> {
@@ -239,6 +240,11 @@ impl<'a> BlobClient<'a> {
     }
 }
 
+/// What an answer about a blob is to be about.
+fn expected(blob: BlobClient<'_>, if_match: Option<&ETag>) -> Expected {
+    Expected { etag: if_match.cloned(), revision: blob.revision.cloned(), total: None }
+}
+
 /// The error to report of a change that was refused by a code which tells nothing here: that of an archived blob, if
 /// it is one (S106).
 async fn explain(blob: BlobClient<'_>, error: Error) -> Error {
@@ -246,34 +252,4 @@ async fn explain(blob: BlobClient<'_>, error: Error) -> Error {
         return error.of_an_archived_blob();
     }
     error
-}
-
-/// Hands on what is in the range.
-struct RangeSink<F> {
-    range: Range<u64>,
-    /// Offset in the blob of the next byte of the answer.
-    at: u64,
-    receive: F,
-}
-
-impl<F: FnMut(u64, &[u8]) + Send> Sink for RangeSink<F> {
-    fn begin(&mut self, status: u16, _: &HeaderMap) {
-        // A server that does not know ranges sends everything.
-        self.at = if status == 206 { self.range.start } else { 0 };
-    }
-
-    fn part(&mut self, bytes: &[u8]) {
-        let end = self.at + bytes.len() as u64;
-        let (from, to) = (self.range.start.clamp(self.at, end), self.range.end.clamp(self.at, end));
-        if from < to {
-            // Both are within `bytes`.
-            (self.receive)(from, &bytes[(from - self.at) as usize..(to - self.at) as usize]);
-        }
-        self.at = end;
-    }
-}
-
-fn clip(range: &Range<u64>, len: usize) -> Range<usize> {
-    let clip = |at: u64| usize::try_from(at).unwrap_or(len).min(len);
-    clip(range.start)..clip(range.end)
 }

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use reqwest::Method;
+use reqwest::{Method, Url};
 
 use crate::error::Result;
-use crate::path::{AccountName, BlobName, BlobPath, ContainerName};
+use crate::path::{self, AccountName, BlobName, BlobPath, ContainerName};
 use crate::store::account::Account;
-use crate::store::blob::BlobClient;
+use crate::store::blob::{BlobClient, LARGEST_HASHED_RANGE};
+use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::concurrency::Permit;
 use crate::store::container::ContainerClient;
 use crate::store::endpoint::Resource;
 use crate::store::http::Http;
 use crate::store::listing;
 use crate::store::options::ListContainers;
-use crate::store::pipeline::Pipeline;
+use crate::store::pipeline::{Checksums, Pipeline};
 use crate::store::request::{Answer, Probe};
 use crate::store::types::*;
 
@@ -37,6 +38,16 @@ impl Client {
         self.0.account()
     }
 
+    /// A lease of that blob is in use here.
+    pub fn holds_lease(&self, blob: &BlobPath) -> bool {
+        self.0.leases().contains_key(&self.0.endpoint().path(Resource::Blob(blob)))
+    }
+
+    /// What is to be said of its credential: that it ends soon, or is over. Without secrets.
+    pub fn notice(&self) -> Option<String> {
+        self.0.credential.notice()
+    }
+
     /// Client of a container, which need not exist.
     pub fn container<'a>(&'a self, name: &'a ContainerName) -> ContainerClient<'a> {
         ContainerClient { pipeline: &self.0, name }
@@ -47,30 +58,30 @@ impl Client {
         BlobClient { pipeline: &self.0, path, revision: None }
     }
 
-    /// The blob of this account that `url` names, as it is or was; `None` if it names something else, or carries more
-    /// than that in its query: then it has a credential of its own.
+    /// The blob of this account that `url` names by any of the account's names, as it is or was; `None` if it names
+    /// something else, or carries more than that in its query: then it may have a credential of its own.
     pub fn blob_at(&self, url: &str) -> Option<(BlobPath, Option<Revision>)> {
-        let path = url.strip_prefix(&format!("{}/", self.0.endpoint()))?;
-        if path.contains('#') {
+        // What is parsed below is resolved first, which is not what the service does.
+        if path::is_folded_in_url(url) {
             return None;
         }
-        let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8().ok();
-        let (path, revision) = match path.split_once('?') {
-            None => (path, None),
-            Some((path, query)) => {
-                let (name, moment) = query.split_once('=')?;
-                let moment = Moment::parse(&decode(moment)?)?;
-                let revision = match name {
-                    "snapshot" => Revision::Snapshot(moment),
-                    "versionid" => Revision::Version(moment),
-                    _ => return None,
-                };
-                (path, Some(revision))
+        let url = Url::parse(url).ok()?;
+        let mut revision = None;
+        for (name, moment) in url.query_pairs() {
+            let moment = Moment::parse(&moment)?;
+            let said = match &*name.to_ascii_lowercase() {
+                "snapshot" => Revision::Snapshot(moment),
+                "versionid" => Revision::Version(moment),
+                _ => return None,
+            };
+            if revision.replace(said).is_some() {
+                return None;
             }
-        };
-        let (container, name) = path.split_once('/')?;
-        let blob = BlobPath::new(ContainerName::parse(container).ok()?, BlobName::parse(&decode(name)?).ok()?);
-        Some((blob, revision))
+        }
+        let (container, name) = self.0.endpoint().path_in(self.account(), &url)?.split_once('/')?;
+        let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8().ok();
+        let container = ContainerName::parse(&decode(container)?).ok()?;
+        Some((BlobPath::new(container, BlobName::parse(&decode(name)?).ok()?), revision))
     }
 
     /// List Containers: one page.
@@ -78,6 +89,7 @@ impl Client {
         let request = self
             .0
             .request("ListContainers", Method::GET, Resource::Account)
+            .takes(MOST_OF_A_LISTING)
             .query("comp", "list")
             .query("include", "metadata")
             .optional_query("marker", list.marker);
@@ -88,6 +100,13 @@ impl Client {
     /// Sends a request as it is. Every answer is one, also a refusal.
     pub async fn probe(&self, probe: &Probe) -> Result<Answer> {
         self.0.probe(probe).await
+    }
+
+    /// Longest range that is read of a blob at once, bytes, if nothing is to be handed on that was damaged on its way. TLS
+    /// sees to that for any length; without it a checksum does, and there is none of longer ranges.
+    pub fn longest_read(&self) -> Option<u64> {
+        let checks = self.0.http.options().check_reads && !self.0.endpoint().is_encrypted();
+        (checks && self.0.checksums() == Checksums::Crc64).then_some(LARGEST_HASHED_RANGE)
     }
 
     /// A permit to work on one of many blobs, which comes the later the busier the service is.

@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tower_service::Service;
 
+use crate::store::body::{Gathered, Sink};
 use crate::store::headers::AnswerHeaders;
 use crate::store::payload::Pieces;
 use crate::store::spelling::{Names, Spelled, Spelling};
@@ -126,13 +127,13 @@ impl Answer {
         Ok(None)
     }
 
-    /// The body as a whole.
-    pub(super) async fn whole(mut self) -> Result<Vec<u8>, Broken> {
-        let mut whole = Vec::new();
+    /// The body as a whole, if it has at most so many bytes.
+    pub(super) async fn whole(mut self, most: usize) -> Result<Bytes, Broken> {
+        let mut whole = Gathered::of_at_most(most);
         while let Some(part) = self.part().await? {
-            whole.extend_from_slice(&part);
+            whole.part(part).map_err(|detail| Broken { detail, timed_out: false, unsent: false })?;
         }
-        Ok(whole)
+        Ok(whole.freeze())
     }
 }
 
@@ -375,7 +376,7 @@ mod tests {
         for _ in 0..5 {
             let answer = connections.send(outgoing(&url)).await.unwrap();
             assert_eq!(crate::store::headers::metadata(&answer.headers).iter().collect::<Vec<_>>(), [("Ab", "c")]);
-            assert_eq!(answer.whole().await.unwrap(), b"body");
+            assert_eq!(answer.whole(9).await.unwrap(), "body");
         }
         let asked = asked.lock().unwrap();
         assert_eq!(asked.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
@@ -388,9 +389,21 @@ mod tests {
         let connections = Connections::local(LIMITS).unwrap();
         let url = format!("http://{address}/");
         drop(connections.send(outgoing(&url)).await.unwrap());
-        connections.send(outgoing(&url)).await.unwrap().whole().await.unwrap();
-        connections.send(outgoing(&url)).await.unwrap().whole().await.unwrap();
+        connections.send(outgoing(&url)).await.unwrap().whole(9).await.unwrap();
+        connections.send(outgoing(&url)).await.unwrap().whole(9).await.unwrap();
         assert_eq!(asked.lock().unwrap().iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_long_is_not_read_to_its_end() {
+        let (address, asked) = server(9, OK).await;
+        let connections = Connections::local(LIMITS).unwrap();
+        let url = format!("http://{address}/");
+        let broken = connections.send(outgoing(&url)).await.unwrap().whole(3).await.unwrap_err();
+        assert!(broken.detail.contains("more than 3 bytes"), "{broken:?}");
+        // What is left of it is nobody's answer.
+        connections.send(outgoing(&url)).await.unwrap().whole(4).await.unwrap();
+        assert_eq!(asked.lock().unwrap().iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
     }
 
     #[tokio::test]
@@ -403,7 +416,7 @@ mod tests {
         let broken = connections.send(outgoing("http://")).await.err().unwrap();
         assert!(broken.unsent, "{broken:?}");
         let answer = connections.send(outgoing(&format!("http://{address}/"))).await.unwrap();
-        let broken = answer.whole().await.unwrap_err();
+        let broken = answer.whole(9).await.unwrap_err();
         assert!(!broken.unsent, "{broken:?}");
         let (address, _) = server(0, "").await;
         let broken = connections.send(outgoing(&format!("http://{address}/"))).await.err().unwrap();

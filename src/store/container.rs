@@ -4,6 +4,7 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::path::ContainerName;
+use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::endpoint::Resource;
 use crate::store::headers;
 use crate::store::listing;
@@ -87,6 +88,7 @@ impl ContainerClient<'_> {
         }
         let request = self
             .request("ListBlobs", Method::GET)
+            .takes(MOST_OF_A_LISTING)
             .query("comp", "list")
             .query("include", include)
             .optional_query("prefix", Some(list.prefix).filter(|prefix| !prefix.is_empty()))
@@ -100,7 +102,7 @@ impl ContainerClient<'_> {
         {
             self.pipeline.listed_prefix(is_directory);
         }
-        listing::blobs(&document, list.versions).map_err(|detail| request.misunderstood(detail))
+        listing::blobs(&document, list).map_err(|detail| request.misunderstood(detail))
     }
 
     /// List Blobs of what was deleted softly: one page, in the order of names and, under one name, of time. Of a flat
@@ -111,8 +113,9 @@ impl ContainerClient<'_> {
             .request("ListBlobs", Method::GET)
             .query("comp", "list")
             .optional_query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()))
-            .optional_query("marker", marker);
-        let request = match self.is_hierarchical().await? {
+            .optional_query("marker", marker)
+            .takes(MOST_OF_A_LISTING);
+        let request = match self.has_directories().await? {
             true => request.query("include", "metadata").query("showonly", "deleted"),
             false => request.query("include", "copy,metadata,deleted").query("delimiter", "/"),
         };

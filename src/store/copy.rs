@@ -139,7 +139,7 @@ impl BlobClient<'_> {
     /// token is all there is, and then the source is not for Copy Blob. A URL that is too long for the header (§13.2)
     /// is ENAMETOOLONG.
     pub async fn copy_source(self, reader: &Client, lifetime: Duration) -> Result<CopySource> {
-        match self.pipeline.credential() {
+        match &*self.pipeline.credential.for_a_request().await? {
             Credential::SharedKey(_) | Credential::Entra(_) if reader.account() == self.pipeline.account() => {
                 self.source_url(None)
             }
@@ -150,7 +150,7 @@ impl BlobClient<'_> {
     /// A source URL for the From-URL operations, which need a SAS even within one account (§13.13).
     pub async fn block_source(self, reader: &Client, lifetime: Duration) -> Result<CopySource> {
         let pipeline = self.pipeline;
-        let token = match self.pipeline.credential() {
+        let token = match &*self.pipeline.credential.for_a_request().await? {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
                 let (account, version) = (pipeline.account(), pipeline.api_version());

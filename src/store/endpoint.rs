@@ -16,6 +16,8 @@ use reqwest::Url;
 use crate::path::{AccountName, BlobPath, ContainerName, debug_as_display};
 use crate::store::secret::Secret;
 
+mod alias;
+
 /// Characters that are encoded in a query: all but the unreserved characters of RFC 3986.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -103,7 +105,12 @@ impl Endpoint {
 
     /// True if nobody else reads what is sent there: https, or this machine.
     pub fn is_confidential(&self) -> bool {
-        self.loopback || self.origin.starts_with("https://")
+        self.loopback || self.is_encrypted()
+    }
+
+    /// True if what is damaged on the way is noticed there.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.origin.starts_with("https://")
     }
 
     /// True if both are Azure's, of one cloud, or both are on this machine: a secret of the one may be told to the
@@ -170,7 +177,7 @@ debug_as_display!(Endpoint);
 pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_matches(['[', ']']);
     let address = bare.parse::<IpAddr>().ok();
-    address.map_or(bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.is_loopback())
+    address.map_or(bare == "localhost" || bare.ends_with(".localhost"), |ip| ip.to_canonical().is_loopback())
 }
 
 /// `name=value&…`, percent-encoded; empty without pairs.

@@ -26,13 +26,10 @@ pub use identity::{Authority, Identity};
 
 use crate::error::{Error, Result};
 use crate::store::http::Http;
+use crate::store::life::{Life, LifeState};
 use crate::store::secret::Secret;
 use crate::sync::lock;
 
-/// A token is renewed that long before it is over.
-const RENEWED_BEFORE: Duration = Duration::from_secs(300);
-/// A token that ends within this time is not begun with: it has to last until the service has looked at it.
-const LAST_USE: Duration = Duration::from_secs(5);
 /// Longest wait for a token. A process inside a system call waits with us.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after a renewal that failed, while the old token is still good.
@@ -42,30 +39,7 @@ const NEXT_TRY: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 struct Token {
     secret: Secret,
-    issued: SystemTime,
-    expires: SystemTime,
-}
-
-/// State of a token at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TokenState {
-    Valid,
-    /// Valid, and it is time for another.
-    RenewalDue,
-    Expired,
-}
-
-impl Token {
-    fn state(&self, now: SystemTime) -> TokenState {
-        let left = self.expires.duration_since(now).unwrap_or_default();
-        let life = self.expires.duration_since(self.issued).unwrap_or_default();
-        match left {
-            left if left <= LAST_USE => TokenState::Expired,
-            // One that never lasts long is not renewed all the time.
-            left if left <= RENEWED_BEFORE.min(life / 4) => TokenState::RenewalDue,
-            _ => TokenState::Valid,
-        }
-    }
+    life: Life,
 }
 
 /// The tokens of one identity. Cheap to clone; all clones share them.
@@ -82,7 +56,16 @@ struct Inner {
 
 #[derive(Default)]
 struct Renewal {
-    failed: Option<Instant>,
+    /// When the last one ended, and why it did so without a token.
+    failed: Option<(Instant, Error)>,
+}
+
+impl Renewal {
+    /// The failure of a renewal that whoever came at that moment has waited for.
+    fn failed_since(&self, moment: Instant) -> Option<Error> {
+        let (_, error) = self.failed.as_ref().filter(|(ended, _)| *ended >= moment)?;
+        Some(error.clone())
+    }
 }
 
 impl Tokens {
@@ -100,33 +83,44 @@ impl Tokens {
     /// A token for the next request. Not for logs.
     pub(super) async fn token(&self) -> Result<Secret> {
         match self.current() {
-            Some((token, TokenState::Valid)) => return Ok(token.secret),
-            Some((token, TokenState::RenewalDue)) => {
+            Some((token, LifeState::Valid)) => return Ok(token.secret),
+            Some((token, LifeState::RenewalDue)) => {
                 self.renew_in_the_background();
                 return Ok(token.secret);
             }
             _ => {}
         }
-        let _renewal = self.0.renewal.lock().await;
+        let since = Instant::now();
+        let mut renewal = self.0.renewal.lock().await;
         match self.current() {
             // Somebody else was faster.
-            Some((token, TokenState::Valid | TokenState::RenewalDue)) => Ok(token.secret),
-            _ => self.renew().await,
+            Some((token, LifeState::Valid | LifeState::RenewalDue)) => Ok(token.secret),
+            _ => self.renew_unless_failed(&mut renewal, since).await,
         }
     }
 
     /// Another token than `refused`, which the service did not accept.
     pub(super) async fn replace(&self, refused: &Secret) -> Result<Secret> {
-        let _renewal = self.0.renewal.lock().await;
+        let since = Instant::now();
+        let mut renewal = self.0.renewal.lock().await;
         match self.current() {
-            Some((token, TokenState::Valid | TokenState::RenewalDue)) if token.secret != *refused => Ok(token.secret),
-            _ => self.renew().await,
+            Some((token, LifeState::Valid | LifeState::RenewalDue)) if token.secret != *refused => Ok(token.secret),
+            _ => self.renew_unless_failed(&mut renewal, since).await,
         }
     }
 
-    fn current(&self) -> Option<(Token, TokenState)> {
+    /// Those who came while a renewal was under way share its failure, as they would have its token: one after the other
+    /// they would each wait for an endpoint that does not answer.
+    async fn renew_unless_failed(&self, renewal: &mut Renewal, since: Instant) -> Result<Secret> {
+        match renewal.failed_since(since) {
+            Some(error) => Err(error),
+            None => self.renew(renewal).await,
+        }
+    }
+
+    fn current(&self) -> Option<(Token, LifeState)> {
         let current = lock(&self.0.current).clone()?;
-        let state = current.state(SystemTime::now());
+        let state = current.life.state(SystemTime::now());
         Some((current, state))
     }
 
@@ -135,26 +129,29 @@ impl Tokens {
         tokio::spawn(async move {
             // Whoever has it is at work on it.
             let Ok(mut renewal) = tokens.0.renewal.try_lock() else { return };
-            let waits = renewal.failed.is_some_and(|failed| failed.elapsed() < NEXT_TRY);
-            if waits || !matches!(tokens.current(), Some((_, TokenState::RenewalDue))) {
+            let waits = renewal.failed.as_ref().is_some_and(|(failed, _)| failed.elapsed() < NEXT_TRY);
+            if waits || !matches!(tokens.current(), Some((_, LifeState::RenewalDue))) {
                 return;
             }
-            match tokens.renew().await {
-                Ok(_) => renewal.failed = None,
-                Err(error) => {
-                    warn!(%error, "a token could not be renewed; the old one is still good");
-                    renewal.failed = Some(Instant::now());
-                }
+            if let Err(error) = tokens.renew(&mut renewal).await {
+                warn!(%error, "a token could not be renewed; the old one is still good");
             }
         });
     }
 
-    /// Asks for a token. Called by whoever holds the lock of the renewal.
-    async fn renew(&self) -> Result<Secret> {
+    /// Asks for a token. One that is at hand stays if there is no other.
+    async fn renew(&self, renewal: &mut Renewal) -> Result<Secret> {
+        let asked = self.ask().await;
+        renewal.failed = asked.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        let Token { secret, .. } = asked?;
+        Ok(secret)
+    }
+
+    async fn ask(&self) -> Result<Token> {
         let identity = &self.0.identity;
         debug!(%identity, "asking for a token");
-        let issued = SystemTime::now();
-        let (secret, expires) = match timeout(TOKEN_TIMEOUT, identity.ask(&self.0.http)).await {
+        let since = SystemTime::now();
+        let (secret, until) = match timeout(TOKEN_TIMEOUT, identity.ask(&self.0.http)).await {
             Ok(answer) => answer?,
             Err(_) => {
                 let detail = format!("{identity}: no token within {} s", TOKEN_TIMEOUT.as_secs());
@@ -166,11 +163,11 @@ impl Tokens {
                 });
             }
         };
-        let minutes = expires.duration_since(issued).unwrap_or_default().as_secs() / 60;
+        let minutes = until.duration_since(since).unwrap_or_default().as_secs() / 60;
         info!(%identity, minutes, "a new token");
-        let token = Token { secret: secret.clone(), issued, expires };
-        *lock(&self.0.current) = Some(token);
-        Ok(secret)
+        let token = Token { secret, life: Life { since, until } };
+        *lock(&self.0.current) = Some(token.clone());
+        Ok(token)
     }
 }
 
@@ -186,23 +183,55 @@ impl fmt::Debug for Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
+    use crate::store::http::Options;
 
-    #[rstest]
-    // An hour, as most are.
-    #[case(3600, 0, TokenState::Valid)]
-    #[case(3600, 3299, TokenState::Valid)]
-    #[case(3600, 3300, TokenState::RenewalDue)]
-    #[case(3600, 3594, TokenState::RenewalDue)]
-    #[case(3600, 3595, TokenState::Expired)]
-    #[case(3600, 9999, TokenState::Expired)]
-    // One that never lasts as long as others are renewed early.
-    #[case(60, 44, TokenState::Valid)]
-    #[case(60, 45, TokenState::RenewalDue)]
-    #[case(0, 0, TokenState::Expired)]
-    fn a_token_is_renewed_in_time(#[case] life: u64, #[case] age: u64, #[case] expected: TokenState) {
-        let issued = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30);
-        let token = Token { secret: "x".into(), issued, expires: issued + Duration::from_secs(life) };
-        assert_eq!(token.state(issued + Duration::from_secs(age)), expected);
+    /// Tokens of an endpoint that refuses connections, with one at hand that ends so many seconds from now, of an hour.
+    fn unanswered(left: u64) -> Tokens {
+        let identity = Identity::ClientSecret {
+            tenant: "t".into(),
+            client: "c".into(),
+            secret: "s".into(),
+            authority: Authority::parse("http://127.0.0.1:1").unwrap(),
+        };
+        let tokens = Tokens::new(identity, Http::new(Options::default()));
+        let until = SystemTime::now() + Duration::from_secs(left);
+        let life = Life { since: until - Duration::from_secs(3600), until };
+        *lock(&tokens.0.current) = Some(Token { secret: "old".into(), life });
+        tokens
+    }
+
+    #[tokio::test]
+    async fn a_renewal_that_fails_leaves_the_token_at_hand() {
+        let tokens = unanswered(200);
+        assert_eq!(tokens.token().await.unwrap().expose(), "old");
+        // In the background, and to its end.
+        let failed = async {
+            while tokens.0.renewal.try_lock().map_or(true, |renewal| renewal.failed.is_none()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(TOKEN_TIMEOUT, failed).await.unwrap();
+        assert_eq!(tokens.token().await.unwrap().expose(), "old");
+        assert!(tokens.replace(&"old".into()).await.is_err(), "nothing else is to be had");
+        assert_eq!(tokens.token().await.unwrap().expose(), "old");
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_a_renewal_shares_its_failure() {
+        let tokens = unanswered(0);
+        let mut renewal = tokens.0.renewal.lock().await;
+        let waiting: Vec<_> = (0..8)
+            .map(|_| {
+                let tokens = tokens.clone();
+                tokio::spawn(async move { tokens.token().await })
+            })
+            .collect();
+        // Each of them has come to the lock; on one thread, all have run when this one runs again.
+        tokio::task::yield_now().await;
+        renewal.failed = Some((Instant::now(), Error::fs(libc::EACCES, "that one")));
+        drop(renewal);
+        for waited in waiting {
+            assert_eq!(waited.await.unwrap().unwrap_err().to_string(), "that one");
+        }
     }
 }

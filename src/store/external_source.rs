@@ -113,7 +113,7 @@ impl Client {
     /// A copy source for a file of this account, which needs a SAS even within the account (§13.13). Without a key or a
     /// SAS that is good for files there is none, and the service will say so.
     pub fn file_source(&self, url: &str, file: &SharedFile, lifetime: Duration) -> Result<CopySource> {
-        let token = match self.pipeline().credential() {
+        let token = match &*self.pipeline().credential.current() {
             Credential::SharedKey(key) => {
                 let validity = Validity::for_the_next(lifetime);
                 let version = self.pipeline().api_version();
@@ -159,9 +159,13 @@ impl Client {
         let (status, headers) = (answer.status, &answer.headers);
         let size = match status {
             // One that does not know ranges sends all of it, which nobody reads.
-            200 => headers::text(headers, "content-length").and_then(|length| length.parse().ok()),
+            200 => headers::text(headers, "content-length").and_then(headers::size),
+            206 => headers::text(headers, "content-range")
+                .and_then(headers::content_range)
+                .filter(|(range, _)| *range == (0..1))
+                .map(|(_, total)| total),
             // An empty one has no first byte.
-            206 | 416 => headers::total_of_range(headers),
+            416 => headers::total_of_range(headers),
             _ => return Err(failed(format!("the source answers {status}"), false)),
         };
         let size = size.ok_or_else(|| failed("the source does not tell its size".into(), false))?;

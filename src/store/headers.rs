@@ -83,15 +83,36 @@ pub(super) fn bytes(range: &Range<u64>) -> String {
     format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
 }
 
-/// `bytes 0-4/11`: the total.
+/// A number of bytes: digits, and no more than a file can have.
+pub(super) fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|size| plain && i64::try_from(*size).is_ok())
+}
+
+/// `Content-Length`, if there is one; an error if it is no length.
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, String> {
+    let told = |told: &str| size(told).ok_or_else(|| format!("a length of {told:?} bytes is none"));
+    text(headers, "content-length").map(told).transpose()
+}
+
+/// `bytes 0-4/11`: the range, and the total that it is a part of.
+pub(super) fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, total) = (size(first)?, size(last)?, size(total)?);
+    (first <= last && last < total).then_some((first..last + 1, total))
+}
+
+/// `bytes 0-4/11`, or `bytes */11`: the total.
 pub(super) fn total_of_range(headers: &HeaderMap) -> Option<u64> {
-    text(headers, "content-range")?.rsplit_once('/')?.1.parse().ok()
+    size(text(headers, "content-range")?.rsplit_once('/')?.1)
 }
 
 /// `COPIED/TOTAL`. Some servers omit it for empty blobs (§13.4).
 pub(super) fn copy_progress(progress: Option<&str>) -> (u64, u64) {
     let numbers = progress.and_then(|text| text.split_once('/'));
-    numbers.map_or((0, 0), |(copied, total)| (copied.parse().unwrap_or(0), total.parse().unwrap_or(0)))
+    numbers.map_or((0, 0), |(copied, total)| (size(copied).unwrap_or(0), size(total).unwrap_or(0)))
 }
 
 fn copy_state(headers: &HeaderMap) -> Option<CopyState> {
@@ -115,7 +136,7 @@ pub(super) fn blob_properties(headers: &AnswerHeaders) -> Option<BlobProperties>
     let partial = total_of_range(headers);
     let md5 = if partial.is_some() { "x-ms-blob-content-md5" } else { "content-md5" };
     Some(BlobProperties {
-        size: partial.or_else(|| parsed(headers, "content-length"))?,
+        size: partial.or_else(|| size(text(headers, "content-length")?))?,
         etag,
         last_modified,
         creation_time: date(headers, "x-ms-creation-time"),
@@ -208,7 +229,7 @@ mod tests {
         ])
         .copy
         .unwrap();
-        assert_eq!(copy.source.as_deref(), Some("http://h/a/c/b?sv=1"));
+        assert_eq!(copy.source.as_deref(), Some("http://h/a/c/b"));
         assert_eq!((copy.status, copy.bytes_copied, copy.total_bytes), (CopyStatus::Success, 0, 0));
         assert!(copy.completion_time.is_some());
     }
@@ -225,6 +246,18 @@ mod tests {
         .unwrap();
         assert_eq!(copy.description.as_deref(), Some("502 BadGateway \"gone\""));
         assert_eq!((copy.bytes_copied, copy.total_bytes, copy.completion_time), (3, 11, None));
+    }
+
+    #[test]
+    fn sizes_are_digits_that_a_file_can_have() {
+        assert_eq!([" 7", "9223372036854775807"].map(size), [Some(7), Some(i64::MAX as u64)]);
+        for wrong in ["", "-1", "+1", "0x10", "1e3", "1.5", "9223372036854775808", "18446744073709551616", "many"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
+        assert_eq!(content_range("bytes 3-13/14"), Some((3..14, 14)));
+        for wrong in ["", "bytes 3-13/*", "bytes 3-13/13", "bytes 4-3/9", "bytes -3/9", "items 3-13/14", "3-13/14"] {
+            assert_eq!(content_range(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

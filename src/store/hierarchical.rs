@@ -66,7 +66,7 @@ impl BlobClient<'_> {
     fn rename_request(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Request> {
         let pipeline = self.pipeline;
         let mut source = format!("/{}/{}", self.path.container, self.path.name.encoded());
-        if let Credential::Sas(token) = pipeline.credential() {
+        if let Credential::Sas(token) = &*pipeline.credential.current() {
             source.push('?');
             source.push_str(token.expose());
         }

@@ -31,6 +31,8 @@ pub struct Options {
     pub first_delay: Duration,
     /// Bound of every delay, also of a `Retry-After`.
     pub max_delay: Duration,
+    /// True to ask for checksums of what is read, and to hand nothing on that they belie.
+    pub check_reads: bool,
 }
 
 impl Default for Options {
@@ -41,6 +43,7 @@ impl Default for Options {
             tries: 5,
             first_delay: Duration::from_millis(800),
             max_delay: Duration::from_secs(60),
+            check_reads: true,
         }
     }
 }

@@ -1,62 +1,143 @@
 //! Pages of List Containers and List Blobs, read from their XML.
 //!
 //! Servers differ in what they send and in which order (§7): rows are taken as they come, prefixes may stand between
-//! blobs, and rows that say little (blobs never committed) have defaults. A row whose name this program cannot hold is
-//! left out with a line in the log, because one odd name must not make a directory unreadable.
+//! blobs, and rows that say little (blobs never committed) have defaults. A row whose name this program cannot hold, or
+//! that cannot be true, is left out, because one odd row must not make a directory unreadable; the log gets one line of
+//! all that a page has.
 
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::time::SystemTime;
 
 use tracing::warn;
 
 use crate::path::{BlobName, ContainerName};
-use crate::store::headers::{copy_progress, http_date};
+use crate::store::headers::{self, copy_progress, http_date};
+use crate::store::options::ListBlobs;
 use crate::store::types::*;
 use crate::store::xml::Element;
 
+/// Most rows of a page that are taken: twice the service's own maximum.
+const MOST_ROWS: usize = 10_000;
+
+/// Characters of what a line of the log shows of a row.
+const SHOWN: usize = 120;
+
+/// Rows of a page that cannot be what they say. One line of the log is for all of them.
+#[derive(Default)]
+struct LeftOut {
+    rows: usize,
+    first: Option<String>,
+}
+
+impl LeftOut {
+    fn add(&mut self, name: &str, why: impl Display) {
+        self.rows += 1;
+        let cut = |text: String| text.chars().take(SHOWN).collect::<String>();
+        self.first.get_or_insert_with(|| {
+            let start: String = name.chars().take(SHOWN).collect();
+            format!("{start:?}: {}", cut(why.to_string()))
+        });
+    }
+}
+
+impl Drop for LeftOut {
+    fn drop(&mut self) {
+        if let Some(first) = &self.first {
+            warn!(rows = self.rows, "left out of a listing: {first}");
+        }
+    }
+}
+
+/// The rows of a page, if it has no more than one can have.
+fn rows<'e, 'a>(root: &'e Element<'a>, list: &str) -> Result<&'e [Element<'a>], String> {
+    let rows = expect(root)?.children_of(list);
+    match rows.len() {
+        ..=MOST_ROWS => Ok(rows),
+        many => Err(format!("a page of {many} rows")),
+    }
+}
+
 pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, String> {
-    let mut items = Vec::new();
-    for row in expect(root)?.children_of("Containers") {
-        let name = row.value("Name").unwrap_or_default();
-        let Ok(name) = ContainerName::parse(&name) else {
-            warn!(name = name.as_ref(), "container left out of a listing: its name is not one this program can use");
-            continue;
-        };
+    let mut items: Vec<ContainerItem> = Vec::new();
+    let mut left_out = LeftOut::default();
+    for row in rows(root, "Containers")? {
+        let shown = row.value("Name").unwrap_or_default();
         let empty = Element::default();
         let properties = row.child("Properties").unwrap_or(&empty);
-        items.push(ContainerItem {
-            name,
-            last_modified: date(properties, "Last-Modified").unwrap_or(SystemTime::UNIX_EPOCH),
-            etag: ETag::new(&properties.value("Etag").unwrap_or_default()),
-            metadata: metadata(row),
-            keeping: keeping(properties),
-        });
+        match (ContainerName::parse(&shown), last_modified(properties)) {
+            (Err(_), _) => left_out.add(&shown, "no name of a container that this program can use"),
+            (_, Err(why)) => left_out.add(&shown, why),
+            (Ok(name), _) if items.iter().any(|item| item.name == name) => left_out.add(&shown, "it is there already"),
+            (Ok(name), Ok(last_modified)) => items.push(ContainerItem {
+                name,
+                last_modified,
+                etag: ETag::new(&properties.value("Etag").unwrap_or_default()),
+                metadata: metadata(row),
+                keeping: keeping(properties),
+            }),
+        }
     }
     Ok(Page { items, prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") })
 }
 
-/// `versions`: earlier versions were asked for.
-pub(super) fn blobs(root: &Element<'_>, versions: bool) -> Result<Page<BlobItem>, String> {
+/// The answer to `list`.
+pub(super) fn blobs(root: &Element<'_>, list: &ListBlobs<'_>) -> Result<Page<BlobItem>, String> {
     let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") };
-    for row in expect(root)?.children_of("Blobs") {
-        let name = row.value("Name").unwrap_or_default();
-        let parsed = BlobName::parse(&name);
-        match (row.name.as_ref(), parsed) {
-            ("Blob" | "BlobPrefix", Err(error)) => {
-                warn!(name = name.as_ref(), "left out of a listing: {error}");
+    let mut left_out = LeftOut::default();
+    let mut met = HashSet::new();
+    for row in rows(root, "Blobs")? {
+        let shown = row.value("Name").unwrap_or_default();
+        let is_prefix = match row.name.as_ref() {
+            "BlobPrefix" => true,
+            // Rows that are only listed on request; a server that sends them unasked must not confuse anyone.
+            "Blob" if is_true(row, "Deleted") || is_unasked(row, list) => continue,
+            "Blob" => false,
+            _ => continue,
+        };
+        let Some(rest) = shown.strip_prefix(list.prefix) else {
+            left_out.add(&shown, "it is not below what was listed");
+            continue;
+        };
+        let parsed = match BlobName::parse(&shown) {
+            Ok(name) if is_in_place(rest, is_prefix, list.hierarchical) => Ok(name),
+            Ok(_) => Err("no name of an entry: a segment is empty, or there are more than one".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let parsed = parsed.and_then(|name| match is_prefix {
+            true => Ok((name, None)),
+            false => Ok((name, Some((revision(row, list.versions)?, properties(row)?)))),
+        });
+        match parsed {
+            Err(why) => {
+                left_out.add(&shown, why);
                 page.left_out += 1;
             }
-            ("BlobPrefix", Ok(_)) => page.prefixes.push(name.into_owned()),
-            // Rows that are only listed on request; a server that sends them unasked must not confuse anyone.
-            ("Blob", Ok(_)) if is_true(row, "Deleted") => {}
-            ("Blob", Ok(_)) if !versions && row.value("IsCurrentVersion").is_some_and(|v| v == "false") => {}
-            ("Blob", Ok(name)) => match revision(row, versions) {
-                Ok(revision) => page.items.push(BlobItem { name, revision, properties: properties(row) }),
-                Err(moment) => warn!(%name, moment, "left out of a listing: no moment of a snapshot or version"),
-            },
-            _ => {}
+            Ok((name, None)) if met.insert((name.clone(), None)) => page.prefixes.push(shown.into_owned()),
+            Ok((_, None)) => {}
+            Ok((name, Some((revision, properties)))) if met.insert((name.clone(), Some(revision.clone()))) => {
+                page.items.push(BlobItem { name, revision, properties });
+            }
+            Ok(_) => left_out.add(&shown, "it is there already"),
         }
     }
     Ok(page)
+}
+
+/// An earlier version, which is only listed on request, and was not asked for.
+fn is_unasked(row: &Element<'_>, list: &ListBlobs<'_>) -> bool {
+    !list.versions && row.value("IsCurrentVersion").is_some_and(|v| v == "false")
+}
+
+/// Whether the rest of a name behind what was listed can be an entry there. A blob with the very name of a directory is
+/// in the listing of it.
+fn is_in_place(rest: &str, is_prefix: bool, hierarchical: bool) -> bool {
+    match (is_prefix, rest.split_once('/')) {
+        (true, Some((name, ""))) => !name.is_empty(),
+        (true, _) => false,
+        (false, Some(_)) => !hierarchical,
+        (false, None) => true,
+    }
 }
 
 /// Whether a listing is of a namespace with directories, as far as it tells: an entry with a type is in one, a prefix that
@@ -78,16 +159,22 @@ pub(super) fn shows_directories(root: &Element<'_>) -> Option<bool> {
 /// Blobs and paths that were deleted softly (S81), and nothing else of the page. Their snapshots come back with them.
 pub(super) fn deleted_blobs(root: &Element<'_>) -> Result<Page<DeletedBlob>, String> {
     let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") };
-    for row in expect(root)?.children_of("Blobs").iter().filter(|row| is_true(row, "Deleted")) {
+    let mut left_out = LeftOut::default();
+    for row in rows(root, "Blobs")?.iter().filter(|row| is_true(row, "Deleted")) {
         if row.value("Snapshot").is_some() || row.value("VersionId").is_some() {
             continue;
         }
-        match BlobName::parse(&row.value("Name").unwrap_or_default()) {
-            Ok(name) => {
+        let shown = row.value("Name").unwrap_or_default();
+        let parsed = BlobName::parse(&shown).map_err(|error| error.to_string());
+        match parsed.and_then(|name| Ok((name, properties(row)?))) {
+            Ok((name, properties)) => {
                 let deletion = owned(row, "DeletionId").map(DeletionId);
-                page.items.push(DeletedBlob { name, deletion, properties: properties(row) });
+                page.items.push(DeletedBlob { name, deletion, properties });
             }
-            Err(_) => page.left_out += 1,
+            Err(why) => {
+                left_out.add(&shown, why);
+                page.left_out += 1;
+            }
         }
     }
     Ok(page)
@@ -100,7 +187,12 @@ fn expect<'e, 'a>(root: &'e Element<'a>) -> Result<&'e Element<'a>, String> {
 /// Which past of a blob a row is about, if not about the blob itself. Only the current version is marked among
 /// versions.
 fn revision(row: &Element<'_>, versions: bool) -> Result<Option<Revision>, String> {
-    let parse = |text: String, of: fn(Moment) -> Revision| Moment::parse(&text).map(of).ok_or(text).map(Some);
+    let parse = |text: String, of: fn(Moment) -> Revision| match Moment::parse(&text) {
+        Some(moment) => Ok(Some(of(moment))),
+        None => {
+            Err(format!("{:?} is no moment of a snapshot or version", text.chars().take(SHOWN).collect::<String>()))
+        }
+    };
     match (owned(row, "Snapshot"), owned(row, "VersionId")) {
         (Some(snapshot), _) => parse(snapshot, Revision::Snapshot),
         (None, Some(version)) if versions && !is_true(row, "IsCurrentVersion") => parse(version, Revision::Version),
@@ -108,13 +200,18 @@ fn revision(row: &Element<'_>, versions: bool) -> Result<Option<Revision>, Strin
     }
 }
 
-fn properties(row: &Element<'_>) -> BlobProperties {
+/// An error for a size or a time that is none.
+fn properties(row: &Element<'_>) -> Result<BlobProperties, String> {
     let empty = Element::default();
     let from = row.child("Properties").unwrap_or(&empty);
-    BlobProperties {
-        size: from.parsed("Content-Length").unwrap_or(0),
+    let size = match from.value("Content-Length") {
+        None => 0,
+        Some(told) => headers::size(&told).ok_or_else(|| format!("its size is {:?}", &told))?,
+    };
+    Ok(BlobProperties {
+        size,
         etag: ETag::new(&from.value("Etag").unwrap_or_default()),
-        last_modified: date(from, "Last-Modified").unwrap_or(SystemTime::UNIX_EPOCH),
+        last_modified: last_modified(from)?,
         creation_time: date(from, "Creation-Time"),
         blob_type: from.value("BlobType").and_then(|name| BlobType::parse(&name)).unwrap_or(BlobType::Block),
         headers: ContentHeaders::read("Content-MD5", |name| owned(from, name)),
@@ -146,6 +243,14 @@ fn properties(row: &Element<'_>) -> BlobProperties {
             mode: owned(from, "ImmutabilityPolicyMode"),
             legal_hold: from.value("LegalHold").map(|hold| hold == "true"),
         },
+    })
+}
+
+/// What was never committed has none.
+fn last_modified(from: &Element<'_>) -> Result<SystemTime, String> {
+    match from.value("Last-Modified") {
+        None => Ok(SystemTime::UNIX_EPOCH),
+        Some(told) => http_date(&told).ok_or_else(|| format!("it was modified at {told:?}")),
     }
 }
 
@@ -199,7 +304,11 @@ mod tests {
     use super::*;
 
     fn blobs_of(document: &str) -> Page<BlobItem> {
-        blobs(&Element::parse(document.as_bytes()).unwrap(), false).unwrap()
+        listed(document, &ListBlobs::default())
+    }
+
+    fn listed(document: &str, list: &ListBlobs<'_>) -> Page<BlobItem> {
+        blobs(&Element::parse(document.as_bytes()).unwrap(), list).unwrap()
     }
 
     #[test]
@@ -224,7 +333,7 @@ mod tests {
 
     #[test]
     fn blobs_and_prefixes_interleave_in_any_order() {
-        let page = blobs_of(
+        let page = listed(
             r#"<EnumerationResults ContainerName="c"><NextMarker/>
               <Blobs>
                 <BlobPrefix><Name>dir/a/</Name></BlobPrefix>
@@ -234,6 +343,7 @@ mod tests {
                 <Unknown/>
                 <Blob><Name>dir/e</Name><Properties><BlobType>AppendBlob</BlobType><Sealed>true</Sealed></Properties></Blob>
               </Blobs></EnumerationResults>"#,
+            &ListBlobs { prefix: "dir/", hierarchical: true, ..ListBlobs::default() },
         );
         assert_eq!(page.prefixes, ["dir/a/", "dir/d/"]);
         assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["dir/b & c", "dir/e"]);
@@ -281,7 +391,7 @@ mod tests {
         assert_eq!(found.version_id.as_deref(), Some("v1"));
         let copy = found.copy.as_ref().unwrap();
         assert_eq!((copy.status, copy.bytes_copied, copy.total_bytes), (CopyStatus::Failed, 3, 11));
-        assert_eq!(copy.source.as_deref(), Some("http://h/a/c/s?sv=1"));
+        assert_eq!(copy.source.as_deref(), Some("http://h/a/c/s"));
         assert_eq!(copy.description.as_deref(), Some("404 ResourceNotFound \"gone\""));
     }
 
@@ -331,17 +441,89 @@ mod tests {
             row("no moment", ""),
         ];
         let document = format!("<EnumerationResults><Blobs>{}</Blobs></EnumerationResults>", rows.concat());
-        let root = Element::parse(document.as_bytes()).unwrap();
-        let asked = blobs(&root, true).unwrap().items;
+        let asked = listed(&document, &ListBlobs { versions: true, ..ListBlobs::default() }).items;
         assert_eq!(asked.iter().map(|item| item.revision.is_some()).collect::<Vec<_>>(), [true, true, false]);
         assert!(asked[2].properties.is_current_version);
-        let unasked = blobs(&root, false).unwrap().items;
+        let unasked = blobs_of(&document).items;
         assert!(unasked.iter().all(|item| item.revision.is_none()));
-        assert_eq!(unasked.len(), 3);
+        // The same blob, as far as anybody was asked.
+        assert_eq!(unasked.len(), 1);
     }
 
     #[test]
     fn another_document_is_no_listing() {
-        assert!(blobs(&Element::parse(b"<html/>").unwrap(), false).is_err());
+        assert!(blobs(&Element::parse(b"<html/>").unwrap(), &ListBlobs::default()).is_err());
+    }
+
+    /// A row of a blob with these properties.
+    fn row(name: &str, properties: &str) -> String {
+        format!("<Blob><Name>{name}</Name><Properties>{properties}</Properties></Blob>")
+    }
+
+    fn document(rows: &[String]) -> String {
+        format!("<EnumerationResults><Blobs>{}</Blobs></EnumerationResults>", rows.concat())
+    }
+
+    #[test]
+    fn rows_that_cannot_be_true_are_left_out_and_the_others_are_there() {
+        let size = |size: &str| format!("<Content-Length>{size}</Content-Length>");
+        let time = |time: &str| format!("<Last-Modified>{time}</Last-Modified>");
+        let prefix = |name: &str| format!("<BlobPrefix><Name>{name}</Name></BlobPrefix>");
+        let rows = [
+            row("dir/good", &(size("9223372036854775807") + &time("Mon, 01 Jan 2024 00:00:00 GMT"))),
+            row("dir/negative", &size("-1")),
+            row("dir/text", &size("many")),
+            row("dir/hexadecimal", &size("0x10")),
+            row("dir/large", &size("9223372036854775808")),
+            row("dir/larger", &size("99999999999999999999")),
+            row("dir/yesterday", &time("yesterday")),
+            row("dir/nought", &time("0")),
+            row("dir/a&#0;b", ""),
+            row("dir/../../up", ""),
+            row("dir/below/it", ""),
+            row(&format!("dir/{}", "x".repeat(2 << 20)), ""),
+            prefix("dir/sub/"),
+            prefix("dir/two/levels/"),
+            prefix("dir//"),
+            prefix("dir/no-slash"),
+        ];
+        let list = ListBlobs { prefix: "dir/", hierarchical: true, ..ListBlobs::default() };
+        let page = listed(&document(&rows), &list);
+        assert_eq!(page.items.iter().map(|item| item.name.as_str()).collect::<Vec<_>>(), ["dir/good"]);
+        assert_eq!((page.items[0].properties.size, page.prefixes), (i64::MAX as u64, vec!["dir/sub/".to_owned()]));
+        assert_eq!(page.left_out, 14);
+    }
+
+    #[test]
+    fn rows_of_elsewhere_and_rows_that_come_twice_are_nothing() {
+        let size = |size: &str| format!("<Content-Length>{size}</Content-Length>");
+        let rows = [row("dir/a", &size("1")), row("dir/a", &size("2")), row("other", ""), row("dir", "")];
+        let page = listed(&document(&rows), &ListBlobs { prefix: "dir/", ..ListBlobs::default() });
+        let sizes = page.items.iter().map(|item| (item.name.as_str(), item.properties.size)).collect::<Vec<_>>();
+        assert_eq!((sizes, page.left_out), (vec![("dir/a", 1)], 0));
+        let containers_twice = "<EnumerationResults><Containers><Container><Name>abc</Name></Container><Container>\
+            <Name>abc</Name></Container></Containers></EnumerationResults>";
+        let page = containers(&Element::parse(containers_twice.as_bytes()).unwrap()).unwrap();
+        assert_eq!(page.items.len(), 1);
+    }
+
+    #[test]
+    fn a_page_has_no_more_rows_than_a_page_can_have() {
+        let rows = |count: usize| {
+            document(&(0..count).map(|row| format!("<Blob><Name>{row}</Name></Blob>")).collect::<Vec<_>>())
+        };
+        assert_eq!(blobs_of(&rows(5000)).items.len(), 5000);
+        let many = rows(MOST_ROWS + 1);
+        let error = blobs(&Element::parse(many.as_bytes()).unwrap(), &ListBlobs::default()).unwrap_err();
+        assert_eq!(error, "a page of 10001 rows");
+    }
+
+    #[test]
+    fn what_the_log_shows_of_a_row_is_short() {
+        let mut left_out = LeftOut::default();
+        left_out.add(&"\n".repeat(1 << 20), "x".repeat(1 << 20));
+        left_out.add("another", "why");
+        assert!(left_out.first.as_ref().is_some_and(|shown| shown.len() < 400), "{:?}", left_out.first);
+        assert_eq!(left_out.rows, 2);
     }
 }

@@ -10,6 +10,7 @@ use reqwest::Method;
 
 use crate::error::Result;
 use crate::store::blob::{BlobClient, DEFAULT_CONTENT_TYPE};
+use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::headers;
 use crate::store::options::WriteOptions;
 use crate::store::request::Request;
@@ -20,6 +21,8 @@ use crate::store::xml::Element;
 pub const PAGE: u64 = 512;
 /// Bytes of one Put Page (§15). Clearing has no such limit.
 pub const LARGEST_PAGE_WRITE: u64 = 4 << 20;
+/// Ranges of a page blob that are asked for: they stay in memory while it is open.
+const MOST_RANGES: usize = 1 << 20;
 /// Bytes of a page blob (§15).
 pub const LARGEST_PAGE_BLOB: u64 = 8 << 40;
 
@@ -91,17 +94,42 @@ impl PageBlobClient<'_> {
         self.0.pipeline.send(&request).await?.written(&request)
     }
 
-    /// Get Page Ranges of a version: what has been written, in order. All else is zeros.
-    pub async fn page_ranges(self, if_match: &ETag) -> Result<Vec<Range<u64>>> {
-        let mut ranges = Vec::new();
+    /// Get Page Ranges of a version: what has been written, in order. All else is zeros. Of more than [`MOST_RANGES`] the
+    /// last one goes on to the end of the blob, whatever is there.
+    pub async fn page_ranges(self, of: &BlobProperties) -> Result<Vec<Range<u64>>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
         let mut marker: Option<String> = None;
         loop {
-            let request = self.ranges_request().header("if-match", &if_match.quoted()).optional_query("marker", marker);
+            let request = self
+                .ranges_request()
+                .header("if-match", &of.etag.quoted())
+                .takes(MOST_OF_A_LISTING)
+                .optional_query("marker", marker.take());
             let response = self.0.pipeline.send(&request).await?;
             let document = response.xml(&request)?;
             let page = response.required(&request, "starts and ends of page ranges", parse_ranges(&document))?;
-            ranges.extend(page);
-            marker = document.value("NextMarker").map(|marker| marker.into_owned());
+            if headers::text(&response.headers, "etag").is_some_and(|told| ETag::new(told) != of.etag) {
+                return Err(request.misunderstood("it is about another version than was asked for"));
+            }
+            let next = document.value("NextMarker").map(|marker| marker.into_owned());
+            if next.is_some() && page.is_empty() {
+                return Err(request.misunderstood("a page of it is empty and not the last"));
+            }
+            for range in page {
+                // So it comes to an end.
+                let end = ranges.last().map_or(0, |last| last.end);
+                if range.is_empty() || range.start < end || range.end > of.size {
+                    return Err(request.misunderstood(format!("{range:?} cannot follow on {end} of {}", of.size)));
+                }
+                ranges.push(range);
+            }
+            if ranges.len() > MOST_RANGES
+                && let Some(last) = ranges.last_mut()
+            {
+                last.end = of.size;
+                return Ok(ranges);
+            }
+            marker = next;
             if marker.is_none() {
                 return Ok(ranges);
             }
@@ -137,7 +165,7 @@ impl PageBlobClient<'_> {
 
 fn parse_ranges(root: &Element<'_>) -> Option<Vec<Range<u64>>> {
     let ranges = root.children.iter().filter(|child| child.name == "PageRange");
-    ranges.map(|range| Some(range.parsed::<u64>("Start")?..range.parsed::<u64>("End")?.checked_add(1)?)).collect()
+    ranges.map(|range| Some(range.size("Start")?..range.size("End")? + 1)).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -14,11 +14,15 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
 use md5::{Digest, Md5};
 
+use crate::store::body::crc64_of;
+
 /// Body of a request, in pieces.
 #[derive(Debug, Clone, Default)]
 pub struct Payload {
     pieces: Arc<[Bytes]>,
     len: usize,
+    /// Once it was asked for.
+    crc64: Arc<OnceLock<u64>>,
 }
 
 impl Payload {
@@ -43,6 +47,11 @@ impl Payload {
         BASE64_STANDARD.encode(hash.finalize())
     }
 
+    /// CRC64 as the service computes it. It is computed once, however often the payload is sent: a second for 10 GiB.
+    pub(super) fn crc64(&self) -> u64 {
+        *self.crc64.get_or_init(|| crc64_of(&self.pieces))
+    }
+
     /// The body of one attempt.
     pub(super) fn as_body(&self) -> Pieces {
         Pieces { left: self.pieces.iter().cloned().collect(), len: self.len as u64 }
@@ -52,7 +61,7 @@ impl Payload {
 impl FromIterator<Bytes> for Payload {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
         let pieces: Arc<[Bytes]> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-        Self { len: pieces.iter().map(Bytes::len).sum(), pieces }
+        Self { len: pieces.iter().map(Bytes::len).sum(), pieces, crc64: Arc::default() }
     }
 }
 
@@ -103,6 +112,9 @@ mod tests {
         let payload: Payload = ["ab", "", "cde"].map(Bytes::from).into_iter().collect();
         assert_eq!((payload.len(), payload.pieces()), (5, ["ab", "cde"].map(Bytes::from).as_slice()));
         assert_eq!(payload.md5(), Payload::from("abcde").md5());
+        assert_eq!(payload.crc64(), Payload::from("abcde").crc64());
+        // The vendor's example.
+        assert_eq!(Payload::from("123456789").crc64(), 0xae8b_1486_0a79_9888);
         assert_eq!(Payload::default().md5(), "1B2M2Y8AsgTpgAmY7PhCfg==");
         assert!(Payload::from("").is_empty() && Payload::from("").pieces().is_empty());
     }

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reqwest::header::HeaderMap;
 
 use crate::path::AccountName;
-use crate::store::account::Account;
+use crate::store::account::{Account, CredentialInUse};
 use crate::store::concurrency::ConcurrencyLimit;
-use crate::store::credential::Credential;
 use crate::store::delegation::Delegation;
 use crate::store::endpoint::Endpoint;
 use crate::store::headers;
@@ -27,6 +26,7 @@ const REMEMBERED_COPIES: usize = 256;
 /// An account, the connections to it, and what was learnt of it on the way.
 pub(super) struct Pipeline {
     account: Account,
+    pub(super) credential: CredentialInUse,
     pub(super) http: Http,
     /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
     known_copies: Mutex<VecDeque<CopyId>>,
@@ -37,12 +37,29 @@ pub(super) struct Pipeline {
     pub(super) namespace: Knowledge,
     /// True once an answer has said so.
     is_azurite: AtomicBool,
+    /// True once a checksum that was asked for was refused.
+    pub(super) without_crc64: AtomicBool,
 }
+
+/// The checksums that a server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checksums {
+    /// CRC64 of bodies, and of ranges that are read.
+    Crc64,
+    /// None but MD5.
+    Md5,
+    /// Any of bodies, none of ranges.
+    OfAzurite,
+}
+
+/// First version that knows CRC64. Versions are dates and compare as text.
+const CRC64_SINCE: &str = "2019-02-02";
 
 impl Pipeline {
     pub(super) fn new(account: Account, http: Http) -> Self {
         Self {
             namespace: Knowledge::of_settings(account.hierarchical),
+            credential: CredentialInUse::of(&account),
             account,
             http,
             known_copies: Mutex::default(),
@@ -50,6 +67,7 @@ impl Pipeline {
             concurrency: ConcurrencyLimit::default(),
             delegation: Delegation::default(),
             is_azurite: AtomicBool::new(false),
+            without_crc64: AtomicBool::new(false),
         }
     }
 
@@ -59,10 +77,6 @@ impl Pipeline {
 
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.account.endpoint
-    }
-
-    pub(super) fn credential(&self) -> &Credential {
-        &self.account.credential
     }
 
     pub(super) fn api_version(&self) -> &str {
@@ -78,6 +92,17 @@ impl Pipeline {
 
     pub(super) fn is_azurite(&self) -> bool {
         self.is_azurite.load(Ordering::Relaxed)
+    }
+
+    /// What this server is sent and asked for, as far as it is known.
+    pub(super) fn checksums(&self) -> Checksums {
+        if self.is_azurite() {
+            return Checksums::OfAzurite;
+        }
+        match self.api_version() < CRC64_SINCE || self.without_crc64.load(Ordering::Relaxed) {
+            true => Checksums::Md5,
+            false => Checksums::Crc64,
+        }
     }
 
     /// The leases of blobs that this process holds, by the encoded paths of the blobs.

@@ -4,28 +4,32 @@
 //! date, request id, signature. [`Pipeline::send`] is the ordinary way. [`Pipeline::send_tracked`] also tells whether
 //! an answer was lost on the way, for operations whose repetition is not the same as one execution
 //! ([`crate::store::resolve`]). [`Pipeline::receive`] hands on the body of a good answer as it comes, into a [`Sink`],
-//! instead of gathering it.
+//! instead of gathering it. What of an answer is taken at all, [`crate::store::body`] says.
 
 mod headers;
 mod probe;
 
 pub use probe::{Answer, Probe};
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
+use crate::store::body::{Gathered, MOST, MOST_OF_A_REFUSAL, Sink, crc64_text};
+use crate::store::clocks::clocks;
 use crate::store::connections::{self, Broken, Outgoing};
 use crate::store::credential::Credential;
 use crate::store::endpoint::{Endpoint, Resource, encode_query};
 use crate::store::headers::{self as answer, AnswerHeaders};
 use crate::store::payload::Payload;
-use crate::store::pipeline::Pipeline;
+use crate::store::pipeline::{Checksums, Pipeline};
 use crate::store::retry::{Failure, Tries, retry_after};
 use crate::store::secret::Secret;
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
@@ -43,6 +47,8 @@ const SLOWEST_SERVER_COPY: u64 = 10 << 20;
 const PROBE: &str = "Probe";
 
 const LEASE_ID: &str = "x-ms-lease-id";
+const CONTENT_MD5: &str = "content-md5";
+const CONTENT_CRC64: &str = "x-ms-content-crc64";
 
 /// One operation, ready to be sent any number of times. Without `Debug`, because a copy source may hold a signature.
 pub(super) struct Request {
@@ -62,6 +68,10 @@ pub(super) struct Request {
     body: Payload,
     /// Bytes that the service moves before it answers.
     work: u64,
+    /// Bytes that the body of a good answer has at most.
+    most: usize,
+    /// A checksum of the range that is read is wanted, if the server gives one.
+    hashed: bool,
     /// The first thing that no header can carry.
     invalid: Option<Error>,
 }
@@ -72,33 +82,6 @@ pub(super) struct Response {
     pub status: u16,
     pub headers: AnswerHeaders,
     pub body: Bytes,
-}
-
-/// Takes the body of a good answer, as it comes.
-pub(super) trait Sink: Send {
-    /// An answer of this status begins, or begins anew after one that broke off.
-    fn begin(&mut self, status: u16, headers: &HeaderMap);
-
-    fn part(&mut self, bytes: &[u8]);
-}
-
-/// Sink that keeps a body in one piece.
-#[derive(Default)]
-struct BodySink(BytesMut);
-
-impl Sink for BodySink {
-    fn begin(&mut self, _: u16, headers: &HeaderMap) {
-        // A length is believed for the memory it claims only as far as a block can be long.
-        self.0 = BytesMut::with_capacity(content_length(headers).unwrap_or(0).min(64 << 20));
-    }
-
-    fn part(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    answer::text(headers, "content-length").and_then(|length| length.parse().ok())
 }
 
 /// Result of all tries together.
@@ -186,6 +169,18 @@ impl Request {
         self
     }
 
+    /// The body of a good answer may have so many bytes.
+    pub(super) fn takes(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// Asks for a checksum of the range that is read, where the server gives one.
+    pub(super) fn hashed(mut self, wanted: bool) -> Self {
+        self.hashed = wanted;
+        self
+    }
+
     /// The error of an answer that succeeded but does not say what it must.
     pub(super) fn misunderstood(&self, detail: impl Into<String>) -> Error {
         Error::Transport {
@@ -204,6 +199,32 @@ impl Request {
         self.headers.get(IF_NONE_MATCH).is_some_and(|value| value == "*")
     }
 
+    /// The header that says what the body is. One that has a hash of its own is checked by that, and a body is not given
+    /// two; the other endpoint of an account knows no such header.
+    fn checksum(&self, checksums: Checksums) -> Option<(&'static str, String)> {
+        let has_own = self.headers.contains_key(CONTENT_MD5);
+        if self.body.is_empty() || self.endpoint.is_some() || has_own || self.operation == PROBE {
+            return None;
+        }
+        match checksums {
+            Checksums::Crc64 => Some((CONTENT_CRC64, crc64_text(self.body.crc64()))),
+            Checksums::Md5 => Some((CONTENT_MD5, self.body.md5())),
+            // It takes 28 ms a MiB for a CRC64 of each block that has no MD5.
+            Checksums::OfAzurite => (self.operation == "PutBlock").then(|| (CONTENT_MD5, self.body.md5())),
+        }
+    }
+
+    /// What the server says that it got is what was sent.
+    fn check_echo(&self, checksums: Checksums, headers: &HeaderMap) -> std::result::Result<(), String> {
+        let sent = || self.checksum(checksums).filter(|(name, _)| *name == CONTENT_CRC64);
+        match answer::text(headers, CONTENT_CRC64).filter(|_| checksums == Checksums::Crc64) {
+            Some(told) if sent().is_some_and(|(_, sent)| sent != told) => {
+                Err("it is about other bytes than were sent".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Longest wait for the beginning of an answer.
     fn answer_timeout(&self, read_timeout: Duration) -> Duration {
         read_timeout
@@ -216,8 +237,22 @@ impl Request {
 struct PerAttempt {
     /// Lease of the blob, if this process holds it and the request names none.
     lease: Option<LeaseId>,
+    credential: Arc<Credential>,
+    /// The credential that was refused a moment ago, parts of which may be in the request.
+    refused: Option<Arc<Credential>>,
     bearer: Option<Secret>,
     white_space: WhiteSpace,
+    /// What the body is sent with, and an answer's asked for.
+    checksums: Checksums,
+}
+
+impl PerAttempt {
+    async fn new(pipeline: &Pipeline, lease: Option<LeaseId>) -> std::result::Result<Self, Failure> {
+        let credential = pipeline.credential.for_a_request().await.map_err(Failure::Invalid)?;
+        let bearer = bearer_of(&credential).await.map_err(Failure::Invalid)?;
+        let checksums = pipeline.checksums();
+        Ok(Self { lease, credential, refused: None, bearer, white_space: WhiteSpace::Folded, checksums })
+    }
 }
 
 impl Pipeline {
@@ -239,6 +274,8 @@ impl Pipeline {
             names: Names::default(),
             body: Payload::default(),
             work: 0,
+            most: MOST,
+            hashed: false,
             invalid: None,
         }
     }
@@ -254,10 +291,10 @@ impl Pipeline {
     }
 
     pub(super) async fn send_tracked(&self, request: &Request) -> Sent {
-        let mut body = BodySink::default();
+        let mut body = Gathered::of_at_most(request.most);
         let mut sent = self.send_tracked_into(request, &mut body).await;
         if let Ok(response) = &mut sent.result {
-            response.body = body.0.freeze();
+            response.body = body.freeze();
         }
         sent
     }
@@ -294,9 +331,9 @@ impl Pipeline {
 
     /// A single attempt.
     pub(super) async fn attempt(&self, request: &Request) -> std::result::Result<Response, Failure> {
-        let mut body = BodySink::default();
+        let mut body = Gathered::of_at_most(request.most);
         let response = self.attempt_into(request, &mut body).await?;
-        Ok(Response { body: body.0.freeze(), ..response })
+        Ok(Response { body: body.freeze(), ..response })
     }
 
     async fn attempt_into(&self, request: &Request, sink: &mut impl Sink) -> std::result::Result<Response, Failure> {
@@ -304,22 +341,14 @@ impl Pipeline {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let mut with = PerAttempt {
-            lease: self.lease_of(request),
-            bearer: self.bearer().await.map_err(Failure::Invalid)?,
-            white_space: WhiteSpace::Folded,
-        };
-        let mut result = self.exchange(request, &with, sink).await;
-        if let (Credential::Entra(tokens), Some(refused)) = (self.credential(), &with.bearer)
-            && matches!(&result, Err(Failure::Refused { error, .. }) if is_token_refused(error))
+        let mut with = PerAttempt::new(self, self.lease_of(request)).await?;
+        let mut result = self.exchange_authorized(request, &mut with, sink).await;
+        if let Err(Failure::Refused { error, .. }) = &result
+            && let Some(another) = self.credential.after(&with.credential, error).await
         {
-            with.bearer = Some(tokens.replace(refused).await.map_err(Failure::Invalid)?);
-            result = self.exchange(request, &with, sink).await;
-        }
-        let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
-        if refused && matches!(self.credential(), Credential::SharedKey(_)) && white_space_matters(&request.headers) {
-            with.white_space = WhiteSpace::Kept;
-            result = self.exchange(request, &with, sink).await;
+            with.bearer = bearer_of(&another).await.map_err(Failure::Invalid)?;
+            with.refused = Some(std::mem::replace(&mut with.credential, another));
+            result = self.exchange_authorized(request, &mut with, sink).await;
         }
         if matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 412 && error.code.starts_with("Lease"))
         {
@@ -346,6 +375,37 @@ impl Pipeline {
         result
     }
 
+    /// Sends once, and once more where a token is over, or a signature may be meant in another way.
+    async fn exchange_authorized(
+        &self,
+        request: &Request,
+        with: &mut PerAttempt,
+        sink: &mut impl Sink,
+    ) -> std::result::Result<Response, Failure> {
+        with.white_space = WhiteSpace::Folded;
+        let mut result = self.exchange(request, with, sink).await;
+        if let (Credential::Entra(tokens), Some(refused)) = (&*with.credential, &with.bearer)
+            && matches!(&result, Err(Failure::Refused { error, .. }) if is_token_refused(error))
+        {
+            with.bearer = Some(tokens.replace(refused).await.map_err(Failure::Invalid)?);
+            result = self.exchange(request, with, sink).await;
+        }
+        if request.hashed
+            && with.checksums == Checksums::Crc64
+            && matches!(&result, Err(Failure::Refused { error, .. }) if is_of_an_unknown_header(error))
+        {
+            self.without_crc64.store(true, Ordering::Relaxed);
+            with.checksums = self.checksums();
+            result = self.exchange(request, with, sink).await;
+        }
+        let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
+        if refused && matches!(*with.credential, Credential::SharedKey(_)) && white_space_matters(&request.headers) {
+            with.white_space = WhiteSpace::Kept;
+            result = self.exchange(request, with, sink).await;
+        }
+        result
+    }
+
     /// Sends once, to the beginning of the answer.
     async fn begin(&self, request: &Request, with: &PerAttempt) -> std::result::Result<connections::Answer, Failure> {
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
@@ -353,7 +413,7 @@ impl Pipeline {
         let connections = self.http.connections(self.endpoint().is_loopback()).map_err(unsent)?;
         let outgoing = Outgoing {
             method: request.method.clone(),
-            url: &self.request_url(request),
+            url: &self.request_url(request, with),
             headers: self.authorized_headers(request, with),
             names: &request.names,
             body: request.body.as_body(),
@@ -380,40 +440,46 @@ impl Pipeline {
         let status = answer.status;
         let headers = std::mem::take(&mut answer.headers);
         self.was_answered(&headers);
+        let untrue = |detail| Failure::Untrue { detail };
         let promised = match request.method {
             Method::HEAD => None,
-            _ => content_length(&headers),
+            _ => answer::content_length(&headers).map_err(untrue)?,
         };
         let succeeded = (200..300).contains(&status);
-        let mut refusal = BodySink::default();
-        match succeeded {
-            true => sink.begin(status, &headers),
-            false => refusal.begin(status, &headers),
+        if succeeded {
+            sink.begin(status, &headers).map_err(untrue)?;
+            request.check_echo(with.checksums, &headers).map_err(untrue)?;
         }
+        let mut refusal = Gathered::of_at_most(MOST_OF_A_REFUSAL);
         let mut received = 0;
         loop {
             match timeout(read_timeout, answer.part()).await {
                 Ok(Ok(Some(part))) => {
-                    received += part.len();
-                    match succeeded {
-                        true => sink.part(&part),
-                        false => refusal.part(&part),
+                    received += part.len() as u64;
+                    if succeeded {
+                        sink.part(part).map_err(untrue)?;
+                    } else if !refusal.take(&part) {
+                        // Its status says enough.
+                        break;
                     }
                 }
-                Ok(Ok(None)) => break,
+                Ok(Ok(None)) => {
+                    if let Some(promised) = promised.filter(|promised| *promised != received) {
+                        let detail = format!("the answer has {received} of {promised} bytes");
+                        return Err(Failure::Lost { detail, timed_out: false });
+                    }
+                    break;
+                }
                 Ok(Err(broken)) => return Err(broken.into()),
                 Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
             }
         }
-        if promised.is_some_and(|promised| promised != received) {
-            let detail = format!("the answer has {received} of {} bytes", promised.unwrap_or(0));
-            return Err(Failure::Lost { detail, timed_out: false });
-        }
         if succeeded {
+            sink.end().map_err(untrue)?;
             return Ok(Response { status, headers, body: Bytes::new() });
         }
         let retry_after = retry_after(&headers, SystemTime::now());
-        let error = service_error(request.operation, &request.target, status, &headers, &refusal.0);
+        let error = service_error(request.operation, &request.target, status, &headers, &refusal.freeze());
         Err(Failure::Refused { error: Box::new(error), retry_after })
     }
 
@@ -431,11 +497,11 @@ impl Pipeline {
         self.leases().get(&request.path).cloned()
     }
 
-    fn request_url(&self, request: &Request) -> String {
+    fn request_url(&self, request: &Request, with: &PerAttempt) -> String {
         let mut url = request.endpoint.as_ref().unwrap_or(self.endpoint()).url(&request.path);
         let mut separator = '?';
         let query = encode_query(&request.query);
-        let sas = match self.credential() {
+        let sas = match &*with.credential {
             Credential::Sas(token) => token.expose(),
             _ => "",
         };
@@ -454,6 +520,7 @@ impl Pipeline {
             // S58, also of a lease that the caller names.
             headers.remove(LEASE_ID);
         }
+        renew_sources(&mut headers, with);
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);
@@ -462,13 +529,19 @@ impl Pipeline {
         set("x-ms-version", self.api_version());
         set("x-ms-date", &httpdate::fmt_http_date(SystemTime::now()));
         set("x-ms-client-request-id", &uuid::Uuid::new_v4().to_string());
+        if request.hashed && with.checksums == Checksums::Crc64 {
+            set("x-ms-range-get-content-crc64", "true");
+        }
+        if let Some((name, value)) = request.checksum(with.checksums) {
+            set(name, &value);
+        }
         if let Some(lease) = &with.lease {
             set(LEASE_ID, lease.as_str());
         }
         if [Method::PUT, Method::PATCH].contains(&request.method) || !request.body.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
         }
-        let authorization = match (self.credential(), &with.bearer) {
+        let authorization = match (&*with.credential, &with.bearer) {
             (Credential::SharedKey(key), _) => {
                 let account = self.account().as_str();
                 let (method, white_space) = (&request.method, with.white_space);
@@ -483,14 +556,32 @@ impl Pipeline {
         }
         headers
     }
+}
 
-    /// A token for the next try, if this account is asked with one.
-    async fn bearer(&self) -> Result<Option<Secret>> {
-        match self.credential() {
-            Credential::Entra(tokens) => tokens.token().await.map(Some),
-            _ => Ok(None),
+/// A token for the next try, if that is what it is asked with.
+async fn bearer_of(credential: &Credential) -> Result<Option<Secret>> {
+    match credential {
+        Credential::Entra(tokens) => tokens.token().await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A source within the account is named with the SAS that was in use when the request was made.
+fn renew_sources(headers: &mut HeaderMap, with: &PerAttempt) {
+    let (Some(refused), Credential::Sas(now)) = (with.refused.as_deref(), &*with.credential) else { return };
+    let Credential::Sas(before) = refused else { return };
+    for name in ["x-ms-copy-source", "x-ms-rename-source"] {
+        let own = headers.get(name).and_then(|value| value.to_str().ok()?.strip_suffix(before.expose()));
+        if let Some(Ok(mut value)) = own.map(|path| HeaderValue::try_from(format!("{path}{}", now.expose()))) {
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_static(name), value);
         }
     }
+}
+
+/// The server does not know what was asked for by a header: Azurite does not give checksums of ranges.
+fn is_of_an_unknown_header(error: &ServiceError) -> bool {
+    matches!(error.code.as_str(), "FeatureNotSupported" | "UnsupportedHeader")
 }
 
 /// The token is over or was withdrawn; not: that of a copy's source.
@@ -526,6 +617,13 @@ fn service_error(operation: &'static str, target: &str, status: u16, headers: &H
     let from_header = |name: &str| answer::text(headers, name).map(str::to_owned);
     if let Some(code) = from_header("x-ms-error-code") {
         fields.code = code;
+    }
+    if status == 403
+        && fields.code == "AuthenticationFailed"
+        && let Some(clocks) = clocks(answer::date(headers, "date"), SystemTime::now())
+    {
+        let and = if fields.detail.is_empty() { "" } else { "; " };
+        fields.detail += &format!("{and}{clocks}");
     }
     let source_status = from_header("x-ms-copy-source-status-code").or(fields.source_status);
     let source_code = from_header("x-ms-copy-source-error-code").or(fields.source_code);
@@ -644,6 +742,20 @@ mod tests {
         assert_eq!(said(version), "x-ms-version: 1999-01-01");
         let source = "<HeaderName>x-ms-copy-source</HeaderName><HeaderValue>http://h/c/b?sig=secret</HeaderValue>";
         assert_eq!(said(source), "x-ms-copy-source");
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told_with_a_refusal_for_which_that_may_be_the_reason() {
+        let told = |status, code| {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static("date"),
+                HeaderValue::from_static("Mon, 01 Jan 2024 12:00:00 GMT"),
+            )]);
+            let body = format!("<Error><Code>{code}</Code><Message>M</Message></Error>");
+            service_error("GetBlob", "acct/c/b", status, &headers, body.as_bytes()).to_string()
+        };
+        assert!(told(403, "AuthenticationFailed").contains("the service Mon, 01 Jan 2024 12:00:00 GMT)"));
+        assert!(!told(403, "AuthorizationFailure").contains("clock"));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub(super) enum Failure {
     Unsent { detail: String, timed_out: bool },
     /// Sent, and no whole answer came.
     Lost { detail: String, timed_out: bool },
+    /// An answer came, and it is none to what was asked: it was damaged on its way, or the server is not what it is
+    /// taken for.
+    Untrue { detail: String },
     /// No try can succeed: the request cannot be put into HTTP, or the server's certificate is not trusted.
     Invalid(Error),
     /// The service refused.
@@ -41,7 +44,7 @@ pub(super) enum Class {
     Final,
     /// Later, it may succeed.
     Transient,
-    /// The body arrived damaged. Twice is bad luck, more is a broken sender.
+    /// A body arrived damaged, here or there. Twice is bad luck, more is a broken sender.
     Damaged,
 }
 
@@ -61,7 +64,7 @@ impl Failure {
     pub(super) fn may_have_happened(&self) -> bool {
         match self {
             Self::Unsent { .. } | Self::Invalid(_) => false,
-            Self::Lost { .. } => true,
+            Self::Lost { .. } | Self::Untrue { .. } => true,
             // Throttling happens before execution.
             Self::Refused { error, .. } => {
                 matches!(error.status, 408 | 500..=599) && !matches!(error.status, 501 | 503 | 505)
@@ -72,6 +75,7 @@ impl Failure {
     pub(super) fn class(&self) -> Class {
         let error = match self {
             Self::Unsent { .. } | Self::Lost { .. } => return Class::Transient,
+            Self::Untrue { .. } => return Class::Damaged,
             Self::Invalid(_) => return Class::Final,
             Self::Refused { error, .. } => error,
         };
@@ -92,6 +96,7 @@ impl Failure {
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Unsent { detail, .. } | Self::Lost { detail, .. } => detail.clone(),
+            Self::Untrue { detail } => format!("the answer cannot be true: {detail}"),
             Self::Invalid(error) => error.to_string(),
             Self::Refused { error, .. } => error.to_string(),
         }
@@ -101,6 +106,10 @@ impl Failure {
         match self {
             Self::Unsent { detail, timed_out } | Self::Lost { detail, timed_out } => {
                 Error::Transport { operation, target: target.to_owned(), detail, timed_out }
+            }
+            Self::Untrue { .. } => {
+                let detail = self.reason();
+                Error::Transport { operation, target: target.to_owned(), detail, timed_out: false }
             }
             Self::Invalid(error) => error,
             Self::Refused { error, .. } => Error::Service(error),
@@ -130,7 +139,7 @@ impl Tries {
         match failure {
             Failure::Refused { retry_after: Some(asked), .. } => Some((*asked).min(self.options.max_delay)),
             // Most often a kept connection that the other side had just closed: a fresh one will do.
-            Failure::Lost { timed_out: false, .. } if self.made == 1 => Some(Duration::ZERO),
+            Failure::Lost { timed_out: false, .. } | Failure::Untrue { .. } if self.made == 1 => Some(Duration::ZERO),
             _ => Some(backoff(&self.options, self.made, rand::random_range(0.8..=1.2))),
         }
     }
@@ -252,6 +261,17 @@ mod tests {
         assert!(tries.after(&damaged).is_some());
         assert!(tries.after(&damaged).is_some());
         assert_eq!(tries.after(&damaged), None);
+    }
+
+    #[test]
+    fn what_cannot_be_true_is_asked_for_again_twice() {
+        let mut tries = Tries::new(&Options::default());
+        let untrue = || Failure::Untrue { detail: "another range".into() };
+        assert_eq!(tries.after(&untrue()), Some(Duration::ZERO));
+        assert!(tries.after(&untrue()) > Some(Duration::from_secs(1)));
+        assert_eq!(tries.after(&untrue()), None);
+        assert!(untrue().may_have_happened());
+        assert_eq!(untrue().into_error("GetBlob", "acct/c/b").errno(), libc::EIO);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! What happens when an answer is lost depends on the exact order of requests and answers, which no real service can be
 //! made to repeat; here it is written down.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +19,8 @@ pub(super) enum Reply {
     Answer(u16, Vec<(&'static str, String)>, &'static str),
     /// The connection breaks after the request was read.
     HangUp,
+    /// Status, headers, and a body that goes on until nobody reads it any more.
+    Endless(u16, Vec<(&'static str, String)>),
     /// Promises more bytes than it sends.
     Truncated,
     /// Never answers.
@@ -69,7 +72,11 @@ pub(super) struct Scripted {
     pub client: Client,
     path: BlobPath,
     asked: Arc<Mutex<Vec<Asked>>>,
+    sent: Arc<AtomicUsize>,
 }
+
+/// Bytes after which a body that should be endless ends all the same.
+const ENOUGH: usize = 1 << 30;
 
 impl Scripted {
     /// A server that follows `script` and then refuses connections, and a client of it with account `acct` that tries
@@ -79,6 +86,8 @@ impl Scripted {
         let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let log = asked.clone();
+        let sent = Arc::<AtomicUsize>::default();
+        let count = sent.clone();
         let silent = script.iter().any(|reply| matches!(reply, Reply::Silence));
         tokio::spawn(async move {
             for reply in script {
@@ -86,7 +95,7 @@ impl Scripted {
                 let mut stream = stream;
                 let request = read_request(&mut stream).await;
                 log.lock().unwrap().push(request);
-                follow(reply, stream).await;
+                follow(reply, stream, &count).await;
             }
         });
         let account = AccountConfig { endpoint: Some(endpoint), key: Some("a2V5".into()), ..Default::default() };
@@ -98,7 +107,7 @@ impl Scripted {
             ..Default::default()
         };
         let client = Client::new(account.resolve().unwrap(), Http::new(options));
-        Self { client, path: path(), asked }
+        Self { client, path: path(), asked, sent }
     }
 
     /// Client of the blob that most tests are about.
@@ -110,23 +119,41 @@ impl Scripted {
         self.asked.lock().unwrap().clone()
     }
 
+    /// Bytes of endless bodies that went out.
+    pub(super) fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     /// Method and target of all requests.
     pub(super) fn lines(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.line).collect()
     }
 }
 
-async fn follow(reply: Reply, mut stream: TcpStream) {
+/// A head with `Date` and what else is given.
+fn head(status: u16, headers: &[(&'static str, String)], length: (&'static str, String)) -> String {
+    let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
+    let fixed = [("date", httpdate::fmt_http_date(SystemTime::now())), length];
+    let has = |name| headers.iter().any(|(given, _)| *given == name);
+    for (name, value) in fixed.iter().filter(|(name, _)| !has(*name)).chain(headers) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head + "\r\n"
+}
+
+async fn follow(reply: Reply, mut stream: TcpStream, sent: &AtomicUsize) {
     let answer = match reply {
         Reply::Answer(status, headers, body) => {
-            let mut answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
-            let fixed =
-                [("date", httpdate::fmt_http_date(SystemTime::now())), ("content-length", body.len().to_string())];
-            let has = |name| headers.iter().any(|(given, _)| *given == name);
-            for (name, value) in fixed.iter().filter(|(name, _)| !has(*name)).chain(&headers) {
-                answer.push_str(&format!("{name}: {value}\r\n"));
+            head(status, &headers, ("content-length", body.len().to_string())) + body
+        }
+        Reply::Endless(status, headers) => {
+            let head = head(status, &headers, ("transfer-encoding", "chunked".to_owned()));
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+            while sent.load(Ordering::Relaxed) < ENOUGH && stream.write_all(chunk.as_bytes()).await.is_ok() {
+                sent.fetch_add(0x10000, Ordering::Relaxed);
             }
-            answer + "\r\n" + body
+            return;
         }
         Reply::HangUp => String::new(),
         Reply::Truncated => "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello".to_owned(),
@@ -138,7 +165,8 @@ async fn follow(reply: Reply, mut stream: TcpStream) {
             return;
         }
     };
-    stream.write_all(answer.as_bytes()).await.unwrap();
+    // Who has read enough of it goes away.
+    let _ = stream.write_all(answer.as_bytes()).await;
     stream.shutdown().await.ok();
 }
 

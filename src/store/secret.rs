@@ -6,10 +6,12 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
+use zeroize::Zeroize;
 
 use crate::path::debug_as_display;
 
-/// Text that grants access: a key, a SAS, a connection string. It shows itself as `***` everywhere.
+/// Text that grants access: a key, a SAS, a connection string. It shows itself as `***` everywhere, and its memory is
+/// overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -34,6 +36,12 @@ impl Secret {
     }
 }
 
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self::new(text)
@@ -48,7 +56,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// A shared key of an account, decoded once.
+/// A shared key of an account, decoded once. Its memory is overwritten when it is dropped.
 #[derive(Clone)]
 pub struct AccountKey(Vec<u8>);
 
@@ -64,6 +72,12 @@ impl AccountKey {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(text.as_bytes());
         BASE64_STANDARD.encode(mac.finalize().into_bytes())
+    }
+}
+
+impl Drop for AccountKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

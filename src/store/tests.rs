@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::scripted::{Reply, Scripted, done, modified, path, refuse};
+use super::scripted::{Asked, Reply, Scripted, done, modified, path, refuse};
 use super::*;
 use crate::error::Error;
 
@@ -56,9 +56,11 @@ async fn each_try_is_dated_and_signed_anew_and_a_retry_after_is_honoured() {
 }
 
 #[tokio::test]
-async fn azurite_gets_the_hash_of_each_block_and_the_service_does_not() {
-    for (server, hash) in [("Azurite-Blob/3.37.0", Some("mgNkuembtIDdJeHwKEyFVQ==")), ("Windows-Azure-Blob/1.0", None)]
-    {
+async fn every_body_has_a_checksum_and_blocks_of_azurite_have_its_own() {
+    for (server, sums) in [
+        ("Azurite-Blob/3.37.0", [None, Some("mgNkuembtIDdJeHwKEyFVQ==")]),
+        ("Windows-Azure-Blob/1.0", [Some("YUxQJV9dFZY="), None]),
+    ] {
         let server = Scripted::play(vec![done(201, &[("server", server)]), done(201, &[])]).await;
         for _ in 0..2 {
             let pieces: Payload = ["con", "tent"].map(Bytes::from).into_iter().collect();
@@ -66,8 +68,47 @@ async fn azurite_gets_the_hash_of_each_block_and_the_service_does_not() {
         }
         // It is known by its first answer.
         let asked = server.asked();
-        assert_eq!([&asked[0], &asked[1]].map(|request| request.header("content-md5")), [None, hash]);
+        assert_eq!([asked[1].header("x-ms-content-crc64"), asked[1].header("content-md5")], sums);
+        assert!(asked[0].header("x-ms-content-crc64").is_some() && asked[0].header("content-md5").is_none());
     }
+}
+
+#[tokio::test]
+async fn a_body_that_did_not_arrive_as_it_was_sent_is_sent_again() {
+    let stored = |crc64: &str| done(201, &[("x-ms-content-crc64", crc64)]);
+    let damaged = || refuse(400, "Crc64Mismatch");
+    let server = Scripted::play(vec![damaged(), stored("AAAAAAAAAAA="), stored("YUxQJV9dFZY=")]).await;
+    server.blob().block_blob().stage_block(&BlockId::new("MQ=="), "content").await.unwrap();
+    assert_eq!(server.lines().len(), 3);
+    let server = Scripted::play(vec![damaged(), damaged(), damaged()]).await;
+    let error = server.blob().block_blob().stage_block(&BlockId::new("MQ=="), "content").await.unwrap_err();
+    assert_eq!(error.errno(), libc::EIO);
+}
+
+#[tokio::test]
+async fn checksums_of_ranges_are_asked_for_where_they_are_given() {
+    let part = || {
+        let Reply::Answer(_, headers, _) =
+            done(206, &[("content-range", "bytes 0-4/9"), ("x-ms-blob-type", "BlockBlob")])
+        else {
+            unreachable!()
+        };
+        Reply::Answer(206, headers, "hello")
+    };
+    let large = || done(206, &[("content-range", "bytes 0-4194304/4194305"), ("x-ms-blob-type", "BlockBlob")]);
+    let server = Scripted::play(vec![part(), large(), large(), large()]).await;
+    server.blob().download(0..5).await.unwrap();
+    server.blob().download(0..(4 << 20) + 1).await.unwrap_err();
+    let wanted = |asked: &[Asked]| {
+        let values = asked.iter().map(|asked| asked.header("x-ms-range-get-content-crc64").map(str::to_owned));
+        values.collect::<Vec<_>>()
+    };
+    assert_eq!(wanted(&server.asked())[..2], [Some("true".to_owned()), None]);
+    // Azurite refuses such a request, and whoever else does not know it.
+    let server = Scripted::play(vec![refuse(500, "FeatureNotSupported"), part(), part()]).await;
+    server.blob().download(0..5).await.unwrap();
+    server.blob().download(0..5).await.unwrap();
+    assert_eq!(wanted(&server.asked()), [Some("true".to_owned()), None, None]);
 }
 
 #[tokio::test]
@@ -437,7 +478,8 @@ async fn a_snapshot_that_is_refused_proves_the_namespace_to_be_hierarchical() {
     let account = Account {
         name: crate::path::AccountName::parse("another").unwrap(),
         endpoint: server.client.pipeline().endpoint().clone(),
-        credential: server.client.pipeline().credential().clone(),
+        credential: server.client.pipeline().credential.current().as_ref().clone(),
+        source: None,
         api_version: DEFAULT_API_VERSION.to_owned(),
         hierarchical: Some(false),
     };

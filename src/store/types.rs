@@ -275,6 +275,13 @@ pub struct LeaseProperties {
     pub duration: Option<String>,
 }
 
+impl LeaseProperties {
+    /// Somebody holds it, or lets go of it and has not yet: writes need its id.
+    pub fn is_held(&self) -> bool {
+        self.state.as_deref().is_some_and(|state| ["leased", "breaking"].contains(&state))
+    }
+}
+
 /// Everything that Get Blob Properties or a listing says of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobProperties {
@@ -539,18 +546,32 @@ pub enum BlockRef {
     Latest(BlockId),
 }
 
-/// A URL that the service reads from. It may carry a SAS, so it shows itself without `sig` (X24).
+/// A URL that the service reads from. It may carry a SAS, so it shows itself without its query (X24).
 #[derive(Clone, PartialEq, Eq)]
 pub struct CopySource {
     url: String,
     /// Token by which the service reads the source, where no SAS can be made. Not for Copy Blob.
     token: Option<Secret>,
+    /// The credentials of the request must not count for the source.
+    alone: bool,
 }
 
 impl CopySource {
     /// A complete, percent-encoded `http(s)` URL, with SAS where the source needs one.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), token: None }
+        Self { url: url.into(), token: None, alone: false }
+    }
+
+    /// The same, to be read by what the URL itself proves and by nothing else. Copy Blob lends the credentials of its
+    /// own request to whatever it takes for the same account; the From-URL operations lend them to nobody (S49).
+    pub fn on_its_own(self) -> Self {
+        Self { alone: true, ..self }
+    }
+
+    /// True if the URL brings a SAS of its own, good or not.
+    pub fn is_signed(&self) -> bool {
+        let Ok(url) = reqwest::Url::parse(&self.url) else { return false };
+        url.query_pairs().any(|(name, value)| name.eq_ignore_ascii_case("sig") && !value.is_empty())
     }
 
     /// The same, to be read by a token.
@@ -564,7 +585,7 @@ impl CopySource {
 
     /// True if it can only be read by operations that are done when they are answered.
     pub fn is_read_by_token(&self) -> bool {
-        self.token.is_some()
+        self.token.is_some() || self.alone
     }
 
     /// The URL as the request header wants it, signature and all. Not for logs.
@@ -579,13 +600,18 @@ impl fmt::Display for CopySource {
     }
 }
 
-/// `url` without its `sig` parameter (X24): what logs, attributes and errors show.
+/// `url` without what its query may say besides snapshot and version (X24): what logs, attributes and errors show. A part
+/// of a token is a help for whoever wants to guess the rest, and tokens that are not Azure's have names of their own.
 pub fn redact(url: &str) -> String {
+    let url = url.split('#').next().unwrap_or_default();
     let Some((path, query)) = url.split_once('?') else {
         return url.to_owned();
     };
-    let kept: Vec<&str> =
-        query.split('&').filter(|pair| !pair.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("sig="))).collect();
+    let is_shown = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        ["snapshot", "versionid"].iter().any(|known| name.eq_ignore_ascii_case(known))
+    };
+    let kept: Vec<&str> = query.split('&').filter(is_shown).collect();
     if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
 }
 
@@ -679,11 +705,12 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_never_shown() {
+    fn no_part_of_a_token_is_shown() {
         let source = CopySource::new("https://a.blob.core.windows.net/c/b?sv=1&SIG=abc%3D&sp=r");
-        assert_eq!(format!("{source}"), "https://a.blob.core.windows.net/c/b?sv=1&sp=r");
-        assert_eq!(format!("{source:?}"), "https://a.blob.core.windows.net/c/b?sv=1&sp=r");
-        assert_eq!(redact("http://h/c/b?sig=x"), "http://h/c/b");
+        assert_eq!(format!("{source}"), "https://a.blob.core.windows.net/c/b");
+        assert_eq!(format!("{source:?}"), "https://a.blob.core.windows.net/c/b");
+        assert_eq!(redact("http://h/c/b?sv=1&snapshot=2026&skoid=x&sig=x"), "http://h/c/b?snapshot=2026");
+        assert_eq!(redact("http://h/f?X-Amz-Credential=AKIA&token=x#part"), "http://h/f");
         assert_eq!(redact("http://h/c/b"), "http://h/c/b");
     }
 

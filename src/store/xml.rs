@@ -10,8 +10,14 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 
+use crate::store::headers;
+
 /// Deepest nesting that is followed: the service needs five.
 const MAX_DEPTH: usize = 32;
+
+/// Elements of a document: each takes some hundred bytes, however short it is. 5000 rows of 200 are not that many, nor are
+/// 50 000 blocks.
+const MAX_ELEMENTS: usize = 1 << 20;
 
 /// An element with its text and children.
 #[derive(Debug, Default)]
@@ -31,8 +37,14 @@ impl<'a> Element<'a> {
         let mut reader = Reader::from_str(text);
         // The elements that are open, below a nameless one that collects the root.
         let mut open = vec![Element::default()];
+        let mut elements = 0;
         loop {
-            match reader.read_event().map_err(|e| format!("XML: {e}"))? {
+            let event = reader.read_event().map_err(|e| format!("XML: {e}"))?;
+            elements += usize::from(matches!(event, Event::Start(_) | Event::Empty(_)));
+            if elements > MAX_ELEMENTS {
+                return Err(format!("XML has more than {MAX_ELEMENTS} elements"));
+            }
+            match event {
                 Event::Start(_) if open.len() > MAX_DEPTH => return Err("XML is nested too deeply".into()),
                 Event::Start(start) => open.push(Self::named(&start)),
                 Event::Empty(start) => {
@@ -52,6 +64,8 @@ impl<'a> Element<'a> {
                     let name = reference.xml10_content();
                     let text = match reference.resolve_char_ref() {
                         Ok(Some(c)) => c.to_string(),
+                        // Of what is no character. No name can have it, and a row without name is no end of a listing.
+                        _ if name.starts_with('#') => "\0".to_owned(),
                         _ => resolve_predefined_entity(&name)
                             .ok_or_else(|| format!("XML: unknown entity {name:?}"))?
                             .to_owned(),
@@ -103,6 +117,11 @@ impl<'a> Element<'a> {
         self.value(name)?.trim().parse().ok()
     }
 
+    /// [`Element::value`] as a number of bytes that a file can have.
+    pub(super) fn size(&self, name: &str) -> Option<u64> {
+        headers::size(&self.value(name)?)
+    }
+
     fn decoded(&self) -> Cow<'_, str> {
         if self.encoded { percent_decode_str(&self.text).decode_utf8_lossy() } else { Cow::Borrowed(&self.text) }
     }
@@ -124,6 +143,8 @@ mod tests {
         assert_eq!(root.children_of("D").iter().map(|e| e.text.as_ref()).collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(root.child("D").unwrap().parsed::<u32>("E"), Some(1));
         assert_eq!(root.value("Name").unwrap(), "a\u{fffe}b");
+        let root = Element::parse(b"<A><B>a&#0;b&#xD800;</B></A>").unwrap();
+        assert_eq!(root.value("B").unwrap(), "a\0b\0");
     }
 
     #[test]
@@ -138,5 +159,7 @@ mod tests {
             assert!(Element::parse(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(Element::parse(b"<A>\xff</A>").is_err());
+        let crowded = format!("<A>{}</A>", "<b/>".repeat(MAX_ELEMENTS));
+        assert!(Element::parse(crowded.as_bytes()).unwrap_err().contains("elements"));
     }
 }

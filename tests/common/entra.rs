@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use blobcp::devstore::Devstore;
 use blobcp::store::{Authority, Identity};
 
 pub const TENANT: &str = "10000000-0000-0000-0000-000000000001";
@@ -22,9 +23,22 @@ pub struct Asked {
     pub body: String,
 }
 
+/// The control interface of a devstore.
+#[derive(Clone)]
+pub struct Control {
+    address: SocketAddr,
+    token: String,
+}
+
+impl From<&Devstore> for Control {
+    fn from(devstore: &Devstore) -> Self {
+        Self { address: devstore.address(), token: devstore.control_token().to_owned() }
+    }
+}
+
 struct State {
     asked: Vec<Asked>,
-    devstore: Option<SocketAddr>,
+    devstore: Option<Control>,
     /// Body of the admission, JSON; empty for all.
     grant: String,
     /// Seconds that tokens last.
@@ -66,8 +80,8 @@ impl Entra {
     }
 
     /// The devstore that is to know the tokens.
-    pub fn is_known_to(&self, devstore: SocketAddr) {
-        self.change(|state| state.devstore = Some(devstore));
+    pub fn is_known_to(&self, devstore: &Devstore) {
+        self.change(|state| state.devstore = Some(devstore.into()));
     }
 
     /// What the tokens to come are good for, as the devstore's control interface has it.
@@ -149,7 +163,7 @@ impl Entra {
             self.state.1.wait_timeout_while(state, Duration::from_secs(10), |state| state.devstore.is_none()).unwrap();
         assert!(!waited.timed_out(), "nobody knows the tokens");
         let token = format!("token-{}-{number}", self.address.port());
-        admit(state.devstore.unwrap(), &token, &state.grant);
+        admit(state.devstore.clone().unwrap(), &token, &state.grant);
         let life = state.life;
         // The one says when, the other for how long, as strings or numbers.
         let when = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() + life;
@@ -164,10 +178,12 @@ impl Entra {
 }
 
 /// Tells a devstore of a token.
-pub fn admit(devstore: SocketAddr, token: &str, grant: &str) {
-    let mut stream = TcpStream::connect(devstore).unwrap();
-    let head = format!("POST /-/tokens?token={token} HTTP/1.0\r\ncontent-length: {}\r\n\r\n{grant}", grant.len());
-    stream.write_all(head.as_bytes()).unwrap();
+pub fn admit(devstore: impl Into<Control>, token: &str, grant: &str) {
+    let devstore = devstore.into();
+    let mut stream = TcpStream::connect(devstore.address).unwrap();
+    let (own, length) = (devstore.token, grant.len());
+    let head = format!("POST /-/tokens?token={token} HTTP/1.0\r\nauthorization: Bearer {own}\r\n");
+    stream.write_all(format!("{head}content-length: {length}\r\n\r\n{grant}").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.contains(" 204 "), "{answer}");

@@ -21,10 +21,12 @@ use tokio::runtime::Runtime;
 pub mod answers;
 pub mod azurite;
 pub mod entra;
+pub mod flip;
 mod gate;
 pub use gate::{Gated, python};
 mod held;
 pub use held::Held;
+pub mod liar;
 mod log;
 pub use log::{assert_logged, logged, logged_with, times_logged};
 mod process;
@@ -54,6 +56,7 @@ pub struct Setup {
     pub keep_on_abort: bool,
     pub permissions: Permissions,
     pub delete_snapshots: bool,
+    pub content_md5: bool,
     pub memory_limit: u64,
     /// What the root of the mount is; a directory for each account unless said otherwise.
     pub root: Place,
@@ -81,6 +84,7 @@ impl Default for Setup {
             keep_on_abort: false,
             permissions: Permissions::Keep,
             delete_snapshots: false,
+            content_md5: false,
             memory_limit: 512 << 20,
             root: Place::Accounts,
             // Faults are retried at once, not after the seconds that a real service needs.
@@ -109,6 +113,7 @@ impl Setup {
             lease_source: self.lease_source,
             keep_on_abort: self.keep_on_abort,
             delete_snapshots: self.delete_snapshots,
+            content_md5: self.content_md5,
             memory_limit: self.memory_limit,
         }
     }
@@ -175,6 +180,20 @@ impl World {
     pub fn mounted_elsewhere(&self, setup: &Setup) -> Mount {
         let http = Http::new(setup.http.clone());
         let accounts = [ONE, TWO].map(|name| Account { client: client(&self.store, name, &http), only: None });
+        Mount::new(setup.config(accounts.into()), &self.runtime)
+    }
+
+    /// Another mount of both accounts, which reaches them at that port of this machine.
+    pub fn mounted_through(&self, port: u16, setup: &Setup) -> Mount {
+        let http = Http::new(setup.http.clone());
+        let accounts = [ONE, TWO].map(|name| {
+            let endpoint = self.store.endpoint(name);
+            let (_, path) = endpoint.trim_start_matches("http://").split_once('/').unwrap();
+            let key = Some(Secret::new(self.store.account_key(name).unwrap()));
+            let endpoint = Some(format!("http://127.0.0.1:{port}/{path}"));
+            let account = store::AccountConfig { endpoint, key, ..Default::default() }.resolve().unwrap();
+            Account { client: Client::new(account, http.clone()), only: None }
+        });
         Mount::new(setup.config(accounts.into()), &self.runtime)
     }
 

@@ -14,7 +14,7 @@ const BLOBCP: &str = env!("CARGO_BIN_EXE_blobcp");
 /// Both accounts are asked with the identity.
 fn world(entra: &Entra, identity: Identity) -> World {
     let world = World::with(Setup { identity: Some((identity, &[ONE, TWO])), ..Setup::default() });
-    entra.is_known_to(world.store.address());
+    entra.is_known_to(&world.store);
     world
 }
 
@@ -101,7 +101,7 @@ fn a_token_that_is_refused_is_renewed_once() {
 /// Only the account `two` is asked with the identity.
 fn beside(entra: &Entra) -> World {
     let world = World::with(Setup { identity: Some((entra.application(), &[TWO])), ..Setup::default() });
-    entra.is_known_to(world.store.address());
+    entra.is_known_to(&world.store);
     world.store.put_blob(TWO, BOX, "a", pattern(3000).into(), "text/x").unwrap();
     world
 }
@@ -181,7 +181,7 @@ async fn client(entra: &Entra, identity: Identity) -> (Client, Devstore) {
     let config = Config { accounts: vec![AccountConfig::named(ONE)], ..Config::default() };
     let store = Devstore::start(config).await.unwrap();
     store.create_container(ONE, BOX).unwrap();
-    entra.is_known_to(store.address());
+    entra.is_known_to(&store);
     let http = Http::new(store::Options::default());
     let config = store::AccountConfig {
         endpoint: Some(store.endpoint(ONE)),
@@ -281,7 +281,7 @@ fn unmount(home: &Path) {
 fn the_environment_the_options_and_the_file_choose_an_identity() {
     let entra = Entra::start();
     let world = World::new();
-    entra.is_known_to(world.store.address());
+    entra.is_known_to(&world.store);
     world.put("a", "text");
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
@@ -317,7 +317,7 @@ fn the_environment_the_options_and_the_file_choose_an_identity() {
     std::fs::write(home.join("az"), az).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(home.join("az"), mode).unwrap();
-    entra::admit(world.store.address(), "of-az", "");
+    entra::admit(&world.store, "of-az", "");
     assert!(works(&["-o", "auth=cli"], &[]).is_empty());
     // The file says it of an account, and may hold all of it.
     let table = format!(
@@ -332,7 +332,7 @@ fn the_environment_the_options_and_the_file_choose_an_identity() {
 fn the_check_before_mounting_tells_what_is_wrong_with_a_token() {
     let entra = Entra::start();
     let world = World::new();
-    entra.is_known_to(world.store.address());
+    entra.is_known_to(&world.store);
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     std::fs::create_dir(home.join("m")).unwrap();

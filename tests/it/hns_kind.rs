@@ -48,7 +48,7 @@ fn with_tokens(entra: &Entra, hns: bool, answers: Answers) -> World {
     let setup = Setup::default();
     let devstore = Config { hns, answers, ..setup.devstore.clone() };
     let world = World::with(Setup { devstore, identity: Some((entra.application(), &[ONE, TWO])), ..setup });
-    entra.is_known_to(world.store.address());
+    entra.is_known_to(&world.store);
     world
 }
 

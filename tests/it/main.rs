@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access;
 mod answers;
 mod archive;
 mod attributes;
@@ -33,9 +34,11 @@ mod hns_owners;
 mod hns_paths;
 mod huge;
 mod immutable;
+mod integrity;
 mod ioctl;
 mod judges;
 mod leases;
+mod lies;
 mod listing;
 mod lost_answers;
 mod modes;

@@ -212,8 +212,12 @@ fn the_mount_shows_of_copies_and_leases_what_the_sdk_sees() {
                 let granted = shown.insert("size".to_owned(), seen["size"].clone()).unwrap();
                 assert!(granted.parse::<u64>().unwrap() < SIZE, "{granted}");
             }
-            // X24: the script leaves the signature of the source out, and so must the mount.
-            assert_eq!(shown, seen, "{moment}, {path}");
+            // X24: the script leaves the signature of the source out, the mount all of the token.
+            let mut expected = seen.clone();
+            if let Some(source) = expected.get_mut("copy.source") {
+                source.truncate(source.find('?').unwrap_or(source.len()));
+            }
+            assert_eq!(shown, expected, "{moment}, {path}");
             let text = |field: &str| seen.get(field).map_or("", String::as_str);
             let states = ["copy.status", "lease_state", "lease_status", "lease_duration"].map(text).map(str::to_owned);
             let (progress, description) = (text("copy.bytes_copied"), text("copy.status_description"));

@@ -60,7 +60,7 @@ fn a_file_of_azure_files_becomes_a_block_blob() {
         assert_eq!((copy.id.as_str(), copy.total_bytes), (id.as_str(), 100_000));
         assert_eq!(world.stored(name), pattern(100_000));
         let source = attribute(&world.here().join(name), "copy.source").unwrap();
-        assert!(source.contains("/share/dir/f?") && !source.contains("sig="), "{source}");
+        assert!(source.ends_with("/share/dir/f"), "no part of the token: {source}");
     }
     assert_eq!(world.stats().requests("CopyBlob"), 2);
     assert_no_payload(&world.stats());
@@ -117,7 +117,7 @@ fn a_file_changes_no_type() {
         let before = world.properties(ONE, name).unwrap();
         assert_eq!(order(&world.here(), &shared(&world, "f"), name, 0), Err(libc::EOPNOTSUPP));
         let what = format!("box/{name} is a {is} and ");
-        assert_logged(&[&what, "/share/f?", "gives a BlockBlob: a copy cannot change the type"]);
+        assert_logged(&[&what, "/share/f ", "gives a BlockBlob: a copy cannot change the type"]);
         assert_eq!(world.properties(ONE, name).unwrap(), before, "untouched");
         let ran = world.sh(&format!("{BLOBCP} cp '{}' {name}", shared(&world, "f")));
         assert_eq!(ran.stderr, format!("blobcp: cp: ./{name}: Operation not supported\n"));

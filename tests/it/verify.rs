@@ -237,7 +237,7 @@ fn a_sas_of_a_container_is_enough() {
 
 /// Both accounts with an application of `entra`, and what that needs in the environment.
 fn with_tokens(store: &Devstore, entra: &Entra) -> (String, String) {
-    entra.is_known_to(store.address());
+    entra.is_known_to(store);
     let identity = format!("tenant_id = '{TENANT}'\nclient_id = '{CLIENT}'\nclient_secret = '{SECRET}'");
     ([ACCOUNT, SECOND].map(|name| table(name, &store.endpoint(name), &identity)).concat(), entra.url())
 }

@@ -90,6 +90,7 @@ impl Service {
             lease_source: LeaseSource::Pending,
             keep_on_abort: true,
             delete_snapshots: false,
+            content_md5: false,
             memory_limit: 1 << 30,
         });
         let copies = fs.copies.clone();

@@ -97,10 +97,9 @@ async fn remove_one(lab: &Lab) -> Result<()> {
 
 /// Deletes all blobs with their snapshots, or all their versions.
 async fn remove_blobs(lab: &Lab, versions: bool) -> Result<()> {
-    let mut marker = None;
-    loop {
-        let list = ListBlobs { prefix: &lab.prefix, versions, marker: marker.as_deref(), ..ListBlobs::default() };
-        let page = lab.client.container(&lab.container).list_blobs(&list).await?;
+    let list = ListBlobs { prefix: &lab.prefix, versions, ..ListBlobs::default() };
+    let mut pages = lab.client.container(&lab.container).pages(list);
+    while let Some(page) = pages.next().await? {
         for item in &page.items {
             let name = item.name.as_str().strip_prefix(&lab.prefix).unwrap_or_default();
             let delete = || match &item.revision {
@@ -121,11 +120,8 @@ async fn remove_blobs(lab: &Lab, versions: bool) -> Result<()> {
             }
             gone(&deleted)?;
         }
-        marker = page.next;
-        if marker.is_none() {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 fn gone(deleted: &Seen) -> Result<()> {

@@ -109,6 +109,9 @@ impl Files {
         };
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         let size = draft.extents.len();
+        if let Some(md5) = draft.whole_md5() {
+            settings.headers.content_md5 = Some(md5);
+        }
         let mut sent = None;
         let written = if size <= BLOCK
             && let Some(bytes) = draft.extents.bytes()

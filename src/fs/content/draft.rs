@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
+use md5::{Digest, Md5};
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
@@ -83,6 +85,25 @@ pub(crate) struct Draft {
     pub(in crate::fs) refuses_blocks: bool,
     /// Where blocks go then.
     pub(in crate::fs) detour: Option<Detour>,
+    /// Hash of all that the file holds, as long as it is written in one pass and somebody wants it.
+    hash: Option<WholeHash>,
+}
+
+/// MD5 of a file from its beginning, and its bytes so far.
+#[derive(Clone, Default)]
+struct WholeHash {
+    md5: Md5,
+    len: u64,
+}
+
+impl WholeHash {
+    /// With what follows; `None` if that goes somewhere else.
+    fn with(mut self, offset: u64, data: &Bytes) -> Option<Self> {
+        self.md5.update(data);
+        let is_next = self.len == offset;
+        self.len += data.len() as u64;
+        is_next.then_some(self)
+    }
 }
 
 impl Draft {
@@ -102,7 +123,21 @@ impl Draft {
             ids: None,
             refuses_blocks: false,
             detour: None,
+            hash: None,
         }
+    }
+
+    /// Hashes what is written from here on, if that is all of the file.
+    pub(crate) fn hash_whole(&mut self) {
+        if self.hash.is_none() && self.extents.is_empty() {
+            self.hash = Some(WholeHash::default());
+        }
+    }
+
+    /// MD5 of the whole content, Base64, if it was written in one pass from beginning to end.
+    pub(crate) fn whole_md5(&self) -> Option<String> {
+        let hash = self.hash.as_ref().filter(|hash| hash.len == self.extents.len())?;
+        Some(BASE64_STANDARD.encode(hash.md5.clone().finalize()))
     }
 
     /// A file that comes into being, empty.
@@ -117,6 +152,7 @@ impl Draft {
 
     pub(crate) fn write(&mut self, offset: u64, data: &Bytes) -> std::result::Result<(), Cut> {
         self.extents.write(offset, data)?;
+        self.hash = self.hash.take().and_then(|hash| hash.with(offset, data));
         self.changed();
         self.needs_its_version();
         Ok(())
@@ -126,6 +162,7 @@ impl Draft {
     pub(crate) fn append(&mut self, data: &Bytes) -> std::result::Result<(), Cut> {
         let end = self.extents.len();
         self.extents.write(end, data)?;
+        self.hash = self.hash.take().and_then(|hash| hash.with(end, data));
         if self.basis == Basis::Version && !self.dirty {
             self.basis = Basis::End(end);
         }
@@ -150,6 +187,7 @@ impl Draft {
             }
         }
         self.extents = ExtentMap::of_base(to);
+        self.hash = None;
         let mut end = to;
         for bytes in added {
             // Nothing is staged, so nothing is cut.
@@ -171,6 +209,7 @@ impl Draft {
 
     pub(crate) fn splice(&mut self, offset: u64, segment: Segment) -> std::result::Result<(), Cut> {
         self.extents.splice(offset, segment)?;
+        self.hash = None;
         self.changed();
         self.needs_its_version();
         Ok(())
@@ -199,6 +238,7 @@ impl Draft {
         // Another client may have filled what was empty: whoever says that it is to be empty means what is there now.
         if len != self.extents.len() || len == 0 {
             self.extents.truncate(len)?;
+            self.hash = None;
             (self.dirty, self.written) = (true, SystemTime::now());
             self.needs_its_version();
         }
@@ -287,6 +327,42 @@ mod tests {
             draft.extents.stage(i as u64, BlockId::new(&i.to_string()), BLOCK);
         }
         assert_eq!(draft.block_size(), 2 * BLOCK);
+    }
+
+    #[test]
+    fn a_draft_that_is_written_in_one_pass_knows_its_hash() {
+        let (one, two) = (Bytes::from_static(b"hello "), Bytes::from_static(b"world"));
+        let begun = || {
+            let mut draft = Draft::empty(Basis::Version);
+            draft.hash_whole();
+            draft.write(0, &one).unwrap();
+            draft
+        };
+        let mut draft = begun();
+        draft.append(&two).unwrap();
+        assert_eq!(draft.whole_md5().as_deref(), Some("XrY7u+Ae7tCTyyK7j1rNww=="));
+        draft.truncate(11).unwrap();
+        assert!(draft.whole_md5().is_some());
+        type Change = fn(&mut Draft, &Bytes);
+        let others: [Change; 4] = [
+            |draft, two| draft.write(7, two).unwrap(),
+            |draft, two| draft.write(1, two).unwrap(),
+            |draft, _| draft.truncate(3).unwrap(),
+            |draft, _| draft.splice(0, Segment::Zero(6)).unwrap(),
+        ];
+        for change in others {
+            let mut draft = begun();
+            change(&mut draft, &two);
+            // Nor is it begun in the middle.
+            draft.hash_whole();
+            draft.append(&two).unwrap();
+            assert_eq!(draft.whole_md5(), None);
+            draft.truncate(0).unwrap();
+            draft.hash_whole();
+            draft.write(0, &two).unwrap();
+            assert_eq!(draft.whole_md5().as_deref(), Some("fXkwN6B2AYZXSwKC8vQ15w=="));
+        }
+        assert_eq!(Draft::empty(Basis::Version).whole_md5(), None);
     }
 
     #[test]

@@ -49,7 +49,9 @@ impl Files {
             }
             Err(error) => async { Err(error) }.boxed(),
         };
-        let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher };
+        let account = self.tree.origin(ino).ok().map(|origin| origin.blob.account);
+        let longest = account.and_then(|account| self.service.client(account).longest_read()).unwrap_or(u64::MAX);
+        let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher, longest };
         version.read(range, reading).await
     }
 

@@ -20,13 +20,12 @@ pub(crate) async fn fetch(
 ) -> Result<()> {
     let Origin { blob, revision } = origin;
     let properties = &version.properties;
-    let etag = &properties.etag;
     match properties.blob_type {
         // What a blob was does not grow, whatever its type.
         _ if revision.is_some() => {
-            client.blob(&blob.path).at(revision.as_ref()).download_into(range, etag, receive).await
+            client.blob(&blob.path).at(revision.as_ref()).download_into(range, properties, receive).await
         }
-        BlobType::Block => client.blob(&blob.path).download_into(range, etag, receive).await,
+        BlobType::Block => client.blob(&blob.path).download_into(range, properties, receive).await,
         BlobType::Append => append_range(&client, &blob, properties, range, receive).await,
         BlobType::Page => page_range(&client, &blob, &version, range, receive).await,
     }
@@ -56,10 +55,10 @@ async fn page_range(
     range: Range<u64>,
     mut receive: Receive,
 ) -> Result<()> {
-    let etag = &version.properties.etag;
-    if version.properties.size <= PART {
+    let properties = &version.properties;
+    if properties.size <= PART {
         // One request more than it could save.
-        return client.blob(&blob.path).download_into(range, etag, receive).await;
+        return client.blob(&blob.path).download_into(range, properties, receive).await;
     }
     let data = stored_ranges(client, blob, version).await?.within(&range);
     let data = match (data.first(), data.last()) {
@@ -68,7 +67,7 @@ async fn page_range(
     };
     zeros(range.start..data.start, &mut receive);
     if !data.is_empty() {
-        client.blob(&blob.path).download_into(data.clone(), etag, &mut receive).await?;
+        client.blob(&blob.path).download_into(data.clone(), properties, &mut receive).await?;
     }
     zeros(data.end..range.end, &mut receive);
     Ok(())

@@ -75,7 +75,7 @@ impl PageWrite {
                 let wanted = ReadOptions { range: Some(range), if_match: Some(&now.etag) };
                 client.blob(&blob.path).download(wanted).await?.bytes == *bytes
             }
-            Self::Clear(range) => ask_ranges(client, blob, &now.etag).await?.within(range).is_empty(),
+            Self::Clear(range) => ask_ranges(client, blob, now).await?.within(range).is_empty(),
             Self::Copy { .. } => false,
             Self::Describe(metadata) => now.metadata == *metadata,
         })
@@ -105,12 +105,11 @@ impl PageWrite {
     }
 }
 
-pub(crate) async fn ask_ranges(client: &Client, blob: &Blob, etag: &ETag) -> Result<PageRanges> {
-    let ranges =
-        client.blob(&blob.path).page_blob().page_ranges(etag).await.map_err(|error| stale(error, &blob.path))?;
+pub(crate) async fn ask_ranges(client: &Client, blob: &Blob, of: &BlobProperties) -> Result<PageRanges> {
+    let ranges = client.blob(&blob.path).page_blob().page_ranges(of).await.map_err(|error| stale(error, &blob.path))?;
     Ok(PageRanges::of(ranges))
 }
 
 pub(crate) async fn stored_ranges<'a>(client: &Client, blob: &Blob, version: &'a Version) -> Result<&'a PageRanges> {
-    version.pages.get_or_try_init(|| ask_ranges(client, blob, &version.properties.etag)).await
+    version.pages.get_or_try_init(|| ask_ranges(client, blob, &version.properties)).await
 }

@@ -85,6 +85,8 @@ pub(crate) struct Reading<'a> {
     /// The memory of the handle that reads.
     pub stream: &'a Stream,
     pub fetcher: &'a Fetcher<'a>,
+    /// Longest range that one GET may bring, bytes.
+    pub longest: u64,
 }
 
 impl Version {
@@ -217,7 +219,7 @@ impl Version {
     fn fetch_ahead(self: &Arc<Self>, chunks: &Range<u64>, window: u64, behind: u64, share: u64, reading: Reading<'_>) {
         let in_all = self.properties.size.div_ceil(CHUNK);
         // Where there is no room for whole parts, a GET brings fewer chunks.
-        let part = match window >= LARGE_PART {
+        let part = match window >= LARGE_PART && reading.longest >= LARGE_PART {
             true => LARGE_PART / CHUNK,
             false if share >= PART => PART / CHUNK,
             false => 1,

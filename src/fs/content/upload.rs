@@ -358,8 +358,14 @@ impl Uploads {
                 (Piece::Bytes(bytes), _) => pieces.push(bytes),
                 (Piece::Zero(len), _) => pieces.push(BytesMut::zeroed(len as usize).freeze()),
                 (Piece::Base(range), Some(base)) => {
+                    let len = range.end - range.start;
                     let wanted = ReadOptions { range: Some(range), if_match: Some(&base.properties.etag) };
-                    pieces.push(self.service.blob(to.blob).download(wanted).await?.bytes);
+                    let bytes = self.service.blob(to.blob).download(wanted).await?.bytes;
+                    // What follows would move forward.
+                    if bytes.len() as u64 != len {
+                        return Err(Error::fs(libc::EIO, format!("{} of {len} bytes were read", bytes.len())));
+                    }
+                    pieces.push(bytes);
                 }
                 (Piece::Base(_) | Piece::Staged, _) => return Err(Error::fs(libc::EIO, "a block cannot be read")),
             }

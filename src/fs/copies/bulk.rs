@@ -17,9 +17,10 @@ pub use progress::{Event, Outcome, Skip};
 use crate::fs::copies::bulk::progress::Inbox;
 use crate::fs::copies::job::CopyJob;
 use crate::fs::copies::lease::LeaseSource;
-use crate::fs::names::attr::Ino;
+use crate::fs::names::access::Credentials;
+use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::Blob;
-use crate::store::BlobProperties;
+use crate::store::{BlobProperties, Metadata};
 pub(in crate::fs) use crate::sync::lock;
 
 /// Most copies at once that can be asked for: as many connections are kept.
@@ -88,9 +89,19 @@ pub(in crate::fs) struct BulkItem {
     pub(crate) version: Arc<BlobProperties>,
     /// The blob that is replaced.
     pub(crate) replaced: Option<Arc<BlobProperties>>,
+    /// What the copy is told of metadata; `None`: those of its source.
+    pub(crate) metadata: Option<Metadata>,
     /// From the open directory.
     pub(crate) path: Arc<str>,
-    pub(crate) marker: bool,
+    pub(crate) kind: FileKind,
+    pub(crate) who: Arc<Credentials>,
+}
+
+impl BulkItem {
+    /// It marks a directory.
+    pub(crate) fn is_marker(&self) -> bool {
+        self.kind == FileKind::Directory
+    }
 }
 
 /// Options for the blobs of one source.
@@ -183,8 +194,8 @@ impl Bulk {
 }
 
 pub(in crate::fs) enum Decision {
-    /// Over this, if there is something.
-    Copy(Option<Arc<BlobProperties>>),
+    /// Over this, if there is something, and with these metadata, if they are not the source's.
+    Copy(Option<Arc<BlobProperties>>, Option<Metadata>),
     Settled(Outcome),
 }
 

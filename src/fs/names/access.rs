@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::OnceLock;
 
+use rustix::process::getuid;
+
 use crate::error::{Error, Result};
 use crate::fs::names::attr::Attr;
 
@@ -19,6 +21,17 @@ pub(in crate::fs) const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
 
 /// The same, and write.
 pub(in crate::fs) const CAP_DAC_OVERRIDE: u64 = 1 << 1;
+
+/// Owner and group as it likes.
+const CAP_CHOWN: u64 = 1;
+
+/// What only the owner of a file may.
+const CAP_FOWNER: u64 = 1 << 3;
+
+const CAP_MKNOD: u64 = 1 << 27;
+
+/// Root's, where they cannot be asked for.
+const USUAL: u64 = CAP_CHOWN | CAP_DAC_OVERRIDE | CAP_FOWNER | CAP_MKNOD;
 
 /// In whose name a request is made.
 #[derive(Debug, Clone)]
@@ -52,13 +65,18 @@ impl Credentials {
         Self { unbound: !bind, ..self }
     }
 
+    /// Whether the credentials of the accounts are the caller's own: of the user who mounted, or root.
+    pub(in crate::fs) fn is_who_mounted(&self) -> bool {
+        self.uid == 0 || self.uid == getuid().as_raw()
+    }
+
     pub(in crate::fs) fn process(&self) -> &ProcessStatus {
         self.process.get_or_init(|| {
             match fs::read_to_string(format!("/proc/{}/status", self.pid)) {
                 Ok(status) => ProcessStatus::parse(&status),
                 // In another PID namespace: no more groups than the one that is known; root is taken for what it
                 // usually is.
-                Err(_) => ProcessStatus { groups: Vec::new(), capabilities: CAP_DAC_OVERRIDE },
+                Err(_) => ProcessStatus { groups: Vec::new(), capabilities: USUAL },
             }
         })
     }
@@ -68,11 +86,49 @@ impl Credentials {
         self.uid == 0 && self.process().capabilities & capabilities != 0
     }
 
+    /// Whether modes and owners bind nobody.
+    pub(in crate::fs) fn is_unbound(&self) -> bool {
+        self.unbound
+    }
+
+    /// chown(2), to whomever.
+    pub(in crate::fs) fn may_chown(&self) -> bool {
+        self.has(CAP_CHOWN)
+    }
+
+    /// chmod(2) and utimensat(2) of that file.
+    pub(in crate::fs) fn may_chmod(&self, attr: &Attr) -> bool {
+        attr.uid == self.uid || self.has(CAP_FOWNER)
+    }
+
+    /// mknod(2) of devices.
+    pub(in crate::fs) fn may_make_devices(&self) -> bool {
+        self.has(CAP_MKNOD)
+    }
+
+    /// Whether the caller is in a group.
+    pub(in crate::fs) fn is_in(&self, group: u32) -> bool {
+        group == self.gid || self.process().groups.contains(&group)
+    }
+
+    /// The same, for work that may outlast the process: what is asked of it is asked now.
+    pub(in crate::fs) fn asked_now(self) -> Self {
+        self.process();
+        self
+    }
+
+    /// Somebody whose process has that status.
+    #[cfg(test)]
+    pub(in crate::fs) fn known(uid: u32, gid: u32, status: &str) -> Self {
+        let process = OnceLock::from(ProcessStatus::parse(status));
+        Self { uid, gid, pid: 0, unbound: false, process }
+    }
+
     /// Whether the mode of a file or directory allows all that is wanted.
     pub fn may(&self, attr: &Attr, want: u32) -> bool {
         let class = if attr.uid == self.uid {
             attr.mode >> 6
-        } else if attr.gid == self.gid || self.process().groups.contains(&attr.gid) {
+        } else if self.is_in(attr.gid) {
             attr.mode >> 3
         } else {
             attr.mode
@@ -117,7 +173,7 @@ impl ProcessStatus {
 mod tests {
     use super::*;
     use crate::fs::names::attr::{self, Defaults, FileKind, Ino};
-    use rustix::process::{getgid, getuid};
+    use rustix::process::getgid;
 
     fn file(mode: u32, uid: u32, gid: u32) -> Attr {
         let defaults = Defaults { file_mode: mode, dir_mode: mode, uid, gid, shown: None };
@@ -125,8 +181,7 @@ mod tests {
     }
 
     fn somebody(uid: u32, gid: u32, status: &str) -> Credentials {
-        let process = OnceLock::from(ProcessStatus::parse(status));
-        Credentials { uid, gid, pid: 0, unbound: false, process }
+        Credentials::known(uid, gid, status)
     }
 
     #[test]

@@ -44,6 +44,35 @@ const SPECIAL: [(&str, FileKind); 4] = [
 /// The number of a device, decimal.
 const DEVICE: &str = "posix_rdev";
 
+/// What this mount reads from metadata of a certain name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    Owner,
+    Group,
+    Mode,
+    Time,
+    /// That it is something else than a file.
+    Kind,
+    /// That it is a device, and which.
+    Device,
+}
+
+/// The meaning that metadata of that name have here, if they have one.
+pub(crate) fn meaning_of(name: &str) -> Option<Meaning> {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    let special = SPECIAL.iter().find(|(known, _)| is(known)).map(|(_, kind)| *kind);
+    match special {
+        Some(kind) if kind.is_device() => Some(Meaning::Device),
+        Some(_) => Some(Meaning::Kind),
+        None if is(OWNER) => Some(Meaning::Owner),
+        None if is(GROUP) => Some(Meaning::Group),
+        None if is(PERMISSIONS) => Some(Meaning::Mode),
+        None if is(DEVICE) => Some(Meaning::Device),
+        None if is(FOLDER) || is(SYMLINK) => Some(Meaning::Kind),
+        None => TIMES.iter().any(|known| is(known)).then_some(Meaning::Time),
+    }
+}
+
 /// Permission bits, setuid, setgid and sticky.
 const MODE_BITS: u32 = 0o7777;
 
@@ -70,7 +99,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    fn is_device(self) -> bool {
+    pub(crate) fn is_device(self) -> bool {
         matches!(self, Self::BlockDevice | Self::CharDevice)
     }
 }
@@ -338,14 +367,26 @@ pub(crate) fn of_nothing(ino: Ino, kind: FileKind, size: u64, time: SystemTime, 
     described(ino, kind, size, time, &Metadata::default(), defaults)
 }
 
+/// The attributes that metadata give a file of that kind; its size and the times that they do not tell are nothing.
+pub(crate) fn told_by(kind: FileKind, metadata: &Metadata, defaults: &Defaults) -> Attr {
+    described(Ino::ROOT, kind, 0, SystemTime::UNIX_EPOCH, metadata, defaults)
+}
+
 /// The kind of file that a blob is (§19).
+pub(crate) fn kind_of(blob: &BlobProperties) -> FileKind {
+    // Where directories exist by themselves, they are told apart (S134, S172).
+    match blob.path.as_ref().is_some_and(|path| path.is_directory) {
+        true => FileKind::Directory,
+        false => kind_in(&blob.metadata, blob.size),
+    }
+}
+
+/// The kind of file that a blob of `size` bytes is by its metadata.
 ///
 /// A blob with content is a file, whatever its metadata say: as a directory it could be removed, and its content lost.
-pub(crate) fn kind_of(blob: &BlobProperties) -> FileKind {
-    let (metadata, empty) = (&blob.metadata, blob.size == 0);
-    // Where directories exist by themselves, they are told apart (S134, S172).
-    let is_path = blob.path.as_ref().is_some_and(|path| path.is_directory);
-    if is_path || empty && metadata.flag(FOLDER) {
+pub(crate) fn kind_in(metadata: &Metadata, size: u64) -> FileKind {
+    let empty = size == 0;
+    if empty && metadata.flag(FOLDER) {
         FileKind::Directory
     } else if metadata.flag(SYMLINK) {
         FileKind::Symlink
@@ -374,6 +415,20 @@ pub(crate) fn kind_metadata(kind: FileKind, device: u32) -> Metadata {
 /// New content has a new time: the stored one would be a lie. When it was last read is true as before.
 pub(crate) fn forget_time(metadata: &mut Metadata) {
     metadata.remove(MTIME);
+}
+
+/// Nothing is said of owner, group and mode any more.
+pub(crate) fn forget_ownership(metadata: &mut Metadata) {
+    for name in [OWNER, GROUP, PERMISSIONS] {
+        metadata.remove(name);
+    }
+}
+
+/// Nothing is said of times any more.
+pub(crate) fn forget_times(metadata: &mut Metadata) {
+    for name in TIMES {
+        metadata.remove(name);
+    }
 }
 
 /// The metadata that a copy of a blob with `source` gets under a name whose own attributes are those of `own` (M1):
@@ -462,7 +517,7 @@ fn format_nanoseconds(time: SystemTime) -> String {
 }
 
 /// Octal with a leading zero (Managed Lustre), or the whole `st_mode` in decimal (AzCopy).
-fn parse_mode(text: &str) -> Option<u32> {
+pub(crate) fn parse_mode(text: &str) -> Option<u32> {
     let mode = if text.starts_with('0') { u32::from_str_radix(text, 8).ok() } else { text.parse::<u32>().ok() };
     mode.map(|mode| mode & MODE_BITS)
 }

@@ -22,7 +22,9 @@ use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::cache::Names;
 use crate::fs::names::dir::lookups::Lookups;
 use crate::fs::names::dir::sweeper::Sweeper;
-use crate::fs::names::tree::{BlobDir, Listed, NodeProperties, NodeView, Observation, Place, Tree};
+use crate::fs::names::tree::{
+    Blob, BlobDir, Listed, NodeProperties, NodeView, Observation, Origin, Place, RevisionDir, Tree,
+};
 use crate::fs::service::{Service, no_such};
 use crate::store::{BlobItem, ListBlobs};
 
@@ -217,25 +219,43 @@ impl Directories {
     /// The first `count` blobs below a directory.
     pub(crate) async fn first_below(&self, dir: &BlobDir, count: u32, unseen: Unseen) -> Result<Below> {
         let client = self.service.client(dir.account);
-        let mut marker: Option<String> = None;
         let mut below = Below::default();
-        loop {
-            let list = ListBlobs {
-                prefix: &dir.prefix,
-                marker: marker.as_deref(),
-                max_results: Some(count),
-                snapshots: unseen == Unseen::Included,
-                uncommitted: unseen == Unseen::Included,
-                ..Default::default()
-            };
-            let page = client.container(&dir.container).list_blobs(&list).await?;
+        let mut pages = client.container(&dir.container).pages(ListBlobs {
+            prefix: &dir.prefix,
+            max_results: Some(count),
+            snapshots: unseen == Unseen::Included,
+            uncommitted: unseen == Unseen::Included,
+            ..Default::default()
+        });
+        while below.count() < count as usize
+            && let Some(page) = pages.next().await?
+        {
             below.items.extend(page.items);
             below.left_out += page.left_out;
-            marker = page.next;
-            if below.count() >= count as usize || marker.is_none() {
-                return Ok(below);
-            }
         }
+        Ok(below)
+    }
+
+    /// The path from the root of the mount to a blob, as it is or was; `None` if it is outside of what is mounted, or
+    /// has a name that no path has.
+    pub(crate) fn path_to(&self, origin: &Origin) -> Option<String> {
+        let Origin { blob: Blob { account, path }, revision } = origin;
+        let (name, container) = (path.name.as_str(), &path.container);
+        let (above, name) = match &self.config.root {
+            Place::Accounts => (format!("/{}/{container}/", self.service.client(*account).account()), name),
+            Place::Account(own) if own == account => (format!("/{container}/"), name),
+            Place::Directory(dir) if dir.account == *account && dir.container == *container => {
+                ("/".to_owned(), name.strip_prefix(&dir.prefix)?)
+            }
+            _ => return None,
+        };
+        if name.split('/').any(str::is_empty) {
+            return None;
+        }
+        let Some(revision) = revision else { return Some(format!("{above}{name}")) };
+        let shown = [RevisionDir::Snapshots, RevisionDir::Versions].into_iter().find(|dir| dir.shows(revision))?;
+        let (dir, name) = name.rfind('/').map_or(("", name), |slash| name.split_at(slash + 1));
+        Some(format!("{above}{dir}{}/{name}/{}", shown.directory(), revision.parameter().1))
     }
 
     /// The node at a path from the root of the mount, if the caller may go there.

@@ -30,7 +30,7 @@ use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::lookup::{Directories, Heard};
 use crate::fs::names::revisions::{deleted_blob, is_another, kind_of, kind_of_deleted, moments, not_a_directory};
 use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Place, RevisionDir, RevisionPlace, deleted, read_only};
-use crate::store::{DeleteOptions, Revision};
+use crate::store::{DeleteOptions, Progress, Revision};
 
 /// Rows asked for to learn whether a blob has a past: with the blob itself two would do, but a page may be short.
 const A_FEW: u32 = 8;
@@ -89,8 +89,10 @@ impl Directories {
     pub(crate) async fn has_moments(&self, revisions: RevisionDir, blob: &Blob) -> Result<bool> {
         let client = self.service.client(blob.account);
         let mut marker = None;
+        let mut progress = Progress::default();
         loop {
             let (found, next) = moments(client, revisions, blob, marker.as_deref(), Some(A_FEW)).await?;
+            progress.note(found.iter().map(|item| item.name.as_str()), [].into_iter(), next.as_deref())?;
             marker = next;
             if !found.is_empty() || marker.is_none() {
                 return Ok(!found.is_empty());

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind};
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, RevisionDir, RevisionPlace, deleted};
 use crate::path::BlobPath;
-use crate::store::{BlobItem, BlobProperties, Client, DeletedBlob, ListBlobs, Revision};
+use crate::store::{BlobItem, BlobProperties, Client, DeletedBlob, ListBlobs, Progress, Revision};
 
 /// Rows of a page, and where the next one begins.
 type Rows = (Vec<BlobItem>, Option<String>);
@@ -69,8 +69,14 @@ pub(crate) async fn deleted_blob(client: &Client, blob: &Blob) -> Result<Option<
     let name = &blob.path.name;
     let mut marker: Option<String> = None;
     let mut last = None;
+    let mut progress = Progress::default();
     loop {
         let page = client.container(&blob.path.container).list_deleted(name.as_str(), marker.as_deref()).await?;
+        progress.note(page.items.iter().map(|item| item.name.as_str()), [].into_iter(), page.next.as_deref())?;
+        // A flat namespace has one row for a name.
+        if let Some(item) = page.items.iter().find(|item| item.name == *name && item.deletion.is_none()) {
+            return Ok(Some(item.clone()));
+        }
         let is_past_it = page.items.last().is_some_and(|item| item.name != *name);
         last = page.items.into_iter().rfind(|item| item.name == *name).or(last);
         marker = page.next.filter(|_| !is_past_it);

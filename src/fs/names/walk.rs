@@ -9,7 +9,7 @@ use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::cache::Names;
 use crate::fs::names::hidden;
 use crate::fs::names::tree::BlobDir;
-use crate::store::{BlobProperties, ListBlobs};
+use crate::store::{BlobProperties, ListBlobs, Progress};
 
 /// A blob of a tree.
 #[derive(Clone)]
@@ -26,6 +26,7 @@ pub struct Found {
 pub(crate) struct Walk {
     pub(in crate::fs) dir: BlobDir,
     pub(in crate::fs) next: NextPage,
+    progress: Progress,
     pub(in crate::fs) page: VecDeque<Found>,
     pub(in crate::fs) who: Credentials,
     /// Whether the caller may enter a directory, by its path.
@@ -40,7 +41,14 @@ pub(in crate::fs) enum NextPage {
 impl Walk {
     /// A walk of what is below `dir`, which the caller may read.
     pub(crate) fn new(dir: BlobDir, who: Credentials) -> Self {
-        Self { dir, next: NextPage::Page(None), page: VecDeque::new(), who, open: HashMap::new() }
+        Self {
+            dir,
+            next: NextPage::Page(None),
+            progress: Progress::default(),
+            page: VecDeque::new(),
+            who,
+            open: HashMap::new(),
+        }
     }
 
     /// The next blob; `None` at the end.
@@ -58,6 +66,8 @@ impl Walk {
             let NextPage::Page(marker) = &self.next else { return Ok(None) };
             let list = ListBlobs { prefix: &self.dir.prefix, marker: marker.as_deref(), ..Default::default() };
             let page = names.service.client(self.dir.account).container(&self.dir.container).list_blobs(&list).await?;
+            let names_of = page.items.iter().map(|item| item.name.as_str());
+            self.progress.note(names_of, std::iter::empty(), page.next.as_deref())?;
             self.next = page.next.map_or(NextPage::Done, |marker| NextPage::Page(Some(marker)));
             let prefix = &self.dir.prefix;
             self.page = page

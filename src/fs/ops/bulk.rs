@@ -44,7 +44,7 @@ use crate::fs::names::attr::{self, Creation, FileKind, Ino};
 use crate::fs::names::open::OpenNode;
 use crate::fs::names::tree::{BlobDir, NodeView, Place};
 use crate::fs::names::walk::Found;
-use crate::fs::ops::bulk::decision::failed;
+use crate::fs::ops::bulk::decision::{Candidate, failed};
 use crate::fs::ops::bulk::destination_index::DestinationIndex;
 use crate::fs::ops::bulk::lister::Lister;
 use crate::store::Precondition;
@@ -87,7 +87,7 @@ impl TreeCopies {
         }
         bulk.unlisted.send_modify(|count| *count += 1);
         bulk.unfinished.send_modify(|count| *count += 1);
-        let fs = self.clone();
+        let (fs, who) = (self.clone(), Arc::new(who.asked_now()));
         tokio::spawn(async move {
             if let Err(error) = fs.copy_source(&bulk, &order, &who).await {
                 let path = if order.name.is_empty() { "." } else { &order.name };
@@ -110,7 +110,7 @@ impl TreeCopies {
         bulk.ok_or_else(|| Error::fs(libc::ENODATA, "nothing is being copied into this directory"))
     }
 
-    async fn copy_source(&self, bulk: &Arc<Bulk>, order: &TreeOrder, who: &Credentials) -> Result<()> {
+    async fn copy_source(&self, bulk: &Arc<Bulk>, order: &TreeOrder, who: &Arc<Credentials>) -> Result<()> {
         let listing = ListingGuard(bulk);
         let options = BulkOptions {
             no_replace: order.no_replace,
@@ -143,7 +143,7 @@ impl TreeCopies {
         order: &TreeOrder,
         options: BulkOptions,
         source: NodeView,
-        who: &Credentials,
+        who: &Arc<Credentials>,
         listing: ListingGuard<'_>,
         slot: OwnedSemaphorePermit,
     ) -> Result<()> {
@@ -157,6 +157,7 @@ impl TreeCopies {
             self.fs.files.commit(&mut state).await?;
         }
         let source = self.fs.names.fresh(source.ino).await?;
+        self.fs.names.check_access(&source, READ, who)?;
         if source.is_pending() {
             return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
         }
@@ -180,10 +181,13 @@ impl TreeCopies {
         let bytes = version.size;
         lock(&bulk.totals).found.add(bytes);
         drop(listing);
-        match self.decide(&from, &version, &to, replaced.as_ref(), options) {
+        let (kind, existing) = (source.kind, replaced.as_ref());
+        let candidate = Candidate { from: &from, to: &to, version: &version, kind, existing };
+        match self.decide(&candidate, options, who).unwrap_or_else(|error| Decision::Settled(failed(&self.fs, &error)))
+        {
             Decision::Settled(outcome) => bulk.report(path, bytes, false, outcome).await,
-            Decision::Copy(replaced) => {
-                let item = BulkItem { from, to, version, replaced, path, marker: false };
+            Decision::Copy(replaced, metadata) => {
+                let item = BulkItem { from, to, version, replaced, metadata, path, kind, who: who.clone() };
                 self.clone().carry_out(bulk.clone(), item, options, slot).await;
             }
         }
@@ -196,7 +200,7 @@ impl TreeCopies {
         order: &TreeOrder,
         options: BulkOptions,
         source: NodeView,
-        who: &Credentials,
+        who: &Arc<Credentials>,
         listing: ListingGuard<'_>,
     ) -> Result<()> {
         self.fs.names.check_access(&source, READ | SEARCH, who)?;
@@ -211,8 +215,17 @@ impl TreeCopies {
         }
         let prefix = if order.name.is_empty() { String::new() } else { format!("{}/", order.name) };
         let (items, mut to_copy) = mpsc::channel::<BulkItem>(AHEAD);
-        let lister =
-            Lister { bulk: bulk.clone(), items, old, new, prefix, destination, options, is_new: top.is_none() };
+        let lister = Lister {
+            bulk: bulk.clone(),
+            items,
+            old,
+            new,
+            prefix,
+            destination,
+            options,
+            is_new: top.is_none(),
+            who: who.clone(),
+        };
         let starter = async {
             let mut copies = JoinSet::new();
             while let Some(item) = to_copy.recv().await {
@@ -225,7 +238,7 @@ impl TreeCopies {
             while copies.join_next().await.is_some() {}
         };
         // Reading a page takes a while in which the starter has work to do: another thread.
-        let listed = tokio::spawn(lister.run(self.clone(), source, who.clone()));
+        let listed = tokio::spawn(lister.run(self.clone(), source));
         let listed = async {
             let listed = listed.await;
             drop(listing);
@@ -295,7 +308,7 @@ impl TreeCopies {
 
     /// Copies a blob, to the end unless nobody wants to wait for that, and tells of it.
     async fn carry_out(self, bulk: Arc<Bulk>, item: BulkItem, options: BulkOptions, slot: OwnedSemaphorePermit) {
-        let (path, bytes, marker) = (item.path.clone(), item.version.size, item.marker);
+        let (path, bytes, marker) = (item.path.clone(), item.version.size, item.is_marker());
         let outcome = self.copy_blob(&bulk, item, options).await;
         if let Some(outcome) = outcome {
             bulk.report(path, bytes, marker, outcome).await;
@@ -361,7 +374,7 @@ impl TreeCopies {
                 None => Precondition::IfAbsent,
                 Some(replaced) => Precondition::IfMatch(replaced.etag.clone()),
             },
-            metadata: None,
+            metadata: item.metadata.clone(),
             tier: None,
             tags,
             options: CopyOptions {
@@ -377,16 +390,30 @@ impl TreeCopies {
     /// Source or destination is not what was listed any more: once, it is taken as it is now. What that makes of the
     /// item, if it is not to be copied.
     async fn look_once_more(&self, item: &mut BulkItem, options: BulkOptions) -> Result<Option<Outcome>> {
+        let defaults = &self.fs.config.defaults;
         item.version = Arc::new(self.fs.service.blob(&item.from).properties().await?);
-        let replaced = self.fs.service.blob(&item.to).properties().await.optional()?.map(|found| Found {
+        let existing = self.fs.service.blob(&item.to).properties().await.optional()?.map(|found| Found {
             path: item.path.clone(),
             kind: attr::kind_of(&found),
             properties: Arc::new(found),
             closed: false,
         });
-        Ok(match self.decide(&item.from, &item.version, &item.to, replaced.as_ref(), options) {
-            Decision::Copy(replaced) => {
-                item.replaced = replaced;
+        // By now it may have content, and both may be closed to the caller.
+        if !item.is_marker() || item.version.size > 0 {
+            item.kind = attr::kind_of(&item.version);
+        }
+        let attr = |kind, properties| attr::of_blob(Ino::ROOT, kind, properties, defaults);
+        if item.kind == FileKind::File {
+            item.who.check(&attr(item.kind, &item.version), READ, &item.path)?;
+        }
+        if let Some(Found { kind, properties, .. }) = existing.as_ref().filter(|_| !item.is_marker()) {
+            item.who.check(&attr(*kind, properties), WRITE, &item.path)?;
+        }
+        let BulkItem { from, to, version, kind, .. } = &*item;
+        let candidate = Candidate { from, to, version, kind: *kind, existing: existing.as_ref() };
+        Ok(match self.decide(&candidate, options, &item.who)? {
+            Decision::Copy(replaced, metadata) => {
+                (item.replaced, item.metadata) = (replaced, metadata);
                 None
             }
             Decision::Settled(outcome) => Some(outcome),

@@ -6,13 +6,15 @@ use tracing::info;
 
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
-use crate::fs::caller::Caller;
+use crate::fs::caller::{Caller, Device};
+use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::job::Progress;
 use crate::fs::copies::lease::{LeaseReport, LeaseSource};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::ownership::CopyBy;
 use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Observation, Origin, Place};
 use crate::fs::names::walk::{Found, Walk};
 use crate::fs::ops::xattr;
@@ -73,6 +75,19 @@ fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
     Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
 }
 
+fn is_url(source: &str) -> bool {
+    let scheme = source.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+}
+
+/// EACCES: whoever did not mount copies what has a path in the mount, or a URL with a SAS.
+fn not_by_url() -> Error {
+    Error::fs(
+        libc::EACCES,
+        "a URL without a SAS is for who mounted; others name what they copy by its path in the mount",
+    )
+}
+
 impl CopyOrder<'_> {
     /// The directory and the name in it that are to be copied to; `at` is the node that the order is given at.
     fn destination(&self, at: &NodeView) -> Result<(Ino, String)> {
@@ -111,7 +126,8 @@ impl Control<'_> {
             // X6, and the service would not heed the condition (S58).
             return Err(Error::fs(libc::ENOLCK, format!("{name}: what is not there has no lease")));
         }
-        let (tier, metadata) = (order.tier.map(str::to_owned), metadata_of(order.metadata)?);
+        let tier = order.tier.map(str::to_owned);
+        let metadata = self.metadata_of_copy(order.metadata, version.as_deref(), (parent, target.as_ref()), who)?;
         let onto_itself = origin.as_ref().is_some_and(|origin| *origin == destination.clone().into());
         let stood_on = version.as_ref().filter(|_| onto_itself).map(|version| version.etag.clone());
         let to = destination.clone();
@@ -176,6 +192,31 @@ impl Control<'_> {
         Ok((job.id.clone(), status))
     }
 
+    /// What the copy is told of metadata: what is asked for, or what differs from the source's, so that the copy belongs
+    /// to whoever makes it. `None`: all comes along.
+    fn metadata_of_copy(
+        &self,
+        lines: &str,
+        version: Option<&BlobProperties>,
+        (parent, target): (Ino, Option<&NodeView>),
+        who: &Credentials,
+    ) -> Result<Option<Metadata>> {
+        let names = &self.fs.names;
+        let (target, dir) = (target.map(|target| names.attr_of(target)), names.attr_of(&self.fs.tree.view(parent)?));
+        let Config { permissions, defaults, .. } = &*self.fs.config;
+        let by = CopyBy { who, target: target.as_ref(), dir: Some(&dir), permissions: *permissions, defaults };
+        match (metadata_of(lines)?, version) {
+            (Some(asked), version) => by.with(&asked, version).map(Some),
+            (None, Some(version)) => {
+                let made = by.of_source(&version.metadata, attr::kind_of(version))?;
+                Ok(attr::told_to_a_copy(made, &version.metadata))
+            }
+            (None, None) if who.is_who_mounted() => Ok(None),
+            // Nobody here has seen what the source says of owner and mode.
+            (None, None) => by.of_source(&Metadata::default(), FileKind::File).map(Some),
+        }
+    }
+
     async fn refuse_target(&self, target: Option<&NodeView>, no_replace: bool) -> Result<()> {
         let Some(target) = target else { return Ok(()) };
         if no_replace {
@@ -195,26 +236,43 @@ impl Control<'_> {
         Ok(())
     }
 
+    /// A path is walked as the caller. A URL goes past all directories and modes, so as it stands it is for whom the
+    /// credentials belong to; for all others one without a credential of its own is a path of this mount or nothing.
     async fn source_of(&self, source: &str, destination: &Blob, who: &Credentials) -> Result<ResolvedSource> {
-        if source.starts_with("http://") || source.starts_with("https://") {
-            return match self.fs.service.located(source) {
-                // A blob of one of our accounts: we know how to let the service read it.
-                Some(origin) => {
-                    self.refuse_strangers(who)?;
-                    let Origin { blob, revision } = &origin;
-                    let properties = self.fs.service.blob(blob).at(revision.as_ref()).properties().await?;
-                    self.own_source(&origin, Arc::new(properties), destination).await
-                }
-                None => {
-                    let url = self.external_source(source, who)?;
-                    Ok(ResolvedSource { url, version: None, tags: Tags::new(), origin: None })
-                }
-            };
+        if !is_url(source) {
+            return self.source_at(source, None, destination, who).await;
         }
-        let node = self.fs.directories.walk_as(source, who).await?;
+        let url = CopySource::external(source)?;
+        let origin = self.fs.service.located(url.expose());
+        let foreign = |url| ResolvedSource { url, version: None, tags: Tags::new(), origin: None };
+        match origin {
+            Some(origin) if who.is_who_mounted() => {
+                let Origin { blob, revision } = &origin;
+                let properties = self.fs.service.blob(blob).at(revision.as_ref()).properties().await?;
+                self.own_source(&origin, Arc::new(properties), destination).await
+            }
+            None if who.is_who_mounted() => Ok(foreign(self.external_source(source)?)),
+            Some(origin) => {
+                let path = self.fs.directories.path_to(&origin).ok_or_else(not_by_url)?;
+                self.source_at(&path, Some(&origin), destination, who).await
+            }
+            None if url.is_signed() => Ok(foreign(url.on_its_own())),
+            None => Err(not_by_url()),
+        }
+    }
+
+    /// `meant`: what has to be at the path.
+    async fn source_at(
+        &self,
+        path: &str,
+        meant: Option<&Origin>,
+        destination: &Blob,
+        who: &Credentials,
+    ) -> Result<ResolvedSource> {
+        let node = self.fs.directories.walk_as(path, who).await?;
         let done = async {
             if node.kind == FileKind::Directory {
-                return Err(Error::fs(libc::EISDIR, format!("{source} is a directory")));
+                return Err(Error::fs(libc::EISDIR, format!("{path} is a directory")));
             }
             self.fs.names.check_access(&node, READ, who)?;
             if let Some(file) = self.fs.handles.of_ino(node.ino) {
@@ -222,11 +280,16 @@ impl Control<'_> {
                 self.fs.files.commit(&mut state).await?;
             }
             let node = self.fs.names.fresh(node.ino).await?;
+            // What is copied is what is there now, with the mode that it has now.
+            self.fs.names.check_access(&node, READ, who)?;
             if node.is_pending() {
-                return Err(Error::fs(libc::EBUSY, format!("{source}: its content is still being copied")));
+                return Err(Error::fs(libc::EBUSY, format!("{path}: its content is still being copied")));
             }
             let origin = self.fs.tree.origin(node.ino)?;
-            let missing = || Error::not_in_the_service(source);
+            if meant.is_some_and(|meant| *meant != origin) {
+                return Err(not_by_url());
+            }
+            let missing = || Error::not_in_the_service(path);
             self.own_source(&origin, node.properties().cloned().ok_or_else(missing)?, destination).await
         }
         .await;
@@ -241,24 +304,12 @@ impl Control<'_> {
     }
 
     /// A URL that is no blob of ours. A file of Azure Files in one of our accounts gets leave to be read.
-    fn external_source(&self, url: &str, who: &Credentials) -> Result<CopySource> {
+    fn external_source(&self, url: &str) -> Result<CopySource> {
         let clients = || self.fs.config.accounts.iter().map(|account| &account.client);
         match clients().find_map(|client| Some((client, client.file_at(url)?))) {
-            Some((client, file)) => {
-                self.refuse_strangers(who)?;
-                client.file_source(url, &file, SOURCE_SAS)
-            }
+            Some((client, file)) => client.file_source(url, &file, SOURCE_SAS),
             None => CopySource::external(url),
         }
-    }
-
-    /// A URL goes past all directories and modes, so our credentials open it only for whom the mount belongs to.
-    fn refuse_strangers(&self, who: &Credentials) -> Result<()> {
-        if who.uid != 0 && who.uid != self.fs.config.defaults.uid {
-            let what = "what is in the mount's own accounts has to be named by its path in the mount";
-            return Err(Error::fs(libc::EACCES, what));
-        }
-        Ok(())
     }
 
     /// The service refused to change the type of a blob (C7, C21): which types they are.
@@ -276,6 +327,11 @@ impl Control<'_> {
         let Origin { blob, revision } = self.fs.tree.origin(ino)?;
         let properties = self.fs.service.blob(&blob).at(revision.as_ref()).properties().await?;
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
+    }
+
+    /// Whether the mount was made read-only since it was mounted.
+    pub fn is_made_read_only(&self) -> bool {
+        self.fs.device.get().is_some_and(Device::is_read_only)
     }
 
     pub fn kind(&self, ino: Ino) -> Result<FileKind> {

@@ -7,7 +7,7 @@ use crate::fs::content::draft::{Basis, Draft};
 use crate::fs::content::handle::{Access, Content, Fh, Handle};
 use crate::fs::content::once::refuse_kept;
 use crate::fs::names::attr::{Attr, Creation, FileKind, Ino};
-use crate::fs::names::tree::{NodeProperties, Observation, Place, RevisionPlace, deleted};
+use crate::fs::names::tree::{NodeProperties, NodeView, Observation, Place, RevisionPlace, deleted};
 use crate::store::Keeping;
 
 /// An opened file.
@@ -30,6 +30,7 @@ impl Fs {
         if access.write {
             self.tree.refuse_revision(ino)?;
             view.refuse_writing()?;
+            refuse_leased(self, ino, &view).await?;
         }
         let once = access.write && self.names.keeping(ino).await? == Keeping::Blobs;
         if once {
@@ -123,4 +124,25 @@ impl Fs {
             }
         }
     }
+}
+
+/// Refuses to open for writing what others hold a lease of: the service would refuse what is written, and who ignores
+/// errors of close would lose it. A lease ends without a trace in what is remembered, so it is looked at once more.
+async fn refuse_leased(fs: &Fs, ino: Ino, view: &NodeView) -> Result<()> {
+    let is_leased = |view: &NodeView| view.properties().is_some_and(|found| found.lease.is_held());
+    // Of what is being written here already more is known than the service would say.
+    if !is_leased(view) || fs.names.is_ahead(ino) {
+        return Ok(());
+    }
+    let blob = fs.tree.blob(ino)?;
+    let is_own = || fs.service.client(blob.account).holds_lease(&blob.path);
+    if is_own() {
+        return Ok(());
+    }
+    fs.tree.invalidate(ino);
+    let view = fs.names.fresh(ino).await?;
+    if is_leased(&view) && !is_own() {
+        return Err(Error::fs(libc::EBUSY, format!("{}: another client holds a lease of it", view.name)));
+    }
+    Ok(())
 }

@@ -53,6 +53,9 @@ impl Fs {
         let end = offset.saturating_add(data.len() as u64);
         let aim = if append { Aim::End } else { Aim::Position };
         self.files.admit(&mut state, Change::Write { range: offset..end, aim })?;
+        if self.files.config.content_md5 {
+            state.draft()?.hash_whole();
+        }
         let write = |draft: &mut Draft| if append { draft.append(data) } else { draft.write(offset, data) };
         self.files.edit(&mut state, end, write).await?;
         let mode_changed = mode.drop_setid && self.files.drop_setid(&mut state);

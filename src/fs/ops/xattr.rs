@@ -7,6 +7,7 @@
 //! | `user.blob.content_type`, … `.tier` | properties | set |
 //! | `user.blob.immutability_until`, `.immutability_mode`, `.legal_hold` | what keeps the version (S114) | set, remove |
 //! | `user.blob.meta.NAME`, `user.blob.tag.NAME` | metadata and tags | set, remove |
+//! | `user.blob.warnings` | of the whole mount: credentials that end soon, a line each | |
 //! | `user.blob.owner`, `.group`, `.permissions`, `.acl` | where the namespace is hierarchical, of directories, too | set |
 //!
 //! `cp -a`, `rsync -X` and `tar --xattrs` read all names of one file and write them to another. So writing a value that
@@ -30,8 +31,10 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::Locked;
+use crate::fs::names::access::Credentials;
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::names::cache::Names;
+use crate::fs::names::ownership::check_metadata;
 use crate::fs::names::tree::{Blob, NodeProperties, Origin};
 use crate::fs::names::xattr_reads::Seen;
 use crate::fs::ops::xattr::access_name::AccessName;
@@ -54,9 +57,13 @@ struct XattrChange<'a> {
     value: Option<&'a str>,
     /// Of setxattr(2).
     flags: i32,
+    who: &'a Credentials,
 }
 
 const PREFIX: &str = "user.blob.";
+
+/// What the mount wants somebody to know, of every file and directory. It is in no list, so that no copy takes it along.
+const WARNINGS: &str = "user.blob.warnings";
 
 /// A name after `user.blob.`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,8 +233,11 @@ impl Fs {
 impl Xattrs<'_> {
     /// getxattr(2). `probe`: only the size of the value is asked for. ENODATA if the blob has no such value.
     pub async fn get(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
-        let parsed = XattrName::parse(name)?;
         let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
+        if name == WARNINGS {
+            return self.fs.service.warnings().map(String::into_bytes).ok_or_else(none);
+        }
+        let parsed = XattrName::parse(name)?;
         let directory = self.fs.tree.view(ino)?.kind == FileKind::Directory;
         if let XattrName::Access(access) = parsed
             && (directory || access == AccessName::Acl)
@@ -335,13 +345,16 @@ impl Xattrs<'_> {
     }
 
     /// setxattr(2) with its flags.
-    pub async fn set(&self, ino: Ino, name: &str, value: &[u8], flags: i32) -> Result<()> {
+    pub async fn set(&self, ino: Ino, name: &str, value: &[u8], flags: i32, who: &Credentials) -> Result<()> {
         let parsed = XattrName::parse(name)?;
         let invalid = |why: &str| Error::fs(libc::EINVAL, format!("{name}: {why}"));
         let value = std::str::from_utf8(value).map_err(|_| invalid("the value is not text"))?;
         if self.fs.tree.view(ino)?.kind == FileKind::Directory {
             return match parsed {
-                XattrName::Access(access) => self.set_access_of_directory(ino, access, value).await,
+                XattrName::Access(access) => {
+                    self.check_access_name(ino, access, who)?;
+                    self.set_access_of_directory(ino, access, value).await
+                }
                 _ => Err(Error::unsupported("directories and containers have no such attribute of the service")),
             };
         }
@@ -358,7 +371,7 @@ impl Xattrs<'_> {
             }
             _ => {}
         }
-        self.change_attribute(ino, XattrChange { name, parsed, value: Some(value), flags }).await
+        self.change_attribute(ino, XattrChange { name, parsed, value: Some(value), flags, who }).await
     }
 
     /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no
@@ -367,13 +380,32 @@ impl Xattrs<'_> {
         let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
         let mut state = file.lock().await;
         let done = match self.fs.files.commit(&mut state).await {
-            _ if state.is_unborn() => self.choose(&mut state, &change),
+            _ if state.is_unborn() => {
+                self.refuse_strangers(ino, &change).and_then(|()| self.choose(&mut state, &change))
+            }
             Ok(()) => self.change_locked(&mut state, &change).await,
             Err(error) => Err(error),
         };
         self.fs.xattr_reads.forget(ino);
         self.fs.files.release(state).await;
         done
+    }
+
+    /// EPERM for what the kernel has asked nobody about: that metadata, or the service, say who owns a file.
+    fn refuse_strangers(&self, ino: Ino, change: &XattrChange<'_>) -> Result<()> {
+        let XattrChange { parsed, value, who, .. } = change;
+        match parsed {
+            XattrName::Meta(key) => {
+                let (view, config) = (self.fs.tree.view(ino)?, &self.fs.config);
+                if view.properties().is_some_and(|properties| properties.metadata.get(key) == *value) {
+                    return Ok(());
+                }
+                let attr = self.fs.names.attr_of(&view);
+                check_metadata(who, &attr, (key, *value), config.permissions, &config.defaults)
+            }
+            XattrName::Access(access) => self.check_access_name(ino, *access, who),
+            _ => Ok(()),
+        }
     }
 
     /// What a file that is stored once is to have beside its content, before it is stored.
@@ -401,9 +433,10 @@ impl Xattrs<'_> {
     }
 
     async fn change_locked(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
-        let XattrChange { name, parsed, value, flags } = change;
+        let XattrChange { name, parsed, value, flags, .. } = change;
         let ino = locked.ino();
         let (blob, properties) = self.properties_to_change(ino).await?;
+        self.refuse_strangers(ino, change)?;
         let present = match parsed {
             // That a tag is missing is said where it is looked for to be removed.
             XattrName::Tag(_) if value.is_none() => true,
@@ -425,7 +458,7 @@ impl Xattrs<'_> {
     }
 
     /// removexattr(2): metadata, tags and the properties that can be empty.
-    pub async fn remove(&self, ino: Ino, name: &str) -> Result<()> {
+    pub async fn remove(&self, ino: Ino, name: &str, who: &Credentials) -> Result<()> {
         let parsed = XattrName::parse(name)?;
         if self.fs.tree.view(ino)?.kind == FileKind::Directory {
             return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
@@ -436,7 +469,7 @@ impl Xattrs<'_> {
         ) {
             return Err(Error::fs(libc::EPERM, format!("{name} cannot be removed")));
         }
-        self.change_attribute(ino, XattrChange { name, parsed, value: None, flags: 0 }).await
+        self.change_attribute(ino, XattrChange { name, parsed, value: None, flags: 0, who }).await
     }
 
     async fn set_copy_status(&self, ino: Ino, value: &str, invalid: impl Fn(&str) -> Error) -> Result<()> {
@@ -532,6 +565,10 @@ impl Xattrs<'_> {
         };
         (changed.etag, changed.last_modified) = (written.etag, written.last_modified);
         self.fs.files.record_version_on(locked, &properties.etag, Arc::new(changed));
+        if matches!(name, XattrName::Meta(key) if attr::meaning_of(key).is_some()) {
+            // The kernel knows its mode or owner by another way.
+            self.fs.tree.kernel().expire_file(locked.ino());
+        }
         Ok(())
     }
 

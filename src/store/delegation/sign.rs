@@ -101,7 +101,8 @@ impl Pipeline {
 
     /// A source that the service at `reader` reads by this identity's token.
     pub(in crate::store) async fn source_by_token(&self, source: CopySource, reader: &Self) -> Result<CopySource> {
-        let Credential::Entra(tokens) = self.credential() else { return Ok(source) };
+        let credential = self.credential.current();
+        let Credential::Entra(tokens) = &*credential else { return Ok(source) };
         if !self.endpoint().may_share_secrets_with(reader.endpoint()) {
             let (own, reader) = (self.endpoint(), reader.endpoint());
             let what = format!("{own} has to be read by a token, and {reader} is not where that may be sent");

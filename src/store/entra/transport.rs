@@ -12,6 +12,7 @@ use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
+use crate::store::body::MOST;
 use crate::store::connections::{Broken, Outgoing};
 use crate::store::endpoint::is_loopback;
 use crate::store::http::Http;
@@ -110,7 +111,7 @@ impl HttpClient for Wire {
                 headers.insert(name.as_str().to_owned(), value.to_owned());
             }
         }
-        let body = answer.whole().await.map_err(failed)?;
+        let body = answer.whole(MOST).await.map_err(failed)?;
         if !(200..300).contains(&status) {
             let refusal = Refusal::of(status, &body);
             *lock(&self.refusal) = Some(refusal);

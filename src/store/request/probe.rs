@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use percent_encoding::utf8_percent_encode;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::path::PATH;
+use crate::store::body::{Gathered, MOST_OF_A_LISTING, Sink};
 use crate::store::endpoint::Resource;
 use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries};
-use crate::store::sign::WhiteSpace;
 
 use super::{PROBE, PerAttempt, Request, service_error};
 
@@ -163,16 +163,15 @@ fn request_of(pipeline: &Pipeline, probe: &Probe) -> Result<Request> {
 
 /// Sends once.
 async fn answer(pipeline: &Pipeline, request: &Request) -> std::result::Result<Answer, Failure> {
-    let bearer = pipeline.bearer().await.map_err(Failure::Invalid)?;
-    let with = PerAttempt { lease: None, bearer, white_space: WhiteSpace::Folded };
+    let with = PerAttempt::new(pipeline, None).await?;
     let mut answer = pipeline.begin(request, &with).await?;
     let headers = Box::new(HeaderMap::clone(&answer.headers));
     pipeline.was_answered(&headers);
     let status = answer.status;
-    let mut body = BytesMut::new();
+    let mut body = Gathered::of_at_most(MOST_OF_A_LISTING);
     loop {
         match timeout(pipeline.http.options().read_timeout, answer.part()).await {
-            Ok(Ok(Some(part))) => body.extend_from_slice(&part),
+            Ok(Ok(Some(part))) => body.part(part).map_err(|detail| Failure::Untrue { detail })?,
             Ok(Ok(None)) => return Ok(Answer { status, headers, body: body.freeze() }),
             Ok(Err(broken)) => return Err(broken.into()),
             Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),

@@ -23,7 +23,9 @@ use tokio::runtime::Runtime;
 use crate::common::{eventually, look_again};
 
 mod copying;
+mod credentials;
 mod mounting;
+mod secrets;
 mod settings;
 
 const BLOBCP: &str = env!("CARGO_BIN_EXE_blobcp");

@@ -76,7 +76,6 @@ fn a_directory_with_files_is_mounted_over_with_a_warning() {
 #[rstest]
 #[case(libc::SIGTERM)]
 #[case(libc::SIGINT)]
-#[case(libc::SIGHUP)]
 fn a_signal_stores_what_is_open_and_unmounts(#[case] signal: i32) {
     let desk = Desk::new();
     let child = in_front(&desk, &[ONE, "m"]);
@@ -285,4 +284,52 @@ fn what_the_service_says_of_a_version_or_of_a_time_is_said() {
     let ended = desk.run(&["mount", &format!("{url}?sv=2025-11-05&sig=secret"), "m"]);
     assert!(ended.err.contains("does not accept the SAS") && ended.err.contains(times), "{ended:?}");
     assert!(ended.status == 1 && !ended.err.contains("secret") && !desk.is_mounted(), "{ended:?}");
+}
+
+/// Takes names in the abstract namespace, which anybody may take, and answers nobody.
+fn squat(numbers: std::ops::Range<u32>) -> Vec<std::os::unix::net::UnixListener> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    let bind =
+        |number| UnixListener::bind_addr(&SocketAddr::from_abstract_name(format!("blobcp/0:{number}")).ok()?).ok();
+    numbers.filter_map(bind).collect()
+}
+
+#[test]
+fn nobody_keeps_an_umount_waiting_or_has_it_return_too_early() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["mount", ONE, "m"]).status, 0);
+    let (_, number) = table::read().unwrap().at(&desk.m()).unwrap().device;
+    // Thousands who want to know how it ends, by whatever the process listens on.
+    let flood = format!(
+        "import socket
+for name in ['blobcp/0:{number}', *(line.split()[-1][1:] for line in open('/proc/net/unix') if line.rstrip().endswith(':{number}'))]:
+    for _ in range(5000):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as one:
+            one.connect_ex('\\0' + name)"
+    );
+    assert!(Command::new("python3").args(["-I", "-c", &flood]).status().unwrap().success());
+    assert_eq!(desk.umount().status, 0);
+    assert_eq!(desk.processes(), [0; 0], "it has waited");
+    // The next mount gets a number near this one.
+    let squatters = squat(number.saturating_sub(100)..number + 100);
+    assert_eq!(desk.run(&["mount", ONE, "m"]).status, 0);
+    assert_eq!(desk.umount().status, 0);
+    assert_eq!(desk.processes(), [0; 0], "it has waited");
+    drop(squatters);
+}
+
+#[test]
+fn others_see_nothing_of_what_umount_waits_for() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["mount", ONE, "m"]).status, 0);
+    let (major, minor) = table::read().unwrap().at(&desk.m()).unwrap().device;
+    let file = Path::new("/run/blobcp").join(format!("{major}:{minor}"));
+    let metadata = |path: &Path| fs::symlink_metadata(path).unwrap();
+    assert_eq!((metadata(&file).mode() & 0o7777, metadata(Path::new("/run/blobcp")).mode() & 0o7777), (0o600, 0o700));
+    let stranger = ["--reuid", "10003", "--regid", "10003", "--clear-groups", "cat"];
+    let ran = Command::new("setpriv").args(stranger).arg(&file).env("LC_ALL", "C").output().unwrap();
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("Permission denied"), "{ran:?}");
+    assert_eq!(desk.umount().status, 0);
+    assert!(!file.exists());
 }

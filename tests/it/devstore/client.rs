@@ -74,6 +74,7 @@ pub struct Client {
     pub account: String,
     key: Vec<u8>,
     root: String,
+    control_token: String,
 }
 
 impl Client {
@@ -83,6 +84,7 @@ impl Client {
             account: account.to_owned(),
             key: STANDARD.decode(server.account_key(account).unwrap()).unwrap(),
             root: format!("http://{}", server.address()),
+            control_token: server.control_token().to_owned(),
         }
     }
 
@@ -299,10 +301,18 @@ impl Client {
         read(request.body(body)).await.unwrap()
     }
 
-    /// An unsigned request to the server's root, for the control interface.
+    /// A request to the control interface, with the token that it asks for.
     pub async fn control(&self, method: &str, path: &str, body: &str) -> Answer {
+        let authorization = format!("Bearer {}", self.control_token);
+        self.control_as(method, path, body, &[("authorization", &authorization)]).await
+    }
+
+    /// The same with these headers.
+    pub async fn control_as(&self, method: &str, path: &str, body: &str, headers: Headers<'_>) -> Answer {
         let url = format!("{}{path}", self.root);
-        read(self.http.request(method.parse().unwrap(), url).body(body.to_owned())).await.unwrap()
+        let request = self.http.request(method.parse().unwrap(), url).body(body.to_owned());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        read(request).await.unwrap()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use blobcp::devstore::{Config, Fault, Reset};
 
-use super::client::{Client, ONE, server};
+use super::client::{Client, Headers, ONE, server};
 
 #[tokio::test]
 async fn a_status_fault_hits_once_and_before_the_effect() {
@@ -101,4 +101,42 @@ async fn requests_and_payload_are_counted() {
     assert_eq!(log[3]["status"], 400);
     assert_eq!(one.control("POST", "/-/stats/reset", "").await.status, 204);
     assert_eq!(one.control("GET", "/-/stats", "").await.json()["total"], 0);
+}
+
+#[tokio::test]
+async fn the_control_interface_is_for_who_has_its_token_and_for_no_page_of_a_browser() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    let (port, token) = (server.address().port(), format!("Bearer {}", server.control_token()));
+    let (here, named) = (format!("127.0.0.1:{port}"), format!("localhost:{port}"));
+    let (own, rebound) = (format!("http://{named}"), format!("attacker.example:{port}"));
+    let (token, here, named) = (token.as_str(), here.as_str(), named.as_str());
+    let (own, rebound) = (own.as_str(), rebound.as_str());
+    let other = format!("Bearer {}", "0".repeat(server.control_token().len()));
+    let fault = r#"{"operation":"GetBlob","status":503}"#;
+    let refused: &[Headers<'_>] = &[
+        &[],
+        &[("authorization", "Bearer ")],
+        &[("authorization", other.as_str())],
+        &[("authorization", server.control_token())],
+        &[("authorization", token), ("host", rebound)],
+        &[("authorization", token), ("host", "localhost.attacker.example")],
+        &[("authorization", token), ("origin", "http://attacker.example")],
+        &[("authorization", token), ("origin", "null")],
+        &[("authorization", token), ("host", here), ("origin", own)],
+    ];
+    for headers in refused {
+        for (method, path) in [("POST", "/-/faults"), ("GET", "/-/requests"), ("GET", "/-/unknown")] {
+            assert_eq!(one.control_as(method, path, fault, headers).await.status, 403, "{method} {path} {headers:?}");
+        }
+    }
+    assert_eq!(one.get("box/x").await.outcome(), "404 BlobNotFound", "no fault was ordered");
+    let admitted: &[Headers<'_>] = &[
+        &[("authorization", token), ("host", here)],
+        &[("authorization", token), ("host", "[::1]")],
+        &[("authorization", token), ("host", named), ("origin", own)],
+    ];
+    for headers in admitted {
+        assert_eq!(one.control_as("GET", "/-/stats", "", headers).await.status, 200, "{headers:?}");
+    }
 }

@@ -77,7 +77,8 @@ async fn disk(b: &Backend, size: u64) -> (blobcp::path::BlobPath, WriteOptions) 
 
 /// Starts and ends of what has been written.
 async fn ranges(b: &Backend, disk: &blobcp::path::BlobPath, etag: &ETag) -> Vec<(u64, u64)> {
-    let ranges = b.client.blob(disk).page_blob().page_ranges(etag).await.unwrap();
+    let of = BlobProperties { etag: etag.clone(), ..b.client.blob(disk).properties().await.unwrap() };
+    let ranges = b.client.blob(disk).page_blob().page_ranges(&of).await.unwrap();
     ranges.into_iter().map(|range| (range.start, range.end)).collect()
 }
 
@@ -92,7 +93,8 @@ pub async fn pages_are_written_cleared_and_listed(b: &Backend) {
     let written =
         b.client.blob(&disk).page_blob().upload_pages(8192, Bytes::from_static(&[7; 512]), &now).await.unwrap();
     assert_eq!(ranges(b, &disk, &written.etag).await, [(1024, 2048), (8192, 8704)]);
-    let stale = b.client.blob(&disk).page_blob().page_ranges(&ETag::new("0x1")).await.unwrap_err();
+    let of = BlobProperties { etag: ETag::new("0x1"), ..b.client.blob(&disk).properties().await.unwrap() };
+    let stale = b.client.blob(&disk).page_blob().page_ranges(&of).await.unwrap_err();
     assert!(stale.is_precondition_failed(), "{stale}");
     let now = Precondition::IfMatch(written.etag).into();
     let written = b.client.blob(&disk).page_blob().clear_pages(1536..1 << 20, &now).await.unwrap();

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::dir::cursor::{Carry, Cookie, Cursor, PageStart};
 use crate::fs::names::dir::lookups::Turn;
@@ -22,6 +22,10 @@ use crate::fs::names::dir::pages::{Fetched, ListingSource};
 use crate::fs::names::dir::stream::{DirStream, Wanted, may_follow};
 use crate::fs::names::lookup::Directories;
 use crate::fs::names::tree::{Entry, Link, NodeProperties, NodeView, Observation, Place, RevisionPlace, Row};
+use crate::store::Progress;
+
+/// Pages that a stretch of a directory may be when it is listed again, which was one: all are in memory at once.
+const MOST_AGAIN: usize = 64;
 
 /// [`Directories::rows_of`] a hidden directory, in which names come in their order and again and again.
 fn rows_of_revisions(place: &RevisionPlace, carry: Carry, fetched: Fetched) -> (Vec<Row>, Cursor) {
@@ -117,11 +121,22 @@ impl Directories {
         let place = self.tree.place(dir)?;
         let mut fetched = self.fetched(&place, stream, marker).await?;
         let first_time = until.is_none();
-        if let Some(until) = &until {
-            while let Some(next) = fetched.lacks(until) {
-                fetched.append(self.fetched(&place, stream, Some(next)).await?);
+        match &until {
+            None => fetched.note_in(&mut stream.progress)?,
+            Some(until) => {
+                let mut progress = Progress::default();
+                fetched.note_in(&mut progress)?;
+                for _ in 0..MOST_AGAIN {
+                    let Some(next) = fetched.lacks(until) else { break };
+                    let more = self.fetched(&place, stream, Some(next)).await?;
+                    more.note_in(&mut progress)?;
+                    fetched.append(more);
+                }
+                if fetched.lacks(until).is_some() {
+                    return Err(Error::fs(libc::EIO, "a stretch of a directory has grown too long to be listed again"));
+                }
+                fetched.cut(until);
             }
-            fetched.cut(until);
         }
         if let (Place::Directory(_), Some(after)) = (&place, stream.last_before(page)) {
             fetched.drop_repeated(after);

@@ -12,7 +12,7 @@ use crate::fs::names::hidden;
 use crate::fs::names::revisions;
 use crate::fs::names::tree::{BlobDir, RevisionPlace};
 use crate::path::{BlobName, BlobPath};
-use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, ListContainers, Page};
+use crate::store::{BlobItem, Client, ContainerItem, ListBlobs, ListContainers, Page, Progress, may_follow};
 
 /// Questions about the entries of a page at once.
 const AT_ONCE: usize = 32;
@@ -109,6 +109,14 @@ impl Fetched {
         }
     }
 
+    /// Takes note of the page in the progress of its listing: EIO if that leads nowhere.
+    pub(crate) fn note_in(&self, progress: &mut Progress) -> Result<()> {
+        // Directories whose owner was asked for are among the items, and come in the order of prefixes.
+        let is_prefix = |name: &str| self.prefixes.iter().any(|prefix| prefix.strip_suffix('/') == Some(name));
+        let blobs = self.items.iter().map(|item| item.name.as_str()).filter(|name| !is_prefix(name));
+        progress.note(blobs, self.prefixes.iter().map(String::as_str), self.next.as_deref())
+    }
+
     pub(crate) fn append(&mut self, more: Self) {
         self.items.extend(more.items);
         self.prefixes.extend(more.prefixes);
@@ -120,12 +128,9 @@ impl Fetched {
     /// Drops the directories that a page before had already, whose last name was `after`: the service may list one
     /// again, in any later page (S83).
     pub(crate) fn drop_repeated(&mut self, after: &str) {
-        // In the order of bytes and in that of UTF-16, since nobody says which of them the service's is; and in that of
-        // paths, where the slash comes before all other characters, as hierarchical namespaces list.
-        let path = |name: &str| name.replace('/', "\0");
-        let is_behind =
-            |name: &str| name > after || name.encode_utf16().gt(after.encode_utf16()) || path(name) > path(after);
-        self.prefixes.retain(|prefix| is_behind(prefix));
+        self.prefixes.retain(|prefix| may_follow(prefix, after));
+        // Of blobs there is no such habit: what goes back further is an error.
+        self.items.retain(|item| item.name.as_str() != after);
         // A page of nothing else leaves the listing where it was.
         self.last = self.last.take().max(Some(after.to_owned()));
     }

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::fs::names::dir::cursor::{Carry, Cookie, Cursor, PageStart};
 use crate::fs::names::dir::pages::Fetched;
 use crate::fs::names::tree::{Entry, NodeView, Row};
+use crate::store::Progress;
 
 /// Entries kept behind the position: what the kernel could not hand out is asked for again from a little further back.
 const BEHIND: usize = 5000;
@@ -47,6 +48,8 @@ pub(crate) struct DirStream {
     /// Number of the first page in `window`.
     first: usize,
     ahead: Option<Ahead>,
+    /// How far the listing has come.
+    pub(super) progress: Progress,
     /// When the listing began.
     pub(super) began: Instant,
     /// Names that existed only on this mount when the listing began.
@@ -62,6 +65,7 @@ impl Default for DirStream {
             window: VecDeque::new(),
             first: 0,
             ahead: None,
+            progress: Progress::default(),
             began: Instant::now(),
             only_here: Vec::new(),
             listed: HashSet::new(),

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::config::Config;
 use crate::fs::copies::bulk::progress::{Outcome, Skip};
 use crate::fs::copies::bulk::{BulkOptions, Decision};
+use crate::fs::names::access::Credentials;
+use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::ownership::CopyBy;
 use crate::fs::names::tree::Blob;
 use crate::fs::names::walk::Found;
-use crate::store::{BlobProperties, CopyStatus};
+use crate::store::{BlobProperties, CopyStatus, Metadata};
 
 /// Copies of trees into open directories.
 #[derive(Clone)]
@@ -21,42 +25,65 @@ pub(crate) fn failed(fs: &Fs, error: &Error) -> Outcome {
     Outcome::Failed(fs.errno(error), error.to_string())
 }
 
+/// A blob that may have to be copied.
+pub(in crate::fs) struct Candidate<'a> {
+    pub from: &'a Blob,
+    pub to: &'a Blob,
+    pub version: &'a BlobProperties,
+    pub kind: FileKind,
+    /// What is there.
+    pub existing: Option<&'a Found>,
+}
+
 impl TreeCopies {
-    /// Whether a blob is to be copied, and on which condition.
+    /// Whether a blob is to be copied, on which condition, and with which metadata.
     pub(in crate::fs) fn decide(
         &self,
-        from: &Blob,
-        version: &BlobProperties,
-        to: &Blob,
-        existing: Option<&Found>,
+        candidate: &Candidate<'_>,
         options: BulkOptions,
-    ) -> Decision {
+        who: &Credentials,
+    ) -> Result<Decision> {
+        let Candidate { from, to, version, existing, .. } = candidate;
         if from == to {
-            return Decision::refused(libc::EINVAL, "source and destination are the same file");
+            return Ok(Decision::refused(libc::EINVAL, "source and destination are the same file"));
         }
         if version.is_pending() {
-            return Decision::refused(libc::EBUSY, "its content is still being copied");
+            return Ok(Decision::refused(libc::EBUSY, "its content is still being copied"));
         }
+        let metadata = self.metadata_of(candidate, who)?;
         let replaced = match existing {
             None => None,
             Some(found) => {
                 let existing = &found.properties;
                 let ended = existing.copy.as_ref().map(|copy| copy.status);
                 if ended == Some(CopyStatus::Pending) {
-                    return Decision::refused(libc::EBUSY, "a copy onto it is pending");
+                    return Ok(Decision::refused(libc::EBUSY, "a copy onto it is pending"));
                 }
                 // The empty blob that a copy without success left behind is nothing to be kept.
                 let is_rest = existing.size == 0 && matches!(ended, Some(CopyStatus::Aborted | CopyStatus::Failed));
                 if options.no_replace && !is_rest {
-                    return Decision::Settled(Outcome::Skipped(Skip::Exists));
+                    return Ok(Decision::Settled(Outcome::Skipped(Skip::Exists)));
                 }
                 let url = self.fs.service.blob(from).url();
+                let told = metadata.clone().map(|metadata| BlobProperties { metadata, ..(*version).clone() });
+                let version = told.as_ref().unwrap_or(version);
                 if crate::fs::copies::bulk::proof::is_copy(existing, version, &url, from.account == to.account) {
-                    return Decision::Settled(Outcome::Skipped(Skip::Same));
+                    return Ok(Decision::Settled(Outcome::Skipped(Skip::Same)));
                 }
                 Some(existing.clone())
             }
         };
-        if options.dry_run { Decision::Settled(Outcome::Due) } else { Decision::Copy(replaced) }
+        let decision = Decision::Copy(replaced, metadata);
+        Ok(if options.dry_run { Decision::Settled(Outcome::Due) } else { decision })
+    }
+
+    /// What a copy is told, so that it belongs to whoever makes it; `None` if that are the source's own.
+    fn metadata_of(&self, candidate: &Candidate<'_>, who: &Credentials) -> Result<Option<Metadata>> {
+        let Config { permissions, defaults, .. } = &*self.fs.config;
+        let attr = |found: &Found| attr::of_blob(Ino::ROOT, found.kind, &found.properties, defaults);
+        let target = candidate.existing.map(attr);
+        let by = CopyBy { who, target: target.as_ref(), dir: None, permissions: *permissions, defaults };
+        let source = &candidate.version.metadata;
+        Ok(attr::told_to_a_copy(by.of_source(source, candidate.kind)?, source))
     }
 }

@@ -142,26 +142,15 @@ impl Renaming<'_> {
         let client = self.fs.service.client(old.account);
         let protection = self.is_protection_asked().await?;
         let mut moves = Vec::new();
-        let mut marker: Option<String> = None;
-        loop {
-            let list = ListBlobs {
-                prefix: &old.prefix,
-                marker: marker.as_deref(),
-                snapshots: true,
-                protection,
-                ..Default::default()
-            };
-            let page = client.container(&old.container).list_blobs(&list).await?;
+        let list = ListBlobs { prefix: &old.prefix, snapshots: true, protection, ..Default::default() };
+        let mut pages = client.container(&old.container).pages(list);
+        while let Some(page) = pages.next().await? {
             if page.left_out > 0 {
                 let what = format!("{}: below it are blobs with names that no path can have", old.prefix);
                 return Err(Error::fs(libc::EINVAL, what));
             }
             for item in page.items {
                 moves.extend(self.move_of(item, old, new)?);
-            }
-            marker = page.next;
-            if marker.is_none() {
-                break;
             }
         }
         if let (Some(properties), Some(from), Some(to)) = (node.properties(), old.marker(), new.marker()) {

@@ -47,7 +47,7 @@ impl Renaming<'_> {
     async fn deleted(&self, source: &NodeView, blob: &Blob) -> Result<(Option<ETag>, Option<DeletionId>)> {
         let client = self.fs.service.client(blob.account);
         let shown = source.properties().map(|properties| properties.etag.clone());
-        if !client.container(&blob.path.container).is_hierarchical().await? {
+        if !client.container(&blob.path.container).has_directories().await? {
             return Ok((shown, None));
         }
         if client.blob(&blob.path).properties().await.optional()?.is_some() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::content::handle::Locked;
+use crate::fs::names::access::Credentials;
 use crate::fs::names::attr::Ino;
 use crate::fs::names::tree::{Blob, NodeProperties};
 use crate::fs::ops::xattr::Xattrs;
@@ -26,6 +27,23 @@ impl Xattrs<'_> {
     pub(super) fn path_with_access(&self, ino: Ino) -> Result<Option<Blob>> {
         let Some(blob) = self.fs.tree.place(ino)?.blob_or_marker().transpose()? else { return Ok(None) };
         Ok(self.fs.service.client(blob.account).has_directories().then_some(blob))
+    }
+
+    /// EPERM unless the caller may chmod the path, or, for owner and group, is whom the account's credentials belong to:
+    /// who is who in the service, this machine does not know.
+    pub(super) fn check_access_name(&self, ino: Ino, name: AccessName, who: &Credentials) -> Result<()> {
+        let may = match name {
+            _ if who.is_unbound() || who.is_who_mounted() => true,
+            AccessName::Owner | AccessName::Group => false,
+            AccessName::Permissions | AccessName::Acl => {
+                who.may_chmod(&self.fs.names.attr_of(&self.fs.tree.view(ino)?))
+            }
+        };
+        if may {
+            Ok(())
+        } else {
+            Err(Error::fs(libc::EPERM, "whose a path is in the service is for its owner to change"))
+        }
     }
 
     pub(super) async fn access_of(&self, ino: Ino, name: AccessName) -> Result<Option<String>> {

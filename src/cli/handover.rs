@@ -1,0 +1,125 @@
+//! Secrets out of sight: what others can read about a mount's process holds none.
+//!
+//! Everybody on a machine can read the words with which a process was started, and its user the environment as it was
+//! then, for as long as the process lives; nothing that the process does later changes that. A mount lives for months.
+//! So where `blobcp mount` finds a secret in its words or its environment, it runs itself once more without them, as
+//! the same process, and hands them over in memory: a file that has no name, that only this process has open, and that
+//! is closed as soon as it is read. For the moment before that there is `-`, `@FILE` or `env:NAME` in place of a URL.
+//!
+//! A process that holds keys leaves no core, and whoever has the same user does not read its memory either.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{DumpableBehavior, getpid, set_dumpable_behavior};
+use rustix::thread::set_name;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Environment;
+use crate::store::Secret;
+
+/// Says which descriptor has it, and for which process: what that one starts is not meant.
+const VARIABLE: &str = "BLOBCP_HANDOVER";
+
+/// In place of a URL: the variable that has it.
+pub(super) const OF_VARIABLE: &str = "env:";
+
+/// What is handed over.
+#[derive(Default, Serialize, Deserialize)]
+struct Handover {
+    /// Words of the command line, by their place in it.
+    words: BTreeMap<usize, String>,
+    environment: BTreeMap<String, String>,
+}
+
+impl Handover {
+    fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.environment.is_empty()
+    }
+}
+
+/// The words of `blobcp mount` as they were meant. Does not return where they, or the environment, have secrets: the
+/// program begins anew without them, and gets them here.
+pub(super) fn out_of_sight(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
+    // The kernel may not offer it, and everything works all the same.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Some(handover) = received()? {
+        // The kernel called it after the path of the second beginning.
+        let _ = set_name(c"blobcp");
+        for (place, word) in handover.words {
+            if let Some(clean) = args.get_mut(place) {
+                *clean = word.into();
+            }
+        }
+        Environment::inherit(handover.environment.into_iter().map(|(name, value)| (name, Secret::new(value))));
+        return Ok(args);
+    }
+    let (handover, clean) = divided(&args, |name| std::env::var(name).ok());
+    if handover.is_empty() {
+        return Ok(args);
+    }
+    let mut file = File::from(memfd_create("blobcp", MemfdFlags::empty())?);
+    file.write_all(&serde_json::to_vec(&handover)?)?;
+    file.rewind()?;
+    let mut again = Command::new("/proc/self/exe");
+    again.args(&clean[1..]).env(VARIABLE, format!("{}:{}", getpid(), file.as_raw_fd()));
+    for name in handover.environment.keys() {
+        again.env_remove(name);
+    }
+    Err(again.arg0(&clean[0]).exec())
+}
+
+/// What is secret in the words and the environment, and the words without it.
+fn divided(args: &[OsString], variable: impl Fn(&str) -> Option<String>) -> (Handover, Vec<OsString>) {
+    let mut handover = Handover::default();
+    let mut clean = args.to_vec();
+    let mut names: Vec<&str> = Environment::SECRETS.to_vec();
+    for (place, word) in args.iter().enumerate() {
+        let Some(word) = word.to_str() else { continue };
+        names.extend(word.strip_prefix(OF_VARIABLE));
+        if let Some((url, query)) = word.split_once('?')
+            && url.contains("://")
+            && !query.is_empty()
+        {
+            clean[place] = url.into();
+            handover.words.insert(place, word.to_owned());
+        }
+    }
+    let found = names.into_iter().filter_map(|name| Some((name.to_owned(), variable(name)?)));
+    handover.environment = found.collect();
+    (handover, clean)
+}
+
+fn received() -> io::Result<Option<Handover>> {
+    let Ok(text) = std::env::var(VARIABLE) else { return Ok(None) };
+    let Some((pid, descriptor)) = text.split_once(':') else { return Ok(None) };
+    let Some(descriptor) = descriptor.parse().ok().filter(|_| pid == getpid().to_string()) else { return Ok(None) };
+    // SAFETY: the process was given this descriptor for this alone, by itself.
+    let mut file = unsafe { File::from_raw_fd(descriptor) };
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(Some(serde_json::from_slice(&text)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_taken_out_and_nothing_else() {
+        let words = "blobcp mount --log info https://a.blob.core.windows.net/c?sv=1&sig=x env:MINE acct/c /mnt/a?b";
+        let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
+        let set = |name: &str| ["AZURE_STORAGE_KEY", "MINE", "HOME"].contains(&name).then(|| "value".to_owned());
+        let (handover, clean) = divided(&args, set);
+        assert_eq!(clean.join(&OsString::from(" ")), *words.replace("?sv=1&sig=x", ""));
+        assert_eq!(handover.words, [(4, "https://a.blob.core.windows.net/c?sv=1&sig=x".to_owned())].into());
+        assert_eq!(handover.environment.keys().collect::<Vec<_>>(), ["AZURE_STORAGE_KEY", "MINE"]);
+        assert!(divided(&clean[..4], |_| None).0.is_empty());
+    }
+}

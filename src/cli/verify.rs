@@ -1,0 +1,113 @@
+//! `blobcp verify`: reads files to their end, and compares them with the hashes that their writers left.
+//!
+//! The service keeps what a writer says of a blob as a whole, its `Content-MD5`, and never looks at it again. So what is
+//! read is hashed here. That a file cannot be read is a failure, too: what a mount reads is checked on its way.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use md5::{Digest, Md5};
+use rustix::fs::{Advice, fadvise, fgetxattr};
+use rustix::io::Errno;
+
+use super::failure::{Failure, about, each};
+use super::on_mount::MountPath;
+
+const MORE: &str = "\
+Writers that make one pass leave such a hash if the mount has --content-md5;
+the service makes one of a blob that is written by one request.
+
+Examples:
+  blobcp verify backup.tar
+  blobcp verify ~/mnt/photos";
+
+/// Read files, and compare them with the MD5 that is stored with them
+#[derive(clap::Args)]
+#[command(after_help = MORE)]
+pub(super) struct Arguments {
+    /// Files, and directories with all that is below them.
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        each("verify", &self.paths, |path| {
+            MountPath::of(path)?;
+            match fs::metadata(path).map_err(|error| about(path, &error))?.is_dir() {
+                true => verify_below(path),
+                false => verify(path),
+            }
+        })
+    }
+}
+
+/// All files below a directory; what is wrong with one does not keep it from the others.
+fn verify_below(top: &Path) -> Result<(), Failure> {
+    let mut directories = vec![top.to_owned()];
+    let mut good = true;
+    while let Some(directory) = directories.pop() {
+        let entries = fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = entries.map_err(|error| about(&directory, &error))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        let mut below = Vec::new();
+        let mut files = Vec::new();
+        for entry in entries {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => below.push(entry.path()),
+                Ok(kind) if kind.is_file() => files.push(entry.path()),
+                _ => {}
+            }
+        }
+        good &= each("verify", &files, verify).is_ok();
+        directories.extend(below.into_iter().rev());
+    }
+    Failure::unless(good)
+}
+
+fn verify(path: &Path) -> Result<(), Failure> {
+    let failed = |error: io::Error| about(path, &error);
+    let mut file = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(failed)?;
+    let told = |file: &File| Ok::<_, io::Error>((attribute(file, "etag")?, attribute(file, "content_md5")?));
+    let (version, stored) = told(&file).map_err(failed)?;
+    // What the kernel has of it was looked at when it came.
+    fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| failed(error.into()))?;
+    let found = hash(&mut file).map_err(failed)?;
+    if told(&file).map_err(failed)?.0 != version {
+        return Err(Failure::new(format!("{}: it was changed meanwhile", path.display())));
+    }
+    match stored {
+        None => println!("{}: readable; there is no hash to compare it with", path.display()),
+        Some(stored) if stored == found => println!("{}: as it was written", path.display()),
+        Some(stored) => {
+            let what = format!("{}: it is not what was written: its MD5 is {found}, and not {stored}", path.display());
+            return Err(Failure::new(what));
+        }
+    }
+    Ok(())
+}
+
+/// MD5 of what is left of a file, Base64.
+fn hash(file: &mut File) -> io::Result<String> {
+    let mut md5 = Md5::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(BASE64_STANDARD.encode(md5.finalize())),
+            read => md5.update(&buffer[..read]),
+        }
+    }
+}
+
+/// What the service says of a blob, if it says it.
+fn attribute(file: &File, name: &str) -> io::Result<Option<String>> {
+    let mut value = [0_u8; 256];
+    match fgetxattr(file, format!("user.blob.{name}"), &mut value) {
+        Ok(length) => Ok(Some(String::from_utf8_lossy(&value[..length]).into_owned())),
+        Err(Errno::NODATA) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,75 @@
+//! The directory of a user where the processes behind mounts leave what `umount` looks for.
+//!
+//! Nobody else may write there, or even look: a name that others can take is a name by which they can keep an `umount`
+//! waiting, or have it return too early. Root's is `/run/blobcp`, that of others a directory in `$XDG_RUNTIME_DIR`,
+//! usually `/run/user/UID`, or, where nobody has made that, in the directory of the logs.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+
+/// Where it can be, the best place first. Those of another user's that only that user's environment tells are left out.
+fn places(user: u32) -> Vec<PathBuf> {
+    if user == 0 {
+        return vec!["/run/blobcp".into()];
+    }
+    let usual = PathBuf::from(format!("/run/user/{user}/blobcp"));
+    if geteuid().as_raw() != user {
+        return vec![usual];
+    }
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let own = set("XDG_RUNTIME_DIR").map(|dir| dir.join("blobcp"));
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+    own.into_iter().chain([usual]).chain(state.map(|dir| dir.join("blobcp/run"))).collect()
+}
+
+/// Only that user, and root, can have put something there.
+fn is_private(dir: &Path, user: u32) -> bool {
+    fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0)
+}
+
+/// The directory of the user who runs this, made if need be; `None` if there is no place for it.
+pub(super) fn make() -> Option<PathBuf> {
+    let user = geteuid().as_raw();
+    places(user).into_iter().find(|dir| {
+        // The directory above is the system's or the user's; that of the logs may have to be made, too.
+        let recursive = dir.ends_with("blobcp/run");
+        let _ = DirBuilder::new().mode(0o700).recursive(recursive).create(dir);
+        is_private(dir, user)
+    })
+}
+
+/// The directories of a user that are there.
+pub(super) fn of(user: u32) -> impl Iterator<Item = PathBuf> {
+    places(user).into_iter().filter(move |dir| is_private(dir, user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_directory_that_others_could_have_prepared_is_not_taken() {
+        let top = tempfile::tempdir().unwrap();
+        let user = geteuid().as_raw();
+        let (dir, link) = (top.path().join("d"), top.path().join("l"));
+        fs::create_dir(&dir).unwrap();
+        symlink(&dir, &link).unwrap();
+        for (mode, private) in [(0o700, true), (0o750, false), (0o701, false), (0o777, false)] {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_private(&dir, user), private, "{mode:o}");
+        }
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!is_private(&link, user) && !is_private(&dir, user + 1) && !is_private(&dir.join("none"), user));
+    }
+
+    #[test]
+    fn another_users_is_where_everybody_knows_it() {
+        let stranger = geteuid().as_raw() + 7;
+        assert_eq!(places(stranger), [PathBuf::from(format!("/run/user/{stranger}/blobcp"))]);
+        assert_eq!(places(0), [PathBuf::from("/run/blobcp")]);
+    }
+}

@@ -1,0 +1,244 @@
+//! Credentials that end, are replaced or do not allow everything, while a mount lives on.
+
+use blobcp::path::AccountName;
+use blobcp::store::{AccountKey, DEFAULT_API_VERSION, sas};
+
+use super::*;
+
+const ALL: &str = "racwdltx";
+
+/// A SAS of the account `TWO`, signed with the key that it has now, that ends so many seconds from now.
+fn signed(desk: &Desk, letters: &str, seconds: u64) -> String {
+    let key = AccountKey::parse(&desk.store.account_key(TWO).unwrap()).unwrap();
+    let validity = sas::Validity::for_the_next(Duration::from_secs(seconds));
+    let name = AccountName::parse(TWO).unwrap();
+    sas::account(&key, &name, letters, "sco", &validity, DEFAULT_API_VERSION).expose().to_owned()
+}
+
+/// The configuration says this of the account `TWO`, and the file is replaced as a whole, as editors do.
+fn configure(desk: &Desk, line: &str) {
+    let endpoint = desk.store.endpoint(TWO);
+    fs::write(desk.path("new.toml"), format!("[account.{TWO}]\nendpoint = '{endpoint}'\n{line}\n")).unwrap();
+    fs::set_permissions(desk.path("new.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(desk.path("new.toml"), desk.path("config.toml")).unwrap();
+}
+
+/// A mount of `TWO/backup` by that configuration.
+fn mount(desk: &Desk) -> Ended {
+    let source = format!("{TWO}/backup");
+    desk.run(&["mount", "--config", "config.toml", "--log", "info", "--log-file", "log", &source, "m"])
+}
+
+fn log(desk: &Desk) -> String {
+    fs::read_to_string(desk.path("log")).unwrap()
+}
+
+fn put(desk: &Desk, name: &str, content: &'static [u8]) {
+    desk.store.put_blob(TWO, "backup", name, Bytes::from_static(content), "text/plain").unwrap();
+}
+
+/// Requests that were refused since the last reset.
+fn refused(desk: &Desk) -> usize {
+    desk.store.requests().iter().filter(|request| [401, 403].contains(&request.status)).count()
+}
+
+#[test]
+fn what_is_open_is_stored_with_the_sas_that_the_configuration_has_by_then() {
+    let desk = Desk::new();
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+    assert_eq!(mount(&desk).status, 0);
+    put(&desk, "read.txt", b"read");
+    let mut open = fs::File::create(desk.m().join("open.txt")).unwrap();
+    open.write_all(b"kept").unwrap();
+    desk.store.replace_key(TWO);
+    // Nobody has a new one yet: what is written stays, and is stored later.
+    assert_eq!(open.sync_all().unwrap_err().raw_os_error(), Some(libc::EACCES));
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+    desk.store.reset_stats();
+    open.sync_all().unwrap();
+    drop(open);
+    assert_eq!(&desk.store.content(TWO, "backup", "open.txt").unwrap()[..], b"kept");
+    assert!(refused(&desk) >= 1);
+    // One who waits brings it for all.
+    desk.store.reset_stats();
+    assert_eq!(fs::read(desk.m().join("read.txt")).unwrap(), b"read");
+    assert_eq!(refused(&desk), 0);
+    assert!(log(&desk).contains("another credential is in use: SAS, until 20"), "{}", log(&desk));
+    assert!(!log(&desk).contains("sig="), "{}", log(&desk));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_renamed_file_is_named_with_the_new_sas_too() {
+    // The source within the account carries the SAS in a header, and the request its own in the URL.
+    let desk = Desk::new();
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+    assert_eq!(mount(&desk).status, 0);
+    put(&desk, "a.txt", b"text");
+    assert_eq!(fs::read(desk.m().join("a.txt")).unwrap(), b"text");
+    desk.store.replace_key(TWO);
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+    fs::rename(desk.m().join("a.txt"), desk.m().join("b.txt")).unwrap();
+    assert_eq!(&desk.store.content(TWO, "backup", "b.txt").unwrap()[..], b"text");
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_revoked_key_is_replaced_by_the_one_of_the_configuration() {
+    let desk = Desk::new();
+    let key = || format!("key = '{}'", desk.store.account_key(TWO).unwrap());
+    configure(&desk, &key());
+    assert_eq!(mount(&desk).status, 0);
+    put(&desk, "a.txt", b"text");
+    desk.store.replace_key(TWO);
+    let error = fs::read(desk.m().join("a.txt")).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EACCES));
+    configure(&desk, &key());
+    assert_eq!(fs::read(desk.m().join("a.txt")).unwrap(), b"text");
+    assert!(desk.is_mounted());
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_hangup_has_the_configuration_read_again_and_unmounts_nothing() {
+    let desk = Desk::new();
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+    assert_eq!(mount(&desk).status, 0);
+    put(&desk, "a.txt", b"text");
+    let mut open = fs::File::create(desk.m().join("open.txt")).unwrap();
+    open.write_all(b"not closed").unwrap();
+    let hang_up = || desk.processes().into_iter().for_each(|pid| send(pid, libc::SIGHUP));
+    // What cannot be read changes nothing.
+    configure(&desk, "sas = ");
+    hang_up();
+    eventually("the complaint", || log(&desk).contains("SIGHUP: the credential stays as it is: "));
+    assert!(log(&desk).contains("config.toml:3: "), "{}", log(&desk));
+    desk.store.replace_key(TWO);
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+    hang_up();
+    eventually("the new SAS", || log(&desk).contains("another credential is in use"));
+    desk.store.reset_stats();
+    assert_eq!(fs::read(desk.m().join("a.txt")).unwrap(), b"text");
+    drop(open);
+    assert_eq!(&desk.store.content(TWO, "backup", "open.txt").unwrap()[..], b"not closed");
+    assert_eq!(refused(&desk), 0);
+    hang_up();
+    eventually("that there is nothing new", || {
+        log(&desk).contains("SIGHUP: the configuration has no other credential")
+    });
+    assert!(desk.is_mounted());
+    assert_eq!(desk.umount().status, 0);
+}
+
+/// A program that prints what is in the file `secret`, and notes each time that it is asked.
+fn print_secret(desk: &Desk) {
+    let home = desk.home.path().display().to_string();
+    let script = format!("#!/bin/sh\necho \"$1\" >> '{home}/asked'\ncat '{home}/secret'\n");
+    fs::write(desk.path("print"), script).unwrap();
+    fs::set_permissions(desk.path("print"), fs::Permissions::from_mode(0o700)).unwrap();
+    configure(desk, &format!("credential_command = \"{home}/print 'two words'\""));
+}
+
+fn asked(desk: &Desk) -> usize {
+    let asked = fs::read_to_string(desk.path("asked")).unwrap_or_default();
+    assert!(asked.lines().all(|line| line == "two words"), "{asked}");
+    asked.lines().count()
+}
+
+#[test]
+fn a_command_prints_the_credential_and_is_asked_again_when_that_is_refused() {
+    let desk = Desk::new();
+    print_secret(&desk);
+    fs::write(desk.path("secret"), signed(&desk, ALL, 86_400)).unwrap();
+    let mounted = mount(&desk);
+    assert_eq!((mounted.status, asked(&desk)), (0, 1), "{mounted:?}");
+    put(&desk, "a.txt", b"text");
+    assert_eq!(fs::read(desk.m().join("a.txt")).unwrap(), b"text");
+    assert_eq!(asked(&desk), 1);
+    desk.store.replace_key(TWO);
+    fs::write(desk.path("secret"), desk.store.account_key(TWO).unwrap()).unwrap();
+    put(&desk, "b.txt", b"more");
+    assert_eq!(fs::read(desk.m().join("b.txt")).unwrap(), b"more");
+    assert_eq!(asked(&desk), 2);
+    assert!(log(&desk).contains("another credential is in use: key, without an end"), "{}", log(&desk));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_command_that_fails_says_why_before_anything_is_mounted() {
+    let desk = Desk::new();
+    let script = "#!/bin/sh\necho half a SeCrEt\necho the vault is sealed >&2\nexit 3\n";
+    fs::write(desk.path("print"), script).unwrap();
+    fs::set_permissions(desk.path("print"), fs::Permissions::from_mode(0o700)).unwrap();
+    let print = desk.path("print").display().to_string();
+    configure(&desk, &format!("credential_command = '{print}'"));
+    let ended = mount(&desk);
+    let expected =
+        format!("blobcp: mount: account {TWO}: no credential: {print}: exit status: 3: the vault is sealed\n");
+    assert_eq!((ended.status, ended.err.as_str()), (1, expected.as_str()));
+    assert!(!desk.is_mounted() && !log(&desk).contains("SeCrEt"));
+}
+
+#[test]
+fn a_sas_that_ends_soon_is_spoken_of() {
+    let desk = Desk::new();
+    let shown = || desk.run(&["status", "m"]);
+    for (seconds, expected) in [(1_790, "ends in 29 min, at 20"), (230, "ends in 3 min, at 20")] {
+        configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, seconds)));
+        assert_eq!(mount(&desk).status, 0);
+        let expected = format!("the SAS of {TWO} {expected}");
+        eventually("the warning", || log(&desk).contains(&expected));
+        let status = shown();
+        assert_eq!(status.status, 0, "{status:?}");
+        assert!(status.out.starts_with(&format!("m: {expected}")), "{status:?}");
+        // Beside what is asked for.
+        put(&desk, "a.txt", b"text");
+        let status = desk.run(&["status", "m/a.txt"]);
+        assert!(status.err.starts_with(&format!("blobcp: status: warning: {expected}")), "{status:?}");
+        assert_eq!(desk.umount().status, 0);
+        fs::remove_file(desk.path("log")).unwrap();
+    }
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+    assert_eq!(mount(&desk).status, 0);
+    let status = shown();
+    assert_eq!((status.out.as_str(), status.err.as_str()), ("m: mounted, nothing to warn of\n", ""));
+    assert!(!log(&desk).contains("ends in"), "{}", log(&desk));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_sas_that_does_not_allow_to_write_makes_a_mount_read_only() {
+    let desk = Desk::new();
+    configure(&desk, &format!("sas = '{}'", signed(&desk, "rlt", 86_400)));
+    put(&desk, "a.txt", b"text");
+    let ended = mount(&desk);
+    let line = format!("the SAS of {TWO} does not allow to write: mounted read-only (sp=rlt)\n");
+    assert!(ended.status == 0 && ended.out.contains(&line), "{ended:?}");
+    assert!(log(&desk).contains(line.trim()), "{}", log(&desk));
+    assert_eq!(fs::read(desk.m().join("a.txt")).unwrap(), b"text");
+    let errno = |error: std::io::Error| error.raw_os_error();
+    assert_eq!(fs::write(desk.m().join("b.txt"), "x").map_err(errno), Err(Some(libc::EROFS)));
+    assert_eq!(fs::remove_file(desk.m().join("a.txt")).map_err(errno), Err(Some(libc::EROFS)));
+    assert_eq!(desk.umount().status, 0);
+    // Somebody may know better.
+    let source = format!("{TWO}/backup");
+    let ended = desk.run(&["mount", "--config", "config.toml", "--read-only=no", &source, "m"]);
+    assert!(ended.out.contains("does not allow to write: every change will be refused (sp=rlt)"), "{ended:?}");
+    assert_eq!(fs::remove_file(desk.m().join("a.txt")).map_err(errno), Err(Some(libc::EACCES)));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn what_a_sas_does_not_allow_is_said_at_mount() {
+    let desk = Desk::new();
+    configure(&desk, &format!("sas = '{}'", signed(&desk, "racwl", 86_400)));
+    let ended = mount(&desk);
+    for what in ["delete: rm and mv will be refused", "use index tags: "] {
+        assert!(ended.out.contains(&format!("the SAS of {TWO} does not allow to {what}")), "{ended:?}");
+    }
+    fs::write(desk.m().join("b.txt"), "x").unwrap();
+    assert_eq!(&desk.store.content(TWO, "backup", "b.txt").unwrap()[..], b"x");
+    let error = fs::remove_file(desk.m().join("b.txt")).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EACCES));
+    assert_eq!(desk.umount().status, 0);
+}

@@ -1,0 +1,122 @@
+//! Keys and tokens: where they may be said, and where nobody finds them afterwards.
+
+use super::*;
+
+/// The query of a SAS for an hour that permits everything.
+fn signature(desk: &Desk) -> String {
+    use blobcp::path::AccountName;
+    use blobcp::store::sas::{self, Validity};
+    let key = blobcp::store::AccountKey::parse(&desk.store.account_key(ONE).unwrap()).unwrap();
+    let (account, validity) = (AccountName::parse(ONE).unwrap(), Validity::for_the_next(Duration::from_secs(3600)));
+    sas::account(&key, &account, "rwdlac", "co", &validity, "2025-11-05").expose().to_owned()
+}
+
+/// The words and the environment that a process was started with, as others can read them.
+fn shown(pid: i32) -> (String, String) {
+    let read = |file: &str| {
+        let text = fs::read(format!("/proc/{pid}/{file}")).unwrap();
+        String::from_utf8(text).unwrap().replace('\0', " ")
+    };
+    (read("cmdline"), read("environ"))
+}
+
+#[test]
+fn a_mount_shows_no_secret_for_as_long_as_it_lives() {
+    let desk = Desk::new();
+    let url = format!("{}/box", desk.store.endpoint(ONE));
+    let signed = format!("{url}?{}", signature(&desk));
+    let key = desk.store.account_key(ONE).unwrap();
+    // A URL in the words, and the environment's key beside it; and the key alone.
+    for (source, log) in [(signed.as_str(), "debug"), (ONE, "info")] {
+        assert_eq!(desk.run(&["mount", "--log", log, source, "m"]).status, 0, "{source}");
+        let pids = desk.processes();
+        assert_eq!(pids.len(), 1);
+        let (words, environment) = shown(pids[0]);
+        assert!(!words.contains("sig=") && !words.contains("sv="), "{words}");
+        assert!(words.contains(if source == ONE { ONE } else { &url }) && words.ends_with(" m "), "{words}");
+        assert!(!environment.contains(&key) && !environment.contains("AZURE"), "{environment}");
+        assert!(environment.contains("HOME="), "{environment}");
+        assert!(desk.m().read_dir().unwrap().next().is_some());
+        assert_eq!(desk.umount().status, 0);
+    }
+    let child = in_front(&desk, &[&signed, "m"]);
+    let (words, environment) = shown(child.id() as i32);
+    assert!(!words.contains("sig=") && !environment.contains(&key), "{words} {environment}");
+    send(child.id() as i32, libc::SIGTERM);
+    assert_eq!(finish(child).status, 0);
+}
+
+#[test]
+fn a_url_can_be_said_where_nobody_reads_it() {
+    let desk = Desk::new();
+    let signed = format!("{}/box?{}", desk.store.endpoint(ONE), signature(&desk));
+    fs::write(desk.path("url"), format!("{signed}\n")).unwrap();
+    for source in ["-", "@url", "env:PHOTOS"] {
+        let mut command = desk.command(&["mount", source, "m"]);
+        command.env_remove("AZURE_STORAGE_CONNECTION_STRING").stdin(Stdio::piped());
+        if source.starts_with("env:") {
+            command.env("PHOTOS", &signed);
+        }
+        let mut child = command.spawn().unwrap();
+        // Who is not asked for it may have closed it.
+        let _ = child.stdin.take().unwrap().write_all(signed.as_bytes());
+        let ended = finish(child);
+        assert_eq!((ended.status, ended.err.as_str()), (0, ""), "{source}");
+        assert_eq!(fs::read_to_string(desk.m().join("hello.txt")).unwrap(), "hello");
+        let shown: Vec<_> = desk.processes().into_iter().map(shown).collect();
+        let secret = |(words, environment): &(String, String)| (words.clone() + environment).contains("sig=");
+        assert!(shown.len() == 1 && !shown.iter().any(secret), "{source}: {shown:?}");
+        assert_eq!(desk.umount().status, 0);
+    }
+    for (source, expected) in [
+        ("-", "-: there is no SOURCE in it"),
+        ("@none", "none: No such file or directory"),
+        ("env:NOTHING", "env:NOTHING: there is no SOURCE in it"),
+    ] {
+        let ended = desk.run(&["mount", source, "m"]);
+        assert!(ended.status != 0 && ended.err.contains(expected) && ended.err.lines().count() == 1, "{ended:?}");
+    }
+}
+
+#[test]
+fn plain_http_leaves_the_machine_only_if_that_is_said() {
+    let desk = Desk::new();
+    let url = "http://acct.example.com/box?sv=1&sig=SeCrEt";
+    let ended = desk.run(&["mount", url, "m"]);
+    let expected = "blobcp: mount: http://acct.example.com: http:// is for servers on this machine; use https://, or say --allow-http\n";
+    assert_eq!((ended.status, ended.err.as_str()), (1, expected));
+}
+
+#[test]
+fn devstore_lets_other_machines_in_only_if_that_is_said() {
+    let desk = Desk::new();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:10000"] {
+        let ended = desk.run(&["devstore", "--listen", address]);
+        assert!(ended.status == 2 && ended.err.contains("say --insecure if that is meant"), "{ended:?}");
+    }
+    let mut child = desk.command(&["devstore", "--listen", "0.0.0.0:0", "--insecure"]).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+    let lines: Vec<String> = lines.take_while(|line| !line.starts_with("Ready")).collect();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("token: ") && line.len() > 30).count(), 1, "{lines:?}");
+    send(child.id() as i32, libc::SIGTERM);
+    assert_eq!(finish(child).status, 0);
+}
+
+#[test]
+fn the_service_of_a_mount_is_for_who_mounts() {
+    let desk = Desk::new();
+    let ended = desk.run(&["mount", "--dev", "m"]);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(ended.out.lines().filter(|line| line.starts_with("token: ")).count(), 1);
+    // The key of the account that every tool knows.
+    let known = Config { accounts: vec![AccountConfig::named("devstoreaccount1")], ..Config::default() };
+    let known = desk._runtime.block_on(Devstore::start(known)).unwrap().account_key("devstoreaccount1").unwrap();
+    assert!(!ended.out.contains(&known), "{}", ended.out);
+    let endpoint = ended.out.lines().find_map(|line| line.split("BlobEndpoint=").nth(1)?.split(';').next()).unwrap();
+    fs::create_dir(desk.path("other")).unwrap();
+    let mut mount = desk.command(&["mount", endpoint, "other"]);
+    mount.env_remove("AZURE_STORAGE_CONNECTION_STRING").env("AZURE_STORAGE_KEY", &known);
+    let refused = finish(mount.spawn().unwrap());
+    assert!(refused.status == 1 && refused.err.contains("does not accept the key"), "{refused:?}");
+    assert_eq!(desk.umount().status, 0);
+}
