@@ -24,7 +24,7 @@ pub(crate) mod daemon;
 mod error;
 pub(crate) mod exit_report;
 mod probe;
-mod runtime_dir;
+pub(crate) mod runtime_dir;
 pub mod table;
 pub mod unmount;
 

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::{Failure, about};
+use crate::mount::runtime_dir::state_home;
 
 /// The default level: only what somebody should know.
 const DEFAULT_LEVEL: &str = "warn";
@@ -55,10 +56,8 @@ pub(super) fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
 /// The log of a mount that names none: `~/.local/state/blobcp/MOUNT.log`, with dashes for the slashes of the mount
 /// point; without a home, as at boot, in `/var/log/blobcp`.
 pub(super) fn usual_path(mountpoint: &Path) -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
     let name = mountpoint.to_string_lossy().trim_start_matches('/').replace('/', "-");
-    state.unwrap_or_else(|| "/var/log".into()).join("blobcp").join(format!("{name}.log"))
+    state_home().unwrap_or_else(|| "/var/log".into()).join("blobcp").join(format!("{name}.log"))
 }
 
 #[cfg(test)]

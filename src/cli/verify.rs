@@ -71,12 +71,12 @@ fn verify_below(top: &Path) -> Result<(), Failure> {
 fn verify(path: &Path) -> Result<(), Failure> {
     let failed = |error: io::Error| about(path, &error);
     let mut file = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(failed)?;
-    let told = |file: &File| Ok::<_, io::Error>((attribute(file, "etag")?, attribute(file, "content_md5")?));
-    let (version, stored) = told(&file).map_err(failed)?;
+    let version = attribute(&file, "etag").map_err(failed)?;
+    let stored = attribute(&file, "content_md5").map_err(failed)?;
     // What the kernel has of it was looked at when it came.
     fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| failed(error.into()))?;
     let found = hash(&mut file).map_err(failed)?;
-    if told(&file).map_err(failed)?.0 != version {
+    if attribute(&file, "etag").map_err(failed)? != version {
         return Err(Failure::new(format!("{}: it was changed meanwhile", path.display())));
     }
     match stored {

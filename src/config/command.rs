@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::config::environment::Environment;
 use crate::store::Credential;
 
 /// Longest that it may run. A process inside a system call may wait for it.
@@ -20,9 +21,6 @@ const BOUND: Duration = Duration::from_secs(30);
 const MOST_PRINTED: usize = 16 << 10;
 /// Most characters of its complaint that are shown.
 const LONGEST_COMPLAINT: usize = 300;
-
-/// Variables that hold credentials of accounts, which a program that fetches another one need not see.
-const OWN: [&str; 3] = ["AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"];
 
 /// The words of a command: separated by blanks, in quotes of either kind where they hold some. A backslash takes the
 /// next character as it is.
@@ -76,7 +74,8 @@ async fn run(words: &[String], bound: Duration) -> Result<Credential, String> {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // What it starts itself ends with it, and signals from the terminal are not for it.
     command.kill_on_drop(true).process_group(0).current_dir("/");
-    for name in OWN {
+    // A program that fetches another credential need not see these.
+    for name in Environment::OF_ACCOUNTS {
         command.env_remove(name);
     }
     let mut child = command.spawn().map_err(|error| error.to_string())?;

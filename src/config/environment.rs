@@ -34,9 +34,13 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    /// Variables that hold credentials of accounts.
+    pub(crate) const OF_ACCOUNTS: [&'static str; 3] =
+        ["AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"];
+
     /// Variables that are secrets.
     pub(crate) const SECRETS: [&'static str; 4] =
-        ["AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET"];
+        [Self::OF_ACCOUNTS[0], Self::OF_ACCOUNTS[1], Self::OF_ACCOUNTS[2], "AZURE_CLIENT_SECRET"];
 
     /// Adds variables that the environment itself does not have any more. To be called once, before anything is asked
     /// for.

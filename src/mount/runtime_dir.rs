@@ -10,6 +10,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
+/// A variable that names a directory, if it is set to something.
+fn set(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Where programs of this user keep what is to last; `None` without a home, as at boot.
+pub(crate) fn state_home() -> Option<PathBuf> {
+    set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))
+}
+
 /// Where it can be, the best place first. Those of another user's that only that user's environment tells are left out.
 fn places(user: u32) -> Vec<PathBuf> {
     if user == 0 {
@@ -19,10 +29,8 @@ fn places(user: u32) -> Vec<PathBuf> {
     if geteuid().as_raw() != user {
         return vec![usual];
     }
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let own = set("XDG_RUNTIME_DIR").map(|dir| dir.join("blobcp"));
-    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
-    own.into_iter().chain([usual]).chain(state.map(|dir| dir.join("blobcp/run"))).collect()
+    own.into_iter().chain([usual]).chain(state_home().map(|dir| dir.join("blobcp/run"))).collect()
 }
 
 /// Only that user, and root, can have put something there.

@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use crate::error::{Error, Result};
 use crate::path::BlobPath;
-use crate::store::body::{Described, Expected, Part};
+use crate::store::body::{AT_ONCE, Described, Expected, Part};
 use crate::store::endpoint::{Resource, encode_query};
 use crate::store::headers;
 use crate::store::options::{DeleteOptions, ReadOptions, WriteOptions};
@@ -89,7 +89,8 @@ impl<'a> BlobClient<'a> {
         }
         let request = self.get_request(&options);
         let start = options.range.as_ref().map_or(0, |range| range.start);
-        let mut bytes = BytesMut::new();
+        let wanted = options.range.as_ref().map_or(0, |range| range.end - range.start);
+        let mut bytes = BytesMut::with_capacity(wanted.min(AT_ONCE) as usize);
         let gather = |at: u64, part: &[u8]| {
             // The same may come anew, when an answer broke off.
             bytes.truncate((at - start) as usize);

@@ -34,7 +34,7 @@ pub(super) const MOST_OF_A_BLOCK_LIST: usize = 16 << 20;
 pub(super) const MOST_OF_A_REFUSAL: usize = 64 << 10;
 
 /// Memory that is taken at once for a body whose length is told; more is taken as it comes.
-const AT_ONCE: u64 = 8 << 20;
+pub(super) const AT_ONCE: u64 = 8 << 20;
 
 /// What an answer is not, in words for an error.
 pub(super) type Fit = std::result::Result<(), String>;

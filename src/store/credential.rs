@@ -93,8 +93,7 @@ impl fmt::Display for Credential {
 
 /// A parameter of a SAS, decoded.
 fn field(token: &Secret, name: &str) -> Option<String> {
-    let value = token.expose().split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-    Some(percent_decode_str(value).decode_utf8().ok()?.into_owned())
+    Some(percent_decode_str(token.field(name)?).decode_utf8().ok()?.into_owned())
 }
 
 /// A time of a SAS (§3.3): a date, or a date and a time of UTC, down to minutes or further.

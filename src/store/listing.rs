@@ -61,6 +61,7 @@ fn rows<'e, 'a>(root: &'e Element<'a>, list: &str) -> Result<&'e [Element<'a>], 
 pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, String> {
     let mut items: Vec<ContainerItem> = Vec::new();
     let mut left_out = LeftOut::default();
+    let mut met = HashSet::new();
     for row in rows(root, "Containers")? {
         let shown = row.value("Name").unwrap_or_default();
         let empty = Element::default();
@@ -68,14 +69,14 @@ pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, Stri
         match (ContainerName::parse(&shown), last_modified(properties)) {
             (Err(_), _) => left_out.add(&shown, "no name of a container that this program can use"),
             (_, Err(why)) => left_out.add(&shown, why),
-            (Ok(name), _) if items.iter().any(|item| item.name == name) => left_out.add(&shown, "it is there already"),
-            (Ok(name), Ok(last_modified)) => items.push(ContainerItem {
+            (Ok(name), Ok(last_modified)) if met.insert(name.clone()) => items.push(ContainerItem {
                 name,
                 last_modified,
                 etag: ETag::new(&properties.value("Etag").unwrap_or_default()),
                 metadata: metadata(row),
                 keeping: keeping(properties),
             }),
+            (Ok(_), Ok(_)) => left_out.add(&shown, "it is there already"),
         }
     }
     Ok(Page { items, prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") })

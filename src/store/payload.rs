@@ -21,7 +21,8 @@ use crate::store::body::crc64_of;
 pub struct Payload {
     pieces: Arc<[Bytes]>,
     len: usize,
-    /// Once it was asked for.
+    /// Once it was asked for, and so is the other.
+    md5: Arc<OnceLock<String>>,
     crc64: Arc<OnceLock<u64>>,
 }
 
@@ -41,10 +42,13 @@ impl Payload {
         &self.pieces
     }
 
-    /// Base64, as `Content-MD5` has it. A second for 600 MiB.
+    /// Base64, as `Content-MD5` has it. It is computed once, however often the payload is sent: a second for 600 MiB.
     pub(super) fn md5(&self) -> String {
-        let hash = self.pieces.iter().fold(Md5::new(), |hash, piece| hash.chain_update(piece));
-        BASE64_STANDARD.encode(hash.finalize())
+        let compute = || {
+            let hash = self.pieces.iter().fold(Md5::new(), |hash, piece| hash.chain_update(piece));
+            BASE64_STANDARD.encode(hash.finalize())
+        };
+        self.md5.get_or_init(compute).clone()
     }
 
     /// CRC64 as the service computes it. It is computed once, however often the payload is sent: a second for 10 GiB.
@@ -61,7 +65,7 @@ impl Payload {
 impl FromIterator<Bytes> for Payload {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
         let pieces: Arc<[Bytes]> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-        Self { len: pieces.iter().map(Bytes::len).sum(), pieces, crc64: Arc::default() }
+        Self { len: pieces.iter().map(Bytes::len).sum(), pieces, md5: Arc::default(), crc64: Arc::default() }
     }
 }
 

@@ -27,12 +27,16 @@ impl Secret {
         &self.0
     }
 
+    /// A parameter of a SAS, encoded as it stands there.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        self.0.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    }
+
     /// True for the SAS of an account that is good for reading files of Azure Files, among other things.
     pub(super) fn is_for_files(&self) -> bool {
-        let field = |name: &str| self.0.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        field("ss").is_some_and(|services| services.contains('f'))
-            && field("srt").is_some_and(|types| types.contains('o'))
-            && field("sp").is_some_and(|letters| letters.contains('r'))
+        self.field("ss").is_some_and(|services| services.contains('f'))
+            && self.field("srt").is_some_and(|types| types.contains('o'))
+            && self.field("sp").is_some_and(|letters| letters.contains('r'))
     }
 }
 
