@@ -37,11 +37,9 @@ pub(super) struct Request {
 
 /// The output of a command.
 pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
-    let Request { ino, fh, command, ref input, who, caller, read_only } = request;
-    let who = &who;
-    let may_write = matches!(command, COPY | ABORT | TREE | SNAPSHOT | LEASE);
-    let read_only = may_write && (read_only || fs.control().is_made_read_only());
-    if read_only && command != LEASE {
+    let Request { ino, fh, command, ref input, ref who, caller, read_only } = request;
+    let is_read_only = || read_only || fs.control().is_made_read_only();
+    if matches!(command, COPY | ABORT | TREE | SNAPSHOT) && is_read_only() {
         return Err(Error::fs(libc::EROFS, "the mount is read-only"));
     }
     match command {
@@ -52,7 +50,7 @@ pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
         NEWS => news(fs, fh).await,
         COPIES => copies(fs, fh, read(input)?, who).await,
         SNAPSHOT => snapshot(fs, ino, who).await,
-        LEASE => lease(fs, ino, read(input)?, who, read_only).await,
+        LEASE => lease(fs, ino, read(input)?, who, is_read_only).await,
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
@@ -113,10 +111,16 @@ fn lease_source(flags: OrderFlags) -> Result<Option<LeaseSource>> {
     }
 }
 
-async fn lease(fs: &Arc<Fs>, ino: Ino, mut lease: Lease, who: &Credentials, read_only: bool) -> Result<Vec<u8>> {
+async fn lease(
+    fs: &Arc<Fs>,
+    ino: Ino,
+    mut lease: Lease,
+    who: &Credentials,
+    is_read_only: impl Fn() -> bool,
+) -> Result<Vec<u8>> {
     match lease.action {
         SHOW => {}
-        BREAK if read_only => return Err(Error::fs(libc::EROFS, "the mount is read-only")),
+        BREAK if is_read_only() => return Err(Error::fs(libc::EROFS, "the mount is read-only")),
         BREAK => fs.control().break_lease(ino, who).await?,
         other => return Err(Error::fs(libc::EINVAL, format!("unknown action: {other}"))),
     }

@@ -99,10 +99,12 @@ struct WholeHash {
 impl WholeHash {
     /// With what follows; `None` if that goes somewhere else.
     fn with(mut self, offset: u64, data: &Bytes) -> Option<Self> {
+        if self.len != offset {
+            return None;
+        }
         self.md5.update(data);
-        let is_next = self.len == offset;
         self.len += data.len() as u64;
-        is_next.then_some(self)
+        Some(self)
     }
 }
 

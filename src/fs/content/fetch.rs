@@ -12,7 +12,7 @@ use crate::fs::content::files::Files;
 use crate::fs::content::get::fetch;
 use crate::fs::content::handle::{Content, FileState, Handle, Locked};
 use crate::fs::content::read::{Reading, Version};
-use crate::fs::names::tree::is_grown;
+use crate::fs::names::tree::{AccountId, is_grown};
 use crate::store::BlobType;
 
 impl Files {
@@ -24,7 +24,8 @@ impl Files {
                 Piece::Bytes(bytes) => joined.extend_from_slice(&bytes),
                 Piece::Base(range) => {
                     let Some(version) = &state.version else { return Err(Error::fs(libc::EIO, "no base to read")) };
-                    joined.extend_from_slice(&self.read_version(handle, version, range).await?);
+                    let account = self.tree.origin(handle.file.ino).ok().map(|origin| origin.blob.account);
+                    joined.extend_from_slice(&self.read_version(handle, version, range, account).await?);
                 }
                 Piece::Zero(len) => joined.resize(joined.len() + len as usize, 0),
                 // Committed before, unless there is nothing to commit it to.
@@ -36,11 +37,14 @@ impl Files {
         Ok(joined.freeze())
     }
 
+    /// `account`: where the file is, if it is anywhere. Where exactly is looked at with each request, for directories
+    /// are renamed.
     pub(crate) async fn read_version(
         &self,
         handle: &Handle,
         version: &Arc<Version>,
         range: Range<u64>,
+        account: Option<AccountId>,
     ) -> Result<Bytes> {
         let ino = handle.file.ino;
         let fetcher = |range, receive| match self.tree.origin(ino) {
@@ -49,7 +53,6 @@ impl Files {
             }
             Err(error) => async { Err(error) }.boxed(),
         };
-        let account = self.tree.origin(ino).ok().map(|origin| origin.blob.account);
         let longest = account.and_then(|account| self.service.client(account).longest_read()).unwrap_or(u64::MAX);
         let reading = Reading { ino, memory: &self.memory, stream: &handle.stream, fetcher: &fetcher, longest };
         version.read(range, reading).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::fs::names::access::{Credentials, READ, SEARCH};
-use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::attr::{self, Attr, Defaults, FileKind, Ino};
 use crate::fs::names::cache::Names;
 use crate::fs::names::hidden;
 use crate::fs::names::tree::BlobDir;
@@ -20,6 +20,13 @@ pub struct Found {
     pub properties: Arc<BlobProperties>,
     /// A directory that the caller may not enter.
     pub closed: bool,
+}
+
+impl Found {
+    /// Its attributes, but for the number of an inode that it may not have.
+    pub(in crate::fs) fn attr(&self, defaults: &Defaults) -> Attr {
+        attr::of_blob(Ino::ROOT, self.kind, &self.properties, defaults)
+    }
 }
 
 /// The position of a listing of a tree.
@@ -96,7 +103,7 @@ impl Walk {
     /// The caller may see it.
     fn admit(&mut self, names: &Names, found: &Found) -> bool {
         if found.kind == FileKind::Directory {
-            let attr = attr::of_blob(Ino::ROOT, found.kind, &found.properties, &names.config.defaults);
+            let attr = found.attr(&names.config.defaults);
             let may = self.who.may(&attr, READ | SEARCH);
             // A second marker `dir/` does not open what the first has closed.
             let open = self.open.entry(found.path.trim_end_matches('/').to_owned()).or_insert(true);

@@ -51,7 +51,8 @@ impl Fs {
         let Some(mut version) = version else { return Ok(Bytes::new()) };
         let mut origin = self.tree.origin(file.ino).ok();
         loop {
-            match self.files.read_version(&handle, &version, range.clone()).await {
+            let account = origin.as_ref().map(|origin| origin.blob.account);
+            match self.files.read_version(&handle, &version, range.clone(), account).await {
                 // This mount may have made it another version while the answer was on its way.
                 Err(error) if refutes_cache(&error) => {
                     let state = file.lock().await;

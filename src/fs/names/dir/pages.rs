@@ -1,6 +1,6 @@
 //! Pages of a listing, as they come from the service.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -112,8 +112,8 @@ impl Fetched {
     /// Takes note of the page in the progress of its listing: EIO if that leads nowhere.
     pub(crate) fn note_in(&self, progress: &mut Progress) -> Result<()> {
         // Directories whose owner was asked for are among the items, and come in the order of prefixes.
-        let is_prefix = |name: &str| self.prefixes.iter().any(|prefix| prefix.strip_suffix('/') == Some(name));
-        let blobs = self.items.iter().map(|item| item.name.as_str()).filter(|name| !is_prefix(name));
+        let directories: HashSet<&str> = self.prefixes.iter().filter_map(|prefix| prefix.strip_suffix('/')).collect();
+        let blobs = self.items.iter().map(|item| item.name.as_str()).filter(|name| !directories.contains(name));
         progress.note(blobs, self.prefixes.iter().map(String::as_str), self.next.as_deref())
     }
 

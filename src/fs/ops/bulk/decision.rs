@@ -8,7 +8,7 @@ use crate::fs::config::Config;
 use crate::fs::copies::bulk::progress::{Outcome, Skip};
 use crate::fs::copies::bulk::{BulkOptions, Decision};
 use crate::fs::names::access::Credentials;
-use crate::fs::names::attr::{self, FileKind, Ino};
+use crate::fs::names::attr::{self, FileKind};
 use crate::fs::names::ownership::CopyBy;
 use crate::fs::names::tree::Blob;
 use crate::fs::names::walk::Found;
@@ -80,8 +80,7 @@ impl TreeCopies {
     /// What a copy is told, so that it belongs to whoever makes it; `None` if that are the source's own.
     fn metadata_of(&self, candidate: &Candidate<'_>, who: &Credentials) -> Result<Option<Metadata>> {
         let Config { permissions, defaults, .. } = &*self.fs.config;
-        let attr = |found: &Found| attr::of_blob(Ino::ROOT, found.kind, &found.properties, defaults);
-        let target = candidate.existing.map(attr);
+        let target = candidate.existing.map(|found| found.attr(defaults));
         let by = CopyBy { who, target: target.as_ref(), dir: None, permissions: *permissions, defaults };
         let source = &candidate.version.metadata;
         Ok(attr::told_to_a_copy(by.of_source(source, candidate.kind)?, source))

@@ -80,7 +80,7 @@ impl DestinationIndex {
         }
         let checked = match self.blobs.get(path) {
             Some(found) if kind != FileKind::Directory => {
-                let there = attr::of_blob(Ino::ROOT, found.kind, &found.properties, &names.config.defaults);
+                let there = found.attr(&names.config.defaults);
                 who.check(&there, WRITE, path)
             }
             Some(_) => Ok(()),

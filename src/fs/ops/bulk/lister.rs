@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::fs::copies::bulk::progress::{Outcome, Skip};
 use crate::fs::copies::bulk::{Bulk, BulkItem, BulkOptions, Decision, lock};
 use crate::fs::names::access::{Credentials, READ};
-use crate::fs::names::attr::{self, AttrChange, FileKind, Ino, Permissions};
+use crate::fs::names::attr::{AttrChange, FileKind, Permissions};
 use crate::fs::names::tree::{BlobDir, NodeView};
 use crate::fs::names::walk::{Found, Walk};
 use crate::fs::ops::bulk::decision::{Candidate, TreeCopies, failed};
@@ -100,7 +100,7 @@ impl Lister {
 
     fn decide(&self, copies: &TreeCopies, found: &Found) -> Result<Decision> {
         let defaults = &copies.fs.config.defaults;
-        let attr = attr::of_blob(Ino::ROOT, found.kind, &found.properties, defaults);
+        let attr = found.attr(defaults);
         if found.closed {
             return Ok(Decision::refused(
                 libc::EACCES,
