@@ -43,6 +43,13 @@ impl BlobAddress {
     pub(super) fn new(account: &str, container: &str, blob: &str) -> BlobAddress {
         BlobAddress { account: account.to_owned(), container: container.to_owned(), blob: blob.to_owned() }
     }
+
+    /// It is that path, or below it.
+    pub(super) fn is_in(&self, above: &BlobAddress) -> bool {
+        let rest = self.blob.strip_prefix(&above.blob);
+        (&above.account, &above.container) == (&self.account, &self.container)
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 impl std::fmt::Display for BlobAddress {

@@ -9,7 +9,7 @@ use super::checksum::check_source_hash;
 use super::condition::{Conditions, Reader, on_target};
 use super::copies::{NewCopy, Timing};
 use super::encryption;
-use super::error::{Code, ServiceError};
+use super::error::{Code, ServiceError, cannot_verify};
 use super::headers::{copies_tags, lease_id, sent_metadata, sent_tags, sent_tier};
 use super::holds::sent_protection;
 use super::lease::Holder;
@@ -17,7 +17,7 @@ use super::model::{Blob, Encryption, Kind, Metadata, Tier};
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
-use super::source::{CopySource, cannot_verify};
+use super::source::CopySource;
 use super::state::{State, keeps_chosen_tier};
 use super::tags::Tags;
 

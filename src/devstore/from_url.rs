@@ -15,14 +15,14 @@ use super::blocks;
 use super::checksum::{SourceHash, check_source_hash};
 use super::condition::{Conditions, Reader, on_target};
 use super::content::Content;
-use super::error::{Code, ServiceError};
+use super::error::{Code, ServiceError, cannot_verify};
 use super::headers::{copies_tags, parse_range, sent_metadata, sent_properties, sent_tags, sent_tier};
 use super::model::{Blob, Kind, Metadata, Properties};
 use super::page;
 use super::reply::{Outcome, Reply};
 use super::request::Call;
 use super::server::Server;
-use super::source::{CopySource, cannot_verify};
+use super::source::CopySource;
 
 /// Put Blob From URL (§13.8): no block list, no copy state.
 pub(super) fn put_blob(server: &Server, call: &Call) -> Outcome {

@@ -87,7 +87,7 @@ pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
     for address in [asked, &from] {
         state.container(&address.account, &address.container).map_err(|_| Code::FilesystemNotFound)?;
     }
-    if *asked == from || (asked.container == from.container && asked.blob.starts_with(&format!("{}/", from.blob))) {
+    if asked.is_in(&from) {
         return Err(Code::InvalidRenameSourcePath.into());
     }
     if !goes_on {
@@ -131,12 +131,7 @@ pub(super) fn rename(server: &Server, call: &Call) -> Outcome {
 /// 409 for what a delete that is not done yet takes away, and for names in it (S199).
 fn refuse_half_deleted(state: &State, from: &BlobAddress, to: &BlobAddress) -> Result<(), ServiceError> {
     for (address, code) in [(from, Code::SourcePathIsBeingDeleted), (to, Code::DestinationPathIsBeingDeleted)] {
-        let is_in = |deleting: &BlobAddress| {
-            let rest = address.blob.strip_prefix(&deleting.blob);
-            (&deleting.account, &deleting.container) == (&address.account, &address.container)
-                && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if state.deleting_paths.iter().any(is_in) {
+        if state.deleting_paths.iter().any(|deleting| address.is_in(deleting)) {
             return Err(code.into());
         }
     }

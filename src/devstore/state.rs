@@ -186,10 +186,9 @@ impl State {
     }
 
     pub(super) fn container(&mut self, account: &str, container: &str) -> Result<&mut Container, ServiceError> {
-        let ticks = if container == WEB { Some(self.ticks.next()) } else { None };
-        let now = self.clock.now();
+        let made = (container == WEB).then(|| (self.ticks.next(), self.clock.now()));
         let containers = self.containers(account)?;
-        if let Some(ticks) = ticks {
+        if let Some((ticks, now)) = made {
             let made = || Container::new(ETag::from_ticks(ticks), now);
             return Ok(containers.entry(container.to_owned()).or_insert_with(made));
         }

@@ -13,12 +13,12 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, redirect};
 
 use super::content::Content;
-use super::error::{Code, ServiceError};
+use super::error::{Code, ServiceError, cannot_verify};
 use super::model::{Blob, Kind, Properties};
 use super::operation::Operation;
 use super::request::Call;
 use super::server::Server;
-use super::source::{cannot_verify, is_here};
+use super::source::is_here;
 
 /// Longest wait for a source: the service gives up, too.
 const PATIENCE: Duration = Duration::from_secs(30);
