@@ -43,9 +43,9 @@ def listings(name, change):
 
 two, three = ["one", "two"], ["one", "three", "two"]
 print("nothing happens in between")
-assert listings(f"quiet-{sys.argv[3]}", False) == (two, two if cached else [], two)
+assert listings(f"quiet-{sys.argv[3]}", False) == (two, two if cached else [], two), "the behaviour has changed"
 print("a file is made in between")
-assert listings(f"changed-{sys.argv[3]}", True) == (two, [], [] if cached else three)
+assert listings(f"changed-{sys.argv[3]}", True) == (two, [], [] if cached else three), "the behaviour has changed"
 PY
 
 mkdir "$work/far"

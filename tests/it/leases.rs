@@ -589,6 +589,8 @@ fn what_others_lease_is_not_opened_for_writing() {
     let stats = world.stats();
     let written = ["PutBlob", "PutBlock", "PutBlockList", "AppendBlock"].map(|operation| stats.requests(operation));
     assert_eq!((world.stored("a"), written), ("theirs".into(), [0; 4]));
+    // Section 9 of the design: one look each.
+    assert_eq!(stats.requests("GetBlobProperties"), 3, "{stats:?}");
     assert_eq!(world.ok("cat a"), "theirs");
     // It has ended, which nothing has told the mount.
     world.block_on(world.client(ONE).blob(&path("a")).release_lease(&id)).unwrap();
