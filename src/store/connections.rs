@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error as StdError;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub(super) struct Limits {
     pub connect_timeout: Duration,
     /// Longest time that one is kept unused.
     pub idle_timeout: Duration,
+    /// Longest time that the other side takes to say that bytes have come, or to make room for more.
+    pub unacknowledged: Duration,
 }
 
 struct Idle {
@@ -83,6 +86,8 @@ pub(super) struct Outgoing<'a> {
     /// Spelling of the names of metadata in the headers.
     pub names: &'a Names,
     pub body: Pieces,
+    /// Bytes that have gone out so far, for whoever looks while it is sent.
+    pub written: &'a Arc<AtomicU64>,
 }
 
 /// No answer, or no whole one.
@@ -97,6 +102,14 @@ pub(super) struct Broken {
 impl Broken {
     fn unsent(detail: String, timed_out: bool) -> Self {
         Self { detail, timed_out, unsent: true }
+    }
+
+    /// It was not answered in time, when so many bytes had gone out.
+    pub(super) fn silent(written: u64) -> Self {
+        match written {
+            0 => Self::unsent("no connection in time".into(), true),
+            _ => Self { detail: "no answer in time".into(), timed_out: true, unsent: false },
+        }
     }
 
     fn lost(error: &hyper::Error) -> Self {
@@ -156,6 +169,8 @@ impl Connections {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(limits.connect_timeout));
+        // A connection that a machine on the way has forgotten is noticed before the try is over.
+        tcp.set_tcp_user_timeout(Some(limits.unacknowledged));
         Self(Arc::new(Shared {
             connector: HttpsConnector::from((tcp, tls.clone())),
             tls,
@@ -182,7 +197,7 @@ impl Connections {
                 Some(kept) => (kept, false),
                 None => (self.connect(&uri, proxy.as_ref()).await?, true),
             };
-            connection.spelling.begin(outgoing.names);
+            connection.spelling.begin(outgoing.names, outgoing.written);
             match connection.sender.try_send_request(request).await {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
@@ -210,6 +225,13 @@ impl Connections {
             if fresh && ready.await {
                 return Some(connection);
             }
+        }
+    }
+
+    /// Ends the connections that are kept to the host of `url`.
+    pub(super) fn forget(&self, url: &str) {
+        if let Ok(url) = Url::parse(url) {
+            lock(&self.0.idle).remove(&url.origin().ascii_serialization());
         }
     }
 
@@ -334,12 +356,17 @@ mod tests {
     use super::*;
     use crate::store::payload::Payload;
 
-    const LIMITS: Limits = Limits { connect_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60) };
+    const LIMITS: Limits = Limits {
+        connect_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(60),
+        unacknowledged: Duration::from_secs(60),
+    };
 
     fn outgoing(url: &str) -> Outgoing<'_> {
         static NONE: std::sync::LazyLock<Names> = std::sync::LazyLock::new(Names::default);
+        static UNSEEN: std::sync::LazyLock<Arc<AtomicU64>> = std::sync::LazyLock::new(Arc::default);
         let body = Payload::default().as_body();
-        Outgoing { method: Method::GET, url, headers: HeaderMap::new(), names: &NONE, body }
+        Outgoing { method: Method::GET, url, headers: HeaderMap::new(), names: &NONE, body, written: &UNSEEN }
     }
 
     /// A server that gives each connection so many answers and closes it. Heads that it was asked, for each connection.

@@ -103,7 +103,7 @@ impl Scripted {
             tries: 3,
             first_delay: Duration::from_millis(1),
             // A machine may be busy for longer than a test wants to wait for nothing.
-            read_timeout: Duration::from_millis(if silent { 300 } else { 20_000 }),
+            timeout: Duration::from_millis(if silent { 600 } else { 80_000 }),
             ..Default::default()
         };
         let client = Client::new(account.resolve().unwrap(), Http::new(options));
