@@ -29,6 +29,7 @@ pub use held::Held;
 pub mod liar;
 mod log;
 pub use log::{assert_logged, logged, logged_with, times_logged};
+pub mod outage;
 mod process;
 pub use process::MountProcess;
 pub mod raw;
@@ -91,7 +92,7 @@ impl Default for Setup {
             http: store::Options {
                 tries: 3,
                 first_delay: Duration::from_millis(20),
-                timeout: Duration::from_secs(400),
+                timeout: Duration::from_secs(240),
                 ..Default::default()
             },
             allow_other: false,
