@@ -91,7 +91,8 @@ impl Breaker {
         let open = self.0.open.borrow();
         let Open { since, why } = open.as_ref()?;
         let seconds = since.elapsed().as_secs();
-        let detail = format!("the service is away since {seconds} s, and is not asked before it answers: {}", why.detail);
+        let detail =
+            format!("the service is away since {seconds} s, and is not asked before it answers: {}", why.detail);
         Some(Away { detail, timed_out: why.timed_out })
     }
 

@@ -177,7 +177,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_trickles_is_silence() {
-        for (bound, bytes, window) in [(Bound::Metadata, 1, 30), (Bound::Fetched, 1000, 15), (Bound::Stored, 1000, 30)] {
+        for (bound, bytes, window) in [(Bound::Metadata, 1, 30), (Bound::Fetched, 1000, 15), (Bound::Stored, 1000, 30)]
+        {
             let began = Instant::now();
             let mut deadline = Deadline::new(TIMEOUT, bound, 0);
             deadline.begin_try();
@@ -186,7 +187,11 @@ mod tests {
                 deadline.moved(bytes);
             }
             assert_eq!(began.elapsed(), seconds(window), "{bound:?}");
-            assert!(deadline.stalled().contains(&format!("too slow: {} bytes", bytes * window)), "{}", deadline.stalled());
+            assert!(
+                deadline.stalled().contains(&format!("too slow: {} bytes", bytes * window)),
+                "{}",
+                deadline.stalled()
+            );
         }
     }
 

@@ -256,11 +256,7 @@ struct PerAttempt {
 }
 
 impl PerAttempt {
-    async fn new(
-        pipeline: &Pipeline,
-        lease: Option<LeaseId>,
-        tries: &Tries,
-    ) -> std::result::Result<Self, Failure> {
+    async fn new(pipeline: &Pipeline, lease: Option<LeaseId>, tries: &Tries) -> std::result::Result<Self, Failure> {
         let credential = proof(tries, pipeline.credential.for_a_request()).await?;
         let bearer = proof(tries, bearer_of(&credential)).await?;
         let checksums = pipeline.checksums();
@@ -350,11 +346,7 @@ impl Pipeline {
     }
 
     /// A single attempt.
-    pub(super) async fn attempt(
-        &self,
-        request: &Request,
-        tries: &mut Tries,
-    ) -> std::result::Result<Response, Failure> {
+    pub(super) async fn attempt(&self, request: &Request, tries: &mut Tries) -> std::result::Result<Response, Failure> {
         let mut body = Gathered::of_at_most(request.most);
         let response = self.attempt_into(request, tries, &mut body).await?;
         Ok(Response { body: body.freeze(), ..response })

@@ -328,7 +328,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_that_would_pass_the_deadline_is_not_begun() {
         let Failure::Refused { error, .. } = refused(503, "ServerBusy", None) else { unreachable!() };
-        let options = Options { timeout: Duration::from_secs(60), max_delay: Duration::from_secs(600), ..Options::default() };
+        let options =
+            Options { timeout: Duration::from_secs(60), max_delay: Duration::from_secs(600), ..Options::default() };
         for (asked, paused) in [(59, true), (60, false), (600, false)] {
             let mut tries = Tries::new(&options, Deadline::new(options.timeout, Bound::Metadata, 0), false);
             let asked = Duration::from_secs(asked);

@@ -102,8 +102,10 @@ impl HttpClient for Wire {
             Error::with_message(kind, broken.detail)
         };
         let (url, names, written) = (url.as_str(), &Names::default(), &Arc::default());
-        let answer =
-            connections.send(Outgoing { method, url, headers, names, body: body.as_body(), written }).await.map_err(failed)?;
+        let answer = connections
+            .send(Outgoing { method, url, headers, names, body: body.as_body(), written })
+            .await
+            .map_err(failed)?;
         let status = answer.status;
         let mut headers = Headers::new();
         for (name, value) in answer.headers.iter() {

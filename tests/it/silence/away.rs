@@ -68,7 +68,12 @@ fn one_slow_request_shuts_nobody_out() {
     let world = logged_with(setup);
     world.put("slow", "content");
     world.put("f", "content");
-    world.store.add_fault(Fault { delay_ms: 600_000, count: 100, blob_prefix: Some("slow".into()), ..Fault::on("GetBlob") });
+    world.store.add_fault(Fault {
+        delay_ms: 600_000,
+        count: 100,
+        blob_prefix: Some("slow".into()),
+        ..Fault::on("GetBlob")
+    });
     let slow = world.start("cat slow");
     let mut others = 0;
     let mut slow = Some(slow);

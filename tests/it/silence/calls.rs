@@ -84,7 +84,8 @@ fn the_time_is_an_option() {
     let source = format!("{ONE}/{BOX}");
     let mount = MountProcess::new(&world.store, &[ONE], &["--timeout", "2s", &source]);
     mount.start("cat f").wait();
-    let silent = blobcp::devstore::Fault { delay_ms: 600_000, count: 1000, ..blobcp::devstore::Fault::on("GetBlobProperties") };
+    let silent =
+        blobcp::devstore::Fault { delay_ms: 600_000, count: 1000, ..blobcp::devstore::Fault::on("GetBlobProperties") };
     world.store.add_fault(silent);
     let ran = mount.start("getfattr --only-values -n user.blob.copy.status f").wait();
     assert!(ran.stderr.contains("timed out"), "{ran:?}");
