@@ -113,7 +113,7 @@ impl Broken {
     }
 
     fn lost(error: &hyper::Error) -> Self {
-        Self { detail: with_causes(error.to_string(), error), timed_out: error.is_timeout(), unsent: false }
+        Self { detail: with_causes(error.to_string(), error), timed_out: is_time_out(error), unsent: false }
     }
 }
 
@@ -250,7 +250,9 @@ impl Connections {
     }
 
     async fn connect(&self, uri: &Uri, proxy: Option<&Intercept>) -> Result<Connection, Broken> {
-        let failed = |error: BoxError| Broken::unsent(with_causes(format!("no connection: {error}"), &*error), false);
+        let failed = |error: BoxError| {
+            Broken::unsent(with_causes(format!("no connection: {error}"), &*error), is_time_out(&*error))
+        };
         let spelling = Spelling::default();
         let connecting = async {
             let io = TokioIo::new(Spelled::new(self.reach(uri, proxy).await?, spelling.clone()));
@@ -332,6 +334,14 @@ fn tls_with(trust: impl FnOnce(WantsRoots) -> Result<HasRoots, rustls::Error>) -
     let mut tls = builder.and_then(trust).map_err(|error| format!("TLS: {error}"))?.with_no_client_auth();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(tls)
+}
+
+/// The other side said nothing, which the kernel may notice before we do.
+fn is_time_out(error: &(dyn StdError + 'static)) -> bool {
+    let is_one = |error: &(dyn StdError + 'static)| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+    };
+    std::iter::successors(Some(error), |error| error.source()).any(is_one)
 }
 
 /// `text` with the causes of an error, as far as they say more.
@@ -448,6 +458,26 @@ mod tests {
         let (address, _) = server(0, "").await;
         let broken = connections.send(outgoing(&format!("http://{address}/"))).await.err().unwrap();
         assert!(!broken.unsent, "{broken:?}");
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_told_from_who_refuses() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // No room for anybody: the kernel drops who wants to connect.
+        // SAFETY: the number of a socket that is open.
+        assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) }, 0);
+        let mut room = Vec::new();
+        while let Ok(taken) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            room.push(taken);
+        }
+        let limits = Limits { connect_timeout: Duration::from_millis(300), ..LIMITS };
+        let connections = Connections::local(limits).unwrap();
+        let broken = connections.send(outgoing(&format!("http://{address}/"))).await.err().unwrap();
+        assert!(broken.unsent && broken.timed_out, "{broken:?}");
+        drop((room, listener));
+        let broken = connections.send(outgoing(&format!("http://{address}/"))).await.err().unwrap();
+        assert!(broken.unsent && !broken.timed_out, "{broken:?}");
     }
 
     #[tokio::test]
