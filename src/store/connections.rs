@@ -341,7 +341,7 @@ fn is_time_out(error: &(dyn StdError + 'static)) -> bool {
     let is_one = |error: &(dyn StdError + 'static)| {
         error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
     };
-    std::iter::successors(Some(error), |error| error.source()).any(is_one)
+    std::iter::successors(Some(error), |error| (*error).source()).any(is_one)
 }
 
 /// `text` with the causes of an error, as far as they say more.
