@@ -133,6 +133,10 @@ pub(crate) struct Settings {
     /// Store the MD5 of files that are written in one pass, which 'blobcp verify' compares them with.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub(crate) content_md5: Option<Switch>,
+    /// How long a request may take, with all its repetitions; content half of it without any movement [default: 60s].
+    #[arg(long, value_name = "TIME", value_parser = setting::timeout)]
+    #[serde(deserialize_with = "setting::timeout_field")]
+    pub(crate) timeout: Option<Duration>,
     /// Most memory that content may take the process to [default: 512MiB].
     #[arg(long, value_name = "SIZE", value_parser = setting::memory)]
     #[serde(deserialize_with = "setting::memory_field")]
@@ -187,7 +191,7 @@ impl Settings {
         }
         laid_over! {
             read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
-            check_reads content_md5
+            check_reads content_md5 timeout
             show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http log_file log
         }
     }
@@ -268,7 +272,8 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
     let probes = probes.collect();
     let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join("+");
     let check_reads = settings.check_reads.is_none_or(Switch::is_on);
-    let http = Http::new(Options { check_reads, ..Options::default() });
+    let usual = Options::default();
+    let http = Http::new(Options { check_reads, timeout: settings.timeout.unwrap_or(usual.timeout), ..usual });
     let named = found.iter().map(|found| found.account.clone()).collect();
     let accounts = found
         .into_iter()

@@ -15,7 +15,8 @@
 //! fits what was asked ([`body`]), and read by [`headers`], [`xml`] and [`listing`] into the owned types of [`types`];
 //! [`pages`] follows a listing to its end. Between the two stands one [`pipeline`] through which every request goes: [`endpoint`]
 //! turns names into the one encoded path, [`sign`] signs exactly what is sent, [`http`] sends it over one of the [`connections`], which keep the [`spelling`] of metadata names, [`retry`] judges a
-//! failure and sets the next date. [`credential`] has the proof that a request carries, and asks for another before it
+//! failure and sets the next date, [`deadline`] says when it is too late for that, and [`breaker`] keeps requests from a
+//! service that answers nobody. [`credential`] has the proof that a request carries, and asks for another before it
 //! ends or when it is refused; [`entra`] keeps the tokens of accounts that are asked with one. [`concurrency`] limits
 //! the requests of work on many blobs to what the service bears.
 //!
@@ -48,6 +49,7 @@ mod ask;
 mod blob;
 mod block;
 mod body;
+mod breaker;
 mod client;
 mod clocks;
 mod concurrency;
@@ -56,6 +58,7 @@ mod connections;
 mod container;
 mod copy;
 mod credential;
+mod deadline;
 mod delegation;
 mod endpoint;
 mod entra;

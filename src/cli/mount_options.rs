@@ -101,8 +101,10 @@ mod tests {
     #[test]
     fn flags_are_options_with_underscores() {
         let parsed =
-            parse("attr_ttl=5s,allow_other,copy_wait=no,file_mode=600,uid=7,config=/etc/b.toml,ro,noexec").unwrap();
+            parse("attr_ttl=5s,timeout=20,allow_other,copy_wait=no,file_mode=600,uid=7,config=/etc/b.toml,ro,noexec")
+                .unwrap();
         assert_eq!(parsed.settings.attr_ttl, Some(Duration::from_secs(5)));
+        assert_eq!(parsed.settings.timeout, Some(Duration::from_secs(20)));
         assert_eq!(parsed.settings.uid, Some(7));
         assert!(parsed.settings.allow_other.unwrap().is_on());
         assert!(parsed.settings.read_only.unwrap().is_on());
@@ -122,6 +124,7 @@ mod tests {
     #[rstest]
     #[case("rw,atr_ttl=5s", "-o atr_ttl: there is no such option")]
     #[case("attr_ttl=soon", "-o attr_ttl=soon: must be a time such as 500ms, 1s or 2m")]
+    #[case("timeout=0", "-o timeout=0: must be a time from 1s to 1h")]
     #[case("copy_wait=maybe", "-o copy_wait=maybe: must be yes or no")]
     fn mistakes_are_named(#[case] list: &str, #[case] expected: &str) {
         assert_eq!(parse(list).unwrap_err(), expected);

@@ -61,6 +61,19 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     Duration::try_from(parsed).map_err(|_| WRONG)
 }
 
+/// In less, a request that is answered at once may not be done.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// An hour: what takes longer is not waited for in a system call.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// A [`duration`] that a request may take.
+pub(super) fn timeout(text: &str) -> Result<Duration, &'static str> {
+    match duration(text)? {
+        time if (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&time) => Ok(time),
+        _ => Err("must be a time from 1s to 1h"),
+    }
+}
+
 /// Less would hold hardly more than what the process itself needs.
 const LEAST_MEMORY: u64 = 64 << 20;
 
@@ -90,6 +103,10 @@ impl<'de> Deserialize<'de> for Mode {
 
 pub(super) fn duration_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     duration(&scalar(from)?).map(Some).map_err(D::Error::custom)
+}
+
+pub(super) fn timeout_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    timeout(&scalar(from)?).map(Some).map_err(D::Error::custom)
 }
 
 pub(super) fn memory_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {

@@ -47,7 +47,10 @@ impl Service {
 
     /// What whoever looks after the mount should know, in lines; `None` if there is nothing.
     pub(crate) fn warnings(&self) -> Option<String> {
-        let lines: Vec<String> = self.config.accounts.iter().filter_map(|account| account.client.notice()).collect();
+        let mut lines: Vec<String> =
+            self.config.accounts.iter().filter_map(|account| account.client.notice()).collect();
+        // Of accounts at one place all say the same.
+        lines.dedup();
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 

@@ -21,7 +21,8 @@ const BOUND: Duration = Duration::from_secs(12);
 fn options() -> Options {
     Options {
         connect_timeout: Duration::from_secs(4),
-        read_timeout: Duration::from_secs(8),
+        // A try of 10 s, and what is left.
+        timeout: Duration::from_secs(20),
         tries: 2,
         first_delay: Duration::from_millis(300),
         max_delay: Duration::from_secs(1),

@@ -43,9 +43,12 @@ impl Client {
         self.0.leases().contains_key(&self.0.endpoint().path(Resource::Blob(blob)))
     }
 
-    /// What is to be said of its credential: that it ends soon, or is over. Without secrets.
+    /// What is to be said of it, in lines: that its service is away, that its credential ends soon or is over. Without
+    /// secrets.
     pub fn notice(&self) -> Option<String> {
-        self.0.credential.notice()
+        let said = [self.0.breaker.notice(), self.0.credential.notice()];
+        let lines: Vec<String> = said.into_iter().flatten().collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
     /// Client of a container, which need not exist.

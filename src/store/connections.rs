@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error as StdError;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub(super) struct Limits {
     pub connect_timeout: Duration,
     /// Longest time that one is kept unused.
     pub idle_timeout: Duration,
+    /// Longest time that the other side takes to say that bytes have come, or to make room for more.
+    pub unacknowledged: Duration,
 }
 
 struct Idle {
@@ -83,6 +86,8 @@ pub(super) struct Outgoing<'a> {
     /// Spelling of the names of metadata in the headers.
     pub names: &'a Names,
     pub body: Pieces,
+    /// Bytes that have gone out so far, for whoever looks while it is sent.
+    pub written: &'a Arc<AtomicU64>,
 }
 
 /// No answer, or no whole one.
@@ -99,8 +104,16 @@ impl Broken {
         Self { detail, timed_out, unsent: true }
     }
 
+    /// It was not answered in time, when so many bytes had gone out.
+    pub(super) fn silent(written: u64) -> Self {
+        match written {
+            0 => Self::unsent("no connection in time".into(), true),
+            _ => Self { detail: "no answer in time".into(), timed_out: true, unsent: false },
+        }
+    }
+
     fn lost(error: &hyper::Error) -> Self {
-        Self { detail: with_causes(error.to_string(), error), timed_out: error.is_timeout(), unsent: false }
+        Self { detail: with_causes(error.to_string(), error), timed_out: is_time_out(error), unsent: false }
     }
 }
 
@@ -156,6 +169,8 @@ impl Connections {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(limits.connect_timeout));
+        // A connection that a machine on the way has forgotten is noticed before the try is over.
+        tcp.set_tcp_user_timeout(Some(limits.unacknowledged));
         Self(Arc::new(Shared {
             connector: HttpsConnector::from((tcp, tls.clone())),
             tls,
@@ -182,7 +197,7 @@ impl Connections {
                 Some(kept) => (kept, false),
                 None => (self.connect(&uri, proxy.as_ref()).await?, true),
             };
-            connection.spelling.begin(outgoing.names);
+            connection.spelling.begin(outgoing.names, outgoing.written);
             match connection.sender.try_send_request(request).await {
                 Ok(response) => {
                     let (head, body) = response.into_parts();
@@ -213,6 +228,13 @@ impl Connections {
         }
     }
 
+    /// Ends the connections that are kept to the host of `url`.
+    pub(super) fn forget(&self, url: &str) {
+        if let Ok(url) = Url::parse(url) {
+            lock(&self.0.idle).remove(&url.origin().ascii_serialization());
+        }
+    }
+
     fn keep(&self, origin: String, connection: Connection) {
         if connection.sender.is_closed() {
             return;
@@ -228,7 +250,9 @@ impl Connections {
     }
 
     async fn connect(&self, uri: &Uri, proxy: Option<&Intercept>) -> Result<Connection, Broken> {
-        let failed = |error: BoxError| Broken::unsent(with_causes(format!("no connection: {error}"), &*error), false);
+        let failed = |error: BoxError| {
+            Broken::unsent(with_causes(format!("no connection: {error}"), &*error), is_time_out(&*error))
+        };
         let spelling = Spelling::default();
         let connecting = async {
             let io = TokioIo::new(Spelled::new(self.reach(uri, proxy).await?, spelling.clone()));
@@ -312,6 +336,14 @@ fn tls_with(trust: impl FnOnce(WantsRoots) -> Result<HasRoots, rustls::Error>) -
     Ok(tls)
 }
 
+/// The other side said nothing, which the kernel may notice before we do.
+fn is_time_out(error: &(dyn StdError + 'static)) -> bool {
+    let is_one = |error: &(dyn StdError + 'static)| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
+    };
+    std::iter::successors(Some(error), |error| (*error).source()).any(is_one)
+}
+
 /// `text` with the causes of an error, as far as they say more.
 pub(super) fn with_causes(mut text: String, error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
@@ -334,12 +366,17 @@ mod tests {
     use super::*;
     use crate::store::payload::Payload;
 
-    const LIMITS: Limits = Limits { connect_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(60) };
+    const LIMITS: Limits = Limits {
+        connect_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(60),
+        unacknowledged: Duration::from_secs(60),
+    };
 
     fn outgoing(url: &str) -> Outgoing<'_> {
         static NONE: std::sync::LazyLock<Names> = std::sync::LazyLock::new(Names::default);
+        static UNSEEN: std::sync::LazyLock<Arc<AtomicU64>> = std::sync::LazyLock::new(Arc::default);
         let body = Payload::default().as_body();
-        Outgoing { method: Method::GET, url, headers: HeaderMap::new(), names: &NONE, body }
+        Outgoing { method: Method::GET, url, headers: HeaderMap::new(), names: &NONE, body, written: &UNSEEN }
     }
 
     /// A server that gives each connection so many answers and closes it. Heads that it was asked, for each connection.
@@ -421,6 +458,26 @@ mod tests {
         let (address, _) = server(0, "").await;
         let broken = connections.send(outgoing(&format!("http://{address}/"))).await.err().unwrap();
         assert!(!broken.unsent, "{broken:?}");
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_told_from_who_refuses() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // No room for anybody: the kernel drops who wants to connect.
+        // SAFETY: the number of a socket that is open.
+        assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) }, 0);
+        let mut room = Vec::new();
+        while let Ok(taken) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            room.push(taken);
+        }
+        let limits = Limits { connect_timeout: Duration::from_millis(300), ..LIMITS };
+        let connections = Connections::local(limits).unwrap();
+        let broken = connections.send(outgoing(&format!("http://{address}/"))).await.err().unwrap();
+        assert!(broken.unsent && broken.timed_out, "{broken:?}");
+        drop((room, listener));
+        let broken = connections.send(outgoing(&format!("http://{address}/"))).await.err().unwrap();
+        assert!(broken.unsent && !broken.timed_out, "{broken:?}");
     }
 
     #[tokio::test]

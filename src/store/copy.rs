@@ -11,9 +11,9 @@ use crate::store::client::Client;
 use crate::store::credential::Credential;
 use crate::store::headers;
 use crate::store::options::AbortOptions;
-use crate::store::request::{Request, Response};
+use crate::store::request::{Request, Response, in_time};
 use crate::store::resolve::{modified_since, same_source};
-use crate::store::retry::{Failure, Tries};
+use crate::store::retry::Failure;
 use crate::store::sas::{self, Validity};
 use crate::store::types::*;
 
@@ -42,10 +42,10 @@ impl BlobClient<'_> {
             request = request.metadata(metadata);
         }
         let began = Instant::now();
-        let mut tries = Tries::new(self.pipeline.http.options());
+        let mut tries = self.pipeline.tries(&request);
         let mut lost = false;
         loop {
-            let failure = match self.pipeline.attempt(&request).await {
+            let failure = match self.pipeline.attempt(&request, &mut tries).await {
                 Ok(response) => return self.started(&request, &response),
                 Err(failure) => failure,
             };
@@ -59,7 +59,7 @@ impl BlobClient<'_> {
                 lost && matches!(&failure, Failure::Refused { error, .. } if [409, 412].contains(&error.status));
             lost |= unclear;
             if (unclear || (refused_again && delay.is_none()))
-                && let Some(started) = self.adopted(&copy.source, began).await
+                && let Some(started) = in_time(tries.time_to_look(), self.adopted(&copy.source, began)).await
             {
                 return Ok(started);
             }

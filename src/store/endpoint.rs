@@ -159,6 +159,11 @@ impl Endpoint {
         }
     }
 
+    /// Scheme, host and port, if it is not the scheme's own.
+    pub(super) fn origin(&self) -> String {
+        self.origin.to_string()
+    }
+
     /// The URL of an encoded `path`.
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)

@@ -9,6 +9,7 @@
 //! Only the URL itself ever goes to a foreign host. It is asked over https, no redirect is followed, and no credential
 //! of ours is sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -150,8 +151,9 @@ impl Client {
             headers: HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-0"))]),
             names: &Names::default(),
             body: Payload::default().as_body(),
+            written: &Arc::default(),
         };
-        let answer = match timeout(http.options().read_timeout, connections.send(outgoing)).await {
+        let answer = match timeout(http.options().timeout / 2, connections.send(outgoing)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(broken)) => return Err(failed(broken.detail, broken.timed_out)),
             Err(_) => return Err(failed("no answer in time".into(), true)),

@@ -13,7 +13,7 @@ use crate::store::blob::BlobClient;
 use crate::store::credential::Credential;
 use crate::store::endpoint::Resource;
 use crate::store::headers;
-use crate::store::request::Request;
+use crate::store::request::{Request, in_time};
 use crate::store::types::*;
 
 /// A rename that the service does not end within so many requests is given up: each moves many thousand paths.
@@ -48,7 +48,8 @@ impl BlobClient<'_> {
                     None => return Ok(headers::written(&response.headers)),
                 },
                 Err(error) if sent.lost && may_be_the_echo(&error) => {
-                    return self.found_renamed(to, options).await.map(Some).ok_or(error);
+                    let found = in_time(sent.look, self.found_renamed(to, options)).await;
+                    return found.map(Some).ok_or(error);
                 }
                 // It may say so though the directory is there; who has looked at the source is not told so again (S123).
                 Err(error) if error.code() == "RenameDestinationParentPathNotFound" && !looked => {

@@ -7,10 +7,21 @@
 //!
 //! Loopback hosts have connections of their own, without proxies and with a short memory for idle connections.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use crate::store::connections::{Connections, Limits};
+use futures_util::FutureExt;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use tokio::time::timeout;
+
+use crate::store::breaker::{Away, Breaker};
+use crate::store::connections::{Connections, Limits, Outgoing};
+use crate::store::endpoint::Endpoint;
+use crate::store::payload::Payload;
+use crate::store::spelling::Names;
+use crate::sync::lock;
 
 /// Azurite closes idle connections after 5 s; below that, no request meets one that is just being closed.
 const LOCAL_IDLE: Duration = Duration::from_secs(4);
@@ -23,8 +34,9 @@ const REMOTE_IDLE: Duration = Duration::from_secs(90);
 pub struct Options {
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
-    /// Longest silence: before an answer begins, and between parts of its body.
-    pub read_timeout: Duration,
+    /// Longest time for a request and its repetitions; half of it for content, without any movement (the table is in
+    /// `deadline`).
+    pub timeout: Duration,
     /// Tries of a request in all, at least 1.
     pub tries: u32,
     /// Delay before the second try; doubles from there, ± 20 %.
@@ -39,7 +51,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
-            read_timeout: Duration::from_secs(60),
+            timeout: Duration::from_secs(60),
             tries: 5,
             first_delay: Duration::from_millis(800),
             max_delay: Duration::from_secs(60),
@@ -56,12 +68,18 @@ struct Inner {
     options: Options,
     local: OnceLock<Result<Connections, String>>,
     remote: OnceLock<Result<Connections, String>>,
+    /// By scheme, host and port.
+    breakers: Mutex<HashMap<String, Breaker>>,
 }
+
+/// Shortest time in which the other side has to acknowledge what was sent: less than that is a delay as any.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(1);
 
 impl Http {
     /// Connects nowhere yet.
     pub fn new(options: Options) -> Self {
-        Self(Arc::new(Inner { options, local: OnceLock::new(), remote: OnceLock::new() }))
+        let (local, remote) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { options, local, remote, breakers: Mutex::default() }))
     }
 
     pub(super) fn options(&self) -> &Options {
@@ -71,16 +89,57 @@ impl Http {
     /// The connections to hosts on this machine or to all others. They are set up at first use, because loading the
     /// trust roots takes milliseconds that a loopback mount need not spend.
     pub(super) fn connections(&self, loopback: bool) -> Result<&Connections, String> {
-        let connect_timeout = self.0.options.connect_timeout;
+        let a_try = self.0.options.timeout / 4;
+        let limits = |idle_timeout| Limits {
+            connect_timeout: self.0.options.connect_timeout.min(a_try),
+            idle_timeout,
+            unacknowledged: a_try.max(UNACKNOWLEDGED),
+        };
         let set_up = match loopback {
-            true => {
-                self.0.local.get_or_init(|| Connections::local(Limits { connect_timeout, idle_timeout: LOCAL_IDLE }))
-            }
-            false => {
-                self.0.remote.get_or_init(|| Connections::new(Limits { connect_timeout, idle_timeout: REMOTE_IDLE }))
-            }
+            true => self.0.local.get_or_init(|| Connections::local(limits(LOCAL_IDLE))),
+            false => self.0.remote.get_or_init(|| Connections::new(limits(REMOTE_IDLE))),
         };
         set_up.as_ref().map_err(Clone::clone)
+    }
+
+    /// The breaker of the host and port of an endpoint.
+    pub(super) fn breaker(&self, endpoint: &Endpoint) -> Breaker {
+        let origin = endpoint.origin();
+        let mut breakers = lock(&self.0.breakers);
+        if let Some(known) = breakers.get(&origin) {
+            return known.clone();
+        }
+        let (http, url, loopback) = (Arc::downgrade(&self.0), format!("{origin}/"), endpoint.is_loopback());
+        let ask = move |bound| probe(http.clone(), url.clone(), loopback, bound).boxed();
+        let breaker = Breaker::new(origin.clone(), self.0.options.timeout, Box::new(ask));
+        breakers.insert(origin, breaker.clone());
+        breaker
+    }
+}
+
+/// HEAD without any credential, to which every answer is one. `None` when all clients are gone.
+async fn probe(http: Weak<Inner>, url: String, loopback: bool, bound: Duration) -> Option<Result<(), Away>> {
+    let connections = Http(http.upgrade()?).connections(loopback).cloned().ok()?;
+    let (names, written) = (Names::default(), Arc::default());
+    let outgoing = Outgoing {
+        method: Method::HEAD,
+        url: &url,
+        headers: HeaderMap::new(),
+        names: &names,
+        body: Payload::default().as_body(),
+        written: &written,
+    };
+    match timeout(bound, connections.send(outgoing)).await {
+        Ok(Ok(answer)) => {
+            // Its connection is as good as any other.
+            let _ = timeout(bound, answer.whole(0)).await;
+            Some(Ok(()))
+        }
+        Ok(Err(broken)) => Some(Err(Away { detail: broken.detail, timed_out: broken.timed_out })),
+        Err(_) => {
+            connections.forget(&url);
+            Some(Err(Away { detail: "no answer in time".into(), timed_out: true }))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use reqwest::header::HeaderMap;
 
 use crate::path::AccountName;
 use crate::store::account::{Account, CredentialInUse};
+use crate::store::breaker::Breaker;
 use crate::store::concurrency::ConcurrencyLimit;
 use crate::store::delegation::Delegation;
 use crate::store::endpoint::Endpoint;
@@ -28,6 +29,7 @@ pub(super) struct Pipeline {
     account: Account,
     pub(super) credential: CredentialInUse,
     pub(super) http: Http,
+    pub(super) breaker: Breaker,
     /// Copies whose start was answered: these ids are not the one that a lost answer would have told.
     known_copies: Mutex<VecDeque<CopyId>>,
     /// Leases that writes are sent with unless they name one, by the encoded path of the blob.
@@ -60,6 +62,7 @@ impl Pipeline {
         Self {
             namespace: Knowledge::of_settings(account.hierarchical),
             credential: CredentialInUse::of(&account),
+            breaker: http.breaker(&account.endpoint),
             account,
             http,
             known_copies: Mutex::default(),

@@ -8,24 +8,27 @@
 
 mod headers;
 mod probe;
+mod refusal;
 
 pub use probe::{Answer, Probe};
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
 use crate::store::body::{Gathered, MOST, MOST_OF_A_REFUSAL, Sink, crc64_text};
-use crate::store::clocks::clocks;
+use crate::store::breaker::Breaker;
 use crate::store::connections::{self, Broken, Outgoing};
 use crate::store::credential::Credential;
+use crate::store::deadline::{Bound, Deadline};
 use crate::store::endpoint::{Endpoint, Resource, encode_query};
 use crate::store::headers::{self as answer, AnswerHeaders};
 use crate::store::payload::Payload;
@@ -37,11 +40,7 @@ use crate::store::spelling::Names;
 use crate::store::types::{LeaseId, Written};
 use crate::store::xml::Element;
 
-/// The slowest upload that is waited for, in bytes per second; it stretches the wait for an answer by the size of the
-/// body.
-const SLOWEST_UPLOAD: u64 = 64 << 10;
-/// The slowest server-side copy of a range within one call, in bytes per second.
-const SLOWEST_SERVER_COPY: u64 = 10 << 20;
+use refusal::service_error;
 
 /// The name of requests that are sent as they are, whatever blobcp would send instead.
 const PROBE: &str = "Probe";
@@ -91,6 +90,8 @@ pub(super) struct Sent {
     pub lost: bool,
     /// Start of the first try.
     pub began: Instant,
+    /// Time for a look at what became of it.
+    pub look: Duration,
 }
 
 impl Sent {
@@ -103,10 +104,15 @@ impl Sent {
     ) -> Result<T> {
         match self.result {
             Ok(response) => answer(&response),
-            Err(error) if self.lost && may_be_ours(&error) => look.await.ok_or(error),
+            Err(error) if self.lost && may_be_ours(&error) => in_time(self.look, look).await.ok_or(error),
             Err(error) => Err(error),
         }
     }
+}
+
+/// What a look finds, if it does so in time: whoever asks has waited for all tries before.
+pub(super) async fn in_time<T>(bound: Duration, look: impl Future<Output = Option<T>>) -> Option<T> {
+    timeout(bound, look).await.ok().flatten()
 }
 
 /// True for an error that a repeated write meets when its first try was executed: a condition that no longer holds, or
@@ -225,11 +231,14 @@ impl Request {
         }
     }
 
-    /// Longest wait for the beginning of an answer.
-    fn answer_timeout(&self, read_timeout: Duration) -> Duration {
-        read_timeout
-            + Duration::from_secs(self.body.len() as u64 / SLOWEST_UPLOAD)
-            + Duration::from_secs(self.work / SLOWEST_SERVER_COPY)
+    fn bound(&self) -> Bound {
+        match (self.operation, &self.method) {
+            // Also a list of blocks: what it is about is stored with it.
+            (_, &Method::PUT) if !self.body.is_empty() => Bound::Stored,
+            ("GetBlob", _) => Bound::Fetched,
+            _ if self.most > MOST => Bound::List,
+            _ => Bound::Metadata,
+        }
     }
 }
 
@@ -247,9 +256,9 @@ struct PerAttempt {
 }
 
 impl PerAttempt {
-    async fn new(pipeline: &Pipeline, lease: Option<LeaseId>) -> std::result::Result<Self, Failure> {
-        let credential = pipeline.credential.for_a_request().await.map_err(Failure::Invalid)?;
-        let bearer = bearer_of(&credential).await.map_err(Failure::Invalid)?;
+    async fn new(pipeline: &Pipeline, lease: Option<LeaseId>, tries: &Tries) -> std::result::Result<Self, Failure> {
+        let credential = proof(tries, pipeline.credential.for_a_request()).await?;
+        let bearer = proof(tries, bearer_of(&credential)).await?;
         let checksums = pipeline.checksums();
         Ok(Self { lease, credential, refused: None, bearer, white_space: WhiteSpace::Folded, checksums })
     }
@@ -301,19 +310,26 @@ impl Pipeline {
 
     async fn send_tracked_into(&self, request: &Request, sink: &mut impl Sink) -> Sent {
         let began = Instant::now();
-        let mut tries = Tries::new(self.http.options());
-        let mut lost = false;
+        let mut tries = self.tries(request);
+        let (mut lost, look) = (false, tries.time_to_look());
         loop {
-            let failure = match self.attempt_into(request, sink).await {
-                Ok(response) => return Sent { result: Ok(response), lost, began },
+            let failure = match self.attempt_into(request, &mut tries, sink).await {
+                Ok(response) => return Sent { result: Ok(response), lost, began, look },
                 Err(failure) => failure,
             };
             lost |= failure.may_have_happened();
             let Some(delay) = tries.after(&failure) else {
-                return Sent { result: Err(request.fail(failure)), lost, began };
+                return Sent { result: Err(request.fail(failure)), lost, began, look };
             };
             self.pause(request, &failure, &tries, delay).await;
         }
+    }
+
+    /// The tries of a request, whose time begins now.
+    pub(super) fn tries(&self, request: &Request) -> Tries {
+        let options = self.http.options();
+        let bound = request.bound();
+        Tries::new(options, Deadline::new(options.timeout, bound, request.work), bound == Bound::Stored)
     }
 
     /// Says why a request is repeated, and waits.
@@ -330,25 +346,31 @@ impl Pipeline {
     }
 
     /// A single attempt.
-    pub(super) async fn attempt(&self, request: &Request) -> std::result::Result<Response, Failure> {
+    pub(super) async fn attempt(&self, request: &Request, tries: &mut Tries) -> std::result::Result<Response, Failure> {
         let mut body = Gathered::of_at_most(request.most);
-        let response = self.attempt_into(request, &mut body).await?;
+        let response = self.attempt_into(request, tries, &mut body).await?;
         Ok(Response { body: body.freeze(), ..response })
     }
 
-    async fn attempt_into(&self, request: &Request, sink: &mut impl Sink) -> std::result::Result<Response, Failure> {
+    async fn attempt_into(
+        &self,
+        request: &Request,
+        tries: &mut Tries,
+        sink: &mut impl Sink,
+    ) -> std::result::Result<Response, Failure> {
         if let Some(error) = &request.invalid {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let mut with = PerAttempt::new(self, self.lease_of(request)).await?;
-        let mut result = self.exchange_authorized(request, &mut with, sink).await;
+        let mut with = PerAttempt::new(self, self.lease_of(request), tries).await?;
+        let mut result = self.exchange_authorized(request, &mut with, tries, sink).await;
         if let Err(Failure::Refused { error, .. }) = &result
-            && let Some(another) = self.credential.after(&with.credential, error).await
+            && let Ok(Some(another)) =
+                timeout_at(tries.deadline.ends(), self.credential.after(&with.credential, error)).await
         {
-            with.bearer = bearer_of(&another).await.map_err(Failure::Invalid)?;
+            with.bearer = proof(tries, bearer_of(&another)).await?;
             with.refused = Some(std::mem::replace(&mut with.credential, another));
-            result = self.exchange_authorized(request, &mut with, sink).await;
+            result = self.exchange_authorized(request, &mut with, tries, sink).await;
         }
         if matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 412 && error.code.starts_with("Lease"))
         {
@@ -359,7 +381,7 @@ impl Pipeline {
             let now = self.lease_of(request);
             if now != with.lease {
                 with.lease = now;
-                result = self.exchange(request, &with, sink).await;
+                result = self.exchange(request, &with, tries, sink).await;
             }
         }
         let (status, request_id) = match &result {
@@ -380,15 +402,16 @@ impl Pipeline {
         &self,
         request: &Request,
         with: &mut PerAttempt,
+        tries: &mut Tries,
         sink: &mut impl Sink,
     ) -> std::result::Result<Response, Failure> {
         with.white_space = WhiteSpace::Folded;
-        let mut result = self.exchange(request, with, sink).await;
+        let mut result = self.exchange(request, with, tries, sink).await;
         if let (Credential::Entra(tokens), Some(refused)) = (&*with.credential, &with.bearer)
             && matches!(&result, Err(Failure::Refused { error, .. }) if is_token_refused(error))
         {
-            with.bearer = Some(tokens.replace(refused).await.map_err(Failure::Invalid)?);
-            result = self.exchange(request, with, sink).await;
+            with.bearer = Some(proof(tries, tokens.replace(refused)).await?);
+            result = self.exchange(request, with, tries, sink).await;
         }
         if request.hashed
             && with.checksums == Checksums::Crc64
@@ -396,36 +419,80 @@ impl Pipeline {
         {
             self.without_crc64.store(true, Ordering::Relaxed);
             with.checksums = self.checksums();
-            result = self.exchange(request, with, sink).await;
+            result = self.exchange(request, with, tries, sink).await;
         }
         let refused = matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 403);
         if refused && matches!(*with.credential, Credential::SharedKey(_)) && white_space_matters(&request.headers) {
             with.white_space = WhiteSpace::Kept;
-            result = self.exchange(request, with, sink).await;
+            result = self.exchange(request, with, tries, sink).await;
         }
         result
     }
 
+    /// The breaker of the host that the request goes to.
+    fn breaker_of(&self, request: &Request) -> Breaker {
+        match &request.endpoint {
+            Some(other) => self.http.breaker(other),
+            None => self.breaker.clone(),
+        }
+    }
+
     /// Sends once, to the beginning of the answer.
-    async fn begin(&self, request: &Request, with: &PerAttempt) -> std::result::Result<connections::Answer, Failure> {
+    async fn begin(
+        &self,
+        request: &Request,
+        with: &PerAttempt,
+        tries: &mut Tries,
+    ) -> std::result::Result<connections::Answer, Failure> {
+        let breaker = self.breaker_of(request);
+        breaker.pass(tries.waits_until()).await?;
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
-        let read_timeout = self.http.options().read_timeout;
         let connections = self.http.connections(self.endpoint().is_loopback()).map_err(unsent)?;
+        let written = Arc::<AtomicU64>::default();
+        let url = self.request_url(request, with);
         let outgoing = Outgoing {
             method: request.method.clone(),
-            url: &self.request_url(request, with),
+            url: &url,
             headers: self.authorized_headers(request, with),
             names: &request.names,
             body: request.body.as_body(),
+            written: &written,
         };
-        match timeout(request.answer_timeout(read_timeout), connections.send(outgoing)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(Broken { detail, unsent: true, .. })) if detail.contains("certificate") => {
+        let deadline = &mut tries.deadline;
+        deadline.begin_try();
+        let mut sending = pin!(connections.send(outgoing));
+        let mut seen = 0;
+        let sent = loop {
+            match timeout_at(deadline.next_look(), &mut sending).await {
+                Ok(sent) => break sent,
+                Err(_) if tokio::time::Instant::now() >= deadline.try_ends() => break Err(Broken::silent(seen)),
+                Err(_) => {
+                    let now = written.load(Ordering::Relaxed);
+                    deadline.moved(now - seen);
+                    seen = now;
+                }
+            }
+        };
+        match sent {
+            Ok(answer) => {
+                breaker.answered();
+                deadline.answered();
+                Ok(answer)
+            }
+            Err(Broken { detail, unsent: true, .. }) if detail.contains("certificate") => {
                 // Who is not trusted now will not be in a second.
                 Err(Failure::Invalid(request.misunderstood(detail)))
             }
-            Ok(Err(broken)) => Err(broken.into()),
-            Err(_) => Err(Failure::Lost { detail: "no answer in time".into(), timed_out: true }),
+            Err(broken) => {
+                if broken.timed_out {
+                    // Others may be as dead, and nobody would notice before the next try is over.
+                    connections.forget(&url);
+                }
+                if broken.timed_out || broken.unsent {
+                    breaker.failed();
+                }
+                Err(broken.into())
+            }
         }
     }
 
@@ -433,10 +500,10 @@ impl Pipeline {
         &self,
         request: &Request,
         with: &PerAttempt,
+        tries: &mut Tries,
         sink: &mut impl Sink,
     ) -> std::result::Result<Response, Failure> {
-        let read_timeout = self.http.options().read_timeout;
-        let mut answer = self.begin(request, with).await?;
+        let mut answer = self.begin(request, with, tries).await?;
         let status = answer.status;
         let headers = std::mem::take(&mut answer.headers);
         self.was_answered(&headers);
@@ -452,10 +519,12 @@ impl Pipeline {
         }
         let mut refusal = Gathered::of_at_most(MOST_OF_A_REFUSAL);
         let mut received = 0;
+        let deadline = &mut tries.deadline;
         loop {
-            match timeout(read_timeout, answer.part()).await {
+            match timeout_at(deadline.try_ends(), answer.part()).await {
                 Ok(Ok(Some(part))) => {
                     received += part.len() as u64;
+                    deadline.moved(part.len() as u64);
                     if succeeded {
                         sink.part(part).map_err(untrue)?;
                     } else if !refusal.take(&part) {
@@ -471,7 +540,9 @@ impl Pipeline {
                     break;
                 }
                 Ok(Err(broken)) => return Err(broken.into()),
-                Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
+                Err(_) if succeeded => return Err(Failure::Lost { detail: deadline.stalled(), timed_out: true }),
+                // Its status says enough here, too.
+                Err(_) => break,
             }
         }
         if succeeded {
@@ -558,6 +629,14 @@ impl Pipeline {
     }
 }
 
+/// What a request is to prove itself with, if it comes in time.
+async fn proof<T>(tries: &Tries, asked: impl Future<Output = Result<T>>) -> std::result::Result<T, Failure> {
+    match timeout_at(tries.deadline.ends(), asked).await {
+        Ok(proof) => proof.map_err(Failure::Invalid),
+        Err(_) => Err(Failure::Unsent { detail: "no credential in time".into(), timed_out: true }),
+    }
+}
+
 /// A token for the next try, if that is what it is asked with.
 async fn bearer_of(credential: &Credential) -> Result<Option<Secret>> {
     match credential {
@@ -608,182 +687,5 @@ impl Response {
     /// The body as XML.
     pub(super) fn xml(&self, request: &Request) -> Result<Element<'_>> {
         Element::parse(&self.body).map_err(|detail| request.misunderstood(detail))
-    }
-}
-
-/// Error body and headers (§4.1): XML of the Blob service, JSON of its hierarchical sibling, or nothing at all.
-fn service_error(operation: &'static str, target: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> ServiceError {
-    let mut fields = ErrorBody::parse(body);
-    let from_header = |name: &str| answer::text(headers, name).map(str::to_owned);
-    if let Some(code) = from_header("x-ms-error-code") {
-        fields.code = code;
-    }
-    if status == 403
-        && fields.code == "AuthenticationFailed"
-        && let Some(clocks) = clocks(answer::date(headers, "date"), SystemTime::now())
-    {
-        let and = if fields.detail.is_empty() { "" } else { "; " };
-        fields.detail += &format!("{and}{clocks}");
-    }
-    let source_status = from_header("x-ms-copy-source-status-code").or(fields.source_status);
-    let source_code = from_header("x-ms-copy-source-error-code").or(fields.source_code);
-    let copy_source = (source_status.is_some() || source_code.is_some()).then(|| {
-        (source_status.and_then(|status| status.trim().parse().ok()).unwrap_or(status), source_code.unwrap_or_default())
-    });
-    ServiceError {
-        operation,
-        target: target.to_owned(),
-        status,
-        code: fields.code,
-        message: fields.message.lines().next().unwrap_or_default().trim().to_owned(),
-        detail: fields.detail,
-        request_id: from_header("x-ms-request-id").unwrap_or_default(),
-        copy_source,
-    }
-}
-
-#[derive(Default)]
-struct ErrorBody {
-    code: String,
-    message: String,
-    detail: String,
-    source_status: Option<String>,
-    source_code: Option<String>,
-}
-
-impl ErrorBody {
-    fn parse(body: &[u8]) -> Self {
-        if body.first() == Some(&b'{') {
-            let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-            let text = |name: &str| json["error"][name].as_str().unwrap_or_default().to_owned();
-            return Self { code: text("code"), message: text("message"), ..Self::default() };
-        }
-        match Element::parse(body) {
-            Ok(root) if root.name == "Error" => {
-                let text = |name: &str| root.value(name).map(|value| value.into_owned());
-                Self {
-                    code: text("Code").unwrap_or_default(),
-                    message: text("Message").unwrap_or_default(),
-                    detail: detail(&root),
-                    source_status: text("CopySourceStatusCode"),
-                    source_code: text("CopySourceErrorCode"),
-                }
-            }
-            _ => Self::default(),
-        }
-    }
-}
-
-/// What of an error's other elements may be shown. A string to sign may not, nor the value of any header: there may be
-/// signatures in them.
-fn detail(error: &Element<'_>) -> String {
-    let value = |name: &str| error.value(name).unwrap_or_default();
-    let said = value("AuthenticationErrorDetail");
-    let said = said.lines().next().unwrap_or_default().trim();
-    let is_of_times = ["Signature not valid in the specified", "Signed expiry time", "Signed start time"];
-    match value("HeaderName") {
-        name if name.eq_ignore_ascii_case("x-ms-version") => format!("x-ms-version: {}", value("HeaderValue")),
-        name if !name.is_empty() => name.into_owned(),
-        _ if error.child("QueryParameterName").is_some() => value("QueryParameterName").into_owned(),
-        _ if is_of_times.iter().any(|start| said.starts_with(start)) => said.to_owned(),
-        _ => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(headers: &[(&'static str, &'static str)], body: &str) -> ServiceError {
-        let headers =
-            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        service_error("CopyBlob", "acct/c/b", 409, &headers.collect(), body.as_bytes())
-    }
-
-    #[test]
-    fn an_xml_body_gives_code_and_first_line() {
-        let error = refusal(
-            &[("x-ms-request-id", "r-1")],
-            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<Error>\n  <Code>PendingCopyOperation</Code>\n  <Message>There is currently a pending copy operation.\nRequestId:r-1\nTime:now</Message>\n</Error>",
-        );
-        assert_eq!(
-            error.to_string(),
-            "CopyBlob acct/c/b: 409 PendingCopyOperation There is currently a pending copy operation. [request id r-1]"
-        );
-    }
-
-    #[test]
-    fn without_a_body_the_header_tells_the_code() {
-        let error = refusal(&[("x-ms-error-code", "BlobNotFound")], "");
-        assert_eq!((error.code.as_str(), error.message.as_str()), ("BlobNotFound", ""));
-        assert_eq!(refusal(&[], "").code, "");
-        assert_eq!(refusal(&[], "<html>Bad Gateway</html>").code, "");
-    }
-
-    #[test]
-    fn what_else_is_said_is_shown_if_it_can_hold_no_signature() {
-        let said = |elements: &str| {
-            let error = refusal(&[], &format!("<Error><Code>C</Code><Message>M</Message>{elements}</Error>"));
-            assert!(error.to_string().contains(&error.detail));
-            error.detail
-        };
-        // S145, as recorded, with and without a start
-        let times = "Signature not valid in the specified time frame: Start [Mon, 01 Jan 2024 00:00:00 GMT] - Expiry [Tue, 02 Jan \
-                     2024 00:00:00 GMT] - Current [Wed, 03 Jan 2024 00:00:00 GMT]";
-        let detail = |text: &str| format!("<AuthenticationErrorDetail>{text}</AuthenticationErrorDetail>");
-        assert_eq!(said(&detail(times)), times);
-        let times = "Signed expiry time [a] has to be after signed start time [b]";
-        assert_eq!(said(&detail(times)), times);
-        let secret =
-            "The MAC signature found in the HTTP request 'c2VjcmV0' is not the same as any computed signature.";
-        assert_eq!(said(&detail(secret)), "");
-        // S151
-        let version = "<HeaderName>x-ms-version</HeaderName><HeaderValue>1999-01-01</HeaderValue>";
-        assert_eq!(said(version), "x-ms-version: 1999-01-01");
-        let source = "<HeaderName>x-ms-copy-source</HeaderName><HeaderValue>http://h/c/b?sig=secret</HeaderValue>";
-        assert_eq!(said(source), "x-ms-copy-source");
-    }
-
-    #[test]
-    fn clocks_that_differ_are_told_with_a_refusal_for_which_that_may_be_the_reason() {
-        let told = |status, code| {
-            let headers = HeaderMap::from_iter([(
-                HeaderName::from_static("date"),
-                HeaderValue::from_static("Mon, 01 Jan 2024 12:00:00 GMT"),
-            )]);
-            let body = format!("<Error><Code>{code}</Code><Message>M</Message></Error>");
-            service_error("GetBlob", "acct/c/b", status, &headers, body.as_bytes()).to_string()
-        };
-        assert!(told(403, "AuthenticationFailed").contains("the service Mon, 01 Jan 2024 12:00:00 GMT)"));
-        assert!(!told(403, "AuthorizationFailure").contains("clock"));
-    }
-
-    #[test]
-    fn a_json_body_is_understood() {
-        let error = refusal(
-            &[],
-            r#"{"error":{"code":"PathNotFound","message":"The specified path does not exist.\nRequestId:x"}}"#,
-        );
-        assert_eq!(
-            (error.code.as_str(), error.message.as_str()),
-            ("PathNotFound", "The specified path does not exist.")
-        );
-    }
-
-    #[test]
-    fn an_operation_that_is_not_offered_is_told_by_its_parameter() {
-        // S193, S194
-        let body =
-            "<Error><Code>InvalidQueryParameterValue</Code><QueryParameterName>comp</QueryParameterName></Error>";
-        assert_eq!(refusal(&[], body).detail, "comp");
-    }
-
-    #[test]
-    fn the_source_of_a_copy_is_told_by_headers_or_body() {
-        let body = "<Error><Code>CannotVerifyCopySource</Code><CopySourceStatusCode>404</CopySourceStatusCode><CopySourceErrorCode>BlobNotFound</CopySourceErrorCode></Error>";
-        assert_eq!(refusal(&[], body).copy_source, Some((404, "BlobNotFound".into())));
-        let headers = [("x-ms-copy-source-status-code", "503"), ("x-ms-copy-source-error-code", "ServerBusy")];
-        assert_eq!(refusal(&headers, body).copy_source, Some((503, "ServerBusy".into())));
-        assert_eq!(refusal(&[], "").copy_source, None);
     }
 }

@@ -4,13 +4,20 @@
 //! nothing, and neither did a throttled request; a connection that broke, a time-out or a 500 leave it open. Reads and
 //! whole overwrites are simply sent again. The operations for which a second time is not the same as the first ask
 //! [`Failure::may_have_happened`] and look at the service before they decide ([`crate::store::resolve`]).
+//!
+//! All tries of a request and the pauses between them have one [`Deadline`]: a pause that would pass it is not begun,
+//! and the last failure is told at once. A service that cannot be reached at all is tried for [`PATIENCE`] only. What
+//! brings content to be stored waits longer, up to the deadline, so that a short outage costs no write.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
+use tokio::time::Instant;
 
 use crate::error::{Error, ServiceError};
+use crate::store::breaker::Away;
 use crate::store::connections::Broken;
+use crate::store::deadline::Deadline;
 use crate::store::http::Options;
 
 /// Failure of one try.
@@ -18,6 +25,8 @@ use crate::store::http::Options;
 pub(super) enum Failure {
     /// No connection: the request was never sent.
     Unsent { detail: String, timed_out: bool },
+    /// Not sent, because the service answers nobody ([`crate::store::breaker`]).
+    Kept(Away),
     /// Sent, and no whole answer came.
     Lost { detail: String, timed_out: bool },
     /// An answer came, and it is none to what was asked: it was damaged on its way, or the server is not what it is
@@ -38,6 +47,12 @@ impl From<Broken> for Failure {
     }
 }
 
+impl From<Away> for Failure {
+    fn from(away: Away) -> Self {
+        Self::Kept(away)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// The same request would fail again.
@@ -54,16 +69,27 @@ pub(super) struct Tries {
     options: Options,
     made: u32,
     damaged: u32,
+    pub(super) deadline: Deadline,
+    /// Content is to be stored.
+    storing: bool,
+    /// Until then a service that cannot be reached is tried again.
+    patience: Instant,
 }
 
 /// Most repetitions after a damaged body.
 const MAX_DAMAGED: u32 = 2;
 
+/// Time for which a service that cannot be reached is tried again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longest pause before what is to be stored is tried again at a service that cannot be reached.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 impl Failure {
     /// True if the request may have taken effect although no good answer came.
     pub(super) fn may_have_happened(&self) -> bool {
         match self {
-            Self::Unsent { .. } | Self::Invalid(_) => false,
+            Self::Unsent { .. } | Self::Kept(_) | Self::Invalid(_) => false,
             Self::Lost { .. } | Self::Untrue { .. } => true,
             // Throttling happens before execution.
             Self::Refused { error, .. } => {
@@ -76,7 +102,8 @@ impl Failure {
         let error = match self {
             Self::Unsent { .. } | Self::Lost { .. } => return Class::Transient,
             Self::Untrue { .. } => return Class::Damaged,
-            Self::Invalid(_) => return Class::Final,
+            // The breaker tries again, and whoever can wait has waited.
+            Self::Kept(_) | Self::Invalid(_) => return Class::Final,
             Self::Refused { error, .. } => error,
         };
         let source_trouble = error
@@ -95,7 +122,7 @@ impl Failure {
     /// One line for the log: the reason of a repetition.
     pub(super) fn reason(&self) -> String {
         match self {
-            Self::Unsent { detail, .. } | Self::Lost { detail, .. } => detail.clone(),
+            Self::Unsent { detail, .. } | Self::Lost { detail, .. } | Self::Kept(Away { detail, .. }) => detail.clone(),
             Self::Untrue { detail } => format!("the answer cannot be true: {detail}"),
             Self::Invalid(error) => error.to_string(),
             Self::Refused { error, .. } => error.to_string(),
@@ -104,7 +131,9 @@ impl Failure {
 
     pub(super) fn into_error(self, operation: &'static str, target: &str) -> Error {
         match self {
-            Self::Unsent { detail, timed_out } | Self::Lost { detail, timed_out } => {
+            Self::Unsent { detail, timed_out }
+            | Self::Lost { detail, timed_out }
+            | Self::Kept(Away { detail, timed_out }) => {
                 Error::Transport { operation, target: target.to_owned(), detail, timed_out }
             }
             Self::Untrue { .. } => {
@@ -118,9 +147,20 @@ impl Failure {
 }
 
 impl Tries {
-    /// The number of tries and the delays between them are those of `options`.
-    pub(super) fn new(options: &Options) -> Self {
-        Self { options: options.clone(), made: 0, damaged: 0 }
+    /// The number of tries and the delays between them are those of `options`. `storing`: content is to be stored.
+    pub(super) fn new(options: &Options, deadline: Deadline, storing: bool) -> Self {
+        let patience = Instant::now() + PATIENCE;
+        Self { options: options.clone(), made: 0, damaged: 0, deadline, storing, patience }
+    }
+
+    /// Until when a request waits for a service that answers nobody; `None` if it does not.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        self.storing.then(|| self.deadline.ends())
+    }
+
+    /// Time, beyond that of the tries, for a look at what became of them.
+    pub(super) fn time_to_look(&self) -> Duration {
+        self.options.timeout / 4
     }
 
     /// Number of tries that have failed.
@@ -133,15 +173,23 @@ impl Tries {
         self.made += 1;
         let class = failure.class();
         self.damaged += u32::from(class == Class::Damaged);
-        if class == Class::Final || self.made >= self.options.tries || self.damaged > MAX_DAMAGED {
+        let unreachable = matches!(failure, Failure::Unsent { timed_out: false, .. });
+        let enough = self.made >= self.options.tries && !(unreachable && self.storing);
+        if class == Class::Final || enough || self.damaged > MAX_DAMAGED {
             return None;
         }
-        match failure {
-            Failure::Refused { retry_after: Some(asked), .. } => Some((*asked).min(self.options.max_delay)),
+        let backoff = || backoff(&self.options, self.made, rand::random_range(0.8..=1.2));
+        let delay = match failure {
+            Failure::Refused { retry_after: Some(asked), .. } => (*asked).min(self.options.max_delay),
             // Most often a kept connection that the other side had just closed: a fresh one will do.
-            Failure::Lost { timed_out: false, .. } | Failure::Untrue { .. } if self.made == 1 => Some(Duration::ZERO),
-            _ => Some(backoff(&self.options, self.made, rand::random_range(0.8..=1.2))),
-        }
+            Failure::Lost { timed_out: false, .. } | Failure::Untrue { .. } if self.made == 1 => Duration::ZERO,
+            // It costs nobody anything, and there is not much time.
+            Failure::Unsent { timed_out: false, .. } => (backoff() / 4).min(LONGEST_PAUSE),
+            _ => backoff(),
+        };
+        let ends = self.deadline.ends();
+        let ends = if unreachable && !self.storing { ends.min(self.patience) } else { ends };
+        (Instant::now() + delay < ends).then_some(delay)
     }
 }
 
@@ -169,6 +217,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::deadline::Bound;
     use rstest::rstest;
 
     fn refused(status: u16, code: &str, source: Option<&str>) -> Failure {
@@ -183,6 +232,19 @@ mod tests {
             copy_source: source.map(|code| (status, code.to_owned())),
         };
         Failure::Refused { error: Box::new(error), retry_after: None }
+    }
+
+    fn of(bound: Bound) -> Tries {
+        let options = Options { timeout: Duration::from_secs(600), ..Options::default() };
+        Tries::new(&options, Deadline::new(options.timeout, bound, 0), bound == Bound::Stored)
+    }
+
+    fn fresh() -> Tries {
+        of(Bound::Metadata)
+    }
+
+    fn unreachable() -> Failure {
+        Failure::Unsent { detail: "refused".into(), timed_out: false }
     }
 
     fn lost(timed_out: bool) -> Failure {
@@ -228,9 +290,52 @@ mod tests {
     fn broken_connections_are_transient() {
         assert_eq!(lost(false).class(), Class::Transient);
         assert!(lost(true).may_have_happened());
-        let unsent = Failure::Unsent { detail: "refused".into(), timed_out: false };
-        assert_eq!(unsent.class(), Class::Transient);
-        assert!(!unsent.may_have_happened());
+        assert_eq!(unreachable().class(), Class::Transient);
+        assert!(!unreachable().may_have_happened());
+    }
+
+    #[test]
+    fn what_the_breaker_kept_was_not_sent_and_is_told_at_once() {
+        for (timed_out, errno) in [(true, libc::ETIMEDOUT), (false, libc::EIO)] {
+            let kept = Failure::from(Away { detail: "away".into(), timed_out });
+            assert!(!kept.may_have_happened());
+            assert_eq!(of(Bound::Stored).after(&kept), None);
+            assert_eq!(kept.into_error("PutBlob", "acct/c/b").errno(), errno);
+        }
+    }
+
+    /// Fails as `failure` says until there is no other try: number of tries, and time.
+    async fn all_tries(mut tries: Tries, failure: &Failure) -> (u32, Duration) {
+        let began = Instant::now();
+        while let Some(delay) = tries.after(failure) {
+            tokio::time::sleep(delay).await;
+        }
+        (tries.made(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_be_reached_is_tried_for_a_second_or_for_as_long_as_content_may_wait() {
+        let (made, took) = all_tries(of(Bound::Metadata), &unreachable()).await;
+        assert!((3..=4).contains(&made) && took < PATIENCE, "{made} in {took:?}");
+        let (made, took) = all_tries(of(Bound::Stored), &unreachable()).await;
+        let seconds = took.as_secs_f32();
+        assert!(made > 250 && (298.5..300.0).contains(&seconds), "{made} in {took:?}");
+        // As long as it goes on being throttled.
+        let (made, took) = all_tries(of(Bound::Stored), &refused(503, "ServerBusy", None)).await;
+        assert!(made == 5 && took > Duration::from_secs(9), "{made} in {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_would_pass_the_deadline_is_not_begun() {
+        let Failure::Refused { error, .. } = refused(503, "ServerBusy", None) else { unreachable!() };
+        let options =
+            Options { timeout: Duration::from_secs(60), max_delay: Duration::from_secs(600), ..Options::default() };
+        for (asked, paused) in [(59, true), (60, false), (600, false)] {
+            let mut tries = Tries::new(&options, Deadline::new(options.timeout, Bound::Metadata, 0), false);
+            let asked = Duration::from_secs(asked);
+            let failure = Failure::Refused { error: error.clone(), retry_after: Some(asked) };
+            assert_eq!(tries.after(&failure), paused.then_some(asked));
+        }
     }
 
     #[test]
@@ -245,18 +350,18 @@ mod tests {
 
     #[test]
     fn tries_are_counted() {
-        let mut tries = Tries::new(&Options::default());
+        let mut tries = fresh();
         for _ in 0..4 {
             assert!(tries.after(&refused(503, "ServerBusy", None)).is_some());
         }
         assert_eq!(tries.after(&refused(503, "ServerBusy", None)), None);
         assert_eq!(tries.made(), 5);
-        assert_eq!(Tries::new(&Options::default()).after(&refused(404, "BlobNotFound", None)), None);
+        assert_eq!(fresh().after(&refused(404, "BlobNotFound", None)), None);
     }
 
     #[test]
     fn a_damaged_body_is_sent_again_twice() {
-        let mut tries = Tries::new(&Options::default());
+        let mut tries = fresh();
         let damaged = refused(400, "Md5Mismatch", None);
         assert!(tries.after(&damaged).is_some());
         assert!(tries.after(&damaged).is_some());
@@ -265,7 +370,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_true_is_asked_for_again_twice() {
-        let mut tries = Tries::new(&Options::default());
+        let mut tries = fresh();
         let untrue = || Failure::Untrue { detail: "another range".into() };
         assert_eq!(tries.after(&untrue()), Some(Duration::ZERO));
         assert!(tries.after(&untrue()) > Some(Duration::from_secs(1)));
@@ -276,10 +381,10 @@ mod tests {
 
     #[test]
     fn only_the_first_reset_is_retried_at_once() {
-        let mut tries = Tries::new(&Options::default());
+        let mut tries = fresh();
         assert_eq!(tries.after(&lost(false)), Some(Duration::ZERO));
         assert!(tries.after(&lost(false)) > Some(Duration::from_secs(1)));
-        assert!(Tries::new(&Options::default()).after(&lost(true)) > Some(Duration::from_millis(600)));
+        assert!(fresh().after(&lost(true)) > Some(Duration::from_millis(600)));
     }
 
     #[rstest]
@@ -301,7 +406,7 @@ mod tests {
         let asked = |seconds| {
             let Failure::Refused { error, .. } = refused(503, "ServerBusy", None) else { unreachable!() };
             let failure = Failure::Refused { error, retry_after: Some(Duration::from_secs(seconds)) };
-            Tries::new(&Options::default()).after(&failure)
+            fresh().after(&failure)
         };
         assert_eq!(asked(0), Some(Duration::ZERO));
         assert_eq!(asked(7), Some(Duration::from_secs(7)));

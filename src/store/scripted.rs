@@ -21,6 +21,8 @@ pub(super) enum Reply {
     HangUp,
     /// Status, headers, and a body that goes on until nobody reads it any more.
     Endless(u16, Vec<(&'static str, String)>),
+    /// Status, headers, and a body of 1000 bytes of which one comes every 50 ms.
+    Trickle(u16, Vec<(&'static str, String)>),
     /// Promises more bytes than it sends.
     Truncated,
     /// Never answers.
@@ -88,7 +90,7 @@ impl Scripted {
         let log = asked.clone();
         let sent = Arc::<AtomicUsize>::default();
         let count = sent.clone();
-        let silent = script.iter().any(|reply| matches!(reply, Reply::Silence));
+        let silent = script.iter().any(|reply| matches!(reply, Reply::Silence | Reply::Trickle(..)));
         tokio::spawn(async move {
             for reply in script {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -103,7 +105,7 @@ impl Scripted {
             tries: 3,
             first_delay: Duration::from_millis(1),
             // A machine may be busy for longer than a test wants to wait for nothing.
-            read_timeout: Duration::from_millis(if silent { 300 } else { 20_000 }),
+            timeout: Duration::from_millis(if silent { 600 } else { 80_000 }),
             ..Default::default()
         };
         let client = Client::new(account.resolve().unwrap(), Http::new(options));
@@ -153,6 +155,16 @@ async fn follow(reply: Reply, mut stream: TcpStream, sent: &AtomicUsize) {
             while sent.load(Ordering::Relaxed) < ENOUGH && stream.write_all(chunk.as_bytes()).await.is_ok() {
                 sent.fetch_add(0x10000, Ordering::Relaxed);
             }
+            return;
+        }
+        Reply::Trickle(status, headers) => {
+            let head = head(status, &headers, ("content-length", "1000".to_owned()));
+            stream.write_all(head.as_bytes()).await.unwrap();
+            tokio::spawn(async move {
+                while stream.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
             return;
         }
         Reply::HangUp => String::new(),

@@ -10,6 +10,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
@@ -90,12 +91,20 @@ struct Exchange {
     /// The head of the answer has not come.
     listening: bool,
     answered: Names,
+    /// Bytes of the request that are on their way.
+    written: Arc<AtomicU64>,
 }
 
 impl Spelling {
     /// The next bytes out are the head of a request with these names, the next bytes in that of its answer.
-    pub(super) fn begin(&self, names: &Names) {
-        *lock(&self.0) = Exchange { asked: names.clone(), listening: true, answered: Names::default() };
+    /// How many bytes have gone out is written to `written`.
+    pub(super) fn begin(&self, names: &Names, written: &Arc<AtomicU64>) {
+        let (asked, written) = (names.clone(), written.clone());
+        *lock(&self.0) = Exchange { asked, listening: true, answered: Names::default(), written };
+    }
+
+    fn wrote(&self, bytes: usize) {
+        lock(&self.0).written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Names in the head of the answer.
@@ -161,7 +170,10 @@ impl<T: AsyncWrite + Unpin> Spelled<T> {
         while self.spelled {
             match ready!(Pin::new(&mut self.io).poll_write(cx, &self.outgoing.0[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.sent += written,
+                written => {
+                    self.sent += written;
+                    self.spelling.wrote(written);
+                }
             }
             if self.sent == self.outgoing.0.len() {
                 (self.outgoing, self.sent, self.spelled) = (Head::default(), 0, false);
@@ -204,7 +216,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Spelled<T> {
         ready!(this.poll_spelled(cx))?;
         match this.spell(std::iter::once(bytes)) {
             Some(taken) => Poll::Ready(Ok(taken)),
-            None => Pin::new(&mut this.io).poll_write(cx, bytes),
+            None => {
+                let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
+                this.spelling.wrote(written);
+                Poll::Ready(Ok(written))
+            }
         }
     }
 
@@ -217,7 +233,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Spelled<T> {
         ready!(this.poll_spelled(cx))?;
         match this.spell(pieces.iter().map(|piece| &**piece)) {
             Some(taken) => Poll::Ready(Ok(taken)),
-            None => Pin::new(&mut this.io).poll_write_vectored(cx, pieces),
+            None => {
+                let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, pieces))?;
+                this.spelling.wrote(written);
+                Poll::Ready(Ok(written))
+            }
         }
     }
 
@@ -269,14 +289,14 @@ mod tests {
         let spelled = spelled.replace("x-ms-meta-color: c", "x-ms-meta-COLOR: c") + BODY;
         for size in [1, 3, 50, 1000] {
             let (mut connection, mut peer, spelling) = connection(4096);
-            spelling.begin(&names(&["sourceFile", "COLOR", "absent"]));
+            spelling.begin(&names(&["sourceFile", "COLOR", "absent"]), &Arc::default());
             for piece in (HEAD.to_owned() + BODY).as_bytes().chunks(size) {
                 connection.write_all(piece).await.unwrap();
             }
             connection.flush().await.unwrap();
             assert_eq!(read(&mut peer, spelled.len()).await, spelled);
             // The next one asks for nothing.
-            spelling.begin(&Names::default());
+            spelling.begin(&Names::default(), &Arc::default());
             connection.write_all(HEAD.as_bytes()).await.unwrap();
             assert_eq!(read(&mut peer, HEAD.len()).await, HEAD);
         }
@@ -285,7 +305,7 @@ mod tests {
     #[tokio::test]
     async fn the_peer_may_be_slow_and_pieces_many() {
         let (mut connection, mut peer, spelling) = connection(5);
-        spelling.begin(&names(&["Ab"]));
+        spelling.begin(&names(&["Ab"]), &Arc::default());
         let pieces = ["PUT / HTTP/1.1\r\nx-ms-meta-ab: 1\r\n", "\r\nbo", "dy"];
         let write = async {
             let mut left = pieces.concat().into_bytes();
@@ -308,7 +328,7 @@ mod tests {
             x-ms-meta-lower: x\r\nx-ms-metaX: y\r\ncontent-length: 24\r\n\r\nx-ms-meta-Body: b\r\n\r\n...";
         for size in [1, 7, 4096] {
             let (mut connection, mut peer, spelling) = connection(4096);
-            spelling.begin(&Names::default());
+            spelling.begin(&Names::default(), &Arc::default());
             let mut read = vec![0; ANSWER.len()];
             for (piece, room) in ANSWER.as_bytes().chunks(size).zip(read.chunks_mut(size)) {
                 peer.write_all(piece).await.unwrap();

@@ -133,6 +133,41 @@ async fn silence_is_a_time_out() {
 }
 
 #[tokio::test]
+async fn a_body_that_trickles_is_too_slow_and_a_refusal_that_does_is_one() {
+    let trickle = |status| {
+        let told = [("x-ms-error-code", "BlobNotFound"), ("x-ms-blob-type", "BlockBlob"), ("etag", "\"0x8D\"")];
+        let told = told.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Reply::Trickle(status, told)
+    };
+    let server = Scripted::play(vec![trickle(200), trickle(200), trickle(200)]).await;
+    let error = server.blob().download(..).await.unwrap_err();
+    assert_eq!(error.errno(), libc::ETIMEDOUT, "{error}");
+    assert!(error.to_string().contains("too slow"), "{error}");
+    let server = Scripted::play(vec![trickle(200), trickle(200), trickle(200)]).await;
+    let error = server.blob().block_blob().block_list().await.unwrap_err();
+    assert!(error.to_string().contains("too slow"), "{error}");
+    let server = Scripted::play(vec![trickle(404)]).await;
+    assert!(server.blob().tags().await.unwrap_err().is_not_found());
+}
+
+#[tokio::test]
+async fn what_nobody_takes_is_given_up() {
+    // The kernel takes the connection, and of the body what fits into its memory.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/acct", listener.local_addr().unwrap());
+    let account = AccountConfig { endpoint: Some(endpoint), key: Some("a2V5".into()), ..Default::default() };
+    let http = Http::new(Options { timeout: Duration::from_secs(2), ..Default::default() });
+    let client = Client::new(account.resolve().unwrap(), http);
+    let path = path();
+    let blob = client.blob(&path).block_blob();
+    let began = std::time::Instant::now();
+    let error = blob.stage_block(&BlockId::new("MQ=="), vec![0; 64 << 20]).await.unwrap_err();
+    assert!(matches!(error, Error::Transport { operation: "PutBlock", .. }), "{error}");
+    // A second, as far as the machine lets it.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn nobody_listening_is_said_without_a_url() {
     let server = Scripted::play(vec![]).await;
     let error = server.blob().properties().await.unwrap_err();

@@ -29,6 +29,7 @@ pub use held::Held;
 pub mod liar;
 mod log;
 pub use log::{assert_logged, logged, logged_with, times_logged};
+pub mod outage;
 mod process;
 pub use process::MountProcess;
 pub mod raw;
@@ -87,8 +88,13 @@ impl Default for Setup {
             content_md5: false,
             memory_limit: 512 << 20,
             root: Place::Accounts,
-            // Faults are retried at once, not after the seconds that a real service needs.
-            http: store::Options { tries: 3, first_delay: Duration::from_millis(20), ..Default::default() },
+            // Faults are retried at once, not after the seconds that a real service needs. What stands still at a gate is not given up.
+            http: store::Options {
+                tries: 3,
+                first_delay: Duration::from_millis(20),
+                timeout: Duration::from_secs(240),
+                ..Default::default()
+            },
             allow_other: false,
             read_only: false,
             shown: None,

@@ -33,7 +33,7 @@ impl Service {
         let http = Http::new(Options {
             tries: 3,
             first_delay: Duration::from_millis(20),
-            read_timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(8),
             ..Default::default()
         });
         let client = client_of(&server, &http, "alpha");

@@ -52,6 +52,7 @@ mod rename;
 mod rope;
 mod rules;
 mod shutdown;
+mod silence;
 mod snapshots;
 mod sources;
 mod spelling;

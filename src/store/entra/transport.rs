@@ -101,9 +101,11 @@ impl HttpClient for Wire {
             let kind = if broken.unsent { ErrorKind::Connection } else { ErrorKind::Io };
             Error::with_message(kind, broken.detail)
         };
-        let (url, names) = (url.as_str(), &Names::default());
-        let answer =
-            connections.send(Outgoing { method, url, headers, names, body: body.as_body() }).await.map_err(failed)?;
+        let (url, names, written) = (url.as_str(), &Names::default(), &Arc::default());
+        let answer = connections
+            .send(Outgoing { method, url, headers, names, body: body.as_body(), written })
+            .await
+            .map_err(failed)?;
         let status = answer.status;
         let mut headers = Headers::new();
         for (name, value) in answer.headers.iter() {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use percent_encoding::utf8_percent_encode;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::error::{Error, Result};
 use crate::path::PATH;
@@ -19,7 +19,8 @@ use crate::store::endpoint::Resource;
 use crate::store::pipeline::Pipeline;
 use crate::store::retry::{Failure, Tries};
 
-use super::{PROBE, PerAttempt, Request, service_error};
+use super::refusal::service_error;
+use super::{PROBE, PerAttempt, Request};
 
 static NOTHING: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
@@ -126,9 +127,9 @@ impl Pipeline {
     /// other requests are; every other answer is one.
     pub(in crate::store) async fn probe(&self, probe: &Probe) -> Result<Answer> {
         let request = request_of(self, probe)?;
-        let mut tries = Tries::new(self.http.options());
+        let mut tries = self.tries(&request);
         loop {
-            let failure = match answer(self, &request).await {
+            let failure = match answer(self, &request, &mut tries).await {
                 Ok(answer) if !matches!(answer.status, 429 | 503) => return Ok(answer),
                 Ok(Answer { status, headers, body }) => {
                     let error = service_error(request.operation, &request.target, status, &headers, &body);
@@ -157,24 +158,27 @@ fn request_of(pipeline: &Pipeline, probe: &Probe) -> Result<Request> {
     }
     match request.invalid.take() {
         Some(error) => Err(error),
-        None => Ok(request.body(probe.body.clone())),
+        None => Ok(request.takes(MOST_OF_A_LISTING).body(probe.body.clone())),
     }
 }
 
 /// Sends once.
-async fn answer(pipeline: &Pipeline, request: &Request) -> std::result::Result<Answer, Failure> {
-    let with = PerAttempt::new(pipeline, None).await?;
-    let mut answer = pipeline.begin(request, &with).await?;
+async fn answer(pipeline: &Pipeline, request: &Request, tries: &mut Tries) -> std::result::Result<Answer, Failure> {
+    let with = PerAttempt::new(pipeline, None, tries).await?;
+    let mut answer = pipeline.begin(request, &with, tries).await?;
     let headers = Box::new(HeaderMap::clone(&answer.headers));
     pipeline.was_answered(&headers);
     let status = answer.status;
     let mut body = Gathered::of_at_most(MOST_OF_A_LISTING);
     loop {
-        match timeout(pipeline.http.options().read_timeout, answer.part()).await {
-            Ok(Ok(Some(part))) => body.part(part).map_err(|detail| Failure::Untrue { detail })?,
+        match timeout_at(tries.deadline.try_ends(), answer.part()).await {
+            Ok(Ok(Some(part))) => {
+                tries.deadline.moved(part.len() as u64);
+                body.part(part).map_err(|detail| Failure::Untrue { detail })?;
+            }
             Ok(Ok(None)) => return Ok(Answer { status, headers, body: body.freeze() }),
             Ok(Err(broken)) => return Err(broken.into()),
-            Err(_) => return Err(Failure::Lost { detail: "the answer stalled".into(), timed_out: true }),
+            Err(_) => return Err(Failure::Lost { detail: tries.deadline.stalled(), timed_out: true }),
         }
     }
 }
