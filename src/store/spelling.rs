@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::store::traffic;
 use crate::sync::lock;
 
 /// Before a name in a header.
@@ -204,7 +205,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Spelled<T> {
         ready!(this.poll_spelled(cx))?;
         match this.spell(std::iter::once(bytes)) {
             Some(taken) => Poll::Ready(Ok(taken)),
-            None => Pin::new(&mut this.io).poll_write(cx, bytes),
+            None => Pin::new(&mut this.io).poll_write(cx, bytes).map_ok(traffic::sent),
         }
     }
 
@@ -217,7 +218,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Spelled<T> {
         ready!(this.poll_spelled(cx))?;
         match this.spell(pieces.iter().map(|piece| &**piece)) {
             Some(taken) => Poll::Ready(Ok(taken)),
-            None => Pin::new(&mut this.io).poll_write_vectored(cx, pieces),
+            None => Pin::new(&mut this.io).poll_write_vectored(cx, pieces).map_ok(traffic::sent),
         }
     }
 

@@ -52,6 +52,7 @@ mod rename;
 mod rope;
 mod rules;
 mod shutdown;
+mod signals;
 mod snapshots;
 mod sources;
 mod spelling;
