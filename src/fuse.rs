@@ -117,6 +117,10 @@ impl Adapter {
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
     {
+        if self.fs.is_ending() {
+            // A copy that goes on without us would be given up by what programs do in their distress.
+            return reply.refuse(Errno::ENOTCONN);
+        }
         let (fs, work) = (self.fs.clone(), work(self.fs.clone()));
         if !call.is_polled_inline() {
             let waiting = self.underway.enter(call.pid(), reply);
@@ -436,6 +440,9 @@ impl Filesystem for Adapter {
         self.watchers.forget(Fh(fh.0));
         // Nobody waits for it, and after an unmount there is nobody to hear it.
         reply.ok();
+        if self.fs.is_ending() {
+            return;
+        }
         let fs = self.fs.clone();
         self.runtime.spawn(async move { fs.release(Fh(fh.0)).await });
     }

@@ -79,9 +79,12 @@ impl Held {
 
 /// A request that can be answered before its work is done.
 trait LetGo: Send + Sync {
-    /// Answers with that error, unless it is answered. Its work is told first, so that it does not take the caller for
-    /// somebody who is gone when it looks itself.
-    fn let_go(&self, errno: Errno);
+    /// Answers EINTR, unless it is answered. Its work is told first, so that it does not take the caller for somebody who
+    /// is gone when it looks itself.
+    fn let_go(&self);
+
+    /// Answers ENOTCONN, unless it is answered. Its work is not told: nobody wants a copy aborted because the mount ends.
+    fn end(&self);
 }
 
 /// The answer to a request, for whoever is first: its work or the watch.
@@ -96,13 +99,23 @@ impl<R> Slot<R> {
     }
 }
 
-impl<R: Refuse + Send> LetGo for Slot<R> {
-    fn let_go(&self, errno: Errno) {
-        self.let_go.store(true, Ordering::Release);
+impl<R: Refuse> Slot<R> {
+    fn answer(&self, errno: Errno) {
         let reply = self.take();
         if let Some(reply) = reply {
             reply.refuse(errno);
         }
+    }
+}
+
+impl<R: Refuse + Send> LetGo for Slot<R> {
+    fn let_go(&self) {
+        self.let_go.store(true, Ordering::Release);
+        self.answer(Errno::EINTR);
+    }
+
+    fn end(&self) {
+        self.answer(Errno::ENOTCONN);
     }
 }
 
@@ -259,11 +272,11 @@ impl Watch {
     }
 
     /// The process ends. Threads of its own may wait in the kernel for locks that callers hold, and could not end before
-    /// these are answered (kernel fact 10).
+    /// these are answered (kernel fact 24).
     fn let_all_go(&self) {
         let requests: Vec<_> = lock(&self.shared.table).entries.values().map(|entry| entry.request.clone()).collect();
         for request in requests {
-            request.let_go(Errno::ENOTCONN);
+            request.end();
         }
     }
 
@@ -283,7 +296,7 @@ impl Watch {
             self.going.insert(*caller, Instant::now());
             let request = lock(&self.shared.table).entries.get(id).map(|entry| entry.request.clone());
             if let Some(request) = request {
-                request.let_go(Errno::EINTR);
+                request.let_go();
             }
         }
     }
@@ -413,15 +426,15 @@ mod tests {
         let waiter = waiting.waiter();
         assert!(!waiter.is_let_go());
         let request = lock(&underway.0.table).entries.values().next().unwrap().request.clone();
-        request.let_go(Errno::EINTR);
-        request.let_go(Errno::EINTR);
+        request.let_go();
+        request.let_go();
         assert!(waiter.is_let_go() && waiting.done().is_none());
         assert_eq!(reply.0.load(Ordering::SeqCst), 1);
         // The other way round: what is answered is not answered again.
         let waiting = underway.enter(7, reply.clone());
         let request = lock(&underway.0.table).entries.values().next().unwrap().request.clone();
         assert!(waiting.done().is_some());
-        request.let_go(Errno::EINTR);
+        request.let_go();
         assert_eq!(reply.0.load(Ordering::SeqCst), 1);
         assert!(lock(&underway.0.table).entries.is_empty());
     }

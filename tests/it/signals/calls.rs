@@ -76,8 +76,8 @@ fn interrupt(call: &Call, signal: i32) {
         world.put(name, "text");
     }
     world.ok("mkdir empty && ln -s a there && echo x > m && setfattr -n user.blob.meta.k -v v m");
-    let another = world.client(ONE);
-    world.block_on(another.blob(&path("leased")).acquire_lease(&LeaseOptions::default())).unwrap();
+    let (another, leased) = (world.client(ONE), path("leased"));
+    let lease = world.block_on(another.blob(&leased).acquire_lease(&LeaseOptions::default())).unwrap();
     world.expire(&NAMES);
 
     let flag = tempfile::tempdir().unwrap();
@@ -98,7 +98,8 @@ fn interrupt(call: &Call, signal: i32) {
     stopped.reached();
     program.signal(signal);
     assert_ends_by(signal, program, &what);
-    // It is gone, and its request is still where it was.
+    // It is gone, and its request is still where it was. What it asks there is answered so that it can be opened.
+    world.block_on(another.blob(&leased).release_lease(&lease)).unwrap();
     stopped.let_go();
     eventually(&format!("the end of what nobody waits for: {what}"), || world.sh(call.after).code == Some(0));
     eventually(&format!("nothing is left of {what}"), || left(&world) == (0, 0));
