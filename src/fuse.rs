@@ -34,13 +34,15 @@ use crate::fs::{DirEntry, Fs, Opened, RenameMode, WriteMode};
 use crate::fuse::cache::KernelCache;
 use crate::fuse::call::{Call, Refuse};
 use crate::fuse::first_copy::FirstCopy;
+use crate::fuse::held::Held;
 use crate::fuse::types::{caller, creation, file_attr, file_type, fopen_flags, kind_of_mode, set_time, text};
-use crate::fuse::underway::{Held, Underway, Waiting};
+use crate::fuse::underway::{Underway, Waiting};
 use crate::fuse::watchers::Watchers;
 
 mod cache;
 mod call;
 mod first_copy;
+mod held;
 mod ioctl;
 mod types;
 mod underway;

@@ -18,7 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(75);
 const LAZY_PATIENCE: Duration = Duration::from_millis(4400);
 
 /// Longest time for a look at who uses a mount: a program that waits for the service may not let itself be looked at.
-const LONGEST_LOOK: Duration = Duration::from_millis(400);
+const LONGEST_LOOK: Duration = Duration::from_secs(3);
+
+/// The same where the whole is to take less than 5 s.
+const LONGEST_LAZY_LOOK: Duration = Duration::from_millis(400);
 
 /// Symbolic links to a mount point that are followed.
 const MOST_LINKS: usize = 40;
@@ -41,7 +44,7 @@ impl Arguments {
         let point = mount.point.display();
         let server = Server::of(&mount);
         if self.lazy {
-            let users = users_of(&mount.point);
+            let users = users_of(&mount.point, LONGEST_LAZY_LOOK);
             unmount::lazily(&mount.point).map_err(|error| about(&mount.point, &error))?;
             // What is open there keeps the process going, and that is meant so.
             if !users.is_empty() {
@@ -58,7 +61,7 @@ impl Arguments {
         match unmount::politely(&mount.point) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                let users = users_of(&mount.point);
+                let users = users_of(&mount.point, LONGEST_LOOK);
                 let by = if users.is_empty() { String::new() } else { format!(" by {}", users.join(", ")) };
                 let say = format!("{point}: in use{by}; --lazy detaches it now and unmounts it when that ends");
                 return Err(Failure::new(say));
@@ -134,12 +137,12 @@ pub(super) fn dead_mount(path: &Path) -> Option<PathBuf> {
 
 /// Programs with a file or their working directory below `point`, of those that this user may look at; as many as are
 /// found in the time for it.
-fn users_of(point: &Path) -> Vec<String> {
+fn users_of(point: &Path, bound: Duration) -> Vec<String> {
     let (found, users) = mpsc::channel();
     let point = point.to_owned();
     // Left where it is stuck: it ends with this command.
     thread::spawn(move || look_for_users(&point, &found));
-    let until = Instant::now() + LONGEST_LOOK;
+    let until = Instant::now() + bound;
     let next = || users.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
     let mut users: Vec<String> = std::iter::from_fn(next).collect();
     let more = users.len().saturating_sub(MOST_NAMED);

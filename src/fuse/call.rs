@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::Ino;
-use crate::fuse::underway::Held;
+use crate::fuse::held::Held;
 
 /// The number that an error is to the program that asked.
 pub(super) type ErrnoOf = fn(&Fs, &Error) -> i32;

@@ -5,7 +5,7 @@
 //! [`SLICE`] is looked at every [`LOOK`], and when a signal is pending by which somebody wants its caller to end
 //! ([`Caller::wanted_gone`]), it is answered with EINTR. Its work is not dropped half-way, for nobody could tell then
 //! what has been done at the service: it goes on behind the answer, hears that nobody waits any more
-//! ([`Waiter`]), and what the kernel was to get with the answer is given back ([`Held`]).
+//! ([`Waiter`]), and what the kernel was to get with the answer is given back (`held`).
 //!
 //! The looks are at files of `/proc`, and some of these block until we answer a request (kernel fact 21). Those that
 //! are looked at here do not, but nothing may depend on it: one thread of its own plans the looks, another one looks,
@@ -23,9 +23,7 @@ use fuser::Errno;
 use tracing::warn;
 
 use crate::fs::Fs;
-use crate::fs::attr::Ino;
 use crate::fs::caller::{Caller, Waiter, Wanted};
-use crate::fs::handle::Fh;
 use crate::fuse::call::Refuse;
 use crate::sync::lock;
 
@@ -48,34 +46,6 @@ const MOST_STUCK: usize = 8;
 /// The time for which the other requests of a caller that was let go are not left alone any more: who is killed with
 /// many files open closes one after the other.
 const GOING: Duration = Duration::from_secs(10);
-
-/// What the kernel has from an answer on. Where the answer came too late, it never heard of it.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    /// References to nodes, one each.
-    pub(super) lookups: Vec<Ino>,
-    pub(super) file: Option<Fh>,
-    pub(super) directory: Option<Fh>,
-}
-
-impl Held {
-    pub(super) fn lookup(ino: Ino) -> Self {
-        Self { lookups: vec![ino], ..Self::default() }
-    }
-
-    /// Gives it back as the kernel would.
-    pub(super) async fn give_back(self, fs: &Fs) {
-        if let Some(fh) = self.file {
-            fs.release(fh).await;
-        }
-        if let Some(fh) = self.directory {
-            fs.readdir().release(fh);
-        }
-        for ino in self.lookups {
-            fs.tree().kernel().forget(ino, 1);
-        }
-    }
-}
 
 /// A request that can be answered before its work is done.
 trait LetGo: Send + Sync {
