@@ -90,7 +90,9 @@ impl Call {
                 debug!(operation, ino, name, pid, "done after its caller was let go");
                 held.give_back(fs).await;
             }
-            Err(error) => drop(self.failed(fs, &error)),
+            Err(error) => {
+                let _ = self.failed(fs, &error);
+            }
         }
         // What has been asked for since the answer went out is as it was before.
         for (parent, name) in &self.renames {

@@ -62,16 +62,17 @@ const SNAPSHOT: &str = "fcntl.ioctl(fd, snapshot, bytearray(snapshot >> 16 & 0x3
 const NAMES: [&str; 13] =
     ["a", "leased", "unlisted", "made", "there", "m", "staged", "written", "dir", "empty", "b", "link", "o"];
 
-/// Handles that the kernel has, and references but to what leads to the container, when it has forgotten all names.
-fn left(world: &World) -> (usize, u64) {
+/// Handles that the kernel has, and nodes that it refers to when it has forgotten all these names.
+fn held(world: &World) -> (usize, usize) {
     world.expire(&NAMES);
     let fs = &world.mount().fs;
-    (fs.open_handles(), fs.tree().kernel().references() - 2)
+    (fs.open_handles(), fs.tree().kernel().referenced())
 }
 
 fn interrupt(call: &Call, signal: i32) {
     let what = format!("{} and signal {signal}", call.name);
     let world = World::new();
+    let nothing = held(&world);
     for name in ["a", "leased", "unlisted/a"] {
         world.put(name, "text");
     }
@@ -102,7 +103,7 @@ fn interrupt(call: &Call, signal: i32) {
     world.block_on(another.blob(&leased).release_lease(&lease)).unwrap();
     stopped.let_go();
     eventually(&format!("the end of what nobody waits for: {what}"), || world.sh(call.after).code == Some(0));
-    eventually(&format!("nothing is left of {what}"), || left(&world) == (0, 0));
+    eventually(&format!("nothing is left of {what}"), || held(&world) == nothing);
 }
 
 fn interrupt_all(signal: i32) {

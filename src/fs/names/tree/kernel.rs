@@ -76,9 +76,9 @@ impl KernelView<'_> {
         }
     }
 
-    /// The references that the kernel has to all nodes.
-    pub fn references(&self) -> u64 {
-        self.tree.lock().nodes.values().map(|node| node.lookups).sum()
+    /// Nodes that the kernel has references to.
+    pub fn referenced(&self) -> usize {
+        self.tree.lock().nodes.values().filter(|node| node.lookups > 0).count()
     }
 
     /// The node is opened in version `etag`, and what the kernel caches of it from now on is that. True if what it has
