@@ -29,7 +29,7 @@ const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
 /// Who waits for the work of a request.
 pub(crate) trait Waiter: Send + Sync {
-    /// The request was answered with EINTR, because its caller is to end: nobody waits any more.
+    /// The caller is to end, and the request is or will soon be answered with EINTR: nobody waits any more.
     fn is_let_go(&self) -> bool;
 }
 

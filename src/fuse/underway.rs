@@ -3,8 +3,8 @@
 //! A program inside a request cannot be ended before we answer: fuser answers FUSE_INTERRUPT with ENOSYS and tells
 //! nobody (design, kernel fact 5). But each request names the thread that waits. So a request that takes longer than
 //! [`SLICE`] is looked at every [`LOOK`], and when a signal is pending by which somebody wants its caller to end
-//! ([`Caller::wanted_gone`]), it is answered with EINTR. Its work is not dropped half-way, for nobody could tell then
-//! what has been done at the service: it goes on behind the answer, hears that nobody waits any more
+//! ([`Caller::wanted_gone`]), its work hears of it, and soon after it is answered with EINTR. The work is not dropped half-way, for nobody could tell then
+//! what has been done at the service: it goes on behind the answer, knows that nobody waits any more
 //! ([`Waiter`]), and what the kernel was to get with the answer is given back (`held`).
 //!
 //! The looks are at files of `/proc`, and some of these block until we answer a request (kernel fact 21). Those that
@@ -27,8 +27,12 @@ use crate::fs::caller::{Caller, Waiter, Wanted};
 use crate::fuse::call::Refuse;
 use crate::sync::lock;
 
-/// The time for which a request is left alone. Longer than a slice of a copy, whose handler looks for signals itself.
-const SLICE: Duration = Duration::from_millis(300);
+/// The time for which a request is left alone. With what follows it, who gets a signal is gone within a second.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// The time in which work that waits for a copy can end by itself, when it has heard that its caller is to end: what it
+/// undoes is undone then before the caller is gone. Longer than the time between two looks of such work.
+const GRACE: Duration = Duration::from_millis(400);
 
 /// The time between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -49,8 +53,10 @@ const GOING: Duration = Duration::from_secs(10);
 
 /// A request that can be answered before its work is done.
 trait LetGo: Send + Sync {
-    /// Answers EINTR, unless it is answered. Its work is told first, so that it does not take the caller for somebody who
-    /// is gone when it looks itself.
+    /// Tells its work that the caller is to end, so that it does not take the caller for gone when it looks itself.
+    fn tell(&self);
+
+    /// Answers EINTR, unless it is answered.
     fn let_go(&self);
 
     /// Answers ENOTCONN, unless it is answered. Its work is not told: nobody wants a copy aborted because the mount ends.
@@ -60,7 +66,7 @@ trait LetGo: Send + Sync {
 /// The answer to a request, for whoever is first: its work or the watch.
 struct Slot<R> {
     reply: Mutex<Option<R>>,
-    let_go: AtomicBool,
+    told: AtomicBool,
 }
 
 impl<R> Slot<R> {
@@ -79,8 +85,11 @@ impl<R: Refuse> Slot<R> {
 }
 
 impl<R: Refuse + Send> LetGo for Slot<R> {
+    fn tell(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+
     fn let_go(&self) {
-        self.let_go.store(true, Ordering::Release);
         self.answer(Errno::EINTR);
     }
 
@@ -91,13 +100,15 @@ impl<R: Refuse + Send> LetGo for Slot<R> {
 
 impl<R: Send> Waiter for Slot<R> {
     fn is_let_go(&self) -> bool {
-        self.let_go.load(Ordering::Acquire)
+        self.told.load(Ordering::Acquire)
     }
 }
 
 struct Entry {
     caller: Caller,
     since: Instant,
+    /// When its work was told that the caller is to end.
+    told: Option<Instant>,
     request: Arc<dyn LetGo>,
 }
 
@@ -139,8 +150,8 @@ impl Underway {
 
     /// A request has to wait, and `reply` is how it is answered.
     pub(super) fn enter<R: Refuse + Send + 'static>(&self, pid: u32, reply: R) -> Waiting<R> {
-        let slot = Arc::new(Slot { reply: Mutex::new(Some(reply)), let_go: AtomicBool::new(false) });
-        let entry = Entry { caller: Caller { pid }, since: Instant::now(), request: slot.clone() };
+        let slot = Arc::new(Slot { reply: Mutex::new(Some(reply)), told: AtomicBool::new(false) });
+        let entry = Entry { caller: Caller { pid }, since: Instant::now(), told: None, request: slot.clone() };
         let mut table = lock(&self.0.table);
         let id = table.next;
         table.next += 1;
@@ -263,12 +274,22 @@ impl Watch {
         self.marked =
             wanted.iter().filter(|(_, wanted)| *wanted == Wanted::Perhaps).map(|(caller, _)| *caller).collect();
         for (id, caller) in due.iter().filter(|(_, caller)| gone.contains(caller)) {
-            self.going.insert(*caller, Instant::now());
-            let request = lock(&self.shared.table).entries.get(id).map(|entry| entry.request.clone());
-            if let Some(request) = request {
+            // Of who is killed with many files open each is closed after the other, and only the first is worth it.
+            let is_going = self.going.contains_key(caller);
+            if let Some(request) = self.told(*id, if is_going { Duration::ZERO } else { GRACE }) {
+                self.going.insert(*caller, Instant::now());
                 request.let_go();
             }
         }
+    }
+
+    /// Tells the work of a request that its caller is to end. The request, if it was told that long ago.
+    fn told(&self, id: u64, grace: Duration) -> Option<Arc<dyn LetGo>> {
+        let mut table = lock(&self.shared.table);
+        let entry = table.entries.get_mut(&id)?;
+        let told = *entry.told.get_or_insert_with(Instant::now);
+        entry.request.tell();
+        (told.elapsed() >= grace).then(|| entry.request.clone())
     }
 }
 
@@ -396,6 +417,8 @@ mod tests {
         let waiter = waiting.waiter();
         assert!(!waiter.is_let_go());
         let request = lock(&underway.0.table).entries.values().next().unwrap().request.clone();
+        request.tell();
+        assert!(waiter.is_let_go() && reply.0.load(Ordering::SeqCst) == 0);
         request.let_go();
         request.let_go();
         assert!(waiter.is_let_go() && waiting.done().is_none());

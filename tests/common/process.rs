@@ -27,15 +27,16 @@ impl MountProcess {
             .args(sources)
             .arg(&place)
             .env("HOME", dir.path())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut mount = Self { process, dir };
-        eventually("the mount", || {
-            assert_eq!(mount.process.try_wait().unwrap(), None, "it does not mount");
-            mount.is_mounted()
-        });
+        // It says so when the mount works, which is later than there is one.
+        let mut said = String::new();
+        let out = mount.process.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said).unwrap();
+        assert!(said.contains("mounted on") && mount.is_mounted(), "it does not mount: {said}");
         mount
     }
 

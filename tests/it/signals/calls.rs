@@ -143,6 +143,8 @@ fn sigkill_ends_who_waits_for_the_service_in_any_call() {
 fn a_program_that_catches_ctrl_c_hears_of_it() {
     let world = World::new();
     world.put("a", "text");
+    // The directory is known when the program comes there.
+    world.ok("true");
     let stopped = world.stop(Fault::on("*"));
     let program = "try: os.stat('a')\nexcept KeyboardInterrupt: print('interrupted')";
     let program = Gated::between(&world, "", program);
@@ -161,6 +163,7 @@ fn a_program_that_catches_ctrl_c_hears_of_it() {
 fn other_signals_and_ignored_ones_interrupt_nobody() {
     let world = World::new();
     world.put("a", "text");
+    world.ok("true");
     let stopped = world.stop(Fault::on("*"));
     let before = "import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
