@@ -212,13 +212,13 @@ for thread in threads: thread.join()";
 #[test]
 fn who_is_killed_with_many_files_to_store_is_gone_soon_and_they_are_stored() {
     let world = World::new();
-    let program = "files = [open(f'f{i}', 'wb', buffering=0) for i in range(12)]
+    let program = "files = [open(f'f{i}', 'wb', buffering=0) for i in range(8)]
 for file in files: file.write(b'text')";
     let program = Gated::between(&world, program, "time.sleep(1000)");
     // The first close is stopped, and those behind it are so late that each would be waited for.
-    world.store.add_fault(Fault { operation: "PutBlob".into(), count: 12, delay_ms: 1500, ..Fault::default() });
+    world.store.add_fault(Fault { operation: "PutBlob".into(), count: 8, delay_ms: 1500, ..Fault::default() });
     program.signal(libc::SIGKILL);
-    assert_ends_by(libc::SIGKILL, program, "twelve files");
-    eventually("all files", || (0..12).all(|i| world.is_stored(&format!("f{i}"))));
+    assert_ends_by(libc::SIGKILL, program, "eight files");
+    eventually("all files", || (0..8).all(|i| world.is_stored(&format!("f{i}"))));
     eventually("no handle", || world.mount().fs.open_handles() == 0);
 }
