@@ -156,8 +156,8 @@ impl Caller {
         Process(self.group().unwrap_or(self.pid))
     }
 
-    /// Whether one of `users` has the file open, or, if `mapped`, in its memory. A look at a process that is in exec may
-    /// take until we have answered it: one that takes too long is given up, and then the answer is `unknown`.
+    /// Whether one of `users` has the file open, or, if `mapped`, in its memory. A look at a process that is in exec
+    /// may take until we have answered it: one that takes too long is given up, and then the answer is `unknown`.
     pub async fn goes_on_with(users: Vec<Self>, ino: Ino, device: Option<Device>, mapped: bool, unknown: bool) -> bool {
         let look = tokio::task::spawn_blocking(move || {
             users.iter().any(|user| user.holds_open(ino, device.as_ref()) || mapped && user.maps(ino, device.as_ref()))

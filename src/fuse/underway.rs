@@ -3,9 +3,9 @@
 //! A program inside a request cannot be ended before we answer: fuser answers FUSE_INTERRUPT with ENOSYS and tells
 //! nobody (design, kernel fact 5). But each request names the thread that waits. So a request that takes longer than
 //! [`SLICE`] is looked at every [`LOOK`], and when a signal is pending by which somebody wants its caller to end
-//! ([`Caller::wanted_gone`]), its work hears of it ([`Waiter`]), and soon after it is answered with EINTR. The work is not
-//! dropped half-way, for nobody could tell then what has been done at the service: it goes on behind the answer, and
-//! what the kernel was to get with the answer is given back (`held`).
+//! ([`Caller::wanted_gone`]), its work hears of it ([`Waiter`]), and soon after it is answered with EINTR. The work is
+//! not dropped half-way, for nobody could tell then what has been done at the service: it goes on behind the answer,
+//! and what the kernel was to get with the answer is given back (`held`).
 //!
 //! The looks are at files of `/proc`, and some of these block until we answer a request (kernel fact 21). Those that
 //! are looked at here do not, but nothing may depend on it: one thread of its own plans the looks, another one looks,
@@ -59,7 +59,7 @@ trait LetGo: Send + Sync {
     /// Answers EINTR, unless it is answered.
     fn let_go(&self);
 
-    /// Answers ENOTCONN, unless it is answered. Its work is not told: nobody wants a copy aborted because the mount ends.
+    /// Answers ENOTCONN, unless it is answered. Its work is not told: no copy is to be aborted because the mount ends.
     fn end(&self);
 }
 
@@ -252,7 +252,7 @@ impl Watch {
         table.entries.iter().filter(|(_, entry)| is_due(entry)).map(|(id, entry)| (*id, entry.caller)).collect()
     }
 
-    /// The process ends. Threads of its own may wait in the kernel for locks that callers hold, and could not end before
+    /// The process ends. Threads of its own may wait in the kernel for locks that callers hold, and cannot end before
     /// these are answered (kernel fact 24).
     fn let_all_go(&self) {
         let requests: Vec<_> = lock(&self.shared.table).entries.values().map(|entry| entry.request.clone()).collect();
