@@ -32,6 +32,7 @@ mod names;
 mod ops;
 mod service;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use caller::Caller;
@@ -77,6 +78,7 @@ pub struct Fs {
     destinations: Arc<CopyDestinations>,
     device: OnceLock<caller::Device>,
     xattr_reads: Reads,
+    ending: AtomicBool,
 }
 
 impl Fs {
@@ -101,6 +103,7 @@ impl Fs {
             files,
             device: OnceLock::new(),
             xattr_reads: Reads::default(),
+            ending: AtomicBool::new(false),
         })
     }
 
@@ -113,6 +116,16 @@ impl Fs {
     /// Sets what the filesystem is mounted as, once.
     pub fn mounted_as(&self, device: caller::Device) {
         let _ = self.device.set(device);
+    }
+
+    /// From now on nobody is to wait for an answer: the process behind the mount ends.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    /// [`Fs::end`] was called.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
     }
 
     /// Whether modes and owners bind anybody: not those that the service has for itself.

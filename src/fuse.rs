@@ -4,6 +4,8 @@
 //! runtime, so that a request that waits for the service holds up nobody else, and the reply goes out from there. A
 //! request that fails leaves one line in the log, with what was asked, by whom, and the service's own words; what is
 //! part of ordinary life (a name that is not there, an attribute without a value) is logged at debug only.
+//!
+//! Whoever waits for a request can be ended by a signal: `underway` answers then, and the work goes on.
 
 use std::ffi::OsStr;
 use std::future::Future;
@@ -26,20 +28,24 @@ use tracing::debug;
 use crate::error::{Error, Result};
 use crate::fs::access::Credentials;
 use crate::fs::attr::{Attr, AttrChange, FileKind, Ino};
-use crate::fs::caller::Device;
+use crate::fs::caller::{Device, waited_for};
 use crate::fs::handle::Fh;
-use crate::fs::{DirEntry, Fs, RenameMode, WriteMode};
+use crate::fs::{DirEntry, Fs, Opened, RenameMode, WriteMode};
 use crate::fuse::cache::KernelCache;
 use crate::fuse::call::{Call, Refuse};
 use crate::fuse::first_copy::FirstCopy;
+use crate::fuse::held::Held;
 use crate::fuse::types::{caller, creation, file_attr, file_type, fopen_flags, kind_of_mode, set_time, text};
+use crate::fuse::underway::{Underway, Waiting};
 use crate::fuse::watchers::Watchers;
 
 mod cache;
 mod call;
 mod first_copy;
+mod held;
 mod ioctl;
 mod types;
+mod underway;
 mod watchers;
 
 pub use first_copy::make_first_copy;
@@ -56,6 +62,7 @@ struct Adapter {
     first_copy: FirstCopy,
     watchers: Arc<Watchers>,
     cache: Arc<KernelCache>,
+    underway: Underway,
     read_only: bool,
 }
 
@@ -72,7 +79,8 @@ pub fn mount(
     let (tell, expired) = std::sync::mpsc::channel();
     fs.tree().kernel().send_expired_to(tell);
     let mounted = fs.clone();
-    let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), read_only };
+    let underway = Underway::watched(Arc::downgrade(&fs))?;
+    let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), underway, read_only };
     let session = fuser::Session::new(adapter, mountpoint, config)?;
     if let Some(device) = Device::mounted_at(mountpoint) {
         mounted.mounted_as(device);
@@ -95,22 +103,40 @@ impl Adapter {
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
     {
-        let polled_inline = call.is_polled_inline();
+        self.run_held(call, reply, work, answer, |_| Held::default());
+    }
+
+    /// The same of a request whose answer gives the kernel something to hold.
+    fn run_held<R, T, W>(
+        &self,
+        call: Call,
+        reply: R,
+        work: impl FnOnce(Arc<Fs>) -> W,
+        answer: impl FnOnce(&Fs, R, T) + Send + 'static,
+        held: fn(&T) -> Held,
+    ) where
+        R: Refuse + Send + 'static,
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        if self.fs.is_ending() {
+            // A copy that goes on without us would be given up by what programs do in their distress.
+            return reply.refuse(Errno::ENOTCONN);
+        }
         let (fs, work) = (self.fs.clone(), work(self.fs.clone()));
-        let job = async move {
-            match work.await {
-                Ok(value) => answer(&fs, reply, value),
-                Err(error) => reply.refuse(call.failed(&fs, &error)),
-            }
-        };
-        if !polled_inline {
-            self.runtime.spawn(job);
+        if !call.is_polled_inline() {
+            let waiting = self.underway.enter(call.pid(), reply);
+            self.runtime.spawn(answer_when_done(fs, call, waiting, work, answer, held));
             return;
         }
         let _inside = self.runtime.enter();
-        let mut job = Box::pin(job);
-        if job.as_mut().now_or_never().is_none() {
-            self.runtime.spawn(job);
+        let mut work = Box::pin(work);
+        match work.as_mut().now_or_never() {
+            Some(outcome) => answer_outcome(&fs, &call, reply, outcome, answer),
+            None => {
+                let waiting = self.underway.enter(call.pid(), reply);
+                self.runtime.spawn(answer_when_done(fs, call, waiting, work, answer, held));
+            }
         }
     }
 
@@ -123,8 +149,43 @@ impl Adapter {
         reply.attr(&fs.names().ttl(attr.ino), &file_attr(&attr));
     }
 
-    fn answer_entry(fs: &Fs, reply: ReplyEntry, attr: Attr) {
-        reply.entry(&fs.names().ttl(attr.ino), &file_attr(&attr), Generation(0));
+    fn run_entry<W>(&self, call: Call, reply: ReplyEntry, work: impl FnOnce(Arc<Fs>) -> W)
+    where
+        W: Future<Output = Result<Attr>> + Send + 'static,
+    {
+        let answer = |fs: &Fs, reply: ReplyEntry, attr: Attr| {
+            reply.entry(&fs.names().ttl(attr.ino), &file_attr(&attr), Generation(0));
+        };
+        self.run_held(call, reply, work, answer, |attr| Held::lookup(attr.ino));
+    }
+}
+
+fn answer_outcome<R: Refuse, T>(
+    fs: &Fs,
+    call: &Call,
+    reply: R,
+    outcome: Result<T>,
+    answer: impl FnOnce(&Fs, R, T) + Send + 'static,
+) {
+    match outcome {
+        Ok(value) => answer(fs, reply, value),
+        Err(error) => reply.refuse(call.failed(fs, &error)),
+    }
+}
+
+/// Does the work that a request waits for, to its end also if its caller is let go before.
+async fn answer_when_done<R: Refuse + Send + 'static, T>(
+    fs: Arc<Fs>,
+    call: Call,
+    waiting: Waiting<R>,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+    answer: impl FnOnce(&Fs, R, T) + Send + 'static,
+    held: fn(&T) -> Held,
+) {
+    let outcome = waited_for(waiting.waiter(), work).await;
+    match waiting.done() {
+        Some(reply) => answer_outcome(&fs, &call, reply, outcome, answer),
+        None => call.is_late(&fs, outcome.map(|value| held(&value))).await,
     }
 }
 
@@ -161,7 +222,7 @@ impl Filesystem for Adapter {
         let call = Call::new("lookup", request, parent).on(name);
         let name = text(name);
         let work = async move |fs: Arc<Fs>| fs.lookup(Ino(parent.0), &name?).await;
-        self.run(call.polled_inline(), reply, work, Self::answer_entry);
+        self.run_entry(call.polled_inline(), reply, work);
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, count: u64) {
@@ -194,7 +255,7 @@ impl Filesystem for Adapter {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let (call, caller) = (Call::new("setattr", request, ino), caller(request));
+        let (call, caller) = (Call::new("setattr", request, ino).changes(ino), caller(request));
         let change = AttrChange { mode, uid, gid, atime: atime.map(set_time), mtime: mtime.map(set_time) };
         let fh = fh.map(|fh| Fh(fh.0));
         let work = async move |fs: Arc<Fs>| fs.setattr(Ino(ino.0), size, change, fh, caller).await;
@@ -224,23 +285,23 @@ impl Filesystem for Adapter {
             Some(kind) => fs.make_special(Ino(parent.0), &name?, kind, rdev, creation).await,
             None => Err(Error::fs(libc::EINVAL, format!("{mode:o} is no kind of file"))),
         };
-        self.run(call, reply, work, Self::answer_entry);
+        self.run_entry(call, reply, work);
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
         let (call, creation) = (Call::new("mkdir", request, parent).on(name), creation(request, mode));
         let name = text(name);
-        self.run(call, reply, async move |fs| fs.make_dir(Ino(parent.0), &name?, creation).await, Self::answer_entry);
+        self.run_entry(call, reply, async move |fs| fs.make_dir(Ino(parent.0), &name?, creation).await);
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let call = Call::new("unlink", request, parent).on(name);
+        let call = Call::new("unlink", request, parent).on(name).renames(parent, name);
         let name = text(name);
         self.run(call, reply, async move |fs| fs.unlink(Ino(parent.0), &name?).await, |_, reply, ()| reply.ok());
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let call = Call::new("rmdir", request, parent).on(name);
+        let call = Call::new("rmdir", request, parent).on(name).renames(parent, name);
         let name = text(name);
         self.run(call, reply, async move |fs| fs.remove_dir(Ino(parent.0), &name?).await, |_, reply, ()| reply.ok());
     }
@@ -249,7 +310,7 @@ impl Filesystem for Adapter {
         let (call, creation) = (Call::new("symlink", request, parent).on(name), creation(request, 0));
         let (name, target) = (text(name), text(target.as_os_str()));
         let work = async move |fs: Arc<Fs>| fs.symlink(Ino(parent.0), &name?, &target?, creation).await;
-        self.run(call, reply, work, Self::answer_entry);
+        self.run_entry(call, reply, work);
     }
 
     fn rename(
@@ -262,7 +323,8 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (call, caller) = (Call::new("rename", request, parent).on(name), caller(request));
+        let call = Call::new("rename", request, parent).on(name).renames(parent, name).renames(new_parent, new_name);
+        let caller = caller(request);
         let (name, new_name) = (text(name), text(new_name));
         let work = async move |fs: Arc<Fs>| {
             let mode = match flags {
@@ -286,9 +348,10 @@ impl Filesystem for Adapter {
         }
         let (call, caller) = (Call::new("open", request, ino), caller(request));
         let work = async move |fs: Arc<Fs>| fs.open(Ino(ino.0), flags.0, caller).await;
-        self.run(call, reply, work, |_, reply, opened| {
+        let answer = |_: &Fs, reply: ReplyOpen, opened: Opened| {
             reply.opened(FileHandle(opened.fh.0), fopen_flags(&opened));
-        });
+        };
+        self.run_held(call, reply, work, answer, |opened| Held { file: Some(opened.fh), ..Held::default() });
     }
 
     fn create(
@@ -304,11 +367,13 @@ impl Filesystem for Adapter {
         let (call, caller) = (Call::new("create", request, parent).on(name), caller(request));
         let (name, creation) = (text(name), creation(request, mode));
         let work = async move |fs: Arc<Fs>| fs.create(Ino(parent.0), &name?, creation, flags, caller).await;
-        self.run(call, reply, work, |fs, reply, (attr, opened)| {
+        let answer = |fs: &Fs, reply: ReplyCreate, (attr, opened): (Attr, Opened)| {
             let ttl = fs.names().ttl(attr.ino);
             let fh = FileHandle(opened.fh.0);
             reply.created(&ttl, &file_attr(&attr), Generation(0), fh, fopen_flags(&opened));
-        });
+        };
+        let held = |(attr, opened): &(Attr, Opened)| Held { file: Some(opened.fh), ..Held::lookup(attr.ino) };
+        self.run_held(call, reply, work, answer, held);
     }
 
     fn read(
@@ -339,7 +404,7 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let (call, caller) = (Call::new("write", request, ino), caller(request));
+        let (call, caller) = (Call::new("write", request, ino).changes(ino), caller(request));
         let data = Bytes::copy_from_slice(data);
         let len = data.len() as u32;
         let mode = WriteMode {
@@ -377,6 +442,9 @@ impl Filesystem for Adapter {
         self.watchers.forget(Fh(fh.0));
         // Nobody waits for it, and after an unmount there is nobody to hear it.
         reply.ok();
+        if self.fs.is_ending() {
+            return;
+        }
         let fs = self.fs.clone();
         self.runtime.spawn(async move { fs.release(Fh(fh.0)).await });
     }
@@ -389,7 +457,8 @@ impl Filesystem for Adapter {
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let call = Call::new("opendir", request, ino);
         let work = async move |fs: Arc<Fs>| fs.readdir().open(Ino(ino.0));
-        self.run(call, reply, work, |_, reply, fh| reply.opened(FileHandle(fh.0), FopenFlags::empty()));
+        let answer = |_: &Fs, reply: ReplyOpen, fh: Fh| reply.opened(FileHandle(fh.0), FopenFlags::empty());
+        self.run_held(call, reply, work, answer, |fh| Held { directory: Some(*fh), ..Held::default() });
     }
 
     fn readdir(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
@@ -421,7 +490,10 @@ impl Filesystem for Adapter {
             }
             reply.ok();
         };
-        self.run(call, reply, work, answer);
+        self.run_held(call, reply, work, answer, |entries| {
+            let lookups = entries.iter().filter(|(entry, _)| entry.offset > 2).map(|(entry, _)| entry.ino);
+            Held { lookups: lookups.collect(), ..Held::default() }
+        });
     }
 
     fn releasedir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _flags: OpenFlags, reply: ReplyEmpty) {
@@ -544,7 +616,7 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let (call, caller) = (Call::new("fallocate", request, ino), caller(request));
+        let (call, caller) = (Call::new("fallocate", request, ino).changes(ino), caller(request));
         let work = async move |fs: Arc<Fs>| fs.fallocate(Fh(fh.0), offset, length, mode, caller).await;
         self.run(call, reply, work, |_, reply, ()| reply.ok());
     }
@@ -561,7 +633,7 @@ impl Filesystem for Adapter {
         ino_in: INodeNo,
         fh_in: FileHandle,
         offset_in: u64,
-        _ino_out: INodeNo,
+        ino_out: INodeNo,
         fh_out: FileHandle,
         offset_out: u64,
         len: u64,
@@ -573,6 +645,7 @@ impl Filesystem for Adapter {
             return reply.error(Errno::EIO);
         }
         let call = Call::new("copy_file_range", request, ino_in).errno_of(|_, error| error.errno_of_copy());
+        let call = call.changes(ino_out);
         let caller = caller(request);
         let (from, to) = ((Fh(fh_in.0), offset_in), (Fh(fh_out.0), offset_out));
         let work = async move |fs: Arc<Fs>| fs.copy_file_range(from, to, len, caller).await;

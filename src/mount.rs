@@ -11,9 +11,10 @@
 //!    endpoint is not connected" to everybody.
 //! 4. The caller of `blobcp mount` is told that the mount works.
 //! 5. The session serves until it is unmounted from outside or a signal asks for the end; a SIGHUP does not, but has
-//!    `credentials` read the configuration again. Then what is not stored yet
-//!    is stored, within [`FLUSH_BOUND`], the mount is detached, and requests that are still running get [`JOIN_BOUND`].
-//!    A second signal ends the process at once, still without leaving the mount behind.
+//!    `credentials` read the configuration again. Then what is not stored yet is stored, the mount is detached, requests
+//!    that are still running get [`JOIN_BOUND`], and what is left to do at the service is done. All that ends within 5 s
+//!    (`ending`), unless what is stored takes longer and moves. A second signal ends the process at once, still without
+//!    leaving the mount behind.
 //! 6. `exit_report` tells a waiting `blobcp umount` how it ended.
 //!
 //! Unmounting is done here and not by fuser: its session, when dropped after an unmount from outside, unmounts the path
@@ -21,6 +22,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod daemon;
+mod ending;
 mod error;
 pub(crate) mod exit_report;
 mod probe;
@@ -36,9 +38,10 @@ use std::time::Duration;
 use fuser::{BackgroundSession, MountOption, SessionACL};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
+use ending::Ending;
 pub(crate) use error::MountError;
 
 use crate::config::Plan;
@@ -46,17 +49,12 @@ use crate::fs::Fs;
 use crate::fs::attr::Ino;
 use crate::fuse::{self, make_first_copy};
 
-/// Longest time for storing at the end what is not stored yet.
-const FLUSH_BOUND: Duration = Duration::from_secs(60);
-
-/// Longest time for what else is to be done at the service: old content to be brought back, leases to be given up.
-const WIND_DOWN_BOUND: Duration = Duration::from_secs(15);
 /// Longest time that the mount waits for what it asks ahead. Without an answer the first program that wants to know it
 /// asks.
 const ROOT_BOUND: Duration = Duration::from_secs(2);
 
-/// Longest time that requests may run on after the mount is detached.
-const JOIN_BOUND: Duration = Duration::from_secs(5);
+/// Longest time that requests may run on after the mount is detached, and programs keep files open.
+const JOIN_BOUND: Duration = Duration::from_secs(1);
 
 /// Longest wait of the runtime at the very end for what nobody waits for any more.
 const STRAGGLER_BOUND: Duration = Duration::from_millis(500);
@@ -140,50 +138,57 @@ fn serve_on<K>(
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
-    let outcome = match runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals)) {
-        0 => Ok(()),
-        1 => Err(MountError("one file could not be stored; the log says which".into())),
-        many => Err(MountError(format!("{many} files could not be stored; the log says which"))),
-    };
+    let lost = runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals));
+    let outcome = ending::report(&lost).map_or(Ok(()), |lost| Err(MountError(lost)));
     reporter.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
     info!(mountpoint = %mountpoint.display(), "unmounted");
     outcome
 }
 
-/// Waits for the end, whoever wants it, and takes it in order. Returns the number of files that could not be stored.
-async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) -> usize {
-    tokio::select! {
-        () = mounted.ended() => {
-            info!("unmounted from outside");
-            let lost = flush(fs, signals, mounted).await;
-            fs.shut_down(WIND_DOWN_BOUND).await;
-            return lost;
+/// Waits for the end, whoever wants it, and takes it in order. Returns the names of files that could not be stored.
+async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) -> Vec<String> {
+    let from_outside = tokio::select! {
+        () = mounted.ended() => true,
+        name = signals.next() => {
+            info!("{name}: unmounting");
+            false
         }
-        name = signals.next() => info!("{name}: unmounting"),
+    };
+    if from_outside {
+        info!("unmounted from outside");
     }
-    let lost = flush(fs, signals, mounted).await;
-    mounted.detach();
-    let deadline = Instant::now() + JOIN_BOUND;
-    tokio::select! {
-        () = mounted.ended() => {}
-        () = tokio::time::sleep_until(deadline) => warn!("files are still open; they end with this process"),
-        _ = signals.next() => {}
+    let mut ending = Ending::begin();
+    let mut lost = flush(&mut ending, fs, signals, mounted).await;
+    if !from_outside {
+        mounted.detach();
+        tokio::select! {
+            () = mounted.ended() => {}
+            () = sleep(JOIN_BOUND.min(ending.left())) => warn!("files are still open; they end with this process"),
+            _ = signals.next() => {}
+        }
+        // Whatever was written between the first flush and the end.
+        if !ending.is_over() {
+            lost.extend(flush(&mut ending, fs, signals, mounted).await);
+        }
     }
-    // Whatever was written between the first flush and the end.
-    let lost = lost.max(flush(fs, signals, mounted).await);
-    fs.shut_down(WIND_DOWN_BOUND).await;
+    fs.end();
+    fs.shut_down(ending.left()).await;
+    lost.sort();
+    lost.dedup();
     lost
 }
 
-async fn flush(fs: &Arc<Fs>, signals: &mut Signals, mounted: &Mounted) -> usize {
+/// Stores what is not stored yet, as far as that moves. Returns the names of the files for which it failed.
+async fn flush(ending: &mut Ending, fs: &Arc<Fs>, signals: &mut Signals, mounted: &Mounted) -> Vec<String> {
     tokio::select! {
-        stored = timeout(FLUSH_BOUND, fs.flush_all()) => match stored {
-            Ok(lost) => lost,
-            Err(_) => {
-                error!("gave up storing open files after {} s", FLUSH_BOUND.as_secs());
-                1
+        lost = fs.flush_all() => lost,
+        () = ending.over() => {
+            let lost = fs.unsaved();
+            for name in &lost {
+                error!(%name, "given up: the service does not take what was written to it");
             }
-        },
+            lost
+        }
         name = signals.next() => {
             error!("{name} again: leaving at once, files that were open for writing may not be stored");
             mounted.detach();

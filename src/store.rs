@@ -90,6 +90,7 @@ mod spelling;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod types;
 mod xml;
 
@@ -115,4 +116,5 @@ pub use payload::Payload;
 pub use request::{Answer, Probe};
 pub use resolve::same_source;
 pub use secret::{AccountKey, Secret};
+pub use traffic::bytes_sent;
 pub use types::*;

@@ -1,20 +1,59 @@
 //! The process behind a request, as `/proc` tells.
 //!
-//! A process inside a FUSE request cannot be killed before we reply (fuser answers FUSE_INTERRUPT with ENOSYS), so a
-//! handler that has to wait looks at the pending signals itself. Two more questions are asked about a FLUSH. Is it the
+//! A process inside a FUSE request cannot be killed before we reply (fuser answers FUSE_INTERRUPT with ENOSYS), so
+//! whoever answers looks for pending signals: the adapter to the kernel does for all requests, and a handler that waits
+//! for a copy does, too, because the copy is to be aborted then. Two more questions are asked about a FLUSH. Is it the
 //! last one? Shells duplicate descriptors and close the original at once, and the flush of that says nothing about the
 //! file being done. And does the process close the file because it is done with it, or is it being killed, so that the
 //! kernel closes what it had open?
 //!
 //! Where the process cannot be seen (another PID namespace) the answers are the harmless ones: not interrupted, not
 //! killed, no other descriptor.
+//!
+//! Some files of `/proc/PID` cannot be read while that process is in exec, and it stays there until we have answered
+//! the FLUSH of what it closes (design, kernel fact 21): `stat`, `maps`, the links `root` and `fd/N`. So these are read
+//! only of a process that has no memory any more, and so is not in exec, or with a bound ([`Caller::goes_on_with`]).
+//! `status`, `fdinfo` and `mountinfo` can be read at any time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fs::names::attr::Ino;
 
 const FATAL: [i32; 5] = [libc::SIGKILL, libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// Longest time for a look at a process that may not let itself be looked at.
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
+
+/// Who waits for the work of a request.
+pub(crate) trait Waiter: Send + Sync {
+    /// The caller is to end, and the request is or will soon be answered with EINTR: nobody waits any more.
+    fn is_let_go(&self) -> bool;
+}
+
+tokio::task_local! {
+    /// Who waits for the work that the task does.
+    static WAITER: Arc<dyn Waiter>;
+}
+
+/// Does work for which `waiter` waits: a caller who was let go is taken for interrupted in it, also when the process is
+/// gone and nothing can be seen of its signals any more.
+pub(crate) async fn waited_for<W: Future>(waiter: Arc<dyn Waiter>, work: W) -> W::Output {
+    WAITER.scope(waiter, work).await
+}
+
+/// What a caller's signals say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nobody wants it to end.
+    Here,
+    /// A signal is pending for its process. If another thread takes that, it is gone at the next look.
+    Perhaps,
+    /// It is being killed, or a signal is pending for this thread.
+    Gone,
+}
 
 /// The device number of a filesystem, as mountinfo writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,33 +103,42 @@ const PF_SIGNALED: u64 = 0x400;
 pub struct Process(u32);
 
 /// The thread that made a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// Thread id; 0 for the kernel itself.
     pub pid: u32,
 }
 
 impl Caller {
-    /// A signal is pending by which somebody wants the process to end: only then may EINTR be answered, and a copy be
-    /// given up. Timers, children and Ctrl-Z do not count.
+    /// A signal is pending by which somebody wants the process to end, or was when the caller was let go: only then may
+    /// EINTR be answered, and a copy be given up. Timers, children and Ctrl-Z do not count.
     pub fn interrupted(self) -> bool {
-        let Ok(status) = fs::read_to_string(self.proc("status")) else {
-            return false;
-        };
-        let set = |name: &str| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-                .unwrap_or(0)
-        };
-        let pending = (set("SigPnd") | set("ShdPnd")) & !set("SigBlk") & !set("SigIgn");
-        pending & FATAL.iter().fold(0, |mask, signal| mask | 1 << (signal - 1)) != 0
+        let is_let_go = WAITER.try_with(|waiter| waiter.is_let_go()).unwrap_or(false);
+        is_let_go || self.status().is_some_and(|status| status.pending() != Wanted::Here)
+    }
+
+    /// Whether somebody wants the thread to end. Only files are read that can be read at any time.
+    pub fn wanted_gone(self) -> Wanted {
+        match self.status() {
+            Some(status) if status.pending() != Wanted::Here => status.pending(),
+            Some(status) if status.has_no_memory() && self.ends_by_signal() => Wanted::Gone,
+            _ => Wanted::Here,
+        }
     }
 
     /// The process is being ended by a signal: what it closes now it does not close by itself.
     pub fn is_being_killed(self) -> bool {
+        // It has given up its memory by then.
+        self.status().is_some_and(|status| status.has_no_memory()) && self.ends_by_signal()
+    }
+
+    /// To be asked of a process without memory only: of one in exec this may take until we have answered.
+    fn ends_by_signal(self) -> bool {
         fs::read_to_string(self.proc("stat")).is_ok_and(|stat| ends_by_signal(&stat, || self.is_open_to_us()))
+    }
+
+    fn status(self) -> Option<Status> {
+        fs::read_to_string(self.proc("status")).ok().map(Status)
     }
 
     /// Whether what `/proc` keeps from strangers can be read.
@@ -108,9 +156,21 @@ impl Caller {
         Process(self.group().unwrap_or(self.pid))
     }
 
+    /// Whether one of `users` has the file open, or, if `mapped`, in its memory. A look at a process that is in exec
+    /// may take until we have answered it: one that takes too long is given up, and then the answer is `unknown`.
+    pub async fn goes_on_with(users: Vec<Self>, ino: Ino, device: Option<Device>, mapped: bool, unknown: bool) -> bool {
+        let look = tokio::task::spawn_blocking(move || {
+            users.iter().any(|user| user.holds_open(ino, device.as_ref()) || mapped && user.maps(ino, device.as_ref()))
+        });
+        match tokio::time::timeout(LONGEST_LOOK, look).await {
+            Ok(Ok(goes_on)) => goes_on,
+            Ok(Err(_)) | Err(_) => unknown,
+        }
+    }
+
     /// The process has another descriptor open on that inode (`ino:` in fdinfo, Linux 5.14) of the filesystem that is
     /// `device`, or of any FUSE mount where that is not known.
-    pub fn holds_open(self, ino: Ino, device: Option<&Device>) -> bool {
+    fn holds_open(self, ino: Ino, device: Option<&Device>) -> bool {
         self.mounts_of(ino).any(|mount| self.is_of(&mount, device))
     }
 
@@ -121,7 +181,7 @@ impl Caller {
     }
 
     /// The process has that inode of the filesystem in its memory: a mapping goes on when the descriptor is closed.
-    pub fn maps(self, ino: Ino, device: Option<&Device>) -> bool {
+    fn maps(self, ino: Ino, device: Option<&Device>) -> bool {
         let wanted = ino.0.to_string();
         fs::read_to_string(self.proc("maps")).is_ok_and(|maps| {
             maps.lines().any(|line| {
@@ -160,12 +220,37 @@ impl Caller {
     }
 
     fn group(self) -> Option<u32> {
-        let status = fs::read_to_string(self.proc("status")).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+        self.status()?.field("Tgid")?.parse().ok()
     }
 
     fn proc(self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.pid))
+    }
+}
+
+/// The text of `/proc/PID/status`.
+struct Status(String);
+
+impl Status {
+    fn field(&self, name: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    }
+
+    /// The signals that are pending and wanted to end the thread: [`Wanted::Gone`] if they are its own, as SIGKILL and
+    /// whatever else ends the process always are. One that the process catches is any thread's to take.
+    fn pending(&self) -> Wanted {
+        let set = |name| self.field(name).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+        let counts = FATAL.iter().fold(0, |mask, signal| mask | 1 << (signal - 1)) & !set("SigBlk") & !set("SigIgn");
+        match (set("SigPnd") & counts, set("ShdPnd") & counts) {
+            (0, 0) => Wanted::Here,
+            (0, _) => Wanted::Perhaps,
+            _ => Wanted::Gone,
+        }
+    }
+
+    /// The thread has given up its memory: it has ended, but for what is left to be closed.
+    fn has_no_memory(&self) -> bool {
+        self.field("VmSize").is_none()
     }
 }
 
@@ -288,5 +373,52 @@ mod tests {
         });
         assert!(!blocked.join().unwrap());
         assert!(!Caller { pid: u32::MAX }.interrupted());
+    }
+
+    #[test]
+    fn signals_of_the_thread_count_at_once_and_those_of_the_process_if_they_stay() {
+        let pending = |own: u64, shared: u64, blocked: u64, ignored: u64| {
+            Status(format!(
+                "SigPnd:\t{own:016x}\nShdPnd:\t{shared:016x}\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\n"
+            ))
+            .pending()
+        };
+        let bit = |signal: i32| 1 << (signal - 1);
+        let (interrupt, kill, child) = (bit(libc::SIGINT), bit(libc::SIGKILL), bit(libc::SIGCHLD));
+        assert_eq!(pending(0, 0, 0, 0), Wanted::Here);
+        assert_eq!(pending(kill, interrupt, 0, 0), Wanted::Gone);
+        assert_eq!(pending(0, interrupt, 0, 0), Wanted::Perhaps);
+        assert_eq!(pending(interrupt, interrupt, interrupt, 0), Wanted::Here);
+        assert_eq!(pending(0, interrupt, 0, interrupt), Wanted::Here);
+        assert_eq!(pending(child, child, 0, 0), Wanted::Here);
+    }
+
+    #[test]
+    fn a_process_that_is_killed_is_seen_after_it_gave_up_its_memory() {
+        use std::os::unix::process::ExitStatusExt;
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let caller = Caller { pid: child.id() };
+        assert!(!caller.is_being_killed() && caller.wanted_gone() == Wanted::Here);
+        child.kill().unwrap();
+        // A zombie until somebody waits for it.
+        while !caller.is_being_killed() {
+            std::thread::yield_now();
+        }
+        assert_eq!(caller.wanted_gone(), Wanted::Gone);
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+    }
+
+    #[tokio::test]
+    async fn who_was_let_go_is_interrupted_whatever_its_process_shows() {
+        struct LetGo(bool);
+        impl Waiter for LetGo {
+            fn is_let_go(&self) -> bool {
+                self.0
+            }
+        }
+        let gone = Caller { pid: u32::MAX };
+        assert!(waited_for(Arc::new(LetGo(true)), async { gone.interrupted() }).await);
+        assert!(!waited_for(Arc::new(LetGo(false)), async { gone.interrupted() }).await);
+        assert!(!gone.interrupted());
     }
 }

@@ -9,8 +9,10 @@ use fuser::{
 };
 use tracing::{debug, warn};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::attr::Ino;
+use crate::fuse::held::Held;
 
 /// The number that an error is to the program that asked.
 pub(super) type ErrnoOf = fn(&Fs, &Error) -> i32;
@@ -23,6 +25,10 @@ pub(super) struct Call {
     pid: u32,
     errno_of: ErrnoOf,
     polled_inline: bool,
+    /// Names that stand for something else when it is done.
+    renames: Vec<(Ino, String)>,
+    /// The file that is another when it is done.
+    changes: Option<Ino>,
 }
 
 impl Call {
@@ -34,6 +40,8 @@ impl Call {
             pid: request.pid(),
             errno_of: Fs::errno,
             polled_inline: false,
+            renames: Vec::new(),
+            changes: None,
         }
     }
 
@@ -55,6 +63,44 @@ impl Call {
 
     pub(super) fn is_polled_inline(&self) -> bool {
         self.polled_inline
+    }
+
+    /// The thread that waits; 0 if that cannot be seen.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// For requests after which a name stands for something else. The kernel knows that from the answer, unless that
+    /// came before.
+    pub(super) fn renames(mut self, parent: INodeNo, name: &OsStr) -> Self {
+        self.renames.push((Ino(parent.0), name.to_string_lossy().into_owned()));
+        self
+    }
+
+    /// The same for requests that change a file.
+    pub(super) fn changes(self, ino: INodeNo) -> Self {
+        Self { changes: Some(Ino(ino.0)), ..self }
+    }
+
+    /// The work is done, and its caller was let go before. Nobody hears of an error but the log.
+    pub(super) async fn is_late(&self, fs: &Fs, outcome: Result<Held>) {
+        match outcome {
+            Ok(held) => {
+                let Self { operation, ino, name, pid, .. } = self;
+                debug!(operation, ino, name, pid, "done after its caller was let go");
+                held.give_back(fs).await;
+            }
+            Err(error) => {
+                let _ = self.failed(fs, &error);
+            }
+        }
+        // What has been asked for since the answer went out is as it was before.
+        for (parent, name) in &self.renames {
+            fs.tree().kernel().expire_name(*parent, name);
+        }
+        if let Some(ino) = self.changes {
+            fs.tree().kernel().expire_file(ino);
+        }
     }
 
     /// Leaves a line in the log. Returns the number that the program is told.

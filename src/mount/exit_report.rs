@@ -4,8 +4,9 @@
 //! its superblock, and holds a lock on it as long as it lives: the kernel takes the lock away, however the process
 //! ends. Before that it writes how the mount ended. `umount` opens the file before it unmounts and waits for the lock,
 //! for a time that is bounded. There is nothing to connect to and no name that others could take, so nobody else can
-//! keep an `umount` waiting or have it return too early. Where the file cannot be found (another mount namespace, a
-//! user's directory that only that user knows), `umount` works as well and only does not wait.
+//! keep an `umount` waiting or have it return too early. A user has such a file in two places, because the usual one is
+//! removed when the user logs out, and the mount stays. Where none can be found (another mount namespace, a
+//! user's directory that only that user knows), `umount` works as well, does not wait, and says so.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -29,7 +30,7 @@ fn name((major, minor): (u32, u32)) -> String {
 }
 
 /// The serving side.
-pub(crate) struct ExitReporter(Option<(File, PathBuf)>);
+pub(crate) struct ExitReporter(Vec<(File, PathBuf)>);
 
 impl ExitReporter {
     /// Says from now on that this process lives. If that is not possible, nobody will wait.
@@ -37,11 +38,9 @@ impl ExitReporter {
     /// The kernel gives the number of a superblock away again as soon as it is unmounted, and the process that served
     /// that may live still: its file is replaced, and whoever waits for it has it open.
     pub(crate) fn begin(device: (u32, u32)) -> Self {
-        let begun = || {
-            let dir = runtime_dir::make()?;
-            Self::in_dir(&dir, device).inspect_err(|error| tracing::debug!(%error, "nobody will wait for the end")).ok()
-        };
-        Self(begun())
+        let begin = |dir: PathBuf| Self::in_dir(&dir, device);
+        let log = |error: &io::Error| tracing::debug!(%error, "nobody will wait for the end there");
+        Self(runtime_dir::make().filter_map(|dir| begin(dir).inspect_err(log).ok()).collect())
     }
 
     fn in_dir(dir: &Path, device: (u32, u32)) -> io::Result<(File, PathBuf)> {
@@ -57,37 +56,61 @@ impl ExitReporter {
 
     /// Tells whoever waits: nothing if all went well, or what did not.
     pub(crate) fn send(self, text: &str) {
-        let Some((mut file, path)) = self.0 else { return };
-        let _ = file.write_all(text.as_bytes());
-        // Whoever wants to wait has opened it, and the next mount of that number may have its own there.
-        let is_own = |found: fs::Metadata| file.metadata().is_ok_and(|own| own.ino() == found.ino());
-        if fs::symlink_metadata(&path).is_ok_and(is_own) {
-            let _ = fs::remove_file(&path);
+        for (mut file, path) in self.0 {
+            let _ = file.write_all(text.as_bytes());
+            // Whoever wants to wait has opened it, and the next mount of that number may have its own there.
+            let is_own = |found: fs::Metadata| file.metadata().is_ok_and(|own| own.ino() == found.ino());
+            if fs::symlink_metadata(&path).is_ok_and(is_own) {
+                let _ = fs::remove_file(&path);
+            }
+            // Left open: it is the end of the process that ends the waiting.
+            let _ = file.into_raw_fd();
         }
-        // Left open: it is the end of the process that ends the waiting.
-        let _ = file.into_raw_fd();
     }
 }
 
-/// The asking side, before it unmounts.
+/// The process behind a mount, as the asking side finds it before it unmounts.
+pub(crate) enum Server {
+    Lives(Waiter),
+    Ended,
+    /// It may live, but nothing of it can be found.
+    Unknown,
+}
+
+impl Server {
+    pub(crate) fn of(mount: &Mount) -> Self {
+        let Some(user) = mount.user else { return Self::Unknown };
+        let mut found = Self::Unknown;
+        for dir in runtime_dir::of(user) {
+            match Self::in_dir(&dir, mount.device, user) {
+                Self::Lives(waiter) => return Self::Lives(waiter),
+                Self::Ended => found = Self::Ended,
+                Self::Unknown => {}
+            }
+        }
+        found
+    }
+
+    fn in_dir(dir: &Path, device: (u32, u32), user: u32) -> Self {
+        // Root may look into the directory of somebody who means no good.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = File::options().read(true).custom_flags(flags).open(dir.join(name(device)));
+        let is_report = |file: &File| file.metadata().is_ok_and(|found| found.is_file() && found.uid() == user);
+        match file {
+            Ok(file) if is_report(&file) => match has_ended(&file) {
+                Ok(false) => Self::Lives(Waiter(file)),
+                Ok(true) => Self::Ended,
+                Err(_) => Self::Unknown,
+            },
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Waits for the end of a process.
 pub(crate) struct Waiter(File);
 
 impl Waiter {
-    /// `None` if nothing is known of a process that serves this mount.
-    pub(crate) fn of(mount: &Mount) -> Option<Self> {
-        let user = mount.user?;
-        runtime_dir::of(user).find_map(|dir| Self::in_dir(&dir, mount.device, user))
-    }
-
-    fn in_dir(dir: &Path, device: (u32, u32), user: u32) -> Option<Self> {
-        let path = dir.join(name(device));
-        // Root may look into the directory of somebody who means no good.
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
-        let is_report = file.metadata().is_ok_and(|found| found.is_file() && found.uid() == user);
-        (is_report && !has_ended(&file).ok()?).then_some(Self(file))
-    }
-
     /// Waits for the end of the process. Returns what it said, or an error after that long.
     pub(crate) fn wait(mut self, bound: Duration) -> io::Result<String> {
         let began = Instant::now();
@@ -123,22 +146,29 @@ mod tests {
         rustix::process::geteuid().as_raw()
     }
 
+    fn waiter(dir: &Path) -> Option<Waiter> {
+        match Server::in_dir(dir, DEVICE, user()) {
+            Server::Lives(waiter) => Some(waiter),
+            Server::Ended | Server::Unknown => None,
+        }
+    }
+
     #[test]
     fn who_waits_hears_how_it_ended_and_not_before() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Waiter::in_dir(dir.path(), DEVICE, user()).is_none());
+        assert!(matches!(Server::in_dir(dir.path(), DEVICE, user()), Server::Unknown));
         let (mut file, path) = ExitReporter::in_dir(dir.path(), DEVICE).unwrap();
-        let waiter = || Waiter::in_dir(dir.path(), DEVICE, user()).unwrap();
-        let (early, late) = (waiter(), waiter());
+        let (early, late) = (waiter(dir.path()).unwrap(), waiter(dir.path()).unwrap());
         assert_eq!(early.wait(Duration::ZERO).unwrap_err().kind(), io::ErrorKind::TimedOut);
         // The next mount has the same number before this process is gone.
         let next = ExitReporter::in_dir(dir.path(), DEVICE).unwrap();
         file.write_all(b"one file could not be stored").unwrap();
         drop(file);
         assert_eq!(late.wait(Duration::ZERO).unwrap(), "one file could not be stored");
-        assert_eq!(waiter().wait(Duration::ZERO).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(waiter(dir.path()).unwrap().wait(Duration::ZERO).unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(next);
-        assert!(path.exists() && Waiter::in_dir(dir.path(), DEVICE, user()).is_none(), "a process that was killed");
+        assert!(path.exists(), "a process that was killed");
+        assert!(matches!(Server::in_dir(dir.path(), DEVICE, user()), Server::Ended));
     }
 
     #[test]
@@ -146,9 +176,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name(DEVICE));
         let (_file, _) = ExitReporter::in_dir(dir.path(), DEVICE).unwrap();
-        assert!(Waiter::in_dir(dir.path(), DEVICE, user() + 1).is_none(), "another user's");
+        assert!(matches!(Server::in_dir(dir.path(), DEVICE, user() + 1), Server::Unknown), "another user's");
         fs::rename(&path, dir.path().join("other")).unwrap();
         std::os::unix::fs::symlink("other", &path).unwrap();
-        assert!(Waiter::in_dir(dir.path(), DEVICE, user()).is_none(), "a link");
+        assert!(waiter(dir.path()).is_none(), "a link");
+    }
+
+    #[test]
+    fn one_place_that_is_gone_leaves_the_other() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let reporter = ExitReporter(dirs.iter().map(|dir| ExitReporter::in_dir(dir.path(), DEVICE).unwrap()).collect());
+        let [runtime, state] = dirs;
+        // The user logs out.
+        drop(runtime);
+        let waiter = waiter(state.path()).unwrap();
+        reporter.send("one file could not be stored");
+        assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+        // The process has not ended yet.
+        assert_eq!(waiter.wait(Duration::ZERO).unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -1,8 +1,9 @@
 //! The directory of a user where the processes behind mounts leave what `umount` looks for.
 //!
 //! Nobody else may write there, or even look: a name that others can take is a name by which they can keep an `umount`
-//! waiting, or have it return too early. Root's is `/run/blobcp`, that of others a directory in `$XDG_RUNTIME_DIR`,
-//! usually `/run/user/UID`, or, where nobody has made that, in the directory of the logs.
+//! waiting, or have it return too early. Root's is `/run/blobcp`. Others have two: one in `$XDG_RUNTIME_DIR`, usually
+//! `/run/user/UID`, where root finds it, too; and one in the directory of the logs, because the first is removed when
+//! the user logs out.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -38,14 +39,22 @@ fn is_private(dir: &Path, user: u32) -> bool {
     fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0)
 }
 
-/// The directory of the user who runs this, made if need be; `None` if there is no place for it.
-pub(super) fn make() -> Option<PathBuf> {
+/// The directories of the user who runs this, made if need be: the first that there is a place for, and the one that
+/// stays.
+pub(super) fn make() -> impl Iterator<Item = PathBuf> {
     let user = geteuid().as_raw();
-    places(user).into_iter().find(|dir| {
+    let stays = |dir: &Path| dir.ends_with("blobcp/run");
+    let is_made = move |dir: &Path| {
         // The directory above is the system's or the user's; that of the logs may have to be made, too.
-        let recursive = dir.ends_with("blobcp/run");
-        let _ = DirBuilder::new().mode(0o700).recursive(recursive).create(dir);
+        let _ = DirBuilder::new().mode(0o700).recursive(stays(dir)).create(dir);
         is_private(dir, user)
+    };
+    let mut has_usual = false;
+    places(user).into_iter().filter(move |dir| {
+        let wanted = stays(dir) || !has_usual;
+        let made = wanted && is_made(dir);
+        has_usual |= made;
+        made
     })
 }
 

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::store::traffic;
 use crate::sync::lock;
 
 /// Before a name in a header.
@@ -218,7 +219,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Spelled<T> {
             Some(taken) => Poll::Ready(Ok(taken)),
             None => {
                 let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
-                this.spelling.wrote(written);
+                this.spelling.wrote(traffic::sent(written));
                 Poll::Ready(Ok(written))
             }
         }
@@ -235,7 +236,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Spelled<T> {
             Some(taken) => Poll::Ready(Ok(taken)),
             None => {
                 let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, pieces))?;
-                this.spelling.wrote(written);
+                this.spelling.wrote(traffic::sent(written));
                 Poll::Ready(Ok(written))
             }
         }

@@ -52,6 +52,10 @@ impl Gated {
         std::fs::write(self.gate.path().join("open"), "").unwrap();
     }
 
+    pub fn pid(&self) -> i32 {
+        self.running.pid()
+    }
+
     pub fn signal(&self, signal: i32) {
         self.running.signal(signal);
     }

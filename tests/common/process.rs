@@ -27,15 +27,16 @@ impl MountProcess {
             .args(sources)
             .arg(&place)
             .env("HOME", dir.path())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut mount = Self { process, dir };
-        eventually("the mount", || {
-            assert_eq!(mount.process.try_wait().unwrap(), None, "it does not mount");
-            mount.is_mounted()
-        });
+        // It says so when the mount works, which is later than there is one.
+        let mut said = String::new();
+        let out = mount.process.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said).unwrap();
+        assert!(said.contains("mounted on") && mount.is_mounted(), "it does not mount: {said}");
         mount
     }
 
@@ -60,10 +61,23 @@ impl MountProcess {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// Sends the process a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: kill(2) takes numbers only.
+        unsafe { libc::kill(self.process.id() as i32, signal) };
+    }
+
+    /// Waits for the end of the process: its exit code, and what it said.
+    pub fn wait(&mut self) -> (Option<i32>, String) {
+        eventually("the end of the mount", || self.process.try_wait().unwrap().is_some());
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.process.stderr.take().unwrap(), &mut said).unwrap();
+        (self.process.wait().unwrap().code(), said)
+    }
+
     /// Asks the process to end, and sees that it does with exit code 0 and leaves no mount.
     pub fn terminate(&mut self) {
-        // SAFETY: kill(2) takes numbers only.
-        unsafe { libc::kill(self.process.id() as i32, libc::SIGTERM) };
+        self.signal(libc::SIGTERM);
         eventually("the end of the mount", || self.process.try_wait().unwrap().is_some());
         assert_eq!(self.process.wait().unwrap().code(), Some(0));
         assert!(!self.is_mounted());

@@ -53,6 +53,7 @@ mod rope;
 mod rules;
 mod shutdown;
 mod silence;
+mod signals;
 mod snapshots;
 mod sources;
 mod spelling;

@@ -251,17 +251,26 @@ impl CopyDestinations {
     /// Flush of a file that a copy goes to. `Ok(true)` when the copy is settled, `Ok(false)` when it is not this
     /// flush's to wait for.
     pub(crate) async fn flush_copy(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<bool> {
+        // Who waits for the lock may be let go, and what becomes of its process then tells nothing any more.
+        let (mut killed, free) = (false, file.try_lock());
+        let state = match free {
+            Some(state) => state,
+            None => {
+                killed = caller.is_being_killed();
+                file.lock().await
+            }
+        };
         let (job, complete, copier) = {
-            let state = file.lock().await;
             let Content::Copying(copying) = &state.content else { return Ok(true) };
             (copying.job.clone(), copying.complete(), copying.copier)
         };
+        drop(state);
         if !complete {
             if caller.process() != copier {
                 // Another process closes its duplicate of the descriptor; the copier is still at work.
                 return Ok(false);
             }
-            if caller.is_being_killed() {
+            if killed || caller.is_being_killed() {
                 self.cancel(file).await;
                 return Err(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() }));
             }

@@ -526,6 +526,11 @@ impl Handles {
         lock(&self.open).values().map(|(file, _)| file.clone()).collect()
     }
 
+    /// Files and directories that are open, each as often as it is.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.files).len() + lock(&self.dirs).len()
+    }
+
     pub(crate) fn insert(&self, handle: Handle) -> Fh {
         lock(&handle.file.openings).push(handle.opening());
         let fh = self.fh();

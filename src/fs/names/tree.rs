@@ -351,7 +351,12 @@ impl Tree {
         table.unlink(new_parent, new_name, Link::Removed, Instant::now());
         let ino = table.child(parent, name);
         table.depart(parent, name, Instant::now());
-        let Some(ino) = ino else { return };
+        let Some(ino) = ino else {
+            // Who renamed it was let go, and with that the kernel's last reference to the node: that the new name is
+            // not there, as a listing said, is not true any more.
+            table.listings.forget(new_parent);
+            return;
+        };
         if let Some(node) = table.nodes.get_mut(&parent) {
             node.names().children.remove(name);
         }

@@ -7,13 +7,14 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::commit::commit_finally;
-use crate::fs::content::handle::{Content, Fh};
+use crate::fs::content::handle::{Content, Fh, OpenFile};
 use crate::fs::content::once::store_deserted;
 use crate::fs::names::open::OpenNode;
 
@@ -30,7 +31,7 @@ impl Fs {
             // What is only empty is stored late; the last to leave stores it, also one that may only read it, and so
             // does who made it.
             let is_left = matches!(&state.content, Content::Draft(draft) if draft.dirty && draft.is_blank())
-                && !caller.holds_open(file.ino, self.device.get());
+                && !self.is_held(file, vec![caller], false, false).await;
             return if handle.access.create || is_left { self.files.commit(&mut state).await } else { Ok(()) };
         }
         if !self.destinations.flush_copy(file, caller).await? {
@@ -39,16 +40,18 @@ impl Fs {
         let mut state = file.lock().await;
         if state.is_unborn() {
             // Whoever goes on writing could not store that any more (`content/once`).
-            let device = self.device.get();
             let users = [caller, handle.opener];
-            let goes_on = || {
-                // Of who cannot be looked at, only the close of who opened it is taken for the end.
-                let unseen = users.iter().any(|who| who.is_hidden())
-                    && (users.iter().any(|who| who.pid == 0) || !caller.same_process(handle.opener));
-                let uses = |who: &Caller| who.holds_open(file.ino, device) || who.maps(file.ino, device);
-                file.has_several_writers() || unseen || users.iter().any(uses)
+            // Of who cannot be looked at, only the close of who opened it is taken for the end.
+            let unseen = || {
+                users.iter().any(|who| who.is_hidden())
+                    && (users.iter().any(|who| who.pid == 0) || !caller.same_process(handle.opener))
             };
-            if state.is_unfilled() || goes_on() {
+            // If it is not known in time, the last one to leave stores it.
+            if state.is_unfilled()
+                || file.has_several_writers()
+                || unseen()
+                || self.is_held(file, users.into(), true, true).await
+            {
                 return Ok(());
             }
             return commit_finally(&self.files, &mut state).await;
@@ -56,12 +59,17 @@ impl Fs {
         if let Content::Draft(draft) = &state.content
             && draft.dirty
             && draft.is_blank()
-            && caller.holds_open(file.ino, self.device.get())
+            && self.is_held(file, vec![caller], false, false).await
         {
             return Ok(());
         }
         self.files.commit(&mut state).await?;
         handle.version(&state).map(drop)
+    }
+
+    /// [`Caller::goes_on_with`] of a file.
+    async fn is_held(&self, file: &OpenFile, users: Vec<Caller>, mapped: bool, unknown: bool) -> bool {
+        Caller::goes_on_with(users, file.ino, self.device.get().cloned(), mapped, unknown).await
     }
 
     /// fsync(2): what was written is in the service.
@@ -95,27 +103,48 @@ impl Fs {
 
     /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long
     /// keeps no other from being stored. A file that a rename or a copy holds, and that has nothing to store, is not
-    /// waited for. The number of files for which that failed.
-    pub async fn flush_all(&self) -> usize {
+    /// waited for. The names of those for which that failed.
+    pub async fn flush_all(&self) -> Vec<String> {
         let unsaved = self.handles.open_files().into_iter().filter(|file| file.is_unsaved());
         let flushes = unsaved.map(|file| async move {
             let done = commit_finally(&self.files, &mut file.lock().await).await;
-            if let Err(error) = &done {
-                let name = self.tree.view(file.ino).map(|view| view.name).unwrap_or_default();
+            done.err().map(|error| {
+                let name = self.name_of(&file);
                 error!(%name, %error, "cannot store a file that is open for writing");
-            }
-            usize::from(done.is_err())
+                name
+            })
         });
-        futures_util::future::join_all(flushes).await.into_iter().sum()
+        futures_util::future::join_all(flushes).await.into_iter().flatten().collect()
+    }
+
+    /// Files and directories that the kernel has open.
+    pub fn open_handles(&self) -> usize {
+        self.handles.count()
+    }
+
+    /// The names of what is not in the service yet.
+    pub fn unsaved(&self) -> Vec<String> {
+        let unsaved = self.handles.open_files().into_iter().filter(|file| file.is_unsaved());
+        unsaved.map(|file| self.name_of(&file)).collect()
+    }
+
+    /// `container/blob`, or the last part of it where nothing else is known any more.
+    fn name_of(&self, file: &OpenFile) -> String {
+        match self.tree.blob(file.ino) {
+            Ok(blob) => blob.path.to_string(),
+            Err(_) => self.tree.view(file.ino).map(|view| view.name.to_string()).unwrap_or_default(),
+        }
     }
 
     /// At the end of the mount: what is still to be done at the service is done, as far as that takes no longer than
-    /// `bound`, and no lease stays behind (M9). Copies that are pending go on without.
+    /// `bound` in all, and no lease stays behind (M9). Copies that are pending go on without.
     pub async fn shut_down(&self, bound: Duration) {
-        if !self.copies.background.done(bound).await {
+        let until = Instant::now() + bound;
+        // Half of the time is for the leases.
+        if !self.copies.background.done(bound / 2).await {
             warn!("what was left to do at the service has taken too long");
         }
-        if tokio::time::timeout(bound, self.copies.leases.release_all()).await.is_err() {
+        if tokio::time::timeout_at(until, self.copies.leases.release_all()).await.is_err() {
             warn!("leases were not given back in time; they end by themselves within a minute");
         }
     }

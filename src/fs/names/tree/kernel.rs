@@ -31,6 +31,13 @@ impl KernelView<'_> {
         self.tree.lock().expired = Some(kernel);
     }
 
+    /// Expires what the kernel believes of a name, whatever that is.
+    pub fn expire_name(&self, parent: Ino, name: &str) {
+        let table = self.tree.lock();
+        let old = table.child(parent, name).unwrap_or(parent);
+        table.expire(Expired::Name { parent, name: name.into(), old });
+    }
+
     /// Expires the kernel's cache of the content and attributes of the file, although it is the same file.
     pub fn expire_file(&self, ino: Ino) {
         self.tree.lock().expire(Expired::File(ino));
@@ -67,6 +74,11 @@ impl KernelView<'_> {
             node.lookups = node.lookups.saturating_sub(count);
             table.collect(ino);
         }
+    }
+
+    /// Nodes that the kernel has references to.
+    pub fn referenced(&self) -> usize {
+        self.tree.lock().nodes.values().filter(|node| node.lookups > 0).count()
     }
 
     /// The node is opened in version `etag`, and what the kernel caches of it from now on is that. True if what it has
