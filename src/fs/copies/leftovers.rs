@@ -117,7 +117,7 @@ fn keep(why: impl Into<String>) -> Verdict {
 }
 
 /// A search of a directory.
-pub(in crate::fs) struct Search {
+pub(crate) struct Search {
     dir: BlobDir,
     /// Whether what is over is crossed out.
     settles: bool,
