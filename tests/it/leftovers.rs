@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use blobcp::devstore::{CopyAction, Fault};
-use blobcp::store::{CopyStatus, Metadata};
+use blobcp::store::{BlobSettings, CopyStatus, Metadata, WriteOptions};
 use sha2::{Digest, Sha256};
 
 use crate::common::*;
@@ -205,4 +205,21 @@ fn nothing_is_ended_on_a_mount_that_is_read_only() {
     assert!(code == Some(1) && told.contains("Read-only"), "{told}");
     assert_eq!(blobcp(&["status", "--leftovers"], &dir).0, Some(1));
     assert_eq!(snapshots(&world, "b"), 1);
+}
+
+#[test]
+fn the_lease_of_a_page_blob_that_was_being_written_is_given_back() {
+    let world = World::new();
+    let (settings, options) = (BlobSettings::default(), WriteOptions::default());
+    world.block_on(world.client(ONE).blob(&path("disk")).page_blob().create(8 << 20, &settings, &options)).unwrap();
+    let mut mount = mounted(&world);
+    let program = "exec python3 -I -c \"f = open('disk', 'r+b', buffering=0)
+for i in range(4): f.seek(i * 2097152); f.write(b'x' * 512)
+f.close()\"";
+    killed_after(&world, &mut mount, Fault::on("PutPage"), program);
+    let lease = || world.properties(ONE, "disk").unwrap().lease.state;
+    assert_eq!(lease().as_deref(), Some("leased"));
+    let (code, told) = blobcp(&["clean"], &mount.path());
+    assert!(code == Some(0) && told.contains("disk: lease,"), "{told}");
+    assert_eq!(lease().as_deref(), Some("available"));
 }

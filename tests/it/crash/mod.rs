@@ -98,11 +98,11 @@ impl Lane {
         match self.kind {
             Kind::Append => self.world.block_on(async {
                 blob.append_blob().create(&settings, &options).await.unwrap();
-                blob.append_blob().append_block(0, content.into(), &options).await.unwrap();
+                blob.append_blob().append_block(0, content, &options).await.unwrap();
             }),
             Kind::Page => self.world.block_on(async {
                 blob.page_blob().create(content.len() as u64, &settings, &options).await.unwrap();
-                blob.page_blob().put_pages(0, content.into(), &options).await.unwrap();
+                blob.page_blob().upload_pages(0, content, &options).await.unwrap();
             }),
             _ if operation.over_dfs => self.world.store.put_over_dfs(ONE, BOX, name, content).unwrap(),
             _ => self.world.put(name, content),
