@@ -80,13 +80,14 @@ struct Lane {
     world: World,
     mount: MountProcess,
     cells: usize,
+    directories: usize,
 }
 
 impl Lane {
     fn new(kind: Kind) -> Self {
         let world = World::with(kind.setup());
         let mount = MountProcess::new(&world.store, &[ONE], &[&format!("{ONE}/{BOX}")]);
-        Self { kind, world, mount, cells: 0 }
+        Self { kind, world, mount, cells: 0, directories: 0 }
     }
 
     /// Puts a blob of the lane's kind.
@@ -156,7 +157,8 @@ impl Lane {
     /// Runs the operation in a directory of its own and kills the mount at that request. False if it has fewer.
     fn cell(&mut self, operation: &Operation, (request, held): (u64, Held), all: bool) -> bool {
         let what = format!("{:?} {} killed at request {request} ({held:?})", self.kind, operation.name);
-        let dir = format!("d{}", self.cells);
+        let dir = format!("d{}", self.directories);
+        self.directories += 1;
         for (name, content) in &operation.before() {
             self.put(&format!("{dir}/{name}"), content, operation);
         }
