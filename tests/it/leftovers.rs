@@ -42,7 +42,7 @@ fn a_snapshot_that_somebody_took_is_nobodys_leftover() {
     assert!(code == Some(0) && told.contains("nothing is left"), "{told}");
     assert_eq!(world.sh("rm a").code, Some(1));
     assert_eq!(snapshots(&world, "a"), 1);
-    assert_logged("blobcp status --leftovers");
+    assert_logged(&["blobcp status --leftovers"]);
 }
 
 #[test]
