@@ -44,7 +44,8 @@
 /* blobcp_copies.flags: in */
 #define BLOBCP_AGAIN 1u      /* begin anew */
 #define BLOBCP_UNFINISHED 2u /* only what is pending, failed or aborted */
-/* blobcp_news.flags, blobcp_copies.flags: out */
+#define BLOBCP_CLEAN 4u      /* blobcp_leftovers: end what can be ended */
+/* blobcp_news.flags, blobcp_copies.flags, blobcp_leftovers.flags: out */
 #define BLOBCP_DONE 0x100u   /* there is no more to tell */
 #define BLOBCP_LISTED 0x200u /* blobcp_news: found_files and found_bytes are final */
 
@@ -58,6 +59,15 @@
 #define BLOBCP_SAME 6u     /* skipped: what is there is a copy of the same */
 #define BLOBCP_DUE 7u      /* would be copied (BLOBCP_DRY_RUN) */
 #define BLOBCP_ACCEPTED 8u /* its end is not waited for (BLOBCP_NO_WAIT) */
+
+/* blobcp_entry.status in blobcp_leftovers */
+#define BLOBCP_BACKUP 16u       /* a snapshot that kept what a copy was to replace */
+#define BLOBCP_HIDDEN 17u       /* a blob under a hidden name */
+#define BLOBCP_LEASED 18u       /* a lease */
+#define BLOBCP_MOVE 19u         /* a file that has its old name and its new one */
+#define BLOBCP_MOVE_TREE 20u    /* files of a directory that have both */
+#define BLOBCP_PENDING_COPY 21u /* a copy that is pending */
+#define BLOBCP_BLOCKS 22u       /* blocks of a file that was never stored */
 
 /* blobcp_lease.action */
 #define BLOBCP_SHOW 0u
@@ -135,13 +145,24 @@ struct blobcp_copies {
 };
 
 /*
+ * In the records, error is 0 for what can be ended, or was with CLEAN; EBUSY for what
+ * stays because something is in doubt; EAGAIN for what ends by itself; otherwise why
+ * it could not be ended. The fourth text says what is to be done, or why it stays.
+ */
+struct blobcp_leftovers {
+	uint32_t flags; /* in and out */
+	uint32_t count; /* of records */
+	char records[BLOBCP_RECORDS_SIZE];
+};
+
+/*
  * A record. Behind it stand four texts, each with a zero byte at its end: path from
  * the directory, copy id, source without its token, description or reason.
  */
 struct blobcp_entry {
 	uint32_t length; /* to the next record, bytes */
 	uint32_t status; /* 0: nothing was ever copied onto it */
-	int32_t error;   /* errno of a failure in blobcp_news */
+	int32_t error;   /* errno of a failure in blobcp_news and blobcp_leftovers */
 	uint32_t reserved;
 	uint64_t bytes_copied;
 	uint64_t total_bytes;
@@ -166,5 +187,7 @@ struct blobcp_entry {
 #define BLOBCP_IOC_SNAPSHOT _IOR(0xBC, 7, struct blobcp_snapshot)
 /* On a file: show its lease, or break it. */
 #define BLOBCP_IOC_LEASE _IOWR(0xBC, 8, struct blobcp_lease)
+/* On a directory, until BLOBCP_DONE: what mounts that were killed have left below it. */
+#define BLOBCP_IOC_LEFTOVERS _IOWR(0xBC, 9, struct blobcp_leftovers)
 
 #endif

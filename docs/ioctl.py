@@ -9,6 +9,7 @@
     python3 ioctl.py abort FILE
     python3 ioctl.py snapshot FILE
     python3 ioctl.py lease show|break FILE
+    python3 ioctl.py leftovers|clean DIRECTORY     what mounts that were killed have left, and its end
 
 The structures and numbers are those of blobcp.h.
 """
@@ -21,10 +22,11 @@ import sys
 import time
 
 NO_REPLACE, NO_WAIT, RECURSIVE = 1, 2, 16
-AGAIN, DONE = 1, 0x100
+AGAIN, CLEAN, DONE = 1, 4, 0x100
 STATES = {
     0: "-", 1: "pending", 2: "success", 3: "aborted", 4: "failed",
     5: "exists", 6: "same", 7: "due", 8: "accepted",
+    16: "backup", 17: "hidden", 18: "lease", 19: "move", 20: "move-tree", 21: "pending-copy", 22: "blocks",
 }
 
 COPY = struct.Struct("=II4096s4096s64s32s4096s")
@@ -36,6 +38,7 @@ COPIES = struct.Struct("=IIq16000s")
 ENTRY = struct.Struct("=IIiIQQqq")
 SNAPSHOT = struct.Struct("=64s")
 LEASE = struct.Struct("=II32s32s1024s")
+LEFTOVERS = struct.Struct("=II16000s")
 
 
 def number(direction, command, layout):
@@ -51,6 +54,7 @@ IOC_NEWS = number(2, 5, NEWS)
 IOC_COPIES = number(3, 6, COPIES)
 IOC_SNAPSHOT = number(2, 7, SNAPSHOT)
 IOC_LEASE = number(3, 8, LEASE)
+IOC_LEFTOVERS = number(3, 9, LEFTOVERS)
 
 
 def text(field):
@@ -124,6 +128,21 @@ def copies(directory):
         os.close(descriptor)
 
 
+def leftovers(directory, flags=0):
+    """A record for each thing that was left below a directory; with CLEAN, after it was ended as far as that can be."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        state = AGAIN | flags
+        while not state & DONE:
+            payload = bytearray(LEFTOVERS.pack(state, 0, b""))
+            fcntl.ioctl(descriptor, IOC_LEFTOVERS, payload)
+            state, count, data = LEFTOVERS.unpack(payload)
+            yield from records(count, data)
+            state |= flags
+    finally:
+        os.close(descriptor)
+
+
 def wait(path):
     """Returns when no copy onto the file is pending."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -159,6 +178,9 @@ def main(arguments):
         case ["copies", directory]:
             for state, copied, total, _, path, _, _, _ in copies(directory):
                 print(state, path, f"{copied}/{total}")
+        case ["leftovers" | "clean" as action, directory]:
+            for kind, _, _, error, path, _, _, what in leftovers(directory, CLEAN if action == "clean" else 0):
+                print(kind, path, error, what)
         case ["wait", path]:
             wait(path)
             print(*status(path))

@@ -4,7 +4,7 @@
 //! that ends in [`Failure`]s, and a failure is one line on stderr, `blobcp: COMMAND: WHAT`, with exit status 1.
 //! Mistakes in the command line itself are one line as well, with status 2 and a hint where the help is.
 //!
-//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`, `lease`, `undelete`, `verify`) know neither accounts nor credentials:
+//! The commands for files (`cp`, `status`, `wait`, `abort`, `snapshot`, `lease`, `undelete`, `verify`, `clean`) know neither accounts nor credentials:
 //! they find the mount that a path is in and ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on
 //! it.
 //!
@@ -19,6 +19,7 @@ mod failure;
 mod format;
 mod handover;
 mod lease;
+mod leftovers;
 mod log;
 mod mount;
 mod mount_helper;
@@ -92,6 +93,7 @@ commands! {
     "abort" Abort(abort::Arguments),
     "snapshot" Snapshot(snapshot::Arguments),
     "lease" Lease(lease::Arguments),
+    "clean" Clean(leftovers::Arguments),
     "undelete" Undelete(undelete::Arguments),
     "verify" Verify(verify::Arguments),
     "devstore" Devstore(devstore::Arguments),

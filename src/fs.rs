@@ -13,6 +13,7 @@
 //! | `copies` | [`Copies`] | copies that the service runs: what was ordered, how far they are, what they replace, leases of their sources |
 //! | `names` | [`Names`], [`Directories`], [`Tree`] | inodes, what is known of the blobs behind them, places in listings, who may do what |
 //! | `service`, `config` | [`Service`], [`Config`] | the accounts and the clients that reach them; how the filesystem is mounted |
+//! | `journal` | | what is under way here and would be left at the service by a process that is killed |
 //! | `caller`, `background` | | what `/proc` tells about the process behind a request; what is done after the answer, for unmounting to wait for |
 //!
 //! Locks, in the order in which they are taken: an open file's state (async, held across requests for that file:
@@ -25,6 +26,7 @@ pub(crate) mod caller;
 mod config;
 mod content;
 mod copies;
+mod journal;
 #[cfg(test)]
 #[path = "../tests/machines/mod.rs"]
 mod machines;
@@ -41,7 +43,7 @@ pub(crate) use content::handle;
 pub use content::handle::Fh;
 pub use copies::bulk::{Event, Outcome, Skip, TreeOrder};
 pub use copies::lease::LeaseSource;
-pub(crate) use copies::{bulk, job::CopyJob, lease};
+pub(crate) use copies::{bulk, job::CopyJob, lease, leftovers};
 pub use names::access::Credentials;
 pub use names::attr::{Defaults, FileKind, Ino, Permissions};
 pub(crate) use names::dir::entry::DirEntry;

@@ -14,11 +14,12 @@
 //! | [`COPIES`] | an open directory | – | every file below it with the state of the last copy onto it |
 //! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
 //! | [`LEASE`] | a file | to show it or to break it | state of its lease, who holds it |
+//! | [`LEFTOVERS`] | an open directory | to show or to end | what mounts that were killed have left below it |
 //!
 //! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says
 //! [`ReportFlags::DONE`]. It waits for news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing
-//! new is begun, and what is pending is aborted. So does closing the descriptor. Both [`NEWS`] and [`COPIES`] answer
-//! with records, see [`Entry`].
+//! new is begun, and what is pending is aborted. So does closing the descriptor. [`NEWS`], [`COPIES`] and
+//! [`LEFTOVERS`] answer with records, see [`Entry`].
 //!
 //! Whoever asks must be allowed to do by open(2) and write(2) what is asked for: to read the source, and to write the
 //! destination, or its directory if it is new. A URL is a path of the mount to everybody but who mounted and root, unless
@@ -58,6 +59,9 @@ pub const SNAPSHOT: u32 = ioc(READ, 7, size_of::<Snapshot>());
 
 /// Show the lease of a file, or break it. `_IOWR(0xBC, 8, struct blobcp_lease)`
 pub const LEASE: u32 = ioc(READ | WRITE, 8, size_of::<Lease>());
+
+/// What mounts that were killed have left below an open directory. `_IOWR(0xBC, 9, struct blobcp_leftovers)`
+pub const LEFTOVERS: u32 = ioc(READ | WRITE, 9, size_of::<Leftovers>());
 
 /// [`Copy::flags`] and [`Tree::flags`]. Any bits are a value; which of them a command knows is for who reads it to say.
 #[repr(transparent)]
@@ -101,17 +105,19 @@ pub const SHOW: u32 = 0;
 /// [`Lease::action`]: end it at once, whoever holds it (C45, C48).
 pub const BREAK: u32 = 1;
 
-/// [`News::flags`] and [`Copies::flags`].
+/// [`News::flags`], [`Copies::flags`] and [`Leftovers::flags`].
 #[repr(transparent)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 pub struct ReportFlags(u32);
 
 bitflags! {
     impl ReportFlags: u32 {
-        /// [`Copies`], in: begin anew.
+        /// [`Copies`], [`Leftovers`], in: begin anew.
         const AGAIN = 1;
         /// [`Copies`], in: only files whose last copy is pending, failed or aborted.
         const UNFINISHED = 2;
+        /// [`Leftovers`], in: end what can be ended.
+        const CLEAN = 4;
         /// Out: there is no more to tell.
         const DONE = 0x100;
         /// [`News`], out: everything to copy is known, the numbers of what was found are final.
@@ -135,6 +141,21 @@ pub const SAME: u32 = 6;
 pub const DUE: u32 = 7;
 /// [`Entry::status`] in [`News`]: accepted, and its end is not waited for ([`OrderFlags::NO_WAIT`]).
 pub const ACCEPTED: u32 = 8;
+
+/// [`Entry::status`] in [`Leftovers`]: a snapshot that kept what a copy was to replace.
+pub const BACKUP: u32 = 16;
+/// [`Entry::status`] in [`Leftovers`]: a blob under a hidden name.
+pub const HIDDEN: u32 = 17;
+/// [`Entry::status`] in [`Leftovers`]: a lease.
+pub const LEASED: u32 = 18;
+/// [`Entry::status`] in [`Leftovers`]: a file that has its old name and its new one.
+pub const MOVE: u32 = 19;
+/// [`Entry::status`] in [`Leftovers`]: files of a directory that have their old names and their new ones.
+pub const MOVE_TREE: u32 = 20;
+/// [`Entry::status`] in [`Leftovers`]: a copy that is pending.
+pub const PENDING_COPY: u32 = 21;
+/// [`Entry::status`] in [`Leftovers`]: blocks of a file that was never stored.
+pub const BLOCKS: u32 = 22;
 
 /// Longest path or URL, with its zero byte.
 pub const PATH_SIZE: usize = 4096;
@@ -270,6 +291,22 @@ pub struct Copies {
     pub records: [u8; RECORDS_SIZE],
 }
 
+/// Argument of [`LEFTOVERS`]. Each call goes on where the last one on the same descriptor ended. It answers after half a
+/// second with what there is, also with nothing.
+#[repr(C)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
+pub struct Leftovers {
+    /// In: any of [`ReportFlags::AGAIN`], [`ReportFlags::CLEAN`]. Out: [`ReportFlags::DONE`].
+    pub flags: ReportFlags,
+    /// Out: records in `records`.
+    pub count: u32,
+    /// Out: [`Entry`] by [`Entry`]. [`Entry::error`] is 0 for what can be ended, or was with [`ReportFlags::CLEAN`];
+    /// EBUSY for what stays because something is in doubt, EAGAIN for what ends by itself; otherwise why it could not be
+    /// ended. [`Entry::modified`] tells since when it is there, the texts its path, nothing, nothing, and what is to be
+    /// done or why it stays.
+    pub records: [u8; RECORDS_SIZE],
+}
+
 /// The beginning of a record in [`News`] and [`Copies`]. Four texts follow, each with a zero byte at its end: path from
 /// the open directory, copy id, source URL without its token, description or reason. Records begin at multiples of
 /// 8 bytes.
@@ -279,9 +316,9 @@ pub struct Entry {
     /// Bytes of the whole record.
     pub length: u32,
     /// [`PENDING`] to [`FAILED`], or 0: nothing was ever copied onto it. In [`News`] also [`EXISTS`], [`SAME`],
-    /// [`DUE`], [`ACCEPTED`].
+    /// [`DUE`], [`ACCEPTED`]. In [`Leftovers`] [`BACKUP`] to [`BLOCKS`].
     pub status: u32,
-    /// errno of a failure in [`News`], otherwise 0.
+    /// errno of a failure in [`News`] and [`Leftovers`], otherwise 0.
     pub error: i32,
     /// Zero.
     pub reserved: u32,
@@ -330,7 +367,7 @@ const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
 /// A command of this interface apart from its size: what a caller meant who got the structure wrong.
 pub fn is_wrong_size(command: u32) -> bool {
     let apart_from_size = |command: u32| command & 0x0000_ffff;
-    [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT, LEASE]
+    [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT, LEASE, LEFTOVERS]
         .iter()
         .any(|known| *known != command && apart_from_size(*known) == apart_from_size(command))
 }
@@ -395,7 +432,7 @@ impl Records {
     }
 }
 
-/// The records in the answer of [`NEWS`] or [`COPIES`], with their texts; what is not a record ends it.
+/// The records in the answer of [`NEWS`], [`COPIES`] or [`LEFTOVERS`], with their texts; what is not a record ends it.
 pub fn records(count: u32, bytes: &[u8]) -> impl Iterator<Item = (Entry, [&str; 4])> {
     let mut rest = bytes;
     (0..count).map_while(move |_| {
@@ -432,6 +469,7 @@ mod tests {
         assert_eq!(size_of::<Tree>(), 4 + 4 + PATH_SIZE + PATH_SIZE);
         assert_eq!(size_of::<News>(), 4 + 4 + 13 * 8 + RECORDS_SIZE);
         assert_eq!(size_of::<Copies>(), 4 + 4 + 8 + RECORDS_SIZE);
+        assert_eq!(size_of::<Leftovers>(), 4 + 4 + RECORDS_SIZE);
         assert_eq!(size_of::<Entry>(), 4 * 4 + 4 * 8);
         assert_eq!(size_of::<Snapshot>(), ID_SIZE);
         assert_eq!(size_of::<Lease>(), 4 + 4 + 2 * WORD_SIZE + DESCRIPTION_SIZE);
@@ -447,7 +485,7 @@ mod tests {
     fn numbers_are_those_of_the_header() {
         assert_eq!([COPY, STATUS, ABORT, SNAPSHOT], [0xF068_BC01, 0x9460_BC02, 0x4040_BC03, 0x8040_BC07]);
         assert_eq!([TREE, NEWS, COPIES], [0x6008_BC04, 0xBEF0_BC05, 0xFE90_BC06]);
-        assert_eq!(LEASE, 0xC448_BC08);
+        assert_eq!([LEASE, LEFTOVERS], [0xC448_BC08, 0xFE88_BC09]);
     }
 
     #[test]

@@ -120,6 +120,7 @@ fn serve_on<K>(
     })?;
     let options = &KernelOptions { read_only: options.read_only || plan.read_only, ..options.clone() };
     let fs = Fs::new(plan.fs);
+    let text = text + &left_behind(&fs, mountpoint);
     // Mode and owner of what is mounted, and how a rename is to be done: asked for now, so that no program has to wait
     // for them.
     let first_questions = async {
@@ -140,9 +141,29 @@ fn serve_on<K>(
 
     let lost = runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals));
     let outcome = ending::report(&lost).map_or(Ok(()), |lost| Err(MountError(lost)));
+    fs.close_journal();
     reporter.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
     info!(mountpoint = %mountpoint.display(), "unmounted");
     outcome
+}
+
+/// Begins to write down what is under way, and looks what others have written who were killed: a line for the user if
+/// there is something.
+fn left_behind(fs: &Fs, mountpoint: &Path) -> String {
+    let Some(dir) = runtime_dir::journal_home() else { return String::new() };
+    if let Err(error) = fs.keep_journal(&dir) {
+        warn!(dir = %dir.display(), %error, "what is under way is not written down; after a crash nobody is told of it");
+        return String::new();
+    }
+    let point = mountpoint.display();
+    let count = match fs.left_behind() {
+        0 => return String::new(),
+        1 => "something was".to_owned(),
+        many => format!("{many} things were"),
+    };
+    let line = format!("{count} left unfinished when a mount ended: see blobcp status --leftovers {point}");
+    warn!("{line}");
+    line + "\n"
 }
 
 /// Waits for the end, whoever wants it, and takes it in order. Returns the names of files that could not be stored.

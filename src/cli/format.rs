@@ -125,6 +125,12 @@ pub(super) fn padded(text: &str, width: usize) -> Cow<'_, str> {
     pad_str(text, width, Alignment::Left, None)
 }
 
+/// The time since then, in one unit: `3 minutes`. Seconds since the epoch.
+pub(super) fn age(since: i64) -> String {
+    let seconds = u64::try_from(now().saturating_sub(since)).unwrap_or_default();
+    HumanDuration(Duration::from_secs(seconds)).to_string()
+}
+
 /// Seconds since the epoch.
 pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()

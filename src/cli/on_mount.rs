@@ -257,6 +257,48 @@ pub(super) fn lease(file: &File, action: u32) -> io::Result<Lease> {
     Ok(Lease { state: owned(&lease.state), duration: owned(&lease.duration), holder: owned(&lease.holder) })
 }
 
+/// Something that a mount which was killed has left.
+pub(super) struct Leftover {
+    /// Path from the directory that was searched.
+    pub path: String,
+    pub kind: &'static str,
+    pub bytes: u64,
+    /// Seconds since the epoch.
+    pub since: i64,
+    /// As in [`ioctl::Leftovers::records`].
+    pub errno: i32,
+    pub what: String,
+}
+
+/// Kinds of what is left, with their numbers.
+const KINDS: [(u32, &str); 7] = [
+    (ioctl::BACKUP, "snapshot"),
+    (ioctl::HIDDEN, "hidden file"),
+    (ioctl::LEASED, "lease"),
+    (ioctl::MOVE, "renamed file"),
+    (ioctl::MOVE_TREE, "renamed directory"),
+    (ioctl::PENDING_COPY, "pending copy"),
+    (ioctl::BLOCKS, "uncommitted blocks"),
+];
+
+/// Some of what is left below an open directory; with `clean`, after it was ended as far as that can be. True at the end.
+pub(super) fn leftovers(directory: &File, again: bool, clean: bool) -> io::Result<(Vec<Leftover>, bool)> {
+    let mut leftovers = Box::new(ioctl::Leftovers::new_zeroed());
+    leftovers.flags.set(ReportFlags::AGAIN, again);
+    leftovers.flags.set(ReportFlags::CLEAN, clean);
+    call(directory, ioctl::LEFTOVERS, &mut *leftovers)?;
+    let found = ioctl::records(leftovers.count, &leftovers.records).map(|(entry, [path, _, _, what])| Leftover {
+        path: path.to_owned(),
+        kind: KINDS.iter().find(|(number, _)| *number == entry.status).map_or("something", |(_, kind)| kind),
+        bytes: entry.total_bytes,
+        since: entry.modified,
+        errno: entry.error,
+        what: what.to_owned(),
+    });
+    let found = found.collect();
+    Ok((found, leftovers.flags.contains(ReportFlags::DONE)))
+}
+
 fn call<T: FromBytes + IntoBytes>(file: &File, command: u32, payload: &mut T) -> io::Result<()> {
     // SAFETY: the command's number says how many bytes the kernel reads and writes there, and a test of `ioctl`
     // compares that with the structure's size; any bytes written are a value of it.

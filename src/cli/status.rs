@@ -28,6 +28,7 @@ Examples:
   blobcp status ~/mnt
   blobcp status backup/disk.img
   blobcp status -r --watch backup
+  blobcp status --leftovers ~/mnt
   blobcp status -r --json backup | jq 'select(.status == \"failed\")'";
 
 /// Show the state of the last copies onto files
@@ -42,11 +43,17 @@ pub(super) struct Arguments {
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
+    /// What mounts that were killed have left below directories.
+    #[arg(long, conflicts_with_all = ["watch", "recursive"])]
+    leftovers: bool,
 }
 
 impl Arguments {
     pub(super) fn run(mut self) -> Result<(), Failure> {
         super::failure::end_quietly_without_readers();
+        if self.leftovers {
+            return super::leftovers::show(&self.of.paths, self.json);
+        }
         let asked = self.of.paths.len();
         self.show_mounts();
         if asked > 0 && self.of.paths.is_empty() {

@@ -7,6 +7,8 @@ pub(in crate::fs) mod delete;
 pub(in crate::fs) mod job;
 pub(in crate::fs) mod jobs;
 pub(crate) mod lease;
+pub(crate) mod leftovers;
+pub(in crate::fs) mod mark;
 pub(in crate::fs) mod restore;
 pub(in crate::fs) mod run;
 pub(in crate::fs) mod spec;

@@ -5,6 +5,7 @@ mod close;
 pub(crate) mod control;
 mod copy_file_range;
 pub(in crate::fs) mod getattr;
+mod leftovers;
 pub(in crate::fs) mod lookup;
 mod mkdir;
 mod mknod;

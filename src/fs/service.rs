@@ -6,11 +6,12 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::error::{Error, Result};
-use crate::fs::config::Config;
+use crate::fs::config::{Account, Config};
+use crate::fs::journal::{Journal, Named};
 use crate::fs::names::attr::{self, FileKind};
-use crate::fs::names::tree::{AccountId, Blob, Origin};
+use crate::fs::names::tree::{AccountId, Blob, BlobDir, Origin};
 use crate::fs::names::xattr_reads::Seen;
-use crate::path::ContainerName;
+use crate::path::{BlobName, BlobPath, ContainerName};
 use crate::store::{BlobClient, BlobProperties, Client, CopySource, Revision, Tags};
 
 /// The time for which the service may read another account's source: a pending copy reads it to its end.
@@ -23,11 +24,12 @@ pub(crate) fn no_such(name: &str) -> Error {
 /// The accounts of a mount. Cheap to share; what is asked of them goes through their clients.
 pub(in crate::fs) struct Service {
     pub(crate) config: Arc<Config>,
+    pub(crate) journal: Arc<Journal>,
 }
 
 impl Service {
     pub(crate) fn new(config: Arc<Config>) -> Self {
-        Self { config }
+        Self { config, journal: Arc::default() }
     }
 
     pub(crate) fn client(&self, account: AccountId) -> &Client {
@@ -52,6 +54,32 @@ impl Service {
         // Of accounts at one place all say the same.
         lines.dedup();
         (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// A blob as a journal names it, which other mounts read.
+    pub(crate) fn named(&self, blob: &Blob) -> Named {
+        Named::of(self.client(blob.account), &blob.path)
+    }
+
+    /// A directory as a journal names it, by the beginning of the names in it.
+    pub(crate) fn named_dir(&self, dir: &BlobDir) -> Named {
+        let account = self.client(dir.account).endpoint().to_string();
+        Named { account, container: dir.container.to_string(), name: dir.prefix.clone() }
+    }
+
+    /// The directory that a journal names so; `None` if it is in none of the mount's accounts.
+    pub(crate) fn dir_of(&self, named: &Named) -> Option<BlobDir> {
+        let is_it = |account: &Account| account.client.endpoint().to_string() == named.account;
+        let account = AccountId(self.config.accounts.iter().position(is_it)?);
+        let container = self.container_named(account, &named.container).ok()?;
+        Some(BlobDir { account, container, prefix: named.name.clone() })
+    }
+
+    /// The blob that a journal names so, if it is in one of the mount's accounts.
+    pub(crate) fn blob_of(&self, named: &Named) -> Option<Blob> {
+        let dir = self.dir_of(named)?;
+        let path = BlobPath::new(dir.container, BlobName::parse(&named.name).ok()?);
+        Some(Blob { account: dir.account, path })
     }
 
     /// A blob of the mount, to be worked on.

@@ -15,11 +15,12 @@ use crate::fs::caller::Caller;
 use crate::fs::control::CopyOrder;
 use crate::fs::handle::Fh;
 use crate::fs::lease::LeaseSource;
+use crate::fs::leftovers::{Fate, Leftover, Remnant};
 use crate::fs::walk::Found;
 use crate::ioctl::{
-    ABORT, ABORTED, ACCEPTED, Abort, BREAK, COPIES, COPY, Copies, Copy, DUE, EXISTS, Entry, FAILED, LEASE, Lease, NEWS,
-    News, OrderFlags, PENDING, Records, ReportFlags, SAME, SHOW, SNAPSHOT, STATUS, SUCCESS, Snapshot, Status, TREE,
-    Tree, is_wrong_size, set_text, text,
+    self, ABORT, ABORTED, ACCEPTED, Abort, BREAK, COPIES, COPY, Copies, Copy, DUE, EXISTS, Entry, FAILED, LEASE,
+    LEFTOVERS, Lease, Leftovers, NEWS, News, OrderFlags, PENDING, Records, ReportFlags, SAME, SHOW, SNAPSHOT, STATUS,
+    SUCCESS, Snapshot, Status, TREE, Tree, is_wrong_size, set_text, text,
 };
 use crate::store::{CopyId, CopyState, CopyStatus};
 
@@ -51,6 +52,7 @@ pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
         COPIES => copies(fs, fh, read(input)?, who).await,
         SNAPSHOT => snapshot(fs, ino, who).await,
         LEASE => lease(fs, ino, read(input)?, who, is_read_only).await,
+        LEFTOVERS => leftovers(fs, fh, read(input)?, who, is_read_only).await,
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
@@ -270,6 +272,49 @@ fn state(records: &mut Records, found: &Found, ended_since: Option<i64>) -> bool
         texts[3] = copy.description.as_deref().unwrap_or("");
     }
     records.push(entry, texts)
+}
+
+async fn leftovers(
+    fs: &Arc<Fs>,
+    fh: Fh,
+    mut leftovers: Leftovers,
+    who: &Credentials,
+    is_read_only: impl Fn() -> bool,
+) -> Result<Vec<u8>> {
+    refuse_unknown(leftovers.flags, ReportFlags::AGAIN | ReportFlags::CLEAN | ReportFlags::DONE)?;
+    let has = |flag| leftovers.flags.contains(flag);
+    let (again, clean) = (has(ReportFlags::AGAIN), has(ReportFlags::CLEAN));
+    if clean && is_read_only() {
+        return Err(Error::fs(libc::EROFS, "the mount is read-only"));
+    }
+    let mut records = Records::default();
+    let take = |left: &Leftover| {
+        let mut entry = Entry::new_zeroed();
+        entry.status = match left.kind {
+            Remnant::Backup => ioctl::BACKUP,
+            Remnant::Hidden => ioctl::HIDDEN,
+            Remnant::Lease => ioctl::LEASED,
+            Remnant::Move => ioctl::MOVE,
+            Remnant::MoveTree => ioctl::MOVE_TREE,
+            Remnant::Copy => ioctl::PENDING_COPY,
+            Remnant::Blocks => ioctl::BLOCKS,
+        };
+        entry.error = match left.fate {
+            Fate::Clean | Fate::Done => 0,
+            Fate::Keep => libc::EBUSY,
+            Fate::Passing => libc::EAGAIN,
+            Fate::Failed(errno) => errno,
+        };
+        entry.total_bytes = left.bytes;
+        entry.modified = seconds(left.since);
+        records.push(entry, [&left.path, "", "", &left.why])
+    };
+    let done = fs.control().leftovers(fh, (again, clean), who, take).await?;
+    leftovers.flags = if done { ReportFlags::DONE } else { ReportFlags::empty() };
+    let (count, bytes) = records.finish();
+    leftovers.count = count;
+    leftovers.records.copy_from_slice(bytes);
+    Ok(leftovers.as_bytes().to_vec())
 }
 
 fn seconds(time: SystemTime) -> i64 {

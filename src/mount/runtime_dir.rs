@@ -21,6 +21,12 @@ pub(crate) fn state_home() -> Option<PathBuf> {
     set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))
 }
 
+/// Where mounts of this user write down what they have under way (`fs::journal`).
+pub(crate) fn journal_home() -> Option<PathBuf> {
+    let at_boot = || (geteuid().as_raw() == 0).then(|| PathBuf::from("/var/lib"));
+    Some(state_home().or_else(at_boot)?.join("blobcp/journal"))
+}
+
 /// Where it can be, the best place first. Those of another user's that only that user's environment tells are left out.
 fn places(user: u32) -> Vec<PathBuf> {
     if user == 0 {

@@ -204,7 +204,12 @@ impl<'a> BlobClient<'a> {
     /// Snapshot Blob: the blob as it is now, for keeps. Where the namespace is hierarchical there is no such thing, and
     /// that is heeded from then on: [`crate::store::Client::namespace`].
     pub async fn create_snapshot(self) -> Result<Revision> {
-        let request = self.component("SnapshotBlob", Method::PUT, "snapshot");
+        self.create_snapshot_with(&Metadata::default()).await
+    }
+
+    /// The same, with these metadata in place of the blob's, if there are any.
+    pub async fn create_snapshot_with(self, metadata: &Metadata) -> Result<Revision> {
+        let request = self.component("SnapshotBlob", Method::PUT, "snapshot").metadata(metadata);
         let response = match self.pipeline.send(&request).await {
             Ok(response) => response,
             Err(error) => {

@@ -11,7 +11,7 @@ use crate::store::blob::{BlobClient, LARGEST_HASHED_RANGE};
 use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::concurrency::Permit;
 use crate::store::container::ContainerClient;
-use crate::store::endpoint::Resource;
+use crate::store::endpoint::{Endpoint, Resource};
 use crate::store::http::Http;
 use crate::store::listing;
 use crate::store::options::ListContainers;
@@ -36,6 +36,11 @@ impl Client {
     /// The account's name.
     pub fn account(&self) -> &AccountName {
         self.0.account()
+    }
+
+    /// Where the account is asked.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.0.endpoint()
     }
 
     /// A lease of that blob is in use here.

@@ -20,10 +20,11 @@ impl BlobClient<'_> {
                 return Err(Error::fs(libc::EINVAL, format!("a lease lasts 15 to 60 seconds, not {seconds}")));
             }
         };
+        let id = options.id.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), LeaseId::to_string);
         let request = self
             .lease_request("acquire")
             .header("x-ms-lease-duration", &seconds)
-            .header("x-ms-proposed-lease-id", &uuid::Uuid::new_v4().to_string())
+            .header("x-ms-proposed-lease-id", &id)
             .precondition(&options.precondition);
         let response = self.pipeline.send(&request).await?;
         let id = headers::text(&response.headers, "x-ms-lease-id").map(LeaseId::new);

@@ -68,6 +68,8 @@ pub struct AbortOptions<'a> {
 pub struct LeaseOptions {
     /// Duration, 15 to 60 seconds; `None` is without end.
     pub duration: Option<std::time::Duration>,
+    /// Id of the lease; a new one when `None`.
+    pub id: Option<LeaseId>,
     /// Condition on the blob: who has a lease of a version knows that the blob stays that but for what they do.
     pub precondition: Precondition,
 }

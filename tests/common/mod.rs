@@ -245,6 +245,10 @@ impl World {
         self.runtime.block_on(work)
     }
 
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+        self.runtime.spawn(work)
+    }
+
     /// Ends the time for which the mount and the kernel believe what they were told, of these names in `one/box` and of
     /// all that is not open.
     pub fn expire(&self, names: &[&str]) {

@@ -6,6 +6,7 @@ use super::*;
 pub struct MountProcess {
     process: Child,
     dir: TempDir,
+    sources: Vec<String>,
 }
 
 impl MountProcess {
@@ -21,23 +22,49 @@ impl MountProcess {
         std::fs::write(&config, text).unwrap();
         std::fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         std::fs::create_dir(&place).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_blobcp"))
-            .args(["mount", "-f", "--config"])
-            .arg(&config)
-            .args(sources)
-            .arg(&place)
-            .env("HOME", dir.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut mount = Self { process, dir };
-        // It says so when the mount works, which is later than there is one.
-        let mut said = String::new();
-        let out = mount.process.stdout.take().unwrap();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said).unwrap();
-        assert!(said.contains("mounted on") && mount.is_mounted(), "it does not mount: {said}");
+        let sources: Vec<String> = sources.iter().map(|&source| source.to_owned()).collect();
+        let process = started(dir.path(), &sources);
+        let mut mount = Self { process, dir, sources };
+        mount.await_mounted();
         mount
+    }
+
+    fn await_mounted(&mut self) {
+        eventually("the mount", || {
+            assert_eq!(self.process.try_wait().unwrap(), None, "it does not mount");
+            // It says so when the mount works, which is later than there is one.
+            self.said().contains("mounted on") && self.is_mounted()
+        });
+    }
+
+    /// Ends the process as a crash does, and takes away what is left of the mount.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.detach();
+    }
+
+    /// Mounts once more, as the same user, after [`MountProcess::kill`].
+    pub fn start_again(&mut self) {
+        self.process = started(self.dir.path(), &self.sources);
+        self.await_mounted();
+    }
+
+    /// The same with an option more.
+    pub fn start_again_with(&mut self, option: &str) {
+        self.sources.insert(0, option.to_owned());
+        self.start_again();
+    }
+
+    /// What it has said on its standard output since it was started.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("out")).unwrap()
+    }
+
+    fn detach(&self) {
+        let path = CString::new(self.path().as_os_str().as_bytes()).unwrap();
+        // SAFETY: a path that lives as long as the call.
+        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
     }
 
     pub fn path(&self) -> PathBuf {
@@ -86,11 +113,24 @@ impl MountProcess {
     }
 }
 
+/// `blobcp mount -f` in the foreground, with a home of its own.
+fn started(dir: &Path, sources: &[String]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_blobcp"))
+        .args(["mount", "-f", "--config"])
+        .arg(dir.join("config.toml"))
+        .args(sources)
+        .arg(dir.join("m"))
+        .env("HOME", dir)
+        .env_remove("XDG_STATE_HOME")
+        .stdout(std::fs::File::create(dir.join("out")).unwrap())
+        .stderr(std::fs::File::create(dir.join("log")).unwrap())
+        .spawn()
+        .unwrap()
+}
+
 impl Drop for MountProcess {
     fn drop(&mut self) {
-        let path = CString::new(self.path().as_os_str().as_bytes()).unwrap();
-        // SAFETY: a path that lives as long as the call.
-        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        self.detach();
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -38,7 +38,7 @@ fn commands() -> BTreeSet<&'static str> {
         .skip(1)
         .filter_map(|rest| rest.split(|c: char| !is_flag(c)).next())
         .filter(|word| {
-            let all = "cp status abort mount umount devstore snapshot wait undelete lease verify verify-account";
+            let all = "cp status abort mount umount devstore snapshot wait undelete lease verify verify-account clean";
             all.split(' ').any(|known| known == *word)
         })
         .collect()

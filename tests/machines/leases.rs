@@ -27,7 +27,7 @@ fn copy_to(name: &str) -> LeasedCopy {
 /// Leases with one of that source, which a copy to `a` has.
 async fn leased(source: &Blob) -> (SourceLeases, SourceLease) {
     let background = BackgroundTasks::default();
-    let leases = SourceLeases::new(&background);
+    let leases = SourceLeases::new(&background, None);
     let shared = leases.shared(&client(), source);
     *shared.lease.lock().await = Some(Lease {
         client: client(),
@@ -35,6 +35,7 @@ async fn leased(source: &Blob) -> (SourceLeases, SourceLease) {
         id: LeaseId::new(UNSENDABLE),
         renewed: Mutex::new(Instant::now()),
         background,
+        entry: None,
         released: false,
     });
     let first = leases.acquire(&client(), source, None, copy_to("a")).await.unwrap();

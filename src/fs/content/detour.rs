@@ -30,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::fs::content::draft::{BLOCK, Detour, Draft};
 use crate::fs::content::extent_map::Segment;
 use crate::fs::content::upload::{Target, Uploads};
+use crate::fs::journal::{Entry, Intent};
 use crate::fs::names::attr;
 use crate::fs::names::hidden;
 use crate::fs::names::tree::Blob;
@@ -59,7 +60,7 @@ impl Draft {
         }
         let Some(path) = hidden::beside(&blob.path) else { return false };
         debug!(blob = %blob.path, %path, "it takes no blocks: it is written as a whole");
-        self.detour = Some(Detour { blob: Blob { path, account: blob.account }, begun: false });
+        self.detour = Some(Detour { blob: Blob { path, account: blob.account }, begun: false, entry: None });
         self.refuses_blocks = true;
         // Nothing of it can be listed there.
         self.base_blocks = Some(Vec::new());
@@ -106,6 +107,12 @@ impl Uploads {
         let client = self.service.blob(&detour.blob);
         // Whatever the answer is, or if there is none.
         detour.begun = true;
+        let journal = &self.service.journal;
+        detour.entry.get_or_insert_with(|| {
+            let etag = to.base.map(|base| base.properties.etag.to_string());
+            let (by, of) = (self.service.named(&detour.blob), self.service.named(to.blob));
+            journal.begin(Intent::Detour { by, of, etag })
+        });
         let mut written = client.block_blob().commit_block_list(list, settings, &WriteOptions::default()).await?;
         if let Some(changed) = self.hand_down_access(access, to.blob, &detour.blob).await? {
             written = changed;
@@ -118,7 +125,9 @@ impl Uploads {
             precondition: precondition.clone(),
         };
         let renamed = client.rename(&to.blob.path, &options).await?;
-        draft.detour = None;
+        if let Some(entry) = draft.detour.take().and_then(|detour| detour.entry) {
+            entry.end();
+        }
         Ok(renamed.unwrap_or(written))
     }
 
@@ -145,11 +154,12 @@ impl Uploads {
     /// Takes away what is left of a detour that did not lead to the file. Blocks that were never committed go by
     /// themselves.
     pub(crate) async fn abandon_detour(&self, draft: &mut Draft) {
-        let Some(Detour { blob, begun: true }) = draft.detour.take() else { return };
-        if let Err(error) = self.service.blob(&blob).delete(&DeleteOptions::default()).await
-            && !error.is_not_found()
-        {
-            warn!(blob = %blob.path, %error, "left of a file that could not be stored");
+        let Some(Detour { blob, begun: true, entry }) = draft.detour.take() else { return };
+        match self.service.blob(&blob).delete(&DeleteOptions::default()).await {
+            Err(error) if !error.is_not_found() => {
+                warn!(blob = %blob.path, %error, "left of a file that could not be stored");
+            }
+            _ => entry.iter().for_each(Entry::end),
         }
     }
 }

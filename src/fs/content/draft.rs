@@ -13,6 +13,7 @@ use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
 use crate::fs::content::strategy::WriteStrategy;
+use crate::fs::journal::Entry;
 use crate::fs::names::tree::Blob;
 use crate::store::{Block, BlockId, Payload};
 
@@ -58,6 +59,8 @@ pub(in crate::fs) struct Detour {
     pub blob: Blob,
     /// Its blocks were committed, or that was tried: it may be there.
     pub begun: bool,
+    /// The same, written down.
+    pub entry: Option<Entry>,
 }
 
 /// New content on its way to the service.

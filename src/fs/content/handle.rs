@@ -20,6 +20,7 @@ use crate::fs::content::read::{Lineage, Stream, Version};
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::copies::bulk::Bulk;
 use crate::fs::copies::job::CopyJob;
+use crate::fs::copies::leftovers::Search;
 use crate::fs::copies::spec::CopySpec;
 use crate::fs::names::attr::{Attr, AttrChange, Ino};
 use crate::fs::names::containers::kept;
@@ -391,11 +392,19 @@ pub(crate) struct DirHandle {
     pub bulk: Mutex<Option<Arc<Bulk>>>,
     /// A listing of all copies below it.
     pub walk: tokio::sync::Mutex<Option<Walk>>,
+    /// A search for what was left below it.
+    pub search: tokio::sync::Mutex<Option<Search>>,
 }
 
 impl DirHandle {
     pub(crate) fn new(ino: Ino) -> Self {
-        Self { ino, stream: Default::default(), bulk: Mutex::default(), walk: Default::default() }
+        Self {
+            ino,
+            stream: Default::default(),
+            bulk: Mutex::default(),
+            walk: Default::default(),
+            search: Default::default(),
+        }
     }
 
     /// Ends what the process has begun here that had it open and is gone.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::fs::journal::Entry;
 use crate::fs::names::attr::Ino;
 use crate::fs::names::tree::Blob;
 use crate::store::{BlobProperties, CopyId, ETag, LeaseId, Revision};
@@ -23,7 +24,12 @@ pub(crate) struct Backup {
 pub(in crate::fs) enum BackupKind {
     /// A block blob without content: what is known of it is all there is.
     Properties,
-    Snapshot(Revision),
+    Snapshot {
+        revision: Revision,
+        /// It says what it is (`mark`), so its metadata are not the blob's alone.
+        marked: bool,
+        entry: Arc<Entry>,
+    },
 }
 
 /// By what the destination shows that nobody else has written to it.
@@ -42,7 +48,7 @@ impl Backup {
     pub(crate) fn place(&self) -> String {
         match &self.kind {
             BackupKind::Properties => "it had no content".to_owned(),
-            BackupKind::Snapshot(revision) => {
+            BackupKind::Snapshot { revision, .. } => {
                 let (dir, name) = match self.blob.path.name.as_str().rsplit_once('/') {
                     Some((dir, name)) => (format!("{dir}/"), name),
                     None => (String::new(), self.blob.path.name.as_str()),

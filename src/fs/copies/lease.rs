@@ -30,6 +30,7 @@ use tracing::{debug, info, warn};
 use crate::error::{Error, Result};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::caller::Caller;
+use crate::fs::journal::{Entry, Intent, Journal, Named};
 use crate::fs::names::tree::Blob;
 use crate::store::{Client, CopyId, ETag, LeaseId, LeaseOptions, Precondition};
 use crate::sync::lock;
@@ -60,6 +61,7 @@ pub(crate) struct Lease {
     id: LeaseId,
     renewed: Mutex<Instant>,
     background: BackgroundTasks,
+    entry: Option<Entry>,
     released: bool,
 }
 
@@ -67,16 +69,27 @@ impl Lease {
     pub(crate) async fn acquire(
         client: &Client,
         background: &BackgroundTasks,
+        journal: Option<&Arc<Journal>>,
         blob: &Blob,
         condition: &Precondition,
     ) -> Result<Self> {
+        let id = LeaseId::new(&uuid::Uuid::new_v4().to_string());
+        let entry = journal
+            .map(|journal| journal.begin(Intent::Lease { of: Named::of(client, &blob.path), id: id.to_string() }));
         let began = Instant::now();
-        let id = client
-            .blob(&blob.path)
-            .acquire_lease(&LeaseOptions { duration: Some(TERM), precondition: condition.clone() })
-            .await?;
+        let options = LeaseOptions { duration: Some(TERM), id: Some(id), precondition: condition.clone() };
+        let id = match client.blob(&blob.path).acquire_lease(&options).await {
+            Ok(id) => id,
+            Err(error) => {
+                // Without an answer it may be there.
+                if let Some(entry) = entry.filter(|_| error.status() != 0) {
+                    entry.end();
+                }
+                return Err(error);
+            }
+        };
         let (client, blob, background) = (client.clone(), blob.clone(), background.clone());
-        Ok(Self { client, blob, id, renewed: Mutex::new(began), background, released: false })
+        Ok(Self { client, blob, id, renewed: Mutex::new(began), background, entry, released: false })
     }
 
     pub(crate) fn id(&self) -> &LeaseId {
@@ -99,12 +112,17 @@ impl Lease {
 
     pub(crate) async fn release(mut self) {
         self.released = true;
-        release_lease(&self.client, &self.blob, &self.id).await;
+        release_lease(&self.client, &self.blob, &self.id, self.entry.take()).await;
     }
 }
 
-pub(in crate::fs) async fn release_lease(client: &Client, blob: &Blob, id: &LeaseId) {
-    match client.blob(&blob.path).release_lease(id).await {
+/// Gives a lease back. What is not given back stays in the journal.
+pub(in crate::fs) async fn release_lease(client: &Client, blob: &Blob, id: &LeaseId, entry: Option<Entry>) {
+    let released = client.blob(&blob.path).release_lease(id).await;
+    if let Some(entry) = entry.filter(|_| released.as_ref().err().is_none_or(|error| error.status() != 0)) {
+        entry.end();
+    }
+    match released {
         // Deleted, or somebody broke the lease and has another.
         Err(error) if error.is_not_found() || error.code() == "LeaseIdMismatchWithLeaseOperation" => {
             debug!(blob = %blob.path, %error, "a lease had ended already");
@@ -122,7 +140,8 @@ impl Drop for Lease {
         // Without a runtime the process is at its end, and the lease ends by itself.
         if tokio::runtime::Handle::try_current().is_ok() {
             let (client, blob, id) = (self.client.clone(), self.blob.clone(), self.id.clone());
-            self.background.spawn(async move { release_lease(&client, &blob, &id).await });
+            let entry = self.entry.take();
+            self.background.spawn(async move { release_lease(&client, &blob, &id, entry).await });
         }
     }
 }
@@ -140,6 +159,7 @@ pub(crate) struct LeasedCopy {
 pub(crate) struct SourceLeases {
     all: Mutex<HashMap<Blob, Weak<SharedLease>>>,
     background: BackgroundTasks,
+    journal: Option<Arc<Journal>>,
 }
 
 /// A source, for as long as copies of it are pending.
@@ -155,8 +175,8 @@ pub(in crate::fs) struct SharedLease {
 pub(in crate::fs) const MANY: usize = 1024;
 
 impl SourceLeases {
-    pub(crate) fn new(background: &BackgroundTasks) -> Self {
-        Self { all: Mutex::default(), background: background.clone() }
+    pub(crate) fn new(background: &BackgroundTasks, journal: Option<Arc<Journal>>) -> Self {
+        Self { all: Mutex::default(), background: background.clone(), journal }
     }
 
     /// Leases a source for a copy of `version`, or shares the lease that is there. `None` if it cannot be had, which
@@ -172,7 +192,7 @@ impl SourceLeases {
         let mut lease = shared.lease.lock().await;
         if lease.is_none() {
             let condition = version.map_or(Precondition::None, |etag| Precondition::IfMatch(etag.clone()));
-            match Lease::acquire(client, &self.background, source, &condition).await {
+            match Lease::acquire(client, &self.background, self.journal.as_ref(), source, &condition).await {
                 Ok(taken) => {
                     client.blob(&source.path).use_lease(taken.id().clone());
                     tokio::spawn(keep_alive(Arc::downgrade(&shared), taken.id().clone()));
@@ -299,6 +319,9 @@ pub(in crate::fs) async fn keep_alive(shared: Weak<SharedLease>, id: LeaseId) {
                 // There is nothing to give back.
                 if let Some(mut lease) = held.take() {
                     lease.released = true;
+                    if let Some(entry) = &lease.entry {
+                        entry.end();
+                    }
                 }
                 shared.client.blob(&shared.blob.path).forget_lease();
                 return;

@@ -8,8 +8,8 @@
 //!   deleted nor renamed.
 //! - [`Copies::restore`]: the copy failed, was aborted, or is not wanted any more. What is pending is aborted, the
 //!   snapshot is copied over its blob (C22), with the tags, tier and time that a copy leaves behind, and then deleted.
-//! - Neither, because this process ended: the snapshot is in `.snapshots`, and copying it over its file brings the old
-//!   content back.
+//! - Neither, because this process ended: the snapshot is in `.snapshots` and says what it is (`mark`), so that it is
+//!   found and done away with (`leftovers`). Copying it over its file brings the old content back.
 //!
 //! Nothing is brought back over what somebody else has written meanwhile: then the snapshot stays, and the log says
 //! where.
@@ -22,8 +22,10 @@ use tracing::{debug, error, info, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::copies::backup::{Backup, BackupKind, OwnWrite};
+use crate::fs::copies::mark::Mark;
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
+use crate::fs::journal::Intent;
 use crate::fs::names::attr::{self, Ino};
 use crate::fs::names::tree::{Blob, NodeProperties, Origin};
 use crate::store::{
@@ -69,20 +71,47 @@ impl Copies {
         let is_empty = before.blob_type == BlobType::Block && before.size == 0 && before.tag_count == 0;
         let how = match is_empty {
             true => BackupKind::Properties,
-            false => BackupKind::Snapshot(self.service.blob(blob).create_snapshot().await?),
+            false => self.keep_by_snapshot(blob, before).await?,
         };
         let name = ino.and_then(|ino| self.tree.view(ino).ok()).map(|view| (view.parent, view.name));
         Ok(Backup { blob: blob.clone(), ino, name, before: before.clone(), kind: how, lease })
     }
 
+    /// Snapshot Blob, marked. If the service does not take the mark, as where there are too many metadata already, it is
+    /// one like any other.
+    async fn keep_by_snapshot(&self, blob: &Blob, before: &BlobProperties) -> Result<BackupKind> {
+        let entry = Arc::new(self.service.journal.begin(Intent::Backup { of: self.service.named(blob) }));
+        // With metadata of its own, the snapshot's time is that of the request.
+        let metadata = attr::for_rename(before).unwrap_or_else(|| before.metadata.clone());
+        let metadata = Mark::new(self.service.journal.id(), blob, &before.etag).beside(&metadata);
+        let client = self.service.blob(blob);
+        let (taken, marked) = match client.create_snapshot_with(&metadata).await {
+            Err(error) if error.status() == 400 => {
+                debug!(blob = %blob.path, %error, "its snapshot is not marked");
+                (client.create_snapshot().await, false)
+            }
+            taken => (taken, true),
+        };
+        match taken {
+            Ok(revision) => Ok(BackupKind::Snapshot { revision, marked, entry }),
+            Err(error) => {
+                // Without an answer it may be there.
+                if error.status() != 0 {
+                    entry.end();
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// The backup is not needed any more.
     pub(crate) async fn delete_backup(&self, backup: &Backup) {
-        let BackupKind::Snapshot(revision) = &backup.kind else { return };
+        let BackupKind::Snapshot { revision, entry, .. } = &backup.kind else { return };
         match self.service.blob(&backup.blob).at(revision).delete(&DeleteOptions::default()).await {
             Err(error) if !error.is_not_found() => {
                 warn!(snapshot = backup.place(), %error, "a snapshot that is not needed any more could not be deleted");
             }
-            _ => {}
+            _ => entry.end(),
         }
     }
 
@@ -177,14 +206,14 @@ impl Copies {
                 let written = self.service.blob(blob).block_blob().upload(Bytes::new(), &settings, &options).await?;
                 Arc::new(attr::just_written(0, settings, written))
             }
-            BackupKind::Snapshot(revision) => {
+            BackupKind::Snapshot { revision, marked, .. } => {
                 let origin = Origin { blob: blob.clone(), revision: Some(revision.clone()) };
                 let start = CopySpec {
                     source: self.service.source_url(blob, Some(revision), blob).await?,
                     version: None,
                     destination: blob.clone(),
                     precondition,
-                    metadata,
+                    metadata: metadata.or_else(|| marked.then(|| before.metadata.clone())),
                     tier,
                     tags: self.service.tags_of_origin(&origin, before).await?,
                     seal: before.seal_of_copy(before.sealed),

@@ -47,7 +47,7 @@ impl Copies {
     pub(crate) fn new(names: &Names) -> Self {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
         let background = BackgroundTasks::default();
-        let leases = Arc::new(SourceLeases::new(&background));
+        let leases = Arc::new(SourceLeases::new(&background, Some(service.journal.clone())));
         Self { service, config, tree, open: names.open.clone(), jobs: Jobs::default(), leases, background }
     }
 }

@@ -22,6 +22,8 @@ use crate::store::{BlobProperties, BlobSettings, BlobType, ContainerItem, LeaseP
 
 /// RFC 3339, rclone's convention.
 const MTIME: &str = "mtime";
+/// Of a snapshot that keeps what a copy replaces (`copies/mark.rs`), and of nothing that a copy of it may be.
+pub(in crate::fs) const BACKUP: &str = "blobcp_backup";
 const PERMISSIONS: &str = "permissions";
 const OWNER: &str = "owner";
 const GROUP: &str = "group";
@@ -450,6 +452,7 @@ pub(crate) fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
 /// source's, for they come along. That it gets none at all cannot be said, by whatever operation (S45); so it gets one
 /// that is true anyway.
 pub(crate) fn told_to_a_copy(mut metadata: Metadata, source: &Metadata) -> Option<Metadata> {
+    metadata.remove(BACKUP);
     if metadata.is_empty() && !source.is_empty() {
         metadata.set(MTIME, format_time(SystemTime::now()));
     }

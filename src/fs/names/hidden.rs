@@ -35,6 +35,11 @@ pub(in crate::fs) fn is_hidden(item: &BlobItem) -> bool {
     age < MOMENT
 }
 
+/// What is there so long that nobody wants it any more.
+pub(in crate::fs) fn is_left(item: &BlobItem) -> bool {
+    age_if_ours(item).is_some_and(|age| age >= MOMENT)
+}
+
 /// The time since a blob of that kind was made.
 fn age_if_ours(item: &BlobItem) -> Option<Duration> {
     let name = item.name.as_str().rsplit('/').next().unwrap_or_default();

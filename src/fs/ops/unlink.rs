@@ -37,7 +37,13 @@ impl Fs {
         // Until the name is gone here as well, that it is gone there is no news.
         let _storing = file.as_ref().map(|file| file.storing());
         let asked = Instant::now();
-        let deleted = self.copies.delete_pending_or_not(&blob).await;
+        let mut deleted = self.copies.delete_pending_or_not(&blob).await;
+        if deleted.as_ref().is_err_and(|error| error.code() == "SnapshotsPresent")
+            && self.copies.delete_dead_backups(&blob).await.unwrap_or(false)
+        {
+            // All that it had were those of a mount that was killed.
+            deleted = self.copies.delete_pending_or_not(&blob).await;
+        }
         match deleted {
             Ok(()) => {}
             // What another client deleted is there for whoever has written to it here, and ends with this call.
@@ -45,7 +51,7 @@ impl Fs {
             Err(error) if refutes_cache(&error) => return Err(self.names.remove_missing(&view, &blob, asked)),
             Err(error) => {
                 if error.code() == "SnapshotsPresent" {
-                    warn!(blob = %blob.path, "it has snapshots, which would be lost with it: mount with --delete-snapshots to allow that");
+                    warn!(blob = %blob.path, "it has snapshots, which would be lost with it: mount with --delete-snapshots to allow that, or see `blobcp status --leftovers` for those of a mount that was killed");
                 }
                 self.names.note_refusal(view.ino, &error);
                 return Err(error);

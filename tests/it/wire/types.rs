@@ -130,7 +130,11 @@ pub async fn a_lease_of_a_version_admits_the_writes_of_its_holder(b: &Backend) {
         async move {
             b.client
                 .blob(&disk)
-                .acquire_lease(&LeaseOptions { duration: Some(Duration::from_secs(60)), precondition: unchanged })
+                .acquire_lease(&LeaseOptions {
+                    id: None,
+                    duration: Some(Duration::from_secs(60)),
+                    precondition: unchanged,
+                })
                 .await
         }
     };

@@ -186,7 +186,8 @@ impl PageBlobs<'_> {
                 let unchanged = Precondition::IfMatch(version.properties.etag.clone());
                 // One that protects copies from it: this is a write, and they fail.
                 self.files.leases.release(blob).await;
-                let lease = Lease::acquire(client, &self.files.background, blob, &unchanged).await;
+                let (background, journal) = (&self.files.background, Some(&self.files.service.journal));
+                let lease = Lease::acquire(client, background, journal, blob, &unchanged).await;
                 Arc::new(lease.map_err(|error| stale(error, &blob.path))?)
             }
         };

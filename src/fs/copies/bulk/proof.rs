@@ -31,6 +31,23 @@ pub(crate) fn is_copy(destination: &BlobProperties, source: &BlobProperties, url
     same_face && (has_same_md5(destination, source) || is_recorded(destination, source, url, one_account))
 }
 
+/// Whether the content of the destination is provably that of `source`, whatever else it was given: the last copy onto it
+/// was from that URL, in the same account, and ended with success; and the source was modified before, or has the same
+/// MD5.
+pub(crate) fn is_copied_from(destination: &BlobProperties, source: &BlobProperties, url: &str) -> bool {
+    shows_source(destination, url)
+        && destination.blob_type == source.blob_type
+        && destination.size == source.size
+        && (has_same_md5(destination, source) || is_recorded(destination, source, url, true))
+}
+
+/// Whether the last copy onto the destination was from that URL, and ended with success.
+pub(crate) fn shows_source(destination: &BlobProperties, url: &str) -> bool {
+    destination.copy.as_ref().is_some_and(|copy| {
+        copy.status == CopyStatus::Success && copy.source.as_deref().is_some_and(|shown| same_source(shown, url))
+    })
+}
+
 fn has_same_md5(destination: &BlobProperties, source: &BlobProperties) -> bool {
     // That of an append or page blob is whatever was set once.
     destination.blob_type == crate::store::BlobType::Block

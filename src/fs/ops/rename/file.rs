@@ -6,6 +6,7 @@ use tracing::{error, warn};
 
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::copies::backup::OwnWrite;
+use crate::fs::journal::{Entry, Intent};
 use crate::fs::names::tree::{Blob, NodeView};
 use crate::fs::ops::rename::prove::{Deletion, refuse_archived};
 use crate::fs::ops::rename::{RenameMode, Renaming, exists};
@@ -70,6 +71,22 @@ impl Renaming<'_> {
 
     /// Copies a blob to its new name, proves the copy, deletes the source.
     async fn move_blob(&self, source: &NodeView, to: &Blob, target: Option<&NodeView>) -> Result<Arc<BlobProperties>> {
+        let service = &self.fs.service;
+        let (from, etag) = (self.fs.tree.blob(source.ino)?, source.properties().map(|found| found.etag.to_string()));
+        let intent = Intent::Move { from: service.named(&from), to: service.named(to), etag: etag.unwrap_or_default() };
+        let entry = service.journal.begin(intent);
+        let moved = self.copy_and_delete(source, to, target, &entry).await;
+        entry.end();
+        moved
+    }
+
+    async fn copy_and_delete(
+        &self,
+        source: &NodeView,
+        to: &Blob,
+        target: Option<&NodeView>,
+        entry: &Entry,
+    ) -> Result<Arc<BlobProperties>> {
         let Some(properties) = source.properties().cloned() else {
             return Err(Error::fs(libc::EBUSY, format!("{} is not in the service yet", source.name)));
         };
@@ -88,6 +105,7 @@ impl Renaming<'_> {
             (RenameMode::NoReplace, _) | (_, None) => (Precondition::IfAbsent, None),
         };
         let copy = self.copy_and_prove(&blob, &properties, to, precondition, backup.as_ref()).await?;
+        entry.note(copy.etag.as_str());
         let error = match self.delete_moved(&blob, &properties.etag, self.fs.config.snapshots_on_delete()).await {
             Deletion::Deleted => {
                 if let Some(backup) = &backup {
@@ -104,6 +122,7 @@ impl Renaming<'_> {
                 error
             }
             Deletion::Unknown(error) => {
+                entry.leave();
                 error!(source = %blob.path, destination = %to.path, %error,
                        backup = backup.map_or_else(String::new, |backup| backup.place()),
                        "copied, but whether the source was deleted is not known: the copy stays");
@@ -112,7 +131,7 @@ impl Renaming<'_> {
             }
         };
         if error.code() == "SnapshotsPresent" {
-            warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that");
+            warn!(blob = %blob.path, "it has snapshots, which would be lost: mount with --delete-snapshots to allow that, or see `blobcp status --leftovers` for those of a mount that was killed");
         }
         if error.is_precondition_failed() {
             return Err(Error::fs(libc::EBUSY, format!("{} was changed while it was renamed", blob.path)));

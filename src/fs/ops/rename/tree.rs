@@ -14,6 +14,7 @@ use tracing::{error, warn};
 
 use crate::error::{Error, Result};
 use crate::fs::copies::backup::{Backup, OwnWrite};
+use crate::fs::journal::{COPIED, Entry, Intent};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
 use crate::fs::ops::rename::Renaming;
@@ -55,9 +56,9 @@ fn changed(error: Error) -> Error {
     }
 }
 
-impl Renaming<'_> {
+impl<'f> Renaming<'f> {
     pub(super) async fn rename_dir(&self, source: &NodeView, into: &BlobDir, target: Option<&NodeView>) -> Result<()> {
-        let (from, to) = (self.from, self.to);
+        let to = self.to;
         let old = match self.fs.tree.place(source.ino)? {
             Place::Directory(dir) => dir,
             _ => return Err(Error::fs(libc::EXDEV, "accounts cannot be renamed")),
@@ -65,8 +66,32 @@ impl Renaming<'_> {
         let new = into.subdirectory(to.1);
         let mut held = Vec::new();
         self.lock_dir(source.ino, &old, &new, target, &mut held).await?;
+        let intent = Intent::MoveTree {
+            from: self.fs.service.named_dir(&old),
+            to: self.fs.service.named_dir(&new),
+            replaces: target.is_some_and(|target| target.properties().is_some()),
+        };
+        let entry = self.fs.service.journal.begin(intent);
+        let moved = self.move_tree(source, (&old, &new), target, held, &entry).await;
+        if moved.is_err() && entry.is_noted() {
+            entry.leave();
+        }
+        entry.end();
+        moved
+    }
+
+    /// All that is below a directory, which is locked.
+    async fn move_tree(
+        &self,
+        source: &NodeView,
+        (old, new): (&BlobDir, &BlobDir),
+        target: Option<&NodeView>,
+        mut held: Vec<LockedFile<'f>>,
+        entry: &Entry,
+    ) -> Result<()> {
+        let (from, to) = (self.from, self.to);
         let began = Instant::now();
-        let mut moves = self.moves(&old, source, &new, target).await?;
+        let mut moves = self.moves(old, source, new, target).await?;
         let mut copies = self.copy_all(&moves).await?;
         // What came into being meanwhile comes along. From the last look to the new name nothing is waited for, so
         // nothing can slip through.
@@ -75,7 +100,7 @@ impl Renaming<'_> {
                 let files = self.not_locked(source.ino, &held);
                 let none = files.is_empty();
                 self.lock_files(&mut held, files).await?;
-                let late = self.late_moves(source.ino, &old, &new, &moves, began)?;
+                let late = self.late_moves(source.ino, old, new, &moves, began)?;
                 if none && late.is_empty() {
                     return Ok(None);
                 }
@@ -94,6 +119,7 @@ impl Renaming<'_> {
                 }
             }
         }
+        entry.note(COPIED);
         // The copies are what counts from here on. A source that cannot be deleted stays beside its copy.
         self.fs.tree.rename(from.0, from.1, to.0, to.1);
         self.update_moved(source.ino, &mut held, &moves, copies);
