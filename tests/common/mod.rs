@@ -23,7 +23,7 @@ pub mod azurite;
 pub mod entra;
 pub mod flip;
 mod gate;
-pub use gate::{Gated, python};
+pub use gate::{Gated, Stopped, python};
 mod held;
 pub use held::Held;
 pub mod liar;

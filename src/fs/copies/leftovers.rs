@@ -242,15 +242,15 @@ impl Copies {
         if search.told.contains(&blob) {
             return;
         }
-        let verdict = if hidden::is_left(&item) {
+        let verdict = if found.etag.as_str().is_empty() && found.last_modified == SystemTime::UNIX_EPOCH {
+            let why = "blocks of a file that was never stored: the service drops them within a week";
+            Some((Remnant::Blocks, (Fate::Passing, why.to_owned(), Task::Nothing)))
+        } else if hidden::is_left(&item) {
             let why = "it may be all that is left of what somebody wrote: rename it over its file, or remove it";
             Some((Remnant::Hidden, keep(why)))
         } else if found.is_pending() && self.jobs.of(&blob).is_none() {
             let why = "a copy onto it is pending and goes on; `blobcp wait` and `blobcp abort` see to it";
             Some((Remnant::Copy, (Fate::Passing, why.to_owned(), Task::Nothing)))
-        } else if found.etag.as_str().is_empty() && found.last_modified == SystemTime::UNIX_EPOCH {
-            let why = "blocks of a file that was never stored: the service drops them within a week";
-            Some((Remnant::Blocks, (Fate::Passing, why.to_owned(), Task::Nothing)))
         } else {
             None
         };

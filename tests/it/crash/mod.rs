@@ -223,8 +223,7 @@ impl Lane {
         }
         assert!(remains.is_empty() || code == Some(1), "{what}: {code:?} {told}");
         if !remains.is_empty() {
-            let said = self.mount.said();
-            assert!(said.contains("left unfinished"), "{what}: the mount says {said}");
+            eventually(&format!("{what}: the mount says it"), || self.mount.said().contains("left unfinished"));
         }
         // What two names had before is told, too, though it is nothing that is in anybody's way.
         let (dry, plan) = self.blobcp(&["clean", "--dry-run"], dir);

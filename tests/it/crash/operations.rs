@@ -74,8 +74,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "write over",
-        command: "printf 'other text' > a",
-        change: |files| drop(files.insert("a".into(), b"other text".to_vec())),
+        command: "exec dd if=/dev/zero of=a bs=10 count=1 status=none",
+        change: |files| drop(files.insert("a".into(), vec![0; 10])),
         kinds: &[Kind::Block, Kind::Append, Kind::Versioned, Kind::Hierarchical],
         ..PLAIN
     },
@@ -89,8 +89,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "append",
-        command: "printf more >> a",
-        change: |files| files.get_mut("a").unwrap().extend(b"more"),
+        // Not by the shell, which does not tell of a close that fails.
+        command: "exec dd if=/dev/zero of=a bs=4 count=1 oflag=append conv=notrunc status=none",
+        change: |files| files.get_mut("a").unwrap().extend([0; 4]),
         kinds: &[Kind::Block, Kind::Append, Kind::Versioned, Kind::Hierarchical],
         quick: &[Kind::Append],
         ..PLAIN
