@@ -83,6 +83,7 @@ pub mod sas;
 mod scripted;
 mod secret;
 mod sign;
+mod source_signer;
 mod spelling;
 mod tags;
 #[cfg(test)]

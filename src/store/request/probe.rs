@@ -163,7 +163,7 @@ fn request_of(pipeline: &Pipeline, probe: &Probe) -> Result<Request> {
 
 /// Sends once.
 async fn answer(pipeline: &Pipeline, request: &Request) -> std::result::Result<Answer, Failure> {
-    let with = PerAttempt::new(pipeline, None).await?;
+    let with = PerAttempt::new(pipeline, None, None).await?;
     let mut answer = pipeline.begin(request, &with).await?;
     let headers = Box::new(HeaderMap::clone(&answer.headers));
     pipeline.was_answered(&headers);
