@@ -17,6 +17,8 @@ mod cp;
 mod devstore;
 mod failure;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handover;
 mod lease;
 mod log;

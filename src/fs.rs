@@ -25,6 +25,8 @@ pub(crate) mod caller;
 mod config;
 mod content;
 mod copies;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 #[path = "../tests/machines/mod.rs"]
 mod machines;

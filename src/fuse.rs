@@ -38,6 +38,8 @@ use crate::fuse::watchers::Watchers;
 mod cache;
 mod call;
 mod first_copy;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod ioctl;
 mod types;
 mod watchers;

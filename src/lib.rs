@@ -37,6 +37,8 @@ pub mod devstore;
 pub mod error;
 pub mod fs;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod ioctl;
 pub mod mount;
 pub mod path;

@@ -19,9 +19,21 @@ pub(crate) fn is_url(text: &str) -> bool {
     scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
 }
 
-/// `word` without the secret that is in it; `None` if there is none. Of a URL the query goes as a whole, since tokens
+/// `word` without the secrets that are in it; `None` if there are none. Of a URL the query goes as a whole, since tokens
 /// that are not Azure's have names of their own.
 pub(crate) fn cut(word: &str) -> Option<String> {
+    let mut clean = cut_once(word)?;
+    // There may be more than one, and of two that stand in each other one is left.
+    for _ in 0..8 {
+        match cut_once(&clean) {
+            Some(cleaner) => clean = cleaner,
+            None => return Some(clean),
+        }
+    }
+    Some(MARK.to_owned())
+}
+
+fn cut_once(word: &str) -> Option<String> {
     let lower = word.to_ascii_lowercase();
     if ["accountkey=", "sharedaccesssignature="].iter().any(|name| lower.contains(name)) {
         return Some(MARK.to_owned());

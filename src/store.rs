@@ -60,6 +60,8 @@ mod delegation;
 mod endpoint;
 mod entra;
 mod external_source;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod headers;
 mod hierarchical;
 mod http;

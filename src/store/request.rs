@@ -572,7 +572,7 @@ impl Response {
 }
 
 /// Error body and headers (§4.1): XML of the Blob service, JSON of its hierarchical sibling, or nothing at all.
-fn service_error(operation: &'static str, target: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> ServiceError {
+pub(super) fn service_error(operation: &'static str, target: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> ServiceError {
     let mut fields = ErrorBody::parse(body);
     let from_header = |name: &str| answer::text(headers, name).map(str::to_owned);
     if let Some(code) = from_header("x-ms-error-code") {

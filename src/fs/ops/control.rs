@@ -64,7 +64,7 @@ struct ResolvedSource {
 }
 
 /// `NAME=VALUE` lines; `None` if there are none.
-fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
+pub(in crate::fs) fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
     let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
     let parse = |line: &&str| match line.split_once('=') {
         Some((name, value)) if xattr::is_metadata_name(name) && xattr::is_header_value(value) => {

@@ -67,7 +67,7 @@ const WARNINGS: &str = "user.blob.warnings";
 
 /// A name after `user.blob.`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum XattrName<'a> {
+pub(in crate::fs) enum XattrName<'a> {
     Copy(&'a str),
     Header(Header),
     Tier,
@@ -201,7 +201,7 @@ impl Header {
 
 impl<'a> XattrName<'a> {
     /// EOPNOTSUPP for names that are not this filesystem's.
-    fn parse(name: &'a str) -> Result<Self> {
+    pub(in crate::fs) fn parse(name: &'a str) -> Result<Self> {
         let unknown = || Error::unsupported(format!("{name}: no such attribute is kept here"));
         let short = name.strip_prefix(PREFIX).ok_or_else(unknown)?;
         if let Some((_, header)) = Header::ALL.iter().find(|(known, _)| *known == short) {

@@ -1,5 +1,6 @@
 //! Owners and modes, which metadata keep: who may change them otherwise than by chown(2) and chmod(2).
 
+use blobcp::fs::Permissions;
 use blobcp::store::{BlobSettings, WriteOptions};
 
 use super::*;

@@ -46,6 +46,105 @@ fn a_mount_shows_no_secret_for_as_long_as_it_lives() {
     assert_eq!(finish(child).status, 0);
 }
 
+/// Every way in which a secret was seen on a command line, with the place that it stands in.
+fn slips(desk: &Desk) -> Vec<(String, String)> {
+    let (sas, key) = (signature(desk), desk.store.account_key(ONE).unwrap());
+    let url = format!("{}/box", desk.store.endpoint(ONE));
+    let host = "acct.blob.core.windows.net/box";
+    let connection = desk.store.connection_string(ONE).unwrap();
+    let signed = |place: &str| (format!("{place}?{sas}"), sas.clone());
+    vec![
+        signed(&url),
+        signed(&url.replace("http", "HTTP")),
+        signed(&format!("hTTps://{host}")),
+        signed(host),
+        signed(&format!("{ONE}/box")),
+        signed(&format!("{ONE}/box/dir")),
+        signed(ONE),
+        signed(""),
+        (sas.clone(), sas.clone()),
+        (format!("https://{host}?SIG={}", &sas[sas.len() - 20..]), sas[sas.len() - 20..].to_owned()),
+        (format!("https://somebody:{key}@{host}"), key.clone()),
+        (connection, key.clone()),
+        (format!("{ONE}:{key}"), key.clone()),
+        (key.clone(), key),
+    ]
+}
+
+#[test]
+fn whatever_has_a_secret_no_message_repeats_it() {
+    let desk = Desk::new();
+    for (word, secret) in slips(&desk) {
+        // A SAS without its signature says who may what until when.
+        let parts: Vec<&str> = secret.split('&').filter(|part| part.len() > 12).collect();
+        assert!(!parts.is_empty());
+        for arguments in [
+            &["mount", &word, "no/such/place"][..],
+            &["mount", "--log", &word, ONE, "m"],
+            &["mount", "--nonsense", &word, "m"],
+            &["mount", "-o", &format!("log={word}"), ONE, "m"],
+            &["mount", "-o", &word, ONE, "m"],
+            &["mount", ONE, &word],
+            &["verify-account", &word, "--only", "none"],
+            &["verify-account", "--only", &word, ONE],
+            &["cp", &word, "no/such/place/"],
+            &["cp", "-r", &word, "m"],
+            &["status", &word],
+            &["verify", &word],
+            &["devstore", "--listen", &word],
+            &["devstore", "--account", &word, "--listen", "192.0.2.1:1"],
+            &[&word],
+            &[&word, "no/such/place", "-o", "rw"],
+        ] {
+            let ended = desk.run(arguments);
+            assert_ne!(ended.status, 0, "{arguments:?}: {ended:?}");
+            let said = ended.out + &ended.err;
+            assert!(!said.is_empty(), "{arguments:?}");
+            for part in &parts {
+                assert!(!said.contains(part), "{arguments:?}: {said}");
+            }
+        }
+    }
+    assert!(!desk.is_mounted());
+}
+
+#[test]
+fn a_source_in_capitals_is_a_source() {
+    let desk = Desk::new();
+    let signed = format!("{}/box?{}", desk.store.endpoint(ONE), signature(&desk)).replacen("http", "HTTP", 1);
+    assert_eq!(desk.run(&["mount", "--log", "debug", "--log-file", "log", &signed, "m"]).status, 0);
+    assert_eq!(fs::read_to_string(desk.m().join("hello.txt")).unwrap(), "hello");
+    for pid in desk.processes() {
+        let (words, environment) = shown(pid);
+        assert!(!(words + &environment).contains("sig="));
+    }
+    let log = fs::read_to_string(desk.path("log")).unwrap();
+    assert!(log.contains("request") && !log.contains("sig=") && !log.contains("sv="), "{log}");
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn no_command_shows_a_secret_among_its_words_while_it_runs() {
+    let desk = Desk::new();
+    let (sas, key) = (signature(&desk), desk.store.account_key(ONE).unwrap());
+    assert_eq!(desk.run(&["mount", TWO, "m", "--config", &desk.configure("")]).status, 0);
+    let url = format!("{}/box/big.img?{sas}", desk.store.endpoint(ONE));
+    // A copy that takes long, and a service that is there until it is ended.
+    let copy = desk.command(&["cp", &url, "m/backup/big.img"]).spawn().unwrap();
+    let served = format!("first:{key}");
+    let service = desk.command(&["devstore", "--listen", "127.0.0.1:0", "--account", &served]).spawn().unwrap();
+    for child in [copy, service] {
+        let pid = child.id() as i32;
+        let clean = |words: &str| words.contains("blobcp") && !words.contains(&sas[..20]) && !words.contains(&key);
+        // Until it has begun anew, for a moment, it is there.
+        eventually("words without a secret", || clean(&shown(pid).0));
+        send(pid, libc::SIGINT);
+        let ended = finish(child);
+        assert!(!(ended.out.clone() + &ended.err).contains("sig="), "{ended:?}");
+    }
+    assert_eq!(desk.umount().status, 0);
+}
+
 #[test]
 fn a_url_can_be_said_where_nobody_reads_it() {
     let desk = Desk::new();
