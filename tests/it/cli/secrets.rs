@@ -219,3 +219,67 @@ fn the_service_of_a_mount_is_for_who_mounts() {
     assert!(refused.status == 1 && refused.err.contains("does not accept the key"), "{refused:?}");
     assert_eq!(desk.umount().status, 0);
 }
+
+#[test]
+fn a_server_that_nobody_vouches_for_gets_nothing() {
+    let desk = Desk::new();
+    let name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+    let made = Command::new("openssl").args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]).args(name);
+    let made = made.args(["-keyout", "key.pem", "-out", "cert.pem"]).current_dir(&desk.home).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let mut server = Command::new("openssl");
+    server.args(["s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem"]).current_dir(&desk.home);
+    let mut server = server.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let port = lines.find_map(|line| Some(line.strip_prefix("ACCEPT ")?.rsplit_once(':')?.1.to_owned())).unwrap();
+    let ended = desk.run(&["mount", &format!("https://127.0.0.1:{port}/acct/box?sv=1&sig=SeCrEt"), "m"]);
+    assert!(ended.status == 1 && ended.err.contains("certificate"), "{ended:?}");
+    assert!(!ended.err.contains("SeCrEt") && !desk.is_mounted(), "{ended:?}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    // What it was sent it would have printed.
+    let received: Vec<String> = lines.collect();
+    assert!(!received.iter().any(|line| line.contains("SeCrEt") || line.contains("HTTP/1.1")), "{received:?}");
+}
+
+#[test]
+fn a_mount_leaves_no_content_on_the_disk() {
+    const CONTENT: &str = "a content that is nowhere else 5d41402abc4b2a76";
+    let desk = Desk::new();
+    let mut command = desk.command(&["mount", &format!("{ONE}/box"), "m"]);
+    for (name, dir) in [("TMPDIR", "tmp"), ("XDG_CACHE_HOME", "cache"), ("XDG_RUNTIME_DIR", "run")] {
+        fs::create_dir(desk.path(dir)).unwrap();
+        fs::set_permissions(desk.path(dir), fs::Permissions::from_mode(0o700)).unwrap();
+        command.env(name, desk.path(dir));
+    }
+    assert_eq!(finish(command.spawn().unwrap()).status, 0);
+    let mut open = fs::File::create(desk.m().join("new.txt")).unwrap();
+    open.write_all(CONTENT.repeat(100_000).as_bytes()).unwrap();
+    open.sync_all().unwrap();
+    assert_eq!(fs::read_to_string(desk.m().join("new.txt")).unwrap().len(), 100_000 * CONTENT.len());
+    // Nor has the process a file of its own open, but for its log.
+    let pids = desk.processes();
+    let links = |pid: &i32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+    let files: Vec<PathBuf> = pids.iter().flat_map(links).filter(|file| file.is_absolute() && file.is_file()).collect();
+    assert!(!pids.is_empty() && files.iter().all(|file| ["log", "lock"].iter().any(|part| file.to_string_lossy().contains(part))), "{files:?}");
+    let mut dirs = vec![desk.home.path().to_owned()];
+    let mut logs = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_dir() && path != desk.m() {
+                dirs.push(path);
+            } else if kind.is_file() {
+                let text = fs::read(&path).unwrap();
+                assert!(!text.windows(CONTENT.len()).any(|part| part == CONTENT.as_bytes()), "{}", path.display());
+                if path.extension().is_some_and(|extension| extension == "log") {
+                    logs += 1;
+                    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+                }
+            }
+        }
+    }
+    assert_eq!(logs, 1);
+    drop(open);
+    assert_eq!(desk.umount().status, 0);
+}
