@@ -162,7 +162,8 @@ pub(super) fn shows_directories(root: &Element<'_>) -> Option<bool> {
 pub(super) fn deleted_blobs(root: &Element<'_>, only: Option<&BlobName>) -> Result<Page<DeletedBlob>, String> {
     let rows = rows(root, "Blobs")?;
     // A name comes before all that begin with it. Most rows are of what was not deleted.
-    let is_past_it = |name: &BlobName| rows.last().is_some_and(|row| row.value("Name").as_deref() != Some(name.as_str()));
+    let is_past_it =
+        |name: &BlobName| rows.last().is_some_and(|row| row.value("Name").as_deref() != Some(name.as_str()));
     let next = owned(root, "NextMarker").filter(|_| !only.is_some_and(is_past_it));
     let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next };
     let mut left_out = LeftOut::default();

@@ -324,10 +324,14 @@ impl Pipeline {
         let began = Instant::now();
         let mut with = PerAttempt::new(self, request.source.as_ref(), self.lease_of(request)).await?;
         let mut result = self.exchange_authorized(request, &mut with, sink).await;
-        if let Err(Failure::Refused { error, .. }) = &result
+        // The credential of the request, and that of the source that it names, may both have been replaced.
+        let mut renewed = 0;
+        while renewed < 2
+            && let Err(Failure::Refused { error, .. }) = &result
             && with.renew(self, request.source.as_ref(), error).await?
         {
             result = self.exchange_authorized(request, &mut with, sink).await;
+            renewed += 1;
         }
         if matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 412 && error.code.starts_with("Lease"))
         {
@@ -572,7 +576,13 @@ impl Response {
 }
 
 /// Error body and headers (§4.1): XML of the Blob service, JSON of its hierarchical sibling, or nothing at all.
-pub(super) fn service_error(operation: &'static str, target: &str, status: u16, headers: &HeaderMap, body: &[u8]) -> ServiceError {
+pub(super) fn service_error(
+    operation: &'static str,
+    target: &str,
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> ServiceError {
     let mut fields = ErrorBody::parse(body);
     let from_header = |name: &str| answer::text(headers, name).map(str::to_owned);
     if let Some(code) = from_header("x-ms-error-code") {

@@ -637,6 +637,8 @@ async fn what_another_credential_does_not_mend_asks_for_none() {
         let source = other.blob(&path()).copy_source(&server.client, LONG_AGO).await.unwrap();
         server.blob().start_copy(&CopyRequest { source, ..if_absent() }).await.unwrap_err();
         assert_eq!(sources(&server), ["old"], "{code}");
-        assert!(place.current().is_some_and(|now| matches!(&*now, Credential::Sas(sas) if sas.expose().ends_with("old"))));
+        assert!(
+            place.current().is_some_and(|now| matches!(&*now, Credential::Sas(sas) if sas.expose().ends_with("old")))
+        );
     }
 }

@@ -16,7 +16,8 @@ fn tests() -> BTreeSet<String> {
             let text = fs::read_to_string(&file).unwrap();
             let mut is_test = false;
             for line in text.lines().map(str::trim) {
-                is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test") || line.starts_with("#[rstest]");
+                is_test |=
+                    line.starts_with("#[test]") || line.starts_with("#[tokio::test") || line.starts_with("#[rstest]");
                 if let Some((_, rest)) = line.split_once("fn ").filter(|_| is_test && !line.starts_with("//")) {
                     let name = rest.split('(').next().unwrap_or_default();
                     found.insert(format!("{module}::{name}"));

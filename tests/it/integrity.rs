@@ -176,7 +176,9 @@ fn verify_goes_on_where_something_cannot_be_looked_at() {
     world.ok("mkdir -p d/a/below d/b d/shut; echo 1 > d/a/below/1; echo 2 > d/b/2; echo 3 > d/shut/3; echo 4 > d/4");
     world.ok("chmod 700 d/shut; ln -s 4 d/file; ln -s b d/dir; ln -s nowhere d/broken; mkfifo d/pipe");
     // Its program is where only root looks.
-    let program = world.ok(&format!("dir=$(mktemp -d /tmp/blobcp-verify-XXXXXX); chmod 755 $dir; install -m 755 {BLOBCP} $dir; echo $dir"));
+    let program = world.ok(&format!(
+        "dir=$(mktemp -d /tmp/blobcp-verify-XXXXXX); chmod 755 $dir; install -m 755 {BLOBCP} $dir; echo $dir"
+    ));
     let dir = program.trim();
     let as_nobody = format!("setpriv --reuid 10003 --regid 10003 --clear-groups {dir}/blobcp verify");
     let below = world.sh(&format!("{as_nobody} d"));

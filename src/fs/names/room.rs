@@ -38,7 +38,8 @@ impl Room {
             }
             None => {
                 let limit = bytesize::ByteSize(self.limit).display().iec();
-                let what = format!("{dir}: what is listed below it takes more than {limit}, {TIMES} times --memory-limit");
+                let what =
+                    format!("{dir}: what is listed below it takes more than {limit}, {TIMES} times --memory-limit");
                 Err(Error::fs(libc::ENOMEM, what))
             }
         }
@@ -52,8 +53,10 @@ mod tests {
     #[test]
     fn a_listing_has_room_up_to_a_bound() {
         let of = |metadata: &[(&str, &str)]| {
-            let settings = crate::store::BlobSettings { metadata: metadata.iter().copied().collect(), ..Default::default() };
-            let written = crate::store::Written { etag: crate::store::ETag::new("1"), last_modified: std::time::UNIX_EPOCH };
+            let settings =
+                crate::store::BlobSettings { metadata: metadata.iter().copied().collect(), ..Default::default() };
+            let written =
+                crate::store::Written { etag: crate::store::ETag::new("1"), last_modified: std::time::UNIX_EPOCH };
             crate::fs::names::attr::just_written(1, settings, written)
         };
         let count = |properties: &BlobProperties| {

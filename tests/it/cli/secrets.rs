@@ -259,9 +259,15 @@ fn a_mount_leaves_no_content_on_the_disk() {
     assert_eq!(fs::read_to_string(desk.m().join("new.txt")).unwrap().len(), 100_000 * CONTENT.len());
     // Nor has the process a file of its own open, but for its log.
     let pids = desk.processes();
-    let links = |pid: &i32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+    let links = |pid: &i32| {
+        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+    };
     let files: Vec<PathBuf> = pids.iter().flat_map(links).filter(|file| file.is_absolute() && file.is_file()).collect();
-    assert!(!pids.is_empty() && files.iter().all(|file| ["log", "lock"].iter().any(|part| file.to_string_lossy().contains(part))), "{files:?}");
+    assert!(
+        !pids.is_empty()
+            && files.iter().all(|file| ["log", "lock"].iter().any(|part| file.to_string_lossy().contains(part))),
+        "{files:?}"
+    );
     let mut dirs = vec![desk.home.path().to_owned()];
     let mut logs = 0;
     while let Some(dir) = dirs.pop() {
