@@ -2,8 +2,8 @@
 //!
 //! There is no such module in the program: it is compiled for tests, which run the corpora in `tests/fuzz/corpus`, and
 //! with `--cfg fuzzing` for `tests/fuzz`, which looks for more. A target panics where a parser does, and where what it
-//! returns breaks what its callers stand on: a name that is not below what was listed, a gap in what is read, a secret in
-//! what is shown.
+//! returns breaks what its callers stand on: a name that is not below what was listed, a gap in what is read, a secret
+//! in what is shown.
 
 use crate::{cli, config, fs, fuse, path, store};
 

@@ -19,8 +19,8 @@ pub(crate) fn is_url(text: &str) -> bool {
     scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
 }
 
-/// `word` without the secrets that are in it; `None` if there are none. Of a URL the query goes as a whole, since tokens
-/// that are not Azure's have names of their own.
+/// `word` without the secrets that are in it; `None` if there are none. Of a URL the query goes as a whole, since
+/// tokens that are not Azure's have names of their own.
 pub(crate) fn cut(word: &str) -> Option<String> {
     let mut clean = cut_once(word)?;
     // There may be more than one, and of two that stand in each other one is left.

@@ -26,6 +26,6 @@ pub(crate) fn ioctls(data: &[u8]) {
     assert_eq!(again.len(), count as usize, "what was written is read");
     // Fields have a longest text each.
     for (again, texts) in again.iter().zip(&texts) {
-        assert!(again.iter().zip(&texts.1).all(|(again, text)| text.starts_with(again)), "{again:?} of {texts:?}");
+        assert!(again.iter().zip(&texts.1).all(|(again, text)| text.starts_with(again)), "{again:?} of {:?}", texts.1);
     }
 }

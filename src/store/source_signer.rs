@@ -1,8 +1,8 @@
 //! Signers of copy sources: what makes the URL that a source is read by, and makes it anew with another credential.
 //!
 //! A source URL holds a SAS, and a request that names it may be sent minutes after it was made, or again and again. The
-//! credential that signed it may be replaced meanwhile ([`crate::store::credential`]). So a [`CopySource`] of an account
-//! of ours remembers its signer, and each attempt asks that for the URL as it is to be by now; a refusal of the source
+//! credential that signed it may be replaced meanwhile ([`crate::store::credential`]). So a [`CopySource`] of an
+//! account of ours remembers its signer, and each attempt asks that for the URL as it is to be by now; a refusal of the source
 //! asks the place of the *source's* credential, whichever account the request goes to.
 
 use std::sync::Arc;

@@ -2,7 +2,8 @@
 //!
 //! A rename of a directory in a flat namespace, and a copy of a tree onto what is there, hold every blob below a
 //! directory in memory. How many there are is for the server to say, and one that always has another page would take
-//! all the memory of the machine. The bound is far beyond what anybody waits for: a rename of so many blobs takes hours.
+//! all the memory of the machine. The bound is far beyond what anybody waits for: a rename of so many blobs takes
+//! hours.
 
 use crate::error::{Error, Result};
 use crate::store::BlobProperties;

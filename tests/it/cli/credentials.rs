@@ -256,7 +256,7 @@ fn a_copy_from_another_account_goes_on_with_the_sas_that_this_has_by_then() {
     };
     configure();
     let options = ["--config", "config.toml", "--attr-ttl", "1h", "--log", "info", "--log-file", "log"];
-    let mounted = desk.run(&[&["mount"], &options[..], &[ONE, TWO, "m"]].concat());
+    let mounted = desk.run(&[&["mount"][..], &options, &[ONE, TWO, "m"]].concat());
     assert_eq!(mounted.status, 0, "{mounted:?}");
     let (source, target) = (desk.m().join(TWO).join("backup"), desk.m().join(ONE).join("other"));
     for name in ["a.txt", "b.txt"] {
