@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::fs::block_ids::BlockIds;
 use crate::fs::names::attr::{self, Defaults, FileKind};
 use crate::fs::ops::control::metadata_of;
-use crate::fs::ops::xattr::XattrName;
+use crate::fs::ops::xattr;
 use crate::store::{Block, Metadata};
 
 /// `NAME=VALUE` lines, as names and values of attributes, as `--meta` of COPY, and as the metadata of a blob.
@@ -17,7 +17,7 @@ pub(crate) fn attributes(data: &[u8]) {
     let told = metadata_of(text).ok().flatten();
     let mut metadata = Metadata::default();
     for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
-        let _ = XattrName::parse(name).map(drop);
+        let _ = xattr::is_kept(name);
         metadata.set(name, value);
     }
     for metadata in told.iter().chain([&metadata]) {

@@ -67,7 +67,7 @@ const WARNINGS: &str = "user.blob.warnings";
 
 /// A name after `user.blob.`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::fs) enum XattrName<'a> {
+enum XattrName<'a> {
     Copy(&'a str),
     Header(Header),
     Tier,
@@ -201,7 +201,7 @@ impl Header {
 
 impl<'a> XattrName<'a> {
     /// EOPNOTSUPP for names that are not this filesystem's.
-    pub(in crate::fs) fn parse(name: &'a str) -> Result<Self> {
+    fn parse(name: &'a str) -> Result<Self> {
         let unknown = || Error::unsupported(format!("{name}: no such attribute is kept here"));
         let short = name.strip_prefix(PREFIX).ok_or_else(unknown)?;
         if let Some((_, header)) = Header::ALL.iter().find(|(known, _)| *known == short) {
@@ -221,6 +221,12 @@ impl<'a> XattrName<'a> {
             _ => Err(unknown()),
         }
     }
+}
+
+/// True for the name of an attribute that is kept here.
+#[cfg(any(test, fuzzing))]
+pub(in crate::fs) fn is_kept(name: &str) -> bool {
+    XattrName::parse(name).is_ok()
 }
 
 impl Fs {
