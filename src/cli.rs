@@ -17,6 +17,8 @@ mod cp;
 mod devstore;
 mod failure;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handover;
 mod lease;
 mod leftovers;
@@ -41,6 +43,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::failure::{Failure, USAGE, complain, one_line};
+use crate::secrets::scrubbed;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -112,8 +115,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let is_mount = args.get(1).is_some_and(|word| word == "mount");
-    let args = match if is_mount { handover::out_of_sight(args) } else { Ok(args) } {
+    let args = match handover::out_of_sight(args) {
         Ok(args) => args,
         Err(error) => {
             complain("mount", format_args!("cannot take secrets off the command line: {error}"));
@@ -135,7 +137,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             let command = args.get(1).and_then(|word| word.to_str()).filter(|word| names.iter().any(|n| n == word));
             let command = command.map_or_else(String::new, |command| format!("{command}: "));
             let help = format!("blobcp {}", command.replace(": ", " "));
-            eprintln!("blobcp: {command}{} (see {help}--help)", one_line(&error));
+            eprintln!("blobcp: {command}{} (see {help}--help)", scrubbed(&one_line(&error)));
             return ExitCode::from(USAGE);
         }
     };

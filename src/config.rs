@@ -18,6 +18,8 @@ mod again;
 mod command;
 mod environment;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod setting;
 mod source;

@@ -27,6 +27,8 @@ mod config;
 mod content;
 mod copies;
 mod journal;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 #[path = "../tests/machines/mod.rs"]
 mod machines;

@@ -43,6 +43,8 @@ mod cache;
 mod call;
 mod first_copy;
 mod held;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod ioctl;
 mod types;
 mod underway;

@@ -17,9 +17,10 @@
 //!                  devstore: the embedded Blob service, with a real asynchronous copy engine
 //! ```
 //!
-//! Beside them stand four rooms that everybody may use: [`path`] (names, parsed once), [`error`] (one error, one errno
-//! table), [`ioctl`] (the public interface of a mount for other programs) and `sync` (one way to lock). The devstore
-//! shares no code with the client, so that an error cannot hide on both sides; the filesystem always talks HTTP to it.
+//! Beside them stand five rooms that everybody may use: [`path`] (names, parsed once), [`error`] (one error, one errno
+//! table), [`ioctl`] (the public interface of a mount for other programs), `secrets` (what may be shown of a text that
+//! may hold one) and `sync` (one way to lock). The devstore shares no code with the client, so that an error cannot hide
+//! on both sides; the filesystem always talks HTTP to it.
 //!
 //! The way of a `cp a b`: the kernel's `copy_file_range` reaches `fuse`, which asks `fs::ops::copy_file_range`; that sees that the
 //! whole of `a` is wanted onto an empty `b` and has `store` send one Copy Blob with the ETag of `a` as condition. If
@@ -36,8 +37,11 @@ pub mod devstore;
 pub mod error;
 pub mod fs;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod ioctl;
 pub mod mount;
 pub mod path;
+mod secrets;
 pub mod store;
 mod sync;

@@ -63,6 +63,8 @@ mod delegation;
 mod endpoint;
 mod entra;
 mod external_source;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod headers;
 mod hierarchical;
 mod http;
@@ -86,6 +88,7 @@ pub mod sas;
 mod scripted;
 mod secret;
 mod sign;
+mod source_signer;
 mod spelling;
 mod tags;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::failure::{Failure, about};
 use super::on_mount::{self, MountPath};
 use super::signals::{self, Signals};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
+use crate::secrets::is_url;
 
 /// 128 + SIGINT, as shells have it.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -157,7 +158,7 @@ impl BulkCopy<'_> {
 
     fn order(&self, target: &Target, name: &str, source: &Path) -> Result<(), Failure> {
         let shown = source.display();
-        if source.to_str().is_some_and(|text| text.starts_with("https://") || text.starts_with("http://")) {
+        if source.to_str().is_some_and(is_url) {
             return Err(Failure::new(format!("{shown}: a URL is copied alone, and without -r")));
         }
         let inside = self.located(source)?.beside(&target.located, source, "")?;

@@ -19,6 +19,7 @@ use super::on_mount::{self, CopyState, MountPath, Status};
 use super::signals::{self, Signals};
 use crate::ioctl::{self, OrderFlags};
 use crate::path::{self, NameError};
+use crate::secrets::is_url;
 
 /// First pause between questions; it doubles. Many copies between accounts in one region end within a second.
 const FIRST_POLL: Duration = Duration::from_millis(50);
@@ -221,7 +222,7 @@ impl Arguments {
 
 impl SingleCopy {
     fn new(source: &Path, destination: &Path) -> Result<Self, Failure> {
-        let url = source.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"));
+        let url = source.to_str().filter(|text| is_url(text));
         let (directory, name) = if destination.is_dir() {
             let name = match url {
                 Some(url) => name_in_url(url),

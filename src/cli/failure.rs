@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::secrets::scrubbed;
+
 /// The exit status of a command that fails, and one line unless all has been said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -79,9 +81,10 @@ pub(super) fn reason(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// A line on stderr that is not the end.
+/// A line on stderr that is not the end. What was typed is repeated without secrets.
 pub(super) fn complain(command: &str, what: impl std::fmt::Display) {
-    eprintln!("blobcp: {command}: {what}");
+    let what = what.to_string();
+    eprintln!("blobcp: {command}: {}", scrubbed(&what));
 }
 
 /// For commands whose output is often piped into `head`: ends with the pipe, as other programs do, instead of a panic.

@@ -5,11 +5,12 @@
 //! So where `blobcp mount` finds a secret in its words or its environment, it runs itself once more without them, as
 //! the same process, and hands them over in memory: a file that has no name, that only this process has open, and that
 //! is closed as soon as it is read. For the moment before that there is `-`, `@FILE` or `env:NAME` in place of a URL.
+//! So does every other command whose words have a secret: a copy from a URL may take hours.
 //!
 //! A process that holds keys leaves no core, and whoever has the same user does not read its memory either.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -22,10 +23,17 @@ use rustix::thread::set_name;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Environment;
+use crate::secrets;
 use crate::store::Secret;
 
 /// Says which descriptor has it, and for which process: what that one starts is not meant.
-const VARIABLE: &str = "BLOBCP_HANDOVER";
+const VARIABLE: &str = Environment::HANDOVER;
+
+/// Commands that hold credentials for as long as they run.
+const ASK_ACCOUNTS: [&str; 3] = ["mount", "devstore", "verify-account"];
+
+/// The flag of `blobcp devstore` that may have a key.
+const ACCOUNT: &str = "--account";
 
 /// In place of a URL: the variable that has it.
 pub(super) const OF_VARIABLE: &str = "env:";
@@ -44,11 +52,14 @@ impl Handover {
     }
 }
 
-/// The words of `blobcp mount` as they were meant. Does not return where they, or the environment, have secrets: the
-/// program begins anew without them, and gets them here.
+/// The words of a command as they were meant. Does not return where they, or the environment of one that asks accounts,
+/// have secrets: the program begins anew without them, and gets them here.
 pub(super) fn out_of_sight(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
-    // The kernel may not offer it, and everything works all the same.
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let asks_accounts = args.get(1).and_then(|word| word.to_str()).is_some_and(|word| ASK_ACCOUNTS.contains(&word));
+    if asks_accounts {
+        // The kernel may not offer it, and everything works all the same.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     if let Some(handover) = received()? {
         // The kernel called it after the path of the second beginning.
         let _ = set_name(c"blobcp");
@@ -60,7 +71,7 @@ pub(super) fn out_of_sight(mut args: Vec<OsString>) -> io::Result<Vec<OsString>>
         Environment::inherit(handover.environment.into_iter().map(|(name, value)| (name, Secret::new(value))));
         return Ok(args);
     }
-    let (handover, clean) = divided(&args, |name| std::env::var(name).ok());
+    let (handover, clean) = divided(&args, |name| std::env::var(name).ok().filter(|_| asks_accounts));
     if handover.is_empty() {
         return Ok(args);
     }
@@ -83,11 +94,14 @@ fn divided(args: &[OsString], variable: impl Fn(&str) -> Option<String>) -> (Han
     for (place, word) in args.iter().enumerate() {
         let Some(word) = word.to_str() else { continue };
         names.extend(word.strip_prefix(OF_VARIABLE));
-        if let Some((url, query)) = word.split_once('?')
-            && url.contains("://")
-            && !query.is_empty()
-        {
-            clean[place] = url.into();
+        let shown = secrets::cut(word).or_else(|| {
+            // A key of any length.
+            let is_account = place > 0 && args[place - 1] == OsStr::new(ACCOUNT) || word.starts_with(ACCOUNT);
+            let (name, _) = word.split_once(':').filter(|_| is_account)?;
+            Some(format!("{name}:***"))
+        });
+        if let Some(shown) = shown {
+            clean[place] = shown.into();
             handover.words.insert(place, word.to_owned());
         }
     }
@@ -121,5 +135,9 @@ mod tests {
         assert_eq!(handover.words, [(4, "https://a.blob.core.windows.net/c?sv=1&sig=x".to_owned())].into());
         assert_eq!(handover.environment.keys().collect::<Vec<_>>(), ["AZURE_STORAGE_KEY", "MINE"]);
         assert!(divided(&clean[..4], |_| None).0.is_empty());
+        let words = "blobcp devstore --account first:a2V5 --account=second:a2V5 --listen 127.0.0.1:0 --account third";
+        let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
+        let (_, clean) = divided(&args, |_| None);
+        assert_eq!(clean.join(&OsString::from(" ")), *words.replace("a2V5", "***"));
     }
 }

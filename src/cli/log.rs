@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::failure::{Failure, about};
 use crate::mount::runtime_dir::state_home;
+use crate::secrets::scrubbed;
 
 /// The default level: only what somebody should know.
 const DEFAULT_LEVEL: &str = "warn";
@@ -29,6 +30,30 @@ fn filter(level: Option<&str>) -> Result<EnvFilter, Failure> {
     EnvFilter::try_new(directives).map_err(|_| wrong())
 }
 
+/// A log without the secrets that are in what is written to it. Nothing here logs one on purpose; what others say, a
+/// library or the service, may repeat a URL.
+struct Scrubbed<W>(W);
+
+impl<W: io::Write> io::Write for Scrubbed<W> {
+    /// A line comes at once.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(line) {
+            Ok(text) if may_hold_a_secret(line) => self.0.write_all(scrubbed(text).as_bytes())?,
+            _ => self.0.write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Few lines do, and all others cost nothing.
+fn may_hold_a_secret(line: &[u8]) -> bool {
+    line.windows(4).any(|four| four.eq_ignore_ascii_case(b"sig=") || four.eq_ignore_ascii_case(b"key="))
+}
+
 /// A mistake in the level, before anything depends on it.
 pub(super) fn check(level: Option<&str>) -> Result<(), Failure> {
     filter(level).map(drop)
@@ -36,7 +61,7 @@ pub(super) fn check(level: Option<&str>) -> Result<(), Failure> {
 
 pub(super) fn to_stderr(level: Option<&str>) -> Result<(), Failure> {
     let colours = io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(|| Scrubbed(io::stderr()));
     subscriber.with_ansi(colours).init();
     Ok(())
 }
@@ -49,7 +74,7 @@ pub(super) fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
     }
     // Paths of files are private, even without their content.
     let file = File::options().create(true).append(true).mode(0o600).open(path).map_err(|error| about(path, &error))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(Mutex::new(file)).with_ansi(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(Mutex::new(Scrubbed(file))).with_ansi(false).init();
     Ok(())
 }
 
@@ -63,6 +88,22 @@ pub(super) fn usual_path(mountpoint: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_repeats_a_secret_is_written_without_it() {
+        use std::io::Write;
+        let mut log = Scrubbed(Vec::new());
+        let lines = [
+            "WARN GET https://a.blob.core.windows.net/c?sv=1&SIG=SeCrEt: 403\n",
+            "WARN what=\"DefaultEndpointsProtocol=https;AccountKey=SeCrEt\"\n",
+            "INFO design=1 of https://a/b?snapshot=T\n",
+        ];
+        for line in lines {
+            assert_eq!(log.write(line.as_bytes()).unwrap(), line.len());
+        }
+        let expected = "WARN GET https://a.blob.core.windows.net/c: 403\nWARN what=\"***\"\n".to_owned() + lines[2];
+        assert_eq!(String::from_utf8(log.0).unwrap(), expected);
+    }
 
     #[test]
     fn levels() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use md5::{Digest, Md5};
-use rustix::fs::{Advice, fadvise, fgetxattr};
+use rustix::fs::{Advice, OFlags, fadvise, fgetxattr};
 use rustix::io::Errno;
 
 use super::failure::{Failure, about, each};
@@ -37,21 +37,34 @@ impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         each("verify", &self.paths, |path| {
             MountPath::of(path)?;
-            match fs::metadata(path).map_err(|error| about(path, &error))?.is_dir() {
-                true => verify_below(path),
-                false => verify(path),
+            // A symlink that is named means what it points at.
+            let kind = fs::metadata(path).map_err(|error| about(path, &error))?.file_type();
+            match (kind.is_dir(), kind.is_file()) {
+                (true, _) => verify_below(path),
+                (false, true) => verify(path, OFlags::empty()),
+                (false, false) => Err(Failure::new(format!("{}: is neither a file nor a directory", path.display()))),
             }
         })
     }
 }
 
-/// All files below a directory; what is wrong with one does not keep it from the others.
+/// All files below a directory; what is wrong with one, or with a directory, does not keep it from the others.
 fn verify_below(top: &Path) -> Result<(), Failure> {
     let mut directories = vec![top.to_owned()];
     let mut good = true;
     while let Some(directory) = directories.pop() {
-        let entries = fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let mut entries = entries.map_err(|error| about(&directory, &error))?;
+        let mut entries = Vec::new();
+        let mut failed = |error: &io::Error| {
+            about(&directory, error).complain("verify");
+            good = false;
+        };
+        match fs::read_dir(&directory) {
+            Ok(listing) => listing.for_each(|entry| match entry {
+                Ok(entry) => entries.push(entry),
+                Err(error) => failed(&error),
+            }),
+            Err(error) => failed(&error),
+        }
         entries.sort_by_key(fs::DirEntry::file_name);
         let mut below = Vec::new();
         let mut files = Vec::new();
@@ -59,18 +72,24 @@ fn verify_below(top: &Path) -> Result<(), Failure> {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => below.push(entry.path()),
                 Ok(kind) if kind.is_file() => files.push(entry.path()),
-                _ => {}
+                // Links and devices have no content of their own.
+                Ok(_) => {}
+                Err(error) => {
+                    about(entry.path(), &error).complain("verify");
+                    good = false;
+                }
             }
         }
-        good &= each("verify", &files, verify).is_ok();
+        // By now it may be a link that leads elsewhere.
+        good &= each("verify", &files, |path| verify(path, OFlags::NOFOLLOW)).is_ok();
         directories.extend(below.into_iter().rev());
     }
     Failure::unless(good)
 }
 
-fn verify(path: &Path) -> Result<(), Failure> {
+fn verify(path: &Path, flags: OFlags) -> Result<(), Failure> {
     let failed = |error: io::Error| about(path, &error);
-    let mut file = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(failed)?;
+    let mut file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(failed)?;
     let version = attribute(&file, "etag").map_err(failed)?;
     let stored = attribute(&file, "content_md5").map_err(failed)?;
     // What the kernel has of it was looked at when it came.

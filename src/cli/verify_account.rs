@@ -14,6 +14,7 @@ mod place;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 
@@ -28,7 +29,10 @@ use kind::{Kind, Second};
 use lab::Lab;
 
 /// Transactions to make a container, to learn the kind of the account, and to remove the container.
-const OF_A_PLACE: u32 = 8;
+const OF_A_PLACE: u32 = 9;
+
+/// Longest wait for what is being made when somebody wants an end.
+const LET_END: Duration = Duration::from_secs(10);
 
 /// Facts that are looked at side by side. Some wait for the next second.
 const AT_ONCE: usize = 8;
@@ -170,12 +174,13 @@ impl Arguments {
         } else {
             say(&promise)
         }
-        let result = match place::make(&mut lab).await {
-            Ok(()) => tokio::select! {
+        let result = match made(&mut lab).await {
+            Ok(Ok(())) => tokio::select! {
                 differing = self.look_in(&lab, label) => Ok(differing),
                 end = interrupted() => Err(end),
             },
-            Err(error) => Err(Failure::new(format!("{label}: {error}"))),
+            Ok(Err(error)) => Err(Failure::new(format!("{label}: {error}"))),
+            Err(end) => Err(end),
         };
         let removed = place::remove(&lab).await;
         let differing = result?;
@@ -272,6 +277,19 @@ fn place_in(source: MountSource, account: Account, name: &str) -> std::result::R
         None => (ContainerName::parse(name).map_err(|error| Failure::new(error.to_string()))?, String::new()),
     };
     Ok((Lab::new(account, container, prefix), source.label))
+}
+
+/// Makes the places. Whoever wants an end meanwhile gets it when what is under way has come to its own, within a bound:
+/// a request that nobody waits for may still make what is to be removed.
+async fn made(lab: &mut Lab) -> std::result::Result<crate::error::Result<()>, Failure> {
+    let mut making = std::pin::pin!(place::make(lab));
+    tokio::select! {
+        made = &mut making => Ok(made),
+        end = interrupted() => {
+            let _ = tokio::time::timeout(LET_END, making).await;
+            Err(end)
+        }
+    }
 }
 
 /// Ends when somebody wants an end.

@@ -2,8 +2,9 @@
 //!
 //! The words of the command are taken apart here and given to the program as they are. No shell has a part in it: what
 //! a shell puts in place of `$NAME` or `$(…)` would be on a command line, which everybody on the machine can read. So
-//! what a shell would understand is refused; who needs one writes a script. The program has neither a terminal nor our
-//! own credentials in its environment, a bounded time, and a bounded number of bytes that are looked at.
+//! what a shell would understand is refused; who needs one writes a script. The program has no terminal, a bounded time, and a bounded number of bytes that are looked at. Its
+//! environment is that of blobcp without the credentials of accounts; `AZURE_CLIENT_SECRET`, by which tools of vaults
+//! sign in, is in it.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -74,9 +75,14 @@ async fn run(words: &[String], bound: Duration) -> Result<Credential, String> {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // What it starts itself ends with it, and signals from the terminal are not for it.
     command.kill_on_drop(true).process_group(0).current_dir("/");
-    // A program that fetches another credential need not see these.
-    for name in Environment::OF_ACCOUNTS {
+    // A program that fetches another credential need not see these, nor what else was handed to this process.
+    for name in Environment::OF_ACCOUNTS.into_iter().chain([Environment::HANDOVER]) {
         command.env_remove(name);
+    }
+    // The tools of vaults sign in as the identity that the environment describes. A mount has its secret no more in its
+    // environment, but elsewhere.
+    if let Some(secret) = Environment::secret(Environment::CLIENT_SECRET) {
+        command.env(Environment::CLIENT_SECRET, secret.expose());
     }
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let mut group = Group(child.id());

@@ -38,9 +38,15 @@ impl Environment {
     pub(crate) const OF_ACCOUNTS: [&'static str; 3] =
         ["AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"];
 
+    /// The secret of an identity, which is asked for tokens and not good for accounts by itself.
+    pub(crate) const CLIENT_SECRET: &'static str = "AZURE_CLIENT_SECRET";
+
+    /// Says where a process is handed what its environment had.
+    pub(crate) const HANDOVER: &'static str = "BLOBCP_HANDOVER";
+
     /// Variables that are secrets.
     pub(crate) const SECRETS: [&'static str; 4] =
-        [Self::OF_ACCOUNTS[0], Self::OF_ACCOUNTS[1], Self::OF_ACCOUNTS[2], "AZURE_CLIENT_SECRET"];
+        [Self::OF_ACCOUNTS[0], Self::OF_ACCOUNTS[1], Self::OF_ACCOUNTS[2], Self::CLIENT_SECRET];
 
     /// Adds variables that the environment itself does not have any more. To be called once, before anything is asked
     /// for.
@@ -65,7 +71,7 @@ impl Environment {
             sas: secret("AZURE_STORAGE_SAS_TOKEN"),
             tenant: variable("AZURE_TENANT_ID"),
             client: variable("AZURE_CLIENT_ID"),
-            client_secret: secret("AZURE_CLIENT_SECRET"),
+            client_secret: secret(Self::CLIENT_SECRET),
             token_file: variable("AZURE_FEDERATED_TOKEN_FILE"),
             authority: variable("AZURE_AUTHORITY_HOST"),
             metadata_host: variable("AZURE_POD_IDENTITY_AUTHORITY_HOST"),

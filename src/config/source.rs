@@ -6,6 +6,7 @@ use reqwest::Url;
 use crate::config::accounts::KnownAccounts;
 use crate::config::{Error, Result};
 use crate::path::{AccountName, BlobName, ContainerName};
+use crate::secrets;
 use crate::store::Secret;
 
 /// One SOURCE of a mount.
@@ -25,10 +26,18 @@ pub(crate) struct MountSource {
 
 impl MountSource {
     pub(super) fn parse(text: &str, known: &KnownAccounts<'_>) -> Result<Self> {
-        if text.starts_with("https://") || text.starts_with("http://") {
-            return Self::of_url(text, known);
+        if secrets::is_url(text) {
+            let (scheme, rest) = text.split_once("://").unwrap_or_default();
+            return Self::of_url(&format!("{}://{rest}", scheme.to_ascii_lowercase()), known);
+        }
+        // What is wrong with it must not be shown.
+        if let Some(shown) = secrets::cut(text) {
+            return Err(Error::Url(shown, "a SOURCE is an account or a URL, which begins with https://"));
         }
         let (account, rest) = text.split_once('/').unwrap_or((text, ""));
+        if account.contains('.') {
+            return Err(Error::Url(text.to_owned(), "a host is named by a URL, which begins with https://"));
+        }
         let account = AccountName::parse(account).map_err(|e| Error::Source(text.to_owned(), e))?;
         let (container, prefix) = inside(text, rest)?;
         Ok(Self { label: text.trim_end_matches('/').to_owned(), account, endpoint: None, sas: None, container, prefix })

@@ -16,6 +16,7 @@ pub(in crate::fs) mod open;
 pub(in crate::fs) mod ownership;
 pub(in crate::fs) mod revision_dirs;
 pub(in crate::fs) mod revisions;
+pub(in crate::fs) mod room;
 pub(crate) mod tree;
 pub(crate) mod walk;
 pub(in crate::fs) mod xattr_reads;

@@ -58,6 +58,19 @@ pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
     }
 }
 
+/// A payload as its command reads it, and nothing else.
+#[cfg(any(test, fuzzing))]
+pub(super) fn payload(command: u32, input: &[u8]) -> Result<()> {
+    match command {
+        COPY => copy_order(&read(input)?, Ino::ROOT).map(drop),
+        ABORT => field("id", &read::<Abort>(input)?.id).map(drop),
+        TREE => tree_order(&read(input)?).map(drop),
+        COPIES => read::<Copies>(input).map(drop),
+        LEASE => read::<Lease>(input).map(drop),
+        _ => Err(wrong_size()),
+    }
+}
+
 fn read<T: FromBytes>(input: &[u8]) -> Result<T> {
     T::read_from_bytes(input).map_err(|_| wrong_size())
 }
@@ -77,12 +90,13 @@ fn refuse_unknown<F: Flags<Bits = u32>>(flags: F, known: F) -> Result<()> {
     }
 }
 
-async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller: Caller) -> Result<Vec<u8>> {
+/// What COPY orders at a node.
+fn copy_order(copy: &Copy, ino: Ino) -> Result<CopyOrder<'_>> {
     refuse_unknown(copy.flags, OrderFlags::OF_COPY)?;
     let has = |flag| copy.flags.contains(flag);
     let lease = has(OrderFlags::LEASE_ID).then(|| field("id", &copy.id)).transpose()?;
     let tier = field("tier", &copy.tier)?;
-    let order = CopyOrder {
+    Ok(CopyOrder {
         source: field("source", &copy.source)?,
         at: ino,
         name: field("destination", &copy.destination)?,
@@ -93,8 +107,11 @@ async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller:
         keep: has(OrderFlags::SNAPSHOT_FIRST),
         lease_source: lease_source(copy.flags)?,
         lease,
-    };
-    let (id, status) = fs.control().copy(order, who, caller).await?;
+    })
+}
+
+async fn copy(fs: &Arc<Fs>, ino: Ino, mut copy: Copy, who: &Credentials, caller: Caller) -> Result<Vec<u8>> {
+    let (id, status) = fs.control().copy(copy_order(&copy, ino)?, who, caller).await?;
     copy.status = number(status);
     set_text(&mut copy.id, id.as_str());
     Ok(copy.as_bytes().to_vec())
@@ -158,10 +175,11 @@ async fn abort(fs: &Arc<Fs>, ino: Ino, fh: Fh, abort: Abort, who: &Credentials) 
     Ok(Vec::new())
 }
 
-fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> {
+/// What TREE orders.
+fn tree_order(tree: &Tree) -> Result<TreeOrder> {
     refuse_unknown(tree.flags, OrderFlags::OF_TREE)?;
     let has = |flag| tree.flags.contains(flag);
-    let order = TreeOrder {
+    Ok(TreeOrder {
         source: field("source", &tree.source)?.to_owned(),
         name: field("destination", &tree.destination)?.to_owned(),
         recursive: has(OrderFlags::RECURSIVE),
@@ -171,8 +189,11 @@ fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> 
         keep: has(OrderFlags::SNAPSHOT_FIRST),
         lease_source: lease_source(tree.flags)?,
         jobs: tree.jobs,
-    };
-    fs.tree_copies().start(fh, order, who.clone())?;
+    })
+}
+
+fn tree(fs: &Arc<Fs>, fh: Fh, tree: Tree, who: &Credentials) -> Result<Vec<u8>> {
+    fs.tree_copies().start(fh, tree_order(&tree)?, who.clone())?;
     Ok(Vec::new())
 }
 

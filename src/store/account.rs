@@ -124,7 +124,8 @@ impl AccountConfig {
     }
 }
 
-/// The credential of an account at any moment.
+/// The credential of an account at any moment. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct CredentialInUse {
     account: AccountName,
     /// Without a source, or before that knows one.
@@ -154,7 +155,12 @@ impl CredentialInUse {
 
     /// Another one, if a request was refused for `refused` and there is one.
     pub(super) async fn after(&self, refused: &Arc<Credential>, error: &ServiceError) -> Option<Arc<Credential>> {
-        self.source.as_ref()?.another_than(refused, Want::after(error)?).await
+        self.another_than(refused, Want::after(error)?).await
+    }
+
+    /// Another one than that, if there is one.
+    pub(super) async fn another_than(&self, refused: &Arc<Credential>, want: Want) -> Option<Arc<Credential>> {
+        self.source.as_ref()?.another_than(refused, want).await
     }
 
     /// What is to be said of its end.

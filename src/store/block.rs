@@ -192,7 +192,7 @@ fn block_list_body(blocks: &[BlockRef]) -> String {
     body
 }
 
-fn parse_blocks(root: &Element<'_>) -> Option<Vec<Block>> {
+pub(super) fn parse_blocks(root: &Element<'_>) -> Option<Vec<Block>> {
     let blocks = root.children_of("CommittedBlocks").iter();
     blocks.map(|block| Some(Block { id: BlockId::new(&block.value("Name")?), size: block.size("Size")? })).collect()
 }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use crate::error::Result;
-use crate::path::ContainerName;
+use crate::path::{BlobName, ContainerName};
 use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::endpoint::Resource;
 use crate::store::headers;
@@ -109,19 +109,48 @@ impl ContainerClient<'_> {
     /// namespace those are the blobs of one level; of a hierarchical one, for which it is asked in another way (S206), all
     /// whose names begin so.
     pub async fn list_deleted(self, prefix: &str, marker: Option<&str>) -> Result<Page<DeletedBlob>> {
+        self.deleted_page(prefix, marker, None).await
+    }
+
+    /// The same of one name: no next page once the listing has come past it, whatever else begins so.
+    pub async fn list_deleted_of(self, name: &BlobName, marker: Option<&str>) -> Result<Page<DeletedBlob>> {
+        self.deleted_page(name.as_str(), marker, Some(name)).await
+    }
+
+    async fn deleted_page(
+        self,
+        prefix: &str,
+        marker: Option<&str>,
+        only: Option<&BlobName>,
+    ) -> Result<Page<DeletedBlob>> {
+        let has_directories = self.has_directories().await?;
+        let request = self.deleted_request(prefix, marker, has_directories);
+        let response = self.pipeline.send(&request).await?;
+        let document = response.xml(&request)?;
+        if !has_directories && let Some(is_directory) = listing::shows_directories(&document) {
+            self.pipeline.listed_prefix(is_directory);
+            if is_directory {
+                // Nobody had told before, and such a namespace is asked in another way.
+                let request = self.deleted_request(prefix, None, true);
+                let response = self.pipeline.send(&request).await?;
+                let document = response.xml(&request)?;
+                return listing::deleted_blobs(&document, only).map_err(|detail| request.misunderstood(detail));
+            }
+        }
+        listing::deleted_blobs(&document, only).map_err(|detail| request.misunderstood(detail))
+    }
+
+    fn deleted_request(self, prefix: &str, marker: Option<&str>, has_directories: bool) -> Request {
         let request = self
             .request("ListBlobs", Method::GET)
             .query("comp", "list")
             .optional_query("prefix", Some(prefix).filter(|prefix| !prefix.is_empty()))
             .optional_query("marker", marker)
             .takes(MOST_OF_A_LISTING);
-        let request = match self.has_directories().await? {
+        match has_directories {
             true => request.query("include", "metadata").query("showonly", "deleted"),
             false => request.query("include", "copy,metadata,deleted").query("delimiter", "/"),
-        };
-        let response = self.pipeline.send(&request).await?;
-        let document = response.xml(&request)?;
-        listing::deleted_blobs(&document).map_err(|detail| request.misunderstood(detail))
+        }
     }
 
     pub(super) fn request(self, operation: &'static str, method: Method) -> Request {

@@ -14,11 +14,8 @@ use crate::store::options::AbortOptions;
 use crate::store::request::{Request, Response, in_time};
 use crate::store::resolve::{modified_since, same_source};
 use crate::store::retry::Failure;
-use crate::store::sas::{self, Validity};
+use crate::store::source_signer::SourceSigner;
 use crate::store::types::*;
-
-/// Longest URL in `x-ms-copy-source` (§15).
-pub(super) const MAX_SOURCE_URL: usize = 2048;
 
 impl BlobClient<'_> {
     /// Copy Blob. A lost answer is resolved here (§13.14): the copy is adopted if the destination shows it to be ours,
@@ -139,9 +136,11 @@ impl BlobClient<'_> {
     /// token is all there is, and then the source is not for Copy Blob. A URL that is too long for the header (§13.2)
     /// is ENAMETOOLONG.
     pub async fn copy_source(self, reader: &Client, lifetime: Duration) -> Result<CopySource> {
-        match &*self.pipeline.credential.for_a_request().await? {
-            Credential::SharedKey(_) | Credential::Entra(_) if reader.account() == self.pipeline.account() => {
-                self.source_url(None)
+        let credential = self.pipeline.credential.for_a_request().await?;
+        let owned = reader.account() == self.pipeline.account();
+        match &*credential {
+            Credential::SharedKey(_) | Credential::Entra(_) if owned => {
+                SourceSigner::of(self, self.url(), lifetime, credential).owned().sign()
             }
             _ => self.block_source(reader, lifetime).await,
         }
@@ -150,20 +149,14 @@ impl BlobClient<'_> {
     /// A source URL for the From-URL operations, which need a SAS even within one account (§13.13).
     pub async fn block_source(self, reader: &Client, lifetime: Duration) -> Result<CopySource> {
         let pipeline = self.pipeline;
-        let token = match &*self.pipeline.credential.for_a_request().await? {
-            Credential::SharedKey(key) => {
-                let validity = Validity::for_the_next(lifetime);
-                let (account, version) = (pipeline.account(), pipeline.api_version());
-                Some(sas::read_blob(key, account, self.path, self.revision, &validity, version))
-            }
-            Credential::Sas(token) => Some(token.clone()),
-            Credential::Entra(_) => match pipeline.delegated_sas(self.path, self.revision, lifetime).await? {
-                Some(token) => Some(token),
-                None => return pipeline.source_by_token(self.source_url(None)?, reader.pipeline()).await,
-            },
-            Credential::Anonymous => None,
-        };
-        self.source_url(token.as_ref().map(|token| token.expose()))
+        let credential = pipeline.credential.for_a_request().await?;
+        if !matches!(*credential, Credential::Entra(_)) {
+            return SourceSigner::of(self, self.url(), lifetime, credential).sign();
+        }
+        match pipeline.delegated_sas(self.path, self.revision, lifetime).await? {
+            Some(token) => self.source_url(Some(token.expose())),
+            None => pipeline.source_by_token(self.source_url(None)?, reader.pipeline()).await,
+        }
     }
 
     fn source_url(self, token: Option<&str>) -> Result<CopySource> {

@@ -21,7 +21,6 @@ use crate::error::{Error, Result};
 use crate::path::{self, NameError};
 use crate::store::client::Client;
 use crate::store::connections::Outgoing;
-use crate::store::copy::MAX_SOURCE_URL;
 use crate::store::credential::Credential;
 use crate::store::endpoint::is_loopback;
 use crate::store::headers;

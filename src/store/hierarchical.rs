@@ -4,16 +4,18 @@
 //! the account. It is atomic, takes the same time whatever is below a directory, and moves nothing. Owner, group and
 //! access list of a path are shown and set there as well. Everything else goes on as with any other account.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use tracing::info;
 
 use crate::error::{Error, Result};
 use crate::path::BlobPath;
 use crate::store::blob::BlobClient;
-use crate::store::credential::Credential;
 use crate::store::endpoint::Resource;
 use crate::store::headers;
 use crate::store::request::{Request, in_time};
+use crate::store::source_signer::SourceSigner;
 use crate::store::types::*;
 
 /// A rename that the service does not end within so many requests is given up: each moves many thousand paths.
@@ -66,16 +68,14 @@ impl BlobClient<'_> {
 
     fn rename_request(self, to: &BlobPath, options: &RenameOptions<'_>) -> Result<Request> {
         let pipeline = self.pipeline;
-        let mut source = format!("/{}/{}", self.path.container, self.path.name.encoded());
-        if let Credential::Sas(token) = &*pipeline.credential.current() {
-            source.push('?');
-            source.push_str(token.expose());
-        }
+        let source = format!("/{}/{}", self.path.container, self.path.name.encoded());
+        // Its own URL says what it is read by, and so does that of the source.
+        let source = SourceSigner::of(self, source, Duration::ZERO, pipeline.credential.current()).owned().sign()?;
         Ok(path_request(BlobClient { path: to, ..self }, "RenamePath", Method::PUT)?
             // As rename(2) has it: an empty directory is replaced. Otherwise a directory would go inside one of the new
             // name (S118, S119).
             .query("mode", "legacy")
-            .header("x-ms-rename-source", &source)
+            .named_source("x-ms-rename-source", &source)
             .optional("x-ms-source-if-match", options.source_if_match.map(ETag::quoted).as_deref())
             .precondition(&options.precondition))
     }

@@ -158,10 +158,16 @@ pub(super) fn shows_directories(root: &Element<'_>) -> Option<bool> {
 }
 
 /// Blobs and paths that were deleted softly (S81), and nothing else of the page. Their snapshots come back with them.
-pub(super) fn deleted_blobs(root: &Element<'_>) -> Result<Page<DeletedBlob>, String> {
-    let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") };
+/// `only`: what was listed begins with that name, and other names are not looked for.
+pub(super) fn deleted_blobs(root: &Element<'_>, only: Option<&BlobName>) -> Result<Page<DeletedBlob>, String> {
+    let rows = rows(root, "Blobs")?;
+    // A name comes before all that begin with it. Most rows are of what was not deleted.
+    let is_past_it =
+        |name: &BlobName| rows.last().is_some_and(|row| row.value("Name").as_deref() != Some(name.as_str()));
+    let next = owned(root, "NextMarker").filter(|_| !only.is_some_and(is_past_it));
+    let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next };
     let mut left_out = LeftOut::default();
-    for row in rows(root, "Blobs")?.iter().filter(|row| is_true(row, "Deleted")) {
+    for row in rows.iter().filter(|row| is_true(row, "Deleted")) {
         if row.value("Snapshot").is_some() || row.value("VersionId").is_some() {
             continue;
         }

@@ -163,7 +163,7 @@ impl PageBlobClient<'_> {
     }
 }
 
-fn parse_ranges(root: &Element<'_>) -> Option<Vec<Range<u64>>> {
+pub(super) fn parse_ranges(root: &Element<'_>) -> Option<Vec<Range<u64>>> {
     let ranges = root.children.iter().filter(|child| child.name == "PageRange");
     ranges.map(|range| Some(range.size("Start")?..range.size("End")? + 1)).collect()
 }

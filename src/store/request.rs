@@ -6,6 +6,7 @@
 //! ([`crate::store::resolve`]). [`Pipeline::receive`] hands on the body of a good answer as it comes, into a [`Sink`],
 //! instead of gathering it. What of an answer is taken at all, [`crate::store::body`] says.
 
+mod attempt;
 mod headers;
 mod probe;
 mod refusal;
@@ -33,8 +34,8 @@ use crate::store::endpoint::{Endpoint, Resource, encode_query};
 use crate::store::headers::{self as answer, AnswerHeaders};
 use crate::store::payload::Payload;
 use crate::store::pipeline::{Checksums, Pipeline};
+use crate::store::request::attempt::{PerAttempt, SourceHeader, proof};
 use crate::store::retry::{Failure, Tries, retry_after};
-use crate::store::secret::Secret;
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
 use crate::store::spelling::Names;
 use crate::store::types::{LeaseId, Written};
@@ -71,6 +72,8 @@ pub(super) struct Request {
     most: usize,
     /// A checksum of the range that is read is wanted, if the server gives one.
     hashed: bool,
+    /// A source that can be signed anew.
+    source: Option<SourceHeader>,
     /// The first thing that no header can carry.
     invalid: Option<Error>,
 }
@@ -242,28 +245,6 @@ impl Request {
     }
 }
 
-/// The parts of a request that are new in each attempt.
-struct PerAttempt {
-    /// Lease of the blob, if this process holds it and the request names none.
-    lease: Option<LeaseId>,
-    credential: Arc<Credential>,
-    /// The credential that was refused a moment ago, parts of which may be in the request.
-    refused: Option<Arc<Credential>>,
-    bearer: Option<Secret>,
-    white_space: WhiteSpace,
-    /// What the body is sent with, and an answer's asked for.
-    checksums: Checksums,
-}
-
-impl PerAttempt {
-    async fn new(pipeline: &Pipeline, lease: Option<LeaseId>, tries: &Tries) -> std::result::Result<Self, Failure> {
-        let credential = proof(tries, pipeline.credential.for_a_request()).await?;
-        let bearer = proof(tries, bearer_of(&credential)).await?;
-        let checksums = pipeline.checksums();
-        Ok(Self { lease, credential, refused: None, bearer, white_space: WhiteSpace::Folded, checksums })
-    }
-}
-
 impl Pipeline {
     pub(super) fn request(&self, operation: &'static str, method: Method, resource: Resource<'_>) -> Request {
         let account = self.account();
@@ -285,6 +266,7 @@ impl Pipeline {
             work: 0,
             most: MOST,
             hashed: false,
+            source: None,
             invalid: None,
         }
     }
@@ -362,15 +344,16 @@ impl Pipeline {
             return Err(Failure::Invalid(error.clone()));
         }
         let began = Instant::now();
-        let mut with = PerAttempt::new(self, self.lease_of(request), tries).await?;
+        let mut with = PerAttempt::new(self, request.source.as_ref(), self.lease_of(request), tries).await?;
         let mut result = self.exchange_authorized(request, &mut with, tries, sink).await;
-        if let Err(Failure::Refused { error, .. }) = &result
-            && let Ok(Some(another)) =
-                timeout_at(tries.deadline.ends(), self.credential.after(&with.credential, error)).await
+        // The credential of the request, and that of the source that it names, may both have been replaced.
+        let mut renewed = 0;
+        while renewed < 2
+            && let Err(Failure::Refused { error, .. }) = &result
+            && with.renew(self, request.source.as_ref(), error, tries).await?
         {
-            with.bearer = proof(tries, bearer_of(&another)).await?;
-            with.refused = Some(std::mem::replace(&mut with.credential, another));
             result = self.exchange_authorized(request, &mut with, tries, sink).await;
+            renewed += 1;
         }
         if matches!(&result, Err(Failure::Refused { error, .. }) if error.status == 412 && error.code.starts_with("Lease"))
         {
@@ -591,7 +574,9 @@ impl Pipeline {
             // S58, also of a lease that the caller names.
             headers.remove(LEASE_ID);
         }
-        renew_sources(&mut headers, with);
+        if let Some((name, value)) = with.signed_anew(request.source.as_ref()) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);
@@ -626,35 +611,6 @@ impl Pipeline {
             headers.insert(AUTHORIZATION, value);
         }
         headers
-    }
-}
-
-/// What a request is to prove itself with, if it comes in time.
-async fn proof<T>(tries: &Tries, asked: impl Future<Output = Result<T>>) -> std::result::Result<T, Failure> {
-    match timeout_at(tries.deadline.ends(), asked).await {
-        Ok(proof) => proof.map_err(Failure::Invalid),
-        Err(_) => Err(Failure::Unsent { detail: "no credential in time".into(), timed_out: true }),
-    }
-}
-
-/// A token for the next try, if that is what it is asked with.
-async fn bearer_of(credential: &Credential) -> Result<Option<Secret>> {
-    match credential {
-        Credential::Entra(tokens) => tokens.token().await.map(Some),
-        _ => Ok(None),
-    }
-}
-
-/// A source within the account is named with the SAS that was in use when the request was made.
-fn renew_sources(headers: &mut HeaderMap, with: &PerAttempt) {
-    let (Some(refused), Credential::Sas(now)) = (with.refused.as_deref(), &*with.credential) else { return };
-    let Credential::Sas(before) = refused else { return };
-    for name in ["x-ms-copy-source", "x-ms-rename-source"] {
-        let own = headers.get(name).and_then(|value| value.to_str().ok()?.strip_suffix(before.expose()));
-        if let Some(Ok(mut value)) = own.map(|path| HeaderValue::try_from(format!("{path}{}", now.expose()))) {
-            value.set_sensitive(true);
-            headers.insert(HeaderName::from_static(name), value);
-        }
     }
 }
 

@@ -130,6 +130,12 @@ impl<T> Spelled<T> {
         Self { io, spelling, incoming: Head::default(), outgoing: Head::default(), sent: 0, spelled: false }
     }
 
+    /// The connection itself.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn into_inner(self) -> T {
+        self.io
+    }
+
     fn listen(&mut self, mut bytes: &[u8]) {
         let mut exchange = lock(&self.spelling.0);
         while exchange.listening && !bytes.is_empty() {

@@ -34,7 +34,7 @@ fn tags_body(tags: &[(String, String)]) -> String {
     format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Tags><TagSet>{rows}</TagSet></Tags>")
 }
 
-fn parse_tags(root: &Element<'_>) -> Tags {
+pub(super) fn parse_tags(root: &Element<'_>) -> Tags {
     let text = |tag: &Element<'_>, name| tag.value(name).unwrap_or_default().into_owned();
     root.children_of("TagSet").iter().map(|tag| (text(tag, "Key"), text(tag, "Value"))).collect()
 }

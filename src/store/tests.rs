@@ -1,8 +1,11 @@
 //! The client against scripted answers: lost ones, damaged ones, slow ones.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use super::scripted::{Asked, Reply, Scripted, done, modified, path, refuse};
 use super::*;
@@ -585,5 +588,92 @@ async fn refusals_by_the_source_are_told_apart_as_recorded() {
             assert_eq!((error.errno(), error.is_of_another_source()), (errno, changed), "{error}");
             assert!(error.is_about_the_source() && !error.is_not_found(), "{error}");
         }
+    }
+}
+
+/// A place that has a SAS with that signature.
+struct Place(Arc<Mutex<&'static str>>);
+
+impl ReadCredential for Place {
+    fn read(&self) -> BoxFuture<'_, Found> {
+        let signature = *self.0.lock().unwrap();
+        async move { Found { credential: Ok(signed(signature)), made: false } }.boxed()
+    }
+}
+
+fn signed(signature: &str) -> Credential {
+    Credential::sas(&format!("sv=1&sig={signature}").as_str().into()).unwrap()
+}
+
+/// A client of another account whose credential is the SAS with signature `old`, and its place, which has `new`.
+fn renewable() -> (Client, CredentialSource) {
+    let endpoint = Some("http://127.0.0.1:1/other".to_owned());
+    let sas = Some("sv=1&sig=old".into());
+    let account = AccountConfig { endpoint, sas, ..Default::default() }.resolve().unwrap();
+    let place = Place(Arc::new(Mutex::new("new")));
+    let source = CredentialSource::new(account.name.clone(), Some(signed("old")), place);
+    (Client::new(Account { source: Some(source.clone()), ..account }, Http::new(Options::default())), source)
+}
+
+/// Signatures of the sources that were named.
+fn sources(server: &Scripted) -> Vec<String> {
+    let of = |asked: &Asked| asked.header("x-ms-copy-source").unwrap().rsplit_once("sig=").unwrap().1.to_owned();
+    server.asked().iter().map(of).collect()
+}
+
+fn unverified(headers: &[(&'static str, &str)]) -> Reply {
+    let mut all = vec![("x-ms-error-code", "CannotVerifyCopySource".to_owned())];
+    all.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    Reply::Answer(403, all, "")
+}
+
+const OF_THE_SOURCE: [(&str, &str); 2] =
+    [("x-ms-copy-source-status-code", "403"), ("x-ms-copy-source-error-code", "AuthenticationFailed")];
+
+#[tokio::test]
+async fn a_source_that_is_refused_is_named_with_the_credential_that_its_account_has_by_then() {
+    for refusal in [&OF_THE_SOURCE[..], &[]] {
+        let server = Scripted::play(vec![unverified(refusal), started("1")]).await;
+        let (other, _) = renewable();
+        let source = other.blob(&path()).copy_source(&server.client, LONG_AGO).await.unwrap();
+        server.blob().start_copy(&CopyRequest { source, ..if_absent() }).await.unwrap();
+        assert_eq!(sources(&server), ["old", "new"]);
+    }
+    // Blocks from a URL, too; and where there is no other credential, the refusal stays.
+    let server = Scripted::play(vec![unverified(&OF_THE_SOURCE), done(201, &[]), unverified(&OF_THE_SOURCE)]).await;
+    let (other, _) = renewable();
+    let id = BlockId::new("AAAA");
+    for expected in [true, false] {
+        let source = other.blob(&path()).block_source(&server.client, LONG_AGO).await.unwrap();
+        let range = SourceRange { source: &source, range: 0..5, if_match: None };
+        let done = server.blob().block_blob().stage_block_from_url(&id, &range).await;
+        assert_eq!(done.is_ok(), expected);
+    }
+    assert_eq!(sources(&server), ["old", "new", "new"]);
+}
+
+#[tokio::test]
+async fn a_source_is_named_with_the_credential_of_the_moment_in_which_it_is_asked_for() {
+    let server = Scripted::play(vec![refuse(503, "ServerBusy"), started("1")]).await;
+    let (other, place) = renewable();
+    let source = other.blob(&path()).copy_source(&server.client, LONG_AGO).await.unwrap();
+    // Somebody says so between the URL and the request, as by SIGHUP.
+    assert_eq!(place.read_again().await, Reread::Changed);
+    server.blob().start_copy(&CopyRequest { source, ..if_absent() }).await.unwrap();
+    assert_eq!(sources(&server), ["new", "new"]);
+}
+
+#[tokio::test]
+async fn what_another_credential_does_not_mend_asks_for_none() {
+    for (status, code) in [("404", "BlobNotFound"), ("409", "PublicAccessNotPermitted"), ("412", "ConditionNotMet")] {
+        let refusal = [("x-ms-copy-source-status-code", status), ("x-ms-copy-source-error-code", code)];
+        let server = Scripted::play(vec![unverified(&refusal)]).await;
+        let (other, place) = renewable();
+        let source = other.blob(&path()).copy_source(&server.client, LONG_AGO).await.unwrap();
+        server.blob().start_copy(&CopyRequest { source, ..if_absent() }).await.unwrap_err();
+        assert_eq!(sources(&server), ["old"], "{code}");
+        assert!(
+            place.current().is_some_and(|now| matches!(&*now, Credential::Sas(sas) if sas.expose().ends_with("old")))
+        );
     }
 }

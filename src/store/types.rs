@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
+use crate::error::{Result, ServiceError};
 use crate::path::{BlobName, ContainerName, debug_as_display, shown_as_text};
 use crate::store::secret::Secret;
 
@@ -547,19 +549,33 @@ pub enum BlockRef {
 }
 
 /// A URL that the service reads from. It may carry a SAS, so it shows itself without its query (X24).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct CopySource {
     url: String,
     /// Token by which the service reads the source, where no SAS can be made. Not for Copy Blob.
     token: Option<Secret>,
     /// The credentials of the request must not count for the source.
     alone: bool,
+    /// What signed it, and can do so again.
+    signer: Option<Arc<dyn SignSource>>,
+}
+
+/// Longest URL in `x-ms-copy-source` (§15).
+pub(super) const MAX_SOURCE_URL: usize = 2048;
+
+/// What signs a copy source, and can do so again when another credential is in use.
+pub(super) trait SignSource: Send + Sync {
+    /// The source by the credential that its account is asked with at this moment, if that is another one.
+    fn renewed(&self) -> BoxFuture<'_, Result<Option<CopySource>>>;
+
+    /// The source by another credential, if it was refused for the one that it has and there is one that may mend that.
+    fn after<'a>(&'a self, error: &'a ServiceError) -> BoxFuture<'a, Result<Option<CopySource>>>;
 }
 
 impl CopySource {
     /// A complete, percent-encoded `http(s)` URL, with SAS where the source needs one.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), token: None, alone: false }
+        Self { url: url.into(), token: None, alone: false, signer: None }
     }
 
     /// The same, to be read by what the URL itself proves and by nothing else. Copy Blob lends the credentials of its
@@ -577,6 +593,14 @@ impl CopySource {
     /// The same, to be read by a token.
     pub(super) fn authorized(self, token: Secret) -> Self {
         Self { token: Some(token), ..self }
+    }
+
+    pub(super) fn signed_by(self, signer: Arc<dyn SignSource>) -> Self {
+        Self { signer: Some(signer), ..self }
+    }
+
+    pub(super) fn signer(&self) -> Option<&Arc<dyn SignSource>> {
+        self.signer.as_ref()
     }
 
     pub(super) fn token(&self) -> Option<&Secret> {

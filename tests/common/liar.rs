@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use super::BOX;
 
-/// The rows of a page, and the marker of the next one, for the page that begins at a marker.
-type Page = dyn Fn(Option<&str>) -> (String, Option<String>) + Send + Sync;
+/// The rows of a page, and the marker of the next one, for the page of names that begin so which begins at a marker.
+type Page = dyn Fn(Option<&str>, Option<&str>) -> (String, Option<String>) + Send + Sync;
 
 pub struct Liar {
     pub port: u16,
@@ -20,6 +20,17 @@ const COMMON: &str =
 impl Liar {
     /// Lists the container by these pages, and has no blob if it is asked for one. It ends with the process.
     pub fn listing(page: impl Fn(Option<&str>) -> (String, Option<String>) + Send + Sync + 'static) -> Self {
+        // Who asks for what is below a name is told that there is nothing.
+        Self::listing_below(move |prefix, marker| match prefix {
+            Some(_) => (String::new(), None),
+            None => page(marker),
+        })
+    }
+
+    /// The same, with pages of what is below a prefix.
+    pub fn listing_below(
+        page: impl Fn(Option<&str>, Option<&str>) -> (String, Option<String>) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -31,6 +42,13 @@ impl Liar {
             }
         });
         Self { port, asked }
+    }
+
+    /// Pages of names that begin so that were asked for.
+    pub fn pages_below(&self, prefix: &str) -> usize {
+        let prefix = format!("prefix={}", prefix.replace('/', "%2F"));
+        let is_below = |line: &&String| line.split(['&', '?', ' ']).any(|part| part == prefix);
+        self.asked.lock().unwrap().iter().filter(|line| is_page(line)).filter(is_below).count()
     }
 
     /// Pages of the container that were asked for.
@@ -65,11 +83,8 @@ fn answer(line: &str, page: &Page) -> (u16, String) {
         query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
     };
     if is_page(line) {
-        // Who asks for what is below a name is told that there is nothing.
-        let (rows, next) = match parameter("prefix") {
-            Some(_) => (String::new(), None),
-            None => page(parameter("marker").as_deref()),
-        };
+        let prefix = parameter("prefix").map(|prefix| prefix.replace("%2F", "/"));
+        let (rows, next) = page(prefix.as_deref(), parameter("marker").as_deref());
         let next = next.map_or(String::new(), |next| format!("<NextMarker>{next}</NextMarker>"));
         return (200, format!("<EnumerationResults><Blobs>{rows}</Blobs>{next}</EnumerationResults>"));
     }

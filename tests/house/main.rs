@@ -8,6 +8,7 @@ mod book;
 mod checklist;
 mod joined;
 mod layers;
+mod security;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -362,8 +362,12 @@ struct Asked {
 
 impl Asked {
     fn new(world: &World) -> Self {
+        Self::with(world, &Setup::default())
+    }
+
+    fn with(world: &World, setup: &Setup) -> Self {
         let accounts = [ONE, TWO].map(|name| Account { client: world.client(name), only: None });
-        let fs = Fs::new(Setup::default().config(accounts.into()));
+        let fs = Fs::new(setup.config(accounts.into()));
         let box_ = world.block_on(async {
             let one = fs.lookup(Ino::ROOT, ONE).await.unwrap();
             fs.lookup(one.ino, BOX).await.unwrap().ino
@@ -490,6 +494,25 @@ fn trees_are_copied_as_far_as_the_modes_allow() {
     // Once more: it is all there that may be.
     let outcomes = Asked { fs: asked.fs, box_: dst }.tree(&world, "one/box/src", "");
     assert!(matches!(outcomes["a"], Outcome::Skipped(Skip::Same)), "{outcomes:?}");
+}
+
+#[test]
+fn a_directory_without_a_marker_is_as_closed_as_the_mount_makes_it() {
+    let world = World::new();
+    let folder = [("hdi_isfolder", "true"), ("permissions", "0777")];
+    put_with(&world, "src", "", &folder);
+    put_with(&world, "src/sub/new", "a", &[]);
+    put_with(&world, "src/a", "a", &[]);
+    put_with(&world, "dst", "", &folder);
+    put_with(&world, "dst/sub/old", "a", &[]);
+    // Others may go through it, and no more.
+    let asked = Asked::with(&world, &Setup { dir_mode: 0o711, ..Setup::default() });
+    let dst = world.block_on(asked.fs.lookup(asked.box_, "dst")).unwrap().ino;
+    put_with(&world, "src/sub", "", &folder);
+    let outcomes = Asked { fs: asked.fs, box_: dst }.tree(&world, "one/box/src", "");
+    assert!(matches!(outcomes["a"], Outcome::Copied(_)), "{outcomes:?}");
+    assert_eq!(errno(outcomes.get("sub/new")), Some(libc::EACCES), "{outcomes:?}");
+    assert!(!world.is_stored("dst/sub/new"));
 }
 
 #[test]

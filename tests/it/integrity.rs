@@ -169,3 +169,29 @@ fn verify_tells_what_is_as_it_was_written() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "d/good: as it was written\n"), "{ran:?}");
     assert_eq!(ran.stderr.lines().count(), 2, "{ran:?}");
 }
+
+#[test]
+fn verify_goes_on_where_something_cannot_be_looked_at() {
+    let world = World::with(Setup { allow_other: true, ..Setup::default() });
+    world.ok("mkdir -p d/a/below d/b d/shut; echo 1 > d/a/below/1; echo 2 > d/b/2; echo 3 > d/shut/3; echo 4 > d/4");
+    world.ok("chmod 700 d/shut; ln -s 4 d/file; ln -s b d/dir; ln -s nowhere d/broken; mkfifo d/pipe");
+    // Its program is where only root looks.
+    let program = world.ok(&format!(
+        "dir=$(mktemp -d /tmp/blobcp-verify-XXXXXX); chmod 755 $dir; install -m 755 {BLOBCP} $dir; echo $dir"
+    ));
+    let dir = program.trim();
+    let as_nobody = format!("setpriv --reuid 10003 --regid 10003 --clear-groups {dir}/blobcp verify");
+    let below = world.sh(&format!("{as_nobody} d"));
+    let links = world.sh(&format!("{as_nobody} d/file d/broken d/pipe d/dir d/4"));
+    world.ok(&format!("rm -r {dir}"));
+    let found: Vec<&str> = below.stdout.lines().collect();
+    let good = ["d/4: as it was written", "d/a/below/1: as it was written", "d/b/2: as it was written"];
+    assert_eq!((below.code, &found[..]), (Some(1), &good[..]), "{below:?}");
+    assert_eq!(below.stderr, "blobcp: verify: d/shut: Permission denied\n");
+    let found: Vec<&str> = links.stdout.lines().collect();
+    let good = ["d/file: as it was written", "d/dir/2: as it was written", "d/4: as it was written"];
+    assert_eq!((links.code, &found[..]), (Some(1), &good[..]), "{links:?}");
+    let said = "blobcp: verify: d/broken: No such file or directory\n\
+                blobcp: verify: d/pipe: is neither a file nor a directory\n";
+    assert_eq!(links.stderr, said);
+}

@@ -90,3 +90,60 @@ fn a_page_of_a_million_names_is_an_error() {
     assert_ne!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stderr.contains("Input/output error"), "{ran:?}");
 }
+
+/// A listing below `d/` that always has another page, in the order of names; there is one file in `src`, and nothing else.
+fn endless_below(prefix: Option<&str>, marker: Option<&str>) -> (String, Option<String>) {
+    let folder = |name: &str| format!("<BlobPrefix><Name>{name}</Name></BlobPrefix>");
+    match prefix {
+        None => (folder("d/") + &folder("src/"), None),
+        Some("src/") => (row("src/a", &size("1")), None),
+        Some(below) if below.starts_with("d/") && below.ends_with('/') => {
+            let page = marker.map_or(0, |marker| marker.parse::<u64>().unwrap());
+            let filler = "x".repeat(700);
+            let rows = (0..1000).map(|number| row(&format!("{below}{page:08}-{number:04}-{filler}"), &size("1")));
+            (rows.collect(), Some((page + 1).to_string()))
+        }
+        Some(_) => (String::new(), None),
+    }
+}
+
+#[test]
+fn what_has_to_be_known_as_a_whole_has_a_bound_in_memory() {
+    let world = logged();
+    for command in ["mv d e", "cp -r src d"] {
+        let liar = Liar::listing_below(endless_below);
+        // Four times that, for which eight thousand names of that length are enough.
+        let mount = world.mounted_through(liar.port, &Setup { memory_limit: 8 << 20, ..Setup::default() });
+        let program = if command.starts_with("cp") { env!("CARGO_BIN_EXE_blobcp") } else { "" };
+        let ran = start_in(&mount.here(), &format!("ls; {program} {command}")).wait();
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "d\nsrc\n"), "{command}: {ran:?}");
+        assert!(ran.stderr.contains("Cannot allocate memory"), "{command}: {ran:?}");
+        let below = if command.starts_with("mv") { "d/" } else { "d/src/" };
+        let pages = liar.pages_below(below);
+        assert!((5..40).contains(&pages), "{command}: {pages} pages");
+    }
+    assert_logged(&["4 times --memory-limit"]);
+}
+
+#[test]
+fn a_hidden_directory_ends_a_name_that_goes_on_for_ever() {
+    let liar = Liar::listing_below(|prefix, marker| match prefix {
+        None => ("<BlobPrefix><Name>d/</Name></BlobPrefix>".to_owned() + &row("a", &size("1")), None),
+        // The blob itself on each page, and another page.
+        Some("a") => {
+            let page = marker.map_or(0, |marker| marker.parse::<u64>().unwrap());
+            (row("a", &size("1")), Some((page + 1).to_string()))
+        }
+        Some(_) => (String::new(), None),
+    });
+    let world = logged();
+    let mount = world.mounted_through(liar.port, &Setup::default());
+    for directory in [".snapshots", ".deleted"] {
+        let before = liar.pages_below("a");
+        let ran = start_in(&mount.here(), &format!("ls >/dev/null; stat {directory}/a")).wait();
+        assert!(ran.stderr.contains("Input/output error"), "{directory}: {ran:?}");
+        let pages = liar.pages_below("a") - before;
+        assert!((2..=110).contains(&pages), "{directory}: {pages} pages");
+    }
+    assert_logged(&["pages are listed of this name"]);
+}

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -12,6 +13,7 @@ use blobcp::devstore::{self, Config, Devstore, Fault};
 use blobcp::store::{AccountConfig, AccountKey, Client, Http, ListBlobs, ListContainers, Options};
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use tokio::sync::Barrier;
 
 use crate::common::azurite::{self, Azurite};
 use crate::common::entra::{CLIENT, Entra, SECRET, TENANT};
@@ -115,7 +117,9 @@ fn names(runtime: &Runtime, store: &Devstore) -> Vec<String> {
         runtime.block_on(async {
             for container in client.list_containers(&ListContainers::default()).await.unwrap().items {
                 names.push(format!("{account}/{}", container.name));
-                let blobs = client.container(&container.name).list_blobs(&ListBlobs::default()).await.unwrap().items;
+                // Also what has only blocks.
+                let list = ListBlobs { uncommitted: true, ..ListBlobs::default() };
+                let blobs = client.container(&container.name).list_blobs(&list).await.unwrap().items;
                 names.extend(blobs.iter().map(|blob| format!("{account}/{}/{}", container.name, blob.name)));
             }
         });
@@ -320,6 +324,70 @@ fn a_fact_that_does_not_come_to_its_end_leaves_nothing() {
     let verified = Verified::of(&keys(&store), &["--only", "S98", ACCOUNT]);
     assert_eq!(verified.status, 1, "{}", verified.out);
     assert!(verified.out.contains("could not be prepared: 500 InternalError"), "{}", verified.out);
+    assert_eq!(names(&runtime, &store), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_removed_keeps_nothing_else() {
+    let (runtime, store) = serve_two(plain(), false);
+    store.add_fault(Fault { status: Some(500), skip: 3, ..Fault::on("LeaseContainer") });
+    // Of the container that the fact has left, which comes first.
+    let code = Some("AuthorizationFailure".to_owned());
+    store.add_fault(Fault { status: Some(403), code, ..Fault::on("DeleteContainer") });
+    let verified = Verified::of(&keys(&store), &["--only", "S98", ACCOUNT]);
+    let left = names(&runtime, &store);
+    assert_eq!((verified.status, left.len()), (1, 1), "{left:?} {}", verified.err);
+    let name = left[0].strip_prefix("acct/").unwrap();
+    assert!(verified.err.contains(&format!("{name}: could not be removed: ")), "{left:?} {}", verified.err);
+}
+
+#[test]
+fn blocks_that_a_fact_has_staged_are_removed() {
+    let (runtime, store) = serve_two(plain(), false);
+    store.put_blob(ACCOUNT, "box", "mine", bytes::Bytes::from_static(b"mine"), "text/plain").unwrap();
+    store.add_fault(Fault { status: Some(500), count: 1000, ..Fault::on("PutBlockList") });
+    let verified = Verified::of(&keys(&store), &[&format!("{ACCOUNT}/box")]);
+    assert!(verified.out.contains("could not be prepared: 500 InternalError"), "{}", verified.out);
+    assert!(store.stats().requests("PutBlock") > 0);
+    assert_eq!(names(&runtime, &store), ["acct/box", "acct/box/mine"], "{}", verified.err);
+}
+
+#[test]
+fn a_directory_is_removed_although_its_kind_could_not_be_learnt() {
+    for operation in ["PutBlob", "DeleteBlob"] {
+        let (runtime, store) = serve_two(plain(), true);
+        store.put_blob(ACCOUNT, "box", "mine", bytes::Bytes::from_static(b"mine"), "text/plain").unwrap();
+        // It is done, and nobody is told.
+        store.add_fault(Fault { status: Some(500), after: operation == "PutBlob", ..Fault::on(operation) });
+        let verified = Verified::of(&keys(&store), &[&format!("{ACCOUNT}/box")]);
+        assert_eq!(verified.status, 1);
+        assert!(verified.err.contains(" there") && verified.err.contains(": 500 InternalError"), "{}", verified.err);
+        assert_eq!(names(&runtime, &store), ["acct/box", "acct/box/mine"], "{operation}: {}", verified.err);
+    }
+}
+
+#[test]
+fn an_end_while_the_place_is_made_leaves_nothing() {
+    let (runtime, store) = serve_two(plain(), false);
+    let gate = Arc::new(Barrier::new(2));
+    store.add_fault(Fault { gate: Some(gate.clone()), ..Fault::on("CreateContainer") });
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("accounts.toml");
+    std::fs::write(&file, keys(&store)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = Command::new(BLOBCP);
+    command.args(["verify-account", "--only", "S98", ACCOUNT, "--config"]).arg(&file);
+    let command = command.env_clear().env("HOME", home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    runtime.block_on(gate.wait());
+    // SAFETY: it is a child that nobody has waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+    // It is made after that.
+    runtime.block_on(gate.wait());
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), said.as_str()), (Some(1), "blobcp: verify-account: interrupted\n"));
+    assert_eq!(store.stats().requests("CreateContainer"), 1);
     assert_eq!(names(&runtime, &store), [""; 0]);
 }
 

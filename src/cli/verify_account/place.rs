@@ -3,19 +3,18 @@
 
 use super::kind::{Kind, Proof, Second};
 use super::lab::{Lab, Seen};
-use crate::error::{Error, Result};
+use crate::error::{Error, OptionalExtension, Result};
 use crate::store::{ListBlobs, Metadata};
 use crate::sync::lock;
 
 /// Makes the place of `lab` and that in the second account, and fills in what kind of accounts they are in.
 pub(super) async fn make(lab: &mut Lab) -> Result<()> {
     begin(lab).await?;
-    if let Some(mut second) = lab.second.take() {
-        let begun = begin(&mut second).await;
+    // It stays where it is, to be removed whatever happens.
+    if let Some(second) = &mut lab.second {
+        let begun = begin(second).await;
         lab.kind.second = Some(if second.kind.hierarchical { Second::Hierarchical } else { Second::Flat });
         let (account, shares) = (second.client.account().clone(), second.kind.shares);
-        // It is there to be removed, whatever happened.
-        lab.second = Some(second);
         begun.map_err(|error| Error::unsupported(format!("{account}: {error}")))?;
         if !shares {
             return Err(Error::unsupported(format!("{account}: copies need a SAS, and the identity may not sign one")));
@@ -25,16 +24,20 @@ pub(super) async fn make(lab: &mut Lab) -> Result<()> {
 }
 
 async fn begin(lab: &mut Lab) -> Result<()> {
-    if lab.prefix.is_empty() {
-        lab.client.container(&lab.container).create(&Metadata::default()).await?;
-    }
+    // Before anything is asked for: whoever does not wait for the answer removes it all the same.
     lab.begun = true;
-    lab.kind = kind(lab).await?;
-    Ok(())
+    if lab.prefix.is_empty()
+        && let Err(error) = lab.client.container(&lab.container).create(&Metadata::default()).await
+    {
+        // What was refused was not made, and what has the name is somebody else's.
+        lab.begun = !(400..500).contains(&error.status());
+        return Err(error);
+    }
+    kind(lab).await
 }
 
-/// What kind of account it is: four transactions, one more in a directory, and one for who is asked with a token.
-async fn kind(lab: &Lab) -> Result<Kind> {
+/// Learns what kind of account it is: four transactions, one more in a directory, and one for who is asked with a token.
+async fn kind(lab: &mut Lab) -> Result<()> {
     let above = match lab.head_above() {
         Some(head) => Some(head.send().await?.status()),
         None => None,
@@ -48,7 +51,7 @@ async fn kind(lab: &Lab) -> Result<Kind> {
     if probe.status() != 201 {
         return Err(Error::unsupported(format!("nothing can be written there: {}", probe.outcome())));
     }
-    let hierarchical = match told.status() {
+    lab.kind.hierarchical = match told.status() {
         200 => told.header("x-ms-is-hns-enabled") == "true",
         // Only there a blob has a resource type (S134).
         _ => lab.head("kind").send().await?.has("x-ms-resource-type"),
@@ -60,34 +63,49 @@ async fn kind(lab: &Lab) -> Result<Kind> {
     let versions = probe.has("x-ms-version-id");
     let soft_delete = !versions && deleted.header("x-ms-delete-type-permanent") == "false";
     let shares = lab.kind.proof != Proof::Nothing && lab.readable_url("kind").await.is_ok();
-    Ok(Kind { hierarchical, versions, soft_delete, shares, ..lab.kind })
+    lab.kind = Kind { versions, soft_delete, shares, ..lab.kind };
+    Ok(())
 }
 
 /// Removes what was made, in both accounts. The error says what is left.
 pub(super) async fn remove(lab: &Lab) -> std::result::Result<(), String> {
     let mut left = Vec::new();
     for place in [Some(lab), lab.second.as_deref()].into_iter().flatten().filter(|place| place.begun) {
-        if let Err(error) = remove_one(place).await {
-            left.push(format!("{}/{}: could not be removed: {error}", place.container, place.prefix));
-        }
+        left.extend(remove_one(place).await.err());
     }
     if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
 }
 
-/// The containers that facts have left, and the container, or all that is in the directory.
-async fn remove_one(lab: &Lab) -> Result<()> {
+/// The containers that facts have left, and the place itself: each as far as it goes, whatever becomes of another.
+async fn remove_one(lab: &Lab) -> std::result::Result<(), String> {
+    let mut left = Vec::new();
     let beside = lock(&lab.beside).clone();
     for container in beside {
-        // Of a fact that did not come to its end, which may have leased it.
-        let left = lab.at(container);
-        let end = left.ask_container("PUT").query("comp", "lease").header("x-ms-lease-action", "break");
-        end.header("x-ms-lease-break-period", "0").send().await?;
-        left.client.container(&left.container).delete().await?;
+        let beside = lab.at(container);
+        if let Err(error) = remove_beside(&beside).await {
+            left.push(format!("{}: could not be removed: {error}", beside.container));
+        }
     }
+    if let Err(error) = remove_place(lab).await {
+        left.push(format!("{}/{}: could not be removed: {error}", lab.container, lab.prefix));
+    }
+    if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
+}
+
+/// The container of a fact that did not come to its end, which may have leased it.
+async fn remove_beside(left: &Lab) -> Result<()> {
+    let end = left.ask_container("PUT").query("comp", "lease").header("x-ms-lease-action", "break");
+    end.header("x-ms-lease-break-period", "0").send().await?;
+    left.client.container(&left.container).delete().await.optional().map(drop)
+}
+
+/// The container, or the directory with all that is in it.
+async fn remove_place(lab: &Lab) -> Result<()> {
     if lab.prefix.is_empty() {
-        return lab.client.container(&lab.container).delete().await;
+        return lab.client.container(&lab.container).delete().await.optional().map(drop);
     }
-    if lab.kind.hierarchical {
+    // Where the kind was not learnt, a directory shows it (S134).
+    if lab.kind.hierarchical || lab.head_itself().send().await?.has("x-ms-resource-type") {
         let tree = lab.ask("DELETE", "").over_dfs().query("recursive", "true").send().await?;
         return gone(&tree);
     }
@@ -95,9 +113,9 @@ async fn remove_one(lab: &Lab) -> Result<()> {
     if lab.kind.versions { remove_blobs(lab, true).await } else { Ok(()) }
 }
 
-/// Deletes all blobs with their snapshots, or all their versions.
+/// Deletes all blobs with their snapshots and blocks, or all their versions.
 async fn remove_blobs(lab: &Lab, versions: bool) -> Result<()> {
-    let list = ListBlobs { prefix: &lab.prefix, versions, ..ListBlobs::default() };
+    let list = ListBlobs { prefix: &lab.prefix, versions, uncommitted: !versions, ..ListBlobs::default() };
     let mut pages = lab.client.container(&lab.container).pages(list);
     while let Some(page) = pages.next().await? {
         for item in &page.items {
@@ -116,6 +134,11 @@ async fn remove_blobs(lab: &Lab, versions: bool) -> Result<()> {
             if deleted.code() == "PendingCopyOperation" {
                 let head = lab.head(name).send().await?;
                 lab.abort(name, head.header("x-ms-copy-id")).send().await?;
+                deleted = delete().send().await?;
+            }
+            if deleted.status() == 404 && !versions {
+                // There are only blocks, which go with a blob that is put in their place.
+                lab.put(name, "").done().await?;
                 deleted = delete().send().await?;
             }
             gone(&deleted)?;

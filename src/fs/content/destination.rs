@@ -125,7 +125,7 @@ impl CopyDestinations {
             version: Some(source.properties.clone()),
             destination: to,
             precondition,
-            metadata: attr::told_to_a_copy(metadata, &source.properties.metadata),
+            metadata: attr::told_to_a_copy(metadata, Some(&source.properties.metadata)),
             tier: None,
             tags,
             // What is copied can be appended to (X23).
@@ -317,7 +317,7 @@ impl CopyDestinations {
         let of_the_source = again.version.as_ref().map(|version| version.metadata.clone()).unwrap_or_default();
         let mut metadata = again.metadata.clone().unwrap_or_else(|| of_the_source.clone());
         state.change.apply(FileKind::File, &mut metadata, &self.files.config.defaults);
-        let metadata = attr::told_to_a_copy(metadata, &of_the_source);
+        let metadata = attr::told_to_a_copy(metadata, Some(&of_the_source));
         let start = CopySpec { metadata, precondition: Precondition::IfMatch(now.etag), ..(**again).clone() };
         *job = self.copies.start_copy(start).await?;
         state.change = AttrChange::default();

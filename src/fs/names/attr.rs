@@ -450,13 +450,13 @@ pub(crate) fn for_copy(source: &Metadata, own: &Metadata) -> Metadata {
 
 /// What a copy of a blob with `source` has to be told so that it gets exactly `metadata` (X3): nothing if those are the
 /// source's, for they come along. That it gets none at all cannot be said, by whatever operation (S45); so it gets one
-/// that is true anyway.
-pub(crate) fn told_to_a_copy(mut metadata: Metadata, source: &Metadata) -> Option<Metadata> {
+/// that is true anyway. Without `source` nobody here knows what would come along.
+pub(crate) fn told_to_a_copy(mut metadata: Metadata, source: Option<&Metadata>) -> Option<Metadata> {
     metadata.remove(BACKUP);
-    if metadata.is_empty() && !source.is_empty() {
+    if metadata.is_empty() && source.is_none_or(|source| !source.is_empty()) {
         metadata.set(MTIME, format_time(SystemTime::now()));
     }
-    (metadata != *source).then_some(metadata)
+    (Some(&metadata) != source).then_some(metadata)
 }
 
 /// The metadata that a copy under another name must be given to be the same blob: none if it brings along what is
@@ -646,7 +646,7 @@ mod tests {
         let copy = for_copy(&source, &own);
         assert_eq!(copy.iter().collect::<Vec<_>>(), [("color", "blue"), ("permissions", "0600")]);
         let dated: Metadata = [("mtime", "2020-01-01T00:00:00Z")].into_iter().collect();
-        let told = |source: &Metadata, own: &Metadata| told_to_a_copy(for_copy(source, own), source);
+        let told = |source: &Metadata, own: &Metadata| told_to_a_copy(for_copy(source, own), Some(source));
         let time = told(&dated, &Metadata::default()).unwrap().get("mtime").and_then(parse_time).unwrap();
         assert!(time.elapsed().unwrap() < Duration::from_secs(60));
         assert!(for_copy(&Metadata::default(), &Metadata::default()).is_empty());

@@ -28,7 +28,9 @@ use tracing::warn;
 use crate::error::{Error, Result};
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::lookup::{Directories, Heard};
-use crate::fs::names::revisions::{deleted_blob, is_another, kind_of, kind_of_deleted, moments, not_a_directory};
+use crate::fs::names::revisions::{
+    MOST_PAGES_OF_A_NAME, deleted_blob, endless, is_another, kind_of, kind_of_deleted, moments, not_a_directory,
+};
 use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Place, RevisionDir, RevisionPlace, deleted, read_only};
 use crate::store::{DeleteOptions, Progress, Revision};
 
@@ -90,7 +92,7 @@ impl Directories {
         let client = self.service.client(blob.account);
         let mut marker = None;
         let mut progress = Progress::default();
-        loop {
+        for _ in 0..MOST_PAGES_OF_A_NAME {
             let (found, next) = moments(client, revisions, blob, marker.as_deref(), Some(A_FEW)).await?;
             progress.note(found.iter().map(|item| item.name.as_str()), [].into_iter(), next.as_deref())?;
             marker = next;
@@ -98,6 +100,7 @@ impl Directories {
                 return Ok(!found.is_empty());
             }
         }
+        Err(endless(blob))
     }
 
     /// unlink(2) of a snapshot or version: Delete Blob of that and nothing else. The current version is the blob, and

@@ -8,6 +8,9 @@ use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, RevisionDir, Revisio
 use crate::path::BlobPath;
 use crate::store::{BlobItem, BlobProperties, Client, DeletedBlob, ListBlobs, Progress, Revision};
 
+/// Pages that a listing of one name may have: of a few rows for a name's snapshots, of 5000 for its deletions.
+pub(crate) const MOST_PAGES_OF_A_NAME: usize = 100;
+
 /// Rows of a page, and where the next one begins.
 type Rows = (Vec<BlobItem>, Option<String>);
 
@@ -70,20 +73,25 @@ pub(crate) async fn deleted_blob(client: &Client, blob: &Blob) -> Result<Option<
     let mut marker: Option<String> = None;
     let mut last = None;
     let mut progress = Progress::default();
-    loop {
-        let page = client.container(&blob.path.container).list_deleted(name.as_str(), marker.as_deref()).await?;
+    for _ in 0..MOST_PAGES_OF_A_NAME {
+        let page = client.container(&blob.path.container).list_deleted_of(name, marker.as_deref()).await?;
         progress.note(page.items.iter().map(|item| item.name.as_str()), [].into_iter(), page.next.as_deref())?;
         // A flat namespace has one row for a name.
         if let Some(item) = page.items.iter().find(|item| item.name == *name && item.deletion.is_none()) {
             return Ok(Some(item.clone()));
         }
-        let is_past_it = page.items.last().is_some_and(|item| item.name != *name);
         last = page.items.into_iter().rfind(|item| item.name == *name).or(last);
-        marker = page.next.filter(|_| !is_past_it);
+        marker = page.next;
         if marker.is_none() {
             return Ok(last);
         }
     }
+    Err(endless(blob))
+}
+
+/// EIO: a server that always has another page for one name.
+pub(crate) fn endless(blob: &Blob) -> Error {
+    Error::fs(libc::EIO, format!("{}: more than {MOST_PAGES_OF_A_NAME} pages are listed of this name", blob.path))
 }
 
 /// The moments of one blob on a page of the listing that begins with its name; no next page once that has come past it.

@@ -95,6 +95,12 @@ impl Walk {
         }
     }
 
+    /// Directories that were met and that the caller may not enter, by their paths; also those that have no marker, which
+    /// are not found otherwise.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = &str> {
+        self.open.iter().filter(|(_, open)| !**open).map(|(path, _)| path.as_str())
+    }
+
     /// Puts back what was taken last.
     pub(crate) fn put_back(&mut self, found: Found) {
         self.page.push_front(found);

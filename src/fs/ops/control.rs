@@ -19,6 +19,7 @@ use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Observation, Origin
 use crate::fs::names::walk::{Found, Walk};
 use crate::fs::ops::xattr;
 use crate::fs::service::SOURCE_SAS;
+use crate::secrets::is_url;
 use crate::store::{
     BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, LeaseId, Metadata, Precondition, Tags,
 };
@@ -63,7 +64,7 @@ struct ResolvedSource {
 }
 
 /// `NAME=VALUE` lines; `None` if there are none.
-fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
+pub(in crate::fs) fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
     let lines: Vec<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
     let parse = |line: &&str| match line.split_once('=') {
         Some((name, value)) if xattr::is_metadata_name(name) && xattr::is_header_value(value) => {
@@ -73,11 +74,6 @@ fn metadata_of(lines: &str) -> Result<Option<Metadata>> {
     };
     let parsed = lines.iter().map(parse).collect::<Result<Vec<_>>>()?;
     Ok((!parsed.is_empty()).then(|| parsed.into_iter().collect()))
-}
-
-fn is_url(source: &str) -> bool {
-    let scheme = source.split_once("://").map(|(scheme, _)| scheme);
-    scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
 }
 
 /// EACCES: whoever did not mount copies what has a path in the mount, or a URL with a SAS.
@@ -206,14 +202,20 @@ impl Control<'_> {
         let Config { permissions, defaults, .. } = &*self.fs.config;
         let by = CopyBy { who, target: target.as_ref(), dir: Some(&dir), permissions: *permissions, defaults };
         match (metadata_of(lines)?, version) {
-            (Some(asked), version) => by.with(&asked, version).map(Some),
+            (Some(asked), version) => {
+                let made = by.with(&asked, version)?;
+                Ok(attr::told_to_a_copy(made, version.map(|version| &version.metadata)))
+            }
             (None, Some(version)) => {
                 let made = by.of_source(&version.metadata, attr::kind_of(version))?;
-                Ok(attr::told_to_a_copy(made, &version.metadata))
+                Ok(attr::told_to_a_copy(made, Some(&version.metadata)))
             }
             (None, None) if who.is_who_mounted() => Ok(None),
             // Nobody here has seen what the source says of owner and mode.
-            (None, None) => by.of_source(&Metadata::default(), FileKind::File).map(Some),
+            (None, None) => {
+                let made = by.of_source(&Metadata::default(), FileKind::File)?;
+                Ok(attr::told_to_a_copy(made, None))
+            }
         }
     }
 

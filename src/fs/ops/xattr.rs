@@ -223,6 +223,12 @@ impl<'a> XattrName<'a> {
     }
 }
 
+/// True for the name of an attribute that is kept here.
+#[cfg(any(test, fuzzing))]
+pub(in crate::fs) fn is_kept(name: &str) -> bool {
+    XattrName::parse(name).is_ok()
+}
+
 impl Fs {
     /// Extended attributes.
     pub fn xattrs(&self) -> Xattrs<'_> {

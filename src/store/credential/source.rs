@@ -56,6 +56,9 @@ pub enum Reread {
     Failed(String),
 }
 
+/// Code of a refusal that is about a copy's source.
+const SOURCE_UNVERIFIED: &str = "CannotVerifyCopySource";
+
 /// How much a refusal wants another credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Want {
@@ -68,8 +71,23 @@ pub(in crate::store) enum Want {
 impl Want {
     /// `None` for what no credential mends, and for refusals of a copy's source.
     pub(in crate::store) fn after(error: &ServiceError) -> Option<Self> {
-        match (error.status, error.code.as_str()) {
-            (_, "CannotVerifyCopySource") => None,
+        match error.code.as_str() {
+            SOURCE_UNVERIFIED => None,
+            code => Self::of(error.status, code),
+        }
+    }
+
+    /// The same of the credential that a copy's source was named with; `None` if the refusal is not the source's.
+    pub(in crate::store) fn after_source(error: &ServiceError) -> Option<Self> {
+        match &error.copy_source {
+            Some((status, code)) => Self::of(*status, code),
+            // Old versions, and Copy Blob, tell nothing but the status.
+            None => (error.code == SOURCE_UNVERIFIED).then(|| Self::of(error.status, "")).flatten(),
+        }
+    }
+
+    fn of(status: u16, code: &str) -> Option<Self> {
+        match (status, code) {
             (401, _) => Some(Self::Another),
             (403, "AuthenticationFailed" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation") => {
                 Some(Self::Another)

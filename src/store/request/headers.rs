@@ -5,6 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::store::headers::bytes;
 use crate::store::options::WriteOptions;
 use crate::store::request::Request;
+use crate::store::request::attempt::SourceHeader;
 use crate::store::spelling::METADATA;
 use crate::store::types::*;
 
@@ -56,7 +57,14 @@ impl Request {
     /// The source that the service is to read.
     pub(crate) fn source(self, source: &CopySource) -> Self {
         let token = source.token().map(|token| format!("Bearer {}", token.expose()));
-        self.header("x-ms-copy-source", source.expose()).optional("x-ms-copy-source-authorization", token.as_deref())
+        self.named_source("x-ms-copy-source", source).optional("x-ms-copy-source-authorization", token.as_deref())
+    }
+
+    /// A source in that header, which is signed anew when its credential has become another one.
+    pub(crate) fn named_source(self, name: &'static str, source: &CopySource) -> Self {
+        let mut request = self.header(name, source.expose());
+        request.source = source.signer().map(|signer| SourceHeader { name, signer: signer.clone() });
+        request
     }
 
     /// A range that the service reads from another blob, in that version of it.

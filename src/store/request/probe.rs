@@ -164,7 +164,7 @@ fn request_of(pipeline: &Pipeline, probe: &Probe) -> Result<Request> {
 
 /// Sends once.
 async fn answer(pipeline: &Pipeline, request: &Request, tries: &mut Tries) -> std::result::Result<Answer, Failure> {
-    let with = PerAttempt::new(pipeline, None, tries).await?;
+    let with = PerAttempt::new(pipeline, None, None, tries).await?;
     let mut answer = pipeline.begin(request, &with, tries).await?;
     let headers = Box::new(HeaderMap::clone(&answer.headers));
     pipeline.was_answered(&headers);

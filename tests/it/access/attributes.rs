@@ -1,5 +1,6 @@
 //! Owners and modes, which metadata keep: who may change them otherwise than by chown(2) and chmod(2).
 
+use blobcp::fs::Permissions;
 use blobcp::store::{BlobSettings, WriteOptions};
 
 use super::*;
@@ -151,4 +152,25 @@ fn what_comes_from_elsewhere_says_nothing_of_owners_here() {
     let url = format!("{}/{BOX}/theirs?{}", world.store.endpoint(TWO), signature(&world, TWO, "theirs"));
     as_user(&world, STRANGER, &format!("ioctl.copy('{url}', 'd', 'copy', 0)"));
     assert_eq!(world.ok("stat -c '%u:%g %a %F' d/copy; cat d/copy"), "10003:10003 644 regular file\n#!/bin/sh");
+}
+
+#[test]
+fn where_modes_are_not_kept_nothing_of_a_copy_says_what_it_is_either() {
+    // All that could be said of the copy is of owner and mode, and that is not said here: then nothing is left, which the
+    // service takes for "as the source has it".
+    let setup = Setup { allow_other: true, permissions: Permissions::Fixed, dir_mode: 0o777, ..Setup::default() };
+    let world = World::with(setup);
+    world.ok("mkdir d; echo text > prog; setfattr -n user.blob.meta.color -v blue prog");
+    let device = [("is_char_dev", "true"), ("posix_rdev", "259"), ("permissions", "06777"), ("owner", "0")];
+    let settings = BlobSettings { metadata: device.into_iter().collect(), ..BlobSettings::default() };
+    let (client, name, write) = (world.client(TWO), path("theirs"), WriteOptions::default());
+    world.block_on(client.blob(&name).block_blob().upload("text", &settings, &write)).unwrap();
+    let url = format!("{}/{BOX}/theirs?{}", world.store.endpoint(TWO), signature(&world, TWO, "theirs"));
+    let asked = "'/one/box/prog', 'd', 'told', 0, '', {'permissions': '0600'}";
+    for (arguments, copy) in [(format!("'{url}', 'd', 'copy', 0"), "d/copy"), (asked.to_owned(), "d/told")] {
+        assert_eq!(as_user(&world, STRANGER, &format!("print(errno_of(ioctl.copy, {arguments}))")), "-\n", "{copy}");
+        assert_eq!(world.stored(copy).trim_ascii_end(), b"text");
+        let names = ["is_char_dev", "posix_rdev", "permissions", "owner", "color"];
+        assert_eq!(names.map(|name| metadata(&world, copy, name)), [const { None }; 5], "{copy}");
+    }
 }

@@ -242,3 +242,77 @@ fn what_a_sas_does_not_allow_is_said_at_mount() {
     assert_eq!(error.raw_os_error(), Some(libc::EACCES));
     assert_eq!(desk.umount().status, 0);
 }
+
+#[test]
+fn a_copy_from_another_account_goes_on_with_the_sas_that_this_has_by_then() {
+    let desk = Desk::new();
+    let configure = || {
+        configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400)));
+        let two = fs::read_to_string(desk.path("config.toml")).unwrap();
+        let (endpoint, key) = (desk.store.endpoint(ONE), desk.store.account_key(ONE).unwrap());
+        let one = format!("[account.{ONE}]\nendpoint = '{endpoint}'\nkey = '{key}'\n");
+        fs::write(desk.path("config.toml"), one + &two).unwrap();
+        fs::set_permissions(desk.path("config.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    configure();
+    let options = ["--config", "config.toml", "--attr-ttl", "1h", "--log", "info", "--log-file", "log"];
+    let mounted = desk.run(&[&["mount"][..], &options, &[ONE, TWO, "m"]].concat());
+    assert_eq!(mounted.status, 0, "{mounted:?}");
+    let (source, target) = (desk.m().join(TWO).join("backup"), desk.m().join(ONE).join("other"));
+    for name in ["a.txt", "b.txt"] {
+        put(&desk, name, b"text");
+    }
+    assert_eq!((source.read_dir().unwrap().count(), target.read_dir().unwrap().count()), (2, 0));
+    desk.store.replace_key(TWO);
+    configure();
+    desk.store.reset_stats();
+    let copy = |name: &str| desk.run(&["cp", &source.join(name).to_string_lossy(), &target.to_string_lossy()]);
+    for name in ["a.txt", "b.txt"] {
+        let copied = copy(name);
+        assert_eq!(copied.status, 0, "{copied:?} {}", log(&desk));
+        assert_eq!(&desk.store.content(ONE, "other", name).unwrap()[..], b"text");
+    }
+    // One refusal brings the new SAS for all: the first thing that the source's account was asked by is the copy.
+    let refused: Vec<_> = desk.store.requests().into_iter().filter(|request| request.status >= 400).collect();
+    let first = refused.iter().find(|request| request.status != 404).map(|request| request.operation);
+    assert_eq!(first, Some("CopyBlob"), "{refused:?}");
+    assert_eq!(refused.iter().filter(|request| [401, 403].contains(&request.status)).count(), 1, "{refused:?}");
+    assert!(!log(&desk).contains("sig="), "{}", log(&desk));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn the_tool_of_a_vault_signs_in_as_the_identity_of_the_environment_and_sees_no_key() {
+    let desk = Desk::new();
+    let home = desk.home.path().display().to_string();
+    let script = format!("#!/bin/sh\nenv > '{home}/environment'\ncat '{home}/secret'\n");
+    fs::write(desk.path("print"), script).unwrap();
+    fs::set_permissions(desk.path("print"), fs::Permissions::from_mode(0o700)).unwrap();
+    configure(&desk, &format!("credential_command = '{home}/print'"));
+    fs::write(desk.path("secret"), signed(&desk, ALL, 86_400)).unwrap();
+    let source = format!("{TWO}/backup");
+    let mut command = desk.command(&["mount", "--config", "config.toml", &source, "m"]);
+    let identity = [("AZURE_TENANT_ID", "tenant"), ("AZURE_CLIENT_ID", "client"), ("AZURE_CLIENT_SECRET", "SeCrEt")];
+    command.envs(identity).env("AZURE_STORAGE_KEY", "a2V5").env("VAULT_ADDR", "https://vault");
+    let mounted = finish(command.spawn().unwrap());
+    assert_eq!(mounted.status, 0, "{mounted:?}");
+    let seen = || fs::read_to_string(desk.path("environment")).unwrap_or_default();
+    let check = || {
+        for (name, value) in identity.iter().chain(&[("VAULT_ADDR", "https://vault"), ("HOME", &home)]) {
+            assert!(seen().lines().any(|line| line == format!("{name}={value}")), "{name}: {}", seen());
+        }
+        for name in ["AZURE_STORAGE", "BLOBCP_"] {
+            assert!(!seen().contains(name), "{name}: {}", seen());
+        }
+    };
+    check();
+    // The daemon, which has the secret in its environment no more, gives it along as well.
+    fs::remove_file(desk.path("environment")).unwrap();
+    desk.processes().into_iter().for_each(|pid| send(pid, libc::SIGHUP));
+    eventually("the command", || seen().contains("HOME="));
+    check();
+    for pid in desk.processes() {
+        assert!(!fs::read_to_string(format!("/proc/{pid}/environ")).unwrap().contains("SeCrEt"));
+    }
+    assert_eq!(desk.umount().status, 0);
+}

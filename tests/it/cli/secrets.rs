@@ -46,6 +46,105 @@ fn a_mount_shows_no_secret_for_as_long_as_it_lives() {
     assert_eq!(finish(child).status, 0);
 }
 
+/// Every way in which a secret was seen on a command line, with the place that it stands in.
+fn slips(desk: &Desk) -> Vec<(String, String)> {
+    let (sas, key) = (signature(desk), desk.store.account_key(ONE).unwrap());
+    let url = format!("{}/box", desk.store.endpoint(ONE));
+    let host = "acct.blob.core.windows.net/box";
+    let connection = desk.store.connection_string(ONE).unwrap();
+    let signed = |place: &str| (format!("{place}?{sas}"), sas.clone());
+    vec![
+        signed(&url),
+        signed(&url.replace("http", "HTTP")),
+        signed(&format!("hTTps://{host}")),
+        signed(host),
+        signed(&format!("{ONE}/box")),
+        signed(&format!("{ONE}/box/dir")),
+        signed(ONE),
+        signed(""),
+        (sas.clone(), sas.clone()),
+        (format!("https://{host}?SIG={}", &sas[sas.len() - 20..]), sas[sas.len() - 20..].to_owned()),
+        (format!("https://somebody:{key}@{host}"), key.clone()),
+        (connection, key.clone()),
+        (format!("{ONE}:{key}"), key.clone()),
+        (key.clone(), key),
+    ]
+}
+
+#[test]
+fn whatever_has_a_secret_no_message_repeats_it() {
+    let desk = Desk::new();
+    for (word, secret) in slips(&desk) {
+        // A SAS without its signature says who may what until when.
+        let parts: Vec<&str> = secret.split('&').filter(|part| part.len() > 12).collect();
+        assert!(!parts.is_empty());
+        for arguments in [
+            &["mount", &word, "no/such/place"][..],
+            &["mount", "--log", &word, ONE, "m"],
+            &["mount", "--nonsense", &word, "m"],
+            &["mount", "-o", &format!("log={word}"), ONE, "m"],
+            &["mount", "-o", &word, ONE, "m"],
+            &["mount", ONE, &word],
+            &["verify-account", &word, "--only", "none"],
+            &["verify-account", "--only", &word, ONE],
+            &["cp", &word, "no/such/place/"],
+            &["cp", "-r", &word, "m"],
+            &["status", &word],
+            &["verify", &word],
+            &["devstore", "--listen", &word],
+            &["devstore", "--account", &word, "--listen", "192.0.2.1:1"],
+            &[&word],
+            &[&word, "no/such/place", "-o", "rw"],
+        ] {
+            let ended = desk.run(arguments);
+            assert_ne!(ended.status, 0, "{arguments:?}: {ended:?}");
+            let said = ended.out + &ended.err;
+            assert!(!said.is_empty(), "{arguments:?}");
+            for part in &parts {
+                assert!(!said.contains(part), "{arguments:?}: {said}");
+            }
+        }
+    }
+    assert!(!desk.is_mounted());
+}
+
+#[test]
+fn a_source_in_capitals_is_a_source() {
+    let desk = Desk::new();
+    let signed = format!("{}/box?{}", desk.store.endpoint(ONE), signature(&desk)).replacen("http", "HTTP", 1);
+    assert_eq!(desk.run(&["mount", "--log", "debug", "--log-file", "log", &signed, "m"]).status, 0);
+    assert_eq!(fs::read_to_string(desk.m().join("hello.txt")).unwrap(), "hello");
+    for pid in desk.processes() {
+        let (words, environment) = shown(pid);
+        assert!(!(words + &environment).contains("sig="));
+    }
+    let log = fs::read_to_string(desk.path("log")).unwrap();
+    assert!(log.contains("request") && !log.contains("sig=") && !log.contains("sv="), "{log}");
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn no_command_shows_a_secret_among_its_words_while_it_runs() {
+    let desk = Desk::new();
+    let (sas, key) = (signature(&desk), desk.store.account_key(ONE).unwrap());
+    assert_eq!(desk.run(&["mount", TWO, "m", "--config", &desk.configure("")]).status, 0);
+    let url = format!("{}/box/big.img?{sas}", desk.store.endpoint(ONE));
+    // A copy that takes long, and a service that is there until it is ended.
+    let copy = desk.command(&["cp", &url, "m/backup/big.img"]).spawn().unwrap();
+    let served = format!("first:{key}");
+    let service = desk.command(&["devstore", "--listen", "127.0.0.1:0", "--account", &served]).spawn().unwrap();
+    for child in [copy, service] {
+        let pid = child.id() as i32;
+        let clean = |words: &str| words.contains("blobcp") && !words.contains(&sas[..20]) && !words.contains(&key);
+        // Until it has begun anew, for a moment, it is there.
+        eventually("words without a secret", || clean(&shown(pid).0));
+        send(pid, libc::SIGINT);
+        let ended = finish(child);
+        assert!(!(ended.out.clone() + &ended.err).contains("sig="), "{ended:?}");
+    }
+    assert_eq!(desk.umount().status, 0);
+}
+
 #[test]
 fn a_url_can_be_said_where_nobody_reads_it() {
     let desk = Desk::new();
@@ -118,5 +217,76 @@ fn the_service_of_a_mount_is_for_who_mounts() {
     mount.env_remove("AZURE_STORAGE_CONNECTION_STRING").env("AZURE_STORAGE_KEY", &known);
     let refused = finish(mount.spawn().unwrap());
     assert!(refused.status == 1 && refused.err.contains("does not accept the key"), "{refused:?}");
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_server_that_nobody_vouches_for_gets_nothing() {
+    let desk = Desk::new();
+    let name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+    let mut make = Command::new("openssl");
+    make.args([
+        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", "key.pem", "-out", "cert.pem",
+    ]);
+    let made = make.args(name).current_dir(&desk.home).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let mut server = Command::new("openssl");
+    server.args(["s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem"]).current_dir(&desk.home);
+    let mut server = server.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let port = lines.find_map(|line| Some(line.strip_prefix("ACCEPT ")?.rsplit_once(':')?.1.to_owned())).unwrap();
+    let ended = desk.run(&["mount", &format!("https://127.0.0.1:{port}/acct/box?sv=1&sig=SeCrEt"), "m"]);
+    assert!(ended.status == 1 && ended.err.contains("certificate"), "{ended:?}");
+    assert!(!ended.err.contains("SeCrEt") && !desk.is_mounted(), "{ended:?}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    // What it was sent it would have printed.
+    let received: Vec<String> = lines.collect();
+    assert!(!received.iter().any(|line| line.contains("SeCrEt") || line.contains("HTTP/1.1")), "{received:?}");
+}
+
+#[test]
+fn a_mount_leaves_no_content_on_the_disk() {
+    const CONTENT: &str = "a content that is nowhere else 5d41402abc4b2a76";
+    let desk = Desk::new();
+    let mut command = desk.command(&["mount", &format!("{ONE}/box"), "m"]);
+    for (name, dir) in [("TMPDIR", "tmp"), ("XDG_CACHE_HOME", "cache"), ("XDG_RUNTIME_DIR", "run")] {
+        fs::create_dir(desk.path(dir)).unwrap();
+        fs::set_permissions(desk.path(dir), fs::Permissions::from_mode(0o700)).unwrap();
+        command.env(name, desk.path(dir));
+    }
+    assert_eq!(finish(command.spawn().unwrap()).status, 0);
+    let mut open = fs::File::create(desk.m().join("new.txt")).unwrap();
+    open.write_all(CONTENT.repeat(100_000).as_bytes()).unwrap();
+    open.sync_all().unwrap();
+    assert_eq!(fs::read_to_string(desk.m().join("new.txt")).unwrap().len(), 100_000 * CONTENT.len());
+    // Nor has the process a file open but its log, and what umount waits for.
+    let pids = desk.processes();
+    let links = |pid: &i32| {
+        fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok())
+    };
+    let files: Vec<PathBuf> = pids.iter().flat_map(links).filter(|file| file.is_absolute() && file.is_file()).collect();
+    let is_known =
+        |file: &PathBuf| file.starts_with(desk.path("run")) || file.extension().is_some_and(|end| end == "log");
+    assert!(!pids.is_empty() && files.iter().all(is_known), "{files:?}");
+    let mut dirs = vec![desk.home.path().to_owned()];
+    let mut logs = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_dir() && path != desk.m() {
+                dirs.push(path);
+            } else if kind.is_file() {
+                let text = fs::read(&path).unwrap();
+                assert!(!text.windows(CONTENT.len()).any(|part| part == CONTENT.as_bytes()), "{}", path.display());
+                if path.extension().is_some_and(|extension| extension == "log") {
+                    logs += 1;
+                    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+                }
+            }
+        }
+    }
+    assert_eq!(logs, 1);
+    drop(open);
     assert_eq!(desk.umount().status, 0);
 }

@@ -83,6 +83,6 @@ impl TreeCopies {
         let target = candidate.existing.map(|found| found.attr(defaults));
         let by = CopyBy { who, target: target.as_ref(), dir: None, permissions: *permissions, defaults };
         let source = &candidate.version.metadata;
-        Ok(attr::told_to_a_copy(by.of_source(source, candidate.kind)?, source))
+        Ok(attr::told_to_a_copy(by.of_source(source, candidate.kind)?, Some(source)))
     }
 }

@@ -8,6 +8,7 @@ use crate::fs::copies::bulk::progress::Outcome;
 use crate::fs::names::access::{Credentials, SEARCH, WRITE};
 use crate::fs::names::attr::{self, Attr, FileKind, Ino};
 use crate::fs::names::cache::Names;
+use crate::fs::names::room::Room;
 use crate::fs::names::tree::BlobDir;
 use crate::fs::names::walk::{Found, Walk};
 
@@ -18,13 +19,17 @@ pub(in crate::fs) struct DestinationIndex {
     pub blobs: HashMap<Arc<str>, Found>,
     /// Directories that are there, whether they have a marker or not.
     pub directories: HashSet<String>,
+    /// Those of them that the caller may not enter. What is in them is not known here.
+    closed: HashSet<String>,
     top: Option<(Attr, Credentials)>,
 }
 
 impl DestinationIndex {
     pub(super) async fn list(&mut self, names: &Names, dir: &BlobDir, top: Attr, who: &Credentials) -> Result<()> {
         let mut walk = Walk::new(dir.clone(), who.clone());
+        let mut room = Room::new(names.config.memory_limit);
         while let Some(found) = walk.next(names).await? {
+            room.take(&dir.prefix, &found.path, &found.properties)?;
             let path = found.path.trim_end_matches('/');
             for (end, _) in path.match_indices('/') {
                 if !self.directories.contains(&path[..end]) {
@@ -36,6 +41,8 @@ impl DestinationIndex {
             }
             self.blobs.insert(found.path.clone(), found);
         }
+        self.closed = walk.closed().map(str::to_owned).collect();
+        self.directories.extend(self.closed.iter().cloned());
         self.top = Some((top, who.clone()));
         Ok(())
     }
@@ -50,6 +57,9 @@ impl DestinationIndex {
         let (mut holder, mut holder_name) = (top.clone(), "the destination");
         for (end, _) in path.match_indices('/') {
             let above = &path[..end];
+            if self.closed.contains(above) {
+                return no(libc::EACCES, "its directory may not be entered");
+            }
             if !self.directories.contains(above) {
                 if is_file(above) {
                     return no(libc::ENOTDIR, "there is a file where a directory would have to be");
@@ -62,7 +72,6 @@ impl DestinationIndex {
             let defaults = &names.config.defaults;
             holder_name = above;
             holder = match self.blobs.get(above) {
-                Some(found) if found.closed => return no(libc::EACCES, "its directory may not be entered"),
                 Some(found) if found.kind == FileKind::Directory => {
                     attr::of_blob(Ino::ROOT, FileKind::Directory, &found.properties, defaults)
                 }

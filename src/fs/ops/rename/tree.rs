@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::fs::copies::backup::{Backup, OwnWrite};
 use crate::fs::journal::{COPIED, Entry, Intent};
 use crate::fs::names::attr::{FileKind, Ino};
+use crate::fs::names::room::Room;
 use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, NodeView, Place};
 use crate::fs::ops::rename::Renaming;
 use crate::fs::ops::rename::hold::LockedFile;
@@ -170,12 +171,14 @@ impl<'f> Renaming<'f> {
         let mut moves = Vec::new();
         let list = ListBlobs { prefix: &old.prefix, snapshots: true, protection, ..Default::default() };
         let mut pages = client.container(&old.container).pages(list);
+        let mut room = Room::new(self.fs.config.memory_limit);
         while let Some(page) = pages.next().await? {
             if page.left_out > 0 {
                 let what = format!("{}: below it are blobs with names that no path can have", old.prefix);
                 return Err(Error::fs(libc::EINVAL, what));
             }
             for item in page.items {
+                room.take(&old.prefix, item.name.as_str(), &item.properties)?;
                 moves.extend(self.move_of(item, old, new)?);
             }
         }
