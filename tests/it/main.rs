@@ -26,6 +26,7 @@ mod deleted;
 mod devstore;
 mod entra;
 mod errors;
+mod faults;
 mod granted;
 mod hns;
 mod hns_dfs;
