@@ -57,6 +57,7 @@ mod snapshots;
 mod sources;
 mod spelling;
 mod stat;
+mod stress;
 mod tools;
 mod verify;
 mod waiting;
