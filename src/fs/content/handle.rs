@@ -491,11 +491,6 @@ impl Handles {
         Fh(self.next.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Files that somebody has open.
-    pub(in crate::fs) fn open_files(&self) -> usize {
-        lock(&self.open).len()
-    }
-
     /// The shared state of an inode, with one more user. Every call is answered by one of [`Handles::done`].
     pub(crate) fn acquire(&self, ino: Ino) -> Arc<OpenFile> {
         let mut open = lock(&self.open);

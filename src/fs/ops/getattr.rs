@@ -42,7 +42,7 @@ impl Fs {
     /// their way and bytes kept to be read again.
     pub fn usage(&self) -> String {
         let (held, kept) = self.files.memory.in_use();
-        format!("inodes {}\nopen {}\nheld {held}\nkept {kept}", self.tree.known(), self.handles.open_files())
+        format!("inodes {}\nopen {}\nheld {held}\nkept {kept}", self.tree.known(), self.handles.open_files().len())
     }
 
     /// statfs(2).
