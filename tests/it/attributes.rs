@@ -363,7 +363,11 @@ fn a_mount_tells_what_it_holds() {
         line.trim().parse::<u64>().unwrap()
     };
     let before = usage();
-    let writer = Gated::between(&world, "f = os.open('n', os.O_WRONLY | os.O_CREAT)\nos.write(f, bytes(1 << 20))", "os.close(f)");
+    let writer = Gated::between(
+        &world,
+        "f = os.open('n', os.O_WRONLY | os.O_CREAT)\nos.write(f, bytes(1 << 20))",
+        "os.close(f)",
+    );
     let during = usage();
     assert!(number(&during, "inodes") > number(&before, "inodes"), "{before} {during}");
     assert!(number(&during, "open") > number(&before, "open"), "{before} {during}");

@@ -328,5 +328,6 @@ for name in NAMES:
 read_log()
 for name in [*NAMES, LOG]:
     insist(lambda: os.unlink(f"{HERE}/{name}"))
-insist(lambda: os.rmdir(f"{HERE}/d"))
+for left in (f"{HERE}/d", HERE):
+    insist(lambda: os.rmdir(left))
 print(json.dumps({"done": DONE, "failed": FAILED, "wrong": WRONG}))

@@ -6,7 +6,8 @@
 //! the errno is one that the kind allows, and none at all where a second try is enough; and that the mount then shows what the service has
 //! and goes on.
 //!
-//! One cell of each operation and kind is run always, all of them with `--long`.
+//! One cell of each operation and kind is run always, all of them with `--long`. `BLOBCP_TEST_CELLS=FILE` gets a line for each cell that is
+//! wrong as soon as it is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -339,6 +340,14 @@ fn cells(measured: &[(&'static Call, BTreeMap<&'static str, Use>)], whole: bool)
     cells
 }
 
+/// Adds what is wrong with a cell to the file that `BLOBCP_TEST_CELLS` names, when it is known.
+fn note(line: &str) {
+    if let Some(file) = std::env::var_os("BLOBCP_TEST_CELLS") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+        std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
+    }
+}
+
 /// Runs cells on as many mounts as are worth it; what is wrong, and how many calls succeeded.
 fn run(cells: Vec<Cell>) -> (Vec<String>, usize) {
     let mut queues: BTreeMap<(Lane, u8), VecDeque<Cell>> = BTreeMap::new();
@@ -362,9 +371,7 @@ fn run(cells: Vec<Cell>) -> (Vec<String>, usize) {
                     match stage.judge(&cell) {
                         Ok(done) => *succeeded.lock().unwrap() += usize::from(done),
                         Err(why) => {
-                            if std::env::var_os("BLOBCP_TEST_LOG").is_some() {
-                                eprintln!("{}: {why}", cell.name());
-                            }
+                            note(&format!("{}: {why}\n", cell.name()));
                             wrong.lock().unwrap().push(format!("{}: {why}", cell.name()));
                             // Nothing of it shall make another cell fail.
                             stage = Stage::new(lane, way);
@@ -401,9 +408,6 @@ fn matrix(whole: bool) {
         count - succeeded - wrong.len(),
         wrong.len()
     );
-    if let Some(file) = std::env::var_os("BLOBCP_TEST_CELLS") {
-        std::fs::write(file, wrong.join("\n")).unwrap();
-    }
     assert!(wrong.is_empty(), "{} of {count} cells:\n{}", wrong.len(), wrong[..wrong.len().min(MOST_SHOWN)].join("\n"));
 }
 

@@ -101,8 +101,11 @@ fn list(world: &World, account: &str, prefix: &str, snapshots: bool) -> Vec<Blob
 /// Asks the service, past the mount.
 pub fn look(world: &World, call: &Call, directory: &str, hierarchical: bool) -> Seen {
     let mut seen = Seen::default();
-    let watched: BTreeSet<&str> =
-        [call.before, call.after, call.between].concat().iter().filter_map(|(name, _)| Some(name.split_once('#')?.1)).collect();
+    let watched: BTreeSet<&str> = [call.before, call.after, call.between]
+        .concat()
+        .iter()
+        .filter_map(|(name, _)| Some(name.split_once('#')?.1))
+        .collect();
     for (account, mark) in [(ONE, ""), (TWO, "two:")] {
         let prefix = format!("{directory}/");
         for item in list(world, account, &prefix, !hierarchical) {
@@ -210,4 +213,3 @@ pub fn is_whole(seen: &State, call: &Call) -> Result<(), String> {
     }
     Ok(())
 }
-

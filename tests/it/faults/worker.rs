@@ -27,8 +27,10 @@ pub struct Worker {
 
 impl Worker {
     pub fn start() -> Self {
-        let (program, interface) =
-            (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/calls.py"), concat!(env!("CARGO_MANIFEST_DIR"), "/docs"));
+        let (program, interface) = (
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/calls.py"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/docs"),
+        );
         let mut process = Command::new("/usr/bin/env")
             .args(["python3", "-I", "-B", program, interface])
             .current_dir("/")
