@@ -40,6 +40,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("GetUserDelegationKey", "asked once in hours, by an identity: tests/it/entra.rs"),
     ("PutBlobFromURL", "for sources that Copy Blob cannot read: tests/it/sources.rs"),
 ];
+/// Calls that fail although a second try would be enough: operation, kind, errno. What is there can be told from what another client may
+/// have written only by reading all of it and of its source.
+const EXCEPTIONS: &[(&str, &str, i32)] = &[
+    ("PutPageFromURL", "answer lost, once", libc::ESTALE),
+    ("PutPageFromURL", "500 after the effect, once", libc::ESTALE),
+];
 /// More than can be read at once.
 const MOST_SHOWN: usize = 60;
 
@@ -83,6 +89,8 @@ struct Made {
     answer: Answer,
     fired: u64,
     uses: BTreeMap<&'static str, Use>,
+    /// What the service had right before.
+    before: state::State,
     directory: String,
     container: String,
 }
@@ -155,6 +163,7 @@ impl Stage {
         if prepared.errno != 0 || !prepared.wrong.is_empty() {
             return Err(format!("what is done before it: {prepared:?}"));
         }
+        let before = self.look(call, &directory, &container).state;
         let store = &self.world.store;
         store.clear_faults();
         store.reset_stats();
@@ -168,6 +177,7 @@ impl Stage {
                 door.shut();
                 stopped.let_go();
                 let answer = self.answer();
+                self.leave();
                 door.open_again();
                 answer
             }
@@ -176,7 +186,9 @@ impl Stage {
                     store.add_fault(cell.kind.of(cell.operation, cell.skip));
                 }
                 self.order(call.call, &directory, &container);
-                self.answer()
+                let answer = self.answer();
+                self.leave();
+                answer
             }
         };
         let store = &self.world.store;
@@ -189,24 +201,32 @@ impl Stage {
             used.answers |= record.answered > 0 && record.method != "HEAD";
         }
         store.clear_faults();
-        Ok(Made { answer: answer?, fired, uses, directory, container })
+        Ok(Made { answer: answer?, fired, uses, before, directory, container })
+    }
+
+    /// Waits until nothing is open on the mount: what close could not store is tried once more when the last has left.
+    fn leave(&self) {
+        // A copy that is held has its destination open.
+        if self.lane != Lane::Held {
+            eventually("the end of what is open", || self.mount().fs.usage().contains("open 0\n"));
+        }
     }
 
     /// What the service has; what is on its way comes to its end first.
-    fn look(&self, call: &Call, made: &Made) -> state::Seen {
+    fn look(&self, call: &Call, directory: &str, container: &str) -> state::Seen {
         let held = self.lane == Lane::Held;
         let mut seen = state::Seen::default();
         let began = std::time::Instant::now();
         // A lease that cannot be given back at once is given back behind.
         while began.elapsed() < Duration::from_secs(20) {
-            seen = state::look(&self.world, call, &made.directory, self.lane == Lane::Hns);
+            seen = state::look(&self.world, call, directory, self.lane == Lane::Hns);
             if held || seen.leased.is_empty() && seen.pending.is_empty() {
                 break;
             }
             look_again();
         }
         if call.call.contains("{box}") {
-            state::container(&self.world, &made.container).map(|color| seen.state.insert("box".to_owned(), color));
+            state::container(&self.world, container).map(|color| seen.state.insert("box".to_owned(), color));
         }
         seen
     }
@@ -221,16 +241,20 @@ impl Stage {
         if !wrong.is_empty() {
             return Err(format!("a call lied: {wrong}"));
         }
-        let seen = self.look(cell.call, &made);
+        let seen = self.look(cell.call, &made.directory, &made.container);
+        let lasting = !cell.kind.must_succeed();
         let name = |errno: i32| std::io::Error::from_raw_os_error(errno).to_string();
         match *errno {
-            0 => state::is_done(&seen.state, cell.call).map_err(|why| format!("it succeeded, and {why}"))?,
-            errno if cell.kind.must_succeed() => {
+            0 => state::is_done(&seen.state, cell.call, lasting).map_err(|why| format!("it succeeded, and {why}"))?,
+            errno if cell.kind.must_succeed() && !EXCEPTIONS.contains(&(cell.operation, cell.kind.name, errno)) => {
                 return Err(format!("it failed although a second try is enough: {} ({out})", name(errno)));
             }
-            errno if !cell.kind.says.contains(&errno) => return Err(format!("the errno is {} ({out})", name(errno))),
+            errno if lasting && !cell.kind.says.contains(&errno) => {
+                return Err(format!("the errno is {} ({out})", name(errno)));
+            }
             errno => {
-                state::is_whole(&seen.state, cell.call).map_err(|why| format!("{}, and {why}", name(errno)))?;
+                state::is_whole(&seen.state, &made.before, cell.call)
+                    .map_err(|why| format!("{}, and {why}", name(errno)))?;
             }
         }
         if self.lane != Lane::Held && !(seen.leased.is_empty() && seen.pending.is_empty()) {
@@ -271,8 +295,8 @@ fn measure() -> Vec<(&'static Call, BTreeMap<&'static str, Use>)> {
             if made.answer.errno != 0 || !made.answer.wrong.is_empty() {
                 return Err(format!("{:?}", made.answer));
             }
-            let seen = stage.look(call, &made);
-            state::is_done(&seen.state, call)?;
+            let seen = stage.look(call, &made.directory, &made.container);
+            state::is_done(&seen.state, call, false)?;
             stage.goes_on(&made, &seen)?;
             Ok(made)
         });
@@ -401,12 +425,13 @@ fn matrix(whole: bool) {
     let names = |of: fn(&Cell) -> &str| cells.iter().map(of).collect::<BTreeSet<_>>().len();
     let (operations, kinds, calls) =
         (names(|cell| cell.operation), names(|cell| cell.kind.name), names(|cell| cell.call.name));
-    let count = cells.len();
+    let (count, began) = (cells.len(), std::time::Instant::now());
     let (wrong, succeeded) = run(cells);
     println!(
-        "{count} cells: {operations} operations × {kinds} faults × {calls} calls; {succeeded} calls succeeded, {} failed as they may, {} are wrong",
+        "{count} cells: {operations} operations × {kinds} faults × {calls} calls; {succeeded} calls succeeded, {} failed as they may, {} are wrong; {} s",
         count - succeeded - wrong.len(),
-        wrong.len()
+        wrong.len(),
+        began.elapsed().as_secs()
     );
     assert!(wrong.is_empty(), "{} of {count} cells:\n{}", wrong.len(), wrong[..wrong.len().min(MOST_SHOWN)].join("\n"));
 }
