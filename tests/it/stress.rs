@@ -119,6 +119,13 @@ fn stress(seconds: u64, seed: u64) {
     let took = began.elapsed();
     let (requests, fired) = (store.stats().total, store.faults_fired());
     store.clear_faults();
+    let calls: u64 = done.values().sum();
+    println!(
+        "{PROCESSES} processes, {} s, seed {seed}: {calls} calls, {} of which failed, {requests} requests, {fired} of which went wrong",
+        took.as_secs(),
+        failed.values().sum::<u64>(),
+    );
+    println!("calls {done:?}\nfailed {failed:?}\nbefore {before:?}\nright after {:?}", Held::by(&mount));
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
     let client = {
         let text = store.connection_string(ONE).unwrap();
@@ -143,13 +150,7 @@ fn stress(seconds: u64, seed: u64) {
         look_again();
         after = Held::by(&mount);
     }
-    let calls: u64 = done.values().sum();
-    println!(
-        "{PROCESSES} processes, {} s, seed {seed}: {calls} calls, {} of which failed, {requests} requests, {fired} of which went wrong",
-        took.as_secs(),
-        failed.values().sum::<u64>(),
-    );
-    println!("calls {done:?}\nfailed {failed:?}\nbefore {before:?}\nafter  {after:?}\nleft {left:?}, {leased} leased");
+    println!("after {:?}: {after:?}\nleft {left:?}, {leased} leased", waited.elapsed());
     assert!(fired * 250 > requests, "{fired} of {requests} requests went wrong");
     assert!(calls > 64 * seconds / 4, "{calls} calls");
     assert!(after.resident <= before.resident + MARGIN, "{before:?} {after:?}");
