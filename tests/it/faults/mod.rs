@@ -398,7 +398,8 @@ fn run(cells: Vec<Cell>) -> (Vec<String>, usize) {
     for ((lane, _), queue) in queues {
         let way = queue[0].kind.way;
         let waits = way != Way::Rule;
-        let at_once = (queue.len() / if waits { 6 } else { 120 }).clamp(1, if waits { 12 } else { 3 });
+        // Those that wait have nothing to do meanwhile.
+        let at_once = if waits { (queue.len() / 3).clamp(1, 16) } else { (queue.len() / 80).clamp(1, 4) };
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..at_once {
             let (queue, wrong, succeeded) = (queue.clone(), wrong.clone(), succeeded.clone());
