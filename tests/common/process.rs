@@ -21,7 +21,7 @@ impl MountProcess {
         std::fs::write(&config, text).unwrap();
         std::fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         std::fs::create_dir(&place).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_blobcp"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_blobcp"))
             .args(["mount", "-f", "--config"])
             .arg(&config)
             .args(sources)
@@ -31,6 +31,9 @@ impl MountProcess {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        // Whoever says much, as where many requests go wrong, is not to wait for somebody who reads it.
+        let mut log = process.stderr.take().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         let mut mount = Self { process, dir };
         eventually("the mount", || {
             assert_eq!(mount.process.try_wait().unwrap(), None, "it does not mount");
