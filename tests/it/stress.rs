@@ -60,18 +60,22 @@ impl Held {
 
 /// One request in a hundred, of each kind some.
 fn one_percent(store: &Devstore, seed: u64) {
-    let of = |seed: u64, one_of: u64| Fault { count: u64::MAX, one_of, seed, ..Fault::on("*") };
-    let refused = |status: u16, code: &str| Some((status, code.to_owned()));
-    let kinds: [(&str, Option<(u16, String)>, Option<Reset>, bool); 5] = [
-        ("503", refused(503, "ServerBusy"), None, false),
-        ("500", refused(500, "InternalError"), None, false),
-        ("500 after the effect", refused(500, "OperationTimedOut"), None, true),
-        ("reset", None, Some(Reset::Before), false),
-        ("lost answer", None, Some(Reset::After), false),
+    let refused = |status: u16, code: &str, after: bool| Fault {
+        status: Some(status),
+        code: Some(code.to_owned()),
+        after,
+        ..Fault::on("*")
+    };
+    let broken = |reset: Reset| Fault { reset: Some(reset), ..Fault::on("*") };
+    let kinds = [
+        refused(503, "ServerBusy", false),
+        refused(500, "InternalError", false),
+        refused(500, "OperationTimedOut", true),
+        broken(Reset::Before),
+        broken(Reset::After),
     ];
-    for (number, (_, status, reset, after)) in kinds.into_iter().enumerate() {
-        let (status, code) = status.unzip();
-        store.add_fault(Fault { status, code, reset, after, ..of(seed + number as u64, 500) });
+    for (number, kind) in kinds.into_iter().enumerate() {
+        store.add_fault(Fault { count: u64::MAX, one_of: 500, seed: seed + number as u64, ..kind });
     }
 }
 
