@@ -166,13 +166,13 @@ fn stress(seconds: u64, seed: u64) {
 }
 
 #[test]
-#[ignore = "has not been seen to its end yet"]
+#[ignore = "a snapshot whose answer was lost is taken twice, and the first one keeps a file from being removed"]
 fn a_minute_of_64_processes_while_requests_go_wrong() {
     stress(60, 1);
 }
 
 #[test]
-#[ignore = "takes ten minutes"]
+#[ignore = "takes ten minutes, and fails as the one of a minute does"]
 fn ten_minutes_of_64_processes_while_requests_go_wrong() {
     stress(600, 2);
 }
