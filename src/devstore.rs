@@ -327,9 +327,15 @@ impl Devstore {
         self.server.faults.add(fault);
     }
 
-    /// Forgets all faults.
+    /// Forgets all faults, and how many fired.
     pub fn clear_faults(&self) {
         self.server.faults.clear();
+    }
+
+    /// How many requests were hit by a fault since they were cleared. One that damages the body of an answer counts if
+    /// there was a body.
+    pub fn faults_fired(&self) -> u64 {
+        self.server.faults.fired()
     }
 }
 

@@ -126,7 +126,8 @@ fn answer(
         }
     };
     let status = reply.status.as_u16();
-    let record = RequestRecord { operation: operation.name(), method, path, query: String::new(), status };
+    let record =
+        RequestRecord { operation: operation.name(), method, path, query: String::new(), status, sent: 0, answered: 0 };
     let mut text = format!("HTTP/1.1 {status} {reason}\r\nx-ms-request-id: {id}\r\n");
     for (name, value) in &reply.headers {
         text += &format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()));

@@ -2,9 +2,11 @@
 //!
 //! A rule matches an operation (and optionally a blob name prefix), lets some requests pass, then hits some. It can
 //! refuse with a status, before the effect or after it; close the connection, before the effect or after it, which is
-//! how a response gets lost; delay, for a time or until a test opens a gate; cut a response body short or let it stall.
-//! The first rule that hits wins.
+//! how a response gets lost, or while the request is still being sent; delay, for a time or until a test opens a gate;
+//! cut a response body short, damage it or let it stall. It hits each request, or one of so many, as if by chance. The
+//! first rule that hits wins, and what was hit is counted.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use super::request::Call;
 pub enum Reset {
     /// Nothing was done.
     Before,
+    /// Nothing was done: a part of the request's body was read. Of a request without a body, the same as `Before`.
+    Within,
     /// The request was carried out; only its response is lost.
     After,
 }
@@ -69,6 +73,14 @@ pub struct Fault {
     pub truncate_body: Option<u64>,
     /// Pause before the last byte of the response body, milliseconds.
     pub stall_body_ms: Option<u64>,
+    /// Turn a bit of the byte at this offset of the response body, if it has so many.
+    pub corrupt_body: Option<u64>,
+    /// Of so many matching requests one is hit, by a row of numbers that looks like chance; each by 0.
+    #[serde(default)]
+    pub one_of: u64,
+    /// Where that row of numbers begins.
+    #[serde(default)]
+    pub seed: u64,
     /// Only blobs whose name starts with this.
     pub blob_prefix: Option<String>,
 }
@@ -96,7 +108,19 @@ impl Fault {
     }
 
     pub(super) fn damage(&self) -> Damage {
-        Damage { truncate: self.truncate_body, stall: self.stall_body_ms.map(Duration::from_millis) }
+        let stall = self.stall_body_ms.map(Duration::from_millis);
+        Damage { truncate: self.truncate_body, stall, corrupt: self.corrupt_body }
+    }
+
+    /// Whether it is this request's turn; asked of each that matches.
+    fn draws(&mut self) -> bool {
+        if self.one_of < 2 {
+            return true;
+        }
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).is_multiple_of(self.one_of)
     }
 
     fn matches(&self, operation: &str, call: &Call) -> bool {
@@ -119,15 +143,20 @@ pub(super) async fn pass(gate: Option<&Arc<Barrier>>) {
 
 /// The rules in force.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Vec<Fault>>);
+pub(super) struct Faults {
+    rules: Mutex<Vec<Fault>>,
+    fired: AtomicU64,
+}
 
 impl Faults {
     pub(super) fn add(&self, fault: Fault) {
         self.rules().push(fault);
     }
 
+    /// Forgets the rules, and what they did.
     pub(super) fn clear(&self) {
         self.rules().clear();
+        self.fired.store(0, Ordering::Relaxed);
     }
 
     /// The rule that hits this request, and counts that; one that does nothing if none does.
@@ -137,17 +166,31 @@ impl Faults {
         for rule in rules.iter_mut().filter(|rule| rule.matches(operation, call)) {
             if rule.skip > 0 {
                 rule.skip -= 1;
-            } else {
+            } else if rule.draws() {
                 rule.count = rule.count.saturating_sub(1);
                 hit = rule.clone();
                 break;
             }
         }
         rules.retain(|rule| rule.count > 0);
+        // What damages a body counts when there is one.
+        if !hit.operation.is_empty() && hit.damage() == Damage::default() {
+            self.count();
+        }
         hit
     }
 
+    /// Something went wrong by order.
+    pub(super) fn count(&self) {
+        self.fired.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something did since the rules were cleared.
+    pub(super) fn fired(&self) -> u64 {
+        self.fired.load(Ordering::Relaxed)
+    }
+
     fn rules(&self) -> MutexGuard<'_, Vec<Fault>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -28,7 +28,7 @@ use super::dispatch;
 use super::error::{Code, ServiceError};
 use super::faults::{Fault, Reset, pass};
 use super::operation::Operation;
-use super::reply::{Damage, Outcome, Payload, Reply, ReplyBody, announce, refuse, refuse_in_json};
+use super::reply::{Damage, Outcome, Reply, ReplyBody, announce, refuse, refuse_in_json};
 use super::request::{Call, Upload};
 use super::server::Server;
 use super::spelling::{Spelling, Wire};
@@ -107,11 +107,14 @@ async fn exchange(
         path: path.clone(),
         query: super::address::redact(&query),
         status: 0,
+        sent: 0,
+        answered: 0,
     };
     let known = |account: &str| server.key(account).is_some();
     let call = Call::parse(parts.method, &path, &query, parts.headers, server.namespace, known);
     let named = call.map(|call| Call { answers: server.answers, names, now: server.now(), ..call });
     let named = named.and_then(|call| Ok((Operation::of(&call)?, call)));
+    record.sent = body.size_hint().exact().unwrap_or(0);
     let mut body = Some(body);
     let mut damage = Damage::default();
     let mut of_dfs = false;
@@ -149,6 +152,7 @@ async fn exchange(
         reply.headers.remove("x-ms-version");
     }
     record.status = reply.status.as_u16();
+    record.answered = reply.body.len();
     server.statistics.record(record);
     Ok((reply, damage, head))
 }
@@ -168,6 +172,13 @@ async fn run(
     }
     pass(fault.gate.as_ref()).await;
     if fault.reset == Some(Reset::Before) {
+        return Err(HangUp);
+    }
+    if fault.reset == Some(Reset::Within) {
+        if let Some(mut body) = body.take() {
+            // What it says does not matter: the connection ends here.
+            let _ = body.frame().await;
+        }
         return Err(HangUp);
     }
     let error = fault.error();
@@ -307,7 +318,10 @@ fn respond(server: &Server, reply: Reply, damage: Damage, head: bool) -> Respons
     if !known {
         announce(&mut headers, body.len());
     }
-    let damage = if matches!(body, Payload::Empty) { Damage::default() } else { damage };
+    let damage = if damage.shows(body.len()) { damage } else { Damage::default() };
+    if damage != Damage::default() {
+        server.faults.count();
+    }
     let body = match status {
         StatusCode::NOT_MODIFIED => {
             announce(&mut headers, 0);

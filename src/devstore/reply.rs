@@ -253,6 +253,15 @@ pub(super) struct Damage {
     pub truncate: Option<u64>,
     /// Pause this long before the last byte.
     pub stall: Option<Duration>,
+    /// Turn a bit of the byte at this offset.
+    pub corrupt: Option<u64>,
+}
+
+impl Damage {
+    /// Whether it does anything to a body of so many bytes.
+    pub(super) fn shows(self, len: u64) -> bool {
+        len > 0 && (self.stall.is_some() || [self.truncate, self.corrupt].iter().flatten().any(|at| *at < len))
+    }
 }
 
 /// The streaming body. Counts blob payload as it is handed to the connection.
@@ -354,6 +363,19 @@ impl Body for ReplyBody {
         };
         let len = piece.len() as u64;
         self.left -= len;
+        let piece = match &mut self.damage.corrupt {
+            Some(at) if *at < len => {
+                let mut turned = Vec::from(piece);
+                turned[*at as usize] ^= 1;
+                self.damage.corrupt = None;
+                Bytes::from(turned)
+            }
+            Some(at) => {
+                *at -= len;
+                piece
+            }
+            None => piece,
+        };
         if let Some(keep) = &mut self.damage.truncate {
             *keep -= len;
         }

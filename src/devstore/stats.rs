@@ -49,6 +49,10 @@ pub struct RequestRecord {
     pub query: String,
     /// Answered status; 0 when the connection was closed without an answer.
     pub status: u16,
+    /// Bytes of the request's body, 0 for a part of a batch.
+    pub sent: u64,
+    /// Bytes of the answer's body that were announced, 0 for a part of a batch.
+    pub answered: u64,
 }
 
 #[derive(Debug, Default)]

@@ -20,13 +20,25 @@ impl BlobClient<'_> {
                 return Err(Error::fs(libc::EINVAL, format!("a lease lasts 15 to 60 seconds, not {seconds}")));
             }
         };
-        let id = options.id.as_ref().map_or_else(|| uuid::Uuid::new_v4().to_string(), LeaseId::to_string);
+        let proposed = options.id.clone().unwrap_or_else(|| LeaseId::new(&uuid::Uuid::new_v4().to_string()));
         let request = self
             .lease_request("acquire")
             .header("x-ms-lease-duration", &seconds)
-            .header("x-ms-proposed-lease-id", &id)
+            .header("x-ms-proposed-lease-id", proposed.as_str())
             .precondition(&options.precondition);
-        let response = self.pipeline.send(&request).await?;
+        let sent = self.pipeline.send_tracked(&request).await;
+        let response = match sent.result {
+            Ok(response) => response,
+            Err(error) => {
+                if sent.lost {
+                    // It may be held for all that is known, and nobody would give it back. If this is lost, too, it is most
+                    // likely done.
+                    let release = self.lease_request("release").lease(Some(&proposed));
+                    let _ = self.pipeline.attempt(&release, &mut self.pipeline.tries(&release)).await;
+                }
+                return Err(error);
+            }
+        };
         let id = headers::text(&response.headers, "x-ms-lease-id").map(LeaseId::new);
         response.required(&request, "x-ms-lease-id", id)
     }

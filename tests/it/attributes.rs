@@ -352,3 +352,30 @@ fn a_tier_that_was_chosen_stays_whatever_replaces_the_content() {
     let stats = world.stats();
     assert_eq!((stats.requests("SetBlobTier"), stats.requests("GetBlobProperties")), (0, 0), "{stats:?}");
 }
+
+#[test]
+fn a_mount_tells_what_it_holds() {
+    let world = World::new();
+    world.put("f", "text");
+    let usage = || world.ok("getfattr --only-values -n user.blob.usage .");
+    let number = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    let before = usage();
+    let writer = Gated::between(
+        &world,
+        "f = os.open('n', os.O_WRONLY | os.O_CREAT)\nos.write(f, bytes(1 << 20))",
+        "os.close(f)",
+    );
+    let during = usage();
+    assert!(number(&during, "inodes") > number(&before, "inodes"), "{before} {during}");
+    assert!(number(&during, "open") > number(&before, "open"), "{before} {during}");
+    assert!(number(&during, "held") >= 1 << 20, "{during}");
+    writer.finish();
+    eventually("what was held is given back", || number(&usage(), "held") == 0);
+    // It is in no list, so that no copy takes it along, and nobody sets it.
+    assert!(!world.ok("getfattr -d f").contains("usage"));
+    let ran = world.sh("setfattr -n user.blob.usage -v x f");
+    assert!(ran.code == Some(1) && ran.stderr.contains("Operation not supported"), "{ran:?}");
+}

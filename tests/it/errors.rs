@@ -23,6 +23,8 @@ const ROWS: &[(&str, u16, &str, &str, &str)] = &[
     ("DeleteBlob", 409, "PendingCopyOperation", "rm a", "busy"),
     ("DeleteBlob", 409, "SnapshotsPresent", "rm a", "busy"),
     ("DeleteBlob", 412, "LeaseIdMissing", "rm a", "busy"),
+    // Nobody knows what that would be of a request without a condition; that the file is gone it is not.
+    ("DeleteBlob", 412, "ConditionNotMet", "rm a", "Stale file handle"),
     ("DeleteBlob", 409, "BlobImmutableDueToPolicy", "rm a", "Operation not permitted"),
     ("SetBlobMetadata", 400, "MetadataTooLarge", "setfattr -n user.blob.meta.x -v 1 a", "No space left on device"),
     ("SetBlobMetadata", 400, "InvalidMetadata", "setfattr -n user.blob.meta.x -v 1 a", "Invalid argument"),

@@ -271,6 +271,16 @@ async fn a_lease_is_acquired_and_released_once() {
 }
 
 #[tokio::test]
+async fn a_lease_that_may_be_held_is_given_back() {
+    let service = Service::start().await;
+    service.server.add_fault(Fault { reset: Some(Reset::After), count: 100, ..Fault::on("LeaseBlob") });
+    let lost = service.client.blob(&blob("source")).acquire_lease(&LeaseOptions::default()).await;
+    assert_eq!(lost.unwrap_err().errno(), libc::EIO);
+    let lease = service.client.blob(&blob("source")).properties().await.unwrap().lease;
+    assert_eq!(lease.state.as_deref(), Some("available"));
+}
+
+#[tokio::test]
 async fn throttling_is_waited_out() {
     let service = Service::start().await;
     service.server.add_fault(Fault { status: Some(503), retry_after: Some(1), ..Fault::on("GetBlobProperties") });

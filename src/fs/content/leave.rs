@@ -32,6 +32,9 @@ impl Files {
             if let Err(error) = commit_finally(self, locked).await {
                 let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
                 error!(%name, %error, "what was written last is lost: it could not be stored");
+                // The kernel's cache has what was written, and the version that it was to replace is still there: whoever
+                // opens the name next looks it up anew, and reads what the service has.
+                self.tree.detach(ino);
             }
             // Also of a file that was removed meanwhile.
             if let Content::Draft(draft) = &mut locked.content {

@@ -81,6 +81,12 @@ impl Memory {
         lock(&self.state)
     }
 
+    /// Bytes of content that are on their way, in either direction, and bytes that are kept to be read again.
+    pub(crate) fn in_use(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.held, state.cached)
+    }
+
     /// Room for so many bytes from the service, now or not at all.
     pub(crate) fn try_reserve_read(self: &Arc<Self>, len: u64) -> Option<Reservation> {
         let permit = self.arriving.clone().try_acquire_many_owned(self.clamped(len)).ok()?;

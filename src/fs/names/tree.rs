@@ -83,6 +83,11 @@ impl Tree {
         lock(&self.table)
     }
 
+    /// Files and directories that the kernel holds on to.
+    pub(in crate::fs) fn known(&self) -> usize {
+        self.lock().nodes.len()
+    }
+
     fn pack(&self, heard: &NodeProperties) -> Packed {
         match heard {
             NodeProperties::Blob(properties) => Packed::Blob(lock(&self.shapes).pack(properties)),

@@ -7,7 +7,6 @@ use tracing::warn;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::names::attr::{FileKind, Ino};
-use crate::fs::names::coherence::refutes_cache;
 use crate::fs::names::open::OpenNode;
 use crate::fs::names::tree::{Place, RevisionPlace};
 
@@ -47,8 +46,8 @@ impl Fs {
         match deleted {
             Ok(()) => {}
             // What another client deleted is there for whoever has written to it here, and ends with this call.
-            Err(error) if refutes_cache(&error) && is_unsaved => {}
-            Err(error) if refutes_cache(&error) => return Err(self.names.remove_missing(&view, &blob, asked)),
+            Err(error) if error.is_not_found() && is_unsaved => {}
+            Err(error) if error.is_not_found() => return Err(self.names.remove_missing(&view, &blob, asked)),
             Err(error) => {
                 if error.code() == "SnapshotsPresent" {
                     warn!(blob = %blob.path, "it has snapshots, which would be lost with it: mount with --delete-snapshots to allow that, or see `blobcp status --leftovers` for those of a mount that was killed");

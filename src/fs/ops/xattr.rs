@@ -8,6 +8,7 @@
 //! | `user.blob.immutability_until`, `.immutability_mode`, `.legal_hold` | what keeps the version (S114) | set, remove |
 //! | `user.blob.meta.NAME`, `user.blob.tag.NAME` | metadata and tags | set, remove |
 //! | `user.blob.warnings` | of the whole mount: credentials that end soon, a line each | |
+//! | `user.blob.usage` | of the whole mount: what it holds, a line each | |
 //! | `user.blob.owner`, `.group`, `.permissions`, `.acl` | where the namespace is hierarchical, of directories, too | set |
 //!
 //! `cp -a`, `rsync -X` and `tar --xattrs` read all names of one file and write them to another. So writing a value that
@@ -64,6 +65,9 @@ const PREFIX: &str = "user.blob.";
 
 /// What the mount wants somebody to know, of every file and directory. It is in no list, so that no copy takes it along.
 const WARNINGS: &str = "user.blob.warnings";
+
+/// What the mount holds, likewise ([`Fs::usage`]).
+const USAGE: &str = "user.blob.usage";
 
 /// A name after `user.blob.`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,6 +246,9 @@ impl Xattrs<'_> {
         let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
         if name == WARNINGS {
             return self.fs.service.warnings().map(String::into_bytes).ok_or_else(none);
+        }
+        if name == USAGE {
+            return Ok(self.fs.usage().into_bytes());
         }
         let parsed = XattrName::parse(name)?;
         let directory = self.fs.tree.view(ino)?.kind == FileKind::Directory;

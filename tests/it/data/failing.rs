@@ -36,6 +36,41 @@ except OSError as e:
 }
 
 #[test]
+fn what_could_not_be_stored_is_not_shown_any_more() {
+    let world = World::new();
+    world.put("f", pattern(1 << 20));
+    for operation in ["PutBlob", "PutBlockList"] {
+        world.store.add_fault(persistent(operation));
+    }
+    // The kernel has what is written in its cache, for the file is open for reading, too.
+    let written = "
+f = os.open('f', os.O_RDWR)
+os.pread(f, 1 << 20, 0)
+os.pwrite(f, b'new', 1000)
+try: os.close(f)
+except OSError as e: print(errno.errorcode[e.errno])
+try: open('n', 'w').close()
+except OSError as e: print(errno.errorcode[e.errno])";
+    assert_eq!(python(&world, written), "EIO\nEIO\n");
+    // It was tried once more when nobody had it open any more.
+    eventually("the end of that", || world.ok("getfattr --only-values -n user.blob.usage .").contains("open 0\n"));
+    world.store.clear_faults();
+    world.ok("cat f > /dev/null; ! stat n 2> /dev/null");
+    assert_eq!(
+        python(&world, "import hashlib; print(hashlib.md5(open('f', 'rb').read()).hexdigest())").trim(),
+        md5_of(&pattern(1 << 20))
+    );
+    assert_eq!(world.ok("ls"), "f\n");
+    world.ok("echo again > n; printf new | dd of=f bs=1 seek=1000 conv=notrunc status=none");
+    assert_eq!((world.stored("n"), &world.stored("f")[1000..1003]), ("again\n".into(), &b"new"[..]));
+}
+
+fn md5_of(bytes: &[u8]) -> String {
+    use md5::Digest;
+    md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
 fn a_block_that_cannot_be_stored_is_an_error_of_write_or_close() {
     let world = logged();
     world.store.add_fault(persistent("PutBlock"));

@@ -67,6 +67,45 @@ async fn a_body_can_be_cut_or_stalled() {
 }
 
 #[tokio::test]
+async fn a_body_can_be_damaged_on_its_way_in_either_direction() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    one.upload("box/x", "abc").await;
+    server.add_fault(Fault { corrupt_body: Some(1), ..Fault::on("GetBlob") });
+    assert_eq!(one.get("box/x").await.body, "acc".as_bytes());
+    assert_eq!((one.get("box/x").await.body, server.faults_fired()), ("abc".into(), 1), "once");
+    // Broken off while it is sent: nothing was done.
+    server.add_fault(Fault { reset: Some(Reset::Within), ..Fault::on("PutBlob") });
+    let broken = one.try_send("PUT", "box/y", &[("x-ms-blob-type", "BlockBlob")], "1").await;
+    assert!(broken.is_err() && one.head("box/y").await.status == 404, "{broken:?}");
+    // A fault of a body does not count where there is none, and is used up.
+    server.clear_faults();
+    server.add_fault(Fault { truncate_body: Some(0), ..Fault::on("GetBlobProperties") });
+    assert_eq!((one.head("box/x").await.status, server.faults_fired()), (200, 0));
+}
+
+#[tokio::test]
+async fn a_fault_may_hit_one_of_so_many_as_if_by_chance() {
+    let server = server(Config::default()).await;
+    let one = Client::new(&server, ONE);
+    one.upload("box/x", "1").await;
+    let mut rows = Vec::new();
+    for seed in [1, 1, 2] {
+        server.clear_faults();
+        let rule = Fault { status: Some(500), one_of: 4, seed, count: u64::MAX, ..Fault::on("GetBlobProperties") };
+        server.add_fault(rule);
+        let mut row = Vec::new();
+        for _ in 0..100 {
+            row.push(one.head("box/x").await.status);
+        }
+        let hit = row.iter().filter(|status| **status == 500).count();
+        assert!((10..45).contains(&hit) && server.faults_fired() == hit as u64, "{hit} of 100");
+        rows.push(row);
+    }
+    assert!(rows[0] == rows[1] && rows[0] != rows[2], "the seed decides");
+}
+
+#[tokio::test]
 async fn forgotten_faults_do_nothing() {
     let server = server(Config::default()).await;
     let one = Client::new(&server, ONE);
