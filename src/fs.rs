@@ -26,9 +26,9 @@ pub(crate) mod caller;
 mod config;
 mod content;
 mod copies;
-mod journal;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod journal;
 #[cfg(test)]
 #[path = "../tests/machines/mod.rs"]
 mod machines;

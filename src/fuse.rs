@@ -42,9 +42,9 @@ use crate::fuse::watchers::Watchers;
 mod cache;
 mod call;
 mod first_copy;
-mod held;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod held;
 mod ioctl;
 mod types;
 mod underway;

@@ -14,7 +14,7 @@ use crate::store::credential::Want;
 use crate::store::endpoint::Endpoint;
 use crate::store::headers::{self, AnswerHeaders};
 use crate::store::listing;
-use crate::store::request::service_error;
+use crate::store::request::refusal::service_error;
 use crate::store::retry::retry_after;
 use crate::store::spelling::{Names, Spelled, Spelling};
 use crate::store::types::{CopyState, Revision, redact};
@@ -152,7 +152,7 @@ pub(crate) fn spelling(data: &[u8]) {
     let Some((&piece, data)) = data.split_first() else { return };
     let spelling = Spelling::default();
     let names: Names = ["Color", "isFolder"].into_iter().collect();
-    spelling.begin(&names);
+    spelling.begin(&names, &Default::default());
     let mut connection = Spelled::new(std::io::Cursor::new(data.to_vec()), spelling.clone());
     let mut context = Context::from_waker(Waker::noop());
     let mut room = vec![0; usize::from(piece) + 1];
@@ -170,7 +170,7 @@ pub(crate) fn spelling(data: &[u8]) {
     let _ = spelling.answered();
     // A request: of its head, nothing changes but the case of letters.
     let spelling = Spelling::default();
-    spelling.begin(&names);
+    spelling.begin(&names, &Default::default());
     let mut connection = Spelled::new(std::io::Cursor::new(Vec::new()), spelling);
     for piece in data.chunks(room.len()) {
         let mut rest = piece;

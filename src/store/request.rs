@@ -9,7 +9,7 @@
 mod attempt;
 mod headers;
 mod probe;
-mod refusal;
+pub(super) mod refusal;
 
 pub use probe::{Answer, Probe};
 

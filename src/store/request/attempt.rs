@@ -71,11 +71,7 @@ impl PerAttempt {
         Ok(true)
     }
 
-    async fn renew_source(
-        &mut self,
-        source: Option<&SourceHeader>,
-        tries: &Tries,
-    ) -> std::result::Result<(), Failure> {
+    async fn renew_source(&mut self, source: Option<&SourceHeader>, tries: &Tries) -> std::result::Result<(), Failure> {
         if let Some(source) = source {
             self.source = proof(tries, source.signer.renewed()).await?;
         }
@@ -100,10 +96,7 @@ async fn bearer_of(credential: &Credential) -> Result<Option<Secret>> {
 }
 
 /// What a request is to prove itself with, if it comes in time.
-pub(super) async fn proof<T>(
-    tries: &Tries,
-    asked: impl Future<Output = Result<T>>,
-) -> std::result::Result<T, Failure> {
+pub(super) async fn proof<T>(tries: &Tries, asked: impl Future<Output = Result<T>>) -> std::result::Result<T, Failure> {
     match timeout_at(tries.deadline.ends(), asked).await {
         Ok(proof) => proof.map_err(Failure::Invalid),
         Err(_) => Err(Failure::Unsent { detail: "no credential in time".into(), timed_out: true }),

@@ -10,7 +10,7 @@ use crate::store::headers as answer;
 use crate::store::xml::Element;
 
 /// Error body and headers (§4.1): XML of the Blob service, JSON of its hierarchical sibling, or nothing at all.
-pub(super) fn service_error(
+pub(in crate::store) fn service_error(
     operation: &'static str,
     target: &str,
     status: u16,

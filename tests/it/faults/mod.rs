@@ -116,7 +116,8 @@ impl Stage {
             first_delay: Duration::from_millis(5),
             max_delay: Duration::from_millis(20),
             // Where nothing is silent, being patient costs nothing.
-            read_timeout: Duration::from_secs(if way == Way::Silence { 1 } else { 20 }),
+            // A try has half of it.
+            timeout: Duration::from_secs(if way == Way::Silence { 4 } else { 40 }),
             ..Default::default()
         };
         let again = Setup { http: setup.http.clone(), ..Setup::default() };
