@@ -38,13 +38,6 @@ impl Fs {
         Ok(self.names.attr_of(&view))
     }
 
-    /// What the mount holds at the moment, in lines: inodes that the kernel knows, files that are open, bytes of content on
-    /// their way and bytes kept to be read again.
-    pub fn usage(&self) -> String {
-        let (held, kept) = self.files.memory.in_use();
-        format!("inodes {}\nopen {}\nheld {held}\nkept {kept}", self.tree.known(), self.handles.open_files().len())
-    }
-
     /// statfs(2).
     pub fn statfs(&self, ino: Ino) -> Statistics {
         const TIB: u64 = 1 << 40;

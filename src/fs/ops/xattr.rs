@@ -66,7 +66,7 @@ const PREFIX: &str = "user.blob.";
 /// What the mount wants somebody to know, of every file and directory. It is in no list, so that no copy takes it along.
 const WARNINGS: &str = "user.blob.warnings";
 
-/// What the mount holds, likewise ([`Fs::usage`]).
+/// What the mount holds, likewise ([`Xattrs::usage`]).
 const USAGE: &str = "user.blob.usage";
 
 /// A name after `user.blob.`, parsed.
@@ -241,6 +241,14 @@ impl Fs {
 }
 
 impl Xattrs<'_> {
+    /// What the mount holds at the moment, in lines: inodes that the kernel knows, files that are open, bytes of content on
+    /// their way and bytes kept to be read again.
+    pub fn usage(&self) -> String {
+        let (held, kept) = self.fs.files.memory.in_use();
+        let (inodes, open) = (self.fs.tree.known(), self.fs.handles.open_files().len());
+        format!("inodes {inodes}\nopen {open}\nheld {held}\nkept {kept}")
+    }
+
     /// getxattr(2). `probe`: only the size of the value is asked for. ENODATA if the blob has no such value.
     pub async fn get(&self, ino: Ino, name: &str, probe: bool, caller: Caller) -> Result<Vec<u8>> {
         let none = || Error::fs(libc::ENODATA, format!("{name} has no value"));
@@ -248,7 +256,7 @@ impl Xattrs<'_> {
             return self.fs.service.warnings().map(String::into_bytes).ok_or_else(none);
         }
         if name == USAGE {
-            return Ok(self.fs.usage().into_bytes());
+            return Ok(self.usage().into_bytes());
         }
         let parsed = XattrName::parse(name)?;
         let directory = self.fs.tree.view(ino)?.kind == FileKind::Directory;

@@ -214,7 +214,7 @@ impl Stage {
     fn leave(&self) {
         // A copy that is held has its destination open.
         if self.lane != Lane::Held {
-            eventually("the end of what is open", || self.mount().fs.usage().contains("open 0\n"));
+            eventually("the end of what is open", || self.mount().fs.xattrs().usage().contains("open 0\n"));
         }
     }
 
