@@ -18,6 +18,12 @@ pub(super) struct MountOptions {
     pub config: Option<PathBuf>,
     pub dev: bool,
     pub no_exec: bool,
+    /// The network may not be up yet.
+    pub net_dev: bool,
+    /// It is no failure if there is nothing to mount.
+    pub no_fail: bool,
+    /// Options of what is mounted already are to change.
+    pub remount: bool,
     /// The kernel is to check modes, which it does anyway unless what is shown binds nobody.
     pub default_permissions: bool,
 }
@@ -25,7 +31,7 @@ pub(super) struct MountOptions {
 /// Options of mount(8) that change nothing here: its own, those that are always so (`nodev`, `nosuid`), and those about
 /// access times, which reading a blob does not change.
 const ACCEPTED: &str = "\
-    rw dev nodev suid nosuid exec auto noauto user nouser users owner group _netdev nofail defaults async sync dirsync \
+    rw dev nodev suid nosuid exec auto noauto user nouser users owner group defaults async sync dirsync \
     atime noatime relatime norelatime diratime nodiratime strictatime nostrictatime lazytime nolazytime \
     nonempty silent loud mand nomand";
 
@@ -54,6 +60,9 @@ impl MountOptions {
             let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
             match name {
                 "ro" => parsed.settings.read_only = Some(Switch::YES),
+                "_netdev" => parsed.net_dev = true,
+                "nofail" => parsed.no_fail = true,
+                "remount" => parsed.remount = true,
                 "noexec" => parsed.no_exec = true,
                 "default_permissions" => parsed.default_permissions = true,
                 "exec" => parsed.no_exec = false,

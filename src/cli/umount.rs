@@ -18,7 +18,11 @@ const MOST_NAMED: usize = 5;
 /// Unmount, and wait until everything is stored
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    mountpoint: PathBuf,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    mountpoint: Option<PathBuf>,
+    /// Every mount of blobcp: for root everybody's, for others their own.
+    #[arg(short, long)]
+    all: bool,
     /// Detach at once, even if files are open there; they end when they are closed.
     #[arg(short, long)]
     lazy: bool,
@@ -26,9 +30,22 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let mount = find(&self.mountpoint)?;
+        if let Some(path) = &self.mountpoint {
+            return self.unmount(&find(path)?);
+        }
+        let mut good = true;
+        for mount in own_mounts()? {
+            if let Err(failure) = self.unmount(&mount) {
+                failure.complain("umount");
+                good = false;
+            }
+        }
+        Failure::unless(good)
+    }
+
+    fn unmount(&self, mount: &Mount) -> Result<(), Failure> {
         let point = mount.point.display();
-        let waiter = Waiter::of(&mount);
+        let waiter = Waiter::of(mount);
         if self.lazy {
             return unmount::lazily(&mount.point).map_err(|error| about(&mount.point, &error));
         }
@@ -51,6 +68,14 @@ impl Arguments {
             Some(Err(_)) => Err(Failure::new(format!("{point}: unmounted, but its process has not ended yet"))),
         }
     }
+}
+
+/// Mounts of ours that this user may unmount, those within others first.
+fn own_mounts() -> Result<Vec<Mount>, Failure> {
+    let table = table::read().map_err(|error| about("/proc/self/mountinfo", &error))?;
+    let user = rustix::process::geteuid();
+    let own = |mount: &&Mount| mount.is_ours() && (user.is_root() || mount.user == Some(user.as_raw()));
+    Ok(table.iter().rev().filter(own).cloned().collect())
 }
 
 fn find(path: &Path) -> Result<Mount, Failure> {

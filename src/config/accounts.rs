@@ -150,7 +150,8 @@ impl<'a> KnownAccounts<'a> {
                 _ => match identity::of_environment(self.environment)? {
                     Some(identity) => config.tokens = Some(self.tokens_of(identity)),
                     None => {
-                        return Err(Error::NoCredential { account: name.to_string(), file: self.file.path.clone() });
+                        let (file, note) = (self.file.path.clone(), self.file.note());
+                        return Err(Error::NoCredential { account: name.to_string(), file, note });
                     }
                 },
             }

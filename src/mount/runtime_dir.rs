@@ -17,7 +17,7 @@ fn set(name: &str) -> Option<PathBuf> {
 
 /// Where programs of this user keep what is to last; `None` without a home, as at boot.
 pub(crate) fn state_home() -> Option<PathBuf> {
-    set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))
+    set("XDG_STATE_HOME").or_else(|| Some(crate::config::places::home()?.join(".local/state")))
 }
 
 /// Where it can be, the best place first. Those of another user's that only that user's environment tells are left out.
