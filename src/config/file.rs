@@ -129,8 +129,8 @@ impl File {
             let line = text.get(..start).unwrap_or(text).matches('\n').count() + 1;
             Error::File { path: path.to_path_buf(), line, what: one_line(what) }
         };
-        let document: Document = toml::from_str(text)
-            .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message()))?;
+        let document: Document =
+            toml::from_str(text).map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message()))?;
         let Document { account: accounts, mount, ids } = document;
         let mut file = Self { path: path.to_path_buf(), accounts, ids, ..Self::default() };
         // A key at a time, because a table among them is a mount, and a mistake is to be told with its line.

@@ -45,7 +45,8 @@ impl MountTable {
             Some(toml::Value::String(path)) if path.starts_with('/') => Some(path.into()),
             Some(_) => return Err("mountpoint must be an absolute path in quotes".into()),
         };
-        let settings = toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let settings =
+            toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
         Ok(Self { sources, mountpoint, settings })
     }
 }

@@ -30,8 +30,7 @@ fn home_of(user: u32) -> Option<PathBuf> {
     let mut texts = vec![0; 16 << 10];
     let mut found = std::ptr::null_mut();
     // SAFETY: all pointers are to memory of this function, and the length is that of `texts`.
-    let error =
-        unsafe { libc::getpwuid_r(user, entry.as_mut_ptr(), texts.as_mut_ptr(), texts.len(), &raw mut found) };
+    let error = unsafe { libc::getpwuid_r(user, entry.as_mut_ptr(), texts.as_mut_ptr(), texts.len(), &raw mut found) };
     if error != 0 || found.is_null() {
         return None;
     }

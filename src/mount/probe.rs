@@ -52,7 +52,11 @@ async fn one(probe: &Probe, http: Http) -> Result<(), Refusal> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             let text = format!("{}: {}", probe.label, explain(probe, &error));
-            Err(if matches!(error, Error::Transport { .. }) { Refusal::Unreachable(text) } else { Refusal::Final(text) })
+            Err(if matches!(error, Error::Transport { .. }) {
+                Refusal::Unreachable(text)
+            } else {
+                Refusal::Final(text)
+            })
         }
         Err(_) => {
             let (endpoint, bound) = (&probe.account.endpoint, BOUND.as_secs());

@@ -179,9 +179,11 @@ impl Settings {
         for (key, value) in top {
             let key = key.into_string().unwrap_or_default();
             match value {
-                Yaml::Hash(section) => found.extend(section.into_iter().filter_map(|(inner, value)| {
-                    Some((format!("{key}.{}", inner.into_string()?), value))
-                })),
+                Yaml::Hash(section) => found.extend(
+                    section
+                        .into_iter()
+                        .filter_map(|(inner, value)| Some((format!("{key}.{}", inner.into_string()?), value))),
+                ),
                 Yaml::Null => {}
                 value => found.push((key, value)),
             }
@@ -257,7 +259,8 @@ fn account_table(settings: &Settings, account: &str, findings: &mut Findings) ->
     }
     let mode = of("mode").map(|mode| mode.to_ascii_lowercase());
     let guessed = || if of("account-key").is_some() { "key" } else { "sas" }.to_owned();
-    let needed = |key: &str| of(key).ok_or(format!("azstorage.{key} is missing; blobfuse2 may have it from its environment"));
+    let needed =
+        |key: &str| of(key).ok_or(format!("azstorage.{key} is missing; blobfuse2 may have it from its environment"));
     match mode.unwrap_or_else(guessed).as_str() {
         "key" => table.set("key", needed("account-key")?),
         "sas" => table.set("sas", needed("sas")?.trim_start_matches('?')),
@@ -380,7 +383,9 @@ mod tests {
         let (draft, findings) = convert(text, None).unwrap();
         assert_eq!(values(draft.mount.as_ref().unwrap()), ["sources=[\"acct/a\", \"acct/b\"]"]);
         let said = format!("{findings:?}");
-        for name in ["azstorage.cpk-enabled", "azstorage.new-thing", "file_cache.path", "health_monitor.enable-monitoring"] {
+        for name in
+            ["azstorage.cpk-enabled", "azstorage.new-thing", "file_cache.path", "health_monitor.enable-monitoring"]
+        {
             assert!(said.contains(name), "{said}");
         }
         assert!(!said.contains("SeCrEt"));

@@ -81,11 +81,8 @@ impl Arguments {
         let environment = Environment::of_process();
         let file = File::load(self.config.as_deref())?;
         let known = KnownAccounts::new(&environment, &file)?;
-        let said = Settings {
-            auth: self.auth,
-            allow_http: self.allow_http.then_some(Switch::YES),
-            ..Settings::default()
-        };
+        let said =
+            Settings { auth: self.auth, allow_http: self.allow_http.then_some(Switch::YES), ..Settings::default() };
         if !self.json {
             println!("{}", about_file(&file));
         }

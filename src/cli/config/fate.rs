@@ -4,9 +4,9 @@
 //! is not taken over is told with the reason, and so is a name that nobody knows: nobody is to find out later that a
 //! setting was dropped.
 
+use super::super::failure::Failure;
 use super::super::failure::complain;
 use super::draft::{Draft, Target};
-use super::super::failure::Failure;
 
 /// What becomes of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -85,7 +85,8 @@ impl Arguments {
             None => Dialogue::with_user().draft()?,
         };
         println!("{}", self.target.write(&draft)?);
-        let config = if self.target.is_usual() { String::new() } else { format!(" --config {}", self.target.path().display()) };
+        let config =
+            if self.target.is_usual() { String::new() } else { format!(" --config {}", self.target.path().display()) };
         println!("Try it: blobcp config check{config}");
         Ok(())
     }
@@ -123,7 +124,8 @@ impl Arguments {
         }
         let credentials = ["key", "sas", "connection_string", "credential_command", "auth"];
         if !credentials.iter().any(|key| table.has(key)) {
-            let what = "say how the account is asked: --key, --sas, --connection-string, --credential-command or --auth";
+            let what =
+                "say how the account is asked: --key, --sas, --connection-string, --credential-command or --auth";
             return Err(Failure::usage(what));
         }
         let mount = self.mount.as_ref().map(|name| {
@@ -224,16 +226,18 @@ impl<R: BufRead> Dialogue<R> {
         let mut draft = Draft::default();
         loop {
             let question = if draft.accounts.is_empty() { "Account" } else { "Another account, or nothing" };
-            let name = self.ask(question, if draft.accounts.is_empty() { None } else { Some("") }, |text| match text {
-                "" => Ok(String::new()),
-                name => named(name),
-            })?;
+            let name =
+                self.ask(question, if draft.accounts.is_empty() { None } else { Some("") }, |text| match text {
+                    "" => Ok(String::new()),
+                    name => named(name),
+                })?;
             if name.is_empty() {
                 break;
             }
             draft.accounts.push(self.account(&name)?);
         }
-        let name = self.ask("A name for a mount of all of them, for fstab, or nothing", Some(""), |text| Ok(text.to_owned()))?;
+        let name =
+            self.ask("A name for a mount of all of them, for fstab, or nothing", Some(""), |text| Ok(text.to_owned()))?;
         if !name.is_empty() {
             let place = self.ask("Mount point", Some(&format!("/mnt/{name}")), |text| Ok(text.to_owned()))?;
             let sources = draft.accounts.iter().map(|table| table.name.clone()).collect();
@@ -279,7 +283,8 @@ impl<R: BufRead> Dialogue<R> {
                         table.set("federated_token_file", self.ask("File with the token", None, plain)?);
                     }
                     "managed-identity" => {
-                        let client = self.ask("Client id, if there are several", Some(""), |text| Ok(text.to_owned()))?;
+                        let client =
+                            self.ask("Client id, if there are several", Some(""), |text| Ok(text.to_owned()))?;
                         if !client.is_empty() {
                             table.set("client_id", client);
                         }

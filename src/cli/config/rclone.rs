@@ -37,7 +37,10 @@ pub(super) const SETTINGS: &[Row] = &[
     ("msi_client_id", Taken),
     ("use_az", Taken),
     ("use_emulator", Taken),
-    ("env_auth", Missing("say auth = \"managed-identity\", \"workload-identity\", \"client-secret\" or \"cli\" in the table")),
+    (
+        "env_auth",
+        Missing("say auth = \"managed-identity\", \"workload-identity\", \"client-secret\" or \"cli\" in the table"),
+    ),
     ("msi_object_id", Missing("name a managed identity by its client id, client_id")),
     ("msi_mi_res_id", Missing("name a managed identity by its client id, client_id")),
     ("client_certificate_path", Missing(LOGIN)),
@@ -173,7 +176,9 @@ fn convert(values: &BTreeMap<String, String>, place: &str, name: &str) -> Result
             table.set("connection_string", "UseDevelopmentStorage=true");
             table
         }
-        (None, None, false) => Table::new(of("account").ok_or("account is missing; rclone may have it from its environment")?),
+        (None, None, false) => {
+            Table::new(of("account").ok_or("account is missing; rclone may have it from its environment")?)
+        }
     };
     if let Some(endpoint) = of("endpoint") {
         let endpoint = if endpoint.contains("://") { endpoint } else { format!("https://{endpoint}") };

@@ -117,8 +117,13 @@ impl Look {
         let Some(told) = told else { return false };
         let clocks = self.clock(&told);
         if told.code() == "AuthenticationFailed" && told.status() == 403 {
-            let why = if clocks { "it cannot do so while the clocks differ" } else { "it is another account's, or was replaced" };
-            self.report.trouble(format!("the service does not accept the credential (403 AuthenticationFailed): {why}"));
+            let why = if clocks {
+                "it cannot do so while the clocks differ"
+            } else {
+                "it is another account's, or was replaced"
+            };
+            self.report
+                .trouble(format!("the service does not accept the credential (403 AuthenticationFailed): {why}"));
             return false;
         }
         let namespace = match (told.status(), told.header("x-ms-is-hns-enabled"), self.hierarchical) {
@@ -165,11 +170,14 @@ impl Look {
         if let Some(policy) = policy {
             let days = policy.split("<Days>").nth(1).and_then(|rest| rest.split('<').next());
             let on = policy.contains("<Enabled>true</Enabled>");
-            self.report.row("soft delete", match (on, days) {
-                (true, Some(days)) => format!("deleted blobs are kept for {days} days"),
-                (true, None) => "deleted blobs are kept".into(),
-                (false, _) => "off".into(),
-            });
+            self.report.row(
+                "soft delete",
+                match (on, days) {
+                    (true, Some(days)) => format!("deleted blobs are kept for {days} days"),
+                    (true, None) => "deleted blobs are kept".into(),
+                    (false, _) => "off".into(),
+                },
+            );
         }
     }
 
@@ -183,7 +191,9 @@ impl Look {
             Some(container) => {
                 let list = ListBlobs { prefix: &self.source.prefix, max_results: Some(1), ..ListBlobs::default() };
                 let listed = self.client.container(&container).list_blobs(&list).await;
-                listed.map(|page| if page.items.is_empty() { "empty".into() } else { "there is something in it".to_owned() })
+                listed.map(
+                    |page| if page.items.is_empty() { "empty".into() } else { "there is something in it".to_owned() },
+                )
             }
         };
         match result {

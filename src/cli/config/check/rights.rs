@@ -79,7 +79,9 @@ impl Sas {
             }
         }
         match self.resource.as_deref() {
-            Some("b" | "bs" | "bv") => troubles.push("the SAS is for one blob, which cannot be mounted: sr=b".to_owned()),
+            Some("b" | "bs" | "bv") => {
+                troubles.push("the SAS is for one blob, which cannot be mounted: sr=b".to_owned())
+            }
             Some("c" | "d") if !names_container => {
                 troubles.push("the SAS is for a container or a directory in it: name that".to_owned());
             }
