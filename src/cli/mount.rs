@@ -105,11 +105,12 @@ impl Arguments {
         if self.list {
             return mount_list::run(self.json);
         }
-        if MountOptions::parse(&self.options).is_ok_and(|options| options.remount) {
-            return remount(&self.options, self.words.last());
+        let options = MountOptions::parse(&self.options).map_err(Failure::usage)?;
+        if let Some(of_kernel) = &options.remount {
+            return remount(of_kernel, self.words.last());
         }
         let foreground = self.foreground;
-        let command = self.command()?;
+        let command = self.command(options)?;
         let level = command.settings.log.clone();
         let (patience, may_fail) = (command.patience.clone(), command.may_fail);
         let left_alone = |failure: Failure| {
@@ -156,8 +157,7 @@ impl Arguments {
         }
     }
 
-    fn command(mut self) -> Result<MountCommand, Failure> {
-        let options = MountOptions::parse(&self.options).map_err(Failure::usage)?;
+    fn command(mut self, options: MountOptions) -> Result<MountCommand, Failure> {
         let named = self.config.take().or(options.config);
         let of_fstab = || if self.by_mount8 { places::of_fstab() } else { None };
         let file = File::load(named.or_else(of_fstab).as_deref())?;

@@ -51,6 +51,12 @@ impl<'a> KnownAccounts<'a> {
         Self { tokens, ..self }
     }
 
+    /// The account that the environment describes or names.
+    pub(crate) fn of_environment(&self) -> Option<&str> {
+        let connected = self.connected.as_ref().map(|account| account.name.as_str());
+        connected.or(self.environment.account.as_deref())
+    }
+
     /// Users and groups of this machine by the service's names for them.
     pub(super) fn identities(&self) -> Identities {
         self.file.ids.clone().into_iter().collect()

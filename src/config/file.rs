@@ -124,7 +124,8 @@ impl File {
         }
     }
 
-    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
+    /// What `text` says as the content of the file at `path`, which is not looked at.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
         let wrong = |start: usize, what: &str| {
             let line = text.get(..start).unwrap_or(text).matches('\n').count() + 1;
             Error::File { path: path.to_path_buf(), line, what: one_line(what) }

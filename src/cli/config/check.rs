@@ -6,15 +6,15 @@
 //! working is a line with an exclamation mark and makes the exit status 1.
 
 mod account;
+mod report;
 mod rights;
 
 use std::path::PathBuf;
 
-use serde_json::{Map, Value, json};
-
 use super::super::failure::{Failure, end_quietly_without_readers};
 use super::super::log;
 use crate::config::{self, Auth, Environment, File, KnownAccounts, Settings, Switch};
+use report::Report;
 
 /// Look at the configuration, and at what can be done with it
 ///
@@ -41,39 +41,6 @@ pub(super) struct Arguments {
     allow_http: bool,
 }
 
-/// What was found out about a source.
-#[derive(Debug, Default)]
-struct Report {
-    rows: Vec<(&'static str, String)>,
-    /// What keeps it from working.
-    troubles: Vec<String>,
-}
-
-impl Report {
-    fn row(&mut self, name: &'static str, text: impl Into<String>) {
-        self.rows.push((name, text.into()));
-    }
-
-    fn trouble(&mut self, text: impl Into<String>) {
-        self.troubles.push(text.into());
-    }
-
-    fn text(&self, of: &str) -> String {
-        let width = self.rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        let rows = self.rows.iter().map(|(name, text)| format!("  {name:width$}  {text}\n"));
-        let troubles = self.troubles.iter().map(|text| format!("! {text}\n"));
-        format!("{of}\n{}", rows.chain(troubles).collect::<String>())
-    }
-
-    fn json(&self, of: &str) -> String {
-        let rows = self.rows.iter().map(|(name, text)| (name.replace(' ', "_"), Value::from(text.as_str())));
-        let mut object: Map<String, Value> = [("source".to_owned(), Value::from(of))].into_iter().collect();
-        object.extend(rows);
-        object.insert("troubles".into(), json!(self.troubles));
-        format!("{}\n", Value::from(object))
-    }
-}
-
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         end_quietly_without_readers();
@@ -88,7 +55,7 @@ impl Arguments {
         }
         let mut good = !file.exposed;
         let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
-        for (of, sources, settings) in self.subjects(&file, &environment, said)? {
+        for (of, sources, settings) in self.subjects(&file, known.of_environment(), said)? {
             let alone = sources.len() == 1;
             // As a mount would read all of them, which may not be mounted together.
             let mut mistake = (!alone).then(|| config::plan(&sources, &settings, &known).err()).flatten();
@@ -113,7 +80,7 @@ impl Arguments {
     fn subjects(
         &self,
         file: &File,
-        environment: &Environment,
+        of_environment: Option<&str>,
         said: Settings,
     ) -> Result<Vec<(String, Vec<String>, Settings)>, Failure> {
         let usual = || said.clone().or(file.mount.clone());
@@ -126,8 +93,8 @@ impl Arguments {
             let one = || (source.clone(), config::split_sources(source), usual());
             return Ok(vec![named(source).unwrap_or_else(one)]);
         }
-        let account = environment.account.iter().filter(|name| !file.accounts.contains_key(*name));
-        let accounts = file.accounts.keys().chain(account).map(|name| (name.clone(), vec![name.clone()], usual()));
+        let account = of_environment.filter(|name| !file.accounts.contains_key(*name)).map(str::to_owned);
+        let accounts = file.accounts.keys().cloned().chain(account).map(|name| (name.clone(), vec![name], usual()));
         // A URL of a mount may bring its own credential; the others are looked at as accounts.
         let mounts = file.mounts.keys().filter_map(|name| named(name));
         let found: Vec<_> = accounts.chain(mounts).collect();

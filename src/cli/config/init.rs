@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use super::super::failure::{Failure, about};
 use super::super::handover::OF_VARIABLE;
 use super::draft::{Draft, Table, Target};
-use crate::config::{Auth, Environment, split_sources};
+use crate::config::{Auth, split_sources};
 use crate::path::AccountName;
 use crate::store::{AccountConfig, Credential, Secret};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Report;
+use super::report::Report;
 use super::rights::Sas;
 use crate::config::MountSource;
 use crate::error::Error;
