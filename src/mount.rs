@@ -299,7 +299,8 @@ impl Mounted {
         config.mount_options.extend(options.read_only.then_some(MountOption::RO));
         config.mount_options.extend(options.no_exec.then_some(MountOption::NoExec));
         config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
-        dispatched(&mut config);
+        config.n_threads = Some(DISPATCH_THREADS);
+        config.clone_fd = true;
         let failed = |error: std::io::Error| MountError(explain(mountpoint, &error));
         let session = fuse::mount(fs, runtime.handle().clone(), options.read_only, mountpoint, &config);
         // Dropping the session in an error case from here on unmounts.
@@ -321,7 +322,9 @@ impl Mounted {
     ) -> Result<Self, MountError> {
         let mut config = fuser::Config::default();
         config.acl = SessionACL::All;
-        dispatched(&mut config);
+        config.n_threads = Some(DISPATCH_THREADS);
+        // A descriptor for each thread would be opened anew, and `/dev/fuse` is not there or not for this user.
+        config.clone_fd = false;
         let device = device.try_clone();
         let serve = |device| fuse::serve_device(fs, runtime.handle().clone(), options.read_only, device, config);
         let session = device.and_then(serve);
@@ -356,11 +359,6 @@ impl Drop for Mounted {
             self.detach();
         }
     }
-}
-
-fn dispatched(config: &mut fuser::Config) {
-    config.n_threads = Some(DISPATCH_THREADS);
-    config.clone_fd = true;
 }
 
 /// A name as it has to be written in the options: fusermount splits them at commas, the kernel is given the name apart

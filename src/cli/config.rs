@@ -13,7 +13,7 @@ mod rclone;
 
 use clap::Subcommand;
 
-use super::failure::Failure;
+use super::failure::{Failure, end_quietly_without_readers};
 
 /// Write, check and convert configuration files
 #[derive(clap::Args)]
@@ -33,6 +33,7 @@ enum Command {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
+        end_quietly_without_readers();
         match self.command {
             Command::Init(arguments) => arguments.run(),
             Command::Check(arguments) => arguments.run(),

@@ -65,7 +65,7 @@ pub(super) struct Arguments {
     #[arg(short, long, conflicts_with_all = ["words", "dev", "foreground", "options"])]
     list: bool,
     /// With --list: one JSON object per line.
-    #[arg(long, requires = "list")]
+    #[arg(long)]
     json: bool,
     /// Stay in the foreground, log to stderr.
     #[arg(short, long)]
@@ -104,6 +104,9 @@ impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         if self.list {
             return mount_list::run(self.json);
+        }
+        if self.json {
+            return Err(Failure::usage("--json is for --list (see blobcp mount --help)"));
         }
         let options = MountOptions::parse(&self.options).map_err(Failure::usage)?;
         if let Some(of_kernel) = &options.remount {

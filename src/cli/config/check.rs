@@ -11,7 +11,7 @@ mod rights;
 
 use std::path::PathBuf;
 
-use super::super::failure::{Failure, end_quietly_without_readers};
+use super::super::failure::Failure;
 use super::super::log;
 use crate::config::{self, Auth, Environment, File, KnownAccounts, Settings, Switch};
 use report::Report;
@@ -43,7 +43,6 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
-        end_quietly_without_readers();
         log::to_stderr(Some("error"))?;
         let environment = Environment::of_process();
         let file = File::load(self.config.as_deref())?;

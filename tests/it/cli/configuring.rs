@@ -226,7 +226,7 @@ fn check_says_what_is_wrong() {
     let (status, report) = rows(&desk, &["--config", "c.toml"]);
     assert!(status == 1 && troubles(&report).starts_with("no answer: "), "{report}");
 
-    fs::write(desk.path("c.toml"), "[account.x12]\n[mount.m]\nsources = ['x12/c/dir', 'y12']\n").unwrap();
+    fs::write(desk.path("c.toml"), "[account.x12]\n[mount.m]\nsources = ['x12/box/dir', 'y12']\n").unwrap();
     let ended = plain(&desk, &["config", "check", "--config", "c.toml"]);
     assert!(ended.status == 1 && ended.out.contains("can only be mounted alone"), "{ended:?}");
     assert!(ended.out.contains("! account y12: no credential"), "{ended:?}");
