@@ -160,7 +160,7 @@ fn replace(path: &Path, text: &str, keep: bool) -> io::Result<()> {
     let _ = fs::remove_file(&new);
     let mut file = Handle::options().write(true).create_new(true).mode(0o600).open(&new)?;
     let before = fs::metadata(&path).ok();
-    let written = || -> io::Result<()> {
+    let mut written = || -> io::Result<()> {
         file.write_all(text.as_bytes())?;
         if let Some(before) = &before {
             // Root may write that of somebody else.
@@ -175,7 +175,6 @@ fn replace(path: &Path, text: &str, keep: bool) -> io::Result<()> {
         file.sync_all()?;
         fs::rename(&new, &path)
     };
-    let mut written = written;
     written().inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
