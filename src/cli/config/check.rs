@@ -1,8 +1,8 @@
 //! `blobcp config check`: the configuration as a mount would read it, and what the service says to it.
 //!
-//! For each account it is looked who asks, whether the service answers and how fast, whether the clocks agree, what kind
-//! of account it is, and what the credential allows: of a SAS by its letters, of everything else by asking. Nothing is
-//! changed, unless `--write` says to try that, with one small blob that is removed again. Whatever keeps a mount from
+//! For each account it is looked who asks, whether the service answers and how fast, whether the clocks agree, what
+//! kind of account it is, and what the credential allows: of a SAS by its letters, of everything else by asking. Nothing
+//! is changed, unless `--write` says to try that, with one small blob that is removed again. Whatever keeps a mount from
 //! working is a line with an exclamation mark and makes the exit status 1.
 
 mod account;
