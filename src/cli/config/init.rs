@@ -81,7 +81,7 @@ impl Arguments {
         // Before anybody has answered questions for nothing.
         self.target.existing()?;
         let draft = match &self.account {
-            Some(account) => self.from_flags(account)?,
+            Some(account) => self.of_flags(account)?,
             None => Dialogue::with_user().draft()?,
         };
         println!("{}", self.target.write(&draft)?);
@@ -91,7 +91,7 @@ impl Arguments {
         Ok(())
     }
 
-    fn from_flags(&self, account: &str) -> Result<Draft, Failure> {
+    fn of_flags(&self, account: &str) -> Result<Draft, Failure> {
         let mut table = Table::new(named(account).map_err(Failure::usage)?);
         if let Some(endpoint) = &self.endpoint {
             table.set("endpoint", endpoint.as_str());
