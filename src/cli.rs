@@ -13,9 +13,11 @@
 mod abort;
 mod bulk;
 mod bulk_output;
+mod config;
 mod cp;
 mod devstore;
 mod failure;
+mod first_copy;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -25,6 +27,7 @@ mod leftovers;
 mod log;
 mod mount;
 mod mount_helper;
+mod mount_list;
 mod mount_options;
 mod on_mount;
 mod signals;
@@ -55,6 +58,8 @@ Examples:
   blobcp cp -r ~/mnt/2025 ~/mnt/old      many files at once
   blobcp status --watch ~/mnt/copy.img   how far the copy is
   blobcp umount ~/mnt
+  blobcp config init                     writes accounts into a file
+  blobcp config check                    what is wrong with it, if anything
 
 Credentials: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with
 AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID,
@@ -90,6 +95,7 @@ macro_rules! commands {
 commands! {
     "mount" Mount(Box<mount::Arguments>),
     "umount" Umount(umount::Arguments),
+    "config" Config(config::Arguments),
     "cp" Cp(cp::Arguments),
     "status" Status(status::Arguments),
     "wait" Wait(wait::Arguments),
@@ -100,6 +106,7 @@ commands! {
     "undelete" Undelete(undelete::Arguments),
     "verify" Verify(verify::Arguments),
     "devstore" Devstore(devstore::Arguments),
+    "first-copy" FirstCopy(first_copy::Arguments),
     "verify-account" VerifyAccount(verify_account::Arguments),
 }
 

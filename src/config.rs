@@ -21,6 +21,8 @@ mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod identity;
+mod mount_table;
+pub(crate) mod places;
 mod setting;
 mod source;
 #[cfg(test)]
@@ -38,6 +40,7 @@ pub(crate) use again::living;
 pub(crate) use environment::Environment;
 pub(crate) use file::File;
 pub(crate) use identity::Auth;
+pub(crate) use mount_table::split as split_sources;
 pub(crate) use setting::{Mode, Switch, duration};
 pub(crate) use source::MountSource;
 
@@ -57,6 +60,8 @@ const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 pub(crate) enum Error {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{0}; --config names another, and what is not named is read from ~/.config/blobcp/config.toml first")]
+    Hidden(String),
     #[error("{}:{line}: {what}", path.display())]
     File { path: PathBuf, line: usize, what: String },
     #[error("{0}: {1}")]
@@ -70,10 +75,10 @@ pub(crate) enum Error {
     #[error("account {0} is named with two endpoints, {1} and {2}")]
     TwoEndpoints(String, String, String),
     #[error(
-        "account {account}: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.{account}] in {}, or say --auth",
+        "account {account}: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.{account}] in {}, or say --auth{note}",
         file.display()
     )]
-    NoCredential { account: String, file: PathBuf },
+    NoCredential { account: String, file: PathBuf, note: String },
     #[error("account {account}: {auth} needs {variable}, or {key} in its table of the configuration file")]
     Identity { account: String, auth: String, variable: &'static str, key: &'static str },
     #[error(
@@ -168,6 +173,11 @@ pub(crate) struct Settings {
     /// Talk plain http to endpoints that are not on this machine, where everybody on the way can read and change it.
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes")]
     pub(crate) allow_http: Option<Switch>,
+    /// How long a service that cannot be reached is asked again before a mount is given up [default: 60s in a line
+    /// of fstab with _netdev, else 0s].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[serde(deserialize_with = "setting::duration_field")]
+    pub(crate) network_wait: Option<Duration>,
     /// Write the log there.
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
@@ -194,7 +204,7 @@ impl Settings {
         laid_over! {
             read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
             check_reads content_md5 timeout
-            show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http log_file log
+            show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http network_wait log_file log
         }
     }
 
@@ -221,7 +231,7 @@ pub(crate) struct Plan {
     pub(crate) accounts: Vec<Account>,
     /// No credential allows to change anything.
     pub(crate) read_only: bool,
-    /// The device as `mount` and `df` show it.
+    /// The device as `mount` and `df` show it: the sources as fstab has them, so that `mount -a` knows it again.
     pub(crate) name: String,
 }
 
@@ -272,7 +282,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
         prefix: source.prefix.clone(),
     });
     let probes = probes.collect();
-    let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join("+");
+    let name = sources.iter().map(|source| source.label.as_str()).collect::<Vec<_>>().join(",");
     let check_reads = settings.check_reads.is_none_or(Switch::is_on);
     let usual = Options::default();
     let http = Http::new(Options { check_reads, timeout: settings.timeout.unwrap_or(usual.timeout), ..usual });

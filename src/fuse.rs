@@ -10,6 +10,7 @@
 use std::ffi::OsStr;
 use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -76,6 +77,29 @@ pub fn mount(
     mountpoint: &Path,
     config: &fuser::Config,
 ) -> io::Result<fuser::BackgroundSession> {
+    let mount = |adapter| fuser::Session::new(adapter, mountpoint, config);
+    begin(fs, runtime, read_only, Some(mountpoint), mount)
+}
+
+/// Serves `fs` on a descriptor of `/dev/fuse` that somebody else has mounted.
+pub fn serve_device(
+    fs: Arc<Fs>,
+    runtime: Handle,
+    read_only: bool,
+    device: OwnedFd,
+    config: fuser::Config,
+) -> io::Result<fuser::BackgroundSession> {
+    let acl = config.acl;
+    begin(fs, runtime, read_only, None, |adapter| fuser::Session::from_fd(adapter, device, acl, config))
+}
+
+fn begin(
+    fs: Arc<Fs>,
+    runtime: Handle,
+    read_only: bool,
+    mountpoint: Option<&Path>,
+    mount: impl FnOnce(Adapter) -> io::Result<fuser::Session<Adapter>>,
+) -> io::Result<fuser::BackgroundSession> {
     let cache = Arc::new(KernelCache::default());
     let (first_copy, watchers) = (FirstCopy::default(), Arc::default());
     let (tell, expired) = std::sync::mpsc::channel();
@@ -83,8 +107,8 @@ pub fn mount(
     let mounted = fs.clone();
     let underway = Underway::watched(Arc::downgrade(&fs))?;
     let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), underway, read_only };
-    let session = fuser::Session::new(adapter, mountpoint, config)?;
-    if let Some(device) = Device::mounted_at(mountpoint) {
+    let session = mount(adapter)?;
+    if let Some(device) = mountpoint.and_then(Device::mounted_at) {
         mounted.mounted_as(device);
     }
     cache.reach_by(session.notifier());

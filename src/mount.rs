@@ -25,12 +25,16 @@ pub(crate) mod daemon;
 mod ending;
 mod error;
 pub(crate) mod exit_report;
+pub(crate) mod patience;
 mod probe;
+pub(crate) mod record;
 pub(crate) mod runtime_dir;
 pub mod table;
 pub mod unmount;
 
 use std::mem::ManuallyDrop;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +51,10 @@ pub(crate) use error::MountError;
 use crate::config::Plan;
 use crate::fs::Fs;
 use crate::fs::attr::Ino;
-use crate::fuse::{self, make_first_copy};
+use crate::fuse;
+use crate::mount::patience::Patience;
+
+pub(crate) use crate::fuse::make_first_copy;
 
 /// Longest time that the mount waits for what it asks ahead. Without an answer the first program that wants to know it
 /// asks.
@@ -70,6 +77,48 @@ const DISPATCH_THREADS: usize = 2;
 /// 12).
 const READ_AHEAD_KIB: &str = "4096";
 
+/// Where a mount is to be.
+#[derive(Debug)]
+pub(crate) enum MountPlace {
+    /// On this directory, by ourselves.
+    Directory(PathBuf),
+    /// Wherever somebody else has mounted this descriptor of `/dev/fuse`, as those do who give a mount to a container
+    /// that may not mount. Whoever mounted it unmounts it and makes its first copy ([`make_first_copy`]), and has
+    /// chosen the kernel's options. The path is what the user called it.
+    Device(OwnedFd, PathBuf),
+}
+
+impl MountPlace {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path) | Self::Device(_, path) => path,
+        }
+    }
+}
+
+/// Major and minor number of `/dev/fuse`.
+const FUSE_DEVICE: (u32, u32) = (10, 229);
+
+/// The descriptor that `/dev/fd/N` names, taken for good; `None` if that is not what `path` is. What is started from
+/// here on does not inherit it.
+///
+/// To be called once, as nobody else may use the descriptor.
+pub(crate) fn fuse_device(path: &Path) -> std::io::Result<Option<OwnedFd>> {
+    let number = ["/dev/fd/", "/proc/self/fd/"].iter().find_map(|dir| path.to_str()?.strip_prefix(dir)?.parse().ok());
+    let Some(number) = number.filter(|number: &i32| *number > 2) else { return Ok(None) };
+    let is_fuse = std::fs::metadata(path).is_ok_and(|found| {
+        let device = found.rdev();
+        found.file_type().is_char_device() && (libc::major(device), libc::minor(device)) == FUSE_DEVICE
+    });
+    if !is_fuse {
+        return Err(std::io::Error::other("not a descriptor of /dev/fuse that this process was given"));
+    }
+    // SAFETY: it is open, as the look at it has shown, and was given to this process to be served.
+    let device = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&device, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(Some(device))
+}
+
 /// Options of the kernel for a mount.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KernelOptions {
@@ -78,12 +127,13 @@ pub(crate) struct KernelOptions {
     pub(crate) no_exec: bool,
 }
 
-/// Mounts what `prepare` plans on `mountpoint` and serves it to its end. `prepare` runs inside the runtime and may
+/// Mounts what `prepare` plans at `place` and serves it to its end. `prepare` runs inside the runtime and may
 /// return something that has to live as long as the mount, and a text for the user; `ready` is given that text when the
-/// mount works.
+/// mount works. Who is asked before and cannot be reached is asked again as long as `patience` lasts.
 pub(crate) fn serve<K>(
-    mountpoint: &Path,
+    place: &MountPlace,
     options: &KernelOptions,
+    patience: &Patience,
     prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), MountError>,
     ready: impl FnOnce(String),
 ) -> Result<(), MountError> {
@@ -92,7 +142,7 @@ pub(crate) fn serve<K>(
         .enable_all()
         .build()
         .map_err(|error| MountError(format!("cannot start threads: {error}")))?;
-    let outcome = serve_on(&runtime, mountpoint, options, prepare, ready);
+    let outcome = serve_on(&runtime, place, options, patience, prepare, ready);
     // Not dropped, which would wait for a name server that does not answer.
     runtime.shutdown_timeout(STRAGGLER_BOUND);
     outcome
@@ -100,15 +150,16 @@ pub(crate) fn serve<K>(
 
 fn serve_on<K>(
     runtime: &Runtime,
-    mountpoint: &Path,
+    place: &MountPlace,
     options: &KernelOptions,
+    patience: &Patience,
     prepare: impl AsyncFnOnce() -> Result<(Plan, K, String), MountError>,
     ready: impl FnOnce(String),
 ) -> Result<(), MountError> {
     let (mut signals, mut hangup) = (Signals::listen(runtime)?, listen(runtime, SignalKind::hangup())?);
     let prepared = async {
         let (plan, keep, text) = prepare().await?;
-        probe::all(&plan.probes).await?;
+        probe::all(&plan.probes, patience).await?;
         Ok((plan, keep, text))
     };
     let (plan, _keep, text) = runtime.block_on(async {
@@ -132,7 +183,8 @@ fn serve_on<K>(
         tokio::join!(fs.getattr(Ino::ROOT), namespaces)
     };
     let _ = runtime.block_on(async { timeout(ROOT_BOUND, first_questions).await });
-    let mounted = Mounted::mount(runtime, fs.clone(), mountpoint, &plan.name, options)?;
+    let mountpoint = place.path();
+    let mounted = Mounted::mount(runtime, fs.clone(), place, &plan.name, options)?;
     let reporter = exit_report::ExitReporter::begin(mounted.device);
     // Ends with the runtime.
     drop(runtime.spawn(credentials::watch(plan.accounts, hangup)));
@@ -257,10 +309,14 @@ impl Mounted {
     fn mount(
         runtime: &Runtime,
         fs: Arc<Fs>,
-        mountpoint: &Path,
+        place: &MountPlace,
         name: &str,
         options: &KernelOptions,
     ) -> Result<Self, MountError> {
+        let mountpoint = match place {
+            MountPlace::Directory(path) => path.as_path(),
+            MountPlace::Device(device, path) => return Self::on_device(runtime, fs, device, path, options),
+        };
         let mut config = fuser::Config::default();
         // As a plain option, because fuser keeps its `Subtype` from the kernel when it mounts without fusermount.
         let subtype = MountOption::CUSTOM(format!("subtype={}", table::SUBTYPE));
@@ -279,6 +335,30 @@ impl Mounted {
         raise_read_ahead(device);
         make_first_copy(mountpoint);
         Ok(Self { mountpoint: mountpoint.to_path_buf(), device, session })
+    }
+
+    /// Serves what somebody else has mounted, and unmounts. Who may use it and how is said by the options of that
+    /// mount, so that all who get through the kernel are let in.
+    fn on_device(
+        runtime: &Runtime,
+        fs: Arc<Fs>,
+        device: &OwnedFd,
+        name: &Path,
+        options: &KernelOptions,
+    ) -> Result<Self, MountError> {
+        let mut config = fuser::Config::default();
+        config.acl = SessionACL::All;
+        config.n_threads = Some(DISPATCH_THREADS);
+        // A descriptor for each thread would be opened anew, and `/dev/fuse` is not there or not for this user.
+        config.clone_fd = false;
+        let device = device.try_clone();
+        let serve = |device| fuse::serve_device(fs, runtime.handle().clone(), options.read_only, device, config);
+        let session = device.and_then(serve);
+        let failed = |error: std::io::Error| {
+            MountError(format!("{}: {}; it has to be mounted before", name.display(), one_line(&error.to_string())))
+        };
+        let session = ManuallyDrop::new(session.map_err(failed)?);
+        Ok(Self { mountpoint: name.to_path_buf(), device: (0, 0), session })
     }
 
     async fn ended(&self) {

@@ -79,10 +79,12 @@ pub(super) fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
 }
 
 /// The log of a mount that names none: `~/.local/state/blobcp/MOUNT.log`, with dashes for the slashes of the mount
-/// point; without a home, as at boot, in `/var/log/blobcp`.
-pub(super) fn usual_path(mountpoint: &Path) -> PathBuf {
+/// point; without a home, as at boot, in `/var/log/blobcp`, and so for root whenever mount(8) asks: the same line of
+/// fstab has the same log.
+pub(super) fn usual_path(mountpoint: &Path, by_mount8: bool) -> PathBuf {
     let name = mountpoint.to_string_lossy().trim_start_matches('/').replace('/', "-");
-    state_home().unwrap_or_else(|| "/var/log".into()).join("blobcp").join(format!("{name}.log"))
+    let own = state_home().filter(|_| !(by_mount8 && rustix::process::geteuid().is_root()));
+    own.unwrap_or_else(|| "/var/log".into()).join("blobcp").join(format!("{name}.log"))
 }
 
 #[cfg(test)]

@@ -2,47 +2,71 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::failure::{Failure, about, complain};
 use super::mount_options::MountOptions;
-use super::{devstore, handover, log};
-use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch};
+use super::{devstore, handover, log, mount_list};
+use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch, places};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
-use crate::mount::{self, KernelOptions, MountError, credentials, table, unmount};
+use crate::mount::patience::Patience;
+use crate::mount::record::Record;
+use crate::mount::{self, KernelOptions, MountError, MountPlace, credentials, fuse_device, table, unmount};
 
 const MORE: &str = "\
 SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
-the same, also with a SAS. Several SOURCEs give one directory per account.
+the same, also with a SAS. Several SOURCEs give one directory per account; one
+word may have several, ACCOUNT,ACCOUNT. NAME is a [mount.NAME] table of the
+configuration file.
 In place of a SOURCE, - reads it from the standard input, @FILE from a file and
 env:NAME from a variable: the words of a command line can be read by everybody,
 for a URL with a SAS until the mount has taken it out of sight.
+/dev/fd/N as MOUNTPOINT serves a descriptor of /dev/fuse that somebody else has
+mounted; whoever did then runs 'blobcp first-copy' on that mount.
 
 Examples:
   blobcp mount --dev ~/mnt
   AZURE_STORAGE_ACCOUNT=acct AZURE_STORAGE_KEY=… blobcp mount acct ~/mnt
   blobcp mount @photos.url ~/mnt
   blobcp mount -f --log debug --read-only acct/photos ~/mnt
+  blobcp mount --list
 
 In ~/.config/blobcp/config.toml, readable only by you:
   [account.acct]
   key = \"…\"
   [mount]
   attr-ttl = \"5s\"
+  [mount.photos]
+  sources = [\"acct/photos\", \"other\"]
+  mountpoint = \"/mnt/photos\"
 
 In /etc/fstab, with the keys in /etc/blobcp/config.toml:
-  acct/photos /mnt/photos fuse.blobcp _netdev,allow_other,attr_ttl=5s 0 0";
+  acct,other  /mnt/both    blobcp  _netdev,allow_other,attr_ttl=5s      0 0
+  photos      /mnt/photos  blobcp  _netdev,nofail,x-systemd.automount  0 0";
+
+/// Longest wait for the network in a line of fstab with `_netdev`: shorter than systemd waits for a mount.
+const NETWORK_WAIT: Duration = Duration::from_secs(60);
 
 /// Mount accounts or containers
 #[derive(clap::Args)]
-#[command(after_help = MORE, override_usage = "blobcp mount [OPTIONS] SOURCE... MOUNTPOINT\n       blobcp mount [OPTIONS] --dev MOUNTPOINT")]
+#[command(after_help = MORE, override_usage = "blobcp mount [OPTIONS] SOURCE... MOUNTPOINT\n       blobcp mount [OPTIONS] NAME [MOUNTPOINT]\n       blobcp mount [OPTIONS] --dev MOUNTPOINT\n       blobcp mount --list [--json]")]
 pub(super) struct Arguments {
     #[arg(value_name = "SOURCE... MOUNTPOINT", hide = true)]
     words: Vec<OsString>,
     /// Mount an embedded Blob service with two accounts and sample data.
     #[arg(long)]
     dev: bool,
+    /// List what is mounted, who serves it, and where the log is.
+    #[arg(short, long, conflicts_with_all = ["words", "dev", "foreground", "options"])]
+    list: bool,
+    /// With --list: one JSON object per line.
+    #[arg(long)]
+    json: bool,
     /// Stay in the foreground, log to stderr.
     #[arg(short, long)]
     foreground: bool,
@@ -52,6 +76,9 @@ pub(super) struct Arguments {
     /// Options as in fstab: flags with underscores, such as ro,attr_ttl=5s.
     #[arg(short = 'o', value_name = "OPTIONS")]
     options: Vec<String>,
+    /// mount(8) asks: root's files are the machine's then, whatever HOME says.
+    #[arg(long, hide = true)]
+    by_mount8: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -59,27 +86,52 @@ pub(super) struct Arguments {
 /// A mount to make: all settings merged, and its place.
 struct MountCommand {
     sources: Vec<String>,
-    mountpoint: PathBuf,
+    /// The name of its table in the file.
+    name: Option<String>,
+    place: MountPlace,
     dev: bool,
     settings: Settings,
     file: File,
     kernel: KernelOptions,
+    patience: Arc<Patience>,
+    /// To be left alone where nobody can be reached.
+    may_fail: bool,
+    /// None for a mount in the foreground that logs to stderr.
+    log: Option<PathBuf>,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if self.list {
+            return mount_list::run(self.json);
+        }
+        if self.json {
+            return Err(Failure::usage("--json is for --list (see blobcp mount --help)"));
+        }
+        let options = MountOptions::parse(&self.options).map_err(Failure::usage)?;
+        if let Some(of_kernel) = &options.remount {
+            return remount(of_kernel, self.words.last());
+        }
         let foreground = self.foreground;
-        let command = self.command()?;
+        let command = self.command(options)?;
         let level = command.settings.log.clone();
+        let (patience, may_fail) = (command.patience.clone(), command.may_fail);
+        let left_alone = |failure: Failure| {
+            if !(may_fail && patience.ran_out()) {
+                return Err(failure);
+            }
+            failure.complain("mount");
+            complain("mount", "not mounted; nofail says that this is no failure");
+            Ok(())
+        };
         if foreground {
-            match &command.settings.log_file {
+            match &command.log {
                 Some(path) => log::to_file(path, level.as_deref())?,
                 None => log::to_stderr(level.as_deref())?,
             }
-            return command.serve(|text| say(&text));
+            return command.serve(|text| say(&text)).or_else(left_alone);
         }
-        let path = command.settings.log_file.clone().unwrap_or_else(|| log::usual_path(&command.mountpoint));
-        let path = std::path::absolute(&path).unwrap_or(path);
+        let path = command.log.clone().unwrap_or_default();
         match daemon::detach().map_err(|error| Failure::new(format!("cannot fork: {error}")))? {
             Side::Parent(Ok(text)) => {
                 say(&text);
@@ -96,7 +148,10 @@ impl Arguments {
                 };
                 let result = log::to_file(&path, level.as_deref()).and_then(|()| command.serve(told));
                 match (result, reporter) {
-                    (Err(failure), Some(reporter)) => reporter.failed(failure.message.as_deref().unwrap_or_default()),
+                    (Err(failure), Some(reporter)) => match left_alone(failure) {
+                        Err(failure) => reporter.failed(failure.message.as_deref().unwrap_or_default()),
+                        Ok(()) => reporter.ready(""),
+                    },
                     (Err(failure), None) => tracing::error!("{}", failure.message.unwrap_or_default()),
                     (Ok(()), _) => {}
                 }
@@ -105,23 +160,22 @@ impl Arguments {
         }
     }
 
-    fn command(mut self) -> Result<MountCommand, Failure> {
-        let options = MountOptions::parse(&self.options).map_err(Failure::usage)?;
-        let file = File::load(self.config.or(options.config).as_deref())?;
+    fn command(mut self, options: MountOptions) -> Result<MountCommand, Failure> {
+        let named = self.config.take().or(options.config);
+        let of_fstab = || if self.by_mount8 { places::of_fstab() } else { None };
+        let file = File::load(named.or_else(of_fstab).as_deref())?;
         if file.exposed {
             complain("mount", format_args!("warning: {} holds secrets and others can read it", file.path.display()));
         }
-        let settings = self.settings.or(options.settings).or(file.mount.clone());
         let dev = self.dev || options.dev;
-        log::check(settings.log.as_deref())?;
-        let missing = || Failure::usage("SOURCE or MOUNTPOINT is missing (see blobcp mount --help)");
-        let mountpoint = PathBuf::from(self.words.pop().ok_or_else(missing)?);
-        if self.words.is_empty() && !dev {
-            return Err(missing());
-        }
-        let sources = self.words.into_iter().map(OsString::into_string).collect::<Result<_, _>>();
-        let sources: Vec<String> = sources.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
+        let (sources, mountpoint) = self.sources_and_place(dev, &file)?;
+        // One that has a name may have settings of its own.
+        let name = sources.first().filter(|name| sources.len() == 1 && file.mounts.contains_key(*name)).cloned();
+        let table = name.as_ref().and_then(|name| file.mounts.get(name).cloned()).unwrap_or_default();
+        let sources = if name.is_some() { table.sources } else { sources };
         let sources = sources.into_iter().map(spelled_out).collect::<Result<_, _>>()?;
+        let settings = self.settings.or(options.settings).or(table.settings).or(file.mount.clone());
+        log::check(settings.log.as_deref())?;
         let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
         let checks = on(settings.allow_other) || options.default_permissions;
         if on(settings.show_owners) && checks {
@@ -134,7 +188,35 @@ impl Arguments {
             allow_other: on(settings.allow_other),
             no_exec: options.no_exec,
         };
-        Ok(MountCommand { sources, mountpoint: usable_directory(&mountpoint)?, dev, settings, file, kernel })
+        let usual_wait = if options.net_dev { NETWORK_WAIT } else { Duration::ZERO };
+        let patience = Patience::new(settings.network_wait.unwrap_or(usual_wait), |text| complain("mount", text));
+        let place = match fuse_device(&mountpoint).map_err(|error| about(&mountpoint, &error))? {
+            Some(device) => MountPlace::Device(device, mountpoint),
+            None => MountPlace::Directory(usable_directory(&mountpoint)?),
+        };
+        let usual_log = || (!self.foreground).then(|| log::usual_path(place.path(), self.by_mount8));
+        let log = settings.log_file.clone().or_else(usual_log);
+        let log = log.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let (patience, may_fail) = (Arc::new(patience), self.by_mount8 && options.no_fail);
+        Ok(MountCommand { sources, name, place, dev, settings, file, kernel, patience, may_fail, log })
+    }
+
+    /// The words: what is to be mounted, or the name of it, and where.
+    fn sources_and_place(&mut self, dev: bool, file: &File) -> Result<(Vec<String>, PathBuf), Failure> {
+        let missing = || Failure::usage("SOURCE or MOUNTPOINT is missing (see blobcp mount --help)");
+        let last = self.words.pop().ok_or_else(missing)?;
+        if self.words.is_empty() && !dev {
+            let name = last.to_str().unwrap_or_default();
+            let table = file.mounts.get(name).ok_or_else(missing)?;
+            let place = table.mountpoint.clone().ok_or_else(|| {
+                let file = file.path.display();
+                Failure::usage(format!("{name}: [mount.{name}] in {file} says no mountpoint, and neither do you"))
+            })?;
+            return Ok((vec![name.to_owned()], place));
+        }
+        let words = std::mem::take(&mut self.words).into_iter().map(OsString::into_string).collect::<Result<_, _>>();
+        let words: Vec<String> = words.map_err(|word| Failure::usage(format!("{}: not UTF-8", word.display())))?;
+        Ok((words.iter().flat_map(|word| config::split_sources(word)).collect(), last.into()))
     }
 }
 
@@ -142,7 +224,21 @@ impl MountCommand {
     /// Mounts and serves to the end.
     fn serve(&self, ready: impl FnOnce(String)) -> Result<(), Failure> {
         let prepare = async || self.prepare().await;
-        Ok(mount::serve(&self.mountpoint, &self.kernel, prepare, ready)?)
+        let mut kept = None;
+        let ready = |text| {
+            let table = table::read().ok();
+            let mount = table.as_ref().and_then(|table| table.at(self.place.path()));
+            kept = mount.map(|mount| self.record().keep(mount.device));
+            ready(text);
+        };
+        let ended = mount::serve(&self.place, &self.kernel, &self.patience, prepare, ready);
+        drop(kept);
+        Ok(ended?)
+    }
+
+    fn record(&self) -> Record {
+        let sources = self.sources.iter().map(|source| source.split(['?', '#']).next().unwrap_or_default().to_owned());
+        Record { pid: std::process::id(), sources: sources.collect(), log: self.log.clone() }
     }
 
     async fn prepare(&self) -> Result<(Plan, Option<Devstore>, String), MountError> {
@@ -164,13 +260,17 @@ impl MountCommand {
             sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
         }
         let mut plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
-        let limits = credentials::limits(&plan.accounts, self.settings.read_only.map(Switch::is_on)).await?;
+        let read_only = self.settings.read_only.map(Switch::is_on);
+        let limits = credentials::limits(&plan.accounts, read_only, &self.patience).await?;
         plan.read_only = limits.read_only;
+        if let Some(name) = &self.name {
+            plan.name.clone_from(name);
+        }
         // The labels, not the arguments: those may hold a SAS.
         let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
-        let mut text = format!("{} is mounted on {}\n", labels.join(" and "), self.mountpoint.display());
+        let mut text = format!("{} is mounted on {}\n", labels.join(" and "), self.place.path().display());
         if let Some(store) = store.as_ref().filter(|_| self.sources.is_empty()) {
-            text = devstore::welcome(store, &self.mountpoint);
+            text = devstore::welcome(store, self.place.path());
         }
         for line in limits.lines {
             tracing::warn!("{line}");
@@ -178,6 +278,14 @@ impl MountCommand {
         }
         Ok((plan, store, text))
     }
+}
+
+/// `mount -o remount` of mount(8), which only the kernel has a part in.
+fn remount(options: &[String], mountpoint: Option<&OsString>) -> Result<(), Failure> {
+    let mut mount = Command::new("mount");
+    // Without helpers: they would lead here again.
+    mount.args(["-i", "-o"]).arg(options.join(",")).args(mountpoint);
+    Err(about("mount", &mount.exec()))
 }
 
 /// A SOURCE that is said elsewhere than on the command line, which others can read: `-` is a line of the standard input,

@@ -5,8 +5,11 @@
 //! | `mount -t fuse.blobcp`, with `/sbin/mount.fuse.blobcp` linked to blobcp | `mount.fuse.blobcp SOURCE DIR [-sfnv] [-N NS] [-o OPTIONS] [-t TYPE]` |
 //! | the same with libfuse's `/sbin/mount.fuse` | `blobcp SOURCE DIR -o OPTIONS` |
 //! | `mount -t fuse blobcp#SOURCE DIR` | as either, `blobcp#` already taken off by libfuse |
+//! | `mount -t blobcp`, with `/sbin/mount.blobcp` linked to blobcp | `mount.blobcp`, as the first |
+//! | `umount`, with `/sbin/umount.fuse.blobcp` linked to blobcp | `umount.fuse.blobcp DIR [-nlfvri] [-N NS] [-t TYPE]` |
 //!
-//! All of these become `blobcp mount SOURCE DIR -o OPTIONS`.
+//! All of these become `blobcp mount --by-mount8 SOURCE DIR -o OPTIONS`, or `blobcp umount [--lazy] DIR`, which waits
+//! until everything is stored.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -16,6 +19,9 @@ pub(super) fn translate(args: Vec<OsString>, commands: &[String]) -> Result<Opti
     let program = args.first().and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str).unwrap_or_default();
     if program.starts_with("mount.") {
         return helper(&args[1..]);
+    }
+    if program.starts_with("umount.") {
+        return Ok(Some(umount_helper(&args[1..])));
     }
     let first = args.get(1).and_then(|word| word.to_str()).unwrap_or("-");
     let is_own = first.starts_with('-') || first == "help" || commands.iter().any(|command| command == first);
@@ -27,7 +33,7 @@ pub(super) fn translate(args: Vec<OsString>, commands: &[String]) -> Result<Opti
 }
 
 fn helper(words: &[OsString]) -> Result<Option<Vec<OsString>>, String> {
-    let mut args: Vec<OsString> = vec!["blobcp".into(), "mount".into()];
+    let mut args: Vec<OsString> = vec!["blobcp".into(), "mount".into(), "--by-mount8".into()];
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let Some(text) = word.to_str() else {
@@ -51,6 +57,20 @@ fn helper(words: &[OsString]) -> Result<Option<Vec<OsString>>, String> {
     Ok(Some(args))
 }
 
+fn umount_helper(words: &[OsString]) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["blobcp".into(), "umount".into()];
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.to_str().and_then(|text| text.strip_prefix('-')) {
+            Some("N" | "t") => drop(words.next()),
+            // Bundles of no mtab, lazy, force, verbose, read-only, internal: a mount that does not answer is detached.
+            Some(flags) => args.extend(flags.contains(['l', 'f']).then(|| "--lazy".into())),
+            None => args.push(word.clone()),
+        }
+    }
+    args
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,11 +81,14 @@ mod tests {
     }
 
     #[rstest]
-    #[case("/sbin/mount.fuse.blobcp acct/c /mnt -o rw,uid=5", "blobcp mount acct/c /mnt -o rw,uid=5")]
-    #[case("mount.fuse.blobcp blobcp#acct /mnt -sn -o ro -t fuse.blobcp", "blobcp mount acct /mnt -o ro")]
-    #[case("mount.fuse.blobcp acct /mnt -N ns", "blobcp mount acct /mnt")]
-    #[case("blobcp acct /mnt -o rw", "blobcp mount acct /mnt -o rw")]
+    #[case("/sbin/mount.fuse.blobcp acct/c /mnt -o rw,uid=5", "blobcp mount --by-mount8 acct/c /mnt -o rw,uid=5")]
+    #[case("mount.fuse.blobcp blobcp#acct /mnt -sn -o ro -t fuse.blobcp", "blobcp mount --by-mount8 acct /mnt -o ro")]
+    #[case("mount.fuse.blobcp acct /mnt -N ns", "blobcp mount --by-mount8 acct /mnt")]
+    #[case("blobcp acct /mnt -o rw", "blobcp mount --by-mount8 acct /mnt -o rw")]
     #[case("blobcp mount acct /mnt -o rw", "blobcp mount acct /mnt -o rw")]
+    #[case("mount.blobcp acct,other /mnt -o _netdev", "blobcp mount --by-mount8 acct,other /mnt -o _netdev")]
+    #[case("/sbin/umount.fuse.blobcp /mnt -n -t fuse.blobcp", "blobcp umount /mnt")]
+    #[case("umount.blobcp /mnt -vl -N ns", "blobcp umount /mnt --lazy")]
     // A misspelt command, not a mount.
     #[case("blobcp staus /mnt", "blobcp staus /mnt")]
     #[case("blobcp --help", "blobcp --help")]

@@ -18,6 +18,12 @@ pub(super) struct MountOptions {
     pub config: Option<PathBuf>,
     pub dev: bool,
     pub no_exec: bool,
+    /// The network may not be up yet.
+    pub net_dev: bool,
+    /// It is no failure if there is nothing to mount.
+    pub no_fail: bool,
+    /// Options of what is mounted already are to change: those that the kernel has a part in.
+    pub remount: Option<Vec<String>>,
     /// The kernel is to check modes, which it does anyway unless what is shown binds nobody.
     pub default_permissions: bool,
 }
@@ -25,9 +31,13 @@ pub(super) struct MountOptions {
 /// Options of mount(8) that change nothing here: its own, those that are always so (`nodev`, `nosuid`), and those about
 /// access times, which reading a blob does not change.
 const ACCEPTED: &str = "\
-    rw dev nodev suid nosuid exec auto noauto user nouser users owner group _netdev nofail defaults async sync dirsync \
+    rw dev nodev suid nosuid exec auto noauto user nouser users owner group defaults async sync dirsync \
     atime noatime relatime norelatime diratime nodiratime strictatime nostrictatime lazytime nolazytime \
     nonempty silent loud mand nomand";
+
+/// Options that the kernel takes for what is mounted already.
+const OF_KERNEL: &str = "remount ro rw dev nodev suid nosuid exec noexec sync async dirsync atime noatime relatime \
+    norelatime diratime nodiratime strictatime nostrictatime lazytime nolazytime silent loud mand nomand";
 
 /// The same with a value, or a family of names.
 const ACCEPTED_PREFIXES: &[&str] =
@@ -49,11 +59,17 @@ impl MountOptions {
     /// Reads lists separated by commas; later ones win.
     pub(super) fn parse(lists: &[String]) -> Result<Self, String> {
         let mut parsed = Self::default();
-        let mut flags = Vec::new();
+        let (mut flags, mut of_kernel, mut remount) = (Vec::new(), Vec::new(), false);
         for option in lists.iter().flat_map(|list| list.split(',')).filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
+            if OF_KERNEL.split(' ').any(|known| known == option) {
+                of_kernel.push(option.to_owned());
+            }
             match name {
                 "ro" => parsed.settings.read_only = Some(Switch::YES),
+                "_netdev" => parsed.net_dev = true,
+                "nofail" => parsed.no_fail = true,
+                "remount" => remount = true,
                 "noexec" => parsed.no_exec = true,
                 "default_permissions" => parsed.default_permissions = true,
                 "exec" => parsed.no_exec = false,
@@ -72,6 +88,7 @@ impl MountOptions {
         parsed.settings = flags.settings.or(Settings { read_only, ..Settings::default() });
         parsed.config = flags.config;
         parsed.dev = flags.devstore;
+        parsed.remount = remount.then_some(of_kernel);
         Ok(parsed)
     }
 }
@@ -119,6 +136,7 @@ mod tests {
             "rw,dev,suid,exec,noauto,user,_netdev,nofail,x-systemd.automount,x-gvfs-show,noatime,comment=x,fsname=a";
         let parsed = parse(usual).unwrap();
         assert!(!parsed.no_exec && parsed.settings.read_only.is_none());
+        assert!(parsed.net_dev && parsed.no_fail && parsed.remount.is_none());
     }
 
     #[rstest]
@@ -128,6 +146,12 @@ mod tests {
     #[case("copy_wait=maybe", "-o copy_wait=maybe: must be yes or no")]
     fn mistakes_are_named(#[case] list: &str, #[case] expected: &str) {
         assert_eq!(parse(list).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn a_remount_is_for_the_kernel_which_knows_none_of_our_options() {
+        let parsed = parse("rw,_netdev,attr_ttl=5s,allow_other,noatime,remount,ro").unwrap();
+        assert_eq!(parsed.remount.unwrap(), ["rw", "noatime", "remount", "ro"]);
     }
 
     #[test]

@@ -32,7 +32,11 @@ const MOST_NAMED: usize = 5;
 /// Unmount, and wait until everything is stored
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    mountpoint: PathBuf,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    mountpoint: Option<PathBuf>,
+    /// Every mount of blobcp: for root everybody's, for others their own.
+    #[arg(short, long)]
+    all: bool,
     /// Detach at once, even if files are open there; they end when they are closed.
     #[arg(short, long)]
     lazy: bool,
@@ -40,9 +44,22 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let mount = find(&self.mountpoint)?;
+        if let Some(path) = &self.mountpoint {
+            return self.unmount(&find(path)?);
+        }
+        let mut good = true;
+        for mount in own_mounts()? {
+            if let Err(failure) = self.unmount(&mount) {
+                failure.complain("umount");
+                good = false;
+            }
+        }
+        Failure::unless(good)
+    }
+
+    fn unmount(&self, mount: &Mount) -> Result<(), Failure> {
         let point = mount.point.display();
-        let server = Server::of(&mount);
+        let server = Server::of(mount);
         if self.lazy {
             let users = users_of(&mount.point, LONGEST_LAZY_LOOK);
             unmount::lazily(&mount.point).map_err(|error| about(&mount.point, &error))?;
@@ -50,7 +67,7 @@ impl Arguments {
             if !users.is_empty() {
                 return Ok(());
             }
-            return wait_for(server, &mount, LAZY_PATIENCE).or_else(|late| match late {
+            return wait_for(server, mount, LAZY_PATIENCE).or_else(|late| match late {
                 End::Late => {
                     complain("umount", format_args!("{point}: unmounted; its process goes on, and may be in use"));
                     Ok(())
@@ -68,7 +85,7 @@ impl Arguments {
             }
             Err(error) => return Err(about(&mount.point, &error)),
         }
-        wait_for(server, &mount, PATIENCE).map_err(|end| match end {
+        wait_for(server, mount, PATIENCE).map_err(|end| match end {
             End::Late => Failure::new(format!("{point}: unmounted, but its process has not ended yet")),
             End::Bad(failure) => failure,
         })
@@ -103,6 +120,14 @@ fn wait_for(server: Server, mount: &Mount, patience: Duration) -> Result<(), End
         Ok(said) => Err(End::Bad(Failure::new(format!("{point}: unmounted, but {said}")))),
         Err(_) => Err(End::Late),
     }
+}
+
+/// Mounts of ours that this user may unmount, those within others first.
+fn own_mounts() -> Result<Vec<Mount>, Failure> {
+    let table = table::read().map_err(|error| about("/proc/self/mountinfo", &error))?;
+    let user = rustix::process::geteuid();
+    let own = |mount: &&Mount| mount.is_ours() && (user.is_root() || mount.user == Some(user.as_raw()));
+    Ok(table.iter().rev().filter(own).cloned().collect())
 }
 
 fn find(path: &Path) -> Result<Mount, Failure> {

@@ -51,6 +51,12 @@ impl<'a> KnownAccounts<'a> {
         Self { tokens, ..self }
     }
 
+    /// The account that the environment describes or names.
+    pub(crate) fn of_environment(&self) -> Option<&str> {
+        let connected = self.connected.as_ref().map(|account| account.name.as_str());
+        connected.or(self.environment.account.as_deref())
+    }
+
     /// Users and groups of this machine by the service's names for them.
     pub(super) fn identities(&self) -> Identities {
         self.file.ids.clone().into_iter().collect()
@@ -150,7 +156,8 @@ impl<'a> KnownAccounts<'a> {
                 _ => match identity::of_environment(self.environment)? {
                     Some(identity) => config.tokens = Some(self.tokens_of(identity)),
                     None => {
-                        return Err(Error::NoCredential { account: name.to_string(), file: self.file.path.clone() });
+                        let (file, note) = (self.file.path.clone(), self.file.note());
+                        return Err(Error::NoCredential { account: name.to_string(), file, note });
                     }
                 },
             }

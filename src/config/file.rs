@@ -22,8 +22,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::Spanned;
 
-use crate::config::{Auth, Error, Result, Settings};
+use crate::config::mount_table::MountTable;
+use crate::config::{Auth, Error, Result, Settings, places};
 use crate::store::Secret;
 
 /// The content of the file, and its path.
@@ -33,6 +35,8 @@ pub(crate) struct File {
     pub(crate) path: PathBuf,
     pub(crate) accounts: BTreeMap<String, AccountTable>,
     pub(crate) mount: Settings,
+    /// Mounts by their names.
+    pub(crate) mounts: BTreeMap<String, MountTable>,
     /// Users and groups of this machine by the names and GUIDs that the service has for them.
     pub(crate) ids: BTreeMap<String, u32>,
     /// Others than the owner may read it, and there are secrets in it.
@@ -41,6 +45,8 @@ pub(crate) struct File {
     pub(super) foreign: bool,
     /// The path that was asked for, absolute; none if its usual place was meant.
     pub(super) given: Option<PathBuf>,
+    /// The machine's file, which would have been read if this user could; what it is, for a message.
+    pub(super) hidden: Option<String>,
 }
 
 /// An `[account.NAME]` table.
@@ -82,21 +88,23 @@ impl AccountTable {
 #[serde(deny_unknown_fields, default)]
 struct Document {
     account: BTreeMap<String, AccountTable>,
-    mount: Settings,
+    mount: BTreeMap<Spanned<String>, toml::Value>,
     ids: BTreeMap<String, u32>,
 }
 
 impl File {
     /// Reads `given`, which must exist then, or else the file at its usual place, which need not.
     pub(crate) fn load(given: Option<&Path>) -> Result<Self> {
-        let path = given.map_or_else(usual_path, Path::to_path_buf);
+        let path = given.map_or_else(places::usual, Path::to_path_buf);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let mut file = Self::parse(&path, &text)?;
                 let (mode, owner) = std::fs::metadata(&path).map_or((0o777, 0), |found| (found.mode(), found.uid()));
                 let trusted = [0, rustix::process::geteuid().as_raw()].contains(&owner);
                 file.foreign = !trusted || mode & 0o022 != 0;
-                file.exposed = mode & 0o077 != 0 && file.accounts.values().any(AccountTable::has_credential);
+                let secret = file.accounts.values().any(AccountTable::has_credential)
+                    || file.mounts.values().flat_map(|mount| &mount.sources).any(|source| source.contains("sig="));
+                file.exposed = mode & 0o077 != 0 && secret;
                 // A process in the background has another directory than whoever typed the path.
                 file.given = given.map(|given| std::path::absolute(given).unwrap_or_else(|_| given.to_path_buf()));
                 Ok(file)
@@ -104,37 +112,61 @@ impl File {
             Err(source) if given.is_none() && source.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Self { path, ..Self::default() })
             }
+            Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                let hidden = whose(&path);
+                // What is root's is no mistake of this user, who may need nothing of it.
+                match places::own().filter(|_| given.is_none() && path == Path::new(places::OF_THE_MACHINE)) {
+                    Some(own) => Ok(Self { path: own, hidden: Some(hidden), ..Self::default() }),
+                    None => Err(Error::Hidden(hidden)),
+                }
+            }
             Err(source) => Err(Error::Unreadable { path, source }),
         }
     }
 
-    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
-        let document: Document = toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
+    /// What `text` says as the content of the file at `path`, which is not looked at.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
+        let wrong = |start: usize, what: &str| {
             let line = text.get(..start).unwrap_or(text).matches('\n').count() + 1;
-            Error::File { path: path.to_path_buf(), line, what: one_line(error.message()) }
-        })?;
+            Error::File { path: path.to_path_buf(), line, what: one_line(what) }
+        };
+        let document: Document =
+            toml::from_str(text).map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message()))?;
         let Document { account: accounts, mount, ids } = document;
-        Ok(Self { path: path.to_path_buf(), accounts, mount, ids, exposed: false, foreign: false, given: None })
+        let mut file = Self { path: path.to_path_buf(), accounts, ids, ..Self::default() };
+        // A key at a time, because a table among them is a mount, and a mistake is to be told with its line.
+        for (key, value) in mount {
+            let (start, name) = (key.span().start, key.into_inner());
+            if let toml::Value::Table(table) = value {
+                let table = MountTable::read(&name, table);
+                let table = table.map_err(|what| wrong(start, &format!("[mount.{name}]: {what}")))?;
+                file.mounts.insert(name, table);
+            } else {
+                let one = toml::Value::Table([(name, value)].into_iter().collect());
+                let one: Settings = one.try_into().map_err(|error: toml::de::Error| wrong(start, error.message()))?;
+                file.mount = one.or(file.mount);
+            }
+        }
+        Ok(file)
     }
+
+    /// What is to be added to a complaint that something is not in the file; empty if there is nothing.
+    pub(crate) fn note(&self) -> String {
+        self.hidden.as_ref().map_or_else(String::new, |hidden| format!(" ({hidden})"))
+    }
+}
+
+/// Whose a file is that cannot be read, and its mode, as far as that can be seen.
+fn whose(path: &Path) -> String {
+    let what = match std::fs::metadata(path) {
+        Ok(found) if found.uid() == 0 => format!("root's, mode {:o}", found.mode() & 0o7777),
+        Ok(found) => format!("of user {}, mode {:o}", found.uid(), found.mode() & 0o7777),
+        Err(_) => "in a directory that is closed to you".into(),
+    };
+    format!("{} cannot be read by you: it is {what}", path.display())
 }
 
 /// A message of the TOML reader without line breaks.
 fn one_line(message: &str) -> String {
     message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
-}
-
-/// The machine's file, for mounts that are nobody's, such as those of fstab.
-const OF_THE_MACHINE: &str = "/etc/blobcp/config.toml";
-
-/// `$XDG_CONFIG_HOME/blobcp/config.toml`, by default under `~/.config`; the machine's where there is no home, as at
-/// boot, or no such file.
-fn usual_path() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
-    let of_the_machine = PathBuf::from(OF_THE_MACHINE);
-    match base.map(|base| base.join("blobcp/config.toml")) {
-        Some(own) if own.exists() || !of_the_machine.exists() => own,
-        _ => of_the_machine,
-    }
 }

@@ -54,6 +54,14 @@ fn flags_come_before_the_file() {
 }
 
 #[test]
+fn a_table_in_the_mounts_table_is_a_mount_and_the_rest_are_settings() {
+    let file = file("[mount]\nuid = 2\n[mount.photos]\nsources = ['a', 'b']\nuid = 3\n[mount.log]\nsources = ['c']");
+    assert_eq!((file.mount.uid, file.mount.log), (Some(2), None));
+    assert_eq!(file.mounts["photos"].settings.uid, Some(3));
+    assert_eq!(file.mounts["log"].sources, ["c"]);
+}
+
+#[test]
 fn either_spelling_of_permissions_beats_a_lower_layer() {
     let ignore = Settings { ignore_permissions: true, ..Settings::default() };
     let fixed = file("[mount]\npermissions = 'fixed'").mount;
@@ -197,6 +205,8 @@ fn labels_hold_no_secret() {
 #[case("[account.a]\nauth = 'magic'", 2, "unknown variant `magic`")]
 #[case("[account.a]\nkey = \"SeCrEt", 2, "invalid basic string")]
 #[case("[account.a]\nkey = 'a'\nkey = 'SeCrEt'", 3, "duplicate key")]
+#[case("[mount]\nuid = 1\n\n[mount.photos]\nsources = ['a']\nuidd = 2", 4, "[mount.photos]: unknown field `uidd`")]
+#[case("[mount.photos]\nuid = 2", 1, "[mount.photos]: sources is missing")]
 fn mistakes_in_the_file_are_named_by_line(#[case] text: &str, #[case] line: usize, #[case] what: &str) {
     let error = File::parse(Path::new("/c.toml"), text).unwrap_err().to_string();
     assert!(error.starts_with(&format!("/c.toml:{line}: {what}")), "{error}");

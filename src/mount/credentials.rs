@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::mount::error::MountError;
+use crate::mount::patience::{Patience, Refusal};
 use crate::store::{Account, Nearing, Reread};
 
 /// The time between two looks at the clock. Warnings are early by minutes.
@@ -31,12 +32,18 @@ const WRITE: [char; 3] = ['a', 'c', 'w'];
 const REMOVE: [char; 2] = ['d', 'x'];
 
 /// Asks for each credential that is not known yet, and finds out what they do not allow. `read_only` is what the user
-/// said of the mount: where the answer is no, it is not made so.
-pub(crate) async fn limits(accounts: &[Account], read_only: Option<bool>) -> Result<Limits, MountError> {
+/// said of the mount: where the answer is no, it is not made so. A program that prints a credential may need the
+/// network, too.
+pub(crate) async fn limits(
+    accounts: &[Account],
+    read_only: Option<bool>,
+    patience: &Patience,
+) -> Result<Limits, MountError> {
     let mut known = Vec::new();
     for account in accounts {
         if let Some(source) = &account.source {
-            source.ready().await.map_err(|error| MountError(error.to_string()))?;
+            let ready = async || source.ready().await.map(drop).map_err(|e| Refusal::Unreachable(e.to_string()));
+            patience.ask(ready).await?;
         }
         let credential = account.credential_in_use();
         known.push((account.name.to_string(), credential.to_string(), credential.permissions()));

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::config::Probe;
 use crate::error::Error;
 use crate::mount::error::MountError;
+use crate::mount::patience::{Patience, Refusal};
 use crate::store::{Client, GET_TOKEN, Http, ListBlobs, ListContainers, Options};
 
 /// For all SOURCEs together. People wait for it.
@@ -30,13 +31,14 @@ fn options() -> Options {
     }
 }
 
-pub(super) async fn all(probes: &[Probe]) -> Result<(), MountError> {
+/// Asks for all of them, and again as long as `patience` lasts where nobody answers.
+pub(super) async fn all(probes: &[Probe], patience: &Patience) -> Result<(), MountError> {
     let http = Http::new(options());
-    try_join_all(probes.iter().map(|probe| one(probe, http.clone()))).await?;
-    Ok(())
+    let ask = async || try_join_all(probes.iter().map(|probe| one(probe, http.clone()))).await.map(drop);
+    patience.ask(ask).await
 }
 
-async fn one(probe: &Probe, http: Http) -> Result<(), MountError> {
+async fn one(probe: &Probe, http: Http) -> Result<(), Refusal> {
     let client = Client::new(probe.account.clone(), http);
     let asked = async {
         match &probe.container {
@@ -49,10 +51,17 @@ async fn one(probe: &Probe, http: Http) -> Result<(), MountError> {
     };
     match timeout(BOUND, asked).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(MountError(format!("{}: {}", probe.label, explain(probe, &error)))),
+        Ok(Err(error)) => {
+            let text = format!("{}: {}", probe.label, explain(probe, &error));
+            Err(if matches!(error, Error::Transport { .. }) {
+                Refusal::Unreachable(text)
+            } else {
+                Refusal::Final(text)
+            })
+        }
         Err(_) => {
             let (endpoint, bound) = (&probe.account.endpoint, BOUND.as_secs());
-            Err(MountError(format!("{}: {endpoint} did not answer within {bound} s", probe.label)))
+            Err(Refusal::Unreachable(format!("{}: {endpoint} did not answer within {bound} s", probe.label)))
         }
     }
 }

@@ -18,7 +18,7 @@ fn set(name: &str) -> Option<PathBuf> {
 
 /// Where programs of this user keep what is to last; `None` without a home, as at boot.
 pub(crate) fn state_home() -> Option<PathBuf> {
-    set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))
+    set("XDG_STATE_HOME").or_else(|| Some(crate::config::places::home()?.join(".local/state")))
 }
 
 /// Where mounts of this user write down what they have under way (`fs::journal`).

@@ -23,6 +23,10 @@ pub struct Mount {
     pub source: OsString,
     /// Who mounted it, as FUSE has it; none for other filesystems.
     pub user: Option<u32>,
+    /// Nothing can be changed there.
+    pub read_only: bool,
+    /// Others than who mounted it are let in.
+    pub allow_other: bool,
 }
 
 impl Mount {
@@ -36,15 +40,19 @@ impl Mount {
         let device = std::str::from_utf8(fields.nth(2)?).ok()?.split_once(':')?;
         let root = unescape(fields.next()?);
         let point = unescape(fields.next()?);
-        // Options and any number of tags, up to a dash.
+        let here = fields.next()?;
+        // Any number of tags, up to a dash.
         let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
         let kind = String::from_utf8_lossy(rest.next()?).into_owned();
         let source = unescape(rest.next()?);
         let options = rest.next().unwrap_or_default();
         let user = options.split(|byte| *byte == b',').find_map(|option| option.strip_prefix(b"user_id="));
         let user = user.and_then(|user| std::str::from_utf8(user).ok()?.parse().ok());
+        let says = |options: &[u8], wanted: &[u8]| options.split(|byte| *byte == b',').any(|option| option == wanted);
+        let read_only = says(here, b"ro") || says(options, b"ro");
+        let allow_other = says(options, b"allow_other");
         let device = (device.0.parse().ok()?, device.1.parse().ok()?);
-        Some(Self { device, root: root.into(), point: point.into(), kind, source, user })
+        Some(Self { device, root: root.into(), point: point.into(), kind, source, user, read_only, allow_other })
     }
 }
 
@@ -61,6 +69,11 @@ pub fn read() -> io::Result<Table> {
 impl Table {
     fn parse(text: &[u8]) -> Self {
         Self(text.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect())
+    }
+
+    /// All of them, those made first in front.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Mount> {
+        self.0.iter()
     }
 
     /// The mount whose mount point is `path`: the topmost, if several are stacked there.
@@ -115,7 +128,8 @@ mod tests {
     const TEXT: &[u8] = b"22 27 0:21 / /proc rw,relatime - proc proc rw\n\
         90 27 0:60 / /mnt/two\\040words rw,nosuid,nodev shared:7 master:1 - fuse.blobcp acct/c rw,user_id=1000,group_id=0\n\
         91 27 0:60 /photos/2026 /bind rw - fuse.blobcp acct/c rw\n\
-        92 27 0:61 / /bind rw - tmpfs x\\134y rw\n";
+        92 27 0:61 / /bind rw - tmpfs x\\134y rw\n\
+        93 27 0:62 / /mnt/ro ro,relatime - fuse.blobcp photos rw,user_id=0,group_id=0,default_permissions,allow_other\n";
 
     #[test]
     fn lines_are_read_as_the_kernel_writes_them() {
@@ -123,6 +137,9 @@ mod tests {
         let mount = table.of(Path::new("/mnt/two words/a/b")).unwrap();
         assert_eq!((mount.device, mount.is_ours(), mount.source.to_str()), ((0, 60), true, Some("acct/c")));
         assert_eq!((mount.user, table.at(Path::new("/proc")).unwrap().user), (Some(1000), None));
+        let (photos, words) = (table.at(Path::new("/mnt/ro")).unwrap(), mount);
+        assert_eq!((photos.read_only, photos.allow_other), (true, true));
+        assert_eq!((words.read_only, words.allow_other), (false, false));
         assert_eq!(path_inside(mount, Path::new("/mnt/two words/a/b")), Some("/a/b".into()));
         assert_eq!(path_inside(mount, Path::new("/mnt/two words")), Some("/".into()));
         assert!(table.of(Path::new("/home")).is_none());
@@ -133,7 +150,7 @@ mod tests {
     fn the_topmost_of_stacked_mounts_counts() {
         let table = Table::parse(TEXT);
         assert_eq!(table.at(Path::new("/bind")).unwrap().source.to_str(), Some("x\\y"));
-        assert!(table.has_device((0, 60)) && !table.has_device((0, 62)));
+        assert!(table.has_device((0, 60)) && !table.has_device((0, 63)));
     }
 
     #[test]

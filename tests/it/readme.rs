@@ -26,7 +26,8 @@ fn attributes() -> BTreeSet<&'static str> {
 }
 
 fn help(command: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_blobcp")).args([command, "--help"]).output().unwrap();
+    let words = command.split(' ').chain(["--help"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_blobcp")).args(words).output().unwrap();
     assert!(output.status.success(), "blobcp {command} --help: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -38,7 +39,8 @@ fn commands() -> BTreeSet<&'static str> {
         .skip(1)
         .filter_map(|rest| rest.split(|c: char| !is_flag(c)).next())
         .filter(|word| {
-            let all = "cp status abort mount umount devstore snapshot wait undelete lease verify verify-account clean";
+            let all = "cp status abort mount umount devstore snapshot wait undelete lease verify verify-account clean config \
+                        first-copy";
             all.split(' ').any(|known| known == *word)
         })
         .collect()
@@ -79,6 +81,7 @@ fn every_command_it_names_has_help() {
 #[test]
 fn every_flag_it_names_exists() {
     let mut known: String = commands().into_iter().map(help).collect();
+    known.extend(["init", "check", "from-blobfuse2", "from-rclone"].map(|inner| help(&format!("config {inner}"))));
     known += include_str!("../../scripts/demo");
     known += include_str!("../../scripts/test");
     let known = words(&known, "--", is_flag);

@@ -22,9 +22,12 @@ use tokio::runtime::Runtime;
 
 use crate::common::{eventually, look_again};
 
+mod configuring;
 mod copying;
 mod credentials;
+mod fstab;
 mod mounting;
+mod mounts;
 mod secrets;
 mod settings;
 

@@ -134,6 +134,12 @@ fn a_misspelt_key_is_named_with_its_line() {
 #[case(&["snapshot", "--help"])]
 #[case(&["lease", "--help"])]
 #[case(&["lease", "break", "--help"])]
+#[case(&["config", "--help"])]
+#[case(&["config", "init", "--help"])]
+#[case(&["config", "check", "--help"])]
+#[case(&["config", "from-blobfuse2", "--help"])]
+#[case(&["config", "from-rclone", "--help"])]
+#[case(&["first-copy", "--help"])]
 #[case(&["devstore", "--help"])]
 fn help_fits_a_terminal(#[case] args: &[&str]) {
     let ended = finish(Desk::new().command(args).env("COLUMNS", "80").spawn().unwrap());

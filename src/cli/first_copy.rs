@@ -1,0 +1,32 @@
+//! `blobcp first-copy`: for who mounts in place of a process that may not.
+//!
+//! A mount makes its first copy before anybody is told of it (design, kernel fact 17). A process that serves
+//! `/dev/fd/N` does not know where that is mounted, and may not even see it. So it waits, and whoever mounted it makes
+//! the copy.
+
+use std::path::PathBuf;
+
+use super::failure::{Failure, about};
+use crate::mount::{make_first_copy, table};
+
+/// Make the first copy of a mount that was made for a container
+///
+/// To be called by whoever has mounted a descriptor of /dev/fuse that 'blobcp mount SOURCE /dev/fd/N' serves, before
+/// anybody else uses it: without it, two first copies at the same time can have the kernel move all data itself for as
+/// long as the mount lives. It does nothing if a copy was made already.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    mountpoint: PathBuf,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let point = self.mountpoint.canonicalize().map_err(|error| about(&self.mountpoint, &error))?;
+        let table = table::read().map_err(|error| about("/proc/self/mountinfo", &error))?;
+        if !table.at(&point).is_some_and(|mount| mount.kind.starts_with("fuse")) {
+            return Err(Failure::new(format!("{}: nothing is mounted there by FUSE", self.mountpoint.display())));
+        }
+        make_first_copy(&point);
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! What a process of ours says of its mount to `blobcp mount --list`.
+//!
+//! The kernel's table has the mount point and a name; who serves it, and where the log is, only the process knows. It
+//! leaves that in its user's directory ([`runtime_dir`]), in a file named after the number of the superblock, and
+//! takes it away at the end. What a process that was killed has left there is not believed: it is gone.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, test_kill_process};
+use serde::{Deserialize, Serialize};
+
+use crate::mount::runtime_dir;
+use crate::mount::table::Mount;
+
+/// Longest record that is read, bytes.
+const LONGEST: u64 = 64 << 10;
+
+/// Of a mount that lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The process that serves it.
+    pub(crate) pid: u32,
+    /// What is mounted, without tokens.
+    pub(crate) sources: Vec<String>,
+    /// None if it logs to its terminal.
+    pub(crate) log: Option<PathBuf>,
+}
+
+fn name((major, minor): (u32, u32)) -> String {
+    format!("{major}:{minor}.mount")
+}
+
+impl Record {
+    /// Leaves it for whoever asks, as long as what is returned lives. Where that is not possible, less is listed.
+    pub(crate) fn keep(&self, device: (u32, u32)) -> Kept {
+        Kept(runtime_dir::make().and_then(|dir| self.keep_in(&dir, device)))
+    }
+
+    fn keep_in(&self, dir: &Path, device: (u32, u32)) -> Option<(PathBuf, u64)> {
+        let (path, new) = (dir.join(name(device)), dir.join(format!(".{}.{}", name(device), std::process::id())));
+        let _ = fs::remove_file(&new);
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new).ok()?;
+        serde_json::to_writer(&mut file, self).ok()?;
+        fs::rename(&new, &path).ok()?;
+        Some((path, file.metadata().ok()?.ino()))
+    }
+
+    /// Of a mount of this user's, or for root of anybody's.
+    pub(crate) fn of(mount: &Mount) -> Option<Self> {
+        let user = mount.user?;
+        runtime_dir::of(user).find_map(|dir| Self::in_dir(&dir, mount.device, user))
+    }
+
+    fn in_dir(dir: &Path, device: (u32, u32), user: u32) -> Option<Self> {
+        // Root may look into the directory of somebody who means no good.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = File::options().read(true).custom_flags(flags).open(dir.join(name(device))).ok()?;
+        let own = file.metadata().is_ok_and(|found| found.is_file() && found.uid() == user);
+        let mut text = Vec::new();
+        file.take(LONGEST).read_to_end(&mut text).ok()?;
+        let record: Self = serde_json::from_slice(&text).ok().filter(|_| own)?;
+        let pid = Pid::from_raw(i32::try_from(record.pid).ok()?)?;
+        // EPERM would be another user's process, and that of this mount is this user's.
+        test_kill_process(pid).is_ok().then_some(record)
+    }
+}
+
+/// A record that is left, until this is dropped.
+pub(crate) struct Kept(Option<(PathBuf, u64)>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let Some((path, inode)) = &self.0 else { return };
+        // The next mount may have the same number, and its own record there.
+        if fs::symlink_metadata(path).is_ok_and(|found| found.ino() == *inode) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_there_as_long_as_its_process_and_its_mount() {
+        let dir = tempfile::tempdir().unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        let record = |pid| Record { pid, sources: vec!["acct".into()], log: Some("/log".into()) };
+        let own = record(std::process::id());
+        let kept = Kept(own.keep_in(dir.path(), (0, 7)));
+        assert_eq!(Record::in_dir(dir.path(), (0, 7), user), Some(own.clone()));
+        assert_eq!(Record::in_dir(dir.path(), (0, 7), user + 1), None, "another user's");
+        assert_eq!(Record::in_dir(dir.path(), (0, 8), user), None);
+        // A number is given again before the first one has ended.
+        let next = Kept(own.keep_in(dir.path(), (0, 7)));
+        drop(kept);
+        assert_eq!(Record::in_dir(dir.path(), (0, 7), user), Some(own));
+        drop(next);
+        assert_eq!(Record::in_dir(dir.path(), (0, 7), user), None);
+        let dead = Kept(record(i32::MAX as u32).keep_in(dir.path(), (0, 7)));
+        assert_eq!(Record::in_dir(dir.path(), (0, 7), user), None, "its process is gone");
+        drop(dead);
+    }
+}

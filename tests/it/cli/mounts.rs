@@ -1,0 +1,153 @@
+//! Mounts by their names, what is listed of them, all of them at once, and those that somebody else has mounted.
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::process::CommandExt;
+
+use super::*;
+
+#[test]
+fn a_mount_has_a_name_a_place_and_settings_of_its_own() {
+    let desk = Desk::new();
+    let place = desk.m();
+    let more = format!(
+        "[mount]\nuid = 3\ngid = 4\n[mount.photos]\nsources = ['{ONE}/box', '{TWO}']\nmountpoint = '{}'\nuid = 5\n\
+         [mount.bare]\nsources = ['{ONE}']\n",
+        place.display()
+    );
+    let config = desk.configure(&more);
+    let ended = desk.run(&["mount", "--config", &config, "photos"]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    assert!(ended.out.starts_with(&format!("{ONE}/box and {TWO} is mounted on {}\n", place.display())), "{ended:?}");
+    let metadata = fs::metadata(place.join(format!("{ONE}/box/hello.txt"))).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid()), (5, 4));
+    assert_eq!(table::read().unwrap().at(&place).unwrap().source, "photos");
+    assert_eq!(desk.umount().status, 0);
+    // Elsewhere, and with another setting on the command line.
+    fs::create_dir(desk.path("n")).unwrap();
+    assert_eq!(desk.run(&["mount", "--config", &config, "--uid", "6", "photos", "n"]).status, 0);
+    assert_eq!(fs::metadata(desk.path("n").join(format!("{ONE}/box/hello.txt"))).unwrap().uid(), 6);
+    assert_eq!(desk.run(&["umount", "n"]).status, 0);
+    let ended = desk.run(&["mount", "--config", &config, "bare"]);
+    let expected = format!("blobcp: mount: bare: [mount.bare] in {config} says no mountpoint, and neither do you\n");
+    assert_eq!((ended.status, ended.err), (2, expected));
+}
+
+#[test]
+fn mounts_are_listed_with_who_serves_them() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("n")).unwrap();
+    let config = desk.configure("");
+    let url = format!("{}/box", desk.store.endpoint(ONE));
+    assert_eq!(desk.run(&["mount", "--config", &config, "--read-only", ONE, TWO, "m"]).status, 0);
+    assert_eq!(desk.run(&["mount", "--config", &config, "--log-file", "the.log", &url, "n"]).status, 0);
+    let ended = desk.run(&["mount", "--list", "--json"]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    let of = |point: &Path| {
+        let lines = ended.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.into_iter().find(|line| line["mountpoint"] == point.to_str().unwrap()).unwrap()
+    };
+    let (m, n) = (of(&desk.m()), of(&desk.path("n")));
+    assert_eq!((&m["sources"], &m["name"]), (&serde_json::json!([ONE, TWO]), &format!("{ONE},{TWO}").into()));
+    assert_eq!((&m["read_only"], &n["read_only"], &m["user"]), (&true.into(), &false.into(), &0.into()));
+    assert_eq!((&n["sources"], &n["log"]), (&serde_json::json!([url]), &desk.path("the.log").to_str().unwrap().into()));
+    let processes = desk.processes();
+    for mount in [&m, &n] {
+        assert!(processes.contains(&(mount["pid"].as_i64().unwrap() as i32)), "{mount} {processes:?}");
+    }
+    let shown = desk.run(&["mount", "--list"]).out;
+    let line = shown.lines().find(|line| line.contains(desk.m().to_str().unwrap())).unwrap();
+    assert!(
+        shown.starts_with("SOURCE ") && line.starts_with(&format!("{ONE},{TWO} ")) && line.contains(" ro "),
+        "{shown}"
+    );
+
+    assert_eq!((desk.umount().status, desk.run(&["umount", "n"]).status), (0, 0));
+    let none = desk.run(&["mount", "--list", "--json"]).out;
+    assert!(!none.contains(desk.home.path().to_str().unwrap()), "{none}");
+    for wrong in [&["umount"][..], &["umount", "--all", "m"], &["mount", "--json", ONE, "m"]] {
+        assert_eq!(desk.run(wrong).status, 2, "{wrong:?}");
+    }
+}
+
+/// What a program that may mount does for one that may not: a descriptor of `/dev/fuse`, mounted.
+fn mounted_device(point: &Path, user: u32) -> fs::File {
+    let device = fs::File::options().read(true).write(true).open("/dev/fuse").unwrap();
+    let options = format!(
+        "fd={},rootmode=40000,user_id={user},group_id={user},default_permissions,allow_other",
+        device.as_raw_fd()
+    );
+    let text = |text: &str| std::ffi::CString::new(text).unwrap();
+    let (source, target, kind) = (text("acct"), text(point.to_str().unwrap()), text("fuse.blobcp"));
+    let options = text(&options);
+    let flags = libc::MS_NOSUID | libc::MS_NODEV;
+    // SAFETY: all pointers are to texts that live as long as the call.
+    let done = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    device
+}
+
+/// `command`, started by a user without rights, with `device` as that descriptor.
+fn given(command: &mut Command, device: &fs::File, number: RawFd) {
+    let from = device.as_raw_fd();
+    // SAFETY: a system call that may be made between fork and exec; the new descriptor is inherited.
+    unsafe {
+        command
+            .pre_exec(move || if libc::dup2(from, number) < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) });
+    }
+}
+
+#[test]
+fn a_descriptor_that_somebody_else_has_mounted_is_served_and_gets_its_first_copy() {
+    const USER: &str = "10003";
+    let desk = Desk::new();
+    let device = mounted_device(&desk.m(), 10003);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--no-new-privs", BLOBCP]);
+    command.args(["mount", "-f", "--uid", "0", ONE, "/dev/fd/9"]).current_dir("/").env_clear();
+    command
+        .env("HOME", desk.home.path())
+        .env("AZURE_STORAGE_CONNECTION_STRING", desk.store.connection_string(ONE).unwrap());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    given(&mut command, &device, 9);
+    let mut child = command.spawn().unwrap();
+    drop(device);
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, format!("{ONE} is mounted on /dev/fd/9\n"));
+    // It waits for who has mounted it.
+    let hidden = desk.m().join(".blobcp-first-copy\u{1}");
+    assert!(fs::symlink_metadata(&hidden).is_ok());
+    let ended = desk.run(&["first-copy", "m"]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    // The kernel believes it for a second; only a copy that was asked for ends it.
+    eventually("a name like any other", || fs::symlink_metadata(&hidden).is_err());
+    assert_eq!(fs::read_to_string(desk.m().join("box/hello.txt")).unwrap(), "hello");
+    desk.store.reset_stats();
+    // Two at once, which are the first that others make.
+    let copies = ["a.img", "b.img"].map(|name| {
+        Command::new("cp").arg(desk.m().join("box/big.img")).arg(desk.m().join("box").join(name)).spawn().unwrap()
+    });
+    for mut copy in copies {
+        assert!(copy.wait().unwrap().success());
+    }
+    let stats = desk.store.stats();
+    assert_eq!((stats.requests("CopyBlob"), stats.body_bytes_in, stats.body_bytes_out), (2, 0, 0));
+    // Whoever mounted it unmounts it, and the process ends with that.
+    eventually("a mount that nobody else uses", || unmount::politely(&desk.m()).is_ok());
+    let ended = finish(child);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+}
+
+#[test]
+fn a_descriptor_that_is_none_of_fuse_is_refused() {
+    let desk = Desk::new();
+    for point in ["/dev/fd/77", "/dev/fd/9"] {
+        let mut command = desk.command(&["mount", ONE, point]);
+        given(&mut command, &fs::File::open("/dev/null").unwrap(), 9);
+        let ended = finish(command.spawn().unwrap());
+        let expected = format!("blobcp: mount: {point}: not a descriptor of /dev/fuse that this process was given\n");
+        assert_eq!((ended.status, ended.err), (1, expected));
+    }
+    let ended = desk.run(&["first-copy", "m"]);
+    assert_eq!((ended.status, ended.err.as_str()), (1, "blobcp: first-copy: m: nothing is mounted there by FUSE\n"));
+}
