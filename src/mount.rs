@@ -9,7 +9,7 @@
 //! 3. The kernel mounts; `table` finds the mount in `/proc/self/mountinfo`. From here on [`Mounted`] guards it: on
 //!    every path it is unmounted before the process ends, because a mount whose process is gone answers "Transport
 //!    endpoint is not connected" to everybody.
-//! 4. The caller of `blobcp mount` is told that the mount works.
+//! 4. The caller of `blobcp mount` is told that the mount works, and so is a service manager (`notify`).
 //! 5. The session serves until it is unmounted from outside or a signal asks for the end; a SIGHUP does not, but has
 //!    `credentials` read the configuration again. Then what is not stored yet
 //!    is stored, within [`FLUSH_BOUND`], the mount is detached, and requests that are still running get [`JOIN_BOUND`].
@@ -23,6 +23,7 @@ pub(crate) mod credentials;
 pub(crate) mod daemon;
 mod error;
 pub(crate) mod exit_report;
+mod notify;
 mod probe;
 pub(crate) mod runtime_dir;
 pub mod table;
@@ -45,6 +46,7 @@ use crate::config::Plan;
 use crate::fs::Fs;
 use crate::fs::attr::Ino;
 use crate::fuse::{self, make_first_copy};
+use crate::mount::notify::ServiceManager;
 
 /// Longest time for storing at the end what is not stored yet.
 const FLUSH_BOUND: Duration = Duration::from_secs(60);
@@ -137,10 +139,13 @@ fn serve_on<K>(
     let reporter = exit_report::ExitReporter::begin(mounted.device);
     // Ends with the runtime.
     drop(runtime.spawn(credentials::watch(plan.accounts, hangup)));
+    let manager = ServiceManager::of_process();
+    // Before the caller goes on, and with it, in the background, the process that a service manager may have started.
+    manager.ready(&text);
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
-    let outcome = match runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals)) {
+    let outcome = match runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals, &manager)) {
         0 => Ok(()),
         1 => Err(MountError("one file could not be stored; the log says which".into())),
         many => Err(MountError(format!("{many} files could not be stored; the log says which"))),
@@ -151,16 +156,18 @@ fn serve_on<K>(
 }
 
 /// Waits for the end, whoever wants it, and takes it in order. Returns the number of files that could not be stored.
-async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) -> usize {
+async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals, manager: &ServiceManager) -> usize {
     tokio::select! {
         () = mounted.ended() => {
             info!("unmounted from outside");
+            manager.stopping();
             let lost = flush(fs, signals, mounted).await;
             fs.shut_down(WIND_DOWN_BOUND).await;
             return lost;
         }
         name = signals.next() => info!("{name}: unmounting"),
     }
+    manager.stopping();
     let lost = flush(fs, signals, mounted).await;
     mounted.detach();
     let deadline = Instant::now() + JOIN_BOUND;

@@ -73,6 +73,11 @@ impl Table {
         path.ancestors().find_map(|ancestor| self.at(ancestor))
     }
 
+    /// Those that a process of blobcp serves.
+    pub fn ours(&self) -> impl Iterator<Item = &Mount> {
+        self.0.iter().filter(|mount| mount.is_ours())
+    }
+
     /// Whether a mount of that superblock is left anywhere.
     pub fn has_device(&self, device: (u32, u32)) -> bool {
         self.0.iter().any(|mount| mount.device == device)
