@@ -219,7 +219,12 @@ fn script(shell: &str) -> Result<Vec<u8>, Failure> {
     if !output.status.success() {
         return Err(failed(io::Error::other(output.status.to_string())));
     }
-    Ok(output.stdout)
+    let mut script = output.stdout;
+    if shell == "zsh" {
+        // zsh reads the file when something is completed for the first time, and expects an answer to that, too.
+        script.extend_from_slice(b"\n[[ $funcstack[1] = _blobcp ]] && _clap_dynamic_completer_blobcp\n");
+    }
+    Ok(script)
 }
 
 #[cfg(test)]
