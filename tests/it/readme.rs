@@ -81,6 +81,7 @@ fn every_flag_it_names_exists() {
     let mut known: String = commands().into_iter().map(help).collect();
     known += include_str!("../../scripts/demo");
     known += include_str!("../../scripts/test");
+    known += include_str!("../../scripts/package");
     let known = words(&known, "--", is_flag);
     let of_others = [
         "--release", // cargo
