@@ -100,9 +100,8 @@ fn sources_and_directories(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// What is mounted by this program, and directories, for a path that is not written as the kernel has it.
 fn mount_points(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let ours = |table: table::Table| -> Vec<String> {
-        table.ours().map(|mount| mount.point.display().to_string()).collect()
-    };
+    let ours =
+        |table: table::Table| -> Vec<String> { table.ours().map(|mount| mount.point.display().to_string()).collect() };
     let mut offers = beginning(typed, table::read().map(ours).unwrap_or_default());
     if offers.is_empty() {
         offers = PathCompleter::dir().complete(typed);

@@ -16,8 +16,8 @@ use std::process::{Command as Process, Stdio};
 use clap::{Arg, Args, Command, CommandFactory};
 use clap_mangen::Man;
 
-use super::failure::{Failure, about, reason};
 use super::completion;
+use super::failure::{Failure, about, reason};
 use crate::config::Settings;
 
 /// Pages of the manual that no command has, by their names, with a line [`SETTINGS`] in each.

@@ -86,8 +86,9 @@ fn keys_of_an_account() -> Vec<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), "[account.acct]\nnonsense = 1\n").unwrap();
     let place = tempfile::tempdir().unwrap();
-    let mount = Command::new(BLOBCP).arg("mount").arg("--config").args([file.path(), Path::new("acct"), place.path()]);
-    let output = { mount }.output().unwrap();
+    let mut mount = Command::new(BLOBCP);
+    mount.args(["mount", "--config"]).args([file.path(), Path::new("acct"), place.path()]);
+    let output = mount.output().unwrap();
     let complaint = text(&output.stderr);
     let (_, list) = complaint.split_once("expected one of ").unwrap_or_else(|| panic!("{complaint}"));
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
@@ -259,9 +260,15 @@ fn the_unit_is_in_order_and_hides_no_mount() {
     let options: Vec<&str> = UNIT.lines().filter(|line| !line.starts_with('#')).collect();
     for option in &options {
         let name = option.split('=').next().unwrap();
-        assert!(!UNSHARING.iter().any(|unsharing| name.starts_with(unsharing)), "{option}: the mount would be invisible");
+        assert!(
+            !UNSHARING.iter().any(|unsharing| name.starts_with(unsharing)),
+            "{option}: the mount would be invisible"
+        );
     }
-    assert!(options.contains(&"Type=notify") && options.contains(&"ExecReload=/bin/sh -c \"kill -HUP $MAINPID\""), "{UNIT}");
+    assert!(
+        options.contains(&"Type=notify") && options.contains(&"ExecReload=/bin/sh -c \"kill -HUP $MAINPID\""),
+        "{UNIT}"
+    );
     if !has("systemd-analyze") {
         return;
     }
@@ -290,7 +297,8 @@ fn heard(manager: &UnixDatagram) -> String {
 #[test]
 fn a_service_manager_hears_when_the_mount_works_and_when_it_ends() {
     let runtime = runtime();
-    let store = runtime.block_on(Devstore::start(Config { accounts: vec![AccountConfig::named("one")], ..Config::default() }));
+    let store =
+        runtime.block_on(Devstore::start(Config { accounts: vec![AccountConfig::named("one")], ..Config::default() }));
     let store = store.unwrap();
     store.put_blob("one", "box", "a", Bytes::from_static(b"text"), "text/plain").unwrap();
     let home = tempfile::tempdir().unwrap();
@@ -299,7 +307,9 @@ fn a_service_manager_hears_when_the_mount_works_and_when_it_ends() {
     let manager = UnixDatagram::bind(&socket).unwrap();
     let mut command = Command::new(BLOBCP);
     command.args(["mount", "--foreground", "one"]).arg(&place).env_clear().env("HOME", home.path());
-    command.env("NOTIFY_SOCKET", &socket).env("AZURE_STORAGE_CONNECTION_STRING", store.connection_string("one").unwrap());
+    command
+        .env("NOTIFY_SOCKET", &socket)
+        .env("AZURE_STORAGE_CONNECTION_STRING", store.connection_string("one").unwrap());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
     let ready = heard(&manager);
     let works = fs::read_to_string(place.join("box/a"));
@@ -349,8 +359,8 @@ fn package() -> (tempfile::TempDir, PathBuf) {
     let output = done(script.args(["--bin", BLOBCP]).env("CARGO_TARGET_DIR", dir.path()));
     println!("{}", text(&output.stdout));
     done(Command::new("sha256sum").args(["--check", "SHA256SUMS"]).current_dir(dir.path().join("package")));
-    let files = fs::read_dir(dir.path().join("package")).unwrap().map(|entry| entry.unwrap().path());
-    let deb = files.filter(|path| path.extension().is_some_and(|end| end == "deb")).next().unwrap();
+    let mut files = fs::read_dir(dir.path().join("package")).unwrap().map(|entry| entry.unwrap().path());
+    let deb = files.find(|path| path.extension().is_some_and(|end| end == "deb")).unwrap();
     (dir, deb)
 }
 
@@ -460,7 +470,10 @@ fn installed_used_and_removed_in_a_clean_debian() {
 
     let step = |name: &str| -> Vec<&str> {
         let all = lines.iter().map(String::as_str);
-        all.skip_while(|line| *line != format!("== {name}")).skip(1).take_while(|line| !line.starts_with("== ")).collect()
+        all.skip_while(|line| *line != format!("== {name}"))
+            .skip(1)
+            .take_while(|line| !line.starts_with("== "))
+            .collect()
     };
     let installed = step("install");
     let states: Vec<&str> = installed.iter().copied().filter(|line| line.ends_with(" installed")).collect();
@@ -483,7 +496,10 @@ fn installed_used_and_removed_in_a_clean_debian() {
     assert_eq!(step("purge"), [""; 0], "nothing is left");
     let stats = store.stats();
     let moved = (stats.body_bytes_in, stats.body_bytes_out);
-    println!("the service counted {:?} Copy Blob, and as content in and out {moved:?} bytes", stats.requests.get("CopyBlob"));
+    println!(
+        "the service counted {:?} Copy Blob, and as content in and out {moved:?} bytes",
+        stats.requests.get("CopyBlob")
+    );
     assert_eq!(moved, (0, 0));
     assert_eq!(stats.requests.get("CopyBlob"), Some(&2));
 }
