@@ -46,7 +46,6 @@ use crate::config::Plan;
 use crate::fs::Fs;
 use crate::fs::attr::Ino;
 use crate::fuse::{self, make_first_copy};
-use crate::mount::notify::ServiceManager;
 
 /// Longest time for storing at the end what is not stored yet.
 const FLUSH_BOUND: Duration = Duration::from_secs(60);
@@ -139,13 +138,11 @@ fn serve_on<K>(
     let reporter = exit_report::ExitReporter::begin(mounted.device);
     // Ends with the runtime.
     drop(runtime.spawn(credentials::watch(plan.accounts, hangup)));
-    let manager = ServiceManager::of_process();
-    // Before the caller goes on, and with it, in the background, the process that a service manager may have started.
-    manager.ready(&text);
+    notify::ready(&text);
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
-    let outcome = match runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals, &manager)) {
+    let outcome = match runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals)) {
         0 => Ok(()),
         1 => Err(MountError("one file could not be stored; the log says which".into())),
         many => Err(MountError(format!("{many} files could not be stored; the log says which"))),
@@ -156,18 +153,18 @@ fn serve_on<K>(
 }
 
 /// Waits for the end, whoever wants it, and takes it in order. Returns the number of files that could not be stored.
-async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals, manager: &ServiceManager) -> usize {
+async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) -> usize {
     tokio::select! {
         () = mounted.ended() => {
             info!("unmounted from outside");
-            manager.stopping();
+            notify::stopping();
             let lost = flush(fs, signals, mounted).await;
             fs.shut_down(WIND_DOWN_BOUND).await;
             return lost;
         }
         name = signals.next() => info!("{name}: unmounting"),
     }
-    manager.stopping();
+    notify::stopping();
     let lost = flush(fs, signals, mounted).await;
     mounted.detach();
     let deadline = Instant::now() + JOIN_BOUND;

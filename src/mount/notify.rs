@@ -13,23 +13,22 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// Names the socket: an absolute path, or, after an `@`, a name in the abstract namespace.
 const VARIABLE: &str = "NOTIFY_SOCKET";
 
-/// The socket of the service manager.
-pub(crate) struct ServiceManager(Option<OsString>);
+/// The mount works; the first line of `status` is what `systemctl status` shows.
+pub(super) fn ready(status: &str) {
+    ServiceManager::of_process().tell("READY=1", status);
+}
+
+/// The mount is being unmounted: what is not stored yet is stored now, which takes time.
+pub(super) fn stopping() {
+    ServiceManager::of_process().tell("STOPPING=1", "Storing what is not stored yet");
+}
+
+/// The socket of the service manager that started this process; `None` if there is none that wants to hear something.
+struct ServiceManager(Option<OsString>);
 
 impl ServiceManager {
-    /// The one that this process was started by, if it wants to hear something.
-    pub(crate) fn of_process() -> Self {
+    fn of_process() -> Self {
         Self(std::env::var_os(VARIABLE).filter(|socket| !socket.is_empty()))
-    }
-
-    /// The mount works; `status` is shown by `systemctl status`.
-    pub(crate) fn ready(&self, status: &str) {
-        self.tell("READY=1", status);
-    }
-
-    /// The mount is being unmounted: what is not stored yet is stored now, which takes time.
-    pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1", "Storing what is not stored yet");
     }
 
     fn tell(&self, state: &str, status: &str) {
@@ -69,23 +68,23 @@ mod tests {
         let path = dir.path().join("notify");
         let listener = UnixDatagram::bind(&path).unwrap();
         let manager = ServiceManager(Some(path.into_os_string()));
-        manager.ready("acct is mounted on /mnt\nSTOPPING=1");
+        manager.tell("READY=1", "acct is mounted on /mnt\nSTOPPING=1");
         assert_eq!(heard(&listener), "READY=1\nSTATUS=acct is mounted on /mnt\n");
-        manager.stopping();
-        assert!(heard(&listener).starts_with("STOPPING=1\n"));
+        manager.tell("STOPPING=1", "");
+        assert_eq!(heard(&listener), "STOPPING=1\nSTATUS=\n");
     }
 
     #[test]
     fn a_name_without_a_file_is_reached() {
         let name = format!("blobcp-test-{}", std::process::id());
         let listener = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-        ServiceManager(Some(format!("@{name}").into())).ready("it works");
+        ServiceManager(Some(format!("@{name}").into())).tell("READY=1", "it works");
         assert_eq!(heard(&listener), "READY=1\nSTATUS=it works\n");
     }
 
     #[test]
     fn a_manager_that_is_gone_is_no_reason_to_fail() {
-        ServiceManager(Some("/nowhere/notify".into())).ready("it works");
-        ServiceManager(None).stopping();
+        ServiceManager(Some("/nowhere/notify".into())).tell("READY=1", "it works");
+        ServiceManager(None).tell("STOPPING=1", "");
     }
 }
