@@ -104,7 +104,7 @@ commands! {
 
 /// Runs the command in `args`, the program's name first.
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    if let Some(status) = completion::answer(&args) {
+    if let Some(status) = completion::answer(&args, Arguments::command) {
         return status;
     }
     let names: Vec<String> =

@@ -10,13 +10,12 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Arg, Command, CommandFactory, ValueHint};
+use clap::{Arg, Command, ValueHint};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
 use clap_complete::env::{Bash, Fish, Shells, Zsh};
 
-use super::Arguments;
-use super::failure::{USAGE, complain};
+use super::failure::{USAGE, complain, one_line};
 use crate::config::File;
 use crate::mount::table;
 
@@ -26,22 +25,19 @@ pub(super) const VARIABLE: &str = "BLOBCP_COMPLETE";
 /// Those that a script can be had for.
 const SHELLS: Shells<'static> = Shells(&[&Bash, &Fish, &Zsh]);
 
-/// The answer to a shell that asks; `None` if this is a call like any other.
-pub(super) fn answer(args: &[OsString]) -> Option<ExitCode> {
-    let asked = CompleteEnv::with_factory(command).var(VARIABLE).shells(SHELLS).bin("blobcp").completer("blobcp");
+/// The answer to a shell that asks about the command line that `command` describes; `None` if this is a call like any
+/// other.
+pub(super) fn answer(args: &[OsString], command: fn() -> Command) -> Option<ExitCode> {
+    let asked = CompleteEnv::with_factory(|| with_offers(command())).var(VARIABLE).shells(SHELLS);
+    let asked = asked.bin("blobcp").completer("blobcp");
     match asked.try_complete(args.iter().cloned(), std::env::current_dir().ok().as_deref()) {
         Ok(false) => None,
         Ok(true) => Some(ExitCode::SUCCESS),
         Err(error) => {
-            complain(VARIABLE, super::one_line(&error));
+            complain(VARIABLE, one_line(&error));
             Some(ExitCode::from(USAGE))
         }
     }
-}
-
-/// The command line with what can be offered for its words.
-fn command() -> Command {
-    with_offers(Arguments::command())
 }
 
 /// `command` and those below it, with what can be offered where clap cannot know.
