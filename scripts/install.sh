@@ -65,6 +65,15 @@ need_toolchain() {
     timeout 600 rustup toolchain install "$1" --profile minimal --no-self-update >target/rustup.log 2>&1 </dev/null
 }
 
+# need_target TARGET: installs what programs for another target are built with; false if it cannot be had.
+need_target() {
+    command -v rustup >/dev/null || return 1
+    ! rustup target list --installed 2>/dev/null </dev/null | grep -qx "$1" || return 0
+    echo "Installing Rust's $1"
+    mkdir -p target
+    timeout 600 rustup target add "$1" >target/rustup.log 2>&1 </dev/null
+}
+
 need_fuse() {
     [[ -e /dev/fuse ]] || fail "/dev/fuse is missing: try 'modprobe fuse'; a container needs --device /dev/fuse --cap-add SYS_ADMIN"
     [[ -r /dev/fuse && -w /dev/fuse ]] || fail "/dev/fuse: you may not open it; usually everybody may (chmod 666 /dev/fuse)"

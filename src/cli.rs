@@ -8,11 +8,13 @@
 //! they find the mount that a path is in and ask it by ioctl ([`on_mount`]), so whoever may use a file may use them on
 //! it.
 //!
-//! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`.
+//! mount(8) and fstab call differently; [`mount_helper`] turns their words into those of `blobcp mount`. Shells call to
+//! hear what can follow ([`completion`]).
 
 mod abort;
 mod bulk;
 mod bulk_output;
+mod completion;
 mod config;
 mod cp;
 mod devstore;
@@ -25,6 +27,7 @@ mod handover;
 mod lease;
 mod leftovers;
 mod log;
+mod manual;
 mod mount;
 mod mount_helper;
 mod mount_list;
@@ -108,10 +111,14 @@ commands! {
     "devstore" Devstore(devstore::Arguments),
     "first-copy" FirstCopy(first_copy::Arguments),
     "verify-account" VerifyAccount(verify_account::Arguments),
+    "manual" Manual(manual::Arguments),
 }
 
 /// Runs the command in `args`, the program's name first.
 pub fn run(args: Vec<OsString>) -> ExitCode {
+    if let Some(status) = completion::answer(&args, Arguments::command) {
+        return status;
+    }
     let names: Vec<String> =
         Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let args = match mount_helper::translate(args, &names) {

@@ -9,7 +9,7 @@
 //! 3. The kernel mounts; `table` finds the mount in `/proc/self/mountinfo`. From here on [`Mounted`] guards it: on
 //!    every path it is unmounted before the process ends, because a mount whose process is gone answers "Transport
 //!    endpoint is not connected" to everybody.
-//! 4. The caller of `blobcp mount` is told that the mount works.
+//! 4. The caller of `blobcp mount` is told that the mount works, and so is a service manager (`notify`).
 //! 5. The session serves until it is unmounted from outside or a signal asks for the end; a SIGHUP does not, but has
 //!    `credentials` read the configuration again. Then what is not stored yet is stored, the mount is detached, requests
 //!    that are still running get [`JOIN_BOUND`], and what is left to do at the service is done. All that ends within 5 s
@@ -25,6 +25,7 @@ pub(crate) mod daemon;
 mod ending;
 mod error;
 pub(crate) mod exit_report;
+mod notify;
 pub(crate) mod patience;
 mod probe;
 pub(crate) mod record;
@@ -188,6 +189,7 @@ fn serve_on<K>(
     let reporter = exit_report::ExitReporter::begin(mounted.device);
     // Ends with the runtime.
     drop(runtime.spawn(credentials::watch(plan.accounts, hangup)));
+    notify::ready(&text);
     ready(text);
     info!(mountpoint = %mountpoint.display(), source = plan.name, "mounted");
 
@@ -230,6 +232,7 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
     if from_outside {
         info!("unmounted from outside");
     }
+    notify::stopping();
     let mut ending = Ending::begin();
     let mut lost = flush(&mut ending, fs, signals, mounted).await;
     if !from_outside {

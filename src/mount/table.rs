@@ -81,6 +81,11 @@ impl Table {
         self.0.iter().rev().find(|mount| mount.point == path)
     }
 
+    /// Those that a process of blobcp serves.
+    pub fn ours(&self) -> impl Iterator<Item = &Mount> {
+        self.0.iter().filter(|mount| mount.is_ours())
+    }
+
     /// The mount that the absolute `path` without symlinks is in.
     pub fn of(&self, path: &Path) -> Option<&Mount> {
         path.ancestors().find_map(|ancestor| self.at(ancestor))

@@ -46,6 +46,7 @@ mod listing;
 mod lost_answers;
 mod modes;
 mod names;
+mod package;
 mod posix;
 mod programs;
 mod python_sdk;

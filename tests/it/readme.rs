@@ -84,6 +84,7 @@ fn every_flag_it_names_exists() {
     known.extend(["init", "check", "from-blobfuse2", "from-rclone"].map(|inner| help(&format!("config {inner}"))));
     known += include_str!("../../scripts/demo");
     known += include_str!("../../scripts/test");
+    known += include_str!("../../scripts/package");
     let known = words(&known, "--", is_flag);
     let of_others = [
         "--release", // cargo
