@@ -20,6 +20,7 @@ use crate::fs::content::draft::{BLOCK, Basis};
 use crate::fs::content::extent_map::ExtentMap;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked};
+use crate::fs::content::loans::Changed;
 use crate::fs::content::page::write::PageBlobs;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::content::upload::Target;
@@ -47,10 +48,15 @@ pub(in crate::fs) async fn commit_finally(files: &Files, locked: &mut Locked) ->
     if !is_dirty && state.change.is_empty() {
         return Ok(());
     }
+    // Boxed: those who have borrowed may be committed for it.
+    let _changing = Box::pin(files.recall(Changed::One(file.ino))).await?;
     let storing = file.storing();
     files.rebase_on_observed(locked);
+    files.locate_sources(locked);
     let result = match files.store(locked, is_dirty).await {
         Ok(()) => Ok(()),
+        // Another client has changed what was to be copied.
+        Err(error) if error.is_about_the_source() && is_dirty => Err(files.sources_refused(locked, error)),
         Err(error) if !is_dirty => {
             let stored = files.store_in_successor(locked, error).await;
             stored.map_err(|error| files.not_stored(locked, error))
@@ -136,6 +142,7 @@ impl Files {
             }
             written => written?,
         };
+        self.loans.repay(file.ino);
         let anew = std::mem::take(&mut draft.refuses_blocks);
         self.uploads.abandon_detour(draft).await;
         (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);

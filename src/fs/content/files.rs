@@ -7,6 +7,7 @@ use crate::fs::background::BackgroundTasks;
 use crate::fs::caller::Caller;
 use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
+use crate::fs::content::loans::{Changed, Loans};
 use crate::fs::content::memory::Memory;
 use crate::fs::content::read::Version;
 use crate::fs::content::source::nameless;
@@ -28,6 +29,7 @@ pub(in crate::fs) struct Files {
     pub(crate) handles: Arc<Handles>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) uploads: Uploads,
+    pub(crate) loans: Arc<Loans>,
     pub(crate) leases: Arc<SourceLeases>,
     pub(crate) background: BackgroundTasks,
 }
@@ -38,7 +40,8 @@ impl Files {
         let memory = Memory::new(config.memory_limit);
         let uploads = Uploads::new(service.clone(), memory.clone());
         let (leases, background) = (copies.leases.clone(), copies.background.clone());
-        Self { service, config, tree, names, handles, memory, uploads, leases, background }
+        let loans = Arc::default();
+        Self { service, config, tree, names, handles, memory, uploads, loans, leases, background }
     }
 }
 
@@ -192,6 +195,7 @@ impl Files {
         let blob = self.tree.blob(file.ino)?;
         let missing = || Error::not_in_the_service(&blob.path);
         let properties = view.properties().ok_or_else(missing)?;
+        let _changing = Box::pin(self.recall(Changed::One(file.ino))).await?;
         let _storing = file.storing();
         let changed = self.store_attributes(file.ino, properties, &change).await;
         let changed =

@@ -7,6 +7,7 @@
 //! | other Base | Put Block From URL of the blob itself, for each 4000 MiB: no payload |
 //! | Staged | it is there |
 //! | Buffer, and few zeros | Put Block, neighbours together up to the block size |
+//! | Remote | Put Block From URL of the other blob, for each 4000 MiB: no payload |
 //! | many zeros | one block of zeros, sent once and listed as often as it takes: Put Block List may name a block repeatedly |
 //!
 //! A short piece of Base between two that are sent is read and sent with them: one request takes the place of two.
@@ -60,6 +61,8 @@ pub(crate) enum Block {
     Keep(BlockId, Range<u64>),
     /// A range of the committed blob.
     Base(Range<u64>),
+    /// A range of another blob, by its number among the sources of the draft.
+    Remote(usize, Range<u64>),
     Staged(BlockId, u64),
     /// The bytes of that range of the extent map; parts of it may have to be read.
     Send(Range<u64>),
@@ -125,11 +128,25 @@ fn each_segment(extents: &ExtentMap, committed: &[store::Block], limits: &Limits
                 }
             }
             Segment::Staged { id, len } => plan.push((whole, Block::Staged(id.clone(), *len))),
+            Segment::Remote { source, range } => {
+                for (at, part) in parts(start, range, limits.remote) {
+                    plan.push((at, Block::Remote(*source, part)));
+                }
+            }
             Segment::Buffer(_) => send(&mut plan, whole, limits),
             Segment::Zero(_) => zeros(&mut plan, whole, limits),
         }
     }
     plan
+}
+
+/// A range in parts of at most `longest` bytes: where each goes, and which it is.
+fn parts(to: u64, range: &Range<u64>, longest: u64) -> impl Iterator<Item = (Range<u64>, Range<u64>)> {
+    let starts = (0..(range.end - range.start).div_ceil(longest)).map(move |number| number * longest);
+    starts.map(move |from| {
+        let end = (from + longest).min(range.end - range.start);
+        (to + from..to + end, range.start + from..range.start + end)
+    })
 }
 
 /// A range of the committed blob by its own blocks, the ends that are not whole blocks by copies.
