@@ -43,6 +43,7 @@ mod listing;
 mod lost_answers;
 mod modes;
 mod names;
+mod pieces;
 mod posix;
 mod programs;
 mod python_sdk;
