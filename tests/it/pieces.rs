@@ -46,7 +46,8 @@ fn content(world: &World, name: &str, range: std::ops::Range<u64>) -> Bytes {
 fn assert_requests(world: &World, expected: &[(&'static str, u64)]) -> Stats {
     let stats = world.stats();
     let lookups = ["GetBlobProperties", "ListBlobs", "GetBlobTags"];
-    let others: Vec<_> = stats.requests.iter().filter(|(name, _)| !lookups.contains(name)).map(|(n, c)| (*n, *c)).collect();
+    let others: Vec<_> =
+        stats.requests.iter().filter(|(name, _)| !lookups.contains(name)).map(|(n, c)| (*n, *c)).collect();
     assert_eq!(others, expected, "{:#?}", world.store.requests());
     stats
 }
@@ -272,10 +273,7 @@ fn where_a_whole_copy_is_refused_pieces_are_copied_as_blocks() {
         count: 9,
         ..Fault::on("CopyBlob")
     });
-    python(
-        &world,
-        &format!("i, o = source('a'), made('b'); pieces(i, o, {GIB}, 256 << 20); os.close(o)"),
-    );
+    python(&world, &format!("i, o = source('a'), made('b'); pieces(i, o, {GIB}, 256 << 20); os.close(o)"));
     let stats = world.stats();
     assert_eq!((stats.requests("PutBlockFromURL"), stats.requests("PutBlockList")), (1, 1), "{stats:?}");
     assert_no_payload(&stats);
@@ -285,9 +283,9 @@ fn where_a_whole_copy_is_refused_pieces_are_copied_as_blocks() {
 #[test]
 fn two_files_that_copy_of_each_other_get_what_was_there() {
     let world = World::new();
-    let (one, two) = (pattern(2 << 20), [7; 2 << 20]);
+    let (one, two) = (pattern(2 << 20), vec![7; 2 << 20]);
     world.put("a", one.clone());
-    world.put("b", two.to_vec());
+    world.put("b", two.clone());
     python(
         &world,
         "a, b = made('a', 0), made('b', 0)

@@ -18,8 +18,8 @@ use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
 use crate::fs::caller::Caller;
-use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::copied_from::CopiedFrom;
+use crate::fs::content::destination::CopyDestinations;
 use crate::fs::content::handle::{Content, Locked, OpenFile};
 use crate::fs::content::source::RangeSource;
 use crate::fs::copies::backup::OwnWrite;

@@ -209,7 +209,8 @@ impl Files {
             while range.start + done < range.end {
                 let rest = range.start + done..range.end;
                 let part = RangeSource::of(&from.origin, &from.version.etag, rest.clone());
-                let made = match self.uploads.splice_block(target, draft, &part, start + done, Caller { pid: 0 }).await {
+                let made = match self.uploads.splice_block(target, draft, &part, start + done, Caller { pid: 0 }).await
+                {
                     Ok(Some(len)) => len,
                     // What the service cannot copy is read and sent.
                     Ok(None) => return self.commit(locked).await,

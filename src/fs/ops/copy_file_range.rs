@@ -53,8 +53,7 @@ impl Fs {
         }
         let reaches_end = len >= size || len >= KERNEL_CLAMP;
         let whole = offset_in == 0 && offset_out == 0 && reaches_end && state.is_void(size);
-        let copied_from =
-            CopiedFrom { ino: input.file.ino, origin: from.clone(), version: source.properties.clone() };
+        let copied_from = CopiedFrom { ino: input.file.ino, origin: from.clone(), version: source.properties.clone() };
         if !whole || state.is_unborn() {
             output.version(&state)?;
             let range = offset_in..size.min(offset_in.saturating_add(len));

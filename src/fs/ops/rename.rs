@@ -110,7 +110,11 @@ impl Renaming<'_> {
         }
         let changes = match source.kind {
             FileKind::Directory => vec![Changed::Many],
-            _ => [Some(source.ino), target.as_ref().map(|target| target.ino)].map(|ino| ino.map(Changed::One)).into_iter().flatten().collect(),
+            _ => [Some(source.ino), target.as_ref().map(|target| target.ino)]
+                .map(|ino| ino.map(Changed::One))
+                .into_iter()
+                .flatten()
+                .collect(),
         };
         let mut changing = Vec::new();
         for changed in changes {
