@@ -11,7 +11,7 @@
 //!
 //! Until then the ranges are pinned to the version that was there when they were asked for. What this mount changes of a
 //! source is copied before ([`Files::recall`]); if another client changes it, whoever closes the file, or calls fsync,
-//! hears ESTALE.
+//! hears ESTALE, and nothing is stored.
 //!
 //! [`Segment::Remote`]: crate::fs::content::extent_map::Segment::Remote
 
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::destination::CopyDestinations;
-use crate::fs::content::draft::refuse_too_large;
+use crate::fs::content::draft::{Basis, Draft, refuse_too_large};
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Copying, Locked, OpenFile};
 use crate::fs::content::loans::{Changed, Changing};
@@ -35,6 +35,7 @@ use crate::fs::content::upload::Target;
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::copies::spec::CopySpec;
 use crate::fs::names::attr::{AttrChange, Ino};
+use crate::fs::names::coherence::refutes_cache;
 
 impl CopyDestinations {
     /// Puts a range of a clean source into the file, bytes, at `offset`: the service is to copy it. False if that has to
@@ -144,13 +145,21 @@ impl Files {
         }
     }
 
-    /// [`Files::refused_by`] where it is not told which source it is.
-    pub(crate) fn sources_refused(&self, locked: &Locked, error: Error) -> Error {
-        let Content::Draft(draft) = &locked.content else { return error };
+    /// [`Files::refused_by`] where it is not told which source it is. What was to be copied is nowhere any more, so the
+    /// file is what the service has, or empty; whoever hears the error knows that nothing was stored.
+    pub(crate) fn sources_refused(&self, locked: &mut Locked, error: Error) -> Error {
+        let (file, state) = locked.parts();
+        let Content::Draft(draft) = &mut state.content else { return error };
+        draft.discard_uploads();
         let mut told = error.clone();
         for source in &draft.sources {
             told = self.refused_by(source, error.clone());
         }
+        state.content = match &state.version {
+            Some(_) => Content::Clean,
+            None => Content::Draft(Box::new(Draft::empty(Basis::Version))),
+        };
+        self.loans.repay(file.ino);
         told
     }
 
@@ -214,8 +223,9 @@ impl Files {
                     Ok(Some(len)) => len,
                     // What the service cannot copy is read and sent.
                     Ok(None) => return self.commit(locked).await,
-                    Err(error) if error.is_about_the_source() => {
-                        warn!(source = %from.origin.blob.path, %error, "what was to be copied of it is gone");
+                    // Source or destination are another client's by now: whoever stores the file hears of it.
+                    Err(error) if error.is_about_the_source() || refutes_cache(&error) => {
+                        warn!(source = %from.origin.blob.path, destination = %to.path, %error, "not copied any more");
                         break;
                     }
                     Err(error) => return Err(error),
