@@ -20,6 +20,7 @@ pub(in crate::fs) mod page;
 pub(in crate::fs) mod plan;
 pub(in crate::fs) mod range;
 pub(in crate::fs) mod read;
+pub(in crate::fs) mod recall;
 pub(in crate::fs) mod recovery;
 pub(in crate::fs) mod remote;
 pub(in crate::fs) mod source;

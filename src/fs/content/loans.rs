@@ -2,7 +2,7 @@
 //!
 //! A range that `copy_file_range` puts into a file is copied when that is stored (`remote`). Until then it is only lent:
 //! a change of the source by this mount takes it away, so whoever is about to change a file has the service copy what
-//! was lent of it first ([`Files::recall`](crate::fs::content::files::Files::recall)).
+//! was lent of it first ([`recall`](crate::fs::content::recall::recall)).
 //!
 //! A file that has borrowed lends nothing, and one that has lent does not borrow. So whoever holds the lock of a source
 //! may wait for the locks of those that borrowed from it: none of them waits for another.

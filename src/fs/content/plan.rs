@@ -323,6 +323,23 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_another_blob_is_as_few_blocks_as_the_service_makes() {
+        let mut extents = ExtentMap::default();
+        for mib in 0..5000 {
+            let range = (mib + 7) * MIB..(mib + 8) * MIB;
+            extents.splice(mib * MIB, Segment::Remote { source: 3, range }).unwrap();
+        }
+        extents.splice(5000 * MIB, Segment::Remote { source: 1, range: 5007 * MIB..5008 * MIB }).unwrap();
+        let plan = blocks(&extents, &[], &LIMITS).unwrap();
+        let expected = [
+            Block::Remote(3, 7 * MIB..4007 * MIB),
+            Block::Remote(3, 4007 * MIB..5007 * MIB),
+            Block::Remote(1, 5007 * MIB..5008 * MIB),
+        ];
+        assert_eq!(plan, expected);
+    }
+
+    #[test]
     fn a_short_gap_between_two_writes_is_read() {
         let mut extents = ExtentMap::of_base(GIB);
         for at in [MIB, MIB + 4096, MIB + 20 * 4096] {
@@ -391,6 +408,7 @@ mod tests {
                         prop_assert!(range.end - range.start <= limits.block);
                         range.end - range.start
                     }
+                    Block::Remote(..) => return Err(TestCaseError::fail("there is no other blob")),
                     Block::Zeros { len, count } => len * count,
                     Block::Staged(_, len) => *len,
                 };

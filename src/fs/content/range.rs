@@ -12,6 +12,7 @@ use crate::fs::content::files::Files;
 use crate::fs::content::handle::Locked;
 use crate::fs::content::loans::Changed;
 use crate::fs::content::page::write::PageBlobs;
+use crate::fs::content::recall::recall;
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::content::upload::Target;
@@ -31,7 +32,7 @@ impl Files {
         self.make_room(locked).await?;
         match locked.draft()?.strategy {
             WriteStrategy::Blocks => {}
-            _ => drop(Box::pin(self.recall(Changed::One(locked.ino()))).await?),
+            _ => drop(Box::pin(recall(self, Changed::One(locked.ino()))).await?),
         }
         match locked.draft()?.strategy {
             WriteStrategy::Blocks => {}

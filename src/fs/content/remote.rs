@@ -10,7 +10,7 @@
 //! | ranges, and whatever else | Put Block From URL of each, then one Put Block List | when it is stored |
 //!
 //! Until then the ranges are pinned to the version that was there when they were asked for. What this mount changes of a
-//! source is copied before ([`Files::recall`]); if another client changes it, whoever closes the file, or calls fsync,
+//! source is copied before ([`recall`](crate::fs::content::recall::recall)); if another client changes it, whoever closes the file, or calls fsync,
 //! hears ESTALE, and nothing is stored.
 //!
 //! [`Segment::Remote`]: crate::fs::content::extent_map::Segment::Remote
@@ -19,23 +19,19 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::destination::CopyDestinations;
-use crate::fs::content::draft::{Basis, Draft, refuse_too_large};
-use crate::fs::content::files::Files;
-use crate::fs::content::handle::{Content, Copying, Locked, OpenFile};
-use crate::fs::content::loans::{Changed, Changing};
-use crate::fs::content::source::RangeSource;
+use crate::fs::content::draft::refuse_too_large;
+use crate::fs::content::handle::{Content, Copying, Locked};
+use crate::fs::content::recall::refused_by;
 use crate::fs::content::strategy::WriteStrategy;
-use crate::fs::content::upload::Target;
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::copies::spec::CopySpec;
-use crate::fs::names::attr::{AttrChange, Ino};
-use crate::fs::names::coherence::refutes_cache;
+use crate::fs::names::attr::AttrChange;
 
 impl CopyDestinations {
     /// Puts a range of a clean source into the file, bytes, at `offset`: the service is to copy it. False if that has to
@@ -81,7 +77,7 @@ impl CopyDestinations {
                 let granted = job.total;
                 self.begin_copying(locked, (job, start), source, granted, caller);
             }
-            Err(error) if error.is_about_the_source() => return Err(self.files.refused_by(&source, error)),
+            Err(error) if error.is_about_the_source() => return Err(refused_by(&self.files, &source, error)),
             Err(error) => {
                 debug!(source = %origin.blob.path, %error, "copied in blocks, because it is not as a whole");
                 return Ok(());
@@ -126,118 +122,5 @@ impl CopyDestinations {
             again: (!self.files.config.copy_wait).then(|| Box::new(start)),
         });
         locked.publish();
-    }
-}
-
-impl Files {
-    /// `Names::invalidate_refused_source` for a source that was borrowed from.
-    pub(crate) fn refused_by(&self, source: &CopiedFrom, error: Error) -> Error {
-        self.names.invalidate_refused_source(source.ino, &source.origin, &source.version.etag, error)
-    }
-
-    /// What a file has borrowed may have another name by now.
-    pub(crate) fn locate_sources(&self, locked: &mut Locked) {
-        let Content::Draft(draft) = &mut locked.content else { return };
-        for source in &mut draft.sources {
-            if let Ok(origin) = self.tree.origin(source.ino) {
-                source.origin = origin;
-            }
-        }
-    }
-
-    /// [`Files::refused_by`] where it is not told which source it is. What was to be copied is nowhere any more, so the
-    /// file is what the service has, or empty; whoever hears the error knows that nothing was stored.
-    pub(crate) fn sources_refused(&self, locked: &mut Locked, error: Error) -> Error {
-        let (file, state) = locked.parts();
-        let Content::Draft(draft) = &mut state.content else { return error };
-        draft.discard_uploads();
-        let mut told = error.clone();
-        for source in &draft.sources {
-            told = self.refused_by(source, error.clone());
-        }
-        state.content = match &state.version {
-            Some(_) => Content::Clean,
-            None => Content::Draft(Box::new(Draft::empty(Basis::Version))),
-        };
-        self.loans.repay(file.ino);
-        told
-    }
-
-    /// Before this mount changes a file, or many: the service copies what was lent of it, and nothing more is lent
-    /// until what this returns is dropped. Not to be called under the lock of a file that may have borrowed.
-    pub(crate) async fn recall(&self, what: Changed) -> Result<Changing> {
-        let (changing, borrowers) = self.loans.change(what);
-        for to in borrowers {
-            let Some(file) = self.handles.of_ino(to) else {
-                self.loans.repay(to);
-                continue;
-            };
-            self.settle_loans(&file, what).await?;
-        }
-        Ok(changing)
-    }
-
-    async fn settle_loans(&self, file: &Arc<OpenFile>, what: Changed) -> Result<()> {
-        let source = match what {
-            Changed::One(ino) => Some(ino),
-            Changed::Many => None,
-        };
-        loop {
-            let repaid = self.loans.repaid.notified();
-            tokio::pin!(repaid);
-            repaid.as_mut().enable();
-            if !self.loans.owes(file.ino) {
-                return Ok(());
-            }
-            // Whoever has the lock may be the one who waits for us: a rename, which has recalled what it changes itself.
-            tokio::select! {
-                mut locked = file.lock() => return self.stage_borrowed(&mut locked, source).await,
-                () = repaid => {}
-            }
-        }
-    }
-
-    /// Has the service make blocks of what the file has borrowed from `source`, or from all. What has been changed by
-    /// another client is left: the error is that of whoever stores the file.
-    async fn stage_borrowed(&self, locked: &mut Locked, source: Option<Ino>) -> Result<()> {
-        let (file, state) = locked.parts();
-        let base = state.version.clone();
-        let Content::Draft(draft) = &mut state.content else {
-            self.loans.repay(file.ino);
-            return Ok(());
-        };
-        let Ok(to) = self.tree.blob(file.ino) else { return Ok(()) };
-        let target = Target { blob: &to, base: base.as_deref() };
-        let borrowed: Vec<_> = draft.extents.remotes().collect();
-        for (start, number, range) in borrowed {
-            let Some(from) = draft.sources.get(number).cloned() else { continue };
-            if source.is_some_and(|ino| ino != from.ino) {
-                continue;
-            }
-            let mut done = 0;
-            while range.start + done < range.end {
-                let rest = range.start + done..range.end;
-                let part = RangeSource::of(&from.origin, &from.version.etag, rest.clone());
-                let made = match self.uploads.splice_block(target, draft, &part, start + done, Caller { pid: 0 }).await
-                {
-                    Ok(Some(len)) => len,
-                    // What the service cannot copy is read and sent.
-                    Ok(None) => return self.commit(locked).await,
-                    // Source or destination are another client's by now: whoever stores the file hears of it.
-                    Err(error) if error.is_about_the_source() || refutes_cache(&error) => {
-                        warn!(source = %from.origin.blob.path, destination = %to.path, %error, "not copied any more");
-                        break;
-                    }
-                    Err(error) => return Err(error),
-                };
-                done += made;
-            }
-        }
-        if draft.extents.remotes().next().is_none() {
-            draft.sources.clear();
-            self.loans.repay(file.ino);
-        }
-        locked.publish();
-        Ok(())
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::loans::Changed;
+use crate::fs::content::recall::recall;
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::Place;
 use crate::store::Namespace;
@@ -118,7 +119,7 @@ impl Renaming<'_> {
         };
         let mut changing = Vec::new();
         for changed in changes {
-            changing.push(fs.files.recall(changed).await?);
+            changing.push(recall(&fs.files, changed).await?);
         }
         // Refused before anything is stored or moved for it.
         new_dir.blob(to.1)?;
