@@ -2,6 +2,7 @@
 
 pub(in crate::fs) mod append;
 pub(in crate::fs) mod commit;
+pub(in crate::fs) mod copied_from;
 pub(in crate::fs) mod destination;
 pub(in crate::fs) mod detour;
 pub(in crate::fs) mod draft;
@@ -12,13 +13,16 @@ pub(in crate::fs) mod get;
 pub(in crate::fs) mod granted;
 pub(crate) mod handle;
 pub(in crate::fs) mod leave;
+pub(in crate::fs) mod loans;
 pub(in crate::fs) mod memory;
 pub(in crate::fs) mod once;
 pub(in crate::fs) mod page;
 pub(in crate::fs) mod plan;
 pub(in crate::fs) mod range;
 pub(in crate::fs) mod read;
+pub(in crate::fs) mod recall;
 pub(in crate::fs) mod recovery;
+pub(in crate::fs) mod remote;
 pub(in crate::fs) mod source;
 pub(in crate::fs) mod strategy;
 pub(in crate::fs) mod tail;

@@ -47,6 +47,7 @@ mod lost_answers;
 mod modes;
 mod names;
 mod package;
+mod pieces;
 mod posix;
 mod programs;
 mod python_sdk;

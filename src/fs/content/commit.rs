@@ -15,16 +15,19 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::fs::caller::Caller;
 use crate::fs::content::draft::{BLOCK, Basis};
 use crate::fs::content::extent_map::ExtentMap;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked};
+use crate::fs::content::loans::Changed;
 use crate::fs::content::page::write::PageBlobs;
+use crate::fs::content::recall::{locate_sources, recall, sources_refused};
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::content::upload::Target;
 use crate::fs::names::attr::{self, AttrChange, FileKind};
-use crate::fs::names::tree::replaced;
+use crate::fs::names::tree::{Link, replaced};
 use crate::store::Precondition;
 
 /// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A
@@ -47,10 +50,15 @@ pub(in crate::fs) async fn commit_finally(files: &Files, locked: &mut Locked) ->
     if !is_dirty && state.change.is_empty() {
         return Ok(());
     }
+    // Boxed: those who have borrowed may be committed for it.
+    let _changing = Box::pin(recall(files, Changed::One(file.ino))).await?;
     let storing = file.storing();
     files.rebase_on_observed(locked);
+    locate_sources(files, locked);
     let result = match files.store(locked, is_dirty).await {
         Ok(()) => Ok(()),
+        // Another client has changed what was to be copied.
+        Err(error) if error.is_about_the_source() && is_dirty => Err(sources_refused(files, locked, error)),
         Err(error) if !is_dirty => {
             let stored = files.store_in_successor(locked, error).await;
             stored.map_err(|error| files.not_stored(locked, error))
@@ -136,6 +144,7 @@ impl Files {
             }
             written => written?,
         };
+        self.loans.repay(file.ino);
         let anew = std::mem::take(&mut draft.refuses_blocks);
         self.uploads.abandon_detour(draft).await;
         (draft.dirty, draft.touched, draft.basis) = (false, false, Basis::Version);
@@ -159,6 +168,30 @@ impl Files {
         {
             version.cache(file.ino, bytes.pieces(), base.as_deref(), &self.memory);
         }
+        Ok(())
+    }
+
+    /// From the look at what is there to the word of what has become of it, nobody else stores the file.
+    pub(crate) async fn store_or_keep(&self, locked: &mut Locked, change: AttrChange, caller: Caller) -> Result<()> {
+        let (file, state) = locked.parts();
+        let view = self.tree.view(file.ino)?;
+        let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
+        // What its container keeps is refused now and not with the flush.
+        let waits = file.is_written_by(caller) && !state.is_kept();
+        if state.content.is_uncommitted() || waits || nameless {
+            state.change.merge(change);
+            locked.publish();
+            return Ok(());
+        }
+        let blob = self.tree.blob(file.ino)?;
+        let missing = || Error::not_in_the_service(&blob.path);
+        let properties = view.properties().ok_or_else(missing)?;
+        let _changing = Box::pin(recall(self, Changed::One(file.ino))).await?;
+        let _storing = file.storing();
+        let changed = self.store_attributes(file.ino, properties, &change).await;
+        let changed =
+            changed.map_err(|error| self.names.invalidate_refused(file.ino, Some(&properties.etag), error))?;
+        self.record_version_on(locked, &properties.etag, changed);
         Ok(())
     }
 

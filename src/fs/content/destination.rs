@@ -13,13 +13,15 @@ use crate::error::{CopyFailure, Error, Result};
 use crate::fs::caller::Caller;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Copying, FileState, Handle, Locked, OpenFile};
+use crate::fs::content::loans::Changed;
 use crate::fs::content::read::Version;
+use crate::fs::content::recall::recall;
 use crate::fs::copies::job::{CopyJob, Progress, failure, types_differ};
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, AttrChange, FileKind};
 use crate::fs::names::tree::{Origin, is_grown};
-use crate::store::{Metadata, Precondition};
+use crate::store::{BlobProperties, Metadata, Precondition};
 
 /// Open files that a whole copy goes to.
 pub(in crate::fs) struct CopyDestinations {
@@ -93,27 +95,28 @@ impl CopyDestinations {
     pub(crate) async fn copy_onto(
         &self,
         from: &Origin,
-        source: &Version,
+        source: &Arc<BlobProperties>,
         locked: &Locked,
         caller: Caller,
     ) -> Result<(Arc<CopyJob>, CopySpec)> {
         let (output, state) = locked.view();
+        let _changing = Box::pin(recall(&self.files, Changed::One(output.ino))).await?;
         let to = self.files.tree.blob(output.ino)?;
         if let Some(there) = &state.version {
-            let (is, comes) = (there.properties.blob_type, source.properties.blob_type);
+            let (is, comes) = (there.properties.blob_type, source.blob_type);
             if is != comes {
                 return Err(types_differ(&to, is, &from.blob.path, Some(comes)));
             }
         }
         let mut own = state.version.as_ref().map_or_else(Metadata::default, |v| v.properties.metadata.clone());
         state.change.apply(FileKind::File, &mut own, &self.files.config.defaults);
-        let metadata = attr::for_copy(&source.properties.metadata, &own);
+        let metadata = attr::for_copy(&source.metadata, &own);
         let precondition = match &state.version {
             Some(version) => Precondition::IfMatch(version.properties.etag.clone()),
             None => Precondition::IfAbsent,
         };
         let url = self.files.service.source_url(&from.blob, from.revision.as_ref(), &to).await?;
-        let tags = self.files.service.tags_of_origin(from, &source.properties).await?;
+        let tags = self.files.service.tags_of_origin(from, source).await?;
         let backup = match &state.version {
             Some(there) if self.files.config.keep_on_abort => {
                 Some(self.copies.back_up((&to, Some(output.ino)), &there.properties, None).await?)
@@ -122,14 +125,14 @@ impl CopyDestinations {
         };
         let start = CopySpec {
             source: url,
-            version: Some(source.properties.clone()),
+            version: Some(source.clone()),
             destination: to,
             precondition,
-            metadata: attr::told_to_a_copy(metadata, Some(&source.properties.metadata)),
+            metadata: attr::told_to_a_copy(metadata, Some(&source.metadata)),
             tier: None,
             tags,
             // What is copied can be appended to (X23).
-            seal: source.properties.seal_of_copy(false),
+            seal: source.seal_of_copy(false),
             options: CopyOptions {
                 source: from.current(),
                 replaced: state.version.as_ref().map(|version| version.properties.clone()),

@@ -76,6 +76,7 @@ impl Draft {
         };
         self.detour.is_none()
             && self.extents.staged_blocks() == 0
+            && !self.has_borrowed()
             && self.extents.len() <= BLOCK
             && self.extents.segments().map(old).sum::<u64>() <= READ_BACK
     }

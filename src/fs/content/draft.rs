@@ -1,5 +1,6 @@
 //! New content of a file on its way to the service.
 
+use std::ops::Range;
 use std::time::SystemTime;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -9,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::fs::block_ids::BlockIds;
+use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::extent_map::{Cut, ExtentMap, Piece, Segment};
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::plan;
@@ -88,6 +90,8 @@ pub(crate) struct Draft {
     pub(in crate::fs) refuses_blocks: bool,
     /// Where blocks go then.
     pub(in crate::fs) detour: Option<Detour>,
+    /// Other files of which it has ranges that the service is to copy.
+    pub(in crate::fs) sources: Vec<CopiedFrom>,
     /// Hash of all that the file holds, as long as it is written in one pass and somebody wants it.
     hash: Option<WholeHash>,
 }
@@ -128,6 +132,7 @@ impl Draft {
             ids: None,
             refuses_blocks: false,
             detour: None,
+            sources: Vec::new(),
             hash: None,
         }
     }
@@ -150,7 +155,13 @@ impl Draft {
         Self { dirty: true, basis, ..Self::new(ExtentMap::default()) }
     }
 
-    /// Nothing but emptiness: a whole copy may take its place (design §4).
+    /// Nothing but emptiness, or zeros that nobody wrote, and no more than `size` bytes: a whole copy of so many may
+    /// take its place (design §4).
+    pub(crate) fn is_void(&self, size: u64) -> bool {
+        self.extents.is_zeros() && self.extents.len() <= size && !self.touched
+    }
+
+    /// Nothing but emptiness: what comes next may be a copy.
     pub(crate) fn is_blank(&self) -> bool {
         self.extents.is_empty() && !self.touched
     }
@@ -220,6 +231,38 @@ impl Draft {
         Ok(())
     }
 
+    /// Puts a range of another file at `offset`, which the service is to copy.
+    pub(in crate::fs) fn borrow(
+        &mut self,
+        from: &CopiedFrom,
+        range: Range<u64>,
+        offset: u64,
+    ) -> std::result::Result<(), Cut> {
+        let known = self.sources.iter().position(|source| source.is(from));
+        let source = known.unwrap_or_else(|| {
+            self.sources.push(from.clone());
+            self.sources.len() - 1
+        });
+        self.splice(offset, Segment::Remote { source, range })
+    }
+
+    /// Something of it is still to be copied by the service.
+    pub(in crate::fs) fn has_borrowed(&self) -> bool {
+        self.extents.remotes().next().is_some()
+    }
+
+    /// The file of which this is all, and nothing else.
+    pub(in crate::fs) fn only_source(&self) -> Option<&CopiedFrom> {
+        let (number, len) = self.extents.only_remote()?;
+        self.sources.get(number).filter(|source| source.version.size == len)
+    }
+
+    /// Blocks on their way are of no use any more.
+    pub(in crate::fs) fn discard_uploads(&mut self) {
+        self.uploads.drain(..).for_each(|upload| upload.abort());
+        self.unsent.clear();
+    }
+
     /// Takes the room for what is to be written.
     pub(in crate::fs) fn take_room(&mut self, room: Reservation) {
         match &mut self.room {
@@ -251,9 +294,8 @@ impl Draft {
             self.basis = Basis::Nothing;
         }
         if self.extents.is_empty() {
-            // Blocks on their way are of no use any more.
-            self.uploads.drain(..).for_each(|upload| upload.abort());
-            self.unsent.clear();
+            self.discard_uploads();
+            self.sources.clear();
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //!     …       Base 50 GiB+1 MiB..        the rest of the committed blob, where it was
 //!    100 GiB  Staged id, 8 MiB           a block on its way to the service, or there, not yet committed
 //!     …       Zero 1 GiB                 a gap, or what truncate added
+//!     …       Remote 0, 0..6 GiB         bytes of another blob, which the service is to copy
 //! ```
 //!
 //! Segments are kept by the offset at which they begin: whatever changes, nothing behind it moves. Every change is a
@@ -16,9 +17,8 @@
 //! change that would cut one is answered with [`Cut`] and has changed nothing: the caller commits, which makes all of
 //! it Base, and repeats.
 //!
-//! The extent map knows nothing of requests; `plan.rs` turns it into blocks. What a copy from another file puts here is
-//! already staged, by the service, when it comes: so it is what it was when it was copied, whatever becomes of the
-//! source.
+//! The extent map knows nothing of requests; `plan.rs` turns it into blocks. What a copy from another file puts here is a
+//! range of a version of that file, and costs no request before the commit (`remote.rs`).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -43,12 +43,17 @@ pub(crate) enum Segment {
     Buffer(Buffer),
     /// So many zeros.
     Zero(u64),
+    /// A range of another blob, bytes, which the service is to copy; `source` is its number among those of the draft.
+    Remote {
+        source: usize,
+        range: Range<u64>,
+    },
 }
 
 impl Segment {
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Self::Base(range) => range.end - range.start,
+            Self::Base(range) | Self::Remote { range, .. } => range.end - range.start,
             Self::Staged { len, .. } | Self::Zero(len) => *len,
             Self::Buffer(buffer) => buffer.len() as u64,
         }
@@ -62,7 +67,7 @@ pub(crate) enum Piece {
     Base(Range<u64>),
     Bytes(Bytes),
     Zero(u64),
-    /// In the service, but readable only after a commit.
+    /// In the service, but part of the file, and readable, only after a commit.
     Staged,
 }
 
@@ -109,6 +114,29 @@ impl ExtentMap {
     /// Something of it is in the committed blob.
     pub(crate) fn has_base(&self) -> bool {
         self.segments.values().any(|segment| matches!(segment, Segment::Base(_)))
+    }
+
+    /// Nothing but zeros, or nothing at all.
+    pub(crate) fn is_zeros(&self) -> bool {
+        self.segments.values().all(|segment| matches!(segment, Segment::Zero(_)))
+    }
+
+    /// What the service is to copy: where it goes, the number of the source, and the range of that.
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = (u64, usize, Range<u64>)> {
+        self.segments().filter_map(|(start, segment)| match segment {
+            Segment::Remote { source, range } => Some((start, *source, range.clone())),
+            _ => None,
+        })
+    }
+
+    /// The source of which all this is the first so many bytes, and nothing else.
+    pub(crate) fn only_remote(&self) -> Option<(usize, u64)> {
+        match self.segments.iter().next()? {
+            (0, Segment::Remote { source, range }) if range.start == 0 && self.segments.len() == 1 => {
+                Some((*source, range.end))
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -216,7 +244,7 @@ impl ExtentMap {
             match segment {
                 Segment::Buffer(buffer) => all.extend(buffer.slice(0..buffer.len())),
                 Segment::Zero(len) => all.push(BytesMut::zeroed(usize::try_from(*len).ok()?).freeze()),
-                Segment::Base(_) | Segment::Staged { .. } => return None,
+                Segment::Base(_) | Segment::Staged { .. } | Segment::Remote { .. } => return None,
             }
         }
         Some(all.into_iter().collect())
@@ -234,7 +262,7 @@ impl ExtentMap {
             }
             pieces.push(match segment {
                 Segment::Base(base) => Piece::Base(base.start + from..base.start + to),
-                Segment::Staged { .. } => Piece::Staged,
+                Segment::Staged { .. } | Segment::Remote { .. } => Piece::Staged,
                 Segment::Buffer(buffer) => {
                     pieces.extend(buffer.slice(from as usize..to as usize).map(Piece::Bytes));
                     continue;
@@ -300,6 +328,11 @@ impl ExtentMap {
                 let middle = range.start + before;
                 (Segment::Base(range.start..middle), Segment::Base(middle..range.end))
             }
+            Segment::Remote { source, range } => {
+                let middle = range.start + before;
+                let (left, right) = (range.start..middle, middle..range.end);
+                (Segment::Remote { source, range: left }, Segment::Remote { source, range: right })
+            }
             Segment::Zero(len) => (Segment::Zero(before), Segment::Zero(len - before)),
             Segment::Buffer(mut buffer) => {
                 let right = buffer.split_off(before as usize);
@@ -319,6 +352,11 @@ impl ExtentMap {
         let joined = match (first, second) {
             (Segment::Zero(a), Segment::Zero(b)) => Segment::Zero(a + b),
             (Segment::Base(a), Segment::Base(b)) if a.end == b.start => Segment::Base(a.start..b.end),
+            (Segment::Remote { source, range: a }, Segment::Remote { source: other, range: b })
+                if source == other && a.end == b.start =>
+            {
+                Segment::Remote { source: *source, range: a.start..b.end }
+            }
             _ => return,
         };
         let start = *start;
@@ -347,7 +385,7 @@ impl ExtentMap {
             segment if segment.len() == 0 => return,
             Segment::Buffer(buffer) => self.buffered += buffer.len() as u64,
             Segment::Staged { .. } => self.staged += 1,
-            Segment::Base(_) | Segment::Zero(_) => {}
+            Segment::Base(_) | Segment::Zero(_) | Segment::Remote { .. } => {}
         }
         self.segments.insert(start, segment);
     }
@@ -357,7 +395,7 @@ impl ExtentMap {
         match &segment {
             Segment::Buffer(buffer) => self.buffered -= buffer.len() as u64,
             Segment::Staged { .. } => self.staged -= 1,
-            Segment::Base(_) | Segment::Zero(_) => {}
+            Segment::Base(_) | Segment::Zero(_) | Segment::Remote { .. } => {}
         }
         Some(segment)
     }

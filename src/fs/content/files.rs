@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::background::BackgroundTasks;
-use crate::fs::caller::Caller;
 use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
+use crate::fs::content::loans::Loans;
 use crate::fs::content::memory::Memory;
 use crate::fs::content::read::Version;
 use crate::fs::content::source::nameless;
@@ -15,7 +15,7 @@ use crate::fs::copies::lease::SourceLeases;
 use crate::fs::copies::run::Copies;
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino, SetTime};
 use crate::fs::names::cache::Names;
-use crate::fs::names::tree::{Blob, Link, NodeProperties, NodeView, Tree, continues, is_grown};
+use crate::fs::names::tree::{Blob, NodeProperties, NodeView, Tree, continues, is_grown};
 use crate::fs::service::Service;
 use crate::store::{BlobProperties, BlobSettings, ContentHeaders, ETag, Metadata, Precondition};
 
@@ -28,6 +28,7 @@ pub(in crate::fs) struct Files {
     pub(crate) handles: Arc<Handles>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) uploads: Uploads,
+    pub(crate) loans: Arc<Loans>,
     pub(crate) leases: Arc<SourceLeases>,
     pub(crate) background: BackgroundTasks,
 }
@@ -38,7 +39,8 @@ impl Files {
         let memory = Memory::new(config.memory_limit);
         let uploads = Uploads::new(service.clone(), memory.clone());
         let (leases, background) = (copies.leases.clone(), copies.background.clone());
-        Self { service, config, tree, names, handles, memory, uploads, leases, background }
+        let loans = Arc::default();
+        Self { service, config, tree, names, handles, memory, uploads, loans, leases, background }
     }
 }
 
@@ -175,29 +177,6 @@ impl Files {
         state.change.merge(change);
         locked.publish();
         changes
-    }
-
-    /// From the look at what is there to the word of what has become of it, nobody else stores the file.
-    pub(crate) async fn store_or_keep(&self, locked: &mut Locked, change: AttrChange, caller: Caller) -> Result<()> {
-        let (file, state) = locked.parts();
-        let view = self.tree.view(file.ino)?;
-        let nameless = view.link != Link::Named && !self.handles.is_last(file.ino);
-        // What its container keeps is refused now and not with the flush.
-        let waits = file.is_written_by(caller) && !state.is_kept();
-        if state.content.is_uncommitted() || waits || nameless {
-            state.change.merge(change);
-            locked.publish();
-            return Ok(());
-        }
-        let blob = self.tree.blob(file.ino)?;
-        let missing = || Error::not_in_the_service(&blob.path);
-        let properties = view.properties().ok_or_else(missing)?;
-        let _storing = file.storing();
-        let changed = self.store_attributes(file.ino, properties, &change).await;
-        let changed =
-            changed.map_err(|error| self.names.invalidate_refused(file.ino, Some(&properties.etag), error))?;
-        self.record_version_on(locked, &properties.etag, changed);
-        Ok(())
     }
 
     /// The metadata of a blob whose content was changed in place, if they have to be others: a time that is stored

@@ -18,8 +18,9 @@ use tracing::{debug, info, warn};
 
 use crate::error::{CopyFailure, Error, Result};
 use crate::fs::caller::Caller;
+use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::destination::CopyDestinations;
-use crate::fs::content::handle::{Content, CopiedFrom, Locked, OpenFile};
+use crate::fs::content::handle::{Content, Locked, OpenFile};
 use crate::fs::content::source::RangeSource;
 use crate::fs::copies::backup::OwnWrite;
 use crate::fs::copies::job::{Progress, failure, interrupted};
@@ -30,6 +31,12 @@ impl CopyDestinations {
     /// not wait any more, but it is stored.
     pub(crate) async fn store_granted(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
         self.settle_or_cancel(file, caller).await?;
+        self.store_behind(file, caller).await
+    }
+
+    /// Stores a file of which much is to be copied by the service. Who is interrupted does not wait any more, but it is
+    /// stored.
+    pub(crate) async fn store_behind(&self, file: &Arc<OpenFile>, caller: Caller) -> Result<()> {
         let (files, file) = (self.files.clone(), file.clone());
         let storing = self.copies.background.spawn(async move {
             let mut state = file.lock().await;

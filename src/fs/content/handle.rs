@@ -14,6 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::error::{Error, Result};
 use crate::fs::caller::{Caller, Process};
+use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::draft::Draft;
 use crate::fs::content::extent_map::ExtentMap;
 use crate::fs::content::read::{Lineage, Stream, Version};
@@ -26,7 +27,7 @@ use crate::fs::names::attr::{Attr, AttrChange, Ino};
 use crate::fs::names::containers::kept;
 use crate::fs::names::dir::stream::DirStream;
 use crate::fs::names::open::{OpenNode, OpenNodes};
-use crate::fs::names::tree::{NodeProperties, Origin, Tree};
+use crate::fs::names::tree::{NodeProperties, Tree};
 use crate::fs::names::walk::Walk;
 use crate::store::{BlobProperties, BlobSettings, BlobType, CopyId, ETag};
 use crate::sync::{MutexGuard, lock};
@@ -68,15 +69,6 @@ pub(crate) struct Copying {
     pub source: CopiedFrom,
     /// The order that started it, where its end is not waited for: with other attributes it is started anew.
     pub again: Option<Box<CopySpec>>,
-}
-
-/// The version that a whole copy is made of.
-#[derive(Clone)]
-pub(crate) struct CopiedFrom {
-    pub ino: Ino,
-    /// Its place when the copy was started.
-    pub origin: Origin,
-    pub version: Arc<BlobProperties>,
 }
 
 impl Copying {
@@ -123,10 +115,10 @@ impl FileState {
         }
     }
 
-    /// There is nothing that a whole copy could not take the place of.
-    pub(in crate::fs) fn is_blank(&self) -> bool {
+    /// There is nothing that a whole copy of so many bytes could not take the place of.
+    pub(in crate::fs) fn is_void(&self, size: u64) -> bool {
         match &self.content {
-            Content::Draft(draft) => draft.is_blank(),
+            Content::Draft(draft) => draft.is_void(size),
             Content::Clean => self.version.as_ref().is_none_or(|version| version.properties.size == 0),
             Content::Copying(_) => false,
         }

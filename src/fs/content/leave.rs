@@ -40,6 +40,7 @@ impl Files {
             if let Content::Draft(draft) = &mut locked.content {
                 self.uploads.abandon_detour(draft).await;
             }
+            self.loans.repay(ino);
         }
         self.handles.done(ino);
     }

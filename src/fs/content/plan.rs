@@ -7,6 +7,7 @@
 //! | other Base | Put Block From URL of the blob itself, for each 4000 MiB: no payload |
 //! | Staged | it is there |
 //! | Buffer, and few zeros | Put Block, neighbours together up to the block size |
+//! | Remote | Put Block From URL of the other blob, for each 4000 MiB: no payload |
 //! | many zeros | one block of zeros, sent once and listed as often as it takes: Put Block List may name a block repeatedly |
 //!
 //! A short piece of Base between two that are sent is read and sent with them: one request takes the place of two.
@@ -60,6 +61,8 @@ pub(crate) enum Block {
     Keep(BlockId, Range<u64>),
     /// A range of the committed blob.
     Base(Range<u64>),
+    /// A range of another blob, by its number among the sources of the draft.
+    Remote(usize, Range<u64>),
     Staged(BlockId, u64),
     /// The bytes of that range of the extent map; parts of it may have to be read.
     Send(Range<u64>),
@@ -125,11 +128,25 @@ fn each_segment(extents: &ExtentMap, committed: &[store::Block], limits: &Limits
                 }
             }
             Segment::Staged { id, len } => plan.push((whole, Block::Staged(id.clone(), *len))),
+            Segment::Remote { source, range } => {
+                for (at, part) in parts(start, range, limits.remote) {
+                    plan.push((at, Block::Remote(*source, part)));
+                }
+            }
             Segment::Buffer(_) => send(&mut plan, whole, limits),
             Segment::Zero(_) => zeros(&mut plan, whole, limits),
         }
     }
     plan
+}
+
+/// A range in parts of at most `longest` bytes: where each goes, and which it is.
+fn parts(to: u64, range: &Range<u64>, longest: u64) -> impl Iterator<Item = (Range<u64>, Range<u64>)> {
+    let starts = (0..(range.end - range.start).div_ceil(longest)).map(move |number| number * longest);
+    starts.map(move |from| {
+        let end = (from + longest).min(range.end - range.start);
+        (to + from..to + end, range.start + from..range.start + end)
+    })
 }
 
 /// A range of the committed blob by its own blocks, the ends that are not whole blocks by copies.
@@ -306,6 +323,23 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_another_blob_is_as_few_blocks_as_the_service_makes() {
+        let mut extents = ExtentMap::default();
+        for mib in 0..5000 {
+            let range = (mib + 7) * MIB..(mib + 8) * MIB;
+            extents.splice(mib * MIB, Segment::Remote { source: 3, range }).unwrap();
+        }
+        extents.splice(5000 * MIB, Segment::Remote { source: 1, range: 5007 * MIB..5008 * MIB }).unwrap();
+        let plan = blocks(&extents, &[], &LIMITS).unwrap();
+        let expected = [
+            Block::Remote(3, 7 * MIB..4007 * MIB),
+            Block::Remote(3, 4007 * MIB..5007 * MIB),
+            Block::Remote(1, 5007 * MIB..5008 * MIB),
+        ];
+        assert_eq!(plan, expected);
+    }
+
+    #[test]
     fn a_short_gap_between_two_writes_is_read() {
         let mut extents = ExtentMap::of_base(GIB);
         for at in [MIB, MIB + 4096, MIB + 20 * 4096] {
@@ -374,6 +408,7 @@ mod tests {
                         prop_assert!(range.end - range.start <= limits.block);
                         range.end - range.start
                     }
+                    Block::Remote(..) => return Err(TestCaseError::fail("there is no other blob")),
                     Block::Zeros { len, count } => len * count,
                     Block::Staged(_, len) => *len,
                 };

@@ -1,16 +1,18 @@
 //! Ranges of a file that the service copies.
 //!
-//! A range that is copied from another file is staged at once: the service makes a block of it by Put Block From URL,
-//! pinned to the version of the source that the caller saw. So the source may be changed or removed as soon as the call
-//! returns, and an error is the call's own. A call takes one block; what is left the caller asks for again, as
-//! `copy_file_range` allows.
+//! A range that is copied from another file waits for the commit where it can (`remote`). Where it cannot, it is staged at
+//! once: the service makes a block of it by Put Block From URL, pinned to the version of the source that the caller saw.
+//! So the source may be changed or removed as soon as the call returns, and an error is the call's own. A call takes one
+//! block; what is left the caller asks for again, as `copy_file_range` allows.
 
 use crate::error::Result;
 use crate::fs::caller::Caller;
 use crate::fs::content::draft::refuse_too_large;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::Locked;
+use crate::fs::content::loans::Changed;
 use crate::fs::content::page::write::PageBlobs;
+use crate::fs::content::recall::recall;
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::content::upload::Target;
@@ -28,6 +30,10 @@ impl Files {
     ) -> Result<u64> {
         let _storing = locked.file().storing();
         self.make_room(locked).await?;
+        match locked.draft()?.strategy {
+            WriteStrategy::Blocks => {}
+            _ => drop(Box::pin(recall(self, Changed::One(locked.ino()))).await?),
+        }
         match locked.draft()?.strategy {
             WriteStrategy::Blocks => {}
             WriteStrategy::Tail(_) => return self.copy_to_tail(&source, locked, offset).await,

@@ -122,6 +122,7 @@ impl Uploads {
         };
         // What is committed now is the base of what comes next.
         draft.extents = ExtentMap::of_base(draft.extents.len());
+        draft.sources.clear();
         draft.base_blocks = Some(blocks);
         Ok(written)
     }
@@ -311,7 +312,18 @@ impl Uploads {
                     let block = staged(Block { id, size });
                     async move { Ok(vec![block]) }.boxed()
                 }
-                plan::Block::Base(range) => self.blocks_of_itself(to, filled, ids, range).boxed(),
+                plan::Block::Base(range) => {
+                    let Some(base) = to.base else { return Err(Error::fs(libc::EIO, "nothing is committed yet")) };
+                    let etag = &base.properties.etag;
+                    let itself = RangeSource { blob: to.blob, revision: None, etag, range };
+                    self.blocks_from(filled, ids, itself).boxed()
+                }
+                plan::Block::Remote(source, range) => {
+                    let unknown = || Error::fs(libc::EIO, "nobody knows where it is to be copied from");
+                    let from = draft.sources.get(source).ok_or_else(unknown)?;
+                    let source = RangeSource::of(&from.origin, &from.version.etag, range);
+                    self.blocks_from(filled, ids, source).boxed()
+                }
                 plan::Block::Send(range) => async move {
                     let slot = self.upload_slot().await?;
                     let bytes = self.bytes_of(to, extents, range).await?;
@@ -373,16 +385,13 @@ impl Uploads {
         Ok(pieces.into_iter().collect())
     }
 
-    /// Blocks that hold `range` of the committed blob itself, staged in `filled`.
-    async fn blocks_of_itself(&self, to: Target<'_>, filled: &Blob, ids: &BlockIds, range: Range<u64>) -> Result<Made> {
-        let Target { blob, base: Some(base) } = to else {
-            return Err(Error::fs(libc::EIO, "nothing is committed yet"));
-        };
+    /// Blocks that hold all of a source, staged in `filled`.
+    async fn blocks_from(&self, filled: &Blob, ids: &BlockIds, source: RangeSource<'_>) -> Result<Made> {
         let mut made = Vec::new();
-        let mut start = range.start;
-        while start < range.end {
+        let Range { mut start, end } = source.range;
+        while start < end {
             let id = ids.next()?;
-            let source = RangeSource { blob, revision: None, etag: &base.properties.etag, range: start..range.end };
+            let source = RangeSource { range: start..end, ..source };
             let size = match self.block_from(filled, &id, &source).await? {
                 Some(size) => size,
                 None => {

@@ -23,8 +23,10 @@ use crate::fs::content::draft::{Draft, refuse_too_large};
 use crate::fs::content::extent_map::Cut;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked};
+use crate::fs::content::loans::Changed;
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::page::MOST_BUFFERED;
+use crate::fs::content::recall::recall;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::upload::Target;
 use crate::fs::names::attr::Ino;
@@ -84,7 +86,10 @@ impl Files {
             return Ok(());
         }
         match draft.strategy {
-            WriteStrategy::Tail(_) => self.send_tail(locked, block).await,
+            WriteStrategy::Tail(_) => {
+                let _changing = Box::pin(recall(self, Changed::One(locked.ino()))).await?;
+                self.send_tail(locked, block).await
+            }
             WriteStrategy::Blocks | WriteStrategy::Pages(_) => self.commit(locked).await,
         }
     }

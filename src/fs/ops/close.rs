@@ -63,7 +63,13 @@ impl Fs {
         {
             return Ok(());
         }
-        self.files.commit(&mut state).await?;
+        if matches!(&state.content, Content::Draft(draft) if draft.has_borrowed()) {
+            drop(state);
+            self.destinations.store_behind(file, caller).await?;
+            state = file.lock().await;
+        } else {
+            self.files.commit(&mut state).await?;
+        }
         handle.version(&state).map(drop)
     }
 
@@ -77,7 +83,13 @@ impl Fs {
         let handle = self.handles.get(fh)?;
         let file = &handle.file;
         let mut state = self.destinations.settled(file, caller).await?;
-        commit_finally(&self.files, &mut state).await?;
+        if matches!(&state.content, Content::Draft(draft) if draft.has_borrowed()) && !state.is_unborn() {
+            drop(state);
+            self.destinations.store_behind(file, caller).await?;
+            state = file.lock().await;
+        } else {
+            commit_finally(&self.files, &mut state).await?;
+        }
         handle.version(&state).map(drop)
     }
 

@@ -11,14 +11,13 @@
 //! turns to something else before all is granted has what was granted and no more.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
-use crate::fs::content::handle::{Content, CopiedFrom, Copying, Fh};
+use crate::fs::content::copied_from::CopiedFrom;
+use crate::fs::content::handle::{Content, Fh};
 use crate::fs::content::source::RangeSource;
-use crate::fs::names::attr::AttrChange;
 
 /// The kernel shortens `copy_file_range` to this many bytes (FUSE's `UINT_MAX & PAGE_MASK`, with pages of 4 KiB).
 const KERNEL_CLAMP: u64 = 0xffff_f000;
@@ -53,10 +52,15 @@ impl Fs {
             return Ok(0);
         }
         let reaches_end = len >= size || len >= KERNEL_CLAMP;
-        let whole = offset_in == 0 && offset_out == 0 && reaches_end && state.is_blank();
+        let whole = offset_in == 0 && offset_out == 0 && reaches_end && state.is_void(size);
+        let copied_from = CopiedFrom { ino: input.file.ino, origin: from.clone(), version: source.properties.clone() };
         if !whole || state.is_unborn() {
             output.version(&state)?;
             let range = offset_in..size.min(offset_in.saturating_add(len));
+            if self.destinations.borrow(&copied_from, range.clone(), &mut state, offset_out).await? {
+                self.destinations.copy_what_is_whole(&mut state, caller).await?;
+                return Ok(range.end - range.start);
+            }
             let range = RangeSource::of(&from, &source.properties.etag, range);
             let copied = self.files.copy_range(range, false, &mut state, offset_out, caller).await;
             if whole && copied.is_ok() {
@@ -69,7 +73,7 @@ impl Fs {
             });
         }
         let storing = output.file.storing();
-        let mut started = self.destinations.copy_onto(&from, &source, &state, caller).await;
+        let mut started = self.destinations.copy_onto(&from, &source.properties, &state, caller).await;
         if let Err(error) = started {
             started = match error.is_about_the_source() {
                 true => {
@@ -77,12 +81,12 @@ impl Fs {
                 }
                 // A destination that was truncated needs nothing of what was there.
                 false => match self.files.recover(&mut state, error).await {
-                    Ok(()) => self.destinations.copy_onto(&from, &source, &state, caller).await,
+                    Ok(()) => self.destinations.copy_onto(&from, &source.properties, &state, caller).await,
                     Err(error) => Err(error),
                 },
             };
         }
-        let (job, start) = match started {
+        let begun = match started {
             Err(error) if error.is_refused_for_good() => {
                 // C7: what was to be overwritten stays, and nobody moves the content instead.
                 if state.version.is_some() {
@@ -94,17 +98,7 @@ impl Fs {
             }
             job => job?,
         };
-        // Mode and owner went along with the copy.
-        state.change = AttrChange::default();
-        state.content = Content::Copying(Copying {
-            job,
-            granted: 0,
-            granted_at: SystemTime::now(),
-            copier: caller.process(),
-            source: CopiedFrom { ino: input.file.ino, origin: from, version: source.properties.clone() },
-            again: (!self.config.copy_wait).then(|| Box::new(start)),
-        });
-        state.publish();
+        self.destinations.begin_copying(&mut state, begun, copied_from, 0, caller);
         drop(storing);
         self.destinations.grant(&mut state, len, caller).await
     }

@@ -19,6 +19,8 @@ use std::time::Duration;
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
+use crate::fs::content::loans::Changed;
+use crate::fs::content::recall::recall;
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::Place;
 use crate::store::Namespace;
@@ -107,6 +109,18 @@ impl Renaming<'_> {
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
             _ => {}
         }
+        let changes = match source.kind {
+            FileKind::Directory => vec![Changed::Many],
+            _ => [Some(source.ino), target.as_ref().map(|target| target.ino)]
+                .map(|ino| ino.map(Changed::One))
+                .into_iter()
+                .flatten()
+                .collect(),
+        };
+        let mut changing = Vec::new();
+        for changed in changes {
+            changing.push(recall(&fs.files, changed).await?);
+        }
         // Refused before anything is stored or moved for it.
         new_dir.blob(to.1)?;
         let namespace = fs.service.client(new_dir.account).container(&new_dir.container).namespace().await?;
@@ -129,6 +143,7 @@ impl Renaming<'_> {
             }
             Some(Ok(())) => fs.directories.keep_alive(from.0, from.1).await,
         }
+        drop(changing);
         fs.tree.touch(from.0);
         fs.tree.touch(to.0);
         Ok(())

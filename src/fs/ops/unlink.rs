@@ -6,6 +6,8 @@ use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::content::loans::Changed;
+use crate::fs::content::recall::recall;
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::open::OpenNode;
 use crate::fs::names::tree::{Place, RevisionPlace};
@@ -31,6 +33,7 @@ impl Fs {
             self.tree.touch(parent);
             return Ok(());
         }
+        let _changing = recall(&self.files, Changed::One(view.ino)).await?;
         let blob = self.tree.blob(view.ino)?;
         let is_unsaved = file.as_ref().is_some_and(|file| file.is_unsaved());
         // Until the name is gone here as well, that it is gone there is no news.

@@ -162,10 +162,11 @@ fn a_destination_that_is_gone_says_nothing_of_the_source_and_a_changed_source_no
         &world,
         &format!("{told}src, dst = os.open('src', os.O_RDWR), os.open('dst', os.O_WRONLY)"),
         "told('copied', lambda: os.copy_file_range(src, dst, 100, 0, 10))\ntold('size', lambda: os.stat('src').st_size)\n\
-         told('read', lambda: len(os.pread(src, 10, 10 << 20)))\ntold('wrote', lambda: os.pwrite(src, b'x', 0))\nos.close(src)",
+         told('read', lambda: len(os.pread(src, 10, 10 << 20)))\ntold('wrote', lambda: os.pwrite(src, b'x', 0))\nos.close(src)\n\
+         told('stored', lambda: os.fsync(dst))",
     );
     world.rest_delete("dst");
-    assert_eq!(gated.open().stdout, "copied ESTALE\nsize 20971520\nread 10\nwrote 1\n");
+    assert_eq!(gated.open().stdout, "copied 100\nsize 20971520\nread 10\nwrote 1\nstored ESTALE\n");
 
     let world = World::new();
     world.put("src", pattern(MIB));
@@ -174,14 +175,15 @@ fn a_destination_that_is_gone_says_nothing_of_the_source_and_a_changed_source_no
         &format!(
             "{told}src, dst = os.open('src', os.O_RDONLY), os.open('dst', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)\nos.write(dst, b'x')"
         ),
-        "told('copied', lambda: os.copy_file_range(src, dst, 100, 0, 1))\ntold('wrote', lambda: os.pwrite(dst, b'y', 1))\nos.close(dst)",
+        "told('copied', lambda: os.copy_file_range(src, dst, 100, 0, 1))\ntold('wrote', lambda: os.pwrite(dst, b'y', 1))\n\
+         told('stored', lambda: os.fsync(dst))\nos.close(dst)",
     );
     world.put("src", "other");
     // A server that cannot copy ranges: they are read.
     let (status, code) = (Some(501), Some("NotImplemented".to_owned()));
     world.store.add_fault(Fault { status, code, count: 9, ..Fault::on("PutBlockFromURL") });
-    assert_eq!(gated.open().stdout, "copied ESTALE\nwrote 1\n");
-    assert_eq!(world.stored("dst"), "xy");
+    assert_eq!(gated.open().stdout, "copied 100\nwrote 1\nstored ESTALE\n");
+    assert_eq!(world.stored("dst"), "", "nothing that is part of the old and part of the new");
 }
 
 /// The inode stays, and so does who reads it, whoever else opens it.

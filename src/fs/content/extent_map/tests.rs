@@ -13,7 +13,9 @@ enum Op {
     /// A range of the committed blob, by where it begins and how long it is, to that offset.
     Base(u64, u64, u64),
     /// A block that the service made of another blob.
-    Remote(u64, Vec<u8>),
+    Made(u64, Vec<u8>),
+    /// A range of another blob, that the service is to copy: where it goes, where it begins, and how long it is.
+    Remote(u64, u64, u64),
     Stage,
     Commit,
 }
@@ -26,7 +28,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (0u64..120).prop_map(Op::Truncate),
         2 => (0u64..120, 1u64..40).prop_map(|(at, len)| Op::Zero(at..at + len)),
         2 => (0u64..120, 0u64..100, 1u64..40).prop_map(|(at, from, len)| Op::Base(at, from, len)),
-        2 => (0u64..120, prop::collection::vec(any::<u8>(), 1..30)).prop_map(|(at, data)| Op::Remote(at, data)),
+        2 => (0u64..120, prop::collection::vec(any::<u8>(), 1..30)).prop_map(|(at, data)| Op::Made(at, data)),
+        2 => (0u64..120, 0u64..100, 1u64..40).prop_map(|(at, from, len)| Op::Remote(at, from, len)),
         2 => Just(Op::Stage),
         1 => Just(Op::Commit),
     ];
@@ -40,6 +43,11 @@ struct World {
     staged: BTreeMap<String, Vec<u8>>,
     ids: usize,
     model: Vec<u8>,
+}
+
+/// The byte at an offset of another blob.
+fn other(source: usize, at: u64) -> u8 {
+    (at * 7 + source as u64 * 101) as u8
 }
 
 impl World {
@@ -57,6 +65,7 @@ impl World {
                 Segment::Staged { id, .. } => content.extend(&self.staged[id.as_str()]),
                 Segment::Buffer(buffer) => content.extend(buffer.slice(0..buffer.len()).flatten()),
                 Segment::Zero(len) => content.resize(content.len() + *len as usize, 0),
+                Segment::Remote { source, range } => content.extend(range.clone().map(|at| other(*source, at))),
             }
         }
         content
@@ -117,7 +126,12 @@ impl World {
                 let data = self.base[range.start as usize..range.end as usize].to_vec();
                 self.put(at, &data);
             }
-            Op::Remote(at, data) => {
+            Op::Remote(at, from, len) => {
+                let (source, range) = (from as usize % 2, from..from + len);
+                self.change(|extents| extents.splice(at, Segment::Remote { source, range: range.clone() }));
+                self.put(at, &range.map(|at| other(source, at)).collect::<Vec<_>>());
+            }
+            Op::Made(at, data) => {
                 let (id, len) = (self.id(), data.len() as u64);
                 if self.extents.may_replace(at..at + len) == Err(Cut) {
                     self.commit();

@@ -54,7 +54,7 @@ pub(crate) fn writes(extents: &ExtentMap, old: u64) -> Vec<PlannedWrite> {
                 }
             }
             // Blocks are staged for block blobs only.
-            Segment::Staged { .. } => {}
+            Segment::Staged { .. } | Segment::Remote { .. } => {}
         }
     }
     writes.into_iter().flat_map(in_pieces).collect()

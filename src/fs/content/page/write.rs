@@ -80,7 +80,9 @@ fn with_draft(extents: &ExtentMap, stored: &PageRanges) -> PageRanges {
         match segment {
             Segment::Base(range) => stored.within(range).into_iter().for_each(|data| ranges.write(data)),
             Segment::Zero(_) => {}
-            Segment::Buffer(_) | Segment::Staged { .. } => ranges.write(start..start + segment.len()),
+            Segment::Buffer(_) | Segment::Staged { .. } | Segment::Remote { .. } => {
+                ranges.write(start..start + segment.len())
+            }
         }
     }
     ranges
