@@ -172,7 +172,7 @@ fn serve_on<K>(
     })?;
     let options = &KernelOptions { read_only: options.read_only || plan.read_only, ..options.clone() };
     let fs = Fs::new(plan.fs);
-    let text = text + &left_behind(&fs, mountpoint);
+    let text = text + &left_behind(&fs, place.path());
     // Mode and owner of what is mounted, and how a rename is to be done: asked for now, so that no program has to wait
     // for them.
     let first_questions = async {

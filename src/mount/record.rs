@@ -36,7 +36,7 @@ fn name((major, minor): (u32, u32)) -> String {
 impl Record {
     /// Leaves it for whoever asks, as long as what is returned lives. Where that is not possible, less is listed.
     pub(crate) fn keep(&self, device: (u32, u32)) -> Kept {
-        Kept(runtime_dir::make().and_then(|dir| self.keep_in(&dir, device)))
+        Kept(runtime_dir::make().filter_map(|dir| self.keep_in(&dir, device)).collect())
     }
 
     fn keep_in(&self, dir: &Path, device: (u32, u32)) -> Option<(PathBuf, u64)> {
@@ -69,14 +69,15 @@ impl Record {
 }
 
 /// A record that is left, until this is dropped.
-pub(crate) struct Kept(Option<(PathBuf, u64)>);
+pub(crate) struct Kept(Vec<(PathBuf, u64)>);
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let Some((path, inode)) = &self.0 else { return };
-        // The next mount may have the same number, and its own record there.
-        if fs::symlink_metadata(path).is_ok_and(|found| found.ino() == *inode) {
-            let _ = fs::remove_file(path);
+        for (path, inode) in &self.0 {
+            // The next mount may have the same number, and its own record there.
+            if fs::symlink_metadata(path).is_ok_and(|found| found.ino() == *inode) {
+                let _ = fs::remove_file(path);
+            }
         }
     }
 }
@@ -91,17 +92,17 @@ mod tests {
         let user = rustix::process::geteuid().as_raw();
         let record = |pid| Record { pid, sources: vec!["acct".into()], log: Some("/log".into()) };
         let own = record(std::process::id());
-        let kept = Kept(own.keep_in(dir.path(), (0, 7)));
+        let kept = Kept(own.keep_in(dir.path(), (0, 7)).into_iter().collect());
         assert_eq!(Record::in_dir(dir.path(), (0, 7), user), Some(own.clone()));
         assert_eq!(Record::in_dir(dir.path(), (0, 7), user + 1), None, "another user's");
         assert_eq!(Record::in_dir(dir.path(), (0, 8), user), None);
         // A number is given again before the first one has ended.
-        let next = Kept(own.keep_in(dir.path(), (0, 7)));
+        let next = Kept(own.keep_in(dir.path(), (0, 7)).into_iter().collect());
         drop(kept);
         assert_eq!(Record::in_dir(dir.path(), (0, 7), user), Some(own));
         drop(next);
         assert_eq!(Record::in_dir(dir.path(), (0, 7), user), None);
-        let dead = Kept(record(i32::MAX as u32).keep_in(dir.path(), (0, 7)));
+        let dead = Kept(record(i32::MAX as u32).keep_in(dir.path(), (0, 7)).into_iter().collect());
         assert_eq!(Record::in_dir(dir.path(), (0, 7), user), None, "its process is gone");
         drop(dead);
     }

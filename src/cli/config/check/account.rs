@@ -16,7 +16,8 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(5 * 60);
 fn options() -> Options {
     Options {
         connect_timeout: Duration::from_secs(4),
-        read_timeout: Duration::from_secs(8),
+        // A try has half of it.
+        timeout: Duration::from_secs(16),
         tries: 2,
         first_delay: Duration::from_millis(300),
         max_delay: Duration::from_secs(1),
