@@ -267,14 +267,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
         found[index].show(source.container.as_ref());
         places.push(index);
     }
-    let root = match sources.as_slice() {
-        [] => return Err(Error::NoSource),
-        [MountSource { container: None, .. }] => Place::Account(AccountId(0)),
-        [MountSource { container: Some(container), prefix, .. }] => {
-            Place::Directory(BlobDir { account: AccountId(0), container: container.clone(), prefix: prefix.clone() })
-        }
-        _ => Place::Accounts,
-    };
+    let root = root_of(&sources)?;
     let probes = sources.iter().zip(places).map(|(source, index)| Probe {
         label: source.label.clone(),
         account: found[index].account.clone(),
@@ -316,6 +309,18 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
         memory_limit: settings.memory_limit.unwrap_or(DEFAULT_MEMORY_LIMIT),
     };
     Ok(Plan { fs, probes, accounts: named, read_only: false, name })
+}
+
+/// What the top of a mount of them is.
+fn root_of(sources: &[MountSource]) -> Result<Place> {
+    Ok(match sources {
+        [] => return Err(Error::NoSource),
+        [MountSource { container: None, .. }] => Place::Account(AccountId(0)),
+        [MountSource { container: Some(container), prefix, .. }] => {
+            Place::Directory(BlobDir { account: AccountId(0), container: container.clone(), prefix: prefix.clone() })
+        }
+        _ => Place::Accounts,
+    })
 }
 
 /// The one account that `source` names, and what it names in it. `alone` as for a mount: no other account is named, so

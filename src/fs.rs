@@ -36,7 +36,7 @@ mod names;
 mod ops;
 mod service;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 pub use caller::Caller;
@@ -120,16 +120,6 @@ impl Fs {
     /// Sets what the filesystem is mounted as, once.
     pub fn mounted_as(&self, device: caller::Device) {
         let _ = self.device.set(device);
-    }
-
-    /// From now on nobody is to wait for an answer: the process behind the mount ends.
-    pub fn end(&self) {
-        self.ending.store(true, Ordering::Release);
-    }
-
-    /// [`Fs::end`] was called.
-    pub fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Acquire)
     }
 
     /// Whether modes and owners bind anybody: not those that the service has for itself.

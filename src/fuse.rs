@@ -145,7 +145,7 @@ impl Adapter {
         T: Send + 'static,
         W: Future<Output = Result<T>> + Send + 'static,
     {
-        if self.fs.is_ending() {
+        if self.fs.ending().is_ended() {
             // A copy that goes on without us would be given up by what programs do in their distress.
             return reply.refuse(Errno::ENOTCONN);
         }
@@ -468,7 +468,7 @@ impl Filesystem for Adapter {
         self.watchers.forget(Fh(fh.0));
         // Nobody waits for it, and after an unmount there is nobody to hear it.
         reply.ok();
-        if self.fs.is_ending() {
+        if self.fs.ending().is_ended() {
             return;
         }
         let fs = self.fs.clone();

@@ -195,7 +195,7 @@ fn serve_on<K>(
 
     let lost = runtime.block_on(run_to_the_end(&mounted, &fs, &mut signals));
     let outcome = ending::report(&lost).map_or(Ok(()), |lost| Err(MountError(lost)));
-    fs.close_journal();
+    fs.control().close_journal();
     reporter.send(outcome.as_ref().err().map_or("", |failed| failed.0.as_str()));
     info!(mountpoint = %mountpoint.display(), "unmounted");
     outcome
@@ -205,12 +205,12 @@ fn serve_on<K>(
 /// there is something.
 fn left_behind(fs: &Fs, mountpoint: &Path) -> String {
     let Some(dir) = runtime_dir::journal_home() else { return String::new() };
-    if let Err(error) = fs.keep_journal(&dir) {
+    if let Err(error) = fs.control().keep_journal(&dir) {
         warn!(dir = %dir.display(), %error, "what is under way is not written down; after a crash nobody is told of it");
         return String::new();
     }
     let point = mountpoint.display();
-    let count = match fs.left_behind() {
+    let count = match fs.control().left_behind() {
         0 => return String::new(),
         1 => "something was".to_owned(),
         many => format!("{many} things were"),
@@ -247,8 +247,8 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
             lost.extend(flush(&mut ending, fs, signals, mounted).await);
         }
     }
-    fs.end();
-    fs.shut_down(ending.left()).await;
+    fs.ending().end();
+    fs.ending().shut_down(ending.left()).await;
     lost.sort();
     lost.dedup();
     lost
@@ -256,10 +256,11 @@ async fn run_to_the_end(mounted: &Mounted, fs: &Arc<Fs>, signals: &mut Signals) 
 
 /// Stores what is not stored yet, as far as that moves. Returns the names of the files for which it failed.
 async fn flush(ending: &mut Ending, fs: &Arc<Fs>, signals: &mut Signals, mounted: &Mounted) -> Vec<String> {
+    let end = fs.ending();
     tokio::select! {
-        lost = fs.flush_all() => lost,
+        lost = end.flush_all() => lost,
         () = ending.over() => {
-            let lost = fs.unsaved();
+            let lost = end.unsaved();
             for name in &lost {
                 error!(%name, "given up: the service does not take what was written to it");
             }

@@ -4,6 +4,7 @@ pub(in crate::fs) mod bulk;
 mod close;
 pub(crate) mod control;
 mod copy_file_range;
+mod ending;
 pub(in crate::fs) mod getattr;
 mod leftovers;
 pub(in crate::fs) mod lookup;

@@ -228,7 +228,7 @@ impl Watch {
                 table.asleep = idle > IDLE_LOOKS;
                 self.due(&table)
             };
-            if self.fs.upgrade().is_some_and(|fs| fs.is_ending()) {
+            if self.fs.upgrade().is_some_and(|fs| fs.ending().is_ended()) {
                 self.let_all_go();
             }
             self.look_at(&due);

@@ -17,6 +17,34 @@ use crate::store::retry::Failure;
 use crate::store::source_signer::SourceSigner;
 use crate::store::types::*;
 
+/// The copy that the destination shows, if it is the one whose answer was lost: from our source, with an id that no
+/// earlier answer told, on a blob modified since we began.
+async fn adopted(blob: BlobClient<'_>, source: &CopySource, began: Instant) -> Option<CopyStarted> {
+    let (response, found) = match blob.head(None).await {
+        Ok(found) => found,
+        Err(error) => {
+            debug!("no copy to adopt: {error}");
+            return None;
+        }
+    };
+    let copy = found.copy.clone()?;
+    let ours = copy.source.as_deref().is_some_and(|shown| same_source(shown, source.expose()))
+        && !blob.pipeline.knows_copy(&copy.id)
+        && modified_since(began, response.date(), found.last_modified);
+    if !ours {
+        return None;
+    }
+    info!(id = %copy.id, on = %blob.path, "the answer to a copy was lost; it is running or done");
+    blob.pipeline.remember_copy(&copy.id);
+    Some(CopyStarted {
+        id: copy.id,
+        status: copy.status,
+        etag: found.etag.clone(),
+        last_modified: found.last_modified,
+        found: Some(Box::new(found)),
+    })
+}
+
 impl BlobClient<'_> {
     /// Copy Blob. A lost answer is resolved here (§13.14): the copy is adopted if the destination shows it to be ours,
     /// or asked for again.
@@ -56,7 +84,7 @@ impl BlobClient<'_> {
                 lost && matches!(&failure, Failure::Refused { error, .. } if [409, 412].contains(&error.status));
             lost |= unclear;
             if (unclear || (refused_again && delay.is_none()))
-                && let Some(started) = in_time(tries.time_to_look(), self.adopted(&copy.source, began)).await
+                && let Some(started) = in_time(tries.time_to_look(), adopted(self, &copy.source, began)).await
             {
                 return Ok(started);
             }
@@ -79,34 +107,6 @@ impl BlobClient<'_> {
         };
         self.pipeline.remember_copy(&started.id);
         Ok(started)
-    }
-
-    /// The copy that the destination shows, if it is the one whose answer was lost: from our source, with an id that no
-    /// earlier answer told, on a blob modified since we began.
-    async fn adopted(self, source: &CopySource, began: Instant) -> Option<CopyStarted> {
-        let (response, found) = match self.head(None).await {
-            Ok(found) => found,
-            Err(error) => {
-                debug!("no copy to adopt: {error}");
-                return None;
-            }
-        };
-        let copy = found.copy.clone()?;
-        let ours = copy.source.as_deref().is_some_and(|shown| same_source(shown, source.expose()))
-            && !self.pipeline.knows_copy(&copy.id)
-            && modified_since(began, response.date(), found.last_modified);
-        if !ours {
-            return None;
-        }
-        info!(id = %copy.id, on = %self.path, "the answer to a copy was lost; it is running or done");
-        self.pipeline.remember_copy(&copy.id);
-        Some(CopyStarted {
-            id: copy.id,
-            status: copy.status,
-            etag: found.etag.clone(),
-            last_modified: found.last_modified,
-            found: Some(Box::new(found)),
-        })
     }
 
     /// Abort Copy Blob. 409 NoPendingCopyOperation when it has ended, 409 CopyIdMismatch when another one is pending.

@@ -26,7 +26,6 @@ use tracing::{debug, warn};
 
 use crate::error::{Error, Result, ServiceError};
 use crate::store::body::{Gathered, MOST, MOST_OF_A_REFUSAL, Sink, crc64_text};
-use crate::store::breaker::Breaker;
 use crate::store::connections::{self, Broken, Outgoing};
 use crate::store::credential::Credential;
 use crate::store::deadline::{Bound, Deadline};
@@ -412,14 +411,6 @@ impl Pipeline {
         result
     }
 
-    /// The breaker of the host that the request goes to.
-    fn breaker_of(&self, request: &Request) -> Breaker {
-        match &request.endpoint {
-            Some(other) => self.http.breaker(other),
-            None => self.breaker.clone(),
-        }
-    }
-
     /// Sends once, to the beginning of the answer.
     async fn begin(
         &self,
@@ -427,7 +418,10 @@ impl Pipeline {
         with: &PerAttempt,
         tries: &mut Tries,
     ) -> std::result::Result<connections::Answer, Failure> {
-        let breaker = self.breaker_of(request);
+        let breaker = match &request.endpoint {
+            Some(other) => self.http.breaker(other),
+            None => self.breaker.clone(),
+        };
         breaker.pass(tries.waits_until()).await?;
         let unsent = |detail| Failure::Unsent { detail, timed_out: false };
         let connections = self.http.connections(self.endpoint().is_loopback()).map_err(unsent)?;

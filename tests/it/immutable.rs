@@ -274,7 +274,7 @@ fn what_is_made_empty_can_still_be_filled() {
     assert!(world.is_stored("synced"));
     world.ok("touch empty; ls empty; rm -f gone; touch gone; rm gone");
     assert!(!world.is_stored("empty"));
-    assert_eq!(world.block_on(world.mount().fs.flush_all()), [""; 0]);
+    assert_eq!(world.block_on(world.mount().fs.ending().flush_all()), [""; 0]);
     assert!(world.is_stored("empty") && !world.is_stored("gone"));
 }
 

@@ -179,12 +179,6 @@ impl Lab {
         Some(Ask { lab: self, probe: Probe::new("HEAD".parse().unwrap_or_default(), &path) })
     }
 
-    /// HEAD of the place itself as a path, if it is a directory.
-    pub(super) fn head_itself(&self) -> Ask<'_> {
-        let path = format!("{}/{}", self.container, self.prefix.trim_end_matches('/'));
-        Ask { lab: self, probe: Probe::new("HEAD".parse().unwrap_or_default(), &path) }
-    }
-
     /// A request for the account.
     pub(super) fn ask_account(&self, method: &str) -> Ask<'_> {
         Ask { lab: self, probe: Probe::new(method.parse().unwrap_or_default(), "") }

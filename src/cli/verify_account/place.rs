@@ -4,7 +4,7 @@
 use super::kind::{Kind, Proof, Second};
 use super::lab::{Lab, Seen};
 use crate::error::{Error, OptionalExtension, Result};
-use crate::store::{ListBlobs, Metadata};
+use crate::store::{ListBlobs, Metadata, Probe};
 use crate::sync::lock;
 
 /// Makes the place of `lab` and that in the second account, and fills in what kind of accounts they are in.
@@ -105,7 +105,9 @@ async fn remove_place(lab: &Lab) -> Result<()> {
         return lab.client.container(&lab.container).delete().await.optional().map(drop);
     }
     // Where the kind was not learnt, a directory shows it (S134).
-    if lab.kind.hierarchical || lab.head_itself().send().await?.has("x-ms-resource-type") {
+    let itself = format!("{}/{}", lab.container, lab.prefix.trim_end_matches('/'));
+    let head = Probe::new("HEAD".parse().unwrap_or_default(), &itself);
+    if lab.kind.hierarchical || lab.send(head).await?.has("x-ms-resource-type") {
         let tree = lab.ask("DELETE", "").over_dfs().query("recursive", "true").send().await?;
         return gone(&tree);
     }

@@ -19,6 +19,7 @@ mod end;
 mod renames;
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -162,7 +163,19 @@ impl Search {
     }
 }
 
-impl Copies {
+/// What was left, and its end: on top of [`Copies`].
+#[derive(Clone)]
+pub(in crate::fs) struct Leftovers(pub(in crate::fs) Arc<Copies>);
+
+impl Deref for Leftovers {
+    type Target = Arc<Copies>;
+
+    fn deref(&self) -> &Arc<Copies> {
+        &self.0
+    }
+}
+
+impl Leftovers {
     /// Begins a search of a directory. `settles`: intents of which nothing is left are crossed out.
     pub(in crate::fs) async fn search(&self, dir: BlobDir, settles: bool) -> Search {
         let others = others(&self.service.journal).await;

@@ -1,14 +1,9 @@
-//! Closing: flush, fsync, release, and what is left to do at the end of the mount.
+//! Closing: flush, fsync, release.
 //!
 //! `flush` commits a draft, so that `close` can report what went wrong; `fsync` does the same. Shells open a file for
 //! redirection, duplicate the descriptor and close the first: the flush of that comes before anything was written. A
 //! draft that is only empty is therefore not committed while the same process holds another descriptor of it; what
 //! comes next may be a whole copy, which replaces it, or the last close.
-
-use std::time::Duration;
-
-use tokio::time::Instant;
-use tracing::{error, warn};
 
 use crate::error::Result;
 use crate::fs::Fs;
@@ -16,7 +11,6 @@ use crate::fs::caller::Caller;
 use crate::fs::content::commit::commit_finally;
 use crate::fs::content::handle::{Content, Fh, OpenFile};
 use crate::fs::content::once::store_deserted;
-use crate::fs::names::open::OpenNode;
 
 impl Fs {
     /// Called for every close(2) of a descriptor; what it returns is what close returns.
@@ -111,53 +105,5 @@ impl Fs {
             store_deserted(&self.files, &mut state).await;
         }
         self.files.release(state).await;
-    }
-
-    /// Everything that is not in the service yet is stored, for unmounting, all files at once: one that takes long
-    /// keeps no other from being stored. A file that a rename or a copy holds, and that has nothing to store, is not
-    /// waited for. The names of those for which that failed.
-    pub async fn flush_all(&self) -> Vec<String> {
-        let unsaved = self.handles.open_files().into_iter().filter(|file| file.is_unsaved());
-        let flushes = unsaved.map(|file| async move {
-            let done = commit_finally(&self.files, &mut file.lock().await).await;
-            done.err().map(|error| {
-                let name = self.name_of(&file);
-                error!(%name, %error, "cannot store a file that is open for writing");
-                name
-            })
-        });
-        futures_util::future::join_all(flushes).await.into_iter().flatten().collect()
-    }
-
-    /// Files and directories that the kernel has open.
-    pub fn open_handles(&self) -> usize {
-        self.handles.count()
-    }
-
-    /// The names of what is not in the service yet.
-    pub fn unsaved(&self) -> Vec<String> {
-        let unsaved = self.handles.open_files().into_iter().filter(|file| file.is_unsaved());
-        unsaved.map(|file| self.name_of(&file)).collect()
-    }
-
-    /// `container/blob`, or the last part of it where nothing else is known any more.
-    fn name_of(&self, file: &OpenFile) -> String {
-        match self.tree.blob(file.ino) {
-            Ok(blob) => blob.path.to_string(),
-            Err(_) => self.tree.view(file.ino).map(|view| view.name.to_string()).unwrap_or_default(),
-        }
-    }
-
-    /// At the end of the mount: what is still to be done at the service is done, as far as that takes no longer than
-    /// `bound` in all, and no lease stays behind (M9). Copies that are pending go on without.
-    pub async fn shut_down(&self, bound: Duration) {
-        let until = Instant::now() + bound;
-        // Half of the time is for the leases.
-        if !self.copies.background.done(bound / 2).await {
-            warn!("what was left to do at the service has taken too long");
-        }
-        if tokio::time::timeout_at(until, self.copies.leases.release_all()).await.is_err() {
-            warn!("leases were not given back in time; they end by themselves within a minute");
-        }
     }
 }

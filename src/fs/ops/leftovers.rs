@@ -5,9 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, OptionalExtension, Result};
-use crate::fs::Fs;
 use crate::fs::content::handle::Fh;
-use crate::fs::copies::leftovers::{Fate, Leftover};
+use crate::fs::copies::leftovers::{Fate, Leftover, Leftovers};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::tree::{Blob, NodeView, Place};
 use crate::fs::ops::control::Control;
@@ -18,26 +17,24 @@ const SLICE: Duration = Duration::from_millis(500);
 /// Who removes an entry must own it or the directory.
 const STICKY: u32 = 0o1000;
 
-impl Fs {
+impl Control<'_> {
     /// What is under way from now on is written down in a file in that directory, and what other processes have written
     /// there is known. Before anything is mounted: it may be mounted over.
     pub fn keep_journal(&self, dir: &Path) -> io::Result<()> {
-        self.service.journal.keep_in(dir)
+        self.fs.service.journal.keep_in(dir)
     }
 
     /// How many things processes that were killed have left unfinished in accounts of this mount, as far as is known
     /// without asking the service. It reads files.
     pub fn left_behind(&self) -> usize {
-        self.copies.left_behind()
+        Leftovers(self.fs.copies.clone()).left_behind()
     }
 
     /// The mount is at its end: what is under way still is left to others.
     pub fn close_journal(&self) {
-        self.service.journal.close();
+        self.fs.service.journal.close();
     }
-}
 
-impl Control<'_> {
     /// What was left below an open directory, and what is to become of it; with `clean`, what has become of it. In as
     /// many answers as it takes: each goes on where the last one ended, and `again` starts from the beginning. `take` is
     /// given one after the other until it has no room. True at the end. EXDEV for accounts, which are not one listing.
@@ -55,11 +52,11 @@ impl Control<'_> {
             let Place::Directory(dir) = self.fs.tree.place(handle.ino)? else {
                 return Err(Error::fs(libc::EXDEV, "an account's containers are listed one by one"));
             };
-            *search = Some(self.fs.copies.search(dir, clean).await);
+            *search = Some(Leftovers(self.fs.copies.clone()).search(dir, clean).await);
         }
         let Some(search) = search.as_mut() else { return Ok(true) };
         let began = Instant::now();
-        while let Some(mut left) = self.fs.copies.next_leftover(search).await? {
+        while let Some(mut left) = Leftovers(self.fs.copies.clone()).next_leftover(search).await? {
             if !self.may_see(&left.blob, who).await {
                 continue;
             }
@@ -92,7 +89,7 @@ impl Control<'_> {
             left.why = error.to_string();
             return true;
         }
-        let done = self.fs.copies.end_leftover(left).await;
+        let done = Leftovers(self.fs.copies.clone()).end_leftover(left).await;
         self.fs.tree.invalidate_all();
         done
     }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::content::loans::Changed;
 use crate::fs::content::recall::recall;
+use crate::fs::copies::leftovers::Leftovers;
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::open::OpenNode;
 use crate::fs::names::tree::{Place, RevisionPlace};
@@ -41,7 +42,7 @@ impl Fs {
         let asked = Instant::now();
         let mut deleted = self.copies.delete_pending_or_not(&blob).await;
         if deleted.as_ref().is_err_and(|error| error.code() == "SnapshotsPresent")
-            && self.copies.delete_dead_backups(&blob).await.unwrap_or(false)
+            && Leftovers(self.copies.clone()).delete_dead_backups(&blob).await.unwrap_or(false)
         {
             // All that it had were those of a mount that was killed.
             deleted = self.copies.delete_pending_or_not(&blob).await;

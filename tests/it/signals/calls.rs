@@ -67,7 +67,7 @@ const NAMES: [&str; 13] =
 fn held(world: &World) -> (usize, usize) {
     world.expire(&NAMES);
     let fs = &world.mount().fs;
-    (fs.open_handles(), fs.tree().kernel().referenced())
+    (fs.ending().open_handles(), fs.tree().kernel().referenced())
 }
 
 fn interrupt(call: &Call, signal: i32) {
@@ -227,5 +227,5 @@ for file in files: file.write(b'text')";
     program.signal(libc::SIGKILL);
     assert_ends_by(libc::SIGKILL, program, "eight files");
     eventually("all files", || (0..8).all(|i| world.is_stored(&format!("f{i}"))));
-    eventually("no handle", || world.mount().fs.open_handles() == 0);
+    eventually("no handle", || world.mount().fs.ending().open_handles() == 0);
 }

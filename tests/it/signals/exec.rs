@@ -90,5 +90,5 @@ threading.Thread(target=lambda: os.fsync(fd)).start()";
     assert_ends_by(libc::SIGKILL, program, "both");
     stopped.let_go();
     eventually("the file", || world.is_stored("a"));
-    eventually("no handle", || world.mount().fs.open_handles() == 0);
+    eventually("no handle", || world.mount().fs.ending().open_handles() == 0);
 }

@@ -7,8 +7,7 @@ use futures_util::{StreamExt, stream};
 use tracing::{info, warn};
 
 use crate::error::{Error, Result};
-use crate::fs::copies::leftovers::{Fate, Leftover, Task, settle};
-use crate::fs::copies::run::Copies;
+use crate::fs::copies::leftovers::{Fate, Leftover, Leftovers, Task, settle};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, BACKUP};
 use crate::fs::names::tree::{Blob, Origin};
@@ -25,9 +24,9 @@ const IN_A_ROW: usize = 256;
 /// Longest that a caller waits for content that comes back.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-impl Copies {
+impl Leftovers {
     /// Ends something that can be ended, or a part of it. True when there is no more to do; its fate tells how it went.
-    pub(in crate::fs) async fn end_leftover(self: &Arc<Self>, left: &mut Leftover) -> bool {
+    pub(in crate::fs) async fn end_leftover(&self, left: &mut Leftover) -> bool {
         let ended = match &mut left.task {
             Task::Nothing => Err(super::in_doubt(&left.blob)),
             Task::Delete(doomed) => {
@@ -85,7 +84,7 @@ impl Copies {
 
     /// The snapshot is copied over its blob, if that is still as it was found, and deleted.
     async fn bring_back(
-        self: &Arc<Self>,
+        &self,
         blob: &Blob,
         revision: &Revision,
         taken: &Arc<BlobProperties>,

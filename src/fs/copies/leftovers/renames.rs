@@ -9,8 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{OptionalExtension, Result};
 use crate::fs::copies::bulk::proof::{is_copied_from, shows_source};
-use crate::fs::copies::leftovers::{Fate, Task, Verdict, keep};
-use crate::fs::copies::run::Copies;
+use crate::fs::copies::leftovers::{Fate, Leftovers, Task, Verdict, keep};
 use crate::fs::journal::{COPIED, Named, Unfinished};
 use crate::fs::names::tree::{Blob, BlobDir};
 use crate::store::{BlobProperties, CopyStatus, ListBlobs};
@@ -21,7 +20,7 @@ const CLOCKS: Duration = Duration::from_secs(300);
 /// What is below a directory, by the rest of the names; its marker by an empty one.
 type Contents = HashMap<String, (Blob, BlobProperties)>;
 
-impl Copies {
+impl Leftovers {
     /// A file of that version was to be renamed. `copied` is the version that the proven copy had.
     pub(super) async fn judge_move(
         &self,
