@@ -206,7 +206,7 @@ fn serve_on<K>(
 fn left_behind(fs: &Fs, mountpoint: &Path) -> String {
     let Some(dir) = runtime_dir::journal_home() else { return String::new() };
     if let Err(error) = fs.control().keep_journal(&dir) {
-        warn!(dir = %dir.display(), %error, "what is under way is not written down; after a crash nobody is told of it");
+        info!(dir = %dir.display(), %error, "what is under way is not written down; after a crash nobody is told of it");
         return String::new();
     }
     let point = mountpoint.display();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::failure::{Failure, about, complain};
 use crate::mount::exit_report::Server;
 use crate::mount::table::{self, Mount, Table};
-use crate::mount::unmount;
+use crate::mount::unmount::{lazily, politely};
 
 /// The serving process bounds its own end to about that long, if what it stores moves.
 const PATIENCE: Duration = Duration::from_secs(75);
@@ -45,51 +45,51 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         if let Some(path) = &self.mountpoint {
-            return self.unmount(&find(path)?);
+            return unmount(&find(path)?, self.lazy);
         }
         let mut good = true;
         for mount in own_mounts()? {
-            if let Err(failure) = self.unmount(&mount) {
+            if let Err(failure) = unmount(&mount, self.lazy) {
                 failure.complain("umount");
                 good = false;
             }
         }
         Failure::unless(good)
     }
+}
 
-    fn unmount(&self, mount: &Mount) -> Result<(), Failure> {
-        let point = mount.point.display();
-        let server = Server::of(mount);
-        if self.lazy {
-            let users = users_of(&mount.point, LONGEST_LAZY_LOOK);
-            unmount::lazily(&mount.point).map_err(|error| about(&mount.point, &error))?;
-            // What is open there keeps the process going, and that is meant so.
-            if !users.is_empty() {
-                return Ok(());
-            }
-            return wait_for(server, mount, LAZY_PATIENCE).or_else(|late| match late {
-                End::Late => {
-                    complain("umount", format_args!("{point}: unmounted; its process goes on, and may be in use"));
-                    Ok(())
-                }
-                End::Bad(failure) => Err(failure),
-            });
+fn unmount(mount: &Mount, lazy: bool) -> Result<(), Failure> {
+    let point = mount.point.display();
+    let server = Server::of(mount);
+    if lazy {
+        let users = users_of(&mount.point, LONGEST_LAZY_LOOK);
+        lazily(&mount.point).map_err(|error| about(&mount.point, &error))?;
+        // What is open there keeps the process going, and that is meant so.
+        if !users.is_empty() {
+            return Ok(());
         }
-        match unmount::politely(&mount.point) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                let users = users_of(&mount.point, LONGEST_LOOK);
-                let by = if users.is_empty() { String::new() } else { format!(" by {}", users.join(", ")) };
-                let say = format!("{point}: in use{by}; --lazy detaches it now and unmounts it when that ends");
-                return Err(Failure::new(say));
+        return wait_for(server, mount, LAZY_PATIENCE).or_else(|late| match late {
+            End::Late => {
+                complain("umount", format_args!("{point}: unmounted; its process goes on, and may be in use"));
+                Ok(())
             }
-            Err(error) => return Err(about(&mount.point, &error)),
-        }
-        wait_for(server, mount, PATIENCE).map_err(|end| match end {
-            End::Late => Failure::new(format!("{point}: unmounted, but its process has not ended yet")),
-            End::Bad(failure) => failure,
-        })
+            End::Bad(failure) => Err(failure),
+        });
     }
+    match politely(&mount.point) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            let users = users_of(&mount.point, LONGEST_LOOK);
+            let by = if users.is_empty() { String::new() } else { format!(" by {}", users.join(", ")) };
+            let say = format!("{point}: in use{by}; --lazy detaches it now and unmounts it when that ends");
+            return Err(Failure::new(say));
+        }
+        Err(error) => return Err(about(&mount.point, &error)),
+    }
+    wait_for(server, mount, PATIENCE).map_err(|end| match end {
+        End::Late => Failure::new(format!("{point}: unmounted, but its process has not ended yet")),
+        End::Bad(failure) => failure,
+    })
 }
 
 /// How a process ended otherwise than well.

@@ -111,8 +111,7 @@ impl MountProcess {
     /// Waits for the end of the process: its exit code, and what it said.
     pub fn wait(&mut self) -> (Option<i32>, String) {
         eventually("the end of the mount", || self.process.try_wait().unwrap().is_some());
-        let mut said = String::new();
-        std::io::Read::read_to_string(&mut self.process.stderr.take().unwrap(), &mut said).unwrap();
+        let said = std::fs::read_to_string(self.dir.path().join("log")).unwrap();
         (self.process.wait().unwrap().code(), said)
     }
 

@@ -88,7 +88,8 @@ impl Files {
     /// a file that is stored once (`once`): it has a time of its own.
     pub(crate) async fn commit(&self, locked: &mut Locked) -> Result<()> {
         locked.refuse_before_its_time()?;
-        commit_finally(self, locked).await
+        // Boxed: it is part of nearly everything, and would be on each stack as a whole.
+        Box::pin(commit_finally(self, locked)).await
     }
 
     /// The requests of a commit, of the content or else of the attributes.

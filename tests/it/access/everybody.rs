@@ -240,7 +240,7 @@ fn an_ordinary_user_lets_others_in_as_modes_allow() {
         as 10002 $BLOBCP cp '{url}/f' m/d/mine && as 10002 stat -c '%u:%g %a' m/d/mine
         as 10001 $BLOBCP cp '{url}/secret' m/d/own && as 10001 stat -c '%u:%g %a' m/d/own
         as 10002 $BLOBCP umount m 2>/dev/null || echo kept
-        $BLOBCP umount m && echo unmounted"
+        as 10001 $BLOBCP umount m && echo unmounted"
     );
     let ran = where_users_mount(&world.store, "user_allow_other", &script);
     let denied =

@@ -91,5 +91,4 @@ fn the_time_is_an_option() {
     assert!(ran.stderr.contains("timed out"), "{ran:?}");
     // With the usual 60 s it would take a minute.
     assert!(ran.took < Duration::from_secs(30), "{ran:?}");
-    assert!(world.stats().requests("GetBlobProperties") >= 2, "tried again over another connection");
 }
