@@ -111,6 +111,19 @@ impl Row {
     }
 }
 
+/// The number of transactions whatever kind of account it is: to make the place, to learn the kind, for the facts,
+/// and to remove what is there. A container goes as a whole; of a directory each blob is deleted, and there are
+/// fewer than transactions.
+fn most_transactions(arguments: &Arguments, lab: &Lab) -> u32 {
+    let facts =
+        |kind: Kind| arguments.wanted().filter(|fact| fact.lacks(kind).is_none()).map(|fact| fact.requests).sum();
+    let facts: u32 = lab.kind.all_alike().map(facts).max().unwrap_or_default();
+    let places = [Some(lab), lab.second.as_deref()].into_iter().flatten();
+    let in_directories = places.clone().any(|place| !place.prefix.is_empty());
+    let of_places: u32 = places.map(|_| OF_A_PLACE).sum();
+    if in_directories { 2 * facts + of_places } else { facts + of_places }
+}
+
 impl Arguments {
     pub(super) fn run(self) -> std::result::Result<(), Failure> {
         end_quietly_without_readers();
@@ -162,7 +175,7 @@ impl Arguments {
 
     /// From making the places to removing them, whatever happens in between.
     async fn look(&self, mut lab: Lab, label: &str) -> std::result::Result<(), Failure> {
-        let most = self.most_transactions(&lab);
+        let most = most_transactions(self, &lab);
         let places = match &lab.second {
             None if lab.prefix.is_empty() => "in a container that is removed again",
             None => "in a directory that is removed again",
@@ -200,19 +213,6 @@ impl Arguments {
     /// Those that were asked for.
     fn wanted(&self) -> impl Iterator<Item = &'static Fact> {
         facts::all().filter(|fact| self.wants(fact.ids))
-    }
-
-    /// The number of transactions whatever kind of account it is: to make the place, to learn the kind, for the facts,
-    /// and to remove what is there. A container goes as a whole; of a directory each blob is deleted, and there are
-    /// fewer than transactions.
-    fn most_transactions(&self, lab: &Lab) -> u32 {
-        let facts =
-            |kind: Kind| self.wanted().filter(|fact| fact.lacks(kind).is_none()).map(|fact| fact.requests).sum();
-        let facts: u32 = lab.kind.all_alike().map(facts).max().unwrap_or_default();
-        let places = [Some(lab), lab.second.as_deref()].into_iter().flatten();
-        let in_directories = places.clone().any(|place| !place.prefix.is_empty());
-        let of_places: u32 = places.map(|_| OF_A_PLACE).sum();
-        if in_directories { 2 * facts + of_places } else { facts + of_places }
     }
 
     /// The number of facts that differ.
