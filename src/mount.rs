@@ -78,6 +78,10 @@ const DISPATCH_THREADS: usize = 2;
 /// 12).
 const READ_AHEAD_KIB: &str = "4096";
 
+/// Bytes of a worker's stack: an operation that stores a file for which others have to be stored first goes deep. What is
+/// not used costs nothing.
+const STACK: usize = 8 << 20;
+
 /// Where a mount is to be.
 #[derive(Debug)]
 pub(crate) enum MountPlace {
@@ -140,6 +144,7 @@ pub(crate) fn serve<K>(
 ) -> Result<(), MountError> {
     let runtime = Builder::new_multi_thread()
         .thread_name("blobcp")
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
         .map_err(|error| MountError(format!("cannot start threads: {error}")))?;

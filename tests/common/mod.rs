@@ -367,7 +367,12 @@ impl Drop for Mount {
 }
 
 pub fn runtime() -> Runtime {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .thread_stack_size(8 << 20)
+        .enable_all()
+        .build()
+        .unwrap();
     log::is_of_this_test(&runtime);
     runtime
 }
