@@ -255,7 +255,7 @@ fn a_copy_in_pieces_that_the_service_takes_time_for_is_waited_for_by_the_close()
         assert_eq!(piece(&a, &b, at * MIB..(at + 1) * MIB), MIB);
     }
     let state = || world.properties(TWO, "b").and_then(|now| Some(now.copy?.status));
-    assert_eq!(state(), Some(CopyStatus::Pending));
+    eventually("the copy", || state() == Some(CopyStatus::Pending));
     let closed = std::thread::spawn(move || b.sync_all());
     eventually("fsync waits", || world.stats().requests("GetBlobProperties") > 3);
     assert!(!closed.is_finished());

@@ -333,7 +333,7 @@ fn what_cannot_be_removed_keeps_nothing_else() {
     store.add_fault(Fault { status: Some(500), skip: 3, ..Fault::on("LeaseContainer") });
     // Of the container that the fact has left, which comes first.
     let code = Some("AuthorizationFailure".to_owned());
-    store.add_fault(Fault { status: Some(403), code, ..Fault::on("DeleteContainer") });
+    store.add_fault(Fault { status: Some(403), code, count: 2, ..Fault::on("DeleteContainer") });
     let verified = Verified::of(&keys(&store), &["--only", "S98", ACCOUNT]);
     let left = names(&runtime, &store);
     assert_eq!((verified.status, left.len()), (1, 1), "{left:?} {}", verified.err);
