@@ -287,7 +287,15 @@ impl Stage {
             "write(d+'/probe', b'probe'); read(d+'/probe', b'probe'); os.unlink(d+'/probe')\n\
              found = {view}; found.pop('keep', 0); out = json.dumps(found)"
         );
-        let answer = self.run(&program, made)?;
+        let mut answer = self.run(&program, made)?;
+        // A service that was away is asked once a second whether it is there again.
+        for _ in 0..1000 {
+            if self.through.is_none() || answer.errno != libc::EIO {
+                break;
+            }
+            look_again();
+            answer = self.run(&program, made)?;
+        }
         if answer.errno != 0 || !answer.wrong.is_empty() {
             return Err(format!("the next call fails: {answer:?}"));
         }
