@@ -33,7 +33,7 @@ Examples:
 #[command(after_help = MORE)]
 pub(super) struct Arguments {
     account: Option<String>,
-    /// Where the account is asked, if that is not https://ACCOUNT.blob.core.windows.net.
+    /// Where the account is asked, if that is not `https://ACCOUNT.blob.core.windows.net`.
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// The account's key.
