@@ -7,7 +7,7 @@ use crate::store::blob::BlobClient;
 use crate::store::endpoint::Resource;
 use crate::store::headers;
 use crate::store::options::LeaseOptions;
-use crate::store::request::Request;
+use crate::store::request::{Request, in_time};
 use crate::store::types::*;
 
 impl BlobClient<'_> {
@@ -34,7 +34,8 @@ impl BlobClient<'_> {
                     // It may be held for all that is known, and nobody would give it back. If this is lost, too, it is most
                     // likely done.
                     let release = self.lease_request("release").lease(Some(&proposed));
-                    let _ = self.pipeline.attempt(&release, &mut self.pipeline.tries(&release)).await;
+                    let mut tries = self.pipeline.tries(&release);
+                    in_time(sent.look, async { self.pipeline.attempt(&release, &mut tries).await.ok() }).await;
                 }
                 return Err(error);
             }

@@ -442,11 +442,13 @@ impl Pipeline {
         let sent = loop {
             match timeout_at(deadline.next_look(), &mut sending).await {
                 Ok(sent) => break sent,
-                Err(_) if tokio::time::Instant::now() >= deadline.try_ends() => break Err(Broken::silent(seen)),
                 Err(_) => {
                     let now = written.load(Ordering::Relaxed);
                     deadline.moved(now - seen);
                     seen = now;
+                    if tokio::time::Instant::now() >= deadline.try_ends() {
+                        break Err(Broken::silent(seen));
+                    }
                 }
             }
         };

@@ -245,6 +245,35 @@ fn what_another_client_does_to_a_source_is_the_error_of_who_stores_the_copy() {
 }
 
 #[test]
+fn a_source_is_stored_although_who_has_borrowed_of_it_cannot_be_and_is_not_removed() {
+    let world = World::new();
+    world.put("a", pattern(4 << 20));
+    world.put("c", pattern(4 << 20));
+    world.ok("ls -l");
+    let refused = Fault {
+        status: Some(403),
+        code: Some("AuthorizationFailure".into()),
+        count: 1000,
+        ..Fault::on("PutBlockFromURL")
+    };
+    world.store.add_fault(refused);
+    let (a, b) = (open(&world, "a"), write(&world, "b"));
+    assert_eq!(piece(&a, &b, 0..2 * MIB), 2 * MIB);
+    world.ok("printf other > a; setfattr -n user.blob.meta.color -v red a");
+    assert_eq!(world.stored("a"), "other");
+    assert_eq!(b.sync_all().unwrap_err().raw_os_error(), Some(libc::EACCES));
+    // To remove it would be the end of what is nowhere else.
+    let (c, d) = (open(&world, "c"), write(&world, "d"));
+    assert_eq!(piece(&c, &d, 0..2 * MIB), 2 * MIB);
+    assert_ne!(world.sh("rm c").code, Some(0));
+    assert_ne!(world.sh("mv a c").code, Some(0));
+    world.store.clear_faults();
+    d.sync_all().unwrap();
+    assert_eq!(world.stored("d"), pattern(4 << 20)[..2 << 20]);
+    world.ok("rm c");
+}
+
+#[test]
 fn a_copy_in_pieces_that_the_service_takes_time_for_is_waited_for_by_the_close() {
     let world = World::with(Setup { attr_ttl: std::time::Duration::from_secs(600), ..cross_account(1 << 30) });
     world.put("a", pattern(4 << 20));
@@ -256,6 +285,8 @@ fn a_copy_in_pieces_that_the_service_takes_time_for_is_waited_for_by_the_close()
     }
     let state = || world.properties(TWO, "b").and_then(|now| Some(now.copy?.status));
     eventually("the copy", || state() == Some(CopyStatus::Pending));
+    // From here on nobody asks but who waits.
+    world.reset_stats();
     let closed = std::thread::spawn(move || b.sync_all());
     eventually("fsync waits", || world.stats().requests("GetBlobProperties") > 3);
     assert!(!closed.is_finished());

@@ -23,7 +23,7 @@ use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::loans::Changed;
 use crate::fs::content::page::write::PageBlobs;
-use crate::fs::content::recall::{locate_sources, recall, sources_refused};
+use crate::fs::content::recall::{locate_sources, recall_if_possible, sources_refused};
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::content::upload::Target;
 use crate::fs::names::attr::{self, AttrChange, FileKind};
@@ -33,6 +33,10 @@ use crate::store::Precondition;
 /// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A
 /// longer one takes three requests then, but sends only what is new.
 const SENT_AGAIN: u64 = 256 * 1024;
+
+fn has_borrowed(locked: &Locked) -> bool {
+    matches!(&locked.content, Content::Draft(draft) if draft.has_borrowed())
+}
 
 /// [`Files::commit`] because the writers are done, or want it now.
 pub(in crate::fs) async fn commit_finally(files: &Files, locked: &mut Locked) -> Result<()> {
@@ -51,14 +55,14 @@ pub(in crate::fs) async fn commit_finally(files: &Files, locked: &mut Locked) ->
         return Ok(());
     }
     // Boxed: those who have borrowed may be committed for it.
-    let _changing = Box::pin(recall(files, Changed::One(file.ino))).await?;
+    let _changing = Box::pin(recall_if_possible(files, Changed::One(file.ino))).await;
     let storing = file.storing();
     files.rebase_on_observed(locked);
     locate_sources(files, locked);
     let result = match files.store(locked, is_dirty).await {
         Ok(()) => Ok(()),
-        // Another client has changed what was to be copied.
-        Err(error) if error.is_about_the_source() && is_dirty => Err(sources_refused(files, locked, error)),
+        // Another client has changed what was to be copied; of what it does to the file itself, `recover` knows.
+        Err(error) if error.is_about_the_source() && has_borrowed(locked) => Err(sources_refused(files, locked, error)),
         Err(error) if !is_dirty => {
             let stored = files.store_in_successor(locked, error).await;
             stored.map_err(|error| files.not_stored(locked, error))
@@ -187,7 +191,7 @@ impl Files {
         let blob = self.tree.blob(file.ino)?;
         let missing = || Error::not_in_the_service(&blob.path);
         let properties = view.properties().ok_or_else(missing)?;
-        let _changing = Box::pin(recall(self, Changed::One(file.ino))).await?;
+        let _changing = Box::pin(recall_if_possible(self, Changed::One(file.ino))).await;
         let _storing = file.storing();
         let changed = self.store_attributes(file.ino, properties, &change).await;
         let changed =

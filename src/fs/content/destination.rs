@@ -15,7 +15,7 @@ use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Copying, FileState, Handle, Locked, OpenFile};
 use crate::fs::content::loans::Changed;
 use crate::fs::content::read::Version;
-use crate::fs::content::recall::recall;
+use crate::fs::content::recall::recall_if_possible;
 use crate::fs::copies::job::{CopyJob, Progress, failure, types_differ};
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
@@ -100,7 +100,7 @@ impl CopyDestinations {
         caller: Caller,
     ) -> Result<(Arc<CopyJob>, CopySpec)> {
         let (output, state) = locked.view();
-        let _changing = Box::pin(recall(&self.files, Changed::One(output.ino))).await?;
+        let _changing = Box::pin(recall_if_possible(&self.files, Changed::One(output.ino))).await;
         let to = self.files.tree.blob(output.ino)?;
         if let Some(there) = &state.version {
             let (is, comes) = (there.properties.blob_type, source.blob_type);

@@ -33,6 +33,12 @@ struct Table {
     changing_many: usize,
 }
 
+impl Table {
+    fn owes(&self, to: Ino) -> bool {
+        self.lent.values().any(|borrowers| borrowers.contains(&to))
+    }
+}
+
 /// The files that a change is made to.
 #[derive(Clone, Copy)]
 pub(in crate::fs) enum Changed {
@@ -50,9 +56,8 @@ impl Loans {
     /// Notes that `to` borrows from `source`. False if it must not.
     pub(crate) fn lend(&self, source: Ino, to: Ino) -> bool {
         let mut table = lock(&self.table);
-        let borrows = |ino| table.lent.values().any(|borrowers| borrowers.contains(&ino));
         let changes = table.changing_many > 0 || table.changing.contains_key(&source);
-        if changes || table.lent.contains_key(&to) || borrows(source) {
+        if changes || table.lent.contains_key(&to) || table.owes(source) {
             return false;
         }
         table.lent.entry(source).or_default().insert(to);
@@ -75,7 +80,7 @@ impl Loans {
 
     /// Whether `to` has borrowed anything.
     pub(crate) fn owes(&self, to: Ino) -> bool {
-        lock(&self.table).lent.values().any(|borrowers| borrowers.contains(&to))
+        lock(&self.table).owes(to)
     }
 
     /// From now on, what is changed lends nothing; and who has borrowed of it before.

@@ -12,7 +12,7 @@ use crate::fs::content::files::Files;
 use crate::fs::content::handle::Locked;
 use crate::fs::content::loans::Changed;
 use crate::fs::content::page::write::PageBlobs;
-use crate::fs::content::recall::recall;
+use crate::fs::content::recall::recall_if_possible;
 use crate::fs::content::source::RangeSource;
 use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::content::upload::Target;
@@ -30,10 +30,11 @@ impl Files {
     ) -> Result<u64> {
         let _storing = locked.file().storing();
         self.make_room(locked).await?;
-        match locked.draft()?.strategy {
-            WriteStrategy::Blocks => {}
-            _ => drop(Box::pin(recall(self, Changed::One(locked.ino()))).await?),
-        }
+        // New blocks change nothing before the commit, which recalls by itself.
+        let _changing = match locked.draft()?.strategy {
+            WriteStrategy::Blocks => None,
+            _ => Some(Box::pin(recall_if_possible(self, Changed::One(locked.ino()))).await),
+        };
         match locked.draft()?.strategy {
             WriteStrategy::Blocks => {}
             WriteStrategy::Tail(_) => return self.copy_to_tail(&source, locked, offset).await,

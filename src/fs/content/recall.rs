@@ -31,11 +31,15 @@ pub(in crate::fs) fn locate_sources(files: &Files, locked: &mut Locked) {
     }
 }
 
-/// [`refused_by`] where it is not told which source it is. What was to be copied is nowhere any more, so the
-/// file is what the service has, or empty; whoever hears the error knows that nothing was stored.
+/// A file that has borrowed could not be stored because of a source: [`refused_by`], where it is not told which one it
+/// is. A source that is another one now, or gone, is nowhere any more; so the file is what the service has, or empty,
+/// and whoever hears the error knows that nothing was stored. Otherwise the draft stays, to be stored again.
 pub(in crate::fs) fn sources_refused(files: &Files, locked: &mut Locked, error: Error) -> Error {
     let (file, state) = locked.parts();
     let Content::Draft(draft) = &mut state.content else { return error };
+    if !error.is_of_another_source() && !error.is_of_no_source() {
+        return error;
+    }
     draft.discard_uploads();
     let mut told = error.clone();
     for source in &draft.sources {
@@ -49,18 +53,35 @@ pub(in crate::fs) fn sources_refused(files: &Files, locked: &mut Locked, error: 
     told
 }
 
-/// Before this mount changes a file, or many: the service copies what was lent of it, and nothing more is lent
-/// until what this returns is dropped. Not to be called under the lock of a file that may have borrowed.
+/// Before this mount removes a file, or many, or names them otherwise: the service copies what was lent of it, and
+/// nothing more is lent until what this returns is dropped. Nothing is to be removed if that fails. Not to be called
+/// under the lock of a file that may have borrowed.
 pub(in crate::fs) async fn recall(files: &Files, what: Changed) -> Result<Changing> {
-    let (changing, borrowers) = files.loans.change(what);
-    for to in borrowers {
-        let Some(file) = files.handles.of_ino(to) else {
-            files.loans.repay(to);
-            continue;
-        };
-        settle_loans(files, &file, what).await?;
+    let (changing, failed) = take_back(files, what).await;
+    failed.map_or(Ok(changing), Err)
+}
+
+/// [`recall`] before a file is stored or described, which does not fail because another one cannot be stored: whoever
+/// stores that hears that what it was to hold is gone.
+pub(in crate::fs) async fn recall_if_possible(files: &Files, what: Changed) -> Changing {
+    let (changing, failed) = take_back(files, what).await;
+    if let Some(error) = failed {
+        warn!(%error, "not copied before it changes");
     }
-    Ok(changing)
+    changing
+}
+
+/// Asks all who have borrowed; the first failure.
+async fn take_back(files: &Files, what: Changed) -> (Changing, Option<Error>) {
+    let (changing, borrowers) = files.loans.change(what);
+    let mut failed = None;
+    for to in borrowers {
+        match files.handles.of_ino(to) {
+            Some(file) => failed = failed.or(settle_loans(files, &file, what).await.err()),
+            None => files.loans.repay(to),
+        }
+    }
+    (changing, failed)
 }
 
 async fn settle_loans(files: &Files, file: &Arc<OpenFile>, what: Changed) -> Result<()> {
@@ -75,7 +96,8 @@ async fn settle_loans(files: &Files, file: &Arc<OpenFile>, what: Changed) -> Res
         if !files.loans.owes(file.ino) {
             return Ok(());
         }
-        // Whoever has the lock may be the one who waits for us: a rename, which has recalled what it changes itfiles.
+        // Whoever has the lock may be the one who waits for us: a rename, which has recalled what it
+        // changes itself.
         tokio::select! {
             mut locked = file.lock() => return stage_borrowed(files, &mut locked, source).await,
             () = repaid => {}

@@ -55,6 +55,16 @@ impl CopyDestinations {
         if !self.files.loans.lend(source.ino, locked.ino()) {
             return Ok(false);
         }
+        // It may have been changed here since the caller has seen it, when nothing was lent yet: then it is copied now, or
+        // refused, and what the file holds already is not at stake.
+        let view = self.files.tree.view(source.ino).ok().filter(|_| self.files.tree.place(source.ino).is_ok());
+        let now = view.as_ref().and_then(|view| view.properties()).map(|properties| &properties.etag);
+        if now != Some(&source.version.etag) {
+            if !locked.draft()?.has_borrowed() {
+                self.files.loans.repay(locked.ino());
+            }
+            return Ok(false);
+        }
         let borrowed = locked.draft()?.borrow(source, range, offset);
         borrowed.map_err(|_| Error::fs(libc::EIO, "a range does not fit where it was to go"))?;
         locked.publish();

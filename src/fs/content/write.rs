@@ -26,7 +26,7 @@ use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::loans::Changed;
 use crate::fs::content::memory::Reservation;
 use crate::fs::content::page::MOST_BUFFERED;
-use crate::fs::content::recall::recall;
+use crate::fs::content::recall::recall_if_possible;
 use crate::fs::content::strategy::{Change, WriteStrategy};
 use crate::fs::content::upload::Target;
 use crate::fs::names::attr::Ino;
@@ -87,7 +87,7 @@ impl Files {
         }
         match draft.strategy {
             WriteStrategy::Tail(_) => {
-                let _changing = Box::pin(recall(self, Changed::One(locked.ino()))).await?;
+                let _changing = Box::pin(recall_if_possible(self, Changed::One(locked.ino()))).await;
                 self.send_tail(locked, block).await
             }
             WriteStrategy::Blocks | WriteStrategy::Pages(_) => self.commit(locked).await,

@@ -109,29 +109,25 @@ impl Renaming<'_> {
             (_, Some(FileKind::Directory)) => return Err(Error::fs(libc::EISDIR, format!("{} is a directory", to.1))),
             _ => {}
         }
-        let changes = match source.kind {
-            FileKind::Directory => vec![Changed::Many],
-            _ => [Some(source.ino), target.as_ref().map(|target| target.ino)]
-                .map(|ino| ino.map(Changed::One))
-                .into_iter()
-                .flatten()
-                .collect(),
-        };
-        let mut changing = Vec::new();
-        for changed in changes {
-            changing.push(recall(&fs.files, changed).await?);
-        }
         // Refused before anything is stored or moved for it.
         new_dir.blob(to.1)?;
         let namespace = fs.service.client(new_dir.account).container(&new_dir.container).namespace().await?;
+        if let (Namespace::Untold, FileKind::Directory) = (namespace, source.kind) {
+            // As a tree of blobs it would be copied and deleted, and the directories be left.
+            let what =
+                "whether the namespace of the account is hierarchical is not known, so directories are not renamed";
+            return Err(Error::unsupported(format!("{}: {what}: say `hns` in the configuration", from.1)));
+        }
+        let changed: Vec<_> = match source.kind {
+            FileKind::Directory => vec![Changed::Many],
+            _ => std::iter::once(source.ino).chain(target.iter().map(|target| target.ino)).map(Changed::One).collect(),
+        };
+        let mut changing = Vec::new();
+        for changed in changed {
+            changing.push(recall(&fs.files, changed).await?);
+        }
         let by_copy = match (namespace, source.kind) {
             (Namespace::Hierarchical, _) => None,
-            // As a tree of blobs it would be copied and deleted, and the directories be left.
-            (Namespace::Untold, FileKind::Directory) => {
-                let what =
-                    "whether the namespace of the account is hierarchical is not known, so directories are not renamed";
-                return Err(Error::unsupported(format!("{}: {what}: say `hns` in the configuration", from.1)));
-            }
             (_, FileKind::Directory) => Some(self.rename_dir(&source, &new_dir, target.as_ref()).await),
             _ => Some(self.rename_file(&source, target.clone()).await),
         };

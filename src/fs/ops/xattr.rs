@@ -33,7 +33,7 @@ use crate::fs::Fs;
 use crate::fs::caller::Caller;
 use crate::fs::content::handle::Locked;
 use crate::fs::content::loans::Changed;
-use crate::fs::content::recall::recall;
+use crate::fs::content::recall::recall_if_possible;
 use crate::fs::names::access::Credentials;
 use crate::fs::names::attr::{self, AttrChange, FileKind, Ino};
 use crate::fs::names::cache::Names;
@@ -475,7 +475,7 @@ impl Xattrs<'_> {
         if (flags & libc::XATTR_REPLACE != 0 || value.is_none()) && !present {
             return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
         }
-        let _changing = recall(&self.fs.files, Changed::One(ino)).await?;
+        let _changing = recall_if_possible(&self.fs.files, Changed::One(ino)).await;
         let (_storing, stood_on) = (locked.file().storing(), properties.etag.clone());
         let changed = self.change(locked, &blob, properties, parsed, *value).await;
         changed.map_err(|error| self.fs.names.invalidate_refused(ino, Some(&stood_on), error))

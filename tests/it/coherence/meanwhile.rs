@@ -139,6 +139,20 @@ fn a_log_that_is_written_anew_and_replaced_half_way_is_refused() {
     assert_eq!(world.stored("log"), "theirs");
 }
 
+/// A large file that one request wrote has no blocks: what is appended to it makes blocks of the file itself, and that
+/// the file is another one by then is no error of a source.
+#[test]
+fn what_is_appended_to_a_large_file_comes_behind_another_one() {
+    let world = doubting();
+    world.rest_put("f", pattern(20 * MIB));
+    let gated =
+        Gated::between(&world, "fd = os.open('f', os.O_WRONLY | os.O_APPEND)\nos.write(fd, b'mine')", "os.close(fd)");
+    let other = vec![b'o'; 20 * MIB];
+    world.rest_put("f", other.clone());
+    gated.finish();
+    assert_eq!(world.stored("f"), [&other[..], b"mine"].concat());
+}
+
 #[test]
 fn who_only_looks_does_not_make_an_appender_lose_what_he_wrote() {
     let world = doubting();
