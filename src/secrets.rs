@@ -69,7 +69,7 @@ fn is_key(text: &str) -> bool {
 }
 
 /// A URL without the user and the password before its host; `None` if it has none.
-fn without_user(url: &str) -> Option<String> {
+pub(crate) fn without_user(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (_, host) = authority.rsplit_once('@')?;

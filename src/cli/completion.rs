@@ -54,7 +54,7 @@ fn with_offer(of: &str, arg: Arg) -> Arg {
         // Hidden in the help only, which shows them in its first line.
         ("mount", "words") => arg.hide(false).add(ArgValueCompleter::new(sources_and_directories)),
         ("umount", "mountpoint") => arg.add(ArgValueCompleter::new(mount_points)),
-        ("verify-account", "source" | "from") | ("check", "account") => arg.add(ArgValueCompleter::new(accounts)),
+        ("verify-account", "source" | "from") | ("check", "source") => arg.add(ArgValueCompleter::new(accounts)),
         (_, "paths") => arg.hide(false).value_hint(ValueHint::AnyPath),
         _ => arg,
     }

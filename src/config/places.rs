@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 pub(crate) const OF_THE_MACHINE: &str = "/etc/blobcp/config.toml";
 
 /// A variable that names a directory, if it is set to something.
-fn set(name: &str) -> Option<PathBuf> {
+pub(crate) fn set(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 

@@ -6,7 +6,7 @@ use reqwest::Url;
 use crate::config::accounts::KnownAccounts;
 use crate::config::{Error, Result};
 use crate::path::{AccountName, BlobName, ContainerName};
-use crate::secrets;
+use crate::secrets::{self, without_user};
 use crate::store::Secret;
 
 /// One SOURCE of a mount.
@@ -45,7 +45,7 @@ impl MountSource {
 
     fn of_url(text: &str, known: &KnownAccounts<'_>) -> Result<Self> {
         let label = text.split(['?', '#']).next().unwrap_or(text).trim_end_matches('/').to_owned();
-        let wrong = |what| Error::Url(without_user(&label), what);
+        let wrong = |what| Error::Url(without_user(&label).unwrap_or_else(|| label.clone()), what);
         let url = Url::parse(text).map_err(|_| wrong("not a URL"))?;
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
             return Err(wrong("must not hold a user, a password or a fragment"));
@@ -72,14 +72,6 @@ impl MountSource {
         let (container, prefix) = inside(&label, &rest)?;
         Ok(Self { label, account, endpoint: Some(endpoint), sas, container, prefix })
     }
-}
-
-/// A URL for an error: a password before the host is not shown.
-fn without_user(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{}", &rest[authority.len()..])
 }
 
 /// Account, base URL and the rest of the path, by the rule of §1.1: hosts that are an address or have no dot name the

@@ -11,14 +11,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-/// A variable that names a directory, if it is set to something.
-fn set(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
+use crate::config::places::{home, set};
 
 /// Where programs of this user keep what is to last; `None` without a home, as at boot.
 pub(crate) fn state_home() -> Option<PathBuf> {
-    set("XDG_STATE_HOME").or_else(|| Some(crate::config::places::home()?.join(".local/state")))
+    set("XDG_STATE_HOME").or_else(|| Some(home()?.join(".local/state")))
 }
 
 /// Where mounts of this user write down what they have under way (`fs::journal`).

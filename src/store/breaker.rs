@@ -160,6 +160,10 @@ impl Inner {
     }
 
     fn close(&self) {
+        // Nearly always, and for every answer.
+        if self.open.borrow().is_none() {
+            return;
+        }
         self.open.send_if_modified(|open| match open.take() {
             Some(Open { since, .. }) => {
                 warn!("{} answers again, after {:.1} s", self.origin, since.elapsed().as_secs_f32());

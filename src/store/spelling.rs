@@ -105,6 +105,7 @@ impl Spelling {
     }
 
     fn wrote(&self, bytes: usize) {
+        traffic::sent(bytes);
         lock(&self.0).written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
@@ -225,7 +226,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Spelled<T> {
             Some(taken) => Poll::Ready(Ok(taken)),
             None => {
                 let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
-                this.spelling.wrote(traffic::sent(written));
+                this.spelling.wrote(written);
                 Poll::Ready(Ok(written))
             }
         }
@@ -242,7 +243,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Spelled<T> {
             Some(taken) => Poll::Ready(Ok(taken)),
             None => {
                 let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, pieces))?;
-                this.spelling.wrote(traffic::sent(written));
+                this.spelling.wrote(written);
                 Poll::Ready(Ok(written))
             }
         }

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static SENT: AtomicU64 = AtomicU64::new(0);
 
 /// Counts what a socket took.
-pub(super) fn sent(bytes: usize) -> usize {
+pub(super) fn sent(bytes: usize) {
     SENT.fetch_add(bytes as u64, Ordering::Relaxed);
-    bytes
 }
 
-/// Bytes that sockets took since the process began, heads and bodies, without those heads that had to be spelled.
+/// Bytes that sockets took since the process began, heads and bodies.
 pub fn bytes_sent() -> u64 {
     SENT.load(Ordering::Relaxed)
 }

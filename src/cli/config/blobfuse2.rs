@@ -219,7 +219,7 @@ fn convert(text: &str, name: Option<&str>) -> Result<(Draft, Findings), String> 
         let section = name.split('.').next().unwrap_or_default();
         match SECTIONS.iter().find(|(known, _)| *known == section) {
             Some((_, why)) => findings.missing(name, why),
-            None => drop(findings.note(SETTINGS, name)),
+            None => findings.note(SETTINGS, name),
         }
     }
     let account = settings.text("azstorage.account-name");

@@ -57,16 +57,20 @@ impl Arguments {
         for (of, sources, settings) in self.subjects(&file, known.of_environment(), said)? {
             let alone = sources.len() == 1;
             // As a mount would read all of them, which may not be mounted together.
-            let mut mistake = (!alone).then(|| config::plan(&sources, &settings, &known).err()).flatten();
+            let mistake = (!alone).then(|| config::plan(&sources, &settings, &known).err()).flatten();
             if let (false, Some(mistake)) = (self.json, &mistake) {
                 println!("{of}\n! {mistake}");
             }
-            good &= mistake.take().is_none();
+            good &= mistake.is_none();
             for source in &sources {
-                let report = match config::account(source, alone, &settings, &known) {
+                let mut report = match config::account(source, alone, &settings, &known) {
                     Ok((source, account)) => runtime.block_on(account::look(source, account, self.write)),
                     Err(error) => Report { troubles: vec![error.to_string()], ..Report::default() },
                 };
+                // Where one is read by a program, whoever reads it has nothing else.
+                if self.json {
+                    report.troubles.extend(mistake.iter().map(ToString::to_string));
+                }
                 good &= report.troubles.is_empty();
                 let shown = source.split(['?', '#']).next().unwrap_or_default();
                 print!("{}", if self.json { report.json(shown) } else { report.text(shown) });

@@ -30,15 +30,14 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Notes a setting by its row in `table`. True if it is to be taken over.
-    pub(super) fn note(&mut self, table: &[Row], name: &str) -> bool {
+    /// Notes a setting by its row in `table`, unless it is taken over.
+    pub(super) fn note(&mut self, table: &[Row], name: &str) {
         match table.iter().find(|(known, _)| *known == name) {
-            Some((_, Fate::Taken)) => return true,
+            Some((_, Fate::Taken)) => {}
             Some((_, Fate::Unneeded(why))) => self.unneeded.push(format!("{name}: {why}")),
             Some((_, Fate::Missing(instead))) => self.missing(name, instead),
             None => self.missing(name, "blobcp does not know this setting"),
         }
-        false
     }
 
     /// A setting that is taken over in general, and not with this value.

@@ -113,9 +113,8 @@ impl Arguments {
 
 /// `$RCLONE_CONFIG`, or the place that rclone writes to.
 fn usual() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CONFIG_HOME").or_else(|| Some(places::home()?.join(".config")));
-    set("RCLONE_CONFIG").or_else(|| Some(base?.join("rclone/rclone.conf")))
+    let base = places::set("XDG_CONFIG_HOME").or_else(|| Some(places::home()?.join(".config")));
+    places::set("RCLONE_CONFIG").or_else(|| Some(base?.join("rclone/rclone.conf")))
 }
 
 /// The values of a section. Errors name no values.
