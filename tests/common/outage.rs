@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{ONE, World, look_again};
 
@@ -29,9 +29,8 @@ pub enum Line {
 pub struct Seen {
     /// First lines of requests, as far as they were read.
     pub lines: Vec<String>,
-    /// Probes of the client that are open, and the most that were at once.
-    pub probes: usize,
-    pub probes_at_once: usize,
+    /// When each probe of the client began.
+    pub probes: Vec<Instant>,
 }
 
 pub struct Outage {
@@ -161,23 +160,16 @@ impl State {
     /// Reads requests and says nothing.
     fn swallow(&self, mut client: TcpStream) {
         let mut bytes = [0; 4096];
-        let mut is_probe = false;
         while let Ok(read @ 1..) = client.read(&mut bytes) {
             let text = String::from_utf8_lossy(&bytes[..read]).into_owned();
             let line = text.lines().next().unwrap_or_default().to_owned();
             if line.ends_with(" HTTP/1.1") {
                 let mut now = self.now();
-                is_probe = line == PROBE;
-                now.seen.lines.push(line);
-                if is_probe {
-                    now.seen.probes += 1;
-                    now.seen.probes_at_once = now.seen.probes_at_once.max(now.seen.probes);
+                if line == PROBE {
+                    now.seen.probes.push(Instant::now());
                 }
+                now.seen.lines.push(line);
             }
-        }
-        if is_probe {
-            let mut now = self.now();
-            now.seen.probes = now.seen.probes.saturating_sub(1);
         }
     }
 }

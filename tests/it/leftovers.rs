@@ -66,6 +66,23 @@ fn what_may_be_of_a_mount_that_lives_stays() {
 }
 
 #[test]
+fn a_copy_that_goes_on_is_told_and_ends_by_itself() {
+    let world = World::new();
+    world.put("a", "new");
+    let mut mount = mounted(&world);
+    world.hold_copies();
+    let cp = mount.start("exec cp a b");
+    pending(&world, "b");
+    mount.kill();
+    assert_ne!(cp.wait().code, Some(0));
+    mount.start_again();
+    let (code, told) = blobcp(&["status", "--leftovers"], &mount.path());
+    assert!(code == Some(0) && told.contains("b: pending copy,") && told.contains("ends by itself"), "{told}");
+    steer(&world, blobcp::devstore::CopyAction::Release);
+    eventually("the copy", || world.stored("b") == "new");
+}
+
+#[test]
 fn what_a_copy_was_to_replace_comes_back_if_the_copy_comes_to_nothing() {
     let world = World::new();
     world.put("a", "new");

@@ -383,38 +383,21 @@ test -L /usr/sbin/mount.blobcp -a -L /usr/sbin/umount.fuse.blobcp
 
 echo '== configure'
 mkdir /mnt/both
-if blobcp config init --help >/dev/null 2>&1; then
-    instance=both umount=umount
-    blobcp config init one --endpoint "$ONE" --key @/root/one.key
-    blobcp config init two --endpoint "$TWO" --key @/root/two.key --mount both --source one --source two --mountpoint /mnt/both
-    echo 'one,two /mnt/both blobcp _netdev 0 0' >>/etc/fstab
-    mount -a
-else
-    # To go when a line of fstab has several accounts, mounts have names, umount(8) has a helper, and there is `blobcp config init`.
-    instance='one two /mnt/both' umount='umount -i'
-    for account in one two; do
-        eval "endpoint=\$$(echo $account | tr a-z A-Z)"
-        printf '[account.%s]\nendpoint = "%s"\nkey = "%s"\n' $account "$endpoint" "$(cat /root/$account.key)" >>/etc/blobcp/config.toml
-    done
-    mkdir /mnt/one
-    echo 'one /mnt/one fuse.blobcp _netdev,config=/etc/blobcp/config.toml 0 0' >>/etc/fstab
-    mount -a
-    test -s /mnt/one/box/hello.txt
-    $umount /mnt/one
-    rmdir /mnt/one
-    blobcp mount --config /etc/blobcp/config.toml one two /mnt/both
-fi
+blobcp config init one --endpoint "$ONE" --key @/root/one.key
+blobcp config init two --endpoint "$TWO" --key @/root/two.key --mount both --source one --source two --mountpoint /mnt/both
+echo 'one,two /mnt/both blobcp _netdev 0 0' >>/etc/fstab
+mount -a
 stat --format '%a %U %n' /etc/blobcp/config.toml
 
 echo '== copy'
 grep -c fuse.blobcp /proc/self/mounts
 cp /mnt/both/one/box/hello.txt /mnt/both/two/backup/copied.txt
 getfattr --absolute-names --only-values -n user.blob.copy.status /mnt/both/two/backup/copied.txt; echo
-$umount /mnt/both
+umount /mnt/both
 
 echo '== unit'
 unit=/usr/lib/systemd/system/blobcp@.service
-start=$(sed -n 's/^ExecStart=//p' $unit | sed "s,%i,$instance,")
+start=$(sed -n 's/^ExecStart=//p' $unit | sed "s,%i,both,")
 coproc NOTIFY_SOCKET=/run/notify $start
 MAINPID=$COPROC_PID
 read -r line <&"${COPROC[0]}"

@@ -1,5 +1,5 @@
-//! 64 processes on one mount while one request in a hundred goes wrong: no byte is wrong, nothing is lost, and in the end the mount holds
-//! what it held at the start.
+//! 64 processes on one mount while one request in a hundred goes wrong: no byte is to be wrong, nothing to be lost, and in the end the mount
+//! is to hold what it held at the start.
 //!
 //! The mount is a process of its own, so that its memory and descriptors are its own. What the processes do and how they know a wrong
 //! byte is in `tests/python/stress.py`.
@@ -140,11 +140,6 @@ fn stress(seconds: u64, seed: u64) {
         let http = blobcp::store::Http::new(blobcp::store::Options::default());
         blobcp::store::Client::new(config.resolve().unwrap(), http)
     };
-    let container = ContainerName::parse(BOX).unwrap();
-    let list = ListBlobs { snapshots: true, ..Default::default() };
-    let listed = runtime.block_on(client.container(&container).list_blobs(&list)).unwrap();
-    let leased = listed.items.iter().filter(|item| item.properties.lease.state.as_deref() == Some("leased")).count();
-    let left: Vec<String> = listed.items.iter().map(|item| format!("{} {:?}", item.name, item.revision)).collect();
     // Leases that could not be given back, and what goes on behind calls, come to their end.
     let (mut after, waited) = (Held::by(&mount), Instant::now());
     let is_back = |after: &Held| {
@@ -154,6 +149,11 @@ fn stress(seconds: u64, seed: u64) {
         look_again();
         after = Held::by(&mount);
     }
+    let container = ContainerName::parse(BOX).unwrap();
+    let list = ListBlobs { snapshots: true, ..Default::default() };
+    let listed = runtime.block_on(client.container(&container).list_blobs(&list)).unwrap();
+    let leased = listed.items.iter().filter(|item| item.properties.lease.state.as_deref() == Some("leased")).count();
+    let left: Vec<String> = listed.items.iter().map(|item| format!("{} {:?}", item.name, item.revision)).collect();
     println!("after {:?}: {after:?}\nleft {left:?}, {leased} leased", waited.elapsed());
     assert!(fired * 250 > requests, "{fired} of {requests} requests went wrong");
     assert!(calls > 64 * seconds / 4, "{calls} calls");
@@ -162,11 +162,12 @@ fn stress(seconds: u64, seed: u64) {
     assert!(after.descriptors <= before.descriptors + 80, "{before:?} {after:?}");
     assert!(is_back(&after), "{before:?} {after:?}");
     assert_eq!(leased, 0, "{left:?}");
+    assert_eq!(left, [""; 0]);
     mount.terminate();
 }
 
 #[test]
-#[ignore = "a snapshot whose answer was lost is taken twice, and the first one keeps a file from being removed"]
+#[ignore = "a snapshot whose answer was lost is taken twice, and the first one keeps a file from being removed; memory grows"]
 fn a_minute_of_64_processes_while_requests_go_wrong() {
     stress(60, 1);
 }

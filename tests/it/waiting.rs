@@ -23,7 +23,7 @@ const LEFT: [(&str, usize, &str); 27] = [
     ("it/signals/ending.rs", 4, "the seconds in which a mount is to end"),
     ("it/signals/exec.rs", 1, "the bound of what once stopped for ever"),
     ("it/signals/mod.rs", 1, "how long a program took to end"),
-    ("it/silence/away.rs", 4, "how long calls take while the service is away, and how soon it is noticed again"),
+    ("it/silence/away.rs", 5, "how long calls take while the service is away, and how soon it is noticed again"),
     ("it/silence/calls.rs", 5, "the bound of each call to a service that is silent"),
     ("it/silence/storing.rs", 3, "the bound of what is stored once the service is back"),
     ("it/stress.rs", 3, "the subject: minutes of it"),

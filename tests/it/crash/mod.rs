@@ -289,7 +289,7 @@ fn whatever_request_a_mount_is_killed_at_nothing_is_lost_and_what_is_left_is_tol
 }
 
 #[test]
-#[ignore = "long"]
+#[ignore = "takes long, and fails as the quick one does"]
 fn all_operations_on_all_kinds_of_containers_killed_at_all_requests() {
     matrix(chosen(false), true);
 }

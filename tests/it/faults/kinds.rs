@@ -105,7 +105,7 @@ impl Kind {
         fault
     }
 
-    /// What was sent was not taken, or was said not to be: the service may not have done it.
+    /// A second try is enough, or none is needed: whoever calls does not notice.
     pub fn must_succeed(&self) -> bool {
         self.says.is_empty()
     }

@@ -66,19 +66,19 @@ fn sigterm_ends_the_mount_of_a_service_that_is_away() {
 }
 
 #[test]
-#[ignore = "not run since it was mended"]
 fn sigterm_ends_a_mount_while_programs_wait_in_it() {
     let world = World::new();
     world.put("a", "text");
     let mut mount = mounted(&world);
     // The rename holds the directory in the kernel, and the others want it.
-    let stopped = world.stop(Fault::on("*"));
-    silence(&world);
+    let stopped = world.stop(Fault::on("CopyBlob"));
     let m = mount.path();
-    let m = m.display();
-    let commands = [format!("exec mv {m}/a {m}/b"), format!("exec ls {m}"), format!("exec cat {m}/a")];
-    let mut waiting = commands.map(|command| start_in(std::path::Path::new("/"), &command));
+    let start = |command: String| start_in(std::path::Path::new("/"), &command);
+    let renaming = start(format!("exec mv {0}/a {0}/b", m.display()));
     stopped.reached();
+    silence(&world);
+    let mut waiting =
+        [renaming, start(format!("exec ls {}", m.display())), start(format!("exec cat {}/a", m.display()))];
     let began = Instant::now();
     mount.signal(libc::SIGTERM);
     let (_, said) = mount.wait();

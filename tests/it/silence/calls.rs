@@ -91,4 +91,5 @@ fn the_time_is_an_option() {
     assert!(ran.stderr.contains("timed out"), "{ran:?}");
     // With the usual 60 s it would take a minute.
     assert!(ran.took < Duration::from_secs(30), "{ran:?}");
+    assert!(world.store.faults_fired() >= 2, "tried again over another connection");
 }
