@@ -62,7 +62,10 @@ except OSError as e:
         );
         let ran = Gated::run(&world, &program, || {
             if name == "large" {
-                eventually("staged blocks", || world.store.stats().requests("PutBlock") > 0);
+                // Staged, not only begun: those that come later, nobody discards.
+                let is_staged =
+                    || world.store.requests().iter().any(|one| one.operation == "PutBlock" && one.status == 201);
+                eventually("staged blocks", is_staged);
             }
             world.put(name, "theirs");
         });
