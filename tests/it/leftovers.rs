@@ -76,9 +76,9 @@ fn a_copy_that_goes_on_is_told_and_ends_by_itself() {
     mount.kill();
     assert_ne!(cp.wait().code, Some(0));
     mount.start_again();
-    // The lease that it held on the source can be ended at once.
+    // Whatever it held on the source can be ended at once; it may have been killed before it asked for a lease.
     let (code, told) = blobcp(&["clean"], &mount.path());
-    assert!(code == Some(0) && told.contains("a: lease,"), "{told}");
+    assert_eq!(code, Some(0), "{told}");
     let (code, told) = blobcp(&["status", "--leftovers"], &mount.path());
     assert!(code == Some(0) && told.contains("b: pending copy,") && told.contains("ends by itself"), "{told}");
     assert!(!told.contains("a: lease,"), "{told}");
