@@ -502,7 +502,7 @@ pub enum Precondition {
 }
 
 /// Settings that a write of the whole blob sends along with the content. Whatever is not here is cleared (§9).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BlobSettings {
     /// Content headers.
     pub headers: ContentHeaders,

@@ -46,6 +46,7 @@ mod listing;
 mod lost_answers;
 mod modes;
 mod names;
+mod one_commit;
 mod package;
 mod pieces;
 mod posix;

@@ -14,11 +14,14 @@
 //! one Set Metadata.
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::warn;
 
 use crate::error::{Error, Result};
 use crate::fs::caller::Caller;
-use crate::fs::content::draft::{BLOCK, Basis};
-use crate::fs::content::extent_map::ExtentMap;
+use crate::fs::content::chosen::{may_be_of_what_was_chosen, tags_over};
+use crate::fs::content::draft::Basis;
 use crate::fs::content::files::Files;
 use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::loans::Changed;
@@ -28,11 +31,7 @@ use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::content::upload::Target;
 use crate::fs::names::attr::{self, AttrChange, FileKind};
 use crate::fs::names::tree::{Link, replaced};
-use crate::store::Precondition;
-
-/// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A
-/// longer one takes three requests then, but sends only what is new.
-const SENT_AGAIN: u64 = 256 * 1024;
+use crate::store::{BlobSettings, Precondition, Tags};
 
 fn has_borrowed(locked: &Locked) -> bool {
     matches!(&locked.content, Content::Draft(draft) if draft.has_borrowed())
@@ -93,7 +92,8 @@ impl Files {
     pub(crate) async fn commit(&self, locked: &mut Locked) -> Result<()> {
         locked.refuse_before_its_time()?;
         // Boxed: it is part of nearly everything, and would be on each stack as a whole.
-        Box::pin(commit_finally(self, locked)).await
+        Box::pin(commit_finally(self, locked)).await?;
+        locked.unkept.take().map_or(Ok(()), Err)
     }
 
     /// The requests of a commit, of the content or else of the attributes.
@@ -112,43 +112,44 @@ impl Files {
         let (file, state) = locked.parts();
         let blob = self.tree.blob(file.ino)?;
         let base = state.version.clone();
-        let mut settings = self.settings(&blob, base.as_deref(), &state.change, state.chosen.as_deref());
-        if let Some(base) = &base {
-            settings.tags = self.service.tags_to_keep(&blob, &base.properties).await?;
-        }
+        let tags = match &base {
+            Some(base) => self.service.tags_to_keep(&blob, &base.properties).await?,
+            None => Tags::new(),
+        };
         let precondition = match &base {
             Some(base) => Precondition::IfMatch(base.properties.etag.clone()),
             None => Precondition::IfAbsent,
         };
         let Content::Draft(draft) = &mut state.content else { return Ok(()) };
         let size = draft.extents.len();
-        if let Some(md5) = draft.whole_md5() {
-            settings.headers.content_md5 = Some(md5);
-        }
-        let mut sent = None;
-        let written = if size <= BLOCK
-            && let Some(bytes) = draft.extents.bytes()
-        {
-            sent = Some(bytes.clone());
-            let written = self.service.blob(&blob).block_blob().upload(bytes, &settings, &precondition.into()).await;
-            if written.is_ok() {
-                // It has no block list now.
-                draft.base_blocks = Some(Vec::new());
-                if size > SENT_AGAIN {
-                    draft.extents = ExtentMap::of_base(size);
-                }
-            }
-            written
-        } else {
-            let to = Target { blob: &blob, base: base.as_deref() };
-            self.uploads.commit_blocks(to, draft, &settings, &precondition).await
+        let md5 = draft.whole_md5();
+        let settings_with = |chosen: Option<&BlobSettings>| {
+            let mut settings = self.settings(&blob, base.as_deref(), &state.change, chosen);
+            settings.tags = tags_over(&tags, &settings.tags);
+            settings.headers.content_md5.clone_from(&md5);
+            settings
         };
-        let written = match written {
+        let to = Target { blob: &blob, base: base.as_deref() };
+        let mut settings = settings_with(state.chosen.as_deref());
+        let mut sent = self.uploads.send_content(to, draft, &settings, &precondition).await;
+        if let (Err(error), true) = (&sent, state.chosen.is_some())
+            && may_be_of_what_was_chosen(error)
+        {
+            let refused = error.clone();
+            settings = settings_with(None);
+            sent = self.uploads.send_content(to, draft, &settings, &precondition).await;
+            if sent.is_ok() {
+                warn!(blob = %blob.path, error = %refused, "it is stored without the attributes that it was to have");
+                state.unkept = Some(refused);
+            }
+        }
+        let (written, bytes) = match sent {
             Err(error) if error.is_of_another_type() => {
                 return Err(self.service.of_another_type(&blob, FileKind::File, error).await);
             }
-            written => written?,
+            sent => sent?,
         };
+        (state.chosen, state.tags) = (None, Some((Instant::now(), settings.tags.clone())));
         self.loans.repay(file.ino);
         let anew = std::mem::take(&mut draft.refuses_blocks);
         self.uploads.abandon_detour(draft).await;
@@ -168,7 +169,7 @@ impl Files {
         self.record_version(locked, Arc::new(properties));
         let (file, state) = locked.parts();
         // Whoever reads the file next would find it in the kernel's cache if it had gone through that.
-        if let (Some(bytes), Some(version)) = (sent, &state.version)
+        if let (Some(bytes), Some(version)) = (bytes, &state.version)
             && !file.is_cached()
         {
             version.cache(file.ino, bytes.pieces(), base.as_deref(), &self.memory);

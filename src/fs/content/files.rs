@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::background::BackgroundTasks;
 use crate::fs::config::Config;
+use crate::fs::content::chosen::lay_over;
 use crate::fs::content::handle::{Content, Handles, Locked, OpenFile};
 use crate::fs::content::loans::Loans;
 use crate::fs::content::memory::Memory;
@@ -109,19 +110,26 @@ impl Files {
         change: &AttrChange,
         chosen: Option<&BlobSettings>,
     ) -> BlobSettings {
+        let anew = || BlobSettings {
+            headers: ContentHeaders { content_type: Some(content_type(&blob.path)), ..Default::default() },
+            ..Default::default()
+        };
         let mut settings = match (base, chosen) {
-            (Some(base), _) => BlobSettings {
-                headers: ContentHeaders { content_md5: None, ..base.properties.headers.clone() },
-                metadata: base.properties.metadata.clone(),
-                tier: base.properties.chosen_tier(),
-                ..Default::default()
-            },
+            (Some(base), chosen) => {
+                let mut settings = BlobSettings {
+                    headers: ContentHeaders { content_md5: None, ..base.properties.headers.clone() },
+                    metadata: base.properties.metadata.clone(),
+                    tier: base.properties.chosen_tier(),
+                    ..Default::default()
+                };
+                // Another client was faster to make it.
+                if let Some(chosen) = chosen {
+                    lay_over(&mut settings, chosen, &anew());
+                }
+                settings
+            }
             (None, Some(chosen)) => chosen.clone(),
-            (None, None) => BlobSettings {
-                headers: ContentHeaders { content_type: Some(content_type(&blob.path)), ..Default::default() },
-                metadata: Metadata::default(),
-                ..Default::default()
-            },
+            (None, None) => anew(),
         };
         if base.is_some() {
             attr::forget_time(&mut settings.metadata);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::OwnedMutexGuard;
 
@@ -29,7 +29,7 @@ use crate::fs::names::dir::stream::DirStream;
 use crate::fs::names::open::{OpenNode, OpenNodes};
 use crate::fs::names::tree::{NodeProperties, Tree};
 use crate::fs::names::walk::Walk;
-use crate::store::{BlobProperties, BlobSettings, BlobType, CopyId, ETag};
+use crate::store::{BlobProperties, BlobSettings, BlobType, CopyId, ETag, Tags};
 use crate::sync::{MutexGuard, lock};
 
 /// Names an open file or directory for the kernel.
@@ -88,14 +88,19 @@ pub(crate) struct FileState {
     pub lineage: Option<Lineage>,
     /// Its container keeps what is committed (`once`).
     pub once: bool,
-    /// What a new file that is stored once gets beside its content, where that was chosen already.
-    pub chosen: Option<Box<BlobSettings>>,
+    /// What a new file gets beside its content with its first commit, where that was chosen already.
+    pub chosen: Option<Arc<BlobSettings>>,
+    /// Why what was chosen is not there, although the content is: for whoever hears of that commit.
+    pub unkept: Option<Error>,
+    /// The tags that were given to the blob here, and when.
+    pub tags: Option<(Instant, Tags)>,
 }
 
 impl FileState {
     fn new() -> Self {
         let (content, change) = (Content::Clean, AttrChange::default());
-        Self { content, change, version: None, lineage: None, once: false, chosen: None }
+        let (version, lineage, chosen, unkept, tags) = (None, None, None, None, None);
+        Self { content, change, version, lineage, once: false, chosen, unkept, tags }
     }
 
     /// The draft of the file, begun if there is none yet. EPERM if nothing can be changed any more.
@@ -113,6 +118,12 @@ impl FileState {
             Content::Draft(draft) => Ok(draft),
             _ => Err(Error::copy_pending("the file")),
         }
+    }
+
+    /// It is to be stored as a new block blob, together with what is chosen for it until then.
+    pub(in crate::fs) fn is_new(&self) -> bool {
+        let is_blocks = |draft: &Draft| draft.dirty && matches!(draft.strategy, WriteStrategy::Blocks);
+        self.version.is_none() && matches!(&self.content, Content::Draft(draft) if is_blocks(draft))
     }
 
     /// There is nothing that a whole copy of so many bytes could not take the place of.
@@ -207,6 +218,8 @@ struct Published {
     change: AttrChange,
     /// The copy onto it that is not settled yet.
     copying: Option<CopyId>,
+    /// What it has beside its content, as long as the service has none of it.
+    chosen: Option<Arc<BlobSettings>>,
 }
 
 pub(crate) struct OpenFile {
@@ -268,7 +281,13 @@ impl OpenFile {
         };
         let granted = copy.map(|copying| (copying.granted, copying.granted_at));
         let copying = copy.map(|copying| copying.job.id.clone());
-        *self.published() = Published { content, granted, change: state.change.clone(), copying };
+        let chosen = state.chosen.clone().filter(|_| state.version.is_none());
+        *self.published() = Published { content, granted, change: state.change.clone(), copying, chosen };
+    }
+
+    /// What it has beside its content, if the service does not have the file yet and that was chosen.
+    pub(crate) fn chosen(&self) -> Option<Arc<BlobSettings>> {
+        self.published().chosen.clone()
     }
 
     /// To be held from before a request that changes the blob until its answer is learnt.

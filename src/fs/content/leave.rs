@@ -36,6 +36,10 @@ impl Files {
                 // opens the name next looks it up anew, and reads what the service has.
                 self.tree.detach(ino);
             }
+            if let Some(error) = locked.unkept.take() {
+                let name = self.tree.view(ino).map(|view| view.name).unwrap_or_default();
+                error!(%name, %error, "it is stored without the attributes that it was to have");
+            }
             // Also of a file that was removed meanwhile.
             if let Content::Draft(draft) = &mut locked.content {
                 self.uploads.abandon_detour(draft).await;

@@ -65,10 +65,15 @@ impl FileState {
     /// A whole blob was copied into the empty file: what it has beside its content comes along, as it does with a copy
     /// by the service.
     pub(in crate::fs) fn take_after(&mut self, source: &BlobProperties, tags: Tags) {
+        self.chosen = Some(Arc::new(Self::settings_after(source, tags)));
+    }
+
+    /// What of `source` comes along with a copy of it.
+    pub(in crate::fs) fn settings_after(source: &BlobProperties, tags: Tags) -> BlobSettings {
         let mut metadata = attr::for_copy(&source.metadata, &Metadata::default());
         attr::forget_time(&mut metadata);
         let headers = ContentHeaders { content_md5: None, ..source.headers.clone() };
-        self.chosen = Some(Box::new(BlobSettings { headers, metadata, tags, tier: None }));
+        BlobSettings { headers, metadata, tags, tier: None }
     }
 }
 

@@ -17,7 +17,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tracing::debug;
 
@@ -32,6 +32,8 @@ use crate::fs::content::strategy::WriteStrategy;
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::copies::spec::CopySpec;
 use crate::fs::names::attr::AttrChange;
+use crate::fs::names::tree::Origin;
+use crate::store::BlobProperties;
 
 impl CopyDestinations {
     /// Puts a range of a clean source into the file, bytes, at `offset`: the service is to copy it. False if that has to
@@ -81,6 +83,9 @@ impl CopyDestinations {
             return Ok(());
         }
         let origin = self.files.tree.origin(source.ino).unwrap_or_else(|_| source.origin.clone());
+        if !self.brings_what_was_chosen(locked, &origin, &source.version).await? {
+            return Ok(());
+        }
         let _storing = locked.file().storing();
         match self.copy_onto(&origin, &source.version, locked, caller).await {
             Ok((job, start)) => {
@@ -108,6 +113,22 @@ impl CopyDestinations {
         }
     }
 
+    /// A Copy Blob of all of a source makes the file what its writers want it to be.
+    pub(crate) async fn brings_what_was_chosen(
+        &self,
+        locked: &mut Locked,
+        from: &Origin,
+        source: &BlobProperties,
+    ) -> Result<bool> {
+        if locked.chosen.is_none() || locked.version.is_some() {
+            return Ok(true);
+        }
+        let tags = self.files.service.tags_of_origin(from, source).await?;
+        let blob = self.files.tree.blob(locked.ino())?;
+        let anew = self.files.settings(&blob, None, &AttrChange::default(), None);
+        Ok(locked.comes_along(&anew, source, tags))
+    }
+
     /// The file is the destination of a whole copy now, of which so many bytes are granted.
     pub(crate) fn begin_copying(
         &self,
@@ -122,7 +143,8 @@ impl CopyDestinations {
         }
         self.files.loans.repay(locked.ino());
         // Mode and owner went along with the copy.
-        locked.change = AttrChange::default();
+        (locked.change, locked.chosen) = (AttrChange::default(), None);
+        locked.tags = Some((Instant::now(), start.tags.clone()));
         locked.content = Content::Copying(Copying {
             job,
             granted,

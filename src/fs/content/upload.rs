@@ -42,6 +42,10 @@ pub(in crate::fs) struct Uploads {
     warned_moving_data: AtomicBool,
 }
 
+/// A file of at most so many bytes stays in memory after a commit, and is one Put Blob again after the next change. A
+/// longer one takes three requests then, but sends only what is new.
+const SENT_AGAIN: u64 = 256 * 1024;
+
 impl Uploads {
     pub(crate) fn new(service: Arc<Service>, memory: Arc<Memory>) -> Self {
         let upload_slots = Arc::new(Semaphore::new(UPLOADS));
@@ -191,6 +195,29 @@ impl Uploads {
             return Err(Error::fs(libc::EIO, format!("{}: the service sent too few bytes", blob.path)));
         }
         Ok(bytes)
+    }
+
+    /// One Put Blob, whose bytes are returned, or the blocks and their list.
+    pub(crate) async fn send_content(
+        &self,
+        to: Target<'_>,
+        draft: &mut Draft,
+        settings: &BlobSettings,
+        precondition: &Precondition,
+    ) -> Result<(Written, Option<Payload>)> {
+        let size = draft.extents.len();
+        let small = if size <= BLOCK { draft.extents.bytes() } else { None };
+        let Some(bytes) = small else {
+            return Ok((self.commit_blocks(to, draft, settings, precondition).await?, None));
+        };
+        let options = precondition.clone().into();
+        let written = self.service.blob(to.blob).block_blob().upload(bytes.clone(), settings, &options).await?;
+        // It has no block list now.
+        draft.base_blocks = Some(Vec::new());
+        if size > SENT_AGAIN {
+            draft.extents = ExtentMap::of_base(size);
+        }
+        Ok((written, Some(bytes)))
     }
 
     /// Has the service make a block of the source, and puts it into the extent map, where nothing that is staged may be

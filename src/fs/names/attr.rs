@@ -497,7 +497,8 @@ pub(crate) fn just_written(size: u64, settings: BlobSettings, written: Written) 
     }
 }
 
-fn parse_time(text: &str) -> Option<SystemTime> {
+/// A time as it stands in metadata.
+pub(crate) fn parse_time(text: &str) -> Option<SystemTime> {
     // rclone writes the offset of its own time zone, others write seconds since the epoch.
     if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
         return SystemTime::try_from(stamp).ok();

@@ -54,7 +54,10 @@ impl Fs {
         let reaches_end = len >= size || len >= KERNEL_CLAMP;
         let whole = offset_in == 0 && offset_out == 0 && reaches_end && state.is_void(size);
         let copied_from = CopiedFrom { ino: input.file.ino, origin: from.clone(), version: source.properties.clone() };
-        if !whole || state.is_unborn() {
+        let by_copy_blob = whole
+            && !state.is_unborn()
+            && self.destinations.brings_what_was_chosen(&mut state, &from, &source.properties).await?;
+        if !by_copy_blob {
             output.version(&state)?;
             let range = offset_in..size.min(offset_in.saturating_add(len));
             if self.destinations.borrow(&copied_from, range.clone(), &mut state, offset_out).await? {
@@ -63,7 +66,7 @@ impl Fs {
             }
             let range = RangeSource::of(&from, &source.properties.etag, range);
             let copied = self.files.copy_range(range, false, &mut state, offset_out, caller).await;
-            if whole && copied.is_ok() {
+            if whole && state.is_unborn() && copied.is_ok() {
                 let tags = self.service.tags_of_origin(&from, &source.properties).await?;
                 state.take_after(&source.properties, tags);
             }

@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use tokio::sync::OnceCell;
 
+mod chosen;
 mod kept;
 
 use kept::KeptName;
@@ -31,7 +32,7 @@ use kept::KeptName;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::caller::Caller;
-use crate::fs::content::handle::Locked;
+use crate::fs::content::handle::{Content, Locked};
 use crate::fs::content::loans::Changed;
 use crate::fs::content::recall::recall_if_possible;
 use crate::fs::names::access::Credentials;
@@ -180,6 +181,12 @@ pub(crate) fn is_metadata_name(name: &str) -> bool {
     name.bytes().next().is_some_and(letter) && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
 }
 
+/// The service takes such a tag (§1).
+fn is_tag(key: &str, value: &str) -> bool {
+    let taken = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || " +-./:=_".contains(c));
+    (1..=128).contains(&key.len()) && value.len() <= 256 && taken(key) && taken(value)
+}
+
 /// Whether a header can carry the text as it is.
 pub(crate) fn is_header_value(value: &str) -> bool {
     value.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
@@ -270,6 +277,9 @@ impl Xattrs<'_> {
         if directory {
             return Err(none());
         }
+        if let Some(chosen) = self.chosen_value(ino, &parsed) {
+            return chosen.map(String::into_bytes).ok_or_else(none);
+        }
         let value = match parsed {
             // Of the last a listing does not tell. What comes back from the archive is asked for to see whether it is there.
             XattrName::Copy(_)
@@ -312,6 +322,9 @@ impl Xattrs<'_> {
             return Ok(
                 path.map_or_else(Vec::new, |_| AccessName::ALL.map(|(name, _)| format!("{PREFIX}{name}")).into())
             );
+        }
+        if let Some(chosen) = self.chosen_names(ino) {
+            return Ok(chosen);
         }
         if self.fs.tree.view(ino)?.kind != FileKind::File
             || self.fs.names.is_new(ino) && !self.fs.names.is_copied_to(ino)
@@ -389,6 +402,11 @@ impl Xattrs<'_> {
             XattrName::Meta(key) if !is_metadata_name(key) => {
                 return Err(invalid("a metadata name is a C# identifier"));
             }
+            XattrName::Tag(key) if !is_tag(key, value) => {
+                return Err(invalid(
+                    "a tag has 1 to 128 characters, its value at most 256, of A-Z a-z 0-9 space +-./:=_",
+                ));
+            }
             XattrName::Meta(_) | XattrName::Header(_) | XattrName::Access(_) if !is_header_value(value) => {
                 return Err(invalid("the value must be printable ASCII"));
             }
@@ -397,17 +415,20 @@ impl Xattrs<'_> {
         self.change_attribute(ino, XattrChange { name, parsed, value: Some(value), flags, who }).await
     }
 
-    /// Sets or, without a value, removes. What was written is committed first, for a file that was just written has no
-    /// properties before; and a commit that comes later finds the blob as it knows it.
+    /// Sets or, without a value, removes. What a new file is to have travels with its content; to any other, what was
+    /// written is committed first, so that a commit that comes later finds the blob as it knows it.
     async fn change_attribute(&self, ino: Ino, change: XattrChange<'_>) -> Result<()> {
         let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
         let mut state = file.lock().await;
-        let done = match self.fs.files.commit(&mut state).await {
-            _ if state.is_unborn() => {
-                self.refuse_strangers(ino, &change).and_then(|()| self.choose(&mut state, &change))
+        let done = if state.is_unborn() || state.is_new() && change.may_wait() {
+            self.refuse_strangers(ino, &change).and_then(|()| self.choose(&mut state, &change))
+        } else if self.is_so(&state, &change).await {
+            Ok(())
+        } else {
+            match self.fs.files.commit(&mut state).await {
+                Ok(()) => self.change_locked(&mut state, &change).await,
+                Err(error) => Err(error),
             }
-            Ok(()) => self.change_locked(&mut state, &change).await,
-            Err(error) => Err(error),
         };
         self.fs.xattr_reads.forget(ino);
         self.fs.files.release(state).await;
@@ -431,28 +452,29 @@ impl Xattrs<'_> {
         }
     }
 
-    /// What a file that is stored once is to have beside its content, before it is stored.
-    fn choose(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
-        let blob = self.fs.tree.blob(locked.ino())?;
-        let anew = || Box::new(self.fs.files.settings(&blob, None, &AttrChange::default(), None));
-        let chosen = locked.chosen.get_or_insert_with(anew);
-        let value = change.value.map(str::to_owned);
-        match (&change.parsed, value) {
-            (XattrName::Header(header), value) => *header.of(&mut chosen.headers) = value,
-            (XattrName::Meta(key), Some(value)) => chosen.metadata.set(key, value),
-            (XattrName::Meta(key), None) => drop(chosen.metadata.remove(key)),
-            (XattrName::Tag(tag), value) => {
-                chosen.tags.retain(|(key, _)| key != tag);
-                chosen.tags.extend(value.map(|value| ((*tag).to_owned(), value)));
+    /// The file has that value, or will have it with what is to be stored anyway: nothing is sent, not even that.
+    async fn is_so(&self, locked: &Locked, change: &XattrChange<'_>) -> bool {
+        let (Some(value), 0, Content::Clean) = (change.value, change.flags, &locked.content) else { return false };
+        let Ok(view) = self.fs.names.fresh(locked.ino()).await else { return false };
+        let Some(properties) = view.properties().filter(|_| Names::check_named(&view).is_ok()) else { return false };
+        match &change.parsed {
+            XattrName::Meta(key) => {
+                let mut metadata = properties.metadata.clone();
+                locked.change.apply(view.kind, &mut metadata, &self.fs.config.defaults);
+                metadata.get(key) == Some(value)
             }
-            (XattrName::Tier, tier) => chosen.tier = tier,
-            (XattrName::Kept(_), _) => return Err(Error::unsupported("its container keeps blobs and not versions")),
-            (XattrName::Priority | XattrName::Access(_), _) => {
-                return Err(Error::fs(libc::EBUSY, "it is stored when it is closed, and has none before"));
+            XattrName::Header(_) | XattrName::Tier => {
+                value_of(&change.parsed, properties, "").as_deref() == Some(value)
             }
-            (XattrName::Copy(_) | XattrName::System(_), _) => {}
+            XattrName::Tag(key) => self.has_tag(locked, key, value),
+            _ => false,
         }
-        Ok(())
+    }
+
+    /// What it was given here a moment ago, with its content or its copy, need not be asked for.
+    fn has_tag(&self, locked: &Locked, key: &str, value: &str) -> bool {
+        let known = locked.tags.as_ref().filter(|(given, _)| given.elapsed() < self.fs.config.attr_ttl);
+        known.is_some_and(|(_, tags)| tags.iter().any(|(name, given)| name == key && given == value))
     }
 
     async fn change_locked(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
@@ -464,6 +486,8 @@ impl Xattrs<'_> {
             // That a tag is missing is said where it is looked for to be removed.
             XattrName::Tag(_) if value.is_none() => true,
             XattrName::Access(_) => true,
+            // Nobody asks.
+            _ if *flags == 0 && value.is_some() => true,
             XattrName::Tag(tag) => self.fs.service.blob(&blob).tags().await?.iter().any(|(key, _)| key == tag),
             // A listing does not tell of it, and to take away what is not there is no harm.
             XattrName::Kept(_) => true,
@@ -575,7 +599,7 @@ impl Xattrs<'_> {
                 self.fs.tree.invalidate(locked.ino());
                 return Ok(());
             }
-            XattrName::Tag(key) => return self.change_tag(locked.ino(), blob, key, value).await,
+            XattrName::Tag(key) => return self.change_tag(locked, blob, key, value).await,
             XattrName::Access(access) => {
                 let value = value.unwrap_or_default();
                 return self.set_access_of_file(locked, blob, &properties.etag, (*access, value)).await;
@@ -616,7 +640,8 @@ impl Xattrs<'_> {
         Ok(())
     }
 
-    async fn change_tag(&self, ino: Ino, blob: &Blob, key: &str, value: Option<&str>) -> Result<()> {
+    async fn change_tag(&self, locked: &mut Locked, blob: &Blob, key: &str, value: Option<&str>) -> Result<()> {
+        locked.tags = None;
         let client = self.fs.service.blob(blob);
         let before = client.tags().await?;
         let mut tags = before.clone();
@@ -628,7 +653,7 @@ impl Xattrs<'_> {
         }
         if tags != before {
             client.set_tags(&tags).await?;
-            self.fs.tree.invalidate(ino);
+            self.fs.tree.invalidate(locked.ino());
         }
         Ok(())
     }

@@ -1,0 +1,109 @@
+//! Attributes of a file that the service does not have yet ([`content::chosen`](crate::fs::content::chosen)).
+
+use std::sync::Arc;
+
+use super::{Header, PREFIX, XattrChange, XattrName, Xattrs};
+use crate::error::{Error, Result};
+use crate::fs::content::handle::Locked;
+use crate::fs::names::attr::{self, AttrChange, Ino, SetTime};
+use crate::store::BlobSettings;
+
+/// What a new file is to have of that name.
+fn value_of(name: &XattrName<'_>, chosen: &BlobSettings) -> Option<String> {
+    match name {
+        XattrName::Header(header) => header.of(&mut chosen.headers.clone()).clone(),
+        XattrName::Meta(name) => chosen.metadata.get(name).map(str::to_owned),
+        XattrName::Tag(name) => chosen.tags.iter().find(|(tag, _)| tag == name).map(|(_, value)| value.clone()),
+        XattrName::Tier => chosen.tier.clone(),
+        XattrName::Copy(_) | XattrName::Priority | XattrName::Kept(_) | XattrName::Access(_) | XattrName::System(_) => {
+            None
+        }
+    }
+}
+
+/// The names of all that a new file is to have.
+fn names(chosen: &BlobSettings) -> Vec<String> {
+    let mut headers = chosen.headers.clone();
+    let headers = Header::ALL.into_iter().filter(|(_, header)| header.of(&mut headers).is_some());
+    let mut names: Vec<String> = headers.map(|(name, _)| format!("{PREFIX}{name}")).collect();
+    names.extend(chosen.tier.iter().map(|_| format!("{PREFIX}tier")));
+    names.extend(chosen.metadata.iter().map(|(name, _)| format!("{PREFIX}meta.{name}")));
+    names.extend(chosen.tags.iter().map(|(name, _)| format!("{PREFIX}tag.{name}")));
+    names
+}
+
+impl XattrChange<'_> {
+    /// It can be stored with the content. What the mount itself understands is seen in other places at once; and a blob
+    /// that goes to the archive cannot be written again.
+    pub(super) fn may_wait(&self) -> bool {
+        match (&self.parsed, self.value) {
+            (XattrName::Header(_) | XattrName::Tag(_), _) => true,
+            (XattrName::Meta(key), Some(value)) if attr::is_mtime(key) => attr::parse_time(value).is_some(),
+            (XattrName::Meta(key), _) => attr::meaning_of(key).is_none(),
+            (XattrName::Tier, Some(tier)) => matches!(tier, "Hot" | "Cool" | "Cold"),
+            _ => false,
+        }
+    }
+}
+
+impl Xattrs<'_> {
+    fn chosen_of(&self, ino: Ino) -> Option<Arc<BlobSettings>> {
+        self.fs.handles.of_ino(ino)?.chosen()
+    }
+
+    /// The value that a file is to have which the service does not have yet; the outer `None` if it does, or nothing was
+    /// chosen.
+    pub(super) fn chosen_value(&self, ino: Ino, name: &XattrName<'_>) -> Option<Option<String>> {
+        self.chosen_of(ino).map(|chosen| value_of(name, &chosen))
+    }
+
+    /// The names of what was chosen, likewise.
+    pub(super) fn chosen_names(&self, ino: Ino) -> Option<Vec<String>> {
+        self.chosen_of(ino).map(|chosen| names(&chosen))
+    }
+
+    /// What a new file is to have beside its content, before it is stored.
+    pub(super) fn choose(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
+        let XattrChange { name, parsed, value, flags, .. } = change;
+        match parsed {
+            XattrName::Kept(_) => return Err(Error::unsupported("its container keeps blobs and not versions")),
+            XattrName::Priority | XattrName::Access(_) => {
+                return Err(Error::fs(libc::EBUSY, "it is stored when it is closed, and has none before"));
+            }
+            XattrName::Copy(_) | XattrName::System(_) => return Ok(()),
+            XattrName::Header(_) | XattrName::Meta(_) | XattrName::Tag(_) | XattrName::Tier => {}
+        }
+        if let (XattrName::Meta(key), Some(value)) = (parsed, value)
+            && attr::is_mtime(key)
+            && let Some(time) = attr::parse_time(value)
+        {
+            // As utimensat(2) does, which tools that copy attributes call as well.
+            locked.change.merge(AttrChange { mtime: Some(SetTime::At(time)), ..AttrChange::default() });
+            return Ok(());
+        }
+        let blob = self.fs.tree.blob(locked.ino())?;
+        let anew = || Arc::new(self.fs.files.settings(&blob, None, &AttrChange::default(), None));
+        let chosen = Arc::make_mut(locked.chosen.get_or_insert_with(anew));
+        let is_present = value_of(parsed, chosen).is_some();
+        if flags & libc::XATTR_CREATE != 0 && is_present {
+            return Err(Error::fs(libc::EEXIST, format!("{name} has a value")));
+        }
+        if (flags & libc::XATTR_REPLACE != 0 || value.is_none()) && !is_present {
+            return Err(Error::fs(libc::ENODATA, format!("{name} has no value")));
+        }
+        let value = value.map(str::to_owned);
+        match (parsed, value) {
+            (XattrName::Header(header), value) => *header.of(&mut chosen.headers) = value,
+            (XattrName::Meta(key), Some(value)) => chosen.metadata.set(key, value),
+            (XattrName::Meta(key), None) => drop(chosen.metadata.remove(key)),
+            (XattrName::Tag(tag), value) => {
+                chosen.tags.retain(|(key, _)| key != tag);
+                chosen.tags.extend(value.map(|value| ((*tag).to_owned(), value)));
+            }
+            (XattrName::Tier, tier) => chosen.tier = tier,
+            _ => {}
+        }
+        locked.publish();
+        Ok(())
+    }
+}

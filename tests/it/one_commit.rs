@@ -1,0 +1,238 @@
+//! What a program says of a new file before it is stored travels with its content, and costs no request.
+
+use crate::common::*;
+
+const SIZE: usize = 9 << 20;
+
+/// A mount that believes what it was told for long, so that only what is stored costs requests.
+fn world() -> World {
+    let world = World::with(Setup { attr_ttl: std::time::Duration::from_secs(600), ..Default::default() });
+    world.ok("ls -l");
+    world.reset_stats();
+    world
+}
+
+/// The same with a file `a` of 9 MiB that has metadata, a type and a tag.
+fn world_with_source() -> World {
+    let world = world();
+    world.put("a", pattern(SIZE));
+    world.ok("ls -l; setfattr -n user.blob.meta.color -v blue a; setfattr -n user.blob.content_type -v text/x-log a");
+    // Not of the second in which it is copied.
+    world.ok("setfattr -n user.blob.tag.team -v ours a; touch -d @1000 a; ls -l");
+    world.reset_stats();
+    world
+}
+
+/// Requests that change something.
+#[track_caller]
+fn assert_writes(world: &World, expected: &[(&'static str, u64)]) {
+    let stats = world.stats();
+    let asks = |name: &str| name.starts_with("Get") || name.starts_with("List");
+    let writes: Vec<_> = stats.requests.iter().filter(|(name, _)| !asks(name)).map(|(n, c)| (*n, *c)).collect();
+    assert_eq!(writes, expected, "{:#?}", world.store.requests());
+}
+
+/// Attributes of every kind, set in every way, between two writes.
+const SAID: &str = "
+f = open('b', 'wb', buffering=0)
+f.write(b'x' * SIZE)
+os.setxattr('b', 'user.blob.meta.Color', b'red')
+os.setxattr(f.fileno(), 'user.blob.content_type', b'text/x-log')
+os.setxattr(f.fileno(), 'user.blob.tag.team', b'ours')
+os.setxattr(f.fileno(), 'user.blob.tier', b'Cool')
+os.fchmod(f.fileno(), 0o640)
+os.utime(f.fileno(), (5, 5))
+f.write(b'y')
+f.close()";
+
+#[track_caller]
+fn assert_as_said(world: &World) {
+    let now = world.properties(ONE, "b").unwrap();
+    assert_eq!(now.metadata.get("Color"), Some("red"));
+    assert_eq!(now.headers.content_type.as_deref(), Some("text/x-log"));
+    assert_eq!(now.tier.as_deref(), Some("Cool"));
+    assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.team b"), "ours");
+    assert_eq!(world.ok("stat -c %a b"), "640\n");
+}
+
+#[test]
+fn attributes_of_a_small_new_file_travel_with_its_content() {
+    let world = world();
+    python(&world, &format!("SIZE = 10\n{SAID}"));
+    assert_writes(&world, &[("PutBlob", 1)]);
+    assert_eq!(world.stats().total, 1, "{:#?}", world.store.requests());
+    assert_as_said(&world);
+    assert_eq!(world.stored("b"), "xxxxxxxxxxy");
+}
+
+#[test]
+fn attributes_of_a_large_new_file_travel_with_its_list_of_blocks() {
+    let world = world();
+    python(&world, &format!("SIZE = {SIZE}\n{SAID}"));
+    assert_writes(&world, &[("PutBlock", 2), ("PutBlockList", 1)]);
+    assert_as_said(&world);
+}
+
+#[test]
+fn what_was_chosen_is_shown_before_it_is_stored() {
+    let world = world();
+    let printed = python(
+        &world,
+        "
+def of(call, *args):
+    try: return call(*args)
+    except OSError as e: return errno.errorcode[e.errno]
+f = open('b', 'wb', buffering=0)
+print(os.listxattr('b'))
+print(of(os.setxattr, 'b', 'user.blob.meta.k', b'v', os.XATTR_REPLACE))
+os.setxattr('b', 'user.blob.meta.k', b'v', os.XATTR_CREATE)
+print(of(os.setxattr, 'b', 'user.blob.meta.k', b'w', os.XATTR_CREATE))
+os.setxattr('b', 'user.blob.tag.t', b'1')
+os.setxattr('b', 'user.blob.tag.u', b'2')
+os.removexattr('b', 'user.blob.tag.u')
+print(of(os.removexattr, 'b', 'user.blob.tag.u'), of(os.getxattr, 'b', 'user.blob.etag'))
+print(os.getxattr('b', 'user.blob.meta.k'), sorted(os.listxattr('b')))",
+    );
+    let names = "['user.blob.content_type', 'user.blob.meta.k', 'user.blob.tag.t']";
+    assert_eq!(printed, format!("[]\nENODATA\nEEXIST\nENODATA ENODATA\nb'v' {names}\n"));
+    assert_writes(&world, &[("PutBlob", 1)]);
+    assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.t b"), "1");
+    let gone = world.sh("getfattr -n user.blob.tag.u b");
+    assert!(gone.stderr.contains("No such attribute"), "{gone:?}");
+}
+
+#[test]
+fn what_no_service_takes_is_refused_at_once_and_what_means_something_is_seen_at_once() {
+    let world = world();
+    let printed = python(
+        &world,
+        "
+f = open('b', 'wb', buffering=0)
+for name, value in (('tag.t', b'a!'), ('tier', b'Lukewarm')):
+    try: os.setxattr('b', 'user.blob.' + name, value)
+    except OSError as e: print(errno.errorcode[e.errno])
+f.write(b'x')
+f.close()",
+    );
+    assert_eq!(printed, "EINVAL\nEINVAL\n");
+    assert_eq!(world.stored("b"), "x");
+}
+
+#[test]
+fn content_is_stored_where_the_service_refuses_what_it_was_to_have() {
+    let world = world();
+    world.store.add_fault(fault(r#"{"operation":"PutBlob","status":403,"code":"AuthorizationPermissionMismatch"}"#));
+    let printed = python(
+        &world,
+        "
+f = open('b', 'wb', buffering=0)
+f.write(b'content')
+os.setxattr('b', 'user.blob.tag.t', b'1')
+try: f.close()
+except OSError as e: print(errno.errorcode[e.errno])",
+    );
+    assert_eq!(printed, "EACCES\n");
+    assert_eq!(world.stored("b"), "content");
+    assert_eq!(world.properties(ONE, "b").unwrap().tag_count, 0);
+    // The next change is as ever.
+    world.ok("echo more >> b");
+    assert_eq!(world.stored("b"), "contentmore\n");
+}
+
+#[test]
+fn a_file_that_somebody_else_made_meanwhile_gets_what_was_chosen() {
+    let world = world();
+    let ran = Gated::run(
+        &world,
+        "
+f = open('b', 'wb', buffering=0)
+f.write(b'mine')
+os.setxattr('b', 'user.blob.meta.k', b'v')
+os.setxattr('b', 'user.blob.tag.t', b'1')
+gate()
+f.close()",
+        || world.put("b", "theirs"),
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(world.stored("b"), "mine");
+    assert_eq!(world.properties(ONE, "b").unwrap().metadata.get("k"), Some("v"));
+    assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.t b"), "1");
+}
+
+/// As Java's COPY_ATTRIBUTES, systemd-tmpfiles and others do, before the content or after.
+fn copying(before: &str) -> String {
+    format!(
+        "
+i = os.open('a', os.O_RDONLY)
+o = os.open('b', os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+def attributes():
+    for name in os.listxattr(i):
+        os.setxattr(o, name, os.getxattr(i, name))
+{before}
+while os.copy_file_range(i, o, 1 << 30): pass
+os.utime(o, (1000, 1000))
+os.fchmod(o, 0o640)
+attributes()
+os.close(o)"
+    )
+}
+
+#[test]
+fn attributes_that_come_along_with_a_copy_cost_nothing() {
+    for before in ["", "attributes()"] {
+        let world = world_with_source();
+        python(&world, &copying(before));
+        assert_writes(&world, &[("CopyBlob", 1), ("SetBlobMetadata", 1)]);
+        let now = world.properties(ONE, "b").unwrap();
+        assert_eq!((now.size, now.metadata.get("color")), (SIZE as u64, Some("blue")));
+        assert_eq!(now.headers.content_type.as_deref(), Some("text/x-log"));
+        assert_eq!(world.ok("stat -c '%a %Y' b"), "640 1000\n");
+        assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.team b"), "ours");
+    }
+}
+
+#[test]
+fn attributes_that_a_copy_would_not_bring_along_are_there_after_it() {
+    let world = world_with_source();
+    let before = "
+os.setxattr(o, 'user.blob.meta.color', b'red')
+os.setxattr(o, 'user.blob.cache_control', b'no-store')
+os.setxattr(o, 'user.blob.tag.mine', b'yes')";
+    let program = copying(before).replace("\nattributes()\n", "\n");
+    python(&world, &program);
+    assert_eq!(world.stats().body_bytes_in, 0, "{:#?}", world.store.requests());
+    let now = world.properties(ONE, "b").unwrap();
+    assert!(world.store.content(ONE, BOX, "b").unwrap() == pattern(SIZE));
+    assert_eq!(now.metadata.get("color"), Some("red"));
+    assert_eq!(now.headers.content_type.as_deref(), Some("text/x-log"));
+    assert_eq!(now.headers.cache_control.as_deref(), Some("no-store"));
+    assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.mine b"), "yes");
+    assert_eq!(world.ok("getfattr --only-values -n user.blob.tag.team b"), "ours");
+}
+
+#[test]
+fn cp_a_and_install_store_two_things() {
+    for command in ["cp -a a b", "cp -p a b", "install -m 640 a b"] {
+        let world = world_with_source();
+        world.ok(command);
+        let stats = world.stats();
+        let writes = stats.requests("CopyBlob") + stats.requests("SetBlobMetadata");
+        assert!(writes <= 2, "{command}: {:#?}", world.store.requests());
+        let others: u64 = stats
+            .requests
+            .iter()
+            .filter(|(name, _)| name.starts_with("Put") || name.starts_with("Set"))
+            .map(|(_, count)| count)
+            .sum();
+        assert!(others <= 1, "{command}: {:#?}", world.store.requests());
+        // What the copy was given is not asked for.
+        let of_copy =
+            |one: &&blobcp::devstore::RequestRecord| one.operation == "GetBlobTags" && one.path.ends_with("/b");
+        assert_eq!(
+            world.store.requests().iter().filter(of_copy).count(),
+            0,
+            "{command}: {:#?}",
+            world.store.requests()
+        );
+    }
+}
