@@ -120,8 +120,9 @@ impl Look {
             });
             println!("{row}");
         } else {
-            let age = format::age(*since);
-            println!("{}: {kind}, {age} old, {fate}: {what}", path.display());
+            // Of blocks alone nobody knows.
+            let age = if *since > 0 { format!("{} old, ", format::age(*since)) } else { String::new() };
+            println!("{}: {kind}, {age}{fate}: {what}", path.display());
         }
     }
 }

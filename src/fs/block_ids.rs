@@ -31,6 +31,18 @@ impl BlockIds {
         Self { prefix: uuid::Uuid::new_v4().into_bytes(), len, made: Mutex::new((0, taken)) }
     }
 
+    /// What ids made here have in common, and those of others have not: letters of a journal.
+    pub(in crate::fs) fn origin(&self) -> String {
+        BASE64.encode(self.prefix)
+    }
+
+    /// Whether an id of the usual length is of that origin.
+    pub(in crate::fs) fn is_of(origin: &str, id: &BlockId) -> bool {
+        let decoded = BASE64.decode(id.as_str()).ok();
+        let prefix = decoded.as_deref().and_then(|id| id.get(4..20));
+        prefix.is_some() && prefix == BASE64.decode(origin).ok().as_deref()
+    }
+
     /// EFBIG when ids of the blob's length have run out, which takes ids of one or two bytes.
     pub(in crate::fs) fn next(&self) -> Result<BlockId> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,6 +76,10 @@ mod tests {
         assert!(made.iter().all(|id| id.as_str().len() == existing[0].id.as_str().len() && *id != existing[0].id));
         let fresh = BlockIds::beside(&[]).next().unwrap();
         assert_eq!(BASE64.decode(fresh.as_str()).unwrap().len(), ID_LEN);
+        let (ids, others) = (BlockIds::beside(&[]), BlockIds::beside(&[]));
+        let id = ids.next().unwrap();
+        assert!(BlockIds::is_of(&ids.origin(), &id) && !BlockIds::is_of(&others.origin(), &id));
+        assert!(!BlockIds::is_of("", &BlockId::new("MQ==")));
     }
 
     #[test]

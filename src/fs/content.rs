@@ -25,6 +25,7 @@ pub(in crate::fs) mod recall;
 pub(in crate::fs) mod recovery;
 pub(in crate::fs) mod remote;
 pub(in crate::fs) mod source;
+mod staged;
 pub(in crate::fs) mod strategy;
 pub(in crate::fs) mod tail;
 pub(in crate::fs) mod upload;

@@ -18,7 +18,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -73,8 +73,11 @@ pub(crate) enum Intent {
     Backup { of: Named },
     /// A finite lease.
     Lease { of: Named, id: String },
-    /// A file is written as a whole under a hidden name, and then renamed over that version of the file.
-    Detour { by: Named, of: Named, etag: Option<String> },
+    /// Blocks of a file that has no blob yet, with ids of that origin.
+    Blocks { of: Named, ids: String },
+    /// A file is written as a whole under a hidden name, and then renamed over it. The note comes when all of it is there:
+    /// the version that it is to replace.
+    Detour { by: Named, of: Named },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,7 +90,12 @@ enum Line {
 
 /// The journal of this process.
 pub(crate) struct Journal {
+    /// Names this process for as long as it lives, and afterwards.
     id: String,
+    /// Entries so far, also those that are not written down.
+    serial: AtomicU64,
+    /// Those of which something is left that is of no use to anybody.
+    over: Mutex<HashSet<u64>>,
     log: Mutex<Option<Log>>,
 }
 
@@ -103,6 +111,7 @@ struct Log {
 #[derive(Debug)]
 pub(crate) struct Entry {
     journal: Arc<Journal>,
+    serial: u64,
     /// 0 if it is not written down.
     number: u64,
     noted: AtomicBool,
@@ -117,16 +126,16 @@ impl std::fmt::Debug for Journal {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { id: uuid::Uuid::new_v4().simple().to_string(), log: Mutex::default() }
+        Self {
+            id: uuid::Uuid::new_v4().simple().to_string(),
+            serial: AtomicU64::new(1),
+            over: Mutex::default(),
+            log: Mutex::default(),
+        }
     }
 }
 
 impl Journal {
-    /// Names this process for as long as it lives, and afterwards.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
     /// From now on it is written to a file of its own in that directory, which is made if need be.
     pub(crate) fn keep_in(&self, dir: &Path) -> io::Result<()> {
         DirBuilder::new().mode(0o700).recursive(true).create(dir)?;
@@ -148,7 +157,8 @@ impl Journal {
             log.add(&Line::Begin { number: log.last, at, intent });
             log.last
         });
-        Entry { journal: self.clone(), number, noted: AtomicBool::new(false), ended: AtomicBool::new(false) }
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        Entry { journal: self.clone(), serial, number, noted: AtomicBool::new(false), ended: AtomicBool::new(false) }
     }
 
     /// The process is about to end in order: without intents that are open, nothing need be kept of it.
@@ -163,7 +173,7 @@ impl Journal {
     /// The journals beside this one. It reads files, so not for threads that requests are waiting for.
     pub(crate) fn others(&self) -> Others {
         let dir = lock(&self.log).as_ref().and_then(|log| Some(log.path.parent()?.to_owned()));
-        let mut others = Others::default();
+        let mut others = Others { over: (self.id.clone(), lock(&self.over).clone()), ..Others::default() };
         others.living.insert(self.id.clone());
         let Some(entries) = dir.and_then(|dir| dir.read_dir().ok()) else { return others };
         for path in entries.flatten().map(|entry| entry.path()) {
@@ -196,6 +206,21 @@ impl Log {
 }
 
 impl Entry {
+    /// Id of its journal.
+    pub(crate) fn journal(&self) -> &str {
+        &self.journal.id
+    }
+
+    /// Names it among all of this process.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Something of it may be left that nobody needs, and could not be ended.
+    pub(crate) fn give_up(&self) {
+        lock(&self.journal.over).insert(self.serial);
+    }
+
     /// Adds a word about how far it is.
     pub(crate) fn note(&self, what: &str) {
         self.noted.store(true, Ordering::Relaxed);
@@ -235,6 +260,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Others {
     pub abandoned: Vec<Arc<Abandoned>>,
+    /// This process, and what it has given up.
+    over: (String, HashSet<u64>),
     living: HashSet<String>,
     dead: HashSet<String>,
 }
@@ -246,11 +273,16 @@ pub(crate) enum Owner {
     Dead,
     /// Of another machine or user; or one that ended in order.
     Unknown,
+    /// It is there, and will not see to that any more.
+    Nobody,
 }
 
 impl Others {
-    pub(crate) fn owner(&self, id: &str) -> Owner {
+    /// Of what was begun there by that number.
+    pub(crate) fn owner(&self, id: &str, serial: u64) -> Owner {
+        let (own, over) = &self.over;
         match () {
+            () if id == own && over.contains(&serial) => Owner::Nobody,
             () if self.living.contains(id) => Owner::Living,
             () if self.dead.contains(id) => Owner::Dead,
             () => Owner::Unknown,
@@ -352,25 +384,34 @@ mod tests {
         let reader = Journal::default();
         reader.keep_in(dir.path()).unwrap();
         let (journal, entries) = begun_in(dir.path(), &["a", "b", "c"]);
-        let id = journal.id().to_owned();
+        let id = journal.id.clone();
         entries[0].end();
         entries[0].end();
         entries[1].note("so far");
-        assert_eq!(reader.others().owner(&id), Owner::Living);
+        assert_eq!(reader.others().owner(&id, 1), Owner::Living);
         assert!(reader.others().abandoned.is_empty());
         // As the kernel does for a process that is killed.
         let log = lock(&journal.log).take();
         drop(log);
         let others = reader.others();
-        assert_eq!(others.owner(&id), Owner::Dead);
-        assert_eq!(others.owner("another"), Owner::Unknown);
-        assert_eq!(others.owner(reader.id()), Owner::Living);
+        assert_eq!(others.owner(&id, 1), Owner::Dead);
+        assert_eq!(others.owner("another", 1), Owner::Unknown);
         let left = &others.abandoned[0];
         let shown: Vec<_> = left.intents.iter().map(|left| (left.intent.clone(), left.note.as_deref())).collect();
         assert_eq!(shown, [(backup("b"), Some("so far")), (backup("c"), None)]);
         left.intents.iter().for_each(|one| left.settle(one.number));
         let others = reader.others();
-        assert!(others.abandoned[0].intents.is_empty() && others.owner(&id) == Owner::Dead);
+        assert!(others.abandoned[0].intents.is_empty() && others.owner(&id, 1) == Owner::Dead);
+    }
+
+    #[test]
+    fn what_this_process_has_given_up_is_nobodys() {
+        let journal = Arc::new(Journal::default());
+        let entries = [journal.begin(backup("a")), journal.begin(backup("b"))];
+        entries[1].give_up();
+        let others = journal.others();
+        let owners = entries.map(|entry| others.owner(&journal.id, entry.serial()));
+        assert_eq!(owners, [Owner::Living, Owner::Nobody]);
     }
 
     #[test]

@@ -201,26 +201,6 @@ impl<'a> BlobClient<'a> {
         self.pipeline.send(&request).await.map(drop)
     }
 
-    /// Snapshot Blob: the blob as it is now, for keeps. Where the namespace is hierarchical there is no such thing, and
-    /// that is heeded from then on: [`crate::store::Client::namespace`].
-    pub async fn create_snapshot(self) -> Result<Revision> {
-        self.create_snapshot_with(&Metadata::default()).await
-    }
-
-    /// The same, with these metadata in place of the blob's, if there are any.
-    pub async fn create_snapshot_with(self, metadata: &Metadata) -> Result<Revision> {
-        let request = self.component("SnapshotBlob", Method::PUT, "snapshot").metadata(metadata);
-        let response = match self.pipeline.send(&request).await {
-            Ok(response) => response,
-            Err(error) => {
-                self.pipeline.heed_refusal(&error);
-                return Err(explain(self, error).await);
-            }
-        };
-        let taken = headers::text(&response.headers, "x-ms-snapshot").and_then(Moment::parse);
-        response.required(&request, "x-ms-snapshot", taken.map(Revision::Snapshot))
-    }
-
     /// Sends a write. What its answer says; or, when a guarded one failed after a try was lost, the blob if `is_ours`
     /// recognises it.
     pub(super) async fn write(
@@ -253,7 +233,7 @@ fn expected(blob: BlobClient<'_>, if_match: Option<&ETag>) -> Expected {
 
 /// The error to report of a change that was refused by a code which tells nothing here: that of an archived blob, if
 /// it is one (S106).
-async fn explain(blob: BlobClient<'_>, error: Error) -> Error {
+pub(super) async fn explain(blob: BlobClient<'_>, error: Error) -> Error {
     if error.may_be_of_an_archived_blob() && blob.properties().await.is_ok_and(|found| found.is_archived()) {
         return error.of_an_archived_blob();
     }

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use reqwest::Method;
 
-use crate::error::Result;
+use crate::error::{OptionalExtension, Result};
 use crate::store::blob::BlobClient;
 use crate::store::body::MOST_OF_A_BLOCK_LIST;
 use crate::store::headers;
-use crate::store::options::WriteOptions;
+use crate::store::options::{DeleteOptions, WriteOptions};
 use crate::store::payload::Payload;
 use crate::store::request::{Request, Response};
 use crate::store::resolve::modified_since;
@@ -83,6 +84,33 @@ impl BlockBlobClient<'_> {
     /// Put Block.
     pub async fn stage_block(self, id: &BlockId, body: impl Into<Payload>) -> Result<()> {
         self.heeded(&self.stage_request("PutBlock", id).body(body)).await
+    }
+
+    /// Ids of the blocks that are staged under a name that has no blob; none where there is one.
+    pub async fn staged_alone(self) -> Result<Vec<BlockId>> {
+        let request = self.0.component("GetBlockList", Method::GET, "blocklist").query("blocklisttype", "uncommitted");
+        let request = request.takes(MOST_OF_A_BLOCK_LIST);
+        let Some(response) = self.0.pipeline.send(&request).await.optional()? else { return Ok(Vec::new()) };
+        if headers::text(&response.headers, "etag").is_some() {
+            return Ok(Vec::new());
+        }
+        let staged = parse_staged(&response.xml(&request)?);
+        response.required(&request, "names of blocks", staged)
+    }
+
+    /// Drops blocks that were staged under a name that has no blob: Put Blob does so (S169), and the empty one that it makes
+    /// is deleted. False, and nothing is done, if one of them is not `ours`. A blob that somebody makes meanwhile stays,
+    /// and is an error.
+    pub async fn drop_blocks(self, ours: impl Fn(&BlockId) -> bool) -> Result<bool> {
+        let staged = self.staged_alone().await?;
+        if staged.is_empty() || !staged.iter().all(ours) {
+            return Ok(staged.is_empty());
+        }
+        let options = WriteOptions::from(Precondition::IfAbsent);
+        let made = self.upload(Bytes::new(), &BlobSettings::default(), &options).await?;
+        let precondition = Precondition::IfMatch(made.etag);
+        self.0.delete(&DeleteOptions { precondition, ..DeleteOptions::default() }).await?;
+        Ok(true)
     }
 
     /// Put Block From URL (§13.9): the service fetches the source.
@@ -197,6 +225,10 @@ pub(super) fn parse_blocks(root: &Element<'_>) -> Option<Vec<Block>> {
     blocks.map(|block| Some(Block { id: BlockId::new(&block.value("Name")?), size: block.size("Size")? })).collect()
 }
 
+fn parse_staged(root: &Element<'_>) -> Option<Vec<BlockId>> {
+    root.children_of("UncommittedBlocks").iter().map(|block| Some(BlockId::new(&block.value("Name")?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +249,7 @@ mod tests {
             <CommittedBlocks><Block><Size>3</Size><Name>MQ==</Name></Block></CommittedBlocks></BlockList>";
         let blocks = parse_blocks(&Element::parse(document).unwrap());
         assert_eq!(blocks, Some(vec![Block { id: BlockId::new("MQ=="), size: 3 }]));
+        assert_eq!(parse_staged(&Element::parse(document).unwrap()), Some(vec![BlockId::new("Mg==")]));
         let empty = Element::parse(b"<BlockList><CommittedBlocks/></BlockList>").unwrap();
         assert_eq!(parse_blocks(&empty), Some(vec![]));
     }

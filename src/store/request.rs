@@ -119,7 +119,7 @@ pub(super) async fn in_time<T>(bound: Duration, look: impl Future<Output = Optio
 
 /// True for an error that a repeated write meets when its first try was executed: a condition that no longer holds, or
 /// silence once more.
-fn may_be_ours(error: &Error) -> bool {
+pub(super) fn may_be_ours(error: &Error) -> bool {
     matches!(error, Error::Transport { .. }) || matches!(error.status(), 400 | 409 | 412 | 500..)
 }
 

@@ -20,10 +20,10 @@
 //! | Abort Copy | that copy is `aborted` |
 //! | Create Container | modified since we began |
 //! | Release Lease | our id holds no lease |
+//! | Snapshot Blob with metadata that no other has | a snapshot has them; of two, one is deleted (`snapshots.rs`) |
 //!
 //! What cannot be recognised stays the error it was: success is never guessed. Acquiring a lease needs none of this,
-//! because the client proposes the id and may acquire it twice; a snapshot taken twice is one snapshot too many and no
-//! harm.
+//! because the client proposes the id and may acquire it twice; any other snapshot that is taken twice is one too many.
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use blobcp::devstore::Fault;
-use blobcp::store::{BlobSettings, CopyStatus, Metadata, WriteOptions};
+use blobcp::devstore::{Config, Fault};
+use blobcp::store::{BlobSettings, BlockId, BlockRef, CopyStatus, Metadata, WriteOptions};
 use sha2::{Digest, Sha256};
 
 use crate::common::*;
@@ -55,8 +55,8 @@ fn what_may_be_of_a_mount_that_lives_stays() {
     world.put("a", "text");
     let etag = world.properties(ONE, "a").unwrap().etag;
     let of: String = Sha256::digest("box/a").iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let mark: Metadata = [("blobcp_backup", format!("1 00 {of} {etag}"))].into_iter().collect();
-    world.block_on(world.client(ONE).blob(&path("a")).create_snapshot_with(&mark)).unwrap();
+    let mark: Metadata = [("blobcp_backup", format!("1 00 1 {of} {etag}"))].into_iter().collect();
+    world.block_on(world.client(ONE).blob(&path("a")).snapshots().create(&mark)).unwrap();
     for command in [&["status", "--leftovers"][..], &["clean"]] {
         let (code, told) = blobcp(command, &world.here());
         assert!(code == Some(1) && told.contains("a: snapshot,") && told.contains("stays: of a mount"), "{told}");
@@ -153,6 +153,53 @@ fn rm_takes_along_the_snapshot_that_a_killed_mount_has_left() {
     // The copy under the new name is gone, so the old name stays.
     assert_eq!(blobcp(&["clean"], &mount.path()).0, Some(0));
     assert_eq!(world.stored("a"), "new");
+}
+
+#[test]
+fn a_snapshot_that_could_not_be_deleted_is_in_nobodys_way() {
+    for command in ["rm b", "mv b c"] {
+        let world = World::new();
+        world.put("a", "new");
+        world.put("b", "old");
+        // The second one is that of the snapshot.
+        let lasting = Fault { skip: 1, count: u64::MAX, status: Some(500), ..Fault::on("DeleteBlob") };
+        world.store.add_fault(lasting);
+        world.ok("mv a b");
+        world.store.clear_faults();
+        assert_eq!((snapshots(&world, "b"), world.stored("b")), (1, "new".into()));
+        let (code, told) = blobcp(&["status", "--leftovers"], &world.here());
+        assert!(code == Some(1) && told.contains("b: snapshot,") && told.contains("can be ended"), "{told}");
+        world.ok(command);
+        assert!(!world.is_stored("b") && snapshots(&world, "b") == 0, "{command}");
+    }
+}
+
+#[test]
+fn where_directories_are_blocks_of_a_file_that_is_removed_go_with_it() {
+    let world = World::with(Setup { devstore: Config { hns: true, ..Setup::default().devstore }, ..Setup::default() });
+    world.ok("mkdir d; exec 3>d/a; head -c 20M /dev/zero >&3; rm d/a; exec 3>&-");
+    eventually("the directory can be removed", || world.sh("rmdir d").code == Some(0));
+}
+
+#[test]
+fn blocks_that_somebody_else_sends_stay() {
+    let world = World::with(Setup { devstore: Config { hns: true, ..Setup::default().devstore }, ..Setup::default() });
+    let mut mount = mounted(&world);
+    killed_after(&world, &mut mount, Fault::on("PutBlock"), "exec dd if=/dev/zero of=a bs=1M count=20 status=none");
+    let id = BlockId::new("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    let client = world.client(ONE);
+    let path = path("a");
+    world.block_on(client.blob(&path).block_blob().stage_block(&id, bytes::Bytes::from_static(b"text"))).unwrap();
+    let (code, told) = blobcp(&["clean"], &mount.path());
+    assert!(code == Some(1) && told.contains("a: uncommitted blocks,") && told.contains("stays"), "{told}");
+    let options = WriteOptions::default();
+    let list = [BlockRef::Uncommitted(id)];
+    world
+        .block_on(client.blob(&path).block_blob().commit_block_list(&list, &BlobSettings::default(), &options))
+        .unwrap();
+    assert_eq!(world.stored("a"), "text");
+    let (code, told) = blobcp(&["clean"], &mount.path());
+    assert_eq!(code, Some(0), "{told}");
 }
 
 #[test]

@@ -112,6 +112,29 @@ async fn one_copy_is_started_however_the_answer_gets_lost(#[case] reset: Reset, 
     assert_eq!(found.copy.unwrap().id, started.id);
 }
 
+#[rstest]
+#[case(1)]
+#[case(2)]
+#[case(3)]
+#[tokio::test]
+async fn a_snapshot_with_a_mark_is_one_however_many_answers_get_lost(#[case] lost: u64) {
+    let service = Service::start().await;
+    let path = blob("source");
+    let client = service.client.blob(&path);
+    let mark = |text: &str| -> Metadata { [("mark", text)].into_iter().collect() };
+    let other = client.snapshots().create_unique(&mark("another")).await.unwrap();
+    service.put("source-b", "other", &Precondition::None).await.unwrap();
+    service.server.add_fault(Fault { reset: Some(Reset::After), count: lost, ..Fault::on("SnapshotBlob") });
+    let taken = client.snapshots().create_unique(&mark("own")).await.unwrap();
+    let name = container();
+    let list = ListBlobs { snapshots: true, ..ListBlobs::default() };
+    let listed = service.client.container(&name).list_blobs(&list).await.unwrap();
+    let snapshots: Vec<_> = listed.items.into_iter().filter_map(|item| item.revision).collect();
+    assert_eq!(snapshots, [other, taken.clone()]);
+    let found = client.at(&taken).properties().await.unwrap();
+    assert_eq!(found.metadata.get("mark"), Some("own"));
+}
+
 #[tokio::test]
 async fn a_copy_refused_after_its_effect_is_adopted() {
     let service = Service::start().await;

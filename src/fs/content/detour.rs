@@ -30,10 +30,11 @@ use crate::error::{Error, Result};
 use crate::fs::content::draft::{BLOCK, Detour, Draft};
 use crate::fs::content::extent_map::Segment;
 use crate::fs::content::upload::{Target, Uploads};
-use crate::fs::journal::{Entry, Intent};
+use crate::fs::journal::Intent;
 use crate::fs::names::attr;
 use crate::fs::names::hidden;
 use crate::fs::names::tree::Blob;
+use crate::fs::service::Service;
 use crate::store::{
     AccessControl, BlobSettings, BlockRef, DeleteOptions, Precondition, RenameOptions, WriteOptions, Written,
 };
@@ -49,18 +50,20 @@ impl Draft {
 
     /// From now on, blocks go to another blob, because this one takes none. False if it is not so, or if they did
     /// already.
-    pub(in crate::fs) fn make_detour(&mut self, blob: &Blob, error: &Error) -> bool {
-        error.is_written_over_dfs() && self.begin_detour(blob)
+    pub(in crate::fs) fn make_detour(&mut self, service: &Service, blob: &Blob, error: &Error) -> bool {
+        error.is_written_over_dfs() && self.begin_detour(service, blob)
     }
 
     /// The same, where it is known already that the blob takes no blocks.
-    pub(in crate::fs) fn begin_detour(&mut self, blob: &Blob) -> bool {
+    pub(in crate::fs) fn begin_detour(&mut self, service: &Service, blob: &Blob) -> bool {
         if self.detour.is_some() {
             return false;
         }
         let Some(path) = hidden::beside(&blob.path) else { return false };
         debug!(blob = %blob.path, %path, "it takes no blocks: it is written as a whole");
-        self.detour = Some(Detour { blob: Blob { path, account: blob.account }, begun: false, entry: None });
+        let beside = Blob { path, account: blob.account };
+        let intent = Intent::Detour { by: service.named(&beside), of: service.named(blob) };
+        self.detour = Some(Detour { blob: beside, begun: false, entry: service.journal.begin(intent) });
         self.refuses_blocks = true;
         // Nothing of it can be listed there.
         self.base_blocks = Some(Vec::new());
@@ -108,12 +111,8 @@ impl Uploads {
         let client = self.service.blob(&detour.blob);
         // Whatever the answer is, or if there is none.
         detour.begun = true;
-        let journal = &self.service.journal;
-        detour.entry.get_or_insert_with(|| {
-            let etag = to.base.map(|base| base.properties.etag.to_string());
-            let (by, of) = (self.service.named(&detour.blob), self.service.named(to.blob));
-            journal.begin(Intent::Detour { by, of, etag })
-        });
+        // A process that is killed from here on may leave all of the new content, for that version.
+        detour.entry.note(to.base.map_or("", |base| base.properties.etag.as_str()));
         let mut written = client.block_blob().commit_block_list(list, settings, &WriteOptions::default()).await?;
         if let Some(changed) = self.hand_down_access(access, to.blob, &detour.blob).await? {
             written = changed;
@@ -126,8 +125,8 @@ impl Uploads {
             precondition: precondition.clone(),
         };
         let renamed = client.rename(&to.blob.path, &options).await?;
-        if let Some(entry) = draft.detour.take().and_then(|detour| detour.entry) {
-            entry.end();
+        if let Some(detour) = draft.detour.take() {
+            detour.entry.end();
         }
         Ok(renamed.unwrap_or(written))
     }
@@ -152,15 +151,20 @@ impl Uploads {
         }
     }
 
-    /// Takes away what is left of a detour that did not lead to the file. Blocks that were never committed go by
-    /// themselves.
-    pub(crate) async fn abandon_detour(&self, draft: &mut Draft) {
-        let Some(Detour { blob, begun: true, entry }) = draft.detour.take() else { return };
-        match self.service.blob(&blob).delete(&DeleteOptions::default()).await {
+    /// Takes away what is left of a detour that did not lead to the file: also blocks that were never committed, which
+    /// the service would keep for a week, and their directory as long.
+    pub(in crate::fs) async fn abandon_detour(&self, draft: &mut Draft) {
+        let Some(Detour { blob, begun, entry }) = draft.detour.take() else { return };
+        let client = self.service.blob(&blob);
+        let left = match begun {
+            true => client.delete(&DeleteOptions::default()).await,
+            false => client.block_blob().drop_blocks(|_| true).await.map(drop),
+        };
+        match left {
             Err(error) if !error.is_not_found() => {
                 warn!(blob = %blob.path, %error, "left of a file that could not be stored");
             }
-            _ => entry.iter().for_each(Entry::end),
+            _ => entry.end(),
         }
     }
 }

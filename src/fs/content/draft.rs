@@ -61,8 +61,15 @@ pub(in crate::fs) struct Detour {
     pub blob: Blob,
     /// Its blocks were committed, or that was tried: it may be there.
     pub begun: bool,
-    /// The same, written down.
-    pub entry: Option<Entry>,
+    /// Says so to whoever comes after this process.
+    pub entry: Entry,
+}
+
+/// Where blocks are staged of what is to become a new blob.
+pub(in crate::fs) struct Staged {
+    pub blob: Blob,
+    /// Says so to whoever comes after this process.
+    pub entry: Entry,
 }
 
 /// New content on its way to the service.
@@ -90,6 +97,10 @@ pub(crate) struct Draft {
     pub(in crate::fs) refuses_blocks: bool,
     /// Where blocks go then.
     pub(in crate::fs) detour: Option<Detour>,
+    /// Blocks that were sent and have no blob yet, where they are not to be left.
+    pub(in crate::fs) staged: Option<Staged>,
+    /// What it is committed to is kept by its container (`once`).
+    pub(in crate::fs) once: bool,
     /// Other files of which it has ranges that the service is to copy.
     pub(in crate::fs) sources: Vec<CopiedFrom>,
     /// Hash of all that the file holds, as long as it is written in one pass and somebody wants it.
@@ -132,6 +143,8 @@ impl Draft {
             ids: None,
             refuses_blocks: false,
             detour: None,
+            staged: None,
+            once: false,
             sources: Vec::new(),
             hash: None,
         }

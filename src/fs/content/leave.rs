@@ -42,7 +42,7 @@ impl Files {
             }
             // Also of a file that was removed meanwhile.
             if let Content::Draft(draft) = &mut locked.content {
-                self.uploads.abandon_detour(draft).await;
+                self.uploads.abandon(draft).await;
             }
             self.loans.repay(ino);
         }

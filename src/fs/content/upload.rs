@@ -92,7 +92,7 @@ impl Uploads {
                 (draft.extents, draft.base_blocks) = (ExtentMap::of_base(draft.extents.len()), Some(Vec::new()));
                 Ok(written)
             }
-            Err(error) if draft.make_detour(to.blob, &error) => {
+            Err(error) if draft.make_detour(&self.service, to.blob, &error) => {
                 self.put_blocks(to, draft, settings, precondition).await
             }
             done => done,
@@ -240,7 +240,7 @@ impl Uploads {
                 error = interrupted(caller) => return Err(error),
             };
             match made {
-                Err(error) if draft.make_detour(to.blob, &error) => {}
+                Err(error) if draft.make_detour(&self.service, to.blob, &error) => {}
                 made => break made?.map(|len| (id, len)),
             }
         };
@@ -254,13 +254,13 @@ impl Uploads {
 
     pub(crate) async fn send_again(&self, blob: &Blob, draft: &mut Draft) -> Result<()> {
         if draft.refuses_blocks {
-            draft.begin_detour(blob);
+            draft.begin_detour(&self.service, blob);
         }
         while let Some(Unsent { id, bytes, .. }) = draft.unsent.last() {
             let sent = self.service.blob(&draft.filled(blob)).block_blob().stage_block(id, bytes.clone()).await;
             match sent {
                 Ok(()) => drop(draft.unsent.pop()),
-                Err(error) if draft.make_detour(blob, &error) => {}
+                Err(error) if draft.make_detour(&self.service, blob, &error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -315,7 +315,9 @@ impl Uploads {
             });
         }
         let existing = draft.base_blocks.as_deref().unwrap_or(&[]);
-        Ok(draft.ids.get_or_insert_with(|| BlockIds::beside(existing)))
+        draft.ids.get_or_insert_with(|| BlockIds::beside(existing));
+        self.note_staged(Target { blob, base }, draft);
+        draft.ids.as_ref().ok_or_else(|| Error::fs(libc::EIO, "no block ids"))
     }
 
     /// Sees to it that all blocks of a plan are in the service; their list.

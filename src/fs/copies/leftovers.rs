@@ -6,6 +6,7 @@
 //! | a file, or files of a directory, under both names of a rename | the journal | removed under the old name where the copy is proven; of a directory not all of which was copied, the copies |
 //! | a lease | the journal, which has its id | given back; it ends by itself within a minute |
 //! | a blob under a hidden name | the journal | takes the name of the file that it is the new content of, if that is still the version it was written for |
+//! | blocks under such a name, or of a new file, where directories are | the journal | dropped |
 //! | a copy that is pending, blocks without a blob | the listing | by themselves |
 //!
 //! The journal says where to look; what is done follows from what is found at the service then, and each request is on
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, OptionalExtension, Result};
+use crate::fs::block_ids::BlockIds;
 use crate::fs::copies::mark::Mark;
 use crate::fs::copies::run::Copies;
 use crate::fs::journal::{Abandoned, Intent, Journal, Named, Others, Owner, Unfinished};
@@ -101,6 +103,10 @@ enum Task {
         over: ETag,
     },
     Release(LeaseId),
+    /// Blocks of a blob that never was, if all of them are of that origin.
+    DropBlocks {
+        of: Option<String>,
+    },
     /// Each on condition of its version.
     Delete(Vec<(Blob, ETag)>),
     /// The blob is renamed over that version of another one.
@@ -294,9 +300,13 @@ impl Leftovers {
     ) -> Option<Verdict> {
         let revision = item.revision.clone()?;
         let mark = Mark::of(blob, &item.properties.metadata)?;
+        let clean = |why: &str, task| Some((Fate::Clean, why.to_owned(), task));
         let Some(base) = base else { return Some(keep("its blob is not there")) };
-        match others.owner(&mark.journal) {
+        match others.owner(&mark.journal, mark.serial) {
             Owner::Living => return None,
+            Owner::Nobody => {
+                return clean("it is of no use, and could not be deleted before", Task::DeleteSnapshot(revision));
+            }
             Owner::Dead => {}
             Owner::Unknown => {
                 let last = base.last_modified.max(item.properties.last_modified);
@@ -307,7 +317,6 @@ impl Leftovers {
                 }
             }
         }
-        let clean = |why: &str, task| Some((Fate::Clean, why.to_owned(), task));
         let status = base.copy.as_ref().map(|copy| copy.status);
         match status {
             Some(CopyStatus::Pending) => Some(keep("a copy onto the file is pending, and may fail")),
@@ -362,9 +371,10 @@ impl Leftovers {
                 None => return,
             },
             Intent::MoveTree { from, to, replaces } => self.judge_tree((from, to), *replaces, &unfinished).await,
+            Intent::Blocks { ids, .. } => self.judge_blocks(&blob, ids).await,
             Intent::Lease { id, .. } => self.judge_lease(&blob, id).await,
-            Intent::Detour { etag, .. } => match &other {
-                Some(file) => self.judge_detour(&blob, file, etag.as_deref()).await,
+            Intent::Detour { .. } => match &other {
+                Some(file) => self.judge_detour(&blob, file, unfinished.note.as_deref()).await,
                 None => return,
             },
             Intent::Backup { .. } => return,
@@ -381,6 +391,7 @@ impl Leftovers {
         };
         search.told.insert(blob.clone());
         let (fate, why, task) = verdict;
+        let kind = if matches!(task, Task::DropBlocks { .. }) { Remnant::Blocks } else { kind };
         let below = search.below(&blob).or_else(|| search.below(other.as_ref()?));
         let Some(path) = below else { return };
         let origin = Some((log, unfinished.number));
@@ -407,6 +418,7 @@ impl Leftovers {
             Intent::Move { from, to, .. } => (Remnant::Move, blob(from)?, Some(blob(to)?)),
             Intent::MoveTree { from, to, .. } => (Remnant::MoveTree, dir(from)?, Some(dir(to)?)),
             Intent::Backup { of } => (Remnant::Backup, blob(of)?, None),
+            Intent::Blocks { of, .. } => (Remnant::Blocks, blob(of)?, None),
             Intent::Lease { of, .. } => (Remnant::Lease, blob(of)?, None),
             Intent::Detour { by, of, .. } => (Remnant::Hidden, blob(by)?, Some(blob(of)?)),
         })
@@ -421,8 +433,32 @@ impl Leftovers {
         Ok(Some((found.size, (Fate::Clean, why.to_owned(), Task::Release(LeaseId::new(id))))))
     }
 
+    /// Blocks of a file that was never stored.
+    async fn judge_blocks(&self, blob: &Blob, origin: &str) -> Result<Option<(u64, Verdict)>> {
+        let staged = self.service.blob(blob).block_blob().staged_alone().await?;
+        if !staged.iter().any(|id| BlockIds::is_of(origin, id)) {
+            return Ok(None);
+        }
+        let others = staged.iter().any(|id| !BlockIds::is_of(origin, id));
+        Ok(Some(match others {
+            false => {
+                let why = "blocks of a file that was never stored: they are dropped".to_owned();
+                (0, (Fate::Clean, why, Task::DropBlocks { of: Some(origin.to_owned()) }))
+            }
+            true => (0, keep("blocks of a file that was never stored, and others that somebody sends")),
+        }))
+    }
+
+    /// New content of a file beside it, which was complete if there is a note: the version that it was to replace.
     async fn judge_detour(&self, hidden: &Blob, file: &Blob, etag: Option<&str>) -> Result<Option<(u64, Verdict)>> {
-        let Some(new) = self.service.blob(hidden).properties().await.optional()? else { return Ok(None) };
+        let Some(new) = self.service.blob(hidden).properties().await.optional()? else {
+            if self.service.blob(hidden).block_blob().staged_alone().await?.is_empty() {
+                return Ok(None);
+            }
+            let why =
+                format!("a part of new content of {}, which stays as it is: the blocks are dropped", file.path.name);
+            return Ok(Some((0, (Fate::Clean, why, Task::DropBlocks { of: None }))));
+        };
         let old = self.service.blob(file).properties().await.optional()?;
         let verdict = match old {
             Some(old) if etag.is_some_and(|etag| etag == old.etag.as_str()) => {
@@ -435,7 +471,7 @@ impl Leftovers {
         Ok(Some((new.size, verdict)))
     }
 
-    /// Snapshots of a blob that processes which were killed took of what a copy was to replace, and that nobody needs
+    /// Snapshots of a blob that processes which were killed took, or this one that could not delete them, of what a copy was to replace, and that nobody needs
     /// any more, are deleted. True if there was one and none is left of any kind.
     pub(crate) async fn delete_dead_backups(&self, blob: &Blob) -> Result<bool> {
         let name = blob.path.name.as_str();

@@ -83,9 +83,9 @@ impl Copies {
         let entry = Arc::new(self.service.journal.begin(Intent::Backup { of: self.service.named(blob) }));
         // With metadata of its own, the snapshot's time is that of the request.
         let metadata = attr::for_rename(before).unwrap_or_else(|| before.metadata.clone());
-        let metadata = Mark::new(self.service.journal.id(), blob, &before.etag).beside(&metadata);
+        let metadata = Mark::new(&entry, blob, &before.etag).beside(&metadata);
         let client = self.service.blob(blob);
-        let (taken, marked) = match client.create_snapshot_with(&metadata).await {
+        let (taken, marked) = match client.snapshots().create_unique(&metadata).await {
             Err(error) if error.status() == 400 => {
                 debug!(blob = %blob.path, %error, "its snapshot is not marked");
                 (client.create_snapshot().await, false)
@@ -96,8 +96,9 @@ impl Copies {
             Ok(revision) => Ok(BackupKind::Snapshot { revision, marked, entry }),
             Err(error) => {
                 // Without an answer it may be there.
-                if error.status() != 0 {
-                    entry.end();
+                match error.status() {
+                    0 => entry.give_up(),
+                    _ => entry.end(),
                 }
                 Err(error)
             }
@@ -110,6 +111,7 @@ impl Copies {
         match self.service.blob(&backup.blob).at(revision).delete(&DeleteOptions::default()).await {
             Err(error) if !error.is_not_found() => {
                 warn!(snapshot = backup.place(), %error, "a snapshot that is not needed any more could not be deleted");
+                entry.give_up();
             }
             _ => entry.end(),
         }

@@ -95,7 +95,9 @@ impl Fs {
             flags if flags & libc::O_APPEND != 0 => Basis::End(0),
             _ => Basis::Version,
         };
-        state.content = Content::Draft(Box::new(Draft::empty(basis)));
+        let mut draft = Draft::empty(basis);
+        draft.once = once;
+        state.content = Content::Draft(Box::new(draft));
         state.once = once;
         // A mode that cannot be kept is no reason to refuse a file.
         state.change = asked.admit(&self.names.attr_of(&view), self.config.permissions).unwrap_or_default();

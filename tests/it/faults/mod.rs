@@ -258,8 +258,9 @@ impl Stage {
         let is_timed_out = cell.sends && cell.kind.name == "silence, once" && *errno == libc::ETIMEDOUT;
         let must_succeed = cell.kind.must_succeed() && !is_timed_out;
         let lasting = !must_succeed;
-        // Nobody can tell whose a snapshot is: one whose answer is lost is taken once more, and the first one stays.
-        let may_leave = lasting || cell.operation == "SnapshotBlob";
+        // Nobody can tell whose a snapshot is that a program asked for: one whose answer is lost is taken once more, and the
+        // first one stays.
+        let may_leave = lasting || cell.operation == "SnapshotBlob" && cell.call.call.contains("snapshot(");
         let seen = self.look(cell.call, &made.directory, &made.container, lasting);
         // Who is told that what was to be deleted is not there has nothing left to do.
         let is_told_gone = cell.operation.starts_with("Delete") && cell.kind.name.starts_with("404");

@@ -7,12 +7,13 @@ use futures_util::{StreamExt, stream};
 use tracing::{info, warn};
 
 use crate::error::{Error, Result};
+use crate::fs::block_ids::BlockIds;
 use crate::fs::copies::leftovers::{Fate, Leftover, Leftovers, Task, settle};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::{self, BACKUP};
 use crate::fs::names::tree::{Blob, Origin};
 use crate::store::{
-    AccessControl, BlobProperties, DeleteOptions, ETag, LeaseId, Precondition, RenameOptions, Revision,
+    AccessControl, BlobProperties, BlockId, DeleteOptions, ETag, LeaseId, Precondition, RenameOptions, Revision,
 };
 
 /// Deletes at once.
@@ -38,6 +39,7 @@ impl Leftovers {
             }
             Task::DeleteSnapshot(revision) => self.delete_snapshot(&left.blob, revision).await,
             Task::Restore { snapshot, taken, over } => self.bring_back(&left.blob, snapshot, taken, over).await,
+            Task::DropBlocks { of } => self.drop_blocks(&left.blob, of.as_deref()).await,
             Task::Release(id) => self.give_back(&left.blob, id).await,
             Task::Rename { over, replaces } => self.take_place(&left.blob, over, replaces).await,
         };
@@ -114,6 +116,14 @@ impl Leftovers {
             Ok(Ok(done)) => done,
             Ok(Err(panicked)) => Err(Error::fs(libc::EIO, panicked.to_string())),
             Err(_) => Err(Error::fs(libc::EBUSY, format!("{}: it is being brought back", blob.path))),
+        }
+    }
+
+    async fn drop_blocks(&self, blob: &Blob, origin: Option<&str>) -> Result<()> {
+        let ours = |id: &BlockId| origin.is_none_or(|origin| BlockIds::is_of(origin, id));
+        match self.service.blob(blob).block_blob().drop_blocks(ours).await? {
+            true => Ok(()),
+            false => Err(super::in_doubt(blob)),
         }
     }
 

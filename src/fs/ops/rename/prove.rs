@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::copies::backup::{Backup, OwnWrite};
+use crate::fs::copies::leftovers::Leftovers;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr;
 use crate::fs::names::tree::Blob;
@@ -91,7 +92,15 @@ impl Renaming<'_> {
     pub(super) async fn delete_moved(&self, source: &Blob, etag: &ETag, snapshots: DeleteSnapshots) -> Deletion {
         let client = self.fs.service.blob(source);
         let precondition = Precondition::IfMatch(etag.clone());
-        let error = match client.delete(&DeleteOptions { snapshots, precondition }).await {
+        let options = DeleteOptions { snapshots, precondition };
+        let mut deleted = client.delete(&options).await;
+        if deleted.as_ref().is_err_and(|error| error.code() == "SnapshotsPresent")
+            && Leftovers(self.fs.copies.clone()).delete_dead_backups(source).await.unwrap_or(false)
+        {
+            // As for rm: all that it had were of no use to anybody.
+            deleted = client.delete(&options).await;
+        }
+        let error = match deleted {
             Ok(()) => return Deletion::Deleted,
             // Somebody else deleted it, which is what was wanted.
             Err(error) if error.is_not_found() => return Deletion::Deleted,
