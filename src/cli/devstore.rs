@@ -67,6 +67,9 @@ pub(super) struct Arguments {
     /// Pace of copies between accounts: immediate, looked-at or RATE.
     #[arg(long, value_name = "PACE", default_value = "looked-at")]
     copy_cross_account: CopyRate,
+    /// Pace of each From-URL request that reads another account: immediate or RATE.
+    #[arg(long, value_name = "PACE", default_value = "immediate")]
+    from_url_cross_account: CopyRate,
     /// Wait before every answer.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     latency: Duration,
@@ -104,6 +107,7 @@ impl Arguments {
             accounts,
             copy_same_account: self.copy_same_account,
             copy_cross_account: self.copy_cross_account,
+            from_url_cross_account: self.from_url_cross_account,
             latency: self.latency,
             hns: self.hns,
             answers: self.answers.into_iter().collect(),
