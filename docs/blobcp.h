@@ -37,6 +37,8 @@
 #define BLOBCP_LEASE_SOURCE 8u   /* lease the source while the copy is pending */
 #define BLOBCP_LEASE_EARLY 128u  /* with BLOBCP_LEASE_SOURCE: from before the start */
 #define BLOBCP_NO_LEASE 256u     /* do not lease the source, whatever the mount does */
+#define BLOBCP_BY_COPY_BLOB 512u /* from another account by Copy Blob, whatever the mount does */
+#define BLOBCP_BY_BLOCKS 1024u   /* from another account in blocks; with BLOBCP_BY_COPY_BLOB the faster way */
 #define BLOBCP_LEASE_ID 64u      /* blobcp_copy: id holds the lease of the destination */
 #define BLOBCP_RECURSIVE 16u     /* blobcp_tree: directories, too */
 #define BLOBCP_DRY_RUN 32u       /* blobcp_tree: only tell what would be copied */
@@ -69,6 +71,10 @@
 #define BLOBCP_PENDING_COPY 21u /* a copy that is pending */
 #define BLOBCP_BLOCKS 22u       /* blocks of a file that was never stored */
 
+/* blobcp_status.method */
+#define BLOBCP_BLOB_METHOD 1u   /* Copy Blob, or another operation of the service */
+#define BLOBCP_BLOCKS_METHOD 2u /* blocks, which only this mount knows of */
+
 /* blobcp_lease.action */
 #define BLOBCP_SHOW 0u
 #define BLOBCP_BREAK 1u /* ends it at once, whoever has it */
@@ -85,7 +91,7 @@ struct blobcp_copy {
 
 struct blobcp_status {
 	uint32_t status;
-	uint32_t reserved;
+	uint32_t method; /* BLOBCP_BLOB_METHOD, BLOBCP_BLOCKS_METHOD */
 	uint64_t bytes_copied;
 	uint64_t total_bytes;
 	int64_t completion_time; /* seconds since the epoch; 0 while pending */

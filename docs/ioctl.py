@@ -22,6 +22,8 @@ import sys
 import time
 
 NO_REPLACE, NO_WAIT, RECURSIVE = 1, 2, 16
+BY_COPY_BLOB, BY_BLOCKS = 512, 1024
+METHODS = {1: "blob", 2: "blocks"}
 AGAIN, CLEAN, DONE = 1, 4, 0x100
 STATES = {
     0: "-", 1: "pending", 2: "success", 3: "aborted", 4: "failed",
@@ -81,7 +83,7 @@ def copy(source, directory, name, flags=NO_WAIT, tier="", metadata=None):
 
 
 def status(path):
-    state, _, copied, total, _, copy_id, source, description = ask(path, IOC_STATUS, STATUS)
+    state, method, copied, total, _, copy_id, source, description = ask(path, IOC_STATUS, STATUS)
     return STATES[state], copied, total, text(copy_id), text(source), text(description)
 
 

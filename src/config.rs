@@ -47,6 +47,7 @@ pub(crate) use source::MountSource;
 use crate::fs;
 use crate::fs::attr::{Defaults, Permissions};
 use crate::fs::lease::LeaseSource;
+use crate::fs::method::CopyMethod;
 use crate::fs::tree::{AccountId, BlobDir, Place};
 use crate::path::{ContainerName, NameError};
 use crate::store::{Account, Client, Http, Options};
@@ -114,6 +115,10 @@ pub(crate) struct Settings {
     /// Do cp and friends wait for the end of a copy [default: yes].
     #[arg(long, value_name = "yes|no")]
     pub(crate) copy_wait: Option<Switch>,
+    /// How copies between accounts go: by Copy Blob, in blocks, or the way that is faster [default: auto].
+    #[arg(long, value_name = "auto|blob|blocks", hide_possible_values = true)]
+    #[serde(deserialize_with = "setting::copy_method_field")]
+    pub(crate) copy_method: Option<CopyMethod>,
     /// Lease the source of a copy, so that nobody changes it meanwhile [default: pending].
     #[arg(long, value_name = "never|pending|always", hide_possible_values = true)]
     #[serde(deserialize_with = "setting::lease_source_field")]
@@ -202,7 +207,7 @@ impl Settings {
             };
         }
         laid_over! {
-            read_only allow_other attr_ttl copy_wait lease_source keep_on_abort delete_snapshots memory_limit
+            read_only allow_other attr_ttl copy_wait copy_method lease_source keep_on_abort delete_snapshots memory_limit
             check_reads content_md5 timeout
             show_owners uid gid file_mode dir_mode api_version auth anonymous allow_http network_wait log_file log
         }
@@ -302,6 +307,7 @@ pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccount
             shown: shows_owners.then(|| Arc::new(known.identities())),
         },
         copy_wait: settings.copy_wait.is_none_or(Switch::is_on),
+        copy_method: settings.copy_method.unwrap_or_default(),
         lease_source: settings.lease_source.unwrap_or_default(),
         keep_on_abort: settings.keep_on_abort.is_some_and(Switch::is_on),
         delete_snapshots: settings.delete_snapshots.is_some_and(Switch::is_on),

@@ -90,6 +90,11 @@ bitflags! {
         const LEASE_EARLY = 128;
         /// Do not lease the source, whatever the mount does.
         const NO_LEASE = 256;
+        /// From another account by Copy Blob, whatever the mount does; with [`BY_BLOCKS`](Self::BY_BLOCKS), the way
+        /// that is faster.
+        const BY_COPY_BLOB = 512;
+        /// From another account in blocks, by Put Block From URL, where the blobs allow it.
+        const BY_BLOCKS = 1024;
     }
 }
 
@@ -157,6 +162,11 @@ pub const PENDING_COPY: u32 = 21;
 /// [`Entry::status`] in [`Leftovers`]: blocks of a file that was never stored.
 pub const BLOCKS: u32 = 22;
 
+/// [`Status::method`]: Copy Blob, or another operation of the service.
+pub const BLOB_METHOD: u32 = 1;
+/// [`Status::method`]: in blocks, made by this mount; the service keeps no state of it.
+pub const BLOCKS_METHOD: u32 = 2;
+
 /// Longest path or URL, with its zero byte.
 pub const PATH_SIZE: usize = 4096;
 /// Longest copy id, with its zero byte.
@@ -199,8 +209,8 @@ pub struct Copy {
 pub struct Status {
     /// [`PENDING`], [`SUCCESS`], [`ABORTED`] or [`FAILED`].
     pub status: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// [`BLOB_METHOD`] or [`BLOCKS_METHOD`].
+    pub method: u32,
     /// Bytes that are copied.
     pub bytes_copied: u64,
     /// Bytes of the source.

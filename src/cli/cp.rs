@@ -209,6 +209,9 @@ impl Arguments {
     fn abandon(&self, path: &Path, file: &File, id: &str) -> Failure {
         let path = path.display();
         let message = match on_mount::abort(file, Some(id)) {
+            Ok(()) if on_mount::state(file).is_ok_and(|state| state.is_some_and(|state| state.in_blocks)) => {
+                format!("{path}: aborted; nothing of it is left there")
+            }
             Ok(()) if self.protection.keep_on_abort => format!("{path}: aborted; what was there before is there again"),
             Ok(()) => format!("{path}: aborted; an empty file is left there"),
             Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {

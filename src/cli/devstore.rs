@@ -26,6 +26,9 @@ const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHO
 /// Copies between accounts take as long as a fast network, so that there is something to watch.
 const CROSS_ACCOUNT: CopyRate = CopyRate::BytesPerSecond(64 << 20);
 
+/// Each request that reads the other account is slower than that, and all of them together are four times as fast.
+const FROM_URL: CopyRate = CopyRate::BytesPerSecond(8 << 20);
+
 fn more() -> String {
     format!(
         "RATE is bytes per second, such as 500KiB or 64MiB; looked-at is pending until somebody has seen it.\n\n\
@@ -67,6 +70,9 @@ pub(super) struct Arguments {
     /// Pace of copies between accounts: immediate, looked-at or RATE.
     #[arg(long, value_name = "PACE", default_value = "looked-at")]
     copy_cross_account: CopyRate,
+    /// Pace of each From-URL request that reads another account: immediate or RATE.
+    #[arg(long, value_name = "PACE", default_value = "immediate")]
+    from_url_cross_account: CopyRate,
     /// Wait before every answer.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     latency: Duration,
@@ -104,6 +110,7 @@ impl Arguments {
             accounts,
             copy_same_account: self.copy_same_account,
             copy_cross_account: self.copy_cross_account,
+            from_url_cross_account: self.from_url_cross_account,
             latency: self.latency,
             hns: self.hns,
             answers: self.answers.into_iter().collect(),
@@ -151,8 +158,13 @@ fn with_a_key_of_its_own(name: &str) -> AccountConfig {
 /// mount is, so its keys are not those that everybody knows.
 pub(super) async fn start_for_mount() -> Result<Devstore, Failure> {
     let accounts = ACCOUNTS.map(with_a_key_of_its_own).to_vec();
-    let config =
-        |listen| Config { listen, accounts: accounts.clone(), copy_cross_account: CROSS_ACCOUNT, ..Config::default() };
+    let config = |listen| Config {
+        listen,
+        accounts: accounts.clone(),
+        copy_cross_account: CROSS_ACCOUNT,
+        from_url_cross_account: FROM_URL,
+        ..Config::default()
+    };
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let store = match Devstore::start(config(USUAL)).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Devstore::start(config(any)).await,

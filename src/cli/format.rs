@@ -177,6 +177,7 @@ mod tests {
             id: "4b3c".into(),
             source: "http://127.0.0.1:1/a/c/b?sv=1&snapshot=T&sp=r".into(),
             description: if status == Status::Failed { "404 BlobNotFound".into() } else { String::new() },
+            in_blocks: false,
         }
     }
 

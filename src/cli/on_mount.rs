@@ -16,6 +16,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::failure::{Failure, about};
 use crate::fs::lease::LeaseSource;
+use crate::fs::method::CopyMethod;
 use crate::ioctl::{self, OrderFlags, ReportFlags, set_text, text};
 use crate::mount::table::{self, Mount};
 
@@ -98,6 +99,8 @@ pub(super) struct CopyState {
     pub source: String,
     /// The reason why it failed or takes long; mostly empty.
     pub description: String,
+    /// The mount makes it in blocks.
+    pub in_blocks: bool,
 }
 
 /// The state of the last copy onto a file, from the service. `None`: nothing was ever copied onto it.
@@ -109,7 +112,8 @@ pub(super) fn state(file: &File) -> io::Result<Option<CopyState>> {
     }
     let ioctl::Status { status: number, bytes_copied, total_bytes, completion_time, .. } = status;
     let texts = [&status.id[..], &status.source, &status.description].map(|field| text(field).unwrap_or_default());
-    CopyState::read(number, (bytes_copied, total_bytes), completion_time, texts).map(Some)
+    let state = CopyState::read(number, (bytes_copied, total_bytes), completion_time, texts)?;
+    Ok(Some(CopyState { in_blocks: status.method == ioctl::BLOCKS_METHOD, ..state }))
 }
 
 impl CopyState {
@@ -123,6 +127,7 @@ impl CopyState {
             id: id.to_owned(),
             source: source.to_owned(),
             description: description.to_owned(),
+            in_blocks: false,
         })
     }
 }
@@ -141,7 +146,7 @@ pub(super) struct CopyProperties {
     pub lease_id: Option<String>,
 }
 
-/// Protection of a copy's source and of what it replaces.
+/// The way that a copy goes, and the protection of its source and of what it replaces.
 #[derive(clap::Args, Default, Clone, Copy)]
 pub(super) struct Protection {
     /// Bring back what was at DST if the copy fails or is aborted.
@@ -151,6 +156,10 @@ pub(super) struct Protection {
     /// mount does].
     #[arg(long, value_name = "WHEN", hide_possible_values = true)]
     pub lease_source: Option<LeaseSource>,
+    /// From another account: blob (one Copy Blob), blocks (many requests at once; what is at DST stays until the end), auto
+    /// (the faster one) [default: as the mount does].
+    #[arg(long, value_name = "METHOD", hide_possible_values = true)]
+    pub copy_method: Option<CopyMethod>,
 }
 
 impl Protection {
@@ -164,6 +173,12 @@ impl Protection {
         };
         flags.set(OrderFlags::SNAPSHOT_FIRST, self.keep_on_abort);
         flags
+            | match self.copy_method {
+                None => OrderFlags::empty(),
+                Some(CopyMethod::Auto) => OrderFlags::BY_COPY_BLOB | OrderFlags::BY_BLOCKS,
+                Some(CopyMethod::Blob) => OrderFlags::BY_COPY_BLOB,
+                Some(CopyMethod::Blocks) => OrderFlags::BY_BLOCKS,
+            }
     }
 }
 

@@ -221,6 +221,7 @@ mod tests {
             id: String::new(),
             source: String::new(),
             description: String::new(),
+            in_blocks: false,
         });
         Row { path: path.into(), state, started: None, archive: None }
     }

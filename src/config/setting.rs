@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::fs::attr::Permissions;
 use crate::fs::lease::LeaseSource;
+use crate::fs::method::CopyMethod;
 
 /// `yes` or `no`; in the file also `true` and `false` without quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +122,11 @@ pub(super) fn permissions_field<'de, D: Deserializer<'de>>(from: D) -> Result<Op
 pub(super) fn lease_source_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LeaseSource>, D::Error> {
     let parsed = LeaseSource::from_str(&scalar(from)?, false);
     parsed.map(Some).map_err(|_| D::Error::custom("must be \"never\", \"pending\" or \"always\""))
+}
+
+pub(super) fn copy_method_field<'de, D: Deserializer<'de>>(from: D) -> Result<Option<CopyMethod>, D::Error> {
+    let parsed = CopyMethod::from_str(&scalar(from)?, false);
+    parsed.map(Some).map_err(|_| D::Error::custom("must be \"auto\", \"blob\" or \"blocks\""))
 }
 
 /// A string, a boolean or a number, as text.

@@ -30,6 +30,8 @@ pub struct Config {
     pub copy_same_account: CopyRate,
     /// Rate of copies from another account or server (C2), which are not done when they are answered (S3).
     pub copy_cross_account: CopyRate,
+    /// Rate of each From-URL request that reads another account, which its answer waits for.
+    pub from_url_cross_account: CopyRate,
     /// Added before every answer.
     pub latency: Duration,
     /// Refuse requests dated more than 15 minutes off, as the service does.
@@ -50,6 +52,7 @@ impl Default for Config {
             accounts: Vec::new(),
             copy_same_account: CopyRate::Immediate,
             copy_cross_account: CopyRate::Looks(1),
+            from_url_cross_account: CopyRate::Immediate,
             latency: Duration::ZERO,
             check_clock_skew: true,
             limits: Limits::default(),
@@ -118,7 +121,7 @@ impl AccountConfig {
     }
 }
 
-/// How fast asynchronous copies go.
+/// How fast the service copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyRate {
     /// Done when the request is answered.
@@ -127,6 +130,16 @@ pub enum CopyRate {
     Looks(u32),
     /// Pending until so many bytes per second have added up to the source's length.
     BytesPerSecond(u64),
+}
+
+impl CopyRate {
+    /// How long an answer waits for so many bytes. What is done when it is answered has no other looks to wait for.
+    pub(super) fn time_of(self, bytes: u64) -> Duration {
+        match self {
+            CopyRate::Immediate | CopyRate::Looks(_) => Duration::ZERO,
+            CopyRate::BytesPerSecond(rate) => Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64),
+        }
+    }
 }
 
 /// A rate that cannot be read.
@@ -229,6 +242,13 @@ mod tests {
         for wrong in ["", "fast", "0", "4MB", "-1", "99999999999TiB"] {
             assert!(wrong.parse::<CopyRate>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_answer_waits_for_its_bytes() {
+        assert_eq!(CopyRate::BytesPerSecond(60 << 20).time_of(90 << 20), Duration::from_millis(1500));
+        assert_eq!(CopyRate::Immediate.time_of(u64::MAX), Duration::ZERO);
+        assert_eq!(CopyRate::Looks(3).time_of(1), Duration::ZERO);
     }
 
     #[test]

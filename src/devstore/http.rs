@@ -186,6 +186,9 @@ async fn run(
         return Ok(Err(error.clone()));
     }
     let outcome = carry_out(server, call, operation, body).await;
+    if let Ok(reply) = &outcome {
+        timer::sleep(reply.takes).await;
+    }
     if fault.answer_delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(fault.answer_delay_ms)).await;
     }
@@ -310,7 +313,7 @@ impl Common {
 }
 
 fn respond(server: &Server, reply: Reply, damage: Damage, head: bool) -> Response<ReplyBody> {
-    let Reply { status, mut headers, body, names: _ } = reply;
+    let Reply { status, mut headers, body, names: _, takes: _ } = reply;
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     // A HEAD answer has its length set by its handler and an empty body. If it is a refusal, it has none, but says
     // that it is chunked, which hyper leaves to [`Wire`] (S73).

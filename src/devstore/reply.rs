@@ -38,6 +38,8 @@ pub(super) struct Reply {
     /// Names of metadata in the headers, as they are stored.
     pub names: Vec<String>,
     pub body: Payload,
+    /// How long the service works before it answers so.
+    pub takes: Duration,
 }
 
 /// The body of an answer.
@@ -52,7 +54,7 @@ pub(super) enum Payload {
 
 impl Reply {
     pub(super) fn new(status: StatusCode) -> Reply {
-        Reply { status, headers: HeaderMap::new(), names: Vec::new(), body: Payload::Empty }
+        Reply { status, headers: HeaderMap::new(), names: Vec::new(), body: Payload::Empty, takes: Duration::ZERO }
     }
 
     pub(super) fn document(content_type: &'static str, text: String) -> Reply {

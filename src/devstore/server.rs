@@ -74,6 +74,7 @@ impl Server {
             policy: Policy {
                 copy_same_account: config.copy_same_account,
                 copy_cross_account: config.copy_cross_account,
+                from_url_cross_account: config.from_url_cross_account,
                 hold_new_copies: false,
                 list_page: config.limits.list_page,
                 empty_list_pages: false,

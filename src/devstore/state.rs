@@ -104,6 +104,7 @@ pub(super) struct DeletedContainer {
 pub(super) struct Policy {
     pub copy_same_account: CopyRate,
     pub copy_cross_account: CopyRate,
+    pub from_url_cross_account: CopyRate,
     pub hold_new_copies: bool,
     pub list_page: usize,
     pub empty_list_pages: bool,
@@ -123,6 +124,8 @@ pub struct PolicyChange {
     pub copy_same_account: Option<CopyRate>,
     /// Rate of copies between accounts.
     pub copy_cross_account: Option<CopyRate>,
+    /// Rate of each From-URL request that reads another account.
+    pub from_url_cross_account: Option<CopyRate>,
     /// New copies of either kind start held: pending, without progress.
     pub hold_new_copies: Option<bool>,
     /// Longest list page, whatever the client asks for.
@@ -141,6 +144,7 @@ impl Policy {
     pub(super) fn change(&mut self, change: PolicyChange) {
         self.copy_same_account = change.copy_same_account.unwrap_or(self.copy_same_account);
         self.copy_cross_account = change.copy_cross_account.unwrap_or(self.copy_cross_account);
+        self.from_url_cross_account = change.from_url_cross_account.unwrap_or(self.from_url_cross_account);
         self.hold_new_copies = change.hold_new_copies.unwrap_or(self.hold_new_copies);
         self.list_page = change.list_page.unwrap_or(self.list_page).max(1);
         self.empty_list_pages = change.empty_list_pages.unwrap_or(self.empty_list_pages);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fs::copies::lease::LeaseSource;
+use crate::fs::copies::method::CopyMethod;
 use crate::fs::names::attr::{Defaults, Permissions};
 use crate::fs::names::tree::Place;
 use crate::path::ContainerName;
@@ -30,6 +31,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// Callers of a copy wait for its end; otherwise they are done when it is accepted.
     pub copy_wait: bool,
+    /// The way that copies between accounts go.
+    pub copy_method: CopyMethod,
     /// When the source of a copy is leased.
     pub lease_source: LeaseSource,
     /// Whether what a copy replaces is restored when the copy fails or is aborted.

@@ -2,6 +2,7 @@
 //! sources.
 
 pub(in crate::fs) mod backup;
+pub(in crate::fs) mod blocks;
 pub(crate) mod bulk;
 pub(in crate::fs) mod delete;
 pub(in crate::fs) mod job;
@@ -9,6 +10,7 @@ pub(in crate::fs) mod jobs;
 pub(crate) mod lease;
 pub(crate) mod leftovers;
 pub(in crate::fs) mod mark;
+pub(crate) mod method;
 pub(in crate::fs) mod restore;
 pub(in crate::fs) mod run;
 pub(in crate::fs) mod spec;

@@ -3,6 +3,7 @@
 pub(in crate::fs) mod bulk;
 mod close;
 pub(crate) mod control;
+mod copied_to;
 mod copy_file_range;
 mod ending;
 pub(in crate::fs) mod getattr;

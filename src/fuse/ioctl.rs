@@ -16,11 +16,12 @@ use crate::fs::control::CopyOrder;
 use crate::fs::handle::Fh;
 use crate::fs::lease::LeaseSource;
 use crate::fs::leftovers::{Fate, Leftover, Remnant};
+use crate::fs::method::CopyMethod;
 use crate::fs::walk::Found;
 use crate::ioctl::{
-    self, ABORT, ABORTED, ACCEPTED, Abort, BREAK, COPIES, COPY, Copies, Copy, DUE, EXISTS, Entry, FAILED, LEASE,
-    LEFTOVERS, Lease, Leftovers, NEWS, News, OrderFlags, PENDING, Records, ReportFlags, SAME, SHOW, SNAPSHOT, STATUS,
-    SUCCESS, Snapshot, Status, TREE, Tree, is_wrong_size, set_text, text,
+    self, ABORT, ABORTED, ACCEPTED, Abort, BLOB_METHOD, BLOCKS_METHOD, BREAK, COPIES, COPY, Copies, Copy, DUE, EXISTS,
+    Entry, FAILED, LEASE, LEFTOVERS, Lease, Leftovers, NEWS, News, OrderFlags, PENDING, Records, ReportFlags, SAME,
+    SHOW, SNAPSHOT, STATUS, SUCCESS, Snapshot, Status, TREE, Tree, is_wrong_size, set_text, text,
 };
 use crate::store::{CopyId, CopyState, CopyStatus};
 
@@ -106,6 +107,7 @@ fn copy_order(copy: &Copy, ino: Ino) -> Result<CopyOrder<'_>> {
         metadata: field("metadata", &copy.metadata)?,
         keep: has(OrderFlags::SNAPSHOT_FIRST),
         lease_source: lease_source(copy.flags)?,
+        method: copy_method(copy.flags),
         lease,
     })
 }
@@ -127,6 +129,16 @@ fn lease_source(flags: OrderFlags) -> Result<Option<LeaseSource>> {
         OrderFlags::NO_LEASE => Ok(Some(LeaseSource::Never)),
         EARLY => Ok(Some(LeaseSource::Always)),
         _ => Err(Error::fs(libc::EINVAL, "flags that say two things about the source's lease")),
+    }
+}
+
+/// `None`: as the mount does.
+fn copy_method(flags: OrderFlags) -> Option<CopyMethod> {
+    match (flags.contains(OrderFlags::BY_COPY_BLOB), flags.contains(OrderFlags::BY_BLOCKS)) {
+        (false, false) => None,
+        (true, false) => Some(CopyMethod::Blob),
+        (false, true) => Some(CopyMethod::Blocks),
+        (true, true) => Some(CopyMethod::Auto),
     }
 }
 
@@ -154,6 +166,7 @@ async fn status(fs: &Arc<Fs>, ino: Ino) -> Result<Vec<u8>> {
     let state = fs.control().copy_state(ino).await?;
     let mut status = Status::new_zeroed();
     status.status = number(state.status);
+    status.method = if state.in_blocks { BLOCKS_METHOD } else { BLOB_METHOD };
     status.bytes_copied = state.bytes_copied;
     status.total_bytes = state.total_bytes;
     status.completion_time = state.completion_time.map_or(0, seconds);
@@ -188,6 +201,7 @@ fn tree_order(tree: &Tree) -> Result<TreeOrder> {
         dry_run: has(OrderFlags::DRY_RUN),
         keep: has(OrderFlags::SNAPSHOT_FIRST),
         lease_source: lease_source(tree.flags)?,
+        method: copy_method(tree.flags),
         jobs: tree.jobs,
     })
 }

@@ -113,9 +113,14 @@ impl BlockBlobClient<'_> {
         Ok(true)
     }
 
-    /// Put Block From URL (§13.9): the service fetches the source.
-    pub async fn stage_block_from_url(self, id: &BlockId, source: &SourceRange<'_>) -> Result<()> {
-        let request = self.stage_request("PutBlockFromURL", id).source_range(source);
+    /// Put Block From URL (§13.9): the service fetches the source. `lease`: the caller's, of the blob.
+    pub async fn stage_block_from_url(
+        self,
+        id: &BlockId,
+        source: &SourceRange<'_>,
+        lease: Option<&LeaseId>,
+    ) -> Result<()> {
+        let request = self.stage_request("PutBlockFromURL", id).source_range(source).lease(lease);
         self.heeded(&request).await
     }
 

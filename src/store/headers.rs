@@ -125,6 +125,7 @@ fn copy_state(headers: &HeaderMap) -> Option<CopyState> {
         total_bytes,
         completion_time: date(headers, "x-ms-copy-completion-time"),
         description: owned(headers, "x-ms-copy-status-description"),
+        in_blocks: false,
     })
 }
 

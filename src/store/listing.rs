@@ -281,6 +281,7 @@ fn copy_state(from: &Element<'_>) -> Option<CopyState> {
         total_bytes,
         completion_time: date(from, "CopyCompletionTime"),
         description: owned(from, "CopyStatusDescription"),
+        in_blocks: false,
     })
 }
 

@@ -579,7 +579,7 @@ async fn refusals_by_the_source_are_told_apart_as_recorded() {
         let whole = WholeSource { source: &source, if_match: Some(&etag), size: Some(512) };
         let id = BlockId::new("QQ==");
         let errors = [
-            server.blob().block_blob().stage_block_from_url(&id, &range).await.unwrap_err(),
+            server.blob().block_blob().stage_block_from_url(&id, &range, None).await.unwrap_err(),
             server.blob().append_blob().append_block_from_url(0, &range, &options).await.unwrap_err(),
             server.blob().page_blob().upload_pages_from_url(0, &range, &options).await.unwrap_err(),
             server.blob().block_blob().upload_from_url(&whole, &settings, &options).await.unwrap_err(),
@@ -646,7 +646,7 @@ async fn a_source_that_is_refused_is_named_with_the_credential_that_its_account_
     for expected in [true, false] {
         let source = other.blob(&path()).block_source(&server.client, LONG_AGO).await.unwrap();
         let range = SourceRange { source: &source, range: 0..5, if_match: None };
-        let done = server.blob().block_blob().stage_block_from_url(&id, &range).await;
+        let done = server.blob().block_blob().stage_block_from_url(&id, &range, None).await;
         assert_eq!(done.is_ok(), expected);
     }
     assert_eq!(sources(&server), ["old", "new", "new"]);

@@ -264,6 +264,8 @@ pub struct CopyState {
     pub completion_time: Option<SystemTime>,
     /// Reason of a failure.
     pub description: Option<String>,
+    /// Made of blocks by a mount, which alone knows of it. The service says so of none.
+    pub in_blocks: bool,
 }
 
 /// Lease of a blob as its properties tell it (§12), in the service's words.

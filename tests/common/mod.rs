@@ -11,7 +11,7 @@ use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use blobcp::devstore::{self, AccountConfig, Choice, Devstore, PolicyChange, Stats};
-use blobcp::fs::{self, Account, Defaults, Fs, Identities, LeaseSource, Permissions, Place};
+use blobcp::fs::{self, Account, CopyMethod, Defaults, Fs, Identities, LeaseSource, Permissions, Place};
 use blobcp::fuse::{self, make_first_copy};
 use blobcp::store::{self, Client, Http, Secret};
 use bytes::Bytes;
@@ -53,6 +53,7 @@ pub struct Setup {
     pub devstore: devstore::Config,
     pub attr_ttl: Duration,
     pub copy_wait: bool,
+    pub copy_method: CopyMethod,
     pub lease_source: LeaseSource,
     pub keep_on_abort: bool,
     pub permissions: Permissions,
@@ -83,6 +84,7 @@ impl Default for Setup {
             // For long, so that neither what is asked nor how often depends on how busy this machine is.
             attr_ttl: Duration::from_secs(600),
             copy_wait: true,
+            copy_method: CopyMethod::default(),
             lease_source: LeaseSource::default(),
             keep_on_abort: false,
             permissions: Permissions::Keep,
@@ -125,6 +127,7 @@ impl Setup {
                 shown: self.shown.clone().map(Arc::new),
             },
             copy_wait: self.copy_wait,
+            copy_method: self.copy_method,
             lease_source: self.lease_source,
             keep_on_abort: self.keep_on_abort,
             delete_snapshots: self.delete_snapshots,

@@ -387,6 +387,7 @@ impl Asked {
             metadata: "",
             keep: false,
             lease_source: None,
+            method: None,
             lease: None,
         };
         let who = Credentials::new(4242, 4242, 0);
@@ -408,6 +409,7 @@ impl Asked {
                 dry_run: false,
                 keep: false,
                 lease_source: None,
+                method: None,
                 jobs: 4,
             };
             self.fs.tree_copies().start(fh, order, Credentials::new(4242, 4242, 0)).unwrap();

@@ -11,6 +11,7 @@
 mod common;
 
 mod access;
+mod across;
 mod answers;
 mod archive;
 mod attributes;

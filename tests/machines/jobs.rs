@@ -167,7 +167,8 @@ fn a_destination_tells_of_the_copy_by_its_id() {
         let (source, bytes_copied, total_bytes, completion_time) = (None, 3, 5, None);
         let description = Some("why".to_owned());
         let id = CopyId::new(id);
-        let copy = CopyState { id, status, source, bytes_copied, total_bytes, completion_time, description };
+        let in_blocks = false;
+        let copy = CopyState { id, status, source, bytes_copied, total_bytes, completion_time, description, in_blocks };
         look(&blob("b"), &CopyId::new("i"), BlobProperties { copy: Some(copy), ..properties() })
     };
     assert!(matches!(copied("i", CopyStatus::Pending), Progress::Pending(3)));
@@ -185,4 +186,25 @@ fn a_destination_tells_of_the_copy_by_its_id() {
     }
     let none = look(&blob("b"), &CopyId::new("i"), properties());
     assert_eq!(failed(none), CopyFailure::Replaced { id: id() });
+}
+
+/// X15: how a copy in blocks ended is known as long as the destination is what it left.
+#[test]
+fn the_end_of_a_copy_that_only_this_mount_knows_of_is_known_of_the_version_that_it_left() {
+    let (jobs, job) = (Jobs::default(), job("b"));
+    let (one, two) = (ETag::new("1"), ETag::new("2"));
+    job.set_in_blocks(true);
+    job.publish(Progress::Pending(3));
+    let aborted = Progress::Failed(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() }));
+    for (ended, etag, status, bytes) in
+        [(aborted, None, CopyStatus::Aborted, 3), (success(), Some(one.clone()), CopyStatus::Success, job.total)]
+    {
+        jobs.record(&job.destination, etag.clone(), job.state(&ended));
+        let known = jobs.ended(&job.destination, etag.as_ref()).unwrap();
+        assert_eq!((known.status, known.bytes_copied, known.in_blocks), (status, bytes, true));
+        assert!(known.completion_time.is_some());
+        assert_eq!(jobs.ended(&job.destination, Some(&two)), None);
+    }
+    assert_eq!(jobs.ended(&job.destination, None), None);
+    assert_eq!(jobs.ended(&blob("other"), Some(&one)), None);
 }

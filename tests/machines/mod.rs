@@ -13,6 +13,7 @@ mod handles;
 mod jobs;
 mod lookups;
 mod memory;
+mod method;
 mod service;
 mod tree;
 

@@ -17,6 +17,7 @@ use crate::fs::copies::job::CopyJob;
 use crate::fs::copies::run::Copies;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::lease::LeaseSource;
+use crate::fs::method::CopyMethod;
 use crate::fs::tree::{Blob, Place};
 use crate::fs::{Account, Config, Fs};
 use crate::store::{AccountConfig, BlobProperties, Client, Http, Options, Precondition, Secret, Tags};
@@ -87,6 +88,7 @@ impl Service {
             permissions: Permissions::Keep,
             defaults: Defaults { file_mode: 0o644, dir_mode: 0o755, uid: 0, gid: 0, shown: None },
             copy_wait: true,
+            copy_method: CopyMethod::default(),
             lease_source: LeaseSource::Pending,
             keep_on_abort: true,
             delete_snapshots: false,

@@ -135,6 +135,7 @@ impl CopyDestinations {
             seal: source.seal_of_copy(false),
             options: CopyOptions {
                 source: from.current(),
+                from: Some(from.blob.account),
                 replaced: state.version.as_ref().map(|version| version.properties.clone()),
                 backup,
                 caller: Some(caller),
@@ -235,8 +236,11 @@ impl CopyDestinations {
         };
         match now.await {
             Ok(properties) => {
-                let ours = |job: Arc<CopyJob>| properties.copy.as_ref().is_some_and(|copy| copy.id == job.id);
-                if job.is_some_and(ours) {
+                let ours = |job: Arc<CopyJob>| properties.copy.as_ref().is_some_and(|copy| copy.id == job.service_id());
+                // Blocks that are not committed leave it as it was.
+                let is_as_it_was =
+                    state.version.as_ref().is_some_and(|before| before.properties.etag == properties.etag);
+                if is_as_it_was || job.is_some_and(ours) {
                     return self.files.record_version(locked, Arc::new(properties));
                 }
                 // Another client's: that is another file.
@@ -314,7 +318,7 @@ impl CopyDestinations {
             Err(error) => return Err(error),
         }
         let now = self.files.service.blob(&job.destination).properties().await?;
-        if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
+        if now.copy.as_ref().is_none_or(|copy| copy.id != job.service_id()) {
             return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
         }
         let of_the_source = again.version.as_ref().map(|version| version.metadata.clone()).unwrap_or_default();
@@ -333,7 +337,7 @@ impl CopyDestinations {
         let mut state = file.lock().await;
         let Content::Copying(copying) = &state.content else { return };
         let job = copying.job.clone();
-        if job.is_local() {
+        if job.is_fetched() {
             self.copies.stop_fetching(&job).await;
         } else {
             match self.copies.abort_copy(&job.destination, Some(&job.id)).await {

@@ -107,7 +107,7 @@ impl CopyDestinations {
                 match (backup, job.progress()) {
                     (Some(backup), Progress::Success(_)) => self.copies.delete_backup(&backup).await,
                     (Some(backup), Progress::Failed(_)) => {
-                        self.copies.restore(backup, OwnWrite::Copy(job.id.clone())).await
+                        self.copies.restore(backup, OwnWrite::Copy(job.service_id())).await
                     }
                     (backup, _) => job.set_backup(backup),
                 }
@@ -120,7 +120,7 @@ impl CopyDestinations {
         }
         let part = async {
             let now = self.files.service.blob(&job.destination).properties().await?;
-            if now.copy.as_ref().is_none_or(|copy| copy.id != job.id) {
+            if now.copy.as_ref().is_none_or(|copy| copy.id != job.service_id()) {
                 return Err(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }));
             }
             locked.content = Content::Clean;
@@ -138,7 +138,7 @@ impl CopyDestinations {
         locked.publish();
         match (backup, &done) {
             (Some(backup), Ok(())) => self.copies.delete_backup(&backup).await,
-            (Some(backup), Err(_)) => self.copies.restore(backup, OwnWrite::Copy(job.id.clone())).await,
+            (Some(backup), Err(_)) => self.copies.restore(backup, OwnWrite::Copy(job.service_id())).await,
             (None, _) => {}
         }
         done

@@ -280,7 +280,7 @@ impl OpenFile {
             Content::Clean | Content::Draft(_) => None,
         };
         let granted = copy.map(|copying| (copying.granted, copying.granted_at));
-        let copying = copy.map(|copying| copying.job.id.clone());
+        let copying = copy.map(|copying| copying.job.service_id());
         let chosen = state.chosen.clone().filter(|_| state.version.is_none());
         *self.published() = Published { content, granted, change: state.change.clone(), copying, chosen };
     }

@@ -446,7 +446,7 @@ impl Uploads {
         let range = source.block();
         let len = range.end - range.start;
         let part = SourceRange { source: &url, range, if_match: Some(source.etag) };
-        match self.service.blob(blob).block_blob().stage_block_from_url(id, &part).await {
+        match self.service.blob(blob).block_blob().stage_block_from_url(id, &part, None).await {
             Ok(()) => Ok(Some(len)),
             Err(error) if self.must_move(&error) => Ok(None),
             Err(error) => Err(self.service.explain_source(source.blob, source.revision, error).await),

@@ -17,6 +17,7 @@ pub use progress::{Event, Outcome, Skip};
 use crate::fs::copies::bulk::progress::Inbox;
 use crate::fs::copies::job::CopyJob;
 use crate::fs::copies::lease::LeaseSource;
+use crate::fs::copies::method::CopyMethod;
 use crate::fs::names::access::Credentials;
 use crate::fs::names::attr::{FileKind, Ino};
 use crate::fs::names::tree::Blob;
@@ -47,6 +48,8 @@ pub struct TreeOrder {
     pub keep: bool,
     /// When sources are leased; as the mount does otherwise.
     pub lease_source: Option<LeaseSource>,
+    /// The way that copies from another account go; as the mount does otherwise.
+    pub method: Option<CopyMethod>,
     /// Copies at once, for all sources of the directory; the first order's counts.
     pub jobs: u32,
 }
@@ -112,6 +115,7 @@ pub(in crate::fs) struct BulkOptions {
     pub(crate) dry_run: bool,
     pub(crate) keep: bool,
     pub(crate) lease_source: Option<LeaseSource>,
+    pub(crate) method: Option<CopyMethod>,
 }
 
 impl Bulk {

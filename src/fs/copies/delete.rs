@@ -15,6 +15,17 @@ impl Copies {
             let snapshots = self.config.snapshots_on_delete();
             self.service.blob(blob).delete(&DeleteOptions { snapshots, ..Default::default() }).await
         };
+        // What the service does not know of it could not refuse.
+        if let Some(job) = self.jobs.pending(blob).filter(|job| job.is_in_blocks()) {
+            if let Some(backup) = job.take_backup() {
+                self.delete_backup(&backup).await;
+            }
+            return match (self.abort_copy(blob, Some(&job.id)).await, delete().await) {
+                // A new name was only here.
+                (Ok(()), Err(error)) if error.is_not_found() => Ok(()),
+                (_, deleted) => deleted,
+            };
+        }
         let pending = match delete().await {
             Err(error) if error.code() == "PendingCopyOperation" => error,
             // Perhaps it is the snapshot of a copy of ours that keeps it: nobody knows which of the two the service names.

@@ -1,17 +1,22 @@
 //! A copy that the service runs: what was last seen of it, and how its end is waited for.
+//!
+//! A job is of one id to all who ask. Where blocks take the place of a Copy Blob, and where that is begun anew because
+//! they were no faster, the service knows it by another id or not at all; then the job says how it is.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{CopyFailure, Error};
 use crate::fs::caller::Caller;
 use crate::fs::copies::backup::Backup;
 use crate::fs::names::tree::Blob;
-use crate::store::{BlobProperties, BlobType, CopyId, CopyStatus, LeaseId};
+use crate::store::{BlobProperties, BlobType, CopyId, CopyState, CopyStatus, LeaseId};
 use crate::sync::lock;
 
 /// Longest wait inside one `copy_file_range`, and between two looks for a pending signal.
@@ -50,6 +55,20 @@ pub struct CopyJob {
     pub(in crate::fs) lease: Option<LeaseId>,
     /// The backup that is restored if the copy is no success (C52), unless somebody takes it out before.
     pub(in crate::fs) backup: Mutex<Option<Backup>>,
+    /// URL of the source, without its signature.
+    pub(in crate::fs) source: Option<String>,
+    /// The service has given it its id.
+    pub(in crate::fs) by_copy_blob: bool,
+    /// There is no blob of that name before it is done.
+    pub(in crate::fs) makes_name: bool,
+    /// It has had a backup from the start.
+    pub(in crate::fs) restores: bool,
+    /// Its id at the service, once that is another one.
+    pub(in crate::fs) begun_anew: Mutex<Option<CopyId>>,
+    /// It is made in blocks.
+    pub(in crate::fs) in_blocks: AtomicBool,
+    /// It is made in blocks no further.
+    pub(in crate::fs) stopped: CancellationToken,
 }
 
 impl CopyJob {
@@ -65,6 +84,71 @@ impl CopyJob {
             work: OnceLock::new(),
             lease: None,
             backup: Mutex::default(),
+            source: None,
+            by_copy_blob: true,
+            makes_name: false,
+            restores: false,
+            begun_anew: Mutex::default(),
+            in_blocks: AtomicBool::new(false),
+            stopped: CancellationToken::new(),
+        }
+    }
+
+    /// Its id at the service.
+    pub(in crate::fs) fn service_id(&self) -> CopyId {
+        lock(&self.begun_anew).clone().unwrap_or_else(|| self.id.clone())
+    }
+
+    /// This mount makes it in blocks, of which the service keeps no state.
+    pub(in crate::fs) fn is_in_blocks(&self) -> bool {
+        self.in_blocks.load(Ordering::Acquire)
+    }
+
+    pub(in crate::fs) fn set_in_blocks(&self, in_blocks: bool) {
+        self.in_blocks.store(in_blocks, Ordering::Release);
+    }
+
+    /// It was begun by Copy Blob, which has emptied the destination.
+    pub(in crate::fs) fn was_by_copy_blob(&self) -> bool {
+        self.by_copy_blob
+    }
+
+    /// What it replaced comes back if it is no success.
+    pub(in crate::fs) fn restores(&self) -> bool {
+        self.restores
+    }
+
+    /// What the service shows is not how it is.
+    pub(in crate::fs) fn is_known_here(&self) -> bool {
+        self.is_in_blocks() || lock(&self.begun_anew).is_some()
+    }
+
+    /// Its state with that progress, as a blob would show it.
+    pub(in crate::fs) fn state(&self, progress: &Progress) -> CopyState {
+        let seen = match self.progress() {
+            Progress::Pending(copied) => copied,
+            Progress::Success(_) | Progress::Failed(_) => 0,
+        };
+        let (status, bytes_copied, description) = match progress {
+            Progress::Pending(copied) => (CopyStatus::Pending, *copied, None),
+            Progress::Success(_) => (CopyStatus::Success, self.total, None),
+            Progress::Failed(Error::Copy { failure: CopyFailure::Aborted { .. }, .. }) => {
+                (CopyStatus::Aborted, seen, None)
+            }
+            Progress::Failed(Error::Copy { failure: CopyFailure::Failed { description, .. }, .. }) => {
+                (CopyStatus::Failed, seen, Some(description.clone()))
+            }
+            Progress::Failed(error) => (CopyStatus::Failed, seen, Some(error.to_string())),
+        };
+        CopyState {
+            id: self.id.clone(),
+            status,
+            source: self.source.clone(),
+            bytes_copied,
+            total_bytes: self.total,
+            completion_time: (status != CopyStatus::Pending).then(SystemTime::now),
+            description,
+            in_blocks: self.is_in_blocks(),
         }
     }
 
@@ -73,9 +157,14 @@ impl CopyJob {
         let _ = self.work.set(work);
     }
 
+    /// It is fetched by operations that leave nothing to be stopped.
+    pub(in crate::fs) fn is_fetched(&self) -> bool {
+        self.work.get().is_some()
+    }
+
     /// The service keeps no state of it: it can only be waited for here.
     pub(in crate::fs) fn is_local(&self) -> bool {
-        self.work.get().is_some()
+        self.is_fetched() || self.is_in_blocks()
     }
 
     /// Stops a copy that is only here: it has ended for all who wait.

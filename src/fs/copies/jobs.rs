@@ -1,22 +1,43 @@
-//! The copies of this mount that are pending, by their destination.
+//! The copies of this mount that are pending, by their destination; and how those ended of which the service knows nothing.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, Weak};
 
+use lru::LruCache;
+
+use crate::error::{Error, Result};
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::names::tree::Blob;
+use crate::store::{CopyState, ETag};
 use crate::sync::lock;
 
-/// The copies that are polled, by their destinations.
-#[derive(Default)]
-pub(crate) struct Jobs(Mutex<HashMap<Blob, Weak<CopyJob>>>);
+/// The copies that are followed, by their destinations.
+pub(crate) struct Jobs {
+    all: Mutex<HashMap<Blob, Weak<CopyJob>>>,
+    ended: Mutex<LruCache<Blob, EndedCopy>>,
+}
 
-/// Entries at which those that have ended are looked for.
+/// A copy that ended and of which the service knows nothing, or not all.
+struct EndedCopy {
+    /// The version that it left, if it left anything.
+    etag: Option<ETag>,
+    state: CopyState,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        let most = NonZeroUsize::new(MANY).unwrap_or(NonZeroUsize::MIN);
+        Self { all: Mutex::default(), ended: Mutex::new(LruCache::new(most)) }
+    }
+}
+
+/// Entries at which those that have ended are looked for, and most of those that have ended.
 pub(in crate::fs) const MANY: usize = 1024;
 
 impl Jobs {
     pub(crate) fn add(&self, job: &Arc<CopyJob>) {
-        let mut jobs = lock(&self.0);
+        let mut jobs = lock(&self.all);
         if jobs.len() >= MANY {
             jobs.retain(|_, job| job.strong_count() > 0);
         }
@@ -29,6 +50,44 @@ impl Jobs {
 
     /// The copy onto a blob that was followed last.
     pub(crate) fn of(&self, blob: &Blob) -> Option<Arc<CopyJob>> {
-        lock(&self.0).get(blob)?.upgrade()
+        lock(&self.all).get(blob)?.upgrade()
+    }
+
+    /// Remembers how a copy ended, as long as the destination is the version that it left.
+    pub(crate) fn record(&self, destination: &Blob, etag: Option<ETag>, state: CopyState) {
+        lock(&self.ended).put(destination.clone(), EndedCopy { etag, state });
+    }
+
+    /// How the last copy onto a blob of that version ended; none if it is of another version by now.
+    pub(crate) fn ended(&self, destination: &Blob, etag: Option<&ETag>) -> Option<CopyState> {
+        let mut ended = lock(&self.ended);
+        let last = ended.get(destination)?;
+        (last.etag.as_ref() == etag).then(|| last.state.clone())
+    }
+
+    /// The state of the last copy onto a blob, where this mount knows it and the service does not. `etag`: of what is
+    /// there, if anything is.
+    pub(crate) fn own_state(&self, blob: &Blob, etag: Option<&ETag>) -> Option<CopyState> {
+        match self.pending(blob) {
+            Some(job) => job.is_known_here().then(|| job.state(&job.progress())),
+            None => self.ended(blob, etag),
+        }
+    }
+
+    /// EBUSY while a copy in blocks goes to the blob. The service would take whatever is written meanwhile, and the copy
+    /// would fail.
+    pub(crate) fn refuse_copied_to(&self, blob: &Blob) -> Result<()> {
+        match self.pending(blob) {
+            Some(job) if job.is_in_blocks() => Err(Error::copy_pending(blob.path.name.as_str())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Those that are pending below a name and not known to the service.
+    pub(crate) fn known_here(&self, is_meant: impl Fn(&Blob) -> bool) -> Vec<Arc<CopyJob>> {
+        let jobs = lock(&self.all);
+        let meant = jobs.iter().filter(|(destination, _)| is_meant(destination));
+        let pending = |job: &Arc<CopyJob>| job.is_in_blocks() && matches!(job.progress(), Progress::Pending(_));
+        meant.filter_map(|(_, job)| job.upgrade()).filter(pending).collect()
     }
 }

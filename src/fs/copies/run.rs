@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -21,6 +22,7 @@ use crate::fs::config::Config;
 use crate::fs::copies::job::{CopyJob, LONGEST_POLL, Progress, failure, look};
 use crate::fs::copies::jobs::Jobs;
 use crate::fs::copies::lease::{LeaseReport, SourceLeases};
+use crate::fs::copies::method::Rates;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::attr::Ino;
 use crate::fs::names::cache::Names;
@@ -41,14 +43,22 @@ pub(in crate::fs) struct Copies {
     pub(crate) jobs: Jobs,
     pub(crate) leases: Arc<SourceLeases>,
     pub(crate) background: BackgroundTasks,
+    pub(crate) rates: Arc<Rates>,
+    pub(crate) block_slots: Arc<Semaphore>,
 }
+
+/// Requests at once for all copies in blocks. No byte of them comes here, so it is the service that bounds them: it
+/// answers each at some 60 MiB/s, and what one account takes in is several GiB/s.
+pub(in crate::fs) const BLOCKS_AT_ONCE: usize = 32;
 
 impl Copies {
     pub(crate) fn new(names: &Names) -> Self {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
         let background = BackgroundTasks::default();
         let leases = Arc::new(SourceLeases::new(&background, Some(service.journal.clone())));
-        Self { service, config, tree, open: names.open.clone(), jobs: Jobs::default(), leases, background }
+        let (rates, block_slots) = (Arc::default(), Arc::new(Semaphore::new(BLOCKS_AT_ONCE)));
+        let (open, jobs) = (names.open.clone(), Jobs::default());
+        Self { service, config, tree, open, jobs, leases, background, rates, block_slots }
     }
 }
 
@@ -133,6 +143,7 @@ fn copied(
             total_bytes: source.size,
             completion_time: None,
             description: None,
+            in_blocks: false,
         }),
         sealed: request.seal.unwrap_or(source.sealed),
         version_id: None,
@@ -203,7 +214,7 @@ impl Copies {
                 let job = Arc::new(CopyJob { lease: options.lease, ..CopyJob::new(destination, id, total, progress) });
                 self.jobs.add(&job);
                 let followed = async {
-                    if let Some(ended) = self.poll_to_the_end(&job).await {
+                    if let Some(ended) = self.poll_to_the_end(&job, |_| false).await {
                         job.publish(ended);
                     }
                 };
@@ -247,8 +258,12 @@ impl Copies {
     }
 
     /// Looks at the destination until our copy has ended: how. `None` when nobody waits any more for a copy that was
-    /// started elsewhere.
-    pub(crate) async fn poll_to_the_end(&self, job: &Arc<CopyJob>) -> Option<Progress> {
+    /// started elsewhere. It is told as it is, pending, when `is_slow` says so of the bytes that are copied.
+    pub(crate) async fn poll_to_the_end(
+        &self,
+        job: &Arc<CopyJob>,
+        is_slow: impl Fn(u64) -> bool + Send,
+    ) -> Option<Progress> {
         let mut pause = FIRST_POLL;
         let mut blind_since = None;
         loop {
@@ -264,7 +279,7 @@ impl Copies {
             let progress = match self.service.blob(&job.destination).properties().await {
                 Ok(properties) => {
                     blind_since = None;
-                    look(&job.destination, &job.id, properties)
+                    look(&job.destination, &job.service_id(), properties)
                 }
                 Err(error) if error.is_not_found() => {
                     Progress::Failed(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() }))
@@ -278,7 +293,13 @@ impl Copies {
                 }
             };
             match &progress {
-                Progress::Pending(_) => job.publish(progress),
+                Progress::Pending(copied) => {
+                    let slow = is_slow(*copied);
+                    job.publish(progress.clone());
+                    if slow {
+                        return Some(progress);
+                    }
+                }
                 Progress::Success(_) => {
                     info!(destination = %job.destination.path, id = %job.id, "copy done");
                     return Some(progress);
@@ -308,15 +329,18 @@ impl Copies {
     /// Aborts the pending copy onto `blob` (M7): whichever it is, or only `id`. ENODATA when none is pending, ESTALE
     /// when it is another one.
     pub(crate) async fn abort_copy(&self, blob: &Blob, id: Option<&CopyId>) -> Result<()> {
+        if let Some(job) = self.jobs.pending(blob).filter(|job| job.is_in_blocks()) {
+            return self.abort_blocks(&job, id).await;
+        }
         let client = self.service.blob(blob);
         // C54: look first, and abort only what is pending. C55: with the id that is there, or the caller's.
         let state = client.properties().await?.copy;
         let none = || Error::NoPendingCopy { target: blob.path.to_string() };
         let Some(state) = state.filter(|state| state.status == CopyStatus::Pending) else { return Err(none()) };
-        if id.is_some_and(|id| *id != state.id) {
+        let job = self.jobs.of(blob).filter(|job| job.service_id() == state.id);
+        if id.is_some_and(|id| *id != state.id && job.as_ref().is_none_or(|job| job.id != *id)) {
             return Err(Error::stale(format!("{}: another copy is pending: {}", blob.path, state.id)));
         }
-        let job = self.jobs.of(blob).filter(|job| job.id == state.id);
         let lease = job.as_ref().and_then(|job| job.lease.as_ref());
         match client.abort_copy(&state.id, &AbortOptions { lease }).await {
             Ok(()) => {
@@ -339,6 +363,23 @@ impl Copies {
                 }
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// [`Copies::abort_copy`] of one in blocks: once they are being committed, it is too late.
+    async fn abort_blocks(&self, job: &CopyJob, id: Option<&CopyId>) -> Result<()> {
+        let path = &job.destination.path;
+        if id.is_some_and(|id| *id != job.id) {
+            return Err(Error::stale(format!("{path}: another copy is pending: {}", job.id)));
+        }
+        job.stopped.cancel();
+        job.ended().await;
+        match job.progress() {
+            Progress::Failed(Error::Copy { failure: CopyFailure::Aborted { .. }, .. }) => {
+                info!(destination = %path, id = %job.id, "copy has been aborted");
+                Ok(())
+            }
+            _ => Err(Error::NoPendingCopy { target: path.to_string() }),
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::fs::caller::Caller;
 use crate::fs::copies::backup::Backup;
 use crate::fs::copies::lease::LeaseSource;
-use crate::fs::names::tree::Blob;
+use crate::fs::copies::method::CopyMethod;
+use crate::fs::names::tree::{AccountId, Blob};
 use crate::store::{BlobProperties, BlobType, CopyRequest, CopySource, LeaseId, Metadata, Precondition, Tags};
 
 /// The treatment of source and destination besides copying.
@@ -13,6 +14,10 @@ use crate::store::{BlobProperties, BlobType, CopyRequest, CopySource, LeaseId, M
 pub(crate) struct CopyOptions {
     /// The source, if it is a blob as it is now in one of the mount's accounts: it can be leased.
     pub source: Option<Blob>,
+    /// The account of the mount that the source is in, as it is or was: it can be read in ranges.
+    pub from: Option<AccountId>,
+    /// The way that the copy goes if the source is in another account; as the mount does otherwise.
+    pub method: Option<CopyMethod>,
     /// When that is done; as the mount does otherwise.
     pub lease_source: Option<LeaseSource>,
     /// The blob that is replaced, if the caller knows.

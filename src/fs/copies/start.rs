@@ -2,20 +2,24 @@
 //!
 //! Before the end of a job is told to anybody, what belongs to it is settled: its part in the lease of the source
 //! (`lease`), and what it replaced, which comes back or is let go (`restore`). The copy itself is [`Copies::begin`] and
-//! what follows (`run`).
+//! what follows (`run`), or goes in blocks (`blocks`), from its start or when a Copy Blob is too slow (`method`).
 
 use std::sync::{Arc, Mutex};
 
-use tracing::{debug, warn};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
-use crate::error::{Error, Result};
+use crate::error::{CopyFailure, Error, Result};
 use crate::fs::copies::backup::OwnWrite;
-use crate::fs::copies::job::{CopyJob, Progress};
+use crate::fs::copies::blocks::{Admitted, BlockCopy};
+use crate::fs::copies::job::{CopyJob, Progress, failure};
 use crate::fs::copies::lease::{LeaseSource, LeasedCopy, SourceLease};
+use crate::fs::copies::method::{CopyMethod, Measure, Method};
 use crate::fs::copies::run::{Begun, Copies, total_of};
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::tree::Blob;
-use crate::store::{BlobProperties, BlobType, CopyId, CopyRequest, CopyState, CopyStatus};
+use crate::store::{AbortOptions, BlobProperties, BlobType, CopyId, CopyRequest, CopyState, CopyStatus, ETag};
+use crate::sync::lock;
 
 impl Copies {
     /// Starts a copy, with a lease of its source and what is to come back if it is no success. The job is done at once
@@ -29,6 +33,26 @@ impl Copies {
         started
     }
 
+    /// The copy in blocks, if it may be one, and whether it begins as one.
+    fn in_blocks(
+        &self,
+        destination: &Blob,
+        request: &CopyRequest,
+        version: Option<&Arc<BlobProperties>>,
+        options: &CopyOptions,
+    ) -> (Option<BlockCopy>, Method) {
+        let copy = || BlockCopy::of(self, destination, request, version, options);
+        match options.method.unwrap_or(self.config.copy_method) {
+            CopyMethod::Blob => (None, Method::Blob),
+            CopyMethod::Blocks => (copy(), Method::Blocks),
+            CopyMethod::Auto => {
+                let copy = copy();
+                let first = copy.as_ref().map_or(Method::Blob, BlockCopy::better);
+                (copy, first)
+            }
+        }
+    }
+
     async fn start_leased(self: &Arc<Self>, spec: CopySpec) -> Result<Arc<CopyJob>> {
         let (destination, version) = (spec.destination.clone(), spec.version.clone());
         let (request, options) = spec.into_request();
@@ -39,6 +63,13 @@ impl Copies {
             LeaseSource::Always => self.lease_source(&options, version.as_deref(), &destination, None).await,
             LeaseSource::Pending | LeaseSource::Never => None,
         };
+        let (mut blocks, first) = self.in_blocks(&destination, &request, version.as_ref(), &options);
+        if let Some(copy) = blocks.take_if(|_| first == Method::Blocks)
+            && let Some(admitted) = copy.admit().await
+        {
+            return Ok(self.start_blocks(copy, admitted, options, early));
+        }
+        let started = Instant::now();
         let begun = match self.begin(&destination, &request, version.as_deref(), &options).await {
             Ok(begun) => begun,
             Err(error) => {
@@ -54,7 +85,9 @@ impl Copies {
         };
         let job = Arc::new(CopyJob {
             lease: options.lease.clone(),
+            restores: options.backup.is_some(),
             backup: Mutex::new(options.backup.clone()),
+            source: Some(request.source.to_string()),
             ..CopyJob::new(destination, id, total_of(version.as_deref(), &progress), progress.clone())
         });
         if !matches!(progress, Progress::Pending(_)) {
@@ -70,7 +103,7 @@ impl Copies {
                 }
                 early => early,
             };
-            copies.poll_and_finish(&followed, lease).await;
+            copies.poll_and_finish(&followed, lease, blocks.map(|copy| (copy, started))).await;
         });
         Ok(job)
     }
@@ -98,7 +131,7 @@ impl Copies {
         }
         match (job.take_backup(), progress) {
             (Some(backup), Progress::Success(_)) => self.delete_backup(&backup).await,
-            (Some(backup), _) => self.restore(backup, OwnWrite::Copy(job.id.clone())).await,
+            (Some(backup), _) => self.restore(backup, OwnWrite::Copy(job.service_id())).await,
             (None, _) => {}
         }
     }
@@ -115,15 +148,138 @@ impl Copies {
         });
         self.jobs.add(&job);
         let (copies, followed) = (self.clone(), job.clone());
-        tokio::spawn(async move { copies.poll_and_finish(&followed, None).await });
+        tokio::spawn(async move { copies.poll_and_finish(&followed, None, None).await });
         Some(job)
     }
 
-    /// Follows a copy for all who wait, to its end and what is left to do then.
-    async fn poll_and_finish(self: &Arc<Self>, job: &Arc<CopyJob>, lease: Option<SourceLease>) {
-        if let Some(ended) = self.poll_to_the_end(job).await {
+    /// Follows a copy for all who wait, to its end and what is left to do then. `blocks`: it may be given up for those;
+    /// with the moment of its start.
+    async fn poll_and_finish(
+        self: &Arc<Self>,
+        job: &Arc<CopyJob>,
+        lease: Option<SourceLease>,
+        blocks: Option<(BlockCopy, Instant)>,
+    ) {
+        let measure = |copied, started: Instant| Measure { total: job.total, copied, elapsed: started.elapsed() };
+        let is_slow =
+            |copied| blocks.as_ref().is_some_and(|(copy, started)| copy.is_overtaken(measure(copied, *started)));
+        let mut left = None;
+        let ended = match (self.poll_to_the_end(job, is_slow).await, &blocks) {
+            (Some(Progress::Pending(copied)), Some((copy, started))) => {
+                copy.note(Method::Blob, measure(copied, *started));
+                self.overtake(job, copy, &mut left).await
+            }
+            (Some(ended), blocks) => {
+                if let (Some((copy, started)), Progress::Success(_)) = (blocks, &ended) {
+                    copy.note(Method::Blob, measure(job.total, *started));
+                }
+                Some(ended)
+            }
+            (None, _) => None,
+        };
+        if let Some(ended) = ended {
             self.finish(job, lease, &ended).await;
+            self.record(job, &ended, left);
             job.publish(ended);
+        }
+    }
+
+    /// Remembers the end of a copy of which the service knows nothing; `left`: the version that is there if it was no
+    /// success.
+    fn record(&self, job: &CopyJob, ended: &Progress, left: Option<ETag>) {
+        if job.is_known_here() {
+            let etag = match ended {
+                Progress::Success(properties) => Some(properties.etag.clone()),
+                Progress::Pending(_) | Progress::Failed(_) => left,
+            };
+            self.jobs.record(&job.destination, etag, job.state(ended));
+        }
+    }
+
+    /// A copy that is in blocks from its start. What it is to replace stays until its end.
+    fn start_blocks(
+        self: &Arc<Self>,
+        copy: BlockCopy,
+        admitted: Admitted,
+        options: CopyOptions,
+        early: Option<SourceLease>,
+    ) -> Arc<CopyJob> {
+        let id = CopyId::new(&uuid::Uuid::new_v4().to_string());
+        let job = Arc::new(CopyJob {
+            lease: options.lease.clone(),
+            restores: options.backup.is_some(),
+            backup: Mutex::new(options.backup.clone()),
+            source: Some(copy.request.source.to_string()),
+            by_copy_blob: false,
+            makes_name: admitted.replaces().is_none(),
+            in_blocks: true.into(),
+            ..CopyJob::new(copy.destination.clone(), id, copy.source.size, Progress::Pending(0))
+        });
+        self.jobs.add(&job);
+        let (copies, followed) = (self.clone(), job.clone());
+        tokio::spawn(async move {
+            let policy = options.lease_source.unwrap_or(copies.config.lease_source);
+            let lease = match early {
+                None if policy == LeaseSource::Pending => {
+                    copies.lease_source(&options, Some(&copy.source), &copy.destination, Some(&followed.id)).await
+                }
+                early => early,
+            };
+            if let Some(ended) = copy.run(&followed, &admitted, false).await {
+                copies.finish(&followed, lease, &ended).await;
+                copies.record(&followed, &ended, admitted.replaces());
+                followed.publish(ended);
+            }
+        });
+        job
+    }
+
+    /// Gives a Copy Blob up for blocks, and takes it up again if those turn out to be slower. `left` becomes the version
+    /// that the destination has until the blocks are committed.
+    async fn overtake(&self, job: &Arc<CopyJob>, copy: &BlockCopy, left: &mut Option<ETag>) -> Option<Progress> {
+        let client = self.service.blob(&job.destination);
+        info!(destination = %job.destination.path, id = %job.id, "a slow copy goes on in blocks");
+        job.set_in_blocks(true);
+        let aborted = client.abort_copy(&job.id, &AbortOptions { lease: job.lease.as_ref() }).await;
+        if let Err(error) = aborted {
+            // Mostly it has ended (X12).
+            debug!(destination = %job.destination.path, id = %job.id, %error, "a slow copy cannot be aborted");
+            job.set_in_blocks(false);
+            return self.poll_to_the_end(job, |_| false).await;
+        }
+        let there = match client.properties().await {
+            Ok(there) => there,
+            Err(error) => return Some(Progress::Failed(error)),
+        };
+        if there.copy.as_ref().is_none_or(|shown| shown.id != job.id) {
+            return Some(Progress::Failed(failure(&job.destination, CopyFailure::Replaced { id: job.id.to_string() })));
+        }
+        *left = Some(there.etag.clone());
+        let copy = copy.onto(there.etag);
+        if let Some(admitted) = copy.admit().await
+            && let Some(ended) = copy.run(job, &admitted, true).await
+        {
+            return Some(ended);
+        }
+        self.begin_anew(job, &copy).await
+    }
+
+    /// Takes the Copy Blob up again that blocks were to be faster than.
+    async fn begin_anew(&self, job: &Arc<CopyJob>, copy: &BlockCopy) -> Option<Progress> {
+        if job.stopped.is_cancelled() {
+            return Some(Progress::Failed(failure(&job.destination, CopyFailure::Aborted { id: job.id.to_string() })));
+        }
+        match self.begin(&job.destination, &copy.request, Some(&copy.source), &CopyOptions::default()).await {
+            Ok(Begun::Accepted(id, progress)) => {
+                *lock(&job.begun_anew) = Some(id);
+                job.set_in_blocks(false);
+                match progress {
+                    Progress::Pending(_) => self.poll_to_the_end(job, |_| false).await,
+                    ended => Some(ended),
+                }
+            }
+            Ok(Begun::Unreadable) => Some(Progress::Failed(Error::fs(libc::EIO, "the source cannot be read any more"))),
+            Err(error) => Some(Progress::Failed(error)),
         }
     }
 

@@ -130,7 +130,7 @@ impl Copies {
             async move {
                 let id = id?;
                 let part = SourceRange { source, range, if_match: etag };
-                client.block_blob().stage_block_from_url(&id, &part).await?;
+                client.block_blob().stage_block_from_url(&id, &part, None).await?;
                 Ok(BlockRef::Uncommitted(id))
             }
         });

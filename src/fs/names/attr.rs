@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::fs::names::identities::{self, Identities};
-use crate::store::{BlobProperties, BlobSettings, BlobType, ContainerItem, LeaseProperties, Metadata, Written};
+use crate::store::{BlobProperties, BlobSettings, BlobType, ContainerItem, ETag, LeaseProperties, Metadata, Written};
 
 /// RFC 3339, rclone's convention.
 const MTIME: &str = "mtime";
@@ -495,6 +495,12 @@ pub(crate) fn just_written(size: u64, settings: BlobSettings, written: Written) 
         path: None,
         protection: Default::default(),
     }
+}
+
+/// Properties of a block blob that there is not yet.
+pub(crate) fn unborn(size: u64) -> BlobProperties {
+    let nothing = Written { etag: ETag::new(""), last_modified: SystemTime::now() };
+    just_written(size, BlobSettings::default(), nothing)
 }
 
 /// A time as it stands in metadata.

@@ -8,7 +8,7 @@ use crate::fs::names::access::{Credentials, READ, SEARCH};
 use crate::fs::names::attr::{self, Attr, Defaults, FileKind, Ino};
 use crate::fs::names::cache::Names;
 use crate::fs::names::hidden;
-use crate::fs::names::tree::BlobDir;
+use crate::fs::names::tree::{Blob, BlobDir};
 use crate::store::{BlobProperties, ListBlobs, Progress};
 
 /// A blob of a tree.
@@ -38,6 +38,8 @@ pub(crate) struct Walk {
     pub(in crate::fs) who: Credentials,
     /// Whether the caller may enter a directory, by its path.
     pub(in crate::fs) open: HashMap<String, bool>,
+    /// What is not in the service's listing was added.
+    extended: bool,
 }
 
 pub(in crate::fs) enum NextPage {
@@ -55,6 +57,7 @@ impl Walk {
             page: VecDeque::new(),
             who,
             open: HashMap::new(),
+            extended: false,
         }
     }
 
@@ -99,6 +102,20 @@ impl Walk {
     /// are not found otherwise.
     pub(crate) fn closed(&self) -> impl Iterator<Item = &str> {
         self.open.iter().filter(|(_, open)| !**open).map(|(path, _)| path.as_str())
+    }
+
+    /// Adds, once, what is below the directory and not in the service's listing.
+    pub(in crate::fs) fn extend(&mut self, more: impl FnOnce(&BlobDir) -> Vec<Found>) -> bool {
+        let is_first = !std::mem::replace(&mut self.extended, true);
+        if is_first {
+            self.page.extend(more(&self.dir));
+        }
+        is_first
+    }
+
+    /// The blob that was found; none for a name that a path cannot have.
+    pub(in crate::fs) fn blob(&self, found: &Found) -> Option<Blob> {
+        self.dir.blob(&found.path).ok()
     }
 
     /// Puts back what was taken last.

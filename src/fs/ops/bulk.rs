@@ -118,6 +118,7 @@ impl TreeCopies {
             dry_run: order.dry_run,
             keep: order.keep || self.fs.config.keep_on_abort,
             lease_source: order.lease_source,
+            method: order.method,
         };
         // Many single sources are looked up no faster than they are copied.
         let Some(slot) = bulk.slot().await else { return Ok(()) };
@@ -351,7 +352,7 @@ impl TreeCopies {
             return Some(match job.progress() {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(&self.fs, &error),
-                Progress::Pending(_) if options.no_wait && !job.is_local() => Outcome::Accepted(job.id.clone()),
+                Progress::Pending(_) if options.no_wait && !job.is_fetched() => Outcome::Accepted(job.id.clone()),
                 Progress::Pending(_) => self.wait_out(bulk, &item, job).await,
             });
         }
@@ -379,6 +380,8 @@ impl TreeCopies {
             tags,
             options: CopyOptions {
                 source: Some(item.from.clone()),
+                from: Some(item.from.account),
+                method: options.method,
                 lease_source: options.lease_source,
                 backup,
                 ..CopyOptions::default()
@@ -443,13 +446,16 @@ impl TreeCopies {
     }
 
     async fn abort_item(&self, item: &BulkItem, job: &CopyJob) -> Outcome {
-        if job.is_local() {
+        if job.is_fetched() {
             self.fs.copies.stop_fetching(job).await;
             return Outcome::Aborted(false);
         }
+        if job.is_in_blocks() {
+            return self.abort_blocks(item, job).await;
+        }
         if item.replaced.is_none() {
             // Nothing was there before, and nothing is left.
-            self.fs.copies.rollback(&item.to, &job.id).await;
+            self.fs.copies.rollback(&item.to, &job.service_id()).await;
             job.finished().await;
             return Outcome::Aborted(false);
         }
@@ -460,12 +466,32 @@ impl TreeCopies {
         };
         // It may have ended by itself (X12), which the job has not seen yet.
         match self.fs.service.blob(&item.to).properties().await {
-            Ok(found) => match look(&item.to, &job.id, found) {
+            Ok(found) => match look(&item.to, &job.service_id(), found) {
                 Progress::Success(_) => Outcome::Copied(job.id.clone()),
                 Progress::Failed(error) => failed(&self.fs, &error),
                 Progress::Pending(_) => failed(&self.fs, &error),
             },
             Err(_) => failed(&self.fs, &error),
+        }
+    }
+
+    /// [`TreeCopies::abort_item`] of one in blocks. What it was to replace is there still, but where it took the place of
+    /// a Copy Blob, which had emptied it.
+    async fn abort_blocks(&self, item: &BulkItem, job: &CopyJob) -> Outcome {
+        if let Err(error) = self.fs.copies.abort_copy(&item.to, Some(&job.id)).await {
+            return match job.progress() {
+                Progress::Success(_) => Outcome::Copied(job.id.clone()),
+                Progress::Failed(error) => failed(&self.fs, &error),
+                Progress::Pending(_) => failed(&self.fs, &error),
+            };
+        }
+        match (job.was_by_copy_blob(), &item.replaced) {
+            (true, None) => {
+                self.fs.copies.rollback(&item.to, &job.id).await;
+                Outcome::Aborted(false)
+            }
+            (true, Some(_)) => Outcome::Aborted(!job.restores()),
+            (false, _) => Outcome::Aborted(false),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::job::Progress;
 use crate::fs::copies::lease::{LeaseReport, LeaseSource};
+use crate::fs::copies::method::CopyMethod;
 use crate::fs::copies::spec::{CopyOptions, CopySpec};
 use crate::fs::names::access::{Credentials, READ, SEARCH, WRITE};
 use crate::fs::names::attr::{self, FileKind, Ino};
@@ -21,7 +22,7 @@ use crate::fs::ops::xattr;
 use crate::fs::service::SOURCE_SAS;
 use crate::secrets::is_url;
 use crate::store::{
-    BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, LeaseId, Metadata, Precondition, Tags,
+    BlobProperties, BlobType, CopyId, CopySource, CopyState, CopyStatus, ETag, LeaseId, Metadata, Precondition, Tags,
 };
 
 /// The operations past the calls of a filesystem.
@@ -49,6 +50,8 @@ pub struct CopyOrder<'a> {
     pub keep: bool,
     /// When the source is leased; as the mount does otherwise.
     pub lease_source: Option<LeaseSource>,
+    /// The way that the copy goes if the source is in another account; as the mount does otherwise.
+    pub method: Option<CopyMethod>,
     /// The caller's lease of the destination (X5).
     pub lease: Option<&'a str>,
 }
@@ -138,6 +141,8 @@ impl Control<'_> {
         };
         let options = CopyOptions {
             source: origin.as_ref().and_then(Origin::current).filter(|_| !onto_itself),
+            from: origin.as_ref().map(|origin| origin.blob.account),
+            method: order.method,
             lease_source: order.lease_source,
             // Mostly it is replaced whatever it is.
             replaced: None,
@@ -149,8 +154,12 @@ impl Control<'_> {
         let seal = version.as_ref().and_then(|version| version.seal_of_copy(onto_itself && version.sealed));
         let start = CopySpec { source, version, destination: to, precondition, metadata, tier, tags, seal, options };
         let url = start.source.clone();
-        let started = match self.fs.copies.start_copy(start).await {
-            Ok(job) if order.no_wait && !job.is_local() => Ok((job.progress(), job)),
+        let started = self.fs.copies.start_copy(start).await;
+        if let (Ok(job), None) = (&started, &target) {
+            self.show_copied_to(parent, &name, job).await?;
+        }
+        let started = match started {
+            Ok(job) if order.no_wait && !job.is_fetched() => Ok((job.progress(), job)),
             Ok(job) => self.fs.copies.wait_for_copy(&job, caller).await.map(|done| (Progress::Success(done), job)),
             Err(error) => Err(error),
         };
@@ -167,25 +176,38 @@ impl Control<'_> {
         let (heard, status) = match progress {
             Progress::Success(properties) => (properties, CopyStatus::Success),
             Progress::Failed(error) => return Err(error),
+            // The service knows nothing of it: a name that is there stays what it is, and a new one is here already.
+            Progress::Pending(_) if job.is_in_blocks() => return Ok((job.id.clone(), CopyStatus::Pending)),
             Progress::Pending(_) => {
                 let now = self.fs.service.blob(&destination).properties().await?;
                 (Arc::new(now), CopyStatus::Pending)
             }
         };
-        match (&target, &stood_on) {
+        self.take_in((parent, &name), target.as_ref().zip(stood_on.as_ref()), heard).await?;
+        Ok((job.id.clone(), status))
+    }
+
+    /// Takes in what a copy has made of a name; `itself`: the file, and the version of it that was copied onto itself.
+    async fn take_in(
+        &self,
+        (parent, name): (Ino, &str),
+        itself: Option<(&NodeView, &ETag)>,
+        heard: Arc<BlobProperties>,
+    ) -> Result<()> {
+        match itself {
             // Onto itself (C17): the content is what it was, so whoever has it open may go on.
-            (Some(target), Some(stood_on)) => match self.fs.handles.of_ino(target.ino) {
+            Some((target, stood_on)) => match self.fs.handles.of_ino(target.ino) {
                 Some(file) => self.fs.files.record_version_on(&mut file.lock().await, stood_on, heard),
                 None => self.fs.tree.update(target.ino, NodeProperties::Blob(heard)),
             },
-            _ => {
+            None => {
                 let kind = attr::kind_of(&heard);
                 let known = Observation { properties: NodeProperties::Blob(heard), at: std::time::Instant::now() };
-                let view = self.fs.tree.enter(parent, &name, kind, known, None)?;
+                let view = self.fs.tree.enter(parent, name, kind, known, None)?;
                 self.fs.tree.kernel().collect(view.ino);
             }
         }
-        Ok((job.id.clone(), status))
+        Ok(())
     }
 
     /// What the copy is told of metadata: what is asked for, or what differs from the source's, so that the copy belongs
@@ -230,6 +252,7 @@ impl Control<'_> {
         if target.is_pending() {
             return Err(Error::copy_pending(&target.name));
         }
+        self.fs.copies.jobs.refuse_copied_to(&self.fs.tree.blob(target.ino)?)?;
         if let Some(file) = self.fs.handles.of_ino(target.ino)
             && !matches!(file.lock().await.content, Content::Clean)
         {
@@ -327,7 +350,14 @@ impl Control<'_> {
     /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
     pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
         let Origin { blob, revision } = self.fs.tree.origin(ino)?;
-        let properties = self.fs.service.blob(&blob).at(revision.as_ref()).properties().await?;
+        let found = self.fs.service.blob(&blob).at(revision.as_ref()).properties().await;
+        let found = found.optional()?;
+        // A file that comes into being with the last block is only here until then.
+        let own = self.fs.copies.jobs.own_state(&blob, found.as_ref().map(|found| &found.etag));
+        if let (Some(state), None) = (own, &revision) {
+            return Ok(state);
+        }
+        let properties = found.ok_or_else(|| Error::not_in_the_service(&blob.path))?;
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 
@@ -366,13 +396,30 @@ impl Control<'_> {
             *walk = Some(Walk::new(dir, who.clone()));
         }
         let Some(walk) = walk.as_mut() else { return Ok(true) };
-        while let Some(found) = walk.next(&self.fs.names).await? {
+        while let Some(found) = self.next_copied_to(walk).await? {
             if !take(&found) {
                 walk.put_back(found);
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// The next blob of a walk, with what this mount alone knows of the copy onto it.
+    async fn next_copied_to(&self, walk: &mut Walk) -> Result<Option<Found>> {
+        let mut found = loop {
+            match walk.next(&self.fs.names).await? {
+                Some(found) => break found,
+                None if walk.extend(|dir| self.made_below(dir)) => {}
+                None => return Ok(None),
+            }
+        };
+        if let Some(blob) = walk.blob(&found)
+            && let Some(state) = self.fs.copies.jobs.own_state(&blob, Some(&found.properties.etag))
+        {
+            found.properties = Arc::new(BlobProperties { copy: Some(state), ..(*found.properties).clone() });
+        }
+        Ok(Some(found))
     }
 
     /// The lease of a file, asked from the service (C42).

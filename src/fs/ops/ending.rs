@@ -73,6 +73,12 @@ impl Ending<'_> {
     /// `bound` in all, and no lease stays behind (M9). Copies that are pending go on without.
     pub async fn shut_down(&self, bound: Duration) {
         let until = Instant::now() + bound;
+        // Nobody else would go on with them, and what they were to replace is there still.
+        for job in self.fs.copies.jobs.known_here(|_| true) {
+            warn!(destination = %job.destination.path, id = %job.id, "a copy in blocks ends with the mount");
+            job.stopped.cancel();
+            let _ = tokio::time::timeout(bound / 4, job.ended()).await;
+        }
         // Half of the time is for the leases.
         if !self.fs.copies.background.done(bound / 2).await {
             warn!("what was left to do at the service has taken too long");

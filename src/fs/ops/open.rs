@@ -30,6 +30,9 @@ impl Fs {
         if access.write {
             self.tree.refuse_revision(ino)?;
             view.refuse_writing()?;
+            if let Ok(blob) = self.tree.blob(ino) {
+                self.copies.jobs.refuse_copied_to(&blob)?;
+            }
             refuse_leased(self, ino, &view).await?;
         }
         let once = access.write && self.names.keeping(ino).await? == Keeping::Blobs;

@@ -31,6 +31,9 @@ impl Fs {
         Names::check_named(&view)?;
         self.tree.refuse_revision(ino)?;
         view.refuse_writing()?;
+        if let Ok(blob) = self.tree.blob(ino) {
+            self.copies.jobs.refuse_copied_to(&blob)?;
+        }
         if self.names.keeping(ino).await? == Keeping::Blobs {
             refuse_kept(&view)?;
         }

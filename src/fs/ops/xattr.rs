@@ -2,7 +2,7 @@
 //!
 //! | name | value | to write |
 //! |---|---|---|
-//! | `user.blob.copy.*` | state of the last copy (C33–C38) | `status`: `abort` or `abort:ID` (M7) |
+//! | `user.blob.copy.*` | state of the last copy (C33–C38), and `method`: `blob` or `blocks` | `status`: `abort` or `abort:ID` (M7) |
 //! | `user.blob.type`, `.etag`, `.url`, … | what the service says | ignored |
 //! | `user.blob.content_type`, … `.tier` | properties | set |
 //! | `user.blob.immutability_until`, `.immutability_mode`, `.legal_hold` | what keeps the version (S114) | set, remove |
@@ -99,8 +99,17 @@ enum Header {
     ContentDisposition,
 }
 
-const COPY_NAMES: [&str; 8] =
-    ["status", "id", "source", "progress", "bytes_copied", "total_bytes", "completion_time", "status_description"];
+const COPY_NAMES: [&str; 9] = [
+    "status",
+    "method",
+    "id",
+    "source",
+    "progress",
+    "bytes_copied",
+    "total_bytes",
+    "completion_time",
+    "status_description",
+];
 
 const SYSTEM_NAMES: [&str; 14] = [
     "type",
@@ -127,6 +136,7 @@ fn value_of(name: &XattrName<'_>, blob: &BlobProperties, url: &str) -> Option<St
             let copy = blob.copy.as_ref()?;
             match *name {
                 "status" => Some(copy.status.as_str().to_owned()),
+                "method" => Some(if copy.in_blocks { "blocks" } else { "blob" }.to_owned()),
                 "id" => Some(copy.id.to_string()),
                 "source" => copy.source.clone(),
                 "progress" => Some(format!("{}/{}", copy.bytes_copied, copy.total_bytes)),
@@ -362,7 +372,14 @@ impl Xattrs<'_> {
         }
         let Origin { blob, revision } = origin;
         let asked = Instant::now();
-        let properties = match self.fs.service.blob(blob).at(revision.as_ref()).properties().await {
+        let own = |etag| self.fs.copies.jobs.own_state(blob, etag).filter(|_| revision.is_none());
+        let mut properties = match self.fs.service.blob(blob).at(revision.as_ref()).properties().await {
+            // It comes into being with the last of its blocks.
+            Err(error) if error.is_not_found() && own(None).is_some() => {
+                let properties = BlobProperties { copy: own(None), ..attr::unborn(0) };
+                let seen = Seen { properties, tags: OnceCell::new() };
+                return Ok(self.remember(ino, seen, name, probe, caller));
+            }
             Err(error) if error.is_not_found() && self.fs.names.is_new(ino) => {
                 return Err(Error::fs(libc::ENODATA, "the file is not in the service yet"));
             }
@@ -373,11 +390,16 @@ impl Xattrs<'_> {
         };
         // What is said of another file is not said of this one.
         Names::check_named(&self.fs.names.update_if_newer(ino, properties.clone(), asked)?)?;
-        let seen = Arc::new(Seen { properties, tags: OnceCell::new() });
+        properties.copy = own(Some(&properties.etag)).or(properties.copy);
+        Ok(self.remember(ino, Seen { properties, tags: OnceCell::new() }, name, probe, caller))
+    }
+
+    fn remember(&self, ino: Ino, seen: Seen, name: &str, probe: bool, caller: Caller) -> Arc<Seen> {
+        let seen = Arc::new(seen);
         self.fs.xattr_reads.remember(ino, caller, seen.clone());
         // Notes that this name has its answer.
         self.fs.xattr_reads.recall(ino, caller, name, probe);
-        Ok(seen)
+        seen
     }
 
     /// setxattr(2) with its flags.
@@ -418,6 +440,9 @@ impl Xattrs<'_> {
     /// Sets or, without a value, removes. What a new file is to have travels with its content; to any other, what was
     /// written is committed first, so that a commit that comes later finds the blob as it knows it.
     async fn change_attribute(&self, ino: Ino, change: XattrChange<'_>) -> Result<()> {
+        if let Ok(blob) = self.fs.tree.blob(ino) {
+            self.fs.copies.jobs.refuse_copied_to(&blob)?;
+        }
         let file = self.fs.files.acquire(&self.fs.tree.view(ino)?).await;
         let mut state = file.lock().await;
         let done = if state.is_unborn() || state.is_new() && change.may_wait() {
@@ -661,12 +686,11 @@ impl Xattrs<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::fs::names::xattr_reads::{ONE_QUESTION, Reads};
     use crate::store::{BlobSettings, ETag, Written};
-    use std::time::SystemTime;
 
     fn seen() -> Arc<Seen> {
         let written = Written { etag: ETag::new("e"), last_modified: SystemTime::UNIX_EPOCH };

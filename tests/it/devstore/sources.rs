@@ -6,6 +6,7 @@ use blobcp::devstore::{Config, CopyAction, CopyRate, PolicyChange};
 
 use super::client::{Client, ONE, TWO, server};
 use super::copies::{HOUR, TIB, held};
+use crate::common::answer;
 
 /// X8: the source changed, was deleted, or its signature ended.
 #[tokio::test]
@@ -143,4 +144,28 @@ async fn c19_files_become_block_blobs() {
     }
     let missing = signed.replace("dir/f", "dir/g");
     assert_eq!(one.copy("box/d", &missing).await.outcome(), "403 CannotVerifyCopySource");
+}
+
+/// What another account has is read at a pace of its own by each request; what the account has itself is there at once.
+#[tokio::test]
+async fn a_from_url_request_takes_the_time_of_what_it_reads() {
+    let slow = CopyRate::BytesPerSecond(1);
+    let server = server(Config { from_url_cross_account: slow, ..Config::default() }).await;
+    let (one, two) = (Client::new(&server, ONE), Client::new(&server, TWO));
+    for account in [ONE, TWO] {
+        server.put_sparse(account, "box", "large", 1 << 30).unwrap();
+    }
+    let put = |id: &'static str, url: String| {
+        let two = two.clone();
+        async move { two.put(&format!("box/d?comp=block&blockid={id}"), &[("x-ms-copy-source", &url)]).await.outcome() }
+    };
+    let reads = tokio::spawn(put("MQ==", one.shared_url("large", HOUR)));
+    answer("the request", async || (server.stats().most_at_once.get("PutBlockFromURL") == Some(&1)).then_some(()))
+        .await;
+    assert_eq!(put("Mg==", two.shared_url("large", HOUR)).await, "201");
+    assert!(!reads.is_finished(), "a GiB takes years");
+    let at_once = PolicyChange { from_url_cross_account: Some(CopyRate::Immediate), ..PolicyChange::default() };
+    server.change_policy(at_once);
+    assert_eq!(put("Mw==", one.shared_url("large", HOUR)).await, "201");
+    reads.abort();
 }

@@ -346,7 +346,10 @@ pub async fn a_range_is_copied_as_a_block(b: &Backend) {
     let url = b.client.blob(&source).block_source(&b.client, Duration::from_secs(600)).await.unwrap();
     let id = BlockId::new("MDE=");
     let blocks = b.client.blob(&destination).block_blob();
-    blocks.stage_block_from_url(&id, &SourceRange { source: &url, range: 6..11, if_match: Some(&etag) }).await.unwrap();
+    blocks
+        .stage_block_from_url(&id, &SourceRange { source: &url, range: 6..11, if_match: Some(&etag) }, None)
+        .await
+        .unwrap();
     let list = [BlockRef::Uncommitted(id.clone())];
     let blocks = b.client.blob(&destination).block_blob();
     blocks.commit_block_list(&list, &BlobSettings::default(), &WriteOptions::default()).await.unwrap();
@@ -355,7 +358,7 @@ pub async fn a_range_is_copied_as_a_block(b: &Backend) {
     let other = ETag::new("0x1");
     let blocks = b.client.blob(&destination).block_blob();
     let error = blocks
-        .stage_block_from_url(&id, &SourceRange { source: &url, range: 0..5, if_match: Some(&other) })
+        .stage_block_from_url(&id, &SourceRange { source: &url, range: 0..5, if_match: Some(&other) }, None)
         .await
         .unwrap_err();
     assert_eq!(error.errno(), libc::ESTALE, "{error}");

@@ -96,6 +96,7 @@ mod tests {
             total_bytes: 5,
             completion_time: Some(at(second)),
             description: None,
+            in_blocks: false,
         };
         BlobProperties { copy: Some(state), ..blob(second) }
     }

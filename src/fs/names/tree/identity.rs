@@ -98,6 +98,7 @@ mod tests {
             total_bytes: 5,
             completion_time: None,
             description: None,
+            in_blocks: false,
         };
         BlobProperties { copy: Some(copy), ..to }
     }

@@ -182,6 +182,7 @@ mod tests {
             total_bytes: 2,
             completion_time: None,
             description: Some("slow".into()),
+            in_blocks: false,
         });
         let mut odd = blob("0x08dE");
         odd.headers.content_md5 = Some("no hash".into());

@@ -54,7 +54,7 @@ impl TreeCopies {
         let replaced = match existing {
             None => None,
             Some(found) => {
-                let existing = &found.properties;
+                let existing = self.known_of(to, &found.properties);
                 let ended = existing.copy.as_ref().map(|copy| copy.status);
                 if ended == Some(CopyStatus::Pending) {
                     return Ok(Decision::refused(libc::EBUSY, "a copy onto it is pending"));
@@ -67,14 +67,22 @@ impl TreeCopies {
                 let url = self.fs.service.blob(from).url();
                 let told = metadata.clone().map(|metadata| BlobProperties { metadata, ..(*version).clone() });
                 let version = told.as_ref().unwrap_or(version);
-                if crate::fs::copies::bulk::proof::is_copy(existing, version, &url, from.account == to.account) {
+                if crate::fs::copies::bulk::proof::is_copy(&existing, version, &url, from.account == to.account) {
                     return Ok(Decision::Settled(Outcome::Skipped(Skip::Same)));
                 }
-                Some(existing.clone())
+                Some(existing)
             }
         };
         let decision = Decision::Copy(replaced, metadata);
         Ok(if options.dry_run { Decision::Settled(Outcome::Due) } else { decision })
+    }
+
+    /// What is there, with what this mount alone knows of the last copy onto it.
+    fn known_of(&self, to: &Blob, found: &Arc<BlobProperties>) -> Arc<BlobProperties> {
+        match self.fs.copies.jobs.own_state(to, Some(&found.etag)) {
+            Some(copy) => Arc::new(BlobProperties { copy: Some(copy), ..(**found).clone() }),
+            None => found.clone(),
+        }
     }
 
     /// What a copy is told, so that it belongs to whoever makes it; `None` if that are the source's own.

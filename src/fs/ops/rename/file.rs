@@ -94,6 +94,8 @@ impl Renaming<'_> {
             return Err(Error::copy_pending(&source.name));
         }
         let blob = self.fs.tree.blob(source.ino)?;
+        self.fs.copies.jobs.refuse_copied_to(&blob)?;
+        self.fs.copies.jobs.refuse_copied_to(to)?;
         refuse_archived(&blob, &properties)?;
         let replaces = target.and_then(|target| Some((target.ino, target.properties()?)));
         let (precondition, backup) = match (self.mode, replaces) {

@@ -77,7 +77,7 @@ impl Renaming<'_> {
             ),
             Err(error) => error,
         };
-        if job.is_local() {
+        if job.is_fetched() {
             self.fs.copies.stop_fetching(&job).await;
         }
         match backup {
