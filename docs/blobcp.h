@@ -39,6 +39,7 @@
 #define BLOBCP_NO_LEASE 256u     /* do not lease the source, whatever the mount does */
 #define BLOBCP_BY_COPY_BLOB 512u /* from another account by Copy Blob, whatever the mount does */
 #define BLOBCP_BY_BLOCKS 1024u   /* from another account in blocks; with BLOBCP_BY_COPY_BLOB the faster way */
+#define BLOBCP_UPDATE 2048u      /* in a tree, skip what exists and is not older than its source */
 #define BLOBCP_LEASE_ID 64u      /* blobcp_copy: id holds the lease of the destination */
 #define BLOBCP_RECURSIVE 16u     /* blobcp_tree: directories, too */
 #define BLOBCP_DRY_RUN 32u       /* blobcp_tree: only tell what would be copied */
@@ -176,6 +177,17 @@ struct blobcp_entry {
 	int64_t modified; /* of a pending copy: when it was started */
 };
 
+/* Why the last request of the calling thread on this mount was refused, as the mount's
+ * log has it. A thread that never was: ENODATA. */
+#define BLOBCP_OF_THE_REQUEST 0
+#define BLOBCP_OF_THE_SOURCE 1 /* about the source of a copy; all else of COPY is about its destination */
+struct blobcp_reason {
+	int32_t error;      /* the errno that was answered */
+	uint32_t about;     /* BLOBCP_OF_THE_REQUEST, BLOBCP_OF_THE_SOURCE */
+	char operation[32]; /* the request as FUSE calls it: ioctl, mkdir */
+	char text[2048];    /* whom the service refused what, in its own words */
+};
+
 /* On a directory (with destination) or on the destination file itself. A file
  * may be copied onto itself: that is how it gets another tier or time. */
 #define BLOBCP_IOC_COPY _IOWR(0xBC, 1, struct blobcp_copy)
@@ -195,5 +207,7 @@ struct blobcp_entry {
 #define BLOBCP_IOC_LEASE _IOWR(0xBC, 8, struct blobcp_lease)
 /* On a directory, until BLOBCP_DONE: what mounts that were killed have left below it. */
 #define BLOBCP_IOC_LEFTOVERS _IOWR(0xBC, 9, struct blobcp_leftovers)
+/* On any file or directory, by the thread that was refused. */
+#define BLOBCP_IOC_REASON _IOR(0xBC, 10, struct blobcp_reason)
 
 #endif

@@ -11,9 +11,10 @@
     python3 ioctl.py lease show|break FILE
     python3 ioctl.py leftovers|clean DIRECTORY     what mounts that were killed have left, and its end
 
-The structures and numbers are those of blobcp.h.
+What is refused is said with the reason that the mount has for it. The structures and numbers are those of blobcp.h.
 """
 
+import errno
 import fcntl
 import os
 import select
@@ -41,6 +42,7 @@ ENTRY = struct.Struct("=IIiIQQqq")
 SNAPSHOT = struct.Struct("=64s")
 LEASE = struct.Struct("=II32s32s1024s")
 LEFTOVERS = struct.Struct("=II16000s")
+REASON = struct.Struct("=iI32s2048s")
 
 
 def number(direction, command, layout):
@@ -57,6 +59,7 @@ IOC_COPIES = number(3, 6, COPIES)
 IOC_SNAPSHOT = number(2, 7, SNAPSHOT)
 IOC_LEASE = number(3, 8, LEASE)
 IOC_LEFTOVERS = number(3, 9, LEFTOVERS)
+IOC_REASON = number(2, 10, REASON)
 
 
 def text(field):
@@ -152,6 +155,14 @@ def wait(path):
         select.select([descriptor], [], [])
     finally:
         os.close(descriptor)
+
+
+def reason(path):
+    """errno and words of what this thread was refused last on the mount that `path` is in, also by other calls."""
+    error, _, _, words = ask(path, IOC_REASON, REASON)
+    return error, text(words)
+
+
 def snapshot(path):
     """Takes a snapshot of a file; the snapshot's path."""
     (moment,) = ask(path, IOC_SNAPSHOT, SNAPSHOT)
@@ -185,9 +196,14 @@ def main(arguments):
                 print(kind, path, error, what)
         case ["wait", path]:
             wait(path)
-            print(*status(path))
+            main(["status", path])
         case ["status", path]:
-            print(*status(path))
+            try:
+                print(*status(path))
+            except OSError as refused:
+                if refused.errno != errno.ENODATA:
+                    raise
+                print("no copy was made onto this file")
         case ["abort", path]:
             abort(path)
         case ["snapshot", path]:
@@ -198,5 +214,20 @@ def main(arguments):
             sys.exit(__doc__)
 
 
+def explained(refused, paths):
+    """A refusal in one line, with the reason of the mount that one of the paths is in."""
+    for path in paths:
+        try:
+            error, words = reason(path)
+        except OSError:
+            continue
+        if error == refused.errno:
+            return f"{refused.strerror}: {words}"
+    return f"{refused.filename}: {refused.strerror}" if refused.filename else refused.strerror
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except OSError as refused:
+        sys.exit(f"ioctl.py: {' '.join(sys.argv[1:])}: {explained(refused, sys.argv[2:])}")

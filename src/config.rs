@@ -22,6 +22,7 @@ mod file;
 pub(crate) mod fuzz;
 mod identity;
 mod mount_table;
+mod owner;
 pub(crate) mod places;
 mod setting;
 mod source;
@@ -59,7 +60,7 @@ const DEFAULT_MEMORY_LIMIT: u64 = 512 << 20;
 /// A mistake in what the user said.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), system_words(source))]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{0}; --config names another, and what is not named is read from ~/.config/blobcp/config.toml first")]
     Hidden(String),
@@ -73,13 +74,15 @@ pub(crate) enum Error {
     Url(String, &'static str),
     #[error("{0}: a directory in a container can only be mounted alone, not beside another SOURCE")]
     PrefixAmongMany(String),
+    #[error("{0} is named twice")]
+    Twice(String),
     #[error("account {0} is named with two endpoints, {1} and {2}")]
     TwoEndpoints(String, String, String),
     #[error(
-        "account {account}: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.{account}] in {}, or say --auth{note}",
+        "account {account}: no credential{known}: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.{account}] in {}, or say --auth{note}",
         file.display()
     )]
-    NoCredential { account: String, file: PathBuf, note: String },
+    NoCredential { account: String, known: String, file: PathBuf, note: String },
     #[error("account {account}: {auth} needs {variable}, or {key} in its table of the configuration file")]
     Identity { account: String, auth: String, variable: &'static str, key: &'static str },
     #[error(
@@ -94,6 +97,12 @@ pub(crate) enum Error {
     Account(crate::error::Error),
     #[error("no SOURCE is given: ACCOUNT, ACCOUNT/CONTAINER or a URL; or --dev")]
     NoSource,
+}
+
+/// The system's words for an error, without Rust's "(os error 2)".
+fn system_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
@@ -153,11 +162,13 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "SIZE", value_parser = setting::memory)]
     #[serde(deserialize_with = "setting::memory_field")]
     pub(crate) memory_limit: Option<u64>,
-    /// Owner of files that name none [default: yours].
-    #[arg(long, value_name = "UID")]
+    /// Owner of files that name none, by number or name [default: yours].
+    #[arg(long, value_name = "USER", value_parser = owner::user)]
+    #[serde(deserialize_with = "owner::user_field")]
     pub(crate) uid: Option<u32>,
-    /// Group of files that name none [default: yours].
-    #[arg(long, value_name = "GID")]
+    /// Group of files that name none, by number or name [default: yours].
+    #[arg(long, value_name = "GROUP", value_parser = owner::group)]
+    #[serde(deserialize_with = "owner::group_field")]
     pub(crate) gid: Option<u32>,
     /// Mode of files that have none of their own [default: 644].
     #[arg(long, value_name = "MODE")]
@@ -244,6 +255,12 @@ pub(crate) struct Plan {
 pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccounts<'_>) -> Result<Plan> {
     let sources: Vec<MountSource> =
         sources.iter().map(|text| MountSource::parse(text, known)).collect::<Result<_>>()?;
+    let place = |source: &MountSource| (source.account.clone(), source.container.clone(), source.prefix.clone());
+    let named_before =
+        |(at, source): &(usize, &MountSource)| sources[..*at].iter().any(|one| place(one) == place(source));
+    if let Some((_, twice)) = sources.iter().enumerate().find(named_before) {
+        return Err(Error::Twice(twice.label.clone()));
+    }
     let alone = sources.len() == 1;
     if !alone && let Some(source) = sources.iter().find(|source| !source.prefix.is_empty()) {
         return Err(Error::PrefixAmongMany(source.label.clone()));

@@ -110,6 +110,9 @@ pub enum Error {
     /// The filesystem does not do that, for any blob and at any time.
     #[error("{what}")]
     Unsupported { what: String },
+    /// The same, known to be about the source of a copy and not about its destination.
+    #[error("{0}")]
+    OfTheSource(Box<Error>),
     /// Another condition of the filesystem, on which nothing here depends: the errno and what it is about.
     #[error("{what}")]
     Fs { errno: i32, what: String },
@@ -166,6 +169,7 @@ impl Error {
     pub fn code(&self) -> &str {
         match self {
             Self::Service(e) => &e.code,
+            Self::OfTheSource(error) => error.code(),
             _ => "",
         }
     }
@@ -174,6 +178,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::Service(e) => e.status,
+            Self::OfTheSource(error) => error.status(),
             _ => 0,
         }
     }
@@ -263,7 +268,15 @@ impl Error {
     /// The source of a copy is not what it was taken for, or cannot be read: not a word about the destination (S15–S17,
     /// S36–S40).
     pub fn is_about_the_source(&self) -> bool {
-        self.code() == UNVERIFIED || self.is_of_another_source() || self.is_of_no_source()
+        matches!(self, Self::OfTheSource(_))
+            || self.code() == UNVERIFIED
+            || self.is_of_another_source()
+            || self.is_of_no_source()
+    }
+
+    /// Marks what went wrong with a source before the service was asked for the copy.
+    pub fn of_the_source(self) -> Self {
+        Self::OfTheSource(Box::new(self))
     }
 
     /// A blob takes no part of a blob of another type: it is another one than it was. (A whole copy may be refused for
@@ -351,6 +364,7 @@ impl Error {
             Self::NoPendingCopy { .. } => libc::ENODATA,
             Self::Interrupted { .. } => libc::EINTR,
             Self::OtherType { .. } | Self::Unsupported { .. } => libc::EOPNOTSUPP,
+            Self::OfTheSource(error) => error.errno(),
             Self::Fs { errno, .. } => *errno,
         }
     }

@@ -36,6 +36,7 @@ use crate::fuse::cache::KernelCache;
 use crate::fuse::call::{Call, Refuse};
 use crate::fuse::first_copy::FirstCopy;
 use crate::fuse::held::Held;
+use crate::fuse::refusals::Refusals;
 use crate::fuse::types::{caller, creation, file_attr, file_type, fopen_flags, kind_of_mode, set_time, text};
 use crate::fuse::underway::{Underway, Waiting};
 use crate::fuse::watchers::Watchers;
@@ -47,6 +48,7 @@ mod first_copy;
 pub(crate) mod fuzz;
 mod held;
 mod ioctl;
+mod refusals;
 mod types;
 mod underway;
 mod watchers;
@@ -66,6 +68,7 @@ struct Adapter {
     watchers: Arc<Watchers>,
     cache: Arc<KernelCache>,
     underway: Underway,
+    refusals: Arc<Refusals>,
     read_only: bool,
 }
 
@@ -106,7 +109,8 @@ fn begin(
     fs.tree().kernel().send_expired_to(tell);
     let mounted = fs.clone();
     let underway = Underway::watched(Arc::downgrade(&fs))?;
-    let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), underway, read_only };
+    let refusals = Arc::default();
+    let adapter = Adapter { fs, runtime, first_copy, watchers, cache: cache.clone(), underway, refusals, read_only };
     let session = mount(adapter)?;
     if let Some(device) = mountpoint.and_then(Device::mounted_at) {
         mounted.mounted_as(device);
@@ -149,6 +153,7 @@ impl Adapter {
             // A copy that goes on without us would be given up by what programs do in their distress.
             return reply.refuse(Errno::ENOTCONN);
         }
+        let call = call.kept_in(&self.refusals);
         let (fs, work) = (self.fs.clone(), work(self.fs.clone()));
         if !call.is_polled_inline() {
             let waiting = self.underway.enter(call.pid(), reply);
@@ -595,6 +600,7 @@ impl Filesystem for Adapter {
             input: input.to_vec(),
             who: self.credentials(request),
             caller: caller(request),
+            refusal: self.refusals.of(request.pid(), request.uid()),
             read_only: self.read_only,
         };
         let work = async move |fs: Arc<Fs>| ioctl::answer(&fs, asked).await;

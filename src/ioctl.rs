@@ -15,6 +15,7 @@
 //! | [`SNAPSHOT`] | a file | – | the moment of its new snapshot |
 //! | [`LEASE`] | a file | to show it or to break it | state of its lease, who holds it |
 //! | [`LEFTOVERS`] | an open directory | to show or to end | what mounts that were killed have left below it |
+//! | [`REASON`] | any file or directory | – | why the last request of the calling thread was refused, in words |
 //!
 //! [`TREE`] begins a copy of many files, or adds to it, and returns at once; [`NEWS`] is then called until it says
 //! [`ReportFlags::DONE`]. It waits for news, a fifth of a second at most. [`ABORT`] on that directory ends it: nothing
@@ -30,7 +31,7 @@
 //!
 //! Errors: `ENOTTY` for a command that is none of these, `EINVAL` for one of these with another size or with a field
 //! that is not text, `EACCES` and `EROFS` for what the caller or the mount may not do, otherwise what the operation
-//! itself fails with; `ENODATA` when there is no copy state, nothing to abort or nothing being copied.
+//! itself fails with; `ENODATA` when there is no copy state, nothing to abort, nothing being copied or no refusal known.
 //!
 //! The structures go to the kernel and back as bytes: the derives of `zerocopy` prove that they have no padding and
 //! that any bytes are a value of them.
@@ -62,6 +63,9 @@ pub const LEASE: u32 = ioc(READ | WRITE, 8, size_of::<Lease>());
 
 /// What mounts that were killed have left below an open directory. `_IOWR(0xBC, 9, struct blobcp_leftovers)`
 pub const LEFTOVERS: u32 = ioc(READ | WRITE, 9, size_of::<Leftovers>());
+
+/// The words for the last refusal of the calling thread on this mount. `_IOR(0xBC, 10, struct blobcp_reason)`
+pub const REASON: u32 = ioc(READ, 10, size_of::<Reason>());
 
 /// [`Copy::flags`] and [`Tree::flags`]. Any bits are a value; which of them a command knows is for who reads it to say.
 #[repr(transparent)]
@@ -95,12 +99,14 @@ bitflags! {
         const BY_COPY_BLOB = 512;
         /// From another account in blocks, by Put Block From URL, where the blobs allow it.
         const BY_BLOCKS = 1024;
+        /// [`Tree`]: skip what exists and is not older than its source.
+        const UPDATE = 2048;
     }
 }
 
 impl OrderFlags {
     /// Flags that [`COPY`] takes.
-    pub const OF_COPY: Self = Self::all().difference(Self::RECURSIVE.union(Self::DRY_RUN));
+    pub const OF_COPY: Self = Self::all().difference(Self::RECURSIVE.union(Self::DRY_RUN).union(Self::UPDATE));
     /// Flags that [`TREE`] takes.
     pub const OF_TREE: Self = Self::all().difference(Self::LEASE_ID);
 }
@@ -138,7 +144,7 @@ pub const SUCCESS: u32 = 2;
 pub const ABORTED: u32 = 3;
 /// Status of a copy that the service gave up.
 pub const FAILED: u32 = 4;
-/// [`Entry::status`] in [`News`]: not copied, there is one already ([`OrderFlags::NO_REPLACE`]).
+/// [`Entry::status`] in [`News`]: not copied, there is one already ([`OrderFlags::NO_REPLACE`], [`OrderFlags::UPDATE`]).
 pub const EXISTS: u32 = 5;
 /// [`Entry::status`] in [`News`]: not copied, what is there is provably a copy of the same.
 pub const SAME: u32 = 6;
@@ -179,6 +185,8 @@ pub const METADATA_SIZE: usize = 4096;
 pub const WORD_SIZE: usize = 32;
 /// Longest status description, with its zero byte.
 pub const DESCRIPTION_SIZE: usize = 1024;
+/// Longest words for a refusal, with their zero byte.
+pub const REASON_SIZE: usize = 2048;
 /// Room for records: as much as fits into an ioctl.
 pub const RECORDS_SIZE: usize = 16_000;
 
@@ -366,6 +374,25 @@ pub struct Lease {
     pub holder: [u8; DESCRIPTION_SIZE],
 }
 
+/// [`Reason::about`]: nothing more than the text says.
+pub const OF_THE_REQUEST: u32 = 0;
+/// [`Reason::about`]: the source of a copy. Of [`COPY`] all else is about the destination.
+pub const OF_THE_SOURCE: u32 = 1;
+
+/// Result of [`REASON`]. A system call answers with a number only, and the same number may mean either end of a copy.
+#[repr(C)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable)]
+pub struct Reason {
+    /// Out: the errno that was answered.
+    pub error: i32,
+    /// Out: [`OF_THE_REQUEST`] or [`OF_THE_SOURCE`].
+    pub about: u32,
+    /// Out: the request as FUSE calls it: `ioctl`, `mkdir`.
+    pub operation: [u8; WORD_SIZE],
+    /// Out: what the mount's log has of it: whom the service refused what, in its own words.
+    pub text: [u8; REASON_SIZE],
+}
+
 const READ: u32 = 2;
 const WRITE: u32 = 1;
 
@@ -377,7 +404,7 @@ const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
 /// A command of this interface apart from its size: what a caller meant who got the structure wrong.
 pub fn is_wrong_size(command: u32) -> bool {
     let apart_from_size = |command: u32| command & 0x0000_ffff;
-    [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT, LEASE, LEFTOVERS]
+    [COPY, STATUS, ABORT, TREE, NEWS, COPIES, SNAPSHOT, LEASE, LEFTOVERS, REASON]
         .iter()
         .any(|known| *known != command && apart_from_size(*known) == apart_from_size(command))
 }
@@ -483,6 +510,7 @@ mod tests {
         assert_eq!(size_of::<Entry>(), 4 * 4 + 4 * 8);
         assert_eq!(size_of::<Snapshot>(), ID_SIZE);
         assert_eq!(size_of::<Lease>(), 4 + 4 + 2 * WORD_SIZE + DESCRIPTION_SIZE);
+        assert_eq!(size_of::<Reason>(), 4 + 4 + WORD_SIZE + REASON_SIZE);
         // The size field of an ioctl number has 14 bits.
         for size in [size_of::<Copy>(), size_of::<Tree>(), size_of::<News>(), size_of::<Copies>()] {
             assert!(size < 1 << 14);
@@ -495,7 +523,7 @@ mod tests {
     fn numbers_are_those_of_the_header() {
         assert_eq!([COPY, STATUS, ABORT, SNAPSHOT], [0xF068_BC01, 0x9460_BC02, 0x4040_BC03, 0x8040_BC07]);
         assert_eq!([TREE, NEWS, COPIES], [0x6008_BC04, 0xBEF0_BC05, 0xFE90_BC06]);
-        assert_eq!([LEASE, LEFTOVERS], [0xC448_BC08, 0xFE88_BC09]);
+        assert_eq!([LEASE, LEFTOVERS, REASON], [0xC448_BC08, 0xFE88_BC09, 0x8828_BC0A]);
     }
 
     #[test]

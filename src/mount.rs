@@ -165,8 +165,9 @@ fn serve_on<K>(
     let (mut signals, mut hangup) = (Signals::listen(runtime)?, listen(runtime, SignalKind::hangup())?);
     let prepared = async {
         let (plan, keep, text) = prepare().await?;
-        probe::all(&plan.probes, patience).await?;
-        Ok((plan, keep, text))
+        let lines = probe::all(&plan.probes, patience).await?;
+        lines.iter().for_each(|line| warn!("{line}"));
+        Ok((plan, keep, text + &lines.iter().map(|line| format!("{line}\n")).collect::<String>()))
     };
     let (plan, _keep, text) = runtime.block_on(async {
         tokio::select! {

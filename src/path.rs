@@ -113,6 +113,35 @@ impl BlobName {
     }
 }
 
+/// The known word that was probably meant by one that is not known: with one slip of the fingers, or two in a longer
+/// word. Case does not matter.
+pub(crate) fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let slips = if typed.len() < 5 { 1 } else { 2 };
+    let near = known.into_iter().map(|word| (slips_between(typed, word), word));
+    near.filter(|(count, _)| *count <= slips).min_by_key(|(count, _)| *count).map(|(_, word)| word)
+}
+
+/// Letters that were left out, added, mistaken or exchanged with the next.
+fn slips_between(one: &str, other: &str) -> usize {
+    let letters = |text: &str| text.to_ascii_lowercase().chars().collect::<Vec<_>>();
+    let (one, other) = (letters(one), letters(other));
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, letter) in one.iter().enumerate() {
+        let mut now = vec![row + 1];
+        for (column, wanted) in other.iter().enumerate() {
+            let mistaken = last[column] + usize::from(letter != wanted);
+            let mut least = mistaken.min(last[column + 1] + 1).min(now[column] + 1);
+            if row > 0 && column > 0 && *letter == other[column - 1] && one[row - 1] == *wanted {
+                least = least.min(before[column - 1] + 1);
+            }
+            now.push(least);
+        }
+        before = std::mem::replace(&mut last, now);
+    }
+    last[other.len()]
+}
+
 /// Length of a name as the service counts it, in UTF-16 units: what is outside of Unicode's first plane counts twice.
 pub fn length(name: &str) -> usize {
     name.encode_utf16().count()
@@ -198,6 +227,21 @@ impl fmt::Display for BlobPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_with_a_slip_of_the_fingers_is_known() {
+        let known = ["AccountKey", "AccountName", "acct"];
+        for (typed, expected) in [
+            ("AccountKeyy", Some("AccountKey")),
+            ("acountname", Some("AccountName")),
+            ("AccuontName", Some("AccountName")),
+            ("act", Some("acct")),
+            ("other", None),
+            ("ab", None),
+        ] {
+            assert_eq!(meant(typed, known), expected, "{typed}");
+        }
+    }
 
     #[test]
     fn container_names_follow_the_service() {

@@ -9,7 +9,7 @@ use crate::config::environment::Environment;
 use crate::config::file::{AccountTable, File};
 use crate::config::{Auth, Error, MountSource, Result, Settings, Switch, identity};
 use crate::fs::Identities;
-use crate::path::AccountName;
+use crate::path::{AccountName, meant};
 use crate::store::{AZURE, Account, AccountConfig, Http, Identity, Options, Secret, Tokens, is_loopback};
 use crate::sync::lock;
 
@@ -55,6 +55,38 @@ impl<'a> KnownAccounts<'a> {
     pub(crate) fn of_environment(&self) -> Option<&str> {
         let connected = self.connected.as_ref().map(|account| account.name.as_str());
         connected.or(self.environment.account.as_deref())
+    }
+
+    /// The account that is meant where none is named: the environment's, or the only one of the file.
+    pub(super) fn usual(&self) -> Option<&str> {
+        self.of_environment().or_else(|| match self.file.accounts.len() {
+            1 => self.file.accounts.keys().next().map(String::as_str),
+            _ => None,
+        })
+    }
+
+    pub(super) fn is_known(&self, name: &str) -> bool {
+        self.of_environment() == Some(name) || self.file.accounts.contains_key(name)
+    }
+
+    /// For a complaint that nothing is known of an account: of which something is, and where. Empty if of none.
+    fn known_instead_of(&self, name: &str) -> String {
+        let connected = self.connected.as_ref().map(|account| account.name.as_str());
+        let named = self.environment.account.as_deref();
+        let of_environment = [(connected, "AZURE_STORAGE_CONNECTION_STRING"), (named, "AZURE_STORAGE_ACCOUNT")];
+        let mut said: Vec<String> = of_environment
+            .into_iter()
+            .filter_map(|(account, variable)| Some(format!("{variable} is for {}", account.filter(|a| *a != name)?)))
+            .collect();
+        if !self.file.accounts.is_empty() {
+            let names: Vec<&str> = self.file.accounts.keys().map(String::as_str).collect();
+            said.push(format!("{} has {}", self.file.path.display(), names.join(", ")));
+        }
+        let all = self.file.accounts.keys().map(String::as_str).chain(connected).chain(named);
+        if let Some(meant) = meant(name, all.filter(|known| *known != name)) {
+            said.push(format!("did you mean {meant}?"));
+        }
+        if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
     }
 
     /// Users and groups of this machine by the service's names for them.
@@ -157,7 +189,8 @@ impl<'a> KnownAccounts<'a> {
                     Some(identity) => config.tokens = Some(self.tokens_of(identity)),
                     None => {
                         let (file, note) = (self.file.path.clone(), self.file.note());
-                        return Err(Error::NoCredential { account: name.to_string(), file, note });
+                        let known = self.known_instead_of(name.as_str());
+                        return Err(Error::NoCredential { account: name.to_string(), known, file, note });
                     }
                 },
             }

@@ -55,7 +55,7 @@ impl MountTable {
 /// directory in a container, which is mounted alone and may have some in its name, is taken apart.
 pub(crate) fn split(word: &str) -> Vec<String> {
     let first = word.split(',').next().unwrap_or_default();
-    if word.contains("://") || first.matches('/').count() > 1 {
+    if word.contains(['?', '@']) || word.contains("://") || first.matches('/').count() > 1 {
         return vec![word.to_owned()];
     }
     word.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect()

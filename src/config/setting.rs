@@ -40,6 +40,12 @@ impl FromStr for Switch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mode(pub(crate) u32);
 
+impl Mode {
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+}
+
 impl FromStr for Mode {
     type Err = &'static str;
 
@@ -130,7 +136,7 @@ pub(super) fn copy_method_field<'de, D: Deserializer<'de>>(from: D) -> Result<Op
 }
 
 /// A string, a boolean or a number, as text.
-fn scalar<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+pub(super) fn scalar<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     match toml::Value::deserialize(from)? {
         toml::Value::String(text) => Ok(text),
         toml::Value::Boolean(value) => Ok(value.to_string()),

@@ -7,7 +7,7 @@ use crate::config::accounts::KnownAccounts;
 use crate::config::{Error, Result};
 use crate::path::{AccountName, BlobName, ContainerName};
 use crate::secrets::{self, without_user};
-use crate::store::Secret;
+use crate::store::{AZURE, Secret};
 
 /// One SOURCE of a mount.
 #[derive(Debug, Clone)]
@@ -29,6 +29,21 @@ impl MountSource {
         if secrets::is_url(text) {
             let (scheme, rest) = text.split_once("://").unwrap_or_default();
             return Self::of_url(&format!("{}://{rest}", scheme.to_ascii_lowercase()), known);
+        }
+        if let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| OTHER_SCHEMES.contains(scheme)) {
+            return Self::parse(&in_our_words(scheme, rest, known)?, known);
+        }
+        let host = text.split(['/', '?']).next().unwrap_or_default();
+        if AZURE.iter().any(|suffix| host.ends_with(suffix)) {
+            return Self::of_url(&format!("https://{text}"), known);
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            let place = text.split('?').next().unwrap_or(scheme);
+            let shown = without_user(place).unwrap_or_else(|| place.to_owned());
+            return Err(Error::Url(
+                shown,
+                "a SOURCE is an account, ACCOUNT/CONTAINER, or a URL that begins with https://",
+            ));
         }
         // What is wrong with it must not be shown.
         if let Some(shown) = secrets::cut(text) {
@@ -72,6 +87,33 @@ impl MountSource {
         let (container, prefix) = inside(&label, &rest)?;
         Ok(Self { label, account, endpoint: Some(endpoint), sas, container, prefix })
     }
+}
+
+/// Schemes by which programs of others name what is in an account.
+const OTHER_SCHEMES: [&str; 7] = ["az", "azure", "abfs", "abfss", "wasb", "wasbs", "adl"];
+
+/// A SOURCE in the spelling of others, in ours: `az://CONTAINER/PATH`, in an account that is said elsewhere,
+/// `az://ACCOUNT/CONTAINER/PATH`, `az://HOST/CONTAINER/PATH` and `abfss://CONTAINER@HOST/PATH`.
+fn in_our_words(scheme: &str, rest: &str, known: &KnownAccounts<'_>) -> Result<String> {
+    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (container, host) = place.split_once('@').map_or((None, place), |(container, host)| (Some(container), host));
+    if host.contains('.') {
+        let host = host.replacen(".dfs.", ".blob.", 1);
+        let container = container.map_or_else(String::new, |container| format!("{container}/"));
+        return Ok(format!("https://{host}/{container}{path}"));
+    }
+    let text = rest.split('?').next().unwrap_or_default();
+    if container.is_some() || text.len() < rest.len() {
+        return Err(Error::Url(format!("{scheme}://{text}"), "must name a host, or a container and a path alone"));
+    }
+    if known.is_known(host) {
+        return Ok(text.to_owned());
+    }
+    let account = known.usual().ok_or_else(|| {
+        let what = "names no account: write ACCOUNT/CONTAINER, or set AZURE_STORAGE_ACCOUNT";
+        Error::Url(format!("{scheme}://{text}"), what)
+    })?;
+    Ok(format!("{account}/{text}"))
 }
 
 /// Account, base URL and the rest of the path, by the rule of §1.1: hosts that are an address or have no dot name the

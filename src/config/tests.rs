@@ -380,3 +380,29 @@ fn what_the_source_itself_says_is_not_asked_for_again() {
     assert!(plan("https://acct.blob.core.windows.net/box?sv=1&sig=x").accounts[0].source.is_none());
     assert!(plan("acct/box").accounts[0].source.is_some());
 }
+
+#[rstest]
+#[case("acct.blob.core.windows.net/photos/a?sv=1&sig=x", "https://acct.blob.core.windows.net/photos/a")]
+#[case("acct.blob.core.windows.net", "https://acct.blob.core.windows.net")]
+#[case("abfss://photos@acct.dfs.core.windows.net/a", "https://acct.blob.core.windows.net/photos/a")]
+#[case("wasbs://photos@acct.blob.core.windows.net", "https://acct.blob.core.windows.net/photos")]
+#[case("az://acct.blob.core.windows.net/photos", "https://acct.blob.core.windows.net/photos")]
+#[case("az://photos/a", "acct/photos/a")]
+#[case("az://acct/photos/a", "acct/photos/a")]
+fn the_spelling_of_others_is_understood(#[case] typed: &str, #[case] label: &str) {
+    let environment = Environment { account: Some("acct".into()), ..Environment::default() };
+    let file = File::default();
+    let known = KnownAccounts::new(&environment, &file).unwrap();
+    let source = MountSource::parse(typed, &known).unwrap();
+    assert_eq!((source.label.as_str(), source.account.as_str()), (label, "acct"));
+}
+
+#[test]
+fn az_without_an_account_says_what_is_missing() {
+    let (environment, file) = (Environment::default(), File::default());
+    let known = KnownAccounts::new(&environment, &file).unwrap();
+    let error = MountSource::parse("az://photos/a", &known).unwrap_err().to_string();
+    assert_eq!(error, "az://photos/a: names no account: write ACCOUNT/CONTAINER, or set AZURE_STORAGE_ACCOUNT");
+    let error = MountSource::parse("s3://bucket/a?sig=SeCrEt", &known).unwrap_err().to_string();
+    assert!(error.starts_with("s3://bucket/a: ") && !error.contains("SeCrEt"), "{error}");
+}

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::sync::Arc;
 
 use fuser::{
     Errno, INodeNo, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::Ino;
 use crate::fuse::held::Held;
+use crate::fuse::refusals::{Refusal, Refusals};
 
 /// The number that an error is to the program that asked.
 pub(super) type ErrnoOf = fn(&Fs, &Error) -> i32;
@@ -23,6 +25,9 @@ pub(super) struct Call {
     ino: u64,
     name: String,
     pid: u32,
+    uid: u32,
+    /// Where a refusal is kept for whoever asks for its words.
+    refusals: Option<Arc<Refusals>>,
     errno_of: ErrnoOf,
     polled_inline: bool,
     /// Names that stand for something else when it is done.
@@ -38,6 +43,8 @@ impl Call {
             ino: ino.0,
             name: String::new(),
             pid: request.pid(),
+            uid: request.uid(),
+            refusals: None,
             errno_of: Fs::errno,
             polled_inline: false,
             renames: Vec::new(),
@@ -48,6 +55,11 @@ impl Call {
     pub(super) fn on(mut self, name: impl AsRef<OsStr>) -> Self {
         self.name = name.as_ref().to_string_lossy().into_owned();
         self
+    }
+
+    /// Has its refusal kept.
+    pub(super) fn kept_in(self, refusals: &Arc<Refusals>) -> Self {
+        Self { refusals: Some(refusals.clone()), ..self }
     }
 
     /// For requests whose errors mean something else to programs than those of others.
@@ -120,6 +132,10 @@ impl Call {
             debug!(operation, ino, name, pid, %error, "{because}");
         } else {
             warn!(operation, ino, name, pid, %error, "{because}");
+        }
+        // A command that is refused is never so ordinary that nobody asks.
+        if let Some(refusals) = self.refusals.as_ref().filter(|_| !ordinary || *operation == "ioctl") {
+            refusals.keep(*pid, Refusal::new(self.uid, operation, errno, error));
         }
         Errno::from_i32(errno)
     }

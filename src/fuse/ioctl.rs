@@ -18,10 +18,11 @@ use crate::fs::lease::LeaseSource;
 use crate::fs::leftovers::{Fate, Leftover, Remnant};
 use crate::fs::method::CopyMethod;
 use crate::fs::walk::Found;
+use crate::fuse::refusals::Refusal;
 use crate::ioctl::{
     self, ABORT, ABORTED, ACCEPTED, Abort, BLOB_METHOD, BLOCKS_METHOD, BREAK, COPIES, COPY, Copies, Copy, DUE, EXISTS,
-    Entry, FAILED, LEASE, LEFTOVERS, Lease, Leftovers, NEWS, News, OrderFlags, PENDING, Records, ReportFlags, SAME,
-    SHOW, SNAPSHOT, STATUS, SUCCESS, Snapshot, Status, TREE, Tree, is_wrong_size, set_text, text,
+    Entry, FAILED, LEASE, LEFTOVERS, Lease, Leftovers, NEWS, News, OrderFlags, PENDING, REASON, Reason, Records,
+    ReportFlags, SAME, SHOW, SNAPSHOT, STATUS, SUCCESS, Snapshot, Status, TREE, Tree, is_wrong_size, set_text, text,
 };
 use crate::store::{CopyId, CopyState, CopyStatus};
 
@@ -33,13 +34,15 @@ pub(super) struct Request {
     pub input: Vec<u8>,
     pub who: Credentials,
     pub caller: Caller,
+    /// The last one of the calling thread.
+    pub refusal: Option<Refusal>,
     /// The kernel keeps programs from writing to the mount, but lets every ioctl through.
     pub read_only: bool,
 }
 
 /// The output of a command.
 pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
-    let Request { ino, fh, command, ref input, ref who, caller, read_only } = request;
+    let Request { ino, fh, command, ref input, ref who, caller, ref refusal, read_only } = request;
     let is_read_only = || read_only || fs.control().is_made_read_only();
     if matches!(command, COPY | ABORT | TREE | SNAPSHOT) && is_read_only() {
         return Err(Error::fs(libc::EROFS, "the mount is read-only"));
@@ -54,6 +57,7 @@ pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
         SNAPSHOT => snapshot(fs, ino, who).await,
         LEASE => lease(fs, ino, read(input)?, who, is_read_only).await,
         LEFTOVERS => leftovers(fs, fh, read(input)?, who, is_read_only).await,
+        REASON => reason(refusal.as_ref()),
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
@@ -197,6 +201,7 @@ fn tree_order(tree: &Tree) -> Result<TreeOrder> {
         name: field("destination", &tree.destination)?.to_owned(),
         recursive: has(OrderFlags::RECURSIVE),
         no_replace: has(OrderFlags::NO_REPLACE),
+        update: has(OrderFlags::UPDATE),
         no_wait: has(OrderFlags::NO_WAIT),
         dry_run: has(OrderFlags::DRY_RUN),
         keep: has(OrderFlags::SNAPSHOT_FIRST),
@@ -350,6 +355,16 @@ async fn leftovers(
     leftovers.count = count;
     leftovers.records.copy_from_slice(bytes);
     Ok(leftovers.as_bytes().to_vec())
+}
+
+fn reason(refusal: Option<&Refusal>) -> Result<Vec<u8>> {
+    let refusal = refusal.ok_or_else(|| Error::fs(libc::ENODATA, "nothing was refused lately"))?;
+    let mut reason = Reason::new_zeroed();
+    reason.error = refusal.errno;
+    reason.about = if refusal.of_the_source { ioctl::OF_THE_SOURCE } else { ioctl::OF_THE_REQUEST };
+    set_text(&mut reason.operation, refusal.operation);
+    set_text(&mut reason.text, &refusal.text);
+    Ok(reason.as_bytes().to_vec())
 }
 
 fn seconds(time: SystemTime) -> i64 {

@@ -2,12 +2,32 @@
 
 use reqwest::Url;
 
+use crate::path::meant;
 use crate::store::secret::Secret;
 
 /// The account and key that every emulator knows; they are public.
 const DEVELOPMENT_ACCOUNT: &str = "devstoreaccount1";
 const DEVELOPMENT_KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// Names of parts, also of those that say nothing of blobs.
+const NAMES: [&str; 15] = [
+    "DefaultEndpointsProtocol",
+    "AccountName",
+    "AccountKey",
+    "SharedAccessSignature",
+    "EndpointSuffix",
+    "BlobEndpoint",
+    "BlobSecondaryEndpoint",
+    "QueueEndpoint",
+    "QueueSecondaryEndpoint",
+    "TableEndpoint",
+    "TableSecondaryEndpoint",
+    "FileEndpoint",
+    "FileSecondaryEndpoint",
+    "UseDevelopmentStorage",
+    "DevelopmentStorageProxyUri",
+];
 
 /// Parts of a connection string, not yet validated.
 #[derive(Debug, Default, PartialEq)]
@@ -43,7 +63,13 @@ pub(super) fn parse(text: &str) -> Result<Parts, String> {
             "blobendpoint" => parts.endpoint = Some(value.to_owned()),
             "usedevelopmentstorage" => development = value.eq_ignore_ascii_case("true"),
             "developmentstorageproxyuri" => development_host = Some(value),
-            _ => {}
+            name if NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) => {}
+            // Others may have parts of their own, but one that is nearly ours is a slip that would be paid for later.
+            name => {
+                if let Some(meant) = meant(name, NAMES) {
+                    return Err(format!("part {} is called {}; did you mean {meant}?", number + 1, key.trim()));
+                }
+            }
         }
     }
     if development {
@@ -163,6 +189,8 @@ mod tests {
     #[case("", "neither AccountName nor BlobEndpoint is given")]
     #[case("AccountKey=a2V5", "neither AccountName nor BlobEndpoint is given")]
     #[case("AccountName=acct;c2VjcmV0", "part 2 has no '='")]
+    #[case("AccountName=acct;AccountKeyy=a2V5", "part 2 is called AccountKeyy; did you mean AccountKey?")]
+    #[case("AcountName=acct;AccountKey=a2V5", "part 1 is called AcountName; did you mean AccountName?")]
     #[case("AccountName=acct;DefaultEndpointsProtocol=ftp", "DefaultEndpointsProtocol must be http or https")]
     fn strings_that_are_not(#[case] text: &str, #[case] error: &str) {
         assert_eq!(parse(text), Err(error.to_owned()));

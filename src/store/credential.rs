@@ -61,6 +61,19 @@ impl Credential {
         ["se", "ske"].into_iter().filter_map(|name| moment(&field(token, name)?)).min()
     }
 
+    /// That its time is over or has not come, with both moments; `None` if it is good now, as far as that is told.
+    pub(crate) fn out_of_time(&self, now: SystemTime) -> Option<String> {
+        let Self::Sas(token) = self else { return None };
+        let begins = ["st", "skt"].into_iter().filter_map(|name| moment(&field(token, name)?)).max();
+        match (self.ends(), begins) {
+            (Some(end), _) if end <= now => Some(format!("ended at {}, and it is {}", shown(end), shown(now))),
+            (_, Some(begin)) if begin > now => {
+                Some(format!("is not valid before {}, and it is {}", shown(begin), shown(now)))
+            }
+            _ => None,
+        }
+    }
+
     /// The permission letters of a SAS; `None` if what it is good for is not told.
     pub fn permissions(&self) -> Option<String> {
         let Self::Sas(token) = self else { return None };
@@ -142,6 +155,20 @@ mod tests {
         for nothing in ["", "\n", "no such secret", "a warning\nsv=1&sig=a"] {
             assert!(Credential::printed(nothing).is_none(), "{nothing}");
         }
+    }
+
+    #[rstest]
+    #[case("se=2029-12-31", Some("ended at 2029-12-31T00:00:00Z, and it is 2030-01-01T00:00:00Z"))]
+    #[case(
+        "st=2030-01-02&se=2031-01-01",
+        Some("is not valid before 2030-01-02T00:00:00Z, and it is 2030-01-01T00:00:00Z")
+    )]
+    #[case("st=2029-01-01&se=2031-01-01", None)]
+    #[case("si=policy", None)]
+    fn a_sas_says_when_it_is_good(#[case] text: &str, #[case] expected: Option<&str>) {
+        let sas = Credential::sas(&format!("sv=1&{text}&sig=x").as_str().into()).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_893_456_000);
+        assert_eq!(sas.out_of_time(now).as_deref(), expected);
     }
 
     #[rstest]

@@ -56,7 +56,10 @@ impl Endpoint {
     /// Reads `url`; `account` is its name when that is known already, which also settles custom domains and emulators
     /// whose URL was given without the account.
     pub(super) fn parse(url: &str, account: Option<&AccountName>) -> Result<ParsedEndpoint, String> {
-        let parsed = Url::parse(url.trim()).map_err(|e| format!("not a URL: {e}"))?;
+        let parsed = Url::parse(url.trim()).map_err(|error| match error {
+            url::ParseError::RelativeUrlWithoutBase => "not a URL: it has to begin with https://".to_owned(),
+            other => format!("not a URL: {other}"),
+        })?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err("must be an http or https URL".into());
         }

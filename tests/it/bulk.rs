@@ -405,6 +405,7 @@ impl Asked {
                 name: name.into(),
                 recursive: true,
                 no_replace: false,
+                update: false,
                 no_wait: false,
                 dry_run: false,
                 keep: false,

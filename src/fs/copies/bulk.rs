@@ -40,6 +40,8 @@ pub struct TreeOrder {
     pub recursive: bool,
     /// Blobs that are there stay as they are.
     pub no_replace: bool,
+    /// So do those that are not older than their source.
+    pub update: bool,
     /// A copy is done when the service has accepted it.
     pub no_wait: bool,
     /// Say what would be done.
@@ -111,6 +113,7 @@ impl BulkItem {
 #[derive(Clone, Copy)]
 pub(in crate::fs) struct BulkOptions {
     pub(crate) no_replace: bool,
+    pub(crate) update: bool,
     pub(crate) no_wait: bool,
     pub(crate) dry_run: bool,
     pub(crate) keep: bool,

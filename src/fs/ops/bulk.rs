@@ -114,6 +114,7 @@ impl TreeCopies {
         let listing = ListingGuard(bulk);
         let options = BulkOptions {
             no_replace: order.no_replace,
+            update: order.update,
             no_wait: order.no_wait,
             dry_run: order.dry_run,
             keep: order.keep || self.fs.config.keep_on_abort,

@@ -115,7 +115,7 @@ impl Control<'_> {
         let (parent, name) = order.destination(&self.fs.tree.view(order.at)?)?;
         let destination = self.fs.tree.directory(parent)?.blob(&name)?;
         let ResolvedSource { url: source, version, tags, origin } =
-            self.source_of(order.source, &destination, who).await?;
+            self.source_of(order.source, &destination, who).await.map_err(Error::of_the_source)?;
         let target = self.fs.directories.resolve(parent, &name).await.optional()?;
         self.fs.names.check_target(parent, target.as_ref(), who)?;
         self.refuse_target(target.as_ref(), order.no_replace).await?;

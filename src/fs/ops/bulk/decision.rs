@@ -8,7 +8,7 @@ use crate::fs::config::Config;
 use crate::fs::copies::bulk::progress::{Outcome, Skip};
 use crate::fs::copies::bulk::{BulkOptions, Decision};
 use crate::fs::names::access::Credentials;
-use crate::fs::names::attr::{self, FileKind};
+use crate::fs::names::attr::{self, FileKind, Ino};
 use crate::fs::names::ownership::CopyBy;
 use crate::fs::names::tree::Blob;
 use crate::fs::names::walk::Found;
@@ -64,6 +64,9 @@ impl TreeCopies {
                 if options.no_replace && !is_rest {
                     return Ok(Decision::Settled(Outcome::Skipped(Skip::Exists)));
                 }
+                if options.update && !is_rest && !self.is_older(found, candidate) {
+                    return Ok(Decision::Settled(Outcome::Skipped(Skip::Exists)));
+                }
                 let url = self.fs.service.blob(from).url();
                 let told = metadata.clone().map(|metadata| BlobProperties { metadata, ..(*version).clone() });
                 let version = told.as_ref().unwrap_or(version);
@@ -83,6 +86,13 @@ impl TreeCopies {
             Some(copy) => Arc::new(BlobProperties { copy: Some(copy), ..(**found).clone() }),
             None => found.clone(),
         }
+    }
+
+    /// Whether what is there was modified before the source was.
+    fn is_older(&self, there: &Found, candidate: &Candidate<'_>) -> bool {
+        let Candidate { version, kind, .. } = candidate;
+        let defaults = &self.fs.config.defaults;
+        there.attr(defaults).mtime < attr::of_blob(Ino::ROOT, *kind, version, defaults).mtime
     }
 
     /// What a copy is told, so that it belongs to whoever makes it; `None` if that are the source's own.
