@@ -15,10 +15,13 @@ import subprocess
 import time
 from contextlib import contextmanager
 
-from wire import ACCOUNT, KEY, Service
+from wire import ACCOUNT, KEY, Refused, Service
 
 PATIENCE = 60.0
 CONTAINER = "bench"
+# A second account of the devstore, for copies between accounts, and how fast these are: a second in all, and a second for each request.
+OTHER = "devstoreaccount2"
+ASYNCHRONOUS, FROM_URL = "50MiB", "60MiB"
 # The builds of blobcp that are measured; `--against` adds an earlier one. The devstore is always the present one.
 BUILDS = {"blobcp": "target/release/blobcp"}
 
@@ -104,8 +107,8 @@ class Server:
         self.control_headers = f"host: 127.0.0.1:{port}\r\nauthorization: Bearer {token}\r\n"
         self.service = Service(port)
 
-    def control(self, method, path):
-        head = f"{method} /-/{path} HTTP/1.1\r\n{self.control_headers}content-length: 0\r\n\r\n"
+    def control(self, method, path, body=""):
+        head = f"{method} /-/{path} HTTP/1.1\r\n{self.control_headers}content-length: {len(body)}\r\n\r\n{body}"
         status, _, body = self.service.one(head.encode())
         if status >= 300:
             raise Broken(f"{self.name}: {method} /-/{path}: {status} {body!r}")
@@ -113,11 +116,22 @@ class Server:
 
     def empty(self):
         """As if it were fresh, but for what it remembers of its past."""
-        for request in (self.service.delete_container(CONTAINER), self.service.create_container(CONTAINER)):
-            self.service.all([request], 1)
+        self.service.all([self.service.delete_container(CONTAINER)], 1)
+        # A container is not quite gone when its deletion is answered (S154).
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.service.all([self.service.create_container(CONTAINER)], 1)
+            except Refused:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def reset(self):
         self.control("POST", "stats/reset")
+
+    def set_policy(self, **policy):
+        self.control("POST", "policy", json.dumps(policy))
 
     def stats(self):
         return self.control("GET", "stats")
@@ -128,10 +142,13 @@ def server(name, latency, dir):
     """`name` is devstore or azurite, `latency` milliseconds that are added to every request."""
     port = free_port()
     log = os.path.join(dir, f"{name}.log")
+    # Earlier servers have written there as well.
+    known = os.path.getsize(log) if os.path.exists(log) else 0
     env = dict(os.environ)
     if name == "devstore":
         command = [
             BUILDS["blobcp"], "devstore", "--listen", f"127.0.0.1:{port}", "--account", f"{ACCOUNT}:{KEY}",
+            "--account", f"{OTHER}:{KEY}", "--copy-cross-account", ASYNCHRONOUS, "--from-url-cross-account", FROM_URL,
             "--latency", f"{latency}ms",
         ]
     else:
@@ -143,15 +160,16 @@ def server(name, latency, dir):
             "--skipApiVersionCheck",
         ]
     with process(command, log, env=env) as child:
-        wait_for(name, lambda: listens(port) and (name != "devstore" or token_in(log)), child, log)
-        made = Server(name, port, latency, child.pid, token_in(log))
+        wait_for(name, lambda: listens(port) and (name != "devstore" or token_in(log, known)), child, log)
+        made = Server(name, port, latency, child.pid, token_in(log, known))
         made.service.all([made.service.create_container(CONTAINER)], 1)
         yield made
 
 
-def token_in(log):
-    """The token of the control interface, from what the devstore has printed."""
+def token_in(log, start):
+    """The token of the control interface, from what the devstore has printed since the log had `start` bytes."""
     with open(log, errors="replace") as text:
+        text.seek(start)
         return next((line.split()[1] for line in text if line.startswith("token: ")), "")
 
 
@@ -181,21 +199,23 @@ class Mount:
 
 
 @contextmanager
-def mount(system, server, dir, cached=False, size=0):
-    """A fresh mount of the container. Nothing of it is in the kernel's page cache.
+def mount(system, server, dir, cached=False, size=0, across=False):
+    """A fresh mount of the container, or of it and the other account. Nothing of it is in the kernel's page cache.
 
     `fuse` is the mount that has no service behind it: its files have `size` bytes.
     """
     point = os.path.join(dir, system)
     log = os.path.join(dir, f"{system}.log")
     os.makedirs(point, exist_ok=True)
-    endpoint = f"http://127.0.0.1:{server.port}/{ACCOUNT}"
     env = dict(os.environ)
     if system in BUILDS:
         config = os.path.join(dir, "config.toml")
         with open(config, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(f'[account.{ACCOUNT}]\nkey = "{KEY}"\nendpoint = "{endpoint}"\n')
-        command = [BUILDS[system], "mount", "-f", "--config", config, f"{ACCOUNT}/{CONTAINER}", point]
+            for account in (ACCOUNT, OTHER):
+                endpoint = f"http://127.0.0.1:{server.port}/{account}"
+                file.write(f'[account.{account}]\nkey = "{KEY}"\nendpoint = "{endpoint}"\n')
+        sources = [f"{ACCOUNT}/{CONTAINER}", *([OTHER] if across else [])]
+        command = [BUILDS[system], "mount", "-f", "--config", config, *sources, point]
     elif system == "fuse":
         command = ["target/release/examples/fuse_limit", point, str(size)]
     else:

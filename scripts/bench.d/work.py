@@ -11,8 +11,8 @@ import subprocess
 import threading
 import time
 
-from place import CONTAINER, Broken, rclone_remote
-from wire import block_id
+from place import ASYNCHRONOUS, BUILDS, CONTAINER, OTHER, Broken, rclone_remote
+from wire import ACCOUNT, block_id
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -101,6 +101,10 @@ class Benchmark:
     goal = None
     """The build of blobcp whose run it is; None in the run of another system."""
     program = None
+    """It is of two accounts, which only blobcp mounts at once."""
+    across = False
+    """By how much blobcp is to be faster than the earlier build."""
+    of_earlier = None
 
     def __init__(self, server):
         self.server = server
@@ -534,6 +538,38 @@ class Append(Benchmark):
         return 4 + 2, self.LENGTH
 
 
+class Across(Benchmark):
+    """A large sparse blob between accounts. `known`: the mount has copied one before."""
+
+    across = True
+
+    def __init__(self, server, size, what, known=False, rate=ASYNCHRONOUS, of_earlier=None):
+        super().__init__(server)
+        self.size, self.known, self.rate, self.of_earlier = size, known, rate, of_earlier
+        self.name = f"across {size_name(size)}, {what}"
+
+    def prepare(self):
+        path = f"{CONTAINER}/source"
+        self.service.all([self.service.put_block(path, 0, bytes(BLOCK))], 1)
+        # One block, as often as it takes.
+        self.service.all([self.service.put_block_list(path, [block_id(0)] * (self.size // BLOCK))], 1)
+        self.server.set_policy(copy_cross_account=self.rate)
+
+    def copy(self, dir, name):
+        run("cp", f"{dir}/{ACCOUNT}/{CONTAINER}/source", f"{dir}/{OTHER}/{CONTAINER}/{name}")
+
+    def warm(self, dir):
+        os.makedirs(f"{dir}/{OTHER}/{CONTAINER}", exist_ok=True)
+        # An earlier build learns nothing from a copy.
+        if self.known and self.program != BUILDS.get("earlier"):
+            self.copy(dir, "warm")
+
+    def mount(self, dir, tag):
+        self.copy(dir, tag)
+        if (found := os.path.getsize(f"{dir}/{OTHER}/{CONTAINER}/{tag}")) != self.size:
+            raise Broken(f"{tag} has {found} bytes")
+
+
 def benchmarks(server, quick):
     """All of them, in the sizes that this server and this latency allow in reasonable time. The name tells the size."""
     large = GIB if server.name == "devstore" else 256 * MIB
@@ -561,4 +597,16 @@ def benchmarks(server, quick):
         BulkCopy(server, bulk),
         BulkMove(server, bulk),
         Append(server, large),
+        *(across(server, quick) if server.name == "devstore" and server.latency == 0 else []),
+    ]
+
+
+def across(server, quick):
+    """Copies between accounts: by the rates of the devstore it is the same with any latency."""
+    size = 256 * MIB if quick else 4 * GIB
+    return [
+        Across(server, size, "first", of_earlier=None if quick else 6),
+        Across(server, size, "again", known=True, of_earlier=None if quick else 10),
+        Across(server, size, "fast first", rate="2GiB", of_earlier=0.9),
+        Across(server, size, "fast again", known=True, rate="2GiB", of_earlier=0.9),
     ]

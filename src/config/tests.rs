@@ -202,6 +202,7 @@ fn labels_hold_no_secret() {
 #[case("[mount]\nfile-mode = 644", 2, "must be an octal mode in quotes such as \"644\"")]
 #[case("[mount]\nfile-mode = '888'", 2, "must be an octal mode in quotes such as \"644\"")]
 #[case("[mount]\npermissions = 'some'", 2, "must be \"keep\", \"fixed\" or \"ignore\"")]
+#[case("[mount]\ncopy-method = 'fast'", 2, "must be \"auto\", \"blob\" or \"blocks\"")]
 #[case("[account.a]\nauth = 'magic'", 2, "unknown variant `magic`")]
 #[case("[account.a]\nkey = \"SeCrEt", 2, "invalid basic string")]
 #[case("[account.a]\nkey = 'a'\nkey = 'SeCrEt'", 3, "duplicate key")]

@@ -133,7 +133,7 @@ fn what_is_no_block_blob_is_a_copy_blob() {
 #[test]
 fn a_copy_in_blocks_is_seen_and_leaves_what_it_replaces_until_its_end() {
     let world = in_blocks();
-    world.put("a", pattern(20 * MIB as usize));
+    world.put("a", pattern(24 * MIB as usize));
     for name in ["b", "c"] {
         world.store.put_blob(TWO, BOX, name, "old".into(), "text/plain").unwrap();
     }
@@ -143,7 +143,7 @@ fn a_copy_in_blocks_is_seen_and_leaves_what_it_replaces_until_its_end() {
         let id = world.ok(&format!("{BLOBCP} cp --no-wait a ../../two/box/{name}"));
         let id = id.trim().rsplit(' ').next().unwrap().to_owned();
         block.reached();
-        eventually("the others", || shown(&world, name, "progress") == Some(format!("{}/{}", 12 * MIB, 20 * MIB)));
+        eventually("the others", || shown(&world, name, "progress") == Some(format!("{}/{}", 16 * MIB, 24 * MIB)));
         for (attribute, value) in [("status", "pending"), ("method", "blocks"), ("id", &id)] {
             assert_eq!(shown(&world, name, attribute).as_deref(), Some(value), "{name}: {attribute}");
         }
@@ -159,7 +159,7 @@ fn a_copy_in_blocks_is_seen_and_leaves_what_it_replaces_until_its_end() {
         assert_eq!(world.sh(&format!("echo more >> ../../two/box/{name}")).code, Some(1), "nobody writes to it");
         block.let_go();
         world.ok(&format!("{BLOBCP} wait ../../two/box/{name}"));
-        assert_eq!(content(&world, name), pattern(20 * MIB as usize));
+        assert_eq!(content(&world, name), pattern(24 * MIB as usize));
         for (attribute, value) in [("status", "success"), ("method", "blocks"), ("id", &id)] {
             assert_eq!(shown(&world, name, attribute).as_deref(), Some(value), "{name}: {attribute}");
         }
@@ -323,6 +323,35 @@ fn keep_on_abort_holds_for_copies_in_blocks() {
     assert_eq!(world.stats().requests("SnapshotBlob"), world.stats().requests("DeleteBlob"), "none is left");
 }
 
+#[test]
+fn a_mount_that_ends_or_is_killed_leaves_what_a_copy_in_blocks_was_to_replace() {
+    let world = World::new();
+    world.put("a", pattern(9 * MIB as usize));
+    world.store.put_blob(TWO, BOX, "b", "old".into(), "text/plain").unwrap();
+    let mut mount = MountProcess::new(&world.store, &[ONE, TWO], &["--copy-method", "blocks", ONE, TWO]);
+    for killed in [true, false] {
+        let accept = |name| {
+            let accepted = mount.start(&format!("{BLOBCP} cp --no-wait one/box/a two/box/{name}")).wait();
+            assert_eq!(accepted.code, Some(0), "{accepted:?}");
+        };
+        let (block, list) = (stop_a_block(&world), world.stop(Fault::on("PutBlockList")));
+        accept("b");
+        block.reached();
+        accept("new");
+        list.reached();
+        match killed {
+            true => mount.kill(),
+            false => mount.terminate(),
+        }
+        world.store.clear_faults();
+        assert_eq!((content(&world, "b"), world.properties(TWO, "new")), (b"old".to_vec(), None));
+        assert_eq!(world.stats().requests("CopyBlob"), 0);
+        if killed {
+            mount.start_again();
+        }
+    }
+}
+
 /// A mount that chooses, with a service whose asynchronous copies are slow.
 fn slow_asynchronous(rate: CopyRate, from_url: CopyRate) -> World {
     let mut setup = Setup::default();
@@ -400,6 +429,9 @@ fn an_abort_of_what_goes_on_in_blocks_brings_back_what_was_there() {
     let id = shown(&world, "b", "id");
     block.reached();
     assert_eq!((shown(&world, "b", "method").as_deref(), shown(&world, "b", "id")), (Some("blocks"), id));
+    assert_eq!(shown(&world, "b", "status").as_deref(), Some("pending"));
+    let read = world.sh("cat ../../two/box/b");
+    assert!(read.code == Some(1) && read.stderr.contains("busy"), "it is not empty, it is on its way: {read:?}");
     world.ok(&format!("{BLOBCP} abort ../../two/box/b"));
     block.let_go();
     assert_eq!(cp.wait().code, Some(1));

@@ -83,6 +83,11 @@ impl Jobs {
         }
     }
 
+    /// The blob is empty because a Copy Blob took its content, and blocks go on with what that was to bring.
+    pub(crate) fn is_emptied(&self, blob: &Blob) -> bool {
+        self.pending(blob).is_some_and(|job| job.is_in_blocks() && job.was_by_copy_blob())
+    }
+
     /// Those that are pending below a name and not known to the service.
     pub(crate) fn known_here(&self, is_meant: impl Fn(&Blob) -> bool) -> Vec<Arc<CopyJob>> {
         let jobs = lock(&self.all);

@@ -52,7 +52,9 @@ impl Fs {
         }
         let state = file.lock().await;
         // What is being copied is of another size than the kernel believes.
-        let direct = view.is_pending() || self.handles.goes_past_the_cache(&file, access);
+        let is_copied_to =
+            view.is_pending() || self.tree.blob(ino).is_ok_and(|blob| self.copies.jobs.is_emptied(&blob));
+        let direct = is_copied_to || self.handles.goes_past_the_cache(&file, access);
         let handle = Handle::new(file.clone(), access, direct, caller);
         let version = handle.version(&state)?;
         let keep_cache = version.is_some_and(|version| self.tree.kernel().caches(ino, &version.properties.etag));

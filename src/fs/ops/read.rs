@@ -49,6 +49,11 @@ impl Fs {
             handle.version(&state)?
         };
         let Some(mut version) = version else { return Ok(Bytes::new()) };
+        // To say that it is empty would be a lie about the content to come (C39).
+        if version.properties.size == 0 && self.tree.blob(file.ino).is_ok_and(|blob| self.copies.jobs.is_emptied(&blob))
+        {
+            return Err(Error::fs(libc::EBUSY, "its content is still being copied"));
+        }
         let mut origin = self.tree.origin(file.ino).ok();
         loop {
             let account = origin.as_ref().map(|origin| origin.blob.account);
