@@ -35,6 +35,7 @@ mod mount_options;
 mod on_mount;
 mod signals;
 mod snapshot;
+mod source_word;
 mod status;
 mod umount;
 mod undelete;

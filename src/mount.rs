@@ -44,7 +44,7 @@ use fuser::{BackgroundSession, MountOption, SessionACL};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use ending::Ending;
 pub(crate) use error::MountError;
@@ -210,9 +210,8 @@ fn serve_on<K>(
 /// Begins to write down what is under way, and looks what others have written who were killed: a line for the user if
 /// there is something.
 fn left_behind(fs: &Fs, mountpoint: &Path) -> String {
-    let Some(dir) = runtime_dir::journal_home() else { return String::new() };
-    if let Err(error) = fs.control().keep_journal(&dir) {
-        info!(dir = %dir.display(), %error, "what is under way is not written down; after a crash nobody is told of it");
+    if let Err(error) = fs.control().keep_journal(&runtime_dir::journal_homes()) {
+        info!(%error, "what is under way is not written down; after a crash nobody is told of it");
         return String::new();
     }
     let point = mountpoint.display();
@@ -343,7 +342,9 @@ impl Mounted {
         let session = ManuallyDrop::new(session.map_err(failed)?);
         let device = table::read().ok().and_then(|table| Some(table.at(mountpoint)?.device)).unwrap_or_default();
         raise_read_ahead(device);
-        make_first_copy(mountpoint);
+        if let Err(error) = make_first_copy(mountpoint) {
+            debug!(%error, "no first copy");
+        }
         Ok(Self { mountpoint: mountpoint.to_path_buf(), device, session })
     }
 

@@ -54,6 +54,7 @@ impl Mounted {
             .args(["mount", "-f", "--config", "config.toml", "--memory-limit", &limit, "one/box", "m"])
             .current_dir(home.path())
             .env("HOME", home.path())
+            .env("STATE_DIRECTORY", home.path().join("blobcp"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

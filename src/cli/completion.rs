@@ -54,7 +54,8 @@ fn with_offer(of: &str, arg: Arg) -> Arg {
         // Hidden in the help only, which shows them in its first line.
         ("mount", "words") => arg.hide(false).add(ArgValueCompleter::new(sources_and_directories)),
         ("umount", "mountpoint") => arg.add(ArgValueCompleter::new(mount_points)),
-        ("verify-account", "source" | "from") | ("check", "source") => arg.add(ArgValueCompleter::new(accounts)),
+        ("verify-account", "source" | "from") => arg.add(ArgValueCompleter::new(accounts)),
+        ("check", "source") => arg.add(ArgValueCompleter::new(accounts_and_mounts)),
         (_, "paths") => arg.hide(false).value_hint(ValueHint::AnyPath),
         _ => arg,
     }
@@ -87,11 +88,21 @@ fn named_file() -> Option<PathBuf> {
     None
 }
 
-/// Any word of `blobcp mount` is an account or, the last of them, a directory.
+/// Any word of `blobcp mount` is an account, several of them with commas between, the name of a mount or, the last of
+/// them, a directory.
 fn sources_and_directories(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let mut offers = accounts(typed);
+    let mut offers = accounts_and_mounts(typed);
     offers.extend(PathCompleter::dir().complete(typed));
     offers
+}
+
+fn accounts_and_mounts(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let file = File::load(named_file().as_deref()).unwrap_or_default();
+    let Some((before, _)) = typed.to_str().and_then(|typed| typed.rsplit_once(',')) else {
+        return beginning(typed, file.accounts.into_keys().chain(file.mounts.into_keys()));
+    };
+    let others = file.accounts.into_keys().filter(|name| before.split(',').all(|known| known != name));
+    beginning(typed, others.map(|name| format!("{before},{name}")))
 }
 
 /// What is mounted by this program, and directories, for a path that is not written as the kernel has it.

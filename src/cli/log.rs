@@ -8,7 +8,8 @@ use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 
-use super::failure::{Failure, about};
+use super::failure::{Failure, about, complain};
+use crate::config::places::set;
 use crate::mount::runtime_dir::state_home;
 use crate::secrets::scrubbed;
 
@@ -69,22 +70,39 @@ pub(super) fn to_stderr(level: Option<&str>) -> Result<(), Failure> {
 /// Appends to the file; makes it, and its directory, if need be.
 pub(super) fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
     let filter = filter(level)?;
-    if let Some(parent) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| about(parent, &error))?;
-    }
-    // Paths of files are private, even without their content.
-    let file = File::options().create(true).append(true).mode(0o600).open(path).map_err(|error| about(path, &error))?;
+    let file = open(path)?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(Mutex::new(Scrubbed(file))).with_ansi(false).init();
     Ok(())
 }
 
+fn open(path: &Path) -> Result<File, Failure> {
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| about(parent, &error))?;
+    }
+    // Paths of files are private, even without their content.
+    File::options().create(true).append(true).mode(0o600).open(path).map_err(|error| about(path, &error))
+}
+
 /// The log of a mount that names none: `~/.local/state/blobcp/MOUNT.log`, with dashes for the slashes of the mount
 /// point; without a home, as at boot, in `/var/log/blobcp`, and so for root whenever mount(8) asks: the same line of
-/// fstab has the same log.
-pub(super) fn usual_path(mountpoint: &Path, by_mount8: bool) -> PathBuf {
+/// fstab has the same log. Where nothing can be written there, in `$XDG_RUNTIME_DIR`, which is the user's until the
+/// machine ends. `None`, with a line that says so, if there is no place at all: a mount works without a log.
+pub(super) fn usual_path(mountpoint: &Path, by_mount8: bool) -> Option<PathBuf> {
     let name = mountpoint.to_string_lossy().trim_start_matches('/').replace('/', "-");
-    let own = state_home().filter(|_| !(by_mount8 && rustix::process::geteuid().is_root()));
-    own.unwrap_or_else(|| "/var/log".into()).join("blobcp").join(format!("{name}.log"))
+    let is_root = rustix::process::geteuid().is_root();
+    let own = state_home().filter(|_| !(by_mount8 && is_root));
+    let machines = (is_root || own.is_none()).then(|| PathBuf::from("/var/log"));
+    let mut trouble = None;
+    for dir in own.into_iter().chain(machines).chain(set("XDG_RUNTIME_DIR")) {
+        let path = dir.join("blobcp").join(format!("{name}.log"));
+        match open(&path) {
+            Ok(_) => return Some(path),
+            Err(failure) => trouble = trouble.or(failure.message),
+        }
+    }
+    let why = trouble.unwrap_or_else(|| "there is no place for it".into());
+    complain("mount", format_args!("warning: no log is written: {why}; --log-file names a file for it"));
+    None
 }
 
 #[cfg(test)]

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use super::failure::{Failure, about, complain};
 use super::mount_options::MountOptions;
-use super::{devstore, handover, log, mount_list};
+use super::source_word::spelled_out;
+use super::{devstore, log, mount_list};
 use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch, places};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
 use crate::mount::patience::Patience;
 use crate::mount::record::Record;
 use crate::mount::{self, KernelOptions, MountError, MountPlace, credentials, fuse_device, table, unmount};
+use crate::secrets;
 
 const MORE: &str = "\
 SOURCE is ACCOUNT, ACCOUNT/CONTAINER, ACCOUNT/CONTAINER/DIRECTORY, or a URL of
@@ -86,7 +88,8 @@ pub(super) struct Arguments {
 /// A mount to make: all settings merged, and its place.
 struct MountCommand {
     sources: Vec<String>,
-    /// The name of its table in the file.
+    /// The name that it is shown by, if that is not what its sources are called: that of its table in the file, or the
+    /// word of fstab, by which mount(8) knows it again.
     name: Option<String>,
     place: MountPlace,
     dev: bool,
@@ -96,7 +99,7 @@ struct MountCommand {
     patience: Arc<Patience>,
     /// To be left alone where nobody can be reached.
     may_fail: bool,
-    /// None for a mount in the foreground that logs to stderr.
+    /// None for a mount in the foreground, which logs to stderr, and where there is no place for one.
     log: Option<PathBuf>,
 }
 
@@ -131,7 +134,7 @@ impl Arguments {
             }
             return command.serve(|text| say(&text)).or_else(left_alone);
         }
-        let path = command.log.clone().unwrap_or_default();
+        let path = command.log.as_deref();
         match daemon::detach().map_err(|error| Failure::new(format!("cannot fork: {error}")))? {
             Side::Parent(Ok(text)) => {
                 say(&text);
@@ -143,10 +146,12 @@ impl Arguments {
                 let mut reporter = Some(reporter);
                 let told = |text: String| {
                     if let Some(reporter) = reporter.take() {
-                        reporter.ready(&format!("{text}The log is {}\n", path.display()));
+                        let log = path.map(|path| format!("The log is {}\n", path.display()));
+                        reporter.ready(&(text + &log.unwrap_or_default()));
                     }
                 };
-                let result = log::to_file(&path, level.as_deref()).and_then(|()| command.serve(told));
+                let logs = path.map_or(Ok(()), |path| log::to_file(path, level.as_deref()));
+                let result = logs.and_then(|()| command.serve(told));
                 match (result, reporter) {
                     (Err(failure), Some(reporter)) => match left_alone(failure) {
                         Err(failure) => reporter.failed(failure.message.as_deref().unwrap_or_default()),
@@ -162,17 +167,22 @@ impl Arguments {
 
     fn command(mut self, options: MountOptions) -> Result<MountCommand, Failure> {
         let named = self.config.take().or(options.config);
-        let of_fstab = || if self.by_mount8 { places::of_fstab() } else { None };
-        let file = File::load(named.or_else(of_fstab).as_deref())?;
+        let usual = || if self.by_mount8 { places::of_fstab() } else { None };
+        let file = File::load(named.or_else(usual).as_deref())?;
         if file.exposed {
             complain("mount", format_args!("warning: {} holds secrets and others can read it", file.path.display()));
         }
         let dev = self.dev || options.dev;
+        let of_fstab = self.words.first().filter(|_| self.by_mount8 && self.words.len() == 2 && !dev);
+        let of_fstab = of_fstab.and_then(|word| word.to_str()).map(shown);
         let (sources, mountpoint) = self.sources_and_place(dev, &file)?;
         // One that has a name may have settings of its own.
         let name = sources.first().filter(|name| sources.len() == 1 && file.mounts.contains_key(*name)).cloned();
         let table = name.as_ref().and_then(|name| file.mounts.get(name).cloned()).unwrap_or_default();
-        let sources = if name.is_some() { table.sources } else { sources };
+        let (name, sources) = match name {
+            Some(name) => (Some(name), table.sources),
+            None => (of_fstab, sources),
+        };
         let sources = sources.into_iter().map(spelled_out).collect::<Result<_, _>>()?;
         let settings = self.settings.or(options.settings).or(table.settings).or(file.mount.clone());
         log::check(settings.log.as_deref())?;
@@ -194,8 +204,11 @@ impl Arguments {
             Some(device) => MountPlace::Device(device, mountpoint),
             None => MountPlace::Directory(usable_directory(&mountpoint)?),
         };
-        let usual_log = || (!self.foreground).then(|| log::usual_path(place.path(), self.by_mount8));
-        let log = settings.log_file.clone().or_else(usual_log);
+        let log = match &settings.log_file {
+            None if self.foreground => None,
+            None => log::usual_path(place.path(), self.by_mount8),
+            named => named.clone(),
+        };
         let log = log.map(|path| std::path::absolute(&path).unwrap_or(path));
         let (patience, may_fail) = (Arc::new(patience), self.by_mount8 && options.no_fail);
         Ok(MountCommand { sources, name, place, dev, settings, file, kernel, patience, may_fail, log })
@@ -288,38 +301,9 @@ fn remount(options: &[String], mountpoint: Option<&OsString>) -> Result<(), Fail
     Err(about("mount", &mount.exec()))
 }
 
-/// A SOURCE that is said elsewhere than on the command line, which others can read: `-` is a line of the standard input,
-/// `@FILE` the first line of a file, `env:NAME` a variable.
-fn spelled_out(word: String) -> Result<String, Failure> {
-    let first_line = |text: io::Result<String>, of: &str| match text {
-        Ok(text) => Ok(text.lines().next().unwrap_or_default().trim().to_owned()),
-        Err(error) => Err(about(of, &error)),
-    };
-    let text = match word.strip_prefix('@') {
-        _ if word == "-" => {
-            let mut line = String::new();
-            first_line(io::stdin().read_line(&mut line).map(|_| line), "standard input")?
-        }
-        Some(path) => first_line(std::fs::read_to_string(path), path)?,
-        None => match word.strip_prefix(handover::OF_VARIABLE) {
-            Some(name) => {
-                let value = Environment::secret(name);
-                value.map(|value| value.expose().trim().to_owned()).unwrap_or_default()
-            }
-            None => return Ok(word),
-        },
-    };
-    if text.is_empty() {
-        return Err(Failure::usage(format!("{word}: there is no SOURCE in it")));
-    }
-    // A token alone, or a key: what is wrong with it must not be shown.
-    let place = text.split('?').next().unwrap_or_default();
-    if !place.contains("://") && (text.contains("sig=") || place.contains(['=', '+', '&'])) {
-        return Err(Failure::usage(format!(
-            "{word}: a SOURCE is expected in it, an account or a URL, not a key or a token alone"
-        )));
-    }
-    Ok(text)
+/// A word that everybody may read.
+fn shown(word: &str) -> String {
+    secrets::cut(word).unwrap_or_else(|| word.to_owned())
 }
 
 /// On stdout. If nobody reads it, the mount works all the same.

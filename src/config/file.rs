@@ -44,7 +44,7 @@ pub(crate) struct File {
     /// Others than the user and root may write it: what it says to run is not run.
     pub(super) foreign: bool,
     /// The path that was asked for, absolute; none if its usual place was meant.
-    pub(super) given: Option<PathBuf>,
+    pub(crate) given: Option<PathBuf>,
     /// The machine's file, which would have been read if this user could; what it is, for a message.
     pub(super) hidden: Option<String>,
 }

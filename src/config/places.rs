@@ -25,7 +25,7 @@ pub(crate) fn home() -> Option<PathBuf> {
 }
 
 /// The home of a user by the machine's list of users; `None` if it is not there.
-fn home_of(user: u32) -> Option<PathBuf> {
+pub(crate) fn home_of(user: u32) -> Option<PathBuf> {
     let mut entry = std::mem::MaybeUninit::<libc::passwd>::uninit();
     let mut texts = vec![0; 16 << 10];
     let mut found = std::ptr::null_mut();
@@ -62,12 +62,23 @@ pub(crate) fn of_fstab() -> Option<PathBuf> {
     (geteuid().is_root() && machines.exists()).then(|| machines.to_path_buf())
 }
 
-/// The file that a new account is written to, if none is named: one's own, for root the machine's unless root has one.
+/// The file that a new account is written to, if none is named: one's own, for root the machine's, which fstab and units
+/// read.
 pub(crate) fn to_write() -> PathBuf {
     match own() {
-        Some(own) if !geteuid().is_root() || own.exists() => own,
+        Some(own) if !geteuid().is_root() => own,
         _ => OF_THE_MACHINE.into(),
     }
+}
+
+/// Root's two files, where both are there: the one that commands read, and the machine's. A line that names both, for
+/// whoever looks at one and means the other.
+pub(crate) fn both_of_root() -> Option<String> {
+    let own = own().filter(|own| geteuid().is_root() && own.exists() && Path::new(OF_THE_MACHINE).exists())?;
+    let own = own.display();
+    Some(format!(
+        "fstab and units read {OF_THE_MACHINE}; commands of root's read {own}, unless --config says otherwise"
+    ))
 }
 
 #[cfg(test)]

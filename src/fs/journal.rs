@@ -102,6 +102,8 @@ pub(crate) struct Journal {
 struct Log {
     file: File,
     path: PathBuf,
+    /// Where others of this user have theirs.
+    dirs: Vec<PathBuf>,
     /// Intents that are not crossed out.
     open: u64,
     last: u64,
@@ -136,16 +138,30 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// From now on it is written to a file of its own in that directory, which is made if need be.
-    pub(crate) fn keep_in(&self, dir: &Path) -> io::Result<()> {
+    /// From now on it is written to a file of its own in the first of those directories that can be used, which is made
+    /// if need be. What is in all of them is read. The error is that of the last.
+    pub(crate) fn keep_in(&self, dirs: &[PathBuf]) -> io::Result<()> {
+        let mut why = io::ErrorKind::NotFound.into();
+        for dir in dirs {
+            match self.begun_in(dir) {
+                Ok((file, path)) => {
+                    dirs.iter().for_each(|dir| remove_old(dir));
+                    *lock(&self.log) = Some(Log { file, path, dirs: dirs.to_vec(), open: 0, last: 0 });
+                    return Ok(());
+                }
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    fn begun_in(&self, dir: &Path) -> io::Result<(File, PathBuf)> {
         DirBuilder::new().mode(0o700).recursive(true).create(dir)?;
-        remove_old(dir);
         let path = dir.join(&self.id).with_extension(EXTENSION);
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
         // Somebody may be looking at it already, which does not take long.
         file.lock()?;
-        *lock(&self.log) = Some(Log { file, path, open: 0, last: 0 });
-        Ok(())
+        Ok((file, path))
     }
 
     /// Writes down what is about to be begun.
@@ -170,12 +186,12 @@ impl Journal {
         }
     }
 
-    /// The journals beside this one. It reads files, so not for threads that requests are waiting for.
+    /// The journals beside this one and in the other places. It reads files, so not for threads that requests are waiting for.
     pub(crate) fn others(&self) -> Others {
-        let dir = lock(&self.log).as_ref().and_then(|log| Some(log.path.parent()?.to_owned()));
+        let dirs = lock(&self.log).as_ref().map(|log| log.dirs.clone()).unwrap_or_default();
         let mut others = Others { over: (self.id.clone(), lock(&self.over).clone()), ..Others::default() };
         others.living.insert(self.id.clone());
-        let Some(entries) = dir.and_then(|dir| dir.read_dir().ok()) else { return others };
+        let entries = dirs.iter().filter_map(|dir| dir.read_dir().ok()).flatten();
         for path in entries.flatten().map(|entry| entry.path()) {
             let id = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
             let Some(id) = id.filter(|id| *id != self.id && path.extension().is_some_and(|end| end == EXTENSION))
@@ -373,7 +389,7 @@ mod tests {
 
     fn begun_in(dir: &Path, names: &[&str]) -> (Arc<Journal>, Vec<Entry>) {
         let journal = Arc::new(Journal::default());
-        journal.keep_in(dir).unwrap();
+        journal.keep_in(&[dir.to_owned()]).unwrap();
         let entries = names.iter().map(|name| journal.begin(backup(name))).collect();
         (journal, entries)
     }
@@ -382,7 +398,7 @@ mod tests {
     fn what_was_not_crossed_out_is_told_once_its_process_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let reader = Journal::default();
-        reader.keep_in(dir.path()).unwrap();
+        reader.keep_in(&[dir.path().to_owned()]).unwrap();
         let (journal, entries) = begun_in(dir.path(), &["a", "b", "c"]);
         let id = journal.id.clone();
         entries[0].end();
@@ -412,6 +428,24 @@ mod tests {
         let others = journal.others();
         let owners = entries.map(|entry| others.owner(&journal.id, entry.serial()));
         assert_eq!(owners, [Owner::Living, Owner::Nobody]);
+    }
+
+    #[test]
+    fn the_first_place_that_can_be_used_is_written_and_all_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, former) = (dir.path().join("first"), dir.path().join("former"));
+        let (killed, _open) = begun_in(&former, &["a"]);
+        drop(lock(&killed.log).take());
+        let reader = Journal::default();
+        reader.keep_in(&[first.clone(), former.clone()]).unwrap();
+        assert_eq!(first.read_dir().unwrap().count(), 1);
+        assert_eq!(reader.others().abandoned[0].intents.len(), 1);
+        // A place that is none.
+        fs::write(dir.path().join("file"), "").unwrap();
+        let reader = Journal::default();
+        reader.keep_in(&[dir.path().join("file/journal"), former.clone()]).unwrap();
+        assert_eq!(former.read_dir().unwrap().count(), 2);
+        assert!(Journal::default().keep_in(&[]).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,6 @@ use std::time::{Duration, SystemTime};
 use fuser::{FileAttr, FileType, INodeNo};
 use rustix::fs::copy_file_range;
 use rustix::process::{getgid, getuid};
-use tracing::debug;
 
 /// A name that nobody gives a file; once the copy was asked for, it is one like any other.
 const NAME: &str = ".blobcp-first-copy\u{1}";
@@ -68,14 +68,18 @@ pub(super) fn attr() -> FileAttr {
     }
 }
 
-/// Makes the first copy on a mount that has just come up. To be called before anybody is told of it; does nothing where
-/// files cannot be written.
-pub fn make_first_copy(mountpoint: &Path) {
+/// Makes the first copy on a mount that has just come up. To be called before anybody is told of it. Does nothing if a
+/// copy was made already, and where files cannot be written, so that nobody makes one. EACCES for a user whom the mount
+/// does not let in.
+pub fn make_first_copy(mountpoint: &Path) -> io::Result<()> {
     let file = match OpenOptions::new().read(true).write(true).open(mountpoint.join(NAME)) {
         Ok(file) => file,
-        Err(error) => return debug!(%error, "no first copy"),
+        Err(error) => {
+            let needless = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem);
+            return if needless { Ok(()) } else { Err(error) };
+        }
     };
     let (mut from, mut to) = (0, PAGE);
-    let copied = copy_file_range(&file, Some(&mut from), &file, Some(&mut to), 1);
-    debug!(?copied, "first copy");
+    copy_file_range(&file, Some(&mut from), &file, Some(&mut to), 1)?;
+    Ok(())
 }

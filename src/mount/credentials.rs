@@ -33,7 +33,7 @@ const REMOVE: [char; 2] = ['d', 'x'];
 
 /// Asks for each credential that is not known yet, and finds out what they do not allow. `read_only` is what the user
 /// said of the mount: where the answer is no, it is not made so. A program that prints a credential may need the
-/// network, too.
+/// network, too, and is asked again as long as the patience lasts; but that it fails is its own answer.
 pub(crate) async fn limits(
     accounts: &[Account],
     read_only: Option<bool>,
@@ -42,7 +42,7 @@ pub(crate) async fn limits(
     let mut known = Vec::new();
     for account in accounts {
         if let Some(source) = &account.source {
-            let ready = async || source.ready().await.map(drop).map_err(|e| Refusal::Unreachable(e.to_string()));
+            let ready = async || source.ready().await.map(drop).map_err(|e| Refusal::NotYet(e.to_string()));
             patience.ask(ready).await?;
         }
         let credential = account.credential_in_use();

@@ -3,8 +3,9 @@
 //! At boot a mount may be asked for before the network is up, whatever the order of units says: a name server that does
 //! not answer yet, a route that comes a second later. A line of fstab with `_netdev` says that this is to be expected.
 //! So whoever asks before mounting asks again for a bounded time, as long as nobody answers. An answer that is a refusal
-//! ends it at once: a wrong key does not become right by waiting.
+//! ends it at once: a wrong key does not become right by waiting. All questions of a mount share one bound.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -22,12 +23,17 @@ const PAUSES: [Duration; 4] =
 pub(crate) enum Refusal {
     /// Nobody has answered: it may help to ask again.
     Unreachable(String),
+    /// It may help to ask again, as with a program that needs the network; but whoever was asked has answered, so that
+    /// the end of it is not that nobody could be reached.
+    NotYet(String),
     Final(String),
 }
 
 /// Asks again, up to a bound.
 pub(crate) struct Patience {
     bound: Duration,
+    /// Since the first question.
+    deadline: OnceLock<Instant>,
     /// Is told once what is waited for.
     tell: Box<dyn Fn(&str) + Send + Sync>,
     told: AtomicBool,
@@ -37,7 +43,8 @@ pub(crate) struct Patience {
 impl Patience {
     /// Asks once only if `bound` is nothing.
     pub(crate) fn new(bound: Duration, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { bound, tell: Box::new(tell), told: AtomicBool::new(false), ran_out: AtomicBool::new(false) }
+        let (told, ran_out) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { bound, deadline: OnceLock::new(), tell: Box::new(tell), told, ran_out }
     }
 
     /// The last question ended because nobody could be reached.
@@ -47,17 +54,18 @@ impl Patience {
 
     /// Asks until there is an answer.
     pub(crate) async fn ask<T>(&self, question: impl AsyncFn() -> Result<T, Refusal>) -> Result<T, MountError> {
-        let deadline = Instant::now() + self.bound;
+        let deadline = *self.deadline.get_or_init(|| Instant::now() + self.bound);
         let mut pauses = PAUSES.into_iter().chain(std::iter::repeat(PAUSES[PAUSES.len() - 1]));
         loop {
-            let text = match question().await {
+            let (text, nobody) = match question().await {
                 Ok(answer) => return Ok(answer),
                 Err(Refusal::Final(text)) => return Err(MountError(text)),
-                Err(Refusal::Unreachable(text)) => text,
+                Err(Refusal::NotYet(text)) => (text, false),
+                Err(Refusal::Unreachable(text)) => (text, true),
             };
             let pause = pauses.next().unwrap_or_default();
             if Instant::now() + pause > deadline {
-                self.ran_out.store(true, Ordering::Relaxed);
+                self.ran_out.store(nobody, Ordering::Relaxed);
                 return Err(MountError(text));
             }
             if !self.told.swap(true, Ordering::Relaxed) {
@@ -107,6 +115,38 @@ mod tests {
         let (answer, asked, _, ran_out) = ask(60, u32::MAX, Ok(())).await;
         assert_eq!((answer, ran_out), (Err("away".into()), true));
         assert!(asked > 20 && began.elapsed() <= Duration::from_secs(60), "{asked} times");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_questions_share_one_bound() {
+        let patience = Patience::new(Duration::from_secs(60), |_| ());
+        let began = Instant::now();
+        for _ in 0..3 {
+            let late = patience.ask(async || {
+                // The first one is answered when the time is almost over.
+                if began.elapsed() > Duration::from_secs(50) {
+                    Ok(())
+                } else {
+                    Err(Refusal::Unreachable("away".into()))
+                }
+            });
+            late.await.unwrap();
+        }
+        let asked = patience.ask(async || Err::<(), _>(Refusal::Unreachable("away".into()))).await;
+        assert!(asked.is_err() && patience.ran_out());
+        assert!(began.elapsed() <= Duration::from_secs(60), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_that_it_cannot_is_asked_again_and_was_reached() {
+        let patience = Patience::new(Duration::from_secs(5), |_| ());
+        let asked = AtomicU32::new(0);
+        let answer = patience.ask(async || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(Refusal::NotYet("exit status: 3".into()))
+        });
+        assert!(answer.await.is_err() && !patience.ran_out());
+        assert!(asked.into_inner() > 2);
     }
 
     #[tokio::test(start_paused = true)]

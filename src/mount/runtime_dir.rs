@@ -11,17 +11,41 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-use crate::config::places::{home, set};
+use crate::config::places::{home, home_of, set};
+
+/// Where root's programs keep what is to last: the same at boot, in a unit and by hand, whatever `HOME` says.
+const STATE_OF_THE_MACHINE: &str = "/var/lib/blobcp";
 
 /// Where programs of this user keep what is to last; `None` without a home, as at boot.
 pub(crate) fn state_home() -> Option<PathBuf> {
     set("XDG_STATE_HOME").or_else(|| Some(home()?.join(".local/state")))
 }
 
-/// Where mounts of this user write down what they have under way (`fs::journal`).
-pub(crate) fn journal_home() -> Option<PathBuf> {
-    let at_boot = || (geteuid().as_raw() == 0).then(|| PathBuf::from("/var/lib"));
-    Some(state_home().or_else(at_boot)?.join("blobcp/journal"))
+/// The places where mounts of this user write down what they have under way (`fs::journal`): the first that can be
+/// written to is used, and what was left in the others is found, too.
+///
+/// Root's is the machine's. A mount that a line of fstab makes at boot has no home and one that root makes by hand has
+/// one, and each is to find what the other has left.
+pub(crate) fn journal_homes() -> Vec<PathBuf> {
+    let own = state_home().map(|dir| dir.join("blobcp"));
+    let user = geteuid();
+    let mut places: Vec<PathBuf> = if user.is_root() {
+        // As a mount of root's with a home had it once, and has where the machine's cannot be written.
+        let former = own.or_else(|| Some(home_of(0)?.join(".local/state/blobcp")));
+        [given().unwrap_or_else(|| STATE_OF_THE_MACHINE.into())].into_iter().chain(former).collect()
+    } else {
+        own.into_iter().collect()
+    };
+    // `HOME` may be somebody else's, as sudo leaves it: what is there is not this user's to believe.
+    places.retain(|dir| fs::metadata(dir).map_or(true, |found| found.uid() == user.as_raw()));
+    places.dedup();
+    places.into_iter().map(|dir| dir.join("journal")).collect()
+}
+
+/// The directory that systemd has for what is to last of a unit of blobcp (`StateDirectory=`, see systemd.exec(5)). One
+/// of another name is that of a service whose script mounts something.
+fn given() -> Option<PathBuf> {
+    set("STATE_DIRECTORY").filter(|dir| dir.is_absolute() && dir.ends_with("blobcp"))
 }
 
 /// Where it can be, the best place first. Those of another user's that only that user's environment tells are left out.

@@ -31,7 +31,7 @@ mod log;
 pub use log::{assert_logged, logged, logged_with, times_logged};
 pub mod outage;
 mod process;
-pub use process::MountProcess;
+pub use process::{MountProcess, state_directory};
 pub mod raw;
 pub mod web;
 
@@ -328,7 +328,7 @@ impl Mount {
         options.clone_fd = true;
         let session = fuse::mount(fs.clone(), runtime.handle().clone(), read_only, dir.path(), &options).unwrap();
         log::show_if_asked();
-        make_first_copy(dir.path());
+        make_first_copy(dir.path()).unwrap();
         Self { dir, session: Some(session), fs }
     }
 

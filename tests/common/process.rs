@@ -126,6 +126,12 @@ impl MountProcess {
     }
 }
 
+/// What `STATE_DIRECTORY` is for a mount whose home that is: root's writes down in the machine's directory, otherwise,
+/// what it has under way.
+pub fn state_directory(home: &Path) -> PathBuf {
+    home.join(".local/state/blobcp")
+}
+
 /// `blobcp mount -f` in the foreground, with a home of its own.
 fn started(dir: &Path, sources: &[String]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_blobcp"))
@@ -134,6 +140,7 @@ fn started(dir: &Path, sources: &[String]) -> Child {
         .args(sources)
         .arg(dir.join("m"))
         .env("HOME", dir)
+        .env("STATE_DIRECTORY", state_directory(dir))
         .env_remove("XDG_STATE_HOME")
         .stdout(std::fs::File::create(dir.join("out")).unwrap())
         .stderr(std::fs::File::create(dir.join("log")).unwrap())

@@ -267,7 +267,7 @@ fn mount(home: &Path, args: &[&str], variables: &[(&str, &str)]) -> (bool, Strin
     let mut command = Command::new(BLOBCP);
     command.arg("mount").args(args).current_dir(home).env_clear().envs(variables.iter().copied());
     let path = format!("{}:{}", home.display(), std::env::var("PATH").unwrap());
-    command.env("HOME", home).env("PATH", path);
+    command.env("HOME", home).env("STATE_DIRECTORY", state_directory(home)).env("PATH", path);
     let output = command.output().unwrap();
     (output.status.success(), String::from_utf8(output.stderr).unwrap())
 }

@@ -265,22 +265,26 @@ fn mv_between_accounts_deletes_a_source_that_was_leased() {
 struct Process {
     process: Child,
     dir: tempfile::TempDir,
+    /// What it writes down meanwhile.
+    _state: tempfile::TempDir,
 }
 
 impl Process {
     fn new(store: &Devstore) -> Self {
         let dir = tempfile::Builder::new().prefix("blobcp-leases-").tempdir().unwrap();
+        let state = tempfile::tempdir().unwrap();
         let process = Command::new(BLOBCP)
             .args(["mount", "-f", &format!("{ONE}/{BOX}")])
             .arg(dir.path())
             .env("AZURE_STORAGE_CONNECTION_STRING", store.connection_string(ONE).unwrap())
             .env("HOME", dir.path().parent().unwrap())
+            .env("STATE_DIRECTORY", state_directory(state.path()))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         eventually("the mount", || mounts().contains(dir.path().to_str().unwrap()));
-        Self { process, dir }
+        Self { process, dir, _state: state }
     }
 
     fn path(&self) -> &Path {

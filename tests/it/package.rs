@@ -1,6 +1,7 @@
 //! What a package has besides the program: pages of the manual, completion, the unit; and, with `--long`, the package itself, installed, used
 //! and removed again in a Debian in which nothing else is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +13,7 @@ use blobcp::devstore::{AccountConfig, Config, Devstore};
 use blobcp::mount::{table, unmount};
 use bytes::Bytes;
 
-use crate::common::{eventually, runtime};
+use crate::common::{eventually, runtime, state_directory};
 
 const BLOBCP: &str = env!("CARGO_BIN_EXE_blobcp");
 const UNIT: &str = include_str!("../../scripts/deploy/blobcp@.service");
@@ -150,7 +151,9 @@ fn with_accounts(program: &str, args: &[&str]) -> String {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir_all(home.path().join("blobcp")).unwrap();
     let config = home.path().join("blobcp/config.toml");
-    fs::write(&config, "[account.photos2026]\nkey = 'a2V5'\n[account.backup]\nkey = 'a2V5'\n").unwrap();
+    let mounts = "[mount.both]\nsources = ['photos2026', 'backup']\n";
+    fs::write(&config, format!("[account.photos2026]\nkey = 'a2V5'\n[account.backup]\nkey = 'a2V5'\n{mounts}"))
+        .unwrap();
     fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
     fs::create_dir(home.path().join("phonebook")).unwrap();
     let mut path = Path::new(BLOBCP).parent().unwrap().as_os_str().to_owned();
@@ -177,13 +180,17 @@ fn offered(script: &Path, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn shells_complete_commands_flags_and_the_accounts_of_the_configuration() {
+fn shells_complete_commands_flags_and_the_names_of_the_configuration() {
     let dir = manual();
     let bash = dir.path().join("bash-completion/completions/blobcp");
     assert_eq!(offered(&bash, &["blobcp", "undel"]), ["undelete"]);
     assert_eq!(offered(&bash, &["blobcp", "mount", "--attr"]), ["--attr-ttl"]);
     assert_eq!(offered(&bash, &["blobcp", "mount", "ph"]), ["photos2026", "phonebook/"]);
     assert_eq!(offered(&bash, &["blobcp", "mount", "--attr-ttl", "5s", "photos2026", "back"]), ["backup"]);
+    assert_eq!(offered(&bash, &["blobcp", "mount", "b"]), ["backup", "both", "blobcp/"]);
+    assert_eq!(offered(&bash, &["blobcp", "mount", "photos2026,b"]), ["photos2026,backup"]);
+    assert_eq!(offered(&bash, &["blobcp", "mount", "backup,"]), ["backup,photos2026"]);
+    assert_eq!(offered(&bash, &["blobcp", "config", "check", "bo"]), ["both"]);
     assert_eq!(offered(&bash, &["blobcp", "verify-account", "--from", "b"]), ["backup"]);
     assert_eq!(offered(&bash, &["blobcp", "status", "ph"]), ["phonebook/"]);
     // Of another file.
@@ -269,6 +276,15 @@ fn the_unit_is_in_order_and_hides_no_mount() {
         options.contains(&"Type=notify") && options.contains(&"ExecReload=/bin/sh -c \"kill -HUP $MAINPID\""),
         "{UNIT}"
     );
+    // What a mistake in the command line or in a name ends with, and what is tried again a bounded number of times.
+    let mistake =
+        Command::new(BLOBCP).args(["mount", "--foreground", "--config", "/dev/null", "photos"]).output().unwrap();
+    assert_eq!(mistake.status.code(), Some(2), "{mistake:?}");
+    for option in
+        ["Restart=on-failure", "RestartPreventExitStatus=2", "StartLimitIntervalSec=1h", "StartLimitBurst=100"]
+    {
+        assert!(options.contains(&option), "{option} is missing");
+    }
     if !has("systemd-analyze") {
         return;
     }
@@ -285,6 +301,31 @@ fn the_unit_is_in_order_and_hides_no_mount() {
     };
     assert_eq!(verified(UNIT), [""; 0]);
     assert_ne!(verified(&UNIT.replace("Type=notify", "Typ=notify")), [""; 0], "systemd-analyze says what is wrong");
+}
+
+#[test]
+fn logrotate_understands_its_configuration() {
+    if !has("logrotate") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let complaints = |text: &str| {
+        let (file, state) = (dir.path().join("blobcp"), dir.path().join("state"));
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        // It says what it would do, and does nothing.
+        let output = Command::new("logrotate").args(["--debug", "--state"]).args([state, file]).output().unwrap();
+        let said = text_of(&output);
+        assert!(said.contains("/var/log/blobcp/*.log") || !output.status.success(), "{said}");
+        said.lines().filter(|line| line.contains("error: ") && !line.contains("state file")).count()
+    };
+    let own = fs::read_to_string(repository().join("scripts/deploy/logrotate")).unwrap();
+    assert_eq!(complaints(&own), 0);
+    assert_ne!(complaints(&own.replace("weekly", "wekly")), 0, "logrotate says what is wrong");
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
 }
 
 /// The next message to a service manager.
@@ -309,6 +350,7 @@ fn a_service_manager_hears_when_the_mount_works_and_when_it_ends() {
     command.args(["mount", "--foreground", "one"]).arg(&place).env_clear().env("HOME", home.path());
     command
         .env("NOTIFY_SOCKET", &socket)
+        .env("STATE_DIRECTORY", state_directory(home.path()))
         .env("AZURE_STORAGE_CONNECTION_STRING", store.connection_string("one").unwrap());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
     let ready = heard(&manager);
@@ -359,9 +401,77 @@ fn package() -> (tempfile::TempDir, PathBuf) {
     let output = done(script.args(["--bin", BLOBCP]).env("CARGO_TARGET_DIR", dir.path()));
     println!("{}", text(&output.stdout));
     done(Command::new("sha256sum").args(["--check", "SHA256SUMS"]).current_dir(dir.path().join("package")));
-    let mut files = fs::read_dir(dir.path().join("package")).unwrap().map(|entry| entry.unwrap().path());
-    let deb = files.find(|path| path.extension().is_some_and(|end| end == "deb")).unwrap();
+    let deb = made(dir.path(), "deb");
     (dir, deb)
+}
+
+/// The package of that kind in the directory that was packed into.
+fn made(dir: &Path, kind: &str) -> PathBuf {
+    let mut files = fs::read_dir(dir.join("package")).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.extension().is_some_and(|end| end == kind)).unwrap()
+}
+
+/// Files and links in a list as `ls -l` shows them: modes by paths, and where links lead. All are root's.
+fn listed(list: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for line in list.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| word.starts_with("./") || word.starts_with('/')).unwrap();
+        let path = words[at].trim_start_matches('.').to_owned();
+        assert!(line.contains("root/root") || words[2..4] == ["root", "root"], "{line}");
+        let mode = words[0].to_owned();
+        assert!(
+            mode.starts_with('l') || [5, 8].iter().all(|at| &mode[*at..=*at] == "-"),
+            "{line}: others may write it"
+        );
+        assert!(!mode.contains(['s', 'S']), "{line}");
+        if !mode.starts_with('d') {
+            found.insert(path, mode + &words[at + 1..].concat());
+        }
+    }
+    found
+}
+
+#[test]
+#[ignore = "makes packages, which takes half a minute"]
+fn packages_hold_the_same_files_and_none_but_the_rpm_a_configuration() {
+    let (dir, deb) = package();
+    let (rpm, tar) = (made(dir.path(), "rpm"), made(dir.path(), "gz"));
+    let said = |command: &str, file: &Path| {
+        text(&done(Command::new("sh").args(["-c", &format!("{command} \"$1\""), "sh"]).arg(file)).stdout)
+    };
+    let of_deb = listed(&said("dpkg-deb --contents", &deb));
+    let of_tar = listed(&said("tar --list --verbose --gzip --file", &tar));
+    let of_rpm = listed(&said("rpm -qplv", &rpm));
+    for (path, mode) in [
+        ("/usr/bin/blobcp", "-rwxr-xr-x"),
+        ("/usr/sbin/mount.blobcp", "lrwxrwxrwx->../bin/blobcp"),
+        ("/usr/sbin/umount.fuse.blobcp", "lrwxrwxrwx->../bin/blobcp"),
+        ("/usr/lib/systemd/system/blobcp@.service", "-rw-r--r--"),
+        ("/etc/logrotate.d/blobcp", "-rw-r--r--"),
+        ("/usr/share/blobcp/config.toml", "-rw-r--r--"),
+        ("/usr/share/man/man1/blobcp.1.gz", "-rw-r--r--"),
+        ("/usr/share/bash-completion/completions/blobcp", "-rw-r--r--"),
+    ] {
+        for list in [&of_deb, &of_tar, &of_rpm] {
+            assert_eq!(list.get(path).map(String::as_str), Some(mode), "{path}");
+        }
+    }
+    assert_eq!(of_deb, of_tar);
+    // What an upgrade must not replace is no file of the others: postinst puts it there, or `config init`.
+    let mut expected = of_deb;
+    expected.insert("/etc/blobcp/config.toml".into(), "-rw-------".into());
+    let zsh = expected.remove("/usr/share/zsh/vendor-completions/_blobcp").unwrap();
+    expected.insert("/usr/share/zsh/site-functions/_blobcp".into(), zsh);
+    assert_eq!(of_rpm, expected);
+    assert_eq!(said("rpm -qp --configfiles", &rpm), "/etc/blobcp/config.toml\n/etc/logrotate.d/blobcp\n");
+    let conffiles = Command::new("dpkg-deb").arg("--info").arg(&deb).arg("conffiles").output().unwrap();
+    assert_eq!(text(&conffiles.stdout), "/etc/logrotate.d/blobcp\n");
+    assert!(said("rpm -qp --scripts", &rpm).contains("/usr/bin/blobcp umount --all"));
+    // The image is made of what is packed.
+    let image = fs::read_to_string(repository().join("scripts/deploy/Containerfile")).unwrap();
+    let name = deb.file_name().unwrap().to_str().unwrap();
+    assert!(image.contains("COPY blobcp_*.deb /tmp/") && name.starts_with("blobcp_"), "{name}");
 }
 
 /// What is typed in the clean Debian. `$ONE` and `$TWO` are endpoints, in `/root/one.key` and `/root/two.key` are keys.
@@ -384,10 +494,12 @@ test -L /usr/sbin/mount.blobcp -a -L /usr/sbin/umount.fuse.blobcp
 echo '== configure'
 mkdir /mnt/both
 blobcp config init one --endpoint "$ONE" --key @/root/one.key
+blobcp config init one --endpoint "$ONE" --key @/root/one.key --force
 blobcp config init two --endpoint "$TWO" --key @/root/two.key --mount both --source one --source two --mountpoint /mnt/both
 echo 'one,two /mnt/both blobcp _netdev 0 0' >>/etc/fstab
 mount -a
 stat --format '%a %U %n' /etc/blobcp/config.toml
+ls /etc/blobcp
 
 echo '== copy'
 grep -c fuse.blobcp /proc/self/mounts
@@ -398,7 +510,8 @@ umount /mnt/both
 echo '== unit'
 unit=/usr/lib/systemd/system/blobcp@.service
 start=$(sed -n 's/^ExecStart=//p' $unit | sed "s,%i,both,")
-coproc NOTIFY_SOCKET=/run/notify $start
+# As a unit has it: without a home.
+coproc env -u HOME NOTIFY_SOCKET=/run/notify $start
 MAINPID=$COPROC_PID
 read -r line <&"${COPROC[0]}"
 echo "$line"
@@ -409,13 +522,35 @@ kill $MAINPID
 wait $MAINPID && echo 'ended with 0'
 ! grep fuse.blobcp /proc/self/mounts
 
+echo '== upgrade'
+mount -a >>/tmp/apt.log
+sum=$(sha256sum /etc/blobcp/config.toml)
+# Nobody is there to be asked.
+dpkg --install /tmp/blobcp.deb >>/tmp/apt.log 2>&1 </dev/null
+[ "$sum" = "$(sha256sum /etc/blobcp/config.toml)" ] && echo 'the configuration is as it was'
+stat --format %s /mnt/both/one/box/hello.txt
+
+echo '== busy'
+exec 8</mnt/both/one/box/hello.txt
+apt-get -qq remove -y blobcp >/tmp/refused.log 2>&1 || echo 'not removed'
+grep -o '/mnt/both: in use by bash' /tmp/refused.log
+dpkg-query --show --showformat '${db:Status-Status}\n' blobcp
+exec 8<&-
+
 echo '== remove'
 apt-get -qq remove -y blobcp >>/tmp/apt.log 2>&1
-# The configuration is kept, and what was logged.
+! grep fuse.blobcp /proc/self/mounts
+# The configuration is kept, what was logged, and what was under way.
 ours | grep -v '^/var/lib/dpkg/' | sort
-apt-get -qq purge -y blobcp >>/tmp/apt.log 2>&1
+ls -A /var/lib/blobcp
+echo mine >/etc/blobcp/notes
+apt-get -qq purge -y blobcp >/tmp/purge.log 2>&1
+grep -o 'Removing /etc/blobcp.*' /tmp/purge.log
+grep -o 'Not removed, as it is not of blobcp: .*' /tmp/purge.log
 echo '== purge'
+rm -r /etc/blobcp
 ours
+grep -rlF -f /root/one.key /etc /var /run /usr 2>/dev/null || true
 "#;
 
 #[test]
@@ -472,10 +607,17 @@ fn installed_used_and_removed_in_a_clean_debian() {
     assert_eq!(&store.content("two", "backup", "again.txt").unwrap()[..], b"hello");
     assert!(heard(&manager).starts_with("READY=1\nSTATUS="), "the unit is ready when it says so");
     assert!(heard(&manager).starts_with("STOPPING=1\n"));
+    assert!(step("configure").contains(&"config.toml.old"), "{shown}");
+    assert_eq!(step("upgrade"), ["the configuration is as it was", "5"]);
+    assert_eq!(step("busy"), ["not removed", "/mnt/both: in use by bash", "installed"]);
     let kept = step("remove");
-    let is_configuration = |path: &&&str| path.starts_with("/etc/") || path.starts_with("/var/log/blobcp");
-    assert_eq!(kept.iter().filter(|path| !is_configuration(path)).count(), 0, "{kept:?}");
-    assert!(kept.contains(&"/etc/blobcp"), "{kept:?}");
+    let of_package = kept.iter().filter(|path| path.starts_with("/usr/") || path.starts_with("/run/"));
+    assert_eq!(of_package.count(), 0, "{kept:?}");
+    assert!(["/etc/blobcp", "/var/lib/blobcp", "journal"].iter().all(|path| kept.contains(path)), "{kept:?}");
+    for named in ["config.toml with the accounts in it", "config.toml.old with the accounts in it"] {
+        assert!(kept.contains(&format!("Removing /etc/blobcp/{named}").as_str()), "{kept:?}");
+    }
+    assert!(kept.contains(&"Not removed, as it is not of blobcp: /etc/blobcp/notes "), "{kept:?}");
     assert_eq!(step("purge"), [""; 0], "nothing is left");
     let stats = store.stats();
     let moved = (stats.body_bytes_in, stats.body_bytes_out);

@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use yaml_rust2::{Yaml, YamlLoader};
+use yaml_rust2::parser::{Event, MarkedEventReceiver, Parser};
+use yaml_rust2::scanner::{Marker, TScalarStyle};
 
 use super::super::failure::{Failure, about};
 use super::draft::{Draft, Table, Target};
@@ -25,6 +26,7 @@ pub(super) const SETTINGS: &[Row] = &[
     ("foreground", Unneeded("say -f on the command line")),
     ("read-only", Taken),
     ("allow-other", Taken),
+    ("allow-root", Missing("--allow-other lets others in, as the modes allow")),
     ("nonempty", Unneeded("a directory with files is mounted over with a warning")),
     ("disable-kernel-cache", Unneeded("pages of a blob that was changed are dropped")),
     ("dynamic-profile", Unneeded(OTHER)),
@@ -38,6 +40,9 @@ pub(super) const SETTINGS: &[Row] = &[
     ("logging.goroutine-id", Unneeded(OTHER)),
     ("components", Unneeded("there is one way from the kernel to the service")),
     ("libfuse.default-permission", Taken),
+    ("libfuse.uid", Taken),
+    ("libfuse.gid", Taken),
+    ("libfuse.umask", Taken),
     ("libfuse.attribute-expiration-sec", Unneeded(SHOWN)),
     ("libfuse.entry-expiration-sec", Unneeded(SHOWN)),
     ("libfuse.negative-entry-expiration-sec", Unneeded(SHOWN)),
@@ -163,43 +168,93 @@ impl Arguments {
     }
 }
 
+/// A value as it is written. What YAML makes of a text is not for everything that blobfuse2 has: a mode is written in
+/// octal digits, and an identity may be all digits.
+#[derive(Debug)]
+enum Value {
+    Text(String),
+    List(Vec<Value>),
+    Section(Vec<(String, Value)>),
+    Nothing,
+}
+
+/// Puts the values of a file together.
+#[derive(Default)]
+struct Reader {
+    /// Those that are begun, the innermost last, and of each section the key whose value comes next.
+    open: Vec<(Value, Option<String>)>,
+    /// The first document.
+    whole: Option<Value>,
+}
+
+impl Reader {
+    fn put(&mut self, value: Value) {
+        match self.open.last_mut() {
+            None => drop(self.whole.get_or_insert(value)),
+            Some((Value::List(list), _)) => list.push(value),
+            Some((Value::Section(values), key)) => match (key.take(), value) {
+                (Some(key), value) => values.push((key, value)),
+                (None, Value::Text(text)) => *key = Some(text),
+                // A key that is none.
+                (None, _) => *key = Some(String::new()),
+            },
+            Some(_) => {}
+        }
+    }
+}
+
+impl MarkedEventReceiver for Reader {
+    fn on_event(&mut self, event: Event, _mark: Marker) {
+        match event {
+            Event::Scalar(text, style, ..) => {
+                let nothing = style == TScalarStyle::Plain && ["", "~", "null"].contains(&text.as_str());
+                self.put(if nothing { Value::Nothing } else { Value::Text(text) });
+            }
+            // What it stands for is somewhere else.
+            Event::Alias(_) => self.put(Value::Nothing),
+            Event::SequenceStart(..) => self.open.push((Value::List(Vec::new()), None)),
+            Event::MappingStart(..) => self.open.push((Value::Section(Vec::new()), None)),
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some((value, _)) = self.open.pop() {
+                    self.put(value);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The settings by their names, `SECTION.KEY`.
-struct Settings(Vec<(String, Yaml)>);
+struct Settings(Vec<(String, Value)>);
 
 impl Settings {
     fn read(text: &str) -> Result<Self, String> {
+        let mut reader = Reader::default();
+        let parsed = Parser::new(text.chars()).load(&mut reader, false);
         // The message may show what is in the line, and that may be a secret.
-        let wrong = |line: usize| format!("line {line}: not YAML");
-        let documents = YamlLoader::load_from_str(text).map_err(|error| wrong(error.marker().line()))?;
-        let top = match documents.into_iter().next() {
-            Some(Yaml::Hash(top)) => top,
-            _ => return Err("no settings of blobfuse2 are in it".into()),
+        parsed.map_err(|error| format!("line {}: not YAML", error.marker().line()))?;
+        let Some(Value::Section(top)) = reader.whole else {
+            return Err("no settings of blobfuse2 are in it".into());
         };
         let mut found = Vec::new();
         for (key, value) in top {
-            let key = key.into_string().unwrap_or_default();
             match value {
-                Yaml::Hash(section) => found.extend(
-                    section
-                        .into_iter()
-                        .filter_map(|(inner, value)| Some((format!("{key}.{}", inner.into_string()?), value))),
-                ),
-                Yaml::Null => {}
+                Value::Section(section) => {
+                    found.extend(section.into_iter().map(|(inner, value)| (format!("{key}.{inner}"), value)));
+                }
+                Value::Nothing => {}
                 value => found.push((key, value)),
             }
         }
         Ok(Self(found))
     }
 
-    /// A single value as text; empty is none.
+    /// A single value as it is written; empty is none.
     fn text(&self, name: &str) -> Option<String> {
-        let text = match &self.0.iter().find(|(known, _)| known == name)?.1 {
-            Yaml::String(text) | Yaml::Real(text) => text.trim().to_owned(),
-            Yaml::Integer(number) => number.to_string(),
-            Yaml::Boolean(value) => value.to_string(),
-            _ => return None,
-        };
-        (!text.is_empty()).then_some(text)
+        match &self.0.iter().find(|(known, _)| known == name)?.1 {
+            Value::Text(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => None,
+        }
     }
 
     fn is_on(&self, name: &str) -> bool {
@@ -207,8 +262,9 @@ impl Settings {
     }
 
     fn list(&self, name: &str) -> Vec<String> {
-        let list = self.0.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.as_vec());
-        list.into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+        let Some((_, Value::List(list))) = self.0.iter().find(|(known, _)| known == name) else { return Vec::new() };
+        let texts = list.iter().filter_map(|item| if let Value::Text(text) = item { Some(text.clone()) } else { None });
+        texts.collect()
     }
 }
 
@@ -292,6 +348,54 @@ fn account_table(settings: &Settings, account: &str, findings: &mut Findings) ->
     Ok(table)
 }
 
+/// A mode as blobfuse2 reads it: octal with a zero or `0o` in front, decimal otherwise.
+fn mode(text: &str) -> Option<u32> {
+    let octal = text.strip_prefix("0o").or_else(|| text.strip_prefix('0').filter(|rest| !rest.is_empty()));
+    let mode = octal.map_or_else(|| text.parse().ok(), |digits| u32::from_str_radix(digits, 8).ok())?;
+    (mode <= 0o777).then_some(mode)
+}
+
+/// A umask: its digits are octal, with and without a zero in front.
+fn umask(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.trim_start_matches("0o"), 8).ok().filter(|mask| *mask <= 0o777)
+}
+
+/// Owners and modes. blobfuse2 has one mode for files and directories: what a umask leaves, if one is given; 777 with
+/// allow-other; or default-permission.
+fn modes(settings: &Settings, mount: &mut Table, findings: &mut Findings) {
+    for (theirs, ours) in [("libfuse.uid", "uid"), ("libfuse.gid", "gid")] {
+        match settings.text(theirs).map(|text| text.parse::<u32>()) {
+            None => {}
+            Some(Ok(number)) => mount.set(ours, i64::from(number)),
+            Some(Err(_)) => findings.missing(theirs, "a number is expected"),
+        }
+    }
+    let mut given = |name: &str, read: fn(&str) -> Option<u32>| {
+        let text = settings.text(name)?;
+        let found = read(&text);
+        if found.is_none() {
+            findings.missing(name, &format!("{text} is no mode in octal digits, as 0644 is"));
+        }
+        // Nothing is as good as not given.
+        found.filter(|mode| *mode != 0)
+    };
+    let (usual, umask) = (given("libfuse.default-permission", mode), given("libfuse.umask", umask));
+    let everything = match (usual, umask) {
+        (_, Some(umask)) => 0o777 & !umask,
+        _ if settings.is_on("allow-other") => {
+            let what = "blobfuse2 shows mode 777 to everybody then, whatever default-permission says; here modes bind, \
+                        644 and 755 if you say nothing: set file-mode and dir-mode to what others may";
+            findings.missing(if usual.is_some() { "libfuse.default-permission" } else { "allow-other" }, what);
+            return;
+        }
+        (Some(usual), None) => usual,
+        (None, None) => return,
+    };
+    for key in ["file-mode", "dir-mode"] {
+        mount.set(key, format!("{everything:o}"));
+    }
+}
+
 fn mount_settings(settings: &Settings, mount: &mut Table, findings: &mut Findings) {
     for (theirs, ours) in [
         ("read-only", "read-only"),
@@ -306,9 +410,7 @@ fn mount_settings(settings: &Settings, mount: &mut Table, findings: &mut Finding
     if let Some(seconds) = settings.text("attr_cache.timeout-sec") {
         mount.set("attr-ttl", format!("{seconds}s"));
     }
-    if let Some(mode) = settings.text("libfuse.default-permission") {
-        mount.set("file-mode", mode.trim_start_matches("0o").trim_start_matches('0'));
-    }
+    modes(settings, mount, findings);
     if let Some(size) = settings.text("block_cache.mem-size-mb") {
         match size.parse::<u64>() {
             Ok(size @ 64..) => mount.set("memory-limit", format!("{size}MiB")),
@@ -354,6 +456,8 @@ mod tests {
     #[case("mode: spn\n  tenantid: t\n  clientid: c\n  clientsecret: s", &["tenant_id=\"t\"", "client_id=\"c\"", "auth=\"client-secret\"", "client_secret=\"s\""])]
     #[case("mode: spn\n  tenantid: t\n  clientid: c\n  oauth-token-path: /t", &["tenant_id=\"t\"", "client_id=\"c\"", "auth=\"workload-identity\"", "federated_token_file=\"/t\""])]
     #[case("mode: msi\n  appid: a", &["auth=\"managed-identity\"", "client_id=\"a\""])]
+    #[case("mode: msi\n  appid: 0123", &["auth=\"managed-identity\"", "client_id=\"0123\""])]
+    #[case("mode: spn\n  tenantid: 0x10\n  clientid: 1e3\n  clientsecret: ~x", &["tenant_id=\"0x10\"", "client_id=\"1e3\"", "auth=\"client-secret\"", "client_secret=\"~x\""])]
     #[case("mode: azcli", &["auth=\"cli\""])]
     fn an_account_is_taken_over(#[case] lines: &str, #[case] expected: &[&str]) {
         let (draft, _) = convert(&format!("azstorage:\n  account-name: acct\n  {lines}\n"), None).unwrap();
@@ -363,17 +467,54 @@ mod tests {
 
     #[test]
     fn a_mount_is_taken_over() {
-        let text = "read-only: true\nallow-other: true\nattr_cache:\n  timeout-sec: 7\nlibfuse:\n  default-permission: 0640\n\
+        let text = "read-only: true\nallow-other: true\nattr_cache:\n  timeout-sec: 7\nlibfuse:\n  umask: 027\n  uid: 7\n  gid: 0\n\
                     block_cache:\n  mem-size-mb: 256\nlogging:\n  type: base\n  level: log_debug\n  file-path: /var/log/b.log\n\
                     azstorage:\n  account-name: acct\n  container: c\n  subdirectory: a/b/\n  account-key: a2V5\n  use-http: true\n  update-md5: true\n";
         let (draft, findings) = convert(text, Some("m")).unwrap();
         let mount = draft.mount.unwrap();
         assert_eq!(mount.name, "m");
         let expected = "sources=[\"acct/c/a/b\"] read-only=true allow-other=true content-md5=true allow-http=true attr-ttl=\"7s\" \
-                        file-mode=\"640\" memory-limit=\"256MiB\" log-file=\"/var/log/b.log\" log=\"debug\"";
+                        uid=7 gid=0 file-mode=\"750\" dir-mode=\"750\" memory-limit=\"256MiB\" log-file=\"/var/log/b.log\" log=\"debug\"";
         assert_eq!(values(&mount).join(" "), expected);
         assert_eq!(values(&draft.accounts[0])[0], "endpoint=\"http://acct.blob.core.windows.net\"");
         assert!(format!("{findings:?}").contains("missing: [], unneeded: []"), "{findings:?}");
+    }
+
+    /// The modes of a mount that has these lines, and what is told of those that are not taken over.
+    fn modes_of(lines: &str) -> (Vec<String>, Findings) {
+        let text = format!("{lines}\nazstorage:\n  account-name: acct\n  account-key: a2V5\n");
+        let (draft, findings) = convert(&text, None).unwrap();
+        let values = values(draft.mount.as_ref().unwrap());
+        (values.into_iter().filter(|value| value.contains("-mode=")).collect(), findings)
+    }
+
+    #[rstest]
+    #[case("default-permission: 0644", "644")]
+    #[case("default-permission: 0o644", "644")]
+    #[case("default-permission: '0750'", "750")]
+    #[case("default-permission: 420", "644")]
+    #[case("umask: 0027", "750")]
+    #[case("umask: 22", "755")]
+    #[case("default-permission: 0600\n  umask: 077", "700")]
+    fn a_mode_is_what_is_written_for_files_and_directories(#[case] lines: &str, #[case] expected: &str) {
+        let (modes, findings) = modes_of(&format!("libfuse:\n  {lines}"));
+        assert_eq!(modes, [format!("file-mode=\"{expected}\""), format!("dir-mode=\"{expected}\"")]);
+        assert!(format!("{findings:?}").contains("missing: []"), "{findings:?}");
+    }
+
+    #[rstest]
+    #[case(
+        "allow-other: true\nlibfuse:\n  default-permission: 0644",
+        "libfuse.default-permission: blobfuse2 shows mode 777"
+    )]
+    #[case("allow-other: true", "allow-other: blobfuse2 shows mode 777")]
+    #[case("libfuse:\n  default-permission: 0999", "libfuse.default-permission: 0999 is no mode")]
+    #[case("libfuse:\n  default-permission: 644", "libfuse.default-permission: 644 is no mode")]
+    #[case("libfuse:\n  umask: 99", "libfuse.umask: 99 is no mode")]
+    fn a_mode_that_is_not_taken_over_is_named(#[case] lines: &str, #[case] expected: &str) {
+        let (modes, findings) = modes_of(lines);
+        assert_eq!(modes, [""; 0]);
+        assert!(format!("{findings:?}").contains(expected), "{findings:?}");
     }
 
     #[test]

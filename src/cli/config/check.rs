@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 use super::super::failure::Failure;
 use super::super::log;
-use crate::config::{self, Auth, Environment, File, KnownAccounts, Settings, Switch};
+use super::super::source_word::spelled_out;
+use crate::config::{self, Auth, Environment, File, KnownAccounts, Settings, Switch, places};
 use report::Report;
 
 /// Look at the configuration, and at what can be done with it
@@ -54,7 +55,17 @@ impl Arguments {
         }
         let mut good = !file.exposed;
         let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(error.to_string()))?;
-        for (of, sources, settings) in self.subjects(&file, known.of_environment(), said)? {
+        for (of, words, settings) in self.subjects(&file, known.of_environment(), said)? {
+            // As a mount takes them: what stands in a file or a variable is read there.
+            let sources = match words.into_iter().map(spelled_out).collect::<Result<Vec<_>, _>>() {
+                Ok(sources) => sources,
+                Err(failure) => {
+                    let report = Report { troubles: failure.message.into_iter().collect(), ..Report::default() };
+                    print!("{}", if self.json { report.json(&of) } else { report.text(&of) });
+                    good = false;
+                    continue;
+                }
+            };
             let alone = sources.len() == 1;
             // As a mount would read all of them, which may not be mounted together.
             let mistake = (!alone).then(|| config::plan(&sources, &settings, &known).err()).flatten();
@@ -110,6 +121,11 @@ impl Arguments {
 }
 
 fn about_file(file: &File) -> String {
+    let both = places::both_of_root().filter(|_| file.given.is_none());
+    both.into_iter().fold(said_of(file), |text, note| format!("{text}\n{note}"))
+}
+
+fn said_of(file: &File) -> String {
     let path = file.path.display();
     let number = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     match file.path.exists() {

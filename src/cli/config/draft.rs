@@ -107,9 +107,9 @@ impl Target {
         self.config.clone().unwrap_or_else(places::to_write)
     }
 
-    /// It is where commands look that are told of no file.
-    pub(super) fn is_usual(&self) -> bool {
-        self.config.is_none()
+    /// What a command is told to have this file, with a blank before it; nothing where it looks anyway.
+    pub(super) fn flag(&self) -> String {
+        self.config.as_ref().map_or_else(String::new, |path| format!(" --config {}", path.display()))
     }
 
     /// A mistake if the file is there and cannot be added to. To be called before questions are asked.
@@ -140,7 +140,9 @@ impl Target {
         // Whatever was put together here is to be one that a mount reads.
         File::parse(&path, &text)?;
         replace(&path, &text, self.force).map_err(|error| about(&path, &error))?;
-        Ok(format!("{} has {} now; nobody but its owner may read it", path.display(), draft.names()))
+        let note = if self.config.is_none() { places::both_of_root() } else { None };
+        let note = note.map_or_else(String::new, |note| format!("\n{note}"));
+        Ok(format!("{} has {} now; nobody but its owner may read it{note}", path.display(), draft.names()))
     }
 }
 

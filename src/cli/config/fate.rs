@@ -59,7 +59,8 @@ impl Findings {
         }
         match (&draft.mount, draft.accounts.first()) {
             (Some(mount), Some(account)) => {
-                println!("Try it: blobcp config check {}; blobcp mount {} MOUNTPOINT", account.name, mount.name);
+                let (config, account, mount) = (target.flag(), &account.name, &mount.name);
+                println!("Try it: blobcp config check{config} {account}; blobcp mount{config} {mount} MOUNTPOINT");
             }
             _ => complain("config", "there is nothing to mount in it"),
         }

@@ -85,9 +85,7 @@ impl Arguments {
             None => Dialogue::with_user().draft()?,
         };
         println!("{}", self.target.write(&draft)?);
-        let config =
-            if self.target.is_usual() { String::new() } else { format!(" --config {}", self.target.path().display()) };
-        println!("Try it: blobcp config check{config}");
+        println!("Try it: blobcp config check{}", self.target.flag());
         Ok(())
     }
 

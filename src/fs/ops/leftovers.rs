@@ -1,7 +1,7 @@
 //! What mounts that were killed have left: shown to who may read there, ended for who may write there.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, OptionalExtension, Result};
@@ -18,10 +18,10 @@ const SLICE: Duration = Duration::from_millis(500);
 const STICKY: u32 = 0o1000;
 
 impl Control<'_> {
-    /// What is under way from now on is written down in a file in that directory, and what other processes have written
-    /// there is known. Before anything is mounted: it may be mounted over.
-    pub fn keep_journal(&self, dir: &Path) -> io::Result<()> {
-        self.fs.service.journal.keep_in(dir)
+    /// What is under way from now on is written down in a file in the first of those directories that can be used, and
+    /// what other processes have written to any of them is known. Before anything is mounted: it may be mounted over.
+    pub fn keep_journal(&self, dirs: &[PathBuf]) -> io::Result<()> {
+        self.fs.service.journal.keep_in(dirs)
     }
 
     /// How many things processes that were killed have left unfinished in accounts of this mount, as far as is known

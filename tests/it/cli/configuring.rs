@@ -235,6 +235,37 @@ fn check_says_what_is_wrong() {
 }
 
 #[test]
+fn check_reads_a_source_that_is_said_elsewhere_as_mount_does() {
+    let desk = Desk::new();
+    fs::write(desk.path("one.url"), format!("{ONE}/box\n")).unwrap();
+    let home = desk.home.path().display();
+    let config = desk.configure(&format!(
+        "[mount.byfile]\nsources = ['@{home}/one.url']\n[mount.gone]\nsources = ['@{home}/gone.url']\n"
+    ));
+    for word in ["byfile", &format!("@{home}/one.url")] {
+        let (status, report) = rows(&desk, &["--config", &config, word]);
+        assert_eq!((status, troubles(&report).as_str()), (0, ""), "{report}");
+        assert_eq!(report["source"], format!("{ONE}/box"));
+    }
+    let (status, report) = rows(&desk, &["--config", &config, "gone"]);
+    assert_eq!((status, troubles(&report)), (1, format!("{home}/gone.url: No such file or directory")), "{report}");
+}
+
+#[rstest]
+#[case::written(Reset::After)]
+#[case::not_written(Reset::Before)]
+fn check_takes_away_what_may_have_been_written(#[case] reset: Reset) {
+    let desk = Desk::new();
+    let config = desk.configure("");
+    desk.store.add_fault(Fault { reset: Some(reset), count: 9, ..Fault::on("PutBlob") });
+    let (status, report) = rows(&desk, &["--config", &config, "--write", &format!("{ONE}/other")]);
+    assert!(status == 1 && troubles(&report).starts_with("no answer: "), "{report}");
+    assert!(report["left"].is_null(), "{report}");
+    let (_, report) = rows(&desk, &["--config", &config, &format!("{ONE}/other")]);
+    assert_eq!(report["lists"], "empty", "nothing is left");
+}
+
+#[test]
 fn check_says_that_clocks_differ() {
     let desk = Desk::new();
     desk.store.advance_clock(Duration::from_secs(2 * 3600));
@@ -261,6 +292,9 @@ fn a_configuration_of_blobfuse2_is_taken_over_and_mounts() {
     let ended = plain(&desk, &["config", "from-blobfuse2", "--config", "c.toml", "config.yaml"]);
     assert_eq!((ended.status, ended.err.as_str()), (0, ""));
     assert!(ended.out.starts_with(&format!("c.toml has [account.{ONE}], [mount.box] now;")), "{ended:?}");
+    let hint =
+        format!("Try it: blobcp config check --config c.toml {ONE}; blobcp mount --config c.toml box MOUNTPOINT\n");
+    assert!(ended.out.ends_with(&hint), "{ended:?}");
     let (missing, unneeded) = ended.out.split_once("Not needed:").unwrap();
     assert!(missing.contains("azstorage.cap-iops: ") && unneeded.contains("file_cache.path: "), "{ended:?}");
     assert!(!ended.out.contains(&secret) && mode(&desk.path("c.toml")) == 0o600);

@@ -1,5 +1,5 @@
-//! Lines of fstab, as mount(8) makes mounts of them: in a mount namespace of its own, in which `/etc`, `/usr/sbin` and `/var/log` are what
-//! a machine with blobcp installed has, and nothing of the machine that the test runs on is changed.
+//! Lines of fstab, as mount(8) makes mounts of them: in a mount namespace of its own, in which `/etc`, `/usr/sbin`, `/var/log`, `/var/lib`
+//! and `/run` are what a machine with blobcp installed has, and nothing of the machine that the test runs on is changed.
 
 use std::io::Read;
 
@@ -19,7 +19,7 @@ shadow() { # a directory, with all that is in it, to which things can be added
 }
 shadow /etc
 shadow /usr/sbin
-mkdir -p "$T/log" && mount --bind "$T/log" /var/log
+for dir in /var/log /var/lib /run; do mkdir -p "$T/is$dir" && mount --bind "$T/is$dir" $dir; done
 for helper in mount.blobcp mount.fuse.blobcp umount.blobcp umount.fuse.blobcp; do ln -sf "$B" /usr/sbin/$helper; done
 rm -f /etc/fstab /etc/passwd
 cp "$T/was/etc/passwd" /etc/passwd
@@ -86,6 +86,116 @@ umount "$T/n"
 }
 
 #[test]
+fn mount_a_knows_a_line_again_however_its_sources_are_written() {
+    let desk = Desk::new();
+    let home = desk.home.path().to_str().unwrap();
+    fs::create_dir(desk.path("n")).unwrap();
+    fs::write(desk.path("one.url"), format!("{ONE}/box\n")).unwrap();
+    let fstab = format!("@{home}/one.url {home}/m blobcp _netdev 0 0\n{ONE},{TWO}, {home}/n blobcp _netdev 0 0\n");
+    let script = r#"
+mount -a >&2
+mount -a >&2
+grep -c fuse.blobcp /proc/self/mounts
+findmnt -n -o SOURCE "$T/m"
+findmnt -n -o SOURCE "$T/n"
+cat "$T/m/hello.txt"; echo
+ls "$T/n"
+umount "$T/m"
+umount "$T/n"
+"#;
+    let ended = run_installed(&desk, &account_tables(&desk), &fstab, script);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let lines: Vec<&str> = ended.out.lines().collect();
+    assert_eq!(lines, ["2", &format!("@{home}/one.url"), &format!("{ONE},{TWO},"), "hello", ONE, TWO], "{ended:?}");
+}
+
+#[test]
+fn what_a_mount_of_boot_has_left_is_told_when_root_makes_that_mount_by_hand() {
+    let desk = Desk::new();
+    let home = desk.home.path().to_str().unwrap();
+    desk.store.change_policy(PolicyChange { hold_new_copies: Some(true), ..PolicyChange::default() });
+    let fstab = format!("{ONE}/box {home}/m blobcp defaults 0 0\n");
+    // The rename is written down before its copy is asked for, and the copy does not end.
+    let script = r#"
+mount -a >&2
+pid=$("$B" mount --list --json | sed 's/.*"pid":\([0-9]*\).*/\1/')
+mv "$T/m/hello.txt" "$T/m/moved.txt" 2>/dev/null & mv=$!
+until grep -qs '"move"' /var/lib/blobcp/journal/*.jsonl; do :; done
+kill -9 "$pid"
+wait $mv || true
+"$B" mount --list | grep -c killed
+umount -i -l "$T/m"
+mkdir -p "$T/root"
+HOME="$T/root" "$B" mount "ONE/box" "$T/m" --config /etc/blobcp/config.toml
+find "$T/root" -name journal
+"$B" umount --lazy "$T/m"
+"#;
+    let ended = run_installed(&desk, &account_tables(&desk), &fstab, &script.replace("ONE", ONE));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.out.starts_with("1\n"), "{ended:?}");
+    // The rename, and the lease of its source if there is one already.
+    let told = format!(" left unfinished when a mount ended: see blobcp status --leftovers {home}/m\n");
+    assert!(ended.out.contains(&told), "{ended:?}");
+    assert!(!ended.out.contains("/journal"), "root has one journal: {ended:?}");
+}
+
+#[test]
+fn a_mount_in_the_background_works_without_a_home_that_can_be_written() {
+    let desk = Desk::new();
+    let script = r#"
+chmod 777 "$T/m"
+install -d -m 700 -o 10003 -g 10003 "$T/runtime"
+install -o 10003 -g 10003 -m 600 "$T/config.toml" "$T/own.toml"
+as_user() { (cd / && setpriv --reuid 10003 --regid 10003 --clear-groups env -i PATH="$PATH" HOME=/nowhere LC_ALL=C "$@"); }
+as_user XDG_RUNTIME_DIR="$T/runtime" "$B" mount --config "$T/own.toml" ONE/box "$T/m"
+as_user cat "$T/m/hello.txt"; echo
+as_user XDG_RUNTIME_DIR="$T/runtime" "$B" umount "$T/m"
+as_user "$B" mount --config "$T/own.toml" ONE/box "$T/m"
+as_user cat "$T/m/hello.txt"; echo
+as_user "$B" umount "$T/m"
+"#;
+    let ended = run_installed(&desk, &account_tables(&desk), "", &script.replace("ONE", ONE));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let home = desk.home.path().to_str().unwrap();
+    let log = format!("{}-m.log", home.trim_start_matches('/').replace('/', "-"));
+    let mounted = format!("{ONE}/box is mounted on {home}/m\n");
+    let expected = format!("{mounted}The log is {home}/runtime/blobcp/{log}\nhello\n{mounted}hello\n");
+    assert_eq!(ended.out, expected, "{ended:?}");
+    let warning =
+        "blobcp: mount: warning: no log is written: /nowhere/.local/state/blobcp: Permission denied; --log-file names";
+    assert_eq!(ended.err.matches(warning).count(), 1, "{ended:?}");
+}
+
+#[test]
+fn root_writes_accounts_into_the_file_that_fstab_reads() {
+    let desk = Desk::new();
+    let script = r#"
+rm /etc/blobcp/config.toml
+export HOME="$T/root"
+mkdir -p "$HOME"
+"$B" config init first --auth cli
+stat -c '%a %U' /etc/blobcp/config.toml
+mkdir -p "$HOME/.config/blobcp" && echo '[account.mine]' > "$HOME/.config/blobcp/config.toml"
+"$B" config init second --auth cli
+grep -c '^.account' /etc/blobcp/config.toml
+"$B" config check nosuch || true
+"#;
+    let ended = run_installed(&desk, "", "", script);
+    assert_eq!(ended.status, 0, "{ended:?}");
+    let own = desk.path("root/.config/blobcp/config.toml");
+    let machines = "/etc/blobcp/config.toml";
+    let both = format!(
+        "fstab and units read {machines}; commands of root's read {}, unless --config says otherwise\n",
+        own.display()
+    );
+    assert!(ended.out.starts_with(&format!("{machines} has [account.first] now;")), "{ended:?}");
+    let second = format!("{machines} has [account.second] now; nobody but its owner may read it\n{both}");
+    assert!(ended.out.contains("\n600 root\n") && ended.out.contains(&second), "{ended:?}");
+    assert!(ended.out.contains(&format!("{}: 1 account, 0 mounts\n{both}", own.display())), "{ended:?}");
+    assert!(ended.out.contains("\n2\n"), "{ended:?}");
+}
+
+#[test]
 fn a_line_for_users_takes_their_own_file_and_names_the_one_that_is_closed_to_them() {
     let desk = Desk::new();
     let home = desk.home.path().to_str().unwrap();
@@ -137,12 +247,30 @@ exec 8<&-
     assert_eq!(desk.processes(), [0; 0], "it has waited");
 }
 
+#[test]
+fn nofail_is_not_for_a_credential_command_that_fails() {
+    let desk = Desk::new();
+    let endpoint = desk.store.endpoint(ONE);
+    configure_command(&desk, &endpoint, "sh -c 'echo sealed >&2; exit 3'");
+    let options = "nofail,network_wait=0s,config=c.toml,log_file=log";
+    let ended = finish(helper(&desk, &[ONE, "m", "-o", options]).spawn().unwrap());
+    assert_eq!((ended.status, desk.is_mounted()), (1, false), "{ended:?}");
+    assert!(ended.err.contains("exit status: 3: sealed") && !ended.err.contains("no failure"), "{ended:?}");
+}
+
+fn configure_command(desk: &Desk, endpoint: &str, command: &str) {
+    let text = format!("[account.{ONE}]\nendpoint = '{endpoint}'\ncredential_command = \"{command}\"\n");
+    fs::write(desk.path("c.toml"), text).unwrap();
+    fs::set_permissions(desk.path("c.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// What is called like mount(8)'s helper.
 fn helper(desk: &Desk, args: &[&str]) -> Command {
     let helper = desk.path("mount.blobcp");
     let _ = symlink(BLOBCP, &helper);
     let mut command = Command::new(helper);
     command.args(args).current_dir(desk.home.path()).env_clear().env("HOME", desk.home.path());
+    command.env("STATE_DIRECTORY", state_directory(desk.home.path()));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use blobcp::devstore::{AccountConfig, Config, CopyRate, Devstore};
+use blobcp::devstore::{AccountConfig, Config, CopyRate, Devstore, Fault, PolicyChange, Reset};
 use blobcp::ioctl::{self, OrderFlags, ReportFlags};
 use blobcp::mount::{table, unmount};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use rstest::rstest;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::common::{eventually, look_again};
+use crate::common::{eventually, look_again, state_directory};
 
 mod configuring;
 mod copying;
@@ -83,6 +83,7 @@ impl Desk {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BLOBCP);
         command.args(args).current_dir(self.home.path()).env_clear();
+        command.env("STATE_DIRECTORY", state_directory(self.home.path()));
         command.env("HOME", self.home.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("AZURE_STORAGE_CONNECTION_STRING", self.store.connection_string(ONE).unwrap());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

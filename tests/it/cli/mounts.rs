@@ -49,6 +49,7 @@ fn mounts_are_listed_with_who_serves_them() {
     let (m, n) = (of(&desk.m()), of(&desk.path("n")));
     assert_eq!((&m["sources"], &m["name"]), (&serde_json::json!([ONE, TWO]), &format!("{ONE},{TWO}").into()));
     assert_eq!((&m["read_only"], &n["read_only"], &m["user"]), (&true.into(), &false.into(), &0.into()));
+    assert_eq!(m["killed"], false);
     assert_eq!((&n["sources"], &n["log"]), (&serde_json::json!([url]), &desk.path("the.log").to_str().unwrap().into()));
     let processes = desk.processes();
     for mount in [&m, &n] {
@@ -69,13 +70,14 @@ fn mounts_are_listed_with_who_serves_them() {
     }
 }
 
+/// Who serves what somebody else has mounted.
+const USER: &str = "10003";
+
 /// What a program that may mount does for one that may not: a descriptor of `/dev/fuse`, mounted.
-fn mounted_device(point: &Path, user: u32) -> fs::File {
+fn mounted_device(point: &Path, user: u32, more: &str) -> fs::File {
     let device = fs::File::options().read(true).write(true).open("/dev/fuse").unwrap();
-    let options = format!(
-        "fd={},rootmode=40000,user_id={user},group_id={user},default_permissions,allow_other",
-        device.as_raw_fd()
-    );
+    let options =
+        format!("fd={},rootmode=40000,user_id={user},group_id={user},default_permissions{more}", device.as_raw_fd());
     let text = |text: &str| std::ffi::CString::new(text).unwrap();
     let (source, target, kind) = (text("acct"), text(point.to_str().unwrap()), text("fuse.blobcp"));
     let options = text(&options);
@@ -96,11 +98,8 @@ fn given(command: &mut Command, device: &fs::File, number: RawFd) {
     }
 }
 
-#[test]
-fn a_descriptor_that_somebody_else_has_mounted_is_served_and_gets_its_first_copy() {
-    const USER: &str = "10003";
-    let desk = Desk::new();
-    let device = mounted_device(&desk.m(), 10003);
+/// A mount of `ONE` that serves what is mounted there, as that user.
+fn serving(desk: &Desk, device: fs::File) -> Child {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--no-new-privs", BLOBCP]);
     command.args(["mount", "-f", "--uid", "0", ONE, "/dev/fd/9"]).current_dir("/").env_clear();
@@ -114,6 +113,62 @@ fn a_descriptor_that_somebody_else_has_mounted_is_served_and_gets_its_first_copy
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, format!("{ONE} is mounted on /dev/fd/9\n"));
+    child
+}
+
+#[test]
+fn a_first_copy_that_was_not_made_is_a_failure() {
+    let desk = Desk::new();
+    fs::set_permissions(desk.home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let child = serving(&desk, mounted_device(&desk.m(), 10003, ""));
+    let ended = desk.run(&["first-copy", "m"]);
+    let expected = "blobcp: first-copy: m: Permission denied; run it as user 10003, or mount with allow_other\n";
+    assert_eq!((ended.status, ended.err.as_str()), (1, expected));
+    let as_user = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups", BLOBCP, "first-copy"]).arg(desk.m());
+        finish(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    // Once more is as good, also when the kernel does not believe in the name any more.
+    for _ in 0..2 {
+        let ended = as_user();
+        assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    }
+    eventually("a mount that nobody else uses", || unmount::politely(&desk.m()).is_ok());
+    assert_eq!(finish(child).status, 0);
+}
+
+#[test]
+fn a_first_copy_is_not_needed_where_nothing_can_be_written() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["mount", "--read-only", ONE, "m"]).status, 0);
+    let ended = desk.run(&["first-copy", "m"]);
+    assert_eq!((ended.status, ended.err.as_str()), (0, ""));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_mount_whose_process_was_killed_says_so() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["mount", "--log-file", "the.log", ONE, "m"]).status, 0);
+    desk.processes().into_iter().for_each(|pid| send(pid, libc::SIGKILL));
+    desk.wait_for_no_process();
+    let point = desk.m();
+    let line = |out: &str| out.lines().find(|line| line.contains(point.to_str().unwrap())).unwrap().to_owned();
+    let shown = line(&desk.run(&["mount", "--list"]).out);
+    assert!(shown.contains(" killed ") && shown.ends_with("/the.log"), "{shown}");
+    let said: serde_json::Value = serde_json::from_str(&line(&desk.run(&["mount", "--list", "--json"]).out)).unwrap();
+    assert_eq!(
+        (&said["killed"], &said["pid"], &said["sources"]),
+        (&true.into(), &().into(), &serde_json::json!([ONE]))
+    );
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_descriptor_that_somebody_else_has_mounted_is_served_and_gets_its_first_copy() {
+    let desk = Desk::new();
+    let child = serving(&desk, mounted_device(&desk.m(), 10003, ",allow_other"));
     // It waits for who has mounted it.
     let hidden = desk.m().join(".blobcp-first-copy\u{1}");
     assert!(fs::symlink_metadata(&hidden).is_ok());

@@ -65,6 +65,7 @@ fn mount_8_and_fstab_can_call_it() {
     for (program, args) in [(helper.to_str().unwrap(), as_helper), (BLOBCP, through_libfuse)] {
         let mut command = Command::new(program);
         command.args(args).current_dir(desk.home.path()).env_clear().env("HOME", desk.home.path());
+        command.env("STATE_DIRECTORY", state_directory(desk.home.path()));
         command.env("AZURE_STORAGE_CONNECTION_STRING", desk.store.connection_string(ONE).unwrap());
         let ended = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
         assert_eq!(ended.status, 0, "{ended:?}");

@@ -208,6 +208,17 @@ impl Look {
         }
     }
 
+    /// Deletes the blob `name`, of which nobody knows whether it was written.
+    async fn takes_away(&mut self, name: &str) {
+        let gone = match self.client.probe(&self.probe("DELETE", name)).await {
+            Ok(answer) => matches!(answer.status(), 202 | 404),
+            Err(_) => false,
+        };
+        if !gone {
+            self.report.row("left", format!("{name}, perhaps: it may have been written, and could not be deleted"));
+        }
+    }
+
     /// Puts a blob, reads it and deletes it.
     async fn writes(&mut self) {
         let Some(container) = self.container() else {
@@ -215,20 +226,21 @@ impl Look {
         };
         let name = format!("{container}/{}.blobcp-check-{:08x}", self.source.prefix, rand::random::<u32>());
         let put = self.probe("PUT", &name).header("x-ms-blob-type", "BlockBlob").body("blobcp");
-        let (wrote, version) = match self.client.probe(&put).await {
-            Ok(answer) if answer.status() == 201 => (true, answer.header("x-ms-version-id").map(str::to_owned)),
+        let version = match self.client.probe(&put).await {
+            Ok(answer) if answer.status() == 201 => answer.header("x-ms-version-id").map(str::to_owned),
+            // An error of the server's own says nothing of what it has done.
             Ok(answer) => {
                 self.report.trouble(format!("nothing can be written there ({} {})", answer.status(), answer.code()));
-                (false, None)
+                if answer.status() >= 500 {
+                    self.takes_away(&name).await;
+                }
+                return;
             }
             Err(error) => {
                 self.report.trouble(no_answer(&error));
-                (false, None)
+                return self.takes_away(&name).await;
             }
         };
-        if !wrote {
-            return;
-        }
         let read = self.client.probe(&self.probe("GET", &name)).await;
         let read = read.is_ok_and(|answer| answer.status() == 200 && answer.body() == b"blobcp");
         let delete = self.client.probe(&self.probe("DELETE", &name)).await;
