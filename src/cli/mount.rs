@@ -96,8 +96,10 @@ struct MountCommand {
     patience: Arc<Patience>,
     /// To be left alone where nobody can be reached.
     may_fail: bool,
-    /// None for a mount in the foreground that logs to stderr.
+    /// None for a mount in the foreground that logs to stderr, and where none can be written.
     log: Option<PathBuf>,
+    /// The log, open.
+    log_file: Option<std::fs::File>,
 }
 
 impl Arguments {
@@ -113,8 +115,8 @@ impl Arguments {
             return remount(of_kernel, self.words.last());
         }
         let foreground = self.foreground;
-        let command = self.command(options)?;
-        let level = command.settings.log.clone();
+        let mut command = self.command(options)?;
+        let (level, log_file) = (command.settings.log.clone(), command.log_file.take());
         let (patience, may_fail) = (command.patience.clone(), command.may_fail);
         let left_alone = |failure: Failure| {
             if !(may_fail && patience.ran_out()) {
@@ -125,13 +127,16 @@ impl Arguments {
             Ok(())
         };
         if foreground {
-            match &command.log {
-                Some(path) => log::to_file(path, level.as_deref())?,
+            match log_file {
+                Some(file) => log::to_file(file, level.as_deref())?,
                 None => log::to_stderr(level.as_deref())?,
             }
             return command.serve(|text| say(&text)).or_else(left_alone);
         }
-        let path = command.log.clone().unwrap_or_default();
+        let where_it_logs = match &command.log {
+            Some(path) => format!("The log is {}\n", path.display()),
+            None => String::new(),
+        };
         match daemon::detach().map_err(|error| Failure::new(format!("cannot fork: {error}")))? {
             Side::Parent(Ok(text)) => {
                 say(&text);
@@ -143,10 +148,11 @@ impl Arguments {
                 let mut reporter = Some(reporter);
                 let told = |text: String| {
                     if let Some(reporter) = reporter.take() {
-                        reporter.ready(&format!("{text}The log is {}\n", path.display()));
+                        reporter.ready(&format!("{text}{where_it_logs}"));
                     }
                 };
-                let result = log::to_file(&path, level.as_deref()).and_then(|()| command.serve(told));
+                let logs = log_file.map_or(Ok(()), |file| log::to_file(file, level.as_deref()));
+                let result = logs.and_then(|()| command.serve(told));
                 match (result, reporter) {
                     (Err(failure), Some(reporter)) => match left_alone(failure) {
                         Err(failure) => reporter.failed(failure.message.as_deref().unwrap_or_default()),
@@ -174,7 +180,8 @@ impl Arguments {
         let table = name.as_ref().and_then(|name| file.mounts.get(name).cloned()).unwrap_or_default();
         let sources = if name.is_some() { table.sources } else { sources };
         let sources = sources.into_iter().map(spelled_out).collect::<Result<_, _>>()?;
-        let settings = self.settings.or(options.settings).or(table.settings).or(file.mount.clone());
+        let settings =
+            std::mem::take(&mut self.settings).or(options.settings).or(table.settings).or(file.mount.clone());
         log::check(settings.log.as_deref())?;
         let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
         let checks = on(settings.allow_other) || options.default_permissions;
@@ -194,11 +201,25 @@ impl Arguments {
             Some(device) => MountPlace::Device(device, mountpoint),
             None => MountPlace::Directory(usable_directory(&mountpoint)?),
         };
-        let usual_log = || (!self.foreground).then(|| log::usual_path(place.path(), self.by_mount8));
-        let log = settings.log_file.clone().or_else(usual_log);
-        let log = log.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let (log, log_file) = self.log(&settings, place.path())?;
         let (patience, may_fail) = (Arc::new(patience), self.by_mount8 && options.no_fail);
-        Ok(MountCommand { sources, name, place, dev, settings, file, kernel, patience, may_fail, log })
+        Ok(MountCommand { sources, name, place, dev, settings, file, kernel, patience, may_fail, log, log_file })
+    }
+
+    /// The log and its path. One that nobody has named is no reason not to mount.
+    fn log(&self, settings: &Settings, mountpoint: &Path) -> Result<(Option<PathBuf>, Option<std::fs::File>), Failure> {
+        let usual = || (!self.foreground).then(|| log::usual_path(mountpoint, self.by_mount8));
+        let Some(path) = settings.log_file.clone().or_else(usual) else { return Ok((None, None)) };
+        let path = std::path::absolute(&path).unwrap_or(path);
+        match log::open(&path) {
+            Ok(file) => Ok((Some(path), Some(file))),
+            Err(failure) if settings.log_file.is_some() => Err(failure),
+            Err(failure) => {
+                let why = failure.message.unwrap_or_default();
+                complain("mount", format_args!("warning: {why}; mounted without a log"));
+                Ok((None, None))
+            }
+        }
     }
 
     /// The words: what is to be mounted, or the name of it, and where.
@@ -328,6 +349,12 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// There is no mount point.
+fn missing(path: &Path) -> Failure {
+    let path = path.display();
+    Failure::new(format!("{path}: No such file or directory: the mount point has to be there (mkdir -p {path})"))
+}
+
 /// The mount point without symlinks. It must be a directory that no other mount of ours hides; what a process of ours
 /// that was killed has left there is cleared away.
 fn usable_directory(path: &Path) -> Result<PathBuf, Failure> {
@@ -342,7 +369,10 @@ fn usable_directory(path: &Path) -> Result<PathBuf, Failure> {
         }
         found => found,
     };
-    let (path, is_dir) = found.map_err(|error| about(path, &error))?;
+    let (path, is_dir) = found.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => missing(path),
+        _ => about(path, &error),
+    })?;
     if !is_dir {
         return Err(about(&path, &io::Error::from_raw_os_error(libc::ENOTDIR)));
     }
