@@ -117,7 +117,10 @@ fn way(source: &Path, destination: &Path, habits: &Habits) -> Result<Way, Failur
         let wrong = || Failure::new(format!("{shown}: {what}: {}", without_query(url)));
         return if to_mount { Ok(Way::Inside) } else { Err(wrong()) };
     }
-    let found = source.symlink_metadata().map_err(|error| about(source, &error))?;
+    let Ok(found) = source.symlink_metadata() else {
+        // Whoever copies the others says so.
+        return Ok(if to_mount { Way::Inside } else { Way::Across });
+    };
     // A symlink in a tree is copied as it is.
     let from_mount = match source.parent().filter(|_| found.is_symlink() && habits.recursive) {
         Some(parent) => is_on_mount(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }),

@@ -1,5 +1,6 @@
 //! The list of what is to be copied, and the directories for it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
+use super::super::resume::own_name;
 use super::content::set_attributes;
 use super::work::{Item, Work};
 
@@ -18,8 +20,12 @@ struct Filled {
 
 /// Lists the sources, each to be copied to the path beside it.
 pub(super) fn list(work: &Work, pairs: Vec<(PathBuf, PathBuf)>, items: SyncSender<Item>) {
-    let mut filled = Vec::new();
+    let (mut filled, mut named) = (Vec::new(), BTreeSet::new());
     for (from, to) in pairs {
+        if !named.insert(to.clone()) && !own_name(&from).is_empty() {
+            work.refuse(&from, libc::EEXIST, format!("would replace {}, just copied", to.display()));
+            continue;
+        }
         let follow = !work.habits.recursive || from.as_os_str().as_encoded_bytes().ends_with(b"/");
         match if follow { from.metadata() } else { from.symlink_metadata() } {
             Err(error) => {

@@ -214,3 +214,22 @@ fn a_tier_may_be_typed_in_small_letters() {
     assert_eq!(desk.run(&["cp", "--tier", "cool", &file, &target]).status, 0);
     assert_eq!(crate::common::attribute(&desk.path(&target), "tier").as_deref(), Some("Cool"));
 }
+
+#[test]
+fn a_source_that_is_missing_keeps_no_other_from_being_copied() {
+    let desk = Desk::new();
+    desk.mount_both();
+    fs::write(desk.path("note.txt"), "a note").unwrap();
+    let ended = desk.run(&["cp", "none.txt", "note.txt", &format!("m/{ONE}/other")]);
+    assert_eq!((ended.status, ended.err.as_str()), (1, "blobcp: cp: none.txt: No such file or directory\n"));
+    assert_eq!(&desk.store.content(ONE, "other", "note.txt").unwrap()[..], b"a note");
+    fs::create_dir(desk.path("d")).unwrap();
+    fs::write(desk.path("d/note.txt"), "another").unwrap();
+    let ended = desk.run(&["cp", "note.txt", "d/note.txt", &format!("m/{ONE}/other")]);
+    let expected = format!("blobcp: cp: d/note.txt: would replace m/{ONE}/other/note.txt, just copied\n");
+    assert_eq!((ended.status, ended.err), (1, expected));
+    assert_eq!(&desk.store.content(ONE, "other", "note.txt").unwrap()[..], b"a note");
+    let down = desk.run(&["cp", &format!("m/{ONE}/box/none.txt"), &format!("m/{ONE}/box/hello.txt"), "."]);
+    assert!(down.status == 1 && down.err.contains("box/none.txt: No such file or directory"), "{down:?}");
+    assert_eq!(fs::read_to_string(desk.path("hello.txt")).unwrap(), "hello");
+}
