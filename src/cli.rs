@@ -28,16 +28,23 @@ mod lease;
 mod leftovers;
 mod log;
 mod manual;
+mod mkdir;
 mod mount;
 mod mount_helper;
 mod mount_list;
 mod mount_options;
+mod naming;
 mod on_mount;
+mod refused;
+mod resume;
+mod screen;
 mod signals;
 mod snapshot;
 mod source_word;
 mod status;
+mod transfer;
 mod umount;
+mod umount_hints;
 mod undelete;
 mod verify;
 mod verify_account;
@@ -104,6 +111,7 @@ commands! {
     "status" Status(status::Arguments),
     "wait" Wait(wait::Arguments),
     "abort" Abort(abort::Arguments),
+    "mkdir" Mkdir(mkdir::Arguments),
     "snapshot" Snapshot(snapshot::Arguments),
     "lease" Lease(lease::Arguments),
     "clean" Clean(leftovers::Arguments),
@@ -113,6 +121,26 @@ commands! {
     "first-copy" FirstCopy(first_copy::Arguments),
     "verify-account" VerifyAccount(verify_account::Arguments),
     "manual" Manual(manual::Arguments),
+}
+
+/// Commands of other programs, and what they are called here.
+const CALLED_OTHERWISE: [(&str, &str); 6] = [
+    ("unmount", "umount"),
+    ("copy", "cp"),
+    ("ls", "mount --list"),
+    ("list", "mount --list"),
+    ("cancel", "abort"),
+    ("break-lease", "lease break"),
+];
+
+/// A mistake in the command line, in one line.
+fn said(args: &[OsString], error: &clap::Error) -> String {
+    let typed = args.get(1).and_then(|word| word.to_str()).unwrap_or_default();
+    let known = CALLED_OTHERWISE.iter().find(|(name, _)| *name == typed);
+    match known.filter(|_| error.kind() == clap::error::ErrorKind::InvalidSubcommand) {
+        Some((_, meant)) => format!("unrecognized subcommand '{typed}'; did you mean {meant}?"),
+        None => one_line(error),
+    }
 }
 
 /// Runs the command in `args`, the program's name first.
@@ -152,7 +180,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             let command = args.get(1).and_then(|word| word.to_str()).filter(|word| names.iter().any(|n| n == word));
             let command = command.map_or_else(String::new, |command| format!("{command}: "));
             let help = format!("blobcp {}", command.replace(": ", " "));
-            eprintln!("blobcp: {command}{} (see {help}--help)", scrubbed(&one_line(&error)));
+            eprintln!("blobcp: {command}{} (see {help}--help)", scrubbed(&said(&args, &error)));
             return ExitCode::from(USAGE);
         }
     };

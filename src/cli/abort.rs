@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::failure::{Failure, about, complain};
+use super::failure::{Failure, complain};
 use super::on_mount::{self, Paths, Selection};
 
 const MORE: &str = "\
@@ -52,6 +52,6 @@ fn abort(path: &Path, id: &str) -> Result<bool, Failure> {
     match on_mount::abort(&file, Some(id)) {
         Ok(()) => Ok(true),
         Err(error) if nothing(&error) => Ok(false),
-        Err(error) => Err(about(path, &error)),
+        Err(error) => Err(on_mount::refused(path, &file, &error)),
     }
 }

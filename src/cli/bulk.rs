@@ -5,14 +5,15 @@
 //! the same without an audience.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::bulk_output::{Output, Summary};
 use super::failure::{Failure, about};
+use super::naming::{Habits, Naming, ends_in_slash};
 use super::on_mount::{self, MountPath};
+use super::resume::{Resumable, own_name};
 use super::signals::{self, Signals};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 use crate::secrets::is_url;
@@ -24,7 +25,7 @@ pub(super) const INTERRUPTED: u8 = 130;
 pub(super) struct BulkCopy<'a> {
     pub sources: &'a [PathBuf],
     pub destination: &'a Path,
-    pub recursive: bool,
+    pub habits: &'a Habits,
     /// Flags of [`ioctl::Tree`].
     pub flags: OrderFlags,
     pub jobs: u32,
@@ -48,7 +49,14 @@ impl BulkCopy<'_> {
             .iter()
             .map(|source| (target.name.clone().unwrap_or_else(|| own_name(source)), source))
             .collect();
-        signals::runtime()?.block_on(self.copy(&target, &names))
+        let naming = Naming { directory: target.path.clone(), name: target.name.clone() };
+        let wanted = naming.named(self.sources).filter(|_| !self.flags.contains(OrderFlags::DRY_RUN));
+        let resumable = Resumable::begin(self.sources, wanted.as_deref());
+        let done = signals::runtime()?.block_on(self.copy(&target, &names));
+        if done.is_ok() {
+            resumable.done();
+        }
+        done
     }
 
     async fn copy(&self, target: &Target, names: &[(String, &PathBuf)]) -> Result<(), Failure> {
@@ -109,6 +117,9 @@ impl BulkCopy<'_> {
                 let ordered = |name: &str| name == entry.path || (name.is_empty() && entry.path == ".");
                 let source = names.iter().find(|(name, _)| ordered(name)).filter(|_| entry.status == ioctl::FAILED);
                 let path = source.map_or_else(|| target.path.join(&entry.path), |(_, source)| source.to_path_buf());
+                if self.habits.verbose && [ioctl::SUCCESS, ioctl::ACCEPTED].contains(&entry.status) {
+                    output.line(&copied(names, &entry.path, &path));
+                }
                 match entry.status {
                     ioctl::PENDING => output.pending(entry),
                     _ => output.entry(&path.display().to_string(), entry),
@@ -133,23 +144,7 @@ impl BulkCopy<'_> {
     }
 
     fn target(&self) -> Result<Target, Failure> {
-        let destination = self.destination;
-        let (path, name) = if destination.is_dir() {
-            (destination.to_path_buf(), None)
-        } else {
-            let exists = destination.symlink_metadata().is_ok();
-            let missing = || about(destination, &io::Error::from_raw_os_error(libc::ENOENT));
-            if self.sources.len() > 1 {
-                let errno = if exists { libc::ENOTDIR } else { libc::ENOENT };
-                return Err(about(destination, &io::Error::from_raw_os_error(errno)));
-            }
-            if ends_in_slash(destination) && !(self.recursive && self.sources[0].is_dir()) {
-                return Err(missing());
-            }
-            let name = destination.file_name().and_then(|name| name.to_str()).ok_or_else(missing)?;
-            // Without a directory in its name it is here, and is shown as it was typed.
-            (destination.parent().unwrap_or(Path::new("")).to_path_buf(), Some(name.to_owned()))
-        };
+        let Naming { directory: path, name } = Naming::of(self.sources, self.destination, self.habits)?;
         let opened = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
         let located = MountPath::of(opened)?;
         let directory = Arc::new(on_mount::open(opened)?);
@@ -163,14 +158,14 @@ impl BulkCopy<'_> {
         }
         let inside = self.located(source)?.beside(&target.located, source, "")?;
         on_mount::add_tree(&target.directory, &inside, name, self.flags, self.jobs)
-            .map_err(|error| about(source, &error))
+            .map_err(|error| on_mount::refused(source, &target.directory, &error))
     }
 
     /// Finds a source on its mount. Like cp, -r copies a symlink and not what it points at, unless there is a slash
     /// behind it.
     fn located(&self, source: &Path) -> Result<MountPath, Failure> {
         let is_link = source.symlink_metadata().map_err(|error| about(source, &error))?.is_symlink();
-        if self.recursive
+        if self.habits.recursive
             && is_link
             && !ends_in_slash(source)
             && let Some(name) = source.file_name()
@@ -184,28 +179,15 @@ impl BulkCopy<'_> {
     }
 }
 
-fn ends_in_slash(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().ends_with(b"/")
-}
-
-/// The name of a source in the directory that it is copied into. Empty if it ends in `.` or `..`: then what is in it
-/// goes there.
-fn own_name(source: &Path) -> String {
-    let text = source.as_os_str().to_string_lossy();
-    let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    if matches!(last, "." | "..") { String::new() } else { last.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_keeps_its_name_unless_it_ends_in_dots() {
-        for (source, name) in
-            [("a", "a"), ("a/b", "b"), ("a/b/", "b"), ("a/.", ""), (".", ""), ("a/..", ""), ("..", ""), ("./a//", "a")]
-        {
-            assert_eq!(own_name(Path::new(source)), name, "{source}");
-        }
+/// The line of a file that was copied, as cp -v has it. `entry` is its path from the destination.
+fn copied(names: &[(String, &PathBuf)], entry: &str, path: &Path) -> String {
+    let of = |(name, source): &&(String, &PathBuf)| match name.as_str() {
+        "" => Some(source.join(entry)),
+        _ if entry == name => Some(source.to_path_buf()),
+        _ => entry.strip_prefix(name.as_str())?.strip_prefix('/').map(|rest| source.join(rest)),
+    };
+    match names.iter().find_map(|one| of(&one)) {
+        Some(source) => format!("'{}' -> '{}'", source.display(), path.display()),
+        None => format!("'{}'", path.display()),
     }
 }

@@ -3,11 +3,13 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use console::truncate_str;
 use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::failure::say;
-use super::format::{self, padded, shortened};
+use super::format::{ByteBar, padded, shortened};
 use super::on_mount::FileProgress;
+use super::screen::{self, Bars};
 use crate::ioctl::{self, OrderFlags, ReportFlags};
 
 /// Failures that are named; all are in the mount's log and in `--json`.
@@ -19,6 +21,11 @@ const NAME: usize = 24;
 /// The time between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Columns that the state of the whole takes at most.
+const STATE: usize = 66;
+/// Columns of the shortest bar that shows anything.
+const LEAST_BAR: usize = 10;
+
 pub(super) struct Output {
     mode: OutputMode,
     /// The word for files that count as copied.
@@ -27,12 +34,14 @@ pub(super) struct Output {
     throttled: bool,
     /// Ctrl-C was pressed.
     pub stopping: bool,
+    /// Nothing is said in the end.
+    pub quiet: bool,
 }
 
 enum OutputMode {
     Json,
     Lines(Instant),
-    Bars { all: MultiProgress, total: ProgressBar, pending: Vec<(String, ProgressBar)>, seen: Vec<(String, u64, u64)> },
+    Bars { bars: Bars, total: ProgressBar, pending: Vec<(String, ByteBar)>, seen: Vec<(String, u64, u64)> },
 }
 
 impl Output {
@@ -49,20 +58,18 @@ impl Output {
         let mode = if json {
             OutputMode::Json
         } else if io::stderr().is_terminal() && !dry_run {
-            let all = MultiProgress::new();
-            let style =
-                ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            let total = all.add(ProgressBar::new(0).with_style(style.progress_chars("=> ")));
-            OutputMode::Bars { all, total, pending: Vec::new(), seen: Vec::new() }
+            let bars = Bars::new();
+            let total = bars.all.add(ProgressBar::new(0));
+            OutputMode::Bars { bars, total, pending: Vec::new(), seen: Vec::new() }
         } else {
             OutputMode::Lines(Instant::now())
         };
-        Self { mode, done, failures: 0, throttled: false, stopping: false }
+        Self { mode, done, failures: 0, throttled: false, stopping: false, quiet: false }
     }
 
     fn bars(&self) -> Option<&MultiProgress> {
         match &self.mode {
-            OutputMode::Bars { all, .. } => Some(all),
+            OutputMode::Bars { bars, .. } => Some(&bars.all),
             _ => None,
         }
     }
@@ -70,6 +77,15 @@ impl Output {
     /// A line for people; programs have their own.
     pub(super) fn say(&self, what: &str) {
         say("cp", self.bars(), what);
+    }
+
+    /// A line on stdout for people.
+    pub(super) fn line(&self, text: &str) {
+        match &self.mode {
+            OutputMode::Json => {}
+            OutputMode::Lines(_) => println!("{text}"),
+            OutputMode::Bars { bars, .. } => bars.all.suspend(|| println!("{text}")),
+        }
     }
 
     /// A source that was not even ordered.
@@ -137,50 +153,60 @@ impl Output {
                     self.say(&text);
                 }
             }
-            OutputMode::Bars { all, total, pending, seen } => {
+            OutputMode::Bars { bars, total, pending, seen } => {
+                bars.look();
                 let (done, of) = reached(news);
+                total.set_style(total_style(screen::width()));
                 total.set_length(of);
                 total.set_position(done);
-                total.set_message(text);
+                // A column is left to the cursor: a line that is full is followed by another one.
+                total.set_message(truncate_str(&text, screen::width().saturating_sub(7), "…").into_owned());
                 // Bars that are still wanted keep their rate; the others make room.
                 let wanted: Vec<_> = seen.drain(..).take(BARS).collect();
                 pending.retain(|(path, bar)| {
                     let stays = wanted.iter().any(|(wanted, ..)| wanted == path);
                     if !stays {
-                        bar.finish_and_clear();
-                        all.remove(bar);
+                        bar.bar.finish_and_clear();
+                        bars.all.remove(&bar.bar);
                     }
                     stays
                 });
                 for (path, copied, size) in wanted {
-                    let bar = match pending.iter().find(|(known, _)| *known == path) {
-                        Some((_, bar)) => bar.clone(),
+                    match pending.iter_mut().find(|(known, _)| *known == path) {
+                        Some((_, bar)) => bar.set(copied),
                         None => {
-                            let bar = all.add(format::byte_bar(&padded(&shortened(&path, NAME), NAME), copied, size));
-                            pending.push((path, bar.clone()));
-                            bar
+                            let bar = ByteBar::new(&padded(&shortened(&path, NAME), NAME), copied, size);
+                            bars.all.add(bar.bar.clone());
+                            pending.push((path, bar));
                         }
-                    };
-                    bar.set_position(copied);
+                    }
                 }
             }
         }
     }
 
     pub(super) fn end(&mut self, summary: &Summary) {
-        if let OutputMode::Bars { all, total, pending, .. } = &self.mode {
+        if let OutputMode::Bars { bars, total, pending, .. } = &self.mode {
             for (_, bar) in pending {
-                bar.finish_and_clear();
+                bar.bar.finish_and_clear();
             }
             total.finish_and_clear();
-            let _ = all.clear();
+            let _ = bars.all.clear();
         }
         match self.mode {
             OutputMode::Json => print_json(&summary.json()),
+            _ if self.quiet => {}
             _ => println!("{}", summary.text(self.done)),
         }
         let _ = io::stdout().flush();
     }
+}
+
+/// The line of the whole: a bar where there is room for one.
+fn total_style(width: usize) -> ProgressStyle {
+    let template = if width < STATE + LEAST_BAR { "{percent:>3} % {msg}" } else { "{wide_bar} {msg}" };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ")
 }
 
 fn print_json(value: &serde_json::Value) {
@@ -328,7 +354,7 @@ mod tests {
         news.flags = ReportFlags::LISTED;
         let text = state(&news, Duration::from_secs(2));
         assert_eq!(text, "4204 of 10000, 16.41 MiB of 39.06 MiB, 2102 files/s, 3s left");
-        assert!(text.len() < 66);
+        assert!(text.len() < STATE);
         (news.copied_files, news.copied_bytes) = (4, 17_203_200);
         assert!(state(&news, Duration::from_secs(2)).contains(", 8.20 MiB/s, "));
     }

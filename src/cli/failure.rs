@@ -1,7 +1,9 @@
 //! Failures of commands, and their lines on stderr.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use crate::path::meant;
 use crate::secrets::scrubbed;
 
 /// The exit status of a command that fails, and one line unless all has been said.
@@ -81,8 +83,17 @@ pub(super) fn reason(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
+/// An error of the system about a path, with what the mount knows of it. Where both say the same, it is said once.
+pub(super) fn explained(path: impl Display, error: &std::io::Error, known: &str) -> String {
+    match error.raw_os_error() {
+        Some(libc::EEXIST) => format!("{path}: {}", reason(error)),
+        _ if known.is_empty() => format!("{path}: {}", reason(error)),
+        _ => format!("{path}: {}: {known}", reason(error)),
+    }
+}
+
 /// A line on stderr that is not the end. What was typed is repeated without secrets.
-pub(super) fn complain(command: &str, what: impl std::fmt::Display) {
+pub(super) fn complain(command: &str, what: impl Display) {
     let what = what.to_string();
     eprintln!("blobcp: {command}: {}", scrubbed(&what));
 }
@@ -98,7 +109,32 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = first.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
+    let said = words.join(" ").trim_start_matches("error: ").to_owned();
+    match suggested(error) {
+        Some(meant) => format!("{said}; did you mean {meant}?"),
+        None => said,
+    }
+}
+
+/// What clap takes a word that it does not know for.
+pub(super) fn suggested(error: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    let text = |kind| match error.get(kind)? {
+        ContextValue::String(one) => Some(one.clone()),
+        // The nearest one comes last.
+        ContextValue::Strings(all) => all.last().cloned(),
+        _ => None,
+    };
+    let pairs = [
+        (ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand),
+        (ContextKind::InvalidArg, ContextKind::SuggestedArg),
+        (ContextKind::InvalidValue, ContextKind::SuggestedValue),
+    ];
+    // What it finds alike is often another word altogether.
+    pairs.into_iter().find_map(|(typed, suggested)| {
+        let (typed, suggested) = (text(typed)?, text(suggested)?);
+        meant(&typed, [suggested.as_str()]).map(str::to_owned)
+    })
 }
 
 /// A line on stderr that does not tear bars.

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use console::{Alignment, measure_text_width, pad_str};
-use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use console::{Alignment, measure_text_width, pad_str, truncate_str};
+use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::on_mount::{Archive, CopyState, Row, Status};
+use super::screen::{self, NARROW};
 
 /// The text of a cell without copy state.
 const NOTHING: &str = "-";
@@ -66,22 +67,41 @@ pub(super) fn block(row: &Row) -> String {
     text + &archive
 }
 
-/// Copies as a table, one line each. The last column is the reason if there is one, otherwise the id.
-pub(super) fn table(rows: &[Row]) -> String {
+/// Copies as a table, one line each. The last column is the reason if there is one, otherwise the id. `width`: columns
+/// of the terminal, beyond which no line goes.
+pub(super) fn table(rows: &[Row], width: Option<usize>) -> String {
     let path = |row: &Row| row.path.display().to_string();
-    let path_width = rows.iter().map(|row| measure_text_width(&path(row))).chain([4]).max().unwrap_or_default();
-    let progress = |row: &Row| row.state.as_ref().map_or_else(|| NOTHING.to_owned(), CopyState::progress);
-    let progress_width = rows.iter().map(|row| progress(row).len()).chain([8]).max().unwrap_or_default();
-    let mut text = format!("{:<path_width$}  STATUS   {:<progress_width$}  ID/DESCRIPTION\n", "PATH", "PROGRESS");
+    let short = width.is_some_and(|width| width < NARROW);
+    let progress = |row: &Row| match &row.state {
+        None => NOTHING.to_owned(),
+        Some(state) if short => format!("{} %", state.percent()),
+        Some(state) => state.progress(),
+    };
+    let widest = |text: &dyn Fn(&Row) -> String, heading: usize| {
+        rows.iter().map(|row| measure_text_width(&text(row))).chain([heading]).max().unwrap_or_default()
+    };
+    let heading = if short { "DONE" } else { "PROGRESS" };
+    let progress_width = widest(&progress, heading.len());
+    let mut path_width = widest(&path, 4);
+    if let Some(width) = width {
+        // Most of what the other columns leave is for the path, whose end tells more than an id.
+        let room = width.saturating_sub("  success  ".len() + progress_width + 2);
+        path_width = path_width.min(room.saturating_sub(room / 4)).max(4);
+    }
+    let fitted = |line: String| match width {
+        Some(width) => truncate_str(&line, width, "…").into_owned() + "\n",
+        None => line + "\n",
+    };
+    let mut text = fitted(format!("{:<path_width$}  STATUS   {heading:<progress_width$}  ID/DESCRIPTION", "PATH"));
     for row in rows {
         let (status, last) = match &row.state {
             None => (NOTHING, NOTHING),
             Some(state) if state.description.is_empty() => (state.status.name(), state.id.as_str()),
             Some(state) => (state.status.name(), state.description.as_str()),
         };
-        let path = path(row);
+        let path = shortened(&path(row), path_width);
         let path = padded(&path, path_width);
-        text += &format!("{path}  {status:<7}  {:<progress_width$}  {last}\n", progress(row));
+        text += &fitted(format!("{path}  {status:<7}  {:<progress_width$}  {last}", progress(row)));
     }
     text
 }
@@ -136,21 +156,67 @@ pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// A bar for so many bytes, of which some are copied.
-pub(super) fn byte_bar(name: &str, copied: u64, total: u64) -> ProgressBar {
-    let template = "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {rate}";
-    // The template is a constant; if it were wrong, the default one would show the same less prettily.
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let first = copied;
-    let style = style.with_key("rate", move |bar: &ProgressState, out: &mut dyn fmt::Write| {
-        let seconds = bar.elapsed().as_secs_f64();
-        let watched = bar.pos().saturating_sub(first);
-        let rest = bar.len().unwrap_or_default().saturating_sub(bar.pos());
-        // Nobody can do anything about a writer of the terminal that fails.
-        let _ = out.write_str(&rate_and_eta(watched, rest, seconds));
-    });
-    let style = style.progress_chars("=> ");
-    ProgressBar::new(total).with_style(style).with_prefix(name.to_owned()).with_position(copied)
+/// A bar for so many bytes, of which some are copied. On a narrow terminal it is a number.
+pub(super) struct ByteBar {
+    pub bar: ProgressBar,
+    name: String,
+    /// What was copied when it was first seen.
+    first: u64,
+    /// Columns that it was made for.
+    width: usize,
+}
+
+impl ByteBar {
+    pub(super) fn new(name: &str, copied: u64, total: u64) -> Self {
+        let width = screen::width();
+        // Hidden until it is known where it is drawn.
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()).with_position(copied);
+        let made = Self { bar, name: name.to_owned(), first: copied, width };
+        made.fit();
+        made
+    }
+
+    pub(super) fn set(&mut self, copied: u64) {
+        let width = screen::width();
+        if width != self.width {
+            self.width = width;
+            self.fit();
+        }
+        self.bar.set_position(copied);
+    }
+
+    /// Sets what is drawn: never more than there is room for in a line.
+    fn fit(&self) {
+        let (name, template) = byte_line(&self.name, self.width);
+        // The template is a constant; if it were wrong, the default one would show the same less prettily.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let first = self.first;
+        let style = style.with_key("rate", move |bar: &ProgressState, out: &mut dyn fmt::Write| {
+            let seconds = bar.elapsed().as_secs_f64();
+            let watched = bar.pos().saturating_sub(first);
+            let rest = bar.len().unwrap_or_default().saturating_sub(bar.pos());
+            // Nobody can do anything about a writer of the terminal that fails.
+            let _ = out.write_str(&rate_and_eta(watched, rest, seconds));
+        });
+        self.bar.set_style(style.progress_chars("=> "));
+        self.bar.set_prefix(name);
+    }
+}
+
+/// Columns of `1023.99 MiB of 1023.99 MiB  1023.99 MiB/s  100 hours`, and of the blanks around a bar of ten.
+const NUMBERS: usize = 66;
+
+/// Columns from which there is room for all numbers.
+const WIDE: usize = 80;
+
+/// The name as there is room for it, and the template of the line.
+fn byte_line(name: &str, width: usize) -> (String, &'static str) {
+    match width {
+        // ` 100 %`, and a column that terminals keep for the cursor.
+        0..NARROW => (shortened(name, width.saturating_sub(7).max(1)), "{prefix} {percent:>3} %"),
+        NARROW..WIDE => (shortened(name, width / 3), "{prefix} {wide_bar} {percent:>3} % of {binary_total_bytes}"),
+        _ => (shortened(name, width - NUMBERS), "{prefix} {wide_bar} {binary_bytes} of {binary_total_bytes}  {rate}"),
+    }
 }
 
 /// Rate and time left, from the bytes of the time that was watched: what was copied before says nothing about the rate.
@@ -195,7 +261,8 @@ a       pending  1.00 GiB of 4.00 GiB (25 %)  4b3c
 longer  failed   1.00 GiB of 4.00 GiB (25 %)  404 BlobNotFound
 none    -        -                            -
 ";
-        assert_eq!(table(&rows), expected);
+        assert_eq!(table(&rows, None), expected);
+        assert_eq!(table(&rows, Some(80)), expected);
     }
 
     #[test]
@@ -205,7 +272,32 @@ PATH    STATUS   PROGRESS  ID/DESCRIPTION
 日本語  -        -         -
 longer  -        -         -
 ";
-        assert_eq!(table(&[row("日本語", None), row("longer", None)]), expected);
+        assert_eq!(table(&[row("日本語", None), row("longer", None)], None), expected);
+    }
+
+    #[test]
+    fn a_table_goes_not_beyond_the_screen() {
+        let long = format!("/mnt/{}end.img", "directory/".repeat(12));
+        let rows = [row(&long, Some(state(Status::Failed))), row("/mnt/日本語/日本語/日本語/日本語/日本語", None)];
+        for width in [200, 80, 60, 50, 30] {
+            let text = table(&rows, Some(width));
+            assert!(text.lines().all(|line| measure_text_width(line) <= width), "{width}:\n{text}");
+            assert!(text.contains("end.img") || width < 50, "{width}:\n{text}");
+        }
+        let expected = "\
+PATH           STATUS   DONE  ID/DESCRIPTION
+…ctory/end.img  failed   25 %  404 BlobNotFound
+";
+        assert_eq!(table(&rows[..1], Some(48)), expected);
+    }
+
+    #[test]
+    fn the_line_of_a_file_is_no_longer_than_the_screen() {
+        let name = "directory/".repeat(20);
+        for (width, numbers) in [(20, 6), (59, 6), (60, 30), (79, 30), (80, NUMBERS), (120, NUMBERS)] {
+            let (name, template) = byte_line(&name, width);
+            assert!(measure_text_width(&name) + numbers <= width, "{width}: {name} {template}");
+        }
     }
 
     #[test]

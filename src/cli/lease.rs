@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, about, each};
+use super::failure::{Failure, each};
 use super::on_mount;
 use crate::ioctl;
 
@@ -51,8 +51,9 @@ impl Arguments {
 }
 
 fn lease(path: &Path, action: u32) -> Result<on_mount::Lease, Failure> {
-    on_mount::lease(&on_mount::open(path)?, action).map_err(|error| match error.raw_os_error() {
+    let file = on_mount::open(path)?;
+    on_mount::lease(&file, action).map_err(|error| match error.raw_os_error() {
         Some(libc::ENODATA) => Failure::new(format!("{}: it is not leased", path.display())),
-        _ => about(path, &error),
+        _ => on_mount::refused(path, &file, &error),
     })
 }

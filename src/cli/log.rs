@@ -1,14 +1,17 @@
 //! The log: its place and its level.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, IsTerminal};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use sha2::{Digest, Sha256};
 use tracing_subscriber::EnvFilter;
 
-use super::failure::{Failure, about, complain};
+use super::failure::{Failure, reason};
+use super::screen::wants_colours;
 use crate::config::places::set;
 use crate::mount::runtime_dir::state_home;
 use crate::secrets::scrubbed;
@@ -61,48 +64,72 @@ pub(super) fn check(level: Option<&str>) -> Result<(), Failure> {
 }
 
 pub(super) fn to_stderr(level: Option<&str>) -> Result<(), Failure> {
-    let colours = io::stderr().is_terminal();
+    let colours = wants_colours();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(|| Scrubbed(io::stderr()));
     subscriber.with_ansi(colours).init();
     Ok(())
 }
 
-/// Appends to the file; makes it, and its directory, if need be.
-pub(super) fn to_file(path: &Path, level: Option<&str>) -> Result<(), Failure> {
+/// Opens a log to append to it; makes it, and its directory, if need be.
+pub(super) fn open(path: &Path) -> Result<File, Failure> {
+    let hint = |path: &Path, error: io::Error| {
+        // What should be a directory is a file.
+        let why = if error.kind() == io::ErrorKind::AlreadyExists { "Not a directory".into() } else { reason(&error) };
+        Failure::new(format!(
+            "{}: {why}: the log cannot be written there; --log-file names another place",
+            path.display()
+        ))
+    };
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| hint(parent, error))?;
+    }
+    // Paths of files are private, even without their content.
+    File::options().create(true).append(true).mode(0o600).open(path).map_err(|error| hint(path, error))
+}
+
+pub(super) fn to_file(file: File, level: Option<&str>) -> Result<(), Failure> {
     let filter = filter(level)?;
-    let file = open(path)?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(Mutex::new(Scrubbed(file))).with_ansi(false).init();
     Ok(())
 }
 
-fn open(path: &Path) -> Result<File, Failure> {
-    if let Some(parent) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| about(parent, &error))?;
-    }
-    // Paths of files are private, even without their content.
-    File::options().create(true).append(true).mode(0o600).open(path).map_err(|error| about(path, &error))
+/// The places for the log of a mount that names none, the best first: `~/.local/state/blobcp/MOUNT.log`, with dashes for
+/// the slashes of the mount point ([`name_of`]); without a home, as at boot, in `/var/log/blobcp`, and so for root
+/// whenever mount(8) asks: the same line of fstab has the same log. Where nothing can be written there, in
+/// `$XDG_RUNTIME_DIR`, which is the user's until the machine ends.
+pub(super) fn usual_paths(mountpoint: &Path, by_mount8: bool) -> impl Iterator<Item = PathBuf> {
+    let name = format!("{}.log", name_of(mountpoint));
+    let own = state_home().filter(|_| !(by_mount8 && rustix::process::geteuid().is_root()));
+    let dirs = [Some(own.unwrap_or_else(|| "/var/log".into())), set("XDG_RUNTIME_DIR")];
+    dirs.into_iter().flatten().map(move |dir| dir.join("blobcp").join(&name))
 }
 
-/// The log of a mount that names none: `~/.local/state/blobcp/MOUNT.log`, with dashes for the slashes of the mount
-/// point; without a home, as at boot, in `/var/log/blobcp`, and so for root whenever mount(8) asks: the same line of
-/// fstab has the same log. Where nothing can be written there, in `$XDG_RUNTIME_DIR`, which is the user's until the
-/// machine ends. `None`, with a line that says so, if there is no place at all: a mount works without a log.
-pub(super) fn usual_path(mountpoint: &Path, by_mount8: bool) -> Option<PathBuf> {
-    let name = mountpoint.to_string_lossy().trim_start_matches('/').replace('/', "-");
-    let is_root = rustix::process::geteuid().is_root();
-    let own = state_home().filter(|_| !(by_mount8 && is_root));
-    let machines = (is_root || own.is_none()).then(|| PathBuf::from("/var/log"));
-    let mut trouble = None;
-    for dir in own.into_iter().chain(machines).chain(set("XDG_RUNTIME_DIR")) {
-        let path = dir.join("blobcp").join(format!("{name}.log"));
-        match open(&path) {
-            Ok(_) => return Some(path),
-            Err(failure) => trouble = trouble.or(failure.message),
+/// Longest name of a log without `.log`. Those of filesystems have 255 bytes.
+const LONGEST_NAME: usize = 200;
+
+/// A name for a mount point that no other one has: dashes for slashes, `%2D` for a dash, and of a long one the end behind
+/// a hash.
+fn name_of(mountpoint: &Path) -> String {
+    let bytes = mountpoint.as_os_str().as_bytes();
+    let bytes = bytes.strip_prefix(b"/").unwrap_or(bytes);
+    let mut name = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                '/' => name.push('-'),
+                '-' | '%' => name += &format!("%{:02X}", letter as u32),
+                _ => name.push(letter),
+            }
         }
+        chunk.invalid().iter().for_each(|byte| name += &format!("%{byte:02X}"));
     }
-    let why = trouble.unwrap_or_else(|| "there is no place for it".into());
-    complain("mount", format_args!("warning: no log is written: {why}; --log-file names a file for it"));
-    None
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let hash = Sha256::digest(mountpoint.as_os_str().as_bytes());
+    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let from = (name.len() - LONGEST_NAME..name.len()).find(|at| name.is_char_boundary(*at)).unwrap_or(name.len());
+    format!("{hash}%{}", &name[from..])
 }
 
 #[cfg(test)]
@@ -123,6 +150,21 @@ mod tests {
         }
         let expected = "WARN GET https://a.blob.core.windows.net/c: 403\nWARN what=\"***\"\n".to_owned() + lines[2];
         assert_eq!(String::from_utf8(log.0).unwrap(), expected);
+    }
+
+    #[test]
+    fn no_two_mount_points_have_the_same_log() {
+        use std::ffi::OsStr;
+        let long = |end: &str| format!("/{}/{end}", "directory/".repeat(40));
+        let points =
+            ["/a/b", "/a-b", "/a%2Db", "/a%b", "/a-/b", "/a/-b", "/", "/é", &long("x"), &long("y"), &long("x/x")];
+        let mut names: Vec<String> = points.iter().map(|point| name_of(Path::new(point))).collect();
+        names.push(name_of(Path::new(OsStr::from_bytes(b"/\xff"))));
+        names.push(name_of(Path::new("/\u{fffd}")));
+        assert_eq!(names[..2], ["a-b", "a%2Db"]);
+        assert!(names.iter().all(|name| name.len() < 250 && !name.contains('/')), "{names:?}");
+        let different: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "{names:?}");
     }
 
     #[test]

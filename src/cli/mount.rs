@@ -99,8 +99,10 @@ struct MountCommand {
     patience: Arc<Patience>,
     /// To be left alone where nobody can be reached.
     may_fail: bool,
-    /// None for a mount in the foreground, which logs to stderr, and where there is no place for one.
+    /// None for a mount in the foreground that logs to stderr, and where none can be written.
     log: Option<PathBuf>,
+    /// The log, open.
+    log_file: Option<std::fs::File>,
 }
 
 impl Arguments {
@@ -116,8 +118,8 @@ impl Arguments {
             return remount(of_kernel, self.words.last());
         }
         let foreground = self.foreground;
-        let command = self.command(options)?;
-        let level = command.settings.log.clone();
+        let mut command = self.command(options)?;
+        let (level, log_file) = (command.settings.log.clone(), command.log_file.take());
         let (patience, may_fail) = (command.patience.clone(), command.may_fail);
         let left_alone = |failure: Failure| {
             if !(may_fail && patience.ran_out()) {
@@ -128,13 +130,16 @@ impl Arguments {
             Ok(())
         };
         if foreground {
-            match &command.log {
-                Some(path) => log::to_file(path, level.as_deref())?,
+            match log_file {
+                Some(file) => log::to_file(file, level.as_deref())?,
                 None => log::to_stderr(level.as_deref())?,
             }
             return command.serve(|text| say(&text)).or_else(left_alone);
         }
-        let path = command.log.as_deref();
+        let where_it_logs = match &command.log {
+            Some(path) => format!("The log is {}\n", path.display()),
+            None => String::new(),
+        };
         match daemon::detach().map_err(|error| Failure::new(format!("cannot fork: {error}")))? {
             Side::Parent(Ok(text)) => {
                 say(&text);
@@ -146,11 +151,10 @@ impl Arguments {
                 let mut reporter = Some(reporter);
                 let told = |text: String| {
                     if let Some(reporter) = reporter.take() {
-                        let log = path.map(|path| format!("The log is {}\n", path.display()));
-                        reporter.ready(&(text + &log.unwrap_or_default()));
+                        reporter.ready(&format!("{text}{where_it_logs}"));
                     }
                 };
-                let logs = path.map_or(Ok(()), |path| log::to_file(path, level.as_deref()));
+                let logs = log_file.map_or(Ok(()), |file| log::to_file(file, level.as_deref()));
                 let result = logs.and_then(|()| command.serve(told));
                 match (result, reporter) {
                     (Err(failure), Some(reporter)) => match left_alone(failure) {
@@ -184,7 +188,8 @@ impl Arguments {
             None => (of_fstab, sources),
         };
         let sources = sources.into_iter().map(spelled_out).collect::<Result<_, _>>()?;
-        let settings = self.settings.or(options.settings).or(table.settings).or(file.mount.clone());
+        let settings =
+            std::mem::take(&mut self.settings).or(options.settings).or(table.settings).or(file.mount.clone());
         log::check(settings.log.as_deref())?;
         let on = |switch: Option<Switch>| switch.is_some_and(Switch::is_on);
         let checks = on(settings.allow_other) || options.default_permissions;
@@ -204,14 +209,31 @@ impl Arguments {
             Some(device) => MountPlace::Device(device, mountpoint),
             None => MountPlace::Directory(usable_directory(&mountpoint)?),
         };
-        let log = match &settings.log_file {
-            None if self.foreground => None,
-            None => log::usual_path(place.path(), self.by_mount8),
-            named => named.clone(),
-        };
-        let log = log.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let (log, log_file) = self.log(&settings, place.path())?;
         let (patience, may_fail) = (Arc::new(patience), self.by_mount8 && options.no_fail);
-        Ok(MountCommand { sources, name, place, dev, settings, file, kernel, patience, may_fail, log })
+        Ok(MountCommand { sources, name, place, dev, settings, file, kernel, patience, may_fail, log, log_file })
+    }
+
+    /// The log and its path. One that nobody has named is no reason not to mount.
+    fn log(&self, settings: &Settings, mountpoint: &Path) -> Result<(Option<PathBuf>, Option<std::fs::File>), Failure> {
+        let opened = |path: PathBuf| {
+            let path = std::path::absolute(&path).unwrap_or(path);
+            log::open(&path).map(|file| (Some(path), Some(file)))
+        };
+        let usual = match &settings.log_file {
+            Some(path) => return opened(path.clone()),
+            None if self.foreground => return Ok((None, None)),
+            None => log::usual_paths(mountpoint, self.by_mount8),
+        };
+        let mut why = None;
+        for path in usual {
+            match opened(path) {
+                Ok(log) => return Ok(log),
+                Err(failure) => why = why.or(failure.message),
+            }
+        }
+        complain("mount", format_args!("warning: {}; mounted without a log", why.unwrap_or_default()));
+        Ok((None, None))
     }
 
     /// The words: what is to be mounted, or the name of it, and where.
@@ -312,6 +334,12 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// There is no mount point.
+fn missing(path: &Path) -> Failure {
+    let path = path.display();
+    Failure::new(format!("{path}: No such file or directory: the mount point has to be there (mkdir -p {path})"))
+}
+
 /// The mount point without symlinks. It must be a directory that no other mount of ours hides; what a process of ours
 /// that was killed has left there is cleared away.
 fn usable_directory(path: &Path) -> Result<PathBuf, Failure> {
@@ -326,7 +354,10 @@ fn usable_directory(path: &Path) -> Result<PathBuf, Failure> {
         }
         found => found,
     };
-    let (path, is_dir) = found.map_err(|error| about(path, &error))?;
+    let (path, is_dir) = found.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => missing(path),
+        _ => about(path, &error),
+    })?;
     if !is_dir {
         return Err(about(&path, &io::Error::from_raw_os_error(libc::ENOTDIR)));
     }

@@ -95,13 +95,40 @@ impl MountOptions {
 
 fn complaint(option: &str, name: &str, error: &clap::Error) -> String {
     match error.kind() {
-        clap::error::ErrorKind::UnknownArgument => format!("-o {name}: there is no such option"),
+        clap::error::ErrorKind::UnknownArgument => {
+            let unknown = format!("-o {name}: there is no such option");
+            let spelled = |flag: String| flag.trim_start_matches('-').replace('-', "_");
+            match of_other_filesystems(option).or_else(|| {
+                let meant = spelled(super::failure::suggested(error)?);
+                Some(format!("did you mean {meant}?"))
+            }) {
+                Some(hint) => format!("{unknown}; {hint}"),
+                None => unknown,
+            }
+        }
         _ => {
             let text = super::failure::one_line(error);
             // clap repeats value and flag; what it says about the value comes last.
             let why = text.rsplit_once(">': ").map_or(text.as_str(), |(_, why)| why);
             format!("-o {option}: {why}")
         }
+    }
+}
+
+/// What says the same here as an option that other filesystems have.
+fn of_other_filesystems(option: &str) -> Option<String> {
+    let (name, value) = option.split_once('=').unwrap_or((option, ""));
+    let mask = u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
+    let mode = |all: u32| mask.map(|mask| format!("{:o}", all & !mask));
+    match name {
+        "umask" => Some(match (mode(0o666), mode(0o777)) {
+            (Some(files), Some(dirs)) => format!("file_mode={files},dir_mode={dirs} says the same"),
+            _ => "file_mode=MODE,dir_mode=MODE says what is left of all rights".to_owned(),
+        }),
+        "fmask" => Some(format!("file_mode={} says the same", mode(0o777).unwrap_or_else(|| "MODE".to_owned()))),
+        "dmask" => Some(format!("dir_mode={} says the same", mode(0o777).unwrap_or_else(|| "MODE".to_owned()))),
+        "readonly" => Some("did you mean ro?".to_owned()),
+        _ => None,
     }
 }
 
@@ -141,7 +168,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case("rw,atr_ttl=5s", "-o atr_ttl: there is no such option")]
+    #[case("rw,atr_ttl=5s", "-o atr_ttl: there is no such option; did you mean attr_ttl?")]
+    #[case("umask=027", "-o umask: there is no such option; file_mode=640,dir_mode=750 says the same")]
+    #[case("umask", "-o umask: there is no such option; file_mode=MODE,dir_mode=MODE says what is left of all rights")]
+    #[case("fmask=0133", "-o fmask: there is no such option; file_mode=644 says the same")]
+    #[case("readonly", "-o readonly: there is no such option; did you mean ro?")]
+    #[case("quux", "-o quux: there is no such option")]
     #[case("attr_ttl=soon", "-o attr_ttl=soon: must be a time such as 500ms, 1s or 2m")]
     #[case("timeout=0", "-o timeout=0: must be a time from 1s to 1h")]
     #[case("copy_wait=maybe", "-o copy_wait=maybe: must be yes or no")]

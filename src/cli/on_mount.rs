@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-use super::failure::{Failure, about};
+use super::failure::{Failure, about, explained};
 use crate::fs::lease::LeaseSource;
 use crate::fs::method::CopyMethod;
 use crate::ioctl::{self, OrderFlags, ReportFlags, set_text, text};
@@ -136,14 +136,32 @@ impl CopyState {
 #[derive(clap::Args, Default)]
 pub(super) struct CopyProperties {
     /// Access tier of the copy; an archived SRC needs one.
-    #[arg(long, value_name = "TIER")]
+    #[arg(long, value_name = "TIER", value_parser = tier)]
     pub tier: Option<String>,
     /// Metadata of the copy, instead of all of SRC's.
-    #[arg(long = "meta", value_name = "NAME=VALUE")]
+    #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = metadata)]
     pub metadata: Vec<String>,
     /// Id of the lease that DST has; it must be an infinite one.
     #[arg(long, value_name = "ID")]
     pub lease_id: Option<String>,
+}
+
+/// A tier as the service spells it, however it was typed. One that is not known here is for the service to judge.
+fn tier(text: &str) -> Result<String, String> {
+    const NAMES: [&str; 5] = ["Hot", "Cool", "Cold", "Archive", "Premium"];
+    let of_page_blobs = || {
+        let digits = text.strip_prefix(['p', 'P'])?;
+        (!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())).then(|| format!("P{digits}"))
+    };
+    let known = NAMES.into_iter().find(|name| name.eq_ignore_ascii_case(text)).map(str::to_owned);
+    Ok(known.or_else(of_page_blobs).unwrap_or_else(|| text.to_owned()))
+}
+
+fn metadata(text: &str) -> Result<String, &'static str> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("must be NAME=VALUE, such as --meta project=apollo"),
+    }
 }
 
 /// The way that a copy goes, and the protection of its source and of what it replaces.
@@ -222,6 +240,29 @@ pub(super) fn abort(file: &File, id: Option<&str>) -> io::Result<()> {
     let mut abort = ioctl::Abort::new_zeroed();
     set_text(&mut abort.id, id.unwrap_or_default());
     call(file, ioctl::ABORT, &mut abort)
+}
+
+/// What this thread was refused last on the mount of an open file, if the errno of that is the one of `error`. A mount of
+/// another version does not know.
+pub(super) fn refusal(file: &File, error: &io::Error) -> Option<Refusal> {
+    let mut reason = ioctl::Reason::new_zeroed();
+    call(file, ioctl::REASON, &mut reason).ok()?;
+    let said = text(&reason.text).filter(|said| !said.is_empty())?;
+    let of_the_source = reason.about == ioctl::OF_THE_SOURCE;
+    (error.raw_os_error() == Some(reason.error)).then(|| Refusal { of_the_source, text: said.to_owned() })
+}
+
+/// A failure of a call on an open file, with the mount's words.
+pub(super) fn refused(path: &Path, file: &File, error: &io::Error) -> Failure {
+    let known = refusal(file, error).map(|refusal| refusal.text).unwrap_or_default();
+    Failure::new(explained(path.display(), error, &known))
+}
+
+/// The words for a refusal.
+pub(super) struct Refusal {
+    /// It is about the source of a copy.
+    pub of_the_source: bool,
+    pub text: String,
 }
 
 /// Takes a snapshot of a file; the moment by which it is found.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::failure::{Failure, complain};
 use super::format;
 use super::on_mount::{self, MountPath, Paths, Row, Selection};
+use super::screen;
 use super::watch_table::WatchTable;
 
 /// The time between two looks, if they do not take long themselves.
@@ -109,7 +110,7 @@ impl Arguments {
             [] if self.watch => "no copy is pending or has failed\n".to_owned(),
             [] => String::new(),
             [row] if self.of.paths.len() == 1 && !self.of.recursive => format::block(row),
-            _ => format::table(rows),
+            _ => format::table(rows, screen::width_of_output()),
         }
     }
 
@@ -118,10 +119,20 @@ impl Arguments {
         let mut watched = Watched::new(rows);
         let mut shown: Vec<Row> = Vec::new();
         if !self.json {
-            print!("{}", format::table(&watched.rows).split_inclusive('\n').next().unwrap_or_default());
+            print!(
+                "{}",
+                format::table(&watched.rows, screen::width_of_output())
+                    .split_inclusive('\n')
+                    .next()
+                    .unwrap_or_default()
+            );
         }
         loop {
-            let text = if self.json { self.shown(&watched.rows) } else { format::table(&watched.rows) };
+            let text = if self.json {
+                self.shown(&watched.rows)
+            } else {
+                format::table(&watched.rows, screen::width_of_output())
+            };
             let lines = text.split_inclusive('\n').skip(usize::from(!self.json));
             for (index, line) in lines.enumerate() {
                 if shown.get(index) != watched.rows.get(index) {

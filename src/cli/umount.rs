@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::failure::{Failure, about, complain};
+use super::umount_hints::{below, elsewhere, refused, step_out};
 use crate::mount::exit_report::Server;
 use crate::mount::table::{self, Mount, Table};
 use crate::mount::unmount::{lazily, politely};
@@ -45,8 +46,11 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
         if let Some(path) = &self.mountpoint {
-            return unmount(&find(path)?, self.lazy);
+            let mount = find(path)?;
+            step_out();
+            return unmount(&mount, self.lazy);
         }
+        step_out();
         let mut good = true;
         for mount in own_mounts()? {
             if let Err(failure) = unmount(&mount, self.lazy) {
@@ -63,7 +67,7 @@ fn unmount(mount: &Mount, lazy: bool) -> Result<(), Failure> {
     let server = Server::of(mount);
     if lazy {
         let users = users_of(&mount.point, LONGEST_LAZY_LOOK);
-        lazily(&mount.point).map_err(|error| about(&mount.point, &error))?;
+        lazily(&mount.point).map_err(|error| refused(mount, &error))?;
         // What is open there keeps the process going, and that is meant so.
         if !users.is_empty() {
             return Ok(());
@@ -79,12 +83,15 @@ fn unmount(mount: &Mount, lazy: bool) -> Result<(), Failure> {
     match politely(&mount.point) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            if let Some(failure) = below(mount) {
+                return Err(failure);
+            }
             let users = users_of(&mount.point, LONGEST_LOOK);
             let by = if users.is_empty() { String::new() } else { format!(" by {}", users.join(", ")) };
             let say = format!("{point}: in use{by}; --lazy detaches it now and unmounts it when that ends");
             return Err(Failure::new(say));
         }
-        Err(error) => return Err(about(&mount.point, &error)),
+        Err(error) => return Err(refused(mount, &error)),
     }
     wait_for(server, mount, PATIENCE).map_err(|end| match end {
         End::Late => Failure::new(format!("{point}: unmounted, but its process has not ended yet")),
@@ -135,8 +142,12 @@ fn find(path: &Path) -> Result<Mount, Failure> {
     if let Some(mount) = mounted_at(path, &table) {
         return Ok(mount);
     }
-    path.canonicalize().map_err(|error| about(path, &error))?;
-    Err(Failure::new(format!("{}: not a mount point of blobcp", path.display())))
+    let resolved = path.canonicalize().map_err(|error| about(path, &error))?;
+    // `.` and `..` have no name to be looked for.
+    match table.at(&resolved).filter(|mount| mount.is_ours()) {
+        Some(mount) => Ok(mount.clone()),
+        None => Err(elsewhere(path, &resolved, &table)),
+    }
 }
 
 /// The mount of ours at `path`. What is mounted is not asked for anything: it may not answer.
@@ -181,6 +192,10 @@ fn users_of(point: &Path, bound: Duration) -> Vec<String> {
 fn look_for_users(point: &Path, found: &mpsc::Sender<String>) {
     for process in entries(Path::new("/proc")) {
         let Some(pid) = process.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()) else { continue };
+        // Whoever asks stands there no more.
+        if pid == std::process::id() {
+            continue;
+        }
         let links =
             ["cwd", "root", "exe"].map(|name| process.join(name)).into_iter().chain(entries(&process.join("fd")));
         if links.into_iter().any(|link| std::fs::read_link(link).is_ok_and(|target| target.starts_with(point))) {

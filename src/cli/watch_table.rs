@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use console::Term;
-use indicatif::{BinaryBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::format::{self, padded, shortened};
 use super::on_mount::{CopyState, Row, Status};
+use super::screen::{self, Bars, NARROW};
 
 /// Lines left for the prompt and what stood there before.
 const MARGIN: usize = 3;
 
 pub(super) struct WatchTable {
-    all: MultiProgress,
+    bars: Bars,
     lines: Vec<ProgressBar>,
     /// When each copy was first seen, and how far it was.
     first: HashMap<PathBuf, (Instant, u64)>,
@@ -23,10 +24,11 @@ pub(super) struct WatchTable {
 
 impl WatchTable {
     pub(super) fn new() -> Self {
-        Self { all: MultiProgress::new(), lines: Vec::new(), first: HashMap::new() }
+        Self { bars: Bars::new(), lines: Vec::new(), first: HashMap::new() }
     }
 
     pub(super) fn draw(&mut self, rows: &[Row]) {
+        self.bars.look();
         let (height, width) = Term::stderr().size();
         let (height, width) = (usize::from(height), usize::from(width));
         let room = height.saturating_sub(MARGIN).max(2);
@@ -71,14 +73,15 @@ impl WatchTable {
         while self.lines.len() > lines.len() {
             if let Some(line) = self.lines.pop() {
                 line.finish_and_clear();
-                self.all.remove(&line);
+                self.bars.all.remove(&line);
             }
         }
         while self.lines.len() < lines.len() {
-            self.lines.push(self.all.add(ProgressBar::new(1)));
+            self.lines.push(self.bars.all.add(ProgressBar::new(1)));
         }
         for (line, bar) in lines.into_iter().zip(&self.lines) {
             let template = match line {
+                Line::Bar(..) if screen::width() < NARROW => format!("{{prefix:{name_width}}} {{wide_msg}}"),
                 Line::Bar(..) => format!("{{prefix:{name_width}}} [{{bar:14}}] {{wide_msg}}"),
                 Line::Text(_) => "{wide_msg}".to_owned(),
             };
@@ -101,7 +104,7 @@ impl WatchTable {
         for line in self.lines.drain(..) {
             line.finish_and_clear();
         }
-        let _ = self.all.clear();
+        let _ = self.bars.all.clear();
     }
 }
 

@@ -407,3 +407,11 @@ fn az_without_an_account_says_what_is_missing() {
     let error = MountSource::parse("s3://bucket/a?sig=SeCrEt", &known).unwrap_err().to_string();
     assert!(error.starts_with("s3://bucket/a: ") && !error.contains("SeCrEt"), "{error}");
 }
+
+#[test]
+fn an_account_that_is_not_known_is_answered_with_those_that_are() {
+    let file = "[account.photos]\nkey = 'a2V5'\n[account.backup]\nkey = 'a2V5'\n";
+    let said = complaint(&["photo"], &Environment::default(), file);
+    let expected = "account photo: no credential (/c.toml has backup, photos; did you mean photos?): set ";
+    assert!(said.starts_with(expected), "{said}");
+}

@@ -40,7 +40,7 @@ fn commands() -> BTreeSet<&'static str> {
         .filter_map(|rest| rest.split(|c: char| !is_flag(c)).next())
         .filter(|word| {
             let all = "cp status abort mount umount devstore snapshot wait undelete lease verify verify-account clean config \
-                        first-copy";
+                        first-copy mkdir";
             all.split(' ').any(|known| known == *word)
         })
         .collect()

@@ -243,9 +243,10 @@ fn an_ordinary_user_lets_others_in_as_modes_allow() {
         as 10001 $BLOBCP umount m && echo unmounted"
     );
     let ran = where_users_mount(&world.store, "user_allow_other", &script);
-    let denied =
-        "Permission denied\nPermission denied\nOperation not permitted\nPermission denied\nPermission denied\n";
-    let expected = format!("f\n{denied}10002:10002 644\n10001:10001 600\nkept\nunmounted\n");
+    let denied = "Permission denied\nPermission denied\nOperation not permitted\n";
+    // What ls would show him, too.
+    let why = "user 10002 may not read \"secret\", which has mode 0600, owner 10001 and group 10001\n".repeat(2);
+    let expected = format!("f\n{denied}{why}10002:10002 644\n10001:10001 600\nkept\nunmounted\n");
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), (expected.as_str(), ""), "{ran:?}");
     assert!(!world.is_stored("d/stolen"));
 }

@@ -77,12 +77,17 @@ fn cp_takes_urls_and_refuses_what_it_cannot_do() {
     let hello = format!("m/{ONE}/box/hello.txt");
     let target = format!("{inside}hello.txt");
     for (args, expected) in [
-        (vec!["-n", &url, &inside], format!("{inside}hello.txt: File exists")),
-        (vec!["/etc/hostname", &inside], "/etc/hostname: not on a mount of blobcp".into()),
-        (vec![&hello, "."], ".: not on a mount of blobcp".into()),
+        (
+            vec!["/etc/hostname", "."],
+            "/etc/hostname: neither it nor the destination is on a mount of blobcp; cp copies what is not".into(),
+        ),
+        (vec![&url, "."], format!(".: not on a mount of blobcp, and the service copies a URL to nowhere else: {url}")),
         (vec!["nosuch", &inside], "nosuch: No such file or directory".into()),
-        (vec!["--meta", "a-b=c", &target, &inside], format!("{target}: Invalid argument")),
-        (vec![&hello, "m/new/"], "m/new/: No such file or directory".into()),
+        (
+            vec!["--meta", "a-b=c", &target, &inside],
+            format!("{target}: Invalid argument: \"a-b=c\" is not NAME=VALUE with an identifier and printable ASCII"),
+        ),
+        (vec![&hello, "m/new/"], "m/new/: No such file or directory; blobcp mkdir -p makes one".into()),
         (vec![&inside, "m"], format!("{inside}: is a directory; -r copies it with all that is in it")),
     ] {
         let ended = desk.run(&[vec!["cp"], args].concat());
@@ -108,8 +113,9 @@ fn the_c_header_says_what_the_code_says() {
             printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_SNAPSHOT, sizeof(struct blobcp_snapshot));
             printf("%zu %zu\n", offsetof(struct blobcp_copy, id), offsetof(struct blobcp_status, description));
             printf("%u %u %u %u\n", BLOBCP_NO_REPLACE, BLOBCP_NO_WAIT, BLOBCP_SNAPSHOT_FIRST, BLOBCP_LEASE_SOURCE);
-            printf("%u %u %u %u %u\n", BLOBCP_LEASE_EARLY, BLOBCP_NO_LEASE, BLOBCP_LEASE_ID, BLOBCP_SHOW, BLOBCP_BREAK);
+            printf("%u %u %u %u %u %u\n", BLOBCP_LEASE_EARLY, BLOBCP_UPDATE, BLOBCP_NO_LEASE, BLOBCP_LEASE_ID, BLOBCP_SHOW, BLOBCP_BREAK);
             printf("%lu %zu\n", (unsigned long)BLOBCP_IOC_LEASE, offsetof(struct blobcp_lease, holder));
+            printf("%lu %zu %zu %u\n", (unsigned long)BLOBCP_IOC_REASON, offsetof(struct blobcp_reason, operation), offsetof(struct blobcp_reason, text), BLOBCP_OF_THE_SOURCE);
             printf("%u %u %u %u\n", BLOBCP_PENDING, BLOBCP_SUCCESS, BLOBCP_ABORTED, BLOBCP_FAILED);
         }"#;
     let (file, program) = (dir.path().join("a.c"), dir.path().join("a.out"));
@@ -155,14 +161,22 @@ fn the_c_header_says_what_the_code_says() {
             OrderFlags::LEASE_SOURCE.bits()
         ),
         format!(
-            "{} {} {} {} {}",
+            "{} {} {} {} {} {}",
             OrderFlags::LEASE_EARLY.bits(),
+            OrderFlags::UPDATE.bits(),
             OrderFlags::NO_LEASE.bits(),
             OrderFlags::LEASE_ID.bits(),
             ioctl::SHOW,
             ioctl::BREAK
         ),
         format!("{} {}", ioctl::LEASE, std::mem::offset_of!(ioctl::Lease, holder)),
+        format!(
+            "{} {} {} {}",
+            ioctl::REASON,
+            std::mem::offset_of!(ioctl::Reason, operation),
+            std::mem::offset_of!(ioctl::Reason, text),
+            ioctl::OF_THE_SOURCE
+        ),
         format!("{} {} {} {}", ioctl::PENDING, ioctl::SUCCESS, ioctl::ABORTED, ioctl::FAILED),
     ];
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), expected.join("\n"));
@@ -192,6 +206,14 @@ fn the_python_example_copies_asks_aborts_and_takes_snapshots() {
     assert_eq!((ended.status, ended.out.as_str()), (0, "success tree/deep.txt 4/4\n"), "{ended:?}");
     let ended = python(&["abort", &format!("m/{TWO}/backup/copy.img")]);
     assert!(ended.status != 0 && ended.err.contains("No data available"), "{ended:?}");
+    assert!(!ended.err.contains("Traceback"), "{ended:?}");
+    let ended = python(&["status", &format!("m/{ONE}/box/some.img")]);
+    assert_eq!((ended.status, ended.out.as_str()), (0, "no copy was made onto this file\n"), "{ended:?}");
+    let ended = python(&["copy", &format!("/{ONE}/box/none.img"), &format!("m/{TWO}/backup"), "copy.img"]);
+    let expected = format!(
+        "ioctl.py: copy /{ONE}/box/none.img m/{TWO}/backup copy.img: No such file or directory: none.img does not exist\n"
+    );
+    assert_eq!((ended.status, ended.err), (1, expected));
     let ended = python(&["lease", "show", &format!("m/{ONE}/box/some.img")]);
     assert_eq!((ended.status, ended.out.trim()), (0, "available"), "{ended:?}");
     let ended = python(&["snapshot", &format!("m/{ONE}/box/some.img")]);
@@ -221,7 +243,11 @@ fn snapshot_prints_where_the_snapshots_are() {
     desk.store.put_blob(ONE, "box", "a b", "second".into(), "text/plain").unwrap();
     assert_eq!(fs::read_to_string(here.join(first)).unwrap(), "first");
     assert_eq!(fs::read_to_string(second).unwrap(), "other");
-    for (path, why) in [("d", "Is a directory"), (first, "Read-only file system"), ("x", "No such file")] {
+    for (path, why) in [
+        ("d", "is a directory; -r takes one of each file in it"),
+        (first, "Read-only file system"),
+        ("x", "No such file"),
+    ] {
         let ended = run(&["snapshot", path]);
         assert!(ended.status == 1 && ended.err.contains(why), "{path}: {ended:?}");
     }

@@ -26,10 +26,15 @@ mod configuring;
 mod copying;
 mod credentials;
 mod fstab;
+mod mistakes;
 mod mounting;
 mod mounts;
+mod resuming;
+mod screen;
 mod secrets;
 mod settings;
+mod transfers;
+mod unmounting;
 
 const BLOBCP: &str = env!("CARGO_BIN_EXE_blobcp");
 const ONE: &str = "accountone";

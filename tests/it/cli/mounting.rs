@@ -161,7 +161,10 @@ fn umount_waits_for_its_own_mount_also_if_the_number_was_that_of_another_which_h
 fn umount_of_something_else_is_refused() {
     let desk = Desk::new();
     let ended = desk.run(&["umount", "m"]);
-    assert_eq!((ended.status, ended.err.as_str()), (1, "blobcp: umount: m: not a mount point of blobcp\n"));
+    assert_eq!(
+        (ended.status, ended.err.as_str()),
+        (1, "blobcp: umount: m: not a mount point of blobcp; blobcp mount --list shows those that there are\n")
+    );
     let ended = desk.run(&["umount", "nowhere"]);
     assert_eq!((ended.status, ended.err.as_str()), (1, "blobcp: umount: nowhere: No such file or directory\n"));
 }

@@ -4,12 +4,12 @@ use super::*;
 
 #[rstest]
 #[case::container(&["accountone/nosuch", "m"], "accountone/nosuch: there is no such container (404 ContainerNotFound, request id ")]
-#[case::credential(&["stranger", "m"], "account stranger: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.stranger] in ")]
-#[case::no_directory(&[ONE, "nowhere"], "nowhere: No such file or directory")]
+#[case::credential(&["stranger", "m"], "account stranger: no credential (AZURE_STORAGE_CONNECTION_STRING is for accountone): set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.stranger] in ")]
+#[case::no_directory(&[ONE, "nowhere"], "nowhere: No such file or directory: the mount point has to be there (mkdir -p nowhere)")]
 #[case::file(&[ONE, "file"], "HOME/file: Not a directory")]
 #[case::name(&["No", "m"], "No: account name \"No\" must be 3 to 24 characters from a-z and 0-9 (an emulator's may be longer)")]
-#[case::no_config(&["--config", "none.toml", ONE, "m"], "none.toml: No such file or directory (os error 2)")]
-#[case::log(&["--log-file", "file/log", ONE, "m"], "HOME/file: File exists")]
+#[case::no_config(&["--config", "none.toml", ONE, "m"], "none.toml: No such file or directory")]
+#[case::log(&["--log-file", "file/log", ONE, "m"], "HOME/file: Not a directory: the log cannot be written there; --log-file names another place")]
 fn what_is_wrong_is_one_line(#[case] args: &[&str], #[case] expected: &str) {
     let desk = Desk::new();
     fs::write(desk.path("file"), "").unwrap();
@@ -23,11 +23,11 @@ fn what_is_wrong_is_one_line(#[case] args: &[&str], #[case] expected: &str) {
 
 #[rstest]
 #[case::flag(&["mount", "--wrong", ONE, "m"], "mount: unexpected argument '--wrong' found (see blobcp mount --help)")]
-#[case::value(&["mount", "--uid", "me", ONE, "m"], "mount: invalid value 'me' for '--uid <UID>': invalid digit found in string (see blobcp mount --help)")]
-#[case::option(&["mount", "-o", "rw,attrttl=1", ONE, "m"], "mount: -o attrttl: there is no such option")]
+#[case::value(&["mount", "--uid", "me", ONE, "m"], "mount: invalid value 'me' for '--uid <USER>': this machine knows no user of that name, and it is no number (see blobcp mount --help)")]
+#[case::option(&["mount", "-o", "rw,attrttl=1", ONE, "m"], "mount: -o attrttl: there is no such option; did you mean attr_ttl?")]
 #[case::level(&["mount", "--log", "loud", ONE, "m"], "mount: --log \"loud\": must be error, warn, info, debug or trace")]
 #[case::source(&["mount", "m"], "mount: SOURCE or MOUNTPOINT is missing (see blobcp mount --help)")]
-#[case::command(&["mont", ONE, "m"], "unrecognized subcommand 'mont' (see blobcp --help)")]
+#[case::command(&["mont", ONE, "m"], "unrecognized subcommand 'mont'; did you mean mount? (see blobcp --help)")]
 #[case::cp(&["cp", "-r", "a"], "cp: SRC or DST is missing (see blobcp cp --help)")]
 #[case::jobs(&["cp", "-j", "0", "a", "b"], "cp: invalid value '0' for '--jobs <N>': 0 is not in 1..=256 (see blobcp cp --help)")]
 #[case::paths(&["status"], "status: the following required arguments were not provided: <PATH>... (see blobcp status --help)")]
@@ -133,6 +133,7 @@ fn a_misspelt_key_is_named_with_its_line() {
 #[case(&["wait", "--help"])]
 #[case(&["abort", "--help"])]
 #[case(&["snapshot", "--help"])]
+#[case(&["mkdir", "--help"])]
 #[case(&["lease", "--help"])]
 #[case(&["lease", "break", "--help"])]
 #[case(&["config", "--help"])]
