@@ -6,7 +6,7 @@ use tracing::info;
 
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
-use crate::fs::caller::{Caller, Device};
+use crate::fs::caller::Caller;
 use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::job::Progress;
@@ -331,9 +331,10 @@ impl Control<'_> {
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 
-    /// Whether the mount was made read-only since it was mounted.
-    pub fn is_made_read_only(&self) -> bool {
-        self.fs.device.get().is_some_and(Device::is_read_only)
+    /// Whether the mount by way of which the caller has a node open lets it write: an ioctl comes through whatever the
+    /// options of that mount are.
+    pub async fn may_be_written_through(&self, ino: Ino, caller: Caller, who: &Credentials) -> bool {
+        caller.may_write_through(ino, self.fs.device.get().cloned(), who.is_user_of_mount()).await
     }
 
     pub fn kind(&self, ino: Ino) -> Result<FileKind> {
