@@ -115,7 +115,7 @@ impl Control<'_> {
             self.source_of(order.source, &destination, who).await?;
         let target = self.fs.directories.resolve(parent, &name).await.optional()?;
         self.fs.names.check_target(parent, target.as_ref(), who)?;
-        self.refuse_target(target.as_ref(), order.no_replace).await?;
+        self.refuse_target(target.as_ref(), &order, who).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
         if precondition == Precondition::IfAbsent && order.lease.is_some() {
@@ -219,10 +219,14 @@ impl Control<'_> {
         }
     }
 
-    async fn refuse_target(&self, target: Option<&NodeView>, no_replace: bool) -> Result<()> {
+    async fn refuse_target(&self, target: Option<&NodeView>, order: &CopyOrder<'_>, who: &Credentials) -> Result<()> {
         let Some(target) = target else { return Ok(()) };
-        if no_replace {
+        if order.no_replace {
             return Err(Error::fs(libc::EEXIST, format!("{} exists", target.name)));
+        }
+        if let Some(tier) = order.tier {
+            // The copy moves it there, as its attribute does.
+            self.fs.xattrs().check_tier_of_copy(target.ino, tier, who)?;
         }
         if target.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, format!("{} is a directory", target.name)));

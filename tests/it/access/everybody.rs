@@ -26,6 +26,9 @@ const TABLE: &[(&str, [&str; 4])] = &[
     ("opened('link', os.O_WRONLY)", ["-", "-", "EACCES", "EACCES"]),
     ("opened('sticky/own', os.O_RDWR)", ["-", "-", "-", "-"]),
     ("os.truncate('open/f', 4)", ["-", "-", "EACCES", "EACCES"]),
+    ("allocated('open/f', os.O_RDWR)", ["-", "-", "EACCES", "EACCES"]),
+    ("allocated('sticky/own', os.O_RDWR)", ["-", "-", "-", "-"]),
+    ("allocated('sticky/guarded', os.O_RDONLY)", ["EBADF", "EBADF", "EBADF", "EBADF"]),
     ("os.chmod('open/f', 0o640)", ["-", "-", "EPERM", "EPERM"]),
     ("os.chown('open/f', 10001, 10050)", ["-", "-", "EPERM", "EPERM"]),
     ("os.chown('sticky/own', os.getuid(), -1)", ["-", "-", "EPERM", "EPERM"]),
@@ -55,6 +58,17 @@ const TABLE: &[(&str, [&str; 4])] = &[
     ("os.setxattr('sticky/kept', 'user.blob.meta.owner', b'7')", ["-", "EPERM", "EPERM", "EPERM"]),
     ("os.setxattr('open/f', 'user.blob.copy.status', b'abort')", ["ENODATA", "ENODATA", "EACCES", "EACCES"]),
     ("os.setxattr('open/f', 'user.blob.etag', b'x')", ["-", "-", "EACCES", "EACCES"]),
+    ("os.setxattr('sticky/kept', 'user.blob.tag.color', me.encode())", ["-", "-", "-", "-"]),
+    ("os.removexattr('sticky/kept', 'user.blob.tag.color')", ["-", "-", "-", "-"]),
+    ("os.setxattr('sticky/kept', 'user.blob.tier', b'Cool')", ["-", "-", "EPERM", "EPERM"]),
+    ("os.setxattr('sticky/kept', 'user.blob.rehydrate_priority', b'High')", ["EINVAL", "EINVAL", "EPERM", "EPERM"]),
+    (
+        "os.setxattr('sticky/kept', 'user.blob.immutability_until', b'2040-01-01T00:00:00Z')",
+        ["ENOTSUP", "EPERM", "EPERM", "EPERM"],
+    ),
+    ("os.setxattr('sticky/kept', 'user.blob.immutability_mode', b'locked')", ["EINVAL", "EPERM", "EPERM", "EPERM"]),
+    ("os.setxattr('sticky/kept', 'user.blob.legal_hold', b'true')", ["ENOTSUP", "EPERM", "EPERM", "EPERM"]),
+    ("os.removexattr('sticky/kept', 'user.blob.legal_hold')", ["ENOTSUP", "EPERM", "EPERM", "EPERM"]),
     // Ioctls
     ("ioctl.status('open/f')", ["ENODATA", "ENODATA", "ENODATA", "EACCES"]),
     ("ioctl.lease('open/f')", ["-", "-", "-", "EACCES"]),
@@ -63,11 +77,16 @@ const TABLE: &[(&str, [&str; 4])] = &[
     ("ioctl.snapshot('open/f')", ["-", "-", "EACCES", "EACCES"]),
     ("list(ioctl.copies('open'))", ["-", "-", "-", "-"]),
     ("list(ioctl.copies('shut'))", ["-", "-", "EACCES", "EACCES"]),
+    ("list(ioctl.leftovers('open'))", ["-", "-", "-", "-"]),
+    ("list(ioctl.leftovers('shut'))", ["-", "-", "EACCES", "EACCES"]),
+    ("list(ioctl.leftovers('shut', ioctl.CLEAN))", ["-", "-", "EACCES", "EACCES"]),
     ("ioctl.copy(HERE + 'open/f', 'open', 'copy', 0)", ["-", "-", "EACCES", "EACCES"]),
     ("ioctl.copy(HERE + 'open/f', 'sticky', 'c' + me, 0)", ["-", "-", "-", "EACCES"]),
     ("ioctl.copy(HERE + 'shut/in', 'sticky', 'i' + me, 0)", ["-", "-", "EACCES", "EACCES"]),
     ("ioctl.copy(HERE + 'readable', 'sticky', 'own', 0)", ["-", "-", "-", "-"]),
     ("ioctl.copy(HERE + 'readable', 'sticky', 'guarded', 0)", ["-", "-", "EACCES", "EACCES"]),
+    ("ioctl.copy(HERE + 'readable', 'sticky', 'own', 0, 'Cool')", ["-", "-", "EPERM", "EPERM"]),
+    ("ioctl.copy(HERE + 'readable', 'sticky', 'z' + me, 0, 'Cool')", ["-", "-", "-", "-"]),
     ("ioctl.copy(URL + 'open/f', 'sticky', 'u' + me, 0)", ["-", "-", "-", "EACCES"]),
     ("ioctl.copy(URL + 'shut/in', 'sticky', 'v' + me, 0)", ["-", "-", "EACCES", "EACCES"]),
     ("tree(HERE + 'open', 't' + me)", ["-", "-", "-", "EACCES"]),
@@ -87,6 +106,12 @@ const TABLE: &[(&str, [&str; 4])] = &[
 const HELPERS: &str = "import stat
 def opened(path, flags):
     os.close(os.open(path, flags))
+def allocated(path, flags):
+    file = os.open(path, flags)
+    try:
+        os.posix_fallocate(file, 0, 4)
+    finally:
+        os.close(file)
 def made_and_removed(path):
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     os.unlink(path)
