@@ -42,7 +42,7 @@ pub(crate) use file::File;
 pub(crate) use identity::Auth;
 pub(crate) use mount_table::split as split_sources;
 pub(crate) use setting::{Mode, Switch, duration};
-pub(crate) use source::MountSource;
+pub(crate) use source::{MountSource, SourceText};
 
 use crate::fs;
 use crate::fs::attr::{Defaults, Permissions};
@@ -236,9 +236,8 @@ pub(crate) struct Plan {
 }
 
 /// The mount of `sources` under `settings`, in which flags, options and the file are already merged.
-pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccounts<'_>) -> Result<Plan> {
-    let sources: Vec<MountSource> =
-        sources.iter().map(|text| MountSource::parse(text, known)).collect::<Result<_>>()?;
+pub(crate) fn plan(sources: &[SourceText], settings: &Settings, known: &KnownAccounts<'_>) -> Result<Plan> {
+    let sources: Vec<MountSource> = sources.iter().map(|said| MountSource::of(said, known)).collect::<Result<_>>()?;
     let alone = sources.len() == 1;
     if !alone && let Some(source) = sources.iter().find(|source| !source.prefix.is_empty()) {
         return Err(Error::PrefixAmongMany(source.label.clone()));

@@ -8,10 +8,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::failure::{Failure, about, complain};
 use super::mount_options::MountOptions;
 use super::{devstore, handover, log, mount_list};
-use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch, places};
+use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, SourceText, Switch, places};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
 use crate::mount::patience::Patience;
@@ -83,15 +85,20 @@ pub(super) struct Arguments {
     settings: Settings,
 }
 
-/// A mount to make: all settings merged, and its place.
-struct MountCommand {
-    sources: Vec<String>,
+/// What is to be mounted, with all settings merged. It holds credentials, so it is gone when the mount is planned.
+struct Wanted {
+    sources: Vec<SourceText>,
     /// The name of its table in the file.
     name: Option<String>,
-    place: MountPlace,
     dev: bool,
     settings: Settings,
     file: File,
+}
+
+/// A mount to make, and its place.
+struct MountCommand {
+    wanted: Wanted,
+    place: MountPlace,
     kernel: KernelOptions,
     patience: Arc<Patience>,
     /// To be left alone where nobody can be reached.
@@ -114,7 +121,7 @@ impl Arguments {
         }
         let foreground = self.foreground;
         let command = self.command(options)?;
-        let level = command.settings.log.clone();
+        let level = command.wanted.settings.log.clone();
         let (patience, may_fail) = (command.patience.clone(), command.may_fail);
         let left_alone = |failure: Failure| {
             if !(may_fail && patience.ran_out()) {
@@ -198,7 +205,8 @@ impl Arguments {
         let log = settings.log_file.clone().or_else(usual_log);
         let log = log.map(|path| std::path::absolute(&path).unwrap_or(path));
         let (patience, may_fail) = (Arc::new(patience), self.by_mount8 && options.no_fail);
-        Ok(MountCommand { sources, name, place, dev, settings, file, kernel, patience, may_fail, log })
+        let wanted = Wanted { sources, name, dev, settings, file };
+        Ok(MountCommand { wanted, place, kernel, patience, may_fail, log })
     }
 
     /// The words: what is to be mounted, or the name of it, and where.
@@ -222,26 +230,35 @@ impl Arguments {
 
 impl MountCommand {
     /// Mounts and serves to the end.
-    fn serve(&self, ready: impl FnOnce(String)) -> Result<(), Failure> {
-        let prepare = async || self.prepare().await;
+    fn serve(self, ready: impl FnOnce(String)) -> Result<(), Failure> {
+        let Self { wanted, place, kernel, patience, log, .. } = self;
+        let record = Record { pid: std::process::id(), sources: wanted.shown(), log };
+        let prepare = async || wanted.prepare(&place, &patience).await;
         let mut kept = None;
         let ready = |text| {
             let table = table::read().ok();
-            let mount = table.as_ref().and_then(|table| table.at(self.place.path()));
-            kept = mount.map(|mount| self.record().keep(mount.device));
+            let mount = table.as_ref().and_then(|table| table.at(place.path()));
+            kept = mount.map(|mount| record.keep(mount.device));
             ready(text);
         };
-        let ended = mount::serve(&self.place, &self.kernel, &self.patience, prepare, ready);
+        let ended = mount::serve(&place, &kernel, &patience, prepare, ready);
         drop(kept);
         Ok(ended?)
     }
+}
 
-    fn record(&self) -> Record {
-        let sources = self.sources.iter().map(|source| source.split(['?', '#']).next().unwrap_or_default().to_owned());
-        Record { pid: std::process::id(), sources: sources.collect(), log: self.log.clone() }
+impl Wanted {
+    /// The sources without what is secret in them.
+    fn shown(&self) -> Vec<String> {
+        let shown = |source: &SourceText| source.text.expose().split(['?', '#']).next().unwrap_or_default().to_owned();
+        self.sources.iter().map(shown).collect()
     }
 
-    async fn prepare(&self) -> Result<(Plan, Option<Devstore>, String), MountError> {
+    async fn prepare(
+        self,
+        place: &MountPlace,
+        patience: &Patience,
+    ) -> Result<(Plan, Option<Devstore>, String), MountError> {
         let failed = |error: config::Error| MountError(error.to_string());
         let environment = if self.dev { Environment::default() } else { Environment::of_process() };
         let mut known = KnownAccounts::new(&environment, &self.file).map_err(failed)?;
@@ -257,20 +274,20 @@ impl MountCommand {
             None
         };
         if sources.is_empty() {
-            sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
+            sources = devstore::ACCOUNTS.map(SourceText::from).to_vec();
         }
         let mut plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
         let read_only = self.settings.read_only.map(Switch::is_on);
-        let limits = credentials::limits(&plan.accounts, read_only, &self.patience).await?;
+        let limits = credentials::limits(&plan.accounts, read_only, patience).await?;
         plan.read_only = limits.read_only;
         if let Some(name) = &self.name {
             plan.name.clone_from(name);
         }
         // The labels, not the arguments: those may hold a SAS.
         let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
-        let mut text = format!("{} is mounted on {}\n", labels.join(" and "), self.place.path().display());
+        let mut text = format!("{} is mounted on {}\n", labels.join(" and "), place.path().display());
         if let Some(store) = store.as_ref().filter(|_| self.sources.is_empty()) {
-            text = devstore::welcome(store, self.place.path());
+            text = devstore::welcome(store, place.path());
         }
         for line in limits.lines {
             tracing::warn!("{line}");
@@ -290,25 +307,20 @@ fn remount(options: &[String], mountpoint: Option<&OsString>) -> Result<(), Fail
 
 /// A SOURCE that is said elsewhere than on the command line, which others can read: `-` is a line of the standard input,
 /// `@FILE` the first line of a file, `env:NAME` a variable.
-fn spelled_out(word: String) -> Result<String, Failure> {
-    let first_line = |text: io::Result<String>, of: &str| match text {
-        Ok(text) => Ok(text.lines().next().unwrap_or_default().trim().to_owned()),
-        Err(error) => Err(about(of, &error)),
-    };
-    let text = match word.strip_prefix('@') {
+fn spelled_out(word: String) -> Result<SourceText, Failure> {
+    let said = match word.strip_prefix('@') {
         _ if word == "-" => {
-            let mut line = String::new();
-            first_line(io::stdin().read_line(&mut line).map(|_| line), "standard input")?
+            let mut line = Zeroizing::new(String::new());
+            io::stdin().read_line(&mut line).map_err(|error| about("standard input", &error))?;
+            line.trim().into()
         }
-        Some(path) => first_line(std::fs::read_to_string(path), path)?,
+        Some(path) => SourceText::of_file(Path::new(path)).map_err(|error| about(path, &error))?,
         None => match word.strip_prefix(handover::OF_VARIABLE) {
-            Some(name) => {
-                let value = Environment::secret(name);
-                value.map(|value| value.expose().trim().to_owned()).unwrap_or_default()
-            }
-            None => return Ok(word),
+            Some(name) => Environment::secret(name).map_or("".into(), |value| value.expose().trim().into()),
+            None => return Ok(word.as_str().into()),
         },
     };
+    let text = said.text.expose();
     if text.is_empty() {
         return Err(Failure::usage(format!("{word}: there is no SOURCE in it")));
     }
@@ -319,7 +331,7 @@ fn spelled_out(word: String) -> Result<String, Failure> {
             "{word}: a SOURCE is expected in it, an account or a URL, not a key or a token alone"
         )));
     }
-    Ok(text)
+    Ok(said)
 }
 
 /// On stdout. If nobody reads it, the mount works all the same.

@@ -57,7 +57,8 @@ impl Arguments {
         for (of, sources, settings) in self.subjects(&file, known.of_environment(), said)? {
             let alone = sources.len() == 1;
             // As a mount would read all of them, which may not be mounted together.
-            let mistake = (!alone).then(|| config::plan(&sources, &settings, &known).err()).flatten();
+            let said: Vec<_> = sources.iter().map(|source| source.as_str().into()).collect();
+            let mistake = (!alone).then(|| config::plan(&said, &settings, &known).err()).flatten();
             if let (false, Some(mistake)) = (self.json, &mistake) {
                 println!("{of}\n! {mistake}");
             }
