@@ -43,7 +43,7 @@ pub(crate) use file::File;
 pub(crate) use identity::Auth;
 pub(crate) use mount_table::split as split_sources;
 pub(crate) use setting::{Mode, Switch, duration};
-pub(crate) use source::MountSource;
+pub(crate) use source::{MountSource, SourceText};
 
 use crate::fs;
 use crate::fs::attr::{Defaults, Permissions};
@@ -252,9 +252,8 @@ pub(crate) struct Plan {
 }
 
 /// The mount of `sources` under `settings`, in which flags, options and the file are already merged.
-pub(crate) fn plan(sources: &[String], settings: &Settings, known: &KnownAccounts<'_>) -> Result<Plan> {
-    let sources: Vec<MountSource> =
-        sources.iter().map(|text| MountSource::parse(text, known)).collect::<Result<_>>()?;
+pub(crate) fn plan(sources: &[SourceText], settings: &Settings, known: &KnownAccounts<'_>) -> Result<Plan> {
+    let sources: Vec<MountSource> = sources.iter().map(|said| MountSource::of(said, known)).collect::<Result<_>>()?;
     let place = |source: &MountSource| (source.account.clone(), source.container.clone(), source.prefix.clone());
     let named_before =
         |(at, source): &(usize, &MountSource)| sources[..*at].iter().any(|one| place(one) == place(source));

@@ -33,7 +33,7 @@ use crate::fs::caller::{Device, waited_for};
 use crate::fs::handle::Fh;
 use crate::fs::{DirEntry, Fs, Opened, RenameMode, WriteMode};
 use crate::fuse::cache::KernelCache;
-use crate::fuse::call::{Call, Refuse};
+use crate::fuse::call::{Call, Refuse, read_only};
 use crate::fuse::first_copy::FirstCopy;
 use crate::fuse::held::Held;
 use crate::fuse::refusals::Refusals;
@@ -72,7 +72,7 @@ struct Adapter {
     read_only: bool,
 }
 
-/// Mounts `fs`, whose work is done on `runtime`. `read_only`: the kernel was told that nothing may be written.
+/// Mounts `fs`, whose work is done on `runtime`. `read_only`: nothing may be written, and the kernel was told.
 pub fn mount(
     fs: Arc<Fs>,
     runtime: Handle,
@@ -84,7 +84,8 @@ pub fn mount(
     begin(fs, runtime, read_only, Some(mountpoint), mount)
 }
 
-/// Serves `fs` on a descriptor of `/dev/fuse` that somebody else has mounted.
+/// Serves `fs` on a descriptor of `/dev/fuse` that somebody else has mounted, who may have told the kernel something else than
+/// `read_only`.
 pub fn serve_device(
     fs: Arc<Fs>,
     runtime: Handle,
@@ -153,6 +154,10 @@ impl Adapter {
             // A copy that goes on without us would be given up by what programs do in their distress.
             return reply.refuse(Errno::ENOTCONN);
         }
+        // The kernel refuses most of it where it was told. It was not where somebody else mounted.
+        if call.is_write() && self.is_read_only() {
+            return reply.refuse(call.failed(&self.fs, &read_only()));
+        }
         let call = call.kept_in(&self.refusals);
         let (fs, work) = (self.fs.clone(), work(self.fs.clone()));
         if !call.is_polled_inline() {
@@ -169,6 +174,11 @@ impl Adapter {
                 self.runtime.spawn(answer_when_done(fs, call, waiting, work, answer, held));
             }
         }
+    }
+
+    /// Nothing may be changed: this was said when it was mounted, by us or by who did it in our place.
+    fn is_read_only(&self) -> bool {
+        self.read_only || self.first_copy.is_read_only()
     }
 
     fn credentials(&self, request: &Request) -> Credentials {
@@ -250,6 +260,9 @@ impl Filesystem for Adapter {
         if let Some(attr) = self.first_copy.lookup(parent, name) {
             return reply.entry(&first_copy::TTL, &attr, Generation(0));
         }
+        if self.first_copy.hears(parent, name, request.uid()) {
+            return reply.error(Errno::ENOENT);
+        }
         let call = Call::new("lookup", request, parent).on(name);
         let name = text(name);
         let work = async move |fs: Arc<Fs>| fs.lookup(Ino(parent.0), &name?).await;
@@ -286,7 +299,7 @@ impl Filesystem for Adapter {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let (call, caller) = (Call::new("setattr", request, ino).changes(ino), caller(request));
+        let (call, caller) = (Call::new("setattr", request, ino).changes(ino).writes(), caller(request));
         let change = AttrChange { mode, uid, gid, atime: atime.map(set_time), mtime: mtime.map(set_time) };
         let fh = fh.map(|fh| Fh(fh.0));
         let work = async move |fs: Arc<Fs>| fs.setattr(Ino(ino.0), size, change, fh, caller).await;
@@ -309,7 +322,7 @@ impl Filesystem for Adapter {
         reply: ReplyEntry,
     ) {
         let creation = creation(request, mode);
-        let (call, caller) = (Call::new("mknod", request, parent).on(name), caller(request));
+        let (call, caller) = (Call::new("mknod", request, parent).on(name).writes(), caller(request));
         let name = text(name);
         let work = async move |fs: Arc<Fs>| match kind_of_mode(mode) {
             Some(FileKind::File) => fs.make_file(Ino(parent.0), &name?, creation, caller).await,
@@ -320,25 +333,25 @@ impl Filesystem for Adapter {
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
-        let (call, creation) = (Call::new("mkdir", request, parent).on(name), creation(request, mode));
+        let (call, creation) = (Call::new("mkdir", request, parent).on(name).writes(), creation(request, mode));
         let name = text(name);
         self.run_entry(call, reply, async move |fs| fs.make_dir(Ino(parent.0), &name?, creation).await);
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let call = Call::new("unlink", request, parent).on(name).renames(parent, name);
+        let call = Call::new("unlink", request, parent).on(name).writes().renames(parent, name);
         let name = text(name);
         self.run(call, reply, async move |fs| fs.unlink(Ino(parent.0), &name?).await, |_, reply, ()| reply.ok());
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let call = Call::new("rmdir", request, parent).on(name).renames(parent, name);
+        let call = Call::new("rmdir", request, parent).on(name).writes().renames(parent, name);
         let name = text(name);
         self.run(call, reply, async move |fs| fs.remove_dir(Ino(parent.0), &name?).await, |_, reply, ()| reply.ok());
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        let (call, creation) = (Call::new("symlink", request, parent).on(name), creation(request, 0));
+        let (call, creation) = (Call::new("symlink", request, parent).on(name).writes(), creation(request, 0));
         let (name, target) = (text(name), text(target.as_os_str()));
         let work = async move |fs: Arc<Fs>| fs.symlink(Ino(parent.0), &name?, &target?, creation).await;
         self.run_entry(call, reply, work);
@@ -354,7 +367,8 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let call = Call::new("rename", request, parent).on(name).renames(parent, name).renames(new_parent, new_name);
+        let call = Call::new("rename", request, parent).on(name).writes();
+        let call = call.renames(parent, name).renames(new_parent, new_name);
         let caller = caller(request);
         let (name, new_name) = (text(name), text(new_name));
         let work = async move |fs: Arc<Fs>| {
@@ -370,14 +384,15 @@ impl Filesystem for Adapter {
 
     fn link(&self, _request: &Request, _ino: INodeNo, _parent: INodeNo, _name: &OsStr, reply: ReplyEntry) {
         // What link(2) says of a filesystem without hard links.
-        reply.error(Errno::EPERM);
+        reply.error(if self.is_read_only() { Errno::EROFS } else { Errno::EPERM });
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.first_copy.is(ino) {
             return reply.opened(FileHandle(0), FopenFlags::empty());
         }
-        let (call, caller) = (Call::new("open", request, ino), caller(request));
+        let writes = flags.0 & (libc::O_ACCMODE | libc::O_TRUNC) != libc::O_RDONLY;
+        let (call, caller) = (Call::new("open", request, ino).writes_if(writes), caller(request));
         let work = async move |fs: Arc<Fs>| fs.open(Ino(ino.0), flags.0, caller).await;
         let answer = |_: &Fs, reply: ReplyOpen, opened: Opened| {
             reply.opened(FileHandle(opened.fh.0), fopen_flags(&opened));
@@ -395,7 +410,7 @@ impl Filesystem for Adapter {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let (call, caller) = (Call::new("create", request, parent).on(name), caller(request));
+        let (call, caller) = (Call::new("create", request, parent).on(name).writes(), caller(request));
         let (name, creation) = (text(name), creation(request, mode));
         let work = async move |fs: Arc<Fs>| fs.create(Ino(parent.0), &name?, creation, flags, caller).await;
         let answer = |fs: &Fs, reply: ReplyCreate, (attr, opened): (Attr, Opened)| {
@@ -435,7 +450,7 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let (call, caller) = (Call::new("write", request, ino).changes(ino), caller(request));
+        let (call, caller) = (Call::new("write", request, ino).changes(ino).writes(), caller(request));
         let data = Bytes::copy_from_slice(data);
         let len = data.len() as u32;
         let mode = WriteMode {
@@ -552,7 +567,7 @@ impl Filesystem for Adapter {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        let (call, who) = (Call::new("setxattr", request, ino).on(name), self.credentials(request));
+        let (call, who) = (Call::new("setxattr", request, ino).on(name).writes(), self.credentials(request));
         let (name, value) = (text(name), value.to_vec());
         let work = async move |fs: Arc<Fs>| fs.xattrs().set(Ino(ino.0), &name?, &value, flags, &who).await;
         self.run(call, reply, work, |_, reply, ()| reply.ok());
@@ -575,7 +590,7 @@ impl Filesystem for Adapter {
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let (call, who) = (Call::new("removexattr", request, ino).on(name), self.credentials(request));
+        let (call, who) = (Call::new("removexattr", request, ino).on(name).writes(), self.credentials(request));
         let name = text(name);
         let work = async move |fs: Arc<Fs>| fs.xattrs().remove(Ino(ino.0), &name?, &who).await;
         self.run(call, reply, work, |_, reply, ()| reply.ok());
@@ -601,7 +616,7 @@ impl Filesystem for Adapter {
             who: self.credentials(request),
             caller: caller(request),
             refusal: self.refusals.of(request.pid(), request.uid()),
-            read_only: self.read_only,
+            read_only: self.is_read_only(),
         };
         let work = async move |fs: Arc<Fs>| ioctl::answer(&fs, asked).await;
         self.run(call, reply, work, |_, reply, output| reply.ioctl(0, &output));
@@ -648,7 +663,7 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let (call, caller) = (Call::new("fallocate", request, ino).changes(ino), caller(request));
+        let (call, caller) = (Call::new("fallocate", request, ino).changes(ino).writes(), caller(request));
         let work = async move |fs: Arc<Fs>| fs.fallocate(Fh(fh.0), offset, length, mode, caller).await;
         self.run(call, reply, work, |_, reply, ()| reply.ok());
     }
@@ -678,7 +693,7 @@ impl Filesystem for Adapter {
             return reply.written(len.min(u64::from(u32::MAX)) as u32);
         }
         let call = Call::new("copy_file_range", request, ino_in).errno_of(|_, error| error.errno_of_copy());
-        let call = call.changes(ino_out);
+        let call = call.changes(ino_out).writes();
         let caller = caller(request);
         let (from, to) = ((Fh(fh_in.0), offset_in), (Fh(fh_out.0), offset_out));
         let work = async move |fs: Arc<Fs>| fs.copy_file_range(from, to, len, caller).await;

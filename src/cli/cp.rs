@@ -205,9 +205,10 @@ impl CopyCommand {
 
     /// Uploads and downloads.
     fn across(&self, sources: &[PathBuf], destination: &Path, count: usize) -> Result<(), Failure> {
-        let Protection { keep_on_abort, lease_source } = self.protection;
-        if self.properties.is_set() || keep_on_abort || lease_source.is_some() || self.no_wait {
-            let flags = "--tier, --meta, --lease-id, --keep-on-abort, --lease-source and --no-wait";
+        let Protection { keep_on_abort, lease_source, copy_method } = self.protection;
+        let of_the_service = keep_on_abort || lease_source.is_some() || copy_method.is_some() || self.no_wait;
+        if self.properties.is_set() || of_the_service {
+            let flags = "--tier, --meta, --lease-id, --keep-on-abort, --lease-source, --copy-method and --no-wait";
             let what = format!("{flags} are for copies by the service: {} is not one", sources[0].display());
             return Err(Failure::usage(what));
         }

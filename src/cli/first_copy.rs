@@ -14,8 +14,9 @@ use crate::mount::{make_first_copy, table};
 ///
 /// To be called by whoever has mounted a descriptor of /dev/fuse that 'blobcp mount SOURCE /dev/fd/N' serves, before
 /// anybody else uses it: without it, two first copies at the same time can have the kernel move all data itself for as
-/// long as the mount lives. It does nothing if a copy was made already, or if nothing can be written. Unless the mount
-/// has allow_other, it lets in only the user whom it was mounted for (user_id=), not even root.
+/// long as the mount lives. Where the mount is read-only, who serves it is told so instead. It does nothing if a copy was
+/// made already. Unless the mount has allow_other, it lets in only the user whom it was mounted for (user_id=), not even
+/// root.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     mountpoint: PathBuf,

@@ -5,11 +5,13 @@
 //! So where `blobcp mount` finds a secret in its words or its environment, it runs itself once more without them, as
 //! the same process, and hands them over in memory: a file that has no name, that only this process has open, and that
 //! is closed as soon as it is read. For the moment before that there is `-`, `@FILE` or `env:NAME` in place of a URL.
-//! So does every other command whose words have a secret: a copy from a URL may take hours.
+//! So does every other command whose words have a secret: a copy from a URL may take hours. One that asks no account begins
+//! anew without the secrets of its environment as well, and is not given them at all.
 //!
 //! A process that holds keys leaves no core, and whoever has the same user does not read its memory either.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -20,7 +22,8 @@ use std::process::Command;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{DumpableBehavior, getpid, set_dumpable_behavior};
 use rustix::thread::set_name;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use crate::config::Environment;
 use crate::secrets;
@@ -29,8 +32,8 @@ use crate::store::Secret;
 /// Says which descriptor has it, and for which process: what that one starts is not meant.
 const VARIABLE: &str = Environment::HANDOVER;
 
-/// Commands that hold credentials for as long as they run.
-const ASK_ACCOUNTS: [&str; 3] = ["mount", "devstore", "verify-account"];
+/// Commands that hold credentials, for as long as they run.
+const ASK_ACCOUNTS: [&str; 4] = ["mount", "devstore", "verify-account", "config"];
 
 /// The flag of `blobcp devstore` that may have a key.
 const ACCOUNT: &str = "--account";
@@ -42,8 +45,15 @@ pub(super) const OF_VARIABLE: &str = "env:";
 #[derive(Default, Serialize, Deserialize)]
 struct Handover {
     /// Words of the command line, by their place in it.
-    words: BTreeMap<usize, String>,
-    environment: BTreeMap<String, String>,
+    #[serde(serialize_with = "exposed")]
+    words: BTreeMap<usize, Secret>,
+    #[serde(serialize_with = "exposed")]
+    environment: BTreeMap<String, Secret>,
+}
+
+/// Secrets as they are, for the file that nobody else has open.
+fn exposed<K: Serialize, S: Serializer>(secrets: &BTreeMap<K, Secret>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(secrets.iter().map(|(name, secret)| (name, secret.expose())))
 }
 
 impl Handover {
@@ -52,8 +62,8 @@ impl Handover {
     }
 }
 
-/// The words of a command as they were meant. Does not return where they, or the environment of one that asks accounts,
-/// have secrets: the program begins anew without them, and gets them here.
+/// The words of a command as they were meant. Does not return where they, or the environment, have secrets: the program
+/// begins anew without them, and gets here those that it is to have.
 pub(super) fn out_of_sight(mut args: Vec<OsString>) -> io::Result<Vec<OsString>> {
     let asks_accounts = args.get(1).and_then(|word| word.to_str()).is_some_and(|word| ASK_ACCOUNTS.contains(&word));
     if asks_accounts {
@@ -65,35 +75,52 @@ pub(super) fn out_of_sight(mut args: Vec<OsString>) -> io::Result<Vec<OsString>>
         let _ = set_name(c"blobcp");
         for (place, word) in handover.words {
             if let Some(clean) = args.get_mut(place) {
-                *clean = word.into();
+                *clean = word.expose().into();
             }
         }
-        Environment::inherit(handover.environment.into_iter().map(|(name, value)| (name, Secret::new(value))));
+        Environment::inherit(handover.environment);
         return Ok(args);
     }
-    let (handover, clean) = divided(&args, |name| std::env::var(name).ok().filter(|_| asks_accounts));
+    let (mut handover, clean) = divided(&args, asks_accounts, |name| std::env::var(name).ok());
     if handover.is_empty() {
         return Ok(args);
     }
-    let mut file = File::from(memfd_create("blobcp", MemfdFlags::empty())?);
-    file.write_all(&serde_json::to_vec(&handover)?)?;
-    file.rewind()?;
-    let mut again = Command::new("/proc/self/exe");
-    again.args(&clean[1..]).env(VARIABLE, format!("{}:{}", getpid(), file.as_raw_fd()));
-    for name in handover.environment.keys() {
-        again.env_remove(name);
+    let unwanted: Vec<String> = handover.environment.keys().cloned().collect();
+    if !asks_accounts {
+        handover.environment.clear();
     }
-    Err(again.arg0(&clean[0]).exec())
+    match begin_anew(&handover, &clean, &unwanted) {
+        // Only what it does not use is there to be seen, as before it began.
+        Err(_) if handover.is_empty() => Ok(args),
+        done => done.map(|never| match never {}),
+    }
 }
 
-/// What is secret in the words and the environment, and the words without it.
-fn divided(args: &[OsString], variable: impl Fn(&str) -> Option<String>) -> (Handover, Vec<OsString>) {
+fn begin_anew(handover: &Handover, words: &[OsString], unwanted: &[String]) -> io::Result<Infallible> {
+    let mut file = File::from(memfd_create("blobcp", MemfdFlags::empty())?);
+    file.write_all(&Zeroizing::new(serde_json::to_vec(handover)?))?;
+    file.rewind()?;
+    let mut again = Command::new("/proc/self/exe");
+    again.args(&words[1..]).env(VARIABLE, format!("{}:{}", getpid(), file.as_raw_fd()));
+    for name in unwanted {
+        again.env_remove(name);
+    }
+    Err(again.arg0(&words[0]).exec())
+}
+
+/// What is secret in the words and the environment, and the words without it. Only who asks accounts is told by a word
+/// which other variable is one.
+fn divided(
+    args: &[OsString],
+    asks_accounts: bool,
+    variable: impl Fn(&str) -> Option<String>,
+) -> (Handover, Vec<OsString>) {
     let mut handover = Handover::default();
     let mut clean = args.to_vec();
     let mut names: Vec<&str> = Environment::SECRETS.to_vec();
     for (place, word) in args.iter().enumerate() {
         let Some(word) = word.to_str() else { continue };
-        names.extend(word.strip_prefix(OF_VARIABLE));
+        names.extend(word.strip_prefix(OF_VARIABLE).filter(|_| asks_accounts));
         let shown = secrets::cut(word).or_else(|| {
             // A key of any length.
             let is_account = place > 0 && args[place - 1] == OsStr::new(ACCOUNT) || word.starts_with(ACCOUNT);
@@ -102,10 +129,10 @@ fn divided(args: &[OsString], variable: impl Fn(&str) -> Option<String>) -> (Han
         });
         if let Some(shown) = shown {
             clean[place] = shown.into();
-            handover.words.insert(place, word.to_owned());
+            handover.words.insert(place, Secret::new(word));
         }
     }
-    let found = names.into_iter().filter_map(|name| Some((name.to_owned(), variable(name)?)));
+    let found = names.into_iter().filter_map(|name| Some((name.to_owned(), Secret::new(variable(name)?))));
     handover.environment = found.collect();
     (handover, clean)
 }
@@ -116,7 +143,7 @@ fn received() -> io::Result<Option<Handover>> {
     let Some(descriptor) = descriptor.parse().ok().filter(|_| pid == getpid().to_string()) else { return Ok(None) };
     // SAFETY: the process was given this descriptor for this alone, by itself.
     let mut file = unsafe { File::from_raw_fd(descriptor) };
-    let mut text = Vec::new();
+    let mut text = Zeroizing::new(Vec::new());
     file.read_to_end(&mut text)?;
     Ok(Some(serde_json::from_slice(&text)?))
 }
@@ -130,14 +157,20 @@ mod tests {
         let words = "blobcp mount --log info https://a.blob.core.windows.net/c?sv=1&sig=x env:MINE acct/c /mnt/a?b";
         let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
         let set = |name: &str| ["AZURE_STORAGE_KEY", "MINE", "HOME"].contains(&name).then(|| "value".to_owned());
-        let (handover, clean) = divided(&args, set);
+        let (handover, clean) = divided(&args, true, set);
         assert_eq!(clean.join(&OsString::from(" ")), *words.replace("?sv=1&sig=x", ""));
-        assert_eq!(handover.words, [(4, "https://a.blob.core.windows.net/c?sv=1&sig=x".to_owned())].into());
+        assert_eq!(handover.words, [(4, Secret::new("https://a.blob.core.windows.net/c?sv=1&sig=x"))].into());
         assert_eq!(handover.environment.keys().collect::<Vec<_>>(), ["AZURE_STORAGE_KEY", "MINE"]);
-        assert!(divided(&clean[..4], |_| None).0.is_empty());
+        assert!(divided(&clean[..4], true, |_| None).0.is_empty());
+        // Who asks no account has no use for what its environment has, and `env:` is a word like any other.
+        let (handover, _) = divided(&args, false, set);
+        assert_eq!(handover.environment.keys().collect::<Vec<_>>(), ["AZURE_STORAGE_KEY"]);
+        let text = serde_json::to_vec(&handover).unwrap();
+        let received: Handover = serde_json::from_slice(&text).unwrap();
+        assert!(received.words == handover.words && received.environment == handover.environment);
         let words = "blobcp devstore --account first:a2V5 --account=second:a2V5 --listen 127.0.0.1:0 --account third";
         let args: Vec<OsString> = words.split(' ').map(Into::into).collect();
-        let (_, clean) = divided(&args, |_| None);
+        let (_, clean) = divided(&args, true, |_| None);
         assert_eq!(clean.join(&OsString::from(" ")), *words.replace("a2V5", "***"));
     }
 }

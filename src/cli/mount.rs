@@ -12,7 +12,7 @@ use super::failure::{Failure, about, complain};
 use super::mount_options::MountOptions;
 use super::source_word::spelled_out;
 use super::{devstore, log, mount_list};
-use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, Switch, places};
+use crate::config::{self, Environment, File, KnownAccounts, Plan, Settings, SourceText, Switch, places};
 use crate::devstore::Devstore;
 use crate::mount::daemon::{self, Side};
 use crate::mount::patience::Patience;
@@ -85,16 +85,21 @@ pub(super) struct Arguments {
     settings: Settings,
 }
 
-/// A mount to make: all settings merged, and its place.
-struct MountCommand {
-    sources: Vec<String>,
+/// What is to be mounted, with all settings merged. It holds credentials, so it is gone when the mount is planned.
+struct Wanted {
+    sources: Vec<SourceText>,
     /// The name that it is shown by, if that is not what its sources are called: that of its table in the file, or the
     /// word of fstab, by which mount(8) knows it again.
     name: Option<String>,
-    place: MountPlace,
     dev: bool,
     settings: Settings,
     file: File,
+}
+
+/// A mount to make, and its place.
+struct MountCommand {
+    wanted: Wanted,
+    place: MountPlace,
     kernel: KernelOptions,
     patience: Arc<Patience>,
     /// To be left alone where nobody can be reached.
@@ -119,7 +124,7 @@ impl Arguments {
         }
         let foreground = self.foreground;
         let mut command = self.command(options)?;
-        let (level, log_file) = (command.settings.log.clone(), command.log_file.take());
+        let (level, log_file) = (command.wanted.settings.log.clone(), command.log_file.take());
         let (patience, may_fail) = (command.patience.clone(), command.may_fail);
         let left_alone = |failure: Failure| {
             if !(may_fail && patience.ran_out()) {
@@ -211,7 +216,8 @@ impl Arguments {
         };
         let (log, log_file) = self.log(&settings, place.path())?;
         let (patience, may_fail) = (Arc::new(patience), self.by_mount8 && options.no_fail);
-        Ok(MountCommand { sources, name, place, dev, settings, file, kernel, patience, may_fail, log, log_file })
+        let wanted = Wanted { sources, name, dev, settings, file };
+        Ok(MountCommand { wanted, place, kernel, patience, may_fail, log, log_file })
     }
 
     /// The log and its path. One that nobody has named is no reason not to mount.
@@ -257,26 +263,35 @@ impl Arguments {
 
 impl MountCommand {
     /// Mounts and serves to the end.
-    fn serve(&self, ready: impl FnOnce(String)) -> Result<(), Failure> {
-        let prepare = async || self.prepare().await;
+    fn serve(self, ready: impl FnOnce(String)) -> Result<(), Failure> {
+        let Self { wanted, place, kernel, patience, log, .. } = self;
+        let record = Record { pid: std::process::id(), sources: wanted.shown(), log };
+        let prepare = async || wanted.prepare(&place, &patience).await;
         let mut kept = None;
         let ready = |text| {
             let table = table::read().ok();
-            let mount = table.as_ref().and_then(|table| table.at(self.place.path()));
-            kept = mount.map(|mount| self.record().keep(mount.device));
+            let mount = table.as_ref().and_then(|table| table.at(place.path()));
+            kept = mount.map(|mount| record.keep(mount.device));
             ready(text);
         };
-        let ended = mount::serve(&self.place, &self.kernel, &self.patience, prepare, ready);
+        let ended = mount::serve(&place, &kernel, &patience, prepare, ready);
         drop(kept);
         Ok(ended?)
     }
+}
 
-    fn record(&self) -> Record {
-        let sources = self.sources.iter().map(|source| source.split(['?', '#']).next().unwrap_or_default().to_owned());
-        Record { pid: std::process::id(), sources: sources.collect(), log: self.log.clone() }
+impl Wanted {
+    /// The sources without what is secret in them.
+    fn shown(&self) -> Vec<String> {
+        let shown = |source: &SourceText| source.text.expose().split(['?', '#']).next().unwrap_or_default().to_owned();
+        self.sources.iter().map(shown).collect()
     }
 
-    async fn prepare(&self) -> Result<(Plan, Option<Devstore>, String), MountError> {
+    async fn prepare(
+        self,
+        place: &MountPlace,
+        patience: &Patience,
+    ) -> Result<(Plan, Option<Devstore>, String), MountError> {
         let failed = |error: config::Error| MountError(error.to_string());
         let environment = if self.dev { Environment::default() } else { Environment::of_process() };
         let mut known = KnownAccounts::new(&environment, &self.file).map_err(failed)?;
@@ -292,20 +307,20 @@ impl MountCommand {
             None
         };
         if sources.is_empty() {
-            sources = devstore::ACCOUNTS.map(str::to_owned).to_vec();
+            sources = devstore::ACCOUNTS.map(SourceText::from).to_vec();
         }
         let mut plan = config::plan(&sources, &self.settings, &known).map_err(failed)?;
         let read_only = self.settings.read_only.map(Switch::is_on);
-        let limits = credentials::limits(&plan.accounts, read_only, &self.patience).await?;
+        let limits = credentials::limits(&plan.accounts, read_only, patience).await?;
         plan.read_only = limits.read_only;
         if let Some(name) = &self.name {
             plan.name.clone_from(name);
         }
         // The labels, not the arguments: those may hold a SAS.
         let labels: Vec<&str> = plan.probes.iter().map(|probe| probe.label.as_str()).collect();
-        let mut text = format!("{} is mounted on {}\n", labels.join(" and "), self.place.path().display());
+        let mut text = format!("{} is mounted on {}\n", labels.join(" and "), place.path().display());
         if let Some(store) = store.as_ref().filter(|_| self.sources.is_empty()) {
-            text = devstore::welcome(store, self.place.path());
+            text = devstore::welcome(store, place.path());
         }
         for line in limits.lines {
             tracing::warn!("{line}");

@@ -1,32 +1,30 @@
 //! The words by which a SOURCE is said without being shown, as `blobcp mount` and `blobcp config check` take them.
 
 use std::io;
+use std::path::Path;
+
+use zeroize::Zeroizing;
 
 use super::failure::{Failure, about};
 use super::handover;
-use crate::config::Environment;
+use crate::config::{Environment, SourceText};
 
 /// A SOURCE that is said elsewhere than on the command line, which others can read: `-` is a line of the standard input,
 /// `@FILE` the first line of a file, `env:NAME` a variable.
-pub(super) fn spelled_out(word: String) -> Result<String, Failure> {
-    let first_line = |text: io::Result<String>, of: &str| match text {
-        Ok(text) => Ok(text.lines().next().unwrap_or_default().trim().to_owned()),
-        Err(error) => Err(about(of, &error)),
-    };
-    let text = match word.strip_prefix('@') {
+pub(super) fn spelled_out(word: String) -> Result<SourceText, Failure> {
+    let said = match word.strip_prefix('@') {
         _ if word == "-" => {
-            let mut line = String::new();
-            first_line(io::stdin().read_line(&mut line).map(|_| line), "standard input")?
+            let mut line = Zeroizing::new(String::new());
+            io::stdin().read_line(&mut line).map_err(|error| about("standard input", &error))?;
+            line.trim().into()
         }
-        Some(path) => first_line(std::fs::read_to_string(path), path)?,
+        Some(path) => SourceText::of_file(Path::new(path)).map_err(|error| about(path, &error))?,
         None => match word.strip_prefix(handover::OF_VARIABLE) {
-            Some(name) => {
-                let value = Environment::secret(name);
-                value.map(|value| value.expose().trim().to_owned()).unwrap_or_default()
-            }
-            None => return Ok(word),
+            Some(name) => Environment::secret(name).map_or("".into(), |value| value.expose().trim().into()),
+            None => return Ok(word.as_str().into()),
         },
     };
+    let text = said.text.expose();
     if text.is_empty() {
         return Err(Failure::usage(format!("{word}: there is no SOURCE in it")));
     }
@@ -37,5 +35,5 @@ pub(super) fn spelled_out(word: String) -> Result<String, Failure> {
             "{word}: a SOURCE is expected in it, an account or a URL, not a key or a token alone"
         )));
     }
-    Ok(text)
+    Ok(said)
 }

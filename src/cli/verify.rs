@@ -3,6 +3,7 @@
 //! The service keeps what a writer says of a blob as a whole, its `Content-MD5`, and never looks at it again. So what is
 //! read is hashed here. That a file cannot be read is a failure, too: what a mount reads is checked on its way.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,9 +21,16 @@ const MORE: &str = "\
 Writers that make one pass leave such a hash if the mount has --content-md5;
 the service makes one of a blob that is written by one request.
 
+The exit status is 0 if all could be read and nothing differs from its hash, 1
+if something is wrong; with --require-hash it is 3 if nothing is wrong and files
+have no hash that they could be compared with.
+
 Examples:
   blobcp verify backup.tar
-  blobcp verify ~/mnt/photos";
+  blobcp verify --require-hash ~/mnt/photos";
+
+/// Exit status where nothing is wrong, and something could not be compared.
+const NO_HASH: u8 = 3;
 
 /// Read files, and compare them with the MD5 that is stored with them
 #[derive(clap::Args)]
@@ -31,25 +39,37 @@ pub(super) struct Arguments {
     /// Files, and directories with all that is below them.
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
+    /// Fail, with exit status 3, where a file has no hash.
+    #[arg(long)]
+    require_hash: bool,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let bare = Cell::new(0_u64);
         each("verify", &self.paths, |path| {
             MountPath::of(path)?;
             // A symlink that is named means what it points at.
             let kind = fs::metadata(path).map_err(|error| about(path, &error))?.file_type();
             match (kind.is_dir(), kind.is_file()) {
-                (true, _) => verify_below(path),
-                (false, true) => verify(path, OFlags::empty()),
+                (true, _) => verify_below(path, &bare),
+                (false, true) => verify(path, OFlags::empty(), &bare),
                 (false, false) => Err(Failure::new(format!("{}: is neither a file nor a directory", path.display()))),
             }
-        })
+        })?;
+        match bare.get() {
+            count @ 1.. if self.require_hash => {
+                let what = if count == 1 { "one file has".to_owned() } else { format!("{count} files have") };
+                Err(Failure { message: Some(format!("{what} no hash to be compared with")), status: NO_HASH })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// All files below a directory; what is wrong with one, or with a directory, does not keep it from the others.
-fn verify_below(top: &Path) -> Result<(), Failure> {
+/// All files below a directory; what is wrong with one, or with a directory, does not keep it from the others. `bare` counts
+/// those that have no hash.
+fn verify_below(top: &Path, bare: &Cell<u64>) -> Result<(), Failure> {
     let mut directories = vec![top.to_owned()];
     let mut good = true;
     while let Some(directory) = directories.pop() {
@@ -81,13 +101,13 @@ fn verify_below(top: &Path) -> Result<(), Failure> {
             }
         }
         // By now it may be a link that leads elsewhere.
-        good &= each("verify", &files, |path| verify(path, OFlags::NOFOLLOW)).is_ok();
+        good &= each("verify", &files, |path| verify(path, OFlags::NOFOLLOW, bare)).is_ok();
         directories.extend(below.into_iter().rev());
     }
     Failure::unless(good)
 }
 
-fn verify(path: &Path, flags: OFlags) -> Result<(), Failure> {
+fn verify(path: &Path, flags: OFlags, bare: &Cell<u64>) -> Result<(), Failure> {
     let failed = |error: io::Error| about(path, &error);
     let mut file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path).map_err(failed)?;
     let version = attribute(&file, "etag").map_err(failed)?;
@@ -99,7 +119,10 @@ fn verify(path: &Path, flags: OFlags) -> Result<(), Failure> {
         return Err(Failure::new(format!("{}: it was changed meanwhile", path.display())));
     }
     match stored {
-        None => println!("{}: readable; there is no hash to compare it with", path.display()),
+        None => {
+            bare.set(bare.get() + 1);
+            println!("{}: readable; there is no hash to compare it with", path.display());
+        }
         Some(stored) if stored == found => println!("{}: as it was written", path.display()),
         Some(stored) => {
             let what = format!("{}: it is not what was written: its MD5 is {found}, and not {stored}", path.display());

@@ -23,9 +23,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
+use zeroize::Zeroizing;
 
 use crate::config::mount_table::MountTable;
 use crate::config::{Auth, Error, Result, Settings, places};
+use crate::secrets::cut;
 use crate::store::Secret;
 
 /// The content of the file, and its path.
@@ -75,6 +77,11 @@ impl AccountTable {
         self.key.is_some() || self.sas.is_some() || self.connection_string.is_some()
     }
 
+    /// Something that nobody else should read: a credential, which may also stand in the endpoint.
+    fn has_secret(&self) -> bool {
+        self.has_credential() || self.endpoint.as_deref().is_some_and(|endpoint| cut(endpoint).is_some())
+    }
+
     pub(super) fn has_credential(&self) -> bool {
         self.has_own() || self.credential_command.is_some() || self.has_identity()
     }
@@ -96,14 +103,14 @@ impl File {
     /// Reads `given`, which must exist then, or else the file at its usual place, which need not.
     pub(crate) fn load(given: Option<&Path>) -> Result<Self> {
         let path = given.map_or_else(places::usual, Path::to_path_buf);
-        match std::fs::read_to_string(&path) {
+        match std::fs::read_to_string(&path).map(Zeroizing::new) {
             Ok(text) => {
                 let mut file = Self::parse(&path, &text)?;
                 let (mode, owner) = std::fs::metadata(&path).map_or((0o777, 0), |found| (found.mode(), found.uid()));
                 let trusted = [0, rustix::process::geteuid().as_raw()].contains(&owner);
                 file.foreign = !trusted || mode & 0o022 != 0;
-                let secret = file.accounts.values().any(AccountTable::has_credential)
-                    || file.mounts.values().flat_map(|mount| &mount.sources).any(|source| source.contains("sig="));
+                let secret = file.accounts.values().any(AccountTable::has_secret)
+                    || file.mounts.values().flat_map(|mount| &mount.sources).any(|source| cut(source).is_some());
                 file.exposed = mode & 0o077 != 0 && secret;
                 // A process in the background has another directory than whoever typed the path.
                 file.given = given.map(|given| std::path::absolute(given).unwrap_or_else(|_| given.to_path_buf()));

@@ -1,13 +1,43 @@
 //! The SOURCE of a mount: `ACCOUNT[/CONTAINER[/PREFIX]]`, or a URL of the same.
 
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
+use zeroize::Zeroizing;
 
 use crate::config::accounts::KnownAccounts;
 use crate::config::{Error, Result};
 use crate::path::{AccountName, BlobName, ContainerName};
 use crate::secrets::{self, without_user};
 use crate::store::{AZURE, Secret};
+
+/// A SOURCE as it was said. It may hold a SAS.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceText {
+    pub(crate) text: Secret,
+    /// The file that it was read from, and can be read from again.
+    file: Option<PathBuf>,
+}
+
+impl From<&str> for SourceText {
+    fn from(text: &str) -> Self {
+        Self { text: Secret::new(text), file: None }
+    }
+}
+
+impl SourceText {
+    /// The first line of a file. A pipe has it once.
+    pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
+        let again = fs::metadata(path)?.is_file();
+        let text = Zeroizing::new(fs::read_to_string(path)?);
+        let line = Secret::new(text.lines().next().unwrap_or_default().trim());
+        // A process in the background has another directory than whoever typed the path.
+        let file = again.then(|| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
+        Ok(Self { text: line, file })
+    }
+}
 
 /// One SOURCE of a mount.
 #[derive(Debug, Clone)]
@@ -19,12 +49,25 @@ pub(crate) struct MountSource {
     pub(crate) endpoint: Option<String>,
     /// The query of a URL.
     pub(crate) sas: Option<Secret>,
+    /// The file that has the query, and may have another one later.
+    pub(super) file: Option<PathBuf>,
     pub(crate) container: Option<ContainerName>,
     /// Empty, or ends with `/`.
     pub(crate) prefix: String,
 }
 
 impl MountSource {
+    pub(super) fn of(said: &SourceText, known: &KnownAccounts<'_>) -> Result<Self> {
+        let source = Self::parse(said.text.expose(), known)?;
+        let file = said.file.clone().filter(|_| source.sas.is_some());
+        Ok(Self { file, ..source })
+    }
+
+    /// The same without what it proves, as long as nobody has read that again.
+    pub(super) fn without_sas(&self) -> Self {
+        Self { sas: None, ..self.clone() }
+    }
+
     pub(super) fn parse(text: &str, known: &KnownAccounts<'_>) -> Result<Self> {
         if secrets::is_url(text) {
             let (scheme, rest) = text.split_once("://").unwrap_or_default();
@@ -55,7 +98,8 @@ impl MountSource {
         }
         let account = AccountName::parse(account).map_err(|e| Error::Source(text.to_owned(), e))?;
         let (container, prefix) = inside(text, rest)?;
-        Ok(Self { label: text.trim_end_matches('/').to_owned(), account, endpoint: None, sas: None, container, prefix })
+        let label = text.trim_end_matches('/').to_owned();
+        Ok(Self { label, account, endpoint: None, sas: None, file: None, container, prefix })
     }
 
     fn of_url(text: &str, known: &KnownAccounts<'_>) -> Result<Self> {
@@ -85,7 +129,7 @@ impl MountSource {
         };
         let rest = percent_decode_str(rest.trim_start_matches('/')).decode_utf8().map_err(|_| wrong("not UTF-8"))?;
         let (container, prefix) = inside(&label, &rest)?;
-        Ok(Self { label, account, endpoint: Some(endpoint), sas, container, prefix })
+        Ok(Self { label, account, endpoint: Some(endpoint), sas, file: None, container, prefix })
     }
 }
 

@@ -25,7 +25,7 @@ fn keyed(account: Option<&str>) -> Environment {
 fn planned(sources: &[&str], environment: &Environment, text: &str) -> Result<Plan> {
     let file = file(text);
     let known = KnownAccounts::new(environment, &file)?;
-    let sources: Vec<String> = sources.iter().map(|source| (*source).to_owned()).collect();
+    let sources: Vec<SourceText> = sources.iter().map(|source| (*source).into()).collect();
     plan(&sources, &Settings::default().or(file.mount.clone()), &known)
 }
 
@@ -35,7 +35,7 @@ fn complaint(sources: &[&str], environment: &Environment, text: &str) -> String 
 
 /// What the account of a mount of `source` signs with.
 fn sas_of(source: &str, environment: &Environment, text: &str) -> Option<String> {
-    match &planned(&[source], environment, text).unwrap().probes[0].account.credential {
+    match &*planned(&[source], environment, text).unwrap().probes[0].account.credential_in_use() {
         Credential::Sas(sas) => Some(sas.expose().to_owned()),
         Credential::SharedKey(_) | Credential::Anonymous | Credential::Entra(_) => None,
     }
@@ -367,7 +367,7 @@ fn no_command_is_run_that_others_could_have_written() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let (file, environment) = (File::load(Some(&path)).unwrap(), Environment::default());
         let known = KnownAccounts::new(&environment, &file).unwrap();
-        plan(&["acct".to_owned()], &Settings::default(), &known).map(drop).map_err(|error| error.to_string())
+        plan(&["acct".into()], &Settings::default(), &known).map(drop).map_err(|error| error.to_string())
     };
     assert_eq!((planned(0o600), planned(0o644)), (Ok(()), Ok(())));
     for mode in [0o620, 0o602] {
@@ -379,7 +379,11 @@ fn no_command_is_run_that_others_could_have_written() {
 fn what_the_source_itself_says_is_not_asked_for_again() {
     let plan = |source| planned(&[source], &Environment::default(), "[account.acct]\nkey = 'a2V5'").unwrap();
     assert!(plan("https://acct.blob.core.windows.net/box?sv=1&sig=x").accounts[0].source.is_none());
-    assert!(plan("acct/box").accounts[0].source.is_some());
+    let account = &plan("acct/box").accounts[0];
+    assert!(account.source.is_some());
+    // What may be replaced is in one place.
+    assert!(matches!(account.credential, Credential::Anonymous));
+    assert!(matches!(*account.credential_in_use(), Credential::SharedKey(_)));
 }
 
 #[rstest]

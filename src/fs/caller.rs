@@ -81,17 +81,39 @@ impl Device {
 }
 
 impl Device {
-    /// Nobody may write to it any more. `mount -o remount,ro` tells us nothing, and ioctls still come through.
-    pub(in crate::fs) fn is_read_only(&self) -> bool {
-        fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| self.is_read_only_in(&mounts))
+    /// Nobody may write to it by any of these mounts.
+    fn is_read_only_in(&self, mounts: &str) -> bool {
+        let mut own = mounts.lines().filter_map(Mounted::of_line).filter(|mount| mount.device == self.0).peekable();
+        own.peek().is_some() && own.all(|mount| mount.read_only)
+    }
+}
+
+/// A line of mountinfo: a mount as a process sees it.
+#[derive(Debug, Clone, Copy)]
+struct Mounted<'a> {
+    /// One of the machine, whoever sees it.
+    id: &'a str,
+    device: &'a str,
+    kind: &'a str,
+    /// The mount is, or its superblock with all others.
+    read_only: bool,
+}
+
+impl<'a> Mounted<'a> {
+    /// The sixth field has the options of the mount, the last one those of the superblock; the type stands after a lone
+    /// dash.
+    fn of_line(line: &'a str) -> Option<Self> {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let is_set = |options: &str| options.split(',').any(|option| option == "ro");
+        let (own, all) = (fields.get(5)?, fields.last()?);
+        let dash = fields.iter().skip(6).position(|field| *field == "-")? + 6;
+        let (id, device, kind) = (*fields.first()?, *fields.get(2)?, *fields.get(dash + 1)?);
+        Some(Self { id, device, kind, read_only: is_set(own) || is_set(all) })
     }
 
-    /// The superblock is, or each of its mounts: the sixth field has the options of a mount, the last one those of the
-    /// superblock.
-    fn is_read_only_in(&self, mounts: &str) -> bool {
-        let is_set = |options: Option<&str>| options.is_some_and(|options| options.split(',').any(|o| o == "ro"));
-        let mut own = mounts.lines().filter(|line| line.split(' ').nth(2) == Some(&self.0)).peekable();
-        own.peek().is_some() && own.all(|line| is_set(line.split(' ').nth(5)) || is_set(line.rsplit(' ').next()))
+    /// Of the filesystem that is `device`, or by FUSE where that is not known.
+    fn is_of(&self, device: Option<&Device>) -> bool {
+        device.map_or_else(|| self.kind.starts_with("fuse"), |device| device.0 == self.device)
     }
 }
 
@@ -204,19 +226,34 @@ impl Caller {
         })
     }
 
-    /// The mount's id is the first field, the device the third; the type of the filesystem stands after a lone dash.
     fn is_of(self, mount: &str, device: Option<&Device>) -> bool {
         let Ok(mounts) = fs::read_to_string(self.proc("mountinfo")) else { return false };
-        mounts.lines().any(|line| {
-            let mut fields = line.split(' ');
-            fields.next() == Some(mount)
-                && match device {
-                    Some(device) => fields.nth(1) == Some(&device.0),
-                    None => {
-                        fields.skip_while(|field| *field != "-").nth(1).is_some_and(|kind| kind.starts_with("fuse"))
-                    }
-                }
-        })
+        mounts.lines().filter_map(Mounted::of_line).any(|found| found.id == mount && found.is_of(device))
+    }
+
+    /// Whether the caller of an ioctl may write by way of the mount in which it has the inode open. The kernel does not
+    /// ask: a mount that was made read-only since, and a read-only bind mount of it, as containers get, let every ioctl
+    /// through. `ours`: it is an ordinary user's process, and so is this one.
+    pub async fn may_write_through(self, ino: Ino, device: Option<Device>, ours: bool) -> bool {
+        let look = tokio::task::spawn_blocking(move || self.finds_writable(ino, device.as_ref(), ours));
+        // Reads what can be read at any time, so there is an answer.
+        look.await.unwrap_or(false)
+    }
+
+    fn finds_writable(self, ino: Ino, device: Option<&Device>, ours: bool) -> bool {
+        let mounts = |of: Self| fs::read_to_string(of.proc("mountinfo")).unwrap_or_default();
+        let own = mounts(Self { pid: std::process::id() });
+        if self.is_hidden() {
+            // Who may see what the process does may not hide it. Of others nothing is known but what we see ourselves.
+            let hides = ours && self.pid != 0;
+            return !hides && !device.is_some_and(|device| device.is_read_only_in(&own));
+        }
+        let theirs = mounts(self);
+        let open: Vec<String> = self.mounts_of(ino).collect();
+        if open.is_empty() && !tells_inodes() {
+            return !device.is_some_and(|device| device.is_read_only_in(&theirs));
+        }
+        is_writable(&open, &[&theirs, &own], device)
     }
 
     fn group(self) -> Option<u32> {
@@ -225,6 +262,26 @@ impl Caller {
 
     fn proc(self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.pid))
+    }
+}
+
+/// Whether fdinfo says what inode a descriptor is of (Linux 5.14).
+fn tells_inodes() -> bool {
+    let mut infos = fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten();
+    infos.find_map(|entry| fs::read_to_string(entry.path()).ok()).is_some_and(|info| info.contains("\nino:"))
+}
+
+/// Whether one of the mounts in which an inode of that number is `open` lets write to `device`. What is in none of the
+/// lists is seen by nobody who is asked, as a mount that was taken out of the tree, and is none. Where the device is not
+/// known, another filesystem may have that number as well: then each of them has to be writable.
+fn is_writable(open: &[String], lists: &[&str], device: Option<&Device>) -> bool {
+    let find =
+        |id: &String| lists.iter().flat_map(|list| list.lines()).filter_map(Mounted::of_line).find(|m| m.id == id);
+    let mut found =
+        open.iter().filter_map(find).filter(|mount| mount.is_of(device)).map(|mount| !mount.read_only).peekable();
+    match device {
+        Some(_) => found.any(|writable| writable),
+        None => found.peek().is_some() && found.all(|writable| writable),
     }
 }
 
@@ -316,6 +373,37 @@ mod tests {
         ] {
             assert_eq!(device.is_read_only_in(&(mounts.clone() + other)), expected, "{mounts}");
         }
+    }
+
+    #[test]
+    fn an_ioctl_writes_where_the_descriptor_that_it_is_made_on_does() {
+        let device = Device("0:60".into());
+        let line = |id: u32, device: &str, kind: &str, own: &str, all: &str| {
+            format!("{id} 27 {device} / /mnt {own},nodev shared:7 - {kind} a/c {all},user_id=0\n")
+        };
+        let theirs = line(90, "0:60", "fuse.blobcp", "ro", "rw")
+            + &line(91, "0:60", "fuse.blobcp", "rw", "rw")
+            + &line(92, "0:5", "devtmpfs", "rw", "rw")
+            + &line(93, "0:70", "fuse.other", "rw", "rw");
+        // A process that has another root does not see it.
+        let own = line(94, "0:60", "fuse.blobcp", "rw", "rw");
+        for (open, known, unknown) in [
+            (&["90"][..], false, false),
+            (&["91"], true, true),
+            (&["90", "91"], true, false),
+            (&["92"], false, false),
+            (&["90", "92"], false, false),
+            (&["90", "93"], false, false),
+            (&["93"], false, true),
+            (&["94"], true, true),
+            (&["95"], false, false),
+            (&[], false, false),
+        ] {
+            let ids: Vec<String> = open.iter().map(|id| (*id).to_owned()).collect();
+            assert_eq!(is_writable(&ids, &[&theirs, &own], Some(&device)), known, "{open:?}");
+            assert_eq!(is_writable(&ids, &[&theirs, &own], None), unknown, "{open:?}");
+        }
+        assert!(tells_inodes() || me().mounts_of(Ino(1)).next().is_none());
     }
 
     #[test]

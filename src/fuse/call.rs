@@ -30,6 +30,7 @@ pub(super) struct Call {
     refusals: Option<Arc<Refusals>>,
     errno_of: ErrnoOf,
     polled_inline: bool,
+    writes: bool,
     /// Names that stand for something else when it is done.
     renames: Vec<(Ino, String)>,
     /// The file that is another when it is done.
@@ -47,6 +48,7 @@ impl Call {
             refusals: None,
             errno_of: Fs::errno,
             polled_inline: false,
+            writes: false,
             renames: Vec::new(),
             changes: None,
         }
@@ -75,6 +77,20 @@ impl Call {
 
     pub(super) fn is_polled_inline(&self) -> bool {
         self.polled_inline
+    }
+
+    /// For requests that change something, which a mount that is read-only refuses.
+    pub(super) fn writes(self) -> Self {
+        self.writes_if(true)
+    }
+
+    /// The same where the request says whether it is one.
+    pub(super) fn writes_if(self, writes: bool) -> Self {
+        Self { writes, ..self }
+    }
+
+    pub(super) fn is_write(&self) -> bool {
+        self.writes
     }
 
     /// The thread that waits; 0 if that cannot be seen.
@@ -139,6 +155,11 @@ impl Call {
         }
         Errno::from_i32(errno)
     }
+}
+
+/// What is said of a change where nobody may make one.
+pub(super) fn read_only() -> Error {
+    Error::fs(libc::EROFS, "the mount is read-only")
 }
 
 /// Replies that can say that it did not work.

@@ -6,10 +6,13 @@
 //! After one copy has been asked for, the kernel knows, and that cannot happen.
 //!
 //! The copy is within a file that exists for this only: no request goes to the service.
+//!
+//! Where nothing can be written there is no copy to make. Then another name is looked up, which says just that: who
+//! serves what somebody else has mounted is told nothing of its options by the kernel.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -20,6 +23,8 @@ use rustix::process::{getgid, getuid};
 
 /// A name that nobody gives a file; once the copy was asked for, it is one like any other.
 const NAME: &str = ".blobcp-first-copy\u{1}";
+/// The name by which who makes the first copy says that it cannot be made, because the mount is read-only.
+const READ_ONLY_NAME: &str = ".blobcp-read-only\u{1}";
 const INO: INodeNo = INodeNo(u64::MAX);
 /// The file is two pages, so that one can be copied to the other.
 const PAGE: u64 = 4096;
@@ -30,6 +35,7 @@ pub(super) const TTL: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct FirstCopy {
     done: AtomicBool,
+    read_only: AtomicBool,
 }
 
 impl FirstCopy {
@@ -40,6 +46,21 @@ impl FirstCopy {
 
     pub(super) fn is(&self, ino: INodeNo) -> bool {
         ino == INO
+    }
+
+    /// Whether that is what is said, instead of a copy, by somebody who can have mounted it.
+    pub(super) fn hears(&self, parent: INodeNo, name: &OsStr, user: u32) -> bool {
+        let who_mounts = user == 0 || user == getuid().as_raw();
+        if parent != INodeNo::ROOT || name != READ_ONLY_NAME || !who_mounts || self.done.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        self.read_only.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// The mount was read-only when its first copy was to be made.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
     }
 
     pub(super) fn asked(&self) {
@@ -68,16 +89,18 @@ pub(super) fn attr() -> FileAttr {
     }
 }
 
-/// Makes the first copy on a mount that has just come up. To be called before anybody is told of it. Does nothing if a
-/// copy was made already, and where files cannot be written, so that nobody makes one. EACCES for a user whom the mount
-/// does not let in.
+/// Makes the first copy on a mount that has just come up, or says that nothing can be written there. To be called before
+/// anybody is told of it. Does nothing if a copy was made already. EACCES for a user whom the mount does not let in.
 pub fn make_first_copy(mountpoint: &Path) -> io::Result<()> {
     let file = match OpenOptions::new().read(true).write(true).open(mountpoint.join(NAME)) {
         Ok(file) => file,
-        Err(error) => {
-            let needless = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem);
-            return if needless { Ok(()) } else { Err(error) };
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+            // To look it up is to say it; there is no such file.
+            let _ = std::fs::symlink_metadata(mountpoint.join(READ_ONLY_NAME));
+            return Ok(());
         }
+        Err(error) => return Err(error),
     };
     let (mut from, mut to) = (0, PAGE);
     copy_file_range(&file, Some(&mut from), &file, Some(&mut to), 1)?;

@@ -18,6 +18,7 @@ use crate::fs::lease::LeaseSource;
 use crate::fs::leftovers::{Fate, Leftover, Remnant};
 use crate::fs::method::CopyMethod;
 use crate::fs::walk::Found;
+use crate::fuse::call::read_only;
 use crate::fuse::refusals::Refusal;
 use crate::ioctl::{
     self, ABORT, ABORTED, ACCEPTED, Abort, BLOB_METHOD, BLOCKS_METHOD, BREAK, COPIES, COPY, Copies, Copy, DUE, EXISTS,
@@ -36,16 +37,15 @@ pub(super) struct Request {
     pub caller: Caller,
     /// The last one of the calling thread.
     pub refusal: Option<Refusal>,
-    /// The kernel keeps programs from writing to the mount, but lets every ioctl through.
+    /// Nobody may write to the mount. The kernel lets every ioctl through.
     pub read_only: bool,
 }
 
 /// The output of a command.
 pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
-    let Request { ino, fh, command, ref input, ref who, caller, ref refusal, read_only } = request;
-    let is_read_only = || read_only || fs.control().is_made_read_only();
-    if matches!(command, COPY | ABORT | TREE | SNAPSHOT) && is_read_only() {
-        return Err(Error::fs(libc::EROFS, "the mount is read-only"));
+    let Request { ino, fh, command, ref input, ref who, caller, ref refusal, read_only: is_read_only } = request;
+    if is_write(command, input)? && (is_read_only || !fs.control().may_be_written_through(ino, caller, who).await) {
+        return Err(read_only());
     }
     match command {
         COPY => copy(fs, ino, read(input)?, who, caller).await,
@@ -55,12 +55,22 @@ pub(super) async fn answer(fs: &Arc<Fs>, request: Request) -> Result<Vec<u8>> {
         NEWS => news(fs, fh).await,
         COPIES => copies(fs, fh, read(input)?, who).await,
         SNAPSHOT => snapshot(fs, ino, who).await,
-        LEASE => lease(fs, ino, read(input)?, who, is_read_only).await,
-        LEFTOVERS => leftovers(fs, fh, read(input)?, who, is_read_only).await,
+        LEASE => lease(fs, ino, read(input)?, who).await,
+        LEFTOVERS => leftovers(fs, fh, read(input)?, who).await,
         REASON => reason(refusal.as_ref()),
         _ if is_wrong_size(command) => Err(wrong_size()),
         _ => Err(Error::fs(libc::ENOTTY, format!("no such command: {command:#x}"))),
     }
+}
+
+/// Whether a command changes something.
+fn is_write(command: u32, input: &[u8]) -> Result<bool> {
+    Ok(match command {
+        COPY | ABORT | TREE | SNAPSHOT => true,
+        LEASE => read::<Lease>(input)?.action == BREAK,
+        LEFTOVERS => read::<Leftovers>(input)?.flags.contains(ReportFlags::CLEAN),
+        _ => false,
+    })
 }
 
 /// A payload as its command reads it, and nothing else.
@@ -146,16 +156,9 @@ fn copy_method(flags: OrderFlags) -> Option<CopyMethod> {
     }
 }
 
-async fn lease(
-    fs: &Arc<Fs>,
-    ino: Ino,
-    mut lease: Lease,
-    who: &Credentials,
-    is_read_only: impl Fn() -> bool,
-) -> Result<Vec<u8>> {
+async fn lease(fs: &Arc<Fs>, ino: Ino, mut lease: Lease, who: &Credentials) -> Result<Vec<u8>> {
     match lease.action {
         SHOW => {}
-        BREAK if is_read_only() => return Err(Error::fs(libc::EROFS, "the mount is read-only")),
         BREAK => fs.control().break_lease(ino, who).await?,
         other => return Err(Error::fs(libc::EINVAL, format!("unknown action: {other}"))),
     }
@@ -314,19 +317,10 @@ fn state(records: &mut Records, found: &Found, ended_since: Option<i64>) -> bool
     records.push(entry, texts)
 }
 
-async fn leftovers(
-    fs: &Arc<Fs>,
-    fh: Fh,
-    mut leftovers: Leftovers,
-    who: &Credentials,
-    is_read_only: impl Fn() -> bool,
-) -> Result<Vec<u8>> {
+async fn leftovers(fs: &Arc<Fs>, fh: Fh, mut leftovers: Leftovers, who: &Credentials) -> Result<Vec<u8>> {
     refuse_unknown(leftovers.flags, ReportFlags::AGAIN | ReportFlags::CLEAN | ReportFlags::DONE)?;
     let has = |flag| leftovers.flags.contains(flag);
     let (again, clean) = (has(ReportFlags::AGAIN), has(ReportFlags::CLEAN));
-    if clean && is_read_only() {
-        return Err(Error::fs(libc::EROFS, "the mount is read-only"));
-    }
     let mut records = Records::default();
     let take = |left: &Leftover| {
         let mut entry = Entry::new_zeroed();

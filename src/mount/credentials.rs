@@ -46,6 +46,12 @@ pub(crate) async fn limits(
             patience.ask(ready).await?;
         }
         let credential = account.credential_in_use();
+        if let Some(services) = credential.other_services() {
+            let name = &account.name;
+            return Err(MountError(format!(
+                "account {name}: the {credential} is not for blobs: ss={services} has no b"
+            )));
+        }
         known.push((account.name.to_string(), credential.to_string(), credential.permissions()));
     }
     Ok(limits_of(&known, read_only))
@@ -63,6 +69,9 @@ fn limits_of(known: &[(String, String, Option<String>)], read_only: Option<bool>
         let mut say = |what: &str| {
             limits.lines.push(format!("the {credential} of {account} does not allow to {what} (sp={letters})"));
         };
+        if !letters.contains('l') {
+            say("list: ls will be refused, and names are not found");
+        }
         if !letters.contains('r') {
             say("read files");
         }
@@ -144,7 +153,9 @@ mod tests {
     #[case("rl", true, &["write: mounted read-only"])]
     #[case("l", true, &["read files", "write: mounted read-only"])]
     #[case("racwdlt", false, &[])]
+    #[case("racwdt", false, &["list: ls will be refused, and names are not found"])]
     #[case("racwlt", false, &["delete: rm and mv will be refused"])]
+    #[case("d", false, &["list: ls will be refused, and names are not found", "read files", "write: files can be removed, and not written"])]
     #[case("rwdl", false, &["use index tags: attributes user.blob.tag.* will be refused, and copies lose their tags"])]
     #[case("rdl", false, &["write: files can be removed, and not written"])]
     fn what_a_sas_does_not_allow_is_said(#[case] letters: &str, #[case] read_only: bool, #[case] expected: &[&str]) {

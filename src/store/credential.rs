@@ -80,6 +80,12 @@ impl Credential {
         field(token, "sp").filter(|letters| !letters.is_empty())
     }
 
+    /// The services that the SAS of an account is good for, if it says so and blobs are not among them.
+    pub fn other_services(&self) -> Option<String> {
+        let Self::Sas(token) = self else { return None };
+        field(token, "ss").filter(|services| !services.contains('b'))
+    }
+
     /// The same proof, so that nothing is gained by asking with it.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {

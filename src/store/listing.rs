@@ -20,6 +20,10 @@ use crate::store::xml::Element;
 /// Most rows of a page that are taken: twice the service's own maximum.
 const MOST_ROWS: usize = 10_000;
 
+/// Longest marker of a next page, bytes. The service's hold the name that comes next, of up to 1 KiB, in Base64 or encoded for
+/// a URL.
+const LONGEST_MARKER: usize = 8 << 10;
+
 /// Characters of what a line of the log shows of a row.
 const SHOWN: usize = 120;
 
@@ -58,6 +62,15 @@ fn rows<'e, 'a>(root: &'e Element<'a>, list: &str) -> Result<&'e [Element<'a>], 
     }
 }
 
+/// The marker of the next page, which is kept for as long as somebody may come back to that. Its reader asks with it: a URL
+/// that is too long would be refused each time.
+pub(super) fn next_marker(root: &Element<'_>) -> Result<Option<String>, String> {
+    match owned(root, "NextMarker") {
+        Some(marker) if marker.len() > LONGEST_MARKER => Err(format!("a marker of {} bytes", marker.len())),
+        marker => Ok(marker),
+    }
+}
+
 pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, String> {
     let mut items: Vec<ContainerItem> = Vec::new();
     let mut left_out = LeftOut::default();
@@ -79,12 +92,12 @@ pub(super) fn containers(root: &Element<'_>) -> Result<Page<ContainerItem>, Stri
             (Ok(_), Ok(_)) => left_out.add(&shown, "it is there already"),
         }
     }
-    Ok(Page { items, prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") })
+    Ok(Page { items, prefixes: Vec::new(), left_out: 0, next: next_marker(root)? })
 }
 
 /// The answer to `list`.
 pub(super) fn blobs(root: &Element<'_>, list: &ListBlobs<'_>) -> Result<Page<BlobItem>, String> {
-    let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: owned(root, "NextMarker") };
+    let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next: next_marker(root)? };
     let mut left_out = LeftOut::default();
     let mut met = HashSet::new();
     for row in rows(root, "Blobs")? {
@@ -164,7 +177,7 @@ pub(super) fn deleted_blobs(root: &Element<'_>, only: Option<&BlobName>) -> Resu
     // A name comes before all that begin with it. Most rows are of what was not deleted.
     let is_past_it =
         |name: &BlobName| rows.last().is_some_and(|row| row.value("Name").as_deref() != Some(name.as_str()));
-    let next = owned(root, "NextMarker").filter(|_| !only.is_some_and(is_past_it));
+    let next = next_marker(root)?.filter(|_| !only.is_some_and(is_past_it));
     let mut page = Page { items: Vec::new(), prefixes: Vec::new(), left_out: 0, next };
     let mut left_out = LeftOut::default();
     for row in rows.iter().filter(|row| is_true(row, "Deleted")) {
@@ -524,6 +537,23 @@ mod tests {
         let many = rows(MOST_ROWS + 1);
         let error = blobs(&Element::parse(many.as_bytes()).unwrap(), &ListBlobs::default()).unwrap_err();
         assert_eq!(error, "a page of 10001 rows");
+    }
+
+    #[test]
+    fn a_marker_has_a_longest_size() {
+        let marked = |size: usize| {
+            let document = format!(
+                "<EnumerationResults><Blobs/><NextMarker>{}</NextMarker></EnumerationResults>",
+                "x".repeat(size)
+            );
+            let root = Element::parse(document.as_bytes()).unwrap();
+            let whole = blobs(&root, &ListBlobs::default()).map(|page| page.next);
+            assert_eq!(containers(&root).map(|page| page.next), whole);
+            assert_eq!(deleted_blobs(&root, None).map(|page| page.next), whole);
+            whole.map(|next| next.map(|marker| marker.len()))
+        };
+        assert_eq!(marked(LONGEST_MARKER), Ok(Some(8192)));
+        assert_eq!(marked(LONGEST_MARKER + 1), Err("a marker of 8193 bytes".into()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::store::blob::{BlobClient, DEFAULT_CONTENT_TYPE};
 use crate::store::body::MOST_OF_A_LISTING;
 use crate::store::headers;
+use crate::store::listing::next_marker;
 use crate::store::options::WriteOptions;
 use crate::store::request::Request;
 use crate::store::types::*;
@@ -111,7 +112,7 @@ impl PageBlobClient<'_> {
             if headers::text(&response.headers, "etag").is_some_and(|told| ETag::new(told) != of.etag) {
                 return Err(request.misunderstood("it is about another version than was asked for"));
             }
-            let next = document.value("NextMarker").map(|marker| marker.into_owned());
+            let next = next_marker(&document).map_err(|what| request.misunderstood(what))?;
             if next.is_some() && page.is_empty() {
                 return Err(request.misunderstood("a page of it is empty and not the last"));
             }

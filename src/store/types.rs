@@ -553,7 +553,7 @@ pub enum BlockRef {
 /// A URL that the service reads from. It may carry a SAS, so it shows itself without its query (X24).
 #[derive(Clone)]
 pub struct CopySource {
-    url: String,
+    url: Secret,
     /// Token by which the service reads the source, where no SAS can be made. Not for Copy Blob.
     token: Option<Secret>,
     /// The credentials of the request must not count for the source.
@@ -577,7 +577,7 @@ pub(super) trait SignSource: Send + Sync {
 impl CopySource {
     /// A complete, percent-encoded `http(s)` URL, with SAS where the source needs one.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), token: None, alone: false, signer: None }
+        Self { url: Secret::new(url), token: None, alone: false, signer: None }
     }
 
     /// The same, to be read by what the URL itself proves and by nothing else. Copy Blob lends the credentials of its
@@ -588,7 +588,7 @@ impl CopySource {
 
     /// True if the URL brings a SAS of its own, good or not.
     pub fn is_signed(&self) -> bool {
-        let Ok(url) = reqwest::Url::parse(&self.url) else { return false };
+        let Ok(url) = reqwest::Url::parse(self.url.expose()) else { return false };
         url.query_pairs().any(|(name, value)| name.eq_ignore_ascii_case("sig") && !value.is_empty())
     }
 
@@ -616,13 +616,13 @@ impl CopySource {
 
     /// The URL as the request header wants it, signature and all. Not for logs.
     pub fn expose(&self) -> &str {
-        &self.url
+        self.url.expose()
     }
 }
 
 impl fmt::Display for CopySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redact(&self.url))
+        f.write_str(&redact(self.url.expose()))
     }
 }
 

@@ -165,6 +165,17 @@ fn verify_tells_what_is_as_it_was_written() {
             "blobcp: verify: d/bad: it is not what was written: its MD5 is {md5}, and not 1B2M2Y8AsgTpgAmY7PhCfg==\n"
         )
     );
+    // That there is no hash is no failure, unless somebody wants one.
+    for (arguments, code, said) in [
+        ("d/below", 0, ""),
+        ("--require-hash d/good", 0, ""),
+        ("--require-hash d/good d/below", 3, "blobcp: verify: one file has no hash to be compared with\n"),
+    ] {
+        let ran = world.sh(&format!("{BLOBCP} verify {arguments}"));
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(code), said), "{arguments}: {ran:?}");
+    }
+    let ran = world.sh(&format!("{BLOBCP} verify --require-hash d"));
+    assert!(ran.code == Some(1) && ran.stderr.contains("d/bad: it is not what was written"), "{ran:?}");
     let ran = world.sh(&format!("{BLOBCP} verify d/good d/none /etc/hostname"));
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "d/good: as it was written\n"), "{ran:?}");
     assert_eq!(ran.stderr.lines().count(), 2, "{ran:?}");

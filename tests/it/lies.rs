@@ -81,6 +81,21 @@ fn a_listing_that_repeats_itself_is_an_error_and_not_endless() {
 }
 
 #[test]
+fn a_marker_that_is_no_marker_is_an_error() {
+    let world = logged();
+    // Of 9 KiB; each is another one.
+    let liar = Liar::listing(|marker| {
+        let page = marker.map_or(0, |marker| marker.trim_start_matches('x').parse::<u64>().unwrap());
+        (row(&format!("{page:08}"), &size("1")), Some(format!("{}{}", "x".repeat(9 << 10), page + 1)))
+    });
+    let mount = world.mounted_through(liar.port, &Setup::default());
+    let ran = start_in(&mount.here(), "ls").wait();
+    assert!(ran.code != Some(0) && ran.stderr.contains("Input/output error"), "{ran:?}");
+    assert!(liar.pages() < 5, "{} pages", liar.pages());
+    assert_logged(&["a marker of 9217 bytes"]);
+}
+
+#[test]
 fn a_page_of_a_million_names_is_an_error() {
     let liar =
         Liar::listing(|_| ((0..1_000_000).map(|name| format!("<Blob><Name>{name}</Name></Blob>")).collect(), None));

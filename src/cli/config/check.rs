@@ -73,7 +73,7 @@ impl Arguments {
                 println!("{of}\n! {mistake}");
             }
             good &= mistake.is_none();
-            for source in &sources {
+            for source in sources.iter().map(|said| said.text.expose()) {
                 let mut report = match config::account(source, alone, &settings, &known) {
                     Ok((source, account)) => runtime.block_on(account::look(source, account, self.write)),
                     Err(error) => Report { troubles: vec![error.to_string()], ..Report::default() },

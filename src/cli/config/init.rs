@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use super::super::failure::{Failure, about};
 use super::super::handover::OF_VARIABLE;
 use super::draft::{Draft, Table, Target};
-use crate::config::{Auth, split_sources};
+use crate::config::{Auth, Environment, split_sources};
 use crate::path::AccountName;
 use crate::store::{AccountConfig, Credential, Secret};
 
@@ -162,7 +162,10 @@ fn secret(word: &str) -> Result<Secret, String> {
             line
         }
         (_, Some(path), _) => std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?,
-        (_, _, Some(name)) => std::env::var(name).map_err(|_| format!("there is no variable {name}"))?,
+        (_, _, Some(name)) => match Environment::secret(name) {
+            Some(value) => value.expose().to_owned(),
+            None => return Err(format!("there is no variable {name}")),
+        },
         _ => return Err("everybody can read a command line: say -, @FILE or env:NAME".into()),
     };
     match text.lines().next().unwrap_or_default().trim() {

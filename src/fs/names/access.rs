@@ -70,6 +70,11 @@ impl Credentials {
         self.uid == 0 || self.uid == getuid().as_raw()
     }
 
+    /// A process of the user who mounted, and not root's.
+    pub(in crate::fs) fn is_user_of_mount(&self) -> bool {
+        self.uid != 0 && self.uid == getuid().as_raw()
+    }
+
     pub(in crate::fs) fn process(&self) -> &ProcessStatus {
         self.process.get_or_init(|| {
             match fs::read_to_string(format!("/proc/{}/status", self.pid)) {

@@ -6,7 +6,7 @@ use tracing::info;
 
 use crate::error::{Error, OptionalExtension, Result};
 use crate::fs::Fs;
-use crate::fs::caller::{Caller, Device};
+use crate::fs::caller::Caller;
 use crate::fs::config::Config;
 use crate::fs::content::handle::{Content, Fh};
 use crate::fs::copies::job::Progress;
@@ -118,7 +118,7 @@ impl Control<'_> {
             self.source_of(order.source, &destination, who).await.map_err(Error::of_the_source)?;
         let target = self.fs.directories.resolve(parent, &name).await.optional()?;
         self.fs.names.check_target(parent, target.as_ref(), who)?;
-        self.refuse_target(target.as_ref(), order.no_replace).await?;
+        self.refuse_target(target.as_ref(), &order, who).await?;
         let precondition =
             if target.is_none() || order.no_replace { Precondition::IfAbsent } else { Precondition::None };
         if precondition == Precondition::IfAbsent && order.lease.is_some() {
@@ -241,10 +241,14 @@ impl Control<'_> {
         }
     }
 
-    async fn refuse_target(&self, target: Option<&NodeView>, no_replace: bool) -> Result<()> {
+    async fn refuse_target(&self, target: Option<&NodeView>, order: &CopyOrder<'_>, who: &Credentials) -> Result<()> {
         let Some(target) = target else { return Ok(()) };
-        if no_replace {
+        if order.no_replace {
             return Err(Error::fs(libc::EEXIST, format!("{} exists", target.name)));
+        }
+        if let Some(tier) = order.tier {
+            // The copy moves it there, as its attribute does.
+            self.fs.xattrs().check_tier_of_copy(target.ino, tier, who)?;
         }
         if target.kind == FileKind::Directory {
             return Err(Error::fs(libc::EISDIR, format!("{} is a directory", target.name)));
@@ -361,9 +365,10 @@ impl Control<'_> {
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 
-    /// Whether the mount was made read-only since it was mounted.
-    pub fn is_made_read_only(&self) -> bool {
-        self.fs.device.get().is_some_and(Device::is_read_only)
+    /// Whether the mount by way of which the caller has a node open lets it write: an ioctl comes through whatever the
+    /// options of that mount are.
+    pub async fn may_be_written_through(&self, ino: Ino, caller: Caller, who: &Credentials) -> bool {
+        caller.may_write_through(ino, self.fs.device.get().cloned(), who.is_user_of_mount()).await
     }
 
     pub fn kind(&self, ino: Ino) -> Result<FileKind> {

@@ -460,7 +460,8 @@ impl Xattrs<'_> {
         done
     }
 
-    /// EPERM for what the kernel has asked nobody about: that metadata, or the service, say who owns a file.
+    /// EPERM for what the kernel has asked nobody about: that metadata, or the service, say who owns a file; and what whoever
+    /// may write cannot undo.
     fn refuse_strangers(&self, ino: Ino, change: &XattrChange<'_>) -> Result<()> {
         let XattrChange { parsed, value, who, .. } = change;
         match parsed {
@@ -473,7 +474,9 @@ impl Xattrs<'_> {
                 check_metadata(who, &attr, (key, *value), config.permissions, &config.defaults)
             }
             XattrName::Access(access) => self.check_access_name(ino, *access, who),
-            _ => Ok(()),
+            XattrName::Kept(_) => self.check_may_keep(ino, who),
+            XattrName::Tier | XattrName::Priority => self.check_may_move(ino, parsed, *value, who),
+            XattrName::Copy(_) | XattrName::Header(_) | XattrName::Tag(_) | XattrName::System(_) => Ok(()),
         }
     }
 
@@ -503,9 +506,13 @@ impl Xattrs<'_> {
     }
 
     async fn change_locked(&self, locked: &mut Locked, change: &XattrChange<'_>) -> Result<()> {
-        let XattrChange { name, parsed, value, flags, .. } = change;
+        let XattrChange { name, parsed, value, flags, who } = change;
         let ino = locked.ino();
         let (blob, properties) = self.properties_to_change(ino).await?;
+        // Which tier it has decides whether a stranger changes anything.
+        if *parsed == XattrName::Tier && properties.tier.is_none() && !self.is_of_owner(ino, who)? {
+            self.ask_tier(ino, &blob).await?;
+        }
         self.refuse_strangers(ino, change)?;
         let present = match parsed {
             // That a tag is missing is said where it is looked for to be removed.

@@ -1,5 +1,6 @@
 //! Owners and modes, which metadata keep: who may change them otherwise than by chown(2) and chmod(2).
 
+use blobcp::devstore::Immutability;
 use blobcp::fs::Permissions;
 use blobcp::store::{BlobSettings, WriteOptions};
 
@@ -173,4 +174,37 @@ fn where_modes_are_not_kept_nothing_of_a_copy_says_what_it_is_either() {
         let names = ["is_char_dev", "posix_rdev", "permissions", "owner", "color"];
         assert_eq!(names.map(|name| metadata(&world, copy, name)), [const { None }; 5], "{copy}");
     }
+}
+
+#[test]
+fn who_may_write_locks_nothing_for_good_and_archives_nothing_of_others() {
+    let world = open_to_all();
+    world.ok("echo text > f; chmod 666 f; chown 10001:10001 f");
+    let versions = Immutability { days: None, locked: false, legal_hold: false, appends: false, versions: true };
+    world.store.keep(ONE, BOX, versions).unwrap();
+    let kept = || world.properties(ONE, "f").unwrap().protection;
+    let before = kept();
+    let set = |user, name: &str, value: &str| {
+        as_user(&world, user, &format!("print(errno_of(os.setxattr, 'f', 'user.blob.{name}', b'{value}'))"))
+    };
+    for user in [OWNER, STRANGER] {
+        for (name, value) in
+            [("legal_hold", "true"), ("immutability_until", "2040-01-01T00:00:00Z"), ("immutability_mode", "locked")]
+        {
+            assert_eq!(set(user, name, value), "EPERM\n", "{user:?} {name}");
+        }
+        for name in ["legal_hold", "immutability_until"] {
+            let said = as_user(&world, user, &format!("print(errno_of(os.removexattr, 'f', 'user.blob.{name}'))"));
+            assert_eq!(said, "EPERM\n", "{user:?} {name}");
+        }
+    }
+    assert_eq!(kept(), before);
+    assert_eq!(set(STRANGER, "tier", "Archive"), "EPERM\n");
+    assert_eq!(world.properties(ONE, "f").unwrap().tier.as_deref(), Some("Hot"));
+    // What it has already may be written back, as copying programs do.
+    assert_eq!(set(STRANGER, "tier", "Hot"), "-\n");
+    assert_eq!(set(OWNER, "tier", "Cool"), "-\n");
+    assert_eq!(world.properties(ONE, "f").unwrap().tier.as_deref(), Some("Cool"));
+    assert_eq!(set(ROOT, "legal_hold", "true"), "-\n");
+    assert_eq!(kept().legal_hold, Some(true));
 }

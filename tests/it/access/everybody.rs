@@ -26,6 +26,9 @@ const TABLE: &[(&str, [&str; 4])] = &[
     ("opened('link', os.O_WRONLY)", ["-", "-", "EACCES", "EACCES"]),
     ("opened('sticky/own', os.O_RDWR)", ["-", "-", "-", "-"]),
     ("os.truncate('open/f', 4)", ["-", "-", "EACCES", "EACCES"]),
+    ("allocated('open/f', os.O_RDWR)", ["-", "-", "EACCES", "EACCES"]),
+    ("allocated('sticky/own', os.O_RDWR)", ["-", "-", "-", "-"]),
+    ("allocated('sticky/guarded', os.O_RDONLY)", ["EBADF", "EBADF", "EBADF", "EBADF"]),
     ("os.chmod('open/f', 0o640)", ["-", "-", "EPERM", "EPERM"]),
     ("os.chown('open/f', 10001, 10050)", ["-", "-", "EPERM", "EPERM"]),
     ("os.chown('sticky/own', os.getuid(), -1)", ["-", "-", "EPERM", "EPERM"]),
@@ -55,6 +58,17 @@ const TABLE: &[(&str, [&str; 4])] = &[
     ("os.setxattr('sticky/kept', 'user.blob.meta.owner', b'7')", ["-", "EPERM", "EPERM", "EPERM"]),
     ("os.setxattr('open/f', 'user.blob.copy.status', b'abort')", ["ENODATA", "ENODATA", "EACCES", "EACCES"]),
     ("os.setxattr('open/f', 'user.blob.etag', b'x')", ["-", "-", "EACCES", "EACCES"]),
+    ("os.setxattr('sticky/kept', 'user.blob.tag.color', me.encode())", ["-", "-", "-", "-"]),
+    ("os.removexattr('sticky/kept', 'user.blob.tag.color')", ["-", "-", "-", "-"]),
+    ("os.setxattr('sticky/kept', 'user.blob.tier', b'Cool')", ["-", "-", "EPERM", "EPERM"]),
+    ("os.setxattr('sticky/kept', 'user.blob.rehydrate_priority', b'High')", ["EINVAL", "EINVAL", "EPERM", "EPERM"]),
+    (
+        "os.setxattr('sticky/kept', 'user.blob.immutability_until', b'2040-01-01T00:00:00Z')",
+        ["ENOTSUP", "EPERM", "EPERM", "EPERM"],
+    ),
+    ("os.setxattr('sticky/kept', 'user.blob.immutability_mode', b'locked')", ["EINVAL", "EPERM", "EPERM", "EPERM"]),
+    ("os.setxattr('sticky/kept', 'user.blob.legal_hold', b'true')", ["ENOTSUP", "EPERM", "EPERM", "EPERM"]),
+    ("os.removexattr('sticky/kept', 'user.blob.legal_hold')", ["ENOTSUP", "EPERM", "EPERM", "EPERM"]),
     // Ioctls
     ("ioctl.status('open/f')", ["ENODATA", "ENODATA", "ENODATA", "EACCES"]),
     ("ioctl.lease('open/f')", ["-", "-", "-", "EACCES"]),
@@ -63,11 +77,16 @@ const TABLE: &[(&str, [&str; 4])] = &[
     ("ioctl.snapshot('open/f')", ["-", "-", "EACCES", "EACCES"]),
     ("list(ioctl.copies('open'))", ["-", "-", "-", "-"]),
     ("list(ioctl.copies('shut'))", ["-", "-", "EACCES", "EACCES"]),
+    ("list(ioctl.leftovers('open'))", ["-", "-", "-", "-"]),
+    ("list(ioctl.leftovers('shut'))", ["-", "-", "EACCES", "EACCES"]),
+    ("list(ioctl.leftovers('shut', ioctl.CLEAN))", ["-", "-", "EACCES", "EACCES"]),
     ("ioctl.copy(HERE + 'open/f', 'open', 'copy', 0)", ["-", "-", "EACCES", "EACCES"]),
     ("ioctl.copy(HERE + 'open/f', 'sticky', 'c' + me, 0)", ["-", "-", "-", "EACCES"]),
     ("ioctl.copy(HERE + 'shut/in', 'sticky', 'i' + me, 0)", ["-", "-", "EACCES", "EACCES"]),
     ("ioctl.copy(HERE + 'readable', 'sticky', 'own', 0)", ["-", "-", "-", "-"]),
     ("ioctl.copy(HERE + 'readable', 'sticky', 'guarded', 0)", ["-", "-", "EACCES", "EACCES"]),
+    ("ioctl.copy(HERE + 'readable', 'sticky', 'own', 0, 'Cool')", ["-", "-", "EPERM", "EPERM"]),
+    ("ioctl.copy(HERE + 'readable', 'sticky', 'z' + me, 0, 'Cool')", ["-", "-", "-", "-"]),
     ("ioctl.copy(URL + 'open/f', 'sticky', 'u' + me, 0)", ["-", "-", "-", "EACCES"]),
     ("ioctl.copy(URL + 'shut/in', 'sticky', 'v' + me, 0)", ["-", "-", "EACCES", "EACCES"]),
     ("tree(HERE + 'open', 't' + me)", ["-", "-", "-", "EACCES"]),
@@ -87,6 +106,12 @@ const TABLE: &[(&str, [&str; 4])] = &[
 const HELPERS: &str = "import stat
 def opened(path, flags):
     os.close(os.open(path, flags))
+def allocated(path, flags):
+    file = os.open(path, flags)
+    try:
+        os.posix_fallocate(file, 0, 4)
+    finally:
+        os.close(file)
 def made_and_removed(path):
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     os.unlink(path)
@@ -165,6 +190,45 @@ fn a_mount_that_is_made_read_only_later_lets_no_ioctl_write() {
     assert_eq!((world.stored("c"), world.stored("e/b")), ("text\n".into(), "more\n".into()));
 }
 
+/// Changes that ioctls make in the current directory, which has `a` and `d/b`, and what must not come of them.
+const CHANGES: [&str; 6] = [
+    "ioctl.copy('/one/box/a', '.', 'c', 0)",
+    "list(ioctl.tree('/one/box/d', '.', 'e'))",
+    "ioctl.snapshot('a')",
+    "ioctl.abort('a')",
+    "ioctl.lease('a', 'break')",
+    "list(ioctl.leftovers('.', ioctl.CLEAN))",
+];
+
+#[test]
+fn a_read_only_bind_mount_lets_no_ioctl_write_and_binds_no_other() {
+    let world = open_to_all();
+    world.ok("echo text > a; mkdir d; echo more > d/b; chmod 777 .");
+    let calls: String = CHANGES.iter().map(|call| format!("print(errno_of(lambda: {call}))\n")).collect();
+    // As a container is given a directory: in a namespace of its own. `mount` without helpers, which would call a blobcp
+    // that is installed on the machine.
+    let bound = |place: &str, user: User| {
+        let program = command(user, &calls);
+        let root = world.root().display();
+        world.ok(&format!(
+            "unshare --mount --propagation private bash -e <<'BOUND'
+            mount -i --bind {root} /mnt; mount -i -o remount,bind,ro /mnt
+            cd {place}/one/box
+            {program}
+BOUND"
+        ))
+    };
+    world.reset_stats();
+    for user in [ROOT, STRANGER] {
+        assert_eq!(bound("/mnt", user), "EROFS\n".repeat(6), "{user:?}");
+    }
+    let stats = world.stats();
+    assert_eq!((stats.requests("CopyBlob"), stats.requests("SnapshotBlob"), stats.requests("LeaseBlob")), (0, 0, 0));
+    // Beside it the mount is what it was.
+    assert_eq!(bound(&world.root().display().to_string(), ROOT), "-\n-\n-\nENODATA\nENODATA\n-\n");
+    assert_eq!((world.stored("c"), world.stored("e/b")), ("text\n".into(), "more\n".into()));
+}
+
 /// Runs a script in a place where an ordinary user may mount: `$D` is a directory for everybody, `m` in it the mount point, and `fuse.conf`
 /// says what `conf` says.
 fn where_users_mount(store: &blobcp::devstore::Devstore, conf: &str, script: &str) -> Ran {
@@ -221,6 +285,33 @@ fn the_mount_of_an_ordinary_user_is_for_that_user() {
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), (expected.as_str(), ""), "{ran:?}");
     let ran = where_users_mount(&world.store, "", "as 10001 $BLOBCP mount --allow-other one/box $D/m");
     assert!(ran.stderr.contains("--allow-other needs the line user_allow_other in /etc/fuse.conf"), "{ran:?}");
+}
+
+#[test]
+fn who_hides_from_its_own_user_by_what_mount_it_comes_writes_by_no_ioctl() {
+    let world = World::new();
+    world.put("a", "text");
+    let program = format!(
+        "import ctypes, errno, os, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, '{IOCTL}')
+import ioctl
+for hides in [0, 1]:
+    ctypes.CDLL(None).prctl(4, 1 - hides)
+    try:
+        print(len(ioctl.snapshot('a')) > 20)
+    except OSError as error:
+        print(errno.errorcode[error.errno])"
+    );
+    let script = format!(
+        "as 10001 $BLOBCP mount one/box $D/m > /dev/null || exit 1
+        cd $D; as 10001 sh -c 'cd m && exec /usr/bin/python3 -I -' <<'END'
+{program}
+END
+        as 10001 $BLOBCP umount m"
+    );
+    let ran = where_users_mount(&world.store, "", &script);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("True\nEROFS\n", ""), "{ran:?}");
 }
 
 #[test]

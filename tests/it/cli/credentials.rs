@@ -316,3 +316,102 @@ fn the_tool_of_a_vault_signs_in_as_the_identity_of_the_environment_and_sees_no_k
     }
     assert_eq!(desk.umount().status, 0);
 }
+
+fn hang_up(desk: &Desk) {
+    desk.processes().into_iter().for_each(|pid| send(pid, libc::SIGHUP));
+}
+
+#[test]
+fn a_sas_in_a_file_is_read_again_when_it_is_another() {
+    let desk = Desk::new();
+    let say = |account: &str, container: &str, sas: &str| {
+        let url = format!("{}/{container}?{sas}\n", desk.store.endpoint(account));
+        fs::write(desk.path("new.url"), url).unwrap();
+        fs::rename(desk.path("new.url"), desk.path("photos.url")).unwrap();
+    };
+    let renew = || say(TWO, "backup", &signed(&desk, ALL, 86_400));
+    let taken = || log(&desk).matches("another credential is in use: SAS, until 20").count();
+    renew();
+    let mounted = desk.run(&["mount", "--log", "info", "--log-file", "log", "@photos.url", "m"]);
+    assert_eq!(mounted.status, 0, "{mounted:?}");
+    put(&desk, "a.txt", b"text");
+    assert_eq!(fs::read(desk.m().join("a.txt")).unwrap(), b"text");
+    // When a request is refused.
+    desk.store.replace_key(TWO);
+    renew();
+    put(&desk, "b.txt", b"more");
+    assert_eq!((fs::read(desk.m().join("b.txt")).unwrap(), taken()), (b"more".to_vec(), 1));
+    // When somebody says so.
+    desk.store.replace_key(TWO);
+    renew();
+    hang_up(&desk);
+    eventually("the new SAS", || taken() == 2);
+    desk.store.reset_stats();
+    put(&desk, "c.txt", b"most");
+    assert_eq!((fs::read(desk.m().join("c.txt")).unwrap(), refused(&desk)), (b"most".to_vec(), 0));
+    // It is sent nowhere else.
+    say(ONE, "box", &signed(&desk, ALL, 86_400));
+    hang_up(&desk);
+    eventually("the complaint", || log(&desk).contains("which takes a new mount"));
+    put(&desk, "d.txt", b"last");
+    assert_eq!(fs::read(desk.m().join("d.txt")).unwrap(), b"last");
+    assert!(!log(&desk).contains("sig="), "{}", log(&desk));
+    assert_eq!(desk.umount().status, 0);
+}
+
+/// How often a text is in the memory of a process.
+fn times_in_memory(pid: i32, wanted: &str) -> usize {
+    const PART: usize = 1 << 20;
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let mut part = vec![0; PART + wanted.len() - 1];
+    let mut times = 0;
+    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw"))) {
+        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
+        for at in (from..to).step_by(PART) {
+            let len = part.len().min((to - at) as usize);
+            // What was given back meanwhile is not there.
+            let read = std::os::unix::fs::FileExt::read_at(&memory, &mut part[..len], at).unwrap_or(0);
+            // SAFETY: both are slices that live as long as the call.
+            let found = unsafe { libc::memmem(part.as_ptr().cast(), read, wanted.as_ptr().cast(), wanted.len()) };
+            times += usize::from(!found.is_null());
+        }
+    }
+    times
+}
+
+#[test]
+fn no_key_stays_in_memory_as_it_was_written() {
+    let desk = Desk::new();
+    let configure = || {
+        let key = desk.store.account_key(TWO).unwrap();
+        configure(&desk, &format!("key = '{key}'"));
+        key
+    };
+    let old = configure();
+    assert_eq!(mount(&desk).status, 0);
+    put(&desk, "a.txt", b"text");
+    assert_eq!(fs::read(desk.m().join("a.txt")).unwrap(), b"text");
+    let [pid] = desk.processes()[..] else { panic!("one process serves") };
+    assert!(times_in_memory(pid, desk.path("config.toml").to_str().unwrap()) > 0, "what is there is found");
+    assert_eq!(times_in_memory(pid, &old), 0);
+    desk.store.replace_key(TWO);
+    let new = configure();
+    hang_up(&desk);
+    eventually("the new key", || log(&desk).contains("another credential is in use: key"));
+    put(&desk, "b.txt", b"more");
+    assert_eq!(fs::read(desk.m().join("b.txt")).unwrap(), b"more");
+    assert_eq!((times_in_memory(pid, &old), times_in_memory(pid, &new)), (0, 0));
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
+fn a_sas_that_is_not_for_blobs_is_refused_with_its_reason() {
+    let desk = Desk::new();
+    configure(&desk, &format!("sas = '{}'", signed(&desk, ALL, 86_400).replace("ss=b", "ss=f")));
+    let ended = mount(&desk);
+    let expected = format!("blobcp: mount: account {TWO}: the SAS is not for blobs: ss=f has no b\n");
+    assert_eq!((ended.status, ended.err), (1, expected));
+    assert!(!desk.is_mounted() && desk.store.requests().is_empty());
+}

@@ -74,14 +74,14 @@ fn mounts_are_listed_with_who_serves_them() {
 const USER: &str = "10003";
 
 /// What a program that may mount does for one that may not: a descriptor of `/dev/fuse`, mounted.
-fn mounted_device(point: &Path, user: u32, more: &str) -> fs::File {
+fn mounted_device(point: &Path, user: u32, flags: libc::c_ulong, more: &str) -> fs::File {
     let device = fs::File::options().read(true).write(true).open("/dev/fuse").unwrap();
     let options =
         format!("fd={},rootmode=40000,user_id={user},group_id={user},default_permissions{more}", device.as_raw_fd());
     let text = |text: &str| std::ffi::CString::new(text).unwrap();
     let (source, target, kind) = (text("acct"), text(point.to_str().unwrap()), text("fuse.blobcp"));
     let options = text(&options);
-    let flags = libc::MS_NOSUID | libc::MS_NODEV;
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | flags;
     // SAFETY: all pointers are to texts that live as long as the call.
     let done = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
@@ -98,11 +98,12 @@ fn given(command: &mut Command, device: &fs::File, number: RawFd) {
     }
 }
 
-/// A mount of `ONE` that serves what is mounted there, as that user.
-fn serving(desk: &Desk, device: fs::File) -> Child {
+/// Serves the account on a descriptor, as that user, and waits until it does.
+fn served(desk: &Desk, device: fs::File, user: u32, options: &[&str]) -> Child {
+    let user = user.to_string();
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--no-new-privs", BLOBCP]);
-    command.args(["mount", "-f", "--uid", "0", ONE, "/dev/fd/9"]).current_dir("/").env_clear();
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--no-new-privs", BLOBCP]);
+    command.args(["mount", "-f", "--uid", "0"]).args(options).args([ONE, "/dev/fd/9"]).current_dir("/").env_clear();
     command
         .env("HOME", desk.home.path())
         .env("AZURE_STORAGE_CONNECTION_STRING", desk.store.connection_string(ONE).unwrap());
@@ -120,7 +121,7 @@ fn serving(desk: &Desk, device: fs::File) -> Child {
 fn a_first_copy_that_was_not_made_is_a_failure() {
     let desk = Desk::new();
     fs::set_permissions(desk.home.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let child = serving(&desk, mounted_device(&desk.m(), 10003, ""));
+    let child = served(&desk, mounted_device(&desk.m(), 10003, 0, ""), 10003, &[]);
     let ended = desk.run(&["first-copy", "m"]);
     let expected = "blobcp: first-copy: m: Permission denied; run it as user 10003, or mount with allow_other\n";
     assert_eq!((ended.status, ended.err.as_str()), (1, expected));
@@ -165,10 +166,83 @@ fn a_mount_whose_process_was_killed_says_so() {
     assert_eq!(desk.umount().status, 0);
 }
 
+/// Whoever mounted it unmounts it, and the process ends with that.
+fn ends_unmounted(desk: &Desk, child: Child) -> Ended {
+    eventually("a mount that nobody else uses", || unmount::politely(&desk.m()).is_ok());
+    finish(child)
+}
+
+#[test]
+fn nobody_changes_anything_by_a_descriptor_that_is_served_read_only() {
+    use rustix::fs::{XattrFlags, removexattr, setxattr};
+    let desk = Desk::new();
+    // The kernel knows nothing of it.
+    let child = served(&desk, mounted_device(&desk.m(), 0, 0, ",allow_other"), 0, &["--read-only"]);
+    let at = |name: &str| desk.m().join("box").join(name);
+    let (file, new) = (at("hello.txt"), at("new"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "hello");
+    let attribute = "user.blob.meta.color";
+    let fifo = std::ffi::CString::new(at("fifo").to_str().unwrap()).unwrap();
+    // SAFETY: a text that lives as long as the call.
+    let made =
+        if unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) } == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) };
+    let open = fs::File::open(&file).unwrap();
+    desk.store.reset_stats();
+    for (what, done) in [
+        ("mkdir", fs::create_dir(&new)),
+        ("create", fs::write(&new, "x")),
+        ("open", fs::File::options().write(true).open(&file).map(drop)),
+        ("truncate", fs::File::options().read(true).write(true).truncate(true).open(&file).map(drop)),
+        ("unlink", fs::remove_file(&file)),
+        ("rmdir", fs::remove_dir(at("dir"))),
+        ("rename", fs::rename(&file, &new)),
+        ("link", fs::hard_link(&file, &new)),
+        ("symlink", symlink("x", &new)),
+        ("mkfifo", made),
+        ("chmod", fs::set_permissions(&file, fs::Permissions::from_mode(0o600))),
+        ("utimens", open.set_modified(std::time::SystemTime::UNIX_EPOCH)),
+        ("setxattr", setxattr(&file, attribute, b"blue", XattrFlags::empty()).map_err(Into::into)),
+        ("removexattr", removexattr(&file, attribute).map_err(Into::into)),
+    ] {
+        assert_eq!(done.map_err(|error| error.raw_os_error()), Err(Some(libc::EROFS)), "{what}");
+    }
+    for command in [&["snapshot", "m/box/hello.txt"][..], &["cp", "m/box/hello.txt", "m/box/copy"]] {
+        let ended = desk.run(command);
+        assert!(ended.status == 1 && ended.err.contains("Read-only file system"), "{ended:?}");
+    }
+    let changes: Vec<_> = desk.store.requests().into_iter().filter(|request| request.status < 300).collect();
+    let is_look = |operation: &str| operation.starts_with("Get") || operation.starts_with("List");
+    assert!(changes.iter().all(|request| is_look(request.operation)), "{changes:?}");
+    drop(open);
+    let ended = ends_unmounted(&desk, child);
+    assert_eq!(ended.status, 0, "{ended:?}");
+}
+
+#[test]
+fn a_descriptor_that_was_mounted_read_only_is_not_written_to_by_ioctls_either() {
+    // Root sees by what mount somebody comes. Another user does not see it of root, and has to be told.
+    for user in [0, 10003] {
+        let desk = Desk::new();
+        let child = served(&desk, mounted_device(&desk.m(), user, libc::MS_RDONLY, ",allow_other"), user, &[]);
+        if user != 0 {
+            assert_eq!(desk.run(&["first-copy", "m"]).status, 0);
+        }
+        assert_eq!(fs::read_to_string(desk.m().join("box/hello.txt")).unwrap(), "hello");
+        for command in [&["snapshot", "m/box/hello.txt"][..], &["cp", "m/box/hello.txt", "m/box/copy"]] {
+            let ended = desk.run(command);
+            assert!(ended.status == 1 && ended.err.contains("Read-only file system"), "{user}: {ended:?}");
+        }
+        let stats = desk.store.stats();
+        assert_eq!((stats.requests("SnapshotBlob"), stats.requests("CopyBlob")), (0, 0), "{user}");
+        let ended = ends_unmounted(&desk, child);
+        assert_eq!(ended.status, 0, "{user}: {ended:?}");
+    }
+}
+
 #[test]
 fn a_descriptor_that_somebody_else_has_mounted_is_served_and_gets_its_first_copy() {
     let desk = Desk::new();
-    let child = serving(&desk, mounted_device(&desk.m(), 10003, ",allow_other"));
+    let child = served(&desk, mounted_device(&desk.m(), 10003, 0, ",allow_other"), 10003, &[]);
     // It waits for who has mounted it.
     let hidden = desk.m().join(".blobcp-first-copy\u{1}");
     assert!(fs::symlink_metadata(&hidden).is_ok());
@@ -187,9 +261,7 @@ fn a_descriptor_that_somebody_else_has_mounted_is_served_and_gets_its_first_copy
     }
     let stats = desk.store.stats();
     assert_eq!((stats.requests("CopyBlob"), stats.body_bytes_in, stats.body_bytes_out), (2, 0, 0));
-    // Whoever mounted it unmounts it, and the process ends with that.
-    eventually("a mount that nobody else uses", || unmount::politely(&desk.m()).is_ok());
-    let ended = finish(child);
+    let ended = ends_unmounted(&desk, child);
     assert_eq!((ended.status, ended.err.as_str()), (0, ""));
 }
 

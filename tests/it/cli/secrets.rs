@@ -146,6 +146,32 @@ fn no_command_shows_a_secret_among_its_words_while_it_runs() {
 }
 
 #[test]
+fn no_command_keeps_a_secret_in_its_environment() {
+    let desk = Desk::new();
+    let key = desk.store.account_key(ONE).unwrap();
+    assert_eq!(desk.run(&["mount", TWO, "m", "--config", &desk.configure("")]).status, 0);
+    let url = format!("{}/box/big.img?{}", desk.store.endpoint(ONE), signature(&desk));
+    assert_eq!(desk.run(&["cp", "--no-wait", &url, "m/backup/big.img"]).status, 0);
+    // Takes what is asked, and answers nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/acct", silent.local_addr().unwrap());
+    fs::write(desk.path("silent.toml"), format!("[account.acct]\nendpoint = '{endpoint}'\nkey = 'a2V5'\n")).unwrap();
+    for words in [&["wait", "m/backup/big.img"][..], &["config", "check", "--config", "silent.toml", "acct"]] {
+        let mut child = desk.command(words).spawn().unwrap();
+        let pid = child.id() as i32;
+        eventually("an environment without a secret", || {
+            let (words, environment) = shown(pid);
+            words.contains("blobcp") && environment.contains("HOME=") && !environment.contains(&key)
+        });
+        assert!(!shown(pid).1.contains("AZURE_STORAGE"), "{words:?}");
+        assert_eq!(child.try_wait().unwrap(), None, "{words:?}");
+        send(pid, libc::SIGINT);
+        finish(child);
+    }
+    assert_eq!(desk.umount().status, 0);
+}
+
+#[test]
 fn a_url_can_be_said_where_nobody_reads_it() {
     let desk = Desk::new();
     let signed = format!("{}/box?{}", desk.store.endpoint(ONE), signature(&desk));

@@ -110,6 +110,24 @@ fn a_file_of_secrets_that_others_can_read_is_warned_about() {
 }
 
 #[test]
+fn a_secret_in_an_endpoint_or_a_source_is_warned_about() {
+    let desk = Desk::new();
+    let (endpoint, config) = (desk.store.endpoint(ONE), desk.path("config.toml").to_str().unwrap().to_owned());
+    let warning = format!("blobcp: mount: warning: {config} holds secrets and others can read it\n");
+    for (text, expected) in [
+        (format!("[account.other]\nendpoint = '{endpoint}?sv=1&sig=x'\n"), warning.as_str()),
+        (format!("[mount.photos]\nsources = ['{endpoint}/box?sv=1&SIG=x']\n"), &warning),
+        (format!("[account.other]\nendpoint = '{endpoint}'\n[mount.photos]\nsources = ['{endpoint}/box']\n"), ""),
+    ] {
+        fs::write(&config, &text).unwrap();
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+        let ended = desk.run(&["mount", "--config", &config, ONE, "m"]);
+        assert_eq!((ended.status, ended.err.as_str()), (0, expected), "{text}");
+        assert_eq!(desk.umount().status, 0);
+    }
+}
+
+#[test]
 fn a_misspelt_key_is_named_with_its_line() {
     let desk = Desk::new();
     let path = desk.path(".config/blobcp/config.toml");

@@ -34,7 +34,28 @@ pub(crate) struct Cursor {
     pub after: Option<String>,
 }
 
+impl Carry {
+    /// Bytes that it takes, more or less.
+    fn size(&self) -> usize {
+        let of = |item: &BlobItem| {
+            let metadata: usize = item.properties.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+            size_of::<(BlobItem, Instant)>() + item.name.as_str().len() + metadata
+        };
+        let undecided: usize = self.undecided.iter().map(|(item, _)| of(item)).sum();
+        undecided + self.entered.iter().map(|name| size_of::<Arc<str>>() + name.len()).sum::<usize>()
+    }
+}
+
 impl Cursor {
+    /// Bytes that it takes, more or less.
+    pub(crate) fn size(&self) -> usize {
+        let marker = match &self.start {
+            PageStart::Marker(marker) => marker.len(),
+            PageStart::First | PageStart::OnlyHere | PageStart::End => 0,
+        };
+        size_of::<Self>() + marker + self.after.as_ref().map_or(0, String::len) + self.carry.size()
+    }
+
     pub(crate) fn end() -> Self {
         Self { start: PageStart::End, carry: Carry::default(), after: None }
     }

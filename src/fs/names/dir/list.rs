@@ -114,8 +114,7 @@ impl Directories {
             PageStart::Marker(marker) => Some(marker),
             PageStart::OnlyHere | PageStart::End => {
                 let entries = self.tree.listings().add_page(dir, Instant::now(), self.only_here(dir, stream));
-                stream.put(page, entries, Cursor::end());
-                return Ok(());
+                return stream.put(page, entries, Cursor::end());
             }
         };
         let place = self.tree.place(dir)?;
@@ -152,7 +151,7 @@ impl Directories {
         stream.mark_listed(&rows, self.unstored(dir));
         let ends = next.start == PageStart::OnlyHere;
         let entries = self.tree.listings().add_page(dir, asked, rows);
-        stream.put(page, entries, next);
+        stream.put(page, entries, next)?;
         if ends && first_time {
             self.tree.listings().end_listing(dir, stream.began);
         }

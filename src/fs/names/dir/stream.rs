@@ -27,6 +27,10 @@ use crate::store::Progress;
 /// Entries kept behind the position: what the kernel could not hand out is asked for again from a little further back.
 const BEHIND: usize = 5000;
 
+/// Most bytes of beginnings of pages that one reader may have: of fifty million entries with names of a usual length, and of
+/// ten million with the longest.
+const MOST_CURSORS: usize = 32 << 20;
+
 /// A page that is fetched before it is asked for.
 struct Ahead {
     marker: String,
@@ -43,6 +47,8 @@ impl Drop for Ahead {
 pub(crate) struct DirStream {
     /// The beginnings of all pages listed so far, and of the next.
     cursors: Vec<Cursor>,
+    /// Bytes that they take.
+    held: usize,
     /// Pages in memory, one after the other.
     window: VecDeque<Vec<Entry>>,
     /// Number of the first page in `window`.
@@ -62,6 +68,7 @@ impl Default for DirStream {
     fn default() -> Self {
         Self {
             cursors: vec![Cursor { start: PageStart::First, carry: Carry::default(), after: None }],
+            held: 0,
             window: VecDeque::new(),
             first: 0,
             ahead: None,
@@ -118,16 +125,24 @@ impl DirStream {
         self.page(page).is_some()
     }
 
-    /// The page, and what follows on it where that was not known yet.
-    pub(crate) fn put(&mut self, page: usize, entries: Vec<Entry>, next: Cursor) {
+    /// The page, and what follows on it where that was not known yet. EIO for a directory that is too large for anybody to
+    /// come to its end.
+    pub(crate) fn put(&mut self, page: usize, entries: Vec<Entry>, next: Cursor) -> Result<()> {
+        if page + 1 == self.cursors.len() {
+            let held = self.held + next.size();
+            if held > MOST_CURSORS {
+                let what = format!("a listing goes on without an end: {} pages so far", self.cursors.len());
+                return Err(Error::fs(libc::EIO, what));
+            }
+            self.held = held;
+            self.cursors.push(next);
+        }
         if page != self.first + self.window.len() {
             self.window.clear();
             self.first = page;
         }
         self.window.push_back(entries);
-        if page + 1 == self.cursors.len() {
-            self.cursors.push(next);
-        }
+        Ok(())
     }
 
     /// The last name that was listed before a page, with the path to it.
@@ -254,7 +269,7 @@ mod tests {
         let mut read = 0;
         for page in 0..200 {
             assert_eq!(stream.wants(page).unwrap().page, page);
-            stream.put(page, entries(&tree, (0..5000).map(|n| format!("{page:03}-{n:04}"))), marker(page));
+            stream.put(page, entries(&tree, (0..5000).map(|n| format!("{page:03}-{n:04}"))), marker(page)).unwrap();
             loop {
                 let (page, index) = Cookie::parse(offset).map_or((0, 0), |cookie| stream.behind(cookie));
                 stream.slide(page, index);
@@ -272,12 +287,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reader_keeps_of_pages_has_a_bound() {
+        let mut stream = DirStream::default();
+        let long = |page: usize| {
+            let start = PageStart::Marker(format!("{page:08192}"));
+            Cursor { start, carry: Carry::default(), after: Some("n".repeat(1024)) }
+        };
+        let (page, error) =
+            (0..).find_map(|page| Some((page, stream.put(page, Vec::new(), long(page)).err()?))).unwrap();
+        assert_eq!(error.errno(), libc::EIO);
+        assert!((3000..4096).contains(&page), "{page} pages of the longest markers");
+        // A page that was listed before costs nothing more, and the end is refused again.
+        let held = stream.held;
+        stream.put(7, Vec::new(), long(7)).unwrap();
+        assert_eq!(stream.held, held);
+        assert!(stream.put(page, Vec::new(), long(page)).is_err());
+    }
+
+    #[test]
     fn an_offset_names_its_entry_whatever_became_of_its_page() {
         let tree = tree();
         let names =
             |without: &'static [usize]| (0..100).filter(move |n| !without.contains(n)).map(|n| format!("name{n:03}"));
         let mut stream = DirStream::default();
-        stream.put(0, entries(&tree, names(&[])), marker(0));
+        stream.put(0, entries(&tree, names(&[])), marker(0)).unwrap();
         let offset = stream.entries(0, 50, 1)[0].0;
         let after = |stream: &DirStream| {
             let (page, index) = stream.behind(Cookie::parse(offset).unwrap());
@@ -286,12 +319,12 @@ mod tests {
         assert_eq!(after(&stream), "name051");
         for (without, next) in [(&[3, 4, 5][..], "name051"), (&[51, 60], "name052"), (&[50], "name000")] {
             let mut again = DirStream::default();
-            again.put(0, entries(&tree, names(without)), marker(0));
+            again.put(0, entries(&tree, names(without)), marker(0)).unwrap();
             assert_eq!(after(&again), next, "{without:?}");
         }
         let more = std::iter::once("earlier".to_owned()).chain(names(&[]));
         let mut again = DirStream::default();
-        again.put(0, entries(&tree, more), marker(0));
+        again.put(0, entries(&tree, more), marker(0)).unwrap();
         assert_eq!(after(&again), "name051");
     }
 
@@ -317,7 +350,7 @@ mod tests {
     async fn one_page_is_fetched_ahead_and_none_before_the_reader_goes_on() {
         let tree = tree();
         let mut stream = DirStream::default();
-        stream.put(0, entries(&tree, ["a".to_owned(), "b".to_owned()].into_iter()), marker(0));
+        stream.put(0, entries(&tree, ["a".to_owned(), "b".to_owned()].into_iter()), marker(0)).unwrap();
         assert_eq!(stream.to_fetch(0, 0), None);
         let marker = stream.to_fetch(0, 1).unwrap();
         stream.fetch_ahead(marker.clone(), std::future::pending());

@@ -10,8 +10,8 @@ use crate::fs::content::handle::Locked;
 use crate::fs::names::access::Credentials;
 use crate::fs::names::attr::Ino;
 use crate::fs::names::tree::{Blob, NodeProperties};
-use crate::fs::ops::xattr::Xattrs;
 use crate::fs::ops::xattr::access_name::AccessName;
+use crate::fs::ops::xattr::{XattrName, Xattrs, value_of};
 use crate::store::{AccessControl, ETag, Precondition, Written};
 
 /// What became of a value that was to be set.
@@ -33,17 +33,50 @@ impl Xattrs<'_> {
     /// who is who in the service, this machine does not know.
     pub(super) fn check_access_name(&self, ino: Ino, name: AccessName, who: &Credentials) -> Result<()> {
         let may = match name {
-            _ if who.is_unbound() || who.is_who_mounted() => true,
-            AccessName::Owner | AccessName::Group => false,
-            AccessName::Permissions | AccessName::Acl => {
-                who.may_chmod(&self.fs.names.attr_of(&self.fs.tree.view(ino)?))
-            }
+            AccessName::Owner | AccessName::Group => is_of_account(who),
+            AccessName::Permissions | AccessName::Acl => self.is_of_owner(ino, who)?,
         };
-        if may {
-            Ok(())
-        } else {
-            Err(Error::fs(libc::EPERM, "whose a path is in the service is for its owner to change"))
+        let what = "whose a path is in the service is for its owner to change";
+        if may { Ok(()) } else { Err(Error::fs(libc::EPERM, what)) }
+    }
+
+    /// EPERM unless the caller is whom the account's credentials belong to. A file that is locked stays, with all that is
+    /// paid for it, whatever who may write to it says later.
+    pub(super) fn check_may_keep(&self, ino: Ino, who: &Credentials) -> Result<()> {
+        let what = || format!("{}: that it is kept is for who mounted to say", self.name_of(ino));
+        if is_of_account(who) { Ok(()) } else { Err(Error::fs(libc::EPERM, what())) }
+    }
+
+    /// EPERM unless the caller may chmod the file, or it is in that tier: nobody reads what is in the archive, and to bring
+    /// it back takes hours and is paid for.
+    pub(super) fn check_may_move(
+        &self,
+        ino: Ino,
+        name: &XattrName<'_>,
+        value: Option<&str>,
+        who: &Credentials,
+    ) -> Result<()> {
+        let view = self.fs.tree.view(ino)?;
+        let is_there =
+            view.properties().is_some_and(|known| value.is_some() && value_of(name, known, "").as_deref() == value);
+        if is_there || self.is_of_owner(ino, who)? {
+            return Ok(());
         }
+        Err(Error::fs(libc::EPERM, format!("{}: in which tier it is is for its owner to change", view.name)))
+    }
+
+    /// The same of a copy that is to have a tier, onto the file.
+    pub(in crate::fs::ops) fn check_tier_of_copy(&self, ino: Ino, tier: &str, who: &Credentials) -> Result<()> {
+        self.check_may_move(ino, &XattrName::Tier, Some(tier), who)
+    }
+
+    /// The caller may chmod the file.
+    pub(super) fn is_of_owner(&self, ino: Ino, who: &Credentials) -> Result<bool> {
+        Ok(is_of_account(who) || who.may_chmod(&self.fs.names.attr_of(&self.fs.tree.view(ino)?)))
+    }
+
+    fn name_of(&self, ino: Ino) -> String {
+        self.fs.tree.view(ino).map(|view| view.name.to_string()).unwrap_or_default()
     }
 
     pub(super) async fn access_of(&self, ino: Ino, name: AccessName) -> Result<Option<String>> {
@@ -105,6 +138,11 @@ impl Xattrs<'_> {
             _ => error,
         })
     }
+}
+
+/// Modes do not bind the caller, or it is whom the account's credentials belong to.
+fn is_of_account(who: &Credentials) -> bool {
+    who.is_unbound() || who.is_who_mounted()
 }
 
 fn no_paths() -> Error {
