@@ -285,8 +285,8 @@ longer  -        -         -
             assert!(text.contains("end.img") || width < 50, "{width}:\n{text}");
         }
         let expected = "\
-PATH           STATUS   DONE  ID/DESCRIPTION
-…ctory/end.img  failed   25 %  404 BlobNotFound
+PATH                      STATUS   DONE  ID/DES…
+…ctory/directory/end.img  failed   25 %  404 Bl…
 ";
         assert_eq!(table(&rows[..1], Some(48)), expected);
     }

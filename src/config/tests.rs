@@ -291,7 +291,7 @@ fn a_file_of_secrets_that_others_can_read_is_noticed() {
 )]
 #[case(
     &["other"],
-    "account other: no credential: set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.other] in /c.toml, or say --auth"
+    "account other: no credential (AZURE_STORAGE_ACCOUNT is for acct): set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or write [account.other] in /c.toml, or say --auth"
 )]
 fn mistakes_in_sources_are_one_line(#[case] sources: &[&str], #[case] expected: &str) {
     assert_eq!(complaint(sources, &keyed(Some("acct")), ""), expected);
