@@ -20,6 +20,7 @@
 //! `Locked`), then the inode table (a mutex, never held across a request). Of several files at once, `ops/rename` locks
 //! in the order of their inode numbers.
 
+mod allocator;
 mod background;
 mod block_ids;
 pub(crate) mod caller;

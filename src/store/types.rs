@@ -49,7 +49,7 @@ macro_rules! spelled {
 }
 
 /// An entity tag without its quotes; headers quote it and listings do not (§2).
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ETag(Arc<str>);
 
 impl ETag {

@@ -379,3 +379,21 @@ fn a_mount_tells_what_it_holds() {
     let ran = world.sh("setfattr -n user.blob.usage -v x f");
     assert!(ran.code == Some(1) && ran.stderr.contains("Operation not supported"), "{ran:?}");
 }
+
+#[test]
+fn what_was_read_of_a_file_is_kept_as_long_as_there_is_the_file() {
+    let world = World::new();
+    let kept = || {
+        let usage = world.ok("getfattr --only-values -n user.blob.usage .");
+        usage.lines().find_map(|line| line.strip_prefix("kept ")).unwrap().parse::<u64>().unwrap()
+    };
+    world.put("a", vec![1; 300_000]);
+    world.put("b", vec![2; 300_000]);
+    world.ok("for f in a b; do dd if=$f of=/dev/null bs=4k skip=30 count=1 status=none; done");
+    assert_eq!(kept(), 600_000);
+    world.ok("rm a");
+    eventually("what was read of it is dropped", || kept() == 300_000);
+    world.put("c", "new");
+    world.ok("mv c b");
+    eventually("what it has replaced is dropped", || kept() == 0);
+}

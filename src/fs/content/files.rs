@@ -38,6 +38,8 @@ impl Files {
     pub(crate) fn new(names: Arc<Names>, handles: Arc<Handles>, copies: &Copies) -> Self {
         let (service, config, tree) = (names.service.clone(), names.config.clone(), names.tree.clone());
         let memory = Memory::new(config.memory_limit);
+        let cache = memory.clone();
+        tree.kernel().send_gone_to(move |ino| cache.remove_file(ino));
         let uploads = Uploads::new(service.clone(), memory.clone());
         let (leases, background) = (copies.leases.clone(), copies.background.clone());
         let loans = Arc::default();

@@ -14,6 +14,8 @@
 //! The cache is keyed by inode, version and chunk, so that a file that is opened again finds what it left, and another
 //! version of it finds nothing. What a sequential reader has left behind is dropped at once: the kernel has it.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use bytes::Bytes;
 use lru::LruCache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+use crate::fs::allocator;
 use crate::fs::names::attr::Ino;
 use crate::store::ETag;
 use crate::sync::{MutexGuard, lock};
@@ -34,9 +37,12 @@ const UNIT: u64 = 4096;
 /// Longest that a writer waits for others to send. Whoever is still here then goes on, over the budget: a request that
 /// waits for ever could not be killed.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Time without new content after which what is free goes back to the kernel: long beside the pauses of programs that
+/// work, for which it would have to be cleared anew.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Names a chunk of a version of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ChunkKey {
     pub ino: Ino,
     pub version: ETag,
@@ -50,12 +56,18 @@ pub(crate) struct Memory {
     unsent: Arc<Semaphore>,
     kept: Arc<Semaphore>,
     state: Mutex<BudgetState>,
+    /// Somebody waits for [`QUIET`].
+    resting: AtomicBool,
 }
 
 struct BudgetState {
+    /// Reservations so far.
+    begun: u64,
     /// Bytes of permits of either kind that are out.
     held: u64,
     chunks: LruCache<ChunkKey, Bytes>,
+    /// The same, file by file.
+    keys: BTreeSet<ChunkKey>,
     /// Bytes of chunks.
     cached: u64,
     /// Sequential readers.
@@ -72,7 +84,15 @@ impl Memory {
             arriving: share(most_in_flight(limit)),
             unsent: share(most_in_flight(limit)),
             kept: share(limit / 8),
-            state: Mutex::new(BudgetState { held: 0, chunks: LruCache::unbounded(), cached: 0, streams: 0 }),
+            resting: AtomicBool::new(false),
+            state: Mutex::new(BudgetState {
+                begun: 0,
+                held: 0,
+                chunks: LruCache::unbounded(),
+                keys: BTreeSet::new(),
+                cached: 0,
+                streams: 0,
+            }),
         })
     }
 
@@ -129,6 +149,7 @@ impl Memory {
     fn reserve(self: &Arc<Self>, permit: impl Into<Option<OwnedSemaphorePermit>>) -> Reservation {
         let held = Reservation { memory: self.clone(), permit: permit.into() };
         let mut state = self.state();
+        state.begun += 1;
         state.held += held.len();
         state.make_room(self.limit);
         drop(state);
@@ -147,6 +168,7 @@ impl Memory {
     pub(crate) fn insert(&self, key: ChunkKey, bytes: Bytes) {
         let mut state = self.state();
         state.cached += bytes.len() as u64;
+        state.keys.insert(key.clone());
         if let Some((_, old)) = state.chunks.push(key, bytes) {
             state.cached -= old.len() as u64;
         }
@@ -155,10 +177,44 @@ impl Memory {
 
     /// The chunk is not needed any more.
     pub(crate) fn remove(&self, key: &ChunkKey) {
+        self.state().remove(key);
+    }
+
+    /// The file is gone, and nothing will ask for a chunk of it again.
+    pub(crate) fn remove_file(self: &Arc<Self>, ino: Ino) {
         let mut state = self.state();
-        if let Some(bytes) = state.chunks.pop(key) {
-            state.cached -= bytes.len() as u64;
+        let first = ChunkKey { ino, version: ETag::new(""), chunk: 0 };
+        let before = state.cached;
+        while let Some(key) = state.keys.range(&first..).next().filter(|key| key.ino == ino).cloned() {
+            state.remove(&key);
         }
+        let freed = state.cached < before;
+        drop(state);
+        if freed {
+            self.rest();
+        }
+    }
+
+    /// Something was freed: once nothing new comes, the allocator gives it back.
+    fn rest(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.resting.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let memory = self.clone();
+        runtime.spawn(async move {
+            let mut begun = memory.state().begun;
+            loop {
+                tokio::time::sleep(QUIET).await;
+                let now = memory.state().begun;
+                if std::mem::replace(&mut begun, now) == now {
+                    break;
+                }
+            }
+            // What is freed from here on is for the next one.
+            memory.resting.store(false, Ordering::Relaxed);
+            tokio::task::spawn_blocking(allocator::give_back);
+        });
     }
 
     /// Another sequential reader, as long as the token lives.
@@ -183,8 +239,16 @@ impl BudgetState {
     /// Drops chunks until all is within the limit.
     fn make_room(&mut self, limit: u64) {
         while self.held + self.cached > limit
-            && let Some((_, bytes)) = self.chunks.pop_lru()
+            && let Some((key, bytes)) = self.chunks.pop_lru()
         {
+            self.keys.remove(&key);
+            self.cached -= bytes.len() as u64;
+        }
+    }
+
+    fn remove(&mut self, key: &ChunkKey) {
+        self.keys.remove(key);
+        if let Some(bytes) = self.chunks.pop(key) {
             self.cached -= bytes.len() as u64;
         }
     }
@@ -235,7 +299,13 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.memory.state().held -= self.len();
+        let mut state = self.memory.state();
+        state.held -= self.len();
+        let is_last = state.held == 0 && self.permit.is_some();
+        drop(state);
+        if is_last {
+            self.memory.rest();
+        }
     }
 }
 
@@ -278,6 +348,19 @@ mod tests {
         drop(held);
         memory.remove(&key(limit));
         assert_eq!(memory.used(), memory.limit - 4 * MIB);
+    }
+
+    #[test]
+    fn of_a_file_that_is_gone_nothing_is_kept() {
+        let memory = Memory::new(512 * MIB);
+        let of = |ino: u64, version: &str, chunk| ChunkKey { ino: Ino(ino), version: ETag::new(version), chunk };
+        let keys = [of(4, "z", 9), of(5, "a", 0), of(5, "a", 1), of(5, "b", 7), of(6, "", 0)];
+        keys.iter().for_each(|key| memory.insert(key.clone(), chunk()));
+        memory.remove_file(Ino(5));
+        let kept = keys.each_ref().map(|key| memory.contains(key));
+        assert_eq!((kept, memory.used()), ([true, false, false, false, true], 2 * MIB));
+        memory.remove_file(Ino(5));
+        assert_eq!(memory.used(), 2 * MIB);
     }
 
     #[test]

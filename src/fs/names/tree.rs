@@ -63,8 +63,14 @@ impl Tree {
         let mut node = Node::new(Ino::ROOT, "".into(), FileKind::Directory, Some(Anchor::Place(root)), known);
         node.lookups = 1;
         let nodes = HashMap::from([(Ino::ROOT, Box::new(node))]);
-        let table =
-            Table { nodes, next: 2, listings: Listings::default(), expired: None, recent: LruCache::new(MOST_RECENT) };
+        let table = Table {
+            nodes,
+            next: 2,
+            listings: Listings::default(),
+            expired: None,
+            gone: None,
+            recent: LruCache::new(MOST_RECENT),
+        };
         Self { table: Mutex::new(table), shapes: Mutex::default(), ttl }
     }
 

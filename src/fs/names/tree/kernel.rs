@@ -31,6 +31,11 @@ impl KernelView<'_> {
         self.tree.lock().expired = Some(kernel);
     }
 
+    /// Sets who hears from now on of numbers that no file will have again. Nobody is waited for there.
+    pub fn send_gone_to(&self, hear: impl Fn(Ino) + Send + 'static) {
+        self.tree.lock().gone = Some(Box::new(hear));
+    }
+
     /// Expires what the kernel believes of a name, whatever that is.
     pub fn expire_name(&self, parent: Ino, name: &str) {
         let table = self.tree.lock();

@@ -97,6 +97,8 @@ pub(in crate::fs) struct Table {
     pub(crate) listings: Listings,
     /// The channel on which the kernel is told what it should not believe any longer, once there is one.
     pub(crate) expired: Option<mpsc::Sender<Expired>>,
+    /// Hears of numbers that nothing will have again.
+    pub(crate) gone: Option<Box<dyn Fn(Ino) + Send>>,
     /// Files that nobody refers to any more, the last ones: one that is looked up again as it was keeps its number, for
     /// programs compare the numbers of a name that they look at twice.
     pub(crate) recent: LruCache<(Ino, Arc<str>), (Ino, FileKind, Packed)>,
@@ -485,6 +487,8 @@ impl Table {
             let Node { parent, name, kind, cached_properties: CachedProperties { packed, at }, link, .. } = *node;
             if link == Link::Named && !hidden && kind != FileKind::Directory && matches!(packed, Packed::Blob(_)) {
                 self.recent.push((parent, name.clone()), (ino, kind, packed.clone()));
+            } else if let Some(hear) = &self.gone {
+                hear(ino);
             }
             if link == Link::Named
                 && let Some(names) = self.nodes.get_mut(&parent).and_then(|node| node.names.as_mut())
