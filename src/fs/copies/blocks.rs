@@ -105,12 +105,21 @@ enum Staged {
     Behind,
 }
 
+/// Of a copy that failed at its source.
+const UNREADABLE: &str = "the source was changed, or cannot be read any more";
+
 /// The source was changed or cannot be read any more: the copy fails as a Copy Blob does then (X8).
 fn failed_at_source(job: &CopyJob, error: Error) -> Error {
     if !error.is_about_the_source() {
         return error;
     }
-    let description = format!("{error}: the source was changed, or cannot be read any more");
+    let status = match &error {
+        _ if error.is_of_another_source() => 412,
+        Error::Service(refusal) => refusal.copy_source.as_ref().map_or(refusal.status, |(status, _)| *status),
+        _ => 0,
+    };
+    // In the service's form: by the status the caller hears why.
+    let description = format!("{status} {UNREADABLE}: {error}");
     failure(&job.destination, CopyFailure::Failed { id: job.id.to_string(), description })
 }
 

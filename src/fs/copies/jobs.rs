@@ -74,6 +74,11 @@ impl Jobs {
         }
     }
 
+    /// A copy goes to the blob of which the service knows nothing.
+    pub(crate) fn is_known_here(&self, blob: &Blob) -> bool {
+        self.pending(blob).is_some_and(|job| job.is_known_here())
+    }
+
     /// EBUSY while a copy in blocks goes to the blob. The service would take whatever is written meanwhile, and the copy
     /// would fail.
     pub(crate) fn refuse_copied_to(&self, blob: &Blob) -> Result<()> {

@@ -353,15 +353,13 @@ impl Control<'_> {
 
     /// The state of the last copy onto a file (M6), from the service. ENODATA if there is none.
     pub async fn copy_state(&self, ino: Ino) -> Result<CopyState> {
-        let Origin { blob, revision } = self.fs.tree.origin(ino)?;
-        let found = self.fs.service.blob(&blob).at(revision.as_ref()).properties().await;
-        let found = found.optional()?;
+        let origin = self.fs.tree.origin(ino)?;
+        let (found, own) = self.look_at(&origin).await;
         // A file that comes into being with the last block is only here until then.
-        let own = self.fs.copies.jobs.own_state(&blob, found.as_ref().map(|found| &found.etag));
-        if let (Some(state), None) = (own, &revision) {
+        if let Some(state) = own {
             return Ok(state);
         }
-        let properties = found.ok_or_else(|| Error::not_in_the_service(&blob.path))?;
+        let (properties, blob) = (found?, &origin.blob);
         properties.copy.ok_or_else(|| Error::fs(libc::ENODATA, format!("{} has no copy state", blob.path)))
     }
 

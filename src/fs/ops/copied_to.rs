@@ -14,10 +14,10 @@ use crate::fs::content::copied_from::CopiedFrom;
 use crate::fs::content::handle::{Content, Copying};
 use crate::fs::copies::job::{CopyJob, Progress};
 use crate::fs::names::attr::{self, FileKind, Ino};
-use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, Observation};
+use crate::fs::names::tree::{Blob, BlobDir, NodeProperties, Observation, Origin};
 use crate::fs::names::walk::Found;
 use crate::fs::ops::control::Control;
-use crate::store::BlobProperties;
+use crate::store::{BlobProperties, CopyState};
 
 impl Control<'_> {
     /// What copies in blocks are making below a directory, with the state of each.
@@ -35,6 +35,26 @@ impl Control<'_> {
             Found { path, kind: FileKind::File, properties, closed: false }
         })
         .collect()
+    }
+
+    /// A blob as the service has it, and the state of the last copy onto it where only this mount knows that.
+    pub(in crate::fs) async fn look_at(&self, origin: &Origin) -> (Result<BlobProperties>, Option<CopyState>) {
+        let Origin { blob, revision } = origin;
+        let (jobs, is_current) = (&self.fs.copies.jobs, revision.is_none());
+        loop {
+            let was_pending = is_current && jobs.is_known_here(blob);
+            let found = self.fs.service.blob(blob).at(revision.as_ref()).properties().await;
+            let own = match &found {
+                _ if !is_current => None,
+                Ok(found) => jobs.own_state(blob, Some(&found.etag)),
+                Err(error) if error.is_not_found() => jobs.own_state(blob, None),
+                Err(_) => return (found, None),
+            };
+            // Otherwise it has ended in between, and what was seen may be from before.
+            if own.is_some() || !was_pending {
+                return (found, own);
+            }
+        }
     }
 
     /// Shows the file that is being made by a copy in blocks, until it has ended.

@@ -370,13 +370,12 @@ impl Xattrs<'_> {
         if let Some(seen) = self.fs.xattr_reads.recall(ino, caller, name, probe) {
             return Ok(seen);
         }
-        let Origin { blob, revision } = origin;
-        let asked = Instant::now();
-        let own = |etag| self.fs.copies.jobs.own_state(blob, etag).filter(|_| revision.is_none());
-        let mut properties = match self.fs.service.blob(blob).at(revision.as_ref()).properties().await {
+        let (blob, asked) = (&origin.blob, Instant::now());
+        let (found, own) = self.fs.control().look_at(origin).await;
+        let mut properties = match found {
             // It comes into being with the last of its blocks.
-            Err(error) if error.is_not_found() && own(None).is_some() => {
-                let properties = BlobProperties { copy: own(None), ..attr::unborn(0) };
+            Err(error) if error.is_not_found() && own.is_some() => {
+                let properties = BlobProperties { copy: own, ..attr::unborn(0) };
                 let seen = Seen { properties, tags: OnceCell::new() };
                 return Ok(self.remember(ino, seen, name, probe, caller));
             }
@@ -390,7 +389,7 @@ impl Xattrs<'_> {
         };
         // What is said of another file is not said of this one.
         Names::check_named(&self.fs.names.update_if_newer(ino, properties.clone(), asked)?)?;
-        properties.copy = own(Some(&properties.etag)).or(properties.copy);
+        properties.copy = own.or(properties.copy);
         Ok(self.remember(ino, Seen { properties, tags: OnceCell::new() }, name, probe, caller))
     }
 

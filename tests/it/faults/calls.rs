@@ -97,6 +97,9 @@ calls! {
         => [("two:f", "old"), ("n", "old")], or [("n", "")];
     Flat "TREE": [("s/f", "old"), ("s/t/g", "x")], "", "tree(f'/one/box/{c}/s', d, 'n')"
         => [("s/f", "old"), ("s/t/g", "x"), ("n/f", "old"), ("n/t/g", "x")];
+    Flat "COPY in blocks over": [("two:f", "@9437184"), ("g", "old")], "os.stat(d+'/g')",
+        "blobcp.copy(f'/two/box/{c}/f', d, 'g', blobcp.BY_BLOCKS)"
+        => [("two:f", "@9437184"), ("g", "@9437184")], or [("g", "")];
     Flat "TREE from the other account": [("two:s/f", "old"), ("two:s/g", "x")], "", "tree(f'/two/box/{c}/s', d, 'n')"
         => [("two:s/f", "old"), ("two:s/g", "x"), ("n/f", "old"), ("n/g", "x")], or [("n/f", ""), ("n/g", "")];
     Held "abort by attribute": [("two:f", "x*4000")], "blobcp.copy(f'/two/box/{c}/f', d, 'n')",
