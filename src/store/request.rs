@@ -444,7 +444,7 @@ impl Pipeline {
                 Ok(sent) => break sent,
                 Err(_) => {
                     let now = written.load(Ordering::Relaxed);
-                    deadline.moved(now - seen);
+                    deadline.sent(now - seen);
                     seen = now;
                     if tokio::time::Instant::now() >= deadline.try_ends() {
                         break Err(Broken::silent(seen));
@@ -503,7 +503,7 @@ impl Pipeline {
             match timeout_at(deadline.try_ends(), answer.part()).await {
                 Ok(Ok(Some(part))) => {
                     received += part.len() as u64;
-                    deadline.moved(part.len() as u64);
+                    deadline.received(part.len() as u64);
                     if succeeded {
                         sink.part(part).map_err(untrue)?;
                     } else if !refusal.take(&part) {
