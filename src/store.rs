@@ -119,5 +119,5 @@ pub use payload::Payload;
 pub use request::{Answer, Probe};
 pub use resolve::same_source;
 pub use secret::{AccountKey, Secret};
-pub use traffic::bytes_sent;
+pub use traffic::{bytes_sent, requests_stored};
 pub use types::*;

@@ -99,6 +99,11 @@ impl Breaker {
         Some(Away { detail, timed_out: why.timed_out })
     }
 
+    /// Whether the service answers a question of our own within `bound`.
+    pub(super) async fn is_answered(&self, bound: Duration) -> bool {
+        matches!((self.0.ask)(bound).await, Some(Ok(())))
+    }
+
     /// A line for whoever looks after the mount, while nothing is sent.
     pub(super) fn notice(&self) -> Option<String> {
         let open = self.0.open.borrow();

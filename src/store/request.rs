@@ -37,6 +37,7 @@ use crate::store::request::attempt::{PerAttempt, SourceHeader, proof};
 use crate::store::retry::{Failure, Tries, retry_after};
 use crate::store::sign::{WhiteSpace, string_to_sign, white_space_matters};
 use crate::store::spelling::Names;
+use crate::store::traffic;
 use crate::store::types::{LeaseId, Written};
 use crate::store::xml::Element;
 
@@ -526,6 +527,9 @@ impl Pipeline {
         }
         if succeeded {
             sink.end().map_err(untrue)?;
+            if request.bound() == Bound::Stored {
+                traffic::stored();
+            }
             return Ok(Response { status, headers, body: Bytes::new() });
         }
         let retry_after = retry_after(&headers, SystemTime::now());
