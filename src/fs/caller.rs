@@ -50,6 +50,11 @@ const LONGEST_LOOK: Duration = Duration::from_millis(500);
 pub(crate) trait Waiter: Send + Sync {
     /// The caller is to end, and the request is or will soon be answered with EINTR: nobody waits any more.
     fn is_let_go(&self) -> bool;
+
+    /// The same, and what was asked for was refused.
+    fn is_refused(&self) -> bool {
+        false
+    }
 }
 
 tokio::task_local! {
@@ -64,8 +69,13 @@ pub(crate) async fn waited_for<W: Future>(waiter: Arc<dyn Waiter>, work: W) -> W
 }
 
 /// The work that this task does is one for which nobody waits any more.
-fn is_let_go() -> bool {
+pub(crate) fn is_let_go() -> bool {
     WAITER.try_with(|waiter| waiter.is_let_go()).unwrap_or(false)
+}
+
+/// [`is_let_go`], and nothing needs to come of it: it was refused.
+pub(crate) fn is_refused() -> bool {
+    WAITER.try_with(|waiter| waiter.is_refused()).unwrap_or(false)
 }
 
 /// What a caller's signals say of it.

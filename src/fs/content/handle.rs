@@ -88,6 +88,8 @@ pub(crate) struct FileState {
     pub lineage: Option<Lineage>,
     /// Its container keeps what is committed (`once`).
     pub once: bool,
+    /// The error of a write that its writer was told is done. The next fsync or close tells it.
+    pub lost: Option<Error>,
     /// What a new file that is stored once gets beside its content, where that was chosen already.
     pub chosen: Option<Box<BlobSettings>>,
 }
@@ -95,7 +97,7 @@ pub(crate) struct FileState {
 impl FileState {
     fn new() -> Self {
         let (content, change) = (Content::Clean, AttrChange::default());
-        Self { content, change, version: None, lineage: None, once: false, chosen: None }
+        Self { content, change, version: None, lineage: None, once: false, lost: None, chosen: None }
     }
 
     /// The draft of the file, begun if there is none yet. EPERM if nothing can be changed any more.
@@ -113,6 +115,11 @@ impl FileState {
             Content::Draft(draft) => Ok(draft),
             _ => Err(Error::copy_pending("the file")),
         }
+    }
+
+    /// Tells an error of which nobody has heard, once.
+    pub(in crate::fs) fn tell_what_is_lost(&mut self) -> Result<()> {
+        self.lost.take().map_or(Ok(()), Err)
     }
 
     /// There is nothing that a whole copy of so many bytes could not take the place of.
@@ -295,6 +302,11 @@ impl OpenFile {
     /// Somebody has it open for writing.
     pub(crate) fn is_written(&self) -> bool {
         lock(&self.openings).iter().any(|used| used.access.write)
+    }
+
+    /// Those who have opened it for writing.
+    pub(in crate::fs) fn writers(&self) -> Vec<Caller> {
+        lock(&self.openings).iter().filter(|used| used.access.write).map(|used| used.opener).collect()
     }
 
     /// Several have it open for writing.
